@@ -1,0 +1,50 @@
+//! The vocabulary of Aqueduct: what an event, a position, a window, a mark and a row are.
+//!
+//! Pure: bytes and values in, values out. No runtime, no SDK, no clock and no I/O; whoever needs
+//! the time passes it in.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`units`] | durations and byte sizes as people write them |
+//! | [`time`] | points in time, milliseconds since the epoch |
+//! | [`position`] | where a record stands in Kafka |
+//! | [`ranges`] | sets of offsets as disjoint half-open ranges |
+//! | [`mark`] | the small messages that account for offsets without an event |
+//! | [`wire`] | names of the attributes and topics that connector and processor share |
+//! | [`window`] | fixed and sliding windows, and the slices they are made of |
+//! | [`ctr`] | click-through rates and their Wilson interval |
+//! | [`row`] | one line of a result table |
+//! | [`ledger`] | what became of every offset |
+//! | [`append`] | rows on their way to a table |
+
+pub mod units;
+
+pub mod time;
+
+pub mod position;
+
+pub mod ranges;
+
+pub mod mark;
+
+pub mod wire;
+
+pub mod window;
+
+pub mod ctr;
+
+pub mod row;
+
+pub mod ledger;
+
+pub mod append;
+
+pub use ctr::Ctr;
+pub use ledger::Ledger;
+pub use mark::Mark;
+pub use position::{Incarnation, Partition, Position};
+pub use ranges::Ranges;
+pub use row::{CtrRow, Pane};
+pub use time::EventTime;
+pub use units::{ByteSize, Millis};
+pub use window::{Window, Windows};

@@ -1,0 +1,122 @@
+//! Points in time: milliseconds since the epoch, before 1970 too.
+//!
+//! Not here: any clock. Whoever needs the present passes it in.
+
+use std::{
+    fmt,
+    ops::{Add, Sub},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::Millis;
+
+/// Milliseconds since 1970-01-01T00:00:00Z. Between years -9999 and 9999 when it came from an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventTime(pub i64);
+
+impl EventTime {
+    /// Before every event: where a watermark stands that knows nothing.
+    pub const MIN: Self = Self(i64::MIN);
+    /// After every event: where a watermark stands once the input has ended.
+    pub const MAX: Self = Self(i64::MAX);
+    /// The furthest times that RFC 3339 can write.
+    const BOUNDS: std::ops::RangeInclusive<i64> = -377_705_023_201_000..=253_402_207_200_999;
+
+    /// An RFC 3339 time with its offset, to the millisecond (finer digits are cut off).
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        // RFC 3339 always has a `T` (or `t`, or a space) behind the date; other forms are refused.
+        if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
+            return None;
+        }
+        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        let nanos = timestamp.as_nanosecond();
+        i64::try_from(nanos.div_euclid(1_000_000)).ok().and_then(Self::from_millis)
+    }
+
+    /// A number of milliseconds since the epoch, as its JSON text; a fraction is cut off towards the past.
+    pub fn from_json_number(text: &str) -> Option<Self> {
+        if let Ok(whole) = text.parse::<i64>() {
+            return Self::from_millis(whole);
+        }
+        let number: f64 = text.parse().ok()?;
+        // 2^53: beyond it a double no longer tells milliseconds apart, and the bounds are far below.
+        (number.abs() < 9_007_199_254_740_992.0).then(|| Self::from_millis(number.floor() as i64))?
+    }
+
+    /// The time, when RFC 3339 can write it.
+    pub fn from_millis(millis: i64) -> Option<Self> {
+        Self::BOUNDS.contains(&millis).then_some(Self(millis))
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds and `Z`; the two ends of time as `-inf` and `+inf`.
+impl fmt::Display for EventTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(timestamp) => write!(f, "{timestamp:.3}"),
+            Err(_) => f.write_str(if self.0 < 0 { "-inf" } else { "+inf" }),
+        }
+    }
+}
+
+impl Add<Millis> for EventTime {
+    type Output = Self;
+    fn add(self, length: Millis) -> Self {
+        Self(self.0.saturating_add(length.0))
+    }
+}
+
+/// The ends of time stay where they are.
+impl Sub<Millis> for EventTime {
+    type Output = Self;
+    fn sub(self, length: Millis) -> Self {
+        if self == Self::MAX { self } else { Self(self.0.saturating_sub(length.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_and_written() {
+        for (text, millis) in [
+            ("1970-01-01T00:00:00.000Z", 0),
+            ("1969-12-31T23:59:59.999Z", -1),
+            ("2026-09-27T10:00:00.250Z", 1_790_503_200_250),
+        ] {
+            assert_eq!(EventTime::from_rfc3339(text), Some(EventTime(millis)), "{text}");
+            assert_eq!(EventTime(millis).to_string(), text);
+        }
+        assert_eq!(
+            EventTime::from_rfc3339("2026-09-27T12:00:00.25+02:00"),
+            Some(EventTime(1_790_503_200_250))
+        );
+        assert_eq!(EventTime::from_rfc3339("1969-12-31T23:59:59.9995Z"), Some(EventTime(-1)));
+        for text in ["", "yesterday", "2026-09-27", "2026-09-27T10:00:00", "2026-13-01T00:00:00Z"] {
+            assert_eq!(EventTime::from_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_milliseconds() {
+        for (text, millis) in
+            [("0", Some(0)), ("-1", Some(-1)), ("1.9", Some(1)), ("-1.5", Some(-2)), ("1e3", Some(1000))]
+        {
+            assert_eq!(EventTime::from_json_number(text), millis.map(EventTime), "{text}");
+        }
+        for text in ["1e300", "9223372036854775807", "x"] {
+            assert_eq!(EventTime::from_json_number(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_time_are_written() {
+        assert_eq!(EventTime::MIN.to_string(), "-inf");
+        assert_eq!(EventTime::MAX.to_string(), "+inf");
+        assert_eq!(EventTime::MAX - Millis(5), EventTime::MAX);
+        assert_eq!(EventTime::MIN - Millis(5), EventTime::MIN);
+    }
+}
