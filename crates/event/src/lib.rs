@@ -10,6 +10,10 @@
 //! | [`position`] | where a record stands in Kafka |
 //! | [`ranges`] | sets of offsets as disjoint half-open ranges |
 //! | [`mark`] | the small messages that account for offsets without an event |
+//! | [`pointer`] | where a value stands in an event |
+//! | [`json`] | a strict reader over the bytes of one event |
+//! | [`pick`] | looks several places of an event up in one pass |
+//! | [`events`] | the `[events]` section: where time and id stand |
 //! | [`wire`] | names of the attributes and topics that connector and processor share |
 //! | [`window`] | fixed and sliding windows, and the slices they are made of |
 //! | [`ctr`] | click-through rates and their Wilson interval |
@@ -27,6 +31,14 @@ pub mod ranges;
 
 pub mod mark;
 
+pub mod pointer;
+
+pub mod json;
+
+pub mod pick;
+
+pub mod events;
+
 pub mod wire;
 
 pub mod window;
@@ -40,8 +52,11 @@ pub mod ledger;
 pub mod append;
 
 pub use ctr::Ctr;
+pub use events::EventsSettings;
 pub use ledger::Ledger;
 pub use mark::Mark;
+pub use pick::{Picker, Value};
+pub use pointer::{Pattern, Pointer};
 pub use position::{Incarnation, Partition, Position};
 pub use ranges::Ranges;
 pub use row::{CtrRow, Pane};

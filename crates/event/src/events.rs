@@ -1,0 +1,111 @@
+//! The `[events]` section: what every event has, read by connector (which key) and processor (windows).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{pick::Value, pointer::Pointer, time::EventTime, units::Millis};
+
+/// Where an event's time and id stand.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsSettings {
+    /// The event's time: RFC 3339, or a number of milliseconds since the epoch.
+    pub time: Pointer,
+    /// An event is rejected whose time lies further ahead of its record's Kafka timestamp.
+    #[serde(default = "an_hour")]
+    pub future: Millis,
+    /// The event's id, by which events are dropped that the producer wrote twice.
+    #[serde(default)]
+    pub id: Option<Pointer>,
+    /// How far apart, in event time, the two may be.
+    #[serde(default = "ten_minutes")]
+    pub id_within: Millis,
+    /// Topics whose events keep their time or id elsewhere.
+    #[serde(default)]
+    pub topics: BTreeMap<String, TopicEvents>,
+}
+
+/// What differs in the events of one topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicEvents {
+    /// The time, if it stands elsewhere.
+    #[serde(default)]
+    pub time: Option<Pointer>,
+    /// The id, if it stands elsewhere.
+    #[serde(default)]
+    pub id: Option<Pointer>,
+}
+
+impl EventsSettings {
+    /// Where the events of a topic keep their time.
+    pub fn time_for(&self, topic: &str) -> &Pointer {
+        self.topics.get(topic).and_then(|settings| settings.time.as_ref()).unwrap_or(&self.time)
+    }
+
+    /// Where the events of a topic keep their id, if they have one.
+    pub fn id_for(&self, topic: &str) -> Option<&Pointer> {
+        self.topics.get(topic).and_then(|settings| settings.id.as_ref()).or(self.id.as_ref())
+    }
+}
+
+/// The time that a value states, if it is one.
+pub fn event_time(value: &Value<'_>) -> Option<EventTime> {
+    match value {
+        Value::Text(text) => EventTime::from_rfc3339(text),
+        Value::Number(number) => EventTime::from_json_number(number),
+        _ => None,
+    }
+}
+
+fn an_hour() -> Millis {
+    Millis(3_600_000)
+}
+
+fn ten_minutes() -> Millis {
+    Millis(600_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_falls_back_to_the_general_places() {
+        let settings: EventsSettings = serde_json::from_str(
+            r#"{"time":"/time","id":"/id","topics":{"clicks":{"time":"/at"},"views":{"id":"/view"}}}"#,
+        )
+        .expect("the section");
+        let places = |topic| (settings.time_for(topic).as_str(), settings.id_for(topic).map(Pointer::as_str));
+        assert_eq!(places("clicks"), ("/at", Some("/id")));
+        assert_eq!(places("views"), ("/time", Some("/view")));
+        assert_eq!(places("other"), ("/time", Some("/id")));
+        assert_eq!((settings.future, settings.id_within), (Millis(3_600_000), Millis(600_000)));
+    }
+
+    #[test]
+    fn wrong_sections_are_refused() {
+        for text in [
+            r"{}",
+            r#"{"time":"/t","tme":1}"#,
+            r#"{"time":"/t/*"}"#,
+            r#"{"time":"/t","topics":{"a":{"x":1}}}"#,
+        ] {
+            assert!(serde_json::from_str::<EventsSettings>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_text_or_numbers() {
+        for (value, expect) in [
+            (Value::Text("1970-01-01T00:00:01Z".into()), Some(1000)),
+            (Value::Number("1000"), Some(1000)),
+            (Value::Text("1000".into()), None),
+            (Value::Bool(true), None),
+            (Value::Missing, None),
+        ] {
+            assert_eq!(event_time(&value), expect.map(EventTime), "{value:?}");
+        }
+    }
+}

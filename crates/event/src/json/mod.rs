@@ -1,0 +1,57 @@
+//! A strict reader of JSON texts (RFC 8259) that works on the bytes as they are: one pass, no tree,
+//! nothing copied.
+//!
+//! It refuses what RFC 8259 refuses, and also lone surrogates in escapes, invalid UTF-8, a byte order
+//! mark, and nesting deeper than [`MAX_DEPTH`]. Numbers are checked by their grammar and handed on as
+//! text, so that none loses a digit. Errors name a kind and a byte position, never content.
+//!
+//! Not here: rules on member names. Duplicate and escaped names are legal JSON; the anonymiser refuses
+//! them, [`crate::pick`] reads them.
+
+mod error;
+mod scan;
+mod text;
+
+pub use error::{Error, ErrorKind};
+pub use scan::{Member, Scanner, Token};
+pub use text::Text;
+
+/// Objects and arrays inside each other, the outermost included.
+pub const MAX_DEPTH: u32 = 128;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    /// Any JSON value; few names, so that pointers meet them.
+    pub(crate) fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                proptest::collection::hash_map(name(), inner, 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Any JSON object.
+    pub(crate) fn object() -> impl Strategy<Value = Value> {
+        proptest::collection::hash_map(name(), value(), 0..5)
+            .prop_map(|members| Value::Object(members.into_iter().collect()))
+    }
+
+    /// A member's name: mostly one of a few, with the awkward ones among them.
+    pub(crate) fn name() -> impl Strategy<Value = String> {
+        let few =
+            ["a", "b", "c", "0", "1", "01", "", "a/b", "m~n", "\"", "ü", "\u{1}", "\\"].map(str::to_owned);
+        prop_oneof![4 => proptest::sample::select(few.to_vec()), 1 => any::<String>()]
+    }
+}

@@ -1,0 +1,302 @@
+//! Looks several places of an event up in one pass over its bytes.
+//!
+//! Made for data that others wrote, too: where a member name occurs twice the first one counts (a reader
+//! that took the last could answer only at the end), escaped names are understood, and a pointer that
+//! leads through a scalar finds nothing. The whole text is checked, also behind the last place.
+
+use std::borrow::Cow;
+
+use crate::{
+    json::{Error, Scanner, Text, Token},
+    pointer::{Pointer, array_index},
+};
+
+/// What stands at a place of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// There is no such place.
+    Missing,
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as it was written.
+    Number(&'a str),
+    /// A string, without its escapes.
+    Text(Cow<'a, str>),
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+impl Value<'_> {
+    /// A string as it is, a number or boolean as its JSON text; nothing for everything else.
+    pub fn scalar(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Number(number) => Some(number),
+            Self::Bool(true) => Some("true"),
+            Self::Bool(false) => Some("false"),
+            Self::Missing | Self::Null | Self::Array | Self::Object => None,
+        }
+    }
+
+    /// Whether nothing stands there: no such place, or `null`.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Missing | Self::Null)
+    }
+
+    /// Whether an array or object stands there.
+    pub fn is_container(&self) -> bool {
+        matches!(self, Self::Array | Self::Object)
+    }
+}
+
+/// The places to look up, as a tree.
+#[derive(Clone, Debug)]
+pub struct Picker {
+    /// The first is the event itself.
+    nodes: Vec<Node>,
+    pointers: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    children: Vec<Child>,
+    /// The pointers that end here, by their position in the list.
+    ends: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Child {
+    name: Box<str>,
+    index: Option<usize>,
+    node: usize,
+}
+
+/// Up to that many nodes the marks of a pass stand on the stack.
+const SMALL: usize = 64;
+
+impl Picker {
+    /// Prepares the look-up; a pointer may occur more than once.
+    pub fn new(pointers: &[Pointer]) -> Self {
+        let mut picker = Self { nodes: vec![Node::default()], pointers: pointers.len() };
+        for (position, pointer) in pointers.iter().enumerate() {
+            let mut node = 0;
+            for name in pointer.names() {
+                node = picker.child_or_new(node, name);
+            }
+            picker.nodes[node].ends.push(position);
+        }
+        picker
+    }
+
+    /// Fills `out` with what stands at each pointer, in the order of the pointers.
+    ///
+    /// # Errors
+    /// When the payload is no JSON object; `out` is then of no use.
+    pub fn pick<'a>(&self, payload: &'a [u8], out: &mut Vec<Value<'a>>) -> Result<(), Error> {
+        out.clear();
+        out.resize(self.pointers, Value::Missing);
+        let mut scanner = Scanner::object(payload)?;
+        let (mut small, mut large) = ([false; SMALL], Vec::new());
+        let seen = if self.nodes.len() <= SMALL {
+            small.as_mut_slice()
+        } else {
+            large.resize(self.nodes.len(), false);
+            large.as_mut_slice()
+        };
+        Pass { picker: self, scanner: &mut scanner, seen, out }.members(0)?;
+        scanner.finish()
+    }
+
+    fn child_or_new(&mut self, node: usize, name: &str) -> usize {
+        if let Some(child) = self.nodes[node].children.iter().find(|child| &*child.name == name) {
+            return child.node;
+        }
+        let new = self.nodes.len();
+        self.nodes.push(Node::default());
+        self.nodes[node].children.push(Child { name: name.into(), index: array_index(name), node: new });
+        new
+    }
+
+    fn named(&self, node: usize, name: Text<'_>) -> Option<usize> {
+        let children = &self.nodes[node].children;
+        let find = |name: &str| children.iter().find(|child| &*child.name == name);
+        let child = if name.is_escaped() { find(&name.decode()) } else { find(name.raw()) };
+        child.map(|child| child.node)
+    }
+
+    fn indexed(&self, node: usize, index: usize) -> Option<usize> {
+        self.nodes[node].children.iter().find(|child| child.index == Some(index)).map(|child| child.node)
+    }
+}
+
+/// One walk over one payload.
+struct Pass<'p, 'a> {
+    picker: &'p Picker,
+    scanner: &'p mut Scanner<'a>,
+    /// Nodes that were met: a second member of the same name is passed over.
+    seen: &'p mut [bool],
+    out: &'p mut Vec<Value<'a>>,
+}
+
+impl Pass<'_, '_> {
+    fn members(&mut self, node: usize) -> Result<(), Error> {
+        while let Some(member) = self.scanner.next_member()? {
+            let child = self.picker.named(node, member.name);
+            self.child(child)?;
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, node: usize) -> Result<(), Error> {
+        let mut index = 0;
+        while self.scanner.next_element()? {
+            let child = self.picker.indexed(node, index);
+            self.child(child)?;
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads the value that stands here, for a node or for none.
+    fn child(&mut self, node: Option<usize>) -> Result<(), Error> {
+        let Some(node) = node.filter(|&node| !self.seen[node]) else {
+            return self.scanner.skip_value();
+        };
+        self.seen[node] = true;
+        let token = self.scanner.value()?;
+        let ends = &self.picker.nodes[node].ends;
+        if !ends.is_empty() {
+            let value = value(token);
+            for &end in ends {
+                self.out[end] = value.clone();
+            }
+        }
+        match token {
+            Token::Object => self.members(node),
+            Token::Array => self.elements(node),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn value(token: Token<'_>) -> Value<'_> {
+    match token {
+        Token::Object => Value::Object,
+        Token::Array => Value::Array,
+        Token::Text(text) => Value::Text(text.decode()),
+        Token::Number(number) => Value::Number(number),
+        Token::Bool(bool) => Value::Bool(bool),
+        Token::Null => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::json::tests as strategy;
+
+    fn pointers(texts: &[&str]) -> Vec<Pointer> {
+        texts.iter().map(|text| text.parse().expect("a pointer")).collect()
+    }
+
+    fn check(payload: &str, texts: &[&str], expect: &[Value<'_>]) {
+        let mut out = Vec::new();
+        Picker::new(&pointers(texts)).pick(payload.as_bytes(), &mut out).expect("an object");
+        assert_eq!(out, expect, "{payload}");
+    }
+
+    #[test]
+    fn places_are_found() {
+        let payload = r#"{"t":1.50,"a":{"b":"x\ty","n":null,"l":[true,{"k":"v"}]},"o":{},"t":2}"#;
+        let texts = [
+            "/t", "/a/b", "/a/n", "/a/l/0", "/a/l/1/k", "/a/l", "/o", "/t/x", "/none", "/a/l/2", "/t",
+            "/a/n/x",
+        ];
+        let text = |text: &'static str| Value::Text(text.into());
+        let missing = Value::Missing;
+        let expect = [
+            Value::Number("1.50"),
+            text("x\ty"),
+            Value::Null,
+            Value::Bool(true),
+            text("v"),
+            Value::Array,
+            Value::Object,
+            missing.clone(),
+            missing.clone(),
+            missing.clone(),
+            Value::Number("1.50"),
+            missing,
+        ];
+        check(payload, &texts, &expect);
+    }
+
+    #[test]
+    fn the_first_of_two_members_counts() {
+        check(r#"{"a":null,"a":1}"#, &["/a"], &[Value::Null]);
+        check(r#"{"a":{"x":1},"a":{"y":2}}"#, &["/a/x", "/a/y"], &[Value::Number("1"), Value::Missing]);
+        check(r#"{"\u0061":1,"a":2}"#, &["/a"], &[Value::Number("1")]);
+    }
+
+    #[test]
+    fn errors_behind_the_last_place_count() {
+        let picker = Picker::new(&pointers(&["/a"]));
+        for payload in ["{\"a\":1,\"b\":tru}", "{\"a\":1}}", "[]"] {
+            assert!(picker.pick(payload.as_bytes(), &mut Vec::new()).is_err(), "{payload}");
+        }
+    }
+
+    #[test]
+    fn many_places_are_found() {
+        let texts: Vec<String> = (0..SMALL * 2).map(|n| format!("/m{n}")).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut out = Vec::new();
+        let picker = Picker::new(&pointers(&texts));
+        picker.pick(br#"{"m127":7,"m0":1}"#, &mut out).expect("an object");
+        assert_eq!(
+            (&out[0], &out[1], &out[127]),
+            (&Value::Number("1"), &Value::Missing, &Value::Number("7"))
+        );
+    }
+
+    /// Whether serde_json's value is what was picked.
+    fn same(theirs: Option<&serde_json::Value>, ours: &Value<'_>) -> bool {
+        use serde_json::Value as V;
+        match (theirs, ours) {
+            (None, Value::Missing) | (Some(V::Null), Value::Null) => true,
+            (Some(V::Array(_)), Value::Array) | (Some(V::Object(_)), Value::Object) => true,
+            (Some(V::Bool(a)), Value::Bool(b)) => a == b,
+            (Some(V::Number(a)), Value::Number(b)) => a.to_string() == **b,
+            (Some(V::String(a)), Value::Text(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn picking_equals_serde_jsons_lookup(
+            event in strategy::object(),
+            names in proptest::collection::vec(proptest::collection::vec(strategy::name(), 1..4), 1..6),
+            pretty in any::<bool>(),
+        ) {
+            let escape = |name: &String| format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            let texts: Vec<String> = names.iter().map(|names| names.iter().map(escape).collect()).collect();
+            prop_assume!(texts.iter().all(|text| !text.split('/').any(|name| name == "*")));
+            let pointers: Vec<Pointer> = texts.iter().map(|text| text.parse().expect("a pointer")).collect();
+            let payload = if pretty { format!("{event:#}") } else { event.to_string() };
+            let mut out = Vec::new();
+            Picker::new(&pointers).pick(payload.as_bytes(), &mut out).expect("an object");
+            for (text, ours) in texts.iter().zip(&out) {
+                prop_assert!(same(event.pointer(text), ours), "{} {:?} {}", text, ours, payload);
+            }
+        }
+    }
+}
