@@ -1,0 +1,189 @@
+//! The HTTP server of a running command: `/metrics`, `/healthz`, `/readyz` and `/log`.
+//!
+//! It binds to loopback unless told otherwise and serves nothing personal. The caller owns the socket and the token, and
+//! merges routes of its own into [`router`]. Not here: what the conditions and metrics are.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, Query, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{LogLevels, Metrics, Readiness, ServiceError, metrics};
+
+/// How long connections may finish their answers once the server is told to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The section `[service]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceSettings {
+    /// Host and port of the server; port 0 takes a free one.
+    pub listen: String,
+}
+
+/// What the server tells about.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Served at `/metrics`.
+    pub metrics: Metrics,
+    /// Served at `/readyz`.
+    pub readiness: Readiness,
+    /// Told and changed at `/log`.
+    pub levels: LogLevels,
+}
+
+/// Takes the address of the settings.
+///
+/// # Errors
+/// [`ServiceError::AddressInUse`] and [`ServiceError::Listen`] name the address and the key to change.
+pub async fn bind(settings: &ServiceSettings) -> Result<TcpListener, ServiceError> {
+    let address = || settings.listen.clone();
+    let listener = TcpListener::bind(&settings.listen).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServiceError::AddressInUse { address: address() },
+        _ => ServiceError::Listen { address: address(), source },
+    })?;
+    match listener.local_addr() {
+        Ok(bound) if bound.ip().is_loopback() => {}
+        _ => tracing::warn!(listen = settings.listen, "the admin server can be reached from other machines"),
+    }
+    Ok(listener)
+}
+
+/// The routes that every command has.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/metrics", get(show_metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(show_readiness))
+        .route("/log", get(show_levels).put(change_levels))
+        .with_state(admin)
+}
+
+/// Serves until `shutdown`, then lets open answers finish for two seconds at most.
+///
+/// Give it a token that is cancelled only when the work is drained, so that probes are answered until then.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let deadline = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = server.into_future() => result,
+        () = deadline => Ok(()),
+    }
+}
+
+async fn show_metrics(State(admin): State<Admin>) -> Response {
+    match admin.metrics.encode() {
+        Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written\n").into_response(),
+    }
+}
+
+async fn show_readiness(State(admin): State<Admin>) -> Response {
+    let report = admin.readiness.report();
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report)).into_response()
+}
+
+async fn show_levels(State(admin): State<Admin>) -> String {
+    format!("{}\n", admin.levels.text())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeLevels {
+    filter: String,
+}
+
+async fn change_levels(
+    State(admin): State<Admin>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    Query(change): Query<ChangeLevels>,
+) -> Response {
+    if !is_local(peer.ip(), &headers) {
+        return (StatusCode::FORBIDDEN, "log levels are changed from this machine only\n").into_response();
+    }
+    if let Err(error) = admin.levels.set(&change.filter) {
+        return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
+    }
+    let levels = admin.levels.text();
+    tracing::info!(levels, "log levels changed");
+    format!("{levels}\n").into_response()
+}
+
+/// Whether the request comes from this machine and was addressed to it: a web page that makes its own name resolve to
+/// loopback sends that name as the host.
+fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    peer.to_canonical().is_loopback() && (name == "localhost" || address.is_ok_and(|ip| ip.is_loopback()))
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_must_come_from_here_and_be_meant_for_here() {
+        let cases = [
+            ("127.0.0.1", "127.0.0.1:9464", true),
+            ("127.0.0.1", "localhost", true),
+            ("::1", "[::1]:9464", true),
+            ("::1", "[::1]", true),
+            ("::ffff:127.0.0.1", "localhost:1", true),
+            ("127.0.0.1", "rebound.example:9464", false),
+            ("127.0.0.1", "", false),
+            ("10.0.0.7", "localhost:9464", false),
+        ];
+        for (peer, host, expected) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().expect("header"));
+            assert_eq!(is_local(peer.parse().expect("address"), &headers), expected, "{peer} {host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named_with_its_key() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listen = taken.local_addr().expect("address").to_string();
+        let error = bind(&ServiceSettings { listen: listen.clone() }).await.expect_err("in use").to_string();
+        assert_eq!(
+            error,
+            format!(
+                "cannot listen on {listen}: the address is in use; stop what listens there, or set another address in \
+                 [service] listen (or AQUEDUCT__SERVICE__LISTEN)"
+            )
+        );
+        let error = bind(&ServiceSettings { listen: "nowhere".to_owned() }).await.expect_err("no address");
+        assert!(matches!(error, ServiceError::Listen { .. }), "{error}");
+    }
+}

@@ -1,0 +1,40 @@
+//! What can go wrong while a program sets up its shell.
+//!
+//! Not here: errors of the configuration ([`crate::settings::SettingsError`]), which have a place in a file.
+
+use std::io;
+
+/// Why the shell of a program could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A text that should say which log lines are wanted does not.
+    #[error(
+        "{part:?} is no log level; write off, error, warn, info, debug or trace, or target=level, such as \"debug,rdkafka=info\""
+    )]
+    Levels {
+        /// The part that was not understood.
+        part: String,
+    },
+    /// Somebody else installed a subscriber first.
+    #[error("logging was already set up in this process")]
+    TelemetryInstalled,
+    /// The levels cannot be changed, as the subscriber that held them is gone.
+    #[error("the log levels cannot be changed any more: logging has ended")]
+    TelemetryGone,
+    /// Somebody else listens there.
+    #[error(
+        "cannot listen on {address}: the address is in use; stop what listens there, or set another address in [service] listen (or AQUEDUCT__SERVICE__LISTEN)"
+    )]
+    AddressInUse {
+        /// Where the program wanted to listen.
+        address: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}; correct [service] listen (or AQUEDUCT__SERVICE__LISTEN)")]
+    Listen {
+        /// Where the program wanted to listen.
+        address: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}

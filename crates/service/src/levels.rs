@@ -1,0 +1,151 @@
+//! Which log lines are let through, as `AQUEDUCT_LOG` says it: `info`, `debug,rdkafka=info`, `warn,processor=trace`.
+//!
+//! A plain level is for our own crates only. Everyone else is capped at WARN, because the debug output of a client
+//! library may quote the payloads that it carries; only naming a target lifts its cap, and whoever does so accepts that
+//! records may stand in the log. Names match whole path segments: `event` is not `event_listener`.
+//!
+//! Not here: where the lines go ([`crate::telemetry`]). Filters by span or field value do not exist: without them no
+//! filter can lift the cap by accident.
+
+use std::{fmt, str::FromStr as _};
+
+use tracing::{Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
+use tracing_subscriber::{Layer, layer::Context};
+
+use crate::ServiceError;
+
+/// A level for our own crates, one for all others, and those for targets that were named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Levels {
+    own: &'static [&'static str],
+    base: LevelFilter,
+    /// Longest name first, so that the first match is the closest.
+    named: Vec<(String, LevelFilter)>,
+}
+
+impl Levels {
+    /// Reads levels from text; an empty one means INFO. `own` are the names of the crates that a plain level is for.
+    ///
+    /// # Errors
+    /// [`ServiceError::Levels`] with the part that is no level.
+    pub fn parse(text: &str, own: &'static [&'static str]) -> Result<Self, ServiceError> {
+        let mut levels = Self { own, base: LevelFilter::INFO, named: Vec::new() };
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (target, level) = part.split_once('=').map_or(("", part), |(t, l)| (t.trim(), l.trim()));
+            let Ok(level) = LevelFilter::from_str(level) else {
+                return Err(ServiceError::Levels { part: part.to_owned() });
+            };
+            if target.is_empty() && part.contains('=') {
+                return Err(ServiceError::Levels { part: part.to_owned() });
+            }
+            if target.is_empty() {
+                levels.base = level;
+            } else {
+                levels.named.retain(|(name, _)| name != target);
+                levels.named.push((target.to_owned(), level));
+            }
+        }
+        levels.named.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.0.cmp(&b.0)));
+        Ok(levels)
+    }
+
+    /// Up to which level lines of this target are let through.
+    pub fn of(&self, target: &str) -> LevelFilter {
+        if let Some((_, level)) = self.named.iter().find(|(name, _)| is_within(target, name)) {
+            return *level;
+        }
+        if self.own.iter().any(|name| is_within(target, name)) {
+            return self.base;
+        }
+        self.base.min(LevelFilter::WARN)
+    }
+
+    fn lets_through(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.of(metadata.target())
+    }
+
+    fn most(&self) -> LevelFilter {
+        self.named.iter().map(|(_, level)| *level).fold(self.base, Ord::max)
+    }
+}
+
+/// Whether `target` is the module `name` or lies within it.
+fn is_within(target: &str, name: &str) -> bool {
+    target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+impl fmt::Display for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.base)?;
+        self.named.iter().try_for_each(|(name, level)| write!(f, ",{name}={level}"))
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Levels {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.lets_through(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.lets_through(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.most())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OWN: &[&str] = &["connector", "event"];
+
+    fn check(text: &str, expected: &[(&str, LevelFilter)]) {
+        let levels = Levels::parse(text, OWN).expect("levels");
+        for (target, level) in expected {
+            assert_eq!(levels.of(target), *level, "{text}: {target}");
+        }
+        assert_eq!(Levels::parse(&levels.to_string(), OWN).expect("own text"), levels);
+    }
+
+    #[test]
+    fn others_are_capped_unless_named() {
+        use LevelFilter as L;
+        check("", &[("connector", L::INFO), ("connector::io", L::INFO), ("rdkafka", L::WARN)]);
+        check("trace", &[("event", L::TRACE), ("event_listener", L::WARN), ("h2::codec", L::WARN)]);
+        check("error", &[("event", L::ERROR), ("h2", L::ERROR)]);
+        check("off", &[("event", L::OFF), ("h2", L::OFF)]);
+        check("rdkafka=debug", &[("connector", L::INFO), ("rdkafka::client", L::DEBUG), ("tonic", L::WARN)]);
+        check(
+            " DEBUG , connector::io=trace,connector=warn, ",
+            &[("event", L::DEBUG), ("connector", L::WARN), ("connector::io::kafka", L::TRACE)],
+        );
+        check("h2=info,h2=error", &[("h2", L::ERROR)]);
+    }
+
+    #[test]
+    fn what_is_no_level_is_named() {
+        for (text, part) in
+            [("loud", "loud"), ("info,h2=loud", "h2=loud"), ("=info", "=info"), ("[span]", "[span]")]
+        {
+            let error = Levels::parse(text, OWN).expect_err(text).to_string();
+            assert!(error.starts_with(&format!("{part:?} is no log level")), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_plain_level_lets_a_third_party_past_warn(level in "off|error|warn|info|debug|trace", target in "[a-z_]{1,12}") {
+            let levels = Levels::parse(&level, OWN).expect("a level");
+            prop_assert!(OWN.contains(&target.as_str()) || levels.of(&target) <= LevelFilter::WARN);
+        }
+
+        #[test]
+        fn any_text_is_levels_or_an_error(text in ".{0,40}") {
+            let _ = Levels::parse(&text, OWN);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What keeps a program from being ready, in words.
+//!
+//! Conditions have names (`kafka`, `pubsub`, `checkpoints`). One is in order once it was reported so, and, where a limit
+//! is set, while progress was reported within that limit: a pipe that stands still is not ready, however connected.
+//! Without any condition nothing is ready.
+//!
+//! Not here: HTTP ([`crate::admin`]), and what the conditions are.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// The conditions of a process, shared by cloning; it brings the clock to [`Conditions`].
+#[derive(Clone, Debug, Default)]
+pub struct Readiness {
+    shared: Arc<Mutex<Conditions>>,
+}
+
+/// The conditions by name. Pure: the time is an argument.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    by_name: BTreeMap<&'static str, Condition>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Condition {
+    state: State,
+    progress: Option<Progress>,
+}
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    #[default]
+    Unreported,
+    Good,
+    Bad(String),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    limit: Duration,
+    last: Instant,
+}
+
+/// How things stand, for people and probes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether every condition is in order.
+    pub ready: bool,
+    /// Each condition, by name.
+    pub conditions: Vec<ConditionReport>,
+}
+
+/// How one condition stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConditionReport {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is in order.
+    pub ready: bool,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Readiness {
+    /// Names conditions that must be reported before the program is ready.
+    pub fn expect(&self, names: &[&'static str]) {
+        let mut conditions = self.lock();
+        names.iter().for_each(|name| conditions.expect(name));
+    }
+
+    /// Reports a condition: in order, or the reason why not (for people; never a value from the data).
+    pub fn set(&self, name: &'static str, state: Result<(), String>) {
+        self.lock().set(name, state);
+    }
+
+    /// From now on this condition must report progress at least every `limit`.
+    pub fn watch(&self, name: &'static str, limit: Duration) {
+        self.lock().watch(name, limit, Instant::now());
+    }
+
+    /// A watched component did some of its work, or found that there is none: the condition is in order.
+    pub fn progress(&self, name: &'static str) {
+        self.lock().progress(name, Instant::now());
+    }
+
+    /// How things stand now.
+    pub fn report(&self) -> Report {
+        self.lock().report(Instant::now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Conditions> {
+        // Each change is one assignment: nothing is left half changed.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Conditions {
+    /// See [`Readiness::expect`].
+    pub fn expect(&mut self, name: &'static str) {
+        self.by_name.entry(name).or_default();
+    }
+
+    /// See [`Readiness::set`].
+    pub fn set(&mut self, name: &'static str, state: Result<(), String>) {
+        self.by_name.entry(name).or_default().state = match state {
+            Ok(()) => State::Good,
+            Err(reason) => State::Bad(reason),
+        };
+    }
+
+    /// See [`Readiness::watch`].
+    pub fn watch(&mut self, name: &'static str, limit: Duration, now: Instant) {
+        self.by_name.entry(name).or_default().progress = Some(Progress { limit, last: now });
+    }
+
+    /// See [`Readiness::progress`].
+    pub fn progress(&mut self, name: &'static str, now: Instant) {
+        let condition = self.by_name.entry(name).or_default();
+        condition.state = State::Good;
+        if let Some(progress) = &mut condition.progress {
+            progress.last = now;
+        }
+    }
+
+    /// See [`Readiness::report`].
+    pub fn report(&self, now: Instant) -> Report {
+        let conditions: Vec<_> =
+            self.by_name.iter().map(|(name, condition)| condition.report(name, now)).collect();
+        let ready = !conditions.is_empty() && conditions.iter().all(|condition| condition.ready);
+        Report { ready, conditions }
+    }
+}
+
+impl Condition {
+    fn report(&self, name: &'static str, now: Instant) -> ConditionReport {
+        let reason = self.reason(now);
+        ConditionReport { name, ready: reason.is_none(), reason }
+    }
+
+    fn reason(&self, now: Instant) -> Option<String> {
+        if let State::Bad(reason) = &self.state {
+            return Some(reason.clone());
+        }
+        if let Some(Progress { limit, last }) = self.progress {
+            let silence = now.saturating_duration_since(last);
+            if silence > limit {
+                let (silence, limit) = (silence.as_secs(), limit.as_secs_f64());
+                return Some(format!("stalled: no progress for {silence} s, at most {limit} s are allowed"));
+            }
+        }
+        matches!(self.state, State::Unreported).then(|| "has not reported yet".to_owned())
+    }
+}
+
+impl Report {
+    /// The reasons in one line, for a log.
+    pub fn reasons(&self) -> String {
+        let reasons: Vec<_> = self
+            .conditions
+            .iter()
+            .filter_map(|condition| Some(format!("{}: {}", condition.name, condition.reason.as_ref()?)))
+            .collect();
+        reasons.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[track_caller]
+    fn check(conditions: &Conditions, now: Instant, ready: bool, reasons: &str) {
+        let report = conditions.report(now);
+        assert_eq!((report.ready, report.reasons().as_str()), (ready, reasons));
+    }
+
+    #[test]
+    fn nothing_is_ready_before_it_reports() {
+        let now = Instant::now();
+        let mut conditions = Conditions::default();
+        check(&conditions, now, false, "");
+        conditions.expect("kafka");
+        check(&conditions, now, false, "kafka: has not reported yet");
+        conditions.set("kafka", Ok(()));
+        check(&conditions, now, true, "");
+        conditions.set("pubsub", Err("connection refused".to_owned()));
+        check(&conditions, now, false, "pubsub: connection refused");
+        conditions.expect("kafka");
+        conditions.set("pubsub", Ok(()));
+        check(&conditions, now, true, "");
+    }
+
+    #[test]
+    fn silence_beyond_the_limit_is_a_stall() {
+        let start = Instant::now();
+        let mut conditions = Conditions::default();
+        conditions.watch("pump", LIMIT, start);
+        check(&conditions, start, false, "pump: has not reported yet");
+        conditions.progress("pump", start);
+        check(&conditions, start + LIMIT, true, "");
+        let later = start + LIMIT + Duration::from_secs(1);
+        check(&conditions, later, false, "pump: stalled: no progress for 11 s, at most 10 s are allowed");
+        conditions.progress("pump", later);
+        check(&conditions, later + LIMIT, true, "");
+        conditions.set("pump", Err("the broker is gone".to_owned()));
+        check(&conditions, later, false, "pump: the broker is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shared_one_brings_the_clock() {
+        let readiness = Readiness::default();
+        readiness.expect(&["a"]);
+        readiness.watch("a", LIMIT);
+        readiness.progress("a");
+        assert!(readiness.report().ready);
+        tokio::time::advance(LIMIT * 2).await;
+        assert!(!readiness.clone().report().ready);
+    }
+}

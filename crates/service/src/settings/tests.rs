@@ -1,0 +1,510 @@
+//! What people read when their configuration is wrong, and what they get when it is right.
+
+use std::{collections::BTreeMap, fmt::Debug};
+
+use proptest::prelude::*;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::*;
+
+const KNOWN: &[&str] = &["kafka", "flows", "writer", "state", "service"];
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kafka {
+    bootstrap_servers: String,
+    topics: Vec<String>,
+    group_id: String,
+    #[serde(default)]
+    start: Start,
+    #[serde(default)]
+    port: Option<u16>,
+    #[serde(default)]
+    ratio: f64,
+    #[serde(default)]
+    eager: bool,
+    #[serde(default)]
+    properties: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Start {
+    #[default]
+    Earliest,
+    Latest,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Flow {
+    name: String,
+    window: WindowKeys,
+    #[serde(default)]
+    views: BTreeMap<String, String>,
+    #[serde(default)]
+    key: Option<Key>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WindowKeys {
+    size: Span,
+    #[serde(default)]
+    period: Option<Span>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Key {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+enum Writer {
+    Sqlite { path: String },
+    Bigquery { project: String },
+}
+
+/// A duration that quotes what it refuses, as the real one does.
+#[derive(Debug, PartialEq)]
+struct Span(u64);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let seconds = text.strip_suffix('s').and_then(|number| number.parse().ok());
+        seconds.map(Self).ok_or_else(|| D::Error::custom(format!("{text:?} is no duration")))
+    }
+}
+
+/// A table that quotes all of what it refuses.
+#[derive(Debug)]
+struct Quoting;
+
+impl<'de> Deserialize<'de> for Quoting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let content = BTreeMap::<String, String>::deserialize(deserializer)?;
+        Err(D::Error::custom(format!("{content:?} does not please")))
+    }
+}
+
+/// A section that reads everything, and so finds every error.
+#[derive(Debug, PartialEq)]
+struct All {
+    kafka: Option<Kafka>,
+    flows: Option<Vec<Flow>>,
+    writer: Option<Writer>,
+}
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Settings::parse(text, Path::new("conf/aqueduct.toml"), variables, KNOWN)
+}
+
+fn all(text: &str, variables: &[(&str, &str)]) -> Result<All, SettingsError> {
+    let settings = parse(text, variables)?;
+    Ok(All {
+        kafka: settings.section("kafka")?,
+        flows: settings.section("flows")?,
+        writer: settings.section("writer")?,
+    })
+}
+
+/// The text without its first line break: the key under test then stands on line 1.
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    check_with(text, &[], expected);
+}
+
+#[track_caller]
+fn check_with(text: &str, variables: &[(&str, &str)], expected: &str) {
+    let error = all(text.trim_start_matches('\n'), variables).expect_err(expected).to_string();
+    assert_eq!(error.strip_prefix("conf/").unwrap_or(&error), expected);
+}
+
+const KAFKA: &str = "[kafka]\nbootstrap_servers = 'b:9092'\ntopics = ['events']\ngroup_id = 'g'\n";
+
+#[test]
+fn a_good_file_is_read() {
+    let text = format!(
+        "{KAFKA}start = 'latest'\nport = 0x10\nratio = 1\neager = true\n[kafka.properties]\n'security.protocol' = 'SSL'\n\
+         [[flows]]\nname = 'a'\nwindow = {{ size = '10s', period = '1s' }}\nviews = {{ '/type' = 'view' }}\nkey = ['x']\n\
+         [[flows]]\nname = 'b'\nwindow.size = '5s'\nkey = 'y'\n[writer]\nkind = 'sqlite'\npath = 'x.db'\n"
+    );
+    let read = all(&text, &[]).expect("good");
+    let kafka = read.kafka.expect("kafka");
+    assert_eq!((kafka.start, kafka.port, kafka.ratio, kafka.eager), (Start::Latest, Some(16), 1.0, true));
+    assert_eq!(kafka.properties["security.protocol"], "SSL");
+    let flows = read.flows.expect("flows");
+    assert_eq!(flows[0].window, WindowKeys { size: Span(10), period: Some(Span(1)) });
+    assert_eq!(flows[0].key, Some(Key::Many(vec!["x".to_owned()])));
+    assert_eq!((flows[1].name.as_str(), flows[1].window.size.0), ("b", 5));
+    assert_eq!(flows[1].key, Some(Key::One("y".to_owned())));
+    assert_eq!(read.writer, Some(Writer::Sqlite { path: "x.db".to_owned() }));
+    assert_eq!(all("", &[]).expect("empty"), All { kafka: None, flows: None, writer: None });
+}
+
+#[test]
+fn what_is_no_toml_has_a_line() {
+    check("[kafka]\ntopics = [\n", "aqueduct.toml:2: no valid TOML: unclosed array, expected `]`");
+    check("[kafka]\n\ngroup_id = 'a'\ngroup_id = 'b'\n", "aqueduct.toml:4: no valid TOML: duplicate key");
+    check("[kafka]\nport 9092\n", "aqueduct.toml:2: no valid TOML: key with no value, expected `=`");
+    check("[kafka]\nport = 99999999999999999999\n", "aqueduct.toml:2: a number needs more than 64 bits");
+}
+
+#[test]
+fn unknown_names_come_with_the_nearest_known_one() {
+    check("\n[kafak]\n", "aqueduct.toml:1: unknown section kafak; did you mean kafka?");
+    check(
+        "listen = 1\n",
+        "aqueduct.toml:1: unknown section listen; known sections: kafka, flows, writer, state, service",
+    );
+    check(
+        "[kafka]\n# c\nbootstrap_server = 'x'\n",
+        "aqueduct.toml:3: unknown key kafka.bootstrap_server; did you mean bootstrap_servers?",
+    );
+    check(
+        "[[flows]]\nname = 'a'\nwindow = { size = '1s', every = '1s' }\n",
+        "aqueduct.toml:3: unknown key flows[0].window.every; known keys: size, period",
+    );
+    check(
+        "[writer]\nkind = 'sqlite'\npath = 'x'\npaht = 'x'\n",
+        "aqueduct.toml:4: unknown key writer.paht; did you mean path?",
+    );
+    check(
+        "[writer]\nkind = 'sqlit'\n",
+        "aqueduct.toml:2: writer.kind: unknown value \"sqlit\"; did you mean sqlite?",
+    );
+    check(
+        &format!("{KAFKA}start = 'newest'\n"),
+        "aqueduct.toml:5: kafka.start: unknown value \"newest\"; known values: earliest, latest",
+    );
+    check("[kafka]\nGroup-Id = 'x'\n", "aqueduct.toml:2: unknown key kafka.Group-Id; did you mean group_id?");
+}
+
+#[test]
+fn missing_keys_are_named_at_their_table() {
+    check("\n\n# c\n[kafka]\ntopics = []\n", "aqueduct.toml:2: missing key kafka.bootstrap_servers");
+    check(
+        "[[flows]]\nname = 'a'\nwindow.size = '1s'\n\n[[flows]]\nname = 'b'\n",
+        "aqueduct.toml:5: missing key flows[1].window",
+    );
+    check("[writer]\npath = 'x'\n", "aqueduct.toml:1: missing key writer.kind");
+}
+
+#[test]
+fn a_value_that_does_not_fit_has_its_key_and_line() {
+    check(
+        "[kafka]\nbootstrap_servers = 3\n",
+        "aqueduct.toml:2: kafka.bootstrap_servers: expected a string, found an integer",
+    );
+    check(
+        "[kafka]\ntopics = [\n  'a',\n  1,\n]\n",
+        "aqueduct.toml:4: kafka.topics[1]: expected a string, found an integer",
+    );
+    check("[kafka]\ntopics = 'a'\n", "aqueduct.toml:2: kafka.topics: expected a list, found a string");
+    check("[kafka]\neager = 'yes'\n", "aqueduct.toml:2: kafka.eager: expected true or false, found a string");
+    check(
+        "[kafka]\nport = 70000\n",
+        "aqueduct.toml:2: kafka.port: expected an integer of at least 0 (u16), found integer 70000",
+    );
+    check("[kafka]\nratio = 'x'\n", "aqueduct.toml:2: kafka.ratio: expected a number, found a string");
+    check("[kafka]\nstart = 3\n", "aqueduct.toml:2: kafka.start: expected a string");
+    check("kafka = 3\n", "aqueduct.toml:1: kafka: expected a table, found an integer");
+    check(
+        "[kafka]\nproperties = 3\n",
+        "aqueduct.toml:2: kafka.properties: expected a table, found an integer",
+    );
+    check(
+        "[kafka.properties]\n'sasl.password' = 3\n",
+        "aqueduct.toml:2: kafka.properties.\"sasl.password\": expected a string, found an integer",
+    );
+    check("[flows]\nname = 'a'\n", "aqueduct.toml:1: flows: expected a list, found a table");
+    check(
+        "[[flows]]\nwindow = { size = '1s',\n  period = '1 parsec' }\n",
+        "aqueduct.toml:3: flows[0].window.period: \"1 parsec\" is no duration",
+    );
+}
+
+#[test]
+fn variables_override_keys_of_any_type() {
+    let read = all(
+        KAFKA,
+        &[
+            ("AQUEDUCT_CONFIG", "other.toml"),
+            ("AQUEDUCT_LOG", "debug"),
+            ("AQUEDUCT__KAFKA__GROUP_ID", "123"),
+            ("AQUEDUCT__KAFKA__TOPICS", "a, b"),
+            ("AQUEDUCT__KAFKA__PORT", "9092"),
+            ("AQUEDUCT__KAFKA__EAGER", "true"),
+            ("AQUEDUCT__KAFKA__RATIO", "1e-3"),
+            ("AQUEDUCT__KAFKA__START", "latest"),
+            ("AQUEDUCT__KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
+            ("AQUEDUCT__KAFKA__PROPERTIES__A__B_C", "true"),
+            ("AQUEDUCT__FLOWS__10__NAME", "l"),
+            ("AQUEDUCT__WRITER", "{ kind = 'sqlite', path = '${env:DB}' }"),
+            ("DB", "x.db"),
+        ],
+    );
+    let error = read.expect_err("flows has no element 10").to_string();
+    assert_eq!(
+        error,
+        "AQUEDUCT__FLOWS__10__NAME: flows is a list of 0; a number from 0 to 0 must follow, not 10"
+    );
+    let mut variables: Vec<(String, String)> = (0..11)
+        .flat_map(|n| {
+            [
+                (format!("AQUEDUCT__FLOWS__{n}__NAME"), format!("f{n}")),
+                (format!("AQUEDUCT__FLOWS__{n}__WINDOW__SIZE"), "1s".to_owned()),
+            ]
+        })
+        .collect();
+    variables.push(("AQUEDUCT__FLOWS__2__VIEWS".to_owned(), "{ '/type' = 'view' }".to_owned()));
+    let settings = Settings::empty(Path::new("a.toml"), variables, KNOWN).expect("only overrides");
+    let flows: Vec<Flow> = settings.required("flows", "").expect("flows");
+    assert_eq!(flows.iter().map(|flow| flow.name.as_str()).collect::<Vec<_>>()[9..], ["f9", "f10"]);
+    assert_eq!(flows[2].views["/type"], "view");
+}
+
+#[test]
+fn variables_give_the_values_they_hold() {
+    let read = all(
+        KAFKA,
+        &[
+            ("AQUEDUCT__KAFKA__GROUP_ID", "123"),
+            ("AQUEDUCT__KAFKA__TOPICS", "[\"a\", '${env:TOPIC}']"),
+            ("TOPIC", "b"),
+            ("AQUEDUCT__KAFKA__PORT", "9092"),
+            ("AQUEDUCT__KAFKA__EAGER", "true"),
+            ("AQUEDUCT__KAFKA__RATIO", "1e-3"),
+            ("AQUEDUCT__KAFKA__START", "latest"),
+            ("AQUEDUCT__KAFKA__PROPERTIES__SECURITY_PROTOCOL", "SSL"),
+            ("AQUEDUCT__KAFKA__PROPERTIES__A__B_C", "true"),
+            ("AQUEDUCT__WRITER", "{ kind = 'sqlite', path = '${env:TOPIC}.db' }"),
+        ],
+    )
+    .expect("good");
+    let kafka = read.kafka.expect("kafka");
+    assert_eq!((kafka.group_id.as_str(), kafka.topics), ("123", vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!((kafka.port, kafka.eager, kafka.ratio, kafka.start), (Some(9092), true, 0.001, Start::Latest));
+    assert_eq!(kafka.properties["security.protocol"], "SSL");
+    assert_eq!(kafka.properties["a_b.c"], "true");
+    assert_eq!(read.writer, Some(Writer::Sqlite { path: "b.db".to_owned() }));
+
+    for (value, topics) in
+        [("a,b", vec!["a", "b"]), ("a", vec!["a"]), ("", vec![]), ("[]", vec![]), ("1,2", vec!["1", "2"])]
+    {
+        let read = all(KAFKA, &[("AQUEDUCT__KAFKA__TOPICS", value)]).expect(value);
+        assert_eq!(read.kafka.expect("kafka").topics, topics, "{value}");
+    }
+    let read = all(KAFKA, &[("AQUEDUCT__KAFKA__TOPICS__0", "x"), ("AQUEDUCT__KAFKA__TOPICS__1", "y")])
+        .expect("parts");
+    assert_eq!(read.kafka.expect("kafka").topics, ["x", "y"]);
+}
+
+#[test]
+fn errors_of_overrides_name_the_variable() {
+    let check = |name: &str, value: &str, expected: &str| {
+        check_with(KAFKA, &[(name, value)], &format!("{name}: {expected}"));
+    };
+    check("AQUEDUCT__KAFKA__GROUPID", "x", "unknown key kafka.groupid; did you mean group_id?");
+    check("AQUEDUCT__KAFAK__GROUP_ID", "x", "unknown section kafak; did you mean kafka?");
+    check(
+        "AQUEDUCT__KAFKA__PORT",
+        "many",
+        "kafka.port: expected an integer of at least 0 (u16), found a string",
+    );
+    check(
+        "AQUEDUCT__KAFKA__PORT",
+        "-1",
+        "kafka.port: expected an integer of at least 0 (u16), found integer -1",
+    );
+    check("AQUEDUCT__KAFKA__EAGER", "1", "kafka.eager: expected true or false, found an integer");
+    check("AQUEDUCT__KAFKA__TOPICS", "[a", "kafka.topics: no valid TOML: unclosed array, expected `]`");
+    check("AQUEDUCT__KAFKA__TOPICS", "['a', 1]", "kafka.topics[1]: expected a string, found an integer");
+    check("AQUEDUCT__KAFKA__GROUP_ID__X", "1", "group_id is no table; x cannot be set in it");
+    check(
+        "AQUEDUCT__KAFKA__TOPICS__LAST",
+        "a",
+        "topics is a list of 1; a number from 0 to 1 must follow, not last",
+    );
+    check("AQUEDUCT__KAFKA__PROPERTIES", "hunter2", "kafka.properties: expected a table, found a string");
+    check("AQUEDUCT__", "x", "no key; an override is named as AQUEDUCT__SECTION__KEY");
+    check("AQUEDUCT__KAFKA____X", "x", "no key; an override is named as AQUEDUCT__SECTION__KEY");
+    check(
+        "AQUEDUCT__FLOWS",
+        "[{ name = 'a', window = { size = '1m' } }]",
+        "flows[0].window.size: \"1m\" is no duration",
+    );
+}
+
+#[test]
+fn without_a_file_the_error_says_so() {
+    let variables = [("AQUEDUCT__KAFKA__TOPICS".to_owned(), "a".to_owned())];
+    let settings = Settings::empty(Path::new("aqueduct.toml"), variables, KNOWN).expect("overrides");
+    let error = settings.required::<Kafka>("kafka", "").expect_err("incomplete").to_string();
+    assert_eq!(error, "aqueduct.toml (no such file): missing key kafka.bootstrap_servers");
+    let error = settings
+        .required::<Writer>("writer", "[writer]\nkind = \"sqlite\"\n")
+        .expect_err("missing")
+        .to_string();
+    assert_eq!(
+        error,
+        "aqueduct.toml (no such file): the section writer is missing; the least to add is\n\n[writer]\nkind = \"sqlite\"\n"
+    );
+    assert!(settings.has("kafka") && !settings.has("writer"));
+}
+
+#[test]
+fn values_are_put_in_from_variables_and_files() {
+    let dir = tempfile::tempdir().expect("folder");
+    std::fs::write(dir.path().join("secret"), "s3cret\n\r\n").expect("file");
+    let text = "[kafka]\nbootstrap_servers = 'x${env:HOST}:${env:PORT}'\ntopics = ['$${env:HOST}', 'a$b{c}']\ngroup_id = '${file:secret}'\n";
+    let variables = [("HOST", "h"), ("PORT", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let settings =
+        Settings::parse(text, &dir.path().join("aqueduct.toml"), variables, KNOWN).expect("settings");
+    let kafka: Kafka = settings.required("kafka", "").expect("kafka");
+    assert_eq!((kafka.bootstrap_servers.as_str(), kafka.group_id.as_str()), ("xh:1", "s3cret\n"));
+    assert_eq!(kafka.topics, ["${env:HOST}", "a$b{c}"]);
+}
+
+#[test]
+fn what_cannot_be_put_in_is_an_error() {
+    let check = |value: &str, expected: &str| {
+        check(
+            &format!("[kafka]\ngroup_id = '{value}'\n"),
+            &format!("aqueduct.toml:2: kafka.group_id: {expected}"),
+        );
+    };
+    check("${env:NOPE}", "${env:NOPE}: the variable NOPE is not set (or not UTF-8)");
+    check("${file:nope}", "${file:nope}: the file cannot be read: No such file or directory (os error 2)");
+    check(
+        "a${env:NOPE",
+        "a ${ is not closed; write ${env:NAME}, ${file:PATH}, or $${ for the characters themselves",
+    );
+    check(
+        "${NOPE}",
+        "a ${...} is neither ${env:NAME} nor ${file:PATH}; write $${ for the characters themselves",
+    );
+}
+
+#[test]
+fn what_was_put_in_is_not_shown() {
+    let secret = [("S", "hunter2\"\\")];
+    check_with(
+        "[kafka]\nstart = '${env:S}'\n",
+        &secret,
+        "aqueduct.toml:2: kafka.start: the value does not fit; it comes from ${...} and is not shown",
+    );
+    check_with(
+        "[[flows]]\nname = 'a'\nwindow.size = '${env:S}'\n",
+        &secret,
+        "aqueduct.toml:3: flows[0].window.size: the value does not fit; it comes from ${...} and is not shown",
+    );
+    check_with(
+        "[writer]\nkind = '${env:S}'\n",
+        &secret,
+        "aqueduct.toml:2: writer.kind: the value does not fit; it comes from ${...} and is not shown",
+    );
+    let settings = parse("[state]\na = '${env:S}'\nb = 'open'\n", &secret).expect("settings");
+    let error = settings.required::<Quoting>("state", "").expect_err("it refuses everything").to_string();
+    assert_eq!(error, r#"conf/aqueduct.toml:1: state: {"a": "***", "b": "open"} does not please"#);
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_check_of_the_caller_has_its_line() {
+    let text = format!(
+        "{KAFKA}[kafka.properties]\n'a.b' = 'x'\n[[flows]]\nname = 'a'\n[[flows]]\nname = 'b'\nwindow = {{ size = '1s' }}\n"
+    );
+    let settings =
+        parse(&text, &[("AQUEDUCT__KAFKA__PORT", "1"), ("AQUEDUCT__STATE__PERIOD", "1s")]).expect("settings");
+    let check = |key: &str, place: &str| {
+        assert_eq!(settings.error_at(key, "no").to_string(), format!("{place}: {key}: no"));
+    };
+    check("kafka.topics", "conf/aqueduct.toml:3");
+    check("kafka.topics[0]", "conf/aqueduct.toml:3");
+    check("kafka.properties.\"a.b\"", "conf/aqueduct.toml:6");
+    check("kafka.nothing", "conf/aqueduct.toml:1");
+    check("kafka.port", "AQUEDUCT__KAFKA__PORT");
+    check("flows[0].name", "conf/aqueduct.toml:8");
+    check("flows[0].window.size", "conf/aqueduct.toml:7");
+    check("flows[1].window.size", "conf/aqueduct.toml:11");
+    check("flows[7]", "conf/aqueduct.toml:7");
+    check("writer", "conf/aqueduct.toml");
+    check("state.period", "AQUEDUCT__STATE__PERIOD");
+}
+
+#[test]
+fn files_are_found_and_paths_resolved() {
+    let dir = tempfile::tempdir().expect("folder");
+    let path = dir.path().join("mine.toml");
+    let named = Source::choose(Some(path.clone()), Some("other.toml".into()));
+    let error = Settings::open(&named, KNOWN).expect_err("no file").to_string();
+    assert_eq!(error, format!("{}: no such file (named by --config)", path.display()));
+    std::fs::write(&path, "[state]\n").expect("file");
+    let settings = Settings::open(&named, KNOWN).expect("file");
+    assert_eq!(settings.dir(), dir.path());
+    assert_eq!(settings.resolve("keys.toml"), dir.path().join("keys.toml"));
+    assert_eq!(settings.resolve("/keys.toml"), Path::new("/keys.toml"));
+    std::fs::write(&path, b"\xff").expect("file");
+    let error = Settings::load(&path, KNOWN).expect_err("no text").to_string();
+    assert_eq!(error, format!("{}: cannot be read", path.display()));
+
+    let by = |variable: &str| Source::choose(None, Some(variable.into()));
+    assert_eq!(by("x.toml"), Source::Named { path: "x.toml".into(), by: "AQUEDUCT_CONFIG".to_owned() });
+    assert_eq!((by(""), Source::choose(None, None)), (Source::Default, Source::Default));
+    assert_eq!(parse("", &[]).expect("empty").dir(), Path::new("conf"));
+    assert_eq!(folder(Path::new("aqueduct.toml")), Path::new("."));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_settings_or_an_error_with_a_place(text in "(?s)[\\[\\]a-z='\"\n.{},#]{0,60}|.{0,60}") {
+        if let Err(error) = all(&text, &[]) {
+            prop_assert!(error.to_string().starts_with("conf/aqueduct.toml:"), "{}", error);
+        }
+    }
+
+    #[test]
+    fn any_override_applies_or_is_an_error(
+        variables in prop::collection::vec(("[A-Z0-9_]{0,12}|KAFKA__[A-Z_0-9]{0,14}|FLOWS__[0-2](__[A-Z]{1,4}){0,2}", "[\\[\\]{}a,'=0-9]{0,8}"), 0..6),
+    ) {
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (format!("AQUEDUCT__{name}"), value.clone())).collect();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let _ = all(KAFKA, &variables);
+    }
+
+    #[test]
+    fn a_text_is_taken_from_a_variable_as_it_stands(value in "[^\0]{0,20}") {
+        prop_assume!(!value.contains("${"));
+        let read = all(KAFKA, &[("AQUEDUCT__KAFKA__GROUP_ID", &value)]).expect("a text");
+        prop_assert_eq!(read.kafka.expect("kafka").group_id, value);
+    }
+
+    #[test]
+    fn no_secret_stands_in_an_error(secret in "[!-~]{6,20}", key in prop::sample::select(vec![
+        "kafka.start", "kafka.port", "kafka.eager", "kafka.topics", "kafka.ratio", "kafka.properties", "kafka",
+        "writer", "writer.kind", "flows",
+    ])) {
+        let (section, rest) = key.split_once('.').unwrap_or((key, ""));
+        let text = match rest {
+            "" => format!("{section} = '${{env:SECRET}}'\n"),
+            _ => format!("[{section}]\n{rest} = '${{env:SECRET}}'\n"),
+        };
+        let error = all(&text, &[("SECRET", &secret)]).expect_err("it fits nowhere");
+        prop_assert!(!no_templates(&error).contains(&secret), "{error}");
+        let variable = format!("AQUEDUCT__{}", key.to_uppercase().replace('.', "__"));
+        if let Err(error) = all("", &[(&variable, "${env:SECRET}"), ("SECRET", &secret)]) {
+            prop_assert!(!no_templates(&error).contains(&secret), "{error}");
+        }
+    }
+}
+
+/// An error's text; an arbitrary secret may be equal to a piece of our own words only with a probability of nil.
+fn no_templates(error: &impl Debug) -> String {
+    format!("{error:?}")
+}

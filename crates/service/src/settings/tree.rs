@@ -1,0 +1,162 @@
+//! The configuration as a tree whose values and keys know where they come from.
+//!
+//! Not here: types. What a value is read into is decided in `read`. Nothing here prints a value: it may be a secret.
+
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+use super::key::{Key, Segment};
+
+/// Where something was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// On this line of the file, from 1.
+    Line(usize),
+    /// In this variable of the environment.
+    Variable(Arc<str>),
+    /// Nowhere in particular: the root, and tables that overrides imply.
+    File,
+}
+
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) origin: Origin,
+    pub(crate) value: Value,
+}
+
+#[derive(Clone)]
+pub(crate) enum Value {
+    /// A TOML string, or a date and time as it is written.
+    Text(String),
+    /// What a variable holds: its type is whatever is asked for.
+    Untyped(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    List(Vec<Node>),
+    Table(Table),
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Table {
+    /// In the order of the file.
+    pub(crate) entries: Vec<Entry>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) origin: Origin,
+    pub(crate) node: Node,
+}
+
+/// Reads a document; the error is the place and what is wrong there.
+pub(crate) fn parse(text: &str) -> Result<Table, (Origin, String)> {
+    let lines = Lines::new(text);
+    let document = DeTable::parse(text).map_err(|error| {
+        let origin = error.span().map_or(Origin::File, |span| lines.origin(span.start));
+        (origin, format!("no valid TOML: {}", error.message()))
+    })?;
+    table(document.into_inner(), &|offset| lines.origin(offset))
+}
+
+/// Reads one value, such as `["a", "b"]`; all of it comes from `origin`.
+pub(crate) fn parse_value(text: &str, origin: &Origin) -> Result<Node, String> {
+    let value = DeValue::parse(text.trim()).map_err(|error| error.message().to_owned())?;
+    node(value, &|_| origin.clone()).map_err(|(_, problem)| problem)
+}
+
+type Place<'a> = &'a dyn Fn(usize) -> Origin;
+type Failure = (Origin, String);
+
+fn table(table: DeTable<'_>, place: Place<'_>) -> Result<Table, Failure> {
+    let mut entries = Vec::with_capacity(table.len());
+    for (key, value) in table {
+        let origin = place(key.span().start);
+        entries.push(Entry { key: key.into_inner().into_owned(), origin, node: node(value, place)? });
+    }
+    Ok(Table { entries })
+}
+
+fn node(value: toml::Spanned<DeValue<'_>>, place: Place<'_>) -> Result<Node, Failure> {
+    let origin = place(value.span().start);
+    let value = match value.into_inner() {
+        DeValue::String(text) => Value::Text(text.into_owned()),
+        DeValue::Datetime(time) => Value::Text(time.to_string()),
+        DeValue::Boolean(boolean) => Value::Boolean(boolean),
+        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(_) => return Err((origin, "a number needs more than 64 bits".to_owned())),
+        },
+        DeValue::Float(float) => match float.as_str().parse() {
+            Ok(number) => Value::Float(number),
+            Err(_) => return Err((origin, "a number cannot be represented".to_owned())),
+        },
+        DeValue::Array(list) => {
+            Value::List(list.into_iter().map(|item| node(item, place)).collect::<Result<_, _>>()?)
+        }
+        DeValue::Table(inner) => Value::Table(table(inner, place)?),
+    };
+    Ok(Node { origin, value })
+}
+
+impl Table {
+    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Where a key is written, or the nearest thing around it.
+    pub(crate) fn origin_of(&self, key: &Key) -> Origin {
+        let mut nearest = Origin::File;
+        let Some((Segment::Key(first), rest)) = key.0.split_first() else {
+            return nearest;
+        };
+        let Some(entry) = self.get(first) else {
+            return nearest;
+        };
+        nearest.narrow(&entry.origin);
+        let mut node = &entry.node;
+        for segment in rest {
+            match (segment, &node.value) {
+                (Segment::Key(name), Value::Table(table)) => {
+                    let Some(entry) = table.get(name) else { break };
+                    nearest.narrow(&entry.origin);
+                    node = &entry.node;
+                }
+                (Segment::Index(index), Value::List(items)) => {
+                    let Some(item) = items.get(*index) else { break };
+                    nearest.narrow(&item.origin);
+                    node = item;
+                }
+                _ => break,
+            }
+        }
+        nearest
+    }
+}
+
+impl Origin {
+    /// Moves on to a place further inside, if that is one.
+    fn narrow(&mut self, inner: &Self) {
+        if *inner != Self::File {
+            *self = inner.clone();
+        }
+    }
+}
+
+/// Turns byte offsets into lines.
+struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn new(text: &str) -> Self {
+        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { starts: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    fn origin(&self, offset: usize) -> Origin {
+        Origin::Line(self.starts.partition_point(|start| *start <= offset))
+    }
+}

@@ -1,0 +1,55 @@
+//! SIGTERM and Ctrl-C as a cancellation token.
+//!
+//! The first signal asks the program to finish the work in flight; the second one ends it at once. Not here: what is to
+//! be finished.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// What a process ends with when it was told twice: 128 + SIGINT.
+pub const IMPATIENT_EXIT_CODE: i32 = 130;
+
+/// A token that is cancelled by the first SIGTERM or Ctrl-C; the second exits the process with code 130.
+///
+/// From the return of this function on no signal is missed. The task behind it waits for signals until the process or
+/// its runtime ends, and holds nothing that would need draining. Call it once, within a Tokio runtime.
+///
+/// # Errors
+/// The operating system refuses the handlers.
+pub fn token() -> io::Result<CancellationToken> {
+    let mut signals =
+        Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::info!(
+            signal = name,
+            "stopping: finishing the work in flight; a second signal stops at once"
+        );
+        cancelled.cancel();
+        let name = signals.next().await;
+        tracing::warn!(
+            signal = name,
+            "stopped at once: open work was left and will be repeated at the next start"
+        );
+        std::process::exit(IMPATIENT_EXIT_CODE);
+    });
+    Ok(token)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Logs and panics, as text or JSON lines on standard error.
+//!
+//! `AQUEDUCT_LOG` says what is let through ([`crate::levels`]); it can be changed while the program runs. Colour only
+//! on a terminal, and not where `NO_COLOR` is set. A panic is logged with its place and never with its message, because
+//! a message (an index, an `expect` with a value) may quote data.
+//! (Tokio's `JoinError` quotes that message when it is displayed: log [`task_failure`] instead.)
+//!
+//! Not here: metrics ([`crate::metrics`]), and what is worth a line.
+
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    fmt,
+    io::IsTerminal as _,
+    panic::PanicHookInfo,
+    str::FromStr,
+};
+
+use tokio::task::JoinError;
+use tracing_subscriber::{
+    Layer as _, Registry, fmt::MakeWriter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
+
+use crate::{Levels, ServiceError};
+
+/// The variable that says which log lines are wanted.
+pub const LOG_VARIABLE: &str = "AQUEDUCT_LOG";
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// Changes and tells the levels of a running program.
+#[derive(Clone)]
+pub struct LogLevels {
+    own: &'static [&'static str],
+    handle: reload::Handle<Levels, Registry>,
+}
+
+/// Sets up logging to standard error for the whole process. `own` are the crates for which a plain level is meant.
+///
+/// # Errors
+/// `AQUEDUCT_LOG` is no level, or logging was set up before.
+pub fn init(format: LogFormat, own: &'static [&'static str]) -> Result<LogLevels, ServiceError> {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = !no_color && std::io::stderr().is_terminal();
+    init_with_writer(format, own, colour, std::io::stderr)
+}
+
+/// As [`init`], with another place for the lines: a progress bar, say, that must be lifted out of their way.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_with_writer<W>(
+    format: LogFormat,
+    own: &'static [&'static str],
+    colour: bool,
+    writer: W,
+) -> Result<LogLevels, ServiceError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let text = std::env::var(LOG_VARIABLE).unwrap_or_default();
+    let (filter, handle) = reload::Layer::new(Levels::parse(&text, own)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(colour).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    subscriber.try_init().map_err(|_| ServiceError::TelemetryInstalled)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(LogLevels { own, handle })
+}
+
+impl LogLevels {
+    /// Lets through what `text` says from now on. Crates that log through the `log` crate stay below the most verbose
+    /// level that was set at the start.
+    ///
+    /// # Errors
+    /// The text is no level, or logging has ended.
+    pub fn set(&self, text: &str) -> Result<(), ServiceError> {
+        let levels = Levels::parse(text, self.own)?;
+        self.handle.reload(levels).map_err(|_| ServiceError::TelemetryGone)
+    }
+
+    /// What is let through, in the form that [`set`](Self::set) reads; empty once logging has ended.
+    pub fn text(&self) -> String {
+        self.handle.with_current(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// How a task ended that did not return, without the message of its panic (which was logged with its place).
+pub fn task_failure(error: &JoinError) -> &'static str {
+    if error.is_panic() { "a task panicked" } else { "a task was cancelled" }
+}
+
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let at = info.location().map(ToString::to_string).unwrap_or_default();
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or_default();
+    // Honours RUST_BACKTRACE; it holds names of functions, no values.
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
+    tracing::error!(
+        at,
+        thread,
+        backtrace,
+        "a defect: panic; its message is withheld, as it may quote data; please report the place"
+    );
+}
+
+impl fmt::Debug for LogLevels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogLevels").field(&self.text()).finish()
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = UnknownLogFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLogFormat> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownLogFormat),
+        }
+    }
+}
+
+/// A log format other than `text` and `json` was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log format is text or json")]
+pub struct UnknownLogFormat;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failed_task_is_told_without_its_message() {
+        let task = tokio::spawn(async { std::future::pending::<()>().await });
+        task.abort();
+        assert_eq!(task_failure(&task.await.expect_err("aborted")), "a task was cancelled");
+        let task = tokio::spawn(async { panic!("user-4711") });
+        assert_eq!(task_failure(&task.await.expect_err("panicked")), "a task panicked");
+    }
+
+    #[test]
+    fn formats_have_names() {
+        assert_eq!(("text".parse(), "json".parse()), (Ok(LogFormat::Text), Ok(LogFormat::Json)));
+        assert_eq!("xml".parse::<LogFormat>(), Err(UnknownLogFormat));
+    }
+}
