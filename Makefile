@@ -1,0 +1,31 @@
+# The project's commands. `make` alone lists them.
+
+SERVICES := python3 deploy/services/services.py
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test services services-stop
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the binary: target/release/aqueduct
+	cargo build --release --locked
+
+demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--duration 30s --rate 2000")
+	cargo run --release --locked --bin aqueduct -- demo $(ARGS)
+
+# Everything is built before the services start, so that they wait for nothing but tests.
+test: ## format, lints, unit tests, and end-to-end tests against a real Kafka, Pub/Sub emulator and BigQuery emulator
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	python3 -m unittest discover --quiet --start-directory deploy/services
+	cargo build --locked
+	cargo test --workspace --locked --no-run
+	$(SERVICES) run -- cargo test --workspace --locked
+	@echo "make test: format, lints and all tests passed"
+
+services: ## starts Kafka and the emulators, leaves them running, prints their addresses and a ready aqueduct.toml
+	@$(SERVICES) start
+
+services-stop: ## ends what `make services` started
+	@$(SERVICES) stop

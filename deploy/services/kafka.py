@@ -1,0 +1,172 @@
+"""Apache Kafka 4.1, one node that is broker and controller (KRaft), natively or as a container.
+
+Topics are never made by accident (`auto.create.topics.enable=false`), transactions work, and groups do not wait for
+members that will not come. The one topic of the ready aqueduct.toml is made here; tests make their own.
+"""
+
+import hashlib
+import re
+import shutil
+import socket
+import struct
+import subprocess
+from pathlib import Path
+
+import fetched
+from layout import HERE, TARGET, Fail
+from process import Command
+
+NAME = "kafka"
+PORTS = ("broker", "controller")
+IMAGE = "apache/kafka:4.1.0"
+FOLDER = TARGET / "kafka"
+LIBS = FOLDER / "libs"
+# A formatted, empty log folder: a start copies it, which is two seconds faster than formatting a new one.
+BLANK = FOLDER / "blank"
+POM = HERE / "pom.xml"
+COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+# Api keys of Kafka's protocol.
+METADATA, CREATE_TOPICS = 3, 19
+TOPIC, TOPIC_PARTITIONS = "events", 3
+CLUSTER_ID = "YXF1ZWR1Y3QtbG9jYWwtMQ"
+
+
+def missing() -> list:
+    """What the system lacks, one line each."""
+    lines = []
+    if not shutil.which("java"):
+        lines.append("java is missing: install Java 17 or newer (Debian: apt-get install default-jre-headless)")
+    if not shutil.which("mvn") and not fetched.is_current(FOLDER, _pins()):
+        lines.append("mvn is missing: install Maven (Debian: apt-get install maven)")
+    return lines
+
+
+def fetch() -> None:
+    """The jars through Maven, and the blank log folder."""
+    with fetched.renewed(FOLDER, _pins()) as stale:
+        if not stale:
+            return
+        _check_java_version()
+        fetched.run(
+            ["mvn", "-B", "-q", "-f", POM, COPY_DEPENDENCIES, f"-DoutputDirectory={LIBS}", "-DincludeScope=runtime"],
+            "Maven could not copy Kafka's jars",
+        )
+        settings = FOLDER / "blank.properties"
+        _write_properties(settings, properties({"broker": 9092, "controller": 9093}, BLANK))
+        fetched.run(
+            ["java", "-cp", f"{LIBS}/*", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", settings],
+            "Kafka's log folder could not be formatted",
+        )
+
+
+def native(ports: dict, data: Path) -> Command:
+    shutil.copytree(BLANK, data / "logs")
+    settings = data / "server.properties"
+    _write_properties(settings, properties(ports, data / "logs"))
+    return Command(
+        argv=[
+            "java",
+            "-Xms256m",
+            "-Xmx1g",
+            f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}",
+            "-cp",
+            f"{LIBS}/*",
+            "kafka.Kafka",
+            settings,
+        ],
+        env={},
+        folder=data,
+    )
+
+
+def container(ports: dict) -> tuple:
+    """Options and arguments for `docker run`. The image takes each property as KAFKA_<PROPERTY>."""
+    settings = properties(ports, "/tmp/kraft-combined-logs", host="0.0.0.0")
+    options = []
+    for key, value in settings.items():
+        options += ["-e", f"KAFKA_{key.upper().replace('.', '_')}={value}"]
+    return options, IMAGE, []
+
+
+def properties(ports: dict, logs, host: str = "127.0.0.1") -> dict:
+    """The broker's settings. Clients are always told 127.0.0.1, whatever it listens on."""
+    broker, controller = ports["broker"], ports["controller"]
+    return {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "listeners": f"PLAINTEXT://{host}:{broker},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "log.dirs": logs,
+        "auto.create.topics.enable": "false",
+        "file.delete.delay.ms": 1000,
+        # One node: its internal topics have one replica and, as nobody shares them, few partitions.
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 3,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 3,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "share.coordinator.state.topic.num.partitions": 3,
+        "group.initial.rebalance.delay.ms": 0,
+        # Tests of a dead member do not wait the default six seconds at least.
+        "group.min.session.timeout.ms": 1000,
+        # A busy machine is not a dead broker.
+        "broker.session.timeout.ms": 60000,
+    }
+
+
+def probe(ports: dict) -> None:
+    """A Metadata request (version 1, no topics): the broker answers, and is itself in the answer once registered."""
+    (brokers,) = struct.unpack_from(">i", _ask(ports, METADATA, 1, struct.pack(">i", 0), timeout_seconds=2))
+    if brokers < 1:
+        raise ConnectionError("answers, but the broker is not registered yet")
+
+
+def prepare(ports: dict) -> None:
+    """Makes the topic that the ready aqueduct.toml reads, by a CreateTopics request (version 4)."""
+    name = TOPIC.encode()
+    topic = struct.pack(f">h{len(name)}sihii", len(name), name, TOPIC_PARTITIONS, 1, 0, 0)
+    timeout_ms, validate_only = 30_000, False
+    answer = _ask(ports, CREATE_TOPICS, 4, struct.pack(">i", 1) + topic + struct.pack(">i?", timeout_ms, validate_only))
+    _throttle, _topics, _name, error = struct.unpack_from(f">iih{len(name)}xh", answer)
+    if error:
+        raise Fail(f"kafka: topic {TOPIC} could not be made (Kafka's error code {error})")
+
+
+def environment(ports: dict) -> dict:
+    return {"KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['broker']}"}
+
+
+def _ask(ports: dict, api: int, version: int, body: bytes, timeout_seconds: float = 30) -> bytes:
+    """One request of Kafka's protocol and the body of its answer."""
+    correlation, no_client_id = 1, -1
+    request = struct.pack(">hhih", api, version, correlation, no_client_id) + body
+    with socket.create_connection(("127.0.0.1", ports["broker"]), timeout=timeout_seconds) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        with connection.makefile("rb") as answer:
+            head = answer.read(8)
+            if len(head) < 8:
+                raise ConnectionError("closed the connection instead of answering")
+            size, _correlation = struct.unpack(">ii", head)
+            return answer.read(size - 4)
+
+
+def _pins() -> str:
+    return hashlib.sha256(POM.read_bytes() + COPY_DEPENDENCIES.encode() + CLUSTER_ID.encode()).hexdigest()
+
+
+def _check_java_version() -> None:
+    answer = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr
+    found = re.search(r'version "(\d+)', answer)
+    if not found or int(found[1]) < 17:
+        what = found[1] if found else "unknown"
+        raise Fail(f"java is version {what}, Kafka 4.1 needs 17 or newer (Debian: apt-get install default-jre-headless)")
+
+
+def _write_properties(path: Path, settings: dict) -> None:
+    path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
