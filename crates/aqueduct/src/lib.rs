@@ -1,0 +1,2 @@
+//! traffic for now
+pub mod traffic;

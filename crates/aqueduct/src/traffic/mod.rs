@@ -1,0 +1,234 @@
+//! Page views and clicks as a marketplace has them: few pages and boxes get most of the views, each box has its own
+//! click-through rate, a click follows its view by seconds, and some events are neither.
+//!
+//! Pure: the same [`Shape`] and seed give the same bytes. Made to be fast: bytes are written as they are, millions of
+//! events a second. Not here: files and Kafka (the `generate` command), the clock, and how the events are read.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`share`] | probabilities as people write them |
+//! | `world` | the pages, boxes and users, and how often each is seen |
+//! | `happening` | one event before it is text |
+//! | `schedule` | what is written later: clicks, late events, duplicates |
+//! | `render` | an event as JSON, and how it is broken |
+
+use std::num::{NonZeroU32, NonZeroU64};
+
+use event::EventTime;
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng as _, SeedableRng as _},
+};
+
+mod happening;
+mod render;
+mod schedule;
+mod share;
+mod world;
+
+pub use happening::{Defect, Kind};
+pub use share::{Share, ShareError};
+
+use happening::Happening;
+use render::Renderer;
+use schedule::{Pending, Schedule};
+use world::World;
+
+/// What the traffic is like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// How many people there are.
+    pub users: NonZeroU32,
+    /// How many pages; the first ones are seen most.
+    pub pages: NonZeroU32,
+    /// How many boxes; the first ones are seen most.
+    pub boxes: NonZeroU32,
+    /// Events a second.
+    pub rate: NonZeroU64,
+    /// When the first event is written.
+    pub start: EventTime,
+    /// How many events are written a second to ten minutes after their time.
+    pub late: Share,
+    /// How many events are written twice, at most a minute apart.
+    pub duplicates: Share,
+    /// How many events are broken, each in one of the ways of [`Defect`].
+    pub broken: Share,
+}
+
+/// An endless row of events.
+#[derive(Debug)]
+pub struct Traffic {
+    shape: Shape,
+    world: World,
+    random: ChaCha8Rng,
+    schedule: Schedule,
+    renderer: Renderer,
+    pace: Pace,
+    events: u64,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// The event's own time.
+    pub time: EventTime,
+    /// When it is written: later than its time where it is late or a duplicate.
+    pub written: EventTime,
+    /// Whose event it is; also its Kafka key.
+    pub user: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// What is wrong with it.
+    pub defect: Option<Defect>,
+    /// Whether it was held back on purpose.
+    pub late: bool,
+    /// Whether the same bytes were written before.
+    pub duplicate: bool,
+}
+
+/// When the n-th event is written.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    start: EventTime,
+    rate: NonZeroU64,
+    written: u64,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        const fn count(n: u32) -> NonZeroU32 {
+            NonZeroU32::new(n).expect("not 0")
+        }
+        Self {
+            users: count(100_000),
+            pages: count(200),
+            boxes: count(20),
+            rate: NonZeroU64::new(1000).expect("not 0"),
+            start: DEFAULT_START,
+            late: Share::NEVER,
+            duplicates: Share::NEVER,
+            broken: Share::NEVER,
+        }
+    }
+}
+
+/// So many events in a row may be held back; where all are to be late, one is written at once now and then.
+const MOST_LATE_AT_ONCE: usize = 16;
+
+/// Where traffic begins unless told otherwise: 2026-01-01T00:00:00Z.
+pub const DEFAULT_START: EventTime = EventTime(1_767_225_600_000);
+
+impl Traffic {
+    /// Traffic of that shape; another seed gives other events.
+    pub fn new(shape: Shape, seed: u64) -> Self {
+        Self {
+            world: World::new(shape.pages, shape.boxes),
+            random: ChaCha8Rng::seed_from_u64(seed),
+            schedule: Schedule::default(),
+            renderer: Renderer::new(seed),
+            pace: Pace { start: shape.start, rate: shape.rate, written: 0 },
+            events: 0,
+            shape,
+        }
+    }
+
+    /// Appends the JSON of the next event, without a line end. A tombstone ([`Defect::Tombstone`]) appends nothing.
+    ///
+    /// Events come in the order in which they are written, `rate` a second.
+    pub fn next(&mut self, out: &mut Vec<u8>) -> Meta {
+        let now = self.pace.next();
+        let pending = self.due(now);
+        if !pending.duplicate && self.draws(self.shape.duplicates.threshold()) {
+            self.schedule.duplicate(pending.happening, now, self.random.next_u64());
+        }
+        let broken = self.draws(self.shape.broken.threshold());
+        let defect = broken.then(|| Defect::at(self.random.next_u32() as usize));
+        self.renderer.write(&self.world, &pending.happening, defect, out);
+        Meta {
+            time: EventTime(pending.happening.time),
+            written: now,
+            user: pending.happening.user_id(),
+            kind: pending.happening.kind,
+            defect,
+            late: pending.late,
+            duplicate: pending.duplicate,
+        }
+    }
+
+    /// When the next event will be written.
+    pub fn next_written(&self) -> EventTime {
+        self.pace.peek()
+    }
+
+    /// Goes on at another rate, from another time: first a past in haste, say, and then the present.
+    pub fn pace(&mut self, from: EventTime, rate: NonZeroU64) {
+        self.pace = Pace { start: from, rate, written: 0 };
+    }
+
+    /// What has waited long enough, or else something new.
+    fn due(&mut self, now: EventTime) -> Pending {
+        if let Some(pending) = self.schedule.due(now) {
+            if pending.happening.kind == Kind::Click {
+                self.follow(&pending.happening);
+            }
+            return pending;
+        }
+        for _ in 0..MOST_LATE_AT_ONCE {
+            let happening = self.happen(now);
+            if !self.draws(self.shape.late.threshold()) {
+                return Pending::new(happening);
+            }
+            self.schedule.late(happening, now, self.random.next_u64());
+        }
+        Pending::new(self.happen(now))
+    }
+
+    /// Something new: a view mostly, sometimes something that no flow counts.
+    fn happen(&mut self, now: EventTime) -> Happening {
+        let number = self.number();
+        let happening = Happening::new(number, now.0, &self.world, self.shape.users, &mut self.random);
+        self.follow(&happening);
+        happening
+    }
+
+    /// A click on a view, or another one after a click. A click does not wait for a view that is late.
+    fn follow(&mut self, happening: &Happening) {
+        if self.draws(self.world.click_threshold(happening)) {
+            let number = self.number();
+            self.schedule.click(happening.click(number), self.random.next_u64());
+        }
+    }
+
+    fn draws(&mut self, threshold: u32) -> bool {
+        self.random.next_u32() < threshold
+    }
+
+    fn number(&mut self) -> u64 {
+        self.events += 1;
+        self.events
+    }
+}
+
+impl Meta {
+    /// Appends the Kafka key: the user's id as decimal digits.
+    pub fn write_key(&self, out: &mut Vec<u8>) {
+        render::decimal(self.user, out);
+    }
+}
+
+impl Pace {
+    fn next(&mut self) -> EventTime {
+        let time = self.peek();
+        self.written += 1;
+        time
+    }
+
+    fn peek(&self) -> EventTime {
+        // In 128 bits, as a long run at a high rate passes 2^64 / 1000 events' worth of milliseconds.
+        let passed = u128::from(self.written) * 1000 / u128::from(self.rate.get());
+        EventTime(self.start.0.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
