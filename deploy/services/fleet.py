@@ -132,7 +132,7 @@ def _await_all(state: State, children: dict, timeout_seconds: float) -> None:
         late = time.monotonic() - began > timeout_seconds
         if waiting and late:
             name, error = next(iter(waiting.items()))
-            raise _unhealthy(name, state.services[name], f"did not answer within {timeout_seconds:.0f} s ({error})")
+            raise _unhealthy(name, state.services[name], f"did not answer within {timeout_seconds:g} s ({error})")
         time.sleep(0.1 if waiting else 0)
 
 
