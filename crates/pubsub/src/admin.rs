@@ -1,0 +1,286 @@
+//! Topics and subscriptions: what the settings call for, what is there, and the difference.
+//!
+//! [`plan`] is pure; [`apply`] creates what is missing and changes nothing that is there; running it twice is safe.
+//!
+//! Not here: deleting anything.
+
+use std::{
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use event::{EventTime, Millis};
+use google_cloud_gax::{error::rpc::Code, options::RequestOptionsBuilder, retry_policy::NeverRetry};
+use google_cloud_pubsub::model;
+use google_cloud_wkt as wkt;
+
+use crate::{
+    connection::{Connection, Endpoint},
+    error::Error,
+    settings::PubSubSettings,
+};
+
+/// How long Pub/Sub waits for an acknowledgement or an extension before it delivers again.
+pub const ACK_DEADLINE: Duration = Duration::from_secs(60);
+/// A call that takes longer has failed.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// One thing that has to exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A topic.
+    Topic(TopicPlan),
+    /// A subscription.
+    Subscription(SubscriptionPlan),
+}
+
+/// What a topic is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPlan {
+    /// `projects/P/topics/T`.
+    pub path: String,
+    /// How long messages are kept.
+    pub retention: Millis,
+    /// Where they may be stored; empty: anywhere.
+    pub regions: Vec<String>,
+}
+
+/// What a subscription is to be: acknowledged messages kept, never expiring, at least once, unordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionPlan {
+    /// `projects/P/subscriptions/S`.
+    pub path: String,
+    /// `projects/P/topics/T`.
+    pub topic: String,
+    /// How long messages are kept, acknowledged ones too.
+    pub retention: Millis,
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was missing and has been made.
+    Created,
+    /// It was there, as planned.
+    Exists,
+    /// It was there with other properties, which were left as they are.
+    Differs(Vec<String>),
+}
+
+/// What has to exist, topics before their subscriptions.
+pub fn plan(settings: &PubSubSettings) -> Vec<Step> {
+    let topic = |path| {
+        Step::Topic(TopicPlan { path, retention: settings.retention, regions: settings.regions.clone() })
+    };
+    let subscription = |path: Option<String>, topic| {
+        path.map(|path| Step::Subscription(SubscriptionPlan { path, topic, retention: settings.retention }))
+    };
+    let mut steps = vec![topic(settings.topic_path()), topic(settings.marks_topic_path())];
+    steps.extend(subscription(settings.subscription_path(), settings.topic_path()));
+    steps.extend(subscription(settings.marks_subscription_path(), settings.marks_topic_path()));
+    steps
+}
+
+/// Makes what is missing, and says what became of each step.
+///
+/// # Errors
+/// When Pub/Sub does not answer or refuses; the steps before stay done.
+pub async fn apply(connection: &Connection, steps: Vec<Step>) -> Result<Vec<(Step, Outcome)>, Error> {
+    let mut done = Vec::with_capacity(steps.len());
+    for step in steps {
+        let outcome = match &step {
+            Step::Topic(plan) => apply_topic(connection, plan).await?,
+            Step::Subscription(plan) => apply_subscription(connection, plan).await?,
+        };
+        done.push((step, outcome));
+    }
+    Ok(done)
+}
+
+/// Whether the data and marks topics exist.
+///
+/// # Errors
+/// [`Error::NotFound`] names the missing one; [`Error::Denied`] where the account may publish but not look.
+pub async fn check_topics(connection: &Connection, settings: &PubSubSettings) -> Result<(), Error> {
+    for path in [settings.topic_path(), settings.marks_topic_path()] {
+        get_topic(connection, &path).await?;
+    }
+    Ok(())
+}
+
+/// Whether the data and marks subscriptions exist; nothing to check where none is configured.
+///
+/// # Errors
+/// [`Error::NotFound`] names the missing one; [`Error::Denied`] where the account may pull but not look.
+pub async fn check_subscriptions(connection: &Connection, settings: &PubSubSettings) -> Result<(), Error> {
+    for path in [settings.subscription_path(), settings.marks_subscription_path()].into_iter().flatten() {
+        get_subscription(connection, &path).await?;
+    }
+    Ok(())
+}
+
+/// Makes every message published since `time` undelivered again, as far as retention reaches.
+///
+/// # Errors
+/// When Pub/Sub does not answer or refuses.
+pub async fn seek(connection: &Connection, subscription: &str, time: EventTime) -> Result<(), Error> {
+    let since_epoch = Duration::from_millis(u64::try_from(time.0).unwrap_or(0));
+    let time = UNIX_EPOCH
+        .checked_add(since_epoch)
+        .and_then(|time| wkt::Timestamp::try_from(time).ok())
+        .unwrap_or_else(|| wkt::Timestamp::clamp(i64::MAX, 0));
+    let request = connection
+        .subscriptions
+        .seek()
+        .set_subscription(subscription)
+        .set_time(time)
+        .with_attempt_timeout(CALL_DEADLINE)
+        .with_retry_policy(NeverRetry);
+    request.send().await.map_err(|error| Error::of_call(subscription, &error))?;
+    Ok(())
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(plan) if plan.regions.is_empty() => {
+                write!(f, "topic {} (keeps messages {})", plan.path, plan.retention)
+            }
+            Self::Topic(plan) => {
+                write!(
+                    f,
+                    "topic {} (keeps messages {} in {})",
+                    plan.path,
+                    plan.retention,
+                    plan.regions.join(", ")
+                )
+            }
+            Self::Subscription(plan) => {
+                write!(f, "subscription {} to {} (keeps messages {}", plan.path, plan.topic, plan.retention)?;
+                f.write_str(", acknowledged ones too; never expires)")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Created => f.write_str("created"),
+            Self::Exists => f.write_str("exists"),
+            Self::Differs(differences) => write!(f, "differs: {}", differences.join("; ")),
+        }
+    }
+}
+
+async fn apply_topic(connection: &Connection, plan: &TopicPlan) -> Result<Outcome, Error> {
+    match get_topic(connection, &plan.path).await {
+        Ok(found) => return Ok(outcome(topic_differences(plan, &found, &connection.endpoint))),
+        Err(Error::NotFound { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let storage = (!plan.regions.is_empty())
+        .then(|| model::MessageStoragePolicy::new().set_allowed_persistence_regions(plan.regions.clone()));
+    let request = connection
+        .topics
+        .create_topic()
+        .set_name(&plan.path)
+        .set_message_retention_duration(to_sdk(plan.retention))
+        .set_or_clear_message_storage_policy(storage)
+        .with_attempt_timeout(CALL_DEADLINE)
+        .with_retry_policy(NeverRetry);
+    created(&plan.path, request.send().await)
+}
+
+async fn apply_subscription(connection: &Connection, plan: &SubscriptionPlan) -> Result<Outcome, Error> {
+    match get_subscription(connection, &plan.path).await {
+        Ok(found) => return Ok(outcome(subscription_differences(plan, &found))),
+        Err(Error::NotFound { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let request = connection
+        .subscriptions
+        .create_subscription()
+        .set_name(&plan.path)
+        .set_topic(&plan.topic)
+        .set_ack_deadline_seconds(ACK_DEADLINE.as_secs() as i32)
+        .set_retain_acked_messages(true)
+        .set_message_retention_duration(to_sdk(plan.retention))
+        .set_expiration_policy(model::ExpirationPolicy::new())
+        .with_attempt_timeout(CALL_DEADLINE)
+        .with_retry_policy(NeverRetry);
+    created(&plan.path, request.send().await)
+}
+
+async fn get_topic(connection: &Connection, path: &str) -> Result<model::Topic, Error> {
+    let request = connection.topics.get_topic().set_topic(path);
+    let request = request.with_attempt_timeout(CALL_DEADLINE).with_retry_policy(NeverRetry);
+    request.send().await.map_err(|error| Error::of_call(path, &error))
+}
+
+pub(crate) async fn get_subscription(
+    connection: &Connection,
+    path: &str,
+) -> Result<model::Subscription, Error> {
+    let request = connection.subscriptions.get_subscription().set_subscription(path);
+    let request = request.with_attempt_timeout(CALL_DEADLINE).with_retry_policy(NeverRetry);
+    request.send().await.map_err(|error| Error::of_call(path, &error))
+}
+
+/// Somebody who made it in between has done our work.
+fn created<T>(path: &str, answer: google_cloud_pubsub::Result<T>) -> Result<Outcome, Error> {
+    match answer {
+        Ok(_) => Ok(Outcome::Created),
+        Err(error) if error.status().is_some_and(|s| s.code == Code::AlreadyExists) => Ok(Outcome::Exists),
+        Err(error) => Err(Error::of_call(path, &error)),
+    }
+}
+
+fn outcome(differences: Vec<String>) -> Outcome {
+    if differences.is_empty() { Outcome::Exists } else { Outcome::Differs(differences) }
+}
+
+fn topic_differences(plan: &TopicPlan, found: &model::Topic, endpoint: &Endpoint) -> Vec<String> {
+    let mut differences = Vec::new();
+    // An emulator drops what it does not know.
+    let told = *endpoint == Endpoint::GoogleCloud || found.message_retention_duration.is_some();
+    if told && !keeps(found.message_retention_duration.as_ref(), plan.retention) {
+        differences.push(format!("does not keep messages for {}", plan.retention));
+    }
+    let regions = found.message_storage_policy.as_ref().map(|policy| &policy.allowed_persistence_regions[..]);
+    let told = *endpoint == Endpoint::GoogleCloud || regions.is_some();
+    if told && !plan.regions.is_empty() && regions.unwrap_or_default() != plan.regions {
+        differences.push(format!("may store messages outside {}", plan.regions.join(", ")));
+    }
+    differences
+}
+
+fn subscription_differences(plan: &SubscriptionPlan, found: &model::Subscription) -> Vec<String> {
+    let expires = found.expiration_policy.as_ref().is_some_and(|policy| policy.ttl.is_some());
+    let mut differences = Vec::new();
+    let mut note = |wrong: bool, text: String| differences.extend(wrong.then_some(text));
+    note(found.topic != plan.topic, format!("reads {}; it must read {}", found.topic, plan.topic));
+    note(!found.retain_acked_messages, "does not keep acknowledged messages".to_owned());
+    note(
+        !keeps(found.message_retention_duration.as_ref(), plan.retention),
+        format!("does not keep messages for {}", plan.retention),
+    );
+    note(expires, "expires when it is idle".to_owned());
+    note(
+        found.enable_exactly_once_delivery,
+        "has exactly-once delivery, which is slow and of no use here".to_owned(),
+    );
+    note(found.enable_message_ordering, "orders messages, which is slow and of no use here".to_owned());
+    note(!found.filter.is_empty(), "filters messages: what it drops would be missing for ever".to_owned());
+    note(found.push_config.as_ref().is_some_and(|push| !push.push_endpoint.is_empty()), "pushes".to_owned());
+    note(found.detached, "is detached from its topic".to_owned());
+    differences
+}
+
+fn keeps(found: Option<&wkt::Duration>, wanted: Millis) -> bool {
+    found.is_some_and(|found| found.seconds() * 1_000 >= wanted.0)
+}
+
+fn to_sdk(length: Millis) -> wkt::Duration {
+    wkt::Duration::clamp(length.0 / 1_000, (length.0 % 1_000 * 1_000_000) as i32)
+}

@@ -1,0 +1,143 @@
+//! Where Pub/Sub is and who we are to it.
+//!
+//! Not here: waiting for a Pub/Sub that is down. Opening a connection speaks to nobody but the source of credentials.
+
+use std::{fmt, time::Duration};
+
+use google_cloud_auth::credentials::{self, Credentials, anonymous};
+use google_cloud_gax::retry_policy::{NeverRetry, RetryPolicyExt};
+use google_cloud_pubsub::client::{BasePublisher, Subscriber, SubscriptionAdmin, TopicAdmin};
+
+use crate::error::Error;
+
+/// Where Pub/Sub is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Google Cloud, with application default credentials.
+    GoogleCloud,
+    /// An emulator or stand-in, without credentials.
+    Emulator {
+        /// `http://host:port`.
+        url: String,
+    },
+}
+
+/// Clients for one endpoint; cheap to clone, connected on first use.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) publisher: BasePublisher,
+    pub(crate) subscriber: Subscriber,
+    pub(crate) topics: TopicAdmin,
+    pub(crate) subscriptions: SubscriptionAdmin,
+}
+
+/// A publish request that takes longer has failed.
+pub const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
+/// The first token may take that long.
+const CREDENTIALS_DEADLINE: Duration = Duration::from_secs(30);
+const SCOPE: &str = "https://www.googleapis.com/auth/pubsub";
+
+impl Endpoint {
+    /// An emulator at `host:port`; `http://` in front is fine.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub fn emulator(host: &str) -> Result<Self, Error> {
+        let address = host.trim_start_matches("http://").trim_end_matches('/');
+        let usable = address.rsplit_once(':').is_some_and(|(name, port)| {
+            !name.is_empty()
+                && !name.contains(['/', ' ', '@'])
+                && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if !usable {
+            return Err(Error::EmulatorHost { host: host.to_owned() });
+        }
+        Ok(Self::Emulator { url: format!("http://{address}") })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GoogleCloud => f.write_str("https://pubsub.googleapis.com"),
+            Self::Emulator { url } => f.write_str(url),
+        }
+    }
+}
+
+impl Connection {
+    /// Finds credentials (for Google Cloud it fetches a first token) and makes the clients. Pub/Sub may be down.
+    ///
+    /// # Errors
+    /// [`Error::Credentials`] when there are none, or they have expired.
+    pub async fn open(endpoint: Endpoint) -> Result<Self, Error> {
+        let credentials = match &endpoint {
+            Endpoint::GoogleCloud => default_credentials().await?,
+            Endpoint::Emulator { .. } => anonymous::Builder::new().build(),
+        };
+        let url = endpoint.to_string();
+        let failed = |error: google_cloud_gax::client_builder::Error| Error::credentials(&error);
+        let publisher = BasePublisher::builder()
+            .with_endpoint(&url)
+            .with_credentials(credentials.clone())
+            .with_retry_policy(NeverRetry.with_time_limit(PUBLISH_DEADLINE))
+            .build();
+        let subscriber =
+            Subscriber::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
+        let topics = TopicAdmin::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
+        let subscriptions =
+            SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(credentials).build();
+        Ok(Self {
+            publisher: publisher.await.map_err(failed)?,
+            subscriber: subscriber.await.map_err(failed)?,
+            topics: topics.await.map_err(failed)?,
+            subscriptions: subscriptions.await.map_err(failed)?,
+            endpoint,
+        })
+    }
+
+    /// Where it leads.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+/// Application default credentials that have proved to give a token. A source that is down for now is waited for
+/// later, by the calls that need it.
+async fn default_credentials() -> Result<Credentials, Error> {
+    let credentials = credentials::Builder::default()
+        .with_scopes([SCOPE])
+        .build()
+        .map_err(|error| Error::credentials(&error))?;
+    match tokio::time::timeout(CREDENTIALS_DEADLINE, credentials.headers(http::Extensions::new())).await {
+        Ok(Err(error)) if !error.is_transient() => return Err(Error::credentials(&error)),
+        Ok(Err(error)) => tracing::warn!(%error, "no Google Cloud token yet; going on trying"),
+        Err(_) => {
+            tracing::warn!(waited = ?CREDENTIALS_DEADLINE, "no Google Cloud token yet; going on trying")
+        }
+        Ok(Ok(_)) => {}
+    }
+    Ok(credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emulator_is_a_host_and_a_port() {
+        for (host, url) in [
+            ("localhost:8085", Some("http://localhost:8085")),
+            ("http://127.0.0.1:1/", Some("http://127.0.0.1:1")),
+            ("[::1]:8085", Some("http://[::1]:8085")),
+            ("localhost", None),
+            (":8085", None),
+            ("localhost:0", None),
+            ("https://pubsub.googleapis.com", None),
+            ("", None),
+        ] {
+            assert_eq!(Endpoint::emulator(host).ok().map(|e| e.to_string()).as_deref(), url, "{host}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The `[pubsub]` section of the configuration, and the resource names that follow from it.
+//!
+//! Not here: reading files or the environment. `PUBSUB_EMULATOR_HOST` is passed in.
+
+use event::{ByteSize, Millis, wire};
+use serde::{Deserialize, Serialize};
+
+use crate::{connection::Endpoint, error::Error};
+
+/// The `[pubsub]` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PubSubSettings {
+    /// The Google Cloud project.
+    pub project: String,
+    /// The data topic; the marks go to `<topic>-marks`.
+    pub topic: String,
+    /// The data subscription, and `<subscription>-marks`; the connector alone does without.
+    #[serde(default)]
+    pub subscription: Option<String>,
+    /// Where messages may be stored; empty: wherever the organisation allows.
+    #[serde(default)]
+    pub regions: Vec<String>,
+    /// How long messages are kept, acknowledged ones too.
+    #[serde(default = "default_retention")]
+    pub retention: Millis,
+    /// Bytes published and not yet acknowledged by Pub/Sub.
+    #[serde(default = "default_in_flight")]
+    pub in_flight: ByteSize,
+    /// `host:port` of an emulator.
+    #[serde(default)]
+    pub emulator_host: Option<String>,
+}
+
+/// What is wrong with one key of the section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key within `[pubsub]`.
+    pub key: &'static str,
+    /// What is wrong, and what would be right.
+    pub text: String,
+}
+
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+fn default_retention() -> Millis {
+    Millis(7 * DAY)
+}
+
+fn default_in_flight() -> ByteSize {
+    ByteSize(32 << 20)
+}
+
+impl PubSubSettings {
+    /// `projects/P/topics/T`.
+    pub fn topic_path(&self) -> String {
+        format!("projects/{}/topics/{}", self.project, self.topic)
+    }
+
+    /// `projects/P/topics/T-marks`.
+    pub fn marks_topic_path(&self) -> String {
+        wire::marks(&self.topic_path())
+    }
+
+    /// `projects/P/subscriptions/S`, where a subscription is configured.
+    pub fn subscription_path(&self) -> Option<String> {
+        self.subscription.as_ref().map(|name| format!("projects/{}/subscriptions/{name}", self.project))
+    }
+
+    /// `projects/P/subscriptions/S-marks`, where a subscription is configured.
+    pub fn marks_subscription_path(&self) -> Option<String> {
+        self.subscription_path().map(|path| wire::marks(&path))
+    }
+
+    /// Where Pub/Sub is. `from_environment` is the value of `PUBSUB_EMULATOR_HOST`; the section comes first.
+    ///
+    /// # Errors
+    /// When the emulator's address is no `host:port`.
+    pub fn endpoint(&self, from_environment: Option<&str>) -> Result<Endpoint, Error> {
+        match self.emulator_host.as_deref().or(from_environment.filter(|host| !host.is_empty())) {
+            Some(host) => Endpoint::emulator(host),
+            None => Ok(Endpoint::GoogleCloud),
+        }
+    }
+
+    /// Everything that Pub/Sub would refuse, found without asking it.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut note = |key, text: Option<String>| problems.extend(text.map(|text| Problem { key, text }));
+        note("project", project_problem(&self.project));
+        note("topic", name_problem(&self.topic));
+        note("subscription", self.subscription.as_deref().and_then(name_problem));
+        note("retention", retention_problem(self.retention));
+        let host = self.emulator_host.as_deref().map(Endpoint::emulator);
+        note("emulator_host", host.and_then(Result::err).map(|e| e.to_string()));
+        problems
+    }
+}
+
+fn project_problem(project: &str) -> Option<String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
+    let good = project.len() >= 6
+        && project.starts_with(|c: char| c.is_ascii_lowercase())
+        && project.chars().all(known);
+    (!good).then(|| {
+        format!("{project:?} is no project id; write 6 or more lower-case letters, digits and hyphens, a letter first")
+    })
+}
+
+fn name_problem(name: &str) -> Option<String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || "-_.~+%".contains(c);
+    let good = (3..=255).contains(&wire::marks(name).len())
+        && name.len() >= 3
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !name.starts_with("goog")
+        && name.chars().all(known);
+    (!good).then(|| {
+        format!(
+            "{name:?} is no name for Pub/Sub; write 3 to 249 letters, digits and -_.~+%, a letter first, not \"goog\""
+        )
+    })
+}
+
+fn retention_problem(retention: Millis) -> Option<String> {
+    let good = (10 * MINUTE..=31 * DAY).contains(&retention.0);
+    (!good).then(|| format!("{retention} is out of bounds; Pub/Sub keeps messages from 10m to 31d"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<PubSubSettings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn defaults_and_names_follow_the_design() {
+        let settings = read("project = 'shop-analytics'\ntopic = 'events'\nsubscription = 'events-ctr'")
+            .expect("complete");
+        assert_eq!(settings.retention.to_string(), "7d");
+        assert_eq!(settings.in_flight.to_string(), "32MiB");
+        assert_eq!(settings.marks_topic_path(), "projects/shop-analytics/topics/events-marks");
+        assert_eq!(
+            settings.marks_subscription_path().as_deref(),
+            Some("projects/shop-analytics/subscriptions/events-ctr-marks")
+        );
+        assert_eq!(settings.problems(), []);
+        assert!(read("project = 'p'\ntopic = 't'\ntopics = 't'").is_err());
+    }
+
+    #[test]
+    fn the_section_comes_before_the_environment() {
+        let mut settings = read("project = 'shop-analytics'\ntopic = 'events'").expect("complete");
+        assert_eq!(settings.subscription_path(), None);
+        assert_eq!(settings.endpoint(None).expect("no host"), Endpoint::GoogleCloud);
+        assert_eq!(settings.endpoint(Some("")).expect("no host"), Endpoint::GoogleCloud);
+        assert_eq!(settings.endpoint(Some("h:1")).expect("a host").to_string(), "http://h:1");
+        settings.emulator_host = Some("http://localhost:8085/".to_owned());
+        assert_eq!(settings.endpoint(Some("h:1")).expect("a host").to_string(), "http://localhost:8085");
+    }
+
+    #[test]
+    fn what_pubsub_would_refuse_is_found_offline() {
+        let text = "project = 'p'\ntopic = 'goog-x'\nsubscription = '1a'\nretention = '1m'\nemulator_host = 'localhost'";
+        let keys: Vec<_> = read(text).expect("complete").problems().iter().map(|p| p.key).collect();
+        assert_eq!(keys, ["project", "topic", "subscription", "retention", "emulator_host"]);
+    }
+}
