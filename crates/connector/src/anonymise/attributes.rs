@@ -1,0 +1,63 @@
+//! The attributes that are taken from a record, the Kafka key and the headers, and Pub/Sub's limits.
+
+use std::{str, sync::Arc};
+
+use event::wire;
+
+use super::{KeyRule, Reject, RejectCode, settings::OWN_ATTRIBUTES};
+use crate::keyring::Key;
+
+/// Bytes in the name of an attribute.
+pub(super) const MAX_NAME: usize = 256;
+/// Bytes in the value of an attribute.
+const MAX_VALUE: usize = 1_024;
+/// Attributes of a message, less those that every message has.
+pub(super) const MAX_HEADERS: usize = 100 - OWN_ATTRIBUTES.len();
+/// Bytes of a message: Pub/Sub takes a publish request of 10 MB, envelope, position and topic name included.
+const MAX_MESSAGE: usize = 10_000_000 - 16 * 1_024;
+
+/// The attribute for the Kafka key, if it passes.
+pub(super) fn kafka_key(
+    rule: KeyRule,
+    raw: Option<&[u8]>,
+    key: Option<&Key>,
+) -> Result<Option<String>, Reject> {
+    let Some(raw) = raw.filter(|raw| !raw.is_empty() && rule != KeyRule::Drop) else {
+        return Ok(None);
+    };
+    let text = str::from_utf8(raw).map_err(|_| Reject::new(RejectCode::KeyNotUtf8))?;
+    match rule {
+        KeyRule::Drop => Ok(None),
+        KeyRule::Forward => checked(text).map(Some),
+        KeyRule::Pseudonymise => {
+            let key = key.expect("a rule that makes pseudonyms was refused without a keyring");
+            Ok(Some(key.pseudonym(text).map(char::from).iter().collect()))
+        }
+    }
+}
+
+/// The attributes for the headers that pass; of several headers of one name the last one counts.
+pub(super) fn headers(names: &[Arc<str>], raw: &[(&str, &[u8])]) -> Result<Vec<(Arc<str>, String)>, Reject> {
+    let mut headers = Vec::new();
+    for name in names {
+        if let Some((_, value)) = raw.iter().rev().find(|(header, _)| *header == &**name) {
+            let text = str::from_utf8(value).map_err(|_| Reject::new(RejectCode::HeaderNotUtf8))?;
+            headers.push((Arc::clone(name), checked(text)?));
+        }
+    }
+    Ok(headers)
+}
+
+fn checked(text: &str) -> Result<String, Reject> {
+    if text.len() > MAX_VALUE { Err(Reject::new(RejectCode::AttributeTooLarge)) } else { Ok(text.to_owned()) }
+}
+
+/// Bytes of these attributes, names included.
+pub(super) fn size(kafka_key: Option<&str>, headers: &[(Arc<str>, String)]) -> usize {
+    let key = kafka_key.map_or(0, |key| wire::KEY.len() + key.len());
+    key + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+}
+
+pub(super) fn check_size(bytes: usize) -> Result<(), Reject> {
+    if bytes > MAX_MESSAGE { Err(Reject::new(RejectCode::TooLarge)) } else { Ok(()) }
+}

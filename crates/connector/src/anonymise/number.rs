@@ -1,0 +1,103 @@
+//! Numbers as ids: the one decimal text that all spellings of a number share.
+
+use std::borrow::Cow;
+
+/// Digits, sign and point of the longest number that is hashed.
+const MAX_LENGTH: usize = 64;
+
+/// The exact decimal text of a JSON number, so that `123`, `123.0` and `1.23e2` agree with the string
+/// `123`: no exponent, no zeros that say nothing, no negative zero. Nothing is rounded; a number whose
+/// text is too long is refused.
+pub(super) fn canonical(number: &str) -> Option<Cow<'_, str>> {
+    let text = if number.contains(['.', 'e', 'E']) {
+        Cow::Owned(expand(number)?)
+    } else {
+        Cow::Borrowed(if number == "-0" { "0" } else { number })
+    };
+    (text.len() <= MAX_LENGTH).then_some(text)
+}
+
+fn expand(number: &str) -> Option<String> {
+    let (sign, unsigned) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0');
+    if significant.is_empty() {
+        return Some("0".to_owned());
+    }
+    let bound = i64::try_from(MAX_LENGTH).ok()?;
+    let exponent = exponent.parse::<i64>().ok().filter(|exponent| exponent.abs() <= i64::from(u32::MAX))?;
+    // How many digits stand before the point, when the first one is not 0.
+    let leading = i64::try_from(all.len() - significant.len()).ok()?;
+    let point = i64::try_from(whole.len()).ok()? - leading + exponent;
+    let digits = significant.trim_end_matches('0');
+    if point.abs() > bound {
+        return None;
+    }
+    let place = usize::try_from(point.unsigned_abs()).ok()?;
+    Some(if point <= 0 {
+        format!("{sign}0.{}{digits}", "0".repeat(place))
+    } else if place >= digits.len() {
+        format!("{sign}{digits}{}", "0".repeat(place - digits.len()))
+    } else {
+        format!("{sign}{}.{}", &digits[..place], &digits[place..])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(number: &str, expect: Option<&str>) {
+        assert_eq!(canonical(number).as_deref(), expect, "{number}");
+    }
+
+    #[test]
+    fn spellings_of_a_number_agree() {
+        for number in ["123", "123.0", "1.23e2", "12300E-2", "0.123e+3", "123.000e0", "1230e-1"] {
+            check(number, Some("123"));
+        }
+        for number in ["0", "-0", "0.0", "-0.0", "0e5", "-0E-99999999999999999999"] {
+            check(number, Some("0"));
+        }
+        check("-1.50", Some("-1.5"));
+        check("1E-2", Some("0.01"));
+        check("0.05e1", Some("0.5"));
+        check("9007199254740993", Some("9007199254740993"));
+        check("1e30", Some("1000000000000000000000000000000"));
+        check(&"9".repeat(64), Some(&"9".repeat(64)));
+    }
+
+    #[test]
+    fn endless_numbers_are_refused() {
+        for number in [
+            "1e64",
+            "1e-64",
+            "1e999999999",
+            "1e99999999999999999999",
+            "-1e-99999999999999999999",
+            &"9".repeat(65),
+        ] {
+            check(number, None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_exact_value_stays(whole in any::<i64>(), places in 0usize..12, shift in 0usize..12) {
+            // The same number, written with a point `places` digits to the left and moved back by an exponent.
+            let digits = format!("{:0>13}", whole.unsigned_abs());
+            let (left, right) = digits.split_at(digits.len() - places.max(1));
+            let left = left.trim_start_matches('0');
+            let left = if left.is_empty() { "0" } else { left };
+            let sign = if whole < 0 { "-" } else { "" };
+            let written = format!("{sign}{left}.{right}{}e{}", "0".repeat(shift), right.len());
+            let plain = whole.to_string();
+            let ours = canonical(&written);
+            prop_assert_eq!(ours.as_deref(), Some(plain.as_str()), "{}", written);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The declared pointers as one tree: at each place of an event one node says what becomes of it.
+//!
+//! Patterns with `*` overlap, so that a place can belong to several of them. The tree is therefore made
+//! like a deterministic automaton from a nondeterministic one (subset construction): a node stands for the
+//! set of patterns that lead there or further.
+//!
+//! Precedence: `remove` wins over everything at or below it; then what `forward` does not name goes; then
+//! pseudonyms and URLs. A declaration that never decides anything checks no shape either.
+
+use std::sync::Arc;
+
+use event::{
+    Pattern, Pointer,
+    pointer::{Step, array_index},
+};
+
+use super::{AnonymiseSettings, Forward, SettingsError};
+
+/// The tree; places that it does not hold share the fate of the last node above them.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    nodes: Vec<Node>,
+    time: Option<Arc<str>>,
+}
+
+/// What becomes of a place.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) fate: Fate,
+    /// A pattern that leads further: a scalar here is a shape that it does not expect.
+    pub(super) below: Option<Arc<str>>,
+    /// A pattern that leads further by a name: an array here is a shape that it does not expect.
+    pub(super) named_below: Option<Arc<str>>,
+    /// The event's time stands here.
+    pub(super) time: bool,
+    children: Vec<Child>,
+    any: Option<usize>,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Debug)]
+pub(super) enum Fate {
+    /// It passes with what is inside, unless a node below says otherwise.
+    Keep,
+    /// It leads to something that passes; of the rest nothing does.
+    Lead,
+    /// It goes with all that is inside.
+    Drop,
+    /// A scalar that becomes a pseudonym.
+    Pseudonymise(Arc<str>),
+    /// A string that is a URL.
+    StripQuery(Arc<str>),
+}
+
+/// Where the reader is in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At a node.
+    Node(usize),
+    /// Below a node that keeps what it does not name.
+    Kept,
+    /// Below a node that drops what it does not name.
+    Dropped,
+}
+
+#[derive(Clone, Debug)]
+struct Child {
+    name: Box<str>,
+    index: Option<usize>,
+    node: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pseudonymise,
+    Remove,
+    StripQuery,
+    Forward,
+    Time,
+}
+
+/// A pattern of which the first `done` steps were taken.
+#[derive(Clone, Copy)]
+struct Live<'s> {
+    kind: Kind,
+    pattern: &'s Pattern,
+    done: usize,
+}
+
+impl Rules {
+    pub(super) fn new(settings: &AnonymiseSettings, time: Option<&Pointer>) -> Result<Self, SettingsError> {
+        let time = time.cloned().map(Pattern::from);
+        let (all, forward) = match &settings.forward {
+            Forward::All => (true, [].as_slice()),
+            Forward::List(list) => (false, list.as_slice()),
+        };
+        let mut live = Vec::new();
+        for (kind, patterns) in [
+            (Kind::Pseudonymise, settings.pseudonymise.as_slice()),
+            (Kind::Remove, &settings.remove),
+            (Kind::StripQuery, &settings.strip_query),
+            (Kind::Forward, forward),
+            (Kind::Time, time.as_slice()),
+        ] {
+            live.extend(patterns.iter().map(|pattern| Live { kind, pattern, done: 0 }));
+        }
+        let mut rules = Self { nodes: Vec::new(), time: time.as_ref().map(Pattern::text) };
+        let root = rules.add(&live, all)?;
+        // Also where nothing is declared to pass, what passes is an object.
+        if matches!(rules.nodes[root].fate, Fate::Drop) {
+            rules.nodes[root].fate = Fate::Lead;
+        }
+        Ok(rules)
+    }
+
+    /// Where the event begins.
+    pub(super) fn root(&self) -> Place {
+        Place::Node(0)
+    }
+
+    /// Where the event's time stands, when it is read.
+    pub(super) fn time(&self) -> Option<&Arc<str>> {
+        self.time.as_ref()
+    }
+
+    pub(super) fn node(&self, place: Place) -> Option<&Node> {
+        match place {
+            Place::Node(node) => Some(&self.nodes[node]),
+            Place::Kept | Place::Dropped => None,
+        }
+    }
+
+    /// The member of that name of an object at `place`.
+    pub(super) fn member(&self, place: Place, name: &str) -> Place {
+        self.child(place, |child| *child.name == *name)
+    }
+
+    /// The element of that index of an array at `place`.
+    pub(super) fn element(&self, place: Place, index: usize) -> Place {
+        self.child(place, |child| child.index == Some(index))
+    }
+
+    fn child(&self, place: Place, matches: impl Fn(&Child) -> bool) -> Place {
+        let Some(node) = self.node(place) else {
+            return place;
+        };
+        let found = node.children.iter().find(|child| matches(child)).map(|child| child.node).or(node.any);
+        match (found, &node.fate) {
+            (Some(child), _) => Place::Node(child),
+            (None, Fate::Keep) => Place::Kept,
+            (None, _) => Place::Dropped,
+        }
+    }
+
+    /// Adds the node for a set of patterns, and those below it; `covered` is what lies in something forwarded.
+    fn add(&mut self, live: &[Live<'_>], covered_above: bool) -> Result<usize, SettingsError> {
+        let ends = |kind: Kind| live.iter().find(|live| live.kind == kind && live.rest().is_empty());
+        let removed = ends(Kind::Remove).is_some();
+        let covered = !removed && (covered_above || ends(Kind::Forward).is_some());
+        let mut below: Vec<Live<'_>> = live.iter().copied().filter(|live| !live.rest().is_empty()).collect();
+        let leads = below.iter().any(|live| live.kind == Kind::Forward);
+        let fate = if removed || !(covered || leads) {
+            below.retain(|live| live.kind == Kind::Time);
+            Fate::Drop
+        } else {
+            scalar_fate(ends(Kind::Pseudonymise), ends(Kind::StripQuery), &below)?.unwrap_or(if covered {
+                Fate::Keep
+            } else {
+                Fate::Lead
+            })
+        };
+        let declared = || below.iter().filter(|live| live.kind != Kind::Time);
+        let by_name =
+            |live: &&Live<'_>| matches!(live.rest(), [Step::Name(name), ..] if array_index(name).is_none());
+        let node = self.nodes.len();
+        self.nodes.push(Node {
+            fate,
+            below: declared().next().map(Live::text),
+            named_below: declared().find(by_name).map(Live::text),
+            time: ends(Kind::Time).is_some(),
+            children: Vec::new(),
+            any: None,
+        });
+        for name in names(&below) {
+            let next: Vec<Live<'_>> = below.iter().filter_map(|live| live.step(Some(name))).collect();
+            let child = self.add(&next, covered)?;
+            self.nodes[node].children.push(Child {
+                name: name.into(),
+                index: array_index(name),
+                node: child,
+            });
+        }
+        let next: Vec<Live<'_>> = below.iter().filter_map(|live| live.step(None)).collect();
+        if !next.is_empty() {
+            self.nodes[node].any = Some(self.add(&next, covered)?);
+        }
+        Ok(node)
+    }
+}
+
+impl<'s> Live<'s> {
+    fn rest(&self) -> &'s [Step] {
+        &self.pattern.steps()[self.done..]
+    }
+
+    fn text(&self) -> Arc<str> {
+        self.pattern.text()
+    }
+
+    /// The pattern one step on, if that is to the named member or element, or, without a name, to one that no
+    /// pattern names.
+    fn step(self, to: Option<&str>) -> Option<Self> {
+        let fits = match (self.rest().first()?, to) {
+            (Step::Any, _) => true,
+            (Step::Name(name), Some(to)) => **name == *to,
+            (Step::Name(_), None) => false,
+        };
+        fits.then_some(Self { done: self.done + 1, ..self })
+    }
+}
+
+/// The names by which the patterns lead on, once each.
+fn names<'s>(below: &[Live<'s>]) -> Vec<&'s str> {
+    let mut names: Vec<&str> = Vec::new();
+    for live in below {
+        if let Some(Step::Name(name)) = live.rest().first()
+            && !names.contains(&&**name)
+        {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What becomes of a place that is declared to be one scalar.
+fn scalar_fate(
+    pseudonym: Option<&Live<'_>>,
+    url: Option<&Live<'_>>,
+    below: &[Live<'_>],
+) -> Result<Option<Fate>, SettingsError> {
+    let (list, scalar) = match (pseudonym, url) {
+        (None, None) => return Ok(None),
+        (Some(pseudonym), Some(url)) => {
+            return Err(SettingsError::Both { url: url.text(), pseudonym: pseudonym.text() });
+        }
+        (Some(pseudonym), None) => ("pseudonymise", pseudonym),
+        (None, Some(url)) => ("strip_query", url),
+    };
+    if let Some(below) = below.iter().find(|live| live.kind != Kind::Time) {
+        return Err(SettingsError::Inside { list, scalar: scalar.text(), below: below.text() });
+    }
+    Ok(Some(if scalar.kind == Kind::Pseudonymise {
+        Fate::Pseudonymise(scalar.text())
+    } else {
+        Fate::StripQuery(scalar.text())
+    }))
+}

@@ -1,0 +1,343 @@
+//! The `[anonymise]` section, and what is wrong or odd about it.
+//!
+//! Not here: contradictions between pointers, which show when the rules are made ([`super::rules`]).
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use event::{EventsSettings, Pattern, Pointer, pointer::Step, wire};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+
+use super::attributes::{MAX_HEADERS, MAX_NAME};
+
+/// What becomes of the parts of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnonymiseSettings {
+    /// Scalars that are replaced with their pseudonym.
+    #[serde(default)]
+    pub pseudonymise: Vec<Pattern>,
+    /// Values of any shape that are taken out.
+    #[serde(default)]
+    pub remove: Vec<Pattern>,
+    /// URLs that lose user name, password, query and fragment.
+    #[serde(default)]
+    pub strip_query: Vec<Pattern>,
+    /// What passes; everything else is dropped.
+    pub forward: Forward,
+    /// What becomes of the Kafka key.
+    #[serde(default)]
+    pub key: KeyRule,
+    /// The names of the headers that pass.
+    #[serde(default)]
+    pub headers: Vec<String>,
+    /// Where the secrets are.
+    #[serde(default = "default_keyring")]
+    pub keyring: PathBuf,
+    /// How many of the last 10,000 records may be rejected before the connector stops.
+    #[serde(default)]
+    pub max_rejects: Share,
+}
+
+/// What passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// Everything that is not removed.
+    All,
+    /// What these pointers lead to, each with all that is inside.
+    List(Vec<Pattern>),
+}
+
+/// What becomes of the Kafka key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyRule {
+    /// It does not pass.
+    #[default]
+    Drop,
+    /// Its pseudonym passes.
+    Pseudonymise,
+    /// It passes as it is.
+    Forward,
+}
+
+/// A share such as `1%` or `0.25%`, in hundredths of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u32);
+
+/// Why the section cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A value that is one text cannot have parts.
+    #[error(
+        "anonymise.{list} declares {scalar:?} as a single value, but {below:?} declares something inside it; take one of the two out"
+    )]
+    Inside {
+        /// The list that declares a single value.
+        list: &'static str,
+        /// The pointer that stands there.
+        scalar: Arc<str>,
+        /// The pointer that leads on.
+        below: Arc<str>,
+    },
+    /// A value cannot be both a pseudonym and a URL.
+    #[error(
+        "{url:?} in anonymise.strip_query meets {pseudonym:?} in anonymise.pseudonymise; take one of the two out"
+    )]
+    Both {
+        /// The pointer in `strip_query`.
+        url: Arc<str>,
+        /// The pointer in `pseudonymise`.
+        pseudonym: Arc<str>,
+    },
+    /// Pseudonyms need a secret.
+    #[error(
+        "[anonymise] makes pseudonyms, but no keyring was read; name it in anonymise.keyring, or make one with `aqueduct keys new`"
+    )]
+    NoKeyring,
+    /// Several keys need a time to choose by.
+    #[error(
+        "the keyring has several keys, and the event's time chooses between them; say in events.time where it stands"
+    )]
+    NoTime,
+    /// A name that cannot be an attribute, or one that is taken.
+    #[error(
+        "anonymise.headers: {0:?} cannot pass; names have 1 to 256 bytes and do not begin with \"kafka.\", \"aqueduct.\" or \"goog\""
+    )]
+    Header(String),
+    /// More names than attributes.
+    #[error(
+        "anonymise.headers lists {0} names; Pub/Sub takes {MAX_HEADERS} beside those that every message has"
+    )]
+    TooManyHeaders(usize),
+}
+
+impl AnonymiseSettings {
+    /// Whether anything becomes a pseudonym.
+    pub fn needs_keyring(&self) -> bool {
+        !self.pseudonymise.is_empty() || self.key == KeyRule::Pseudonymise
+    }
+}
+
+impl Share {
+    /// So many of 10,000.
+    pub fn per_10_000(self) -> u32 {
+        self.0
+    }
+}
+
+/// One percent.
+impl Default for Share {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let share = || {
+            let number = text.strip_suffix('%')?.trim_end();
+            let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+            let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            if !digits(whole) || !digits(fraction) || fraction.len() > 2 {
+                return None;
+            }
+            let hundredths: u32 = format!("{fraction:0<2}").parse().ok()?;
+            let share = whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(hundredths)?;
+            (share <= 10_000).then_some(Self(share))
+        };
+        share().ok_or_else(|| {
+            de::Error::custom(format!("{text:?} is no share; write \"1%\" or \"0.25%\", at most \"100%\""))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Forward {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AllOrList;
+
+        impl<'de> Visitor<'de> for AllOrList {
+            type Value = Forward;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"all\" or the list of JSON pointers that may pass")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Forward, E> {
+                if text == "all" {
+                    Ok(Forward::All)
+                } else {
+                    Err(E::invalid_value(de::Unexpected::Str(text), &self))
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Forward, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Forward::List)
+            }
+        }
+
+        deserializer.deserialize_any(AllOrList)
+    }
+}
+
+fn default_keyring() -> PathBuf {
+    "keys.toml".into()
+}
+
+/// The header names, once each.
+pub(super) fn checked_headers(names: &[String]) -> Result<Vec<Arc<str>>, SettingsError> {
+    let mut headers: Vec<Arc<str>> = Vec::new();
+    for name in names {
+        let taken = ["kafka.", "aqueduct.", "goog"].iter().any(|prefix| name.starts_with(prefix));
+        if name.is_empty() || name.len() > MAX_NAME || taken {
+            return Err(SettingsError::Header(name.clone()));
+        }
+        if !headers.iter().any(|known| **known == **name) {
+            headers.push(name.as_str().into());
+        }
+    }
+    if headers.len() > MAX_HEADERS { Err(SettingsError::TooManyHeaders(headers.len())) } else { Ok(headers) }
+}
+
+/// What is allowed, but hardly meant.
+pub(super) fn warnings(settings: &AnonymiseSettings, events: Option<&EventsSettings>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let declared = [("pseudonymise", &settings.pseudonymise), ("strip_query", &settings.strip_query)];
+    for (list, pattern) in
+        declared.iter().flat_map(|(list, patterns)| patterns.iter().map(move |p| (list, p)))
+    {
+        if settings.remove.iter().any(|removed| covers(removed, pattern)) {
+            warnings.push(format!(
+                "anonymise.{list}: {:?} lies in what anonymise.remove takes out",
+                pattern.as_str()
+            ));
+        } else if !forwards(settings, pattern) {
+            warnings.push(format!(
+                "anonymise.{list}: {:?} is not in anonymise.forward, and is dropped",
+                pattern.as_str()
+            ));
+        }
+    }
+    for (place, pointer) in events.iter().flat_map(|events| places(events)) {
+        let pattern = Pattern::from(pointer.clone());
+        if settings.remove.iter().any(|removed| covers(removed, &pattern)) || !forwards(settings, &pattern) {
+            warnings.push(format!(
+                "{place} {:?} does not pass [anonymise], so that the processor will not find it",
+                pointer.as_str()
+            ));
+        } else if place.ends_with("time")
+            && settings.pseudonymise.iter().any(|hashed| covers(hashed, &pattern))
+        {
+            warnings.push(format!(
+                "{place} {:?} is pseudonymised, so that the processor cannot read it",
+                pointer.as_str()
+            ));
+        }
+    }
+    warnings
+}
+
+/// The places that the processor reads, with the keys that declare them.
+fn places(events: &EventsSettings) -> Vec<(String, &Pointer)> {
+    let mut places = vec![("events.time".to_owned(), &events.time)];
+    places.extend(events.id.iter().map(|id| ("events.id".to_owned(), id)));
+    for (topic, own) in &events.topics {
+        places.extend(own.time.iter().map(|time| (format!("events.topics.{topic}.time"), time)));
+        places.extend(own.id.iter().map(|id| (format!("events.topics.{topic}.id"), id)));
+    }
+    places
+}
+
+fn forwards(settings: &AnonymiseSettings, pattern: &Pattern) -> bool {
+    match &settings.forward {
+        Forward::All => true,
+        Forward::List(list) => list.iter().any(|forwarded| covers(forwarded, pattern)),
+    }
+}
+
+/// Whether something that `inner` leads to can lie at or inside what `outer` leads to.
+fn covers(outer: &Pattern, inner: &Pattern) -> bool {
+    let fits = |(a, b): (&Step, &Step)| a == b || *a == Step::Any || *b == Step::Any;
+    outer.steps().len() <= inner.steps().len() && outer.steps().iter().zip(inner.steps()).all(fits)
+}
+
+/// The attributes that every message has beside its headers.
+pub(super) const OWN_ATTRIBUTES: [&str; 7] =
+    [wire::TOPIC, wire::PARTITION, wire::OFFSET, wire::TIMESTAMP, wire::KEY, wire::INCARNATION, wire::KEY_ID];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<AnonymiseSettings, String> {
+        toml::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    fn check_error(text: &str, expect: &str) {
+        let error = read(text).expect_err("a refusal");
+        assert!(error.contains(expect), "{text}: {error}");
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let settings = read("forward = \"all\"").expect("settings");
+        assert_eq!(
+            (settings.key, settings.keyring.to_str(), settings.max_rejects.per_10_000()),
+            (KeyRule::Drop, Some("keys.toml"), 100)
+        );
+        assert!(!settings.needs_keyring() && settings.headers.is_empty() && settings.remove.is_empty());
+        let settings =
+            read("forward = [\"/a\"]\nkey = \"pseudonymise\"\nmax_rejects = \"0.5%\"").expect("settings");
+        assert_eq!(
+            (settings.forward.clone(), settings.max_rejects),
+            (Forward::List(vec!["/a".parse().expect("a pattern")]), Share(50))
+        );
+        assert!(settings.needs_keyring());
+    }
+
+    #[test]
+    fn wrong_settings_say_what_to_write() {
+        check_error("", "missing field `forward`");
+        check_error("forward = \"some\"", "expected \"all\" or the list of JSON pointers that may pass");
+        check_error("forward = 1", "expected \"all\" or the list of JSON pointers that may pass");
+        check_error("forward = [\"a\"]", "write a \"/\" before each name");
+        check_error("forward = \"all\"\nkey = \"hash\"", "expected one of `drop`, `pseudonymise`, `forward`");
+        check_error("forward = \"all\"\nremoves = []", "unknown field `removes`");
+        for share in ["1", "1.234%", "101%", "-1%", "%", "1.%"] {
+            check_error(
+                &format!("forward = \"all\"\nmax_rejects = \"{share}\""),
+                "is no share; write \"1%\"",
+            );
+        }
+    }
+
+    #[test]
+    fn header_names_must_be_free() {
+        for name in ["", "kafka.key", "aqueduct.x", "googclient", &"x".repeat(257)] {
+            assert_eq!(checked_headers(&[name.to_owned()]), Err(SettingsError::Header(name.to_owned())));
+        }
+        let many: Vec<String> = (0..=MAX_HEADERS).map(|n| n.to_string()).collect();
+        assert_eq!(checked_headers(&many), Err(SettingsError::TooManyHeaders(94)));
+        assert_eq!(checked_headers(&["a".to_owned(), "a".to_owned()]).map(|names| names.len()), Ok(1));
+    }
+
+    #[test]
+    fn odd_settings_are_told() {
+        let settings = read(
+            "pseudonymise = [\"/u\", \"/s/*/u\", \"/gone/u\", \"/x\", \"/time\"]\nstrip_query = [\"/page\"]\nremove = [\"/gone\"]\nforward = [\"/u\", \"/s\", \"/gone\", \"/time\"]",
+        )
+        .expect("settings");
+        let events: EventsSettings = toml::from_str("time = \"/time\"\nid = \"/id\"").expect("settings");
+        let expect = [
+            "anonymise.pseudonymise: \"/gone/u\" lies in what anonymise.remove takes out",
+            "anonymise.pseudonymise: \"/x\" is not in anonymise.forward, and is dropped",
+            "anonymise.strip_query: \"/page\" is not in anonymise.forward, and is dropped",
+            "events.time \"/time\" is pseudonymised, so that the processor cannot read it",
+            "events.id \"/id\" does not pass [anonymise], so that the processor will not find it",
+        ];
+        assert_eq!(warnings(&settings, Some(&events)), expect);
+    }
+}

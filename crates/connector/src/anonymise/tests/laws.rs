@@ -1,0 +1,236 @@
+//! Laws over arbitrary events and declarations: what goes out is what a plain recursion over a tree says,
+//! and nothing that was declared goes out as it was.
+
+use event::{Pattern, pointer::Step};
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use super::*;
+
+const NAMES: [&str; 6] = ["a", "b", "c", "0", "1", "ü"];
+
+fn name() -> impl Strategy<Value = String> {
+    proptest::sample::select(NAMES.map(str::to_owned).to_vec())
+}
+
+fn leaf() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        any::<i16>().prop_map(|eighths| Value::from(f64::from(eighths) / 8.0)),
+        any::<String>().prop_map(Value::from),
+    ]
+}
+
+fn members(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    proptest::collection::hash_map(name(), inner, 0..5)
+        .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>()))
+}
+
+fn event() -> impl Strategy<Value = Value> {
+    let inner = leaf().prop_recursive(3, 30, 4, |inner| {
+        prop_oneof![proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from), members(inner)]
+    });
+    members(inner)
+}
+
+fn patterns(most: usize) -> impl Strategy<Value = Vec<Pattern>> {
+    let step = prop_oneof![4 => name(), 1 => Just("*".to_owned())];
+    let pattern = proptest::collection::vec(step, 1..4)
+        .prop_map(|steps| format!("/{}", steps.join("/")).parse::<Pattern>().expect("a pattern"));
+    proptest::collection::vec(pattern, 0..=most)
+}
+
+fn section() -> impl Strategy<Value = AnonymiseSettings> {
+    let forward = prop_oneof![Just(Forward::All), patterns(4).prop_map(Forward::List)];
+    (patterns(2), patterns(2), patterns(1), forward).prop_map(
+        |(pseudonymise, remove, strip_query, forward)| AnonymiseSettings {
+            pseudonymise,
+            remove,
+            strip_query,
+            forward,
+            ..settings("forward = \"all\"")
+        },
+    )
+}
+
+/// Whether the first steps of a pattern lead to a place.
+fn leads(pattern: &Pattern, place: &[String]) -> bool {
+    let fits = |(step, name): (&Step, &String)| match step {
+        Step::Any => true,
+        Step::Name(step) => **step == **name,
+    };
+    pattern.steps().len() >= place.len() && pattern.steps().iter().zip(place).all(fits)
+}
+
+fn is(pattern: &Pattern, place: &[String]) -> bool {
+    pattern.steps().len() == place.len() && leads(pattern, place)
+}
+
+fn forwarded(section: &AnonymiseSettings, place: &[String]) -> bool {
+    match &section.forward {
+        Forward::All => true,
+        Forward::List(list) => list.iter().any(|p| (1..=place.len()).any(|end| is(p, &place[..end]))),
+    }
+}
+
+/// The anonymiser again, as a recursion over a tree that looks every pattern up at every place: the value
+/// that passes, nothing when none does, an error for a shape that a pattern does not expect.
+fn naive(section: &AnonymiseSettings, value: &Value, place: &mut Vec<String>) -> Result<Option<Value>, ()> {
+    let list = if let Forward::List(list) = &section.forward { list.as_slice() } else { &[] };
+    let (covered, top) = (forwarded(section, place), place.is_empty());
+    let on_the_way = list.iter().any(|p| p.steps().len() > place.len() && leads(p, place));
+    if section.remove.iter().any(|p| is(p, place)) || !(covered || on_the_way || top) {
+        return Ok(None);
+    }
+    if value.is_null() {
+        return Ok(covered.then_some(Value::Null));
+    }
+    let lists = [&section.pseudonymise, &section.remove, &section.strip_query].map(Vec::as_slice);
+    for further in lists
+        .iter()
+        .chain([&list])
+        .flat_map(|list| list.iter())
+        .filter(|p| p.steps().len() > place.len() && leads(p, place))
+    {
+        // At the top of an event of which nothing passes no pattern decides anything.
+        let decides = covered || on_the_way;
+        let by_name =
+            matches!(&further.steps()[place.len()], Step::Name(name) if name.parse::<usize>().is_err());
+        if decides && (!(value.is_array() || value.is_object()) || value.is_array() && by_name) {
+            return Err(());
+        }
+    }
+    if section.pseudonymise.iter().any(|p| is(p, place)) {
+        return match value {
+            Value::String(text) => Ok(Some(pseudonym_of(text))),
+            Value::Bool(bool) => Ok(Some(pseudonym_of(&bool.to_string()))),
+            Value::Number(number) => {
+                let text = number.to_string();
+                Ok(Some(pseudonym_of(&crate::anonymise::number::canonical(&text).ok_or(())?)))
+            }
+            _ => Err(()),
+        };
+    }
+    if section.strip_query.iter().any(|p| is(p, place)) {
+        let text = value.as_str().ok_or(())?;
+        return Ok(Some(Value::from(crate::anonymise::url::strip(text).ok_or(())?.into_owned())));
+    }
+    let mut inner = |name: String, value: &Value| {
+        place.push(name);
+        let passed = naive(section, value, place);
+        place.pop();
+        passed
+    };
+    match value {
+        Value::Array(elements) => {
+            let mut passed = Vec::new();
+            for (index, element) in elements.iter().enumerate() {
+                passed.extend(inner(index.to_string(), element)?);
+            }
+            Ok(Some(Value::from(passed)))
+        }
+        Value::Object(members) => {
+            let mut passed = Map::new();
+            for (name, member) in members {
+                if let Some(value) = inner(name.clone(), member)? {
+                    passed.insert(name.clone(), value);
+                }
+            }
+            Ok(Some(Value::Object(passed)))
+        }
+        scalar => Ok(Some(scalar.clone())),
+    }
+}
+
+fn pseudonym_of(text: &str) -> Value {
+    thread_local!(static KEYS: Arc<Keyring> = keyring(1));
+    KEYS.with(|keys| Value::from(keys.keys()[0].pseudonym(text).map(char::from).iter().collect::<String>()))
+}
+
+fn rules(section: &AnonymiseSettings) -> Option<Anonymiser> {
+    thread_local!(static KEYS: Arc<Keyring> = keyring(1));
+    KEYS.with(|keys| Anonymiser::new(section, None, Some(Arc::clone(keys)))).ok()
+}
+
+const CANARY: &str = "canary-31415926535";
+const NUMBER: i64 = 314_159_265_358;
+
+/// Puts canaries wherever the section protects a scalar; answers how many.
+fn plant(section: &AnonymiseSettings, value: &mut Value, place: &mut Vec<String>, hidden: bool) -> usize {
+    let hidden = hidden || section.remove.iter().any(|p| is(p, place));
+    let protected = hidden || section.pseudonymise.iter().any(|p| is(p, place)) || !forwarded(section, place);
+    let mut inner = |name: String, value: &mut Value| {
+        place.push(name);
+        let planted = plant(section, value, place, hidden);
+        place.pop();
+        planted
+    };
+    match value {
+        Value::Array(elements) => elements.iter_mut().enumerate().map(|(i, v)| inner(i.to_string(), v)).sum(),
+        Value::Object(members) => members.iter_mut().map(|(name, v)| inner(name.clone(), v)).sum(),
+        scalar if protected => {
+            *scalar = if scalar.is_number() { Value::from(NUMBER) } else { Value::from(CANARY) };
+            1
+        }
+        _ => 0,
+    }
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn what_passes_is_what_a_plain_recursion_says(section in section(), event in event(), pretty in any::<bool>()) {
+        let Some(mut anonymiser) = rules(&section) else { return Ok(()) };
+        let payload = if pretty { format!("{event:#}") } else { event.to_string() };
+        let expect = naive(&section, &event, &mut Vec::new());
+        match anonymiser.anonymise(&value(payload.as_bytes())) {
+            Ok(out) => {
+                let ours: Value = serde_json::from_slice(out.data()).expect("JSON");
+                prop_assert_eq!(Ok(Some(ours)), expect, "{:?} {}", section, payload);
+            }
+            Err(reject) => {
+                prop_assert!(expect.is_err(), "{} {:?} {}", reject, section, payload);
+                prop_assert!(matches!(reject.code, RejectCode::UnexpectedShape | RejectCode::Number | RejectCode::NotAUrl));
+            }
+        }
+    }
+
+    #[test]
+    fn no_canary_gets_out(section in section(), event in event(), escaped in any::<bool>()) {
+        let Some(mut anonymiser) = rules(&section) else { return Ok(()) };
+        let mut event = event;
+        plant(&section, &mut event, &mut Vec::new(), false);
+        let mut payload = event.to_string();
+        let escapes: String = CANARY.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+        if escaped {
+            payload = payload.replace(CANARY, &escapes);
+        }
+        let raw = Raw { key: Some(CANARY.as_bytes()), headers: &[("user", CANARY.as_bytes())], ..value(payload.as_bytes()) };
+        let out = match anonymiser.anonymise(&raw) {
+            Ok(out) => [out.data().as_ref(), format!("{out:?}{:?}{:?}", out.kafka_key(), out.headers()).as_bytes()].concat(),
+            Err(reject) => format!("{reject} {reject:?}").into_bytes(),
+        };
+        for text in [CANARY, &escapes, &NUMBER.to_string()] {
+            prop_assert!(!holds(&out, text), "{:?} {}", section, payload);
+        }
+    }
+
+    #[test]
+    fn broken_bytes_never_pass(section in section(), event in event(), cut in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+        let Some(mut anonymiser) = rules(&section) else { return Ok(()) };
+        let mut payload = event.to_string().into_bytes();
+        let at = cut.index(payload.len());
+        payload[at] = byte;
+        if let Ok(out) = anonymiser.anonymise(&value(&payload)) {
+            prop_assert!(serde_json::from_slice::<Map<String, Value>>(out.data()).is_ok());
+            let _read_too: serde::de::IgnoredAny = serde_json::from_slice(&payload).expect("what passes was JSON");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the anonymiser lets through, and what it refuses.
+
+mod laws;
+mod tables;
+
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
+
+use event::EventsSettings;
+
+use super::*;
+
+/// A keyring of one key, or of two with the second from 2026-01-01T00:00:00Z on.
+fn keyring(keys: usize) -> Arc<Keyring> {
+    let text = [
+        "[[keys]]\nid = \"k1\"\nsecret = \"CwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCws=\"\n",
+        "[[keys]]\nid = \"k2\"\nsecret = \"qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqo=\"\nfrom = \"2026-01-01T00:00:00Z\"\n",
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.toml");
+    fs::write(&path, text[..keys].concat()).expect("a file");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+    Arc::new(Keyring::load(&path).expect("a keyring"))
+}
+
+fn settings(toml: &str) -> AnonymiseSettings {
+    toml::from_str(toml).expect("settings")
+}
+
+fn events(toml: &str) -> EventsSettings {
+    toml::from_str(toml).expect("settings")
+}
+
+/// The anonymiser of a section, with one key.
+fn anonymiser(toml: &str) -> Anonymiser {
+    Anonymiser::new(&settings(toml), None, Some(keyring(1))).expect("rules")
+}
+
+fn value(payload: &[u8]) -> Raw<'_> {
+    Raw { topic: "events", value: Some(payload), key: None, headers: &[] }
+}
+
+fn pseudonym(id: &str) -> String {
+    keyring(1).keys()[0].pseudonym(id).map(char::from).iter().collect()
+}

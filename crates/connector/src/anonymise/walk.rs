@@ -1,0 +1,235 @@
+//! The one pass over an event: checks it, cuts and replaces, and notes where pseudonyms come.
+//!
+//! Pseudonyms are filled in afterwards, because the event's time, which chooses the key, may stand behind
+//! the ids. Until then a placeholder of the same length stands there.
+
+use std::{ops::Range, sync::Arc};
+
+use event::{
+    EventTime,
+    events::event_time,
+    json::{Scanner, Text, Token},
+    pick::Value,
+};
+
+use super::{
+    PLACEHOLDER, Reject, RejectCode,
+    duplicates::Names,
+    number,
+    rules::{Fate, Node, Place, Rules},
+    spans::{Items, Spans},
+    url,
+};
+use crate::keyring::{Key, PSEUDONYM_LENGTH};
+
+/// An event that passed, before its pseudonyms are filled in.
+pub(super) struct Walked {
+    pub(super) data: Vec<u8>,
+    pub(super) time: Option<EventTime>,
+}
+
+/// Memory that is kept from record to record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    names: Names,
+    spots: Vec<Spot>,
+    /// Ids that do not stand in the input as they are hashed.
+    decoded: String,
+}
+
+/// Where a pseudonym comes, and of what.
+#[derive(Clone, Debug)]
+struct Spot {
+    /// Where it begins in the output.
+    at: usize,
+    id: Id,
+}
+
+#[derive(Clone, Debug)]
+enum Id {
+    /// A range of the input.
+    Written(Range<usize>),
+    /// A range of `Scratch::decoded`.
+    Decoded(Range<usize>),
+}
+
+/// Reads an event once.
+pub(super) fn walk(rules: &Rules, input: &[u8], scratch: &mut Scratch) -> Result<Walked, Reject> {
+    scratch.names.clear();
+    scratch.spots.clear();
+    scratch.decoded.clear();
+    let scanner = Scanner::object(input)?;
+    let mut walk = Walk { rules, input, scanner, spans: Spans::new(input), scratch, time: None };
+    walk.object(rules.root())?;
+    walk.scanner.finish()?;
+    Ok(Walked { data: walk.spans.finish(), time: walk.time })
+}
+
+impl Scratch {
+    /// Puts the pseudonyms in.
+    pub(super) fn fill(&self, input: &[u8], data: &mut [u8], key: &Key) {
+        for spot in &self.spots {
+            let id = match &spot.id {
+                Id::Written(range) => std::str::from_utf8(&input[range.clone()]).expect("the input is UTF-8"),
+                Id::Decoded(range) => &self.decoded[range.clone()],
+            };
+            data[spot.at..spot.at + PSEUDONYM_LENGTH].copy_from_slice(&key.pseudonym(id));
+        }
+    }
+}
+
+struct Walk<'w, 'a> {
+    rules: &'w Rules,
+    input: &'a [u8],
+    scanner: Scanner<'a>,
+    spans: Spans<'a>,
+    scratch: &'w mut Scratch,
+    time: Option<EventTime>,
+}
+
+impl<'w> Walk<'w, '_> {
+    /// The members of an object that was opened.
+    fn object(&mut self, place: Place) -> Result<(), Reject> {
+        let mut items = Items::opened(self.scanner.position());
+        let mut level = self.scratch.names.open();
+        while let Some(member) = self.scanner.next_member()? {
+            if member.name.is_escaped() {
+                return Err(Reject::at(RejectCode::EscapedMember, member.start));
+            }
+            let name = member.name.raw();
+            if !self.scratch.names.add(&mut level, self.input, name, member.start + 1) {
+                return Err(Reject::at(RejectCode::DuplicateMember, member.start));
+            }
+            self.item(&mut items, member.start, self.rules.member(place, name))?;
+        }
+        self.scratch.names.close(&level);
+        Ok(())
+    }
+
+    /// The elements of an array that was opened.
+    fn array(&mut self, place: Place) -> Result<(), Reject> {
+        let mut items = Items::opened(self.scanner.position());
+        let mut index = 0;
+        while self.scanner.next_element()? {
+            let start = self.scanner.position();
+            self.item(&mut items, start, self.rules.element(place, index))?;
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// A member or element that begins at `start`, with its value next.
+    fn item(&mut self, items: &mut Items, start: usize, place: Place) -> Result<(), Reject> {
+        let at = self.scanner.position();
+        let token = self.scanner.value()?;
+        let node = self.rules.node(place);
+        if node.is_some_and(|node| node.time) {
+            self.time = time(token);
+        }
+        if passes(place, node, token) {
+            self.spans.keep(items, start);
+            match node {
+                Some(node) => self.declared(place, node, token, at)?,
+                None => self.inside(place, token)?,
+            }
+        } else {
+            let before = self.spans.hide(items);
+            self.inside(place, token)?;
+            self.spans.show(self.scanner.position(), before);
+        }
+        items.ended(self.scanner.position());
+        Ok(())
+    }
+
+    /// A value that passes, at a node.
+    fn declared(&mut self, place: Place, node: &'w Node, token: Token<'_>, at: usize) -> Result<(), Reject> {
+        let unexpected = |pointer| Err(Reject::declared(RejectCode::UnexpectedShape, pointer, at));
+        match (&node.fate, token) {
+            (_, Token::Null) => Ok(()),
+            (Fate::Pseudonymise(pointer), Token::Object | Token::Array) => unexpected(pointer),
+            (Fate::StripQuery(pointer), Token::Text(text)) => self.strip(text, pointer, at),
+            (Fate::StripQuery(pointer), _) => unexpected(pointer),
+            (Fate::Pseudonymise(_), Token::Text(text)) => {
+                self.pseudonymise(text, at);
+                Ok(())
+            }
+            (Fate::Pseudonymise(pointer), Token::Number(number)) => {
+                let id = number::canonical(number)
+                    .ok_or_else(|| Reject::declared(RejectCode::Number, pointer, at))?;
+                let id = self.remember(&id);
+                self.pseudonym(at, id);
+                Ok(())
+            }
+            (Fate::Pseudonymise(_), Token::Bool(_)) => {
+                self.pseudonym(at, Id::Written(at..self.scanner.position()));
+                Ok(())
+            }
+            (Fate::Keep | Fate::Lead | Fate::Drop, _) => {
+                let unfit = match token {
+                    Token::Object => &None,
+                    Token::Array => &node.named_below,
+                    _ => &node.below,
+                };
+                unfit.as_ref().map_or_else(|| self.inside(place, token), unexpected)
+            }
+        }
+    }
+
+    /// What is inside a value; nothing in a scalar.
+    fn inside(&mut self, place: Place, token: Token<'_>) -> Result<(), Reject> {
+        match token {
+            Token::Object => self.object(place),
+            Token::Array => self.array(place),
+            _ => Ok(()),
+        }
+    }
+
+    fn pseudonymise(&mut self, text: Text<'_>, at: usize) {
+        let id = if text.is_escaped() {
+            self.remember(&text.decode())
+        } else {
+            Id::Written(at + 1..self.scanner.position() - 1)
+        };
+        self.pseudonym(at, id);
+    }
+
+    /// Makes room for a pseudonym in place of the scalar that began at `at`.
+    fn pseudonym(&mut self, at: usize, id: Id) {
+        let start = self.spans.replace(at, self.scanner.position(), &[b"\"", &PLACEHOLDER, b"\""]);
+        self.scratch.spots.push(Spot { at: start + 1, id });
+    }
+
+    fn remember(&mut self, id: &str) -> Id {
+        let start = self.scratch.decoded.len();
+        self.scratch.decoded.push_str(id);
+        Id::Decoded(start..self.scratch.decoded.len())
+    }
+
+    fn strip(&mut self, text: Text<'_>, pointer: &Arc<str>, at: usize) -> Result<(), Reject> {
+        let decoded = text.decode();
+        let clean = url::strip(&decoded).ok_or_else(|| Reject::declared(RejectCode::NotAUrl, pointer, at))?;
+        if *clean != *decoded {
+            let json = serde_json::to_vec(&clean).expect("a text is JSON");
+            self.spans.replace(at, self.scanner.position(), &[&json]);
+        }
+        Ok(())
+    }
+}
+
+/// Whether anything of a value passes. A `null` on the way to something that passes is as good as missing.
+fn passes(place: Place, node: Option<&Node>, token: Token<'_>) -> bool {
+    match node.map(|node| &node.fate) {
+        None => place == Place::Kept,
+        Some(Fate::Drop) => false,
+        Some(Fate::Lead) => token != Token::Null,
+        Some(Fate::Keep | Fate::Pseudonymise(_) | Fate::StripQuery(_)) => true,
+    }
+}
+
+fn time(token: Token<'_>) -> Option<EventTime> {
+    match token {
+        Token::Text(text) => event_time(&Value::Text(text.decode())),
+        Token::Number(number) => event_time(&Value::Number(number)),
+        _ => None,
+    }
+}

@@ -1,0 +1,231 @@
+//! The keyring's file: TOML that only its owner may read, replaced as a whole.
+//!
+//! Errors name lines and numbers of keys, never what stands there.
+
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use event::EventTime;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::{Key, KeyringError};
+
+const HEADER: &str = "\
+# Aqueduct's keyring: whoever has these secrets can find out which person a pseudonym stands for.
+# Keep it out of version control, readable by its owner only, and back it up apart from the data.
+";
+
+/// Nobody but the owner.
+const PRIVATE: u32 = 0o600;
+const OTHERS: u32 = 0o077;
+
+/// More bytes than one entry takes.
+const ENTRY_ROOM: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entries {
+    #[serde(default)]
+    keys: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    id: String,
+    secret: Zeroizing<String>,
+    from: Option<String>,
+    created: Option<String>,
+}
+
+/// The text of the file, and its keys.
+pub(super) fn read(path: &Path) -> Result<(Zeroizing<String>, Vec<Key>), KeyringError> {
+    let text = read_private(path)?;
+    let entries: Entries = toml::from_str(&text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text.bytes().take(start).filter(|&byte| byte == b'\n').count() + 1;
+        KeyringError::Syntax { path: path.to_owned(), line }
+    })?;
+    let mut keys: Vec<Key> = Vec::with_capacity(entries.keys.len());
+    for entry in &entries.keys {
+        keys.push(key(path, entry, &keys)?);
+    }
+    if keys.is_empty() { Err(KeyringError::Empty(path.to_owned())) } else { Ok((text, keys)) }
+}
+
+pub(super) fn create(path: &Path, now: EventTime) -> Result<(), KeyringError> {
+    let mut text = Zeroizing::new(HEADER.to_owned());
+    add_entry(&mut text, &[], None, now)?;
+    write_new(path, &text).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyringError::Exists(path.to_owned()),
+        _ => KeyringError::Write { path: path.to_owned(), source },
+    })
+}
+
+pub(super) fn rotate(path: &Path, at: EventTime, now: EventTime) -> Result<(), KeyringError> {
+    // Before the file is read, so that two rotations cannot both add to the same old text.
+    let replacement = Replacement::begin(path)?;
+    let (mut text, keys) = read(path)?;
+    if at <= now {
+        return Err(KeyringError::Past { at, now });
+    }
+    if let Some(last) = keys.last().and_then(Key::from).filter(|&last| at <= last) {
+        return Err(KeyringError::Planned { last });
+    }
+    add_entry(&mut text, &keys, Some(at), now)?;
+    replacement.finish(&text).map_err(|source| KeyringError::Write { path: path.to_owned(), source })
+}
+
+/// Reads a file after making sure that it is private; the check is on the open file, not on its name.
+fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => KeyringError::Missing(path.to_owned()),
+        _ => KeyringError::Read { path: path.to_owned(), source },
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        return Err(KeyringError::Open { path: path.to_owned(), mode });
+    }
+    // Room for the whole file and one entry more: a text that grows leaves a copy behind that nobody wipes.
+    let length = usize::try_from(metadata.len()).unwrap_or(0);
+    let mut text = Zeroizing::new(String::with_capacity(length + ENTRY_ROOM));
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+fn key(path: &Path, entry: &Entry, before: &[Key]) -> Result<Key, KeyringError> {
+    let (file, number) = (|| path.to_owned(), before.len() + 1);
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if !(1..=64).contains(&entry.id.len()) || !entry.id.bytes().all(sound) {
+        return Err(KeyringError::Id { path: file(), number });
+    }
+    if before.iter().any(|key| **key.id() == *entry.id) {
+        return Err(KeyringError::SameId(file()));
+    }
+    let secret = secret(&entry.secret).ok_or_else(|| KeyringError::Secret { path: file(), number })?;
+    let from = match (&entry.from, before.last()) {
+        (None, None) => None,
+        (Some(_), None) => return Err(KeyringError::First(file())),
+        (text, Some(last)) => {
+            let time =
+                text.as_deref().and_then(EventTime::from_rfc3339).filter(|&time| last.from() < Some(time));
+            Some(time.ok_or_else(|| KeyringError::From { path: file(), number })?)
+        }
+    };
+    let created = entry.created.as_deref().and_then(EventTime::from_rfc3339);
+    Ok(Key::new(entry.id.as_str().into(), &secret, from, created))
+}
+
+fn secret(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+    // Decoding wants room for three bytes more than come out.
+    let mut bytes = Zeroizing::new([0; 36]);
+    let length = STANDARD.decode_slice(text.trim(), bytes.as_mut_slice()).ok()?;
+    let mut secret = Zeroizing::new([0; 32]);
+    if length != secret.len() {
+        return None;
+    }
+    secret.copy_from_slice(&bytes[..length]);
+    Some(secret)
+}
+
+/// Adds a fresh key to the text of a keyring.
+fn add_entry(
+    text: &mut String,
+    others: &[Key],
+    from: Option<EventTime>,
+    now: EventTime,
+) -> Result<(), KeyringError> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(secret.as_mut_slice()).map_err(KeyringError::Random)?;
+    let mut encoded = Zeroizing::new([0; 44]);
+    STANDARD.encode_slice(secret.as_slice(), encoded.as_mut_slice()).expect("44 characters hold 32 bytes");
+    let encoded = std::str::from_utf8(encoded.as_slice()).expect("base64 is ASCII");
+    let id = fresh_id(others)?;
+    let from = from.map(|from| format!("from = \"{from}\"\n")).unwrap_or_default();
+    text.reserve(ENTRY_ROOM);
+    write!(text, "\n[[keys]]\nid = \"{id}\"\nsecret = \"{encoded}\"\n{from}created = \"{now}\"\n")
+        .expect("writing to memory does not fail");
+    Ok(())
+}
+
+/// Eight hexadecimal digits that no other key has; they have nothing to do with the secret.
+fn fresh_id(others: &[Key]) -> Result<String, KeyringError> {
+    loop {
+        let id = format!("{:08x}", getrandom::u32().map_err(KeyringError::Random)?);
+        if others.iter().all(|key| **key.id() != *id) {
+            return Ok(id);
+        }
+    }
+}
+
+/// A new version of a file: readers see the old one or the new one, never a part. There is one at a time.
+struct Replacement {
+    target: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl Replacement {
+    /// Begins to replace the file that `path` leads to.
+    fn begin(path: &Path) -> Result<Self, KeyringError> {
+        let target = fs::canonicalize(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => KeyringError::Missing(path.to_owned()),
+            _ => KeyringError::Read { path: path.to_owned(), source },
+        })?;
+        let mut name: OsString = target.clone().into();
+        name.push(".new");
+        let temporary = PathBuf::from(name);
+        match new_file(&temporary) {
+            Ok(file) => Ok(Self { target, temporary, file }),
+            Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Err(KeyringError::Busy(temporary))
+            }
+            Err(source) => Err(KeyringError::Write { path: path.to_owned(), source }),
+        }
+    }
+
+    fn finish(mut self, text: &str) -> io::Result<()> {
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.target)?;
+        sync_folder(&self.target)
+    }
+}
+
+/// After a failure nothing is left behind; after success the name is gone already.
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Writes a file that must not exist yet, to the disk; a file that was written in part is taken away again.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = new_file(path)?;
+    let written =
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}

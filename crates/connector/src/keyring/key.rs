@@ -1,0 +1,94 @@
+//! One key: makes pseudonyms, and never shows its secret.
+
+use std::{fmt, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use event::EventTime;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// How many characters a pseudonym has.
+pub const PSEUDONYM_LENGTH: usize = 22;
+
+/// How many bytes of the HMAC a pseudonym keeps.
+const KEPT: usize = 16;
+
+/// A secret with its id, prepared for hashing.
+#[derive(Clone)]
+pub struct Key {
+    id: Arc<str>,
+    from: Option<EventTime>,
+    created: Option<EventTime>,
+    /// Both halves of the key schedule are done; each pseudonym starts from a copy.
+    mac: Hmac<Sha256>,
+}
+
+impl Key {
+    pub(super) fn new(
+        id: Arc<str>,
+        secret: &[u8; 32],
+        from: Option<EventTime>,
+        created: Option<EventTime>,
+    ) -> Self {
+        let mac = Hmac::new_from_slice(secret).expect("HMAC takes keys of any length");
+        Self { id, from, created, mac }
+    }
+
+    /// The id under which messages name the key; says nothing about the secret.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// From when on the key holds; nothing for the first one, which holds since always.
+    pub fn from(&self) -> Option<EventTime> {
+        self.from
+    }
+
+    /// When the key was made, if the file says so.
+    pub fn created(&self) -> Option<EventTime> {
+        self.created
+    }
+
+    /// The pseudonym of a text: the first 128 bits of its HMAC-SHA256 in URL-safe base64 without padding.
+    pub fn pseudonym(&self, text: &str) -> [u8; PSEUDONYM_LENGTH] {
+        let mut mac = self.mac.clone();
+        mac.update(text.as_bytes());
+        let full = mac.finalize().into_bytes();
+        let mut pseudonym = [0; PSEUDONYM_LENGTH];
+        URL_SAFE_NO_PAD.encode_slice(&full[..KEPT], &mut pseudonym).expect("22 characters hold 16 bytes");
+        pseudonym
+    }
+}
+
+/// The id only.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vectors from Python: `base64.urlsafe_b64encode(hmac.new(key, text, "sha256").digest()[:16])`.
+    fn check(secret: [u8; 32], text: &str, expect: &str) {
+        let key = Key::new("k".into(), &secret, None, None);
+        assert_eq!(std::str::from_utf8(&key.pseudonym(text)), Ok(expect), "{text}");
+    }
+
+    #[test]
+    fn pseudonyms_are_those_of_another_implementation() {
+        check([0x0b; 32], "Hi There", "GYpgfrRL-8aZA6Dxzyu9xQ");
+        check([0; 32], "", "thNnmggU2ex3L5XXeMNfxQ");
+        check([0xaa; 32], "123", "5AVuSDN1bu1Hk-z1BW2adQ");
+        check([0xaa; 32], "jürgen@example.com", "a9egQoeh6JOSWFScwR6kqg");
+    }
+
+    #[test]
+    fn the_hash_is_rfc_4231s() {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&[0x0b; 20]).expect("any length");
+        mac.update(b"Hi There");
+        assert_eq!(mac.finalize().into_bytes()[..8], [0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53]);
+    }
+}

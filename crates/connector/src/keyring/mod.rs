@@ -1,0 +1,254 @@
+//! The keyring: the secrets that make pseudonyms, and from when on each holds.
+//!
+//! A pseudonym is HMAC-SHA256 under a secret of 32 bytes, cut to 128 bits, as 22 characters of URL-safe
+//! base64. Among 10^9 ids two collide with a probability of 1.5 x 10^-21 (n^2 / 2^129).
+//!
+//! The key is chosen by the event's own time, so that a replay or a late event gets the pseudonym that
+//! it had. Secrets are wiped from memory as far as this program holds them, and never printed.
+//!
+//! Not here: which fields are hashed ([`crate::anonymise`]).
+
+mod error;
+mod file;
+mod key;
+
+use std::path::Path;
+
+use event::EventTime;
+
+pub use error::KeyringError;
+pub use key::{Key, PSEUDONYM_LENGTH};
+
+/// One key or several, each with the time from which it holds.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    /// Oldest first, never empty; only the first holds since always.
+    keys: Vec<Key>,
+}
+
+impl Keyring {
+    /// Reads a keyring file.
+    ///
+    /// # Errors
+    /// When there is none, when others than its owner may read it, or when it is damaged.
+    pub fn load(path: &Path) -> Result<Self, KeyringError> {
+        file::read(path).map(|(_, keys)| Self { keys })
+    }
+
+    /// Makes a keyring file with one key, which holds since always.
+    ///
+    /// # Errors
+    /// When there is such a file already, or when it cannot be written.
+    pub fn create(path: &Path, now: EventTime) -> Result<Self, KeyringError> {
+        file::create(path, now)?;
+        Self::load(path)
+    }
+
+    /// Adds a key that holds from `at` on; the others stay.
+    ///
+    /// # Errors
+    /// When `at` does not lie ahead of `now` and of every key, or when the file cannot be read or replaced.
+    pub fn rotate(path: &Path, at: EventTime, now: EventTime) -> Result<Self, KeyringError> {
+        file::rotate(path, at, now)?;
+        Self::load(path)
+    }
+
+    /// The keys, oldest first; at least one.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// The key that holds at a time.
+    pub fn key_at(&self, time: EventTime) -> &Key {
+        let later = self.keys.partition_point(|key| key.from().is_none_or(|from| from <= time));
+        &self.keys[later.max(1) - 1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt, symlink},
+        path::PathBuf,
+    };
+
+    use super::*;
+
+    const NOW: EventTime = EventTime(1_700_000_000_000);
+    /// The base64 of 32 bytes of 0x0b.
+    const SECRET: &str = "CwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCwsLCws=";
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(tempfile::tempdir().expect("a folder"))
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("keys.toml")
+        }
+
+        /// A file with that text that only its owner may read.
+        fn with(text: &str) -> Self {
+            let folder = Self::new();
+            fs::write(folder.path(), text).expect("a file");
+            folder.mode(0o600);
+            folder
+        }
+
+        fn mode(&self, mode: u32) {
+            fs::set_permissions(self.path(), fs::Permissions::from_mode(mode)).expect("a mode");
+        }
+
+        /// What loading says, without the folder.
+        fn error(&self) -> String {
+            let error = Keyring::load(&self.path()).expect_err("a refusal").to_string();
+            error.replace(&format!("{}/", self.0.path().display()), "")
+        }
+    }
+
+    fn later(milliseconds: i64) -> EventTime {
+        EventTime(NOW.0 + milliseconds)
+    }
+
+    #[test]
+    fn a_new_keyring_is_private_and_never_overwritten() {
+        let folder = Folder::new();
+        let keyring = Keyring::create(&folder.path(), NOW).expect("a keyring");
+        assert_eq!(fs::metadata(folder.path()).expect("a file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            (keyring.keys().len(), keyring.keys()[0].from(), keyring.keys()[0].created()),
+            (1, None, Some(NOW))
+        );
+        let before = fs::read(folder.path()).expect("a file");
+        let error = Keyring::create(&folder.path(), NOW).expect_err("a refusal").to_string();
+        assert!(error.contains("never overwritten") && error.contains("keys rotate"), "{error}");
+        assert_eq!(fs::read(folder.path()).expect("a file"), before);
+        let other = Keyring::create(&folder.path().with_extension("other"), NOW).expect("a keyring");
+        assert_ne!(other.keys()[0].pseudonym("123"), keyring.keys()[0].pseudonym("123"));
+    }
+
+    #[test]
+    fn the_key_is_chosen_by_the_events_time() {
+        let folder = Folder::new();
+        let first = Keyring::create(&folder.path(), NOW).expect("a keyring");
+        Keyring::rotate(&folder.path(), later(10), NOW).expect("a key");
+        let keyring = Keyring::rotate(&folder.path(), later(20), NOW).expect("a key");
+        let place = |time| keyring.keys().iter().position(|key| key.id() == keyring.key_at(time).id());
+        for (time, expect) in [
+            (EventTime::MIN, 0),
+            (NOW, 0),
+            (later(9), 0),
+            (later(10), 1),
+            (later(19), 1),
+            (later(20), 2),
+            (EventTime::MAX, 2),
+        ] {
+            assert_eq!(place(time), Some(expect), "{time}");
+        }
+        assert_eq!(keyring.key_at(NOW).pseudonym("u1"), first.key_at(NOW).pseudonym("u1"));
+        assert_ne!(keyring.key_at(later(10)).pseudonym("u1"), first.key_at(NOW).pseudonym("u1"));
+        assert_eq!(fs::metadata(folder.path()).expect("a file").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn rotations_lie_ahead() {
+        let folder = Folder::new();
+        Keyring::create(&folder.path(), NOW).expect("a keyring");
+        Keyring::rotate(&folder.path(), later(10), NOW).expect("a key");
+        let before = fs::read(folder.path()).expect("a file");
+        for at in [later(-1), NOW, later(5), later(10)] {
+            let error = Keyring::rotate(&folder.path(), at, NOW).expect_err("a refusal").to_string();
+            assert!(error.contains("later"), "{error}");
+        }
+        assert_eq!(fs::read(folder.path()).expect("a file"), before);
+    }
+
+    #[test]
+    fn a_rotation_follows_links_and_waits_for_another() {
+        let folder = Folder::new();
+        Keyring::create(&folder.path(), NOW).expect("a keyring");
+        let link = folder.0.path().join("link.toml");
+        symlink(folder.path(), &link).expect("a link");
+        Keyring::rotate(&link, later(10), NOW).expect("a key");
+        assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
+        assert_eq!(Keyring::load(&folder.path()).expect("a keyring").keys().len(), 2);
+        fs::write(folder.0.path().join("keys.toml.new"), "").expect("a file");
+        let error = Keyring::rotate(&link, later(20), NOW).expect_err("a refusal").to_string();
+        assert!(error.contains("another rotation"), "{error}");
+    }
+
+    #[test]
+    fn only_the_owner_may_read() {
+        let folder = Folder::new();
+        Keyring::create(&folder.path(), NOW).expect("a keyring");
+        for mode in [0o640, 0o604, 0o660, 0o610] {
+            folder.mode(mode);
+            let error = folder.error();
+            assert!(
+                error.contains(&format!("mode {mode:04o}")) && error.contains("chmod 600 keys.toml"),
+                "{error}"
+            );
+        }
+        folder.mode(0o400);
+        Keyring::load(&folder.path()).expect("a keyring that its owner may only read");
+    }
+
+    #[test]
+    fn a_missing_keyring_says_how_to_make_one() {
+        assert_eq!(Folder::new().error(), "no keyring at keys.toml; make one with `aqueduct keys new`");
+    }
+
+    #[test]
+    fn damaged_keyrings_are_refused_without_quoting_them() {
+        let key = |rest: &str| format!("[[keys]]\nid = \"k1\"\nsecret = \"{SECRET}\"\n{rest}\n");
+        let second = |rest: &str| format!("{}{}", key(""), key(rest).replace("k1", "k2"));
+        let from = |time: &str| format!("from = \"{time}\"");
+        for (text, expect) in [
+            (
+                String::new(),
+                "keyring keys.toml holds no key; move it away and make one with `aqueduct keys new`",
+            ),
+            (key("oops = 1"), "line 4 of keyring keys.toml is not what a keyring holds"),
+            (format!("keys = {SECRET}"), "line 1 of keyring keys.toml is not what a keyring holds"),
+            (
+                key("").replace("CwsL", "Cws*"),
+                "the secret of key 1 in keyring keys.toml is not the base64 of 32 bytes",
+            ),
+            (
+                key("").replace("CwsL", ""),
+                "the secret of key 1 in keyring keys.toml is not the base64 of 32 bytes",
+            ),
+            (
+                key("").replace("k1", "k/1"),
+                "the id of key 1 in keyring keys.toml must be 1 to 64 letters, digits, \"-\" or \"_\"",
+            ),
+            (key("").repeat(2), "two keys in keyring keys.toml have the same id"),
+            (
+                key(&from("2026-01-01T00:00:00Z")),
+                "key 1 in keyring keys.toml must hold since always; take its `from` out",
+            ),
+            (
+                second(""),
+                "key 2 in keyring keys.toml needs a `from` later than those of the keys before it, in RFC 3339",
+            ),
+            (
+                second(&from("soon")),
+                "key 2 in keyring keys.toml needs a `from` later than those of the keys before it, in RFC 3339",
+            ),
+        ] {
+            let error = Folder::with(&text).error();
+            assert_eq!(error, expect);
+            assert!(!error.contains("Cws"), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let folder = Folder::with(&format!("[[keys]]\nid = \"k1\"\nsecret = \"{SECRET}\"\n"));
+        let keyring = Keyring::load(&folder.path()).expect("a keyring");
+        assert_eq!(format!("{keyring:?}"), "Keyring { keys: [Key(k1)] }");
+    }
+}

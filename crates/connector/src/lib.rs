@@ -1,0 +1,5 @@
+//! connector
+
+pub mod keyring;
+
+pub mod anonymise;
