@@ -51,6 +51,9 @@ def start(state: State, names: list, docker: bool, timeout_seconds: float) -> li
         return []
     fetch(new, docker)
     try:
+        with signals.held():
+            state.open_scratch()
+            state.save()
         children = {name: _launch(state, name, docker) for name in new}
         _await_all(state, children, timeout_seconds)
     except BaseException:

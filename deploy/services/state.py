@@ -52,10 +52,13 @@ class State:
     def leave(self) -> None:
         self.users = [user for user in self.users if user.alive() and user.pid != os.getpid()]
 
-    def scratch_folder(self, name: str) -> Path:
-        """A new empty folder in the temporary one of everything that runs, which is made when first needed."""
+    def open_scratch(self) -> None:
+        """Makes the temporary folder of everything that runs, unless it is there."""
         if not self.scratch or not Path(self.scratch).is_dir():
             self.scratch = tempfile.mkdtemp(prefix="aqueduct-services-")
+
+    def scratch_folder(self, name: str) -> Path:
+        """A new empty folder in it."""
         folder = Path(self.scratch, name)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
