@@ -165,7 +165,8 @@ def _check_java_version() -> None:
     found = re.search(r'version "(\d+)', answer)
     if not found or int(found[1]) < 17:
         what = found[1] if found else "unknown"
-        raise Fail(f"java is version {what}, Kafka 4.1 needs 17 or newer (Debian: apt-get install default-jre-headless)")
+        install = "Debian: apt-get install default-jre-headless"
+        raise Fail(f"java is version {what}, Kafka 4.1 needs 17 or newer ({install})")
 
 
 def _write_properties(path: Path, settings: dict) -> None:

@@ -49,8 +49,8 @@ def native(ports: dict, data: Path) -> Command:
 
 
 def container(ports: dict) -> tuple:
-    address = f"0.0.0.0:{ports['grpc']}"
-    return [], IMAGE, ["gcloud", "beta", "emulators", "pubsub", "start", f"--project={PROJECT}", f"--host-port={address}"]
+    start = ["gcloud", "beta", "emulators", "pubsub", "start"]
+    return [], IMAGE, [*start, f"--project={PROJECT}", f"--host-port=0.0.0.0:{ports['grpc']}"]
 
 
 def probe(ports: dict) -> None:

@@ -139,9 +139,10 @@ def _trouble(name: str, running) -> str:
 
 def _arguments():
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--only", type=_names, default=list(fleet.SERVICES), metavar="NAMES", help="kafka,pubsub,bigquery")
+    every = list(fleet.SERVICES)
+    common.add_argument("--only", type=_names, default=every, metavar="NAMES", help=",".join(every))
     common.add_argument("--docker", action="store_true", help="containers instead of native processes")
-    common.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="to wait for healthy services (120)")
+    common.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="until all must answer (120)")
     parser = argparse.ArgumentParser(
         prog="services.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

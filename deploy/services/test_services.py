@@ -174,7 +174,8 @@ class Fleet(Folder):
         now = state.State()
         with self.assertRaises(Fail) as caught:
             fleet.start(now, ["broken"], docker=False, timeout_seconds=600)
-        self.assertIn("  | no memory\nbroken: died at its start (exit code 3); its whole log is ", str(caught.exception))
+        told = "  | no memory\nbroken: died at its start (exit code 3); its whole log is "
+        self.assertIn(told, str(caught.exception))
         self.assertEqual(json.loads((self.folder / "state.json").read_text())["services"], {})
         self.assertEqual(now.scratch, "")
 
