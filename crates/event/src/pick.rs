@@ -189,7 +189,8 @@ fn value(token: Token<'_>) -> Value<'_> {
         Token::Array => Value::Array,
         Token::Text(text) => Value::Text(text.decode()),
         Token::Number(number) => Value::Number(number),
-        Token::Bool(bool) => Value::Bool(bool),
+        Token::True => Value::Bool(true),
+        Token::False => Value::Bool(false),
         Token::Null => Value::Null,
     }
 }

@@ -23,6 +23,7 @@ pub struct Window {
 pub struct Windows {
     size: NonZeroI64,
     period: NonZeroI64,
+    slice: NonZeroI64,
 }
 
 /// Why a size and a period make no windows.
@@ -52,7 +53,8 @@ impl Windows {
         if size.get() / period.get() > Self::MAX_OVERLAP {
             return Err(WindowError::TooMany);
         }
-        Ok(Self { size, period })
+        let slice = gcd(size, period);
+        Ok(Self { size, period, slice })
     }
 
     /// Length of a window.
@@ -67,16 +69,12 @@ impl Windows {
 
     /// Length of a slice: the greatest common divisor of size and period.
     pub fn slice(&self) -> Millis {
-        let (mut a, mut b) = (self.size.get(), self.period.get());
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        Millis(a)
+        Millis(self.slice.get())
     }
 
     /// Start of the slice that holds a time; before 1970 too.
     pub fn slice_start(&self, time: EventTime) -> EventTime {
-        EventTime(time.0 - time.0.rem_euclid(self.slice().0))
+        EventTime(time.0 - time.0.rem_euclid(self.slice.get()))
     }
 
     /// The window that begins at `start`.
@@ -102,9 +100,14 @@ impl Windows {
 
     /// The starts of the slices that a window is the merge of.
     pub fn slices(&self, window: Window) -> impl Iterator<Item = EventTime> + use<> {
-        let slice = self.slice().0;
+        let slice = self.slice.get();
         (0..self.size.get() / slice).map(move |n| EventTime(window.start.0 + n * slice))
     }
+}
+
+/// Euclid's greatest common divisor.
+fn gcd(a: NonZeroI64, b: NonZeroI64) -> NonZeroI64 {
+    NonZeroI64::new(a.get() % b.get()).map_or(b, |rest| gcd(b, rest))
 }
 
 #[cfg(test)]

@@ -27,8 +27,10 @@ pub enum Token<'a> {
     Text(Text<'a>),
     /// A number, as it was written.
     Number(&'a str),
-    /// `true` or `false`.
-    Bool(bool),
+    /// `true`.
+    True,
+    /// `false`.
+    False,
     /// `null`.
     Null,
 }
@@ -71,6 +73,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// When no value stands here.
+    #[inline]
     pub fn value(&mut self) -> Result<Token<'a>, Error> {
         self.skip_space();
         match self.peek() {
@@ -78,8 +81,8 @@ impl<'a> Scanner<'a> {
             Some(b'{') => self.open().map(|()| Token::Object),
             Some(b'[') => self.open().map(|()| Token::Array),
             Some(b'-' | b'0'..=b'9') => self.number().map(Token::Number),
-            Some(b't') => self.word("true", Token::Bool(true)),
-            Some(b'f') => self.word("false", Token::Bool(false)),
+            Some(b't') => self.word("true", Token::True),
+            Some(b'f') => self.word("false", Token::False),
             Some(b'n') => self.word("null", Token::Null),
             _ => Err(self.unexpected()),
         }
@@ -89,6 +92,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// When neither a member nor the object's end stands here.
+    #[inline]
     pub fn next_member(&mut self) -> Result<Option<Member<'a>>, Error> {
         if !self.next_item(b'}')? {
             return Ok(None);
@@ -111,6 +115,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// When neither an element nor the array's end stands here.
+    #[inline]
     pub fn next_element(&mut self) -> Result<bool, Error> {
         self.next_item(b']')
     }
@@ -164,6 +169,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Moves to the next member or element; false when `close` stood there and was read.
+    #[inline]
     fn next_item(&mut self, close: u8) -> Result<bool, Error> {
         self.skip_space();
         let fresh = std::mem::replace(&mut self.fresh, false);
@@ -183,6 +189,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn open(&mut self) -> Result<(), Error> {
         if self.depth == MAX_DEPTH {
             return Err(self.error(ErrorKind::TooDeep));
@@ -194,24 +201,23 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string from its opening quote to behind its closing one.
+    #[inline]
     fn string(&mut self) -> Result<Text<'a>, Error> {
         let bytes = self.text.as_bytes();
         let start = self.at + 1;
-        let (mut at, mut escaped) = (start, false);
+        let first = text::plain_end(bytes, start);
+        let mut at = first;
         loop {
-            at = text::plain_end(bytes, at);
             match bytes.get(at) {
                 Some(b'"') => {
                     self.at = at + 1;
-                    return Ok(Text { raw: &self.text[start..at], escaped });
+                    return Ok(Text { raw: &self.text[start..at], plain: first - start });
                 }
-                Some(b'\\') => {
-                    escaped = true;
-                    at += text::escape_length(&bytes[at..]).map_err(|kind| Error { kind, at })?;
-                }
+                Some(b'\\') => at += text::escape_length(&bytes[at..]).map_err(|kind| Error { kind, at })?,
                 Some(_) => return Err(Error { kind: ErrorKind::ControlCharacter, at }),
                 None => return Err(Error { kind: ErrorKind::UnexpectedEnd, at }),
             }
+            at = text::plain_end(bytes, at);
         }
     }
 
@@ -252,21 +258,25 @@ impl<'a> Scanner<'a> {
         Ok(token)
     }
 
+    #[inline]
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[cold]
     fn unexpected(&self) -> Error {
         let end = self.at == self.text.len();
         self.error(if end { ErrorKind::UnexpectedEnd } else { ErrorKind::Syntax })
     }
 
+    #[cold]
     fn error(&self, kind: ErrorKind) -> Error {
         Error { kind, at: self.at }
     }

@@ -8,7 +8,9 @@ use super::error::ErrorKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     pub(super) raw: &'a str,
-    pub(super) escaped: bool,
+    /// Bytes before the first escape. (A flag would do; a whole word keeps the reader's answers free of padding,
+    /// which would be copied byte by byte.)
+    pub(super) plain: usize,
 }
 
 impl<'a> Text<'a> {
@@ -19,16 +21,17 @@ impl<'a> Text<'a> {
 
     /// Whether the raw text holds escapes, so that it says something else than it shows.
     pub fn is_escaped(&self) -> bool {
-        self.escaped
+        self.plain < self.raw.len()
     }
 
     /// What the string says; borrowed unless there are escapes.
     pub fn decode(&self) -> Cow<'a, str> {
-        if !self.escaped {
+        if !self.is_escaped() {
             return Cow::Borrowed(self.raw);
         }
+        let (start, mut rest) = self.raw.split_at(self.plain);
         let mut plain = String::with_capacity(self.raw.len());
-        let mut rest = self.raw;
+        plain.push_str(start);
         while let Some(at) = rest.find('\\') {
             plain.push_str(&rest[..at]);
             let (character, length) = decode_escape(&rest[at..]).expect("the scanner checked every escape");
@@ -41,6 +44,7 @@ impl<'a> Text<'a> {
 }
 
 /// The first quote, backslash or control character from `at` on; the end if there is none.
+#[inline]
 pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const LOW: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);

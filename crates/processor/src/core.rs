@@ -1,0 +1,247 @@
+//! The processor as a pure state machine: messages, marks and the time in; rows and dead letters out.
+//!
+//! Everything that must survive a crash is in here, and [`crate::saved`] tells how it is written.
+//! Not here: Pub/Sub, acknowledgements, checkpoints, tables.
+
+use std::sync::Arc;
+
+use event::{
+    EventTime, Mark, Partition, events::EventsSettings, ledger::Outcome, mark::Reason, row::DeadLetterRow,
+};
+
+use crate::{
+    engine::{Engine, Output, Watermarks},
+    flow::Flow,
+    frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Holder, Limits},
+    read::Envelope,
+};
+
+/// A data message.
+#[derive(Clone, Debug)]
+pub struct Data<'a> {
+    /// Where the record stands in Kafka; absent when some other producer filled the topic.
+    pub position: Option<(&'a Partition, u64)>,
+    /// The record's timestamp; absent when missing or not positive.
+    pub kafka_time: Option<EventTime>,
+    /// When Pub/Sub received it.
+    pub publish_time: EventTime,
+    /// The event.
+    pub payload: &'a [u8],
+}
+
+/// Frontier, flows and everything they remember.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) engine: Engine,
+    pub(crate) frontier: Frontier,
+    /// Clock of messages without positions: bounded out-of-orderness is all that can be had there.
+    pub(crate) unpositioned: Option<Clocks>,
+    /// Pub/Sub's time as far as it was seen.
+    pub(crate) published: EventTime,
+    caught_up: CaughtUp,
+    limits: Limits,
+    output: Output,
+    dead_letters: Vec<DeadLetterRow>,
+    counters: Counters,
+}
+
+/// Counts since the process began, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Data messages that were new.
+    pub events: u64,
+    /// Data messages that had been seen.
+    pub redelivered: u64,
+    /// Marks.
+    pub marks: u64,
+    /// Marks that could not be read.
+    pub unreadable_marks: u64,
+}
+
+/// What the core wants written.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Panes and progress.
+    pub output: Output,
+    /// Refused records.
+    pub dead_letters: Vec<DeadLetterRow>,
+}
+
+impl Core {
+    /// A core without state.
+    pub fn new(events: &EventsSettings, flows: Vec<Flow>, limits: Limits, now: EventTime) -> Self {
+        Self {
+            engine: Engine::new(events, flows),
+            frontier: Frontier::new(),
+            unpositioned: None,
+            published: EventTime::MIN,
+            caught_up: CaughtUp::new(now),
+            limits,
+            output: Output::default(),
+            dead_letters: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Applies a data message.
+    pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
+        let arrival =
+            data.position.map_or(Arrival::New, |(partition, offset)| self.frontier.peek(partition, offset));
+        if arrival == Arrival::Seen {
+            self.counters.redelivered += 1;
+            return;
+        }
+        self.counters.events += 1;
+        self.caught_up.first_seen(data.publish_time, now);
+        self.published = self.published.max(data.publish_time);
+        let envelope = Envelope {
+            topic: data.position.map_or("", |(partition, _)| &*partition.topic),
+            kafka_time: data.kafka_time,
+            publish_time: data.publish_time,
+        };
+        let instead_of = match arrival {
+            Arrival::Retaken(Absence::Lost) => Some(Outcome::Lost),
+            Arrival::Retaken(_) => Some(Outcome::Absent),
+            Arrival::New | Arrival::Seen => None,
+        };
+        let verdict = self.engine.event(data.payload, &envelope, instead_of);
+        let clocks = if verdict.readable { Clocks::of(verdict.time, data.kafka_time) } else { Clocks::NONE };
+        match data.position {
+            Some((partition, offset)) => {
+                self.frontier.data(partition, offset, clocks);
+            }
+            None => {
+                let bounded = Clocks::of(verdict.time, Some(data.kafka_time.unwrap_or(data.publish_time)));
+                let clocks = if verdict.readable { bounded } else { Clocks::NONE };
+                self.unpositioned = Some(self.unpositioned.unwrap_or(Clocks::NONE).max(clocks));
+            }
+        }
+        if let Some(refusal) = verdict.refusal {
+            let (topic, partition, offset) = match data.position {
+                Some((partition, offset)) => (partition.topic.clone(), partition.partition, offset),
+                None => (Arc::from(""), -1, data.publish_time.0.unsigned_abs()),
+            };
+            self.dead_letters.push(DeadLetterRow {
+                topic,
+                partition,
+                offset,
+                stage: Arc::from("processor"),
+                reason: refusal.reason.to_owned(),
+                pointer: refusal.pointer,
+                seen_at: now,
+            });
+        }
+    }
+
+    /// Applies a mark.
+    pub fn mark(&mut self, mark: &Mark, published: EventTime, now: EventTime) {
+        self.counters.marks += 1;
+        self.caught_up.mark(published, now);
+        for covered in self.frontier.mark(mark, published, now) {
+            let outcome = match &covered.reason {
+                Reason::Rejected(_) => Outcome::Rejected,
+                Reason::Empty | Reason::Before => Outcome::Absent,
+                Reason::Lost => Outcome::Lost,
+            };
+            self.engine.account(outcome, covered.offsets);
+            if let Reason::Rejected(code) = covered.reason {
+                for offset in covered.from..covered.from + covered.offsets {
+                    self.dead_letters.push(DeadLetterRow {
+                        topic: covered.partition.topic.clone(),
+                        partition: covered.partition.partition,
+                        offset,
+                        stage: Arc::from("connector"),
+                        reason: code.clone(),
+                        pointer: covered.pointer.clone(),
+                        seen_at: now,
+                    });
+                }
+            }
+        }
+    }
+
+    /// A message on the marks subscription that is no mark of a version that this program knows.
+    pub fn unreadable_mark(&mut self) {
+        self.counters.unreadable_marks += 1;
+    }
+
+    /// Lets time pass: holes, idle partitions, watermarks, windows. Returns the holes that were given up.
+    pub fn tick(&mut self, now: EventTime) -> Vec<Abandoned> {
+        let caught_up = self.caught_up.is(now);
+        let abandoned = self.frontier.tick(now, caught_up, &self.limits);
+        for hole in &abandoned {
+            let outcome = if hole.before_start { Outcome::Absent } else { Outcome::Lost };
+            self.engine.account(outcome, hole.offsets.end - hole.offsets.start);
+        }
+        let watermarks = self.watermarks(now);
+        self.engine.advance(&watermarks, now, &mut self.output);
+        abandoned
+    }
+
+    fn watermarks(&mut self, now: EventTime) -> Watermarks {
+        let mut clocks = self.frontier.advance(&self.limits);
+        if let Some(unpositioned) = self.unpositioned {
+            let marked = self.frontier.holder(&self.limits) != Holder::NoMark;
+            clocks = if marked { clocks.min(unpositioned) } else { unpositioned };
+        }
+        // Without a backlog nothing older than a few seconds comes any more, and time may pass without events.
+        if self.caught_up.is(now) {
+            self.published = self.published.max(now);
+        }
+        Watermarks { clocks, processing: self.published }
+    }
+
+    /// Lets LATE and EARLY panes fire: before a checkpoint, so that it holds no half-told story.
+    pub fn fire_changed(&mut self, now: EventTime) {
+        self.engine.fire_changed(now, &mut self.output);
+    }
+
+    /// A line of progress of every flow, at the end of a run.
+    pub fn progress(&mut self, now: EventTime) {
+        let progress = self.engine.progress(now);
+        self.output.progress.extend(progress);
+    }
+
+    /// What is to be written since the last call.
+    pub fn take_effects(&mut self) -> Effects {
+        Effects {
+            output: std::mem::take(&mut self.output),
+            dead_letters: std::mem::take(&mut self.dead_letters),
+        }
+    }
+
+    /// Whether panes wait to be written.
+    pub fn has_rows(&self) -> bool {
+        !self.output.rows.is_empty()
+    }
+
+    /// The flows with their state.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The partitions.
+    pub fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// The frontier's bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether the processor is caught up with its subscriptions.
+    pub fn is_caught_up(&self, now: EventTime) -> bool {
+        self.caught_up.is(now)
+    }
+
+    /// Counts since the process began.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Approximate bytes in memory.
+    pub fn bytes(&self) -> u64 {
+        self.engine.bytes() + self.frontier.bytes() + 200 * self.dead_letters.len() as u64
+    }
+}

@@ -1,0 +1,53 @@
+//! What ends a processor.
+
+use crate::{saved::Edited, sink::SinkError, store::StoreError};
+
+/// Why the processor stopped before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessorError {
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A flow means something else than its state.
+    #[error(transparent)]
+    Edited(#[from] Edited),
+    /// A checkpoint that this program cannot read.
+    #[error("checkpoint {number} holds no state that this version can read; run the version that wrote it")]
+    Unreadable {
+        /// Its number.
+        number: u64,
+        /// Why.
+        source: postcard::Error,
+    },
+    /// Pub/Sub refuses for good.
+    #[error(transparent)]
+    PubSub(#[from] pubsub::Error),
+    /// The tables refuse for good.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// Rows are missing in a table's stream that were thought delivered.
+    #[error(
+        "the stream of table {table} ends before the rows that come next: rows that were delivered are gone; run \
+         `aqueduct reconcile` to see which, and begin with an empty state after mending the table"
+    )]
+    Gap {
+        /// Which table.
+        table: String,
+    },
+    /// The state outgrew its bound.
+    #[error(
+        "the live state needs {bytes} bytes, more than [state] memory allows; most of it is flow {flow} with {keys} \
+         keys: raise memory, shorten its window or lateness, or count by fewer values"
+    )]
+    Memory {
+        /// Approximate bytes.
+        bytes: u64,
+        /// The largest flow.
+        flow: String,
+        /// Its keys.
+        keys: usize,
+    },
+    /// A task of ours ended without a word.
+    #[error("a task of the processor ended unexpectedly ({0}); start it again, nothing is lost")]
+    Task(&'static str),
+}

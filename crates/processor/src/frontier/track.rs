@@ -1,0 +1,367 @@
+//! One partition of one incarnation: which offsets are accounted for, how far without a gap, and
+//! what the clocks say there.
+//!
+//! Beyond the contiguous prefix one maximum is kept a covered interval, so that memory is the
+//! number of holes; merging by maximum is never early.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use event::{EventTime, Millis, Ranges, mark::LogEnd};
+use serde::{Deserialize, Serialize};
+
+use super::clocks::Clocks;
+
+/// What is known of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// Everything below is accounted for.
+    prefix: u64,
+    /// Clocks over the data of the prefix.
+    clocks: Clocks,
+    /// One past the highest data offset of the prefix.
+    data_end: u64,
+    /// Covered intervals beyond the prefix, by their start; disjoint, never touching.
+    islands: BTreeMap<u64, Island>,
+    /// Offsets counted as lost; data that comes for them after all is taken.
+    lost: Ranges,
+    /// Offsets before the start; data that comes for them after all is taken.
+    before: Ranges,
+    /// Highest offset that anyone has spoken of.
+    heard_to: u64,
+    /// Committed offset, as the marks carry it.
+    committed: Option<u64>,
+    /// The newest answer of the leader.
+    end: Option<LogEnd>,
+    /// The earliest answer that already reached `data_end`: no event was appended after it.
+    quiet_since: Option<EventTime>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Island {
+    end: u64,
+    clocks: Clocks,
+    data_end: u64,
+}
+
+/// Why offsets carry no data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// There is no event: refused, a control record, a compacted gap.
+    Final,
+    /// Taken by retention, or an abandoned hole.
+    Lost,
+    /// Before the start.
+    Before,
+}
+
+/// What became of one data message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Its offset was not accounted for before.
+    New,
+    /// Seen before: a redelivery, or the connector publishing again.
+    Seen,
+    /// Its offset was accounted for in that way; the data is taken after all.
+    Retaken(Absence),
+}
+
+impl Track {
+    /// A partition of which nothing is known.
+    pub fn new() -> Self {
+        Self {
+            prefix: 0,
+            clocks: Clocks::NONE,
+            data_end: 0,
+            islands: BTreeMap::new(),
+            lost: Ranges::default(),
+            before: Ranges::default(),
+            heard_to: 0,
+            committed: None,
+            end: None,
+            quiet_since: None,
+        }
+    }
+
+    /// Asks what a data message would be, changing nothing.
+    pub fn peek(&self, offset: u64) -> Arrival {
+        if self.lost.contains(offset) {
+            Arrival::Retaken(Absence::Lost)
+        } else if self.before.contains(offset) {
+            Arrival::Retaken(Absence::Before)
+        } else if self.covers(offset) {
+            Arrival::Seen
+        } else {
+            Arrival::New
+        }
+    }
+
+    /// Accounts for a data message.
+    pub fn data(&mut self, offset: u64, clocks: Clocks) -> Arrival {
+        let arrival = self.peek(offset);
+        match arrival {
+            Arrival::Seen => {}
+            Arrival::New => self.cover(offset..offset + 1, clocks, offset + 1),
+            Arrival::Retaken(_) => {
+                self.lost.remove(offset..offset + 1);
+                self.before.remove(offset..offset + 1);
+                self.raise(offset, clocks);
+            }
+        }
+        arrival
+    }
+
+    /// Accounts for a range without events and returns how many of its offsets were new.
+    pub fn absent(&mut self, range: Range<u64>, absence: Absence) -> u64 {
+        let mut new = 0;
+        for gap in self.gaps(range) {
+            new += gap.end - gap.start;
+            match absence {
+                Absence::Final => 0,
+                Absence::Lost => self.lost.insert(gap.clone()),
+                Absence::Before => self.before.insert(gap.clone()),
+            };
+            self.cover(gap, Clocks::NONE, 0);
+        }
+        new
+    }
+
+    /// Takes note of what a mark says beside its ranges.
+    pub fn heard(&mut self, position: u64, committed: Option<u64>, end: Option<LogEnd>) {
+        self.heard_to = self.heard_to.max(position);
+        self.committed = self.committed.max(committed);
+        let Some(fact) = end else { return };
+        if self.end.is_none_or(|known| known.asked_at < fact.asked_at) {
+            self.end = Some(fact);
+        }
+        if fact.offset >= self.data_end && self.quiet_since.is_none_or(|since| fact.asked_at < since) {
+            self.quiet_since = Some(fact.asked_at);
+        }
+    }
+
+    /// The clocks of this partition: those of its prefix, or, when it is idle, the time at which
+    /// its leader was asked.
+    pub fn clocks(&self, idle_after: Millis) -> Clocks {
+        match self.idle_at(idle_after) {
+            Some(asked_at) => self.clocks.max(Clocks::both(asked_at)),
+            None => self.clocks,
+        }
+    }
+
+    /// The time up to which the partition is known to be idle.
+    pub fn idle_at(&self, idle_after: Millis) -> Option<EventTime> {
+        let (end, quiet_since) = (self.end?, self.quiet_since?);
+        (self.prefix >= end.offset && end.asked_at >= quiet_since + idle_after).then_some(end.asked_at)
+    }
+
+    /// The unaccounted ranges below the committed offset: what was published and did not come.
+    pub fn holes(&self) -> Vec<Range<u64>> {
+        self.committed.map(|committed| self.gaps(self.prefix..committed.max(self.prefix))).unwrap_or_default()
+    }
+
+    /// Without state: the part of the log below everything that came, once it is known to have been committed.
+    pub fn leading_hole(&self) -> Option<Range<u64>> {
+        let first = self.islands.keys().next().copied();
+        let lowest = match (first, self.committed) {
+            (Some(first), Some(committed)) => first.min(committed),
+            (None, Some(committed)) => committed,
+            (_, None) => return None,
+        };
+        (self.prefix == 0 && lowest > 0).then_some(0..lowest)
+    }
+
+    /// Everything below is accounted for.
+    pub fn prefix(&self) -> u64 {
+        self.prefix
+    }
+
+    /// Highest offset that anyone has spoken of.
+    pub fn heard_to(&self) -> u64 {
+        self.heard_to
+    }
+
+    /// How many offsets are accounted for.
+    pub fn accounted(&self) -> u64 {
+        self.prefix + self.islands.iter().map(|(start, island)| island.end - start).sum::<u64>()
+    }
+
+    /// Number of covered intervals beyond the prefix.
+    pub fn islands(&self) -> usize {
+        self.islands.len()
+    }
+
+    /// Committed offset, as the marks carry it.
+    pub fn committed(&self) -> Option<u64> {
+        self.committed
+    }
+
+    /// The newest answer of the leader.
+    pub fn end(&self) -> Option<LogEnd> {
+        self.end
+    }
+
+    fn covers(&self, offset: u64) -> bool {
+        offset < self.prefix
+            || self.islands.range(..=offset).next_back().is_some_and(|(_, island)| offset < island.end)
+    }
+
+    fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut at = range.start.max(self.prefix);
+        if let Some((_, island)) = self.islands.range(..=at).next_back() {
+            at = at.max(island.end);
+        }
+        for (&start, island) in self.islands.range(at..range.end.max(at)) {
+            if start > at {
+                gaps.push(at..start);
+            }
+            at = island.end;
+        }
+        if at < range.end {
+            gaps.push(at..range.end);
+        }
+        gaps
+    }
+
+    /// Covers a range of which nothing is covered, and lets the prefix grow over what now touches it.
+    fn cover(&mut self, range: Range<u64>, clocks: Clocks, data_end: u64) {
+        self.heard_to = self.heard_to.max(range.end);
+        let mut island = Island { end: range.end, clocks, data_end };
+        let mut start = range.start;
+        if let Some(next) = self.islands.remove(&range.end) {
+            island = Island {
+                end: next.end,
+                clocks: island.clocks.max(next.clocks),
+                data_end: island.data_end.max(next.data_end),
+            };
+        }
+        if start == self.prefix {
+            self.prefix = island.end;
+            self.clocks = self.clocks.max(island.clocks);
+            if island.data_end > self.data_end {
+                self.data_end = island.data_end;
+                self.quiet_since = self.end.filter(|end| end.offset >= self.data_end).map(|end| end.asked_at);
+            }
+            return;
+        }
+        if let Some((&before, previous)) = self.islands.range(..start).next_back()
+            && previous.end == start
+        {
+            island.clocks = island.clocks.max(previous.clocks);
+            island.data_end = island.data_end.max(previous.data_end);
+            start = before;
+        }
+        self.islands.insert(start, island);
+    }
+
+    /// Raises the clocks of the interval that covers an offset.
+    fn raise(&mut self, offset: u64, clocks: Clocks) {
+        if offset < self.prefix {
+            self.clocks = self.clocks.max(clocks);
+        } else if let Some((_, island)) = self.islands.range_mut(..=offset).next_back() {
+            island.clocks = island.clocks.max(clocks);
+            island.data_end = island.data_end.max(offset + 1);
+        }
+    }
+}
+
+impl Default for Track {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(time: i64) -> Clocks {
+        Clocks::both(EventTime(time))
+    }
+
+    fn fact(offset: u64, asked_at: i64) -> Option<LogEnd> {
+        Some(LogEnd { offset, asked_at: EventTime(asked_at) })
+    }
+
+    proptest! {
+        /// Whatever the order, with repetitions: the prefix, its clock and what was new are those of the set.
+        #[test]
+        fn order_and_repetition_do_not_matter(
+            order in Just((0u64..30).collect::<Vec<_>>()).prop_shuffle(),
+            marks in proptest::collection::vec(any::<bool>(), 30),
+            cut in 0usize..30,
+        ) {
+            let mut track = Track::new();
+            let mut seen = std::collections::BTreeSet::new();
+            for &offset in order[..cut].iter().chain(&order[..cut / 2]) {
+                let new = seen.insert(offset);
+                if marks[offset as usize] {
+                    prop_assert_eq!(track.absent(offset..offset + 1, Absence::Final), u64::from(new));
+                } else {
+                    let arrival = track.data(offset, at(offset as i64 * 10));
+                    prop_assert_eq!(arrival, if new { Arrival::New } else { Arrival::Seen });
+                }
+                let prefix = (0..).find(|o| !seen.contains(o)).unwrap_or(0);
+                prop_assert_eq!(track.prefix(), prefix);
+                let clock = (0..prefix).filter(|&o| !marks[o as usize]).map(|o| o as i64 * 10).max();
+                prop_assert_eq!(track.clocks(Millis(1)).event, clock.map_or(EventTime::MIN, EventTime));
+                prop_assert_eq!(track.accounted(), seen.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_quiet_partition_whose_end_is_reached_is_idle() {
+        let mut track = Track::new();
+        track.data(0, at(100));
+        track.heard(1, Some(1), fact(1, 1_000));
+        assert_eq!(track.idle_at(Millis(500)), None, "an event was appended shortly before");
+        track.heard(1, Some(1), fact(1, 1_600));
+        assert_eq!(track.idle_at(Millis(500)), Some(EventTime(1_600)));
+        track.heard(1, Some(1), fact(2, 2_000));
+        assert_eq!(track.idle_at(Millis(500)), None, "the log goes on beyond the prefix");
+        assert_eq!(track.clocks(Millis(500)), at(100));
+    }
+
+    #[test]
+    fn rejects_do_not_keep_a_partition_awake() {
+        let mut track = Track::new();
+        track.data(0, at(100));
+        for step in 1..10 {
+            track.absent(step..step + 1, Absence::Final);
+            track.heard(step + 1, None, fact(step + 1, 1_000 * step as i64));
+        }
+        assert_eq!(track.idle_at(Millis(5_000)), Some(EventTime(9_000)));
+    }
+
+    #[test]
+    fn a_backfill_of_old_events_is_not_idle() {
+        let mut track = Track::new();
+        for step in 0..20 {
+            track.data(step, at(5));
+            track.heard(step + 1, None, fact(step + 1, 1_000 * step as i64));
+            assert_eq!(track.idle_at(Millis(1_500)), None);
+        }
+    }
+
+    #[test]
+    fn lost_offsets_are_taken_when_they_come() {
+        let mut track = Track::new();
+        assert_eq!(track.absent(0..5, Absence::Lost), 5);
+        assert_eq!(track.data(3, at(70)), Arrival::Retaken(Absence::Lost));
+        assert_eq!(track.data(3, at(70)), Arrival::Seen);
+        assert_eq!((track.prefix(), track.clocks(Millis(1))), (5, at(70)));
+        assert_eq!(track.absent(0..7, Absence::Final), 2, "the first outcome stands");
+    }
+
+    #[test]
+    fn holes_are_what_was_committed_and_did_not_come() {
+        let mut track = Track::new();
+        track.data(0, at(1));
+        track.data(4, at(1));
+        track.heard(9, Some(7), None);
+        assert_eq!(track.holes(), vec![1..4, 5..7]);
+        assert_eq!(track.leading_hole(), None);
+    }
+}

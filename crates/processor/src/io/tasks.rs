@@ -1,0 +1,151 @@
+//! What runs beside the driver, one of each at a time: a checkpoint on its way to the store, streams being
+//! opened, rows on their way to their tables. Each waits out passing trouble by itself and says so once.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use event::append::{Append, Appended, Table};
+use service::Backoff;
+use tracing::{info, warn};
+
+use crate::{
+    sink::{Sink, SinkError},
+    store::{Appender, Kind, StoreError},
+};
+
+/// How a task ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// A checkpoint is durable, or never will be.
+    Checkpoint(Box<Appender>, Result<(), StoreError>),
+    /// Tables have streams.
+    Streams(Result<Vec<(Table, String)>, SinkError>),
+    /// Requests were sent, in order.
+    Sent(Sent),
+}
+
+/// How far a run of requests came.
+#[derive(Debug)]
+pub struct Sent {
+    /// The last request whose rows stand in their table.
+    pub done: Option<u64>,
+    /// Why it ended before the last request.
+    pub stopped: Option<Stopped>,
+}
+
+/// What ended a run of requests.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The request's stream is no more.
+    StreamGone(Table),
+    /// The table refuses rows of the request.
+    Refused(u64, Vec<(u32, String)>),
+    /// Rows are missing in front of the request.
+    Gap(String),
+    /// Waiting does not help.
+    Failed(SinkError),
+}
+
+const MIN_WAIT: Duration = Duration::from_millis(100);
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// Waits between attempts, and tells once that there is trouble and once that it is over.
+struct Patience {
+    backoff: Backoff,
+    waiting: bool,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { backoff: Backoff::new(MIN_WAIT, MAX_WAIT), waiting: false }
+    }
+
+    async fn wait(&mut self, error: &(dyn Error + Sync)) {
+        if !self.waiting {
+            self.waiting = true;
+            warn!(error = %chain(error), "waiting; it is tried again until it works");
+        }
+        let random = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+        tokio::time::sleep(self.backoff.next(random).max(MIN_WAIT / 4)).await;
+    }
+
+    fn over(&mut self, what: &str) {
+        if std::mem::take(&mut self.waiting) {
+            info!("{what} works again");
+        }
+        self.backoff.reset();
+    }
+}
+
+/// An error with its causes on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Makes a checkpoint durable.
+pub async fn checkpoint(mut appender: Box<Appender>, kind: Kind, payload: Bytes) -> Ended {
+    let mut patience = Patience::new();
+    loop {
+        match appender.append(kind, payload.clone()).await {
+            Ok(_) => {
+                patience.over("the state");
+                if kind == Kind::Base {
+                    appender.prune().await;
+                }
+                return Ended::Checkpoint(appender, Ok(()));
+            }
+            Err(error) if error.is_transient() => patience.wait(&error).await,
+            Err(error) => return Ended::Checkpoint(appender, Err(error)),
+        }
+    }
+}
+
+/// Opens a stream for each table.
+pub async fn open_streams<S: Sink>(sink: Arc<S>, tables: Vec<Table>) -> Ended {
+    let mut streams = Vec::new();
+    let mut patience = Patience::new();
+    for table in tables {
+        loop {
+            match sink.open(&table).await {
+                Ok(name) => {
+                    patience.over("the writer");
+                    streams.push((table, name));
+                    break;
+                }
+                Err(error) if error.retryable => patience.wait(&error).await,
+                Err(error) => return Ended::Streams(Err(error)),
+            }
+        }
+    }
+    Ended::Streams(Ok(streams))
+}
+
+/// Sends requests in order, each until its rows stand in their table.
+pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>) -> Ended {
+    let mut done = None;
+    let mut patience = Patience::new();
+    for (number, append) in requests {
+        let stopped = loop {
+            match sink.append(&append).await {
+                Ok(Appended::Done) => break None,
+                Ok(Appended::StreamGone) => break Some(Stopped::StreamGone(append.table.clone())),
+                Ok(Appended::Refused(rows)) => break Some(Stopped::Refused(number, rows)),
+                Ok(Appended::Gap) => break Some(Stopped::Gap(append.table.name())),
+                Err(error) if error.retryable => patience.wait(&error).await,
+                Err(error) => break Some(Stopped::Failed(error)),
+            }
+        };
+        if stopped.is_some() {
+            return Ended::Sent(Sent { done, stopped });
+        }
+        patience.over("the writer");
+        done = Some(number);
+    }
+    Ended::Sent(Sent { done, stopped: None })
+}

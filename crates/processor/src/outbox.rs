@@ -1,0 +1,175 @@
+//! Rows on their way: every request gets its stream and offset before it is first sent, and stays in the
+//! state until the table has it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use event::append::{Append, Body, Table};
+use serde::{Deserialize, Serialize};
+
+/// The requests that are to be sent, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    streams: BTreeMap<Table, Stream>,
+    pending: VecDeque<(u64, Append)>,
+    next: u64,
+    unsaved: Vec<(u64, Append)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stream {
+    name: String,
+    rows: u64,
+}
+
+/// What of the outbox goes into a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedOutbox {
+    streams: Vec<(Table, Stream)>,
+    added: Vec<(u64, Append)>,
+    /// Requests below this number are in their tables.
+    done_below: u64,
+}
+
+impl Outbox {
+    /// Whether the table has a stream.
+    pub fn has_stream(&self, table: &Table) -> bool {
+        self.streams.contains_key(table)
+    }
+
+    /// Gives a table its stream; pending requests of an older one move there, from offset 0.
+    pub fn open(&mut self, table: &Table, name: String) {
+        let mut rows = 0;
+        for (number, append) in self.pending.iter_mut().filter(|(_, append)| append.table == *table) {
+            append.stream.clone_from(&name);
+            append.offset = rows;
+            rows += u64::from(append.rows);
+            self.unsaved.push((*number, append.clone()));
+        }
+        self.streams.insert(table.clone(), Stream { name, rows });
+    }
+
+    /// Fixes where these rows go.
+    pub fn push(&mut self, table: &Table, bodies: Vec<Body>) {
+        let Some(stream) = self.streams.get_mut(table) else { return };
+        for body in bodies.into_iter().filter(|body| body.rows > 0) {
+            let append = Append {
+                table: table.clone(),
+                stream: stream.name.clone(),
+                offset: stream.rows,
+                rows: body.rows,
+                body: body.bytes.into(),
+            };
+            stream.rows += u64::from(body.rows);
+            self.unsaved.push((self.next, append.clone()));
+            self.pending.push_back((self.next, append));
+            self.next += 1;
+        }
+    }
+
+    /// Puts another body into a pending request; those behind it in its stream move up.
+    pub fn replace(&mut self, number: u64, body: Body) {
+        let Some(at) = self.pending.iter().position(|(other, _)| *other == number) else { return };
+        let (table, removed) = {
+            let append = &mut self.pending[at].1;
+            let removed = u64::from(append.rows.saturating_sub(body.rows));
+            append.rows = body.rows;
+            append.body = body.bytes.into();
+            (append.table.clone(), removed)
+        };
+        self.unsaved.push(self.pending[at].clone());
+        for entry in self.pending.iter_mut().skip(at + 1).filter(|(_, append)| append.table == table) {
+            entry.1.offset -= removed;
+            self.unsaved.push(entry.clone());
+        }
+        if let Some(stream) = self.streams.get_mut(&table) {
+            stream.rows -= removed;
+        }
+    }
+
+    /// The requests with numbers from `from` on.
+    pub fn pending_from(&self, from: u64) -> impl Iterator<Item = &(u64, Append)> {
+        self.pending.iter().filter(move |(number, _)| *number >= from)
+    }
+
+    /// The request's rows stand in their table. Requests end in order.
+    pub fn done(&mut self, number: u64) {
+        while self.pending.front().is_some_and(|(first, _)| *first <= number) {
+            self.pending.pop_front();
+        }
+    }
+
+    /// How many requests wait.
+    pub fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Number of the next request.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Bytes of the requests that wait.
+    pub fn bytes(&self) -> u64 {
+        self.pending.iter().map(|(_, append)| append.body.len() as u64).sum()
+    }
+
+    /// What changed since the last call, or everything.
+    pub fn save(&mut self, everything: bool) -> SavedOutbox {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let done_below = self.pending.front().map_or(self.next, |(number, _)| *number);
+        let added = if everything { self.pending.iter().cloned().collect() } else { unsaved };
+        let streams = self.streams.iter().map(|(table, stream)| (table.clone(), stream.clone())).collect();
+        SavedOutbox { streams, added, done_below }
+    }
+
+    /// Applies what [`Self::save`] gave.
+    pub fn restore(&mut self, saved: SavedOutbox) {
+        self.streams = saved.streams.into_iter().collect();
+        for (number, append) in saved.added {
+            self.next = self.next.max(number + 1);
+            match self.pending.iter_mut().find(|(other, _)| *other == number) {
+                Some((_, old)) => *old = append,
+                None => self.pending.push_back((number, append)),
+            }
+        }
+        self.next = self.next.max(saved.done_below);
+        while self.pending.front().is_some_and(|(number, _)| *number < saved.done_below) {
+            self.pending.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bodies(rows: &[u32]) -> Vec<Body> {
+        rows.iter().map(|&rows| Body { rows, bytes: vec![rows as u8] }).collect()
+    }
+
+    #[test]
+    fn requests_keep_their_place_over_a_restart() {
+        let table = Table::DeadLetters;
+        let mut outbox = Outbox::default();
+        outbox.open(&table, "s1".into());
+        outbox.push(&table, bodies(&[3, 2]));
+        let first = outbox.save(false);
+        outbox.done(0);
+        outbox.push(&table, bodies(&[4]));
+        let second = outbox.save(false);
+        let mut again = Outbox::default();
+        again.restore(first);
+        again.restore(second);
+        let places: Vec<_> = again.pending_from(0).map(|(n, a)| (*n, a.offset, a.rows)).collect();
+        assert_eq!(places, vec![(1, 3, 2), (2, 5, 4)]);
+        again.open(&table, "s2".into());
+        again.push(&table, bodies(&[1]));
+        let places: Vec<_> = again.pending_from(0).map(|(_, a)| (a.stream.as_str(), a.offset)).collect();
+        assert_eq!(places, vec![("s2", 0), ("s2", 2), ("s2", 6)]);
+    }
+}

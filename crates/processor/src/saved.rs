@@ -1,0 +1,139 @@
+//! What a checkpoint holds: the frontier and the ledgers whole, of everything large what changed.
+
+use event::{EventTime, Ledger};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    core::Core,
+    frontier::{Clocks, Frontier},
+    ids::SavedIds,
+    joins::SavedJoins,
+    outbox::{Outbox, SavedOutbox},
+    windows::saved::SavedWindows,
+};
+
+/// One checkpoint's content; postcard on the wire.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Saved {
+    /// Everything, or what changed since the checkpoint before.
+    pub everything: bool,
+    /// The partitions.
+    pub frontier: Frontier,
+    /// Clock of messages without positions.
+    pub unpositioned: Option<Clocks>,
+    /// Pub/Sub's time as far as it was seen.
+    pub published: EventTime,
+    /// Event ids.
+    pub ids: SavedIds,
+    /// Every flow.
+    pub flows: Vec<SavedFlow>,
+    /// Rows on their way.
+    pub outbox: SavedOutbox,
+}
+
+/// One flow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedFlow {
+    /// Its name.
+    pub name: String,
+    /// What it meant.
+    pub fingerprint: String,
+    /// What became of every offset.
+    pub ledger: Ledger,
+    /// Offsets that were accounted for before the flow was added.
+    pub before: u64,
+    /// Its windows.
+    pub windows: SavedWindows,
+    /// Its joins.
+    pub joins: Option<SavedJoins>,
+}
+
+/// Why a state does not fit the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "flow {flow:?} was edited: the state in [state] checkpoints was made with another meaning ({before}); give the \
+     edited flow a new name, or begin with an empty state"
+)]
+pub struct Edited {
+    /// The flow's name.
+    pub flow: String,
+    /// What it meant.
+    pub before: String,
+}
+
+/// What restoring found to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Flows of the configuration that the state does not know.
+    pub added: Vec<String>,
+    /// Flows of the state that the configuration does not name any more.
+    pub removed: Vec<String>,
+}
+
+/// Takes what changed since the last call, or everything.
+pub fn save(core: &mut Core, outbox: &mut Outbox, everything: bool) -> Saved {
+    let flows = core.engine.flows.iter_mut().map(|state| SavedFlow {
+        name: state.flow.name.to_string(),
+        fingerprint: state.flow.fingerprint(),
+        ledger: state.ledger,
+        before: state.before,
+        windows: state.windows.save(everything),
+        joins: state.joins.as_mut().map(|joins| joins.save(everything)),
+    });
+    Saved {
+        everything,
+        flows: flows.collect(),
+        frontier: core.frontier.clone(),
+        unpositioned: core.unpositioned,
+        published: core.published,
+        ids: core.engine.ids.save(everything),
+        outbox: outbox.save(everything),
+    }
+}
+
+/// Applies checkpoints in their order to a core and an outbox without state.
+///
+/// # Errors
+/// When a flow means something else than it did.
+pub fn restore(core: &mut Core, outbox: &mut Outbox, checkpoints: Vec<Saved>) -> Result<Restored, Edited> {
+    let mut restored = Restored::default();
+    let Some(last) = checkpoints.last() else { return Ok(restored) };
+    for flow in &last.flows {
+        match core.engine.flows.iter().find(|state| *state.flow.name == *flow.name) {
+            Some(state) if state.flow.fingerprint() != flow.fingerprint => {
+                return Err(Edited { flow: flow.name.clone(), before: flow.fingerprint.clone() });
+            }
+            Some(_) => {}
+            None => restored.removed.push(flow.name.clone()),
+        }
+    }
+    let known: Vec<String> = last.flows.iter().map(|flow| flow.name.clone()).collect();
+    for saved in checkpoints {
+        core.frontier = saved.frontier;
+        core.unpositioned = saved.unpositioned;
+        core.published = saved.published;
+        core.engine.ids.restore(saved.ids);
+        outbox.restore(saved.outbox);
+        for flow in saved.flows {
+            let Some(state) = core.engine.flows.iter_mut().find(|state| *state.flow.name == *flow.name)
+            else {
+                continue;
+            };
+            state.ledger = flow.ledger;
+            state.before = flow.before;
+            state.windows.restore(flow.windows);
+            if let (Some(joins), Some(saved)) = (&mut state.joins, flow.joins) {
+                joins.restore(saved);
+            }
+        }
+    }
+    let accounted = core.frontier.accounted();
+    for state in &mut core.engine.flows {
+        state.windows.restored();
+        if !known.iter().any(|name| **name == *state.flow.name) {
+            state.before = accounted;
+            restored.added.push(state.flow.name.to_string());
+        }
+    }
+    Ok(restored)
+}

@@ -1,0 +1,38 @@
+//! The port to the tables. The writer stands behind it; the binary joins the two.
+
+use std::{error::Error, future::Future};
+
+use event::append::{Append, Appended, Body, Rows, Table};
+
+/// Why an append could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("rows cannot be written to {place}")]
+pub struct SinkError {
+    /// Which table or database.
+    pub place: String,
+    /// Whether waiting helps.
+    pub retryable: bool,
+    /// What it says.
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// Tables that rows are appended to, each request exactly once by its stream and offset.
+pub trait Sink: Send + Sync + 'static {
+    /// Encodes rows into requests, the same bytes for the same rows.
+    ///
+    /// # Errors
+    /// When the rows do not fit the table.
+    fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError>;
+
+    /// The request without these rows (indexes in it).
+    ///
+    /// # Errors
+    /// When the bytes are none of this writer's.
+    fn without(&self, append: &Append, rows: &[u32]) -> Result<Body, SinkError>;
+
+    /// Opens a stream of a table and returns its name.
+    fn open(&self, table: &Table) -> impl Future<Output = Result<String, SinkError>> + Send;
+
+    /// Appends; repeated with the same request it changes nothing.
+    fn append(&self, append: &Append) -> impl Future<Output = Result<Appended, SinkError>> + Send;
+}

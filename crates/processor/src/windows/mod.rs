@@ -1,0 +1,334 @@
+//! The windows of one flow: counting into slices, and firing panes with Apache Beam's meaning.
+//!
+//! A window fires ON_TIME when the watermark reaches its end, LATE for keys that a late event
+//! changed, EARLY when asked. Panes accumulate. A window is over when the watermark reaches its
+//! end plus the allowed lateness; a late event is judged for each of its windows on arrival.
+//! Pure: the watermark and the time are arguments. Not here: what an event counts as.
+
+pub mod keys;
+pub mod saved;
+pub mod slices;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, Windows};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use self::{
+    keys::{KeyId, Keys},
+    slices::{Change, Slices},
+};
+
+/// The windows of one flow.
+#[derive(Debug)]
+pub struct WindowSet {
+    windows: Windows,
+    allowed_lateness: Millis,
+    early: bool,
+    keys: Keys,
+    slices: Slices,
+    /// Windows that end at or before it have had their ON_TIME panes.
+    watermark: EventTime,
+    /// Below this watermark no window ends: the next border between two slices.
+    border: EventTime,
+    /// Keys of fired windows that a late event changed.
+    late: BTreeMap<EventTime, FxHashSet<KeyId>>,
+    /// Next pane index where it is not the usual one: 0 before ON_TIME, 1 after it.
+    indexes: BTreeMap<EventTime, FxHashMap<KeyId, u32>>,
+    /// Windows whose indexes changed since the last checkpoint.
+    unsaved_indexes: BTreeSet<EventTime>,
+    /// Scratch of the merge: a count a key, and which keys are in it.
+    merged: Vec<Ctr>,
+    touched: Vec<KeyId>,
+}
+
+/// Whether an event found a window that still takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// At least one of its windows counts it.
+    Counted,
+    /// Too late for all its windows.
+    Late,
+    /// It falls between two windows.
+    Between,
+}
+
+impl WindowSet {
+    /// No events yet, and a watermark that knows nothing.
+    pub fn new(windows: Windows, allowed_lateness: Millis, early: bool) -> Self {
+        Self {
+            windows,
+            allowed_lateness,
+            early,
+            keys: Keys::default(),
+            slices: Slices::default(),
+            watermark: EventTime::MIN,
+            border: EventTime::MIN,
+            late: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            unsaved_indexes: BTreeSet::new(),
+            merged: Vec::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// What would become of an event at a time, changing nothing.
+    pub fn fate(&self, time: EventTime) -> Fate {
+        // The last window that holds the time is over last.
+        let last = self.windows.at(self.windows.last_start(time));
+        if time >= last.end {
+            Fate::Between
+        } else if self.is_over(last) {
+            Fate::Late
+        } else {
+            Fate::Counted
+        }
+    }
+
+    /// Counts an event, or takes one back.
+    pub fn count(&mut self, key: &[Option<&str>], time: EventTime, change: Change) -> Fate {
+        let fate = self.fate(time);
+        if fate == Fate::Counted {
+            let (id, _) = self.keys.intern(key);
+            self.count_id(id, time, change);
+        }
+        fate
+    }
+
+    fn count_id(&mut self, id: KeyId, time: EventTime, change: Change) {
+        let start = self.windows.slice_start(time);
+        let first_end = start + self.windows.slice();
+        // Only a time at or behind the watermark can lie in a window that has fired.
+        if first_end <= self.watermark || time < self.watermark {
+            self.note_late(id, time);
+        }
+        if self.slices.add(start, id, change, self.early) {
+            self.keys.hold(id);
+        }
+    }
+
+    /// Remembers which fired windows a late event changes, before it is counted.
+    fn note_late(&mut self, id: KeyId, time: EventTime) {
+        for window in self.windows.holding(time) {
+            if window.end > self.watermark || self.is_over(window) {
+                continue;
+            }
+            let fired_before = self.late.get(&window.start).is_some_and(|keys| keys.contains(&id))
+                || self.indexes.get(&window.start).is_some_and(|next| next.contains_key(&id))
+                || self.holds(window, id);
+            if !fired_before {
+                self.indexes.entry(window.start).or_default().insert(id, 0);
+                self.unsaved_indexes.insert(window.start);
+            }
+            self.late.entry(window.start).or_default().insert(id);
+        }
+    }
+
+    fn holds(&self, window: Window, id: KeyId) -> bool {
+        self.windows
+            .slices(window)
+            .any(|start| self.slices.get(start).is_some_and(|slice| slice.cells.contains_key(&id)))
+    }
+
+    fn is_over(&self, window: Window) -> bool {
+        window.end + self.allowed_lateness <= self.watermark
+    }
+
+    /// Fires LATE panes of every key that late events changed since the last call.
+    pub fn fire_late(&mut self, now: EventTime, rows: &mut Vec<CtrRow>) {
+        for (start, keys) in std::mem::take(&mut self.late) {
+            let window = self.windows.at(start);
+            let mut keys: Vec<KeyId> = keys.into_iter().collect();
+            keys.sort_unstable();
+            for id in keys {
+                let ctr = self.merge_one(window, id);
+                let pane_index = self.next_index(window, id, 1, true);
+                rows.push(self.row(window, id, ctr, (Pane::Late, pane_index), now));
+            }
+        }
+    }
+
+    /// Fires EARLY panes of every open window and key that changed since the last call.
+    pub fn fire_early(&mut self, now: EventTime, rows: &mut Vec<CtrRow>) {
+        let mut changed: BTreeMap<EventTime, BTreeSet<KeyId>> = BTreeMap::new();
+        for (start, slice) in self.slices.iter_mut() {
+            let unseen = std::mem::take(&mut slice.unseen);
+            if unseen.is_empty() {
+                continue;
+            }
+            for window in self.windows.holding(start).filter(|window| window.end > self.watermark) {
+                changed.entry(window.start).or_default().extend(&unseen);
+            }
+        }
+        for (start, keys) in changed {
+            let window = self.windows.at(start);
+            for id in keys {
+                let ctr = self.merge_one(window, id);
+                let pane_index = self.next_index(window, id, 0, true);
+                rows.push(self.row(window, id, ctr, (Pane::Early, pane_index), now));
+            }
+        }
+    }
+
+    /// Moves the watermark; windows whose end it reaches fire ON_TIME in order of their ends, and those whose
+    /// lateness it passes are forgotten. A watermark that goes back changes nothing.
+    pub fn advance(&mut self, watermark: EventTime, now: EventTime, rows: &mut Vec<CtrRow>) {
+        if watermark <= self.watermark {
+            return;
+        }
+        if watermark < self.border {
+            self.watermark = watermark;
+            return;
+        }
+        // What was late under the old watermark must be seen before its windows are over.
+        self.fire_late(now, rows);
+        let from = std::mem::replace(&mut self.watermark, watermark);
+        let mut next = self.first_end_after(from);
+        while let Some(window) = next.filter(|window| window.end <= watermark) {
+            self.fire_on_time(window, now, rows);
+            next = self.first_end_after(window.end);
+        }
+        self.forget();
+        self.set_border();
+    }
+
+    fn set_border(&mut self) {
+        self.border = match self.watermark {
+            EventTime::MIN | EventTime::MAX => self.watermark,
+            watermark => self.windows.slice_start(watermark) + self.windows.slice(),
+        };
+    }
+
+    /// The first window with an end behind a time that has a slice with cells.
+    fn first_end_after(&self, time: EventTime) -> Option<Window> {
+        let period = self.windows.period();
+        let size = self.windows.size();
+        let mut start = match time {
+            EventTime::MIN => self.windows.last_start(self.slices.first_start()? - size),
+            // The smallest start with start + size > time.
+            _ => self.windows.last_start(time - size) + period,
+        };
+        loop {
+            let window = self.windows.at(start);
+            let slice = self.slices.next_start(window.start)?;
+            if slice < window.end {
+                return Some(window);
+            }
+            // No cell before `slice`: the first window that holds it, or the one behind the gap.
+            let first = self.windows.holding(slice).next();
+            start = first
+                .map_or(self.windows.last_start(slice) + period, |window| window.start)
+                .max(start + period);
+        }
+    }
+
+    fn fire_on_time(&mut self, window: Window, now: EventTime, rows: &mut Vec<CtrRow>) {
+        self.merge_all(window);
+        let touched = std::mem::take(&mut self.touched);
+        for &id in &touched {
+            let ctr = std::mem::take(&mut self.merged[id as usize]);
+            let fired = self.indexes.get(&window.start).is_some_and(|next| next.contains_key(&id));
+            if ctr == Ctr::default() && !fired {
+                // Everything was taken back before anyone saw it: a key without events has no row.
+                continue;
+            }
+            let pane_index = self.next_index(window, id, 0, false);
+            rows.push(self.row(window, id, ctr, (Pane::OnTime, pane_index), now));
+        }
+        self.touched = touched;
+    }
+
+    /// Sums the slices of a window into the scratch.
+    fn merge_all(&mut self, window: Window) {
+        self.touched.clear();
+        self.merged.resize(self.keys.bound().max(self.merged.len()), Ctr::default());
+        for start in self.windows.slices(window) {
+            let Some(slice) = self.slices.get(start) else { continue };
+            for (&id, &count) in &slice.cells {
+                let sum = &mut self.merged[id as usize];
+                if *sum == Ctr::default() {
+                    self.touched.push(id);
+                }
+                sum.merge(count);
+            }
+        }
+        // A key whose counts are all taken back is there once a slice; the order is the same on every run.
+        self.touched.sort_unstable();
+        self.touched.dedup();
+    }
+
+    fn merge_one(&self, window: Window, id: KeyId) -> Ctr {
+        let mut sum = Ctr::default();
+        for start in self.windows.slices(window) {
+            if let Some(count) = self.slices.get(start).and_then(|slice| slice.cells.get(&id)) {
+                sum.merge(*count);
+            }
+        }
+        sum
+    }
+
+    /// The pane's index; afterwards the next one is remembered where it would not be guessed.
+    fn next_index(&mut self, window: Window, id: KeyId, usual: u32, remember: bool) -> u32 {
+        let known = self.indexes.get_mut(&window.start).and_then(|next| next.get_mut(&id));
+        if let Some(next) = known {
+            *next += 1;
+            self.unsaved_indexes.insert(window.start);
+            return *next - 1;
+        }
+        if remember {
+            self.indexes.entry(window.start).or_default().insert(id, usual + 1);
+            self.unsaved_indexes.insert(window.start);
+        }
+        usual
+    }
+
+    fn row(
+        &self,
+        window: Window,
+        id: KeyId,
+        ctr: Ctr,
+        (pane, pane_index): (Pane, u32),
+        now: EventTime,
+    ) -> CtrRow {
+        let key = self.keys.get(id).clone();
+        CtrRow { key, window, ctr, pane, pane_index, watermark: self.watermark, emitted_at: now }
+    }
+
+    /// Drops slices and indexes of windows that are over.
+    fn forget(&mut self) {
+        while let Some(start) = self.slices.first_start() {
+            let last = self.windows.at(self.windows.last_start(start));
+            if !self.is_over(last) {
+                break;
+            }
+            if let Some(slice) = self.slices.remove(start) {
+                for id in slice.cells.into_keys() {
+                    self.keys.release(id);
+                }
+            }
+        }
+        while let Some((&start, _)) = self.indexes.first_key_value() {
+            if !self.is_over(self.windows.at(start)) {
+                break;
+            }
+            self.indexes.remove(&start);
+            self.unsaved_indexes.insert(start);
+        }
+    }
+
+    /// The flow's watermark.
+    pub fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// How many keys have counts.
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Approximate bytes in memory: 56 a cell with its share of the tables, and the keys.
+    pub fn bytes(&self) -> u64 {
+        let indexes: usize = self.indexes.values().map(FxHashMap::len).sum();
+        56 * self.slices.cells() as u64 + 16 * indexes as u64 + self.keys.bytes()
+    }
+}
