@@ -1,0 +1,5 @@
+//! The databases. SDK types stay in here.
+
+pub(crate) mod sqlite;
+
+pub(crate) mod bigquery;

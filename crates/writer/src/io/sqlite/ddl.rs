@@ -1,0 +1,156 @@
+//! Tables, indexes and views of the file: made, compared, never altered.
+//!
+//! `<flow>_latest` asks, for each pane, whether a newer one of the same window and key exists; the
+//! index answers that at once, so that a filter or an order by `window_end` reads only what it shows.
+
+use std::path::Path;
+
+use event::{append::Table, row::FlowTable};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::fault::Fault;
+use crate::{
+    WriterError,
+    names::STREAMS,
+    schema::{self, Column, Kind, Tables},
+    writer::{Mode, State, Step},
+};
+
+/// Brings the file to what the flows need, in one transaction, as far as the mode goes.
+pub(crate) fn prepare(
+    connection: &Connection,
+    path: &Path,
+    tables: &Tables,
+    mode: Mode,
+) -> Result<Vec<Step>, WriterError> {
+    run(connection, tables, mode).map_err(|fault| fault.at(path, "make the tables"))
+}
+
+fn run(connection: &Connection, tables: &Tables, mode: Mode) -> Result<Vec<Step>, Fault> {
+    let mut steps = Vec::new();
+    if mode == Mode::Apply {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+    }
+    let result = walk(connection, tables, mode, &mut steps);
+    if mode == Mode::Apply {
+        if result.is_ok() {
+            connection.execute_batch("COMMIT")?;
+        } else if !connection.is_autocommit() {
+            connection.execute_batch("ROLLBACK")?;
+        }
+    }
+    result.map(|()| steps)
+}
+
+fn walk(connection: &Connection, tables: &Tables, mode: Mode, steps: &mut Vec<Step>) -> Result<(), Fault> {
+    if mode == Mode::Apply {
+        connection.execute_batch(&format!(
+            "CREATE TABLE IF NOT EXISTS {STREAMS} \
+             (name TEXT PRIMARY KEY, table_name TEXT NOT NULL, next_offset INTEGER NOT NULL) WITHOUT ROWID"
+        ))?;
+    }
+    for (table, _) in tables.all() {
+        let columns = tables.columns(&table)?;
+        let state = ensure_table(connection, &table, &columns, mode)?;
+        if let (Table::Flow(flow), State::Created) = (&table, state) {
+            connection.execute_batch(&index(tables.flow(flow)?))?;
+        }
+        steps.push(Step { what: format!("table {}", table.name()), state });
+    }
+    for flow in tables.flows() {
+        let state = ensure_view(connection, flow, mode)?;
+        steps.push(Step { what: format!("view {}", flow.latest_name()), state });
+    }
+    Ok(())
+}
+
+fn ensure_table(
+    connection: &Connection,
+    table: &Table,
+    columns: &[Column],
+    mode: Mode,
+) -> Result<State, Fault> {
+    let name = table.name();
+    let found = found_columns(connection, &name)?;
+    let wanted: Vec<_> =
+        columns.iter().map(|column| (column.name.clone(), spelled(column.kind).to_owned())).collect();
+    if !found.is_empty() {
+        return match schema::difference(&found, &wanted) {
+            None => Ok(State::Exists),
+            Some(difference) => Err(WriterError::Mismatch { table: name, difference }.into()),
+        };
+    }
+    match mode {
+        Mode::Apply => {
+            let list: Vec<_> = wanted.iter().map(|(name, kind)| format!("\"{name}\" {kind}")).collect();
+            connection.execute_batch(&format!("CREATE TABLE \"{name}\" ({})", list.join(", ")))?;
+            Ok(State::Created)
+        }
+        Mode::DryRun => Ok(State::WouldCreate),
+        Mode::Check => Err(WriterError::Absent { what: format!("table {name}") }.into()),
+    }
+}
+
+fn ensure_view(connection: &Connection, flow: &FlowTable, mode: Mode) -> Result<State, Fault> {
+    let name = flow.latest_name();
+    let wanted = view(flow);
+    let found: Option<String> = connection
+        .query_row("SELECT sql FROM sqlite_schema WHERE type = 'view' AND name = ?1", [&name], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    match (found, mode) {
+        (Some(found), _) if found == wanted => Ok(State::Exists),
+        (Some(_), Mode::Apply) => {
+            connection.execute_batch(&format!("DROP VIEW \"{name}\"; {wanted}"))?;
+            Ok(State::Updated)
+        }
+        (Some(_), Mode::DryRun) => Ok(State::WouldUpdate),
+        (Some(_), Mode::Check) => Err(WriterError::Outdated { view: name }.into()),
+        (None, Mode::Apply) => {
+            connection.execute_batch(&wanted)?;
+            Ok(State::Created)
+        }
+        (None, Mode::DryRun) => Ok(State::WouldCreate),
+        (None, Mode::Check) => Err(WriterError::Absent { what: format!("view {name}") }.into()),
+    }
+}
+
+fn found_columns(connection: &Connection, table: &str) -> Result<Vec<(String, String)>, Fault> {
+    let mut statement = connection.prepare("SELECT name, upper(type) FROM pragma_table_info(?1)")?;
+    let found = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Finds the panes of a window and key.
+fn index(flow: &FlowTable) -> String {
+    let by: String = flow.columns.iter().map(|name| format!("\"{name}\", ")).collect();
+    let name = &flow.flow;
+    format!("CREATE INDEX \"{name}_panes\" ON \"{name}\" (window_end, {by}pane_index)")
+}
+
+/// The view's definition, which is also how it is told whether it is up to date.
+fn view(flow: &FlowTable) -> String {
+    let columns = schema::pane_columns(flow);
+    let list: Vec<_> = columns.iter().map(|column| format!("p.\"{}\"", column.name)).collect();
+    let same: String = flow.columns.iter().map(|name| format!("AND n.\"{name}\" IS p.\"{name}\" ")).collect();
+    let (table, progress, latest) = (&flow.flow, flow.progress_name(), flow.latest_name());
+    let (seconds, millis) = (flow.allowed_lateness.0 / 1000, flow.allowed_lateness.0 % 1000);
+    format!(
+        "CREATE VIEW \"{latest}\" AS SELECT {}, \
+         COALESCE(p.window_end <= strftime('%Y-%m-%dT%H:%M:%fZ', \
+         (SELECT watermark FROM \"{progress}\" ORDER BY rowid DESC LIMIT 1), '-{seconds}.{millis:03} seconds'), 0) \
+         AS is_final FROM \"{table}\" AS p WHERE NOT EXISTS (SELECT 1 FROM \"{table}\" AS n \
+         WHERE n.window_end = p.window_end {same}AND n.pane_index >= p.pane_index \
+         AND (n.pane_index > p.pane_index OR n.rowid > p.rowid))",
+        list.join(", ")
+    )
+}
+
+fn spelled(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::Time => "TEXT",
+        Kind::Integer => "INTEGER",
+        Kind::Real => "REAL",
+    }
+}

@@ -1,0 +1,229 @@
+//! An SQLite file behind the port.
+//!
+//! One connection writes, another reads, so that a live table never waits for an append; both are
+//! used on the blocking pool. The file is in WAL mode with `synchronous=FULL`: what was answered
+//! `Done` survives a loss of power, as the processor forgets the rows then.
+
+mod append;
+mod body;
+mod ddl;
+mod fault;
+mod read;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use event::append::{Append, Appended, Body, Rows, Table};
+use event::row::ProgressRow;
+use fault::Fault;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{
+    LatestRow, WriterError,
+    schema::Tables,
+    writer::{Mode, Step},
+};
+
+/// How long a statement waits for another program that holds the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    path: Arc<Path>,
+    tables: Tables,
+    /// Nothing once closed, or where the file was opened to be read.
+    writing: Shared,
+    reading: Shared,
+}
+
+type Shared = Arc<Mutex<Option<Connection>>>;
+
+impl Sqlite {
+    pub(crate) async fn connect(path: &Path, tables: Tables) -> Result<Self, WriterError> {
+        let path: Arc<Path> = path.into();
+        let (file, needed) = (path.clone(), tables.clone());
+        let (writing, reading) = blocking(move || {
+            let writing = open_for_writing(&file)?;
+            ddl::prepare(&writing, &file, &needed, Mode::Apply)?;
+            Ok((writing, open_for_reading(&file)?))
+        })
+        .await?;
+        Ok(Self { path, tables, writing: shared(Some(writing)), reading: shared(Some(reading)) })
+    }
+
+    pub(crate) async fn open(path: &Path, tables: Tables) -> Result<Self, WriterError> {
+        let path: Arc<Path> = path.into();
+        let (file, needed) = (path.clone(), tables.clone());
+        let reading = blocking(move || {
+            if !file.exists() {
+                return Err(WriterError::NoFile { path: file.to_path_buf() });
+            }
+            let reading = open_for_reading(&file)?;
+            ddl::prepare(&reading, &file, &needed, Mode::Check)?;
+            Ok(reading)
+        })
+        .await?;
+        Ok(Self { path, tables, writing: shared(None), reading: shared(Some(reading)) })
+    }
+
+    pub(crate) async fn prepare(path: &Path, tables: Tables, mode: Mode) -> Result<Vec<Step>, WriterError> {
+        let path = path.to_path_buf();
+        blocking(move || {
+            let exists = path.exists();
+            if exists && mode == Mode::Check {
+                // A table that is missing is made when the file is first written.
+                return ddl::prepare(&open_for_reading(&path)?, &path, &tables, Mode::DryRun);
+            }
+            if exists && mode == Mode::DryRun {
+                return ddl::prepare(&open_for_reading(&path)?, &path, &tables, mode);
+            }
+            if mode == Mode::Apply {
+                return ddl::prepare(&open_for_writing(&path)?, &path, &tables, mode);
+            }
+            folder_exists(&path)?;
+            let empty =
+                Connection::open_in_memory().map_err(|e| fault::error(&path, "open a database", e))?;
+            ddl::prepare(&empty, &path, &tables, Mode::DryRun)
+        })
+        .await
+    }
+
+    pub(crate) fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
+        self.tables.columns(table)?;
+        body::encode(table, rows)
+    }
+
+    pub(crate) async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
+        self.tables.columns(table)?;
+        let table = table.name();
+        self.write("open a stream", move |connection| append::open_stream(connection, &table)).await
+    }
+
+    pub(crate) async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
+        let columns = self.tables.columns(&append.table)?;
+        let join = matches!(&append.table, Table::Flow(flow) if self.tables.flow(flow)?.join);
+        let append = append.clone();
+        self.write("append rows", move |connection| append::append(connection, &append, &columns, join)).await
+    }
+
+    pub(crate) async fn count(&self, table: &Table) -> Result<u64, WriterError> {
+        self.tables.columns(table)?;
+        let table = table.name();
+        self.read("count rows", move |connection| read::count(connection, &table)).await
+    }
+
+    pub(crate) async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {
+        let table = self.tables.flow(flow)?.clone();
+        self.read("read the progress", move |connection| read::progress(connection, &table)).await
+    }
+
+    pub(crate) async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
+        let table = self.tables.flow(flow)?.clone();
+        self.read("read the newest panes", move |connection| read::latest(connection, &table, limit)).await
+    }
+
+    /// Closes reader before writer: the last connection folds the WAL into the file and takes it away.
+    pub(crate) async fn close(&self) -> Result<(), WriterError> {
+        let (reading, writing, path) = (self.reading.clone(), self.writing.clone(), self.path.clone());
+        blocking(move || {
+            for shared in [reading, writing] {
+                let connection = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(connection) = connection {
+                    connection.close().map_err(|(_, e)| fault::error(&path, "close the database", e))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        job: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, WriterError> {
+        run(self.writing.clone(), self.path.clone(), doing, job).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        job: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, WriterError> {
+        run(self.reading.clone(), self.path.clone(), doing, job).await
+    }
+}
+
+fn shared(connection: Option<Connection>) -> Shared {
+    Arc::new(Mutex::new(connection))
+}
+
+async fn run<T: Send + 'static>(
+    connection: Shared,
+    path: Arc<Path>,
+    doing: &'static str,
+    job: impl FnOnce(&mut Connection) -> Result<T, Fault> + Send + 'static,
+) -> Result<T, WriterError> {
+    blocking(move || {
+        // A job that panicked left a transaction that its drop rolled back: the connection is sound.
+        let mut guard = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = guard.as_mut().ok_or(WriterError::Closed)?;
+        job(connection).map_err(|fault| fault.at(&path, doing))
+    })
+    .await
+}
+
+/// Runs a job on the blocking pool. Once begun it runs to its end, though the caller may go away.
+async fn blocking<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T, WriterError> + Send + 'static,
+) -> Result<T, WriterError> {
+    match tokio::task::spawn_blocking(job).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down and never began the job.
+            Err(_) => Err(WriterError::Closed),
+        },
+    }
+}
+
+fn open_for_writing(path: &Path) -> Result<Connection, WriterError> {
+    folder_exists(path)?;
+    let doing = "open the database";
+    let connection = Connection::open(path).map_err(|e| fault::error(path, doing, e))?;
+    prepare_connection(&connection)
+        .and_then(|()| connection.pragma_update(None, "journal_mode", "wal"))
+        .and_then(|()| connection.pragma_update(None, "synchronous", "full"))
+        .map_err(|e| fault::error(path, doing, e))?;
+    Ok(connection)
+}
+
+fn open_for_reading(path: &Path) -> Result<Connection, WriterError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)
+        .and_then(|connection| prepare_connection(&connection).map(|()| connection));
+    connection.map_err(|e| fault::error(path, "open the database", e))
+}
+
+fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_timeout(BUSY_TIMEOUT)
+}
+
+fn folder_exists(path: &Path) -> Result<(), WriterError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder {
+        Some(folder) if !folder.is_dir() => Err(WriterError::Open {
+            path: PathBuf::from(path),
+            source: format!("there is no folder {}", folder.display()).into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

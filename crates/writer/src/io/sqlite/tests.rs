@@ -1,0 +1,455 @@
+//! The port against real files.
+
+use event::{
+    Ctr, CtrRow, EventTime, Millis, Pane, Window,
+    ledger::{Ledger, Outcome},
+    row::{DeadLetterRow, FlowTable},
+};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    State, Writer, WriterConfig,
+    cells::{Value, Values},
+    schema,
+};
+
+const MINUTE: i64 = 60_000;
+
+fn flow(join: bool) -> FlowTable {
+    FlowTable {
+        flow: "box_ctr".into(),
+        columns: vec!["page".to_owned(), "box".to_owned()],
+        join,
+        allowed_lateness: Millis(2 * MINUTE),
+    }
+}
+
+fn panes() -> Table {
+    Table::Flow("box_ctr".into())
+}
+
+fn pane(page: Option<&str>, end: i64, index: u32, views: u64) -> CtrRow {
+    CtrRow {
+        key: [page.map(Into::into), None].into(),
+        window: Window { start: EventTime(end - 10 * MINUTE), end: EventTime(end) },
+        ctr: Ctr { views, clicks: views / 2, attributed: 0 },
+        pane: if index == 0 { Pane::OnTime } else { Pane::Late },
+        pane_index: index,
+        watermark: EventTime(end),
+        emitted_at: EventTime(end + 1),
+    }
+}
+
+struct File {
+    folder: TempDir,
+}
+
+impl File {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder can be made") }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("rows.db")
+    }
+
+    fn config(&self) -> WriterConfig {
+        WriterConfig::Sqlite { path: self.path() }
+    }
+
+    async fn connect(&self, flow: &FlowTable) -> Writer {
+        Writer::connect(&self.config(), std::slice::from_ref(flow)).await.expect("the file opens")
+    }
+
+    fn sqlite(&self, flow: &FlowTable) -> impl Future<Output = Sqlite> {
+        let (path, tables) = (self.path(), Tables::try_new(std::slice::from_ref(flow)));
+        async move { Sqlite::connect(&path, tables.expect("the names are good")).await.expect("the file opens") }
+    }
+
+    /// All panes in the order in which they were added.
+    fn panes(&self, flow: &FlowTable) -> Vec<CtrRow> {
+        let connection = Connection::open(self.path()).expect("the file opens");
+        let columns = schema::pane_columns(flow);
+        let mut statement =
+            connection.prepare("SELECT * FROM box_ctr ORDER BY rowid").expect("the table is there");
+        let rows = statement
+            .query_map([], |row| {
+                (0..columns.len())
+                    .map(|index| {
+                        Ok(match row.get(index)? {
+                            rusqlite::types::Value::Integer(number) => Value::Integer(number),
+                            rusqlite::types::Value::Real(number) => Value::Real(number),
+                            rusqlite::types::Value::Text(text) => Value::Text(text),
+                            _ => Value::Null,
+                        })
+                    })
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .expect("rows are read");
+        rows.map(|values| {
+            let values = values.expect("a row reads");
+            Values { table: "box_ctr", columns: &columns, values }.pane(2).expect("a row is a pane")
+        })
+        .collect()
+    }
+}
+
+fn append_of(writer: &Writer, stream: &str, offset: u64, rows: &[CtrRow]) -> Append {
+    let mut bodies = writer.encode(&panes(), Rows::Ctr(rows)).expect("rows encode");
+    assert_eq!(bodies.len(), 1, "few rows make one body");
+    let body = bodies.remove(0);
+    Append { table: panes(), stream: stream.to_owned(), offset, rows: body.rows, body: body.bytes.into() }
+}
+
+async fn add(writer: &Writer, rows: &[CtrRow]) {
+    let stream = writer.open_stream(&panes()).await.expect("a stream opens");
+    let append = append_of(writer, &stream, 0, rows);
+    assert_eq!(writer.append(&append).await.expect("rows are added"), Appended::Done);
+}
+
+async fn add_progress(writer: &Writer, rows: &[ProgressRow]) {
+    let table = Table::Progress("box_ctr".into());
+    let stream = writer.open_stream(&table).await.expect("a stream opens");
+    let body = writer.encode(&table, Rows::Progress(rows)).expect("rows encode").remove(0);
+    let append = Append { table, stream, offset: 0, rows: body.rows, body: body.bytes.into() };
+    assert_eq!(writer.append(&append).await.expect("rows are added"), Appended::Done);
+}
+
+fn progress(at: i64, watermark: EventTime) -> ProgressRow {
+    let mut ledger = Ledger::default();
+    ledger.add(Outcome::Counted, 7);
+    ledger.add(Outcome::Pending, 2);
+    ProgressRow { at: EventTime(at), watermark, ledger }
+}
+
+#[tokio::test]
+async fn an_append_stands_once_and_tells_where_its_stream_ends() {
+    let (file, flow) = (File::new(), flow(false));
+    let writer = file.connect(&flow).await;
+    let stream = writer.open_stream(&panes()).await.expect("a stream opens");
+    let rows: Vec<_> = (0..5).map(|n| pane(Some("/a"), n * MINUTE, 0, 4)).collect();
+    let first = append_of(&writer, &stream, 0, &rows[..3]);
+    let second = append_of(&writer, &stream, 3, &rows[3..]);
+
+    let sent = async |append: &Append| writer.append(append).await.expect("the file answers");
+    assert_eq!(sent(&second).await, Appended::Gap);
+    assert_eq!(sent(&first).await, Appended::Done);
+    assert_eq!(sent(&first).await, Appended::Done);
+    assert_eq!(sent(&second).await, Appended::Done);
+    assert_eq!(sent(&first).await, Appended::Done);
+    assert_eq!(file.panes(&flow), rows);
+
+    let unknown = Append { stream: "box_ctr/0000".to_owned(), ..first.clone() };
+    assert_eq!(sent(&unknown).await, Appended::StreamGone);
+    let other = Append { table: Table::DeadLetters, ..first.clone() };
+    assert!(writer.append(&other).await.is_err(), "rows of another table are no dead letters");
+    let across = append_of(&writer, &stream, 4, &rows[3..]);
+    let error = writer.append(&across).await.expect_err("one row stands and one does not");
+    assert_eq!(
+        error.to_string(),
+        "the append to box_ctr at offset 4 covers the end of its stream; it was made by another version or altered"
+    );
+    let altered = Append { body: [2_u8, 0].as_slice().into(), ..first };
+    assert!(!writer.append(&altered).await.expect_err("the version is unknown").is_retryable());
+    assert_eq!(writer.count(&panes()).await.expect("rows are counted"), 5);
+}
+
+#[tokio::test]
+async fn the_view_shows_the_newest_pane_and_what_is_final() {
+    let (file, mut flow) = (File::new(), flow(true));
+    let writer = file.connect(&flow).await;
+    let (early, late) = (20 * MINUTE, 21 * MINUTE);
+    let rows = [
+        pane(Some("/a"), early, 0, 10),
+        pane(None, early, 0, 4),
+        pane(Some("/a"), late, 0, 6),
+        pane(Some("/a"), early, 1, 12),
+        pane(None, early, 1, 5),
+        // The open window: above the watermark of the newest row.
+        CtrRow { watermark: EventTime(late), ..pane(Some("/a"), 22 * MINUTE, 0, 99) },
+    ];
+    add(&writer, &rows).await;
+    let newest = writer.latest("box_ctr", 10).await.expect("panes are read");
+    assert_eq!(newest.iter().map(|l| l.row.clone()).collect::<Vec<_>>(), [rows[2].clone()]);
+    assert!(!newest[0].is_final, "nothing is final without progress");
+    assert_eq!(writer.progress("box_ctr").await.expect("progress is read"), None);
+
+    // The first window is final, to the millisecond, and the second is not.
+    let lines = [progress(1, EventTime(0)), progress(2, EventTime(early + 2 * MINUTE))];
+    add_progress(&writer, &lines).await;
+    assert_eq!(writer.progress("box_ctr").await.expect("progress is read"), Some(lines[1].clone()));
+    let seen = |flow: &FlowTable| -> Vec<(Option<String>, i64, bool)> {
+        let connection = Connection::open(file.path()).expect("the file opens");
+        let sql = format!(
+            "SELECT page, views, is_final FROM {} ORDER BY window_end, page IS NULL",
+            flow.latest_name()
+        );
+        let mut statement = connection.prepare(&sql).expect("the view is there");
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        rows.expect("the view answers").map(|row| row.expect("a row reads")).collect()
+    };
+    let a = || Some("/a".to_owned());
+    assert_eq!(seen(&flow), [(a(), 12, true), (None, 5, true), (a(), 6, false), (a(), 99, false)]);
+
+    // One more millisecond of lateness, and the view is made anew.
+    writer.close().await.expect("the file closes");
+    flow.allowed_lateness = Millis(2 * MINUTE + 1);
+    let flows = std::slice::from_ref(&flow);
+    let planned = Writer::setup(&file.config(), flows, true).await.expect("the file is read");
+    assert_eq!(planned.last().map(|step| step.state), Some(State::WouldUpdate));
+    let done = Writer::setup(&file.config(), flows, false).await.expect("the file is written");
+    assert_eq!(done.last().map(ToString::to_string).as_deref(), Some("view box_ctr_latest: updated"));
+    assert_eq!(seen(&flow), [(a(), 12, false), (None, 5, false), (a(), 6, false), (a(), 99, false)]);
+
+    // The end of the input makes all final.
+    let writer = file.connect(&flow).await;
+    add_progress(&writer, &[progress(3, EventTime::MAX)]).await;
+    assert!(seen(&flow).iter().all(|(_, _, is_final)| *is_final));
+    let line = writer.progress("box_ctr").await.expect("progress is read").expect("there are lines");
+    assert_eq!(line.watermark, EventTime::MAX);
+}
+
+#[tokio::test]
+async fn the_view_reads_only_what_it_shows() {
+    let (file, flow) = (File::new(), flow(false));
+    let writer = file.connect(&flow).await;
+    add(&writer, &[pane(Some("/a"), 0, 0, 1)]).await;
+    let connection = Connection::open(file.path()).expect("the file opens");
+    let mut statement = connection
+        .prepare("EXPLAIN QUERY PLAN SELECT * FROM box_ctr_latest ORDER BY window_end DESC LIMIT 10")
+        .expect("the view is there");
+    let plan: Vec<String> = statement
+        .query_map([], |row| row.get(3))
+        .expect("the plan is read")
+        .map(|row| row.expect("a line reads"))
+        .collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("SCAN p USING INDEX box_ctr_panes"), "{plan}");
+    assert!(
+        plan.contains(
+            "SEARCH n USING COVERING INDEX box_ctr_panes (window_end=? AND page=? AND box=? AND pane_index>?)"
+        ),
+        "{plan}"
+    );
+    assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_waited_for_and_nothing_is_half_written() {
+    let (file, flow) = (File::new(), flow(false));
+    let sqlite = file.sqlite(&flow).await;
+    let stream = sqlite.open_stream(&panes()).await.expect("a stream opens");
+    let page = "x".repeat(100_000);
+    let rows: Vec<_> = (0..20).map(|n| pane(Some(&page), n * MINUTE, 0, 4)).collect();
+    let body = sqlite.encode(&panes(), Rows::Ctr(&rows)).expect("rows encode").remove(0);
+    let append = Append { table: panes(), stream, offset: 0, rows: body.rows, body: body.bytes.into() };
+    let limit = async |pages: u32| {
+        sqlite
+            .write("limit the file", move |connection| {
+                Ok(connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+            })
+            .await
+            .expect("the pragma is known");
+    };
+    limit(40).await;
+    for _ in 0..2 {
+        let error = sqlite.append(&append).await.expect_err("the file is full");
+        assert!(error.is_retryable());
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot write to {}: the disk is full or fails; free some space, the rows wait until then",
+                file.path().display()
+            )
+        );
+        assert_eq!(sqlite.count(&panes()).await.expect("rows are counted"), 0);
+    }
+    limit(1_000_000).await;
+    assert_eq!(sqlite.append(&append).await.expect("there is room"), Appended::Done);
+    assert_eq!(sqlite.count(&panes()).await.expect("rows are counted"), 20);
+}
+
+#[tokio::test]
+async fn a_reader_does_not_hinder_and_a_writer_is_waited_for() {
+    let (file, flow) = (File::new(), flow(false));
+    let sqlite = file.sqlite(&flow).await;
+    let other = Connection::open(file.path()).expect("the file opens");
+    other.execute_batch("BEGIN; SELECT count(*) FROM box_ctr").expect("it is read");
+    let stream = sqlite.open_stream(&panes()).await.expect("a reader does not hinder");
+    let rows = [pane(Some("/a"), 0, 0, 4)];
+    let body = sqlite.encode(&panes(), Rows::Ctr(&rows)).expect("rows encode").remove(0);
+    let append = Append { table: panes(), stream, offset: 0, rows: body.rows, body: body.bytes.into() };
+    other.execute_batch("COMMIT; BEGIN IMMEDIATE").expect("it is locked");
+    let hurry = |connection: &mut Connection| Ok(connection.busy_timeout(Duration::ZERO)?);
+    sqlite.write("hurry", hurry).await.expect("the timeout is set");
+    let error = sqlite.append(&append).await.expect_err("the file is locked");
+    assert!(error.is_retryable() && error.to_string().contains("is locked by another program"), "{error}");
+    other.execute_batch("COMMIT").expect("it is let go");
+    assert_eq!(sqlite.append(&append).await.expect("nobody holds it"), Appended::Done);
+}
+
+#[tokio::test]
+async fn a_file_is_prepared_checked_and_closed_whole() {
+    let (file, flow) = (File::new(), flow(false));
+    let flows = std::slice::from_ref(&flow);
+    let config = file.config();
+    let missing = Writer::open(&config, flows).await.expect_err("there is no file");
+    assert!(missing.to_string().contains("does not exist"), "{missing}");
+    Writer::check(&config, flows).await.expect("a file that is not there yet is no fault");
+    let planned = Writer::setup(&config, flows, true).await.expect("nothing is in the way");
+    assert!(planned.iter().all(|step| step.state == State::WouldCreate));
+    assert!(!file.path().exists(), "a dry run makes nothing");
+    let what: Vec<_> = Writer::setup(&config, flows, false)
+        .await
+        .expect("nothing is in the way")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        what,
+        [
+            "table box_ctr: created",
+            "table box_ctr_progress: created",
+            "table dead_letters: created",
+            "view box_ctr_latest: created"
+        ]
+    );
+    let again = Writer::setup(&config, flows, false).await.expect("it is all there");
+    assert!(again.iter().all(|step| step.state == State::Exists));
+    Writer::check(&config, flows).await.expect("it is all there");
+
+    let writer = file.connect(&flow).await;
+    add(&writer, &[pane(None, 0, 0, 1)]).await;
+    let reader = Writer::open(&config, flows).await.expect("the file is there");
+    assert_eq!(reader.count(&panes()).await.expect("rows are counted"), 1);
+    assert!(reader.open_stream(&panes()).await.is_err(), "a reader does not write");
+    reader.close().await.expect("the file closes");
+    let clone = writer.clone();
+    writer.close().await.expect("the file closes");
+    assert!(matches!(clone.count(&panes()).await, Err(WriterError::Closed)));
+    let left: Vec<_> = std::fs::read_dir(file.folder.path()).expect("the folder is read").collect();
+    assert_eq!(left.len(), 1, "the file is whole: {left:?}");
+}
+
+#[tokio::test]
+async fn a_table_of_another_shape_is_named_and_left_alone() {
+    let (file, flow) = (File::new(), flow(false));
+    file.connect(&flow).await.close().await.expect("the file closes");
+    let mut other = flow.clone();
+    other.columns = vec!["page".to_owned(), "box".to_owned(), "country".to_owned()];
+    let expected = "table box_ctr: column country (TEXT) is missing; give the flow a new name, or move the old \
+                    table away and run `aqueduct setup`";
+    let flows = std::slice::from_ref(&other);
+    for error in [
+        Writer::connect(&file.config(), flows).await.expect_err("the shape differs"),
+        Writer::setup(&file.config(), flows, false).await.expect_err("the shape differs"),
+        Writer::setup(&file.config(), flows, true).await.expect_err("the shape differs"),
+        Writer::check(&file.config(), flows).await.expect_err("the shape differs"),
+    ] {
+        assert_eq!(error.to_string(), expected);
+        assert!(!error.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_is_named() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let connect = async |path: PathBuf| {
+        Writer::connect(&WriterConfig::Sqlite { path }, &[flow(false)]).await.expect_err("it is no database")
+    };
+    let nowhere = connect(folder.path().join("no/such/rows.db")).await;
+    assert!(nowhere.to_string().contains("check that its folder exists"), "{nowhere}");
+    let directory = connect(folder.path().to_path_buf()).await;
+    assert!(matches!(directory, WriterError::Open { .. }), "{directory:?}");
+    let text = folder.path().join("notes.txt");
+    std::fs::write(&text, "not a database at all, but long enough to be one".repeat(40))
+        .expect("it is written");
+    let damaged = connect(text).await;
+    assert!(matches!(damaged, WriterError::Damaged { .. }), "{damaged:?}");
+}
+
+#[tokio::test]
+async fn dead_letters_are_kept() {
+    let (file, flow) = (File::new(), flow(false));
+    let writer = file.connect(&flow).await;
+    let letter = DeadLetterRow {
+        topic: "events".into(),
+        partition: -1,
+        offset: u64::MAX,
+        stage: "processor".into(),
+        reason: "no_time".to_owned(),
+        pointer: Some("/time".to_owned()),
+        seen_at: EventTime(0),
+    };
+    let table = Table::DeadLetters;
+    let stream = writer.open_stream(&table).await.expect("a stream opens");
+    let body = writer.encode(&table, Rows::DeadLetters(&[letter])).expect("rows encode").remove(0);
+    let append = Append { table: table.clone(), stream, offset: 0, rows: 1, body: body.bytes.into() };
+    assert_eq!(writer.append(&append).await.expect("rows are added"), Appended::Done);
+    let connection = Connection::open(file.path()).expect("the file opens");
+    let sql = "SELECT topic, partition, \"offset\", stage, reason, pointer, seen_at FROM dead_letters";
+    let row = connection.query_row(sql, [], |row| {
+        let numbers: (i64, i64) = (row.get(1)?, row.get(2)?);
+        let texts: [String; 2] = [row.get(5)?, row.get(6)?];
+        Ok((numbers, texts))
+    });
+    let expected = ((-1, i64::MAX), ["/time".to_owned(), "1970-01-01T00:00:00.000Z".to_owned()]);
+    assert_eq!(row.expect("there is a row"), expected);
+}
+
+fn any_pane() -> impl Strategy<Value = CtrRow> {
+    let text = || proptest::option::of("[^\0]{0,12}".prop_map(String::into_boxed_str));
+    let counts = (0_u64..1000, 0_u64..1000, 0_u64..1000);
+    let time = prop_oneof![-5_000_000_000_000_i64..5_000_000_000_000, Just(i64::MAX), Just(i64::MIN)];
+    let pane = prop_oneof![Just(Pane::Early), Just(Pane::OnTime), Just(Pane::Late)];
+    ((text(), text()), counts, 0_i64..100, time, pane, 0_u32..5).prop_map(
+        |((page, other), (views, clicks, attributed), start, watermark, pane, pane_index)| CtrRow {
+            key: [page, other].into(),
+            window: Window { start: EventTime(start), end: EventTime(start + 600) },
+            ctr: Ctr { views, clicks, attributed },
+            pane,
+            pane_index,
+            watermark: EventTime(watermark),
+            emitted_at: EventTime(start),
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Whatever is sent again, in whatever order, and wherever the process dies between two calls:
+    /// once every append was sent in turn, the table holds each row once and as it was.
+    #[test]
+    fn rows_come_back_once_and_equal(
+        batches in proptest::collection::vec(proptest::collection::vec(any_pane(), 1..6), 1..6),
+        script in proptest::collection::vec((0_usize..6, any::<bool>()), 0..20),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is made");
+        runtime.block_on(async {
+            let (file, flow) = (File::new(), flow(true));
+            let mut writer = file.connect(&flow).await;
+            let stream = writer.open_stream(&panes()).await.expect("a stream opens");
+            let mut offset = 0;
+            let mut appends = Vec::new();
+            for batch in &batches {
+                appends.push(append_of(&writer, &stream, offset, batch));
+                offset += batch.len() as u64;
+            }
+            let mut delivered = 0;
+            for (which, dies) in script.into_iter().chain((0..appends.len()).map(|n| (n, false))) {
+                let which = which % appends.len();
+                let answer = writer.append(&appends[which]).await.expect("the file answers");
+                let expected = if which > delivered { Appended::Gap } else { Appended::Done };
+                assert_eq!(answer, expected);
+                delivered += usize::from(which == delivered);
+                if dies {
+                    writer = file.connect(&flow).await;
+                }
+            }
+            assert_eq!(file.panes(&flow), batches.concat());
+        });
+    }
+}

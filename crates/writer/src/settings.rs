@@ -1,0 +1,208 @@
+//! The `[writer]` section of the configuration, and what it resolves to.
+//!
+//! Not here: reading files; whoever does makes `path` absolute.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::WriterError;
+
+/// Where rows go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WriterKind {
+    /// An SQLite file.
+    Sqlite,
+    /// A BigQuery dataset.
+    BigQuery,
+}
+
+/// The `[writer]` section.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriterSettings {
+    /// Where rows go.
+    pub kind: WriterKind,
+    /// `sqlite`: the file.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// `bigquery`: the Google Cloud project.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// `bigquery`: the dataset.
+    #[serde(default)]
+    pub dataset: Option<String>,
+    /// `bigquery`: where the dataset is kept, such as `EU`.
+    #[serde(default)]
+    pub location: Option<String>,
+    /// `bigquery`: REST address of an emulator.
+    #[serde(default)]
+    pub rest_endpoint: Option<String>,
+    /// `bigquery`: gRPC address of an emulator.
+    #[serde(default)]
+    pub grpc_endpoint: Option<String>,
+}
+
+/// Where rows go, with all that it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriterConfig {
+    /// An SQLite file.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A BigQuery dataset.
+    BigQuery(BigQueryConfig),
+}
+
+/// A BigQuery dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BigQueryConfig {
+    /// The Google Cloud project.
+    pub project: String,
+    /// The dataset.
+    pub dataset: String,
+    /// Where the dataset is kept.
+    pub location: String,
+    /// An emulator instead of Google Cloud; it is given no credentials.
+    pub emulator: Option<Endpoints>,
+}
+
+/// Addresses of a BigQuery emulator, as URLs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Datasets, tables, views and queries.
+    pub rest: String,
+    /// The Storage Write API.
+    pub grpc: String,
+}
+
+impl TryFrom<WriterSettings> for WriterConfig {
+    type Error = WriterError;
+
+    fn try_from(settings: WriterSettings) -> Result<Self, WriterError> {
+        match settings.kind {
+            WriterKind::Sqlite => sqlite(settings),
+            WriterKind::BigQuery => bigquery(settings),
+        }
+    }
+}
+
+fn sqlite(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
+    for (key, value) in [
+        ("project", &settings.project),
+        ("dataset", &settings.dataset),
+        ("location", &settings.location),
+        ("rest_endpoint", &settings.rest_endpoint),
+        ("grpc_endpoint", &settings.grpc_endpoint),
+    ] {
+        if value.is_some() {
+            return Err(unused(key, "sqlite"));
+        }
+    }
+    let path = settings.path.ok_or_else(|| missing("path", "kind = \"sqlite\" needs it"))?;
+    if path.as_os_str().is_empty() {
+        return Err(problem("path", "is empty; name a file such as \"aqueduct.db\""));
+    }
+    Ok(WriterConfig::Sqlite { path })
+}
+
+fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
+    const NEEDS: &str = "kind = \"bigquery\" needs it";
+    if settings.path.is_some() {
+        return Err(unused("path", "bigquery"));
+    }
+    let project = settings.project.ok_or_else(|| missing("project", NEEDS))?;
+    let dataset = settings.dataset.ok_or_else(|| missing("dataset", NEEDS))?;
+    let location = settings
+        .location
+        .ok_or_else(|| missing("location", "kind = \"bigquery\" needs it, such as \"EU\""))?;
+    if project.is_empty() || !project.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:_".contains(&b)) {
+        return Err(problem("project", "is no project id"));
+    }
+    if dataset.is_empty() || !dataset.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err(problem("dataset", "may hold letters, digits and underscores only"));
+    }
+    if location.is_empty() {
+        return Err(problem("location", "is empty; name a region or multi-region such as \"EU\""));
+    }
+    let emulator = match (settings.rest_endpoint, settings.grpc_endpoint) {
+        (None, None) => None,
+        (Some(rest), Some(grpc)) => {
+            Some(Endpoints { rest: url("rest_endpoint", rest)?, grpc: url("grpc_endpoint", grpc)? })
+        }
+        (Some(_), None) => return Err(missing("grpc_endpoint", "an emulator needs both endpoints")),
+        (None, Some(_)) => return Err(missing("rest_endpoint", "an emulator needs both endpoints")),
+    };
+    Ok(WriterConfig::BigQuery(BigQueryConfig { project, dataset, location, emulator }))
+}
+
+/// Accepts `host:port` as well as a URL.
+fn url(key: &'static str, text: String) -> Result<String, WriterError> {
+    let address = text.split_once("://").map_or(text.as_str(), |(_, address)| address);
+    if address.is_empty() {
+        return Err(problem(key, "is empty; name an address such as \"http://localhost:9050\""));
+    }
+    Ok(if text.contains("://") { text } else { format!("http://{text}") })
+}
+
+fn problem(key: &'static str, text: &str) -> WriterError {
+    WriterError::Setting { key, problem: text.to_owned() }
+}
+
+fn missing(key: &'static str, why: &str) -> WriterError {
+    problem(key, &format!("is missing; {why}"))
+}
+
+fn unused(key: &'static str, kind: &str) -> WriterError {
+    problem(key, &format!("has no meaning with kind = \"{kind}\"; take it out"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(json: &str) -> String {
+        let settings: WriterSettings = serde_json::from_str(json).expect("the section is well formed");
+        match WriterConfig::try_from(settings) {
+            Ok(config) => format!("{config:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn sections_resolve_or_name_the_key() {
+        for (json, expected) in [
+            (r#"{"kind":"sqlite","path":"a.db"}"#, "Sqlite { path: \"a.db\" }"),
+            (r#"{"kind":"sqlite"}"#, "writer.path is missing; kind = \"sqlite\" needs it"),
+            (
+                r#"{"kind":"sqlite","path":"a.db","dataset":"d"}"#,
+                "writer.dataset has no meaning with kind = \"sqlite\"; take it out",
+            ),
+            (
+                r#"{"kind":"bigquery","project":"p"}"#,
+                "writer.dataset is missing; kind = \"bigquery\" needs it",
+            ),
+            (
+                r#"{"kind":"bigquery","project":"p","dataset":"d"}"#,
+                "writer.location is missing; kind = \"bigquery\" needs it, such as \"EU\"",
+            ),
+            (
+                r#"{"kind":"bigquery","project":"p","dataset":"d-e","location":"EU"}"#,
+                "writer.dataset may hold letters, digits and underscores only",
+            ),
+            (
+                r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU","rest_endpoint":"h:1"}"#,
+                "writer.grpc_endpoint is missing; an emulator needs both endpoints",
+            ),
+        ] {
+            assert_eq!(check(json), expected, "{json}");
+        }
+        let emulator = check(
+            r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU",
+                "rest_endpoint":"h:1","grpc_endpoint":"http://h:2"}"#,
+        );
+        assert!(emulator.contains("rest: \"http://h:1\", grpc: \"http://h:2\""), "{emulator}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Times as a table can hold them: from year 1 to year 9999, to the millisecond.
+//!
+//! BigQuery's TIMESTAMP has no infinities, and text must sort as time does. So a watermark that
+//! stands at the end of all input is written as `9999-12-31T23:59:59.999Z`, one that knows nothing
+//! yet as `0001-01-01T00:00:00.000Z`, in every kind of table; times beyond are cut to these.
+//!
+//! The calendar is Howard Hinnant's `days_from_civil` and its inverse.
+
+use event::EventTime;
+
+/// `0001-01-01T00:00:00.000Z`.
+pub(crate) const FIRST: i64 = -62_135_596_800_000;
+/// `9999-12-31T23:59:59.999Z`.
+pub(crate) const LAST: i64 = 253_402_300_799_999;
+
+const DAY: i64 = 86_400_000;
+
+/// Milliseconds since the epoch, within what a table can hold.
+pub(crate) fn millis(time: EventTime) -> i64 {
+    time.0.clamp(FIRST, LAST)
+}
+
+/// The time that was written as these milliseconds; the ends are the ends of time again.
+pub(crate) fn from_millis(millis: i64) -> EventTime {
+    match millis {
+        FIRST => EventTime::MIN,
+        LAST => EventTime::MAX,
+        other => EventTime(other),
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds and `Z`: always 24 bytes.
+pub(crate) fn write(time: EventTime, out: &mut Vec<u8>) {
+    let millis = millis(time);
+    let (year, month, day) = civil(millis.div_euclid(DAY));
+    let rest = millis.rem_euclid(DAY);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    digits(&mut text[0..4], year);
+    digits(&mut text[5..7], month);
+    digits(&mut text[8..10], day);
+    digits(&mut text[11..13], rest / 3_600_000);
+    digits(&mut text[14..16], rest / 60_000 % 60);
+    digits(&mut text[17..19], rest / 1000 % 60);
+    digits(&mut text[20..23], rest % 1000);
+    out.extend_from_slice(&text);
+}
+
+/// As [`write()`].
+pub(crate) fn text(time: EventTime) -> String {
+    let mut out = Vec::with_capacity(24);
+    write(time, &mut out);
+    String::from_utf8(out).expect("digits and separators are ASCII")
+}
+
+/// What [`write()`] wrote.
+pub(crate) fn parse(text: &str) -> Option<EventTime> {
+    let bytes: &[u8; 24] = text.as_bytes().try_into().ok()?;
+    let shape = b"0000-00-00T00:00:00.000Z";
+    let fits = |(b, s): (&u8, &u8)| if *s == b'0' { b.is_ascii_digit() } else { b == s };
+    if !bytes.iter().zip(shape).all(fits) {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| {
+        bytes[range].iter().fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'))
+    };
+    let days = days(number(0..4), number(5..7), number(8..10));
+    let rest = ((number(11..13) * 60 + number(14..16)) * 60 + number(17..19)) * 1000 + number(20..23);
+    Some(from_millis(days * DAY + rest))
+}
+
+fn digits(out: &mut [u8], mut value: i64) {
+    for digit in out.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+/// Year, month and day of a number of days since the epoch.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// Days since the epoch.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_ends_of_time_can_be_held() {
+        assert_eq!(text(EventTime::MAX), "9999-12-31T23:59:59.999Z");
+        assert_eq!(text(EventTime::MIN), "0001-01-01T00:00:00.000Z");
+        assert_eq!(parse("9999-12-31T23:59:59.999Z"), Some(EventTime::MAX));
+        assert_eq!(parse("0001-01-01T00:00:00.000Z"), Some(EventTime::MIN));
+        for wrong in ["", "+inf", "2026-09-27T10:00:00Z", "2026-09-27 10:00:00.000Z"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_reads_as_event_time_writes_it(millis in FIRST + 1..=253_402_207_200_999_i64) {
+            let time = EventTime(millis);
+            prop_assert_eq!(text(time), time.to_string());
+            prop_assert_eq!(parse(&text(time)), Some(time));
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The port: rows in, exactly once, whatever database stands behind it.
+//!
+//! Not here: retries (whoever calls knows what waits) and which rows go where.
+
+use std::{fmt, sync::Arc};
+
+use event::{
+    CtrRow,
+    append::{Append, Appended, Body, Rows, Table},
+    row::ProgressRow,
+};
+
+use crate::{
+    WriterConfig, WriterError,
+    io::{bigquery::BigQuery, sqlite::Sqlite},
+    schema::Tables,
+};
+use event::row::FlowTable;
+
+/// Bytes of rows in one request: BigQuery takes 10 MB with everything around them.
+pub(crate) const BODY_BYTES: usize = 4 << 20;
+/// A single row beyond this is refused before it is sent.
+pub(crate) const ROW_BYTES: usize = 8 << 20;
+
+/// Rows into one database. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Writer(Arc<Backend>);
+
+#[derive(Debug)]
+enum Backend {
+    Sqlite(Sqlite),
+    BigQuery(Box<BigQuery>),
+}
+
+/// A row of `<flow>_latest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LatestRow {
+    /// The newest pane.
+    pub row: CtrRow,
+    /// Whether its allowed lateness has passed, so that no other pane follows.
+    pub is_final: bool,
+}
+
+/// One thing that [`Writer::setup`] looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The dataset, table or view.
+    pub what: String,
+    /// What became of it.
+    pub state: State,
+}
+
+/// What became of one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It was not there.
+    Created,
+    /// It was there as it should be.
+    Exists,
+    /// It was there for an older configuration (views only).
+    Updated,
+    /// It is not there; nothing was done.
+    WouldCreate,
+    /// It is there for an older configuration; nothing was done.
+    WouldUpdate,
+}
+
+/// How far [`Writer::setup`] and [`Writer::check`] go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Makes what is missing.
+    Apply,
+    /// Says what would be made.
+    DryRun,
+    /// Fails at what is missing.
+    Check,
+}
+
+impl Writer {
+    /// Connects for writing. An SQLite file is made with all tables and views; BigQuery is not asked yet.
+    ///
+    /// # Errors
+    /// Names that are none, a file that cannot be opened or has tables of another shape, missing credentials.
+    pub async fn connect(config: &WriterConfig, tables: &[FlowTable]) -> Result<Self, WriterError> {
+        let tables = Tables::try_new(tables)?;
+        let backend = match config {
+            WriterConfig::Sqlite { path } => Backend::Sqlite(Sqlite::connect(path, tables).await?),
+            WriterConfig::BigQuery(config) => {
+                Backend::BigQuery(Box::new(BigQuery::connect(config, tables).await?))
+            }
+        };
+        Ok(Self(Arc::new(backend)))
+    }
+
+    /// Connects for reading only; makes nothing.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`WriterError::NoFile`] where there is no SQLite file.
+    pub async fn open(config: &WriterConfig, tables: &[FlowTable]) -> Result<Self, WriterError> {
+        let WriterConfig::Sqlite { path } = config else { return Self::connect(config, tables).await };
+        let tables = Tables::try_new(tables)?;
+        Ok(Self(Arc::new(Backend::Sqlite(Sqlite::open(path, tables).await?))))
+    }
+
+    /// Makes what the flows need and is missing: dataset, tables, views. Safe to repeat.
+    ///
+    /// # Errors
+    /// A table of another shape, which is never altered; a database that does not answer or refuses.
+    pub async fn setup(
+        config: &WriterConfig,
+        tables: &[FlowTable],
+        dry_run: bool,
+    ) -> Result<Vec<Step>, WriterError> {
+        Self::prepare(config, tables, if dry_run { Mode::DryRun } else { Mode::Apply }).await
+    }
+
+    /// Whether everything that the flows need is there. An SQLite file may be missing (it is made
+    /// when first written), its folder may not.
+    ///
+    /// # Errors
+    /// The first thing that is missing or of another shape; a database that does not answer or refuses.
+    pub async fn check(config: &WriterConfig, tables: &[FlowTable]) -> Result<(), WriterError> {
+        Self::prepare(config, tables, Mode::Check).await.map(drop)
+    }
+
+    async fn prepare(
+        config: &WriterConfig,
+        tables: &[FlowTable],
+        mode: Mode,
+    ) -> Result<Vec<Step>, WriterError> {
+        let tables = Tables::try_new(tables)?;
+        match config {
+            WriterConfig::Sqlite { path } => Sqlite::prepare(path, tables, mode).await,
+            WriterConfig::BigQuery(config) => BigQuery::connect(config, tables).await?.prepare(mode).await,
+        }
+    }
+
+    /// Rows as the bytes of requests. The same rows give the same bytes; nothing is sent.
+    ///
+    /// # Errors
+    /// A table of no flow, a row larger than a request.
+    pub fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.encode(table, rows),
+            Backend::BigQuery(bigquery) => bigquery.encode(table, rows),
+        }
+    }
+
+    /// A new stream of a table, empty.
+    ///
+    /// # Errors
+    /// The table is missing, or the database does not answer or refuses.
+    pub async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.open_stream(table).await,
+            Backend::BigQuery(bigquery) => bigquery.open_stream(table).await,
+        }
+    }
+
+    /// Adds rows at their place, once, however often it is called with the same append. Appends of
+    /// one stream are sent one after another.
+    ///
+    /// # Errors
+    /// After one that [is retryable](WriterError::is_retryable) the same append is to be sent again:
+    /// the rows may stand in the table or not. After any other an operator is needed.
+    pub async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.append(append).await,
+            Backend::BigQuery(bigquery) => bigquery.append(append).await,
+        }
+    }
+
+    /// How many rows a table has.
+    ///
+    /// # Errors
+    /// The table is missing, or the database does not answer or refuses.
+    pub async fn count(&self, table: &Table) -> Result<u64, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.count(table).await,
+            Backend::BigQuery(bigquery) => bigquery.count(table).await,
+        }
+    }
+
+    /// The newest line of `<flow>_progress`.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.progress(flow).await,
+            Backend::BigQuery(bigquery) => bigquery.progress(flow).await,
+        }
+    }
+
+    /// The busiest keys of the newest window that the watermark has passed (of the oldest open one
+    /// before that): their newest panes, the most views first.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.latest(flow, limit).await,
+            Backend::BigQuery(bigquery) => bigquery.latest(flow, limit).await,
+        }
+    }
+
+    /// Lets go of the database. An SQLite file is complete in itself then; clones answer [`WriterError::Closed`].
+    ///
+    /// # Errors
+    /// The file cannot be completed; all rows are safe beside it all the same.
+    pub async fn close(self) -> Result<(), WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.close().await,
+            Backend::BigQuery(bigquery) => {
+                bigquery.close().await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where to cut rows so that each part stays below [`BODY_BYTES`]: exclusive ends.
+pub(crate) fn cuts(table: &Table, sizes: impl Iterator<Item = usize>) -> Result<Vec<usize>, WriterError> {
+    let (mut cuts, mut bytes, mut end) = (Vec::new(), 0, 0);
+    for (index, size) in sizes.enumerate() {
+        if size > ROW_BYTES {
+            return Err(WriterError::TooLarge { table: table.name(), index });
+        }
+        if bytes > 0 && bytes + size > BODY_BYTES {
+            cuts.push(index);
+            bytes = 0;
+        }
+        bytes += size;
+        end = index + 1;
+    }
+    if end > 0 {
+        cuts.push(end);
+    }
+    Ok(cuts)
+}
+
+/// About how many bytes each row takes in a request.
+pub(crate) fn sizes(rows: Rows<'_>) -> Vec<usize> {
+    const FIXED: usize = 160;
+    match rows {
+        Rows::Ctr(rows) => rows.iter().map(|row| FIXED + key_bytes(row)).collect(),
+        Rows::Progress(rows) => rows.iter().map(|_| FIXED).collect(),
+        Rows::DeadLetters(rows) => {
+            let text = |row: &event::row::DeadLetterRow| {
+                row.topic.len() + row.reason.len() + row.pointer.as_ref().map_or(0, String::len)
+            };
+            rows.iter().map(|row| FIXED + text(row)).collect()
+        }
+    }
+}
+
+fn key_bytes(row: &CtrRow) -> usize {
+    row.key.iter().map(|value| 16 + value.as_ref().map_or(0, |text| text.len())).sum()
+}
+
+/// Whether rows are of the kind that a table holds.
+pub(crate) fn belongs(table: &Table, rows: Rows<'_>) -> bool {
+    matches!(
+        (table, rows),
+        (Table::Flow(_), Rows::Ctr(_))
+            | (Table::Progress(_), Rows::Progress(_))
+            | (Table::DeadLetters, Rows::DeadLetters(_))
+    )
+}
+
+/// `table box_ctr: created`.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.state)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "created",
+            Self::Exists => "exists",
+            Self::Updated => "updated",
+            Self::WouldCreate => "would be created",
+            Self::WouldUpdate => "would be updated",
+        })
+    }
+}
