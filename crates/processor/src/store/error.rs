@@ -1,0 +1,248 @@
+//! What can go wrong with the state, and whether waiting helps.
+//!
+//! Not here: the waiting.
+
+use std::{error::Error, fmt, io};
+
+use super::FORMAT;
+
+type Source = Box<dyn Error + Send + Sync>;
+
+/// Why the state could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL names no place.
+    #[error(
+        "[state] checkpoints = {url:?} is no place for the state; write \"file://FOLDER\" or \"gs://BUCKET/PATH\""
+    )]
+    Url {
+        /// As configured.
+        url: String,
+    },
+    /// Nothing can be kept there.
+    #[error("the state cannot be kept in {place}; correct [state] checkpoints, or what stands there")]
+    Unusable {
+        /// Where.
+        place: String,
+        /// Why.
+        source: Source,
+    },
+    /// The bucket is not there.
+    #[error(
+        "there is no such place for the state as {place}; make the bucket, or correct [state] checkpoints"
+    )]
+    Missing {
+        /// Where.
+        place: String,
+        /// What the object store says.
+        source: Source,
+    },
+    /// Missing permissions or credentials.
+    #[error("access to the state in {place} is refused; let this user list, read, create and delete there")]
+    Denied {
+        /// Where.
+        place: String,
+        /// What the object store says.
+        source: Source,
+    },
+    /// The disk is full. Waiting helps once somebody makes room.
+    #[error("no space is left for the state in {place}; make room there, it then goes on by itself")]
+    Full {
+        /// Where.
+        place: String,
+        /// What the operating system says.
+        source: Source,
+    },
+    /// Passing trouble. Waiting helps.
+    #[error("the state in {place} cannot be {action} at present; it is tried again")]
+    Unavailable {
+        /// Where.
+        place: String,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: Source,
+    },
+    /// Another processor writes to the same state.
+    #[error(
+        "another processor has taken over the state in {place} (its checkpoint {newest}, ours would have been \
+         {number}); this one stops, nothing is lost"
+    )]
+    Fenced {
+        /// Where.
+        place: String,
+        /// What this one was about to write, or had just written.
+        number: u64,
+        /// The newest that was seen.
+        newest: u64,
+    },
+    /// An append was repeated with something else.
+    #[error(
+        "checkpoint {number} in {place} stands already with an earlier content of this processor; start it again, it \
+         recovers from there"
+    )]
+    Changed {
+        /// Where.
+        place: String,
+        /// Which one.
+        number: u64,
+    },
+    /// The state is newer than the program.
+    #[error(
+        "checkpoint {number} in {place} has format {version}, and this program reads up to {FORMAT}; start the newer \
+         program that wrote it"
+    )]
+    Newer {
+        /// Where.
+        place: String,
+        /// Which one.
+        number: u64,
+        /// Its format.
+        version: u16,
+    },
+    /// The chain is broken below its newest checkpoint.
+    #[error(
+        "checkpoint {number} in {place} is {damage}, and checkpoint {needed_by} builds on it; put it back from a copy, \
+         or name an empty place in [state] checkpoints and seek the subscription back to before that state began"
+    )]
+    Broken {
+        /// Where.
+        place: String,
+        /// Which one.
+        number: u64,
+        /// What is wrong with it.
+        damage: Damage,
+        /// What cannot be read without it.
+        needed_by: u64,
+    },
+    /// There are checkpoints, and none is whole.
+    #[error(
+        "none of the {count} checkpoints in {place} can be read; put them back from a copy, or name an empty place in \
+         [state] checkpoints and seek the subscription back to before that state began"
+    )]
+    Unreadable {
+        /// Where.
+        place: String,
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// What is wrong with one checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// It is not there.
+    Missing,
+    /// It is not whole.
+    Torn,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "missing",
+            Self::Torn => "damaged",
+        })
+    }
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later, perhaps once an operator has acted.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Unavailable { .. })
+    }
+
+    /// Whether another processor has taken over.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced { .. })
+    }
+
+    pub(super) fn unusable(place: &str, source: impl Into<Source>) -> Self {
+        Self::Unusable { place: place.to_owned(), source: source.into() }
+    }
+
+    /// `action` completes "cannot be ...".
+    pub(super) fn of(place: &str, action: &'static str, error: object_store::Error) -> Self {
+        use object_store::Error as Cause;
+        let place = place.to_owned();
+        match &error {
+            Cause::NotFound { .. } => Self::Missing { place, source: error.into() },
+            Cause::PermissionDenied { .. } | Cause::Unauthenticated { .. } => {
+                Self::Denied { place, source: error.into() }
+            }
+            Cause::InvalidPath { .. }
+            | Cause::NotSupported { .. }
+            | Cause::NotImplemented { .. }
+            | Cause::UnknownConfigurationKey { .. } => Self::Unusable { place, source: error.into() },
+            _ => {
+                let kind = io_kind(&error);
+                Self::of_kind(place, action, kind, error.into())
+            }
+        }
+    }
+
+    pub(super) fn of_io(place: &str, action: &'static str, error: io::Error) -> Self {
+        let kind = error.kind();
+        Self::of_kind(place.to_owned(), action, Some(kind), error.into())
+    }
+
+    fn of_kind(place: String, action: &'static str, kind: Option<io::ErrorKind>, source: Source) -> Self {
+        use io::ErrorKind as Io;
+        match kind {
+            Some(Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge) => Self::Full { place, source },
+            Some(Io::PermissionDenied | Io::ReadOnlyFilesystem) => Self::Denied { place, source },
+            Some(Io::NotADirectory | Io::IsADirectory | Io::AlreadyExists | Io::InvalidFilename) => {
+                Self::Unusable { place, source }
+            }
+            _ => Self::Unavailable { place, action, source },
+        }
+    }
+}
+
+/// What the operating system said, however deep it lies: `object_store` wraps it twice.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(kind: io::ErrorKind) -> object_store::Error {
+        let source = object_store::Error::Generic { store: "inner", source: io::Error::from(kind).into() };
+        object_store::Error::Generic { store: "outer", source: source.into() }
+    }
+
+    #[test]
+    fn a_full_disk_is_recognised_however_deep_it_lies() {
+        let full = StoreError::of("file:///state", "written", generic(io::ErrorKind::StorageFull));
+        assert!(matches!(full, StoreError::Full { .. }) && full.is_transient(), "{full:?}");
+        assert_eq!(
+            full.to_string(),
+            "no space is left for the state in file:///state; make room there, it then goes on by itself"
+        );
+    }
+
+    #[test]
+    fn only_passing_trouble_is_transient() {
+        for (kind, transient) in [
+            (io::ErrorKind::TimedOut, true),
+            (io::ErrorKind::ConnectionRefused, true),
+            (io::ErrorKind::PermissionDenied, false),
+            (io::ErrorKind::ReadOnlyFilesystem, false),
+            (io::ErrorKind::NotADirectory, false),
+        ] {
+            assert_eq!(StoreError::of("x", "read", generic(kind)).is_transient(), transient, "{kind}");
+            assert_eq!(StoreError::of_io("x", "locked", kind.into()).is_transient(), transient, "{kind}");
+        }
+        let missing = object_store::Error::NotFound { path: "x".to_owned(), source: "404".into() };
+        assert!(matches!(StoreError::of("gs://b/", "listed", missing), StoreError::Missing { .. }));
+    }
+}

@@ -1,0 +1,222 @@
+//! Who may write: at most one processor at a time tries, the others stand by.
+//!
+//! This is for good order only. What keeps the state right is the fence of [`super::append`]: two processors that
+//! both believe to hold it harm nothing, one of them stops.
+//!
+//! A folder has a lock, which the operating system frees when its holder ends, however it ends. Elsewhere a clean
+//! stop leaves a marker. In both places a holder that writes no checkpoint for `takeover_after` counts as dead: it
+//! writes one every period even when nothing happens.
+//!
+//! Not here: what a stand-by must not do meanwhile, which is to pull.
+
+use std::{error::Error, time::Duration};
+
+use object_store::ObjectStoreExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{
+    Store, StoreError,
+    lock::{self, Attempt, Lock},
+    objects::Listing,
+};
+
+/// How often a stand-by tries the lock of a folder: a local file.
+const LOCK_POLL: Duration = Duration::from_millis(250);
+
+/// Leave to write, until it is dropped. Dropping it frees the lock; only [`Hold::release`] tells other places.
+#[derive(Debug)]
+pub struct Hold {
+    store: Store,
+    lock: Option<Lock>,
+}
+
+impl Store {
+    /// Waits until this processor may write; nothing when `shutdown` came first.
+    ///
+    /// At once in an empty store, after a clean stop, and where a folder's lock is free. From then on the holder
+    /// must append at least every `period`, also while it waits for something else.
+    pub async fn hold(
+        &self,
+        takeover_after: Duration,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Hold>, StoreError> {
+        shutdown.run_until_cancelled(StandBy::new(self, takeover_after).wait()).await.transpose()
+    }
+}
+
+impl Hold {
+    /// After the last checkpoint of a clean stop: the next processor need not wait. `newest` is that checkpoint.
+    pub async fn release(self, newest: Option<u64>) {
+        if self.lock.is_some() {
+            return;
+        }
+        let Some(newest) = newest else { return };
+        if let Err(error) = self.store.objects.put(&self.store.marker(), newest.to_string().into()).await {
+            warn!(
+                place = %self.store.place, error = &error as &dyn Error,
+                "the state could not be marked as released; the next start waits for takeover_after"
+            );
+        }
+    }
+}
+
+/// One waiting processor.
+struct StandBy<'a> {
+    store: &'a Store,
+    takeover_after: Duration,
+    poll: Duration,
+    watch: Watch,
+    told: Told,
+}
+
+/// What was logged already: each thing once.
+#[derive(Default)]
+struct Told {
+    waiting: bool,
+    held: bool,
+    trouble: bool,
+}
+
+/// Since when the newest checkpoint has been the same one, by this processor's clock.
+#[derive(Debug, Default)]
+struct Watch {
+    seen: Option<(Option<u64>, Instant)>,
+    moved: bool,
+}
+
+/// What the lock says.
+enum Locked {
+    /// It is ours.
+    Ours(Lock),
+    /// It is somebody's.
+    Others,
+    /// There is none in this place.
+    None,
+}
+
+impl<'a> StandBy<'a> {
+    fn new(store: &'a Store, takeover_after: Duration) -> Self {
+        // Listing a bucket costs money: a few looks within the time are enough.
+        let look = (takeover_after / 8).clamp(Duration::from_millis(50), Duration::from_secs(5));
+        let poll = if store.folder.is_some() { LOCK_POLL.min(look) } else { look };
+        Self { store, takeover_after, poll, watch: Watch::default(), told: Told::default() }
+    }
+
+    async fn wait(mut self) -> Result<Hold, StoreError> {
+        loop {
+            match self.look().await {
+                Ok(Some(hold)) => return Ok(hold),
+                Ok(None) => self.told.trouble = false,
+                Err(error) if error.is_transient() => self.trouble(&error),
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(self.poll).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<Option<Hold>, StoreError> {
+        let locked = self.try_lock()?;
+        if let Locked::Ours(lock) = locked {
+            return Ok(Some(self.hold(Some(lock)).await));
+        }
+        let listing = self.store.list().await?;
+        let has_lock = matches!(locked, Locked::Others);
+        if !has_lock && (listing.newest().is_none() || self.is_released(&listing).await?) {
+            return Ok(Some(self.hold(None).await));
+        }
+        let still = self.watch.still_for(listing.newest(), Instant::now());
+        if still < self.takeover_after {
+            self.tell(has_lock);
+            return Ok(None);
+        }
+        self.take_over(has_lock, listing.newest()).await.map(Some)
+    }
+
+    fn try_lock(&self) -> Result<Locked, StoreError> {
+        let Some(folder) = &self.store.folder else { return Ok(Locked::None) };
+        match lock::attempt(folder).map_err(|e| StoreError::of_io(&self.store.place, "locked", e))? {
+            Attempt::Taken(lock) => Ok(Locked::Ours(lock)),
+            Attempt::Busy => Ok(Locked::Others),
+            Attempt::Unsupported => Ok(Locked::None),
+        }
+    }
+
+    /// Whether the last holder stopped cleanly and nobody wrote since.
+    async fn is_released(&self, listing: &Listing) -> Result<bool, StoreError> {
+        if !listing.released {
+            return Ok(false);
+        }
+        let marker = self.store.get(&self.store.marker()).await?;
+        let number =
+            marker.and_then(|(bytes, _)| std::str::from_utf8(&bytes).ok()?.trim().parse::<u64>().ok());
+        Ok(number.is_some() && number == listing.newest())
+    }
+
+    /// The holder is dead or stands still. If it comes back, the fence stops it; its lock, which it then still
+    /// has, is on a file that is not the lock file any more.
+    async fn take_over(&self, has_lock: bool, newest: Option<u64>) -> Result<Hold, StoreError> {
+        warn!(
+            place = %self.store.place, newest, takeover_after = ?self.takeover_after,
+            "no new checkpoint appeared; taking over the state"
+        );
+        let lock = match (&self.store.folder, has_lock) {
+            (Some(folder), true) => Some(
+                lock::replace(folder, &self.store.writer.hex())
+                    .map_err(|e| StoreError::of_io(&self.store.place, "locked", e))?,
+            ),
+            _ => None,
+        };
+        Ok(self.hold(lock).await)
+    }
+
+    async fn hold(&self, lock: Option<Lock>) -> Hold {
+        if lock.is_none() {
+            // Another start must not take an old marker for a new one. If it stays, its number is too low soon.
+            match self.store.objects.delete(&self.store.marker()).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => {
+                    warn!(place = %self.store.place, error = &error as &dyn Error, "the mark of the last clean stop stays");
+                }
+            }
+        }
+        info!(place = %self.store.place, "this processor holds the state");
+        Hold { store: self.store.clone(), lock }
+    }
+
+    fn tell(&mut self, has_lock: bool) {
+        let place = &self.store.place;
+        if has_lock || self.watch.moved {
+            if !std::mem::replace(&mut self.told.held, true) {
+                info!(%place, "another processor holds the state; standing by");
+            }
+        } else if !std::mem::replace(&mut self.told.waiting, true) {
+            info!(
+                %place, takeover_after = ?self.takeover_after,
+                "the state was not released by a clean stop; waiting to see whether another processor holds it"
+            );
+        }
+    }
+
+    /// While the store cannot be seen, the holder cannot write either: its silence then says nothing.
+    fn trouble(&mut self, error: &StoreError) {
+        self.watch = Watch::default();
+        if !std::mem::replace(&mut self.told.trouble, true) {
+            warn!(place = %self.store.place, error = error as &dyn Error, "the state cannot be watched; waiting");
+        }
+    }
+}
+
+impl Watch {
+    fn still_for(&mut self, newest: Option<u64>, now: Instant) -> Duration {
+        match self.seen {
+            Some((seen, since)) if seen == newest => now.saturating_duration_since(since),
+            earlier => {
+                self.moved |= earlier.is_some();
+                self.seen = Some((newest, now));
+                Duration::ZERO
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Listing and reading the checkpoints of a store.
+//!
+//! Not here: which of them make up the state ([`super::recover`]).
+
+use bytes::Bytes;
+use event::time::EventTime;
+use futures::{TryStreamExt, future};
+use object_store::{ObjectStoreExt, path::Path};
+
+use super::{
+    Store, StoreError,
+    format::{self, Object, Unreadable},
+};
+
+/// Marks a clean stop; holds the number of the newest checkpoint then.
+pub(super) const RELEASED: &str = "released";
+/// Up to here the work on bytes is done at once; above, where it cannot hold up the other tasks.
+const INLINE: usize = 64 << 10;
+
+/// What reading one checkpoint gave.
+#[derive(Debug)]
+pub(super) enum Fetched {
+    /// All of it, and when it was written by the object store's clock.
+    Whole(Object, EventTime),
+    /// It is there, but not whole.
+    Torn,
+    /// It is not there (any more).
+    Gone,
+}
+
+/// What stands in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    /// Of all checkpoints, ascending.
+    pub(super) numbers: Vec<u64>,
+    /// Whether a clean stop left its marker.
+    pub(super) released: bool,
+}
+
+impl Listing {
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.numbers.last().copied()
+    }
+}
+
+impl Store {
+    pub(super) fn path_of(&self, number: u64) -> Path {
+        self.prefix.clone().join(name_of(number))
+    }
+
+    pub(super) fn marker(&self) -> Path {
+        self.prefix.clone().join(RELEASED)
+    }
+
+    pub(super) async fn list(&self) -> Result<Listing, StoreError> {
+        let mut listing = Listing::default();
+        let mut objects = self.objects.list(Some(&self.prefix));
+        while let Some(object) = objects.try_next().await.map_err(|e| self.error("listed", e))? {
+            match self.name_in(&object.location) {
+                Some(RELEASED) => listing.released = true,
+                Some(name) => listing.numbers.extend(number_of(name)),
+                None => {}
+            }
+        }
+        listing.numbers.sort_unstable();
+        Ok(listing)
+    }
+
+    /// The newest checkpoint above `number`.
+    pub(super) async fn newer_than(&self, number: u64) -> Result<Option<u64>, StoreError> {
+        self.objects
+            .list_with_offset(Some(&self.prefix), &self.path_of(number))
+            .try_fold(None, |newest: Option<u64>, object| {
+                let found =
+                    self.name_in(&object.location).and_then(number_of).filter(|found| *found > number);
+                future::ready(Ok(newest.max(found)))
+            })
+            .await
+            .map_err(|e| self.error("listed", e))
+    }
+
+    pub(super) async fn fetch(&self, number: u64) -> Result<Fetched, StoreError> {
+        let Some((bytes, written_at)) = self.get(&self.path_of(number)).await? else {
+            return Ok(Fetched::Gone);
+        };
+        match blocking(bytes.len(), move || format::decode(number, &bytes)).await {
+            Ok(object) => Ok(Fetched::Whole(object, written_at)),
+            Err(Unreadable::Torn) => Ok(Fetched::Torn),
+            Err(Unreadable::Newer(version)) => {
+                Err(StoreError::Newer { place: self.place.to_string(), number, version })
+            }
+        }
+    }
+
+    /// An object's bytes and when it was written; nothing when it is not there.
+    pub(super) async fn get(&self, path: &Path) -> Result<Option<(Bytes, EventTime)>, StoreError> {
+        let result = match self.objects.get(path).await {
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            other => other.map_err(|e| self.error("read", e))?,
+        };
+        let written_at = EventTime(result.meta.last_modified.timestamp_millis());
+        let bytes = result.bytes().await.map_err(|e| self.error("read", e))?;
+        Ok(Some((bytes, written_at)))
+    }
+
+    pub(super) fn error(&self, action: &'static str, error: object_store::Error) -> StoreError {
+        StoreError::of(&self.place, action, error)
+    }
+
+    /// The name of an object that stands directly in this store, not below it.
+    fn name_in<'a>(&self, location: &'a Path) -> Option<&'a str> {
+        let below = location.as_ref().strip_prefix(self.prefix.as_ref())?;
+        let name = below.strip_prefix('/').unwrap_or(below);
+        (!name.contains('/')).then_some(name)
+    }
+}
+
+/// Runs what takes time in proportion to `bytes`.
+pub(super) async fn blocking<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if bytes <= INLINE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down: nothing that waits here will be polled again.
+            Err(_) => future::pending().await,
+        },
+    }
+}
+
+fn name_of(number: u64) -> String {
+    format!("{number:020}")
+}
+
+/// Nothing for what is no checkpoint: the lock file, the marker, what somebody left there.
+fn number_of(name: &str) -> Option<u64> {
+    if name.len() != 20 || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    name.parse().ok().filter(|number| *number != format::NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_as_their_numbers_do() {
+        for number in [1, 9, 10, u64::MAX] {
+            assert_eq!(number_of(&name_of(number)), Some(number));
+        }
+        assert!(name_of(9) < name_of(10));
+        for name in
+            ["lock", "released", "7", "00000000000000000000", "+0000000000000000001", "99999999999999999999"]
+        {
+            assert_eq!(number_of(name), None, "{name}");
+        }
+    }
+}

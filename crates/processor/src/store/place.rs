@@ -1,0 +1,133 @@
+//! Where the state lies: `file://FOLDER` or `gs://BUCKET/PATH`.
+//!
+//! Not here: making the folder. It is made by who holds the state, so that looking at it leaves no trace.
+
+use std::{
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use object_store::{
+    ClientOptions, RetryConfig, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem,
+    path::Path as ObjectPath,
+};
+
+use super::{Store, StoreError};
+
+/// A URL, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// A folder, as written.
+    Folder(&'a str),
+    /// Google Cloud Storage.
+    Bucket {
+        /// Its name.
+        bucket: &'a str,
+        /// What stands before the numbers; may be empty.
+        path: &'a str,
+    },
+}
+
+pub(super) fn open(url: &str, folder: &Path) -> Result<Store, StoreError> {
+    match parse(url) {
+        Some(Place::Folder(path)) => open_folder(&absolute(folder, path)),
+        Some(Place::Bucket { bucket, path }) => open_bucket(bucket, path),
+        None => Err(StoreError::Url { url: url.to_owned() }),
+    }
+}
+
+/// The parts of a URL. A folder is taken literally: no percent-encoding.
+pub(super) fn parse(url: &str) -> Option<Place<'_>> {
+    if let Some(path) = url.strip_prefix("file://") {
+        return (!path.is_empty()).then_some(Place::Folder(path));
+    }
+    let (bucket, path) = url.strip_prefix("gs://").map(|rest| rest.split_once('/').unwrap_or((rest, "")))?;
+    (!bucket.is_empty()).then_some(Place::Bucket { bucket, path: path.trim_matches('/') })
+}
+
+fn open_folder(folder: &Path) -> Result<Store, StoreError> {
+    let place = format!("file://{}", folder.display());
+    let prefix =
+        ObjectPath::from_absolute_path(folder).map_err(|source| StoreError::unusable(&place, source))?;
+    // Without fsync a checkpoint that was acknowledged on could be gone after a power cut.
+    let objects = LocalFileSystem::new().with_fsync(true);
+    Ok(Store::new(Arc::new(objects), prefix, &place, Some(folder.to_owned())))
+}
+
+fn open_bucket(bucket: &str, path: &str) -> Result<Store, StoreError> {
+    let place = format!("gs://{bucket}/{path}");
+    let prefix = ObjectPath::parse(path).map_err(|source| StoreError::unusable(&place, source))?;
+    let objects = GoogleCloudStorageBuilder::from_env()
+        .with_bucket_name(bucket)
+        // Short: who writes waits longer by itself, and says so. The bound on a whole request leaves a large base time.
+        .with_retry(RetryConfig {
+            max_retries: 3,
+            retry_timeout: Duration::from_secs(10),
+            ..Default::default()
+        })
+        .with_client_options(
+            ClientOptions::new()
+                .with_connect_timeout(Duration::from_secs(5))
+                .with_read_timeout(Duration::from_secs(30))
+                .with_timeout(Duration::from_secs(300)),
+        )
+        .build()
+        .map_err(|source| StoreError::unusable(&place, source))?;
+    Ok(Store::new(Arc::new(objects), prefix, &place, None))
+}
+
+/// `path` as seen from `folder`, without `.` and `..`, which object paths do not know.
+fn absolute(folder: &Path, path: &str) -> PathBuf {
+    let from = std::fs::canonicalize(folder)
+        .or_else(|_| std::path::absolute(folder))
+        .unwrap_or_else(|_| folder.to_owned());
+    let mut plain = PathBuf::new();
+    for component in from.join(path).components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let cases = [
+            ("file://./state", Some(Place::Folder("./state"))),
+            ("file:///var/lib/a b", Some(Place::Folder("/var/lib/a b"))),
+            ("gs://bucket", Some(Place::Bucket { bucket: "bucket", path: "" })),
+            ("gs://bucket/a/b/", Some(Place::Bucket { bucket: "bucket", path: "a/b" })),
+            ("file://", None),
+            ("gs:///a", None),
+            ("s3://bucket/a", None),
+            ("state", None),
+            ("", None),
+        ];
+        for (url, place) in cases {
+            assert_eq!(parse(url), place, "{url}");
+        }
+    }
+
+    #[test]
+    fn folders_are_relative_to_the_configuration() {
+        let home = tempfile::tempdir().expect("a folder");
+        let real = std::fs::canonicalize(home.path()).expect("it exists");
+        for (path, expected) in [
+            ("./state", real.join("state")),
+            ("a/../b", real.join("b")),
+            ("../x", real.parent().expect("not the root").join("x")),
+            ("/var/./state/", PathBuf::from("/var/state")),
+        ] {
+            assert_eq!(absolute(home.path(), path), expected, "{path}");
+        }
+    }
+}

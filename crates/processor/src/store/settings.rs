@@ -1,0 +1,132 @@
+//! The section `[state]` of the configuration.
+//!
+//! Not here: what the windows and the frontier make of `cold_start`, `idle_after`, `hole_limit` and `memory`.
+
+use event::units::{ByteSize, Millis};
+use serde::Deserialize;
+
+use super::place;
+
+/// Where the state is kept, and the limits that belong to it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StateSettings {
+    /// `file://FOLDER`, relative to the configuration's folder, or `gs://BUCKET/PATH`.
+    pub checkpoints: String,
+    /// A checkpoint is written at least that often, whether or not anything changed.
+    pub period: Millis,
+    /// A stand-by takes over when no new checkpoint has appeared for that long.
+    pub takeover_after: Millis,
+    /// How long a start without state waits for lower offsets.
+    pub cold_start: Millis,
+    /// What the processor may use.
+    pub memory: ByteSize,
+    /// A caught-up partition without new records moves with the clock after that long.
+    pub idle_after: Millis,
+    /// A hole below the committed offset is abandoned after that long.
+    pub hole_limit: Millis,
+}
+
+/// What is wrong with the section.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateProblem {
+    /// The place is neither a folder nor a bucket.
+    #[error("checkpoints = {0:?} is no place for the state; write \"file://FOLDER\" or \"gs://BUCKET/PATH\"")]
+    Checkpoints(String),
+    /// A length of time that must not be zero is.
+    #[error("{0} must be longer than 0s")]
+    Zero(&'static str),
+    /// A processor that lives would be taken for dead.
+    #[error(
+        "takeover_after = \"{takeover_after}\" is too short for period = \"{period}\": a stand-by would take over from a \
+         processor that lives; write at least \"{least}\""
+    )]
+    TakeoverAfter {
+        /// As configured.
+        takeover_after: Millis,
+        /// As configured.
+        period: Millis,
+        /// The least that is accepted.
+        least: Millis,
+    },
+}
+
+impl Default for StateSettings {
+    fn default() -> Self {
+        Self {
+            checkpoints: "file://./state".to_owned(),
+            period: Millis(5_000),
+            takeover_after: Millis(15_000),
+            cold_start: Millis(60_000),
+            memory: ByteSize(1 << 30),
+            idle_after: Millis(10_000),
+            hole_limit: Millis(600_000),
+        }
+    }
+}
+
+impl StateSettings {
+    /// What can be told without touching the place.
+    pub fn validate(&self) -> Result<(), StateProblem> {
+        if place::parse(&self.checkpoints).is_none() {
+            return Err(StateProblem::Checkpoints(self.checkpoints.clone()));
+        }
+        for (key, value) in
+            [("period", self.period), ("idle_after", self.idle_after), ("hole_limit", self.hole_limit)]
+        {
+            if value.0 == 0 {
+                return Err(StateProblem::Zero(key));
+            }
+        }
+        let least = Millis(self.period.0.saturating_mul(2));
+        if self.takeover_after < least {
+            return Err(StateProblem::TakeoverAfter {
+                takeover_after: self.takeover_after,
+                period: self.period,
+                least,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl StateProblem {
+    /// The key that it is about.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Checkpoints(_) => "checkpoints",
+            Self::Zero(key) => key,
+            Self::TakeoverAfter { .. } => "takeover_after",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound_and_every_key_is_read() {
+        let defaults = StateSettings::default();
+        assert_eq!(defaults.validate(), Ok(()));
+        assert_eq!(serde_json::from_str::<StateSettings>("{}").expect("no key is required"), defaults);
+        let settings: StateSettings = serde_json::from_str(
+            r#"{"checkpoints": "gs://b/p", "period": "1s", "takeover_after": "2s", "cold_start": "3s",
+                "memory": "4MiB", "idle_after": "5s", "hole_limit": "6s"}"#,
+        )
+        .expect("every key is known");
+        assert_eq!(settings.validate(), Ok(()));
+        assert_eq!((settings.memory, settings.hole_limit), (ByteSize(4 << 20), Millis(6_000)));
+        assert!(serde_json::from_str::<StateSettings>(r#"{"folder": "x"}"#).is_err());
+    }
+
+    #[test]
+    fn problems_name_their_key() {
+        let check = |settings: StateSettings, key| {
+            assert_eq!(settings.validate().map_err(|problem| problem.key()), Err(key));
+        };
+        check(StateSettings { checkpoints: "s3://b".to_owned(), ..Default::default() }, "checkpoints");
+        check(StateSettings { period: Millis(0), ..Default::default() }, "period");
+        check(StateSettings { takeover_after: Millis(9_999), ..Default::default() }, "takeover_after");
+    }
+}
