@@ -114,7 +114,7 @@ async fn default_credentials() -> Result<Credentials, Error> {
         Ok(Err(error)) if !error.is_transient() => return Err(Error::credentials(&error)),
         Ok(Err(error)) => tracing::warn!(%error, "no Google Cloud token yet; going on trying"),
         Err(_) => {
-            tracing::warn!(waited = ?CREDENTIALS_DEADLINE, "no Google Cloud token yet; going on trying")
+            tracing::warn!(waited = ?CREDENTIALS_DEADLINE, "no Google Cloud token yet; going on trying");
         }
         Ok(Ok(_)) => {}
     }

@@ -1,0 +1,124 @@
+//! What goes wrong, and when: switched on and off by a test while the server runs.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+use tonic::{Code, Status};
+
+use super::{broker::Broker, subscription::Chaos};
+
+/// A handle on the faults of a running server; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    pub(super) broker: Arc<Mutex<Broker>>,
+    plan: Arc<Mutex<Plan>>,
+    /// Counts how often streams were cut.
+    cuts: watch::Sender<u64>,
+    wake: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    down: bool,
+    failing_publishes: Option<(u64, Code)>,
+    lost_answers: u64,
+    delay: Duration,
+}
+
+/// What becomes of one publish request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Answered,
+    /// It is done, but the answer is UNAVAILABLE.
+    AnswerLost,
+}
+
+impl Faults {
+    pub(super) fn new(broker: Arc<Mutex<Broker>>, wake: Arc<Notify>) -> Self {
+        Self { broker, plan: Arc::default(), cuts: watch::Sender::new(0), wake }
+    }
+
+    /// Delivers this share of messages (0 to 0.9) once more within two seconds, acknowledged or not.
+    pub fn redeliver(&self, share: f64) {
+        self.chaos(|chaos| chaos.redeliver = share.clamp(0.0, 0.9));
+    }
+
+    /// Delivers at random among the next `window` waiting messages; 0 for in order.
+    pub fn reorder(&self, window: usize) {
+        self.chaos(|chaos| chaos.reorder = window);
+    }
+
+    /// While down, every call answers UNAVAILABLE, and open streams end so.
+    pub fn down(&self, down: bool) {
+        self.plan().down = down;
+        if down {
+            self.cut_streams();
+        }
+    }
+
+    /// The next `count` publish requests are refused with this code.
+    pub fn fail_publishes(&self, count: u64, code: Code) {
+        self.plan().failing_publishes = Some((count, code));
+    }
+
+    /// The next `count` publish requests are done, and answered UNAVAILABLE.
+    pub fn lose_answers(&self, count: u64) {
+        self.plan().lost_answers = count;
+    }
+
+    /// Every publish request and every delivery waits so long.
+    pub fn delay(&self, delay: Duration) {
+        self.plan().delay = delay;
+    }
+
+    /// Every open stream ends with UNAVAILABLE; new ones can be opened.
+    pub fn cut_streams(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    pub(super) fn cuts(&self) -> watch::Receiver<u64> {
+        self.cuts.subscribe()
+    }
+
+    pub(super) fn wait(&self) -> Duration {
+        self.plan().delay
+    }
+
+    /// UNAVAILABLE while down.
+    pub(super) fn reachable(&self) -> Result<(), Status> {
+        if self.plan().down { Err(Status::unavailable("the stand-in is down")) } else { Ok(()) }
+    }
+
+    /// The fate of one more publish request, or its refusal.
+    pub(super) fn of_publish(&self) -> Result<Fate, Status> {
+        let mut plan = self.plan();
+        if let Some((count, code)) = &mut plan.failing_publishes
+            && *count > 0
+        {
+            *count -= 1;
+            return Err(Status::new(*code, "refused by a planned fault"));
+        }
+        if plan.lost_answers > 0 {
+            plan.lost_answers -= 1;
+            return Ok(Fate::AnswerLost);
+        }
+        Ok(Fate::Answered)
+    }
+
+    fn chaos(&self, change: impl FnOnce(&mut Chaos)) {
+        change(&mut locked(&self.broker).chaos);
+        self.wake.notify_waiters();
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        locked(&self.plan)
+    }
+}
+
+/// State behind these locks is whole after every call, a panic included.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,165 @@
+//! The gRPC calls that carry messages: publish, pull, acknowledge, extend. Streams are in [`super::stream`].
+//!
+//! Routed by path as tonic's generated services are, without generating them for seven messages.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    routing::post,
+};
+use prost::Message;
+use tonic::{
+    Response, Status, Streaming,
+    server::{Grpc, UnaryService},
+};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+
+use super::{
+    faults::Fate,
+    server::Shared,
+    stream,
+    subscription::Delivery,
+    wire::{
+        AcknowledgeRequest, ModifyAckDeadlineRequest, PublishRequest, PublishResponse, PullRequest,
+        PullResponse, ReceivedMessage, StreamingPullRequest,
+    },
+};
+
+type HttpRequest = axum::extract::Request;
+type HttpResponse = axum::response::Response;
+
+/// A pull without messages is answered after that long.
+const PULL_PATIENCE: Duration = Duration::from_secs(1);
+/// The number of a stream that nobody opened: pulls have no window.
+const NO_STREAM: u64 = 0;
+
+pub(super) fn routes(shared: Shared) -> Router {
+    Router::new()
+        .route("/google.pubsub.v1.Publisher/{method}", post(publisher))
+        .route("/google.pubsub.v1.Subscriber/{method}", post(subscriber))
+        .with_state(shared)
+}
+
+async fn publisher(
+    State(shared): State<Shared>,
+    Path(method): Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    match method.as_str() {
+        "Publish" => unary(request, service_fn(move |call| publish(shared.clone(), call))).await,
+        _ => unimplemented(),
+    }
+}
+
+async fn subscriber(
+    State(shared): State<Shared>,
+    Path(method): Path<String>,
+    request: HttpRequest,
+) -> HttpResponse {
+    match method.as_str() {
+        "Pull" => unary(request, service_fn(move |call| pull(shared.clone(), call))).await,
+        "Acknowledge" => unary(request, service_fn(move |call| acknowledge(shared.clone(), call))).await,
+        "ModifyAckDeadline" => unary(request, service_fn(move |call| extend(shared.clone(), call))).await,
+        "StreamingPull" => {
+            let open = move |call: tonic::Request<Streaming<StreamingPullRequest>>| {
+                stream::open(shared.clone(), call.into_inner())
+            };
+            grpc::<PullResponse, StreamingPullRequest>()
+                .streaming(service_fn(open), request)
+                .await
+                .map(Body::new)
+        }
+        _ => unimplemented(),
+    }
+}
+
+async fn publish(
+    shared: Shared,
+    call: tonic::Request<PublishRequest>,
+) -> Result<Response<PublishResponse>, Status> {
+    let request = call.into_inner();
+    shared.delay().await;
+    shared.faults.reachable()?;
+    let fate = shared.faults.of_publish()?;
+    let message_ids = shared.broker().publish(&request.topic, &request.messages, shared.now())?;
+    shared.wake.notify_waiters();
+    match fate {
+        Fate::Answered => Ok(Response::new(PublishResponse { message_ids })),
+        Fate::AnswerLost => Err(Status::unavailable("the answer was lost by a planned fault")),
+    }
+}
+
+async fn pull(shared: Shared, call: tonic::Request<PullRequest>) -> Result<Response<PullResponse>, Status> {
+    let request = call.into_inner();
+    shared.faults.reachable()?;
+    let limit = usize::try_from(request.max_messages).unwrap_or(0);
+    if limit == 0 {
+        return Err(Status::invalid_argument("max_messages must be positive"));
+    }
+    let some = stream::wait_for_messages(&shared, &request.subscription, NO_STREAM, limit);
+    let deliveries = match tokio::time::timeout(PULL_PATIENCE, some).await {
+        Ok(deliveries) => deliveries?,
+        Err(_) => Vec::new(),
+    };
+    shared.delay().await;
+    Ok(Response::new(response(deliveries)))
+}
+
+async fn acknowledge(
+    shared: Shared,
+    call: tonic::Request<AcknowledgeRequest>,
+) -> Result<Response<()>, Status> {
+    let request = call.into_inner();
+    shared.faults.reachable()?;
+    shared.broker().ack(&request.subscription, &request.ack_ids, shared.now())?;
+    shared.wake.notify_waiters();
+    Ok(Response::new(()))
+}
+
+async fn extend(
+    shared: Shared,
+    call: tonic::Request<ModifyAckDeadlineRequest>,
+) -> Result<Response<()>, Status> {
+    let request = call.into_inner();
+    shared.faults.reachable()?;
+    let seconds = request.ack_deadline_seconds;
+    shared.broker().extend(&request.subscription, &request.ack_ids, seconds, shared.now())?;
+    shared.wake.notify_waiters();
+    Ok(Response::new(()))
+}
+
+/// The answer that carries these messages.
+pub(super) fn response(deliveries: Vec<Delivery>) -> PullResponse {
+    let received =
+        |delivery: Delivery| ReceivedMessage { ack_id: delivery.lease.to_string(), message: delivery.raw };
+    PullResponse { received_messages: deliveries.into_iter().map(received).collect() }
+}
+
+fn grpc<Answer, Question>() -> Grpc<ProstCodec<Answer, Question>>
+where
+    Answer: Message + Send + 'static,
+    Question: Message + Default + Send + 'static,
+{
+    Grpc::new(ProstCodec::default()).max_decoding_message_size(usize::MAX)
+}
+
+async fn unary<Question, Answer, S>(request: HttpRequest, service: S) -> HttpResponse
+where
+    Question: Message + Default + Send + 'static,
+    Answer: Message + Send + 'static,
+    S: UnaryService<Question, Response = Answer>,
+{
+    grpc::<Answer, Question>().unary(service, request).await.map(Body::new)
+}
+
+fn unimplemented() -> HttpResponse {
+    Status::unimplemented(
+        "this stand-in serves Publish, Pull, StreamingPull, Acknowledge and ModifyAckDeadline",
+    )
+    .into_http::<tonic::body::Body>()
+    .map(Body::new)
+}

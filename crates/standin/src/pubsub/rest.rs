@@ -1,0 +1,135 @@
+//! The REST calls that make, show, list and remove topics and subscriptions, and seek.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+
+use super::{broker::Spec, server::Shared, subscription::Millis};
+
+/// A status as Google's REST interface writes it.
+struct RestError(Status);
+
+type Answer = Result<Json<Value>, RestError>;
+
+pub(super) fn routes(shared: Shared) -> Router {
+    Router::new()
+        .route("/v1/projects/{project}/topics", get(list_topics))
+        .route("/v1/projects/{project}/topics/{topic}", get(get_topic).put(create_topic).delete(delete_topic))
+        .route("/v1/projects/{project}/subscriptions", get(list_subscriptions))
+        .route(
+            "/v1/projects/{project}/subscriptions/{subscription}",
+            get(get_subscription).put(create_subscription).delete(delete_subscription).post(seek),
+        )
+        .with_state(shared)
+}
+
+async fn list_topics(State(shared): State<Shared>, Path(project): Path<String>) -> Answer {
+    shared.faults.reachable()?;
+    Ok(Json(json!({ "topics": shared.broker().topics(&format!("projects/{project}")) })))
+}
+
+async fn create_topic(
+    State(shared): State<Shared>,
+    path: Path<(String, String)>,
+    Json(spec): Json<Spec>,
+) -> Answer {
+    shared.faults.reachable()?;
+    Ok(Json(Value::Object(shared.broker().create_topic(topic_name(path), spec)?)))
+}
+
+async fn get_topic(State(shared): State<Shared>, path: Path<(String, String)>) -> Answer {
+    shared.faults.reachable()?;
+    Ok(Json(Value::Object(shared.broker().topic(&topic_name(path))?.clone())))
+}
+
+async fn delete_topic(State(shared): State<Shared>, path: Path<(String, String)>) -> Answer {
+    shared.faults.reachable()?;
+    shared.broker().delete_topic(&topic_name(path))?;
+    Ok(Json(json!({})))
+}
+
+async fn list_subscriptions(State(shared): State<Shared>, Path(project): Path<String>) -> Answer {
+    shared.faults.reachable()?;
+    Ok(Json(json!({ "subscriptions": shared.broker().subscriptions(&format!("projects/{project}")) })))
+}
+
+async fn create_subscription(
+    State(shared): State<Shared>,
+    path: Path<(String, String)>,
+    Json(spec): Json<Spec>,
+) -> Answer {
+    shared.faults.reachable()?;
+    Ok(Json(Value::Object(shared.broker().create_subscription(subscription_name(path), spec)?)))
+}
+
+async fn get_subscription(State(shared): State<Shared>, path: Path<(String, String)>) -> Answer {
+    shared.faults.reachable()?;
+    Ok(Json(Value::Object(shared.broker().subscription(&subscription_name(path))?.clone())))
+}
+
+/// Open streams end with NOT_FOUND.
+async fn delete_subscription(State(shared): State<Shared>, path: Path<(String, String)>) -> Answer {
+    shared.faults.reachable()?;
+    shared.broker().delete_subscription(&subscription_name(path))?;
+    shared.wake.notify_waiters();
+    Ok(Json(json!({})))
+}
+
+/// `POST .../subscriptions/S:seek` with a time.
+async fn seek(
+    State(shared): State<Shared>,
+    path: Path<(String, String)>,
+    Json(request): Json<Value>,
+) -> Answer {
+    shared.faults.reachable()?;
+    let name = subscription_name(path);
+    let name =
+        name.strip_suffix(":seek").ok_or_else(|| Status::unimplemented("the only verb here is seek"))?;
+    let time = request.get("time").and_then(Value::as_str).and_then(millis);
+    let time = time.ok_or_else(|| Status::invalid_argument("seek needs a time in RFC 3339"))?;
+    shared.broker().seek(name, time)?;
+    shared.wake.notify_waiters();
+    Ok(Json(json!({})))
+}
+
+fn topic_name(Path((project, topic)): Path<(String, String)>) -> String {
+    format!("projects/{project}/topics/{topic}")
+}
+
+fn subscription_name(Path((project, subscription)): Path<(String, String)>) -> String {
+    format!("projects/{project}/subscriptions/{subscription}")
+}
+
+/// An RFC 3339 time; before the epoch it is the epoch.
+fn millis(text: &str) -> Option<Millis> {
+    let time: prost_types::Timestamp = text.parse().ok()?;
+    let millis = time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000;
+    Some(Millis::try_from(millis).unwrap_or(0))
+}
+
+impl From<Status> for RestError {
+    fn from(status: Status) -> Self {
+        Self(status)
+    }
+}
+
+impl IntoResponse for RestError {
+    fn into_response(self) -> Response {
+        let (http, name) = match self.0.code() {
+            Code::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Code::AlreadyExists => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
+            Code::InvalidArgument => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
+            Code::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
+            Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        };
+        let error = json!({ "code": http.as_u16(), "message": self.0.message(), "status": name });
+        (http, Json(json!({ "error": error }))).into_response()
+    }
+}

@@ -1,0 +1,161 @@
+//! The running stand-in: its port, its clock, its tasks.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    broker::Broker,
+    faults::{self, Faults},
+    grpc, rest,
+    subscription::{Counts, Millis},
+};
+
+/// How to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 finds a free one.
+    pub address: SocketAddr,
+    /// Bytes of messages that each subscription keeps. Acknowledged ones go first; where unacknowledged ones fill it,
+    /// publishing answers RESOURCE_EXHAUSTED.
+    pub capacity: usize,
+    /// Of the chance in faults.
+    pub seed: u64,
+}
+
+/// A running stand-in for Pub/Sub. Dropping it ends it.
+#[derive(Debug)]
+pub struct PubSub {
+    address: SocketAddr,
+    shared: Shared,
+    server: JoinSet<()>,
+}
+
+/// The stand-in cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("the stand-in for Pub/Sub cannot listen on {address}; choose another port")]
+pub struct StartError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// What every call needs.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    broker: Arc<Mutex<Broker>>,
+    /// Told whenever something may have become deliverable.
+    pub(super) wake: Arc<Notify>,
+    pub(super) faults: Faults,
+    pub(super) stop: CancellationToken,
+    pub(super) streams: TaskTracker,
+    clock: Clock,
+}
+
+/// Wall time that follows tokio's clock, so that tests can pause it.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+    started_millis: Millis,
+}
+
+impl Default for Options {
+    /// A free port of this machine, 256 MiB, seed 0.
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), capacity: 256 << 20, seed: 0 }
+    }
+}
+
+impl PubSub {
+    /// Listens and serves.
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let failed = |source| StartError { address: options.address, source };
+        let listener = TcpListener::bind(options.address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let shared = Shared::new(&options);
+        let service = grpc::routes(shared.clone()).merge(rest::routes(shared.clone()));
+        let stopped = shared.stop.clone().cancelled_owned();
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            // It ends without an error, by the signal.
+            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
+        });
+        Ok(Self { address, shared, server })
+    }
+
+    /// `host:port`, as `PUBSUB_EMULATOR_HOST` has it.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What goes wrong here.
+    pub fn faults(&self) -> Faults {
+        self.shared.faults.clone()
+    }
+
+    /// What became of the messages of `projects/P/subscriptions/S`, if it exists.
+    pub fn counts(&self, subscription: &str) -> Option<Counts> {
+        self.shared.broker().counts(subscription)
+    }
+
+    /// Ends open streams and the server. Clients that keep a connection open are waited for a moment, then cut.
+    pub async fn stop(mut self) {
+        self.shared.stop.cancel();
+        self.shared.streams.close();
+        self.shared.streams.wait().await;
+        let drained = async { while self.server.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_secs(1), drained).await.is_err() {
+            self.server.shutdown().await;
+        }
+    }
+}
+
+impl Drop for PubSub {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+impl Shared {
+    fn new(options: &Options) -> Self {
+        let broker = Arc::new(Mutex::new(Broker::new(options.capacity, options.seed)));
+        let wake = Arc::new(Notify::new());
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            faults: Faults::new(Arc::clone(&broker), Arc::clone(&wake)),
+            broker,
+            wake,
+            stop: CancellationToken::new(),
+            streams: TaskTracker::new(),
+            clock: Clock { started: Instant::now(), started_millis: since_epoch.as_millis() as Millis },
+        }
+    }
+
+    pub(super) fn broker(&self) -> MutexGuard<'_, Broker> {
+        faults::locked(&self.broker)
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.clock.started_millis + self.clock.started.elapsed().as_millis() as Millis
+    }
+
+    /// When the clock shows `time`.
+    pub(super) fn instant(&self, time: Millis) -> Instant {
+        self.clock.started + Duration::from_millis(time.saturating_sub(self.clock.started_millis))
+    }
+
+    /// Waits as long as the faults ask for.
+    pub(super) async fn delay(&self) {
+        let delay = self.faults.wait();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The messages of `google.pubsub.v1` that carry data, by hand: a published message stays the bytes it came in
+//! (protobuf writes an embedded message and a byte string the same way), so that nothing is decoded or copied field
+//! by field.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+use prost_types::Timestamp;
+
+/// `PublishRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PublishRequest {
+    #[prost(string, tag = "1")]
+    pub(super) topic: String,
+    /// Encoded `PubsubMessage`s.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) messages: Vec<Bytes>,
+}
+
+/// `PublishResponse`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PublishResponse {
+    #[prost(string, repeated, tag = "1")]
+    pub(super) message_ids: Vec<String>,
+}
+
+/// `ReceivedMessage`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ReceivedMessage {
+    #[prost(string, tag = "1")]
+    pub(super) ack_id: String,
+    /// An encoded `PubsubMessage`.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(super) message: Bytes,
+}
+
+/// `PullRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PullRequest {
+    #[prost(string, tag = "1")]
+    pub(super) subscription: String,
+    #[prost(int32, tag = "3")]
+    pub(super) max_messages: i32,
+}
+
+/// `PullResponse` and `StreamingPullResponse`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct PullResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) received_messages: Vec<ReceivedMessage>,
+}
+
+/// `AcknowledgeRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AcknowledgeRequest {
+    #[prost(string, tag = "1")]
+    pub(super) subscription: String,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) ack_ids: Vec<String>,
+}
+
+/// `ModifyAckDeadlineRequest`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ModifyAckDeadlineRequest {
+    #[prost(string, tag = "1")]
+    pub(super) subscription: String,
+    #[prost(int32, tag = "3")]
+    pub(super) ack_deadline_seconds: i32,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) ack_ids: Vec<String>,
+}
+
+/// `StreamingPullRequest`: the first opens the stream, later ones keep it alive, acknowledge and extend.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StreamingPullRequest {
+    #[prost(string, tag = "1")]
+    pub(super) subscription: String,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) ack_ids: Vec<String>,
+    #[prost(int32, repeated, packed = "false", tag = "3")]
+    pub(super) modify_deadline_seconds: Vec<i32>,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) modify_deadline_ack_ids: Vec<String>,
+    #[prost(int32, tag = "5")]
+    pub(super) stream_ack_deadline_seconds: i32,
+    #[prost(int64, tag = "7")]
+    pub(super) max_outstanding_messages: i64,
+    #[prost(int64, tag = "8")]
+    pub(super) max_outstanding_bytes: i64,
+}
+
+/// What the service adds to a message: fields 3 and 4 of `PubsubMessage`.
+#[derive(Clone, PartialEq, Message)]
+struct Receipt {
+    #[prost(string, tag = "3")]
+    message_id: String,
+    #[prost(message, optional, tag = "4")]
+    publish_time: Option<Timestamp>,
+}
+
+/// The message with its id and its publish time (ms) behind it: fields of one message may follow in any order.
+pub(super) fn with_receipt(message: &[u8], id: u64, publish_millis: u64, into: &mut BytesMut) -> Bytes {
+    let publish_time = Timestamp {
+        seconds: (publish_millis / 1_000) as i64,
+        nanos: (publish_millis % 1_000 * 1_000_000) as i32,
+    };
+    let receipt = Receipt { message_id: id.to_string(), publish_time: Some(publish_time) };
+    into.put_slice(message);
+    receipt.encode(into).expect("a BytesMut grows as needed");
+    into.split().freeze()
+}
