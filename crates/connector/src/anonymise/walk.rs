@@ -160,7 +160,7 @@ impl<'w> Walk<'w, '_> {
                 self.pseudonym(at, id);
                 Ok(())
             }
-            (Fate::Pseudonymise(_), Token::Bool(_)) => {
+            (Fate::Pseudonymise(_), Token::True | Token::False) => {
                 self.pseudonym(at, Id::Written(at..self.scanner.position()));
                 Ok(())
             }

@@ -86,6 +86,13 @@ mod tests {
     }
 
     #[test]
+    fn the_secret_is_wiped() {
+        // An HMAC is hash states that took the padded secret; it does not bear the mark itself, they do.
+        fn check<T: zeroize::ZeroizeOnDrop>() {}
+        check::<Sha256>();
+    }
+
+    #[test]
     fn the_hash_is_rfc_4231s() {
         let mut mac = Hmac::<Sha256>::new_from_slice(&[0x0b; 20]).expect("any length");
         mac.update(b"Hi There");
