@@ -1,2 +1,60 @@
-//! traffic for now
+//! The one binary of Aqueduct: its command line, and what each command puts together from the other crates.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`cli`] | the words of the command line |
+//! | [`commands`] | one file a command |
+//! | [`config`] | the sections of `aqueduct.toml`, read when a command needs them |
+//! | [`exit`] | errors as people read them, and exit codes |
+//! | [`output`] | where rows and events go: a file, compressed or not, or standard output |
+//! | [`input`] | where they come from: a file, compressed or not, or standard input |
+//! | `kafka` | questions to Kafka |
+//! | [`progress`] | a bar on a terminal |
+//! | [`runtime`] | threads and signals |
+//! | `tables` | the writer behind the processor's port |
+//! | `totals` | the minute's line in the log |
+//! | [`traffic`] | page views and clicks made from a seed |
+//!
+//! Not here: what an event, a window or a row is; the crates below own that.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+
+pub mod commands;
+
+pub mod config;
+
+pub mod exit;
+
+pub mod input;
+
+mod kafka;
+
+pub mod output;
+
+pub mod progress;
+
+pub mod runtime;
+
+mod tables;
+
+mod totals;
+
 pub mod traffic;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Reads the command line, does what it says, and tells how it went. Errors stand on standard error.
+pub fn run() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    match cli.command.run(&cli.global) {
+        Ok(code) => code,
+        Err(error) => exit::failed(&error),
+    }
+}

@@ -1,2 +1,10 @@
-//! aqueduct
-fn main() {}
+//! The program `aqueduct`. Everything is in the library, so that tests and benches reach it.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    aqueduct::run()
+}

@@ -1,0 +1,86 @@
+//! `aqueduct anonymise`: what the connector would publish, line by line.
+//!
+//! Not here: the rules ([`connector::anonymise`]).
+
+use std::{
+    io::{self, BufRead, BufReader, BufWriter, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use connector::anonymise::{Anonymiser, Raw};
+
+use crate::{cli::Global, config::Config, output::Output};
+
+/// What `anonymise` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Take the events for those of this Kafka topic, where [events.topics] says otherwise for it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    topic: String,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: what becomes of three events
+  aqueduct generate --events 3 --output - | aqueduct anonymise
+
+Needs [anonymise], and [events] where the keyring has several keys. Blank lines are skipped. For each line that would
+be rejected one line on standard error says where and why, without any of its content; the exit code is then 1.";
+
+const BUFFER: usize = 256 << 10;
+
+/// Reads standard input to its end.
+///
+/// # Errors
+/// The configuration or the keyring is wrong, or standard input or output fails.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = Config::open(global)?;
+    let anonymiser = config.anonymiser()?;
+    let mut complaints = BufWriter::new(io::stderr());
+    for warning in anonymiser.warnings() {
+        writeln!(complaints, "warning: {warning}").context("cannot write standard error")?;
+    }
+    let mut output = Output::create(Path::new("-"))?;
+    let input = BufReader::with_capacity(BUFFER, io::stdin());
+    let rejected = lines(anonymiser, &args.topic, input, &mut output, &mut complaints);
+    complaints.flush().context("cannot write standard error")?;
+    let rejected = rejected?;
+    output.finish()?;
+    Ok(ExitCode::from(u8::from(rejected > 0)))
+}
+
+/// Anonymises lines; tells how many were rejected.
+fn lines(
+    mut anonymiser: Anonymiser,
+    topic: &str,
+    mut input: impl BufRead,
+    output: &mut impl Write,
+    complaints: &mut impl Write,
+) -> anyhow::Result<u64> {
+    let mut rejected = 0;
+    let mut line = Vec::new();
+    for number in 1u64.. {
+        line.clear();
+        if input.read_until(b'\n', &mut line).context("cannot read standard input")? == 0 {
+            break;
+        }
+        let value = line.trim_ascii();
+        if value.is_empty() {
+            continue;
+        }
+        match anonymiser.anonymise(&Raw { topic, value: Some(value), key: None, headers: &[] }) {
+            Ok(event) => output
+                .write_all(event.data())
+                .and_then(|()| output.write_all(b"\n"))
+                .context("cannot write standard output")?,
+            Err(reject) => {
+                rejected += 1;
+                writeln!(complaints, "line {number}: rejected: {reject}")
+                    .context("cannot write standard error")?;
+            }
+        }
+    }
+    Ok(rejected)
+}

@@ -1,0 +1,36 @@
+//! How many different keys fit into the processor's memory. Pure; an estimate, as only the events know how many there
+//! are.
+
+use event::ByteSize;
+use processor::flow::Flow;
+
+use super::Sections;
+
+/// Bytes of a cell (one key in one slice) with its share of the tables.
+const CELL: u64 = 72;
+/// Bytes of a key with its text, for texts of the usual length.
+const KEY: u64 = 160;
+
+/// One line a flow.
+pub(super) fn estimates(sections: &Sections) -> Vec<String> {
+    sections.flows.iter().map(|flow| estimate(flow, sections.state.memory)).collect()
+}
+
+fn estimate(flow: &Flow, memory: ByteSize) -> String {
+    let slice = flow.windows.slice();
+    let slices = live_slices(flow);
+    let a_key = KEY + CELL * slices;
+    let keys = memory.0 / a_key;
+    format!(
+        "flow {}: {slices} slices of {slice} are live; a key seen in all of them takes {a_key} bytes, \
+         so that state.memory = \"{memory}\" holds {keys} such keys{}",
+        flow.name,
+        if flow.join.is_some() { ", less what views take that await their clicks" } else { "" },
+    )
+}
+
+/// A slice lives until the last window that holds it is final.
+fn live_slices(flow: &Flow) -> u64 {
+    let span = flow.windows.size().0 + flow.allowed_lateness.0 + flow.out_of_orderness.0;
+    (span / flow.windows.slice().0.max(1)).unsigned_abs() + 1
+}

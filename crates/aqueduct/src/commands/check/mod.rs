@@ -1,0 +1,73 @@
+//! `aqueduct check`: everything that is wrong with the configuration, then every connection that it names.
+//!
+//! Not here: what is right for a section, which each crate knows of its own.
+
+mod connections;
+mod memory;
+mod sections;
+
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::{
+    cli::Global,
+    config::{Config, ConfigError},
+    output::mark_closed,
+    runtime,
+};
+
+use sections::Sections;
+
+/// What `check` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Read the configuration only; connect to nothing
+    #[arg(long)]
+    offline: bool,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: before a deployment, where the services are not reached, and on the spot
+  aqueduct check --offline
+  aqueduct check
+
+Says everything that is wrong with file, line and key, and exits 2; a connection that fails is one line that begins
+with FAILED and says what to do, and exits 1.";
+
+/// Checks.
+///
+/// # Errors
+/// The configuration is wrong.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = Config::open(global)?;
+    let mut errors = Vec::new();
+    let sections = Sections::read(&config, &mut errors);
+    if !errors.is_empty() {
+        return Err(ConfigError(errors).into());
+    }
+    say(format_args!("ok      {}: the configuration", config.settings().path().display()))?;
+    let absent = sections.absent();
+    if !absent.is_empty() {
+        say(format_args!("-       not configured: {}", absent.join(", ")))?;
+    }
+    for warning in &sections.warnings {
+        say(format_args!("warning {warning}"))?;
+    }
+    for estimate in memory::estimates(&sections) {
+        say(format_args!("memory  {estimate}"))?;
+    }
+    if args.offline {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let all_good = runtime::run(|_| connections::check(&config, &sections))?;
+    Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One line on standard output.
+fn say(line: impl Display) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout(), "{line}").map_err(mark_closed)?)
+}

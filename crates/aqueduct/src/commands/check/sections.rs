@@ -1,0 +1,119 @@
+//! Every section that is there, and everything that is wrong with them, one by one and together.
+
+use std::sync::Arc;
+
+use connector::{
+    KafkaConfig,
+    anonymise::{AnonymiseSettings, Anonymiser},
+    keyring::{Keyring, KeyringError},
+};
+use event::{EventTime, EventsSettings, row::FlowTable};
+use processor::{flow::Flow, store::StateSettings};
+use pubsub::{Endpoint, PubSubSettings};
+use service::SettingsError;
+use writer::WriterConfig;
+
+use crate::config::{Across, Config, ConfigError, REQUIRED};
+
+/// What the file has.
+#[derive(Default)]
+pub(super) struct Sections {
+    pub(super) kafka: Option<KafkaConfig>,
+    pub(super) pubsub: Option<(PubSubSettings, Endpoint)>,
+    pub(super) anonymise: Option<AnonymiseSettings>,
+    pub(super) keyring: Option<Result<Arc<Keyring>, KeyringError>>,
+    pub(super) events: Option<EventsSettings>,
+    pub(super) flows: Vec<Flow>,
+    pub(super) tables: Vec<FlowTable>,
+    pub(super) writer: Option<WriterConfig>,
+    pub(super) state: StateSettings,
+    pub(super) warnings: Vec<String>,
+    absent: Vec<&'static str>,
+}
+
+impl Sections {
+    /// Reads them all; `errors` takes what is wrong.
+    pub(super) fn read(config: &Config, errors: &mut Vec<SettingsError>) -> Self {
+        let mut sections = Self::default();
+        let mut reader = Reader { config, errors, absent: &mut sections.absent };
+        sections.kafka = reader.section("kafka", Config::kafka);
+        sections.pubsub = reader.section("pubsub", |config| {
+            let pubsub = config.pubsub()?;
+            let endpoint = config.pubsub_endpoint(&pubsub)?;
+            Ok((pubsub, endpoint))
+        });
+        sections.anonymise = reader.section("anonymise", Config::anonymise);
+        sections.events = reader.section("events", Config::events);
+        sections.flows = reader.section("flows", Config::flows).unwrap_or_default();
+        sections.tables = reader.keep(config.tables_of(&sections.flows)).unwrap_or_default();
+        sections.writer = reader.section("writer", Config::writer);
+        sections.state = reader.keep(config.state()).unwrap_or_default();
+        reader.keep(config.service());
+        if sections.absent.len() == REQUIRED.len() {
+            // Nothing to check: most likely the wrong folder.
+            errors.extend(config.kafka().err().into_iter().flat_map(|error| error.0));
+        }
+        sections.check_rules(config, errors);
+        sections
+    }
+
+    /// The sections that are not there, as the file would write them.
+    pub(super) fn absent(&self) -> Vec<String> {
+        let written = |name: &str| match name {
+            "flows" => "[[flows]]".to_owned(),
+            table => format!("[{table}]"),
+        };
+        self.absent.iter().map(|name| written(name)).collect()
+    }
+
+    /// What shows only when `[anonymise]`, the keyring, `[events]` and `[[flows]]` are seen together.
+    fn check_rules(&mut self, config: &Config, errors: &mut Vec<SettingsError>) {
+        let Some(anonymise) = &self.anonymise else { return };
+        let keyring = anonymise.needs_keyring().then(|| Keyring::load(&anonymise.keyring).map(Arc::new));
+        let across = Across { anonymise, events: self.events.as_ref(), flows: &self.flows };
+        let usable = keyring.as_ref().and_then(|keyring| keyring.as_ref().ok());
+        // Whether the keyring can be used is told with the connections; the rules are checked without it too.
+        let any = usable.cloned().or_else(throw_away_keyring);
+        match Anonymiser::new(anonymise, self.events.as_ref(), any) {
+            Ok(anonymiser) => self.warnings.extend_from_slice(anonymiser.warnings()),
+            Err(error) => errors.push(config.settings().error_at("anonymise", error)),
+        }
+        if let Some(keyring) = usable {
+            let at = |(key, text): (String, String)| config.settings().error_at(&key, text);
+            errors.extend(across.rotation_errors(keyring).into_iter().map(at));
+        }
+        self.warnings.extend(across.warnings());
+        self.keyring = keyring;
+    }
+}
+
+/// A keyring in place of one that is not at hand, as secrets seldom are where a configuration is reviewed.
+fn throw_away_keyring() -> Option<Arc<Keyring>> {
+    let folder = tempfile::tempdir().ok()?;
+    Keyring::create(&folder.path().join("keys.toml"), EventTime(0)).ok().map(Arc::new)
+}
+
+struct Reader<'a> {
+    config: &'a Config,
+    errors: &'a mut Vec<SettingsError>,
+    absent: &'a mut Vec<&'static str>,
+}
+
+impl Reader<'_> {
+    /// A section, if it is there and right.
+    fn section<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Config) -> Result<T, ConfigError>,
+    ) -> Option<T> {
+        if self.config.settings().has(name) {
+            return self.keep(read(self.config));
+        }
+        self.absent.push(name);
+        None
+    }
+
+    fn keep<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.errors.extend(error.0)).ok()
+    }
+}

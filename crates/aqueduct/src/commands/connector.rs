@@ -1,0 +1,151 @@
+//! `aqueduct connector`: Kafka to Pub/Sub, until told to stop.
+//!
+//! Puts together what the crates `connector`, `pubsub` and `service` have; the work itself is theirs.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use connector::{ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser, metrics};
+use pubsub::{Connection, Endpoint, PubSubSettings};
+use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{cli::Global, config::Config, runtime, totals::Totals};
+
+/// What `connector` takes: all of it stands in the configuration.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: make the keyring and the topics once, then run it
+  aqueduct keys new
+  aqueduct setup
+  aqueduct connector
+
+Needs [kafka], [pubsub] and [anonymise], and [events] where the keyring has several keys. SIGTERM and Ctrl-C finish
+what was read, commit it and exit 0. Metrics and probes: [service] listen.";
+
+/// How often the log says how it goes.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// Everything that a connector is made of.
+pub(crate) struct Plan {
+    connector: connector::Config,
+    anonymiser: Anonymiser,
+    pubsub: PubSubSettings,
+    endpoint: Endpoint,
+    service: ServiceSettings,
+}
+
+/// Runs until told to stop.
+///
+/// # Errors
+/// The configuration is wrong, or the connector cannot go on.
+pub fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let plan = Plan::read(&Config::open(global)?)?;
+    let levels = global.start_logging()?;
+    runtime::run(|shutdown| serve(plan, levels, shutdown))
+}
+
+impl Plan {
+    pub(crate) fn read(config: &Config) -> anyhow::Result<Self> {
+        let kafka = config.kafka()?;
+        let pubsub = config.pubsub()?;
+        let endpoint = config.pubsub_endpoint(&pubsub)?;
+        let service = config.service()?;
+        let max_rejects = config.anonymise()?.max_rejects.per_10_000();
+        let anonymiser = config.checked_anonymiser()?;
+        let host = hostname::get().context("this machine has no name")?.to_string_lossy().into_owned();
+        let replica = kafka.instance.clone().unwrap_or_else(|| format!("{host}-{}", std::process::id()));
+        let connector = connector::Config { kafka, in_flight: pubsub.in_flight, max_rejects, replica };
+        Ok(Self { connector, anonymiser, pubsub, endpoint, service })
+    }
+
+    fn announce(&self) {
+        let kafka = &self.connector.kafka;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            brokers = kafka.bootstrap_servers,
+            topics = kafka.topics.join(","),
+            group = kafka.group_id,
+            replica = self.connector.replica,
+            pubsub = %self.endpoint,
+            topic = self.pubsub.topic_path(),
+            "connector: reads the topics, takes the people out, publishes"
+        );
+        for warning in self.anonymiser.warnings() {
+            tracing::warn!("{warning}");
+        }
+    }
+}
+
+impl Plan {
+    /// Runs until the token is cancelled and everything that was read is accounted for.
+    pub(crate) async fn run(
+        self,
+        metrics: &Metrics,
+        readiness: Readiness,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<connector::Summary> {
+        let shown = Shown { metrics: ConnectorMetrics::new(metrics), readiness };
+        let connection = Connection::open(self.endpoint).await?;
+        let publisher = PubSubPublisher::new(connection.publisher(), &self.pubsub);
+        Ok(connector::run(self.connector, self.anonymiser, publisher, shown, shutdown).await?)
+    }
+}
+
+async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
+    plan.announce();
+    let (metrics, readiness) = (Metrics::default(), Readiness::default());
+    let listener = admin::bind(&plan.service).await?;
+    // Probes are answered until the drain is over.
+    let drained = CancellationToken::new();
+    let mut beside = JoinSet::new();
+    let router =
+        admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels });
+    beside.spawn(admin::serve(listener, router, drained.clone()));
+    beside.spawn(report(metrics.clone(), drained.clone()));
+    let result = plan.run(&metrics, readiness, shutdown).await;
+    drained.cancel();
+    while let Some(ended) = beside.join_next().await {
+        ended
+            .context("a defect: a task beside the connector panicked")?
+            .context("the admin server failed")?;
+    }
+    let summary = result?;
+    tracing::info!(
+        records = summary.records,
+        published = summary.published,
+        rejected = summary.rejected.values().sum::<u64>(),
+        reasons = summary.reasons(),
+        lost = summary.lost(),
+        commits = summary.commits,
+        "connector ended"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One line a minute.
+async fn report(shown: Metrics, drained: CancellationToken) -> std::io::Result<()> {
+    let mut minutes = tokio::time::interval(REPORT_EVERY);
+    minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    minutes.tick().await;
+    while drained.run_until_cancelled(minutes.tick()).await.is_some() {
+        let Ok(page) = shown.encode() else { continue };
+        let totals = Totals(&page);
+        let records = totals.sum(metrics::RECORDS);
+        let published = totals.with(metrics::RECORDS, "outcome", "published");
+        tracing::info!(
+            published,
+            rejected = records.saturating_sub(published),
+            partitions = totals.sum(metrics::PARTITIONS),
+            lag = totals.sum(metrics::LAG),
+            in_flight_bytes = totals.sum(metrics::IN_FLIGHT),
+            retries = totals.sum(metrics::RETRIES),
+            "so far"
+        );
+    }
+    Ok(())
+}

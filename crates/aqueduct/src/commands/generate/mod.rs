@@ -1,0 +1,150 @@
+//! `aqueduct generate`: page views and clicks, into Kafka as time passes or into a file as fast as it goes.
+//!
+//! Not here: the events themselves ([`crate::traffic`]).
+
+use std::{
+    io::{self, Write as _},
+    num::{NonZeroU32, NonZeroU64},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use event::{EventTime, Millis};
+
+use crate::{
+    cli::{self, Global},
+    config::Config,
+    exit::WrongUsage,
+    runtime,
+    traffic::{DEFAULT_START, Shape, Share, Traffic},
+};
+
+mod file;
+mod kafka;
+mod tally;
+
+pub(crate) use tally::Tally;
+
+/// What `generate` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Events a second. In Kafka they come at that pace; in a file their times are that far apart
+    #[arg(long, value_name = "N", default_value = "1000")]
+    rate: NonZeroU64,
+    /// Stop after that many events
+    #[arg(long, value_name = "N")]
+    events: Option<u64>,
+    /// Stop after that much time (of the events): 30s, 10m, 2h
+    #[arg(long, value_name = "TIME")]
+    duration: Option<Millis>,
+    /// How many people there are; some come often, most seldom
+    #[arg(long, value_name = "N", default_value = "100000")]
+    users: NonZeroU32,
+    /// How many pages there are; the n-th is seen 1/n as often as the first
+    #[arg(long, value_name = "N", default_value = "200")]
+    pages: NonZeroU32,
+    /// How many boxes there are; each has a click-through rate of its own
+    #[arg(long, value_name = "N", default_value = "20")]
+    boxes: NonZeroU32,
+    /// How many events are written one second to ten minutes after their time: 1% or 0.01
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    late: Share,
+    /// How many events are written twice, within a minute
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    duplicates: Share,
+    /// How many events are broken: torn JSON, arrays, null values, no time, a wrong time, a wrong shape, no UTF-8
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    broken: Share,
+    /// The same seed and options give the same bytes [default: 1 for a file, random for Kafka]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Time of the first event [default: 2026-01-01T00:00:00Z for a file, now for Kafka]. Kafka gets what lies in the
+    /// past at once
+    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    start: Option<EventTime>,
+    /// Write lines to this file instead of Kafka; - is standard output, .gz and .zst compress
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The Kafka topic [default: the first of [kafka] topics]
+    #[arg(long, conflicts_with = "output")]
+    topic: Option<String>,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: a million events of an hour, some of them late or broken, in a compressed file
+  aqueduct generate --events 1000000 --rate 278 --late 1% --broken 0.1% --output events.ndjson.zst
+and live traffic into the configured Kafka topic, until Ctrl-C
+  aqueduct generate --rate 2000";
+
+/// How many events to make, and of which shape.
+pub(crate) struct Order {
+    pub(crate) traffic: Traffic,
+    pub(crate) limit: Option<u64>,
+    pub(crate) seed: u64,
+}
+
+/// Makes events until there are enough or it is told to stop.
+///
+/// # Errors
+/// The file or Kafka does not take them.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let tally = match &args.output {
+        Some(path) => to_file(args, path)?,
+        None => to_kafka(args, global)?,
+    };
+    // Lost only when standard error is closed.
+    let _ = writeln!(io::stderr(), "{tally}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn to_file(args: &Args, path: &Path) -> anyhow::Result<Tally> {
+    let order = args.order(args.seed.unwrap_or(1), args.start.unwrap_or(DEFAULT_START));
+    if order.limit.is_none() && path != Path::new("-") {
+        let text = "a file needs an end; add --events N or --duration TIME, such as --duration 1h".to_owned();
+        return Err(WrongUsage(text).into());
+    }
+    runtime::run_blocking(|shutdown| file::write(order, path, &shutdown))
+}
+
+fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
+    let config = Config::open(global)?;
+    let kafka = config.kafka()?;
+    global.start_logging()?;
+    let now = EventTime(jiff::Timestamp::now().as_millisecond());
+    let start = args.start.unwrap_or(now);
+    if start > now {
+        let text = format!("--start {start} has not come yet; an event is sent when its time has come");
+        return Err(WrongUsage(text).into());
+    }
+    // Not the seed of an earlier run: its event ids would pass for duplicates.
+    let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) << 48 ^ now.0.unsigned_abs());
+    let topic = args.topic.clone().unwrap_or_else(|| kafka.topics[0].to_string());
+    let target = kafka::Target::connect(&kafka, topic)?;
+    runtime::run_blocking(|shutdown| kafka::send(args.order(seed, start), &target, &shutdown))
+}
+
+impl Args {
+    fn order(&self, seed: u64, start: EventTime) -> Order {
+        let shape = Shape {
+            users: self.users,
+            pages: self.pages,
+            boxes: self.boxes,
+            rate: self.rate,
+            start,
+            late: self.late,
+            duplicates: self.duplicates,
+            broken: self.broken,
+        };
+        Order { traffic: Traffic::new(shape, seed), limit: self.limit(), seed }
+    }
+
+    /// The lesser of `--events` and what `--duration` holds.
+    fn limit(&self) -> Option<u64> {
+        let held = self.duration.map(|duration| {
+            let events = u128::from(self.rate.get()) * u128::from(duration.0.unsigned_abs()) / 1000;
+            u64::try_from(events).unwrap_or(u64::MAX)
+        });
+        [self.events, held].into_iter().flatten().min()
+    }
+}

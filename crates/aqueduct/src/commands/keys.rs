@@ -1,0 +1,122 @@
+//! `aqueduct keys`: makes, extends and lists the keyring. Never prints a key, never overwrites one.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use connector::keyring::{Key, Keyring};
+use event::EventTime;
+
+use crate::{
+    cli::{self, Global},
+    config::Config,
+};
+
+/// What `keys` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Action {
+    /// Makes a keyring with one key; refuses where there is one
+    #[command(after_long_help = "Example:\n  aqueduct keys new --keyring keys.toml")]
+    New(Place),
+    /// Adds a key that holds from a time in the future; the older ones stay
+    ///
+    /// Pseudonyms made with the new key differ from those made before: from that time on a person cannot be followed
+    /// back. What the flows compare over time (by, join.on, events.id) must not be pseudonymised then; `aqueduct
+    /// check` refuses it. Restart the connector before that time.
+    #[command(after_long_help = "Example:\n  aqueduct keys rotate --at 2027-01-01T00:00:00Z")]
+    Rotate {
+        /// From when the new key holds, by the events' own time
+        #[arg(long, value_name = "TIME", value_parser = cli::time)]
+        at: EventTime,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Shows the ids of the keys and from when each holds
+    #[command(after_long_help = "Example:\n  aqueduct keys list")]
+    List(Place),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Place {
+    /// The keyring [default: what anonymise.keyring says, or keys.toml beside the configuration]
+    #[arg(long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: a keyring for the configured connector, and what is in it
+  aqueduct keys new
+  aqueduct keys list
+
+The keyring is the secret behind the pseudonyms. Whoever has it can find out who is behind one by trying ids; without
+it nobody can continue them. Keep a copy where only the operators reach it.";
+
+/// Does what was asked.
+///
+/// # Errors
+/// The keyring is not there, is there already, or cannot be read or written.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let now = EventTime(jiff::Timestamp::now().as_millisecond());
+    let text = match &args.action {
+        Action::New(place) => {
+            let path = place.path(global)?;
+            let keyring = Keyring::create(&path, now)?;
+            format!(
+                "made {} with key {}; keep a copy in a safe place\n",
+                path.display(),
+                newest(&keyring).id()
+            )
+        }
+        Action::Rotate { at, place } => {
+            let path = place.path(global)?;
+            let keyring = Keyring::rotate(&path, *at, now)?;
+            let id = newest(&keyring).id();
+            format!(
+                "added key {id} to {}; it holds from {at}; restart the connector before\n",
+                path.display()
+            )
+        }
+        Action::List(place) => list(&place.path(global)?, now)?,
+    };
+    io::stdout().write_all(text.as_bytes()).map_err(crate::output::mark_closed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(path: &Path, now: EventTime) -> anyhow::Result<String> {
+    let keyring = Keyring::load(path)?;
+    let current = keyring.key_at(now).id();
+    let line = |key: &Key| {
+        let from = key.from().map_or("always".to_owned(), |from| from.to_string());
+        let created = key.created().map_or("unknown".to_owned(), |created| created.to_string());
+        let state = match key.from() {
+            _ if key.id() == current => "in use",
+            Some(from) if from > now => "planned",
+            _ => "for events of the past",
+        };
+        format!("{:<20} {from:<26} {created:<26} {state}\n", key.id())
+    };
+    let head = format!("{:<20} {:<26} {:<26} STATE\n", "KEY", "FROM", "MADE");
+    Ok(keyring.keys().iter().map(line).fold(head, |text, line| text + &line))
+}
+
+fn newest(keyring: &Keyring) -> &Key {
+    keyring.keys().last().expect("a keyring is never empty")
+}
+
+impl Place {
+    fn path(&self, global: &Global) -> anyhow::Result<PathBuf> {
+        match &self.keyring {
+            Some(path) => Ok(path.clone()),
+            None => Ok(Config::open(global)?.keyring_path()?),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `aqueduct setup`: topics, subscriptions, tables and views. Makes what is missing, changes nothing that holds data.
+
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use event::row::FlowTable;
+use pubsub::{Connection, PubSubSettings, admin};
+use writer::{Writer, WriterConfig};
+
+use crate::{cli::Global, config::Config, output::mark_closed, runtime};
+
+/// What `setup` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Say what would be made, and make nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: look first, then do it
+  aqueduct setup --dry-run
+  aqueduct setup
+
+Works on the sections that are there: [pubsub] gives topics and subscriptions, [writer] with [[flows]] gives tables
+and views. It is safe to run again; what is there with other properties is told and left as it is.";
+
+/// Makes what the configuration needs.
+///
+/// # Errors
+/// The configuration is wrong or names nothing to make, or a service refuses or does not answer.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = Config::open(global)?;
+    let pubsub = if config.settings().has("pubsub") { Some(config.pubsub()?) } else { None };
+    let tables =
+        if config.settings().has("writer") { Some((config.writer()?, config.tables()?)) } else { None };
+    if pubsub.is_none() && tables.is_none() {
+        return Err(config
+            .error_at("pubsub", "neither [pubsub] nor [writer] is there: there is nothing to set up")
+            .into());
+    }
+    global.start_logging()?;
+    runtime::run(|_| async {
+        if let Some(pubsub) = &pubsub {
+            set_up_pubsub(&config, pubsub, args.dry_run).await?;
+        }
+        if let Some((writer, tables)) = &tables {
+            set_up_tables(writer, tables, args.dry_run).await?;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn set_up_pubsub(config: &Config, pubsub: &PubSubSettings, dry_run: bool) -> anyhow::Result<()> {
+    let endpoint = config.pubsub_endpoint(pubsub)?;
+    let steps = admin::plan(pubsub);
+    if dry_run {
+        return steps.iter().try_for_each(|step| say(format_args!("would make sure of {step}")));
+    }
+    let connection = Connection::open(endpoint).await?;
+    // One by one, so that each line stands before the next one fails.
+    for step in steps {
+        for (step, outcome) in admin::apply(&connection, vec![step]).await? {
+            say(format_args!("{step}: {outcome}"))?;
+        }
+    }
+    Ok(())
+}
+
+async fn set_up_tables(writer: &WriterConfig, tables: &[FlowTable], dry_run: bool) -> anyhow::Result<()> {
+    Writer::setup(writer, tables, dry_run).await?.iter().try_for_each(say)
+}
+
+fn say(line: impl Display) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout(), "{line}").map_err(mark_closed)?)
+}

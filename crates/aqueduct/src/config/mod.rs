@@ -1,0 +1,297 @@
+//! The sections of `aqueduct.toml`, each read and checked when a command needs it.
+//!
+//! A command is not kept from its work by a section that it does not use. Not here: the keys themselves, which stand
+//! beside the code that they configure; TOML, lines and overrides ([`service::Settings`]).
+
+mod across;
+mod examples;
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use connector::{
+    KafkaConfig, KafkaSettings,
+    anonymise::{AnonymiseSettings, Anonymiser},
+    keyring::Keyring,
+};
+use event::{EventsSettings, row::FlowTable};
+use processor::{
+    flow::{Flow, FlowSettings},
+    store::StateSettings,
+};
+use pubsub::PubSubSettings;
+use serde::de::DeserializeOwned;
+use service::{ServiceSettings, Settings, SettingsError};
+use writer::{WriterConfig, WriterError, WriterSettings};
+
+use crate::cli::Global;
+
+pub use across::Across;
+
+/// The sections that a file may have.
+pub const SECTIONS: &[&str] =
+    &["kafka", "pubsub", "anonymise", "events", "flows", "writer", "state", "service"];
+
+/// Those of them that have keys without a default.
+pub const REQUIRED: &[&str] = &["kafka", "pubsub", "anonymise", "events", "flows", "writer"];
+
+/// The variable that sends Pub/Sub's clients to an emulator.
+pub const EMULATOR_VARIABLE: &str = "PUBSUB_EMULATOR_HOST";
+
+/// The configuration of a command.
+#[derive(Debug)]
+pub struct Config {
+    settings: Settings,
+}
+
+/// Everything that is wrong in what was read; never empty.
+#[derive(Debug)]
+pub struct ConfigError(pub Vec<SettingsError>);
+
+impl Config {
+    /// Opens the file; reads no section yet.
+    ///
+    /// # Errors
+    /// The file was named and is not there, cannot be read, is no TOML, or has an unknown section.
+    pub fn open(global: &Global) -> Result<Self, ConfigError> {
+        Ok(Self { settings: global.settings()? })
+    }
+
+    /// The configuration of settings that were read before.
+    pub fn of(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// The file, for messages.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// An error with the place of a key such as `kafka.topics`.
+    pub fn error_at(&self, key: &str, message: impl fmt::Display) -> ConfigError {
+        self.settings.error_at(key, message).into()
+    }
+
+    /// `[kafka]`.
+    ///
+    /// # Errors
+    /// It is missing or wrong.
+    pub fn kafka(&self) -> Result<KafkaConfig, ConfigError> {
+        let kafka: KafkaSettings = self.required("kafka")?;
+        let host = hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        kafka.resolve(&host).map_err(|problems| {
+            let at =
+                |p: connector::settings::Problem| self.settings.error_at(&format!("kafka.{}", p.key), p.text);
+            ConfigError(problems.into_iter().map(at).collect())
+        })
+    }
+
+    /// `[pubsub]`.
+    ///
+    /// # Errors
+    /// It is missing or wrong, or has what Pub/Sub would refuse.
+    pub fn pubsub(&self) -> Result<PubSubSettings, ConfigError> {
+        let pubsub: PubSubSettings = self.required("pubsub")?;
+        let problems = pubsub.problems();
+        let errors = problems.iter().map(|p| self.settings.error_at(&format!("pubsub.{}", p.key), &p.text));
+        ConfigError::unless_empty(errors.collect(), pubsub)
+    }
+
+    /// Where Pub/Sub is: the emulator that `[pubsub]` or the environment names, or Google Cloud.
+    ///
+    /// # Errors
+    /// The emulator's address is none.
+    pub fn pubsub_endpoint(&self, pubsub: &PubSubSettings) -> Result<pubsub::Endpoint, ConfigError> {
+        let variable = std::env::var(EMULATOR_VARIABLE).ok();
+        pubsub.endpoint(variable.as_deref()).map_err(|error| {
+            let place = EMULATOR_VARIABLE.to_owned();
+            SettingsError::At { place, problem: error.to_string() }.into()
+        })
+    }
+
+    /// `[anonymise]`, with the keyring's path made absolute or relative to the current folder.
+    ///
+    /// # Errors
+    /// It is missing or wrong.
+    pub fn anonymise(&self) -> Result<AnonymiseSettings, ConfigError> {
+        let mut anonymise: AnonymiseSettings = self.required("anonymise")?;
+        anonymise.keyring = self.settings.resolve(&anonymise.keyring);
+        Ok(anonymise)
+    }
+
+    /// `[events]`.
+    ///
+    /// # Errors
+    /// It is missing or wrong.
+    pub fn events(&self) -> Result<EventsSettings, ConfigError> {
+        self.required("events")
+    }
+
+    /// `[events]`, if it is there.
+    ///
+    /// # Errors
+    /// It is wrong.
+    pub fn events_if_any(&self) -> Result<Option<EventsSettings>, ConfigError> {
+        Ok(self.settings.section("events")?)
+    }
+
+    /// `[[flows]]`.
+    ///
+    /// # Errors
+    /// There are none, one is wrong, or two have the same name.
+    pub fn flows(&self) -> Result<Vec<Flow>, ConfigError> {
+        let tables: Vec<FlowSettings> = self.required("flows")?;
+        let mut flows: Vec<Flow> = Vec::new();
+        let mut errors = Vec::new();
+        for (n, table) in tables.into_iter().enumerate() {
+            match Flow::try_from(table) {
+                Ok(flow) if flows.iter().any(|other| other.name == flow.name) => {
+                    let text =
+                        format!("another flow is called {:?} already; give it a name of its own", flow.name);
+                    errors.push(self.settings.error_at(&format!("flows[{n}].name"), text));
+                }
+                Ok(flow) => flows.push(flow),
+                Err(error) => {
+                    errors.push(self.settings.error_at(&format!("flows[{n}].{}", error.key), error));
+                }
+            }
+        }
+        if flows.is_empty() && errors.is_empty() {
+            errors.push(self.settings.error_at("flows", "there is no flow; add a [[flows]]"));
+        }
+        ConfigError::unless_empty(errors, flows)
+    }
+
+    /// The tables of `[[flows]]`.
+    ///
+    /// # Errors
+    /// As [`flows`](Self::flows); or a name that a database does not take.
+    pub fn tables(&self) -> Result<Vec<FlowTable>, ConfigError> {
+        self.tables_of(&self.flows()?)
+    }
+
+    /// As [`tables`](Self::tables), of flows that were read before.
+    ///
+    /// # Errors
+    /// A name that a database does not take.
+    pub fn tables_of(&self, flows: &[Flow]) -> Result<Vec<FlowTable>, ConfigError> {
+        let tables: Vec<FlowTable> = flows.iter().map(Flow::table).collect();
+        match writer::validate_tables(&tables) {
+            Ok(()) => Ok(tables),
+            Err(WriterError::Name { flow, column, problem, .. }) => {
+                let key = column.map_or("name".to_owned(), |column| format!("by.{column}"));
+                Err(self.error_at(&format!("flows[{flow}].{key}"), problem))
+            }
+            Err(other) => Err(self.error_at("flows", other)),
+        }
+    }
+
+    /// `[writer]`, with the path made absolute or relative to the current folder.
+    ///
+    /// # Errors
+    /// It is missing or wrong.
+    pub fn writer(&self) -> Result<WriterConfig, ConfigError> {
+        let mut writer: WriterSettings = self.required("writer")?;
+        writer.path = writer
+            .path
+            .map(|path| if path.as_os_str().is_empty() { path } else { self.settings.resolve(path) });
+        WriterConfig::try_from(writer).map_err(|error| match error {
+            WriterError::Setting { key, problem } => self.error_at(&format!("writer.{key}"), problem),
+            other => self.error_at("writer", other),
+        })
+    }
+
+    /// `[state]`.
+    ///
+    /// # Errors
+    /// It is wrong.
+    pub fn state(&self) -> Result<StateSettings, ConfigError> {
+        let state: StateSettings = self.settings.section_or_default("state")?;
+        match state.validate() {
+            Ok(()) => Ok(state),
+            Err(problem) => Err(self.error_at(&format!("state.{}", problem.key()), problem)),
+        }
+    }
+
+    /// `[service]`.
+    ///
+    /// # Errors
+    /// It is wrong.
+    pub fn service(&self) -> Result<ServiceSettings, ConfigError> {
+        Ok(self.settings.section_or_default("service")?)
+    }
+
+    /// The keyring that `[anonymise]` names, or `keys.toml` beside the file.
+    ///
+    /// # Errors
+    /// `[anonymise]` is there and wrong.
+    pub fn keyring_path(&self) -> Result<PathBuf, ConfigError> {
+        if self.settings.has("anonymise") {
+            return Ok(self.anonymise()?.keyring);
+        }
+        Ok(self.settings.resolve("keys.toml"))
+    }
+
+    /// The rules of `[anonymise]`, ready to run, with the keyring where they need one.
+    ///
+    /// # Errors
+    /// The section is missing or wrong, or the keyring cannot be used.
+    pub fn anonymiser(&self) -> anyhow::Result<Anonymiser> {
+        let anonymise = self.anonymise()?;
+        let events = self.events_if_any()?;
+        let keyring =
+            if anonymise.needs_keyring() { Some(Arc::new(Keyring::load(&anonymise.keyring)?)) } else { None };
+        let anonymiser = Anonymiser::new(&anonymise, events.as_ref(), keyring);
+        Ok(anonymiser.map_err(|error| self.error_at("anonymise", error))?)
+    }
+
+    /// As [`anonymiser`](Self::anonymiser), for what runs for long: refuses pseudonyms that change under what is
+    /// compared over time. `[[flows]]` are looked at where they can be read.
+    ///
+    /// # Errors
+    /// As [`anonymiser`](Self::anonymiser), and where pseudonyms would change.
+    pub fn checked_anonymiser(&self) -> anyhow::Result<Anonymiser> {
+        let anonymise = self.anonymise()?;
+        let events = self.events_if_any()?;
+        let flows = self.flows().unwrap_or_default();
+        if anonymise.needs_keyring() {
+            let across = Across { anonymise: &anonymise, events: events.as_ref(), flows: &flows };
+            let problems = across.rotation_errors(&Keyring::load(&anonymise.keyring)?);
+            let errors = problems.into_iter().map(|(key, text)| self.settings.error_at(&key, text));
+            ConfigError::unless_empty(errors.collect(), ())?;
+        }
+        self.anonymiser()
+    }
+
+    fn required<T: DeserializeOwned>(&self, section: &'static str) -> Result<T, ConfigError> {
+        Ok(self.settings.required(section, examples::of(section))?)
+    }
+}
+
+impl ConfigError {
+    /// The value, where nothing is wrong.
+    fn unless_empty<T>(errors: Vec<SettingsError>, value: T) -> Result<T, Self> {
+        if errors.is_empty() { Ok(value) } else { Err(Self(errors)) }
+    }
+}
+
+impl From<SettingsError> for ConfigError {
+    fn from(error: SettingsError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, error) in self.0.iter().enumerate() {
+            let gap = if n == 0 { "" } else { "\n" };
+            write!(f, "{gap}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.first().and_then(std::error::Error::source)
+    }
+}

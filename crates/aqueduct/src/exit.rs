@@ -1,0 +1,105 @@
+//! Errors as people read them, and exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use service::SettingsError;
+
+use crate::{config::ConfigError, output::StdoutClosed};
+
+/// Options that do not fit together, or not to what is there; the text says what to write instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub String);
+
+/// Wrong usage or configuration.
+const WRONG: u8 = 2;
+
+/// What clap has to say: help and version are no failure.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    // Whoever closed the pipe does not want to read it.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG))
+}
+
+/// Prints the error with its causes; the code tells wrong configuration from failure. A reader of standard output
+/// that has gone away has seen enough: that is no failure.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    if is_stdout_closed(error) {
+        return ExitCode::SUCCESS;
+    }
+    let text = describe(error);
+    // Nobody is left to tell when standard error is closed.
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::from(code(error))
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    let wrong = error
+        .chain()
+        .any(|cause| cause.is::<SettingsError>() || cause.is::<ConfigError>() || cause.is::<WrongUsage>());
+    if wrong { WRONG } else { 1 }
+}
+
+fn is_stdout_closed(error: &anyhow::Error) -> bool {
+    let of_stdout = |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<StdoutClosed>());
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(of_stdout)
+}
+
+/// `error: ...` and one line a cause; each mistake in a configuration is an error of its own.
+fn describe(error: &anyhow::Error) -> String {
+    if let Some(ConfigError(errors)) = error.downcast_ref::<ConfigError>() {
+        return errors.iter().map(|error| lines(error)).collect();
+    }
+    lines(error.as_ref())
+}
+
+/// One error and its causes.
+pub(crate) fn lines(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = format!("error: {}\n", error.to_string().trim_end());
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        // Some libraries repeat their cause in their own text.
+        if !said.contains(&words) {
+            text.push_str(&format!("  caused by: {words}\n"));
+        }
+        said = words;
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    fn broken_pipe(inner: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> anyhow::Error {
+        anyhow::Error::new(io::Error::new(io::ErrorKind::BrokenPipe, inner)).context("cannot write")
+    }
+
+    #[test]
+    fn causes_stand_below_their_error() {
+        let error =
+            Err::<(), _>(io::Error::other("disk gone")).context("cannot write rows").expect_err("an error");
+        assert_eq!(describe(&error), "error: cannot write rows\n  caused by: disk gone\n");
+        assert_eq!(code(&error), 1);
+    }
+
+    #[test]
+    fn wrong_usage_is_2_whatever_stands_around_it() {
+        let error = anyhow::Error::new(WrongUsage("no".to_owned())).context("while reading");
+        assert_eq!(code(&error), 2);
+    }
+
+    #[test]
+    fn only_a_closed_standard_output_is_no_failure() {
+        assert!(is_stdout_closed(&broken_pipe(StdoutClosed)));
+        assert!(!is_stdout_closed(&broken_pipe("a connection")));
+    }
+}

@@ -1,0 +1,227 @@
+//! Where lines go: a file, by its name compressed with gzip or Zstandard, or standard output.
+//!
+//! A file is replaced only when everything is written, so that an interrupted command leaves the old one.
+//! Not here: what the lines say.
+
+use std::{
+    fs::{File, Permissions},
+    io::{self, BufWriter, Write},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use flate2::{Compression, write::GzEncoder};
+use tempfile::NamedTempFile;
+
+/// A place for lines. Call [`Output::finish`]; without it a file is not made.
+#[derive(Debug)]
+pub struct Output {
+    name: String,
+    encoder: Encoder,
+}
+
+/// Standard output was closed by whoever read it; carried within an [`io::Error`].
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub struct StdoutClosed;
+
+enum Encoder {
+    Plain(BufWriter<Target>),
+    Gzip(GzEncoder<BufWriter<Target>>),
+    Zstd(zstd::Encoder<'static, BufWriter<Target>>),
+}
+
+#[derive(Debug)]
+enum Target {
+    Stdout(io::Stdout),
+    /// A pipe or a device.
+    Special(File),
+    Replace {
+        file: NamedTempFile,
+        path: PathBuf,
+    },
+}
+
+/// Wide enough for few system calls, narrow enough for the cache.
+const BUFFER: usize = 256 << 10;
+
+impl Output {
+    /// A place for lines: `-` is standard output, a name in `.gz` or `.zst` compresses.
+    ///
+    /// # Errors
+    /// The folder is not there, or nothing may be written in it.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
+        let name =
+            if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
+        let target = Target::open(path).with_context(|| format!("cannot write {name}"))?;
+        let buffered = BufWriter::with_capacity(BUFFER, target);
+        let encoder = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => Encoder::Gzip(GzEncoder::new(buffered, Compression::fast())),
+            Some("zst") => Encoder::Zstd(zstd::Encoder::new(buffered, zstd::DEFAULT_COMPRESSION_LEVEL)?),
+            _ => Encoder::Plain(buffered),
+        };
+        Ok(Self { name, encoder })
+    }
+
+    /// The file, or `standard output`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends the file and puts it into its place.
+    ///
+    /// # Errors
+    /// The rest cannot be written: a full disk, say. The old file, if any, is as it was.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let name = self.name;
+        self.encoder.finish().with_context(|| format!("cannot write {name}"))
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.encoder {
+            Encoder::Plain(writer) => writer.write(bytes),
+            Encoder::Gzip(writer) => writer.write(bytes),
+            Encoder::Zstd(writer) => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.encoder {
+            Encoder::Plain(writer) => writer.flush(),
+            Encoder::Gzip(writer) => writer.flush(),
+            Encoder::Zstd(writer) => writer.flush(),
+        }
+    }
+}
+
+impl Encoder {
+    fn finish(self) -> io::Result<()> {
+        let buffered = match self {
+            Self::Plain(buffered) => buffered,
+            Self::Gzip(encoder) => encoder.finish()?,
+            Self::Zstd(encoder) => encoder.finish()?,
+        };
+        buffered.into_inner().map_err(io::IntoInnerError::into_error)?.finish()
+    }
+}
+
+impl Target {
+    fn open(path: &Path) -> io::Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self::Stdout(io::stdout()));
+        }
+        // Through links, so that they stay links.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return File::options().write(true).open(&path).map(Self::Special);
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // As any new file: the umask takes from it what is not wanted.
+        let file = tempfile::Builder::new()
+            .prefix(".aqueduct-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
+        Ok(Self::Replace { file, path })
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        match self {
+            Self::Stdout(_) | Self::Special(_) => Ok(()),
+            Self::Replace { file, path } => {
+                file.as_file().sync_all()?;
+                file.persist(path).map(drop).map_err(|error| error.error)
+            }
+        }
+    }
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes).map_err(mark_closed),
+            Self::Special(file) => file.write(bytes),
+            Self::Replace { file, .. } => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stdout(stdout) => stdout.flush().map_err(mark_closed),
+            Self::Special(file) => file.flush(),
+            Self::Replace { file, .. } => file.flush(),
+        }
+    }
+}
+
+/// Tells a closed standard output from other broken pipes.
+pub(crate) fn mark_closed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed),
+        _ => error,
+    }
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Gzip(_) => "Gzip",
+            Self::Zstd(_) => "Zstd",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn write(path: &Path, text: &str) -> Output {
+        let mut output = Output::create(path).expect("a file in a folder of ours");
+        output.write_all(text.as_bytes()).expect("room");
+        output
+    }
+
+    #[test]
+    fn the_name_chooses_the_compression() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = |name: &str| std::fs::read(folder.path().join(name)).expect("the file");
+        for name in ["a.ndjson", "a.ndjson.gz", "a.ndjson.zst"] {
+            write(&folder.path().join(name), "one\ntwo\n").finish().expect("room");
+        }
+        assert_eq!(read("a.ndjson"), b"one\ntwo\n");
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&read("a.ndjson.gz")[..]).read_to_string(&mut text).expect("gzip");
+        assert_eq!(text, "one\ntwo\n");
+        assert_eq!(zstd::decode_all(&read("a.ndjson.zst")[..]).expect("Zstandard"), b"one\ntwo\n");
+    }
+
+    #[test]
+    fn a_file_is_replaced_only_when_complete() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows");
+        std::fs::write(&path, "old").expect("room");
+        drop(write(&path, "new"));
+        assert_eq!(std::fs::read_to_string(&path).expect("the file"), "old");
+        write(&path, "new").finish().expect("room");
+        assert_eq!(std::fs::read_to_string(&path).expect("the file"), "new");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_device_stays_what_it_is() {
+        write(Path::new("/dev/null"), "gone").finish().expect("it takes everything");
+        assert!(!Path::new("/dev/null").metadata().expect("the device").is_file());
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = Output::create(Path::new("/nowhere/rows")).expect_err("no such folder");
+        assert_eq!(error.to_string(), "cannot write /nowhere/rows");
+    }
+}
