@@ -1,5 +1,62 @@
-//! connector
+//! Kafka -> anonymise -> Pub/Sub, with every offset accounted for by exactly one data message or mark.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`keyring`] | the secrets that make pseudonyms |
+//! | [`anonymise`] | a raw record in, an [`anonymise::Anonymised`] or a reject out |
+//! | [`message`] | data messages, and the port that takes nothing else |
+//! | [`settings`] | the `[kafka]` section |
+//! | [`run`] | the connector as a whole: [`run()`], its [`Config`] and its end |
+//! | [`core`] | the state machine: what was read and acknowledged in, what to publish, mark and commit out |
+//! | [`ledger`], [`marks`], [`rejects`], [`start`], [`slot`], [`batch`] | its parts, all pure |
+//! | `driver`, `deliver`, `outage` | the one `select!`, and bringing a batch to Pub/Sub until it is there |
+//! | [`io`] | the Kafka threads and the publisher; SDKs stay in there |
+//!
+//! Unsafe code stands in `io/describe.rs` alone, for what rust-rdkafka does not wrap.
 
 pub mod keyring;
 
 pub mod anonymise;
+
+pub mod message;
+
+pub mod settings;
+
+pub mod run;
+
+pub mod core;
+
+pub mod ledger;
+
+pub mod marks;
+
+pub mod rejects;
+
+pub mod start;
+
+pub mod slot;
+
+pub mod batch;
+
+mod driver;
+
+mod deliver;
+
+mod outage;
+
+mod stimulus;
+
+pub mod io;
+
+pub mod metrics;
+
+pub mod summary;
+
+pub mod error;
+
+pub use error::ConnectorError;
+pub use io::pubsub::PubSubPublisher;
+pub use metrics::ConnectorMetrics;
+pub use run::{Config, Shown, run};
+pub use settings::{KafkaConfig, KafkaSettings};
+pub use summary::Summary;

@@ -1,0 +1,123 @@
+//! Filling batches: records of any partitions, in the order in which they were read, until a publish request is full.
+//!
+//! Pure. Not here: when a batch that is not full is sent, and the permits for its bytes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use pubsub::limits;
+
+use crate::{
+    core::{BatchId, Entry, Read, ReadPart, Reject},
+    message::Message,
+    slot::Slot,
+};
+
+/// A batch with the books of the records that it was made from.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The data messages; none when every record was refused.
+    pub messages: Vec<Message>,
+    /// Where each message's record stood: an index into the parts of `read`, and the offset.
+    pub places: Vec<(u32, u64)>,
+    /// Encoded size of the messages.
+    pub bytes: usize,
+    /// What was read.
+    pub read: Read,
+}
+
+/// The batch that is being filled.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    limit: usize,
+    next_id: u64,
+    batch: Batch,
+}
+
+impl BatchBuilder {
+    /// No batch is larger than `limit` bytes unless a single message is, nor than a publish request takes.
+    pub fn new(limit: usize) -> Self {
+        Self { limit: limit.min(limits::MAX_BYTES), next_id: 1, batch: Batch::default() }
+    }
+
+    /// Whether the batch has to be taken before a message of this size is added.
+    pub fn is_full_for(&self, bytes: usize) -> bool {
+        let messages = self.batch.messages.len();
+        messages > 0 && !limits::fits(messages, self.batch.bytes + limits::MAX_BYTES - self.limit, bytes)
+    }
+
+    /// Whether the batch should be taken at once.
+    pub fn is_full(&self) -> bool {
+        self.batch.messages.len() >= limits::MAX_MESSAGES
+            || self.batch.read.records >= 10 * limits::MAX_MESSAGES as u64
+    }
+
+    /// Whether no record waits.
+    pub fn is_empty(&self) -> bool {
+        self.batch.read.records == 0
+    }
+
+    /// Adds a data message.
+    pub fn data(&mut self, slot: &Slot, offset: u64, message: Message) {
+        let part = self.part(slot);
+        let entries = &mut self.batch.read.parts[part].entries;
+        match entries.last_mut() {
+            Some(Entry::Data(run)) if run.end == offset => run.end += 1,
+            _ => entries.push(Entry::Data(offset..offset + 1)),
+        }
+        self.batch.read.records += 1;
+        self.batch.bytes += message.wire_len();
+        self.batch.messages.push(message);
+        self.batch.places.push((part as u32, offset));
+    }
+
+    /// Adds a record that was refused.
+    pub fn reject(&mut self, slot: &Slot, offset: u64, code: &'static str, pointer: Option<Arc<str>>) {
+        let part = self.part(slot);
+        let index = self.batch.read.records;
+        let reject = Reject { offset, index, code, pointer };
+        self.batch.read.parts[part].entries.push(Entry::Reject(reject));
+        self.batch.read.records += 1;
+    }
+
+    /// Takes the batch and begins the next one. Nothing when no record waits.
+    pub fn take(&mut self) -> Option<Batch> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        if !batch.messages.is_empty() {
+            batch.read.batch = Some(BatchId(self.next_id));
+            self.next_id += 1;
+        }
+        Some(batch)
+    }
+
+    /// The part of a slot; its generation alone tells it from all others.
+    fn part(&mut self, slot: &Slot) -> usize {
+        let parts = &mut self.batch.read.parts;
+        if let Some(index) = parts.iter().rposition(|part| part.slot.generation == slot.generation) {
+            return index;
+        }
+        parts.push(ReadPart { slot: slot.clone(), entries: Vec::new() });
+        parts.len() - 1
+    }
+}
+
+impl Batch {
+    /// Where the record of a message stood.
+    pub fn place(&self, message: usize) -> (Slot, u64) {
+        let (part, offset) = self.places[message];
+        (self.read.parts[part as usize].slot.clone(), offset)
+    }
+}
+
+/// How many records were refused, by code.
+pub fn rejects(read: &Read) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for entry in read.parts.iter().flat_map(|part| &part.entries) {
+        if let Entry::Reject(reject) = entry {
+            *counts.entry(reject.code).or_default() += 1;
+        }
+    }
+    counts
+}

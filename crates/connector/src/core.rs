@@ -1,0 +1,377 @@
+//! The connector's state machine: what was read, acknowledged and asked comes in; what is to be published, marked and
+//! committed comes out.
+//!
+//! Pure: no clock, no Kafka, no Pub/Sub, so that a simulation drives the very code that production runs. Time enters
+//! only as [`Input::Tick`] (once a second) and inside the facts. Payloads never pass through: a batch is its number.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
+    sync::Arc,
+};
+
+use event::{
+    EventTime, Mark, Partition,
+    mark::{LogEnd, TopicMark},
+};
+
+use crate::{
+    ledger::Ledger,
+    marks::{MarkId, Marks},
+    rejects::RejectWindow,
+    slot::{Commit, Slot},
+    start::Start,
+};
+
+/// The number of a batch of data messages in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub u64);
+
+/// Everything that can happen.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Partitions were assigned.
+    Assigned(Vec<(Slot, Start)>),
+    /// Records were read; their data messages form one batch.
+    Read(Read),
+    /// The reader of a partition stands here; there is no record between the last one read and it.
+    Passed(Slot, u64),
+    /// Retention took everything below this offset before it was read.
+    Overtaken(Slot, u64),
+    /// The leaders were asked for the ends of these logs.
+    Ends {
+        /// Taken before asking.
+        asked_at: EventTime,
+        /// The high watermarks.
+        ends: Vec<(Slot, u64)>,
+    },
+    /// The configured topics as the brokers describe them.
+    Topics(Vec<TopicMark>),
+    /// Pub/Sub has the batch, apart from the records that it refuses.
+    Published {
+        /// Which.
+        batch: BatchId,
+        /// What it refuses, with the code to reject it by.
+        refused: Vec<(Slot, u64, &'static str)>,
+    },
+    /// Pub/Sub has the mark.
+    MarkPublished(MarkId),
+    /// The coordinator has the offsets.
+    Committed(Vec<Commit>),
+    /// A second has passed.
+    Tick,
+    /// These partitions are about to be given away: bring to an end what was read of them.
+    Drain(BTreeSet<Slot>),
+    /// These partitions are gone, drained or not.
+    Gone(BTreeSet<Slot>),
+}
+
+/// Records that were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// The batch of their data messages; none when every record was refused.
+    pub batch: Option<BatchId>,
+    /// How many records there are.
+    pub records: u64,
+    /// By partition, what became of its offsets, ascending.
+    pub parts: Vec<ReadPart>,
+}
+
+/// Records of one partition that were read, in the order of their offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadPart {
+    /// Where.
+    pub slot: Slot,
+    /// What became of them, ascending.
+    pub entries: Vec<Entry>,
+}
+
+impl ReadPart {
+    /// The place alone.
+    pub fn place(&self) -> Self {
+        Self { slot: self.slot.clone(), entries: Vec::new() }
+    }
+}
+
+/// What became of one record, or of a run of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Neighbouring offsets with a data message each.
+    Data(Range<u64>),
+    /// A record that was refused.
+    Reject(Reject),
+}
+
+/// A record that was refused: where and why, never what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Its offset.
+    pub offset: u64,
+    /// How many records of the same [`Read`] were read before it.
+    pub index: u64,
+    /// Why.
+    pub code: &'static str,
+    /// The declared pointer that it is about.
+    pub pointer: Option<Arc<str>>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Publish a batch; again and again until Pub/Sub has it.
+    Publish(BatchId),
+    /// Publish a mark; again and again until Pub/Sub has it.
+    PublishMark(MarkId, Mark),
+    /// Commit these offsets, with their incarnation.
+    Commit(Vec<(Commit, Partition)>),
+    /// What was read of the drained partitions is accounted for: commit this, and give them away.
+    Drained(Vec<(Commit, Partition)>),
+    /// Read no further, and say why.
+    Stop(StopReason),
+}
+
+/// Why the connector stops by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// More rejects than `max_rejects` allows.
+    TooManyRejects {
+        /// Within the last 10,000 records.
+        rejects: u64,
+    },
+}
+
+/// Marks in flight beyond which the next one waits: an outage of Pub/Sub must not pile them up.
+const MARKS_IN_FLIGHT: usize = 2;
+/// Ranges that wait for a mark beyond which nothing more should be read.
+const UNMARKED_LIMIT: usize = 100_000;
+
+/// The state.
+#[derive(Clone, Debug)]
+pub struct Core {
+    ledgers: BTreeMap<Slot, Ledger>,
+    batches: HashMap<BatchId, Vec<(Slot, Range<u64>)>>,
+    marks: Marks,
+    ends: HashMap<Slot, LogEnd>,
+    topics: Vec<TopicMark>,
+    rejects: RejectWindow,
+    draining: Option<BTreeSet<Slot>>,
+    stopped: bool,
+}
+
+impl Core {
+    /// `replica` names this process in its marks; `max_rejects` is how many rejects within 10,000 records are allowed.
+    pub fn new(replica: String, max_rejects: u32) -> Self {
+        Self {
+            ledgers: BTreeMap::new(),
+            batches: HashMap::new(),
+            marks: Marks::new(replica),
+            ends: HashMap::new(),
+            topics: Vec::new(),
+            rejects: RejectWindow::new(max_rejects),
+            draining: None,
+            stopped: false,
+        }
+    }
+
+    /// Takes one input and tells what is to be done.
+    pub fn step(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Assigned(partitions) => self.assigned(partitions),
+            Input::Read(read) => self.read(read, &mut effects),
+            Input::Passed(slot, position) => self.with(&slot, |ledger| ledger.pass(position)),
+            Input::Overtaken(slot, position) => self.with(&slot, |ledger| {
+                ledger.lose(position);
+            }),
+            Input::Ends { asked_at, ends } => self.ends(asked_at, ends),
+            Input::Topics(topics) => self.topics = topics,
+            Input::Published { batch, refused } => self.published(batch, refused, &mut effects),
+            Input::MarkPublished(id) => self.mark_published(id),
+            Input::Committed(commits) => self.committed(&commits),
+            Input::Tick => self.tick(&mut effects),
+            Input::Drain(slots) => self.drain(slots, &mut effects),
+            Input::Gone(slots) => self.gone(&slots),
+        }
+        self.check_drained(&mut effects);
+        effects
+    }
+
+    /// Whether so much waits for a mark that nothing more should be read.
+    pub fn is_full(&self) -> bool {
+        self.ledgers.values().map(Ledger::unmarked).sum::<usize>() > UNMARKED_LIMIT
+    }
+
+    /// What can be committed now of these partitions, whatever is still in flight.
+    pub fn commits(&self, slots: &BTreeSet<Slot>) -> Vec<(Commit, Partition)> {
+        self.uncommitted(|slot| slots.contains(slot))
+    }
+
+    /// The partitions of this replica with the next offset to be read of each.
+    pub fn positions(&self) -> impl Iterator<Item = (&Slot, u64)> {
+        self.ledgers.iter().map(|(slot, ledger)| (slot, ledger.next()))
+    }
+
+    /// How far behind the end of its log each partition is, where the end is known.
+    pub fn lag(&self) -> impl Iterator<Item = (&Slot, u64)> {
+        let lag = |(slot, ledger): (_, &Ledger)| {
+            self.ends.get(slot).map(|end| (slot, end.offset.saturating_sub(ledger.commit_point())))
+        };
+        self.ledgers.iter().filter_map(lag)
+    }
+
+    fn assigned(&mut self, partitions: Vec<(Slot, Start)>) {
+        for (slot, start) in partitions {
+            let partition = Partition {
+                topic: slot.topic.clone(),
+                incarnation: start.incarnation.clone(),
+                partition: slot.partition,
+            };
+            self.ledgers.insert(slot, Ledger::open(partition, &start));
+        }
+    }
+
+    fn read(&mut self, read: Read, effects: &mut Vec<Effect>) {
+        if self.stopped {
+            return;
+        }
+        let mut data = Vec::new();
+        let mut rejected = Vec::new();
+        for part in read.parts {
+            let Some(ledger) = self.ledgers.get_mut(&part.slot) else { continue };
+            for entry in part.entries {
+                match entry {
+                    Entry::Data(run) => {
+                        ledger.read(&run);
+                        data.push((part.slot.clone(), run));
+                    }
+                    Entry::Reject(reject) => {
+                        ledger.reject(reject.offset, reject.code, reject.pointer.as_ref());
+                        rejected.push(reject.index);
+                    }
+                }
+            }
+        }
+        if let Some(batch) = read.batch {
+            self.batches.insert(batch, data);
+            effects.push(Effect::Publish(batch));
+        }
+        rejected.sort_unstable();
+        self.count_rejects(read.records, rejected, effects);
+    }
+
+    fn count_rejects(&mut self, records: u64, rejected: Vec<u64>, effects: &mut Vec<Effect>) {
+        if let Some(rejects) = self.rejects.count(records, rejected) {
+            // No mark after this one: what was refused last is read again after the restart.
+            self.stopped = true;
+            effects.push(Effect::Stop(StopReason::TooManyRejects { rejects }));
+        }
+    }
+
+    fn ends(&mut self, asked_at: EventTime, ends: Vec<(Slot, u64)>) {
+        for (slot, offset) in ends {
+            if self.ledgers.contains_key(&slot) {
+                self.ends.insert(slot, LogEnd { offset, asked_at });
+            }
+        }
+    }
+
+    fn published(
+        &mut self,
+        batch: BatchId,
+        refused: Vec<(Slot, u64, &'static str)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(data) = self.batches.remove(&batch) else { return };
+        for (slot, run) in data {
+            let Some(ledger) = self.ledgers.get_mut(&slot) else { continue };
+            let mut from = run.start;
+            for &(_, offset, code) in
+                refused.iter().filter(|(s, offset, _)| *s == slot && run.contains(offset))
+            {
+                ledger.acknowledge(from..offset);
+                ledger.refuse(offset, code, None);
+                from = offset + 1;
+            }
+            ledger.acknowledge(from..run.end);
+        }
+        if !refused.is_empty() && !self.stopped {
+            self.count_rejects(0, vec![0; refused.len()], effects);
+            if self.draining.is_some() {
+                self.write_marks(effects);
+            }
+        }
+    }
+
+    fn mark_published(&mut self, id: MarkId) {
+        for (slot, range) in self.marks.acknowledged(id) {
+            self.with(&slot, |ledger| ledger.acknowledge(range));
+        }
+    }
+
+    fn committed(&mut self, commits: &[Commit]) {
+        for commit in commits {
+            self.with(&commit.slot, |ledger| ledger.confirm(commit.offset));
+        }
+    }
+
+    fn tick(&mut self, effects: &mut Vec<Effect>) {
+        if !self.stopped && self.marks.in_flight() < MARKS_IN_FLIGHT {
+            self.write_marks(effects);
+        }
+        let commits = self.uncommitted(|_| true);
+        if !commits.is_empty() {
+            effects.push(Effect::Commit(commits));
+        }
+    }
+
+    fn write_marks(&mut self, effects: &mut Vec<Effect>) {
+        let marks = self.marks.write(&mut self.ledgers, &self.ends, &self.topics);
+        effects.extend(marks.into_iter().map(|(id, mark)| Effect::PublishMark(id, mark)));
+    }
+
+    fn drain(&mut self, slots: BTreeSet<Slot>, effects: &mut Vec<Effect>) {
+        if !self.stopped {
+            self.write_marks(effects);
+        }
+        self.draining = Some(slots);
+    }
+
+    fn gone(&mut self, slots: &BTreeSet<Slot>) {
+        self.ledgers.retain(|slot, _| !slots.contains(slot));
+        self.ends.retain(|slot, _| !slots.contains(slot));
+        self.draining = None;
+    }
+
+    fn check_drained(&mut self, effects: &mut Vec<Effect>) {
+        if self.draining.as_ref().is_some_and(|slots| self.is_drained(slots))
+            && let Some(slots) = self.draining.take()
+        {
+            effects.push(Effect::Drained(self.commits(&slots)));
+        }
+    }
+
+    fn is_drained(&self, slots: &BTreeSet<Slot>) -> bool {
+        if self.stopped {
+            return !self.batches.values().flatten().any(|(slot, _)| slots.contains(slot));
+        }
+        slots.iter().filter_map(|slot| self.ledgers.get(slot)).all(Ledger::is_settled)
+    }
+
+    fn uncommitted(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<(Commit, Partition)> {
+        let commit = |(slot, ledger): (&Slot, &Ledger)| {
+            let offset = ledger.uncommitted()?;
+            Some((Commit { slot: slot.clone(), offset }, ledger.partition().clone()))
+        };
+        self.ledgers.iter().filter(|(slot, _)| wanted(slot)).filter_map(commit).collect()
+    }
+
+    /// Acknowledgements of an older assignment find no ledger, and change nothing.
+    fn with(&mut self, slot: &Slot, change: impl FnOnce(&mut Ledger)) {
+        if let Some(ledger) = self.ledgers.get_mut(slot) {
+            change(ledger);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

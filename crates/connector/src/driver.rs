@@ -1,0 +1,342 @@
+//! The driver: the one `select!` between the Kafka threads, the publishing tasks and the clock.
+//!
+//! It owns the core and does what the core says. Not here: decisions ([`crate::core`]), and SDKs (`io`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    future::pending,
+    sync::{Arc, mpsc::SyncSender},
+    time::Duration,
+};
+
+use event::{Mark, Partition};
+use service::Readiness;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Receiver},
+    task::{JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    batch::Batch,
+    core::{BatchId, Core, Effect, Input, StopReason},
+    deliver::{Delivery, PUBSUB},
+    error::ConnectorError,
+    io::orders::Orders,
+    marks::MarkId,
+    message::{Publish, PublishError},
+    metrics::ConnectorMetrics,
+    outage::Outage,
+    slot::{Commit, Slot},
+    stimulus::Stimulus,
+    summary::Summary,
+};
+
+/// The readiness condition of Kafka.
+pub(crate) const KAFKA: &str = "kafka";
+/// Batches in flight; each is one request.
+const CONCURRENCY: usize = 12;
+/// How often a mark is written and offsets are committed.
+const PERIOD: Duration = Duration::from_secs(1);
+/// The code of a record that Pub/Sub refuses although it keeps to the limits.
+const REFUSED: &str = "refused-by-pubsub";
+
+/// The driver's state.
+pub(crate) struct Driver<P> {
+    core: Core,
+    delivery: Delivery<P>,
+    tasks: JoinSet<Done>,
+    requests: Arc<Semaphore>,
+    orders: Arc<Orders>,
+    /// Batches that the core knows, until they are on their way.
+    read: HashMap<BatchId, (Box<Batch>, Option<OwnedSemaphorePermit>)>,
+    drain: Option<Drain>,
+    drain_limit: Duration,
+    summary: Summary,
+    failure: Option<ConnectorError>,
+    labelled: BTreeSet<Slot>,
+}
+
+/// What the driver is made with.
+pub(crate) struct Setup<P> {
+    pub(crate) core: Core,
+    pub(crate) publisher: P,
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) drain_limit: Duration,
+    pub(crate) metrics: ConnectorMetrics,
+    pub(crate) readiness: Readiness,
+}
+
+/// Partitions that are being brought to an end.
+struct Drain {
+    slots: BTreeSet<Slot>,
+    reply: SyncSender<Vec<(Commit, Partition)>>,
+    deadline: Instant,
+}
+
+/// A delivery that has ended. The permit goes with it.
+struct Done {
+    what: Delivered,
+    result: Result<Vec<usize>, PublishError>,
+}
+
+enum Delivered {
+    Batch(Box<Batch>, Option<OwnedSemaphorePermit>),
+    Mark(MarkId, BTreeMap<&'static str, u64>),
+}
+
+impl<P: Publish> Driver<P> {
+    pub(crate) fn new(setup: Setup<P>) -> Self {
+        let Setup { core, publisher, orders, drain_limit, metrics, readiness } = setup;
+        readiness.expect(&[KAFKA, PUBSUB]);
+        let delivery = Delivery { publisher, outage: Arc::new(Outage::default()), metrics, readiness };
+        Self {
+            core,
+            delivery,
+            tasks: JoinSet::new(),
+            requests: Arc::new(Semaphore::new(CONCURRENCY)),
+            orders,
+            read: HashMap::new(),
+            drain: None,
+            drain_limit,
+            summary: Summary::default(),
+            failure: None,
+            labelled: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until the consumer has left its group, which it does when told to stop or when it fails.
+    pub(crate) async fn run(
+        mut self,
+        mut stimuli: Receiver<Stimulus>,
+        shutdown: CancellationToken,
+    ) -> Result<Summary, ConnectorError> {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                stimulus = stimuli.recv() => match stimulus {
+                    Some(Stimulus::Closed(result)) => return self.closed(result).await,
+                    Some(stimulus) => self.on_stimulus(stimulus),
+                    None => return Err(self.failure.unwrap_or(ConnectorError::Defect("kafka"))),
+                },
+                Some(done) = self.tasks.join_next() => self.on_done(done),
+                _ = ticks.tick() => self.on_tick(),
+                () = deadline(self.drain.as_ref().map(|drain| drain.deadline)) => self.on_deadline(),
+                () = shutdown.cancelled(), if !self.orders.is_stopping() => self.orders.stop(),
+            }
+        }
+    }
+
+    fn on_stimulus(&mut self, stimulus: Stimulus) {
+        match stimulus {
+            Stimulus::Read(batch, permit) => self.on_read(batch, permit),
+            Stimulus::Drain(slots, reply) => self.on_drain(slots, reply),
+            Stimulus::Committed(commits) => {
+                self.summary.commits += commits.len() as u64;
+                self.delivery.metrics.commits.inc_by(commits.len() as u64);
+                self.step(Input::Committed(commits));
+            }
+            Stimulus::Assigned(slots) => self.step(Input::Assigned(slots)),
+            Stimulus::Passed(slot, position) => self.step(Input::Passed(slot, position)),
+            Stimulus::Overtaken(slot, position) => self.step(Input::Overtaken(slot, position)),
+            Stimulus::Gone(slots) => self.step(Input::Gone(slots)),
+            Stimulus::Ends { asked_at, ends } => self.step(Input::Ends { asked_at, ends }),
+            Stimulus::Topics(topics) => self.step(Input::Topics(topics)),
+            Stimulus::Brokers(state) => self.delivery.readiness.set(KAFKA, state),
+            Stimulus::Closed(_) => unreachable!("the loop has taken it"),
+        }
+    }
+
+    fn on_read(&mut self, mut batch: Box<Batch>, permit: Option<OwnedSemaphorePermit>) {
+        let read = std::mem::take(&mut batch.read);
+        batch.read.parts = read.parts.iter().map(crate::core::ReadPart::place).collect();
+        for (code, count) in crate::batch::rejects(&read) {
+            self.rejected(code, count);
+        }
+        self.summary.records += read.records;
+        self.delivery.metrics.in_flight.inc_by(batch.bytes as i64);
+        match read.batch {
+            Some(id) => drop(self.read.insert(id, (batch, permit))),
+            None => drop(permit),
+        }
+        self.step(Input::Read(read));
+        // What the core does not want any more is not published.
+        for (_, (batch, _)) in self.read.drain() {
+            self.delivery.metrics.in_flight.dec_by(batch.bytes as i64);
+        }
+    }
+
+    fn on_drain(&mut self, slots: BTreeSet<Slot>, reply: SyncSender<Vec<(Commit, Partition)>>) {
+        let deadline = Instant::now() + self.drain_limit;
+        self.drain = Some(Drain { slots: slots.clone(), reply, deadline });
+        self.step(Input::Drain(slots));
+    }
+
+    fn on_deadline(&mut self) {
+        if let Some(drain) = &self.drain {
+            tracing::warn!(
+                seconds = self.drain_limit.as_secs(),
+                "not everything that was read reached Pub/Sub in time; it is read and published again"
+            );
+            let commits = self.core.commits(&drain.slots);
+            self.drained(commits);
+        }
+    }
+
+    fn drained(&mut self, commits: Vec<(Commit, Partition)>) {
+        if let Some(drain) = self.drain.take() {
+            self.summary.commits += commits.len() as u64;
+            // The reader waits for nothing else; if it is gone, its end is told next.
+            drain.reply.try_send(commits).unwrap_or_else(|_| tracing::debug!("nobody waits for the drain"));
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.step(Input::Tick);
+        self.orders.hold(self.core.is_full());
+        let metrics = &self.delivery.metrics;
+        let held: BTreeSet<Slot> = self.core.positions().map(|(slot, _)| slot.clone()).collect();
+        metrics.partitions.set(held.len() as i64);
+        for slot in self.labelled.difference(&held) {
+            metrics.lag.remove(&labels(slot));
+        }
+        for (slot, lag) in self.core.lag() {
+            metrics.lag.get_or_create(&labels(slot)).set(i64::try_from(lag).unwrap_or(i64::MAX));
+        }
+        self.labelled = held;
+        self.summary.in_outage = self.delivery.outage.is_on();
+    }
+
+    fn step(&mut self, input: Input) {
+        for effect in self.core.step(input) {
+            match effect {
+                Effect::Publish(id) => self.publish(id),
+                Effect::PublishMark(id, mark) => self.publish_mark(id, mark),
+                Effect::Commit(commits) => self.orders.commit(commits),
+                Effect::Drained(commits) => self.drained(commits),
+                Effect::Stop(StopReason::TooManyRejects { rejects }) => {
+                    let reasons = self.summary.reasons();
+                    self.fail(ConnectorError::TooManyRejects { rejects, reasons });
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, id: BatchId) {
+        let Some((batch, permit)) = self.read.remove(&id) else { return };
+        let (delivery, requests) = (self.delivery.clone(), self.requests.clone());
+        self.tasks.spawn(async move {
+            let _request = requests.acquire_owned().await;
+            let result = delivery.batch(&batch.messages).await;
+            let mut batch = batch;
+            batch.read.batch = Some(id);
+            Done { what: Delivered::Batch(batch, permit), result }
+        });
+    }
+
+    fn publish_mark(&mut self, id: MarkId, mark: Mark) {
+        let delivery = self.delivery.clone();
+        self.tasks.spawn(async move {
+            let result = delivery.mark(&mark).await.map(|()| Vec::new());
+            Done { what: Delivered::Mark(id, absent(&mark)), result }
+        });
+    }
+
+    fn on_done(&mut self, done: Result<Done, JoinError>) {
+        let Done { what, result } = match done {
+            Ok(done) => done,
+            Err(_) => return self.fail(ConnectorError::Defect("publish")),
+        };
+        match (what, result) {
+            (Delivered::Batch(batch, permit), Ok(refused)) => {
+                drop(permit);
+                self.batch_done(&batch, &refused);
+            }
+            (Delivered::Mark(id, absent), Ok(_)) => {
+                self.delivery.metrics.marks.inc();
+                self.summary.marks += 1;
+                for (reason, offsets) in absent {
+                    *self.summary.absent.entry(reason).or_default() += offsets;
+                    self.delivery
+                        .metrics
+                        .offsets
+                        .get_or_create(&[("reason", reason.to_owned())])
+                        .inc_by(offsets);
+                }
+                self.step(Input::MarkPublished(id));
+            }
+            (_, Err(source)) => self.fail(ConnectorError::Publish { source }),
+        }
+    }
+
+    fn batch_done(&mut self, batch: &Batch, refused: &[usize]) {
+        let metrics = &self.delivery.metrics;
+        let published = (batch.messages.len() - refused.len()) as u64;
+        metrics.in_flight.dec_by(batch.bytes as i64);
+        metrics.requests.inc();
+        metrics.bytes.inc_by(batch.bytes as u64);
+        metrics.records.get_or_create(&[("outcome", "published".to_owned())]).inc_by(published);
+        self.summary.published += published;
+        self.summary.bytes += batch.bytes as u64;
+        let mut refused: Vec<_> = refused.iter().map(|&message| batch.place(message)).collect();
+        refused.sort_unstable();
+        if !refused.is_empty() {
+            self.rejected(REFUSED, refused.len() as u64);
+        }
+        let refused = refused.into_iter().map(|(slot, offset)| (slot, offset, REFUSED)).collect();
+        if let Some(id) = batch.read.batch {
+            self.step(Input::Published { batch: id, refused });
+        }
+    }
+
+    fn rejected(&mut self, code: &'static str, count: u64) {
+        *self.summary.rejected.entry(code).or_default() += count;
+        self.delivery.metrics.records.get_or_create(&[("outcome", format!("rejected:{code}"))]).inc_by(count);
+    }
+
+    /// The first failure decides; the reader is told to leave.
+    fn fail(&mut self, error: ConnectorError) {
+        if self.failure.is_none() {
+            self.failure = Some(error);
+            self.orders.stop();
+            // A drain would wait for what cannot be published.
+            if let Some(drain) = &mut self.drain {
+                drain.deadline = Instant::now();
+            }
+            self.drain_limit = Duration::from_secs(1);
+        }
+    }
+
+    async fn closed(mut self, result: Result<(), ConnectorError>) -> Result<Summary, ConnectorError> {
+        self.tasks.shutdown().await;
+        match self.failure.take() {
+            Some(error) => Err(error),
+            None => result.map(|()| self.summary),
+        }
+    }
+}
+
+async fn deadline(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
+    }
+}
+
+fn labels(slot: &Slot) -> [(&'static str, String); 2] {
+    [("topic", slot.topic.to_string()), ("partition", slot.partition.to_string())]
+}
+
+/// How many offsets a mark covers that never were records of ours, by reason.
+fn absent(mark: &Mark) -> BTreeMap<&'static str, u64> {
+    use event::mark::Reason;
+    let name = |reason: Reason| match reason {
+        Reason::Rejected(_) => None,
+        Reason::Empty => Some("empty"),
+        Reason::Lost => Some("lost"),
+        Reason::Before => Some("before"),
+    };
+    mark.counts().into_iter().filter_map(|(reason, offsets)| Some((name(reason)?, offsets))).collect()
+}

@@ -1,0 +1,104 @@
+//! Why a connector ends by itself.
+
+use crate::message::PublishError;
+
+/// Why a connector ended. Nothing is lost by any of these: what was not committed is read again at the next start.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
+    /// librdkafka does not take the configuration.
+    #[error("no Kafka client can be made from this configuration; correct [kafka] or [kafka.properties]")]
+    Client {
+        /// What librdkafka says.
+        source: KafkaText,
+    },
+    /// A configured topic does not exist.
+    #[error("topic {topic:?} does not exist on {brokers}; create it or correct kafka.topics")]
+    NoTopic {
+        /// The topic.
+        topic: String,
+        /// The configured brokers.
+        brokers: String,
+    },
+    /// The brokers do not let us in.
+    #[error("{brokers} refused this client; correct the security settings in [kafka.properties]")]
+    Authentication {
+        /// The configured brokers.
+        brokers: String,
+        /// What librdkafka says.
+        source: KafkaText,
+    },
+    /// The brokers let us in, but not to this.
+    #[error(
+        "no permission on {brokers}; allow this user to read and describe the topics, and to read the group {group:?}"
+    )]
+    Authorization {
+        /// The configured brokers.
+        brokers: String,
+        /// The consumer group.
+        group: String,
+        /// What librdkafka says.
+        source: KafkaText,
+    },
+    /// Somebody else has our name in the group.
+    #[error(
+        "another member of group {group:?} took the name {instance:?}; give each replica its own kafka.group_instance_id"
+    )]
+    Fenced {
+        /// The consumer group.
+        group: String,
+        /// The name of this replica.
+        instance: String,
+    },
+    /// Kafka holds what cannot be read: a wrong checksum, an unknown compression.
+    #[error(
+        "records in Kafka cannot be read; nothing was committed past them; mend the topic, or move the group's offset past them with Kafka's own tools"
+    )]
+    Unreadable {
+        /// What librdkafka says.
+        source: KafkaText,
+    },
+    /// The consumer cannot go on.
+    #[error("the Kafka consumer cannot go on; start the connector again")]
+    Consumer {
+        /// What librdkafka says.
+        source: KafkaText,
+    },
+    /// More rejects than `max_rejects` allows.
+    #[error(
+        "{rejects} of the last 10,000 records were refused, which is more than anonymise.max_rejects allows; nothing was committed past them; correct the producer or [anonymise]; most frequent: {reasons}"
+    )]
+    TooManyRejects {
+        /// Within the last 10,000 records.
+        rejects: u64,
+        /// The most frequent codes with their counts.
+        reasons: String,
+    },
+    /// Nothing can be published.
+    #[error("cannot publish to Pub/Sub")]
+    Publish {
+        /// What Pub/Sub says.
+        source: PublishError,
+    },
+    /// A thread of the connector ended without a word.
+    #[error("the thread {0:?} ended unexpectedly; this is a defect, please report it")]
+    Defect(&'static str),
+}
+
+/// What librdkafka says, as text: its types stay in `io`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KafkaText(pub String);
+
+/// The texts of an error and its sources, outermost first, each once; for log lines.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let part = source.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        next = source.source();
+    }
+    text
+}

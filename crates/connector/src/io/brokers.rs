@@ -1,0 +1,137 @@
+//! Questions to the brokers that need no group: topics with their ids, and the bounds of logs.
+//!
+//! Every call blocks, up to its timeout: for the two Kafka threads only.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+
+use crate::{
+    error::{ConnectorError, KafkaText},
+    io::{
+        context::Context,
+        describe::{self, Topic},
+        faults,
+    },
+    settings::KafkaConfig,
+};
+
+/// A client without a group, that sees open transactions too.
+pub(crate) struct Brokers {
+    client: BaseConsumer<Context>,
+    topics: Vec<Arc<str>>,
+}
+
+/// Which end of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The first offset.
+    Low,
+    /// One past the last: the high watermark, or for a consumer that reads committed records the last stable offset.
+    High,
+}
+
+/// Partitions by topic and number.
+pub(crate) type Places = Vec<(Arc<str>, i32)>;
+
+/// How long to wait for an answer.
+pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Brokers {
+    pub(crate) fn new(config: &KafkaConfig) -> Result<Self, ConnectorError> {
+        let mut properties = client_config(config.client());
+        properties.set("isolation.level", "read_uncommitted");
+        Ok(Self { client: create(&properties)?, topics: config.topics.clone() })
+    }
+
+    /// The configured topics in their order; a topic that does not exist has its own error.
+    pub(crate) fn describe(&self) -> Result<Vec<Result<Topic, RDKafkaErrorCode>>, RDKafkaErrorCode> {
+        let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
+        let answer = describe::topics(self.client.client(), &names, ASK_TIMEOUT)?;
+        // The answer comes in no particular order; a topic that failed has no name, so each is asked on its own then.
+        if answer.iter().all(Result::is_ok) {
+            let by_name: BTreeMap<_, _> =
+                answer.into_iter().flatten().map(|topic| (topic.name.clone(), topic)).collect();
+            let find =
+                |name: &&str| by_name.get(*name).cloned().ok_or(RDKafkaErrorCode::UnknownTopicOrPartition);
+            return Ok(names.iter().map(find).collect());
+        }
+        let alone = |name: &&str| {
+            let mut answer = describe::topics(self.client.client(), &[name], ASK_TIMEOUT)?;
+            Ok(answer.pop().unwrap_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition)))
+        };
+        names.iter().map(alone).collect()
+    }
+
+    /// The configured topics.
+    pub(crate) fn topics(&self) -> &[Arc<str>] {
+        &self.topics
+    }
+
+    /// One end of these logs; what has no answer is missing.
+    pub(crate) fn ends(
+        &self,
+        places: &Places,
+        end: End,
+    ) -> Result<BTreeMap<(Arc<str>, i32), u64>, KafkaError> {
+        ends(&self.client, places, end)
+    }
+
+    /// The last error of the client, with librdkafka's words.
+    pub(crate) fn take_failure(&self) -> Option<(RDKafkaErrorCode, String)> {
+        // Serves the client's queue: without a group it carries errors and log lines only.
+        while self.client.poll(Duration::ZERO).is_some() {}
+        self.client.context().take_failure()
+    }
+}
+
+/// One end of these logs, as this consumer is allowed to see it, in one request a leader.
+pub(crate) fn ends(
+    consumer: &BaseConsumer<Context>,
+    places: &Places,
+    end: End,
+) -> Result<BTreeMap<(Arc<str>, i32), u64>, KafkaError> {
+    if places.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    // The "timestamps" -2 and -1 ask for the two ends.
+    let question = match end {
+        End::Low => Offset::Beginning,
+        End::High => Offset::End,
+    };
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in places {
+        list.add_partition_offset(topic, *partition, question)?;
+    }
+    let answer = consumer.offsets_for_times(list, ASK_TIMEOUT)?;
+    let mut found = BTreeMap::new();
+    for element in answer.elements() {
+        if let (Ok(()), Offset::Offset(offset)) = (element.error(), element.offset()) {
+            found.insert((element.topic().into(), element.partition()), offset.unsigned_abs());
+        }
+    }
+    Ok(found)
+}
+
+/// librdkafka's configuration from its properties.
+pub(crate) fn client_config<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    properties.for_each(|(name, value)| {
+        config.set(name, value);
+    });
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+}
+
+pub(crate) fn create(config: &ClientConfig) -> Result<BaseConsumer<Context>, ConnectorError> {
+    config.create_with_context(Context::default()).map_err(|error| ConnectorError::Client {
+        // Its text names the property, and for a value that does not fit the value: never a secret, those all fit.
+        source: KafkaText(faults::text(&error).0),
+    })
+}

@@ -1,0 +1,110 @@
+//! What librdkafka calls back, kept for the thread that polls.
+//!
+//! Rebalances are only noted: with events, the assignment may be taken up after the callback has returned, so that the
+//! reader handles it with its own state at hand and no lock held.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use rdkafka::{
+    ClientContext, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, KafkaResult},
+    types::{RDKafkaErrorCode, RDKafkaRespErr},
+};
+
+use crate::io::faults;
+
+/// The context of the consumer and of the client that asks for facts.
+#[derive(Default)]
+pub(crate) struct Context {
+    happenings: Mutex<Vec<Happening>>,
+    failure: Mutex<Option<(RDKafkaErrorCode, String)>>,
+    is_closing: AtomicBool,
+}
+
+/// What librdkafka told while it was polled.
+pub(crate) enum Happening {
+    /// These partitions are ours.
+    Assign(TopicPartitionList),
+    /// These partitions are to be given away.
+    Revoke(TopicPartitionList),
+    /// A commit was answered: topic, partition, offset, each with success or not.
+    Committed(Vec<(String, i32, Result<u64, RDKafkaErrorCode>)>),
+}
+
+impl Context {
+    /// What was told since the last call.
+    pub(crate) fn take(&self) -> Vec<Happening> {
+        std::mem::take(&mut self.happenings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The last error of the whole client, with librdkafka's words.
+    pub(crate) fn take_failure(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// From now on rebalances are answered at once: nobody reads any more.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
+    fn note(&self, happening: Happening) {
+        self.happenings.lock().unwrap_or_else(PoisonError::into_inner).push(happening);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        faults::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) = error.rdkafka_error_code() {
+            tracing::debug!(target: "librdkafka", %code, reason);
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        kind: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let is_assignment = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.is_closing.load(Ordering::Acquire) {
+            // What is assigned while the consumer closes is taken back at once, too.
+            let answer = if is_assignment {
+                consumer.incremental_assign(&TopicPartitionList::new())
+            } else {
+                consumer.incremental_unassign(partitions)
+            };
+            if let Err(error) = answer {
+                tracing::debug!(%error, "a rebalance while closing");
+            }
+        } else if is_assignment {
+            self.note(Happening::Assign(partitions.clone()));
+        } else {
+            self.note(Happening::Revoke(partitions.clone()));
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let whole = result.err().and_then(|error| error.rdkafka_error_code());
+        let answer = offsets.elements().into_iter().map(|element| {
+            let own = element.error().err().and_then(|error| error.rdkafka_error_code());
+            let offset = match (own.or(whole), element.offset()) {
+                (None, Offset::Offset(offset)) => Ok(offset.unsigned_abs()),
+                (code, _) => Err(code.unwrap_or(RDKafkaErrorCode::NoOffset)),
+            };
+            (element.topic().to_owned(), element.partition(), offset)
+        });
+        self.note(Happening::Committed(answer.collect()));
+    }
+}

@@ -1,0 +1,207 @@
+//! What rust-rdkafka does not wrap: the ids of topics, and the metadata of committed offsets as bytes.
+//!
+//! The one place with unsafe code of the crate: each function takes a safe handle that outlives the call, and copies
+//! what it returns.
+
+use std::{
+    ffi::{CStr, CString, c_char},
+    ptr::NonNull,
+    time::Duration,
+};
+
+use rdkafka::{
+    TopicPartitionList,
+    client::{Client, ClientContext},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+use rdkafka_sys as sys;
+
+use crate::start::NO_TOPIC_ID;
+
+/// A topic as the brokers describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its id in base64; [`NO_TOPIC_ID`] where the brokers give none.
+    pub id: String,
+    /// How many partitions it has.
+    pub partitions: i32,
+}
+
+/// Describes topics; each on its own may fail, for example when it does not exist.
+#[expect(
+    unsafe_code,
+    reason = "rust-rdkafka 0.39 does not wrap DescribeTopics, the only call that tells topic ids"
+)]
+pub(crate) fn topics<C: ClientContext>(
+    client: &Client<C>,
+    names: &[&str],
+    timeout: Duration,
+) -> Result<Vec<Result<Topic, RDKafkaErrorCode>>, RDKafkaErrorCode> {
+    let Some(first) = names.first() else { return Ok(Vec::new()) };
+    let broker = any_broker(client, first, timeout)?;
+    let names: Vec<CString> = names
+        .iter()
+        .map(|name| CString::new(*name).expect("topic names are checked and hold no NUL"))
+        .collect();
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let handle = client.native_ptr();
+    // SAFETY: `handle` is a live client for as long as `client` is borrowed. The names outlive the collection, which
+    // copies them. Queue, collection, options and event are owned here and destroyed by their guards, the event
+    // before the queue. A null event is a timeout.
+    unsafe {
+        let queue = Owned::new(sys::rd_kafka_queue_new(handle), sys::rd_kafka_queue_destroy);
+        let collection = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let collection = Owned::new(collection, sys::rd_kafka_TopicCollection_destroy);
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options =
+            Owned::new(sys::rd_kafka_AdminOptions_new(handle, operation), sys::rd_kafka_AdminOptions_destroy);
+        let mut text: [c_char; 256] = [0; 256];
+        sys::rd_kafka_AdminOptions_set_request_timeout(options.get(), millis, text.as_mut_ptr(), text.len());
+        sys::rd_kafka_AdminOptions_set_broker(options.get(), broker, text.as_mut_ptr(), text.len());
+        sys::rd_kafka_DescribeTopics(handle, collection.get(), options.get(), queue.get());
+        let event = sys::rd_kafka_queue_poll(queue.get(), millis.saturating_add(1_000));
+        let Some(event) = NonNull::new(event) else { return Err(RDKafkaErrorCode::OperationTimedOut) };
+        let event = Owned::new(event.as_ptr(), sys::rd_kafka_event_destroy);
+        let code = RDKafkaErrorCode::from(sys::rd_kafka_event_error(event.get()));
+        if code != RDKafkaErrorCode::NoError {
+            return Err(code);
+        }
+        Ok(described(event.get()))
+    }
+}
+
+/// A broker that answers. By itself librdkafka would ask the controller, which not every cluster names.
+fn any_broker<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<i32, RDKafkaErrorCode> {
+    let failed = |error: KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+    let metadata = client.fetch_metadata(Some(topic), timeout).map_err(failed)?;
+    let ids = || metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id);
+    let answered = metadata.orig_broker_id();
+    ids().find(|id| *id == answered).or_else(|| ids().next()).ok_or(RDKafkaErrorCode::UnknownBroker)
+}
+
+/// Copies the descriptions out of a result.
+#[expect(unsafe_code, reason = "reads the result of DescribeTopics")]
+unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Vec<Result<Topic, RDKafkaErrorCode>> {
+    // SAFETY: the caller holds the event of a successful DescribeTopics; the descriptions belong to it and are only
+    // read, and every text is copied.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        let mut count = 0;
+        let descriptions = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        (0..count).map(|n| described_topic(*descriptions.add(n))).collect()
+    }
+}
+
+#[expect(unsafe_code, reason = "reads one description of DescribeTopics")]
+unsafe fn described_topic(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<Topic, RDKafkaErrorCode> {
+    // SAFETY: the caller holds the event that this description belongs to; name and id are NUL-terminated texts of it.
+    unsafe {
+        let error = sys::rd_kafka_TopicDescription_error(topic);
+        let code = RDKafkaErrorCode::from(sys::rd_kafka_error_code(error));
+        if code != RDKafkaErrorCode::NoError {
+            return Err(code);
+        }
+        let mut partitions = 0;
+        sys::rd_kafka_TopicDescription_partitions(topic, &mut partitions);
+        let id = sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(topic));
+        Ok(Topic {
+            name: copied(sys::rd_kafka_TopicDescription_name(topic)),
+            id: topic_id(&copied(id)),
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+        })
+    }
+}
+
+/// The metadata of the n-th offset of a list. rust-rdkafka's own accessor panics on what is not UTF-8.
+#[expect(unsafe_code, reason = "rust-rdkafka panics on metadata that is not UTF-8")]
+pub(crate) fn metadata(offsets: &TopicPartitionList, n: usize) -> Vec<u8> {
+    assert!(n < offsets.count(), "the offset is one of the list");
+    // SAFETY: the list is live while it is borrowed, `n` is below its count, and the metadata is `metadata_size` bytes
+    // long or null.
+    unsafe {
+        let element = &*(*offsets.ptr()).elems.add(n);
+        if element.metadata.is_null() {
+            return Vec::new();
+        }
+        std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size).to_vec()
+    }
+}
+
+/// librdkafka writes base64 without padding; brokers without topic ids answer with zeros, or nothing.
+fn topic_id(text: &str) -> String {
+    let text = text.trim_end_matches('=');
+    if text.len() == NO_TOPIC_ID.len() { text.to_owned() } else { NO_TOPIC_ID.to_owned() }
+}
+
+#[expect(unsafe_code, reason = "copies a C string")]
+unsafe fn copied(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller passes a NUL-terminated text that lives during the call.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// A handle of librdkafka that is destroyed at the end of its scope.
+struct Owned<T> {
+    handle: *mut T,
+    destroy: unsafe extern "C" fn(*mut T),
+}
+
+impl<T> Owned<T> {
+    fn new(handle: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Self {
+        Self { handle, destroy }
+    }
+
+    fn get(&self) -> *mut T {
+        self.handle
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    #[expect(unsafe_code, reason = "gives a handle back to librdkafka")]
+    fn drop(&mut self) {
+        if !self.handle.is_null() {
+            // SAFETY: the handle came from the constructor that belongs to this destructor, and is used no more.
+            unsafe { (self.destroy)(self.handle) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{
+        ClientConfig,
+        consumer::{BaseConsumer, Consumer},
+        mocking::MockCluster,
+    };
+
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_topic_has_an_id_and_a_missing_one_an_error() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("events", 3, 1).expect("a topic");
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap_servers())
+            .create()
+            .expect("a client");
+        let mut found = topics(client.client(), &["events"], TIMEOUT).expect("the mock answers");
+        let topic = found.pop().expect("one answer").expect("it exists");
+        assert_eq!((topic.name.as_str(), topic.partitions), ("events", 3));
+        assert_eq!(topic.id.len(), NO_TOPIC_ID.len());
+        assert_ne!(topic.id, NO_TOPIC_ID);
+        let missing = topics(client.client(), &["missing"], TIMEOUT).expect("the mock answers");
+        assert_eq!(missing, [Err(RDKafkaErrorCode::UnknownTopicOrPartition)]);
+    }
+}

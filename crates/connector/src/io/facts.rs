@@ -1,0 +1,159 @@
+//! The thread that asks the brokers once a second how far the logs are, and every few seconds what the topics are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use event::{EventTime, Incarnation, mark::TopicMark};
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::sync::mpsc::Sender;
+
+use crate::{
+    io::{
+        brokers::{Brokers, End, Places},
+        orders::Orders,
+    },
+    stimulus::Stimulus,
+};
+
+const PERIOD: Duration = Duration::from_secs(1);
+const TOPICS_PERIOD: Duration = Duration::from_secs(5);
+
+/// The thread's state.
+pub(crate) struct Facts {
+    pub(crate) brokers: Brokers,
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) driver: Sender<Stimulus>,
+    /// For messages.
+    pub(crate) servers: String,
+    topics_asked: Option<Instant>,
+    /// Topics that were there, and those of them that went.
+    known: BTreeSet<String>,
+    missing: BTreeSet<String>,
+    is_down: bool,
+}
+
+impl Facts {
+    pub(crate) fn new(
+        brokers: Brokers,
+        orders: Arc<Orders>,
+        driver: Sender<Stimulus>,
+        servers: String,
+    ) -> Self {
+        let (known, missing) = (BTreeSet::new(), BTreeSet::new());
+        Self { brokers, orders, driver, servers, topics_asked: None, known, missing, is_down: false }
+    }
+
+    /// Asks until the other end of `stop` is dropped.
+    pub(crate) fn run(mut self, stop: &Receiver<()>) {
+        loop {
+            self.ask_topics_when_due();
+            self.ask_ends();
+            if let Some((code, reason)) = self.brokers.take_failure() {
+                tracing::debug!(%code, reason, "the client that asks for facts");
+            }
+            if stop.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    }
+
+    fn ask_ends(&mut self) {
+        let slots = self.orders.slots();
+        if slots.is_empty() {
+            return;
+        }
+        let places: Places = slots.iter().map(|slot| (slot.topic.clone(), slot.partition)).collect();
+        let asked_at = now();
+        match self.brokers.ends(&places, End::High) {
+            Ok(found) => {
+                let of_slot = |slot: &crate::slot::Slot| {
+                    found.get(&(slot.topic.clone(), slot.partition)).map(|end| (slot.clone(), *end))
+                };
+                let ends: Vec<_> = slots.iter().filter_map(of_slot).collect();
+                if !ends.is_empty() {
+                    self.answered();
+                }
+                self.tell(Stimulus::Ends { asked_at, ends });
+            }
+            Err(error) => self.unanswered(&error.to_string()),
+        }
+    }
+
+    fn ask_topics_when_due(&mut self) {
+        if self.topics_asked.is_some_and(|asked| asked.elapsed() < TOPICS_PERIOD) {
+            return;
+        }
+        let asked_at = now();
+        match self.brokers.describe() {
+            Ok(topics) => {
+                self.topics_asked = Some(Instant::now());
+                self.answered();
+                self.described(topics, asked_at);
+            }
+            Err(code) => self.unanswered(&code.to_string()),
+        }
+    }
+
+    fn described(
+        &mut self,
+        topics: Vec<Result<crate::io::describe::Topic, RDKafkaErrorCode>>,
+        asked_at: EventTime,
+    ) {
+        let (mut ids, mut marks) = (BTreeMap::new(), Vec::new());
+        for topic in topics.into_iter().flatten() {
+            let incarnation = Incarnation::from(topic.id.as_str());
+            let partitions = topic.partitions;
+            marks.push(TopicMark { topic: topic.name.as_str().into(), incarnation, partitions, asked_at });
+            ids.insert(topic.name, topic.id);
+        }
+        self.tell_missing(&ids);
+        self.orders.set_topic_ids(ids);
+        self.tell(Stimulus::Topics(marks));
+    }
+
+    fn tell_missing(&mut self, ids: &BTreeMap<String, String>) {
+        for topic in self.brokers.topics() {
+            if ids.contains_key(&**topic) {
+                self.known.insert(topic.to_string());
+                if self.missing.remove(&**topic) {
+                    tracing::info!(%topic, "the topic is there again");
+                }
+            } else if self.known.contains(&**topic) && self.missing.insert(topic.to_string()) {
+                tracing::warn!(%topic, brokers = %self.servers, "the topic has gone; waiting until it is made anew");
+            }
+        }
+    }
+
+    fn answered(&mut self) {
+        if std::mem::take(&mut self.is_down) {
+            tracing::info!(brokers = %self.servers, "Kafka answers again");
+        }
+        self.tell(Stimulus::Brokers(Ok(())));
+    }
+
+    fn unanswered(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.is_down, true) {
+            tracing::warn!(brokers = %self.servers, reason, "Kafka does not answer; trying until it does");
+        }
+        self.tell(Stimulus::Brokers(Err(format!("{} does not answer", self.servers))));
+    }
+
+    fn tell(&self, stimulus: Stimulus) {
+        // A driver that is gone drops the stop signal next.
+        if self.driver.blocking_send(stimulus).is_err() {
+            tracing::debug!("the driver has ended");
+        }
+    }
+}
+
+/// The present, by this machine's clock.
+pub(crate) fn now() -> EventTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EventTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

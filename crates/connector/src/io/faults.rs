@@ -1,0 +1,128 @@
+//! What an error of librdkafka means for the connector.
+//!
+//! Whatever is not known to pass ends the connector: librdkafka skips a batch of records that it cannot read, and going
+//! on would take that for a gap.
+
+use rdkafka::{config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaErrorCode as Code};
+
+use crate::{
+    error::{ConnectorError, KafkaText},
+    settings::KafkaConfig,
+};
+
+/// What is to be done about an error.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// librdkafka tries again by itself.
+    Passing(Code),
+    /// A partition's position is outside its log.
+    OutOfRange,
+    /// The connector has to end.
+    Final(ConnectorError),
+}
+
+/// Judges an error that the consumer's poll returned.
+pub(crate) fn judge(error: &KafkaError, config: &KafkaConfig) -> Fault {
+    match error.rdkafka_error_code() {
+        Some(Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::LogTruncation) => Fault::OutOfRange,
+        Some(code) => judge_code(code, &error.to_string(), config).map_or(Fault::Passing(code), Fault::Final),
+        None => Fault::Final(ConnectorError::Consumer { source: text(error) }),
+    }
+}
+
+/// The end that a code means, or nothing where it passes.
+pub(crate) fn judge_code(code: Code, said: &str, config: &KafkaConfig) -> Option<ConnectorError> {
+    let source = KafkaText(said.to_owned());
+    let brokers = config.bootstrap_servers.clone();
+    let group = config.group_id.clone();
+    match code {
+        code if passes(code) => None,
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState
+        | Code::SSL => Some(ConnectorError::Authentication { brokers, source }),
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed => Some(ConnectorError::Authorization { brokers, group, source }),
+        Code::FencedInstanceId | Code::UnreleasedInstanceId => {
+            Some(ConnectorError::Fenced { group, instance: config.instance.clone().unwrap_or_default() })
+        }
+        Code::Fatal
+        | Code::Inconsistent
+        | Code::Application
+        | Code::InvalidSessionTimeout
+        | Code::InconsistentGroupProtocol
+        | Code::InvalidGroupId
+        | Code::UnsupportedVersion
+        | Code::State => Some(ConnectorError::Consumer { source }),
+        _ => Some(ConnectorError::Unreadable { source }),
+    }
+}
+
+/// Conditions of brokers, leaders and groups that pass, or that a rebalance mends.
+fn passes(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NoError
+            | Code::AllBrokersDown
+            | Code::BrokerTransportFailure
+            | Code::Resolve
+            | Code::BrokerDestroy
+            | Code::DestroyBroker
+            | Code::NodeUpdate
+            | Code::OperationTimedOut
+            | Code::MessageTimedOut
+            | Code::RequestTimedOut
+            | Code::WaitingForCoordinator
+            | Code::WaitCache
+            | Code::InProgress
+            | Code::PreviousInProgress
+            | Code::Retry
+            | Code::PollExceeded
+            | Code::AssignmentLost
+            | Code::UnknownPartition
+            | Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownTopicId
+            | Code::UnknownBroker
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::BrokerNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::NetworkException
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::RebalanceInProgress
+            | Code::MemberIdRequired
+            | Code::KafkaStorageError
+            | Code::FetchSessionIdNotFound
+            | Code::InvalidFetchSessionEpoch
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::OffsetNotAvailable
+            | Code::UnstableOffsetCommit
+            | Code::PreferredLeaderNotAvailable
+            | Code::EligibleLeadersNotAvailable
+            | Code::ThrottlingQuotaExceeded
+            | Code::RebootstrapRequired
+    )
+}
+
+/// librdkafka's words.
+pub(crate) fn text(error: &KafkaError) -> KafkaText {
+    KafkaText(error.to_string())
+}
+
+/// librdkafka repeats itself every second while a broker is away; what matters is said once, elsewhere.
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
+            tracing::trace!(target: "librdkafka", facility, message);
+        }
+        _ => tracing::debug!(target: "librdkafka", facility, message),
+    }
+}

@@ -1,0 +1,149 @@
+//! Looking up where partitions are to be read from: their topics' ids, the bounds of their logs, and what the group
+//! committed. The decision itself is [`crate::start`]'s.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use event::{Incarnation, Partition};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+
+use crate::{
+    io::{
+        brokers::{self, ASK_TIMEOUT, Brokers, End, Places},
+        context::Context,
+        describe,
+    },
+    slot::Commit,
+    start::{self, Committed, Facts, Start, StartRule},
+};
+
+/// A question about starts.
+pub(crate) struct Lookup<'a> {
+    pub(crate) consumer: &'a BaseConsumer<Context>,
+    pub(crate) brokers: &'a Brokers,
+    pub(crate) rule: StartRule,
+}
+
+type Found<T> = BTreeMap<(Arc<str>, i32), T>;
+
+impl Lookup<'_> {
+    /// Where these partitions are to be read from. Starts that must stand before anything is read are committed.
+    /// `read` tells how far a partition was read already, where that may be beyond its committed offset.
+    pub(crate) fn starts(&self, places: &Places, read: &Found<u64>) -> Result<Vec<Start>, KafkaError> {
+        let topics = self.topics()?;
+        let everything: Places =
+            topics.values().flat_map(|topic| (0..topic.1).map(|n| (topic.0.clone(), n))).collect();
+        let committed = self.committed(&everything)?;
+        let low = self.brokers.ends(places, End::Low)?;
+        let high = self.brokers.ends(places, End::High)?;
+        let fixes_all = self.rule == StartRule::Latest && committed.is_empty();
+        // The ends that are committed are those that are read from.
+        let stable = brokers::ends(self.consumer, if fixes_all { &everything } else { places }, End::High)?;
+        let mut starts = Vec::with_capacity(places.len());
+        for place in places {
+            let missing = || KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+            let mut own = committed.get(place).cloned();
+            if let (Some(own), Some(read)) = (&mut own, read.get(place)) {
+                own.offset = own.offset.max(*read);
+            }
+            let facts = Facts {
+                topic_id: topics.get(&place.0).ok_or_else(missing)?.2.clone(),
+                committed: own,
+                group_is_new: committed.is_empty(),
+                low: *low.get(place).ok_or_else(missing)?,
+                stable: *stable.get(place).ok_or_else(missing)?,
+                high: *high.get(place).ok_or_else(missing)?,
+            };
+            starts.push(start::decide(&facts, self.rule));
+        }
+        if fixes_all {
+            self.commit_everywhere(&stable, &topics)?;
+        } else {
+            self.commit_cuts(places, &starts)?;
+        }
+        Ok(starts)
+    }
+
+    /// The topics by name, with partitions and id.
+    fn topics(&self) -> Result<BTreeMap<Arc<str>, (Arc<str>, i32, String)>, KafkaError> {
+        let described = self.brokers.describe().map_err(KafkaError::MetadataFetch)?;
+        let entry = |topic: describe::Topic| {
+            let name: Arc<str> = topic.name.as_str().into();
+            (name.clone(), (name, topic.partitions, topic.id))
+        };
+        Ok(described.into_iter().flatten().map(entry).collect())
+    }
+
+    /// What the group committed, of every partition of its topics.
+    fn committed(&self, places: &Places) -> Result<Found<Committed>, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (topic, partition) in places {
+            list.add_partition(topic, *partition);
+        }
+        let answer = self.consumer.committed_offsets(list, ASK_TIMEOUT)?;
+        let mut found = BTreeMap::new();
+        for (n, element) in answer.elements().into_iter().enumerate() {
+            element.error()?;
+            if let Offset::Offset(offset) = element.offset() {
+                let committed = Committed::parse(offset.unsigned_abs(), &describe::metadata(&answer, n));
+                found.insert((element.topic().into(), element.partition()), committed);
+            }
+        }
+        Ok(found)
+    }
+
+    /// A new group that begins at the newest records: the first replica fixes the start of every partition, so that a
+    /// partition without a commit is known to be one that was added later.
+    fn commit_everywhere(
+        &self,
+        ends: &Found<u64>,
+        topics: &BTreeMap<Arc<str>, (Arc<str>, i32, String)>,
+    ) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(ends.len());
+        for ((topic, partition), end) in ends {
+            let Some((_, _, id)) = topics.get(topic) else { continue };
+            add(&mut list, topic, *partition, *end, &start::unannounced(&Incarnation::from(id.as_str())))?;
+        }
+        self.consumer.commit(&list, CommitMode::Sync)
+    }
+
+    fn commit_cuts(&self, places: &Places, starts: &[Start]) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), start) in places.iter().zip(starts).filter(|(_, start)| start.commit_first) {
+            add(&mut list, topic, *partition, start.offset, &start::unannounced(&start.incarnation))?;
+        }
+        if list.count() == 0 { Ok(()) } else { self.consumer.commit(&list, CommitMode::Sync) }
+    }
+}
+
+/// Commits with the incarnation as metadata.
+pub(crate) fn commit(
+    consumer: &BaseConsumer<Context>,
+    commits: &[(Commit, Partition)],
+    mode: CommitMode,
+) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(commits.len());
+    for (Commit { slot, offset }, partition) in commits {
+        add(&mut list, &slot.topic, slot.partition, *offset, &partition.incarnation.0)?;
+    }
+    consumer.commit(&list, mode)
+}
+
+fn add(
+    list: &mut TopicPartitionList,
+    topic: &str,
+    partition: i32,
+    offset: u64,
+    metadata: &str,
+) -> Result<(), KafkaError> {
+    let mut element = list.add_partition(topic, partition);
+    let offset = i64::try_from(offset)
+        .map_err(|_| KafkaError::SetPartitionOffset(RDKafkaErrorCode::InvalidArgument))?;
+    element.set_offset(Offset::Offset(offset))?;
+    element.set_metadata(metadata);
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! The publishing port over Pub/Sub.
+
+use event::Mark;
+use pubsub::{Error, OutMessage, PubSubSettings, Publisher};
+
+use crate::message::{Message, Publish, PublishError};
+
+/// Publishes data messages and marks to their two topics.
+#[derive(Clone, Debug)]
+pub struct PubSubPublisher {
+    publisher: Publisher,
+    topic: String,
+    marks_topic: String,
+}
+
+impl PubSubPublisher {
+    /// Over a connection's publisher, to the topics of the section.
+    pub fn new(publisher: Publisher, settings: &PubSubSettings) -> Self {
+        Self { publisher, topic: settings.topic_path(), marks_topic: settings.marks_topic_path() }
+    }
+}
+
+impl Publish for PubSubPublisher {
+    async fn publish(&self, batch: &[Message]) -> Result<(), PublishError> {
+        let messages = batch.iter().map(|message| message.out().clone()).collect();
+        self.publisher.publish(&self.topic, messages).await.map_err(classify)
+    }
+
+    async fn publish_mark(&self, mark: &Mark) -> Result<(), PublishError> {
+        let message = OutMessage { data: mark.to_json().into(), attributes: Vec::new() };
+        self.publisher.publish(&self.marks_topic, vec![message]).await.map_err(classify)
+    }
+}
+
+fn classify(error: Error) -> PublishError {
+    match error {
+        Error::Unavailable { .. } => PublishError::Unavailable(error.into()),
+        Error::Refused { .. } | Error::TooLarge { .. } => PublishError::Refused(error.into()),
+        _ => PublishError::Impossible(error.into()),
+    }
+}

@@ -1,0 +1,394 @@
+//! The one thread that owns the consumer: polls, anonymises, hands batches over, commits.
+//!
+//! Back-pressure: every batch needs a permit for its bytes. Without one nothing is drained; after a second the
+//! partitions are paused and the consumer is polled on, so that its membership of the group outlives an outage of
+//! Pub/Sub. Not here: rebalances ([`super::rebalance`]).
+
+use std::{
+    sync::{Arc, mpsc::sync_channel},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    types::RDKafkaErrorCode,
+};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender},
+    time::timeout,
+};
+
+use crate::{
+    batch::Batch,
+    error::ConnectorError,
+    io::{
+        assignment::Assignment,
+        brokers::Brokers,
+        context::Context,
+        faults::{self, Fault},
+        intake::Intake,
+        lookup,
+        orders::Orders,
+    },
+    settings::KafkaConfig,
+    slot::{Commit, Slot},
+    start::topic_id,
+    stimulus::Stimulus,
+};
+
+/// How long a poll waits for a record.
+const IDLE: Duration = Duration::from_millis(100);
+/// Polls without a look at anything else.
+const POLLS: usize = 1_000;
+/// How often positions are looked at.
+const POSITIONS: Duration = Duration::from_millis(250);
+/// How often topics are compared with what the facts say.
+const TOPICS: Duration = Duration::from_secs(1);
+/// How long a position may stay doubtful before it is set anew.
+const DOUBT: Duration = Duration::from_secs(3);
+/// How long to wait for a permit before the partitions are paused.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The thread's state.
+pub(crate) struct Reader {
+    pub(super) consumer: BaseConsumer<Context>,
+    pub(super) brokers: Brokers,
+    pub(super) config: Arc<KafkaConfig>,
+    pub(super) assignment: Assignment,
+    pub(super) intake: Intake,
+    pub(super) orders: Arc<Orders>,
+    pub(super) is_paused: bool,
+    driver: Sender<Stimulus>,
+    permits: Permits,
+    positions_looked_at: Instant,
+    topics_looked_at: Instant,
+    is_commit_failing: bool,
+}
+
+/// Permits for bytes in flight.
+pub(crate) struct Permits {
+    pub(crate) runtime: Handle,
+    pub(crate) bytes: Arc<Semaphore>,
+    /// How many there are in all.
+    pub(crate) total: usize,
+}
+
+/// The driver is no more: end without a word.
+#[derive(Debug)]
+pub(super) struct Orphaned;
+
+/// Why the thread ends early.
+pub(super) enum End {
+    Orphaned,
+    Failed(ConnectorError),
+}
+
+impl From<Orphaned> for End {
+    fn from(_: Orphaned) -> Self {
+        Self::Orphaned
+    }
+}
+
+impl From<ConnectorError> for End {
+    fn from(error: ConnectorError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(
+        (consumer, brokers): (BaseConsumer<Context>, Brokers),
+        config: Arc<KafkaConfig>,
+        intake: Intake,
+        (orders, driver): (Arc<Orders>, Sender<Stimulus>),
+        permits: Permits,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            consumer,
+            brokers,
+            assignment: Assignment::new(config.topics.clone()),
+            config,
+            intake,
+            orders,
+            is_paused: false,
+            driver,
+            permits,
+            positions_looked_at: now,
+            topics_looked_at: now,
+            is_commit_failing: false,
+        }
+    }
+
+    /// Reads until told to stop; drains, commits and leaves the group.
+    pub(crate) fn run(mut self) {
+        let result = match self.read_until_stopped() {
+            Err(End::Failed(error)) => Err(error),
+            Err(End::Orphaned) | Ok(()) => Ok(()),
+        };
+        if self.leave().is_err() {
+            tracing::debug!("nobody is left to drain for");
+        }
+        self.consumer.context().close();
+        let Self { consumer, driver, .. } = self;
+        drop(consumer);
+        if driver.blocking_send(Stimulus::Closed(result)).is_err() {
+            tracing::debug!("the driver has ended");
+        }
+    }
+
+    fn read_until_stopped(&mut self) -> Result<(), End> {
+        if !self.wait_for_topics()? {
+            return Ok(());
+        }
+        let topics: Vec<&str> = self.config.topics.iter().map(|topic| &**topic).collect();
+        self.consumer
+            .subscribe(&topics)
+            .map_err(|error| ConnectorError::Consumer { source: faults::text(&error) })?;
+        while !self.orders.is_stopping() {
+            self.poll(self.intake.patience().unwrap_or(IDLE))?;
+            self.serve()?;
+            if self.intake.patience().is_some_and(|patience| patience.is_zero()) {
+                self.intake.close();
+            }
+            while let Some(batch) = self.intake.pop() {
+                self.hand_over(batch)?;
+            }
+            self.keep_house()?;
+        }
+        Ok(())
+    }
+
+    /// Takes what has been fetched; waits for the first record only.
+    fn poll(&mut self, wait: Duration) -> Result<(), End> {
+        let mut wait = wait;
+        for _ in 0..POLLS {
+            match self.consumer.poll(wait) {
+                Some(Ok(record)) => self.intake.take(&record, &mut self.assignment),
+                Some(Err(error)) => match faults::judge(&error, &self.config) {
+                    Fault::Passing(code) => tracing::debug!(%code, "Kafka reports"),
+                    Fault::OutOfRange => return self.mend_positions(),
+                    Fault::Final(error) => return Err(error.into()),
+                },
+                None => break,
+            }
+            if self.intake.has_full() {
+                break;
+            }
+            wait = Duration::ZERO;
+        }
+        self.check_client()
+    }
+
+    /// Errors of the whole client, such as a refused login, come without a record.
+    fn check_client(&mut self) -> Result<(), End> {
+        match self.consumer.context().take_failure() {
+            Some((code, reason)) if code != RDKafkaErrorCode::Fatal => {
+                faults::judge_code(code, &reason, &self.config)
+                    .filter(|error| !matches!(error, ConnectorError::Unreadable { .. }))
+                    .map_or(Ok(()), |error| Err(error.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands a batch to the driver once there is a permit for its bytes.
+    fn hand_over(&mut self, batch: Batch) -> Result<(), End> {
+        match self.permit(&batch) {
+            Some(permit) => Ok(self.tell(Stimulus::Read(Box::new(batch), Some(permit)))?),
+            None => self.wait_for_room(batch),
+        }
+    }
+
+    /// A permit if there is one, or comes within a second.
+    fn permit(&self, batch: &Batch) -> Option<OwnedSemaphorePermit> {
+        if self.orders.is_held() {
+            return None;
+        }
+        let wanted = self.permits.wanted(batch);
+        if let Ok(permit) = self.permits.bytes.clone().try_acquire_many_owned(wanted) {
+            return Some(permit);
+        }
+        let waiting = timeout(PATIENCE, self.permits.bytes.clone().acquire_many_owned(wanted));
+        self.permits.runtime.block_on(waiting).ok()?.ok()
+    }
+
+    /// Pub/Sub is slow or away: stays a member of the group, reads nothing.
+    fn wait_for_room(&mut self, batch: Batch) -> Result<(), End> {
+        let wanted = self.permits.wanted(&batch);
+        self.intake.push_back(batch);
+        self.pause(true)?;
+        tracing::debug!("paused: Pub/Sub is slower than Kafka");
+        while !self.orders.is_stopping() {
+            self.poll(IDLE)?;
+            self.serve()?;
+            self.keep_house()?;
+            if self.orders.is_held() {
+                continue;
+            }
+            let Ok(permit) = self.permits.bytes.clone().try_acquire_many_owned(wanted) else { continue };
+            // A rebalance may have taken the batch along.
+            match self.intake.pop() {
+                Some(batch) => self.tell(Stimulus::Read(Box::new(batch), Some(permit)))?,
+                None => drop(permit),
+            }
+            break;
+        }
+        self.pause(false)?;
+        tracing::debug!("reading again");
+        Ok(())
+    }
+
+    /// librdkafka drops what it has fetched at a pause, and goes on behind the last record that it gave out.
+    pub(super) fn pause(&mut self, pause: bool) -> Result<(), End> {
+        self.is_paused = pause;
+        let mut list = TopicPartitionList::new();
+        for held in self.assignment.iter() {
+            list.add_partition(&held.slot.topic, held.slot.partition);
+        }
+        let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        Ok(done.map_err(|error| ConnectorError::Consumer { source: faults::text(&error) })?)
+    }
+
+    /// Commits what the driver asks for, and looks at positions and topics now and then.
+    fn keep_house(&mut self) -> Result<(), End> {
+        let commits = self.orders.take_commits();
+        let is_ours = |commit: &Commit, reader: &mut Self| {
+            let held = reader.assignment.get(&commit.slot.topic, commit.slot.partition);
+            held.is_some_and(|held| held.slot == commit.slot)
+        };
+        let commits: Vec<_> = commits.into_iter().filter(|(commit, _)| is_ours(commit, self)).collect();
+        if !commits.is_empty()
+            && let Err(error) = lookup::commit(&self.consumer, &commits, CommitMode::Async)
+        {
+            tracing::debug!(%error, "offsets are committed again in a second");
+        }
+        if self.positions_looked_at.elapsed() >= POSITIONS {
+            self.positions_looked_at = Instant::now();
+            self.look_at_positions()?;
+        }
+        if self.topics_looked_at.elapsed() >= TOPICS {
+            self.topics_looked_at = Instant::now();
+            self.look_at_topics()?;
+        }
+        Ok(())
+    }
+
+    /// librdkafka's position passes control records, which are never given out. What lies between the last record and
+    /// it holds no record: positions move only in this thread, when records are given out or control records skipped.
+    fn look_at_positions(&mut self) -> Result<(), End> {
+        // While paused a batch waits, and nothing may overtake it.
+        if self.assignment.is_empty() || self.is_paused {
+            return Ok(());
+        }
+        let Ok(positions) = self.consumer.position() else { return Ok(()) };
+        let (mut passed, mut doubtful) = (Vec::new(), Vec::new());
+        for element in positions.elements() {
+            let Some(held) = self.assignment.get(element.topic(), element.partition()) else { continue };
+            match element.offset() {
+                Offset::Offset(position) if held.is_position_trusted => {
+                    if position.unsigned_abs() > held.next {
+                        held.next = position.unsigned_abs();
+                        passed.push((held.slot.clone(), held.next));
+                    }
+                }
+                Offset::Offset(_) if held.since.elapsed() > DOUBT => {
+                    held.since = Instant::now();
+                    doubtful.push((held.slot.clone(), held.next));
+                }
+                Offset::Offset(_) => {}
+                // The position of an older assignment is gone.
+                _ => held.is_position_trusted = true,
+            }
+        }
+        if !passed.is_empty() {
+            // What was read before comes before.
+            self.intake.close();
+            while let Some(batch) = self.intake.pop() {
+                self.hand_over(batch)?;
+            }
+        }
+        for (slot, position) in passed {
+            self.tell(Stimulus::Passed(slot, position))?;
+        }
+        doubtful.iter().for_each(|(slot, next)| self.seek(slot, *next));
+        Ok(())
+    }
+
+    pub(super) fn seek(&self, slot: &Slot, offset: u64) {
+        let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+        if let Err(error) = self.consumer.seek(&slot.topic, slot.partition, offset, Duration::from_secs(5)) {
+            // The partition is not fetched just now; librdkafka reports what is wrong when it is.
+            tracing::debug!(partition = %slot, %error, "could not seek");
+        }
+    }
+
+    /// A topic that was made anew has another id; its records must not pass for those of the old one.
+    fn look_at_topics(&mut self) -> Result<(), End> {
+        let changed: Vec<_> = self
+            .assignment
+            .iter()
+            .filter(|held| {
+                let known = self.orders.topic_id(&held.slot.topic);
+                known.is_some_and(|id| id != topic_id(&held.partition.incarnation))
+            })
+            .map(|held| (held.slot.topic.clone(), held.slot.partition))
+            .collect();
+        if changed.is_empty() { Ok(()) } else { self.restart(&changed) }
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        answers: Vec<(String, i32, Result<u64, RDKafkaErrorCode>)>,
+    ) -> Result<(), End> {
+        let mut commits = Vec::new();
+        for (topic, partition, answer) in answers {
+            match answer {
+                Err(code) if !self.is_commit_failing => {
+                    self.is_commit_failing = true;
+                    tracing::warn!(%topic, partition, %code, "offsets cannot be committed; trying until they can");
+                }
+                Err(_) => {}
+                Ok(offset) => {
+                    if let Some(held) = self.assignment.get(&topic, partition) {
+                        commits.push(Commit { slot: held.slot.clone(), offset });
+                    }
+                }
+            }
+        }
+        if !commits.is_empty() && std::mem::take(&mut self.is_commit_failing) {
+            tracing::info!("offsets are committed again");
+        }
+        if commits.is_empty() { Ok(()) } else { Ok(self.tell(Stimulus::Committed(commits))?) }
+    }
+
+    pub(super) fn tell(&self, stimulus: Stimulus) -> Result<(), Orphaned> {
+        self.driver.blocking_send(stimulus).map_err(|_| Orphaned)
+    }
+
+    /// Asks the driver to bring these partitions to an end; it answers before its deadline.
+    pub(super) fn drain(&mut self, slots: &[Slot]) -> Result<Vec<(Commit, event::Partition)>, Orphaned> {
+        self.hand_over_everything()?;
+        let (reply, answer) = sync_channel(1);
+        self.tell(Stimulus::Drain(slots.iter().cloned().collect(), reply))?;
+        answer.recv().map_err(|_| Orphaned)
+    }
+
+    /// Without permits: at most two batches more than allowed are in flight at a drain.
+    pub(super) fn hand_over_everything(&mut self) -> Result<(), Orphaned> {
+        self.intake.close();
+        while let Some(batch) = self.intake.pop() {
+            self.tell(Stimulus::Read(Box::new(batch), None))?;
+        }
+        Ok(())
+    }
+}
+
+impl Permits {
+    /// A batch larger than all permits takes all of them.
+    fn wanted(&self, batch: &Batch) -> u32 {
+        u32::try_from(batch.bytes.min(self.total)).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,308 @@
+//! What the reader does when partitions come and go: the group's rebalances, topics made anew, positions outside their
+//! logs, the first look at the topics, and leaving.
+//!
+//! Every start is chosen explicitly; librdkafka never picks one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+
+use crate::{
+    error::ConnectorError,
+    io::{
+        brokers::{self, Places},
+        context::Happening,
+        faults,
+        lookup::{self, Lookup},
+        reader::{End, Orphaned, Reader},
+    },
+    slot::Slot,
+    start::{Notice, Start},
+    stimulus::Stimulus,
+};
+
+/// Between two attempts to reach the brokers.
+const RETRY: Duration = Duration::from_millis(500);
+/// After how long without an answer an operator is told.
+const SILENCE: Duration = Duration::from_secs(5);
+
+impl Reader {
+    /// Waits until the brokers have described the topics. Whether there is something to be read.
+    pub(super) fn wait_for_topics(&mut self) -> Result<bool, End> {
+        while !self.orders.is_stopping() {
+            let answer = self.brokers.describe();
+            if let Some((code, reason)) = self.brokers.take_failure()
+                && let Some(error) = faults::judge_code(code, &reason, &self.config)
+            {
+                return Err(error.into());
+            }
+            match answer {
+                Ok(topics) => {
+                    for (topic, name) in topics.into_iter().zip(self.config.topics.clone()) {
+                        topic.map(drop).or_else(|code| self.judge_topic(code, &name))?;
+                    }
+                    return Ok(true);
+                }
+                // The thread that asks for facts says so.
+                Err(code) => tracing::debug!(%code, "the topics are not described yet"),
+            }
+            std::thread::sleep(RETRY);
+        }
+        Ok(false)
+    }
+
+    fn judge_topic(&self, code: RDKafkaErrorCode, name: &Arc<str>) -> Result<(), ConnectorError> {
+        match code {
+            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+                let brokers = self.config.bootstrap_servers.clone();
+                Err(ConnectorError::NoTopic { topic: name.to_string(), brokers })
+            }
+            code => faults::judge_code(code, &code.to_string(), &self.config).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Handles what librdkafka told during the last poll.
+    pub(super) fn serve(&mut self) -> Result<(), End> {
+        for happening in self.consumer.context().take() {
+            match happening {
+                Happening::Assign(partitions) => self.assign(&partitions)?,
+                Happening::Revoke(partitions) => self.revoke(&partitions)?,
+                Happening::Committed(answers) => self.committed(answers)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, partitions: &TopicPartitionList) -> Result<(), End> {
+        let places = places(partitions);
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        if let Some(starts) = self.starts(&places, &BTreeMap::new())? {
+            self.open(&places, &starts)?;
+            for ((topic, partition), start) in places.iter().zip(&starts) {
+                let offset = i64::try_from(start.offset).unwrap_or(i64::MAX);
+                list.add_partition_offset(topic, *partition, Offset::Offset(offset)).map_err(stuck)?;
+            }
+        }
+        // Without starts the assignment is lost or we are leaving: an empty one answers the group.
+        self.consumer.incremental_assign(&list).map_err(stuck)?;
+        if self.is_paused {
+            self.pause(true)?;
+        }
+        Ok(())
+    }
+
+    fn revoke(&mut self, partitions: &TopicPartitionList) -> Result<(), End> {
+        let is_lost = self.consumer.assignment_lost();
+        let mut slots = Vec::new();
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in places(partitions) {
+            if let Some(held) = self.assignment.get(&topic, partition) {
+                slots.push(held.slot.clone());
+                list.add_partition(&topic, partition);
+            }
+        }
+        if is_lost {
+            tracing::warn!(
+                partitions = slots.len(),
+                "the group gave our partitions to others; what was not committed is read there"
+            );
+        }
+        self.close(&slots, !is_lost)?;
+        self.consumer.incremental_unassign(&list).map_err(stuck)?;
+        Ok(())
+    }
+
+    /// Brings partitions to an end and lets them go.
+    fn close(&mut self, slots: &[Slot], commit: bool) -> Result<(), Orphaned> {
+        if commit && !slots.is_empty() {
+            let commits = self.drain(slots)?;
+            if !commits.is_empty()
+                && let Err(error) = lookup::commit(&self.consumer, &commits, CommitMode::Sync)
+            {
+                tracing::warn!(%error, "the last offsets could not be committed; what lies behind them is read and published again");
+            }
+        } else {
+            self.hand_over_everything()?;
+        }
+        for slot in slots {
+            self.assignment.remove(&slot.topic, slot.partition);
+        }
+        self.orders.set_slots(self.assignment.slots());
+        self.tell(Stimulus::Gone(slots.iter().cloned().collect()))
+    }
+
+    /// Opens partitions at their starts.
+    fn open(&mut self, places: &Places, starts: &[Start]) -> Result<(), Orphaned> {
+        let now = Instant::now();
+        let mut opened = Vec::with_capacity(places.len());
+        for ((topic, partition), start) in places.iter().zip(starts) {
+            if let Some(slot) = self.assignment.add(topic, *partition, start, now) {
+                announce(&slot, start);
+                opened.push((slot, start.clone()));
+            }
+        }
+        self.orders.set_slots(self.assignment.slots());
+        self.tell(Stimulus::Assigned(opened))
+    }
+
+    /// Looks the starts up until the brokers answer; nothing when we are leaving or the assignment is lost.
+    fn starts(
+        &mut self,
+        places: &Places,
+        read: &BTreeMap<(Arc<str>, i32), u64>,
+    ) -> Result<Option<Vec<Start>>, End> {
+        let mut silent_since = Some(Instant::now());
+        while !self.orders.is_stopping() && !self.consumer.assignment_lost() {
+            let lookup = Lookup { consumer: &self.consumer, brokers: &self.brokers, rule: self.config.start };
+            let error = match lookup.starts(places, read) {
+                Ok(starts) => return Ok(Some(starts)),
+                Err(error) => error,
+            };
+            let code = error.rdkafka_error_code();
+            if let Some(code) = code
+                && let Some(end) = faults::judge_code(code, &error.to_string(), &self.config)
+            {
+                return Err(end.into());
+            }
+            if silent_since.is_some_and(|since| since.elapsed() >= SILENCE) {
+                silent_since = None;
+                tracing::warn!(%error, "Kafka does not tell where to start; asking until it does");
+            }
+            std::thread::sleep(RETRY);
+        }
+        Ok(None)
+    }
+
+    /// Lets partitions go and takes them up again from a new start: their topic was made anew, or their log was cut.
+    pub(super) fn restart(&mut self, places: &[(Arc<str>, i32)]) -> Result<(), End> {
+        let places = places.to_vec();
+        let mut read = BTreeMap::new();
+        let mut slots = Vec::new();
+        for (topic, partition) in &places {
+            if let Some(held) = self.assignment.get(topic, *partition) {
+                read.insert((topic.clone(), *partition), held.next);
+                slots.push(held.slot.clone());
+            }
+        }
+        // What was read is still accounted for; committing it would mean the new log.
+        self.drain(&slots)?;
+        self.close(&slots, false)?;
+        let Some(starts) = self.starts(&places, &read)? else { return Ok(()) };
+        self.open(&places, &starts)?;
+        for ((topic, partition), start) in places.iter().zip(&starts) {
+            if let Some(held) = self.assignment.get(topic, *partition) {
+                let slot = held.slot.clone();
+                self.seek(&slot, start.offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// Some position is outside its log: retention overtook the reader, or the log was cut.
+    pub(super) fn mend_positions(&mut self) -> Result<(), End> {
+        let places: Places =
+            self.assignment.iter().map(|held| (held.slot.topic.clone(), held.slot.partition)).collect();
+        let (Ok(low), Ok(high)) =
+            (self.brokers.ends(&places, brokers::End::Low), self.brokers.ends(&places, brokers::End::High))
+        else {
+            // The fetcher stands still and reports again once it is set going; so does this.
+            std::thread::sleep(RETRY);
+            self.seek_all();
+            return Ok(());
+        };
+        let (mut cut, mut overtaken) = (Vec::new(), Vec::new());
+        for place in &places {
+            let Some(held) = self.assignment.get(&place.0, place.1) else { continue };
+            if high.get(place).is_some_and(|end| *end < held.next) {
+                cut.push(place.clone());
+            } else if let Some(first) = low.get(place).filter(|first| **first > held.next) {
+                overtaken.push((held.slot.clone(), held.next, *first));
+            }
+        }
+        self.overtake(overtaken)?;
+        if !cut.is_empty() {
+            self.restart(&cut)?;
+        }
+        self.seek_all();
+        Ok(())
+    }
+
+    fn overtake(&mut self, partitions: Vec<(Slot, u64, u64)>) -> Result<(), Orphaned> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        self.hand_over_everything()?;
+        for (slot, next, first) in partitions {
+            tracing::error!(
+                partition = %slot, from = next, to = first, records = first - next,
+                "retention took records before they were read: they are lost; lengthen the topic's retention"
+            );
+            if let Some(held) = self.assignment.get(&slot.topic, slot.partition) {
+                held.next = first;
+                held.is_position_trusted = false;
+            }
+            self.tell(Stimulus::Overtaken(slot, first))?;
+        }
+        Ok(())
+    }
+
+    /// Sets every fetcher going again where the books stand.
+    fn seek_all(&mut self) {
+        let places: Vec<_> = self.assignment.iter().map(|held| (held.slot.clone(), held.next)).collect();
+        for (slot, next) in places {
+            self.seek(&slot, next);
+        }
+    }
+
+    /// Drains, commits and lets everything go.
+    pub(super) fn leave(&mut self) -> Result<(), Orphaned> {
+        let slots = self.assignment.slots();
+        let is_lost = self.consumer.assignment_lost();
+        self.close(&slots, !is_lost)
+    }
+}
+
+fn places(list: &TopicPartitionList) -> Places {
+    let unique: BTreeSet<_> = list
+        .elements()
+        .into_iter()
+        .map(|element| (Arc::<str>::from(element.topic()), element.partition()))
+        .collect();
+    unique.into_iter().collect()
+}
+
+fn stuck(error: KafkaError) -> ConnectorError {
+    ConnectorError::Consumer { source: faults::text(&error) }
+}
+
+/// Tells an operator about a start that is not the usual one.
+fn announce(slot: &Slot, start: &Start) {
+    let (partition, offset) = (slot, start.offset);
+    match start.notice {
+        None => tracing::info!(%partition, offset, "reading"),
+        Some(Notice::Reset) => {
+            tracing::warn!(%partition, offset, "the committed offset was set by somebody else; reading from there");
+        }
+        Some(Notice::NewTopic) => {
+            tracing::warn!(%partition, offset, "the topic was made anew; reading it from its beginning");
+        }
+        Some(Notice::Lost { records }) => tracing::error!(
+            %partition, offset, records,
+            "retention took records before they were read: they are lost; lengthen the topic's retention"
+        ),
+        Some(Notice::Cut { records }) => tracing::error!(
+            %partition, offset, records,
+            "the log ends before the committed offset, as after an unclean election: records are lost or were replaced; \
+             reading on from its end as a new incarnation"
+        ),
+    }
+}

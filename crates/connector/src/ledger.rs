@@ -1,0 +1,249 @@
+//! What became of the offsets of one partition in one assignment: read, accounted for by data or mark, acknowledged.
+//!
+//! Every offset from the first one on is accounted for by exactly one data message or one mark range, and the commit
+//! point is the end of the prefix in which all of them are acknowledged. Pure. Not here: several partitions, messages
+//! in flight ([`crate::core`]), and the marks themselves ([`crate::marks`]).
+
+use std::{ops::Range, sync::Arc};
+
+use event::{
+    Partition, Ranges,
+    mark::{MarkRange, Reason},
+};
+
+use crate::start::Start;
+
+/// The books of one partition, kept from the start of its assignment.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    partition: Partition,
+    /// The next offset to be read.
+    next: u64,
+    /// What is acknowledged; all that was committed before counts as such.
+    acknowledged: Ranges,
+    /// What the coordinator has confirmed.
+    committed: Option<u64>,
+    /// Ranges without an event that no mark has carried yet.
+    unmarked: Vec<MarkRange>,
+}
+
+impl Ledger {
+    /// Opens the books at the start of an assignment.
+    pub fn open(partition: Partition, start: &Start) -> Self {
+        let accounted = start.skipped.as_ref().map_or(start.offset, |(range, _)| range.start);
+        let mut ledger = Self {
+            partition,
+            next: start.offset,
+            acknowledged: Ranges::default(),
+            committed: start.committed,
+            unmarked: Vec::new(),
+        };
+        ledger.acknowledged.insert(0..accounted);
+        if let Some((range, reason)) = &start.skipped {
+            ledger.unmark(range.clone(), reason.clone(), None);
+        }
+        ledger
+    }
+
+    /// Data was read at these offsets; what lies between the last offset read and them was empty.
+    pub fn read(&mut self, run: &Range<u64>) {
+        self.pass(run.start);
+        self.next = self.next.max(run.end);
+    }
+
+    /// A record was refused.
+    pub fn reject(&mut self, offset: u64, code: &str, pointer: Option<&Arc<str>>) {
+        self.pass(offset);
+        self.next = self.next.max(offset + 1);
+        self.refuse(offset, code, pointer);
+    }
+
+    /// A record that was read before is refused after all, by Pub/Sub.
+    pub fn refuse(&mut self, offset: u64, code: &str, pointer: Option<&Arc<str>>) {
+        let pointer = pointer.map(|pointer| pointer.to_string());
+        self.unmark(offset..offset + 1, Reason::Rejected(code.to_owned()), pointer);
+    }
+
+    /// The reader stands at `position`: there is no record between the last one and it.
+    pub fn pass(&mut self, position: u64) {
+        if position > self.next {
+            self.unmark(self.next..position, Reason::Empty, None);
+            self.next = position;
+        }
+    }
+
+    /// Retention took everything below `position` before it was read. Returns how many offsets.
+    pub fn lose(&mut self, position: u64) -> u64 {
+        let lost = self.next..position.max(self.next);
+        self.unmark(lost.clone(), Reason::Lost, None);
+        self.next = lost.end;
+        lost.end - lost.start
+    }
+
+    /// Pub/Sub has acknowledged the message or mark that accounts for these offsets.
+    pub fn acknowledge(&mut self, range: Range<u64>) {
+        self.acknowledged.insert(range);
+    }
+
+    /// The coordinator has confirmed a commit.
+    pub fn confirm(&mut self, offset: u64) {
+        self.committed = self.committed.max(Some(offset));
+    }
+
+    /// Takes the ranges that the next mark must carry.
+    pub fn take_unmarked(&mut self) -> Vec<MarkRange> {
+        std::mem::take(&mut self.unmarked)
+    }
+
+    /// How many ranges wait for a mark.
+    pub fn unmarked(&self) -> usize {
+        self.unmarked.len()
+    }
+
+    /// The end of the prefix that is accounted for in Pub/Sub.
+    pub fn commit_point(&self) -> u64 {
+        self.acknowledged.prefix_end(0)
+    }
+
+    /// The offset to be committed, if the coordinator does not have it.
+    pub fn uncommitted(&self) -> Option<u64> {
+        let point = self.commit_point();
+        (point > self.committed.unwrap_or(0)).then_some(point)
+    }
+
+    /// Whether everything that was read is accounted for in Pub/Sub.
+    pub fn is_settled(&self) -> bool {
+        self.commit_point() >= self.next
+    }
+
+    /// Which partition of which life of the topic.
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// The next offset to be read.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// What the coordinator has confirmed.
+    pub fn committed(&self) -> Option<u64> {
+        self.committed
+    }
+
+    /// Notes a range for the next mark; ranges that touch and mean the same are one.
+    fn unmark(&mut self, range: Range<u64>, reason: Reason, pointer: Option<String>) {
+        if range.is_empty() {
+            return;
+        }
+        if let Some(last) = self.unmarked.last_mut()
+            && last.to == range.start
+            && last.reason == reason
+            && last.pointer == pointer
+        {
+            last.to = range.end;
+            return;
+        }
+        self.unmarked.push(MarkRange { from: range.start, to: range.end, reason, pointer });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::start::{Facts, StartRule, decide};
+
+    fn open(low: u64) -> Ledger {
+        let facts = Facts {
+            topic_id: "id".to_owned(),
+            committed: None,
+            group_is_new: true,
+            low,
+            stable: low,
+            high: low,
+        };
+        let partition = Partition { topic: "events".into(), incarnation: "id".into(), partition: 0 };
+        Ledger::open(partition, &decide(&facts, StartRule::Earliest))
+    }
+
+    fn texts(ranges: &[MarkRange]) -> Vec<String> {
+        let text = |r: &MarkRange| format!("{}-{} {}", r.from, r.to, String::from(r.reason.clone()));
+        ranges.iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_books_of_a_partition() {
+        let mut ledger = open(5);
+        ledger.read(&(5..8));
+        ledger.reject(8, "tombstone", None);
+        ledger.reject(9, "tombstone", None);
+        ledger.read(&(12..13));
+        ledger.pass(15);
+        assert_eq!(ledger.lose(20), 5);
+        let ranges = ledger.take_unmarked();
+        let expected = ["0-5 before", "8-10 rejected:tombstone", "10-12 empty", "13-15 empty", "15-20 lost"];
+        assert_eq!(texts(&ranges), expected);
+        assert_eq!((ledger.next(), ledger.commit_point(), ledger.uncommitted()), (20, 0, None));
+        ledger.acknowledge(5..8);
+        assert_eq!(ledger.uncommitted(), None, "nothing is committed before the mark over [0, 5)");
+        for range in ranges {
+            ledger.acknowledge(range.offsets());
+        }
+        assert_eq!(ledger.uncommitted(), Some(12));
+        ledger.confirm(12);
+        assert_eq!(ledger.uncommitted(), None);
+        assert!(!ledger.is_settled());
+        ledger.acknowledge(12..13);
+        assert!(ledger.is_settled());
+        assert_eq!(ledger.uncommitted(), Some(20));
+    }
+
+    #[test]
+    fn a_position_that_is_known_changes_nothing() {
+        let mut ledger = open(0);
+        ledger.read(&(0..4));
+        ledger.pass(2);
+        assert_eq!(ledger.lose(3), 0);
+        assert_eq!((ledger.next(), ledger.unmarked()), (4, 0));
+    }
+
+    proptest! {
+        /// Random records with gaps, each acknowledged at a random time: the commit point is always the first offset
+        /// that is not acknowledged, and data and ranges together are every offset exactly once.
+        #[test]
+        fn every_offset_is_accounted_for_once(
+            records in prop::collection::vec((0u64..3, any::<bool>()), 1..60), low in 0u64..4, seed in any::<u64>(),
+        ) {
+            let mut ledger = open(low);
+            let (mut at, mut parts) = (low, Vec::new());
+            for (gap, is_data) in records {
+                at += gap;
+                if is_data {
+                    ledger.read(&(at..at + 1));
+                    parts.push(at..at + 1);
+                } else {
+                    ledger.reject(at, "not-json", None);
+                }
+                at += 1;
+            }
+            parts.extend(ledger.take_unmarked().iter().map(MarkRange::offsets));
+            let mut once = Ranges::default();
+            for part in &parts {
+                prop_assert_eq!(once.insert(part.clone()), part.end - part.start);
+            }
+            prop_assert_eq!(once.iter().collect::<Vec<_>>(), vec![0..at]);
+            let mut acknowledged = Ranges::default();
+            let mut order = seed;
+            while !parts.is_empty() {
+                order = order.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let part = parts.swap_remove((order >> 33) as usize % parts.len());
+                acknowledged.insert(part.clone());
+                ledger.acknowledge(part);
+                prop_assert_eq!(ledger.commit_point(), acknowledged.prefix_end(0));
+            }
+            prop_assert!(ledger.is_settled());
+        }
+    }
+}

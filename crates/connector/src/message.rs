@@ -1,0 +1,99 @@
+//! Data messages: an anonymised record and where it stood, as Pub/Sub gets it.
+//!
+//! A [`Message`] is made from an [`Anonymised`] and nothing else, and [`Publish`] takes nothing else: what was not
+//! anonymised cannot be published.
+
+use std::{borrow::Cow, error::Error, fmt, future::Future};
+
+use event::{Mark, Partition, wire};
+use pubsub::{OutMessage, limits::Violation};
+
+use crate::anonymise::{Anonymised, RejectCode};
+
+/// One data message.
+#[derive(Clone, Debug)]
+pub struct Message(OutMessage);
+
+/// Publishes batches and marks; one attempt a call.
+pub trait Publish: Clone + Send + Sync + 'static {
+    /// Publishes a batch in one request; done when Pub/Sub has all of it.
+    fn publish(&self, batch: &[Message]) -> impl Future<Output = Result<(), PublishError>> + Send;
+
+    /// Publishes a mark; done when Pub/Sub has it.
+    fn publish_mark(&self, mark: &Mark) -> impl Future<Output = Result<(), PublishError>> + Send;
+}
+
+/// Why an attempt to publish failed.
+#[derive(Debug)]
+pub enum PublishError {
+    /// Pub/Sub cannot just now: try the same again.
+    Unavailable(Cause),
+    /// Pub/Sub will not take this request, whatever is tried.
+    Refused(Cause),
+    /// Nothing can be published: a topic or a permission is missing.
+    Impossible(Cause),
+}
+
+/// What the publisher said.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+impl Message {
+    /// The message of a record. `timestamp` is Kafka's, in milliseconds, if the record has one.
+    ///
+    /// # Errors
+    /// The code to reject the record by, when Pub/Sub would refuse the message.
+    pub fn new(
+        anonymised: &Anonymised,
+        partition: &Partition,
+        offset: u64,
+        timestamp: Option<i64>,
+    ) -> Result<Self, &'static str> {
+        let mut attributes: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(8);
+        attributes.push((wire::TOPIC.into(), partition.topic.to_string()));
+        attributes.push((wire::PARTITION.into(), partition.partition.to_string()));
+        attributes.push((wire::OFFSET.into(), offset.to_string()));
+        attributes.push((wire::INCARNATION.into(), partition.incarnation.to_string()));
+        if let Some(timestamp) = timestamp {
+            attributes.push((wire::TIMESTAMP.into(), timestamp.to_string()));
+        }
+        if let Some(key) = anonymised.kafka_key() {
+            attributes.push((wire::KEY.into(), key.to_owned()));
+        }
+        if let Some(id) = anonymised.key_id() {
+            attributes.push((wire::KEY_ID.into(), id.to_string()));
+        }
+        for (name, value) in anonymised.headers() {
+            attributes.push((name.to_string().into(), value.clone()));
+        }
+        let message = OutMessage { data: anonymised.data().clone(), attributes };
+        match message.violation() {
+            None => Ok(Self(message)),
+            Some(Violation::TooLarge | Violation::Empty) => Err(RejectCode::TooLarge.as_str()),
+            Some(_) => Err(RejectCode::AttributeTooLarge.as_str()),
+        }
+    }
+
+    /// Bytes in a publish request.
+    pub fn wire_len(&self) -> usize {
+        self.0.wire_len()
+    }
+
+    /// What Pub/Sub's client takes.
+    pub fn out(&self) -> &OutMessage {
+        &self.0
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unavailable(cause) | Self::Refused(cause) | Self::Impossible(cause)) = self;
+        cause.fmt(f)
+    }
+}
+
+impl Error for PublishError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let (Self::Unavailable(cause) | Self::Refused(cause) | Self::Impossible(cause)) = self;
+        cause.source()
+    }
+}

@@ -1,0 +1,81 @@
+//! The brake on rejects: a stream that is refused as a whole must not drain into the dead letters.
+//!
+//! Counts the rejects within the last 10,000 records; a restart counts anew.
+
+use std::collections::VecDeque;
+
+/// How many of the last records are looked at.
+const WINDOW: u64 = 10_000;
+
+/// The rejects within the last 10,000 records.
+#[derive(Clone, Debug)]
+pub struct RejectWindow {
+    limit: u32,
+    records: u64,
+    /// The numbers of the rejected records within the window, at most `limit + 1` of them.
+    rejected: VecDeque<u64>,
+}
+
+impl RejectWindow {
+    /// At most `limit` rejects are allowed within 10,000 records, and also while there were fewer records.
+    pub fn new(limit: u32) -> Self {
+        Self { limit, records: 0, rejected: VecDeque::new() }
+    }
+
+    /// Counts records, of which those at the ascending indices `rejected` were refused.
+    /// Returns how many rejects the window holds once they are more than allowed.
+    pub fn count(&mut self, records: u64, rejected: impl IntoIterator<Item = u64>) -> Option<u64> {
+        let first = self.records;
+        self.records += records;
+        for index in rejected {
+            let number = first + index;
+            self.rejected.push_back(number);
+            while self.rejected.front().is_some_and(|&oldest| oldest + WINDOW <= number) {
+                self.rejected.pop_front();
+            }
+            if self.rejected.len() as u64 > u64::from(self.limit) {
+                return Some(self.rejected.len() as u64);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_hundred_rejects_pass_and_one_more_does_not() {
+        let mut window = RejectWindow::new(100);
+        assert_eq!(window.count(100, 0..100), None);
+        assert_eq!(window.count(9_900, []), None);
+        assert_eq!(window.count(1, [0]), None, "the first one has left the window");
+        assert_eq!(window.count(1, []), None);
+        let mut young = RejectWindow::new(100);
+        assert_eq!(young.count(101, 0..101), Some(101), "few records do not lower the limit, nor raise it");
+    }
+
+    proptest! {
+        #[test]
+        fn the_window_is_what_a_recount_finds(
+            stream in prop::collection::vec(prop::bool::weighted(0.02), 0..30_000), batch in 1usize..1500, limit in 0u32..300,
+        ) {
+            let mut window = RejectWindow::new(limit);
+            let exceeded = stream.chunks(batch).any(|records| {
+                let rejected = records.iter().enumerate().filter(|(_, r)| **r).map(|(n, _)| n as u64);
+                window.count(records.len() as u64, rejected).is_some()
+            });
+            let mut within = 0u32;
+            let mut naive = false;
+            for n in 0..stream.len() {
+                within += u32::from(stream[n]);
+                within -= n.checked_sub(10_000).map_or(0, |gone| u32::from(stream[gone]));
+                naive |= within > limit;
+            }
+            prop_assert_eq!(exceeded, naive);
+        }
+    }
+}

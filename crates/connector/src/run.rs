@@ -1,0 +1,119 @@
+//! Putting the connector together: two threads, the driver, and their end.
+
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use event::ByteSize;
+use service::Readiness;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, mpsc::channel},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    anonymise::Anonymiser,
+    core::Core,
+    driver::{Driver, Setup},
+    error::ConnectorError,
+    io::{
+        brokers::{self, Brokers},
+        facts::Facts,
+        intake::Intake,
+        orders::Orders,
+        reader::{Permits, Reader},
+    },
+    message::Publish,
+    metrics::ConnectorMetrics,
+    settings::KafkaConfig,
+    summary::Summary,
+};
+
+/// What a connector is told.
+#[derive(Clone)]
+pub struct Config {
+    /// `[kafka]`.
+    pub kafka: KafkaConfig,
+    /// `[pubsub] in_flight`: bytes published and not yet acknowledged.
+    pub in_flight: ByteSize,
+    /// How many rejects within 10,000 records are allowed.
+    pub max_rejects: u32,
+    /// The name of this process in its marks; for people.
+    pub replica: String,
+}
+
+/// Where a connector shows how it goes.
+#[derive(Clone)]
+pub struct Shown {
+    /// Its metrics.
+    pub metrics: ConnectorMetrics,
+    /// Its conditions, `kafka` and `pubsub`.
+    pub readiness: Readiness,
+}
+
+/// Stimuli that wait for the driver.
+const CHANNEL: usize = 64;
+/// The longest drain, and the shortest time that the group must be left for it.
+const LONGEST_DRAIN: Duration = Duration::from_secs(15);
+
+/// Carries records from Kafka to Pub/Sub until `shutdown` is cancelled, or until it cannot go on. Returns once what was
+/// read is published and committed, or its time to drain is over, and both threads have ended.
+///
+/// # Errors
+/// See [`ConnectorError`]. In no case is an offset committed that Pub/Sub does not have everything below of.
+pub async fn run<P: Publish>(
+    config: Config,
+    anonymiser: Anonymiser,
+    publisher: P,
+    shown: Shown,
+    shutdown: CancellationToken,
+) -> Result<Summary, ConnectorError> {
+    let kafka = Arc::new(config.kafka);
+    let orders = Arc::new(Orders::default());
+    let (driver, stimuli) = channel(CHANNEL);
+    let consumer = brokers::create(&brokers::client_config(kafka.consumer()))?;
+    let total = usize::try_from(config.in_flight.0).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
+    let permits = Permits { runtime: Handle::current(), bytes: Arc::new(Semaphore::new(total)), total };
+    // A quarter: so that reading, encoding and sending overlap.
+    let intake = Intake::new(anonymiser, total / 4);
+    let clients = (consumer, Brokers::new(&kafka)?);
+    let facts =
+        Facts::new(Brokers::new(&kafka)?, orders.clone(), driver.clone(), kafka.bootstrap_servers.clone());
+    let drain_limit = LONGEST_DRAIN.min(kafka.session_timeout / 3);
+    let reader = Reader::new(clients, kafka, intake, (orders.clone(), driver), permits);
+    let (keep_asking, stop_asking) = mpsc::channel();
+    let threads = [
+        spawn("kafka", move || reader.run()).map_err(|_| ConnectorError::Defect("kafka"))?,
+        spawn("kafka-facts", move || facts.run(&stop_asking))
+            .map_err(|_| ConnectorError::Defect("kafka-facts"))?,
+    ];
+    let setup = Setup {
+        core: Core::new(config.replica, config.max_rejects),
+        publisher,
+        orders: orders.clone(),
+        drain_limit,
+        metrics: shown.metrics,
+        readiness: shown.readiness,
+    };
+    let result = Driver::new(setup).run(stimuli, shutdown).await;
+    orders.stop();
+    drop(keep_asking);
+    join(threads).await.and(result)
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(body)
+}
+
+async fn join(threads: [JoinHandle<()>; 2]) -> Result<(), ConnectorError> {
+    let joined = tokio::task::spawn_blocking(move || threads.map(JoinHandle::join)).await;
+    match joined {
+        Ok([Ok(()), Ok(())]) => Ok(()),
+        Ok([Err(_), _]) => Err(ConnectorError::Defect("kafka")),
+        _ => Err(ConnectorError::Defect("kafka-facts")),
+    }
+}

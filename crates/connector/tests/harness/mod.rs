@@ -1,0 +1,232 @@
+//! A Kafka of our own (librdkafka's mock cluster), a sink in place of Pub/Sub, and connectors between them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use connector::{
+    Config, ConnectorError, ConnectorMetrics, KafkaSettings, Shown, Summary,
+    anonymise::{AnonymiseSettings, Anonymiser},
+    message::{Message, Publish, PublishError},
+};
+use event::{ByteSize, Mark, Ranges, mark::Reason, wire};
+use rdkafka::{
+    ClientConfig,
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a condition may take that has no reason to take long.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
+
+/// The mock cluster with a producer.
+pub(crate) struct Kafka {
+    pub(crate) cluster: MockCluster<'static, DefaultProducerContext>,
+    pub(crate) producer: BaseProducer,
+    pub(crate) servers: String,
+}
+
+/// Where messages and marks end up instead of Pub/Sub.
+#[derive(Clone, Default)]
+pub(crate) struct Sink {
+    state: Arc<Mutex<State>>,
+    pub(crate) is_down: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// (topic, partition, incarnation) -> offset -> how often it was published.
+    pub(crate) data: BTreeMap<(String, i32, String), BTreeMap<u64, u32>>,
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// A connector that runs.
+pub(crate) struct Running {
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<Summary, ConnectorError>>,
+}
+
+impl Kafka {
+    pub(crate) fn new(topics: &[(&str, i32)]) -> Self {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        for (topic, partitions) in topics {
+            cluster.create_topic(topic, *partitions, 1).expect("a topic");
+        }
+        let servers = cluster.bootstrap_servers();
+        let producer = ClientConfig::new().set("bootstrap.servers", &servers).create().expect("a producer");
+        Self { cluster, producer, servers }
+    }
+
+    /// Produces `{"n": ...}` for each number, round robin over the partitions.
+    pub(crate) fn produce(&self, topic: &str, partitions: i32, numbers: std::ops::Range<u64>) {
+        for n in numbers {
+            let partition = i32::try_from(n % u64::from(partitions.unsigned_abs())).expect("few partitions");
+            self.send(topic, partition, Some(&format!("{{\"n\":{n}}}")));
+        }
+        self.flush();
+    }
+
+    pub(crate) fn send(&self, topic: &str, partition: i32, value: Option<&str>) {
+        let mut record = BaseRecord::<str, str>::to(topic).partition(partition).key("k");
+        if let Some(value) = value {
+            record = record.payload(value);
+        }
+        while let Err((_, back)) = self.producer.send(record) {
+            record = back;
+            self.producer.poll(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn flush(&self) {
+        self.producer.flush(Duration::from_secs(30)).expect("the mock cluster takes records");
+    }
+
+    pub(crate) fn settings(&self, more: &str) -> KafkaSettings {
+        let text = format!(
+            "bootstrap_servers = '{}'\ntopics = ['events']\ngroup_id = 'g'\ngroup_instance_id = ''\n{more}",
+            self.servers
+        );
+        toml::from_str(&text).expect("valid settings")
+    }
+
+    pub(crate) fn connect(&self, sink: &Sink, more: &str) -> Running {
+        self.connect_with(&self.settings(more), sink, ByteSize(32 << 20))
+    }
+
+    pub(crate) fn connect_with(&self, settings: &KafkaSettings, sink: &Sink, in_flight: ByteSize) -> Running {
+        let anonymise: AnonymiseSettings = toml::from_str("forward = 'all'").expect("valid settings");
+        let anonymiser = Anonymiser::new(&anonymise, None, None).expect("valid settings");
+        let config = Config {
+            kafka: settings.resolve("test").expect("valid settings"),
+            in_flight,
+            max_rejects: 100,
+            replica: "test".to_owned(),
+        };
+        let shown = Shown {
+            metrics: ConnectorMetrics::new(&service::Metrics::default()),
+            readiness: service::Readiness::default(),
+        };
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(connector::run(config, anonymiser, sink.clone(), shown, shutdown.clone()));
+        Running { shutdown, task }
+    }
+}
+
+impl Running {
+    /// SIGTERM.
+    pub(crate) async fn stop(self) -> Summary {
+        self.shutdown.cancel();
+        self.ended().await.expect("a connector that was told to stop ends well")
+    }
+
+    pub(crate) async fn ended(self) -> Result<Summary, ConnectorError> {
+        self.task.await.expect("no panic")
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Publish for Sink {
+    async fn publish(&self, batch: &[Message]) -> Result<(), PublishError> {
+        self.answer()?;
+        let mut state = self.state.lock().expect("no panic");
+        for message in batch {
+            let get = |wanted: &str| {
+                let attributes = &message.out().attributes;
+                let found = attributes.iter().find(|(name, _)| name == wanted);
+                found.map(|(_, value)| value.clone()).expect("every message has the attribute")
+            };
+            let number = |text: String| text.parse::<u64>().expect("a number");
+            let partition = i32::try_from(number(get(wire::PARTITION))).expect("few partitions");
+            let place = (get(wire::TOPIC), partition, get(wire::INCARNATION));
+            *state.data.entry(place).or_default().entry(number(get(wire::OFFSET))).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    async fn publish_mark(&self, mark: &Mark) -> Result<(), PublishError> {
+        self.answer()?;
+        self.state.lock().expect("no panic").marks.push(mark.clone());
+        Ok(())
+    }
+}
+
+impl Sink {
+    fn answer(&self) -> Result<(), PublishError> {
+        if self.is_down.load(Ordering::Acquire) {
+            return Err(PublishError::Unavailable("the sink is down".into()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.lock().expect("no panic"))
+    }
+
+    /// Distinct offsets published of a topic.
+    pub(crate) fn published(&self, topic: &str) -> usize {
+        self.with(|state| state.data.iter().filter(|(place, _)| place.0 == topic).map(|(_, o)| o.len()).sum())
+    }
+
+    /// Waits until so many distinct offsets of a topic were published.
+    pub(crate) async fn wait_for(&self, topic: &str, count: usize) {
+        self.until(&format!("{count} records of {topic}"), |state| {
+            let found: usize =
+                state.data.iter().filter(|(place, _)| place.0 == topic).map(|(_, o)| o.len()).sum();
+            found >= count
+        })
+        .await;
+    }
+
+    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&State) -> bool) {
+        let start = Instant::now();
+        while !self.with(&condition) {
+            let seen =
+                self.with(|state| state.data.iter().map(|(p, o)| (p.clone(), o.len())).collect::<Vec<_>>());
+            assert!(start.elapsed() < DEADLINE, "waited in vain for {what}; there are {seen:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What a partition's offsets are accounted for by: data and marks together, and each on its own.
+    pub(crate) fn coverage(&self, topic: &str, partition: i32) -> (Ranges, Ranges) {
+        self.with(|state| {
+            let (mut data, mut marks) = (Ranges::default(), Ranges::default());
+            for (_, offsets) in
+                state.data.iter().filter(|(place, _)| place.0 == topic && place.1 == partition)
+            {
+                for offset in offsets.keys() {
+                    data.insert(*offset..offset + 1);
+                }
+            }
+            let entries = state.marks.iter().flat_map(|mark| &mark.partitions);
+            let own = |p: &&event::mark::PartitionMark| {
+                &*p.partition.topic == topic && p.partition.partition == partition
+            };
+            for range in entries.filter(own).flat_map(|p| &p.ranges) {
+                marks.insert(range.offsets());
+            }
+            (data, marks)
+        })
+    }
+
+    /// Every range of the marks, with its reason.
+    pub(crate) fn reasons(&self) -> BTreeMap<Reason, u64> {
+        self.with(|state| {
+            let mut counts = BTreeMap::new();
+            for (reason, count) in state.marks.iter().flat_map(Mark::counts) {
+                *counts.entry(reason).or_default() += count;
+            }
+            counts
+        })
+    }
+}

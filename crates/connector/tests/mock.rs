@@ -1,0 +1,187 @@
+//! The whole connector against librdkafka's mock cluster, which speaks the real protocol.
+
+mod harness;
+
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+
+use connector::ConnectorError;
+use event::{ByteSize, mark::Reason};
+use harness::{Kafka, Sink};
+
+const MULTI: &str = "[properties]\n'session.timeout.ms' = 6000\n'heartbeat.interval.ms' = 500";
+
+/// Every offset of each partition is accounted for, by data or mark, and none by both.
+fn assert_accounted(sink: &Sink, topic: &str, ends: &[u64]) {
+    for (partition, end) in ends.iter().enumerate() {
+        let partition = i32::try_from(partition).expect("few");
+        let (data, marks) = sink.coverage(topic, partition);
+        let mut all = data.clone();
+        for range in marks.iter() {
+            assert_eq!(all.insert(range.clone()), range.end - range.start, "{range:?} is data and marked");
+        }
+        assert_eq!(all.iter().collect::<Vec<_>>(), vec![0..*end], "partition {partition}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_carried_and_committed() {
+    let (kafka, sink) = (Kafka::new(&[("events", 3)]), Sink::default());
+    kafka.produce("events", 3, 0..3_000);
+    let running = kafka.connect(&sink, "");
+    sink.wait_for("events", 3_000).await;
+    sink.until("facts", |state| {
+        let last = state.marks.last();
+        last.is_some_and(|mark| {
+            mark.topics.len() == 1
+                && mark.topics[0].partitions == 3
+                && mark.partitions.len() == 3
+                && mark
+                    .partitions
+                    .iter()
+                    .all(|p| p.end.is_some_and(|end| end.offset == 1_000) && p.committed == Some(1_000))
+        })
+    })
+    .await;
+    let summary = running.stop().await;
+    assert_eq!((summary.records, summary.published), (3_000, 3_000));
+    assert_accounted(&sink, "events", &[1_000; 3]);
+
+    kafka.produce("events", 3, 3_000..3_300);
+    let running = kafka.connect(&sink, "");
+    sink.wait_for("events", 3_300).await;
+    let summary = running.stop().await;
+    assert_eq!(summary.records, 300, "what was committed is not read again");
+    let incarnations: Vec<_> = sink.with(|state| state.data.keys().map(|place| place.2.clone()).collect());
+    assert!(incarnations.iter().all(|id| id.len() == 22), "{incarnations:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_records_are_marked_and_do_not_stall() {
+    let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
+    for value in [Some("{\"n\":1}"), None, Some("[]"), Some("{\"n\":"), Some("{\"n\":2}")] {
+        kafka.send("events", 0, value);
+    }
+    kafka.flush();
+    let running = kafka.connect(&sink, "");
+    sink.wait_for("events", 2).await;
+    let summary = running.stop().await;
+    assert_eq!(summary.rejected.values().sum::<u64>(), 3);
+    assert_accounted(&sink, "events", &[5]);
+    let reasons = sink.reasons();
+    assert_eq!(reasons.get(&Reason::Rejected("tombstone".to_owned())), Some(&1), "{reasons:?}");
+    assert_eq!(reasons.get(&Reason::Rejected("not-an-object".to_owned())), Some(&1), "{reasons:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_rejects_stop_the_connector() {
+    let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
+    kafka.produce("events", 1, 0..50);
+    for _ in 0..150 {
+        kafka.send("events", 0, Some("no json"));
+    }
+    kafka.flush();
+    let ended = kafka.connect(&sink, "").ended().await;
+    let error = ended.expect_err("a stream of rejects");
+    assert!(matches!(error, ConnectorError::TooManyRejects { rejects: 101.., .. }), "{error}");
+    assert!(error.to_string().contains("not-json 1"), "{error}");
+    kafka.produce("events", 1, 50..60);
+    let again = kafka.connect(&sink, "").ended().await;
+    assert!(matches!(again, Err(ConnectorError::TooManyRejects { .. })), "what stopped it was not committed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_pubsub_pauses_and_loses_nothing() {
+    let (kafka, sink) = (Kafka::new(&[("events", 2)]), Sink::default());
+    sink.is_down.store(true, Ordering::Release);
+    kafka.produce("events", 2, 0..20_000);
+    // So few bytes in flight that the connector must pause.
+    let settings = kafka.settings(MULTI);
+    let running = kafka.connect_with(&settings, &sink, ByteSize(200_000));
+    // Longer than the session timeout: the membership must outlive it.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(!running.is_finished());
+    assert_eq!(sink.published("events"), 0);
+    kafka.produce("events", 2, 20_000..20_500);
+    sink.is_down.store(false, Ordering::Release);
+    sink.wait_for("events", 20_500).await;
+    let summary = running.stop().await;
+    assert_eq!(summary.records, 20_500, "read once");
+    assert_accounted(&sink, "events", &[10_250; 2]);
+    assert_eq!(sink.reasons(), BTreeMap::new(), "no gap was made up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_join_and_leave_without_loss() {
+    let (kafka, sink) = (Kafka::new(&[("events", 4)]), Sink::default());
+    kafka.produce("events", 4, 0..2_000);
+    let first = kafka.connect(&sink, MULTI);
+    sink.wait_for("events", 2_000).await;
+    let second = kafka.connect(&sink, MULTI);
+    kafka.produce("events", 4, 2_000..4_000);
+    sink.wait_for("events", 4_000).await;
+    let one = first.stop().await;
+    kafka.produce("events", 4, 4_000..6_000);
+    sink.wait_for("events", 6_000).await;
+    let two = second.stop().await;
+    assert_accounted(&sink, "events", &[1_500; 4]);
+    assert!(one.records + two.records >= 6_000, "{one} + {two}");
+    assert_eq!(sink.reasons(), BTreeMap::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn latest_begins_at_the_end_and_says_what_lies_before() {
+    let (kafka, sink) = (Kafka::new(&[("events", 2)]), Sink::default());
+    kafka.produce("events", 2, 0..100);
+    let running = kafka.connect(&sink, "start = 'latest'");
+    sink.until("the first marks", |state| state.marks.iter().any(|m| !m.partitions.is_empty())).await;
+    kafka.produce("events", 2, 100..120);
+    sink.wait_for("events", 20).await;
+    running.stop().await;
+    assert_accounted(&sink, "events", &[60; 2]);
+    assert_eq!(sink.reasons(), BTreeMap::from([(Reason::Before, 100)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_topics_make_one_stream() {
+    let (kafka, sink) = (Kafka::new(&[("events", 1), ("clicks", 2)]), Sink::default());
+    kafka.produce("events", 1, 0..10);
+    kafka.produce("clicks", 2, 0..20);
+    let mut settings = kafka.settings("");
+    settings.topics.push("clicks".to_owned());
+    let running = kafka.connect_with(&settings, &sink, ByteSize(1 << 20));
+    sink.wait_for("events", 10).await;
+    sink.wait_for("clicks", 20).await;
+    running.stop().await;
+    assert_accounted(&sink, "events", &[10]);
+    assert_accounted(&sink, "clicks", &[10; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_does_not_exist_is_named() {
+    let (kafka, sink) = (Kafka::new(&[("others", 1)]), Sink::default());
+    let mut settings = kafka.settings("");
+    settings.topics = vec!["others".to_owned(), "evnts".to_owned()];
+    let error = kafka.connect_with(&settings, &sink, ByteSize(1 << 20)).ended().await.expect_err("no topic");
+    let expected =
+        format!("topic \"evnts\" does not exist on {}; create it or correct kafka.topics", kafka.servers);
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_property_that_librdkafka_does_not_know_is_an_error() {
+    let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
+    let running = kafka.connect(&sink, "[properties]\n'fetch.wait.max.mss' = 10");
+    let error = running.ended().await.expect_err("an unknown property");
+    assert!(matches!(error, ConnectorError::Client { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_away_is_waited_for_and_stopping_works() {
+    let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
+    let mut settings = kafka.settings("");
+    settings.bootstrap_servers = "127.0.0.1:1".to_owned();
+    let running = kafka.connect_with(&settings, &sink, ByteSize(1 << 20));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!running.is_finished());
+    assert_eq!(running.stop().await.records, 0);
+}
