@@ -138,7 +138,7 @@ impl Engine {
             if !rows.is_empty() {
                 output.rows.push((number, rows));
             }
-            if now >= flow.last_progress + PROGRESS_EVERY {
+            if watermark > EventTime::MIN && now >= flow.last_progress + PROGRESS_EVERY {
                 output.progress.push((number, flow.progress(now)));
             }
             if flow.flow.time == TimeKind::Event {

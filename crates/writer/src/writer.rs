@@ -146,6 +146,17 @@ impl Writer {
         }
     }
 
+    /// The append without these rows (indexes in it): what is left after a table refused some.
+    ///
+    /// # Errors
+    /// The append's bytes are none of this writer's.
+    pub fn without(&self, append: &Append, rows: &[u32]) -> Result<Body, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(_) => crate::io::sqlite::without(append, rows),
+            Backend::BigQuery(bigquery) => bigquery.without(append, rows),
+        }
+    }
+
     /// A new stream of a table, empty.
     ///
     /// # Errors

@@ -330,14 +330,24 @@ impl Default for Frontier {
     }
 }
 
+/// A topic id in base64; it may hold a `+` itself.
+const TOPIC_ID: usize = 22;
+
 /// The topic id of an incarnation, without the count of elections that cut the log.
 fn family(incarnation: &Incarnation) -> &str {
-    incarnation.0.split('+').next().unwrap_or_default()
+    split(incarnation).0
 }
 
 /// How many elections cut the log.
 fn generation(incarnation: &Incarnation) -> u32 {
-    incarnation.0.split_once('+').and_then(|(_, count)| count.parse().ok()).unwrap_or(0)
+    split(incarnation).1.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+fn split(incarnation: &Incarnation) -> (&str, Option<&str>) {
+    match incarnation.0.split_at_checked(TOPIC_ID) {
+        Some((id, rest)) if rest.starts_with('+') => (id, Some(&rest[1..])),
+        _ => (&incarnation.0, None),
+    }
 }
 
 /// A map whose keys are no texts, as a list of pairs.

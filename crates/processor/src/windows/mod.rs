@@ -29,7 +29,8 @@ pub struct WindowSet {
     slices: Slices,
     /// Windows that end at or before it have had their ON_TIME panes.
     watermark: EventTime,
-    /// Below this watermark no window ends: the next border between two slices.
+    /// Below this watermark nothing fires: the next border between two slices, or the end of a window's
+    /// lateness whose late panes wait.
     border: EventTime,
     /// Keys of fired windows that a late event changed.
     late: BTreeMap<EventTime, FxHashSet<KeyId>>,
@@ -121,6 +122,8 @@ impl WindowSet {
                 self.unsaved_indexes.insert(window.start);
             }
             self.late.entry(window.start).or_default().insert(id);
+            // Its pane must be told before the window is over, and its slices count for others alone.
+            self.border = self.border.min(window.end + self.allowed_lateness);
         }
     }
 

@@ -72,6 +72,10 @@ impl BigQuery {
         rows::encode(table, &self.tables.columns(table)?, join, rows)
     }
 
+    pub(crate) fn without(&self, append: &Append, rows: &[u32]) -> Result<Body, WriterError> {
+        rows::without(append, &self.tables.columns(&append.table)?, rows)
+    }
+
     pub(crate) async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
         let columns = self.tables.columns(table)?;
         let path = format!(

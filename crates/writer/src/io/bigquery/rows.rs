@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+        ArrayRef, BooleanArray, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+        TimestampMicrosecondBuilder,
     },
+    compute::filter_record_batch,
     datatypes::{DataType, Field, Schema, TimeUnit},
     error::ArrowError,
-    ipc::writer::StreamWriter,
+    ipc::{reader::StreamReader, writer::StreamWriter},
 };
-use event::append::{Body, Rows, Table};
+use event::append::{Append, Body, Rows, Table};
 
 use crate::{
     WriterError,
@@ -72,12 +74,33 @@ pub(crate) fn encode(
     Ok(bodies)
 }
 
+/// The append without these rows.
+pub(crate) fn without(append: &Append, columns: &[Column], rows: &[u32]) -> Result<Body, WriterError> {
+    let failed =
+        |source: ArrowError| WriterError::Encode { table: append.table.name(), source: source.into() };
+    let mut stream = schema_message(columns);
+    stream.extend_from_slice(&append.body);
+    let mut reader = StreamReader::try_new(stream.as_slice(), None).map_err(failed)?;
+    let batch = match reader.next() {
+        Some(batch) => batch.map_err(failed)?,
+        None => return Ok(Body { rows: 0, bytes: Vec::new() }),
+    };
+    let keep: BooleanArray = (0..append.rows).map(|index| Some(!rows.contains(&index))).collect();
+    let batch = filter_record_batch(&batch, &keep).map_err(failed)?;
+    let kept = u32::try_from(batch.num_rows()).expect("a part has no more rows than the whole");
+    let bytes = message(&Arc::new(arrow_schema(columns)), &batch).map_err(failed)?;
+    Ok(Body { rows: kept, bytes })
+}
+
 fn batch_message(schema: &Arc<Schema>, builders: Builders) -> Result<Vec<u8>, ArrowError> {
-    let batch = RecordBatch::try_new(schema.clone(), builders.finish())?;
+    message(schema, &RecordBatch::try_new(schema.clone(), builders.finish())?)
+}
+
+fn message(schema: &Arc<Schema>, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
     // A stream is the schema's message and then one a batch; the latter alone is what is wanted.
     let mut stream = StreamWriter::try_new(Vec::new(), schema)?;
     let begin = stream.get_ref().len();
-    stream.write(&batch)?;
+    stream.write(batch)?;
     let mut bytes = std::mem::take(stream.get_mut());
     bytes.drain(..begin);
     Ok(bytes)
@@ -150,7 +173,7 @@ impl Builders {
 
 #[cfg(test)]
 mod tests {
-    use arrow::{array::Array, ipc::reader::StreamReader};
+    use arrow::array::Array;
     use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, row::FlowTable};
 
     use super::*;
@@ -192,6 +215,18 @@ mod tests {
         let reader = StreamReader::try_new(stream.as_slice(), None).expect("the schema reads");
         let batches: Vec<_> = reader.map(|batch| batch.expect("a batch reads")).collect();
         assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
+        let first = &bodies[0];
+        let append = Append {
+            table: table.clone(),
+            stream: "s".to_owned(),
+            offset: 0,
+            rows: first.rows,
+            body: first.bytes.clone().into(),
+        };
+        let rest = without(&append, &columns, &[0]).expect("the rows read");
+        let expected =
+            encode(&table, &columns, true, Rows::Ctr(&rows[1..first.rows as usize])).expect("the rows fit");
+        assert_eq!(vec![rest], expected);
         let boxes = batches[0].column_by_name("box").expect("the column is there");
         assert_eq!(boxes.null_count(), boxes.len());
     }

@@ -49,6 +49,19 @@ pub(crate) fn encode(table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterE
     Ok(bodies)
 }
 
+/// The append without these rows.
+pub(crate) fn without(append: &Append, rows: &[u32]) -> Result<Body, WriterError> {
+    match decode(append)? {
+        Decoded::Panes(all) => part(&append.table, &kept(all, rows)),
+        Decoded::Progress(all) => part(&append.table, &kept(all, rows)),
+        Decoded::DeadLetters(all) => part(&append.table, &kept(all, rows)),
+    }
+}
+
+fn kept<T>(all: Vec<T>, out: &[u32]) -> Vec<T> {
+    (0..).zip(all).filter(|(index, _)| !out.contains(index)).map(|(_, row)| row).collect()
+}
+
 fn part<T: Serialize>(table: &Table, rows: &[T]) -> Result<Body, WriterError> {
     let bytes = postcard::to_extend(rows, vec![VERSION])
         .map_err(|source| WriterError::Encode { table: table.name(), source: source.into() })?;

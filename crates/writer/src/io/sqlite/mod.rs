@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use body::without;
 use event::append::{Append, Appended, Body, Rows, Table};
 use event::row::ProgressRow;
 use fault::Fault;

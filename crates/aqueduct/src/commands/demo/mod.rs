@@ -1,0 +1,169 @@
+//! `aqueduct demo`: the whole pipe in one process. Connector, processor and writer are the production code; only
+//! the addresses differ: librdkafka's mock cluster, a Pub/Sub stand-in on a free port, a SQLite file.
+
+mod feed;
+mod place;
+mod screen;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use event::{EventTime, Millis, ledger::Outcome};
+use service::{Metrics, Readiness, admin};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use writer::{Writer, WriterConfig};
+
+use self::{feed::Feed, place::Place, screen::Screen};
+use super::{connector::Plan, processor::Parts};
+use crate::{cli::Global, runtime};
+
+/// What `demo` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// How long it runs, such as 30s or 5m [default: until Ctrl-C]
+    #[arg(long, value_name = "TIME")]
+    duration: Option<Millis>,
+    /// Events a second
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    rate: u32,
+    /// The SQLite file for the rows; an earlier demo's file is replaced
+    #[arg(long, value_name = "FILE", default_value = "demo.db")]
+    path: PathBuf,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: a minute of the whole pipe, then a look into its rows
+  aqueduct demo --duration 1m
+  sqlite3 -box demo.db 'select * from box_ctr_latest order by window_end desc, views desc limit 10'
+
+It ignores aqueduct.toml unless --config is given; then your [anonymise], [events] and [[flows]] are used on the
+demo's traffic, while Kafka, Pub/Sub and the state stay the demo's own.";
+
+/// How long the end may take until everything that was produced is counted.
+const LAST_EVENTS: Duration = Duration::from_secs(20);
+/// How much of the past it starts with.
+pub(crate) const PAST: Millis = Millis(12 * 60_000);
+
+/// Runs the demo.
+///
+/// # Errors
+/// A part of the pipe fails, or the numbers do not balance at the end.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let place = Place::prepare(&args.path, global.config.as_deref())?;
+    let levels = place::start_logging(global)?;
+    runtime::run(|shutdown| async {
+        let demo = Demo::start(args, place, levels).await?;
+        demo.run(shutdown, args.duration).await
+    })
+}
+
+/// A running demo.
+struct Demo {
+    feed: Feed,
+    plan: Plan,
+    parts: Parts,
+    writer: WriterConfig,
+    path: PathBuf,
+    metrics: Metrics,
+    readiness: Readiness,
+    admin: (tokio::net::TcpListener, service::LogLevels),
+    pubsub: standin::pubsub::PubSub,
+    /// Keyring and state live as long as the demo.
+    _place: Place,
+}
+
+impl Demo {
+    async fn start(args: &Args, place: Place, levels: service::LogLevels) -> anyhow::Result<Self> {
+        let kafka = standin::kafka::Kafka::start(&[(feed::TOPIC, feed::PARTITIONS)])?;
+        let pubsub = standin::pubsub::PubSub::start(standin::pubsub::Options::default()).await?;
+        let config = place.config(kafka.bootstrap_servers(), &pubsub.host())?;
+        let connection = pubsub::Connection::open(pubsub::Endpoint::emulator(&pubsub.host())?).await?;
+        pubsub::admin::apply(&connection, pubsub::admin::plan(&config.pubsub()?)).await?;
+        let (plan, parts) = (Plan::read(&config)?, Parts::read(&config, 4)?);
+        let listener = admin::bind(&config.service()?).await?;
+        Ok(Self {
+            feed: Feed::new(kafka, args.rate, processor::driver::now()),
+            plan,
+            writer: parts.writer.clone(),
+            parts,
+            path: args.path.clone(),
+            metrics: Metrics::default(),
+            readiness: Readiness::default(),
+            admin: (listener, levels),
+            pubsub,
+            _place: place,
+        })
+    }
+
+    async fn run(self, shutdown: CancellationToken, duration: Option<Millis>) -> anyhow::Result<ExitCode> {
+        let Self {
+            mut feed,
+            plan,
+            parts,
+            writer,
+            path,
+            metrics,
+            readiness,
+            admin: (listener, levels),
+            pubsub,
+            _place,
+        } = self;
+        let tables = parts.tables.clone();
+        let address = listener.local_addr()?;
+        let router =
+            admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels });
+        let ended = CancellationToken::new();
+        let served = tokio::spawn(admin::serve(listener, router, ended.clone()));
+        let (seen, mut view) = watch::channel(processor::View::default());
+        let (stop_connector, stop_processor) = (CancellationToken::new(), CancellationToken::new());
+        let connector = {
+            let (metrics, readiness, stop) = (metrics.clone(), readiness.clone(), stop_connector.clone());
+            tokio::spawn(async move { plan.run(&metrics, readiness, stop).await })
+        };
+        let processor = tokio::spawn(parts.run(metrics, readiness, stop_processor.clone(), seen));
+        let mut screen = Screen::new(&path, address, duration);
+        let reader = Writer::connect(&writer, &tables).await?;
+        let outcome = tokio::select! {
+            fed = feed.run(&shutdown, duration) => fed,
+            shown = screen.run(&reader, &tables[0].flow, &view) => shown,
+        };
+        // In the order of the pipe, so that each part hands over what it has.
+        wait_until_counted(&mut view, feed.produced()).await;
+        stop_connector.cancel();
+        let connector = connector.await.context("the connector panicked")??;
+        stop_processor.cancel();
+        let processor = processor.await.context("the processor panicked")??;
+        ended.cancel();
+        let _ = served.await;
+        pubsub.stop().await;
+        outcome?;
+        let rows = reader.count(&event::append::Table::Flow(tables[0].flow.clone())).await?;
+        reader.close().await?;
+        let balanced = screen.summary(&screen::Totals {
+            produced: feed.produced(),
+            connector: &connector,
+            processor: &processor,
+            rows,
+            columns: &tables[0].columns,
+        });
+        Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Waits until the first flow has accounted for every record that was produced.
+async fn wait_until_counted(view: &mut watch::Receiver<processor::View>, produced: u64) {
+    let counted = view.wait_for(|view| {
+        view.flows
+            .first()
+            .is_some_and(|(_, _, ledger)| ledger.total() >= produced && ledger.get(Outcome::Counted) > 0)
+    });
+    // The summary says what is missing where this runs out of time.
+    let _ = tokio::time::timeout(LAST_EVENTS, counted).await;
+}
+
+/// The present less the demo's past.
+pub(crate) fn beginning(now: EventTime) -> EventTime {
+    now - PAST
+}

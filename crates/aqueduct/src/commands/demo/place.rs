@@ -1,0 +1,125 @@
+//! Where a demo keeps its things, and the configuration that it runs with.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use connector::keyring::Keyring;
+use service::{LogLevels, Settings};
+
+use crate::{
+    cli::Global,
+    config::{Config, SECTIONS},
+};
+
+/// A folder for keyring and state, gone when the demo is, and the file for the rows, which stays.
+#[derive(Debug)]
+pub(super) struct Place {
+    folder: tempfile::TempDir,
+    rows: PathBuf,
+    /// The user's file, or the demo's own.
+    text: (PathBuf, String),
+}
+
+const OWN: &str = include_str!("demo.toml");
+
+impl Place {
+    /// Makes room for the rows and reads the configuration.
+    pub(super) fn prepare(rows: &Path, config: Option<&Path>) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("aqueduct-demo-")
+            .tempdir()
+            .context("cannot make a folder for the state")?;
+        let text = match config {
+            Some(path) => {
+                let text =
+                    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                (path.to_owned(), text)
+            }
+            None => (folder.path().join("demo.toml"), OWN.to_owned()),
+        };
+        let rows = std::path::absolute(rows).with_context(|| format!("{} is no path", rows.display()))?;
+        replace(&rows)?;
+        Keyring::create(&folder.path().join("keys.toml"), processor::driver::now())?;
+        Ok(Self { folder, rows, text })
+    }
+
+    /// The configuration with the demo's addresses and folders.
+    pub(super) fn config(&self, brokers: &str, pubsub: &str) -> anyhow::Result<Config> {
+        let inside = |name: &str| self.folder.path().join(name).display().to_string();
+        let own = [
+            ("KAFKA__BOOTSTRAP_SERVERS", brokers.to_owned()),
+            ("KAFKA__TOPICS", format!("[\"{}\"]", super::feed::TOPIC)),
+            ("PUBSUB__EMULATOR_HOST", pubsub.to_owned()),
+            ("ANONYMISE__KEYRING", inside("keys.toml")),
+            ("WRITER__KIND", "sqlite".to_owned()),
+            ("WRITER__PATH", self.rows.display().to_string()),
+            ("STATE__CHECKPOINTS", format!("file://{}", inside("state"))),
+        ];
+        let mut variables: Vec<(String, String)> =
+            own.into_iter().map(|(key, value)| (format!("AQUEDUCT__{key}"), value)).collect();
+        let (path, mut text) = (self.text.0.clone(), self.text.1.clone());
+        if path != self.folder.path().join("demo.toml") {
+            text = with_missing_sections(&text);
+            variables.push(("AQUEDUCT__SERVICE__LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+        }
+        Ok(Config::of(Settings::parse(&text, &path, variables, SECTIONS)?))
+    }
+}
+
+/// A user's file may leave out what only the real services need.
+fn with_missing_sections(text: &str) -> String {
+    let mut text = text.to_owned();
+    let own = [
+        ("[kafka]", "\n[kafka]\ngroup_id = \"aqueduct-demo\"\n"),
+        (
+            "[pubsub]",
+            "\n[pubsub]\nproject = \"aqueduct-demo\"\ntopic = \"events\"\nsubscription = \"events-ctr\"\n",
+        ),
+    ];
+    for (section, lines) in own {
+        if !text.lines().any(|line| line.trim_start().starts_with(section)) {
+            text.push_str(lines);
+        }
+    }
+    text
+}
+
+/// Takes an earlier demo's file away; anything else stays, and the demo says so.
+fn replace(rows: &Path) -> anyhow::Result<()> {
+    if !rows.exists() {
+        return Ok(());
+    }
+    let ours = rusqlite::Connection::open_with_flags(rows, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|file| {
+            file.query_row("select count(*) from sqlite_master where name = 'dead_letters'", [], |row| {
+                row.get::<_, i64>(0)
+            })
+        })
+        .is_ok_and(|count| count == 1);
+    if !ours {
+        bail!("{} exists and holds no rows of a demo; name another file with --path", rows.display());
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = rows.as_os_str().to_owned();
+        name.push(suffix);
+        match fs::remove_file(&name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot replace {}", rows.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The demo's own lines are enough: of the log only what needs attention, unless more is asked for.
+pub(super) fn start_logging(global: &Global) -> anyhow::Result<LogLevels> {
+    let levels = global.start_logging()?;
+    if std::env::var_os(service::telemetry::LOG_VARIABLE).is_none() {
+        levels.set("error")?;
+    }
+    Ok(levels)
+}

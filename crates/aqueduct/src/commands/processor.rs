@@ -1,0 +1,170 @@
+//! `aqueduct processor`: Pub/Sub to tables, until told to stop.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use event::row::FlowTable;
+use processor::{Config as ProcessorConfig, Services, store::Store};
+use pubsub::{Connection, SubscribeOptions};
+use service::{Metrics, Readiness, admin::Admin};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use writer::Writer;
+
+use crate::{
+    cli::Global,
+    config::{Config, ConfigError},
+    runtime,
+    tables::Tables,
+};
+
+/// What the command takes.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Streaming pulls side by side
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub streams: u16,
+}
+
+pub(crate) const EXAMPLE: &str = "\
+Example:
+  aqueduct processor --config aqueduct.toml
+
+A second processor with the same [state] stands by and takes over when the first one is gone. SIGTERM and Ctrl-C
+write a last checkpoint and exit with 0; open windows stay in the state.";
+
+/// Runs it.
+///
+/// # Errors
+/// The configuration is wrong, the state belongs to other flows, or Pub/Sub or the tables refuse for good.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = Config::open(global)?;
+    let parts = Parts::read(&config, args.streams.into())?;
+    let levels = global.start_logging()?;
+    runtime::run(|shutdown| async move {
+        let (metrics, readiness) = (Metrics::default(), Readiness::default());
+        readiness.expect(&["state", "checkpoints"]);
+        let listener = service::admin::bind(&parts.service).await?;
+        info!(address = %listener.local_addr()?, "metrics and probes");
+        let drained = CancellationToken::new();
+        let admin = Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels };
+        let served =
+            tokio::spawn(service::admin::serve(listener, service::admin::router(admin), drained.clone()));
+        let ended = parts.run(metrics, readiness, shutdown, tokio::sync::watch::Sender::default()).await;
+        drained.cancel();
+        let _ = served.await;
+        let summary = ended?;
+        info!(
+            events = summary.view.events,
+            rows = summary.view.flow_rows,
+            checkpoints = summary.checkpoints,
+            waiting = summary.pending_requests,
+            "stopped; open windows stay in the state"
+        );
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Everything that the configuration says about a processor.
+pub(crate) struct Parts {
+    pub(crate) processor: ProcessorConfig,
+    pub(crate) endpoint: pubsub::Endpoint,
+    pub(crate) pubsub: pubsub::PubSubSettings,
+    pub(crate) store: Store,
+    pub(crate) writer: writer::WriterConfig,
+    pub(crate) tables: Vec<FlowTable>,
+    pub(crate) service: service::ServiceSettings,
+}
+
+impl Parts {
+    /// Reads the sections that a processor needs.
+    pub(crate) fn read(config: &Config, streams: usize) -> anyhow::Result<Self> {
+        let pubsub = config.pubsub()?;
+        let flows = config.flows()?;
+        let tables = config.tables_of(&flows)?;
+        let (data, marks) = subscriptions(config, &pubsub)?;
+        let state = config.state()?;
+        let store = Store::open(&state.checkpoints, config.settings().dir())?;
+        let data = SubscribeOptions { streams, ..SubscribeOptions::new(data) };
+        let marks = SubscribeOptions { streams: 1, ..SubscribeOptions::new(marks) };
+        Ok(Self {
+            endpoint: config.pubsub_endpoint(&pubsub)?,
+            writer: config.writer()?,
+            service: config.service()?,
+            processor: ProcessorConfig { events: config.events()?, flows, state, data, marks },
+            pubsub,
+            store,
+            tables,
+        })
+    }
+
+    /// Runs the processor until the token is cancelled.
+    pub(crate) async fn run(
+        self,
+        metrics: Metrics,
+        readiness: Readiness,
+        shutdown: CancellationToken,
+        watch: tokio::sync::watch::Sender<processor::View>,
+    ) -> anyhow::Result<processor::Summary> {
+        let place = match &self.writer {
+            writer::WriterConfig::Sqlite { path } => path.display().to_string(),
+            writer::WriterConfig::BigQuery(_) => "BigQuery".to_owned(),
+        };
+        let connection = Connection::open(self.endpoint.clone()).await?;
+        if let Some(outcome) = shutdown.run_until_cancelled(self.wait_for_services(&connection)).await {
+            outcome?;
+        } else {
+            return Ok(processor::Summary::default());
+        }
+        let flows: Vec<&str> = self.tables.iter().map(|table| &*table.flow).collect();
+        info!(
+            subscription = self.pubsub.subscription,
+            from = %self.endpoint,
+            to = place,
+            flows = flows.join(", "),
+            state = self.processor.state.checkpoints,
+            "processor starts"
+        );
+        let writer = Writer::connect(&self.writer, &self.tables)
+            .await
+            .with_context(|| format!("cannot write to {place}"))?;
+        let sink = Arc::new(Tables::new(writer.clone(), place));
+        let services = Services { connection, store: self.store, metrics, readiness, shutdown, watch };
+        let ended = processor::run(self.processor, services, sink).await;
+        writer.close().await?;
+        Ok(ended?)
+    }
+
+    /// Finds out whether subscriptions and tables are there; where nobody answers it says so once and waits.
+    async fn wait_for_services(&self, connection: &Connection) -> anyhow::Result<()> {
+        let mut told = false;
+        loop {
+            let trouble = match pubsub::admin::check_subscriptions(connection, &self.pubsub).await {
+                Err(error) if error.is_retryable() => anyhow::Error::from(error),
+                Err(error) => return Err(error.into()),
+                Ok(()) => match writer::Writer::check(&self.writer, &self.tables).await {
+                    Err(error) if error.is_retryable() => error.into(),
+                    Err(error) => return Err(error.into()),
+                    Ok(()) => return Ok(()),
+                },
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(
+                    error = format!("{trouble:#}"),
+                    "waiting for it; the processor starts when it answers"
+                );
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+fn subscriptions(config: &Config, pubsub: &pubsub::PubSubSettings) -> Result<(String, String), ConfigError> {
+    match (pubsub.subscription_path(), pubsub.marks_subscription_path()) {
+        (Some(data), Some(marks)) => Ok((data, marks)),
+        _ => {
+            Err(config
+                .error_at("pubsub.subscription", "missing key pubsub.subscription; the processor reads it"))
+        }
+    }
+}
