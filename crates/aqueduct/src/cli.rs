@@ -36,8 +36,9 @@ pub struct Global {
     /// The configuration file [default: aqueduct.toml in the current folder, or $AQUEDUCT_CONFIG]
     #[arg(long, global = true, value_name = "FILE", help_heading = "General")]
     pub config: Option<PathBuf>,
-    /// How log lines look on standard error
+    /// How log lines look on standard error: text or json
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "General")]
+    #[arg(hide_possible_values = true)]
     pub log_format: LogLines,
 }
 

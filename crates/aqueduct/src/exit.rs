@@ -1,6 +1,7 @@
 //! Errors as people read them, and exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 use std::{
+    error::Error,
     io::{self, Write as _},
     process::ExitCode,
 };
@@ -56,21 +57,39 @@ fn describe(error: &anyhow::Error) -> String {
     lines(error.as_ref())
 }
 
-/// One error and its causes.
-pub(crate) fn lines(error: &(dyn std::error::Error + 'static)) -> String {
+/// One error and its causes, each on a line.
+fn lines(error: &(dyn Error + 'static)) -> String {
     let mut text = format!("error: {}\n", error.to_string().trim_end());
+    for cause in causes(error) {
+        text.push_str(&format!("  caused by: {cause}\n"));
+    }
+    text
+}
+
+/// One error and its causes on one line.
+pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error) {
+        text.push_str(": ");
+        text.push_str(&cause);
+    }
+    text
+}
+
+/// The causes that say something new: some libraries repeat their cause in their own text.
+fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut said = error.to_string();
+    let mut causes = Vec::new();
     let mut next = error.source();
     while let Some(cause) = next {
         let words = cause.to_string();
-        // Some libraries repeat their cause in their own text.
         if !said.contains(&words) {
-            text.push_str(&format!("  caused by: {words}\n"));
+            causes.push(words.clone());
         }
         said = words;
         next = cause.source();
     }
-    text
+    causes
 }
 
 #[cfg(test)]

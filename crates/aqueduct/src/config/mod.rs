@@ -6,7 +6,11 @@
 mod across;
 mod examples;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use connector::{
     KafkaConfig, KafkaSettings,
@@ -23,7 +27,7 @@ use serde::de::DeserializeOwned;
 use service::{ServiceSettings, Settings, SettingsError};
 use writer::{WriterConfig, WriterError, WriterSettings};
 
-use crate::cli::Global;
+use crate::{cli::Global, exit};
 
 pub use across::Across;
 
@@ -114,7 +118,7 @@ impl Config {
     /// It is missing or wrong.
     pub fn anonymise(&self) -> Result<AnonymiseSettings, ConfigError> {
         let mut anonymise: AnonymiseSettings = self.required("anonymise")?;
-        anonymise.keyring = self.settings.resolve(&anonymise.keyring);
+        anonymise.keyring = self.resolve(&anonymise.keyring);
         Ok(anonymise)
     }
 
@@ -191,9 +195,8 @@ impl Config {
     /// It is missing or wrong.
     pub fn writer(&self) -> Result<WriterConfig, ConfigError> {
         let mut writer: WriterSettings = self.required("writer")?;
-        writer.path = writer
-            .path
-            .map(|path| if path.as_os_str().is_empty() { path } else { self.settings.resolve(path) });
+        writer.path =
+            writer.path.map(|path| if path.as_os_str().is_empty() { path } else { self.resolve(&path) });
         WriterConfig::try_from(writer).map_err(|error| match error {
             WriterError::Setting { key, problem } => self.error_at(&format!("writer.{key}"), problem),
             other => self.error_at("writer", other),
@@ -228,20 +231,20 @@ impl Config {
         if self.settings.has("anonymise") {
             return Ok(self.anonymise()?.keyring);
         }
-        Ok(self.settings.resolve("keys.toml"))
+        Ok(self.resolve(Path::new("keys.toml")))
     }
 
     /// The rules of `[anonymise]`, ready to run, with the keyring where they need one.
     ///
     /// # Errors
     /// The section is missing or wrong, or the keyring cannot be used.
-    pub fn anonymiser(&self) -> anyhow::Result<Anonymiser> {
+    pub fn anonymiser(&self) -> Result<Anonymiser, ConfigError> {
         let anonymise = self.anonymise()?;
         let events = self.events_if_any()?;
         let keyring =
-            if anonymise.needs_keyring() { Some(Arc::new(Keyring::load(&anonymise.keyring)?)) } else { None };
-        let anonymiser = Anonymiser::new(&anonymise, events.as_ref(), keyring);
-        Ok(anonymiser.map_err(|error| self.error_at("anonymise", error))?)
+            if anonymise.needs_keyring() { Some(Arc::new(self.keyring(&anonymise)?)) } else { None };
+        Anonymiser::new(&anonymise, events.as_ref(), keyring)
+            .map_err(|error| self.error_at("anonymise", error))
     }
 
     /// As [`anonymiser`](Self::anonymiser), for what runs for long: refuses pseudonyms that change under what is
@@ -249,17 +252,28 @@ impl Config {
     ///
     /// # Errors
     /// As [`anonymiser`](Self::anonymiser), and where pseudonyms would change.
-    pub fn checked_anonymiser(&self) -> anyhow::Result<Anonymiser> {
+    pub fn checked_anonymiser(&self) -> Result<Anonymiser, ConfigError> {
         let anonymise = self.anonymise()?;
         let events = self.events_if_any()?;
         let flows = self.flows().unwrap_or_default();
         if anonymise.needs_keyring() {
             let across = Across { anonymise: &anonymise, events: events.as_ref(), flows: &flows };
-            let problems = across.rotation_errors(&Keyring::load(&anonymise.keyring)?);
+            let problems = across.rotation_errors(&self.keyring(&anonymise)?);
             let errors = problems.into_iter().map(|(key, text)| self.settings.error_at(&key, text));
             ConfigError::unless_empty(errors.collect(), ())?;
         }
         self.anonymiser()
+    }
+
+    fn keyring(&self, anonymise: &AnonymiseSettings) -> Result<Keyring, ConfigError> {
+        Keyring::load(&anonymise.keyring)
+            .map_err(|error| self.error_at("anonymise.keyring", exit::one_line(&error)))
+    }
+
+    /// A path as the file means it, without a dot in front.
+    fn resolve(&self, path: &Path) -> PathBuf {
+        let path = self.settings.resolve(path);
+        path.strip_prefix(".").map(Path::to_owned).unwrap_or(path)
     }
 
     fn required<T: DeserializeOwned>(&self, section: &'static str) -> Result<T, ConfigError> {

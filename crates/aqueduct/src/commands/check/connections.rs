@@ -17,7 +17,7 @@ use rdkafka::{
 use writer::{Writer, WriterConfig};
 
 use super::{Sections, say};
-use crate::{config::Config, kafka};
+use crate::{config::Config, exit, kafka};
 
 /// Tries them all, whatever fails on the way; tells whether all is well.
 pub(super) async fn check(config: &Config, sections: &Sections) -> Result<bool> {
@@ -29,12 +29,12 @@ pub(super) async fn check(config: &Config, sections: &Sections) -> Result<bool> 
         check_pubsub(&mut report, pubsub, endpoint).await?;
     }
     if let Some(keyring) = &sections.keyring {
-        let answer = keyring.as_ref().map(|ring| format!("{} keys", ring.keys().len()));
-        report.line("keyring", answer.map_err(|error| anyhow!("{error}")))?;
+        let answer = keyring.as_ref().map(|ring| counted(ring.keys().len(), "key"));
+        report.line("keyring", answer.map_err(|error| anyhow!(exit::one_line(error))))?;
     }
     if let Some(writer) = &sections.writer {
         let what = describe(writer);
-        report.line(&what, Writer::check(writer, &sections.tables).await.map(|()| "the tables fit"))?;
+        report.line(&what, Writer::check(writer, &sections.tables).await.map(|()| "can be used"))?;
     }
     if !sections.flows.is_empty() {
         let checkpoints = &sections.state.checkpoints;
@@ -55,7 +55,7 @@ impl Report {
             Err(error) => {
                 self.all_good = false;
                 let error: anyhow::Error = error.into();
-                say(format_args!("FAILED  {what}: {error:#}"))
+                say(format_args!("FAILED  {what}: {}", exit::one_line(error.as_ref())))
             }
         }
     }
@@ -72,13 +72,14 @@ impl ClientContext for Quiet {
 impl ConsumerContext for Quiet {}
 
 async fn check_kafka(report: &mut Report, kafka: KafkaConfig) -> Result<()> {
-    let what = format!("Kafka at {}", kafka.bootstrap_servers);
-    let topics = kafka.topics.clone();
+    let (topics, brokers) = (kafka.topics.clone(), kafka.bootstrap_servers.clone());
     let asked = tokio::task::spawn_blocking(move || ask_kafka(&kafka)).await?;
     match asked {
-        Err(error) => report.line::<String, _>(&what, Err(error)),
+        Err(error) => report.line::<String, _>("Kafka", Err(error)),
         Ok(answers) => topics.iter().zip(answers).try_for_each(|(topic, answer)| {
-            report.line(&what, answer.map(|partitions| format!("topic {topic} has {partitions} partitions")))
+            let good =
+                |partitions| format!("topic {topic} at {brokers} has {}", counted(partitions, "partition"));
+            report.line("Kafka", answer.map(good))
         }),
     }
 }
@@ -112,9 +113,10 @@ async fn check_pubsub(report: &mut Report, pubsub: &PubSubSettings, endpoint: &E
         Err(error) => return report.line::<String, _>(&what, Err(error)),
     };
     let topics = admin::check_topics(&connection, pubsub).await;
+    let reached = !matches!(topics, Err(PubSubError::Unavailable { .. }));
     let good = format!("topics {} and {}", pubsub.topic, event::wire::marks(&pubsub.topic));
     look(report, &what, topics, good, "publish")?;
-    if let Some(name) = &pubsub.subscription {
+    if let Some(name) = pubsub.subscription.as_ref().filter(|_| reached) {
         let subscriptions = admin::check_subscriptions(&connection, pubsub).await;
         let good = format!("subscriptions {name} and {}", event::wire::marks(name));
         look(report, &what, subscriptions, good, "pull")?;
@@ -136,6 +138,10 @@ fn look(
         )),
         other => report.line(what, other.map(|()| good)),
     }
+}
+
+fn counted(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 fn describe(writer: &WriterConfig) -> String {

@@ -1,0 +1,96 @@
+//! `anonymise`: one line in, one line out or one complaint; no person in either.
+
+use crate::support::Place;
+
+const CONFIG: &str = r#"
+[anonymise]
+pseudonymise = ["/user_id", "/session/user", "/items/*/seller_id"]
+remove = ["/ip"]
+strip_query = ["/page"]
+forward = "all"
+"#;
+
+fn place() -> Place {
+    let place = Place::with(CONFIG);
+    assert_eq!(place.run("keys new").code, Some(0));
+    place
+}
+
+#[test]
+fn what_comes_out_has_no_person_in_it() {
+    let place = place();
+    let events = place.run("generate --events 500 --output -").out;
+    let run = place.run_with("anonymise", &events);
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
+    assert_eq!(run.out.lines().count(), 500);
+    for (raw, line) in events.lines().zip(run.out.lines()) {
+        let raw: serde_json::Value = serde_json::from_str(raw).expect("an event");
+        let event: serde_json::Value = serde_json::from_str(line).expect("an event");
+        let user = raw["session"]["user"].as_str().expect("a user").trim_start_matches("u-");
+        assert!(!line.contains(user) && event["ip"].is_null(), "{line}");
+        assert_eq!(event["user_id"].as_str().map(str::len), Some(22));
+        assert_eq!(event["event_id"], raw["event_id"]);
+        assert!(event["page"].as_str().is_some_and(|page| !page.contains(['?', '#'])));
+    }
+    assert_eq!(place.run_with("anonymise", &events).out, run.out, "the same keyring, the same pseudonyms");
+}
+
+#[test]
+fn rejects_are_told_by_line_and_place_without_any_content() {
+    let place = place();
+    let input =
+        b"{\"user_id\":1,\"n\":1}\r\n\n{\"user_id\":[\"secret-4711\"]}\n{\"user_id\":\"secret-4711\"\n[1]\n\
+        {\"user_id\":\"secret-\xff4711\"}\n{\"user_id\":2,\"n\":2}";
+    let run = place.run_with("anonymise", input);
+    assert_eq!(run.code, Some(1));
+    let numbers: Vec<_> =
+        run.out.lines().map(|line| line.ends_with(",\"n\":1}") || line.ends_with(",\"n\":2}")).collect();
+    assert_eq!(numbers, [true, true], "{}", run.out);
+    assert_eq!(
+        run.err,
+        "line 3: rejected: unexpected-shape at \"/user_id\", byte 11\n\
+         line 4: rejected: not-json at byte 24\n\
+         line 5: rejected: not-an-object at byte 0\n\
+         line 6: rejected: invalid-utf8 at byte 19\n"
+    );
+    assert!(!run.out.contains("4711"));
+}
+
+#[test]
+fn nothing_in_nothing_out() {
+    let run = place().run_with("anonymise", "\n \n");
+    assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(0), "", ""));
+}
+
+#[test]
+fn what_is_missing_is_said_with_the_next_step() {
+    let place = Place::with(CONFIG);
+    let run = place.run("anonymise");
+    assert_eq!(run.code, Some(2));
+    assert_eq!(
+        run.err,
+        "error: aqueduct.toml:2: anonymise.keyring: no keyring at keys.toml; make one with `aqueduct keys new`\n"
+    );
+    let run = Place::new().run("anonymise");
+    assert_eq!(run.code, Some(2));
+    assert_eq!(
+        run.err,
+        "error: aqueduct.toml (no such file): the section anonymise is missing; the least to add is\n\n\
+         [anonymise]\npseudonymise = [\"/user_id\"]\nforward = \"all\"\n"
+    );
+}
+
+#[test]
+fn a_keyring_that_others_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = place();
+    let mode = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(place.path("keys.toml"), mode).expect("it is our file");
+    let run = place.run("anonymise");
+    assert_eq!(run.code, Some(2));
+    assert!(
+        run.err.contains("keyring keys.toml can be read by others (mode 0644); type `chmod 600 keys.toml`"),
+        "{}",
+        run.err
+    );
+}

@@ -1,0 +1,15 @@
+//! The built program, as people and scripts use it: exit codes, what stands on standard output and standard error.
+
+mod support;
+
+mod usage;
+
+mod generate;
+
+mod keys;
+
+mod anonymise;
+
+mod configuration;
+
+mod services;

@@ -1,0 +1,183 @@
+//! The commands that talk to services, against stand-ins: Kafka's protocol from rdkafka's mock cluster, Pub/Sub's from
+//! a server in this process.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use standin::{
+    kafka::Kafka,
+    pubsub::{Options, PubSub},
+};
+use tokio::runtime::Runtime;
+
+use crate::support::{Place, until};
+
+const PARTITIONS: i32 = 3;
+const SUBSCRIPTION: &str = "projects/shop-analytics/subscriptions/events-ctr";
+
+struct Services {
+    runtime: Runtime,
+    kafka: Kafka,
+    pubsub: PubSub,
+    place: Place,
+}
+
+impl Services {
+    fn start() -> Self {
+        let runtime = Runtime::new().expect("threads");
+        let kafka = Kafka::start(&[("events", PARTITIONS)]).expect("a mock cluster");
+        let pubsub = runtime.block_on(PubSub::start(Options::default())).expect("a free port");
+        let config = format!(
+            r#"
+            [kafka]
+            bootstrap_servers = "{}"
+            topics = ["events"]
+            group_id = "test"
+            [pubsub]
+            project = "shop-analytics"
+            topic = "events"
+            subscription = "events-ctr"
+            emulator_host = "{}"
+            [anonymise]
+            pseudonymise = ["/user_id", "/session/user", "/items/*/seller_id"]
+            remove = ["/ip"]
+            forward = "all"
+            max_rejects = "100%"
+            [service]
+            listen = "127.0.0.1:0"
+            "#,
+            kafka.bootstrap_servers(),
+            pubsub.host()
+        );
+        Self { runtime, kafka, pubsub, place: Place::with(&config) }
+    }
+
+    fn stop(self) {
+        self.runtime.block_on(self.pubsub.stop());
+    }
+
+    /// Reads all partitions until `enough` records were seen: values by key.
+    fn consume(&self, enough: usize) -> BTreeMap<String, Vec<(i32, Option<Vec<u8>>)>> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.kafka.bootstrap_servers())
+            .set("group.id", "reader")
+            .create()
+            .expect("a consumer");
+        let mut all = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            all.add_partition_offset("events", partition, Offset::Beginning).expect("a partition");
+        }
+        consumer.assign(&all).expect("an assignment");
+        let mut seen = BTreeMap::<String, Vec<_>>::new();
+        let mut count = 0;
+        until("enough records", || {
+            while let Some(record) = consumer.poll(Duration::from_millis(10)) {
+                let record = record.expect("a record");
+                let key = String::from_utf8(record.key().expect("a key").to_vec()).expect("digits");
+                seen.entry(key).or_default().push((record.partition(), record.payload().map(<[u8]>::to_vec)));
+                count += 1;
+            }
+            (count >= enough).then_some(())
+        });
+        seen
+    }
+}
+
+#[test]
+fn generate_fills_a_topic_by_user() {
+    let services = Services::start();
+    let words =
+        "generate --events 2000 --rate 100000 --users 50 --broken 5% --start 2026-01-01T00:00:00Z --seed 3";
+    let run = services.place.run(words);
+    assert_eq!((run.code, run.out.as_str()), (Some(0), ""), "{}", run.err);
+    assert!(run.err.contains("2000 records to Kafka topic events: "), "{}", run.err);
+    let seen = services.consume(2000);
+    assert_eq!(seen.values().map(Vec::len).sum::<usize>(), 2000);
+    for (user, records) in &seen {
+        let same_partition = records.iter().all(|(partition, _)| *partition == records[0].0);
+        assert!(same_partition, "the key decides the partition");
+        let of_user = |payload: &[u8]| String::from_utf8_lossy(payload).contains(&format!("\"u-{user}\""));
+        assert!(records.iter().filter_map(|(_, payload)| payload.as_deref()).any(of_user), "{user}");
+    }
+    assert!(seen.values().flatten().any(|(_, payload)| payload.is_none()), "tombstones are null values");
+    services.stop();
+}
+
+#[test]
+fn generate_goes_on_until_it_is_interrupted() {
+    let services = Services::start();
+    let running = services.place.start("generate --rate 500");
+    services.consume(50);
+    running.signal("INT");
+    let run = running.wait();
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    assert!(
+        run.err.lines().last().is_some_and(|line| line.contains(" records to Kafka topic events: ")),
+        "{}",
+        run.err
+    );
+    services.stop();
+}
+
+#[test]
+fn check_tells_what_is_missing_and_what_works() {
+    let services = Services::start();
+    let before = services.place.run("check");
+    assert_eq!(before.code, Some(1), "{}", before.err);
+    for line in [
+        "-       not configured: [events], [[flows]], [writer]",
+        "FAILED  keyring: no keyring at keys.toml; make one with `aqueduct keys new`",
+    ] {
+        assert!(before.out.lines().any(|found| found == line), "no {line:?} in\n{}", before.out);
+    }
+    assert!(
+        before.out.contains("projects/shop-analytics/topics/events does not exist; run `aqueduct setup`"),
+        "{}",
+        before.out
+    );
+    assert_eq!(services.place.run("keys new").code, Some(0));
+    let setup = services.place.run("setup");
+    assert_eq!(
+        (setup.code, setup.out.lines().filter(|line| line.ends_with(": created")).count()),
+        (Some(0), 4),
+        "{}",
+        setup.err
+    );
+    let again = services.place.run("setup");
+    assert_eq!(
+        (again.code, again.out.lines().filter(|line| line.ends_with(": exists")).count()),
+        (Some(0), 4),
+        "{}",
+        again.err
+    );
+    let after = services.place.run("check");
+    assert_eq!((after.code, after.err.as_str()), (Some(0), ""), "{}", after.out);
+    assert!(after.out.contains("has 3 partitions\n") && !after.out.contains("FAILED"), "{}", after.out);
+    services.stop();
+}
+
+#[test]
+fn a_connector_publishes_everything_and_stops_when_told() {
+    let services = Services::start();
+    for command in ["keys new", "setup", "generate --events 1000 --rate 100000 --start 2026-01-01T00:00:00Z"]
+    {
+        let run = services.place.run(command);
+        assert_eq!(run.code, Some(0), "{command}: {}", run.err);
+    }
+    let running = services.place.start("connector --log-format json");
+    until("1000 messages", || (services.pubsub.counts(SUBSCRIPTION)?.waiting >= 1000).then_some(()));
+    running.signal("TERM");
+    let run = running.wait();
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let lines: Vec<serde_json::Value> =
+        run.err.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    let line =
+        |text: &str| lines.iter().find(|line| line["message"].as_str().is_some_and(|m| m.starts_with(text)));
+    assert_eq!(line("connector: reads the topics").expect("a first line")["topics"], "events");
+    let end = line("connector ended").expect("a last line");
+    assert_eq!((&end["records"], &end["published"]), (&1000.into(), &1000.into()), "{end}");
+    services.stop();
+}

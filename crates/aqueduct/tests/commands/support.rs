@@ -1,0 +1,134 @@
+//! A folder of its own for each test, and the program run in it.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// Where a test keeps its files; the program runs in it.
+pub(crate) struct Place {
+    folder: TempDir,
+}
+
+/// What a run left.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// No run of these tests takes that long.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// A place with a configuration.
+    pub(crate) fn with(config: &str) -> Self {
+        let place = Self::new();
+        place.write("aqueduct.toml", config);
+        place
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).expect("room for a file");
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).expect("the file")
+    }
+
+    /// Runs `aqueduct` with these words, separated by blanks.
+    pub(crate) fn run(&self, words: &str) -> Run {
+        self.run_with(words, "")
+    }
+
+    /// As [`Self::run`], with something on standard input.
+    pub(crate) fn run_with(&self, words: &str, input: impl AsRef<[u8]>) -> Run {
+        self.write(".input", input);
+        let input = File::open(self.path(".input")).expect("the file just written");
+        let output = self.command(words).stdin(input).output().expect("the program starts");
+        Run {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("text on standard output"),
+            err: String::from_utf8(output.stderr).expect("text on standard error"),
+        }
+    }
+
+    /// Starts it and goes on; what it says goes to the files `.out` and `.err`.
+    pub(crate) fn start(&self, words: &str) -> Running<'_> {
+        let file = |name| File::create(self.path(name)).expect("room for a file");
+        let mut command = self.command(words);
+        command.stdin(Stdio::null()).stdout(file(".out")).stderr(file(".err"));
+        Running { place: self, child: command.spawn().expect("the program starts") }
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aqueduct"));
+        command.args(words.split_whitespace()).current_dir(self.folder.path());
+        let ours = |name: &str| name.starts_with("AQUEDUCT") || name == "PUBSUB_EMULATOR_HOST";
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(ours) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A program that runs; ends with its test.
+pub(crate) struct Running<'a> {
+    place: &'a Place,
+    child: Child,
+}
+
+impl Running<'_> {
+    /// Sends a signal: `TERM` or `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status().expect("kill is there");
+        assert!(status.success(), "{name} to {id}");
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) -> Run {
+        let code = until("the program ends", || self.child.try_wait().expect("it is our child")).code();
+        let text = |name| String::from_utf8(self.place.read(name)).expect("text");
+        Run { code, out: text(".out"), err: text(".err") }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // It may have ended long ago.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks again until there is an answer.
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

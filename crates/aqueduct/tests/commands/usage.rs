@@ -1,0 +1,58 @@
+//! The command line as such.
+
+use crate::support::Place;
+
+const COMMANDS: [&str; 9] =
+    ["connector", "anonymise", "check", "setup", "keys", "keys new", "keys rotate", "keys list", "generate"];
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let place = Place::new();
+    for command in COMMANDS {
+        let run = place.run(&format!("{command} --help"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{command}");
+        for part in ["Usage: aqueduct", "Example", "  aqueduct ", "--config <FILE>", "--log-format"] {
+            assert!(run.out.contains(part), "{command}: no {part:?} in\n{}", run.out);
+        }
+    }
+}
+
+#[test]
+fn the_program_tells_its_version_and_commands() {
+    let place = Place::new();
+    assert_eq!(place.run("--version").out, format!("aqueduct {}\n", env!("CARGO_PKG_VERSION")));
+    let help = place.run("--help");
+    assert_eq!(help.code, Some(0));
+    for command in COMMANDS.iter().filter(|command| !command.contains(' ')) {
+        assert!(help.out.contains(&format!("\n  {command} ")), "{}", help.out);
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let place = Place::new();
+    for (words, expected) in [
+        ("", "Usage: aqueduct"),
+        ("generat", "unrecognized subcommand 'generat'"),
+        ("generate --bogus", "unexpected argument '--bogus'"),
+        ("generate --rate 0", "invalid value '0' for '--rate <N>'"),
+        (
+            "generate --late 200%",
+            "\"200%\" is no share; write a percentage such as \"0.1%\", or a number from 0 to 1",
+        ),
+        ("generate --duration ten --output -", "\"ten\" is no duration"),
+        (
+            "generate --start yesterday --output -",
+            "write a time since 1970 with its offset, such as 2026-11-01T12:00:00Z",
+        ),
+        ("generate --output events.ndjson", "error: a file needs an end; add --events N or --duration TIME"),
+        ("generate --output - --topic events", "cannot be used with"),
+        ("keys", "Usage: aqueduct keys"),
+        ("keys rotate", "--at <TIME>"),
+        ("check --log-format xml", "invalid value 'xml'"),
+    ] {
+        let run = place.run(words);
+        assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{words}: {}", run.err);
+        assert!(run.err.contains(expected), "{words}: no {expected:?} in\n{}", run.err);
+    }
+}
