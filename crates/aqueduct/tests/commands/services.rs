@@ -18,6 +18,9 @@ use crate::support::{Place, until};
 const PARTITIONS: i32 = 3;
 const SUBSCRIPTION: &str = "projects/shop-analytics/subscriptions/events-ctr";
 
+/// A record's partition and value.
+type Consumed = (i32, Option<Vec<u8>>);
+
 struct Services {
     runtime: Runtime,
     kafka: Kafka,
@@ -60,7 +63,7 @@ impl Services {
     }
 
     /// Reads all partitions until `enough` records were seen: values by key.
-    fn consume(&self, enough: usize) -> BTreeMap<String, Vec<(i32, Option<Vec<u8>>)>> {
+    fn consume(&self, enough: usize) -> BTreeMap<String, Vec<Consumed>> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.kafka.bootstrap_servers())
             .set("group.id", "reader")
