@@ -99,13 +99,15 @@ impl Engine {
             }
         };
         let time = reading.time.as_ref().ok().copied();
-        let (duplicate, mut refusal) = match (self.reader.id(&reading), time) {
+        let (duplicate, unidentified) = match (self.reader.id(&reading), time) {
             (Ok(Some(id)), Some(time)) => (self.ids.is_duplicate(id, time), None),
             (Ok(_), _) => (false, None),
             (Err(refusal), _) => (false, Some(refusal)),
         };
+        // Only what is wrong with the event itself concerns every flow.
+        let mut refusal = unidentified.clone();
         for (number, flow) in self.flows.iter_mut().enumerate() {
-            let outcome = match &refusal {
+            let outcome = match &unidentified {
                 Some(_) => Ok(Outcome::Rejected),
                 None if duplicate => Ok(Outcome::Duplicate),
                 None => flow.event(number, &self.reader, &reading, envelope),
