@@ -1,0 +1,90 @@
+//! A stretch of the Kafka topics, read side by side by event time and without committing anything.
+//!
+//! Not here: one topic's records ([`super::log`]).
+
+use std::sync::Arc;
+
+use connector::anonymise::Raw;
+use event::{EventTime, Incarnation, Partition};
+use rdkafka::message::{Headers, Message as _, OwnedMessage};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    log::{Log, Taken},
+    plan::Span,
+    session::{At, Session},
+};
+use crate::progress;
+
+/// The topics that are to be read.
+pub(super) struct Logs {
+    logs: Vec<Log>,
+    /// The log and the partition behind each number.
+    places: Vec<(usize, Partition)>,
+}
+
+/// So many records are read between two looks at the bar and at the token.
+const GLANCE: u64 = 1024;
+
+impl Logs {
+    /// Finds the stretch in every partition.
+    ///
+    /// # Errors
+    /// Kafka does not answer, or a topic does not exist.
+    pub(super) fn open(span: &Span) -> anyhow::Result<Self> {
+        let mut logs = Vec::new();
+        let mut places = Vec::new();
+        for topic in &span.kafka.topics {
+            let log = Log::open(span, topic)?;
+            for partition in 0..log.partitions() {
+                let incarnation = Incarnation::from(connector::start::NO_TOPIC_ID);
+                places.push((logs.len(), Partition { topic: Arc::clone(topic), incarnation, partition }));
+            }
+            logs.push(log);
+        }
+        Ok(Self { logs, places })
+    }
+
+    pub(super) fn partitions(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Reads to the end of the stretch, or until told to stop.
+    pub(super) fn read(mut self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let bar = progress::counting(self.logs.iter().map(Log::offsets_wanted).sum(), "offsets");
+        let mut records = 0u64;
+        while let Some(number) = session.next_partition() {
+            records += 1;
+            if records.is_multiple_of(GLANCE) {
+                bar.set_position(self.logs.iter().map(Log::offsets_received).sum());
+            }
+            let (log, partition) = &self.places[number];
+            match self.logs[*log].take(partition.partition, shutdown)? {
+                Taken::Stopped => break,
+                Taken::End => session.end_partition(number)?,
+                Taken::Record(message) => record(session, number, partition, &message)?,
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+fn record(
+    session: &mut Session,
+    number: usize,
+    partition: &Partition,
+    message: &OwnedMessage,
+) -> anyhow::Result<()> {
+    let headers: Vec<(&str, &[u8])> = if session.wants_headers() {
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        headers.filter_map(|header| Some((header.key, header.value?))).collect()
+    } else {
+        Vec::new()
+    };
+    let value = message.payload();
+    let raw = Raw { topic: &partition.topic, value, key: message.key(), headers: &headers };
+    // A missing or non-positive timestamp counts as absent.
+    let time = message.timestamp().to_millis().filter(|millis| *millis > 0).map(EventTime);
+    session.record(number, &raw, At::Offset(partition, message.offset().unsigned_abs(), time))
+}

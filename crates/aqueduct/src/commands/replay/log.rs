@@ -1,0 +1,299 @@
+//! One Kafka topic from one time to another: a consumer that joins no group and commits nothing.
+//!
+//! Records of the partition that is read now are taken as they come; those of the others wait, so many bytes a
+//! partition, and then that partition pauses.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::{BorrowedMessage, Message as _, OwnedMessage},
+    types::RDKafkaErrorCode,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::plan::Span;
+use crate::kafka;
+
+/// A topic with what was read ahead.
+pub(super) struct Log {
+    consumer: BaseConsumer,
+    topic: String,
+    servers: String,
+    partitions: Vec<Partition>,
+    /// For one partition.
+    room: usize,
+    last_error: Option<KafkaError>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    start: u64,
+    /// The next offset that was not received.
+    next: u64,
+    /// The first offset that is not wanted.
+    end: u64,
+    is_received: bool,
+    waiting: VecDeque<OwnedMessage>,
+    bytes: usize,
+    is_paused: bool,
+}
+
+/// What came of asking for a record.
+pub(super) enum Taken {
+    Record(OwnedMessage),
+    End,
+    Stopped,
+}
+
+const ANSWER: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(100);
+/// Kafka counts as gone when nothing comes for that long.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Bytes that wait in all partitions of a topic together, and in one at least.
+const ROOM: usize = 64 << 20;
+const LEAST_ROOM: usize = 256 << 10;
+/// What a record takes beside its key and value.
+const OVERHEAD: usize = 200;
+/// "Timestamps" by which Kafka is asked for the two ends of a log.
+const FIRST: Offset = Offset::Beginning;
+const LAST: Offset = Offset::End;
+
+impl Log {
+    /// Finds the stretch and begins to read.
+    pub(super) fn open(span: &Span, topic: &str) -> anyhow::Result<Self> {
+        let mut client = kafka::client(&span.kafka);
+        span.kafka.consumer().for_each(|(name, value)| {
+            client.set(name, value);
+        });
+        client.remove("group.instance.id");
+        client.set("enable.partition.eof", "true");
+        let consumer: BaseConsumer =
+            client.create().context("cannot make a Kafka consumer; correct [kafka.properties]")?;
+        let count = kafka::partitions(consumer.client(), &span.kafka, topic)?;
+        let mut log = Self {
+            consumer,
+            topic: topic.to_owned(),
+            servers: span.kafka.bootstrap_servers.clone(),
+            partitions: Vec::new(),
+            room: (ROOM / count).max(LEAST_ROOM),
+            last_error: None,
+        };
+        log.find(span, count)?;
+        log.assign().with_context(|| log.unanswered())?;
+        Ok(log)
+    }
+
+    /// The offsets of every partition, as Kafka's own look-up by time finds them.
+    fn find(&mut self, span: &Span, count: usize) -> anyhow::Result<()> {
+        let at =
+            |time: Option<event::EventTime>, otherwise| time.map_or(otherwise, |time| Offset::Offset(time.0));
+        let low = self.offsets(count, FIRST)?;
+        let high = self.offsets(count, LAST)?;
+        let from = self.offsets(count, at(span.from, FIRST))?;
+        let to = self.offsets(count, at(span.to, LAST))?;
+        for number in 0..count {
+            let high = high[number].unwrap_or_default();
+            // No offset: every record is older.
+            let start = from[number].unwrap_or(high).max(low[number].unwrap_or_default());
+            let end = to[number].unwrap_or(high).min(high).max(start);
+            self.partitions.push(Partition {
+                start,
+                next: start,
+                end,
+                is_received: start == end,
+                waiting: VecDeque::new(),
+                bytes: 0,
+                is_paused: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn offsets(&self, count: usize, question: Offset) -> anyhow::Result<Vec<Option<u64>>> {
+        let ask = || -> Result<Vec<Option<u64>>, KafkaError> {
+            let mut list = TopicPartitionList::with_capacity(count);
+            for number in self.numbers(count) {
+                list.add_partition_offset(&self.topic, number, question)?;
+            }
+            let answer = self.consumer.offsets_for_times(list, ANSWER)?;
+            let mut offsets = vec![None; count];
+            for element in answer.elements() {
+                element.error()?;
+                let place = usize::try_from(element.partition()).ok().and_then(|n| offsets.get_mut(n));
+                if let (Some(place), Offset::Offset(offset)) = (place, element.offset()) {
+                    *place = Some(offset.unsigned_abs());
+                }
+            }
+            Ok(offsets)
+        };
+        ask().with_context(|| self.unanswered())
+    }
+
+    fn assign(&self) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (number, partition) in self.numbers(self.partitions.len()).zip(&self.partitions) {
+            if !partition.is_received {
+                let start = i64::try_from(partition.start).unwrap_or(i64::MAX);
+                list.add_partition_offset(&self.topic, number, Offset::Offset(start))?;
+            }
+        }
+        self.consumer.assign(&list)
+    }
+
+    fn numbers(&self, count: usize) -> impl Iterator<Item = i32> + use<> {
+        0..i32::try_from(count).unwrap_or(i32::MAX)
+    }
+
+    /// How many partitions the topic has.
+    pub(super) fn partitions(&self) -> i32 {
+        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
+    }
+
+    /// How many offsets the stretch has.
+    pub(super) fn offsets_wanted(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.end - partition.start).sum()
+    }
+
+    /// How many of them were received.
+    pub(super) fn offsets_received(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.next.min(partition.end) - partition.start).sum()
+    }
+
+    /// The next record of a partition.
+    ///
+    /// # Errors
+    /// Kafka refuses, or is silent for a minute; records were taken by retention before they were read.
+    pub(super) fn take(&mut self, number: i32, shutdown: &CancellationToken) -> anyhow::Result<Taken> {
+        let index = usize::try_from(number).unwrap_or_default();
+        let mut heard = Instant::now();
+        loop {
+            if let Some(message) = self.partitions[index].pop() {
+                if self.partitions[index].bytes <= self.room / 2 {
+                    self.resume(index)?;
+                }
+                return Ok(Taken::Record(message));
+            }
+            if self.partitions[index].is_received {
+                return Ok(Taken::End);
+            }
+            if shutdown.is_cancelled() {
+                return Ok(Taken::Stopped);
+            }
+            if self.receive()? {
+                heard = Instant::now();
+            } else if heard.elapsed() > SILENCE {
+                let error = self.last_error.take().map_or_else(|| anyhow::anyhow!("no answer"), Into::into);
+                return Err(error).with_context(|| self.unanswered());
+            }
+        }
+    }
+
+    /// Waits a moment for a record or for the end of a partition.
+    fn receive(&mut self) -> anyhow::Result<bool> {
+        let (number, message) = match self.consumer.poll(POLL) {
+            None => return Ok(false),
+            Some(Ok(message)) => (message.partition(), Some(message)),
+            Some(Err(KafkaError::PartitionEOF(number))) => (number, None),
+            Some(Err(error)) if may_pass(&error) => {
+                self.last_error = Some(error);
+                return Ok(false);
+            }
+            Some(Err(error)) => {
+                return Err(error)
+                    .with_context(|| format!("Kafka refuses to give the records of topic {}", self.topic));
+            }
+        };
+        let index = usize::try_from(number).unwrap_or_default();
+        let Some(partition) = self.partitions.get_mut(index) else {
+            bail!(
+                "Kafka gave a record of partition {number} of topic {}, which was not asked for",
+                self.topic
+            )
+        };
+        match message {
+            Some(message) => partition.push(&message),
+            None => partition.is_received = true,
+        }
+        let is_full = partition.bytes >= self.room || partition.is_received;
+        if is_full && !partition.is_paused {
+            partition.is_paused = true;
+            let list = self.one(index);
+            self.consumer.pause(&list).with_context(|| format!("cannot pause topic {}", self.topic))?;
+        }
+        Ok(true)
+    }
+
+    fn resume(&mut self, index: usize) -> anyhow::Result<()> {
+        let partition = &mut self.partitions[index];
+        if !partition.is_paused || partition.is_received {
+            return Ok(());
+        }
+        partition.is_paused = false;
+        let list = self.one(index);
+        self.consumer.resume(&list).with_context(|| format!("cannot resume topic {}", self.topic))
+    }
+
+    fn one(&self, index: usize) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&self.topic, i32::try_from(index).unwrap_or(i32::MAX));
+        list
+    }
+
+    fn unanswered(&self) -> String {
+        format!(
+            "Kafka at {} does not answer for topic {}; start it, or correct [kafka]",
+            self.servers, self.topic
+        )
+    }
+}
+
+impl Partition {
+    fn push(&mut self, message: &BorrowedMessage<'_>) {
+        let offset = message.offset().unsigned_abs();
+        // A record that was under way while the partition was paused comes twice.
+        if offset < self.next || self.is_received {
+            return;
+        }
+        self.next = offset + 1;
+        self.is_received = self.next >= self.end;
+        if offset < self.end {
+            let message = message.detach();
+            self.bytes += size(&message);
+            self.waiting.push_back(message);
+        }
+    }
+
+    fn pop(&mut self) -> Option<OwnedMessage> {
+        let message = self.waiting.pop_front()?;
+        self.bytes -= size(&message);
+        Some(message)
+    }
+}
+
+fn size(message: &OwnedMessage) -> usize {
+    OVERHEAD + message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len)
+}
+
+/// Whether librdkafka goes on by itself.
+fn may_pass(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let passing = [
+        Code::BrokerTransportFailure,
+        Code::AllBrokersDown,
+        Code::Resolve,
+        Code::OperationTimedOut,
+        Code::RequestTimedOut,
+        Code::LeaderNotAvailable,
+        Code::NotLeaderForPartition,
+        Code::NetworkException,
+        Code::BrokerNotAvailable,
+    ];
+    matches!(error, KafkaError::MessageConsumption(code) if passing.contains(code))
+}

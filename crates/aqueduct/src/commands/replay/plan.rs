@@ -1,0 +1,188 @@
+//! What a replay is to do, from the command line and the configuration.
+//!
+//! Not here: opening anything but the keyring.
+
+use std::path::{Path, PathBuf};
+
+use connector::{KafkaConfig, anonymise::Anonymiser};
+use event::{EventTime, EventsSettings};
+use processor::flow::{Flow, TimeKind};
+use writer::WriterConfig;
+
+use super::Args;
+use crate::{
+    config::{Config, ConfigError},
+    exit::WrongUsage,
+};
+
+/// A replay.
+pub(super) struct Plan {
+    pub(super) source: Source,
+    pub(super) rules: Rules,
+    pub(super) flows: Vec<Flow>,
+    pub(super) output: Target,
+}
+
+/// How events are taken.
+pub(super) struct Rules {
+    pub(super) events: EventsSettings,
+    pub(super) flows: Vec<Flow>,
+    /// Nothing where the events were published already, or are to be taken as they are.
+    pub(super) anonymiser: Option<Anonymiser>,
+    pub(super) only_final: bool,
+}
+
+/// Where events come from.
+pub(super) enum Source {
+    Files(Vec<Place>),
+    Kafka(Box<Span>),
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Empty where none is named.
+    pub(super) topic: String,
+    pub(super) path: PathBuf,
+}
+
+/// A stretch of the Kafka topics.
+pub(super) struct Span {
+    pub(super) kafka: KafkaConfig,
+    pub(super) from: Option<EventTime>,
+    pub(super) to: Option<EventTime>,
+}
+
+/// Where rows go.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// Lines of JSON; `-` is standard output.
+    Lines(PathBuf),
+    /// An SQLite file of our own.
+    Database(PathBuf),
+    /// The configured tables.
+    Tables(Box<WriterConfig>),
+}
+
+impl Plan {
+    pub(super) fn make(args: &Args, config: &Config) -> anyhow::Result<Self> {
+        let (events, flows) = (config.events()?, config.flows()?);
+        replayable(&flows, args.kafka).map_err(|(key, text)| config.error_at(&key, text))?;
+        config.tables_of(&flows)?;
+        let raw = !args.anonymised && config.settings().has("anonymise");
+        let anonymiser = if raw { Some(config.anonymiser()?) } else { None };
+        let output = Target::choose(&args.output, config)?;
+        let source = if args.kafka {
+            Source::Kafka(Box::new(Span::make(args, config)?))
+        } else {
+            if args.from.is_some() || args.to.is_some() {
+                let text = "--from and --to are for --kafka; a file is read as a whole".to_owned();
+                return Err(WrongUsage(text).into());
+            }
+            Source::Files(places(&args.files)?)
+        };
+        let rules = Rules { events, flows: flows.clone(), anonymiser, only_final: args.only_final };
+        Ok(Self { source, rules, flows, output })
+    }
+}
+
+/// Which flow goes by a time that the source does not have.
+fn replayable(flows: &[Flow], kafka: bool) -> Result<(), (String, &'static str)> {
+    for (n, flow) in flows.iter().enumerate() {
+        let text = match flow.time {
+            TimeKind::Processing => {
+                "\"processing\" is when Pub/Sub received an event, which nothing keeps: the flow cannot be replayed; \
+                 replay with a configuration without it"
+            }
+            TimeKind::Kafka if !kafka => {
+                "\"kafka\" is the record's timestamp, which files do not have; use --kafka, or replay with a \
+                 configuration without this flow"
+            }
+            TimeKind::Kafka | TimeKind::Event => continue,
+        };
+        return Err((format!("flows[{n}].time"), text));
+    }
+    Ok(())
+}
+
+fn places(files: &[PathBuf]) -> Result<Vec<Place>, WrongUsage> {
+    let places: Vec<Place> = files.iter().map(|file| Place::parse(file)).collect();
+    if places.iter().filter(|place| place.path == Path::new("-")).count() > 1 {
+        return Err(WrongUsage("- is standard input, which can be read only once; name it once".to_owned()));
+    }
+    Ok(places)
+}
+
+impl Place {
+    /// `FILE`, or `TOPIC=FILE` where there is no file of that whole name.
+    fn parse(argument: &Path) -> Self {
+        let whole = || Self { topic: String::new(), path: argument.to_owned() };
+        let Some((topic, path)) = argument.to_str().and_then(|text| text.split_once('=')) else {
+            return whole();
+        };
+        let is_topic =
+            !topic.is_empty() && topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !is_topic || path.is_empty() || argument.exists() {
+            return whole();
+        }
+        Self { topic: topic.to_owned(), path: path.into() }
+    }
+}
+
+impl Span {
+    fn make(args: &Args, config: &Config) -> anyhow::Result<Self> {
+        if let (Some(from), Some(to)) = (args.from, args.to)
+            && from >= to
+        {
+            let text =
+                format!("--from {from} is not before --to {to}, so that nothing lies between; correct one");
+            return Err(WrongUsage(text).into());
+        }
+        Ok(Self { kafka: config.kafka()?, from: args.from, to: args.to })
+    }
+}
+
+impl Target {
+    fn choose(output: &Path, config: &Config) -> Result<Self, ConfigError> {
+        if output == Path::new("bigquery") {
+            let writer = config.writer()?;
+            return match writer {
+                WriterConfig::BigQuery(_) => Ok(Self::Tables(Box::new(writer))),
+                WriterConfig::Sqlite { .. } => Err(config.error_at(
+                    "writer.kind",
+                    "is \"sqlite\", and --output bigquery needs a dataset; write kind = \"bigquery\", or name a file",
+                )),
+            };
+        }
+        Ok(match output.extension().and_then(|extension| extension.to_str()) {
+            Some("db" | "sqlite" | "sqlite3") => Self::Database(output.to_owned()),
+            _ => Self::Lines(output.to_owned()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_stands_before_its_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let odd = folder.path().join("a=b");
+        std::fs::write(&odd, "").expect("room");
+        let plain = odd.to_str().expect("text");
+        for (argument, topic, path) in [
+            ("clicks=c.ndjson", "clicks", "c.ndjson"),
+            ("clicks=-", "clicks", "-"),
+            ("a.b_c-d=x=y", "a.b_c-d", "x=y"),
+            ("c.ndjson", "", "c.ndjson"),
+            ("./c=d", "", "./c=d"),
+            ("=d", "", "=d"),
+            ("c=", "", "c="),
+            (plain, "", plain),
+        ] {
+            let expected = Place { topic: topic.to_owned(), path: path.into() };
+            assert_eq!(Place::parse(Path::new(argument)), expected, "{argument}");
+        }
+    }
+}

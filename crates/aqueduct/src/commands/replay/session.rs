@@ -1,0 +1,179 @@
+//! Records in, rows out: what files and Kafka have in common.
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+    sync::Arc,
+    time::Instant,
+};
+
+use connector::{
+    anonymise::{Anonymised, Anonymiser, Raw, RejectCode},
+    message::Message,
+};
+use event::{EventTime, Partition};
+use processor::replay::{Record, Replay};
+
+use super::{finals::Finals, plan::Rules, rows::RowSink, tally::Tally};
+
+/// A replay that runs.
+pub(super) struct Session {
+    replay: Replay,
+    anonymiser: Option<Anonymiser>,
+    /// One a flow, where only the last panes are wanted.
+    finals: Option<Vec<Finals>>,
+    rows: RowSink,
+    tally: Tally,
+    began: Instant,
+}
+
+/// Where a record stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum At<'a> {
+    /// A line of a file.
+    Line(&'a str, u64),
+    /// An offset of a partition, with Kafka's timestamp.
+    Offset(&'a Partition, u64, Option<EventTime>),
+}
+
+impl Session {
+    pub(super) fn new(rules: Rules, partitions: usize, rows: RowSink) -> Self {
+        let now = EventTime(jiff::Timestamp::now().as_millisecond());
+        let tally = Tally::new(rules.flows.len(), partitions);
+        let finals = rules.only_final.then(|| rules.flows.iter().map(Finals::new).collect());
+        let replay = Replay::new(&rules.events, rules.flows, partitions, now);
+        Self { replay, anonymiser: rules.anonymiser, finals, rows, tally, began: Instant::now() }
+    }
+
+    /// The partition to read from next; nothing when all have ended.
+    pub(super) fn next_partition(&self) -> Option<usize> {
+        self.replay.next_partition()
+    }
+
+    /// The headers that may pass; others need not be collected.
+    pub(super) fn wants_headers(&self) -> bool {
+        self.anonymiser.as_ref().is_some_and(|anonymiser| !anonymiser.headers().is_empty())
+    }
+
+    /// Counts a record.
+    pub(super) fn record(&mut self, partition: usize, raw: &Raw<'_>, at: At<'_>) -> anyhow::Result<()> {
+        let anonymised;
+        let payload = match (&mut self.anonymiser, raw.value) {
+            (Some(anonymiser), _) => match published(anonymiser, raw, at) {
+                Ok(event) => {
+                    anonymised = event;
+                    &anonymised.data()[..]
+                }
+                Err((reason, pointer)) => {
+                    self.reject(reason, pointer.as_deref(), at);
+                    return Ok(());
+                }
+            },
+            (None, Some(value)) => value,
+            (None, None) => {
+                self.reject(RejectCode::Tombstone.as_str(), None, at);
+                return Ok(());
+            }
+        };
+        let record = Record { partition, topic: raw.topic, kafka_time: at.kafka_time(), payload };
+        let verdict = self.replay.event(&record);
+        self.tally.record();
+        if let Some(refusal) = verdict.refusal {
+            self.tally.reject(refusal.reason, refusal.pointer.as_deref(), at);
+        }
+        self.tally.look_for_late(self.replay.engine().flows(), at);
+        self.pass_rows()
+    }
+
+    /// Accounts for a record that no flow sees.
+    pub(super) fn reject(&mut self, reason: &'static str, pointer: Option<&str>, at: At<'_>) {
+        self.tally.record();
+        self.tally.reject(reason, pointer, at);
+        self.replay.rejected(1);
+    }
+
+    /// A partition has no more records.
+    pub(super) fn end_partition(&mut self, partition: usize) -> anyhow::Result<()> {
+        self.replay.end(partition);
+        self.pass_rows()
+    }
+
+    fn pass_rows(&mut self) -> anyhow::Result<()> {
+        if !self.replay.has_rows() {
+            return Ok(());
+        }
+        for (flow, fired) in self.replay.take_output().rows {
+            match &mut self.finals {
+                None => self.rows.write(flow, &fired)?,
+                Some(finals) => {
+                    let watermark = self.replay.engine().flows()[flow].windows.watermark();
+                    finals[flow].add(fired);
+                    for window in finals[flow].take_until(watermark) {
+                        self.rows.write(flow, &window)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All partitions have ended: what is still held goes out.
+    pub(super) fn end(&mut self) -> anyhow::Result<()> {
+        for (flow, finals) in self.finals.iter_mut().flatten().enumerate() {
+            if self.replay.next_partition().is_some() {
+                break;
+            }
+            for window in finals.take_until(EventTime::MAX) {
+                self.rows.write(flow, &window)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes the output and tells what was done.
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        let ledgers: Vec<_> = self.replay.engine().flows().iter().map(|flow| flow.ledger).collect();
+        let rows = std::mem::replace(&mut self.rows, RowSink::Closed);
+        let written = rows.finish(&ledgers)?;
+        self.report(Some(&written));
+        self.tally.check(self.replay.engine().flows())
+    }
+
+    /// Tells on standard error what was read, and, where the output is complete, what was written.
+    pub(super) fn report(&self, written: Option<&str>) {
+        let text = self.tally.summary(self.replay.engine().flows(), self.began.elapsed(), written);
+        // Lost only when standard error is closed.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// What the connector would publish, or why it would not.
+fn published(
+    anonymiser: &mut Anonymiser,
+    raw: &Raw<'_>,
+    at: At<'_>,
+) -> Result<Anonymised, (&'static str, Option<Arc<str>>)> {
+    let event = anonymiser.anonymise(raw).map_err(|reject| (reject.code.as_str(), reject.pointer))?;
+    if let At::Offset(partition, offset, time) = at {
+        Message::new(&event, partition, offset, time.map(|time| time.0)).map_err(|reason| (reason, None))?;
+    }
+    Ok(event)
+}
+
+impl At<'_> {
+    fn kafka_time(self) -> Option<EventTime> {
+        match self {
+            Self::Line(..) => None,
+            Self::Offset(_, _, time) => time,
+        }
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(file, line) => write!(f, "{file}:{line}"),
+            Self::Offset(partition, offset, _) => write!(f, "{partition}@{offset}"),
+        }
+    }
+}

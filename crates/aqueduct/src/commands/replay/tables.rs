@@ -1,0 +1,240 @@
+//! Rows into tables: an SQLite file that replaces another only when it is complete, or the configured dataset.
+//!
+//! Every request has its stream and offset, so that a repeated one adds nothing. Not here: what a database is
+//! ([`writer`]).
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use event::{
+    CtrRow, EventTime, Ledger, Millis,
+    append::{Append, Appended, Rows, Table},
+    row::ProgressRow,
+};
+use processor::flow::Flow;
+use service::Backoff;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use writer::{Writer, WriterConfig, WriterError};
+
+/// Tables that are being filled.
+pub(super) struct Tables {
+    runtime: Handle,
+    writer: Writer,
+    flows: Vec<FlowTable>,
+    kind: Kind,
+    name: String,
+    rows: u64,
+    shutdown: CancellationToken,
+}
+
+enum Kind {
+    /// A new file in a folder beside the old one.
+    Replace {
+        folder: TempDir,
+        path: PathBuf,
+    },
+    Shared,
+}
+
+struct FlowTable {
+    table: Table,
+    allowed_lateness: Millis,
+    waiting: Vec<CtrRow>,
+    place: Place,
+    last_end: Option<EventTime>,
+}
+
+/// A stream, and how many rows are in it.
+#[derive(Default)]
+struct Place {
+    stream: Option<String>,
+    rows: u64,
+}
+
+/// Rows of one flow that are sent together.
+const BATCH: usize = 20_000;
+const FILE: &str = "rows.db";
+const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+impl Tables {
+    /// A new SQLite file in place of another.
+    pub(super) fn replace(path: &Path, flows: &[Flow], shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        // Through links, so that they stay links.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        refuse_if_in_use(&path)?;
+        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = tempfile::Builder::new()
+            .prefix(".aqueduct-")
+            .tempdir_in(beside)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let config = WriterConfig::Sqlite { path: folder.path().join(FILE) };
+        let name = path.display().to_string();
+        Self::open(&config, flows, (Kind::Replace { folder, path }, name), shutdown)
+    }
+
+    /// The configured tables, which must be there.
+    pub(super) fn connect(
+        config: &WriterConfig,
+        flows: &[Flow],
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let tables: Vec<_> = flows.iter().map(Flow::table).collect();
+        Handle::current().block_on(Writer::check(config, &tables))?;
+        Self::open(config, flows, (Kind::Shared, "the tables of [writer]".to_owned()), shutdown)
+    }
+
+    fn open(
+        config: &WriterConfig,
+        flows: &[Flow],
+        (kind, name): (Kind, String),
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let runtime = Handle::current();
+        let tables: Vec<_> = flows.iter().map(Flow::table).collect();
+        let writer = runtime.block_on(Writer::connect(config, &tables))?;
+        let flow_table = |flow: &Flow| FlowTable {
+            table: Table::Flow(flow.name.clone()),
+            allowed_lateness: flow.allowed_lateness,
+            waiting: Vec::new(),
+            place: Place::default(),
+            last_end: None,
+        };
+        let flows = flows.iter().map(flow_table).collect();
+        Ok(Self { runtime, writer, flows, kind, name, rows: 0, shutdown: shutdown.clone() })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn write(&mut self, flow: usize, rows: &[CtrRow]) -> anyhow::Result<()> {
+        let flow_table = &mut self.flows[flow];
+        flow_table.last_end =
+            rows.iter().map(|row| Some(row.window.end)).fold(flow_table.last_end, Option::max);
+        flow_table.waiting.extend_from_slice(rows);
+        if flow_table.waiting.len() >= BATCH { self.flush(flow) } else { Ok(()) }
+    }
+
+    /// Sends what waits, says how far the rows are final, and puts a new file into its place.
+    pub(super) fn finish(mut self, ledgers: &[Ledger]) -> anyhow::Result<u64> {
+        for (flow, ledger) in ledgers.iter().enumerate() {
+            self.flush(flow)?;
+            self.progress(flow, ledger)?;
+        }
+        let Self { runtime, writer, kind, rows, .. } = self;
+        runtime.block_on(writer.close())?;
+        if let Kind::Replace { folder, path } = kind {
+            refuse_if_in_use(&path)?;
+            std::fs::rename(folder.path().join(FILE), &path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(rows)
+    }
+
+    fn flush(&mut self, flow: usize) -> anyhow::Result<()> {
+        let rows = std::mem::take(&mut self.flows[flow].waiting);
+        let table = self.flows[flow].table.clone();
+        let mut place = std::mem::take(&mut self.flows[flow].place);
+        self.send(&table, Rows::Ctr(&rows), &mut place)?;
+        self.flows[flow].place = place;
+        self.rows += rows.len() as u64;
+        Ok(())
+    }
+
+    /// A line of `<flow>_progress`, by which the view knows that the windows of these rows are final; unless whoever
+    /// fills the same tables is further.
+    fn progress(&self, flow: usize, ledger: &Ledger) -> anyhow::Result<()> {
+        let FlowTable { table: Table::Flow(name), allowed_lateness, last_end: Some(end), .. } =
+            &self.flows[flow]
+        else {
+            return Ok(());
+        };
+        let watermark = *end + *allowed_lateness;
+        let newest = self.retried(async || self.writer.progress(name).await)?;
+        if newest.is_some_and(|newest| newest.watermark >= watermark) {
+            return Ok(());
+        }
+        let at = EventTime(jiff::Timestamp::now().as_millisecond());
+        let row = ProgressRow { at, watermark, ledger: *ledger };
+        self.send(&Table::Progress(name.clone()), Rows::Progress(&[row]), &mut Place::default())
+    }
+
+    fn send(&self, table: &Table, rows: Rows<'_>, place: &mut Place) -> anyhow::Result<()> {
+        for body in self.writer.encode(table, rows)? {
+            if place.stream.is_none() {
+                place.stream = Some(self.retried(async || self.writer.open_stream(table).await)?);
+                place.rows = 0;
+            }
+            let stream = place.stream.clone().unwrap_or_default();
+            let rows = body.rows;
+            let mut append =
+                Append { table: table.clone(), stream, offset: place.rows, rows, body: body.bytes.into() };
+            self.append(&mut append)?;
+            *place = Place { rows: append.offset + u64::from(rows), stream: Some(append.stream) };
+        }
+        Ok(())
+    }
+
+    fn append(&self, append: &mut Append) -> anyhow::Result<()> {
+        loop {
+            match self.retried(async || self.writer.append(append).await)? {
+                Appended::Done => return Ok(()),
+                Appended::StreamGone => {
+                    append.stream = self.retried(async || self.writer.open_stream(&append.table).await)?;
+                    append.offset = 0;
+                }
+                Appended::Refused(rows) => {
+                    let reason = rows.first().map_or("", |(_, reason)| reason);
+                    bail!("table {} refuses {} rows: {reason}", append.table.name(), rows.len());
+                }
+                Appended::Gap => bail!(
+                    "table {} has fewer rows than were sent to it; empty it and replay again",
+                    append.table.name()
+                ),
+            }
+        }
+    }
+
+    /// A shared database may be away for a while; a file beside the output fails at once.
+    fn retried<T, F: Future<Output = Result<T, WriterError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> anyhow::Result<T> {
+        let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+        loop {
+            match self.runtime.block_on(attempt()) {
+                Ok(done) => return Ok(done),
+                Err(error) if error.is_retryable() && matches!(self.kind, Kind::Shared) => {
+                    let wait = backoff.next(1.0);
+                    tracing::warn!(%error, ?wait, "rows are sent again");
+                    let stopped =
+                        async { tokio::time::timeout(wait, self.shutdown.cancelled()).await.is_ok() };
+                    if self.runtime.block_on(stopped) {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// A file that is being written has a log beside it, which would not belong to the new file.
+fn refuse_if_in_use(path: &Path) -> anyhow::Result<()> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0) {
+        bail!(
+            "cannot replace {}: another program writes to it ({} is there); stop it, or name another file",
+            path.display(),
+            Path::new(&log).display()
+        );
+    }
+    Ok(())
+}

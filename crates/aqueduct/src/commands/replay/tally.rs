@@ -1,0 +1,145 @@
+//! What a replay counted, for the summary on standard error: reasons and positions, never a value.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::bail;
+use event::ledger::Outcome;
+use processor::engine::FlowState;
+
+use super::session::At;
+
+/// Counts of a replay.
+#[derive(Debug)]
+pub(super) struct Tally {
+    records: u64,
+    partitions: usize,
+    rejected: u64,
+    rejects: Vec<Complaint>,
+    late: Vec<Late>,
+}
+
+#[derive(Debug)]
+struct Complaint {
+    reason: &'static str,
+    pointer: Option<String>,
+    count: u64,
+    first: Vec<String>,
+}
+
+/// Late events of one flow.
+#[derive(Clone, Debug, Default)]
+struct Late {
+    seen: u64,
+    first: Vec<String>,
+}
+
+/// So many positions are told for each reason.
+const POSITIONS: usize = 5;
+
+impl Tally {
+    pub(super) fn new(flows: usize, partitions: usize) -> Self {
+        Self { records: 0, partitions, rejected: 0, rejects: Vec::new(), late: vec![Late::default(); flows] }
+    }
+
+    /// A record was read.
+    pub(super) fn record(&mut self) {
+        self.records += 1;
+    }
+
+    /// It was refused by the anonymiser, or by at least one flow.
+    pub(super) fn reject(&mut self, reason: &'static str, pointer: Option<&str>, at: At<'_>) {
+        self.rejected += 1;
+        let same = |known: &&mut Complaint| known.reason == reason && known.pointer.as_deref() == pointer;
+        let complaint = match self.rejects.iter_mut().find(same) {
+            Some(complaint) => complaint,
+            None => {
+                let pointer = pointer.map(str::to_owned);
+                self.rejects.push(Complaint { reason, pointer, count: 0, first: Vec::new() });
+                self.rejects.last_mut().expect("one was just added")
+            }
+        };
+        complaint.count += 1;
+        note(&mut complaint.first, at);
+    }
+
+    /// Notes where the first late events stand.
+    pub(super) fn look_for_late(&mut self, flows: &[FlowState], at: At<'_>) {
+        for (late, flow) in self.late.iter_mut().zip(flows) {
+            let count = flow.ledger.get(Outcome::Late);
+            if count > late.seen {
+                late.seen = count;
+                note(&mut late.first, at);
+            }
+        }
+    }
+
+    /// Every record ended in each flow as exactly one thing.
+    pub(super) fn check(&self, flows: &[FlowState]) -> anyhow::Result<()> {
+        for flow in flows {
+            let (total, pending) = (flow.ledger.total(), flow.ledger.get(Outcome::Pending));
+            if total != self.records || pending > 0 {
+                bail!(
+                    "flow {} accounts for {total} of {} records, {pending} of them pending; this is a defect, please \
+                     report it with these numbers",
+                    flow.name(),
+                    self.records
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The summary; `written` is absent where the output is not complete.
+    pub(super) fn summary(&self, flows: &[FlowState], took: Duration, written: Option<&str>) -> String {
+        let mut text = String::new();
+        for complaint in &self.rejects {
+            let pointer =
+                complaint.pointer.as_ref().map(|pointer| format!(" at {pointer}")).unwrap_or_default();
+            let what = format!("rejected {}: {}{pointer}", complaint.count, complaint.reason);
+            line(&mut text, &what, complaint.count, &complaint.first);
+        }
+        for (late, flow) in self.late.iter().zip(flows).filter(|(late, _)| late.seen > 0) {
+            line(&mut text, &format!("late {} in flow {}", late.seen, flow.name()), late.seen, &late.first);
+        }
+        for flow in flows {
+            let parts: Vec<String> = flow
+                .ledger
+                .iter()
+                .filter(|(outcome, count)| *count > 0 || *outcome == Outcome::Counted)
+                .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
+                .collect();
+            push(
+                &mut text,
+                format_args!("flow {}: {} = {}", flow.name(), flow.ledger.total(), parts.join(" + ")),
+            );
+        }
+        let seconds = took.as_secs_f64();
+        let rate = self.records as f64 / seconds.max(1e-3);
+        let sources = if self.partitions == 1 { "partition" } else { "partitions" };
+        let end = written.map_or("; no output is complete".to_owned(), |written| format!(": {written}"));
+        push(
+            &mut text,
+            format_args!(
+                "{} records of {} {sources}, {} rejected, in {seconds:.1} s ({rate:.0} events/s){end}",
+                self.records, self.partitions, self.rejected
+            ),
+        );
+        text
+    }
+}
+
+fn note(first: &mut Vec<String>, at: At<'_>) {
+    if first.len() < POSITIONS {
+        first.push(at.to_string());
+    }
+}
+
+fn line(text: &mut String, what: &str, count: u64, first: &[String]) {
+    let more = count - first.len() as u64;
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    push(text, format_args!("{what} ({}{more})", first.join(", ")));
+}
+
+fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("a text in memory takes everything");
+}

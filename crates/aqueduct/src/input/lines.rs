@@ -1,0 +1,198 @@
+//! Lines of a stream of bytes, in place: no line is copied, and none is longer in memory than an event may be.
+
+use std::{
+    io::{self, Read},
+    ops::Range,
+};
+
+/// The longest line that is kept: Pub/Sub takes no larger message.
+pub const MAX_LINE: usize = 10_000_000;
+
+/// Fits the cache of a core.
+const BUFFER: usize = 256 << 10;
+/// What some editors put at the start of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Lines with their numbers.
+#[derive(Debug)]
+pub struct Lines<R> {
+    source: R,
+    buffer: Vec<u8>,
+    /// Of the line that is being looked for.
+    start: usize,
+    /// No line ends before it.
+    searched: usize,
+    /// Of what was read.
+    end: usize,
+    is_at_end: bool,
+    /// Within a line whose start was too long to keep.
+    is_skipping: bool,
+    number: u64,
+}
+
+/// A line that is not blank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// Counts from 1, blank lines too.
+    pub number: u64,
+    /// Without white space around it; nothing when it is longer than [`MAX_LINE`].
+    pub bytes: Option<&'a [u8]>,
+}
+
+impl<R: Read> Lines<R> {
+    /// Lines of these bytes.
+    pub fn new(source: R) -> Self {
+        Self {
+            source,
+            buffer: vec![0; BUFFER],
+            start: 0,
+            searched: 0,
+            end: 0,
+            is_at_end: false,
+            is_skipping: false,
+            number: 0,
+        }
+    }
+
+    /// The next line that is not blank; nothing at the end. The last line needs no line feed.
+    ///
+    /// # Errors
+    /// The bytes cannot be read. What was complete before was given.
+    pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        while let Some(found) = self.find()? {
+            let Some(range) = found else { return Ok(Some(Line { number: self.number, bytes: None })) };
+            let range = self.trim(range);
+            if !range.is_empty() {
+                return Ok(Some(Line { number: self.number, bytes: Some(&self.buffer[range]) }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the next line is; an inner nothing when it is too long.
+    fn find(&mut self) -> io::Result<Option<Option<Range<usize>>>> {
+        loop {
+            if let Some(length) = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]) {
+                let line = self.start..self.searched + length;
+                self.start = line.end + 1;
+                self.searched = self.start;
+                return Ok(Some(self.complete(line)));
+            }
+            self.searched = self.end;
+            if self.is_at_end {
+                let line = self.start..self.end;
+                self.start = self.end;
+                return Ok((self.is_skipping || !line.is_empty()).then(|| self.complete(line)));
+            }
+            if self.end - self.start > MAX_LINE {
+                self.is_skipping = true;
+            }
+            if self.is_skipping {
+                (self.start, self.searched, self.end) = (0, 0, 0);
+            }
+            self.fill()?;
+        }
+    }
+
+    fn complete(&mut self, line: Range<usize>) -> Option<Range<usize>> {
+        self.number += 1;
+        let is_whole = !std::mem::take(&mut self.is_skipping) && line.len() <= MAX_LINE;
+        is_whole.then_some(line)
+    }
+
+    fn trim(&self, line: Range<usize>) -> Range<usize> {
+        let mut bytes = &self.buffer[line.clone()];
+        if self.number == 1 {
+            bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        }
+        let left = bytes.trim_ascii_start();
+        let start = line.end - left.len();
+        start..start + left.trim_ascii_end().len()
+    }
+
+    /// Reads more behind what is there, after making room.
+    fn fill(&mut self) -> io::Result<()> {
+        if self.end == self.buffer.len() && self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.searched -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.buffer.len() {
+            self.buffer.resize(2 * self.buffer.len(), 0);
+        }
+        let read = loop {
+            match self.source.read(&mut self.buffer[self.end..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.end += read;
+        self.is_at_end = read == 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives a few bytes at a time.
+    struct Drip<'a>(&'a [u8], usize);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let n = self.1.min(out.len()).min(self.0.len());
+            out[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
+        }
+    }
+
+    fn all(text: &[u8], drip: usize) -> Vec<(u64, Option<Vec<u8>>)> {
+        let mut lines = Lines::new(Drip(text, drip));
+        let mut found = Vec::new();
+        while let Some(line) = lines.next_line().expect("memory") {
+            found.push((line.number, line.bytes.map(<[u8]>::to_vec)));
+        }
+        found
+    }
+
+    #[test]
+    fn blank_lines_are_skipped_and_the_last_needs_no_end() {
+        let text = b"\xef\xbb\xbfone\r\n\r\n  \t\n two \nthree";
+        let expected = [(1, &b"one"[..]), (4, b"two"), (5, b"three")];
+        assert_eq!(all(text, 3), expected.map(|(number, line)| (number, Some(line.to_vec()))));
+        assert_eq!(all(b"", 1), []);
+        assert_eq!(all(b"\n\n", 1), []);
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_kept() {
+        let long = vec![b'x'; MAX_LINE + 1];
+        for drip in [100_000, usize::MAX] {
+            let text = [b"a\n", &long[..], b"\nb\n", &long[1..], b"\n", &long[..]].concat();
+            let found: Vec<(u64, Option<usize>)> =
+                all(&text, drip).into_iter().map(|(n, line)| (n, line.map(|l| l.len()))).collect();
+            assert_eq!(found, [(1, Some(1)), (2, None), (3, Some(1)), (4, Some(MAX_LINE)), (5, None)]);
+        }
+        let mut lines = Lines::new(io::repeat(b'x').take(200 << 20));
+        assert_eq!(lines.next_line().expect("memory"), Some(Line { number: 1, bytes: None }));
+        assert!(lines.buffer.len() < 4 * MAX_LINE);
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_those_of_the_standard_library(text in "[ab \n\r]{0,60}", drip in 1usize..9) {
+            let expected: Vec<_> = text
+                .split('\n')
+                .enumerate()
+                .map(|(n, line)| (n as u64 + 1, Some(line.trim_ascii().as_bytes().to_vec())))
+                .filter(|(_, line)| line.as_ref().is_some_and(|line| !line.is_empty()))
+                .collect();
+            prop_assert_eq!(all(text.as_bytes(), drip), expected);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Lines of files, plain or compressed, and of standard input.
+//!
+//! Not here: what the lines say.
+
+mod ahead;
+
+mod open;
+
+mod lines;
+
+pub use lines::{Line, Lines, MAX_LINE};
+pub use open::Input;

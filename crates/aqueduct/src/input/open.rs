@@ -1,0 +1,235 @@
+//! A file or standard input, decompressed as its first bytes say.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use anyhow::{Context as _, bail};
+use flate2::bufread::MultiGzDecoder;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    ahead::Ahead,
+    lines::{Line, Lines},
+};
+
+/// One source of lines.
+pub struct Input {
+    name: String,
+    size: Option<u64>,
+    read: Arc<AtomicU64>,
+    lines: Lines<Box<dyn Read + Send>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+const MAGIC: usize = 4;
+const BUFFER: usize = 256 << 10;
+
+impl Input {
+    /// Opens a file, or standard input for `-`. Compression is told by the first bytes; a file whose name says `.gz` or
+    /// `.zst` must be what it says.
+    ///
+    /// # Errors
+    /// The file is not there, cannot be read, or is not what its name says.
+    pub fn open(path: &Path, stop: &CancellationToken) -> anyhow::Result<Self> {
+        let is_stdin = path == Path::new("-");
+        let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+        let failed = || format!("cannot read {name}");
+        let read = Arc::new(AtomicU64::new(0));
+        let (source, size): (Box<dyn Read + Send>, _) = if is_stdin {
+            (Box::new(Ahead::new(io::stdin(), stop.clone()).with_context(failed)?), None)
+        } else {
+            let file = File::open(path).with_context(failed)?;
+            let metadata = file.metadata().with_context(failed)?;
+            if metadata.is_dir() {
+                bail!("cannot read {name}: it is a folder; name the files in it");
+            }
+            (Box::new(file), metadata.is_file().then_some(metadata.len()))
+        };
+        let mut source = Counted { inner: source, read: Arc::clone(&read) };
+        let magic = first_bytes(&mut source).with_context(failed)?;
+        let found = Compression::of_bytes(&magic);
+        let promised = Compression::of_name(path);
+        if promised != Compression::None && promised != found {
+            bail!("cannot read {name}: it is no {promised} file; rename it if it holds plain lines");
+        }
+        let whole = io::Cursor::new(magic).chain(source);
+        let decoded = decode(whole, found, stop).with_context(failed)?;
+        Ok(Self { name, size, read, lines: Lines::new(decoded) })
+    }
+
+    /// The file, or `standard input`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many bytes it has as it lies there, if it is a regular file.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// How many of these were read.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// The next line that is not blank; nothing at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read to its end, or its compressed content is damaged or cut short.
+    pub fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
+        let name = &self.name;
+        self.lines
+            .next_line()
+            .with_context(|| format!("cannot read {name} to its end; it is damaged or cut short"))
+    }
+}
+
+fn decode(
+    source: impl Read + Send + 'static,
+    compression: Compression,
+    stop: &CancellationToken,
+) -> io::Result<Box<dyn Read + Send>> {
+    match compression {
+        Compression::None => Ok(Box::new(source)),
+        Compression::Gzip => {
+            let decoder = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, source));
+            Ok(Box::new(Ahead::new(decoder, stop.clone())?))
+        }
+        Compression::Zstd => {
+            let decoder = zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, source))?;
+            Ok(Box::new(Ahead::new(decoder, stop.clone())?))
+        }
+    }
+}
+
+fn first_bytes(source: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(MAGIC);
+    source.take(MAGIC as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Compression {
+    fn of_bytes(magic: &[u8]) -> Self {
+        if magic.starts_with(GZIP) {
+            Self::Gzip
+        } else if magic.starts_with(ZSTD) {
+            Self::Zstd
+        } else {
+            Self::None
+        }
+    }
+
+    fn of_name(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gz") => Self::Gzip,
+            Some("zst") => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+}
+
+impl std::fmt::Display for Compression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "plain",
+            Self::Gzip => "gzip",
+            Self::Zstd => "Zstandard",
+        })
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    inner: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(out)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).expect("memory");
+        encoder.finish().expect("memory")
+    }
+
+    fn read(name: &str, bytes: &[u8]) -> anyhow::Result<Vec<String>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("room");
+        let mut input = Input::open(&path, &CancellationToken::new())?;
+        let mut lines = Vec::new();
+        while let Some(line) = input.next_line()? {
+            lines.push(String::from_utf8_lossy(line.bytes.expect("short")).into_owned());
+        }
+        assert_eq!((input.size(), input.bytes_read()), (Some(bytes.len() as u64), bytes.len() as u64));
+        Ok(lines)
+    }
+
+    #[test]
+    fn the_first_bytes_tell_the_compression() {
+        let zstd = zstd::encode_all(&b"one\ntwo"[..], 1).expect("memory");
+        // Files made in parts have several members.
+        let parts = [gzip(b"one\n"), gzip(b"two")].concat();
+        for (name, bytes) in
+            [("a", &b"one\ntwo"[..]), ("a", &parts), ("a.gz", &parts), ("a", &zstd), ("a.zst", &zstd)]
+        {
+            assert_eq!(read(name, bytes).expect("sound"), ["one", "two"], "{name}");
+        }
+        assert_eq!(read("a", b"{").expect("sound"), ["{"]);
+        assert!(read("a", b"").expect("sound").is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_its_name_says_is_refused() {
+        for (name, kind) in [("a.gz", "gzip"), ("a.zst", "Zstandard")] {
+            let error = read(name, b"{}").expect_err("plain").to_string();
+            assert!(
+                error.ends_with(&format!("it is no {kind} file; rename it if it holds plain lines")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_is_an_error() {
+        let text: Vec<u8> = (0..20_000).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+        let zstd = zstd::encode_all(&text[..], 1).expect("memory");
+        for (name, bytes) in [("a.gz", gzip(&text)), ("a.zst", zstd)] {
+            let error = read(name, &bytes[..bytes.len() - 9]).expect_err("cut short").to_string();
+            assert!(error.contains(name) && error.contains("cut short"), "{error}");
+        }
+    }
+}

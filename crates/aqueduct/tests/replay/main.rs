@@ -1,0 +1,286 @@
+//! The built `aqueduct replay` over generated and hand-written files, against an independent recount.
+
+mod place;
+
+mod recount;
+
+mod kafka;
+
+use place::{Place, Ran, finals, gzip, rows};
+use recount::{Flow, recount, recount_joined};
+
+const EVENTS: &str = "[events]\ntime = \"/time\"\nid = \"/event_id\"\n";
+
+const SLIDING: Flow = Flow { name: "box_ctr", by: &["page", "box"], size: 600_000, period: 60_000 };
+const FIXED: Flow = Flow { name: "page_ctr", by: &["page"], size: 300_000, period: 300_000 };
+const JOINED: Flow = Flow { name: "joined", by: &["box"], size: 600_000, period: 120_000 };
+
+fn flow(name: &str, by: &str, rest: &str) -> String {
+    format!(
+        "[[flows]]\nname = \"{name}\"\nby = {{ {by} }}\nviews = {{ \"/type\" = \"view\" }}\n\
+         clicks = {{ \"/type\" = \"click\" }}\n{rest}\n"
+    )
+}
+
+fn three_flows() -> String {
+    [
+        EVENTS,
+        &flow("box_ctr", "page = \"/page\", box = \"/box\"", "window = { size = \"10m\", period = \"1m\" }"),
+        &flow("page_ctr", "page = \"/page\"", "window = { size = \"5m\" }"),
+        &flow(
+            "joined",
+            "box = \"/box\"",
+            "window = { size = \"10m\", period = \"2m\" }\njoin = { on = \"/view_id\", within = \"30m\" }",
+        ),
+    ]
+    .concat()
+}
+
+/// One flow by page over windows of ten seconds, without any patience.
+fn impatient() -> String {
+    let rest = "window = { size = \"10s\" }\nout_of_orderness = \"0s\"\nallowed_lateness = \"0s\"";
+    format!("[events]\ntime = \"/time\"\n{}", flow("f", "page = \"/page\"", rest))
+}
+
+/// Twenty minutes of traffic with everything that goes wrong.
+fn generate(place: &Place, name: &str, extra: &[&str]) -> Vec<u8> {
+    let shape =
+        ["generate", "--rate", "10", "--duration", "20m", "--pages", "5", "--boxes", "3", "--output", name];
+    let ran = place.run(&[&shape[..], extra].concat());
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    place.read(name)
+}
+
+const TROUBLE: &[&str] = &["--late", "5%", "--duplicates", "2%", "--broken", "2%"];
+
+fn event(seconds: i64, kind: &str, page: &str) -> String {
+    format!("{{\"time\":{},\"type\":\"{kind}\",\"page\":\"{page}\"}}\n", seconds * 1000)
+}
+
+#[test]
+fn generated_events_give_the_rows_of_a_recount() {
+    let place = Place::new(&three_flows());
+    let text = generate(&place, "events.ndjson", TROUBLE);
+    let ran = place.replay(&["--final", "events.ndjson"]);
+    let all = rows(&ran.out);
+    let expected =
+        [recount(&text, &SLIDING), recount(&text, &FIXED), recount_joined(&text, &JOINED, 30 * 60_000)];
+    let records = text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count();
+    for (flow, expected) in [&SLIDING, &FIXED, &JOINED].into_iter().zip(expected) {
+        let own: Vec<_> = all.iter().filter(|row| row["flow"] == flow.name).cloned().collect();
+        let found = finals(&own, flow.by);
+        assert_eq!(own.len(), found.len(), "one row a window and key");
+        assert_eq!(found, expected.finals, "{}", flow.name);
+        let line = ran.err.lines().find(|line| line.starts_with(&format!("flow {}: ", flow.name)));
+        let line = line.expect("every flow has a line");
+        assert!(line.starts_with(&format!("flow {}: {records} = ", flow.name)), "{line}");
+        assert!(line.contains(&format!(" + {} duplicate", expected.duplicates)), "{line}");
+        assert!(line.contains(&format!(" + {} rejected", expected.rejected)), "{line}");
+        assert!(!line.contains("late") && !line.contains("pending"), "{line}");
+        assert!(expected.duplicates > 0 && expected.rejected > 0, "{expected:?}");
+    }
+    assert!(all.iter().all(|row| row["pane"] != "EARLY"));
+    // Without --final more panes, and the last of each window and key are the same.
+    let panes = rows(&place.replay(&["events.ndjson"]).out);
+    assert!(panes.iter().any(|row| row["pane"] == "LATE"));
+    assert_eq!(finals(&panes, &["page", "box"]), finals(&all, &["page", "box"]));
+}
+
+#[test]
+fn compressed_files_and_standard_input_are_the_same() {
+    let place = Place::new(&three_flows());
+    let text = generate(&place, "events.ndjson", TROUBLE);
+    place.write("events.ndjson.gz", &gzip(&text));
+    place.write("events.zst", &zstd::encode_all(&text[..], 1).expect("memory"));
+    place.write("nameless", &gzip(&text));
+    let crlf: Vec<u8> = text
+        .iter()
+        .flat_map(|b| if *b == b'\n' { &b"\r\n\n"[..] } else { std::slice::from_ref(b) })
+        .copied()
+        .collect();
+    place.write("crlf", crlf.trim_ascii_end());
+    let expected = rows(&place.replay(&["events.ndjson"]).out);
+    assert!(!expected.is_empty());
+    for name in ["events.ndjson.gz", "events.zst", "nameless", "crlf"] {
+        assert!(rows(&place.replay(&[name]).out) == expected, "{name}");
+    }
+    for bytes in [text.clone(), gzip(&text)] {
+        let ran = place.run_with(&["replay", "-"], &bytes);
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+        assert!(rows(&ran.out) == expected);
+    }
+    for output in ["rows.ndjson", "rows.ndjson.gz"] {
+        let ran = place.replay(&["events.ndjson", "--output", output]);
+        assert!(ran.out.is_empty() && ran.err.ends_with(&format!(" rows in {output}\n")), "{}", ran.err);
+    }
+    assert!(rows(&place.read("rows.ndjson")) == expected);
+}
+
+#[test]
+fn an_sqlite_file_holds_the_same_rows() {
+    let place = Place::new(&three_flows());
+    generate(&place, "events.ndjson", TROUBLE);
+    place.write("rows.db", b"");
+    let expected = rows(&place.replay(&["--final", "events.ndjson"]).out);
+    place.replay(&["--final", "events.ndjson", "--output", "rows.db"]);
+    assert_eq!(place.names(), ["aqueduct.toml", "events.ndjson", "rows.db"], "nothing else is left");
+    let database = rusqlite::Connection::open(place.path("rows.db")).expect("a database");
+    for flow in ["box_ctr", "page_ctr", "joined"] {
+        let views: i64 =
+            expected.iter().filter(|row| row["flow"] == flow).filter_map(|row| row["views"].as_i64()).sum();
+        let count = expected.iter().filter(|row| row["flow"] == flow).count() as i64;
+        let sql = format!("SELECT count(*), sum(views), sum(is_final) FROM {flow}_latest");
+        let found: (i64, i64, i64) =
+            database.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).expect("a row");
+        assert_eq!(found, (count, views, count), "{flow}");
+    }
+}
+
+#[test]
+fn files_are_read_side_by_side_by_event_time() {
+    let place = Place::new(&impatient());
+    let halves = |keep: i64| -> String {
+        (0..600)
+            .filter(|n| n % 2 == keep)
+            .map(|n| event(n, if n % 3 == 0 { "click" } else { "view" }, "p"))
+            .collect()
+    };
+    place.write("a.ndjson", halves(0).as_bytes());
+    place.write("b.ndjson", halves(1).as_bytes());
+    // One after the other the second would be late as a whole.
+    let ran = place.replay(&["a.ndjson", "b.ndjson"]);
+    let found = rows(&ran.out);
+    assert_eq!(found.len(), 60);
+    assert!(
+        found
+            .iter()
+            .all(|row| row["views"].as_u64().zip(row["clicks"].as_u64()).is_some_and(|(v, c)| v + c == 10))
+    );
+    assert!(ran.err.contains("flow f: 600 = 600 counted\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_file_can_stand_for_a_topic() {
+    let config = "[events]\ntime = \"/time\"\n[events.topics.clicks]\ntime = \"/at\"\n[[flows]]\nname = \"f\"\n\
+                  by = { page = \"/page\" }\nviews = { topic = \"views\" }\nclicks = { topic = [\"clicks\", \"taps\"] }\n\
+                  window = { size = \"10s\" }\n";
+    let place = Place::new(config);
+    place.write("v", b"{\"time\":1000,\"page\":\"p\"}\n{\"time\":2000,\"page\":\"p\"}");
+    place.write("c", b"{\"at\":1500,\"page\":\"p\"}\n");
+    let ran = place.run_with(&["replay", "views=v", "clicks=c", "taps=-"], b"{\"time\":3000,\"page\":\"p\"}");
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let found = rows(&ran.out);
+    assert_eq!((found.len(), &found[0]["views"], &found[0]["clicks"]), (1, &2.into(), &2.into()));
+    assert!(ran.err.contains("4 records of 3 partitions, 0 rejected"), "{}", ran.err);
+}
+
+#[test]
+fn late_and_rejected_events_are_counted_and_shown_by_position_only() {
+    let place = Place::new(&impatient());
+    let text = [
+        &event(5, "view", "p"),
+        &event(25, "view", "p"),
+        "\n",
+        &event(4, "click", "p"),
+        "{\"time\":\"secret\"}\n",
+        "{\"time\":26000,\"type\":\"view\",\"page\":{\"secret\":1}}\n",
+        "secret\n",
+        &event(3, "view", "p"),
+    ];
+    place.write("e.ndjson", text.concat().as_bytes());
+    let ran = place.replay(&["e.ndjson"]);
+    assert!(!ran.err.contains("secret"), "{}", ran.err);
+    for line in [
+        "rejected 1: time at /time (e.ndjson:5)",
+        "rejected 1: unexpected-shape at /page (e.ndjson:6)",
+        "rejected 1: not-json (e.ndjson:7)",
+        "late 2 in flow f (e.ndjson:4, e.ndjson:8)",
+        "flow f: 7 = 2 counted + 2 late + 3 rejected",
+    ] {
+        assert!(ran.err.lines().any(|found| found == line), "{line}\n{}", ran.err);
+    }
+    assert!(ran.err.contains("\n7 records of 1 partition, 3 rejected, in "), "{}", ran.err);
+    assert_eq!(rows(&ran.out).len(), 2);
+}
+
+#[test]
+fn events_are_anonymised_where_it_is_configured() {
+    let anonymise =
+        "[anonymise]\npseudonymise = [\"/user_id\"]\nstrip_query = [\"/page\"]\nforward = \"all\"\n";
+    let by_user = flow("by_user", "user = \"/user_id\"", "window = { size = \"10m\" }");
+    let place = Place::new(&format!("{}{anonymise}{by_user}", three_flows()));
+    assert_eq!(place.run(&["keys", "new"]).code, Some(0));
+    let text = generate(&place, "raw.ndjson", &["--late", "5%", "--users", "20"]);
+    let published = place.run_with(&["anonymise"], &text);
+    assert_eq!(published.code, Some(0), "{}", published.err);
+    place.write("published.ndjson", &published.out);
+    let raw = rows(&place.replay(&["raw.ndjson"]).out);
+    assert!(raw == rows(&place.replay(&["--anonymised", "published.ndjson"]).out));
+    let is_pseudonym = |row: &serde_json::Value| row["user"].as_str().is_none_or(|user| user.len() == 22);
+    assert!(raw.iter().filter(|row| row["flow"] == "by_user").all(is_pseudonym));
+    assert!(raw.iter().any(|row| row["flow"] == "by_user" && row["user"].is_string()));
+}
+
+#[track_caller]
+fn refused(ran: &Ran, code: i32, message: &str) {
+    assert_eq!(ran.code, Some(code), "{}", ran.err);
+    assert!(ran.err.contains(message), "{message}\n{}", ran.err);
+    assert!(ran.out.is_empty());
+}
+
+#[test]
+fn times_that_files_do_not_have_are_refused() {
+    for time in ["processing", "kafka"] {
+        let rest = format!("window = {{ size = \"10s\" }}\n\ntime = \"{time}\"");
+        let place =
+            Place::new(&format!("[events]\ntime = \"/time\"\n{}", flow("f", "page = \"/page\"", &rest)));
+        let ran = place.run(&["replay", "-"]);
+        refused(&ran, 2, &format!("aqueduct.toml:10: flows[0].time: \"{time}\" is "));
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let place = Place::new("[events]\ntime = \"/time\"\n");
+    refused(&place.run(&["replay", "-"]), 2, "[[flows]]");
+    let place = Place::new(&impatient());
+    refused(&place.run(&["replay"]), 2, "FILE");
+    refused(&place.run(&["replay", "nowhere.ndjson"]), 1, "cannot read nowhere.ndjson");
+    refused(&place.run(&["replay", "-", "-"]), 2, "standard input");
+    refused(&place.run(&["replay", "--kafka"]), 2, "[kafka]");
+    refused(&place.run(&["replay", "-", "--output", "bigquery"]), 2, "[writer]");
+    refused(&place.run(&["replay", "-", "--from", "2026-01-01T00:00:00Z"]), 2, "--kafka");
+}
+
+#[test]
+fn an_output_is_replaced_only_when_complete() {
+    let place = Place::new(&impatient());
+    let text: String = (0..50_000).map(|n| event(n, "view", "p")).collect();
+    let whole = gzip(text.as_bytes());
+    place.write("cut.gz", &whole[..whole.len() / 2]);
+    for output in ["rows.ndjson", "rows.db"] {
+        place.write(output, b"old");
+        let ran = place.run(&["replay", "cut.gz", "--output", output]);
+        refused(&ran, 1, "error: cannot read cut.gz to its end; it is damaged or cut short");
+        let counted =
+            ran.err.lines().find(|line| line.contains(" records of 1 partition")).expect("a summary");
+        assert!(!counted.starts_with("0 ") && counted.ends_with("; no output is complete"), "{counted}");
+        assert_eq!(place.read(output), b"old");
+    }
+    assert_eq!(place.names(), ["aqueduct.toml", "cut.gz", "rows.db", "rows.ndjson"], "nothing else is left");
+    refused(
+        &place.run(&["replay", "cut.gz", "--output", "nowhere/rows.ndjson"]),
+        1,
+        "cannot write nowhere/rows.ndjson",
+    );
+}
+
+#[test]
+fn a_line_without_end_is_rejected_and_the_rest_is_read() {
+    let place = Place::new(&impatient());
+    let long = format!("{{\"x\":\"{}\"}}\n", "x".repeat(10_000_001));
+    place.write("e", [event(1, "view", "p"), long, event(2, "view", "p")].concat().as_bytes());
+    let ran = place.replay(&["e"]);
+    assert!(ran.err.contains("rejected 1: too-large (e:2)\n"), "{}", ran.err);
+    assert!(ran.err.contains("flow f: 3 = 2 counted + 1 rejected\n"), "{}", ran.err);
+}
