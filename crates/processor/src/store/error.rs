@@ -174,10 +174,12 @@ impl StoreError {
             | Cause::NotSupported { .. }
             | Cause::NotImplemented { .. }
             | Cause::UnknownConfigurationKey { .. } => Self::Unusable { place, source: error.into() },
-            _ => {
-                let kind = io_kind(&error);
-                Self::of_kind(place, action, kind, error.into())
-            }
+            _ => match status(&error) {
+                Some(404) => Self::Missing { place, source: error.into() },
+                Some(401 | 403) => Self::Denied { place, source: error.into() },
+                Some(400..=499) => Self::Unusable { place, source: error.into() },
+                _ => Self::of_kind(place, action, io_kind(&error), error.into()),
+            },
         }
     }
 
@@ -209,6 +211,16 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
         cause = error.source();
     }
     None
+}
+
+/// The HTTP status of an answer that will stay the same, read from the text: `object_store` 0.14 gives it for objects
+/// as a variant, but for listings and bad requests keeps the type that holds it to itself.
+fn status(error: &object_store::Error) -> Option<u16> {
+    let text = error.to_string();
+    let (_, rest) = text.split_once("non-2xx status code: ")?;
+    let code = rest.get(..3)?.parse().ok()?;
+    // "request timeout" and "too many requests" pass.
+    (!matches!(code, 408 | 429)).then_some(code)
 }
 
 #[cfg(test)]

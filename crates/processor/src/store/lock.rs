@@ -36,15 +36,7 @@ pub(super) enum Attempt {
 pub(super) fn attempt(folder: &Path) -> io::Result<Attempt> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let path = folder.join(NAME);
-    let file = options().open(&path)?;
-    match file.try_lock() {
-        Ok(()) if stands_at(&file, &path)? => Ok(Attempt::Taken(Lock { _file: file })),
-        Ok(()) | Err(TryLockError::WouldBlock) => Ok(Attempt::Busy),
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-            Ok(Attempt::Unsupported)
-        }
-        Err(TryLockError::Error(error)) => Err(error),
-    }
+    take(options().open(&path)?, &path)
 }
 
 /// Puts a lock file of our own, locked already, in place of the one that is there.
@@ -71,6 +63,18 @@ pub(super) fn sweep(folder: &Path, below: u64) {
             // Left for the next time, if it cannot be removed.
             let _ = fs::remove_file(entry.path());
         }
+    }
+}
+
+/// Between opening a file and locking it, somebody may have put another in its place: then it is worth nothing.
+fn take(file: File, path: &Path) -> io::Result<Attempt> {
+    match file.try_lock() {
+        Ok(()) if stands_at(&file, path)? => Ok(Attempt::Taken(Lock { _file: file })),
+        Ok(()) | Err(TryLockError::WouldBlock) => Ok(Attempt::Busy),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            Ok(Attempt::Unsupported)
+        }
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -122,6 +126,15 @@ mod tests {
         assert!(taken(home.path()).is_none(), "freeing the old file frees nothing");
         drop(second);
         assert!(taken(home.path()).is_some());
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_before_it_was_locked_is_no_lock() {
+        let home = tempfile::tempdir().expect("a folder");
+        let path = home.path().join(NAME);
+        let opened = options().open(&path).expect("writable");
+        let _second = replace(home.path(), "w").expect("a rename");
+        assert!(matches!(take(opened, &path).expect("no trouble"), Attempt::Busy));
     }
 
     #[test]

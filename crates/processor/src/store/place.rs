@@ -9,11 +9,22 @@ use std::{
 };
 
 use object_store::{
-    ClientOptions, RetryConfig, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem,
+    ClientConfigKey, RetryConfig,
+    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
+    local::LocalFileSystem,
     path::Path as ObjectPath,
 };
 
 use super::{Store, StoreError};
+
+/// How a bucket is talked to. The bound on a whole request leaves a large base time.
+const CLIENT: [(ClientConfigKey, &str); 4] = [
+    (ClientConfigKey::ConnectTimeout, "5s"),
+    (ClientConfigKey::ReadTimeout, "30s"),
+    (ClientConfigKey::Timeout, "5m"),
+    // For an emulator: it takes a credentials file that names such an address.
+    (ClientConfigKey::AllowHttp, "true"),
+];
 
 /// A URL, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,22 +67,27 @@ fn open_folder(folder: &Path) -> Result<Store, StoreError> {
 }
 
 fn open_bucket(bucket: &str, path: &str) -> Result<Store, StoreError> {
+    over_bucket(GoogleCloudStorageBuilder::from_env(), bucket, path)
+}
+
+/// `builder` brings the credentials.
+pub(super) fn over_bucket(
+    builder: GoogleCloudStorageBuilder,
+    bucket: &str,
+    path: &str,
+) -> Result<Store, StoreError> {
     let place = format!("gs://{bucket}/{path}");
     let prefix = ObjectPath::parse(path).map_err(|source| StoreError::unusable(&place, source))?;
-    let objects = GoogleCloudStorageBuilder::from_env()
+    let objects = CLIENT
+        .into_iter()
+        .fold(builder, |builder, (key, value)| builder.with_config(GoogleConfigKey::Client(key), value))
         .with_bucket_name(bucket)
-        // Short: who writes waits longer by itself, and says so. The bound on a whole request leaves a large base time.
+        // Short: who writes waits longer by itself, and says so.
         .with_retry(RetryConfig {
             max_retries: 3,
             retry_timeout: Duration::from_secs(10),
             ..Default::default()
         })
-        .with_client_options(
-            ClientOptions::new()
-                .with_connect_timeout(Duration::from_secs(5))
-                .with_read_timeout(Duration::from_secs(30))
-                .with_timeout(Duration::from_secs(300)),
-        )
         .build()
         .map_err(|source| StoreError::unusable(&place, source))?;
     Ok(Store::new(Arc::new(objects), prefix, &place, None))

@@ -195,6 +195,16 @@ async fn the_one_that_was_overtaken_stays_fenced_even_where_its_number_was_prune
 }
 
 #[tokio::test]
+async fn a_fenced_writer_stays_fenced_whatever_becomes_of_the_store() {
+    let objects = memory();
+    let (mut old, mut new) = (appender(&over(&objects)).await, appender(&over(&objects)).await);
+    write(&mut new, &["B1"]).await;
+    assert!(old.append(Kind::Delta, payload("x")).await.expect_err("one stands there").is_fenced());
+    objects.delete(&path(1)).await.expect("it stands there");
+    assert!(old.append(Kind::Delta, payload("x")).await.expect_err("it was fenced").is_fenced());
+}
+
+#[tokio::test]
 async fn a_foreign_object_under_the_next_number_fences() {
     let objects = memory();
     let mut writer = appender(&over(&objects)).await;

@@ -2,6 +2,7 @@
 
 mod faults;
 
+mod bucket;
 mod chain;
 mod folder;
 mod race;
