@@ -19,6 +19,14 @@ pub enum ConnectorError {
         /// The configured brokers.
         brokers: String,
     },
+    /// The brokers do not answer.
+    #[error("Kafka at {brokers} does not answer; start it, or correct [kafka] bootstrap_servers and [kafka.properties]")]
+    Unanswered {
+        /// The configured brokers.
+        brokers: String,
+        /// What librdkafka says.
+        source: KafkaText,
+    },
     /// The brokers do not let us in.
     #[error("{brokers} refused this client; correct the security settings in [kafka.properties]")]
     Authentication {

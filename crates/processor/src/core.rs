@@ -225,6 +225,11 @@ impl Core {
         &self.frontier
     }
 
+    /// Whether messages came that have no positions: some other producer fills the topic.
+    pub fn has_unpositioned(&self) -> bool {
+        self.unpositioned.is_some()
+    }
+
     /// The frontier's bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits

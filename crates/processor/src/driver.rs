@@ -136,9 +136,7 @@ pub async fn run<S: Sink>(
     let mut outbox = Outbox::default();
     let mut checkpoints = Vec::new();
     for checkpoint in recovered.base.iter().chain(&recovered.deltas) {
-        let saved: Saved = postcard::from_bytes(&checkpoint.payload)
-            .map_err(|source| ProcessorError::Unreadable { number: checkpoint.number, source })?;
-        checkpoints.push(saved);
+        checkpoints.push(Saved::decode(checkpoint)?);
     }
     let count = checkpoints.len();
     let restored = restore(&mut core, &mut outbox, checkpoints)?;
@@ -404,9 +402,7 @@ impl<S: Sink> Driver<S> {
         let everything =
             appender.deltas() >= MAX_DELTAS || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
         self.covers = self.outbox.next();
-        let saved = save(&mut self.core, &mut self.outbox, everything);
-        let payload =
-            postcard::to_stdvec(&saved).map_err(|source| ProcessorError::Unreadable { number: 0, source })?;
+        let payload = save(&mut self.core, &mut self.outbox, everything).encode()?;
         self.metrics.checkpoint_bytes.inc_by(payload.len() as u64);
         self.waiting_for_checkpoint = std::mem::take(&mut self.unacknowledged);
         self.last_checkpoint = Some(Instant::now());

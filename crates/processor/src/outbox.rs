@@ -86,6 +86,11 @@ impl Outbox {
         }
     }
 
+    /// Every table's stream, and how many rows it has been given.
+    pub fn streams(&self) -> impl Iterator<Item = (&Table, &str, u64)> {
+        self.streams.iter().map(|(table, stream)| (table, stream.name.as_str(), stream.rows))
+    }
+
     /// The requests with numbers from `from` on.
     pub fn pending_from(&self, from: u64) -> impl Iterator<Item = &(u64, Append)> {
         self.pending.iter().filter(move |(number, _)| *number >= from)

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     core::Core,
+    error::ProcessorError,
     frontier::{Clocks, Frontier},
     ids::SavedIds,
     joins::SavedJoins,
     outbox::{Outbox, SavedOutbox},
+    store::Checkpoint,
     windows::saved::SavedWindows,
 };
 
@@ -46,6 +48,25 @@ pub struct SavedFlow {
     pub windows: SavedWindows,
     /// Its joins.
     pub joins: Option<SavedJoins>,
+}
+
+impl Saved {
+    /// The payload of a checkpoint.
+    ///
+    /// # Errors
+    /// Never in practice: everything in it can be written.
+    pub fn encode(&self) -> Result<Vec<u8>, ProcessorError> {
+        postcard::to_stdvec(self).map_err(|source| ProcessorError::Unreadable { number: 0, source })
+    }
+
+    /// What a checkpoint holds.
+    ///
+    /// # Errors
+    /// Another version wrote it.
+    pub fn decode(checkpoint: &Checkpoint) -> Result<Self, ProcessorError> {
+        postcard::from_bytes(&checkpoint.payload)
+            .map_err(|source| ProcessorError::Unreadable { number: checkpoint.number, source })
+    }
 }
 
 /// Why a state does not fit the configuration.

@@ -184,6 +184,11 @@ impl Track {
         self.prefix + self.islands.iter().map(|(start, island)| island.end - start).sum::<u64>()
     }
 
+    /// Offsets that count as lost: taken by retention, or abandoned holes whose data has not come.
+    pub fn lost(&self) -> &Ranges {
+        &self.lost
+    }
+
     /// Number of covered intervals beyond the prefix.
     pub fn islands(&self) -> usize {
         self.islands.len()
@@ -204,7 +209,8 @@ impl Track {
             || self.islands.range(..=offset).next_back().is_some_and(|(_, island)| offset < island.end)
     }
 
-    fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
+    /// The parts of a range that are not accounted for.
+    pub fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut gaps = Vec::new();
         let mut at = range.start.max(self.prefix);
         if let Some((_, island)) = self.islands.range(..=at).next_back() {

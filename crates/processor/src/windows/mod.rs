@@ -11,7 +11,7 @@ pub mod slices;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, Windows};
+use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, Windows, row::Key};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::{
@@ -295,6 +295,20 @@ impl WindowSet {
     ) -> CtrRow {
         let key = self.keys.get(id).clone();
         CtrRow { key, window, ctr, pane, pane_index, watermark: self.watermark, emitted_at: now }
+    }
+
+    /// What a window holds now, without keys that count nothing; nothing once it is over.
+    pub fn counts(&self, window: Window) -> Option<BTreeMap<Key, Ctr>> {
+        if self.is_over(window) {
+            return None;
+        }
+        let mut counts: BTreeMap<Key, Ctr> = BTreeMap::new();
+        for slice in self.windows.slices(window).filter_map(|start| self.slices.get(start)) {
+            for (&id, &count) in slice.cells.iter().filter(|(_, count)| **count != Ctr::default()) {
+                counts.entry(self.keys.get(id).clone()).or_default().merge(count);
+            }
+        }
+        Some(counts)
     }
 
     /// Drops slices and indexes of windows that are over.
