@@ -1,1 +1,24 @@
-//! tests
+//! What the end-to-end tests stand on: the real binary as processes, the real services, and an expectation that
+//! shares no code with the product.
+//!
+//! - [`services`]: where Kafka, Pub/Sub and BigQuery are; [`kafka`], [`pubsub`], [`bigquery`] speak to them
+//! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`gate`]
+//! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
+//! - [`rows`]: what the pipe wrote, to be compared with the recount
+//!
+//! Not here: the tests (`tests/`).
+#![forbid(unsafe_code)]
+
+pub mod bigquery;
+pub mod gate;
+pub mod http;
+pub mod kafka;
+pub mod pipe;
+pub mod process;
+pub mod produced;
+pub mod pubsub;
+pub mod recount;
+pub mod rows;
+pub mod services;
+pub mod traffic;
+pub mod wait;

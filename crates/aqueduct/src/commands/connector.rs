@@ -100,6 +100,7 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     plan.announce();
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
     let listener = admin::bind(&plan.service).await?;
+    tracing::info!(address = %listener.local_addr()?, "metrics and probes");
     // Probes are answered until the drain is over.
     let drained = CancellationToken::new();
     let mut beside = JoinSet::new();

@@ -1,0 +1,140 @@
+//! The real Kafka: topics, and producers that know the offset of every record.
+//!
+//! Not here: what is produced ([`crate::traffic`]).
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, BaseRecord, Producer as _},
+};
+
+use crate::{
+    produced::{Produced, Record},
+    services,
+    traffic::Outgoing,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Writes to the partitions of a topic that nobody else writes to.
+pub struct Producer {
+    inner: BaseProducer,
+    topic: String,
+}
+
+/// Makes a topic with one replica.
+///
+/// # Errors
+/// Kafka refuses, or there is such a topic.
+pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin: AdminClient<DefaultClientContext> = client()?.create()?;
+    let topic = NewTopic {
+        name,
+        num_partitions: partitions,
+        replication: TopicReplication::Fixed(1),
+        config: settings.to_vec(),
+    };
+    let made = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
+    for result in made {
+        result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+    }
+    Ok(())
+}
+
+fn client() -> Result<ClientConfig> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", services::address(services::KAFKA)?);
+    Ok(config)
+}
+
+impl Producer {
+    /// A producer with properties of librdkafka, such as `compression.type`.
+    ///
+    /// # Errors
+    /// A property is wrong.
+    pub fn new(topic: &str, properties: &[(&str, &str)]) -> Result<Self> {
+        let mut config = client()?;
+        config.set("enable.idempotence", "true").set("linger.ms", "5").set("message.max.bytes", "20000000");
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
+        Ok(Self { inner: config.create()?, topic: topic.to_owned() })
+    }
+
+    /// The producer itself, for transactions.
+    pub fn inner(&self) -> &BaseProducer {
+        &self.inner
+    }
+
+    /// Hands a record over, without waiting.
+    ///
+    /// # Errors
+    /// librdkafka refuses it.
+    pub fn send(&self, outgoing: &Outgoing) -> Result<()> {
+        loop {
+            let mut record: BaseRecord<'_, [u8], [u8]> =
+                BaseRecord::to(&self.topic).partition(outgoing.partition);
+            record.key = outgoing.key.as_deref();
+            record.payload = outgoing.value.as_deref();
+            match self.inner.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    self.inner.poll(Duration::from_millis(10));
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
+        self.inner.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    /// Waits until Kafka has everything.
+    ///
+    /// # Errors
+    /// Kafka takes too long.
+    pub fn flush(&self) -> Result<()> {
+        self.inner.flush(PATIENCE).context("Kafka takes what is produced")
+    }
+
+    /// Produces all, waits until Kafka has it, and remembers it.
+    ///
+    /// # Errors
+    /// Kafka refuses some of it.
+    pub fn produce(
+        &self,
+        traffic: impl IntoIterator<Item = Outgoing>,
+        produced: &mut Produced,
+    ) -> Result<()> {
+        for outgoing in traffic {
+            self.send(&outgoing)?;
+            let Outgoing { partition, value, refused, .. } = outgoing;
+            let offset = produced.next_offset(partition);
+            produced.records.push(Record { partition, offset, value, refused });
+        }
+        self.flush()?;
+        for partition in 0..produced.partitions() {
+            let (_, end) = self.ends(partition)?;
+            let expected = produced.next_offset(partition);
+            ensure!(
+                end == expected,
+                "partition {partition} ends at {end}, not {expected}: a record was refused"
+            );
+        }
+        Ok(())
+    }
+
+    /// The first offset and the one behind the last.
+    ///
+    /// # Errors
+    /// Kafka does not answer.
+    pub fn ends(&self, partition: i32) -> Result<(u64, u64)> {
+        let (low, high) = self.inner.client().fetch_watermarks(&self.topic, partition, PATIENCE)?;
+        Ok((u64::try_from(low)?, u64::try_from(high)?))
+    }
+}

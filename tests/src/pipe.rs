@@ -1,0 +1,222 @@
+//! A pipe of a test's own: a folder with a configuration whose names nobody else uses, and the commands run in it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{self, Command},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::{
+    process::{Ended, Process},
+    services,
+};
+
+/// The Pub/Sub project of all tests.
+pub const PROJECT: &str = "aqueduct-test";
+
+/// A configuration and its folder.
+pub struct Pipe {
+    name: String,
+    folder: TempDir,
+    overrides: Vec<(String, String)>,
+}
+
+const CONFIG: &str = r#"
+[kafka]
+bootstrap_servers = "{kafka}"
+topics = ["{name}"]
+group_id = "{name}"
+group_instance_id = "{name}"
+[kafka.properties]
+"session.timeout.ms" = 6000
+
+[pubsub]
+project = "aqueduct-test"
+topic = "{name}"
+subscription = "{name}-ctr"
+emulator_host = "{pubsub}"
+
+[anonymise]
+pseudonymise = ["/user_id", "/session/user", "/items/*/seller_id"]
+remove = ["/ip"]
+strip_query = ["/page"]
+forward = "all"
+key = "pseudonymise"
+max_rejects = "50%"
+
+[events]
+time = "/time"
+id = "/event_id"
+
+[[flows]]
+name = "box_ctr"
+by = { page = "/page", box = "/box" }
+views = { "/type" = "view" }
+clicks = { "/type" = "click" }
+window = { size = "10m", period = "1m" }
+out_of_orderness = "10s"
+allowed_lateness = "2h"
+
+[writer]
+kind = "sqlite"
+path = "rows.db"
+
+[state]
+period = "1s"
+idle_after = "1s"
+cold_start = "2s"
+
+[service]
+listen = "127.0.0.1:0"
+"#;
+
+impl Pipe {
+    /// A configuration with names that begin with the test's, and a new keyring.
+    ///
+    /// # Errors
+    /// The services or the binary are missing.
+    pub fn new(test: &str) -> Result<Self> {
+        let pipe = Self::bare(test)?;
+        let config = CONFIG
+            .replace("{name}", &pipe.name)
+            .replace("{kafka}", &services::address(services::KAFKA)?)
+            .replace("{pubsub}", &services::address(services::PUBSUB)?);
+        pipe.write("aqueduct.toml", &config)?;
+        pipe.run_well(&["keys", "new"])?;
+        Ok(pipe)
+    }
+
+    /// A folder without a configuration.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn bare(test: &str) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let name = format!("{test}-{seconds}-{}-{count}", process::id());
+        Ok(Self { name, folder: TempDir::new()?, overrides: Vec::new() })
+    }
+
+    /// Overrides a key such as `kafka.bootstrap_servers`, by the environment.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.set(key, value);
+        self
+    }
+
+    /// As [`with`](Self::with), for the commands that come.
+    pub fn set(&mut self, key: &str, value: &str) {
+        let variable = format!("AQUEDUCT__{}", key.to_uppercase().replace('.', "__"));
+        self.overrides.push((variable, value.to_owned()));
+    }
+
+    /// Writes rows into a dataset of this pipe's own in the BigQuery emulator.
+    ///
+    /// # Errors
+    /// The emulator was not started, or the configuration cannot be written.
+    pub fn into_bigquery(self) -> Result<Self> {
+        let text = fs::read_to_string(self.path("aqueduct.toml"))?;
+        let (rest, grpc) =
+            (services::address(services::BIGQUERY_REST)?, services::address(services::BIGQUERY_GRPC)?);
+        let writer = format!(
+            "kind = \"bigquery\"\nproject = \"{PROJECT}\"\ndataset = \"{}\"\nlocation = \"EU\"\nrest_endpoint = \
+             \"{rest}\"\ngrpc_endpoint = \"{grpc}\"\n",
+            self.dataset()
+        );
+        self.write("aqueduct.toml", &text.replace("kind = \"sqlite\"\npath = \"rows.db\"\n", &writer))?;
+        Ok(self)
+    }
+
+    /// The topic, the consumer group and the Pub/Sub topic.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The BigQuery dataset.
+    pub fn dataset(&self) -> String {
+        self.name.replace('-', "_")
+    }
+
+    /// A file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file in the folder.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(fs::write(self.path(name), text)?)
+    }
+
+    /// Starts a command of the binary.
+    ///
+    /// # Errors
+    /// There is no binary.
+    pub fn start(&self, arguments: &[&str]) -> Result<Process> {
+        let mut command = Command::new(binary()?);
+        command.args(arguments).current_dir(self.folder.path()).env_remove("AQUEDUCT_CONFIG");
+        command.env_remove(services::PUBSUB).env_remove("AQUEDUCT_LOG").env("NO_COLOR", "1");
+        command.envs(self.overrides.iter().map(|(name, value)| (name, value)));
+        Process::start(&arguments.join(" "), &mut command)
+    }
+
+    /// Runs a command of the binary to its end.
+    ///
+    /// # Errors
+    /// There is no binary, or it takes too long.
+    pub fn run(&self, arguments: &[&str]) -> Result<Ended> {
+        self.start(arguments)?.ended()
+    }
+
+    /// As [`run`](Self::run), and it must work.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); or its exit code is not 0.
+    pub fn run_well(&self, arguments: &[&str]) -> Result<Ended> {
+        let ended = self.run(arguments)?;
+        ensure!(ended.code == Some(0), "{arguments:?} ended with {:?}: {}", ended.code, ended.err);
+        Ok(ended)
+    }
+
+    /// Whether a text stands in any file below a name in the folder; the first such file.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn find(&self, below: &str, text: &str) -> Result<Option<PathBuf>> {
+        find(&self.path(below), text.as_bytes())
+    }
+}
+
+fn find(path: &Path, text: &[u8]) -> Result<Option<PathBuf>> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            if let Some(found) = find(&entry?.path(), text)? {
+                return Ok(Some(found));
+            }
+        }
+        return Ok(None);
+    }
+    let bytes = fs::read(path)?;
+    Ok(bytes.windows(text.len()).any(|part| part == text).then(|| path.to_owned()))
+}
+
+/// The binary beside the tests: `target/debug/aqueduct` for `target/debug/deps/TEST`.
+fn binary() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let profile = test.parent().and_then(Path::parent).context("tests lie in target/PROFILE/deps")?;
+    let binary = profile.join("aqueduct");
+    ensure!(
+        binary.is_file(),
+        "{} does not exist; run `cargo build -p aqueduct` first, as `make test` does",
+        binary.display()
+    );
+    Ok(binary)
+}

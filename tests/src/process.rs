@@ -1,0 +1,195 @@
+//! A child process whose words are kept: shown when the test fails, searched for what must not be said.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{http, wait};
+
+/// A running command. Killed where a test ends before it.
+pub struct Process {
+    name: String,
+    child: Child,
+    err: Arc<Mutex<String>>,
+    out: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// What a command left.
+#[derive(Debug)]
+pub struct Ended {
+    /// Nothing where a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Process {
+    /// Starts a command.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        let (out, err) = (Arc::default(), Arc::default());
+        let stdout = child.stdout.take().context("standard output is piped")?;
+        let stderr = child.stderr.take().context("standard error is piped")?;
+        let readers = vec![keep(stdout, &out), keep(stderr, &err)];
+        Ok(Self { name: name.to_owned(), child, err, out, readers })
+    }
+
+    /// What it said so far on standard error.
+    pub fn err(&self) -> String {
+        self.err.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it said so far on standard output.
+    pub fn out(&self) -> String {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it has said this, on either.
+    ///
+    /// # Errors
+    /// It ended without, or takes too long.
+    pub fn says(&mut self, text: &str) -> Result<()> {
+        let what = format!("{} to say {text:?}", self.name);
+        wait::until(&what, || {
+            // Asked first: what an ended process said is complete once its readers ended.
+            let ended = self.child.try_wait()?;
+            if ended.is_some() {
+                self.join_readers();
+            }
+            if self.err().contains(text) || self.out().contains(text) {
+                return Ok(Some(()));
+            }
+            match ended {
+                Some(status) => {
+                    bail!("{} ended ({status}) and never said {text:?}:\n{}", self.name, self.err())
+                }
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// The sum of a metric over all labels that hold `label`, from `/metrics`; 0 while there is none.
+    ///
+    /// # Errors
+    /// It does not say where its metrics are, or does not answer.
+    pub fn metric(&mut self, name: &str, label: &str) -> Result<u64> {
+        self.says("metrics and probes")?;
+        let err = self.err();
+        let line = err.lines().find(|line| line.contains("metrics and probes")).context("it said so")?;
+        let address = line.split("address=").nth(1).context("the line has an address")?;
+        let address = address.split_whitespace().next().context("the address is a word")?;
+        let page = http::request(address, "GET", "/metrics", None)?;
+        let of_metric = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        let values = of_metric.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum::<f64>() as u64)
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
+        kill(pid, signal).with_context(|| format!("{} cannot be sent {signal}", self.name))
+    }
+
+    /// Waits until it ends.
+    ///
+    /// # Errors
+    /// It takes too long.
+    pub fn ended(&mut self) -> Result<Ended> {
+        let status: ExitStatus =
+            wait::until(&format!("{} to end", self.name), || Ok(self.child.try_wait()?))?;
+        self.join_readers();
+        Ok(Ended { code: status.code(), out: self.out(), err: self.err() })
+    }
+
+    /// SIGTERM, which must end it with 0.
+    ///
+    /// # Errors
+    /// It ends otherwise, or takes too long.
+    pub fn stop(&mut self) -> Result<Ended> {
+        self.signal(Signal::SIGTERM)?;
+        let ended = self.ended()?;
+        ensure!(
+            ended.code == Some(0),
+            "{} ended with {:?} after SIGTERM:\n{}",
+            self.name,
+            ended.code,
+            ended.err
+        );
+        Ok(ended)
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// It had ended by itself.
+    pub fn kill(&mut self) -> Result<Ended> {
+        let ended = self.child.try_wait()?;
+        ensure!(ended.is_none(), "{} ended by itself ({ended:?}):\n{}", self.name, self.err());
+        self.child.kill()?;
+        self.ended()
+    }
+
+    fn join_readers(&mut self) {
+        for reader in self.readers.drain(..) {
+            // A reader that panicked has kept what it had read.
+            let _ = reader.join();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail where it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.join_readers();
+        say(&format!("--- {}:\n{}\n", self.name, tail(&self.err())));
+    }
+}
+
+/// The test runner shows it only where the test fails.
+#[expect(clippy::print_stderr, reason = "the log of a failed test")]
+fn say(text: &str) {
+    eprint!("{text}");
+}
+
+fn tail(text: &str) -> String {
+    const LINES: usize = 80;
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+fn keep(stream: impl Read + Send + 'static, kept: &Arc<Mutex<String>>) -> JoinHandle<()> {
+    let kept = Arc::clone(kept);
+    std::thread::spawn(move || {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        while stream.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    })
+}

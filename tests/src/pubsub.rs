@@ -1,0 +1,75 @@
+//! Google's Pub/Sub emulator by its REST interface: an onlooker's subscription of its own.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{http, pipe::PROJECT, services};
+
+/// Sees every message of a topic from now on.
+pub struct Onlooker {
+    host: String,
+    path: String,
+}
+
+impl Onlooker {
+    /// Subscribes to a topic.
+    ///
+    /// # Errors
+    /// There is no such topic.
+    pub fn subscribe(topic: &str) -> Result<Self> {
+        let host = services::address(services::PUBSUB)?;
+        let path = format!("/v1/projects/{PROJECT}/subscriptions/{topic}-onlooker");
+        let body = json!({"topic": format!("projects/{PROJECT}/topics/{topic}"), "ackDeadlineSeconds": 600});
+        http::request(&host, "PUT", &path, Some(&body))?;
+        Ok(Self { host, path })
+    }
+
+    /// All messages that are there, each as the JSON of its data (base64) and attributes.
+    ///
+    /// # Errors
+    /// The emulator refuses.
+    pub fn messages(&self) -> Result<Vec<Value>> {
+        let mut messages = Vec::new();
+        loop {
+            let body = json!({"maxMessages": 1000, "returnImmediately": true});
+            let path = format!("{}:pull", self.path);
+            let answer = http::json(&self.host, "POST", &path, Some(&body))?;
+            let Some(received) = answer["receivedMessages"].as_array().filter(|list| !list.is_empty()) else {
+                return Ok(messages);
+            };
+            let ids: Vec<&Value> = received.iter().map(|message| &message["ackId"]).collect();
+            let path = format!("{}:acknowledge", self.path);
+            http::request(&self.host, "POST", &path, Some(&json!({"ackIds": ids})))?;
+            messages.extend(received.iter().map(|message| message["message"].clone()));
+        }
+    }
+}
+
+/// The bytes of a message's data.
+///
+/// # Errors
+/// It is no base64.
+pub fn data(message: &Value) -> Result<Vec<u8>> {
+    let text = message["data"].as_str().context("a message has data")?;
+    let mut bytes = Vec::new();
+    for group in text.trim_end_matches('=').as_bytes().chunks(4) {
+        let mut bits = 0u32;
+        for &letter in group {
+            bits = bits << 6 | sextet(letter).context("data is base64")?;
+        }
+        bits <<= 6 * (4 - group.len());
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
+    }
+    Ok(bytes)
+}
+
+fn sextet(letter: u8) -> Option<u32> {
+    match letter {
+        b'A'..=b'Z' => Some(u32::from(letter - b'A')),
+        b'a'..=b'z' => Some(u32::from(letter - b'a') + 26),
+        b'0'..=b'9' => Some(u32::from(letter - b'0') + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    }
+}

@@ -1,0 +1,169 @@
+//! What the pipe wrote, to be compared with a recount; and the SQLite file that it stands in.
+//!
+//! Not here: the BigQuery emulator ([`crate::bigquery`]).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{
+    recount::{Counts, Key, Recount},
+    wait,
+};
+
+/// A row of a flow's table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The start of its window, page and box.
+    pub key: Key,
+    /// Views.
+    pub views: u64,
+    /// Clicks.
+    pub clicks: u64,
+    /// Clicks a view.
+    pub ctr: Option<f64>,
+    /// EARLY, ON_TIME or LATE.
+    pub pane: String,
+    /// Counts the firings of its window and key.
+    pub index: u64,
+}
+
+/// A table that can be read while the pipe writes it.
+pub trait Rows {
+    /// Every row, in no order.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    fn rows(&self) -> Result<Vec<Row>>;
+}
+
+/// An SQLite file.
+pub struct Database(Connection);
+
+/// The last row of each window and key. Each firing must stand in the table once, and none may be missing.
+///
+/// # Errors
+/// A firing stands there twice or is missing, or a rate is wrong.
+pub fn finals(rows: &[Row]) -> Result<Counts> {
+    let mut panes: BTreeMap<&Key, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        panes.entry(&row.key).or_default().push(row);
+    }
+    let mut finals = Counts::new();
+    for (key, mut panes) in panes {
+        panes.sort_by_key(|row| row.index);
+        let indexes: Vec<u64> = panes.iter().map(|row| row.index).collect();
+        ensure!(indexes.iter().copied().eq(0..indexes.len() as u64), "{key:?} fired as {indexes:?}");
+        let Some(last) = panes.last() else { continue };
+        let rate = (last.views > 0).then(|| last.clicks as f64 / last.views as f64);
+        ensure!(last.ctr == rate, "{last:?} should have the rate {rate:?}");
+        finals.insert(key.clone(), (last.views, last.clicks));
+    }
+    Ok(finals)
+}
+
+/// Waits until the last rows are what was counted.
+///
+/// # Errors
+/// They never are; the error shows differences.
+pub fn wait_for(table: &impl Rows, recount: &Recount) -> Result<()> {
+    wait::until_right("the rows", || Ok(difference(&finals(&table.rows()?)?, &recount.counts)))
+}
+
+/// The first differences, if there are any.
+pub fn difference(found: &Counts, expected: &Counts) -> Option<String> {
+    if found == expected {
+        return None;
+    }
+    let keys: BTreeSet<&Key> = found.keys().chain(expected.keys()).collect();
+    let differing = keys.into_iter().filter(|key| found.get(*key) != expected.get(*key));
+    let lines: Vec<String> = differing
+        .map(|key| format!("{key:?}: found {:?}, expected {:?}", found.get(key), expected.get(key)))
+        .collect();
+    let shown = lines.iter().take(5).cloned().collect::<Vec<_>>().join("\n");
+    Some(format!("{} of {} windows and keys differ:\n{shown}", lines.len(), expected.len()))
+}
+
+impl Database {
+    /// Opens a file that `setup` made.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn open(path: &Path) -> Result<Self> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        Ok(Self(connection))
+    }
+
+    /// Partition, offset, stage, reason and pointer of every dead letter, in order.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn dead_letters(&self) -> Result<Vec<(i32, u64, String, String, Option<String>)>> {
+        let mut statement = self
+            .0
+            .prepare("select partition, offset, stage, reason, pointer from dead_letters order by 1, 2, 3")?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get(2)?, row.get(3)?, row.get(4)?))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The last line of `box_ctr_progress`: what became of all offsets, without zeros.
+    ///
+    /// # Errors
+    /// The file cannot be read, or there is no line.
+    pub fn ledger(&self) -> Result<BTreeMap<&'static str, u64>> {
+        const OUTCOMES: [&str; 9] =
+            ["counted", "duplicate", "late", "rejected", "ignored", "unmatched", "lost", "absent", "pending"];
+        let sql = format!("select {} from box_ctr_progress order by rowid desc limit 1", OUTCOMES.join(", "));
+        let counts = self.0.query_row(&sql, [], |row| {
+            (0..OUTCOMES.len())
+                .map(|n| Ok(row.get::<_, i64>(n)?.unsigned_abs()))
+                .collect::<Result<Vec<u64>, _>>()
+        })?;
+        Ok(OUTCOMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect())
+    }
+
+    /// Views and clicks as `box_ctr_latest` shows them, and how many rows of it are final.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn latest(&self) -> Result<(Counts, u64)> {
+        let mut statement =
+            self.0.prepare("select window_start, page, box, views, clicks, is_final from box_ctr_latest")?;
+        let mut rows = statement.query([])?;
+        let (mut latest, mut last) = (Counts::new(), 0);
+        while let Some(row) = rows.next()? {
+            let key = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let counts = (row.get::<_, i64>(3)?.unsigned_abs(), row.get::<_, i64>(4)?.unsigned_abs());
+            ensure!(latest.insert(key, counts).is_none(), "a window and key stands twice in box_ctr_latest");
+            last += row.get::<_, i64>(5)?.unsigned_abs();
+        }
+        Ok((latest, last))
+    }
+}
+
+impl Rows for Database {
+    fn rows(&self) -> Result<Vec<Row>> {
+        let mut statement = self.0.prepare_cached(
+            "select window_start, page, box, views, clicks, ctr, pane, pane_index from box_ctr",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(Row {
+                key: (row.get(0)?, row.get(1)?, row.get(2)?),
+                views: row.get::<_, i64>(3)?.unsigned_abs(),
+                clicks: row.get::<_, i64>(4)?.unsigned_abs(),
+                ctr: row.get(5)?,
+                pane: row.get(6)?,
+                index: row.get::<_, i64>(7)?.unsigned_abs(),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

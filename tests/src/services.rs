@@ -1,0 +1,21 @@
+//! Where the services are: `make test` starts them and tells by the environment.
+
+use anyhow::{Context as _, Result};
+
+/// The brokers, `host:port`.
+pub const KAFKA: &str = "KAFKA_BOOTSTRAP";
+/// Google's Pub/Sub emulator, `host:port`.
+pub const PUBSUB: &str = "PUBSUB_EMULATOR_HOST";
+/// The BigQuery emulator's REST address, a URL.
+pub const BIGQUERY_REST: &str = "BIGQUERY_REST";
+/// The BigQuery emulator's gRPC address, a URL.
+pub const BIGQUERY_GRPC: &str = "BIGQUERY_GRPC";
+
+/// The address of a service.
+///
+/// # Errors
+/// The services were not started.
+pub fn address(variable: &str) -> Result<String> {
+    std::env::var(variable)
+        .with_context(|| format!("{variable} is not set; run `make test`, which starts the services"))
+}

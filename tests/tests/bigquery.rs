@@ -1,0 +1,320 @@
+//! The writer against a BigQuery emulator that checks offsets: rows once whatever is repeated, `setup`
+//! twice, tables of another shape, streams that are no more, the views.
+//!
+//! `make test` starts the emulator and tells where it is by `BIGQUERY_REST` and `BIGQUERY_GRPC`. Each
+//! test has a dataset of its own.
+
+use std::{
+    process,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use event::{
+    Ctr, CtrRow, EventTime, Ledger, Millis, Pane, Window,
+    append::{Append, Appended, Rows, Table},
+    ledger::Outcome,
+    row::{DeadLetterRow, FlowTable, ProgressRow},
+};
+use google_cloud_auth::credentials::anonymous;
+use google_cloud_bigquery::{
+    client::Write,
+    model::ArrowSchema,
+    write::{CommittedWriter, format::Arrow},
+};
+use writer::{BigQueryConfig, Endpoints, State, Writer, WriterConfig, WriterError};
+
+const MINUTE: i64 = 60_000;
+/// 2026-09-27T10:00:00Z
+const TEN: i64 = 1_790_503_200_000;
+
+fn endpoints() -> Result<Endpoints> {
+    let url = |name: &str| {
+        std::env::var(name)
+            .with_context(|| format!("{name} is not set; run `make test`, which starts the emulator"))
+    };
+    Ok(Endpoints { rest: url("BIGQUERY_REST")?, grpc: url("BIGQUERY_GRPC")? })
+}
+
+/// A dataset that no other test and no earlier run has.
+fn config(test: &str) -> Result<WriterConfig> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+    Ok(WriterConfig::BigQuery(BigQueryConfig {
+        project: "aqueduct-test".to_owned(),
+        dataset: format!("{test}_{}_{now}", process::id()),
+        location: "EU".to_owned(),
+        emulator: Some(endpoints()?),
+    }))
+}
+
+fn flow() -> FlowTable {
+    FlowTable {
+        flow: "box_ctr".into(),
+        columns: vec!["page".to_owned(), "box".to_owned()],
+        join: true,
+        allowed_lateness: Millis(10 * MINUTE),
+    }
+}
+
+fn panes() -> Table {
+    Table::Flow("box_ctr".into())
+}
+
+fn pane(key: (Option<&str>, Option<&str>), end: i64, index: u32, views: u64) -> CtrRow {
+    CtrRow {
+        key: [key.0.map(Into::into), key.1.map(Into::into)].into(),
+        window: Window { start: EventTime(end - 10 * MINUTE), end: EventTime(end) },
+        ctr: Ctr { views, clicks: views / 2, attributed: views / 4 },
+        pane: [Pane::Early, Pane::OnTime, Pane::Late][index.min(2) as usize],
+        pane_index: index,
+        watermark: EventTime(end),
+        emitted_at: EventTime(end + 250),
+    }
+}
+
+fn appends(writer: &Writer, table: &Table, stream: &str, start: u64, rows: Rows<'_>) -> Result<Vec<Append>> {
+    let mut offset = start;
+    let mut appends = Vec::new();
+    for body in writer.encode(table, rows)? {
+        let (rows, body) = (body.rows, body.bytes.into());
+        appends.push(Append { table: table.clone(), stream: stream.to_owned(), offset, rows, body });
+        offset += u64::from(rows);
+    }
+    Ok(appends)
+}
+
+async fn add(writer: &Writer, table: &Table, rows: Rows<'_>) -> Result<()> {
+    let stream = writer.open_stream(table).await?;
+    for append in appends(writer, table, &stream, 0, rows)? {
+        assert_eq!(writer.append(&append).await?, Appended::Done);
+    }
+    Ok(())
+}
+
+fn progress(at: i64, watermark: EventTime) -> ProgressRow {
+    let mut ledger = Ledger::default();
+    ledger.add(Outcome::Counted, 900);
+    ledger.add(Outcome::Late, 3);
+    ProgressRow { at: EventTime(at), watermark, ledger }
+}
+
+#[tokio::test]
+async fn setup_makes_all_and_is_safe_to_repeat() -> Result<()> {
+    let (config, mut flow) = (config("setup")?, flow());
+    let flows = std::slice::from_ref(&flow);
+    let error = Writer::check(&config, flows).await.expect_err("nothing is there");
+    assert!(matches!(error, WriterError::Absent { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("does not exist; run `aqueduct setup`"), "{error}");
+
+    let planned = Writer::setup(&config, flows, true).await?;
+    assert!(planned.iter().all(|step| step.state == State::WouldCreate), "{planned:?}");
+    let made = Writer::setup(&config, flows, false).await?;
+    assert_eq!(made.len(), 5);
+    assert!(made.iter().all(|step| step.state == State::Created), "{made:?}");
+    for dry_run in [true, false] {
+        let again = Writer::setup(&config, flows, dry_run).await?;
+        assert!(again.iter().all(|step| step.state == State::Exists), "{again:?}");
+    }
+    Writer::check(&config, flows).await?;
+
+    flow.allowed_lateness = Millis(20 * MINUTE);
+    let flows = std::slice::from_ref(&flow);
+    assert!(matches!(Writer::check(&config, flows).await, Err(WriterError::Outdated { .. })));
+    let changed = |steps: Vec<writer::Step>| -> Vec<State> {
+        steps.into_iter().map(|step| step.state).filter(|state| *state != State::Exists).collect()
+    };
+    assert_eq!(changed(Writer::setup(&config, flows, true).await?), [State::WouldUpdate]);
+    assert_eq!(changed(Writer::setup(&config, flows, false).await?), [State::Updated]);
+    assert_eq!(changed(Writer::setup(&config, flows, false).await?), []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_table_of_another_shape_is_named_and_left_alone() -> Result<()> {
+    let (config, mut flow) = (config("mismatch")?, flow());
+    Writer::setup(&config, std::slice::from_ref(&flow), false).await?;
+    flow.columns = vec!["page".to_owned()];
+    let WriterConfig::BigQuery(names) = &config else { unreachable!("it was made above") };
+    for result in [
+        Writer::check(&config, std::slice::from_ref(&flow)).await,
+        Writer::setup(&config, std::slice::from_ref(&flow), false).await.map(drop),
+    ] {
+        let error = result.expect_err("the shape differs");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "table aqueduct-test.{}.box_ctr: column box (STRING) is not part of this configuration; give the \
+                 flow a new name, or move the old table away and run `aqueduct setup`",
+                names.dataset
+            )
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_append_stands_once_whatever_is_repeated() -> Result<()> {
+    let (config, flow) = (config("append")?, flow());
+    let flows = std::slice::from_ref(&flow);
+    Writer::setup(&config, flows, false).await?;
+    let writer = Writer::connect(&config, flows).await?;
+    let rows: Vec<_> = (0..6).map(|n| pane((Some("/a"), None), TEN + n * MINUTE, 1, 10)).collect();
+    let stream = writer.open_stream(&panes()).await?;
+    let mut sent = Vec::new();
+    for (n, part) in rows.chunks(2).enumerate() {
+        sent.extend(appends(&writer, &panes(), &stream, 2 * n as u64, Rows::Ctr(part))?);
+    }
+    assert_eq!(writer.append(&sent[1]).await?, Appended::Gap);
+    assert_eq!(writer.append(&sent[0]).await?, Appended::Done);
+    assert_eq!(writer.append(&sent[0]).await?, Appended::Done);
+    assert_eq!(writer.append(&sent[2]).await?, Appended::Gap);
+    // Another process takes over, knowing no more than the appends, and sends all again.
+    let next = Writer::connect(&config, flows).await?;
+    for append in sent.iter().chain(&sent) {
+        assert_eq!(next.append(append).await?, Appended::Done);
+    }
+    assert_eq!(writer.append(&sent[1]).await?, Appended::Done);
+    assert_eq!(next.count(&panes()).await?, 6);
+    for part in [writer, next] {
+        part.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_is_no_more_is_told_apart() -> Result<()> {
+    let (config, flow) = (config("gone")?, flow());
+    let flows = std::slice::from_ref(&flow);
+    Writer::setup(&config, flows, false).await?;
+    let writer = Writer::connect(&config, flows).await?;
+    let rows = [pane((Some("/a"), None), TEN, 1, 10)];
+
+    let stream = writer.open_stream(&panes()).await?;
+    let (path, _) = stream.rsplit_once('/').context("a stream's name has parts")?;
+    let unknown = appends(&writer, &panes(), &format!("{path}/0123456789abcdef"), 0, Rows::Ctr(&rows))?;
+    assert_eq!(writer.append(&unknown[0]).await?, Appended::StreamGone);
+
+    finalize(&stream).await?;
+    let late = appends(&writer, &panes(), &stream, 0, Rows::Ctr(&rows))?;
+    assert_eq!(writer.append(&late[0]).await?, Appended::StreamGone);
+    add(&writer, &panes(), Rows::Ctr(&rows)).await?;
+    assert_eq!(writer.count(&panes()).await?, 1);
+    Ok(())
+}
+
+/// Ends a stream, as the service does with one that was idle for days.
+async fn finalize(stream: &str) -> Result<()> {
+    let client = Write::builder()
+        .with_endpoint(endpoints()?.grpc)
+        .with_credentials(anonymous::Builder::new().build())
+        .build()
+        .await?;
+    let attached: CommittedWriter<Arrow> =
+        client.attach_to_stream(stream).build_arrow(ArrowSchema::new()).await?;
+    attached.finalize().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_tables_or_a_server_the_next_step_is_named() -> Result<()> {
+    let config = config("absent")?;
+    let flow = flow();
+    let flows = std::slice::from_ref(&flow);
+    let writer = Writer::connect(&config, flows).await?;
+    let error = writer.open_stream(&panes()).await.expect_err("there is no table");
+    assert_eq!(error.to_string(), "table box_ctr does not exist; run `aqueduct setup`");
+    assert!(!error.is_retryable());
+
+    let WriterConfig::BigQuery(mut nowhere) = config else { unreachable!("it was made above") };
+    // Port 9 is reserved for discarding; nothing listens on loopback.
+    let address = "http://127.0.0.1:9".to_owned();
+    nowhere.emulator = Some(Endpoints { rest: address.clone(), grpc: address });
+    let writer = Writer::connect(&WriterConfig::BigQuery(nowhere), flows).await?;
+    let error = writer.open_stream(&panes()).await.expect_err("nobody answers");
+    assert!(error.is_retryable(), "{error:?}");
+    let error = writer.count(&panes()).await.expect_err("nobody answers");
+    assert!(error.is_retryable(), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_newest_panes_are_shown_and_what_is_final() -> Result<()> {
+    let (config, flow) = (config("latest")?, flow());
+    let flows = std::slice::from_ref(&flow);
+    Writer::setup(&config, flows, false).await?;
+    let writer = Writer::connect(&config, flows).await?;
+    assert_eq!(writer.latest("box_ctr", 5).await?, []);
+    assert_eq!(writer.progress("box_ctr").await?, None);
+
+    let quiet =
+        CtrRow { ctr: Ctr { views: 0, clicks: 3, attributed: 0 }, ..pane((None, Some("x")), TEN, 1, 0) };
+    let rows = [
+        pane((Some("/a"), Some("top")), TEN, 0, 8),
+        pane((Some("/a"), Some("top")), TEN, 1, 10),
+        pane((Some("/a"), Some("top")), TEN, 2, 12),
+        pane((Some("/b"), None), TEN, 1, 20),
+        pane((None, None), TEN, 1, 6),
+        pane((None, None), TEN, 2, 7),
+        quiet,
+        pane((Some("/a"), Some("top")), TEN + MINUTE, 0, 99),
+    ];
+    add(&writer, &panes(), Rows::Ctr(&rows)).await?;
+    let table = Table::Progress("box_ctr".into());
+    let lines = [progress(TEN, EventTime::MIN), progress(TEN + MINUTE, EventTime(TEN))];
+    add(&writer, &table, Rows::Progress(&lines)).await?;
+    assert_eq!(writer.progress("box_ctr").await?, Some(lines[1].clone()));
+    let expected: Vec<_> = [3, 2, 5, 6].iter().map(|&n: &usize| rows[n].clone()).collect();
+    let newest = writer.latest("box_ctr", 10).await?;
+    assert!(newest.iter().all(|latest| !latest.is_final));
+    assert_eq!(newest.into_iter().map(|latest| latest.row).collect::<Vec<_>>(), expected);
+
+    let line = progress(TEN + 2 * MINUTE, EventTime(TEN + 10 * MINUTE));
+    add(&writer, &table, Rows::Progress(std::slice::from_ref(&line))).await?;
+    let newest = writer.latest("box_ctr", 1).await?;
+    assert_eq!(newest.len(), 1);
+    assert!(!newest[0].is_final && newest[0].row.window.end == EventTime(TEN + MINUTE), "{newest:?}");
+
+    let line = progress(TEN + 3 * MINUTE, EventTime::MAX);
+    add(&writer, &table, Rows::Progress(std::slice::from_ref(&line))).await?;
+    assert_eq!(writer.progress("box_ctr").await?, Some(line));
+    assert!(writer.latest("box_ctr", 1).await?[0].is_final, "the end of the input makes all final");
+    Ok(())
+}
+
+#[tokio::test]
+async fn dead_letters_are_kept() -> Result<()> {
+    let (config, flow) = (config("letters")?, flow());
+    let flows = std::slice::from_ref(&flow);
+    Writer::setup(&config, flows, false).await?;
+    let writer = Writer::connect(&config, flows).await?;
+    let letter = DeadLetterRow {
+        topic: "events".into(),
+        partition: 3,
+        offset: 42,
+        stage: "connector".into(),
+        reason: "not_json".to_owned(),
+        pointer: None,
+        seen_at: EventTime(TEN),
+    };
+    add(&writer, &Table::DeadLetters, Rows::DeadLetters(&[letter.clone(), letter])).await?;
+    assert_eq!(writer.count(&Table::DeadLetters).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn large_appends_are_cut_below_the_limit() -> Result<()> {
+    let (config, flow) = (config("large")?, flow());
+    let flows = std::slice::from_ref(&flow);
+    Writer::setup(&config, flows, false).await?;
+    let writer = Writer::connect(&config, flows).await?;
+    let page = "p".repeat(200_000);
+    let rows: Vec<_> = (0..60).map(|n| pane((Some(&page), None), TEN + n * MINUTE, 1, 10)).collect();
+    let stream = writer.open_stream(&panes()).await?;
+    let parts = appends(&writer, &panes(), &stream, 0, Rows::Ctr(&rows))?;
+    assert!(parts.len() > 1 && parts.iter().all(|append| append.body.len() < 9 << 20));
+    for append in &parts {
+        assert_eq!(writer.append(append).await?, Appended::Done);
+    }
+    assert_eq!(writer.count(&panes()).await?, 60);
+    Ok(())
+}

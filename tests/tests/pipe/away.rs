@@ -1,0 +1,86 @@
+//! Services that are away at first, and things that do not exist: the pipe says what is missing, waits where waiting is
+//! right, and loses nothing.
+
+use anyhow::Result;
+use tests::{
+    gate::Gate,
+    kafka::create_topic,
+    pipe::{PROJECT, Pipe},
+    rows::{Database, wait_for},
+    services,
+    traffic::Traffic,
+};
+
+use crate::{check_balance, prepared, produced};
+
+#[test]
+fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
+    let mut pipe = prepared("away", 1)?;
+    let (_, recount) = produced(&pipe, Traffic::new(500, 1))?;
+    let kafka = Gate::closed(&services::address(services::KAFKA)?)?;
+    let pubsub = Gate::closed(&services::address(services::PUBSUB)?)?;
+    pipe.set("kafka.bootstrap_servers", kafka.address());
+    pipe.set("pubsub.emulator_host", pubsub.address());
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    processor.says("waiting for it; the processor starts when it answers")?;
+    assert!(processor.err().contains("Pub/Sub does not answer for"), "{}", processor.err());
+    connector.says("Kafka does not answer; trying until it does")?;
+    assert!(connector.err().contains(kafka.address()), "{}", connector.err());
+    kafka.open()?;
+    connector.says("Pub/Sub does not take messages; trying until it does")?;
+    pubsub.open()?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, &recount)?;
+    assert!(connector.err().contains("Pub/Sub takes messages again"), "{}", connector.err());
+    connector.stop()?;
+    processor.stop()?;
+    check_balance(&database, &recount)
+}
+
+#[test]
+fn what_waits_can_be_stopped() -> Result<()> {
+    let nowhere = Gate::closed("nowhere")?;
+    let pipe = Pipe::new("waiting")?
+        .with("kafka.bootstrap_servers", nowhere.address())
+        .with("pubsub.emulator_host", nowhere.address());
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    processor.says("waiting for it")?;
+    connector.says("Kafka does not answer")?;
+    processor.stop()?;
+    connector.stop()?;
+    Ok(())
+}
+
+#[test]
+fn a_topic_that_does_not_exist_is_named() -> Result<()> {
+    let pipe = Pipe::new("no-topic")?;
+    let ended = pipe.run(&["connector"])?;
+    assert_eq!(ended.code, Some(1));
+    let expected = format!(
+        "error: topic {:?} does not exist on {}; create it or correct kafka.topics\n",
+        pipe.name(),
+        services::address(services::KAFKA)?
+    );
+    assert!(ended.err.ends_with(&expected), "{}", ended.err);
+    Ok(())
+}
+
+#[test]
+fn without_setup_the_next_step_is_named() -> Result<()> {
+    let pipe = Pipe::new("no-setup")?;
+    create_topic(pipe.name(), 1, &[])?;
+    produced(&pipe, Traffic::new(10, 1))?;
+    for (command, kind, name) in [
+        ("connector", "topics", pipe.name().to_owned()),
+        ("processor", "subscriptions", format!("{}-ctr", pipe.name())),
+    ] {
+        let ended = pipe.run(&[command])?;
+        assert_eq!(ended.code, Some(1), "{command}: {}", ended.err);
+        let path = format!("projects/{PROJECT}/{kind}/{name}");
+        assert!(ended.err.contains(&path), "{command}: {}", ended.err);
+        assert!(ended.err.contains("does not exist; run `aqueduct setup`"), "{command}: {}", ended.err);
+    }
+    Ok(())
+}

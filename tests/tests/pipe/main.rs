@@ -1,0 +1,48 @@
+//! The whole pipe as its users run it: the real binary in processes of its own, a real Kafka, Google's Pub/Sub emulator,
+//! an SQLite file or a BigQuery emulator; compared with a naive recount of what was produced.
+//!
+//! `make test` builds the binary and starts the services.
+
+mod away;
+mod configuration;
+mod demo;
+mod records;
+mod restarts;
+mod rows;
+
+use anyhow::{Result, ensure};
+use tests::{
+    kafka::{Producer, create_topic},
+    pipe::Pipe,
+    produced::Produced,
+    recount::{Recount, recount},
+    rows::{Database, finals},
+    traffic::Traffic,
+};
+
+/// A pipe with everything that it needs, into SQLite.
+fn prepared(test: &str, partitions: i32) -> Result<Pipe> {
+    let pipe = Pipe::new(test)?;
+    create_topic(pipe.name(), partitions, &[])?;
+    pipe.run_well(&["setup"])?;
+    Ok(pipe)
+}
+
+/// Produces all of it, and counts it.
+fn produced(pipe: &Pipe, traffic: Traffic) -> Result<(Produced, Recount)> {
+    let mut produced = Produced::default();
+    Producer::new(pipe.name(), &[])?.produce(traffic, &mut produced)?;
+    let recount = recount(&produced)?;
+    Ok((produced, recount))
+}
+
+/// What stands in the file after the end is still what was counted, and every offset is accounted for.
+fn check_balance(database: &Database, recount: &Recount) -> Result<()> {
+    let rows = tests::rows::Rows::rows(database)?;
+    assert_eq!(tests::rows::difference(&finals(&rows)?, &recount.counts), None);
+    let (latest, _) = database.latest()?;
+    ensure!(latest == recount.counts, "box_ctr_latest shows other rows than the last of box_ctr");
+    assert_eq!(database.ledger()?, recount.ledger);
+    assert_eq!(database.ledger()?.values().sum::<u64>(), recount.total());
+    Ok(())
+}

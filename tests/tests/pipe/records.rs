@@ -1,0 +1,98 @@
+//! Records as Kafka may hold them: compressed, in transactions, larger than Pub/Sub takes, made by `generate`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rdkafka::producer::Producer as _;
+use tests::{
+    kafka::{Producer, create_topic},
+    pipe::Pipe,
+    produced::{Produced, Refused},
+    recount::recount,
+    rows::{Database, wait_for},
+    traffic::{Outgoing, Traffic},
+};
+
+use crate::{check_balance, prepared};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn every_compression_is_read() -> Result<()> {
+    let codecs = ["gzip", "snappy", "lz4", "zstd", "none"];
+    let pipe = prepared("compressed", 5)?;
+    let mut produced = Produced::default();
+    let all: Vec<Outgoing> = Traffic::new(5_000, 5).collect();
+    for (partition, codec) in (0..).zip(codecs) {
+        let producer = Producer::new(pipe.name(), &[("compression.type", codec), ("linger.ms", "50")])?;
+        let of_partition = all.iter().filter(|outgoing| outgoing.partition == partition).cloned();
+        producer.produce(of_partition, &mut produced)?;
+    }
+    let recount = recount(&produced)?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, &recount)?;
+    connector.stop()?;
+    processor.stop()?;
+    check_balance(&database, &recount)
+}
+
+#[test]
+fn aborted_transactions_are_not_counted() -> Result<()> {
+    let pipe = prepared("transactions", 1)?;
+    let producer = Producer::new(pipe.name(), &[("transactional.id", pipe.name())])?;
+    let inner = producer.inner();
+    inner.init_transactions(PATIENCE)?;
+    let all: Vec<Outgoing> = Traffic::new(1_200, 1).collect();
+    let mut committed = Produced::default();
+    // The last one is aborted, so that the log ends in what is no event.
+    for (n, part) in all.chunks(200).enumerate() {
+        inner.begin_transaction()?;
+        if n % 2 == 0 {
+            part.iter().try_for_each(|outgoing| producer.send(outgoing))?;
+            for outgoing in part {
+                let offset = committed.next_offset(0);
+                let Outgoing { partition, value, refused, .. } = outgoing.clone();
+                committed.records.push(tests::produced::Record { partition, offset, value, refused });
+            }
+            inner.commit_transaction(PATIENCE)?;
+        } else {
+            part.iter().try_for_each(|outgoing| producer.send(outgoing))?;
+            producer.flush()?;
+            inner.abort_transaction(PATIENCE)?;
+        }
+    }
+    let (_, end) = producer.ends(0)?;
+    let mut recount = recount(&committed)?;
+    recount.ledger.insert("absent", end - committed.records.len() as u64);
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, &recount)?;
+    connector.stop()?;
+    processor.stop()?;
+    check_balance(&database, &recount)
+}
+
+#[test]
+fn a_record_beyond_the_limits_of_pubsub_is_a_dead_letter() -> Result<()> {
+    let pipe = Pipe::new("large")?;
+    create_topic(pipe.name(), 1, &[("max.message.bytes", "20000000")])?;
+    pipe.run_well(&["setup"])?;
+    let mut all: Vec<Outgoing> = Traffic::new(300, 1).collect();
+    let value = format!("{{\"type\":\"view\",\"text\":\"{}\"}}", "x".repeat(10_000_001));
+    let refused = Some(Refused { stage: "connector", reason: "too-large", pointer: None });
+    all.insert(100, Outgoing { partition: 0, key: None, value: Some(value.into_bytes()), refused });
+    let mut produced = Produced::default();
+    Producer::new(pipe.name(), &[])?.produce(all, &mut produced)?;
+    let recount = recount(&produced)?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, &recount)?;
+    connector.stop()?;
+    processor.stop()?;
+    assert_eq!(database.dead_letters()?, produced.dead_letters());
+    check_balance(&database, &recount)
+}

@@ -1,0 +1,66 @@
+//! Processes that die in the middle: nothing is lost, nothing counted twice, no row written twice.
+
+use anyhow::Result;
+use tests::{
+    kafka::Producer,
+    produced::Produced,
+    recount::recount,
+    rows::{Database, wait_for},
+    traffic::Traffic,
+    wait,
+};
+
+use crate::{check_balance, prepared, produced};
+
+#[test]
+fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
+    let pipe = prepared("killed", 3)?;
+    let producer = Producer::new(pipe.name(), &[])?;
+    let (mut traffic, mut produced) = (Traffic::new(15_000, 3).with_trouble(), Produced::default());
+    producer.produce(traffic.by_ref().take(5_000), &mut produced)?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    wait::until("the first records to be published", || {
+        Ok((connector.metric("aqueduct_connector_records_total", "published")? > 0).then_some(()))
+    })?;
+    connector.kill()?;
+
+    producer.produce(traffic.by_ref().take(5_000), &mut produced)?;
+    let mut connector = pipe.start(&["connector"])?;
+    wait::until("events to be counted", || {
+        Ok((processor.metric("aqueduct_processor_messages_total", "")? > 3_000).then_some(()))
+    })?;
+    processor.kill()?;
+
+    producer.produce(traffic, &mut produced)?;
+    let recount = recount(&produced)?;
+    let mut processor = pipe.start(&["processor"])?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, &recount)?;
+    connector.stop()?;
+    processor.stop()?;
+    assert_eq!(database.dead_letters()?, produced.dead_letters());
+    check_balance(&database, &recount)
+}
+
+#[test]
+fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
+    let pipe = prepared("standby", 1)?;
+    let (_, recount) = produced(&pipe, Traffic::new(2_000, 1))?;
+    let mut first = pipe.start(&["processor"])?;
+    first.says("this processor holds the state")?;
+    let mut second = pipe.start(&["processor"])?;
+    second.says("another processor holds the state; standing by")?;
+    let mut connector = pipe.start(&["connector"])?;
+    wait::until("events to be counted", || {
+        Ok((first.metric("aqueduct_processor_messages_total", "")? > 0).then_some(()))
+    })?;
+    assert!(!second.err().contains("this processor holds the state"));
+    first.kill()?;
+    second.says("this processor holds the state")?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, &recount)?;
+    connector.stop()?;
+    second.stop()?;
+    check_balance(&database, &recount)
+}

@@ -1,0 +1,97 @@
+//! Rows, dead letters and the ledger are what a recount gives; and no person is in them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tests::{
+    bigquery::Dataset,
+    kafka::create_topic,
+    pipe::Pipe,
+    pubsub::{self, Onlooker},
+    rows::{Database, Rows as _, difference, finals, wait_for},
+    traffic::{CANARY, Traffic},
+};
+
+use crate::{check_balance, prepared, produced};
+
+#[test]
+fn sqlite_rows_equal_a_recount() -> Result<()> {
+    let pipe = prepared("sqlite-rows", 3)?;
+    let (produced, recount) = produced(&pipe, Traffic::new(20_000, 3).with_trouble())?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, &recount)?;
+    let before = Instant::now();
+    let connector = connector.stop()?;
+    let processor = processor.stop()?;
+    assert!(before.elapsed() < Duration::from_secs(30), "stopping took {:?}", before.elapsed());
+
+    check_balance(&database, &recount)?;
+    // Everything was there before the pipe began, in order but for less than out_of_orderness: nothing may fire early
+    // or again.
+    for row in database.rows()? {
+        assert_eq!((row.pane.as_str(), row.index), ("ON_TIME", 0), "{row:?}");
+    }
+    assert_eq!(database.dead_letters()?, produced.dead_letters());
+    for text in [connector.err, connector.out, processor.err, processor.out] {
+        assert!(!text.contains(CANARY), "a log tells who it is");
+    }
+    for name in ["rows.db", "state"] {
+        assert_eq!(pipe.find(name, CANARY)?, None, "who it is stands in {name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bigquery_rows_equal_a_recount() -> Result<()> {
+    let pipe = Pipe::new("bigquery-rows")?.into_bigquery()?;
+    create_topic(pipe.name(), 2, &[])?;
+    let first = pipe.run_well(&["setup"])?;
+    let second = pipe.run_well(&["setup"])?;
+    assert!(first.out.contains("created") && !second.out.contains("created"), "{}{}", first.out, second.out);
+
+    let (produced, recount) = produced(&pipe, Traffic::new(3_000, 2).with_trouble())?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let dataset = Dataset::new(pipe.dataset())?;
+    wait_for(&dataset, &recount)?;
+    connector.stop()?;
+    processor.stop()?;
+    assert_eq!(difference(&finals(&dataset.rows()?)?, &recount.counts), None);
+
+    let letters = dataset.table("dead_letters");
+    let letters =
+        dataset.query(&format!("select `partition`, `offset`, reason from {letters} order by 1, 2"))?;
+    let expected = produced.dead_letters();
+    let expected = expected.iter().map(|(partition, offset, _, reason, _)| {
+        vec![partition.to_string().into(), offset.to_string().into(), reason.as_str().into()]
+    });
+    assert_eq!(letters, expected.collect::<Vec<Vec<serde_json::Value>>>());
+    let latest = dataset.query(&format!("select count(*) from {}", dataset.table("box_ctr_latest")))?;
+    assert_eq!(latest, [[recount.counts.len().to_string()]]);
+    Ok(())
+}
+
+#[test]
+fn no_person_is_in_a_message() -> Result<()> {
+    let pipe = prepared("messages", 1)?;
+    let onlookers =
+        [Onlooker::subscribe(pipe.name())?, Onlooker::subscribe(&format!("{}-marks", pipe.name()))?];
+    let (produced, recount) = produced(&pipe, Traffic::new(1_500, 1).with_trouble())?;
+    let mut connector = pipe.start(&["connector"])?;
+    tests::wait::until("the records to be published", || {
+        let records = connector.metric("aqueduct_connector_records_total", "")?;
+        Ok((records >= recount.total()).then_some(()))
+    })?;
+    connector.stop()?;
+    let events = onlookers[0].messages()?;
+    let refused = produced.dead_letters().iter().filter(|letter| letter.2 == "connector").count();
+    assert_eq!(events.len(), produced.records.len() - refused);
+    for message in events.iter().chain(&onlookers[1].messages()?) {
+        let data = String::from_utf8(pubsub::data(message)?)?;
+        assert!(!data.contains(CANARY), "a person in a message: {data}");
+        assert!(!message["attributes"].to_string().contains(CANARY), "a person in {}", message["attributes"]);
+    }
+    Ok(())
+}
