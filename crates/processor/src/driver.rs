@@ -107,6 +107,8 @@ const OUTBOX_BYTES: u64 = 64 << 20;
 /// A base is written once its deltas are that many, or larger than it.
 const MAX_DELTAS: u64 = 500;
 const MIN_COMPACTION: u64 = 1 << 20;
+/// How long a checkpoint may take at the end.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(15);
 /// How long rows may take at the end; what is left waits in the state.
 const LAST_ROWS: Duration = Duration::from_secs(10);
 
@@ -126,7 +128,10 @@ pub async fn run<S: Sink>(
     };
     services.readiness.set("state", Ok(()));
     let started = Instant::now();
-    let recovered = services.store.recover().await?;
+    let Some(recovered) = services.shutdown.run_until_cancelled(tasks::recover(&services.store)).await else {
+        return Ok(Summary::default());
+    };
+    let recovered = recovered?;
     let limits = Limits {
         idle_after: config.state.idle_after,
         hole_limit: config.state.hole_limit,
@@ -541,14 +546,14 @@ impl<S: Sink> Driver<S> {
 
     /// The last checkpoint and the last rows.
     async fn finish(&mut self) -> Result<(), ProcessorError> {
-        self.settle(|driver| driver.appender.is_some()).await?;
+        self.last_durable().await?;
         let now = now();
         if self.has_streams() {
             self.core.tick(now);
             self.core.progress(now);
         }
         self.start_checkpoint(now)?;
-        self.settle(|driver| driver.appender.is_some()).await?;
+        self.last_durable().await?;
         let rows = self.settle(|driver| !driver.sending && driver.sent >= driver.durable);
         match tokio::time::timeout(LAST_ROWS, rows).await {
             Ok(result) => result?,
@@ -557,10 +562,16 @@ impl<S: Sink> Driver<S> {
         // One more, so that the next run knows which rows stand in their tables.
         if self.appender.is_some() {
             self.start_checkpoint(now)?;
-            self.settle(|driver| driver.appender.is_some()).await?;
+            self.last_durable().await?;
         }
         self.report();
         Ok(())
+    }
+
+    /// Waits for the checkpoint that is on its way, but not for a disk that stays full.
+    async fn last_durable(&mut self) -> Result<(), ProcessorError> {
+        let durable = self.settle(|driver| driver.appender.is_some());
+        tokio::time::timeout(LAST_CHECKPOINT, durable).await.map_err(|_| ProcessorError::LastCheckpoint)?
     }
 
     async fn settle(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), ProcessorError> {

@@ -47,6 +47,12 @@ pub enum ProcessorError {
         /// Its keys.
         keys: usize,
     },
+    /// The state could not be written before the end.
+    #[error(
+        "the last checkpoint could not be written; what it would have held is not acknowledged and comes again at the \
+         next start"
+    )]
+    LastCheckpoint,
     /// A task of ours ended without a word.
     #[error("a task of the processor ended unexpectedly ({0}); start it again, nothing is lost")]
     Task(&'static str),

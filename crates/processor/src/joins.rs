@@ -223,8 +223,10 @@ mod tests {
         Key::from(vec![Some(Box::from(name.to_string()))])
     }
 
-    fn sum(joins: &mut Joins, steps: &[(bool, i64, u8)]) -> (BTreeMap<(Key, EventTime), (i64, i64)>, u64) {
-        let mut totals: BTreeMap<(Key, EventTime), (i64, i64)> = BTreeMap::new();
+    type Totals = BTreeMap<(Key, EventTime), (i64, i64)>;
+
+    fn sum(joins: &mut Joins, steps: &[(bool, i64, u8)]) -> (Totals, u64) {
+        let mut totals = Totals::new();
         let mut matched = 0;
         for &(is_view, time, name) in steps {
             let effects = if is_view {

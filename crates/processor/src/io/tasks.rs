@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::{
     sink::{Sink, SinkError},
-    store::{Appender, Kind, StoreError},
+    store::{Appender, Kind, Recovered, Store, StoreError},
 };
 
 /// How a task ended.
@@ -86,6 +86,20 @@ pub fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Reads the state.
+///
+/// # Errors
+/// When it cannot be read for good.
+pub async fn recover(store: &Store) -> Result<Recovered, StoreError> {
+    let mut patience = Patience::new();
+    loop {
+        match store.recover().await {
+            Err(error) if error.is_transient() => patience.wait(&error).await,
+            ended => return ended,
+        }
+    }
 }
 
 /// Makes a checkpoint durable.
