@@ -23,6 +23,8 @@ use crate::{WriterError, schema::Column};
 
 /// An append that takes longer is given up and sent again: without a limit one could wait for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// So long a stream may take to be made or found.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// The open streams, one a table.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl Streams {
         columns: &[Column],
     ) -> Result<String, WriterError> {
         let building = self.client.create_stream::<CommittedStream>(path).build_arrow(schema(columns));
-        let writer: CommittedWriter<Arrow> = match timeout(PATIENCE, building).await {
+        let writer: CommittedWriter<Arrow> = match timeout(OPENING, building).await {
             Ok(Ok(writer)) => writer,
             Ok(Err(WriterBuilderError::Rpc { source, .. })) if fault::is_absent(&source) => {
                 return Err(WriterError::Absent { what: format!("table {}", table.name()) });
@@ -103,7 +105,7 @@ impl Streams {
             .attach_to_stream::<CommittedStream>(append.stream.as_str())
             .build_arrow(schema(columns));
         let doing = format!("attach to a stream of {}", append.table.name());
-        let writer: CommittedWriter<Arrow> = match timeout(PATIENCE, attaching).await {
+        let writer: CommittedWriter<Arrow> = match timeout(OPENING, attaching).await {
             Ok(Ok(writer)) => writer,
             Ok(Err(WriterBuilderError::Rpc { source, .. })) if fault::is_absent(&source) => return Ok(None),
             Ok(Err(error)) => return Err(builder_error(&doing, error)),

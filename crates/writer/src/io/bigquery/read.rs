@@ -39,8 +39,11 @@ pub(crate) async fn progress(
 ) -> Result<Option<ProgressRow>, WriterError> {
     let columns = schema::progress_columns();
     let name = flow.progress_name();
-    let sql =
-        format!("SELECT {} FROM {} AS t ORDER BY t.at DESC LIMIT 1", list(&columns), bigquery.quoted(&name));
+    let sql = format!(
+        "SELECT {} FROM {} AS t ORDER BY t.`at` DESC LIMIT 1",
+        list(&columns),
+        bigquery.quoted(&name)
+    );
     let rows = rows(bigquery, sql, &name).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     Values { table: &name, columns: &columns, values: values(row, &columns, &name)? }.progress().map(Some)
@@ -96,13 +99,17 @@ async fn newest_window(bigquery: &BigQuery, flow: &FlowTable) -> Result<Option<i
 }
 
 async fn rows(bigquery: &BigQuery, sql: String, table: &str) -> Result<Vec<Row>, WriterError> {
-    let doing = || format!("read {table}");
+    run(bigquery, sql, &format!("read {table}")).await
+}
+
+/// Runs a statement and gives all its rows.
+pub(crate) async fn run(bigquery: &BigQuery, sql: String, doing: &str) -> Result<Vec<Row>, WriterError> {
     let query = bigquery.queries.query(sql).set_location(&bigquery.config.location);
-    let done = query.until_done().await.map_err(|error| fault::query(doing(), error))?;
+    let done = query.until_done().await.map_err(|error| fault::query(doing.to_owned(), error))?;
     let mut answer = done.read();
     let mut rows = Vec::new();
     while let Some(row) = answer.next().await {
-        rows.push(row.map_err(|error| fault::row(doing(), error))?);
+        rows.push(row.map_err(|error| fault::row(doing.to_owned(), error))?);
     }
     Ok(rows)
 }

@@ -3,10 +3,10 @@
 use event::{append::Table, row::FlowTable};
 use google_cloud_bigquery_v2::model::{
     Clustering, Dataset, DatasetReference, Table as Definition, TableFieldSchema, TableReference,
-    TableSchema, TimePartitioning, ViewDefinition,
+    TableSchema, TimePartitioning,
 };
 
-use super::{BigQuery, fault};
+use super::{BigQuery, fault, read};
 use crate::{
     WriterError,
     schema::{self, Column, Kind},
@@ -94,33 +94,33 @@ async fn ensure_table(
 
 async fn ensure_view(bigquery: &BigQuery, flow: &FlowTable, mode: Mode) -> Result<State, WriterError> {
     let name = flow.latest_name();
-    let query = view(bigquery, flow);
-    let wanted = Definition::new()
-        .set_table_reference(reference(bigquery, &name))
-        .set_view(ViewDefinition::new().set_query(&query).set_use_legacy_sql(false));
+    let description = describe(flow);
     let found = get(bigquery, &name).await?;
-    match (found, mode) {
-        (Some(found), _) if found.view.as_ref().is_some_and(|view| view.query == query) => Ok(State::Exists),
-        // The emulator does not tell what a view asks: that it is there is all that can be known.
-        (Some(found), Mode::Check) if found.view.is_none() => Ok(State::Exists),
-        (Some(_), Mode::Check) => Err(WriterError::Outdated { view: bigquery.full(&name) }),
-        (Some(_), Mode::DryRun) => Ok(State::WouldUpdate),
-        (Some(_), Mode::Apply) => {
-            let patch = bigquery
-                .definitions
-                .patch_table()
-                .set_project_id(&bigquery.config.project)
-                .set_dataset_id(&bigquery.config.dataset)
-                .set_table_id(&name)
-                .set_table(wanted);
-            patch.send().await.map_err(|error| fault::error(format!("update view {name}"), error))?;
-            Ok(State::Updated)
-        }
-        (None, mode) => match unless_applied(mode, &format!("view {}", bigquery.full(&name)))? {
-            Some(state) => Ok(state),
-            None => insert(bigquery, wanted, format!("create view {name}")).await,
-        },
+    let exists = found.is_some();
+    if found.and_then(|view| view.description).is_some_and(|text| text == description) {
+        return Ok(State::Exists);
     }
+    match (exists, mode) {
+        (true, Mode::Check) => return Err(WriterError::Outdated { view: bigquery.full(&name) }),
+        (true, Mode::DryRun) => return Ok(State::WouldUpdate),
+        (false, mode) => {
+            if let Some(state) = unless_applied(mode, &format!("view {}", bigquery.full(&name)))? {
+                return Ok(state);
+            }
+        }
+        (true, Mode::Apply) => {}
+    }
+    // The description comes last: a view without it is taken for an old one and made again.
+    read::run(bigquery, view(bigquery, flow), &format!("make view {name}")).await?;
+    let patch = bigquery
+        .definitions
+        .patch_table()
+        .set_project_id(&bigquery.config.project)
+        .set_dataset_id(&bigquery.config.dataset)
+        .set_table_id(&name)
+        .set_table(Definition::new().set_description(description));
+    patch.send().await.map_err(|error| fault::error(format!("describe view {name}"), error))?;
+    Ok(if exists { State::Updated } else { State::Created })
 }
 
 /// What to say of something missing when nothing may be made.
@@ -185,6 +185,17 @@ fn reference(bigquery: &BigQuery, name: &str) -> TableReference {
         .set_table_id(name)
 }
 
+/// What the view shows, for people, and by which it is told whether it is up to date: BigQuery may
+/// write a query's text anew. Raise the number when [`view`] changes.
+fn describe(flow: &FlowTable) -> String {
+    let by = flow.columns.join(", ");
+    let join = if flow.join { ", with attributed clicks" } else { "" };
+    format!(
+        "The newest pane of each window by {by}{join}; final {} ms after its end. Made by `aqueduct setup`, version 1.",
+        flow.allowed_lateness.0
+    )
+}
+
 /// The newest pane of each window and key. A filter on `window_end` reaches the partitions, as the
 /// panes are numbered within it.
 fn view(bigquery: &BigQuery, flow: &FlowTable) -> String {
@@ -194,9 +205,11 @@ fn view(bigquery: &BigQuery, flow: &FlowTable) -> String {
     let (table, progress) = (bigquery.quoted(&flow.flow), bigquery.quoted(&flow.progress_name()));
     let lateness = flow.allowed_lateness.0;
     format!(
-        "SELECT {}, COALESCE(TIMESTAMP_ADD(window_end, INTERVAL {lateness} MILLISECOND) <= \
-         (SELECT watermark FROM {progress} ORDER BY at DESC LIMIT 1), FALSE) AS is_final FROM {table} WHERE TRUE \
+        "CREATE OR REPLACE VIEW {} AS SELECT {}, \
+         COALESCE(TIMESTAMP_DIFF((SELECT p.watermark FROM {progress} AS p ORDER BY p.`at` DESC LIMIT 1), window_end, MILLISECOND) \
+         >= {lateness}, FALSE) AS is_final FROM {table} WHERE TRUE \
          QUALIFY ROW_NUMBER() OVER (PARTITION BY window_end{by} ORDER BY pane_index DESC, emitted_at DESC) = 1",
+        bigquery.quoted(&flow.latest_name()),
         columns.join(", ")
     )
 }
