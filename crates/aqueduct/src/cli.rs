@@ -81,6 +81,12 @@ pub enum Command {
     /// Makes page views and clicks, into Kafka or a file
     #[command(after_long_help = commands::generate::EXAMPLE)]
     Generate(commands::generate::Args),
+    /// Lag, holes, watermark and row counts, per partition and flow
+    #[command(after_long_help = commands::status::EXAMPLE)]
+    Status(commands::status::Args),
+    /// What went in, what came out, what is missing
+    #[command(after_long_help = commands::reconcile::EXAMPLE)]
+    Reconcile(commands::reconcile::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -107,6 +113,8 @@ impl Command {
             Self::Setup(args) => commands::setup::run(&args, global),
             Self::Keys(args) => commands::keys::run(&args, global),
             Self::Generate(args) => commands::generate::run(&args, global),
+            Self::Status(args) => commands::status::run(&args, global),
+            Self::Reconcile(args) => commands::reconcile::run(&args, global),
         }
     }
 }

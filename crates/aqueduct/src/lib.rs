@@ -7,11 +7,13 @@
 //! | [`config`] | the sections of `aqueduct.toml`, read when a command needs them |
 //! | [`exit`] | errors as people read them, and exit codes |
 //! | [`output`] | where rows and events go: a file, compressed or not, or standard output |
+//! | `grid` | columns of text |
 //! | [`input`] | where they come from: a file, compressed or not, or standard input |
 //! | `kafka` | questions to Kafka |
 //! | [`progress`] | a bar on a terminal |
 //! | [`runtime`] | threads and signals |
 //! | `tables` | the writer behind the processor's port |
+//! | `survey` | what there is to see of a pipeline from outside |
 //! | `totals` | the minute's line in the log |
 //! | [`traffic`] | page views and clicks made from a seed |
 //!
@@ -29,6 +31,8 @@ pub mod exit;
 
 pub mod input;
 
+pub mod grid;
+
 mod kafka;
 
 pub mod output;
@@ -38,6 +42,8 @@ pub mod progress;
 pub mod runtime;
 
 mod tables;
+
+mod survey;
 
 mod totals;
 

@@ -17,3 +17,7 @@ pub mod setup;
 pub mod keys;
 
 pub mod generate;
+
+pub mod status;
+
+pub mod reconcile;

@@ -1,0 +1,257 @@
+//! What `reconcile` finds, as values.
+//!
+//! Pure.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use connector::io::survey::Log;
+use event::{Partition, append::Table};
+use processor::{engine::FlowState, frontier::Track};
+use serde::Serialize;
+use writer::LatestRow;
+
+use crate::survey::Survey;
+
+/// Everything that was compared.
+#[derive(Debug, Serialize)]
+pub(super) struct Findings {
+    pub(super) nothing_missing: bool,
+    /// What could not be asked.
+    pub(super) unreachable: Vec<String>,
+    pub(super) partitions: Vec<PartitionFinding>,
+    pub(super) flows: Vec<FlowFinding>,
+    pub(super) tables: Vec<TableFinding>,
+    pub(super) windows: Vec<WindowFinding>,
+}
+
+/// One partition: Kafka's offsets against the frontier.
+#[derive(Debug, Serialize)]
+pub(super) struct PartitionFinding {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) incarnation: String,
+    /// Absent for an earlier life of the topic, of which Kafka knows no more.
+    pub(super) log_start: Option<u64>,
+    pub(super) log_end: Option<u64>,
+    pub(super) committed: Option<u64>,
+    /// Offsets that ended as something.
+    pub(super) accounted: u64,
+    pub(super) missing: Vec<Missing>,
+}
+
+/// A range of offsets without their events.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Missing {
+    pub(super) from: u64,
+    /// One past the last.
+    pub(super) to: u64,
+    pub(super) stage: Stage,
+}
+
+/// Where missing offsets are stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Stage {
+    /// Not committed by the connector.
+    NotCommitted,
+    /// Committed, and not in the processor's state.
+    NotReceived,
+    /// Gone from Kafka, or given up by the processor until they come.
+    Lost,
+}
+
+/// One flow: its ledger against the frontier.
+#[derive(Debug, Serialize)]
+pub(super) struct FlowFinding {
+    pub(super) flow: String,
+    /// Not in the state yet, so that there is nothing to compare.
+    pub(super) is_new: bool,
+    pub(super) ledger: BTreeMap<&'static str, u64>,
+    /// Offsets in the ledger, and those from before the flow was added.
+    pub(super) total: u64,
+    pub(super) accounted: u64,
+    pub(super) balanced: bool,
+}
+
+/// One table: rows sent against rows there.
+#[derive(Debug, Serialize)]
+pub(super) struct TableFinding {
+    pub(super) table: String,
+    /// Rows that its present stream was given.
+    pub(super) sent: u64,
+    /// Those of them that wait in the state for the next attempt, as far as is known.
+    pub(super) waiting: u64,
+    pub(super) rows: u64,
+    pub(super) missing: u64,
+}
+
+/// The newest window that the table has whole: its rows against the state.
+#[derive(Debug, Serialize)]
+pub(super) struct WindowFinding {
+    pub(super) flow: String,
+    pub(super) window_end: String,
+    /// Keys that the state has counted in it.
+    pub(super) expected: usize,
+    /// Keys whose newest row is not there or says something else.
+    pub(super) differing: usize,
+}
+
+impl Findings {
+    pub(super) fn of(survey: &Survey) -> Self {
+        let mut unreachable = Vec::new();
+        unreachable.extend(survey.logs.as_ref().err().cloned());
+        unreachable.extend(survey.tables.as_ref().err().cloned());
+        for topic in survey.logs.iter().flat_map(|logs| &logs.missing) {
+            unreachable.push(format!("there is no topic {topic}"));
+        }
+        let rows = survey
+            .tables
+            .iter()
+            .flat_map(|tables| tables.rows.values().filter_map(|rows| rows.as_ref().err()));
+        let newest = survey
+            .tables
+            .iter()
+            .flat_map(|tables| tables.newest.values().filter_map(|rows| rows.as_ref().err()));
+        for error in rows.chain(newest) {
+            if !unreachable.contains(error) {
+                unreachable.push(error.clone());
+            }
+        }
+        let mut findings = Self {
+            nothing_missing: false,
+            unreachable,
+            partitions: partitions(survey),
+            flows: survey
+                .state
+                .core
+                .engine()
+                .flows()
+                .iter()
+                .map(|flow| FlowFinding::of(flow, survey))
+                .collect(),
+            tables: tables(survey),
+            windows: windows(survey),
+        };
+        findings.nothing_missing = findings.unreachable.is_empty()
+            && findings.partitions.iter().all(|partition| partition.missing.is_empty())
+            && findings.flows.iter().all(|flow| flow.balanced)
+            && findings.tables.iter().all(|table| table.missing == 0)
+            && findings.windows.iter().all(|window| window.differing == 0);
+        findings
+    }
+}
+
+fn partitions(survey: &Survey) -> Vec<PartitionFinding> {
+    let unheard = Track::new();
+    let mut tracks: BTreeMap<&Partition, &Track> = survey.state.core.frontier().tracks().collect();
+    let logs: BTreeMap<&Partition, &Log> =
+        survey.logs.iter().flat_map(|logs| &logs.logs).map(|log| (&log.partition, log)).collect();
+    for partition in logs.keys() {
+        tracks.entry(partition).or_insert(&unheard);
+    }
+    let finding = |(partition, track): (&Partition, &Track)| {
+        let log = logs.get(partition).copied();
+        PartitionFinding {
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            incarnation: partition.incarnation.to_string(),
+            log_start: log.map(|log| log.low),
+            log_end: log.map(|log| log.high),
+            committed: log.map_or(track.committed(), |log| log.committed),
+            accounted: track.accounted(),
+            missing: missing(track, log, survey.logs.is_ok()),
+        }
+    };
+    tracks.into_iter().map(finding).collect()
+}
+
+/// What of a partition has not ended as anything, and what ended as lost. Without an answer of Kafka the marks tell how
+/// far the log went.
+fn missing(track: &Track, log: Option<&Log>, asked: bool) -> Vec<Missing> {
+    let end = log.map_or(track.heard_to(), |log| log.high);
+    // A log that nobody has read is looked at from where it begins now.
+    let start = match log {
+        Some(log) if track.heard_to() == 0 && log.committed.is_none() => log.low,
+        _ => 0,
+    };
+    // What Kafka does not have any more will not come from there.
+    let gone_below = match log {
+        Some(log) => log.low,
+        None if asked => end,
+        None => 0,
+    };
+    let committed = log.map_or(track.committed(), |log| log.committed).unwrap_or_default();
+    let mut found: Vec<Missing> = track.lost().iter().map(|range| Stage::Lost.of(range)).collect();
+    for gap in track.gaps(start..end.max(start)) {
+        let received_below = committed.max(gone_below);
+        found.extend(part(&gap, 0..gone_below, Stage::Lost));
+        found.extend(part(&gap, gone_below..received_below, Stage::NotReceived));
+        found.extend(part(&gap, received_below..u64::MAX, Stage::NotCommitted));
+    }
+    found.sort_by_key(|missing| missing.from);
+    found
+}
+
+fn part(gap: &Range<u64>, within: Range<u64>, stage: Stage) -> Option<Missing> {
+    let part = gap.start.max(within.start)..gap.end.min(within.end);
+    (part.start < part.end).then(|| stage.of(part))
+}
+
+impl Stage {
+    fn of(self, range: Range<u64>) -> Missing {
+        Missing { from: range.start, to: range.end, stage: self }
+    }
+}
+
+impl FlowFinding {
+    fn of(flow: &FlowState, survey: &Survey) -> Self {
+        let state = &survey.state;
+        let is_new = state.added.iter().any(|added| **added == **flow.name());
+        let (total, accounted) = (flow.ledger.total() + flow.before, state.core.frontier().accounted());
+        // Messages without positions are in the ledger, and nowhere else.
+        let balanced = if state.core.has_unpositioned() { total >= accounted } else { total == accounted };
+        Self {
+            flow: flow.name().to_string(),
+            is_new,
+            ledger: flow.ledger.iter().map(|(outcome, count)| (outcome.as_str(), count)).collect(),
+            total,
+            accounted,
+            balanced,
+        }
+    }
+}
+
+fn tables(survey: &Survey) -> Vec<TableFinding> {
+    let Ok(tables) = &survey.tables else { return Vec::new() };
+    let outbox = &survey.state.outbox;
+    let finding = |(table, _, sent): (&Table, &str, u64)| {
+        let rows = *tables.rows.get(table)?.as_ref().ok()?;
+        let waiting = outbox.pending_from(0).filter(|(_, append)| append.table == *table);
+        let waiting = waiting.map(|(_, append)| u64::from(append.rows)).sum();
+        Some(TableFinding { table: table.name(), sent, waiting, rows, missing: sent.saturating_sub(rows) })
+    };
+    outbox.streams().filter_map(finding).collect()
+}
+
+fn windows(survey: &Survey) -> Vec<WindowFinding> {
+    let Ok(tables) = &survey.tables else { return Vec::new() };
+    let finding = |flow: &FlowState| {
+        let rows = tables.newest.get(flow.name())?.as_ref().ok()?;
+        let window = rows.first()?.row.window;
+        let table = Table::Flow(flow.name().clone());
+        let is_waiting = survey.state.outbox.pending_from(0).any(|(_, append)| append.table == table);
+        if is_waiting || window.end > flow.windows.watermark() {
+            return None;
+        }
+        let counts = flow.windows.counts(window)?;
+        let found: BTreeMap<_, _> = rows.iter().map(|LatestRow { row, .. }| (&row.key, row.ctr)).collect();
+        let differing = counts.iter().filter(|(key, ctr)| found.get(key) != Some(ctr)).count();
+        Some(WindowFinding {
+            flow: flow.name().to_string(),
+            window_end: window.end.to_string(),
+            expected: counts.len(),
+            differing,
+        })
+    };
+    survey.state.core.engine().flows().iter().filter_map(finding).collect()
+}

@@ -1,0 +1,65 @@
+//! `aqueduct reconcile`: what went in, what came out, what is missing.
+//!
+//! Not here: how far everything is ([`super::status`]).
+
+mod findings;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::{cli::Global, config::Config, grid::Format, output::mark_closed, runtime, survey::Places};
+
+use findings::Findings;
+
+/// What `reconcile` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// How the findings are written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: after the pipe was drained, in a script
+  aqueduct reconcile || echo 'something is missing'
+
+Compares Kafka's offsets with what the state accounts for, each flow's ledger with both, and the tables with the rows
+that were sent to them. Exit code 0: nothing is missing; 1: something is, or something could not be asked. While the
+pipe runs, what is on its way counts as missing: stop the producers first, or look at where it is.";
+
+/// How often it looks again when the processor went on meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// Looks, compares, and tells.
+///
+/// # Errors
+/// The configuration is wrong, or the state cannot be read.
+pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = Config::open(global)?;
+    let places = Places::read(&config)?;
+    global.start_logging()?;
+    let findings = runtime::run(|_| async move {
+        let mut findings = Findings::of(&places.look().await?);
+        for _ in 1..ATTEMPTS {
+            // A window that changes while it is looked at differs from its table for a moment.
+            if findings.windows.iter().all(|window| window.differing == 0) {
+                break;
+            }
+            findings = Findings::of(&places.look().await?);
+        }
+        Ok(findings)
+    })?;
+    let text = match args.format {
+        Format::Text => text::of(&findings),
+        Format::Json => serde_json::to_string_pretty(&findings)? + "\n",
+    };
+    io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;
+    Ok(if findings.nothing_missing { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

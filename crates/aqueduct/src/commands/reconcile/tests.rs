@@ -1,0 +1,164 @@
+//! What is missing is found, and said to be where it is stuck.
+
+use connector::io::survey::{Log, Survey as Logs};
+use event::{
+    EventTime, Mark, Millis, Partition,
+    append::{Body, Table},
+    mark::{LogEnd, MarkRange, PartitionMark, Reason, TopicMark},
+};
+use processor::{
+    core::{Core, Data},
+    flow::{Flow, FlowSettings},
+    frontier::Limits,
+    outbox::Outbox,
+};
+
+use super::{
+    findings::{Findings, Missing, Stage},
+    text,
+};
+use crate::survey::{State, Survey, Tables};
+
+const NOW: EventTime = EventTime(1_000_000);
+
+fn partition() -> Partition {
+    Partition { topic: "events".into(), incarnation: "a".into(), partition: 0 }
+}
+
+fn core() -> Core {
+    let events = serde_json::from_value(serde_json::json!({ "time": "/t" })).expect("the section");
+    let flow: FlowSettings = serde_json::from_value(serde_json::json!({
+        "name": "f", "by": { "page": "/p" }, "views": { "/k": "v" }, "clicks": { "/k": "c" }, "window": { "size": "10s" },
+    }))
+    .expect("the flow");
+    let flow = Flow::try_from(flow).expect("the flow makes sense");
+    let limits = Limits { idle_after: Millis(1), hole_limit: Millis(600_000), cold_start: Millis(1) };
+    Core::new(&events, vec![flow], limits, NOW)
+}
+
+/// A state with these offsets received, and one mark with these ranges.
+fn survey(received: &[u64], ranges: &[(u64, u64, Reason)], log: (u64, u64, Option<u64>)) -> Survey {
+    let mut core = core();
+    let partition = partition();
+    for &offset in received {
+        let payload = br#"{"t":5000,"k":"v","p":"x"}"#;
+        let data =
+            Data { position: Some((&partition, offset)), kafka_time: None, publish_time: NOW, payload };
+        core.data(&data, NOW);
+    }
+    let (low, high, committed) = log;
+    let range = |(from, to, reason): &(u64, u64, Reason)| MarkRange {
+        from: *from,
+        to: *to,
+        reason: reason.clone(),
+        pointer: None,
+    };
+    let entry = PartitionMark {
+        partition: partition.clone(),
+        ranges: ranges.iter().map(range).collect(),
+        position: high,
+        committed,
+        end: Some(LogEnd { offset: high, asked_at: NOW }),
+    };
+    let topic = TopicMark { topic: "events".into(), incarnation: "a".into(), partitions: 1, asked_at: NOW };
+    let mark =
+        Mark { version: 1, replica: "r".into(), sequence: 1, partitions: vec![entry], topics: vec![topic] };
+    core.mark(&mark, NOW, NOW);
+    let state = State {
+        place: "memory".to_owned(),
+        checkpoint: Some(1),
+        written_at: Some(NOW),
+        core,
+        outbox: Outbox::default(),
+        added: Vec::new(),
+    };
+    let logs = Logs { logs: vec![Log { partition, low, high, committed }], missing: Vec::new() };
+    Survey { at: NOW, state, logs: Ok(logs), tables: Ok(Tables::default()) }
+}
+
+#[track_caller]
+fn check(survey: &Survey, expected: &[(u64, u64, Stage)], verdict: &str) {
+    let findings = Findings::of(survey);
+    let expected: Vec<Missing> =
+        expected.iter().map(|&(from, to, stage)| Missing { from, to, stage }).collect();
+    assert_eq!(findings.partitions[0].missing, expected);
+    assert_eq!(findings.nothing_missing, verdict == "nothing is missing");
+    let text = text::of(&findings);
+    assert!(text.ends_with(&format!("\n{verdict}\n")), "{text}");
+}
+
+#[test]
+fn a_log_that_is_accounted_for_is_complete() {
+    let rejected = Reason::Rejected("not-json".to_owned());
+    // The tail is a control record, which no message carries.
+    let ranges = [(0, 10, Reason::Before), (12, 13, rejected), (15, 16, Reason::Empty)];
+    let complete = survey(&[10, 11, 13, 14], &ranges, (10, 16, Some(16)));
+    check(&complete, &[], "nothing is missing");
+    let finding = &Findings::of(&complete).flows[0];
+    assert_eq!((finding.total, finding.accounted, finding.balanced), (16, 16, true));
+    assert_eq!(finding.ledger["rejected"], 1);
+}
+
+#[test]
+fn what_is_missing_is_told_by_where_it_is_stuck() {
+    let gaps = survey(&[0, 1, 4, 7], &[(2, 3, Reason::Lost)], (1, 9, Some(6)));
+    let expected = [
+        (2, 3, Stage::Lost),
+        (3, 4, Stage::NotReceived),
+        (5, 6, Stage::NotReceived),
+        (6, 7, Stage::NotCommitted),
+        (8, 9, Stage::NotCommitted),
+    ];
+    let verdict = "missing: 2 offsets not committed by the connector, \
+                   2 offsets committed and not received by the processor, 1 offsets lost";
+    check(&gaps, &expected, verdict);
+}
+
+#[test]
+fn what_retention_took_before_it_was_read_is_lost() {
+    let taken = survey(&[0], &[], (3, 5, Some(1)));
+    check(
+        &taken,
+        &[(1, 3, Stage::Lost), (3, 5, Stage::NotCommitted)],
+        "missing: 2 offsets not committed by the connector, 2 offsets lost",
+    );
+}
+
+#[test]
+fn an_earlier_life_of_a_topic_cannot_come_any_more() {
+    let mut remade = survey(&[0, 2], &[], (0, 3, Some(3)));
+    let other = Partition { incarnation: "b".into(), ..partition() };
+    let log = Log { partition: other, low: 0, high: 0, committed: None };
+    remade.logs = Ok(Logs { logs: vec![log], missing: Vec::new() });
+    check(&remade, &[(1, 2, Stage::Lost)], "missing: 1 offsets lost");
+}
+
+#[test]
+fn rows_that_were_sent_must_be_there() {
+    let mut rows = survey(&[0], &[], (0, 1, Some(1)));
+    let table = Table::Flow("f".into());
+    rows.state.outbox.open(&table, "s".to_owned());
+    rows.state.outbox.push(&table, vec![Body { rows: 3, bytes: vec![1] }, Body { rows: 2, bytes: vec![2] }]);
+    rows.state.outbox.done(0);
+    for (there, verdict) in [
+        (2, "missing: 3 rows"),
+        // The last request may have arrived although nobody noted it.
+        (5, "nothing is missing"),
+        // An earlier stream's rows are there too.
+        (9, "nothing is missing"),
+    ] {
+        rows.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
+        check(&rows, &[], verdict);
+    }
+    let finding = &Findings::of(&rows).tables[0];
+    assert_eq!((finding.sent, finding.waiting), (5, 2));
+}
+
+#[test]
+fn what_cannot_be_asked_is_not_taken_for_complete() {
+    let mut deaf = survey(&[0, 2], &[], (0, 3, Some(3)));
+    deaf.logs = Err("Kafka does not answer".to_owned());
+    let verdict = "missing: 1 offsets committed and not received by the processor, 1 answers";
+    check(&deaf, &[(1, 2, Stage::NotReceived)], verdict);
+    assert!(text::of(&Findings::of(&deaf)).starts_with("not asked: Kafka does not answer\n"));
+}

@@ -1,0 +1,128 @@
+//! `reconcile` for people.
+
+use super::findings::{Findings, FlowFinding, Missing, PartitionFinding, Stage, TableFinding};
+use crate::grid::grid;
+
+/// So many ranges are shown of each partition.
+const RANGES: usize = 5;
+
+pub(super) fn of(findings: &Findings) -> String {
+    let mut text = String::new();
+    for reason in &findings.unreachable {
+        text.push_str(&format!("not asked: {reason}\n"));
+    }
+    let mut section = |title: &str, head: &[&str], rows: Vec<Vec<String>>| {
+        if !rows.is_empty() {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text.push_str(&format!("{gap}{title}\n{}", grid(head, &rows)));
+        }
+    };
+    section(
+        "What went in",
+        &["topic", "partition", "log start", "log end", "committed", "accounted", "missing"],
+        findings.partitions.iter().map(partition).collect(),
+    );
+    section(
+        "What became of it",
+        &["flow", "ledger", "accounted", "balance", "offsets"],
+        findings.flows.iter().map(flow).collect(),
+    );
+    section(
+        "What came out",
+        &["table", "sent", "rows", "waiting", "missing"],
+        findings.tables.iter().map(table).collect(),
+    );
+    section(
+        "The newest complete window",
+        &["flow", "window end", "keys", "differing"],
+        findings
+            .windows
+            .iter()
+            .map(|w| {
+                vec![w.flow.clone(), w.window_end.clone(), w.expected.to_string(), w.differing.to_string()]
+            })
+            .collect(),
+    );
+    text.push_str(&format!("\n{}\n", verdict(findings)));
+    text
+}
+
+fn verdict(findings: &Findings) -> String {
+    if findings.nothing_missing {
+        return "nothing is missing".to_owned();
+    }
+    let offsets = |stage: Stage| -> u64 {
+        let missing = findings.partitions.iter().flat_map(|partition| &partition.missing);
+        missing.filter(|missing| missing.stage == stage).map(|missing| missing.to - missing.from).sum()
+    };
+    let mut parts = Vec::new();
+    let mut note = |count: u64, text: &str| {
+        if count > 0 {
+            parts.push(format!("{count} {text}"));
+        }
+    };
+    note(offsets(Stage::NotCommitted), "offsets not committed by the connector");
+    note(offsets(Stage::NotReceived), "offsets committed and not received by the processor");
+    note(offsets(Stage::Lost), "offsets lost");
+    note(findings.flows.iter().filter(|flow| !flow.balanced).count() as u64, "flows out of balance");
+    note(findings.tables.iter().map(|table| table.missing).sum(), "rows");
+    note(findings.windows.iter().map(|window| window.differing as u64).sum(), "keys of complete windows");
+    note(findings.unreachable.len() as u64, "answers");
+    format!("missing: {}", parts.join(", "))
+}
+
+fn partition(finding: &PartitionFinding) -> Vec<String> {
+    let mut ranges: Vec<String> = finding.missing.iter().take(RANGES).map(range).collect();
+    if finding.missing.len() > RANGES {
+        ranges.push(format!("{} more ranges", finding.missing.len() - RANGES));
+    }
+    vec![
+        finding.topic.clone(),
+        finding.partition.to_string(),
+        number(finding.log_start),
+        number(finding.log_end),
+        number(finding.committed),
+        finding.accounted.to_string(),
+        if ranges.is_empty() { "-".to_owned() } else { ranges.join(", ") },
+    ]
+}
+
+fn range(missing: &Missing) -> String {
+    let stage = match missing.stage {
+        Stage::NotCommitted => "not committed",
+        Stage::NotReceived => "not received",
+        Stage::Lost => "lost",
+    };
+    format!("{}..{} {stage}", missing.from, missing.to)
+}
+
+fn flow(finding: &FlowFinding) -> Vec<String> {
+    let outcomes = finding.ledger.iter().filter(|(_, count)| **count > 0);
+    let outcomes: Vec<String> = outcomes.map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    let balance = match (finding.is_new, finding.balanced) {
+        (true, _) => "new",
+        (false, true) => "balances",
+        (false, false) => "DOES NOT BALANCE",
+    };
+    vec![
+        finding.flow.clone(),
+        finding.total.to_string(),
+        finding.accounted.to_string(),
+        balance.to_owned(),
+        if outcomes.is_empty() { "-".to_owned() } else { outcomes.join(" + ") },
+    ]
+}
+
+fn table(finding: &TableFinding) -> Vec<String> {
+    vec![
+        finding.table.clone(),
+        finding.sent.to_string(),
+        finding.rows.to_string(),
+        finding.waiting.to_string(),
+        finding.missing.to_string(),
+    ]
+}
+
+fn number(number: Option<u64>) -> String {
+    number.map_or("-".to_owned(), |number| number.to_string())
+}

@@ -1,0 +1,110 @@
+//! `status` for people.
+
+use std::fmt::Write as _;
+
+use super::report::{FlowReport, PartitionReport, Report};
+use crate::grid::grid;
+
+/// So many holes are shown of each partition.
+const HOLES: usize = 3;
+
+pub(super) fn of(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, words: &str| {
+        writeln!(text, "{name:<10}{words}").expect("a text in memory takes everything");
+    };
+    line("state", &state(report));
+    if let Some(reason) = &report.kafka_unreachable {
+        line("Kafka", &format!("{reason}; ends and commits are those of the last marks"));
+    }
+    for topic in &report.missing_topics {
+        line("Kafka", &format!("there is no topic {topic}"));
+    }
+    if let Some(reason) = &report.tables_unreachable {
+        line("tables", reason);
+    }
+    for flow in &report.flows {
+        if let Some(reason) = &flow.rows_unreachable {
+            line("tables", &format!("{}: {reason}", flow.flow));
+        }
+    }
+    line("watermark", &format!("held by {}", report.held_by));
+    if !report.partitions.is_empty() {
+        let head = ["topic", "partition", "log end", "committed", "frontier", "lag", "holes", "clock"];
+        let rows: Vec<Vec<String>> = report.partitions.iter().map(partition).collect();
+        text.push_str(&format!("\n{}", grid(&head, &rows)));
+    }
+    let head = ["flow", "watermark", "behind", "keys", "rows", "waiting", "offsets"];
+    let rows: Vec<Vec<String>> = report.flows.iter().map(flow).collect();
+    text.push_str(&format!("\n{}", grid(&head, &rows)));
+    text
+}
+
+fn state(report: &Report) -> String {
+    let state = &report.state;
+    let waiting = match state.waiting_requests {
+        0 => String::new(),
+        1 => ", 1 request waits for its table".to_owned(),
+        requests => format!(", {requests} requests wait for their tables"),
+    };
+    match (state.checkpoint, state.age_ms) {
+        (Some(number), Some(age)) => {
+            format!("{}: checkpoint {number}, written {} ago{waiting}", state.place, length(age))
+        }
+        _ => format!("{}: no checkpoint yet; the processor has not run with it", state.place),
+    }
+}
+
+fn partition(report: &PartitionReport) -> Vec<String> {
+    let mut holes: Vec<String> =
+        report.holes.iter().take(HOLES).map(|(from, to)| format!("{from}..{to}")).collect();
+    if report.holes.len() > HOLES {
+        holes.push(format!("{} more", report.holes.len() - HOLES));
+    }
+    vec![
+        report.topic.clone(),
+        report.partition.to_string(),
+        number(report.log_end),
+        number(report.committed),
+        report.frontier.to_string(),
+        number(report.lag),
+        if holes.is_empty() { "-".to_owned() } else { holes.join(", ") },
+        report.clock.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
+}
+
+fn flow(report: &FlowReport) -> Vec<String> {
+    let outcomes: Vec<String> = report
+        .ledger
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(outcome, count)| format!("{count} {outcome}"))
+        .collect();
+    let offsets = match (report.is_new, outcomes.is_empty()) {
+        (true, _) => "new: begins with the next start of the processor".to_owned(),
+        (false, true) => "-".to_owned(),
+        (false, false) => format!("{} = {}", report.total, outcomes.join(" + ")),
+    };
+    vec![
+        report.flow.clone(),
+        report.watermark.clone().unwrap_or_else(|| "-".to_owned()),
+        report.delay_ms.map_or("-".to_owned(), length),
+        report.keys.to_string(),
+        number(report.rows),
+        report.waiting_rows.to_string(),
+        offsets,
+    ]
+}
+
+fn number(number: Option<u64>) -> String {
+    number.map_or("-".to_owned(), |number| number.to_string())
+}
+
+/// A length of time, to the second from ten seconds on.
+fn length(millis: i64) -> String {
+    if millis < 10_000 {
+        format!("{:.1}s", millis as f64 / 1e3)
+    } else {
+        event::Millis(millis / 1000 * 1000).to_string()
+    }
+}

@@ -1,0 +1,57 @@
+//! Columns of text for people. What is read by programs has `--format json`.
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Aligns columns under their heads: numbers to the right, everything else to the left.
+pub(crate) fn grid(head: &[&str], rows: &[Vec<String>]) -> String {
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let widths: Vec<usize> = head
+        .iter()
+        .enumerate()
+        .map(|(column, name)| {
+            cells(column).map(|cell| cell.chars().count()).fold(name.chars().count(), usize::max)
+        })
+        .collect();
+    let is_number: Vec<bool> = (0..head.len())
+        .map(|column| cells(column).all(|cell| cell == "-" || cell.bytes().all(|b| b.is_ascii_digit())))
+        .collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for (column, cell) in cells.enumerate() {
+            let (width, gap) = (widths[column], if column == 0 { "" } else { "  " });
+            text.push_str(&match is_number[column] {
+                true => format!("{gap}{cell:>width$}"),
+                false => format!("{gap}{cell:<width$}"),
+            });
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        text
+    };
+    let mut text = line(&mut head.iter().copied());
+    for row in rows {
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn numbers_stand_right_and_words_left() {
+        let rows = [["events", "7", "10..12"], ["e", "1234", "-"]].map(|row| row.map(str::to_owned).to_vec());
+        let expected = "\
+topic   partition  holes
+events          7  10..12
+e            1234  -
+";
+        assert_eq!(super::grid(&["topic", "partition", "holes"], &rows), expected);
+    }
+}

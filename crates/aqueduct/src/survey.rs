@@ -1,0 +1,157 @@
+//! What there is to see of a pipeline from outside: its last checkpoint, the brokers and the tables. Changes nothing.
+//!
+//! Not here: what it means ([`crate::commands::status`], [`crate::commands::reconcile`]).
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::anyhow;
+use connector::{
+    KafkaConfig,
+    io::survey::{Survey as Logs, survey},
+};
+use event::{EventTime, EventsSettings, append::Table, row::FlowTable};
+use processor::{
+    core::Core,
+    flow::Flow,
+    frontier::Limits,
+    outbox::Outbox,
+    saved::{Saved, restore},
+    store::{StateSettings, Store},
+};
+use writer::{LatestRow, Writer, WriterConfig};
+
+use crate::{config::Config, exit};
+
+/// Where to look.
+pub(crate) struct Places {
+    events: EventsSettings,
+    flows: Vec<Flow>,
+    tables: Vec<FlowTable>,
+    state: StateSettings,
+    store: Store,
+    kafka: Option<KafkaConfig>,
+    writer: Option<WriterConfig>,
+}
+
+/// What was seen. What could not be reached says why.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// When it was begun.
+    pub(crate) at: EventTime,
+    pub(crate) state: State,
+    pub(crate) logs: Result<Logs, String>,
+    pub(crate) tables: Result<Tables, String>,
+}
+
+/// The last checkpoint.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) place: String,
+    /// Its number; nothing where none was written yet.
+    pub(crate) checkpoint: Option<u64>,
+    pub(crate) written_at: Option<EventTime>,
+    pub(crate) core: Core,
+    pub(crate) outbox: Outbox,
+    /// Flows that it does not know yet.
+    pub(crate) added: Vec<String>,
+}
+
+/// What the tables hold.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    pub(crate) rows: BTreeMap<Table, Result<u64, String>>,
+    /// By flow: the newest window that the table knows to be complete.
+    pub(crate) newest: BTreeMap<Arc<str>, Result<Vec<LatestRow>, String>>,
+}
+
+/// How long the tables may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Keys of one window that are looked at.
+const KEYS: usize = 100_000;
+
+impl Places {
+    /// Reads the sections: `[events]`, `[[flows]]` and `[state]`, and `[kafka]` and `[writer]` where they are there.
+    pub(crate) fn read(config: &Config) -> anyhow::Result<Self> {
+        let flows = config.flows()?;
+        let state = config.state()?;
+        let has = |section| config.settings().has(section);
+        Ok(Self {
+            events: config.events()?,
+            tables: config.tables_of(&flows)?,
+            store: Store::open(&state.checkpoints, config.settings().dir())?,
+            kafka: if has("kafka") { Some(config.kafka()?) } else { None },
+            writer: if has("writer") { Some(config.writer()?) } else { None },
+            flows,
+            state,
+        })
+    }
+
+    /// Looks. The brokers first and the tables last: what flows on meanwhile is not taken for missing.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) async fn look(&self) -> anyhow::Result<Survey> {
+        let at = processor::driver::now();
+        let logs = self.logs().await;
+        let state = self.state(at).await?;
+        let tables = match tokio::time::timeout(PATIENCE, self.tables()).await {
+            Ok(answer) => answer.map_err(|error| exit::one_line(error.as_ref())),
+            Err(_) => Err(format!("the tables do not answer within {} seconds", PATIENCE.as_secs())),
+        };
+        Ok(Survey { at, state, logs, tables })
+    }
+
+    async fn logs(&self) -> Result<Logs, String> {
+        let Some(kafka) = self.kafka.clone() else {
+            return Err("there is no [kafka] in the configuration".to_owned());
+        };
+        match tokio::task::spawn_blocking(move || survey(&kafka)).await {
+            Ok(answer) => answer.map_err(|error| exit::one_line(&error)),
+            Err(error) => Err(exit::one_line(&error)),
+        }
+    }
+
+    async fn state(&self, at: EventTime) -> anyhow::Result<State> {
+        let limits = Limits {
+            idle_after: self.state.idle_after,
+            hole_limit: self.state.hole_limit,
+            cold_start: self.state.cold_start,
+        };
+        let recovered = self.store.recover().await?;
+        let mut core = Core::new(&self.events, self.flows.clone(), limits, at);
+        let mut outbox = Outbox::default();
+        let checkpoints: Result<Vec<Saved>, _> =
+            recovered.base.iter().chain(&recovered.deltas).map(Saved::decode).collect();
+        let restored = restore(&mut core, &mut outbox, checkpoints?)?;
+        Ok(State {
+            place: self.state.checkpoints.clone(),
+            checkpoint: recovered.newest,
+            written_at: recovered.written_at,
+            core,
+            outbox,
+            added: restored.added,
+        })
+    }
+
+    async fn tables(&self) -> anyhow::Result<Tables> {
+        let Some(config) = &self.writer else {
+            return Err(anyhow!("there is no [writer] in the configuration"));
+        };
+        let writer = Writer::open(config, &self.tables).await?;
+        let mut seen = Tables::default();
+        for flow in self.tables.iter().map(|table| table.flow.clone()) {
+            for table in [Table::Flow(flow.clone()), Table::Progress(flow.clone())] {
+                seen.rows.insert(table.clone(), counted(&writer, &table).await);
+            }
+            let newest = writer.latest(&flow, KEYS).await.map_err(|error| exit::one_line(&error));
+            seen.newest.insert(flow, newest);
+        }
+        seen.rows.insert(Table::DeadLetters, counted(&writer, &Table::DeadLetters).await);
+        writer.close().await?;
+        Ok(seen)
+    }
+}
+
+async fn counted(writer: &Writer, table: &Table) -> Result<u64, String> {
+    writer.count(table).await.map_err(|error| exit::one_line(&error))
+}
