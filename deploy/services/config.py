@@ -64,6 +64,8 @@ PUBSUB = """\
 project = "{project}"
 topic = "events"
 subscription = "events-ctr"
+# The emulator keeps everything in memory: acknowledged messages go at once.
+retention = "0s"
 emulator_host = "{host}"
 """
 

@@ -67,6 +67,14 @@ pub enum Outcome {
     Differs(Vec<String>),
 }
 
+/// `retention = "0s"`: acknowledged messages go at once, others stay as long as Pub/Sub keeps them by itself. For
+/// emulators, which keep everything in memory.
+const KEEPS_NOTHING: Millis = Millis(0);
+
+fn kept(retention: Millis) -> Option<wkt::Duration> {
+    (retention > KEEPS_NOTHING).then(|| to_sdk(retention))
+}
+
 /// What has to exist, topics before their subscriptions.
 pub fn plan(settings: &PubSubSettings) -> Vec<Step> {
     let topic = |path| {
@@ -143,6 +151,12 @@ pub async fn seek(connection: &Connection, subscription: &str, time: EventTime) 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Topic(plan) if plan.regions.is_empty() && plan.retention == KEEPS_NOTHING => {
+                write!(f, "topic {}", plan.path)
+            }
+            Self::Subscription(plan) if plan.retention == KEEPS_NOTHING => {
+                write!(f, "subscription {} to {} (never expires)", plan.path, plan.topic)
+            }
             Self::Topic(plan) if plan.regions.is_empty() => {
                 write!(f, "topic {} (keeps messages {})", plan.path, plan.retention)
             }
@@ -185,7 +199,7 @@ async fn apply_topic(connection: &Connection, plan: &TopicPlan) -> Result<Outcom
         .topics
         .create_topic()
         .set_name(&plan.path)
-        .set_message_retention_duration(to_sdk(plan.retention))
+        .set_or_clear_message_retention_duration(kept(plan.retention))
         .set_or_clear_message_storage_policy(storage)
         .with_attempt_timeout(CALL_DEADLINE)
         .with_retry_policy(NeverRetry);
@@ -204,8 +218,8 @@ async fn apply_subscription(connection: &Connection, plan: &SubscriptionPlan) ->
         .set_name(&plan.path)
         .set_topic(&plan.topic)
         .set_ack_deadline_seconds(ACK_DEADLINE.as_secs() as i32)
-        .set_retain_acked_messages(true)
-        .set_message_retention_duration(to_sdk(plan.retention))
+        .set_retain_acked_messages(plan.retention > KEEPS_NOTHING)
+        .set_or_clear_message_retention_duration(kept(plan.retention))
         .set_expiration_policy(model::ExpirationPolicy::new())
         .with_attempt_timeout(CALL_DEADLINE)
         .with_retry_policy(NeverRetry);
@@ -244,7 +258,10 @@ fn topic_differences(plan: &TopicPlan, found: &model::Topic, endpoint: &Endpoint
     let mut differences = Vec::new();
     // An emulator drops what it does not know.
     let told = *endpoint == Endpoint::GoogleCloud || found.message_retention_duration.is_some();
-    if told && !keeps(found.message_retention_duration.as_ref(), plan.retention) {
+    if told
+        && plan.retention > KEEPS_NOTHING
+        && !keeps(found.message_retention_duration.as_ref(), plan.retention)
+    {
         differences.push(format!("does not keep messages for {}", plan.retention));
     }
     let regions = found.message_storage_policy.as_ref().map(|policy| &policy.allowed_persistence_regions[..]);
@@ -260,9 +277,10 @@ fn subscription_differences(plan: &SubscriptionPlan, found: &model::Subscription
     let mut differences = Vec::new();
     let mut note = |wrong: bool, text: String| differences.extend(wrong.then_some(text));
     note(found.topic != plan.topic, format!("reads {}; it must read {}", found.topic, plan.topic));
-    note(!found.retain_acked_messages, "does not keep acknowledged messages".to_owned());
+    let keeping = plan.retention > KEEPS_NOTHING;
+    note(keeping && !found.retain_acked_messages, "does not keep acknowledged messages".to_owned());
     note(
-        !keeps(found.message_retention_duration.as_ref(), plan.retention),
+        keeping && !keeps(found.message_retention_duration.as_ref(), plan.retention),
         format!("does not keep messages for {}", plan.retention),
     );
     note(expires, "expires when it is idle".to_owned());

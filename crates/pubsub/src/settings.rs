@@ -123,8 +123,8 @@ fn name_problem(name: &str) -> Option<String> {
 }
 
 fn retention_problem(retention: Millis) -> Option<String> {
-    let good = (10 * MINUTE..=31 * DAY).contains(&retention.0);
-    (!good).then(|| format!("{retention} is out of bounds; Pub/Sub keeps messages from 10m to 31d"))
+    let good = retention.0 == 0 || (10 * MINUTE..=31 * DAY).contains(&retention.0);
+    (!good).then(|| format!("{retention} is out of bounds; Pub/Sub keeps messages from 10m to 31d, with 0s none that are acknowledged"))
 }
 
 #[cfg(test)]

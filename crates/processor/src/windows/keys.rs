@@ -45,17 +45,21 @@ impl Keys {
 
     /// Puts a key back at the number that it had when the state was written.
     pub fn restore(&mut self, id: KeyId, key: Key) {
-        while self.slots.len() <= id as usize {
-            self.free.push(self.slots.len() as KeyId);
-            self.slots.push(Slot { key: None, hash: 0, cells: 0 });
+        if self.slots.len() <= id as usize {
+            self.slots.resize_with(id as usize + 1, || Slot { key: None, hash: 0, cells: 0 });
         }
         self.release_slot(id);
-        self.free.retain(|&free| free != id);
         let hash = hash(key.iter().map(Option::as_deref));
         self.bytes += weight(&key);
         self.slots[id as usize] = Slot { key: Some(key), hash, cells: 0 };
         let slots = &self.slots;
         self.table.insert_unique(hash, id, |id| slots[*id as usize].hash);
+    }
+
+    /// After the last [`Self::restore`]: the numbers without a key may be used again.
+    pub fn restored(&mut self) {
+        self.free =
+            (0..self.slots.len() as KeyId).filter(|&id| self.slots[id as usize].key.is_none()).collect();
     }
 
     /// The key of a number that has cells.

@@ -349,3 +349,6 @@ impl WindowSet {
         56 * self.slices.cells() as u64 + 16 * indexes as u64 + self.keys.bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,6 +98,7 @@ impl WindowSet {
     /// After all deltas are applied: early panes begin anew for every cell that may still have one.
     pub fn restored(&mut self) {
         self.set_border();
+        self.keys.restored();
         if self.early {
             for (_, slice) in self.slices.iter_mut() {
                 slice.unseen = slice.cells.keys().copied().collect();
