@@ -17,7 +17,7 @@ pub(crate) fn credentials(source: BuilderError) -> WriterError {
 pub(crate) fn error(doing: impl Into<String>, source: Error) -> WriterError {
     let doing = doing.into();
     if is_absent(&source) {
-        return WriterError::Absent { what: doing };
+        return WriterError::Absent { what: format!("the table or dataset that it takes to {doing}") };
     }
     if source.is_authentication() || matches!(source.http_status_code(), Some(401 | 403)) && !is_busy(&source)
     {
