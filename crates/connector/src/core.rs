@@ -185,7 +185,7 @@ impl Core {
             }),
             Input::Ends { asked_at, ends } => self.ends(asked_at, ends),
             Input::Topics(topics) => self.topics = topics,
-            Input::Published { batch, refused } => self.published(batch, refused, &mut effects),
+            Input::Published { batch, refused } => self.published(batch, &refused, &mut effects),
             Input::MarkPublished(id) => self.mark_published(id),
             Input::Committed(commits) => self.committed(&commits),
             Input::Tick => self.tick(&mut effects),
@@ -278,7 +278,7 @@ impl Core {
     fn published(
         &mut self,
         batch: BatchId,
-        refused: Vec<(Slot, u64, &'static str)>,
+        refused: &[(Slot, u64, &'static str)],
         effects: &mut Vec<Effect>,
     ) {
         let Some(data) = self.batches.remove(&batch) else { return };

@@ -33,7 +33,7 @@ impl<P: Publish> Delivery<P> {
     pub(crate) async fn batch(&self, messages: &[Message]) -> Result<Vec<usize>, PublishError> {
         let mut refused = Vec::new();
         // Halves of what is refused, until the messages stand that are meant.
-        let mut open = vec![0..messages.len()];
+        let mut open = Vec::from_iter([0..messages.len()]);
         while let Some(range) = open.pop() {
             match self.until_answered(|| self.publisher.publish(&messages[range.clone()])).await {
                 Ok(()) => {}
@@ -43,7 +43,7 @@ impl<P: Publish> Delivery<P> {
                 }
                 // Only beside messages that pass is it the message that is at fault.
                 Err(PublishError::Refused(_)) if refused.len() + 1 < messages.len() => {
-                    refused.push(range.start)
+                    refused.push(range.start);
                 }
                 Err(error) => return Err(error),
             }

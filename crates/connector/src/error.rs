@@ -20,7 +20,9 @@ pub enum ConnectorError {
         brokers: String,
     },
     /// The brokers do not answer.
-    #[error("Kafka at {brokers} does not answer; start it, or correct [kafka] bootstrap_servers and [kafka.properties]")]
+    #[error(
+        "Kafka at {brokers} does not answer; start it, or correct [kafka] bootstrap_servers and [kafka.properties]"
+    )]
     Unanswered {
         /// The configured brokers.
         brokers: String,

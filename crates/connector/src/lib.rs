@@ -12,7 +12,7 @@
 //! | `driver`, `deliver`, `outage` | the one `select!`, and bringing a batch to Pub/Sub until it is there |
 //! | [`io`] | the Kafka threads and the publisher; SDKs stay in there |
 //!
-//! Unsafe code stands in `io/describe.rs` alone, for what rust-rdkafka does not wrap.
+//! Unsafe code stands in `io/unwrapped.rs` alone, for what rust-rdkafka does not wrap.
 
 pub mod keyring;
 

@@ -1,7 +1,6 @@
 //! Putting the connector together: two threads, the driver, and their end.
 
 use std::{
-    io,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -11,7 +10,10 @@ use event::ByteSize;
 use service::Readiness;
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, mpsc::channel},
+    sync::{
+        Semaphore,
+        mpsc::{Sender, channel},
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,7 @@ use crate::{
     message::Publish,
     metrics::ConnectorMetrics,
     settings::KafkaConfig,
+    stimulus::Stimulus,
     summary::Summary,
 };
 
@@ -84,12 +87,11 @@ pub async fn run<P: Publish>(
     let facts =
         Facts::new(Brokers::new(&kafka)?, orders.clone(), driver.clone(), kafka.bootstrap_servers.clone());
     let drain_limit = LONGEST_DRAIN.min(kafka.session_timeout / 3);
-    let reader = Reader::new(clients, kafka, intake, (orders.clone(), driver), permits);
+    let reader = Reader::new(clients, kafka, intake, (orders.clone(), driver.clone()), permits);
     let (keep_asking, stop_asking) = mpsc::channel();
     let threads = [
-        spawn("kafka", move || reader.run()).map_err(|_| ConnectorError::Defect("kafka"))?,
-        spawn("kafka-facts", move || facts.run(&stop_asking))
-            .map_err(|_| ConnectorError::Defect("kafka-facts"))?,
+        spawn("kafka", driver.clone(), move || reader.run())?,
+        spawn("kafka-facts", driver, move || facts.run(&stop_asking))?,
     ];
     let setup = Setup {
         core: Core::new(config.replica, config.max_rejects),
@@ -105,8 +107,32 @@ pub async fn run<P: Publish>(
     join(threads).await.and(result)
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(body)
+fn spawn(
+    name: &'static str,
+    driver: Sender<Stimulus>,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, ConnectorError> {
+    let alarm = Alarm { name, driver };
+    let body = move || {
+        let _alarm = alarm;
+        body();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|_| ConnectorError::Defect(name))
+}
+
+/// Ends the driver when a thread panics: the other one would keep it waiting.
+struct Alarm {
+    name: &'static str,
+    driver: Sender<Stimulus>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let end = Stimulus::Closed(Err(ConnectorError::Defect(self.name)));
+            self.driver.blocking_send(end).unwrap_or_else(|_| tracing::debug!("the driver has ended"));
+        }
+    }
 }
 
 async fn join(threads: [JoinHandle<()>; 2]) -> Result<(), ConnectorError> {

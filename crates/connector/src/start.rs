@@ -158,7 +158,7 @@ pub fn decide(facts: &Facts, rule: StartRule) -> Start {
         incarnation,
         committed: Some(offset),
         offset: start,
-        skipped: (lost > 0).then(|| (offset..start, Reason::Lost)),
+        skipped: (lost > 0).then_some((offset..start, Reason::Lost)),
         commit_first: false,
         notice,
     }
@@ -204,12 +204,11 @@ mod tests {
         }
     }
 
+    type Expected<'a> = (&'a str, u64, Option<(Range<u64>, Reason)>, bool);
+
     #[track_caller]
-    fn check(
-        facts: &Facts,
-        rule: StartRule,
-        expected: (&str, u64, Option<(Range<u64>, Reason)>, bool),
-    ) -> Start {
+    #[expect(clippy::needless_pass_by_value, reason = "expectations are written in place")]
+    fn check(facts: &Facts, rule: StartRule, expected: Expected<'_>) -> Start {
         let start = decide(facts, rule);
         let found = (&*start.incarnation.0, start.offset, start.skipped.clone(), start.commit_first);
         assert_eq!(found, expected);

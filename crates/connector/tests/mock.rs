@@ -8,6 +8,7 @@ use connector::ConnectorError;
 use event::{ByteSize, mark::Reason};
 use harness::{Kafka, Sink};
 
+/// The mock cluster waits for a session timeout before it rebalances, even after a member has left.
 const MULTI: &str = "[properties]\n'session.timeout.ms' = 6000\n'heartbeat.interval.ms' = 500";
 
 /// Every offset of each partition is accounted for, by data or mark, and none by both.
@@ -27,7 +28,7 @@ fn assert_accounted(sink: &Sink, topic: &str, ends: &[u64]) {
 async fn records_are_carried_and_committed() {
     let (kafka, sink) = (Kafka::new(&[("events", 3)]), Sink::default());
     kafka.produce("events", 3, 0..3_000);
-    let running = kafka.connect(&sink, "");
+    let running = kafka.connect(&sink, MULTI);
     sink.wait_for("events", 3_000).await;
     sink.until("facts", |state| {
         let last = state.marks.last();
@@ -47,7 +48,7 @@ async fn records_are_carried_and_committed() {
     assert_accounted(&sink, "events", &[1_000; 3]);
 
     kafka.produce("events", 3, 3_000..3_300);
-    let running = kafka.connect(&sink, "");
+    let running = kafka.connect(&sink, MULTI);
     sink.wait_for("events", 3_300).await;
     let summary = running.stop().await;
     assert_eq!(summary.records, 300, "what was committed is not read again");
@@ -80,12 +81,12 @@ async fn too_many_rejects_stop_the_connector() {
         kafka.send("events", 0, Some("no json"));
     }
     kafka.flush();
-    let ended = kafka.connect(&sink, "").ended().await;
+    let ended = kafka.connect(&sink, MULTI).ended().await;
     let error = ended.expect_err("a stream of rejects");
     assert!(matches!(error, ConnectorError::TooManyRejects { rejects: 101.., .. }), "{error}");
     assert!(error.to_string().contains("not-json 1"), "{error}");
     kafka.produce("events", 1, 50..60);
-    let again = kafka.connect(&sink, "").ended().await;
+    let again = kafka.connect(&sink, MULTI).ended().await;
     assert!(matches!(again, Err(ConnectorError::TooManyRejects { .. })), "what stopped it was not committed");
 }
 

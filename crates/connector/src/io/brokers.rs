@@ -16,8 +16,8 @@ use crate::{
     error::{ConnectorError, KafkaText},
     io::{
         context::Context,
-        describe::{self, Topic},
         faults,
+        unwrapped::{self, Topic},
     },
     settings::KafkaConfig,
 };
@@ -53,7 +53,7 @@ impl Brokers {
     /// The configured topics in their order; a topic that does not exist has its own error.
     pub(crate) fn describe(&self) -> Result<Vec<Result<Topic, RDKafkaErrorCode>>, RDKafkaErrorCode> {
         let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
-        let answer = describe::topics(self.client.client(), &names, ASK_TIMEOUT)?;
+        let answer = unwrapped::topics(self.client.client(), &names, ASK_TIMEOUT)?;
         // The answer comes in no particular order; a topic that failed has no name, so each is asked on its own then.
         if answer.iter().all(Result::is_ok) {
             let by_name: BTreeMap<_, _> =
@@ -63,7 +63,7 @@ impl Brokers {
             return Ok(names.iter().map(find).collect());
         }
         let alone = |name: &&str| {
-            let mut answer = describe::topics(self.client.client(), &[name], ASK_TIMEOUT)?;
+            let mut answer = unwrapped::topics(self.client.client(), &[name], ASK_TIMEOUT)?;
             Ok(answer.pop().unwrap_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition)))
         };
         names.iter().map(alone).collect()
@@ -125,7 +125,9 @@ pub(crate) fn client_config<'a>(properties: impl Iterator<Item = (&'a str, &'a s
     properties.for_each(|(name, value)| {
         config.set(name, value);
     });
-    config.set_log_level(RDKafkaLogLevel::Info);
+    // `properties.debug = "cgrp,fetch"` with the log level `librdkafka=trace` shows what librdkafka does.
+    let is_debugged = config.get("debug").is_some();
+    config.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
     config
 }
 

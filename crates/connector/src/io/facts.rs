@@ -22,7 +22,7 @@ use crate::{
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
-const TOPICS_PERIOD: Duration = Duration::from_secs(5);
+const TOPICS_PERIOD: Duration = Duration::from_secs(1);
 
 /// The thread's state.
 pub(crate) struct Facts {
@@ -102,7 +102,7 @@ impl Facts {
 
     fn described(
         &mut self,
-        topics: Vec<Result<crate::io::describe::Topic, RDKafkaErrorCode>>,
+        topics: Vec<Result<crate::io::unwrapped::Topic, RDKafkaErrorCode>>,
         asked_at: EventTime,
     ) {
         let (mut ids, mut marks) = (BTreeMap::new(), Vec::new());

@@ -15,7 +15,7 @@ use crate::{
     io::{
         brokers::{self, ASK_TIMEOUT, Brokers, End, Places},
         context::Context,
-        describe,
+        unwrapped,
     },
     slot::Commit,
     start::{self, Committed, Facts, Start, StartRule},
@@ -29,6 +29,8 @@ pub(crate) struct Lookup<'a> {
 }
 
 type Found<T> = BTreeMap<(Arc<str>, i32), T>;
+/// The topics with their numbers of partitions and ids.
+type Topics = BTreeMap<Arc<str>, (i32, String)>;
 
 impl Lookup<'_> {
     /// Where these partitions are to be read from. Starts that must stand before anything is read are committed.
@@ -36,7 +38,7 @@ impl Lookup<'_> {
     pub(crate) fn starts(&self, places: &Places, read: &Found<u64>) -> Result<Vec<Start>, KafkaError> {
         let topics = self.topics()?;
         let everything: Places =
-            topics.values().flat_map(|topic| (0..topic.1).map(|n| (topic.0.clone(), n))).collect();
+            topics.iter().flat_map(|(name, topic)| (0..topic.0).map(|n| (name.clone(), n))).collect();
         let committed = self.committed(&everything)?;
         let low = self.brokers.ends(places, End::Low)?;
         let high = self.brokers.ends(places, End::High)?;
@@ -51,7 +53,7 @@ impl Lookup<'_> {
                 own.offset = own.offset.max(*read);
             }
             let facts = Facts {
-                topic_id: topics.get(&place.0).ok_or_else(missing)?.2.clone(),
+                topic_id: topics.get(&place.0).ok_or_else(missing)?.1.clone(),
                 committed: own,
                 group_is_new: committed.is_empty(),
                 low: *low.get(place).ok_or_else(missing)?,
@@ -69,17 +71,14 @@ impl Lookup<'_> {
     }
 
     /// The topics by name, with partitions and id.
-    fn topics(&self) -> Result<BTreeMap<Arc<str>, (Arc<str>, i32, String)>, KafkaError> {
+    fn topics(&self) -> Result<Topics, KafkaError> {
         let described = self.brokers.describe().map_err(KafkaError::MetadataFetch)?;
-        let entry = |topic: describe::Topic| {
-            let name: Arc<str> = topic.name.as_str().into();
-            (name.clone(), (name, topic.partitions, topic.id))
-        };
+        let entry = |topic: unwrapped::Topic| (topic.name.as_str().into(), (topic.partitions, topic.id));
         Ok(described.into_iter().flatten().map(entry).collect())
     }
 
     /// What the group committed, of every partition of its topics.
-    fn committed(&self, places: &Places) -> Result<Found<Committed>, KafkaError> {
+    pub(crate) fn committed(&self, places: &Places) -> Result<Found<Committed>, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(places.len());
         for (topic, partition) in places {
             list.add_partition(topic, *partition);
@@ -89,7 +88,7 @@ impl Lookup<'_> {
         for (n, element) in answer.elements().into_iter().enumerate() {
             element.error()?;
             if let Offset::Offset(offset) = element.offset() {
-                let committed = Committed::parse(offset.unsigned_abs(), &describe::metadata(&answer, n));
+                let committed = Committed::parse(offset.unsigned_abs(), &unwrapped::metadata(&answer, n));
                 found.insert((element.topic().into(), element.partition()), committed);
             }
         }
@@ -98,14 +97,10 @@ impl Lookup<'_> {
 
     /// A new group that begins at the newest records: the first replica fixes the start of every partition, so that a
     /// partition without a commit is known to be one that was added later.
-    fn commit_everywhere(
-        &self,
-        ends: &Found<u64>,
-        topics: &BTreeMap<Arc<str>, (Arc<str>, i32, String)>,
-    ) -> Result<(), KafkaError> {
+    fn commit_everywhere(&self, ends: &Found<u64>, topics: &Topics) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::with_capacity(ends.len());
         for ((topic, partition), end) in ends {
-            let Some((_, _, id)) = topics.get(topic) else { continue };
+            let Some((_, id)) = topics.get(topic) else { continue };
             add(&mut list, topic, *partition, *end, &start::unannounced(&Incarnation::from(id.as_str())))?;
         }
         self.consumer.commit(&list, CommitMode::Sync)
@@ -120,17 +115,28 @@ impl Lookup<'_> {
     }
 }
 
-/// Commits with the incarnation as metadata.
+/// Commits with the incarnation as metadata, and waits until the coordinator has it.
 pub(crate) fn commit(
     consumer: &BaseConsumer<Context>,
     commits: &[(Commit, Partition)],
-    mode: CommitMode,
 ) -> Result<(), KafkaError> {
+    consumer.commit(&offsets(commits)?, CommitMode::Sync)
+}
+
+/// Commits with the incarnation as metadata; the answer comes with a later poll.
+pub(crate) fn commit_later(
+    consumer: &BaseConsumer<Context>,
+    commits: &[(Commit, Partition)],
+) -> Result<(), KafkaError> {
+    unwrapped::commit_later(consumer, &offsets(commits)?).map_err(KafkaError::ConsumerCommit)
+}
+
+fn offsets(commits: &[(Commit, Partition)]) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(commits.len());
     for (Commit { slot, offset }, partition) in commits {
         add(&mut list, &slot.topic, slot.partition, *offset, &partition.incarnation.0)?;
     }
-    consumer.commit(&list, mode)
+    Ok(list)
 }
 
 fn add(

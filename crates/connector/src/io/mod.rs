@@ -16,10 +16,12 @@ pub(crate) mod context;
 
 pub(crate) mod brokers;
 
-pub(crate) mod describe;
+pub(crate) mod unwrapped;
 
 pub(crate) mod facts;
 
 pub(crate) mod faults;
+
+pub mod survey;
 
 pub mod pubsub;

@@ -11,7 +11,7 @@ use std::{
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer},
+    consumer::{BaseConsumer, Consumer},
     types::RDKafkaErrorCode,
 };
 use tokio::{
@@ -211,7 +211,8 @@ impl Reader {
         if let Ok(permit) = self.permits.bytes.clone().try_acquire_many_owned(wanted) {
             return Some(permit);
         }
-        let waiting = timeout(PATIENCE, self.permits.bytes.clone().acquire_many_owned(wanted));
+        let bytes = self.permits.bytes.clone();
+        let waiting = async { timeout(PATIENCE, bytes.acquire_many_owned(wanted)).await };
         self.permits.runtime.block_on(waiting).ok()?.ok()
     }
 
@@ -261,7 +262,7 @@ impl Reader {
         };
         let commits: Vec<_> = commits.into_iter().filter(|(commit, _)| is_ours(commit, self)).collect();
         if !commits.is_empty()
-            && let Err(error) = lookup::commit(&self.consumer, &commits, CommitMode::Async)
+            && let Err(error) = lookup::commit_later(&self.consumer, &commits)
         {
             tracing::debug!(%error, "offsets are committed again in a second");
         }

@@ -9,12 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer},
-    error::KafkaError,
-    types::RDKafkaErrorCode,
-};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
 
 use crate::{
     error::ConnectorError,
@@ -89,11 +84,12 @@ impl Reader {
             self.open(&places, &starts)?;
             for ((topic, partition), start) in places.iter().zip(&starts) {
                 let offset = i64::try_from(start.offset).unwrap_or(i64::MAX);
-                list.add_partition_offset(topic, *partition, Offset::Offset(offset)).map_err(stuck)?;
+                list.add_partition_offset(topic, *partition, Offset::Offset(offset))
+                    .map_err(|error| stuck(&error))?;
             }
         }
         // Without starts the assignment is lost or we are leaving: an empty one answers the group.
-        self.consumer.incremental_assign(&list).map_err(stuck)?;
+        self.consumer.incremental_assign(&list).map_err(|error| stuck(&error))?;
         if self.is_paused {
             self.pause(true)?;
         }
@@ -117,7 +113,7 @@ impl Reader {
             );
         }
         self.close(&slots, !is_lost)?;
-        self.consumer.incremental_unassign(&list).map_err(stuck)?;
+        self.consumer.incremental_unassign(&list).map_err(|error| stuck(&error))?;
         Ok(())
     }
 
@@ -126,7 +122,7 @@ impl Reader {
         if commit && !slots.is_empty() {
             let commits = self.drain(slots)?;
             if !commits.is_empty()
-                && let Err(error) = lookup::commit(&self.consumer, &commits, CommitMode::Sync)
+                && let Err(error) = lookup::commit(&self.consumer, &commits)
             {
                 tracing::warn!(%error, "the last offsets could not be committed; what lies behind them is read and published again");
             }
@@ -280,8 +276,8 @@ fn places(list: &TopicPartitionList) -> Places {
     unique.into_iter().collect()
 }
 
-fn stuck(error: KafkaError) -> ConnectorError {
-    ConnectorError::Consumer { source: faults::text(&error) }
+fn stuck(error: &KafkaError) -> ConnectorError {
+    ConnectorError::Consumer { source: faults::text(error) }
 }
 
 /// Tells an operator about a start that is not the usual one.

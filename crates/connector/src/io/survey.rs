@@ -49,7 +49,8 @@ pub fn survey(config: &KafkaConfig) -> Result<Survey, ConnectorError> {
     ask(&lookup).map_err(|error| match faults::judge(&error, config) {
         faults::Fault::Final(end) => end,
         _ => {
-            let source = brokers.take_failure().map_or_else(|| faults::text(&error), |(_, text)| KafkaText(text));
+            let source =
+                brokers.take_failure().map_or_else(|| faults::text(&error), |(_, text)| KafkaText(text));
             ConnectorError::Unanswered { brokers: config.bootstrap_servers.clone(), source }
         }
     })

@@ -1,5 +1,7 @@
 //! A Kafka of our own (librdkafka's mock cluster), a sink in place of Pub/Sub, and connectors between them.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -28,7 +30,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// The mock cluster with a producer.
 pub(crate) struct Kafka {
-    pub(crate) cluster: MockCluster<'static, DefaultProducerContext>,
+    _cluster: Option<MockCluster<'static, DefaultProducerContext>>,
     pub(crate) producer: BaseProducer,
     pub(crate) servers: String,
 }
@@ -55,13 +57,29 @@ pub(crate) struct Running {
 
 impl Kafka {
     pub(crate) fn new(topics: &[(&str, i32)]) -> Self {
+        // `RUST_LOG=connector=debug` shows what happens; set up once, by whichever test comes first.
+        let log =
+            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        drop(log.with_test_writer().try_init());
         let cluster = MockCluster::new(1).expect("a mock cluster");
         for (topic, partitions) in topics {
             cluster.create_topic(topic, *partitions, 1).expect("a topic");
         }
         let servers = cluster.bootstrap_servers();
         let producer = ClientConfig::new().set("bootstrap.servers", &servers).create().expect("a producer");
-        Self { cluster, producer, servers }
+        Self { _cluster: Some(cluster), producer, servers }
+    }
+
+    /// The real one that `KAFKA_BOOTSTRAP` names.
+    pub(crate) fn real(properties: &[(&str, &str)]) -> Self {
+        let servers = std::env::var("KAFKA_BOOTSTRAP").expect("KAFKA_BOOTSTRAP names a Kafka");
+        let log =
+            tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        drop(log.with_test_writer().try_init());
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &servers);
+        properties.iter().for_each(|(name, value)| drop(config.set(*name, *value)));
+        Self { _cluster: None, producer: config.create().expect("a producer"), servers }
     }
 
     /// Produces `{"n": ...}` for each number, round robin over the partitions.
@@ -78,7 +96,9 @@ impl Kafka {
         if let Some(value) = value {
             record = record.payload(value);
         }
-        while let Err((_, back)) = self.producer.send(record) {
+        while let Err((error, back)) = self.producer.send(record) {
+            let is_full = error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::QueueFull);
+            assert!(is_full, "{error}");
             record = back;
             self.producer.poll(Duration::from_millis(10));
         }
@@ -89,8 +109,12 @@ impl Kafka {
     }
 
     pub(crate) fn settings(&self, more: &str) -> KafkaSettings {
+        self.settings_of("events", more)
+    }
+
+    pub(crate) fn settings_of(&self, topic: &str, more: &str) -> KafkaSettings {
         let text = format!(
-            "bootstrap_servers = '{}'\ntopics = ['events']\ngroup_id = 'g'\ngroup_instance_id = ''\n{more}",
+            "bootstrap_servers = '{}'\ntopics = ['{topic}']\ngroup_id = 'g-{topic}'\ngroup_instance_id = ''\n{more}",
             self.servers
         );
         toml::from_str(&text).expect("valid settings")
@@ -192,7 +216,13 @@ impl Sink {
         while !self.with(&condition) {
             let seen =
                 self.with(|state| state.data.iter().map(|(p, o)| (p.clone(), o.len())).collect::<Vec<_>>());
-            assert!(start.elapsed() < DEADLINE, "waited in vain for {what}; there are {seen:?}");
+            let mark = self.with(|state| {
+                state.marks.last().map(|mark| String::from_utf8_lossy(&mark.to_json()).into_owned())
+            });
+            assert!(
+                start.elapsed() < DEADLINE,
+                "waited in vain for {what}; there are {seen:?}; last mark {mark:?}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

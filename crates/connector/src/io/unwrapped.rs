@@ -1,4 +1,5 @@
-//! What rust-rdkafka does not wrap: the ids of topics, and the metadata of committed offsets as bytes.
+//! What rust-rdkafka does not wrap: the ids of topics, the metadata of committed offsets as bytes, and commits that are
+//! answered later.
 //!
 //! The one place with unsafe code of the crate: each function takes a safe handle that outlives the call, and copies
 //! what it returns.
@@ -12,6 +13,7 @@ use std::{
 use rdkafka::{
     TopicPartitionList,
     client::{Client, ClientContext},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
@@ -135,6 +137,25 @@ pub(crate) fn metadata(offsets: &TopicPartitionList, n: usize) -> Vec<u8> {
     }
 }
 
+/// Commits without waiting; the answer comes to the consumer's commit callback.
+#[expect(unsafe_code, reason = "rust-rdkafka's asynchronous commit is never answered")]
+pub(crate) fn commit_later<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    offsets: &TopicPartitionList,
+) -> Result<(), RDKafkaErrorCode> {
+    let handle = consumer.client().native_ptr();
+    // SAFETY: the client is live while it is borrowed; the list is copied by the call; the queue is a new reference to
+    // the consumer's own, and given back. Without a callback the answer is an event of that queue.
+    let answer = unsafe {
+        let queue = Owned::new(sys::rd_kafka_queue_get_consumer(handle), sys::rd_kafka_queue_destroy);
+        sys::rd_kafka_commit_queue(handle, offsets.ptr(), queue.get(), None, std::ptr::null_mut())
+    };
+    match RDKafkaErrorCode::from(answer) {
+        RDKafkaErrorCode::NoError => Ok(()),
+        code => Err(code),
+    }
+}
+
 /// librdkafka writes base64 without padding; brokers without topic ids answer with zeros, or nothing.
 fn topic_id(text: &str) -> String {
     let text = text.trim_end_matches('=');
@@ -178,11 +199,7 @@ impl<T> Drop for Owned<T> {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::{
-        ClientConfig,
-        consumer::{BaseConsumer, Consumer},
-        mocking::MockCluster,
-    };
+    use rdkafka::{ClientConfig, mocking::MockCluster};
 
     use super::*;
 

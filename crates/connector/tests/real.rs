@@ -1,0 +1,258 @@
+//! The connector against a real Kafka: what the mock cluster does not know. Ignored unless asked for, as each needs
+//! `KAFKA_BOOTSTRAP`: `deploy/services/services.py run --only kafka -- cargo test -p connector --test real -- --ignored`.
+
+mod harness;
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
+
+use event::{ByteSize, Ranges, mark::Reason};
+use harness::{Kafka, Running, Sink};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    producer::Producer,
+};
+
+const WAIT: Duration = Duration::from_secs(20);
+const QUICK: &str = "[properties]\n'session.timeout.ms' = 6000\n'heartbeat.interval.ms' = 500";
+
+/// A name that no other run uses.
+fn fresh(name: &str) -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    format!("{name}-{}-{}", std::process::id(), since.as_nanos())
+}
+
+fn admin(kafka: &Kafka) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", &kafka.servers).create().expect("a client")
+}
+
+async fn create(kafka: &Kafka, topic: &str, partitions: i32, config: &[(&str, &str)]) {
+    let mut wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    for (name, value) in config {
+        wanted = wanted.set(name, value);
+    }
+    let made = admin(kafka).create_topics(&[wanted], &AdminOptions::new()).await.expect("Kafka answers");
+    made.into_iter().for_each(|one| drop(one.expect("a new topic")));
+}
+
+fn connect(kafka: &Kafka, topic: &str, sink: &Sink, more: &str) -> Running {
+    kafka.connect_with(&kafka.settings_of(topic, more), sink, ByteSize(32 << 20))
+}
+
+/// Data and marks together cover [0, end), each offset once.
+fn assert_accounted(sink: &Sink, topic: &str, partition: i32, end: u64) -> (Ranges, Ranges) {
+    let (data, marks) = sink.coverage(topic, partition);
+    let mut all = data.clone();
+    for range in marks.iter() {
+        assert_eq!(all.insert(range.clone()), range.end - range.start, "{range:?} is data and marked");
+    }
+    assert_eq!(all.iter().collect::<Vec<_>>(), vec![0..end], "{topic}[{partition}]");
+    (data, marks)
+}
+
+/// Waits until the marks say that everything below is committed.
+async fn wait_committed(sink: &Sink, topic: &str, partition: i32, end: u64) {
+    sink.until(&format!("offset {end} of {topic}[{partition}] committed"), |state| {
+        let entries = state.marks.iter().flat_map(|mark| &mark.partitions);
+        let own = |p: &&event::mark::PartitionMark| {
+            &*p.partition.topic == topic && p.partition.partition == partition
+        };
+        entries.filter(own).next_back().is_some_and(|p| p.committed == Some(end))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka"]
+async fn transactions_are_read_committed_and_their_markers_accounted_for() {
+    let topic = fresh("transactions");
+    let id = fresh("producer");
+    let kafka = Kafka::real(&[("transactional.id", &id)]);
+    create(&kafka, &topic, 1, &[]).await;
+    let sink = Sink::default();
+    let running = connect(&kafka, &topic, &sink, QUICK);
+    kafka.producer.init_transactions(WAIT).expect("transactions");
+    for round in 0..4 {
+        kafka.producer.begin_transaction().expect("a transaction");
+        kafka.produce(&topic, 1, round * 10..round * 10 + 10);
+        if round % 2 == 0 {
+            kafka.producer.commit_transaction(WAIT).expect("committed");
+        } else {
+            kafka.producer.abort_transaction(WAIT).expect("aborted");
+        }
+    }
+    // 40 records and 4 markers; the last transaction was aborted, so that the log ends in nothing readable.
+    sink.wait_for(&topic, 20).await;
+    wait_committed(&sink, &topic, 0, 44).await;
+    let (data, _) = assert_accounted(&sink, &topic, 0, 44);
+    assert_eq!(data.iter().collect::<Vec<_>>(), vec![0..10, 22..32]);
+    // An open transaction holds the reader; the end of the log is beyond it.
+    kafka.producer.begin_transaction().expect("a transaction");
+    kafka.produce(&topic, 1, 40..45);
+    sink.until("an end beyond the open transaction", |state| {
+        let last = state.marks.last().and_then(|mark| mark.partitions.first());
+        last.and_then(|p| p.end).is_some_and(|end| end.offset == 49)
+    })
+    .await;
+    assert_eq!(sink.published(&topic), 20);
+    kafka.producer.commit_transaction(WAIT).expect("committed");
+    wait_committed(&sink, &topic, 0, 50).await;
+    let summary = running.stop().await;
+    assert_eq!((summary.published, sink.published(&topic)), (25, 25));
+    assert_accounted(&sink, &topic, 0, 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka"]
+async fn every_compression_is_read() {
+    for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = fresh(compression);
+        let kafka = Kafka::real(&[("compression.type", compression), ("linger.ms", "50")]);
+        create(&kafka, &topic, 2, &[]).await;
+        kafka.produce(&topic, 2, 0..5_000);
+        let sink = Sink::default();
+        let running = connect(&kafka, &topic, &sink, QUICK);
+        sink.wait_for(&topic, 5_000).await;
+        assert_eq!(running.stop().await.published, 5_000, "{compression}");
+        assert_accounted(&sink, &topic, 0, 2_500);
+        assert_accounted(&sink, &topic, 1, 2_500);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka"]
+async fn a_topic_made_anew_is_another_incarnation() {
+    let topic = fresh("anew");
+    let kafka = Kafka::real(&[]);
+    create(&kafka, &topic, 1, &[]).await;
+    kafka.produce(&topic, 1, 0..100);
+    let sink = Sink::default();
+    let running = connect(&kafka, &topic, &sink, QUICK);
+    wait_committed(&sink, &topic, 0, 100).await;
+    let gone = admin(&kafka).delete_topics(&[&topic], &AdminOptions::new()).await.expect("Kafka answers");
+    gone.into_iter().for_each(|one| drop(one.expect("deleted")));
+    let again = || async {
+        let wanted = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+        let made = admin(&kafka).create_topics(&[wanted], &AdminOptions::new()).await.expect("Kafka answers");
+        made.into_iter().all(|one| one.is_ok())
+    };
+    while !again().await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let other = Kafka::real(&[]);
+    other.produce(&topic, 1, 0..150);
+    sink.until("the new topic", |state| {
+        let lives: Vec<_> = state.data.iter().filter(|(place, _)| place.0 == topic).collect();
+        lives.len() == 2 && lives.iter().any(|(_, offsets)| offsets.len() == 150)
+    })
+    .await;
+    running.stop().await;
+    let sizes: Vec<_> = sink.with(|state| {
+        state.data.iter().filter(|(place, _)| place.0 == topic).map(|(_, offsets)| offsets.len()).collect()
+    });
+    assert_eq!(sizes.iter().sum::<usize>(), 250, "{sizes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka"]
+async fn what_retention_took_is_lost_while_stopped_and_while_reading() {
+    let topic = fresh("retention");
+    let kafka = Kafka::real(&[]);
+    create(&kafka, &topic, 1, &[]).await;
+    kafka.produce(&topic, 1, 0..50);
+    let sink = Sink::default();
+    let running = connect(&kafka, &topic, &sink, QUICK);
+    wait_committed(&sink, &topic, 0, 50).await;
+    running.stop().await;
+    kafka.produce(&topic, 1, 50..100);
+    truncate(&kafka, &topic, 70).await;
+    let running = connect(&kafka, &topic, &sink, QUICK);
+    wait_committed(&sink, &topic, 0, 100).await;
+    assert_accounted(&sink, &topic, 0, 100);
+    assert_eq!(running.stop().await.lost(), 20);
+    // So few bytes in flight that the reader stands still while the log is cut behind it.
+    sink.is_down.store(true, Ordering::Release);
+    kafka.produce(&topic, 1, 100..60_100);
+    let settings = kafka.settings_of(&topic, &format!("buffer = '1MiB'\n{QUICK}"));
+    let running = kafka.connect_with(&settings, &sink, ByteSize(100_000));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    truncate(&kafka, &topic, 60_000).await;
+    sink.is_down.store(false, Ordering::Release);
+    wait_committed(&sink, &topic, 0, 60_100).await;
+    let summary = running.stop().await;
+    assert_accounted(&sink, &topic, 0, 60_100);
+    assert!(summary.lost() > 10_000, "{summary}");
+}
+
+async fn truncate(kafka: &Kafka, topic: &str, before: i64) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(before)).expect("an offset");
+    admin(kafka).delete_records(&list, &AdminOptions::new()).await.expect("the records are deleted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka"]
+async fn partitions_that_are_added_are_read_from_their_beginning() {
+    let topic = fresh("added");
+    let kafka = Kafka::real(&[("topic.metadata.refresh.interval.ms", "500")]);
+    create(&kafka, &topic, 1, &[]).await;
+    kafka.produce(&topic, 1, 0..10);
+    let sink = Sink::default();
+    let more = format!("start = 'latest'\n{QUICK}");
+    let running = connect(&kafka, &topic, &sink, &more);
+    wait_committed(&sink, &topic, 0, 10).await;
+    let added = admin(&kafka)
+        .create_partitions(&[NewPartitions::new(&topic, 3)], &AdminOptions::new())
+        .await
+        .expect("Kafka answers");
+    added.into_iter().for_each(|one| drop(one.expect("added")));
+    let other = Kafka::real(&[]);
+    other.produce(&topic, 3, 0..30);
+    sink.wait_for(&topic, 30).await;
+    sink.until("three partitions in the marks", |state| {
+        state.marks.last().is_some_and(|mark| mark.topics[0].partitions == 3 && mark.partitions.len() == 3)
+    })
+    .await;
+    running.stop().await;
+    assert_accounted(&sink, &topic, 0, 20);
+    assert_accounted(&sink, &topic, 1, 10);
+    assert_accounted(&sink, &topic, 2, 10);
+    assert_eq!(sink.reasons(), BTreeMap::from([(Reason::Before, 10)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka"]
+async fn replicas_come_and_go_under_load() {
+    let topic = fresh("replicas");
+    let kafka = Kafka::real(&[]);
+    create(&kafka, &topic, 6, &[]).await;
+    let sink = Sink::default();
+    let first = connect(&kafka, &topic, &sink, QUICK);
+    let mut produced = 0;
+    let mut others = Vec::new();
+    for round in 0..6 {
+        kafka.produce(&topic, 6, produced..produced + 6_000);
+        produced += 6_000;
+        if round % 2 == 0 {
+            others.push(connect(&kafka, &topic, &sink, QUICK));
+        } else if let Some(other) = others.pop() {
+            other.stop().await;
+        }
+        sink.wait_for(&topic, produced as usize / 2).await;
+    }
+    sink.wait_for(&topic, produced as usize).await;
+    for other in others {
+        other.stop().await;
+    }
+    first.stop().await;
+    for partition in 0..6 {
+        assert_accounted(&sink, &topic, partition, produced / 6);
+    }
+    let twice = sink.with(|state| state.data.values().flat_map(|o| o.values()).filter(|n| **n > 1).count());
+    assert_eq!(twice, 0, "a cooperative rebalance drains, and nothing is published twice");
+}
