@@ -29,7 +29,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::ACK_DEADLINE,
     connection::Connection,
     error::Error,
     link::{Link, LinkWatch},
@@ -268,7 +267,7 @@ impl Pump {
             .subscriber
             .subscribe(&self.options.subscription)
             .set_max_lease(MAX_LEASE)
-            .set_max_lease_extension(ACK_DEADLINE)
+            .set_max_lease_extension(self.connection.endpoint.lease())
             .set_max_outstanding_messages(
                 i64::try_from(share(self.options.outstanding_messages)).unwrap_or(i64::MAX),
             )
