@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test services services-stop
+.PHONY: help build demo test services services-stop compose-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,3 +29,6 @@ services: ## starts Kafka and the emulators, leaves them running, prints their a
 
 services-stop: ## ends what `make services` started
 	@$(SERVICES) stop
+
+compose-test: ## builds the images and runs docker-compose.yml without a Docker engine (as root, with podman)
+	deploy/compose/compose-test.sh
