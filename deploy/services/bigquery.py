@@ -20,6 +20,8 @@ FOLDER = TARGET / "bq"
 # DuckDB looks for its extensions in the home folder: the emulator gets one of its own.
 HOME = FOLDER / "home"
 REQUIREMENTS = HERE / "requirements.txt"
+# Appends beside queries stop the emulator for good; this start puts them one after another.
+SERIAL = HERE / "bqemulator_serial.py"
 IMPORT_EXTENSIONS = "import duckdb_extensions as d; [d.import_extension(name) for name in ('spatial', 'avro')]"
 
 
@@ -53,7 +55,7 @@ def fetch() -> None:
 
 def native(ports: dict, data: Path) -> Command:
     return Command(
-        argv=[FOLDER / "bin" / "python", "-m", "bqemulator", "start", *_options(ports)],
+        argv=[FOLDER / "bin" / "python", SERIAL, "start", *_options(ports)],
         env={"HOME": str(HOME), "PYTHONUNBUFFERED": "1"},
         folder=data,
     )

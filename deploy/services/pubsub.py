@@ -8,13 +8,16 @@ import subprocess
 from pathlib import Path
 
 import http_probe
-from layout import PROJECT, TARGET, Fail
+from layout import HERE, PROJECT, TARGET, Fail
 from process import Command
 
 NAME = "pubsub"
 PORTS = ("grpc",)
 IMAGE = "google/cloud-sdk:528.0.0-emulators"
 FOUND = TARGET / "pubsub" / "jar"
+PATCH = HERE / "patch" / "io" / "grpc" / "InternalStatus.java"
+CLASSES = TARGET / "pubsub" / "classes"
+MAIN = "com.google.cloud.pubsub.testing.v1.Main"
 INSTALL = (
     "install it (Debian, with Google's package source: apt-get install google-cloud-cli-pubsub-emulator; "
     "else: gcloud components install pubsub-emulator)"
@@ -38,11 +41,14 @@ def fetch() -> None:
         raise Fail(f"Google's Pub/Sub emulator is missing: {INSTALL}")
     FOUND.parent.mkdir(parents=True, exist_ok=True)
     FOUND.write_text(f"{jar}\n")
+    if shutil.which("javac") and not CLASSES.is_dir():
+        # Without a compiler the emulator runs as it is: a restarted subscriber then waits for old leases to end.
+        subprocess.run(["javac", "-cp", jar, "-d", CLASSES, PATCH], check=True)
 
 
 def native(ports: dict, data: Path) -> Command:
     return Command(
-        argv=["java", "-Xms128m", "-Xmx4g", "-jar", _found(), "--host=127.0.0.1", f"--port={ports['grpc']}"],
+        argv=["java", "-Xms128m", "-Xmx4g", "-cp", f"{CLASSES}:{_found()}", MAIN, "--host=127.0.0.1", f"--port={ports['grpc']}"],
         env={},
         folder=data,
     )
