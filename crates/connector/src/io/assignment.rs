@@ -21,6 +21,13 @@ pub(crate) struct Held {
     pub(crate) since: Instant,
 }
 
+impl Held {
+    /// Topic and partition.
+    pub(crate) fn place(&self) -> (Arc<str>, i32) {
+        (self.slot.topic.clone(), self.slot.partition)
+    }
+}
+
 /// All partitions that are held.
 #[derive(Debug, Default)]
 pub(crate) struct Assignment {

@@ -126,8 +126,10 @@ pub(crate) fn client_config<'a>(properties: impl Iterator<Item = (&'a str, &'a s
         config.set(name, value);
     });
     // `properties.debug = "cgrp,fetch"` with the log level `librdkafka=trace` shows what librdkafka does.
-    let is_debugged = config.get("debug").is_some();
-    config.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
+    let debug = config.get("debug").map(|contexts| format!("{contexts},metadata"));
+    // That a topic was made anew is said among the lines about metadata, see `Context::take_renewed`.
+    config.set("debug", debug.as_deref().unwrap_or("metadata"));
+    config.set_log_level(RDKafkaLogLevel::Debug);
     config
 }
 

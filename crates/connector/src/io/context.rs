@@ -3,9 +3,12 @@
 //! Rebalances are only noted: with events, the assignment may be taken up after the callback has returned, so that the
 //! reader handles it with its own state at hand and no lock held.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rdkafka::{
@@ -16,7 +19,7 @@ use rdkafka::{
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 
-use crate::io::faults;
+use crate::{io::faults, start::NO_TOPIC_ID};
 
 /// The context of the consumer and of the client that asks for facts.
 #[derive(Default)]
@@ -24,6 +27,8 @@ pub(crate) struct Context {
     happenings: Mutex<Vec<Happening>>,
     failure: Mutex<Option<(RDKafkaErrorCode, String)>>,
     is_closing: AtomicBool,
+    has_renewed: AtomicBool,
+    renewed: Mutex<BTreeMap<String, String>>,
 }
 
 /// What librdkafka told while it was polled.
@@ -47,6 +52,17 @@ impl Context {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Topics that librdkafka has found to be made anew, with their new ids. It goes on fetching at the old offsets, and
+    /// says so in a log line only; that line stands in the queue before every record of the new topic.
+    pub(crate) fn take_renewed(&self) -> BTreeMap<String, String> {
+        if !self.has_renewed.load(Ordering::Acquire) {
+            return BTreeMap::new();
+        }
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_renewed.store(false, Ordering::Release);
+        std::mem::take(&mut renewed)
+    }
+
     /// From now on rebalances are answered at once: nobody reads any more.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
@@ -59,6 +75,11 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some((topic, id)) = renewed(message) {
+            let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+            renewed.insert(topic.to_owned(), id.to_owned());
+            self.has_renewed.store(true, Ordering::Release);
+        }
         faults::log(level, facility, message);
     }
 
@@ -106,5 +127,29 @@ impl ConsumerContext for Context {
             (element.topic().to_owned(), element.partition(), offset)
         });
         self.note(Happening::Committed(answer.collect()));
+    }
+}
+
+/// The topic and the new id of `[thrd:..]: Topic NAME changed id from OLD to NEW`, unless the old one was not known yet.
+fn renewed(message: &str) -> Option<(&str, &str)> {
+    let (before, ids) = message.split_once(" changed id from ")?;
+    let (old, new) = ids.split_once(" to ")?;
+    let topic = before.rsplit(' ').next()?;
+    let new = new.trim_end_matches('=');
+    (old.trim_end_matches('=') != NO_TOPIC_ID).then_some((topic, new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_about_a_topic_made_anew_is_understood() {
+        let line =
+            "[thrd:main]: Topic events changed id from aaaaaaaaaaaaaaaaaaaaaa to bbbbbbbbbbbbbbbbbbbbbb";
+        assert_eq!(renewed(line), Some(("events", "bbbbbbbbbbbbbbbbbbbbbb")));
+        let first = format!("Topic events changed id from {NO_TOPIC_ID} to bbbbbbbbbbbbbbbbbbbbbb");
+        assert_eq!(renewed(&first), None);
+        assert_eq!(renewed("Topic events [0]: fetch"), None);
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Lookup<'a> {
     pub(crate) consumer: &'a BaseConsumer<Context>,
     pub(crate) brokers: &'a Brokers,
     pub(crate) rule: StartRule,
+    /// Ids that topics are known to have no more; a broker may be behind.
+    pub(crate) outdated: &'a BTreeMap<Arc<str>, String>,
 }
 
 type Found<T> = BTreeMap<(Arc<str>, i32), T>;
@@ -74,7 +76,12 @@ impl Lookup<'_> {
     fn topics(&self) -> Result<Topics, KafkaError> {
         let described = self.brokers.describe().map_err(KafkaError::MetadataFetch)?;
         let entry = |topic: unwrapped::Topic| (topic.name.as_str().into(), (topic.partitions, topic.id));
-        Ok(described.into_iter().flatten().map(entry).collect())
+        let topics: Topics = described.into_iter().flatten().map(entry).collect();
+        let is_outdated = |(name, (_, id)): (&Arc<str>, &(i32, String))| self.outdated.get(name) == Some(id);
+        if topics.iter().any(is_outdated) {
+            return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicId));
+        }
+        Ok(topics)
     }
 
     /// What the group committed, of every partition of its topics.

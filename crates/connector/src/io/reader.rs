@@ -5,13 +5,15 @@
 //! Pub/Sub. Not here: rebalances ([`super::rebalance`]).
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, mpsc::sync_channel},
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    Offset, TopicPartitionList,
+    Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
     types::RDKafkaErrorCode,
 };
 use tokio::{
@@ -24,7 +26,7 @@ use crate::{
     batch::Batch,
     error::ConnectorError,
     io::{
-        assignment::Assignment,
+        assignment::{Assignment, Held},
         brokers::Brokers,
         context::Context,
         faults::{self, Fault},
@@ -60,6 +62,8 @@ pub(crate) struct Reader {
     pub(super) intake: Intake,
     pub(super) orders: Arc<Orders>,
     pub(super) is_paused: bool,
+    /// Topics that librdkafka has just found to be made anew, with their new ids.
+    pub(super) renewed: BTreeMap<String, String>,
     driver: Sender<Stimulus>,
     permits: Permits,
     positions_looked_at: Instant,
@@ -114,6 +118,7 @@ impl Reader {
             intake,
             orders,
             is_paused: false,
+            renewed: BTreeMap::new(),
             driver,
             permits,
             positions_looked_at: now,
@@ -144,9 +149,7 @@ impl Reader {
             return Ok(());
         }
         let topics: Vec<&str> = self.config.topics.iter().map(|topic| &**topic).collect();
-        self.consumer
-            .subscribe(&topics)
-            .map_err(|error| ConnectorError::Consumer { source: faults::text(&error) })?;
+        self.consumer.subscribe(&topics).map_err(|error| stuck(&error))?;
         while !self.orders.is_stopping() {
             self.poll(self.intake.patience().unwrap_or(IDLE))?;
             self.serve()?;
@@ -166,7 +169,13 @@ impl Reader {
         let mut wait = wait;
         for _ in 0..POLLS {
             match self.consumer.poll(wait) {
-                Some(Ok(record)) => self.intake.take(&record, &mut self.assignment),
+                Some(Ok(record)) => {
+                    self.renewed.extend(self.consumer.context().take_renewed());
+                    // Records of a topic that was made anew are fetched again under its own name.
+                    if self.renewed.is_empty() || !self.renewed.contains_key(record.topic()) {
+                        self.intake.take(&record, &mut self.assignment);
+                    }
+                }
                 Some(Err(error)) => match faults::judge(&error, &self.config) {
                     Fault::Passing(code) => tracing::debug!(%code, "Kafka reports"),
                     Fault::OutOfRange => return self.mend_positions(),
@@ -178,6 +187,10 @@ impl Reader {
                 break;
             }
             wait = Duration::ZERO;
+        }
+        self.renewed.extend(self.consumer.context().take_renewed());
+        if !self.renewed.is_empty() {
+            self.renew()?;
         }
         self.check_client()
     }
@@ -250,7 +263,7 @@ impl Reader {
             list.add_partition(&held.slot.topic, held.slot.partition);
         }
         let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        Ok(done.map_err(|error| ConnectorError::Consumer { source: faults::text(&error) })?)
+        Ok(done.map_err(|error| stuck(&error))?)
     }
 
     /// Commits what the driver asks for, and looks at positions and topics now and then.
@@ -296,8 +309,7 @@ impl Reader {
                     }
                 }
                 Offset::Offset(_) if held.since.elapsed() > DOUBT => {
-                    held.since = Instant::now();
-                    doubtful.push((held.slot.clone(), held.next));
+                    doubtful.push(held.place());
                 }
                 Offset::Offset(_) => {}
                 // The position of an older assignment is gone.
@@ -314,16 +326,24 @@ impl Reader {
         for (slot, position) in passed {
             self.tell(Stimulus::Passed(slot, position))?;
         }
-        doubtful.iter().for_each(|(slot, next)| self.seek(slot, *next));
-        Ok(())
+        if doubtful.is_empty() { Ok(()) } else { self.fetch_again(&doubtful) }
     }
 
-    pub(super) fn seek(&self, slot: &Slot, offset: u64) {
-        let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
-        if let Err(error) = self.consumer.seek(&slot.topic, slot.partition, offset, Duration::from_secs(5)) {
-            // The partition is not fetched just now; librdkafka reports what is wrong when it is.
-            tracing::debug!(partition = %slot, %error, "could not seek");
+    /// Lets librdkafka fetch these partitions from where the books stand. It is by taking them out of its assignment
+    /// and back in: after an error it fetches no more, and then refuses to seek.
+    pub(super) fn fetch_again(&mut self, places: &[(Arc<str>, i32)]) -> Result<(), End> {
+        let (mut out, mut back) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for (topic, partition) in places {
+            let Some(held) = self.assignment.get(topic, *partition) else { continue };
+            held.is_position_trusted = false;
+            held.since = Instant::now();
+            let offset = Offset::Offset(i64::try_from(held.next).unwrap_or(i64::MAX));
+            out.add_partition(topic, *partition);
+            back.add_partition_offset(topic, *partition, offset).map_err(|error| stuck(&error))?;
         }
+        self.consumer.incremental_unassign(&out).map_err(|error| stuck(&error))?;
+        self.consumer.incremental_assign(&back).map_err(|error| stuck(&error))?;
+        if self.is_paused { self.pause(true) } else { Ok(()) }
     }
 
     /// A topic that was made anew has another id; its records must not pass for those of the old one.
@@ -335,9 +355,9 @@ impl Reader {
                 let known = self.orders.topic_id(&held.slot.topic);
                 known.is_some_and(|id| id != topic_id(&held.partition.incarnation))
             })
-            .map(|held| (held.slot.topic.clone(), held.slot.partition))
+            .map(Held::place)
             .collect();
-        if changed.is_empty() { Ok(()) } else { self.restart(&changed) }
+        if changed.is_empty() { Ok(()) } else { self.restart(&changed, true) }
     }
 
     pub(super) fn committed(
@@ -385,6 +405,10 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+pub(super) fn stuck(error: &KafkaError) -> ConnectorError {
+    ConnectorError::Consumer { source: faults::text(error) }
 }
 
 impl Permits {

@@ -9,19 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, types::RDKafkaErrorCode};
 
 use crate::{
     error::ConnectorError,
     io::{
+        assignment::Held,
         brokers::{self, Places},
         context::Happening,
         faults,
         lookup::{self, Lookup},
-        reader::{End, Orphaned, Reader},
+        reader::{End, Orphaned, Reader, stuck},
     },
     slot::Slot,
-    start::{Notice, Start},
+    start::{Notice, Start, topic_id},
     stimulus::Stimulus,
 };
 
@@ -80,7 +81,7 @@ impl Reader {
     fn assign(&mut self, partitions: &TopicPartitionList) -> Result<(), End> {
         let places = places(partitions);
         let mut list = TopicPartitionList::with_capacity(places.len());
-        if let Some(starts) = self.starts(&places, &BTreeMap::new())? {
+        if let Some(starts) = self.starts(&places, &BTreeMap::new(), &BTreeMap::new())? {
             self.open(&places, &starts)?;
             for ((topic, partition), start) in places.iter().zip(&starts) {
                 let offset = i64::try_from(start.offset).unwrap_or(i64::MAX);
@@ -155,10 +156,12 @@ impl Reader {
         &mut self,
         places: &Places,
         read: &BTreeMap<(Arc<str>, i32), u64>,
+        outdated: &BTreeMap<Arc<str>, String>,
     ) -> Result<Option<Vec<Start>>, End> {
         let mut silent_since = Some(Instant::now());
         while !self.orders.is_stopping() && !self.consumer.assignment_lost() {
-            let lookup = Lookup { consumer: &self.consumer, brokers: &self.brokers, rule: self.config.start };
+            let (consumer, brokers) = (&self.consumer, &self.brokers);
+            let lookup = Lookup { consumer, brokers, rule: self.config.start, outdated };
             let error = match lookup.starts(places, read) {
                 Ok(starts) => return Ok(Some(starts)),
                 Err(error) => error,
@@ -179,41 +182,53 @@ impl Reader {
     }
 
     /// Lets partitions go and takes them up again from a new start: their topic was made anew, or their log was cut.
-    pub(super) fn restart(&mut self, places: &[(Arc<str>, i32)]) -> Result<(), End> {
+    pub(super) fn restart(&mut self, places: &[(Arc<str>, i32)], is_renewed: bool) -> Result<(), End> {
         let places = places.to_vec();
-        let mut read = BTreeMap::new();
+        let (mut read, mut outdated) = (BTreeMap::new(), BTreeMap::new());
         let mut slots = Vec::new();
         for (topic, partition) in &places {
             if let Some(held) = self.assignment.get(topic, *partition) {
                 read.insert((topic.clone(), *partition), held.next);
+                if is_renewed {
+                    outdated.insert(topic.clone(), topic_id(&held.partition.incarnation).to_owned());
+                }
                 slots.push(held.slot.clone());
             }
         }
         // What was read is still accounted for; committing it would mean the new log.
         self.drain(&slots)?;
         self.close(&slots, false)?;
-        let Some(starts) = self.starts(&places, &read)? else { return Ok(()) };
+        let Some(starts) = self.starts(&places, &read, &outdated)? else { return Ok(()) };
         self.open(&places, &starts)?;
-        for ((topic, partition), start) in places.iter().zip(&starts) {
-            if let Some(held) = self.assignment.get(topic, *partition) {
-                let slot = held.slot.clone();
-                self.seek(&slot, start.offset);
-            }
+        self.fetch_again(&places)
+    }
+
+    /// Topics were made anew under the fetcher's feet.
+    pub(super) fn renew(&mut self) -> Result<(), End> {
+        let renewed = std::mem::take(&mut self.renewed);
+        let is_old = |held: &&Held| {
+            let id = renewed.get(&*held.slot.topic);
+            id.is_some_and(|id| id != topic_id(&held.partition.incarnation))
+        };
+        let places: Places = self.assignment.iter().filter(is_old).map(Held::place).collect();
+        if places.is_empty() {
+            // Their records were left out, although they are those of the incarnation that is read.
+            let all = self.assignment.iter().filter(|held| renewed.contains_key(&*held.slot.topic));
+            let places: Places = all.map(Held::place).collect();
+            return if places.is_empty() { Ok(()) } else { self.fetch_again(&places) };
         }
-        Ok(())
+        self.restart(&places, true)
     }
 
     /// Some position is outside its log: retention overtook the reader, or the log was cut.
     pub(super) fn mend_positions(&mut self) -> Result<(), End> {
-        let places: Places =
-            self.assignment.iter().map(|held| (held.slot.topic.clone(), held.slot.partition)).collect();
+        let places: Places = self.assignment.iter().map(Held::place).collect();
         let (Ok(low), Ok(high)) =
             (self.brokers.ends(&places, brokers::End::Low), self.brokers.ends(&places, brokers::End::High))
         else {
             // The fetcher stands still and reports again once it is set going; so does this.
             std::thread::sleep(RETRY);
-            self.seek_all();
-            return Ok(());
+            return self.fetch_again(&places);
         };
         let (mut cut, mut overtaken) = (Vec::new(), Vec::new());
         for place in &places {
@@ -226,10 +241,9 @@ impl Reader {
         }
         self.overtake(overtaken)?;
         if !cut.is_empty() {
-            self.restart(&cut)?;
+            self.restart(&cut, false)?;
         }
-        self.seek_all();
-        Ok(())
+        self.fetch_again(&places)
     }
 
     fn overtake(&mut self, partitions: Vec<(Slot, u64, u64)>) -> Result<(), Orphaned> {
@@ -251,14 +265,6 @@ impl Reader {
         Ok(())
     }
 
-    /// Sets every fetcher going again where the books stand.
-    fn seek_all(&mut self) {
-        let places: Vec<_> = self.assignment.iter().map(|held| (held.slot.clone(), held.next)).collect();
-        for (slot, next) in places {
-            self.seek(&slot, next);
-        }
-    }
-
     /// Drains, commits and lets everything go.
     pub(super) fn leave(&mut self) -> Result<(), Orphaned> {
         let slots = self.assignment.slots();
@@ -274,10 +280,6 @@ fn places(list: &TopicPartitionList) -> Places {
         .map(|element| (Arc::<str>::from(element.topic()), element.partition()))
         .collect();
     unique.into_iter().collect()
-}
-
-fn stuck(error: &KafkaError) -> ConnectorError {
-    ConnectorError::Consumer { source: faults::text(error) }
 }
 
 /// Tells an operator about a start that is not the usual one.

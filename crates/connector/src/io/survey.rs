@@ -1,6 +1,6 @@
 //! How far the logs and the group are, for whoever looks on: joins no group and changes nothing.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use event::{Incarnation, Partition};
 use rdkafka::error::KafkaError;
@@ -45,7 +45,8 @@ pub struct Log {
 pub fn survey(config: &KafkaConfig) -> Result<Survey, ConnectorError> {
     let group = brokers::create(&brokers::client_config(config.consumer()))?;
     let brokers = Brokers::new(config)?;
-    let lookup = Lookup { consumer: &group, brokers: &brokers, rule: config.start };
+    let outdated = BTreeMap::new();
+    let lookup = Lookup { consumer: &group, brokers: &brokers, rule: config.start, outdated: &outdated };
     ask(&lookup).map_err(|error| match faults::judge(&error, config) {
         faults::Fault::Final(end) => end,
         _ => {
