@@ -33,7 +33,7 @@ impl<P: Publish> Delivery<P> {
     pub(crate) async fn batch(&self, messages: &[Message]) -> Result<Vec<usize>, PublishError> {
         let mut refused = Vec::new();
         // Halves of what is refused, until the messages stand that are meant.
-        let mut open = Vec::from_iter([0..messages.len()]);
+        let mut open = Vec::from_iter(std::iter::once(0..messages.len()));
         while let Some(range) = open.pop() {
             match self.until_answered(|| self.publisher.publish(&messages[range.clone()])).await {
                 Ok(()) => {}
