@@ -1,14 +1,14 @@
-//! One HTTP request at a time, by HTTP/1.0: the answer ends where the connection does.
+//! One HTTP request a connection, by HTTP/1.0, so that no answer comes in chunks.
 //!
 //! Not here: redirects, TLS, connections that are kept.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,14 +27,25 @@ pub fn request(host: &str, method: &str, path: &str, body: Option<&Value>) -> Re
         "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).with_context(context)?;
-    let answer = String::from_utf8(answer).with_context(context)?;
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(context)?;
+    let (head, body) = answer(BufReader::new(stream)).with_context(context)?;
     if head.split(' ').nth(1) != Some("200") {
         bail!("{}: {}: {body}", context(), head.lines().next().unwrap_or_default());
     }
-    Ok(body.to_owned())
+    Ok(body)
+}
+
+/// Head and body. The emulator of Pub/Sub keeps a connection open, others leave out the length.
+fn answer(mut stream: BufReader<TcpStream>) -> Result<(String, String)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        ensure!(stream.read_line(&mut head)? > 0, "the answer ends in its head: {head:?}");
+    }
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    let length = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.map(|(_, value)| value.trim().parse::<u64>()).next().transpose()?;
+    let mut body = String::new();
+    stream.take(length.unwrap_or(u64::MAX)).read_to_string(&mut body)?;
+    Ok((head, body))
 }
 
 /// As [`request`], with JSON in the answer.

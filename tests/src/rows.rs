@@ -16,6 +16,9 @@ use crate::{
     wait,
 };
 
+/// Partition, offset, stage, reason and pointer of a refused record.
+pub type DeadLetter = (i32, u64, String, String, Option<String>);
+
 /// A row of a flow's table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -104,7 +107,7 @@ impl Database {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn dead_letters(&self) -> Result<Vec<(i32, u64, String, String, Option<String>)>> {
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>> {
         let mut statement = self
             .0
             .prepare("select partition, offset, stage, reason, pointer from dead_letters order by 1, 2, 3")?;

@@ -88,7 +88,7 @@ impl Traffic {
             2 => json!(true),
             other => json!(format!("box-{other}")),
         };
-        let time = if n % 3 == 0 { json!(time) } else { json!(stamp(time)?) };
+        let time = if n.is_multiple_of(3) { json!(time) } else { json!(stamp(time)?) };
         Ok(json!({
             "event_id": format!("e-{n}"), "type": kind, "time": time,
             "page": format!("/p/{page}?visitor={CANARY}-{user}"), "box": place,
