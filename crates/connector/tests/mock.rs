@@ -186,3 +186,17 @@ async fn a_broker_that_is_away_is_waited_for_and_stopping_works() {
     assert!(!running.is_finished());
     assert_eq!(running.stop().await.records, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_goes_away_does_not_keep_it_from_stopping() {
+    let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
+    kafka.produce("events", 1, 0..10);
+    let running = kafka.connect(&sink, MULTI);
+    sink.wait_for("events", 10).await;
+    sink.is_down.store(true, Ordering::Release);
+    kafka.produce("events", 1, 10..20);
+    drop(kafka);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stopped = tokio::time::timeout(harness::DEADLINE, running.stop()).await;
+    assert_eq!(stopped.expect("it stops").published, 10);
+}

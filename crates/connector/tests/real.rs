@@ -15,6 +15,7 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, CommitMode, Consumer},
     producer::Producer,
 };
 
@@ -58,11 +59,11 @@ fn assert_accounted(sink: &Sink, topic: &str, partition: i32, end: u64) -> (Rang
 /// Waits until the marks say that everything below is committed.
 async fn wait_committed(sink: &Sink, topic: &str, partition: i32, end: u64) {
     sink.until(&format!("offset {end} of {topic}[{partition}] committed"), |state| {
-        let entries = state.marks.iter().flat_map(|mark| &mark.partitions);
+        let mut entries = state.marks.iter().flat_map(|mark| &mark.partitions);
         let own = |p: &&event::mark::PartitionMark| {
             &*p.partition.topic == topic && p.partition.partition == partition
         };
-        entries.filter(own).next_back().is_some_and(|p| p.committed == Some(end))
+        entries.rfind(own).is_some_and(|p| p.committed == Some(end))
     })
     .await;
 }
@@ -255,4 +256,54 @@ async fn replicas_come_and_go_under_load() {
     }
     let twice = sink.with(|state| state.data.values().flat_map(|o| o.values()).filter(|n| **n > 1).count());
     assert_eq!(twice, 0, "a cooperative rebalance drains, and nothing is published twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real Kafka"]
+async fn committed_offsets_of_an_operator_and_beyond_the_log_are_understood() {
+    let topic = fresh("commits");
+    let kafka = Kafka::real(&[]);
+    create(&kafka, &topic, 1, &[]).await;
+    kafka.produce(&topic, 1, 0..100);
+    // An operator's reset has no metadata: taken as it is.
+    commit(&kafka, &topic, 40, "");
+    let sink = Sink::default();
+    let running = connect(&kafka, &topic, &sink, QUICK);
+    wait_committed(&sink, &topic, 0, 100).await;
+    running.stop().await;
+    let lives = |sink: &Sink| sink.with(|state| state.data.keys().cloned().collect::<Vec<_>>());
+    let id = lives(&sink).remove(0).2;
+    assert_eq!(sink.published(&topic), 60);
+    // What an unclean election leaves behind: a committed offset beyond the end, under the same id.
+    commit(&kafka, &topic, 1_000, &id);
+    let sink = Sink::default();
+    let running = connect(&kafka, &topic, &sink, QUICK);
+    wait_committed(&sink, &topic, 0, 100).await;
+    kafka.produce(&topic, 1, 100..110);
+    wait_committed(&sink, &topic, 0, 110).await;
+    running.stop().await;
+    assert_eq!(lives(&sink), [(topic.clone(), 0, format!("{id}+1"))]);
+    assert_accounted(&sink, &topic, 0, 110);
+    assert_eq!(sink.reasons(), BTreeMap::from([(Reason::Before, 100)]));
+    // And it stays that life.
+    kafka.produce(&topic, 1, 110..120);
+    let sink = Sink::default();
+    let running = connect(&kafka, &topic, &sink, QUICK);
+    wait_committed(&sink, &topic, 0, 120).await;
+    running.stop().await;
+    assert_eq!(lives(&sink), [(topic, 0, format!("{id}+1"))]);
+    assert_eq!(sink.reasons(), BTreeMap::new());
+}
+
+fn commit(kafka: &Kafka, topic: &str, offset: i64, metadata: &str) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &kafka.servers)
+        .set("group.id", format!("g-{topic}"))
+        .create()
+        .expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    let mut element = list.add_partition(topic, 0);
+    element.set_offset(Offset::Offset(offset)).expect("an offset");
+    element.set_metadata(metadata);
+    consumer.commit(&list, CommitMode::Sync).expect("the group has no members");
 }

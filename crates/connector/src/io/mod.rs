@@ -12,6 +12,8 @@ pub(crate) mod lookup;
 
 pub(crate) mod rebalance;
 
+pub(crate) mod positions;
+
 pub(crate) mod context;
 
 pub(crate) mod brokers;

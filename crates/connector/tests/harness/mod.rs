@@ -78,7 +78,9 @@ impl Kafka {
         drop(log.with_test_writer().try_init());
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &servers);
-        properties.iter().for_each(|(name, value)| drop(config.set(*name, *value)));
+        for (name, value) in properties {
+            config.set(*name, *value);
+        }
         Self { _cluster: None, producer: config.create().expect("a producer"), servers }
     }
 
