@@ -7,7 +7,7 @@ use tests::pipe::Pipe;
 #[test]
 fn ctrl_c_ends_the_demo_with_a_balance() -> Result<()> {
     let pipe = Pipe::bare("demo")?;
-    let mut demo = pipe.start(&["demo", "--duration", "60s", "--rate", "500"])?;
+    let mut demo = pipe.start(&["demo", "--duration", "60s", "--rate", "50"])?;
     demo.says("first rows after")?;
     demo.signal(Signal::SIGINT)?;
     let ended = demo.ended()?;

@@ -10,6 +10,7 @@ use tests::{
     pubsub::{self, Onlooker},
     rows::{Database, Rows as _, difference, finals, wait_for},
     traffic::{CANARY, Traffic},
+    wait,
 };
 
 use crate::{check_balance, prepared, produced};
@@ -54,6 +55,11 @@ fn bigquery_rows_equal_a_recount() -> Result<()> {
     let (produced, recount) = produced(&pipe, Traffic::new(3_000, 2).with_trouble())?;
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
+    // The emulator does one thing at a time: it is asked once the rows stand there.
+    wait::until("the rows to be written", || {
+        let rows = processor.metric("aqueduct_processor_rows_total", "")?;
+        Ok((rows >= recount.counts.len() as u64).then_some(()))
+    })?;
     let dataset = Dataset::new(pipe.dataset())?;
     wait_for(&dataset, &recount)?;
     connector.stop()?;
@@ -80,7 +86,7 @@ fn no_person_is_in_a_message() -> Result<()> {
         [Onlooker::subscribe(pipe.name())?, Onlooker::subscribe(&format!("{}-marks", pipe.name()))?];
     let (produced, recount) = produced(&pipe, Traffic::new(1_500, 1).with_trouble())?;
     let mut connector = pipe.start(&["connector"])?;
-    tests::wait::until("the records to be published", || {
+    wait::until("the records to be published", || {
         let records = connector.metric("aqueduct_connector_records_total", "")?;
         Ok((records >= recount.total()).then_some(()))
     })?;

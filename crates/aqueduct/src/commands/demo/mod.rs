@@ -41,7 +41,7 @@ Example: a minute of the whole pipe, then a look into its rows
 It ignores aqueduct.toml unless --config is given; then your [anonymise], [events] and [[flows]] are used on the
 demo's traffic, while Kafka, Pub/Sub and the state stay the demo's own.";
 
-/// How long the end may take until everything that was produced is counted.
+/// How long the end waits while nothing more of what was produced is counted.
 const LAST_EVENTS: Duration = Duration::from_secs(20);
 /// How much of the past it starts with.
 pub(crate) const PAST: Millis = Millis(12 * 60_000);
@@ -152,15 +152,20 @@ impl Demo {
     }
 }
 
-/// Waits until the first flow has accounted for every record that was produced.
+/// Waits until the first flow has accounted for every record that was produced, as long as it gets on.
 async fn wait_until_counted(view: &mut watch::Receiver<processor::View>, produced: u64) {
-    let counted = view.wait_for(|view| {
-        view.flows
-            .first()
-            .is_some_and(|(_, _, ledger)| ledger.total() >= produced && ledger.get(Outcome::Counted) > 0)
-    });
-    // The summary says what is missing where this runs out of time.
-    let _ = tokio::time::timeout(LAST_EVENTS, counted).await;
+    let counted = |view: &processor::View| {
+        let ledger = view.flows.first().map(|(_, _, ledger)| *ledger).unwrap_or_default();
+        let is_complete = ledger.total() >= produced && ledger.get(Outcome::Counted) > 0;
+        (ledger.total(), is_complete)
+    };
+    let (mut before, mut is_complete) = counted(&view.borrow());
+    while !is_complete {
+        let more = view.wait_for(|view| counted(view).0 > before || counted(view).1);
+        // The summary says what is missing where nothing more comes.
+        let Ok(Ok(seen)) = tokio::time::timeout(LAST_EVENTS, more).await else { return };
+        (before, is_complete) = counted(&seen);
+    }
 }
 
 /// The present less the demo's past.
