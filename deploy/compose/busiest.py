@@ -25,13 +25,13 @@ EVERY_SECONDS = 60
 RETRY_SECONDS = 5
 
 WINDOW = f"""
-    SELECT COALESCE(MAX(IF(pane = 'EARLY', NULL, window_end)), MIN(window_end)) AS window_end,
+    SELECT UNIX_MICROS(COALESCE(MAX(IF(pane = 'EARLY', NULL, window_end)), MIN(window_end))) AS window_end,
            COUNTIF(pane != 'EARLY') AS complete
     FROM {LATEST}
 """
 BUSIEST = f"""
-    SELECT page, box, views, clicks, ctr, ctr_low, ctr_high, window_start
-    FROM {LATEST} WHERE window_end = TIMESTAMP_MICROS(%d)
+    SELECT page, box, views, clicks, ctr, ctr_low, ctr_high, UNIX_MICROS(window_start) AS window_start
+    FROM {LATEST} WHERE window_end = TIMESTAMP_MICROS(%s)
     ORDER BY views DESC, clicks DESC, page, box LIMIT {BOXES}
 """
 
@@ -63,8 +63,8 @@ def report() -> str:
     [(window_end, complete)] = query(WINDOW)
     if window_end is None:
         return ""
-    rows = query(BUSIEST % round(float(window_end) * 1_000_000))
-    start, end = (datetime.fromtimestamp(float(at), timezone.utc) for at in (rows[0][7], window_end))
+    rows = query(BUSIEST % window_end)
+    start, end = (datetime.fromtimestamp(int(micros) / 1e6, timezone.utc) for micros in (rows[0][7], window_end))
     progress = "" if int(complete) else ", not complete yet"
     lines = [
         f"busiest boxes from {start:%H:%M} to {end:%H:%M} UTC{progress}",
@@ -91,6 +91,9 @@ def query(sql: str) -> list:
             answer = json.load(response)
     except HTTPError as error:
         raise OSError(message(error.read()) or str(error)) from error
+    # bqemulator tells what went wrong in an answer of status 200.
+    if answer.get("errors"):
+        raise OSError(answer["errors"][0]["message"])
     return [[cell["v"] for cell in row["f"]] for row in answer.get("rows", [])]
 
 
