@@ -56,6 +56,7 @@ fn what_waits_can_be_stopped() -> Result<()> {
 #[test]
 fn a_topic_that_does_not_exist_is_named() -> Result<()> {
     let pipe = Pipe::new("no-topic")?;
+    pipe.run_well(&["setup"])?;
     let ended = pipe.run(&["connector"])?;
     assert_eq!(ended.code, Some(1));
     let expected = format!(
