@@ -100,7 +100,9 @@ class Run(Folder):
         script = "trap 'echo got it >> caught; exit 5' INT; echo $$ > child; while :; do sleep 0.1; done"
         environment = {**os.environ, "PYTHONPATH": str(HERE)}
         running = subprocess.Popen([*as_shell, script], cwd=self.folder, env=environment, stdin=theirs, stdout=theirs)
-        self.pid_in("child")
+        child = self.pid_in("child")
+        # The command runs before the terminal is its own; until then Ctrl-C is the runner's, which passes it on.
+        self.until(lambda: os.tcgetpgrp(ours) == child)
         os.write(ours, b"\x03")
         self.assertEqual(running.wait(), 5)
         self.assertEqual((self.folder / "caught").read_text(), "got it\n")
