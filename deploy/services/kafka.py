@@ -103,6 +103,8 @@ def properties(ports: dict, logs, host: str = "127.0.0.1") -> dict:
         "log.dirs": logs,
         "auto.create.topics.enable": "false",
         "file.delete.delay.ms": 1000,
+        # Compacted topics are compacted before one's eyes.
+        "log.cleaner.backoff.ms": 500,
         # One node: its internal topics have one replica and, as nobody shares them, few partitions.
         "offsets.topic.replication.factor": 1,
         "offsets.topic.num.partitions": 3,

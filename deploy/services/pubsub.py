@@ -1,6 +1,7 @@
 """Google's Pub/Sub emulator: the jar that comes with the Google Cloud SDK, or the SDK's container image.
 
-It keeps everything in memory. The SDK is a system package, which is looked for and never installed.
+It keeps every message in memory, acknowledged ones too (about 1.6 KB for a click event): half of the machine's memory is
+its heap at most, which holds a few million messages. The SDK is a system package, which is looked for and never installed.
 """
 
 import shutil
@@ -47,8 +48,9 @@ def fetch() -> None:
 
 
 def native(ports: dict, data: Path) -> Command:
+    java = ["java", "-Xms128m", "-XX:MaxRAMPercentage=50", "-cp", f"{CLASSES}:{_found()}"]
     return Command(
-        argv=["java", "-Xms128m", "-Xmx4g", "-cp", f"{CLASSES}:{_found()}", MAIN, "--host=127.0.0.1", f"--port={ports['grpc']}"],
+        argv=[*java, MAIN, "--host=127.0.0.1", f"--port={ports['grpc']}"],
         env={},
         folder=data,
     )

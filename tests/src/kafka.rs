@@ -2,13 +2,14 @@
 //!
 //! Not here: what is produced ([`crate::traffic`]).
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Message as _, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
@@ -45,6 +46,30 @@ pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> R
         result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
     }
     Ok(())
+}
+
+/// The offsets below `end` at which a partition has a record.
+///
+/// # Errors
+/// Kafka takes too long.
+pub fn offsets(topic: &str, partition: i32, end: u64) -> Result<BTreeSet<u64>> {
+    let mut config = client()?;
+    config.set("group.id", "offsets").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create()?;
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(topic, partition, Offset::Beginning)?;
+    consumer.assign(&from)?;
+    let mut offsets = BTreeSet::new();
+    loop {
+        match consumer.poll(PATIENCE).context("Kafka takes too long to be read")? {
+            Ok(record) => {
+                offsets.insert(u64::try_from(record.offset())?);
+            }
+            Err(KafkaError::PartitionEOF(_)) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(offsets.into_iter().filter(|offset| *offset < end).collect())
 }
 
 fn client() -> Result<ClientConfig> {

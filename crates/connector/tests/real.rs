@@ -1,5 +1,5 @@
-//! The connector against a real Kafka: what the mock cluster does not know. Ignored unless asked for, as each needs
-//! `KAFKA_BOOTSTRAP`: `deploy/services/services.py run --only kafka -- cargo test -p connector --test real -- --ignored`.
+//! The connector against a real Kafka: what the mock cluster does not know. `make test` starts one; by hand:
+//! `deploy/services/services.py run --only kafka -- cargo test -p connector --test real`.
 
 mod harness;
 
@@ -69,7 +69,6 @@ async fn wait_committed(sink: &Sink, topic: &str, partition: i32, end: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a real Kafka"]
 async fn transactions_are_read_committed_and_their_markers_accounted_for() {
     let topic = fresh("transactions");
     let id = fresh("producer");
@@ -109,7 +108,6 @@ async fn transactions_are_read_committed_and_their_markers_accounted_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a real Kafka"]
 async fn every_compression_is_read() {
     for compression in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let topic = fresh(compression);
@@ -126,7 +124,6 @@ async fn every_compression_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a real Kafka"]
 async fn a_topic_made_anew_is_another_incarnation() {
     let topic = fresh("anew");
     let kafka = Kafka::real(&[]);
@@ -160,7 +157,6 @@ async fn a_topic_made_anew_is_another_incarnation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a real Kafka"]
 async fn what_retention_took_is_lost_while_stopped_and_while_reading() {
     let topic = fresh("retention");
     let kafka = Kafka::real(&[]);
@@ -197,7 +193,6 @@ async fn truncate(kafka: &Kafka, topic: &str, before: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a real Kafka"]
 async fn partitions_that_are_added_are_read_from_their_beginning() {
     let topic = fresh("added");
     let kafka = Kafka::real(&[("topic.metadata.refresh.interval.ms", "500")]);
@@ -227,7 +222,6 @@ async fn partitions_that_are_added_are_read_from_their_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a real Kafka"]
 async fn replicas_come_and_go_under_load() {
     let topic = fresh("replicas");
     let kafka = Kafka::real(&[]);
@@ -259,7 +253,6 @@ async fn replicas_come_and_go_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a real Kafka"]
 async fn committed_offsets_of_an_operator_and_beyond_the_log_are_understood() {
     let topic = fresh("commits");
     let kafka = Kafka::real(&[]);

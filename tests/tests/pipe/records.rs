@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use rdkafka::producer::Producer as _;
 use tests::{
-    kafka::{Producer, create_topic},
+    kafka::{Producer, create_topic, offsets},
     pipe::Pipe,
     produced::{Produced, Refused},
     recount::recount,
     rows::{Database, wait_for},
     traffic::{Outgoing, Traffic},
+    wait,
 };
 
 use crate::{check_balance, prepared};
@@ -72,6 +73,43 @@ fn aborted_transactions_are_not_counted() -> Result<()> {
     wait_for(&database, &recount)?;
     connector.stop()?;
     processor.stop()?;
+    check_balance(&database, &recount)
+}
+
+#[test]
+fn what_compaction_removed_is_absent() -> Result<()> {
+    const KEYS: usize = 50;
+    let pipe = Pipe::new("compacted")?;
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "1048576"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    create_topic(pipe.name(), 1, &settings)?;
+    pipe.run_well(&["setup"])?;
+    let mut all: Vec<Outgoing> = Traffic::new(12_000, 1).collect();
+    for (n, outgoing) in all.iter_mut().enumerate() {
+        outgoing.key = Some(format!("key-{}", n % KEYS).into_bytes());
+    }
+    let mut produced = Produced::default();
+    let producer = Producer::new(pipe.name(), &[])?;
+    producer.produce(all, &mut produced)?;
+    let end = produced.next_offset(0);
+    let kept = wait::until("the log to be compacted", || {
+        let kept = offsets(pipe.name(), 0, end)?;
+        Ok((kept.len() < produced.records.len() / 2).then_some(kept))
+    })?;
+    // Nothing more is removed while the pipe reads: what the cleaner leaves is the last of each key and the open segment.
+    produced.records.retain(|record| kept.contains(&record.offset));
+    let mut recount = recount(&produced)?;
+    recount.ledger.insert("absent", end - produced.records.len() as u64);
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, &recount)?;
+    connector.stop()?;
+    processor.stop()?;
+    assert_eq!(offsets(pipe.name(), 0, end)?, kept, "the log was compacted again in the middle of the test");
     check_balance(&database, &recount)
 }
 

@@ -72,7 +72,9 @@ impl Kafka {
 
     /// The real one that `KAFKA_BOOTSTRAP` names.
     pub(crate) fn real(properties: &[(&str, &str)]) -> Self {
-        let servers = std::env::var("KAFKA_BOOTSTRAP").expect("KAFKA_BOOTSTRAP names a Kafka");
+        let servers = std::env::var("KAFKA_BOOTSTRAP").expect(
+            "a real Kafka is needed: run this through `deploy/services/services.py run --only kafka -- cargo test ...`",
+        );
         let log =
             tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         drop(log.with_test_writer().try_init());

@@ -1,0 +1,29 @@
+//! What `generate` makes, carried through the pipe, as `reconcile` and `status` tell it.
+
+use anyhow::Result;
+use tests::wait;
+
+use crate::prepared;
+
+#[test]
+fn what_is_generated_is_reconciled() -> Result<()> {
+    let pipe = prepared("reconciled", 3)?;
+    let traffic = ["--events", "4000", "--broken", "1%", "--duplicates", "1%", "--late", "1%", "--seed", "9"];
+    pipe.run_well(&[&["generate"], &traffic[..]].concat())?;
+    let before = pipe.run(&["reconcile"])?;
+    assert_eq!(before.code, Some(1), "nothing has been carried yet: {}{}", before.out, before.err);
+
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    wait::until_right("reconcile to find nothing missing", || {
+        let now = pipe.run(&["reconcile"])?;
+        Ok((now.code != Some(0)).then_some(now.out))
+    })?;
+    connector.stop()?;
+    processor.stop()?;
+    let after = pipe.run_well(&["reconcile"])?;
+    let status = pipe.run_well(&["status"])?;
+    assert!(status.out.contains("4000 ="), "the ledger is not of all 4000 records:\n{}", status.out);
+    assert!(after.out.contains("nothing is missing"), "{}", after.out);
+    Ok(())
+}
