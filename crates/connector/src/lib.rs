@@ -8,7 +8,7 @@
 //! | [`settings`] | the `[kafka]` section |
 //! | [`run`] | the connector as a whole: [`run()`], its [`Config`] and its end |
 //! | [`core`] | the state machine: what was read and acknowledged in, what to publish, mark and commit out |
-//! | [`ledger`], [`marks`], [`rejects`], [`start`], [`slot`], [`batch`] | its parts, all pure |
+//! | [`ledger`], [`marks`], [`rejects`], [`start`], [`plan`], [`slot`], [`batch`] | its parts, all pure |
 //! | `driver`, `deliver`, `outage` | the one `select!`, and bringing a batch to Pub/Sub until it is there |
 //! | [`io`] | the Kafka threads and the publisher; SDKs stay in there |
 //!
@@ -33,6 +33,8 @@ pub mod marks;
 pub mod rejects;
 
 pub mod start;
+
+pub mod plan;
 
 pub mod slot;
 

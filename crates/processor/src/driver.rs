@@ -1,7 +1,7 @@
 //! The one loop: messages, marks, the clock, checkpoints and rows on their way.
 //!
 //! The order that keeps the promises: apply -> checkpoint durable -> acknowledge and send rows. The thinking is
-//! in [`crate::core`]; here is only what waits.
+//! in [`crate::core`], that order in [`crate::stages`]; here is only what waits.
 
 use std::{
     sync::Arc,
@@ -9,12 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use event::{
-    EventTime, Mark,
-    append::{Rows, Table},
-    events::EventsSettings,
-    row::DeadLetterRow,
-};
+use event::{EventTime, Mark, events::EventsSettings};
 use pubsub::{AckHandle, Connection, Inbound, SubscribeOptions, Subscription};
 use service::{metrics::Metrics, readiness::Readiness};
 use tokio::{
@@ -31,12 +26,13 @@ use crate::{
     frontier::{Abandoned, Limits},
     io::{
         messages::{Partitions, kafka_time},
-        tasks::{self, Ended, Sent, Stopped},
+        tasks::{self, Ended},
     },
     metrics::ProcessorMetrics,
     outbox::Outbox,
-    saved::{Saved, restore, save},
+    saved::{Saved, restore},
     sink::Sink,
+    stages::{Sent, Stages},
     store::{Appender, Hold, Kind, StateSettings, Store},
 };
 
@@ -102,8 +98,6 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 2_000;
 /// A firing pane brings the next checkpoint forward, but not more often than this.
 const SOONEST: Duration = Duration::from_millis(500);
-/// Request bytes that may wait before messages are left where they are.
-const OUTBOX_BYTES: u64 = 64 << 20;
 /// A base is written once its deltas are that many, or larger than it.
 const MAX_DELTAS: u64 = 500;
 const MIN_COMPACTION: u64 = 1 << 20;
@@ -158,24 +152,17 @@ pub async fn run<S: Sink>(
     services.readiness.watch("checkpoints", config.state.period.std() * 6 + Duration::from_secs(30));
     let driver = Driver {
         metrics: ProcessorMetrics::new(&services.metrics),
-        core,
-        sent: 0,
-        durable: 0,
-        outbox,
+        stages: Stages::new(core, outbox),
         sink,
         appender: Some(appender),
         tasks: JoinSet::new(),
         streams_asked: false,
-        sending: false,
-        unacknowledged: Vec::new(),
-        waiting_for_checkpoint: Vec::new(),
         last_checkpoint: None,
         last_report: Instant::now(),
         partitions: Partitions::default(),
         rows: 0,
         flow_rows: 0,
         checkpoints: 0,
-        covers: 0,
         state: config.state,
         readiness: services.readiness,
         watch: services.watch,
@@ -190,8 +177,7 @@ pub fn now() -> EventTime {
 }
 
 struct Driver<S> {
-    core: Core,
-    outbox: Outbox,
+    stages: Stages<AckHandle>,
     sink: Arc<S>,
     state: StateSettings,
     metrics: ProcessorMetrics,
@@ -201,20 +187,9 @@ struct Driver<S> {
     appender: Option<Box<Appender>>,
     tasks: JoinSet<Ended>,
     streams_asked: bool,
-    sending: bool,
-    /// Applied since the last checkpoint was taken.
-    unacknowledged: Vec<AckHandle>,
-    /// Covered by the checkpoint that is on its way.
-    waiting_for_checkpoint: Vec<AckHandle>,
     last_checkpoint: Option<Instant>,
     last_report: Instant,
     partitions: Partitions,
-    /// Requests below this number have been handed to the sender.
-    sent: u64,
-    /// Requests below this number are in a durable checkpoint.
-    durable: u64,
-    /// Requests below this number are in the checkpoint that is on its way.
-    covers: u64,
     rows: u64,
     flow_rows: u64,
     checkpoints: u64,
@@ -228,8 +203,6 @@ impl<S: Sink> Driver<S> {
         hold: Hold,
         shutdown: &CancellationToken,
     ) -> Result<Summary, ProcessorError> {
-        // What an earlier run fixed may be sent at once: it is durable.
-        self.durable = self.outbox.next();
         let ended = self.until_stopped(&mut data, &mut marks, shutdown).await;
         if matches!(ended, Err(ProcessorError::Memory { .. })) {
             // What fits is kept: the next run begins where this one stops.
@@ -237,15 +210,18 @@ impl<S: Sink> Driver<S> {
         }
         if ended.is_err() {
             // Nothing is acknowledged that is not durable: dropped handles give their messages back.
-            self.unacknowledged.clear();
-            self.waiting_for_checkpoint.clear();
+            self.stages.give_back();
             tokio::join!(data.close(Duration::from_secs(1)), marks.close(Duration::from_secs(1)));
             return ended.map(|()| Summary::default());
         }
         self.finish().await?;
         tokio::join!(data.close(Duration::from_secs(5)), marks.close(Duration::from_secs(5)));
         hold.release(self.appender.as_ref().and_then(|appender| appender.newest())).await;
-        Ok(Summary { view: self.view(), checkpoints: self.checkpoints, pending_requests: self.outbox.len() })
+        Ok(Summary {
+            view: self.view(),
+            checkpoints: self.checkpoints,
+            pending_requests: self.stages.outbox().len(),
+        })
     }
 
     async fn until_stopped(
@@ -258,8 +234,7 @@ impl<S: Sink> Driver<S> {
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut batch, mut mark_batch) = (Vec::with_capacity(BATCH), Vec::new());
         loop {
-            // Without streams a pane that fires has no place in the state yet: nothing may be applied.
-            let room = self.has_streams() && self.outbox.bytes() < OUTBOX_BYTES;
+            let room = self.stages.has_room();
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 received = marks.receive(&mut mark_batch, BATCH), if room => {
@@ -289,42 +264,36 @@ impl<S: Sink> Driver<S> {
                 publish_time: message.publish_time,
                 payload: &message.data,
             };
-            self.core.data(&data, now);
-            self.unacknowledged.push(message.ack);
+            self.stages.data(&data, now, message.ack);
         }
     }
 
     fn marks(&mut self, batch: &mut Vec<Inbound>) {
         let now = now();
         for message in batch.drain(..) {
-            match Mark::from_json(&message.data) {
-                Ok(mark) if mark.version <= Mark::VERSION => self.core.mark(&mark, message.publish_time, now),
-                _ => {
-                    warn!(
-                        message_id = message.message_id,
-                        "a message on the marks subscription is no mark that this version knows; is the connector newer?"
-                    );
-                    self.core.unreadable_mark();
-                }
+            let mark = Mark::from_json(&message.data).ok().filter(|mark| mark.version <= Mark::VERSION);
+            if mark.is_none() {
+                warn!(
+                    message_id = message.message_id,
+                    "a message on the marks subscription is no mark that this version knows; is the connector newer?"
+                );
             }
-            self.unacknowledged.push(message.ack);
+            self.stages.mark(mark.as_ref(), message.publish_time, now, message.ack);
         }
     }
 
     fn tick(&mut self) -> Result<(), ProcessorError> {
         let now = now();
         self.open_streams();
-        if self.has_streams() {
-            for hole in self.core.tick(now) {
-                report_hole(&hole);
-            }
+        for hole in self.stages.tick(now) {
+            report_hole(&hole);
         }
         self.send_rows();
         if self.checkpoint_is_due() {
             self.start_checkpoint(now)?;
         }
-        let unacknowledged = self.unacknowledged.len() + self.waiting_for_checkpoint.len();
-        self.metrics.observe(&self.core, &self.outbox, unacknowledged, now);
+        let unacknowledged = self.stages.unacknowledged();
+        self.metrics.observe(self.stages.core(), self.stages.outbox(), unacknowledged, now);
         self.watch.send_replace(self.view());
         if self.last_report.elapsed() >= Duration::from_secs(60) {
             self.report();
@@ -333,19 +302,19 @@ impl<S: Sink> Driver<S> {
     }
 
     fn view(&self) -> View {
-        let flows = self.core.engine().flows();
+        let flows = self.stages.core().engine().flows();
         View {
-            events: self.core.counters().events,
+            events: self.stages.core().counters().events,
             rows: self.rows,
             flow_rows: self.flow_rows,
             flows: flows.iter().map(|f| (f.name().clone(), f.windows.watermark(), f.ledger)).collect(),
-            caught_up: self.core.is_caught_up(now()),
+            caught_up: self.stages.core().is_caught_up(now()),
         }
     }
 
     fn report(&mut self) {
         self.last_report = Instant::now();
-        for flow in self.core.engine().flows() {
+        for flow in self.stages.core().engine().flows() {
             let counts: Vec<String> = flow
                 .ledger
                 .iter()
@@ -359,104 +328,53 @@ impl<S: Sink> Driver<S> {
 
     fn check_memory(&self, unacknowledged: usize) -> Result<(), ProcessorError> {
         // A handle and its place in the lease tables are about 300 bytes.
-        let bytes = self.core.bytes() + self.outbox.bytes() + 300 * unacknowledged as u64;
+        let bytes = self.stages.core().bytes() + self.stages.outbox().bytes() + 300 * unacknowledged as u64;
         if bytes <= self.state.memory.0 {
             return Ok(());
         }
-        let largest = self.core.engine().flows().iter().max_by_key(|flow| flow.windows.bytes());
+        let largest = self.stages.core().engine().flows().iter().max_by_key(|flow| flow.windows.bytes());
         let (flow, keys) =
             largest.map_or_else(Default::default, |f| (f.name().to_string(), f.windows.key_count()));
         Err(ProcessorError::Memory { bytes, flow, keys })
-    }
-
-    fn tables(&self) -> Vec<Table> {
-        let flows = self.core.engine().flows().iter().map(|flow| flow.name().clone());
-        let tables = flows.flat_map(|flow| [Table::Flow(flow.clone()), Table::Progress(flow)]);
-        tables.chain([Table::DeadLetters]).collect()
     }
 
     fn open_streams(&mut self) {
         if self.streams_asked {
             return;
         }
-        let missing: Vec<Table> =
-            self.tables().into_iter().filter(|table| !self.outbox.has_stream(table)).collect();
+        let missing = self.stages.missing_streams();
         self.streams_asked = true;
         if !missing.is_empty() {
             self.tasks.spawn(tasks::open_streams(self.sink.clone(), missing));
         }
     }
 
-    fn has_streams(&self) -> bool {
-        self.tables().iter().all(|table| self.outbox.has_stream(table))
-    }
-
     fn checkpoint_is_due(&self) -> bool {
         let Some(since) = self.last_checkpoint.map(|at| at.elapsed()) else { return true };
         self.appender.is_some()
-            && (since >= self.state.period.std() || (self.core.has_rows() && since >= SOONEST))
+            && (since >= self.state.period.std() || (self.stages.core().has_rows() && since >= SOONEST))
     }
 
     fn start_checkpoint(&mut self, now: EventTime) -> Result<(), ProcessorError> {
-        let Some(appender) = self.appender.take() else { return Ok(()) };
-        if self.has_streams() {
-            self.core.fire_changed(now);
-            self.fill_outbox()?;
-        }
+        let Some(appender) = &self.appender else { return Ok(()) };
         let (base, deltas) = (appender.base_bytes(), appender.delta_bytes());
         let everything =
             appender.deltas() >= MAX_DELTAS || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
-        self.covers = self.outbox.next();
-        let payload = save(&mut self.core, &mut self.outbox, everything).encode()?;
+        let Some(saved) = self.stages.checkpoint(everything, now, &*self.sink)? else { return Ok(()) };
+        let payload = saved.encode()?;
         self.metrics.checkpoint_bytes.inc_by(payload.len() as u64);
-        self.waiting_for_checkpoint = std::mem::take(&mut self.unacknowledged);
         self.last_checkpoint = Some(Instant::now());
         let kind = if everything { Kind::Base } else { Kind::Delta };
-        self.tasks.spawn(tasks::checkpoint(appender, kind, Bytes::from(payload)));
-        Ok(())
-    }
-
-    /// Fixes where every row goes that fired since the last time.
-    fn fill_outbox(&mut self) -> Result<(), ProcessorError> {
-        let effects = self.core.take_effects();
-        let names: Vec<Arc<str>> =
-            self.core.engine().flows().iter().map(|flow| flow.name().clone()).collect();
-        for (flow, rows) in &effects.output.rows {
-            let table = Table::Flow(names[*flow].clone());
-            let bodies = self.sink.encode(&table, Rows::Ctr(rows))?;
-            self.outbox.push(&table, bodies);
+        if let Some(appender) = self.appender.take() {
+            self.tasks.spawn(tasks::checkpoint(appender, kind, Bytes::from(payload)));
         }
-        for (flow, row) in &effects.output.progress {
-            let table = Table::Progress(names[*flow].clone());
-            let bodies = self.sink.encode(&table, Rows::Progress(std::slice::from_ref(row)))?;
-            self.outbox.push(&table, bodies);
-        }
-        if !effects.dead_letters.is_empty() {
-            self.push_dead_letters(&effects.dead_letters)?;
-        }
-        Ok(())
-    }
-
-    fn push_dead_letters(&mut self, rows: &[DeadLetterRow]) -> Result<(), ProcessorError> {
-        let bodies = self.sink.encode(&Table::DeadLetters, Rows::DeadLetters(rows))?;
-        self.outbox.push(&Table::DeadLetters, bodies);
         Ok(())
     }
 
     /// Sends what is durable and was not sent yet.
     fn send_rows(&mut self) {
-        if self.sending || self.sent >= self.durable {
-            return;
-        }
-        let requests: Vec<_> = self
-            .outbox
-            .pending_from(self.sent)
-            .filter(|(number, _)| *number < self.durable)
-            .cloned()
-            .collect();
-        self.sent = self.durable;
+        let requests = self.stages.requests();
         if !requests.is_empty() {
-            self.sending = true;
             self.tasks.spawn(tasks::send(self.sink.clone(), requests));
         }
     }
@@ -469,8 +387,7 @@ impl<S: Sink> Driver<S> {
                 self.checkpoints += 1;
                 self.metrics.checkpoints.inc();
                 self.readiness.progress("checkpoints");
-                self.durable = self.durable.max(self.covers);
-                let handles = std::mem::take(&mut self.waiting_for_checkpoint);
+                let handles = self.stages.durable();
                 debug!(acknowledged = handles.len(), "checkpoint durable");
                 AckHandle::ack_all(handles);
                 self.send_rows();
@@ -478,7 +395,7 @@ impl<S: Sink> Driver<S> {
             }
             Ended::Streams(streams) => {
                 for (table, name) in streams? {
-                    self.outbox.open(&table, name);
+                    self.stages.opened(&table, name);
                 }
                 Ok(())
             }
@@ -487,77 +404,36 @@ impl<S: Sink> Driver<S> {
     }
 
     fn rows_sent(&mut self, sent: Sent) -> Result<(), ProcessorError> {
-        self.sending = false;
-        if let Some(done) = sent.done {
-            let delivered = self.outbox.pending_from(0).take_while(|(number, _)| *number <= done);
-            for (_, append) in delivered {
-                self.rows += u64::from(append.rows);
-                self.flow_rows +=
-                    if matches!(append.table, Table::Flow(_)) { u64::from(append.rows) } else { 0 };
-                self.metrics.rows.inc_by(append.rows.into());
-            }
-            self.outbox.done(done);
+        let delivered = self.stages.sent(sent, now(), &*self.sink)?;
+        self.rows += delivered.rows;
+        self.flow_rows += delivered.flow_rows;
+        self.metrics.rows.inc_by(delivered.rows);
+        if let Some((table, rows)) = delivered.refused {
+            let table = table.name();
+            error!(table, rows, "the table refuses rows; they are left out and stand in dead_letters");
         }
-        let Some(stopped) = sent.stopped else { return Ok(()) };
-        // Whatever is changed below is sent only after a checkpoint holds it.
-        let first = self.outbox.pending_from(0).next().map_or(self.outbox.next(), |(number, _)| *number);
-        self.sent = first;
-        self.durable = first;
-        self.covers = self.covers.min(first);
-        match stopped {
-            Stopped::Failed(error) => return Err(error.into()),
-            Stopped::Gap(table) => return Err(ProcessorError::Gap { table }),
-            Stopped::StreamGone(table) => {
-                warn!(table = table.name(), "the table's stream is gone; its requests move to a new one");
-                self.tasks.spawn(tasks::open_streams(self.sink.clone(), vec![table]));
-            }
-            Stopped::Refused(number, rows) => self.refused(number, &rows)?,
+        if let Some(table) = delivered.reopen {
+            warn!(table = table.name(), "the table's stream is gone; its requests move to a new one");
+            self.tasks.spawn(tasks::open_streams(self.sink.clone(), vec![table]));
         }
         Ok(())
-    }
-
-    /// Takes refused rows out of their request, and tells where.
-    fn refused(&mut self, number: u64, rows: &[(u32, String)]) -> Result<(), ProcessorError> {
-        let Some((_, append)) = self.outbox.pending_from(number).next().cloned() else { return Ok(()) };
-        let table = append.table.name();
-        error!(
-            table,
-            rows = rows.len(),
-            "the table refuses rows; they are left out and stand in dead_letters"
-        );
-        let indexes: Vec<u32> = rows.iter().map(|(index, _)| *index).collect();
-        let body = self.sink.without(&append, &indexes)?;
-        self.outbox.replace(number, body);
-        let now = now();
-        let letters: Vec<DeadLetterRow> = rows
-            .iter()
-            .map(|(index, reason)| DeadLetterRow {
-                topic: Arc::from(table.as_str()),
-                partition: -1,
-                offset: append.offset + u64::from(*index),
-                stage: Arc::from("writer"),
-                reason: reason.clone(),
-                pointer: None,
-                seen_at: now,
-            })
-            .collect();
-        self.push_dead_letters(&letters)
     }
 
     /// The last checkpoint and the last rows.
     async fn finish(&mut self) -> Result<(), ProcessorError> {
         self.last_durable().await?;
         let now = now();
-        if self.has_streams() {
-            self.core.tick(now);
-            self.core.progress(now);
-        }
+        self.stages.tick(now);
+        self.stages.progress(now);
         self.start_checkpoint(now)?;
         self.last_durable().await?;
-        let rows = self.settle(|driver| !driver.sending && driver.sent >= driver.durable);
+        let rows = self.settle(|driver| !driver.stages.is_sending());
         match tokio::time::timeout(LAST_ROWS, rows).await {
             Ok(result) => result?,
-            Err(_) => warn!(requests = self.outbox.len(), "rows wait in the state; the next run sends them"),
+            Err(_) => warn!(
+                requests = self.stages.outbox().len(),
+                "rows wait in the state; the next run sends them"
+            ),
         }
         // One more, so that the next run knows which rows stand in their tables.
         if self.appender.is_some() {

@@ -13,6 +13,7 @@
 //! | [`replay`] | the engine over files: batch is streaming over a bounded source |
 //! | [`outbox`] | rows with their place, until they stand in their tables |
 //! | [`saved`] | what a checkpoint holds |
+//! | [`stages`] | what may be acknowledged, saved and sent, and when |
 //! | [`sink`] | the port to the tables |
 //! | [`io`] | Pub/Sub's messages, and the tasks beside the driver |
 //! | [`driver`] | the one loop |
@@ -40,6 +41,8 @@ pub mod replay;
 pub mod outbox;
 
 pub mod saved;
+
+pub mod stages;
 
 pub mod store;
 

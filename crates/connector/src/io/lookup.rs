@@ -1,9 +1,9 @@
 //! Looking up where partitions are to be read from: their topics' ids, the bounds of their logs, and what the group
-//! committed. The decision itself is [`crate::start`]'s.
+//! committed. The decision itself is [`crate::plan`]'s.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use event::{Incarnation, Partition};
+use event::Partition;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
@@ -17,8 +17,9 @@ use crate::{
         context::Context,
         unwrapped,
     },
+    plan::{self, Answers, Place},
     slot::Commit,
-    start::{self, Committed, Facts, Start, StartRule},
+    start::{Committed, Start, StartRule},
 };
 
 /// A question about starts.
@@ -44,32 +45,14 @@ impl Lookup<'_> {
         let committed = self.committed(&everything)?;
         let low = self.brokers.ends(places, End::Low)?;
         let high = self.brokers.ends(places, End::High)?;
-        let fixes_all = self.rule == StartRule::Latest && committed.is_empty();
         // The ends that are committed are those that are read from.
-        let stable = brokers::ends(self.consumer, if fixes_all { &everything } else { places }, End::High)?;
-        let mut starts = Vec::with_capacity(places.len());
-        for place in places {
-            let missing = || KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
-            let mut own = committed.get(place).cloned();
-            if let (Some(own), Some(read)) = (&mut own, read.get(place)) {
-                own.offset = own.offset.max(*read);
-            }
-            let facts = Facts {
-                topic_id: topics.get(&place.0).ok_or_else(missing)?.1.clone(),
-                committed: own,
-                group_is_new: committed.is_empty(),
-                low: *low.get(place).ok_or_else(missing)?,
-                stable: *stable.get(place).ok_or_else(missing)?,
-                high: *high.get(place).ok_or_else(missing)?,
-            };
-            starts.push(start::decide(&facts, self.rule));
-        }
-        if fixes_all {
-            self.commit_everywhere(&stable, &topics)?;
-        } else {
-            self.commit_cuts(places, &starts)?;
-        }
-        Ok(starts)
+        let wanted = if plan::fixes_all(self.rule, &committed) { &everything } else { places };
+        let stable = brokers::ends(self.consumer, wanted, End::High)?;
+        let answers = Answers { topics, committed, low, stable, high };
+        let planned = plan::plan(places, &answers, self.rule, read)
+            .ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownTopicOrPartition))?;
+        self.commit_first(&planned.commits)?;
+        Ok(planned.starts)
     }
 
     /// The topics by name, with partitions and id.
@@ -102,23 +85,15 @@ impl Lookup<'_> {
         Ok(found)
     }
 
-    /// A new group that begins at the newest records: the first replica fixes the start of every partition, so that a
-    /// partition without a commit is known to be one that was added later.
-    fn commit_everywhere(&self, ends: &Found<u64>, topics: &Topics) -> Result<(), KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(ends.len());
-        for ((topic, partition), end) in ends {
-            let Some((_, id)) = topics.get(topic) else { continue };
-            add(&mut list, topic, *partition, *end, &start::unannounced(&Incarnation::from(id.as_str())))?;
+    fn commit_first(&self, commits: &[(Place, u64, String)]) -> Result<(), KafkaError> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for ((topic, partition), offset, metadata) in commits {
+            add(&mut list, topic, *partition, *offset, metadata)?;
         }
         self.consumer.commit(&list, CommitMode::Sync)
-    }
-
-    fn commit_cuts(&self, places: &Places, starts: &[Start]) -> Result<(), KafkaError> {
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), start) in places.iter().zip(starts).filter(|(_, start)| start.commit_first) {
-            add(&mut list, topic, *partition, start.offset, &start::unannounced(&start.incarnation))?;
-        }
-        if list.count() == 0 { Ok(()) } else { self.consumer.commit(&list, CommitMode::Sync) }
     }
 }
 

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::{
     sink::{Sink, SinkError},
+    stages::{Sent, Stopped},
     store::{Appender, Kind, Recovered, Store, StoreError},
 };
 
@@ -22,28 +23,6 @@ pub enum Ended {
     Streams(Result<Vec<(Table, String)>, SinkError>),
     /// Requests were sent, in order.
     Sent(Sent),
-}
-
-/// How far a run of requests came.
-#[derive(Debug)]
-pub struct Sent {
-    /// The last request whose rows stand in their table.
-    pub done: Option<u64>,
-    /// Why it ended before the last request.
-    pub stopped: Option<Stopped>,
-}
-
-/// What ended a run of requests.
-#[derive(Debug)]
-pub enum Stopped {
-    /// The request's stream is no more.
-    StreamGone(Table),
-    /// The table refuses rows of the request.
-    Refused(u64, Vec<(u32, String)>),
-    /// Rows are missing in front of the request.
-    Gap(String),
-    /// Waiting does not help.
-    Failed(SinkError),
 }
 
 const MIN_WAIT: Duration = Duration::from_millis(100);

@@ -1,0 +1,328 @@
+//! The order that keeps the promises: applied, then in a checkpoint, then durable, and only then acknowledged and sent.
+//!
+//! Pure: it says what may be acknowledged, saved and sent now, and is told what became of it, so that a simulation
+//! drives the very order that production keeps. `A` is whatever acknowledges a message. Not here: when a checkpoint is
+//! due, and anything that waits.
+
+use std::sync::Arc;
+
+use event::{
+    EventTime, Mark,
+    append::{Append, Rows, Table},
+    row::DeadLetterRow,
+};
+
+use crate::{
+    core::{Core, Data},
+    error::ProcessorError,
+    frontier::Abandoned,
+    outbox::Outbox,
+    saved::{Saved, save},
+    sink::{Sink, SinkError},
+};
+
+/// Request bytes that may wait before messages are left where they are.
+const OUTBOX_BYTES: u64 = 64 << 20;
+
+/// Core and outbox, with what waits for a checkpoint and what waits for its table.
+#[derive(Debug)]
+pub struct Stages<A> {
+    core: Core,
+    outbox: Outbox,
+    /// Applied since the last checkpoint was taken.
+    applied: Vec<A>,
+    /// Covered by the checkpoint that is on its way.
+    covered: Vec<A>,
+    is_saving: bool,
+    is_sending: bool,
+    /// Requests below this number have been handed to the sender.
+    sent: u64,
+    /// Requests below this number are in a durable checkpoint.
+    durable: u64,
+    /// Requests below this number are in the checkpoint that is on its way.
+    covers: u64,
+}
+
+/// How far a run of requests came.
+#[derive(Debug)]
+pub struct Sent {
+    /// The last request whose rows stand in their table.
+    pub done: Option<u64>,
+    /// Why it ended before the last request.
+    pub stopped: Option<Stopped>,
+}
+
+/// What ended a run of requests.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The request's stream is no more.
+    StreamGone(Table),
+    /// The table refuses rows of the request.
+    Refused(u64, Vec<(u32, String)>),
+    /// Rows are missing in front of the request.
+    Gap(String),
+    /// Waiting does not help.
+    Failed(SinkError),
+}
+
+/// What a run of requests brought.
+#[derive(Debug, Default)]
+pub struct Delivered {
+    /// Rows that stand in their tables.
+    pub rows: u64,
+    /// Those of them that are panes.
+    pub flow_rows: u64,
+    /// The table that needs another stream: [`Stages::opened`] with it.
+    pub reopen: Option<Table>,
+    /// The table that refused rows, and how many.
+    pub refused: Option<(Table, usize)>,
+}
+
+impl<A> Stages<A> {
+    /// What recovery gave. What an earlier run fixed may be sent at once: it is durable.
+    pub fn new(core: Core, outbox: Outbox) -> Self {
+        let durable = outbox.next();
+        let (applied, covered) = (Vec::new(), Vec::new());
+        Self {
+            core,
+            outbox,
+            applied,
+            covered,
+            is_saving: false,
+            is_sending: false,
+            sent: 0,
+            durable,
+            covers: 0,
+        }
+    }
+
+    /// Whether messages may be applied. Without streams a pane that fires has no place in the state yet.
+    pub fn has_room(&self) -> bool {
+        self.has_streams() && self.outbox.bytes() < OUTBOX_BYTES
+    }
+
+    /// Applies a data message.
+    pub fn data(&mut self, data: &Data<'_>, now: EventTime, ack: A) {
+        self.core.data(data, now);
+        self.applied.push(ack);
+    }
+
+    /// Applies a mark; nothing for a message that is none of a version that this program knows.
+    pub fn mark(&mut self, mark: Option<&Mark>, published: EventTime, now: EventTime, ack: A) {
+        match mark {
+            Some(mark) => self.core.mark(mark, published, now),
+            None => self.core.unreadable_mark(),
+        }
+        self.applied.push(ack);
+    }
+
+    /// Lets time pass. Returns the holes that were given up.
+    pub fn tick(&mut self, now: EventTime) -> Vec<Abandoned> {
+        if self.has_streams() { self.core.tick(now) } else { Vec::new() }
+    }
+
+    /// The tables that have no stream yet.
+    pub fn missing_streams(&self) -> Vec<Table> {
+        self.tables().filter(|table| !self.outbox.has_stream(table)).collect()
+    }
+
+    /// Whether every table has a stream.
+    pub fn has_streams(&self) -> bool {
+        self.tables().all(|table| self.outbox.has_stream(&table))
+    }
+
+    /// A table has this stream from now on.
+    pub fn opened(&mut self, table: &Table, stream: String) {
+        self.outbox.open(table, stream);
+    }
+
+    /// Takes a checkpoint: lets fire what changed, fixes where every row goes, and says what is to be made durable.
+    /// Nothing while one is on its way.
+    ///
+    /// # Errors
+    /// Rows do not fit their table.
+    pub fn checkpoint(
+        &mut self,
+        everything: bool,
+        now: EventTime,
+        sink: &impl Sink,
+    ) -> Result<Option<Saved>, ProcessorError> {
+        if self.is_saving {
+            return Ok(None);
+        }
+        if self.has_streams() {
+            self.core.fire_changed(now);
+            self.fill_outbox(sink)?;
+        }
+        self.covers = self.outbox.next();
+        self.covered = std::mem::take(&mut self.applied);
+        self.is_saving = true;
+        Ok(Some(save(&mut self.core, &mut self.outbox, everything)))
+    }
+
+    /// The checkpoint is durable, and nobody had taken over by then. Returns what is to be acknowledged.
+    pub fn durable(&mut self) -> Vec<A> {
+        self.is_saving = false;
+        self.durable = self.durable.max(self.covers);
+        std::mem::take(&mut self.covered)
+    }
+
+    /// Whether a checkpoint is on its way.
+    pub fn is_saving(&self) -> bool {
+        self.is_saving
+    }
+
+    /// Takes what is durable and was not sent yet, to be sent in order. Nothing while a run is on its way.
+    pub fn requests(&mut self) -> Vec<(u64, Append)> {
+        if self.is_sending || self.sent >= self.durable {
+            return Vec::new();
+        }
+        let requests: Vec<_> = self
+            .outbox
+            .pending_from(self.sent)
+            .filter(|(number, _)| *number < self.durable)
+            .cloned()
+            .collect();
+        self.sent = self.durable;
+        self.is_sending = !requests.is_empty();
+        requests
+    }
+
+    /// Whether a run of requests is on its way or could be.
+    pub fn is_sending(&self) -> bool {
+        self.is_sending || self.sent < self.durable
+    }
+
+    /// A run of requests has ended.
+    ///
+    /// # Errors
+    /// Waiting does not help.
+    pub fn sent(
+        &mut self,
+        sent: Sent,
+        now: EventTime,
+        sink: &impl Sink,
+    ) -> Result<Delivered, ProcessorError> {
+        self.is_sending = false;
+        let mut delivered = Delivered::default();
+        if let Some(done) = sent.done {
+            for (_, append) in self.outbox.pending_from(0).take_while(|(number, _)| *number <= done) {
+                delivered.rows += u64::from(append.rows);
+                if matches!(append.table, Table::Flow(_)) {
+                    delivered.flow_rows += u64::from(append.rows);
+                }
+            }
+            self.outbox.done(done);
+        }
+        let Some(stopped) = sent.stopped else { return Ok(delivered) };
+        self.hold_back();
+        match stopped {
+            Stopped::Failed(error) => return Err(error.into()),
+            Stopped::Gap(table) => return Err(ProcessorError::Gap { table }),
+            Stopped::StreamGone(table) => delivered.reopen = Some(table),
+            Stopped::Refused(number, rows) => {
+                delivered.refused = self.refused(number, &rows, now, sink)?.map(|table| (table, rows.len()));
+            }
+        }
+        Ok(delivered)
+    }
+
+    /// Whatever is changed now is sent only after a checkpoint holds it.
+    fn hold_back(&mut self) {
+        let first = self.outbox.pending_from(0).next().map_or(self.outbox.next(), |(number, _)| *number);
+        self.sent = first;
+        self.durable = first;
+        self.covers = self.covers.min(first);
+    }
+
+    /// Takes refused rows out of their request, and tells where.
+    fn refused(
+        &mut self,
+        number: u64,
+        rows: &[(u32, String)],
+        now: EventTime,
+        sink: &impl Sink,
+    ) -> Result<Option<Table>, ProcessorError> {
+        let Some((_, append)) = self.outbox.pending_from(number).next().cloned() else { return Ok(None) };
+        let indexes: Vec<u32> = rows.iter().map(|(index, _)| *index).collect();
+        let body = sink.without(&append, &indexes)?;
+        self.outbox.replace(number, body);
+        let table: Arc<str> = append.table.name().into();
+        let letters: Vec<DeadLetterRow> = rows
+            .iter()
+            .map(|(index, reason)| DeadLetterRow {
+                topic: table.clone(),
+                partition: -1,
+                offset: append.offset + u64::from(*index),
+                stage: Arc::from("writer"),
+                reason: reason.clone(),
+                pointer: None,
+                seen_at: now,
+            })
+            .collect();
+        self.push_dead_letters(&letters, sink)?;
+        Ok(Some(append.table))
+    }
+
+    /// Fixes where every row goes that fired since the last time.
+    fn fill_outbox(&mut self, sink: &impl Sink) -> Result<(), ProcessorError> {
+        let effects = self.core.take_effects();
+        let names: Vec<Arc<str>> =
+            self.core.engine().flows().iter().map(|flow| flow.name().clone()).collect();
+        for (flow, rows) in &effects.output.rows {
+            let table = Table::Flow(names[*flow].clone());
+            let bodies = sink.encode(&table, Rows::Ctr(rows))?;
+            self.outbox.push(&table, bodies);
+        }
+        for (flow, row) in &effects.output.progress {
+            let table = Table::Progress(names[*flow].clone());
+            let bodies = sink.encode(&table, Rows::Progress(std::slice::from_ref(row)))?;
+            self.outbox.push(&table, bodies);
+        }
+        if effects.dead_letters.is_empty() {
+            return Ok(());
+        }
+        self.push_dead_letters(&effects.dead_letters, sink)
+    }
+
+    fn push_dead_letters(&mut self, rows: &[DeadLetterRow], sink: &impl Sink) -> Result<(), ProcessorError> {
+        let bodies = sink.encode(&Table::DeadLetters, Rows::DeadLetters(rows))?;
+        self.outbox.push(&Table::DeadLetters, bodies);
+        Ok(())
+    }
+
+    /// Every table that rows go to.
+    fn tables(&self) -> impl Iterator<Item = Table> {
+        let flows = self.core.engine().flows().iter().map(|flow| flow.name().clone());
+        let tables = flows.flat_map(|flow| [Table::Flow(flow.clone()), Table::Progress(flow)]);
+        tables.chain([Table::DeadLetters])
+    }
+
+    /// A line of progress of every flow, at the end of a run.
+    pub fn progress(&mut self, now: EventTime) {
+        if self.has_streams() {
+            self.core.progress(now);
+        }
+    }
+
+    /// Forgets what acknowledges the messages: they come again.
+    pub fn give_back(&mut self) {
+        self.applied.clear();
+        self.covered.clear();
+    }
+
+    /// How many messages wait for a durable checkpoint.
+    pub fn unacknowledged(&self) -> usize {
+        self.applied.len() + self.covered.len()
+    }
+
+    /// The core.
+    pub fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// The outbox.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+}
