@@ -85,9 +85,12 @@ impl Ledger {
         self.acknowledged.insert(range);
     }
 
-    /// The coordinator has confirmed a commit.
+    /// The coordinator has confirmed a commit. An answer beyond the commit point is one to an older assignment, perhaps
+    /// of another life of the topic, whose offsets mean nothing here.
     pub fn confirm(&mut self, offset: u64) {
-        self.committed = self.committed.max(Some(offset));
+        if offset <= self.commit_point() {
+            self.committed = self.committed.max(Some(offset));
+        }
     }
 
     /// Takes the ranges that the next mark must carry.

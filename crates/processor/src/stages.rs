@@ -4,7 +4,7 @@
 //! drives the very order that production keeps. `A` is whatever acknowledges a message. Not here: when a checkpoint is
 //! due, and anything that waits.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use event::{
     EventTime, Mark,
@@ -35,6 +35,8 @@ pub struct Stages<A> {
     covered: Vec<A>,
     is_saving: bool,
     is_sending: bool,
+    /// Tables whose stream is gone: nothing is sent before they have another.
+    reopening: BTreeSet<Table>,
     /// Requests below this number have been handed to the sender.
     sent: u64,
     /// Requests below this number are in a durable checkpoint.
@@ -90,6 +92,7 @@ impl<A> Stages<A> {
             covered,
             is_saving: false,
             is_sending: false,
+            reopening: BTreeSet::new(),
             sent: 0,
             durable,
             covers: 0,
@@ -134,6 +137,10 @@ impl<A> Stages<A> {
     /// A table has this stream from now on.
     pub fn opened(&mut self, table: &Table, stream: String) {
         self.outbox.open(table, stream);
+        if self.reopening.remove(table) {
+            // Requests have moved: a checkpoint must hold their new place first, not the one that is on its way.
+            self.hold_back();
+        }
     }
 
     /// Takes a checkpoint: lets fire what changed, fixes where every row goes, and says what is to be made durable.
@@ -174,7 +181,7 @@ impl<A> Stages<A> {
 
     /// Takes what is durable and was not sent yet, to be sent in order. Nothing while a run is on its way.
     pub fn requests(&mut self) -> Vec<(u64, Append)> {
-        if self.is_sending || self.sent >= self.durable {
+        if self.is_sending || !self.reopening.is_empty() || self.sent >= self.durable {
             return Vec::new();
         }
         let requests: Vec<_> = self
@@ -219,7 +226,10 @@ impl<A> Stages<A> {
         match stopped {
             Stopped::Failed(error) => return Err(error.into()),
             Stopped::Gap(table) => return Err(ProcessorError::Gap { table }),
-            Stopped::StreamGone(table) => delivered.reopen = Some(table),
+            Stopped::StreamGone(table) => {
+                self.reopening.insert(table.clone());
+                delivered.reopen = Some(table);
+            }
             Stopped::Refused(number, rows) => {
                 delivered.refused = self.refused(number, &rows, now, sink)?.map(|table| (table, rows.len()));
             }
