@@ -80,6 +80,23 @@ def stop(state: State, names: list) -> None:
     state.save()
 
 
+def restart(state: State, name: str, timeout_seconds: float) -> None:
+    """Ends it and starts it again on the same ports and data.
+
+    In an orderly way: a broker that was killed is let in again only when its session has expired, a minute later.
+    """
+    running = state.services.get(name)
+    if running is None or running.container:
+        raise Fail(f"{name} does not run as a process of this machine: nothing to restart")
+    process.end([running.identity()])
+    with signals.held():
+        child = process.spawn(SERVICES[name].native(running.ports, Path(state.scratch, name)), Path(running.log))
+        identity = process.Identity.of(child.pid)
+        running.pid, running.started = identity.pid, identity.started
+        state.save()
+    _await_all(state, {name: child}, timeout_seconds, prepare=False)
+
+
 def alive(running: Running) -> bool:
     return containers.alive(running.container) if running.container else running.identity().alive()
 
@@ -113,7 +130,7 @@ def _launch(state: State, name: str, docker: bool):
     return child
 
 
-def _await_all(state: State, children: dict, timeout_seconds: float) -> None:
+def _await_all(state: State, children: dict, timeout_seconds: float, prepare: bool = True) -> None:
     """Asks each in turn until all have answered. A dead one is noticed at once, not at the deadline."""
     began = time.monotonic()
     waiting = dict.fromkeys(children, "not asked yet")
@@ -129,7 +146,8 @@ def _await_all(state: State, children: dict, timeout_seconds: float) -> None:
             except OSError as error:
                 waiting[name] = str(error)
             else:
-                SERVICES[name].prepare(running.ports)
+                if prepare:
+                    SERVICES[name].prepare(running.ports)
                 del waiting[name]
                 say(f"  {name:9} {address(name, running)}  ready after {time.monotonic() - began:.1f} s")
         late = time.monotonic() - began > timeout_seconds

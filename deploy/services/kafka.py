@@ -17,7 +17,8 @@ from layout import HERE, TARGET, Fail
 from process import Command
 
 NAME = "kafka"
-PORTS = ("broker", "controller")
+# Nobody listens on `front`: clients of `behind` are sent there, so that a test can put a proxy between the two.
+PORTS = ("broker", "controller", "behind", "front")
 IMAGE = "apache/kafka:4.1.0"
 FOLDER = TARGET / "kafka"
 LIBS = FOLDER / "libs"
@@ -52,7 +53,7 @@ def fetch() -> None:
             "Maven could not copy Kafka's jars",
         )
         settings = FOLDER / "blank.properties"
-        _write_properties(settings, properties({"broker": 9092, "controller": 9093}, BLANK))
+        _write_properties(settings, properties(dict(zip(PORTS, range(9092, 9096))), BLANK))
         fetched.run(
             ["java", "-cp", f"{LIBS}/*", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", settings],
             "Kafka's log folder could not be formatted",
@@ -60,7 +61,8 @@ def fetch() -> None:
 
 
 def native(ports: dict, data: Path) -> Command:
-    shutil.copytree(BLANK, data / "logs")
+    if not (data / "logs").exists():
+        shutil.copytree(BLANK, data / "logs")
     settings = data / "server.properties"
     _write_properties(settings, properties(ports, data / "logs"))
     return Command(
@@ -90,14 +92,14 @@ def container(ports: dict) -> tuple:
 
 def properties(ports: dict, logs, host: str = "127.0.0.1") -> dict:
     """The broker's settings. Clients are always told 127.0.0.1, whatever it listens on."""
-    broker, controller = ports["broker"], ports["controller"]
+    broker, controller, behind, front = (ports[name] for name in PORTS)
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"PLAINTEXT://{host}:{broker},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"PLAINTEXT://{host}:{broker},BEHIND://{host}:{behind},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker},BEHIND://127.0.0.1:{front}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": logs,
@@ -141,7 +143,13 @@ def prepare(ports: dict) -> None:
 
 
 def environment(ports: dict) -> dict:
-    return {"KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['broker']}"}
+    return {
+        "KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['broker']}",
+        "KAFKA_BEHIND": f"127.0.0.1:{ports['behind']}",
+        "KAFKA_FRONT": f"127.0.0.1:{ports['front']}",
+        # For who wants it to be restarted.
+        "KAFKA_SERVICES": str(HERE / "services.py"),
+    }
 
 
 def _ask(ports: dict, api: int, version: int, body: bytes, timeout_seconds: float = 30) -> bytes:

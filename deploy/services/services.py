@@ -7,6 +7,7 @@
     services.py run -- COMMAND    starts what is missing, runs COMMAND with the addresses in its environment
                                   (KAFKA_BOOTSTRAP, PUBSUB_EMULATOR_HOST, BIGQUERY_REST, BIGQUERY_GRPC), stops what it
                                   started whatever happens, exits with COMMAND's code
+    services.py restart           ends those that run and starts them again on the same ports and data (--only kafka)
     services.py fetch             downloads what is needed, starts nothing
 
 Options: --only kafka,pubsub,bigquery  a part of them; --docker  containers instead of native processes.
@@ -102,6 +103,14 @@ def fetch(options) -> int:
     return 0
 
 
+def restart(options) -> int:
+    with states.locked():
+        state = states.load()
+        for name in options.only:
+            fleet.restart(state, name, options.timeout)
+    return 0
+
+
 def _start(state, options) -> None:
     began = time.monotonic()
     new = fleet.start(state, options.only, options.docker, options.timeout)
@@ -146,8 +155,8 @@ def _arguments():
     parser = argparse.ArgumentParser(
         prog="services.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(required=True, metavar="start|stop|status|run|fetch")
-    for command in (start, stop, status, fetch):
+    commands = parser.add_subparsers(required=True, metavar="start|stop|status|run|restart|fetch")
+    for command in (start, stop, status, restart, fetch):
         commands.add_parser(command.__name__, parents=[common]).set_defaults(command=command)
     runs = commands.add_parser("run", parents=[common])
     runs.add_argument("argv", nargs="+", metavar="COMMAND", help="after `--`")

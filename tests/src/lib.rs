@@ -2,20 +2,22 @@
 //! shares no code with the product.
 //!
 //! - [`services`]: where Kafka, Pub/Sub and BigQuery are; [`kafka`], [`pubsub`], [`bigquery`] speak to them
-//! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`gate`]
+//! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`]
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
+//! - [`chaos`]: seeded runs of all of it in which things go wrong
 //!
 //! Not here: the tests (`tests/`).
 #![forbid(unsafe_code)]
 
 pub mod bigquery;
-pub mod gate;
+pub mod chaos;
 pub mod http;
 pub mod kafka;
 pub mod pipe;
 pub mod process;
 pub mod produced;
+pub mod proxy;
 pub mod pubsub;
 pub mod recount;
 pub mod rows;

@@ -156,15 +156,35 @@ impl Pipe {
         Ok(fs::write(self.path(name), text)?)
     }
 
+    /// Changes a text of the configuration.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn edit(&self, from: &str, to: &str) -> Result<()> {
+        let text = fs::read_to_string(self.path("aqueduct.toml"))?;
+        ensure!(text.contains(from), "the configuration has no {from:?}");
+        self.write("aqueduct.toml", &text.replace(from, to))
+    }
+
     /// Starts a command of the binary.
     ///
     /// # Errors
     /// There is no binary.
     pub fn start(&self, arguments: &[&str]) -> Result<Process> {
+        self.start_with(arguments, &[])
+    }
+
+    /// As [`start`](Self::start), with variables of its own.
+    ///
+    /// # Errors
+    /// There is no binary.
+    pub fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Process> {
         let mut command = Command::new(binary()?);
         command.args(arguments).current_dir(self.folder.path()).env_remove("AQUEDUCT_CONFIG");
         command.env_remove(services::PUBSUB).env_remove("AQUEDUCT_LOG").env("NO_COLOR", "1");
-        command.envs(self.overrides.iter().map(|(name, value)| (name, value)));
+        command
+            .envs(self.overrides.iter().map(|(name, value)| (name, value)))
+            .envs(variables.iter().copied());
         Process::start(&arguments.join(" "), &mut command)
     }
 
@@ -208,10 +228,11 @@ fn find(path: &Path, text: &[u8]) -> Result<Option<PathBuf>> {
     Ok(bytes.windows(text.len()).any(|part| part == text).then(|| path.to_owned()))
 }
 
-/// The binary beside the tests: `target/debug/aqueduct` for `target/debug/deps/TEST`.
+/// The binary beside this program: `target/debug/aqueduct` for `target/debug/deps/TEST` and `target/debug/chaos`.
 fn binary() -> Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let profile = test.parent().and_then(Path::parent).context("tests lie in target/PROFILE/deps")?;
+    let this = std::env::current_exe()?;
+    let folder = this.parent().context("a program lies in a folder")?;
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let binary = profile.join("aqueduct");
     ensure!(
         binary.is_file(),

@@ -124,6 +124,16 @@ impl Process {
         Ok(Ended { code: status.code(), out: self.out(), err: self.err() })
     }
 
+    /// What it left, if it has ended.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn has_ended(&mut self) -> Result<Option<Ended>> {
+        let Some(status) = self.child.try_wait()? else { return Ok(None) };
+        self.join_readers();
+        Ok(Some(Ended { code: status.code(), out: self.out(), err: self.err() }))
+    }
+
     /// SIGTERM, which must end it with 0.
     ///
     /// # Errors
@@ -170,10 +180,21 @@ impl Drop for Process {
     }
 }
 
+/// What processes said that are gone, where somebody wants it ([`keep_words`]).
+static KEPT: Mutex<Option<String>> = Mutex::new(None);
+
+/// From now on the last words of processes are kept instead of printed; gives those that were kept so far.
+pub fn keep_words() -> Option<String> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).replace(String::new())
+}
+
 /// The test runner shows it only where the test fails.
 #[expect(clippy::print_stderr, reason = "the log of a failed test")]
 fn say(text: &str) {
-    eprint!("{text}");
+    match KEPT.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        Some(kept) => kept.push_str(text),
+        None => eprint!("{text}"),
+    }
 }
 
 fn tail(text: &str) -> String {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{
@@ -78,6 +78,22 @@ pub fn wait_for(table: &impl Rows, recount: &Recount) -> Result<()> {
     wait::until_right("the rows", || Ok(difference(&finals(&table.rows()?)?, &recount.counts)))
 }
 
+/// What stands in the file after the end is what was counted, and every offset is accounted for.
+///
+/// # Errors
+/// It is not so.
+pub fn check_balance(database: &Database, recount: &Recount) -> Result<()> {
+    if let Some(difference) = difference(&finals(&database.rows()?)?, &recount.counts) {
+        bail!("{difference}");
+    }
+    let (latest, _) = database.latest()?;
+    ensure!(latest == recount.counts, "box_ctr_latest shows other rows than the last of box_ctr");
+    let ledger = database.ledger()?;
+    ensure!(ledger == recount.ledger, "the ledger is {ledger:?}, not {:?}", recount.ledger);
+    ensure!(ledger.values().sum::<u64>() == recount.total(), "the ledger's sum is not the number of records");
+    Ok(())
+}
+
 /// The first differences, if there are any.
 pub fn difference(found: &Counts, expected: &Counts) -> Option<String> {
     if found == expected {
@@ -131,6 +147,20 @@ impl Database {
                 .collect::<Result<Vec<u64>, _>>()
         })?;
         Ok(OUTCOMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect())
+    }
+
+    /// The watermark of `box_ctr_progress` never went back.
+    ///
+    /// # Errors
+    /// It did, or the file cannot be read.
+    pub fn check_watermark(&self) -> Result<()> {
+        let mut statement = self.0.prepare("select watermark from box_ctr_progress order by rowid")?;
+        let watermarks = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let watermarks = watermarks.collect::<Result<Vec<_>, _>>()?;
+        for pair in watermarks.windows(2) {
+            ensure!(pair[0] <= pair[1], "the watermark went back from {} to {}", pair[0], pair[1]);
+        }
+        Ok(())
     }
 
     /// Views and clicks as `box_ctr_latest` shows them, and how many rows of it are final.

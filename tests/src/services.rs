@@ -4,6 +4,12 @@ use anyhow::{Context as _, Result};
 
 /// The brokers, `host:port`.
 pub const KAFKA: &str = "KAFKA_BOOTSTRAP";
+/// The same brokers for clients that are sent to [`KAFKA_FRONT`] from there, `host:port`.
+pub const KAFKA_BEHIND: &str = "KAFKA_BEHIND";
+/// Where a proxy before [`KAFKA_BEHIND`] listens, `host:port`.
+pub const KAFKA_FRONT: &str = "KAFKA_FRONT";
+/// The script that runs the brokers, and can restart them.
+pub const KAFKA_SERVICES: &str = "KAFKA_SERVICES";
 /// Google's Pub/Sub emulator, `host:port`.
 pub const PUBSUB: &str = "PUBSUB_EMULATOR_HOST";
 /// The BigQuery emulator's REST address, a URL.

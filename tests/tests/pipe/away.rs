@@ -3,22 +3,22 @@
 
 use anyhow::Result;
 use tests::{
-    gate::Gate,
     kafka::create_topic,
     pipe::{PROJECT, Pipe},
-    rows::{Database, wait_for},
+    proxy::Proxy,
+    rows::{Database, check_balance, wait_for},
     services,
     traffic::Traffic,
 };
 
-use crate::{check_balance, prepared, produced};
+use crate::{prepared, produced};
 
 #[test]
 fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
     let mut pipe = prepared("away", 1)?;
     let (_, recount) = produced(&pipe, Traffic::new(500, 1))?;
-    let kafka = Gate::closed(&services::address(services::KAFKA)?)?;
-    let pubsub = Gate::closed(&services::address(services::PUBSUB)?)?;
+    let kafka = Proxy::closed(&services::address(services::KAFKA)?)?;
+    let pubsub = Proxy::closed(&services::address(services::PUBSUB)?)?;
     pipe.set("kafka.bootstrap_servers", kafka.address());
     pipe.set("pubsub.emulator_host", pubsub.address());
     let mut processor = pipe.start(&["processor"])?;
@@ -40,7 +40,7 @@ fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
 
 #[test]
 fn what_waits_can_be_stopped() -> Result<()> {
-    let nowhere = Gate::closed("nowhere")?;
+    let nowhere = Proxy::closed("nowhere")?;
     let pipe = Pipe::new("waiting")?
         .with("kafka.bootstrap_servers", nowhere.address())
         .with("pubsub.emulator_host", nowhere.address());

@@ -11,13 +11,12 @@ mod records;
 mod restarts;
 mod rows;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use tests::{
     kafka::{Producer, create_topic},
     pipe::Pipe,
     produced::Produced,
     recount::{Recount, recount},
-    rows::{Database, finals},
     traffic::Traffic,
 };
 
@@ -35,15 +34,4 @@ fn produced(pipe: &Pipe, traffic: Traffic) -> Result<(Produced, Recount)> {
     Producer::new(pipe.name(), &[])?.produce(traffic, &mut produced)?;
     let recount = recount(&produced)?;
     Ok((produced, recount))
-}
-
-/// What stands in the file after the end is still what was counted, and every offset is accounted for.
-fn check_balance(database: &Database, recount: &Recount) -> Result<()> {
-    let rows = tests::rows::Rows::rows(database)?;
-    assert_eq!(tests::rows::difference(&finals(&rows)?, &recount.counts), None);
-    let (latest, _) = database.latest()?;
-    ensure!(latest == recount.counts, "box_ctr_latest shows other rows than the last of box_ctr");
-    assert_eq!(database.ledger()?, recount.ledger);
-    assert_eq!(database.ledger()?.values().sum::<u64>(), recount.total());
-    Ok(())
 }

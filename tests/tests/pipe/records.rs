@@ -9,12 +9,12 @@ use tests::{
     pipe::Pipe,
     produced::{Produced, Refused},
     recount::recount,
-    rows::{Database, wait_for},
+    rows::{Database, check_balance, wait_for},
     traffic::{Outgoing, Traffic},
     wait,
 };
 
-use crate::{check_balance, prepared};
+use crate::prepared;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -80,11 +80,8 @@ fn aborted_transactions_are_not_counted() -> Result<()> {
 fn what_compaction_removed_is_absent() -> Result<()> {
     const KEYS: usize = 50;
     let pipe = Pipe::new("compacted")?;
-    let settings = [
-        ("cleanup.policy", "compact"),
-        ("segment.bytes", "1048576"),
-        ("min.cleanable.dirty.ratio", "0.01"),
-    ];
+    let settings =
+        [("cleanup.policy", "compact"), ("segment.bytes", "1048576"), ("min.cleanable.dirty.ratio", "0.01")];
     create_topic(pipe.name(), 1, &settings)?;
     pipe.run_well(&["setup"])?;
     let mut all: Vec<Outgoing> = Traffic::new(12_000, 1).collect();

@@ -5,12 +5,12 @@ use tests::{
     kafka::Producer,
     produced::Produced,
     recount::recount,
-    rows::{Database, wait_for},
+    rows::{Database, check_balance, wait_for},
     traffic::Traffic,
     wait,
 };
 
-use crate::{check_balance, prepared, produced};
+use crate::{prepared, produced};
 
 #[test]
 fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {

@@ -8,12 +8,12 @@ use tests::{
     kafka::create_topic,
     pipe::Pipe,
     pubsub::{self, Onlooker},
-    rows::{Database, Rows as _, difference, finals, wait_for},
+    rows::{Database, Rows as _, check_balance, difference, finals, wait_for},
     traffic::{CANARY, Traffic},
     wait,
 };
 
-use crate::{check_balance, prepared, produced};
+use crate::{prepared, produced};
 
 #[test]
 fn sqlite_rows_equal_a_recount() -> Result<()> {

@@ -1,0 +1,85 @@
+//! `make chaos ARGS="--runs 20 --first 1000"`: seeded runs of the whole pipe in which things go wrong.
+//!
+//! Each run's seed, plan and outcome is a line in `target/chaos.log`; `--resume` leaves out the seeds that stand there as
+//! well done.
+
+use std::{
+    collections::HashSet,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use tests::{
+    chaos::{Plan, run},
+    process::keep_words,
+};
+
+/// Runs the pipe while things go wrong, and compares its rows with a naive recount.
+#[derive(Parser)]
+struct Arguments {
+    /// The seed of the first run; each next run has the next one.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// How many runs.
+    #[arg(long, default_value_t = 10)]
+    runs: u64,
+    /// Leaves out the seeds that the log already has as well done.
+    #[arg(long)]
+    resume: bool,
+    /// Where each run gets its line.
+    #[arg(long, default_value = "target/chaos.log")]
+    log: PathBuf,
+}
+
+#[expect(clippy::print_stdout, reason = "a command for people")]
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let done = if arguments.resume { done(&arguments.log) } else { HashSet::new() };
+    let mut log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&arguments.log)
+        .with_context(|| format!("cannot write {}", arguments.log.display()))?;
+    let seeds = (arguments.first..arguments.first + arguments.runs).filter(|seed| !done.contains(seed));
+    let (mut well, mut failed) = (0, Vec::new());
+    for seed in seeds {
+        let plan = Plan::of(seed);
+        println!("seed {seed}: {plan}");
+        keep_words();
+        let started = Instant::now();
+        let outcome = run(&plan);
+        let seconds = started.elapsed().as_secs_f64();
+        let line = match &outcome {
+            Ok(outcome) => format!("ok {seed} in {seconds:.1} s, {outcome:?}, {plan}"),
+            Err(error) => format!("FAILED {seed} in {seconds:.1} s, {plan}\n  {error:#}"),
+        };
+        writeln!(log, "{line}")?;
+        println!("{line}");
+        match outcome {
+            Ok(_) => well += 1,
+            Err(_) => {
+                failed.push(seed);
+                println!("{}", keep_words().unwrap_or_default());
+            }
+        }
+    }
+    println!("{well} runs well, {} failed{}", failed.len(), hint(&failed));
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn hint(failed: &[u64]) -> String {
+    failed.first().map_or_else(String::new, |seed| {
+        format!(": {failed:?}; again with make chaos ARGS=\"--first {seed} --runs 1\"")
+    })
+}
+
+/// The seeds whose line begins with `ok`.
+fn done(log: &PathBuf) -> HashSet<u64> {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    text.lines().filter_map(|line| line.strip_prefix("ok ")?.split(' ').next()?.parse().ok()).collect()
+}
