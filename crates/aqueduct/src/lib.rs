@@ -10,6 +10,8 @@
 //! | `grid` | columns of text |
 //! | [`input`] | where they come from: a file, compressed or not, or standard input |
 //! | `kafka` | questions to Kafka |
+//! | `topic` | a stretch of a Kafka topic, read without a trace |
+//! | `sample` | what a sample of records holds and what becomes of it |
 //! | [`progress`] | a bar on a terminal |
 //! | [`runtime`] | threads and signals |
 //! | `tables` | the writer behind the processor's port |
@@ -41,7 +43,11 @@ pub mod progress;
 
 pub mod runtime;
 
+mod sample;
+
 mod tables;
+
+mod topic;
 
 mod survey;
 

@@ -12,4 +12,5 @@ mod anonymise;
 
 mod configuration;
 
+mod sample;
 mod services;

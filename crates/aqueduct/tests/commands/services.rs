@@ -163,6 +163,36 @@ fn check_tells_what_is_missing_and_what_works() {
 }
 
 #[test]
+fn a_sample_of_the_topic_tells_what_becomes_of_it_and_leaves_no_trace() {
+    let services = Services::start();
+    let run = services
+        .place
+        .run("generate --events 600 --rate 100000 --broken 5% --start 2026-01-01T00:00:00Z --seed 3");
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let run = services.place.run("check --sample 300 --format json");
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{}", run.out);
+    let report: serde_json::Value = serde_json::from_str(&run.out).expect("a JSON object");
+    assert_eq!(report["records"]["read"], 300);
+    assert!(report["records"]["rejected"].as_u64().is_some_and(|rejected| rejected > 0), "{}", run.out);
+    let outcome = |pointer: &str| {
+        let lines =
+            report["pointers"].as_array().into_iter().chain(report["attributes"].as_array()).flatten();
+        let line = lines.into_iter().find(|line| line["pointer"] == pointer)?;
+        line["outcome"].as_str().map(str::to_owned)
+    };
+    for (pointer, expected) in [
+        ("/user_id", "pseudonymised"),
+        ("/session/user", "pseudonymised"),
+        ("/ip", "removed"),
+        ("/page", "forwarded"),
+        ("key", "dropped"),
+    ] {
+        assert_eq!(outcome(pointer).as_deref(), Some(expected), "{pointer} in {}", run.out);
+    }
+    services.stop();
+}
+
+#[test]
 fn a_connector_publishes_everything_and_stops_when_told() {
     let services = Services::start();
     for command in ["keys new", "setup", "generate --events 1000 --rate 100000 --start 2026-01-01T00:00:00Z"]

@@ -31,6 +31,7 @@ mod settings;
 mod spans;
 mod url;
 mod walk;
+mod witness;
 
 use std::{fmt, sync::Arc};
 
@@ -40,9 +41,11 @@ use event::EventsSettings;
 use crate::keyring::{Key, Keyring, PSEUDONYM_LENGTH};
 use rules::Rules;
 use walk::Scratch;
+use witness::Nobody;
 
 pub use reject::{Reject, RejectCode};
 pub use settings::{AnonymiseSettings, Forward, KeyRule, SettingsError, Share};
+pub use witness::{Outcome, Sight, Step, Witness};
 
 /// A record as it came from Kafka or a file.
 #[derive(Clone, Copy)]
@@ -164,10 +167,23 @@ impl Anonymiser {
     /// # Errors
     /// When the record cannot be published without a risk, or at all.
     pub fn anonymise(&mut self, raw: &Raw<'_>) -> Result<Anonymised, Reject> {
+        self.take(raw, &mut Nobody)
+    }
+
+    /// As [`Self::anonymise`], with somebody looking on. Of a record that is rejected nothing is told.
+    ///
+    /// # Errors
+    /// As [`Self::anonymise`].
+    pub fn watched(&mut self, raw: &Raw<'_>, witness: &mut impl Witness) -> Result<Anonymised, Reject> {
+        self.anonymise(raw)?;
+        self.take(raw, witness)
+    }
+
+    fn take<W: Witness>(&mut self, raw: &Raw<'_>, witness: &mut W) -> Result<Anonymised, Reject> {
         let value = raw.value.ok_or(Reject::new(RejectCode::Tombstone))?;
         let own = self.topics.iter().find(|(topic, _)| **topic == *raw.topic);
         let rules = own.map_or(&self.rules, |(_, rules)| rules);
-        let walked = walk::walk(rules, value, &mut self.scratch)?;
+        let walked = walk::walk(rules, value, &mut self.scratch, witness)?;
         let key = match &self.keyring {
             None => None,
             Some(keyring) => Some(choose(keyring, rules, walked.time)?),

@@ -14,7 +14,7 @@ use event::{
     pointer::{Step, array_index},
 };
 
-use super::{AnonymiseSettings, Forward, SettingsError};
+use super::{AnonymiseSettings, Forward, SettingsError, witness::Step as WitnessStep};
 
 /// The tree; places that it does not hold share the fate of the last node above them.
 #[derive(Clone, Debug)]
@@ -44,8 +44,10 @@ pub(super) enum Fate {
     Keep,
     /// It leads to something that passes; of the rest nothing does.
     Lead,
-    /// It goes with all that is inside.
+    /// It goes with all that is inside, as nothing says that it may pass.
     Drop,
+    /// It goes with all that is inside, as `remove` says.
+    Remove,
     /// A scalar that becomes a pseudonym.
     Pseudonymise(Arc<str>),
     /// A string that is a URL.
@@ -140,6 +142,24 @@ impl Rules {
         self.child(place, |child| child.index == Some(index))
     }
 
+    /// The step to that member, for a witness.
+    pub(super) fn step<'a>(&self, place: Place, name: &'a str) -> WitnessStep<'a> {
+        match self.node(place) {
+            Some(node) if node.children.iter().any(|child| *child.name == *name) => {
+                WitnessStep::Declared(name)
+            }
+            Some(node) if node.any.is_some() => WitnessStep::Any(name),
+            _ => WitnessStep::Undeclared(name),
+        }
+    }
+
+    /// The step to that element, for a witness.
+    pub(super) fn step_to_element(&self, place: Place, index: usize) -> WitnessStep<'_> {
+        let named =
+            self.node(place).and_then(|node| node.children.iter().find(|child| child.index == Some(index)));
+        named.map_or(WitnessStep::Element, |child| WitnessStep::Declared(&child.name))
+    }
+
     fn child(&self, place: Place, matches: impl Fn(&Child) -> bool) -> Place {
         let Some(node) = self.node(place) else {
             return place;
@@ -161,7 +181,7 @@ impl Rules {
         let leads = below.iter().any(|live| live.kind == Kind::Forward);
         let fate = if removed || !(covered || leads) {
             below.retain(|live| live.kind == Kind::Time);
-            Fate::Drop
+            if removed { Fate::Remove } else { Fate::Drop }
         } else {
             scalar_fate(ends(Kind::Pseudonymise), ends(Kind::StripQuery), &below)?.unwrap_or(if covered {
                 Fate::Keep

@@ -19,6 +19,7 @@ use super::{
     rules::{Fate, Node, Place, Rules},
     spans::{Items, Spans},
     url,
+    witness::{Outcome, Sight, Witness},
 };
 use crate::keyring::{Key, PSEUDONYM_LENGTH};
 
@@ -54,12 +55,18 @@ enum Id {
 }
 
 /// Reads an event once.
-pub(super) fn walk(rules: &Rules, input: &[u8], scratch: &mut Scratch) -> Result<Walked, Reject> {
+pub(super) fn walk<W: Witness>(
+    rules: &Rules,
+    input: &[u8],
+    scratch: &mut Scratch,
+    witness: &mut W,
+) -> Result<Walked, Reject> {
     scratch.names.clear();
     scratch.spots.clear();
     scratch.decoded.clear();
     let scanner = Scanner::object(input)?;
-    let mut walk = Walk { rules, input, scanner, spans: Spans::new(input), scratch, time: None };
+    let spans = Spans::new(input);
+    let mut walk = Walk { rules, input, scanner, spans, scratch, time: None, witness, hidden: None };
     walk.object(rules.root())?;
     walk.scanner.finish()?;
     Ok(Walked { data: walk.spans.finish(), time: walk.time })
@@ -78,20 +85,24 @@ impl Scratch {
     }
 }
 
-struct Walk<'w, 'a> {
+struct Walk<'w, 'a, W> {
     rules: &'w Rules,
     input: &'a [u8],
     scanner: Scanner<'a>,
     spans: Spans<'a>,
     scratch: &'w mut Scratch,
     time: Option<EventTime>,
+    witness: &'w mut W,
+    /// Within something that does not pass: why.
+    hidden: Option<Outcome>,
 }
 
-impl<'w> Walk<'w, '_> {
+impl<'w, W: Witness> Walk<'w, '_, W> {
     /// The members of an object that was opened.
     fn object(&mut self, place: Place) -> Result<(), Reject> {
         let mut items = Items::opened(self.scanner.position());
         let mut level = self.scratch.names.open();
+        let mut is_empty = true;
         while let Some(member) = self.scanner.next_member()? {
             if member.name.is_escaped() {
                 return Err(Reject::at(RejectCode::EscapedMember, member.start));
@@ -100,9 +111,16 @@ impl<'w> Walk<'w, '_> {
             if !self.scratch.names.add(&mut level, self.input, name, member.start + 1) {
                 return Err(Reject::at(RejectCode::DuplicateMember, member.start));
             }
+            if W::LOOKS {
+                self.witness.enter(self.rules.step(place, name));
+            }
             self.item(&mut items, member.start, self.rules.member(place, name))?;
+            is_empty = false;
         }
         self.scratch.names.close(&level);
+        if is_empty {
+            self.saw(Sight::Nothing);
+        }
         Ok(())
     }
 
@@ -112,8 +130,14 @@ impl<'w> Walk<'w, '_> {
         let mut index = 0;
         while self.scanner.next_element()? {
             let start = self.scanner.position();
+            if W::LOOKS {
+                self.witness.enter(self.rules.step_to_element(place, index));
+            }
             self.item(&mut items, start, self.rules.element(place, index))?;
             index += 1;
+        }
+        if index == 0 {
+            self.saw(Sight::Nothing);
         }
         Ok(())
     }
@@ -134,10 +158,16 @@ impl<'w> Walk<'w, '_> {
             }
         } else {
             let before = self.spans.hide(items);
+            let outer = self.hidden;
+            self.hidden = outer.or(Some(why_hidden(node)));
             self.inside(place, token)?;
+            self.hidden = outer;
             self.spans.show(self.scanner.position(), before);
         }
         items.ended(self.scanner.position());
+        if W::LOOKS {
+            self.witness.leave();
+        }
         Ok(())
     }
 
@@ -145,7 +175,10 @@ impl<'w> Walk<'w, '_> {
     fn declared(&mut self, place: Place, node: &'w Node, token: Token<'_>, at: usize) -> Result<(), Reject> {
         let unexpected = |pointer| Err(Reject::declared(RejectCode::UnexpectedShape, pointer, at));
         match (&node.fate, token) {
-            (_, Token::Null) => Ok(()),
+            (fate, Token::Null) => {
+                self.witness_value(outcome(fate), Sight::Nothing);
+                Ok(())
+            }
             (Fate::Pseudonymise(pointer), Token::Object | Token::Array) => unexpected(pointer),
             (Fate::StripQuery(pointer), Token::Text(text)) => self.strip(text, pointer, at),
             (Fate::StripQuery(pointer), _) => unexpected(pointer),
@@ -164,7 +197,7 @@ impl<'w> Walk<'w, '_> {
                 self.pseudonym(at, Id::Written(at..self.scanner.position()));
                 Ok(())
             }
-            (Fate::Keep | Fate::Lead | Fate::Drop, _) => {
+            (Fate::Keep | Fate::Lead | Fate::Drop | Fate::Remove, _) => {
                 let unfit = match token {
                     Token::Object => &None,
                     Token::Array => &node.named_below,
@@ -180,7 +213,32 @@ impl<'w> Walk<'w, '_> {
         match token {
             Token::Object => self.object(place),
             Token::Array => self.array(place),
-            _ => Ok(()),
+            Token::Text(text) if W::LOOKS && self.hidden.is_none() => {
+                self.saw(Sight::Text(&text.decode()));
+                Ok(())
+            }
+            Token::Number(number) => {
+                self.saw(Sight::Number(number));
+                Ok(())
+            }
+            _ => {
+                self.saw(Sight::Nothing);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells of a value that nothing is done to: it passes, or lies in something that does not.
+    fn saw(&mut self, sight: Sight<'_>) {
+        match self.hidden {
+            None => self.witness_value(Outcome::Forwarded, sight),
+            Some(outcome) => self.witness_value(outcome, Sight::Nothing),
+        }
+    }
+
+    fn witness_value(&mut self, outcome: Outcome, sight: Sight<'_>) {
+        if W::LOOKS {
+            self.witness.value(outcome, sight);
         }
     }
 
@@ -197,6 +255,7 @@ impl<'w> Walk<'w, '_> {
     fn pseudonym(&mut self, at: usize, id: Id) {
         let start = self.spans.replace(at, self.scanner.position(), &[b"\"", &PLACEHOLDER, b"\""]);
         self.scratch.spots.push(Spot { at: start + 1, id });
+        self.witness_value(Outcome::Pseudonymised, Sight::Nothing);
     }
 
     fn remember(&mut self, id: &str) -> Id {
@@ -212,6 +271,7 @@ impl<'w> Walk<'w, '_> {
             let json = serde_json::to_vec(&clean).expect("a text is JSON");
             self.spans.replace(at, self.scanner.position(), &[&json]);
         }
+        self.witness_value(Outcome::QueryStripped, Sight::Text(&clean));
         Ok(())
     }
 }
@@ -220,9 +280,26 @@ impl<'w> Walk<'w, '_> {
 fn passes(place: Place, node: Option<&Node>, token: Token<'_>) -> bool {
     match node.map(|node| &node.fate) {
         None => place == Place::Kept,
-        Some(Fate::Drop) => false,
+        Some(Fate::Drop | Fate::Remove) => false,
         Some(Fate::Lead) => token != Token::Null,
         Some(Fate::Keep | Fate::Pseudonymise(_) | Fate::StripQuery(_)) => true,
+    }
+}
+
+fn why_hidden(node: Option<&Node>) -> Outcome {
+    if node.is_some_and(|node| matches!(node.fate, Fate::Remove)) {
+        Outcome::Removed
+    } else {
+        Outcome::Dropped
+    }
+}
+
+/// What becomes of a `null` that passes.
+fn outcome(fate: &Fate) -> Outcome {
+    match fate {
+        Fate::Pseudonymise(_) => Outcome::Pseudonymised,
+        Fate::StripQuery(_) => Outcome::QueryStripped,
+        Fate::Keep | Fate::Lead | Fate::Drop | Fate::Remove => Outcome::Forwarded,
     }
 }
 

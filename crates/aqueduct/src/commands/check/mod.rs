@@ -4,17 +4,21 @@
 
 mod connections;
 mod memory;
+mod sample;
 mod sections;
 
 use std::{
     fmt::Display,
     io::{self, Write as _},
+    num::NonZeroU64,
+    path::PathBuf,
     process::ExitCode,
 };
 
 use crate::{
     cli::Global,
     config::{Config, ConfigError},
+    grid::Format,
     output::mark_closed,
     runtime,
 };
@@ -27,6 +31,16 @@ pub struct Args {
     /// Read the configuration only; connect to nothing
     #[arg(long)]
     offline: bool,
+    /// Read the newest N records of the topics, and tell every place in them, how often it occurs, what becomes of it,
+    /// and which of what is forwarded looks like somebody. Shows no value
+    #[arg(long, value_name = "N")]
+    sample: Option<NonZeroU64>,
+    /// The same for the first N lines of a file (NDJSON, plain, .gz or .zst; `-` is standard input) [N: 10000]
+    #[arg(long, value_name = "FILE")]
+    sample_file: Option<PathBuf>,
+    /// How the sample is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
 }
 
 /// Shown by `--help`.
@@ -34,6 +48,10 @@ pub const EXAMPLE: &str = "\
 Example: before a deployment, where the services are not reached, and on the spot
   aqueduct check --offline
   aqueduct check
+
+What becomes of every field of the last 10,000 records, as a page for the data protection officer
+  aqueduct check --sample 10000
+  aqueduct check --sample-file events.ndjson --format json
 
 Says everything that is wrong with file, line and key, and exits 2; a connection that fails is one line that begins
 with FAILED and says what to do, and exits 1.";
@@ -43,11 +61,15 @@ with FAILED and says what to do, and exits 1.";
 /// # Errors
 /// The configuration is wrong.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    sample::check_usage(args)?;
     let config = Config::open(global)?;
     let mut errors = Vec::new();
     let sections = Sections::read(&config, &mut errors);
     if !errors.is_empty() {
         return Err(ConfigError(errors).into());
+    }
+    if args.sample.is_some() || args.sample_file.is_some() {
+        return sample::run(args, &config, &sections);
     }
     say(format_args!("ok      {}: the configuration", config.settings().path().display()))?;
     let absent = sections.absent();

@@ -21,6 +21,8 @@ pub(super) struct Sections {
     pub(super) kafka: Option<KafkaConfig>,
     pub(super) pubsub: Option<(PubSubSettings, Endpoint)>,
     pub(super) anonymise: Option<AnonymiseSettings>,
+    /// The rules, with a keyring of their own where the configured one is not at hand.
+    pub(super) anonymiser: Option<Anonymiser>,
     pub(super) keyring: Option<Result<Arc<Keyring>, KeyringError>>,
     pub(super) events: Option<EventsSettings>,
     pub(super) flows: Vec<Flow>,
@@ -75,7 +77,10 @@ impl Sections {
         // Whether the keyring can be used is told with the connections; the rules are checked without it too.
         let any = usable.cloned().or_else(throw_away_keyring);
         match Anonymiser::new(anonymise, self.events.as_ref(), any) {
-            Ok(anonymiser) => self.warnings.extend_from_slice(anonymiser.warnings()),
+            Ok(anonymiser) => {
+                self.warnings.extend_from_slice(anonymiser.warnings());
+                self.anonymiser = Some(anonymiser);
+            }
             Err(error) => errors.push(config.settings().error_at("anonymise", error)),
         }
         if let Some(keyring) = usable {

@@ -1,6 +1,6 @@
 //! A stretch of the Kafka topics, read side by side by event time and without committing anything.
 //!
-//! Not here: one topic's records ([`super::log`]).
+//! Not here: one topic's records ([`crate::topic`]).
 
 use std::sync::Arc;
 
@@ -10,11 +10,13 @@ use rdkafka::message::{Headers, Message as _, OwnedMessage};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    log::{Log, Taken},
     plan::Span,
     session::{At, Session},
 };
-use crate::progress;
+use crate::{
+    progress,
+    topic::{Log, Stretch, Taken},
+};
 
 /// The topics that are to be read.
 pub(super) struct Logs {
@@ -32,10 +34,11 @@ impl Logs {
     /// # Errors
     /// Kafka does not answer, or a topic does not exist.
     pub(super) fn open(span: &Span) -> anyhow::Result<Self> {
+        let stretch = Stretch::Times { from: span.from, to: span.to };
         let mut logs = Vec::new();
         let mut places = Vec::new();
         for topic in &span.kafka.topics {
-            let log = Log::open(span, topic)?;
+            let log = Log::open(&span.kafka, topic, stretch)?;
             for partition in 0..log.partitions() {
                 let incarnation = Incarnation::from(connector::start::NO_TOPIC_ID);
                 places.push((logs.len(), Partition { topic: Arc::clone(topic), incarnation, partition }));

@@ -9,8 +9,6 @@ mod files;
 
 mod kafka;
 
-mod log;
-
 mod session;
 
 mod finals;

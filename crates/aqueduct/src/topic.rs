@@ -1,4 +1,4 @@
-//! One Kafka topic from one time to another: a consumer that joins no group and commits nothing.
+//! A stretch of one Kafka topic: a consumer that joins no group and commits nothing.
 //!
 //! Records of the partition that is read now are taken as they come; those of the others wait, so many bytes a
 //! partition, and then that partition pauses.
@@ -9,6 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use connector::KafkaConfig;
+use event::EventTime;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -18,11 +20,10 @@ use rdkafka::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::plan::Span;
 use crate::kafka;
 
 /// A topic with what was read ahead.
-pub(super) struct Log {
+pub(crate) struct Log {
     consumer: BaseConsumer,
     topic: String,
     servers: String,
@@ -45,8 +46,17 @@ struct Partition {
     is_paused: bool,
 }
 
+/// Which records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stretch {
+    /// From the first record of a time on, or from the log's start, to the first one of another time, or to its end.
+    Times { from: Option<EventTime>, to: Option<EventTime> },
+    /// The newest so many, spread over the partitions.
+    Newest(u64),
+}
+
 /// What came of asking for a record.
-pub(super) enum Taken {
+pub(crate) enum Taken {
     Record(OwnedMessage),
     End,
     Stopped,
@@ -67,42 +77,53 @@ const LAST: Offset = Offset::End;
 
 impl Log {
     /// Finds the stretch and begins to read.
-    pub(super) fn open(span: &Span, topic: &str) -> anyhow::Result<Self> {
-        let mut client = kafka::client(&span.kafka);
-        span.kafka.consumer().for_each(|(name, value)| {
+    pub(crate) fn open(config: &KafkaConfig, topic: &str, stretch: Stretch) -> anyhow::Result<Self> {
+        let mut client = kafka::client(config);
+        config.consumer().for_each(|(name, value)| {
             client.set(name, value);
         });
         client.remove("group.instance.id");
         client.set("enable.partition.eof", "true");
         let consumer: BaseConsumer =
             client.create().context("cannot make a Kafka consumer; correct [kafka.properties]")?;
-        let count = kafka::partitions(consumer.client(), &span.kafka, topic)?;
+        let count = kafka::partitions(consumer.client(), config, topic)?;
         let mut log = Self {
             consumer,
             topic: topic.to_owned(),
-            servers: span.kafka.bootstrap_servers.clone(),
+            servers: config.bootstrap_servers.clone(),
             partitions: Vec::new(),
             room: (ROOM / count).max(LEAST_ROOM),
             last_error: None,
         };
-        log.find(span, count)?;
+        log.find(stretch, count)?;
         log.assign().with_context(|| log.unanswered())?;
         Ok(log)
     }
 
-    /// The offsets of every partition, as Kafka's own look-up by time finds them.
-    fn find(&mut self, span: &Span, count: usize) -> anyhow::Result<()> {
-        let at =
-            |time: Option<event::EventTime>, otherwise| time.map_or(otherwise, |time| Offset::Offset(time.0));
+    /// The stretch of every partition.
+    fn find(&mut self, stretch: Stretch, count: usize) -> anyhow::Result<()> {
         let low = self.offsets(count, FIRST)?;
         let high = self.offsets(count, LAST)?;
-        let from = self.offsets(count, at(span.from, FIRST))?;
-        let to = self.offsets(count, at(span.to, LAST))?;
-        for number in 0..count {
-            let high = high[number].unwrap_or_default();
-            // No offset: every record is older.
-            let start = from[number].unwrap_or(high).max(low[number].unwrap_or_default());
-            let end = to[number].unwrap_or(high).min(high).max(start);
+        // No offset: every record is older.
+        let ends = |number: usize| (low[number].unwrap_or_default(), high[number].unwrap_or_default());
+        let bounds: Vec<(u64, u64)> = match stretch {
+            Stretch::Newest(records) => {
+                let each = records.div_ceil(count.max(1) as u64);
+                (0..count).map(ends).map(|(low, high)| (high.saturating_sub(each).max(low), high)).collect()
+            }
+            Stretch::Times { from, to } => {
+                let at = |time: Option<EventTime>, end| time.map_or(end, |time| Offset::Offset(time.0));
+                let from = self.offsets(count, at(from, FIRST))?;
+                let to = self.offsets(count, at(to, LAST))?;
+                let bounds = |number: usize| {
+                    let (low, high) = ends(number);
+                    (from[number].unwrap_or(high).max(low), to[number].unwrap_or(high).min(high))
+                };
+                (0..count).map(bounds).collect()
+            }
+        };
+        for (start, end) in bounds {
+            let end = end.max(start);
             self.partitions.push(Partition {
                 start,
                 next: start,
@@ -152,17 +173,17 @@ impl Log {
     }
 
     /// How many partitions the topic has.
-    pub(super) fn partitions(&self) -> i32 {
+    pub(crate) fn partitions(&self) -> i32 {
         i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
     }
 
     /// How many offsets the stretch has.
-    pub(super) fn offsets_wanted(&self) -> u64 {
+    pub(crate) fn offsets_wanted(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.end - partition.start).sum()
     }
 
     /// How many of them were received.
-    pub(super) fn offsets_received(&self) -> u64 {
+    pub(crate) fn offsets_received(&self) -> u64 {
         self.partitions.iter().map(|partition| partition.next.min(partition.end) - partition.start).sum()
     }
 
@@ -170,7 +191,7 @@ impl Log {
     ///
     /// # Errors
     /// Kafka refuses, or is silent for a minute; records were taken by retention before they were read.
-    pub(super) fn take(&mut self, number: i32, shutdown: &CancellationToken) -> anyhow::Result<Taken> {
+    pub(crate) fn take(&mut self, number: i32, shutdown: &CancellationToken) -> anyhow::Result<Taken> {
         let index = usize::try_from(number).unwrap_or_default();
         let mut heard = Instant::now();
         loop {

@@ -1,0 +1,172 @@
+//! `aqueduct check --sample N`: what the newest records hold and what becomes of it. Publishes and commits nothing.
+//!
+//! Not here: what is told of them ([`crate::sample`]).
+
+use std::{
+    io::{self, Write as _},
+    num::NonZeroU64,
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use connector::{
+    KafkaConfig,
+    anonymise::{Anonymiser, Raw, RejectCode},
+};
+use processor::flow::{Flow, Match, matching::Subject};
+use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
+use tokio_util::sync::CancellationToken;
+
+use super::{Args, Sections};
+use crate::{
+    config::Config,
+    exit::WrongUsage,
+    grid::Format,
+    input::Input,
+    output::mark_closed,
+    progress, runtime,
+    sample::{Known, Report, Sample},
+    topic::{Log, Stretch, Taken},
+};
+
+/// Of a file, when nothing else is said.
+const RECORDS: u64 = 10_000;
+/// So many records are read between two looks at the bar.
+const GLANCE: u64 = 256;
+
+/// Reads a sample and tells what becomes of it.
+///
+/// # Errors
+/// `[anonymise]` is missing, the file or Kafka cannot be read, or there is no record.
+pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::Result<ExitCode> {
+    let rules = config.anonymise()?;
+    let anonymiser = sections.anonymiser.clone().context("rules that can be read make an anonymiser")?;
+    let wanted = args.sample.map_or(RECORDS, NonZeroU64::get);
+    let reading = Reading { anonymiser, sample: Sample::new(rules.key, &known(sections)), wanted };
+    let (source, sample) = runtime::run_blocking(|stop| match &args.sample_file {
+        Some(file) => of_file(reading, file, topic(sections.kafka.as_ref()), &stop),
+        None => of_kafka(reading, &config.kafka()?, &stop),
+    })?;
+    if sample.records() == 0 {
+        bail!("{source} holds no record: there is nothing to look at");
+    }
+    let report = Report::of(sample, source, sections.warnings.clone());
+    let text = match args.format {
+        Format::Text => report.to_string(),
+        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+    };
+    io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What cannot be asked for together.
+pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
+    let is_sample = args.sample.is_some() || args.sample_file.is_some();
+    if args.format == Format::Json && !is_sample {
+        return Err(WrongUsage("--format is for --sample; add it, or leave --format out".to_owned()));
+    }
+    if args.offline && is_sample && args.sample_file.is_none() {
+        return Err(WrongUsage(
+            "--offline connects to nothing, but --sample reads Kafka; name a file with --sample-file"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// A sample that is being read.
+struct Reading {
+    anonymiser: Anonymiser,
+    sample: Sample,
+    wanted: u64,
+}
+
+impl Reading {
+    fn is_complete(&self) -> bool {
+        self.sample.records() >= self.wanted
+    }
+
+    fn message(&mut self, topic: &str, message: &OwnedMessage) {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let headers: Vec<(&str, &[u8])> =
+            headers.filter_map(|header| Some((header.key, header.value?))).collect();
+        let raw = Raw { topic, value: message.payload(), key: message.key(), headers: &headers };
+        self.sample.take(&mut self.anonymiser, &raw);
+    }
+}
+
+fn of_file(
+    mut reading: Reading,
+    path: &Path,
+    topic: &str,
+    stop: &CancellationToken,
+) -> anyhow::Result<(String, Sample)> {
+    let mut input = Input::open(path, stop)?;
+    let source = input.name().to_owned();
+    while !reading.is_complete() && !stop.is_cancelled() {
+        let Some(line) = input.next_line()? else { break };
+        match line.bytes {
+            Some(value) => {
+                let raw = Raw { topic, value: Some(value), key: None, headers: &[] };
+                reading.sample.take(&mut reading.anonymiser, &raw);
+            }
+            None => reading.sample.reject(RejectCode::TooLarge, None),
+        }
+    }
+    Ok((source, reading.sample))
+}
+
+fn of_kafka(
+    mut reading: Reading,
+    kafka: &KafkaConfig,
+    stop: &CancellationToken,
+) -> anyhow::Result<(String, Sample)> {
+    let bar = progress::counting(reading.wanted, "records");
+    let each = reading.wanted.div_ceil(kafka.topics.len().max(1) as u64);
+    for topic in &kafka.topics {
+        let mut log = Log::open(kafka, topic, Stretch::Newest(each))?;
+        for partition in 0..log.partitions() {
+            while !reading.is_complete() {
+                let Taken::Record(message) = log.take(partition, stop)? else { break };
+                reading.message(topic, &message);
+                if reading.sample.records().is_multiple_of(GLANCE) {
+                    bar.set_position(reading.sample.records());
+                }
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let topics: Vec<&str> = kafka.topics.iter().map(AsRef::as_ref).collect();
+    let noun = if topics.len() == 1 { "topic" } else { "topics" };
+    Ok((format!("Kafka {noun} {} (the newest)", topics.join(", ")), reading.sample))
+}
+
+/// The topic of the events in a file, where only one is configured.
+fn topic(kafka: Option<&KafkaConfig>) -> &str {
+    match kafka.map(|kafka| kafka.topics.as_slice()) {
+        Some([only]) => only,
+        _ => "",
+    }
+}
+
+/// What the configuration reads of events.
+fn known(sections: &Sections) -> Known {
+    let mut known = Known::default();
+    if let Some(events) = &sections.events {
+        let own = || events.topics.values();
+        known.times = own().filter_map(|own| own.time.clone()).chain([events.time.clone()]).collect();
+        known.others = own().filter_map(|own| own.id.clone()).chain(events.id.clone()).collect();
+    }
+    for Flow { by, join, views, clicks, .. } in &sections.flows {
+        known.others.extend(by.iter().map(|(_, pointer)| pointer.clone()));
+        known.others.extend(join.iter().flat_map(|join| [join.view.clone(), join.click.clone()]));
+        let subjects = |part: &Match| part.terms.iter().map(|term| term.subject.clone()).collect::<Vec<_>>();
+        for subject in [subjects(views), subjects(clicks)].concat() {
+            if let Subject::At(pointer) = subject {
+                known.others.push(pointer);
+            }
+        }
+    }
+    known
+}

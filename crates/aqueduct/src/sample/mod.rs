@@ -1,0 +1,116 @@
+//! What a sample of records holds and what becomes of it, for people who have to answer for it: every place, how often it
+//! occurs, what the anonymiser does there, and where a value that passes looks like somebody. Never a value.
+//!
+//! The anonymiser tells all of it while it works ([`connector::anonymise::Witness`]), so that this is no second opinion.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`places`] | the tree of places and what was counted at each |
+//! | [`fold`] | which names are shown, and which are folded into `*` |
+//! | [`looks`], [`national`], [`distinct`] | what values look like, and how many there are |
+//! | [`report`], [`text`] | what is told of it, for programs and for people |
+//!
+//! Not here: where records come from ([`crate::commands::check`]).
+
+mod distinct;
+mod fold;
+mod looks;
+mod national;
+mod places;
+mod report;
+mod text;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use connector::anonymise::{Anonymiser, KeyRule, Outcome, Raw, RejectCode, Sight, Step, Witness as _};
+use event::Pointer;
+
+use places::Places;
+
+pub(crate) use report::Report;
+
+/// What the configuration knows of events beside the lists of `[anonymise]`; such names are shown.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Where events keep their time, which differs from event to event and is nobody's id.
+    pub(crate) times: Vec<Pointer>,
+    /// What else is read of events.
+    pub(crate) others: Vec<Pointer>,
+}
+
+/// What was seen so far.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    key: KeyRule,
+    /// Of values.
+    values: Places,
+    /// Of Kafka keys and headers, as members `key` and `headers`.
+    attributes: Places,
+    passed: u64,
+    rejected: BTreeMap<(&'static str, Option<Arc<str>>), u64>,
+}
+
+const KEY: &str = "key";
+const HEADERS: &str = "headers";
+
+impl Sample {
+    /// Nothing yet.
+    pub(crate) fn new(key: KeyRule, known: &Known) -> Self {
+        let mut values = Places::default();
+        known.others.iter().for_each(|pointer| values.know(pointer, false));
+        known.times.iter().for_each(|pointer| values.know(pointer, true));
+        Self { key, values, attributes: Places::default(), passed: 0, rejected: BTreeMap::new() }
+    }
+
+    /// Anonymises a record and looks on.
+    pub(crate) fn take(&mut self, anonymiser: &mut Anonymiser, raw: &Raw<'_>) {
+        self.values.begin_record();
+        match anonymiser.watched(raw, &mut self.values) {
+            Ok(passed) => {
+                self.passed += 1;
+                self.attributes.begin_record();
+                if raw.key.is_some() {
+                    self.attribute(&[Step::Declared(KEY)], self.key_outcome(), passed.kafka_key());
+                }
+                for (name, _) in raw.headers {
+                    let text = passed.headers().iter().find(|(passing, _)| **passing == **name);
+                    let (step, outcome) = match text {
+                        Some(_) => (Step::Declared(name), Outcome::Forwarded),
+                        None => (Step::Undeclared(name), Outcome::Dropped),
+                    };
+                    let text = text.map(|(_, text)| text.as_str());
+                    self.attribute(&[Step::Declared(HEADERS), step], outcome, text);
+                }
+            }
+            Err(reject) => self.reject(reject.code, reject.pointer),
+        }
+    }
+
+    /// Takes a record that is not even read.
+    pub(crate) fn reject(&mut self, code: RejectCode, pointer: Option<Arc<str>>) {
+        *self.rejected.entry((code.as_str(), pointer)).or_default() += 1;
+    }
+
+    /// How many records were taken.
+    pub(crate) fn records(&self) -> u64 {
+        self.passed + self.rejected.values().sum::<u64>()
+    }
+
+    fn key_outcome(&self) -> Outcome {
+        match self.key {
+            KeyRule::Drop => Outcome::Dropped,
+            KeyRule::Pseudonymise => Outcome::Pseudonymised,
+            KeyRule::Forward => Outcome::Forwarded,
+        }
+    }
+
+    fn attribute(&mut self, steps: &[Step<'_>], outcome: Outcome, text: Option<&str>) {
+        steps.iter().for_each(|step| self.attributes.enter(*step));
+        let shown = text.filter(|_| outcome == Outcome::Forwarded);
+        self.attributes.value(outcome, shown.map_or(Sight::Nothing, Sight::Text));
+        steps.iter().for_each(|_| self.attributes.leave());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! What is told of a sample: numbers, places and words, never a value.
+
+use connector::anonymise::Outcome;
+use serde::Serialize;
+
+use super::{
+    HEADERS, Sample,
+    looks::Look,
+    places::{Count, Place, Places},
+};
+
+/// A sample, as it is shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Where the records came from.
+    pub(crate) source: String,
+    pub(crate) records: Records,
+    /// Why records would be rejected, the most frequent reason first.
+    pub(crate) rejects: Vec<Rejected>,
+    /// Every place in their values.
+    pub(crate) pointers: Vec<Line>,
+    /// The Kafka key, as `key`, and the headers, as `header NAME`.
+    pub(crate) attributes: Vec<Line>,
+    /// What is odd in the configuration itself.
+    pub(crate) warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Records {
+    pub(crate) read: u64,
+    pub(crate) passed: u64,
+    pub(crate) rejected: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Rejected {
+    pub(crate) reason: &'static str,
+    /// The declared pointer that the reason is about.
+    pub(crate) pointer: Option<String>,
+    pub(crate) records: u64,
+}
+
+/// One place and one outcome.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    pub(crate) pointer: String,
+    pub(crate) outcome: &'static str,
+    pub(crate) occurrences: u64,
+    pub(crate) records: u64,
+    /// Of the records that pass.
+    pub(crate) share: f64,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// A reason to look at a place.
+#[derive(Debug, Serialize)]
+pub(crate) struct Warning {
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
+}
+
+/// Of so many values at least, more than half of them different, or of more, one in twenty: an identifier.
+const FEW: u64 = 20;
+const MANY: u64 = 100;
+
+impl Report {
+    /// Of a sample from `source`.
+    pub(crate) fn of(mut sample: Sample, source: String, warnings: Vec<String>) -> Self {
+        let (read, passed) = (sample.records(), sample.passed);
+        sample.values.fold(passed);
+        sample.attributes.fold(passed);
+        let rejected = sample.rejected.into_iter().map(|((reason, pointer), records)| Rejected {
+            reason,
+            pointer: pointer.map(|pointer| pointer.to_string()),
+            records,
+        });
+        let mut rejects: Vec<Rejected> = rejected.collect();
+        rejects.sort_by_key(|reject| std::cmp::Reverse(reject.records));
+        let mut attributes = lines(&sample.attributes, passed);
+        for line in &mut attributes {
+            let name = line.pointer.trim_start_matches('/');
+            line.pointer = match name.strip_prefix(&format!("{HEADERS}/")) {
+                Some(header) => format!("header {header}"),
+                None => name.to_owned(),
+            };
+        }
+        Self {
+            source,
+            records: Records { read, passed, rejected: read - passed },
+            rejects,
+            pointers: lines(&sample.values, passed),
+            attributes,
+            warnings,
+        }
+    }
+}
+
+fn lines(places: &Places, records: u64) -> Vec<Line> {
+    let mut lines = Vec::new();
+    add(places, 0, "", records, &mut lines);
+    lines
+}
+
+/// The lines of a place, and of those below it.
+fn add(places: &Places, at: usize, pointer: &str, records: u64, lines: &mut Vec<Line>) {
+    let place = &places.all[at];
+    lines.extend(place.counts.iter().map(|(outcome, count)| line(place, pointer, *outcome, count, records)));
+    for (name, member) in &place.members {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        add(places, *member, &format!("{pointer}/{name}"), records, lines);
+    }
+    let Some(star) = place.star else { return };
+    let (first, pointer) = (lines.len(), format!("{pointer}/*"));
+    add(places, star, &pointer, records, lines);
+    let warnings = of_names(place);
+    if warnings.is_empty() || !lines[first..].iter().any(|line| is_shown(line.outcome)) {
+        return;
+    }
+    match lines[first..].iter_mut().find(|line| line.pointer == pointer && is_shown(line.outcome)) {
+        Some(line) => line.warnings.extend(warnings),
+        None => {
+            let of_star = &places.all[star];
+            let count = Count::of_records(of_star.records);
+            let line = line(of_star, &pointer, Outcome::Forwarded, &count, records);
+            lines.insert(first, Line { warnings, ..line });
+        }
+    }
+}
+
+fn line(place: &Place, pointer: &str, outcome: Outcome, count: &Count, records: u64) -> Line {
+    let records_here = count.records.min(records);
+    Line {
+        pointer: pointer.to_owned(),
+        outcome: code(outcome),
+        occurrences: count.times,
+        records: records_here,
+        share: if records == 0 { 0.0 } else { records_here as f64 / records as f64 },
+        warnings: of_values(place, count),
+    }
+}
+
+/// What the values of a place look like.
+fn of_values(place: &Place, count: &Count) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (look, seen) in Look::ALL.into_iter().zip(count.looks).filter(|(_, seen)| *seen > 0) {
+        let text = format!("{seen} of {} values hold what looks like {}", count.values, look.text());
+        warnings.push(Warning { kind: look.code(), text });
+    }
+    let (different, values) = (count.distinct.count().min(count.values), count.values);
+    let is_identifier =
+        different >= FEW && different * 2 >= values || different >= MANY && different * 20 >= values;
+    if is_identifier && !place.is_time {
+        let text = format!("about {different} different values among {values}: one may single somebody out");
+        warnings.push(Warning { kind: "high-cardinality", text });
+    }
+    warnings
+}
+
+/// What the names look like that are not told apart; they pass with what they name.
+fn of_names(place: &Place) -> Vec<Warning> {
+    let names = place.names.distinct.count();
+    if names == 0 {
+        return Vec::new();
+    }
+    let text = format!("about {names} different names of members pass as they are: names can be ids, too");
+    let mut warnings = vec![Warning { kind: "names-vary", text }];
+    for (look, seen) in Look::ALL.into_iter().zip(place.names.looks).filter(|(_, seen)| *seen > 0) {
+        let text = format!("{seen} of these names hold what looks like {}", look.text());
+        warnings.push(Warning { kind: look.code(), text });
+    }
+    warnings
+}
+
+/// Names pass wherever anything of what they name does.
+fn is_shown(outcome: &str) -> bool {
+    outcome != code(Outcome::Removed) && outcome != code(Outcome::Dropped)
+}
+
+/// The word for programs.
+fn code(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Forwarded => "forwarded",
+        Outcome::QueryStripped => "query-stripped",
+        Outcome::Pseudonymised => "pseudonymised",
+        Outcome::Removed => "removed",
+        Outcome::Dropped => "dropped",
+    }
+}

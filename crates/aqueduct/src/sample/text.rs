@@ -1,0 +1,66 @@
+//! The report as a page for people.
+
+use std::fmt;
+
+use super::report::{Line, Report};
+use crate::grid::grid;
+
+/// The page.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records = &self.records;
+        writeln!(
+            f,
+            "{} records of {}: {} pass, {} are rejected",
+            records.read, self.source, records.passed, records.rejected
+        )?;
+        for reject in &self.rejects {
+            let at = reject.pointer.as_ref().map(|pointer| format!(" at {pointer}")).unwrap_or_default();
+            writeln!(f, "  {} rejected: {}{at}", reject.records, reject.reason)?;
+        }
+        let lines = || self.pointers.iter().chain(&self.attributes);
+        let rows: Vec<Vec<String>> = lines().map(row).collect();
+        if !rows.is_empty() {
+            let head = ["PLACE", "RECORDS", "SHARE", "WHAT BECOMES OF IT", "WHY TO LOOK AT IT"];
+            write!(f, "\n{}", grid(&head, &rows))?;
+        }
+        let noted: Vec<&Line> = lines().filter(|line| !line.warnings.is_empty()).collect();
+        if !noted.is_empty() || !self.warnings.is_empty() {
+            writeln!(f)?;
+        }
+        for line in noted {
+            for warning in &line.warnings {
+                writeln!(f, "warning {}: {}", line.pointer, warning.text)?;
+            }
+        }
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning {warning}"))?;
+        writeln!(
+            f,
+            "\nNo value is shown. A name that the configuration does not know is shown as * where names vary or occur \
+             once.\nWhat looks like nobody may still be somebody: read each line that is forwarded."
+        )
+    }
+}
+
+fn row(line: &Line) -> Vec<String> {
+    let outcome = match line.outcome {
+        "query-stripped" => "forwarded without its query",
+        other => other,
+    };
+    let kinds: Vec<&str> = line.warnings.iter().map(|warning| warning.kind).collect();
+    vec![
+        line.pointer.clone(),
+        line.records.to_string(),
+        share(line.share),
+        outcome.to_owned(),
+        kinds.join(", "),
+    ]
+}
+
+/// Such as `12 %`; what is there at all is not shown as nothing.
+fn share(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent > 0.0 && percent < 1.0 => "< 1 %".to_owned(),
+        percent => format!("{:.0} %", percent.floor()),
+    }
+}

@@ -1,0 +1,82 @@
+//! `check --sample-file`: what becomes of every place of some events, without any of their values.
+
+use crate::support::Place;
+
+const CONFIG: &str = r#"
+[anonymise]
+pseudonymise = ["/user_id", "/session/user", "/items/*/seller_id"]
+remove = ["/ip"]
+strip_query = ["/page"]
+forward = "all"
+[events]
+time = "/time"
+id = "/event_id"
+"#;
+
+#[test]
+fn a_page_for_people_names_places_and_no_values() {
+    let place = Place::with(CONFIG);
+    let lines = (0..40).map(|n| {
+        format!(
+            "{{\"user_id\":\"secret-{n}\",\"ip\":\"203.0.113.{n}\",\"time\":{n},\"event_id\":\"e-{n}\",\"page\":\"/p?secret={n}\",\
+             \"contact\":{{\"mail\":\"secret-{n}@example.com\",\"tel\":\"+48 601 234 5{n:02}\"}},\"seen_by\":{{\"secret-{n}\":true}},\
+             \"card\":4111111111111111,\"pesel\":\"44051401359\",\"client\":\"via 203.0.113.{n}:443\"}}\n"
+        )
+    });
+    place.write("events.ndjson", lines.collect::<String>() + "{\"user_id\":[\"secret-x\"]}\nsecret\n");
+    let run = place.run("check --sample-file events.ndjson");
+    assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{}", run.out);
+    let line = |start: &str| {
+        let found = run.out.lines().find(|line| line.starts_with(start));
+        found.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    };
+    for (start, expected) in [
+        ("42 records", "42 records of events.ndjson: 40 pass, 2 are rejected"),
+        ("  1 rejected: unexpected", "1 rejected: unexpected-shape at /user_id"),
+        ("/user_id", "/user_id 40 100 % pseudonymised"),
+        ("/ip", "/ip 40 100 % removed"),
+        ("/page", "/page 40 100 % forwarded without its query"),
+        ("/contact/mail", "/contact/mail 40 100 % forwarded email, high-cardinality"),
+        ("/contact/tel", "/contact/tel 40 100 % forwarded phone, high-cardinality"),
+        ("/client", "/client 40 100 % forwarded ip, high-cardinality"),
+        ("/card", "/card 40 100 % forwarded card"),
+        ("/pesel", "/pesel 40 100 % forwarded national-id"),
+        ("/event_id", "/event_id 40 100 % forwarded high-cardinality"),
+        ("/time", "/time 40 100 % forwarded"),
+        ("/seen_by/*", "/seen_by/* 40 100 % forwarded names-vary"),
+        (
+            "warning /contact/mail: 40",
+            "warning /contact/mail: 40 of 40 values hold what looks like an e-mail address",
+        ),
+    ] {
+        assert_eq!(line(start), expected, "in\n{}", run.out);
+    }
+    let json = place.run("check --offline --sample 30 --sample-file events.ndjson --format json");
+    let report: serde_json::Value = serde_json::from_str(&json.out).expect("a JSON object");
+    assert_eq!((&report["records"]["read"], &report["records"]["passed"]), (&30.into(), &30.into()));
+    for output in [&run.out, &json.out] {
+        for value in ["secret", "203.0", "601", "4111", "44051"] {
+            assert!(!output.contains(value), "{value} in\n{output}");
+        }
+    }
+    assert!(!place.path("keys.toml").exists(), "a look makes no keyring");
+}
+
+#[test]
+fn what_cannot_be_sampled_is_said() {
+    let place = Place::with(CONFIG);
+    place.write("empty.ndjson", "\n");
+    for (words, code, expected) in [
+        ("check --sample-file empty.ndjson", 1, "empty.ndjson holds no record: there is nothing to look at"),
+        ("check --sample-file none.ndjson", 1, "cannot read none.ndjson"),
+        ("check --sample 10 --offline", 2, "--offline connects to nothing, but --sample reads Kafka"),
+        ("check --format json", 2, "--format is for --sample"),
+        ("check --sample 10", 2, "the section kafka is missing"),
+    ] {
+        let run = place.run(words);
+        assert_eq!(run.code, Some(code), "{words}: {}", run.err);
+        assert!(run.err.contains(expected), "{words}: {}", run.err);
+    }
+    let run = Place::with("[events]\ntime = \"/t\"\n").run_with("check --sample-file -", "{}");
+    assert!(run.code == Some(2) && run.err.contains("the section anonymise is missing"), "{}", run.err);
+}
