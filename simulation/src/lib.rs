@@ -1,0 +1,1 @@
+//! Holds the simulation of the pure cores; it is a test, and stands in `tests/`.

@@ -1,0 +1,56 @@
+//! Randomness without a sequence: every decision is a hash of the seed and of what it is about, so that a step that is
+//! left out of a story changes nothing but what follows from it.
+
+/// The dice of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    /// An even draw of 64 bits for this matter.
+    pub(crate) fn roll(self, what: &str, numbers: &[u64]) -> u64 {
+        let mut state = mix(self.0);
+        for byte in what.bytes() {
+            state = mix(state ^ u64::from(byte));
+        }
+        for number in numbers {
+            state = mix(state ^ number);
+        }
+        state
+    }
+
+    /// A draw below `n`.
+    pub(crate) fn below(self, n: u64, what: &str, numbers: &[u64]) -> u64 {
+        self.roll(what, numbers) % n.max(1)
+    }
+
+    /// Whether it happens, in so many of a thousand cases.
+    pub(crate) fn chance(self, per_mille: u64, what: &str, numbers: &[u64]) -> bool {
+        per_mille > 0 && self.below(1_000, what, numbers) < per_mille
+    }
+
+    /// A draw within a range of milliseconds.
+    pub(crate) fn millis(self, from: i64, to: i64, what: &str, numbers: &[u64]) -> i64 {
+        from + self.below((to - from).max(1).unsigned_abs(), what, numbers).cast_signed()
+    }
+
+    /// How long a request or an answer is under way: most are fast, a few are not.
+    pub(crate) fn travel(self, slowest: i64, what: &str, numbers: &[u64]) -> i64 {
+        let slow = self.below(100, what, numbers);
+        let most = if slow < 85 {
+            60.min(slowest)
+        } else if slow < 97 {
+            slowest / 4
+        } else {
+            slowest
+        };
+        2 + self.millis(0, most.max(1), "travel", &[self.roll(what, numbers)])
+    }
+}
+
+/// SplitMix64.
+fn mix(state: u64) -> u64 {
+    let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,260 @@
+//! The simulated Kafka: topics with ids, logs with transactions, compaction and retention, and one consumer group.
+//!
+//! Not here: what the connector asks and when.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
+
+use connector::{plan::Place, start::Committed};
+use event::{Incarnation, Partition};
+
+/// One event that a producer wrote.
+#[derive(Debug)]
+pub(crate) struct Happening {
+    /// Counts all events of a run.
+    pub(crate) number: usize,
+    pub(crate) time: i64,
+    pub(crate) key: String,
+    pub(crate) is_view: bool,
+    /// Its id; two events with the same one are one.
+    pub(crate) id: usize,
+    pub(crate) class: Class,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What must become of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// It is in time by the rule: it is counted, unless it is lost.
+    Firm,
+    /// The rules leave its outcome open (too late, compacted away, refused by one replica only): once at most.
+    Loose,
+    /// The second copy of another: counts as it does.
+    Copy,
+    /// Its time lies too far ahead: the processor rejects it, and it moves nothing.
+    Future,
+}
+
+/// What stands at one offset.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) kind: Kind,
+    /// Kafka's timestamp.
+    pub(crate) timestamp: i64,
+    transaction: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Event(Rc<Happening>),
+    /// No event that a connector takes.
+    Poison,
+    /// The end of a transaction.
+    Control,
+    /// Compacted away.
+    Removed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transaction {
+    Open,
+    Committed,
+    Aborted,
+}
+
+/// One partition of one life of a topic.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) low: u64,
+    transactions: BTreeMap<usize, Transaction>,
+    /// Where reading may begin at the latest: the first start that any replica chose.
+    pub(crate) first_start: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) id: String,
+    pub(crate) logs: Vec<Log>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Kafka {
+    pub(crate) topics: BTreeMap<Arc<str>, Topic>,
+    /// Logs of topics that were deleted.
+    pub(crate) dead: Vec<Log>,
+    /// Offsets with their metadata.
+    pub(crate) committed: BTreeMap<Place, (u64, String)>,
+    /// Members by replica, with the epoch of their membership.
+    pub(crate) members: BTreeMap<usize, u64>,
+    /// Who has been given a partition and has not given it back.
+    pub(crate) owners: BTreeMap<Place, usize>,
+    pub(crate) epoch: u64,
+    lives: u64,
+}
+
+/// What is to be told to members.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    pub(crate) revoke: BTreeMap<usize, Vec<Place>>,
+    pub(crate) assign: BTreeMap<usize, Vec<Place>>,
+}
+
+impl Log {
+    fn new(topic: &Arc<str>, id: &str, partition: i32) -> Self {
+        let partition = Partition { topic: topic.clone(), incarnation: Incarnation::from(id), partition };
+        Self {
+            partition: Arc::new(partition),
+            records: Vec::new(),
+            low: 0,
+            transactions: BTreeMap::new(),
+            first_start: None,
+        }
+    }
+
+    pub(crate) fn high(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// The last stable offset: nothing behind the first record of an open transaction is readable.
+    pub(crate) fn stable(&self) -> u64 {
+        let is_open = |r: &Record| r.transaction.is_some_and(|t| self.transactions[&t] == Transaction::Open);
+        self.records.iter().position(is_open).map_or(self.high(), |at| at as u64)
+    }
+
+    pub(crate) fn append(&mut self, kind: Kind, timestamp: i64, transaction: Option<usize>) -> u64 {
+        if let Some(transaction) = transaction {
+            self.transactions.entry(transaction).or_insert(Transaction::Open);
+        }
+        self.records.push(Record { kind, timestamp, transaction });
+        self.high() - 1
+    }
+
+    /// Ends a transaction with a control record.
+    pub(crate) fn end(&mut self, transaction: usize, commit: bool, timestamp: i64) {
+        if self.transactions.get(&transaction) == Some(&Transaction::Open) {
+            let state = if commit { Transaction::Committed } else { Transaction::Aborted };
+            self.transactions.insert(transaction, state);
+            self.append(Kind::Control, timestamp, None);
+        }
+    }
+
+    pub(crate) fn open_transactions(&self) -> Vec<usize> {
+        let open = self.transactions.iter().filter(|(_, state)| **state == Transaction::Open);
+        open.map(|(number, _)| *number).collect()
+    }
+
+    /// Whether a consumer is given the record.
+    pub(crate) fn is_readable(&self, offset: u64) -> bool {
+        let Some(record) = self.records.get(offset as usize) else { return false };
+        matches!(record.kind, Kind::Event(_) | Kind::Poison)
+            && record.transaction.is_none_or(|t| self.transactions[&t] == Transaction::Committed)
+    }
+
+    /// Whether the record was or may still be given to a consumer.
+    pub(crate) fn is_event(&self, offset: u64) -> Option<&Rc<Happening>> {
+        let record = &self.records[offset as usize];
+        match &record.kind {
+            Kind::Event(event)
+                if record.transaction.is_none_or(|t| self.transactions[&t] != Transaction::Aborted) =>
+            {
+                Some(event)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Kafka {
+    /// Makes a topic, anew where there is one. The group's commits may outlive the old one for a while.
+    pub(crate) fn make(&mut self, topic: &Arc<str>, partitions: i32, keeps_commits: bool) {
+        self.lives += 1;
+        let id = format!("life{:018}", self.lives);
+        let logs = (0..partitions).map(|number| Log::new(topic, &id, number)).collect();
+        if let Some(old) = self.topics.insert(topic.clone(), Topic { id, logs }) {
+            self.dead.extend(old.logs);
+        }
+        if !keeps_commits {
+            self.committed.retain(|(name, _), _| name != topic);
+        }
+    }
+
+    pub(crate) fn add_partition(&mut self, topic: &Arc<str>) {
+        if let Some(known) = self.topics.get_mut(topic) {
+            let log = Log::new(topic, &known.id, known.logs.len() as i32);
+            known.logs.push(log);
+        }
+    }
+
+    pub(crate) fn log(&self, place: &Place) -> Option<&Log> {
+        self.topics.get(&place.0)?.logs.get(place.1 as usize)
+    }
+
+    pub(crate) fn log_mut(&mut self, place: &Place) -> Option<&mut Log> {
+        self.topics.get_mut(&place.0)?.logs.get_mut(place.1 as usize)
+    }
+
+    pub(crate) fn logs(&self) -> impl Iterator<Item = (Place, &Log)> {
+        self.topics.iter().flat_map(|(name, topic)| {
+            topic.logs.iter().enumerate().map(move |(n, log)| ((name.clone(), n as i32), log))
+        })
+    }
+
+    pub(crate) fn id(&self, topic: &str) -> Option<&str> {
+        self.topics.get(topic).map(|topic| topic.id.as_str())
+    }
+
+    /// What the group committed, as the connector reads it.
+    pub(crate) fn committed(&self, topics: &BTreeSet<Arc<str>>) -> BTreeMap<Place, Committed> {
+        let ours = self.committed.iter().filter(|((topic, _), _)| topics.contains(topic));
+        ours.map(|(place, (offset, text))| (place.clone(), Committed::parse(*offset, text.as_bytes())))
+            .collect()
+    }
+
+    /// A replica joins the group, or joins again.
+    pub(crate) fn join(&mut self, replica: usize) -> u64 {
+        self.epoch += 1;
+        self.members.insert(replica, self.epoch);
+        self.epoch
+    }
+
+    /// A replica is no member any more; its partitions are free.
+    pub(crate) fn leave(&mut self, replica: usize) {
+        self.members.remove(&replica);
+        self.owners.retain(|_, owner| *owner != replica);
+    }
+
+    /// Cooperative and sticky: who has too many gives some back, who has too few gets those that are free.
+    pub(crate) fn rebalance(&mut self, topics: &BTreeSet<Arc<str>>) -> Moves {
+        let mut moves = Moves::default();
+        let places: Vec<Place> =
+            self.logs().map(|(place, _)| place).filter(|(topic, _)| topics.contains(topic)).collect();
+        if self.members.is_empty() {
+            return moves;
+        }
+        let share = places.len().div_ceil(self.members.len());
+        let mut counts: BTreeMap<usize, usize> = self.members.keys().map(|member| (*member, 0)).collect();
+        for place in &places {
+            let Some(owner) = self.owners.get(place) else { continue };
+            let count = counts.entry(*owner).or_default();
+            *count += 1;
+            if *count > share {
+                moves.revoke.entry(*owner).or_default().push(place.clone());
+            }
+        }
+        for place in places {
+            if self.owners.contains_key(&place) {
+                continue;
+            }
+            let Some((&member, _)) = counts.iter().min_by_key(|(_, count)| **count) else { break };
+            *counts.entry(member).or_default() += 1;
+            self.owners.insert(place.clone(), member);
+            moves.assign.entry(member).or_default().push(place);
+        }
+        moves
+    }
+}

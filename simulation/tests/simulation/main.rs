@@ -1,0 +1,28 @@
+//! The connector's and the processor's own cores in one thread against a simulated Kafka, Pub/Sub, object store and
+//! table, driven by a seed and a virtual clock.
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`dice`] | randomness by what it is about |
+//! | [`plan`] | configuration and steps of one run |
+//! | [`scenarios`] | the runs that there are |
+//! | [`kafka`], [`pubsub`], [`store`], [`table`] | the simulated services |
+//! | [`replica`], [`worker`] | one connector, one processor, around their real cores |
+//! | [`world`] | the queue of what happens |
+//! | [`check`] | the invariants |
+//! | [`shrink`] | many seeds, and the shortest story of one that fails |
+//!
+//! `AQUEDUCT_SEEDS=10000` runs more seeds of each scenario, `AQUEDUCT_SEED=7` one alone, with its story.
+
+mod check;
+mod dice;
+mod kafka;
+mod plan;
+mod pubsub;
+mod replica;
+mod scenarios;
+mod shrink;
+mod store;
+mod table;
+mod worker;
+mod world;

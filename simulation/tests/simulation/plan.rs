@@ -1,0 +1,216 @@
+//! The plan of one run: its configuration, and the steps of producers, operators and accidents, all drawn from a seed.
+
+use std::collections::BTreeMap;
+
+use connector::start::StartRule;
+use event::{Millis, events::EventsSettings};
+use processor::flow::{Flow, FlowSettings};
+use serde_json::json;
+
+use crate::dice::Dice;
+
+/// What a run is like.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// When it begins: the minute borders fall differently.
+    pub(crate) epoch: i64,
+    pub(crate) topics: usize,
+    pub(crate) partitions: i32,
+    pub(crate) replicas: usize,
+    pub(crate) workers: usize,
+    pub(crate) rule: StartRule,
+    pub(crate) idle_after: i64,
+    pub(crate) hole_limit: i64,
+    pub(crate) cold_start: i64,
+    pub(crate) takeover_after: i64,
+    pub(crate) out_of_orderness: i64,
+    pub(crate) lateness: i64,
+    pub(crate) size: i64,
+    pub(crate) has_ids: bool,
+    pub(crate) id_within: i64,
+    /// A stand-by is told at once when the holder has died.
+    pub(crate) has_lock: bool,
+    /// Which replica takes a record is not the same for all of them.
+    pub(crate) replicas_differ: bool,
+    /// The slowest request or answer, milliseconds.
+    pub(crate) slowest: i64,
+    /// The slowest answer about topics.
+    pub(crate) slowest_topics: i64,
+    /// The slowest delivery of a message.
+    pub(crate) slowest_message: i64,
+    /// Messages of each kind that one pull gives.
+    pub(crate) pull: u64,
+    // In so many of a thousand cases:
+    pub(crate) publish_lost: u64,
+    pub(crate) redelivered: u64,
+    pub(crate) acks_lost: u64,
+    pub(crate) store_faults: u64,
+    pub(crate) appends_lost: u64,
+    pub(crate) vanish: u64,
+    pub(crate) stuck: u64,
+    pub(crate) loose: u64,
+    pub(crate) copies: u64,
+    pub(crate) future: u64,
+    pub(crate) old_commits_stay: u64,
+    /// Final rows may differ, because a state was lost on purpose.
+    pub(crate) is_inexact: bool,
+    /// Records that no connector takes keep coming, to the first partition, until all is over.
+    pub(crate) poison_for_ever: bool,
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// An event, by topic and partition.
+    Produce(usize, usize),
+    /// A record that no connector takes.
+    Poison(usize, usize),
+    Begin(usize, usize),
+    End(usize, usize, bool),
+    Compact(usize, usize),
+    /// Retention takes this many records.
+    Retain(usize, usize, u64),
+    AddPartition(usize),
+    Remake(usize),
+    /// The configuration names the last topic no more.
+    DropTopic,
+    CrashReplica(usize, i64),
+    StopReplica(usize, i64),
+    PauseReplica(usize, i64),
+    CutOffReplica(usize, i64),
+    CrashWorker(usize, i64),
+    StopWorker(usize, i64),
+    PauseWorker(usize, i64),
+    /// Pub/Sub takes nothing for so long.
+    Outage(i64),
+    StreamsGone,
+    LoseState,
+}
+
+/// A run, but for its seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) config: Config,
+    /// When, a number that stays with it, and what.
+    pub(crate) steps: Vec<(i64, u64, Step)>,
+    /// When the faults are over.
+    pub(crate) calm_at: i64,
+}
+
+pub(crate) fn millis(millis: i64) -> Millis {
+    Millis(millis)
+}
+
+impl Config {
+    /// One connector, one processor, disorder and redelivery.
+    pub(crate) fn simple(dice: Dice) -> Self {
+        Self {
+            epoch: 1_700_000_000_000 + dice.millis(0, 60_000, "epoch", &[]),
+            topics: 1,
+            partitions: 2,
+            replicas: 1,
+            workers: 1,
+            rule: StartRule::Earliest,
+            idle_after: 3_000,
+            hole_limit: 25_000,
+            cold_start: 6_000,
+            takeover_after: 4_000,
+            out_of_orderness: 3_000,
+            lateness: 1_000 * dice.millis(0, 6, "lateness", &[]),
+            size: 8_000,
+            has_ids: false,
+            id_within: 5_000,
+            has_lock: true,
+            replicas_differ: false,
+            slowest: 400,
+            slowest_topics: 400,
+            slowest_message: 3_000,
+            pull: 40,
+            publish_lost: 20,
+            redelivered: 50,
+            acks_lost: 20,
+            store_faults: 20,
+            appends_lost: 40,
+            vanish: 0,
+            stuck: 0,
+            loose: 0,
+            copies: 0,
+            future: 20,
+            old_commits_stay: 0,
+            is_inexact: false,
+            poison_for_ever: false,
+        }
+    }
+
+    pub(crate) fn events(&self) -> EventsSettings {
+        let mut settings =
+            json!({ "time": "/t", "future": "10s", "id_within": format!("{}ms", self.id_within) });
+        if self.has_ids {
+            settings["id"] = json!("/id");
+        }
+        serde_json::from_value(settings).expect("the section is complete")
+    }
+
+    /// A sliding flow in event time that takes late events, and a fixed one that takes none: in event time where
+    /// events come twice, else by Kafka's timestamps.
+    pub(crate) fn flows(&self) -> Vec<Flow> {
+        let time = if self.has_ids { "event" } else { "kafka" };
+        let size = self.size;
+        let flow = |name: &str, time: &str, period: i64, lateness: i64| {
+            let settings: FlowSettings = serde_json::from_value(json!({
+                "name": name, "by": { "page": "/p" }, "views": { "/k": "v" }, "clicks": { "/k": "c" },
+                "window": { "size": format!("{size}ms"), "period": format!("{period}ms") },
+                "time": time, "out_of_orderness": format!("{}ms", self.out_of_orderness),
+                "allowed_lateness": format!("{lateness}ms"),
+            }))
+            .expect("the flow is complete");
+            Flow::try_from(settings).expect("the flow makes sense")
+        };
+        vec![flow("sliding", "event", size / 2, self.lateness), flow("fixed", time, size, 0)]
+    }
+}
+
+/// Draws the steps of a kind: how many on average in the whole run, and what each is.
+pub(crate) struct Drawing {
+    pub(crate) dice: Dice,
+    pub(crate) length: i64,
+    steps: Vec<(i64, u64, Step)>,
+    kinds: BTreeMap<&'static str, u64>,
+}
+
+impl Drawing {
+    pub(crate) fn new(dice: Dice, length: i64) -> Self {
+        Self { dice, length, steps: Vec::new(), kinds: BTreeMap::new() }
+    }
+
+    /// Up to `most` steps of a kind, at even times.
+    pub(crate) fn some(
+        &mut self,
+        kind: &'static str,
+        most: u64,
+        make: impl Fn(Dice, u64) -> Step,
+    ) -> &mut Self {
+        let count = self.dice.below(most + 1, kind, &[]);
+        self.exactly(kind, count, make)
+    }
+
+    pub(crate) fn exactly(
+        &mut self,
+        kind: &'static str,
+        count: u64,
+        make: impl Fn(Dice, u64) -> Step,
+    ) -> &mut Self {
+        let first = *self.kinds.entry(kind).and_modify(|n| *n += 1_000).or_insert(0);
+        for n in first..first + count {
+            let at = self.dice.millis(0, self.length, kind, &[n, 1]);
+            let salt = self.dice.roll(kind, &[n, 2]);
+            self.steps.push((at, salt, make(Dice(salt), n)));
+        }
+        self
+    }
+
+    pub(crate) fn plan(&mut self, config: Config) -> Plan {
+        self.steps.sort_by_key(|(at, salt, _)| (*at, *salt));
+        Plan { config, steps: std::mem::take(&mut self.steps), calm_at: self.length + 1_000 }
+    }
+}

@@ -1,0 +1,96 @@
+//! The simulated Pub/Sub: two topics with a subscription each, at least once and in any order.
+
+use std::{rc::Rc, sync::Arc};
+
+use event::{Mark, Partition};
+
+use crate::kafka::Happening;
+
+/// Which subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Data,
+    Marks,
+}
+
+/// What a message holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    Data { partition: Arc<Partition>, offset: u64, timestamp: i64, event: Rc<Happening> },
+    Mark(Rc<Mark>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) body: Body,
+    pub(crate) published: i64,
+    pub(crate) is_acked: bool,
+    /// It never comes.
+    pub(crate) is_vanished: bool,
+    /// It comes much later than everything else.
+    pub(crate) is_stuck: bool,
+    /// Whom it was given to last: worker and life.
+    pub(crate) lease: Option<(usize, u32)>,
+    pub(crate) deliveries: u64,
+}
+
+/// The service.
+#[derive(Debug, Default)]
+pub(crate) struct PubSub {
+    pub(crate) messages: Vec<Message>,
+    /// What may be delivered now.
+    data: Vec<usize>,
+    marks: Vec<usize>,
+}
+
+impl Message {
+    pub(crate) fn kind(&self) -> Kind {
+        match self.body {
+            Body::Data { .. } => Kind::Data,
+            Body::Mark(_) => Kind::Marks,
+        }
+    }
+}
+
+impl PubSub {
+    pub(crate) fn publish(&mut self, body: Body, now: i64) -> usize {
+        self.messages.push(Message {
+            body,
+            published: now,
+            is_acked: false,
+            is_vanished: false,
+            is_stuck: false,
+            lease: None,
+            deliveries: 0,
+        });
+        self.messages.len() - 1
+    }
+
+    /// The message may be delivered, once more perhaps.
+    pub(crate) fn ready(&mut self, message: usize) {
+        if self.messages[message].is_acked {
+            return;
+        }
+        match self.messages[message].kind() {
+            Kind::Data => self.data.push(message),
+            Kind::Marks => self.marks.push(message),
+        }
+    }
+
+    /// Gives out one message, whichever.
+    pub(crate) fn pull(&mut self, kind: Kind, draw: u64) -> Option<usize> {
+        let ready = match kind {
+            Kind::Data => &mut self.data,
+            Kind::Marks => &mut self.marks,
+        };
+        if ready.is_empty() {
+            return None;
+        }
+        let at = (draw % ready.len() as u64) as usize;
+        Some(ready.swap_remove(at))
+    }
+
+    pub(crate) fn outstanding(&self) -> usize {
+        self.messages.iter().filter(|m| !m.is_acked && !m.is_vanished).count()
+    }
+}

@@ -1,0 +1,214 @@
+//! The runs that there are, each with the faults that it is about.
+
+use connector::start::StartRule;
+
+use crate::{
+    dice::Dice,
+    plan::{Config, Drawing, Plan, Step},
+    shrink::check,
+};
+
+/// How long things are produced, milliseconds.
+const LENGTH: i64 = 30_000;
+
+/// Events over all partitions at even times.
+fn traffic(dice: Dice, events: u64) -> Drawing {
+    let mut drawing = Drawing::new(dice, LENGTH);
+    drawing.exactly("produce", events, |dice, _| Step::Produce(part(dice, 4), part(dice, 5)));
+    drawing.some("poison", 10, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
+    drawing
+}
+
+fn part(dice: Dice, salt: u64) -> usize {
+    (dice.roll("part", &[salt]) % 12) as usize
+}
+
+fn long(dice: Dice, from: i64, to: i64) -> i64 {
+    dice.millis(from, to, "long", &[])
+}
+
+/// The faults that any run may have, up to so many of each.
+fn accidents(drawing: &mut Drawing, replicas: u64, workers: u64) {
+    drawing.some("crash replica", replicas, |d, n| Step::CrashReplica(n as usize, long(d, 200, 9_000)));
+    drawing.some("stop replica", replicas, |d, n| Step::StopReplica(n as usize, long(d, 4_000, 9_000)));
+    drawing.some("pause replica", replicas, |d, n| Step::PauseReplica(n as usize, long(d, 500, 14_000)));
+    drawing.some("cut off", replicas, |d, n| Step::CutOffReplica(n as usize, long(d, 200, 9_000)));
+    drawing.some("crash worker", workers, |d, n| Step::CrashWorker(n as usize, long(d, 200, 6_000)));
+    drawing.some("stop worker", workers, |d, n| Step::StopWorker(n as usize, long(d, 3_000, 6_000)));
+    drawing.some("pause worker", workers, |d, n| Step::PauseWorker(n as usize, long(d, 500, 12_000)));
+}
+
+/// Transactions that stay open for a while.
+fn transactions(drawing: &mut Drawing, most: u64) {
+    drawing.some("begin", most, |d, _| Step::Begin(part(d, 4), part(d, 5)));
+    drawing.some("end", 2 * most, |d, _| Step::End(part(d, 4), part(d, 5), d.chance(600, "commit", &[])));
+}
+
+fn disorder(dice: Dice) -> Plan {
+    traffic(dice, 60).plan(Config::simple(dice))
+}
+
+fn crashes(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 1, 3);
+    drawing.plan(Config { redelivered: 200, acks_lost: 100, ..Config::simple(dice) })
+}
+
+fn rebalances(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 3, 0);
+    drawing.plan(Config {
+        replicas: 2,
+        publish_lost: 60,
+        partitions: 3,
+        slowest: 900,
+        ..Config::simple(dice)
+    })
+}
+
+fn fencing(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 0, 4);
+    let has_lock = dice.chance(500, "lock", &[]);
+    drawing.plan(Config { workers: 2, has_lock, slowest: 1_500, store_faults: 60, ..Config::simple(dice) })
+}
+
+fn open_transactions(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 50);
+    transactions(&mut drawing, 8);
+    drawing.plan(Config::simple(dice))
+}
+
+fn idleness(dice: Dice) -> Plan {
+    traffic(dice, 12).plan(Config { partitions: 3, ..Config::simple(dice) })
+}
+
+fn rejects_for_ever(dice: Dice) -> Plan {
+    let config = Config { poison_for_ever: true, ..Config::simple(dice) };
+    traffic(dice, 12).plan(config)
+}
+
+fn partitions_added(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    drawing.exactly("add", 3, |d, _| Step::AddPartition(part(d, 4)));
+    drawing.plan(Config { replicas: 2, partitions: 1, slowest_topics: 14_000, ..Config::simple(dice) })
+}
+
+fn latest(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 3, 0);
+    drawing.some("add", 2, |d, _| Step::AddPartition(part(d, 4)));
+    drawing.plan(Config { rule: StartRule::Latest, slowest: 1_500, ..Config::simple(dice) })
+}
+
+fn topics_made_anew(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 2, 0);
+    drawing.exactly("remake", 2, |d, _| Step::Remake(part(d, 4)));
+    let config = Config { topics: 2, replicas: 2, old_commits_stay: 500, ..Config::simple(dice) };
+    drawing.plan(config)
+}
+
+fn a_topic_dropped(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 50);
+    drawing.exactly("drop", 1, |_, _| Step::DropTopic);
+    drawing.plan(Config { topics: 2, ..Config::simple(dice) })
+}
+
+fn retention(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 3, 0);
+    drawing.some("retain", 5, |d, _| Step::Retain(part(d, 4), part(d, 5), d.below(12, "records", &[])));
+    drawing.plan(Config { replicas: 2, publish_lost: 200, ..Config::simple(dice) })
+}
+
+fn replicas_that_differ(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 3, 1);
+    drawing.some("compact", 4, |d, _| Step::Compact(part(d, 4), part(d, 5)));
+    drawing.plan(Config { replicas: 2, replicas_differ: true, loose: 400, ..Config::simple(dice) })
+}
+
+fn event_ids(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 70);
+    accidents(&mut drawing, 1, 2);
+    let config =
+        Config { has_ids: true, copies: 300, size: 20_000, lateness: 20_000, ..Config::simple(dice) };
+    drawing.plan(config)
+}
+
+fn a_backlog(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 90);
+    drawing.exactly("crash worker", 1, |_, _| Step::CrashWorker(0, 29_000));
+    drawing.plan(Config { pull: 1, hole_limit: 8_000, lateness: 0, ..Config::simple(dice) })
+}
+
+fn messages_that_never_come(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 1, 1);
+    drawing.plan(Config { vanish: 40, stuck: 20, ..Config::simple(dice) })
+}
+
+fn streams_gone(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    drawing.exactly("gone", 3, |_, _| Step::StreamsGone);
+    // Whether an append landed whose answer was lost, or met a crash, cannot be told once its stream is gone.
+    drawing.plan(Config { appends_lost: 0, ..Config::simple(dice) })
+}
+
+fn lost_state(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    drawing.exactly("lose", 1, |_, _| Step::LoseState);
+    drawing.plan(Config { is_inexact: true, ..Config::simple(dice) })
+}
+
+/// Anything at once.
+fn mixed(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 70);
+    accidents(&mut drawing, 2, 2);
+    transactions(&mut drawing, 4);
+    drawing.some("outage", 2, |d, _| Step::Outage(long(d, 1_000, 9_000)));
+    drawing.some("add", 1, |d, _| Step::AddPartition(part(d, 4)));
+    drawing.some("retain", 2, |d, _| Step::Retain(part(d, 4), part(d, 5), d.below(6, "records", &[])));
+    drawing.some("remake", 1, |d, _| Step::Remake(part(d, 4)));
+    drawing.plan(Config {
+        topics: 1 + dice.below(2, "topics", &[]) as usize,
+        replicas: 2,
+        workers: 2,
+        old_commits_stay: 500,
+        has_lock: dice.chance(500, "lock", &[]),
+        loose: 50,
+        ..Config::simple(dice)
+    })
+}
+
+macro_rules! scenarios {
+    ($($name:ident, $plan:ident, $seeds:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            check(stringify!($name), $plan, $seeds);
+        })*
+    };
+}
+
+scenarios! {
+    runs_disorder, disorder, 150;
+    runs_crashes, crashes, 150;
+    runs_rebalances, rebalances, 150;
+    runs_fencing, fencing, 150;
+    runs_open_transactions, open_transactions, 120;
+    runs_idleness, idleness, 120;
+    runs_rejects_for_ever, rejects_for_ever, 60;
+    runs_partitions_added, partitions_added, 120;
+    runs_latest, latest, 150;
+    runs_topics_made_anew, topics_made_anew, 120;
+    runs_a_topic_dropped, a_topic_dropped, 60;
+    runs_retention, retention, 120;
+    runs_replicas_that_differ, replicas_that_differ, 120;
+    runs_event_ids, event_ids, 120;
+    runs_a_backlog, a_backlog, 60;
+    runs_messages_that_never_come, messages_that_never_come, 100;
+    runs_streams_gone, streams_gone, 100;
+    runs_lost_state, lost_state, 60;
+    runs_mixed, mixed, 150;
+}

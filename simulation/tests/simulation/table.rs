@@ -1,0 +1,143 @@
+//! The simulated tables behind the processor's own port: streams with offsets, and every row that ever landed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use event::{
+    CtrRow,
+    append::{Append, Appended, Body, Rows, Table},
+};
+use processor::sink::{Sink, SinkError};
+
+/// All tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    streams: BTreeMap<String, Stream>,
+    /// Rows of the flows, in the order in which they landed.
+    pub(crate) rows: Vec<(Arc<str>, CtrRow)>,
+    /// What landed twice, or at a place where something else stood.
+    pub(crate) wrong: Vec<String>,
+    /// Keys that no table takes.
+    pub(crate) refuses: BTreeSet<String>,
+    names: u64,
+    seen: BTreeSet<(Arc<str>, i64, String, u32)>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    length: u64,
+    requests: BTreeMap<u64, (u32, Arc<[u8]>)>,
+    is_gone: bool,
+}
+
+/// Clones are one place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SimulatedSink(Arc<Mutex<Tables>>);
+
+impl SimulatedSink {
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().expect("nothing panics with it")
+    }
+}
+
+impl Tables {
+    /// Streams are forgotten after some idle days.
+    pub(crate) fn forget_streams(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.is_gone = true;
+        }
+    }
+
+    fn open(&mut self) -> String {
+        self.names += 1;
+        let name = format!("stream-{}", self.names);
+        self.streams.insert(name.clone(), Stream::default());
+        name
+    }
+
+    fn append(&mut self, append: &Append) -> Appended {
+        let Some(stream) = self.streams.get_mut(&append.stream).filter(|stream| !stream.is_gone) else {
+            return Appended::StreamGone;
+        };
+        if append.offset > stream.length {
+            return Appended::Gap;
+        }
+        if append.offset < stream.length {
+            let same = (append.rows, append.body.clone());
+            if stream.requests.get(&append.offset) != Some(&same) {
+                self.wrong.push(format!("other rows came to {} at {}", append.stream, append.offset));
+            }
+            return Appended::Done;
+        }
+        let rows = match &append.table {
+            Table::Flow(_) => decode(&append.body),
+            Table::Progress(_) | Table::DeadLetters => Vec::new(),
+        };
+        let refused: Vec<(u32, String)> = (0u32..)
+            .zip(&rows)
+            .filter(|(_, row)| self.refuses.contains(&key(row)))
+            .map(|(index, _)| (index, "refused".to_owned()))
+            .collect();
+        if !refused.is_empty() {
+            return Appended::Refused(refused);
+        }
+        stream.length += u64::from(append.rows);
+        stream.requests.insert(append.offset, (append.rows, append.body.clone()));
+        if let Table::Flow(flow) = &append.table {
+            for row in rows {
+                let name = (flow.clone(), row.window.start.0, key(&row), row.pane_index);
+                if !self.seen.insert(name) {
+                    self.wrong.push(format!(
+                        "a row stands twice in {flow}: window {}, key {}, pane {}",
+                        row.window.start.0,
+                        key(&row),
+                        row.pane_index
+                    ));
+                }
+                self.rows.push((flow.clone(), row));
+            }
+        }
+        Appended::Done
+    }
+}
+
+/// The key as one text.
+pub(crate) fn key(row: &CtrRow) -> String {
+    row.key.iter().map(|value| value.as_deref().unwrap_or("-")).collect::<Vec<_>>().join("|")
+}
+
+fn decode(body: &[u8]) -> Vec<CtrRow> {
+    postcard::from_bytes(body).expect("the simulation wrote it")
+}
+
+fn encode(rows: &impl serde::Serialize) -> Vec<u8> {
+    postcard::to_stdvec(rows).expect("rows can be written")
+}
+
+impl Sink for SimulatedSink {
+    fn encode(&self, _: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError> {
+        // Two rows a request, so that a crash finds some of them sent.
+        let bodies = match rows {
+            Rows::Ctr(rows) => rows.chunks(2).map(|part| (part.len(), encode(&part))).collect::<Vec<_>>(),
+            Rows::Progress(rows) => vec![(rows.len(), encode(&rows))],
+            Rows::DeadLetters(rows) => vec![(rows.len(), encode(&rows))],
+        };
+        Ok(bodies.into_iter().map(|(rows, bytes)| Body { rows: rows as u32, bytes }).collect())
+    }
+
+    fn without(&self, append: &Append, rows: &[u32]) -> Result<Body, SinkError> {
+        let kept = (0u32..).zip(decode(&append.body)).filter(|(index, _)| !rows.contains(index));
+        let kept: Vec<CtrRow> = kept.map(|(_, row)| row).collect();
+        Ok(Body { rows: kept.len() as u32, bytes: encode(&kept) })
+    }
+
+    async fn open(&self, _: &Table) -> Result<String, SinkError> {
+        Ok(self.tables().open())
+    }
+
+    async fn append(&self, append: &Append) -> Result<Appended, SinkError> {
+        Ok(self.tables().append(append))
+    }
+}

@@ -1,0 +1,505 @@
+//! One processor: the real stages, core and store, and around them what its driver and tasks do in production.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use event::{
+    EventTime,
+    append::{Append, Appended, Table},
+};
+use futures::FutureExt;
+use processor::{
+    core::{Core, Data},
+    frontier::Limits,
+    outbox::Outbox,
+    saved::{Saved, restore},
+    sink::Sink,
+    stages::{Sent, Stages, Stopped},
+    store::{Appender, Kind, Recovered, Store, StoreError},
+};
+
+use crate::{
+    plan::millis,
+    pubsub::{self, Body},
+    store::{Fault, PREFIX},
+    world::{Event, World},
+};
+
+const PULL: i64 = 150;
+const TICK: i64 = 400;
+const PERIOD: i64 = 2_000;
+const SOONEST: i64 = 500;
+const LEASE: i64 = 10_000;
+/// Deltas after which a base is written.
+const MAX_DELTAS: u64 = 6;
+
+pub(crate) struct Worker {
+    pub(crate) life: u32,
+    pub(crate) is_up: bool,
+    pub(crate) paused_until: i64,
+    pub(crate) phase: Phase,
+    store: Option<Store>,
+}
+
+pub(crate) enum Phase {
+    /// Somebody else holds the state: the newest checkpoint, and since when it has been that one.
+    StandBy(u64, i64),
+    Recovering(Work<Result<Recovered, StoreError>>),
+    Running(Box<Running>),
+}
+
+type Work<T> = Pin<Box<dyn Future<Output = T>>>;
+type Saving = Work<(Box<Appender>, Result<(), StoreError>)>;
+
+pub(crate) struct Running {
+    pub(crate) stages: Stages<usize>,
+    appender: Option<Box<Appender>>,
+    saving: Option<(Saving, Kind, Bytes)>,
+    last_checkpoint: i64,
+    streams_asked: bool,
+    sending: VecDeque<(u64, Append)>,
+    done: Option<u64>,
+    /// Checkpoints that a clean stop still has to write.
+    last: Option<u32>,
+    /// The flows' watermarks at the last look.
+    pub(crate) watermarks: Vec<EventTime>,
+}
+
+/// What reaches one worker.
+#[derive(Debug)]
+pub(crate) enum Happens {
+    Pull,
+    Tick,
+    Store,
+    SaveAgain,
+    Opened(Vec<Table>),
+    Send,
+    Answer(Option<Appended>),
+}
+
+impl Worker {
+    pub(crate) fn new() -> Self {
+        Self { life: 0, is_up: false, paused_until: 0, phase: Phase::StandBy(0, 0), store: None }
+    }
+
+    pub(crate) fn running(&self) -> Option<&Running> {
+        match &self.phase {
+            Phase::Running(running) if self.is_up => Some(running),
+            _ => None,
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn boot_worker(&mut self, number: usize) {
+        if self.workers[number].is_up {
+            return;
+        }
+        self.tell(|| format!("processor {number} starts"));
+        let life = self.workers[number].life + 1;
+        let phase = Phase::StandBy(u64::MAX, self.now);
+        let store = Some(Store::over(std::sync::Arc::new(self.store.clone()), PREFIX));
+        self.workers[number] = Worker { life, is_up: true, paused_until: 0, phase, store };
+        self.for_worker(number, 10, Happens::Tick);
+    }
+
+    pub(crate) fn crash_worker(&mut self, number: usize) {
+        self.tell(|| format!("processor {number} crashes"));
+        self.workers[number].is_up = false;
+        self.workers[number].phase = Phase::StandBy(0, 0);
+    }
+
+    pub(crate) fn pause_worker(&mut self, number: usize, millis: i64) {
+        self.tell(|| format!("processor {number} stands still for {millis} ms"));
+        self.workers[number].paused_until = self.now + millis;
+    }
+
+    pub(crate) fn stop_worker(&mut self, number: usize) {
+        self.tell(|| format!("processor {number} is told to stop"));
+        match &mut self.workers[number].phase {
+            Phase::Running(running) => running.last = Some(2),
+            _ => self.workers[number].is_up = false,
+        }
+    }
+
+    /// It stops by itself; what it held is given out again.
+    fn end_worker(&mut self, number: usize, why: &str) {
+        self.tell(|| format!("processor {number} ends: {why}"));
+        let life = self.workers[number].life;
+        self.workers[number].is_up = false;
+        self.workers[number].phase = Phase::StandBy(0, 0);
+        for message in 0..self.pubsub.messages.len() {
+            if self.pubsub.messages[message].lease == Some((number, life)) {
+                self.pubsub.messages[message].lease = None;
+                self.at(20, Event::Ready(message));
+            }
+        }
+        self.at(1_500, Event::BootWorker(number));
+    }
+
+    pub(crate) fn worker_happens(&mut self, number: usize, happens: Happens) {
+        if matches!(happens, Happens::Tick) {
+            self.for_worker(number, TICK, Happens::Tick);
+        }
+        match (&mut self.workers[number].phase, happens) {
+            (Phase::StandBy(..), Happens::Tick) => self.stand_by(number),
+            (Phase::Recovering(_), Happens::Store) => self.recovering(number),
+            (Phase::Running(_), Happens::Tick) => self.worker_tick(number),
+            (Phase::Running(_), Happens::Pull) => self.pull(number),
+            (Phase::Running(_), Happens::Store) => self.saving(number),
+            (Phase::Running(_), Happens::SaveAgain) => self.save_again(number),
+            (Phase::Running(_), Happens::Opened(tables)) => {
+                self.opened(number, &tables);
+            }
+            (Phase::Running(_), Happens::Send) => self.send(number),
+            (Phase::Running(_), Happens::Answer(answer)) => self.answer(number, answer),
+            _ => {}
+        }
+    }
+
+    /// Watches the holder; pulls nothing.
+    fn stand_by(&mut self, number: usize) {
+        let newest = self.store.dial().newest;
+        let Phase::StandBy(seen, since) = &mut self.workers[number].phase else { return };
+        if *seen != newest {
+            (*seen, *since) = (newest, self.now);
+        }
+        let still = self.now - *since;
+        let others = (0..self.workers.len()).filter(|other| *other != number);
+        // A lock is freed by a crash, not by standing still.
+        let is_locked = others.clone().any(|other| self.workers[other].is_up && !self.is_standing_by(other));
+        let is_free = self.plan.config.has_lock && !is_locked;
+        if newest > 0 && !is_free && still < self.plan.config.takeover_after {
+            return;
+        }
+        if newest == 0 && is_locked {
+            return;
+        }
+        self.tell(|| format!("processor {number} takes the state"));
+        let store = self.workers[number].store.clone().expect("it was booted");
+        let work = async move { store.recover().await }.boxed_local();
+        self.workers[number].phase = Phase::Recovering(work);
+        self.for_worker(number, 20, Happens::Store);
+    }
+
+    fn is_standing_by(&self, number: usize) -> bool {
+        matches!(self.workers[number].phase, Phase::StandBy(..))
+    }
+
+    fn recovering(&mut self, number: usize) {
+        let Phase::Recovering(work) = &mut self.workers[number].phase else { return };
+        let recovered = match poll(work) {
+            None => return self.for_worker(number, 30, Happens::Store),
+            Some(Ok(recovered)) => recovered,
+            Some(Err(error)) => return self.fail(format!("the state cannot be recovered: {error}")),
+        };
+        let mut core = self.new_core();
+        let mut outbox = Outbox::default();
+        let checkpoints = recovered.base.iter().chain(&recovered.deltas);
+        let saved: Result<Vec<Saved>, _> = checkpoints.map(Saved::decode).collect();
+        let restored = saved.map(|saved| restore(&mut core, &mut outbox, saved));
+        if !matches!(restored, Ok(Ok(_))) {
+            return self.fail("a checkpoint cannot be read".to_owned());
+        }
+        let store = self.workers[number].store.clone().expect("it was booted");
+        let watermarks = core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
+        self.tell(|| format!("processor {number} goes on behind checkpoint {:?}", recovered.newest));
+        self.workers[number].phase = Phase::Running(Box::new(Running {
+            stages: Stages::new(core, outbox),
+            appender: Some(Box::new(store.appender(&recovered))),
+            saving: None,
+            last_checkpoint: i64::MIN / 2,
+            streams_asked: false,
+            sending: VecDeque::new(),
+            done: None,
+            last: None,
+            watermarks,
+        }));
+        self.check_recovered(number);
+        self.for_worker(number, 10, Happens::Pull);
+    }
+
+    fn new_core(&self) -> Core {
+        let config = &self.plan.config;
+        let limits = Limits {
+            idle_after: millis(config.idle_after),
+            hole_limit: millis(config.hole_limit),
+            cold_start: millis(config.cold_start),
+        };
+        Core::new(&config.events(), config.flows(), limits, EventTime(self.now))
+    }
+
+    fn pull(&mut self, number: usize) {
+        self.for_worker(number, PULL, Happens::Pull);
+        let life = self.workers[number].life;
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        if !running.stages.has_room() || running.last.is_some() {
+            return;
+        }
+        for kind in [pubsub::Kind::Marks, pubsub::Kind::Data] {
+            for n in 0..self.plan.config.pull {
+                let draw = self.dice.roll("pull", &[self.now.unsigned_abs(), number as u64, n]);
+                let Some(message) = self.pubsub.pull(kind, draw) else { break };
+                self.apply(number, life, message);
+            }
+        }
+    }
+
+    fn apply(&mut self, number: usize, life: u32, index: usize) {
+        let now = EventTime(self.now);
+        let message = &mut self.pubsub.messages[index];
+        message.deliveries += 1;
+        message.lease = Some((number, life));
+        let deliveries = message.deliveries;
+        let published = EventTime(message.published);
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        match &message.body {
+            Body::Data { partition, offset, timestamp, event } => {
+                let data = Data {
+                    position: Some((&**partition, *offset)),
+                    kafka_time: Some(EventTime(*timestamp)),
+                    publish_time: published,
+                    payload: &event.payload,
+                };
+                running.stages.data(&data, now, index);
+            }
+            Body::Mark(mark) => running.stages.mark(Some(&**mark), published, now, index),
+        }
+        self.at(LEASE, Event::Lease(index, number, life));
+        let salt = [index as u64, deliveries];
+        if !self.is_calm && self.dice.chance(self.plan.config.redelivered, "redelivered", &salt) {
+            self.at(self.dice.millis(20, 3_000, "redelivery", &salt), Event::Ready(index));
+        }
+    }
+
+    /// A lease has run out, unless whoever holds the message lives and has it extended.
+    pub(crate) fn lease(&mut self, message: usize, number: usize, life: u32) {
+        let holder = &self.workers[number];
+        if self.pubsub.messages[message].is_acked
+            || self.pubsub.messages[message].lease != Some((number, life))
+        {
+            return;
+        }
+        let is_held = holder.is_up && holder.life == life && holder.paused_until <= self.now;
+        if is_held {
+            self.at(LEASE, Event::Lease(message, number, life));
+        } else {
+            self.pubsub.messages[message].lease = None;
+            self.pubsub.ready(message);
+        }
+    }
+
+    fn worker_tick(&mut self, number: usize) {
+        let now = EventTime(self.now);
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        if !running.streams_asked {
+            running.streams_asked = true;
+            let missing = running.stages.missing_streams();
+            if !missing.is_empty() {
+                self.for_worker(number, 200, Happens::Opened(missing));
+            }
+        }
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let abandoned = running.stages.tick(now);
+        self.check_abandoned(number, &abandoned);
+        self.check_tick(number);
+        self.send_rows(number);
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let since = self.now - running.last_checkpoint;
+        let is_due = since >= PERIOD || (running.stages.core().has_rows() && since >= SOONEST);
+        match running.last {
+            None if is_due => self.checkpoint(number),
+            Some(0) if !running.stages.is_saving() && !running.stages.is_sending() => {
+                self.end_worker(number, "clean stop");
+            }
+            Some(left) if left > 0 && !running.stages.is_saving() && !running.stages.is_sending() => {
+                running.last = Some(left - 1);
+                if left == 2 {
+                    running.stages.progress(now);
+                }
+                self.checkpoint(number);
+            }
+            _ => {}
+        }
+    }
+
+    fn checkpoint(&mut self, number: usize) {
+        let now = EventTime(self.now);
+        let sink = self.sink.clone();
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let Some(appender) = &running.appender else { return };
+        let everything = appender.deltas() >= MAX_DELTAS;
+        let saved = match running.stages.checkpoint(everything, now, &sink) {
+            Ok(Some(saved)) => saved,
+            Ok(None) => return,
+            Err(error) => return self.fail(format!("a checkpoint cannot be taken: {error}")),
+        };
+        let payload = Bytes::from(saved.encode().expect("a checkpoint can be written"));
+        let kind = if everything { Kind::Base } else { Kind::Delta };
+        running.last_checkpoint = self.now;
+        let appender = running.appender.take().expect("it was there");
+        running.saving = Some((write(appender, kind, payload.clone()), kind, payload));
+        self.for_worker(number, self.store_delay(number), Happens::Store);
+    }
+
+    fn store_delay(&self, number: usize) -> i64 {
+        self.dice.travel(self.plan.config.slowest, "store", &[number as u64, self.now.unsigned_abs()])
+    }
+
+    fn saving(&mut self, number: usize) {
+        let salt = [number as u64, self.now.unsigned_abs()];
+        let faults = if self.is_calm { 0 } else { self.plan.config.store_faults };
+        let fault = match self.dice.below(1_000, "store fault", &salt) {
+            draw if draw < faults / 2 => Fault::Before,
+            draw if draw < faults => Fault::After,
+            _ => Fault::None,
+        };
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let Some((work, _, payload)) = &mut running.saving else { return };
+        {
+            let mut dial = self.store.dial();
+            dial.fault = fault;
+            dial.payload = Some(payload.clone());
+        }
+        let ended = poll(work);
+        self.store.dial().fault = Fault::None;
+        let created = self.store.dial().created.take();
+        if let Some(created) = created {
+            self.check_head(&created);
+        }
+        let Some((appender, result)) = ended else {
+            return self.for_worker(number, self.store_delay(number), Happens::Store);
+        };
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        running.appender = Some(appender);
+        match result {
+            Ok(()) => {
+                running.saving = None;
+                let acks = running.stages.durable();
+                self.acknowledge(number, acks);
+                self.send_rows(number);
+            }
+            Err(error) if error.is_transient() => self.for_worker(number, 100, Happens::SaveAgain),
+            Err(error) if error.is_fenced() => self.end_worker(number, "another one took over"),
+            Err(error) => self.fail(format!("a checkpoint cannot be written: {error}")),
+        }
+    }
+
+    fn save_again(&mut self, number: usize) {
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let (Some((_, kind, payload)), Some(appender)) = (running.saving.take(), running.appender.take())
+        else {
+            return;
+        };
+        running.saving = Some((write(appender, kind, payload.clone()), kind, payload));
+        self.for_worker(number, self.store_delay(number), Happens::Store);
+    }
+
+    fn acknowledge(&mut self, number: usize, messages: Vec<usize>) {
+        for &message in &messages {
+            self.check_ack(number, message);
+        }
+        let salt = [number as u64, self.now.unsigned_abs()];
+        if self.is_calm || !self.dice.chance(self.plan.config.acks_lost, "ack lost", &salt) {
+            let delay = self.dice.travel(self.plan.config.slowest, "ack", &salt);
+            self.at(delay, Event::Ack(messages));
+        } else {
+            for message in messages {
+                self.pubsub.messages[message].lease = None;
+                self.at(LEASE, Event::Ready(message));
+            }
+        }
+    }
+
+    fn opened(&mut self, number: usize, tables: &[Table]) {
+        for table in tables {
+            let name = self.sink.open(table).now_or_never().expect("nothing waits").expect("it opens");
+            let Phase::Running(running) = &mut self.workers[number].phase else { return };
+            running.stages.opened(table, name);
+        }
+    }
+
+    fn send_rows(&mut self, number: usize) {
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let requests = running.stages.requests();
+        if !requests.is_empty() {
+            running.sending = requests.into();
+            running.done = None;
+            self.for_worker(number, self.store_delay(number), Happens::Send);
+        }
+    }
+
+    /// A request reaches its table.
+    fn send(&mut self, number: usize) {
+        let salt = [number as u64, self.now.unsigned_abs()];
+        let faults = if self.is_calm { 0 } else { self.plan.config.appends_lost };
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let Some((_, append)) = running.sending.front().cloned() else { return };
+        let arrives = !self.dice.chance(faults / 2, "append arrives", &salt);
+        let mut answer = None;
+        if arrives {
+            self.check_append(number, &append);
+            let appended = self.sink.append(&append).now_or_never().expect("nothing waits");
+            let is_lost = self.dice.chance(faults, "append answer", &salt);
+            answer = appended.ok().filter(|_| !is_lost);
+        }
+        self.for_worker(number, self.store_delay(number), Happens::Answer(answer));
+    }
+
+    fn answer(&mut self, number: usize, answer: Option<Appended>) {
+        let now = EventTime(self.now);
+        let sink = self.sink.clone();
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let Some((request, append)) = running.sending.front().cloned() else { return };
+        let stopped = match answer {
+            None => return self.for_worker(number, 150, Happens::Send),
+            Some(Appended::Done) => {
+                running.sending.pop_front();
+                running.done = Some(request);
+                if !running.sending.is_empty() {
+                    return self.for_worker(number, self.store_delay(number), Happens::Send);
+                }
+                None
+            }
+            Some(Appended::StreamGone) => Some(Stopped::StreamGone(append.table)),
+            Some(Appended::Refused(rows)) => Some(Stopped::Refused(request, rows)),
+            Some(Appended::Gap) => Some(Stopped::Gap(append.table.name())),
+        };
+        running.sending.clear();
+        let sent = Sent { done: running.done.take(), stopped };
+        match running.stages.sent(sent, now, &sink) {
+            Ok(delivered) => {
+                if let Some(table) = delivered.reopen {
+                    self.tell(|| format!("processor {number} needs another stream for {}", table.name()));
+                    self.for_worker(number, 300, Happens::Opened(vec![table]));
+                }
+            }
+            Err(error) => return self.fail(format!("rows cannot be sent: {error}")),
+        }
+        self.send_rows(number);
+    }
+}
+
+/// What the task of the driver does with one checkpoint.
+fn write(mut appender: Box<Appender>, kind: Kind, payload: Bytes) -> Saving {
+    async move {
+        let result = appender.append(kind, payload).await.map(drop);
+        if result.is_ok() && kind == Kind::Base {
+            appender.prune().await;
+        }
+        (appender, result)
+    }
+    .boxed_local()
+}
+
+/// One operation of the store.
+fn poll<T>(work: &mut Work<T>) -> Option<T> {
+    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => None,
+    }
+}
