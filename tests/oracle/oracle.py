@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Compares the processor's windows with Apache Beam's: generated cases through both, row by row.
+
+The cases and what the processor makes of them come from the program `oracle` (this folder's crate); Beam is installed
+once into a virtual environment under target/oracle. Exit code 1 when anything is not explained.
+"""
+
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
+FOLDER = TARGET / "oracle"
+PYTHON = FOLDER / "venv" / "bin" / "python"
+REQUIREMENTS = HERE / "requirements.txt"
+STAMP = FOLDER / "stamp"
+# An installation takes half a minute; a registry that hangs must not hang the tests.
+INSTALL_SECONDS = 600
+# Cases of one script, and bounded inputs of one pipeline.
+CASES_OF_A_SCRIPT = 5
+FINALS_OF_A_PIPELINE = 50
+STORIES = 3
+
+# Beam warns of what is not installed, and of late data; what fails it raises.
+logging.disable(logging.WARNING)
+
+
+def main() -> None:
+    arguments = _arguments()
+    if Path(sys.prefix) != FOLDER / "venv":
+        _install()
+        os.execv(PYTHON, [str(PYTHON), str(HERE / "oracle.py"), *sys.argv[1:]])
+    sys.exit(_compare(arguments))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--cases", type=int, default=2000, help="cases of panes (default: %(default)s)")
+    parser.add_argument("--finals", type=int, default=500, help="cases of final rows (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first case (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, help="begin no more cases after this long")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
+    parser.add_argument("--binary", type=Path, default=TARGET / "debug" / "oracle", help="the built generator")
+    return parser.parse_args()
+
+
+def _install() -> None:
+    """A virtual environment with exactly the pinned packages; one that is there and current is kept."""
+    pins = REQUIREMENTS.read_text()
+    if STAMP.exists() and STAMP.read_text() == pins:
+        return
+    if sys.version_info < (3, 11):
+        sys.exit("oracle: python3 is older than 3.11: install a newer one")
+    print(f"oracle: installing Apache Beam into {FOLDER / 'venv'}", flush=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    STAMP.unlink(missing_ok=True)
+    pip = [PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "--no-deps"]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER / "venv"], check=True, timeout=INSTALL_SECONDS)
+        subprocess.run([*pip, "-r", REQUIREMENTS], check=True, timeout=INSTALL_SECONDS)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
+        sys.exit(f"oracle: Apache Beam could not be installed: {failure}; Debian needs python3-venv")
+    STAMP.write_text(pins)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    started = time.monotonic()
+    scripts = -(-arguments.cases // CASES_OF_A_SCRIPT)
+    work = _generated(arguments, scripts)
+    totals, failures, done = Counter(), [], Counter()
+    with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
+        # One at a time and process: what is not begun can be left out when the time is over.
+        for name, compared in pool.imap_unordered(_work, _until(work, started, arguments.seconds)):
+            done[name] += compared.cases
+            totals.update(compared.counts)
+            failures.extend(compared.failures)
+    # The shortest stories tell most.
+    for failure in sorted(failures, key=len)[:STORIES]:
+        print(failure, flush=True)
+    _report(done, totals, time.monotonic() - started)
+    skipped = scripts * CASES_OF_A_SCRIPT + arguments.finals - sum(done.values())
+    if skipped:
+        print(f"oracle: {skipped} cases were left out after {arguments.seconds:.0f} s")
+    failed = len(failures)
+    print(f"oracle: {sum(done.values()) - failed} passed, {failed} failed", flush=True)
+    return 1 if failed or not done else 0
+
+
+def _generated(arguments: argparse.Namespace, scripts: int) -> list:
+    """The work in pieces: a script of panes each, and bounded inputs in batches spread between them."""
+    finals = [json.loads(line) for line in _lines(arguments, "--finals", arguments.finals)]
+    batches = [finals[at : at + FINALS_OF_A_PIPELINE] for at in range(0, len(finals), FINALS_OF_A_PIPELINE)]
+    work = [("panes", json.loads(line)) for line in _lines(arguments, "--scripts", scripts)]
+    for number, batch in enumerate(batches):
+        work.insert(len(work) * number // len(batches) + number, ("finals", batch))
+    return work
+
+
+def _lines(arguments: argparse.Namespace, what: str, count: int) -> list:
+    command = [arguments.binary, "--seed", str(arguments.seed), what, str(count)]
+    try:
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    except FileNotFoundError:
+        sys.exit(f"oracle: {arguments.binary} is not there: cargo build -p oracle")
+
+
+def _until(work: list, started: float, seconds: float | None):
+    for piece in work:
+        if seconds is not None and time.monotonic() - started > seconds:
+            return
+        yield piece
+
+
+def _work(piece: tuple) -> tuple:
+    import beam_finals
+    import beam_panes
+    import compare
+
+    name, cases = piece
+    seeds = [cases["seed"]] if name == "panes" else [case["seed"] for case in cases]
+    try:
+        if name == "panes":
+            return name, compare.panes(cases, beam_panes.run(cases))
+        return name, compare.finals(cases, beam_finals.run(cases))
+    except Exception as error:
+        raise RuntimeError(f"{name} of seeds {seeds[0]} to {seeds[-1]}: {error}") from error
+
+
+def _report(done: Counter, totals: Counter, seconds: float) -> None:
+    from apache_beam import __version__
+
+    print(f"oracle: Apache Beam {__version__}: {done['panes']} cases of panes, {done['finals']} of final rows")
+    print(f"oracle: {seconds:.0f} s; compared and explained:")
+    for name, count in sorted(totals.items()):
+        print(f"  {count:>8}  {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Where the pipelines of this process leave what they saw. Beam copies what a pipeline refers to, but not a module:
+that is why this is one.
+"""
+
+import apache_beam as beam
+
+ROWS: list = []
+STEP = -1
+
+
+class Mark(beam.DoFn):
+    """Takes the marks out that tell which step of the script has begun."""
+
+    def process(self, element):
+        global STEP
+        if isinstance(element, int):
+            STEP = element
+        else:
+            yield element
+
+
+class Pane(beam.DoFn):
+    """Keeps a pane: step, case and key, start of the window, timing, index, numbers of its events."""
+
+    def process(self, element, window=beam.DoFn.WindowParam, pane=beam.DoFn.PaneInfoParam):
+        case_and_key, events = element
+        start = window.start.micros // 1000
+        ROWS.append((STEP, case_and_key, start, pane.timing, pane.index, tuple(sorted(events))))
+
+
+class Final(beam.DoFn):
+    """Keeps a final row: case and key, start of the window, views and clicks."""
+
+    def process(self, element, window=beam.DoFn.WindowParam):
+        case_and_key, counts = element
+        ROWS.append((case_and_key, window.start.micros // 1000, tuple(counts)))

@@ -1,0 +1,51 @@
+//! Cases for the comparison with Apache Beam, and what this project's processor makes of them.
+//!
+//! Every case is generated from its seed, run through the processor's own core, and printed as one line of
+//! JSON; `oracle.py` beside this crate runs the same cases through Beam and compares.
+//!
+//! - [`settings`]: windows, lateness and kinds of time; [`script`]: what happens when
+//! - [`panes`]: runs scripts through [`processor::core::Core`], the whole processor without its surroundings
+//! - [`finals`]: runs bounded inputs through [`processor::replay::Replay`]
+//!
+//! Not here: what is right. Nothing in this crate knows what a window should hold.
+#![forbid(unsafe_code)]
+
+mod dice;
+mod finals;
+mod panes;
+mod script;
+mod settings;
+
+use std::io::{BufWriter, Write as _};
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Prints generated cases with what the processor makes of them, a line of JSON each.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Seed of the first line; the next lines have the next seeds.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Scripts of events, watermarks and checkpoints, several cases each: panes.
+    #[arg(long, default_value_t = 0)]
+    scripts: u64,
+    /// Bounded inputs: final rows.
+    #[arg(long, default_value_t = 0)]
+    finals: u64,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for seed in arguments.seed..arguments.seed + arguments.scripts {
+        serde_json::to_writer(&mut out, &panes::run(seed)?)?;
+        out.write_all(b"\n")?;
+    }
+    for seed in arguments.seed..arguments.seed + arguments.finals {
+        serde_json::to_writer(&mut out, &finals::run(seed)?)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Scripts through the processor's core: events without positions, so that the watermark is the newest time
+//! less the out-of-orderness, as for a topic that another producer fills.
+
+use anyhow::Result;
+use event::{CtrRow, EventTime, ledger::Outcome};
+use processor::{
+    core::{Core, Data},
+    flow::{Flow, TimeKind},
+    frontier::Limits,
+    outbox::Outbox,
+    saved::{self, Saved},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    dice::Dice,
+    script::{self, Case, Event, Step},
+    settings::{self, Settings},
+};
+
+/// Cases that have their script in common.
+const CASES: usize = 5;
+
+/// A pane and the step that fired it.
+type Fired = (usize, i64, Option<String>, &'static str, u32, u64, u64);
+
+/// What became of a case.
+#[derive(Debug, Serialize)]
+struct Ran {
+    #[serde(flatten)]
+    case: Case,
+    /// The watermark behind every step.
+    watermarks: Vec<i64>,
+    /// Step, start of the window, key, pane, index, views, clicks.
+    panes: Vec<Fired>,
+    counted: u64,
+    late: u64,
+    ignored: u64,
+}
+
+/// A script with all its cases.
+pub(crate) fn run(seed: u64) -> Result<Value> {
+    let dice = &mut Dice::new(seed, 0);
+    let settings = Settings::roll(dice);
+    let steps = script::steps(&settings, dice);
+    let mut cases = Vec::new();
+    for _ in 0..CASES {
+        let case = script::case(&settings, &steps, dice);
+        let flow = settings.flow(case.time, case.out_of_orderness)?;
+        cases.push(Run::new(flow, steps[0].now)?.all(&steps, case)?);
+    }
+    Ok(json!({ "seed": seed, "settings": settings, "steps": steps, "cases": cases }))
+}
+
+/// One processor over one case.
+struct Run {
+    flow: Flow,
+    core: Core,
+    /// Since the last one that held everything.
+    checkpoints: Vec<Saved>,
+    panes: Vec<Fired>,
+}
+
+impl Run {
+    fn new(flow: Flow, now: i64) -> Result<Self> {
+        let core = core(&flow, now)?;
+        Ok(Self { flow, core, checkpoints: Vec::new(), panes: Vec::new() })
+    }
+
+    fn all(mut self, steps: &[Step], case: Case) -> Result<Ran> {
+        let mut watermarks = Vec::new();
+        for (number, step) in steps.iter().enumerate() {
+            for event in case.events.iter().filter(|event| event.step == number) {
+                self.event(event, step.now);
+            }
+            self.core.tick(EventTime(step.now));
+            if step.checkpoint {
+                self.checkpoint(number, step)?;
+            }
+            self.take_panes(number);
+            watermarks.push(self.core.engine().flows()[0].windows.watermark().0);
+        }
+        let ledger = self.core.engine().flows()[0].ledger;
+        let [counted, late, ignored] =
+            [Outcome::Counted, Outcome::Late, Outcome::Ignored].map(|outcome| ledger.get(outcome));
+        Ok(Ran { case, watermarks, panes: self.panes, counted, late, ignored })
+    }
+
+    fn event(&mut self, event: &Event, now: i64) {
+        let at = EventTime(event.time);
+        // The time that the flow does not go by is another one.
+        let (own, kafka_time, publish_time) = match self.flow.time {
+            TimeKind::Event => (event.time, None, EventTime(now)),
+            TimeKind::Kafka => (event.time - 777, Some(at), EventTime(now)),
+            TimeKind::Processing => (event.time - 777, None, at),
+        };
+        let payload = event.payload(own);
+        let data = Data { position: None, kafka_time, publish_time, payload: payload.as_bytes() };
+        self.core.data(&data, EventTime(now));
+    }
+
+    /// As the driver does: what is due fires, then the state is saved.
+    fn checkpoint(&mut self, number: usize, step: &Step) -> Result<()> {
+        self.core.fire_changed(EventTime(step.now));
+        self.take_panes(number);
+        let everything = self.checkpoints.len().is_multiple_of(3);
+        if everything {
+            self.checkpoints.clear();
+        }
+        self.checkpoints.push(saved::save(&mut self.core, &mut Outbox::default(), everything));
+        if step.restart {
+            self.core = core(&self.flow, step.now)?;
+            saved::restore(&mut self.core, &mut Outbox::default(), self.checkpoints.clone())?;
+        }
+        Ok(())
+    }
+
+    fn take_panes(&mut self, step: usize) {
+        let rows = self.core.take_effects().output.rows.into_iter().flat_map(|(_, rows)| rows);
+        self.panes.extend(rows.map(|row| fired(step, &row)));
+    }
+}
+
+fn fired(step: usize, row: &CtrRow) -> Fired {
+    let key = row.key[0].as_deref().map(str::to_owned);
+    (step, row.window.start.0, key, row.pane.as_str(), row.pane_index, row.ctr.views, row.ctr.clicks)
+}
+
+fn core(flow: &Flow, now: i64) -> Result<Core> {
+    let millis = event::Millis(10_000);
+    let limits = Limits { idle_after: millis, hole_limit: millis, cold_start: millis };
+    Ok(Core::new(&settings::events()?, vec![flow.clone()], limits, EventTime(now)))
+}

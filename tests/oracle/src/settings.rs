@@ -1,0 +1,91 @@
+//! Settings of a flow: windows of every shape, lateness, early panes, kinds of time.
+
+use anyhow::{Context as _, Result};
+use event::EventsSettings;
+use processor::flow::{Flow, FlowSettings, TimeKind};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::dice::Dice;
+
+/// Windows and when they fire; lengths are milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Settings {
+    /// What all lengths are about a multiple of, so that times meet borders often.
+    pub(crate) unit: i64,
+    pub(crate) size: i64,
+    /// Absent for fixed windows.
+    pub(crate) period: Option<i64>,
+    pub(crate) allowed_lateness: i64,
+    pub(crate) early: Option<i64>,
+}
+
+impl Settings {
+    pub(crate) fn roll(dice: &mut Dice) -> Self {
+        let unit = dice.pick(&[1, 10, 250, 1_000, 60_000]);
+        let (size, period) = shape(dice);
+        let lateness = match dice.between(0, 9) {
+            0..=1 => 0,
+            2..=7 => dice.between(1, 2 * size) * unit,
+            _ => dice.between(1, 2 * size * unit),
+        };
+        let early = dice.percent(45).then(|| dice.pick(&[1_000, 2_000, 5_000]));
+        Self { unit, size: size * unit, period: period.map(|p| p * unit), allowed_lateness: lateness, early }
+    }
+
+    /// The distance between two starts.
+    pub(crate) fn step(&self) -> i64 {
+        self.period.unwrap_or(self.size)
+    }
+
+    /// The flow as its file would have it.
+    pub(crate) fn flow(&self, time: TimeKind, out_of_orderness: i64) -> Result<Flow> {
+        let mut flow = json!({
+            "name": "f",
+            "by": { "page": "/p" },
+            "views": { "/k": ["view", "both"] },
+            "clicks": { "/k": ["click", "both"] },
+            "window": { "size": millis(self.size) },
+            "time": time,
+            "out_of_orderness": millis(out_of_orderness),
+            "allowed_lateness": millis(self.allowed_lateness),
+        });
+        if let Some(period) = self.period {
+            flow["window"]["period"] = millis(period).into();
+        }
+        if let Some(early) = self.early {
+            flow["early"] = millis(early).into();
+        }
+        let settings: FlowSettings =
+            serde_json::from_value(flow).context("the flow's section is complete")?;
+        settings.try_into().context("the flow makes sense")
+    }
+}
+
+/// Size and period in units: fixed, sliding, sliding with a rest, with gaps between the windows.
+fn shape(dice: &mut Dice) -> (i64, Option<i64>) {
+    match dice.between(0, 9) {
+        0..=1 => (dice.between(1, 12), None),
+        2..=4 => {
+            let period = dice.between(1, 4);
+            (period * dice.between(1, 6), Some(period))
+        }
+        5..=7 => {
+            let period = dice.between(2, 7);
+            (period * dice.between(1, 3) + dice.between(1, period - 1), Some(period))
+        }
+        _ => {
+            let size = dice.between(1, 8);
+            (size, Some(size + dice.between(1, 6)))
+        }
+    }
+}
+
+/// The `[events]` section of all cases.
+pub(crate) fn events() -> Result<EventsSettings> {
+    serde_json::from_value(json!({ "time": "/t" })).context("the section is complete")
+}
+
+fn millis(length: i64) -> String {
+    format!("{length}ms")
+}
