@@ -9,8 +9,10 @@ use crate::{
     process::{Ended, Process},
 };
 
-/// What a processor says that was overtaken: the one way in which a program may end by itself.
+/// What a processor says that was overtaken: it ends by itself, and whoever runs it starts it again.
 const OVERTAKEN: &str = "another processor has taken over the state";
+/// What a connector says that was away longer than its session: the broker fences its old name, and librdkafka ends.
+const FENCED: &str = "took the name";
 
 /// All processes of one program, the oldest first.
 pub(super) struct Cast {
@@ -24,6 +26,8 @@ pub(super) struct Cast {
 struct Member {
     process: Process,
     frozen: bool,
+    /// It was frozen once.
+    thawed: bool,
 }
 
 impl Cast {
@@ -54,7 +58,7 @@ impl Cast {
             }
             Program::Processor => pipe.start(&["processor"])?,
         };
-        self.members.push(Member { process, frozen: false });
+        self.members.push(Member { process, frozen: false, thawed: false });
         Ok(())
     }
 
@@ -85,7 +89,7 @@ impl Cast {
     /// One is gone.
     pub(super) fn thaw(&mut self) -> Result<()> {
         for member in self.members.iter_mut().filter(|member| member.frozen) {
-            member.frozen = false;
+            (member.frozen, member.thawed) = (false, true);
             member.process.signal(Signal::SIGCONT)?;
         }
         Ok(())
@@ -107,7 +111,8 @@ impl Cast {
         member.process.stop().map(drop)
     }
 
-    /// Looks after those that ended by themselves: an overtaken processor is replaced, anything else is a failure.
+    /// Looks after those that ended by themselves: who was overtaken is replaced, anything else is a
+    /// failure.
     ///
     /// # Errors
     /// A program ended that should not have.
@@ -118,17 +123,21 @@ impl Cast {
                 n += 1;
                 continue;
             };
-            self.members.remove(n);
-            self.judge(&ended)?;
+            let thawed = self.members.remove(n).thawed;
+            self.judge(&ended, thawed)?;
             self.join(pipe)?;
         }
         Ok(())
     }
 
-    fn judge(&mut self, ended: &Ended) -> Result<()> {
+    fn judge(&mut self, ended: &Ended, thawed: bool) -> Result<()> {
         let Ended { code, err, .. } = ended;
-        if self.program == Program::Processor && err.contains(OVERTAKEN) {
-            ensure!(*code == Some(1), "an overtaken processor ended with {code:?}");
+        let overtaken = match self.program {
+            Program::Processor => err.contains(OVERTAKEN),
+            Program::Connector => thawed && err.contains(FENCED),
+        };
+        if overtaken {
+            ensure!(*code == Some(1), "an overtaken {:?} ended with {code:?}", self.program);
             self.overtaken += 1;
             return Ok(());
         }

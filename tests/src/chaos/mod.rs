@@ -43,7 +43,7 @@ pub struct Outcome {
     pub rows: usize,
     /// Records in Kafka.
     pub records: u64,
-    /// Processors that found themselves overtaken.
+    /// Programs that found that another one had taken their place.
     pub overtaken: u32,
 }
 
@@ -101,7 +101,7 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     database.check_watermark()?;
     stage.pipe.run_well(&["reconcile"])?;
     let rows = crate::rows::Rows::rows(&database)?.len();
-    Ok(Outcome { rows, records: recount.total(), overtaken: processors.overtaken })
+    Ok(Outcome { rows, records: recount.total(), overtaken: processors.overtaken + connectors.overtaken })
 }
 
 /// What is not there yet.
