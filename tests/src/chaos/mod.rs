@@ -140,6 +140,8 @@ impl Stage {
         }
         let mut pipe = Pipe::new(&format!("chaos-{}", plan.seed))?;
         pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"0s\"")?;
+        // What a killed processor held comes again when its lease ends; a cold start must not end before.
+        pipe.edit("cold_start = \"2s\"", "cold_start = \"20s\"")?;
         pipe.set("kafka.bootstrap_servers", kafka.address());
         pipe.set("pubsub.emulator_host", pubsub.address());
         Ok(Self { pipe, kafka, pubsub, stand_in })

@@ -12,9 +12,14 @@ use tests::{
 
 use crate::{prepared, produced};
 
+const COLD_START: &str = "cold_start = \"2s\"";
+/// What the killed processor held comes again when its lease ends; a cold start must not end before.
+const LONGER_THAN_LEASES: &str = "cold_start = \"20s\"";
+
 #[test]
 fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
     let pipe = prepared("killed", 3)?;
+    pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     let producer = Producer::new(pipe.name(), &[])?;
     let (mut traffic, mut produced) = (Traffic::new(15_000, 3).with_trouble(), Produced::default());
     producer.produce(traffic.by_ref().take(5_000), &mut produced)?;
@@ -46,6 +51,7 @@ fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
 #[test]
 fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
     let pipe = prepared("standby", 1)?;
+    pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     let (_, recount) = produced(&pipe, Traffic::new(2_000, 1))?;
     let mut first = pipe.start(&["processor"])?;
     first.says("this processor holds the state")?;
