@@ -11,7 +11,7 @@ use tests::{
     traffic::Traffic,
 };
 
-use crate::{prepared, produced};
+use crate::{prepared, produced, until_reconciled};
 
 #[test]
 fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
@@ -34,6 +34,7 @@ fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
     wait_for(&database, &recount)?;
     assert!(connector.err().contains("Pub/Sub takes messages again"), "{}", connector.err());
     connector.stop()?;
+    until_reconciled(&pipe)?;
     processor.stop()?;
     check_balance(&database, &recount)
 }

@@ -35,3 +35,11 @@ fn produced(pipe: &Pipe, traffic: Traffic) -> Result<(Produced, Recount)> {
     let recount = recount(&produced)?;
     Ok((produced, recount))
 }
+
+/// Waits until the processor's state accounts for every record: what a connector told at its end may still be on its way.
+fn until_reconciled(pipe: &Pipe) -> Result<()> {
+    tests::wait::until_right("reconcile to find nothing missing", || {
+        let now = pipe.run(&["reconcile"])?;
+        Ok((now.code != Some(0)).then_some(now.out))
+    })
+}

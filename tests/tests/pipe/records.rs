@@ -14,7 +14,7 @@ use tests::{
     wait,
 };
 
-use crate::prepared;
+use crate::{prepared, until_reconciled};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -35,6 +35,7 @@ fn every_compression_is_read() -> Result<()> {
     let database = Database::open(&pipe.path("rows.db"))?;
     wait_for(&database, &recount)?;
     connector.stop()?;
+    until_reconciled(&pipe)?;
     processor.stop()?;
     check_balance(&database, &recount)
 }
@@ -72,6 +73,7 @@ fn aborted_transactions_are_not_counted() -> Result<()> {
     let database = Database::open(&pipe.path("rows.db"))?;
     wait_for(&database, &recount)?;
     connector.stop()?;
+    until_reconciled(&pipe)?;
     processor.stop()?;
     check_balance(&database, &recount)
 }
@@ -105,6 +107,7 @@ fn what_compaction_removed_is_absent() -> Result<()> {
     let database = Database::open(&pipe.path("rows.db"))?;
     wait_for(&database, &recount)?;
     connector.stop()?;
+    until_reconciled(&pipe)?;
     processor.stop()?;
     assert_eq!(offsets(pipe.name(), 0, end)?, kept, "the log was compacted again in the middle of the test");
     check_balance(&database, &recount)
@@ -127,6 +130,7 @@ fn a_record_beyond_the_limits_of_pubsub_is_a_dead_letter() -> Result<()> {
     let database = Database::open(&pipe.path("rows.db"))?;
     wait_for(&database, &recount)?;
     connector.stop()?;
+    until_reconciled(&pipe)?;
     processor.stop()?;
     assert_eq!(database.dead_letters()?, produced.dead_letters());
     check_balance(&database, &recount)

@@ -10,7 +10,7 @@ use tests::{
     wait,
 };
 
-use crate::{prepared, produced};
+use crate::{prepared, produced, until_reconciled};
 
 const COLD_START: &str = "cold_start = \"2s\"";
 /// What the killed processor held comes again when its lease ends; a cold start must not end before.
@@ -43,6 +43,7 @@ fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
     let database = Database::open(&pipe.path("rows.db"))?;
     wait_for(&database, &recount)?;
     connector.stop()?;
+    until_reconciled(&pipe)?;
     processor.stop()?;
     assert_eq!(database.dead_letters()?, produced.dead_letters());
     check_balance(&database, &recount)
