@@ -149,6 +149,8 @@ impl WindowSet {
                 rows.push(self.row(window, id, ctr, (Pane::Late, pane_index), now));
             }
         }
+        // No late pane waits any more: a border kept for one would fire the next ones sooner than after a restart.
+        self.set_border();
     }
 
     /// Fires EARLY panes of every open window and key that changed since the last call.

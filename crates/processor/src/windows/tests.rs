@@ -74,3 +74,16 @@ proptest! {
         prop_assert_eq!(sorted(run(&steps, true)), sorted(run(&steps, false)));
     }
 }
+
+/// A rare case of the law above: the border that the first late pane asked for outlived that pane.
+#[test]
+fn a_late_pane_that_was_told_leaves_no_border_behind() {
+    let steps = [
+        Step::Advance(70),
+        Step::Count(20, 0, false),
+        Step::Restart(false),
+        Step::Count(50, 0, false),
+        Step::Advance(75),
+    ];
+    assert_eq!(sorted(run(&steps, true)), sorted(run(&steps, false)));
+}
