@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     process::{Ended, Process},
-    services,
+    services, wait,
 };
 
 /// The Pub/Sub project of all tests.
@@ -204,6 +204,24 @@ impl Pipe {
         let ended = self.run(arguments)?;
         ensure!(ended.code == Some(0), "{arguments:?} ended with {:?}: {}", ended.code, ended.err);
         Ok(ended)
+    }
+
+    /// What `reconcile` tells as long as something is missing.
+    ///
+    /// # Errors
+    /// There is no binary, or it takes too long.
+    pub fn missing(&self) -> Result<Option<String>> {
+        let ended = self.run(&["reconcile"])?;
+        Ok((ended.code != Some(0)).then(|| ended.out + &ended.err))
+    }
+
+    /// Waits until the processor's state accounts for every record: what a connector told at its end may still be on
+    /// its way when the rows are there.
+    ///
+    /// # Errors
+    /// Something is missing for too long.
+    pub fn until_reconciled(&self) -> Result<()> {
+        wait::until_right("reconcile to find nothing missing", || self.missing())
     }
 
     /// Whether a text stands in any file below a name in the folder; the first such file.

@@ -23,8 +23,8 @@ use crate::{
     pipe::Pipe,
     produced::Produced,
     proxy::Proxy,
-    recount::{Recount, recount},
-    rows::{Database, check_balance, wait_for},
+    recount::recount,
+    rows::{Database, Rows as _, check_balance, difference, finals},
     services,
     traffic::Traffic,
     wait,
@@ -91,35 +91,22 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
     wait::until_right("the rows", || {
         processors.look_after(&stage.pipe)?;
         connectors.look_after(&stage.pipe)?;
-        complaint(&database, &recount)
+        Ok(difference(&finals(&database.rows()?)?, &recount.counts))
     })?;
     connectors.stop()?;
+    wait::until_right("reconcile to find nothing missing", || {
+        processors.look_after(&stage.pipe)?;
+        stage.pipe.missing()
+    })?;
     processors.stop()?;
-    wait_for(&database, &recount)?;
-    assert_dead_letters(&database, &produced)?;
-    check_balance(&database, &recount)?;
-    database.check_watermark()?;
-    stage.pipe.run_well(&["reconcile"])?;
-    let rows = crate::rows::Rows::rows(&database)?.len();
-    Ok(Outcome { rows, records: recount.total(), overtaken: processors.overtaken + connectors.overtaken })
-}
-
-/// What is not there yet.
-fn complaint(database: &Database, recount: &Recount) -> Result<Option<String>> {
-    use crate::rows::{Rows as _, difference, finals};
-    if let Some(difference) = difference(&finals(&database.rows()?)?, &recount.counts) {
-        return Ok(Some(difference));
-    }
-    let ledger = database.ledger()?;
-    Ok((ledger != recount.ledger).then(|| format!("{ledger:?} instead of {:?}", recount.ledger)))
-}
-
-fn assert_dead_letters(database: &Database, produced: &Produced) -> Result<()> {
     ensure!(
         database.dead_letters()? == produced.dead_letters(),
         "dead_letters has other rows than were broken"
     );
-    Ok(())
+    check_balance(&database, &recount)?;
+    database.check_watermark()?;
+    let rows = database.rows()?.len();
+    Ok(Outcome { rows, records: recount.total(), overtaken: processors.overtaken + connectors.overtaken })
 }
 
 impl Stage {

@@ -6,12 +6,11 @@ use tests::{
     kafka::create_topic,
     pipe::{PROJECT, Pipe},
     proxy::Proxy,
-    rows::{Database, check_balance, wait_for},
     services,
     traffic::Traffic,
 };
 
-use crate::{prepared, produced, until_reconciled};
+use crate::{brought_to_an_end, prepared, produced};
 
 #[test]
 fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
@@ -30,13 +29,9 @@ fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
     kafka.open()?;
     connector.says("Pub/Sub does not take messages; trying until it does")?;
     pubsub.open()?;
-    let database = Database::open(&pipe.path("rows.db"))?;
-    wait_for(&database, &recount)?;
+    brought_to_an_end(&pipe, &recount, &mut connector, &mut processor)?;
     assert!(connector.err().contains("Pub/Sub takes messages again"), "{}", connector.err());
-    connector.stop()?;
-    until_reconciled(&pipe)?;
-    processor.stop()?;
-    check_balance(&database, &recount)
+    Ok(())
 }
 
 #[test]

@@ -15,8 +15,10 @@ use anyhow::Result;
 use tests::{
     kafka::{Producer, create_topic},
     pipe::Pipe,
+    process::Process,
     produced::Produced,
     recount::{Recount, recount},
+    rows::{Database, check_balance, wait_for},
     traffic::Traffic,
 };
 
@@ -36,10 +38,25 @@ fn produced(pipe: &Pipe, traffic: Traffic) -> Result<(Produced, Recount)> {
     Ok((produced, recount))
 }
 
-/// Waits until the processor's state accounts for every record: what a connector told at its end may still be on its way.
-fn until_reconciled(pipe: &Pipe) -> Result<()> {
-    tests::wait::until_right("reconcile to find nothing missing", || {
-        let now = pipe.run(&["reconcile"])?;
-        Ok((now.code != Some(0)).then_some(now.out))
-    })
+/// Carries what lies in Kafka: the rows and the ledger are those of the recount.
+fn carried(pipe: &Pipe, recount: &Recount) -> Result<Database> {
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    brought_to_an_end(pipe, recount, &mut connector, &mut processor)
+}
+
+/// Waits for the rows, ends both when nothing is missing, and compares rows and ledger with the recount.
+fn brought_to_an_end(
+    pipe: &Pipe,
+    recount: &Recount,
+    connector: &mut Process,
+    processor: &mut Process,
+) -> Result<Database> {
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait_for(&database, recount)?;
+    connector.stop()?;
+    pipe.until_reconciled()?;
+    processor.stop()?;
+    check_balance(&database, recount)?;
+    Ok(database)
 }

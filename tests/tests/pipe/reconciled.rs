@@ -1,9 +1,7 @@
 //! What `generate` makes, carried through the pipe, as `reconcile` and `status` tell it.
 
-use anyhow::Result;
-use tests::wait;
-
 use crate::prepared;
+use anyhow::Result;
 
 #[test]
 fn what_is_generated_is_reconciled() -> Result<()> {
@@ -15,10 +13,7 @@ fn what_is_generated_is_reconciled() -> Result<()> {
 
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
-    wait::until_right("reconcile to find nothing missing", || {
-        let now = pipe.run(&["reconcile"])?;
-        Ok((now.code != Some(0)).then_some(now.out))
-    })?;
+    pipe.until_reconciled()?;
     connector.stop()?;
     processor.stop()?;
     let after = pipe.run_well(&["reconcile"])?;

@@ -9,12 +9,11 @@ use tests::{
     pipe::Pipe,
     produced::{Produced, Refused},
     recount::recount,
-    rows::{Database, check_balance, wait_for},
     traffic::{Outgoing, Traffic},
     wait,
 };
 
-use crate::{prepared, until_reconciled};
+use crate::{carried, prepared};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,14 +29,7 @@ fn every_compression_is_read() -> Result<()> {
         producer.produce(of_partition, &mut produced)?;
     }
     let recount = recount(&produced)?;
-    let mut processor = pipe.start(&["processor"])?;
-    let mut connector = pipe.start(&["connector"])?;
-    let database = Database::open(&pipe.path("rows.db"))?;
-    wait_for(&database, &recount)?;
-    connector.stop()?;
-    until_reconciled(&pipe)?;
-    processor.stop()?;
-    check_balance(&database, &recount)
+    carried(&pipe, &recount).map(drop)
 }
 
 #[test]
@@ -68,14 +60,7 @@ fn aborted_transactions_are_not_counted() -> Result<()> {
     let (_, end) = producer.ends(0)?;
     let mut recount = recount(&committed)?;
     recount.ledger.insert("absent", end - committed.records.len() as u64);
-    let mut processor = pipe.start(&["processor"])?;
-    let mut connector = pipe.start(&["connector"])?;
-    let database = Database::open(&pipe.path("rows.db"))?;
-    wait_for(&database, &recount)?;
-    connector.stop()?;
-    until_reconciled(&pipe)?;
-    processor.stop()?;
-    check_balance(&database, &recount)
+    carried(&pipe, &recount).map(drop)
 }
 
 #[test]
@@ -102,15 +87,9 @@ fn what_compaction_removed_is_absent() -> Result<()> {
     produced.records.retain(|record| kept.contains(&record.offset));
     let mut recount = recount(&produced)?;
     recount.ledger.insert("absent", end - produced.records.len() as u64);
-    let mut processor = pipe.start(&["processor"])?;
-    let mut connector = pipe.start(&["connector"])?;
-    let database = Database::open(&pipe.path("rows.db"))?;
-    wait_for(&database, &recount)?;
-    connector.stop()?;
-    until_reconciled(&pipe)?;
-    processor.stop()?;
+    carried(&pipe, &recount)?;
     assert_eq!(offsets(pipe.name(), 0, end)?, kept, "the log was compacted again in the middle of the test");
-    check_balance(&database, &recount)
+    Ok(())
 }
 
 #[test]
@@ -125,13 +104,7 @@ fn a_record_beyond_the_limits_of_pubsub_is_a_dead_letter() -> Result<()> {
     let mut produced = Produced::default();
     Producer::new(pipe.name(), &[])?.produce(all, &mut produced)?;
     let recount = recount(&produced)?;
-    let mut processor = pipe.start(&["processor"])?;
-    let mut connector = pipe.start(&["connector"])?;
-    let database = Database::open(&pipe.path("rows.db"))?;
-    wait_for(&database, &recount)?;
-    connector.stop()?;
-    until_reconciled(&pipe)?;
-    processor.stop()?;
+    let database = carried(&pipe, &recount)?;
     assert_eq!(database.dead_letters()?, produced.dead_letters());
-    check_balance(&database, &recount)
+    Ok(())
 }

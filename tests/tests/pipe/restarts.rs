@@ -1,16 +1,9 @@
 //! Processes that die in the middle: nothing is lost, nothing counted twice, no row written twice.
 
 use anyhow::Result;
-use tests::{
-    kafka::Producer,
-    produced::Produced,
-    recount::recount,
-    rows::{Database, check_balance, wait_for},
-    traffic::Traffic,
-    wait,
-};
+use tests::{kafka::Producer, produced::Produced, recount::recount, traffic::Traffic, wait};
 
-use crate::{prepared, produced, until_reconciled};
+use crate::{brought_to_an_end, prepared, produced};
 
 const COLD_START: &str = "cold_start = \"2s\"";
 /// What the killed processor held comes again when its lease ends; a cold start must not end before.
@@ -40,13 +33,9 @@ fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
     producer.produce(traffic, &mut produced)?;
     let recount = recount(&produced)?;
     let mut processor = pipe.start(&["processor"])?;
-    let database = Database::open(&pipe.path("rows.db"))?;
-    wait_for(&database, &recount)?;
-    connector.stop()?;
-    until_reconciled(&pipe)?;
-    processor.stop()?;
+    let database = brought_to_an_end(&pipe, &recount, &mut connector, &mut processor)?;
     assert_eq!(database.dead_letters()?, produced.dead_letters());
-    check_balance(&database, &recount)
+    Ok(())
 }
 
 #[test]
@@ -65,9 +54,5 @@ fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
     assert!(!second.err().contains("this processor holds the state"));
     first.kill()?;
     second.says("this processor holds the state")?;
-    let database = Database::open(&pipe.path("rows.db"))?;
-    wait_for(&database, &recount)?;
-    connector.stop()?;
-    second.stop()?;
-    check_balance(&database, &recount)
+    brought_to_an_end(&pipe, &recount, &mut connector, &mut second).map(drop)
 }
