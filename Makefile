@@ -15,15 +15,16 @@ demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--durat
 	cargo run --release --locked --bin aqueduct -- demo $(ARGS)
 
 # Everything is built before the services start, so that they wait for nothing but tests.
-test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests against a real Kafka and emulators
+test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(MAKE) --no-print-directory deny
 	python3 -m unittest discover --quiet --start-directory deploy/services
 	cargo build --locked
+	cargo build --locked --package tests --bin chaos
 	cargo test --workspace --locked --no-run
 	python3 tests/oracle/oracle.py --cases 300 --finals 200 --seconds 90
-	$(SERVICES) run -- cargo test --workspace --locked
+	$(SERVICES) run -- sh -ec 'cargo test --workspace --locked; target/debug/chaos --first 5 --runs 3'
 	@echo "make test: format, lints and all tests passed"
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
