@@ -51,7 +51,7 @@ pub enum ConnectorError {
     },
     /// Somebody else has our name in the group.
     #[error(
-        "another member of group {group:?} took the name {instance:?}; give each replica its own kafka.group_instance_id"
+        "the name {instance:?} in group {group:?} is another connector's now, or its session ended while this one was frozen or cut off; nothing is lost: start it again, and give replicas that run side by side a kafka.group_instance_id each"
     )]
     Fenced {
         /// The consumer group.

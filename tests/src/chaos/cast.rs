@@ -12,7 +12,7 @@ use crate::{
 /// What a processor says that was overtaken: it ends by itself, and whoever runs it starts it again.
 const OVERTAKEN: &str = "another processor has taken over the state";
 /// What a connector says that was away longer than its session: the broker fences its old name, and librdkafka ends.
-const FENCED: &str = "took the name";
+const FENCED: &str = "is another connector's now";
 
 /// All processes of one program, the oldest first.
 pub(super) struct Cast {
