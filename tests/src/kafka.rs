@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
@@ -44,6 +44,23 @@ pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> R
     let made = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
     for result in made {
         result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+    }
+    Ok(())
+}
+
+/// Gives a topic these settings and no others.
+///
+/// # Errors
+/// Kafka refuses, or there is no such topic.
+pub fn configure_topic(name: &str, settings: &[(&str, &str)]) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin: AdminClient<DefaultClientContext> = client()?.create()?;
+    let mut change = AlterConfig::new(ResourceSpecifier::Topic(name));
+    for (key, value) in settings {
+        change = change.set(key, value);
+    }
+    for result in runtime.block_on(admin.alter_configs([&change], &AdminOptions::new()))? {
+        result.map_err(|(_, code)| anyhow::anyhow!("topic {name}: {code}"))?;
     }
     Ok(())
 }

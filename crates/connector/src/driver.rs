@@ -43,7 +43,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const REFUSED: &str = "refused-by-pubsub";
 
 /// The driver's state.
-pub(crate) struct Driver<P> {
+pub(crate) struct Driver<'a, P> {
     core: Core,
     delivery: Delivery<P>,
     tasks: JoinSet<Done>,
@@ -53,7 +53,7 @@ pub(crate) struct Driver<P> {
     read: HashMap<BatchId, (Box<Batch>, Option<OwnedSemaphorePermit>)>,
     drain: Option<Drain>,
     drain_limit: Duration,
-    summary: Summary,
+    summary: &'a mut Summary,
     failure: Option<ConnectorError>,
     labelled: BTreeSet<Slot>,
 }
@@ -86,8 +86,9 @@ enum Delivered {
     Mark(MarkId, BTreeMap<&'static str, u64>),
 }
 
-impl<P: Publish> Driver<P> {
-    pub(crate) fn new(setup: Setup<P>) -> Self {
+impl<'a, P: Publish> Driver<'a, P> {
+    /// Counts into `summary`, which outlives a membership of the group.
+    pub(crate) fn new(setup: Setup<P>, summary: &'a mut Summary) -> Self {
         let Setup { core, publisher, orders, drain_limit, metrics, readiness } = setup;
         readiness.expect(&[KAFKA, PUBSUB]);
         let delivery = Delivery { publisher, outage: Arc::new(Outage::default()), metrics, readiness };
@@ -100,7 +101,7 @@ impl<P: Publish> Driver<P> {
             read: HashMap::new(),
             drain: None,
             drain_limit,
-            summary: Summary::default(),
+            summary,
             failure: None,
             labelled: BTreeSet::new(),
         }
@@ -110,8 +111,8 @@ impl<P: Publish> Driver<P> {
     pub(crate) async fn run(
         mut self,
         mut stimuli: Receiver<Stimulus>,
-        shutdown: CancellationToken,
-    ) -> Result<Summary, ConnectorError> {
+        shutdown: &CancellationToken,
+    ) -> Result<(), ConnectorError> {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -309,12 +310,15 @@ impl<P: Publish> Driver<P> {
         }
     }
 
-    async fn closed(mut self, result: Result<(), ConnectorError>) -> Result<Summary, ConnectorError> {
+    async fn closed(mut self, result: Result<(), ConnectorError>) -> Result<(), ConnectorError> {
         self.tasks.shutdown().await;
-        match self.failure.take() {
-            Some(error) => Err(error),
-            None => result.map(|()| self.summary),
+        let metrics = &self.delivery.metrics;
+        metrics.in_flight.set(0);
+        metrics.partitions.set(0);
+        for slot in &self.labelled {
+            metrics.lag.remove(&labels(slot));
         }
+        self.failure.take().map_or(result, Err)
     }
 }
 

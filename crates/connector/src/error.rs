@@ -49,9 +49,9 @@ pub enum ConnectorError {
         /// What librdkafka says.
         source: KafkaText,
     },
-    /// Somebody else has our name in the group.
+    /// Somebody else has our name in the group: it was taken twice within minutes.
     #[error(
-        "the name {instance:?} in group {group:?} is another connector's now, or its session ended while this one was frozen or cut off; nothing is lost: start it again, and give replicas that run side by side a kafka.group_instance_id each"
+        "the name {instance:?} in group {group:?} is another connector's now; nothing is lost: give each replica its own kafka.group_instance_id, and start this one again"
     )]
     Fenced {
         /// The consumer group.

@@ -7,6 +7,7 @@
 //! | [`message`] | data messages, and the port that takes nothing else |
 //! | [`settings`] | the `[kafka]` section |
 //! | [`run`] | the connector as a whole: [`run()`], its [`Config`] and its end |
+//! | `fencing` | whether to join again when our name in the group was taken |
 //! | [`core`] | the state machine: what was read and acknowledged in, what to publish, mark and commit out |
 //! | [`ledger`], [`marks`], [`rejects`], [`start`], [`plan`], [`slot`], [`batch`] | its parts, all pure |
 //! | `driver`, `deliver`, `outage` | the one `select!`, and bringing a batch to Pub/Sub until it is there |
@@ -41,6 +42,8 @@ pub mod slot;
 pub mod batch;
 
 mod driver;
+
+mod fencing;
 
 mod deliver;
 

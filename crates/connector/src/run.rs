@@ -3,7 +3,7 @@
 use std::{
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use event::ByteSize;
@@ -22,6 +22,7 @@ use crate::{
     core::Core,
     driver::{Driver, Setup},
     error::ConnectorError,
+    fencing::Fencing,
     io::{
         brokers::{self, Brokers},
         facts::Facts,
@@ -64,7 +65,8 @@ const CHANNEL: usize = 64;
 const LONGEST_DRAIN: Duration = Duration::from_secs(15);
 
 /// Carries records from Kafka to Pub/Sub until `shutdown` is cancelled, or until it cannot go on. Returns once what was
-/// read is published and committed, or its time to drain is over, and both threads have ended.
+/// read is published and committed, or its time to drain is over, and both threads have ended. Joins the group again when
+/// its name was taken by accident.
 ///
 /// # Errors
 /// See [`ConnectorError`]. In no case is an offset committed that Pub/Sub does not have everything below of.
@@ -75,6 +77,34 @@ pub async fn run<P: Publish>(
     shown: Shown,
     shutdown: CancellationToken,
 ) -> Result<Summary, ConnectorError> {
+    let mut summary = Summary::default();
+    let mut fencing = Fencing::default();
+    loop {
+        let clients = (anonymiser.clone(), publisher.clone());
+        match membership(config.clone(), clients, shown.clone(), &shutdown, &mut summary).await {
+            Ok(()) => return Ok(summary),
+            Err(ConnectorError::Fenced { group, instance })
+                if !shutdown.is_cancelled() && fencing.may_rejoin(Instant::now()) =>
+            {
+                tracing::warn!(
+                    %group,
+                    %instance,
+                    "our name in the group was taken, by a broker that restarted or by another replica; joining again, and ending if that happens again soon"
+                );
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One membership of the group, from joining to leaving.
+async fn membership<P: Publish>(
+    config: Config,
+    (anonymiser, publisher): (Anonymiser, P),
+    shown: Shown,
+    shutdown: &CancellationToken,
+    summary: &mut Summary,
+) -> Result<(), ConnectorError> {
     let kafka = Arc::new(config.kafka);
     let orders = Arc::new(Orders::default());
     let (driver, stimuli) = channel(CHANNEL);
@@ -101,7 +131,7 @@ pub async fn run<P: Publish>(
         metrics: shown.metrics,
         readiness: shown.readiness,
     };
-    let result = Driver::new(setup).run(stimuli, shutdown).await;
+    let result = Driver::new(setup, summary).run(stimuli, shutdown).await;
     orders.stop();
     drop(keep_asking);
     join(threads).await.and(result)

@@ -11,7 +11,7 @@ use crate::{
 
 /// What a processor says that was overtaken: it ends by itself, and whoever runs it starts it again.
 const OVERTAKEN: &str = "another processor has taken over the state";
-/// What a connector says that was away longer than its session: the broker fences its old name, and librdkafka ends.
+/// What a connector says whose name was taken twice: it was frozen longer than its session again and again.
 const FENCED: &str = "is another connector's now";
 
 /// All processes of one program, the oldest first.

@@ -1,6 +1,6 @@
 //! Processes that die in the middle: nothing is lost, nothing counted twice, no row written twice.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tests::{kafka::Producer, produced::Produced, recount::recount, traffic::Traffic, wait};
 
 use crate::{brought_to_an_end, prepared, produced};
@@ -55,4 +55,30 @@ fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
     first.kill()?;
     second.says("this processor holds the state")?;
     brought_to_an_end(&pipe, &recount, &mut connector, &mut second).map(drop)
+}
+
+#[test]
+fn of_two_connectors_with_one_name_one_stays() -> Result<()> {
+    let pipe = prepared("namesakes", 2)?;
+    let (_, recount) = produced(&pipe, Traffic::new(2_000, 2))?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut first = pipe.start(&["connector"])?;
+    first.says("reading")?;
+    let mut second = pipe.start(&["connector"])?;
+    let is_first = wait::until("one of them to end", || {
+        for (is_first, connector) in [(true, &mut first), (false, &mut second)] {
+            if let Some(ended) = connector.has_ended()? {
+                ensure!(
+                    ended.code == Some(1) && ended.err.contains("is another connector's now"),
+                    "{}",
+                    ended.err
+                );
+                ensure!(ended.err.contains("joining again"), "it gave up at once: {}", ended.err);
+                return Ok(Some(is_first));
+            }
+        }
+        Ok(None)
+    })?;
+    let mut other = if is_first { second } else { first };
+    brought_to_an_end(&pipe, &recount, &mut other, &mut processor).map(drop)
 }
