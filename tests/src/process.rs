@@ -104,6 +104,11 @@ impl Process {
         Ok(values.sum::<f64>() as u64)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     ///
     /// # Errors

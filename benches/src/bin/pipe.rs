@@ -1,0 +1,158 @@
+//! `make bench-pipe`: what the connector and the processor cost, each by itself, on a backlog of events.
+//!
+//! A real Kafka holds the events; the gRPC stand-in for Pub/Sub runs in this process, so that its cost can be told from
+//! theirs. First the connector carries everything, then the processor counts it. Nothing is told before `reconcile` finds
+//! no event missing.
+
+use std::{
+    fs,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use standin::pubsub::{Options, PubSub};
+use tests::{kafka::create_topic, pipe::Pipe, process::Process};
+use tokio::runtime::{Builder, Runtime};
+
+/// What the connector and the processor cost on a backlog of events.
+#[derive(Parser)]
+struct Arguments {
+    /// Events in Kafka before the connector starts.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Partitions of the topic.
+    #[arg(long, default_value_t = 6)]
+    partitions: i32,
+    /// How often to do all of it.
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+}
+
+/// How often a counter is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// No counter may stand still for so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Linux counts a process's time in hundredths of a second.
+const TICKS: f64 = 100.0;
+
+/// What a part needed.
+struct Cost {
+    /// From the first event that it was done with to the last.
+    seconds: f64,
+    /// Of the process, all threads, from its start on.
+    cpu: f64,
+    /// Of this process at the same time: the stand-in for Pub/Sub.
+    stand_in_cpu: f64,
+    /// The most memory that it ever held, in MB.
+    megabytes: f64,
+}
+
+#[expect(clippy::print_stdout, reason = "a command for people")]
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    println!("{} events in {} partitions", arguments.events, arguments.partitions);
+    println!("run  part       events/s  CPU s/million  stand-in CPU s/million  MB");
+    for run in 1..=arguments.runs {
+        for (part, cost) in measure(&arguments)? {
+            let millions = arguments.events as f64 / 1e6;
+            println!(
+                "{run:>3}  {part:9} {:>9.0} {:>14.2} {:>23.2} {:>3.0}",
+                arguments.events as f64 / cost.seconds,
+                cost.cpu / millions,
+                cost.stand_in_cpu / millions,
+                cost.megabytes
+            );
+        }
+    }
+    Ok(())
+}
+
+fn measure(arguments: &Arguments) -> Result<[(&'static str, Cost); 2]> {
+    let (stand_in, _runtime) = start_stand_in(arguments.events)?;
+    let pipe = Pipe::new("bench")?.with("pubsub.emulator_host", &stand_in.host());
+    create_topic(pipe.name(), arguments.partitions, &[])?;
+    pipe.run_well(&["setup"])?;
+    let events = arguments.events.to_string();
+    let start = ["--rate", "10000", "--seed", "1", "--start", "2026-01-01T00:00:00Z"];
+    let mut generate = pipe.start(&[&["generate", "--events", &events], &start[..]].concat())?;
+    until(arguments.events, || Ok(if generate.has_ended()?.is_some() { arguments.events } else { 0 }))?;
+
+    let mut connector = pipe.start(&["connector"])?;
+    let carried = cost(arguments.events, &mut connector, |connector| {
+        connector.metric("aqueduct_connector_records_total", "published")
+    })?;
+    let mut processor = pipe.start(&["processor"])?;
+    let counted = cost(arguments.events, &mut processor, |processor| {
+        processor.metric("aqueduct_processor_messages_total", "")
+    })?;
+    connector.stop()?;
+    pipe.until_reconciled()?;
+    processor.stop()?;
+    Ok([("connector", carried), ("processor", counted)])
+}
+
+/// Keeps all messages of a run.
+fn start_stand_in(events: u64) -> Result<(PubSub, Runtime)> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let capacity = usize::try_from(events)? * 1_000;
+    let stand_in = runtime.block_on(PubSub::start(Options { capacity, ..Options::default() }))?;
+    Ok((stand_in, runtime))
+}
+
+fn cost(
+    events: u64,
+    process: &mut Process,
+    mut done: impl FnMut(&mut Process) -> Result<u64>,
+) -> Result<Cost> {
+    let own = cpu("self")?;
+    let (mut first, mut before) = (None, 0);
+    let last = until(events, || {
+        let done = done(process)?;
+        if done > 0 && first.is_none() {
+            (first, before) = (Some(Instant::now()), done);
+        }
+        Ok(done)
+    })?;
+    let seconds = first.map_or(0.0, |first| (last - first).as_secs_f64());
+    ensure!(before < events, "all was done at once; take more events");
+    let pid = process.id().to_string();
+    Ok(Cost {
+        seconds: seconds * events as f64 / (events - before) as f64,
+        cpu: cpu(&pid)?,
+        stand_in_cpu: cpu("self")? - own,
+        megabytes: peak(&pid)?,
+    })
+}
+
+/// When a counter reached `goal`.
+fn until(goal: u64, mut counter: impl FnMut() -> Result<u64>) -> Result<Instant> {
+    let (mut last, mut moved) = (0, Instant::now());
+    loop {
+        let count = counter()?;
+        if count >= goal {
+            return Ok(Instant::now());
+        }
+        if count != last {
+            (last, moved) = (count, Instant::now());
+        }
+        ensure!(moved.elapsed() < PATIENCE, "stood still at {count} of {goal}");
+        sleep(LOOK);
+    }
+}
+
+/// User and system time of a process so far, in seconds.
+fn cpu(pid: &str) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("this bench runs on Linux")?;
+    // Behind the name, which may hold anything: state is field 3, user time 14, system time 15.
+    let (_, fields) = stat.rsplit_once(')').context("the name stands in brackets")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
+}
+
+fn peak(pid: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells the peak")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+}
