@@ -3,10 +3,10 @@
 //! A [`Message`] is made from an [`Anonymised`] and nothing else, and [`Publish`] takes nothing else: what was not
 //! anonymised cannot be published.
 
-use std::{borrow::Cow, error::Error, fmt, future::Future};
+use std::{error::Error, fmt, future::Future};
 
 use event::{Mark, Partition, wire};
-use pubsub::{OutMessage, limits::Violation};
+use pubsub::{Encoder, OutMessage, limits::Violation};
 
 use crate::anonymise::{Anonymised, RejectCode};
 
@@ -43,33 +43,28 @@ impl Message {
     /// # Errors
     /// The code to reject the record by, when Pub/Sub would refuse the message.
     pub fn new(
+        encoder: &mut Encoder,
         anonymised: &Anonymised,
         partition: &Partition,
         offset: u64,
         timestamp: Option<i64>,
     ) -> Result<Self, &'static str> {
-        let mut attributes: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(8);
-        attributes.push((wire::TOPIC.into(), partition.topic.to_string()));
-        attributes.push((wire::PARTITION.into(), partition.partition.to_string()));
-        attributes.push((wire::OFFSET.into(), offset.to_string()));
-        attributes.push((wire::INCARNATION.into(), partition.incarnation.to_string()));
-        if let Some(timestamp) = timestamp {
-            attributes.push((wire::TIMESTAMP.into(), timestamp.to_string()));
-        }
-        if let Some(key) = anonymised.kafka_key() {
-            attributes.push((wire::KEY.into(), key.to_owned()));
-        }
-        if let Some(id) = anonymised.key_id() {
-            attributes.push((wire::KEY_ID.into(), id.to_string()));
-        }
-        for (name, value) in anonymised.headers() {
-            attributes.push((name.to_string().into(), value.clone()));
-        }
-        let message = OutMessage { data: anonymised.data().clone(), attributes };
-        match message.violation() {
-            None => Ok(Self(message)),
-            Some(Violation::TooLarge | Violation::Empty) => Err(RejectCode::TooLarge.as_str()),
-            Some(_) => Err(RejectCode::AttributeTooLarge.as_str()),
+        let [mut number, mut place, mut time] = [itoa::Buffer::new(); 3];
+        let record = [
+            (wire::TOPIC, &*partition.topic),
+            (wire::PARTITION, number.format(partition.partition)),
+            (wire::OFFSET, place.format(offset)),
+            (wire::INCARNATION, &*partition.incarnation.0),
+        ];
+        let time = timestamp.map(|timestamp| (wire::TIMESTAMP, time.format(timestamp)));
+        let key = anonymised.kafka_key().map(|key| (wire::KEY, key));
+        let key_id = anonymised.key_id().map(|id| (wire::KEY_ID, &**id));
+        let headers = anonymised.headers().iter().map(|(name, value)| (&**name, &**value));
+        let attributes = record.into_iter().chain(time).chain(key).chain(key_id).chain(headers);
+        match encoder.encode(anonymised.data(), attributes) {
+            Ok(message) => Ok(Self(message)),
+            Err(Violation::TooLarge | Violation::Empty) => Err(RejectCode::TooLarge.as_str()),
+            Err(_) => Err(RejectCode::AttributeTooLarge.as_str()),
         }
     }
 

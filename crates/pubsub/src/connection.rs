@@ -5,10 +5,10 @@
 use std::{fmt, time::Duration};
 
 use google_cloud_auth::credentials::{self, Credentials, anonymous};
-use google_cloud_gax::retry_policy::{NeverRetry, RetryPolicyExt};
-use google_cloud_pubsub::client::{BasePublisher, Subscriber, SubscriptionAdmin, TopicAdmin};
+use google_cloud_pubsub::client::{Subscriber, SubscriptionAdmin, TopicAdmin};
+use tonic::transport::Channel;
 
-use crate::{admin::ACK_DEADLINE, error::Error};
+use crate::{admin::ACK_DEADLINE, error::Error, publisher};
 
 /// Where Pub/Sub is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,8 @@ pub enum Endpoint {
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(crate) endpoint: Endpoint,
-    pub(crate) publisher: BasePublisher,
+    pub(crate) publisher: Channel,
+    pub(crate) credentials: Credentials,
     pub(crate) subscriber: Subscriber,
     pub(crate) topics: TopicAdmin,
     pub(crate) subscriptions: SubscriptionAdmin,
@@ -87,18 +88,14 @@ impl Connection {
         };
         let url = endpoint.to_string();
         let failed = |error: google_cloud_gax::client_builder::Error| Error::credentials(&error);
-        let publisher = BasePublisher::builder()
-            .with_endpoint(&url)
-            .with_credentials(credentials.clone())
-            .with_retry_policy(NeverRetry.with_time_limit(PUBLISH_DEADLINE))
-            .build();
         let subscriber =
             Subscriber::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
         let topics = TopicAdmin::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
         let subscriptions =
-            SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(credentials).build();
+            SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
         Ok(Self {
-            publisher: publisher.await.map_err(failed)?,
+            publisher: publisher::channel(&endpoint).map_err(|error| Error::credentials(&error))?,
+            credentials,
             subscriber: subscriber.await.map_err(failed)?,
             topics: topics.await.map_err(failed)?,
             subscriptions: subscriptions.await.map_err(failed)?,

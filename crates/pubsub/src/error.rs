@@ -2,9 +2,10 @@
 //!
 //! A text of Pub/Sub about a publish request is left out: it could quote what was published.
 
-use std::fmt;
+use std::{error::Error as _, fmt};
 
 use google_cloud_gax::error::{Error as SdkError, rpc::Code};
+use tonic::Status;
 
 /// Why a call to Pub/Sub failed.
 #[derive(Debug, thiserror::Error)]
@@ -88,12 +89,13 @@ impl Error {
     }
 
     /// A publish failed. The service's own words stay out.
-    pub(crate) fn of_publish(path: &str, error: &SdkError) -> Self {
-        let cause = match error.status() {
-            Some(status) => status.code.name().to_owned(),
-            None => chain(error),
-        };
-        Self::classify(path, error, Cause(cause))
+    pub(crate) fn of_publish(path: &str, status: &Status) -> Self {
+        let code = Code::from(status.code() as i32);
+        // A source is what went wrong on the way: no connection, a deadline of ours.
+        match status.source() {
+            Some(source) => Self::unavailable(path, &chain(source)),
+            None => Self::of_code(path, code, Cause(code.name().to_owned())),
+        }
     }
 
     /// The library could not be set up, or has no token.
@@ -106,17 +108,24 @@ impl Error {
     }
 
     fn classify(path: &str, error: &SdkError, source: Cause) -> Self {
-        let path = path.to_owned();
         if error.is_authentication() && !error.is_transient_and_before_rpc() {
             return Self::Credentials { source };
         }
         match error.status().map(|status| status.code) {
-            Some(Code::NotFound) => Self::NotFound { path },
-            Some(Code::PermissionDenied) => Self::Denied { path, source },
-            Some(Code::Unauthenticated) => Self::Credentials { source },
-            Some(code) if !passes(code) => Self::Refused { path, source },
-            None if !reaches_nobody(error) => Self::Refused { path, source },
-            _ => Self::Unavailable { path, source },
+            Some(code) => Self::of_code(path, code, source),
+            None if !reaches_nobody(error) => Self::Refused { path: path.to_owned(), source },
+            None => Self::Unavailable { path: path.to_owned(), source },
+        }
+    }
+
+    fn of_code(path: &str, code: Code, source: Cause) -> Self {
+        let path = path.to_owned();
+        match code {
+            Code::NotFound => Self::NotFound { path },
+            Code::PermissionDenied => Self::Denied { path, source },
+            Code::Unauthenticated => Self::Credentials { source },
+            code if passes(code) => Self::Unavailable { path, source },
+            _ => Self::Refused { path, source },
         }
     }
 }
@@ -162,12 +171,16 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use google_cloud_gax::error::rpc::Status;
+    use google_cloud_gax::error::rpc;
 
     use super::*;
 
     fn answered(code: Code) -> SdkError {
-        SdkError::service(Status::default().set_code(code).set_message("about user u-17"))
+        SdkError::service(rpc::Status::default().set_code(code).set_message("about user u-17"))
+    }
+
+    fn published(code: Code) -> Error {
+        Error::of_publish("projects/p/topics/t", &Status::new((code as i32).into(), "about user u-17"))
     }
 
     #[test]
@@ -179,18 +192,21 @@ mod tests {
             Code::Unknown,
             Code::DeadlineExceeded,
         ] {
-            assert!(Error::of_publish("t", &answered(code)).is_retryable(), "{code:?}");
+            assert!(published(code).is_retryable(), "{code:?}");
+            assert!(Error::of_call("t", &answered(code)).is_retryable(), "{code:?}");
         }
         for code in [Code::NotFound, Code::PermissionDenied, Code::Unauthenticated, Code::InvalidArgument] {
-            assert!(!Error::of_publish("t", &answered(code)).is_retryable(), "{code:?}");
+            assert!(!published(code).is_retryable(), "{code:?}");
+            assert!(!Error::of_call("t", &answered(code)).is_retryable(), "{code:?}");
         }
-        assert!(Error::of_publish("t", &SdkError::io("connection refused")).is_retryable());
+        let lost = Status::from_error(Box::new(std::io::Error::other("connection refused")));
+        assert!(Error::of_publish("t", &lost).is_retryable());
         assert!(!Error::of_call("t", &SdkError::deser("garbage")).is_retryable());
     }
 
     #[test]
     fn the_words_of_the_service_about_a_publish_stay_out() {
-        let error = Error::of_publish("projects/p/topics/t", &answered(Code::InvalidArgument));
+        let error = published(Code::InvalidArgument);
         assert_eq!(chain(&error), "Pub/Sub refused the request for projects/p/topics/t: INVALID_ARGUMENT");
         assert!(chain(&Error::of_call("t", &answered(Code::InvalidArgument))).contains("u-17"));
     }

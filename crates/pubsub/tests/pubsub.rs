@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use bytes::Bytes;
 use event::{ByteSize, EventTime, Millis};
 use pubsub::{
-    AckHandle, Connection, Error, Inbound, OutMessage, PubSubSettings, SubscribeOptions, Subscription,
+    AckHandle, Connection, Encoder, Error, Inbound, OutMessage, PubSubSettings, SubscribeOptions,
+    Subscription,
     admin::{self, Outcome},
     limits,
 };
@@ -41,7 +41,8 @@ impl Bench {
         let publisher = self.connection.publisher();
         for start in numbers.clone().step_by(limits::MAX_MESSAGES) {
             let end = numbers.end.min(start + limits::MAX_MESSAGES as u32);
-            publisher.publish(&self.settings.topic_path(), (start..end).map(message).collect()).await?;
+            let batch: Vec<_> = (start..end).map(message).collect();
+            publisher.publish(&self.settings.topic_path(), batch.iter()).await?;
         }
         Ok(())
     }
@@ -77,8 +78,9 @@ fn settings(host: &str) -> PubSubSettings {
 }
 
 fn message(number: u32) -> OutMessage {
-    let attributes = vec![("number".into(), number.to_string()), ("kafka.topic".into(), "events".to_owned())];
-    OutMessage { data: Bytes::from(number.to_string()), attributes }
+    let text = number.to_string();
+    let attributes = [("number", &*text), ("kafka.topic", "events")];
+    Encoder::default().encode(text.as_bytes(), attributes.into_iter()).expect("within the limits")
 }
 
 fn number(inbound: &Inbound) -> u32 {
@@ -154,7 +156,7 @@ async fn a_server_that_is_away_is_unavailable() {
     let connection =
         Connection::open(settings(&host).endpoint(None).expect("an address")).await.expect("clients");
     let refused =
-        connection.publisher().publish("projects/test-project/topics/events", vec![message(0)]).await;
+        connection.publisher().publish("projects/test-project/topics/events", [message(0)].iter()).await;
     assert!(refused.as_ref().is_err_and(Error::is_retryable), "{refused:?}");
     let refused = admin::check_topics(&connection, &settings(&host)).await;
     assert!(refused.as_ref().is_err_and(Error::is_retryable), "{refused:?}");
@@ -178,18 +180,28 @@ async fn one_call_is_one_request_done_whole_or_not() {
     bench.until(|counts| counts.waiting == 2_000).await;
 
     let batch: Vec<_> = (0..1_001).map(message).collect();
-    let too_many = bench.connection.publisher().publish(&bench.settings.topic_path(), batch).await;
+    let too_many = bench.connection.publisher().publish(&bench.settings.topic_path(), batch.iter()).await;
     assert!(matches!(too_many, Err(Error::TooLarge { messages: 1_001, .. })), "{too_many:?}");
-    bench.connection.publisher().publish(&bench.settings.topic_path(), vec![]).await.expect("nothing to do");
+    bench
+        .connection
+        .publisher()
+        .publish(&bench.settings.topic_path(), [].iter())
+        .await
+        .expect("nothing to do");
 }
 
 #[tokio::test]
 async fn a_request_of_nine_megabytes_passes() {
     let bench = Bench::new().await;
-    let large = OutMessage { data: Bytes::from(vec![7; 899_000]), attributes: vec![] };
+    let large = Encoder::default().encode(&[7; 899_000], std::iter::empty()).expect("within the limits");
     let batch = vec![large; 10];
     assert!(limits::fits(9, 9 * batch[0].wire_len(), batch[0].wire_len()));
-    bench.connection.publisher().publish(&bench.settings.topic_path(), batch).await.expect("published");
+    bench
+        .connection
+        .publisher()
+        .publish(&bench.settings.topic_path(), batch.iter())
+        .await
+        .expect("published");
     let mut subscription = bench.subscribe(1);
     let received = receive(&mut subscription, 10).await;
     assert!(received.iter().all(|inbound| inbound.data.len() == 899_000));

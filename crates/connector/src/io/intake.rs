@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pubsub::Encoder;
 use rdkafka::{
     Message as _, Timestamp,
     message::{BorrowedMessage, Headers},
@@ -23,6 +24,7 @@ const LINGER: Duration = Duration::from_millis(10);
 /// Anonymises records and fills batches.
 pub(crate) struct Intake {
     anonymiser: Anonymiser,
+    encoder: Encoder,
     builder: BatchBuilder,
     /// When the first record of the present batch came.
     since: Option<Instant>,
@@ -31,7 +33,13 @@ pub(crate) struct Intake {
 
 impl Intake {
     pub(crate) fn new(anonymiser: Anonymiser, batch_limit: usize) -> Self {
-        Self { anonymiser, builder: BatchBuilder::new(batch_limit), since: None, full: VecDeque::new() }
+        Self {
+            anonymiser,
+            encoder: Encoder::default(),
+            builder: BatchBuilder::new(batch_limit),
+            since: None,
+            full: VecDeque::new(),
+        }
     }
 
     /// Takes a record of a partition that is held; drops it where it was read before or the partition is not ours.
@@ -89,7 +97,7 @@ impl Intake {
                 return self.builder.reject(&held.slot, offset, reject.code.as_str(), reject.pointer);
             }
         };
-        match Message::new(&anonymised, &held.partition, offset, timestamp(record)) {
+        match Message::new(&mut self.encoder, &anonymised, &held.partition, offset, timestamp(record)) {
             Err(code) => self.builder.reject(&held.slot, offset, code, None),
             Ok(message) => {
                 if self.builder.is_full_for(message.wire_len()) {

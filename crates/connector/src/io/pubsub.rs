@@ -1,7 +1,7 @@
 //! The publishing port over Pub/Sub.
 
 use event::Mark;
-use pubsub::{Error, OutMessage, PubSubSettings, Publisher};
+use pubsub::{Encoder, Error, PubSubSettings, Publisher};
 
 use crate::message::{Message, Publish, PublishError};
 
@@ -22,13 +22,14 @@ impl PubSubPublisher {
 
 impl Publish for PubSubPublisher {
     async fn publish(&self, batch: &[Message]) -> Result<(), PublishError> {
-        let messages = batch.iter().map(|message| message.out().clone()).collect();
-        self.publisher.publish(&self.topic, messages).await.map_err(classify)
+        self.publisher.publish(&self.topic, batch.iter().map(Message::out)).await.map_err(classify)
     }
 
     async fn publish_mark(&self, mark: &Mark) -> Result<(), PublishError> {
-        let message = OutMessage { data: mark.to_json().into(), attributes: Vec::new() };
-        self.publisher.publish(&self.marks_topic, vec![message]).await.map_err(classify)
+        let message = Encoder::default()
+            .encode(&mark.to_json(), std::iter::empty())
+            .map_err(|_| PublishError::Refused("a mark is beyond the limits of a message".into()))?;
+        self.publisher.publish(&self.marks_topic, [message].iter()).await.map_err(classify)
     }
 }
 

@@ -17,6 +17,7 @@ use connector::{
     message::{Message, Publish, PublishError},
 };
 use event::{ByteSize, Mark, Ranges, mark::Reason, wire};
+use prost::Message as _;
 use rdkafka::{
     ClientConfig,
     mocking::MockCluster,
@@ -163,16 +164,22 @@ impl Running {
     }
 }
 
+/// What a test reads of `google.pubsub.v1.PubsubMessage`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct PubsubMessage {
+    #[prost(map = "string, string", tag = "2")]
+    attributes: std::collections::HashMap<String, String>,
+}
+
 impl Publish for Sink {
     async fn publish(&self, batch: &[Message]) -> Result<(), PublishError> {
         self.answer()?;
         let mut state = self.state.lock().expect("no panic");
         for message in batch {
-            let get = |wanted: &str| {
-                let attributes = &message.out().attributes;
-                let found = attributes.iter().find(|(name, _)| name == wanted);
-                found.map(|(_, value)| value.clone()).expect("every message has the attribute")
-            };
+            let attributes =
+                PubsubMessage::decode(message.out().encoded().clone()).expect("protobuf").attributes;
+            let get =
+                |wanted: &str| attributes.get(wanted).cloned().expect("every message has the attribute");
             let number = |text: String| text.parse::<u64>().expect("a number");
             let partition = i32::try_from(number(get(wire::PARTITION))).expect("few partitions");
             let place = (get(wire::TOPIC), partition, get(wire::INCARNATION));

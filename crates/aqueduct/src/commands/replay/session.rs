@@ -13,6 +13,7 @@ use connector::{
 };
 use event::{EventTime, Partition};
 use processor::replay::{Record, Replay};
+use pubsub::Encoder;
 
 use super::{finals::Finals, plan::Rules, rows::RowSink, tally::Tally};
 
@@ -20,6 +21,7 @@ use super::{finals::Finals, plan::Rules, rows::RowSink, tally::Tally};
 pub(super) struct Session {
     replay: Replay,
     anonymiser: Option<Anonymiser>,
+    encoder: Encoder,
     /// One a flow, where only the last panes are wanted.
     finals: Option<Vec<Finals>>,
     rows: RowSink,
@@ -42,7 +44,15 @@ impl Session {
         let tally = Tally::new(rules.flows.len(), partitions);
         let finals = rules.only_final.then(|| rules.flows.iter().map(Finals::new).collect());
         let replay = Replay::new(&rules.events, rules.flows, partitions, now);
-        Self { replay, anonymiser: rules.anonymiser, finals, rows, tally, began: Instant::now() }
+        Self {
+            replay,
+            anonymiser: rules.anonymiser,
+            encoder: Encoder::default(),
+            finals,
+            rows,
+            tally,
+            began: Instant::now(),
+        }
     }
 
     /// The partition to read from next; nothing when all have ended.
@@ -59,7 +69,7 @@ impl Session {
     pub(super) fn record(&mut self, partition: usize, raw: &Raw<'_>, at: At<'_>) -> anyhow::Result<()> {
         let anonymised;
         let payload = match (&mut self.anonymiser, raw.value) {
-            (Some(anonymiser), _) => match published(anonymiser, raw, at) {
+            (Some(anonymiser), _) => match published(anonymiser, &mut self.encoder, raw, at) {
                 Ok(event) => {
                     anonymised = event;
                     &anonymised.data()[..]
@@ -150,12 +160,14 @@ impl Session {
 /// What the connector would publish, or why it would not.
 fn published(
     anonymiser: &mut Anonymiser,
+    encoder: &mut Encoder,
     raw: &Raw<'_>,
     at: At<'_>,
 ) -> Result<Anonymised, (&'static str, Option<Arc<str>>)> {
     let event = anonymiser.anonymise(raw).map_err(|reject| (reject.code.as_str(), reject.pointer))?;
     if let At::Offset(partition, offset, time) = at {
-        Message::new(&event, partition, offset, time.map(|time| time.0)).map_err(|reason| (reason, None))?;
+        let time = time.map(|time| time.0);
+        Message::new(encoder, &event, partition, offset, time).map_err(|reason| (reason, None))?;
     }
     Ok(event)
 }
