@@ -15,6 +15,7 @@
 //! | [`progress`] | a bar on a terminal |
 //! | [`runtime`] | threads and signals |
 //! | `tables` | the writer behind the processor's port |
+//! | `live` | the page of a running command |
 //! | `survey` | what there is to see of a pipeline from outside |
 //! | `totals` | the minute's line in the log |
 //! | [`traffic`] | page views and clicks made from a seed |
@@ -50,6 +51,8 @@ mod tables;
 mod topic;
 
 mod survey;
+
+mod live;
 
 mod totals;
 

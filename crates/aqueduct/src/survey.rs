@@ -13,7 +13,7 @@ use event::{EventTime, EventsSettings, append::Table, row::FlowTable};
 use processor::{
     core::Core,
     flow::Flow,
-    frontier::Limits,
+    frontier::{Holder, Limits},
     outbox::Outbox,
     saved::{Saved, restore},
     store::{StateSettings, Store},
@@ -154,4 +154,36 @@ impl Places {
 
 async fn counted(writer: &Writer, table: &Table) -> Result<u64, String> {
     writer.count(table).await.map_err(|error| exit::one_line(&error))
+}
+
+/// Which partition holds the watermark, and why, in words.
+pub(crate) fn held_by(holder: &Holder, has_unpositioned: bool) -> String {
+    match holder {
+        Holder::NoMark if has_unpositioned => {
+            "messages without positions: the clock is the newest event's".to_owned()
+        }
+        Holder::NoMark => "no mark has come yet: is the connector running?".to_owned(),
+        Holder::Unheard(topic, partition) => {
+            format!("{topic}[{partition}], which has not been heard of: does a connector read it?")
+        }
+        Holder::Topic(topic, asked_at) => {
+            format!(
+                "topic {topic}, whose partitions were last counted at {asked_at}: is the connector running?"
+            )
+        }
+        Holder::Partition(partition, clock, hole) => {
+            let clock = known(*clock).unwrap_or_else(|| "no event yet".to_owned());
+            match hole {
+                Some(end) => {
+                    format!("{partition} at {clock}: offsets below {end} were published and have not come")
+                }
+                None => format!("{partition} at {clock}, the lowest clock"),
+            }
+        }
+    }
+}
+
+/// A time that RFC 3339 can write; nothing for the ends of time and what lies close to them.
+pub(crate) fn known(time: EventTime) -> Option<String> {
+    EventTime::from_millis(time.0).map(|time| time.to_string())
 }

@@ -21,6 +21,7 @@ use crate::{
     rejects::RejectWindow,
     slot::{Commit, Slot},
     start::Start,
+    view::PartitionView,
 };
 
 /// The number of a batch of data messages in this process.
@@ -217,6 +218,17 @@ impl Core {
             self.ends.get(slot).map(|end| (slot, end.offset.saturating_sub(ledger.commit_point())))
         };
         self.ledgers.iter().filter_map(lag)
+    }
+
+    /// What a spectator sees of the partitions of this replica.
+    pub fn partitions(&self) -> impl Iterator<Item = PartitionView> {
+        self.ledgers.iter().map(|(slot, ledger)| PartitionView {
+            topic: slot.topic.clone(),
+            partition: slot.partition,
+            position: ledger.next(),
+            accounted: ledger.commit_point(),
+            end: self.ends.get(slot).copied(),
+        })
     }
 
     fn assigned(&mut self, partitions: Vec<(Slot, Start)>) {

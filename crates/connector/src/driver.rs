@@ -12,7 +12,7 @@ use std::{
 use event::{Mark, Partition};
 use service::Readiness;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Receiver},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Receiver, watch},
     task::{JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
@@ -31,6 +31,7 @@ use crate::{
     slot::{Commit, Slot},
     stimulus::Stimulus,
     summary::Summary,
+    view::View,
 };
 
 /// The readiness condition of Kafka.
@@ -56,6 +57,9 @@ pub(crate) struct Driver<'a, P> {
     summary: &'a mut Summary,
     failure: Option<ConnectorError>,
     labelled: BTreeSet<Slot>,
+    /// When the batches were read that Pub/Sub does not have yet, the oldest first.
+    read_at: BTreeMap<BatchId, Instant>,
+    watch: watch::Sender<View>,
 }
 
 /// What the driver is made with.
@@ -66,6 +70,7 @@ pub(crate) struct Setup<P> {
     pub(crate) drain_limit: Duration,
     pub(crate) metrics: ConnectorMetrics,
     pub(crate) readiness: Readiness,
+    pub(crate) watch: watch::Sender<View>,
 }
 
 /// Partitions that are being brought to an end.
@@ -89,7 +94,7 @@ enum Delivered {
 impl<'a, P: Publish> Driver<'a, P> {
     /// Counts into `summary`, which outlives a membership of the group.
     pub(crate) fn new(setup: Setup<P>, summary: &'a mut Summary) -> Self {
-        let Setup { core, publisher, orders, drain_limit, metrics, readiness } = setup;
+        let Setup { core, publisher, orders, drain_limit, metrics, readiness, watch } = setup;
         readiness.expect(&[KAFKA, PUBSUB]);
         let delivery = Delivery { publisher, outage: Arc::new(Outage::default()), metrics, readiness };
         Self {
@@ -104,6 +109,8 @@ impl<'a, P: Publish> Driver<'a, P> {
             summary,
             failure: None,
             labelled: BTreeSet::new(),
+            read_at: BTreeMap::new(),
+            watch,
         }
     }
 
@@ -159,12 +166,16 @@ impl<'a, P: Publish> Driver<'a, P> {
         self.summary.records += read.records;
         self.delivery.metrics.in_flight.inc_by(batch.bytes as i64);
         match read.batch {
-            Some(id) => drop(self.read.insert(id, (batch, permit))),
+            Some(id) => {
+                self.read_at.insert(id, Instant::now());
+                drop(self.read.insert(id, (batch, permit)));
+            }
             None => drop(permit),
         }
         self.step(Input::Read(read));
         // What the core does not want any more is not published.
-        for (_, (batch, _)) in self.read.drain() {
+        for (id, (batch, _)) in self.read.drain() {
+            self.read_at.remove(&id);
             self.delivery.metrics.in_flight.dec_by(batch.bytes as i64);
         }
     }
@@ -208,6 +219,17 @@ impl<'a, P: Publish> Driver<'a, P> {
         }
         self.labelled = held;
         self.summary.in_outage = self.delivery.outage.is_on();
+        self.watch.send_replace(self.view());
+    }
+
+    fn view(&self) -> View {
+        View {
+            summary: self.summary.clone(),
+            partitions: self.core.partitions().collect(),
+            in_flight_bytes: self.delivery.metrics.in_flight.get().unsigned_abs(),
+            oldest_in_flight: self.read_at.values().next().map(Instant::elapsed),
+            outage: self.delivery.outage.length(),
+        }
     }
 
     fn step(&mut self, input: Input) {
@@ -288,6 +310,7 @@ impl<'a, P: Publish> Driver<'a, P> {
         }
         let refused = refused.into_iter().map(|(slot, offset)| (slot, offset, REFUSED)).collect();
         if let Some(id) = batch.read.batch {
+            self.read_at.remove(&id);
             self.step(Input::Published { batch: id, refused });
         }
     }

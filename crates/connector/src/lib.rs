@@ -11,6 +11,7 @@
 //! | [`core`] | the state machine: what was read and acknowledged in, what to publish, mark and commit out |
 //! | [`ledger`], [`marks`], [`rejects`], [`start`], [`plan`], [`slot`], [`batch`] | its parts, all pure |
 //! | `driver`, `deliver`, `outage` | the one `select!`, and bringing a batch to Pub/Sub until it is there |
+//! | [`view`] | what a spectator sees |
 //! | [`io`] | the Kafka threads and the publisher; SDKs stay in there |
 //!
 //! Unsafe code stands in `io/unwrapped.rs` alone, for what rust-rdkafka does not wrap.
@@ -57,6 +58,8 @@ pub mod metrics;
 
 pub mod summary;
 
+pub mod view;
+
 pub mod error;
 
 pub use error::ConnectorError;
@@ -65,3 +68,4 @@ pub use metrics::ConnectorMetrics;
 pub use run::{Config, Shown, run};
 pub use settings::{KafkaConfig, KafkaSettings};
 pub use summary::Summary;
+pub use view::View;

@@ -28,6 +28,11 @@ impl Outage {
         since.map(|since| since.elapsed())
     }
 
+    /// How long no attempt has worked, where the last one failed.
+    pub(crate) fn length(&self) -> Option<Duration> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+    }
+
     /// Whether the last attempt failed.
     pub(crate) fn is_on(&self) -> bool {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).is_some()

@@ -13,6 +13,7 @@ use tokio::{
     sync::{
         Semaphore,
         mpsc::{Sender, channel},
+        watch,
     },
 };
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ use crate::{
     settings::KafkaConfig,
     stimulus::Stimulus,
     summary::Summary,
+    view::View,
 };
 
 /// What a connector is told.
@@ -57,6 +59,8 @@ pub struct Shown {
     pub metrics: ConnectorMetrics,
     /// Its conditions, `kafka` and `pubsub`.
     pub readiness: Readiness,
+    /// Sees how it stands, once a second.
+    pub watch: watch::Sender<View>,
 }
 
 /// Stimuli that wait for the driver.
@@ -130,6 +134,7 @@ async fn membership<P: Publish>(
         drain_limit,
         metrics: shown.metrics,
         readiness: shown.readiness,
+        watch: shown.watch,
     };
     let result = Driver::new(setup, summary).run(stimuli, shutdown).await;
     orders.stop();

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::{
+    board::Board,
     core::{Core, Data},
     error::ProcessorError,
     flow::Flow,
@@ -34,6 +35,7 @@ use crate::{
     sink::Sink,
     stages::{Sent, Stages},
     store::{Appender, Hold, Kind, StateSettings, Store},
+    view::{Detail, Own, View},
 };
 
 /// What a processor needs to know.
@@ -64,23 +66,8 @@ pub struct Services {
     pub readiness: Readiness,
     /// Told to stop.
     pub shutdown: CancellationToken,
-    /// Sees the state at each tick: the demo's table, later a page.
+    /// Sees the state at each tick: the demo's table, and the page.
     pub watch: tokio::sync::watch::Sender<View>,
-}
-
-/// What a spectator sees.
-#[derive(Clone, Debug, Default)]
-pub struct View {
-    /// Data messages that were new since the start.
-    pub events: u64,
-    /// Rows that stand in their tables, since the start.
-    pub rows: u64,
-    /// Rows of the flows, which is what most people mean.
-    pub flow_rows: u64,
-    /// The first flow's watermark and ledger.
-    pub flows: Vec<(Arc<str>, EventTime, event::Ledger)>,
-    /// Whether no backlog is being read.
-    pub caught_up: bool,
 }
 
 /// What a run did.
@@ -101,6 +88,11 @@ const SOONEST: Duration = Duration::from_millis(500);
 /// A base is written once its deltas are that many, or larger than it.
 const MAX_DELTAS: u64 = 500;
 const MIN_COMPACTION: u64 = 1 << 20;
+/// Every so many ticks the spectators see details.
+const DETAIL_TICKS: u32 = 5;
+/// What the rows of the last hour may take: this part of `memory`, and no more than that.
+const BOARD_SHARE: u64 = 16;
+const BOARD_BYTES: u64 = 32 << 20;
 /// How long a checkpoint may take at the end.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(15);
 /// How long rows may take at the end; what is left waits in the state.
@@ -150,7 +142,12 @@ pub async fn run<S: Sink>(
     let data = services.connection.subscribe(&config.data);
     let marks = services.connection.subscribe(&config.marks);
     services.readiness.watch("checkpoints", config.state.period.std() * 6 + Duration::from_secs(30));
+    let board = Board::new(&config.flows, BOARD_BYTES.min(config.state.memory.0 / BOARD_SHARE));
     let driver = Driver {
+        board,
+        own: Own { started: Some(now()), memory: config.state.memory.0, ..Own::default() },
+        detail: Arc::default(),
+        ticks: 0,
         metrics: ProcessorMetrics::new(&services.metrics),
         stages: Stages::new(core, outbox),
         sink,
@@ -193,6 +190,11 @@ struct Driver<S> {
     rows: u64,
     flow_rows: u64,
     checkpoints: u64,
+    board: Board,
+    /// What a spectator sees beside the core.
+    own: Own,
+    detail: Arc<Detail>,
+    ticks: u32,
 }
 
 impl<S: Sink> Driver<S> {
@@ -256,6 +258,7 @@ impl<S: Sink> Driver<S> {
 
     fn data(&mut self, batch: &mut Vec<Inbound>) {
         let now = now();
+        self.own.unacknowledged_since.get_or_insert(now);
         for message in batch.drain(..) {
             let position = self.partitions.position(&message);
             let data = Data {
@@ -272,11 +275,12 @@ impl<S: Sink> Driver<S> {
         let now = now();
         for message in batch.drain(..) {
             let mark = Mark::from_json(&message.data).ok().filter(|mark| mark.version <= Mark::VERSION);
-            if mark.is_none() {
-                warn!(
+            match mark {
+                Some(_) => self.own.last_mark = Some(now),
+                None => warn!(
                     message_id = message.message_id,
                     "a message on the marks subscription is no mark that this version knows; is the connector newer?"
-                );
+                ),
             }
             self.stages.mark(mark.as_ref(), message.publish_time, now, message.ack);
         }
@@ -294,6 +298,10 @@ impl<S: Sink> Driver<S> {
         }
         let unacknowledged = self.stages.unacknowledged();
         self.metrics.observe(self.stages.core(), self.stages.outbox(), unacknowledged, now);
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks % DETAIL_TICKS == 1 {
+            self.detail = Arc::new(self.look(unacknowledged, now));
+        }
         self.watch.send_replace(self.view());
         if self.last_report.elapsed() >= Duration::from_secs(60) {
             self.report();
@@ -309,7 +317,20 @@ impl<S: Sink> Driver<S> {
             flow_rows: self.flow_rows,
             flows: flows.iter().map(|f| (f.name().clone(), f.windows.watermark(), f.ledger)).collect(),
             caught_up: self.stages.core().is_caught_up(now()),
+            detail: self.detail.clone(),
+            board: self.board.clone(),
         }
+    }
+
+    fn look(&self, unacknowledged: usize, now: EventTime) -> Detail {
+        // A request that an earlier run fixed waits since this one began, as far as anyone here knows.
+        let first = self.stages.outbox().pending_from(0).next().map(|(number, _)| *number);
+        let oldest_request = first.and_then(|first| match self.stages.fired().oldest() {
+            Some((number, at)) if number <= first => Some(at),
+            _ => self.own.started,
+        });
+        let own = Own { unacknowledged, oldest_request, checkpoints: self.checkpoints, ..self.own };
+        Detail::of(self.stages.core(), self.stages.outbox(), own, now)
     }
 
     fn report(&mut self) {
@@ -328,7 +349,9 @@ impl<S: Sink> Driver<S> {
 
     fn check_memory(&self, unacknowledged: usize) -> Result<(), ProcessorError> {
         // A handle and its place in the lease tables are about 300 bytes.
-        let bytes = self.stages.core().bytes() + self.stages.outbox().bytes() + 300 * unacknowledged as u64;
+        let shown = self.board.bytes() + self.stages.fired().bytes();
+        let bytes =
+            self.stages.core().bytes() + self.stages.outbox().bytes() + shown + 300 * unacknowledged as u64;
         if bytes <= self.state.memory.0 {
             return Ok(());
         }
@@ -363,6 +386,8 @@ impl<S: Sink> Driver<S> {
         let Some(saved) = self.stages.checkpoint(everything, now, &*self.sink)? else { return Ok(()) };
         let payload = saved.encode()?;
         self.metrics.checkpoint_bytes.inc_by(payload.len() as u64);
+        self.own.checkpoint_bytes = payload.len() as u64;
+        self.own.covered_since = self.own.unacknowledged_since.take();
         self.last_checkpoint = Some(Instant::now());
         let kind = if everything { Kind::Base } else { Kind::Delta };
         if let Some(appender) = self.appender.take() {
@@ -385,6 +410,9 @@ impl<S: Sink> Driver<S> {
                 result?;
                 self.appender = Some(appender);
                 self.checkpoints += 1;
+                self.own.covered_since = None;
+                self.own.last_checkpoint = Some(now());
+                self.own.checkpoint_millis = self.last_checkpoint.map(|at| at.elapsed().as_millis() as u64);
                 self.metrics.checkpoints.inc();
                 self.readiness.progress("checkpoints");
                 let handles = self.stages.durable();
@@ -408,6 +436,9 @@ impl<S: Sink> Driver<S> {
         self.rows += delivered.rows;
         self.flow_rows += delivered.flow_rows;
         self.metrics.rows.inc_by(delivered.rows);
+        for (flow, rows) in &delivered.shown {
+            self.board.add(*flow, rows);
+        }
         if let Some((table, rows)) = delivered.refused {
             let table = table.name();
             error!(table, rows, "the table refuses rows; they are left out and stand in dead_letters");

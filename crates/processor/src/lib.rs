@@ -16,6 +16,8 @@
 //! | [`stages`] | what may be acknowledged, saved and sent, and when |
 //! | [`sink`] | the port to the tables |
 //! | [`io`] | Pub/Sub's messages, and the tasks beside the driver |
+//! | [`board`] | the rows of the last hour, for a page |
+//! | [`view`] | what a spectator sees |
 //! | [`driver`] | the one loop |
 //! | [`store`] | durable, fenced checkpoints |
 #![forbid(unsafe_code)]
@@ -52,9 +54,14 @@ pub mod io;
 
 pub mod metrics;
 
+pub mod board;
+
+pub mod view;
+
 pub mod error;
 
 pub mod driver;
 
-pub use driver::{Config, Services, Summary, View, run};
+pub use driver::{Config, Services, Summary, run};
 pub use error::ProcessorError;
+pub use view::View;

@@ -7,12 +7,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use event::{
-    EventTime, Mark,
+    CtrRow, EventTime, Mark,
     append::{Append, Rows, Table},
     row::DeadLetterRow,
 };
 
 use crate::{
+    board::Fired,
     core::{Core, Data},
     error::ProcessorError,
     frontier::Abandoned,
@@ -29,6 +30,8 @@ const OUTBOX_BYTES: u64 = 64 << 20;
 pub struct Stages<A> {
     core: Core,
     outbox: Outbox,
+    /// The rows of the flows that wait in the outbox, for those who watch.
+    fired: Fired,
     /// Applied since the last checkpoint was taken.
     applied: Vec<A>,
     /// Covered by the checkpoint that is on its way.
@@ -78,6 +81,8 @@ pub struct Delivered {
     pub reopen: Option<Table>,
     /// The table that refused rows, and how many.
     pub refused: Option<(Table, usize)>,
+    /// The panes that stand in their tables now, by the flow's number; those of an earlier run are not among them.
+    pub shown: Vec<(usize, Vec<CtrRow>)>,
 }
 
 impl<A> Stages<A> {
@@ -88,6 +93,7 @@ impl<A> Stages<A> {
         Self {
             core,
             outbox,
+            fired: Fired::default(),
             applied,
             covered,
             is_saving: false,
@@ -159,7 +165,7 @@ impl<A> Stages<A> {
         }
         if self.has_streams() {
             self.core.fire_changed(now);
-            self.fill_outbox(sink)?;
+            self.fill_outbox(now, sink)?;
         }
         self.covers = self.outbox.next();
         self.covered = std::mem::take(&mut self.applied);
@@ -220,6 +226,7 @@ impl<A> Stages<A> {
                 }
             }
             self.outbox.done(done);
+            delivered.shown = self.fired.delivered(done);
         }
         let Some(stopped) = sent.stopped else { return Ok(delivered) };
         self.hold_back();
@@ -257,6 +264,7 @@ impl<A> Stages<A> {
         let indexes: Vec<u32> = rows.iter().map(|(index, _)| *index).collect();
         let body = sink.without(&append, &indexes)?;
         self.outbox.replace(number, body);
+        self.fired.refused(number, &indexes);
         let table: Arc<str> = append.table.name().into();
         let letters: Vec<DeadLetterRow> = rows
             .iter()
@@ -275,13 +283,14 @@ impl<A> Stages<A> {
     }
 
     /// Fixes where every row goes that fired since the last time.
-    fn fill_outbox(&mut self, sink: &impl Sink) -> Result<(), ProcessorError> {
+    fn fill_outbox(&mut self, now: EventTime, sink: &impl Sink) -> Result<(), ProcessorError> {
         let effects = self.core.take_effects();
         let names: Vec<Arc<str>> =
             self.core.engine().flows().iter().map(|flow| flow.name().clone()).collect();
-        for (flow, rows) in &effects.output.rows {
-            let table = Table::Flow(names[*flow].clone());
-            let bodies = sink.encode(&table, Rows::Ctr(rows))?;
+        for (flow, rows) in effects.output.rows {
+            let table = Table::Flow(names[flow].clone());
+            let bodies = sink.encode(&table, Rows::Ctr(&rows))?;
+            self.fired.push(self.outbox.next(), flow, rows, bodies.iter().map(|body| body.rows), now);
             self.outbox.push(&table, bodies);
         }
         for (flow, row) in &effects.output.progress {
@@ -329,6 +338,11 @@ impl<A> Stages<A> {
     /// The core.
     pub fn core(&self) -> &Core {
         &self.core
+    }
+
+    /// The rows of the flows on their way.
+    pub fn fired(&self) -> &Fired {
+        &self.fired
     }
 
     /// The outbox.

@@ -2,16 +2,23 @@
 //!
 //! Puts together what the crates `connector`, `pubsub` and `service` have; the work itself is theirs.
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use connector::{ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser, metrics};
+use futures::FutureExt as _;
 use pubsub::{Connection, Endpoint, PubSubSettings};
 use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::{cli::Global, config::Config, runtime, totals::Totals};
+use crate::{
+    cli::Global,
+    config::Config,
+    live::{self, ConnectorLabels, Live},
+    runtime,
+    totals::Totals,
+};
 
 /// What `connector` takes: all of it stands in the configuration.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,6 +44,8 @@ pub(crate) struct Plan {
     pubsub: PubSubSettings,
     endpoint: Endpoint,
     service: ServiceSettings,
+    /// For the page.
+    settings: Vec<page::facts::Setting>,
 }
 
 /// Runs until told to stop.
@@ -60,7 +69,7 @@ impl Plan {
         let host = hostname::get().context("this machine has no name")?.to_string_lossy().into_owned();
         let replica = kafka.instance.clone().unwrap_or_else(|| format!("{host}-{}", std::process::id()));
         let connector = connector::Config { kafka, in_flight: pubsub.in_flight, max_rejects, replica };
-        Ok(Self { connector, anonymiser, pubsub, endpoint, service })
+        Ok(Self { connector, anonymiser, pubsub, endpoint, service, settings: live::settings(config) })
     }
 
     fn announce(&self) {
@@ -82,14 +91,24 @@ impl Plan {
 }
 
 impl Plan {
+    /// What the page tells of it without asking.
+    pub(crate) fn labels(&self) -> ConnectorLabels {
+        ConnectorLabels {
+            topics: self.connector.kafka.topics.join(", "),
+            to: self.pubsub.topic_path(),
+            in_flight_limit: self.pubsub.in_flight.0,
+        }
+    }
+
     /// Runs until the token is cancelled and everything that was read is accounted for.
     pub(crate) async fn run(
         self,
         metrics: &Metrics,
         readiness: Readiness,
         shutdown: CancellationToken,
+        watch: watch::Sender<connector::View>,
     ) -> anyhow::Result<connector::Summary> {
-        let shown = Shown { metrics: ConnectorMetrics::new(metrics), readiness };
+        let shown = Shown { metrics: ConnectorMetrics::new(metrics), readiness, watch };
         let connection = Connection::open(self.endpoint).await?;
         let publisher = PubSubPublisher::new(connection.publisher(), &self.pubsub);
         Ok(connector::run(self.connector, self.anonymiser, publisher, shown, shutdown).await?)
@@ -100,15 +119,21 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     plan.announce();
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
     let listener = admin::bind(&plan.service).await?;
-    tracing::info!(address = %listener.local_addr()?, "metrics and probes");
+    let mut live = Live::new("connector", readiness.clone(), plan.settings.clone());
+    let watch = live.connector(plan.labels());
+    let live = Arc::new(live);
+    let address = listener.local_addr()?;
+    tracing::info!(%address, page = format!("http://{address}/"), "metrics and probes");
     // Probes are answered until the drain is over.
     let drained = CancellationToken::new();
     let mut beside = JoinSet::new();
     let router =
-        admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels });
+        admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
+            .merge(page::router(live.clone()));
     beside.spawn(admin::serve(listener, router, drained.clone()));
+    beside.spawn(live.sample(drained.clone()).map(Ok));
     beside.spawn(report(metrics.clone(), drained.clone()));
-    let result = plan.run(&metrics, readiness, shutdown).await;
+    let result = plan.run(&metrics, readiness, shutdown, watch).await;
     drained.cancel();
     while let Some(ended) = beside.join_next().await {
         ended

@@ -14,6 +14,7 @@ use writer::Writer;
 use crate::{
     cli::Global,
     config::{Config, ConfigError},
+    live::{self, Live, ProcessorLabels},
     runtime,
     tables::Tables,
 };
@@ -45,14 +46,19 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
         readiness.expect(&["state", "checkpoints"]);
         let listener = service::admin::bind(&parts.service).await?;
-        info!(address = %listener.local_addr()?, "metrics and probes");
+        let mut live = Live::new("processor", readiness.clone(), parts.settings.clone());
+        let watch = live.processor(parts.labels());
+        let live = Arc::new(live);
+        let address = listener.local_addr()?;
+        info!(%address, page = format!("http://{address}/"), "metrics and probes");
         let drained = CancellationToken::new();
         let admin = Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels };
-        let served =
-            tokio::spawn(service::admin::serve(listener, service::admin::router(admin), drained.clone()));
-        let ended = parts.run(metrics, readiness, shutdown, tokio::sync::watch::Sender::default()).await;
+        let router = service::admin::router(admin).merge(page::router(live.clone()));
+        let served = tokio::spawn(service::admin::serve(listener, router, drained.clone()));
+        let sampled = tokio::spawn(live.sample(drained.clone()));
+        let ended = parts.run(metrics, readiness, shutdown, watch).await;
         drained.cancel();
-        let _ = served.await;
+        let _ = tokio::join!(served, sampled);
         let summary = ended?;
         info!(
             events = summary.view.events,
@@ -74,6 +80,8 @@ pub(crate) struct Parts {
     pub(crate) writer: writer::WriterConfig,
     pub(crate) tables: Vec<FlowTable>,
     pub(crate) service: service::ServiceSettings,
+    /// For the page.
+    pub(crate) settings: Vec<page::facts::Setting>,
 }
 
 impl Parts {
@@ -91,11 +99,29 @@ impl Parts {
             endpoint: config.pubsub_endpoint(&pubsub)?,
             writer: config.writer()?,
             service: config.service()?,
+            settings: live::settings(config),
             processor: ProcessorConfig { events: config.events()?, flows, state, data, marks },
             pubsub,
             store,
             tables,
         })
+    }
+
+    /// Where the rows go, for messages.
+    fn place(&self) -> String {
+        match &self.writer {
+            writer::WriterConfig::Sqlite { path } => path.display().to_string(),
+            writer::WriterConfig::BigQuery(_) => "BigQuery".to_owned(),
+        }
+    }
+
+    /// What the page tells of it without asking.
+    pub(crate) fn labels(&self) -> ProcessorLabels {
+        ProcessorLabels {
+            subscription: self.pubsub.subscription.clone().unwrap_or_default(),
+            to: self.place(),
+            flows: self.processor.flows.clone(),
+        }
     }
 
     /// Runs the processor until the token is cancelled.
@@ -106,10 +132,7 @@ impl Parts {
         shutdown: CancellationToken,
         watch: tokio::sync::watch::Sender<processor::View>,
     ) -> anyhow::Result<processor::Summary> {
-        let place = match &self.writer {
-            writer::WriterConfig::Sqlite { path } => path.display().to_string(),
-            writer::WriterConfig::BigQuery(_) => "BigQuery".to_owned(),
-        };
+        let place = self.place();
         let connection = Connection::open(self.endpoint.clone()).await?;
         if let Some(outcome) = shutdown.run_until_cancelled(self.wait_for_services(&connection)).await {
             outcome?;

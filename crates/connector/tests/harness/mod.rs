@@ -141,6 +141,7 @@ impl Kafka {
         let shown = Shown {
             metrics: ConnectorMetrics::new(&service::Metrics::default()),
             readiness: service::Readiness::default(),
+            watch: tokio::sync::watch::Sender::default(),
         };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(connector::run(config, anonymiser, sink.clone(), shown, shutdown.clone()));

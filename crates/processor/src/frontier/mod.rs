@@ -313,6 +313,12 @@ impl Frontier {
         self.tracks.iter()
     }
 
+    /// Since when the oldest hole of a partition has stood, while the processor is caught up.
+    pub fn watched_since(&self, partition: &Partition) -> Option<EventTime> {
+        let ends = (partition.clone(), 0, 0)..=(partition.clone(), u64::MAX, u64::MAX);
+        self.watches.range(ends).map(|(_, since)| *since).min()
+    }
+
     /// How many offsets are accounted for.
     pub fn accounted(&self) -> u64 {
         self.tracks.values().map(Track::accounted).sum()

@@ -25,6 +25,8 @@ pub mod expand;
 
 mod read;
 
+mod shown;
+
 mod fault;
 
 use std::{
@@ -35,6 +37,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 pub use error::SettingsError;
+pub use shown::{HIDDEN, Shown};
 pub use source::{CONFIG_VARIABLE, DEFAULT_FILE, Source};
 
 use expand::Context;
@@ -175,6 +178,11 @@ impl Settings {
     pub fn error_at(&self, key: &str, message: impl fmt::Display) -> SettingsError {
         let origin = self.root.origin_of(&Key::parse(key));
         self.at(&origin, format!("{key}: {message}"))
+    }
+
+    /// Every value as it is written, for people; of keys that are not `public` only that they are set.
+    pub fn shown(&self, public: &dyn Fn(&str) -> bool) -> Vec<Shown> {
+        shown::all(&self.root, public)
     }
 
     /// The folder of the file; paths in it are relative to this folder.

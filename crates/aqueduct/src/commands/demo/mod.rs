@@ -5,7 +5,7 @@ mod feed;
 mod place;
 mod screen;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use event::{EventTime, Millis, ledger::Outcome};
@@ -16,7 +16,7 @@ use writer::{Writer, WriterConfig};
 
 use self::{feed::Feed, place::Place, screen::Screen};
 use super::{connector::Plan, processor::Parts};
-use crate::{cli::Global, runtime};
+use crate::{cli::Global, live::Live, runtime};
 
 /// What `demo` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -112,15 +112,19 @@ impl Demo {
         } = self;
         let tables = parts.tables.clone();
         let address = listener.local_addr()?;
+        let mut live = Live::new("demo", readiness.clone(), parts.settings.clone());
+        let (shown, seen) = (live.connector(plan.labels()), live.processor(parts.labels()));
+        let (live, mut view) = (Arc::new(live), seen.subscribe());
         let router =
-            admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels });
+            admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
+                .merge(page::router(live.clone()));
         let ended = CancellationToken::new();
         let served = tokio::spawn(admin::serve(listener, router, ended.clone()));
-        let (seen, mut view) = watch::channel(processor::View::default());
+        let sampled = tokio::spawn(live.sample(ended.clone()));
         let (stop_connector, stop_processor) = (CancellationToken::new(), CancellationToken::new());
         let connector = {
             let (metrics, readiness, stop) = (metrics.clone(), readiness.clone(), stop_connector.clone());
-            tokio::spawn(async move { plan.run(&metrics, readiness, stop).await })
+            tokio::spawn(async move { plan.run(&metrics, readiness, stop, shown).await })
         };
         let processor = tokio::spawn(parts.run(metrics, readiness, stop_processor.clone(), seen));
         let mut screen = Screen::new(&path, address, duration);
@@ -136,7 +140,7 @@ impl Demo {
         stop_processor.cancel();
         let processor = processor.await.context("the processor panicked")??;
         ended.cancel();
-        let _ = served.await;
+        let _ = tokio::join!(served, sampled);
         pubsub.stop().await;
         outcome?;
         let rows = reader.count(&event::append::Table::Flow(tables[0].flow.clone())).await?;

@@ -56,7 +56,7 @@ impl Screen {
         });
         let now = Instant::now();
         say(&format!(
-            "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nmetrics and probes: http://{address}/metrics\n",
+            "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlook at it: http://{address}/ (metrics: /metrics)\n",
             path.display()
         ));
         Self { path: path.to_owned(), address, started: now, duration, bar, last: (now, 0) }

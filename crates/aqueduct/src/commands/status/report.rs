@@ -5,13 +5,10 @@
 use std::collections::BTreeMap;
 
 use event::{EventTime, Partition, append::Table};
-use processor::{
-    engine::FlowState,
-    frontier::{Holder, Track},
-};
+use processor::{engine::FlowState, frontier::Track};
 use serde::Serialize;
 
-use crate::survey::{State, Survey};
+use crate::survey::{State, Survey, held_by, known};
 
 /// The whole report.
 #[derive(Debug, Serialize)]
@@ -85,7 +82,10 @@ impl Report {
             missing_topics: logs.iter().flat_map(|logs| &logs.missing).map(ToString::to_string).collect(),
             tables_unreachable: survey.tables.as_ref().err().cloned(),
             partitions: partitions(survey),
-            held_by: held_by(state),
+            held_by: held_by(
+                &state.core.frontier().holder(state.core.limits()),
+                state.core.has_unpositioned(),
+            ),
             flows: state.core.engine().flows().iter().map(|flow| FlowReport::of(flow, survey)).collect(),
         }
     }
@@ -131,33 +131,6 @@ fn partitions(survey: &Survey) -> Vec<PartitionReport> {
     tracks.into_iter().map(report).collect()
 }
 
-fn held_by(state: &State) -> String {
-    let (frontier, limits) = (state.core.frontier(), state.core.limits());
-    match frontier.holder(limits) {
-        Holder::NoMark if state.core.has_unpositioned() => {
-            "messages without positions: the clock is the newest event's".to_owned()
-        }
-        Holder::NoMark => "no mark has come yet: is the connector running?".to_owned(),
-        Holder::Unheard(topic, partition) => {
-            format!("{topic}[{partition}], which has not been heard of: does a connector read it?")
-        }
-        Holder::Topic(topic, asked_at) => {
-            format!(
-                "topic {topic}, whose partitions were last counted at {asked_at}: is the connector running?"
-            )
-        }
-        Holder::Partition(partition, clock, hole) => {
-            let clock = known(clock).unwrap_or_else(|| "no event yet".to_owned());
-            match hole {
-                Some(end) => {
-                    format!("{partition} at {clock}: offsets below {end} were published and have not come")
-                }
-                None => format!("{partition} at {clock}, the lowest clock"),
-            }
-        }
-    }
-}
-
 impl FlowReport {
     fn of(flow: &FlowState, survey: &Survey) -> Self {
         let name = flow.name();
@@ -179,9 +152,4 @@ impl FlowReport {
             waiting_rows: waiting.map(|(_, append)| u64::from(append.rows)).sum(),
         }
     }
-}
-
-/// A time that RFC 3339 can write; nothing for the ends of time and what lies close to them.
-fn known(time: EventTime) -> Option<String> {
-    EventTime::from_millis(time.0).map(|time| time.to_string())
 }

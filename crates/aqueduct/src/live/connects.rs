@@ -1,0 +1,49 @@
+//! What a connector tells of itself, for the page.
+
+use std::time::Duration;
+
+use page::facts::{Connector, Rate};
+
+/// What the configuration says about a connector.
+pub(crate) struct ConnectorLabels {
+    pub(crate) topics: String,
+    pub(crate) to: String,
+    pub(crate) in_flight_limit: u64,
+}
+
+impl ConnectorLabels {
+    pub(super) fn facts(&self, view: &connector::View, rate: Rate, published_rate: Rate) -> Connector {
+        let summary = &view.summary;
+        let beyond = |from: fn(&connector::view::PartitionView) -> u64| {
+            let behind = |p: &connector::view::PartitionView| {
+                p.end.map_or(0, |end| end.offset.saturating_sub(from(p)))
+            };
+            view.partitions.iter().map(behind).sum()
+        };
+        let named = |counts: &std::collections::BTreeMap<&'static str, u64>| {
+            counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        };
+        Connector {
+            topics: self.topics.clone(),
+            to: self.to.clone(),
+            is_known: !view.partitions.is_empty() || summary.marks > 0,
+            partitions: view.partitions.len(),
+            records: summary.records,
+            published: summary.published,
+            rejected: named(&summary.rejected),
+            without_record: named(&summary.absent),
+            unread: beyond(|partition| partition.position),
+            lag: beyond(|partition| partition.accounted),
+            in_flight_bytes: view.in_flight_bytes,
+            in_flight_limit: self.in_flight_limit,
+            oldest_ms: view.oldest_in_flight.map(millis),
+            outage_ms: view.outage.map(millis),
+            rate,
+            published_rate,
+        }
+    }
+}
+
+fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}

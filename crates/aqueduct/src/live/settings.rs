@@ -1,0 +1,59 @@
+//! The configuration in force, for the page: no secret gets there.
+
+use page::facts::Setting;
+
+use crate::config::Config;
+
+/// Librdkafka's properties that hold no secret; of all others the page tells that they are set, and no more.
+const PUBLIC: [&str; 7] = [
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "client.id",
+    "client.rack",
+    "isolation.level",
+    "partition.assignment.strategy",
+];
+/// How the names of properties end that are lengths and sizes.
+const NUMBERS: [&str; 4] = [".ms", ".bytes", ".kbytes", ".messages"];
+
+/// Every value that the file and the environment set.
+pub(crate) fn settings(config: &Config) -> Vec<Setting> {
+    let file = config.settings().path().file_name().map(|name| name.to_string_lossy().into_owned());
+    let file = file.unwrap_or_default();
+    let setting = |shown: service::settings::Shown| Setting {
+        from: match (shown.line, shown.variable) {
+            (Some(line), _) => format!("{file}:{line}"),
+            (None, Some(variable)) => variable,
+            (None, None) => file.clone(),
+        },
+        key: shown.key,
+        value: shown.value,
+    };
+    config.settings().shown(&is_public).into_iter().map(setting).collect()
+}
+
+fn is_public(key: &str) -> bool {
+    let Some(property) = key.strip_prefix("kafka.properties.") else { return true };
+    let property = property.trim_matches('"');
+    PUBLIC.contains(&property) || NUMBERS.iter().any(|end| property.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_is_a_secret_unless_it_is_known_not_to_be() {
+        for (key, expected) in [
+            ("kafka.group_id", true),
+            ("kafka.properties.\"session.timeout.ms\"", true),
+            ("kafka.properties.\"security.protocol\"", true),
+            ("kafka.properties.\"sasl.password\"", false),
+            ("kafka.properties.\"ssl.key.pem\"", false),
+            ("kafka.properties.\"sasl.oauthbearer.config\"", false),
+        ] {
+            assert_eq!(is_public(key), expected, "{key}");
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! What there is to be shown, as plain values; the JSON of `/api/v1/` is made of them.
+//!
+//! Not here: what is good or bad about them ([`crate::judge`]).
+
+use std::collections::BTreeMap;
+
+use event::{Ctr, EventTime, Pane, Window};
+use serde::{Serialize, Serializer};
+
+/// Where the page looks. Asked for each request; it must not wait.
+pub trait Source: Send + Sync + 'static {
+    /// The pipe as it stands.
+    fn facts(&self) -> Facts;
+    /// The busiest keys of a flow; nothing where no flow has that name.
+    fn busiest(&self, flow: &str, ask: &Ask) -> Option<Busiest>;
+    /// The windows of one key of a flow, the newest first; nothing where no flow has that name.
+    fn windows(&self, flow: &str, key: &[Option<Box<str>>]) -> Option<Vec<KeyWindow>>;
+    /// The configuration in force.
+    fn settings(&self) -> Vec<Setting>;
+}
+
+/// The pipe as it stands, or the part of it that runs in this process.
+#[derive(Clone, Debug, Serialize)]
+pub struct Facts {
+    /// When it was looked at.
+    #[serde(serialize_with = "time")]
+    pub at: EventTime,
+    /// Of this program.
+    pub version: &'static str,
+    /// `connector`, `processor` or `demo`.
+    pub command: &'static str,
+    /// When it was started.
+    #[serde(serialize_with = "time")]
+    pub started_at: EventTime,
+    /// What `/readyz` tells.
+    pub conditions: Vec<Condition>,
+    /// Kafka to Pub/Sub, where this process does that.
+    pub connector: Option<Connector>,
+    /// Pub/Sub to the tables, where this process does that.
+    pub processor: Option<Processor>,
+}
+
+/// Something that must be in order.
+#[derive(Clone, Debug, Serialize)]
+pub struct Condition {
+    /// Its name.
+    pub name: &'static str,
+    /// Why it is not in order.
+    pub trouble: Option<String>,
+}
+
+/// How much a second, now and over the last minutes.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Rate {
+    /// Over the last ten seconds.
+    pub per_second: f64,
+    /// The last minutes, the oldest first.
+    pub course: Vec<f64>,
+}
+
+/// A connector.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Connector {
+    /// The topics that it reads.
+    pub topics: String,
+    /// Where it publishes.
+    pub to: String,
+    /// Whether it has told anything yet.
+    pub is_known: bool,
+    /// Partitions that this replica reads.
+    pub partitions: usize,
+    /// Records read since the start.
+    pub records: u64,
+    /// Of those, published.
+    pub published: u64,
+    /// Of those, refused, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Offsets without a record, by reason.
+    pub without_record: BTreeMap<String, u64>,
+    /// Offsets that are not read yet.
+    pub unread: u64,
+    /// Offsets of which Pub/Sub has no data and no mark yet.
+    pub lag: u64,
+    /// Bytes read and not acknowledged by Pub/Sub yet.
+    pub in_flight_bytes: u64,
+    /// How many of them there may be.
+    pub in_flight_limit: u64,
+    /// How long the oldest batch has waited for Pub/Sub, in milliseconds.
+    pub oldest_ms: Option<u64>,
+    /// How long Pub/Sub has not answered, in milliseconds.
+    pub outage_ms: Option<u64>,
+    /// Records read.
+    pub rate: Rate,
+    /// Messages published.
+    pub published_rate: Rate,
+}
+
+/// A processor.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Processor {
+    /// Where it pulls from.
+    pub subscription: String,
+    /// Where the rows go.
+    pub to: String,
+    /// How long ago it told what follows, in milliseconds; nothing before it holds its state.
+    pub told_ms: Option<u64>,
+    /// Whether no backlog is being read.
+    pub is_caught_up: bool,
+    /// Which partition holds the watermark, and why.
+    pub held_by: String,
+    /// Whether some other producer fills the topic: there is no ledger against Kafka then.
+    pub has_unpositioned: bool,
+    /// Offsets that are accounted for.
+    pub accounted: u64,
+    /// Data messages that were new since the start.
+    pub messages: u64,
+    /// Data messages that had been seen.
+    pub redelivered: u64,
+    /// Marks since the start.
+    pub marks: u64,
+    /// Messages on the marks subscription that are none.
+    pub unreadable_marks: u64,
+    /// How long ago the last mark came, in milliseconds.
+    pub last_mark_ms: Option<u64>,
+    /// Messages that wait for a durable checkpoint.
+    pub unacknowledged: usize,
+    /// How long the oldest of them has waited, in milliseconds.
+    pub oldest_unacknowledged_ms: Option<u64>,
+    /// Durable checkpoints since the start.
+    pub checkpoints: u64,
+    /// How long ago the last one became durable, in milliseconds.
+    pub last_checkpoint_ms: Option<u64>,
+    /// How long it took, in milliseconds.
+    pub checkpoint_took_ms: Option<u64>,
+    /// How large it was.
+    pub checkpoint_bytes: u64,
+    /// Approximate size of the live state.
+    pub state_bytes: u64,
+    /// How large it may be.
+    pub memory_bytes: u64,
+    /// Requests on their way to their tables.
+    pub requests: usize,
+    /// Their bytes.
+    pub request_bytes: u64,
+    /// How long the oldest of them has waited, in milliseconds.
+    pub oldest_request_ms: Option<u64>,
+    /// Rows of the flows that were added to their tables since the start.
+    pub rows: u64,
+    /// New messages.
+    pub rate: Rate,
+    /// Rows added.
+    pub row_rate: Rate,
+    /// The flows, in the order of the configuration.
+    pub flows: Vec<Flow>,
+    /// The partitions that were heard of.
+    pub partitions: Vec<Partition>,
+}
+
+/// A flow.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Flow {
+    /// Its name; also the table's.
+    pub name: String,
+    /// Names of its key's columns.
+    pub columns: Vec<String>,
+    /// Whether clicks find their views.
+    pub has_join: bool,
+    /// Length of its windows, in milliseconds.
+    pub size_ms: u64,
+    /// Distance of their starts, in milliseconds.
+    pub period_ms: u64,
+    /// See the configuration, in milliseconds.
+    pub out_of_orderness_ms: u64,
+    /// See the configuration, in milliseconds.
+    pub allowed_lateness_ms: u64,
+    /// Nothing older comes; nothing while that is not known.
+    #[serde(serialize_with = "maybe_time")]
+    pub watermark: Option<EventTime>,
+    /// How far that is behind the clock, in milliseconds.
+    pub delay_ms: Option<u64>,
+    /// What became of every offset, in the order of the columns of `<flow>_progress`.
+    pub ledger: Vec<Outcome>,
+    /// Their sum.
+    pub total: u64,
+    /// Offsets that were accounted for before the flow was added.
+    pub before: u64,
+    /// Keys with live counts.
+    pub keys: usize,
+}
+
+/// How many offsets ended in one way.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// `counted`, `duplicate` and so on.
+    pub outcome: &'static str,
+    /// How many.
+    pub offsets: u64,
+}
+
+/// A partition, as the processor sees it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Partition {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// Which life of the topic.
+    pub incarnation: String,
+    /// Everything below is accounted for.
+    pub frontier: u64,
+    /// What the connector committed.
+    pub committed: Option<u64>,
+    /// Where the log ended when its leader was last asked.
+    pub log_end: Option<u64>,
+    /// How long ago that was, in milliseconds.
+    pub asked_ms: Option<u64>,
+    /// Offsets below the log's end that are not accounted for.
+    pub missing: u64,
+    /// Committed offsets that did not come, the first few: first and one past the last.
+    pub holes: Vec<(u64, u64)>,
+    /// How many such ranges there are.
+    pub hole_count: usize,
+    /// How many offsets are in them.
+    pub hole_offsets: u64,
+    /// How long the oldest has stood, in milliseconds, while the processor is caught up.
+    pub hole_ms: Option<u64>,
+    /// How far its events are.
+    #[serde(serialize_with = "maybe_time")]
+    pub clock: Option<EventTime>,
+    /// Whether it moves with the clock, having no new events.
+    pub is_idle: bool,
+}
+
+/// Which keys are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// The column that keys are added up by; nothing for single keys.
+    pub by: Option<usize>,
+    /// Only those with this text in them.
+    pub find: String,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// The busiest keys of one window.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Busiest {
+    /// The newest complete window, or the oldest open one while none is; nothing while there are no rows.
+    #[serde(serialize_with = "maybe_window")]
+    pub window: Option<Window>,
+    /// Whether it has fired ON_TIME.
+    pub is_complete: bool,
+    /// How many there are, shown or not.
+    pub found: usize,
+    /// Whether keys with few views are left out for want of room.
+    pub left_out: bool,
+    /// The most views first.
+    pub rows: Vec<Busy>,
+}
+
+/// One key, or all keys with one value in a column.
+#[derive(Clone, Debug, Serialize)]
+pub struct Busy {
+    /// The key's values, or the one value; null is a group of its own.
+    pub key: Vec<Option<Box<str>>>,
+    /// How many keys were added up.
+    pub keys: usize,
+    /// What was counted.
+    #[serde(flatten, serialize_with = "counts")]
+    pub ctr: Ctr,
+    /// The windows of the last hour.
+    pub course: Vec<Point>,
+}
+
+/// One window in a course.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Point {
+    /// The window's end.
+    #[serde(serialize_with = "time")]
+    pub end: EventTime,
+    /// What was counted in it.
+    #[serde(flatten, serialize_with = "counts")]
+    pub ctr: Ctr,
+}
+
+/// A window of one key with its panes.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyWindow {
+    /// The window.
+    #[serde(flatten, serialize_with = "window")]
+    pub window: Window,
+    /// Its panes by index; of many early or late ones the newest.
+    pub panes: Vec<ShownPane>,
+}
+
+/// A pane.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ShownPane {
+    /// Which firing.
+    pub pane: Pane,
+    /// Counts the firings from 0.
+    pub pane_index: u32,
+    /// What was counted.
+    #[serde(flatten, serialize_with = "counts")]
+    pub ctr: Ctr,
+    /// The flow's watermark when it fired.
+    #[serde(serialize_with = "time")]
+    pub watermark: EventTime,
+    /// When it fired.
+    #[serde(serialize_with = "time")]
+    pub emitted_at: EventTime,
+}
+
+/// One key of the configuration.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setting {
+    /// `kafka.group_id`, `flows[0].name`.
+    pub key: String,
+    /// As it is written; where it may be a secret, that it is set and no more.
+    pub value: String,
+    /// The file and line, or the variable.
+    pub from: String,
+}
+
+/// A number of milliseconds between two times; 0 where the clock went back.
+pub fn millis_between(earlier: EventTime, later: EventTime) -> u64 {
+    u64::try_from(later.0.saturating_sub(earlier.0)).unwrap_or(0)
+}
+
+fn time<S: Serializer>(time: &EventTime, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(time)
+}
+
+fn maybe_time<S: Serializer>(time: &Option<EventTime>, s: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_string()).serialize(s)
+}
+
+#[derive(Serialize)]
+struct Bounds {
+    window_start: String,
+    window_end: String,
+}
+
+impl From<Window> for Bounds {
+    fn from(window: Window) -> Self {
+        Self { window_start: window.start.to_string(), window_end: window.end.to_string() }
+    }
+}
+
+fn window<S: Serializer>(window: &Window, s: S) -> Result<S::Ok, S::Error> {
+    Bounds::from(*window).serialize(s)
+}
+
+fn maybe_window<S: Serializer>(window: &Option<Window>, s: S) -> Result<S::Ok, S::Error> {
+    window.map(Bounds::from).serialize(s)
+}
+
+/// Counts with their rates, as the columns are called.
+fn counts<S: Serializer>(ctr: &Ctr, s: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Counts {
+        views: u64,
+        clicks: u64,
+        attributed_clicks: u64,
+        ctr: Option<f64>,
+        ctr_low: Option<f64>,
+        ctr_high: Option<f64>,
+    }
+    let interval = ctr.interval();
+    let counts = Counts {
+        views: ctr.views,
+        clicks: ctr.clicks,
+        attributed_clicks: ctr.attributed,
+        ctr: ctr.rate(),
+        ctr_low: interval.map(|(low, _)| low),
+        ctr_high: interval.map(|(_, high)| high),
+    };
+    counts.serialize(s)
+}

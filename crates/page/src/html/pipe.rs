@@ -1,0 +1,50 @@
+//! The pipe as a picture: its stations in the order of an event's way.
+
+use maud::{Markup, PreEscaped, html};
+
+use super::badge;
+use crate::{chart, facts::Facts, judge::Station, words};
+
+pub(super) fn section(facts: &Facts, stations: &[Station]) -> Markup {
+    html! {
+        section #pipe aria-labelledby="pipe-title" {
+            h2 #pipe-title { "The pipe" }
+            ol.pipe.{ "of" (stations.len()) } {
+                @for one in stations { (station(one)) }
+            }
+            @if facts.processor.is_some() || facts.connector.is_some() {
+                p.note { "Acknowledgements flow back: " (way_back(facts)) }
+            }
+        }
+    }
+}
+
+fn way_back(facts: &Facts) -> &'static str {
+    match (&facts.connector, &facts.processor) {
+        (Some(_), Some(_)) => {
+            "a Kafka offset is committed once Pub/Sub has it, a message acknowledged once a durable checkpoint holds it, \
+             and rows are sent after that."
+        }
+        (Some(_), None) => "a Kafka offset is committed once Pub/Sub has everything below it.",
+        _ => "a message is acknowledged once a durable checkpoint holds it, and rows are sent after that.",
+    }
+}
+
+fn station(station: &Station) -> Markup {
+    let level = station.health.level.as_str();
+    html! {
+        li.station.(level) #{ "station-" (station.id) } data-live {
+            h3 { (station.name) }
+            p.place title=(station.place) { (station.place) }
+            p.health { (badge(station.health.level)) " " (station.health.reason) }
+            @if let Some(rate) = &station.rate {
+                p.rate { strong { (words::per_second(rate.per_second)) } " " (station.rate_of) " a second" }
+                (PreEscaped(chart::spark(&rate.course)))
+            }
+            dl {
+                dt { "waits" } dd { (station.waits) }
+                @for (name, value) in &station.figures { dt { (name) } dd { (value) } }
+            }
+        }
+    }
+}

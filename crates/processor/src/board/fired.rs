@@ -1,0 +1,120 @@
+//! Rows between their firing and their table: request by request, as the outbox numbers them.
+//!
+//! Not here: the requests themselves ([`crate::outbox`]). Those of an earlier run are not known here.
+
+use std::collections::VecDeque;
+
+use event::{CtrRow, EventTime};
+
+/// Rows on their way.
+#[derive(Debug, Default)]
+pub struct Fired {
+    requests: VecDeque<Request>,
+    rows: usize,
+}
+
+#[derive(Debug)]
+struct Request {
+    number: u64,
+    at: EventTime,
+    flow: usize,
+    rows: Vec<CtrRow>,
+}
+
+/// About what a row takes beside the key that it shares.
+const ROW_BYTES: u64 = 112;
+
+impl Fired {
+    /// Notes the rows of a flow that go into requests of these sizes, the first of which has this number.
+    pub fn push(
+        &mut self,
+        first: u64,
+        flow: usize,
+        mut rows: Vec<CtrRow>,
+        sizes: impl Iterator<Item = u32>,
+        at: EventTime,
+    ) {
+        self.rows += rows.len();
+        for (number, size) in (first..).zip(sizes.filter(|size| *size > 0)) {
+            let rest = rows.split_off((size as usize).min(rows.len()));
+            self.requests.push_back(Request { number, at, flow, rows });
+            rows = rest;
+        }
+    }
+
+    /// The table refuses these rows (indexes in the request).
+    pub fn refused(&mut self, number: u64, refused: &[u32]) {
+        if let Some(request) = self.requests.iter_mut().find(|request| request.number == number) {
+            let mut index = 0;
+            request.rows.retain(|_| {
+                index += 1;
+                !refused.contains(&(index - 1))
+            });
+        }
+    }
+
+    /// The requests up to this number stand in their tables; their rows, by the flow's number.
+    pub fn delivered(&mut self, number: u64) -> Vec<(usize, Vec<CtrRow>)> {
+        let mut delivered = Vec::new();
+        while self.requests.front().is_some_and(|request| request.number <= number)
+            && let Some(request) = self.requests.pop_front()
+        {
+            self.rows = self.rows.saturating_sub(request.rows.len());
+            delivered.push((request.flow, request.rows));
+        }
+        delivered
+    }
+
+    /// The oldest request that waits: its number, and since when.
+    pub fn oldest(&self) -> Option<(u64, EventTime)> {
+        self.requests.front().map(|request| (request.number, request.at))
+    }
+
+    /// About how many bytes the rows take.
+    pub fn bytes(&self) -> u64 {
+        ROW_BYTES * self.rows as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use event::{Ctr, Pane, Window};
+
+    use super::*;
+
+    fn rows(count: u64) -> Vec<CtrRow> {
+        let row = |views| CtrRow {
+            key: Arc::from([None]),
+            window: Window { start: EventTime(0), end: EventTime(1) },
+            ctr: Ctr { views, clicks: 0, attributed: 0 },
+            pane: Pane::OnTime,
+            pane_index: 0,
+            watermark: EventTime(1),
+            emitted_at: EventTime(1),
+        };
+        (0..count).map(row).collect()
+    }
+
+    fn views(delivered: Vec<(usize, Vec<CtrRow>)>) -> Vec<(usize, Vec<u64>)> {
+        delivered
+            .into_iter()
+            .map(|(flow, rows)| (flow, rows.iter().map(|row| row.ctr.views).collect()))
+            .collect()
+    }
+
+    #[test]
+    fn only_what_a_table_took_is_delivered() {
+        let mut fired = Fired::default();
+        fired.push(7, 0, rows(5), [3, 0, 2].into_iter(), EventTime(10));
+        fired.push(9, 1, rows(2), [2].into_iter(), EventTime(20));
+        assert_eq!((fired.oldest(), fired.bytes()), (Some((7, EventTime(10))), 7 * ROW_BYTES));
+        fired.refused(8, &[0]);
+        assert_eq!(views(fired.delivered(6)), vec![]);
+        assert_eq!(views(fired.delivered(8)), vec![(0, vec![0, 1, 2]), (0, vec![4])]);
+        assert_eq!(fired.oldest(), Some((9, EventTime(20))));
+        assert_eq!(views(fired.delivered(9)), vec![(1, vec![0, 1])]);
+        assert_eq!(fired.oldest(), None);
+    }
+}

@@ -1,0 +1,332 @@
+//! One flow's rows of the last hour.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, row::Key};
+use rustc_hash::FxHashMap;
+
+use crate::flow::Flow;
+
+/// A flow's rows of the last hour, or of its last windows where those are longer.
+#[derive(Debug)]
+pub struct FlowBoard {
+    name: Arc<str>,
+    columns: Vec<String>,
+    keep: Millis,
+    keys: FxHashMap<Key, Vec<Shown>>,
+    /// The newest window that has fired ON_TIME.
+    complete: Option<Window>,
+    bytes: u64,
+    most: u64,
+    /// Keys with fewer views are not taken while there is no room.
+    floor: u64,
+    left_out: bool,
+}
+
+/// A row without its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The window.
+    pub window: Window,
+    /// What was counted in it.
+    pub ctr: Ctr,
+    /// Which firing.
+    pub pane: Pane,
+    /// Counts the firings of this window and key from 0.
+    pub index: u32,
+    /// The flow's watermark when it fired.
+    pub watermark: EventTime,
+    /// When it fired.
+    pub emitted_at: EventTime,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The column that keys are added up by; nothing for single keys.
+    pub by: Option<usize>,
+    /// Only keys with this text in them, whatever its case; empty for all.
+    pub find: &'a str,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// The busiest keys of one window.
+#[derive(Clone, Debug, Default)]
+pub struct Busiest {
+    /// The newest window that is complete, or the oldest open one while none is; nothing while there are no rows.
+    pub window: Option<Window>,
+    /// Whether it has fired ON_TIME.
+    pub is_complete: bool,
+    /// The most views first.
+    pub rows: Vec<Busy>,
+    /// How many there are in that window, shown or not.
+    pub found: usize,
+    /// Whether keys with few views are left out for want of room.
+    pub left_out: bool,
+}
+
+/// One key, or all keys with one value in a column.
+#[derive(Clone, Debug)]
+pub struct Busy {
+    /// The key's values, or the one value.
+    pub values: Vec<Option<Box<str>>>,
+    /// What was counted in the window.
+    pub ctr: Ctr,
+    /// How many keys were added up.
+    pub keys: usize,
+    /// The newest panes of the windows of the last hour, by their end, up to the one that is shown.
+    pub course: Course,
+}
+
+/// Counts by the end of their window.
+pub type Course = Vec<(EventTime, Ctr)>;
+
+type Values = [Option<Box<str>>];
+type Group<'a> = (Ctr, Vec<&'a Key>);
+
+const HOUR: Millis = Millis(3_600_000);
+/// So many windows are kept where an hour has fewer.
+const LEAST_WINDOWS: i64 = 12;
+/// EARLY panes of a window beside its ON_TIME pane, and without one.
+const EARLY: (usize, usize) = (1, 2);
+const LATE: usize = 3;
+const PANE_BYTES: u64 = size_of::<Shown>() as u64;
+
+impl FlowBoard {
+    pub(super) fn new(flow: &Flow, most: u64) -> Self {
+        let least = Millis(flow.windows.period().0.saturating_mul(LEAST_WINDOWS));
+        Self {
+            name: flow.name.clone(),
+            columns: flow.by.iter().map(|(column, _)| column.clone()).collect(),
+            keep: HOUR.max(least),
+            keys: FxHashMap::default(),
+            complete: None,
+            bytes: 0,
+            most,
+            floor: 0,
+            left_out: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, rows: &[CtrRow]) {
+        for row in rows {
+            let window = row.window;
+            if row.pane != Pane::Early && self.complete.is_none_or(|complete| complete.end < window.end) {
+                self.complete = Some(window);
+                self.floor = 0;
+                self.forget();
+            }
+            if !self.is_old(window) {
+                self.insert(row);
+            }
+            if self.bytes > self.most {
+                self.make_room();
+            }
+        }
+    }
+
+    /// The flow's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Names of the key's columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The busiest keys of the newest window that is complete.
+    pub fn busiest(&self, ask: Ask<'_>) -> Busiest {
+        let Some(window) = self.complete.or_else(|| self.oldest()) else { return Busiest::default() };
+        let find = ask.find.trim().to_lowercase();
+        let mut groups: FxHashMap<&Values, Group<'_>> = FxHashMap::default();
+        for (key, panes) in &self.keys {
+            let values = ask.by.map_or(&key[..], |column| std::slice::from_ref(&key[column]));
+            if let Some(newest) = newest(panes, window)
+                && holds(values, &find)
+            {
+                let (ctr, keys) = groups.entry(values).or_default();
+                ctr.merge(newest.ctr);
+                keys.push(key);
+            }
+        }
+        let found = groups.len();
+        let mut rows: Vec<_> = groups.into_iter().collect();
+        rows.sort_unstable_by(|(a, (x, _)), (b, (y, _))| (y.views, y.clicks, a).cmp(&(x.views, x.clicks, b)));
+        rows.truncate(ask.limit);
+        let busy = |(values, (ctr, keys)): (&Values, Group<'_>)| Busy {
+            values: values.to_vec(),
+            ctr,
+            keys: keys.len(),
+            // Keys that were quiet in this window belong to the group all the same.
+            course: match ask.by {
+                Some(column) => self.course(window, self.keys.iter().filter(|(k, _)| k[column] == values[0])),
+                None => self.course(window, keys.iter().filter_map(|key| self.keys.get_key_value(*key))),
+            },
+        };
+        Busiest {
+            window: Some(window),
+            is_complete: self.complete.is_some(),
+            rows: rows.into_iter().map(busy).collect(),
+            found,
+            left_out: self.left_out,
+        }
+    }
+
+    /// The windows of one key with their panes, the newest window first.
+    pub fn windows(&self, key: &[Option<Box<str>>]) -> Vec<(Window, Vec<Shown>)> {
+        let mut windows: Vec<(Window, Vec<Shown>)> = Vec::new();
+        for pane in self.keys.get(key).into_iter().flatten() {
+            match windows.last_mut() {
+                Some((window, panes)) if *window == pane.window => panes.push(*pane),
+                _ => windows.push((pane.window, vec![*pane])),
+            }
+        }
+        windows.reverse();
+        windows
+    }
+
+    /// The newest window that has fired ON_TIME.
+    pub fn complete(&self) -> Option<Window> {
+        self.complete
+    }
+
+    fn course<'a>(&self, shown: Window, keys: impl Iterator<Item = (&'a Key, &'a Vec<Shown>)>) -> Course {
+        let mut course: BTreeMap<EventTime, Ctr> = BTreeMap::new();
+        for (_, panes) in keys {
+            // Panes of a window stand together, the newest last.
+            for (at, pane) in panes.iter().enumerate() {
+                let is_newest = panes.get(at + 1).is_none_or(|next| next.window != pane.window);
+                if is_newest && pane.window.end <= shown.end && pane.window.end + self.keep > shown.end {
+                    course.entry(pane.window.end).or_default().merge(pane.ctr);
+                }
+            }
+        }
+        course.into_iter().collect()
+    }
+
+    fn oldest(&self) -> Option<Window> {
+        self.keys.values().filter_map(|panes| panes.first()).map(|pane| pane.window).min()
+    }
+
+    fn is_old(&self, window: Window) -> bool {
+        self.complete.is_some_and(|complete| window.end + self.keep <= complete.end)
+    }
+
+    fn insert(&mut self, row: &CtrRow) {
+        let panes = match self.keys.get_mut(&row.key) {
+            Some(panes) => panes,
+            None if row.ctr.views < self.floor => return,
+            None => {
+                self.bytes += key_bytes(&row.key);
+                self.keys.entry(row.key.clone()).or_default()
+            }
+        };
+        let before = panes.len();
+        let place = (row.window, row.pane_index);
+        let at = panes.partition_point(|pane| (pane.window, pane.index) < place);
+        // A pane that came before, from the table at the start, say, is the same pane.
+        if panes.get(at).is_none_or(|pane| (pane.window, pane.index) != place) {
+            panes.insert(
+                at,
+                Shown {
+                    window: row.window,
+                    ctr: row.ctr,
+                    pane: row.pane,
+                    index: row.pane_index,
+                    watermark: row.watermark,
+                    emitted_at: row.emitted_at,
+                },
+            );
+            thin_out(panes, row.window);
+        }
+        self.bytes =
+            (self.bytes + PANE_BYTES * panes.len() as u64).saturating_sub(PANE_BYTES * before as u64);
+    }
+
+    /// Lets go of what is older than an hour.
+    fn forget(&mut self) {
+        let Some(complete) = self.complete else { return };
+        let keep = self.keep;
+        self.keys.retain(|_, panes| {
+            panes.retain(|pane| pane.window.end + keep > complete.end);
+            panes.shrink_to(panes.len() * 2);
+            !panes.is_empty()
+        });
+        self.count_bytes();
+    }
+
+    /// Lets go of the keys with the fewest views, until a quarter is free.
+    fn make_room(&mut self) {
+        let views = |panes: &[Shown]| panes.last().map_or(0, |pane| pane.ctr.views);
+        let mut sizes: Vec<(u64, u64)> = self.keys.iter().map(|(key, p)| (views(p), size(key, p))).collect();
+        sizes.sort_unstable();
+        let mut left = self.bytes;
+        for (views, size) in sizes {
+            if left <= self.most / 4 * 3 {
+                break;
+            }
+            left = left.saturating_sub(size);
+            self.floor = views + 1;
+        }
+        let floor = self.floor;
+        self.keys.retain(|_, panes| views(panes) >= floor);
+        self.left_out = true;
+        self.count_bytes();
+    }
+
+    fn count_bytes(&mut self) {
+        self.bytes = self.keys.iter().map(|(key, panes)| size(key, panes)).sum();
+    }
+}
+
+fn size(key: &Key, panes: &[Shown]) -> u64 {
+    key_bytes(key) + PANE_BYTES * panes.len() as u64
+}
+
+fn key_bytes(key: &Key) -> u64 {
+    96 + key.iter().map(|value| 32 + value.as_ref().map_or(0, |text| text.len() as u64)).sum::<u64>()
+}
+
+/// Many EARLY and LATE panes of one window tell little: the newest of each stay.
+fn thin_out(panes: &mut Vec<Shown>, window: Window) {
+    let first = panes.partition_point(|pane| pane.window < window);
+    let end = panes.partition_point(|pane| pane.window <= window);
+    let count = |kind| panes[first..end].iter().filter(|pane| pane.pane == kind).count();
+    let allowed = if count(Pane::OnTime) > 0 { EARLY.0 } else { EARLY.1 };
+    let mut surplus = [
+        (Pane::Early, count(Pane::Early).saturating_sub(allowed)),
+        (Pane::Late, count(Pane::Late).saturating_sub(LATE)),
+    ];
+    if surplus.iter().all(|(_, left)| *left == 0) {
+        return;
+    }
+    panes.retain(|pane| {
+        let of_kind = surplus.iter_mut().find(|(kind, left)| *kind == pane.pane && *left > 0);
+        match of_kind.filter(|_| pane.window == window) {
+            Some((_, left)) => {
+                *left -= 1;
+                false
+            }
+            None => true,
+        }
+    });
+}
+
+fn newest(panes: &[Shown], window: Window) -> Option<&Shown> {
+    let end = panes.partition_point(|pane| pane.window <= window);
+    panes[..end].last().filter(|pane| pane.window == window)
+}
+
+fn holds(values: &[Option<Box<str>>], find: &str) -> bool {
+    find.is_empty() || values.iter().flatten().any(|value| value.to_lowercase().contains(find))
+}
+
+#[cfg(test)]
+mod tests;
