@@ -76,8 +76,9 @@ async fn overview(State(source): Shared, Query(choice): Query<Choice>) -> Respon
     });
     let ask = flow.map(|(_, flow)| Ask { limit: SHOWN, ..choice.ask(flow) }).unwrap_or_default();
     let busiest = flow.and_then(|(_, flow)| source.busiest(&flow.name, &ask)).unwrap_or_default();
+    let (now, since) = (facts.at, facts.started_at);
     let rates =
-        flow.map(|(processor, flow)| Rates { processor, flow, ask: &ask, busiest: &busiest, now: facts.at });
+        flow.map(|(processor, flow)| Rates { processor, flow, ask: &ask, busiest: &busiest, now, since });
     let page = Overview { facts: &facts, stations: &stations, overall: &overall, rates, settings: &settings }
         .render();
     html(page.into_string())

@@ -3,7 +3,7 @@
 use event::{EventTime, Pane};
 use maud::{Markup, PreEscaped, html};
 
-use super::{frame, number, time, value, window, windows_of};
+use super::{begins, frame, number, time, value, window, windows_of};
 use crate::{
     chart,
     facts::{Facts, Flow, KeyWindow, Point, ShownPane},
@@ -35,6 +35,7 @@ impl KeyPage<'_> {
                 }
                 div #windows data-live {
                     p.note { (windows_of(self.flow)) "; late events count until " (words::length(self.flow.allowed_lateness_ms)) " after a window's end. The newest pane of a window is the one that holds." }
+                    (begins(self.facts.started_at))
                     @if self.windows.is_empty() {
                         p.empty { "No row of this key of the last hour is known here: it was quiet, has few views beside the others, or the rows were written before this process was started. The table has them." }
                     } @else {

@@ -157,3 +157,8 @@ fn drop() -> Markup {
         }
     }
 }
+
+/// How far back the rates go: nothing is read from the tables.
+fn begins(since: EventTime) -> Markup {
+    html! { p.note { "What is shown begins with the start of this process, at " (time(since, &words::seconds(since))) " on " (words::day(since)) "; the tables have what was fired before." } }
+}

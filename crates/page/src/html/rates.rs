@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 use url::form_urlencoded::Serializer;
 
-use super::{number, value, window, windows_of};
+use super::{begins, number, value, window, windows_of};
 use crate::{
     chart,
     facts::{Ask, Busiest, Busy, Flow, Point, Processor},
@@ -17,6 +17,7 @@ pub(crate) struct Rates<'a> {
     pub(crate) ask: &'a Ask,
     pub(crate) busiest: &'a Busiest,
     pub(crate) now: event::EventTime,
+    pub(crate) since: event::EventTime,
 }
 
 /// The size of the chart in a row.
@@ -89,6 +90,7 @@ impl Rates<'_> {
                     None => { "No row stands in the table yet: the first window has to be over, or an early pane to fire." }
                 }
             }
+            (begins(self.since))
             @if busiest.left_out {
                 p.note { "There are more keys than this page keeps: those with the fewest views are left out here, and stand in the table." }
             }
