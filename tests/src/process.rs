@@ -93,15 +93,23 @@ impl Process {
     /// # Errors
     /// It does not say where its metrics are, or does not answer.
     pub fn metric(&mut self, name: &str, label: &str) -> Result<u64> {
+        let page = self.get("/metrics")?;
+        let of_metric = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        let values = of_metric.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum::<f64>() as u64)
+    }
+
+    /// What it serves at a path.
+    ///
+    /// # Errors
+    /// It does not say where it listens, or does not answer with 200.
+    pub fn get(&mut self, path: &str) -> Result<String> {
         self.says("metrics and probes")?;
         let err = self.err();
         let line = err.lines().find(|line| line.contains("metrics and probes")).context("it said so")?;
         let address = line.split("address=").nth(1).context("the line has an address")?;
         let address = address.split_whitespace().next().context("the address is a word")?;
-        let page = http::request(address, "GET", "/metrics", None)?;
-        let of_metric = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
-        let values = of_metric.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        Ok(values.sum::<f64>() as u64)
+        http::request(address, "GET", path, None)
     }
 
     /// Its process id.
