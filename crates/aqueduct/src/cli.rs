@@ -87,6 +87,12 @@ pub enum Command {
     /// What went in, what came out, what is missing
     #[command(after_long_help = commands::reconcile::EXAMPLE)]
     Reconcile(commands::reconcile::Args),
+    /// Completions for a shell, on standard output
+    #[command(after_long_help = commands::completions::EXAMPLE)]
+    Completions(commands::completions::Args),
+    /// The manual pages, into a folder
+    #[command(after_long_help = commands::man::EXAMPLE)]
+    Man(commands::man::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -115,6 +121,8 @@ impl Command {
             Self::Generate(args) => commands::generate::run(&args, global),
             Self::Status(args) => commands::status::run(&args, global),
             Self::Reconcile(args) => commands::reconcile::run(&args, global),
+            Self::Completions(args) => commands::completions::run(&args),
+            Self::Man(args) => commands::man::run(&args),
         }
     }
 }

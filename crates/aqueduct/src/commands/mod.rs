@@ -21,3 +21,7 @@ pub mod generate;
 pub mod status;
 
 pub mod reconcile;
+
+pub mod completions;
+
+pub mod man;

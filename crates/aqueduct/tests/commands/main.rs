@@ -13,4 +13,6 @@ mod anonymise;
 mod configuration;
 
 mod sample;
+
+mod examples;
 mod services;

@@ -2,8 +2,24 @@
 
 use crate::support::Place;
 
-const COMMANDS: [&str; 9] =
-    ["connector", "anonymise", "check", "setup", "keys", "keys new", "keys rotate", "keys list", "generate"];
+const COMMANDS: [&str; 16] = [
+    "demo",
+    "connector",
+    "processor",
+    "replay",
+    "anonymise",
+    "check",
+    "setup",
+    "keys",
+    "keys new",
+    "keys rotate",
+    "keys list",
+    "generate",
+    "status",
+    "reconcile",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
@@ -54,5 +70,25 @@ fn wrong_usage_is_exit_code_2() {
         let run = place.run(words);
         assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{words}: {}", run.err);
         assert!(run.err.contains(expected), "{words}: no {expected:?} in\n{}", run.err);
+    }
+}
+
+#[test]
+fn every_shell_has_completions() {
+    let place = Place::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let run = place.run(&format!("completions {shell}"));
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{shell}");
+        assert!(run.out.contains("reconcile"), "{shell}: {}", run.out);
+    }
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let place = Place::new();
+    assert_eq!(place.run("man pages").code, Some(0));
+    for command in COMMANDS {
+        let name = format!("pages/aqueduct-{}.1", command.replace(' ', "-"));
+        assert!(String::from_utf8_lossy(&place.read(&name)).contains(".TH"), "{name}");
     }
 }

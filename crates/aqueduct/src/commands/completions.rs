@@ -1,0 +1,35 @@
+//! `aqueduct completions`: what a shell needs to complete our words.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+
+/// What `completions` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: for bash, from the next session on
+  aqueduct completions bash > ~/.local/share/bash-completion/completions/aqueduct
+and for zsh, into a folder of $fpath
+  aqueduct completions zsh > ~/.zfunc/_aqueduct";
+
+/// Writes them to standard output.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    // First into memory: the library takes a closed standard output for a defect.
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "aqueduct", &mut text);
+    std::io::stdout().write_all(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

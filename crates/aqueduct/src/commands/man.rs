@@ -1,0 +1,34 @@
+//! `aqueduct man`: a manual page for the program and one for each command, made from their help.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+
+use crate::cli::Cli;
+
+/// What `man` takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The folder; it is made where it is missing
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    folder: PathBuf,
+}
+
+/// Shown by `--help`.
+pub const EXAMPLE: &str = "\
+Example: for this user
+  aqueduct man ~/.local/share/man/man1
+  man aqueduct-replay";
+
+/// Writes the pages.
+///
+/// # Errors
+/// The folder cannot be made or written.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let folder = args.folder.display();
+    std::fs::create_dir_all(&args.folder).with_context(|| format!("cannot make the folder {folder}"))?;
+    clap_mangen::generate_to(Cli::command(), &args.folder)
+        .with_context(|| format!("cannot write manual pages into {folder}; choose a folder that you own"))?;
+    Ok(ExitCode::SUCCESS)
+}

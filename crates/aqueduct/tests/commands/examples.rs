@@ -1,0 +1,50 @@
+//! The examples are right, and come to what their events hold.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use crate::support::Place;
+
+/// The folder, what `replay` is given, and the ledgers that come of it.
+const EXAMPLES: &[(&str, &str, &[&str])] = &[
+    ("shop", "events.ndjson", &["flow box_ctr: 200 = 195 counted + 5 ignored"]),
+    ("news", "events.ndjson", &["flow article_ctr: 140 = 140 counted"]),
+    (
+        "two-topics",
+        "views=views.ndjson clicks=clicks.ndjson",
+        &["flow box_ctr: 184 = 177 counted + 7 duplicate"],
+    ),
+    (
+        "three-flows",
+        "events.ndjson",
+        &[
+            "flow box_ctr: 200 = 200 counted",
+            "flow page_hour: 200 = 200 counted",
+            "flow campaign_day: 200 = 92 counted + 108 ignored",
+        ],
+    ),
+];
+
+#[test]
+fn each_example_is_checked_and_replayed() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let there: BTreeSet<String> = fs::read_dir(&examples)
+        .expect("examples")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(there, EXAMPLES.iter().map(|(name, ..)| (*name).to_owned()).collect());
+    for (name, files, ledgers) in EXAMPLES {
+        let place = Place::new();
+        for entry in fs::read_dir(examples.join(name)).expect("the example") {
+            let entry = entry.expect("an entry");
+            place.write(&entry.file_name().to_string_lossy(), fs::read(entry.path()).expect("a file"));
+        }
+        assert_eq!(place.run("keys new").code, Some(0), "{name}");
+        let check = place.run("check --offline");
+        assert_eq!((check.code, check.err.as_str()), (Some(0), ""), "{name}");
+        let replay = place.run(&format!("replay --final --output rows.ndjson {files}"));
+        assert_eq!(replay.code, Some(0), "{name}: {}", replay.err);
+        let told: Vec<&str> = replay.err.lines().filter(|line| line.starts_with("flow ")).collect();
+        assert_eq!(told, *ledgers, "{name}");
+        assert!(!place.read("rows.ndjson").is_empty(), "{name}");
+    }
+}
