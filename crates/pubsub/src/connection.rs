@@ -59,7 +59,7 @@ impl Endpoint {
 
     /// How long a message is leased at a time. Google's emulator 0.8.20 goes on delivering to streams that were
     /// cancelled; what it sends there comes back only when the lease ends, so it gets the shortest that there is.
-    pub(crate) fn lease(&self) -> Duration {
+    pub fn lease(&self) -> Duration {
         match self {
             Self::GoogleCloud => ACK_DEADLINE,
             Self::Emulator { .. } => Duration::from_secs(10),

@@ -141,6 +141,17 @@ fn what_a_flow_reads_and_nobody_forwards_is_a_warning() {
 }
 
 #[test]
+fn a_cold_start_shorter_than_a_lease_is_a_warning() {
+    let run = |seconds: u32| {
+        let place = Place::with(&format!("{SHOP}\n[state]\ncold_start = \"{seconds}s\"\n"));
+        place.run("check --offline").out
+    };
+    let warning = "warning state.cold_start: \"9s\" is shorter than a lease of Pub/Sub (10s); ";
+    assert!(run(9).contains(warning), "{}", run(9));
+    assert!(!run(10).contains("warning"), "{}", run(10));
+}
+
+#[test]
 fn without_any_configuration_the_least_is_shown() {
     for command in ["check", "connector", "generate"] {
         let run = Place::new().run(command);

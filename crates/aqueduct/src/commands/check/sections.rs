@@ -7,7 +7,7 @@ use connector::{
     anonymise::{AnonymiseSettings, Anonymiser},
     keyring::{Keyring, KeyringError},
 };
-use event::{EventTime, EventsSettings, row::FlowTable};
+use event::{EventTime, EventsSettings, Millis, row::FlowTable};
 use processor::{flow::Flow, store::StateSettings};
 use pubsub::{Endpoint, PubSubSettings};
 use service::SettingsError;
@@ -56,6 +56,7 @@ impl Sections {
             errors.extend(config.kafka().err().into_iter().flat_map(|error| error.0));
         }
         sections.check_rules(config, errors);
+        sections.check_cold_start();
         sections
     }
 
@@ -66,6 +67,18 @@ impl Sections {
             table => format!("[{table}]"),
         };
         self.absent.iter().map(|name| written(name)).collect()
+    }
+
+    /// What a killed processor held comes again when its lease ends, which must not be after the start is believed.
+    fn check_cold_start(&mut self) {
+        let Some((_, endpoint)) = &self.pubsub else { return };
+        let (lease, cold_start) = (Millis(endpoint.lease().as_millis() as i64), self.state.cold_start);
+        if cold_start < lease {
+            self.warnings.push(format!(
+                "state.cold_start: \"{cold_start}\" is shorter than a lease of Pub/Sub ({lease}); a processor that is killed \
+                 in its first minute leaves messages that come again too late to be counted; raise it"
+            ));
+        }
     }
 
     /// What shows only when `[anonymise]`, the keyring, `[events]` and `[[flows]]` are seen together.
