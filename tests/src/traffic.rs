@@ -1,4 +1,4 @@
-//! What the tests produce: views and clicks of half an hour that has passed, slightly out of order, some of them twice,
+//! What the tests produce: views and clicks of half an hour or more that has passed, slightly out of order, some of them twice,
 //! some broken. Every value of a person holds the word [`CANARY`], which must show up nowhere behind the connector.
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ pub struct Outgoing {
     pub refused: Option<Refused>,
 }
 
-/// The records of half an hour; the same every time but for the time of day.
+/// The records of half an hour, or longer; the same every time but for the time of day.
 pub struct Traffic {
     partitions: i32,
     events: u64,
@@ -35,6 +35,7 @@ pub struct Traffic {
     /// One record of so many comes again.
     pub twice_every: u64,
     start: i64,
+    span: i64,
     again: VecDeque<(u64, Outgoing)>,
     random: u64,
 }
@@ -42,7 +43,7 @@ pub struct Traffic {
 const MINUTE: i64 = 60_000;
 const SPAN: i64 = 30 * MINUTE;
 /// Windows that hold the last events have ended too.
-const AGO: i64 = 45 * MINUTE;
+const AGO: i64 = 15 * MINUTE;
 /// How far an event may stand behind those before it; less than `out_of_orderness`.
 const DISORDER: u64 = 4_000;
 const AGAIN_AFTER: u64 = 15;
@@ -51,7 +52,7 @@ impl Traffic {
     /// So many events, spread over the partitions.
     pub fn new(events: u64, partitions: i32) -> Self {
         let now = Timestamp::now().as_millisecond();
-        let start = now - now.rem_euclid(MINUTE) - AGO;
+        let start = now - now.rem_euclid(MINUTE) - SPAN - AGO;
         let (again, random) = (VecDeque::new(), 0x5eed);
         Self {
             partitions,
@@ -60,9 +61,18 @@ impl Traffic {
             broken_every: u64::MAX,
             twice_every: u64::MAX,
             start,
+            span: SPAN,
             again,
             random,
         }
+    }
+
+    /// The same records over so many hours.
+    #[must_use]
+    pub fn over_hours(mut self, hours: i64) -> Self {
+        self.start -= hours * 60 * MINUTE - self.span;
+        self.span = hours * 60 * MINUTE;
+        self
     }
 
     /// With broken records and duplicates among them.
@@ -73,7 +83,7 @@ impl Traffic {
     }
 
     fn event(&mut self, n: u64) -> Result<Value> {
-        let step = i64::try_from(n)? * SPAN / i64::try_from(self.events)?;
+        let step = i64::try_from(n)? * self.span / i64::try_from(self.events)?;
         let time = self.start + step - i64::try_from(self.below(DISORDER))?;
         let kind = match self.below(20) {
             0 => "scroll",

@@ -6,6 +6,7 @@
 mod away;
 mod configuration;
 mod demo;
+mod outage;
 mod page;
 mod reconciled;
 mod records;
