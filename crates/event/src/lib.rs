@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`units`] | durations and byte sizes as people write them |
 //! | [`time`] | points in time, milliseconds since the epoch |
+//! | [`calendar`] | days and their dates |
 //! | [`position`] | where a record stands in Kafka |
 //! | [`ranges`] | sets of offsets as disjoint half-open ranges |
 //! | [`mark`] | the small messages that account for offsets without an event |
@@ -17,6 +18,7 @@
 //! | [`wire`] | names of the attributes and topics that connector and processor share |
 //! | [`window`] | fixed and sliding windows, and the slices they are made of |
 //! | [`ctr`] | click-through rates and their Wilson interval |
+//! | [`key`] | the values of a row's `by` columns |
 //! | [`row`] | one line of a result table |
 //! | [`ledger`] | what became of every offset |
 //! | [`append`] | rows on their way to a table |
@@ -24,6 +26,8 @@
 pub mod units;
 
 pub mod time;
+
+pub mod calendar;
 
 pub mod position;
 
@@ -45,6 +49,8 @@ pub mod window;
 
 pub mod ctr;
 
+pub mod key;
+
 pub mod row;
 
 pub mod ledger;
@@ -53,6 +59,7 @@ pub mod append;
 
 pub use ctr::Ctr;
 pub use events::EventsSettings;
+pub use key::Key;
 pub use ledger::Ledger;
 pub use mark::Mark;
 pub use pick::{Picker, Value};

@@ -53,6 +53,28 @@ impl Value<'_> {
     }
 }
 
+/// The memory of a list of values between two events.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch(Vec<Value<'static>>);
+
+impl Scratch {
+    /// An empty list.
+    pub fn take<'a>(&mut self) -> Vec<Value<'a>> {
+        emptied(std::mem::take(&mut self.0))
+    }
+
+    /// Keeps the list's memory.
+    pub fn put(&mut self, values: Vec<Value<'_>>) {
+        self.0 = emptied(values);
+    }
+}
+
+/// The same memory for values of another lifetime: collecting from a list into one of the same shape happens in place.
+fn emptied<'a>(mut values: Vec<Value<'_>>) -> Vec<Value<'a>> {
+    values.clear();
+    values.into_iter().map(|_| Value::Missing).collect()
+}
+
 /// The places to look up, as a tree.
 #[derive(Clone, Debug)]
 pub struct Picker {

@@ -6,10 +6,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::key::Key;
 use crate::{ctr::Ctr, ledger::Ledger, time::EventTime, units::Millis, window::Window};
-
-/// The values of a flow's `by` columns, in the order of its [`FlowTable::columns`]; `None` is NULL.
-pub type Key = Arc<[Option<Box<str>>]>;
 
 /// Which firing of a window a row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

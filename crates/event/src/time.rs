@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::Millis;
+use crate::{calendar, units::Millis};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Between years -9999 and 9999 when it came from an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ impl EventTime {
 
     /// An RFC 3339 time with its offset, to the millisecond (finer digits are cut off).
     pub fn from_rfc3339(text: &str) -> Option<Self> {
+        if let Some(time) = from_plain_utc(text.as_bytes()) {
+            return Some(time);
+        }
         // RFC 3339 always has a `T` (or `t`, or a space) behind the date; other forms are refused.
         if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
             return None;
@@ -49,6 +52,30 @@ impl EventTime {
     pub fn from_millis(millis: i64) -> Option<Self> {
         Self::BOUNDS.contains(&millis).then_some(Self(millis))
     }
+}
+
+/// The form that most producers write, `2026-09-27T10:00:00.250Z` or without a fraction; nothing where the text has
+/// another, or is no time.
+fn from_plain_utc(text: &[u8]) -> Option<EventTime> {
+    let (start, fraction) = match text {
+        [start @ .., b'.', a, b, c, b'Z'] => (start, digits(&[*a, *b, *c])?),
+        [start @ .., b'Z'] => (start, 0),
+        _ => return None,
+    };
+    let start: &[u8; 19] = start.try_into().ok()?;
+    let separators = [start[4], start[7], start[10], start[13], start[16]];
+    if separators != *b"--T::" {
+        return None;
+    }
+    let (year, month, day) = (digits(&start[..4])?, digits(&start[5..7])?, digits(&start[8..10])?);
+    let (hour, minute, second) = (digits(&start[11..13])?, digits(&start[14..16])?, digits(&start[17..])?);
+    let exists = hour < 24 && minute < 60 && second < 60 && day > 0 && day <= calendar::days_in(year, month);
+    let seconds = ((calendar::days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    exists.then(|| EventTime::from_millis(seconds * 1000 + fraction))?
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
 /// RFC 3339 in UTC with milliseconds and `Z`; the two ends of time as `-inf` and `+inf`.
@@ -78,6 +105,8 @@ impl Sub<Millis> for EventTime {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -97,6 +126,20 @@ mod tests {
         assert_eq!(EventTime::from_rfc3339("1969-12-31T23:59:59.9995Z"), Some(EventTime(-1)));
         for text in ["", "yesterday", "2026-09-27", "2026-09-27T10:00:00", "2026-13-01T00:00:00Z"] {
             assert_eq!(EventTime::from_rfc3339(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_plain_form_says_what_any_parser_says(
+            date in (0i64..=9999, 0i64..=13, 0i64..=32), time in (0i64..=24, 0i64..=60, 0i64..=59),
+            fraction in proptest::option::of(0i64..1000),
+        ) {
+            let fraction = fraction.map_or(String::new(), |millis| format!(".{millis:03}"));
+            let ((year, month, day), (hour, minute, second)) = (date, time);
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z");
+            let theirs = text.parse::<jiff::Timestamp>().ok().map(|time| EventTime(time.as_millisecond()));
+            prop_assert_eq!(from_plain_utc(text.as_bytes()), theirs.filter(|time| EventTime::BOUNDS.contains(&time.0)));
         }
     }
 

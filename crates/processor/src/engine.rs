@@ -13,11 +13,12 @@ use event::{
 };
 
 use crate::{
+    digest::{Digest, Digests, HashedKey, JoinValues, Part, Refusal, Role},
     flow::{Flow, TimeKind},
     frontier::Clocks,
     ids::Ids,
     joins::{Effects, Joins},
-    read::{Envelope, Reader, Reading, Refusal, Role},
+    read::{Envelope, Reader},
     windows::{Fate, WindowSet, slices::Change},
 };
 
@@ -25,6 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Engine {
     reader: Reader,
+    /// Scratch of [`Self::event`].
+    digests: Digests,
     pub(crate) flows: Vec<FlowState>,
     pub(crate) ids: Ids,
 }
@@ -84,33 +87,45 @@ impl Engine {
         let open = flows.iter().map(|f| f.windows.size().0 + f.allowed_lateness.0).max().unwrap_or(0);
         let reader = Reader::new(events, &flows);
         let flows = flows.into_iter().map(FlowState::new).collect();
-        Self { reader, flows, ids: Ids::new(events.id_within, Millis(open)) }
+        let ids = Ids::new(events.id_within, Millis(open));
+        Self { reader, digests: Digests::default(), flows, ids }
     }
 
-    /// Counts one event. `instead_of`: the outcome under which its offset stood in the ledger so far.
+    /// Reads one event and counts it. `instead_of`: the outcome under which its offset stood in the ledger so far.
     pub fn event(&mut self, payload: &[u8], envelope: &Envelope<'_>, instead_of: Option<Outcome>) -> Verdict {
-        let reading = match self.reader.read(payload, envelope) {
-            Ok(reading) => reading,
-            Err(refusal) => {
-                for flow in &mut self.flows {
-                    flow.account(Outcome::Rejected, instead_of);
-                }
-                return Verdict { time: None, readable: false, refusal: Some(refusal) };
+        let mut digests = std::mem::take(&mut self.digests);
+        digests.clear();
+        let verdict = match self.reader.read(payload, envelope, &mut digests) {
+            Ok(()) => {
+                let digest = digests.get(0).expect("an event that was read stands in the batch");
+                self.count(digest, envelope, instead_of)
             }
+            Err(refusal) => self.refuse(refusal, instead_of),
         };
-        let time = reading.time.as_ref().ok().copied();
-        let (duplicate, unidentified) = match (self.reader.id(&reading), time) {
-            (Ok(Some(id)), Some(time)) => (self.ids.is_duplicate(id, time), None),
+        self.digests = digests;
+        verdict
+    }
+
+    /// Counts one event that a reader of these flows has read.
+    pub fn count(
+        &mut self,
+        digest: Digest<'_>,
+        envelope: &Envelope<'_>,
+        instead_of: Option<Outcome>,
+    ) -> Verdict {
+        let time = digest.head.time.as_ref().ok().copied();
+        let (duplicate, unidentified) = match (&digest.head.id, time) {
+            (Ok(Some(id)), Some(time)) => (self.ids.is_duplicate(*id, time), None),
             (Ok(_), _) => (false, None),
             (Err(refusal), _) => (false, Some(refusal)),
         };
         // Only what is wrong with the event itself concerns every flow.
-        let mut refusal = unidentified.clone();
+        let mut refusal = unidentified.map(|refusal| (**refusal).clone());
         for (number, flow) in self.flows.iter_mut().enumerate() {
-            let outcome = match &unidentified {
+            let outcome = match unidentified {
                 Some(_) => Ok(Outcome::Rejected),
                 None if duplicate => Ok(Outcome::Duplicate),
-                None => flow.event(number, &self.reader, &reading, envelope),
+                None => flow.event(digest, digest.part(number), envelope),
             };
             match outcome {
                 Ok(outcome) => flow.account(outcome, instead_of),
@@ -121,6 +136,28 @@ impl Engine {
             }
         }
         Verdict { time, readable: true, refusal }
+    }
+
+    /// Accounts for one event that no flow could read.
+    pub fn refuse(&mut self, refusal: Refusal, instead_of: Option<Outcome>) -> Verdict {
+        for flow in &mut self.flows {
+            flow.account(Outcome::Rejected, instead_of);
+        }
+        Verdict { time: None, readable: false, refusal: Some(refusal) }
+    }
+
+    /// A reader for these flows, to read beside this one.
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Forgets what a checkpoint would have to hold: for a run that never saves.
+    pub fn nothing_to_save(&mut self) {
+        self.ids.nothing_to_save();
+        for flow in &mut self.flows {
+            flow.windows.nothing_to_save();
+            flow.joins.iter_mut().for_each(Joins::nothing_to_save);
+        }
     }
 
     /// Accounts for offsets without an event.
@@ -211,52 +248,42 @@ impl FlowState {
 
     fn event(
         &mut self,
-        number: usize,
-        reader: &Reader,
-        reading: &Reading<'_>,
+        digest: Digest<'_>,
+        part: &Part,
         envelope: &Envelope<'_>,
     ) -> Result<Outcome, Refusal> {
         // An event whose own time cannot be read is refused even where it counts as nothing.
-        let mut time = reader.flow_time(number, reading, envelope)?;
-        let role = reader.role(number, reading, envelope.topic);
-        if !role.view && !role.click {
+        let mut time = self.flow.time_of(digest, envelope)?;
+        if !part.role.view && !part.role.click {
             return Ok(Outcome::Ignored);
         }
         if self.flow.time == TimeKind::Processing {
             time = time.max(self.windows.watermark());
         }
-        let mut key = Vec::with_capacity(self.flow.by.len());
-        if self.joins.is_none() {
-            reader.key(number, reading, &mut key)?;
-            return Ok(outcome(self.windows.count(&key, time, Change::of(role.view, role.click))));
+        if let Some(refusal) = &part.refusal {
+            return Err((**refusal).clone());
         }
-        self.joined(reader, (number, reading), role, time)
+        if self.joins.is_some() {
+            return Ok(self.joined((part.role, digest.join(part)), digest.key(part), time));
+        }
+        Ok(outcome(self.windows.count(digest.key(part), time, Change::of(part.role.view, part.role.click))))
     }
 
     /// An event of a flow with a join: a view is counted by its own columns, a click by those of its view.
-    fn joined(
-        &mut self,
-        reader: &Reader,
-        (number, reading): (usize, &Reading<'_>),
-        role: Role,
-        time: EventTime,
-    ) -> Result<Outcome, Refusal> {
-        let Some(joins) = &mut self.joins else { return Ok(Outcome::Ignored) };
+    fn joined(&mut self, (role, on): (Role, JoinValues), key: HashedKey<'_>, time: EventTime) -> Outcome {
+        let Some(joins) = &mut self.joins else { return Outcome::Ignored };
         let mut effects = Vec::new();
         let mut ended = Outcome::Unmatched;
         if role.view {
-            let mut values = Vec::with_capacity(self.flow.by.len());
-            reader.key(number, reading, &mut values)?;
-            ended = outcome(self.windows.count(&values, time, Change::of(true, false)));
-            if let Some(on) = reader.join_value(number, reading, true) {
-                let key: Key = values.iter().map(|value| value.map(Box::from)).collect();
-                effects.push(joins.view(on, time, key));
+            ended = outcome(self.windows.count(key, time, Change::of(true, false)));
+            if let Some(on) = on.view {
+                effects.push(joins.view(on, time, Key::from_pushed(key.text)));
             }
         }
         if role.click {
             match self.windows.fate(time) {
                 Fate::Counted => {
-                    if let Some(on) = reader.join_value(number, reading, false) {
+                    if let Some(on) = on.click {
                         ended = if role.view { ended } else { Outcome::Pending };
                         effects.push(joins.click(on, time, !role.view));
                     }
@@ -270,13 +297,12 @@ impl FlowState {
         let matched: u64 = effects.iter().map(|e| e.matched).sum();
         self.apply(effects);
         self.ledger.shift(Outcome::Pending, Outcome::Counted, matched - own);
-        Ok(if own == 1 { Outcome::Counted } else { ended })
+        if own == 1 { Outcome::Counted } else { ended }
     }
 
     fn apply(&mut self, effects: Vec<Effects>) {
         for (key, time, change) in effects.into_iter().flat_map(|e| e.counts) {
-            let values: Vec<Option<&str>> = key.iter().map(Option::as_deref).collect();
-            self.windows.count(&values, time, change);
+            self.windows.count(HashedKey::new(key.as_pushed()), time, change);
         }
     }
 
@@ -296,6 +322,16 @@ impl FlowState {
     /// The flow's name.
     pub fn name(&self) -> &Arc<str> {
         &self.flow.name
+    }
+}
+
+impl Flow {
+    fn time_of(&self, digest: Digest<'_>, envelope: &Envelope<'_>) -> Result<EventTime, Refusal> {
+        match self.time {
+            TimeKind::Event => digest.head.time.as_ref().copied().map_err(|refusal| (**refusal).clone()),
+            TimeKind::Kafka => envelope.kafka_time.ok_or(Refusal { reason: "no-timestamp", pointer: None }),
+            TimeKind::Processing => Ok(envelope.publish_time),
+        }
     }
 }
 

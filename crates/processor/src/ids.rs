@@ -1,13 +1,12 @@
 //! Event ids that were seen, to tell what a producer wrote twice.
 //!
-//! Kept as 128-bit hashes (XXH3): with 10^9 ids alive the odds that any two meet are below 10^-20.
+//! An id is its 128-bit hash ([`crate::digest`]).
 
 use std::collections::BTreeMap;
 
 use event::{EventTime, Millis};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
 /// The ids of the last while.
 #[derive(Debug)]
@@ -46,16 +45,20 @@ impl Ids {
     }
 
     /// Whether the event was seen before; if not, it is from now on.
-    pub fn is_duplicate(&mut self, id: &str, time: EventTime) -> bool {
-        let hash = xxh3_128(id.as_bytes());
-        if let Some(&known) = self.times.get(&hash)
+    pub fn is_duplicate(&mut self, id: u128, time: EventTime) -> bool {
+        if let Some(&known) = self.times.get(&id)
             && (known - time.0).abs() <= self.within.0
         {
             return true;
         }
-        self.insert(hash, time.0);
-        self.unsaved.push((hash, time.0));
+        self.insert(id, time.0);
+        self.unsaved.push((id, time.0));
         false
+    }
+
+    /// Forgets what the next [`Self::save`] would give.
+    pub fn nothing_to_save(&mut self) {
+        self.unsaved.clear();
     }
 
     fn insert(&mut self, hash: u128, time: i64) {
@@ -113,14 +116,14 @@ mod tests {
     #[test]
     fn an_id_is_a_duplicate_within_its_time_and_across_a_restart() {
         let mut ids = Ids::new(Millis(600_000), Millis(60_000));
-        assert!(!ids.is_duplicate("a", EventTime(0)));
-        assert!(ids.is_duplicate("a", EventTime(600_000)));
-        assert!(!ids.is_duplicate("a", EventTime(600_001)));
+        assert!(!ids.is_duplicate(1, EventTime(0)));
+        assert!(ids.is_duplicate(1, EventTime(600_000)));
+        assert!(!ids.is_duplicate(1, EventTime(600_001)));
         let mut again = Ids::new(Millis(600_000), Millis(60_000));
         again.restore(ids.save(false));
-        assert!(again.is_duplicate("a", EventTime(600_001)));
+        assert!(again.is_duplicate(1, EventTime(600_001)));
         again.forget_before(EventTime(600_001 + 660_000 + 2 * MINUTE));
-        assert!(!again.is_duplicate("a", EventTime(600_001)));
+        assert!(!again.is_duplicate(1, EventTime(600_001)));
         assert_eq!(again.times.len(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! Clicks find their views, in whatever order the two arrive.
 //!
-//! Every value of `on` has a small list of views and clicks. A click belongs to the newest view that
+//! Every value of `on`, known by its hash ([`crate::digest`]), has a small list of views and clicks. A click belongs to the newest view that
 //! is at most `within` before it (of two at the same time, to the one with the smaller key), so that
 //! the outcome does not depend on the order: each arrival recomputes its list and reports the
 //! difference. Not here: the windows that count it.
@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use event::{EventTime, Millis, row::Key};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::windows::slices::Change;
 
@@ -78,7 +77,7 @@ impl Joins {
     }
 
     /// A view; its own count is the caller's.
-    pub fn view(&mut self, on: &str, time: EventTime, key: Key) -> Effects {
+    pub fn view(&mut self, on: u128, time: EventTime, key: Key) -> Effects {
         let over = time + self.within + self.lateness;
         self.change(on, over, |entry| {
             let view = View { time, key };
@@ -88,13 +87,12 @@ impl Joins {
     }
 
     /// A click. `pending`: its offset waits in the ledger for what becomes of it.
-    pub fn click(&mut self, on: &str, time: EventTime, pending: bool) -> Effects {
+    pub fn click(&mut self, on: u128, time: EventTime, pending: bool) -> Effects {
         let over = time + self.lateness;
         self.change(on, over, |entry| entry.clicks.push(Click { time, pending, matched: false }))
     }
 
-    fn change(&mut self, on: &str, over: EventTime, add: impl FnOnce(&mut Entry)) -> Effects {
-        let hash = xxh3_128(on.as_bytes());
+    fn change(&mut self, hash: u128, over: EventTime, add: impl FnOnce(&mut Entry)) -> Effects {
         let entry = self.entries.entry(hash).or_default();
         let before = entry.counts(self.within);
         add(entry);
@@ -137,6 +135,11 @@ impl Joins {
             }
         }
         unmatched
+    }
+
+    /// Forgets what the next [`Self::save`] would give.
+    pub fn nothing_to_save(&mut self) {
+        self.unsaved.clear();
     }
 
     /// What changed since the last call, or everything.
@@ -220,7 +223,7 @@ mod tests {
     use super::*;
 
     fn key(name: u8) -> Key {
-        Key::from(vec![Some(Box::from(name.to_string()))])
+        [Some(name.to_string())].into_iter().collect()
     }
 
     type Totals = BTreeMap<(Key, EventTime), (i64, i64)>;
@@ -230,9 +233,9 @@ mod tests {
         let mut matched = 0;
         for &(is_view, time, name) in steps {
             let effects = if is_view {
-                joins.view("v", EventTime(time), key(name))
+                joins.view(1, EventTime(time), key(name))
             } else {
-                joins.click("v", EventTime(time), true)
+                joins.click(1, EventTime(time), true)
             };
             matched += effects.matched;
             for (key, time, change) in effects.counts {

@@ -3,6 +3,7 @@
 //! | module | idea |
 //! |---|---|
 //! | [`flow`] | what a flow is, and `[[flows]]` |
+//! | [`digest`] | an event as the flows need it |
 //! | [`read`] | one pass over a payload for all flows |
 //! | [`frontier`] | which offsets are accounted for, and the clocks that follow |
 //! | [`windows`] | counting into slices, firing panes |
@@ -23,6 +24,8 @@
 #![forbid(unsafe_code)]
 
 pub mod flow;
+
+pub mod digest;
 
 pub mod read;
 

@@ -6,10 +6,11 @@
 use event::{EventTime, events::EventsSettings};
 
 use crate::{
+    digest::{Digest, Refusal},
     engine::{Engine, Output, Verdict, Watermarks},
     flow::Flow,
     frontier::Clocks,
-    read::Envelope,
+    read::{Envelope, Reader},
 };
 
 /// A run over bounded partitions.
@@ -53,12 +54,41 @@ impl Replay {
 
     /// Counts one record, then moves the watermark as far as it allows.
     pub fn event(&mut self, record: &Record<'_>) -> Verdict {
-        let envelope =
-            Envelope { topic: record.topic, kafka_time: record.kafka_time, publish_time: self.now };
+        let envelope = self.envelope(record.topic, record.kafka_time);
         let verdict = self.engine.event(record.payload, &envelope, None);
+        self.moved(record.partition, record.kafka_time, verdict)
+    }
+
+    /// Counts one record that a [`Self::reader`] has read, as [`Self::event`] does.
+    pub fn count(
+        &mut self,
+        partition: usize,
+        kafka_time: Option<EventTime>,
+        digest: Digest<'_>,
+    ) -> Verdict {
+        let verdict = self.engine.count(digest, &self.envelope("", kafka_time), None);
+        self.moved(partition, kafka_time, verdict)
+    }
+
+    /// Accounts for one record that a [`Self::reader`] could not read.
+    pub fn refuse(&mut self, refusal: Refusal) -> Verdict {
+        self.engine.refuse(refusal, None)
+    }
+
+    /// A reader for other threads.
+    pub fn reader(&self) -> Reader {
+        self.engine.reader()
+    }
+
+    /// What surrounds a record, for a [`Self::reader`].
+    pub fn envelope<'a>(&self, topic: &'a str, kafka_time: Option<EventTime>) -> Envelope<'a> {
+        Envelope { topic, kafka_time, publish_time: self.now }
+    }
+
+    fn moved(&mut self, partition: usize, kafka_time: Option<EventTime>, verdict: Verdict) -> Verdict {
         if verdict.readable {
-            let clocks = Clocks::of(verdict.time, record.kafka_time);
-            self.partitions[record.partition] = self.partitions[record.partition].max(clocks);
+            let clocks = Clocks::of(verdict.time, kafka_time);
+            self.partitions[partition] = self.partitions[partition].max(clocks);
             self.advance();
         }
         verdict
@@ -88,6 +118,7 @@ impl Replay {
 
     /// The panes that have fired since the last call, by the flow's number.
     pub fn take_output(&mut self) -> Output {
+        self.engine.nothing_to_save();
         std::mem::take(&mut self.output)
     }
 

@@ -31,21 +31,41 @@ pub(crate) enum Value {
 
 /// Visits the values of a pane.
 pub(crate) fn pane<'a>(row: &'a CtrRow, join: bool, visit: &mut impl FnMut(Cell<'a>)) {
-    for value in &*row.key {
-        visit(value.as_deref().map_or(Cell::Null, Cell::Text));
+    key(row, visit);
+    window(row.window, visit);
+    counts(row.ctr, join, visit);
+    firing(row, visit);
+}
+
+/// The `by` columns of a pane.
+pub(crate) fn key<'a>(row: &'a CtrRow, visit: &mut dyn FnMut(Cell<'a>)) {
+    for value in &row.key {
+        visit(value.map_or(Cell::Null, Cell::Text));
     }
-    let interval = row.ctr.interval();
-    visit(Cell::Time(row.window.start));
-    visit(Cell::Time(row.window.end));
-    visit(integer(row.ctr.views));
-    visit(integer(row.ctr.clicks));
-    visit(real(row.ctr.rate()));
+}
+
+/// The window's columns, which stand behind the key.
+pub(crate) fn window<'a>(window: Window, visit: &mut dyn FnMut(Cell<'a>)) {
+    visit(Cell::Time(window.start));
+    visit(Cell::Time(window.end));
+}
+
+/// What was counted, behind the window.
+pub(crate) fn counts<'a>(ctr: Ctr, join: bool, visit: &mut dyn FnMut(Cell<'a>)) {
+    let interval = ctr.interval();
+    visit(integer(ctr.views));
+    visit(integer(ctr.clicks));
+    visit(real(ctr.rate()));
     visit(real(interval.map(|(low, _)| low)));
     visit(real(interval.map(|(_, high)| high)));
     if join {
-        visit(integer(row.ctr.attributed));
-        visit(real(row.ctr.attributed_rate()));
+        visit(integer(ctr.attributed));
+        visit(real(ctr.attributed_rate()));
     }
+}
+
+/// When and why the pane fired: the last columns.
+pub(crate) fn firing<'a>(row: &CtrRow, visit: &mut dyn FnMut(Cell<'a>)) {
     visit(Cell::Text(row.pane.as_str()));
     visit(Cell::Integer(row.pane_index.into()));
     visit(Cell::Time(row.watermark));
@@ -93,7 +113,7 @@ impl Values<'_> {
     pub(crate) fn pane(&self, by: usize) -> Result<CtrRow, WriterError> {
         let key = (0..by).map(|index| match &self.values[index] {
             Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text.as_str().into())),
+            Value::Text(text) => Ok(Some(text.as_str())),
             Value::Integer(_) | Value::Real(_) => Err(self.wrong(&self.columns[index].name)),
         });
         Ok(CtrRow {

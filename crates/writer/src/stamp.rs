@@ -3,10 +3,8 @@
 //! BigQuery's TIMESTAMP has no infinities, and text must sort as time does. So a watermark that
 //! stands at the end of all input is written as `9999-12-31T23:59:59.999Z`, one that knows nothing
 //! yet as `0001-01-01T00:00:00.000Z`, in every kind of table; times beyond are cut to these.
-//!
-//! The calendar is Howard Hinnant's `days_from_civil` and its inverse.
 
-use event::EventTime;
+use event::{EventTime, calendar};
 
 /// `0001-01-01T00:00:00.000Z`.
 pub(crate) const FIRST: i64 = -62_135_596_800_000;
@@ -32,7 +30,7 @@ pub(crate) fn from_millis(millis: i64) -> EventTime {
 /// RFC 3339 in UTC with milliseconds and `Z`: always 24 bytes.
 pub(crate) fn write(time: EventTime, out: &mut Vec<u8>) {
     let millis = millis(time);
-    let (year, month, day) = civil(millis.div_euclid(DAY));
+    let (year, month, day) = calendar::date(millis.div_euclid(DAY));
     let rest = millis.rem_euclid(DAY);
     let mut text = *b"0000-00-00T00:00:00.000Z";
     digits(&mut text[0..4], year);
@@ -63,7 +61,7 @@ pub(crate) fn parse(text: &str) -> Option<EventTime> {
     let number = |range: std::ops::Range<usize>| {
         bytes[range].iter().fold(0_i64, |value, digit| value * 10 + i64::from(digit - b'0'))
     };
-    let days = days(number(0..4), number(5..7), number(8..10));
+    let days = calendar::days(number(0..4), number(5..7), number(8..10));
     let rest = ((number(11..13) * 60 + number(14..16)) * 60 + number(17..19)) * 1000 + number(20..23);
     Some(from_millis(days * DAY + rest))
 }
@@ -73,29 +71,6 @@ fn digits(out: &mut [u8], mut value: i64) {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;
     }
-}
-
-/// Year, month and day of a number of days since the epoch.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// Days since the epoch.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]

@@ -266,7 +266,7 @@ pub(crate) fn sizes(rows: Rows<'_>) -> Vec<usize> {
 }
 
 fn key_bytes(row: &CtrRow) -> usize {
-    row.key.iter().map(|value| 16 + value.as_ref().map_or(0, |text| text.len())).sum()
+    row.key.iter().map(|value| 16 + value.map_or(0, str::len)).sum()
 }
 
 /// Whether rows are of the kind that a table holds.

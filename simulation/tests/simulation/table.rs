@@ -105,7 +105,7 @@ impl Tables {
 
 /// The key as one text.
 pub(crate) fn key(row: &CtrRow) -> String {
-    row.key.iter().map(|value| value.as_deref().unwrap_or("-")).collect::<Vec<_>>().join("|")
+    row.key.iter().map(|value| value.unwrap_or("-")).collect::<Vec<_>>().join("|")
 }
 
 fn decode(body: &[u8]) -> Vec<CtrRow> {

@@ -59,7 +59,7 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     }
     let mut last = BTreeMap::new();
     for row in replay.take_output().rows.into_iter().flat_map(|(_, rows)| rows) {
-        let key = row.key[0].as_deref().map(str::to_owned);
+        let key = row.key.get(0).map(str::to_owned);
         last.insert((row.window.start.0, key), (row.ctr.views, row.ctr.clicks));
     }
     let rows: Vec<_> =

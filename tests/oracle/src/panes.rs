@@ -123,7 +123,7 @@ impl Run {
 }
 
 fn fired(step: usize, row: &CtrRow) -> Fired {
-    let key = row.key[0].as_deref().map(str::to_owned);
+    let key = row.key.get(0).map(str::to_owned);
     (step, row.window.start.0, key, row.pane.as_str(), row.pane_index, row.ctr.views, row.ctr.clicks)
 }
 

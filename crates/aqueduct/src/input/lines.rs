@@ -69,16 +69,35 @@ impl<R: Read> Lines<R> {
         Ok(None)
     }
 
+    /// The next line that is not blank, if it is in memory already.
+    pub fn next_held(&mut self) -> Option<Line<'_>> {
+        while let Some(found) = self.find_held() {
+            let Some(range) = found else { return Some(Line { number: self.number, bytes: None }) };
+            let range = self.trim(range);
+            if !range.is_empty() {
+                return Some(Line { number: self.number, bytes: Some(&self.buffer[range]) });
+            }
+        }
+        None
+    }
+
+    fn find_held(&mut self) -> Option<Option<Range<usize>>> {
+        let Some(length) = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]) else {
+            self.searched = self.end;
+            return None;
+        };
+        let line = self.start..self.searched + length;
+        self.start = line.end + 1;
+        self.searched = self.start;
+        Some(self.complete(line))
+    }
+
     /// Where the next line is; an inner nothing when it is too long.
     fn find(&mut self) -> io::Result<Option<Option<Range<usize>>>> {
         loop {
-            if let Some(length) = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]) {
-                let line = self.start..self.searched + length;
-                self.start = line.end + 1;
-                self.searched = self.start;
-                return Ok(Some(self.complete(line)));
+            if let Some(found) = self.find_held() {
+                return Ok(Some(found));
             }
-            self.searched = self.end;
             if self.is_at_end {
                 let line = self.start..self.end;
                 self.start = self.end;

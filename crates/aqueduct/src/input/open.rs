@@ -97,6 +97,11 @@ impl Input {
             .next_line()
             .with_context(|| format!("cannot read {name} to its end; it is damaged or cut short"))
     }
+
+    /// The next line that is not blank, if it is in memory already.
+    pub fn next_held(&mut self) -> Option<Line<'_>> {
+        self.lines.next_held()
+    }
 }
 
 fn decode(

@@ -137,7 +137,7 @@ impl Source for Live {
     }
 
     fn windows(&self, flow: &str, key: &[Option<Box<str>>]) -> Option<Vec<KeyWindow>> {
-        let key: Key = key.into();
+        let key: Key = key.iter().map(Option::as_ref).collect();
         let pane = |shown: &processor::board::Shown| ShownPane {
             pane: shown.pane,
             pane_index: shown.index,

@@ -78,7 +78,6 @@ impl Fired {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use event::{Ctr, Pane, Window};
 
@@ -86,7 +85,7 @@ mod tests {
 
     fn rows(count: u64) -> Vec<CtrRow> {
         let row = |views| CtrRow {
-            key: Arc::from([None]),
+            key: [None::<&str>].into_iter().collect(),
             window: Window { start: EventTime(0), end: EventTime(1) },
             ctr: Ctr { views, clicks: 0, attributed: 0 },
             pane: Pane::OnTime,

@@ -82,7 +82,6 @@ pub struct Busy {
 /// Counts by the end of their window.
 pub type Course = Vec<(EventTime, Ctr)>;
 
-type Values = [Option<Box<str>>];
 type Group<'a> = (Ctr, Vec<&'a Key>);
 
 const HOUR: Millis = Millis(3_600_000);
@@ -145,11 +144,11 @@ impl FlowBoard {
     pub fn busiest(&self, ask: Ask<'_>) -> Busiest {
         let Some(window) = self.complete.or_else(|| self.oldest()) else { return Busiest::default() };
         let find = ask.find.trim().to_lowercase();
-        let mut groups: FxHashMap<&Values, Group<'_>> = FxHashMap::default();
+        let mut groups: FxHashMap<Key, Group<'_>> = FxHashMap::default();
         for (key, panes) in &self.keys {
-            let values = ask.by.map_or(&key[..], |column| std::slice::from_ref(&key[column]));
+            let values = ask.by.map_or_else(|| key.clone(), |column| Key::from_iter([key.get(column)]));
             if let Some(newest) = newest(panes, window)
-                && holds(values, &find)
+                && holds(&values, &find)
             {
                 let (ctr, keys) = groups.entry(values).or_default();
                 ctr.merge(newest.ctr);
@@ -160,13 +159,16 @@ impl FlowBoard {
         let mut rows: Vec<_> = groups.into_iter().collect();
         rows.sort_unstable_by(|(a, (x, _)), (b, (y, _))| (y.views, y.clicks, a).cmp(&(x.views, x.clicks, b)));
         rows.truncate(ask.limit);
-        let busy = |(values, (ctr, keys)): (&Values, Group<'_>)| Busy {
-            values: values.to_vec(),
+        let busy = |(values, (ctr, keys)): (Key, Group<'_>)| Busy {
+            values: values.iter().map(|value| value.map(Box::from)).collect(),
             ctr,
             keys: keys.len(),
             // Keys that were quiet in this window belong to the group all the same.
             course: match ask.by {
-                Some(column) => self.course(window, self.keys.iter().filter(|(k, _)| k[column] == values[0])),
+                Some(column) => {
+                    let same = |(key, _): &(&Key, _)| key.get(column) == values.get(0);
+                    self.course(window, self.keys.iter().filter(same))
+                }
                 None => self.course(window, keys.iter().filter_map(|key| self.keys.get_key_value(*key))),
             },
         };
@@ -180,7 +182,7 @@ impl FlowBoard {
     }
 
     /// The windows of one key with their panes, the newest window first.
-    pub fn windows(&self, key: &[Option<Box<str>>]) -> Vec<(Window, Vec<Shown>)> {
+    pub fn windows(&self, key: &Key) -> Vec<(Window, Vec<Shown>)> {
         let mut windows: Vec<(Window, Vec<Shown>)> = Vec::new();
         for pane in self.keys.get(key).into_iter().flatten() {
             match windows.last_mut() {
@@ -291,7 +293,7 @@ fn size(key: &Key, panes: &[Shown]) -> u64 {
 }
 
 fn key_bytes(key: &Key) -> u64 {
-    96 + key.iter().map(|value| 32 + value.as_ref().map_or(0, |text| text.len() as u64)).sum::<u64>()
+    128 + key.as_pushed().len() as u64
 }
 
 /// Many EARLY and LATE panes of one window tell little: the newest of each stay.
@@ -324,7 +326,7 @@ fn newest(panes: &[Shown], window: Window) -> Option<&Shown> {
     panes[..end].last().filter(|pane| pane.window == window)
 }
 
-fn holds(values: &[Option<Box<str>>], find: &str) -> bool {
+fn holds(values: &Key, find: &str) -> bool {
     find.is_empty() || values.iter().flatten().any(|value| value.to_lowercase().contains(find))
 }
 

@@ -49,7 +49,7 @@ type Final = BTreeMap<(i64, i64, Option<String>), (u64, u64)>;
 fn finals(rows: &[CtrRow]) -> Final {
     let mut finals = Final::new();
     for row in rows {
-        let page = row.key[0].as_ref().map(|page| page.to_string());
+        let page = row.key.get(0).map(str::to_owned);
         finals.insert((row.window.start.0, row.window.end.0, page), (row.ctr.views, row.ctr.clicks));
     }
     finals
@@ -142,7 +142,7 @@ fn lateness_is_judged_for_each_window() {
     let (rows, _) = run(flow(&settings), &payloads);
     let panes: Vec<(i64, Pane)> = rows
         .iter()
-        .filter(|row| row.key[0].as_deref() == Some("2"))
+        .filter(|row| row.key.get(0) == Some("2"))
         .map(|row| (row.window.start.0 / 1000, row.pane))
         .collect();
     assert_eq!(panes, vec![(-60, Pane::Late), (0, Pane::OnTime)]);

@@ -2,11 +2,10 @@
 //!
 //! A key lives as long as a cell does that names it; then its number is used again.
 
-use std::hash::{BuildHasher, Hash, Hasher};
-
 use event::row::Key;
 use hashbrown::HashTable;
-use rustc_hash::FxBuildHasher;
+
+use crate::digest::HashedKey;
 
 /// Number of a key in one flow.
 pub type KeyId = u32;
@@ -14,13 +13,21 @@ pub type KeyId = u32;
 /// All keys of one flow that have cells.
 #[derive(Debug, Default)]
 pub struct Keys {
-    table: HashTable<KeyId>,
+    table: HashTable<Entry>,
     slots: Vec<Slot>,
     free: Vec<KeyId>,
     bytes: u64,
 }
 
+/// What a look-up reads: hash and text stand here, so that it does not go through the slot.
 #[derive(Debug)]
+struct Entry {
+    hash: u64,
+    id: KeyId,
+    key: Key,
+}
+
+#[derive(Debug, Default)]
 struct Slot {
     key: Option<Key>,
     hash: u64,
@@ -29,31 +36,23 @@ struct Slot {
 
 impl Keys {
     /// The key's number; a new key has no cell yet.
-    pub fn intern(&mut self, values: &[Option<&str>]) -> (KeyId, bool) {
-        let hash = hash(values.iter().copied());
-        let slots = &self.slots;
-        let same = |id: &KeyId| match &slots[*id as usize].key {
-            Some(key) => key.len() == values.len() && key.iter().zip(values).all(|(a, b)| a.as_deref() == *b),
-            None => false,
-        };
-        if let Some(id) = self.table.find(hash, same) {
-            return (*id, false);
+    #[inline]
+    pub fn intern(&mut self, key: HashedKey<'_>) -> KeyId {
+        let same = |entry: &Entry| entry.hash == key.hash && entry.key.as_pushed() == key.text;
+        match self.table.find(key.hash, same) {
+            Some(entry) => entry.id,
+            None => self.add(Key::from_pushed(key.text), key.hash),
         }
-        let key: Key = values.iter().map(|value| value.map(Box::from)).collect();
-        (self.add(key, hash), true)
     }
 
     /// Puts a key back at the number that it had when the state was written.
     pub fn restore(&mut self, id: KeyId, key: Key) {
         if self.slots.len() <= id as usize {
-            self.slots.resize_with(id as usize + 1, || Slot { key: None, hash: 0, cells: 0 });
+            self.slots.resize_with(id as usize + 1, Slot::default);
         }
         self.release_slot(id);
-        let hash = hash(key.iter().map(Option::as_deref));
-        self.bytes += weight(&key);
-        self.slots[id as usize] = Slot { key: Some(key), hash, cells: 0 };
-        let slots = &self.slots;
-        self.table.insert_unique(hash, id, |id| slots[*id as usize].hash);
+        let hash = HashedKey::new(key.as_pushed()).hash;
+        self.put(id, key, hash);
     }
 
     /// After the last [`Self::restore`]: the numbers without a key may be used again.
@@ -113,42 +112,31 @@ impl Keys {
     }
 
     fn add(&mut self, key: Key, hash: u64) -> KeyId {
-        self.bytes += weight(&key);
-        let slot = Slot { key: Some(key), hash, cells: 0 };
-        let id = match self.free.pop() {
-            Some(id) => {
-                self.slots[id as usize] = slot;
-                id
-            }
-            None => {
-                self.slots.push(slot);
-                (self.slots.len() - 1) as KeyId
-            }
-        };
-        let slots = &self.slots;
-        self.table.insert_unique(hash, id, |id| slots[*id as usize].hash);
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            (self.slots.len() - 1) as KeyId
+        });
+        self.put(id, key, hash);
         id
+    }
+
+    fn put(&mut self, id: KeyId, key: Key, hash: u64) {
+        self.bytes += weight(&key);
+        self.slots[id as usize] = Slot { key: Some(key.clone()), hash, cells: 0 };
+        self.table.insert_unique(hash, Entry { hash, id, key }, |entry| entry.hash);
     }
 
     fn release_slot(&mut self, id: KeyId) {
         let slot = &mut self.slots[id as usize];
         let Some(key) = slot.key.take() else { return };
         self.bytes -= weight(&key);
-        if let Ok(entry) = self.table.find_entry(slot.hash, |other| *other == id) {
+        if let Ok(entry) = self.table.find_entry(slot.hash, |entry| entry.id == id) {
             entry.remove();
         }
     }
 }
 
-fn hash<'a>(values: impl Iterator<Item = Option<&'a str>>) -> u64 {
-    let mut hasher = FxBuildHasher.build_hasher();
-    for value in values {
-        value.hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
 /// Bytes of a key with its slot and table entry.
 fn weight(key: &Key) -> u64 {
-    64 + key.iter().map(|value| 16 + value.as_ref().map_or(0, |text| text.len() as u64)).sum::<u64>()
+    96 + key.as_pushed().len() as u64
 }

@@ -5,6 +5,8 @@
 //! end plus the allowed lateness; a late event is judged for each of its windows on arrival.
 //! Pure: the watermark and the time are arguments. Not here: what an event counts as.
 
+mod bits;
+mod cells;
 pub mod keys;
 pub mod saved;
 pub mod slices;
@@ -14,7 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, Windows, row::Key};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::digest::HashedKey;
+
 use self::{
+    bits::Bits,
     keys::{KeyId, Keys},
     slices::{Change, Slices},
 };
@@ -38,9 +43,19 @@ pub struct WindowSet {
     indexes: BTreeMap<EventTime, FxHashMap<KeyId, u32>>,
     /// Windows whose indexes changed since the last checkpoint.
     unsaved_indexes: BTreeSet<EventTime>,
-    /// Scratch of the merge: a count a key, and which keys are in it.
+    /// The slice of the last event.
+    here: Here,
+    /// Scratch of the merge: a count a key, all zero between two merges.
     merged: Vec<Ctr>,
-    touched: Vec<KeyId>,
+}
+
+/// A slice with what is the same for every time in it: a slice lies in a window wholly or not at all.
+#[derive(Clone, Copy, Debug)]
+struct Here {
+    start: EventTime,
+    end: EventTime,
+    /// When the last window that holds it is over; nothing where it lies between two windows.
+    over: Option<EventTime>,
 }
 
 /// Whether an event found a window that still takes it.
@@ -68,42 +83,51 @@ impl WindowSet {
             late: BTreeMap::new(),
             indexes: BTreeMap::new(),
             unsaved_indexes: BTreeSet::new(),
+            here: Here { start: EventTime::MAX, end: EventTime::MIN, over: None },
             merged: Vec::new(),
-            touched: Vec::new(),
         }
     }
 
-    /// What would become of an event at a time, changing nothing.
-    pub fn fate(&self, time: EventTime) -> Fate {
-        // The last window that holds the time is over last.
-        let last = self.windows.at(self.windows.last_start(time));
-        if time >= last.end {
-            Fate::Between
-        } else if self.is_over(last) {
-            Fate::Late
-        } else {
-            Fate::Counted
+    /// What would become of an event at a time.
+    #[inline]
+    pub fn fate(&mut self, time: EventTime) -> Fate {
+        if time < self.here.start || time >= self.here.end {
+            self.here = self.slice_of(time);
         }
+        match self.here.over {
+            None => Fate::Between,
+            Some(over) if over <= self.watermark => Fate::Late,
+            Some(_) => Fate::Counted,
+        }
+    }
+
+    fn slice_of(&self, time: EventTime) -> Here {
+        let start = self.windows.slice_start(time);
+        let last = self.windows.at(self.windows.last_start(time));
+        let over = (time < last.end).then_some(last.end + self.allowed_lateness);
+        Here { start, end: start + self.windows.slice(), over }
     }
 
     /// Counts an event, or takes one back.
-    pub fn count(&mut self, key: &[Option<&str>], time: EventTime, change: Change) -> Fate {
+    #[inline]
+    pub fn count(&mut self, key: HashedKey<'_>, time: EventTime, change: Change) -> Fate {
         let fate = self.fate(time);
         if fate == Fate::Counted {
-            let (id, _) = self.keys.intern(key);
+            let id = self.keys.intern(key);
             self.count_id(id, time, change);
         }
         fate
     }
 
+    /// Counts in the slice where [`Self::fate`] was asked.
+    #[inline]
     fn count_id(&mut self, id: KeyId, time: EventTime, change: Change) {
-        let start = self.windows.slice_start(time);
-        let first_end = start + self.windows.slice();
+        let Here { start, end, .. } = self.here;
         // Only a time at or behind the watermark can lie in a window that has fired.
-        if first_end <= self.watermark || time < self.watermark {
+        if end <= self.watermark || time < self.watermark {
             self.note_late(id, time);
         }
-        if self.slices.add(start, id, change, self.early) {
+        if self.slices.at(start).add(id, change, self.early, self.keys.bound()) {
             self.keys.hold(id);
         }
     }
@@ -128,9 +152,7 @@ impl WindowSet {
     }
 
     fn holds(&self, window: Window, id: KeyId) -> bool {
-        self.windows
-            .slices(window)
-            .any(|start| self.slices.get(start).is_some_and(|slice| slice.cells.contains_key(&id)))
+        self.slices.between(window.start, window.end).any(|cells| cells.get(id).is_some())
     }
 
     fn is_over(&self, window: Window) -> bool {
@@ -155,19 +177,19 @@ impl WindowSet {
 
     /// Fires EARLY panes of every open window and key that changed since the last call.
     pub fn fire_early(&mut self, now: EventTime, rows: &mut Vec<CtrRow>) {
-        let mut changed: BTreeMap<EventTime, BTreeSet<KeyId>> = BTreeMap::new();
-        for (start, slice) in self.slices.iter_mut() {
-            let unseen = std::mem::take(&mut slice.unseen);
+        let mut changed: BTreeMap<EventTime, Bits> = BTreeMap::new();
+        for (start, cells) in self.slices.iter_mut() {
+            let unseen = cells.take_unseen();
             if unseen.is_empty() {
                 continue;
             }
             for window in self.windows.holding(start).filter(|window| window.end > self.watermark) {
-                changed.entry(window.start).or_default().extend(&unseen);
+                changed.entry(window.start).or_default().union(&unseen);
             }
         }
         for (start, keys) in changed {
             let window = self.windows.at(start);
-            for id in keys {
+            for id in keys.iter() {
                 let ctr = self.merge_one(window, id);
                 let pane_index = self.next_index(window, id, 0, true);
                 rows.push(self.row(window, id, ctr, (Pane::Early, pane_index), now));
@@ -228,10 +250,13 @@ impl WindowSet {
     }
 
     fn fire_on_time(&mut self, window: Window, now: EventTime, rows: &mut Vec<CtrRow>) {
-        self.merge_all(window);
-        let touched = std::mem::take(&mut self.touched);
-        for &id in &touched {
-            let ctr = std::mem::take(&mut self.merged[id as usize]);
+        let mut merged = std::mem::take(&mut self.merged);
+        merged.resize(self.keys.bound().max(merged.len()), Ctr::default());
+        let mut keys = Bits::default();
+        self.slices.merge(window.start, window.end, &mut merged, &mut keys);
+        rows.reserve(keys.len());
+        for id in keys.iter() {
+            let ctr = std::mem::take(&mut merged[id as usize]);
             let fired = self.indexes.get(&window.start).is_some_and(|next| next.contains_key(&id));
             if ctr == Ctr::default() && !fired {
                 // Everything was taken back before anyone saw it: a key without events has no row.
@@ -240,35 +265,13 @@ impl WindowSet {
             let pane_index = self.next_index(window, id, 0, false);
             rows.push(self.row(window, id, ctr, (Pane::OnTime, pane_index), now));
         }
-        self.touched = touched;
-    }
-
-    /// Sums the slices of a window into the scratch.
-    fn merge_all(&mut self, window: Window) {
-        self.touched.clear();
-        self.merged.resize(self.keys.bound().max(self.merged.len()), Ctr::default());
-        for start in self.windows.slices(window) {
-            let Some(slice) = self.slices.get(start) else { continue };
-            for (&id, &count) in &slice.cells {
-                let sum = &mut self.merged[id as usize];
-                if *sum == Ctr::default() {
-                    self.touched.push(id);
-                }
-                sum.merge(count);
-            }
-        }
-        // A key whose counts are all taken back is there once a slice; the order is the same on every run.
-        self.touched.sort_unstable();
-        self.touched.dedup();
+        self.merged = merged;
     }
 
     fn merge_one(&self, window: Window, id: KeyId) -> Ctr {
         let mut sum = Ctr::default();
-        for start in self.windows.slices(window) {
-            if let Some(count) = self.slices.get(start).and_then(|slice| slice.cells.get(&id)) {
-                sum.merge(*count);
-            }
-        }
+        let counts = self.slices.between(window.start, window.end).filter_map(|cells| cells.get(id));
+        counts.for_each(|count| sum.merge(count));
         sum
     }
 
@@ -305,8 +308,8 @@ impl WindowSet {
             return None;
         }
         let mut counts: BTreeMap<Key, Ctr> = BTreeMap::new();
-        for slice in self.windows.slices(window).filter_map(|start| self.slices.get(start)) {
-            for (&id, &count) in slice.cells.iter().filter(|(_, count)| **count != Ctr::default()) {
+        for cells in self.slices.between(window.start, window.end) {
+            for (id, count) in cells.sorted().into_iter().filter(|(_, count)| *count != Ctr::default()) {
                 counts.entry(self.keys.get(id).clone()).or_default().merge(count);
             }
         }
@@ -320,10 +323,8 @@ impl WindowSet {
             if !self.is_over(last) {
                 break;
             }
-            if let Some(slice) = self.slices.remove(start) {
-                for id in slice.cells.into_keys() {
-                    self.keys.release(id);
-                }
+            for id in self.slices.remove(start) {
+                self.keys.release(id);
             }
         }
         while let Some((&start, _)) = self.indexes.first_key_value() {
@@ -333,6 +334,12 @@ impl WindowSet {
             self.indexes.remove(&start);
             self.unsaved_indexes.insert(start);
         }
+    }
+
+    /// Forgets what the next [`Self::save`] would give: for a run that never saves.
+    pub fn nothing_to_save(&mut self) {
+        self.slices.take_dropped();
+        self.unsaved_indexes.clear();
     }
 
     /// The flow's watermark.
@@ -345,10 +352,10 @@ impl WindowSet {
         self.keys.len()
     }
 
-    /// Approximate bytes in memory: 56 a cell with its share of the tables, and the keys.
+    /// Approximate bytes in memory.
     pub fn bytes(&self) -> u64 {
         let indexes: usize = self.indexes.values().map(FxHashMap::len).sum();
-        56 * self.slices.cells() as u64 + 16 * indexes as u64 + self.keys.bytes()
+        self.slices.bytes() as u64 + 16 * indexes as u64 + self.keys.bytes()
     }
 }
 

@@ -30,16 +30,11 @@ impl WindowSet {
         }
         let mut named = vec![false; self.keys.bound()];
         for (start, slice) in self.slices.iter_mut() {
-            let unsaved = std::mem::take(&mut slice.unsaved);
-            let mut cells: Vec<(KeyId, Ctr)> = if everything {
-                slice.cells.iter().map(|(&id, &count)| (id, count)).collect()
-            } else {
-                unsaved.into_iter().map(|id| (id, slice.cells[&id])).collect()
-            };
+            let unsaved = slice.take_unsaved();
+            let cells = if everything { slice.sorted() } else { unsaved };
             if cells.is_empty() {
                 continue;
             }
-            cells.sort_unstable_by_key(|(id, _)| *id);
             for (id, _) in &cells {
                 named[*id as usize] = true;
             }
@@ -67,10 +62,8 @@ impl WindowSet {
     pub fn restore(&mut self, saved: SavedWindows) {
         self.watermark = EventTime(saved.watermark);
         for start in saved.dropped {
-            if let Some(slice) = self.slices.remove(start) {
-                for id in slice.cells.into_keys() {
-                    self.keys.release(id);
-                }
+            for id in self.slices.remove(start) {
+                self.keys.release(id);
             }
         }
         self.slices.take_dropped();
@@ -80,8 +73,10 @@ impl WindowSet {
             }
         }
         for (start, cells) in saved.cells {
+            let bound = self.keys.bound();
+            let slice = self.slices.at(start);
             for (id, count) in cells {
-                if self.slices.restore(start, id, count) {
+                if slice.restore(id, count, bound) {
                     self.keys.hold(id);
                 }
             }
@@ -100,9 +95,7 @@ impl WindowSet {
         self.set_border();
         self.keys.restored();
         if self.early {
-            for (_, slice) in self.slices.iter_mut() {
-                slice.unseen = slice.cells.keys().copied().collect();
-            }
+            self.slices.iter_mut().for_each(|(_, cells)| cells.see_anew());
         }
     }
 }

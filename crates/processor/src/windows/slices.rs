@@ -1,29 +1,21 @@
-//! Mergeable counts a slice and key, and which of them changed since the last checkpoint.
+//! Mergeable counts a slice and key, by the slice's start.
+//!
+//! Not here: how one slice holds its counts ([`super::cells`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 
 use event::{Ctr, EventTime};
-use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::keys::KeyId;
-
-/// Counts of one slice.
-#[derive(Debug, Default)]
-pub struct Slice {
-    /// A count a key.
-    pub cells: FxHashMap<KeyId, Ctr>,
-    /// Keys that changed since the last checkpoint.
-    pub unsaved: FxHashSet<KeyId>,
-    /// Keys that changed since the last early panes; stays empty without early panes.
-    pub unseen: FxHashSet<KeyId>,
-}
+use super::{bits::Bits, cells::Cells, keys::KeyId};
 
 /// All live slices by their start.
 #[derive(Debug, Default)]
 pub struct Slices {
-    by_start: BTreeMap<EventTime, Slice>,
+    /// In the order of their starts: new ones come at the end, and what is over leaves at the front.
+    slices: VecDeque<(EventTime, Cells)>,
+    /// Where the last look-up ended: most events fall into the slice of the one before.
+    last: usize,
     dropped: BTreeSet<EventTime>,
-    cells: usize,
 }
 
 /// A change to one count; a join takes clicks back when their view turns out to be another.
@@ -38,61 +30,63 @@ pub struct Change {
 }
 
 impl Slices {
-    /// Applies a change; says whether the cell is new.
-    pub fn add(&mut self, start: EventTime, key: KeyId, change: Change, early: bool) -> bool {
-        let slice = self.by_start.entry(start).or_default();
-        let before = slice.cells.len();
-        let cell = slice.cells.entry(key).or_default();
-        cell.views = cell.views.saturating_add_signed(change.views);
-        cell.clicks = cell.clicks.saturating_add_signed(change.clicks);
-        cell.attributed = cell.attributed.saturating_add_signed(change.attributed);
-        slice.unsaved.insert(key);
-        if early {
-            slice.unseen.insert(key);
+    /// The slice that begins there, to be changed; a new one if there is none.
+    #[inline]
+    pub fn at(&mut self, start: EventTime) -> &mut Cells {
+        if self.slices.get(self.last).is_none_or(|(other, _)| *other != start) {
+            self.last = self.find(start).unwrap_or_else(|at| {
+                self.slices.insert(at, (start, Cells::default()));
+                at
+            });
         }
-        let new = slice.cells.len() > before;
-        self.cells += usize::from(new);
-        new
+        &mut self.slices[self.last].1
     }
 
     /// The slice that begins there.
-    pub fn get(&self, start: EventTime) -> Option<&Slice> {
-        self.by_start.get(&start)
+    pub fn get(&self, start: EventTime) -> Option<&Cells> {
+        self.find(start).ok().map(|at| &self.slices[at].1)
+    }
+
+    /// The slices that begin in `[from, to)`.
+    pub fn between(&self, from: EventTime, to: EventTime) -> impl Iterator<Item = &Cells> {
+        let (Ok(first) | Err(first)) = self.find(from);
+        self.slices.range(first..).take_while(move |(start, _)| *start < to).map(|(_, cells)| cells)
     }
 
     /// The slices in order of time.
-    pub fn iter(&self) -> impl Iterator<Item = (EventTime, &Slice)> {
-        self.by_start.iter().map(|(&start, slice)| (start, slice))
+    pub fn iter(&self) -> impl Iterator<Item = (EventTime, &Cells)> {
+        self.slices.iter().map(|(start, cells)| (*start, cells))
     }
 
     /// The slices in order of time, to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (EventTime, &mut Slice)> {
-        self.by_start.iter_mut().map(|(&start, slice)| (start, slice))
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (EventTime, &mut Cells)> {
+        self.slices.iter_mut().map(|(start, cells)| (*start, cells))
     }
 
     /// Start of the first slice at or after a time.
     pub fn next_start(&self, from: EventTime) -> Option<EventTime> {
-        self.by_start.range(from..).next().map(|(&start, _)| start)
+        let (Ok(at) | Err(at)) = self.find(from);
+        self.slices.get(at).map(|(start, _)| *start)
     }
 
     /// Start of the first slice of all.
     pub fn first_start(&self) -> Option<EventTime> {
-        self.by_start.keys().next().copied()
+        self.slices.front().map(|(start, _)| *start)
     }
 
-    /// Takes the slice away for good.
-    pub fn remove(&mut self, start: EventTime) -> Option<Slice> {
-        let slice = self.by_start.remove(&start)?;
-        self.cells -= slice.cells.len();
+    /// Takes the slice away for good; gives the keys that counted in it.
+    pub fn remove(&mut self, start: EventTime) -> Vec<KeyId> {
+        let removed = self.find(start).ok().and_then(|at| self.slices.remove(at));
+        let Some((_, cells)) = removed else { return Vec::new() };
         self.dropped.insert(start);
-        Some(slice)
+        cells.sorted().into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Puts a count back as the state has it; says whether the cell is new.
-    pub fn restore(&mut self, start: EventTime, key: KeyId, count: Ctr) -> bool {
-        let new = self.by_start.entry(start).or_default().cells.insert(key, count).is_none();
-        self.cells += usize::from(new);
-        new
+    /// Sums of all slices that begin in `[from, to)`, added to `sums`, and the keys in them.
+    pub fn merge(&self, from: EventTime, to: EventTime, sums: &mut [Ctr], keys: &mut Bits) {
+        for cells in self.between(from, to) {
+            cells.merge_into(sums, keys);
+        }
     }
 
     /// The slices that were dropped since the last checkpoint.
@@ -100,9 +94,13 @@ impl Slices {
         std::mem::take(&mut self.dropped)
     }
 
-    /// How many cells there are.
-    pub fn cells(&self) -> usize {
-        self.cells
+    /// Approximate bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.slices.iter().map(|(_, cells)| cells.bytes()).sum()
+    }
+
+    fn find(&self, start: EventTime) -> Result<usize, usize> {
+        self.slices.binary_search_by_key(&start, |(other, _)| *other)
     }
 }
 

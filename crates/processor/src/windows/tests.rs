@@ -1,9 +1,10 @@
 //! A state that is saved and restored between any two steps gives the same rows.
 
-use event::{CtrRow, EventTime, Millis, Windows};
+use event::{CtrRow, EventTime, Key, Millis, Windows};
 use proptest::prelude::*;
 
 use super::{WindowSet, slices::Change};
+use crate::digest::HashedKey;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -35,7 +36,8 @@ fn run(steps: &[Step], restarts: bool) -> Vec<CtrRow> {
         match step {
             Step::Count(time, key, view) => {
                 let key = key.to_string();
-                windows.count(&[Some(&key)], EventTime(*time), Change::of(*view, !view));
+                let key: Key = [Some(key)].into_iter().collect();
+                windows.count(HashedKey::new(key.as_pushed()), EventTime(*time), Change::of(*view, !view));
             }
             Step::Advance(watermark) => windows.advance(EventTime(*watermark), now, &mut rows),
             Step::Late => windows.fire_late(now, &mut rows),

@@ -185,7 +185,7 @@ fn table(latest: &[LatestRow]) -> String {
 }
 
 fn line(row: &LatestRow) -> String {
-    let key: Vec<&str> = row.row.key.iter().map(|value| value.as_deref().unwrap_or("-")).collect();
+    let key: Vec<&str> = row.row.key.iter().map(|value| value.unwrap_or("-")).collect();
     let mut key = key.join("  ");
     if key.chars().count() > 44 {
         key = key.chars().take(43).chain(['…']).collect();

@@ -1,12 +1,22 @@
 //! Files side by side by event time: always the one whose clock is lowest.
 //!
-//! Not here: what becomes of a line.
+//! Lines are read ahead in batches by the threads of a pool, in whatever order, and counted here in theirs. Not here: what
+//! becomes of a line ([`super::batch`], [`super::session`]).
 
-use connector::anonymise::{Raw, RejectCode};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, TryRecvError, sync_channel},
+    },
+};
+
+use anyhow::Context as _;
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    batch::{Batch, ReadBatch, Worker},
     plan::Place,
     session::{At, Session},
 };
@@ -15,24 +25,53 @@ use crate::{input::Input, progress};
 /// Files that are open.
 pub(super) struct Files {
     files: Vec<OpenFile>,
+    threads: usize,
 }
 
 struct OpenFile {
-    topic: String,
+    topic: Arc<str>,
     name: String,
     input: Input,
+    is_at_end: bool,
+    /// Batches on their way, the first lines first.
+    ahead: VecDeque<Receiver<ReadBatch>>,
+    /// The batch that is being counted, and how many of its lines and events were.
+    batch: ReadBatch,
+    lines: usize,
+    events: usize,
 }
 
-/// So many lines are read between two looks at the bar and at the token.
-const GLANCE: u32 = 4096;
+/// What the threads share: a worker for each that is at work.
+#[derive(Clone)]
+struct Workers {
+    first: Worker,
+    idle: Arc<Mutex<Vec<Worker>>>,
+}
+
+/// Batches that a file may have on their way, for each thread.
+const AHEAD: usize = 2;
 
 impl Files {
-    pub(super) fn open(places: Vec<Place>, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        places: Vec<Place>,
+        threads: usize,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         let open = |place: Place| {
             let input = Input::open(&place.path, shutdown)?;
-            Ok(OpenFile { topic: place.topic, name: input.name().to_owned(), input })
+            let name = input.name().to_owned();
+            Ok(OpenFile {
+                topic: place.topic.into(),
+                name,
+                input,
+                is_at_end: false,
+                ahead: VecDeque::new(),
+                batch: ReadBatch::default(),
+                lines: 0,
+                events: 0,
+            })
         };
-        Ok(Self { files: places.into_iter().map(open).collect::<anyhow::Result<_>>()? })
+        Ok(Self { files: places.into_iter().map(open).collect::<anyhow::Result<_>>()?, threads })
     }
 
     pub(super) fn partitions(&self) -> usize {
@@ -40,32 +79,35 @@ impl Files {
     }
 
     /// Reads to the end of all, or until told to stop.
-    pub(super) fn read(mut self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    pub(super) fn read(self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .thread_name(|number| format!("aqueduct-replay-{number}"))
+            .build()
+            .context("cannot start the threads that read")?;
+        // Counting is one of the pool's threads: it reads, too, while it waits.
+        pool.install(|| self.count(session, shutdown))
+    }
+
+    fn count(mut self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let bar = self.bar();
-        let mut lines = 0u32;
+        let workers = Workers { first: session.worker(), idle: Arc::default() };
+        let ahead = if self.threads == 1 { 1 } else { AHEAD * self.threads };
         while let Some(partition) = session.next_partition() {
-            lines = (lines + 1) % GLANCE;
-            if lines == 0 {
-                bar.iter().for_each(|bar| bar.set_position(self.bytes_read()));
-                if shutdown.is_cancelled() {
-                    break;
-                }
-            }
             let file = &mut self.files[partition];
-            let Some(line) = file.input.next_line()? else {
+            if file.is_counted() && !file.next_batch(&workers, ahead)? {
                 // Told to stop, standard input seems to end.
                 if shutdown.is_cancelled() {
                     break;
                 }
                 session.end_partition(partition)?;
                 continue;
-            };
-            let at = At::Line(&file.name, line.number);
-            match line.bytes {
-                None => session.reject(RejectCode::TooLarge.as_str(), None, at),
-                Some(bytes) => {
-                    let raw = Raw { topic: &file.topic, value: Some(bytes), key: None, headers: &[] };
-                    session.record(partition, &raw, at)?;
+            }
+            file.count_line(partition, session)?;
+            if file.is_counted() {
+                bar.iter().for_each(|bar| bar.set_position(self.bytes_read()));
+                if shutdown.is_cancelled() {
+                    break;
                 }
             }
         }
@@ -81,5 +123,79 @@ impl Files {
 
     fn bytes_read(&self) -> u64 {
         self.files.iter().map(|file| file.input.bytes_read()).sum()
+    }
+}
+
+impl OpenFile {
+    fn is_counted(&self) -> bool {
+        self.lines == self.batch.lines.len()
+    }
+
+    /// Counts the next line of the batch.
+    fn count_line(&mut self, partition: usize, session: &mut Session) -> anyhow::Result<()> {
+        let line = &mut self.batch.lines[self.lines];
+        self.lines += 1;
+        let at = At::Line(&self.name, line.number);
+        let is_event = session.line(partition, line, self.batch.digests.get(self.events), at)?;
+        self.events += usize::from(is_event);
+        Ok(())
+    }
+
+    /// Takes the next batch and keeps more on their way; false at the file's end.
+    fn next_batch(&mut self, workers: &Workers, ahead: usize) -> anyhow::Result<bool> {
+        while self.ahead.len() < ahead && !self.is_at_end {
+            let batch = self.lines_together()?;
+            if !batch.is_empty() {
+                self.ahead.push_back(workers.start(batch, &self.topic));
+            }
+        }
+        let Some(next) = self.ahead.pop_front() else { return Ok(false) };
+        self.batch = finished(&next)?;
+        (self.lines, self.events) = (0, 0);
+        Ok(true)
+    }
+
+    /// As many lines as are there without waiting, one at least; none at the end.
+    fn lines_together(&mut self) -> anyhow::Result<Batch> {
+        let mut batch = Batch::default();
+        match self.input.next_line()? {
+            None => self.is_at_end = true,
+            Some(line) => {
+                let mut has_room = batch.add(line);
+                while has_room && let Some(line) = self.input.next_held() {
+                    has_room = batch.add(line);
+                }
+            }
+        }
+        Ok(batch)
+    }
+}
+
+impl Workers {
+    fn start(&self, batch: Batch, topic: &Arc<str>) -> Receiver<ReadBatch> {
+        let (sender, receiver) = sync_channel(1);
+        let (workers, topic) = (self.clone(), Arc::clone(topic));
+        rayon::spawn_fifo(move || {
+            let idle = || workers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = idle().pop();
+            let mut worker = known.unwrap_or(workers.first);
+            let read = worker.read(&batch, &topic);
+            idle().push(worker);
+            // Nobody waits for it once the replay was told to stop.
+            let _ = sender.send(read);
+        });
+        receiver
+    }
+}
+
+/// The batch, once it is read; meanwhile this thread reads others.
+fn finished(batch: &Receiver<ReadBatch>) -> anyhow::Result<ReadBatch> {
+    loop {
+        match batch.try_recv() {
+            Ok(read) => return Ok(read),
+            Err(TryRecvError::Empty) if rayon::yield_now() == Some(rayon::Yield::Executed) => {}
+            // Nothing is left to read here: another thread has it.
+            Err(_) => return batch.recv().context("a thread that reads has ended early"),
+        }
     }
 }

@@ -5,6 +5,8 @@
 
 mod plan;
 
+mod batch;
+
 mod files;
 
 mod kafka;
@@ -58,6 +60,9 @@ pub struct Args {
     /// [writer], or - for standard output. A file is replaced only when everything is in it
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
+    /// Threads that read and count [default: one for each core, four at most]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: Option<u16>,
     /// Only the last row of each window and key
     #[arg(long = "final")]
     only_final: bool,
@@ -94,7 +99,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> {
     let rows = RowSink::create(&plan.output, &plan.flows, shutdown)?;
     let output = rows.name().to_owned();
-    let source = plan.source.open(shutdown)?;
+    let source = plan.source.open(plan.threads, shutdown)?;
     let mut session = Session::new(plan.rules, source.partitions(), rows);
     let read = source.read(&mut session, shutdown);
     if let Err(error) = read.and_then(|()| session.end()) {
@@ -110,9 +115,9 @@ fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> 
 }
 
 impl Source {
-    fn open(self, shutdown: &CancellationToken) -> anyhow::Result<OpenSource> {
+    fn open(self, threads: usize, shutdown: &CancellationToken) -> anyhow::Result<OpenSource> {
         Ok(match self {
-            Self::Files(places) => OpenSource::Files(files::Files::open(places, shutdown)?),
+            Self::Files(places) => OpenSource::Files(files::Files::open(places, threads, shutdown)?),
             Self::Kafka(span) => OpenSource::Kafka(kafka::Logs::open(&span)?),
         })
     }

@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub(super) rules: Rules,
     pub(super) flows: Vec<Flow>,
     pub(super) output: Target,
+    /// How many may read and count at once.
+    pub(super) threads: usize,
 }
 
 /// How events are taken.
@@ -82,8 +84,14 @@ impl Plan {
             Source::Files(places(&args.files)?)
         };
         let rules = Rules { events, flows: flows.clone(), anonymiser, only_final: args.only_final };
-        Ok(Self { source, rules, flows, output })
+        let threads = args.threads.map_or_else(default_threads, usize::from);
+        Ok(Self { source, rules, flows, output, threads })
     }
+}
+
+/// Counting is one thread's work: more than three that read for it would wait.
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
 }
 
 /// Which flow goes by a time that the source does not have.

@@ -19,11 +19,14 @@ pub(super) enum RowSink {
     Closed,
 }
 
+/// So many lines are handed on at once.
+const TOGETHER: usize = 256;
+
 /// Lines of JSON.
 pub(super) struct Lines {
     output: Output,
     formats: Vec<NdjsonFormat>,
-    line: Vec<u8>,
+    lines: Vec<u8>,
     rows: u64,
 }
 
@@ -77,16 +80,16 @@ impl RowSink {
 impl Lines {
     fn create(path: &Path, flows: &[Flow]) -> anyhow::Result<Self> {
         let formats = flows.iter().map(|flow| NdjsonFormat::new(&flow.table())).collect();
-        Ok(Self { output: Output::create(path)?, formats, line: Vec::new(), rows: 0 })
+        Ok(Self { output: Output::create(path)?, formats, lines: Vec::new(), rows: 0 })
     }
 
     fn write(&mut self, flow: usize, rows: &[CtrRow]) -> anyhow::Result<()> {
         self.rows += rows.len() as u64;
-        for row in rows {
-            self.line.clear();
-            self.formats[flow].write(row, &mut self.line);
+        for some in rows.chunks(TOGETHER) {
+            self.lines.clear();
+            some.iter().for_each(|row| self.formats[flow].write(row, &mut self.lines));
             self.output
-                .write_all(&self.line)
+                .write_all(&self.lines)
                 .with_context(|| format!("cannot write {}", self.output.name()))?;
         }
         Ok(())

@@ -7,15 +7,26 @@ use std::{
     time::Instant,
 };
 
+use anyhow::bail;
 use connector::{
     anonymise::{Anonymised, Anonymiser, Raw, RejectCode},
     message::Message,
 };
 use event::{EventTime, Partition};
-use processor::replay::{Record, Replay};
+use processor::{
+    digest::Digest,
+    engine::Verdict,
+    replay::{Record, Replay},
+};
 use pubsub::Encoder;
 
-use super::{finals::Finals, plan::Rules, rows::RowSink, tally::Tally};
+use super::{
+    batch::{Became, ReadLine, Worker},
+    finals::Finals,
+    plan::Rules,
+    rows::RowSink,
+    tally::Tally,
+};
 
 /// A replay that runs.
 pub(super) struct Session {
@@ -27,6 +38,7 @@ pub(super) struct Session {
     rows: RowSink,
     tally: Tally,
     began: Instant,
+    now: EventTime,
 }
 
 /// Where a record stands.
@@ -52,7 +64,13 @@ impl Session {
             rows,
             tally,
             began: Instant::now(),
+            now,
         }
+    }
+
+    /// Reads lines as this replay needs them.
+    pub(super) fn worker(&self) -> Worker {
+        Worker { anonymiser: self.anonymiser.clone(), reader: self.replay.reader(), now: self.now }
     }
 
     /// The partition to read from next; nothing when all have ended.
@@ -87,6 +105,34 @@ impl Session {
         };
         let record = Record { partition, topic: raw.topic, kafka_time: at.kafka_time(), payload };
         let verdict = self.replay.event(&record);
+        self.counted(verdict, at)
+    }
+
+    /// Counts a line that was read; says whether it took the event, which is the next one of its batch.
+    pub(super) fn line(
+        &mut self,
+        partition: usize,
+        line: &mut ReadLine,
+        next: Option<Digest<'_>>,
+        at: At<'_>,
+    ) -> anyhow::Result<bool> {
+        match (&mut line.became, next) {
+            (Became::Event, Some(digest)) => {
+                let verdict = self.replay.count(partition, None, digest);
+                self.counted(verdict, at)?;
+                return Ok(true);
+            }
+            (Became::Event, None) => bail!("a batch has fewer events than lines"),
+            (Became::Rejected(reason, pointer), _) => self.reject(reason, pointer.as_deref(), at),
+            (Became::Refused(refusal), _) => {
+                let verdict = self.replay.refuse(refusal.clone());
+                self.counted(verdict, at)?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn counted(&mut self, verdict: Verdict, at: At<'_>) -> anyhow::Result<()> {
         self.tally.record();
         if let Some(refusal) = verdict.refusal {
             self.tally.reject(refusal.reason, refusal.pointer.as_deref(), at);

@@ -21,7 +21,7 @@ fn flow() -> Flow {
 }
 
 fn key(page: u8, name: u8) -> Key {
-    [Some(format!("/P{page}").into()), Some(format!("b{name}").into())].into()
+    [Some(format!("/P{page}")), Some(format!("b{name}"))].into_iter().collect()
 }
 
 fn row(key: Key, end: i64, counts: (u64, u64), (pane, index): (Pane, u32)) -> CtrRow {

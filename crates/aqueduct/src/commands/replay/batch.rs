@@ -1,0 +1,122 @@
+//! Lines of a file from their bytes to what the flows need of them: the part of a replay that does not depend on the order.
+//!
+//! Not here: counting ([`super::session`]), and in which thread this happens ([`super::files`]).
+
+use std::{ops::Range, sync::Arc};
+
+use connector::anonymise::{Anonymised, Anonymiser, Raw, RejectCode};
+use event::EventTime;
+use processor::{
+    digest::{Digests, Refusal},
+    read::{Envelope, Reader},
+};
+
+use crate::input::Line;
+
+/// Lines that are read together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    text: Vec<u8>,
+    lines: Vec<Copied>,
+}
+
+#[derive(Debug)]
+struct Copied {
+    number: u64,
+    /// Where it stands in the text; nothing when it is longer than an event may be.
+    range: Option<Range<usize>>,
+}
+
+/// What became of the lines of a batch, in their order.
+#[derive(Debug, Default)]
+pub(super) struct ReadBatch {
+    /// The events among them.
+    pub(super) digests: Digests,
+    pub(super) lines: Vec<ReadLine>,
+}
+
+/// One line.
+#[derive(Debug)]
+pub(super) struct ReadLine {
+    pub(super) number: u64,
+    pub(super) became: Became,
+}
+
+/// What a line is.
+#[derive(Debug)]
+pub(super) enum Became {
+    /// The next of the events.
+    Event,
+    /// What no flow can read.
+    Refused(Refusal),
+    /// What the anonymiser refuses, with the reason and the declared pointer.
+    Rejected(&'static str, Option<Arc<str>>),
+}
+
+/// One thread's means to read lines.
+#[derive(Clone, Debug)]
+pub(super) struct Worker {
+    /// Nothing where events are taken as they are.
+    pub(super) anonymiser: Option<Anonymiser>,
+    pub(super) reader: Reader,
+    /// Against which events of the future are judged.
+    pub(super) now: EventTime,
+}
+
+/// Large enough that handing it on costs nothing, small enough for the cache of a core.
+const TEXT: usize = 128 << 10;
+
+impl Batch {
+    /// Adds a line; says whether there is room for another.
+    pub(super) fn add(&mut self, line: Line<'_>) -> bool {
+        let range = line.bytes.map(|bytes| {
+            let start = self.text.len();
+            self.text.extend_from_slice(bytes);
+            start..self.text.len()
+        });
+        self.lines.push(Copied { number: line.number, range });
+        self.text.len() < TEXT
+    }
+
+    /// Whether there is no line in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+impl Worker {
+    /// Reads all lines of a batch.
+    pub(super) fn read(&mut self, batch: &Batch, topic: &str) -> ReadBatch {
+        let mut read = ReadBatch { lines: Vec::with_capacity(batch.lines.len()), ..ReadBatch::default() };
+        for line in &batch.lines {
+            let became = match &line.range {
+                Some(range) => self.line(&batch.text[range.clone()], topic, &mut read.digests),
+                None => Became::Rejected(RejectCode::TooLarge.as_str(), None),
+            };
+            read.lines.push(ReadLine { number: line.number, became });
+        }
+        read
+    }
+
+    fn line(&mut self, bytes: &[u8], topic: &str, digests: &mut Digests) -> Became {
+        let envelope = Envelope { topic, kafka_time: None, publish_time: self.now };
+        let anonymised;
+        let payload = match &mut self.anonymiser {
+            None => bytes,
+            Some(anonymiser) => {
+                let raw = Raw { topic, value: Some(bytes), key: None, headers: &[] };
+                match anonymiser.anonymise(&raw) {
+                    Ok(event) => {
+                        anonymised = event;
+                        &Anonymised::data(&anonymised)[..]
+                    }
+                    Err(reject) => return Became::Rejected(reject.code.as_str(), reject.pointer),
+                }
+            }
+        };
+        match self.reader.read(payload, &envelope, digests) {
+            Ok(()) => Became::Event,
+            Err(refusal) => Became::Refused(refusal),
+        }
+    }
+}

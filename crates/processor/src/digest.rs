@@ -1,0 +1,142 @@
+//! Events as the flows need them: what counts, under which key, and nothing else of the payload.
+//!
+//! Reading an event depends on that event alone, so that many can be read at once, in any thread; what they do to the
+//! counts depends on their order. A digest is what goes from the first to the second. Not here: either of the two.
+
+use event::EventTime;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// Events of one batch, each with a part for each flow. Reused from batch to batch.
+#[derive(Debug, Default)]
+pub struct Digests {
+    pub(crate) heads: Vec<Head>,
+    /// Those of the first event, then those of the second.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) joins: Vec<JoinValues>,
+    /// All keys, one behind the other.
+    pub(crate) keys: String,
+    pub(crate) flows: usize,
+}
+
+/// What all flows see of an event.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) time: Result<EventTime, Box<Refusal>>,
+    pub(crate) id: Result<Option<u128>, Box<Refusal>>,
+}
+
+/// What one flow sees of an event.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    pub(crate) role: Role,
+    /// Where its key stands in [`Digests::keys`].
+    pub(crate) key: (u32, u32),
+    pub(crate) hash: u64,
+    /// Why it has no key.
+    pub(crate) refusal: Option<Box<Refusal>>,
+    /// Where its values stand in [`Digests::joins`], if the flow has a join.
+    pub(crate) join: u32,
+}
+
+/// What a view and a click share with their partners, hashed; nothing where it is missing or no scalar.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct JoinValues {
+    pub(crate) view: Option<u128>,
+    pub(crate) click: Option<u128>,
+}
+
+/// What an event means to one flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// It counts as a view.
+    pub view: bool,
+    /// It counts as a click.
+    pub click: bool,
+}
+
+/// Why an event is refused, with the declared pointer that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A stable code.
+    pub reason: &'static str,
+    /// The declared pointer.
+    pub pointer: Option<String>,
+}
+
+/// A key as the windows look it up: its text ([`event::key`]) and the hash of that.
+#[derive(Clone, Copy, Debug)]
+pub struct HashedKey<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) hash: u64,
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Digest<'a> {
+    pub(crate) head: &'a Head,
+    parts: &'a [Part],
+    batch: &'a Digests,
+}
+
+impl Digests {
+    /// Forgets the events and keeps the memory.
+    pub fn clear(&mut self) {
+        self.heads.clear();
+        self.parts.clear();
+        self.joins.clear();
+        self.keys.clear();
+    }
+
+    /// How many events it holds.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Bytes of the keys so far: a batch ends well before four gigabytes of them.
+    pub fn key_bytes(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The event with this number, counted from 0.
+    #[inline]
+    pub fn get(&self, number: usize) -> Option<Digest<'_>> {
+        let head = self.heads.get(number)?;
+        let parts = &self.parts[number * self.flows..(number + 1) * self.flows];
+        Some(Digest { head, parts, batch: self })
+    }
+}
+
+impl<'a> Digest<'a> {
+    #[inline]
+    pub(crate) fn part(&self, flow: usize) -> &'a Part {
+        &self.parts[flow]
+    }
+
+    #[inline]
+    pub(crate) fn key(&self, part: &Part) -> HashedKey<'a> {
+        HashedKey { text: &self.batch.keys[part.key.0 as usize..part.key.1 as usize], hash: part.hash }
+    }
+
+    pub(crate) fn join(&self, part: &Part) -> JoinValues {
+        self.batch.joins.get(part.join as usize).copied().unwrap_or_default()
+    }
+}
+
+impl<'a> HashedKey<'a> {
+    /// The key with this text.
+    #[inline]
+    pub fn new(text: &'a str) -> Self {
+        Self { text, hash: xxh3_64(text.as_bytes()) }
+    }
+}
+
+/// An id or a join's value: 128 bits (XXH3), so that with 10^9 alive the odds that any two meet are below 10^-20.
+#[inline]
+pub(crate) fn identity(text: &str) -> u128 {
+    xxh3_128(text.as_bytes())
+}

@@ -1,0 +1,162 @@
+//! From a payload to what the flows need of it: one pass over the bytes for all flows together.
+//!
+//! Not here: whether an event is late or was seen before ([`crate::engine`]).
+
+mod slots;
+
+use event::{
+    EventTime, Millis,
+    events::{EventsSettings, event_time},
+    key,
+    pick::{Picker, Scratch, Value},
+    pointer::Pointer,
+};
+
+use crate::{
+    digest::{Digests, Head, HashedKey, JoinValues, Part, Refusal, Role, identity},
+    flow::{
+        Flow, TimeKind,
+        matching::{Scalar, Subject},
+    },
+};
+
+use self::slots::{FlowSlots, MatchSlots, Slots, TopicSlots};
+
+/// Reads events for a fixed set of flows.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    picker: Picker,
+    /// Those of topics that have their own, then the general ones.
+    topics: Vec<TopicSlots>,
+    flows: Vec<FlowSlots>,
+    future: Millis,
+    scratch: Scratch,
+}
+
+/// What surrounds a payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// The Kafka topic; empty without a position.
+    pub topic: &'a str,
+    /// The record's timestamp; absent when missing or not positive.
+    pub kafka_time: Option<EventTime>,
+    /// When Pub/Sub received it; for a file, the present.
+    pub publish_time: EventTime,
+}
+
+impl Reader {
+    /// A reader for these flows.
+    pub fn new(events: &EventsSettings, flows: &[Flow]) -> Self {
+        let mut slots = Slots::default();
+        let mut topics: Vec<TopicSlots> =
+            events.topics.keys().map(|topic| slots.topic(events, Some(topic))).collect();
+        topics.push(slots.topic(events, None));
+        let flows = flows.iter().map(|flow| slots.flow(flow)).collect();
+        let picker = Picker::new(&slots.pointers);
+        Self { picker, topics, flows, future: events.future, scratch: Scratch::default() }
+    }
+
+    /// Reads one payload and adds the event to a batch, which must be of this reader alone.
+    ///
+    /// # Errors
+    /// When the payload is no JSON object; nothing is added then.
+    pub fn read(
+        &mut self,
+        payload: &[u8],
+        envelope: &Envelope<'_>,
+        into: &mut Digests,
+    ) -> Result<(), Refusal> {
+        let mut values = self.scratch.take();
+        let picked = self.picker.pick(payload, &mut values).map(|()| self.digest(&values, envelope, into));
+        self.scratch.put(values);
+        picked.map_err(|error| Refusal { reason: error.kind.code(), pointer: None })
+    }
+
+    fn digest(&self, values: &[Value<'_>], envelope: &Envelope<'_>, into: &mut Digests) {
+        let general = self.topics.len() - 1;
+        let named = || self.topics.iter().find(|t| t.topic.as_deref() == Some(envelope.topic));
+        let slots = if general == 0 { None } else { named() }.unwrap_or(&self.topics[general]);
+        let time = self.time(&values[slots.time], slots, envelope);
+        for flow in &self.flows {
+            // A flow refuses an event whose time it cannot read before it looks at anything else.
+            let is_timed = flow.time != TimeKind::Event || time.is_ok();
+            let part = if is_timed { flow.part(values, envelope.topic, into) } else { Part::default() };
+            into.parts.push(part);
+        }
+        into.flows = self.flows.len();
+        into.heads.push(Head { time, id: slots.identity(values) });
+    }
+
+    fn time(
+        &self,
+        value: &Value<'_>,
+        slots: &TopicSlots,
+        envelope: &Envelope<'_>,
+    ) -> Result<EventTime, Box<Refusal>> {
+        let refuse = |reason| refusal(reason, &slots.time_pointer);
+        let time = event_time(value).ok_or_else(|| refuse("time"))?;
+        let newest = envelope.kafka_time.unwrap_or(envelope.publish_time) + self.future;
+        if time > newest { Err(refuse("future")) } else { Ok(time) }
+    }
+}
+
+impl TopicSlots {
+    fn identity(&self, values: &[Value<'_>]) -> Result<Option<u128>, Box<Refusal>> {
+        let Some((slot, pointer)) = &self.id else { return Ok(None) };
+        let value = &values[*slot];
+        if value.is_container() {
+            return Err(refusal("unexpected-shape", pointer));
+        }
+        Ok(value.scalar().map(identity))
+    }
+}
+
+impl FlowSlots {
+    /// Adds this flow's part of an event.
+    fn part(&self, values: &[Value<'_>], topic: &str, into: &mut Digests) -> Part {
+        let role = Role { view: self.views.hold(values, topic), click: self.clicks.hold(values, topic) };
+        let mut part = Part { role, ..Part::default() };
+        if !role.view && !role.click {
+            return part;
+        }
+        if let Some((view, click)) = self.join {
+            let value = |wanted: bool, slot: usize| {
+                let scalar = if wanted { values[slot].scalar() } else { None };
+                scalar.map(identity)
+            };
+            part.join = into.joins.len() as u32;
+            into.joins.push(JoinValues { view: value(role.view, view), click: value(role.click, click) });
+            // A click that is no view takes the columns of its view.
+            if !role.view {
+                return part;
+            }
+        }
+        let start = into.keys.len();
+        for (slot, pointer) in &self.by {
+            let value = &values[*slot];
+            if value.is_container() {
+                part.refusal = Some(refusal("unexpected-shape", pointer));
+                break;
+            }
+            key::push(value.scalar(), &mut into.keys);
+        }
+        part.key = (start as u32, into.keys.len() as u32);
+        part.hash = HashedKey::new(&into.keys[start..]).hash;
+        part
+    }
+}
+
+impl MatchSlots {
+    #[inline]
+    fn hold(&self, values: &[Value<'_>], topic: &str) -> bool {
+        self.of.terms.iter().zip(&self.slots).all(|(term, &slot)| match term.subject {
+            Subject::Topic => term.any_of.iter().any(|scalar| matches!(scalar, Scalar::Text(t) if t == topic)),
+            Subject::At(_) => term.any_of.iter().any(|scalar| scalar.is(&values[slot])),
+        })
+    }
+}
+
+#[cold]
+fn refusal(reason: &'static str, pointer: &Pointer) -> Box<Refusal> {
+    Box::new(Refusal { reason, pointer: Some(pointer.to_string()) })
+}
