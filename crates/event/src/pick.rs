@@ -53,19 +53,36 @@ impl Value<'_> {
     }
 }
 
-/// The memory of a list of values between two events.
+/// What is kept from one event to the next: memory, and the order of members, which a producer seldom changes.
 #[derive(Clone, Debug, Default)]
-pub struct Scratch(Vec<Value<'static>>);
+pub struct Scratch {
+    values: Vec<Value<'static>>,
+    /// For each node the members of the last object that stood there.
+    order: Vec<Vec<Known>>,
+    seen: Vec<bool>,
+}
+
+/// A member that was met, and the node that it leads to.
+#[derive(Clone, Debug)]
+struct Known {
+    /// Quoted, with the colon behind it: what the next event most likely has here.
+    text: Vec<u8>,
+    child: Option<usize>,
+}
+
+/// Longer names, and members beyond so many, are looked up each time.
+const KNOWN_BYTES: usize = 64;
+const KNOWN: usize = 64;
 
 impl Scratch {
     /// An empty list.
     pub fn take<'a>(&mut self) -> Vec<Value<'a>> {
-        emptied(std::mem::take(&mut self.0))
+        emptied(std::mem::take(&mut self.values))
     }
 
     /// Keeps the list's memory.
     pub fn put(&mut self, values: Vec<Value<'_>>) {
-        self.0 = emptied(values);
+        self.values = emptied(values);
     }
 }
 
@@ -97,9 +114,6 @@ struct Child {
     node: usize,
 }
 
-/// Up to that many nodes the marks of a pass stand on the stack.
-const SMALL: usize = 64;
-
 impl Picker {
     /// Prepares the look-up; a pointer may occur more than once.
     pub fn new(pointers: &[Pointer]) -> Self {
@@ -114,22 +128,23 @@ impl Picker {
         picker
     }
 
-    /// Fills `out` with what stands at each pointer, in the order of the pointers.
+    /// Fills `out` with what stands at each pointer, in the order of the pointers. The scratch is this picker's alone.
     ///
     /// # Errors
     /// When the payload is no JSON object; `out` is then of no use.
-    pub fn pick<'a>(&self, payload: &'a [u8], out: &mut Vec<Value<'a>>) -> Result<(), Error> {
+    pub fn pick<'a>(
+        &self,
+        payload: &'a [u8],
+        scratch: &mut Scratch,
+        out: &mut Vec<Value<'a>>,
+    ) -> Result<(), Error> {
         out.clear();
         out.resize(self.pointers, Value::Missing);
         let mut scanner = Scanner::object(payload)?;
-        let (mut small, mut large) = ([false; SMALL], Vec::new());
-        let seen = if self.nodes.len() <= SMALL {
-            small.as_mut_slice()
-        } else {
-            large.resize(self.nodes.len(), false);
-            large.as_mut_slice()
-        };
-        Pass { picker: self, scanner: &mut scanner, seen, out }.members(0)?;
+        scratch.seen.clear();
+        scratch.seen.resize(self.nodes.len(), false);
+        scratch.order.resize_with(self.nodes.len(), Vec::new);
+        Pass { picker: self, scanner: &mut scanner, scratch, out }.members(0)?;
         scanner.finish()
     }
 
@@ -159,18 +174,46 @@ impl Picker {
 struct Pass<'p, 'a> {
     picker: &'p Picker,
     scanner: &'p mut Scanner<'a>,
-    /// Nodes that were met: a second member of the same name is passed over.
-    seen: &'p mut [bool],
+    /// Nodes that were met are seen: a second member of the same name is passed over.
+    scratch: &'p mut Scratch,
     out: &'p mut Vec<Value<'a>>,
 }
 
 impl Pass<'_, '_> {
     fn members(&mut self, node: usize) -> Result<(), Error> {
-        while let Some(member) = self.scanner.next_member()? {
-            let child = self.picker.named(node, member.name);
+        let mut number = 0;
+        loop {
+            let child = match self.scratch.order[node].get(number) {
+                Some(known) if self.scanner.next_member_is(&known.text) => known.child,
+                _ => match self.scanner.next_member()? {
+                    Some(member) => self.look_up(node, number, member.name),
+                    None => return Ok(()),
+                },
+            };
+            number += 1;
             self.child(child)?;
         }
-        Ok(())
+    }
+
+    /// The node of a member, which is remembered for the next event.
+    fn look_up(&mut self, node: usize, number: usize, name: Text<'_>) -> Option<usize> {
+        let child = self.picker.named(node, name);
+        let order = &mut self.scratch.order[node];
+        if number >= KNOWN || name.raw().len() > KNOWN_BYTES {
+            return child;
+        }
+        if number >= order.len() {
+            order.push(Known { text: Vec::new(), child });
+        }
+        // Nothing is forgotten in between: members before this one came by this way or were known.
+        if let Some(known) = order.get_mut(number) {
+            known.child = child;
+            known.text.clear();
+            known.text.push(b'"');
+            known.text.extend_from_slice(name.raw().as_bytes());
+            known.text.extend_from_slice(b"\":");
+        }
+        child
     }
 
     fn elements(&mut self, node: usize) -> Result<(), Error> {
@@ -185,10 +228,10 @@ impl Pass<'_, '_> {
 
     /// Reads the value that stands here, for a node or for none.
     fn child(&mut self, node: Option<usize>) -> Result<(), Error> {
-        let Some(node) = node.filter(|&node| !self.seen[node]) else {
+        let Some(node) = node.filter(|&node| !self.scratch.seen[node]) else {
             return self.scanner.skip_value();
         };
-        self.seen[node] = true;
+        self.scratch.seen[node] = true;
         let token = self.scanner.value()?;
         let ends = &self.picker.nodes[node].ends;
         if !ends.is_empty() {
@@ -230,7 +273,7 @@ mod tests {
 
     fn check(payload: &str, texts: &[&str], expect: &[Value<'_>]) {
         let mut out = Vec::new();
-        Picker::new(&pointers(texts)).pick(payload.as_bytes(), &mut out).expect("an object");
+        Picker::new(&pointers(texts)).pick(payload.as_bytes(), &mut Scratch::default(), &mut out).expect("an object");
         assert_eq!(out, expect, "{payload}");
     }
 
@@ -271,17 +314,17 @@ mod tests {
     fn errors_behind_the_last_place_count() {
         let picker = Picker::new(&pointers(&["/a"]));
         for payload in ["{\"a\":1,\"b\":tru}", "{\"a\":1}}", "[]"] {
-            assert!(picker.pick(payload.as_bytes(), &mut Vec::new()).is_err(), "{payload}");
+            assert!(picker.pick(payload.as_bytes(), &mut Scratch::default(), &mut Vec::new()).is_err(), "{payload}");
         }
     }
 
     #[test]
     fn many_places_are_found() {
-        let texts: Vec<String> = (0..SMALL * 2).map(|n| format!("/m{n}")).collect();
+        let texts: Vec<String> = (0..128).map(|n| format!("/m{n}")).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let mut out = Vec::new();
         let picker = Picker::new(&pointers(&texts));
-        picker.pick(br#"{"m127":7,"m0":1}"#, &mut out).expect("an object");
+        picker.pick(br#"{"m127":7,"m0":1}"#, &mut Scratch::default(), &mut out).expect("an object");
         assert_eq!(
             (&out[0], &out[1], &out[127]),
             (&Value::Number("1"), &Value::Missing, &Value::Number("7"))
@@ -307,6 +350,7 @@ mod tests {
         #[test]
         fn picking_equals_serde_jsons_lookup(
             event in strategy::object(),
+            before in strategy::object(),
             names in proptest::collection::vec(proptest::collection::vec(strategy::name(), 1..4), 1..6),
             pretty in any::<bool>(),
         ) {
@@ -316,7 +360,12 @@ mod tests {
             let pointers: Vec<Pointer> = texts.iter().map(|text| text.parse().expect("a pointer")).collect();
             let payload = if pretty { format!("{event:#}") } else { event.to_string() };
             let mut out = Vec::new();
-            Picker::new(&pointers).pick(payload.as_bytes(), &mut out).expect("an object");
+            let (picker, mut scratch) = (Picker::new(&pointers), Scratch::default());
+            // Whatever came before: another event, and the same one, whose order of members is then known.
+            let before = before.to_string();
+            for payload in [&before, &payload, &payload] {
+                picker.pick(payload.as_bytes(), &mut scratch, &mut out).expect("an object");
+            }
             for (text, ours) in texts.iter().zip(&out) {
                 prop_assert!(same(event.pointer(text), ours), "{} {:?} {}", text, ours, payload);
             }

@@ -28,6 +28,8 @@ pub struct Engine {
     reader: Reader,
     /// Scratch of [`Self::event`].
     digests: Digests,
+    /// Scratch of [`Self::advance_each`].
+    rows: Vec<CtrRow>,
     pub(crate) flows: Vec<FlowState>,
     pub(crate) ids: Ids,
 }
@@ -88,7 +90,7 @@ impl Engine {
         let reader = Reader::new(events, &flows);
         let flows = flows.into_iter().map(FlowState::new).collect();
         let ids = Ids::new(events.id_within, Millis(open));
-        Self { reader, digests: Digests::default(), flows, ids }
+        Self { reader, digests: Digests::default(), rows: Vec::new(), flows, ids }
     }
 
     /// Reads one event and counts it. `instead_of`: the outcome under which its offset stood in the ledger so far.
@@ -169,21 +171,43 @@ impl Engine {
 
     /// Moves every flow to its watermark and lets fire what is due.
     pub fn advance(&mut self, watermarks: &Watermarks, now: EventTime, output: &mut Output) {
-        let mut slowest = EventTime::MAX;
+        let mut fired = Vec::new();
+        self.advance_each(watermarks, now, &mut |number, rows| {
+            match fired.last_mut() {
+                Some((last, all)) if *last == number => Vec::append(all, rows),
+                _ => fired.push((number, std::mem::take(rows))),
+            };
+        });
+        output.rows.append(&mut fired);
         for (number, flow) in self.flows.iter_mut().enumerate() {
-            let watermark = watermarks.of(&flow.flow);
-            let mut rows = Vec::new();
-            flow.advance(watermark, now, &mut rows);
-            if !rows.is_empty() {
-                output.rows.push((number, rows));
-            }
-            if watermark > EventTime::MIN && now >= flow.last_progress + PROGRESS_EVERY {
+            if watermarks.of(&flow.flow) > EventTime::MIN && now >= flow.last_progress + PROGRESS_EVERY {
                 output.progress.push((number, flow.progress(now)));
             }
+        }
+    }
+
+    /// As [`Self::advance`], without lines of progress; `fired` gets each flow's number with rows as they fire, a window
+    /// at a time, and takes them out.
+    pub fn advance_each(
+        &mut self,
+        watermarks: &Watermarks,
+        now: EventTime,
+        fired: &mut dyn FnMut(usize, &mut Vec<CtrRow>),
+    ) {
+        let mut slowest = EventTime::MAX;
+        let mut rows = std::mem::take(&mut self.rows);
+        for (number, flow) in self.flows.iter_mut().enumerate() {
+            flow.advance(watermarks.of(&flow.flow), now, &mut rows, &mut |rows| {
+                if !rows.is_empty() {
+                    fired(number, rows);
+                    rows.clear();
+                }
+            });
             if flow.flow.time == TimeKind::Event {
                 slowest = slowest.min(flow.windows.watermark());
             }
         }
+        self.rows = rows;
         if slowest == EventTime::MAX {
             slowest = watermarks.clocks.event;
         }
@@ -306,8 +330,14 @@ impl FlowState {
         }
     }
 
-    fn advance(&mut self, watermark: EventTime, now: EventTime, rows: &mut Vec<CtrRow>) {
-        self.windows.advance(watermark, now, rows);
+    fn advance(
+        &mut self,
+        watermark: EventTime,
+        now: EventTime,
+        rows: &mut Vec<CtrRow>,
+        fired: &mut dyn FnMut(&mut Vec<CtrRow>),
+    ) {
+        self.windows.advance(watermark, now, rows, fired);
         if let Some(joins) = &mut self.joins {
             let unmatched = joins.expire(self.windows.watermark());
             self.ledger.shift(Outcome::Pending, Outcome::Unmatched, unmatched);

@@ -3,11 +3,11 @@
 //!
 //! Pure. Not here: files, Kafka, tables.
 
-use event::{EventTime, events::EventsSettings};
+use event::{CtrRow, EventTime, events::EventsSettings};
 
 use crate::{
     digest::{Digest, Refusal},
-    engine::{Engine, Output, Verdict, Watermarks},
+    engine::{Engine, Verdict, Watermarks},
     flow::Flow,
     frontier::Clocks,
     read::{Envelope, Reader},
@@ -21,7 +21,6 @@ pub struct Replay {
     partitions: Vec<Clocks>,
     least: Clocks,
     now: EventTime,
-    output: Output,
 }
 
 /// One record of a partition.
@@ -43,7 +42,7 @@ impl Replay {
     pub fn new(events: &EventsSettings, flows: Vec<Flow>, partitions: usize, now: EventTime) -> Self {
         let partitions = vec![Clocks::NONE; partitions];
         let engine = Engine::new(events, flows);
-        Self { engine, partitions, least: Clocks::NONE, now, output: Output::default() }
+        Self { engine, partitions, least: Clocks::NONE, now }
     }
 
     /// The partition to read from next: the one whose clock is lowest; nothing when all have ended.
@@ -52,11 +51,12 @@ impl Replay {
         (clocks.event != EventTime::MAX).then_some(number)
     }
 
-    /// Counts one record, then moves the watermark as far as it allows.
+    /// Counts one record. [`Self::advance`] comes before the next one.
     pub fn event(&mut self, record: &Record<'_>) -> Verdict {
         let envelope = self.envelope(record.topic, record.kafka_time);
         let verdict = self.engine.event(record.payload, &envelope, None);
-        self.moved(record.partition, record.kafka_time, verdict)
+        self.moved(record.partition, record.kafka_time, &verdict);
+        verdict
     }
 
     /// Counts one record that a [`Self::reader`] has read, as [`Self::event`] does.
@@ -67,7 +67,8 @@ impl Replay {
         digest: Digest<'_>,
     ) -> Verdict {
         let verdict = self.engine.count(digest, &self.envelope("", kafka_time), None);
-        self.moved(partition, kafka_time, verdict)
+        self.moved(partition, kafka_time, &verdict);
+        verdict
     }
 
     /// Accounts for one record that a [`Self::reader`] could not read.
@@ -85,22 +86,21 @@ impl Replay {
         Envelope { topic, kafka_time, publish_time: self.now }
     }
 
-    fn moved(&mut self, partition: usize, kafka_time: Option<EventTime>, verdict: Verdict) -> Verdict {
+    fn moved(&mut self, partition: usize, kafka_time: Option<EventTime>, verdict: &Verdict) {
         if verdict.readable {
             let clocks = Clocks::of(verdict.time, kafka_time);
             self.partitions[partition] = self.partitions[partition].max(clocks);
-            self.advance();
         }
-        verdict
     }
 
     /// The partition has no more records.
     pub fn end(&mut self, partition: usize) {
         self.partitions[partition] = Clocks::both(EventTime::MAX);
-        self.advance();
     }
 
-    fn advance(&mut self) {
+    /// Moves the watermark as far as the last record or end allows. `fired` gets each flow's number with the panes that
+    /// fire, a window at a time.
+    pub fn advance(&mut self, fired: &mut dyn FnMut(usize, &mut Vec<CtrRow>)) {
         let least =
             self.partitions.iter().fold(Clocks::both(EventTime::MAX), |least, clocks| least.min(*clocks));
         if least == self.least {
@@ -108,23 +108,13 @@ impl Replay {
         }
         self.least = least;
         let watermarks = Watermarks { clocks: least, processing: EventTime::MIN };
-        self.engine.advance(&watermarks, self.now, &mut self.output);
+        self.engine.advance_each(&watermarks, self.now, fired);
+        self.engine.nothing_to_save();
     }
 
     /// Accounts for records that the anonymiser refused.
     pub fn rejected(&mut self, records: u64) {
         self.engine.account(event::ledger::Outcome::Rejected, records);
-    }
-
-    /// The panes that have fired since the last call, by the flow's number.
-    pub fn take_output(&mut self) -> Output {
-        self.engine.nothing_to_save();
-        std::mem::take(&mut self.output)
-    }
-
-    /// Whether panes wait to be taken.
-    pub fn has_rows(&self) -> bool {
-        !self.output.rows.is_empty()
     }
 
     /// The flows, their ledgers and watermarks.

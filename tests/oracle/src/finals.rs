@@ -43,6 +43,7 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
 
     let flow = settings.flow(TimeKind::Event, out_of_orderness)?;
     let mut replay = Replay::new(&settings::events()?, vec![flow], partitions.len(), EventTime(i64::MAX / 2));
+    let mut rows = Vec::new();
     while let Some(number) = replay.next_partition() {
         match partitions[number].pop_front() {
             Some(event) => {
@@ -52,13 +53,14 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
             }
             None => replay.end(number),
         }
+        replay.advance(&mut |_, fired| rows.append(fired));
     }
     let ledger = replay.engine().flows()[0].ledger;
     if ledger.get(Outcome::Late) != 0 {
         bail!("seed {seed}: the generator made an event that is late");
     }
     let mut last = BTreeMap::new();
-    for row in replay.take_output().rows.into_iter().flat_map(|(_, rows)| rows) {
+    for row in rows {
         let key = row.key.get(0).map(str::to_owned);
         last.insert((row.window.start.0, key), (row.ctr.views, row.ctr.clicks));
     }

@@ -111,6 +111,22 @@ impl<'a> Scanner<'a> {
         Ok(Some(Member { start, name }))
     }
 
+    /// Whether the next member's name is this one; if so it was read, and its value comes next. `expected`: the name
+    /// between its quotes as it stands in the text, and the colon right behind it.
+    #[inline]
+    pub fn next_member_is(&mut self, expected: &[u8]) -> bool {
+        let rest = &self.text.as_bytes()[self.at..];
+        // Behind a comma, unless nothing of the object was read yet.
+        let Some(rest) = (if self.fresh { Some(rest) } else { rest.strip_prefix(b",") }) else { return false };
+        if !rest.starts_with(expected) {
+            return false;
+        }
+        self.at = self.text.len() - rest.len() + expected.len();
+        self.fresh = false;
+        self.skip_space();
+        true
+    }
+
     /// Whether the array that is open has another element; if not, that ended it.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ impl Reader {
         into: &mut Digests,
     ) -> Result<(), Refusal> {
         let mut values = self.scratch.take();
-        let picked = self.picker.pick(payload, &mut values).map(|()| self.digest(&values, envelope, into));
+        let picked = self.picker.pick(payload, &mut self.scratch, &mut values).map(|()| self.digest(&values, envelope, into));
         self.scratch.put(values);
         picked.map_err(|error| Refusal { reason: error.kind.code(), pointer: None })
     }

@@ -36,11 +36,13 @@ fn payload(time: i64, page: Option<u8>, kind: &str) -> String {
 
 fn run(flow: Flow, payloads: &[String]) -> (Vec<CtrRow>, Replay) {
     let mut replay = Replay::new(&events(), vec![flow], 1, EventTime(1_000_000_000));
+    let mut rows = Vec::new();
     for payload in payloads {
         replay.event(&Record { partition: 0, topic: "", kafka_time: None, payload: payload.as_bytes() });
+        replay.advance(&mut |_, fired| rows.append(fired));
     }
     replay.end(0);
-    let rows = replay.take_output().rows.into_iter().flat_map(|(_, rows)| rows).collect();
+    replay.advance(&mut |_, fired| rows.append(fired));
     (rows, replay)
 }
 

@@ -150,6 +150,11 @@ impl Cells {
             },
             Counts::Most { counts, held } => {
                 if counts.len() <= id as usize {
+                    // By a quarter: a list is large, and there is one for each slice.
+                    let more = (id as usize + 1 - counts.len()).max(counts.len() / 4);
+                    if counts.capacity() <= id as usize {
+                        counts.reserve_exact(more);
+                    }
                     counts.resize(id as usize + 1, Ctr::default());
                 }
                 let new = !held.contains(id);

@@ -198,8 +198,15 @@ impl WindowSet {
     }
 
     /// Moves the watermark; windows whose end it reaches fire ON_TIME in order of their ends, and those whose
-    /// lateness it passes are forgotten. A watermark that goes back changes nothing.
-    pub fn advance(&mut self, watermark: EventTime, now: EventTime, rows: &mut Vec<CtrRow>) {
+    /// lateness it passes are forgotten. A watermark that goes back changes nothing. `fired` gets the rows of one
+    /// window after the other, to take them out.
+    pub fn advance(
+        &mut self,
+        watermark: EventTime,
+        now: EventTime,
+        rows: &mut Vec<CtrRow>,
+        fired: &mut dyn FnMut(&mut Vec<CtrRow>),
+    ) {
         if watermark <= self.watermark {
             return;
         }
@@ -209,10 +216,12 @@ impl WindowSet {
         }
         // What was late under the old watermark must be seen before its windows are over.
         self.fire_late(now, rows);
+        fired(rows);
         let from = std::mem::replace(&mut self.watermark, watermark);
         let mut next = self.first_end_after(from);
         while let Some(window) = next.filter(|window| window.end <= watermark) {
             self.fire_on_time(window, now, rows);
+            fired(rows);
             next = self.first_end_after(window.end);
         }
         self.forget();

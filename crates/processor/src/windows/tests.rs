@@ -39,7 +39,7 @@ fn run(steps: &[Step], restarts: bool) -> Vec<CtrRow> {
                 let key: Key = [Some(key)].into_iter().collect();
                 windows.count(HashedKey::new(key.as_pushed()), EventTime(*time), Change::of(*view, !view));
             }
-            Step::Advance(watermark) => windows.advance(EventTime(*watermark), now, &mut rows),
+            Step::Advance(watermark) => windows.advance(EventTime(*watermark), now, &mut rows, &mut |_| ()),
             Step::Late => windows.fire_late(now, &mut rows),
             Step::Restart(everything) => {
                 // As the driver does: late panes fire before a checkpoint.
@@ -58,7 +58,7 @@ fn run(steps: &[Step], restarts: bool) -> Vec<CtrRow> {
             }
         }
     }
-    windows.advance(EventTime::MAX, now, &mut rows);
+    windows.advance(EventTime::MAX, now, &mut rows, &mut |_| ());
     assert_eq!((windows.key_count(), windows.bytes()), (0, 0), "everything is forgotten at the end");
     rows
 }

@@ -13,32 +13,21 @@ use processor::{
 
 use crate::input::Line;
 
-/// Lines that are read together.
+/// Lines that are read together. It goes from the one who counts to a thread that reads, and back.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     text: Vec<u8>,
-    lines: Vec<Copied>,
-}
-
-#[derive(Debug)]
-struct Copied {
-    number: u64,
-    /// Where it stands in the text; nothing when it is longer than an event may be.
-    range: Option<Range<usize>>,
-}
-
-/// What became of the lines of a batch, in their order.
-#[derive(Debug, Default)]
-pub(super) struct ReadBatch {
-    /// The events among them.
-    pub(super) digests: Digests,
     pub(super) lines: Vec<ReadLine>,
+    /// The events among the lines.
+    pub(super) digests: Digests,
 }
 
 /// One line.
 #[derive(Debug)]
 pub(super) struct ReadLine {
     pub(super) number: u64,
+    /// Where it stands in the text; nothing when it is longer than an event may be.
+    range: Option<Range<usize>>,
     pub(super) became: Became,
 }
 
@@ -51,6 +40,8 @@ pub(super) enum Became {
     Refused(Refusal),
     /// What the anonymiser refuses, with the reason and the declared pointer.
     Rejected(&'static str, Option<Arc<str>>),
+    /// Nothing yet.
+    Unread,
 }
 
 /// One thread's means to read lines.
@@ -67,6 +58,13 @@ pub(super) struct Worker {
 const TEXT: usize = 128 << 10;
 
 impl Batch {
+    /// Forgets everything and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.lines.clear();
+        self.digests.clear();
+    }
+
     /// Adds a line; says whether there is room for another.
     pub(super) fn add(&mut self, line: Line<'_>) -> bool {
         let range = line.bytes.map(|bytes| {
@@ -74,7 +72,7 @@ impl Batch {
             self.text.extend_from_slice(bytes);
             start..self.text.len()
         });
-        self.lines.push(Copied { number: line.number, range });
+        self.lines.push(ReadLine { number: line.number, range, became: Became::Unread });
         self.text.len() < TEXT
     }
 
@@ -86,16 +84,13 @@ impl Batch {
 
 impl Worker {
     /// Reads all lines of a batch.
-    pub(super) fn read(&mut self, batch: &Batch, topic: &str) -> ReadBatch {
-        let mut read = ReadBatch { lines: Vec::with_capacity(batch.lines.len()), ..ReadBatch::default() };
-        for line in &batch.lines {
-            let became = match &line.range {
-                Some(range) => self.line(&batch.text[range.clone()], topic, &mut read.digests),
+    pub(super) fn read(&mut self, batch: &mut Batch, topic: &str) {
+        for line in &mut batch.lines {
+            line.became = match &line.range {
+                Some(range) => self.line(&batch.text[range.clone()], topic, &mut batch.digests),
                 None => Became::Rejected(RejectCode::TooLarge.as_str(), None),
             };
-            read.lines.push(ReadLine { number: line.number, became });
         }
-        read
     }
 
     fn line(&mut self, bytes: &[u8], topic: &str, digests: &mut Digests) -> Became {

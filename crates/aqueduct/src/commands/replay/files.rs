@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    batch::{Batch, ReadBatch, Worker},
+    batch::{Batch, Worker},
     plan::Place,
     session::{At, Session},
 };
@@ -34,18 +34,19 @@ struct OpenFile {
     input: Input,
     is_at_end: bool,
     /// Batches on their way, the first lines first.
-    ahead: VecDeque<Receiver<ReadBatch>>,
+    ahead: VecDeque<Receiver<Batch>>,
     /// The batch that is being counted, and how many of its lines and events were.
-    batch: ReadBatch,
+    batch: Batch,
     lines: usize,
     events: usize,
 }
 
 /// What the threads share: a worker for each that is at work.
-#[derive(Clone)]
 struct Workers {
     first: Worker,
     idle: Arc<Mutex<Vec<Worker>>>,
+    /// Batches that were counted.
+    spare: Vec<Batch>,
 }
 
 /// Batches that a file may have on their way, for each thread.
@@ -66,7 +67,7 @@ impl Files {
                 input,
                 is_at_end: false,
                 ahead: VecDeque::new(),
-                batch: ReadBatch::default(),
+                batch: Batch::default(),
                 lines: 0,
                 events: 0,
             })
@@ -91,11 +92,11 @@ impl Files {
 
     fn count(mut self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let bar = self.bar();
-        let workers = Workers { first: session.worker(), idle: Arc::default() };
+        let mut workers = Workers { first: session.worker(), idle: Arc::default(), spare: Vec::new() };
         let ahead = if self.threads == 1 { 1 } else { AHEAD * self.threads };
         while let Some(partition) = session.next_partition() {
             let file = &mut self.files[partition];
-            if file.is_counted() && !file.next_batch(&workers, ahead)? {
+            if file.is_counted() && !file.next_batch(&mut workers, ahead)? {
                 // Told to stop, standard input seems to end.
                 if shutdown.is_cancelled() {
                     break;
@@ -142,22 +143,23 @@ impl OpenFile {
     }
 
     /// Takes the next batch and keeps more on their way; false at the file's end.
-    fn next_batch(&mut self, workers: &Workers, ahead: usize) -> anyhow::Result<bool> {
+    fn next_batch(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<bool> {
+        workers.spare.push(std::mem::take(&mut self.batch));
+        (self.lines, self.events) = (0, 0);
         while self.ahead.len() < ahead && !self.is_at_end {
-            let batch = self.lines_together()?;
+            let batch = self.lines_together(workers.spare.pop().unwrap_or_default())?;
             if !batch.is_empty() {
                 self.ahead.push_back(workers.start(batch, &self.topic));
             }
         }
         let Some(next) = self.ahead.pop_front() else { return Ok(false) };
         self.batch = finished(&next)?;
-        (self.lines, self.events) = (0, 0);
         Ok(true)
     }
 
     /// As many lines as are there without waiting, one at least; none at the end.
-    fn lines_together(&mut self) -> anyhow::Result<Batch> {
-        let mut batch = Batch::default();
+    fn lines_together(&mut self, mut batch: Batch) -> anyhow::Result<Batch> {
+        batch.clear();
         match self.input.next_line()? {
             None => self.is_at_end = true,
             Some(line) => {
@@ -172,24 +174,23 @@ impl OpenFile {
 }
 
 impl Workers {
-    fn start(&self, batch: Batch, topic: &Arc<str>) -> Receiver<ReadBatch> {
+    fn start(&self, mut batch: Batch, topic: &Arc<str>) -> Receiver<Batch> {
         let (sender, receiver) = sync_channel(1);
-        let (workers, topic) = (self.clone(), Arc::clone(topic));
+        let known = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut worker = known.unwrap_or_else(|| self.first.clone());
+        let (idle, topic) = (Arc::clone(&self.idle), Arc::clone(topic));
         rayon::spawn_fifo(move || {
-            let idle = || workers.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = idle().pop();
-            let mut worker = known.unwrap_or(workers.first);
-            let read = worker.read(&batch, &topic);
-            idle().push(worker);
+            worker.read(&mut batch, &topic);
+            idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
             // Nobody waits for it once the replay was told to stop.
-            let _ = sender.send(read);
+            let _ = sender.send(batch);
         });
         receiver
     }
 }
 
 /// The batch, once it is read; meanwhile this thread reads others.
-fn finished(batch: &Receiver<ReadBatch>) -> anyhow::Result<ReadBatch> {
+fn finished(batch: &Receiver<Batch>) -> anyhow::Result<Batch> {
     loop {
         match batch.try_recv() {
             Ok(read) => return Ok(read),

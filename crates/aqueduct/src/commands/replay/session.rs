@@ -122,7 +122,7 @@ impl Session {
                 self.counted(verdict, at)?;
                 return Ok(true);
             }
-            (Became::Event, None) => bail!("a batch has fewer events than lines"),
+            (Became::Event, None) | (Became::Unread, _) => bail!("a batch was counted before it was read"),
             (Became::Rejected(reason, pointer), _) => self.reject(reason, pointer.as_deref(), at),
             (Became::Refused(refusal), _) => {
                 let verdict = self.replay.refuse(refusal.clone());
@@ -155,22 +155,22 @@ impl Session {
     }
 
     fn pass_rows(&mut self) -> anyhow::Result<()> {
-        if !self.replay.has_rows() {
-            return Ok(());
-        }
-        for (flow, fired) in self.replay.take_output().rows {
-            match &mut self.finals {
-                None => self.rows.write(flow, &fired)?,
+        let mut written = Ok(());
+        self.replay.advance(&mut |flow, fired| {
+            let all = match &mut self.finals {
+                None => self.rows.write(flow, fired),
                 Some(finals) => {
-                    let watermark = self.replay.engine().flows()[flow].windows.watermark();
+                    let watermark = fired.last().map_or(EventTime::MIN, |row| row.watermark);
                     finals[flow].add(fired);
-                    for window in finals[flow].take_until(watermark) {
-                        self.rows.write(flow, &window)?;
-                    }
+                    finals[flow].take_until(watermark, &mut |window| self.rows.write(flow, window))
                 }
+            };
+            // The first error is told; what fires behind it in this call is lost with the output.
+            if written.is_ok() {
+                written = all;
             }
-        }
-        Ok(())
+        });
+        written
     }
 
     /// All partitions have ended: what is still held goes out.
@@ -179,9 +179,7 @@ impl Session {
             if self.replay.next_partition().is_some() {
                 break;
             }
-            for window in finals.take_until(EventTime::MAX) {
-                self.rows.write(flow, &window)?;
-            }
+            finals.take_until(EventTime::MAX, &mut |window| self.rows.write(flow, window))?;
         }
         Ok(())
     }
