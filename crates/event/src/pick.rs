@@ -63,11 +63,17 @@ pub struct Scratch {
 }
 
 /// A member that was met, and the node that it leads to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Known {
-    /// Quoted, with the colon behind it: what the next event most likely has here.
+    /// Quoted, with the colon behind it: what the next event most likely has here. Empty where nothing is remembered.
     text: Vec<u8>,
     child: Option<usize>,
+}
+
+impl Known {
+    fn is_next(&self, scanner: &mut Scanner<'_>) -> bool {
+        !self.text.is_empty() && scanner.next_member_is(&self.text)
+    }
 }
 
 /// Longer names, and members beyond so many, are looked up each time.
@@ -184,7 +190,7 @@ impl Pass<'_, '_> {
         let mut number = 0;
         loop {
             let child = match self.scratch.order[node].get(number) {
-                Some(known) if self.scanner.next_member_is(&known.text) => known.child,
+                Some(known) if known.is_next(self.scanner) => known.child,
                 _ => match self.scanner.next_member()? {
                     Some(member) => self.look_up(node, number, member.name),
                     None => return Ok(()),
@@ -198,17 +204,17 @@ impl Pass<'_, '_> {
     /// The node of a member, which is remembered for the next event.
     fn look_up(&mut self, node: usize, number: usize, name: Text<'_>) -> Option<usize> {
         let child = self.picker.named(node, name);
-        let order = &mut self.scratch.order[node];
-        if number >= KNOWN || name.raw().len() > KNOWN_BYTES {
+        if number >= KNOWN {
             return child;
         }
-        if number >= order.len() {
-            order.push(Known { text: Vec::new(), child });
+        let order = &mut self.scratch.order[node];
+        if order.len() <= number {
+            order.resize_with(number + 1, Known::default);
         }
-        // Nothing is forgotten in between: members before this one came by this way or were known.
-        if let Some(known) = order.get_mut(number) {
-            known.child = child;
-            known.text.clear();
+        let known = &mut order[number];
+        known.child = child;
+        known.text.clear();
+        if name.raw().len() <= KNOWN_BYTES {
             known.text.push(b'"');
             known.text.extend_from_slice(name.raw().as_bytes());
             known.text.extend_from_slice(b"\":");
