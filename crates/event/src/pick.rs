@@ -279,7 +279,9 @@ mod tests {
 
     fn check(payload: &str, texts: &[&str], expect: &[Value<'_>]) {
         let mut out = Vec::new();
-        Picker::new(&pointers(texts)).pick(payload.as_bytes(), &mut Scratch::default(), &mut out).expect("an object");
+        Picker::new(&pointers(texts))
+            .pick(payload.as_bytes(), &mut Scratch::default(), &mut out)
+            .expect("an object");
         assert_eq!(out, expect, "{payload}");
     }
 
@@ -320,7 +322,10 @@ mod tests {
     fn errors_behind_the_last_place_count() {
         let picker = Picker::new(&pointers(&["/a"]));
         for payload in ["{\"a\":1,\"b\":tru}", "{\"a\":1}}", "[]"] {
-            assert!(picker.pick(payload.as_bytes(), &mut Scratch::default(), &mut Vec::new()).is_err(), "{payload}");
+            assert!(
+                picker.pick(payload.as_bytes(), &mut Scratch::default(), &mut Vec::new()).is_err(),
+                "{payload}"
+            );
         }
     }
 

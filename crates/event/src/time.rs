@@ -75,7 +75,8 @@ fn from_plain_utc(text: &[u8]) -> Option<EventTime> {
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
-    text.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
+    text.iter()
+        .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
 /// RFC 3339 in UTC with milliseconds and `Z`; the two ends of time as `-inf` and `+inf`.

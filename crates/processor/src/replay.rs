@@ -60,12 +60,7 @@ impl Replay {
     }
 
     /// Counts one record that a [`Self::reader`] has read, as [`Self::event`] does.
-    pub fn count(
-        &mut self,
-        partition: usize,
-        kafka_time: Option<EventTime>,
-        digest: Digest<'_>,
-    ) -> Verdict {
+    pub fn count(&mut self, partition: usize, kafka_time: Option<EventTime>, digest: Digest<'_>) -> Verdict {
         let verdict = self.engine.count(digest, &self.envelope("", kafka_time), None);
         self.moved(partition, kafka_time, &verdict);
         verdict

@@ -117,7 +117,9 @@ impl<'a> Scanner<'a> {
     pub fn next_member_is(&mut self, expected: &[u8]) -> bool {
         let rest = &self.text.as_bytes()[self.at..];
         // Behind a comma, unless nothing of the object was read yet.
-        let Some(rest) = (if self.fresh { Some(rest) } else { rest.strip_prefix(b",") }) else { return false };
+        let Some(rest) = (if self.fresh { Some(rest) } else { rest.strip_prefix(b",") }) else {
+            return false;
+        };
         if !rest.starts_with(expected) {
             return false;
         }

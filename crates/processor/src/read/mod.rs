@@ -13,7 +13,7 @@ use event::{
 };
 
 use crate::{
-    digest::{Digests, Head, HashedKey, JoinValues, Part, Refusal, Role, identity},
+    digest::{Digests, HashedKey, Head, JoinValues, Part, Refusal, Role, identity},
     flow::{
         Flow, TimeKind,
         matching::{Scalar, Subject},
@@ -67,7 +67,10 @@ impl Reader {
         into: &mut Digests,
     ) -> Result<(), Refusal> {
         let mut values = self.scratch.take();
-        let picked = self.picker.pick(payload, &mut self.scratch, &mut values).map(|()| self.digest(&values, envelope, into));
+        let picked = self
+            .picker
+            .pick(payload, &mut self.scratch, &mut values)
+            .map(|()| self.digest(&values, envelope, into));
         self.scratch.put(values);
         picked.map_err(|error| Refusal { reason: error.kind.code(), pointer: None })
     }
@@ -150,7 +153,9 @@ impl MatchSlots {
     #[inline]
     fn hold(&self, values: &[Value<'_>], topic: &str) -> bool {
         self.of.terms.iter().zip(&self.slots).all(|(term, &slot)| match term.subject {
-            Subject::Topic => term.any_of.iter().any(|scalar| matches!(scalar, Scalar::Text(t) if t == topic)),
+            Subject::Topic => {
+                term.any_of.iter().any(|scalar| matches!(scalar, Scalar::Text(t) if t == topic))
+            }
             Subject::At(_) => term.any_of.iter().any(|scalar| scalar.is(&values[slot])),
         })
     }

@@ -23,7 +23,10 @@ pub struct Cells {
 enum Counts {
     Few(FxHashMap<KeyId, Ctr>),
     /// By the key's number; `held` tells which of them are cells.
-    Most { counts: Vec<Ctr>, held: Bits },
+    Most {
+        counts: Vec<Ctr>,
+        held: Bits,
+    },
 }
 
 /// A list begins with that many cells, and when a quarter of all keys have one.
