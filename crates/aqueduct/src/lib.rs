@@ -50,6 +50,8 @@ mod tables;
 
 mod topic;
 
+mod parts;
+mod refused;
 mod survey;
 
 mod live;
