@@ -235,3 +235,6 @@ fn named<'a>(partitions: impl ExactSizeIterator<Item = &'a Partition>) -> String
     }
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests;

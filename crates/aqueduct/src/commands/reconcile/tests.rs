@@ -37,7 +37,11 @@ fn core() -> Core {
 }
 
 /// A state with these offsets received, and one mark with these ranges.
-fn survey(received: &[u64], ranges: &[(u64, u64, Reason)], log: (u64, u64, Option<u64>)) -> Survey {
+pub(crate) fn survey(
+    received: &[u64],
+    ranges: &[(u64, u64, Reason)],
+    log: (u64, u64, Option<u64>),
+) -> Survey {
     let mut core = core();
     let partition = partition();
     for &offset in received {
