@@ -58,7 +58,7 @@ const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 /// What the live state may take; its order of delivery would fill it if more than the windows' counts were kept.
-const MEMORY: &str = "64MiB";
+const MEMORY: &str = "128MiB";
 /// The whole process: the state, what is pulled and not acknowledged, rows on their way.
 const RESIDENT: u64 = 512 << 20;
 

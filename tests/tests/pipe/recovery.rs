@@ -1,4 +1,5 @@
-//! A state that is lost is made again: from what Pub/Sub keeps, by seeking the subscriptions back, or from Kafka.
+//! A state that does not fit the flows is refused; one that is lost is made again: from what Pub/Sub keeps, by seeking the
+//! subscriptions back, or from Kafka.
 
 use std::fs;
 
@@ -63,5 +64,33 @@ fn a_lost_state_is_made_again_from_kafka() -> Result<()> {
     pipe.run_well(&["replay", "--kafka", "--final", "--output", "bigquery"])?;
     let rows = Dataset::new(pipe.dataset())?.rows()?;
     assert_eq!(difference(&finals(&rows)?, &recount.counts), None);
+    Ok(())
+}
+
+#[test]
+fn a_flow_that_was_edited_is_refused() -> Result<()> {
+    let pipe = prepared("edited", 1)?;
+    let mut processor = pipe.start(&["processor"])?;
+    wait::until("a checkpoint", || {
+        Ok((processor.metric("aqueduct_processor_checkpoints_total", "")? > 0).then_some(()))
+    })?;
+    processor.stop()?;
+    pipe.edit("size = \"10m\"", "size = \"20m\"")?;
+    let refused = pipe.run(&["processor"])?;
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    let error =
+        "error: flow \"box_ctr\" was edited: the state in [state] checkpoints was made with another meaning";
+    assert!(refused.err.contains(error), "{}", refused.err);
+    assert!(
+        refused.err.contains("give the edited flow a new name, or begin with an empty state"),
+        "{}",
+        refused.err
+    );
+    pipe.edit("name = \"box_ctr\"", "name = \"box_ctr_20m\"")?;
+    pipe.run_well(&["setup"])?;
+    let mut renamed = pipe.start(&["processor"])?;
+    renamed.says("a new flow begins at the present watermark")?;
+    renamed.says("the configuration names this flow no more; its state is dropped")?;
+    renamed.stop()?;
     Ok(())
 }
