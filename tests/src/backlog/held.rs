@@ -170,9 +170,12 @@ impl Source for Marks {
         let due = self.shape.start + i64::try_from(self.sequence).ok()? * self.every;
         // The last one before a halt is at the halt, whatever the pace.
         let is_due = due <= halt.min(present);
+        if !is_due && halt > present {
+            return None;
+        }
         let time = if is_due { due } else { halt };
         let written = self.shape.written_by(time);
-        if !is_due && (halt > present || written <= self.told) {
+        if !is_due && written <= self.told {
             return None;
         }
         let mark = marks::mark(&self.shape, self.sequence + 1, time, self.told, written);

@@ -202,11 +202,11 @@ fn mixed(number: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn shape(rate: u64, partitions: u64) -> Shape {
+    fn shape(an_hour: u64, partitions: u64) -> Shape {
         Shape {
             topic: "t".to_owned(),
             partitions,
-            rate,
+            an_hour,
             start: 1_760_000_000_123,
             pages: 3,
             boxes: 2,

@@ -71,10 +71,10 @@ mod tests {
     fn every_record_comes_once_and_some_come_far_ahead() {
         for lanes in [1, 5, 16] {
             let mut order = Lanes::new(lanes, 20_000, 3);
-            let mut came = Vec::new();
+            let mut came: Vec<u64> = Vec::new();
             // The end moves on, as it does while the backlog is still being written.
             for end in (1..=100).map(|part| part * 1_000) {
-                came.extend(std::iter::from_fn(|| (came.len() < 90_000).then(|| order.next(end))?));
+                came.extend(std::iter::from_fn(|| order.next(end)));
             }
             let (mut highest, mut furthest) = (0, 0);
             for &number in &came {
