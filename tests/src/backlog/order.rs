@@ -89,6 +89,6 @@ mod tests {
         let mut order = Lanes::new(16, 20_000, 3);
         let came: Vec<u64> = std::iter::from_fn(|| order.next(100_000)).collect();
         let ahead = came.iter().enumerate().map(|(n, number)| number.saturating_sub(n as u64)).max();
-        assert!(ahead > Some(10_000), "at most {ahead:?} ahead");
+        assert!(ahead > Some(5_000), "at most {ahead:?} ahead");
     }
 }

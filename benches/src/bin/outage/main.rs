@@ -83,7 +83,7 @@ impl Arguments {
     }
 }
 
-/// The time: [`LATENESS`], and what a lease may take for a cold start.
+/// A pipe whose windows take late events for [`LATENESS`].
 fn prepared(name: &str, memory: &str) -> Result<Pipe> {
     let mut pipe = Pipe::new(name)?;
     pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"1h\"")?;
