@@ -19,7 +19,6 @@ use processor::{
     saved::save,
     store::{Kind, Store},
 };
-use serde_json::Value;
 use standin::pubsub::{Options, PubSub};
 use tests::{pipe::Pipe, process::Process};
 
@@ -61,13 +60,12 @@ fn main() -> Result<()> {
     let made = Instant::now();
     let bytes = runtime.block_on(fill(&arguments, &pipe))?;
     println!(
-        "{} keys x {} slices, {} deltas of {} keys: {} MB in {} ({:.0} s to make)",
+        "{} keys x {} slices, {} deltas of {} keys: {:.1} MB ({:.0} s to make)",
         arguments.keys,
         arguments.slices,
         arguments.deltas,
         arguments.changed,
-        bytes / 1_000_000,
-        pipe.path("state").display(),
+        bytes as f64 / 1e6,
         made.elapsed().as_secs_f64()
     );
     println!("run  ms to recover  ms from start to recovered  MB resident");
@@ -133,9 +131,9 @@ async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<u64> {
 
 /// A core for the flows of the pipe's configuration.
 fn core(pipe: &Pipe) -> Result<Core> {
-    let config: Value = toml::from_str(&fs::read_to_string(pipe.path("aqueduct.toml"))?)?;
-    let events: EventsSettings = serde_json::from_value(config["events"].clone())?;
-    let flows: Vec<FlowSettings> = serde_json::from_value(config["flows"].clone())?;
+    let config: toml::Table = toml::from_str(&fs::read_to_string(pipe.path("aqueduct.toml"))?)?;
+    let events: EventsSettings = config["events"].clone().try_into()?;
+    let flows: Vec<FlowSettings> = config["flows"].clone().try_into()?;
     let flows = flows.into_iter().map(Flow::try_from).collect::<Result<Vec<_>, _>>()?;
     let limits =
         Limits { idle_after: Millis(1_000), hole_limit: Millis(600_000), cold_start: Millis(20_000) };
