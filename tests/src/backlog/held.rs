@@ -43,7 +43,7 @@ pub struct Held {
 /// A message is in Pub/Sub so long after its record was written.
 const ON_ITS_WAY: i64 = 200;
 /// Marks that are made before they are delivered.
-const MARKS_AHEAD: usize = 20;
+const MARKS_AHEAD: usize = 200;
 
 impl Held {
     /// A stand-in without a backlog yet. It is told to a pipe before `setup`.
