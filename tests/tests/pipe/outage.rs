@@ -63,7 +63,7 @@ const MEMORY: &str = "128MiB";
 const RESIDENT: u64 = 512 << 20;
 
 /// Events of twenty hours lie in Pub/Sub with the processor dead, made by the stand-in while it delivers them: out of order
-/// by up to an hour, some twice. Then it comes back. Two a second, as ten take half a minute of a core without
+/// by up to an hour, some twice. Then it comes back. One a second, as ten take half a minute of a core without
 /// optimisation; `make outage` has 500.
 #[test]
 fn twenty_hours_in_pubsub_are_counted_as_they_were() -> Result<()> {
@@ -79,7 +79,7 @@ fn twenty_hours_in_pubsub_are_counted_as_they_were() -> Result<()> {
     let shape = Shape {
         topic: pipe.name().to_owned(),
         partitions: 3,
-        an_hour: 2 * 3_600,
+        an_hour: 3_600,
         start: minute - 20 * HOUR,
         pages: 5,
         boxes: 4,
