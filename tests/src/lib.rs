@@ -5,11 +5,13 @@
 //! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`]
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
+//! - [`backlog`]: hours of events that nobody keeps, made while they are delivered
 //! - [`chaos`]: seeded runs of all of it in which things go wrong
 //!
 //! Not here: the tests (`tests/`).
 #![forbid(unsafe_code)]
 
+pub mod backlog;
 pub mod bigquery;
 pub mod chaos;
 pub mod http;

@@ -117,6 +117,17 @@ impl Process {
         self.child.id()
     }
 
+    /// The most memory that it ever held, in bytes.
+    ///
+    /// # Errors
+    /// This is no Linux, or it has ended.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells the peak")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+    }
+
     /// Sends a signal.
     ///
     /// # Errors

@@ -24,6 +24,15 @@ impl Onlooker {
         Ok(Self { host, path })
     }
 
+    /// Uses a subscription that is there: what is taken from it, its owner does not get.
+    ///
+    /// # Errors
+    /// The emulator was not started.
+    pub fn of(subscription: &str) -> Result<Self> {
+        let path = format!("/v1/projects/{PROJECT}/subscriptions/{subscription}");
+        Ok(Self { host: services::address(services::PUBSUB)?, path })
+    }
+
     /// All messages that are there, each as the JSON of its data (base64) and attributes.
     ///
     /// # Errors
@@ -31,17 +40,37 @@ impl Onlooker {
     pub fn messages(&self) -> Result<Vec<Value>> {
         let mut messages = Vec::new();
         loop {
-            let body = json!({"maxMessages": 1000, "returnImmediately": true});
-            let path = format!("{}:pull", self.path);
-            let answer = http::json(&self.host, "POST", &path, Some(&body))?;
-            let Some(received) = answer["receivedMessages"].as_array().filter(|list| !list.is_empty()) else {
+            let some = self.some()?;
+            if some.is_empty() {
                 return Ok(messages);
-            };
-            let ids: Vec<&Value> = received.iter().map(|message| &message["ackId"]).collect();
-            let path = format!("{}:acknowledge", self.path);
-            http::request(&self.host, "POST", &path, Some(&json!({"ackIds": ids})))?;
-            messages.extend(received.iter().map(|message| message["message"].clone()));
+            }
+            messages.extend(some);
         }
+    }
+
+    /// As many messages as come at once, acknowledged; none where none is there.
+    ///
+    /// # Errors
+    /// The emulator refuses.
+    pub fn some(&self) -> Result<Vec<Value>> {
+        let body = json!({"maxMessages": 1000, "returnImmediately": true});
+        let answer = http::json(&self.host, "POST", &format!("{}:pull", self.path), Some(&body))?;
+        let Some(received) = answer["receivedMessages"].as_array().filter(|list| !list.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let ids: Vec<&Value> = received.iter().map(|message| &message["ackId"]).collect();
+        let path = format!("{}:acknowledge", self.path);
+        http::request(&self.host, "POST", &path, Some(&json!({"ackIds": ids})))?;
+        Ok(received.iter().map(|message| message["message"].clone()).collect())
+    }
+
+    /// Has every message since a time (RFC 3339) delivered again, acknowledged ones too.
+    ///
+    /// # Errors
+    /// The emulator refuses.
+    pub fn seek(&self, time: &str) -> Result<()> {
+        let path = format!("{}:seek", self.path);
+        http::request(&self.host, "POST", &path, Some(&json!({"time": time}))).map(drop)
     }
 }
 

@@ -149,6 +149,24 @@ impl Database {
         Ok(OUTCOMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect())
     }
 
+    /// The end of the newest window that has a row.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn newest_end(&self) -> Result<Option<String>> {
+        Ok(self.0.query_row("select max(window_end) from box_ctr", [], |row| row.get(0))?)
+    }
+
+    /// The last watermark of `box_ctr_progress`, milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// The file cannot be read, or there is no line.
+    pub fn watermark(&self) -> Result<i64> {
+        let sql = "select max(watermark) from box_ctr_progress";
+        let text: String = self.0.query_row(sql, [], |row| row.get(0))?;
+        Ok(text.parse::<jiff::Timestamp>()?.as_millisecond())
+    }
+
     /// The watermark of `box_ctr_progress` never went back.
     ///
     /// # Errors

@@ -17,6 +17,8 @@
 //! | `tables` | the writer behind the processor's port |
 //! | `live` | the page of a running command |
 //! | `survey` | what there is to see of a pipeline from outside |
+//! | `parts` | which part of it stands still |
+//! | `refused` | what was refused, by reason |
 //! | `totals` | the minute's line in the log |
 //! | [`traffic`] | page views and clicks made from a seed |
 //!
@@ -49,6 +51,10 @@ mod sample;
 mod tables;
 
 mod topic;
+
+mod parts;
+
+mod refused;
 
 mod survey;
 

@@ -9,7 +9,7 @@ use connector::{
     KafkaConfig,
     io::survey::{Survey as Logs, survey},
 };
-use event::{EventTime, EventsSettings, append::Table, row::FlowTable};
+use event::{EventTime, EventsSettings, Millis, append::Table, row::FlowTable};
 use processor::{
     core::Core,
     flow::Flow,
@@ -18,7 +18,7 @@ use processor::{
     saved::{Saved, restore},
     store::{StateSettings, Store},
 };
-use writer::{LatestRow, Writer, WriterConfig};
+use writer::{LatestRow, Refusals, Writer, WriterConfig};
 
 use crate::{config::Config, exit};
 
@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) outbox: Outbox,
     /// Flows that it does not know yet.
     pub(crate) added: Vec<String>,
+    /// A processor that wrote no checkpoint for so long does not run.
+    pub(crate) takeover_after: Millis,
 }
 
 /// What the tables hold.
@@ -62,6 +64,8 @@ pub(crate) struct Tables {
     pub(crate) rows: BTreeMap<Table, Result<u64, String>>,
     /// By flow: the newest window that the table knows to be complete.
     pub(crate) newest: BTreeMap<Arc<str>, Result<Vec<LatestRow>, String>>,
+    /// What stands in `dead_letters`.
+    pub(crate) refusals: Vec<Refusals>,
 }
 
 /// How long the tables may take to answer.
@@ -130,6 +134,7 @@ impl Places {
             core,
             outbox,
             added: restored.added,
+            takeover_after: self.state.takeover_after,
         })
     }
 
@@ -146,7 +151,14 @@ impl Places {
             let newest = writer.latest(&flow, KEYS).await.map_err(|error| exit::one_line(&error));
             seen.newest.insert(flow, newest);
         }
-        seen.rows.insert(Table::DeadLetters, counted(&writer, &Table::DeadLetters).await);
+        let letters = match writer.refusals().await {
+            Ok(refusals) => {
+                seen.refusals = refusals;
+                counted(&writer, &Table::DeadLetters).await
+            }
+            Err(error) => Err(exit::one_line(&error)),
+        };
+        seen.rows.insert(Table::DeadLetters, letters);
         writer.close().await?;
         Ok(seen)
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use event::{EventTime, Mark, events::EventsSettings};
+use event::{EventTime, Mark, Millis, events::EventsSettings};
 use pubsub::{AckHandle, Connection, Inbound, SubscribeOptions, Subscription};
 use service::{metrics::Metrics, readiness::Readiness};
 use tokio::{
@@ -22,6 +22,7 @@ use tracing::{debug, error, info, warn};
 use crate::{
     board::Board,
     core::{Core, Data},
+    engine::FlowState,
     error::ProcessorError,
     flow::Flow,
     frontier::{Abandoned, Limits},
@@ -31,6 +32,7 @@ use crate::{
     },
     metrics::ProcessorMetrics,
     outbox::Outbox,
+    pace::Pace,
     saved::{Saved, restore},
     sink::Sink,
     stages::{Sent, Stages},
@@ -156,6 +158,7 @@ pub async fn run<S: Sink>(
         streams_asked: false,
         last_checkpoint: None,
         last_report: Instant::now(),
+        pace: Pace::default(),
         partitions: Partitions::default(),
         rows: 0,
         flow_rows: 0,
@@ -186,6 +189,7 @@ struct Driver<S> {
     streams_asked: bool,
     last_checkpoint: Option<Instant>,
     last_report: Instant,
+    pace: Pace,
     partitions: Partitions,
     rows: u64,
     flow_rows: u64,
@@ -306,6 +310,9 @@ impl<S: Sink> Driver<S> {
         if self.last_report.elapsed() >= Duration::from_secs(60) {
             self.report();
         }
+        if let Some(news) = self.pace.look(self.behind(now), now) {
+            news.tell();
+        }
         self.check_memory(unacknowledged)
     }
 
@@ -345,6 +352,14 @@ impl<S: Sink> Driver<S> {
             let watermark = flow.windows.watermark();
             info!(flow = %flow.name(), %watermark, ledger = counts.join(", "), rows = self.flow_rows, "running");
         }
+    }
+
+    /// How far the slowest flow's watermark is behind where it would be without a backlog.
+    fn behind(&self, now: EventTime) -> Option<Millis> {
+        let flows = self.stages.core().engine().flows().iter();
+        let known = flows.filter(|state| state.windows.watermark() > EventTime::MIN);
+        let due = |state: &FlowState| state.windows.watermark() + state.flow.out_of_orderness;
+        known.map(|state| Millis(now.0.saturating_sub(due(state).0))).max()
     }
 
     fn check_memory(&self, unacknowledged: usize) -> Result<(), ProcessorError> {

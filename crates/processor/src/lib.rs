@@ -19,6 +19,7 @@
 //! | [`io`] | Pub/Sub's messages, and the tasks beside the driver |
 //! | [`board`] | the rows of the last hour, for a page |
 //! | [`view`] | what a spectator sees |
+//! | [`pace`] | how long a backlog takes |
 //! | [`driver`] | the one loop |
 //! | [`store`] | durable, fenced checkpoints |
 #![forbid(unsafe_code)]
@@ -60,6 +61,8 @@ pub mod metrics;
 pub mod board;
 
 pub mod view;
+
+pub mod pace;
 
 pub mod error;
 

@@ -1,6 +1,7 @@
 //! Pub/Sub: what an emulator does, faster, and with the faults that a test asks for.
 //!
-//! [`broker`] and [`subscription`] are state machines without a clock; [`server`] drives them: [`grpc`] and
+//! [`broker`] and [`subscription`] are state machines without a clock, [`source`] makes messages while they are
+//! delivered; [`server`] drives them: [`grpc`] and
 //! [`stream`] carry messages, [`rest`] makes topics and subscriptions (Google's Rust clients use REST for those).
 //!
 //! Not here: ordering keys, filters, push, snapshots, exactly-once delivery, dead-letter topics, IAM.
@@ -8,6 +9,8 @@
 mod broker;
 
 mod subscription;
+
+mod source;
 
 mod faults;
 
@@ -22,5 +25,6 @@ mod rest;
 mod wire;
 
 pub use faults::Faults;
-pub use server::{Options, PubSub, StartError};
+pub use server::{NoSubscription, Options, PubSub, StartError};
+pub use source::{Made, Source};
 pub use subscription::Counts;

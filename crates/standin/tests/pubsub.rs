@@ -1,6 +1,13 @@
 //! The stand-in for Pub/Sub, seen through Google's own client.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use google_cloud_auth::credentials::anonymous;
 use google_cloud_gax::retry_policy::NeverRetry;
@@ -10,7 +17,7 @@ use google_cloud_pubsub::{
     subscriber::{MessageStream, handler::Handler},
 };
 use google_cloud_wkt::Timestamp;
-use standin::pubsub::{Options, PubSub};
+use standin::pubsub::{Made, Options, PubSub, Source};
 use tonic::Code;
 
 const TOPIC: &str = "projects/project/topics/events";
@@ -217,4 +224,58 @@ async fn cut_streams_redeliveries_and_disorder_lose_nothing() {
     };
     tokio::time::timeout(PATIENCE, more).await.expect("some come twice");
     bench.settled(1_000).await;
+}
+
+/// So many messages, each its number, half of them once a gate is open.
+#[derive(Debug)]
+struct Numbers {
+    next: u32,
+    end: u32,
+    open: Arc<AtomicBool>,
+}
+
+impl Source for Numbers {
+    fn next(&mut self, now: u64) -> Option<Made> {
+        let shut = !self.open.load(Ordering::SeqCst);
+        if self.next == self.end || (shut && self.next == self.end / 2) {
+            return None;
+        }
+        let text = self.next.to_string().into_bytes();
+        self.next += 1;
+        // A `PubsubMessage` with its data and one attribute, whose entry is a message again.
+        let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
+        let attribute = [field(1, b"n"), field(2, &text)].concat();
+        let message = [field(1, &text), field(2, &attribute)].concat();
+        Some(Made { published: now - 3_600_000, message: message.into() })
+    }
+}
+
+#[tokio::test]
+async fn what_is_made_on_delivery_comes_in_disorder_and_is_kept_until_it_is_acknowledged() {
+    let bench = Bench::new().await;
+    bench.pubsub.faults().reorder(50);
+    let open = Arc::default();
+    let numbers = Numbers { next: 0, end: 2_000, open: Arc::clone(&open) };
+    bench.pubsub.fill(SUBSCRIPTION, numbers, 50).expect("there is such a subscription");
+    let mut stream = bench.stream();
+    let (mut order, mut given_back) = (Vec::new(), BTreeSet::new());
+    while order.len() < 2_000 {
+        let (number, handler) = next(&mut stream).await;
+        if number % 100 == 0 && given_back.insert(number) {
+            handler.nack();
+            continue;
+        }
+        order.push(number);
+        handler.ack();
+        if order.len() == 1_000 {
+            open.store(true, Ordering::SeqCst);
+        }
+    }
+    assert!(!order.is_sorted(), "they came in order");
+    assert_eq!(order.into_iter().collect::<BTreeSet<_>>(), (0..2_000).collect());
+    bench.settled(2_000).await;
+    let counts = bench.pubsub.counts(SUBSCRIPTION).expect("it is there");
+    assert_eq!(counts.delivered, 2_020, "twenty were given back, and nothing else came twice");
+    let nobody = Numbers { next: 0, end: 0, open };
+    assert!(bench.pubsub.fill("projects/project/subscriptions/nobody", nobody, 1).is_err());
 }

@@ -39,4 +39,4 @@ pub use error::WriterError;
 pub use names::validate_tables;
 pub use ndjson::NdjsonFormat;
 pub use settings::{BigQueryConfig, Endpoints, WriterConfig, WriterKind, WriterSettings};
-pub use writer::{LatestRow, State, Step, Writer};
+pub use writer::{LatestRow, Refusals, State, Step, Writer};

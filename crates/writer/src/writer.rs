@@ -41,6 +41,21 @@ pub struct LatestRow {
     pub is_final: bool,
 }
 
+/// Records of one partition that one stage refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refusals {
+    /// The Kafka topic; the table where the writer refused.
+    pub topic: String,
+    /// The partition; -1 where the writer refused.
+    pub partition: i64,
+    /// `connector`, `processor` or `writer`.
+    pub stage: String,
+    /// The reason code.
+    pub reason: String,
+    /// How many.
+    pub rows: u64,
+}
+
 /// One thing that [`Writer::setup`] looked after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -212,6 +227,17 @@ impl Writer {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.latest(flow, limit).await,
             Backend::BigQuery(bigquery) => bigquery.latest(flow, limit).await,
+        }
+    }
+
+    /// What stands in `dead_letters`, by partition, stage and reason.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    pub async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.refusals().await,
+            Backend::BigQuery(bigquery) => bigquery.refusals().await,
         }
     }
 

@@ -10,8 +10,10 @@ mod outage;
 mod page;
 mod reconciled;
 mod records;
+mod recovery;
 mod restarts;
 mod rows;
+mod standing;
 
 use anyhow::Result;
 use tests::{

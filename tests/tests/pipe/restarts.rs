@@ -1,6 +1,7 @@
 //! Processes that die in the middle: nothing is lost, nothing counted twice, no row written twice.
 
 use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
 use tests::{kafka::Producer, produced::Produced, recount::recount, traffic::Traffic, wait};
 
 use crate::{brought_to_an_end, prepared, produced};
@@ -55,6 +56,47 @@ fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
     first.kill()?;
     second.says("this processor holds the state")?;
     brought_to_an_end(&pipe, &recount, &mut connector, &mut second).map(drop)
+}
+
+/// Frozen for longer than `takeover_after`, it comes back and believes that it still holds the state.
+#[test]
+fn a_processor_that_was_frozen_ends_without_harm() -> Result<()> {
+    let pipe = prepared("frozen", 2)?.with("state.takeover_after", "3s");
+    pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
+    let producer = Producer::new(pipe.name(), &[])?;
+    let (mut traffic, mut produced) = (Traffic::new(9_000, 2).with_trouble(), Produced::default());
+    producer.produce(traffic.by_ref().take(3_000), &mut produced)?;
+    let mut first = pipe.start(&["processor"])?;
+    first.says("this processor holds the state")?;
+    let mut second = pipe.start(&["processor"])?;
+    second.says("another processor holds the state; standing by")?;
+    let mut connector = pipe.start(&["connector"])?;
+    wait::until("events to be counted", || {
+        Ok((first.metric("aqueduct_processor_messages_total", "")? > 500).then_some(()))
+    })?;
+
+    first.signal(Signal::SIGSTOP)?;
+    second.says("no new checkpoint appeared; taking over the state")?;
+    second.says("this processor holds the state")?;
+    producer.produce(traffic.by_ref().take(3_000), &mut produced)?;
+    wait::until("events to be counted by the second", || {
+        Ok((second.metric("aqueduct_processor_messages_total", "")? > 500).then_some(()))
+    })?;
+    ensure!(first.has_ended()?.is_none(), "a frozen process cannot end");
+
+    first.signal(Signal::SIGCONT)?;
+    let ended = first.ended()?;
+    let (errors, others): (Vec<&str>, Vec<&str>) =
+        ended.err.lines().partition(|line| line.starts_with("error:") || line.contains("ERROR"));
+    ensure!(ended.code == Some(1) && errors.len() == 1, "{:?}: {errors:?}\n{others:?}", ended.code);
+    ensure!(errors[0].contains("another processor has taken over the state"), "{errors:?}");
+    ensure!(errors[0].contains("this one stops, nothing is lost"), "{errors:?}");
+
+    producer.produce(traffic, &mut produced)?;
+    let recount = recount(&produced)?;
+    let database = brought_to_an_end(&pipe, &recount, &mut connector, &mut second)?;
+    assert_eq!(database.dead_letters()?, produced.dead_letters());
+    Ok(())
 }
 
 #[test]

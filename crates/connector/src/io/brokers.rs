@@ -83,6 +83,12 @@ impl Brokers {
         ends(&self.client, places, end)
     }
 
+    /// How many members a consumer group has; nothing where the brokers do not tell.
+    pub(crate) fn members(&self, group: &str) -> Option<usize> {
+        let list = self.client.client().fetch_group_list(Some(group), ASK_TIMEOUT).ok()?;
+        Some(list.groups().iter().map(|group| group.members().len()).sum())
+    }
+
     /// The last error of the client, with librdkafka's words.
     pub(crate) fn take_failure(&self) -> Option<(RDKafkaErrorCode, String)> {
         // Serves the client's queue: without a group it carries errors and log lines only.

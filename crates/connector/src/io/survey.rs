@@ -23,6 +23,9 @@ pub struct Survey {
     pub logs: Vec<Log>,
     /// Configured topics that do not exist.
     pub missing: Vec<Arc<str>>,
+    /// How many connectors are in the consumer group; nothing where the brokers do not tell. One that was killed is in
+    /// it until its session ends.
+    pub members: Option<usize>,
 }
 
 /// What the brokers say about one partition.
@@ -47,7 +50,7 @@ pub fn survey(config: &KafkaConfig) -> Result<Survey, ConnectorError> {
     let brokers = Brokers::new(config)?;
     let outdated = BTreeMap::new();
     let lookup = Lookup { consumer: &group, brokers: &brokers, rule: config.start, outdated: &outdated };
-    ask(&lookup).map_err(|error| match faults::judge(&error, config) {
+    ask(&lookup, &config.group_id).map_err(|error| match faults::judge(&error, config) {
         faults::Fault::Final(end) => end,
         _ => {
             let source =
@@ -57,9 +60,9 @@ pub fn survey(config: &KafkaConfig) -> Result<Survey, ConnectorError> {
     })
 }
 
-fn ask(lookup: &Lookup<'_>) -> Result<Survey, KafkaError> {
+fn ask(lookup: &Lookup<'_>, group: &str) -> Result<Survey, KafkaError> {
     let described = lookup.brokers.describe().map_err(KafkaError::MetadataFetch)?;
-    let mut survey = Survey::default();
+    let mut survey = Survey { members: lookup.brokers.members(group), ..Survey::default() };
     let (mut places, mut ids) = (Places::new(), Vec::new());
     for (name, topic) in lookup.brokers.topics().iter().zip(described) {
         match topic {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tonic::{Code, Status};
 
 use super::{
+    source::{ASK_AGAIN, Feed, Source},
     subscription::{Chaos, Counts, Delivery, Millis, Rules, Stored, Subscription, Window},
     wire,
 };
@@ -22,6 +23,8 @@ pub(super) type Spec = Map<String, Value>;
 pub(super) struct Broker {
     topics: BTreeMap<String, Spec>,
     subscriptions: BTreeMap<String, (Spec, Subscription)>,
+    /// What is made for a subscription while it is delivered.
+    feeds: BTreeMap<String, Feed>,
     /// Bytes that each subscription may keep.
     capacity: usize,
     next_message: u64,
@@ -38,6 +41,7 @@ impl Broker {
         Self {
             topics: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            feeds: BTreeMap::new(),
             capacity,
             next_message: 1,
             next_stream: 1,
@@ -105,6 +109,7 @@ impl Broker {
     }
 
     pub(super) fn delete_subscription(&mut self, name: &str) -> Result<(), Status> {
+        self.feeds.remove(name);
         self.subscriptions.remove(name).map(|_| ()).ok_or_else(|| missing("subscription", name))
     }
 
@@ -146,6 +151,18 @@ impl Broker {
         Ok(ids.map(|id| id.to_string()).collect())
     }
 
+    /// Beside what is published, a subscription gets what a source makes; another one takes the source's place.
+    pub(super) fn fill(
+        &mut self,
+        subscription: &str,
+        source: Box<dyn Source>,
+        ahead: usize,
+    ) -> Result<(), Status> {
+        self.state(subscription)?;
+        self.feeds.insert(subscription.to_owned(), Feed::new(source, ahead));
+        Ok(())
+    }
+
     /// The number of a new stream.
     pub(super) fn open_stream(&mut self, subscription: &str, window: Window) -> Result<u64, Status> {
         let stream = self.next_stream;
@@ -170,8 +187,13 @@ impl Broker {
     ) -> Result<(Vec<Delivery>, Option<Millis>), Status> {
         let (_, state) =
             self.subscriptions.get_mut(subscription).ok_or_else(|| missing("subscription", subscription))?;
+        let feed = self.feeds.get_mut(subscription);
+        let ask_again = feed.is_some().then_some(now + ASK_AGAIN);
+        if let Some(feed) = feed {
+            feed.fill(state, &mut self.next_message, now);
+        }
         let deliveries = state.take(stream, limit.min(1_000), now, (self.chaos, &mut self.rng));
-        Ok((deliveries, state.next_due()))
+        Ok((deliveries, state.next_due().into_iter().chain(ask_again).min()))
     }
 
     pub(super) fn ack(&mut self, subscription: &str, ids: &[String], now: Millis) -> Result<(), Status> {

@@ -13,6 +13,7 @@ use super::{
     broker::Broker,
     faults::{self, Faults},
     grpc, rest,
+    source::Source,
     subscription::{Counts, Millis},
 };
 
@@ -43,6 +44,11 @@ pub struct StartError {
     address: SocketAddr,
     source: std::io::Error,
 }
+
+/// Nobody made such a subscription.
+#[derive(Debug, thiserror::Error)]
+#[error("the stand-in has no subscription {0}; make it before it is filled")]
+pub struct NoSubscription(String);
 
 /// What every call needs.
 #[derive(Clone, Debug)]
@@ -103,6 +109,22 @@ impl PubSub {
     /// What became of the messages of `projects/P/subscriptions/S`, if it exists.
     pub fn counts(&self, subscription: &str) -> Option<Counts> {
         self.shared.broker().counts(subscription)
+    }
+
+    /// From now on `projects/P/subscriptions/S` also gets what a source makes, so many messages ahead of their
+    /// delivery. What was made and not acknowledged is kept whatever `capacity` says.
+    ///
+    /// # Errors
+    /// There is no such subscription.
+    pub fn fill(
+        &self,
+        subscription: &str,
+        source: impl Source + 'static,
+        ahead: usize,
+    ) -> Result<(), NoSubscription> {
+        let filled = self.shared.broker().fill(subscription, Box::new(source), ahead);
+        self.shared.wake.notify_waiters();
+        filled.map_err(|_| NoSubscription(subscription.to_owned()))
     }
 
     /// Ends open streams and the server. Clients that keep a connection open are waited for a moment, then cut.

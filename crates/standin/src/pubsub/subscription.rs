@@ -152,6 +152,11 @@ impl Subscription {
         self.unacked_bytes + bytes <= self.rules.capacity
     }
 
+    /// Messages that could be delivered now, echoes of acknowledged ones included.
+    pub(super) fn waiting(&self) -> usize {
+        self.ready.len()
+    }
+
     pub(super) fn push(&mut self, message: Stored) {
         let number = self.base + self.log.len() as u64;
         self.bytes += message.raw.len();

@@ -10,7 +10,11 @@ use processor::{engine::FlowState, frontier::Track};
 use serde::Serialize;
 use writer::LatestRow;
 
-use crate::survey::Survey;
+use crate::{
+    parts::{Part, parts},
+    refused::Refused,
+    survey::Survey,
+};
 
 /// Everything that was compared.
 #[derive(Debug, Serialize)]
@@ -19,9 +23,13 @@ pub(super) struct Findings {
     /// What could not be asked.
     pub(super) unreachable: Vec<String>,
     pub(super) partitions: Vec<PartitionFinding>,
+    /// What was refused, by partition, stage and reason.
+    pub(super) refused: Vec<Refused>,
     pub(super) flows: Vec<FlowFinding>,
     pub(super) tables: Vec<TableFinding>,
     pub(super) windows: Vec<WindowFinding>,
+    /// Every part of the pipe, and whether it stands still.
+    pub(super) parts: Vec<Part>,
 }
 
 /// One partition: Kafka's offsets against the frontier.
@@ -36,6 +44,10 @@ pub(super) struct PartitionFinding {
     pub(super) committed: Option<u64>,
     /// Offsets that ended as something.
     pub(super) accounted: u64,
+    /// Those of them that have a dead letter, of whatever life of the topic.
+    pub(super) refused: u64,
+    /// Those of them that are lost until they come.
+    pub(super) lost: u64,
     pub(super) missing: Vec<Missing>,
 }
 
@@ -131,6 +143,8 @@ impl Findings {
                 .collect(),
             tables: tables(survey),
             windows: windows(survey),
+            refused: survey.tables.iter().flat_map(|tables| &tables.refusals).map(Refused::of).collect(),
+            parts: parts(survey),
         };
         findings.nothing_missing = findings.unreachable.is_empty()
             && findings.partitions.iter().all(|partition| partition.missing.is_empty())
@@ -159,10 +173,19 @@ fn partitions(survey: &Survey) -> Vec<PartitionFinding> {
             log_end: log.map(|log| log.high),
             committed: log.map_or(track.committed(), |log| log.committed),
             accounted: track.accounted(),
+            refused: refused(partition, survey),
+            lost: track.lost().iter().map(|range| range.end - range.start).sum(),
             missing: missing(track, log, survey.logs.is_ok()),
         }
     };
     tracks.into_iter().map(finding).collect()
+}
+
+fn refused(partition: &Partition, survey: &Survey) -> u64 {
+    let refusals = survey.tables.iter().flat_map(|tables| &tables.refusals);
+    let of_partition =
+        refusals.filter(|r| r.topic == *partition.topic && r.partition == i64::from(partition.partition));
+    of_partition.map(|refusals| refusals.rows).sum()
 }
 
 /// What of a partition has not ended as anything, and what ended as lost. Without an answer of Kafka the marks tell how

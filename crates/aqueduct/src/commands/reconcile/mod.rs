@@ -6,7 +6,7 @@ mod findings;
 mod text;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     io::{self, Write as _},

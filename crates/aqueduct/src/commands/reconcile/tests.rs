@@ -37,7 +37,11 @@ fn core() -> Core {
 }
 
 /// A state with these offsets received, and one mark with these ranges.
-fn survey(received: &[u64], ranges: &[(u64, u64, Reason)], log: (u64, u64, Option<u64>)) -> Survey {
+pub(crate) fn survey(
+    received: &[u64],
+    ranges: &[(u64, u64, Reason)],
+    log: (u64, u64, Option<u64>),
+) -> Survey {
     let mut core = core();
     let partition = partition();
     for &offset in received {
@@ -71,8 +75,10 @@ fn survey(received: &[u64], ranges: &[(u64, u64, Reason)], log: (u64, u64, Optio
         core,
         outbox: Outbox::default(),
         added: Vec::new(),
+        takeover_after: Millis(15_000),
     };
-    let logs = Logs { logs: vec![Log { partition, low, high, committed }], missing: Vec::new() };
+    let logs =
+        Logs { logs: vec![Log { partition, low, high, committed }], missing: Vec::new(), members: Some(1) };
     Survey { at: NOW, state, logs: Ok(logs), tables: Ok(Tables::default()) }
 }
 
@@ -129,7 +135,7 @@ fn an_earlier_life_of_a_topic_cannot_come_any_more() {
     let mut remade = survey(&[0, 2], &[], (0, 3, Some(3)));
     let other = Partition { incarnation: "b".into(), ..partition() };
     let log = Log { partition: other, low: 0, high: 0, committed: None };
-    remade.logs = Ok(Logs { logs: vec![log], missing: Vec::new() });
+    remade.logs = Ok(Logs { logs: vec![log], missing: Vec::new(), members: Some(1) });
     check(&remade, &[(1, 2, Stage::Lost)], "missing: 1 offsets lost");
 }
 

@@ -1,7 +1,7 @@
 //! `reconcile` for people.
 
 use super::findings::{Findings, FlowFinding, Missing, PartitionFinding, Stage, TableFinding};
-use crate::grid::grid;
+use crate::{grid::grid, parts, refused};
 
 /// So many ranges are shown of each partition.
 const RANGES: usize = 5;
@@ -19,7 +19,17 @@ pub(super) fn of(findings: &Findings) -> String {
     };
     section(
         "What went in",
-        &["topic", "partition", "log start", "log end", "committed", "accounted", "missing"],
+        &[
+            "topic",
+            "partition",
+            "log start",
+            "log end",
+            "committed",
+            "accounted",
+            "refused",
+            "lost",
+            "missing",
+        ],
         findings.partitions.iter().map(partition).collect(),
     );
     section(
@@ -43,6 +53,11 @@ pub(super) fn of(findings: &Findings) -> String {
             })
             .collect(),
     );
+    if let Some(refused) = refused::text(&findings.refused) {
+        text.push_str(&format!("\nWhat was refused\n{refused}"));
+    }
+    text.push_str(&format!("\nWhere it stands\n{}", parts::text(&findings.parts)));
+    text.push_str(&format!("{}\n", parts::verdict(&findings.parts)));
     text.push_str(&format!("\n{}\n", verdict(findings)));
     text
 }
@@ -83,6 +98,8 @@ fn partition(finding: &PartitionFinding) -> Vec<String> {
         number(finding.log_end),
         number(finding.committed),
         finding.accounted.to_string(),
+        finding.refused.to_string(),
+        finding.lost.to_string(),
         if ranges.is_empty() { "-".to_owned() } else { ranges.join(", ") },
     ]
 }

@@ -8,7 +8,11 @@ use event::{EventTime, Partition, append::Table};
 use processor::{engine::FlowState, frontier::Track};
 use serde::Serialize;
 
-use crate::survey::{State, Survey, held_by, known};
+use crate::{
+    parts::{Part, parts},
+    refused::Refused,
+    survey::{State, Survey, held_by, known},
+};
 
 /// The whole report.
 #[derive(Debug, Serialize)]
@@ -23,6 +27,10 @@ pub(super) struct Report {
     /// Which partition holds the watermark, and why.
     pub(super) held_by: String,
     pub(super) flows: Vec<FlowReport>,
+    /// What was refused, by partition, stage and reason.
+    pub(super) refused: Vec<Refused>,
+    /// Every part of the pipe, and whether it stands still.
+    pub(super) parts: Vec<Part>,
 }
 
 /// The last checkpoint.
@@ -87,6 +95,8 @@ impl Report {
                 state.core.has_unpositioned(),
             ),
             flows: state.core.engine().flows().iter().map(|flow| FlowReport::of(flow, survey)).collect(),
+            refused: survey.tables.iter().flat_map(|tables| &tables.refusals).map(Refused::of).collect(),
+            parts: parts(survey),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::report::{FlowReport, PartitionReport, Report};
-use crate::grid::grid;
+use crate::{grid::grid, parts, refused};
 
 /// So many holes are shown of each partition.
 const HOLES: usize = 3;
@@ -29,6 +29,8 @@ pub(super) fn of(report: &Report) -> String {
         }
     }
     line("watermark", &format!("held by {}", report.held_by));
+    line("verdict", &parts::verdict(&report.parts));
+    text.push_str(&format!("\n{}", parts::text(&report.parts)));
     if !report.partitions.is_empty() {
         let head = ["topic", "partition", "log end", "committed", "frontier", "lag", "holes", "clock"];
         let rows: Vec<Vec<String>> = report.partitions.iter().map(partition).collect();
@@ -37,6 +39,9 @@ pub(super) fn of(report: &Report) -> String {
     let head = ["flow", "watermark", "behind", "keys", "rows", "waiting", "offsets"];
     let rows: Vec<Vec<String>> = report.flows.iter().map(flow).collect();
     text.push_str(&format!("\n{}", grid(&head, &rows)));
+    if let Some(refused) = refused::text(&report.refused) {
+        text.push_str(&format!("\n{refused}"));
+    }
     text
 }
 

@@ -20,7 +20,7 @@ use google_cloud_bigquery_v2::client::{DatasetService, TableService};
 use google_cloud_gax::retry_policy::{Aip194Strict, RetryPolicyExt};
 
 use crate::{
-    BigQueryConfig, LatestRow, WriterError,
+    BigQueryConfig, LatestRow, Refusals, WriterError,
     schema::Tables,
     writer::{Mode, Step},
 };
@@ -106,6 +106,10 @@ impl BigQuery {
 
     pub(crate) async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
         read::latest(self, self.tables.flow(flow)?, limit).await
+    }
+
+    pub(crate) async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
+        read::refusals(self).await
     }
 
     pub(crate) async fn close(&self) {

@@ -11,7 +11,7 @@ use google_cloud_bigquery::query::Row;
 
 use super::{BigQuery, fault};
 use crate::{
-    LatestRow, WriterError,
+    LatestRow, Refusals, WriterError,
     cells::{Value, Values},
     schema::{self, Column, Kind},
     stamp,
@@ -72,6 +72,28 @@ pub(crate) async fn latest(
         latest.push(LatestRow { row: pane, is_final: is_final.unwrap_or(false) });
     }
     Ok(latest)
+}
+
+pub(crate) async fn refusals(bigquery: &BigQuery) -> Result<Vec<Refusals>, WriterError> {
+    let name = Table::DeadLetters.name();
+    let sql = format!(
+        "SELECT t.topic AS topic, t.`partition` AS `partition`, t.stage AS stage, t.reason AS reason, COUNT(*) AS n \
+         FROM {} AS t GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+        bigquery.quoted(&name)
+    );
+    let text = |row: &Row, column: &str| cell::<String>(row, column, &name).map(Option::unwrap_or_default);
+    let number = |row: &Row, column: &str| cell::<i64>(row, column, &name).map(Option::unwrap_or_default);
+    let mut refusals = Vec::new();
+    for row in rows(bigquery, sql, &name).await? {
+        refusals.push(Refusals {
+            topic: text(&row, "topic")?,
+            partition: number(&row, "partition")?,
+            stage: text(&row, "stage")?,
+            reason: text(&row, "reason")?,
+            rows: number(&row, "n")?.unsigned_abs(),
+        });
+    }
+    Ok(refusals)
 }
 
 /// End of the newest window that the watermark has passed, in milliseconds, else of the oldest window.

@@ -23,7 +23,7 @@ use fault::Fault;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{
-    LatestRow, WriterError,
+    LatestRow, Refusals, WriterError,
     schema::Tables,
     writer::{Mode, Step},
 };
@@ -125,6 +125,10 @@ impl Sqlite {
     pub(crate) async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
         let table = self.tables.flow(flow)?.clone();
         self.read("read the newest panes", move |connection| read::latest(connection, &table, limit)).await
+    }
+
+    pub(crate) async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
+        self.read("read the dead letters", |connection| read::refusals(connection)).await
     }
 
     /// Closes reader before writer: the last connection folds the WAL into the file and takes it away.

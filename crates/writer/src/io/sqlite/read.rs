@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
 use super::fault::Fault;
 use crate::{
-    LatestRow,
+    LatestRow, Refusals,
     cells::{Value, Values},
     schema::{self, Column},
     stamp,
@@ -55,6 +55,22 @@ pub(crate) fn latest(
         latest.push(LatestRow { row: values.pane(flow.columns.len())?, is_final });
     }
     Ok(latest)
+}
+
+pub(crate) fn refusals(connection: &Connection) -> Result<Vec<Refusals>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT topic, partition, stage, reason, count(*) FROM dead_letters GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
+    )?;
+    let refusals = statement.query_map([], |row| {
+        Ok(Refusals {
+            topic: row.get(0)?,
+            partition: row.get(1)?,
+            stage: row.get(2)?,
+            reason: row.get(3)?,
+            rows: row.get::<_, i64>(4)?.unsigned_abs(),
+        })
+    })?;
+    Ok(refusals.collect::<Result<_, _>>()?)
 }
 
 /// End of the newest window that the watermark of the newest row has passed, else of the oldest window.

@@ -1,0 +1,190 @@
+//! A backlog in a stand-in for Pub/Sub: made while it is delivered, out of order, with its marks.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicI64, Ordering},
+};
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use standin::pubsub::{Made, Options, PubSub, Source};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    Kind, Shape,
+    beam::{Dropped, Rule, Windows},
+    marks,
+    message::Encoder,
+    order::Lanes,
+};
+use crate::pipe::{PROJECT, Pipe};
+
+/// How it comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Disorder {
+    /// Places that deliver side by side.
+    pub lanes: u64,
+    /// How many records the first of them may be ahead of the last.
+    pub lead: u64,
+    /// Which of so many waiting messages comes next is chance.
+    pub among: usize,
+    /// The share of messages that come twice.
+    pub twice: f64,
+}
+
+/// A stand-in for Pub/Sub with a backlog.
+pub struct Held {
+    pubsub: PubSub,
+    until: Arc<AtomicI64>,
+    rules: Arc<Mutex<Vec<Rule>>>,
+    _runtime: Runtime,
+}
+
+/// A message is in Pub/Sub so long after its record was written.
+const ON_ITS_WAY: i64 = 200;
+/// Marks that are made before they are delivered.
+const MARKS_AHEAD: usize = 200;
+
+impl Held {
+    /// A stand-in without a backlog yet. It is told to a pipe before `setup`.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub fn start(seed: u64) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let pubsub = runtime.block_on(PubSub::start(Options { seed, ..Options::default() }))?;
+        let (until, rules) = (Arc::new(AtomicI64::new(i64::MIN)), Arc::default());
+        Ok(Self { pubsub, until, rules, _runtime: runtime })
+    }
+
+    /// `host:port`.
+    pub fn host(&self) -> String {
+        self.pubsub.host()
+    }
+
+    /// Lays the backlog into the subscriptions of a pipe, with a mark every so many milliseconds. What Beam's rule would
+    /// make of it is computed for these readers meanwhile.
+    ///
+    /// # Errors
+    /// The pipe was not set up.
+    pub fn lay(&self, pipe: &Pipe, shape: &Shape, disorder: Disorder, mark_every: i64) -> Result<()> {
+        let faults = self.pubsub.faults();
+        faults.reorder(disorder.among);
+        faults.redeliver(disorder.twice);
+        let events = Events {
+            shape: shape.clone(),
+            lanes: Lanes::new(disorder.lanes, disorder.lead, shape.seed),
+            until: Arc::clone(&self.until),
+            rules: Arc::clone(&self.rules),
+            encoder: Encoder::default(),
+        };
+        let marks = Marks {
+            shape: shape.clone(),
+            every: mark_every,
+            until: Arc::clone(&self.until),
+            sequence: 0,
+            told: 0,
+            encoder: Encoder::default(),
+        };
+        let name = |part: &str| format!("projects/{PROJECT}/subscriptions/{}-ctr{part}", pipe.name());
+        self.pubsub.fill(&name(""), events, disorder.among)?;
+        self.pubsub.fill(&name("-marks"), marks, MARKS_AHEAD)?;
+        Ok(())
+    }
+
+    /// Delivers what was written until a time, and waits there; what is published follows by itself.
+    pub fn deliver_until(&self, time: i64) {
+        self.until.store(time, Ordering::SeqCst);
+    }
+
+    /// From now on what is delivered is also read by Beam's rule: by a reader that begins with it, and by one that was
+    /// idle before.
+    pub fn compare_with_beam(&self, windows: Windows, now: i64) {
+        let rules = vec![Rule::new(windows), Rule::idle_until(windows, now)];
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// What Beam's rule would have dropped: for a reader that begins with the backlog, and for one that was idle before.
+    ///
+    /// # Errors
+    /// Nothing was compared.
+    pub fn dropped_by_beam(&self) -> Result<[Dropped; 2]> {
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped: Vec<Dropped> = rules.iter().map(Rule::dropped).collect();
+        dropped.try_into().ok().context("nothing was compared with Beam's rule")
+    }
+
+    /// How many deliveries of events there were, repeated ones included.
+    ///
+    /// # Errors
+    /// The pipe was not set up.
+    pub fn delivered(&self, pipe: &Pipe) -> Result<u64> {
+        let name = format!("projects/{PROJECT}/subscriptions/{}-ctr", pipe.name());
+        Ok(self.pubsub.counts(&name).context("there is such a subscription")?.delivered)
+    }
+}
+
+/// The data messages.
+#[derive(Debug)]
+struct Events {
+    shape: Shape,
+    lanes: Lanes,
+    until: Arc<AtomicI64>,
+    rules: Arc<Mutex<Vec<Rule>>>,
+    encoder: Encoder,
+}
+
+impl Source for Events {
+    fn next(&mut self, now: u64) -> Option<Made> {
+        let now = i64::try_from(now).ok()?;
+        let until = self.until.load(Ordering::Relaxed).min(now - ON_ITS_WAY);
+        let end = self.shape.written_by(until);
+        loop {
+            let record = self.shape.record(self.lanes.next(end)?);
+            if record.kind == Kind::Refused {
+                continue;
+            }
+            for rule in self.rules.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+                rule.read(now, record.time);
+            }
+            return Some(made(record.written, self.encoder.message(&self.shape, &record)));
+        }
+    }
+}
+
+/// The marks.
+#[derive(Debug)]
+struct Marks {
+    shape: Shape,
+    every: i64,
+    until: Arc<AtomicI64>,
+    sequence: u64,
+    /// Records that were told of.
+    told: u64,
+    encoder: Encoder,
+}
+
+impl Source for Marks {
+    fn next(&mut self, now: u64) -> Option<Made> {
+        let (halt, present) = (self.until.load(Ordering::Relaxed), i64::try_from(now).ok()? - ON_ITS_WAY);
+        let due = self.shape.start + i64::try_from(self.sequence).ok()? * self.every;
+        // The last one before a halt is at the halt, whatever the pace.
+        let is_due = due <= halt.min(present);
+        if !is_due && halt > present {
+            return None;
+        }
+        let time = if is_due { due } else { halt };
+        let written = self.shape.written_by(time);
+        if !is_due && written <= self.told {
+            return None;
+        }
+        let mark = marks::mark(&self.shape, self.sequence + 1, time, self.told, written);
+        self.sequence += u64::from(is_due);
+        self.told = self.told.max(written);
+        Some(made(time, self.encoder.plain(mark.to_string().as_bytes())))
+    }
+}
+
+fn made(written: i64, message: Bytes) -> Made {
+    Made { published: u64::try_from(written + ON_ITS_WAY).unwrap_or(0), message }
+}

@@ -1,0 +1,96 @@
+//! A state that does not fit the flows is refused; one that is lost is made again: from what Pub/Sub keeps, by seeking the
+//! subscriptions back, or from Kafka.
+
+use std::fs;
+
+use anyhow::Result;
+use jiff::{Timestamp, ToSpan as _};
+use tests::{
+    bigquery::Dataset,
+    kafka::{Producer, create_topic},
+    pipe::Pipe,
+    produced::Produced,
+    pubsub::Onlooker,
+    recount::recount,
+    rows::{Database, Rows as _, difference, finals, wait_for},
+    traffic::Traffic,
+    wait,
+};
+
+use crate::{prepared, produced};
+
+#[test]
+fn a_lost_state_is_made_again_by_seeking_back() -> Result<()> {
+    let pipe = prepared("lost-state", 2)?;
+    // The emulator takes whole seconds for the time of a message.
+    let before = Timestamp::now() - 2.seconds();
+    let producer = Producer::new(pipe.name(), &[])?;
+    let (mut traffic, mut produced) = (Traffic::new(4_000, 2).with_trouble(), Produced::default());
+    producer.produce(traffic.by_ref().take(2_500), &mut produced)?;
+    let mut connector = pipe.start(&["connector"])?;
+    let mut processor = pipe.start(&["processor"])?;
+    pipe.until_reconciled()?;
+    processor.kill()?;
+
+    fs::remove_dir_all(pipe.path("state"))?;
+    for part in ["", "-marks"] {
+        Onlooker::of(&format!("{}-ctr{part}", pipe.name()))?.seek(&before.to_string())?;
+    }
+    producer.produce(traffic, &mut produced)?;
+    let recount = recount(&produced)?;
+    let again = Timestamp::now();
+    let mut processor = pipe.start(&["processor"])?;
+    let database = Database::open(&pipe.path("rows.db"))?;
+    wait::until_right("the newest rows", || Ok(difference(&database.latest()?.0, &recount.counts)))?;
+    connector.stop()?;
+    pipe.until_reconciled()?;
+    processor.stop()?;
+
+    // What the lost state had fired stands there too, until somebody takes it away.
+    let table = rusqlite::Connection::open(pipe.path("rows.db"))?;
+    let taken = table.execute("delete from box_ctr where emitted_at < ?1", [format!("{again:.3}")])?;
+    assert!(taken > 0, "the lost state had fired nothing");
+    wait_for(&database, &recount)?;
+    assert_eq!(database.ledger()?, recount.ledger);
+    Ok(())
+}
+
+#[test]
+fn a_lost_state_is_made_again_from_kafka() -> Result<()> {
+    let pipe = Pipe::new("lost-state-bigquery")?.into_bigquery()?;
+    create_topic(pipe.name(), 2, &[])?;
+    pipe.run_well(&["setup"])?;
+    let (_, recount) = produced(&pipe, Traffic::new(1_500, 2).with_trouble())?;
+    pipe.run_well(&["replay", "--kafka", "--final", "--output", "bigquery"])?;
+    let rows = Dataset::new(pipe.dataset())?.rows()?;
+    assert_eq!(difference(&finals(&rows)?, &recount.counts), None);
+    Ok(())
+}
+
+#[test]
+fn a_flow_that_was_edited_is_refused() -> Result<()> {
+    let pipe = prepared("edited", 1)?;
+    let mut processor = pipe.start(&["processor"])?;
+    wait::until("a checkpoint", || {
+        Ok((processor.metric("aqueduct_processor_checkpoints_total", "")? > 0).then_some(()))
+    })?;
+    processor.stop()?;
+    pipe.edit("size = \"10m\"", "size = \"20m\"")?;
+    let refused = pipe.run(&["processor"])?;
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    let error =
+        "error: flow \"box_ctr\" was edited: the state in [state] checkpoints was made with another meaning";
+    assert!(refused.err.contains(error), "{}", refused.err);
+    assert!(
+        refused.err.contains("give the edited flow a new name, or begin with an empty state"),
+        "{}",
+        refused.err
+    );
+    pipe.edit("name = \"box_ctr\"", "name = \"box_ctr_20m\"")?;
+    pipe.run_well(&["setup"])?;
+    let mut renamed = pipe.start(&["processor"])?;
+    renamed.says("a new flow begins at the present watermark")?;
+    renamed.says("the configuration names this flow no more; its state is dropped")?;
+    renamed.stop()?;
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! What `status` and `reconcile` tell when a part is away: somebody who is called at night sees which one stands still.
+
+use anyhow::{Result, ensure};
+use tests::{
+    kafka::Producer, pipe::Pipe, produced::Produced, pubsub::Onlooker, recount::recount, traffic::Traffic,
+    wait,
+};
+
+use crate::prepared;
+
+#[test]
+fn it_is_told_which_part_stands_still() -> Result<()> {
+    let pipe = prepared("standing", 2)?.with("state.takeover_after", "3s");
+    let producer = Producer::new(pipe.name(), &[])?;
+    let (mut traffic, mut produced) = (Traffic::new(3_000, 2).with_trouble(), Produced::default());
+    producer.produce(traffic.by_ref().take(1_000), &mut produced)?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    pipe.until_reconciled()?;
+    told(&pipe, &["nothing stands still", "one member; everything is committed"])?;
+    every_reason_is_told(&pipe, &produced)?;
+
+    // It is a member of the group until its session ends.
+    connector.kill()?;
+    told(
+        &pipe,
+        &["STANDS STILL: connector\n", "nobody is in the consumer group: start `aqueduct connector`"],
+    )?;
+    producer.produce(traffic.by_ref().take(1_000), &mut produced)?;
+    let reconcile = pipe.run(&["reconcile"])?;
+    ensure!(reconcile.code == Some(1), "nothing was missing: {}", reconcile.out);
+    let behind = recount(&produced)?.total() - 1_000;
+    for part in
+        [format!("{behind} offsets are not committed: "), format!("missing: {behind} offsets not committed")]
+    {
+        ensure!(reconcile.out.contains(&part), "{part:?} is not told:\n{}", reconcile.out);
+    }
+
+    processor.kill()?;
+    told(&pipe, &["STANDS STILL: connector, processor\n", "no checkpoint for "])?;
+    let mut connector = pipe.start(&["connector"])?;
+    told(
+        &pipe,
+        &["STANDS STILL: processor\n", "everything is committed", "offsets wait there for the processor"],
+    )?;
+
+    // Somebody else takes messages: they do not come.
+    let thief = Onlooker::of(&format!("{}-ctr", pipe.name()))?;
+    wait::until("messages to be there", || Ok((!thief.some()?.is_empty()).then_some(())))?;
+    let mut processor = pipe.start(&["processor"])?;
+    told(&pipe, &["nothing stands still", "offsets were published and have not come: "])?;
+    let reconcile = pipe.run(&["reconcile"])?;
+    ensure!(reconcile.code == Some(1), "nothing was missing: {}", reconcile.out);
+    let part = "offsets committed and not received by the processor";
+    ensure!(reconcile.out.contains(part), "{}", reconcile.out);
+    connector.stop()?;
+    processor.stop()?;
+    Ok(())
+}
+
+/// Waits until `status` tells all of this at once.
+fn told(pipe: &Pipe, parts: &[&str]) -> Result<()> {
+    wait::until_right("status to tell it", || {
+        let status = pipe.run_well(&["status"])?.out;
+        let lacking: Vec<&&str> = parts.iter().filter(|part| !status.contains(**part)).collect();
+        Ok((!lacking.is_empty()).then(|| format!("{lacking:?} is not told:\n{status}")))
+    })
+}
+
+/// Stage, reason and number of what was refused, of every partition.
+fn every_reason_is_told(pipe: &Pipe, produced: &Produced) -> Result<()> {
+    let mut expected = std::collections::BTreeMap::<_, u64>::new();
+    for (partition, _, stage, reason, _) in produced.dead_letters() {
+        *expected.entry((partition, stage, reason)).or_default() += 1;
+    }
+    for command in ["status", "reconcile"] {
+        let told: serde_json::Value =
+            serde_json::from_str(&pipe.run_well(&[command, "--format", "json"])?.out)?;
+        let found: Vec<_> = told["refused"].as_array().into_iter().flatten().collect();
+        ensure!(
+            found.len() == expected.len() && found.len() > 6,
+            "{} of {} are told",
+            found.len(),
+            expected.len()
+        );
+        for refused in found {
+            let text = |key: &str| refused[key].as_str().unwrap_or_default().to_owned();
+            let partition = i32::try_from(refused["partition"].as_i64().unwrap_or(-1))?;
+            let records = expected.get(&(partition, text("stage"), text("reason"))).copied();
+            ensure!(refused["records"].as_u64() == records, "{command} tells {refused}, not {records:?}");
+        }
+    }
+    Ok(())
+}
