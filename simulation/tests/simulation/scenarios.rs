@@ -73,8 +73,10 @@ fn fencing(dice: Dice) -> Plan {
     drawing.plan(Config { workers: 2, has_lock, slowest: 1_500, store_faults: 60, ..Config::simple(dice) })
 }
 
+/// The ends of transactions stand beside records that are refused.
 fn open_transactions(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 50);
+    drawing.some("poison", 30, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
     transactions(&mut drawing, 8);
     drawing.plan(Config::simple(dice))
 }
