@@ -17,6 +17,7 @@ demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--durat
 # Everything is built before the services start, so that they wait for nothing but tests.
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
 	cargo fmt --all --check
+	simulation/mutations/run --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(MAKE) --no-print-directory deny
 	python3 -m unittest discover --quiet --start-directory deploy/services

@@ -143,9 +143,9 @@ impl Core {
                 Reason::Empty | Reason::Before => Outcome::Absent,
                 Reason::Lost => Outcome::Lost,
             };
-            self.engine.account(outcome, covered.offsets);
+            self.engine.account(outcome, covered.offsets.end - covered.offsets.start);
             if let Reason::Rejected(code) = covered.reason {
-                for offset in covered.from..covered.from + covered.offsets {
+                for offset in covered.offsets {
                     self.dead_letters.push(DeadLetterRow {
                         topic: covered.partition.topic.clone(),
                         partition: covered.partition.partition,
@@ -248,5 +248,47 @@ impl Core {
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> u64 {
         self.engine.bytes() + self.frontier.bytes() + 200 * self.dead_letters.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::{
+        Millis,
+        mark::{MarkRange, PartitionMark},
+    };
+
+    use super::*;
+
+    fn rejects(offsets: std::ops::Range<u64>) -> Mark {
+        let partition = Partition { topic: "events".into(), incarnation: "id".into(), partition: 0 };
+        let reason = Reason::Rejected("tombstone".to_owned());
+        let range = MarkRange { from: offsets.start, to: offsets.end, reason, pointer: None };
+        let (position, committed, end) = (offsets.end, None, None);
+        let entry = PartitionMark { partition, ranges: vec![range], position, committed, end };
+        Mark {
+            version: Mark::VERSION,
+            replica: "a".to_owned(),
+            sequence: 1,
+            partitions: vec![entry],
+            topics: vec![],
+        }
+    }
+
+    /// After a crash the connector may cut its ranges elsewhere.
+    #[test]
+    fn a_refused_record_is_told_of_once_whatever_range_it_comes_in() {
+        let limits = Limits { idle_after: Millis(1), hole_limit: Millis(1), cold_start: Millis(1) };
+        let events =
+            serde_json::from_value(serde_json::json!({ "time": "/t" })).expect("the section is complete");
+        let now = EventTime(0);
+        let mut core = Core::new(&events, Vec::new(), limits, now);
+        for offsets in [4..5, 8..10, 3..11, 8..11] {
+            core.mark(&rejects(offsets), now, now);
+        }
+        let mut told: Vec<u64> =
+            core.take_effects().dead_letters.iter().map(|letter| letter.offset).collect();
+        told.sort_unstable();
+        assert_eq!(told, (3..11).collect::<Vec<_>>());
     }
 }

@@ -25,13 +25,23 @@ pub(crate) struct Happening {
     pub(crate) payload: Vec<u8>,
 }
 
+impl Happening {
+    /// The view that it is, or that it is a click on: a few events have one in common, so that there is something to
+    /// join.
+    pub(crate) fn view(&self) -> usize {
+        self.id / 4
+    }
+}
+
 /// What must become of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// It is in time by the rule: it is counted, unless it is lost.
     Firm,
-    /// The rules leave its outcome open (too late, compacted away, refused by one replica only): once at most.
+    /// The rules leave its outcome open, because it is too late: once at most.
     Loose,
+    /// One replica only refuses it, or it is compacted away: what is heard of its offset first decides.
+    Contested,
     /// The second copy of another: counts as it does.
     Copy,
     /// Its time lies too far ahead: the processor rejects it, and it moves nothing.
@@ -74,6 +84,12 @@ pub(crate) struct Log {
     transactions: BTreeMap<usize, Transaction>,
     /// Where reading may begin at the latest: the first start that any replica chose.
     pub(crate) first_start: Option<u64>,
+    /// It was there when the group committed for the first time.
+    pub(crate) is_first: bool,
+    /// What lies below belongs to the life before an election cut the log.
+    pub(crate) begins: u64,
+    /// An election has cut it, and the group has not committed a start behind that: nothing is written.
+    pub(crate) is_cut: bool,
 }
 
 #[derive(Debug)]
@@ -94,6 +110,8 @@ pub(crate) struct Kafka {
     /// Who has been given a partition and has not given it back.
     pub(crate) owners: BTreeMap<Place, usize>,
     pub(crate) epoch: u64,
+    /// The group has committed something.
+    pub(crate) has_begun: bool,
     lives: u64,
 }
 
@@ -113,6 +131,27 @@ impl Log {
             low: 0,
             transactions: BTreeMap::new(),
             first_start: None,
+            is_first: false,
+            begins: 0,
+            is_cut: false,
+        }
+    }
+
+    /// What is left of the log when an election has cut it at an offset.
+    fn cut(&self, at: u64) -> Self {
+        let (id, cuts) =
+            self.partition.incarnation.0.split_once('+').unwrap_or((&self.partition.incarnation.0, "0"));
+        let cuts = cuts.parse::<u32>().expect("the simulation wrote it") + 1;
+        let incarnation = Incarnation::from(format!("{id}+{cuts}").as_str());
+        Self {
+            partition: Arc::new(Partition { incarnation, ..(*self.partition).clone() }),
+            records: self.records[..at as usize].to_vec(),
+            low: self.low,
+            transactions: self.transactions.clone(),
+            first_start: None,
+            is_first: false,
+            begins: at,
+            is_cut: true,
         }
     }
 
@@ -188,6 +227,38 @@ impl Kafka {
             let log = Log::new(topic, &known.id, known.logs.len() as i32);
             known.logs.push(log);
         }
+    }
+
+    /// An election without a replica in sync: the log ends before what the group committed of its present life.
+    /// Returns where.
+    pub(crate) fn cut(&mut self, place: &Place, offsets: u64) -> Option<u64> {
+        let (committed, metadata) = self.committed.get(place)?.clone();
+        let log = self.log(place)?;
+        let at = committed.checked_sub(offsets)?;
+        let is_settled =
+            !log.is_cut && log.open_transactions().is_empty() && *metadata == *log.partition.incarnation.0;
+        if !is_settled || at < log.low.max(log.begins) {
+            return None;
+        }
+        let next = log.cut(at);
+        let old = std::mem::replace(self.log_mut(place)?, next);
+        self.dead.push(old);
+        Some(at)
+    }
+
+    /// The coordinator takes a commit.
+    pub(crate) fn commit(&mut self, place: Place, offset: u64, metadata: String) {
+        if self.committed.is_empty() {
+            let logs = self.topics.values_mut().flat_map(|topic| &mut topic.logs);
+            logs.for_each(|log| log.is_first = true);
+            self.has_begun = true;
+        }
+        if let Some(log) = self.log_mut(&place)
+            && metadata.starts_with(&*log.partition.incarnation.0)
+        {
+            log.is_cut = false;
+        }
+        self.committed.insert(place, (offset, metadata));
     }
 
     pub(crate) fn log(&self, place: &Place) -> Option<&Log> {

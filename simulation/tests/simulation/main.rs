@@ -9,6 +9,7 @@
 //! | [`kafka`], [`pubsub`], [`store`], [`table`] | the simulated services |
 //! | [`replica`], [`worker`] | one connector, one processor, around their real cores |
 //! | [`world`] | the queue of what happens |
+//! | [`steps`] | what producers, operators and accidents do |
 //! | [`check`] | the invariants |
 //! | [`shrink`] | many seeds, and the shortest story of one that fails |
 //!
@@ -22,6 +23,7 @@ mod pubsub;
 mod replica;
 mod scenarios;
 mod shrink;
+mod steps;
 mod store;
 mod table;
 mod worker;

@@ -9,6 +9,11 @@ use serde_json::json;
 
 use crate::dice::Dice;
 
+/// The flow with a join.
+pub(crate) const JOINED: &str = "joined";
+/// How long before its click a view may be, milliseconds.
+pub(crate) const JOIN_WITHIN: i64 = 5_000;
+
 /// What a run is like.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -36,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) slowest: i64,
     /// The slowest answer about topics.
     pub(crate) slowest_topics: i64,
+    /// The slowest answer about the ends of logs.
+    pub(crate) slowest_ends: i64,
     /// The slowest delivery of a message.
     pub(crate) slowest_message: i64,
     /// Messages of each kind that one pull gives.
@@ -49,6 +56,7 @@ pub(crate) struct Config {
     pub(crate) vanish: u64,
     pub(crate) stuck: u64,
     pub(crate) loose: u64,
+    pub(crate) contested: u64,
     pub(crate) copies: u64,
     pub(crate) future: u64,
     pub(crate) old_commits_stay: u64,
@@ -56,6 +64,12 @@ pub(crate) struct Config {
     pub(crate) is_inexact: bool,
     /// Records that no connector takes keep coming, to the first partition, until all is over.
     pub(crate) poison_for_ever: bool,
+    /// Events are so much older than their records, and no event is ahead of its time.
+    pub(crate) lag: i64,
+    /// A third flow, in which clicks find their views.
+    pub(crate) has_join: bool,
+    /// The key that no table takes.
+    pub(crate) refuses: Option<&'static str>,
 }
 
 /// One step.
@@ -74,6 +88,8 @@ pub(crate) enum Step {
     Remake(usize),
     /// The configuration names the last topic no more.
     DropTopic,
+    /// An election without a replica in sync cuts so many offsets off what the group committed.
+    Cut(usize, usize, u64),
     CrashReplica(usize, i64),
     StopReplica(usize, i64),
     PauseReplica(usize, i64),
@@ -124,6 +140,7 @@ impl Config {
             replicas_differ: false,
             slowest: 400,
             slowest_topics: 400,
+            slowest_ends: 400,
             slowest_message: 3_000,
             pull: 40,
             publish_lost: 20,
@@ -134,11 +151,15 @@ impl Config {
             vanish: 0,
             stuck: 0,
             loose: 0,
+            contested: 0,
             copies: 0,
             future: 20,
             old_commits_stay: 0,
             is_inexact: false,
             poison_for_ever: false,
+            lag: 0,
+            has_join: false,
+            refuses: None,
         }
     }
 
@@ -152,21 +173,28 @@ impl Config {
     }
 
     /// A sliding flow in event time that takes late events, and a fixed one that takes none: in event time where
-    /// events come twice, else by Kafka's timestamps.
+    /// events come twice, else by Kafka's timestamps. Perhaps a fixed one with a join.
     pub(crate) fn flows(&self) -> Vec<Flow> {
         let time = if self.has_ids { "event" } else { "kafka" };
         let size = self.size;
         let flow = |name: &str, time: &str, period: i64, lateness: i64| {
-            let settings: FlowSettings = serde_json::from_value(json!({
+            let mut settings = json!({
                 "name": name, "by": { "page": "/p" }, "views": { "/k": "v" }, "clicks": { "/k": "c" },
                 "window": { "size": format!("{size}ms"), "period": format!("{period}ms") },
                 "time": time, "out_of_orderness": format!("{}ms", self.out_of_orderness),
                 "allowed_lateness": format!("{lateness}ms"),
-            }))
-            .expect("the flow is complete");
+            });
+            if name == JOINED {
+                settings["join"] = json!({ "on": "/v", "within": format!("{JOIN_WITHIN}ms") });
+            }
+            let settings: FlowSettings = serde_json::from_value(settings).expect("the flow is complete");
             Flow::try_from(settings).expect("the flow makes sense")
         };
-        vec![flow("sliding", "event", size / 2, self.lateness), flow("fixed", time, size, 0)]
+        let mut flows = vec![flow("sliding", "event", size / 2, self.lateness), flow("fixed", time, size, 0)];
+        if self.has_join {
+            flows.push(flow(JOINED, "event", size, self.lateness.max(JOIN_WITHIN)));
+        }
+        flows
     }
 }
 
@@ -207,6 +235,14 @@ impl Drawing {
             self.steps.push((at, salt, make(Dice(salt), n)));
         }
         self
+    }
+
+    /// A step of a kind every so many milliseconds.
+    pub(crate) fn every(&mut self, kind: &'static str, millis: i64, make: impl Fn(Dice, u64) -> Step) {
+        for (n, at) in (0..self.length).step_by(millis.unsigned_abs() as usize).enumerate() {
+            let salt = self.dice.roll(kind, &[n as u64, 2]);
+            self.steps.push((at, salt, make(Dice(salt), n as u64)));
+        }
     }
 
     pub(crate) fn plan(&mut self, config: Config) -> Plan {

@@ -73,14 +73,27 @@ fn fencing(dice: Dice) -> Plan {
     drawing.plan(Config { workers: 2, has_lock, slowest: 1_500, store_faults: 60, ..Config::simple(dice) })
 }
 
+/// The ends of transactions stand beside records that are refused.
 fn open_transactions(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 50);
+    drawing.some("poison", 30, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
     transactions(&mut drawing, 8);
     drawing.plan(Config::simple(dice))
 }
 
+/// Few events, of which some come long after the marks that speak of them, and answers that come long after the question.
 fn idleness(dice: Dice) -> Plan {
-    traffic(dice, 12).plan(Config { partitions: 3, ..Config::simple(dice) })
+    let config =
+        Config { partitions: 3, slowest_message: 12_000, slowest_ends: 9_000, ..Config::simple(dice) };
+    traffic(dice, 20).plan(config)
+}
+
+/// Old events, one after another: the partition is not idle, though nothing of the present comes.
+fn a_backfill(dice: Dice) -> Plan {
+    let mut drawing = Drawing::new(dice, LENGTH);
+    drawing.some("poison", 10, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
+    drawing.every("produce", 700, |_, _| Step::Produce(0, 0));
+    drawing.plan(Config { partitions: 1, lag: 3_600_000, future: 0, ..Config::simple(dice) })
 }
 
 fn rejects_for_ever(dice: Dice) -> Plan {
@@ -126,7 +139,7 @@ fn replicas_that_differ(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     accidents(&mut drawing, 3, 1);
     drawing.some("compact", 4, |d, _| Step::Compact(part(d, 4), part(d, 5)));
-    drawing.plan(Config { replicas: 2, replicas_differ: true, loose: 400, ..Config::simple(dice) })
+    drawing.plan(Config { replicas: 2, replicas_differ: true, contested: 400, ..Config::simple(dice) })
 }
 
 fn event_ids(dice: Dice) -> Plan {
@@ -154,6 +167,29 @@ fn streams_gone(dice: Dice) -> Plan {
     drawing.exactly("gone", 3, |_, _| Step::StreamsGone);
     // Whether an append landed whose answer was lost, or met a crash, cannot be told once its stream is gone.
     drawing.plan(Config { appends_lost: 0, ..Config::simple(dice) })
+}
+
+fn joins(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 80);
+    accidents(&mut drawing, 1, 2);
+    drawing.plan(Config { has_join: true, redelivered: 200, ..Config::simple(dice) })
+}
+
+fn rows_refused(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 0, 3);
+    drawing.plan(Config { refuses: Some("p1"), workers: 2, appends_lost: 150, ..Config::simple(dice) })
+}
+
+/// A replica that stood still and goes on reading in a log that was cut meanwhile is not among the accidents: the
+/// brokers refuse it, and this Kafka does not.
+fn unclean_elections(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    drawing.some("crash replica", 3, |d, n| Step::CrashReplica(n as usize, long(d, 200, 9_000)));
+    drawing.some("stop replica", 2, |d, n| Step::StopReplica(n as usize, long(d, 4_000, 9_000)));
+    drawing.some("crash worker", 1, |d, n| Step::CrashWorker(n as usize, long(d, 200, 6_000)));
+    drawing.exactly("cut", 6, |d, _| Step::Cut(part(d, 4), part(d, 5), 1 + d.below(4, "offsets", &[])));
+    drawing.plan(Config { replicas: 2, ..Config::simple(dice) })
 }
 
 fn lost_state(dice: Dice) -> Plan {
@@ -198,6 +234,7 @@ scenarios! {
     runs_fencing, fencing, 150;
     runs_open_transactions, open_transactions, 120;
     runs_idleness, idleness, 120;
+    runs_a_backfill, a_backfill, 60;
     runs_rejects_for_ever, rejects_for_ever, 60;
     runs_partitions_added, partitions_added, 120;
     runs_latest, latest, 150;
@@ -209,6 +246,9 @@ scenarios! {
     runs_a_backlog, a_backlog, 60;
     runs_messages_that_never_come, messages_that_never_come, 100;
     runs_streams_gone, streams_gone, 100;
+    runs_joins, joins, 120;
+    runs_rows_refused, rows_refused, 100;
+    runs_unclean_elections, unclean_elections, 120;
     runs_lost_state, lost_state, 60;
     runs_mixed, mixed, 150;
 }

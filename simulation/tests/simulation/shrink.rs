@@ -1,5 +1,7 @@
 //! Runs many seeds of a scenario; of one that fails it finds a short plan that fails too, and tells its story.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::{
     dice::Dice,
     plan::Plan,
@@ -20,7 +22,8 @@ pub(crate) fn check(name: &str, scenario: fn(Dice) -> Plan, seeds: u64) {
     // To weigh how often something fails, rather than to see how.
     let goes_on = std::env::var_os("AQUEDUCT_COUNT").is_some();
     for seed in range.clone() {
-        let ended = World::new(scenario(Dice(seed)), seed, false).run();
+        let run = || World::new(scenario(Dice(seed)), seed, false).run();
+        let ended = if goes_on { or_panicked(run) } else { run() };
         counted += ended.counted;
         if let Some(wrong) = ended.wrong {
             failed += 1;
@@ -40,6 +43,16 @@ pub(crate) fn check(name: &str, scenario: fn(Dice) -> Plan, seeds: u64) {
     let plan = shrink(scenario(Dice(seed)), seed);
     let ended = World::new(plan.clone(), seed, true).run();
     panic!("{}", story(name, seed, &plan, &ended));
+}
+
+/// A run whose code panics has failed like any other.
+fn or_panicked(run: impl FnOnce() -> Ended) -> Ended {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().cloned();
+        let text = message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let wrong = Some(format!("it panics: {}", text.unwrap_or_default()));
+        Ended { wrong, story: Vec::new(), counted: 0 }
+    })
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -8,6 +8,7 @@ use std::{
 use event::{
     CtrRow,
     append::{Append, Appended, Body, Rows, Table},
+    row::DeadLetterRow,
 };
 use processor::sink::{Sink, SinkError};
 
@@ -17,13 +18,20 @@ pub(crate) struct Tables {
     streams: BTreeMap<String, Stream>,
     /// Rows of the flows, in the order in which they landed.
     pub(crate) rows: Vec<(Arc<str>, CtrRow)>,
+    /// Refused records and rows.
+    pub(crate) letters: Vec<DeadLetterRow>,
+    /// The rows that were refused, each once.
+    pub(crate) refused: BTreeSet<RowName>,
     /// What landed twice, or at a place where something else stood.
     pub(crate) wrong: Vec<String>,
     /// Keys that no table takes.
     pub(crate) refuses: BTreeSet<String>,
     names: u64,
-    seen: BTreeSet<(Arc<str>, i64, String, u32)>,
+    seen: BTreeSet<RowName>,
 }
+
+/// Flow, start of the window, key and pane index.
+pub(crate) type RowName = (Arc<str>, i64, String, u32);
 
 #[derive(Debug, Default)]
 struct Stream {
@@ -80,15 +88,20 @@ impl Tables {
             .filter(|(_, row)| self.refuses.contains(&key(row)))
             .map(|(index, _)| (index, "refused".to_owned()))
             .collect();
-        if !refused.is_empty() {
+        if let (Table::Flow(flow), false) = (&append.table, refused.is_empty()) {
+            self.refused.extend(refused.iter().map(|(index, _)| name(flow, &rows[*index as usize])));
             return Appended::Refused(refused);
         }
         stream.length += u64::from(append.rows);
         stream.requests.insert(append.offset, (append.rows, append.body.clone()));
+        if let Table::DeadLetters = &append.table {
+            let letters: Vec<DeadLetterRow> =
+                postcard::from_bytes(&append.body).expect("the simulation wrote it");
+            self.letters.extend(letters);
+        }
         if let Table::Flow(flow) = &append.table {
             for row in rows {
-                let name = (flow.clone(), row.window.start.0, key(&row), row.pane_index);
-                if !self.seen.insert(name) {
+                if !self.seen.insert(name(flow, &row)) {
                     self.wrong.push(format!(
                         "a row stands twice in {flow}: window {}, key {}, pane {}",
                         row.window.start.0,
@@ -106,6 +119,10 @@ impl Tables {
 /// The key as one text.
 pub(crate) fn key(row: &CtrRow) -> String {
     row.key.iter().map(|value| value.unwrap_or("-")).collect::<Vec<_>>().join("|")
+}
+
+fn name(flow: &Arc<str>, row: &CtrRow) -> RowName {
+    (flow.clone(), row.window.start.0, key(row), row.pane_index)
 }
 
 fn decode(body: &[u8]) -> Vec<CtrRow> {

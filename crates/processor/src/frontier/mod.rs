@@ -62,10 +62,8 @@ struct Topic {
 pub struct Covered {
     /// Where.
     pub partition: Partition,
-    /// First offset of the mark's range, for the dead letters.
-    pub from: u64,
-    /// How many offsets were new.
-    pub offsets: u64,
+    /// Which offsets, all of them new.
+    pub offsets: Range<u64>,
     /// Why.
     pub reason: Reason,
     /// The declared pointer of a reject.
@@ -142,16 +140,12 @@ impl Frontier {
                     Reason::Before => Absence::Before,
                     Reason::Rejected(_) | Reason::Empty => Absence::Final,
                 };
-                let offsets = track.absent(range.offsets(), absence);
-                if offsets > 0 {
-                    covered.push(Covered {
-                        partition: entry.partition.clone(),
-                        from: range.from,
-                        offsets,
-                        reason: range.reason.clone(),
-                        pointer: range.pointer.clone(),
-                    });
-                }
+                covered.extend(track.absent(range.offsets(), absence).into_iter().map(|offsets| Covered {
+                    partition: entry.partition.clone(),
+                    offsets,
+                    reason: range.reason.clone(),
+                    pointer: range.pointer.clone(),
+                }));
             }
         }
         covered
@@ -193,11 +187,14 @@ impl Frontier {
                 let since = self.watches.get(&watch).copied().unwrap_or(now);
                 if now < since + limit {
                     watches.insert(watch, since);
-                } else if track
-                    .absent(hole.clone(), if before_start { Absence::Before } else { Absence::Lost })
-                    > 0
-                {
-                    abandoned.push(Abandoned { partition: partition.clone(), offsets: hole, before_start });
+                } else {
+                    let absence = if before_start { Absence::Before } else { Absence::Lost };
+                    let given_up = track.absent(hole, absence).into_iter();
+                    abandoned.extend(given_up.map(|offsets| Abandoned {
+                        partition: partition.clone(),
+                        offsets,
+                        before_start,
+                    }));
                 }
             }
         }

@@ -110,19 +110,18 @@ impl Track {
         arrival
     }
 
-    /// Accounts for a range without events and returns how many of its offsets were new.
-    pub fn absent(&mut self, range: Range<u64>, absence: Absence) -> u64 {
-        let mut new = 0;
-        for gap in self.gaps(range) {
-            new += gap.end - gap.start;
+    /// Accounts for a range without events and returns those of its offsets that were new.
+    pub fn absent(&mut self, range: Range<u64>, absence: Absence) -> Vec<Range<u64>> {
+        let gaps = self.gaps(range);
+        for gap in &gaps {
             match absence {
                 Absence::Final => 0,
                 Absence::Lost => self.lost.insert(gap.clone()),
                 Absence::Before => self.before.insert(gap.clone()),
             };
-            self.cover(gap, Clocks::NONE, 0);
+            self.cover(gap.clone(), Clocks::NONE, 0);
         }
-        new
+        gaps
     }
 
     /// Takes note of what a mark says beside its ranges.
@@ -303,7 +302,8 @@ mod tests {
             for &offset in order[..cut].iter().chain(&order[..cut / 2]) {
                 let new = seen.insert(offset);
                 if marks[offset as usize] {
-                    prop_assert_eq!(track.absent(offset..offset + 1, Absence::Final), u64::from(new));
+                    let found = track.absent(offset..offset + 1, Absence::Final);
+                    prop_assert_eq!(found.len(), usize::from(new));
                 } else {
                     let arrival = track.data(offset, at(offset as i64 * 10));
                     prop_assert_eq!(arrival, if new { Arrival::New } else { Arrival::Seen });
@@ -354,11 +354,11 @@ mod tests {
     #[test]
     fn lost_offsets_are_taken_when_they_come() {
         let mut track = Track::new();
-        assert_eq!(track.absent(0..5, Absence::Lost), 5);
+        assert_eq!(track.absent(0..5, Absence::Lost), vec![0..5]);
         assert_eq!(track.data(3, at(70)), Arrival::Retaken(Absence::Lost));
         assert_eq!(track.data(3, at(70)), Arrival::Seen);
         assert_eq!((track.prefix(), track.clocks(Millis(1))), (5, at(70)));
-        assert_eq!(track.absent(0..7, Absence::Final), 2, "the first outcome stands");
+        assert_eq!(track.absent(0..7, Absence::Final), vec![5..7], "the first outcome stands");
     }
 
     #[test]

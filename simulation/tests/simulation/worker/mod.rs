@@ -1,8 +1,12 @@
 //! One processor: the real stages, core and store, and around them what its driver and tasks do in production.
 
+mod saving;
+mod sending;
+
 use std::{
     collections::VecDeque,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, Waker},
 };
 
@@ -17,15 +21,15 @@ use processor::{
     frontier::Limits,
     outbox::Outbox,
     saved::{Saved, restore},
-    sink::Sink,
-    stages::{Sent, Stages, Stopped},
+    stages::Stages,
     store::{Appender, Kind, Recovered, Store, StoreError},
 };
 
 use crate::{
+    check::Outcomes,
     plan::millis,
     pubsub::{self, Body},
-    store::{Fault, PREFIX},
+    store::PREFIX,
     world::{Event, World},
 };
 
@@ -67,6 +71,10 @@ pub(crate) struct Running {
     last: Option<u32>,
     /// The flows' watermarks at the last look.
     pub(crate) watermarks: Vec<EventTime>,
+    /// What must have become of each offset.
+    pub(crate) outcomes: Outcomes,
+    /// The same, as of the checkpoint that is on its way.
+    saving_outcomes: Rc<Outcomes>,
 }
 
 /// What reaches one worker.
@@ -218,6 +226,8 @@ impl World {
             done: None,
             last: None,
             watermarks,
+            outcomes: self.check.outcomes_of(recovered.newest),
+            saving_outcomes: Rc::default(),
         }));
         self.check_recovered(number);
         self.for_worker(number, 10, Happens::Pull);
@@ -266,8 +276,12 @@ impl World {
                     payload: &event.payload,
                 };
                 running.stages.data(&data, now, index);
+                running.outcomes.data(partition, *offset, event.number, *timestamp);
             }
-            Body::Mark(mark) => running.stages.mark(Some(&**mark), published, now, index),
+            Body::Mark(mark) => {
+                running.stages.mark(Some(&**mark), published, now, index);
+                running.outcomes.mark(mark);
+            }
         }
         self.at(LEASE, Event::Lease(index, number, life));
         let salt = [index as u64, deliveries];
@@ -305,6 +319,7 @@ impl World {
         }
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
         let abandoned = running.stages.tick(now);
+        running.outcomes.given_up(&abandoned);
         self.check_abandoned(number, &abandoned);
         self.check_tick(number);
         self.send_rows(number);
@@ -326,174 +341,6 @@ impl World {
             _ => {}
         }
     }
-
-    fn checkpoint(&mut self, number: usize) {
-        let now = EventTime(self.now);
-        let sink = self.sink.clone();
-        let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        let Some(appender) = &running.appender else { return };
-        let everything = appender.deltas() >= MAX_DELTAS;
-        let saved = match running.stages.checkpoint(everything, now, &sink) {
-            Ok(Some(saved)) => saved,
-            Ok(None) => return,
-            Err(error) => return self.fail(format!("a checkpoint cannot be taken: {error}")),
-        };
-        let payload = Bytes::from(saved.encode().expect("a checkpoint can be written"));
-        let kind = if everything { Kind::Base } else { Kind::Delta };
-        running.last_checkpoint = self.now;
-        let appender = running.appender.take().expect("it was there");
-        running.saving = Some((write(appender, kind, payload.clone()), kind, payload));
-        self.for_worker(number, self.store_delay(number), Happens::Store);
-    }
-
-    fn store_delay(&self, number: usize) -> i64 {
-        self.dice.travel(self.plan.config.slowest, "store", &[number as u64, self.now.unsigned_abs()])
-    }
-
-    fn saving(&mut self, number: usize) {
-        let salt = [number as u64, self.now.unsigned_abs()];
-        let faults = if self.is_calm { 0 } else { self.plan.config.store_faults };
-        let fault = match self.dice.below(1_000, "store fault", &salt) {
-            draw if draw < faults / 2 => Fault::Before,
-            draw if draw < faults => Fault::After,
-            _ => Fault::None,
-        };
-        let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        let Some((work, _, payload)) = &mut running.saving else { return };
-        {
-            let mut dial = self.store.dial();
-            dial.fault = fault;
-            dial.payload = Some(payload.clone());
-        }
-        let ended = poll(work);
-        self.store.dial().fault = Fault::None;
-        let created = self.store.dial().created.take();
-        if let Some(created) = created {
-            self.check_head(&created);
-        }
-        let Some((appender, result)) = ended else {
-            return self.for_worker(number, self.store_delay(number), Happens::Store);
-        };
-        let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        running.appender = Some(appender);
-        match result {
-            Ok(()) => {
-                running.saving = None;
-                let acks = running.stages.durable();
-                self.acknowledge(number, acks);
-                self.send_rows(number);
-            }
-            Err(error) if error.is_transient() => self.for_worker(number, 100, Happens::SaveAgain),
-            Err(error) if error.is_fenced() => self.end_worker(number, "another one took over"),
-            Err(error) => self.fail(format!("a checkpoint cannot be written: {error}")),
-        }
-    }
-
-    fn save_again(&mut self, number: usize) {
-        let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        let (Some((_, kind, payload)), Some(appender)) = (running.saving.take(), running.appender.take())
-        else {
-            return;
-        };
-        running.saving = Some((write(appender, kind, payload.clone()), kind, payload));
-        self.for_worker(number, self.store_delay(number), Happens::Store);
-    }
-
-    fn acknowledge(&mut self, number: usize, messages: Vec<usize>) {
-        for &message in &messages {
-            self.check_ack(number, message);
-        }
-        let salt = [number as u64, self.now.unsigned_abs()];
-        if self.is_calm || !self.dice.chance(self.plan.config.acks_lost, "ack lost", &salt) {
-            let delay = self.dice.travel(self.plan.config.slowest, "ack", &salt);
-            self.at(delay, Event::Ack(messages));
-        } else {
-            for message in messages {
-                self.pubsub.messages[message].lease = None;
-                self.at(LEASE, Event::Ready(message));
-            }
-        }
-    }
-
-    fn opened(&mut self, number: usize, tables: &[Table]) {
-        for table in tables {
-            let name = self.sink.open(table).now_or_never().expect("nothing waits").expect("it opens");
-            let Phase::Running(running) = &mut self.workers[number].phase else { return };
-            running.stages.opened(table, name);
-        }
-    }
-
-    fn send_rows(&mut self, number: usize) {
-        let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        let requests = running.stages.requests();
-        if !requests.is_empty() {
-            running.sending = requests.into();
-            running.done = None;
-            self.for_worker(number, self.store_delay(number), Happens::Send);
-        }
-    }
-
-    /// A request reaches its table.
-    fn send(&mut self, number: usize) {
-        let salt = [number as u64, self.now.unsigned_abs()];
-        let faults = if self.is_calm { 0 } else { self.plan.config.appends_lost };
-        let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        let Some((_, append)) = running.sending.front().cloned() else { return };
-        let arrives = !self.dice.chance(faults / 2, "append arrives", &salt);
-        let mut answer = None;
-        if arrives {
-            self.check_append(number, &append);
-            let appended = self.sink.append(&append).now_or_never().expect("nothing waits");
-            let is_lost = self.dice.chance(faults, "append answer", &salt);
-            answer = appended.ok().filter(|_| !is_lost);
-        }
-        self.for_worker(number, self.store_delay(number), Happens::Answer(answer));
-    }
-
-    fn answer(&mut self, number: usize, answer: Option<Appended>) {
-        let now = EventTime(self.now);
-        let sink = self.sink.clone();
-        let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        let Some((request, append)) = running.sending.front().cloned() else { return };
-        let stopped = match answer {
-            None => return self.for_worker(number, 150, Happens::Send),
-            Some(Appended::Done) => {
-                running.sending.pop_front();
-                running.done = Some(request);
-                if !running.sending.is_empty() {
-                    return self.for_worker(number, self.store_delay(number), Happens::Send);
-                }
-                None
-            }
-            Some(Appended::StreamGone) => Some(Stopped::StreamGone(append.table)),
-            Some(Appended::Refused(rows)) => Some(Stopped::Refused(request, rows)),
-            Some(Appended::Gap) => Some(Stopped::Gap(append.table.name())),
-        };
-        running.sending.clear();
-        let sent = Sent { done: running.done.take(), stopped };
-        match running.stages.sent(sent, now, &sink) {
-            Ok(delivered) => {
-                if let Some(table) = delivered.reopen {
-                    self.tell(|| format!("processor {number} needs another stream for {}", table.name()));
-                    self.for_worker(number, 300, Happens::Opened(vec![table]));
-                }
-            }
-            Err(error) => return self.fail(format!("rows cannot be sent: {error}")),
-        }
-        self.send_rows(number);
-    }
-}
-
-/// What the task of the driver does with one checkpoint.
-fn write(mut appender: Box<Appender>, kind: Kind, payload: Bytes) -> Saving {
-    async move {
-        let result = appender.append(kind, payload).await.map(drop);
-        if result.is_ok() && kind == Kind::Base {
-            appender.prune().await;
-        }
-        (appender, result)
-    }
-    .boxed_local()
 }
 
 /// One operation of the store.

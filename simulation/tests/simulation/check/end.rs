@@ -1,0 +1,189 @@
+//! What is checked at the end: nothing stands still, nothing is missing, and the rows are a recount.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use event::Partition;
+use processor::frontier::Frontier;
+
+use super::{
+    Outcome, Outcomes,
+    recount::{Cell, Count, Taken},
+};
+use crate::{
+    kafka::Class,
+    pubsub::Body,
+    table::{RowName, key},
+    world::World,
+};
+
+/// Topic, partition and offset.
+type Spot = (Arc<str>, i32, u64);
+
+impl World {
+    /// Whether all has come to an end; the processor that brought it there.
+    pub(crate) fn look(&mut self) -> Option<usize> {
+        let config = &self.plan.config;
+        let newest = self.events.iter().filter(|e| e.class != Class::Future).map(|e| e.time).max();
+        let end = newest.unwrap_or(config.epoch) + config.lag + 2 * config.size + config.lateness;
+        let patience = 4 * config.hole_limit + 60_000;
+        let missing = self.missing(end);
+        let Err(why) = missing else { return missing.ok() };
+        if self.now > config.epoch + self.plan.calm_at + patience {
+            self.fail(format!("it stalls: {why}"));
+        }
+        None
+    }
+
+    fn missing(&self, end: i64) -> Result<usize, String> {
+        let worker = self.workers.iter().position(|worker| worker.running().is_some());
+        let Some((number, running)) =
+            worker.and_then(|number| Some((number, self.workers[number].running()?)))
+        else {
+            return Err("no processor runs".to_owned());
+        };
+        let core = running.stages.core();
+        if let Some(watermark) = running.watermarks.iter().min().filter(|w| w.0 < end) {
+            let holder = core.frontier().holder(core.limits());
+            let behind = end.saturating_sub(watermark.0);
+            return Err(format!("the watermark is {behind} ms short: {holder:?}"));
+        }
+        for (place, log) in self.kafka.logs() {
+            let high = log.high().saturating_sub(if self.plan.config.poison_for_ever { 20 } else { 0 });
+            let track =
+                self.check.head.iter().flat_map(Frontier::tracks).find(|(p, _)| **p == *log.partition);
+            let prefix = track.map_or(0, |(_, track)| track.prefix());
+            if self.topics.contains(&place.0) && prefix < high {
+                return Err(format!("{} is accounted for up to {prefix} of {}", log.partition, log.high()));
+            }
+        }
+        let is_open =
+            |m: &crate::pubsub::Message| !m.is_acked && !m.is_vanished && matches!(m.body, Body::Data { .. });
+        if self.pubsub.messages.iter().any(is_open) {
+            return Err(format!("{} messages are not acknowledged", self.pubsub.outstanding()));
+        }
+        if !running.stages.outbox().is_empty() || core.has_rows() {
+            return Err(format!("{} requests wait", running.stages.outbox().len()));
+        }
+        Ok(number)
+    }
+
+    /// The final rows are a recount of the messages. Returns how many events they hold.
+    pub(crate) fn check_end(&mut self, number: usize) -> usize {
+        if self.plan.config.is_inexact {
+            return 0;
+        }
+        let Some(running) = self.workers[number].running() else { return 0 };
+        let wrong = self
+            .unpublished()
+            .or_else(|| self.unaccounted(&running.outcomes))
+            .or_else(|| self.wrong_letters());
+        let taken = self.taken(&running.outcomes);
+        let counted = taken.len();
+        if let Some(wrong) = wrong.or_else(|| self.wrong_rows(&taken)) {
+            self.fail(wrong);
+        }
+        counted
+    }
+
+    /// An event that had to be published and was not.
+    fn unpublished(&self) -> Option<String> {
+        self.kafka.logs().filter(|(place, _)| self.topics.contains(&place.0)).find_map(|(_, log)| {
+            let is_missing = |offset: &u64| {
+                let must = |class| matches!(class, Class::Firm | Class::Copy | Class::Future);
+                log.is_event(*offset).is_some_and(|event| must(event.class))
+                    && !self.check.copies.contains_key(&(log.partition.clone(), *offset))
+            };
+            let offset = (self.required_from(log).max(log.low)..log.high()).find(is_missing)?;
+            Some(format!("{}@{offset} was never published", log.partition))
+        })
+    }
+
+    /// An event that was acknowledged, and that nobody accounted for.
+    fn unaccounted(&self, outcomes: &Outcomes) -> Option<String> {
+        let mut copies = self.check.copies.iter();
+        copies.find_map(|((partition, offset), messages)| {
+            let is_acked = messages.iter().any(|message| self.pubsub.messages[*message].is_acked);
+            let outcome = outcomes.get(partition, *offset);
+            let is_taken = matches!(outcome, Some(Outcome::Data(..) | Outcome::Rejected | Outcome::Empty));
+            (is_acked && !is_taken)
+                .then(|| format!("{partition}@{offset} was acknowledged and is {outcome:?}"))
+        })
+    }
+
+    /// Every refused record and every refused row stands in the dead letters once.
+    fn wrong_letters(&self) -> Option<String> {
+        let tables = self.sink.tables();
+        let rows = tables.letters.iter().filter(|letter| &*letter.stage == "writer").count();
+        if rows != tables.refused.len() {
+            let refused: &BTreeSet<RowName> = &tables.refused;
+            return Some(format!("{} rows were refused, {rows} are told of: {refused:?}", refused.len()));
+        }
+        let records = tables.letters.iter().filter(|letter| &*letter.stage != "writer");
+        let mut told: Vec<Spot> =
+            records.map(|letter| (letter.topic.clone(), letter.partition, letter.offset)).collect();
+        let newest = self.check.outcomes.values().next_back();
+        let is_refused = |outcome: Outcome| {
+            let is_future = self.event_of(outcome).is_some_and(|event| event.class == Class::Future);
+            is_future || outcome == Outcome::Rejected
+        };
+        let spot = |(partition, offset, _): (&Partition, u64, Outcome)| {
+            (partition.topic.clone(), partition.partition, offset)
+        };
+        let mut refused: Vec<Spot> = newest
+            .iter()
+            .flat_map(|outcomes| outcomes.iter())
+            .filter(|(_, _, outcome)| is_refused(*outcome))
+            .map(spot)
+            .collect();
+        told.sort();
+        refused.sort();
+        (told != refused).then(|| format!("refused were {refused:?}, and told {told:?}"))
+    }
+
+    /// What the rows are to hold: of every event that came, one copy.
+    fn taken(&self, outcomes: &Outcomes) -> Vec<Taken<'_>> {
+        let mut taken: BTreeMap<usize, Taken<'_>> = BTreeMap::new();
+        for (partition, offset, outcome) in outcomes.iter() {
+            let (Some(event), Outcome::Data(_, kafka)) = (self.event_of(outcome), outcome) else { continue };
+            let is_open =
+                self.check.abandoned.contains(&(partition.clone(), offset)) || event.class == Class::Loose;
+            taken.insert(event.id, Taken { event, kafka, is_open });
+        }
+        taken.into_values().collect()
+    }
+
+    /// A cell whose final row does not hold what it must.
+    fn wrong_rows(&self, taken: &[Taken<'_>]) -> Option<String> {
+        let found = self.finals();
+        let config = &self.plan.config;
+        let sure: Vec<Taken<'_>> = taken.iter().filter(|taken| !taken.is_open).copied().collect();
+        let (least, most) = (config.recount(&sure), config.recount(taken));
+        let cells: BTreeSet<&Cell> = least.keys().chain(most.keys()).chain(found.keys()).collect();
+        let is_refused = |cell: &Cell| config.refuses == Some(cell.2.as_str());
+        cells.into_iter().filter(|cell| !is_refused(cell)).find_map(|cell| {
+            let count = found.get(cell).copied().unwrap_or_default();
+            let (from, to) =
+                (least.get(cell).copied().unwrap_or_default(), most.get(cell).copied().unwrap_or_default());
+            let start = cell.1 - config.epoch;
+            (!count.is_within(from, to)).then(|| {
+                format!("{} window {start} key {} has {count:?}, not {from:?} to {to:?}", cell.0, cell.2)
+            })
+        })
+    }
+
+    /// The newest pane of every window and key.
+    fn finals(&self) -> BTreeMap<Cell, Count> {
+        let tables = self.sink.tables();
+        let mut newest: BTreeMap<Cell, (u32, Count)> = BTreeMap::new();
+        for (flow, row) in &tables.rows {
+            let entry = newest.entry((flow.to_string(), row.window.start.0, key(row))).or_default();
+            if row.pane_index >= entry.0 {
+                *entry = (row.pane_index, Count::of(&row.ctr));
+            }
+        }
+        newest.into_iter().map(|(cell, (_, count))| (cell, count)).collect()
+    }
+}

@@ -1,0 +1,293 @@
+//! The invariants, after every step and at the end, judged from outside: by what stands in Kafka, what reached Pub/Sub
+//! and what was acknowledged there, never by what the cores believe.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use connector::plan::Place;
+use event::{
+    EventTime, Incarnation, Partition, Ranges,
+    append::Append,
+    mark::{MarkRange, Reason},
+};
+use processor::{
+    frontier::{Abandoned, Arrival, Frontier},
+    outbox::Outbox,
+    saved::Saved,
+    store::{self, Checkpoint, FORMAT},
+};
+
+use crate::{
+    kafka::{Class, Happening, Kind, Log},
+    pubsub::Body,
+    worker::Phase,
+    world::World,
+};
+
+mod end;
+mod ledger;
+mod outcomes;
+mod recount;
+
+use self::outcomes::Outcome;
+pub(crate) use self::outcomes::Outcomes;
+
+/// What the checks remember.
+#[derive(Debug, Default)]
+pub(crate) struct Check {
+    /// What reached Pub/Sub, as data or in a mark.
+    landed: BTreeMap<Partition, Ranges>,
+    /// The messages of every event's offset.
+    copies: BTreeMap<(Arc<Partition>, u64), Vec<usize>>,
+    /// The newest checkpoint that was ever created.
+    head: Option<Frontier>,
+    head_watermarks: Vec<i64>,
+    /// Every request that a checkpoint of the chain fixed, by stream and offset.
+    fixed: BTreeMap<(String, u64), Vec<Arc<[u8]>>>,
+    /// Offsets that were given up.
+    abandoned: BTreeSet<(Partition, u64)>,
+    /// What must have become of each offset, as of every checkpoint.
+    outcomes: BTreeMap<u64, Rc<Outcomes>>,
+}
+
+impl Check {
+    pub(crate) fn forget_state(&mut self) {
+        self.head = None;
+        self.head_watermarks.clear();
+        self.outcomes.clear();
+    }
+
+    /// What must have become of each offset by the time of a checkpoint.
+    pub(crate) fn outcomes_of(&self, checkpoint: Option<u64>) -> Outcomes {
+        let outcomes = checkpoint.and_then(|number| self.outcomes.get(&number));
+        outcomes.map(|outcomes| (**outcomes).clone()).unwrap_or_default()
+    }
+}
+
+impl World {
+    /// An offset is committed only when everything below it is in Pub/Sub.
+    pub(crate) fn check_commit(&mut self, place: &Place, offset: u64, metadata: &str) {
+        let partition = Partition {
+            topic: place.0.clone(),
+            incarnation: Incarnation::from(metadata),
+            partition: place.1,
+        };
+        // A start that is committed before anything is read says so.
+        if metadata.ends_with(" before") {
+            return;
+        }
+        let landed = self.check.landed.get(&partition).map_or(0, |landed| landed.prefix_end(0));
+        if landed < offset {
+            self.fail(format!("{partition} is committed up to {offset}, Pub/Sub has it up to {landed}"));
+        }
+    }
+
+    pub(crate) fn check_landed(&mut self, body: &Body) {
+        match body {
+            Body::Data { partition, offset, .. } => {
+                let message = self.pubsub.messages.len();
+                self.check.landed.entry((**partition).clone()).or_default().insert(*offset..offset + 1);
+                self.check.copies.entry((partition.clone(), *offset)).or_default().push(message);
+            }
+            Body::Mark(mark) => {
+                for entry in &mark.partitions {
+                    for range in &entry.ranges {
+                        let landed = self.check.landed.entry(entry.partition.clone()).or_default();
+                        landed.insert(range.offsets());
+                        self.check_range(&entry.partition, range);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every offset of a range is what its one reason says.
+    fn check_range(&mut self, partition: &Partition, range: &MarkRange) {
+        let Some(log) = self.log_of(partition) else { return };
+        let differ = self.plan.config.replicas_differ;
+        let is_it = |offset: u64| match &range.reason {
+            Reason::Empty => !log.is_readable(offset),
+            Reason::Rejected(_) => match &log.records[offset as usize].kind {
+                Kind::Poison => true,
+                Kind::Event(event) => differ && event.class == Class::Contested,
+                Kind::Removed => differ,
+                Kind::Control => false,
+            },
+            Reason::Lost => offset < log.low,
+            Reason::Before => offset < log.low.max(self.required_from(log)),
+        };
+        if let Some(offset) = range.offsets().find(|offset| !is_it(*offset)) {
+            let (reason, record) = (&range.reason, &log.records[offset as usize].kind);
+            let record = match record {
+                Kind::Event(event) => format!("event {}", event.number),
+                other => format!("{other:?}"),
+            };
+            self.fail(format!("a mark calls {partition}@{offset} {reason:?}, and it is {record}"));
+        }
+    }
+
+    fn log_of(&self, partition: &Partition) -> Option<&Log> {
+        let live = self.kafka.logs().map(|(_, log)| log);
+        live.chain(&self.kafka.dead).find(|log| *log.partition == *partition)
+    }
+
+    /// No event that is in time is written behind a watermark.
+    pub(crate) fn check_appended(&mut self, time: i64) {
+        for number in 0..self.workers.len() {
+            let Some(running) = self.workers[number].running() else { continue };
+            if let Some(watermark) = running.watermarks.first().filter(|w| w.0 > time) {
+                let watermark = watermark.0 - self.plan.config.epoch;
+                let time = time - self.plan.config.epoch;
+                return self.fail(format!("an event of {time} is written behind the watermark {watermark}"));
+            }
+        }
+    }
+
+    pub(crate) fn check_recovered(&mut self, number: usize) {
+        self.check_passed(number, EventTime::MIN);
+    }
+
+    /// The watermark never goes back and passes nothing; the ledger is what the frontier accounts for.
+    pub(crate) fn check_tick(&mut self, number: usize) {
+        let Some(running) = self.workers[number].running() else { return };
+        let core = running.stages.core();
+        let now: Vec<EventTime> = core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
+        let before = running.watermarks.clone();
+        if let Some(wrong) = self.wrong_ledger(running) {
+            return self.fail(wrong);
+        }
+        if let Phase::Running(running) = &mut self.workers[number].phase {
+            running.outcomes.is_checked = true;
+        }
+        if before.iter().zip(&now).any(|(before, now)| now < before) {
+            return self.fail(format!("a watermark goes back: {before:?} to {now:?}"));
+        }
+        if let Phase::Running(running) = &mut self.workers[number].phase {
+            running.watermarks = now;
+        }
+        self.check_passed(number, before[0]);
+    }
+
+    fn event_of(&self, outcome: Outcome) -> Option<&Happening> {
+        match outcome {
+            Outcome::Data(number, _) => Some(&*self.events[number]),
+            _ => None,
+        }
+    }
+
+    /// No event that is in time and to come lies behind the watermark.
+    fn check_passed(&mut self, number: usize, before: EventTime) {
+        let Some(running) = self.workers[number].running() else { return };
+        let watermark = running.watermarks[0];
+        if watermark == before {
+            return;
+        }
+        let frontier = running.stages.core().frontier();
+        let passed = |log: &Log, offset: u64| {
+            log.is_event(offset).is_some_and(|event| {
+                matches!(event.class, Class::Firm | Class::Contested)
+                    && (before.0..watermark.0).contains(&event.time)
+            }) && frontier.peek(&log.partition, offset) == Arrival::New
+        };
+        let found =
+            self.kafka.logs().filter(|(place, _)| self.topics.contains(&place.0)).find_map(|(_, log)| {
+                let from = self.required_from(log).max(log.low);
+                let offset = (from..log.high()).find(|offset| passed(log, *offset))?;
+                Some((log.partition.clone(), offset))
+            });
+        if let Some((partition, offset)) = found {
+            let watermark = watermark.0 - self.plan.config.epoch;
+            self.fail(format!("the watermark {watermark} passes {partition}@{offset}, which has not come"));
+        }
+    }
+
+    /// Only what does not come is given up.
+    pub(crate) fn check_abandoned(&mut self, number: usize, holes: &[Abandoned]) {
+        for hole in holes {
+            self.tell(|| format!("processor {number} gives up {} {:?}", hole.partition, hole.offsets));
+            for offset in hole.offsets.clone() {
+                self.check.abandoned.insert((hole.partition.clone(), offset));
+                if hole.before_start {
+                    continue;
+                }
+                let copies = self.check.copies.get(&(Arc::new(hole.partition.clone()), offset));
+                let comes = |message: &usize| {
+                    let message = &self.pubsub.messages[*message];
+                    !message.is_vanished && !message.is_stuck
+                };
+                if copies.is_none_or(|copies| copies.iter().any(comes)) && !self.plan.config.is_inexact {
+                    let what = format!("{}@{offset} is given up, and its message comes", hole.partition);
+                    return self.fail(what);
+                }
+            }
+        }
+    }
+
+    /// Another checkpoint was created: nothing in it goes back.
+    pub(crate) fn check_head(&mut self, number: u64, payload: &Bytes, outcomes: Rc<Outcomes>) {
+        self.check.outcomes.insert(number, outcomes);
+        let checkpoint =
+            Checkpoint { number: 0, kind: store::Kind::Delta, version: FORMAT, payload: payload.clone() };
+        let saved = Saved::decode(&checkpoint).expect("the simulation wrote it");
+        let watermarks: Vec<i64> = saved.flows.iter().map(|flow| flow.windows.watermark).collect();
+        let mut outbox = Outbox::default();
+        outbox.restore(saved.outbox);
+        for (_, append) in outbox.pending_from(0) {
+            let place = (append.stream.clone(), append.offset);
+            self.check.fixed.entry(place).or_default().push(append.body.clone());
+        }
+        self.check.head = Some(saved.frontier);
+        let before = std::mem::replace(&mut self.check.head_watermarks, watermarks.clone());
+        if before.iter().zip(&watermarks).any(|(before, now)| now < before) {
+            self.fail(format!("a checkpoint's watermark goes back: {before:?} to {watermarks:?}"));
+        }
+    }
+
+    /// Nothing is acknowledged that the newest checkpoint does not hold.
+    pub(crate) fn check_ack(&mut self, number: usize, message: usize) {
+        let is_held = match &self.check.head {
+            None => false,
+            Some(head) => match &self.pubsub.messages[message].body {
+                Body::Data { partition, offset, .. } => head.peek(partition, *offset) != Arrival::New,
+                Body::Mark(mark) => mark.partitions.iter().all(|entry| {
+                    entry.ranges.iter().all(|range| {
+                        let mut tracks = head.tracks();
+                        let track = tracks.find(|(partition, _)| **partition == entry.partition);
+                        track.is_some_and(|(_, track)| track.gaps(range.offsets()).is_empty())
+                    })
+                }),
+            },
+        };
+        if !is_held {
+            self.fail(format!(
+                "processor {number} acknowledges message {message}, which no checkpoint holds"
+            ));
+        }
+    }
+
+    /// Nothing is sent that no checkpoint of the chain has fixed.
+    pub(crate) fn check_append(&mut self, number: usize, append: &Append) {
+        let fixed = self.check.fixed.get(&(append.stream.clone(), append.offset));
+        if fixed.is_none_or(|bodies| !bodies.contains(&append.body)) {
+            let what = format!(
+                "processor {number} sends rows to {} at {}, which no checkpoint fixes",
+                append.stream, append.offset
+            );
+            self.fail(what);
+        }
+    }
+
+    pub(crate) fn check_tables(&mut self) {
+        let wrong = std::mem::take(&mut self.sink.tables().wrong);
+        // A lost state knows nothing of the panes that it wrote.
+        if let Some(wrong) = wrong.into_iter().next()
+            && !self.plan.config.is_inexact
+        {
+            self.fail(wrong);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What each offset must have become by the messages that a processor was given, in their order: the first outcome
+//! stands, and data is taken where an offset counted as missing.
+//!
+//! The rules written down a second time, as plainly as can be: one entry an offset, no ranges and no prefix.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use event::{Mark, Partition, mark::Reason};
+use processor::frontier::Abandoned;
+
+/// How one offset stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A data message, with its event's number and Kafka's timestamp.
+    Data(usize, i64),
+    Rejected,
+    Empty,
+    Before,
+    /// Taken by retention, or given up.
+    Lost,
+}
+
+/// Every offset that is accounted for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcomes {
+    offsets: BTreeMap<Partition, BTreeMap<u64, Outcome>>,
+    /// The ledgers have been compared with it since the last message.
+    pub(crate) is_checked: bool,
+}
+
+impl Outcome {
+    fn yields_to_data(self) -> bool {
+        matches!(self, Self::Before | Self::Lost)
+    }
+}
+
+impl Outcomes {
+    pub(crate) fn data(&mut self, partition: &Partition, offset: u64, number: usize, timestamp: i64) {
+        self.is_checked = false;
+        let entry = self.offsets.entry(partition.clone()).or_default();
+        if entry.get(&offset).is_none_or(|outcome| outcome.yields_to_data()) {
+            entry.insert(offset, Outcome::Data(number, timestamp));
+        }
+    }
+
+    pub(crate) fn mark(&mut self, mark: &Mark) {
+        self.is_checked = false;
+        for entry in &mark.partitions {
+            for range in &entry.ranges {
+                let outcome = match range.reason {
+                    Reason::Rejected(_) => Outcome::Rejected,
+                    Reason::Empty => Outcome::Empty,
+                    Reason::Before => Outcome::Before,
+                    Reason::Lost => Outcome::Lost,
+                };
+                self.fill(&entry.partition, range.offsets(), outcome);
+            }
+        }
+    }
+
+    pub(crate) fn given_up(&mut self, holes: &[Abandoned]) {
+        self.is_checked &= holes.is_empty();
+        for hole in holes {
+            let outcome = if hole.before_start { Outcome::Before } else { Outcome::Lost };
+            self.fill(&hole.partition, hole.offsets.clone(), outcome);
+        }
+    }
+
+    fn fill(&mut self, partition: &Partition, offsets: Range<u64>, outcome: Outcome) {
+        let entry = self.offsets.entry(partition.clone()).or_default();
+        for offset in offsets {
+            entry.entry(offset).or_insert(outcome);
+        }
+    }
+
+    pub(crate) fn get(&self, partition: &Partition, offset: u64) -> Option<Outcome> {
+        self.offsets.get(partition)?.get(&offset).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Partition, u64, Outcome)> {
+        self.offsets.iter().flat_map(|(partition, offsets)| {
+            offsets.iter().map(move |(offset, outcome)| (partition, *offset, *outcome))
+        })
+    }
+}

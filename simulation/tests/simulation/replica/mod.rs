@@ -1,0 +1,315 @@
+//! One connector: the real core, and around it what its threads do in production: the reader with its assignment, the
+//! deliveries that try until they are answered, and the questions about logs and topics.
+
+mod jobs;
+mod reading;
+mod requests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
+
+use connector::{
+    core::{BatchId, Core, Effect, Input},
+    marks::MarkId,
+    plan::{Answers, Place},
+    slot::{Commit, Slot},
+};
+use event::{EventTime, Mark, Partition, mark::TopicMark};
+
+use crate::{
+    pubsub::Body,
+    world::{Event, World},
+};
+
+/// A session that is not heard of for so long has ended.
+pub(crate) const SESSION: i64 = 6_000;
+/// How long a drain may take.
+const DRAIN: i64 = 3_000;
+const POLL: i64 = 200;
+const SECOND: i64 = 1_000;
+/// Batches in flight beyond which nothing is read.
+const IN_FLIGHT: usize = 6;
+/// Records that one poll reads of a partition.
+const RECORDS: u64 = 6;
+/// More rejects than any run has.
+const MAX_REJECTS: u32 = 1_000_000;
+
+pub(crate) struct Replica {
+    pub(crate) life: u32,
+    pub(crate) is_up: bool,
+    pub(crate) paused_until: i64,
+    /// Of its membership in the group.
+    epoch: u64,
+    pub(crate) core: Core,
+    held: BTreeMap<Place, Held>,
+    generation: u64,
+    batches: u64,
+    unsent: BTreeMap<BatchId, Rc<Vec<Body>>>,
+    in_flight: usize,
+    jobs: VecDeque<Job>,
+    busy: Option<Busy>,
+    tasks: u64,
+    /// When the newest commit reaches the coordinator.
+    last_commit_at: i64,
+}
+
+/// A partition that the reader holds.
+struct Held {
+    slot: Slot,
+    partition: Arc<Partition>,
+    next: u64,
+}
+
+/// What the reader does instead of reading, one after another.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Assign(Vec<Place>),
+    Revoke(Vec<Place>),
+    /// Topics were made anew, or logs were cut.
+    Restart(Vec<Place>),
+    Lost,
+    Leave,
+}
+
+enum Busy {
+    Lookup(Lookup),
+    Drain(Drain),
+}
+
+struct Lookup {
+    task: u64,
+    places: Vec<Place>,
+    read: BTreeMap<Place, u64>,
+    outdated: BTreeMap<Arc<str>, String>,
+    answers: Answers,
+}
+
+struct Drain {
+    task: u64,
+    slots: BTreeSet<Slot>,
+    places: Vec<Place>,
+    then: Then,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    GiveBack,
+    Restart,
+    Leave,
+}
+
+/// What a publishing task delivers.
+#[derive(Clone, Debug)]
+pub(crate) enum Delivery {
+    Batch(BatchId, Rc<Vec<Body>>),
+    Mark(MarkId, Rc<Mark>),
+}
+
+/// Offsets on their way to the coordinator.
+pub(crate) type Offsets = Vec<(Place, u64, String)>;
+
+/// What reaches one replica.
+#[derive(Debug)]
+pub(crate) enum Happens {
+    Poll,
+    Tick,
+    AskEnds,
+    Ends { asked_at: i64, ends: Vec<(Slot, u64)> },
+    AskTopics,
+    Topics(Vec<TopicMark>),
+    Delivered(Delivery),
+    Undelivered(Delivery, u64),
+    Committed(Vec<(Place, u64)>),
+    CommittedFirst { task: u64, accepted: bool },
+    Drained(u64),
+    DrainTooLong(u64),
+    Look(u64),
+    LookAgain(u64),
+    Job(Job),
+}
+
+/// What a commit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommitFor {
+    Later,
+    Drain(u64),
+    Start(u64),
+}
+
+impl Replica {
+    pub(crate) fn new(number: usize) -> Self {
+        Self {
+            life: 0,
+            is_up: false,
+            paused_until: 0,
+            epoch: 0,
+            core: Core::new(number.to_string(), MAX_REJECTS),
+            held: BTreeMap::new(),
+            generation: 0,
+            batches: 0,
+            unsent: BTreeMap::new(),
+            in_flight: 0,
+            jobs: VecDeque::new(),
+            busy: None,
+            tasks: 0,
+            last_commit_at: 0,
+        }
+    }
+
+    fn next_task(&mut self) -> u64 {
+        self.tasks += 1;
+        self.tasks
+    }
+}
+
+impl World {
+    /// Starts a replica that is down.
+    pub(crate) fn boot_replica(&mut self, number: usize) {
+        let life = self.replicas[number].life + 1;
+        if self.replicas[number].is_up {
+            return;
+        }
+        self.tell(|| format!("connector {number} starts"));
+        self.kafka.leave(number);
+        let epoch = self.kafka.join(number);
+        self.replicas[number] = Replica { life, is_up: true, epoch, ..Replica::new(number) };
+        self.at(20, Event::Rebalance);
+        self.for_replica(number, 50, Happens::Poll);
+        self.for_replica(number, SECOND, Happens::Tick);
+        self.for_replica(number, 10, Happens::AskEnds);
+        self.for_replica(number, 10, Happens::AskTopics);
+    }
+
+    pub(crate) fn crash_replica(&mut self, number: usize) {
+        self.tell(|| format!("connector {number} crashes"));
+        let replica = &mut self.replicas[number];
+        replica.is_up = false;
+        let epoch = replica.epoch;
+        self.at(SESSION, Event::SessionEnds(number, epoch));
+    }
+
+    pub(crate) fn session_ends(&mut self, number: usize, epoch: u64) {
+        if self.kafka.members.get(&number) == Some(&epoch) {
+            self.tell(|| format!("the group takes connector {number} for dead"));
+            self.kafka.leave(number);
+            self.at(10, Event::Rebalance);
+        }
+    }
+
+    /// The replica stands still, and does not know that it did.
+    pub(crate) fn pause_replica(&mut self, number: usize, millis: i64) {
+        self.tell(|| format!("connector {number} stands still for {millis} ms"));
+        let until = self.now + millis;
+        let replica = &mut self.replicas[number];
+        replica.paused_until = until;
+        let epoch = replica.epoch;
+        if millis > SESSION {
+            self.at(SESSION, Event::SessionEnds(number, epoch));
+            self.for_replica(number, millis + 5, Happens::Job(Job::Lost));
+        }
+    }
+
+    /// The group gives its partitions to others, and it hears of that only later.
+    pub(crate) fn cut_off_replica(&mut self, number: usize, millis: i64) {
+        self.tell(|| format!("connector {number} loses its partitions and hears of it after {millis} ms"));
+        self.kafka.leave(number);
+        self.at(10, Event::Rebalance);
+        self.for_replica(number, millis, Happens::Job(Job::Lost));
+    }
+
+    pub(crate) fn rebalance(&mut self) {
+        let moves = self.kafka.rebalance(&self.topics);
+        for (number, places) in moves.revoke {
+            self.for_replica(number, 30, Happens::Job(Job::Revoke(places)));
+        }
+        for (number, places) in moves.assign {
+            self.for_replica(number, 40, Happens::Job(Job::Assign(places)));
+        }
+    }
+
+    pub(crate) fn replica_happens(&mut self, number: usize, happens: Happens) {
+        match happens {
+            Happens::Poll => self.poll(number),
+            Happens::Tick => {
+                self.for_replica(number, SECOND, Happens::Tick);
+                self.step_core(number, Input::Tick);
+            }
+            Happens::AskEnds => self.ask_ends(number),
+            Happens::Ends { asked_at, ends } => {
+                self.for_replica(number, SECOND, Happens::AskEnds);
+                self.step_core(number, Input::Ends { asked_at: EventTime(asked_at), ends });
+            }
+            Happens::AskTopics => self.ask_topics(number),
+            Happens::Topics(topics) => {
+                self.for_replica(number, SECOND, Happens::AskTopics);
+                self.step_core(number, Input::Topics(topics));
+            }
+            Happens::Delivered(Delivery::Batch(batch, _)) => {
+                self.replicas[number].in_flight -= 1;
+                self.step_core(number, Input::Published { batch, refused: Vec::new() });
+            }
+            Happens::Delivered(Delivery::Mark(mark, _)) => self.step_core(number, Input::MarkPublished(mark)),
+            Happens::Undelivered(delivery, attempt) => self.deliver(number, delivery, attempt + 1),
+            Happens::Committed(offsets) => self.committed(number, offsets),
+            Happens::CommittedFirst { task, accepted } => self.committed_first(number, task, accepted),
+            Happens::Drained(task) => self.let_go(number, task),
+            Happens::DrainTooLong(task) => self.drain_too_long(number, task),
+            Happens::Look(task) => self.look_at_ends(number, task),
+            Happens::LookAgain(task) => self.look_at_topics(number, task),
+            Happens::Job(Job::Lost) => self.assignment_lost(number),
+            Happens::Job(job) => {
+                self.replicas[number].jobs.push_back(job);
+                self.next_job(number);
+            }
+        }
+    }
+
+    fn step_core(&mut self, number: usize, input: Input) {
+        for effect in self.replicas[number].core.step(input) {
+            match effect {
+                Effect::Publish(id) => {
+                    let replica = &mut self.replicas[number];
+                    if let Some(bodies) = replica.unsent.remove(&id) {
+                        replica.in_flight += 1;
+                        self.deliver(number, Delivery::Batch(id, bodies), 0);
+                    }
+                }
+                Effect::PublishMark(id, mark) => {
+                    // What is on the wire is JSON.
+                    let mark = Mark::from_json(&mark.to_json()).expect("a mark can be read");
+                    self.deliver(number, Delivery::Mark(id, Rc::new(mark)), 0);
+                }
+                Effect::Commit(commits) => {
+                    let held = &self.replicas[number].held;
+                    let ours = |commit: &Commit| {
+                        let place = (commit.slot.topic.clone(), commit.slot.partition);
+                        held.get(&place).is_some_and(|held| held.slot == commit.slot)
+                    };
+                    let offsets = offsets(commits.into_iter().filter(|(commit, _)| ours(commit)));
+                    self.commit(number, offsets, CommitFor::Later);
+                }
+                Effect::Drained(commits) => self.drained(number, commits),
+                Effect::Stop(_) => self.fail("a connector stops by itself".to_owned()),
+            }
+        }
+    }
+}
+
+impl Delivery {
+    fn salt(&self) -> u64 {
+        match self {
+            Self::Batch(BatchId(id), _) => 2 * id,
+            Self::Mark(MarkId(id), _) => 2 * id + 1,
+        }
+    }
+}
+
+fn offsets(commits: impl IntoIterator<Item = (Commit, Partition)>) -> Offsets {
+    let offset = |(commit, partition): (Commit, Partition)| {
+        ((commit.slot.topic, commit.slot.partition), commit.offset, partition.incarnation.to_string())
+    };
+    commits.into_iter().map(offset).collect()
+}

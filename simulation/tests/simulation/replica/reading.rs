@@ -1,0 +1,119 @@
+//! What a replica's reader does at each poll.
+
+use std::rc::Rc;
+
+use connector::{
+    core::{BatchId, Entry, Input, Read, ReadPart, Reject},
+    plan::Place,
+    slot::Slot,
+    start::topic_id,
+};
+
+use super::{Happens, Held, IN_FLIGHT, Job, POLL, RECORDS};
+use crate::{
+    kafka::{Class, Kind},
+    pubsub::Body,
+    world::World,
+};
+
+impl World {
+    pub(super) fn poll(&mut self, number: usize) {
+        self.for_replica(number, POLL, Happens::Poll);
+        let replica = &self.replicas[number];
+        if replica.busy.is_some() || replica.core.is_full() || replica.in_flight >= IN_FLIGHT {
+            return;
+        }
+        let is_other = |place: &Place, held: &Held| {
+            self.kafka.id(&place.0).is_some_and(|id| id != topic_id(&held.partition.incarnation))
+        };
+        let other: Vec<Place> = replica
+            .held
+            .iter()
+            .filter(|(place, held)| is_other(place, held))
+            .map(|(p, _)| p.clone())
+            .collect();
+        if !other.is_empty() {
+            self.replicas[number].jobs.push_back(Job::Restart(other));
+            return self.next_job(number);
+        }
+        let places: Vec<Place> = replica.held.keys().cloned().collect();
+        let mut read = Read::default();
+        let (mut bodies, mut passed) = (Vec::new(), Vec::new());
+        for place in places {
+            self.fetch(number, &place, (&mut read, &mut bodies, &mut passed));
+        }
+        if read.records > 0 {
+            let replica = &mut self.replicas[number];
+            if !bodies.is_empty() {
+                replica.batches += 1;
+                let id = BatchId(replica.batches);
+                read.batch = Some(id);
+                replica.unsent.insert(id, Rc::new(bodies));
+            }
+            self.step_core(number, Input::Read(read));
+        }
+        for (slot, position) in passed {
+            self.step_core(number, Input::Passed(slot, position));
+        }
+    }
+
+    pub(super) fn fetch(
+        &mut self,
+        number: usize,
+        place: &Place,
+        (read, bodies, passed): (&mut Read, &mut Vec<Body>, &mut Vec<(Slot, u64)>),
+    ) {
+        let Some(log) = self.kafka.log(place) else { return };
+        let (low, stable, high) = (log.low, log.stable(), log.high());
+        let Some(held) = self.replicas[number].held.get(place) else { return };
+        let (slot, next) = (held.slot.clone(), held.next);
+        if next > high {
+            self.replicas[number].jobs.push_back(Job::Restart(vec![place.clone()]));
+            return self.next_job(number);
+        }
+        if next < low {
+            self.tell(|| format!("connector {number} finds {}[{}] gone up to {low}", place.0, place.1));
+            self.replicas[number].held.get_mut(place).expect("it was there").next = low;
+            return self.step_core(number, Input::Overtaken(slot, low));
+        }
+        let (mut at, mut entries) = (next, Vec::new());
+        let mut last = next;
+        let differ = self.plan.config.replicas_differ;
+        let log = self.kafka.log(place).expect("it was there");
+        let partition = self.replicas[number].held[place].partition.clone();
+        while at < stable && at < next + RECORDS {
+            if log.is_readable(at) {
+                let record = &log.records[at as usize];
+                match &record.kind {
+                    Kind::Event(event)
+                        if !differ || event.class != Class::Contested || event.number % 2 != number % 2 =>
+                    {
+                        bodies.push(Body::Data {
+                            partition: partition.clone(),
+                            offset: at,
+                            timestamp: record.timestamp,
+                            event: event.clone(),
+                        });
+                        entries.push(Entry::Data(at..at + 1));
+                    }
+                    _ => entries.push(Entry::Reject(Reject {
+                        offset: at,
+                        index: read.records,
+                        code: "not-an-object",
+                        pointer: None,
+                    })),
+                }
+                read.records += 1;
+                last = at + 1;
+            }
+            at += 1;
+        }
+        if !entries.is_empty() {
+            read.parts.push(ReadPart { slot: slot.clone(), entries });
+        }
+        if at > last {
+            passed.push((slot, at));
+        }
+        self.replicas[number].held.get_mut(place).expect("it was there").next = at;
+    }
+}

@@ -1,0 +1,137 @@
+//! What a replica sends and asks: publish requests that try until they are answered, commits, and the questions about
+//! logs and topics.
+
+use std::sync::Arc;
+
+use connector::{core::Input, plan::Place, slot::Commit};
+use event::{EventTime, Incarnation, mark::TopicMark};
+
+use super::{CommitFor, Delivery, Happens, Held, Offsets};
+use crate::{
+    pubsub::Body,
+    world::{Event, World},
+};
+
+impl World {
+    pub(super) fn deliver(&mut self, number: usize, delivery: Delivery, attempt: u64) {
+        let salt = [number as u64, self.replicas[number].life.into(), delivery.salt(), attempt];
+        let delay =
+            self.dice.travel(self.plan.config.slowest, "publish", &salt) + if attempt == 0 { 0 } else { 300 };
+        let life = self.replicas[number].life;
+        self.at(delay, Event::Publish { number, life, delivery, attempt });
+    }
+
+    /// A publish request reaches Pub/Sub, whatever has become of who sent it.
+    pub(crate) fn publish(&mut self, number: usize, life: u32, delivery: Delivery, attempt: u64) {
+        let salt = [number as u64, life.into(), delivery.salt(), attempt];
+        let faults = if self.is_calm { 0 } else { self.plan.config.publish_lost };
+        let is_out = self.now < self.outage_until;
+        let arrives = !is_out && !self.dice.chance(faults / 2, "publish arrives", &salt);
+        if arrives {
+            match &delivery {
+                Delivery::Batch(_, bodies) => {
+                    for body in bodies.iter() {
+                        self.land(body.clone());
+                    }
+                }
+                Delivery::Mark(_, mark) => self.land(Body::Mark(mark.clone())),
+            }
+        }
+        if self.replicas[number].life != life {
+            return;
+        }
+        let answered = arrives && !self.dice.chance(faults, "publish answer", &salt);
+        let delay = self.dice.travel(self.plan.config.slowest, "answer", &salt);
+        let happens =
+            if answered { Happens::Delivered(delivery) } else { Happens::Undelivered(delivery, attempt) };
+        self.for_replica(number, delay, happens);
+    }
+
+    pub(super) fn commit(&mut self, number: usize, offsets: Offsets, purpose: CommitFor) {
+        if offsets.is_empty() && purpose == CommitFor::Later {
+            return;
+        }
+        let (life, epoch) = (self.replicas[number].life, self.replicas[number].epoch);
+        let salt = [number as u64, life.into(), self.now.unsigned_abs()];
+        // One connection carries them all, in order.
+        let at = self.now + self.dice.travel(self.plan.config.slowest, "commit", &salt);
+        let replica = &mut self.replicas[number];
+        replica.last_commit_at = replica.last_commit_at.max(at);
+        let delay = replica.last_commit_at - self.now;
+        self.at(delay, Event::Commit { number, life, epoch, offsets, purpose });
+    }
+
+    /// A commit reaches the coordinator.
+    pub(crate) fn coordinator(
+        &mut self,
+        (number, life, epoch): (usize, u32, u64),
+        offsets: Offsets,
+        purpose: CommitFor,
+    ) {
+        let accepted = self.kafka.members.get(&number) == Some(&epoch);
+        if accepted {
+            for (place, offset, metadata) in &offsets {
+                self.check_commit(place, *offset, metadata);
+                self.kafka.commit(place.clone(), *offset, metadata.clone());
+            }
+        }
+        if self.replicas[number].life != life {
+            return;
+        }
+        let salt = [number as u64, life.into(), self.now.unsigned_abs()];
+        let delay = self.dice.travel(self.plan.config.slowest, "committed", &salt);
+        match purpose {
+            CommitFor::Later if accepted => {
+                let answer = offsets.into_iter().map(|(place, offset, _)| (place, offset)).collect();
+                self.for_replica(number, delay, Happens::Committed(answer));
+            }
+            CommitFor::Later => {}
+            CommitFor::Drain(task) => self.for_replica(number, delay, Happens::Drained(task)),
+            CommitFor::Start(task) => {
+                self.for_replica(number, delay, Happens::CommittedFirst { task, accepted });
+            }
+        }
+    }
+
+    pub(super) fn committed(&mut self, number: usize, offsets: Vec<(Place, u64)>) {
+        let held = &self.replicas[number].held;
+        let of_slot = |(place, offset): (Place, u64)| {
+            held.get(&place).map(|held| Commit { slot: held.slot.clone(), offset })
+        };
+        let commits: Vec<Commit> = offsets.into_iter().filter_map(of_slot).collect();
+        if !commits.is_empty() {
+            self.step_core(number, Input::Committed(commits));
+        }
+    }
+
+    pub(super) fn ask_ends(&mut self, number: usize) {
+        let replica = &self.replicas[number];
+        let asked_at = self.now;
+        // The high watermark, not the last stable offset: an open transaction may hold older events.
+        let end = |held: &Held| {
+            let place = (held.slot.topic.clone(), held.slot.partition);
+            Some((held.slot.clone(), self.kafka.log(&place)?.high()))
+        };
+        let ends = replica.held.values().filter_map(end).collect();
+        let salt = [number as u64, self.now.unsigned_abs()];
+        let slowest = if self.is_calm { 400 } else { self.plan.config.slowest_ends };
+        let delay = self.dice.travel(slowest, "ends", &salt);
+        self.for_replica(number, delay, Happens::Ends { asked_at, ends });
+    }
+
+    pub(super) fn ask_topics(&mut self, number: usize) {
+        let asked_at = EventTime(self.now);
+        let mark = |(name, topic): (&Arc<str>, &crate::kafka::Topic)| TopicMark {
+            topic: name.clone(),
+            incarnation: Incarnation::from(topic.id.as_str()),
+            partitions: topic.logs.len() as i32,
+            asked_at,
+        };
+        let named = self.kafka.topics.iter().filter(|(name, _)| self.topics.contains(*name));
+        let topics = named.map(mark).collect();
+        let salt = [number as u64, self.now.unsigned_abs()];
+        let slowest = if self.is_calm { 500 } else { self.plan.config.slowest_topics };
+        let delay = self.dice.travel(slowest, "topics", &salt);
+        self.for_replica(number, delay, Happens::Topics(topics));
+    }
+}

@@ -1,0 +1,229 @@
+//! What producers, operators and accidents do: the steps of a plan.
+
+use std::rc::Rc;
+
+use connector::plan::Place;
+
+use crate::{
+    dice::Dice,
+    kafka::{Class, Happening, Kind},
+    plan::Step,
+    replica,
+    store::Gated,
+    world::{Event, World, topic},
+};
+
+impl World {
+    pub(super) fn step(&mut self, salt: u64, step: Step) {
+        match step {
+            Step::Produce(..) | Step::Poison(..) => {}
+            other => self.tell(|| format!("step: {other:?}")),
+        }
+        match step {
+            Step::Produce(t, p) => self.produce(salt, t, p),
+            Step::Poison(t, p) => {
+                if let Some(place) = self.place(t, p) {
+                    self.append(&place, Kind::Poison, None);
+                }
+            }
+            Step::Begin(t, p) => {
+                if let Some(place) = self.place(t, p) {
+                    let time =
+                        self.now - Dice(salt).millis(0, self.plan.config.out_of_orderness, "time", &[]);
+                    self.event(salt, &place, Class::Firm, time, Some(salt as usize));
+                }
+            }
+            Step::End(t, p, commit) => self.end_transactions(t, p, commit),
+            Step::Compact(t, p) => self.compact(t, p),
+            Step::Retain(t, p, records) => {
+                if let Some(place) = self.place(t, p)
+                    && let Some(log) = self.kafka.log_mut(&place)
+                {
+                    log.low = (log.low + records).min(log.stable());
+                }
+            }
+            Step::AddPartition(t) => {
+                self.kafka.add_partition(&topic(t % self.plan.config.topics));
+                self.at(Dice(salt).millis(200, 4_000, "seen", &[]), Event::Rebalance);
+            }
+            Step::Remake(t) => {
+                let name = topic(t % self.plan.config.topics);
+                let partitions = self.kafka.topics.get(&name).map_or(1, |t| t.logs.len() as i32);
+                let stay = Dice(salt).chance(self.plan.config.old_commits_stay, "stay", &[]);
+                self.kafka.make(&name, partitions, stay);
+            }
+            Step::DropTopic => self.drop_topic(),
+            Step::Cut(t, p, offsets) => {
+                if let Some(place) = self.place(t, p)
+                    && let Some(at) = self.kafka.cut(&place, offsets)
+                {
+                    self.tell(|| format!("{}[{}] is cut at {at}", place.0, place.1));
+                }
+            }
+            Step::CrashReplica(n, down) => {
+                let n = n % self.replicas.len();
+                if self.replicas[n].is_up {
+                    self.crash_replica(n);
+                    self.at(down, Event::BootReplica(n));
+                }
+            }
+            Step::StopReplica(n, down) => {
+                let n = n % self.replicas.len();
+                if self.replicas[n].is_up {
+                    self.for_replica(n, 1, replica::Happens::Job(replica::Job::Leave));
+                    self.at(down.max(4_000), Event::BootReplica(n));
+                }
+            }
+            Step::PauseReplica(n, long) => self.pause_replica(n % self.replicas.len(), long),
+            Step::CutOffReplica(n, long) => self.cut_off_replica(n % self.replicas.len(), long),
+            Step::CrashWorker(n, down) => {
+                let n = n % self.workers.len();
+                if self.workers[n].is_up {
+                    self.crash_worker(n);
+                    self.at(down, Event::BootWorker(n));
+                }
+            }
+            Step::StopWorker(n, down) => {
+                let n = n % self.workers.len();
+                self.stop_worker(n);
+                self.at(down.max(3_000), Event::BootWorker(n));
+            }
+            Step::PauseWorker(n, long) => self.pause_worker(n % self.workers.len(), long),
+            Step::Outage(long) => self.outage_until = self.now + long,
+            Step::StreamsGone => self.sink.tables().forget_streams(),
+            Step::LoseState => self.lose_state(),
+        }
+    }
+
+    /// A partition by numbers that may be too large.
+    pub(super) fn place(&self, t: usize, p: usize) -> Option<Place> {
+        let name = topic(t % self.plan.config.topics);
+        let partitions = self.kafka.topics.get(&name)?.logs.len();
+        Some((name, (p % partitions) as i32))
+    }
+
+    pub(super) fn append(&mut self, place: &Place, kind: Kind, transaction: Option<usize>) -> Option<u64> {
+        let now = self.now;
+        let log = self.kafka.log_mut(place).filter(|log| !log.is_cut)?;
+        Some(log.append(kind, now, transaction))
+    }
+
+    pub(super) fn produce(&mut self, salt: u64, t: usize, p: usize) {
+        let Some(place) = self.place(t, p) else { return };
+        let config = &self.plan.config;
+        let dice = Dice(salt);
+        let bound = config.out_of_orderness;
+        // Some are just not late.
+        let youngest = if config.lag > 0 { 0 } else { -500 };
+        let age =
+            if dice.chance(200, "edge", &[]) { bound } else { dice.millis(youngest, bound, "time", &[]) };
+        let time = self.now - config.lag - age;
+        let kinds = [
+            (config.loose, Class::Loose, self.now - dice.millis(0, 30_000, "late", &[])),
+            (config.future, Class::Future, self.now + 20_000),
+            (config.copies, Class::Copy, self.now),
+            (config.contested, Class::Contested, time),
+            (1_000, Class::Firm, time),
+        ];
+        let mut draw = dice.below(1_000, "class", &[]);
+        let drawn = kinds.into_iter().find(|(share, ..)| {
+            let is_it = draw < *share;
+            draw = draw.saturating_sub(*share);
+            is_it
+        });
+        let (_, class, time) = drawn.expect("the last takes all that is left");
+        let open = self.kafka.log(&place).map(|log| log.open_transactions()).unwrap_or_default();
+        let within = open.first().copied().filter(|_| dice.chance(400, "within", &[]));
+        self.event(salt, &place, class, time, within);
+    }
+
+    pub(super) fn event(
+        &mut self,
+        salt: u64,
+        place: &Place,
+        class: Class,
+        time: i64,
+        transaction: Option<usize>,
+    ) {
+        let dice = Dice(salt);
+        let number = self.events.len();
+        let recent = |e: &&Rc<Happening>| e.class == Class::Firm && e.time > self.now - 22_000;
+        let mut id = number;
+        let (mut time, mut is_view) = (time, dice.chance(650, "view", &[]));
+        let mut key = match class {
+            Class::Loose => format!("x{number}"),
+            _ => format!("p{}", dice.below(3, "key", &[])),
+        };
+        if class == Class::Copy {
+            let firm: Vec<&Rc<Happening>> = self.events.iter().filter(recent).collect();
+            if firm.is_empty() {
+                return;
+            }
+            let original = firm[dice.below(firm.len() as u64, "original", &[]) as usize];
+            (id, time, is_view, key) = (original.id, original.time, original.is_view, original.key.clone());
+        }
+        let kind = if is_view { "v" } else { "c" };
+        let mut event = Happening { number, time, key, is_view, id, class, payload: Vec::new() };
+        let (key, view) = (&event.key, event.view());
+        let payload = format!(r#"{{"t":{time},"p":"{key}","k":"{kind}","id":"e{id}","v":"v{view}"}}"#);
+        event.payload = payload.into_bytes();
+        let event = Rc::new(event);
+        self.events.push(event.clone());
+        let offset = self.append(place, Kind::Event(event), transaction);
+        if offset.is_none() {
+            return;
+        }
+        self.tell(|| format!("{}[{}] {offset:?}: {class:?} event {number}", place.0, place.1));
+        if matches!(class, Class::Firm | Class::Contested) {
+            self.check_appended(time);
+        }
+    }
+
+    pub(super) fn end_transactions(&mut self, t: usize, p: usize, commit: bool) {
+        let now = self.now;
+        if let Some(place) = self.place(t, p)
+            && let Some(log) = self.kafka.log_mut(&place)
+        {
+            for transaction in log.open_transactions() {
+                log.end(transaction, commit, now);
+            }
+        }
+    }
+
+    /// Removes what the rules leave open; the newest record stays.
+    pub(super) fn compact(&mut self, t: usize, p: usize) {
+        if let Some(place) = self.place(t, p)
+            && let Some(log) = self.kafka.log_mut(&place)
+        {
+            let end = log.records.len().saturating_sub(1);
+            for record in &mut log.records[..end] {
+                if matches!(&record.kind, Kind::Event(event) if event.class == Class::Contested) {
+                    record.kind = Kind::Removed;
+                }
+            }
+        }
+    }
+
+    pub(super) fn drop_topic(&mut self) {
+        if self.topics.len() > 1 {
+            self.topics.pop_last();
+            for number in 0..self.replicas.len() {
+                if self.replicas[number].is_up {
+                    self.crash_replica(number);
+                }
+                self.at(200, Event::BootReplica(number));
+            }
+        }
+    }
+
+    pub(super) fn lose_state(&mut self) {
+        for number in 0..self.workers.len() {
+            if self.workers[number].is_up {
+                self.crash_worker(number);
+            }
+            self.at(500, Event::BootWorker(number));
+        }
+        self.store = Gated::new();
+        self.check.forget_state();
+    }
+}
