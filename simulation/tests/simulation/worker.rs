@@ -18,7 +18,7 @@ use processor::{
     outbox::Outbox,
     saved::{Saved, restore},
     sink::Sink,
-    stages::{Sent, Stages, Stopped},
+    stages::{Reopen, Sent, Stages, Stopped},
     store::{Appender, Kind, Recovered, Store, StoreError},
 };
 
@@ -77,6 +77,7 @@ pub(crate) enum Happens {
     Store,
     SaveAgain,
     Opened(Vec<Table>),
+    Reopen,
     Send,
     Answer(Option<Appended>),
 }
@@ -155,6 +156,7 @@ impl World {
             (Phase::Running(_), Happens::Opened(tables)) => {
                 self.opened(number, &tables);
             }
+            (Phase::Running(_), Happens::Reopen) => self.reopen(number),
             (Phase::Running(_), Happens::Send) => self.send(number),
             (Phase::Running(_), Happens::Answer(answer)) => self.answer(number, answer),
             _ => {}
@@ -423,6 +425,22 @@ impl World {
         }
     }
 
+    /// One step towards another stream.
+    fn reopen(&mut self, number: usize) {
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        match running.stages.reopening() {
+            Some(Reopen::Ask(append)) => {
+                let stands = self.sink.stands(&append).now_or_never().expect("nothing waits");
+                let stands = stands.expect("it is answered");
+                running.stages.answered(stands);
+                self.tell(|| format!("processor {number} asked whether rows stand: {stands}"));
+                self.for_worker(number, self.store_delay(number), Happens::Reopen);
+            }
+            Some(Reopen::Open(table)) => self.opened(number, &[table]),
+            None => {}
+        }
+    }
+
     fn send_rows(&mut self, number: usize) {
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
         let requests = running.stages.requests();
@@ -473,9 +491,9 @@ impl World {
         let sent = Sent { done: running.done.take(), stopped };
         match running.stages.sent(sent, now, &sink) {
             Ok(delivered) => {
-                if let Some(table) = delivered.reopen {
+                if let Some(table) = delivered.gone {
                     self.tell(|| format!("processor {number} needs another stream for {}", table.name()));
-                    self.for_worker(number, 300, Happens::Opened(vec![table]));
+                    self.for_worker(number, 300, Happens::Reopen);
                 }
             }
             Err(error) => return self.fail(format!("rows cannot be sent: {error}")),

@@ -3,6 +3,7 @@
 //!
 //! `make test` builds the binary and starts the services.
 
+mod answers;
 mod away;
 mod configuration;
 mod demo;
@@ -12,6 +13,7 @@ mod reconciled;
 mod records;
 mod restarts;
 mod rows;
+mod topics;
 
 use anyhow::Result;
 use tests::{
