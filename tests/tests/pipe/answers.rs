@@ -65,6 +65,9 @@ fn whatever_bigquery_answers_each_row_stands_once() -> Result<()> {
         standin.faults().next(FLOW, fault);
         producer.produce(traffic.by_ref().take(200), &mut produced)?;
         until_met(&standin)?;
+        wait::until("its rows to stand", || {
+            Ok((processor.metric("aqueduct_processor_pending_requests", "")? == 0).then_some(()))
+        })?;
     }
     producer.produce(traffic, &mut produced)?;
     let recount = recount(&produced)?;
