@@ -5,14 +5,17 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
+use rusqlite::types::Value;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Response, Status, Streaming};
@@ -199,10 +202,7 @@ fn append(shared: &Shared, stream: &str, offset: Option<u64>, batch: &Batch) -> 
 }
 
 fn row_errors(shared: &Shared, batch: &Batch) -> Vec<RowError> {
-    let is_refused = |value: &rusqlite::types::Value| match value {
-        rusqlite::types::Value::Text(text) => shared.faults.is_refused(text),
-        _ => false,
-    };
+    let is_refused = |value: &Value| matches!(value, Value::Text(text) if shared.faults.is_refused(text));
     let refused = (0..).zip(&batch.rows).filter(|(_, row)| row.iter().any(is_refused));
     refused
         .map(|(index, _)| RowError { index, code: FIELDS_ERROR, message: "a planned fault".to_owned() })
