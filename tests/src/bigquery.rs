@@ -1,7 +1,10 @@
-//! A flow's table in the BigQuery emulator, by its REST interface.
+//! A flow's table in the BigQuery emulator or its stand-in, by their REST interface; and the stand-in, which gives the
+//! answers that a test asks for.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use standin::bigquery::{BigQuery, Faults};
+use tokio::runtime::Runtime;
 
 use crate::{
     http,
@@ -10,6 +13,40 @@ use crate::{
     rows::{Row, Rows},
     services,
 };
+
+/// BigQuery's stand-in in this process.
+pub struct StandIn {
+    bigquery: BigQuery,
+    /// Drives it.
+    _runtime: Runtime,
+}
+
+impl StandIn {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub fn start() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let bigquery = runtime.block_on(BigQuery::start())?;
+        Ok(Self { bigquery, _runtime: runtime })
+    }
+
+    /// Its address, for REST and gRPC.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.bigquery.host())
+    }
+
+    /// What goes wrong there.
+    pub fn faults(&self) -> Faults {
+        self.bigquery.faults()
+    }
+
+    /// A dataset of it.
+    pub fn dataset(&self, name: String) -> Dataset {
+        Dataset { host: self.bigquery.host(), name }
+    }
+}
 
 /// A dataset.
 pub struct Dataset {
@@ -25,6 +62,16 @@ impl Dataset {
     pub fn new(name: String) -> Result<Self> {
         let url = services::address(services::BIGQUERY_REST)?;
         Ok(Self { host: url.trim_start_matches("http://").to_owned(), name })
+    }
+
+    /// A number that a query gives.
+    ///
+    /// # Errors
+    /// The emulator refuses it, or answers something else.
+    pub fn number(&self, sql: &str) -> Result<u64> {
+        let rows = self.query(sql)?;
+        let number = rows.first().and_then(|row| row.first()).and_then(Value::as_str);
+        number.context("a query for a number gives one")?.parse().context("a number")
     }
 
     /// The cells of every row that a query gives.
@@ -45,7 +92,7 @@ impl Dataset {
 
     /// A table or view of the dataset, as a query names it.
     pub fn table(&self, name: &str) -> String {
-        format!("`{PROJECT}`.`{}`.`{name}`", self.name)
+        format!("`{PROJECT}.{}.{name}`", self.name)
     }
 }
 

@@ -121,9 +121,17 @@ impl Pipe {
     /// # Errors
     /// The emulator was not started, or the configuration cannot be written.
     pub fn into_bigquery(self) -> Result<Self> {
-        let text = fs::read_to_string(self.path("aqueduct.toml"))?;
         let (rest, grpc) =
             (services::address(services::BIGQUERY_REST)?, services::address(services::BIGQUERY_GRPC)?);
+        self.into_bigquery_at(&rest, &grpc)
+    }
+
+    /// As [`into_bigquery`](Self::into_bigquery), with an emulator's two addresses.
+    ///
+    /// # Errors
+    /// The configuration cannot be written.
+    pub fn into_bigquery_at(self, rest: &str, grpc: &str) -> Result<Self> {
+        let text = fs::read_to_string(self.path("aqueduct.toml"))?;
         let writer = format!(
             "kind = \"bigquery\"\nproject = \"{PROJECT}\"\ndataset = \"{}\"\nlocation = \"EU\"\nrest_endpoint = \
              \"{rest}\"\ngrpc_endpoint = \"{grpc}\"\n",

@@ -202,6 +202,51 @@ async fn a_stream_that_is_no_more_is_told_apart() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn rows_are_found_by_what_they_hold() -> Result<()> {
+    let (config, flow) = (config("stands")?, flow());
+    let flows = std::slice::from_ref(&flow);
+    Writer::setup(&config, flows, false).await?;
+    let writer = Writer::connect(&config, flows).await?;
+    let texts = [None, Some(""), Some("/a"), Some("it's \"quoted\" `so` \\ @p0"), Some("\u{1F600}\n")];
+    let rows: Vec<_> = texts.iter().map(|text| pane((*text, None), TEN, 1, 10)).collect();
+    let letter = DeadLetterRow {
+        topic: "events".into(),
+        partition: -1,
+        offset: 42,
+        stage: "writer".into(),
+        reason: "too-large".to_owned(),
+        pointer: None,
+        seen_at: EventTime(TEN),
+    };
+    for (table, rows) in [
+        (panes(), Rows::Ctr(&rows)),
+        (Table::Progress("box_ctr".into()), Rows::Progress(&[progress(TEN, EventTime::MIN)])),
+        (Table::DeadLetters, Rows::DeadLetters(&[letter])),
+    ] {
+        let stream = writer.open_stream(&table).await?;
+        let (path, _) = stream.rsplit_once('/').context("a stream's name has parts")?;
+        // A stream that nobody knows: the table is asked.
+        let append = appends(&writer, &table, &format!("{path}/0123456789abcdef"), 0, rows)?.remove(0);
+        assert!(!writer.stands(&append).await?, "{table:?}: nothing stands yet");
+        add(&writer, &table, rows).await?;
+        assert!(writer.stands(&append).await?, "{table:?}");
+    }
+    let other = [CtrRow { emitted_at: EventTime(TEN + 251), ..rows[2].clone() }];
+    let other =
+        appends(&writer, &panes(), "projects/p/datasets/d/tables/t/streams/gone", 0, Rows::Ctr(&other))?;
+    assert!(!writer.stands(&other[0]).await?);
+
+    // A stream that is known tells how many rows it took, and takes none from then on.
+    let stream = writer.open_stream(&panes()).await?;
+    let first = appends(&writer, &panes(), &stream, 0, Rows::Ctr(&rows[..2]))?.remove(0);
+    let second = appends(&writer, &panes(), &stream, 2, Rows::Ctr(&rows[2..]))?.remove(0);
+    assert_eq!(writer.append(&first).await?, Appended::Done);
+    assert!(writer.stands(&first).await? && !writer.stands(&second).await?);
+    assert_eq!(writer.append(&second).await?, Appended::StreamGone);
+    Ok(())
+}
+
 /// Ends a stream, as the service does with one that was idle for days.
 async fn finalize(stream: &str) -> Result<()> {
     let client = Write::builder()

@@ -23,6 +23,10 @@ impl Tables {
 }
 
 impl Sink for Tables {
+    fn too_large(&self, rows: Rows<'_>) -> Vec<usize> {
+        self.writer.too_large(rows)
+    }
+
     fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError> {
         self.writer.encode(table, rows).map_err(|e| self.error(e))
     }
@@ -37,5 +41,9 @@ impl Sink for Tables {
 
     async fn append(&self, append: &Append) -> Result<Appended, SinkError> {
         self.writer.append(append).await.map_err(|e| self.error(e))
+    }
+
+    async fn stands(&self, append: &Append) -> Result<bool, SinkError> {
+        self.writer.stands(append).await.map_err(|e| self.error(e))
     }
 }

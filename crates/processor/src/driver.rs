@@ -35,7 +35,7 @@ use crate::{
     pace::Pace,
     saved::{Saved, restore},
     sink::Sink,
-    stages::{Sent, Stages},
+    stages::{Delivered, Reopen, Sent, Stages},
     store::{Appender, Hold, Kind, StateSettings, Store},
     view::{Detail, Own, View},
 };
@@ -399,6 +399,13 @@ impl<S: Sink> Driver<S> {
         let everything =
             appender.deltas() >= MAX_DELTAS || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
         let Some(saved) = self.stages.checkpoint(everything, now, &*self.sink)? else { return Ok(()) };
+        for (table, rows) in self.stages.take_left_out() {
+            let table = table.name();
+            error!(
+                table,
+                rows, "rows are larger than a request may be; they are left out and stand in dead_letters"
+            );
+        }
         let payload = saved.encode()?;
         self.metrics.checkpoint_bytes.inc_by(payload.len() as u64);
         self.own.checkpoint_bytes = payload.len() as u64;
@@ -443,26 +450,56 @@ impl<S: Sink> Driver<S> {
                 Ok(())
             }
             Ended::Sent(sent) => self.rows_sent(sent),
+            Ended::Stands(stands) => {
+                let delivered = self.stages.answered(stands?);
+                if delivered.rows > 0 {
+                    info!(
+                        rows = delivered.rows,
+                        "these rows stand, though their answer was lost: not sent again"
+                    );
+                }
+                self.count(&delivered);
+                self.reopen();
+                Ok(())
+            }
         }
     }
 
     fn rows_sent(&mut self, sent: Sent) -> Result<(), ProcessorError> {
         let delivered = self.stages.sent(sent, now(), &*self.sink)?;
+        self.count(&delivered);
+        if let Some((table, rows)) = delivered.refused {
+            let table = table.name();
+            error!(table, rows, "the table refuses rows; they are left out and stand in dead_letters");
+        }
+        if let Some(table) = delivered.gone {
+            let table = table.name();
+            warn!(table, "the table's stream is gone; what does not stand in it yet moves to a new one");
+        }
+        self.reopen();
+        Ok(())
+    }
+
+    fn count(&mut self, delivered: &Delivered) {
         self.rows += delivered.rows;
         self.flow_rows += delivered.flow_rows;
         self.metrics.rows.inc_by(delivered.rows);
         for (flow, rows) in &delivered.shown {
             self.board.add(*flow, rows);
         }
-        if let Some((table, rows)) = delivered.refused {
-            let table = table.name();
-            error!(table, rows, "the table refuses rows; they are left out and stand in dead_letters");
+    }
+
+    /// The next step towards another stream for a table whose stream is gone.
+    fn reopen(&mut self) {
+        match self.stages.reopening() {
+            Some(Reopen::Ask(append)) => {
+                self.tasks.spawn(tasks::stands(self.sink.clone(), append));
+            }
+            Some(Reopen::Open(table)) => {
+                self.tasks.spawn(tasks::open_streams(self.sink.clone(), vec![table]));
+            }
+            None => {}
         }
-        if let Some(table) = delivered.reopen {
-            warn!(table = table.name(), "the table's stream is gone; its requests move to a new one");
-            self.tasks.spawn(tasks::open_streams(self.sink.clone(), vec![table]));
-        }
-        Ok(())
     }
 
     /// The last checkpoint and the last rows.

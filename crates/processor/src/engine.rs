@@ -214,9 +214,10 @@ impl Engine {
         self.ids.forget_before(slowest);
     }
 
-    /// A line of progress of every flow.
+    /// A line of progress of every flow that had none at this time: a line is known by its time.
     pub fn progress(&mut self, now: EventTime) -> Vec<(usize, ProgressRow)> {
-        self.flows.iter_mut().enumerate().map(|(number, flow)| (number, flow.progress(now))).collect()
+        let flows = self.flows.iter_mut().enumerate().filter(|(_, flow)| flow.last_progress < now);
+        flows.map(|(number, flow)| (number, flow.progress(now))).collect()
     }
 
     /// Lets LATE panes fire that are due, and EARLY ones.

@@ -1,7 +1,10 @@
 //! Rows on their way: every request gets its stream and offset before it is first sent, and stays in the
 //! state until the table has it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use event::append::{Append, Body, Table};
 use serde::{Deserialize, Serialize};
@@ -84,11 +87,28 @@ impl Outbox {
         if let Some(stream) = self.streams.get_mut(&table) {
             stream.rows -= removed;
         }
+        self.drop_empty();
+    }
+
+    /// The rows of a pending request stand in their table: it stays until those before it are done, but nothing of it
+    /// is sent any more. Returns how many rows they are.
+    pub fn stands(&mut self, number: u64) -> u32 {
+        let Some(entry) = self.pending.iter_mut().find(|(other, _)| *other == number) else { return 0 };
+        let rows = std::mem::take(&mut entry.1.rows);
+        entry.1.body = Arc::default();
+        self.unsaved.push(entry.clone());
+        self.drop_empty();
+        rows
     }
 
     /// Every table's stream, and how many rows it has been given.
     pub fn streams(&self) -> impl Iterator<Item = (&Table, &str, u64)> {
         self.streams.iter().map(|(table, stream)| (table, stream.name.as_str(), stream.rows))
+    }
+
+    /// How many rows the table's stream has been given.
+    pub fn stream_rows(&self, table: &Table) -> u64 {
+        self.streams.get(table).map_or(0, |stream| stream.rows)
     }
 
     /// The requests with numbers from `from` on.
@@ -99,6 +119,14 @@ impl Outbox {
     /// The request's rows stand in their table. Requests end in order.
     pub fn done(&mut self, number: u64) {
         while self.pending.front().is_some_and(|(first, _)| *first <= number) {
+            self.pending.pop_front();
+        }
+        self.drop_empty();
+    }
+
+    /// A request without rows needs no sending.
+    fn drop_empty(&mut self) {
+        while self.pending.front().is_some_and(|(_, append)| append.rows == 0) {
             self.pending.pop_front();
         }
     }
@@ -146,6 +174,7 @@ impl Outbox {
         while self.pending.front().is_some_and(|(number, _)| *number < saved.done_below) {
             self.pending.pop_front();
         }
+        self.drop_empty();
     }
 }
 
@@ -176,5 +205,33 @@ mod tests {
         again.push(&table, bodies(&[1]));
         let places: Vec<_> = again.pending_from(0).map(|(_, a)| (a.stream.as_str(), a.offset)).collect();
         assert_eq!(places, vec![("s2", 0), ("s2", 2), ("s2", 6)]);
+    }
+    #[test]
+    fn what_stands_is_neither_moved_nor_sent_again() {
+        let (table, other) = (Table::DeadLetters, Table::Flow("f".into()));
+        let mut outbox = Outbox::default();
+        outbox.open(&table, "s1".into());
+        outbox.open(&other, "f1".into());
+        outbox.push(&table, bodies(&[3]));
+        outbox.push(&other, bodies(&[7]));
+        outbox.push(&table, bodies(&[2, 4]));
+        let before = outbox.save(false);
+        assert_eq!((outbox.stands(0), outbox.stands(2)), (3, 2));
+        outbox.open(&table, "s2".into());
+        let after = outbox.save(false);
+        let mut again = Outbox::default();
+        again.restore(before);
+        again.restore(after);
+        for mut outbox in [outbox, again] {
+            let places: Vec<_> =
+                outbox.pending_from(0).map(|(n, a)| (*n, a.stream.as_str(), a.offset, a.rows)).collect();
+            assert_eq!(places, vec![(1, "f1", 0, 7), (2, "s2", 0, 0), (3, "s2", 0, 4)]);
+            outbox.done(1);
+            assert_eq!(outbox.pending_from(0).map(|(n, _)| *n).collect::<Vec<_>>(), vec![3]);
+            outbox.replace(3, Body { rows: 0, bytes: Vec::new() });
+            assert!(outbox.is_empty(), "a request whose only row is refused is done");
+            outbox.push(&table, bodies(&[1]));
+            assert_eq!(outbox.pending_from(0).map(|(n, a)| (*n, a.offset)).collect::<Vec<_>>(), vec![(4, 0)]);
+        }
     }
 }

@@ -18,10 +18,13 @@ pub struct SinkError {
 
 /// Tables that rows are appended to, each request exactly once by its stream and offset.
 pub trait Sink: Send + Sync + 'static {
+    /// The rows (indexes) that no request can carry.
+    fn too_large(&self, rows: Rows<'_>) -> Vec<usize>;
+
     /// Encodes rows into requests, the same bytes for the same rows.
     ///
     /// # Errors
-    /// When the rows do not fit the table.
+    /// When the rows do not fit the table, or one of them is too large.
     fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError>;
 
     /// The request without these rows (indexes in it).
@@ -35,4 +38,8 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Appends; repeated with the same request it changes nothing.
     fn append(&self, append: &Append) -> impl Future<Output = Result<Appended, SinkError>> + Send;
+
+    /// Whether the rows of a request, whose stream is gone, stand in their table: all do or none. Nothing can add them
+    /// any more when this is asked.
+    fn stands(&self, append: &Append) -> impl Future<Output = Result<bool, SinkError>> + Send;
 }

@@ -4,13 +4,17 @@
 //! drives the very order that production keeps. `A` is whatever acknowledges a message. Not here: when a checkpoint is
 //! due, and anything that waits.
 
-use std::{collections::BTreeSet, sync::Arc};
+mod gone;
+
+mod rows;
 
 use event::{
     CtrRow, EventTime, Mark,
-    append::{Append, Rows, Table},
-    row::DeadLetterRow,
+    append::{Append, Table},
 };
+
+pub use gone::Reopen;
+use gone::Reopening;
 
 use crate::{
     board::Fired,
@@ -38,8 +42,10 @@ pub struct Stages<A> {
     covered: Vec<A>,
     is_saving: bool,
     is_sending: bool,
-    /// Tables whose stream is gone: nothing is sent before they have another.
-    reopening: BTreeSet<Table>,
+    /// The table whose stream is gone: nothing is sent before it has another.
+    reopening: Option<Reopening>,
+    /// Rows that no request can carry, since they were last asked for.
+    left_out: Vec<(Table, usize)>,
     /// Requests below this number have been handed to the sender.
     sent: u64,
     /// Requests below this number are in a durable checkpoint.
@@ -77,8 +83,8 @@ pub struct Delivered {
     pub rows: u64,
     /// Those of them that are panes.
     pub flow_rows: u64,
-    /// The table that needs another stream: [`Stages::opened`] with it.
-    pub reopen: Option<Table>,
+    /// The table whose stream is gone: [`Stages::reopening`] says what comes next.
+    pub gone: Option<Table>,
     /// The table that refused rows, and how many.
     pub refused: Option<(Table, usize)>,
     /// The panes that stand in their tables now, by the flow's number; those of an earlier run are not among them.
@@ -98,7 +104,8 @@ impl<A> Stages<A> {
             covered,
             is_saving: false,
             is_sending: false,
-            reopening: BTreeSet::new(),
+            reopening: None,
+            left_out: Vec::new(),
             sent: 0,
             durable,
             covers: 0,
@@ -143,7 +150,7 @@ impl<A> Stages<A> {
     /// A table has this stream from now on.
     pub fn opened(&mut self, table: &Table, stream: String) {
         self.outbox.open(table, stream);
-        if self.reopening.remove(table) {
+        if self.reopening.take_if(|reopening| reopening.table == *table).is_some() {
             // Requests have moved: a checkpoint must hold their new place first, not the one that is on its way.
             self.hold_back();
         }
@@ -187,13 +194,13 @@ impl<A> Stages<A> {
 
     /// Takes what is durable and was not sent yet, to be sent in order. Nothing while a run is on its way.
     pub fn requests(&mut self) -> Vec<(u64, Append)> {
-        if self.is_sending || !self.reopening.is_empty() || self.sent >= self.durable {
+        if self.is_sending || self.reopening.is_some() || self.sent >= self.durable {
             return Vec::new();
         }
         let requests: Vec<_> = self
             .outbox
             .pending_from(self.sent)
-            .filter(|(number, _)| *number < self.durable)
+            .filter(|(number, append)| *number < self.durable && append.rows > 0)
             .cloned()
             .collect();
         self.sent = self.durable;
@@ -226,16 +233,17 @@ impl<A> Stages<A> {
                 }
             }
             self.outbox.done(done);
-            delivered.shown = self.fired.delivered(done);
+            delivered.shown = self.shown();
         }
         let Some(stopped) = sent.stopped else { return Ok(delivered) };
+        let below = self.sent;
         self.hold_back();
         match stopped {
             Stopped::Failed(error) => return Err(error.into()),
             Stopped::Gap(table) => return Err(ProcessorError::Gap { table }),
             Stopped::StreamGone(table) => {
-                self.reopening.insert(table.clone());
-                delivered.reopen = Some(table);
+                self.reopening = Some(Reopening { table: table.clone(), from: 0, below });
+                delivered.gone = Some(table);
             }
             Stopped::Refused(number, rows) => {
                 delivered.refused = self.refused(number, &rows, now, sink)?.map(|table| (table, rows.len()));
@@ -244,70 +252,22 @@ impl<A> Stages<A> {
         Ok(delivered)
     }
 
+    /// The panes of requests that are done.
+    fn shown(&mut self) -> Vec<(usize, Vec<CtrRow>)> {
+        let first = self.first_pending();
+        first.checked_sub(1).map_or_else(Vec::new, |last| self.fired.delivered(last))
+    }
+
+    fn first_pending(&self) -> u64 {
+        self.outbox.pending_from(0).next().map_or(self.outbox.next(), |(number, _)| *number)
+    }
+
     /// Whatever is changed now is sent only after a checkpoint holds it.
     fn hold_back(&mut self) {
-        let first = self.outbox.pending_from(0).next().map_or(self.outbox.next(), |(number, _)| *number);
+        let first = self.first_pending();
         self.sent = first;
         self.durable = first;
         self.covers = self.covers.min(first);
-    }
-
-    /// Takes refused rows out of their request, and tells where.
-    fn refused(
-        &mut self,
-        number: u64,
-        rows: &[(u32, String)],
-        now: EventTime,
-        sink: &impl Sink,
-    ) -> Result<Option<Table>, ProcessorError> {
-        let Some((_, append)) = self.outbox.pending_from(number).next().cloned() else { return Ok(None) };
-        let indexes: Vec<u32> = rows.iter().map(|(index, _)| *index).collect();
-        let body = sink.without(&append, &indexes)?;
-        self.outbox.replace(number, body);
-        self.fired.refused(number, &indexes);
-        let table: Arc<str> = append.table.name().into();
-        let letters: Vec<DeadLetterRow> = rows
-            .iter()
-            .map(|(index, reason)| DeadLetterRow {
-                topic: table.clone(),
-                partition: -1,
-                offset: append.offset + u64::from(*index),
-                stage: Arc::from("writer"),
-                reason: reason.clone(),
-                pointer: None,
-                seen_at: now,
-            })
-            .collect();
-        self.push_dead_letters(&letters, sink)?;
-        Ok(Some(append.table))
-    }
-
-    /// Fixes where every row goes that fired since the last time.
-    fn fill_outbox(&mut self, now: EventTime, sink: &impl Sink) -> Result<(), ProcessorError> {
-        let effects = self.core.take_effects();
-        let names: Vec<Arc<str>> =
-            self.core.engine().flows().iter().map(|flow| flow.name().clone()).collect();
-        for (flow, rows) in effects.output.rows {
-            let table = Table::Flow(names[flow].clone());
-            let bodies = sink.encode(&table, Rows::Ctr(&rows))?;
-            self.fired.push(self.outbox.next(), flow, rows, bodies.iter().map(|body| body.rows), now);
-            self.outbox.push(&table, bodies);
-        }
-        for (flow, row) in &effects.output.progress {
-            let table = Table::Progress(names[*flow].clone());
-            let bodies = sink.encode(&table, Rows::Progress(std::slice::from_ref(row)))?;
-            self.outbox.push(&table, bodies);
-        }
-        if effects.dead_letters.is_empty() {
-            return Ok(());
-        }
-        self.push_dead_letters(&effects.dead_letters, sink)
-    }
-
-    fn push_dead_letters(&mut self, rows: &[DeadLetterRow], sink: &impl Sink) -> Result<(), ProcessorError> {
-        let bodies = sink.encode(&Table::DeadLetters, Rows::DeadLetters(rows))?;
-        self.outbox.push(&Table::DeadLetters, bodies);
-        Ok(())
     }
 
     /// Every table that rows go to.

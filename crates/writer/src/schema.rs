@@ -47,11 +47,20 @@ impl Tables {
     pub(crate) fn all(&self) -> Vec<(Table, &'static str)> {
         let mut all = Vec::with_capacity(self.0.len() * 2 + 1);
         for flow in self.0.iter() {
-            all.push((Table::Flow(flow.flow.clone()), "window_end"));
-            all.push((Table::Progress(flow.flow.clone()), "at"));
+            all.push(Table::Flow(flow.flow.clone()));
+            all.push(Table::Progress(flow.flow.clone()));
         }
-        all.push((Table::DeadLetters, "seen_at"));
-        all
+        all.push(Table::DeadLetters);
+        all.into_iter().map(|table| (table.clone(), self.partitioned_by(&table))).collect()
+    }
+
+    /// The time by which a table is partitioned.
+    pub(crate) fn partitioned_by(&self, table: &Table) -> &'static str {
+        match table {
+            Table::Flow(_) => "window_end",
+            Table::Progress(_) => "at",
+            Table::DeadLetters => "seen_at",
+        }
     }
 
     /// The columns of a table, in order.

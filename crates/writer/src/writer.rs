@@ -19,8 +19,6 @@ use event::row::FlowTable;
 
 /// Bytes of rows in one request: BigQuery takes 10 MB with everything around them.
 pub(crate) const BODY_BYTES: usize = 4 << 20;
-/// A single row beyond this is refused before it is sent.
-pub(crate) const ROW_BYTES: usize = 8 << 20;
 
 /// Rows into one database. Clones share it.
 #[derive(Clone, Debug)]
@@ -150,10 +148,18 @@ impl Writer {
         }
     }
 
+    /// The rows (indexes) that are larger than a request to the database may be.
+    pub fn too_large(&self, rows: Rows<'_>) -> Vec<usize> {
+        match &*self.0 {
+            Backend::Sqlite(_) => Vec::new(),
+            Backend::BigQuery(_) => crate::io::bigquery::too_large(rows),
+        }
+    }
+
     /// Rows as the bytes of requests. The same rows give the same bytes; nothing is sent.
     ///
     /// # Errors
-    /// A table of no flow, a row larger than a request.
+    /// A table of no flow; a row that is [too large](Self::too_large).
     pub fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.encode(table, rows),
@@ -193,6 +199,18 @@ impl Writer {
         match &*self.0 {
             Backend::Sqlite(sqlite) => sqlite.append(append).await,
             Backend::BigQuery(bigquery) => bigquery.append(append).await,
+        }
+    }
+
+    /// Whether the rows of an append to a stream that is gone stand in their table. They do all or none, as an append
+    /// lands whole. To be asked only after [`Appended::StreamGone`]: then nothing can add them any more.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count); the append's bytes are none of this writer's.
+    pub async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.stands(append).await,
+            Backend::BigQuery(bigquery) => bigquery.stands(append).await,
         }
     }
 
@@ -256,13 +274,10 @@ impl Writer {
     }
 }
 
-/// Where to cut rows so that each part stays below [`BODY_BYTES`]: exclusive ends.
-pub(crate) fn cuts(table: &Table, sizes: impl Iterator<Item = usize>) -> Result<Vec<usize>, WriterError> {
+/// Where to cut rows so that each part stays below [`BODY_BYTES`], or is a single row: exclusive ends.
+pub(crate) fn cuts(sizes: &[usize]) -> Vec<usize> {
     let (mut cuts, mut bytes, mut end) = (Vec::new(), 0, 0);
-    for (index, size) in sizes.enumerate() {
-        if size > ROW_BYTES {
-            return Err(WriterError::TooLarge { table: table.name(), index });
-        }
+    for (index, size) in sizes.iter().enumerate() {
         if bytes > 0 && bytes + size > BODY_BYTES {
             cuts.push(index);
             bytes = 0;
@@ -273,7 +288,15 @@ pub(crate) fn cuts(table: &Table, sizes: impl Iterator<Item = usize>) -> Result<
     if end > 0 {
         cuts.push(end);
     }
-    Ok(cuts)
+    cuts
+}
+
+/// Rows of an append that bear witness to all of it: one that stands is enough, and there are several only because
+/// somebody may have deleted rows since. Indexes, spread over all.
+pub(crate) fn witnesses(rows: u32) -> impl Iterator<Item = usize> {
+    const MOST: u32 = 8;
+    let step = (rows / MOST).max(1);
+    (0..rows).step_by(step as usize).take(MOST as usize).map(|index| index as usize)
 }
 
 /// About how many bytes each row takes in a request.

@@ -164,9 +164,10 @@ fn messages_that_never_come(dice: Dice) -> Plan {
 
 fn streams_gone(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
-    drawing.exactly("gone", 3, |_, _| Step::StreamsGone);
-    // Whether an append landed whose answer was lost, or met a crash, cannot be told once its stream is gone.
-    drawing.plan(Config { appends_lost: 0, ..Config::simple(dice) })
+    drawing.exactly("gone", 6, |_, _| Step::StreamsGone);
+    accidents(&mut drawing, 0, 3);
+    let workers = 1 + dice.below(2, "workers", &[]) as usize;
+    drawing.plan(Config { workers, appends_lost: 300, ..Config::simple(dice) })
 }
 
 fn joins(dice: Dice) -> Plan {

@@ -28,6 +28,8 @@ pub(crate) struct Tables {
     pub(crate) refuses: BTreeSet<String>,
     names: u64,
     seen: BTreeSet<RowName>,
+    /// Requests that are no panes.
+    others: BTreeSet<(Table, Arc<[u8]>)>,
 }
 
 /// Flow, start of the window, key and pane index.
@@ -94,6 +96,10 @@ impl Tables {
         }
         stream.length += u64::from(append.rows);
         stream.requests.insert(append.offset, (append.rows, append.body.clone()));
+        let other = (append.table.clone(), append.body.clone());
+        if !matches!(append.table, Table::Flow(_)) && !self.others.insert(other) {
+            self.wrong.push(format!("a request stands twice in {}", append.table.name()));
+        }
         if let Table::DeadLetters = &append.table {
             let letters: Vec<DeadLetterRow> =
                 postcard::from_bytes(&append.body).expect("the simulation wrote it");
@@ -113,6 +119,16 @@ impl Tables {
             }
         }
         Appended::Done
+    }
+
+    fn stands(&self, append: &Append) -> bool {
+        match &append.table {
+            Table::Flow(flow) => {
+                let rows = decode(&append.body);
+                self.rows.iter().any(|(of, row)| of == flow && rows.contains(row))
+            }
+            other => self.others.contains(&(other.clone(), append.body.clone())),
+        }
     }
 }
 
@@ -134,6 +150,10 @@ fn encode(rows: &impl serde::Serialize) -> Vec<u8> {
 }
 
 impl Sink for SimulatedSink {
+    fn too_large(&self, _: Rows<'_>) -> Vec<usize> {
+        Vec::new()
+    }
+
     fn encode(&self, _: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError> {
         // Two rows a request, so that a crash finds some of them sent.
         let bodies = match rows {
@@ -156,5 +176,9 @@ impl Sink for SimulatedSink {
 
     async fn append(&self, append: &Append) -> Result<Appended, SinkError> {
         Ok(self.tables().append(append))
+    }
+
+    async fn stands(&self, append: &Append) -> Result<bool, SinkError> {
+        Ok(self.tables().stands(append))
     }
 }

@@ -78,6 +78,12 @@ fn what_is_wrong_is_named_with_its_place() -> Result<()> {
             "2: kafka.bootstrap_servers: ${env:AQUEDUCT_TEST_NOT_SET}: the variable AQUEDUCT_TEST_NOT_SET is not set (or \
              not UTF-8)",
         ),
+        // Though every topic has a time of its own: there may be messages of none of them.
+        (
+            "processor",
+            ("time = \"/time\"", "[events.topics.events]\ntime = \"/at\""),
+            "12: missing key events.time",
+        ),
         (
             "connector",
             ("[events]", "[events]"),

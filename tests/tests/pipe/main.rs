@@ -3,6 +3,7 @@
 //!
 //! `make test` builds the binary and starts the services.
 
+mod answers;
 mod away;
 mod configuration;
 mod demo;
@@ -14,6 +15,7 @@ mod recovery;
 mod restarts;
 mod rows;
 mod standing;
+mod topics;
 
 use anyhow::Result;
 use tests::{

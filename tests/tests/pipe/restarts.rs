@@ -2,7 +2,14 @@
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use tests::{kafka::Producer, produced::Produced, recount::recount, traffic::Traffic, wait};
+use tests::{
+    kafka::Producer,
+    produced::Produced,
+    recount::recount,
+    rows::{Database, wait_for},
+    traffic::Traffic,
+    wait,
+};
 
 use crate::{brought_to_an_end, prepared, produced};
 
@@ -123,4 +130,25 @@ fn of_two_connectors_with_one_name_one_stays() -> Result<()> {
     })?;
     let mut other = if is_first { second } else { first };
     brought_to_an_end(&pipe, &recount, &mut other, &mut processor).map(drop)
+}
+
+#[test]
+fn what_a_producer_wrote_before_a_restart_is_known_after_it() -> Result<()> {
+    let pipe = prepared("ids", 2)?;
+    pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
+    pipe.edit("id = \"/event_id\"", "id = \"/event_id\"\nid_within = \"2h\"")?;
+    let producer = Producer::new(pipe.name(), &[])?;
+    let all: Vec<_> = Traffic::new(1_500, 2).collect();
+    let mut produced = Produced::default();
+    producer.produce(all[..1_000].to_vec(), &mut produced)?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    // Their rows stand, so that a checkpoint holds their ids and all are acknowledged.
+    wait_for(&Database::open(&pipe.path("rows.db"))?, &recount(&produced)?)?;
+    processor.kill()?;
+    producer.produce(all[700..].to_vec(), &mut produced)?;
+    let recount = recount(&produced)?;
+    assert_eq!(recount.ledger.get("duplicate"), Some(&300));
+    let mut processor = pipe.start(&["processor"])?;
+    brought_to_an_end(&pipe, &recount, &mut connector, &mut processor).map(drop)
 }

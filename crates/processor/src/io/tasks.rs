@@ -23,6 +23,8 @@ pub enum Ended {
     Streams(Result<Vec<(Table, String)>, SinkError>),
     /// Requests were sent, in order.
     Sent(Sent),
+    /// Whether the rows of a request stand in their table, whose stream is gone.
+    Stands(Result<bool, SinkError>),
 }
 
 const MIN_WAIT: Duration = Duration::from_millis(100);
@@ -141,4 +143,18 @@ pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>) -> Ended 
         done = Some(number);
     }
     Ended::Sent(Sent { done, stopped: None })
+}
+
+/// Asks whether the rows of a request stand, until there is an answer.
+pub async fn stands<S: Sink>(sink: Arc<S>, append: Append) -> Ended {
+    let mut patience = Patience::new();
+    loop {
+        match sink.stands(&append).await {
+            Err(error) if error.retryable => patience.wait(&error).await,
+            answer => {
+                patience.over("the writer");
+                return Ended::Stands(answer);
+            }
+        }
+    }
 }

@@ -1,6 +1,4 @@
 //! The gRPC calls that carry messages: publish, pull, acknowledge, extend. Streams are in [`super::stream`].
-//!
-//! Routed by path as tonic's generated services are, without generating them for seven messages.
 
 use std::time::Duration;
 
@@ -10,12 +8,7 @@ use axum::{
     extract::{Path, State},
     routing::post,
 };
-use prost::Message;
-use tonic::{
-    Response, Status, Streaming,
-    server::{Grpc, UnaryService},
-};
-use tonic_prost::ProstCodec;
+use tonic::{Response, Status, Streaming};
 use tower::service_fn;
 
 use super::{
@@ -28,10 +21,9 @@ use super::{
         PullResponse, ReceivedMessage, StreamingPullRequest,
     },
 };
+use crate::rpc::{self, HttpRequest, HttpResponse};
 
-type HttpRequest = axum::extract::Request;
-type HttpResponse = axum::response::Response;
-
+const SERVED: &str = "this stand-in serves Publish, Pull, StreamingPull, Acknowledge and ModifyAckDeadline";
 /// A pull without messages is answered after that long.
 const PULL_PATIENCE: Duration = Duration::from_secs(1);
 /// The number of a stream that nobody opened: pulls have no window.
@@ -50,8 +42,8 @@ async fn publisher(
     request: HttpRequest,
 ) -> HttpResponse {
     match method.as_str() {
-        "Publish" => unary(request, service_fn(move |call| publish(shared.clone(), call))).await,
-        _ => unimplemented(),
+        "Publish" => rpc::unary(request, service_fn(move |call| publish(shared.clone(), call))).await,
+        _ => rpc::unimplemented(SERVED),
     }
 }
 
@@ -61,19 +53,21 @@ async fn subscriber(
     request: HttpRequest,
 ) -> HttpResponse {
     match method.as_str() {
-        "Pull" => unary(request, service_fn(move |call| pull(shared.clone(), call))).await,
-        "Acknowledge" => unary(request, service_fn(move |call| acknowledge(shared.clone(), call))).await,
-        "ModifyAckDeadline" => unary(request, service_fn(move |call| extend(shared.clone(), call))).await,
+        "Pull" => rpc::unary(request, service_fn(move |call| pull(shared.clone(), call))).await,
+        "Acknowledge" => rpc::unary(request, service_fn(move |call| acknowledge(shared.clone(), call))).await,
+        "ModifyAckDeadline" => {
+            rpc::unary(request, service_fn(move |call| extend(shared.clone(), call))).await
+        }
         "StreamingPull" => {
             let open = move |call: tonic::Request<Streaming<StreamingPullRequest>>| {
                 stream::open(shared.clone(), call.into_inner())
             };
-            grpc::<PullResponse, StreamingPullRequest>()
+            rpc::grpc::<PullResponse, StreamingPullRequest>()
                 .streaming(service_fn(open), request)
                 .await
                 .map(Body::new)
         }
-        _ => unimplemented(),
+        _ => rpc::unimplemented(SERVED),
     }
 }
 
@@ -137,29 +131,4 @@ pub(super) fn response(deliveries: Vec<Delivery>) -> PullResponse {
     let received =
         |delivery: Delivery| ReceivedMessage { ack_id: delivery.lease.to_string(), message: delivery.raw };
     PullResponse { received_messages: deliveries.into_iter().map(received).collect() }
-}
-
-fn grpc<Answer, Question>() -> Grpc<ProstCodec<Answer, Question>>
-where
-    Answer: Message + Send + 'static,
-    Question: Message + Default + Send + 'static,
-{
-    Grpc::new(ProstCodec::default()).max_decoding_message_size(usize::MAX)
-}
-
-async fn unary<Question, Answer, S>(request: HttpRequest, service: S) -> HttpResponse
-where
-    Question: Message + Default + Send + 'static,
-    Answer: Message + Send + 'static,
-    S: UnaryService<Question, Response = Answer>,
-{
-    grpc::<Answer, Question>().unary(service, request).await.map(Body::new)
-}
-
-fn unimplemented() -> HttpResponse {
-    Status::unimplemented(
-        "this stand-in serves Publish, Pull, StreamingPull, Acknowledge and ModifyAckDeadline",
-    )
-    .into_http::<tonic::body::Body>()
-    .map(Body::new)
 }

@@ -3,17 +3,13 @@
 use axum::{
     Json, Router,
     extract::{Path, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::{Value, json};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{broker::Spec, server::Shared, subscription::Millis};
-
-/// A status as Google's REST interface writes it.
-struct RestError(Status);
+use crate::rpc::RestError;
 
 type Answer = Result<Json<Value>, RestError>;
 
@@ -111,25 +107,4 @@ fn millis(text: &str) -> Option<Millis> {
     let time: prost_types::Timestamp = text.parse().ok()?;
     let millis = time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000;
     Some(Millis::try_from(millis).unwrap_or(0))
-}
-
-impl From<Status> for RestError {
-    fn from(status: Status) -> Self {
-        Self(status)
-    }
-}
-
-impl IntoResponse for RestError {
-    fn into_response(self) -> Response {
-        let (http, name) = match self.0.code() {
-            Code::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
-            Code::AlreadyExists => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
-            Code::InvalidArgument => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
-            Code::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
-            Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
-        };
-        let error = json!({ "code": http.as_u16(), "message": self.0.message(), "status": name });
-        (http, Json(json!({ "error": error }))).into_response()
-    }
 }

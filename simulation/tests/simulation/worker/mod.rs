@@ -85,6 +85,7 @@ pub(crate) enum Happens {
     Store,
     SaveAgain,
     Opened(Vec<Table>),
+    Reopen,
     Send,
     Answer(Option<Appended>),
 }
@@ -163,6 +164,7 @@ impl World {
             (Phase::Running(_), Happens::Opened(tables)) => {
                 self.opened(number, &tables);
             }
+            (Phase::Running(_), Happens::Reopen) => self.reopen(number),
             (Phase::Running(_), Happens::Send) => self.send(number),
             (Phase::Running(_), Happens::Answer(answer)) => self.answer(number, answer),
             _ => {}

@@ -7,7 +7,7 @@ use event::{
 use futures::FutureExt;
 use processor::{
     sink::Sink,
-    stages::{Sent, Stopped},
+    stages::{Reopen, Sent, Stopped},
 };
 
 use super::{Happens, Phase};
@@ -19,6 +19,22 @@ impl World {
             let name = self.sink.open(table).now_or_never().expect("nothing waits").expect("it opens");
             let Phase::Running(running) = &mut self.workers[number].phase else { return };
             running.stages.opened(table, name);
+        }
+    }
+
+    /// One step towards another stream.
+    pub(super) fn reopen(&mut self, number: usize) {
+        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        match running.stages.reopening() {
+            Some(Reopen::Ask(append)) => {
+                let stands = self.sink.stands(&append).now_or_never().expect("nothing waits");
+                let stands = stands.expect("it is answered");
+                running.stages.answered(stands);
+                self.tell(|| format!("processor {number} asked whether rows stand: {stands}"));
+                self.for_worker(number, self.store_delay(number), Happens::Reopen);
+            }
+            Some(Reopen::Open(table)) => self.opened(number, &[table]),
+            None => {}
         }
     }
 
@@ -72,9 +88,9 @@ impl World {
         let sent = Sent { done: running.done.take(), stopped };
         match running.stages.sent(sent, now, &sink) {
             Ok(delivered) => {
-                if let Some(table) = delivered.reopen {
+                if let Some(table) = delivered.gone {
                     self.tell(|| format!("processor {number} needs another stream for {}", table.name()));
-                    self.for_worker(number, 300, Happens::Opened(vec![table]));
+                    self.for_worker(number, 300, Happens::Reopen);
                 }
             }
             Err(error) => return self.fail(format!("rows cannot be sent: {error}")),

@@ -138,8 +138,15 @@ impl Tables {
     }
 
     fn flush(&mut self, flow: usize) -> anyhow::Result<()> {
-        let rows = std::mem::take(&mut self.flows[flow].waiting);
+        let mut rows = std::mem::take(&mut self.flows[flow].waiting);
         let table = self.flows[flow].table.clone();
+        let large = self.writer.too_large(Rows::Ctr(&rows));
+        if !large.is_empty() {
+            let left_out = large.len();
+            tracing::error!(table = table.name(), left_out, "rows are larger than a request may be");
+            let mut index = 0..;
+            rows.retain(|_| index.next().is_none_or(|index| !large.contains(&index)));
+        }
         let mut place = std::mem::take(&mut self.flows[flow].place);
         self.send(&table, Rows::Ctr(&rows), &mut place)?;
         self.flows[flow].place = place;
@@ -172,11 +179,15 @@ impl Tables {
                 place.rows = 0;
             }
             let stream = place.stream.clone().unwrap_or_default();
-            let rows = body.rows;
-            let mut append =
-                Append { table: table.clone(), stream, offset: place.rows, rows, body: body.bytes.into() };
+            let mut append = Append {
+                table: table.clone(),
+                stream,
+                offset: place.rows,
+                rows: body.rows,
+                body: body.bytes.into(),
+            };
             self.append(&mut append)?;
-            *place = Place { rows: append.offset + u64::from(rows), stream: Some(append.stream) };
+            *place = Place { rows: append.offset + u64::from(append.rows), stream: Some(append.stream) };
         }
         Ok(())
     }
@@ -185,6 +196,12 @@ impl Tables {
         loop {
             match self.retried(async || self.writer.append(append).await)? {
                 Appended::Done => return Ok(()),
+                // The answer to an earlier attempt may have been lost.
+                Appended::StreamGone if self.retried(async || self.writer.stands(append).await)? => {
+                    append.stream = self.retried(async || self.writer.open_stream(&append.table).await)?;
+                    (append.offset, append.rows) = (0, 0);
+                    return Ok(());
+                }
                 Appended::StreamGone => {
                     append.stream = self.retried(async || self.writer.open_stream(&append.table).await)?;
                     append.offset = 0;

@@ -7,6 +7,7 @@ mod append;
 mod fault;
 mod read;
 mod rows;
+mod stands;
 mod tables;
 mod verdict;
 
@@ -18,6 +19,7 @@ use google_cloud_auth::credentials::{Credentials, anonymous};
 use google_cloud_bigquery::client::{BigQuery as Queries, Write};
 use google_cloud_bigquery_v2::client::{DatasetService, TableService};
 use google_cloud_gax::retry_policy::{Aip194Strict, RetryPolicyExt};
+pub(crate) use rows::too_large;
 
 use crate::{
     BigQueryConfig, LatestRow, Refusals, WriterError,
@@ -58,10 +60,7 @@ impl BigQuery {
             datasets: datasets.build().await.map_err(fault::credentials)?,
             definitions: definitions.build().await.map_err(fault::credentials)?,
             queries: queries.build().await.map_err(fault::credentials)?,
-            streams: append::Streams::new(
-                write.build().await.map_err(fault::credentials)?,
-                config.emulator.is_none(),
-            ),
+            streams: append::Streams::new(write.build().await.map_err(fault::credentials)?),
             config: config.clone(),
             tables,
         })
@@ -89,6 +88,14 @@ impl BigQuery {
 
     pub(crate) async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
         self.streams.append(append, &self.tables.columns(&append.table)?).await
+    }
+
+    pub(crate) async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
+        let columns = self.tables.columns(&append.table)?;
+        if let Some(rows) = self.streams.finish(append, &columns).await? {
+            return Ok(append.offset + u64::from(append.rows) <= rows);
+        }
+        stands::ask(self, append, &columns).await
     }
 
     pub(crate) async fn prepare(&self, mode: Mode) -> Result<Vec<Step>, WriterError> {

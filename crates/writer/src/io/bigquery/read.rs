@@ -161,7 +161,7 @@ fn values(row: &Row, columns: &[Column], table: &str) -> Result<Vec<Value>, Writ
     Ok(values)
 }
 
-fn cell<T: google_cloud_bigquery::query::FromSql>(
+pub(crate) fn cell<T: google_cloud_bigquery::query::FromSql>(
     row: &Row,
     column: &str,
     table: &str,

@@ -25,6 +25,15 @@ use crate::{
     stamp, writer,
 };
 
+/// A row beyond this fits no request: BigQuery takes 10 MB with everything around it.
+const ROW_BYTES: usize = 8 << 20;
+
+/// The rows that fit no request.
+pub(crate) fn too_large(rows: Rows<'_>) -> Vec<usize> {
+    let sizes = writer::sizes(rows).into_iter().enumerate();
+    sizes.filter(|(_, size)| *size > ROW_BYTES).map(|(index, _)| index).collect()
+}
+
 /// The Arrow schema of a table as an IPC message.
 pub(crate) fn schema_message(columns: &[Column]) -> Vec<u8> {
     StreamWriter::try_new(Vec::new(), &arrow_schema(columns))
@@ -43,7 +52,11 @@ pub(crate) fn encode(
     if !writer::belongs(table, rows) {
         return Err(failed("the rows are of another kind than the table".into()));
     }
-    let cuts = writer::cuts(table, writer::sizes(rows).into_iter())?;
+    let sizes = writer::sizes(rows);
+    if let Some(index) = sizes.iter().position(|size| *size > ROW_BYTES) {
+        return Err(WriterError::TooLarge { table: table.name(), index });
+    }
+    let cuts = writer::cuts(&sizes);
     let schema = Arc::new(arrow_schema(columns));
     let mut bodies = Vec::with_capacity(cuts.len());
     let mut start = 0;
@@ -78,18 +91,22 @@ pub(crate) fn encode(
 pub(crate) fn without(append: &Append, columns: &[Column], rows: &[u32]) -> Result<Body, WriterError> {
     let failed =
         |source: ArrowError| WriterError::Encode { table: append.table.name(), source: source.into() };
-    let mut stream = schema_message(columns);
-    stream.extend_from_slice(&append.body);
-    let mut reader = StreamReader::try_new(stream.as_slice(), None).map_err(failed)?;
-    let batch = match reader.next() {
-        Some(batch) => batch.map_err(failed)?,
-        None => return Ok(Body { rows: 0, bytes: Vec::new() }),
-    };
+    let Some(batch) = decode(append, columns)? else { return Ok(Body { rows: 0, bytes: Vec::new() }) };
     let keep: BooleanArray = (0..append.rows).map(|index| Some(!rows.contains(&index))).collect();
     let batch = filter_record_batch(&batch, &keep).map_err(failed)?;
     let kept = u32::try_from(batch.num_rows()).expect("a part has no more rows than the whole");
     let bytes = message(&Arc::new(arrow_schema(columns)), &batch).map_err(failed)?;
     Ok(Body { rows: kept, bytes })
+}
+
+/// The rows of an append, if it has any.
+pub(crate) fn decode(append: &Append, columns: &[Column]) -> Result<Option<RecordBatch>, WriterError> {
+    let failed =
+        |source: ArrowError| WriterError::Encode { table: append.table.name(), source: source.into() };
+    let mut stream = schema_message(columns);
+    stream.extend_from_slice(&append.body);
+    let mut reader = StreamReader::try_new(stream.as_slice(), None).map_err(failed)?;
+    reader.next().transpose().map_err(failed)
 }
 
 fn batch_message(schema: &Arc<Schema>, builders: Builders) -> Result<Vec<u8>, ArrowError> {

@@ -1,12 +1,8 @@
 //! What an error of an append says about its rows.
 
 use event::append::Appended;
-use google_cloud_bigquery::{
-    Error,
-    error::AppendError,
-    model::{StorageError, storage_error::StorageErrorCode},
-};
-use google_cloud_gax::error::rpc::{Code, Status, StatusDetails};
+use google_cloud_bigquery::{Error, error::AppendError};
+use google_cloud_gax::error::rpc::Code;
 
 use super::fault;
 use crate::WriterError;
@@ -31,40 +27,25 @@ pub(crate) fn of(error: AppendError, doing: impl Fn() -> String) -> Result<Appen
 
 fn judged(error: &Error) -> Option<Appended> {
     let status = error.status()?;
-    match storage_code(status) {
-        Some(StorageErrorCode::OffsetAlreadyExists) => return Some(Appended::Done),
-        Some(StorageErrorCode::OffsetOutOfRange) => return Some(Appended::Gap),
-        Some(
-            StorageErrorCode::StreamNotFound
-            | StorageErrorCode::StreamFinalized
-            | StorageErrorCode::StreamAlreadyCommitted
-            | StorageErrorCode::InvalidStreamState,
-        ) => return Some(Appended::StreamGone),
-        _ => {}
-    }
     match status.code {
         Code::AlreadyExists => Some(Appended::Done),
         Code::OutOfRange => Some(Appended::Gap),
         // A table that is gone too is found out when the next stream is opened.
         Code::NotFound => Some(Appended::StreamGone),
-        Code::FailedPrecondition if status.message.to_ascii_lowercase().contains("finalized") => {
+        // The Storage Write API says it by a code of its own, which Google's client does not pass on.
+        Code::InvalidArgument | Code::FailedPrecondition
+            if status.message.to_ascii_lowercase().contains("finalized") =>
+        {
             Some(Appended::StreamGone)
         }
         _ => None,
     }
 }
 
-/// The Storage Write API's own code, which it sends beside the general one.
-fn storage_code(status: &Status) -> Option<StorageErrorCode> {
-    status.details.iter().find_map(|detail| match detail {
-        StatusDetails::Other(any) => any.to_msg::<StorageError>().ok().map(|error| error.code),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use google_cloud_bigquery::model::{RowError, row_error::RowErrorCode};
+    use google_cloud_gax::error::rpc::Status;
 
     use super::*;
 
@@ -78,7 +59,9 @@ mod tests {
         assert_eq!(check(Code::OutOfRange, "offset"), Some(Appended::Gap));
         assert_eq!(check(Code::NotFound, "stream"), Some(Appended::StreamGone));
         assert_eq!(check(Code::FailedPrecondition, "Stream is FINALIZED"), Some(Appended::StreamGone));
+        assert_eq!(check(Code::InvalidArgument, "Stream has been finalized"), Some(Appended::StreamGone));
         assert_eq!(check(Code::FailedPrecondition, "other"), None);
+        assert_eq!(check(Code::InvalidArgument, "other"), None);
         assert_eq!(check(Code::Unavailable, "later"), None);
     }
 

@@ -10,13 +10,7 @@ use super::{
     body::{self, Decoded},
     fault::Fault,
 };
-use crate::{
-    WriterError,
-    cells::{self, Cell},
-    names::STREAMS,
-    schema::Column,
-    stamp,
-};
+use crate::{WriterError, cells::Cell, names::STREAMS, schema::Column, stamp, writer};
 
 /// Adds an empty stream. Its name is random, so that no stream of a file that was deleted is taken for it.
 pub(crate) fn open_stream(connection: &mut Connection, table: &str) -> Result<String, Fault> {
@@ -62,6 +56,27 @@ pub(crate) fn append(
     Ok(Appended::Done)
 }
 
+/// Whether one of the append's rows stands in its table, in all its columns, whatever stream it came by.
+pub(crate) fn stands(
+    connection: &Connection,
+    append: &Append,
+    columns: &[Column],
+    join: bool,
+) -> Result<bool, Fault> {
+    let rows = body::decode(append)?;
+    let same: Vec<_> = columns.iter().map(|column| format!("\"{}\" IS ?", column.name)).collect();
+    let sql = format!("SELECT 1 FROM \"{}\" WHERE {} LIMIT 1", append.table.name(), same.join(" AND "));
+    let mut statement = connection.prepare_cached(&sql)?;
+    for index in writer::witnesses(append.rows) {
+        let mut values = Vec::with_capacity(columns.len());
+        rows.cells(index, join, &mut |cell| values.push(cell));
+        if statement.exists(params_from_iter(values))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn insert(
     connection: &Connection,
     table: &str,
@@ -76,25 +91,9 @@ fn insert(
     let mut values = Vec::with_capacity(columns.len());
     let mut add =
         |values: &mut Vec<Cell<'_>>| statement.execute(params_from_iter(values.drain(..))).map(drop);
-    match rows {
-        Decoded::Panes(rows) => {
-            for row in rows {
-                cells::pane(row, join, &mut |cell| values.push(cell));
-                add(&mut values)?;
-            }
-        }
-        Decoded::Progress(rows) => {
-            for row in rows {
-                cells::progress(row, &mut |cell| values.push(cell));
-                add(&mut values)?;
-            }
-        }
-        Decoded::DeadLetters(rows) => {
-            for row in rows {
-                cells::dead_letter(row, &mut |cell| values.push(cell));
-                add(&mut values)?;
-            }
-        }
+    for index in 0..rows.len() {
+        rows.cells(index, join, &mut |cell| values.push(cell));
+        add(&mut values)?;
     }
     Ok(())
 }

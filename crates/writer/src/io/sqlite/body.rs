@@ -10,7 +10,11 @@ use event::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{WriterError, writer};
+use crate::{
+    WriterError,
+    cells::{self, Cell},
+    writer,
+};
 
 const VERSION: u8 = 1;
 
@@ -22,11 +26,20 @@ pub(crate) enum Decoded {
 }
 
 impl Decoded {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Panes(rows) => rows.len(),
             Self::Progress(rows) => rows.len(),
             Self::DeadLetters(rows) => rows.len(),
+        }
+    }
+
+    /// Visits the values of a row, which there is.
+    pub(crate) fn cells<'a>(&'a self, index: usize, join: bool, visit: &mut impl FnMut(Cell<'a>)) {
+        match self {
+            Self::Panes(rows) => cells::pane(&rows[index], join, visit),
+            Self::Progress(rows) => cells::progress(&rows[index], visit),
+            Self::DeadLetters(rows) => cells::dead_letter(&rows[index], visit),
         }
     }
 }
@@ -35,7 +48,7 @@ pub(crate) fn encode(table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterE
     if !writer::belongs(table, rows) {
         return Err(unfit(table, "the rows are of another kind than the table"));
     }
-    let cuts = writer::cuts(table, writer::sizes(rows).into_iter())?;
+    let cuts = writer::cuts(&writer::sizes(rows));
     let mut bodies = Vec::with_capacity(cuts.len());
     let mut start = 0;
     for end in cuts {

@@ -111,6 +111,14 @@ impl Sqlite {
         self.write("append rows", move |connection| append::append(connection, &append, &columns, join)).await
     }
 
+    pub(crate) async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
+        let columns = self.tables.columns(&append.table)?;
+        let join = matches!(&append.table, Table::Flow(flow) if self.tables.flow(flow)?.join);
+        let append = append.clone();
+        self.read("look for rows", move |connection| append::stands(connection, &append, &columns, join))
+            .await
+    }
+
     pub(crate) async fn count(&self, table: &Table) -> Result<u64, WriterError> {
         self.tables.columns(table)?;
         let table = table.name();

@@ -157,6 +157,42 @@ async fn an_append_stands_once_and_tells_where_its_stream_ends() {
 }
 
 #[tokio::test]
+async fn rows_of_a_stream_that_is_gone_are_found_in_all_their_columns() {
+    let (file, flow) = (File::new(), flow(true));
+    let writer = file.connect(&flow).await;
+    let rows = [pane(None, MINUTE, 0, 0), pane(Some("/it's"), MINUTE, 0, 4)];
+    let stands = async |rows: &[CtrRow]| {
+        writer.stands(&append_of(&writer, "box_ctr/0000", 0, rows)).await.expect("the file answers")
+    };
+    assert!(!stands(&rows).await);
+    add(&writer, &rows).await;
+    assert!(stands(&rows).await && stands(&rows[..1]).await && stands(&rows[1..]).await);
+    let with = |change: fn(&mut CtrRow)| {
+        let mut row = rows[1].clone();
+        change(&mut row);
+        [row]
+    };
+    assert!(!stands(&with(|row| row.key = [None, None].into())).await);
+    assert!(!stands(&with(|row| row.pane_index = 1)).await);
+    assert!(!stands(&with(|row| row.emitted_at = EventTime(MINUTE))).await);
+    assert!(!stands(&with(|row| row.ctr.attributed = 1)).await);
+    let line = progress(7, EventTime::MAX);
+    let table = Table::Progress("box_ctr".into());
+    let body =
+        writer.encode(&table, Rows::Progress(std::slice::from_ref(&line))).expect("rows encode").remove(0);
+    let append = Append {
+        table,
+        stream: "box_ctr_progress/0000".to_owned(),
+        offset: 0,
+        rows: 1,
+        body: body.bytes.into(),
+    };
+    assert!(!writer.stands(&append).await.expect("the file answers"));
+    add_progress(&writer, &[line]).await;
+    assert!(writer.stands(&append).await.expect("the file answers"));
+}
+
+#[tokio::test]
 async fn the_view_shows_the_newest_pane_and_what_is_final() {
     let (file, mut flow) = (File::new(), flow(true));
     let writer = file.connect(&flow).await;

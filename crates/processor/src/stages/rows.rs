@@ -1,0 +1,102 @@
+//! What fired becomes requests; what a table does not take becomes dead letters.
+
+use std::sync::Arc;
+
+use event::{
+    CtrRow, EventTime,
+    append::{Rows, Table},
+    row::DeadLetterRow,
+};
+
+use super::Stages;
+use crate::{error::ProcessorError, sink::Sink};
+
+impl<A> Stages<A> {
+    /// Takes refused rows out of their request, and tells where.
+    pub(super) fn refused(
+        &mut self,
+        number: u64,
+        rows: &[(u32, String)],
+        now: EventTime,
+        sink: &impl Sink,
+    ) -> Result<Option<Table>, ProcessorError> {
+        let Some((_, append)) = self.outbox.pending_from(number).next().cloned() else { return Ok(None) };
+        let indexes: Vec<u32> = rows.iter().map(|(index, _)| *index).collect();
+        let body = sink.without(&append, &indexes)?;
+        self.outbox.replace(number, body);
+        self.fired.refused(number, &indexes);
+        let letters: Vec<DeadLetterRow> = rows
+            .iter()
+            .map(|(index, reason)| dead_row(&append.table, append.offset + u64::from(*index), reason, now))
+            .collect();
+        self.push_dead_letters(&letters, sink)?;
+        Ok(Some(append.table))
+    }
+
+    /// Fixes where every row goes that fired since the last time.
+    pub(super) fn fill_outbox(&mut self, now: EventTime, sink: &impl Sink) -> Result<(), ProcessorError> {
+        let effects = self.core.take_effects();
+        let names: Vec<Arc<str>> =
+            self.core.engine().flows().iter().map(|flow| flow.name().clone()).collect();
+        for (flow, mut rows) in effects.output.rows {
+            let table = Table::Flow(names[flow].clone());
+            self.leave_out(&table, &mut rows, now, sink)?;
+            let bodies = sink.encode(&table, Rows::Ctr(&rows))?;
+            self.fired.push(self.outbox.next(), flow, rows, bodies.iter().map(|body| body.rows), now);
+            self.outbox.push(&table, bodies);
+        }
+        for (flow, row) in &effects.output.progress {
+            let table = Table::Progress(names[*flow].clone());
+            let bodies = sink.encode(&table, Rows::Progress(std::slice::from_ref(row)))?;
+            self.outbox.push(&table, bodies);
+        }
+        if effects.dead_letters.is_empty() {
+            return Ok(());
+        }
+        self.push_dead_letters(&effects.dead_letters, sink)
+    }
+
+    /// Takes out the rows that no request can carry: they stand in `dead_letters` where their stream had come to.
+    fn leave_out(
+        &mut self,
+        table: &Table,
+        rows: &mut Vec<CtrRow>,
+        now: EventTime,
+        sink: &impl Sink,
+    ) -> Result<(), ProcessorError> {
+        let large = sink.too_large(Rows::Ctr(rows));
+        if large.is_empty() {
+            return Ok(());
+        }
+        let mut index = 0..;
+        rows.retain(|_| index.next().is_none_or(|index| !large.contains(&index)));
+        let letter = dead_row(table, self.outbox.stream_rows(table), "too-large", now);
+        self.push_dead_letters(&vec![letter; large.len()], sink)?;
+        self.left_out.push((table.clone(), large.len()));
+        Ok(())
+    }
+
+    fn push_dead_letters(&mut self, rows: &[DeadLetterRow], sink: &impl Sink) -> Result<(), ProcessorError> {
+        let bodies = sink.encode(&Table::DeadLetters, Rows::DeadLetters(rows))?;
+        self.outbox.push(&Table::DeadLetters, bodies);
+        Ok(())
+    }
+
+    /// The rows that no request could carry, by their table, since the last call.
+    pub fn take_left_out(&mut self) -> Vec<(Table, usize)> {
+        std::mem::take(&mut self.left_out)
+    }
+}
+
+/// What stands in `dead_letters` for a row of ours that its table does not take.
+fn dead_row(table: &Table, offset: u64, reason: &str, now: EventTime) -> DeadLetterRow {
+    DeadLetterRow {
+        topic: table.name().into(),
+        partition: -1,
+        offset,
+        stage: Arc::from("writer"),
+        reason: reason.to_owned(),
+        pointer: None,
+        seen_at: now,
+    }
+}

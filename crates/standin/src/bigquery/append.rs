@@ -1,0 +1,247 @@
+//! `AppendRows`: one connection, on which requests are answered in order.
+//!
+//! As the service allows, a request that follows another may leave out what both share: the stream and the schema.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame};
+use rusqlite::types::Value;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Response, Status, Streaming};
+
+use super::{
+    batch::Batch,
+    faults::Fault,
+    server::Shared,
+    streams::Verdict,
+    wire::{
+        self, AppendResult, AppendRowsRequest, AppendRowsResponse, FIELDS_ERROR, RowError, RpcStatus,
+        StorageCode,
+    },
+};
+
+/// The service takes no larger request.
+const MOST_BYTES: usize = 10_000_000;
+
+type Answer = Result<AppendRowsResponse, Status>;
+
+/// Resets a connection instead of ending it in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cut(Arc<AtomicBool>);
+
+/// What becomes of one request.
+enum Outcome {
+    Answer(AppendRowsResponse),
+    /// The connection ends with this status.
+    End(Status),
+    Cut,
+    Hang,
+}
+
+/// What a connection remembers.
+#[derive(Default)]
+struct Memory {
+    stream: String,
+    schema: Vec<u8>,
+}
+
+/// Opens a connection.
+pub(super) async fn open(
+    shared: Shared,
+    mut requests: Streaming<AppendRowsRequest>,
+    cut: Cut,
+) -> Result<Response<ReceiverStream<Answer>>, Status> {
+    let (outlet, answers) = mpsc::channel(1);
+    let connections = shared.connections.clone();
+    let serving = async move {
+        let mut memory = Memory::default();
+        loop {
+            let request = tokio::select! {
+                () = shared.stop.cancelled() => return,
+                request = requests.message() => request,
+            };
+            let Ok(Some(request)) = request else { return };
+            let answer = match serve(&shared, &mut memory, request) {
+                Outcome::Answer(answer) => Ok(answer),
+                Outcome::End(status) => Err(status),
+                Outcome::Cut => return cut.0.store(true, Ordering::Release),
+                Outcome::Hang => return hang(&shared, requests, outlet).await,
+            };
+            let code = match &answer {
+                Ok(answer) => answer.error.as_ref().map_or(0, |error| error.code),
+                Err(status) => status.code() as i32,
+            };
+            shared.faults.answered(code);
+            let is_over = answer.is_err();
+            if outlet.send(answer).await.is_err() || is_over {
+                return;
+            }
+        }
+    };
+    connections.spawn(serving);
+    Ok(Response::new(ReceiverStream::new(answers)))
+}
+
+/// Answers nothing until the client has gone.
+async fn hang(shared: &Shared, mut requests: Streaming<AppendRowsRequest>, outlet: mpsc::Sender<Answer>) {
+    let gone = async { while let Ok(Some(_)) = requests.message().await {} };
+    tokio::select! {
+        () = shared.stop.cancelled() => {}
+        () = outlet.closed() => {}
+        () = gone => {}
+    }
+}
+
+fn serve(shared: &Shared, memory: &mut Memory, request: AppendRowsRequest) -> Outcome {
+    let rows = request.arrow_rows.unwrap_or_default();
+    if !request.write_stream.is_empty() {
+        memory.stream = request.write_stream;
+    }
+    if let Some(schema) = rows.writer_schema {
+        memory.schema = schema.bytes;
+    }
+    let stream = &memory.stream;
+    let bytes = rows.rows.unwrap_or_default().bytes;
+    if bytes.len() > MOST_BYTES {
+        return Outcome::End(Status::invalid_argument("the request is larger than 10 MB"));
+    }
+    let batch = match Batch::read(&memory.schema, &bytes) {
+        Ok(batch) if !batch.rows.is_empty() => batch,
+        Ok(_) => return Outcome::End(Status::invalid_argument("the request has no rows")),
+        Err(error) => return Outcome::End(Status::invalid_argument(error.to_string())),
+    };
+    let offset = request.offset.map(i64::unsigned_abs);
+    let table = shared.tables().streams.table(stream).map(str::to_owned);
+    let fault = table.as_deref().and_then(|path| shared.faults.take(path.rsplit('/').next().unwrap_or(path)));
+    let done = || append(shared, stream, offset, &batch);
+    let lost = || Status::unavailable("the answer was lost by a planned fault");
+    match fault {
+        None => done(),
+        Some(Fault::AnswerLost) => then(done(), Outcome::End(lost())),
+        Some(Fault::CutBefore) => Outcome::Cut,
+        Some(Fault::CutAfter) => then(done(), Outcome::Cut),
+        Some(Fault::HangBefore) => Outcome::Hang,
+        Some(Fault::HangAfter) => then(done(), Outcome::Hang),
+        Some(Fault::Answer(code)) => Outcome::End(Status::new(code, "a planned fault")),
+        Some(Fault::Finalized) => {
+            shared.tables().streams.finalize(stream);
+            done()
+        }
+        Some(Fault::Forgotten) => {
+            shared.tables().streams.forget(stream);
+            done()
+        }
+        Some(Fault::LostAndFinalized) => {
+            let outcome = then(done(), Outcome::End(lost()));
+            shared.tables().streams.finalize(stream);
+            outcome
+        }
+        Some(Fault::LostAndForgotten) => {
+            let outcome = then(done(), Outcome::End(lost()));
+            shared.tables().streams.forget(stream);
+            outcome
+        }
+    }
+}
+
+/// What was done counts; the client is told something else.
+fn then(_: Outcome, told: Outcome) -> Outcome {
+    told
+}
+
+fn append(shared: &Shared, stream: &str, offset: Option<u64>, batch: &Batch) -> Outcome {
+    let mut tables = shared.tables();
+    let refused = |code, own, message| error(wire::status(code, own, stream, message), Vec::new(), stream);
+    match tables.streams.judge(stream, offset) {
+        Verdict::Fits => {}
+        // Of a stream that nobody knows the call itself fails.
+        Verdict::NotFound => return Outcome::End(Status::not_found(format!("not found: {stream}"))),
+        Verdict::Finalized => {
+            let message = "the stream is finalized";
+            return refused(Code::InvalidArgument, StorageCode::StreamFinalized, message);
+        }
+        Verdict::AlreadyExists => {
+            let message = "the offset is within the stream";
+            return refused(Code::AlreadyExists, StorageCode::OffsetAlreadyExists, message);
+        }
+        Verdict::OutOfRange => {
+            let message = "the offset is beyond the stream's end";
+            return refused(Code::OutOfRange, StorageCode::OffsetOutOfRange, message);
+        }
+    }
+    let row_errors = row_errors(shared, batch);
+    if !row_errors.is_empty() {
+        let status = RpcStatus {
+            code: Code::InvalidArgument as i32,
+            message: "errors in rows".to_owned(),
+            ..RpcStatus::default()
+        };
+        return error(status, row_errors, stream);
+    }
+    let table = tables.streams.table(stream).unwrap_or_default().to_owned();
+    if let Err(status) = tables.add(&table, batch) {
+        return refused(status.code(), StorageCode::SchemaMismatch, status.message());
+    }
+    tables.streams.added(stream, batch.rows.len() as u64);
+    Outcome::Answer(AppendRowsResponse {
+        append_result: Some(AppendResult { offset: offset.map(|offset| offset as i64) }),
+        write_stream: stream.to_owned(),
+        ..AppendRowsResponse::default()
+    })
+}
+
+fn row_errors(shared: &Shared, batch: &Batch) -> Vec<RowError> {
+    let is_refused = |value: &Value| matches!(value, Value::Text(text) if shared.faults.is_refused(text));
+    let refused = (0..).zip(&batch.rows).filter(|(_, row)| row.iter().any(is_refused));
+    refused
+        .map(|(index, _)| RowError { index, code: FIELDS_ERROR, message: "a planned fault".to_owned() })
+        .collect()
+}
+
+fn error(status: RpcStatus, row_errors: Vec<RowError>, stream: &str) -> Outcome {
+    Outcome::Answer(AppendRowsResponse {
+        error: Some(status),
+        row_errors,
+        write_stream: stream.to_owned(),
+        ..AppendRowsResponse::default()
+    })
+}
+
+impl Cut {
+    /// The body, which fails once the connection is to be cut.
+    pub(super) fn over(self, body: tonic::body::Body) -> Body {
+        Body::new(Severable { body, cut: self })
+    }
+}
+
+struct Severable {
+    body: tonic::body::Body,
+    cut: Cut,
+}
+
+impl HttpBody for Severable {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_ready() && self.cut.0.load(Ordering::Acquire) {
+            return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionReset).into())));
+        }
+        frame.map_err(Into::into)
+    }
+}

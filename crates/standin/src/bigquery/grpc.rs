@@ -1,0 +1,92 @@
+//! The Storage Write API's calls: make, find and end a stream, and append to it.
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::post,
+};
+use tonic::{Request, Response, Status, Streaming};
+use tower::service_fn;
+
+use super::{
+    append,
+    server::Shared,
+    tables,
+    wire::{
+        AppendRowsRequest, AppendRowsResponse, COMMITTED, CreateWriteStreamRequest,
+        FinalizeWriteStreamResponse, NamedRequest, WriteStream,
+    },
+};
+use crate::rpc;
+
+pub(super) fn routes(shared: Shared) -> Router {
+    Router::new()
+        .route("/google.cloud.bigquery.storage.v1.BigQueryWrite/{method}", post(write))
+        .with_state(shared)
+}
+
+async fn write(
+    State(shared): State<Shared>,
+    Path(method): Path<String>,
+    request: rpc::HttpRequest,
+) -> rpc::HttpResponse {
+    match method.as_str() {
+        "CreateWriteStream" => {
+            rpc::unary(request, service_fn(move |call| create(shared.clone(), call))).await
+        }
+        "GetWriteStream" => rpc::unary(request, service_fn(move |call| get(shared.clone(), call))).await,
+        "FinalizeWriteStream" => {
+            rpc::unary(request, service_fn(move |call| finalize(shared.clone(), call))).await
+        }
+        "AppendRows" => {
+            let cut = append::Cut::default();
+            let (open, body_cut) = (cut.clone(), cut);
+            let serve = move |call: Request<Streaming<AppendRowsRequest>>| {
+                append::open(shared.clone(), call.into_inner(), open.clone())
+            };
+            let answer = rpc::grpc::<AppendRowsResponse, AppendRowsRequest>()
+                .streaming(service_fn(serve), request)
+                .await;
+            answer.map(|body| body_cut.over(body))
+        }
+        _ => rpc::unimplemented(
+            "this stand-in serves CreateWriteStream, GetWriteStream, FinalizeWriteStream and AppendRows",
+        ),
+    }
+}
+
+async fn create(
+    shared: Shared,
+    call: Request<CreateWriteStreamRequest>,
+) -> Result<Response<WriteStream>, Status> {
+    let request = call.into_inner();
+    let kind = request.write_stream.map_or(0, |stream| stream.kind);
+    if kind != COMMITTED {
+        return Err(Status::unimplemented("streams here are of committed type"));
+    }
+    let mut tables = shared.tables();
+    tables.resource(&tables::name_of(&request.parent))?;
+    let name = tables.streams.make(&request.parent);
+    Ok(Response::new(WriteStream { name, kind }))
+}
+
+async fn get(shared: Shared, call: Request<NamedRequest>) -> Result<Response<WriteStream>, Status> {
+    let name = call.into_inner().name;
+    let is_known = shared.tables().streams.table(&name).is_some();
+    is_known
+        .then(|| Response::new(WriteStream { name: name.clone(), kind: COMMITTED }))
+        .ok_or_else(|| unknown(&name))
+}
+
+async fn finalize(
+    shared: Shared,
+    call: Request<NamedRequest>,
+) -> Result<Response<FinalizeWriteStreamResponse>, Status> {
+    let name = call.into_inner().name;
+    let rows = shared.tables().streams.finalize(&name).ok_or_else(|| unknown(&name))?;
+    Ok(Response::new(FinalizeWriteStreamResponse { row_count: rows as i64 }))
+}
+
+fn unknown(name: &str) -> Status {
+    Status::not_found(format!("not found: {name}"))
+}

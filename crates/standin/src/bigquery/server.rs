@@ -1,0 +1,91 @@
+//! The running stand-in: its port and its tasks.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    faults::{self, Faults},
+    grpc, rest,
+    tables::Tables,
+};
+
+/// A running stand-in for BigQuery. Dropping it ends it.
+#[derive(Debug)]
+pub struct BigQuery {
+    address: SocketAddr,
+    faults: Faults,
+    stop: CancellationToken,
+    /// Owns the server's task.
+    _server: JoinSet<()>,
+}
+
+/// The stand-in cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no port.
+    #[error("the stand-in for BigQuery cannot listen on a free port of this machine")]
+    Listen(#[from] std::io::Error),
+    /// There is no room for a database in memory.
+    #[error("the stand-in for BigQuery cannot open a database in memory")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// What every call needs.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    tables: Arc<Mutex<Tables>>,
+    pub(super) faults: Faults,
+    pub(super) stop: CancellationToken,
+    pub(super) connections: TaskTracker,
+}
+
+impl BigQuery {
+    /// Listens on a free port and serves REST and gRPC there.
+    ///
+    /// # Errors
+    /// There is no free port, or no memory.
+    pub async fn start() -> Result<Self, StartError> {
+        let tables = Arc::new(Mutex::new(Tables::new()?));
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let address = listener.local_addr()?;
+        let faults = Faults::new(Arc::clone(&tables));
+        let stop = CancellationToken::new();
+        let shared =
+            Shared { tables, faults: faults.clone(), stop: stop.clone(), connections: TaskTracker::new() };
+        let service = grpc::routes(shared.clone()).merge(rest::routes(shared));
+        let stopped = stop.clone().cancelled_owned();
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            // It ends without an error, by the signal.
+            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
+        });
+        Ok(Self { address, faults, stop, _server: server })
+    }
+
+    /// `host:port`, of both interfaces.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What goes wrong here.
+    pub fn faults(&self) -> Faults {
+        self.faults.clone()
+    }
+}
+
+impl Drop for BigQuery {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Shared {
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
+        faults::locked(&self.tables)
+    }
+}

@@ -1,0 +1,116 @@
+//! Streams of committed type: a row count each, and what follows from it for an append at an offset.
+
+use std::collections::BTreeMap;
+
+/// All streams that were ever made.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    streams: BTreeMap<String, Stream>,
+    made: u64,
+}
+
+#[derive(Debug)]
+struct Stream {
+    /// `projects/P/datasets/D/tables/T`.
+    table: String,
+    rows: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Nothing can be added; it still tells how many rows it has.
+    Finalized,
+    /// Nobody knows it any more.
+    Forgotten,
+}
+
+/// What an append at an offset meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The rows come next.
+    Fits,
+    NotFound,
+    Finalized,
+    AlreadyExists,
+    OutOfRange,
+}
+
+impl Streams {
+    /// Makes a stream of a table and gives its name.
+    pub(super) fn make(&mut self, table: &str) -> String {
+        self.made += 1;
+        let name = format!("{table}/streams/s{}", self.made);
+        let stream = Stream { table: table.to_owned(), rows: 0, state: State::Open };
+        self.streams.insert(name.clone(), stream);
+        name
+    }
+
+    /// The table of a stream that is known.
+    pub(super) fn table(&self, name: &str) -> Option<&str> {
+        self.known(name).map(|stream| stream.table.as_str())
+    }
+
+    /// Judges an append; without an offset the rows come next.
+    pub(super) fn judge(&self, name: &str, offset: Option<u64>) -> Verdict {
+        match self.known(name) {
+            None => Verdict::NotFound,
+            Some(stream) if stream.state == State::Finalized => Verdict::Finalized,
+            Some(stream) => match offset.unwrap_or(stream.rows).cmp(&stream.rows) {
+                std::cmp::Ordering::Less => Verdict::AlreadyExists,
+                std::cmp::Ordering::Equal => Verdict::Fits,
+                std::cmp::Ordering::Greater => Verdict::OutOfRange,
+            },
+        }
+    }
+
+    /// Rows were added.
+    pub(super) fn added(&mut self, name: &str, rows: u64) {
+        if let Some(stream) = self.streams.get_mut(name) {
+            stream.rows += rows;
+        }
+    }
+
+    /// Ends a stream; how many rows it has, if it is known.
+    pub(super) fn finalize(&mut self, name: &str) -> Option<u64> {
+        let stream = self.streams.get_mut(name).filter(|stream| stream.state != State::Forgotten)?;
+        stream.state = State::Finalized;
+        Some(stream.rows)
+    }
+
+    /// Lets a stream be forgotten, as the service does after some idle days.
+    pub(super) fn forget(&mut self, name: &str) {
+        if let Some(stream) = self.streams.get_mut(name) {
+            stream.state = State::Forgotten;
+        }
+    }
+
+    /// The names of all streams of tables whose name ends in this.
+    pub(super) fn of(&self, table: &str) -> Vec<String> {
+        let of_table = |stream: &Stream| stream.table.rsplit('/').next() == Some(table);
+        self.streams.iter().filter(|(_, stream)| of_table(stream)).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn known(&self, name: &str) -> Option<&Stream> {
+        self.streams.get(name).filter(|stream| stream.state != State::Forgotten)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_judged_by_the_rows_before_it() {
+        let mut streams = Streams::default();
+        let name = streams.make("projects/p/datasets/d/tables/t");
+        streams.added(&name, 3);
+        let judged: Vec<_> = [Some(2), Some(3), Some(4), None].map(|at| streams.judge(&name, at)).into();
+        assert_eq!(judged, [Verdict::AlreadyExists, Verdict::Fits, Verdict::OutOfRange, Verdict::Fits]);
+        assert_eq!(streams.of("t"), [name.clone()]);
+        assert_eq!((streams.finalize(&name), streams.judge(&name, Some(3))), (Some(3), Verdict::Finalized));
+        streams.forget(&name);
+        assert_eq!((streams.finalize(&name), streams.judge(&name, Some(3))), (None, Verdict::NotFound));
+    }
+}

@@ -1,0 +1,156 @@
+//! Datasets, tables and views as they were described, and the rows, which stand in an SQLite database in memory.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, functions::FunctionFlags, params_from_iter, types::ValueRef};
+use serde_json::{Map, Value, json};
+use tonic::Status;
+
+use super::{batch::Batch, streams::Streams};
+
+/// A resource as REST describes it.
+pub(super) type Resource = Map<String, Value>;
+
+/// Everything that a project holds.
+#[derive(Debug)]
+pub(super) struct Tables {
+    rows: Connection,
+    /// Datasets by `project.dataset`, tables and views by `project.dataset.name`.
+    resources: BTreeMap<String, Resource>,
+    pub(super) streams: Streams,
+}
+
+impl Tables {
+    pub(super) fn new() -> rusqlite::Result<Self> {
+        let rows = Connection::open_in_memory()?;
+        add_functions(&rows)?;
+        Ok(Self { rows, resources: BTreeMap::new(), streams: Streams::default() })
+    }
+
+    pub(super) fn resource(&self, name: &str) -> Result<&Resource, Status> {
+        self.resources.get(name).ok_or_else(|| not_found(name))
+    }
+
+    pub(super) fn make(&mut self, name: String, resource: Resource) -> Result<&Resource, Status> {
+        if self.resources.contains_key(&name) {
+            return Err(Status::already_exists(format!("already exists: {name}")));
+        }
+        if let Some(fields) = resource.get("schema").and_then(|schema| schema.get("fields")) {
+            let fields = fields.as_array().map(Vec::as_slice).unwrap_or_default();
+            let columns: Vec<_> = fields.iter().filter_map(column).collect();
+            self.rows
+                .execute_batch(&format!("CREATE TABLE `{name}` ({})", columns.join(", ")))
+                .map_err(|error| invalid(&error))?;
+        }
+        Ok(self.resources.entry(name).or_insert(resource))
+    }
+
+    pub(super) fn change(&mut self, name: &str, change: Resource) -> Result<&Resource, Status> {
+        let resource = self.resources.get_mut(name).ok_or_else(|| not_found(name))?;
+        resource.extend(change);
+        Ok(resource)
+    }
+
+    /// Adds rows to `projects/P/datasets/D/tables/T`, all or none.
+    pub(super) fn add(&mut self, path: &str, batch: &Batch) -> Result<(), Status> {
+        let name = name_of(path);
+        self.resource(&name)?;
+        let transaction = self.rows.transaction().map_err(|error| invalid(&error))?;
+        let columns: Vec<_> = batch.columns.iter().map(|column| format!("`{column}`")).collect();
+        let places = vec!["?"; columns.len()].join(", ");
+        let sql = format!("INSERT INTO `{name}` ({}) VALUES ({places})", columns.join(", "));
+        for row in &batch.rows {
+            transaction
+                .prepare_cached(&sql)
+                .and_then(|mut statement| statement.execute(params_from_iter(row)))
+                .map_err(|error| invalid(&error))?;
+        }
+        transaction.commit().map_err(|error| invalid(&error))
+    }
+
+    /// Runs a query with named parameters; the answer is one of `jobs.query`.
+    pub(super) fn query(&mut self, sql: &str, parameters: &[(String, String)]) -> Result<Value, Status> {
+        if let Some(view) = sql.strip_prefix("CREATE OR REPLACE VIEW `") {
+            let name = view.split('`').next().unwrap_or_default().to_owned();
+            self.resources.entry(name).or_default().insert("type".to_owned(), json!("VIEW"));
+            return Ok(answer(&[], Vec::new()));
+        }
+        let mut statement = self.rows.prepare(sql).map_err(|error| invalid(&error))?;
+        for (name, value) in parameters {
+            let index = statement.parameter_index(&format!("@{name}")).map_err(|error| invalid(&error))?;
+            if let Some(index) = index {
+                statement.raw_bind_parameter(index, value).map_err(|error| invalid(&error))?;
+            }
+        }
+        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut kinds = vec!["STRING"; columns.len()];
+        let mut rows = Vec::new();
+        let mut found = statement.raw_query();
+        while let Some(row) = found.next().map_err(|error| invalid(&error))? {
+            let mut cells = Vec::with_capacity(columns.len());
+            for (index, kind) in kinds.iter_mut().enumerate() {
+                let value = row.get_ref(index).map_err(|error| invalid(&error))?;
+                cells.push(json!({ "v": cell(value, kind) }));
+            }
+            rows.push(json!({ "f": cells }));
+        }
+        let fields: Vec<_> = columns.iter().map(String::as_str).zip(kinds).collect();
+        Ok(answer(&fields, rows))
+    }
+}
+
+/// `project.dataset.table` of `projects/P/datasets/D/tables/T`.
+pub(super) fn name_of(path: &str) -> String {
+    path.split('/').skip(1).step_by(2).collect::<Vec<_>>().join(".")
+}
+
+/// A value as REST writes it, and its type.
+fn cell(value: ValueRef<'_>, kind: &mut &str) -> Value {
+    match value {
+        ValueRef::Null | ValueRef::Blob(_) => Value::Null,
+        ValueRef::Integer(number) => {
+            *kind = "INTEGER";
+            json!(number.to_string())
+        }
+        ValueRef::Real(number) => {
+            *kind = "FLOAT";
+            json!(number.to_string())
+        }
+        ValueRef::Text(text) => json!(String::from_utf8_lossy(text)),
+    }
+}
+
+fn answer(fields: &[(&str, &str)], rows: Vec<Value>) -> Value {
+    let fields: Vec<_> =
+        fields.iter().map(|(name, kind)| json!({ "name": name, "type": kind, "mode": "NULLABLE" })).collect();
+    json!({ "jobComplete": true, "totalRows": rows.len().to_string(), "schema": { "fields": fields }, "rows": rows })
+}
+
+fn column(field: &Value) -> Option<String> {
+    let kind = match field["type"].as_str()? {
+        "STRING" => "TEXT",
+        "FLOAT" | "FLOAT64" => "REAL",
+        _ => "INTEGER",
+    };
+    Some(format!("`{}` {kind}", field["name"].as_str()?))
+}
+
+/// Of BigQuery's functions those about times, which are whole microseconds here.
+fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("TIMESTAMP_MICROS", 1, flags, |call| call.get::<Option<i64>>(0))?;
+    connection.create_scalar_function("TIMESTAMP_MILLIS", 1, flags, |call| {
+        Ok(call.get::<Option<i64>>(0)?.map(|millis| millis * 1_000))
+    })?;
+    connection.create_scalar_function("UNIX_MILLIS", 1, flags, |call| {
+        Ok(call.get::<Option<i64>>(0)?.map(|micros| micros.div_euclid(1_000)))
+    })
+}
+
+fn not_found(name: &str) -> Status {
+    Status::not_found(format!("not found: {name}"))
+}
+
+fn invalid(error: &rusqlite::Error) -> Status {
+    Status::invalid_argument(error.to_string())
+}

@@ -1,0 +1,64 @@
+//! What both stand-ins' interfaces share: gRPC calls by path, as tonic's generated services are routed, without
+//! generating them for a handful of messages; and a status as Google's REST interfaces write it.
+
+use axum::{
+    Json,
+    body::Body,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use prost::Message;
+use serde_json::json;
+use tonic::{
+    Code, Status,
+    server::{Grpc, UnaryService},
+};
+use tonic_prost::ProstCodec;
+
+pub(crate) type HttpRequest = axum::extract::Request;
+pub(crate) type HttpResponse = Response;
+
+/// A status as Google's REST interfaces write it.
+pub(crate) struct RestError(Status);
+
+pub(crate) fn grpc<Answer, Question>() -> Grpc<ProstCodec<Answer, Question>>
+where
+    Answer: Message + Send + 'static,
+    Question: Message + Default + Send + 'static,
+{
+    Grpc::new(ProstCodec::default()).max_decoding_message_size(usize::MAX)
+}
+
+pub(crate) async fn unary<Question, Answer, S>(request: HttpRequest, service: S) -> HttpResponse
+where
+    Question: Message + Default + Send + 'static,
+    Answer: Message + Send + 'static,
+    S: UnaryService<Question, Response = Answer>,
+{
+    grpc::<Answer, Question>().unary(service, request).await.map(Body::new)
+}
+
+pub(crate) fn unimplemented(message: &str) -> HttpResponse {
+    Status::unimplemented(message).into_http::<tonic::body::Body>().map(Body::new)
+}
+
+impl From<Status> for RestError {
+    fn from(status: Status) -> Self {
+        Self(status)
+    }
+}
+
+impl IntoResponse for RestError {
+    fn into_response(self) -> Response {
+        let (http, name) = match self.0.code() {
+            Code::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Code::AlreadyExists => (StatusCode::CONFLICT, "ALREADY_EXISTS"),
+            Code::InvalidArgument => (StatusCode::BAD_REQUEST, "INVALID_ARGUMENT"),
+            Code::Unimplemented => (StatusCode::NOT_IMPLEMENTED, "UNIMPLEMENTED"),
+            Code::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        };
+        let error = json!({ "code": http.as_u16(), "message": self.0.message(), "status": name });
+        (http, Json(json!({ "error": error }))).into_response()
+    }
+}

@@ -1,0 +1,250 @@
+//! Every answer that the Storage Write API can give to an append, or not give, through Google's own client: in the end
+//! each row stands once.
+
+use event::{
+    Ctr, CtrRow, EventTime, Ledger, Millis, Pane, Window,
+    append::{Append, Appended, Rows, Table},
+    ledger::Outcome,
+    row::{DeadLetterRow, FlowTable, ProgressRow},
+};
+use standin::bigquery::{BigQuery, Fault};
+use tonic::Code;
+use writer::{BigQueryConfig, Endpoints, Writer, WriterConfig, WriterError};
+
+const MINUTE: i64 = 60_000;
+/// 2026-09-27T10:00:00Z
+const TEN: i64 = 1_790_503_200_000;
+
+struct Bench {
+    bigquery: BigQuery,
+    writer: Writer,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let bigquery = BigQuery::start().await.expect("a free port");
+        let url = format!("http://{}", bigquery.host());
+        let config = WriterConfig::BigQuery(BigQueryConfig {
+            project: "shop".to_owned(),
+            dataset: "rates".to_owned(),
+            location: "EU".to_owned(),
+            emulator: Some(Endpoints { rest: url.clone(), grpc: url }),
+        });
+        let flow = FlowTable {
+            flow: "box_ctr".into(),
+            columns: vec!["page".to_owned(), "box".to_owned()],
+            join: true,
+            allowed_lateness: Millis(10 * MINUTE),
+        };
+        let flows = std::slice::from_ref(&flow);
+        Writer::setup(&config, flows, false).await.expect("tables");
+        Writer::check(&config, flows).await.expect("all of them");
+        let writer = Writer::connect(&config, flows).await.expect("a writer");
+        Self { bigquery, writer }
+    }
+
+    /// An append of these rows at a place.
+    fn append(&self, table: &Table, stream: &str, offset: u64, rows: Rows<'_>) -> Append {
+        let body = self.writer.encode(table, rows).expect("rows of this table").remove(0);
+        let (rows, body) = (body.rows, body.bytes.into());
+        Append { table: table.clone(), stream: stream.to_owned(), offset, rows, body }
+    }
+
+    /// Sends an append again and again until the answer says something about its rows, as the processor does.
+    async fn sent(&self, append: &Append) -> (u32, Result<Appended, WriterError>) {
+        let mut errors = 0;
+        loop {
+            match self.writer.append(append).await {
+                Err(error) if error.is_retryable() => errors += 1,
+                answer => return (errors, answer),
+            }
+        }
+    }
+
+    async fn rows(&self, table: &Table) -> u64 {
+        self.writer.count(table).await.expect("a count")
+    }
+}
+
+fn flow() -> Table {
+    Table::Flow("box_ctr".into())
+}
+
+fn pane(page: Option<&str>, end: i64, index: u32) -> CtrRow {
+    CtrRow {
+        key: [page.map(Into::into), None].into(),
+        window: Window { start: EventTime(end - 10 * MINUTE), end: EventTime(end) },
+        ctr: Ctr { views: 10, clicks: 5, attributed: 2 },
+        pane: Pane::Late,
+        pane_index: index,
+        watermark: EventTime(end),
+        emitted_at: EventTime(end + 250),
+    }
+}
+
+/// What the processor meets in between, and whether the rows stand when the stream is gone.
+async fn check(fault: Fault, errors: u32, answer: Appended, stands: Option<bool>) {
+    let bench = Bench::new().await;
+    let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
+    let rows: Vec<_> = (0..6).map(|n| pane(Some("/a"), TEN + n * MINUTE, 0)).collect();
+    let appends: Vec<_> = (0..3)
+        .map(|n| bench.append(&flow(), &stream, 2 * n, Rows::Ctr(&rows[2 * n as usize..][..2])))
+        .collect();
+    assert_eq!(bench.sent(&appends[0]).await.1.expect("an answer"), Appended::Done);
+    bench.bigquery.faults().next("box_ctr", fault);
+    let met = bench.sent(&appends[1]).await;
+    assert_eq!((met.0, met.1.expect("an answer")), (errors, answer.clone()), "{fault:?}");
+    assert_eq!(bench.bigquery.faults().waiting(), 0, "{fault:?} was met");
+    if answer == Appended::Done {
+        assert_eq!(bench.sent(&appends[2]).await.1.expect("an answer"), Appended::Done, "{fault:?}");
+    }
+    if let Some(stands) = stands {
+        let found = [bench.writer.stands(&appends[1]).await, bench.writer.stands(&appends[2]).await];
+        assert_eq!(found.map(|answer| answer.expect("an answer")), [stands, false], "{fault:?}");
+        let next = bench.writer.open_stream(&flow()).await.expect("a stream");
+        let mut offset = 0;
+        for append in &appends[if stands { 2 } else { 1 }..] {
+            let append = Append { stream: next.clone(), offset, ..append.clone() };
+            assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done, "{fault:?}");
+            offset += 2;
+        }
+    }
+    assert_eq!(bench.rows(&flow()).await, 6, "{fault:?}: each row stands once");
+}
+
+#[tokio::test]
+async fn what_passes_is_sent_again_and_stands_once() {
+    for code in [
+        Code::Unavailable,
+        Code::ResourceExhausted,
+        Code::Aborted,
+        Code::Internal,
+        Code::DeadlineExceeded,
+        Code::Cancelled,
+        Code::Unknown,
+    ] {
+        check(Fault::Answer(code), 1, Appended::Done, None).await;
+    }
+    check(Fault::CutBefore, 1, Appended::Done, None).await;
+}
+
+#[tokio::test]
+async fn rows_whose_answer_was_lost_exist_already() {
+    for fault in [Fault::AnswerLost, Fault::CutAfter] {
+        check(fault, 1, Appended::Done, None).await;
+    }
+}
+
+#[tokio::test]
+async fn rows_of_a_stream_that_is_gone_are_looked_for() {
+    let gone = Appended::StreamGone;
+    check(Fault::Finalized, 0, gone.clone(), Some(false)).await;
+    check(Fault::Forgotten, 0, gone.clone(), Some(false)).await;
+    check(Fault::LostAndFinalized, 1, gone.clone(), Some(true)).await;
+    check(Fault::LostAndForgotten, 1, gone, Some(true)).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_no_waiting_mends_is_told() {
+    let bench = Bench::new().await;
+    let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
+    let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&[pane(None, TEN, 0)]));
+    let beyond = Append { offset: 1, ..append.clone() };
+    assert_eq!(bench.sent(&beyond).await.1.expect("an answer"), Appended::Gap);
+    bench.bigquery.faults().next("box_ctr", Fault::Answer(Code::PermissionDenied));
+    let refused = bench.sent(&append).await.1.expect_err("no rights");
+    assert!(matches!(refused, WriterError::Denied { .. }), "{refused:?}");
+    assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
+    assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
+    assert_eq!(bench.bigquery.faults().answers(Code::AlreadyExists), 1);
+    assert_eq!(bench.bigquery.faults().answers(Code::OutOfRange), 1);
+    assert_eq!(bench.rows(&flow()).await, 1);
+}
+
+#[tokio::test]
+async fn a_refused_row_is_taken_out_of_its_append() {
+    let bench = Bench::new().await;
+    bench.bigquery.faults().refuse("/bad");
+    let rows = [pane(Some("/a"), TEN, 0), pane(Some("/bad"), TEN, 0), pane(None, TEN, 0)];
+    let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
+    let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&rows));
+    let refused = vec![(1, "fields_error".to_owned())];
+    assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Refused(refused));
+    assert_eq!(bench.rows(&flow()).await, 0, "none of the append was added");
+    let rest = bench.writer.without(&append, &[1]).expect("its own bytes");
+    let rest = Append { rows: rest.rows, body: rest.bytes.into(), ..append };
+    assert_eq!(bench.sent(&rest).await.1.expect("an answer"), Appended::Done);
+    assert_eq!(bench.rows(&flow()).await, 2);
+}
+
+#[tokio::test]
+async fn a_row_at_the_limit_is_taken_and_one_beyond_told_before() {
+    let bench = Bench::new().await;
+    let (fits, large) = ("p".repeat((8 << 20) - 1_000), "p".repeat(8 << 20));
+    let rows = [pane(None, TEN, 0), pane(Some(&large), TEN, 0), pane(Some(&fits), TEN, 0)];
+    assert_eq!(bench.writer.too_large(Rows::Ctr(&rows)), [1]);
+    let error = bench.writer.encode(&flow(), Rows::Ctr(&rows)).expect_err("one fits no request");
+    assert!(matches!(error, WriterError::TooLarge { index: 1, .. }), "{error:?}");
+    let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
+    let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&rows[2..]));
+    assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
+    bench.bigquery.faults().forget_streams("box_ctr");
+    assert!(bench.writer.stands(&append).await.expect("an answer"), "a large row is found too");
+}
+
+#[tokio::test]
+async fn rows_of_every_table_are_found_by_what_they_hold() {
+    let bench = Bench::new().await;
+    let texts = ["/a", "", "it's \"quoted\" `so` \\ @p0", "\u{1F600}\n"];
+    let mut panes: Vec<_> = texts.iter().map(|text| pane(Some(text), TEN, 0)).collect();
+    panes.extend((0..100).map(|n| pane(None, TEN + n * MINUTE, 1)));
+    let mut ledger = Ledger::default();
+    ledger.add(Outcome::Counted, 900);
+    let lines = [ProgressRow { at: EventTime(TEN), watermark: EventTime::MIN, ledger }];
+    let letters = [DeadLetterRow {
+        topic: "events".into(),
+        partition: -1,
+        offset: 42,
+        stage: "writer".into(),
+        reason: "too-large".to_owned(),
+        pointer: None,
+        seen_at: EventTime(TEN),
+    }];
+    let progress = Table::Progress("box_ctr".into());
+    for (table, rows) in [
+        (flow(), Rows::Ctr(&panes)),
+        (progress.clone(), Rows::Progress(&lines)),
+        (Table::DeadLetters, Rows::DeadLetters(&letters)),
+    ] {
+        let stream = bench.writer.open_stream(&table).await.expect("a stream");
+        let append = bench.append(&table, &stream, 0, rows);
+        bench.bigquery.faults().forget_streams(&table.name());
+        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{table:?}: nothing stands yet");
+        let next = bench.writer.open_stream(&table).await.expect("a stream");
+        let moved = Append { stream: next, ..append.clone() };
+        assert_eq!(bench.sent(&moved).await.1.expect("an answer"), Appended::Done);
+        assert!(bench.writer.stands(&append).await.expect("an answer"), "{table:?}: by whatever stream");
+    }
+    // Whatever differs makes it another row.
+    let other = |change: fn(&mut CtrRow)| {
+        let mut row = pane(Some("/a"), TEN, 0);
+        change(&mut row);
+        row
+    };
+    for row in [
+        other(|row| row.key = [Some("/b".into()), None].into()),
+        other(|row| row.key = [Some("/a".into()), Some("".into())].into()),
+        other(|row| row.window.end = EventTime(TEN + 1)),
+        other(|row| row.pane_index = 1),
+        other(|row| row.emitted_at = EventTime(TEN + 251)),
+        other(|row| row.ctr.clicks = 6),
+    ] {
+        let append = bench.append(
+            &flow(),
+            "projects/shop/datasets/rates/tables/box_ctr/streams/gone",
+            0,
+            Rows::Ctr(&[row.clone()]),
+        );
+        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{row:?}");
+    }
+}

@@ -1,0 +1,189 @@
+//! The real processor against a BigQuery that gives every answer there is: each row stands once.
+//!
+//! Each fault is met by the next append, and the next records are produced when it was met, so that every one meets
+//! another state.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use standin::bigquery::Fault;
+use tests::{
+    bigquery::{Dataset, StandIn},
+    kafka::{Producer, create_topic},
+    pipe::Pipe,
+    produced::Produced,
+    recount::recount,
+    rows::{Rows as _, difference, finals, wait_for},
+    traffic::{Outgoing, Traffic},
+    wait,
+};
+use tonic::Code;
+
+const FLOW: &str = "box_ctr";
+
+/// A pipe whose rows go to a stand-in, with everything that it needs.
+fn prepared(test: &str, standin: &StandIn) -> Result<(Pipe, Dataset)> {
+    let pipe = Pipe::new(test)?.into_bigquery_at(&standin.url(), &standin.url())?;
+    create_topic(pipe.name(), 1, &[])?;
+    pipe.run_well(&["setup"])?;
+    let dataset = standin.dataset(pipe.dataset());
+    Ok((pipe, dataset))
+}
+
+fn until_met(standin: &StandIn) -> Result<()> {
+    wait::until("the fault to be met", || Ok((standin.faults().waiting() == 0).then_some(())))
+}
+
+/// No line of progress stands twice: each has a time of its own.
+fn check_progress(dataset: &Dataset) -> Result<()> {
+    let table = dataset.table("box_ctr_progress");
+    let lines = dataset.number(&format!("select count(*) from {table}"))?;
+    assert_eq!(dataset.number(&format!("select count(distinct `at`) from {table}"))?, lines);
+    Ok(())
+}
+
+#[test]
+fn whatever_bigquery_answers_each_row_stands_once() -> Result<()> {
+    let standin = StandIn::start()?;
+    let (pipe, dataset) = prepared("answers", &standin)?;
+    let faults = [
+        Fault::AnswerLost,
+        Fault::CutBefore,
+        Fault::CutAfter,
+        Fault::Answer(Code::ResourceExhausted),
+        Fault::Finalized,
+        Fault::Forgotten,
+        Fault::LostAndFinalized,
+        Fault::LostAndForgotten,
+    ];
+    let (mut traffic, mut produced) = (Traffic::new(1_800, 1).with_trouble(), Produced::default());
+    let producer = Producer::new(pipe.name(), &[])?;
+    standin.faults().next("box_ctr_progress", Fault::LostAndForgotten);
+    standin.faults().next("dead_letters", Fault::LostAndForgotten);
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    for fault in faults {
+        standin.faults().next(FLOW, fault);
+        producer.produce(traffic.by_ref().take(200), &mut produced)?;
+        until_met(&standin)?;
+        wait::until("its rows to stand", || {
+            Ok((processor.metric("aqueduct_processor_pending_requests", "")? == 0).then_some(()))
+        })?;
+    }
+    producer.produce(traffic, &mut produced)?;
+    let recount = recount(&produced)?;
+    wait_for(&dataset, &recount)?;
+    connector.stop()?;
+    let table = dataset.table("dead_letters");
+    let letters = || dataset.query(&format!("select `offset` from {table} order by `offset`"));
+    let expected: Vec<Vec<Value>> =
+        produced.dead_letters().iter().map(|letter| vec![letter.1.to_string().into()]).collect();
+    wait::until("the dead letters", || Ok((letters()?.len() >= expected.len()).then_some(())))?;
+    let ended = processor.stop()?;
+    assert_eq!(difference(&finals(&dataset.rows()?)?, &recount.counts), None);
+    assert_eq!(letters()?, expected);
+    check_progress(&dataset)?;
+    assert!(standin.faults().answers(Code::AlreadyExists) >= 2, "lost answers are asked for again");
+    assert_eq!(ended.err.matches("the table's stream is gone").count(), 6, "{}", ended.err);
+    assert_eq!(
+        ended.err.matches("these rows stand, though their answer was lost").count(),
+        4,
+        "{}",
+        ended.err
+    );
+    Ok(())
+}
+
+#[test]
+fn killed_around_an_append_each_row_stands_once() -> Result<()> {
+    let standin = StandIn::start()?;
+    let (pipe, dataset) = prepared("around", &standin)?;
+    let (mut traffic, mut produced) = (Traffic::new(1_500, 1), Produced::default());
+    let producer = Producer::new(pipe.name(), &[])?;
+    let mut connector = pipe.start(&["connector"])?;
+    // Between checkpoint and append; between append and answer; the same, and the stream is gone meanwhile.
+    for (fault, is_gone) in [
+        (Fault::HangBefore, false),
+        (Fault::HangAfter, false),
+        (Fault::HangBefore, true),
+        (Fault::HangAfter, true),
+    ] {
+        let mut processor = pipe.start(&["processor"])?;
+        standin.faults().next(FLOW, fault);
+        producer.produce(traffic.by_ref().take(250), &mut produced)?;
+        until_met(&standin)?;
+        processor.kill()?;
+        if is_gone {
+            standin.faults().forget_streams(FLOW);
+        }
+    }
+    // Rows seem to be missing before an append: the processor stops rather than go on.
+    let mut processor = pipe.start(&["processor"])?;
+    standin.faults().next(FLOW, Fault::Answer(Code::OutOfRange));
+    producer.produce(traffic, &mut produced)?;
+    let ended = processor.ended()?;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(
+        ended.err.contains("the stream of table box_ctr ends before the rows that come next"),
+        "{}",
+        ended.err
+    );
+
+    let mut processor = pipe.start(&["processor"])?;
+    let recount = recount(&produced)?;
+    wait_for(&dataset, &recount)?;
+    connector.stop()?;
+    processor.stop()?;
+    assert_eq!(difference(&finals(&dataset.rows()?)?, &recount.counts), None);
+    check_progress(&dataset)
+}
+
+#[test]
+fn rows_that_bigquery_does_not_take_are_dead_letters_and_the_others_stand() -> Result<()> {
+    const REFUSED: &str = "/p/3";
+    let standin = StandIn::start()?;
+    let pipe = Pipe::new("refused")?.into_bigquery_at(&standin.url(), &standin.url())?;
+    create_topic(pipe.name(), 1, &[("max.message.bytes", "20000000")])?;
+    pipe.run_well(&["setup"])?;
+    let dataset = standin.dataset(pipe.dataset());
+    standin.faults().refuse(REFUSED);
+    let mut all: Vec<Outgoing> = Traffic::new(600, 1).collect();
+    all.insert(300, too_large(&all[300])?);
+    let mut produced = Produced::default();
+    Producer::new(pipe.name(), &[])?.produce(all, &mut produced)?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let mut recount = recount(&produced)?;
+    let (mut refused, mut large) = (0, 0);
+    recount.counts.retain(|(_, page, _), _| {
+        refused += u64::from(page.as_deref() == Some(REFUSED));
+        large += u64::from(page.as_ref().is_some_and(|page| page.len() > LARGE));
+        page.as_ref().is_some_and(|page| page != REFUSED && page.len() < LARGE)
+    });
+    assert_eq!(large, 10, "the large one is in ten windows");
+    wait_for(&dataset, &recount)?;
+    let letters = |reason: &str| {
+        let table = dataset.table("dead_letters");
+        let of = format!("stage = 'writer' and `topic` = '{FLOW}' and reason = '{reason}'");
+        dataset.number(&format!("select count(*) from {table} where {of}"))
+    };
+    wait::until("all rows that are not taken to be dead letters", || {
+        Ok((letters("fields_error")? >= refused && letters("too-large")? >= large).then_some(()))
+    })?;
+    connector.stop()?;
+    processor.stop()?;
+    assert_eq!((letters("fields_error")?, letters("too-large")?), (refused, large));
+    assert_eq!(difference(&finals(&dataset.rows()?)?, &recount.counts), None);
+    check_progress(&dataset)
+}
+
+/// No row with so many bytes of text fits into a request; an event does into a message.
+const LARGE: usize = 8 << 20;
+
+/// An event like another, with a page that no row can hold.
+fn too_large(like: &Outgoing) -> Result<Outgoing> {
+    let value = like.value.as_deref().context("it is no tombstone")?;
+    let mut event: Value = serde_json::from_slice(value)?;
+    (event["event_id"], event["type"]) = (json!("large"), json!("view"));
+    event["page"] = json!(format!("/{}", "x".repeat(LARGE)));
+    Ok(Outgoing { value: Some(event.to_string().into_bytes()), ..like.clone() })
+}
