@@ -18,6 +18,7 @@
 //! | [`io`] | Pub/Sub's messages, and the tasks beside the driver |
 //! | [`board`] | the rows of the last hour, for a page |
 //! | [`view`] | what a spectator sees |
+//! | [`metrics`], `readiness` | what is counted, and whether it goes on |
 //! | [`driver`] | the one loop |
 //! | [`store`] | durable, fenced checkpoints |
 #![forbid(unsafe_code)]
@@ -53,6 +54,8 @@ pub mod sink;
 pub mod io;
 
 pub mod metrics;
+
+mod readiness;
 
 pub mod board;
 

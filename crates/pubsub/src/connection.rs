@@ -118,9 +118,15 @@ async fn default_credentials() -> Result<Credentials, Error> {
         .map_err(|error| Error::credentials(&error))?;
     match tokio::time::timeout(CREDENTIALS_DEADLINE, credentials.headers(http::Extensions::new())).await {
         Ok(Err(error)) if !error.is_transient() => return Err(Error::credentials(&error)),
-        Ok(Err(error)) => tracing::warn!(%error, "no Google Cloud token yet; going on trying"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, action = "see whether the metadata server or the token endpoint can be reached, and GOOGLE_APPLICATION_CREDENTIALS", "no Google Cloud token yet; going on trying")
+        }
         Err(_) => {
-            tracing::warn!(waited = ?CREDENTIALS_DEADLINE, "no Google Cloud token yet; going on trying");
+            tracing::warn!(
+                waited = ?CREDENTIALS_DEADLINE,
+                action = "see whether the metadata server or the token endpoint can be reached, and GOOGLE_APPLICATION_CREDENTIALS",
+                "no Google Cloud token yet; going on trying"
+            );
         }
         Ok(Ok(_)) => {}
     }

@@ -44,7 +44,8 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let levels = global.start_logging()?;
     runtime::run(|shutdown| async move {
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
-        readiness.expect(&["state", "checkpoints"]);
+        readiness.expect(&["state"]);
+        service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "processor");
         let listener = service::admin::bind(&parts.service).await?;
         let mut live = Live::new("processor", readiness.clone(), parts.settings.clone());
         let watch = live.processor(parts.labels());
@@ -174,6 +175,7 @@ impl Parts {
             if !std::mem::replace(&mut told, true) {
                 tracing::warn!(
                     error = format!("{trouble:#}"),
+                    action = "see whether that service runs and can be reached from here; `aqueduct check` tries every connection",
                     "waiting for it; the processor starts when it answers"
                 );
             }

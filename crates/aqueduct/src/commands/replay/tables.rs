@@ -212,7 +212,11 @@ impl Tables {
                 Ok(done) => return Ok(done),
                 Err(error) if error.is_retryable() && matches!(self.kind, Kind::Shared) => {
                     let wait = backoff.next(1.0);
-                    tracing::warn!(%error, ?wait, "rows are sent again");
+                    tracing::warn!(
+                        %error, ?wait,
+                        action = "nothing if it passes; see whether BigQuery answers and whether a quota is used up",
+                        "rows are sent again"
+                    );
                     let stopped =
                         async { tokio::time::timeout(wait, self.shutdown.cancelled()).await.is_ok() };
                     if self.runtime.block_on(stopped) {
