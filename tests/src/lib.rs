@@ -5,6 +5,7 @@
 //! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`]
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
+//! - [`prometheus`]: what watches it
 //! - [`chaos`]: seeded runs of all of it in which things go wrong
 //!
 //! Not here: the tests (`tests/`).
@@ -17,6 +18,7 @@ pub mod kafka;
 pub mod pipe;
 pub mod process;
 pub mod produced;
+pub mod prometheus;
 pub mod proxy;
 pub mod pubsub;
 pub mod recount;

@@ -23,6 +23,7 @@ use tracing::{debug, error, info, warn};
 use crate::{
     board::Board,
     core::{Core, Data},
+    engine::FlowState,
     error::ProcessorError,
     flow::Flow,
     frontier::{Abandoned, Limits},
@@ -369,16 +370,23 @@ impl<S: Sink> Driver<S> {
 
     fn report(&mut self) {
         self.last_report = Instant::now();
-        for flow in self.stages.core().engine().flows() {
-            let counts: Vec<String> = flow
-                .ledger
-                .iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|(outcome, count)| format!("{} {count}", outcome.as_str()))
-                .collect();
-            let watermark = flow.windows.watermark();
-            info!(flow = %flow.name(), %watermark, ledger = counts.join(", "), rows = self.flow_rows, "running");
-        }
+        let core = self.stages.core();
+        let flow = |flow: &FlowState| {
+            let ends = flow.ledger.iter().filter(|(_, offsets)| *offsets > 0);
+            let ends: Vec<_> = ends.map(|(o, offsets)| format!("{} {offsets}", o.as_str())).collect();
+            format!("{}: watermark {}, {}", flow.name(), flow.windows.watermark(), ends.join(", "))
+        };
+        let flows: Vec<_> = core.engine().flows().iter().map(flow).collect();
+        info!(
+            messages = core.counters().events,
+            rows = self.flow_rows,
+            checkpoints = self.checkpoints,
+            unacknowledged = self.stages.unacknowledged(),
+            state_bytes = core.bytes(),
+            caught_up = core.is_caught_up(now()),
+            flows = flows.join("; "),
+            "so far"
+        );
     }
 
     fn check_memory(&self, unacknowledged: usize) -> Result<(), ProcessorError> {

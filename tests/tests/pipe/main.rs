@@ -12,6 +12,7 @@ mod reconciled;
 mod records;
 mod restarts;
 mod rows;
+mod watched;
 
 use anyhow::Result;
 use tests::{

@@ -125,6 +125,19 @@ impl Parts {
         }
     }
 
+    fn announce(&self, place: &str) {
+        let flows: Vec<&str> = self.tables.iter().map(|table| &*table.flow).collect();
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            subscription = self.pubsub.subscription,
+            pubsub = %self.endpoint,
+            flows = flows.join(","),
+            to = place,
+            state = self.processor.state.checkpoints,
+            "processor: reads the subscription, counts, writes rows"
+        );
+    }
+
     /// Runs the processor until the token is cancelled.
     pub(crate) async fn run(
         self,
@@ -134,21 +147,13 @@ impl Parts {
         watch: tokio::sync::watch::Sender<processor::View>,
     ) -> anyhow::Result<processor::Summary> {
         let place = self.place();
+        self.announce(&place);
         let connection = Connection::open(self.endpoint.clone()).await?;
         if let Some(outcome) = shutdown.run_until_cancelled(self.wait_for_services(&connection)).await {
             outcome?;
         } else {
             return Ok(processor::Summary::default());
         }
-        let flows: Vec<&str> = self.tables.iter().map(|table| &*table.flow).collect();
-        info!(
-            subscription = self.pubsub.subscription,
-            from = %self.endpoint,
-            to = place,
-            flows = flows.join(", "),
-            state = self.processor.state.checkpoints,
-            "processor starts"
-        );
         let writer = Writer::connect(&self.writer, &self.tables)
             .await
             .with_context(|| format!("cannot write to {place}"))?;
