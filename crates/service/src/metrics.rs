@@ -14,7 +14,7 @@ use std::{
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, text},
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::{Metric, Registry, Unit},
 };
@@ -168,14 +168,22 @@ impl Collector for Measured {
         };
         let help = format!("{}.", self.what.help.trim_end_matches('.'));
         let mut family = encoder.encode_descriptor(stem, &help, unit.as_ref(), kind)?;
-        for (labels, value) in &samples {
-            let metric = family.encode_family(labels)?;
-            match self.what.kind {
-                Kind::Counter => ConstCounter::new(*value).encode(metric)?,
-                Kind::Gauge | Kind::Histogram => ConstGauge::new(*value).encode(metric)?,
-            }
+        // Without labels it is no family.
+        if let [(labels, value)] = samples.as_slice()
+            && labels.is_empty()
+        {
+            return self.write(*value, family);
         }
-        Ok(())
+        samples.iter().try_for_each(|(labels, value)| self.write(*value, family.encode_family(labels)?))
+    }
+}
+
+impl Measured {
+    fn write(&self, value: f64, to: MetricEncoder<'_>) -> fmt::Result {
+        match self.what.kind {
+            Kind::Counter => ConstCounter::new(value).encode(to),
+            Kind::Gauge | Kind::Histogram => ConstGauge::new(value).encode(to),
+        }
     }
 }
 
