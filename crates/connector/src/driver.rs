@@ -26,8 +26,9 @@ use crate::{
     io::orders::Orders,
     marks::MarkId,
     message::{Publish, PublishError},
-    metrics::ConnectorMetrics,
+    metrics::{ConnectorMetrics, of_partition, published},
     outage::Outage,
+    pace::{PROGRESS, Pace},
     slot::{Commit, Slot},
     stimulus::Stimulus,
     summary::Summary,
@@ -60,6 +61,9 @@ pub(crate) struct Driver<'a, P> {
     /// When the batches were read that Pub/Sub does not have yet, the oldest first.
     read_at: BTreeMap<BatchId, Instant>,
     watch: watch::Sender<View>,
+    /// Of bytes in flight.
+    permits: Arc<Semaphore>,
+    pace: Pace,
 }
 
 /// What the driver is made with.
@@ -68,6 +72,7 @@ pub(crate) struct Setup<P> {
     pub(crate) publisher: P,
     pub(crate) orders: Arc<Orders>,
     pub(crate) drain_limit: Duration,
+    pub(crate) permits: Arc<Semaphore>,
     pub(crate) metrics: ConnectorMetrics,
     pub(crate) readiness: Readiness,
     pub(crate) watch: watch::Sender<View>,
@@ -94,8 +99,8 @@ enum Delivered {
 impl<'a, P: Publish> Driver<'a, P> {
     /// Counts into `summary`, which outlives a membership of the group.
     pub(crate) fn new(setup: Setup<P>, summary: &'a mut Summary) -> Self {
-        let Setup { core, publisher, orders, drain_limit, metrics, readiness, watch } = setup;
-        readiness.expect(&[KAFKA, PUBSUB]);
+        let Setup { core, publisher, orders, drain_limit, permits, metrics, readiness, watch } = setup;
+        readiness.expect(&[KAFKA, PUBSUB, PROGRESS]);
         let delivery = Delivery { publisher, outage: Arc::new(Outage::default()), metrics, readiness };
         Self {
             core,
@@ -111,6 +116,8 @@ impl<'a, P: Publish> Driver<'a, P> {
             labelled: BTreeSet::new(),
             read_at: BTreeMap::new(),
             watch,
+            permits,
+            pace: Pace::default(),
         }
     }
 
@@ -190,6 +197,7 @@ impl<'a, P: Publish> Driver<'a, P> {
         if let Some(drain) = &self.drain {
             tracing::warn!(
                 seconds = self.drain_limit.as_secs(),
+                action = "nothing; the processor recognises what comes twice",
                 "not everything that was read reached Pub/Sub in time; it is read and published again"
             );
             let commits = self.core.commits(&drain.slots);
@@ -219,7 +227,15 @@ impl<'a, P: Publish> Driver<'a, P> {
         }
         self.labelled = held;
         self.summary.in_outage = self.delivery.outage.is_on();
-        self.watch.send_replace(self.view());
+        let view = self.view();
+        metrics.free_permits.set(i64::try_from(self.permits.available_permits()).unwrap_or(i64::MAX));
+        metrics.oldest.set(view.oldest_in_flight.unwrap_or_default().as_secs_f64());
+        metrics.outage.set(view.outage.unwrap_or_default().as_secs_f64());
+        let now = Instant::now().into_std();
+        let pace = self.pace.judge(&view, now);
+        self.delivery.readiness.set(PROGRESS, pace);
+        self.delivery.readiness.beat();
+        self.watch.send_replace(view);
     }
 
     fn view(&self) -> View {
@@ -296,12 +312,12 @@ impl<'a, P: Publish> Driver<'a, P> {
 
     fn batch_done(&mut self, batch: &Batch, refused: &[usize]) {
         let metrics = &self.delivery.metrics;
-        let published = (batch.messages.len() - refused.len()) as u64;
+        let taken = (batch.messages.len() - refused.len()) as u64;
         metrics.in_flight.dec_by(batch.bytes as i64);
         metrics.requests.inc();
         metrics.bytes.inc_by(batch.bytes as u64);
-        metrics.records.get_or_create(&[("outcome", "published".to_owned())]).inc_by(published);
-        self.summary.published += published;
+        metrics.records.get_or_create(&published()).inc_by(taken);
+        self.summary.published += taken;
         self.summary.bytes += batch.bytes as u64;
         let mut refused: Vec<_> = refused.iter().map(|&message| batch.place(message)).collect();
         refused.sort_unstable();
@@ -353,7 +369,7 @@ async fn deadline(at: Option<Instant>) {
 }
 
 fn labels(slot: &Slot) -> [(&'static str, String); 2] {
-    [("topic", slot.topic.to_string()), ("partition", slot.partition.to_string())]
+    of_partition(&slot.topic, slot.partition)
 }
 
 /// How many offsets a mark covers that never were records of ours, by reason.

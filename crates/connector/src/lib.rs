@@ -10,8 +10,8 @@
 //! | `fencing` | whether to join again when our name in the group was taken |
 //! | [`core`] | the state machine: what was read and acknowledged in, what to publish, mark and commit out |
 //! | [`ledger`], [`marks`], [`rejects`], [`start`], [`plan`], [`slot`], [`batch`] | its parts, all pure |
-//! | `driver`, `deliver`, `outage` | the one `select!`, and bringing a batch to Pub/Sub until it is there |
-//! | [`view`] | what a spectator sees |
+//! | `driver`, `deliver`, `outage`, `pace` | the one `select!`, bringing a batch to Pub/Sub until it is there, and whether it goes on |
+//! | [`view`], [`metrics`], [`figures`] | what a spectator sees; what is counted; what librdkafka counts |
 //! | [`io`] | the Kafka threads and the publisher; SDKs stay in there |
 //!
 //! Unsafe code stands in `io/unwrapped.rs` alone, for what rust-rdkafka does not wrap.
@@ -50,11 +50,15 @@ mod deliver;
 
 mod outage;
 
+mod pace;
+
 mod stimulus;
 
 pub mod io;
 
 pub mod metrics;
+
+pub mod figures;
 
 pub mod summary;
 

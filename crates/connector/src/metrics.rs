@@ -1,30 +1,128 @@
-//! The connector's metrics.
+//! The connector's metrics. Those of librdkafka stand in [`crate::figures`].
 
 use service::{
     Metrics,
-    metrics::{Counter, Family, Gauge},
+    metrics::{Counter, Described, Family, FloatGauge, Gauge},
 };
 
-/// Records by what became of them: `published` or the code of a reject.
-pub const RECORDS: &str = "aqueduct_connector_records_total";
+use crate::{figures::Figures, keyring::Key};
+
+/// Records by what became of them.
+pub const RECORDS: Described = Described::counter(
+    "aqueduct_connector_records_total",
+    "records",
+    &["outcome"],
+    "Records read from Kafka: `published`, or `rejected:` and the reason",
+);
 /// Data messages that Pub/Sub acknowledged, in bytes.
-pub const BYTES: &str = "aqueduct_connector_published_bytes_total";
+pub const BYTES: Described = Described::counter(
+    "aqueduct_connector_published_bytes_total",
+    "bytes",
+    &[],
+    "Encoded bytes of the data messages that Pub/Sub acknowledged",
+);
 /// Offsets without a record, by reason.
-pub const OFFSETS: &str = "aqueduct_connector_offsets_without_event_total";
+pub const OFFSETS: Described = Described::counter(
+    "aqueduct_connector_offsets_without_event_total",
+    "offsets",
+    &["reason"],
+    "Offsets that never were a record: `empty` (control records, compaction), `before` the group's start, `lost` to retention",
+);
 /// Publish requests that Pub/Sub acknowledged.
-pub const REQUESTS: &str = "aqueduct_connector_publish_requests_total";
+pub const REQUESTS: Described = Described::counter(
+    "aqueduct_connector_publish_requests_total",
+    "requests",
+    &[],
+    "Batches of data messages that Pub/Sub acknowledged",
+);
 /// Publish requests that were tried again.
-pub const RETRIES: &str = "aqueduct_connector_publish_retries_total";
+pub const RETRIES: Described = Described::counter(
+    "aqueduct_connector_publish_retries_total",
+    "attempts",
+    &[],
+    "Publish requests, of data and of marks, that failed and are tried again",
+);
 /// Bytes read and not yet acknowledged.
-pub const IN_FLIGHT: &str = "aqueduct_connector_in_flight_bytes";
+pub const IN_FLIGHT: Described = Described::gauge(
+    "aqueduct_connector_in_flight_bytes",
+    "bytes",
+    &[],
+    "Bytes read from Kafka and not yet acknowledged by Pub/Sub",
+);
+/// Bytes that may be in flight.
+pub const PERMITS: Described = Described::gauge(
+    "aqueduct_connector_permits_bytes",
+    "bytes",
+    &[],
+    "Bytes that may be in flight, `[pubsub] in_flight`; without a permit nothing more is read",
+);
+/// Bytes that may be read at once.
+pub const FREE_PERMITS: Described =
+    Described::gauge("aqueduct_connector_free_permits_bytes", "bytes", &[], "Permits that nothing holds");
+/// How long the oldest batch has waited.
+pub const OLDEST: Described = Described::gauge(
+    "aqueduct_connector_oldest_in_flight_seconds",
+    "seconds",
+    &[],
+    "How long the oldest batch has waited for Pub/Sub; 0 when none waits",
+);
+/// How long Pub/Sub has not answered.
+pub const OUTAGE: Described = Described::gauge(
+    "aqueduct_connector_pubsub_outage_seconds",
+    "seconds",
+    &[],
+    "How long every attempt to publish has failed; 0 when the last one worked",
+);
 /// Marks that Pub/Sub acknowledged.
-pub const MARKS: &str = "aqueduct_connector_marks_total";
-/// Commits that the coordinator confirmed, one a partition.
-pub const COMMITS: &str = "aqueduct_connector_commits_total";
+pub const MARKS: Described =
+    Described::counter("aqueduct_connector_marks_total", "marks", &[], "Marks that Pub/Sub acknowledged");
+/// Commits that the coordinator confirmed.
+pub const COMMITS: Described = Described::counter(
+    "aqueduct_connector_commits_total",
+    "commits",
+    &[],
+    "Offsets that Kafka confirmed as committed, one a partition",
+);
 /// Partitions that this replica holds.
-pub const PARTITIONS: &str = "aqueduct_connector_partitions";
+pub const PARTITIONS: Described = Described::gauge(
+    "aqueduct_connector_partitions",
+    "partitions",
+    &[],
+    "Partitions that this replica reads",
+);
 /// Offsets between the commit point and the log's end.
-pub const LAG: &str = "aqueduct_connector_lag_offsets";
+pub const LAG: Described = Described::gauge(
+    "aqueduct_connector_lag_offsets",
+    "offsets",
+    &["topic", "partition"],
+    "Offsets between what is accounted for in Pub/Sub and the end of the log",
+);
+/// The keys of the keyring.
+pub const KEYS: Described = Described::gauge(
+    "aqueduct_connector_key_from_timestamp_seconds",
+    "seconds since 1970",
+    &["key"],
+    "From when on a key of the keyring makes the pseudonyms, by its id; 0 for the first. Replicas must agree",
+);
+
+/// All of them.
+pub const ALL: [Described; 15] = [
+    RECORDS,
+    BYTES,
+    OFFSETS,
+    REQUESTS,
+    RETRIES,
+    IN_FLIGHT,
+    PERMITS,
+    FREE_PERMITS,
+    OLDEST,
+    OUTAGE,
+    MARKS,
+    COMMITS,
+    PARTITIONS,
+    LAG,
+    KEYS,
+];
 
 /// One label.
 pub type Label = [(&'static str, String); 1];
@@ -40,27 +138,61 @@ pub struct ConnectorMetrics {
     pub(crate) requests: Counter,
     pub(crate) publish_retries: Counter,
     pub(crate) in_flight: Gauge,
+    pub(crate) permits: Gauge,
+    pub(crate) free_permits: Gauge,
+    pub(crate) oldest: FloatGauge,
+    pub(crate) outage: FloatGauge,
     pub(crate) marks: Counter,
     pub(crate) commits: Counter,
     pub(crate) partitions: Gauge,
     pub(crate) lag: Family<PartitionLabels, Gauge>,
+    pub(crate) keys: Family<Label, FloatGauge>,
+    pub(crate) figures: Figures,
 }
 
 impl ConnectorMetrics {
     /// Registers all of them; once a registry.
     pub fn new(metrics: &Metrics) -> Self {
+        let records: Family<Label, Counter> = metrics.counters(&RECORDS);
+        // What has not happened yet is 0, so that its first time is a rise.
+        drop(records.get_or_create(&published()));
+        let offsets: Family<Label, Counter> = metrics.counters(&OFFSETS);
+        drop(offsets.get_or_create(&[("reason", "lost".to_owned())]));
         Self {
-            records: metrics.counters(RECORDS, "Records by outcome: published, or the code of a reject"),
-            bytes: metrics.counter(BYTES, "Encoded bytes of data messages acknowledged by Pub/Sub"),
-            offsets: metrics.counters(OFFSETS, "Offsets that carry no event, by the reason in their mark"),
-            requests: metrics.counter(REQUESTS, "Publish requests of data acknowledged by Pub/Sub"),
-            publish_retries: metrics.counter(RETRIES, "Publish requests that were tried again"),
-            in_flight: metrics.gauge(IN_FLIGHT, "Bytes read from Kafka and not yet acknowledged by Pub/Sub"),
-            marks: metrics.counter(MARKS, "Marks acknowledged by Pub/Sub"),
-            commits: metrics.counter(COMMITS, "Offsets committed, one a partition"),
-            partitions: metrics.gauge(PARTITIONS, "Partitions that this replica reads"),
-            lag: metrics
-                .gauges(LAG, "Offsets between what is accounted for in Pub/Sub and the end of the log"),
+            records,
+            bytes: metrics.counter(&BYTES),
+            offsets,
+            requests: metrics.counter(&REQUESTS),
+            publish_retries: metrics.counter(&RETRIES),
+            in_flight: metrics.gauge(&IN_FLIGHT),
+            permits: metrics.gauge(&PERMITS),
+            free_permits: metrics.gauge(&FREE_PERMITS),
+            oldest: metrics.float_gauge(&OLDEST),
+            outage: metrics.float_gauge(&OUTAGE),
+            marks: metrics.counter(&MARKS),
+            commits: metrics.counter(&COMMITS),
+            partitions: metrics.gauge(&PARTITIONS),
+            lag: metrics.gauges(&LAG),
+            keys: metrics.float_gauges(&KEYS),
+            figures: Figures::shown_in(metrics),
         }
     }
+
+    /// Shows the keys of a keyring: their ids, and from when each holds.
+    pub(crate) fn show_keys(&self, keys: &[Key]) {
+        for key in keys {
+            let from = key.from().map_or(0.0, |from| from.0 as f64 / 1000.0);
+            self.keys.get_or_create(&[("key", key.id().to_string())]).set(from);
+        }
+    }
+}
+
+/// The label of what Pub/Sub has.
+pub(crate) fn published() -> Label {
+    [("outcome", "published".to_owned())]
+}
+
+/// A partition's labels.
+pub(crate) fn of_partition(topic: &str, partition: i32) -> PartitionLabels {
+    [("topic", topic.to_owned()), ("partition", partition.to_string())]
 }

@@ -26,6 +26,7 @@ use crate::{
     fencing::Fencing,
     io::{
         brokers::{self, Brokers},
+        context::Context,
         facts::Facts,
         intake::Intake,
         orders::Orders,
@@ -81,6 +82,7 @@ pub async fn run<P: Publish>(
     shown: Shown,
     shutdown: CancellationToken,
 ) -> Result<Summary, ConnectorError> {
+    shown.metrics.show_keys(anonymiser.keys());
     let mut summary = Summary::default();
     let mut fencing = Fencing::default();
     loop {
@@ -93,6 +95,7 @@ pub async fn run<P: Publish>(
                 tracing::warn!(
                     %group,
                     %instance,
+                    action = "give each replica its own kafka.group_instance_id if two run; nothing after a restart of a broker",
                     "our name in the group was taken, by a broker that restarted or by another replica; joining again, and ending if that happens again soon"
                 );
             }
@@ -112,7 +115,8 @@ async fn membership<P: Publish>(
     let kafka = Arc::new(config.kafka);
     let orders = Arc::new(Orders::default());
     let (driver, stimuli) = channel(CHANNEL);
-    let consumer = brokers::create(&brokers::client_config(kafka.consumer()))?;
+    let context = Context::showing(shown.metrics.figures.clone());
+    let consumer = brokers::create(&brokers::client_config(kafka.consumer()), context)?;
     let total = usize::try_from(config.in_flight.0).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
     let permits = Permits { runtime: Handle::current(), bytes: Arc::new(Semaphore::new(total)), total };
     // A quarter: so that reading, encoding and sending overlap.
@@ -121,6 +125,8 @@ async fn membership<P: Publish>(
     let facts =
         Facts::new(Brokers::new(&kafka)?, orders.clone(), driver.clone(), kafka.bootstrap_servers.clone());
     let drain_limit = LONGEST_DRAIN.min(kafka.session_timeout / 3);
+    let bytes = permits.bytes.clone();
+    shown.metrics.permits.set(i64::try_from(total).unwrap_or(i64::MAX));
     let reader = Reader::new(clients, kafka, intake, (orders.clone(), driver.clone()), permits);
     let (keep_asking, stop_asking) = mpsc::channel();
     let threads = [
@@ -132,6 +138,7 @@ async fn membership<P: Publish>(
         publisher,
         orders: orders.clone(),
         drain_limit,
+        permits: bytes,
         metrics: shown.metrics,
         readiness: shown.readiness,
         watch: shown.watch,

@@ -97,7 +97,7 @@ const RESERVED: [(&str, &str); 15] = [
 ];
 
 /// Properties of a consumer, which other clients would warn about.
-const CONSUMER_ONLY: [&str; 10] = [
+const CONSUMER_ONLY: [&str; 11] = [
     "session.timeout.ms",
     "heartbeat.interval.ms",
     "max.poll.interval.ms",
@@ -108,6 +108,7 @@ const CONSUMER_ONLY: [&str; 10] = [
     "client.rack",
     "group.",
     "coordinator.",
+    "statistics.interval.ms",
 ];
 
 const MIN_BUFFER: u64 = 1 << 20;
@@ -202,6 +203,7 @@ impl KafkaSettings {
             ("check.crcs", "true"),
             (SESSION_TIMEOUT, "45000"),
             ("topic.metadata.refresh.interval.ms", "5000"),
+            ("statistics.interval.ms", "5000"),
             ("fetch.queue.backoff.ms", "20"),
             ("fetch.wait.max.ms", "100"),
             ("fetch.max.bytes", &fetch),
@@ -314,6 +316,7 @@ mod tests {
             ("enable.auto.commit", "false"),
             ("auto.offset.reset", "error"),
             ("queued.max.messages.kbytes", "32768"),
+            ("statistics.interval.ms", "5000"),
             ("session.timeout.ms", "45000"),
         ] {
             assert_eq!(properties.get(name).map(String::as_str), Some(value), "{name}");

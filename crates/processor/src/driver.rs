@@ -10,9 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use event::{EventTime, Mark, Millis, events::EventsSettings};
-use pubsub::{AckHandle, Connection, Inbound, SubscribeOptions, Subscription};
+use pubsub::{AckHandle, Connection, Inbound, SubscribeOptions, Subscription, link::Link};
 use service::{metrics::Metrics, readiness::Readiness};
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
@@ -33,10 +34,11 @@ use crate::{
     metrics::ProcessorMetrics,
     outbox::Outbox,
     pace::Pace,
+    readiness::{self, CHECKPOINTS, PUBSUB, STATE, TABLES},
     saved::{Saved, restore},
     sink::Sink,
     stages::{Delivered, Reopen, Sent, Stages},
-    store::{Appender, Hold, Kind, StateSettings, Store},
+    store::{Appender, Hold, Kind, Standing, StateSettings, Store},
     view::{Detail, Own, View},
 };
 
@@ -69,7 +71,7 @@ pub struct Services {
     /// Told to stop.
     pub shutdown: CancellationToken,
     /// Sees the state at each tick: the demo's table, and the page.
-    pub watch: tokio::sync::watch::Sender<View>,
+    pub watch: watch::Sender<View>,
 }
 
 /// What a run did.
@@ -109,14 +111,18 @@ pub async fn run<S: Sink>(
     services: Services,
     sink: Arc<S>,
 ) -> Result<Summary, ProcessorError> {
-    services.readiness.set("state", Err("another processor holds the state; standing by".to_owned()));
+    let mut metrics = ProcessorMetrics::new(&services.metrics, config.state.memory.0);
     let takeover_after = config.state.takeover_after.std();
-    let Some(hold) = services.store.hold(takeover_after, &services.shutdown).await? else {
+    let tell = |standing: Standing<'_>| tell_standing(&services.readiness, standing);
+    let Some(hold) = services.store.hold(takeover_after, &services.shutdown, tell).await? else {
         return Ok(Summary::default());
     };
-    services.readiness.set("state", Ok(()));
+    services.readiness.set(STATE, Ok(()));
+    services.readiness.expect(&[CHECKPOINTS, PUBSUB, TABLES]);
+    metrics.holds_state.set(1);
     let started = Instant::now();
-    let Some(recovered) = services.shutdown.run_until_cancelled(tasks::recover(&services.store)).await else {
+    let recovering = tasks::recover(&services.store, metrics.retries("recovery"));
+    let Some(recovered) = services.shutdown.run_until_cancelled(recovering).await else {
         return Ok(Summary::default());
     };
     let recovered = recovered?;
@@ -138,19 +144,25 @@ pub async fn run<S: Sink>(
         info!(flow, "a new flow begins at the present watermark");
     }
     for flow in &restored.removed {
-        warn!(flow, "the configuration names this flow no more; its state is dropped");
+        warn!(
+            flow,
+            action = "nothing if it was taken out on purpose; its table stays as it is",
+            "the configuration names this flow no more; its state is dropped"
+        );
     }
     let appender = Box::new(services.store.appender(&recovered));
     let data = services.connection.subscribe(&config.data);
     let marks = services.connection.subscribe(&config.marks);
-    services.readiness.watch("checkpoints", config.state.period.std() * 6 + Duration::from_secs(30));
+    metrics.begin(core.engine().flows().iter().map(|flow| (flow.name().clone(), flow.ledger)));
+    services.readiness.watch(CHECKPOINTS, config.state.period.std() * 6 + Duration::from_secs(30));
     let board = Board::new(&config.flows, BOARD_BYTES.min(config.state.memory.0 / BOARD_SHARE));
     let driver = Driver {
         board,
         own: Own { started: Some(now()), memory: config.state.memory.0, ..Own::default() },
         detail: Arc::default(),
         ticks: 0,
-        metrics: ProcessorMetrics::new(&services.metrics),
+        metrics,
+        links: [data.link(), marks.link()],
         stages: Stages::new(core, outbox),
         sink,
         appender: Some(appender),
@@ -170,6 +182,16 @@ pub async fn run<S: Sink>(
     driver.run(data, marks, hold, &services.shutdown).await
 }
 
+/// A stand-by is ready: to stand by. One that does not see the state could not take over.
+fn tell_standing(readiness: &Readiness, standing: Standing<'_>) {
+    match standing {
+        Standing::By => readiness.note(STATE, readiness::STANDING_BY),
+        Standing::Blind(error) => {
+            readiness.set(STATE, Err(format!("the state cannot be watched: {}", tasks::chain(error))));
+        }
+    }
+}
+
 /// The present, by this machine's clock.
 pub fn now() -> EventTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -181,8 +203,10 @@ struct Driver<S> {
     sink: Arc<S>,
     state: StateSettings,
     metrics: ProcessorMetrics,
+    /// Whether Pub/Sub answers for the data and the marks.
+    links: [watch::Receiver<Link>; 2],
     readiness: Readiness,
-    watch: tokio::sync::watch::Sender<View>,
+    watch: watch::Sender<View>,
     /// Here when no checkpoint is on its way.
     appender: Option<Box<Appender>>,
     tasks: JoinSet<Ended>,
@@ -283,6 +307,7 @@ impl<S: Sink> Driver<S> {
                 Some(_) => self.own.last_mark = Some(now),
                 None => warn!(
                     message_id = message.message_id,
+                    action = "update the processor to the connector's version, and see that nobody else publishes to the marks topic",
                     "a message on the marks subscription is no mark that this version knows; is the connector newer?"
                 ),
             }
@@ -301,10 +326,11 @@ impl<S: Sink> Driver<S> {
             self.start_checkpoint(now)?;
         }
         let unacknowledged = self.stages.unacknowledged();
-        self.metrics.observe(self.stages.core(), self.stages.outbox(), unacknowledged, now);
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks % DETAIL_TICKS == 1 {
             self.detail = Arc::new(self.look(unacknowledged, now));
+            self.metrics.observe(&self.detail, self.stages.core().is_caught_up(now), now);
+            self.judge(now);
         }
         self.watch.send_replace(self.view());
         if self.last_report.elapsed() >= Duration::from_secs(60) {
@@ -314,6 +340,14 @@ impl<S: Sink> Driver<S> {
             news.tell();
         }
         self.check_memory(unacknowledged)
+    }
+
+    /// Whether this processor goes on, for those who ask.
+    fn judge(&self, now: EventTime) {
+        self.readiness.beat();
+        let links = self.links.each_ref().map(|link| *link.borrow());
+        self.readiness.set(PUBSUB, readiness::pubsub(links));
+        self.readiness.set(TABLES, readiness::tables(self.detail.own.oldest_request, now));
     }
 
     fn view(&self) -> View {
@@ -342,16 +376,23 @@ impl<S: Sink> Driver<S> {
 
     fn report(&mut self) {
         self.last_report = Instant::now();
-        for flow in self.stages.core().engine().flows() {
-            let counts: Vec<String> = flow
-                .ledger
-                .iter()
-                .filter(|(_, count)| *count > 0)
-                .map(|(outcome, count)| format!("{} {count}", outcome.as_str()))
-                .collect();
-            let watermark = flow.windows.watermark();
-            info!(flow = %flow.name(), %watermark, ledger = counts.join(", "), rows = self.flow_rows, "running");
-        }
+        let core = self.stages.core();
+        let flow = |flow: &FlowState| {
+            let ends = flow.ledger.iter().filter(|(_, offsets)| *offsets > 0);
+            let ends: Vec<_> = ends.map(|(o, offsets)| format!("{} {offsets}", o.as_str())).collect();
+            format!("{}: watermark {}, {}", flow.name(), flow.windows.watermark(), ends.join(", "))
+        };
+        let flows: Vec<_> = core.engine().flows().iter().map(flow).collect();
+        info!(
+            messages = core.counters().events,
+            rows = self.flow_rows,
+            checkpoints = self.checkpoints,
+            unacknowledged = self.stages.unacknowledged(),
+            state_bytes = core.bytes(),
+            caught_up = core.is_caught_up(now()),
+            flows = flows.join("; "),
+            "so far"
+        );
     }
 
     /// How far the slowest flow's watermark is behind where it would be without a backlog.
@@ -383,7 +424,8 @@ impl<S: Sink> Driver<S> {
         let missing = self.stages.missing_streams();
         self.streams_asked = true;
         if !missing.is_empty() {
-            self.tasks.spawn(tasks::open_streams(self.sink.clone(), missing));
+            let retries = self.metrics.retries("stream");
+            self.tasks.spawn(tasks::open_streams(self.sink.clone(), missing, retries));
         }
     }
 
@@ -403,17 +445,20 @@ impl<S: Sink> Driver<S> {
             let table = table.name();
             error!(
                 table,
-                rows, "rows are larger than a request may be; they are left out and stand in dead_letters"
+                rows,
+                action = "find the page or box with such a long name: its dead letter has the stage writer",
+                "rows are larger than a request may be; they are left out and stand in dead_letters"
             );
         }
         let payload = saved.encode()?;
-        self.metrics.checkpoint_bytes.inc_by(payload.len() as u64);
+        self.metrics.checkpoint_size.observe(payload.len() as f64);
         self.own.checkpoint_bytes = payload.len() as u64;
         self.own.covered_since = self.own.unacknowledged_since.take();
         self.last_checkpoint = Some(Instant::now());
         let kind = if everything { Kind::Base } else { Kind::Delta };
         if let Some(appender) = self.appender.take() {
-            self.tasks.spawn(tasks::checkpoint(appender, kind, Bytes::from(payload)));
+            let retries = self.metrics.retries("checkpoint");
+            self.tasks.spawn(tasks::checkpoint(appender, kind, Bytes::from(payload), retries));
         }
         Ok(())
     }
@@ -422,7 +467,7 @@ impl<S: Sink> Driver<S> {
     fn send_rows(&mut self) {
         let requests = self.stages.requests();
         if !requests.is_empty() {
-            self.tasks.spawn(tasks::send(self.sink.clone(), requests));
+            self.tasks.spawn(tasks::send(self.sink.clone(), requests, self.metrics.retries("append")));
         }
     }
 
@@ -434,9 +479,12 @@ impl<S: Sink> Driver<S> {
                 self.checkpoints += 1;
                 self.own.covered_since = None;
                 self.own.last_checkpoint = Some(now());
-                self.own.checkpoint_millis = self.last_checkpoint.map(|at| at.elapsed().as_millis() as u64);
+                if let Some(took) = self.last_checkpoint.map(|at| at.elapsed()) {
+                    self.own.checkpoint_millis = Some(took.as_millis() as u64);
+                    self.metrics.checkpoint_time.observe(took.as_secs_f64());
+                }
                 self.metrics.checkpoints.inc();
-                self.readiness.progress("checkpoints");
+                self.readiness.progress(CHECKPOINTS);
                 let handles = self.stages.durable();
                 debug!(acknowledged = handles.len(), "checkpoint durable");
                 AckHandle::ack_all(handles);
@@ -469,12 +517,21 @@ impl<S: Sink> Driver<S> {
         let delivered = self.stages.sent(sent, now(), &*self.sink)?;
         self.count(&delivered);
         if let Some((table, rows)) = delivered.refused {
+            self.metrics.refused_rows.inc_by(rows as u64);
             let table = table.name();
-            error!(table, rows, "the table refuses rows; they are left out and stand in dead_letters");
+            error!(
+                table,
+                rows,
+                action = "read their reason in dead_letters, stage writer; `aqueduct setup --dry-run` shows how the table differs",
+                "the table refuses rows; they are left out and stand in dead_letters"
+            );
         }
         if let Some(table) = delivered.gone {
-            let table = table.name();
-            warn!(table, "the table's stream is gone; what does not stand in it yet moves to a new one");
+            warn!(
+                table = table.name(),
+                action = "nothing: the table is asked what stands before rows are sent again",
+                "the table's stream is gone; what does not stand in it yet moves to a new one"
+            );
         }
         self.reopen();
         Ok(())
@@ -493,10 +550,11 @@ impl<S: Sink> Driver<S> {
     fn reopen(&mut self) {
         match self.stages.reopening() {
             Some(Reopen::Ask(append)) => {
-                self.tasks.spawn(tasks::stands(self.sink.clone(), append));
+                self.tasks.spawn(tasks::stands(self.sink.clone(), append, self.metrics.retries("stream")));
             }
             Some(Reopen::Open(table)) => {
-                self.tasks.spawn(tasks::open_streams(self.sink.clone(), vec![table]));
+                let retries = self.metrics.retries("stream");
+                self.tasks.spawn(tasks::open_streams(self.sink.clone(), vec![table], retries));
             }
             None => {}
         }
@@ -515,6 +573,7 @@ impl<S: Sink> Driver<S> {
             Ok(result) => result?,
             Err(_) => warn!(
                 requests = self.stages.outbox().len(),
+                action = "start a processor again within the life of the table's stream (four days)",
                 "rows wait in the state; the next run sends them"
             ),
         }
@@ -549,11 +608,13 @@ fn report_hole(hole: &Abandoned) {
     if hole.before_start {
         warn!(
             partition = %hole.partition, from = hole.offsets.start, to = hole.offsets.end,
+            action = "nothing at a first start; else restore [state] checkpoints, or seek the subscription back and start without state",
             "there is no state; counting begins behind these offsets, which an earlier processor had acknowledged"
         );
     } else {
         error!(
             partition = %hole.partition, from = hole.offsets.start, to = hole.offsets.end, offsets,
+            action = "look for another consumer of this subscription; `aqueduct reconcile` names what is missing",
             "messages that the connector published did not come within hole_limit; they count as lost until they do"
         );
     }

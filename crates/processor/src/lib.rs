@@ -20,6 +20,7 @@
 //! | [`board`] | the rows of the last hour, for a page |
 //! | [`view`] | what a spectator sees |
 //! | [`pace`] | how long a backlog takes |
+//! | [`metrics`], `readiness` | what is counted, and whether it goes on |
 //! | [`driver`] | the one loop |
 //! | [`store`] | durable, fenced checkpoints |
 #![forbid(unsafe_code)]
@@ -57,6 +58,8 @@ pub mod sink;
 pub mod io;
 
 pub mod metrics;
+
+mod readiness;
 
 pub mod board;
 

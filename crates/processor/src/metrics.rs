@@ -1,108 +1,229 @@
-//! The processor's metrics, brought up to date at each tick.
+//! The processor's metrics: what they are called and mean. How they are brought up to date: `handles`.
 
-use event::{EventTime, ledger::Outcome};
-use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
-use service::metrics::Metrics;
+mod handles;
 
-use crate::{core::Core, outbox::Outbox};
+use service::metrics::Described;
 
-type FlowLabels = [(&'static str, String); 1];
-type OutcomeLabels = [(&'static str, String); 2];
+pub use handles::ProcessorMetrics;
 
-/// Handles to what is exposed.
-#[derive(Debug)]
-pub struct ProcessorMetrics {
-    events: Counter,
-    redelivered: Counter,
-    marks: Counter,
-    unreadable_marks: Counter,
-    outcomes: Family<OutcomeLabels, Gauge>,
-    watermark: Family<FlowLabels, Gauge>,
-    delay: Family<FlowLabels, Gauge>,
-    keys: Family<FlowLabels, Gauge>,
-    holes: Gauge,
-    unacknowledged: Gauge,
-    state_bytes: Gauge,
-    requests: Gauge,
-    caught_up: Gauge,
-    /// Checkpoints that became durable.
-    pub checkpoints: Counter,
-    /// Their payloads' bytes.
-    pub checkpoint_bytes: Counter,
-    /// Rows that stand in their tables.
-    pub rows: Counter,
-}
+/// Data messages that were new.
+pub const MESSAGES: Described =
+    Described::counter("aqueduct_processor_messages_total", "messages", &[], "Data messages that were new");
+/// Data messages that came again.
+pub const REDELIVERED: Described = Described::counter(
+    "aqueduct_processor_redelivered_total",
+    "messages",
+    &[],
+    "Data messages that had been seen before, from Pub/Sub or published again by a connector",
+);
+/// Marks.
+pub const MARKS: Described =
+    Described::counter("aqueduct_processor_marks_total", "marks", &[], "Marks that were read");
+/// What is no mark.
+pub const UNREADABLE_MARKS: Described = Described::counter(
+    "aqueduct_processor_unreadable_marks_total",
+    "messages",
+    &[],
+    "Messages on the marks subscription that are no marks of a version that this processor knows",
+);
+/// What became of offsets.
+pub const EVENTS: Described = Described::counter(
+    "aqueduct_processor_events_total",
+    "offsets",
+    &["flow", "outcome"],
+    "Offsets by what became of them in a flow, since the process began: `counted`, `duplicate`, `late`, `rejected`, \
+     `ignored`, `unmatched`, `lost`, `absent`. What a crash undid is counted again",
+);
+/// The ledger.
+pub const LEDGER: Described = Described::gauge(
+    "aqueduct_processor_ledger_offsets",
+    "offsets",
+    &["flow", "outcome"],
+    "The flow's whole ledger, restarts included, exact; also `pending`, and what left `lost` or `absent` again because it came",
+);
+/// The watermark.
+pub const WATERMARK: Described = Described::gauge(
+    "aqueduct_processor_watermark_timestamp_seconds",
+    "seconds since 1970",
+    &["flow"],
+    "The flow's watermark: nothing older is expected; absent while nothing is known",
+);
+/// How far the watermark is behind.
+pub const DELAY: Described = Described::gauge(
+    "aqueduct_processor_watermark_delay_seconds",
+    "seconds",
+    &["flow"],
+    "How far the flow's watermark is behind the processor's clock",
+);
+/// Keys with counts.
+pub const KEYS: Described =
+    Described::gauge("aqueduct_processor_keys", "keys", &["flow"], "Keys with live counts");
+/// The frontier's lag.
+pub const LAG: Described = Described::gauge(
+    "aqueduct_processor_lag_offsets",
+    "offsets",
+    &["topic", "partition"],
+    "Offsets below the end of Kafka's log that are not accounted for yet",
+);
+/// Holes.
+pub const HOLES: Described = Described::gauge(
+    "aqueduct_processor_holes",
+    "ranges",
+    &["topic", "partition"],
+    "Ranges of offsets that were published and did not come yet",
+);
+/// What is in them.
+pub const HOLE_OFFSETS: Described = Described::gauge(
+    "aqueduct_processor_hole_offsets",
+    "offsets",
+    &["topic", "partition"],
+    "Offsets in those ranges",
+);
+/// How long the oldest hole is watched.
+pub const OLDEST_HOLE: Described = Described::gauge(
+    "aqueduct_processor_oldest_hole_seconds",
+    "seconds",
+    &["topic", "partition"],
+    "How long the oldest of those ranges has been watched; after `[state] hole_limit` it counts as lost; 0 without a hole",
+);
+/// When the last mark came.
+pub const LAST_MARK: Described = Described::gauge(
+    "aqueduct_processor_last_mark_timestamp_seconds",
+    "seconds since 1970",
+    &[],
+    "When the last mark came; connectors send one a second. Absent before the first",
+);
+/// Messages not acknowledged.
+pub const UNACKNOWLEDGED: Described = Described::gauge(
+    "aqueduct_processor_unacknowledged_messages",
+    "messages",
+    &[],
+    "Messages that wait for a durable checkpoint",
+);
+/// Since when.
+pub const OLDEST_UNACKNOWLEDGED: Described = Described::gauge(
+    "aqueduct_processor_oldest_unacknowledged_seconds",
+    "seconds",
+    &[],
+    "How long the oldest of them has waited; 0 when none waits",
+);
+/// Whether no backlog is read.
+pub const CAUGHT_UP: Described =
+    Described::gauge("aqueduct_processor_caught_up", "0 or 1", &[], "1 while no backlog is being read");
+/// Whether this processor works.
+pub const HOLDS_STATE: Described = Described::gauge(
+    "aqueduct_processor_holds_state",
+    "0 or 1",
+    &[],
+    "1 when this processor holds the state and works, 0 while it starts or stands by",
+);
+/// Memory of the state.
+pub const STATE: Described =
+    Described::gauge("aqueduct_processor_state_bytes", "bytes", &[], "Approximate memory of the live state");
+/// What it may take.
+pub const MEMORY: Described = Described::gauge(
+    "aqueduct_processor_memory_limit_bytes",
+    "bytes",
+    &[],
+    "What the live state may take, `[state] memory`; beyond it the processor stops",
+);
+/// Requests on their way.
+pub const REQUESTS: Described = Described::gauge(
+    "aqueduct_processor_pending_requests",
+    "requests",
+    &[],
+    "Append requests whose rows do not stand in their tables yet",
+);
+/// Their bytes.
+pub const REQUEST_BYTES: Described =
+    Described::gauge("aqueduct_processor_in_flight_bytes", "bytes", &[], "Bytes of those requests");
+/// Since when.
+pub const OLDEST_REQUEST: Described = Described::gauge(
+    "aqueduct_processor_oldest_request_seconds",
+    "seconds",
+    &[],
+    "How long the oldest of those requests has waited; 0 when none waits",
+);
+/// Checkpoints.
+pub const CHECKPOINTS: Described = Described::counter(
+    "aqueduct_processor_checkpoints_total",
+    "checkpoints",
+    &[],
+    "Checkpoints that became durable",
+);
+/// How long they take.
+pub const CHECKPOINT_TIME: Described = Described::histogram(
+    "aqueduct_processor_checkpoint_seconds",
+    "seconds",
+    &[],
+    "How long a checkpoint took, from taking it to its being durable",
+);
+/// How large they are.
+pub const CHECKPOINT_SIZE: Described = Described::histogram(
+    "aqueduct_processor_checkpoint_bytes",
+    "bytes",
+    &[],
+    "Bytes of a checkpoint, a delta or a base, before compression",
+);
+/// When the last one became durable.
+pub const LAST_CHECKPOINT: Described = Described::gauge(
+    "aqueduct_processor_last_checkpoint_timestamp_seconds",
+    "seconds since 1970",
+    &[],
+    "When the last checkpoint became durable; absent before the first",
+);
+/// Attempts again.
+pub const RETRIES: Described = Described::counter(
+    "aqueduct_processor_retries_total",
+    "attempts",
+    &["what"],
+    "Attempts that failed and are made again: a `checkpoint`, a `stream` to be opened, an `append` of rows",
+);
+/// Rows.
+pub const ROWS: Described = Described::counter(
+    "aqueduct_processor_rows_total",
+    "rows",
+    &[],
+    "Rows that stand in their tables: panes, progress and dead letters",
+);
+/// Rows that were refused.
+pub const REFUSED_ROWS: Described = Described::counter(
+    "aqueduct_processor_refused_rows_total",
+    "rows",
+    &[],
+    "Rows that a table refused; they stand in `dead_letters` with stage `writer`",
+);
 
-impl ProcessorMetrics {
-    /// Registers all of them.
-    pub fn new(metrics: &Metrics) -> Self {
-        Self {
-            events: metrics.counter("aqueduct_processor_messages_total", "Data messages that were new"),
-            redelivered: metrics
-                .counter("aqueduct_processor_redelivered_total", "Data messages that had been seen before"),
-            marks: metrics.counter("aqueduct_processor_marks_total", "Marks"),
-            unreadable_marks: metrics.counter(
-                "aqueduct_processor_unreadable_marks_total",
-                "Messages on the marks topic that are no marks",
-            ),
-            outcomes: metrics.gauges(
-                "aqueduct_processor_events",
-                "Offsets by what became of them; the flow's whole ledger, restarts included",
-            ),
-            watermark: metrics.gauges(
-                "aqueduct_processor_watermark_milliseconds",
-                "The flow's watermark, milliseconds since the epoch",
-            ),
-            delay: metrics.gauges(
-                "aqueduct_processor_watermark_delay_milliseconds",
-                "How far the flow's watermark is behind the processor's clock",
-            ),
-            keys: metrics.gauges("aqueduct_processor_keys", "Keys with live counts"),
-            holes: metrics
-                .gauge("aqueduct_processor_holes", "Ranges below committed offsets that did not come yet"),
-            unacknowledged: metrics.gauge(
-                "aqueduct_processor_unacknowledged_messages",
-                "Messages that wait for a durable checkpoint",
-            ),
-            state_bytes: metrics
-                .gauge("aqueduct_processor_state_bytes", "Approximate memory of the live state"),
-            requests: metrics.gauge("aqueduct_processor_pending_requests", "Append requests on their way"),
-            caught_up: metrics.gauge("aqueduct_processor_caught_up", "1 when no backlog is being read"),
-            checkpoints: metrics.counter("aqueduct_processor_checkpoints_total", "Durable checkpoints"),
-            checkpoint_bytes: metrics
-                .counter("aqueduct_processor_checkpoint_bytes_total", "Bytes of the checkpoints' payloads"),
-            rows: metrics.counter("aqueduct_processor_rows_total", "Rows that stand in their tables"),
-        }
-    }
-
-    /// Brings the gauges up to date.
-    pub fn observe(&self, core: &Core, outbox: &Outbox, unacknowledged: usize, now: EventTime) {
-        let counters = core.counters();
-        raise(&self.events, counters.events);
-        raise(&self.redelivered, counters.redelivered);
-        raise(&self.marks, counters.marks);
-        raise(&self.unreadable_marks, counters.unreadable_marks);
-        self.unacknowledged.set(unacknowledged as i64);
-        self.state_bytes.set(core.bytes() as i64);
-        self.requests.set(outbox.len() as i64);
-        self.caught_up.set(i64::from(core.is_caught_up(now)));
-        self.holes.set(core.frontier().tracks().map(|(_, track)| track.holes().len() as i64).sum());
-        for state in core.engine().flows() {
-            let flow = [("flow", state.name().to_string())];
-            let watermark = state.windows.watermark();
-            if watermark > EventTime::MIN {
-                self.watermark.get_or_create(&flow).set(watermark.0);
-                self.delay.get_or_create(&flow).set(now.0.saturating_sub(watermark.0));
-            }
-            self.keys.get_or_create(&flow).set(state.windows.key_count() as i64);
-            for outcome in Outcome::ALL {
-                let labels = [("flow", state.name().to_string()), ("outcome", outcome.as_str().to_owned())];
-                self.outcomes.get_or_create(&labels).set(state.ledger.get(outcome) as i64);
-            }
-        }
-    }
-}
-
-fn raise(counter: &Counter, to: u64) {
-    counter.inc_by(to.saturating_sub(counter.get()));
-}
+/// All of them.
+pub const ALL: [Described; 30] = [
+    MESSAGES,
+    REDELIVERED,
+    MARKS,
+    UNREADABLE_MARKS,
+    EVENTS,
+    LEDGER,
+    WATERMARK,
+    DELAY,
+    KEYS,
+    LAG,
+    HOLES,
+    HOLE_OFFSETS,
+    OLDEST_HOLE,
+    LAST_MARK,
+    UNACKNOWLEDGED,
+    OLDEST_UNACKNOWLEDGED,
+    CAUGHT_UP,
+    HOLDS_STATE,
+    STATE,
+    MEMORY,
+    REQUESTS,
+    REQUEST_BYTES,
+    OLDEST_REQUEST,
+    CHECKPOINTS,
+    CHECKPOINT_TIME,
+    CHECKPOINT_SIZE,
+    LAST_CHECKPOINT,
+    RETRIES,
+    ROWS,
+    REFUSED_ROWS,
+];

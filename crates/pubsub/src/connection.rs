@@ -109,6 +109,9 @@ impl Connection {
     }
 }
 
+/// What to do while there is none.
+const LOOK_FOR_TOKENS: &str = "see whether the metadata server or the token endpoint can be reached, and GOOGLE_APPLICATION_CREDENTIALS";
+
 /// Application default credentials that have proved to give a token. A source that is down for now is waited for
 /// later, by the calls that need it.
 async fn default_credentials() -> Result<Credentials, Error> {
@@ -118,10 +121,14 @@ async fn default_credentials() -> Result<Credentials, Error> {
         .map_err(|error| Error::credentials(&error))?;
     match tokio::time::timeout(CREDENTIALS_DEADLINE, credentials.headers(http::Extensions::new())).await {
         Ok(Err(error)) if !error.is_transient() => return Err(Error::credentials(&error)),
-        Ok(Err(error)) => tracing::warn!(%error, "no Google Cloud token yet; going on trying"),
-        Err(_) => {
-            tracing::warn!(waited = ?CREDENTIALS_DEADLINE, "no Google Cloud token yet; going on trying");
+        Ok(Err(error)) => {
+            tracing::warn!(%error, action = LOOK_FOR_TOKENS, "no Google Cloud token yet; going on trying");
         }
+        Err(_) => tracing::warn!(
+            waited = ?CREDENTIALS_DEADLINE,
+            action = LOOK_FOR_TOKENS,
+            "no Google Cloud token yet; going on trying"
+        ),
         Ok(Ok(_)) => {}
     }
     Ok(credentials)

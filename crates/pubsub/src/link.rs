@@ -102,7 +102,11 @@ impl LinkWatch {
         match (before, answer) {
             (_, Err(error)) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(subscription, endpoint = %self.connection.endpoint(), cause, "Pub/Sub does not answer; going on trying");
+                tracing::warn!(
+                    subscription, endpoint = %self.connection.endpoint(), cause,
+                    action = "see the network and Google Cloud's status; messages wait in the subscription meanwhile",
+                    "Pub/Sub does not answer; going on trying"
+                );
             }
             (Link::Unknown, Ok(())) => tracing::debug!(subscription, "connected to Pub/Sub"),
             (_, Ok(())) => tracing::info!(subscription, "Pub/Sub answers again"),

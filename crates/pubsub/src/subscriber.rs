@@ -164,6 +164,7 @@ impl Subscription {
         if tokio::time::timeout(grace, drain).await.is_err() {
             tracing::warn!(
                 ?grace,
+                action = "nothing; the processor recognises what comes twice",
                 "Pub/Sub did not take the last acknowledgements; those messages will come again"
             );
         }

@@ -56,16 +56,21 @@ pub async fn bind(settings: &ServiceSettings) -> Result<TcpListener, ServiceErro
     })?;
     match listener.local_addr() {
         Ok(bound) if bound.ip().is_loopback() => {}
-        _ => tracing::warn!(listen = settings.listen, "the admin server can be reached from other machines"),
+        _ => tracing::warn!(
+            listen = settings.listen,
+            action = "see that only your own people and Prometheus reach it; it has no login",
+            "the admin server can be reached from other machines"
+        ),
     }
     Ok(listener)
 }
 
-/// The routes that every command has.
+/// The routes that every command has. Shows readiness among the metrics, too.
 pub fn router(admin: Admin) -> Router {
+    admin.readiness.show(&admin.metrics);
     Router::new()
         .route("/metrics", get(show_metrics))
-        .route("/healthz", get(async || "ok\n"))
+        .route("/healthz", get(show_health))
         .route("/readyz", get(show_readiness))
         .route("/log", get(show_levels).put(change_levels))
         .with_state(admin)
@@ -94,6 +99,20 @@ async fn show_metrics(State(admin): State<Admin>) -> Response {
     match admin.metrics.encode() {
         Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written\n").into_response(),
+    }
+}
+
+/// Whether it is of use to wait any longer: a loop that stands still is mended by a restart only.
+async fn show_health(State(admin): State<Admin>) -> Response {
+    match admin.readiness.stillness() {
+        None => "ok\n".into_response(),
+        Some(silence) => {
+            let body = format!(
+                "stuck: the main loop has not turned for {} s; restart the process\n",
+                silence.as_secs()
+            );
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
     }
 }
 

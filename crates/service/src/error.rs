@@ -15,6 +15,14 @@ pub enum ServiceError {
         /// The part that was not understood.
         part: String,
     },
+    /// The debug output of a library is asked for while the program runs.
+    #[error(
+        "{target} is another project's library, whose debug output may quote records: it is let through only where AQUEDUCT_LOG named it at the start; restart with AQUEDUCT_LOG={target}=debug if you accept that"
+    )]
+    LevelsOfOthers {
+        /// The target that was named.
+        target: String,
+    },
     /// Somebody else installed a subscriber first.
     #[error("logging was already set up in this process")]
     TelemetryInstalled,

@@ -2,7 +2,8 @@
 //!
 //! A plain level is for our own crates only. Everyone else is capped at WARN, because the debug output of a client
 //! library may quote the payloads that it carries; only naming a target lifts its cap, and whoever does so accepts that
-//! records may stand in the log. Names match whole path segments: `event` is not `event_listener`.
+//! records may stand in the log. That is decided where the program is started, never while it runs
+//! ([`Levels::lifts_beyond`]). Names match whole path segments: `event` is not `event_listener`.
 //!
 //! Not here: where the lines go ([`crate::telemetry`]). Filters by span or field value do not exist: without them no
 //! filter can lift the cap by accident.
@@ -58,6 +59,15 @@ impl Levels {
             return self.base;
         }
         self.base.min(LevelFilter::WARN)
+    }
+
+    /// The first target of others that these levels let say more than WARN, and more than `start` did.
+    pub fn lifts_beyond(&self, start: &Self) -> Option<&str> {
+        let is_own = |target: &str| self.own.iter().any(|name| is_within(target, name));
+        let lifted = |(target, level): &&(String, LevelFilter)| {
+            !is_own(target) && *level > LevelFilter::WARN && *level > start.of(target)
+        };
+        self.named.iter().find(lifted).map(|(target, _)| target.as_str())
     }
 
     fn lets_through(&self, metadata: &Metadata<'_>) -> bool {
@@ -134,6 +144,23 @@ mod tests {
             let error = Levels::parse(text, OWN).expect_err(text).to_string();
             assert!(error.starts_with(&format!("{part:?} is no log level")), "{error}");
         }
+    }
+
+    #[test]
+    fn others_are_lifted_at_the_start_only() {
+        let start = Levels::parse("info,rdkafka=debug", OWN).expect("levels");
+        let lifts = |text: &str| {
+            let levels = Levels::parse(text, OWN).expect("levels");
+            levels.lifts_beyond(&start).map(str::to_owned)
+        };
+        for text in
+            ["trace", "connector::io=trace", "h2=warn,tonic=off", "rdkafka=debug", "rdkafka::client=info"]
+        {
+            assert_eq!(lifts(text), None, "{text}");
+        }
+        assert_eq!(lifts("warn,h2=info"), Some("h2".to_owned()));
+        assert_eq!(lifts("rdkafka=trace"), Some("rdkafka".to_owned()));
+        assert_eq!(lifts("event_listener=debug"), Some("event_listener".to_owned()));
     }
 
     proptest! {

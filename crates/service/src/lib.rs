@@ -9,7 +9,8 @@
 //! | [`settings`] | one TOML file, the environment over it, and errors with line and key |
 //! | [`levels`] | which log lines are let through; third parties are capped |
 //! | [`telemetry`] | logs and panics to standard error |
-//! | [`metrics`] | counters, gauges and histograms, as OpenMetrics text |
+//! | [`metrics`], [`described`] | counters, gauges and histograms, as OpenMetrics text; what each one means |
+//! | [`process`] | what every process tells of itself |
 //! | [`readiness`] | what keeps a program from being ready, in words |
 //! | [`admin`] | the HTTP server for probes, metrics and log levels |
 //! | [`shutdown`] | SIGTERM and Ctrl-C as a cancellation token |
@@ -23,7 +24,9 @@ pub mod settings;
 pub mod levels;
 pub mod telemetry;
 
+pub mod described;
 pub mod metrics;
+pub mod process;
 pub mod readiness;
 
 pub mod admin;

@@ -1,8 +1,10 @@
-//! What keeps a program from being ready, in words.
+//! What keeps a program from being ready, in words; and whether it lives.
 //!
 //! Conditions have names (`kafka`, `pubsub`, `checkpoints`). One is in order once it was reported so, and, where a limit
 //! is set, while progress was reported within that limit: a pipe that stands still is not ready, however connected.
 //! Without any condition nothing is ready.
+//!
+//! A program lives while its loop turns: what is not ready is left to work on, what does not live is restarted.
 //!
 //! Not here: HTTP ([`crate::admin`]), and what the conditions are.
 
@@ -15,6 +17,19 @@ use std::{
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::metrics::{Described, Metrics};
+
+/// Whether each condition is in order.
+pub const READY: Described = Described::gauge(
+    "aqueduct_ready",
+    "0 or 1",
+    &["condition"],
+    "Whether a condition of `/readyz` is in order; `/readyz` says why one is not",
+);
+
+/// A loop that has not turned for so long will not turn again.
+pub const LIFE: Duration = Duration::from_secs(60);
+
 /// The conditions of a process, shared by cloning; it brings the clock to [`Conditions`].
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
@@ -25,6 +40,8 @@ pub struct Readiness {
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     by_name: BTreeMap<&'static str, Condition>,
+    /// When the loop turned last.
+    beat: Option<Instant>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -38,6 +55,8 @@ enum State {
     #[default]
     Unreported,
     Good,
+    /// In order, with a word about it.
+    Noted(String),
     Bad(String),
 }
 
@@ -66,6 +85,9 @@ pub struct ConditionReport {
     /// Why it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What is to be known of it although it is in order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Readiness {
@@ -78,6 +100,11 @@ impl Readiness {
     /// Reports a condition: in order, or the reason why not (for people; never a value from the data).
     pub fn set(&self, name: &'static str, state: Result<(), String>) {
         self.lock().set(name, state);
+    }
+
+    /// Reports a condition that is in order, with a word about it: a stand-by is ready to stand by.
+    pub fn note(&self, name: &'static str, note: &str) {
+        self.lock().note(name, note);
     }
 
     /// From now on this condition must report progress at least every `limit`.
@@ -93,6 +120,28 @@ impl Readiness {
     /// How things stand now.
     pub fn report(&self) -> Report {
         self.lock().report(Instant::now())
+    }
+
+    /// The program's loop has turned.
+    pub fn beat(&self) {
+        self.lock().beat(Instant::now());
+    }
+
+    /// For how long the program's loop has stood still, when that is longer than [`LIFE`]. A program whose loop has not
+    /// begun to turn lives.
+    pub fn stillness(&self) -> Option<Duration> {
+        self.lock().stillness(Instant::now())
+    }
+
+    /// Shows the conditions as [`READY`].
+    pub fn show(&self, metrics: &Metrics) {
+        let readiness = self.clone();
+        metrics.measured(&READY, move || {
+            let conditions = readiness.report().conditions;
+            let sample =
+                |c: ConditionReport| (vec![("condition", c.name.to_owned())], f64::from(u8::from(c.ready)));
+            conditions.into_iter().map(sample).collect()
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Conditions> {
@@ -113,6 +162,22 @@ impl Conditions {
             Ok(()) => State::Good,
             Err(reason) => State::Bad(reason),
         };
+    }
+
+    /// See [`Readiness::note`].
+    pub fn note(&mut self, name: &'static str, note: &str) {
+        self.by_name.entry(name).or_default().state = State::Noted(note.to_owned());
+    }
+
+    /// See [`Readiness::beat`].
+    pub fn beat(&mut self, now: Instant) {
+        self.beat = Some(now);
+    }
+
+    /// See [`Readiness::stillness`].
+    pub fn stillness(&self, now: Instant) -> Option<Duration> {
+        let silence = now.saturating_duration_since(self.beat?);
+        (silence > LIFE).then_some(silence)
     }
 
     /// See [`Readiness::watch`].
@@ -141,7 +206,11 @@ impl Conditions {
 impl Condition {
     fn report(&self, name: &'static str, now: Instant) -> ConditionReport {
         let reason = self.reason(now);
-        ConditionReport { name, ready: reason.is_none(), reason }
+        let note = match &self.state {
+            State::Noted(note) if reason.is_none() => Some(note.clone()),
+            _ => None,
+        };
+        ConditionReport { name, ready: reason.is_none(), reason, note }
     }
 
     fn reason(&self, now: Instant) -> Option<String> {
@@ -213,6 +282,41 @@ mod tests {
         check(&conditions, later + LIMIT, true, "");
         conditions.set("pump", Err("the broker is gone".to_owned()));
         check(&conditions, later, false, "pump: the broker is gone");
+    }
+
+    #[test]
+    fn a_note_does_not_keep_from_being_ready() {
+        let now = Instant::now();
+        let mut conditions = Conditions::default();
+        conditions.note("state", "standing by");
+        check(&conditions, now, true, "");
+        assert_eq!(conditions.report(now).conditions[0].note.as_deref(), Some("standing by"));
+        conditions.set("state", Ok(()));
+        assert_eq!(conditions.report(now).conditions[0].note, None);
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_is_dead() {
+        let start = Instant::now();
+        let mut conditions = Conditions::default();
+        assert_eq!(conditions.stillness(start), None);
+        conditions.beat(start);
+        assert_eq!(conditions.stillness(start + LIFE), None);
+        let later = start + LIFE + Duration::from_secs(1);
+        assert_eq!(conditions.stillness(later), Some(later - start));
+        conditions.beat(later);
+        assert_eq!(conditions.stillness(later), None);
+    }
+
+    #[test]
+    fn conditions_are_a_metric() {
+        let (readiness, metrics) = (Readiness::default(), Metrics::default());
+        readiness.show(&metrics);
+        readiness.set("kafka", Ok(()));
+        readiness.set("pubsub", Err("away".to_owned()));
+        let page = metrics.encode().expect("text");
+        assert!(page.contains("aqueduct_ready{condition=\"kafka\"} 1"), "{page}");
+        assert!(page.contains("aqueduct_ready{condition=\"pubsub\"} 0"), "{page}");
     }
 
     #[tokio::test(start_paused = true)]

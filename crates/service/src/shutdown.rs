@@ -33,6 +33,7 @@ pub fn token() -> io::Result<CancellationToken> {
         let name = signals.next().await;
         tracing::warn!(
             signal = name,
+            action = "send one signal only and wait, to end without repeated work",
             "stopped at once: open work was left and will be repeated at the next start"
         );
         std::process::exit(IMPATIENT_EXIT_CODE);

@@ -39,6 +39,8 @@ pub enum LogFormat {
 #[derive(Clone)]
 pub struct LogLevels {
     own: &'static [&'static str],
+    /// What the program was started with.
+    start: Levels,
     handle: reload::Handle<Levels, Registry>,
 }
 
@@ -66,7 +68,8 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let text = std::env::var(LOG_VARIABLE).unwrap_or_default();
-    let (filter, handle) = reload::Layer::new(Levels::parse(&text, own)?);
+    let start = Levels::parse(&text, own)?;
+    let (filter, handle) = reload::Layer::new(start.clone());
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(colour).boxed(),
@@ -75,17 +78,20 @@ where
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     subscriber.try_init().map_err(|_| ServiceError::TelemetryInstalled)?;
     std::panic::set_hook(Box::new(log_panic));
-    Ok(LogLevels { own, handle })
+    Ok(LogLevels { own, start, handle })
 }
 
 impl LogLevels {
-    /// Lets through what `text` says from now on. Crates that log through the `log` crate stay below the most verbose
+    /// Lets through what `text` says from now on: of libraries nothing that the start did not let through. Crates that log through the `log` crate stay below the most verbose
     /// level that was set at the start.
     ///
     /// # Errors
-    /// The text is no level, or logging has ended.
+    /// The text is no level or names a library, or logging has ended.
     pub fn set(&self, text: &str) -> Result<(), ServiceError> {
         let levels = Levels::parse(text, self.own)?;
+        if let Some(target) = levels.lifts_beyond(&self.start) {
+            return Err(ServiceError::LevelsOfOthers { target: target.to_owned() });
+        }
         self.handle.reload(levels).map_err(|_| ServiceError::TelemetryGone)
     }
 
@@ -112,6 +118,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
         at,
         thread,
         backtrace,
+        action = "report the place and the version; the process is to be restarted",
         "a defect: panic; its message is withheld, as it may quote data; please report the place"
     );
 }

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, sync::LazyLock, time::Duration};
 use service::{
     LogFormat, LogLevels, Metrics, Readiness, ServiceSettings,
     admin::{self, Admin},
-    telemetry,
+    metrics::Described,
+    readiness, telemetry,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -71,6 +72,8 @@ fn check(answer: &str, status: &str, body: &str) {
 async fn probes_tell_in_words() {
     let server = Server::start().await;
     check(&server.ask("GET /healthz").await, "200", "ok");
+    server.readiness.beat();
+    check(&server.ask("GET /healthz").await, "200", "ok");
     check(&server.ask("GET /readyz").await, "503", r#"{"ready":false,"conditions":[]}"#);
     server.readiness.set("kafka", Err("no broker answers".to_owned()));
     let unready =
@@ -90,7 +93,8 @@ async fn probes_tell_in_words() {
 #[tokio::test]
 async fn metrics_are_open_metrics() {
     let server = Server::start().await;
-    server.metrics.counter("aqueduct_records_total", "Records").inc_by(2);
+    const RECORDS: Described = Described::counter("aqueduct_records_total", "records", &[], "Records");
+    server.metrics.counter(&RECORDS).inc_by(2);
     let answer = server.ask("GET /metrics").await;
     check(&answer, "200", "aqueduct_records_total 2\n# EOF\n");
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"), "{answer}");
@@ -100,12 +104,13 @@ async fn metrics_are_open_metrics() {
 #[tokio::test]
 async fn levels_change_from_this_machine_only() {
     let server = Server::start().await;
-    check(&server.ask("PUT /log?filter=debug,rdkafka=info").await, "200", "debug,rdkafka=info\n");
-    check(&server.ask("GET /log").await, "200", "debug,rdkafka=info\n");
+    check(&server.ask("PUT /log?filter=debug,rdkafka=error").await, "200", "debug,rdkafka=error\n");
+    check(&server.ask("GET /log").await, "200", "debug,rdkafka=error\n");
+    check(&server.ask("PUT /log?filter=rdkafka=info").await, "400", "rdkafka is another project's library");
     check(&server.ask("PUT /log?filter=loud").await, "400", "\"loud\" is no log level");
     check(&server.ask("PUT /log").await, "400", "filter");
     check(&server.ask_as("PUT /log?filter=trace", "rebound.example").await, "403", "from this machine only");
-    check(&server.ask("GET /log").await, "200", "debug,rdkafka=info\n");
+    check(&server.ask("GET /log").await, "200", "debug,rdkafka=error\n");
     assert!(tracing::enabled!(target: "service", tracing::Level::DEBUG));
     assert!(!tracing::enabled!(target: "h2", tracing::Level::INFO));
     server.stop().await;
@@ -118,4 +123,17 @@ async fn an_open_connection_does_not_hold_up_the_end() {
     half.write_all(b"GET /healthz HTTP/1.1\r\n").await.expect("half a request");
     check(&server.ask("GET /healthz").await, "200", "ok");
     tokio::time::timeout(Duration::from_secs(60), server.stop()).await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_loop_that_stands_still_is_not_healthy() {
+    let server = Server::start().await;
+    server.readiness.set("kafka", Ok(()));
+    server.readiness.beat();
+    tokio::time::pause();
+    tokio::time::advance(readiness::LIFE + Duration::from_secs(2)).await;
+    tokio::time::resume();
+    check(&server.ask("GET /healthz").await, "503", "stuck: the main loop has not turned for 62 s");
+    check(&server.ask("GET /readyz").await, "200", "");
+    server.stop().await;
 }

@@ -16,6 +16,7 @@ mod restarts;
 mod rows;
 mod standing;
 mod topics;
+mod watched;
 
 use anyhow::Result;
 use tests::{

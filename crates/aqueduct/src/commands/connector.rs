@@ -85,7 +85,7 @@ impl Plan {
             "connector: reads the topics, takes the people out, publishes"
         );
         for warning in self.anonymiser.warnings() {
-            tracing::warn!("{warning}");
+            tracing::warn!(action = "correct the configuration, or leave it if it is meant", "{warning}");
         }
     }
 }
@@ -118,6 +118,7 @@ impl Plan {
 async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     plan.announce();
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
+    service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "connector");
     let listener = admin::bind(&plan.service).await?;
     let mut live = Live::new("connector", readiness.clone(), plan.settings.clone());
     let watch = live.connector(plan.labels());
@@ -161,15 +162,15 @@ async fn report(shown: Metrics, drained: CancellationToken) -> std::io::Result<(
     while drained.run_until_cancelled(minutes.tick()).await.is_some() {
         let Ok(page) = shown.encode() else { continue };
         let totals = Totals(&page);
-        let records = totals.sum(metrics::RECORDS);
-        let published = totals.with(metrics::RECORDS, "outcome", "published");
+        let records = totals.sum(metrics::RECORDS.name);
+        let published = totals.with(metrics::RECORDS.name, "outcome", "published");
         tracing::info!(
             published,
             rejected = records.saturating_sub(published),
-            partitions = totals.sum(metrics::PARTITIONS),
-            lag = totals.sum(metrics::LAG),
-            in_flight_bytes = totals.sum(metrics::IN_FLIGHT),
-            retries = totals.sum(metrics::RETRIES),
+            partitions = totals.sum(metrics::PARTITIONS.name),
+            lag = totals.sum(metrics::LAG.name),
+            in_flight_bytes = totals.sum(metrics::IN_FLIGHT.name),
+            retries = totals.sum(metrics::RETRIES.name),
             "so far"
         );
     }

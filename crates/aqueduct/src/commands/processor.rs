@@ -44,7 +44,8 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let levels = global.start_logging()?;
     runtime::run(|shutdown| async move {
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
-        readiness.expect(&["state", "checkpoints"]);
+        readiness.expect(&["state"]);
+        service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "processor");
         let listener = service::admin::bind(&parts.service).await?;
         let mut live = Live::new("processor", readiness.clone(), parts.settings.clone());
         let watch = live.processor(parts.labels());
@@ -124,6 +125,19 @@ impl Parts {
         }
     }
 
+    fn announce(&self, place: &str) {
+        let flows: Vec<&str> = self.tables.iter().map(|table| &*table.flow).collect();
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            subscription = self.pubsub.subscription,
+            pubsub = %self.endpoint,
+            flows = flows.join(","),
+            to = place,
+            state = self.processor.state.checkpoints,
+            "processor: reads the subscription, counts, writes rows"
+        );
+    }
+
     /// Runs the processor until the token is cancelled.
     pub(crate) async fn run(
         self,
@@ -133,21 +147,13 @@ impl Parts {
         watch: tokio::sync::watch::Sender<processor::View>,
     ) -> anyhow::Result<processor::Summary> {
         let place = self.place();
+        self.announce(&place);
         let connection = Connection::open(self.endpoint.clone()).await?;
         if let Some(outcome) = shutdown.run_until_cancelled(self.wait_for_services(&connection)).await {
             outcome?;
         } else {
             return Ok(processor::Summary::default());
         }
-        let flows: Vec<&str> = self.tables.iter().map(|table| &*table.flow).collect();
-        info!(
-            subscription = self.pubsub.subscription,
-            from = %self.endpoint,
-            to = place,
-            flows = flows.join(", "),
-            state = self.processor.state.checkpoints,
-            "processor starts"
-        );
         let writer = Writer::connect(&self.writer, &self.tables)
             .await
             .with_context(|| format!("cannot write to {place}"))?;
@@ -174,6 +180,7 @@ impl Parts {
             if !std::mem::replace(&mut told, true) {
                 tracing::warn!(
                     error = format!("{trouble:#}"),
+                    action = "see whether that service runs and can be reached from here; `aqueduct check` tries every connection",
                     "waiting for it; the processor starts when it answers"
                 );
             }

@@ -96,7 +96,7 @@ impl Live {
     fn conditions(&self) -> Vec<Condition> {
         let report = self.readiness.report();
         let condition =
-            |c: service::readiness::ConditionReport| Condition { name: c.name, trouble: c.reason };
+            |c: service::readiness::ConditionReport| Condition { name: c.name, trouble: c.reason.or(c.note) };
         report.conditions.into_iter().map(condition).collect()
     }
 

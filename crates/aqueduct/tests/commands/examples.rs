@@ -48,3 +48,16 @@ fn each_example_is_checked_and_replayed() {
         assert!(!place.read("rows.ndjson").is_empty(), "{name}");
     }
 }
+
+#[test]
+fn the_configuration_for_kubernetes_is_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes/base/aqueduct.toml");
+    let text = fs::read_to_string(path).expect("the configuration");
+    let mounted = "/etc/aqueduct/keyring/keys.toml";
+    assert!(text.contains(mounted), "{text}");
+    let place = Place::new();
+    place.write("aqueduct.toml", text.replace(mounted, "keys.toml").into_bytes());
+    assert_eq!(place.run("keys new").code, Some(0));
+    let check = place.run("check --offline");
+    assert_eq!((check.code, check.err.as_str()), (Some(0), ""), "{}", check.out);
+}

@@ -1,5 +1,6 @@
 //! The built program, as people and scripts use it: exit codes, what stands on standard output and standard error.
 
+mod documents;
 mod support;
 
 mod usage;

@@ -157,6 +157,11 @@ impl Anonymiser {
         &self.warnings
     }
 
+    /// The keys that make the pseudonyms, oldest first; none where nothing is pseudonymised.
+    pub fn keys(&self) -> &[Key] {
+        self.keyring.as_ref().map_or(&[], |keyring| keyring.keys())
+    }
+
     /// The names of the headers that may pass.
     pub fn headers(&self) -> &[Arc<str>] {
         &self.headers

@@ -47,7 +47,7 @@ impl Brokers {
     pub(crate) fn new(config: &KafkaConfig) -> Result<Self, ConnectorError> {
         let mut properties = client_config(config.client());
         properties.set("isolation.level", "read_uncommitted");
-        Ok(Self { client: create(&properties)?, topics: config.topics.clone() })
+        Ok(Self { client: create(&properties, Context::default())?, topics: config.topics.clone() })
     }
 
     /// The configured topics in their order; a topic that does not exist has its own error.
@@ -139,8 +139,11 @@ pub(crate) fn client_config<'a>(properties: impl Iterator<Item = (&'a str, &'a s
     config
 }
 
-pub(crate) fn create(config: &ClientConfig) -> Result<BaseConsumer<Context>, ConnectorError> {
-    config.create_with_context(Context::default()).map_err(|error| ConnectorError::Client {
+pub(crate) fn create(
+    config: &ClientConfig,
+    context: Context,
+) -> Result<BaseConsumer<Context>, ConnectorError> {
+    config.create_with_context(context).map_err(|error| ConnectorError::Client {
         // Its text names the property, and for a value that does not fit the value: never a secret, those all fit.
         source: KafkaText(faults::text(&error).0),
     })

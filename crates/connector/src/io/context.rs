@@ -16,10 +16,15 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
+    statistics::Statistics,
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 
-use crate::{io::faults, start::NO_TOPIC_ID};
+use crate::{
+    figures::{Figures, OfBroker, OfPartition, Snapshot},
+    io::faults,
+    start::NO_TOPIC_ID,
+};
 
 /// The context of the consumer and of the client that asks for facts.
 #[derive(Default)]
@@ -29,6 +34,7 @@ pub(crate) struct Context {
     is_closing: AtomicBool,
     has_renewed: AtomicBool,
     renewed: Mutex<BTreeMap<String, String>>,
+    figures: Figures,
 }
 
 /// What librdkafka told while it was polled.
@@ -42,6 +48,11 @@ pub(crate) enum Happening {
 }
 
 impl Context {
+    /// One that shows what librdkafka counts.
+    pub(crate) fn showing(figures: Figures) -> Self {
+        Self { figures, ..Self::default() }
+    }
+
     /// What was told since the last call.
     pub(crate) fn take(&self) -> Vec<Happening> {
         std::mem::take(&mut self.happenings.lock().unwrap_or_else(PoisonError::into_inner))
@@ -81,6 +92,10 @@ impl ClientContext for Context {
             self.has_renewed.store(true, Ordering::Release);
         }
         faults::log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.figures.replace(snapshot(statistics));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -127,6 +142,40 @@ impl ConsumerContext for Context {
             (element.topic().to_owned(), element.partition(), offset)
         });
         self.note(Happening::Committed(answer.collect()));
+    }
+}
+
+/// What is shown of librdkafka's statistics.
+fn snapshot(statistics: Statistics) -> Snapshot {
+    // Brokers that were only bootstrapped from, and the client's own bookkeeping, have no node.
+    let brokers = statistics.brokers.into_values().filter(|broker| broker.nodeid >= 0);
+    let brokers = brokers.map(|broker| OfBroker {
+        name: broker.nodename,
+        round_trip_micros: broker.rtt.filter(|rtt| rtt.cnt > 0).map(|rtt| (rtt.avg, rtt.p99)),
+        requests: broker.tx,
+        request_bytes: broker.txbytes,
+        response_bytes: broker.rxbytes,
+        failures: broker.txerrs + broker.rxerrs + broker.req_timeouts,
+        disconnects: broker.disconnects.unwrap_or(0).unsigned_abs(),
+    });
+    let partitions = statistics.topics.into_values().flat_map(|topic| {
+        let name = topic.topic;
+        // Partitions that are not read have no offset that they are read from.
+        let read = topic.partitions.into_values().filter(|p| p.partition >= 0 && p.fetch_state == "active");
+        read.map(move |partition| OfPartition {
+            topic: name.clone(),
+            partition: partition.partition,
+            lag: u64::try_from(partition.consumer_lag).ok(),
+            fetched: partition.fetchq_cnt.unsigned_abs(),
+            fetched_bytes: partition.fetchq_size,
+        })
+    });
+    Snapshot {
+        messages: statistics.rxmsgs.unsigned_abs(),
+        message_bytes: statistics.rxmsg_bytes.unsigned_abs(),
+        rebalances: statistics.cgrp.map_or(0, |group| group.rebalance_cnt.unsigned_abs()),
+        brokers: brokers.collect(),
+        partitions: partitions.collect(),
     }
 }
 

@@ -125,7 +125,11 @@ impl Facts {
                     tracing::info!(%topic, "the topic is there again");
                 }
             } else if self.known.contains(&**topic) && self.missing.insert(topic.to_string()) {
-                tracing::warn!(%topic, brokers = %self.servers, "the topic has gone; waiting until it is made anew");
+                tracing::warn!(
+                    %topic, brokers = %self.servers,
+                    action = "make the topic anew, or take it out of kafka.topics and restart",
+                    "the topic has gone; waiting until it is made anew"
+                );
             }
         }
     }
@@ -139,7 +143,11 @@ impl Facts {
 
     fn unanswered(&mut self, reason: &str) {
         if !std::mem::replace(&mut self.is_down, true) {
-            tracing::warn!(brokers = %self.servers, reason, "Kafka does not answer; trying until it does");
+            tracing::warn!(
+                brokers = %self.servers, reason,
+                action = "see whether the brokers run and can be reached from here",
+                "Kafka does not answer; trying until it does"
+            );
         }
         self.tell(Stimulus::Brokers(Err(format!("{} does not answer", self.servers))));
     }

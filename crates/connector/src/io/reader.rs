@@ -297,7 +297,11 @@ impl Reader {
             match answer {
                 Err(code) if !self.is_commit_failing => {
                     self.is_commit_failing = true;
-                    tracing::warn!(%topic, partition, %code, "offsets cannot be committed; trying until they can");
+                    tracing::warn!(
+                        %topic, partition, %code,
+                        action = "see whether the group's coordinator runs, and whether the user may commit for this group",
+                        "offsets cannot be committed; trying until they can"
+                    );
                 }
                 Err(_) => {}
                 Ok(offset) => {

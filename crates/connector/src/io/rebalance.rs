@@ -110,6 +110,7 @@ impl Reader {
         if is_lost {
             tracing::warn!(
                 partitions = slots.len(),
+                action = "nothing once; if it repeats, this machine is too slow for session.timeout.ms or was frozen",
                 "the group gave our partitions to others; what was not committed is read there"
             );
         }
@@ -125,7 +126,11 @@ impl Reader {
             if !commits.is_empty()
                 && let Err(error) = lookup::commit(&self.consumer, &commits)
             {
-                tracing::warn!(%error, "the last offsets could not be committed; what lies behind them is read and published again");
+                tracing::warn!(
+                    %error,
+                    action = "nothing; the processor recognises what comes twice",
+                    "the last offsets could not be committed; what lies behind them is read and published again"
+                );
             }
         } else {
             self.hand_over_everything()?;
@@ -174,7 +179,11 @@ impl Reader {
             }
             if silent_since.is_some_and(|since| since.elapsed() >= SILENCE) {
                 silent_since = None;
-                tracing::warn!(%error, "Kafka does not tell where to start; asking until it does");
+                tracing::warn!(
+                    %error,
+                    action = "see whether the brokers that lead these partitions and the group's coordinator run",
+                    "Kafka does not tell where to start; asking until it does"
+                );
             }
             std::thread::sleep(RETRY);
         }
@@ -254,6 +263,7 @@ impl Reader {
         for (slot, next, first) in partitions {
             tracing::error!(
                 partition = %slot, from = next, to = first, records = first - next,
+                action = "lengthen the topic's retention at once; then find out what held the connector up",
                 "retention took records before they were read: they are lost; lengthen the topic's retention"
             );
             if let Some(held) = self.assignment.get(&slot.topic, slot.partition) {
@@ -288,17 +298,27 @@ fn announce(slot: &Slot, start: &Start) {
     match start.notice {
         None => tracing::info!(%partition, offset, "reading"),
         Some(Notice::Reset) => {
-            tracing::warn!(%partition, offset, "the committed offset was set by somebody else; reading from there");
+            tracing::warn!(
+                %partition, offset,
+                action = "nothing if an operator set it; the processor counts what it has not seen, and nothing twice",
+                "the committed offset was set by somebody else; reading from there"
+            );
         }
         Some(Notice::NewTopic) => {
-            tracing::warn!(%partition, offset, "the topic was made anew; reading it from its beginning");
+            tracing::warn!(
+                %partition, offset,
+                action = "nothing if the topic was deleted on purpose",
+                "the topic was made anew; reading it from its beginning"
+            );
         }
         Some(Notice::Lost { records }) => tracing::error!(
             %partition, offset, records,
+            action = "lengthen the topic's retention at once; run the connector without longer breaks than that",
             "retention took records before they were read: they are lost; lengthen the topic's retention"
         ),
         Some(Notice::Cut { records }) => tracing::error!(
             %partition, offset, records,
+            action = "set unclean.leader.election.enable=false and min.insync.replicas in Kafka; compare with `aqueduct reconcile`",
             "the log ends before the committed offset, as after an unclean election: records are lost or were replaced; \
              reading on from its end as a new incarnation"
         ),

@@ -9,6 +9,7 @@ use crate::{
     error::{ConnectorError, KafkaText},
     io::{
         brokers::{self, Brokers, End, Places},
+        context::Context,
         faults,
         lookup::Lookup,
     },
@@ -46,7 +47,7 @@ pub struct Log {
 /// # Errors
 /// The configuration makes no client; the brokers do not answer, or refuse.
 pub fn survey(config: &KafkaConfig) -> Result<Survey, ConnectorError> {
-    let group = brokers::create(&brokers::client_config(config.consumer()))?;
+    let group = brokers::create(&brokers::client_config(config.consumer()), Context::default())?;
     let brokers = Brokers::new(config)?;
     let outdated = BTreeMap::new();
     let lookup = Lookup { consumer: &group, brokers: &brokers, rule: config.start, outdated: &outdated };

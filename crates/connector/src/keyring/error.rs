@@ -30,7 +30,7 @@ pub enum KeyringError {
         source: io::Error,
     },
     /// Others than the owner may use the file.
-    #[error("keyring {path} can be read by others (mode {mode:04o}); type `chmod 600 {path}` (for a mounted secret: defaultMode 0400)", path = path.display())]
+    #[error("keyring {path} can be read by others (mode {mode:04o}); type `chmod 600 {path}` (for a mounted secret: defaultMode 0440, and fsGroup equal to runAsGroup)", path = path.display())]
     Open {
         /// The file.
         path: PathBuf,

@@ -13,6 +13,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use event::EventTime;
+use nix::unistd::{getegid, geteuid};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -26,6 +27,8 @@ const HEADER: &str = "\
 /// Nobody but the owner.
 const PRIVATE: u32 = 0o600;
 const OTHERS: u32 = 0o077;
+/// The owner's group may read.
+const GROUP_READS: u32 = 0o040;
 
 /// More bytes than one entry takes.
 const ENTRY_ROOM: usize = 256;
@@ -93,7 +96,8 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.mode() & 0o7777;
-    if mode & OTHERS != 0 {
+    let reader = (geteuid().as_raw(), getegid().as_raw());
+    if !is_private(mode, (metadata.uid(), metadata.gid()), reader) {
         return Err(KeyringError::Open { path: path.to_owned(), mode });
     }
     // Room for the whole file and one entry more: a text that grows leaves a copy behind that nobody wipes.
@@ -101,6 +105,13 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     let mut text = Zeroizing::new(String::with_capacity(length + ENTRY_ROOM));
     file.read_to_string(&mut text).map_err(failed)?;
     Ok(text)
+}
+
+/// Whether nobody but the owner may use the file. A secret that Kubernetes mounts belongs to root, and a process that is
+/// not root reads it through the group of its pod (`fsGroup`): that is as private, where the group is the process's own.
+fn is_private(mode: u32, (owner, group): (u32, u32), (user, own_group): (u32, u32)) -> bool {
+    let is_mounted = owner == 0 && user != 0 && group == own_group && group != 0;
+    mode & if is_mounted { OTHERS & !GROUP_READS } else { OTHERS } == 0
 }
 
 fn key(path: &Path, entry: &Entry, before: &[Key]) -> Result<Key, KeyringError> {
@@ -228,4 +239,28 @@ fn new_file(path: &Path) -> io::Result<File> {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mounted_secret_is_read_through_the_group_of_its_pod() {
+        let (root, pod, other) = (0, 10_001, 10_002);
+        for (mode, owner, reader, expected) in [
+            (0o600, (pod, pod), (pod, pod), true),
+            (0o400, (root, root), (root, root), true),
+            (0o440, (root, pod), (pod, pod), true),
+            (0o400, (root, pod), (pod, pod), true),
+            (0o444, (root, pod), (pod, pod), false),
+            (0o460, (root, pod), (pod, pod), false),
+            (0o440, (root, other), (pod, pod), false),
+            (0o440, (root, root), (pod, root), false),
+            (0o440, (root, pod), (root, pod), false),
+            (0o440, (pod, pod), (pod, pod), false),
+        ] {
+            assert_eq!(is_private(mode, owner, reader), expected, "{mode:o} of {owner:?} for {reader:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use event::append::{Append, Appended, Table};
-use service::Backoff;
+use service::{Backoff, metrics::Counter};
 use tracing::{info, warn};
 
 use crate::{
@@ -34,17 +34,23 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 struct Patience {
     backoff: Backoff,
     waiting: bool,
+    retries: Counter,
 }
 
 impl Patience {
-    fn new() -> Self {
-        Self { backoff: Backoff::new(MIN_WAIT, MAX_WAIT), waiting: false }
+    fn new(retries: Counter) -> Self {
+        Self { backoff: Backoff::new(MIN_WAIT, MAX_WAIT), waiting: false, retries }
     }
 
     async fn wait(&mut self, error: &(dyn Error + Sync)) {
+        self.retries.inc();
         if !self.waiting {
             self.waiting = true;
-            warn!(error = %chain(error), "waiting; it is tried again until it works");
+            warn!(
+                error = %chain(error),
+                action = "see the error: the place of the checkpoints or the tables cannot be reached, or refuse for now",
+                "waiting; it is tried again until it works"
+            );
         }
         let random = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
         tokio::time::sleep(self.backoff.next(random).max(MIN_WAIT / 4)).await;
@@ -73,8 +79,8 @@ pub fn chain(error: &dyn Error) -> String {
 ///
 /// # Errors
 /// When it cannot be read for good.
-pub async fn recover(store: &Store) -> Result<Recovered, StoreError> {
-    let mut patience = Patience::new();
+pub async fn recover(store: &Store, retries: Counter) -> Result<Recovered, StoreError> {
+    let mut patience = Patience::new(retries);
     loop {
         match store.recover().await {
             Err(error) if error.is_transient() => patience.wait(&error).await,
@@ -84,8 +90,8 @@ pub async fn recover(store: &Store) -> Result<Recovered, StoreError> {
 }
 
 /// Makes a checkpoint durable.
-pub async fn checkpoint(mut appender: Box<Appender>, kind: Kind, payload: Bytes) -> Ended {
-    let mut patience = Patience::new();
+pub async fn checkpoint(mut appender: Box<Appender>, kind: Kind, payload: Bytes, retries: Counter) -> Ended {
+    let mut patience = Patience::new(retries);
     loop {
         match appender.append(kind, payload.clone()).await {
             Ok(_) => {
@@ -102,9 +108,9 @@ pub async fn checkpoint(mut appender: Box<Appender>, kind: Kind, payload: Bytes)
 }
 
 /// Opens a stream for each table.
-pub async fn open_streams<S: Sink>(sink: Arc<S>, tables: Vec<Table>) -> Ended {
+pub async fn open_streams<S: Sink>(sink: Arc<S>, tables: Vec<Table>, retries: Counter) -> Ended {
     let mut streams = Vec::new();
-    let mut patience = Patience::new();
+    let mut patience = Patience::new(retries);
     for table in tables {
         loop {
             match sink.open(&table).await {
@@ -122,9 +128,9 @@ pub async fn open_streams<S: Sink>(sink: Arc<S>, tables: Vec<Table>) -> Ended {
 }
 
 /// Sends requests in order, each until its rows stand in their table.
-pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>) -> Ended {
+pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>, retries: Counter) -> Ended {
     let mut done = None;
-    let mut patience = Patience::new();
+    let mut patience = Patience::new(retries);
     for (number, append) in requests {
         let stopped = loop {
             match sink.append(&append).await {
@@ -146,8 +152,8 @@ pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>) -> Ended 
 }
 
 /// Asks whether the rows of a request stand, until there is an answer.
-pub async fn stands<S: Sink>(sink: Arc<S>, append: Append) -> Ended {
-    let mut patience = Patience::new();
+pub async fn stands<S: Sink>(sink: Arc<S>, append: Append, retries: Counter) -> Ended {
+    let mut patience = Patience::new(retries);
     loop {
         match sink.stands(&append).await {
             Err(error) if error.retryable => patience.wait(&error).await,

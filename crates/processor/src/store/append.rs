@@ -84,7 +84,11 @@ impl Appender {
         let numbers = match self.store.list().await {
             Ok(listing) => listing.numbers,
             Err(error) => {
-                warn!(place = %self.store.place, error = &error as &dyn std::error::Error, "old checkpoints stay for now");
+                warn!(
+                    place = %self.store.place, error = &error as &dyn std::error::Error,
+                    action = "nothing once; if it repeats, let this account list the place of the checkpoints",
+                    "old checkpoints stay for now"
+                );
                 return;
             }
         };
@@ -99,7 +103,11 @@ impl Appender {
             match outcome {
                 Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
-                    warn!(place = %self.store.place, error = &error as &dyn std::error::Error, "an old checkpoint stays for now");
+                    warn!(
+                        place = %self.store.place, error = &error as &dyn std::error::Error,
+                        action = "nothing once; if it repeats, let this account delete objects there",
+                        "an old checkpoint stays for now"
+                    );
                 }
             }
         }

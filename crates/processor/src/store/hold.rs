@@ -32,17 +32,28 @@ pub struct Hold {
     lock: Option<Lock>,
 }
 
+/// How a processor stands that may not write yet.
+#[derive(Clone, Copy, Debug)]
+pub enum Standing<'a> {
+    /// It watches the state of another one.
+    By,
+    /// It does not see the state.
+    Blind(&'a StoreError),
+}
+
 impl Store {
     /// Waits until this processor may write; nothing when `shutdown` came first.
     ///
     /// At once in an empty store, after a clean stop, and where a folder's lock is free. From then on the holder
-    /// must append at least every `period`, also while it waits for something else.
+    /// must append at least every `period`, also while it waits for something else. `tell` hears after each look how it
+    /// goes.
     pub async fn hold(
         &self,
         takeover_after: Duration,
         shutdown: &CancellationToken,
+        tell: impl Fn(Standing<'_>),
     ) -> Result<Option<Hold>, StoreError> {
-        shutdown.run_until_cancelled(StandBy::new(self, takeover_after).wait()).await.transpose()
+        shutdown.run_until_cancelled(StandBy::new(self, takeover_after).wait(tell)).await.transpose()
     }
 }
 
@@ -56,6 +67,7 @@ impl Hold {
         if let Err(error) = self.store.objects.put(&self.store.marker(), newest.to_string().into()).await {
             warn!(
                 place = %self.store.place, error = &error as &dyn Error,
+                action = "nothing; the next start takes a little longer",
                 "the state could not be marked as released; the next start waits for takeover_after"
             );
         }
@@ -104,12 +116,18 @@ impl<'a> StandBy<'a> {
         Self { store, takeover_after, poll, watch: Watch::default(), told: Told::default() }
     }
 
-    async fn wait(mut self) -> Result<Hold, StoreError> {
+    async fn wait(mut self, tell: impl Fn(Standing<'_>)) -> Result<Hold, StoreError> {
         loop {
             match self.look().await {
                 Ok(Some(hold)) => return Ok(hold),
-                Ok(None) => self.told.trouble = false,
-                Err(error) if error.is_transient() => self.trouble(&error),
+                Ok(None) => {
+                    self.told.trouble = false;
+                    tell(Standing::By);
+                }
+                Err(error) if error.is_transient() => {
+                    self.trouble(&error);
+                    tell(Standing::Blind(&error));
+                }
                 Err(error) => return Err(error),
             }
             tokio::time::sleep(self.poll).await;
@@ -159,6 +177,7 @@ impl<'a> StandBy<'a> {
     async fn take_over(&self, has_lock: bool, newest: Option<u64>) -> Result<Hold, StoreError> {
         warn!(
             place = %self.store.place, newest, takeover_after = ?self.takeover_after,
+            action = "see why the other processor stopped; if it still runs, it ends by itself",
             "no new checkpoint appeared; taking over the state"
         );
         let lock = match (&self.store.folder, has_lock) {
@@ -177,7 +196,11 @@ impl<'a> StandBy<'a> {
             match self.store.objects.delete(&self.store.marker()).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
-                    warn!(place = %self.store.place, error = &error as &dyn Error, "the mark of the last clean stop stays");
+                    warn!(
+                        place = %self.store.place, error = &error as &dyn Error,
+                        action = "nothing once; if it repeats, let this account delete objects there",
+                        "the mark of the last clean stop stays"
+                    );
                 }
             }
         }
@@ -203,7 +226,11 @@ impl<'a> StandBy<'a> {
     fn trouble(&mut self, error: &StoreError) {
         self.watch = Watch::default();
         if !std::mem::replace(&mut self.told.trouble, true) {
-            warn!(place = %self.store.place, error = error as &dyn Error, "the state cannot be watched; waiting");
+            warn!(
+                place = %self.store.place, error = error as &dyn Error,
+                action = "see whether the place of the checkpoints can be reached and listed from here",
+                "the state cannot be watched; waiting"
+            );
         }
     }
 }

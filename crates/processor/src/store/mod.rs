@@ -48,7 +48,7 @@ use object_store::ObjectStore;
 pub use append::Appender;
 pub use error::{Damage, StoreError};
 pub use format::{FORMAT, Kind};
-pub use hold::Hold;
+pub use hold::{Hold, Standing};
 pub use recover::{Checkpoint, Recovered};
 pub use settings::{StateProblem, StateSettings};
 

@@ -84,6 +84,7 @@ impl Store {
         if !torn.is_empty() {
             warn!(
                 place = %self.place, ?torn, newest = number,
+                action = "run `aqueduct reconcile`; where events are missing, seek the subscription back and start without state",
                 "damaged checkpoints are passed over; if they were whole once, events that they held are missing: \
                  compare with `aqueduct reconcile`"
             );
@@ -120,7 +121,11 @@ impl Store {
             return Err(StoreError::Unreadable { place: self.place.to_string(), count: numbers.len() });
         }
         if !numbers.is_empty() {
-            warn!(place = %self.place, "the only checkpoint is damaged; the state begins anew");
+            warn!(
+                place = %self.place,
+                action = "nothing: no message was acknowledged before a first whole checkpoint",
+                "the only checkpoint is damaged; the state begins anew"
+            );
         }
         Ok(Recovered {
             base: None,

@@ -112,6 +112,7 @@ impl Demo {
         } = self;
         let tables = parts.tables.clone();
         let address = listener.local_addr()?;
+        service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "demo");
         let mut live = Live::new("demo", readiness.clone(), parts.settings.clone());
         let (shown, seen) = (live.connector(plan.labels()), live.processor(parts.labels()));
         let (live, mut view) = (Arc::new(live), seen.subscribe());

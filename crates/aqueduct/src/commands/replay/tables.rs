@@ -143,7 +143,12 @@ impl Tables {
         let large = self.writer.too_large(Rows::Ctr(&rows));
         if !large.is_empty() {
             let left_out = large.len();
-            tracing::error!(table = table.name(), left_out, "rows are larger than a request may be");
+            tracing::error!(
+                table = table.name(),
+                left_out,
+                action = "find the page or box with such a long name in the events",
+                "rows are larger than a request may be; they are left out"
+            );
             let mut index = 0..;
             rows.retain(|_| index.next().is_none_or(|index| !large.contains(&index)));
         }
@@ -229,7 +234,11 @@ impl Tables {
                 Ok(done) => return Ok(done),
                 Err(error) if error.is_retryable() && matches!(self.kind, Kind::Shared) => {
                     let wait = backoff.next(1.0);
-                    tracing::warn!(%error, ?wait, "rows are sent again");
+                    tracing::warn!(
+                        %error, ?wait,
+                        action = "nothing if it passes; see whether BigQuery answers and whether a quota is used up",
+                        "rows are sent again"
+                    );
                     let stopped =
                         async { tokio::time::timeout(wait, self.shutdown.cancelled()).await.is_ok() };
                     if self.runtime.block_on(stopped) {

@@ -130,7 +130,7 @@ impl Service {
 
 async fn hold(store: &Store, takeover_after: Duration) -> Result<Hold, StoreError> {
     store
-        .hold(takeover_after, &CancellationToken::new())
+        .hold(takeover_after, &CancellationToken::new(), |_| {})
         .await
         .map(|hold| hold.expect("nobody asked to stop"))
 }

@@ -27,7 +27,11 @@ impl Home {
 }
 
 async fn hold(store: &Store) -> Hold {
-    store.hold(LONG, &CancellationToken::new()).await.expect("no trouble").expect("nobody asked to stop")
+    store
+        .hold(LONG, &CancellationToken::new(), |_| {})
+        .await
+        .expect("no trouble")
+        .expect("nobody asked to stop")
 }
 
 #[tokio::test]
@@ -96,7 +100,7 @@ async fn a_file_where_the_folder_should_be_is_named_at_once() {
     let home = Home::new();
     fs::write(home.folder.path().join("deep"), "x").expect("writable");
     let store = home.store();
-    let error = store.hold(LONG, &CancellationToken::new()).await.expect_err("it is a file");
+    let error = store.hold(LONG, &CancellationToken::new(), |_| {}).await.expect_err("it is a file");
     assert!(!error.is_transient() && error.to_string().contains("deep/state"), "{error:?}");
 }
 

@@ -13,8 +13,11 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// Holds, and how long that took.
 async fn hold(store: &Store) -> (Hold, Duration) {
     let start = Instant::now();
-    let hold =
-        store.hold(TAKEOVER, &CancellationToken::new()).await.expect("no trouble").expect("nobody stops it");
+    let hold = store
+        .hold(TAKEOVER, &CancellationToken::new(), |_| {})
+        .await
+        .expect("no trouble")
+        .expect("nobody stops it");
     (hold, start.elapsed())
 }
 
@@ -102,7 +105,7 @@ async fn a_stand_by_can_be_stopped() {
     write(&mut appender(&store).await, &["B1"]).await;
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    let waiting = tokio::spawn(async move { store.hold(TAKEOVER, &token).await });
+    let waiting = tokio::spawn(async move { store.hold(TAKEOVER, &token, |_| {}).await });
     advance(Duration::from_secs(1)).await;
     shutdown.cancel();
     assert!(waiting.await.expect("it ends").expect("no trouble").is_none());

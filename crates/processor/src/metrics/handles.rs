@@ -1,0 +1,355 @@
+//! Handles to the metrics, brought up to date with what a spectator sees.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use event::{EventTime, Ledger, ledger::Outcome};
+use service::metrics::{Buckets, Counter, Described, Family, FloatGauge, Gauge, Histogram, Metrics};
+
+use super as names;
+use crate::view::{Detail, PartitionView};
+
+type Label = [(&'static str, String); 1];
+type OutcomeLabels = [(&'static str, String); 2];
+type PartitionLabels = [(&'static str, String); 2];
+
+const TIMES: Buckets = Buckets(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
+const SIZES: Buckets = Buckets(&[1e3, 1e4, 1e5, 1e6, 4e6, 16e6, 64e6, 256e6, 1e9]);
+
+/// Handles to what is exposed.
+#[derive(Debug)]
+pub struct ProcessorMetrics {
+    messages: Counter,
+    redelivered: Counter,
+    marks: Counter,
+    unreadable_marks: Counter,
+    events: Family<OutcomeLabels, Counter>,
+    ledger: Family<OutcomeLabels, Gauge>,
+    /// The ledgers at the last look; what was restored is not counted again.
+    seen: BTreeMap<Arc<str>, Ledger>,
+    watermark: Family<Label, FloatGauge>,
+    delay: Family<Label, FloatGauge>,
+    keys: Family<Label, Gauge>,
+    partitions: OfPartitions,
+    last_mark: Moment,
+    last_checkpoint: Moment,
+    unacknowledged: Gauge,
+    oldest_unacknowledged: FloatGauge,
+    caught_up: Gauge,
+    state: Gauge,
+    requests: Gauge,
+    request_bytes: Gauge,
+    oldest_request: FloatGauge,
+    retries: Family<Label, Counter>,
+    /// 1 once this processor holds the state.
+    pub holds_state: Gauge,
+    /// Checkpoints that became durable.
+    pub checkpoints: Counter,
+    /// How long they took, in seconds.
+    pub checkpoint_time: Histogram,
+    /// Their bytes.
+    pub checkpoint_size: Histogram,
+    /// Rows that stand in their tables.
+    pub rows: Counter,
+    /// Rows that tables refused.
+    pub refused_rows: Counter,
+}
+
+/// What is told of each partition.
+#[derive(Debug)]
+struct OfPartitions {
+    lag: Family<PartitionLabels, Gauge>,
+    holes: Family<PartitionLabels, Gauge>,
+    hole_offsets: Family<PartitionLabels, Gauge>,
+    oldest_hole: Family<PartitionLabels, FloatGauge>,
+    /// Those that were told of last.
+    labelled: BTreeSet<(Arc<str>, i32)>,
+}
+
+/// The lives of one partition together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Together {
+    missing: u64,
+    holes: usize,
+    hole_offsets: u64,
+    hole_since: Option<EventTime>,
+}
+
+/// A time that is left out until it is known.
+#[derive(Clone, Debug)]
+struct Moment(Arc<AtomicI64>);
+
+impl ProcessorMetrics {
+    /// Registers all of them; once a registry. `memory` is what the state may take.
+    pub fn new(metrics: &Metrics, memory: u64) -> Self {
+        metrics.gauge(&names::MEMORY).set(whole(memory));
+        let retries: Family<Label, Counter> = metrics.counters(&names::RETRIES);
+        for what in ["recovery", "checkpoint", "stream", "append"] {
+            // What has not happened yet is 0, so that its first time is a rise.
+            drop(retries.get_or_create(&[("what", what.to_owned())]));
+        }
+        Self {
+            messages: metrics.counter(&names::MESSAGES),
+            redelivered: metrics.counter(&names::REDELIVERED),
+            marks: metrics.counter(&names::MARKS),
+            unreadable_marks: metrics.counter(&names::UNREADABLE_MARKS),
+            events: metrics.counters(&names::EVENTS),
+            ledger: metrics.gauges(&names::LEDGER),
+            seen: BTreeMap::new(),
+            watermark: metrics.float_gauges(&names::WATERMARK),
+            delay: metrics.float_gauges(&names::DELAY),
+            keys: metrics.gauges(&names::KEYS),
+            partitions: OfPartitions {
+                lag: metrics.gauges(&names::LAG),
+                holes: metrics.gauges(&names::HOLES),
+                hole_offsets: metrics.gauges(&names::HOLE_OFFSETS),
+                oldest_hole: metrics.float_gauges(&names::OLDEST_HOLE),
+                labelled: BTreeSet::new(),
+            },
+            last_mark: Moment::shown_in(metrics, &names::LAST_MARK),
+            last_checkpoint: Moment::shown_in(metrics, &names::LAST_CHECKPOINT),
+            unacknowledged: metrics.gauge(&names::UNACKNOWLEDGED),
+            oldest_unacknowledged: metrics.float_gauge(&names::OLDEST_UNACKNOWLEDGED),
+            caught_up: metrics.gauge(&names::CAUGHT_UP),
+            state: metrics.gauge(&names::STATE),
+            requests: metrics.gauge(&names::REQUESTS),
+            request_bytes: metrics.gauge(&names::REQUEST_BYTES),
+            oldest_request: metrics.float_gauge(&names::OLDEST_REQUEST),
+            retries,
+            holds_state: metrics.gauge(&names::HOLDS_STATE),
+            checkpoints: metrics.counter(&names::CHECKPOINTS),
+            checkpoint_time: metrics.histogram(&names::CHECKPOINT_TIME, TIMES),
+            checkpoint_size: metrics.histogram(&names::CHECKPOINT_SIZE, SIZES),
+            rows: metrics.counter(&names::ROWS),
+            refused_rows: metrics.counter(&names::REFUSED_ROWS),
+        }
+    }
+
+    /// The ledgers that were restored: offsets are counted from here on.
+    pub fn begin(&mut self, ledgers: impl Iterator<Item = (Arc<str>, Ledger)>) {
+        self.seen = ledgers.collect();
+    }
+
+    /// The counter of attempts at something.
+    pub fn retries(&self, what: &str) -> Counter {
+        self.retries.get_or_create(&[("what", what.to_owned())]).clone()
+    }
+
+    /// Brings everything up to date.
+    pub fn observe(&mut self, detail: &Detail, is_caught_up: bool, now: EventTime) {
+        raise(&self.messages, detail.counters.events);
+        raise(&self.redelivered, detail.counters.redelivered);
+        raise(&self.marks, detail.counters.marks);
+        raise(&self.unreadable_marks, detail.counters.unreadable_marks);
+        let own = detail.own;
+        self.unacknowledged.set(own.unacknowledged as i64);
+        self.oldest_unacknowledged.set(age(own.oldest_unacknowledged(), now));
+        self.caught_up.set(i64::from(is_caught_up));
+        self.state.set(whole(detail.state_bytes));
+        self.requests.set(detail.requests as i64);
+        self.request_bytes.set(whole(detail.request_bytes));
+        self.oldest_request.set(age(own.oldest_request, now));
+        self.last_mark.set(own.last_mark);
+        self.last_checkpoint.set(own.last_checkpoint);
+        self.partitions.observe(&detail.partitions, now);
+        for flow in &detail.flows {
+            let labels = [("flow", flow.name.to_string())];
+            if flow.watermark > EventTime::MIN {
+                self.watermark.get_or_create(&labels).set(seconds(flow.watermark.0));
+                self.delay.get_or_create(&labels).set(seconds(now.0.saturating_sub(flow.watermark.0)));
+            }
+            self.keys.get_or_create(&labels).set(flow.keys as i64);
+            self.count(&flow.name, flow.ledger);
+        }
+    }
+
+    /// Adds what a ledger has more than at the last look. What left an outcome again (an offset that was given up and came
+    /// after all, a click whose view came) leaves its counter as it is; the ledger itself stands beside it.
+    fn count(&mut self, flow: &Arc<str>, ledger: Ledger) {
+        let before = self.seen.insert(flow.clone(), ledger).unwrap_or_default();
+        for outcome in Outcome::ALL {
+            let labels = [("flow", flow.to_string()), ("outcome", outcome.as_str().to_owned())];
+            let offsets = ledger.get(outcome);
+            self.ledger.get_or_create(&labels).set(whole(offsets));
+            // What waits is no end.
+            if outcome != Outcome::Pending {
+                self.events.get_or_create(&labels).inc_by(offsets.saturating_sub(before.get(outcome)));
+            }
+        }
+    }
+}
+
+impl OfPartitions {
+    fn observe(&mut self, partitions: &[PartitionView], now: EventTime) {
+        let mut together: BTreeMap<(Arc<str>, i32), Together> = BTreeMap::new();
+        for life in partitions {
+            let partition = (life.partition.topic.clone(), life.partition.partition);
+            let sum = together.entry(partition).or_default();
+            sum.missing += life.missing;
+            sum.holes += life.hole_count;
+            sum.hole_offsets += life.hole_offsets;
+            sum.hole_since = [sum.hole_since, life.hole_since].into_iter().flatten().min();
+        }
+        for ((topic, partition), sum) in &together {
+            let labels = labels(topic, *partition);
+            self.lag.get_or_create(&labels).set(whole(sum.missing));
+            self.holes.get_or_create(&labels).set(sum.holes as i64);
+            self.hole_offsets.get_or_create(&labels).set(whole(sum.hole_offsets));
+            self.oldest_hole.get_or_create(&labels).set(age(sum.hole_since, now));
+        }
+        let known: BTreeSet<_> = together.into_keys().collect();
+        for (topic, partition) in self.labelled.difference(&known) {
+            let labels = labels(topic, *partition);
+            self.lag.remove(&labels);
+            self.holes.remove(&labels);
+            self.hole_offsets.remove(&labels);
+            self.oldest_hole.remove(&labels);
+        }
+        self.labelled = known;
+    }
+}
+
+impl Moment {
+    fn shown_in(metrics: &Metrics, what: &'static Described) -> Self {
+        let moment = Self(Arc::new(AtomicI64::new(i64::MIN)));
+        let shown = moment.clone();
+        metrics.measured(what, move || match shown.0.load(Ordering::Relaxed) {
+            i64::MIN => Vec::new(),
+            millis => vec![(Vec::new(), seconds(millis))],
+        });
+        moment
+    }
+
+    fn set(&self, at: Option<EventTime>) {
+        self.0.store(at.map_or(i64::MIN, |at| at.0), Ordering::Relaxed);
+    }
+}
+
+fn labels(topic: &str, partition: i32) -> PartitionLabels {
+    [("topic", topic.to_owned()), ("partition", partition.to_string())]
+}
+
+fn raise(counter: &Counter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+fn age(since: Option<EventTime>, now: EventTime) -> f64 {
+    since.map_or(0.0, |since| seconds(now.0.saturating_sub(since.0).max(0)))
+}
+
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use event::{Incarnation, Partition};
+
+    use super::*;
+    use crate::{frontier::Clocks, view::FlowView};
+
+    const NOW: EventTime = EventTime(1_000_000);
+
+    fn ledger(counted: u64, pending: u64, lost: u64) -> Ledger {
+        let mut ledger = Ledger::default();
+        ledger.add(Outcome::Counted, counted);
+        ledger.add(Outcome::Pending, pending);
+        ledger.add(Outcome::Lost, lost);
+        ledger
+    }
+
+    fn flow(ledger: Ledger, watermark: EventTime) -> FlowView {
+        FlowView {
+            name: "ctr".into(),
+            columns: Vec::new(),
+            has_join: false,
+            windows: event::Windows::try_new(event::Millis(60_000), event::Millis(60_000)).expect("windows"),
+            out_of_orderness: event::Millis(0),
+            allowed_lateness: event::Millis(0),
+            watermark,
+            ledger,
+            before: 0,
+            keys: 3,
+            bytes: 0,
+        }
+    }
+
+    fn partition(incarnation: &str, missing: u64, hole_since: Option<EventTime>) -> PartitionView {
+        let incarnation = Incarnation::from(incarnation);
+        PartitionView {
+            partition: Partition { topic: "t".into(), incarnation, partition: 4 },
+            frontier: 0,
+            committed: None,
+            end: None,
+            missing,
+            holes: Vec::new(),
+            hole_count: usize::from(hole_since.is_some()),
+            hole_offsets: 2,
+            hole_since,
+            clocks: Clocks::NONE,
+            is_idle: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(metrics: &Metrics, lines: &[&str]) {
+        let page = metrics.encode().expect("text");
+        for line in lines {
+            assert!(page.lines().any(|other| other == *line), "{line} in\n{page}");
+        }
+    }
+
+    #[test]
+    fn offsets_are_counted_once_and_never_back() {
+        let metrics = Metrics::default();
+        let mut shown = ProcessorMetrics::new(&metrics, 9);
+        shown.begin([("ctr".into(), ledger(1_000, 5, 7))].into_iter());
+        let mut detail =
+            Detail { flows: vec![flow(ledger(1_000, 5, 7), EventTime::MIN)], ..Detail::default() };
+        shown.observe(&detail, true, NOW);
+        let counted = "aqueduct_processor_events_total{flow=\"ctr\",outcome=\"counted\"}";
+        let lost = "aqueduct_processor_events_total{flow=\"ctr\",outcome=\"lost\"}";
+        let pending = "aqueduct_processor_ledger_offsets{flow=\"ctr\",outcome=\"pending\"}";
+        check(&metrics, &[&format!("{counted} 0"), &format!("{lost} 0"), &format!("{pending} 5")]);
+        // What was pending and lost is counted.
+        detail.flows = vec![flow(ledger(1_009, 2, 3), EventTime(998_500))];
+        shown.observe(&detail, true, NOW);
+        check(&metrics, &[&format!("{counted} 9"), &format!("{lost} 0"), &format!("{pending} 2")]);
+        check(&metrics, &["aqueduct_processor_watermark_delay_seconds{flow=\"ctr\"} 1.5"]);
+        detail.flows = vec![flow(ledger(1_009, 2, 4), EventTime(998_500))];
+        shown.observe(&detail, true, NOW);
+        check(&metrics, &[&format!("{lost} 1"), "aqueduct_processor_caught_up 1"]);
+        let page = metrics.encode().expect("text");
+        assert!(!page.contains("events_total{flow=\"ctr\",outcome=\"pending\"}"), "{page}");
+    }
+
+    #[test]
+    fn the_lives_of_a_partition_stand_together_until_they_go() {
+        let metrics = Metrics::default();
+        let mut shown = ProcessorMetrics::new(&metrics, 9);
+        let lives =
+            vec![partition("a", 3, Some(EventTime(990_000))), partition("b", 4, Some(EventTime(970_000)))];
+        shown.observe(&Detail { partitions: lives, ..Detail::default() }, false, NOW);
+        check(
+            &metrics,
+            &[
+                "aqueduct_processor_lag_offsets{topic=\"t\",partition=\"4\"} 7",
+                "aqueduct_processor_holes{topic=\"t\",partition=\"4\"} 2",
+                "aqueduct_processor_oldest_hole_seconds{topic=\"t\",partition=\"4\"} 30.0",
+            ],
+        );
+        shown.observe(&Detail::default(), false, NOW);
+        let page = metrics.encode().expect("text");
+        assert!(!page.contains("partition=\"4\""), "{page}");
+        assert!(!page.contains("last_mark_timestamp_seconds"), "what is not known is left out:\n{page}");
+    }
+}

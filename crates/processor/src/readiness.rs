@@ -1,0 +1,63 @@
+//! Whether the processor goes on: connected, and not standing still.
+//!
+//! Pure. Not here: what becomes of it (`service::readiness`), and whether checkpoints go on, which report themselves.
+
+use event::EventTime;
+use pubsub::link::Link;
+
+/// The condition of holding the state, or of standing by.
+pub(crate) const STATE: &str = "state";
+/// The condition of checkpoints that become durable.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// The condition of Pub/Sub answering.
+pub(crate) const PUBSUB: &str = "pubsub";
+/// The condition of rows reaching their tables.
+pub(crate) const TABLES: &str = "tables";
+
+/// What a stand-by says of itself.
+pub(crate) const STANDING_BY: &str = "another processor holds the state; standing by";
+
+/// An order of magnitude above what an append takes.
+const LIMIT_MILLIS: i64 = 60_000;
+
+/// Whether Pub/Sub answers for every subscription.
+pub(crate) fn pubsub(links: [Link; 2]) -> Result<(), String> {
+    if links.iter().any(|link| matches!(link, Link::Away { .. })) {
+        return Err("Pub/Sub does not answer; it is tried until it does".to_owned());
+    }
+    if links.contains(&Link::Unknown) { Err("has not heard of Pub/Sub yet".to_owned()) } else { Ok(()) }
+}
+
+/// Whether rows reach their tables. `oldest` is since when the oldest request waits.
+pub(crate) fn tables(oldest: Option<EventTime>, now: EventTime) -> Result<(), String> {
+    let waited = oldest.map_or(0, |since| now.0.saturating_sub(since.0));
+    if waited <= LIMIT_MILLIS {
+        return Ok(());
+    }
+    Err(format!(
+        "stalled: rows have waited for their table for {} s; see whether it takes rows",
+        waited / 1000
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_subscriptions_must_answer() {
+        let (up, away) = (Link::Up { returns: 1 }, Link::Away { returns: 0 });
+        assert_eq!(pubsub([up, up]), Ok(()));
+        assert!(pubsub([up, away]).is_err_and(|reason| reason.contains("does not answer")));
+        assert!(pubsub([away, Link::Unknown]).is_err_and(|reason| reason.contains("does not answer")));
+        assert!(pubsub([up, Link::Unknown]).is_err_and(|reason| reason.contains("not heard")));
+    }
+
+    #[test]
+    fn rows_that_wait_too_long_are_a_stall() {
+        let now = EventTime(100_000);
+        assert_eq!(tables(None, now), Ok(()));
+        assert_eq!(tables(Some(EventTime(40_000)), now), Ok(()));
+        assert!(tables(Some(EventTime(38_999)), now).is_err_and(|reason| reason.contains("for 61 s")));
+    }
+}

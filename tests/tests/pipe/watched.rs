@@ -1,0 +1,216 @@
+//! What those see who watch a pipe: a real Prometheus, those who ask whether it is ready, and those who read its log.
+
+use std::{collections::BTreeSet, fs};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tests::{
+    process::Process,
+    prometheus::{Prometheus, encoded, shipped},
+    proxy::Proxy,
+    services,
+    traffic::Traffic,
+    wait,
+};
+
+use crate::{brought_to_an_end, prepared, produced};
+
+/// A line of `docs/metrics.md`, which a test of the binary holds against the code.
+struct Described {
+    name: String,
+    labels: BTreeSet<String>,
+    kind: String,
+    help: String,
+}
+
+impl Described {
+    fn all() -> Result<Vec<Self>> {
+        let text = fs::read_to_string(shipped("../docs/metrics.md")?)?;
+        let line = |line: &str| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let name = cells.get(1)?.strip_prefix('`')?.strip_suffix('`')?.to_owned();
+            let labels = cells.get(2)?.split(", ").map(|label| label.trim_matches('`').to_owned());
+            let labels = labels.filter(|label| !label.is_empty()).collect();
+            Some(Self { name, labels, kind: cells.get(3)?.to_string(), help: cells.get(5)?.to_string() })
+        };
+        Ok(text.lines().filter_map(line).collect())
+    }
+
+    /// The name of its samples.
+    fn series(&self) -> String {
+        if self.kind == "histogram" { format!("{}_bucket", self.name) } else { self.name.clone() }
+    }
+
+    /// The name under which Prometheus knows what it means.
+    fn family(&self) -> &str {
+        self.name.strip_suffix("_total").unwrap_or(&self.name)
+    }
+
+    /// What is wrong with it in a Prometheus.
+    fn complaint(&self, prometheus: &Prometheus) -> Result<Option<String>> {
+        let series = self.series();
+        let found = prometheus.get(&format!("/api/v1/series?match[]={}", encoded(&series)))?;
+        let found = found.as_array().context("a list of series")?;
+        if found.is_empty() {
+            return Ok(Some(format!("{series} is not exposed")));
+        }
+        for one in found {
+            let beside = ["__name__", "instance", "job", "le"];
+            let labels = one.as_object().context("labels")?.keys();
+            let labels: BTreeSet<String> =
+                labels.filter(|l| !beside.contains(&l.as_str())).cloned().collect();
+            ensure!(labels == self.labels, "{series} has the labels {labels:?}, not {:?}", self.labels);
+        }
+        let told = prometheus.get(&format!("/api/v1/metadata?metric={}", self.family()))?;
+        let Some(told) = told[self.family()].get(0) else {
+            return Ok(Some(format!("{} has no metadata", self.family())));
+        };
+        ensure!(told["type"] == self.kind.as_str(), "{}: {told}", self.name);
+        // The encoder ends it with a full stop.
+        ensure!(told["help"].as_str() == Some(&format!("{}.", self.help)), "{}: {told}", self.name);
+        Ok(None)
+    }
+}
+
+/// Every query of the dashboard, as Grafana would ask it.
+fn dashboard() -> Result<Vec<String>> {
+    let dashboard: Value = serde_json::from_str(&fs::read_to_string(shipped("grafana/aqueduct.json")?)?)?;
+    let panels = dashboard["panels"].as_array().context("panels")?;
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let query = |target: &Value| {
+        let query = target["expr"].as_str()?;
+        Some(query.replace("$__rate_interval", "5s").replace("$flow", ".*"))
+    };
+    let queries: Vec<String> = targets.filter_map(query).collect();
+    ensure!(queries.len() > 40 && queries.iter().all(|query| !query.contains('$')), "{queries:?}");
+    Ok(queries)
+}
+
+#[test]
+fn prometheus_sees_what_is_described_and_the_dashboard_shows_it() -> Result<()> {
+    let pipe = prepared("watched", 2)?;
+    let (_, recount) = produced(&pipe, Traffic::new(3_000, 2).with_trouble())?;
+    let mut processor = pipe.start(&["processor"])?;
+    processor.says("this processor holds the state")?;
+    let mut standby = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let targets = [connector.address()?, processor.address()?, standby.address()?];
+    let prometheus = Prometheus::start(&targets)?;
+
+    let described = Described::all()?;
+    ensure!(described.len() > 50, "docs/metrics.md describes {} metrics", described.len());
+    wait::until_right("every metric to be scraped", || {
+        let complaints = described.iter().map(|one| one.complaint(&prometheus));
+        Ok(complaints.collect::<Result<Vec<_>>>()?.into_iter().flatten().next())
+    })?;
+    let names = prometheus.get("/api/v1/label/__name__/values")?;
+    for name in names.as_array().context("names")?.iter().filter_map(Value::as_str) {
+        let is_described = described.iter().any(|one| {
+            let of_histogram = name.strip_prefix(one.name.as_str()).unwrap_or("?");
+            ["", "_bucket", "_sum", "_count"].contains(&of_histogram)
+        });
+        let is_ours = name.starts_with("aqueduct_") || name.starts_with("process_");
+        ensure!(is_described || !is_ours, "{name} is exposed and not described");
+    }
+
+    let queries = dashboard()?;
+    wait::until_right("every query of the dashboard to give something", || {
+        for query in &queries {
+            if prometheus.query(query)?.is_empty() {
+                return Ok(Some(query.clone()));
+            }
+        }
+        Ok(None)
+    })?;
+
+    // All that was produced, in Prometheus' words.
+    let sum = format!("sum(aqueduct_processor_events_total) == {}", recount.total());
+    wait::until("every record to be accounted for in Prometheus", || {
+        Ok((!prometheus.query(&sum)?.is_empty()).then_some(()))
+    })?;
+    let rules = prometheus.get("/api/v1/rules")?;
+    let rules = rules["groups"][0]["rules"].as_array().context("rules")?.clone();
+    ensure!(rules.len() >= 15, "{} rules are loaded", rules.len());
+    for rule in rules {
+        ensure!(rule["health"] == "ok" && rule["state"] != "firing", "{rule}\n{}", prometheus.log());
+    }
+
+    let ready = standby.get("/readyz")?;
+    ensure!(ready.contains("standing by"), "a stand-by is ready to stand by: {ready}");
+    standby.stop()?;
+    brought_to_an_end(&pipe, &recount, &mut connector, &mut processor).map(drop)
+}
+
+/// Waits until it is not ready for this reason.
+fn is_unready(process: &mut Process, reason: &str) -> Result<()> {
+    wait::until_right(reason, || match process.get("/readyz") {
+        Ok(ready) => Ok(Some(ready)),
+        Err(error) => {
+            let answer = format!("{error:#}");
+            Ok((!answer.contains("503") || !answer.contains(reason)).then_some(answer))
+        }
+    })
+}
+
+/// Waits until it is ready.
+fn is_ready(process: &mut Process) -> Result<()> {
+    wait::until_right("being ready", || Ok(process.get("/readyz").err().map(|error| format!("{error:#}"))))
+}
+
+#[test]
+fn without_pubsub_nobody_is_ready_and_everybody_lives() -> Result<()> {
+    let mut pipe = prepared("unready", 1)?;
+    let (_, recount) = produced(&pipe, Traffic::new(500, 1))?;
+    let pubsub = Proxy::closed(&services::address(services::PUBSUB)?)?;
+    pubsub.open()?;
+    pipe.set("pubsub.emulator_host", pubsub.address());
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    for process in [&mut connector, &mut processor] {
+        is_ready(process)?;
+    }
+    pubsub.close();
+    is_unready(&mut connector, "Pub/Sub does not answer")?;
+    is_unready(&mut processor, "Pub/Sub does not answer")?;
+    for process in [&mut connector, &mut processor] {
+        assert_eq!(process.get("/healthz")?, "ok\n");
+    }
+    let page = connector.get("/metrics")?;
+    ensure!(page.contains("aqueduct_ready{condition=\"pubsub\"} 0"), "{page}");
+    pubsub.open()?;
+    for process in [&mut connector, &mut processor] {
+        is_ready(process)?;
+    }
+    brought_to_an_end(&pipe, &recount, &mut connector, &mut processor).map(drop)
+}
+
+#[test]
+fn a_log_tells_what_begins_how_it_goes_and_what_was_done() -> Result<()> {
+    let pipe = prepared("log", 1)?;
+    let (_, recount) = produced(&pipe, Traffic::new(500, 1).with_trouble())?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    connector.says("reads the topics, takes the people out, publishes")?;
+    processor.says("reads the subscription, counts, writes rows")?;
+    assert_eq!(processor.get("/log")?, "info\n");
+    ensure!(!processor.err().contains("DEBUG"), "{}", processor.err());
+    assert_eq!(processor.put("/log?filter=info,processor=debug")?, "info,processor=debug\n");
+    processor.says("checkpoint durable")?;
+    let refused = format!("{:#}", processor.put("/log?filter=h2=trace").err().context("a refusal")?);
+    ensure!(refused.contains("another project's library"), "{refused}");
+    assert_eq!(processor.put("/log?filter=info")?, "info\n");
+    brought_to_an_end(&pipe, &recount, &mut connector, &mut processor)?;
+    let last = |process: &Process, text: &str| -> Result<String> {
+        let err = process.err();
+        let line = err.lines().rfind(|line| line.contains(text));
+        Ok(line.with_context(|| format!("{text:?} is not in\n{err}"))?.to_owned())
+    };
+    let records = format!("records={}", recount.total());
+    let line = last(&connector, "connector ended")?;
+    ensure!(line.contains(&records) && line.contains("rejected="), "{line}");
+    let line = last(&processor, "so far")?;
+    ensure!(line.contains("box_ctr: watermark") && line.contains("counted"), "{line}");
+    let line = last(&processor, "stopped; open windows stay in the state")?;
+    ensure!(line.contains("rows=") && line.contains("checkpoints="), "{line}");
+    Ok(())
+}
