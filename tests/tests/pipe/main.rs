@@ -4,6 +4,7 @@
 //! `make test` builds the binary and starts the services.
 
 mod away;
+mod canary;
 mod configuration;
 mod demo;
 mod outage;
@@ -12,6 +13,7 @@ mod reconciled;
 mod records;
 mod restarts;
 mod rows;
+mod secured;
 
 use anyhow::Result;
 use tests::{

@@ -42,6 +42,8 @@ pub(crate) type Places = Vec<(Arc<str>, i32)>;
 
 /// How long to wait for an answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for the first one before a look at why there is none; each further wait is twice as long.
+pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(500);
 
 impl Brokers {
     pub(crate) fn new(config: &KafkaConfig) -> Result<Self, ConnectorError> {
@@ -52,8 +54,17 @@ impl Brokers {
 
     /// The configured topics in their order; a topic that does not exist has its own error.
     pub(crate) fn describe(&self) -> Result<Vec<Result<Topic, RDKafkaErrorCode>>, RDKafkaErrorCode> {
+        self.describe_within(ASK_TIMEOUT)
+    }
+
+    /// As [`Self::describe`], without waiting longer: a client that is kept out gets no answer, and is told why beside it
+    /// ([`Self::take_failure`]).
+    pub(crate) fn describe_within(
+        &self,
+        patience: Duration,
+    ) -> Result<Vec<Result<Topic, RDKafkaErrorCode>>, RDKafkaErrorCode> {
         let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
-        let answer = unwrapped::topics(self.client.client(), &names, ASK_TIMEOUT)?;
+        let answer = unwrapped::topics(self.client.client(), &names, patience)?;
         // The answer comes in no particular order; a topic that failed has no name, so each is asked on its own then.
         if answer.iter().all(Result::is_ok) {
             let by_name: BTreeMap<_, _> =
@@ -63,7 +74,7 @@ impl Brokers {
             return Ok(names.iter().map(find).collect());
         }
         let alone = |name: &&str| {
-            let mut answer = unwrapped::topics(self.client.client(), &[name], ASK_TIMEOUT)?;
+            let mut answer = unwrapped::topics(self.client.client(), &[name], patience)?;
             Ok(answer.pop().unwrap_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition)))
         };
         names.iter().map(alone).collect()
