@@ -110,8 +110,8 @@ impl<'a> Asker<'a> {
     }
 
     fn heard(&self) -> Option<(RDKafkaErrorCode, String)> {
-        // Errors come by the queue that records come by; without a group there are no records.
-        while self.client.poll(Duration::ZERO).is_some() {}
+        // Errors come by the queue that log lines come by, of which a poll without a wait takes a single one.
+        while self.client.poll(NAP).is_some() {}
         self.client.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -42,6 +42,8 @@ pub(crate) type Places = Vec<(Arc<str>, i32)>;
 
 /// How long to wait for an answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the client's queue is served at least.
+const SERVE: Duration = Duration::from_millis(50);
 /// How long to wait for the first one before a look at why there is none; each further wait is twice as long.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(500);
 
@@ -96,8 +98,9 @@ impl Brokers {
 
     /// The last error of the client, with librdkafka's words.
     pub(crate) fn take_failure(&self) -> Option<(RDKafkaErrorCode, String)> {
-        // Serves the client's queue: without a group it carries errors and log lines only.
-        while self.client.poll(Duration::ZERO).is_some() {}
+        // Serves the client's queue: without a group it carries errors and log lines only. Not with a wait of zero, by which
+        // rust-rdkafka takes a single log line: lines would pile up, and errors behind them.
+        while self.client.poll(SERVE).is_some() {}
         self.client.context().take_failure()
     }
 }
