@@ -1,1 +1,2 @@
 //! benches
+#![forbid(unsafe_code)]

@@ -1,7 +1,8 @@
 """Apache Kafka 4.1, one node that is broker and controller (KRaft), natively or as a container.
 
 Topics are never made by accident (`auto.create.topics.enable=false`), transactions work, and groups do not wait for
-members that will not come. The one topic of the ready aqueduct.toml is made here; tests make their own.
+members that will not come. The one topic of the ready aqueduct.toml is made here; tests make their own. Started natively
+it has a listener `secured` too, with TLS and SCRAM.
 """
 
 import hashlib
@@ -13,17 +14,22 @@ import subprocess
 from pathlib import Path
 
 import fetched
+import tls
 from layout import HERE, TARGET, Fail
 from process import Command
 
 NAME = "kafka"
 # Nobody listens on `front`: clients of `behind` are sent there, so that a test can put a proxy between the two.
-PORTS = ("broker", "controller", "behind", "front")
+PORTS = ("broker", "controller", "behind", "front", "secured")
 IMAGE = "apache/kafka:4.1.0"
 FOLDER = TARGET / "kafka"
 LIBS = FOLDER / "libs"
 # A formatted, empty log folder: a start copies it, which is two seconds faster than formatting a new one.
 BLANK = FOLDER / "blank"
+SECRETS = FOLDER / "secrets"
+# The one user of `secured`, and its password.
+USER, PASSWORD = "aqueduct", "Tr0ub4dor-of-tests"
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 POM = HERE / "pom.xml"
 COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 # Api keys of Kafka's protocol.
@@ -52,19 +58,21 @@ def fetch() -> None:
             ["mvn", "-B", "-q", "-f", POM, COPY_DEPENDENCIES, f"-DoutputDirectory={LIBS}", "-DincludeScope=runtime"],
             "Maven could not copy Kafka's jars",
         )
+        tls.make(SECRETS)
+        (SECRETS / "user").write_text(USER)
+        (SECRETS / "password").write_text(PASSWORD)
         settings = FOLDER / "blank.properties"
-        _write_properties(settings, properties(dict(zip(PORTS, range(9092, 9096))), BLANK))
-        fetched.run(
-            ["java", "-cp", f"{LIBS}/*", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", settings],
-            "Kafka's log folder could not be formatted",
-        )
+        _write_properties(settings, properties(dict(zip(PORTS, range(9092, 9097))), BLANK))
+        format_it = ["java", "-cp", f"{LIBS}/*", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", settings]
+        user = [word for name in SCRAM for word in ("--add-scram", f"{name}=[name={USER},password={PASSWORD}]")]
+        fetched.run([*format_it, *user], "Kafka's log folder could not be formatted")
 
 
 def native(ports: dict, data: Path) -> Command:
     if not (data / "logs").exists():
         shutil.copytree(BLANK, data / "logs")
     settings = data / "server.properties"
-    _write_properties(settings, properties(ports, data / "logs"))
+    _write_properties(settings, secured(properties(ports, data / "logs"), ports["secured"]))
     return Command(
         argv=[
             "java",
@@ -92,7 +100,7 @@ def container(ports: dict) -> tuple:
 
 def properties(ports: dict, logs, host: str = "127.0.0.1") -> dict:
     """The broker's settings. Clients are always told 127.0.0.1, whatever it listens on."""
-    broker, controller, behind, front = (ports[name] for name in PORTS)
+    broker, controller, behind, front, _secured = (ports[name] for name in PORTS)
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
@@ -124,6 +132,22 @@ def properties(ports: dict, logs, host: str = "127.0.0.1") -> dict:
     }
 
 
+def secured(plain: dict, port: int) -> dict:
+    """The settings with one listener more, which wants TLS and a user's password by SCRAM."""
+    own = "listener.name.secured."
+    login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    return plain | {
+        "listeners": f"{plain['listeners']},SECURED://127.0.0.1:{port}",
+        "advertised.listeners": f"{plain['advertised.listeners']},SECURED://127.0.0.1:{port}",
+        "listener.security.protocol.map": f"{plain['listener.security.protocol.map']},SECURED:SASL_SSL",
+        f"{own}ssl.keystore.type": "PKCS12",
+        f"{own}ssl.keystore.location": SECRETS / tls.BROKER,
+        f"{own}ssl.keystore.password": tls.PASSWORD,
+        f"{own}ssl.key.password": tls.PASSWORD,
+        f"{own}sasl.enabled.mechanisms": ",".join(SCRAM),
+    } | {f"{own}{name.lower()}.sasl.jaas.config": login for name in SCRAM}
+
+
 def probe(ports: dict) -> None:
     """A Metadata request (version 1, no topics): the broker answers, and is itself in the answer once registered."""
     (brokers,) = struct.unpack_from(">i", _ask(ports, METADATA, 1, struct.pack(">i", 0), timeout_seconds=2))
@@ -149,6 +173,9 @@ def environment(ports: dict) -> dict:
         "KAFKA_FRONT": f"127.0.0.1:{ports['front']}",
         # For who wants it to be restarted.
         "KAFKA_SERVICES": str(HERE / "services.py"),
+        "KAFKA_SECURED": f"127.0.0.1:{ports['secured']}",
+        # What its clients need: authority.pem, and the user's name and password in files of their own.
+        "KAFKA_SECRETS": str(SECRETS),
     }
 
 
@@ -167,7 +194,8 @@ def _ask(ports: dict, api: int, version: int, body: bytes, timeout_seconds: floa
 
 
 def _pins() -> str:
-    return hashlib.sha256(POM.read_bytes() + COPY_DEPENDENCIES.encode() + CLUSTER_ID.encode()).hexdigest()
+    made = (COPY_DEPENDENCIES, CLUSTER_ID, USER, PASSWORD, *SCRAM, Path(tls.__file__).read_text())
+    return hashlib.sha256(POM.read_bytes() + "".join(made).encode()).hexdigest()
 
 
 def _check_java_version() -> None:

@@ -4,6 +4,7 @@
 //! - [`services`]: where Kafka, Pub/Sub and BigQuery are; [`kafka`], [`pubsub`], [`bigquery`] speak to them
 //! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`]
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
+//! - [`canary`]: whether an id left in any form
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
 //! - [`backlog`]: hours of events that nobody keeps, made while they are delivered
 //! - [`prometheus`]: what watches it
@@ -14,6 +15,7 @@
 
 pub mod backlog;
 pub mod bigquery;
+pub mod canary;
 pub mod chaos;
 pub mod http;
 pub mod kafka;

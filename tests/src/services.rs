@@ -10,6 +10,11 @@ pub const KAFKA_BEHIND: &str = "KAFKA_BEHIND";
 pub const KAFKA_FRONT: &str = "KAFKA_FRONT";
 /// The script that runs the brokers, and can restart them.
 pub const KAFKA_SERVICES: &str = "KAFKA_SERVICES";
+/// The same broker where it wants TLS and a password, `host:port`.
+pub const KAFKA_SECURED: &str = "KAFKA_SECURED";
+/// A folder with what clients of [`KAFKA_SECURED`] need: `authority.pem`, `user` and `password`; and `stranger.pem`, an
+/// authority that signed nothing.
+pub const KAFKA_SECRETS: &str = "KAFKA_SECRETS";
 /// Google's Pub/Sub emulator, `host:port`.
 pub const PUBSUB: &str = "PUBSUB_EMULATOR_HOST";
 /// The BigQuery emulator's REST address, a URL.

@@ -3,6 +3,7 @@
 //! A real Kafka holds the events; the gRPC stand-in for Pub/Sub runs in this process, so that its cost can be told from
 //! theirs. First the connector carries everything, then the processor counts it. Nothing is told before `reconcile` finds
 //! no event missing.
+#![forbid(unsafe_code)]
 
 use std::{
     fs,

@@ -1,18 +1,42 @@
 //! Kafka as the commands ask it questions: which partitions a topic has.
 //!
-//! Not here: consuming (crate `connector`).
+//! A client that is kept out tells so only beside its answers, by an error event; without a look at those a wrong
+//! password is a broker that does not answer. Not here: consuming (crate `connector`).
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
-use connector::KafkaConfig;
-use rdkafka::{ClientConfig, ClientContext, client::Client, types::RDKafkaRespErr};
+use connector::{ConnectorError, KafkaConfig, error::KafkaText};
+use rdkafka::{
+    ClientConfig, ClientContext,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::KafkaError,
+    metadata::{Metadata, MetadataTopic},
+    types::{RDKafkaErrorCode, RDKafkaRespErr},
+};
 
 /// How long a broker may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The first time to wait before a look at what the client heard; each further one is twice as long, so that a broker
+/// that is far away is understood as well.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// How long a topic may take that is just being made.
 const TOPIC: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_millis(100);
+
+/// A client that asks, and hears why it is kept out.
+pub(crate) struct Asker<'a> {
+    kafka: &'a KafkaConfig,
+    client: BaseConsumer<Heard>,
+}
+
+/// The last error of a client, with librdkafka's words. Says nothing by itself: whoever asks does.
+#[derive(Default)]
+struct Heard(Mutex<Option<(RDKafkaErrorCode, String)>>);
 
 /// What every client of the configured brokers needs.
 pub(crate) fn client(kafka: &KafkaConfig) -> ClientConfig {
@@ -23,41 +47,86 @@ pub(crate) fn client(kafka: &KafkaConfig) -> ClientConfig {
     client
 }
 
-/// How many partitions the topic has.
-///
-/// # Errors
-/// No broker answers, or there is no such topic; the text says what to do. Blocks for ten seconds at most.
-pub(crate) fn partitions<C: ClientContext>(
-    client: &Client<C>,
-    kafka: &KafkaConfig,
-    topic: &str,
-) -> anyhow::Result<usize> {
-    let asked = Instant::now();
-    loop {
-        let metadata = client.fetch_metadata(Some(topic), ANSWER).with_context(|| unreachable(kafka))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let error = found.and_then(rdkafka::metadata::MetadataTopic::error);
-        match (found, error) {
-            (Some(found), None) if !found.partitions().is_empty() => return Ok(found.partitions().len()),
-            (_, Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)) => {
-                bail!(
-                    "Kafka at {} refuses topic {topic}; allow this user to use it",
-                    kafka.bootstrap_servers
-                );
+impl<'a> Asker<'a> {
+    /// # Errors
+    /// librdkafka does not take the configuration.
+    pub(crate) fn new(kafka: &'a KafkaConfig) -> anyhow::Result<Self> {
+        let mut settings = client(kafka);
+        // A question must not make what it asks about.
+        settings.set("allow.auto.create.topics", "false");
+        let client = settings
+            .create_with_context(Heard::default())
+            .context("no Kafka client can be made; correct [kafka] or [kafka.properties]")?;
+        Ok(Self { kafka, client })
+    }
+
+    /// How many partitions the topic has.
+    ///
+    /// # Errors
+    /// [`ConnectorError`] where no broker answers or all of them refuse this client, another where there is no such topic;
+    /// the text says what to do. Blocks for ten seconds at most.
+    pub(crate) fn partitions(&self, topic: &str) -> anyhow::Result<usize> {
+        let servers = &self.kafka.bootstrap_servers;
+        let asked = Instant::now();
+        loop {
+            let metadata = self.metadata(topic)?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            let error = found.and_then(MetadataTopic::error);
+            match (found, error) {
+                (Some(found), None) if !found.partitions().is_empty() => return Ok(found.partitions().len()),
+                (_, Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)) => {
+                    bail!("Kafka at {servers} refuses topic {topic}; allow this user to use it");
+                }
+                // Also what a broker answers about a topic that it is just making.
+                _ if asked.elapsed() < TOPIC => std::thread::sleep(NAP),
+                _ => bail!("Kafka at {servers} has no topic {topic}; create it, or correct [kafka] topics"),
             }
-            // Also what a broker answers about a topic that it is just making.
-            _ if asked.elapsed() < TOPIC => std::thread::sleep(NAP),
-            _ => bail!(
-                "Kafka at {} has no topic {topic}; create it, or correct [kafka] topics",
-                kafka.bootstrap_servers
-            ),
+        }
+    }
+
+    fn metadata(&self, topic: &str) -> Result<Metadata, ConnectorError> {
+        let asked = Instant::now();
+        let mut wait = FIRST_LOOK;
+        loop {
+            let error = match self.client.client().fetch_metadata(Some(topic), wait) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            let heard = self.heard();
+            if let Some((code, said)) = &heard
+                && let Some(refusal) = connector::refusal(*code, said, self.kafka)
+            {
+                return Err(refusal);
+            }
+            if asked.elapsed() >= ANSWER {
+                let source = KafkaText(heard.map_or_else(|| error.to_string(), |(_, said)| said));
+                return Err(ConnectorError::Unanswered {
+                    brokers: self.kafka.bootstrap_servers.clone(),
+                    source,
+                });
+            }
+            wait *= 2;
+        }
+    }
+
+    fn heard(&self) -> Option<(RDKafkaErrorCode, String)> {
+        // Errors come by the queue that log lines come by, of which a poll without a wait takes a single one.
+        while self.client.poll(NAP).is_some() {}
+        self.client.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Heard {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // That all brokers are down says less than why the last one went.
+        if let Some(code) =
+            error.rdkafka_error_code().filter(|code| *code != RDKafkaErrorCode::AllBrokersDown)
+        {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
         }
     }
 }
 
-fn unreachable(kafka: &KafkaConfig) -> String {
-    format!(
-        "Kafka at {} does not answer; start it, or correct [kafka] bootstrap_servers and [kafka.properties]",
-        kafka.bootstrap_servers
-    )
-}
+impl ConsumerContext for Heard {}

@@ -67,6 +67,7 @@ pub mod traffic;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nix::sys::stat::{Mode, umask};
 
 /// Reads the command line, does what it says, and tells how it went. Errors stand on standard error.
 pub fn run() -> ExitCode {
@@ -74,8 +75,18 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };
+    if !matches!(cli.command, cli::Command::Man(_)) {
+        keep_files_private();
+    }
     match cli.command.run(&cli.global) {
         Ok(code) => code,
         Err(error) => exit::failed(&error),
     }
+}
+
+/// Rows, checkpoints and copies of events hold what was forwarded, and pseudonyms: files and folders are made for their
+/// owner alone, whatever library makes them. Who wants to share a file changes its mode, and it stays changed. Manual
+/// pages are for everybody.
+fn keep_files_private() {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }

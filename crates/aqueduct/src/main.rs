@@ -1,4 +1,5 @@
 //! The program `aqueduct`. Everything is in the library, so that tests and benches reach it.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! Where lines go: a file, by its name compressed with gzip or Zstandard, or standard output.
 //!
-//! A file is replaced only when everything is written, so that an interrupted command leaves the old one.
+//! A file is replaced only when everything is written, so that an interrupted command leaves the old one. A new file is
+//! its owner's alone; one that is replaced keeps its mode.
 //! Not here: what the lines say.
 
 use std::{
@@ -45,6 +46,8 @@ enum Target {
 
 /// Wide enough for few system calls, narrow enough for the cache.
 const BUFFER: usize = 256 << 10;
+/// Of a new file.
+const PRIVATE: u32 = 0o600;
 
 impl Output {
     /// A place for lines: `-` is standard output, a name in `.gz` or `.zst` compresses.
@@ -119,10 +122,9 @@ impl Target {
             return File::options().write(true).open(&path).map(Self::Special);
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // As any new file: the umask takes from it what is not wanted.
         let file = tempfile::Builder::new()
             .prefix(".aqueduct-")
-            .permissions(Permissions::from_mode(0o666))
+            .permissions(Permissions::from_mode(PRIVATE))
             .tempfile_in(folder)?;
         Ok(Self::Replace { file, path })
     }
@@ -132,6 +134,9 @@ impl Target {
         match self {
             Self::Stdout(_) | Self::Special(_) => Ok(()),
             Self::Replace { file, path } => {
+                if let Ok(replaced) = path.metadata() {
+                    file.as_file().set_permissions(replaced.permissions())?;
+                }
                 file.as_file().sync_all()?;
                 file.persist(path).map(drop).map_err(|error| error.error)
             }
@@ -211,6 +216,18 @@ mod tests {
         write(&path, "new").finish().expect("room");
         assert_eq!(std::fs::read_to_string(&path).expect("the file"), "new");
         assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_new_file_is_private_and_a_replaced_one_keeps_its_mode() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows");
+        let mode = || path.metadata().expect("the file").permissions().mode() & 0o777;
+        write(&path, "one").finish().expect("room");
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("it is our file");
+        write(&path, "two").finish().expect("room");
+        assert_eq!(mode(), 0o644);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use rdkafka::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::kafka;
+use crate::kafka::{self, Asker};
 
 /// A topic with what was read ahead.
 pub(crate) struct Log {
@@ -78,6 +78,7 @@ const LAST: Offset = Offset::End;
 impl Log {
     /// Finds the stretch and begins to read.
     pub(crate) fn open(config: &KafkaConfig, topic: &str, stretch: Stretch) -> anyhow::Result<Self> {
+        let count = Asker::new(config)?.partitions(topic)?;
         let mut client = kafka::client(config);
         config.consumer().for_each(|(name, value)| {
             client.set(name, value);
@@ -86,7 +87,6 @@ impl Log {
         client.set("enable.partition.eof", "true");
         let consumer: BaseConsumer =
             client.create().context("cannot make a Kafka consumer; correct [kafka.properties]")?;
-        let count = kafka::partitions(consumer.client(), config, topic)?;
         let mut log = Self {
             consumer,
             topic: topic.to_owned(),

@@ -67,7 +67,7 @@ pub mod view;
 pub mod error;
 
 pub use error::ConnectorError;
-pub use io::pubsub::PubSubPublisher;
+pub use io::{faults::refusal, pubsub::PubSubPublisher};
 pub use metrics::ConnectorMetrics;
 pub use run::{Config, Shown, run};
 pub use settings::{KafkaConfig, KafkaSettings};

@@ -23,6 +23,8 @@
 //! | [`ledger`] | what became of every offset |
 //! | [`append`] | rows on their way to a table |
 
+#![forbid(unsafe_code)]
+
 pub mod units;
 
 pub mod time;

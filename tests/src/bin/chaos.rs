@@ -2,6 +2,7 @@
 //!
 //! Each run's seed, plan and outcome is a line in `target/chaos.log`; `--resume` leaves out the seeds that stand there as
 //! well done.
+#![forbid(unsafe_code)]
 
 use std::{
     collections::HashSet,

@@ -5,6 +5,7 @@
 
 mod answers;
 mod away;
+mod canary;
 mod configuration;
 mod demo;
 mod outage;
@@ -17,6 +18,7 @@ mod rows;
 mod standing;
 mod topics;
 mod watched;
+mod secured;
 
 use anyhow::Result;
 use tests::{

@@ -30,7 +30,8 @@ enum Action {
     ///
     /// Pseudonyms made with the new key differ from those made before: from that time on a person cannot be followed
     /// back. What the flows compare over time (by, join.on, events.id) must not be pseudonymised then; `aqueduct
-    /// check` refuses it. Restart the connector before that time.
+    /// check` refuses it. Every connector reads its keyring at its start: give them all the new one before that time, and let
+    /// anonymise.newest_key name the new key, so that one that lacks it stops instead of going on with the old one.
     #[command(after_long_help = "Example:\n  aqueduct keys rotate --at 2027-01-01T00:00:00Z")]
     Rotate {
         /// From when the new key holds, by the events' own time
@@ -81,7 +82,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             let keyring = Keyring::rotate(&path, *at, now)?;
             let id = newest(&keyring).id();
             format!(
-                "added key {id} to {}; it holds from {at}; restart the connector before\n",
+                "added key {id} to {}; it holds from {at}\n\
+                 before that time give every connector this keyring, write newest_key = \"{id}\" into [anonymise], so that \
+                 one that lacks it stops, and start them again\n",
                 path.display()
             )
         }

@@ -266,7 +266,7 @@ impl Config {
     }
 
     fn keyring(&self, anonymise: &AnonymiseSettings) -> Result<Keyring, ConfigError> {
-        Keyring::load(&anonymise.keyring)
+        Keyring::load_with(&anonymise.keyring, anonymise.newest_key.as_deref())
             .map_err(|error| self.error_at("anonymise.keyring", exit::one_line(&error)))
     }
 

@@ -15,5 +15,9 @@ mod configuration;
 
 mod sample;
 
+mod memory;
+
+mod privacy;
+
 mod examples;
 mod services;

@@ -74,7 +74,7 @@ impl Place {
         Running { place: self, child: command.spawn().expect("the program starts") }
     }
 
-    fn command(&self, words: &str) -> Command {
+    pub(crate) fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aqueduct"));
         command.args(words.split_whitespace()).current_dir(self.folder.path());
         let ours = |name: &str| name.starts_with("AQUEDUCT") || name == "PUBSUB_EMULATOR_HOST";

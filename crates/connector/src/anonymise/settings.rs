@@ -36,6 +36,10 @@ pub struct AnonymiseSettings {
     /// Where the secrets are.
     #[serde(default = "default_keyring")]
     pub keyring: PathBuf,
+    /// The id of a key that the keyring must have: a replica that a rotation has not reached stops before it publishes
+    /// pseudonyms that others do not make.
+    #[serde(default)]
+    pub newest_key: Option<String>,
     /// How many of the last 10,000 records may be rejected before the connector stops.
     #[serde(default)]
     pub max_rejects: Share,

@@ -42,6 +42,10 @@ pub(crate) type Places = Vec<(Arc<str>, i32)>;
 
 /// How long to wait for an answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the client's queue is served at least.
+const SERVE: Duration = Duration::from_millis(50);
+/// How long to wait for the first one before a look at why there is none; each further wait is twice as long.
+pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(500);
 
 impl Brokers {
     pub(crate) fn new(config: &KafkaConfig) -> Result<Self, ConnectorError> {
@@ -52,8 +56,17 @@ impl Brokers {
 
     /// The configured topics in their order; a topic that does not exist has its own error.
     pub(crate) fn describe(&self) -> Result<Vec<Result<Topic, RDKafkaErrorCode>>, RDKafkaErrorCode> {
+        self.describe_within(ASK_TIMEOUT)
+    }
+
+    /// As [`Self::describe`], without waiting longer: a client that is kept out gets no answer, and is told why beside it
+    /// ([`Self::take_failure`]).
+    pub(crate) fn describe_within(
+        &self,
+        patience: Duration,
+    ) -> Result<Vec<Result<Topic, RDKafkaErrorCode>>, RDKafkaErrorCode> {
         let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
-        let answer = unwrapped::topics(self.client.client(), &names, ASK_TIMEOUT)?;
+        let answer = unwrapped::topics(self.client.client(), &names, patience)?;
         // The answer comes in no particular order; a topic that failed has no name, so each is asked on its own then.
         if answer.iter().all(Result::is_ok) {
             let by_name: BTreeMap<_, _> =
@@ -63,7 +76,7 @@ impl Brokers {
             return Ok(names.iter().map(find).collect());
         }
         let alone = |name: &&str| {
-            let mut answer = unwrapped::topics(self.client.client(), &[name], ASK_TIMEOUT)?;
+            let mut answer = unwrapped::topics(self.client.client(), &[name], patience)?;
             Ok(answer.pop().unwrap_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition)))
         };
         names.iter().map(alone).collect()
@@ -91,8 +104,9 @@ impl Brokers {
 
     /// The last error of the client, with librdkafka's words.
     pub(crate) fn take_failure(&self) -> Option<(RDKafkaErrorCode, String)> {
-        // Serves the client's queue: without a group it carries errors and log lines only.
-        while self.client.poll(Duration::ZERO).is_some() {}
+        // Serves the client's queue: without a group it carries errors and log lines only. Not with a wait of zero, by which
+        // rust-rdkafka takes a single log line: lines would pile up, and errors behind them.
+        while self.client.poll(SERVE).is_some() {}
         self.client.context().take_failure()
     }
 }

@@ -101,7 +101,11 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         if let Some(code) = error.rdkafka_error_code() {
             tracing::debug!(target: "librdkafka", %code, reason);
-            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            // That all brokers are down follows on why the last one went, which says more.
+            if failure.is_none() || code != RDKafkaErrorCode::AllBrokersDown {
+                *failure = Some((code, reason.to_owned()));
+            }
         }
     }
 }

@@ -141,7 +141,10 @@ impl Facts {
         self.tell(Stimulus::Brokers(Ok(())));
     }
 
-    fn unanswered(&mut self, reason: &str) {
+    /// `error` says little; why the last connection failed says what to do about it.
+    fn unanswered(&mut self, error: &str) {
+        let failure = self.brokers.take_failure();
+        let reason = failure.as_ref().map_or(error, |(_, said)| said);
         if !std::mem::replace(&mut self.is_down, true) {
             tracing::warn!(
                 brokers = %self.servers, reason,

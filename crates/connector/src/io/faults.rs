@@ -30,6 +30,14 @@ pub(crate) fn judge(error: &KafkaError, config: &KafkaConfig) -> Fault {
     }
 }
 
+/// What an error means that a client of ours was told beside its answers, where it says that the brokers keep us out;
+/// nothing for all others, which may pass.
+pub fn refusal(code: Code, said: &str, config: &KafkaConfig) -> Option<ConnectorError> {
+    judge_code(code, said, config).filter(|error| {
+        matches!(error, ConnectorError::Authentication { .. } | ConnectorError::Authorization { .. })
+    })
+}
+
 /// The end that a code means, or nothing where it passes.
 pub(crate) fn judge_code(code: Code, said: &str, config: &KafkaConfig) -> Option<ConnectorError> {
     let source = KafkaText(said.to_owned());

@@ -34,8 +34,9 @@ const SILENCE: Duration = Duration::from_secs(5);
 impl Reader {
     /// Waits until the brokers have described the topics. Whether there is something to be read.
     pub(super) fn wait_for_topics(&mut self) -> Result<bool, End> {
+        let mut patience = brokers::FIRST_LOOK;
         while !self.orders.is_stopping() {
-            let answer = self.brokers.describe();
+            let answer = self.brokers.describe_within(patience);
             if let Some((code, reason)) = self.brokers.take_failure()
                 && let Some(error) = faults::judge_code(code, &reason, &self.config)
             {
@@ -51,6 +52,7 @@ impl Reader {
                 // The thread that asks for facts says so.
                 Err(code) => tracing::debug!(%code, "the topics are not described yet"),
             }
+            patience = (patience * 2).min(brokers::ASK_TIMEOUT);
             std::thread::sleep(RETRY);
         }
         Ok(false)

@@ -1,6 +1,6 @@
 //! How far the logs and the group are, for whoever looks on: joins no group and changes nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use event::{Incarnation, Partition};
 use rdkafka::error::KafkaError;
@@ -49,15 +49,37 @@ pub struct Log {
 pub fn survey(config: &KafkaConfig) -> Result<Survey, ConnectorError> {
     let group = brokers::create(&brokers::client_config(config.consumer()), Context::default())?;
     let brokers = Brokers::new(config)?;
+    reach(&brokers, config)?;
     let outdated = BTreeMap::new();
     let lookup = Lookup { consumer: &group, brokers: &brokers, rule: config.start, outdated: &outdated };
     ask(&lookup, &config.group_id).map_err(|error| match faults::judge(&error, config) {
         faults::Fault::Final(end) => end,
-        _ => {
-            let source =
-                brokers.take_failure().map_or_else(|| faults::text(&error), |(_, text)| KafkaText(text));
-            ConnectorError::Unanswered { brokers: config.bootstrap_servers.clone(), source }
+        _ => unanswered(&brokers, &error, config),
+    })
+}
+
+/// Waits for the first answer, and no longer where the brokers refuse us.
+fn reach(brokers: &Brokers, config: &KafkaConfig) -> Result<(), ConnectorError> {
+    let asked = Instant::now();
+    let mut patience = brokers::FIRST_LOOK;
+    while let Err(code) = brokers.describe_within(patience) {
+        let why = unanswered(brokers, &KafkaError::MetadataFetch(code), config);
+        let left = brokers::ASK_TIMEOUT.saturating_sub(asked.elapsed());
+        if left.is_zero() || !matches!(why, ConnectorError::Unanswered { .. }) {
+            return Err(why);
         }
+        patience = (patience * 2).min(left);
+    }
+    Ok(())
+}
+
+/// Why there was no answer, as far as the client was told.
+fn unanswered(brokers: &Brokers, error: &KafkaError, config: &KafkaConfig) -> ConnectorError {
+    let failure = brokers.take_failure();
+    let refusal = failure.as_ref().and_then(|(code, said)| faults::refusal(*code, said, config));
+    refusal.unwrap_or_else(|| ConnectorError::Unanswered {
+        brokers: config.bootstrap_servers.clone(),
+        source: failure.map_or_else(|| faults::text(error), |(_, said)| KafkaText(said)),
     })
 }
 

@@ -48,6 +48,14 @@ pub enum KeyringError {
     /// The file holds no key.
     #[error("keyring {} holds no key; move it away and make one with `aqueduct keys new`", .0.display())]
     Empty(PathBuf),
+    /// The configuration names a key that is not there.
+    #[error("keyring {} lacks the key {id:?} that anonymise.newest_key names; bring this replica the keyring that has it, as `aqueduct keys list` shows", path.display())]
+    Lacks {
+        /// The file.
+        path: PathBuf,
+        /// The id.
+        id: String,
+    },
     /// An id that cannot stand in an attribute.
     #[error("the id of key {number} in keyring {} must be 1 to 64 letters, digits, \"-\" or \"_\"", path.display())]
     Id {

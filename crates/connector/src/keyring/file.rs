@@ -49,8 +49,26 @@ struct Entry {
     created: Option<String>,
 }
 
+/// How much of the stack may hold parts of secrets; more than reading a keyring takes.
+const SCRUBBED: usize = 64 << 10;
+
 /// The text of the file, and its keys.
 pub(super) fn read(path: &Path) -> Result<(Zeroizing<String>, Vec<Key>), KeyringError> {
+    let result = read_entries(path);
+    scrub_stack();
+    result
+}
+
+/// Overwrites what this thread's stack has held below here. Making an HMAC leaves the padded secret there, and every move
+/// of a value leaves a copy: no library wipes those.
+#[inline(never)]
+fn scrub_stack() {
+    let mut below = Zeroizing::new([0_u8; SCRUBBED]);
+    std::hint::black_box(below.as_mut_slice());
+}
+
+#[inline(never)]
+fn read_entries(path: &Path) -> Result<(Zeroizing<String>, Vec<Key>), KeyringError> {
     let text = read_private(path)?;
     let entries: Entries = toml::from_str(&text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);

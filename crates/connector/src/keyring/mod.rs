@@ -53,6 +53,18 @@ impl Keyring {
         Self::load(path)
     }
 
+    /// As [`Self::load`], and a key of that id must be in it.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and when that key is missing.
+    pub fn load_with(path: &Path, id: Option<&str>) -> Result<Self, KeyringError> {
+        let keyring = Self::load(path)?;
+        match id.filter(|id| keyring.keys.iter().all(|key| **key.id() != **id)) {
+            None => Ok(keyring),
+            Some(id) => Err(KeyringError::Lacks { path: path.to_owned(), id: id.to_owned() }),
+        }
+    }
+
     /// The keys, oldest first; at least one.
     pub fn keys(&self) -> &[Key] {
         &self.keys

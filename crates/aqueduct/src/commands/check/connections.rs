@@ -6,18 +6,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use connector::KafkaConfig;
+use connector::{ConnectorError, KafkaConfig};
 use processor::store::Store;
 use pubsub::{Connection, Endpoint, Error as PubSubError, PubSubSettings, admin};
-use rdkafka::{
-    ClientContext,
-    config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-};
 use writer::{Writer, WriterConfig};
 
 use super::{Sections, say};
-use crate::{config::Config, exit, kafka};
+use crate::{config::Config, exit, kafka::Asker};
 
 /// Tries them all, whatever fails on the way; tells whether all is well.
 pub(super) async fn check(config: &Config, sections: &Sections) -> Result<bool> {
@@ -61,16 +56,6 @@ impl Report {
     }
 }
 
-/// Says nothing: the line of the report does.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
-    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
-}
-
-impl ConsumerContext for Quiet {}
-
 async fn check_kafka(report: &mut Report, kafka: KafkaConfig) -> Result<()> {
     let (topics, brokers) = (kafka.topics.clone(), kafka.bootstrap_servers.clone());
     let asked = tokio::task::spawn_blocking(move || ask_kafka(&kafka)).await?;
@@ -86,17 +71,11 @@ async fn check_kafka(report: &mut Report, kafka: KafkaConfig) -> Result<()> {
 
 /// An answer for each topic; an error where nobody answers at all.
 fn ask_kafka(kafka: &KafkaConfig) -> Result<Vec<Result<usize>>> {
-    let mut settings = kafka::client(kafka);
-    // A question must not make what it asks about.
-    settings.set("allow.auto.create.topics", "false");
-    let client: BaseConsumer<Quiet> = settings
-        .create_with_context(Quiet)
-        .context("no Kafka client can be made; correct [kafka] or [kafka.properties]")?;
+    let asker = Asker::new(kafka)?;
     let mut answers = Vec::new();
     for topic in &kafka.topics {
-        let answer = kafka::partitions(client.client(), kafka, topic);
-        match answer {
-            Err(error) if error.is::<rdkafka::error::KafkaError>() => return Err(error),
+        match asker.partitions(topic) {
+            Err(error) if error.is::<ConnectorError>() => return Err(error),
             answer => answers.push(answer),
         }
     }

@@ -84,7 +84,8 @@ impl Sections {
     /// What shows only when `[anonymise]`, the keyring, `[events]` and `[[flows]]` are seen together.
     fn check_rules(&mut self, config: &Config, errors: &mut Vec<SettingsError>) {
         let Some(anonymise) = &self.anonymise else { return };
-        let keyring = anonymise.needs_keyring().then(|| Keyring::load(&anonymise.keyring).map(Arc::new));
+        let load = || Keyring::load_with(&anonymise.keyring, anonymise.newest_key.as_deref()).map(Arc::new);
+        let keyring = anonymise.needs_keyring().then(load);
         let across = Across { anonymise, events: self.events.as_ref(), flows: &self.flows };
         let usable = keyring.as_ref().and_then(|keyring| keyring.as_ref().ok());
         // Whether the keyring can be used is told with the connections; the rules are checked without it too.

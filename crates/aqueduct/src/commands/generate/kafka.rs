@@ -23,7 +23,10 @@ use rdkafka::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Order, Tally};
-use crate::{kafka as brokers, progress};
+use crate::{
+    kafka::{self as brokers, Asker},
+    progress,
+};
 
 /// A topic that can be reached.
 pub(super) struct Target {
@@ -51,6 +54,7 @@ const FLUSH: Duration = Duration::from_secs(60);
 
 impl Target {
     pub(super) fn connect(kafka: &KafkaConfig, topic: String) -> anyhow::Result<Self> {
+        Asker::new(kafka)?.partitions(&topic)?;
         let mut client = brokers::client(kafka);
         client
             .set("enable.idempotence", "true")
@@ -63,7 +67,6 @@ impl Target {
         let producer: ThreadedProducer<Deliveries> = client
             .create_with_context(Deliveries(Arc::clone(&deliveries)))
             .context("cannot make a Kafka producer; correct [kafka.properties]")?;
-        brokers::partitions(producer.client(), kafka, &topic)?;
         Ok(Self { producer, deliveries, topic })
     }
 

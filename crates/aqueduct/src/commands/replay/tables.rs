@@ -4,7 +4,9 @@
 //! ([`writer`]).
 
 use std::{
+    fs,
     future::Future,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -131,7 +133,7 @@ impl Tables {
         runtime.block_on(writer.close())?;
         if let Kind::Replace { folder, path } = kind {
             refuse_if_in_use(&path)?;
-            std::fs::rename(folder.path().join(FILE), &path)
+            put_into_place(&folder.path().join(FILE), &path)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(rows)
@@ -252,6 +254,14 @@ impl Tables {
 }
 
 /// A file that is being written has a log beside it, which would not belong to the new file.
+/// The new file has the mode of the one that it replaces.
+fn put_into_place(new: &Path, path: &Path) -> io::Result<()> {
+    if let Ok(replaced) = path.metadata() {
+        fs::set_permissions(new, replaced.permissions())?;
+    }
+    fs::rename(new, path)
+}
+
 fn refuse_if_in_use(path: &Path) -> anyhow::Result<()> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
