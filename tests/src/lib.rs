@@ -5,12 +5,14 @@
 //! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`]
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
+//! - [`browser`]: a real Chromium, for the live page
 //! - [`chaos`]: seeded runs of all of it in which things go wrong
 //!
 //! Not here: the tests (`tests/`).
 #![forbid(unsafe_code)]
 
 pub mod bigquery;
+pub mod browser;
 pub mod chaos;
 pub mod http;
 pub mod kafka;

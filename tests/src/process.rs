@@ -104,12 +104,32 @@ impl Process {
     /// # Errors
     /// It does not say where it listens, or does not answer with 200.
     pub fn get(&mut self, path: &str) -> Result<String> {
+        http::request(&self.address()?, "GET", path, None)
+    }
+
+    /// Where it serves its page, `host:port`.
+    ///
+    /// # Errors
+    /// It does not say so.
+    pub fn address(&mut self) -> Result<String> {
         self.says("metrics and probes")?;
         let err = self.err();
         let line = err.lines().find(|line| line.contains("metrics and probes")).context("it said so")?;
         let address = line.split("address=").nth(1).context("the line has an address")?;
         let address = address.split_whitespace().next().context("the address is a word")?;
-        http::request(address, "GET", path, None)
+        Ok(address.to_owned())
+    }
+
+    /// Where a demo serves its page, `host:port`.
+    ///
+    /// # Errors
+    /// It does not say so.
+    pub fn demo_address(&mut self) -> Result<String> {
+        const BEFORE: &str = "look at it: http://";
+        self.says(BEFORE)?;
+        let out = self.out();
+        let address = out.split(BEFORE).nth(1).and_then(|rest| rest.split('/').next());
+        Ok(address.context("it said so")?.to_owned())
     }
 
     /// Its process id.

@@ -4,6 +4,7 @@
 //! `make test` builds the binary and starts the services.
 
 mod away;
+mod browser;
 mod configuration;
 mod demo;
 mod outage;
