@@ -135,7 +135,7 @@ impl Places {
 
     async fn tables(&self) -> anyhow::Result<Tables> {
         let Some(config) = &self.writer else {
-            return Err(anyhow!("there is no [writer] in the configuration"));
+            return Err(anyhow!("there is no [writer] in the configuration; add it to see the rows too"));
         };
         let writer = Writer::open(config, &self.tables).await?;
         let mut seen = Tables::default();
