@@ -72,7 +72,7 @@ pub fn told(browser: &Browser) -> Result<Told> {
 /// The browser is gone.
 pub fn usable(browser: &Browser) -> Result<Vec<String>> {
     strings(&browser.run(&format!(
-        "{NAME} return [...document.querySelectorAll('a[href], button, input:not([type=hidden])')].map(name);"
+        "{NAME} return [...document.querySelectorAll('a[href], button, summary, input:not([type=hidden])')].map(name);"
     ))?)
 }
 

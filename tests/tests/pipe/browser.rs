@@ -194,6 +194,7 @@ fn ledger_is_that_of(browser: &Browser, database: &Database) -> Result<()> {
 
 /// Wide or narrow, light or dark, by keyboard, and read aloud.
 fn anyone_can_use_it(browser: &Browser) -> Result<()> {
+    browser.run("document.querySelectorAll('details').forEach(one => { one.open = true; });")?;
     for look in LOOKS {
         browser.look(look)?;
         let (faint, beyond) = (probe::faint(browser)?, probe::beyond_edge(browser)?);

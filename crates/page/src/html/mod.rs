@@ -63,8 +63,9 @@ pub(crate) fn frame(facts: &Facts, overall: &Health, below: Option<&str>, body: 
                     (name(facts, below.is_none()))
                     nav aria-label="Parts of the page" {
                         a href="/#pipe" { "Pipe" }
+                        @if has_flows { a href="/#rates" { "Rates" } }
                         @if facts.connector.is_some() { a href="/#records" { "Records" } }
-                        @if has_flows { a href="/#rates" { "Rates" } a href="/#ledger" { "Ledger" } a href="/#partitions" { "Partitions" } }
+                        @if has_flows { a href="/#ledger" { "Ledger" } a href="/#partitions" { "Partitions" } }
                         a href="/#configuration" { "Configuration" }
                     }
                     (state(facts, overall))
