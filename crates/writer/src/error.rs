@@ -147,7 +147,9 @@ pub enum WriterError {
         source: Source,
     },
     /// A value in a table that this version does not write.
-    #[error("table {table}: column {column} holds a value that aqueduct does not write; find out who else writes to that table")]
+    #[error(
+        "table {table}: column {column} holds a value that aqueduct does not write; find out who else writes to that table"
+    )]
     Value {
         /// The table.
         table: String,

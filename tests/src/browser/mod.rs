@@ -144,8 +144,12 @@ impl Browser {
             let message = entry["message"].as_str().context("a message is text")?;
             let message: Value = serde_json::from_str(message)?;
             if message["message"]["method"] == "Network.requestWillBeSent" {
-                let url = &message["message"]["params"]["request"]["url"];
-                addresses.push(url.as_str().context("a request has an address")?.to_owned());
+                let url = message["message"]["params"]["request"]["url"].as_str();
+                let url = url.context("a request has an address")?;
+                // The page that Chromium begins with is a part of itself.
+                if !url.starts_with("chrome://") {
+                    addresses.push(url.to_owned());
+                }
             }
         }
         Ok(addresses)
