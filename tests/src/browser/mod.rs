@@ -146,8 +146,8 @@ impl Browser {
             if message["message"]["method"] == "Network.requestWillBeSent" {
                 let url = message["message"]["params"]["request"]["url"].as_str();
                 let url = url.context("a request has an address")?;
-                // The page that Chromium begins with is a part of itself.
-                if !url.starts_with("chrome://") {
+                // The page that Chromium begins with is a part of itself, and asks nobody.
+                if !url.starts_with("chrome://") && !url.starts_with("data:") {
                     addresses.push(url.to_owned());
                 }
             }
