@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz
+.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,8 @@ demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--durat
 
 # Everything is built before the services start, so that they wait for nothing but tests.
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  { echo "make test: Chromium or its driver is missing; apt-get install chromium chromium-driver brings both" >&2; exit 1; }
 	cargo fmt --all --check
 	simulation/mutations/run --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -36,6 +38,11 @@ chaos: ## the whole pipe while things go wrong, by seeds (ARGS="--first 1 --runs
 	cargo build --locked
 	cargo build --locked --package tests --bin chaos
 	$(SERVICES) run --only kafka,pubsub -- target/debug/chaos $(ARGS)
+
+screenshots: ## the live page in a real Chromium in all its states, into target/screenshots (ARGS="--only busy")
+	cargo build --locked
+	cargo build --locked --package tests --bin screenshots
+	$(SERVICES) run --only kafka,pubsub -- target/debug/screenshots $(ARGS)
 
 bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-seconds a million, memory (ARGS="--runs 1")
 	cargo build --release --locked

@@ -1,6 +1,6 @@
-//! One HTTP request a connection, by HTTP/1.0, so that no answer comes in chunks.
+//! One HTTP request a connection, by HTTP/1.0, so that no answer comes in chunks; by 1.1 where a server wants no less.
 //!
-//! Not here: redirects, TLS, connections that are kept.
+//! Not here: redirects, TLS, chunks, connections that are kept.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -11,20 +11,32 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Sends a request to `host:port` and returns the body of an answer of 200.
 ///
 /// # Errors
 /// Nobody answers, or another status comes; the error shows the body.
 pub fn request(host: &str, method: &str, path: &str, body: Option<&Value>) -> Result<String> {
+    by("1.0", host, method, path, body)
+}
+
+/// As [`json`], by HTTP/1.1, from a server that tells the length of its answers.
+///
+/// # Errors
+/// As [`json`].
+pub fn json_by_1_1(host: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+    parsed(&by("1.1", host, method, path, body)?, host, path)
+}
+
+fn by(version: &str, host: &str, method: &str, path: &str, body: Option<&Value>) -> Result<String> {
     let context = || format!("{method} http://{host}{path}");
     let mut stream = TcpStream::connect(host).with_context(context)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let body = body.map(ToString::to_string).unwrap_or_default();
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/{version}\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let (head, body) = answer(BufReader::new(stream)).with_context(context)?;
@@ -53,6 +65,9 @@ fn answer(mut stream: BufReader<TcpStream>) -> Result<(String, String)> {
 /// # Errors
 /// As [`request`]; or the answer is no JSON.
 pub fn json(host: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-    let text = request(host, method, path, body)?;
-    serde_json::from_str(&text).with_context(|| format!("{method} http://{host}{path}: {text}"))
+    parsed(&request(host, method, path, body)?, host, path)
+}
+
+fn parsed(text: &str, host: &str, path: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("http://{host}{path}: {text}"))
 }

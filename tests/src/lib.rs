@@ -8,6 +8,7 @@
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
 //! - [`backlog`]: hours of events that nobody keeps, made while they are delivered
 //! - [`prometheus`]: what watches it
+//! - [`browser`]: a real Chromium, for the live page
 //! - [`chaos`]: seeded runs of all of it in which things go wrong
 //!
 //! Not here: the tests (`tests/`).
@@ -16,6 +17,7 @@
 pub mod backlog;
 pub mod bigquery;
 pub mod canary;
+pub mod browser;
 pub mod chaos;
 pub mod http;
 pub mod kafka;

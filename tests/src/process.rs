@@ -127,6 +127,18 @@ impl Process {
         Ok(address.split_whitespace().next().context("the address is a word")?.to_owned())
     }
 
+    /// Where a demo serves its page, `host:port`.
+    ///
+    /// # Errors
+    /// It does not say so.
+    pub fn demo_address(&mut self) -> Result<String> {
+        const BEFORE: &str = "look at it: http://";
+        self.says(BEFORE)?;
+        let out = self.out();
+        let address = out.split(BEFORE).nth(1).and_then(|rest| rest.split('/').next());
+        Ok(address.context("it said so")?.to_owned())
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

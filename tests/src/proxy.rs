@@ -6,7 +6,7 @@ use std::{
     io::{ErrorKind, Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -25,7 +25,7 @@ const CHUNK: usize = 16 << 10;
 /// A port of this machine before another one. Closed at first; dropping it closes it.
 pub struct Proxy {
     address: String,
-    target: String,
+    target: Arc<Mutex<String>>,
     door: Arc<Door>,
 }
 
@@ -51,7 +51,11 @@ impl Proxy {
 
     /// A closed one on a given port.
     pub fn at(address: &str, target: &str) -> Self {
-        Self { address: address.to_owned(), target: target.to_owned(), door: Arc::default() }
+        Self {
+            address: address.to_owned(),
+            target: Arc::new(Mutex::new(target.to_owned())),
+            door: Arc::default(),
+        }
     }
 
     /// Where it is.
@@ -71,17 +75,25 @@ impl Proxy {
             wait::until("the proxy's port to be free", || Ok(TcpListener::bind(&self.address).ok()))?;
         self.door.open.store(true, Ordering::SeqCst);
         listener.set_nonblocking(true)?;
-        let (target, door) = (self.target.clone(), Arc::clone(&self.door));
+        let (target, door) = (Arc::clone(&self.target), Arc::clone(&self.door));
         let generation = door.generation.load(Ordering::SeqCst);
         thread::spawn(move || {
             while door.is(generation) {
                 match listener.accept() {
-                    Ok((inside, _)) => connect(&inside, &target, &door, generation),
+                    Ok((inside, _)) => {
+                        let target = target.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                        connect(&inside, &target, &door, generation);
+                    }
                     Err(_) => thread::sleep(LOOK),
                 }
             }
         });
         Ok(())
+    }
+
+    /// New connections go to another service: it was started anew, at another port.
+    pub fn lead_to(&self, target: &str) {
+        target.clone_into(&mut self.target.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Whether connections are taken.

@@ -140,7 +140,7 @@ impl Places {
 
     async fn tables(&self) -> anyhow::Result<Tables> {
         let Some(config) = &self.writer else {
-            return Err(anyhow!("there is no [writer] in the configuration"));
+            return Err(anyhow!("there is no [writer] in the configuration; add it to see the rows too"));
         };
         let writer = Writer::open(config, &self.tables).await?;
         let mut seen = Tables::default();
@@ -184,12 +184,16 @@ pub(crate) fn held_by(holder: &Holder, has_unpositioned: bool) -> String {
             )
         }
         Holder::Partition(partition, clock, hole) => {
-            let clock = known(*clock).unwrap_or_else(|| "no event yet".to_owned());
-            match hole {
-                Some(end) => {
-                    format!("{partition} at {clock}: offsets below {end} were published and have not come")
+            let (at, without_event) = match known(*clock) {
+                Some(clock) => (format!(" at {clock}"), ""),
+                None => (String::new(), ", of which no event has come yet"),
+            };
+            match (hole, without_event) {
+                (Some(end), _) => {
+                    format!("{partition}{at}: offsets below {end} were published and have not come")
                 }
-                None => format!("{partition} at {clock}, the lowest clock"),
+                (None, "") => format!("{partition}{at}, the lowest clock"),
+                (None, without_event) => format!("{partition}{without_event}"),
             }
         }
     }

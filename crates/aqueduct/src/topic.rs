@@ -227,14 +227,18 @@ impl Log {
                 return Ok(false);
             }
             Some(Err(error)) => {
-                return Err(error)
-                    .with_context(|| format!("Kafka refuses to give the records of topic {}", self.topic));
+                return Err(error).with_context(|| {
+                    format!(
+                        "Kafka refuses to give the records of topic {}; let this user read it",
+                        self.topic
+                    )
+                });
             }
         };
         let index = usize::try_from(number).unwrap_or_default();
         let Some(partition) = self.partitions.get_mut(index) else {
             bail!(
-                "Kafka gave a record of partition {number} of topic {}, which was not asked for",
+                "Kafka gave a record of partition {number} of topic {}, which was not asked for; please report it",
                 self.topic
             )
         };
@@ -246,7 +250,9 @@ impl Log {
         if is_full && !partition.is_paused {
             partition.is_paused = true;
             let list = self.one(index);
-            self.consumer.pause(&list).with_context(|| format!("cannot pause topic {}", self.topic))?;
+            self.consumer
+                .pause(&list)
+                .with_context(|| format!("cannot pause topic {}; start it again", self.topic))?;
         }
         Ok(true)
     }
@@ -258,7 +264,9 @@ impl Log {
         }
         partition.is_paused = false;
         let list = self.one(index);
-        self.consumer.resume(&list).with_context(|| format!("cannot resume topic {}", self.topic))
+        self.consumer
+            .resume(&list)
+            .with_context(|| format!("cannot resume topic {}; start it again", self.topic))
     }
 
     fn one(&self, index: usize) -> TopicPartitionList {

@@ -96,7 +96,7 @@ pub enum Reason {
 
 /// A text that names no reason.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown reason in a mark; this processor may be older than the connector")]
+#[error("unknown reason in a mark; this processor is older than the connector: bring it up to date")]
 pub struct UnknownReason;
 
 impl From<Reason> for String {
@@ -194,6 +194,13 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_that_a_later_version_knows_is_told() {
+        let error =
+            serde_json::from_str::<Reason>("\"evaporated\"").expect_err("no reason of ours").to_string();
+        assert!(error.contains("unknown reason in a mark; this processor is older"), "{error}");
+    }
 
     fn mark(ranges: u64) -> Mark {
         let partition = Partition { topic: "events".into(), incarnation: "id".into(), partition: 3 };

@@ -93,6 +93,42 @@ pub struct Connector {
     pub rate: Rate,
     /// Messages published.
     pub published_rate: Rate,
+    /// The partitions that this replica reads, one by one.
+    pub logs: Vec<Log>,
+}
+
+impl Connector {
+    /// Records that were refused.
+    pub fn refused(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// Records that were read and are neither published nor refused yet.
+    pub fn on_the_way(&self) -> u64 {
+        self.records.saturating_sub(self.published + self.refused())
+    }
+}
+
+/// A partition, as the connector reads it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Log {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+    /// Where the log ended when its leader was last asked.
+    pub log_end: Option<u64>,
+    /// The next offset to be read.
+    pub position: u64,
+    /// Everything below is in Pub/Sub, as data or in a mark.
+    pub accounted: u64,
+}
+
+impl Log {
+    /// Offsets of which Pub/Sub has nothing yet; nothing while the log's end is not known.
+    pub fn lag(&self) -> Option<u64> {
+        self.log_end.map(|end| end.saturating_sub(self.accounted))
+    }
 }
 
 /// A processor.

@@ -170,3 +170,6 @@ fn json(value: &impl Serialize) -> Response {
 fn file(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ pub enum WriterError {
         problem: String,
     },
     /// A table of no configured flow.
-    #[error("table {0} belongs to no flow of this configuration")]
+    #[error("table {0} belongs to no flow of this configuration; please report this defect")]
     Unknown(String),
     /// A table with another shape than the flows need.
     #[error(
@@ -147,7 +147,9 @@ pub enum WriterError {
         source: Source,
     },
     /// A value in a table that this version does not write.
-    #[error("table {table}: column {column} holds a value that aqueduct does not write")]
+    #[error(
+        "table {table}: column {column} holds a value that aqueduct does not write; find out who else writes to that table"
+    )]
     Value {
         /// The table.
         table: String,
@@ -165,7 +167,7 @@ pub enum WriterError {
         problem: &'static str,
     },
     /// A row that no request can carry.
-    #[error("row {index} for {table} is larger than a request may be")]
+    #[error("row {index} for {table} is larger than a request may be; please report this defect")]
     TooLarge {
         /// The table.
         table: String,

@@ -6,6 +6,7 @@
 mod answers;
 mod away;
 mod canary;
+mod browser;
 mod configuration;
 mod demo;
 mod outage;

@@ -18,8 +18,10 @@ pub struct Args {
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
 Example: for bash, from the next session on
+  mkdir -p ~/.local/share/bash-completion/completions
   aqueduct completions bash > ~/.local/share/bash-completion/completions/aqueduct
 and for zsh, into a folder of $fpath
+  mkdir -p ~/.zfunc
   aqueduct completions zsh > ~/.zfunc/_aqueduct";
 
 /// Writes them to standard output.

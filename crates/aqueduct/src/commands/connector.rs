@@ -66,7 +66,10 @@ impl Plan {
         let service = config.service()?;
         let max_rejects = config.anonymise()?.max_rejects.per_10_000();
         let anonymiser = config.checked_anonymiser()?;
-        let host = hostname::get().context("this machine has no name")?.to_string_lossy().into_owned();
+        let host = hostname::get()
+            .context("this machine has no name; give it one with `hostname`")?
+            .to_string_lossy()
+            .into_owned();
         let replica = kafka.instance.clone().unwrap_or_else(|| format!("{host}-{}", std::process::id()));
         let connector = connector::Config { kafka, in_flight: pubsub.in_flight, max_rejects, replica };
         Ok(Self { connector, anonymiser, pubsub, endpoint, service, settings: live::settings(config) })
@@ -138,8 +141,8 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     drained.cancel();
     while let Some(ended) = beside.join_next().await {
         ended
-            .context("a defect: a task beside the connector panicked")?
-            .context("the admin server failed")?;
+            .context("a defect: a task beside the connector panicked; please report it")?
+            .context("page and probes cannot be served any more; start the connector again")?;
     }
     let summary = result?;
     tracing::info!(

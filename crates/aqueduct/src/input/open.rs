@@ -93,9 +93,9 @@ impl Input {
     /// The file cannot be read to its end, or its compressed content is damaged or cut short.
     pub fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
         let name = &self.name;
-        self.lines
-            .next_line()
-            .with_context(|| format!("cannot read {name} to its end; it is damaged or cut short"))
+        self.lines.next_line().with_context(|| {
+            format!("cannot read {name} to its end; it is damaged or cut short; fetch it again")
+        })
     }
 
     /// The next line that is not blank, if it is in memory already.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use page::facts::{Connector, Rate};
+use connector::view::PartitionView;
+use page::facts::{Connector, Log, Rate};
 
 /// What the configuration says about a connector.
 pub(crate) struct ConnectorLabels {
@@ -14,12 +15,8 @@ pub(crate) struct ConnectorLabels {
 impl ConnectorLabels {
     pub(super) fn facts(&self, view: &connector::View, rate: Rate, published_rate: Rate) -> Connector {
         let summary = &view.summary;
-        let beyond = |from: fn(&connector::view::PartitionView) -> u64| {
-            let behind = |p: &connector::view::PartitionView| {
-                p.end.map_or(0, |end| end.offset.saturating_sub(from(p)))
-            };
-            view.partitions.iter().map(behind).sum()
-        };
+        let unread = |p: &PartitionView| p.end.map_or(0, |end| end.offset.saturating_sub(p.position));
+        let logs: Vec<Log> = view.partitions.iter().map(log).collect();
         let named = |counts: &std::collections::BTreeMap<&'static str, u64>| {
             counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
         };
@@ -32,15 +29,26 @@ impl ConnectorLabels {
             published: summary.published,
             rejected: named(&summary.rejected),
             without_record: named(&summary.absent),
-            unread: beyond(|partition| partition.position),
-            lag: beyond(|partition| partition.accounted),
+            unread: view.partitions.iter().map(unread).sum(),
+            lag: logs.iter().filter_map(Log::lag).sum(),
             in_flight_bytes: view.in_flight_bytes,
             in_flight_limit: self.in_flight_limit,
             oldest_ms: view.oldest_in_flight.map(millis),
             outage_ms: view.outage.map(millis),
             rate,
             published_rate,
+            logs,
         }
+    }
+}
+
+fn log(seen: &PartitionView) -> Log {
+    Log {
+        topic: seen.topic.to_string(),
+        partition: seen.partition,
+        log_end: seen.end.map(|end| end.offset),
+        position: seen.position,
+        accounted: seen.accounted,
     }
 }
 

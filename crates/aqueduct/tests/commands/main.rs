@@ -5,6 +5,12 @@ mod support;
 
 mod usage;
 
+mod errors;
+
+mod help;
+
+mod pipes;
+
 mod generate;
 
 mod keys;

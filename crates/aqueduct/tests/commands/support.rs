@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -58,12 +58,17 @@ impl Place {
     pub(crate) fn run_with(&self, words: &str, input: impl AsRef<[u8]>) -> Run {
         self.write(".input", input);
         let input = File::open(self.path(".input")).expect("the file just written");
-        let output = self.command(words).stdin(input).output().expect("the program starts");
-        Run {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).expect("text on standard output"),
-            err: String::from_utf8(output.stderr).expect("text on standard error"),
-        }
+        ended(&self.command(words).stdin(input).output().expect("the program starts"))
+    }
+
+    /// A line as a user types it, with the program on the path and the place as home.
+    pub(crate) fn shell(&self, line: &str) -> Run {
+        let program = Path::new(env!("CARGO_BIN_EXE_aqueduct")).parent().expect("a program lies in a folder");
+        let paths = std::env::var("PATH").unwrap_or_default();
+        let mut command = self.of_this_place("sh");
+        command.args(["-ec", line]).env("HOME", self.folder.path());
+        command.env("PATH", format!("{}:{paths}", program.display())).stdin(Stdio::null());
+        ended(&command.output().expect("a shell starts"))
     }
 
     /// Starts it and goes on; what it says goes to the files `.out` and `.err`.
@@ -75,8 +80,14 @@ impl Place {
     }
 
     pub(crate) fn command(&self, words: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aqueduct"));
-        command.args(words.split_whitespace()).current_dir(self.folder.path());
+        let mut command = self.of_this_place(env!("CARGO_BIN_EXE_aqueduct"));
+        command.args(words.split_whitespace());
+        command
+    }
+
+    fn of_this_place(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder.path());
         let ours = |name: &str| name.starts_with("AQUEDUCT") || name == "PUBSUB_EMULATOR_HOST";
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(ours) {
@@ -89,6 +100,11 @@ impl Place {
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+fn ended(output: &Output) -> Run {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    Run { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 /// A program that runs; ends with its test.

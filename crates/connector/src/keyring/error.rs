@@ -38,7 +38,7 @@ pub enum KeyringError {
         mode: u32,
     },
     /// The file is no TOML, or has other keys or types than a keyring.
-    #[error("line {line} of keyring {} is not what a keyring holds", path.display())]
+    #[error("line {line} of keyring {} is not what a keyring holds; put it back from its copy", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum KeyringError {
         id: String,
     },
     /// An id that cannot stand in an attribute.
-    #[error("the id of key {number} in keyring {} must be 1 to 64 letters, digits, \"-\" or \"_\"", path.display())]
+    #[error("the id of key {number} in keyring {} must be 1 to 64 letters, digits, \"-\" or \"_\"; put it back from its copy", path.display())]
     Id {
         /// The file.
         path: PathBuf,
@@ -65,10 +65,10 @@ pub enum KeyringError {
         number: usize,
     },
     /// An id that occurs twice.
-    #[error("two keys in keyring {} have the same id", .0.display())]
+    #[error("two keys in keyring {} have the same id; put it back from its copy", .0.display())]
     SameId(PathBuf),
     /// A secret that is too short, too long or garbled.
-    #[error("the secret of key {number} in keyring {} is not the base64 of 32 bytes", path.display())]
+    #[error("the secret of key {number} in keyring {} is not the base64 of 32 bytes; put it back from its copy", path.display())]
     Secret {
         /// The file.
         path: PathBuf,
@@ -104,6 +104,6 @@ pub enum KeyringError {
     #[error("{} exists: another rotation is under way; if none is, remove that file", .0.display())]
     Busy(PathBuf),
     /// The operating system gave no random bytes.
-    #[error("the operating system gave no random bytes for a secret")]
+    #[error("the operating system gave no random bytes for a secret; try again")]
     Random(#[source] getrandom::Error),
 }

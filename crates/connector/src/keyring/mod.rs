@@ -223,21 +223,27 @@ mod tests {
                 String::new(),
                 "keyring keys.toml holds no key; move it away and make one with `aqueduct keys new`",
             ),
-            (key("oops = 1"), "line 4 of keyring keys.toml is not what a keyring holds"),
-            (format!("keys = {SECRET}"), "line 1 of keyring keys.toml is not what a keyring holds"),
+            (
+                key("oops = 1"),
+                "line 4 of keyring keys.toml is not what a keyring holds; put it back from its copy",
+            ),
+            (
+                format!("keys = {SECRET}"),
+                "line 1 of keyring keys.toml is not what a keyring holds; put it back from its copy",
+            ),
             (
                 key("").replace("CwsL", "Cws*"),
-                "the secret of key 1 in keyring keys.toml is not the base64 of 32 bytes",
+                "the secret of key 1 in keyring keys.toml is not the base64 of 32 bytes; put it back from its copy",
             ),
             (
                 key("").replace("CwsL", ""),
-                "the secret of key 1 in keyring keys.toml is not the base64 of 32 bytes",
+                "the secret of key 1 in keyring keys.toml is not the base64 of 32 bytes; put it back from its copy",
             ),
             (
                 key("").replace("k1", "k/1"),
-                "the id of key 1 in keyring keys.toml must be 1 to 64 letters, digits, \"-\" or \"_\"",
+                "the id of key 1 in keyring keys.toml must be 1 to 64 letters, digits, \"-\" or \"_\"; put it back from its copy",
             ),
-            (key("").repeat(2), "two keys in keyring keys.toml have the same id"),
+            (key("").repeat(2), "two keys in keyring keys.toml have the same id; put it back from its copy"),
             (
                 key(&from("2026-01-01T00:00:00Z")),
                 "key 1 in keyring keys.toml must hold since always; take its `from` out",

@@ -32,7 +32,7 @@ pub(super) fn sections(processor: &Processor) -> Markup {
         section #partitions aria-labelledby="partitions-title" {
             h2 #partitions-title { "Partitions" }
             div #logs data-live {
-                p.note { "The watermark is held by " (processor.held_by) "." }
+                p.note { "What holds the watermark: " (processor.held_by) @if !processor.held_by.ends_with('?') { "." } }
                 @if processor.partitions.is_empty() { p.empty { "No partition has been heard of yet." } } @else { (partitions(processor)) }
             }
         }

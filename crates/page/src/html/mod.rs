@@ -4,6 +4,7 @@ mod key;
 mod ledger;
 mod pipe;
 mod rates;
+mod records;
 mod settings;
 
 use event::{EventTime, Window};
@@ -15,6 +16,8 @@ use crate::{
     words,
 };
 
+#[cfg(test)]
+pub(crate) use self::rates::key_link;
 pub(crate) use self::{key::KeyPage, rates::Rates};
 
 /// Everything that the first page shows.
@@ -31,6 +34,7 @@ impl Overview<'_> {
         let body = html! {
             (pipe::section(self.facts, self.stations))
             @if let Some(rates) = &self.rates { (rates.section()) }
+            @if let Some(connector) = &self.facts.connector { (records::section(connector)) }
             @if let Some(processor) = &self.facts.processor { (ledger::sections(processor)) }
             (settings::section(self.settings))
         };
@@ -56,13 +60,12 @@ pub(crate) fn frame(facts: &Facts, overall: &Health, below: Option<&str>, body: 
             body {
                 a.skip href="#content" { "Skip to the content" }
                 header.top {
-                    div.name {
-                        a.brand href="/" { (drop()) "Aqueduct" }
-                        span.command { (facts.command) " " (facts.version) }
-                    }
+                    (name(facts, below.is_none()))
                     nav aria-label="Parts of the page" {
                         a href="/#pipe" { "Pipe" }
-                        @if has_flows { a href="/#rates" { "Rates" } a href="/#ledger" { "Ledger" } a href="/#partitions" { "Partitions" } }
+                        @if has_flows { a href="/#rates" { "Rates" } }
+                        @if facts.connector.is_some() { a href="/#records" { "Records" } }
+                        @if has_flows { a href="/#ledger" { "Ledger" } a href="/#partitions" { "Partitions" } }
                         a href="/#configuration" { "Configuration" }
                     }
                     (state(facts, overall))
@@ -81,6 +84,15 @@ pub(crate) fn frame(facts: &Facts, overall: &Health, below: Option<&str>, body: 
             }
         }
     }
+}
+
+/// What this is; on the first page that is its heading.
+fn name(facts: &Facts, is_first: bool) -> Markup {
+    let name = html! {
+        a.brand href="/" { (drop()) "Aqueduct" }
+        span.command { (facts.command) " " (facts.version) }
+    };
+    html! { @if is_first { h1.name { (name) } } @else { p.name { (name) } } }
 }
 
 /// The state of the whole; spoken only when it changes, as the times beside it are not part of it.

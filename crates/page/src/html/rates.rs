@@ -181,6 +181,10 @@ fn course(points: &[Point]) -> Markup {
         ),
         _ => "no views yet".to_owned(),
     };
+    // One window is no course.
+    if points.len() < 2 {
+        return html! { span.unit { (words::counted(points.len() as u64, "window", "windows")) " so far" } };
+    }
     html! { span.chart title=(words) { (PreEscaped(chart::course(points, COURSE, "course"))) span.unseen { (words) } } }
 }
 
@@ -202,7 +206,7 @@ fn link(flow: &str, by: Option<&str>, find: &str) -> String {
 }
 
 /// The page of one key; a column that is NULL is not named.
-pub(super) fn key_link(flow: &str, columns: &[&str], key: &[Option<Box<str>>]) -> String {
+pub(crate) fn key_link(flow: &str, columns: &[&str], key: &[Option<Box<str>>]) -> String {
     let mut query = Serializer::new(String::new());
     for (column, value) in columns.iter().zip(key) {
         if let Some(value) = value {

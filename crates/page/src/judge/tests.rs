@@ -1,7 +1,7 @@
 //! What is green, amber and red.
 
 use super::*;
-use crate::facts::{Condition, Outcome};
+use crate::facts::{Condition, Connector, Flow, Outcome, Partition, Processor};
 
 fn flow() -> Flow {
     Flow {
@@ -134,4 +134,17 @@ fn a_ledger_balances_or_not() {
     assert!(health.level == Level::Red && health.reason.contains("one offset is lost"), "{}", health.reason);
     let unpositioned = Processor { has_unpositioned: true, ..processor() };
     assert_eq!(ledger(&unpositioned, &Flow { total: 3, ..super::tests::flow() }).level, Level::Green);
+}
+
+#[test]
+fn records_are_published_refused_or_on_their_way() {
+    let check = |published, level, words: &str| {
+        let rejected = [("not-json".to_owned(), 100)].into();
+        let health = records(&Connector { published, rejected, ..connector() });
+        assert!(health.level == level && health.reason.contains(words), "{health:?}");
+    };
+    check(900, Level::Green, "every record is published or refused");
+    check(850, Level::Green, "with 50 on their way");
+    check(901, Level::Red, "1,000 records were read and 1,001 are published or refused");
+    assert_eq!(records(&Connector::default()).level, Level::Grey);
 }

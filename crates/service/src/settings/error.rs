@@ -14,7 +14,7 @@ pub enum SettingsError {
         by: String,
     },
     /// The file exists and cannot be read as text.
-    #[error("{path}: cannot be read", path = .path.display())]
+    #[error("{path}: cannot be read; it must be text that this user may read", path = .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -452,7 +452,7 @@ fn files_are_found_and_paths_resolved() {
     assert_eq!(settings.resolve("/keys.toml"), Path::new("/keys.toml"));
     std::fs::write(&path, b"\xff").expect("file");
     let error = Settings::load(&path, KNOWN).expect_err("no text").to_string();
-    assert_eq!(error, format!("{}: cannot be read", path.display()));
+    assert_eq!(error, format!("{}: cannot be read; it must be text that this user may read", path.display()));
 
     let by = |variable: &str| Source::choose(None, Some(variable.into()));
     assert_eq!(by("x.toml"), Source::Named { path: "x.toml".into(), by: "AQUEDUCT_CONFIG".to_owned() });

@@ -41,7 +41,10 @@ const GLANCE: u64 = 256;
 /// `[anonymise]` is missing, the file or Kafka cannot be read, or there is no record.
 pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::Result<ExitCode> {
     let rules = config.anonymise()?;
-    let anonymiser = sections.anonymiser.clone().context("rules that can be read make an anonymiser")?;
+    let anonymiser = sections
+        .anonymiser
+        .clone()
+        .context("a defect: [anonymise] was read and gives no anonymiser; please report it")?;
     let wanted = args.sample.map_or(RECORDS, NonZeroU64::get);
     let reading = Reading { anonymiser, sample: Sample::new(rules.key, &known(sections)), wanted };
     let (source, sample) = runtime::run_blocking(|stop| match &args.sample_file {
@@ -49,7 +52,9 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
         None => of_kafka(reading, &config.kafka()?, &stop),
     })?;
     if sample.records() == 0 {
-        bail!("{source} holds no record: there is nothing to look at");
+        bail!(
+            "{source} holds no record: there is nothing to look at; name another source, or wait until something is written"
+        );
     }
     let report = Report::of(sample, source, sections.warnings.clone());
     let text = match args.format {

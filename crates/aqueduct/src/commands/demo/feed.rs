@@ -2,7 +2,6 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
-use anyhow::Context as _;
 use event::{EventTime, Millis};
 use futures::{StreamExt as _, stream};
 use standin::kafka::{Kafka, Record};
@@ -89,7 +88,7 @@ impl Feed {
     fn shape(&self, rate: u64, start: EventTime) -> anyhow::Result<Shape> {
         let share = |text: &str| text.parse::<Share>().map_err(anyhow::Error::from);
         Ok(Shape {
-            rate: NonZeroU64::new(rate.max(1)).context("the rate is above 0")?,
+            rate: NonZeroU64::new(rate).unwrap_or(NonZeroU64::MIN),
             start,
             late: share("0.1%")?,
             duplicates: share("0.1%")?,

@@ -137,9 +137,9 @@ impl Demo {
         // In the order of the pipe, so that each part hands over what it has.
         wait_until_counted(&mut view, feed.produced()).await;
         stop_connector.cancel();
-        let connector = connector.await.context("the connector panicked")??;
+        let connector = connector.await.context("a defect: the connector panicked; please report it")??;
         stop_processor.cancel();
-        let processor = processor.await.context("the processor panicked")??;
+        let processor = processor.await.context("a defect: the processor panicked; please report it")??;
         ended.cancel();
         let _ = tokio::join!(served, sampled);
         pubsub.stop().await;

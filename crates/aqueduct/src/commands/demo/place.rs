@@ -31,16 +31,17 @@ impl Place {
         let folder = tempfile::Builder::new()
             .prefix("aqueduct-demo-")
             .tempdir()
-            .context("cannot make a folder for the state")?;
+            .context("cannot make a folder for the state; set TMPDIR to one that may be written")?;
         let text = match config {
             Some(path) => {
-                let text =
-                    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                let text = fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}; correct --config", path.display()))?;
                 (path.to_owned(), text)
             }
             None => (folder.path().join("demo.toml"), OWN.to_owned()),
         };
-        let rows = std::path::absolute(rows).with_context(|| format!("{} is no path", rows.display()))?;
+        let rows = std::path::absolute(rows)
+            .with_context(|| format!("{} is no path; correct --path", rows.display()))?;
         replace(&rows)?;
         Keyring::create(&folder.path().join("keys.toml"), processor::driver::now())?;
         Ok(Self { folder, rows, text })
@@ -107,7 +108,9 @@ fn replace(rows: &Path) -> anyhow::Result<()> {
         name.push(suffix);
         match fs::remove_file(&name) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot replace {}", rows.display()));
+                return Err(error).with_context(|| {
+                    format!("cannot replace {}; name another file with --path", rows.display())
+                });
             }
             _ => {}
         }

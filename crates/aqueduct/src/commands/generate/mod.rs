@@ -72,8 +72,8 @@ pub struct Args {
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: a million events of an hour, some of them late or broken, in a compressed file
-  aqueduct generate --events 1000000 --rate 278 --late 1% --broken 0.1% --output events.ndjson.zst
+Example: a hundred thousand events of an hour, some of them late or broken, in a compressed file
+  aqueduct generate --events 100000 --rate 28 --late 1% --broken 0.1% --output events.ndjson.zst
 and live traffic into the configured Kafka topic, until Ctrl-C
   aqueduct generate --rate 2000";
 

@@ -92,7 +92,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     runtime::run(|shutdown| async move {
         // Reading and counting block; the runtime is for the tables.
         let replayed = tokio::task::spawn_blocking(move || replay(plan, &shutdown)).await;
-        replayed.context("the replay ended early")?
+        replayed.context("a defect: the replay panicked; please report it")?
     })
 }
 

@@ -215,7 +215,11 @@ impl Tables {
                 }
                 Appended::Refused(rows) => {
                     let reason = rows.first().map_or("", |(_, reason)| reason);
-                    bail!("table {} refuses {} rows: {reason}", append.table.name(), rows.len());
+                    bail!(
+                        "table {} refuses {} rows: {reason}; correct its columns, or give the flow a new name",
+                        append.table.name(),
+                        rows.len()
+                    );
                 }
                 Appended::Gap => bail!(
                     "table {} has fewer rows than were sent to it; empty it and replay again",

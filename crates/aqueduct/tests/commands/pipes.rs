@@ -1,0 +1,70 @@
+//! What is piped: whoever reads may leave when he has seen enough, and nothing but text comes.
+
+use crate::support::Place;
+
+const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_command_without_a_word() {
+    let place = Place::with(SHOP);
+    assert_eq!(place.run("keys new").code, Some(0));
+    assert_eq!(place.run("generate --events 50000 --rate 50 --output events.ndjson").code, Some(0));
+    for (command, lines) in [
+        ("aqueduct generate --output -", 2),
+        ("aqueduct anonymise < events.ndjson", 2),
+        ("aqueduct replay events.ndjson --output -", 2),
+        ("aqueduct check --offline", 1),
+        ("aqueduct check --sample-file events.ndjson", 1),
+        ("aqueduct check --sample-file events.ndjson --format json", 1),
+        ("aqueduct completions zsh", 1),
+        ("aqueduct --help", 1),
+        ("aqueduct replay --help", 1),
+        ("aqueduct keys list", 1),
+    ] {
+        // The code is the command's own: the shell gives that of the last in a pipe.
+        let run = place.shell(&format!("{{ set +e; {command}; echo $? >code; }} | head -n {lines}"));
+        assert_eq!((run.code, run.out.lines().count()), (Some(0), lines), "{command}: {}", run.err);
+        for word in ["panic", "roken pipe", "error:"] {
+            assert!(!run.err.contains(word), "{command}: {}", run.err);
+        }
+        assert_eq!(String::from_utf8_lossy(&place.read("code")).trim(), "0", "{command}: {}", run.err);
+    }
+}
+
+#[test]
+fn nothing_but_text_goes_into_a_pipe_or_a_file() {
+    let place = Place::with(SHOP);
+    assert_eq!(place.run("keys new").code, Some(0));
+    assert_eq!(place.run("generate --events 300 --output events.ndjson").code, Some(0));
+    for command in [
+        "--help",
+        "generat",
+        "check --offline",
+        "check --config nowhere.toml",
+        "check --sample-file events.ndjson",
+        "replay events.ndjson --output -",
+        "generate --events 1000 --output events.ndjson.gz",
+        "keys list",
+        "connector",
+    ] {
+        let run = place.run(command);
+        for text in [&run.out, &run.err] {
+            assert!(!text.contains(['\u{1b}', '\r']), "{command}: {text:?}");
+        }
+    }
+}
+
+/// On a terminal there may be colours, unless `NO_COLOR` is set. `script` gives a command a terminal.
+#[test]
+fn colours_are_for_terminals_and_not_where_they_are_not_wanted() {
+    let place = Place::with(SHOP);
+    let on_terminal = |variables: &str, command: &str| {
+        place.shell(&format!("{variables} TERM=xterm script -qec '{command}' /dev/null || true")).out
+    };
+    for command in ["aqueduct generat", "aqueduct --help"] {
+        assert!(on_terminal("", command).contains('\u{1b}'), "{command}");
+        let plain = on_terminal("NO_COLOR=1", command);
+        assert!(!plain.contains('\u{1b}'), "{command}: {plain:?}");
+        assert!(plain.contains("Usage"), "{command}: {plain:?}");
+    }
+}

@@ -1,0 +1,114 @@
+//! Questions to the open page that its looks do not answer: can everything be read, named and reached without a mouse?
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::{Browser, Key};
+
+/// Text that stands out too little from what is behind it, by the bounds of WCAG 2.2 (1.4.3), with its contrast.
+///
+/// # Errors
+/// The browser is gone.
+pub fn faint(browser: &Browser) -> Result<Vec<String>> {
+    strings(&browser.run(include_str!("faint.js"))?)
+}
+
+/// What stands beyond the right edge of the page, which then has to be moved sideways.
+///
+/// # Errors
+/// The browser is gone.
+pub fn beyond_edge(browser: &Browser) -> Result<Vec<String>> {
+    const BODY: &str = "
+        const width = document.documentElement.clientWidth;
+        if (document.documentElement.scrollWidth <= width) return [];
+        const wide = [...document.body.querySelectorAll('*')].filter(one => one.getBoundingClientRect().right > width + 1);
+        return wide.map(one => `<${one.tagName} class=${one.getAttribute('class')}> ${(one.textContent || '').slice(0, 40)}`);";
+    strings(&browser.run(BODY)?)
+}
+
+/// What a screen reader would tell of the page.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Things to use that have no name.
+    pub nameless: Vec<String>,
+    /// The levels of the headings, in their order.
+    pub headings: Vec<u64>,
+    /// How many there are of each role.
+    pub roles: BTreeMap<String, usize>,
+}
+
+/// Asks Chromium for what it gives to a screen reader.
+///
+/// # Errors
+/// The browser is gone.
+pub fn told(browser: &Browser) -> Result<Told> {
+    const USED: [&str; 6] = ["link", "button", "searchbox", "textbox", "table", "navigation"];
+    let tree = browser.devtools("Accessibility.getFullAXTree", json!({}))?;
+    let mut told = Told::default();
+    for node in tree["nodes"].as_array().context("a tree has nodes")? {
+        if node["ignored"] == Value::Bool(true) {
+            continue;
+        }
+        let role = node["role"]["value"].as_str().unwrap_or_default();
+        *told.roles.entry(role.to_owned()).or_default() += 1;
+        let name = node["name"]["value"].as_str().unwrap_or_default();
+        if USED.contains(&role) && name.trim().is_empty() {
+            told.nameless.push(node.to_string());
+        }
+        if role == "heading" {
+            let level =
+                node["properties"].as_array().into_iter().flatten().find(|one| one["name"] == "level");
+            told.headings.push(level.and_then(|one| one["value"]["value"].as_u64()).unwrap_or(0));
+        }
+    }
+    Ok(told)
+}
+
+/// Everything that can be used, as `id or address or name`, in the order of the page.
+///
+/// # Errors
+/// The browser is gone.
+pub fn usable(browser: &Browser) -> Result<Vec<String>> {
+    strings(&browser.run(&format!(
+        "{NAME} return [...document.querySelectorAll('a[href], button, summary, input:not([type=hidden])')].map(name);"
+    ))?)
+}
+
+/// What the Tab key reaches, in its order, from the top of the page until it leaves it. Each must be seen to be reached.
+///
+/// # Errors
+/// The browser is gone, or the focus cannot be seen on something.
+pub fn reached(browser: &Browser) -> Result<Vec<String>> {
+    let body = format!(
+        "{NAME} const one = document.activeElement;
+         if (!one || one === document.body) return null;
+         const style = getComputedStyle(one), box = one.getBoundingClientRect();
+         const seen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2 && box.width > 1 && box.height > 1;
+         return [name(one), seen ? 'seen' : 'unseen'];"
+    );
+    browser.run("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0);")?;
+    let mut reached = Vec::new();
+    loop {
+        browser.press(Key::Tab)?;
+        let focused = browser.run(&body)?;
+        if focused.is_null() {
+            return Ok(reached);
+        }
+        let focused = strings(&focused)?;
+        let [name, seen] = focused.as_slice() else { anyhow::bail!("{focused:?}") };
+        anyhow::ensure!(seen == "seen", "the focus cannot be seen on {name}");
+        if reached.first() == Some(name) {
+            return Ok(reached);
+        }
+        reached.push(name.clone());
+    }
+}
+
+const NAME: &str = "const name = one => one.id || one.getAttribute('href') || one.textContent;";
+
+fn strings(value: &Value) -> Result<Vec<String>> {
+    let list = value.as_array().with_context(|| format!("{value} is no list"))?;
+    Ok(list.iter().map(|one| one.as_str().unwrap_or_default().to_owned()).collect())
+}
