@@ -66,6 +66,8 @@ pub struct Counts {
     pub acknowledged: u64,
     /// Deliveries since the start, repeated ones included.
     pub delivered: u64,
+    /// Extensions of leases since the start.
+    pub extended: u64,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ pub(super) struct Subscription {
     unacked_bytes: usize,
     acknowledged: u64,
     delivered: u64,
+    extended: u64,
 }
 
 #[derive(Debug)]
@@ -144,6 +147,7 @@ impl Subscription {
             unacked_bytes: 0,
             acknowledged: 0,
             delivered: 0,
+            extended: 0,
         }
     }
 
@@ -214,6 +218,7 @@ impl Subscription {
             }
         } else if let Some(lease) = self.leases.get_mut(&id) {
             lease.deadline = now + u64::from(seconds.unsigned_abs()) * 1_000;
+            self.extended += 1;
             self.timers.push(Reverse((lease.deadline, Timer::Expire { lease: id })));
         }
     }
@@ -271,6 +276,7 @@ impl Subscription {
             leased: self.leases.len(),
             acknowledged: self.acknowledged,
             delivered: self.delivered,
+            extended: self.extended,
         }
     }
 
