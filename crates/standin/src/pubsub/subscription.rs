@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rustc_hash::FxHashMap;
 
 /// Milliseconds since the epoch.
 pub(super) type Millis = u64;
@@ -77,7 +78,7 @@ pub(super) struct Subscription {
     log: VecDeque<Entry>,
     base: u64,
     ready: VecDeque<Ready>,
-    leases: HashMap<u64, Lease>,
+    leases: FxHashMap<u64, Lease>,
     next_lease: u64,
     timers: BinaryHeap<Reverse<(Millis, Timer)>>,
     /// Acknowledged messages in the order of their acknowledgement, the first to be forgotten in front.
@@ -138,7 +139,7 @@ impl Subscription {
             log: VecDeque::new(),
             base: 0,
             ready: VecDeque::new(),
-            leases: HashMap::new(),
+            leases: FxHashMap::default(),
             next_lease: 1,
             timers: BinaryHeap::new(),
             acked: VecDeque::new(),
