@@ -191,7 +191,7 @@ impl KafkaSettings {
     fn consumer_defaults(&self, instance: Option<&str>) -> Vec<(String, String)> {
         // Fetches are small beside the buffer: a compressed one grows several times when it is opened.
         let fetch = (self.buffer.0 / 8).clamp(1 << 20, 8 << 20).to_string();
-        // librdkafka counts the bytes of records, and holds some 300 more for each: as much again where they are small.
+        // librdkafka counts the bytes of records only, and holds a structure for each: as much again where they are small.
         let kilobytes = (self.buffer.0 / 2 / 1024).to_string();
         let mut defaults = pairs(&[
             ("group.id", &self.group_id),
