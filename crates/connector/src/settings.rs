@@ -192,7 +192,8 @@ impl KafkaSettings {
     fn consumer_defaults(&self, instance: Option<&str>) -> Vec<(String, String)> {
         // Fetches are small beside the buffer: a compressed one grows several times when it is opened.
         let fetch = (self.buffer.0 / 8).clamp(1 << 20, 8 << 20).to_string();
-        let kilobytes = (self.buffer.0 / 1024).to_string();
+        // librdkafka counts the bytes of records only, and holds a structure for each: as much again where they are small.
+        let kilobytes = (self.buffer.0 / 2 / 1024).to_string();
         let mut defaults = pairs(&[
             ("group.id", &self.group_id),
             ("enable.auto.commit", "false"),
@@ -315,7 +316,7 @@ mod tests {
             ("group.instance.id", "node-1"),
             ("enable.auto.commit", "false"),
             ("auto.offset.reset", "error"),
-            ("queued.max.messages.kbytes", "32768"),
+            ("queued.max.messages.kbytes", "16384"),
             ("statistics.interval.ms", "5000"),
             ("session.timeout.ms", "45000"),
         ] {

@@ -37,9 +37,9 @@ pub struct Stages<A> {
     /// The rows of the flows that wait in the outbox, for those who watch.
     fired: Fired,
     /// Applied since the last checkpoint was taken.
-    applied: Vec<A>,
+    applied: Unacknowledged<A>,
     /// Covered by the checkpoint that is on its way.
-    covered: Vec<A>,
+    covered: Unacknowledged<A>,
     is_saving: bool,
     is_sending: bool,
     /// The table whose stream is gone: nothing is sent before it has another.
@@ -52,6 +52,13 @@ pub struct Stages<A> {
     durable: u64,
     /// Requests below this number are in the checkpoint that is on its way.
     covers: u64,
+}
+
+/// What acknowledges messages, one by one or some together.
+#[derive(Debug)]
+struct Unacknowledged<A> {
+    handles: Vec<A>,
+    messages: usize,
 }
 
 /// How far a run of requests came.
@@ -95,13 +102,12 @@ impl<A> Stages<A> {
     /// What recovery gave. What an earlier run fixed may be sent at once: it is durable.
     pub fn new(core: Core, outbox: Outbox) -> Self {
         let durable = outbox.next();
-        let (applied, covered) = (Vec::new(), Vec::new());
         Self {
             core,
             outbox,
             fired: Fired::default(),
-            applied,
-            covered,
+            applied: Unacknowledged::default(),
+            covered: Unacknowledged::default(),
             is_saving: false,
             is_sending: false,
             reopening: None,
@@ -117,19 +123,23 @@ impl<A> Stages<A> {
         self.has_streams() && self.outbox.bytes() < OUTBOX_BYTES
     }
 
-    /// Applies a data message.
-    pub fn data(&mut self, data: &Data<'_>, now: EventTime, ack: A) {
+    /// Applies a data message; [`Self::applied`] follows.
+    pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
         self.core.data(data, now);
-        self.applied.push(ack);
     }
 
-    /// Applies a mark; nothing for a message that is none of a version that this program knows.
-    pub fn mark(&mut self, mark: Option<&Mark>, published: EventTime, now: EventTime, ack: A) {
+    /// Applies a mark; nothing for a message that is none of a version that this program knows. [`Self::applied`] follows.
+    pub fn mark(&mut self, mark: Option<&Mark>, published: EventTime, now: EventTime) {
         match mark {
             Some(mark) => self.core.mark(mark, published, now),
             None => self.core.unreadable_mark(),
         }
-        self.applied.push(ack);
+    }
+
+    /// So many messages have been applied, which this acknowledges once a checkpoint that holds them is durable.
+    pub fn applied(&mut self, ack: A, messages: usize) {
+        self.applied.handles.push(ack);
+        self.applied.messages += messages;
     }
 
     /// Lets time pass. Returns the holes that were given up.
@@ -184,7 +194,7 @@ impl<A> Stages<A> {
     pub fn durable(&mut self) -> Vec<A> {
         self.is_saving = false;
         self.durable = self.durable.max(self.covers);
-        std::mem::take(&mut self.covered)
+        std::mem::take(&mut self.covered).handles
     }
 
     /// Whether a checkpoint is on its way.
@@ -286,13 +296,13 @@ impl<A> Stages<A> {
 
     /// Forgets what acknowledges the messages: they come again.
     pub fn give_back(&mut self) {
-        self.applied.clear();
-        self.covered.clear();
+        self.applied = Unacknowledged::default();
+        self.covered = Unacknowledged::default();
     }
 
     /// How many messages wait for a durable checkpoint.
     pub fn unacknowledged(&self) -> usize {
-        self.applied.len() + self.covered.len()
+        self.applied.messages + self.covered.messages
     }
 
     /// The core.
@@ -308,5 +318,11 @@ impl<A> Stages<A> {
     /// The outbox.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+}
+
+impl<A> Default for Unacknowledged<A> {
+    fn default() -> Self {
+        Self { handles: Vec::new(), messages: 0 }
     }
 }

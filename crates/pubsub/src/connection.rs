@@ -5,10 +5,14 @@
 use std::{fmt, time::Duration};
 
 use google_cloud_auth::credentials::{self, Credentials, anonymous};
-use google_cloud_pubsub::client::{Subscriber, SubscriptionAdmin, TopicAdmin};
-use tonic::transport::Channel;
+use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
+use tonic::transport::Endpoint as Address;
 
-use crate::{admin::ACK_DEADLINE, error::Error, publisher};
+use crate::{
+    admin::ACK_DEADLINE,
+    call::{self, Caller},
+    error::Error,
+};
 
 /// Where Pub/Sub is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,15 +30,15 @@ pub enum Endpoint {
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(crate) endpoint: Endpoint,
-    pub(crate) publisher: Channel,
-    pub(crate) credentials: Credentials,
-    pub(crate) subscriber: Subscriber,
+    /// For channels of their own: what a stream does not read would hold up everything else on its connection.
+    pub(crate) address: Address,
+    pub(crate) caller: Caller,
     pub(crate) topics: TopicAdmin,
     pub(crate) subscriptions: SubscriptionAdmin,
 }
 
-/// A publish request that takes longer has failed.
-pub const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
+/// A call that takes longer has failed.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// The first token may take that long.
 const CREDENTIALS_DEADLINE: Duration = Duration::from_secs(30);
 const SCOPE: &str = "https://www.googleapis.com/auth/pubsub";
@@ -88,15 +92,13 @@ impl Connection {
         };
         let url = endpoint.to_string();
         let failed = |error: google_cloud_gax::client_builder::Error| Error::credentials(&error);
-        let subscriber =
-            Subscriber::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
+        let address = call::address(&endpoint).map_err(|error| Error::credentials(&error))?;
         let topics = TopicAdmin::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
         let subscriptions =
             SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
         Ok(Self {
-            publisher: publisher::channel(&endpoint).map_err(|error| Error::credentials(&error))?,
-            credentials,
-            subscriber: subscriber.await.map_err(failed)?,
+            caller: Caller { channel: address.clone().timeout(CALL_DEADLINE).connect_lazy(), credentials },
+            address,
             topics: topics.await.map_err(failed)?,
             subscriptions: subscriptions.await.map_err(failed)?,
             endpoint,

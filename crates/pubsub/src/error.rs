@@ -98,6 +98,20 @@ impl Error {
         }
     }
 
+    /// A stream broke, or a call about leases failed.
+    pub(crate) fn of_pull(path: &str, status: &Status) -> Self {
+        let code = Code::from(status.code() as i32);
+        match status.source() {
+            Some(source) => Self::unavailable(path, &chain(source)),
+            None => Self::of_code(path, code, Cause(format!("{}: {}", code.name(), status.message()))),
+        }
+    }
+
+    /// An answer that no version of Pub/Sub gives.
+    pub(crate) fn unreadable(path: &str) -> Self {
+        Self::Refused { path: path.to_owned(), source: Cause("the answer is no protobuf".to_owned()) }
+    }
+
     /// The library could not be set up, or has no token.
     pub(crate) fn credentials(error: &dyn std::error::Error) -> Self {
         Self::Credentials { source: Cause(chain(error)) }
@@ -183,6 +197,10 @@ mod tests {
         Error::of_publish("projects/p/topics/t", &Status::new((code as i32).into(), "about user u-17"))
     }
 
+    fn pulled(code: Code) -> Error {
+        Error::of_pull("projects/p/subscriptions/s", &Status::new((code as i32).into(), "not now"))
+    }
+
     #[test]
     fn what_passes_is_retried() {
         for code in [
@@ -193,14 +211,17 @@ mod tests {
             Code::DeadlineExceeded,
         ] {
             assert!(published(code).is_retryable(), "{code:?}");
+            assert!(pulled(code).is_retryable(), "{code:?}");
             assert!(Error::of_call("t", &answered(code)).is_retryable(), "{code:?}");
         }
         for code in [Code::NotFound, Code::PermissionDenied, Code::Unauthenticated, Code::InvalidArgument] {
             assert!(!published(code).is_retryable(), "{code:?}");
+            assert!(!pulled(code).is_retryable(), "{code:?}");
             assert!(!Error::of_call("t", &answered(code)).is_retryable(), "{code:?}");
         }
         let lost = Status::from_error(Box::new(std::io::Error::other("connection refused")));
         assert!(Error::of_publish("t", &lost).is_retryable());
+        assert!(Error::of_pull("t", &lost).is_retryable());
         assert!(!Error::of_call("t", &SdkError::deser("garbage")).is_retryable());
     }
 
@@ -209,6 +230,12 @@ mod tests {
         let error = published(Code::InvalidArgument);
         assert_eq!(chain(&error), "Pub/Sub refused the request for projects/p/topics/t: INVALID_ARGUMENT");
         assert!(chain(&Error::of_call("t", &answered(Code::InvalidArgument))).contains("u-17"));
+    }
+
+    #[test]
+    fn the_words_of_the_service_about_a_pull_are_kept() {
+        let text = "Pub/Sub refused the request for projects/p/subscriptions/s: INVALID_ARGUMENT: not now";
+        assert_eq!(chain(&pulled(Code::InvalidArgument)), text);
     }
 
     #[test]

@@ -8,15 +8,17 @@
 //! | [`limits`] | what fits into a message and into a publish request |
 //! | [`message`] | messages in the bytes of a publish request |
 //! | [`publisher`] | one call is one publish request |
-//! | [`subscriber`] | parallel streaming pulls into one bounded channel; leases, acks |
+//! | [`subscriber`] | parallel streaming pulls into one bounded channel; acks |
+//! | [`received`] | messages in the bytes of a response |
+//! | `pull` | one stream after another |
+//! | `leases`, `keeper` | who holds what until when, and the loop that extends and acknowledges |
+//! | `requests`, `wire`, `call` | ack ids in the bytes of requests, fields, and calls over tonic |
 //! | [`link`] | whether Pub/Sub answers, for logs, readiness and reconnecting |
 //! | [`admin`] | `setup`, `check`, and seeking back |
 //!
-//! It is built on Google's own `google-cloud-pubsub`, whose types do not leave this crate; publishing alone goes below
-//! it, for speed ([`publisher`] says why). Its subscriber serves us
-//! as it is: it extends leases every three seconds for up to an hour, an ack handle holds an id and a channel but no
-//! payload, and dropping its stream keeps leases and acks alive until the last handle is gone. What it lacks stands
-//! in [`link`]: it reconnects silently, and pauses up to a minute.
+//! Credentials and administration are Google's own crates, whose types do not leave this one. Publishing and pulling go
+//! below them, for speed ([`publisher`] and [`subscriber`] say why). [`link`] tells what a stream does not: that nobody
+//! answers.
 //!
 //! Not here: what a message means (`event`, connector and processor know), permits for messages in flight, retries
 //! of a publish (the connector holds both), and metrics.
@@ -37,6 +39,20 @@ pub mod publisher;
 
 pub mod subscriber;
 
+pub mod received;
+
+mod pull;
+
+mod leases;
+
+mod keeper;
+
+mod requests;
+
+mod wire;
+
+mod call;
+
 pub mod link;
 
 pub mod admin;
@@ -45,5 +61,6 @@ pub use connection::{Connection, Endpoint};
 pub use error::Error;
 pub use message::{Encoder, OutMessage};
 pub use publisher::Publisher;
+pub use received::{Message, Messages};
 pub use settings::PubSubSettings;
 pub use subscriber::{AckHandle, Inbound, SubscribeOptions, Subscription};

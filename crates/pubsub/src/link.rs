@@ -1,8 +1,8 @@
 //! Whether Pub/Sub answers.
 //!
-//! Google's subscriber reconnects by itself, but says nothing, and after a longer outage it pauses up to a minute.
-//! So a link asks for the subscription whenever no message has come for a while: it warns once when no answer comes,
-//! says once that answers come again, and has the streams opened anew at once. An answer that refuses is an answer:
+//! A stream without messages does not tell a quiet topic from a network that swallows everything. So a link asks for
+//! the subscription whenever nothing has come for a while: it warns once when no answer comes, says once that answers
+//! come again, and has the streams opened anew at once. An answer that refuses is an answer:
 //! many accounts may pull from a subscription, but not look at it.
 
 use std::{
@@ -63,7 +63,7 @@ impl Link {
 pub(crate) struct LinkWatch {
     pub(crate) connection: Connection,
     pub(crate) subscription: String,
-    /// Messages received so far, by all streams.
+    /// Responses received so far, by all streams.
     pub(crate) received: Arc<AtomicU64>,
     pub(crate) state: watch::Sender<Link>,
 }

@@ -6,21 +6,14 @@
 //!
 //! Not here: permits, retries, and filling batches ([`crate::limits`] helps).
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use http::uri::PathAndQuery;
-use tonic::{
-    Request, Status,
-    client::Grpc,
-    metadata::{AsciiMetadataValue, MetadataMap},
-    transport::{Channel, ClientTlsConfig, Endpoint as Address},
-};
+use tonic::{Request, Status, client::Grpc};
 use tonic_prost::ProstCodec;
 
 use crate::{
-    connection::{Connection, Endpoint, PUBLISH_DEADLINE},
+    call::{self, Caller},
+    connection::Connection,
     error::Error,
     limits,
     message::OutMessage,
@@ -29,8 +22,7 @@ use crate::{
 /// Publishes batches to any topic; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Publisher {
-    channel: Channel,
-    credentials: Credentials,
+    caller: Caller,
 }
 
 /// `google.pubsub.v1.PublishRequest`. An embedded message and a byte string look the same in protobuf.
@@ -47,35 +39,12 @@ struct PublishRequest {
 struct PublishResponse {}
 
 const METHOD: &str = "/google.pubsub.v1.Publisher/Publish";
-/// By this header Google's front ends find the topic's region.
-const ROUTING: &str = "x-goog-request-params";
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// A connection that is dead without having said so is found by these.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Connection {
     /// A publisher over this connection.
     pub fn publisher(&self) -> Publisher {
-        Publisher { channel: self.publisher.clone(), credentials: self.credentials.clone() }
+        Publisher { caller: self.caller.clone() }
     }
-}
-
-/// A channel that connects when it is first used, and again whenever it has to.
-///
-/// # Errors
-/// The address is none, or the system has no root certificates.
-pub(crate) fn channel(endpoint: &Endpoint) -> Result<Channel, tonic::transport::Error> {
-    let mut address = Address::from_shared(endpoint.to_string())?
-        .user_agent(concat!("aqueduct/", env!("CARGO_PKG_VERSION")))?
-        .connect_timeout(CONNECT_DEADLINE)
-        .timeout(PUBLISH_DEADLINE)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE_DEADLINE);
-    if *endpoint == Endpoint::GoogleCloud {
-        address = address.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
-    }
-    Ok(address.connect_lazy())
 }
 
 impl Publisher {
@@ -101,54 +70,14 @@ impl Publisher {
             return Err(Error::TooLarge { messages: messages.len(), bytes });
         }
         let mut request = Request::new(PublishRequest { topic: topic.to_owned(), messages });
-        *request.metadata_mut() = self.headers(topic).await?;
+        *request.metadata_mut() = call::headers(&self.caller.credentials, "topic", topic).await?;
         self.send(request).await.map_err(|status| Error::of_publish(topic, &status))
     }
 
     async fn send(&self, request: Request<PublishRequest>) -> Result<(), Status> {
-        let mut grpc = Grpc::new(self.channel.clone());
+        let mut grpc = Grpc::new(self.caller.channel.clone());
         grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
         let codec = ProstCodec::<PublishRequest, PublishResponse>::default();
         grpc.unary(request, PathAndQuery::from_static(METHOD), codec).await.map(drop)
-    }
-
-    /// Who we are, and which topic it is about.
-    async fn headers(&self, topic: &str) -> Result<MetadataMap, Error> {
-        // The credentials cache their token and renew it in time.
-        let headers = match self.credentials.headers(http::Extensions::new()).await {
-            Ok(CacheableResource::New { data, .. }) => data,
-            // Only for callers that name what they have.
-            Ok(CacheableResource::NotModified) => http::HeaderMap::new(),
-            Err(error) if error.is_transient() => {
-                return Err(Error::unavailable(topic, "there is no Google Cloud token for now"));
-            }
-            Err(error) => return Err(Error::credentials(&error)),
-        };
-        let mut metadata = MetadataMap::from_headers(headers);
-        if let Ok(routing) = AsciiMetadataValue::try_from(routing(topic)) {
-            metadata.insert(ROUTING, routing);
-        }
-        Ok(metadata)
-    }
-}
-
-/// A topic's path as a query parameter. Of what names of projects and topics may hold, these mean something there.
-fn routing(topic: &str) -> String {
-    let escaped = topic.replace('%', "%25").replace('/', "%2F").replace('+', "%2B").replace(':', "%3A");
-    format!("topic={escaped}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_escaped() {
-        assert_eq!(routing("projects/a.com:p/topics/t+%"), "topic=projects%2Fa.com%3Ap%2Ftopics%2Ft%2B%25");
-    }
-
-    #[tokio::test]
-    async fn a_channel_to_google_cloud_can_be_made() {
-        channel(&Endpoint::GoogleCloud).expect("roots of trust");
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use event::{ByteSize, EventTime, Millis};
 use pubsub::{
-    AckHandle, Connection, Encoder, Error, Inbound, OutMessage, PubSubSettings, SubscribeOptions,
+    AckHandle, Connection, Encoder, Error, Inbound, Message, OutMessage, PubSubSettings, SubscribeOptions,
     Subscription,
     admin::{self, Outcome},
     limits,
@@ -83,22 +83,33 @@ fn message(number: u32) -> OutMessage {
     Encoder::default().encode(text.as_bytes(), attributes.into_iter()).expect("within the limits")
 }
 
-fn number(inbound: &Inbound) -> u32 {
-    assert_eq!(inbound.attribute("number").map(str::as_bytes), Some(&inbound.data[..]));
-    inbound.attribute("number").and_then(|number| number.parse().ok()).expect("a number")
+fn number(message: &Message<'_>) -> u32 {
+    assert_eq!(message.attribute("number").map(str::as_bytes), Some(message.data));
+    message.attribute("number").and_then(|number| number.parse().ok()).expect("a number")
 }
 
+/// Responses with so many messages in all, or a few more.
 async fn receive(subscription: &mut Subscription, count: usize) -> Vec<Inbound> {
-    let mut batch = Vec::new();
-    while batch.len() < count {
-        let received = tokio::time::timeout(PATIENCE, subscription.receive(&mut batch, count)).await;
-        assert!(received.expect("messages in time").expect("no error") > 0);
+    let (mut batch, mut received) = (Vec::new(), 0);
+    while received < count {
+        let more = subscription.receive(&mut batch, count - received);
+        let more = tokio::time::timeout(PATIENCE, more).await.expect("messages in time").expect("no error");
+        assert!(more > 0);
+        received += more;
     }
     batch
 }
 
+fn numbers(batch: &[Inbound]) -> Vec<u32> {
+    batch.iter().flat_map(|inbound| inbound.messages.iter().map(|message| number(&message))).collect()
+}
+
 fn distinct(batch: &[Inbound]) -> usize {
-    batch.iter().map(number).collect::<BTreeSet<_>>().len()
+    numbers(batch).into_iter().collect::<BTreeSet<_>>().len()
+}
+
+fn ack_all(batch: Vec<Inbound>) {
+    AckHandle::ack_all(batch.into_iter().map(|inbound| inbound.ack));
 }
 
 #[tokio::test]
@@ -204,7 +215,8 @@ async fn a_request_of_nine_megabytes_passes() {
         .expect("published");
     let mut subscription = bench.subscribe(1);
     let received = receive(&mut subscription, 10).await;
-    assert!(received.iter().all(|inbound| inbound.data.len() == 899_000));
+    let mut sizes = received.iter().flat_map(|inbound| inbound.messages.iter().map(|m| m.data.len()));
+    assert!(sizes.all(|size| size == 899_000));
 }
 
 #[tokio::test]
@@ -214,9 +226,10 @@ async fn parallel_streams_deliver_each_message_once() {
     let mut subscription = bench.subscribe(4);
     let batch = receive(&mut subscription, 20_000).await;
     assert_eq!(distinct(&batch), 20_000);
-    assert!(batch[0].publish_time > EventTime(1_600_000_000_000) && !batch[0].message_id.is_empty());
+    let first = batch[0].messages.iter().next().expect("no empty response");
+    assert!(first.publish_time > EventTime(1_600_000_000_000) && !first.message_id.is_empty());
     assert!(subscription.link().borrow().is_up());
-    AckHandle::ack_all(batch.into_iter().map(|inbound| inbound.ack));
+    ack_all(batch);
     subscription.close(PATIENCE).await;
     let counts = bench.server.counts(&bench.subscription()).expect("it exists");
     assert_eq!((counts.acknowledged, counts.leased, counts.delivered), (20_000, 0, 20_000));
@@ -230,10 +243,14 @@ async fn parallel_streams_deliver_each_message_once() {
 async fn closing_gives_back_what_was_not_acknowledged() {
     let bench = Bench::new().await;
     bench.publish(0..100).await.expect("published");
-    let mut subscription = bench.subscribe(2);
-    let mut batch = receive(&mut subscription, 60).await;
-    AckHandle::ack_all(batch.drain(..30).map(|inbound| inbound.ack));
-    drop(batch);
+    let options = SubscribeOptions {
+        streams: 1,
+        outstanding_messages: 30,
+        ..SubscribeOptions::new(bench.subscription())
+    };
+    let mut subscription = bench.connection.subscribe(&options);
+    ack_all(receive(&mut subscription, 30).await);
+    drop(receive(&mut subscription, 30).await);
     subscription.close(PATIENCE).await;
     let counts = bench.server.counts(&bench.subscription()).expect("it exists");
     assert_eq!((counts.acknowledged, counts.leased, counts.waiting), (30, 0, 70));
@@ -248,8 +265,8 @@ async fn handles_outlive_their_streams() {
     bench.server.faults().cut_streams();
     bench.publish(10..20).await.expect("published");
     let after = receive(&mut subscription, 10).await;
-    assert!(after.iter().all(|inbound| number(inbound) >= 10));
-    AckHandle::ack_all(before.into_iter().chain(after).map(|inbound| inbound.ack));
+    assert!(numbers(&after).iter().all(|number| *number >= 10));
+    ack_all(before.into_iter().chain(after).collect());
     subscription.close(PATIENCE).await;
     bench.until(|counts| counts.acknowledged == 20 && counts.delivered == 20).await;
 }
@@ -272,7 +289,7 @@ async fn an_outage_is_noticed_and_survived() {
     assert_eq!(distinct(&receive(&mut subscription, 10).await), 10);
 }
 
-/// The window is for all streams together, and the channel is bounded.
+/// The window is for all streams together.
 #[tokio::test]
 async fn what_is_outstanding_is_bounded() {
     let bench = Bench::new().await;
@@ -280,7 +297,6 @@ async fn what_is_outstanding_is_bounded() {
     let options = SubscribeOptions {
         streams: 2,
         outstanding_messages: 100,
-        buffer: 10,
         ..SubscribeOptions::new(bench.subscription())
     };
     let mut subscription = bench.connection.subscribe(&options);
@@ -289,8 +305,22 @@ async fn what_is_outstanding_is_bounded() {
         let batch = receive(&mut subscription, 1).await;
         let counts = bench.server.counts(&bench.subscription()).expect("it exists");
         assert!(counts.leased <= 100, "{counts:?}");
-        seen.extend(batch.iter().map(number));
-        AckHandle::ack_all(batch.into_iter().map(|inbound| inbound.ack));
+        seen.extend(numbers(&batch));
+        ack_all(batch);
     }
     subscription.close(PATIENCE).await;
+}
+
+/// The stand-in delivers again what is neither acknowledged nor extended within ten seconds.
+#[tokio::test]
+async fn what_is_held_is_extended_and_not_delivered_again() {
+    let bench = Bench::new().await;
+    bench.publish(0..10).await.expect("published");
+    let mut subscription = bench.subscribe(1);
+    let batch = receive(&mut subscription, 10).await;
+    bench.until(|counts| counts.extended >= 10).await;
+    ack_all(batch);
+    subscription.close(PATIENCE).await;
+    let counts = bench.server.counts(&bench.subscription()).expect("it exists");
+    assert_eq!((counts.acknowledged, counts.delivered), (10, 10));
 }

@@ -35,7 +35,6 @@ mod witness;
 
 use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
 use event::EventsSettings;
 
 use crate::keyring::{Key, Keyring, PSEUDONYM_LENGTH};
@@ -63,7 +62,7 @@ pub struct Raw<'a> {
 /// What may be published of a record. It has no public constructor, and its parts cannot be changed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Anonymised {
-    data: Bytes,
+    data: Vec<u8>,
     kafka_key: Option<String>,
     headers: Vec<(Arc<str>, String)>,
     key_id: Option<Arc<str>>,
@@ -71,7 +70,7 @@ pub struct Anonymised {
 
 impl Anonymised {
     /// The event: a JSON object.
-    pub fn data(&self) -> &Bytes {
+    pub fn data(&self) -> &[u8] {
         &self.data
     }
 
@@ -200,7 +199,7 @@ impl Anonymiser {
         let kafka_key = attributes::kafka_key(self.key, raw.key, key)?;
         let headers = attributes::headers(&self.headers, raw.headers)?;
         let key_id = key.map(|key| Arc::clone(key.id()));
-        let anonymised = Anonymised { data: data.into(), kafka_key, headers, key_id };
+        let anonymised = Anonymised { data, kafka_key, headers, key_id };
         attributes::check_size(anonymised.size())?;
         Ok(anonymised)
     }

@@ -77,8 +77,8 @@ impl Scratch {
     pub(super) fn fill(&self, input: &[u8], data: &mut [u8], key: &Key) {
         for spot in &self.spots {
             let id = match &spot.id {
-                Id::Written(range) => std::str::from_utf8(&input[range.clone()]).expect("the input is UTF-8"),
-                Id::Decoded(range) => &self.decoded[range.clone()],
+                Id::Written(range) => &input[range.clone()],
+                Id::Decoded(range) => &self.decoded.as_bytes()[range.clone()],
             };
             data[spot.at..spot.at + PSEUDONYM_LENGTH].copy_from_slice(&key.pseudonym(id));
         }

@@ -50,9 +50,9 @@ impl Key {
     }
 
     /// The pseudonym of a text: the first 128 bits of its HMAC-SHA256 in URL-safe base64 without padding.
-    pub fn pseudonym(&self, text: &str) -> [u8; PSEUDONYM_LENGTH] {
+    pub fn pseudonym(&self, text: impl AsRef<[u8]>) -> [u8; PSEUDONYM_LENGTH] {
         let mut mac = self.mac.clone();
-        mac.update(text.as_bytes());
+        mac.update(text.as_ref());
         let full = mac.finalize().into_bytes();
         let mut pseudonym = [0; PSEUDONYM_LENGTH];
         URL_SAFE_NO_PAD.encode_slice(&full[..KEPT], &mut pseudonym).expect("22 characters hold 16 bytes");

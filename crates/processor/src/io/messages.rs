@@ -1,46 +1,88 @@
 //! From a Pub/Sub message to where its record stands in Kafka.
 
-use std::sync::Arc;
-
 use event::{EventTime, Incarnation, Partition, wire};
-use pubsub::Inbound;
+use pubsub::Message;
 
 /// The partitions that messages name, so that a message costs no allocation for its own.
 #[derive(Debug, Default)]
 pub struct Partitions {
-    known: Vec<Arc<Partition>>,
+    known: Vec<Partition>,
     last: usize,
 }
 
+/// What a message's attributes say of its record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// Where it stands in Kafka; nothing when some other producer wrote the message.
+    pub position: Option<(&'a Partition, u64)>,
+    /// Its timestamp; a missing or non-positive one is absent.
+    pub kafka_time: Option<EventTime>,
+}
+
+/// The attributes as they stand.
+#[derive(Default)]
+struct Named<'a> {
+    topic: Option<&'a [u8]>,
+    incarnation: Option<&'a [u8]>,
+    partition: Option<i32>,
+    offset: Option<u64>,
+    timestamp: Option<i64>,
+}
+
 impl Partitions {
-    /// Where the message's record stands; nothing when some other producer wrote it.
-    pub fn position(&mut self, message: &Inbound) -> Option<(Arc<Partition>, u64)> {
-        let topic = message.attribute(wire::TOPIC)?;
-        let number: i32 = message.attribute(wire::PARTITION)?.parse().ok()?;
-        let offset: u64 = message.attribute(wire::OFFSET)?.parse().ok()?;
-        let incarnation = message.attribute(wire::INCARNATION)?;
-        let same =
-            |p: &Partition| p.partition == number && *p.topic == *topic && *p.incarnation.0 == *incarnation;
-        if !self.known.get(self.last).is_some_and(|p| same(p)) {
-            self.last = match self.known.iter().position(|p| same(p)) {
+    /// Where the message's record comes from.
+    pub fn origin(&mut self, message: &Message<'_>) -> Origin<'_> {
+        let named = Named::of(message);
+        let kafka_time = named.timestamp.filter(|millis| *millis > 0).and_then(EventTime::from_millis);
+        Origin { position: self.position(&named), kafka_time }
+    }
+
+    fn position(&mut self, named: &Named<'_>) -> Option<(&Partition, u64)> {
+        let (topic, incarnation) = (named.topic?, named.incarnation?);
+        let (number, offset) = (named.partition?, named.offset?);
+        let same = |known: &Partition| {
+            known.partition == number
+                && known.topic.as_bytes() == topic
+                && known.incarnation.0.as_bytes() == incarnation
+        };
+        if !self.known.get(self.last).is_some_and(same) {
+            self.last = match self.known.iter().position(same) {
                 Some(at) => at,
                 None => {
-                    let partition = Partition {
-                        topic: topic.into(),
-                        incarnation: Incarnation::from(incarnation),
+                    self.known.push(Partition {
+                        topic: str::from_utf8(topic).ok()?.into(),
+                        incarnation: Incarnation::from(str::from_utf8(incarnation).ok()?),
                         partition: number,
-                    };
-                    self.known.push(Arc::new(partition));
+                    });
                     self.known.len() - 1
                 }
             };
         }
-        Some((self.known[self.last].clone(), offset))
+        Some((&self.known[self.last], offset))
     }
 }
 
-/// The record's timestamp; a missing or non-positive one is absent.
-pub fn kafka_time(message: &Inbound) -> Option<EventTime> {
-    let millis: i64 = message.attribute(wire::TIMESTAMP)?.parse().ok()?;
-    if millis > 0 { EventTime::from_millis(millis) } else { None }
+impl<'a> Named<'a> {
+    /// One pass over the attributes, whatever their order.
+    fn of(message: &Message<'a>) -> Self {
+        let mut named = Self::default();
+        for (name, value) in message.attributes() {
+            if name == wire::TOPIC.as_bytes() {
+                named.topic = Some(value);
+            } else if name == wire::PARTITION.as_bytes() {
+                named.partition = number(value);
+            } else if name == wire::OFFSET.as_bytes() {
+                named.offset = number(value);
+            } else if name == wire::TIMESTAMP.as_bytes() {
+                named.timestamp = number(value);
+            } else if name == wire::INCARNATION.as_bytes() {
+                named.incarnation = Some(value);
+            }
+        }
+        named
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
+    str::from_utf8(text).ok()?.parse().ok()
 }

@@ -196,23 +196,23 @@ impl Broker {
         Ok((deliveries, state.next_due().into_iter().chain(ask_again).min()))
     }
 
-    pub(super) fn ack(&mut self, subscription: &str, ids: &[String], now: Millis) -> Result<(), Status> {
+    pub(super) fn ack(&mut self, subscription: &str, ids: &[Bytes], now: Millis) -> Result<(), Status> {
         let state = self.state(subscription)?;
         state.advance(now);
-        ids.iter().filter_map(|id| id.parse().ok()).for_each(|lease| state.ack(lease));
+        ids.iter().filter_map(lease).for_each(|id| state.ack(id));
         Ok(())
     }
 
     pub(super) fn extend(
         &mut self,
         subscription: &str,
-        ids: &[String],
+        ids: &[Bytes],
         seconds: i32,
         now: Millis,
     ) -> Result<(), Status> {
         let state = self.state(subscription)?;
         state.advance(now);
-        ids.iter().filter_map(|id| id.parse().ok()).for_each(|lease| state.extend(lease, seconds, now));
+        ids.iter().filter_map(lease).for_each(|id| state.extend(id, seconds, now));
         Ok(())
     }
 
@@ -227,6 +227,11 @@ impl Broker {
     fn state(&mut self, name: &str) -> Result<&mut Subscription, Status> {
         self.subscriptions.get_mut(name).map(|(_, state)| state).ok_or_else(|| missing("subscription", name))
     }
+}
+
+/// The number that an ack id is.
+fn lease(id: &Bytes) -> Option<u64> {
+    str::from_utf8(id).ok()?.parse().ok()
 }
 
 fn is_of(spec: &Spec, topic: &str) -> bool {

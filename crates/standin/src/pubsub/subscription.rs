@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rustc_hash::FxHashMap;
 
 /// Milliseconds since the epoch.
 pub(super) type Millis = u64;
@@ -66,6 +67,8 @@ pub struct Counts {
     pub acknowledged: u64,
     /// Deliveries since the start, repeated ones included.
     pub delivered: u64,
+    /// Extensions of leases since the start.
+    pub extended: u64,
 }
 
 #[derive(Debug)]
@@ -75,7 +78,7 @@ pub(super) struct Subscription {
     log: VecDeque<Entry>,
     base: u64,
     ready: VecDeque<Ready>,
-    leases: HashMap<u64, Lease>,
+    leases: FxHashMap<u64, Lease>,
     next_lease: u64,
     timers: BinaryHeap<Reverse<(Millis, Timer)>>,
     /// Acknowledged messages in the order of their acknowledgement, the first to be forgotten in front.
@@ -85,6 +88,7 @@ pub(super) struct Subscription {
     unacked_bytes: usize,
     acknowledged: u64,
     delivered: u64,
+    extended: u64,
 }
 
 #[derive(Debug)]
@@ -135,7 +139,7 @@ impl Subscription {
             log: VecDeque::new(),
             base: 0,
             ready: VecDeque::new(),
-            leases: HashMap::new(),
+            leases: FxHashMap::default(),
             next_lease: 1,
             timers: BinaryHeap::new(),
             acked: VecDeque::new(),
@@ -144,6 +148,7 @@ impl Subscription {
             unacked_bytes: 0,
             acknowledged: 0,
             delivered: 0,
+            extended: 0,
         }
     }
 
@@ -219,6 +224,7 @@ impl Subscription {
             }
         } else if let Some(lease) = self.leases.get_mut(&id) {
             lease.deadline = now + u64::from(seconds.unsigned_abs()) * 1_000;
+            self.extended += 1;
             self.timers.push(Reverse((lease.deadline, Timer::Expire { lease: id })));
         }
     }
@@ -276,6 +282,7 @@ impl Subscription {
             leased: self.leases.len(),
             acknowledged: self.acknowledged,
             delivered: self.delivered,
+            extended: self.extended,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The messages of `google.pubsub.v1` that carry data, by hand: a published message stays the bytes it came in
 //! (protobuf writes an embedded message and a byte string the same way), so that nothing is decoded or copied field
-//! by field.
+//! by field. Ack ids that come back are read as bytes too: a text of its own for each would cost more than all else.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -54,8 +54,8 @@ pub(super) struct PullResponse {
 pub(super) struct AcknowledgeRequest {
     #[prost(string, tag = "1")]
     pub(super) subscription: String,
-    #[prost(string, repeated, tag = "2")]
-    pub(super) ack_ids: Vec<String>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) ack_ids: Vec<Bytes>,
 }
 
 /// `ModifyAckDeadlineRequest`.
@@ -65,8 +65,8 @@ pub(super) struct ModifyAckDeadlineRequest {
     pub(super) subscription: String,
     #[prost(int32, tag = "3")]
     pub(super) ack_deadline_seconds: i32,
-    #[prost(string, repeated, tag = "4")]
-    pub(super) ack_ids: Vec<String>,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub(super) ack_ids: Vec<Bytes>,
 }
 
 /// `StreamingPullRequest`: the first opens the stream, later ones keep it alive, acknowledge and extend.
@@ -74,12 +74,12 @@ pub(super) struct ModifyAckDeadlineRequest {
 pub(super) struct StreamingPullRequest {
     #[prost(string, tag = "1")]
     pub(super) subscription: String,
-    #[prost(string, repeated, tag = "2")]
-    pub(super) ack_ids: Vec<String>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(super) ack_ids: Vec<Bytes>,
     #[prost(int32, repeated, packed = "false", tag = "3")]
     pub(super) modify_deadline_seconds: Vec<i32>,
-    #[prost(string, repeated, tag = "4")]
-    pub(super) modify_deadline_ack_ids: Vec<String>,
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub(super) modify_deadline_ack_ids: Vec<Bytes>,
     #[prost(int32, tag = "5")]
     pub(super) stream_ack_deadline_seconds: i32,
     #[prost(int64, tag = "7")]

@@ -277,14 +277,15 @@ impl World {
                     publish_time: published,
                     payload: &event.payload,
                 };
-                running.stages.data(&data, now, index);
+                running.stages.data(&data, now);
                 running.outcomes.data(partition, *offset, event.number, *timestamp);
             }
             Body::Mark(mark) => {
-                running.stages.mark(Some(&**mark), published, now, index);
+                running.stages.mark(Some(&**mark), published, now);
                 running.outcomes.mark(mark);
             }
         }
+        running.stages.applied(index, 1);
         self.at(LEASE, Event::Lease(index, number, life));
         let salt = [index as u64, deliveries];
         if !self.is_calm && self.dice.chance(self.plan.config.redelivered, "redelivered", &salt) {

@@ -255,7 +255,7 @@ proptest! {
         };
         let raw = Raw { key: Some(CANARY.as_bytes()), headers: &[("user", CANARY.as_bytes())], ..value(payload.as_bytes()) };
         let out = match anonymiser.anonymise(&raw) {
-            Ok(out) => [out.data().as_ref(), format!("{out:?}{:?}{:?}", out.kafka_key(), out.headers()).as_bytes()].concat(),
+            Ok(out) => [out.data(), format!("{out:?}{:?}{:?}", out.kafka_key(), out.headers()).as_bytes()].concat(),
             Err(reject) => format!("{reject} {reject:?}").into_bytes(),
         };
         for text in [CANARY, &escapes(false), &NUMBER.to_string()] {
@@ -271,7 +271,7 @@ proptest! {
         payload[at] = byte;
         if let Ok(out) = anonymiser.anonymise(&value(&payload)) {
             // Not a `Value`: that refuses numbers beyond a double, which pass as they were written.
-            for json in [out.data().as_ref(), &payload] {
+            for json in [out.data(), &payload] {
                 prop_assert!(serde_json::from_slice::<HashMap<String, IgnoredAny>>(json).is_ok());
             }
         }

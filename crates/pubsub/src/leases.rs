@@ -1,0 +1,299 @@
+//! Who holds which messages until when: the leases of everything that was received and not yet acknowledged.
+//!
+//! Kept a response and not a message: its messages are applied together, and acknowledged together. So the books are
+//! a line for some hundred messages, and a lease needs neither a timer nor an entry in a table for each.
+//!
+//! Pure: time is an argument. Not here: the loop that sends what is due ([`crate::keeper`]).
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::requests::{self, AckIds};
+
+/// The books of one subscription.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    subscription: String,
+    terms: Terms,
+    held: BTreeMap<u64, Held>,
+    next: u64,
+    /// Messages held, by the stream that brought them.
+    outstanding: Vec<usize>,
+    acknowledged: VecDeque<AckIds>,
+    given_back: VecDeque<AckIds>,
+    /// Responses whose lease is to be extended.
+    due: VecDeque<u64>,
+}
+
+/// How long Pub/Sub lets us hold a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// At a time.
+    pub(crate) lease: Duration,
+    /// In all.
+    pub(crate) longest: Duration,
+}
+
+#[derive(Debug)]
+struct Held {
+    ids: AckIds,
+    stream: usize,
+    received: Instant,
+    /// The lease began no earlier, or was last extended then.
+    leased: Instant,
+    is_due: bool,
+}
+
+/// Something to send: the bytes of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Messages need not come again.
+    Acknowledge(Bytes),
+    /// Messages shall come again soon.
+    GiveBack(Bytes),
+    /// These responses are still worked on.
+    Extend(Vec<u64>, Vec<Bytes>),
+}
+
+/// Messages of one extension: a request takes a thousand.
+const EXTENDED_AT_ONCE: usize = 1_000;
+
+impl Leases {
+    pub(crate) fn new(subscription: &str, terms: Terms, streams: usize) -> Self {
+        Self {
+            subscription: subscription.to_owned(),
+            terms,
+            held: BTreeMap::new(),
+            next: 0,
+            outstanding: vec![0; streams],
+            acknowledged: VecDeque::new(),
+            given_back: VecDeque::new(),
+            due: VecDeque::new(),
+        }
+    }
+
+    /// A response came, whose messages are held from now on under the number that is returned. It may have waited for
+    /// so long before it was read.
+    pub(crate) fn hold(&mut self, stream: usize, ids: AckIds, waited: Duration, now: Instant) -> u64 {
+        self.outstanding[stream] += ids.len();
+        let leased = now.checked_sub(waited).unwrap_or(now);
+        let number = self.next;
+        self.held.insert(number, Held { ids, stream, received: now, leased, is_due: false });
+        self.next += 1;
+        number
+    }
+
+    /// The effect of its messages is durable.
+    pub(crate) fn acknowledge(&mut self, number: u64) {
+        if let Some(ids) = self.release(number) {
+            self.acknowledged.push_back(ids);
+        }
+    }
+
+    /// Its messages shall come again.
+    pub(crate) fn give_back(&mut self, number: u64) {
+        if let Some(ids) = self.release(number) {
+            self.given_back.push_back(ids);
+        }
+    }
+
+    /// Notes what is due by now: leases that have run for two fifths, so that a failed attempt leaves time for more.
+    /// What was held for too long is let go.
+    pub(crate) fn look(&mut self, now: Instant) {
+        let Terms { lease, longest } = self.terms;
+        let expired: Vec<u64> =
+            self.held.iter().filter(|(_, held)| now >= held.received + longest).map(|(n, _)| *n).collect();
+        for number in expired {
+            self.release(number);
+        }
+        for (number, held) in &mut self.held {
+            if !held.is_due && now >= held.leased + lease * 2 / 5 {
+                held.is_due = true;
+                self.due.push_back(*number);
+            }
+        }
+    }
+
+    /// What is to be sent next: acknowledgements before anything else.
+    pub(crate) fn next(&mut self) -> Option<Work> {
+        if let Some(request) = requests::acknowledge(&self.subscription, &mut self.acknowledged) {
+            return Some(Work::Acknowledge(request));
+        }
+        if let Some(request) = requests::modify(&self.subscription, 0, &mut self.given_back) {
+            return Some(Work::GiveBack(request));
+        }
+        self.next_extension()
+    }
+
+    fn next_extension(&mut self) -> Option<Work> {
+        let (mut numbers, mut ids, mut count) = (Vec::new(), VecDeque::new(), 0);
+        while count < EXTENDED_AT_ONCE
+            && let Some(number) = self.due.pop_front()
+        {
+            // What was acknowledged in the meantime needs no longer lease.
+            if let Some(held) = self.held.get(&number) {
+                count += held.ids.len();
+                numbers.push(number);
+                ids.push_back(held.ids.clone());
+            }
+        }
+        let seconds = u16::try_from(self.terms.lease.as_secs()).unwrap_or(u16::MAX);
+        let requests: Vec<Bytes> =
+            std::iter::from_fn(|| requests::modify(&self.subscription, seconds, &mut ids)).collect();
+        (!numbers.is_empty()).then_some(Work::Extend(numbers, requests))
+    }
+
+    /// An extension was sent at this time, or failed: then it is due again.
+    pub(crate) fn extended(&mut self, numbers: &[u64], sent: Option<Instant>) {
+        for number in numbers {
+            if let Some(held) = self.held.get_mut(number) {
+                held.leased = sent.unwrap_or(held.leased);
+                held.is_due = false;
+            }
+        }
+    }
+
+    /// Messages that a stream brought and that are held.
+    pub(crate) fn outstanding(&self, stream: usize) -> usize {
+        self.outstanding[stream]
+    }
+
+    /// Whether nothing is held and nothing waits to be sent.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.held.is_empty() && self.acknowledged.is_empty() && self.given_back.is_empty()
+    }
+
+    fn release(&mut self, number: u64) -> Option<AckIds> {
+        let held = self.held.remove(&number)?;
+        self.outstanding[held.stream] -= held.ids.len();
+        Some(held.ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::requests::tests::ids;
+
+    const NONE: [u64; 0] = [];
+    const TERMS: Terms = Terms { lease: Duration::from_secs(10), longest: Duration::from_secs(100) };
+
+    struct Bench {
+        leases: Leases,
+        begin: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self { leases: Leases::new("s", TERMS, 2), begin: Instant::now() }
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.begin + Duration::from_secs(seconds)
+        }
+
+        fn hold(&mut self, name: &str, seconds: u64) -> u64 {
+            self.leases.hold(0, ids([name]), Duration::ZERO, self.at(seconds))
+        }
+
+        /// The numbers that are extended at that time.
+        fn due(&mut self, seconds: u64) -> Vec<u64> {
+            self.leases.look(self.at(seconds));
+            match self.leases.next() {
+                Some(Work::Extend(numbers, _)) => numbers,
+                None => Vec::new(),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_lease_is_extended_in_time_and_again() {
+        let mut bench = Bench::new();
+        let (a, b) = (bench.hold("a", 0), bench.hold("b", 3));
+        assert_eq!(bench.due(3), NONE);
+        assert_eq!(bench.due(4), [a]);
+        assert_eq!(bench.due(5), NONE, "it is on its way");
+        bench.leases.extended(&[a], Some(bench.at(4)));
+        assert_eq!(bench.due(7), [b]);
+        bench.leases.extended(&[b], Some(bench.at(7)));
+        assert_eq!(bench.due(8), [a]);
+        bench.leases.extended(&[a], None);
+        assert_eq!(bench.due(9), [a], "a failed extension is tried again");
+    }
+
+    /// Pub/Sub counts from when it sent a response, not from when it was read.
+    #[test]
+    fn what_waited_to_be_read_is_due_earlier() {
+        let mut bench = Bench::new();
+        let waited = Duration::from_secs(9);
+        let now = bench.at(20);
+        let number = bench.leases.hold(0, ids(["a"]), waited, now);
+        assert_eq!(bench.due(20), [number]);
+    }
+
+    #[test]
+    fn what_is_done_with_is_sent_once_and_not_extended() {
+        let mut bench = Bench::new();
+        let (a, b, c) = (bench.hold("a", 0), bench.hold("b", 0), bench.hold("c", 0));
+        bench.leases.look(bench.at(5));
+        bench.leases.give_back(b);
+        bench.leases.acknowledge(a);
+        bench.leases.acknowledge(a);
+        let acknowledged = requests::acknowledge("s", &mut [ids(["a"])].into()).expect("an id");
+        assert_eq!(bench.leases.next(), Some(Work::Acknowledge(acknowledged)));
+        let modified = |name, seconds| requests::modify("s", seconds, &mut [ids([name])].into());
+        assert_eq!(bench.leases.next(), modified("b", 0).map(Work::GiveBack));
+        assert_eq!(
+            bench.leases.next(),
+            modified("c", 10).map(|request| Work::Extend(vec![c], vec![request]))
+        );
+        assert_eq!(bench.leases.next(), None);
+        assert!(!bench.leases.is_settled());
+        bench.leases.acknowledge(c);
+        assert!(!bench.leases.is_settled(), "the acknowledgement waits");
+        bench.leases.next();
+        assert!(bench.leases.is_settled());
+    }
+
+    #[test]
+    fn what_is_held_too_long_is_let_go() {
+        let mut bench = Bench::new();
+        let number = bench.hold("a", 0);
+        bench.due(99);
+        bench.leases.extended(&[number], Some(bench.at(99)));
+        assert_eq!(bench.due(100), NONE);
+        assert!(bench.leases.is_settled());
+        bench.leases.acknowledge(number);
+        assert_eq!(bench.leases.next(), None);
+    }
+
+    #[test]
+    fn outstanding_messages_are_counted_by_stream() {
+        let mut bench = Bench::new();
+        let now = bench.at(0);
+        let first = bench.leases.hold(0, ids(["a", "b"]), Duration::ZERO, now);
+        bench.leases.hold(1, ids(["c"]), Duration::ZERO, now);
+        assert_eq!((bench.leases.outstanding(0), bench.leases.outstanding(1)), (2, 1));
+        bench.leases.acknowledge(first);
+        assert_eq!((bench.leases.outstanding(0), bench.leases.outstanding(1)), (0, 1));
+    }
+
+    #[test]
+    fn extensions_are_split() {
+        let mut bench = Bench::new();
+        let names = vec!["n"; 600];
+        for _ in 0..5 {
+            let now = bench.at(0);
+            bench.leases.hold(0, ids(names.iter().copied()), Duration::ZERO, now);
+        }
+        assert_eq!(bench.due(4), [0, 1]);
+        assert_eq!(bench.due(4), [2, 3]);
+        assert_eq!(bench.due(4), [4]);
+    }
+}

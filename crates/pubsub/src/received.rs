@@ -1,0 +1,322 @@
+//! What a streaming pull brings: one response with its messages, read once and no further than needed.
+//!
+//! A response stays the bytes it came in. Where a message's parts stand is noted when it arrives; payloads, names and
+//! values are borrowed from there, and all of it is free as soon as the response has been applied. The ack ids are
+//! copied out, so that waiting for a checkpoint holds them and nothing else.
+//!
+//! The fields are those of `google.pubsub.v1`: `StreamingPullResponse` has messages as 1; `ReceivedMessage` the ack id
+//! as 1 and the message as 2; `PubsubMessage` data 1, attributes 2, id 3 and time 4; `Timestamp` seconds 1 and nanos 2.
+
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use event::EventTime;
+use prost::encoding::{encode_varint, encoded_len_varint};
+
+use crate::{
+    requests::AckIds,
+    wire::{Fields, Malformed, Value},
+};
+
+/// The messages of one response.
+#[derive(Clone, Debug)]
+pub struct Messages {
+    body: Bytes,
+    places: Vec<Place>,
+}
+
+/// A received message, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// The payload.
+    pub data: &'a [u8],
+    /// Pub/Sub's own id; another one for each time it was published.
+    pub message_id: &'a str,
+    /// When Pub/Sub received it.
+    pub publish_time: EventTime,
+    attributes: &'a [u8],
+}
+
+/// Where the parts of a message stand in the response.
+#[derive(Clone, Debug)]
+struct Place {
+    data: Range<u32>,
+    /// From the first attribute to behind the last.
+    attributes: Range<u32>,
+    message_id: Range<u32>,
+    publish_time: EventTime,
+}
+
+const NOWHERE: Range<u32> = 0..0;
+
+impl Messages {
+    /// Finds the messages of a `StreamingPullResponse`; none in a heartbeat.
+    pub(crate) fn read(body: Bytes) -> Result<(Self, AckIds), Malformed> {
+        u32::try_from(body.len()).map_err(|_| Malformed)?;
+        let (mut places, mut ids) = (Vec::new(), Vec::new());
+        for field in Fields::of(&body) {
+            let (1, Value::Bytes(received)) = field? else { continue };
+            let (mut id, mut place) = (&b""[..], None);
+            for field in Fields::of(received) {
+                match field? {
+                    (1, Value::Bytes(value)) => id = value,
+                    (2, Value::Bytes(message)) => place = Some(Place::of(message, &body)?),
+                    _ => {}
+                }
+            }
+            // Without a message there is nothing to acknowledge: it comes again.
+            if let Some(place) = place {
+                places.push(place);
+                ids.push(id);
+            }
+        }
+        let ids = copied(&ids);
+        Ok((Self { body, places }, ids))
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Each message, in the order in which they came.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Message<'_>> {
+        self.places.iter().map(|place| Message {
+            data: self.at(&place.data),
+            message_id: str::from_utf8(self.at(&place.message_id)).unwrap_or_default(),
+            publish_time: place.publish_time,
+            attributes: self.at(&place.attributes),
+        })
+    }
+
+    fn at(&self, range: &Range<u32>) -> &[u8] {
+        &self.body[range.start as usize..range.end as usize]
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Names and values.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        // They were read once when the response came.
+        Fields::of(self.attributes).flatten().filter_map(|field| match field {
+            (2, Value::Bytes(entry)) => pair(entry).ok(),
+            _ => None,
+        })
+    }
+
+    /// An attribute's value.
+    pub fn attribute(&self, name: &str) -> Option<&'a str> {
+        let mut named = self.attributes().filter(|(key, _)| *key == name.as_bytes());
+        named.next().and_then(|(_, value)| str::from_utf8(value).ok())
+    }
+}
+
+impl Place {
+    fn of(message: &[u8], body: &[u8]) -> Result<Self, Malformed> {
+        let mut place =
+            Self { data: NOWHERE, attributes: NOWHERE, message_id: NOWHERE, publish_time: EventTime(0) };
+        let mut fields = Fields::of(message);
+        let (mut first, mut last) = (0, 0);
+        loop {
+            let before = message.len() - fields.remaining();
+            let Some(field) = fields.next() else { break };
+            match field? {
+                (1, Value::Bytes(data)) => place.data = within(data, body),
+                (2, Value::Bytes(entry)) => {
+                    pair(entry)?;
+                    first = if last == 0 { before } else { first };
+                    last = message.len() - fields.remaining();
+                }
+                (3, Value::Bytes(id)) => place.message_id = within(id, body),
+                (4, Value::Bytes(time)) => place.publish_time = event_time(time)?,
+                _ => {}
+            }
+        }
+        place.attributes = within(&message[first..last], body);
+        Ok(place)
+    }
+}
+
+/// An attribute's name and value, which may stand in any order, and be left out where empty.
+fn pair(entry: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let (mut name, mut value) = (&b""[..], &b""[..]);
+    for field in Fields::of(entry) {
+        match field? {
+            (1, Value::Bytes(bytes)) => name = bytes,
+            (2, Value::Bytes(bytes)) => value = bytes,
+            _ => {}
+        }
+    }
+    Ok((name, value))
+}
+
+fn event_time(timestamp: &[u8]) -> Result<EventTime, Malformed> {
+    let (mut seconds, mut nanos) = (0_i64, 0_i64);
+    for field in Fields::of(timestamp) {
+        match field? {
+            // Negative numbers are the two's complement in 64 bits.
+            (1, Value::Varint(value)) => seconds = value.cast_signed(),
+            (2, Value::Varint(value)) => nanos = value.cast_signed(),
+            _ => {}
+        }
+    }
+    Ok(EventTime(seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)))
+}
+
+/// Where a part of a whole that was measured before stands in it.
+fn within(part: &[u8], whole: &[u8]) -> Range<u32> {
+    let start = (part.as_ptr().addr() - whole.as_ptr().addr()) as u32;
+    start..start + part.len() as u32
+}
+
+fn copied(ids: &[&[u8]]) -> AckIds {
+    let size = ids.iter().map(|id| encoded_len_varint(id.len() as u64) + id.len()).sum();
+    let mut bytes = BytesMut::with_capacity(size);
+    for id in ids {
+        encode_varint(id.len() as u64, &mut bytes);
+        bytes.put_slice(id);
+    }
+    AckIds::new(bytes.freeze(), ids.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use prost::Message as _;
+
+    use super::*;
+
+    /// As a protobuf library writes them.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Response {
+        #[prost(message, repeated, tag = "1")]
+        received: Vec<Received>,
+        #[prost(message, optional, tag = "4")]
+        properties: Option<Properties>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Properties {
+        #[prost(bool, tag = "1")]
+        exactly_once: bool,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Received {
+        #[prost(string, tag = "1")]
+        ack_id: String,
+        #[prost(message, optional, tag = "2")]
+        message: Option<Published>,
+        #[prost(int32, tag = "3")]
+        delivery_attempt: i32,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Published {
+        #[prost(bytes = "vec", tag = "1")]
+        data: Vec<u8>,
+        #[prost(map = "string, string", tag = "2")]
+        attributes: HashMap<String, String>,
+        #[prost(string, tag = "3")]
+        message_id: String,
+        #[prost(message, optional, tag = "4")]
+        publish_time: Option<Time>,
+        #[prost(string, tag = "5")]
+        ordering_key: String,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Time {
+        #[prost(int64, tag = "1")]
+        seconds: i64,
+        #[prost(int32, tag = "2")]
+        nanos: i32,
+    }
+
+    fn received(data: &[u8], attributes: &[(&str, &str)], time: Option<(i64, i32)>) -> Received {
+        let message = Published {
+            data: data.to_vec(),
+            attributes: attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            message_id: "m-7".to_owned(),
+            publish_time: time.map(|(seconds, nanos)| Time { seconds, nanos }),
+            ordering_key: "o".to_owned(),
+        };
+        Received { ack_id: "a".repeat(data.len()), message: Some(message), delivery_attempt: 3 }
+    }
+
+    fn read(received: Vec<Received>) -> (Messages, AckIds) {
+        let response = Response { received, properties: Some(Properties { exactly_once: true }) };
+        Messages::read(response.encode_to_vec().into()).expect("protobuf")
+    }
+
+    #[test]
+    fn what_a_protobuf_library_writes_is_read() {
+        let attributes = [("kafka.topic", "events"), ("ü", ""), ("long", &*"v".repeat(300))];
+        let (messages, ids) = read(vec![
+            received(&[7; 200], &attributes, Some((1_700_000_000, 123_999_999))),
+            received(b"", &[], None),
+            received(b"x", &[("", "nameless")], Some((-1, 500_000_000))),
+        ]);
+        let all: Vec<Message<'_>> = messages.iter().collect();
+        assert_eq!((messages.len(), ids.len()), (3, 3));
+        assert_eq!(all[0].data, [7; 200]);
+        let found: HashMap<_, _> = all[0].attributes().collect();
+        let wanted = attributes.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        assert_eq!(found, wanted);
+        assert_eq!(all[0].attribute("kafka.topic"), Some("events"));
+        assert_eq!(all[0].attribute("kafka.partition"), None);
+        assert_eq!(all[0].message_id, "m-7");
+        let times: Vec<i64> = all.iter().map(|message| message.publish_time.0).collect();
+        assert_eq!(times, [1_700_000_000_123, 0, -500]);
+        assert_eq!((all[1].data, all[1].attributes().count()), (&b""[..], 0));
+        assert_eq!(all[2].attribute(""), Some("nameless"));
+        let lengths: Vec<usize> = ids.iter().map(<[u8]>::len).collect();
+        assert_eq!(lengths, [200, 0, 1]);
+    }
+
+    #[test]
+    fn a_heartbeat_has_no_messages() {
+        assert!(Messages::read(Bytes::new()).expect("protobuf").0.is_empty());
+        assert!(read(vec![]).0.is_empty());
+        let (messages, ids) =
+            read(vec![Received { message: None, ..received(b"abc", &[], None) }, received(b"x", &[], None)]);
+        assert_eq!((messages.len(), ids.len()), (1, 1));
+    }
+
+    /// Fields of one message may follow in any order, and the last of several counts.
+    #[test]
+    fn attributes_may_stand_apart() {
+        let message = [
+            &b"\x12\x06\x0a\x01a\x12\x011"[..],
+            b"\x0a\x03old",
+            b"\x12\x06\x12\x012\x0a\x01b",
+            b"\x0a\x03new",
+        ];
+        let message = message.concat();
+        let mut body = vec![0x0a, message.len() as u8 + 2, 0x12, message.len() as u8];
+        body.extend(message);
+        let (messages, _) = Messages::read(body.into()).expect("protobuf");
+        let only = messages.iter().next().expect("one");
+        assert_eq!(only.data, b"new");
+        let attributes: Vec<_> = only.attributes().collect();
+        assert_eq!(attributes, [(&b"a"[..], &b"1"[..]), (b"b", b"2")]);
+    }
+
+    #[test]
+    fn garbage_is_refused_wherever_it_stands() {
+        for body in [
+            &b"\x0a\x09short"[..],
+            b"\x0a\x04\x12\x02\x0a\x05",
+            b"\x0a\x06\x12\x04\x12\x02\x0a\x09",
+            b"\x0a\x06\x12\x04\x22\x02\x08\xff",
+        ] {
+            assert!(Messages::read(Bytes::from_static(body)).is_err(), "{body:?}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The fields of a protobuf message, borrowed from its bytes.
+//!
+//! By hand, because generated types copy every name and value into strings of their own. Not here: what the fields
+//! mean ([`crate::received`]), and writing them ([`crate::message`], [`crate::requests`]).
+
+use prost::encoding::{WireType, decode_key, decode_varint};
+
+/// The bytes are no protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// A number, a truth value or an enum.
+    Varint(u64),
+    /// A text, bytes, or a message inside.
+    Bytes(&'a [u8]),
+    /// Four or eight bytes, which no message that is read here uses.
+    Fixed,
+}
+
+/// Field numbers and values, in the order in which they stand.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of(message: &'a [u8]) -> Self {
+        Self { rest: message }
+    }
+
+    /// How many bytes have not been read yet.
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    fn read(&mut self) -> Result<(u32, Value<'a>), Malformed> {
+        let (number, kind) = decode_key(&mut self.rest).map_err(|_| Malformed)?;
+        let value = match kind {
+            WireType::Varint => Value::Varint(decode_varint(&mut self.rest).map_err(|_| Malformed)?),
+            WireType::LengthDelimited => {
+                let length = decode_varint(&mut self.rest).map_err(|_| Malformed)?;
+                Value::Bytes(self.take(usize::try_from(length).map_err(|_| Malformed)?)?)
+            }
+            WireType::ThirtyTwoBit => self.take(4).map(|_| Value::Fixed)?,
+            WireType::SixtyFourBit => self.take(8).map(|_| Value::Fixed)?,
+            WireType::StartGroup | WireType::EndGroup => return Err(Malformed),
+        };
+        Ok((number, value))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Result<(u32, Value<'a>), Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let read = self.read();
+        if read.is_err() {
+            self.rest = &[];
+        }
+        Some(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], expected: &[Result<(u32, Value<'_>), Malformed>]) {
+        assert_eq!(Fields::of(bytes).collect::<Vec<_>>(), expected, "{bytes:?}");
+    }
+
+    #[test]
+    fn every_kind_of_field_is_read_or_passed_over() {
+        check(&[], &[]);
+        check(b"\x08\x96\x01\x12\x02hi", &[Ok((1, Value::Varint(150))), Ok((2, Value::Bytes(b"hi")))]);
+        check(b"\x0d1234\x0a\x00", &[Ok((1, Value::Fixed)), Ok((1, Value::Bytes(b"")))]);
+        check(b"\x0912345678", &[Ok((1, Value::Fixed))]);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_protobuf() {
+        for bytes in [&b"\x12\x03hi"[..], b"\x08\x96", b"\x0d123", b"\x08", b"\x0b\x0c", b"\x00\x00"] {
+            check(bytes, &[Err(Malformed)]);
+        }
+    }
+}
