@@ -16,8 +16,8 @@
 
 pub mod backlog;
 pub mod bigquery;
-pub mod canary;
 pub mod browser;
+pub mod canary;
 pub mod chaos;
 pub mod http;
 pub mod kafka;

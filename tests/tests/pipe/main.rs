@@ -5,8 +5,8 @@
 
 mod answers;
 mod away;
-mod canary;
 mod browser;
+mod canary;
 mod configuration;
 mod demo;
 mod outage;
@@ -16,10 +16,10 @@ mod records;
 mod recovery;
 mod restarts;
 mod rows;
+mod secured;
 mod standing;
 mod topics;
 mod watched;
-mod secured;
 
 use anyhow::Result;
 use tests::{
