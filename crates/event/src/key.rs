@@ -153,7 +153,8 @@ mod tests {
         #[test]
         fn a_key_is_its_values(one in values(), other in values()) {
             let (a, b): (Key, Key) = (one.iter().cloned().collect(), other.iter().cloned().collect());
-            prop_assert_eq!(a.iter().map(|v| v.map(str::to_owned)).collect::<Vec<_>>(), one.clone());
+            let read: Vec<_> = a.iter().map(|value| value.map(str::to_owned)).collect();
+            prop_assert_eq!(&read, &one);
             prop_assert_eq!(a == b, one == other);
             prop_assert_eq!(a.cmp(&b), one.cmp(&other));
             prop_assert_eq!(a.get(1), one.get(1).and_then(|v| v.as_deref()));

@@ -79,11 +79,13 @@ impl News {
                 "catching up with a backlog; new events are served when nothing remains"
             ),
             Self::CatchingUp { behind, speed, remaining: None } => warn!(
-                behind = %seconds(*behind), speed = format!("{speed:.2}x"),
-                "falling behind: events come faster than they are counted, or one partition stands still; see `aqueduct status`"
+                behind = %seconds(*behind),
+                speed = format!("{speed:.2}x"),
+                action = "`aqueduct status` names the partition that holds the watermark; if none stands still, give the processor more",
+                "falling behind: events come faster than they are counted, or one partition stands still"
             ),
             Self::CaughtUp { took } => {
-                info!(took = %seconds(*took), "caught up: new events are served again")
+                info!(took = %seconds(*took), "caught up: new events are served again");
             }
         }
     }

@@ -243,7 +243,7 @@ async fn rows_of_every_table_are_found_by_what_they_hold() {
             &flow(),
             "projects/shop/datasets/rates/tables/box_ctr/streams/gone",
             0,
-            Rows::Ctr(&[row.clone()]),
+            Rows::Ctr(std::slice::from_ref(&row)),
         );
         assert!(!bench.writer.stands(&append).await.expect("an answer"), "{row:?}");
     }

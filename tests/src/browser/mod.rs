@@ -111,7 +111,7 @@ impl Browser {
             let text = if kind == "keyDown" { text } else { "" };
             self.devtools(
                 "Input.dispatchKeyEvent",
-                json!({"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code, "text": text}),
+                &json!({"type": kind, "key": name, "code": name, "windowsVirtualKeyCode": code, "text": text}),
             )?;
         }
         Ok(())
@@ -121,7 +121,7 @@ impl Browser {
     ///
     /// # Errors
     /// Chromium refuses it.
-    pub fn devtools(&self, command: &str, parameters: Value) -> Result<Value> {
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
         self.driver.tell("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }
 
@@ -167,7 +167,7 @@ impl Browser {
     /// # Errors
     /// The browser is gone.
     pub fn set_scripts(&self, run: bool) -> Result<()> {
-        self.devtools("Emulation.setScriptExecutionDisabled", json!({"value": !run})).map(drop)
+        self.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": !run})).map(drop)
     }
 
     /// Shows the page so from now on.
@@ -179,7 +179,7 @@ impl Browser {
         let scheme = if look.is_dark { "dark" } else { "light" };
         self.devtools(
             "Emulation.setEmulatedMedia",
-            json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
+            &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}),
         )?;
         Ok(())
     }
@@ -188,7 +188,7 @@ impl Browser {
         let is_phone = width < 600;
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
-            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone}),
+            &json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone}),
         )
         .map(drop)
     }
@@ -203,7 +203,7 @@ impl Browser {
         let height = height.as_u64().context("a page has a height")?;
         ensure!(height > 0, "the page is empty");
         self.size(look.width, height)?;
-        let shot = self.devtools("Page.captureScreenshot", json!({"format": "png"}))?;
+        let shot = self.devtools("Page.captureScreenshot", &json!({"format": "png"}))?;
         let data = shot["data"].as_str().context("a picture")?;
         Ok(BASE64_STANDARD.decode(data)?)
     }

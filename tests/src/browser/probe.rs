@@ -45,7 +45,7 @@ pub struct Told {
 /// The browser is gone.
 pub fn told(browser: &Browser) -> Result<Told> {
     const USED: [&str; 6] = ["link", "button", "searchbox", "textbox", "table", "navigation"];
-    let tree = browser.devtools("Accessibility.getFullAXTree", json!({}))?;
+    let tree = browser.devtools("Accessibility.getFullAXTree", &json!({}))?;
     let mut told = Told::default();
     for node in tree["nodes"].as_array().context("a tree has nodes")? {
         if node["ignored"] == Value::Bool(true) {

@@ -222,7 +222,7 @@ fn anyone_can_use_it(browser: &Browser) -> Result<()> {
 /// The search by keyboard: what is found is what there is.
 fn search_finds(browser: &Browser, rows: &[Row]) -> Result<()> {
     browser.run("document.getElementById('find').focus();")?;
-    browser.devtools("Input.insertText", json!({"text": "BOX-3"}))?;
+    browser.devtools("Input.insertText", &json!({"text": "BOX-3"}))?;
     browser.press(Key::Enter)?;
     browser.until(
         "the search",

@@ -87,7 +87,7 @@ fn ledger(pipe: &Pipe, flow: &str) -> Result<BTreeMap<String, u64>> {
     let connection = Connection::open_with_flags(pipe.path("rows.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let sql = format!("select * from {flow}_progress order by rowid desc limit 1");
     let mut statement = connection.prepare(&sql)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.query([])?;
     let row = rows.next()?.context("there is a line of progress")?;
     let mut ledger = BTreeMap::new();

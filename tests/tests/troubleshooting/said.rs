@@ -111,11 +111,11 @@ impl Reader<'_> {
         self.found.entry(text).or_insert(said);
     }
 
-    fn error_texts(&mut self, attributes: &[Attribute], name: String) {
+    fn error_texts(&mut self, attributes: &[Attribute], name: &str) {
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("error")) {
             let Ok(list) = attribute.meta.require_list() else { continue };
             if let Some(text) = first_text(list.tokens.clone()) {
-                self.say(&with_dots(&text), documentation(attributes), Some(name.clone()));
+                self.say(&with_dots(&text), documentation(attributes), Some(name.to_owned()));
             }
         }
     }
@@ -181,12 +181,12 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 
     fn visit_item_enum(&mut self, item: &'ast ItemEnum) {
         for variant in &item.variants {
-            self.error_texts(&variant.attrs, format!("{}::{}", item.ident, variant.ident));
+            self.error_texts(&variant.attrs, &format!("{}::{}", item.ident, variant.ident));
         }
     }
 
     fn visit_item_struct(&mut self, item: &'ast ItemStruct) {
-        self.error_texts(&item.attrs, item.ident.to_string());
+        self.error_texts(&item.attrs, &item.ident.to_string());
     }
 
     fn visit_item_fn(&mut self, item: &'ast ItemFn) {

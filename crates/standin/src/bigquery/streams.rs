@@ -108,7 +108,7 @@ mod tests {
         streams.added(&name, 3);
         let judged: Vec<_> = [Some(2), Some(3), Some(4), None].map(|at| streams.judge(&name, at)).into();
         assert_eq!(judged, [Verdict::AlreadyExists, Verdict::Fits, Verdict::OutOfRange, Verdict::Fits]);
-        assert_eq!(streams.of("t"), [name.clone()]);
+        assert_eq!(streams.of("t"), std::slice::from_ref(&name));
         assert_eq!((streams.finalize(&name), streams.judge(&name, Some(3))), (Some(3), Verdict::Finalized));
         streams.forget(&name);
         assert_eq!((streams.finalize(&name), streams.judge(&name, Some(3))), (None, Verdict::NotFound));

@@ -73,7 +73,7 @@ impl Tables {
         if let Some(view) = sql.strip_prefix("CREATE OR REPLACE VIEW `") {
             let name = view.split('`').next().unwrap_or_default().to_owned();
             self.resources.entry(name).or_default().insert("type".to_owned(), json!("VIEW"));
-            return Ok(answer(&[], Vec::new()));
+            return Ok(answer(&[], &[]));
         }
         let mut statement = self.rows.prepare(sql).map_err(|error| invalid(&error))?;
         for (name, value) in parameters {
@@ -82,7 +82,7 @@ impl Tables {
                 statement.raw_bind_parameter(index, value).map_err(|error| invalid(&error))?;
             }
         }
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut kinds = vec!["STRING"; columns.len()];
         let mut rows = Vec::new();
         let mut found = statement.raw_query();
@@ -95,7 +95,7 @@ impl Tables {
             rows.push(json!({ "f": cells }));
         }
         let fields: Vec<_> = columns.iter().map(String::as_str).zip(kinds).collect();
-        Ok(answer(&fields, rows))
+        Ok(answer(&fields, &rows))
     }
 }
 
@@ -120,7 +120,7 @@ fn cell(value: ValueRef<'_>, kind: &mut &str) -> Value {
     }
 }
 
-fn answer(fields: &[(&str, &str)], rows: Vec<Value>) -> Value {
+fn answer(fields: &[(&str, &str)], rows: &[Value]) -> Value {
     let fields: Vec<_> =
         fields.iter().map(|(name, kind)| json!({ "name": name, "type": kind, "mode": "NULLABLE" })).collect();
     json!({ "jobComplete": true, "totalRows": rows.len().to_string(), "schema": { "fields": fields }, "rows": rows })

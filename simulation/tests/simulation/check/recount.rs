@@ -54,7 +54,7 @@ impl Config {
         }
         if self.has_ids {
             by_event().for_each(|Taken { event, .. }| {
-                counts.add(&fixed, event.time, &event.key, Count::one(event))
+                counts.add(&fixed, event.time, &event.key, Count::one(event));
             });
         } else {
             // An event's own time may be refused; Kafka's is not.

@@ -4,7 +4,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use connector::anonymise::{Anonymised, Anonymiser, Raw, RejectCode};
+use connector::anonymise::{Anonymiser, Raw, RejectCode};
 use event::EventTime;
 use processor::{
     digest::{Digests, Refusal},
@@ -103,7 +103,7 @@ impl Worker {
                 match anonymiser.anonymise(&raw) {
                     Ok(event) => {
                         anonymised = event;
-                        &Anonymised::data(&anonymised)[..]
+                        anonymised.data()
                     }
                     Err(reject) => return Became::Rejected(reject.code.as_str(), reject.pointer),
                 }

@@ -90,7 +90,7 @@ impl Session {
             (Some(anonymiser), _) => match published(anonymiser, &mut self.encoder, raw, at) {
                 Ok(event) => {
                     anonymised = event;
-                    &anonymised.data()[..]
+                    anonymised.data()
                 }
                 Err((reason, pointer)) => {
                     self.reject(reason, pointer.as_deref(), at);
