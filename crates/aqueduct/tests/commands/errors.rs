@@ -47,13 +47,14 @@ fn streams_that_cannot_be_used_are_told() {
 #[test]
 fn a_property_that_librdkafka_does_not_know_is_told() {
     let place = Place::with(&format!(
-        "{KAFKA}[kafka.properties]\n\"no.such.property\" = 1\n[anonymise]\nforward = \"all\"\n"
+        "{KAFKA}[kafka.properties]\n\"no.such.property\" = 1\n[anonymise]\nforward = \"all\"\n{FLOW}"
     ));
     check(
         &place,
         &[
             ("aqueduct generate --events 1", 1, "cannot make a Kafka producer; correct [kafka.properties]"),
-            ("aqueduct check --sample 1", 1, "cannot make a Kafka consumer; correct [kafka.properties]"),
+            ("aqueduct check --sample 1", 1, "no Kafka client can be made; correct [kafka] or [kafka.properties]"),
+            ("aqueduct replay --kafka", 1, "cannot make a Kafka consumer; correct [kafka.properties]"),
             ("aqueduct generate --events 1", 1, "no.such.property"),
             ("aqueduct check", 1, "no Kafka client can be made; correct [kafka] or [kafka.properties]"),
         ],

@@ -45,7 +45,6 @@ fn nothing_but_text_goes_into_a_pipe_or_a_file() {
         "replay events.ndjson --output -",
         "generate --events 1000 --output events.ndjson.gz",
         "keys list",
-        "connector",
     ] {
         let run = place.run(command);
         for text in [&run.out, &run.err] {
