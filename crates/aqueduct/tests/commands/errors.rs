@@ -6,6 +6,9 @@ use crate::support::Place;
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 const KAFKA: &str = "[kafka]\nbootstrap_servers = \"localhost:9\"\ntopics = [\"events\"]\ngroup_id = \"g\"\n";
 
+const FLOW: &str = "[events]\ntime = \"/time\"\n[[flows]]\nname = \"f\"\nby = { page = \"/page\" }\n\
+    views = { \"/type\" = \"view\" }\nclicks = { \"/type\" = \"click\" }\nwindow = { size = \"10m\" }\n";
+
 /// What a line of the shell says, and its exit code.
 fn check(place: &Place, cases: &[(&str, i32, &str)]) {
     for (line, code, expected) in cases {
