@@ -233,12 +233,12 @@ async fn rows_are_found_by_what_they_hold() -> Result<()> {
         assert!(writer.stands(&append).await?, "{table:?}");
     }
     let other = [CtrRow { emitted_at: EventTime(TEN + 251), ..rows[2].clone() }];
-    let other =
-        appends(&writer, &panes(), "projects/p/datasets/d/tables/t/streams/gone", 0, Rows::Ctr(&other))?;
+    let stream = writer.open_stream(&panes()).await?;
+    let (path, _) = stream.rsplit_once('/').context("a stream's name has parts")?;
+    let other = appends(&writer, &panes(), &format!("{path}/0123456789abcdef"), 0, Rows::Ctr(&other))?;
     assert!(!writer.stands(&other[0]).await?);
 
     // A stream that is known tells how many rows it took, and takes none from then on.
-    let stream = writer.open_stream(&panes()).await?;
     let first = appends(&writer, &panes(), &stream, 0, Rows::Ctr(&rows[..2]))?.remove(0);
     let second = appends(&writer, &panes(), &stream, 2, Rows::Ctr(&rows[2..]))?.remove(0);
     assert_eq!(writer.append(&first).await?, Appended::Done);
