@@ -447,6 +447,7 @@ impl<S: Sink> Driver<S> {
         let everything =
             appender.deltas() >= MAX_DELTAS || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
         let Some(saved) = self.stages.checkpoint(everything, now, &*self.sink)? else { return Ok(()) };
+        self.metrics.pending(self.stages.outbox().len());
         for (table, rows) in self.stages.take_left_out() {
             let table = table.name();
             error!(
@@ -547,6 +548,7 @@ impl<S: Sink> Driver<S> {
         self.rows += delivered.rows;
         self.flow_rows += delivered.flow_rows;
         self.metrics.rows.inc_by(delivered.rows);
+        self.metrics.pending(self.stages.outbox().len());
         for (flow, rows) in &delivered.shown {
             self.board.add(*flow, rows);
         }

@@ -257,6 +257,13 @@ impl<A> Stages<A> {
             }
             Stopped::Refused(number, rows) => {
                 delivered.refused = self.refused(number, &rows, now, sink)?.map(|table| (table, rows.len()));
+                // Another processor, which stood still meanwhile, may hold the same requests at their old places: what has
+                // moved goes to a stream that it does not know. Nothing behind the refused request was sent.
+                self.reopening = delivered.refused.as_ref().map(|(table, _)| Reopening {
+                    table: table.clone(),
+                    from: below,
+                    below,
+                });
             }
         }
         Ok(delivered)

@@ -61,6 +61,10 @@ fn a_topic_that_does_not_exist_is_named() -> Result<()> {
         services::address(services::KAFKA)?
     );
     assert!(ended.err.ends_with(&expected), "{}", ended.err);
+    let generated = pipe.run(&["generate", "--events", "1"])?;
+    assert_eq!(generated.code, Some(1));
+    let expected = format!("has no topic {}; create it, or correct [kafka] topics", pipe.name());
+    assert!(generated.err.contains(&expected), "{}", generated.err);
     Ok(())
 }
 

@@ -130,6 +130,11 @@ impl ProcessorMetrics {
         }
     }
 
+    /// So many requests are on their way: told at once where one is added or done, not only at the next tick.
+    pub fn pending(&self, requests: usize) {
+        self.requests.set(requests as i64);
+    }
+
     /// The ledgers that were restored: offsets are counted from here on.
     pub fn begin(&mut self, ledgers: impl Iterator<Item = (Arc<str>, Ledger)>) {
         self.seen = ledgers.collect();

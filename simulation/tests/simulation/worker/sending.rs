@@ -91,6 +91,8 @@ impl World {
                 if let Some(table) = delivered.gone {
                     self.tell(|| format!("processor {number} needs another stream for {}", table.name()));
                     self.for_worker(number, 300, Happens::Reopen);
+                } else if delivered.refused.is_some() {
+                    self.for_worker(number, 300, Happens::Reopen);
                 }
             }
             Err(error) => return self.fail(format!("rows cannot be sent: {error}")),

@@ -28,7 +28,8 @@ pub(super) struct ReadLine {
     pub(super) number: u64,
     /// Where it stands in the text; nothing when it is longer than an event may be.
     range: Option<Range<usize>>,
-    pub(super) became: Became,
+    /// Nothing before a worker has read it.
+    pub(super) became: Option<Became>,
 }
 
 /// What a line is.
@@ -40,8 +41,6 @@ pub(super) enum Became {
     Refused(Refusal),
     /// What the anonymiser refuses, with the reason and the declared pointer.
     Rejected(&'static str, Option<Arc<str>>),
-    /// Nothing yet.
-    Unread,
 }
 
 /// One thread's means to read lines.
@@ -72,7 +71,7 @@ impl Batch {
             self.text.extend_from_slice(bytes);
             start..self.text.len()
         });
-        self.lines.push(ReadLine { number: line.number, range, became: Became::Unread });
+        self.lines.push(ReadLine { number: line.number, range, became: None });
         self.text.len() < TEXT
     }
 
@@ -86,10 +85,10 @@ impl Worker {
     /// Reads all lines of a batch.
     pub(super) fn read(&mut self, batch: &mut Batch, topic: &str) {
         for line in &mut batch.lines {
-            line.became = match &line.range {
+            line.became = Some(match &line.range {
                 Some(range) => self.line(&batch.text[range.clone()], topic, &mut batch.digests),
                 None => Became::Rejected(RejectCode::TooLarge.as_str(), None),
-            };
+            });
         }
     }
 

@@ -85,7 +85,7 @@ impl Files {
             .num_threads(self.threads)
             .thread_name(|number| format!("aqueduct-replay-{number}"))
             .build()
-            .context("cannot start the threads that read")?;
+            .context("cannot start the threads that read; ask for fewer with --threads")?;
         // Counting is one of the pool's threads: it reads, too, while it waits.
         pool.install(|| self.count(session, shutdown))
     }
@@ -134,7 +134,7 @@ impl OpenFile {
 
     /// Counts the next line of the batch.
     fn count_line(&mut self, partition: usize, session: &mut Session) -> anyhow::Result<()> {
-        let line = &mut self.batch.lines[self.lines];
+        let line = &self.batch.lines[self.lines];
         self.lines += 1;
         let at = At::Line(&self.name, line.number);
         let is_event = session.line(partition, line, self.batch.digests.get(self.events), at)?;
@@ -153,7 +153,7 @@ impl OpenFile {
             }
         }
         let Some(next) = self.ahead.pop_front() else { return Ok(false) };
-        self.batch = finished(&next)?;
+        self.batch = finished(&next);
         Ok(true)
     }
 
@@ -190,13 +190,13 @@ impl Workers {
 }
 
 /// The batch, once it is read; meanwhile this thread reads others.
-fn finished(batch: &Receiver<Batch>) -> anyhow::Result<Batch> {
+fn finished(batch: &Receiver<Batch>) -> Batch {
     loop {
         match batch.try_recv() {
-            Ok(read) => return Ok(read),
+            Ok(read) => return read,
             Err(TryRecvError::Empty) if rayon::yield_now() == Some(rayon::Yield::Executed) => {}
             // Nothing is left to read here: another thread has it.
-            Err(_) => return batch.recv().context("a thread that reads has ended early"),
+            Err(_) => return batch.recv().expect("a thread that takes a batch hands it back"),
         }
     }
 }

@@ -7,7 +7,6 @@ use std::{
     time::Instant,
 };
 
-use anyhow::bail;
 use connector::{
     anonymise::{Anonymised, Anonymiser, Raw, RejectCode},
     message::Message,
@@ -112,19 +111,19 @@ impl Session {
     pub(super) fn line(
         &mut self,
         partition: usize,
-        line: &mut ReadLine,
+        line: &ReadLine,
         next: Option<Digest<'_>>,
         at: At<'_>,
     ) -> anyhow::Result<bool> {
-        match (&mut line.became, next) {
-            (Became::Event, Some(digest)) => {
+        match line.became.as_ref().expect("a batch is read before it is counted") {
+            Became::Event => {
+                let digest = next.expect("a worker leaves a digest for each event that it read");
                 let verdict = self.replay.count(partition, None, digest);
                 self.counted(verdict, at)?;
                 return Ok(true);
             }
-            (Became::Event, None) | (Became::Unread, _) => bail!("a batch was counted before it was read"),
-            (Became::Rejected(reason, pointer), _) => self.reject(reason, pointer.as_deref(), at),
-            (Became::Refused(refusal), _) => {
+            Became::Rejected(reason, pointer) => self.reject(reason, pointer.as_deref(), at),
+            Became::Refused(refusal) => {
                 let verdict = self.replay.refuse(refusal.clone());
                 self.counted(verdict, at)?;
             }
