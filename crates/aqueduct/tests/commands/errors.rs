@@ -55,13 +55,21 @@ fn a_property_that_librdkafka_does_not_know_is_told() {
     check(
         &place,
         &[
-            ("aqueduct generate --events 1", 1, "cannot make a Kafka producer; correct [kafka.properties]"),
+            (
+                "aqueduct generate --events 1",
+                1,
+                "no Kafka client can be made; correct [kafka] or [kafka.properties]",
+            ),
             (
                 "aqueduct check --sample 1",
                 1,
                 "no Kafka client can be made; correct [kafka] or [kafka.properties]",
             ),
-            ("aqueduct replay --kafka", 1, "cannot make a Kafka consumer; correct [kafka.properties]"),
+            (
+                "aqueduct replay --kafka",
+                1,
+                "no Kafka client can be made; correct [kafka] or [kafka.properties]",
+            ),
             ("aqueduct generate --events 1", 1, "no.such.property"),
             ("aqueduct check", 1, "no Kafka client can be made; correct [kafka] or [kafka.properties]"),
         ],
