@@ -6,7 +6,7 @@ mod harness;
 use std::{
     collections::BTreeMap,
     sync::atomic::Ordering,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use event::{ByteSize, Ranges, mark::Reason};
@@ -17,6 +17,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
     producer::Producer,
+    types::RDKafkaErrorCode,
 };
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -298,5 +299,18 @@ fn commit(kafka: &Kafka, topic: &str, offset: i64, metadata: &str) {
     let mut element = list.add_partition(topic, 0);
     element.set_offset(Offset::Offset(offset)).expect("an offset");
     element.set_metadata(metadata);
-    consumer.commit(&list, CommitMode::Sync).expect("the group has no members");
+    // A broker that has just started makes the topic of the groups when the first of them asks for it.
+    let asked = Instant::now();
+    while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+        let is_starting = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::NotCoordinator
+                    | RDKafkaErrorCode::CoordinatorNotAvailable
+                    | RDKafkaErrorCode::CoordinatorLoadInProgress
+            )
+        );
+        assert!(is_starting && asked.elapsed() < WAIT, "the group has no members: {error}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
