@@ -87,21 +87,6 @@ impl Digests {
         self.keys.clear();
     }
 
-    /// How many events it holds.
-    pub fn len(&self) -> usize {
-        self.heads.len()
-    }
-
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.heads.is_empty()
-    }
-
-    /// Bytes of the keys so far: a batch ends well before four gigabytes of them.
-    pub fn key_bytes(&self) -> usize {
-        self.keys.len()
-    }
-
     /// The event with this number, counted from 0.
     #[inline]
     pub fn get(&self, number: usize) -> Option<Digest<'_>> {

@@ -42,20 +42,10 @@ impl Slices {
         &mut self.slices[self.last].1
     }
 
-    /// The slice that begins there.
-    pub fn get(&self, start: EventTime) -> Option<&Cells> {
-        self.find(start).ok().map(|at| &self.slices[at].1)
-    }
-
     /// The slices that begin in `[from, to)`.
     pub fn between(&self, from: EventTime, to: EventTime) -> impl Iterator<Item = &Cells> {
         let (Ok(first) | Err(first)) = self.find(from);
         self.slices.range(first..).take_while(move |(start, _)| *start < to).map(|(_, cells)| cells)
-    }
-
-    /// The slices in order of time.
-    pub fn iter(&self) -> impl Iterator<Item = (EventTime, &Cells)> {
-        self.slices.iter().map(|(start, cells)| (*start, cells))
     }
 
     /// The slices in order of time, to be changed.
