@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
+.PHONY: help build demo test oracle chaos bench-live bench-curves bench-pipe bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,23 @@ bench-replay: $(DUCKDB)/bin/duckdb-is-there ## what replay costs beside a plain 
 	cargo build --release --locked
 	cargo build --release --locked --package benches --bin floor
 	python3 benches/replay/bench.py $(ARGS)
+
+bench-live: ## the whole pipe at a steady rate: latency of rows, CPU and memory of each part (ARGS="--rate 50000 --minutes 60")
+	cargo build --release --locked
+	cargo build --release --locked --package benches
+	$(SERVICES) run --only kafka,pubsub -- target/release/bench-live $(ARGS)
+
+CURVES := target/tools/matplotlib-3.11.2
+
+$(CURVES)/bin/matplotlib-is-there:
+	python3 -m venv $(CURVES)
+	$(CURVES)/bin/pip install -q --disable-pip-version-check -r benches/curves/requirements.txt
+	touch $@
+
+bench-curves: $(CURVES)/bin/matplotlib-is-there ## how cost grows with keys, windows, lateness, sizes, partitions, backlogs; docs/pictures/curves.svg (ARGS="--only keys")
+	cargo build --release --locked
+	cargo build --release --locked --package benches
+	$(SERVICES) run --only kafka,pubsub -- $(CURVES)/bin/python benches/curves/curves.py $(ARGS)
 
 outage: ## twenty hours at 500 a second lie in Pub/Sub and the processor comes back (ARGS="--hours 1 --seed 2", ARGS=--emulator)
 	cargo build --release --locked

@@ -149,6 +149,17 @@ impl Database {
         Ok(OUTCOMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect())
     }
 
+    /// The rows that were added behind a row of `box_ctr`: of each its number and the end of its window.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn added_behind(&self, last: i64) -> Result<Vec<(i64, String)>> {
+        let sql = "select rowid, window_end from box_ctr where rowid > ? order by rowid";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map([last], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The end of the newest window that has a row.
     ///
     /// # Errors

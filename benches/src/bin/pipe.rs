@@ -6,12 +6,12 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    fs,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use benches::accounted::{cpu, peak};
 use clap::Parser;
 use standin::pubsub::{Options, PubSub};
 use tests::{kafka::create_topic, pipe::Pipe, process::Process};
@@ -35,8 +35,6 @@ struct Arguments {
 const LOOK: Duration = Duration::from_millis(50);
 /// No counter may stand still for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Linux counts a process's time in hundredths of a second.
-const TICKS: f64 = 100.0;
 
 /// What a part needed.
 struct Cost {
@@ -141,19 +139,4 @@ fn until(goal: u64, mut counter: impl FnMut() -> Result<u64>) -> Result<Instant>
         ensure!(moved.elapsed() < PATIENCE, "stood still at {count} of {goal}");
         sleep(LOOK);
     }
-}
-
-/// User and system time of a process so far, in seconds.
-fn cpu(pid: &str) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("this bench runs on Linux")?;
-    // Behind the name, which may hold anything: state is field 3, user time 14, system time 15.
-    let (_, fields) = stat.rsplit_once(')').context("the name stands in brackets")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
-}
-
-fn peak(pid: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells the peak")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
