@@ -218,7 +218,7 @@ fn tables(survey: &Survey) -> Part {
 /// Rows that are known to have been taken by their tables, and are not there.
 fn lacking(survey: &Survey, tables: &Tables) -> u64 {
     let outbox = &survey.state.outbox;
-    let lacking = outbox.streams().map(|(table, _, sent)| {
+    let lacking = outbox.given().map(|(table, sent)| {
         let waiting = outbox.pending_from(0).filter(|(_, append)| append.table == *table);
         let waiting: u64 = waiting.map(|(_, append)| u64::from(append.rows)).sum();
         let there = tables.rows.get(table).and_then(|rows| rows.as_ref().ok()).copied();

@@ -16,8 +16,8 @@ pub enum ProcessorError {
     Unreadable {
         /// Its number.
         number: u64,
-        /// Why.
-        source: postcard::Error,
+        /// Why, where it has this version's format.
+        source: Option<postcard::Error>,
     },
     /// Pub/Sub refuses for good.
     #[error(transparent)]

@@ -22,6 +22,8 @@ pub struct Outbox {
 struct Stream {
     name: String,
     rows: u64,
+    /// Rows that the table's earlier streams were given and kept.
+    before: u64,
 }
 
 /// What of the outbox goes into a checkpoint.
@@ -48,7 +50,8 @@ impl Outbox {
             rows += u64::from(append.rows);
             self.unsaved.push((*number, append.clone()));
         }
-        self.streams.insert(table.clone(), Stream { name, rows });
+        let before = self.streams.get(table).map_or(0, |old| old.before + old.rows.saturating_sub(rows));
+        self.streams.insert(table.clone(), Stream { name, rows, before });
     }
 
     /// Fixes where these rows go.
@@ -104,6 +107,11 @@ impl Outbox {
     /// Every table's stream, and how many rows it has been given.
     pub fn streams(&self) -> impl Iterator<Item = (&Table, &str, u64)> {
         self.streams.iter().map(|(table, stream)| (table, stream.name.as_str(), stream.rows))
+    }
+
+    /// How many rows each table has been given by all its streams, those that wait among them.
+    pub fn given(&self) -> impl Iterator<Item = (&Table, u64)> {
+        self.streams.iter().map(|(table, stream)| (table, stream.before + stream.rows))
     }
 
     /// How many rows the table's stream has been given.

@@ -10,7 +10,7 @@ use crate::{
     ids::SavedIds,
     joins::SavedJoins,
     outbox::{Outbox, SavedOutbox},
-    store::Checkpoint,
+    store::{Checkpoint, FORMAT},
     windows::saved::SavedWindows,
 };
 
@@ -56,7 +56,8 @@ impl Saved {
     /// # Errors
     /// Never in practice: everything in it can be written.
     pub fn encode(&self) -> Result<Vec<u8>, ProcessorError> {
-        postcard::to_stdvec(self).map_err(|source| ProcessorError::Unreadable { number: 0, source })
+        postcard::to_stdvec(self)
+            .map_err(|source| ProcessorError::Unreadable { number: 0, source: Some(source) })
     }
 
     /// What a checkpoint holds.
@@ -64,8 +65,12 @@ impl Saved {
     /// # Errors
     /// Another version wrote it.
     pub fn decode(checkpoint: &Checkpoint) -> Result<Self, ProcessorError> {
-        postcard::from_bytes(&checkpoint.payload)
-            .map_err(|source| ProcessorError::Unreadable { number: checkpoint.number, source })
+        let unreadable = |source| ProcessorError::Unreadable { number: checkpoint.number, source };
+        // Bytes of another format may well read as something.
+        if checkpoint.version != FORMAT {
+            return Err(unreadable(None));
+        }
+        postcard::from_bytes(&checkpoint.payload).map_err(|source| unreadable(Some(source)))
     }
 }
 
@@ -157,4 +162,32 @@ pub fn restore(core: &mut Core, outbox: &mut Outbox, checkpoints: Vec<Saved>) ->
         }
     }
     Ok(restored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Kind;
+
+    #[test]
+    fn another_format_is_refused_and_not_guessed_at() {
+        let saved = Saved {
+            everything: true,
+            frontier: Frontier::new(),
+            unpositioned: None,
+            published: EventTime::MIN,
+            ids: SavedIds::default(),
+            flows: Vec::new(),
+            outbox: SavedOutbox::default(),
+        };
+        let payload = saved.encode().expect("state").into();
+        let mut checkpoint = Checkpoint { number: 7, kind: Kind::Base, version: FORMAT, payload };
+        Saved::decode(&checkpoint).expect("this version's own");
+        checkpoint.version = FORMAT - 1;
+        let error = Saved::decode(&checkpoint).expect_err("an older one").to_string();
+        assert_eq!(
+            error,
+            "checkpoint 7 holds no state that this version can read; run the version that wrote it"
+        );
+    }
 }

@@ -89,7 +89,7 @@ pub(super) struct FlowFinding {
 #[derive(Debug, Serialize)]
 pub(super) struct TableFinding {
     pub(super) table: String,
-    /// Rows that its present stream was given.
+    /// Rows that its streams were given.
     pub(super) sent: u64,
     /// Those of them that wait in the state for the next attempt, as far as is known.
     pub(super) waiting: u64,
@@ -247,13 +247,13 @@ impl FlowFinding {
 fn tables(survey: &Survey) -> Vec<TableFinding> {
     let Ok(tables) = &survey.tables else { return Vec::new() };
     let outbox = &survey.state.outbox;
-    let finding = |(table, _, sent): (&Table, &str, u64)| {
+    let finding = |(table, sent): (&Table, u64)| {
         let rows = *tables.rows.get(table)?.as_ref().ok()?;
         let waiting = outbox.pending_from(0).filter(|(_, append)| append.table == *table);
         let waiting = waiting.map(|(_, append)| u64::from(append.rows)).sum();
         Some(TableFinding { table: table.name(), sent, waiting, rows, missing: sent.saturating_sub(rows) })
     };
-    outbox.streams().filter_map(finding).collect()
+    outbox.given().filter_map(finding).collect()
 }
 
 fn windows(survey: &Survey) -> Vec<WindowFinding> {
