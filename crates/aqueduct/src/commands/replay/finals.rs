@@ -57,7 +57,7 @@ impl Finals {
     pub(super) fn take_until(
         &mut self,
         watermark: EventTime,
-        take: &mut dyn FnMut(&[CtrRow]) -> anyhow::Result<()>,
+        take: &mut dyn FnMut(&mut Vec<CtrRow>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         while let Some(first) = self.windows.first_entry() {
             if *first.key() + self.allowed_lateness > watermark {
@@ -67,7 +67,7 @@ impl Finals {
             panes.keep_last();
             self.rows.clear();
             self.rows.extend(panes.rows());
-            take(&self.rows)?;
+            take(&mut self.rows)?;
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ mod tests {
 
     fn take(finals: &mut Finals, until: EventTime) -> Vec<Vec<CtrRow>> {
         let mut taken = Vec::new();
-        let mut keep = |window: &[CtrRow]| {
+        let mut keep = |window: &mut Vec<CtrRow>| {
             taken.push(window.to_vec());
             Ok(())
         };

@@ -17,6 +17,8 @@ mod finals;
 
 mod rows;
 
+mod lines;
+
 mod tables;
 
 mod tally;
@@ -97,7 +99,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> {
-    let rows = RowSink::create(&plan.output, &plan.flows, shutdown)?;
+    let rows = RowSink::create(&plan.output, &plan.flows, plan.threads, shutdown)?;
     let output = rows.name().to_owned();
     let source = plan.source.open(plan.threads, shutdown)?;
     let mut session = Session::new(plan.rules, source.partitions(), rows);

@@ -1,0 +1,137 @@
+//! Rows as lines of JSON: written where they fire, or by a thread of their own, so that who counts does not wait for it.
+//!
+//! Not here: the file that they go to ([`crate::output`]), and how a line looks ([`writer::NdjsonFormat`]).
+
+use std::{
+    io::Write as _,
+    path::Path,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread::JoinHandle,
+};
+
+use anyhow::{Context as _, anyhow};
+use event::CtrRow;
+use processor::flow::Flow;
+use writer::NdjsonFormat;
+
+use crate::output::Output;
+
+/// Lines of JSON.
+pub(super) enum Lines {
+    Here(Box<Pen>),
+    Aside(Aside),
+}
+
+/// A thread that writes.
+pub(super) struct Aside {
+    name: String,
+    /// Nothing once the thread has failed or ended.
+    writing: Option<(SyncSender<Rows>, JoinHandle<anyhow::Result<Pen>>)>,
+}
+
+/// Writes one line after the other.
+pub(super) struct Pen {
+    output: Output,
+    formats: Vec<NdjsonFormat>,
+    lines: Vec<u8>,
+    rows: u64,
+}
+
+/// A flow's number, and rows of it.
+type Rows = (usize, Vec<CtrRow>);
+
+/// So many lines are handed on at once.
+const TOGETHER: usize = 256;
+/// So many rows go to the thread at once, and so often before who counts waits: a few megabytes.
+const ASIDE: usize = 4_096;
+const AHEAD: usize = 4;
+
+impl Lines {
+    /// Opens the output. With more than one thread, writing has one of its own.
+    pub(super) fn create(path: &Path, flows: &[Flow], threads: usize) -> anyhow::Result<Self> {
+        let formats = flows.iter().map(|flow| NdjsonFormat::new(&flow.table())).collect();
+        let pen = Pen { output: Output::create(path)?, formats, lines: Vec::new(), rows: 0 };
+        if threads < 2 {
+            return Ok(Self::Here(Box::new(pen)));
+        }
+        let name = pen.output.name().to_owned();
+        let (sender, rows) = sync_channel(AHEAD);
+        let thread = std::thread::Builder::new()
+            .name("aqueduct-rows".to_owned())
+            .spawn(move || pen.write_all(&rows))
+            .context("cannot start the thread that writes; use --threads 1")?;
+        Ok(Self::Aside(Aside { name, writing: Some((sender, thread)) }))
+    }
+
+    /// The file, or `standard output`.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Here(pen) => pen.output.name(),
+            Self::Aside(aside) => &aside.name,
+        }
+    }
+
+    /// Takes rows of a flow, all that are there.
+    pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<CtrRow>) -> anyhow::Result<()> {
+        match self {
+            Self::Here(pen) => pen.write(flow, rows),
+            Self::Aside(aside) => aside.write(flow, rows),
+        }
+    }
+
+    /// Completes the output; tells how many rows are in it.
+    pub(super) fn finish(self) -> anyhow::Result<u64> {
+        let pen = match self {
+            Self::Here(pen) => *pen,
+            Self::Aside(mut aside) => aside.end()?,
+        };
+        pen.output.finish()?;
+        Ok(pen.rows)
+    }
+}
+
+impl Aside {
+    fn write(&mut self, flow: usize, rows: &mut Vec<CtrRow>) -> anyhow::Result<()> {
+        let mut rows = rows.drain(..);
+        loop {
+            let some: Vec<_> = rows.by_ref().take(ASIDE).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            let sent = self.writing.as_ref().is_some_and(|(sender, _)| sender.send((flow, some)).is_ok());
+            if !sent {
+                // It takes nothing more only where it has failed, which it tells as it ends.
+                return self.end().map(drop);
+            }
+        }
+    }
+
+    /// Waits until everything is written.
+    fn end(&mut self) -> anyhow::Result<Pen> {
+        let defect = || anyhow!("a defect: the thread that writes panicked; please report it");
+        let (sender, thread) = self.writing.take().with_context(|| format!("cannot write {}", self.name))?;
+        drop(sender);
+        thread.join().unwrap_or_else(|_| Err(defect()))
+    }
+}
+
+impl Pen {
+    fn write_all(mut self, rows: &Receiver<Rows>) -> anyhow::Result<Self> {
+        while let Ok((flow, rows)) = rows.recv() {
+            self.write(flow, &rows)?;
+        }
+        Ok(self)
+    }
+
+    fn write(&mut self, flow: usize, rows: &[CtrRow]) -> anyhow::Result<()> {
+        self.rows += rows.len() as u64;
+        for some in rows.chunks(TOGETHER) {
+            self.lines.clear();
+            some.iter().for_each(|row| self.formats[flow].write(row, &mut self.lines));
+            self.output
+                .write_all(&self.lines)
+                .with_context(|| format!("cannot write {}", self.output.name()))?;
+        }
+        Ok(())
+    }
+}
