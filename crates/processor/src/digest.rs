@@ -10,6 +10,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 #[derive(Debug, Default)]
 pub struct Digests {
     pub(crate) heads: Vec<Head>,
+    /// Of the events that have an id, or should have.
+    pub(crate) ids: Vec<Id>,
     /// Those of the first event, then those of the second.
     pub(crate) parts: Vec<Part>,
     pub(crate) joins: Vec<JoinValues>,
@@ -18,12 +20,16 @@ pub struct Digests {
     pub(crate) flows: usize,
 }
 
-/// What all flows see of an event.
+/// What all flows see of an event. Small, as it goes from one thread's cache to another's.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) time: Result<EventTime, Box<Refusal>>,
-    pub(crate) id: Result<Option<u128>, Box<Refusal>>,
+    /// Where its id stands in [`Digests::ids`]; beyond them where it has none.
+    pub(crate) id: u32,
 }
+
+/// An event's id, hashed, or why it cannot be told.
+pub(crate) type Id = Result<u128, Box<Refusal>>;
 
 /// What one flow sees of an event.
 #[derive(Debug, Default)]
@@ -82,9 +88,15 @@ impl Digests {
     /// Forgets the events and keeps the memory.
     pub fn clear(&mut self) {
         self.heads.clear();
+        self.ids.clear();
         self.parts.clear();
         self.joins.clear();
         self.keys.clear();
+    }
+
+    pub(crate) fn add_id(&mut self, id: Id) -> u32 {
+        self.ids.push(id);
+        self.ids.len() as u32 - 1
     }
 
     /// The event with this number, counted from 0.
@@ -100,6 +112,11 @@ impl<'a> Digest<'a> {
     #[inline]
     pub(crate) fn part(&self, flow: usize) -> &'a Part {
         &self.parts[flow]
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> Option<&'a Id> {
+        self.batch.ids.get(self.head.id as usize)
     }
 
     #[inline]

@@ -116,10 +116,10 @@ impl Engine {
         instead_of: Option<Outcome>,
     ) -> Verdict {
         let time = digest.head.time.as_ref().ok().copied();
-        let (duplicate, unidentified) = match (&digest.head.id, time) {
-            (Ok(Some(id)), Some(time)) => (self.ids.is_duplicate(*id, time), None),
-            (Ok(_), _) => (false, None),
-            (Err(refusal), _) => (false, Some(refusal)),
+        let (duplicate, unidentified) = match (digest.id(), time) {
+            (Some(Ok(id)), Some(time)) => (self.ids.is_duplicate(*id, time), None),
+            (Some(Err(refusal)), _) => (false, Some(refusal)),
+            (None | Some(Ok(_)), _) => (false, None),
         };
         // Only what is wrong with the event itself concerns every flow.
         let mut refusal = unidentified.map(|refusal| (**refusal).clone());

@@ -26,6 +26,9 @@ pub(crate) struct Fields<'a> {
     rest: &'a [u8],
 }
 
+/// The wire type in a tag of one byte.
+const LENGTH_DELIMITED: u8 = 2;
+
 impl<'a> Fields<'a> {
     pub(crate) fn of(message: &'a [u8]) -> Self {
         Self { rest: message }
@@ -36,7 +39,22 @@ impl<'a> Fields<'a> {
         self.rest.len()
     }
 
+    #[inline]
     fn read(&mut self) -> Result<(u32, Value<'a>), Malformed> {
+        // Nearly all are texts below 128 bytes of a field below 16: tag and length are a byte each.
+        if let [tag, length, rest @ ..] = self.rest
+            && tag & 0x87 == LENGTH_DELIMITED
+            && *tag >> 3 > 0
+            && *length < 0x80
+            && let Some((taken, rest)) = rest.split_at_checked(usize::from(*length))
+        {
+            self.rest = rest;
+            return Ok((u32::from(*tag >> 3), Value::Bytes(taken)));
+        }
+        self.read_any()
+    }
+
+    fn read_any(&mut self) -> Result<(u32, Value<'a>), Malformed> {
         let (number, kind) = decode_key(&mut self.rest).map_err(|_| Malformed)?;
         let value = match kind {
             WireType::Varint => Value::Varint(decode_varint(&mut self.rest).map_err(|_| Malformed)?),
@@ -61,6 +79,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -87,11 +106,17 @@ mod tests {
         check(b"\x08\x96\x01\x12\x02hi", &[Ok((1, Value::Varint(150))), Ok((2, Value::Bytes(b"hi")))]);
         check(b"\x0d1234\x0a\x00", &[Ok((1, Value::Fixed)), Ok((1, Value::Bytes(b"")))]);
         check(b"\x0912345678", &[Ok((1, Value::Fixed))]);
+        // A field of two bytes, and a length of two.
+        check(b"\x82\x01\x02hi", &[Ok((16, Value::Bytes(b"hi")))]);
+        let long = [&b"\x12\x80\x01"[..], &[7; 128]].concat();
+        check(&long, &[Ok((2, Value::Bytes(&[7; 128])))]);
     }
 
     #[test]
     fn what_is_cut_short_is_no_protobuf() {
-        for bytes in [&b"\x12\x03hi"[..], b"\x08\x96", b"\x0d123", b"\x08", b"\x0b\x0c", b"\x00\x00"] {
+        for bytes in
+            [&b"\x12\x03hi"[..], b"\x02\x01x", b"\x08\x96", b"\x0d123", b"\x08", b"\x0b\x0c", b"\x00\x00"]
+        {
             check(bytes, &[Err(Malformed)]);
         }
     }

@@ -87,7 +87,12 @@ impl Reader {
             into.parts.push(part);
         }
         into.flows = self.flows.len();
-        into.heads.push(Head { time, id: slots.identity(values) });
+        let id = match slots.identity(values) {
+            Ok(None) => u32::MAX,
+            Ok(Some(id)) => into.add_id(Ok(id)),
+            Err(refusal) => into.add_id(Err(refusal)),
+        };
+        into.heads.push(Head { time, id });
     }
 
     fn time(

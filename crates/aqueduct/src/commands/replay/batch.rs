@@ -2,7 +2,7 @@
 //!
 //! Not here: counting ([`super::session`]), and in which thread this happens ([`super::files`]).
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use connector::anonymise::{Anonymiser, Raw, RejectCode};
 use event::EventTime;
@@ -22,12 +22,12 @@ pub(super) struct Batch {
     pub(super) digests: Digests,
 }
 
-/// One line.
+/// One line. Small, as it goes from one thread's cache to another's.
 #[derive(Debug)]
 pub(super) struct ReadLine {
     pub(super) number: u64,
     /// Where it stands in the text; nothing when it is longer than an event may be.
-    range: Option<Range<usize>>,
+    place: Option<(u32, u32)>,
     /// Nothing before a worker has read it.
     pub(super) became: Option<Became>,
 }
@@ -38,9 +38,16 @@ pub(super) enum Became {
     /// The next of the events.
     Event,
     /// What no flow can read.
-    Refused(Refusal),
-    /// What the anonymiser refuses, with the reason and the declared pointer.
-    Rejected(&'static str, Option<Arc<str>>),
+    Refused(Box<Refusal>),
+    /// What the anonymiser refuses.
+    Rejected(Box<Rejected>),
+}
+
+/// The reason, and the declared pointer that it is about.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    pub(super) reason: &'static str,
+    pub(super) pointer: Option<Arc<str>>,
 }
 
 /// One thread's means to read lines.
@@ -66,12 +73,12 @@ impl Batch {
 
     /// Adds a line; says whether there is room for another.
     pub(super) fn add(&mut self, line: Line<'_>) -> bool {
-        let range = line.bytes.map(|bytes| {
-            let start = self.text.len();
+        let place = line.bytes.map(|bytes| {
+            let start = self.text.len() as u32;
             self.text.extend_from_slice(bytes);
-            start..self.text.len()
+            (start, self.text.len() as u32)
         });
-        self.lines.push(ReadLine { number: line.number, range, became: None });
+        self.lines.push(ReadLine { number: line.number, place, became: None });
         self.text.len() < TEXT
     }
 
@@ -85,9 +92,11 @@ impl Worker {
     /// Reads all lines of a batch.
     pub(super) fn read(&mut self, batch: &mut Batch, topic: &str) {
         for line in &mut batch.lines {
-            line.became = Some(match &line.range {
-                Some(range) => self.line(&batch.text[range.clone()], topic, &mut batch.digests),
-                None => Became::Rejected(RejectCode::TooLarge.as_str(), None),
+            line.became = Some(match line.place {
+                Some((start, end)) => {
+                    self.line(&batch.text[start as usize..end as usize], topic, &mut batch.digests)
+                }
+                None => rejected(RejectCode::TooLarge.as_str(), None),
             });
         }
     }
@@ -104,13 +113,17 @@ impl Worker {
                         anonymised = event;
                         anonymised.data()
                     }
-                    Err(reject) => return Became::Rejected(reject.code.as_str(), reject.pointer),
+                    Err(reject) => return rejected(reject.code.as_str(), reject.pointer),
                 }
             }
         };
         match self.reader.read(payload, &envelope, digests) {
             Ok(()) => Became::Event,
-            Err(refusal) => Became::Refused(refusal),
+            Err(refusal) => Became::Refused(Box::new(refusal)),
         }
     }
+}
+
+fn rejected(reason: &'static str, pointer: Option<Arc<str>>) -> Became {
+    Became::Rejected(Box::new(Rejected { reason, pointer }))
 }

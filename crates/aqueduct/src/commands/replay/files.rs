@@ -50,7 +50,7 @@ struct Workers {
 }
 
 /// Batches that a file may have on their way, for each thread.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 impl Files {
     pub(super) fn open(

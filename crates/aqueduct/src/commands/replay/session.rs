@@ -122,9 +122,9 @@ impl Session {
                 self.counted(verdict, at)?;
                 return Ok(true);
             }
-            Became::Rejected(reason, pointer) => self.reject(reason, pointer.as_deref(), at),
+            Became::Rejected(rejected) => self.reject(rejected.reason, rejected.pointer.as_deref(), at),
             Became::Refused(refusal) => {
-                let verdict = self.replay.refuse(refusal.clone());
+                let verdict = self.replay.refuse((**refusal).clone());
                 self.counted(verdict, at)?;
             }
         }
