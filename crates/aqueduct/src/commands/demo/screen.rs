@@ -40,6 +40,11 @@ const BUSIEST: usize = 8;
 
 impl Screen {
     pub(super) fn new(path: &Path, address: SocketAddr, duration: Option<Millis>) -> Self {
+        // Before there is a bar, which lines of others would run into.
+        say(&format!(
+            "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlook at it: http://{address}/ (metrics: /metrics)\n",
+            path.display()
+        ));
         let terminal = io::stderr().is_terminal();
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(
@@ -58,10 +63,6 @@ impl Screen {
             Bar::over(bar)
         });
         let now = Instant::now();
-        say(&format!(
-            "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlook at it: http://{address}/ (metrics: /metrics)\n",
-            path.display()
-        ));
         Self { path: path.to_owned(), address, started: now, duration, bar, last: (now, 0) }
     }
 
