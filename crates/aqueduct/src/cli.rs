@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use event::EventTime;
 use service::{LogFormat, LogLevels, Settings, SettingsError, Source};
 
-use crate::{commands, config};
+use crate::{commands, config, progress::Lines};
 
 /// Kafka to Google Cloud Pub/Sub without the people, and click-through rates in BigQuery
 ///
@@ -147,7 +147,9 @@ impl Global {
             LogLines::Text => LogFormat::Text,
             LogLines::Json => LogFormat::Json,
         };
-        service::telemetry::init(format, OWN_CRATES).map_err(|error| match error {
+        let colour = service::telemetry::colour();
+        let init = service::telemetry::init_with_writer(format, OWN_CRATES, colour, || Lines);
+        init.map_err(|error| match error {
             service::ServiceError::Levels { .. } => {
                 crate::exit::WrongUsage(format!("{}: {error}", service::telemetry::LOG_VARIABLE)).into()
             }

@@ -1,21 +1,125 @@
 //! A progress bar on a terminal, for work whose end is known; nothing elsewhere.
+//!
+//! Log lines are written above the bar, and Ctrl-C leaves no trace of it.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::{self, Write},
+    ops::Deref,
+    sync::{Mutex, PoisonError},
+};
+
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use nix::{
+    sys::termios::{self, LocalFlags, SetArg, Termios},
+    unistd,
+};
+
+/// A bar that log lines do not run into; gone when it is dropped.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    _echo: Option<NoEcho>,
+}
+
+/// Where log lines go: standard error, above the bar that is shown there.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines;
+
+/// A terminal that does not show `^C`: it would push the bar up a line, out of reach of whoever takes it away.
+#[derive(Debug)]
+struct NoEcho(Termios);
+
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// A bar over `total` things called `unit`; hidden where standard error is no terminal.
-pub fn counting(total: u64, unit: &str) -> ProgressBar {
-    let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} left");
+pub fn counting(total: u64, unit: &str) -> Bar {
+    let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{rate}}/s, {{eta}} left");
     styled(total, &template)
 }
 
 /// A bar over bytes.
-pub fn bytes(total: u64) -> ProgressBar {
+pub fn bytes(total: u64) -> Bar {
     styled(total, "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
 }
 
-fn styled(total: u64, template: &str) -> ProgressBar {
+fn styled(total: u64, template: &str) -> Bar {
+    let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        // What cannot be written is not shown.
+        let _ = write!(text, "{}", HumanCount(state.per_sec() as u64));
+    };
     let style = ProgressStyle::with_template(template).expect("the templates above are valid");
-    ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5)).with_style(style)
+    let target = ProgressDrawTarget::stderr_with_hz(5);
+    Bar::over(ProgressBar::with_draw_target(Some(total), target).with_style(style.with_key("rate", rate)))
+}
+
+impl Bar {
+    /// Shows a bar.
+    pub fn over(bar: ProgressBar) -> Self {
+        let _echo = if bar.is_hidden() { None } else { NoEcho::begin() };
+        *shown() = Some(bar.clone());
+        Self { bar, _echo }
+    }
+}
+
+impl Deref for Bar {
+    type Target = ProgressBar;
+
+    fn deref(&self) -> &ProgressBar {
+        &self.bar
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+        *shown() = None;
+    }
+}
+
+fn shown() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let write = || io::stderr().write_all(bytes);
+        match &*shown() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl NoEcho {
+    /// Nothing where standard error is no terminal, or that of another job.
+    fn begin() -> Option<Self> {
+        if !is_foreground() {
+            return None;
+        }
+        let before = termios::tcgetattr(io::stderr()).ok()?;
+        let mut quiet = before.clone();
+        quiet.local_flags.remove(LocalFlags::ECHOCTL);
+        termios::tcsetattr(io::stderr(), SetArg::TCSANOW, &quiet).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for NoEcho {
+    fn drop(&mut self) {
+        // A job that was sent to the background would be stopped by this; its shell has set the terminal anew.
+        if is_foreground() {
+            let _ = termios::tcsetattr(io::stderr(), SetArg::TCSANOW, &self.0);
+        }
+    }
+}
+
+fn is_foreground() -> bool {
+    unistd::tcgetpgrp(io::stderr()).is_ok_and(|group| group == unistd::getpgrp())
 }
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 
 use std::future::Future;
 
-use anyhow::Context as _;
-use tokio::runtime::{Builder, Runtime};
+use anyhow::{Context as _, anyhow};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinError,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Runs a command of many tasks; the token is cancelled by SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// No threads or signal handlers can be had, or the command fails.
+/// No files or signal handlers can be had, or the command fails.
 pub fn run<T, F>(command: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
@@ -30,11 +33,34 @@ pub fn run_blocking<T>(command: impl FnOnce(CancellationToken) -> anyhow::Result
     command(token(&runtime)?)
 }
 
+/// What a task returned. Why it panicked was logged with its place; the panic's own words may quote data and are left out.
+///
+/// # Errors
+/// It panicked.
+pub fn joined<T>(task: &str, ended: Result<T, JoinError>) -> anyhow::Result<T> {
+    ended.map_err(|_| anyhow!("a defect: {task} panicked; please report it"))
+}
+
 fn build(mut builder: Builder) -> anyhow::Result<Runtime> {
-    builder.enable_all().build().context("cannot start threads; raise the limit of processes (ulimit -u)")
+    builder.enable_all().build().context("cannot start; raise the limit of open files (ulimit -n)")
 }
 
 fn token(runtime: &Runtime) -> anyhow::Result<CancellationToken> {
     let _guard = runtime.enter();
     service::shutdown::token().context("cannot listen for SIGTERM and Ctrl-C")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::exit;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_told_without_its_words() {
+        let ended = tokio::task::spawn_blocking(|| -> u32 { panic!("user-4711") }).await;
+        let error = joined("the replay", ended).expect_err("a panic");
+        assert_eq!(exit::one_line(error.as_ref()), "a defect: the replay panicked; please report it");
+        assert_eq!(joined("the replay", tokio::spawn(async { 7 }).await).expect("no panic"), 7);
+    }
 }

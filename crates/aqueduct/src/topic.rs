@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use connector::KafkaConfig;
 use event::EventTime;
 use rdkafka::{
@@ -197,7 +197,7 @@ impl Log {
         loop {
             if let Some(message) = self.partitions[index].pop() {
                 if self.partitions[index].bytes <= self.room / 2 {
-                    self.resume(index)?;
+                    self.resume(index);
                 }
                 return Ok(Taken::Record(message));
             }
@@ -210,8 +210,11 @@ impl Log {
             if self.receive()? {
                 heard = Instant::now();
             } else if heard.elapsed() > SILENCE {
-                let error = self.last_error.take().map_or_else(|| anyhow::anyhow!("no answer"), Into::into);
-                return Err(error).with_context(|| self.unanswered());
+                let silence = self.unanswered();
+                return Err(match self.last_error.take() {
+                    Some(error) => anyhow::Error::new(error).context(silence),
+                    None => anyhow::Error::msg(silence),
+                });
             }
         }
     }
@@ -236,12 +239,8 @@ impl Log {
             }
         };
         let index = usize::try_from(number).unwrap_or_default();
-        let Some(partition) = self.partitions.get_mut(index) else {
-            bail!(
-                "Kafka gave a record of partition {number} of topic {}, which was not asked for; please report it",
-                self.topic
-            )
-        };
+        let partition =
+            self.partitions.get_mut(index).expect("Kafka gives records of what was assigned only");
         match message {
             Some(message) => partition.push(&message),
             None => partition.is_received = true,
@@ -249,24 +248,17 @@ impl Log {
         let is_full = partition.bytes >= self.room || partition.is_received;
         if is_full && !partition.is_paused {
             partition.is_paused = true;
-            let list = self.one(index);
-            self.consumer
-                .pause(&list)
-                .with_context(|| format!("cannot pause topic {}; start it again", self.topic))?;
+            self.consumer.pause(&self.one(index)).expect("a partition that is assigned can be paused");
         }
         Ok(true)
     }
 
-    fn resume(&mut self, index: usize) -> anyhow::Result<()> {
+    fn resume(&mut self, index: usize) {
         let partition = &mut self.partitions[index];
-        if !partition.is_paused || partition.is_received {
-            return Ok(());
+        if partition.is_paused && !partition.is_received {
+            partition.is_paused = false;
+            self.consumer.resume(&self.one(index)).expect("a partition that is assigned can be resumed");
         }
-        partition.is_paused = false;
-        let list = self.one(index);
-        self.consumer
-            .resume(&list)
-            .with_context(|| format!("cannot resume topic {}; start it again", self.topic))
     }
 
     fn one(&self, index: usize) -> TopicPartitionList {

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 use connector::ConnectorError;
 use event::{ByteSize, mark::Reason};
 use harness::{Kafka, Sink};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 /// The mock cluster waits for a session timeout before it rebalances, even after a member has left.
 const MULTI: &str = "[properties]\n'session.timeout.ms' = 6000\n'heartbeat.interval.ms' = 500";
@@ -88,6 +89,74 @@ async fn too_many_rejects_stop_the_connector() {
     kafka.produce("events", 1, 50..60);
     let again = kafka.connect(&sink, MULTI).ended().await;
     assert!(matches!(again, Err(ConnectorError::TooManyRejects { .. })), "what stopped it was not committed");
+}
+
+/// What a connector says about this group or these records when the broker answers so.
+async fn told(requests: RDKafkaApiKey, answer: RDKafkaRespErr) -> String {
+    let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
+    kafka.produce("events", 1, 0..10);
+    kafka.answer(requests, &[answer; 20]);
+    let ended = tokio::time::timeout(harness::DEADLINE, kafka.connect(&sink, MULTI).ended()).await;
+    let error = ended.expect("it ends").expect_err("no waiting mends it");
+    assert_eq!(sink.published("events"), 0);
+    error.to_string().replace(&kafka.servers, "BROKERS")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_brokers_refuse_is_told_with_the_next_step() {
+    use {RDKafkaApiKey as Request, RDKafkaRespErr as Answer};
+    for (requests, answer, expected) in [
+        (
+            Request::JoinGroup,
+            Answer::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+            "no permission on BROKERS; allow this user to read and describe the topics, and to read the group \"g-events\"",
+        ),
+        (
+            Request::Fetch,
+            Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            "no permission on BROKERS; allow this user to read and describe the topics, and to read the group \"g-events\"",
+        ),
+        (
+            Request::Fetch,
+            Answer::RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE,
+            "records in Kafka cannot be read; nothing was committed past them; mend the topic, or move the group's offset \
+             past them with Kafka's own tools",
+        ),
+        (
+            Request::JoinGroup,
+            Answer::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT,
+            "the Kafka consumer cannot go on; start the connector again",
+        ),
+    ] {
+        assert_eq!(told(requests, answer).await, expected, "{requests:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_pubsub_refuses_for_good_ends_it() {
+    let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
+    sink.refuses("no topic of that name");
+    kafka.produce("events", 1, 0..10);
+    let error = kafka.connect(&sink, MULTI).ended().await.expect_err("nothing can be published");
+    assert_eq!(error.to_string(), "cannot publish to Pub/Sub");
+    let source = std::error::Error::source(&error).expect("what Pub/Sub said");
+    assert_eq!(source.to_string(), "no topic of that name");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_defect_ends_it_and_commits_nothing() {
+    let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
+    kafka.produce("events", 1, 0..10);
+    sink.panics();
+    let error = kafka.connect(&sink, MULTI).ended().await.expect_err("a defect");
+    assert_eq!(
+        error.to_string(),
+        "the thread \"publish\" ended unexpectedly; this is a defect, please report it"
+    );
+    sink.heals();
+    let running = kafka.connect(&sink, MULTI);
+    sink.wait_for("events", 10).await;
+    assert_eq!(running.stop().await.records, 10, "nothing was committed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,10 +2,16 @@
 //!
 //! Not here: what is good or bad about them ([`crate::judge`]).
 
+mod rates;
+
+mod json;
+
 use std::collections::BTreeMap;
 
-use event::{Ctr, EventTime, Pane, Window};
-use serde::{Serialize, Serializer};
+use event::EventTime;
+use serde::Serialize;
+
+pub use rates::{Ask, Busiest, Busy, KeyWindow, Point, ShownPane};
 
 /// Where the page looks. Asked for each request; it must not wait.
 pub trait Source: Send + Sync + 'static {
@@ -23,14 +29,14 @@ pub trait Source: Send + Sync + 'static {
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
     /// When it was looked at.
-    #[serde(serialize_with = "time")]
+    #[serde(serialize_with = "json::time")]
     pub at: EventTime,
     /// Of this program.
     pub version: &'static str,
     /// `connector`, `processor` or `demo`.
     pub command: &'static str,
     /// When it was started.
-    #[serde(serialize_with = "time")]
+    #[serde(serialize_with = "json::time")]
     pub started_at: EventTime,
     /// What `/readyz` tells.
     pub conditions: Vec<Condition>,
@@ -210,7 +216,7 @@ pub struct Flow {
     /// See the configuration, in milliseconds.
     pub allowed_lateness_ms: u64,
     /// Nothing older comes; nothing while that is not known.
-    #[serde(serialize_with = "maybe_time")]
+    #[serde(serialize_with = "json::maybe_time")]
     pub watermark: Option<EventTime>,
     /// How far that is behind the clock, in milliseconds.
     pub delay_ms: Option<u64>,
@@ -261,90 +267,10 @@ pub struct Partition {
     /// How long the oldest has stood, in milliseconds, while the processor is caught up.
     pub hole_ms: Option<u64>,
     /// How far its events are.
-    #[serde(serialize_with = "maybe_time")]
+    #[serde(serialize_with = "json::maybe_time")]
     pub clock: Option<EventTime>,
     /// Whether it moves with the clock, having no new events.
     pub is_idle: bool,
-}
-
-/// Which keys are asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ask {
-    /// The column that keys are added up by; nothing for single keys.
-    pub by: Option<usize>,
-    /// Only those with this text in them.
-    pub find: String,
-    /// So many at most.
-    pub limit: usize,
-}
-
-/// The busiest keys of one window.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Busiest {
-    /// The newest complete window, or the oldest open one while none is; nothing while there are no rows.
-    #[serde(serialize_with = "maybe_window")]
-    pub window: Option<Window>,
-    /// Whether it has fired ON_TIME.
-    pub is_complete: bool,
-    /// How many there are, shown or not.
-    pub found: usize,
-    /// Whether keys with few views are left out for want of room.
-    pub left_out: bool,
-    /// The most views first.
-    pub rows: Vec<Busy>,
-}
-
-/// One key, or all keys with one value in a column.
-#[derive(Clone, Debug, Serialize)]
-pub struct Busy {
-    /// The key's values, or the one value; null is a group of its own.
-    pub key: Vec<Option<Box<str>>>,
-    /// How many keys were added up.
-    pub keys: usize,
-    /// What was counted.
-    #[serde(flatten, serialize_with = "counts")]
-    pub ctr: Ctr,
-    /// The windows of the last hour.
-    pub course: Vec<Point>,
-}
-
-/// One window in a course.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Point {
-    /// The window's end.
-    #[serde(serialize_with = "time")]
-    pub end: EventTime,
-    /// What was counted in it.
-    #[serde(flatten, serialize_with = "counts")]
-    pub ctr: Ctr,
-}
-
-/// A window of one key with its panes.
-#[derive(Clone, Debug, Serialize)]
-pub struct KeyWindow {
-    /// The window.
-    #[serde(flatten, serialize_with = "window")]
-    pub window: Window,
-    /// Its panes by index; of many early or late ones the newest.
-    pub panes: Vec<ShownPane>,
-}
-
-/// A pane.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct ShownPane {
-    /// Which firing.
-    pub pane: Pane,
-    /// Counts the firings from 0.
-    pub pane_index: u32,
-    /// What was counted.
-    #[serde(flatten, serialize_with = "counts")]
-    pub ctr: Ctr,
-    /// The flow's watermark when it fired.
-    #[serde(serialize_with = "time")]
-    pub watermark: EventTime,
-    /// When it fired.
-    #[serde(serialize_with = "time")]
-    pub emitted_at: EventTime,
 }
 
 /// One key of the configuration.
@@ -361,55 +287,4 @@ pub struct Setting {
 /// A number of milliseconds between two times; 0 where the clock went back.
 pub fn millis_between(earlier: EventTime, later: EventTime) -> u64 {
     u64::try_from(later.0.saturating_sub(earlier.0)).unwrap_or(0)
-}
-
-fn time<S: Serializer>(time: &EventTime, s: S) -> Result<S::Ok, S::Error> {
-    s.collect_str(time)
-}
-
-fn maybe_time<S: Serializer>(time: &Option<EventTime>, s: S) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.to_string()).serialize(s)
-}
-
-#[derive(Serialize)]
-struct Bounds {
-    window_start: String,
-    window_end: String,
-}
-
-impl From<Window> for Bounds {
-    fn from(window: Window) -> Self {
-        Self { window_start: window.start.to_string(), window_end: window.end.to_string() }
-    }
-}
-
-fn window<S: Serializer>(window: &Window, s: S) -> Result<S::Ok, S::Error> {
-    Bounds::from(*window).serialize(s)
-}
-
-fn maybe_window<S: Serializer>(window: &Option<Window>, s: S) -> Result<S::Ok, S::Error> {
-    window.map(Bounds::from).serialize(s)
-}
-
-/// Counts with their rates, as the columns are called.
-fn counts<S: Serializer>(ctr: &Ctr, s: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Counts {
-        views: u64,
-        clicks: u64,
-        attributed_clicks: u64,
-        ctr: Option<f64>,
-        ctr_low: Option<f64>,
-        ctr_high: Option<f64>,
-    }
-    let interval = ctr.interval();
-    let counts = Counts {
-        views: ctr.views,
-        clicks: ctr.clicks,
-        attributed_clicks: ctr.attributed,
-        ctr: ctr.rate(),
-        ctr_low: interval.map(|(low, _)| low),
-        ctr_high: interval.map(|(_, high)| high),
-    };
-    counts.serialize(s)
 }

@@ -39,7 +39,7 @@ use crate::{
     sink::Sink,
     stages::{Delivered, Reopen, Sent, Stages},
     store::{Appender, Hold, Kind, Standing, StateSettings, Store},
-    view::{Detail, Own, View},
+    view::{Ahead, Detail, Own, View},
 };
 
 /// What a processor needs to know.
@@ -307,8 +307,11 @@ impl<S: Sink> Driver<S> {
         for Inbound { messages, ack } in batch.drain(..) {
             for message in messages.iter() {
                 let mark = Mark::from_json(message.data).ok().filter(|mark| mark.version <= Mark::VERSION);
-                match mark {
-                    Some(_) => self.own.last_mark = Some(now),
+                match &mark {
+                    Some(mark) => {
+                        self.own.last_mark = Some(now);
+                        self.own.ahead = Some(Ahead::of(mark, message.publish_time, now));
+                    }
                     None => warn!(
                         message_id = message.message_id,
                         action = "update the processor to the connector's version, and see that nobody else publishes to the marks topic",

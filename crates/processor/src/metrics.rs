@@ -93,6 +93,14 @@ pub const LAST_MARK: Described = Described::gauge(
     &[],
     "When the last mark came; connectors send one a second. Absent before the first",
 );
+/// Clocks that are wrong.
+pub const CLOCK_AHEAD: Described = Described::gauge(
+    "aqueduct_processor_clock_ahead_seconds",
+    "seconds",
+    &["clock"],
+    "How far a clock was ahead at the last mark: the `connector`'s of Pub/Sub's, `pubsub`'s of the processor's; below 0 by \
+     as much as the mark was on its way. Absent before the first mark",
+);
 /// Messages not acknowledged.
 pub const UNACKNOWLEDGED: Described = Described::gauge(
     "aqueduct_processor_unacknowledged_messages",
@@ -195,7 +203,7 @@ pub const REFUSED_ROWS: Described = Described::counter(
 );
 
 /// All of them.
-pub const ALL: [Described; 30] = [
+pub const ALL: [Described; 31] = [
     MESSAGES,
     REDELIVERED,
     MARKS,
@@ -210,6 +218,7 @@ pub const ALL: [Described; 30] = [
     HOLE_OFFSETS,
     OLDEST_HOLE,
     LAST_MARK,
+    CLOCK_AHEAD,
     UNACKNOWLEDGED,
     OLDEST_UNACKNOWLEDGED,
     CAUGHT_UP,

@@ -4,7 +4,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use event::{EventTime, Ledger, Millis, Partition, Windows, mark::LogEnd};
+use event::{EventTime, Ledger, Mark, Millis, Partition, Windows, mark::LogEnd};
 
 use crate::{
     board::Board,
@@ -77,6 +77,8 @@ pub struct Own {
     pub oldest_request: Option<EventTime>,
     /// When the last mark came.
     pub last_mark: Option<EventTime>,
+    /// What it told about the clocks.
+    pub ahead: Option<Ahead>,
     /// Durable checkpoints of this run.
     pub checkpoints: u64,
     /// When the last one became durable.
@@ -85,6 +87,29 @@ pub struct Own {
     pub checkpoint_millis: Option<u64>,
     /// Bytes of the last one that was begun.
     pub checkpoint_bytes: u64,
+}
+
+/// How far clocks are ahead, in milliseconds: idle partitions move by the connector's, so that what comes may be late by
+/// as much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// The connector's, by which it asked, of Pub/Sub's, by which the mark was published after that. Nothing where the mark
+    /// holds no answer.
+    pub connector: Option<i64>,
+    /// Pub/Sub's of ours.
+    pub pubsub: i64,
+}
+
+impl Ahead {
+    /// What a mark tells that comes now.
+    pub fn of(mark: &Mark, published: EventTime, now: EventTime) -> Self {
+        let of_logs = mark.partitions.iter().filter_map(|partition| partition.end).map(|end| end.asked_at);
+        let asked = mark.topics.iter().map(|topic| topic.asked_at).chain(of_logs).max();
+        Self {
+            connector: asked.map(|asked| asked.0.saturating_sub(published.0)),
+            pubsub: published.0.saturating_sub(now.0),
+        }
+    }
 }
 
 /// One partition.

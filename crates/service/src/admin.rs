@@ -78,11 +78,9 @@ pub fn router(admin: Admin) -> Router {
 
 /// Serves until `shutdown`, then lets open answers finish for two seconds at most.
 ///
-/// Give it a token that is cancelled only when the work is drained, so that probes are answered until then.
-///
-/// # Errors
-/// The listener fails.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+/// Give it a token that is cancelled only when the work is drained, so that probes are answered until then. A listener
+/// that cannot accept just now, as too many files are open, is tried again every second.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let deadline = async {
@@ -90,8 +88,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        result = server.into_future() => result,
-        () = deadline => Ok(()),
+        // Says of itself that it never fails.
+        _ = server.into_future() => {}
+        () = deadline => {}
     }
 }
 

@@ -26,9 +26,6 @@ pub enum ServiceError {
     /// Somebody else installed a subscriber first.
     #[error("logging was already set up in this process")]
     TelemetryInstalled,
-    /// The levels cannot be changed, as the subscriber that held them is gone.
-    #[error("the log levels cannot be changed any more: logging has ended")]
-    TelemetryGone,
     /// Somebody else listens there.
     #[error(
         "cannot listen on {address}: the address is in use; stop what listens there, or set another address in [service] listen (or AQUEDUCT__SERVICE__LISTEN)"

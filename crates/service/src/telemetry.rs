@@ -12,7 +12,6 @@ use std::{
     fmt,
     io::IsTerminal as _,
     panic::PanicHookInfo,
-    str::FromStr,
 };
 
 use tokio::task::JoinError;
@@ -49,9 +48,13 @@ pub struct LogLevels {
 /// # Errors
 /// `AQUEDUCT_LOG` is no level, or logging was set up before.
 pub fn init(format: LogFormat, own: &'static [&'static str]) -> Result<LogLevels, ServiceError> {
+    init_with_writer(format, own, colour(), std::io::stderr)
+}
+
+/// Whether lines on standard error are coloured: on a terminal, unless `NO_COLOR` is set.
+pub fn colour() -> bool {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = !no_color && std::io::stderr().is_terminal();
-    init_with_writer(format, own, colour, std::io::stderr)
+    !no_color && std::io::stderr().is_terminal()
 }
 
 /// As [`init`], with another place for the lines: a progress bar, say, that must be lifted out of their way.
@@ -86,16 +89,17 @@ impl LogLevels {
     /// level that was set at the start.
     ///
     /// # Errors
-    /// The text is no level or names a library, or logging has ended.
+    /// The text is no level, or names a library.
     pub fn set(&self, text: &str) -> Result<(), ServiceError> {
         let levels = Levels::parse(text, self.own)?;
         if let Some(target) = levels.lifts_beyond(&self.start) {
             return Err(ServiceError::LevelsOfOthers { target: target.to_owned() });
         }
-        self.handle.reload(levels).map_err(|_| ServiceError::TelemetryGone)
+        self.handle.reload(levels).expect("the process keeps its subscriber to its end");
+        Ok(())
     }
 
-    /// What is let through, in the form that [`set`](Self::set) reads; empty once logging has ended.
+    /// What is let through, in the form that [`set`](Self::set) reads.
     pub fn text(&self) -> String {
         self.handle.with_current(ToString::to_string).unwrap_or_default()
     }
@@ -129,23 +133,6 @@ impl fmt::Debug for LogLevels {
     }
 }
 
-impl FromStr for LogFormat {
-    type Err = UnknownLogFormat;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLogFormat> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(UnknownLogFormat),
-        }
-    }
-}
-
-/// A log format other than `text` and `json` was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log format is text or json")]
-pub struct UnknownLogFormat;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,11 +144,5 @@ mod tests {
         assert_eq!(task_failure(&task.await.expect_err("aborted")), "a task was cancelled");
         let task = tokio::spawn(async { panic!("user-4711") });
         assert_eq!(task_failure(&task.await.expect_err("panicked")), "a task panicked");
-    }
-
-    #[test]
-    fn formats_have_names() {
-        assert_eq!(("text".parse(), "json".parse()), (Ok(LogFormat::Text), Ok(LogFormat::Json)));
-        assert_eq!("xml".parse::<LogFormat>(), Err(UnknownLogFormat));
     }
 }

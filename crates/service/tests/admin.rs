@@ -25,7 +25,7 @@ struct Server {
     metrics: Metrics,
     readiness: Readiness,
     shutdown: CancellationToken,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Server {
@@ -57,7 +57,7 @@ impl Server {
 
     async fn stop(self) {
         self.shutdown.cancel();
-        self.task.await.expect("no panic").expect("served");
+        self.task.await.expect("no panic");
     }
 }
 

@@ -79,6 +79,18 @@ fn a_panic_is_logged_without_its_message() {
 }
 
 #[test]
+fn logging_is_set_up_once() {
+    if is_child() {
+        telemetry::init(LogFormat::Json, &["process"]).expect("the first");
+        let second = telemetry::init(LogFormat::Text, &["process"]).expect_err("it stands already");
+        return say(&second.to_string());
+    }
+    let output = child("logging_is_set_up_once", &[]).wait_with_output().expect("child");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(said.contains("\nlogging was already set up in this process\n"), "{said}");
+}
+
+#[test]
 fn the_first_signal_cancels_and_the_second_ends() {
     if is_child() {
         telemetry::init(LogFormat::Text, &["service"]).expect("telemetry");

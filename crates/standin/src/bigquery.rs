@@ -27,3 +27,4 @@ mod wire;
 
 pub use faults::{Fault, Faults};
 pub use server::{BigQuery, StartError};
+pub use tonic::Code;

@@ -9,7 +9,9 @@ use rdkafka::{
     ClientConfig,
     error::KafkaError,
     message::ToBytes,
-    producer::{FutureProducer, FutureRecord, Producer},
+    mocking::MockCluster,
+    producer::{FutureProducer, FutureRecord, Producer, ProducerContext},
+    types::{RDKafkaApiKey, RDKafkaRespErr},
     util::Timeout,
 };
 
@@ -62,6 +64,24 @@ impl Kafka {
     /// `host:port` of the broker.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// The next requests of a kind are answered so, one after the other.
+    pub fn answer(&self, requests: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
+        self.cluster().request_errors(requests, errors);
+    }
+
+    /// Whoever asks about a topic from now on is told this.
+    ///
+    /// # Errors
+    /// There is no such topic.
+    pub fn refuse(&self, topic: &str, error: RDKafkaRespErr) -> Result<(), MockError> {
+        let failed = |source| MockError { action: "refuse a topic", source };
+        self.cluster().topic_error(topic, error).map_err(failed)
+    }
+
+    fn cluster(&self) -> MockCluster<'_, impl ProducerContext> {
+        self.producer.client().mock_cluster().expect("it was started with the producer")
     }
 
     /// Writes one record and waits until it has its offset. Calls may be made side by side; they are batched.

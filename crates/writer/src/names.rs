@@ -150,13 +150,23 @@ mod tests {
     #[test]
     fn names_do_not_meet() {
         assert_eq!(check(&[table("a", &["x"]), table("b", &["x"])]), "ok");
-        for tables in [
-            vec![table("a", &["x"]), table("A", &["x"])],
-            vec![table("a", &["x"]), table("a_latest", &["x"])],
-            vec![table("a_progress", &["x"]), table("a", &["x"])],
-            vec![table("a", &["x", "X"])],
+        for (tables, expected) in [
+            ([("a", vec!["x"]), ("A", vec!["x"])], "flow name \"A\" would make a second table or view \"A\""),
+            (
+                [("a", vec!["x"]), ("a_latest", vec!["x"])],
+                "flow name \"a_latest\" would make a second table or view \"a_latest\"",
+            ),
+            (
+                [("a_progress", vec!["x"]), ("a", vec!["x"])],
+                "flow name \"a\" would make a second table or view \"a_progress\"",
+            ),
+            (
+                [("b", vec!["x"]), ("a", vec!["x", "X"])],
+                "column name \"X\" of flow \"a\" is there twice (capitals do not tell columns apart)",
+            ),
         ] {
-            assert_ne!(check(&tables), "ok", "{tables:?}");
+            let tables = tables.map(|(name, columns)| table(name, &columns));
+            assert_eq!(check(&tables), format!("{expected}; choose another"));
         }
     }
 }

@@ -193,6 +193,15 @@ mod tests {
                 "writer.dataset may hold letters, digits and underscores only",
             ),
             (
+                r#"{"kind":"bigquery","project":"p","dataset":"d","location":""}"#,
+                "writer.location is empty; name a region or multi-region such as \"EU\"",
+            ),
+            (
+                r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU","rest_endpoint":"h:1",
+                    "grpc_endpoint":"http://"}"#,
+                "writer.grpc_endpoint is empty; name an address such as \"http://localhost:9050\"",
+            ),
+            (
                 r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU","rest_endpoint":"h:1"}"#,
                 "writer.grpc_endpoint is missing; an emulator needs both endpoints",
             ),

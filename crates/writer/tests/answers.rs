@@ -154,11 +154,80 @@ async fn an_answer_that_no_waiting_mends_is_told() {
     bench.bigquery.faults().next("box_ctr", Fault::Answer(Code::PermissionDenied));
     let refused = bench.sent(&append).await.1.expect_err("no rights");
     assert!(matches!(refused, WriterError::Denied { .. }), "{refused:?}");
+    assert_eq!(
+        refused.to_string(),
+        "bigquery refuses to append to box_ctr: the credentials are missing, expired or may not do it; run `gcloud auth \
+         application-default login`, or grant roles/bigquery.dataEditor and roles/bigquery.jobUser"
+    );
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
     assert_eq!(bench.bigquery.faults().answers(Code::AlreadyExists), 1);
     assert_eq!(bench.bigquery.faults().answers(Code::OutOfRange), 1);
     assert_eq!(bench.rows(&flow()).await, 1);
+}
+
+#[tokio::test]
+async fn what_the_service_says_is_told_with_what_was_tried() {
+    let bench = Bench::new().await;
+    let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
+    let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&[pane(None, TEN, 0)]));
+    for (code, retryable, expected) in [
+        (
+            Code::Unavailable,
+            true,
+            "bigquery does not answer (append to box_ctr); rows wait and it is tried again",
+        ),
+        (Code::FailedPrecondition, false, "bigquery cannot append to box_ctr"),
+    ] {
+        bench.bigquery.faults().next("box_ctr", Fault::Answer(code));
+        let error = bench.writer.append(&append).await.expect_err("a planned fault");
+        assert_eq!((error.to_string().as_str(), error.is_retryable()), (expected, retryable));
+        assert!(said_by_the_service(&error).contains("a planned fault"), "{error:?}");
+    }
+    let other = Table::Flow("page_ctr".into());
+    for error in [
+        bench.writer.open_stream(&other).await.expect_err("no such flow"),
+        bench.writer.encode(&other, Rows::Ctr(&[])).expect_err("no such flow"),
+        bench.writer.count(&other).await.expect_err("no such flow"),
+    ] {
+        assert_eq!(
+            error.to_string(),
+            "table page_ctr belongs to no flow of this configuration; please report this defect"
+        );
+    }
+    let error =
+        bench.writer.encode(&Table::DeadLetters, Rows::Ctr(&[pane(None, TEN, 0)])).expect_err("panes");
+    assert_eq!(error.to_string(), "cannot encode rows for dead_letters");
+    assert_eq!(said_by_the_service(&error), "the rows are of another kind than the table");
+}
+
+fn said_by_the_service(error: &WriterError) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+#[tokio::test]
+async fn a_dataset_in_another_place_is_not_used() {
+    let bigquery = BigQuery::start().await.expect("a free port");
+    let url = format!("http://{}", bigquery.host());
+    let config = |location: &str| {
+        WriterConfig::BigQuery(BigQueryConfig {
+            project: "shop".to_owned(),
+            dataset: "rates".to_owned(),
+            location: location.to_owned(),
+            emulator: Some(Endpoints { rest: url.clone(), grpc: url.clone() }),
+        })
+    };
+    Writer::setup(&config("EU"), &[], false).await.expect("a dataset");
+    let error = Writer::check(&config("US"), &[]).await.expect_err("it is in the EU");
+    assert_eq!(
+        error.to_string(),
+        "dataset shop.rates is in EU, writer.location says US; correct writer.location, or name another dataset"
+    );
+    Writer::check(&config("eu"), &[]).await.expect("capitals tell no places apart");
 }
 
 #[tokio::test]
@@ -184,7 +253,10 @@ async fn a_row_at_the_limit_is_taken_and_one_beyond_told_before() {
     let rows = [pane(None, TEN, 0), pane(Some(&large), TEN, 0), pane(Some(&fits), TEN, 0)];
     assert_eq!(bench.writer.too_large(Rows::Ctr(&rows)), [1]);
     let error = bench.writer.encode(&flow(), Rows::Ctr(&rows)).expect_err("one fits no request");
-    assert!(matches!(error, WriterError::TooLarge { index: 1, .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "row 1 for box_ctr is larger than a request may be; please report this defect"
+    );
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&rows[2..]));
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);

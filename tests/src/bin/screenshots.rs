@@ -89,6 +89,9 @@ fn busy(camera: &Camera) -> Result<()> {
     let ready = "const windows = document.querySelector('.hour')?.textContent.match(/(\\d+) windows/);
                  return windows !== null && windows !== undefined && Number(windows[1]) >= 2;";
     browser.until("some windows", ready)?;
+    // A demo begins with an hour of traffic, which takes a while to count.
+    let is_well = "return document.querySelector('#overall')?.textContent.includes('all is well') ?? false;";
+    browser.until("the first hour to be counted", is_well)?;
     camera.take("busy")?;
     browser.run("document.querySelector('table.rates tbody a').click();")?;
     browser.until("the key's page", "return document.querySelectorAll('table.panes tbody tr').length > 1")?;
@@ -111,7 +114,9 @@ fn pubsub_gone(camera: &Camera) -> Result<()> {
     camera.browser.until("everything to be published", &of_station("connector", "all of it is published"))?;
     door.close();
     produce(&pipe, Traffic::new(20_000, 3))?;
-    camera.browser.until("the outage to be seen", &of_station("pubsub", "does not answer for"))?;
+    camera.browser.until("the outage to be seen", &of_station("pubsub", "has not answered for"))?;
+    let waits = "return document.querySelector('#station-connector dl')?.textContent.includes('the oldest for') ?? false;";
+    camera.browser.until("records to wait", waits)?;
     camera.take("pubsub-gone")?;
     connector.kill().map(drop)
 }

@@ -40,12 +40,12 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let anonymiser = config.anonymiser()?;
     let mut complaints = BufWriter::new(io::stderr());
     for warning in anonymiser.warnings() {
-        writeln!(complaints, "warning: {warning}").context("cannot write standard error")?;
+        writeln!(complaints, "warning: {warning}")?;
     }
     let mut output = Output::create(Path::new("-"))?;
     let input = BufReader::with_capacity(BUFFER, io::stdin());
     let rejected = lines(anonymiser, &args.topic, input, &mut output, &mut complaints);
-    complaints.flush().context("cannot write standard error")?;
+    complaints.flush()?;
     let rejected = rejected?;
     output.finish()?;
     Ok(ExitCode::from(u8::from(rejected > 0)))
@@ -77,8 +77,7 @@ fn lines(
                 .context("cannot write standard output")?,
             Err(reject) => {
                 rejected += 1;
-                writeln!(complaints, "line {number}: rejected: {reject}")
-                    .context("cannot write standard error")?;
+                writeln!(complaints, "line {number}: rejected: {reject}")?;
             }
         }
     }

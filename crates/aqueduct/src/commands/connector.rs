@@ -2,22 +2,21 @@
 //!
 //! Puts together what the crates `connector`, `pubsub` and `service` have; the work itself is theirs.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+mod so_far;
 
-use anyhow::Context as _;
-use connector::{ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser, metrics};
-use futures::FutureExt as _;
+use std::{process::ExitCode, sync::Arc};
+
+use connector::{ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser};
 use pubsub::{Connection, Endpoint, PubSubSettings};
 use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
-use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cli::Global,
-    config::Config,
+    config::{self, Config},
     live::{self, ConnectorLabels, Live},
     runtime,
-    totals::Totals,
 };
 
 /// What `connector` takes: all of it stands in the configuration.
@@ -33,9 +32,6 @@ Example: make the keyring and the topics once, then run it
 
 Needs [kafka], [pubsub] and [anonymise], and [events] where the keyring has several keys. SIGTERM and Ctrl-C finish
 what was read, commit it and exit 0. Metrics and probes: [service] listen.";
-
-/// How often the log says how it goes.
-const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// Everything that a connector is made of.
 pub(crate) struct Plan {
@@ -66,11 +62,8 @@ impl Plan {
         let service = config.service()?;
         let max_rejects = config.anonymise()?.max_rejects.per_10_000();
         let anonymiser = config.checked_anonymiser()?;
-        let host = hostname::get()
-            .context("this machine has no name; give it one with `hostname`")?
-            .to_string_lossy()
-            .into_owned();
-        let replica = kafka.instance.clone().unwrap_or_else(|| format!("{host}-{}", std::process::id()));
+        let of_this_process = || format!("{}-{}", config::host(), std::process::id());
+        let replica = kafka.instance.clone().unwrap_or_else(of_this_process);
         let connector = connector::Config { kafka, in_flight: pubsub.in_flight, max_rejects, replica };
         Ok(Self { connector, anonymiser, pubsub, endpoint, service, settings: live::settings(config) })
     }
@@ -135,14 +128,12 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
         admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
             .merge(page::router(live.clone()));
     beside.spawn(admin::serve(listener, router, drained.clone()));
-    beside.spawn(live.sample(drained.clone()).map(Ok));
-    beside.spawn(report(metrics.clone(), drained.clone()));
+    beside.spawn(live.sample(drained.clone()));
+    beside.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.tell()));
     let result = plan.run(&metrics, readiness, shutdown, watch).await;
     drained.cancel();
     while let Some(ended) = beside.join_next().await {
-        ended
-            .context("a defect: a task beside the connector panicked; please report it")?
-            .context("page and probes cannot be served any more; start the connector again")?;
+        runtime::joined("a task beside the connector", ended)?;
     }
     let summary = result?;
     tracing::info!(
@@ -155,27 +146,4 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
         "connector ended"
     );
     Ok(ExitCode::SUCCESS)
-}
-
-/// One line a minute.
-async fn report(shown: Metrics, drained: CancellationToken) -> std::io::Result<()> {
-    let mut minutes = tokio::time::interval(REPORT_EVERY);
-    minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    minutes.tick().await;
-    while drained.run_until_cancelled(minutes.tick()).await.is_some() {
-        let Ok(page) = shown.encode() else { continue };
-        let totals = Totals(&page);
-        let records = totals.sum(metrics::RECORDS.name);
-        let published = totals.with(metrics::RECORDS.name, "outcome", "published");
-        tracing::info!(
-            published,
-            rejected = records.saturating_sub(published),
-            partitions = totals.sum(metrics::PARTITIONS.name),
-            lag = totals.sum(metrics::LAG.name),
-            in_flight_bytes = totals.sum(metrics::IN_FLIGHT.name),
-            retries = totals.sum(metrics::RETRIES.name),
-            "so far"
-        );
-    }
-    Ok(())
 }

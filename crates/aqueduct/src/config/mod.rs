@@ -41,6 +41,11 @@ pub const REQUIRED: &[&str] = &["kafka", "pubsub", "anonymise", "events", "flows
 /// The variable that sends Pub/Sub's clients to an emulator.
 pub const EMULATOR_VARIABLE: &str = "PUBSUB_EMULATOR_HOST";
 
+/// What this machine is called; nothing where it has no name.
+pub fn host() -> String {
+    hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The configuration of a command.
 #[derive(Debug)]
 pub struct Config {
@@ -81,8 +86,7 @@ impl Config {
     /// It is missing or wrong.
     pub fn kafka(&self) -> Result<KafkaConfig, ConfigError> {
         let kafka: KafkaSettings = self.required("kafka")?;
-        let host = hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        kafka.resolve(&host).map_err(|problems| {
+        kafka.resolve(&host()).map_err(|problems| {
             let at =
                 |p: connector::settings::Problem| self.settings.error_at(&format!("kafka.{}", p.key), p.text);
             ConfigError(problems.into_iter().map(at).collect())

@@ -58,7 +58,12 @@ impl Input {
             if metadata.is_dir() {
                 bail!("cannot read {name}: it is a folder; name the files in it");
             }
-            (Box::new(file), metadata.is_file().then_some(metadata.len()))
+            if metadata.is_file() {
+                (Box::new(file), Some(metadata.len()))
+            } else {
+                // A pipe may be left waiting, as standard input may.
+                (Box::new(Ahead::new(file, stop.clone()).with_context(failed)?), None)
+            }
         };
         let mut source = Counted { inner: source, read: Arc::clone(&read) };
         let magic = first_bytes(&mut source).with_context(failed)?;

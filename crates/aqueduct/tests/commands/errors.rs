@@ -226,8 +226,145 @@ fn what_cannot_be_is_told_with_what_can() {
                 "matches nothing; name at least one pair",
             ),
             ("AQUEDUCT__WRITER__PATH= aqueduct check --offline", 2, "is empty; name a file such as"),
+            (
+                "AQUEDUCT__FLOWS__0__JOIN='{ on = \"/view_id\", within = \"2h\" }' aqueduct check --offline",
+                2,
+                "is shorter than join.within: a view could still be missing when its click is given up; make it at least",
+            ),
+            (
+                "AQUEDUCT__KAFKA__GROUP_ID=$(printf '\\377') aqueduct check --offline",
+                2,
+                "AQUEDUCT__KAFKA__GROUP_ID: the value is not UTF-8",
+            ),
+            (
+                "AQUEDUCT__KAFKA__PROPERTIES='{ \"session.timeout.ms\" = \"long\" }' aqueduct check --offline",
+                2,
+                "kafka.properties.\"session.timeout.ms\": is no number of milliseconds",
+            ),
+            (
+                "AQUEDUCT__KAFKA__PROPERTIES='{ \"client.rack\" = \"a\\u0000b\" }' aqueduct check --offline",
+                2,
+                "a property cannot hold a NUL character",
+            ),
         ],
     );
+}
+
+#[test]
+fn two_flows_with_one_name_are_told() {
+    let flow = &SHOP[SHOP.find("[[flows]]").expect("a flow")..SHOP.find("[writer]").expect("a writer")];
+    let place = Place::with(&format!("{SHOP}\n{flow}"));
+    check(
+        &place,
+        &[(
+            "aqueduct check --offline",
+            2,
+            "flows[1].name: another flow is called \"box_ctr\" already; give it a name of its own",
+        )],
+    );
+}
+
+#[test]
+fn several_keys_without_the_event_s_time_are_told() {
+    let place = Place::with("[anonymise]\npseudonymise = [\"/user_id\"]\nforward = \"all\"\n");
+    check(
+        &place,
+        &[
+            ("aqueduct keys new && aqueduct keys rotate --at 2999-01-01T00:00:00Z", 0, "2999"),
+            (
+                "aqueduct anonymise < keys.toml",
+                2,
+                "the keyring has several keys, and the event's time chooses between them; say in events.time where it stands",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_place_for_the_state_that_takes_nothing_is_told() {
+    let place = Place::with(&format!(
+        "{FLOW}[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n[state]\ncheckpoints = \"file:///proc/none/state\"\n"
+    ));
+    check(
+        &place,
+        &[(
+            "aqueduct check",
+            1,
+            "cannot write in /proc; correct its permissions or [state] checkpoints, or free some space",
+        )],
+    );
+}
+
+#[test]
+fn a_demo_s_file_that_cannot_go_is_told() {
+    let place = Place::new();
+    let rows = rusqlite::Connection::open(place.path("demo.db")).expect("a file");
+    rows.execute("create table dead_letters (topic text)", []).expect("room");
+    rows.close().expect("closed");
+    // A folder stands where SQLite would have a file of its own.
+    check(
+        &place,
+        &[
+            ("mkdir demo.db-shm; aqueduct demo --path demo.db", 1, "demo.db; name another file with --path"),
+            (
+                "mkdir gone; cd gone; rmdir ../gone; aqueduct demo --path rows.db",
+                1,
+                "cannot tell where rows.db is; write all of --path",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn limits_of_the_system_are_told() {
+    let place =
+        Place::with(&format!("{FLOW}[anonymise]\npseudonymise = [\"/user_id\"]\nforward = \"all\"\n"));
+    check(
+        &place,
+        &[
+            ("aqueduct keys new && aqueduct generate --events 10 --output events.ndjson", 0, "10 records"),
+            (
+                "ulimit -n 4; aqueduct replay events.ndjson",
+                1,
+                "cannot start; raise the limit of open files (ulimit -n)",
+            ),
+        ],
+    );
+}
+
+/// Each thread needs room for its stack. How much the program needs beside those is not ours to know: somewhere between
+/// too little to start and enough for 64 threads it starts and cannot have them all.
+#[test]
+fn threads_that_cannot_be_had_are_told() {
+    let place = Place::with(FLOW);
+    assert_eq!(place.run("generate --events 10 --output events.ndjson").code, Some(0));
+    let expected = "cannot start the threads that read; ask for fewer with --threads";
+    let told = (100..3_000).step_by(50).any(|mebibytes| {
+        let line = format!("ulimit -v {}; aqueduct replay events.ndjson --threads 64", mebibytes << 10);
+        place.shell(&line).err.contains(expected)
+    });
+    assert!(told, "no bound on memory leads to it");
+}
+
+#[test]
+fn what_is_interrupted_says_that_it_is_not_complete() {
+    let place = Place::with(FLOW);
+    place.write("rows.ndjson", "old");
+    let started = place.shell("mkfifo events");
+    assert_eq!(started.code, Some(0), "{}", started.err);
+    let running = place.start("replay events --output rows.ndjson");
+    // Opened once the program reads; it then waits for what never comes.
+    let writer = std::fs::File::options().write(true).open(place.path("events")).expect("the program reads");
+    running.signal("INT");
+    let run = running.wait();
+    drop(writer);
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert!(
+        run.err.contains("error: interrupted: not everything was read, and rows.ndjson is not complete"),
+        "{}",
+        run.err
+    );
+    assert_eq!(place.read("rows.ndjson"), b"old");
 }
 
 #[test]

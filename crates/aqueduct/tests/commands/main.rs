@@ -27,3 +27,5 @@ mod privacy;
 
 mod examples;
 mod services;
+
+mod refusals;

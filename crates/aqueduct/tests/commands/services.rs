@@ -16,20 +16,20 @@ use tokio::runtime::Runtime;
 use crate::support::{Place, until};
 
 const PARTITIONS: i32 = 3;
-const SUBSCRIPTION: &str = "projects/shop-analytics/subscriptions/events-ctr";
+pub(crate) const SUBSCRIPTION: &str = "projects/shop-analytics/subscriptions/events-ctr";
 
 /// A record's partition and value.
 type Consumed = (i32, Option<Vec<u8>>);
 
-struct Services {
-    runtime: Runtime,
-    kafka: Kafka,
-    pubsub: PubSub,
-    place: Place,
+pub(crate) struct Services {
+    pub(crate) runtime: Runtime,
+    pub(crate) kafka: Kafka,
+    pub(crate) pubsub: PubSub,
+    pub(crate) place: Place,
 }
 
 impl Services {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime = Runtime::new().expect("threads");
         let kafka = Kafka::start(&[("events", PARTITIONS)]).expect("a mock cluster");
         let pubsub = runtime.block_on(PubSub::start(Options::default())).expect("a free port");
@@ -58,7 +58,7 @@ impl Services {
         Self { runtime, kafka, pubsub, place: Place::with(&config) }
     }
 
-    fn stop(self) {
+    pub(crate) fn stop(self) {
         self.runtime.block_on(self.pubsub.stop());
     }
 

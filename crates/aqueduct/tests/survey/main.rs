@@ -108,4 +108,9 @@ fn a_state_that_cannot_be_read_is_a_failure() {
             ran.err
         );
     }
+    pipe.spoil();
+    let ran = pipe.run(&["status"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
+    let expected = "error: checkpoint 2 holds no state that this version can read; run the version that wrote it\n  caused by: ";
+    assert!(ran.err.starts_with(expected), "{}", ran.err);
 }

@@ -96,6 +96,16 @@ impl Pipe {
         database.execute("DELETE FROM f WHERE page = 'p1'", []).expect("the table");
     }
 
+    /// The next checkpoint is whole, and what it holds is of another program.
+    pub(crate) fn spoil(&self) {
+        let store = Store::open("file://./state", self.folder.path()).expect("a place");
+        let runtime = tokio::runtime::Runtime::new().expect("threads");
+        runtime.block_on(async {
+            let recovered = store.recover().await.expect("it is whole");
+            store.appender(&recovered).append(Kind::Base, "of another".into()).await.expect("room");
+        });
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.run_with(arguments, &[])
     }

@@ -22,6 +22,7 @@ use rdkafka::{
     ClientConfig,
     mocking::MockCluster,
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
+    types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 
 /// The mock cluster with a producer.
 pub(crate) struct Kafka {
-    _cluster: Option<MockCluster<'static, DefaultProducerContext>>,
+    cluster: Option<MockCluster<'static, DefaultProducerContext>>,
     pub(crate) producer: BaseProducer,
     pub(crate) servers: String,
 }
@@ -41,6 +42,16 @@ pub(crate) struct Kafka {
 pub(crate) struct Sink {
     state: Arc<Mutex<State>>,
     pub(crate) is_down: Arc<AtomicBool>,
+    defect: Arc<Mutex<Defect>>,
+}
+
+/// What is wrong with a sink for good.
+#[derive(Clone, Copy, Debug, Default)]
+enum Defect {
+    #[default]
+    None,
+    Refuses(&'static str),
+    Panics,
 }
 
 #[derive(Default)]
@@ -68,7 +79,7 @@ impl Kafka {
         }
         let servers = cluster.bootstrap_servers();
         let producer = ClientConfig::new().set("bootstrap.servers", &servers).create().expect("a producer");
-        Self { _cluster: Some(cluster), producer, servers }
+        Self { cluster: Some(cluster), producer, servers }
     }
 
     /// The real one that `KAFKA_BOOTSTRAP` names.
@@ -84,7 +95,7 @@ impl Kafka {
         for (name, value) in properties {
             config.set(*name, *value);
         }
-        Self { _cluster: None, producer: config.create().expect("a producer"), servers }
+        Self { cluster: None, producer: config.create().expect("a producer"), servers }
     }
 
     /// Produces `{"n": ...}` for each number, round robin over the partitions.
@@ -107,6 +118,11 @@ impl Kafka {
             record = back;
             self.producer.poll(Duration::from_millis(10));
         }
+    }
+
+    /// The mock cluster answers the next requests of a kind so.
+    pub(crate) fn answer(&self, requests: RDKafkaApiKey, answers: &[RDKafkaRespErr]) {
+        self.cluster.as_ref().expect("a mock cluster").request_errors(requests, answers);
     }
 
     pub(crate) fn flush(&self) {
@@ -197,7 +213,25 @@ impl Publish for Sink {
 }
 
 impl Sink {
+    pub(crate) fn refuses(&self, why: &'static str) {
+        *self.defect.lock().expect("no panic") = Defect::Refuses(why);
+    }
+
+    pub(crate) fn panics(&self) {
+        *self.defect.lock().expect("no panic") = Defect::Panics;
+    }
+
+    pub(crate) fn heals(&self) {
+        *self.defect.lock().expect("no panic") = Defect::None;
+    }
+
     fn answer(&self) -> Result<(), PublishError> {
+        let defect = *self.defect.lock().expect("no panic");
+        match defect {
+            Defect::None => {}
+            Defect::Refuses(why) => return Err(PublishError::Impossible(why.into())),
+            Defect::Panics => panic!("as the test wants it"),
+        }
         if self.is_down.load(Ordering::Acquire) {
             return Err(PublishError::Unavailable("the sink is down".into()));
         }

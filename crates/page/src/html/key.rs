@@ -107,7 +107,10 @@ impl KeyPage<'_> {
     fn pane(&self, pane: &ShownPane) -> Markup {
         html! {
             div.pane {
-                span { (number(pane.ctr.views)) " views, " (number(pane.ctr.clicks)) " clicks" }
+                span {
+                    (number(pane.ctr.views)) @if pane.ctr.views == 1 { " view, " } @else { " views, " }
+                    (number(pane.ctr.clicks)) @if pane.ctr.clicks == 1 { " click" } @else { " clicks" }
+                }
                 span.unit { (words::percent(pane.ctr.rate())) " · fired " (time(pane.emitted_at, &words::seconds(pane.emitted_at))) " as no. " (pane.pane_index) }
             }
         }

@@ -17,14 +17,21 @@ pub(super) fn kafka(facts: &Facts, connector: &Connector) -> Station {
             return Health::grey("has not reported yet");
         }
         match to_read {
-            _ if connector.partitions == 0 => Health::amber("no partition is assigned to this replica"),
+            _ if connector.partitions == 0 => Health::amber("no partition is assigned to this replica: it is joining, or there are more replicas than partitions"),
             _ if unread == 0 => Health::green("read to its end"),
-            None => Health::amber(format!("{} wait and none is read", counted(unread, "record", "records"))),
+            None => Health::amber(format!(
+                "{} wait and none is read: the connector's log says why",
+                counted(unread, "record", "records")
+            )),
             Some(time) => match beyond(time, UNREAD) {
                 Level::Green => Health::green("read as it is written"),
-                level => {
-                    Health::new(level, format!("the connector is about {} of reading behind", length(time)))
-                }
+                level => Health::new(
+                    level,
+                    format!(
+                        "the connector is about {} of reading behind: add a replica if that grows",
+                        length(time)
+                    ),
+                ),
             },
         }
     });
@@ -53,10 +60,11 @@ pub(super) fn kafka_by_marks(processor: &Processor) -> Station {
     let lag: u64 = processor.partitions.iter().map(beyond_committed).sum();
     let asked = processor.partitions.iter().filter_map(|partition| partition.asked_ms).max();
     let health = match asked {
-        None => Health::grey("no mark has told of it yet"),
-        Some(asked) if asked > WAIT.1 => {
-            Health::amber(format!("nobody asked for the end of some log for {}", length(asked)))
-        }
+        None => Health::grey("no mark has told of it yet: does a connector run?"),
+        Some(asked) if asked > WAIT.1 => Health::amber(format!(
+            "nobody asked for the end of some log for {}: do all connectors run?",
+            length(asked)
+        )),
         Some(_) => Health::green("as the connector's marks tell"),
     };
     let topics: BTreeSet<&str> = processor.partitions.iter().map(|partition| &*partition.topic).collect();
@@ -85,15 +93,22 @@ pub(super) fn connects(facts: &Facts, connector: &Connector) -> Station {
     } else if let Some(health) = trouble(facts, "connector") {
         health
     } else if lost > 0 {
-        Health::red(format!("retention took {} before it was read", counted(lost, "offset", "offsets")))
+        Health::red(format!(
+            "retention took {} before it was read: keep records longer in Kafka, or add replicas",
+            counted(lost, "offset", "offsets")
+        ))
+    } else if connector.outage_ms.is_some() {
+        Health::amber("waits for Pub/Sub; nothing is lost")
     } else if beyond(oldest, WAIT) > Level::Green {
         Health::new(
             beyond(oldest, WAIT),
-            format!("what was read {} ago is not in Pub/Sub yet", length(oldest)),
+            format!("what was read {} ago is not in Pub/Sub yet: the log says why", length(oldest)),
         )
     } else if rejected * 100 > connector.records * REJECTS {
         let most = connector.rejected.iter().max_by_key(|(_, count)| **count).map_or("", |(code, _)| code);
-        Health::amber(format!("more than {REJECTS} % of the records are refused, most of them as {most}"))
+        Health::amber(format!(
+            "more than {REJECTS} % of the records are refused, most of them as {most}: dead_letters says where they stand"
+        ))
     } else {
         Health::green("people are taken out, and all of it is published")
     };

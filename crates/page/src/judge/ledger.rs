@@ -48,7 +48,7 @@ pub fn ledger(processor: &Processor, flow: &Flow) -> Health {
     if lost > 0 {
         return Health::red(format!(
             "it balances, and {} lost: taken by retention before they were read, or published and not come within \
-             hole_limit",
+             hole_limit; `aqueduct reconcile` names them",
             if lost == 1 { "one offset is".to_owned() } else { format!("{} offsets are", number(lost)) }
         ));
     }

@@ -54,14 +54,22 @@ fn processor_health(facts: &Facts, processor: &Processor, slowest: Option<(u64, 
     }
     let Some(told) = processor.told_ms else { return Health::grey("starts") };
     if told > TOLD_MS {
-        return Health::red(format!("has told nothing of itself for {}", length(told)));
+        return Health::red(format!(
+            "has told nothing of itself for {}: the machine is too busy, or it is stuck and is to be restarted",
+            length(told)
+        ));
     }
     if let Some(health) = trouble(facts, "checkpoints") {
         return health;
     }
     let used = 100 * processor.state_bytes / processor.memory_bytes.max(1);
     if beyond(used, MEMORY) > Level::Green {
-        return Health::new(beyond(used, MEMORY), format!("the live state takes {used} % of [state] memory"));
+        return Health::new(
+            beyond(used, MEMORY),
+            format!(
+                "the live state takes {used} % of [state] memory: raise it, or shorten windows or lateness"
+            ),
+        );
     }
     match processor.last_mark_ms {
         None if processor.has_unpositioned => {}
@@ -80,9 +88,10 @@ fn processor_health(facts: &Facts, processor: &Processor, slowest: Option<(u64, 
     let behind = delay.saturating_sub(flow.out_of_orderness_ms);
     match beyond(behind, DELAY) {
         Level::Green => Health::green(format!("counts {} behind the present", length(delay))),
-        _ if !processor.is_caught_up => {
-            Health::amber(format!("reads a backlog: the watermark is {} behind", length(delay)))
-        }
+        _ if !processor.is_caught_up => Health::amber(format!(
+            "reads a backlog: the watermark is {} behind; nothing to do while that shrinks",
+            length(delay)
+        )),
         level => Health::new(
             level,
             format!("the watermark is {} behind; held by {}", length(delay), processor.held_by),
@@ -97,7 +106,10 @@ pub(super) fn tables(processor: &Processor) -> Station {
         Level::Green => Health::green("every row stands in its table soon after it fires"),
         level => Health::new(
             level,
-            format!("rows have waited for their table for {}; they are safe in the state", length(oldest)),
+            format!(
+                "rows have waited for their table for {}; they are safe in the state, and the log says why they wait",
+                length(oldest)
+            ),
         ),
     };
     let waits = match processor.requests {

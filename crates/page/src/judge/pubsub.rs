@@ -16,7 +16,11 @@ pub(super) fn pubsub(facts: &Facts) -> Station {
     }
     let outage = facts.connector.as_ref().and_then(|connector| connector.outage_ms);
     let health = if let Some(outage) = outage {
-        Health::red(format!("does not answer for {}; nothing is lost: records wait in Kafka", length(outage)))
+        Health::red(format!(
+            "has not answered for {}: look at the network and at Google Cloud's status; nothing is lost, records wait in \
+             Kafka",
+            length(outage)
+        ))
     } else if let Some(health) = trouble(facts, "pubsub") {
         health
     } else if beyond(oldest.unwrap_or(0), WAIT) > Level::Green {
@@ -24,7 +28,7 @@ pub(super) fn pubsub(facts: &Facts) -> Station {
         Health::new(
             beyond(age, WAIT),
             format!(
-                "{} in {} were published and have not come, the oldest for {}",
+                "{} in {} were published and have not come, the oldest for {}: does anyone else pull this subscription?",
                 counted(offsets, "message", "messages"),
                 counted(ranges as u64, "range", "ranges"),
                 length(age)

@@ -81,9 +81,9 @@ fn each_trouble_has_its_colour_and_its_words() {
             |c, _| c.without_record = [("lost".to_owned(), 1)].into(),
             "connector",
             Red,
-            "retention took one offset",
+            "retention took one offset before it was read: keep records longer",
         ),
-        (|c, _| c.outage_ms = Some(3_000), "pubsub", Red, "does not answer for 3.0 s; nothing is lost"),
+        (|c, _| c.outage_ms = Some(3_000), "pubsub", Red, "has not answered for 3.0 s: look at the network"),
         (|_, p| p.partitions = hole(70_000), "pubsub", Red, "3 messages in one range"),
         (|_, p| p.last_mark_ms = Some(20_000), "processor", Red, "no mark for 20 s"),
         (|_, p| p.last_mark_ms = None, "processor", Grey, "no mark has come yet"),
@@ -108,6 +108,14 @@ fn each_trouble_has_its_colour_and_its_words() {
 
 fn hole(age: u64) -> Vec<Partition> {
     vec![Partition { hole_count: 1, hole_offsets: 3, hole_ms: Some(age), ..Partition::default() }]
+}
+
+#[test]
+fn a_connector_does_not_claim_to_publish_while_pubsub_is_away() {
+    let connector = Connector { outage_ms: Some(3_000), ..connector() };
+    let stations = stations(&facts(Some(connector), None));
+    let health = &stations.iter().find(|station| station.id == "connector").expect("a station").health;
+    assert_eq!(*health, Health::amber("waits for Pub/Sub; nothing is lost"));
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub struct ProcessorMetrics {
     keys: Family<Label, Gauge>,
     partitions: OfPartitions,
     last_mark: Moment,
+    clock_ahead: Family<Label, FloatGauge>,
     last_checkpoint: Moment,
     unacknowledged: Gauge,
     oldest_unacknowledged: FloatGauge,
@@ -112,6 +113,7 @@ impl ProcessorMetrics {
                 labelled: BTreeSet::new(),
             },
             last_mark: Moment::shown_in(metrics, &names::LAST_MARK),
+            clock_ahead: metrics.float_gauges(&names::CLOCK_AHEAD),
             last_checkpoint: Moment::shown_in(metrics, &names::LAST_CHECKPOINT),
             unacknowledged: metrics.gauge(&names::UNACKNOWLEDGED),
             oldest_unacknowledged: metrics.float_gauge(&names::OLDEST_UNACKNOWLEDGED),
@@ -160,6 +162,12 @@ impl ProcessorMetrics {
         self.request_bytes.set(whole(detail.request_bytes));
         self.oldest_request.set(age(own.oldest_request, now));
         self.last_mark.set(own.last_mark);
+        if let Some(ahead) = own.ahead {
+            for (clock, millis) in [("connector", ahead.connector), ("pubsub", Some(ahead.pubsub))] {
+                let Some(millis) = millis else { continue };
+                self.clock_ahead.get_or_create(&[("clock", clock.to_owned())]).set(seconds(millis));
+            }
+        }
         self.last_checkpoint.set(own.last_checkpoint);
         self.partitions.observe(&detail.partitions, now);
         for flow in &detail.flows {
@@ -257,10 +265,13 @@ fn whole(number: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use event::{Incarnation, Partition};
+    use event::{Incarnation, Mark, Partition, mark::TopicMark};
 
     use super::*;
-    use crate::{frontier::Clocks, view::FlowView};
+    use crate::{
+        frontier::Clocks,
+        view::{Ahead, FlowView, Own},
+    };
 
     const NOW: EventTime = EventTime(1_000_000);
 
@@ -335,6 +346,38 @@ mod tests {
         check(&metrics, &[&format!("{lost} 1"), "aqueduct_processor_caught_up 1"]);
         let page = metrics.encode().expect("text");
         assert!(!page.contains("events_total{flow=\"ctr\",outcome=\"pending\"}"), "{page}");
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_told() {
+        let metrics = Metrics::default();
+        let mut shown = ProcessorMetrics::new(&metrics, 9);
+        // The connector asked at 1,007 by its clock; at 999 by Pub/Sub's the mark was published, and it came at 1,000.
+        let topic = TopicMark {
+            topic: "t".into(),
+            incarnation: Incarnation::from("a"),
+            partitions: 1,
+            asked_at: EventTime(1_007_000),
+        };
+        let mark = Mark {
+            version: Mark::VERSION,
+            replica: "r".into(),
+            sequence: 1,
+            partitions: Vec::new(),
+            topics: vec![topic],
+        };
+        let ahead = Ahead::of(&mark, EventTime(999_000), NOW);
+        let own = Own { ahead: Some(ahead), ..Own::default() };
+        shown.observe(&Detail { own, ..Detail::default() }, true, NOW);
+        check(
+            &metrics,
+            &[
+                "aqueduct_processor_clock_ahead_seconds{clock=\"connector\"} 8.0",
+                "aqueduct_processor_clock_ahead_seconds{clock=\"pubsub\"} -1.0",
+            ],
+        );
+        let without = Mark { topics: Vec::new(), ..mark };
+        assert_eq!(Ahead::of(&without, NOW, NOW), Ahead { connector: None, pubsub: 0 });
     }
 
     #[test]

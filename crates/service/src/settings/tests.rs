@@ -156,6 +156,18 @@ fn what_is_no_toml_has_a_line() {
 }
 
 #[test]
+fn every_float_of_toml_is_read() {
+    for (written, expected) in
+        [("1_0.5", 10.5), ("-0.0", 0.0), ("+inf", f64::INFINITY), ("1e999", f64::INFINITY)]
+    {
+        let read = all(&format!("{KAFKA}ratio = {written}\n"), &[]).expect(written);
+        assert_eq!(read.kafka.map(|kafka| kafka.ratio), Some(expected), "{written}");
+    }
+    let read = all(&format!("{KAFKA}ratio = nan\n"), &[]).expect("a float");
+    assert!(read.kafka.is_some_and(|kafka| kafka.ratio.is_nan()));
+}
+
+#[test]
 fn unknown_names_come_with_the_nearest_known_one() {
     check("\n[kafak]\n", "aqueduct.toml:1: unknown section kafak; did you mean kafka?");
     check(

@@ -1,9 +1,6 @@
 //! Every connection that the configuration names: one line each, and what to do where it fails.
 
-use std::{
-    fmt::Display,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Display, path::Path};
 
 use anyhow::{Context as _, Result, anyhow};
 use connector::{ConnectorError, KafkaConfig};
@@ -12,7 +9,7 @@ use pubsub::{Connection, Endpoint, Error as PubSubError, PubSubSettings, admin};
 use writer::{Writer, WriterConfig};
 
 use super::{Sections, say};
-use crate::{config::Config, exit, kafka::Asker};
+use crate::{config::Config, exit, kafka::Asker, runtime};
 
 /// Tries them all, whatever fails on the way; tells whether all is well.
 pub(super) async fn check(config: &Config, sections: &Sections) -> Result<bool> {
@@ -58,7 +55,8 @@ impl Report {
 
 async fn check_kafka(report: &mut Report, kafka: KafkaConfig) -> Result<()> {
     let (topics, brokers) = (kafka.topics.clone(), kafka.bootstrap_servers.clone());
-    let asked = tokio::task::spawn_blocking(move || ask_kafka(&kafka)).await?;
+    let asked = tokio::task::spawn_blocking(move || ask_kafka(&kafka)).await;
+    let asked = runtime::joined("the question to Kafka", asked)?;
     match asked {
         Err(error) => report.line::<String, _>("Kafka", Err(error)),
         Ok(answers) => topics.iter().zip(answers).try_for_each(|(topic, answer)| {
@@ -143,9 +141,8 @@ async fn check_state(checkpoints: &str, folder: &Path) -> Result<String> {
 }
 
 fn try_writing(folder: &Path) -> Result<()> {
-    let there = nearest_existing(folder)
-        .ok_or_else(|| anyhow!("no folder above {} exists; correct [state] checkpoints", folder.display()))?;
-    tempfile::tempfile_in(&there).map(drop).with_context(|| {
+    let there = nearest_existing(folder);
+    tempfile::tempfile_in(there).map(drop).with_context(|| {
         format!(
             "cannot write in {}; correct its permissions or [state] checkpoints, or free some space",
             there.display()
@@ -153,6 +150,6 @@ fn try_writing(folder: &Path) -> Result<()> {
     })
 }
 
-fn nearest_existing(folder: &Path) -> Option<PathBuf> {
-    folder.ancestors().find(|path| path.is_dir()).map(Path::to_owned)
+fn nearest_existing(folder: &Path) -> &Path {
+    folder.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("."))
 }

@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use connector::{
     KafkaConfig,
     anonymise::{Anonymiser, Raw, RejectCode},
@@ -41,10 +41,8 @@ const GLANCE: u64 = 256;
 /// `[anonymise]` is missing, the file or Kafka cannot be read, or there is no record.
 pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::Result<ExitCode> {
     let rules = config.anonymise()?;
-    let anonymiser = sections
-        .anonymiser
-        .clone()
-        .context("a defect: [anonymise] was read and gives no anonymiser; please report it")?;
+    let anonymiser =
+        sections.anonymiser.clone().expect("a section that is there and without a mistake gives its rules");
     let wanted = args.sample.map_or(RECORDS, NonZeroU64::get);
     let reading = Reading { anonymiser, sample: Sample::new(rules.key, &known(sections)), wanted };
     let (source, sample) = runtime::run_blocking(|stop| match &args.sample_file {

@@ -7,7 +7,6 @@ mod screen;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use event::{EventTime, Millis, ledger::Outcome};
 use service::{Metrics, Readiness, admin};
 use tokio::sync::watch;
@@ -137,9 +136,9 @@ impl Demo {
         // In the order of the pipe, so that each part hands over what it has.
         wait_until_counted(&mut view, feed.produced()).await;
         stop_connector.cancel();
-        let connector = connector.await.context("a defect: the connector panicked; please report it")??;
+        let connector = runtime::joined("the connector", connector.await)??;
         stop_processor.cancel();
-        let processor = processor.await.context("a defect: the processor panicked; please report it")??;
+        let processor = runtime::joined("the processor", processor.await)??;
         ended.cancel();
         let _ = tokio::join!(served, sampled);
         pubsub.stop().await;

@@ -41,7 +41,7 @@ impl Place {
             None => (folder.path().join("demo.toml"), OWN.to_owned()),
         };
         let rows = std::path::absolute(rows)
-            .with_context(|| format!("{} is no path; correct --path", rows.display()))?;
+            .with_context(|| format!("cannot tell where {} is; write all of --path", rows.display()))?;
         replace(&rows)?;
         Keyring::create(&folder.path().join("keys.toml"), processor::driver::now())?;
         Ok(Self { folder, rows, text })

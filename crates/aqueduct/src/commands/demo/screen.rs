@@ -13,13 +13,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::{sync::watch, time::Instant};
 use writer::{LatestRow, Writer};
 
+use crate::progress::Bar;
+
 /// How the demo is shown.
 pub(super) struct Screen {
     path: PathBuf,
     address: SocketAddr,
     started: Instant,
     duration: Option<Millis>,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     last: (Instant, u64),
 }
 
@@ -38,6 +40,11 @@ const BUSIEST: usize = 8;
 
 impl Screen {
     pub(super) fn new(path: &Path, address: SocketAddr, duration: Option<Millis>) -> Self {
+        // Before there is a bar, which lines of others would run into.
+        say(&format!(
+            "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlook at it: http://{address}/ (metrics: /metrics)\n",
+            path.display()
+        ));
         let terminal = io::stderr().is_terminal();
         let bar = terminal.then(|| {
             let bar = ProgressBar::with_draw_target(
@@ -45,20 +52,17 @@ impl Screen {
                 ProgressDrawTarget::stderr(),
             );
             let template = if duration.is_some() {
-                "{msg}\n{bar:40} {elapsed} of {len} s, {eta} left; Ctrl-C ends it"
+                "{msg}\n{bar:40} {prefix}; Ctrl-C ends it"
             } else {
-                "{msg}\n{spinner} {elapsed}; Ctrl-C ends it"
+                "{msg}\n{spinner} {prefix}; Ctrl-C ends it"
             };
             bar.set_style(
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
-            bar
+            bar.set_prefix(so_long(0, duration));
+            Bar::over(bar)
         });
         let now = Instant::now();
-        say(&format!(
-            "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlook at it: http://{address}/ (metrics: /metrics)\n",
-            path.display()
-        ));
         Self { path: path.to_owned(), address, started: now, duration, bar, last: (now, 0) }
     }
 
@@ -91,7 +95,9 @@ impl Screen {
         match &self.bar {
             Some(bar) => {
                 bar.set_message(format!("{status}\n{}", table(latest)));
-                bar.set_position(self.started.elapsed().as_secs());
+                let seconds = self.started.elapsed().as_secs();
+                bar.set_prefix(so_long(seconds, self.duration));
+                bar.set_position(seconds);
             }
             None => {
                 let busiest =
@@ -160,6 +166,14 @@ fn reasons(connector: &connector::Summary) -> String {
     if reasons.is_empty() { String::new() } else { format!(" ({reasons})") }
 }
 
+/// How long it has run, and how long it will.
+fn so_long(seconds: u64, duration: Option<Millis>) -> String {
+    match duration.map(|duration| duration.0.unsigned_abs() / 1000) {
+        Some(all) => format!("{seconds} s of {all} s, {} s left", all.saturating_sub(seconds)),
+        None => format!("{seconds} s"),
+    }
+}
+
 fn status(view: &processor::View, rate: f64, watermark: EventTime) -> String {
     let behind = match watermark {
         EventTime::MIN => "not known yet".to_owned(),
@@ -207,4 +221,18 @@ fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes());
     let _ = out.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_says_how_long_it_will_run() {
+        let check = |seconds, duration, expected: &str| assert_eq!(so_long(seconds, duration), expected);
+        check(0, Some(Millis(40_000)), "0 s of 40 s, 40 s left");
+        check(7, Some(Millis(40_000)), "7 s of 40 s, 33 s left");
+        check(41, Some(Millis(40_000)), "41 s of 40 s, 0 s left");
+        check(7, None, "7 s");
+    }
 }

@@ -34,6 +34,6 @@ pub(super) fn write(order: Order, path: &Path, shutdown: &CancellationToken) -> 
         bar.iter().for_each(|bar| bar.set_position(tally.records()));
     }
     output.finish()?;
-    bar.iter().for_each(indicatif::ProgressBar::finish_and_clear);
+    drop(bar);
     Ok(tally)
 }

@@ -115,7 +115,7 @@ pub(super) fn send(order: Order, target: &Target, shutdown: &CancellationToken) 
         std::thread::sleep(Duration::from_millis(ahead.unsigned_abs()).min(LONGEST_NAP));
     }
     target.finish()?;
-    bar.iter().for_each(indicatif::ProgressBar::finish_and_clear);
+    drop(bar);
     Ok(tally)
 }
 

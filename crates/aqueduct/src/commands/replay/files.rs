@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,7 +19,10 @@ use super::{
     plan::Place,
     session::{At, Session},
 };
-use crate::{input::Input, progress};
+use crate::{
+    input::Input,
+    progress::{self, Bar},
+};
 
 /// Files that are open.
 pub(super) struct Files {
@@ -112,12 +114,12 @@ impl Files {
                 }
             }
         }
-        bar.iter().for_each(ProgressBar::finish_and_clear);
+        drop(bar);
         Ok(())
     }
 
     /// A bar over the bytes as they lie there; none where the end is not known.
-    fn bar(&self) -> Option<ProgressBar> {
+    fn bar(&self) -> Option<Bar> {
         let total = self.files.iter().map(|file| file.input.size()).sum::<Option<u64>>()?;
         Some(progress::bytes(total))
     }

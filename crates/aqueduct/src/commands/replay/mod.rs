@@ -25,7 +25,7 @@ mod tally;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use event::EventTime;
 use tokio_util::sync::CancellationToken;
 
@@ -94,7 +94,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     runtime::run(|shutdown| async move {
         // Reading and counting block; the runtime is for the tables.
         let replayed = tokio::task::spawn_blocking(move || replay(plan, &shutdown)).await;
-        replayed.context("a defect: the replay panicked; please report it")?
+        runtime::joined("the replay", replayed)?
     })
 }
 

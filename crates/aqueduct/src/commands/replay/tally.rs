@@ -143,3 +143,33 @@ fn line(text: &mut String, what: &str, count: u64, first: &[String]) {
 fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a text in memory takes everything");
 }
+
+#[cfg(test)]
+mod tests {
+    use processor::{
+        engine::Engine,
+        flow::{Flow, FlowSettings},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_ledger_that_does_not_add_up_is_a_defect_with_its_numbers() {
+        let settings: FlowSettings = serde_json::from_str(
+            r#"{"name": "box_ctr", "by": {"page": "/page"}, "window": {"size": "10m"},
+                "views": {"/type": "view"}, "clicks": {"/type": "click"}}"#,
+        )
+        .expect("a flow");
+        let events = serde_json::from_str(r#"{"time": "/time"}"#).expect("[events]");
+        // Nothing was counted.
+        let engine = Engine::new(&events, vec![Flow::try_from(settings).expect("a flow")]);
+        let mut tally = Tally::new(1, 1);
+        tally.check(engine.flows()).expect("nothing was read");
+        (0..3).for_each(|_| tally.record());
+        assert_eq!(
+            tally.check(engine.flows()).expect_err("three were read").to_string(),
+            "flow box_ctr accounts for 0 of 3 records, 0 of them pending; this is a defect, please report it with these \
+             numbers"
+        );
+    }
+}

@@ -489,3 +489,30 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_value_of_others_is_named_by_its_column() {
+    let (file, flow) = (File::new(), flow(false));
+    let writer = file.connect(&flow).await;
+    add(&writer, &[pane(Some("/a"), 10 * MINUTE, 0, 3)]).await;
+    add_progress(&writer, &[progress(1, EventTime(10 * MINUTE))]).await;
+    for (change, table, column) in [
+        ("UPDATE box_ctr SET pane = 'FINAL'", "box_ctr_latest", "pane"),
+        ("UPDATE box_ctr SET pane = 'ON_TIME', views = -1", "box_ctr_latest", "views"),
+        ("UPDATE box_ctr SET views = 3, emitted_at = 'today'", "box_ctr_latest", "emitted_at"),
+        ("UPDATE box_ctr_progress SET counted = 'many'", "box_ctr_progress", "counted"),
+    ] {
+        Connection::open(file.path()).expect("the file opens").execute(change, []).expect(change);
+        let error = match table {
+            "box_ctr_latest" => writer.latest("box_ctr", 5).await.map(drop).expect_err(change),
+            _ => writer.progress("box_ctr").await.map(drop).expect_err(change),
+        };
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "table {table}: column {column} holds a value that aqueduct does not write; find out who else writes to \
+                 that table"
+            )
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Rates: the busiest keys of a window, and the windows of one key with their panes.
+
+use event::{Ctr, EventTime, Pane, Window};
+use serde::Serialize;
+
+use super::json;
+
+/// Which keys are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// The column that keys are added up by; nothing for single keys.
+    pub by: Option<usize>,
+    /// Only those with this text in them.
+    pub find: String,
+    /// So many at most.
+    pub limit: usize,
+}
+
+/// The busiest keys of one window.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Busiest {
+    /// The newest complete window, or the oldest open one while none is; nothing while there are no rows.
+    #[serde(serialize_with = "json::maybe_window")]
+    pub window: Option<Window>,
+    /// Whether it has fired ON_TIME.
+    pub is_complete: bool,
+    /// How many there are, shown or not.
+    pub found: usize,
+    /// Whether keys with few views are left out for want of room.
+    pub left_out: bool,
+    /// The most views first.
+    pub rows: Vec<Busy>,
+}
+
+/// One key, or all keys with one value in a column.
+#[derive(Clone, Debug, Serialize)]
+pub struct Busy {
+    /// The key's values, or the one value; null is a group of its own.
+    pub key: Vec<Option<Box<str>>>,
+    /// How many keys were added up.
+    pub keys: usize,
+    /// What was counted.
+    #[serde(flatten, serialize_with = "json::counts")]
+    pub ctr: Ctr,
+    /// The windows of the last hour.
+    pub course: Vec<Point>,
+}
+
+/// One window in a course.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Point {
+    /// The window's end.
+    #[serde(serialize_with = "json::time")]
+    pub end: EventTime,
+    /// What was counted in it.
+    #[serde(flatten, serialize_with = "json::counts")]
+    pub ctr: Ctr,
+}
+
+/// A window of one key with its panes.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyWindow {
+    /// The window.
+    #[serde(flatten, serialize_with = "json::window")]
+    pub window: Window,
+    /// Its panes by index; of many early or late ones the newest.
+    pub panes: Vec<ShownPane>,
+}
+
+/// A pane.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ShownPane {
+    /// Which firing.
+    pub pane: Pane,
+    /// Counts the firings from 0.
+    pub pane_index: u32,
+    /// What was counted.
+    #[serde(flatten, serialize_with = "json::counts")]
+    pub ctr: Ctr,
+    /// The flow's watermark when it fired.
+    #[serde(serialize_with = "json::time")]
+    pub watermark: EventTime,
+    /// When it fired.
+    #[serde(serialize_with = "json::time")]
+    pub emitted_at: EventTime,
+}
