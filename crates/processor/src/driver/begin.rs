@@ -1,0 +1,168 @@
+//! From a configuration to a driver that runs: the state is taken hold of and recovered.
+//!
+//! Not here: the loop ([`super`]).
+
+use std::{sync::Arc, time::Duration};
+
+use event::events::EventsSettings;
+use pubsub::{Connection, SubscribeOptions};
+use service::{metrics::Metrics, readiness::Readiness};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Driver, now};
+use crate::{
+    board::Board,
+    core::Core,
+    error::ProcessorError,
+    flow::Flow,
+    frontier::Limits,
+    io::{messages::Partitions, tasks},
+    metrics::ProcessorMetrics,
+    outbox::Outbox,
+    pace::Pace,
+    readiness::{self, CHECKPOINTS, PUBSUB, STATE, TABLES},
+    saved::{Saved, restore},
+    sink::Sink,
+    stages::Stages,
+    store::{Standing, StateSettings, Store},
+    view::{Own, View},
+};
+
+/// What a processor needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// `[events]`.
+    pub events: EventsSettings,
+    /// `[[flows]]`.
+    pub flows: Vec<Flow>,
+    /// `[state]`.
+    pub state: StateSettings,
+    /// The data subscription.
+    pub data: SubscribeOptions,
+    /// The marks subscription.
+    pub marks: SubscribeOptions,
+}
+
+/// What the rest of the process lends it.
+#[derive(Debug)]
+pub struct Services {
+    /// Pub/Sub.
+    pub connection: Connection,
+    /// Where checkpoints go.
+    pub store: Store,
+    /// Where metrics are shown.
+    pub metrics: Metrics,
+    /// Who is ready.
+    pub readiness: Readiness,
+    /// Told to stop.
+    pub shutdown: CancellationToken,
+    /// Sees the state at each tick: the demo's table, and the page.
+    pub watch: watch::Sender<View>,
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// The last view.
+    pub view: View,
+    /// Durable checkpoints.
+    pub checkpoints: u64,
+    /// Requests that wait in the state for the next run.
+    pub pending_requests: usize,
+}
+
+/// What the rows of the last hour may take: this part of `memory`, and no more than that.
+const BOARD_SHARE: u64 = 16;
+const BOARD_BYTES: u64 = 32 << 20;
+
+/// Runs until told to stop. Returns once everything that was applied is durable.
+///
+/// # Errors
+/// When the state belongs to somebody else or to other flows, and when Pub/Sub or the tables refuse for good.
+pub async fn run<S: Sink>(
+    config: Config,
+    services: Services,
+    sink: Arc<S>,
+) -> Result<Summary, ProcessorError> {
+    let mut metrics = ProcessorMetrics::new(&services.metrics, config.state.memory.0);
+    let takeover_after = config.state.takeover_after.std();
+    let tell = |standing: Standing<'_>| tell_standing(&services.readiness, standing);
+    let Some(hold) = services.store.hold(takeover_after, &services.shutdown, tell).await? else {
+        return Ok(Summary::default());
+    };
+    services.readiness.set(STATE, Ok(()));
+    services.readiness.expect(&[CHECKPOINTS, PUBSUB, TABLES]);
+    metrics.holds_state.set(1);
+    let started = Instant::now();
+    let recovering = tasks::recover(&services.store, metrics.retries("recovery"));
+    let Some(recovered) = services.shutdown.run_until_cancelled(recovering).await else {
+        return Ok(Summary::default());
+    };
+    let recovered = recovered?;
+    let limits = Limits {
+        idle_after: config.state.idle_after,
+        hole_limit: config.state.hole_limit,
+        cold_start: config.state.cold_start,
+    };
+    let mut core = Core::new(&config.events, config.flows.clone(), limits, now());
+    let mut outbox = Outbox::default();
+    let mut checkpoints = Vec::new();
+    for checkpoint in recovered.base.iter().chain(&recovered.deltas) {
+        checkpoints.push(Saved::decode(checkpoint)?);
+    }
+    let count = checkpoints.len();
+    let restored = restore(&mut core, &mut outbox, checkpoints)?;
+    info!(checkpoints = count, millis = started.elapsed().as_millis() as u64, "state recovered");
+    for flow in restored.added.iter().filter(|_| count > 0) {
+        info!(flow, "a new flow begins at the present watermark");
+    }
+    for flow in &restored.removed {
+        warn!(
+            flow,
+            action = "nothing if it was taken out on purpose; its table stays as it is",
+            "the configuration names this flow no more; its state is dropped"
+        );
+    }
+    let appender = Box::new(services.store.appender(&recovered));
+    let data = services.connection.subscribe(&config.data);
+    let marks = services.connection.subscribe(&config.marks);
+    metrics.begin(core.engine().flows().iter().map(|flow| (flow.name().clone(), flow.ledger)));
+    services.readiness.watch(CHECKPOINTS, config.state.period.std() * 6 + Duration::from_secs(30));
+    let board = Board::new(&config.flows, BOARD_BYTES.min(config.state.memory.0 / BOARD_SHARE));
+    let driver = Driver {
+        board,
+        own: Own { started: Some(now()), memory: config.state.memory.0, ..Own::default() },
+        detail: Arc::default(),
+        ticks: 0,
+        metrics,
+        links: [data.link(), marks.link()],
+        stages: Stages::new(core, outbox),
+        sink,
+        appender: Some(appender),
+        tasks: JoinSet::new(),
+        streams_asked: false,
+        last_checkpoint: None,
+        last_report: Instant::now(),
+        pace: Pace::default(),
+        partitions: Partitions::default(),
+        rows: 0,
+        flow_rows: 0,
+        checkpoints: 0,
+        state: config.state,
+        readiness: services.readiness,
+        watch: services.watch,
+    };
+    driver.run(data, marks, hold, &services.shutdown).await
+}
+
+/// A stand-by is ready: to stand by. One that does not see the state could not take over.
+fn tell_standing(readiness: &Readiness, standing: Standing<'_>) {
+    match standing {
+        Standing::By => readiness.note(STATE, readiness::STANDING_BY),
+        Standing::Blind(error) => {
+            readiness.set(STATE, Err(format!("the state cannot be watched: {}", tasks::chain(error))));
+        }
+    }
+}

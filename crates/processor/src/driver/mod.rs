@@ -1,0 +1,341 @@
+//! The one loop: messages, marks, the clock, checkpoints and rows on their way.
+//!
+//! The order that keeps the promises: apply -> checkpoint durable -> acknowledge and send rows. The thinking is
+//! in [`crate::core`], that order in [`crate::stages`]; here is only what waits. Not here: how a driver comes to be ([`begin`]), what
+//! it tells ([`told`]), and rows on their way ([`rows`]).
+
+mod begin;
+
+mod rows;
+
+mod told;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use event::{EventTime, Mark};
+use pubsub::{AckHandle, Inbound, Subscription, link::Link};
+use service::readiness::Readiness;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    board::Board,
+    core::Data,
+    error::ProcessorError,
+    io::{
+        messages::Partitions,
+        tasks::{self, Ended},
+    },
+    metrics::ProcessorMetrics,
+    pace::Pace,
+    readiness::CHECKPOINTS,
+    sink::Sink,
+    stages::Stages,
+    store::{Appender, Hold, Kind, StateSettings},
+    view::{Ahead, Detail, Own, View},
+};
+
+pub use begin::{Config, Services, Summary, run};
+use told::report_hole;
+
+const TICK: Duration = Duration::from_millis(100);
+const BATCH: usize = 2_000;
+/// A firing pane brings the next checkpoint forward, but not more often than this.
+const SOONEST: Duration = Duration::from_millis(500);
+/// A base is written once its deltas are that many, or larger than it.
+const MAX_DELTAS: u64 = 500;
+const MIN_COMPACTION: u64 = 1 << 20;
+/// Every so many ticks the spectators see details.
+const DETAIL_TICKS: u32 = 5;
+/// How long a checkpoint may take at the end.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(15);
+/// How long rows may take at the end; what is left waits in the state.
+const LAST_ROWS: Duration = Duration::from_secs(10);
+
+/// The present, by this machine's clock.
+pub fn now() -> EventTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EventTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+struct Driver<S> {
+    stages: Stages<AckHandle>,
+    sink: Arc<S>,
+    state: StateSettings,
+    metrics: ProcessorMetrics,
+    /// Whether Pub/Sub answers for the data and the marks.
+    links: [watch::Receiver<Link>; 2],
+    readiness: Readiness,
+    watch: watch::Sender<View>,
+    /// Here when no checkpoint is on its way.
+    appender: Option<Box<Appender>>,
+    tasks: JoinSet<Ended>,
+    streams_asked: bool,
+    last_checkpoint: Option<Instant>,
+    last_report: Instant,
+    pace: Pace,
+    partitions: Partitions,
+    rows: u64,
+    flow_rows: u64,
+    checkpoints: u64,
+    board: Board,
+    /// What a spectator sees beside the core.
+    own: Own,
+    detail: Arc<Detail>,
+    ticks: u32,
+}
+
+impl<S: Sink> Driver<S> {
+    async fn run(
+        mut self,
+        mut data: Subscription,
+        mut marks: Subscription,
+        hold: Hold,
+        shutdown: &CancellationToken,
+    ) -> Result<Summary, ProcessorError> {
+        let ended = self.until_stopped(&mut data, &mut marks, shutdown).await;
+        if matches!(ended, Err(ProcessorError::Memory { .. })) {
+            // What fits is kept: the next run begins where this one stops.
+            self.finish().await?;
+        }
+        if ended.is_err() {
+            // Nothing is acknowledged that is not durable: dropped handles give their messages back.
+            self.stages.give_back();
+            tokio::join!(data.close(Duration::from_secs(1)), marks.close(Duration::from_secs(1)));
+            return ended.map(|()| Summary::default());
+        }
+        self.finish().await?;
+        tokio::join!(data.close(Duration::from_secs(5)), marks.close(Duration::from_secs(5)));
+        hold.release(self.appender.as_ref().and_then(|appender| appender.newest())).await;
+        Ok(Summary {
+            view: self.view(),
+            checkpoints: self.checkpoints,
+            pending_requests: self.stages.outbox().len(),
+        })
+    }
+
+    async fn until_stopped(
+        &mut self,
+        data: &mut Subscription,
+        marks: &mut Subscription,
+        shutdown: &CancellationToken,
+    ) -> Result<(), ProcessorError> {
+        let mut ticker = tokio::time::interval(TICK);
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut batch, mut mark_batch) = (Vec::with_capacity(BATCH), Vec::new());
+        loop {
+            let room = self.stages.has_room();
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                received = marks.receive(&mut mark_batch, BATCH), if room => {
+                    received?;
+                    self.marks(&mut mark_batch);
+                }
+                received = data.receive(&mut batch, BATCH), if room => {
+                    received?;
+                    self.data(&mut batch);
+                }
+                _ = ticker.tick() => self.tick()?,
+                Some(ended) = self.tasks.join_next() => {
+                    let ended = ended.map_err(|e| ProcessorError::Task(service::telemetry::task_failure(&e)))?;
+                    self.ended(ended)?;
+                }
+            }
+        }
+    }
+
+    fn data(&mut self, batch: &mut Vec<Inbound>) {
+        let now = now();
+        self.own.unacknowledged_since.get_or_insert(now);
+        for Inbound { messages, ack } in batch.drain(..) {
+            for message in messages.iter() {
+                let origin = self.partitions.origin(&message);
+                let data = Data {
+                    position: origin.position,
+                    kafka_time: origin.kafka_time,
+                    publish_time: message.publish_time,
+                    payload: message.data,
+                };
+                self.stages.data(&data, now);
+            }
+            self.stages.applied(ack, messages.len());
+        }
+    }
+
+    fn marks(&mut self, batch: &mut Vec<Inbound>) {
+        let now = now();
+        for Inbound { messages, ack } in batch.drain(..) {
+            for message in messages.iter() {
+                let mark = Mark::from_json(message.data).ok().filter(|mark| mark.version <= Mark::VERSION);
+                match &mark {
+                    Some(mark) => {
+                        self.own.last_mark = Some(now);
+                        self.own.ahead = Some(Ahead::of(mark, message.publish_time, now));
+                    }
+                    None => warn!(
+                        message_id = message.message_id,
+                        action = "update the processor to the connector's version, and see that nobody else publishes to the marks topic",
+                        "a message on the marks subscription is no mark that this version knows; is the connector newer?"
+                    ),
+                }
+                self.stages.mark(mark.as_ref(), message.publish_time, now);
+            }
+            self.stages.applied(ack, messages.len());
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), ProcessorError> {
+        let now = now();
+        self.open_streams();
+        for hole in self.stages.tick(now) {
+            report_hole(&hole);
+        }
+        self.send_rows();
+        if self.checkpoint_is_due() {
+            self.start_checkpoint(now)?;
+        }
+        let unacknowledged = self.stages.unacknowledged();
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks % DETAIL_TICKS == 1 {
+            self.detail = Arc::new(self.look(unacknowledged, now));
+            self.metrics.observe(&self.detail, self.stages.core().is_caught_up(now), now);
+            self.judge(now);
+        }
+        self.watch.send_replace(self.view());
+        if self.last_report.elapsed() >= Duration::from_secs(60) {
+            self.report();
+        }
+        if let Some(news) = self.pace.look(self.behind(now), now) {
+            news.tell();
+        }
+        self.check_memory(unacknowledged)
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let Some(since) = self.last_checkpoint.map(|at| at.elapsed()) else { return true };
+        self.appender.is_some()
+            && (since >= self.state.period.std() || (self.stages.core().has_rows() && since >= SOONEST))
+    }
+
+    fn start_checkpoint(&mut self, now: EventTime) -> Result<(), ProcessorError> {
+        let Some(appender) = &self.appender else { return Ok(()) };
+        let (base, deltas) = (appender.base_bytes(), appender.delta_bytes());
+        let everything =
+            appender.deltas() >= MAX_DELTAS || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
+        let Some(saved) = self.stages.checkpoint(everything, now, &*self.sink)? else { return Ok(()) };
+        self.metrics.pending(self.stages.outbox().len());
+        for (table, rows) in self.stages.take_left_out() {
+            let table = table.name();
+            error!(
+                table,
+                rows,
+                action = "find the page or box with such a long name: its dead letter has the stage writer",
+                "rows are larger than a request may be; they are left out and stand in dead_letters"
+            );
+        }
+        let payload = saved.encode()?;
+        self.metrics.checkpoint_size.observe(payload.len() as f64);
+        self.own.checkpoint_bytes = payload.len() as u64;
+        self.own.covered_since = self.own.unacknowledged_since.take();
+        self.last_checkpoint = Some(Instant::now());
+        let kind = if everything { Kind::Base } else { Kind::Delta };
+        if let Some(appender) = self.appender.take() {
+            let retries = self.metrics.retries("checkpoint");
+            self.tasks.spawn(tasks::checkpoint(appender, kind, Bytes::from(payload), retries));
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, ended: Ended) -> Result<(), ProcessorError> {
+        match ended {
+            Ended::Checkpoint(appender, result) => {
+                result?;
+                self.appender = Some(appender);
+                self.checkpoints += 1;
+                self.own.covered_since = None;
+                self.own.last_checkpoint = Some(now());
+                if let Some(took) = self.last_checkpoint.map(|at| at.elapsed()) {
+                    self.own.checkpoint_millis = Some(took.as_millis() as u64);
+                    self.metrics.checkpoint_time.observe(took.as_secs_f64());
+                }
+                self.metrics.checkpoints.inc();
+                self.readiness.progress(CHECKPOINTS);
+                let handles = self.stages.durable();
+                debug!(acknowledged = handles.len(), "checkpoint durable");
+                AckHandle::ack_all(handles);
+                self.send_rows();
+                Ok(())
+            }
+            Ended::Streams(streams) => {
+                for (table, name) in streams? {
+                    self.stages.opened(&table, name);
+                }
+                Ok(())
+            }
+            Ended::Sent(sent) => self.rows_sent(sent),
+            Ended::Stands(stands) => {
+                let delivered = self.stages.answered(stands?);
+                if delivered.rows > 0 {
+                    info!(
+                        rows = delivered.rows,
+                        "these rows stand, though their answer was lost: not sent again"
+                    );
+                }
+                self.count(&delivered);
+                self.reopen();
+                Ok(())
+            }
+        }
+    }
+
+    /// The last checkpoint and the last rows.
+    async fn finish(&mut self) -> Result<(), ProcessorError> {
+        self.last_durable().await?;
+        let now = now();
+        self.stages.tick(now);
+        self.stages.progress(now);
+        self.start_checkpoint(now)?;
+        self.last_durable().await?;
+        let rows = self.settle(|driver| !driver.stages.is_sending());
+        match tokio::time::timeout(LAST_ROWS, rows).await {
+            Ok(result) => result?,
+            Err(_) => warn!(
+                requests = self.stages.outbox().len(),
+                action = "start a processor again within the life of the table's stream (four days)",
+                "rows wait in the state; the next run sends them"
+            ),
+        }
+        // One more, so that the next run knows which rows stand in their tables.
+        if self.appender.is_some() {
+            self.start_checkpoint(now)?;
+            self.last_durable().await?;
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// Waits for the checkpoint that is on its way, but not for a disk that stays full.
+    async fn last_durable(&mut self) -> Result<(), ProcessorError> {
+        let durable = self.settle(|driver| driver.appender.is_some());
+        tokio::time::timeout(LAST_CHECKPOINT, durable).await.map_err(|_| ProcessorError::LastCheckpoint)?
+    }
+
+    async fn settle(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), ProcessorError> {
+        self.send_rows();
+        while !done(self) {
+            let Some(ended) = self.tasks.join_next().await else { return Ok(()) };
+            let ended = ended.map_err(|e| ProcessorError::Task(service::telemetry::task_failure(&e)))?;
+            self.ended(ended)?;
+        }
+        Ok(())
+    }
+}

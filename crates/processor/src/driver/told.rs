@@ -1,0 +1,109 @@
+//! What the driver tells: to spectators, to probes, to the log, and that memory does not suffice.
+
+use event::{EventTime, Millis};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::{Driver, now};
+use crate::{
+    engine::FlowState,
+    error::ProcessorError,
+    frontier::Abandoned,
+    readiness::{self, PUBSUB, TABLES},
+    sink::Sink,
+    view::{Detail, Own, View},
+};
+
+impl<S: Sink> Driver<S> {
+    /// Whether this processor goes on, for those who ask.
+    pub(super) fn judge(&self, now: EventTime) {
+        self.readiness.beat();
+        let links = self.links.each_ref().map(|link| *link.borrow());
+        self.readiness.set(PUBSUB, readiness::pubsub(links));
+        self.readiness.set(TABLES, readiness::tables(self.detail.own.oldest_request, now));
+    }
+
+    pub(super) fn view(&self) -> View {
+        let flows = self.stages.core().engine().flows();
+        View {
+            events: self.stages.core().counters().events,
+            rows: self.rows,
+            flow_rows: self.flow_rows,
+            flows: flows.iter().map(|f| (f.name().clone(), f.windows.watermark(), f.ledger)).collect(),
+            caught_up: self.stages.core().is_caught_up(now()),
+            detail: self.detail.clone(),
+            board: self.board.clone(),
+        }
+    }
+
+    pub(super) fn look(&self, unacknowledged: usize, now: EventTime) -> Detail {
+        // A request that an earlier run fixed waits since this one began, as far as anyone here knows.
+        let first = self.stages.outbox().pending_from(0).next().map(|(number, _)| *number);
+        let oldest_request = first.and_then(|first| match self.stages.fired().oldest() {
+            Some((number, at)) if number <= first => Some(at),
+            _ => self.own.started,
+        });
+        let own = Own { unacknowledged, oldest_request, checkpoints: self.checkpoints, ..self.own };
+        Detail::of(self.stages.core(), self.stages.outbox(), own, now)
+    }
+
+    pub(super) fn report(&mut self) {
+        self.last_report = Instant::now();
+        let core = self.stages.core();
+        let flow = |flow: &FlowState| {
+            let ends = flow.ledger.iter().filter(|(_, offsets)| *offsets > 0);
+            let ends: Vec<_> = ends.map(|(o, offsets)| format!("{} {offsets}", o.as_str())).collect();
+            format!("{}: watermark {}, {}", flow.name(), flow.windows.watermark(), ends.join(", "))
+        };
+        let flows: Vec<_> = core.engine().flows().iter().map(flow).collect();
+        info!(
+            messages = core.counters().events,
+            rows = self.flow_rows,
+            checkpoints = self.checkpoints,
+            unacknowledged = self.stages.unacknowledged(),
+            state_bytes = core.bytes(),
+            caught_up = core.is_caught_up(now()),
+            flows = flows.join("; "),
+            "so far"
+        );
+    }
+
+    /// How far the slowest flow's watermark is behind where it would be without a backlog.
+    pub(super) fn behind(&self, now: EventTime) -> Option<Millis> {
+        let flows = self.stages.core().engine().flows().iter();
+        let known = flows.filter(|state| state.windows.watermark() > EventTime::MIN);
+        let due = |state: &FlowState| state.windows.watermark() + state.flow.out_of_orderness;
+        known.map(|state| Millis(now.0.saturating_sub(due(state).0))).max()
+    }
+
+    pub(super) fn check_memory(&self, unacknowledged: usize) -> Result<(), ProcessorError> {
+        // An ack id is some 200 bytes on Google Cloud.
+        let shown = self.board.bytes() + self.stages.fired().bytes();
+        let bytes =
+            self.stages.core().bytes() + self.stages.outbox().bytes() + shown + 200 * unacknowledged as u64;
+        if bytes <= self.state.memory.0 {
+            return Ok(());
+        }
+        let largest = self.stages.core().engine().flows().iter().max_by_key(|flow| flow.windows.bytes());
+        let (flow, keys) =
+            largest.map_or_else(Default::default, |f| (f.name().to_string(), f.windows.key_count()));
+        Err(ProcessorError::Memory { bytes, flow, keys })
+    }
+}
+
+pub(super) fn report_hole(hole: &Abandoned) {
+    let offsets = hole.offsets.end - hole.offsets.start;
+    if hole.before_start {
+        warn!(
+            partition = %hole.partition, from = hole.offsets.start, to = hole.offsets.end,
+            action = "nothing at a first start; else restore [state] checkpoints, or seek the subscription back and start without state",
+            "there is no state; counting begins behind these offsets, which an earlier processor had acknowledged"
+        );
+    } else {
+        error!(
+            partition = %hole.partition, from = hole.offsets.start, to = hole.offsets.end, offsets,
+            action = "look for another consumer of this subscription; `aqueduct reconcile` names what is missing",
+            "messages that the connector published did not come within hole_limit; they count as lost until they do"
+        );
+    }
+}
