@@ -9,7 +9,7 @@
 //! | [`run`] | the connector as a whole: [`run()`], its [`Config`] and its end |
 //! | `fencing` | whether to join again when our name in the group was taken |
 //! | [`core`] | the state machine: what was read and acknowledged in, what to publish, mark and commit out |
-//! | [`ledger`], [`marks`], [`rejects`], [`start`], [`plan`], [`slot`], [`batch`] | its parts, all pure |
+//! | [`ledger`], [`marks`], [`rejects`], [`start`], [`plan`], [`slot`], [`asked`], [`batch`] | its parts, all pure |
 //! | `driver`, `deliver`, `outage`, `pace` | the one `select!`, bringing a batch to Pub/Sub until it is there, and whether it goes on |
 //! | [`view`], [`metrics`], [`figures`] | what a spectator sees; what is counted; what librdkafka counts |
 //! | [`io`] | the Kafka threads and the publisher; SDKs stay in there |
@@ -39,6 +39,8 @@ pub mod start;
 pub mod plan;
 
 pub mod slot;
+
+pub mod asked;
 
 pub mod batch;
 

@@ -90,6 +90,10 @@ pub(crate) struct Log {
     pub(crate) begins: u64,
     /// An election has cut it, and the group has not committed a start behind that: nothing is written.
     pub(crate) is_cut: bool,
+    /// Where an operator set the group's offset last.
+    pub(crate) reset_to: Option<u64>,
+    /// When another one took its place.
+    pub(crate) died_at: i64,
 }
 
 #[derive(Debug)]
@@ -134,6 +138,8 @@ impl Log {
             is_first: false,
             begins: 0,
             is_cut: false,
+            reset_to: None,
+            died_at: i64::MAX,
         }
     }
 
@@ -152,6 +158,8 @@ impl Log {
             is_first: false,
             begins: at,
             is_cut: true,
+            reset_to: None,
+            died_at: i64::MAX,
         }
     }
 
@@ -210,12 +218,12 @@ impl Log {
 
 impl Kafka {
     /// Makes a topic, anew where there is one. The group's commits may outlive the old one for a while.
-    pub(crate) fn make(&mut self, topic: &Arc<str>, partitions: i32, keeps_commits: bool) {
+    pub(crate) fn make(&mut self, topic: &Arc<str>, partitions: i32, keeps_commits: bool, now: i64) {
         self.lives += 1;
         let id = format!("life{:018}", self.lives);
         let logs = (0..partitions).map(|number| Log::new(topic, &id, number)).collect();
         if let Some(old) = self.topics.insert(topic.clone(), Topic { id, logs }) {
-            self.dead.extend(old.logs);
+            self.dead.extend(old.logs.into_iter().map(|log| Log { died_at: now, ..log }));
         }
         if !keeps_commits {
             self.committed.retain(|(name, _), _| name != topic);
@@ -231,7 +239,7 @@ impl Kafka {
 
     /// An election without a replica in sync: the log ends before what the group committed of its present life.
     /// Returns where.
-    pub(crate) fn cut(&mut self, place: &Place, offsets: u64) -> Option<u64> {
+    pub(crate) fn cut(&mut self, place: &Place, offsets: u64, now: i64) -> Option<u64> {
         let (committed, metadata) = self.committed.get(place)?.clone();
         let log = self.log(place)?;
         let at = committed.checked_sub(offsets)?;
@@ -242,7 +250,7 @@ impl Kafka {
         }
         let next = log.cut(at);
         let old = std::mem::replace(self.log_mut(place)?, next);
-        self.dead.push(old);
+        self.dead.push(Log { died_at: now, ..old });
         Some(at)
     }
 

@@ -45,8 +45,12 @@ pub(crate) struct Config {
     pub(crate) slowest_ends: i64,
     /// The slowest delivery of a message.
     pub(crate) slowest_message: i64,
+    /// How often a replica reads.
+    pub(crate) poll: i64,
     /// Messages of each kind that one pull gives.
     pub(crate) pull: u64,
+    /// Deltas after which a processor writes a base.
+    pub(crate) max_deltas: u64,
     // In so many of a thousand cases:
     pub(crate) publish_lost: u64,
     pub(crate) redelivered: u64,
@@ -55,10 +59,20 @@ pub(crate) struct Config {
     pub(crate) appends_lost: u64,
     pub(crate) vanish: u64,
     pub(crate) stuck: u64,
+    /// A data message takes anything up to the slowest delivery.
+    pub(crate) slow_data: u64,
+    /// An answer about the ends takes anything up to the slowest one.
+    pub(crate) slow_ends: u64,
+    /// Pub/Sub takes a batch only after many attempts, while it takes everything else.
+    pub(crate) held_up: u64,
     pub(crate) loose: u64,
     pub(crate) contested: u64,
     pub(crate) copies: u64,
     pub(crate) future: u64,
+    /// An event is as late as it may be.
+    pub(crate) edge: u64,
+    /// An event is ahead of its record, and near enough to be taken.
+    pub(crate) ahead: u64,
     pub(crate) old_commits_stay: u64,
     /// Final rows may differ, because a state was lost on purpose.
     pub(crate) is_inexact: bool,
@@ -90,6 +104,9 @@ pub(crate) enum Step {
     DropTopic,
     /// An election without a replica in sync cuts so many offsets off what the group committed.
     Cut(usize, usize, u64),
+    /// An operator stops every connector, sets the group's offset by so much from where the log can be read to at most,
+    /// and starts them again.
+    Reset(usize, usize, u64),
     CrashReplica(usize, i64),
     StopReplica(usize, i64),
     PauseReplica(usize, i64),
@@ -142,7 +159,9 @@ impl Config {
             slowest_topics: 400,
             slowest_ends: 400,
             slowest_message: 3_000,
+            poll: 200,
             pull: 40,
+            max_deltas: 6,
             publish_lost: 20,
             redelivered: 50,
             acks_lost: 20,
@@ -150,10 +169,15 @@ impl Config {
             appends_lost: 40,
             vanish: 0,
             stuck: 0,
+            slow_data: 0,
+            slow_ends: 0,
+            held_up: 0,
             loose: 0,
             contested: 0,
             copies: 0,
             future: 20,
+            edge: 200,
+            ahead: 0,
             old_commits_stay: 0,
             is_inexact: false,
             poison_for_ever: false,

@@ -114,12 +114,106 @@ fn latest(dice: Dice) -> Plan {
     drawing.plan(Config { rule: StartRule::Latest, slowest: 1_500, ..Config::simple(dice) })
 }
 
+/// Events of a topic's older life come long after the marks that speak of them.
 fn topics_made_anew(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     accidents(&mut drawing, 2, 0);
     drawing.exactly("remake", 2, |d, _| Step::Remake(part(d, 4)));
-    let config = Config { topics: 2, replicas: 2, old_commits_stay: 500, ..Config::simple(dice) };
-    drawing.plan(config)
+    drawing.plan(Config {
+        topics: 2,
+        replicas: 2,
+        old_commits_stay: 500,
+        slowest_message: 9_000,
+        slow_data: 200,
+        ..Config::simple(dice)
+    })
+}
+
+/// Connectors die with what they have read of a topic, and it is made anew before another one reads that again.
+fn lives_cut_short(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    drawing.exactly("crash replica", 8, |d, n| Step::CrashReplica(n as usize, long(d, 2_000, 9_000)));
+    drawing.exactly("remake", 3, |d, _| Step::Remake(part(d, 4)));
+    drawing.plan(Config {
+        topics: 2,
+        partitions: 1,
+        replicas: 2,
+        old_commits_stay: 500,
+        held_up: 300,
+        ..Config::simple(dice)
+    })
+}
+
+/// Retention takes what was read and published before anything was committed, and others begin behind it.
+fn a_young_group(dice: Dice) -> Plan {
+    let mut drawing = Drawing::new(dice, 12_000);
+    drawing.exactly("produce", 50, |dice, _| Step::Produce(part(dice, 4), part(dice, 5)));
+    drawing.some("poison", 10, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
+    drawing.exactly("cut off", 6, |d, n| Step::CutOffReplica(n as usize, long(d, 1_000, 6_000)));
+    drawing.every("retain", 500, |d, _| Step::Retain(part(d, 4), part(d, 5), 1 + d.below(3, "records", &[])));
+    drawing.plan(Config {
+        replicas: 2,
+        partitions: 4,
+        publish_lost: 300,
+        slowest: 2_000,
+        slowest_message: 9_000,
+        slow_data: 400,
+        ..Config::simple(dice)
+    })
+}
+
+/// Many events are ahead of their records, and older ones come later than they.
+fn clocks_ahead(dice: Dice) -> Plan {
+    let partitions = 1 + dice.below(2, "partitions", &[]) as i32;
+    let config =
+        Config { partitions, ahead: 300, slowest_message: 9_000, slow_data: 300, ..Config::simple(dice) };
+    traffic(dice, 60).plan(config)
+}
+
+/// Between the question for the ends and its answer events are written, as late as they may be, and read after the
+/// mark that carries the answer.
+fn slow_answers(dice: Dice) -> Plan {
+    traffic(dice, 12).plan(Config {
+        partitions: 1,
+        idle_after: 1_000,
+        slowest_ends: 4_000,
+        slow_ends: 1_000,
+        slowest_message: 400,
+        poll: 2_000,
+        edge: 800,
+        ..Config::simple(dice)
+    })
+}
+
+/// Messages that are read, and published only after longer than a hole may stand.
+fn publishing_held_up(dice: Dice) -> Plan {
+    let config = Config { hole_limit: 6_000, held_up: 150, ..Config::simple(dice) };
+    traffic(dice, 60).plan(config)
+}
+
+/// A hole is given up while other messages of its partition are on their way.
+fn holes_one_after_another(dice: Dice) -> Plan {
+    traffic(dice, 80).plan(Config {
+        hole_limit: 8_000,
+        vanish: 60,
+        slowest_message: 4_500,
+        slow_data: 300,
+        ..Config::simple(dice)
+    })
+}
+
+/// A processor wakes when another one has written its number and pruned it since.
+fn long_pauses(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    drawing.exactly("pause worker", 3, |d, n| Step::PauseWorker(n as usize, long(d, 12_000, 25_000)));
+    drawing.plan(Config { workers: 2, max_deltas: 1, takeover_after: 2_000, ..Config::simple(dice) })
+}
+
+fn offsets_reset(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 2, 1);
+    drawing.exactly("reset", 4, |d, _| Step::Reset(part(d, 4), part(d, 5), d.below(8, "back", &[])));
+    drawing.plan(Config { replicas: 2, ..Config::simple(dice) })
 }
 
 fn a_topic_dropped(dice: Dice) -> Plan {
@@ -233,19 +327,27 @@ scenarios! {
     runs_crashes, crashes, 150;
     runs_rebalances, rebalances, 150;
     runs_fencing, fencing, 150;
+    runs_long_pauses, long_pauses, 40;
     runs_open_transactions, open_transactions, 120;
     runs_idleness, idleness, 120;
+    runs_slow_answers, slow_answers, 80;
+    runs_clocks_ahead, clocks_ahead, 40;
     runs_a_backfill, a_backfill, 60;
     runs_rejects_for_ever, rejects_for_ever, 60;
     runs_partitions_added, partitions_added, 120;
     runs_latest, latest, 150;
     runs_topics_made_anew, topics_made_anew, 120;
+    runs_lives_cut_short, lives_cut_short, 60;
+    runs_offsets_reset, offsets_reset, 40;
     runs_a_topic_dropped, a_topic_dropped, 60;
     runs_retention, retention, 120;
+    runs_a_young_group, a_young_group, 60;
     runs_replicas_that_differ, replicas_that_differ, 120;
     runs_event_ids, event_ids, 120;
     runs_a_backlog, a_backlog, 60;
     runs_messages_that_never_come, messages_that_never_come, 100;
+    runs_holes_one_after_another, holes_one_after_another, 40;
+    runs_publishing_held_up, publishing_held_up, 40;
     runs_streams_gone, streams_gone, 100;
     runs_joins, joins, 120;
     runs_rows_refused, rows_refused, 100;

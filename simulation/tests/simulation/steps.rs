@@ -50,16 +50,17 @@ impl World {
                 let name = topic(t % self.plan.config.topics);
                 let partitions = self.kafka.topics.get(&name).map_or(1, |t| t.logs.len() as i32);
                 let stay = Dice(salt).chance(self.plan.config.old_commits_stay, "stay", &[]);
-                self.kafka.make(&name, partitions, stay);
+                self.kafka.make(&name, partitions, stay, self.now);
             }
             Step::DropTopic => self.drop_topic(),
             Step::Cut(t, p, offsets) => {
                 if let Some(place) = self.place(t, p)
-                    && let Some(at) = self.kafka.cut(&place, offsets)
+                    && let Some(at) = self.kafka.cut(&place, offsets, self.now)
                 {
                     self.tell(|| format!("{}[{}] is cut at {at}", place.0, place.1));
                 }
             }
+            Step::Reset(t, p, back) => self.reset_offset(t, p, back),
             Step::CrashReplica(n, down) => {
                 let n = n % self.replicas.len();
                 if self.replicas[n].is_up {
@@ -115,14 +116,18 @@ impl World {
         let bound = config.out_of_orderness;
         // Some are just not late.
         let youngest = if config.lag > 0 { 0 } else { -500 };
-        let age =
-            if dice.chance(200, "edge", &[]) { bound } else { dice.millis(youngest, bound, "time", &[]) };
+        let age = if dice.chance(config.edge, "edge", &[]) {
+            bound
+        } else {
+            dice.millis(youngest, bound, "time", &[])
+        };
         let time = self.now - config.lag - age;
         let kinds = [
             (config.loose, Class::Loose, self.now - dice.millis(0, 30_000, "late", &[])),
             (config.future, Class::Future, self.now + 20_000),
             (config.copies, Class::Copy, self.now),
             (config.contested, Class::Contested, time),
+            (config.ahead, Class::Firm, self.now + dice.millis(0, 9_500, "ahead", &[])),
             (1_000, Class::Firm, time),
         ];
         let mut draw = dice.below(1_000, "class", &[]);
@@ -214,6 +219,24 @@ impl World {
                 self.at(200, Event::BootReplica(number));
             }
         }
+    }
+
+    /// What Kafka's tool does with a group that has no members: the offset stands alone, without an incarnation.
+    pub(super) fn reset_offset(&mut self, t: usize, p: usize, back: u64) {
+        let Some(place) = self.place(t, p) else { return };
+        for number in 0..self.replicas.len() {
+            if self.replicas[number].is_up {
+                self.crash_replica(number);
+            }
+            self.kafka.leave(number);
+            self.at(200, Event::BootReplica(number));
+        }
+        let Some(log) = self.kafka.log_mut(&place) else { return };
+        let offset = log.stable().saturating_sub(back).max(log.low);
+        log.reset_to = Some(offset);
+        let partition = log.partition.clone();
+        self.check_reset(&partition, offset);
+        self.kafka.commit(place, offset, String::new());
     }
 
     pub(super) fn lose_state(&mut self) {

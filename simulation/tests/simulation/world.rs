@@ -106,7 +106,7 @@ impl World {
         };
         world.sink.tables().refuses.extend(config.refuses.map(str::to_owned));
         for name in world.topics.clone() {
-            world.kafka.make(&name, config.partitions, false);
+            world.kafka.make(&name, config.partitions, false, config.epoch);
         }
         world
     }
@@ -258,6 +258,9 @@ impl World {
             return;
         }
         let mut delay = self.dice.travel(config.slowest_message, "message", &salt);
+        if is_data && self.dice.chance(config.slow_data, "slow data", &salt) {
+            delay = self.dice.millis(0, config.slowest_message, "slow data", &[message as u64, 1]);
+        }
         if is_data && !self.is_calm && self.dice.chance(config.stuck, "stuck", &salt) {
             self.pubsub.messages[message].is_stuck = true;
             delay = 2 * config.hole_limit;

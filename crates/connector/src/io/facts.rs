@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::mpsc::Sender;
 
 use crate::{
+    asked::asked,
     io::{
         brokers::{Brokers, End, Places},
         orders::Orders,
@@ -69,8 +70,8 @@ impl Facts {
             return;
         }
         let places: Places = slots.iter().map(|slot| (slot.topic.clone(), slot.partition)).collect();
-        let asked_at = now();
-        match self.brokers.ends(&places, End::High) {
+        let (asked_at, answer) = asked(now, || self.brokers.ends(&places, End::High));
+        match answer {
             Ok(found) => {
                 let of_slot = |slot: &crate::slot::Slot| {
                     found.get(&(slot.topic.clone(), slot.partition)).map(|end| (slot.clone(), *end))
@@ -89,8 +90,8 @@ impl Facts {
         if self.topics_asked.is_some_and(|asked| asked.elapsed() < TOPICS_PERIOD) {
             return;
         }
-        let asked_at = now();
-        match self.brokers.describe() {
+        let (asked_at, answer) = asked(now, || self.brokers.describe());
+        match answer {
             Ok(topics) => {
                 self.topics_asked = Some(Instant::now());
                 self.answered();

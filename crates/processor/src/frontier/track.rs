@@ -147,9 +147,13 @@ impl Track {
     }
 
     /// The time up to which the partition is known to be idle.
+    ///
+    /// What was read and has not come keeps it awake, whatever end was answered: where a topic is made anew, a leader
+    /// is asked about the old log and answers with the end of the new one.
     pub fn idle_at(&self, idle_after: Millis) -> Option<EventTime> {
         let (end, quiet_since) = (self.end?, self.quiet_since?);
-        (self.prefix >= end.offset && end.asked_at >= quiet_since + idle_after).then_some(end.asked_at)
+        let is_reached = self.prefix >= end.offset && self.prefix >= self.heard_to;
+        (is_reached && end.asked_at >= quiet_since + idle_after).then_some(end.asked_at)
     }
 
     /// The unaccounted ranges below the committed offset: what was published and did not come.
@@ -328,6 +332,19 @@ mod tests {
         track.heard(1, Some(1), fact(2, 2_000));
         assert_eq!(track.idle_at(Millis(500)), None, "the log goes on beyond the prefix");
         assert_eq!(track.clocks(Millis(500)), at(100));
+    }
+
+    #[test]
+    fn a_partition_with_something_on_its_way_is_not_idle() {
+        let mut track = Track::new();
+        track.data(0, at(100));
+        track.heard(1, Some(1), fact(1, 1_000));
+        track.heard(2, Some(1), fact(0, 2_000));
+        assert_eq!(track.idle_at(Millis(500)), None, "an end of another life of the topic");
+        track.data(1, at(200));
+        track.heard(2, Some(2), fact(2, 3_000));
+        track.heard(2, Some(2), fact(2, 3_600));
+        assert_eq!(track.idle_at(Millis(500)), Some(EventTime(3_600)));
     }
 
     #[test]

@@ -92,6 +92,9 @@ impl World {
     fn unpublished(&self) -> Option<String> {
         self.kafka.logs().filter(|(place, _)| self.topics.contains(&place.0)).find_map(|(_, log)| {
             let is_missing = |offset: &u64| {
+                if log.reset_to.is_some_and(|reset_to| *offset < reset_to) {
+                    return false;
+                }
                 let must = |class| matches!(class, Class::Firm | Class::Copy | Class::Future);
                 log.is_event(*offset).is_some_and(|event| must(event.class))
                     && !self.check.copies.contains_key(&(log.partition.clone(), *offset))
@@ -148,8 +151,8 @@ impl World {
         let mut taken: BTreeMap<usize, Taken<'_>> = BTreeMap::new();
         for (partition, offset, outcome) in outcomes.iter() {
             let (Some(event), Outcome::Data(_, kafka)) = (self.event_of(outcome), outcome) else { continue };
-            let is_open =
-                self.check.abandoned.contains(&(partition.clone(), offset)) || event.class == Class::Loose;
+            let is_retaken = outcomes.retaken.contains(&(partition.clone(), offset));
+            let is_open = is_retaken || event.class == Class::Loose;
             taken.insert(event.id, Taken { event, kafka, is_open });
         }
         taken.into_values().collect()

@@ -1,11 +1,7 @@
 //! The invariants, after every step and at the end, judged from outside: by what stands in Kafka, what reached Pub/Sub
 //! and what was acknowledged there, never by what the cores believe.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use connector::plan::Place;
@@ -48,8 +44,6 @@ pub(crate) struct Check {
     head_watermarks: Vec<i64>,
     /// Every request that a checkpoint of the chain fixed, by stream and offset.
     fixed: BTreeMap<(String, u64), Vec<Arc<[u8]>>>,
-    /// Offsets that were given up.
-    abandoned: BTreeSet<(Partition, u64)>,
     /// What must have become of each offset, as of every checkpoint.
     outcomes: BTreeMap<u64, Rc<Outcomes>>,
 }
@@ -130,6 +124,11 @@ impl World {
         }
     }
 
+    /// An operator set the offset to beyond it.
+    fn is_passed_over(&self, partition: &Partition, offset: u64) -> bool {
+        self.log_of(partition).and_then(|log| log.reset_to).is_some_and(|reset_to| offset < reset_to)
+    }
+
     fn log_of(&self, partition: &Partition) -> Option<&Log> {
         let live = self.kafka.logs().map(|(_, log)| log);
         live.chain(&self.kafka.dead).find(|log| *log.partition == *partition)
@@ -144,6 +143,41 @@ impl World {
                 let time = time - self.plan.config.epoch;
                 return self.fail(format!("an event of {time} is written behind the watermark {watermark}"));
             }
+        }
+    }
+
+    /// An operator set the offset: what lies below need not have come.
+    pub(crate) fn check_reset(&mut self, partition: &Partition, offset: u64) {
+        self.check.landed.entry(partition.clone()).or_default().insert(0..offset);
+    }
+
+    /// Nothing is read from below where an operator set the offset.
+    pub(crate) fn check_read(&mut self, place: &Place, next: u64) {
+        let reset_to = self.kafka.log(place).and_then(|log| log.reset_to);
+        if let Some(offset) = reset_to.filter(|offset| next < *offset) {
+            let (topic, number) = place;
+            self.fail(format!("{topic}[{number}] is read from {next}, and was set to {offset}"));
+        }
+    }
+
+    /// What an older life of a topic is known to have read holds the watermark, for a while.
+    fn check_older_lives(&mut self, number: usize, before: EventTime) {
+        let Some(running) = self.workers[number].running() else { return };
+        let (watermark, outcomes) = (running.watermarks[0], &running.outcomes);
+        let waits = |log: &&Log| self.now < log.died_at + self.plan.config.hole_limit;
+        let found = self.kafka.dead.iter().filter(waits).find_map(|log| {
+            let heard = outcomes.heard.get(&*log.partition).map_or(0, |heard| (*heard).min(log.high()));
+            let is_passed = |offset: &u64| {
+                outcomes.get(&log.partition, *offset).is_none()
+                    && log.is_event(*offset).is_some_and(|event| {
+                        event.class == Class::Firm && (before.0..watermark.0).contains(&event.time)
+                    })
+            };
+            (log.low..heard).find(is_passed).map(|offset| (log.partition.clone(), offset))
+        });
+        if let Some((partition, offset)) = found {
+            let watermark = watermark.0 - self.plan.config.epoch;
+            self.fail(format!("the watermark {watermark} passes {partition}@{offset}, of an older life"));
         }
     }
 
@@ -170,6 +204,7 @@ impl World {
             running.watermarks = now;
         }
         self.check_passed(number, before[0]);
+        self.check_older_lives(number, before[0]);
     }
 
     fn event_of(&self, outcome: Outcome) -> Option<&Happening> {
@@ -210,11 +245,13 @@ impl World {
         for hole in holes {
             self.tell(|| format!("processor {number} gives up {} {:?}", hole.partition, hole.offsets));
             for offset in hole.offsets.clone() {
-                self.check.abandoned.insert((hole.partition.clone(), offset));
                 if hole.before_start {
                     continue;
                 }
                 let copies = self.check.copies.get(&(Arc::new(hole.partition.clone()), offset));
+                if copies.is_none() && self.is_passed_over(&hole.partition, offset) {
+                    continue;
+                }
                 let comes = |message: &usize| {
                     let message = &self.pubsub.messages[*message];
                     !message.is_vanished && !message.is_stuck

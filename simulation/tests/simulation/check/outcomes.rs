@@ -3,7 +3,10 @@
 //!
 //! The rules written down a second time, as plainly as can be: one entry an offset, no ranges and no prefix.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use event::{Mark, Partition, mark::Reason};
 use processor::frontier::Abandoned;
@@ -24,6 +27,10 @@ pub(crate) enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcomes {
     offsets: BTreeMap<Partition, BTreeMap<u64, Outcome>>,
+    /// How far the marks say that each partition was read.
+    pub(super) heard: BTreeMap<Partition, u64>,
+    /// Data that came for offsets which counted as missing; nothing had waited for it.
+    pub(super) retaken: BTreeSet<(Partition, u64)>,
     /// The ledgers have been compared with it since the last message.
     pub(crate) is_checked: bool,
 }
@@ -38,14 +45,20 @@ impl Outcomes {
     pub(crate) fn data(&mut self, partition: &Partition, offset: u64, number: usize, timestamp: i64) {
         self.is_checked = false;
         let entry = self.offsets.entry(partition.clone()).or_default();
-        if entry.get(&offset).is_none_or(|outcome| outcome.yields_to_data()) {
-            entry.insert(offset, Outcome::Data(number, timestamp));
+        let known = entry.get(&offset);
+        if known.is_some_and(|outcome| outcome.yields_to_data()) {
+            self.retaken.insert((partition.clone(), offset));
+        } else if known.is_some() {
+            return;
         }
+        entry.insert(offset, Outcome::Data(number, timestamp));
     }
 
     pub(crate) fn mark(&mut self, mark: &Mark) {
         self.is_checked = false;
         for entry in &mark.partitions {
+            let heard = self.heard.entry(entry.partition.clone()).or_default();
+            *heard = entry.position.max(*heard);
             for range in &entry.ranges {
                 let outcome = match range.reason {
                     Reason::Rejected(_) => Outcome::Rejected,

@@ -28,7 +28,6 @@ use crate::{
 pub(crate) const SESSION: i64 = 6_000;
 /// How long a drain may take.
 const DRAIN: i64 = 3_000;
-const POLL: i64 = 200;
 const SECOND: i64 = 1_000;
 /// Batches in flight beyond which nothing is read.
 const IN_FLIGHT: usize = 6;
@@ -117,7 +116,7 @@ pub(crate) enum Happens {
     Poll,
     Tick,
     AskEnds,
-    Ends { asked_at: i64, ends: Vec<(Slot, u64)> },
+    Ends { asked_at: EventTime, ends: Vec<(Slot, u64)> },
     AskTopics,
     Topics(Vec<TopicMark>),
     Delivered(Delivery),
@@ -240,7 +239,7 @@ impl World {
             Happens::AskEnds => self.ask_ends(number),
             Happens::Ends { asked_at, ends } => {
                 self.for_replica(number, SECOND, Happens::AskEnds);
-                self.step_core(number, Input::Ends { asked_at: EventTime(asked_at), ends });
+                self.step_core(number, Input::Ends { asked_at, ends });
             }
             Happens::AskTopics => self.ask_topics(number),
             Happens::Topics(topics) => {

@@ -9,7 +9,7 @@ use connector::{
     start::topic_id,
 };
 
-use super::{Happens, Held, IN_FLIGHT, Job, POLL, RECORDS};
+use super::{Happens, Held, IN_FLIGHT, Job, RECORDS};
 use crate::{
     kafka::{Class, Kind},
     pubsub::Body,
@@ -18,7 +18,7 @@ use crate::{
 
 impl World {
     pub(super) fn poll(&mut self, number: usize) {
-        self.for_replica(number, POLL, Happens::Poll);
+        self.for_replica(number, self.plan.config.poll, Happens::Poll);
         let replica = &self.replicas[number];
         if replica.busy.is_some() || replica.core.is_full() || replica.in_flight >= IN_FLIGHT {
             return;
@@ -78,6 +78,7 @@ impl World {
         }
         let (mut at, mut entries) = (next, Vec::new());
         let mut last = next;
+        self.check_read(place, next);
         let differ = self.plan.config.replicas_differ;
         let log = self.kafka.log(place).expect("it was there");
         let partition = self.replicas[number].held[place].partition.clone();

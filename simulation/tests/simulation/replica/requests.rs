@@ -1,9 +1,9 @@
 //! What a replica sends and asks: publish requests that try until they are answered, commits, and the questions about
 //! logs and topics.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
-use connector::{core::Input, plan::Place, slot::Commit};
+use connector::{asked::asked, core::Input, plan::Place, slot::Commit};
 use event::{EventTime, Incarnation, mark::TopicMark};
 
 use super::{CommitFor, Delivery, Happens, Held, Offsets};
@@ -25,7 +25,7 @@ impl World {
     pub(crate) fn publish(&mut self, number: usize, life: u32, delivery: Delivery, attempt: u64) {
         let salt = [number as u64, life.into(), delivery.salt(), attempt];
         let faults = if self.is_calm { 0 } else { self.plan.config.publish_lost };
-        let is_out = self.now < self.outage_until;
+        let is_out = self.now < self.outage_until || self.is_held_up(&salt, &delivery);
         let arrives = !is_out && !self.dice.chance(faults / 2, "publish arrives", &salt);
         if arrives {
             match &delivery {
@@ -45,6 +45,15 @@ impl World {
         let happens =
             if answered { Happens::Delivered(delivery) } else { Happens::Undelivered(delivery, attempt) };
         self.for_replica(number, delay, happens);
+    }
+
+    /// Whether Pub/Sub does not take this batch yet, whatever else it takes.
+    fn is_held_up(&self, &[number, life, batch, attempt]: &[u64; 4], delivery: &Delivery) -> bool {
+        let salt = [number, life, batch];
+        matches!(delivery, Delivery::Batch(..))
+            && !self.is_calm
+            && self.dice.chance(self.plan.config.held_up, "held up", &salt)
+            && attempt < self.dice.below(60, "attempts", &salt)
     }
 
     pub(super) fn commit(&mut self, number: usize, offsets: Offsets, purpose: CommitFor) {
@@ -106,7 +115,6 @@ impl World {
 
     pub(super) fn ask_ends(&mut self, number: usize) {
         let replica = &self.replicas[number];
-        let asked_at = self.now;
         // The high watermark, not the last stable offset: an open transaction may hold older events.
         let end = |held: &Held| {
             let place = (held.slot.topic.clone(), held.slot.partition);
@@ -115,12 +123,19 @@ impl World {
         let ends = replica.held.values().filter_map(end).collect();
         let salt = [number as u64, self.now.unsigned_abs()];
         let slowest = if self.is_calm { 400 } else { self.plan.config.slowest_ends };
-        let delay = self.dice.travel(slowest, "ends", &salt);
+        let mut delay = self.dice.travel(slowest, "ends", &salt);
+        if self.dice.chance(self.plan.config.slow_ends, "slow ends", &salt) {
+            delay = self.dice.millis(0, slowest, "slow ends", &[delay.unsigned_abs(), salt[0], salt[1]]);
+        }
+        let (asked_at, ends) = self.question(delay, ends);
         self.for_replica(number, delay, Happens::Ends { asked_at, ends });
     }
 
     pub(super) fn ask_topics(&mut self, number: usize) {
-        let asked_at = EventTime(self.now);
+        let salt = [number as u64, self.now.unsigned_abs()];
+        let slowest = if self.is_calm { 500 } else { self.plan.config.slowest_topics };
+        let delay = self.dice.travel(slowest, "topics", &salt);
+        let (asked_at, ()) = self.question(delay, ());
         let mark = |(name, topic): (&Arc<str>, &crate::kafka::Topic)| TopicMark {
             topic: name.clone(),
             incarnation: Incarnation::from(topic.id.as_str()),
@@ -129,9 +144,18 @@ impl World {
         };
         let named = self.kafka.topics.iter().filter(|(name, _)| self.topics.contains(*name));
         let topics = named.map(mark).collect();
-        let salt = [number as u64, self.now.unsigned_abs()];
-        let slowest = if self.is_calm { 500 } else { self.plan.config.slowest_topics };
-        let delay = self.dice.travel(slowest, "topics", &salt);
         self.for_replica(number, delay, Happens::Topics(topics));
+    }
+
+    /// A question that the brokers answer at once and that waits for its answer so long.
+    fn question<T>(&self, delay: i64, answer: T) -> (EventTime, T) {
+        let clock = Cell::new(self.now);
+        asked(
+            || EventTime(clock.get()),
+            || {
+                clock.set(self.now + delay);
+                answer
+            },
+        )
     }
 }

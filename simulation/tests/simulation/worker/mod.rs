@@ -38,8 +38,6 @@ const TICK: i64 = 400;
 const PERIOD: i64 = 2_000;
 const SOONEST: i64 = 500;
 const LEASE: i64 = 10_000;
-/// Deltas after which a base is written.
-const MAX_DELTAS: u64 = 6;
 
 pub(crate) struct Worker {
     pub(crate) life: u32,

@@ -7,7 +7,7 @@ use event::EventTime;
 use futures::FutureExt;
 use processor::store::{Appender, Kind};
 
-use super::{Happens, LEASE, MAX_DELTAS, Phase, Saving, poll};
+use super::{Happens, LEASE, Phase, Saving, poll};
 use crate::{
     store::Fault,
     world::{Event, World},
@@ -19,7 +19,7 @@ impl World {
         let sink = self.sink.clone();
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
         let Some(appender) = &running.appender else { return };
-        let everything = appender.deltas() >= MAX_DELTAS;
+        let everything = appender.deltas() >= self.plan.config.max_deltas;
         let saved = match running.stages.checkpoint(everything, now, &sink) {
             Ok(Some(saved)) => saved,
             Ok(None) => return,
