@@ -56,7 +56,17 @@ $(DUCKDB)/bin/duckdb-is-there:
 	$(DUCKDB)/bin/pip install -q --disable-pip-version-check --no-deps duckdb==2.0.1
 	touch $@
 
-bench-replay: $(DUCKDB)/bin/duckdb-is-there ## what replay costs beside a plain loop and DuckDB, on the same events (ARGS="--runs 5")
+COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
+
+FLINK := target/tools/flink-2.3.0
+
+$(FLINK)/flink-is-there: benches/replay/flink.xml
+	rm -rf $(FLINK)
+	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(FLINK)/libs
+	touch $@
+
+bench-replay: $(DUCKDB)/bin/duckdb-is-there $(if $(findstring flink,$(ARGS)),$(FLINK)/flink-is-there)
+bench-replay: ## what replay costs beside a plain loop, DuckDB and Flink, on the same events (ARGS="--peers duckdb,flink")
 	cargo build --release --locked
 	cargo build --release --locked --package benches --bin floor
 	python3 benches/replay/bench.py $(ARGS)
