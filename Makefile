@@ -3,7 +3,7 @@
 SERVICES := python3 deploy/services/services.py
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos bench-pipe bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
+.PHONY: help build demo test oracle chaos bench bench-quick bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,14 +49,29 @@ bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-sec
 	cargo build --release --locked --package benches
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-pipe $(ARGS)
 
+COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
+
+CONNECT := target/tools/connect-4.4.0
+
+# Google's sink brings classes of its own of what Connect has too: it lies apart, as a plugin does.
+$(CONNECT)/connect-is-there: benches/connect/pom.xml deploy/services/log4j2.properties
+	rm -rf $(CONNECT)
+	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/libs -DexcludeGroupIds=com.google.cloud
+	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/sink -DincludeGroupIds=com.google.cloud
+	cp deploy/services/log4j2.properties $(CONNECT)/
+	touch $@
+
+bench-connect: $(CONNECT)/connect-is-there ## what the connector costs beside Kafka Connect with Google's sink, also killed in the middle (ARGS="--runs 1")
+	cargo build --release --locked
+	cargo build --release --locked --package benches --bin bench-connect
+	$(SERVICES) run --only kafka,pubsub -- target/release/bench-connect --jars $(CURDIR)/$(CONNECT) $(ARGS)
+
 DUCKDB := target/tools/duckdb-2.0.1
 
 $(DUCKDB)/bin/duckdb-is-there:
 	python3 -m venv $(DUCKDB)
 	$(DUCKDB)/bin/pip install -q --disable-pip-version-check --no-deps duckdb==2.0.1
 	touch $@
-
-COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
 
 FLINK := target/tools/flink-2.3.0
 
@@ -65,11 +80,24 @@ $(FLINK)/flink-is-there: benches/replay/flink.xml
 	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(FLINK)/libs
 	touch $@
 
-bench-replay: $(DUCKDB)/bin/duckdb-is-there $(if $(findstring flink,$(ARGS)),$(FLINK)/flink-is-there)
+# Without --peers it is DuckDB alone.
+bench-replay: $(if $(findstring none,$(ARGS)),,$(DUCKDB)/bin/duckdb-is-there)
+bench-replay: $(if $(findstring flink,$(ARGS)),$(FLINK)/flink-is-there)
 bench-replay: ## what replay costs beside a plain loop, DuckDB and Flink, on the same events (ARGS="--peers duckdb,flink")
 	cargo build --release --locked
 	cargo build --release --locked --package benches --bin floor
 	python3 benches/replay/bench.py $(ARGS)
+
+RUNS := 3
+
+bench: ## all that docs/performance.md compares, ours beside Connect, Flink and DuckDB in turn: half an hour (RUNS=5)
+	$(MAKE) --no-print-directory bench-pipe ARGS="--runs $(RUNS)"
+	$(MAKE) --no-print-directory bench-connect ARGS="--runs $(RUNS)"
+	$(MAKE) --no-print-directory bench-replay ARGS="--runs $(RUNS) --peers duckdb,flink"
+
+bench-quick: ## the same of ours only, once: minutes, and no download
+	$(MAKE) --no-print-directory bench-pipe ARGS="--runs 1"
+	$(MAKE) --no-print-directory bench-replay ARGS="--runs 1 --peers none --events 500000"
 
 outage: ## twenty hours at 500 a second lie in Pub/Sub and the processor comes back (ARGS="--hours 1 --seed 2", ARGS=--emulator)
 	cargo build --release --locked

@@ -5,13 +5,10 @@
 //! no event missing.
 #![forbid(unsafe_code)]
 
-use std::{
-    fs,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use benches::watch::{cpu, peak, until};
 use clap::Parser;
 use standin::pubsub::{Options, PubSub};
 use tests::{kafka::create_topic, pipe::Pipe, process::Process};
@@ -31,12 +28,8 @@ struct Arguments {
     runs: u32,
 }
 
-/// How often a counter is looked at.
-const LOOK: Duration = Duration::from_millis(50);
 /// No counter may stand still for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Linux counts a process's time in hundredths of a second.
-const TICKS: f64 = 100.0;
 
 /// What a part needed.
 struct Cost {
@@ -78,7 +71,9 @@ fn measure(arguments: &Arguments) -> Result<[(&'static str, Cost); 2]> {
     let events = arguments.events.to_string();
     let start = ["--rate", "10000", "--seed", "1", "--start", "2026-01-01T00:00:00Z"];
     let mut generate = pipe.start(&[&["generate", "--events", &events], &start[..]].concat())?;
-    until(arguments.events, || Ok(if generate.has_ended()?.is_some() { arguments.events } else { 0 }))?;
+    until(arguments.events, PATIENCE, || {
+        Ok(if generate.has_ended()?.is_some() { arguments.events } else { 0 })
+    })?;
 
     let mut connector = pipe.start(&["connector"])?;
     let carried = cost(arguments.events, &mut connector, |connector| {
@@ -109,7 +104,7 @@ fn cost(
 ) -> Result<Cost> {
     let own = cpu("self")?;
     let (mut first, mut before) = (None, 0);
-    let last = until(events, || {
+    let last = until(events, PATIENCE, || {
         let done = done(process)?;
         if done > 0 && first.is_none() {
             (first, before) = (Some(Instant::now()), done);
@@ -125,35 +120,4 @@ fn cost(
         stand_in_cpu: cpu("self")? - own,
         megabytes: peak(&pid)?,
     })
-}
-
-/// When a counter reached `goal`.
-fn until(goal: u64, mut counter: impl FnMut() -> Result<u64>) -> Result<Instant> {
-    let (mut last, mut moved) = (0, Instant::now());
-    loop {
-        let count = counter()?;
-        if count >= goal {
-            return Ok(Instant::now());
-        }
-        if count != last {
-            (last, moved) = (count, Instant::now());
-        }
-        ensure!(moved.elapsed() < PATIENCE, "stood still at {count} of {goal}");
-        sleep(LOOK);
-    }
-}
-
-/// User and system time of a process so far, in seconds.
-fn cpu(pid: &str) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("this bench runs on Linux")?;
-    // Behind the name, which may hold anything: state is field 3, user time 14, system time 15.
-    let (_, fields) = stat.rsplit_once(')').context("the name stands in brackets")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
-}
-
-fn peak(pid: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells the peak")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
