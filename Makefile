@@ -2,8 +2,12 @@
 
 SERVICES := python3 deploy/services/services.py
 
+# One build of the program and of the benches: by itself each would choose other features for the same dependencies, and
+# build them again.
+RELEASE := cargo build --release --locked --package aqueduct --package benches --bins
+
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos bench-live bench-curves bench-pipe bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
+.PHONY: help build demo test oracle chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,9 +48,24 @@ screenshots: ## the live page in a real Chromium in all its states, into target/
 	$(SERVICES) run --only kafka,pubsub -- target/debug/screenshots $(ARGS)
 
 bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-seconds a million, memory (ARGS="--runs 1")
-	cargo build --release --locked
-	cargo build --release --locked --package benches
+	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-pipe $(ARGS)
+
+COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
+
+CONNECT := target/tools/connect-4.4.0
+
+# Google's sink brings classes of its own of what Connect has too: it lies apart, as a plugin does.
+$(CONNECT)/connect-is-there: benches/connect/pom.xml deploy/services/log4j2.properties
+	rm -rf $(CONNECT)
+	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/libs -DexcludeGroupIds=com.google.cloud
+	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/sink -DincludeGroupIds=com.google.cloud
+	cp deploy/services/log4j2.properties $(CONNECT)/
+	touch $@
+
+bench-connect: $(CONNECT)/connect-is-there ## what the connector costs beside Kafka Connect with Google's sink, also killed in the middle (ARGS="--runs 1")
+	$(RELEASE)
+	$(SERVICES) run --only kafka,pubsub -- target/release/bench-connect --jars $(CURDIR)/$(CONNECT) $(ARGS)
 
 DUCKDB := target/tools/duckdb-2.0.1
 
@@ -55,14 +74,22 @@ $(DUCKDB)/bin/duckdb-is-there:
 	$(DUCKDB)/bin/pip install -q --disable-pip-version-check --no-deps duckdb==2.0.1
 	touch $@
 
-bench-replay: $(DUCKDB)/bin/duckdb-is-there ## what replay costs beside a plain loop and DuckDB, on the same events (ARGS="--runs 5")
-	cargo build --release --locked
-	cargo build --release --locked --package benches --bin floor
+FLINK := target/tools/flink-2.3.0
+
+$(FLINK)/flink-is-there: benches/replay/flink.xml
+	rm -rf $(FLINK)
+	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(FLINK)/libs
+	touch $@
+
+# Without --peers it is DuckDB alone.
+bench-replay: $(if $(findstring none,$(ARGS)),,$(DUCKDB)/bin/duckdb-is-there)
+bench-replay: $(if $(findstring flink,$(ARGS)),$(FLINK)/flink-is-there)
+bench-replay: ## what replay costs beside a plain loop, DuckDB and Flink, on the same events (ARGS="--peers duckdb,flink")
+	$(RELEASE)
 	python3 benches/replay/bench.py $(ARGS)
 
 bench-live: ## the whole pipe at a steady rate: latency of rows, CPU and memory of each part (ARGS="--rate 50000 --minutes 60")
-	cargo build --release --locked
-	cargo build --release --locked --package benches
+	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-live $(ARGS)
 
 CURVES := target/tools/matplotlib-3.11.2
@@ -73,18 +100,28 @@ $(CURVES)/bin/matplotlib-is-there:
 	touch $@
 
 bench-curves: $(CURVES)/bin/matplotlib-is-there ## how cost grows with keys, windows, lateness, sizes, partitions, backlogs; docs/pictures/curves.svg (ARGS="--only keys")
-	cargo build --release --locked
-	cargo build --release --locked --package benches
+	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- $(CURVES)/bin/python benches/curves/curves.py $(ARGS)
 
+RUNS := 3
+
+bench: ## everything, ours beside Connect, Flink and DuckDB in turn: an hour (RUNS=5)
+	$(MAKE) --no-print-directory bench-pipe ARGS="--runs $(RUNS)"
+	$(MAKE) --no-print-directory bench-connect ARGS="--runs $(RUNS)"
+	$(MAKE) --no-print-directory bench-replay ARGS="--runs $(RUNS) --peers duckdb,flink"
+	$(MAKE) --no-print-directory bench-live bench-anonymise
+	$(MAKE) --no-print-directory bench-curves ARGS="--runs $(RUNS)"
+
+bench-quick: ## the same of ours only, once: minutes, and no download
+	$(MAKE) --no-print-directory bench-pipe ARGS="--runs 1"
+	$(MAKE) --no-print-directory bench-replay ARGS="--runs 1 --peers none --events 500000"
+
 outage: ## twenty hours at 500 a second lie in Pub/Sub and the processor comes back (ARGS="--hours 1 --seed 2", ARGS=--emulator)
-	cargo build --release --locked
-	cargo build --release --locked --package benches
+	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-outage $(ARGS)
 
 bench-recover: ## how long a processor takes to come back with 100,000 keys in 70 slices (ARGS="--keys 10000")
-	cargo build --release --locked
-	cargo build --release --locked --package benches
+	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-recover $(ARGS)
 
 bench-anonymise: ## what taking the people out of an event costs on one core, beside only parsing it (ARGS="anonymised")

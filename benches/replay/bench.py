@@ -1,4 +1,4 @@
-"""What `aqueduct replay` costs beside the floor and beside DuckDB, on the same events, in one run.
+"""What `aqueduct replay` costs beside the floor, DuckDB and Flink, on the same events, in one run.
 
 Each program runs in turn, several times, and is charged what the operating system accounts to its processes. A time
 counts only after the program's rows were found to be those of the others. Needs what `make bench-replay` builds.
@@ -6,20 +6,30 @@ counts only after the program's rows were found to be those of the others. Needs
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from datetime import datetime, timezone
+
+import flink
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TARGET = ROOT / "target"
 WORK = TARGET / "bench-replay"
 VENV = TARGET / "tools" / "duckdb-2.0.1"
+
+PEERS = ("duckdb", "flink")
+DUCKDB = "DuckDB 2.0.1, 1 thread"
+# What Flink is given.
+ALL, FEW = "all", "few"
 
 # Pages and boxes of the generator that give about so many keys with this many events.
 SHAPES = {"1,000 keys": (25, 10), "100,000 keys": (600, 50)}
@@ -40,8 +50,8 @@ window = { size = "10m", period = "1m" }
 def run(command):
     """Wall seconds, processor seconds and megabytes of one run."""
     began = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    message = child.stderr.read().decode(errors="replace")
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    message = child.stdout.read().decode(errors="replace")
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
@@ -60,75 +70,149 @@ def millis(text):
 def answer(path):
     """How many rows, how many keys, and a sum over the rows that does not depend on their order."""
     rows, total, keys, ends = 0, 0, set(), {}
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            end = row["window_end"]
-            if end not in ends:
-                ends[end] = millis(end)
-            key = f"{row['page']}\0{row['box']}"
-            text = f"{key}\0{ends[end]}\0{row['views']}\0{row['clicks']}"
-            total += int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-            rows += 1
-            keys.add(key)
+    for line in lines(path):
+        row = json.loads(line)
+        end = row["window_end"]
+        if end not in ends:
+            ends[end] = millis(end)
+        key = f"{row['page']}\0{row['box']}"
+        text = f"{key}\0{ends[end]}\0{row['views']}\0{row['clicks']}"
+        total += int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+        rows += 1
+        keys.add(key)
     return rows, len(keys), total % (1 << 64)
 
 
-def programs(events):
-    """Name, command, rows."""
+def lines(path):
+    """Of a file, or of all files of a folder."""
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        with open(file, encoding="utf-8") as open_file:
+            yield from open_file
+
+
+@dataclass
+class Program:
+    """A command, and where the rows are that it writes: in one place for each time that it counts everything."""
+
+    command: list
+    rows: list
+
+
+def ours(events, threads):
     config = WORK / "aqueduct.toml"
     config.write_text(CONFIG)
+    rows = WORK / f"ours-{threads}.ndjson"
     binary = TARGET / "release" / "aqueduct"
+    return Program([binary, "replay", "--config", config, "--threads", str(threads), "--output", rows, events], [rows])
 
-    def ours(threads):
-        rows = WORK / f"ours-{threads}.ndjson"
-        return [binary, "replay", "--config", config, "--threads", str(threads), "--output", rows, events], rows
 
+def programs(events, peers):
+    """By name, in the order in which they run."""
     floor = WORK / "floor.ndjson"
-    duckdb = WORK / "duckdb.ndjson"
-    return {
-        "aqueduct replay, 1 thread": ours(1),
-        "aqueduct replay, 2 threads": ours(2),
-        "floor: serde_json, 1 thread": ([TARGET / "release" / "floor", events, floor], floor),
-        "DuckDB 2.0.1, 1 thread": (
-            [VENV / "bin" / "python", HERE / "duckdb_windows.py", events, duckdb],
-            duckdb,
-        ),
+    found = {
+        "aqueduct replay, 1 thread": ours(events, 1),
+        "aqueduct replay, 2 threads": ours(events, 2),
+        "floor: serde_json, 1 thread": Program([TARGET / "release" / "floor", events, floor], [floor]),
     }
+    if "duckdb" in peers:
+        rows = WORK / "duckdb.ndjson"
+        python = VENV / "bin" / "python"
+        found[DUCKDB] = Program([python, HERE / "duckdb_windows.py", events, rows], [rows])
+    if "flink" in peers:
+        found |= flinks(events)
+    return found
 
 
-def measure(title, events, runs, count):
-    found = programs(events)
+def flinks(events):
+    """Flink with all events, and with a few to tell what its start costs; with one task also twice in one process, to
+    tell what the second time costs."""
+    few = WORK / "few.ndjson"
+    with open(events, "rb") as source:
+        few.write_bytes(b"".join(itertools.islice(source, 10)))
+    libs = TARGET / "tools" / f"flink-{flink.VERSION}" / "libs"
+    found = {}
+    for tasks, times in ((1, (1, 2)), (2, (1,))):
+        inputs = {ALL: events, FEW: few}
+        if tasks > 1:
+            inputs = {what: flink.deal(path, WORK / f"dealt-{what}", tasks) for what, path in inputs.items()}
+        for often, (what, path) in itertools.product(times, inputs.items()):
+            folder = WORK / f"flink-{tasks}-{often}-{what}"
+            command, rows = flink.command(folder, libs, tasks, [path] * often)
+            found[tasks, often, what] = Program(command, rows if what == ALL else [])
+    return found
+
+
+def measure(title, events, arguments):
+    found = programs(events, arguments.peers)
     figures = {name: [] for name in found}
     answers = {}
-    for number in range(runs + 1):
-        for name, (command, rows) in found.items():
-            figure = run(command)
+    for number in range(arguments.runs + 1):
+        for name, program in found.items():
+            for rows in program.rows:
+                remove(rows)
+            figure = run(program.command)
             if number == 0:
                 # The first round warms the page cache, and is compared.
-                answers[name] = answer(rows)
+                answers |= {(name, place): answer(rows) for place, rows in enumerate(program.rows)}
             else:
                 figures[name].append(figure)
-            rows.unlink()
+            for rows in program.rows:
+                remove(rows)
     if len(set(answers.values())) != 1:
         sys.exit(f"{title}: the answers differ: {answers}")
     rows, keys, _ = next(iter(answers.values()))
+    count = arguments.events
     size = events.stat().st_size / count
-    print(f"\n{title}: {count:,} events of {size:.0f} bytes, {keys:,} keys, {rows:,} rows, median of {runs} runs\n")
+    print(f"\n{title}: {count:,} events of {size:.0f} bytes, {keys:,} keys, {rows:,} rows", end="")
+    print(f", median of {arguments.runs} runs\n")
     print("| program | events/s (least to most) | CPU-seconds a million | MB |")
     print("|---|---|---|---|")
-    for name, taken in figures.items():
-        rates = sorted(count / wall for wall, _, _ in taken)
-        cpu = statistics.median(cpu for _, cpu, _ in taken) / count * 1e6
-        memory = max(memory for _, _, memory in taken)
-        middle = statistics.median(rates)
-        print(f"| {name} | {middle:,.0f} ({rates[0]:,.0f} to {rates[-1]:,.0f}) | {cpu:.2f} | {memory:.0f} |")
+    for name, taken in shown(figures).items():
+        print(f"| {name} | {line(taken, count)} |", flush=True)
+
+
+def remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def shown(figures):
+    """The lines of the table: most programs as they ran, Flink also less what its start costs."""
+    table = {name: taken for name, taken in figures.items() if isinstance(name, str)}
+    for tasks in sorted({name[0] for name in figures if not isinstance(name, str)}):
+        name = f"Flink SQL {flink.VERSION}, parallelism {tasks}"
+        once, start = figures[tasks, 1, ALL], figures[tasks, 1, FEW]
+        table[name] = once
+        seconds, cpu = (statistics.median(figure[place] for figure in start) for place in (0, 1))
+        table[f"{name}, less its start of {seconds:.1f} s and {cpu:.1f} CPU-seconds"] = less(once, start)
+        if (tasks, 2, ALL) in figures:
+            again, second_start = (less(figures[tasks, 2, what], figures[tasks, 1, what]) for what in (ALL, FEW))
+            table[f"{name}, once warm: the second job of a process, less its start"] = less(again, second_start)
+    return table
+
+
+def less(taken, off):
+    """Seconds and CPU-seconds less those of another program of the same round."""
+    return [(wall - wall_off, cpu - cpu_off, memory) for (wall, cpu, memory), (wall_off, cpu_off, _) in zip(taken, off)]
+
+
+def line(taken, count):
+    if min(wall for wall, _, _ in taken) <= 0:
+        return "too few events to tell | | "
+    rates = sorted(count / wall for wall, _, _ in taken)
+    cpu = statistics.median(cpu for _, cpu, _ in taken) / count * 1e6
+    memory = max(memory for _, _, memory in taken)
+    middle = statistics.median(rates)
+    return f"{middle:,.0f} ({rates[0]:,.0f} to {rates[-1]:,.0f}) | {cpu:.2f} | {memory:.0f}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--peers", type=names, default=["duckdb"], help="any of duckdb,flink, or none (duckdb)")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     for title, (pages, boxes) in SHAPES.items():
@@ -138,8 +222,15 @@ def main():
         command = [TARGET / "release" / "aqueduct", "generate", "--events", arguments.events, "--seed", 1]
         command += ["--pages", pages, "--boxes", boxes, "--rate", rate, "--output", events]
         subprocess.run([str(word) for word in command], check=True, stderr=subprocess.DEVNULL)
-        measure(title, events, arguments.runs, arguments.events)
+        measure(title, events, arguments)
         events.unlink()
+
+
+def names(text):
+    found = [] if text == "none" else text.split(",")
+    if not set(found) <= set(PEERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not none, and not of {','.join(PEERS)}")
+    return found
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-//! What the benches share: what the operating system accounts to a process.
+//! What the benches share: how a process is watched from outside.
 #![forbid(unsafe_code)]
 
 pub mod accounted;
+
+pub mod watch;

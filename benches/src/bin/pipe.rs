@@ -5,13 +5,13 @@
 //! no event missing.
 #![forbid(unsafe_code)]
 
-use std::{
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use benches::accounted::{cpu, peak};
+use benches::{
+    accounted::{cpu, peak},
+    watch::until,
+};
 use clap::Parser;
 use standin::pubsub::{Options, PubSub};
 use tests::{kafka::create_topic, pipe::Pipe, process::Process};
@@ -31,8 +31,6 @@ struct Arguments {
     runs: u32,
 }
 
-/// How often a counter is looked at.
-const LOOK: Duration = Duration::from_millis(50);
 /// No counter may stand still for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -76,7 +74,9 @@ fn measure(arguments: &Arguments) -> Result<[(&'static str, Cost); 2]> {
     let events = arguments.events.to_string();
     let start = ["--rate", "10000", "--seed", "1", "--start", "2026-01-01T00:00:00Z"];
     let mut generate = pipe.start(&[&["generate", "--events", &events], &start[..]].concat())?;
-    until(arguments.events, || Ok(if generate.has_ended()?.is_some() { arguments.events } else { 0 }))?;
+    until(arguments.events, PATIENCE, || {
+        Ok(if generate.has_ended()?.is_some() { arguments.events } else { 0 })
+    })?;
 
     let mut connector = pipe.start(&["connector"])?;
     let carried = cost(arguments.events, &mut connector, |connector| {
@@ -107,7 +107,7 @@ fn cost(
 ) -> Result<Cost> {
     let own = cpu("self")?;
     let (mut first, mut before) = (None, 0);
-    let last = until(events, || {
+    let last = until(events, PATIENCE, || {
         let done = done(process)?;
         if done > 0 && first.is_none() {
             (first, before) = (Some(Instant::now()), done);
@@ -123,20 +123,4 @@ fn cost(
         stand_in_cpu: cpu("self")? - own,
         megabytes: peak(&pid)?,
     })
-}
-
-/// When a counter reached `goal`.
-fn until(goal: u64, mut counter: impl FnMut() -> Result<u64>) -> Result<Instant> {
-    let (mut last, mut moved) = (0, Instant::now());
-    loop {
-        let count = counter()?;
-        if count >= goal {
-            return Ok(Instant::now());
-        }
-        if count != last {
-            (last, moved) = (count, Instant::now());
-        }
-        ensure!(moved.elapsed() < PATIENCE, "stood still at {count} of {goal}");
-        sleep(LOOK);
-    }
 }

@@ -224,6 +224,15 @@ impl Broker {
         self.subscriptions.get(subscription).map(|(_, state)| state.counts())
     }
 
+    pub(super) fn received(&self, subscription: &str) -> Option<u64> {
+        self.subscriptions.get(subscription).map(|(_, state)| state.received())
+    }
+
+    pub(super) fn kept(&self, subscription: &str) -> Vec<Bytes> {
+        let found = self.subscriptions.get(subscription);
+        found.map(|(_, state)| state.kept().cloned().collect()).unwrap_or_default()
+    }
+
     fn state(&mut self, name: &str) -> Result<&mut Subscription, Status> {
         self.subscriptions.get_mut(name).map(|(_, state)| state).ok_or_else(|| missing("subscription", name))
     }

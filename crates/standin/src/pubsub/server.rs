@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use axum::serve::Listener;
+use bytes::Bytes;
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -16,6 +18,7 @@ use super::{
     source::Source,
     subscription::{Counts, Millis},
 };
+use crate::tls::{Identity, Secured};
 
 /// How to start.
 #[derive(Clone, Debug)]
@@ -27,12 +30,15 @@ pub struct Options {
     pub capacity: usize,
     /// Of the chance in faults.
     pub seed: u64,
+    /// Whether to listen with TLS too, on a free port, and as whom.
+    pub tls: Option<Identity>,
 }
 
 /// A running stand-in for Pub/Sub. Dropping it ends it.
 #[derive(Debug)]
 pub struct PubSub {
     address: SocketAddr,
+    secured: Option<SocketAddr>,
     shared: Shared,
     server: JoinSet<()>,
 }
@@ -72,7 +78,7 @@ struct Clock {
 impl Default for Options {
     /// A free port of this machine, 256 MiB, seed 0.
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), capacity: 256 << 20, seed: 0 }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), capacity: 256 << 20, seed: 0, tls: None }
     }
 }
 
@@ -86,19 +92,25 @@ impl PubSub {
         let listener = TcpListener::bind(options.address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let shared = Shared::new(&options);
-        let service = grpc::routes(shared.clone()).merge(rest::routes(shared.clone()));
-        let stopped = shared.stop.clone().cancelled_owned();
         let mut server = JoinSet::new();
-        server.spawn(async move {
-            // It ends without an error, by the signal.
-            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
-        });
-        Ok(Self { address, shared, server })
+        server.spawn(serve(listener, shared.clone()));
+        let mut secured = None;
+        if let Some(identity) = &options.tls {
+            let listener = TcpListener::bind((address.ip(), 0)).await.map_err(failed)?;
+            secured = Some(listener.local_addr().map_err(failed)?);
+            server.spawn(serve(Secured::new(listener, identity), shared.clone()));
+        }
+        Ok(Self { address, secured, shared, server })
     }
 
     /// `host:port`, as `PUBSUB_EMULATOR_HOST` has it.
     pub fn host(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Where it listens with TLS, if it does.
+    pub fn secured(&self) -> Option<SocketAddr> {
+        self.secured
     }
 
     /// What goes wrong here.
@@ -109,6 +121,16 @@ impl PubSub {
     /// What became of the messages of `projects/P/subscriptions/S`, if it exists.
     pub fn counts(&self, subscription: &str) -> Option<Counts> {
         self.shared.broker().counts(subscription)
+    }
+
+    /// How many messages `projects/P/subscriptions/S` was ever given, if it exists.
+    pub fn received(&self, subscription: &str) -> Option<u64> {
+        self.shared.broker().received(subscription)
+    }
+
+    /// The messages that `projects/P/subscriptions/S` keeps, encoded, in the order of their publishing.
+    pub fn kept(&self, subscription: &str) -> Vec<Bytes> {
+        self.shared.broker().kept(subscription)
     }
 
     /// From now on `projects/P/subscriptions/S` also gets what a source makes, so many messages ahead of their
@@ -137,6 +159,13 @@ impl PubSub {
             self.server.shutdown().await;
         }
     }
+}
+
+async fn serve<L: Listener<Addr = SocketAddr>>(listener: L, shared: Shared) {
+    let stopped = shared.stop.clone().cancelled_owned();
+    let service = grpc::routes(shared.clone()).merge(rest::routes(shared));
+    // It ends without an error, by the signal.
+    let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
 }
 
 impl Drop for PubSub {

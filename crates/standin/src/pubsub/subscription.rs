@@ -286,6 +286,16 @@ impl Subscription {
         }
     }
 
+    /// How many messages it was ever given.
+    pub(super) fn received(&self) -> u64 {
+        self.base + self.log.len() as u64
+    }
+
+    /// What it keeps, in the order of publishing.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Bytes> {
+        self.log.iter().map(|entry| &entry.raw).filter(|raw| !raw.is_empty())
+    }
+
     fn next_ready(&mut self, reorder: usize, rng: &mut ChaCha8Rng) -> Option<Ready> {
         let among = self.ready.len().min(reorder);
         if among > 1 {
@@ -458,8 +468,10 @@ mod tests {
         forgetful.subscription.advance(1);
         assert_eq!(forgetful.subscription.bytes, 10);
         forgetful.subscription.ack(leases[0].0);
+        assert_eq!(forgetful.subscription.kept().count(), 1);
         forgetful.subscription.advance(1);
         assert!(forgetful.subscription.log.is_empty());
+        assert_eq!(forgetful.subscription.received(), 2);
 
         let mut full = Bench::new(Rules { capacity: 30, ..RULES });
         full.push([1, 2, 3], 0);

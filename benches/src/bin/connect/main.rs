@@ -1,0 +1,277 @@
+//! `make bench-connect`: what our connector costs beside Kafka Connect with Google's sink for Pub/Sub, and what becomes
+//! of either when it is killed.
+//!
+//! A real Kafka holds the events of all runs; each worker carries them from the beginning, in turn, into a stand-in for
+//! Pub/Sub in this process. Nothing is told before every event was found there.
+#![forbid(unsafe_code)]
+
+mod sink;
+
+mod worker;
+
+mod table;
+
+use std::{
+    path::PathBuf,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use benches::{
+    accounted::{cpu, peak},
+    watch::until,
+};
+use clap::Parser;
+use tests::{
+    kafka::create_topic,
+    pipe::{PROJECT, Pipe},
+    process::{Process, keep_words},
+};
+
+use crate::{
+    sink::{Secrets, Sink, Taken},
+    table::Table,
+    worker::{Place, Worker},
+};
+
+/// What our connector costs beside Kafka Connect with Google's sink.
+#[derive(Parser)]
+struct Arguments {
+    /// Events that a worker carries cold; then as many again, and for the kill as many.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// Partitions of the topic.
+    #[arg(long, default_value_t = 6)]
+    partitions: i32,
+    /// How often to do all of it.
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+    /// A folder with Kafka Connect's jars in `libs`, Google's sink in `sink` and `log4j2.properties`; without it only
+    /// our connector runs.
+    #[arg(long)]
+    jars: Option<PathBuf>,
+    /// Kills nothing.
+    #[arg(long)]
+    no_kill: bool,
+}
+
+/// Kafka waits for a worker that was killed until its session ends: 45 s, and the group is formed anew after that.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// What was on its way when a worker was killed has arrived by then.
+const SETTLED: Duration = Duration::from_millis(300);
+/// A message that is kept: an event, its attributes, and what the stand-in adds.
+const MESSAGE_BYTES: u64 = 1_500;
+
+/// What a worker needed for a part of the events.
+struct Cost {
+    events: u64,
+    seconds: f64,
+    cpu: f64,
+    stand_in_cpu: f64,
+    megabytes: f64,
+}
+
+/// What became of a worker that was killed in the middle.
+struct Killed {
+    /// From the kill, after which it is started again at once, to the next message.
+    seconds: f64,
+    taken: Taken,
+}
+
+impl Cost {
+    fn rate(&self) -> f64 {
+        self.events as f64 / self.seconds
+    }
+
+    fn cpu_a_million(&self) -> f64 {
+        self.cpu / self.events as f64 * 1e6
+    }
+
+    fn stand_in_a_million(&self) -> f64 {
+        self.stand_in_cpu / self.events as f64 * 1e6
+    }
+}
+
+impl Killed {
+    fn duplicates(&self) -> u64 {
+        self.taken.messages - self.taken.distinct
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    keep_words();
+    let secrets = Secrets::make(PROJECT)?;
+    let source = Pipe::new("connect")?;
+    create_topic(source.name(), arguments.partitions, &[])?;
+    let bench = Bench { topic: source.name(), secrets: &secrets, arguments: &arguments };
+    generate(&source, arguments.events, "1", "2026-01-01T00:00:00Z")?;
+    if !arguments.no_kill {
+        bench.kills()?;
+    }
+    generate(&source, arguments.events, "2", "2026-01-02T00:00:00Z")?;
+    bench.costs()
+}
+
+/// Into the source's topic.
+fn generate(source: &Pipe, events: u64, seed: &str, start: &str) -> Result<()> {
+    let events = events.to_string();
+    let mut generate = source
+        .start(&["generate", "--events", &events, "--rate", "10000", "--seed", seed, "--start", start])?;
+    until(1, PATIENCE, || Ok(u64::from(generate.has_ended()?.is_some())))?;
+    ensure!(generate.ended()?.code == Some(0), "generate failed: {}", generate.err());
+    Ok(())
+}
+
+struct Bench<'a> {
+    topic: &'a str,
+    secrets: &'a Secrets,
+    arguments: &'a Arguments,
+}
+
+impl Bench<'_> {
+    fn workers(&self) -> &'static [Worker] {
+        const ALL: [Worker; 3] = [Worker::Ours, Worker::Bytes, Worker::Json];
+        if self.arguments.jars.is_some() { &ALL } else { &ALL[..1] }
+    }
+
+    #[expect(clippy::print_stdout, reason = "a command for people")]
+    fn kills(&self) -> Result<()> {
+        let mut table = Table::new();
+        println!("kill -9 in the middle of {} events, and started again at once", self.arguments.events);
+        println!("run  worker                     goes on after s  duplicates");
+        for run in 1..=self.arguments.runs {
+            for worker in self.workers().iter().filter(|worker| **worker != Worker::Bytes) {
+                let killed = self.kill(*worker)?;
+                println!("{run:>3}  {worker:25} {:>16.1} {:>11}", killed.seconds, killed.duplicates());
+                table.add(*worker, "", killed);
+            }
+        }
+        table.print();
+        Ok(())
+    }
+
+    #[expect(clippy::print_stdout, reason = "a command for people")]
+    fn costs(&self) -> Result<()> {
+        let mut table = Table::new();
+        let Arguments { events, partitions, .. } = self.arguments;
+        println!("{events} events in {partitions} partitions, then as many again");
+        println!(
+            "run  worker                           events/s  CPU s/million  stand-in CPU s/million    MB"
+        );
+        for run in 1..=self.arguments.runs {
+            for worker in self.workers() {
+                for (part, cost) in self.cost(*worker)? {
+                    println!(
+                        "{run:>3}  {worker:25} {part:4} {:>11.0} {:>14.2} {:>23.2} {:>5.0}",
+                        cost.rate(),
+                        cost.cpu_a_million(),
+                        cost.stand_in_a_million(),
+                        cost.megabytes
+                    );
+                    table.add(*worker, part, cost);
+                }
+            }
+        }
+        table.print();
+        Ok(())
+    }
+
+    fn cost(&self, worker: Worker) -> Result<[(&'static str, Cost); 2]> {
+        let events = self.arguments.events;
+        let run = self.prepare()?;
+        let mut own = cpu("self")?;
+        let mut process = run.start(worker, self)?;
+        let pid = process.id().to_string();
+        let mut before = 0;
+        let first = until(1, PATIENCE, || {
+            before = run.received(&mut process)?;
+            Ok(before)
+        })?;
+        ensure!(before < events, "all was done at once; take more events");
+        let (mut from, mut used) = (first, 0.0);
+        let mut part = |goal: u64, events: u64| -> Result<Cost> {
+            let reached = until(goal, PATIENCE, || run.received(&mut process))?;
+            let (cpu_now, own_now) = (cpu(&pid)?, cpu("self")?);
+            let cost = Cost {
+                events,
+                seconds: (reached - from).as_secs_f64(),
+                cpu: cpu_now - used,
+                stand_in_cpu: own_now - own,
+                megabytes: peak(&pid)?,
+            };
+            (from, used, own) = (reached, cpu_now, own_now);
+            Ok(cost)
+        };
+        let mut cold = part(events, events)?;
+        // Of what had arrived when it was first looked for nobody knows how long it took.
+        cold.seconds *= events as f64 / (events - before) as f64;
+        let warm = part(2 * events, events)?;
+        run.until_complete(&mut process, 2 * events)?;
+        Ok([("cold", cold), ("warm", warm)])
+    }
+
+    fn kill(&self, worker: Worker) -> Result<Killed> {
+        let events = self.arguments.events;
+        let run = self.prepare()?;
+        let mut process = run.start(worker, self)?;
+        until(events / 2, PATIENCE, || run.received(&mut process))?;
+        process.kill()?;
+        let killed = Instant::now();
+        let mut process = run.start(worker, self)?;
+        sleep(SETTLED.saturating_sub(killed.elapsed()));
+        let before = run.received(&mut process)?;
+        ensure!(before < events, "it was done before it was killed; take more events");
+        let on = until(before + 1, PATIENCE, || run.received(&mut process))?;
+        let taken = run.until_complete(&mut process, events)?;
+        Ok(Killed { seconds: (on - killed).as_secs_f64(), taken })
+    }
+
+    /// A new folder, and a new stand-in with a topic and a subscription.
+    fn prepare(&self) -> Result<Run> {
+        let capacity = usize::try_from(3 * self.arguments.events * MESSAGE_BYTES)?;
+        let sink = Sink::start(self.secrets, capacity)?;
+        let pipe = Pipe::new("connect")?.with("pubsub.emulator_host", &sink.host());
+        let own = format!("topics = [\"{}\"]", pipe.name());
+        pipe.edit(&own, &format!("topics = [\"{}\"]", self.topic))?;
+        // As long as Connect's: that it goes on sooner is not for a shorter session.
+        pipe.edit("\"session.timeout.ms\" = 6000", "\"session.timeout.ms\" = 45000")?;
+        pipe.run_well(&["setup"])?;
+        let subscription = format!("projects/{PROJECT}/subscriptions/{}-ctr", pipe.name());
+        Ok(Run { pipe, sink, subscription })
+    }
+}
+
+struct Run {
+    pipe: Pipe,
+    sink: Sink,
+    subscription: String,
+}
+
+impl Run {
+    fn start(&self, worker: Worker, bench: &Bench<'_>) -> Result<Process> {
+        let jars = bench.arguments.jars.clone().unwrap_or_default();
+        let (pipe, sink, secrets, topic) = (&self.pipe, &self.sink, bench.secrets, bench.topic);
+        worker.start(&Place { pipe, sink, secrets, jars: &jars, topic })
+    }
+
+    fn received(&self, process: &mut Process) -> Result<u64> {
+        if let Some(ended) = process.has_ended()? {
+            anyhow::bail!("the worker ended by itself ({:?}):\n{}{}", ended.code, ended.out, ended.err);
+        }
+        self.sink.received(&self.subscription)
+    }
+
+    /// Every event has arrived, some of them perhaps more than once.
+    fn until_complete(&self, process: &mut Process, events: u64) -> Result<Taken> {
+        let mut taken = self.sink.taken(&self.subscription)?;
+        while taken.distinct < events {
+            let more = taken.messages + 1;
+            until(more, PATIENCE, || self.received(process))?;
+            taken = self.sink.taken(&self.subscription)?;
+        }
+        ensure!(taken.distinct == events, "{} different messages of {events} events", taken.distinct);
+        Ok(taken)
+    }
+}

@@ -1,0 +1,163 @@
+//! Where all connectors publish: the stand-in for Pub/Sub in this process, also behind TLS, as Google's sink speaks
+//! nothing else; and the address that gives out the tokens that its made-up account asks for.
+
+use std::{
+    collections::HashSet,
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    path::PathBuf,
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use prost::Message;
+use serde_json::json;
+use standin::{
+    pubsub::{Options, PubSub},
+    tls::Identity,
+};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+/// Made once for all runs: they cost a second.
+pub(crate) struct Secrets {
+    folder: TempDir,
+}
+
+/// Of the trust store; it keeps nothing that is worth keeping.
+pub(crate) const PASSWORD: &str = "for-benches-only";
+/// The name that the certificate is for.
+pub(crate) const HOST: &str = "localhost";
+
+impl Secrets {
+    /// A certificate with its key, a Java trust store that believes it, and credentials of an account that nobody has.
+    pub(crate) fn make(project: &str) -> Result<Self> {
+        let secrets = Self { folder: TempDir::new()? };
+        let (key, certificate) = (secrets.key(), secrets.certificate());
+        run(Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "7"])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate))?;
+        run(Command::new("keytool")
+            .args(["-importcert", "-noprompt", "-alias", "own", "-storepass", PASSWORD])
+            .arg("-file")
+            .arg(&certificate)
+            .arg("-keystore")
+            .arg(secrets.trust_store()))?;
+        let credentials = json!({
+            "type": "service_account",
+            "project_id": project,
+            "private_key_id": "1",
+            "private_key": fs::read_to_string(key)?,
+            "client_email": format!("bench@{project}.iam.gserviceaccount.com"),
+            "client_id": "1",
+            "token_uri": format!("http://{}/token", give_tokens()?),
+        });
+        fs::write(secrets.credentials(), credentials.to_string())?;
+        Ok(secrets)
+    }
+
+    pub(crate) fn trust_store(&self) -> PathBuf {
+        self.path("trust.p12")
+    }
+
+    pub(crate) fn credentials(&self) -> PathBuf {
+        self.path("credentials.json")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.path("key.pem")
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.path("certificate.pem")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Answers every request with a token that nobody checks, for as long as this process lives.
+fn give_tokens() -> Result<String> {
+    const TOKEN: &str = r#"{"access_token":"bench","expires_in":3600,"token_type":"Bearer"}"#;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            // The request is short; whoever sends it in parts asks again.
+            let _ = connection.read(&mut [0; 8 << 10]);
+            let _ = write!(
+                connection,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{TOKEN}",
+                TOKEN.len()
+            );
+        }
+    });
+    Ok(address)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let done = command.output().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
+
+/// A stand-in with one subscription that keeps all that is published.
+pub(crate) struct Sink {
+    server: PubSub,
+    _runtime: Runtime,
+}
+
+/// What a subscription was given.
+pub(crate) struct Taken {
+    pub(crate) messages: u64,
+    /// Messages with data that no message before had.
+    pub(crate) distinct: u64,
+}
+
+/// `PubsubMessage`, as far as it tells messages apart.
+#[derive(Clone, PartialEq, Message)]
+struct Published {
+    #[prost(bytes = "bytes", tag = "1")]
+    data: Bytes,
+}
+
+impl Sink {
+    pub(crate) fn start(secrets: &Secrets, capacity: usize) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let (certificate, key) = (fs::read(secrets.certificate())?, fs::read(secrets.key())?);
+        let identity = Identity::from_pem(&certificate, &key)?;
+        let options = Options { capacity, tls: Some(identity), ..Options::default() };
+        let server = runtime.block_on(PubSub::start(options))?;
+        Ok(Self { server, _runtime: runtime })
+    }
+
+    pub(crate) fn host(&self) -> String {
+        self.server.host()
+    }
+
+    pub(crate) fn secured(&self) -> Result<String> {
+        let address = self.server.secured().context("it was started with an identity")?;
+        Ok(format!("{HOST}:{}", address.port()))
+    }
+
+    pub(crate) fn received(&self, subscription: &str) -> Result<u64> {
+        self.server.received(subscription).context("`aqueduct setup` made the subscription")
+    }
+
+    pub(crate) fn taken(&self, subscription: &str) -> Result<Taken> {
+        let (hasher, kept) = (RandomState::new(), self.server.kept(subscription));
+        let mut seen = HashSet::with_capacity(kept.len());
+        for message in &kept {
+            seen.insert(hasher.hash_one(&Published::decode(message.as_ref())?.data));
+        }
+        Ok(Taken { messages: kept.len() as u64, distinct: seen.len() as u64 })
+    }
+}
