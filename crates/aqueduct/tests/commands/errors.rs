@@ -338,7 +338,7 @@ fn limits_of_the_system_are_told() {
 fn threads_that_cannot_be_had_are_told() {
     let place = Place::with(FLOW);
     assert_eq!(place.run("generate --events 10 --output events.ndjson").code, Some(0));
-    let expected = "cannot start the threads that read; ask for fewer with --threads";
+    let expected = "cannot start the threads of the replay; ask for fewer with --threads";
     let told = (100..3_000).step_by(50).any(|mebibytes| {
         let line = format!("ulimit -v {}; aqueduct replay events.ndjson --threads 64", mebibytes << 10);
         place.shell(&line).err.contains(expected)

@@ -87,7 +87,7 @@ impl Files {
             .num_threads(self.threads)
             .thread_name(|number| format!("aqueduct-replay-{number}"))
             .build()
-            .context("cannot start the threads that read; ask for fewer with --threads")?;
+            .context("cannot start the threads of the replay; ask for fewer with --threads")?;
         // Counting is one of the pool's threads: it reads, too, while it waits.
         pool.install(|| self.count(session, shutdown))
     }

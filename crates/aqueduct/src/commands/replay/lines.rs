@@ -4,12 +4,13 @@
 
 use std::{
     io::Write as _,
+    panic::resume_unwind,
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread::JoinHandle,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use event::CtrRow;
 use processor::flow::Flow;
 use writer::NdjsonFormat;
@@ -59,7 +60,7 @@ impl Lines {
         let thread = std::thread::Builder::new()
             .name("aqueduct-rows".to_owned())
             .spawn(move || pen.write_all(&rows))
-            .context("cannot start the thread that writes; use --threads 1")?;
+            .context("cannot start the threads of the replay; ask for fewer with --threads")?;
         Ok(Self::Aside(Aside { name, writing: Some((sender, thread)) }))
     }
 
@@ -108,10 +109,9 @@ impl Aside {
 
     /// Waits until everything is written.
     fn end(&mut self) -> anyhow::Result<Pen> {
-        let defect = || anyhow!("a defect: the thread that writes panicked; please report it");
         let (sender, thread) = self.writing.take().with_context(|| format!("cannot write {}", self.name))?;
         drop(sender);
-        thread.join().unwrap_or_else(|_| Err(defect()))
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 
