@@ -40,6 +40,9 @@ struct Arguments {
     /// Boxes of a page.
     #[arg(long, default_value_t = 20)]
     boxes: u64,
+    /// Removes what a producer wrote twice, too: ids are kept for half an hour.
+    #[arg(long)]
+    ids: bool,
 }
 
 /// How often the table is looked at: what a latency is right to.
@@ -79,6 +82,10 @@ fn main() -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stand_in = runtime.block_on(PubSub::start(Options { capacity, ..Options::default() }))?;
     let pipe = Pipe::new("live")?.with("pubsub.emulator_host", &stand_in.host());
+    pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"10m\"")?;
+    if !arguments.ids {
+        pipe.edit("id = \"/event_id\"\n", "")?;
+    }
     create_topic(pipe.name(), arguments.partitions, &[])?;
     pipe.run_well(&["setup"])?;
     let mut parts = [Part::start("connector", &pipe)?, Part::start("processor", &pipe)?];
