@@ -164,7 +164,8 @@ impl World {
     fn check_older_lives(&mut self, number: usize, before: EventTime) {
         let Some(running) = self.workers[number].running() else { return };
         let (watermark, outcomes) = (running.watermarks[0], &running.outcomes);
-        let waits = |log: &&Log| self.now < log.died_at + self.plan.config.hole_limit;
+        // It waits from when it heard of the life and of another one in its place, and that may be before its end.
+        let waits = |log: &&Log| self.now < log.died_at + self.plan.config.hole_limit / 2;
         let found = self.kafka.dead.iter().filter(waits).find_map(|log| {
             let heard = outcomes.heard.get(&*log.partition).map_or(0, |heard| (*heard).min(log.high()));
             let is_passed = |offset: &u64| {
