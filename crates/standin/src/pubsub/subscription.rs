@@ -467,8 +467,8 @@ mod tests {
         forgetful.subscription.ack(leases[1].0);
         forgetful.subscription.advance(1);
         assert_eq!(forgetful.subscription.bytes, 10);
-        forgetful.subscription.ack(leases[0].0);
         assert_eq!(forgetful.subscription.kept().count(), 1);
+        forgetful.subscription.ack(leases[0].0);
         forgetful.subscription.advance(1);
         assert!(forgetful.subscription.log.is_empty());
         assert_eq!(forgetful.subscription.received(), 2);
