@@ -151,8 +151,8 @@ impl World {
         let mut taken: BTreeMap<usize, Taken<'_>> = BTreeMap::new();
         for (partition, offset, outcome) in outcomes.iter() {
             let (Some(event), Outcome::Data(_, kafka)) = (self.event_of(outcome), outcome) else { continue };
-            let is_retaken = outcomes.retaken.contains(&(partition.clone(), offset));
-            let is_open = is_retaken || event.class == Class::Loose;
+            let is_unawaited = outcomes.unawaited.contains(&(partition.clone(), offset));
+            let is_open = is_unawaited || event.class == Class::Loose;
             taken.insert(event.id, Taken { event, kafka, is_open });
         }
         taken.into_values().collect()

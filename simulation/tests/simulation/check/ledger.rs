@@ -35,7 +35,7 @@ impl World {
         if accounted != tally.total {
             return Some(format!("{} offsets came, {accounted} are accounted for", tally.total));
         }
-        let is_open = tally.has_loose || !running.outcomes.retaken.is_empty();
+        let is_open = tally.has_loose || !running.outcomes.unawaited.is_empty();
         core.engine().flows().iter().enumerate().find_map(|(number, flow)| {
             let by_kafka = number == 1 && !config.has_ids;
             let future = if by_kafka { 0 } else { tally.future };

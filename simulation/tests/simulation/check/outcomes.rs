@@ -29,8 +29,9 @@ pub(crate) struct Outcomes {
     offsets: BTreeMap<Partition, BTreeMap<u64, Outcome>>,
     /// How far the marks say that each partition was read.
     pub(super) heard: BTreeMap<Partition, u64>,
-    /// Data that came for offsets which counted as missing; nothing had waited for it.
-    pub(super) retaken: BTreeSet<(Partition, u64)>,
+    /// Data that nothing had waited for: its offset counted as missing, or it is of an older life of its topic, and no
+    /// mark had spoken of it.
+    pub(super) unawaited: BTreeSet<(Partition, u64)>,
     /// The ledgers have been compared with it since the last message.
     pub(crate) is_checked: bool,
 }
@@ -47,11 +48,18 @@ impl Outcomes {
         let entry = self.offsets.entry(partition.clone()).or_default();
         let known = entry.get(&offset);
         if known.is_some_and(|outcome| outcome.yields_to_data()) {
-            self.retaken.insert((partition.clone(), offset));
+            self.unawaited.insert((partition.clone(), offset));
         } else if known.is_some() {
             return;
         }
         entry.insert(offset, Outcome::Data(number, timestamp));
+    }
+
+    /// Data of an older life of a topic is about to come behind the watermark; what marks had spoken of does not.
+    pub(crate) fn unheard(&mut self, partition: &Partition, offset: u64) {
+        if self.get(partition, offset).is_none() {
+            self.unawaited.insert((partition.clone(), offset));
+        }
     }
 
     pub(crate) fn mark(&mut self, mark: &Mark) {

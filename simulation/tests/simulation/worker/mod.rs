@@ -276,6 +276,10 @@ impl World {
                     payload: &event.payload,
                 };
                 running.stages.data(&data, now);
+                let is_older = self.kafka.dead.iter().any(|log| log.partition == *partition);
+                if is_older && event.time < running.watermarks[0].0 {
+                    running.outcomes.unheard(partition, *offset);
+                }
                 running.outcomes.data(partition, *offset, event.number, *timestamp);
             }
             Body::Mark(mark) => {
