@@ -9,18 +9,20 @@ and processor (`bench-pipe`). Needs what `make bench-curves` builds and starts.
 
 import argparse
 import json
-import os
 import pathlib
 import random
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
+from charged import run  # noqa: E402
+
 TARGET = ROOT / "target"
 WORK = TARGET / "bench-curves"
 PICTURE = ROOT / "docs" / "pictures" / "curves.svg"
@@ -126,15 +128,8 @@ def replay(shape, runs):
     command = [TARGET / "release" / "aqueduct", "replay", "--config", config, "--threads", "1", "--output", rows, *paths]
     costs = []
     for _ in range(runs):
-        began = time.monotonic()
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        message = child.stderr.read().decode(errors="replace")
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            sys.exit(f"replay ended with {child.returncode}: {message[-2000:]}")
-        cpu, wall = usage.ru_utime + usage.ru_stime, time.monotonic() - began
-        costs.append(Cost(cpu / shape.events * 1e6, shape.events / wall, usage.ru_maxrss / 1024))
+        wall, cpu, megabytes = run(command)
+        costs.append(Cost(cpu / shape.events * 1e6, shape.events / wall, megabytes))
     with rows.open("rb") as written:
         count = sum(1 for _ in written)
     for path in [*paths, rows]:

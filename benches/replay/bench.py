@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import itertools
 import json
-import os
 import pathlib
 import shutil
 import statistics
@@ -22,6 +21,10 @@ import flink
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE.parent))
+
+from charged import run  # noqa: E402
+
 TARGET = ROOT / "target"
 WORK = TARGET / "bench-replay"
 VENV = TARGET / "tools" / "duckdb-2.0.1"
@@ -45,18 +48,6 @@ views = { "/type" = "view" }
 clicks = { "/type" = "click" }
 window = { size = "10m", period = "1m" }
 """
-
-
-def run(command):
-    """Wall seconds, processor seconds and megabytes of one run."""
-    began = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    message = child.stdout.read().decode(errors="replace")
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        sys.exit(f"{command[0]} ended with {child.returncode}: {message[-2000:]}")
-    return time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def millis(text):
