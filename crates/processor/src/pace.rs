@@ -1,7 +1,9 @@
 //! How long until new events are served again, while the processor gets through a backlog.
 //!
-//! Judged by the watermark alone, as nobody can ask Pub/Sub what is still to come: how far it is behind, and how fast it
-//! moved since the last look. Not here: what a flow's watermark is.
+//! Nobody can ask Pub/Sub what is still to come, but the marks tell how far each log goes: what is missing below that, and
+//! how fast that shrinks, tells the time. Where no fresh mark came (the connector is away), the watermark alone is judged:
+//! how far it is behind, and how fast it moved. It is the worse judge, as it stands still until the slowest delivery has
+//! begun and then leaps. Not here: what a flow's watermark is, and what is missing.
 
 use event::{EventTime, Millis};
 use tracing::{info, warn};
@@ -9,10 +11,19 @@ use tracing::{info, warn};
 /// Watches how far the watermark is behind.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
-    /// When it was last spoken of, how far behind the watermark was then, and how long nothing is said again.
-    last: Option<(EventTime, Millis, Millis)>,
+    /// What was seen when it was last spoken of.
+    last: Option<Spoken>,
     /// Since when it has been spoken of.
     since: Option<EventTime>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Spoken {
+    at: EventTime,
+    behind: Millis,
+    missing: Option<u64>,
+    /// How long nothing is said again.
+    pause: Millis,
 }
 
 /// What there is to say.
@@ -43,12 +54,13 @@ const LONGEST: Millis = Millis(60_000);
 
 impl Pace {
     /// `behind`: how far the slowest watermark is behind the clock, less what it may always be; nothing while no watermark
-    /// is known.
-    pub fn look(&mut self, behind: Option<Millis>, now: EventTime) -> Option<News> {
+    /// is known. `missing`: offsets of all logs that are not accounted for; nothing where that is not known up to now.
+    pub fn look(&mut self, behind: Option<Millis>, missing: Option<u64>, now: EventTime) -> Option<News> {
         let behind = behind?;
-        let Some((spoken, then, pause)) = self.last else {
+        let seen = |pause| Spoken { at: now, behind, missing, pause };
+        let Some(last) = self.last else {
             if behind > BACKLOG {
-                self.last = Some((now, behind, FIRST));
+                self.last = Some(seen(FIRST));
             }
             return None;
         };
@@ -57,17 +69,49 @@ impl Pace {
             self.last = None;
             return since.map(|since| News::CaughtUp { took: Millis(now.0 - since.0) });
         }
-        let passed = Millis(now.0 - spoken.0);
-        if passed < pause {
+        if self.since.is_none() && last.missing.is_none() && missing.is_some() {
+            // The marks have come: from here on there is something better to judge by.
+            self.last = Some(seen(FIRST));
             return None;
         }
-        self.since.get_or_insert(spoken);
-        self.last = Some((now, behind, Millis(pause.0 * 2).min(LONGEST)));
-        // The watermark moved by what passed, and by what it came closer.
-        let gained = (then.0 - behind.0) as f64 / passed.0.max(1) as f64;
-        let remaining = (gained > 0.0).then(|| Millis((behind.0 as f64 / gained) as i64));
-        Some(News::CatchingUp { behind, speed: 1.0 + gained, remaining })
+        if now < last.at + last.pause {
+            return None;
+        }
+        self.since.get_or_insert(last.at);
+        let seen = seen(Millis(last.pause.0 * 2).min(LONGEST));
+        self.last = Some(seen);
+        let remaining = last.until_nothing_remains(&seen);
+        // While what remains passes, the watermark moves by that and by what it is behind.
+        let speed = match remaining {
+            Some(remaining) => 1.0 + behind.0 as f64 / remaining.0.max(1) as f64,
+            None => last.speed_of_watermark(&seen).min(1.0),
+        };
+        Some(News::CatchingUp { behind, speed, remaining })
     }
+}
+
+impl Spoken {
+    fn until_nothing_remains(&self, later: &Self) -> Option<Millis> {
+        match (self.missing, later.missing) {
+            (Some(then), Some(missing)) if missing > 0 => {
+                time(missing as f64, then as f64 - missing as f64, later.at.0 - self.at.0)
+            }
+            _ => {
+                let gained = self.behind.0 - later.behind.0;
+                time(later.behind.0 as f64, gained as f64, later.at.0 - self.at.0)
+            }
+        }
+    }
+
+    /// The watermark moved by what passed, and by what it came closer.
+    fn speed_of_watermark(&self, later: &Self) -> f64 {
+        1.0 + (self.behind.0 - later.behind.0) as f64 / (later.at.0 - self.at.0).max(1) as f64
+    }
+}
+
+/// How long what is left takes at the pace of what was gained in a time; nothing when nothing was gained.
+fn time(left: f64, gained: f64, passed: i64) -> Option<Millis> {
+    (gained > 0.0).then(|| Millis((left / gained * passed as f64) as i64))
 }
 
 impl News {
@@ -103,18 +147,21 @@ mod tests {
         EventTime(1_760_000_000_000 + n * 1_000)
     }
 
+    const TWENTY_HOURS: i64 = 72_000;
+
     /// Looks once a second while the backlog of twenty hours shrinks; what was said, and when.
-    fn said(shrinks: impl Fn(i64) -> i64) -> Vec<(i64, News)> {
+    fn said(shrinks: impl Fn(i64) -> i64, missing: impl Fn(i64) -> Option<u64>) -> Vec<(i64, News)> {
         let mut pace = Pace::default();
         let look = |n| {
-            pace.look(Some(Millis((72_000 - shrinks(n)).max(0) * 1_000)), second(n)).map(|news| (n, news))
+            let behind = Millis((TWENTY_HOURS - shrinks(n)).max(0) * 1_000);
+            pace.look(Some(behind), missing(n), second(n)).map(|news| (n, news))
         };
         (0..400).filter_map(look).collect()
     }
 
     #[test]
     fn a_backlog_is_announced_and_its_end_is_told() {
-        let said = said(|n| n * 200);
+        let said = said(|n| n * 200, |_| None);
         let times: Vec<i64> = said.iter().map(|(n, _)| *n).collect();
         assert_eq!(times, [10, 30, 70, 130, 190, 250, 310, 360]);
         let expected =
@@ -125,8 +172,31 @@ mod tests {
 
     #[test]
     fn a_backlog_that_grows_has_no_end() {
-        for (n, news) in said(|n| -n / 2) {
+        for (n, news) in said(|n| -n / 2, |_| None) {
             assert!(matches!(news, News::CatchingUp { remaining: None, .. }), "{n}: {news:?}");
+        }
+    }
+
+    /// The slowest delivery holds the watermark for twenty seconds; the count knows better, once the marks have come.
+    #[test]
+    fn what_is_missing_is_a_better_judge_than_a_watermark_that_is_held() {
+        let held = |n: i64| (n - 20).max(0) * 200;
+        let missing = |n: i64| (n >= 3).then(|| 36_000_000_u64.saturating_sub(n.unsigned_abs() * 100_000));
+        let (n, first) = said(held, missing)[0];
+        assert_eq!(n, 13);
+        let remaining = Some(Millis(347_000));
+        assert!(matches!(first, News::CatchingUp { remaining: told, .. } if told == remaining), "{first:?}");
+        let (_, first) = said(held, |_| None)[0];
+        assert!(matches!(first, News::CatchingUp { remaining: None, .. }), "{first:?}");
+    }
+
+    /// Others are counted as they come, one partition stands still: nothing is gained.
+    #[test]
+    fn a_partition_that_stands_still_has_no_end() {
+        for (n, news) in said(|n| -n, |_| Some(1_000)) {
+            let expected =
+                News::CatchingUp { behind: Millis((TWENTY_HOURS + n) * 1_000), speed: 0.0, remaining: None };
+            assert_eq!(news, expected);
         }
     }
 
@@ -134,8 +204,8 @@ mod tests {
     fn without_a_backlog_nothing_is_said() {
         let mut pace = Pace::default();
         for n in 0..100 {
-            assert_eq!(pace.look(Some(Millis(4_000)), second(n)), None);
+            assert_eq!(pace.look(Some(Millis(4_000)), Some(0), second(n)), None);
         }
-        assert_eq!(pace.look(None, second(100)), None);
+        assert_eq!(pace.look(None, None, second(100)), None);
     }
 }

@@ -209,13 +209,14 @@ impl<S: Sink> Driver<S> {
             self.detail = Arc::new(self.look(unacknowledged, now));
             self.metrics.observe(&self.detail, self.stages.core().is_caught_up(now), now);
             self.judge(now);
+            let missing = self.stages.core().frontier().missing(now);
+            if let Some(news) = self.pace.look(self.behind(now), missing, now) {
+                news.tell();
+            }
         }
         self.watch.send_replace(self.view());
         if self.last_report.elapsed() >= Duration::from_secs(60) {
             self.report();
-        }
-        if let Some(news) = self.pace.look(self.behind(now), now) {
-            news.tell();
         }
         self.check_memory(unacknowledged)
     }

@@ -28,8 +28,14 @@ impl CaughtUp {
     }
 
     /// Any mark.
+    ///
+    /// After a silence nothing is known either: a process that was frozen may be handed a mark of now before the events
+    /// that waited with it.
     pub fn mark(&mut self, published: EventTime, now: EventTime) {
         self.first_seen(published, now);
+        if now > self.last_mark + FEW_SECONDS {
+            self.last_old = self.last_old.max(now);
+        }
         if published + FEW_SECONDS >= now {
             self.last_mark = self.last_mark.max(now);
         }
@@ -38,5 +44,28 @@ impl CaughtUp {
     /// Whether nothing old came for a few seconds while marks did.
     pub fn is(&self, now: EventTime) -> bool {
         now >= self.last_old + FEW_SECONDS && now <= self.last_mark + FEW_SECONDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(n: i64) -> EventTime {
+        EventTime(1_000 * n)
+    }
+
+    #[test]
+    fn a_mark_after_a_silence_is_no_proof() {
+        let mut caught_up = CaughtUp::new(second(0));
+        for n in 0..10 {
+            caught_up.mark(second(n), second(n));
+            assert_eq!(caught_up.is(second(n)), n >= 5, "{n}");
+        }
+        // Frozen for twenty minutes, without a tick; the first that is pulled is a mark of now.
+        for n in 1_200..1_210 {
+            caught_up.mark(second(n), second(n));
+            assert_eq!(caught_up.is(second(n)), n >= 1_205, "{n}");
+        }
     }
 }

@@ -321,6 +321,14 @@ impl Frontier {
         self.tracks.values().map(Track::accounted).sum()
     }
 
+    /// How many offsets of the logs are not accounted for, in Pub/Sub or still in Kafka; nothing unless marks tell how far
+    /// every topic goes now.
+    pub fn missing(&self, now: EventTime) -> Option<u64> {
+        let is_told = |topic: &Topic| now <= topic.asked_at + FRESH;
+        (!self.topics.is_empty() && self.topics.values().all(is_told))
+            .then(|| self.active().map(|(_, track)| track.missing()).sum())
+    }
+
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> u64 {
         self.tracks.values().map(|track| 400 + 80 * track.islands() as u64).sum()
@@ -332,6 +340,9 @@ impl Default for Frontier {
         Self::new()
     }
 }
+
+/// A mark that asked not longer ago tells how far the logs go now: one comes every second, and clocks differ.
+const FRESH: Millis = Millis(30_000);
 
 /// A topic id in base64; it may hold a `+` itself.
 const TOPIC_ID: usize = 22;

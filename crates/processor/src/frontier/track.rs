@@ -187,6 +187,12 @@ impl Track {
         self.prefix + self.islands.iter().map(|(start, island)| island.end - start).sum::<u64>()
     }
 
+    /// How many offsets of the log are not accounted for, as far as anyone has spoken of it.
+    pub fn missing(&self) -> u64 {
+        let end = self.end.map_or(0, |end| end.offset).max(self.heard_to);
+        end.saturating_sub(self.accounted())
+    }
+
     /// Offsets that count as lost: taken by retention, or abandoned holes whose data has not come.
     pub fn lost(&self) -> &Ranges {
         &self.lost
@@ -386,5 +392,8 @@ mod tests {
         track.heard(9, Some(7), None);
         assert_eq!(track.holes(), vec![1..4, 5..7]);
         assert_eq!(track.leading_hole(), None);
+        assert_eq!(track.missing(), 7, "with what was read and not published");
+        track.heard(9, Some(7), fact(20, 5));
+        assert_eq!(track.missing(), 18, "with what was not read");
     }
 }
