@@ -6,13 +6,20 @@
 use std::{error::Error, fmt, future::Future};
 
 use event::{Mark, Partition, wire};
-use pubsub::{Encoder, OutMessage, limits::Violation};
+use pubsub::{Attributes, Encoder, OutMessage, limits::Violation};
 
 use crate::anonymise::{Anonymised, RejectCode};
 
 /// One data message.
 #[derive(Clone, Debug)]
 pub struct Message(OutMessage);
+
+/// A partition, with the attributes that all its messages share.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    partition: Partition,
+    attributes: Attributes,
+}
 
 /// Publishes batches and marks; one attempt a call.
 pub trait Publish: Clone + Send + Sync + 'static {
@@ -45,23 +52,18 @@ impl Message {
     pub fn new(
         encoder: &mut Encoder,
         anonymised: &Anonymised,
-        partition: &Partition,
+        origin: &Origin,
         offset: u64,
         timestamp: Option<i64>,
     ) -> Result<Self, &'static str> {
-        let [mut number, mut place, mut time] = [itoa::Buffer::new(); 3];
-        let record = [
-            (wire::TOPIC, &*partition.topic),
-            (wire::PARTITION, number.format(partition.partition)),
-            (wire::OFFSET, place.format(offset)),
-            (wire::INCARNATION, &*partition.incarnation.0),
-        ];
+        let [mut place, mut time] = [itoa::Buffer::new(); 2];
+        let offset = [(wire::OFFSET, place.format(offset))];
         let time = timestamp.map(|timestamp| (wire::TIMESTAMP, time.format(timestamp)));
         let key = anonymised.kafka_key().map(|key| (wire::KEY, key));
         let key_id = anonymised.key_id().map(|id| (wire::KEY_ID, &**id));
         let headers = anonymised.headers().iter().map(|(name, value)| (&**name, &**value));
-        let attributes = record.into_iter().chain(time).chain(key).chain(key_id).chain(headers);
-        match encoder.encode(anonymised.data(), attributes) {
+        let attributes = offset.into_iter().chain(time).chain(key).chain(key_id).chain(headers);
+        match encoder.encode(anonymised.data(), &origin.attributes, attributes) {
             Ok(message) => Ok(Self(message)),
             Err(Violation::TooLarge | Violation::Empty) => Err(RejectCode::TooLarge.as_str()),
             Err(_) => Err(RejectCode::AttributeTooLarge.as_str()),
@@ -76,6 +78,25 @@ impl Message {
     /// What Pub/Sub's client takes.
     pub fn out(&self) -> &OutMessage {
         &self.0
+    }
+}
+
+impl Origin {
+    /// Encodes what the messages of a partition share.
+    pub fn new(partition: Partition) -> Self {
+        let mut number = itoa::Buffer::new();
+        let shared = [
+            (wire::TOPIC, &*partition.topic),
+            (wire::PARTITION, number.format(partition.partition)),
+            (wire::INCARNATION, &*partition.incarnation.0),
+        ];
+        let attributes = Attributes::new(shared.into_iter());
+        Self { attributes: attributes.expect("a topic's name has at most 249 bytes"), partition }
+    }
+
+    /// Which partition.
+    pub fn partition(&self) -> &Partition {
+        &self.partition
     }
 }
 

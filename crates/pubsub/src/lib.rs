@@ -59,7 +59,7 @@ pub mod admin;
 
 pub use connection::{Connection, Endpoint};
 pub use error::Error;
-pub use message::{Encoder, OutMessage};
+pub use message::{Attributes, Encoder, OutMessage};
 pub use publisher::Publisher;
 pub use received::{Message, Messages};
 pub use settings::PubSubSettings;

@@ -15,6 +15,13 @@ use crate::limits::{MAX_ATTRIBUTES, MAX_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutMessage(Bytes);
 
+/// Attributes that many messages share, encoded once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    encoded: Vec<u8>,
+    count: usize,
+}
+
 /// Encodes messages one behind the other into the same memory.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -39,47 +46,55 @@ impl OutMessage {
     }
 }
 
+impl Attributes {
+    /// Encodes attributes.
+    ///
+    /// # Errors
+    /// Why Pub/Sub would refuse a message with them.
+    pub fn new<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<Self, Violation> {
+        let (count, length) = measure(attributes.clone())?;
+        let mut encoded = Vec::with_capacity(length);
+        put_attributes(&mut encoded, attributes);
+        Ok(Self { encoded, count })
+    }
+}
+
 impl Encoder {
-    /// Encodes a message.
+    /// Encodes a message with the attributes that it shares with others, and its own.
     ///
     /// # Errors
     /// Why Pub/Sub would refuse it.
     pub fn encode<'a>(
         &mut self,
         data: &[u8],
-        attributes: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        shared: &Attributes,
+        own: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<OutMessage, Violation> {
-        let entries: usize = attributes.clone().map(|(name, value)| field_len(entry_len(name, value))).sum();
-        let length = field_len_unless_empty(data.len()) + entries;
-        check(length, attributes.clone())?;
+        let (count, entries) = measure(own.clone())?;
+        let length = field_len_unless_empty(data.len()) + shared.encoded.len() + entries;
+        if length == 0 {
+            return Err(Violation::Empty);
+        }
+        if field_len(length) > MAX_BYTES {
+            return Err(Violation::TooLarge);
+        }
+        if shared.count + count > MAX_ATTRIBUTES {
+            return Err(Violation::TooManyAttributes);
+        }
         if self.memory.capacity() < length {
             // Not `reserve`, which would wait for the others to be gone, and copy.
             self.memory = BytesMut::with_capacity(CHUNK.max(length));
         }
         put(&mut self.memory, FIRST, data);
-        for (name, value) in attributes {
-            encode_key(SECOND, WireType::LengthDelimited, &mut self.memory);
-            encode_varint(entry_len(name, value) as u64, &mut self.memory);
-            put(&mut self.memory, FIRST, name.as_bytes());
-            put(&mut self.memory, SECOND, value.as_bytes());
-        }
+        self.memory.put_slice(&shared.encoded);
+        put_attributes(&mut self.memory, own);
         Ok(OutMessage(self.memory.split().freeze()))
     }
 }
 
-fn check<'a>(
-    length: usize,
-    attributes: impl Iterator<Item = (&'a str, &'a str)> + Clone,
-) -> Result<(), Violation> {
-    if length == 0 {
-        return Err(Violation::Empty);
-    }
-    if field_len(length) > MAX_BYTES {
-        return Err(Violation::TooLarge);
-    }
-    if attributes.clone().count() > MAX_ATTRIBUTES {
-        return Err(Violation::TooManyAttributes);
-    }
+/// How many attributes there are, and the bytes that they take.
+fn measure<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(usize, usize), Violation> {
+    let (mut count, mut length) = (0, 0);
     for (name, value) in attributes {
         if name.is_empty() || name.len() > MAX_NAME_BYTES || name.starts_with("goog") {
             return Err(Violation::AttributeName);
@@ -87,16 +102,35 @@ fn check<'a>(
         if value.len() > MAX_VALUE_BYTES {
             return Err(Violation::AttributeValue);
         }
+        count += 1;
+        length += field_len(entry_len(name, value));
     }
-    Ok(())
+    Ok((count, length))
+}
+
+fn put_attributes<'a>(into: &mut impl BufMut, attributes: impl Iterator<Item = (&'a str, &'a str)>) {
+    for (name, value) in attributes {
+        put_head(into, SECOND, entry_len(name, value));
+        put(into, FIRST, name.as_bytes());
+        put(into, SECOND, value.as_bytes());
+    }
 }
 
 /// A field, which protobuf leaves out when it is empty.
 fn put(into: &mut impl BufMut, tag: u32, bytes: &[u8]) {
     if !bytes.is_empty() {
-        encode_key(tag, WireType::LengthDelimited, into);
-        encode_varint(bytes.len() as u64, into);
+        put_head(into, tag, bytes.len());
         into.put_slice(bytes);
+    }
+}
+
+/// What stands before the bytes of a field. A short length is one byte, and most are short.
+fn put_head(into: &mut impl BufMut, tag: u32, length: usize) {
+    if length < 128 {
+        into.put_slice(&[(tag << 3) as u8 | WireType::LengthDelimited as u8, length as u8]);
+    } else {
+        encode_key(tag, WireType::LengthDelimited, into);
+        encode_varint(length as u64, into);
     }
 }
 
@@ -130,7 +164,7 @@ mod tests {
     }
 
     fn encode(data: &[u8], attributes: &[(&str, &str)]) -> Result<OutMessage, Violation> {
-        Encoder::default().encode(data, attributes.iter().copied())
+        Encoder::default().encode(data, &Attributes::default(), attributes.iter().copied())
     }
 
     #[test]
@@ -139,7 +173,9 @@ mod tests {
         let long = "v".repeat(1_024);
         for data in [&b""[..], b"x", &[7; 300], &[9; 200_000]] {
             for attributes in [&[("a", "1"), ("name", ""), ("long", &*long)][..], &[("ü", "ß")]] {
-                let message = encoder.encode(data, attributes.iter().copied()).expect("within the limits");
+                let (shared, own) = attributes.split_at(1);
+                let shared = Attributes::new(shared.iter().copied()).expect("within the limits");
+                let message = encoder.encode(data, &shared, own.iter().copied()).expect("within the limits");
                 let read = Read::decode(message.encoded().clone()).expect("protobuf");
                 let expected = Read {
                     data: data.to_vec(),
@@ -172,5 +208,10 @@ mod tests {
         assert_eq!(refused(1, &[("n", &"v".repeat(1_025))]), Some(Violation::AttributeValue));
         assert_eq!(refused(1, &[("n", &"v".repeat(1_024))]), None);
         assert_eq!(refused(1, &[("n", "v"); 101]), Some(Violation::TooManyAttributes));
+        let shared = Attributes::new([("n", "v"); 60].into_iter()).expect("within the limits");
+        let encode =
+            |own| Encoder::default().encode(b"x", &shared, [("m", "v")].into_iter().cycle().take(own));
+        assert_eq!(encode(40).err(), None);
+        assert_eq!(encode(41).err(), Some(Violation::TooManyAttributes));
     }
 }

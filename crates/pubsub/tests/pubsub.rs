@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use event::{ByteSize, EventTime, Millis};
 use pubsub::{
-    AckHandle, Connection, Encoder, Error, Inbound, Message, OutMessage, PubSubSettings, SubscribeOptions,
-    Subscription,
+    AckHandle, Attributes, Connection, Encoder, Error, Inbound, Message, OutMessage, PubSubSettings,
+    SubscribeOptions, Subscription,
     admin::{self, Outcome},
     limits,
 };
@@ -80,7 +80,9 @@ fn settings(host: &str) -> PubSubSettings {
 fn message(number: u32) -> OutMessage {
     let text = number.to_string();
     let attributes = [("number", &*text), ("kafka.topic", "events")];
-    Encoder::default().encode(text.as_bytes(), attributes.into_iter()).expect("within the limits")
+    Encoder::default()
+        .encode(text.as_bytes(), &Attributes::default(), attributes.into_iter())
+        .expect("within the limits")
 }
 
 fn number(message: &Message<'_>) -> u32 {
@@ -204,7 +206,9 @@ async fn one_call_is_one_request_done_whole_or_not() {
 #[tokio::test]
 async fn a_request_of_nine_megabytes_passes() {
     let bench = Bench::new().await;
-    let large = Encoder::default().encode(&[7; 899_000], std::iter::empty()).expect("within the limits");
+    let large = Encoder::default()
+        .encode(&[7; 899_000], &Attributes::default(), std::iter::empty())
+        .expect("within the limits");
     let batch = vec![large; 10];
     assert!(limits::fits(9, 9 * batch[0].wire_len(), batch[0].wire_len()));
     bench

@@ -31,7 +31,8 @@ pub(super) fn kafka_key(
         KeyRule::Forward => checked(text).map(Some),
         KeyRule::Pseudonymise => {
             let key = key.expect("a rule that makes pseudonyms was refused without a keyring");
-            Ok(Some(key.pseudonym(text).map(char::from).iter().collect()))
+            let pseudonym = key.pseudonym(text);
+            Ok(Some(str::from_utf8(&pseudonym).expect("base64 is ASCII").to_owned()))
         }
     }
 }

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Instant};
 use event::Partition;
 use rustc_hash::FxHashMap;
 
-use crate::{slot::Slot, start::Start};
+use crate::{message::Origin, slot::Slot, start::Start};
 
 /// One partition that is held.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) slot: Slot,
-    pub(crate) partition: Partition,
+    pub(crate) origin: Origin,
     /// The next offset to be read.
     pub(crate) next: u64,
     /// Whether librdkafka's position is known to belong to this assignment: right after one it may still be that of
@@ -55,7 +55,7 @@ impl Assignment {
         let life = Partition { topic: topic.clone(), incarnation: start.incarnation.clone(), partition };
         let held = Held {
             slot: slot.clone(),
-            partition: life,
+            origin: Origin::new(life),
             next: start.offset,
             is_position_trusted: false,
             since: now,

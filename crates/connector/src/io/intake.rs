@@ -97,7 +97,7 @@ impl Intake {
                 return self.builder.reject(&held.slot, offset, reject.code.as_str(), reject.pointer);
             }
         };
-        match Message::new(&mut self.encoder, &anonymised, &held.partition, offset, timestamp(record)) {
+        match Message::new(&mut self.encoder, &anonymised, &held.origin, offset, timestamp(record)) {
             Err(code) => self.builder.reject(&held.slot, offset, code, None),
             Ok(message) => {
                 if self.builder.is_full_for(message.wire_len()) {

@@ -84,7 +84,7 @@ impl Reader {
             .iter()
             .filter(|held| {
                 let known = self.orders.topic_id(&held.slot.topic);
-                known.is_some_and(|id| id != topic_id(&held.partition.incarnation))
+                known.is_some_and(|id| id != topic_id(&held.origin.partition().incarnation))
             })
             .map(Held::place)
             .collect();

@@ -1,7 +1,7 @@
 //! The publishing port over Pub/Sub.
 
 use event::Mark;
-use pubsub::{Encoder, Error, PubSubSettings, Publisher};
+use pubsub::{Attributes, Encoder, Error, PubSubSettings, Publisher};
 
 use crate::message::{Message, Publish, PublishError};
 
@@ -27,7 +27,7 @@ impl Publish for PubSubPublisher {
 
     async fn publish_mark(&self, mark: &Mark) -> Result<(), PublishError> {
         let message = Encoder::default()
-            .encode(&mark.to_json(), std::iter::empty())
+            .encode(&mark.to_json(), &Attributes::default(), std::iter::empty())
             .map_err(|_| PublishError::Refused("a mark is beyond the limits of a message".into()))?;
         self.publisher.publish(&self.marks_topic, [message].iter()).await.map_err(classify)
     }

@@ -201,7 +201,7 @@ impl Reader {
             if let Some(held) = self.assignment.get(topic, *partition) {
                 read.insert((topic.clone(), *partition), held.next);
                 if is_renewed {
-                    outdated.insert(topic.clone(), topic_id(&held.partition.incarnation).to_owned());
+                    outdated.insert(topic.clone(), topic_id(&held.origin.partition().incarnation).to_owned());
                 }
                 slots.push(held.slot.clone());
             }
@@ -219,7 +219,7 @@ impl Reader {
         let renewed = std::mem::take(&mut self.renewed);
         let is_old = |held: &&Held| {
             let id = renewed.get(&*held.slot.topic);
-            id.is_some_and(|id| id != topic_id(&held.partition.incarnation))
+            id.is_some_and(|id| id != topic_id(&held.origin.partition().incarnation))
         };
         let places: Places = self.assignment.iter().filter(is_old).map(Held::place).collect();
         if places.is_empty() {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use connector::anonymise::Raw;
+use connector::{anonymise::Raw, message::Origin};
 use event::{EventTime, Incarnation, Partition};
 use rdkafka::message::{Headers, Message as _, OwnedMessage};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Logs {
     logs: Vec<Log>,
     /// The log and the partition behind each number.
-    places: Vec<(usize, Partition)>,
+    places: Vec<(usize, Origin)>,
 }
 
 /// So many records are read between two looks at the bar and at the token.
@@ -41,7 +41,8 @@ impl Logs {
             let log = Log::open(&span.kafka, topic, stretch)?;
             for partition in 0..log.partitions() {
                 let incarnation = Incarnation::from(connector::start::NO_TOPIC_ID);
-                places.push((logs.len(), Partition { topic: Arc::clone(topic), incarnation, partition }));
+                let partition = Partition { topic: Arc::clone(topic), incarnation, partition };
+                places.push((logs.len(), Origin::new(partition)));
             }
             logs.push(log);
         }
@@ -61,11 +62,11 @@ impl Logs {
             if records.is_multiple_of(GLANCE) {
                 bar.set_position(self.logs.iter().map(Log::offsets_received).sum());
             }
-            let (log, partition) = &self.places[number];
-            match self.logs[*log].take(partition.partition, shutdown)? {
+            let (log, origin) = &self.places[number];
+            match self.logs[*log].take(origin.partition().partition, shutdown)? {
                 Taken::Stopped => break,
                 Taken::End => session.end_partition(number)?,
-                Taken::Record(message) => record(session, number, partition, &message)?,
+                Taken::Record(message) => record(session, number, origin, &message)?,
             }
         }
         bar.finish_and_clear();
@@ -76,7 +77,7 @@ impl Logs {
 fn record(
     session: &mut Session,
     number: usize,
-    partition: &Partition,
+    origin: &Origin,
     message: &OwnedMessage,
 ) -> anyhow::Result<()> {
     let headers: Vec<(&str, &[u8])> = if session.wants_headers() {
@@ -86,8 +87,8 @@ fn record(
         Vec::new()
     };
     let value = message.payload();
-    let raw = Raw { topic: &partition.topic, value, key: message.key(), headers: &headers };
+    let raw = Raw { topic: &origin.partition().topic, value, key: message.key(), headers: &headers };
     // A missing or non-positive timestamp counts as absent.
     let time = message.timestamp().to_millis().filter(|millis| *millis > 0).map(EventTime);
-    session.record(number, &raw, At::Offset(partition, message.offset().unsigned_abs(), time))
+    session.record(number, &raw, At::Offset(origin, message.offset().unsigned_abs(), time))
 }

@@ -9,9 +9,9 @@ use std::{
 
 use connector::{
     anonymise::{Anonymised, Anonymiser, Raw, RejectCode},
-    message::Message,
+    message::{Message, Origin},
 };
-use event::{EventTime, Partition};
+use event::EventTime;
 use processor::{
     digest::Digest,
     engine::Verdict,
@@ -46,7 +46,7 @@ pub(super) enum At<'a> {
     /// A line of a file.
     Line(&'a str, u64),
     /// An offset of a partition, with Kafka's timestamp.
-    Offset(&'a Partition, u64, Option<EventTime>),
+    Offset(&'a Origin, u64, Option<EventTime>),
 }
 
 impl Session {
@@ -208,9 +208,9 @@ fn published(
     at: At<'_>,
 ) -> Result<Anonymised, (&'static str, Option<Arc<str>>)> {
     let event = anonymiser.anonymise(raw).map_err(|reject| (reject.code.as_str(), reject.pointer))?;
-    if let At::Offset(partition, offset, time) = at {
+    if let At::Offset(origin, offset, time) = at {
         let time = time.map(|time| time.0);
-        Message::new(encoder, &event, partition, offset, time).map_err(|reason| (reason, None))?;
+        Message::new(encoder, &event, origin, offset, time).map_err(|reason| (reason, None))?;
     }
     Ok(event)
 }
@@ -228,7 +228,7 @@ impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(file, line) => write!(f, "{file}:{line}"),
-            Self::Offset(partition, offset, _) => write!(f, "{partition}@{offset}"),
+            Self::Offset(origin, offset, _) => write!(f, "{}@{offset}", origin.partition()),
         }
     }
 }
