@@ -20,4 +20,5 @@ pub mod bigquery;
 
 pub mod tls;
 
+mod prompt;
 mod rpc;

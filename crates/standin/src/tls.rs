@@ -3,13 +3,10 @@
 //! Not here: making certificates. A handshake is waited for before the next connection is taken, which does for the
 //! handful of connections that a client opens.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::serve::Listener;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::time::timeout;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -57,20 +54,20 @@ impl Identity {
 }
 
 /// Connections that have shaken hands.
-pub(crate) struct Secured {
-    inner: TcpListener,
+pub(crate) struct Secured<L> {
+    inner: L,
     acceptor: TlsAcceptor,
 }
 
-impl Secured {
-    pub(crate) fn new(inner: TcpListener, identity: &Identity) -> Self {
+impl<L> Secured<L> {
+    pub(crate) fn new(inner: L, identity: &Identity) -> Self {
         Self { inner, acceptor: TlsAcceptor::from(Arc::clone(&identity.0)) }
     }
 }
 
-impl Listener for Secured {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
+impl<L: Listener> Listener for Secured<L> {
+    type Io = TlsStream<L::Io>;
+    type Addr = L::Addr;
 
     /// Who fails to shake hands has to see to it: another connection is taken.
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {

@@ -13,6 +13,7 @@ use super::{
     grpc, rest,
     tables::Tables,
 };
+use crate::prompt::prompt;
 
 /// A running stand-in for BigQuery. Dropping it ends it.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl BigQuery {
         let mut server = JoinSet::new();
         server.spawn(async move {
             // It ends without an error, by the signal.
-            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
+            let _ = axum::serve(prompt(listener), service).with_graceful_shutdown(stopped).await;
         });
         Ok(Self { address, faults, stop, _server: server })
     }

@@ -18,7 +18,10 @@ use super::{
     source::Source,
     subscription::{Counts, Millis},
 };
-use crate::tls::{Identity, Secured};
+use crate::{
+    prompt::prompt,
+    tls::{Identity, Secured},
+};
 
 /// How to start.
 #[derive(Clone, Debug)]
@@ -93,12 +96,12 @@ impl PubSub {
         let address = listener.local_addr().map_err(failed)?;
         let shared = Shared::new(&options);
         let mut server = JoinSet::new();
-        server.spawn(serve(listener, shared.clone()));
+        server.spawn(serve(prompt(listener), shared.clone()));
         let mut secured = None;
         if let Some(identity) = &options.tls {
             let listener = TcpListener::bind((address.ip(), 0)).await.map_err(failed)?;
             secured = Some(listener.local_addr().map_err(failed)?);
-            server.spawn(serve(Secured::new(listener, identity), shared.clone()));
+            server.spawn(serve(Secured::new(prompt(listener), identity), shared.clone()));
         }
         Ok(Self { address, secured, shared, server })
     }
