@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import flink
+import variants
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -26,6 +27,7 @@ sys.path.insert(0, str(HERE.parent))
 from charged import run  # noqa: E402
 
 TARGET = ROOT / "target"
+BINARY = TARGET / "release" / "aqueduct"
 WORK = TARGET / "bench-replay"
 VENV = TARGET / "tools" / "duckdb-2.0.1"
 
@@ -89,12 +91,12 @@ class Program:
     rows: list
 
 
-def ours(events, threads):
-    config = WORK / "aqueduct.toml"
-    config.write_text(CONFIG)
-    rows = WORK / f"ours-{threads}.ndjson"
-    binary = TARGET / "release" / "aqueduct"
-    return Program([binary, "replay", "--config", config, "--threads", str(threads), "--output", rows, events], [rows])
+def ours(events, threads, name="plain", text=CONFIG, options=()):
+    config = WORK / f"{name}.toml"
+    config.write_text(text)
+    rows = WORK / f"{name}-{threads}.ndjson"
+    command = [BINARY, "replay", "--config", config, "--threads", str(threads), *options, "--output", rows, events]
+    return Program(command, [rows])
 
 
 def programs(events, peers):
@@ -133,8 +135,30 @@ def flinks(events):
     return found
 
 
-def measure(title, events, arguments):
-    found = programs(events, arguments.peers)
+def others(events, generate):
+    """The same by `aqueduct replay` with more to do, and what only decoding takes."""
+    found = {"as it is": ours(events, 1)}
+    found["with event ids"] = ours(events, 1, "ids", CONFIG.replace(*variants.IDS))
+    found[JOINED] = ours(events, 1, "join", CONFIG.replace(*variants.JOIN), ["--final"])
+    for kind, path in variants.compressed(BINARY, generate, WORK).items():
+        found[f"from .{kind}, 1 thread"] = ours(path, 1, kind)
+        found[f"from .{kind}, 2 threads"] = ours(path, 2, kind)
+        found[" ".join(variants.DECODERS[kind])] = Program(variants.decoder(kind, path), [])
+    return found
+
+
+JOINED = "with a join (last panes)"
+
+
+def check_join(events, program):
+    """Ends where clicks were attributed otherwise than a recount does it."""
+    run(program.command)
+    told, counted = variants.attributed(program.rows[0]), variants.expected(events, millis)
+    if told != counted:
+        sys.exit(f"{told} clicks were attributed, and {counted} by a recount")
+
+
+def measure(title, found, events, arguments):
     figures = {name: [] for name in found}
     answers = {}
     for number in range(arguments.runs + 1):
@@ -206,14 +230,19 @@ def main():
     parser.add_argument("--peers", type=names, default=["duckdb"], help="any of duckdb,flink, or none (duckdb)")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    for title, (pages, boxes) in SHAPES.items():
+    for number, (title, (pages, boxes)) in enumerate(SHAPES.items()):
         events = WORK / "events.ndjson"
         # Fourteen minutes of event time.
         rate = max(1, arguments.events // 840)
-        command = [TARGET / "release" / "aqueduct", "generate", "--events", arguments.events, "--seed", 1]
-        command += ["--pages", pages, "--boxes", boxes, "--rate", rate, "--output", events]
-        subprocess.run([str(word) for word in command], check=True, stderr=subprocess.DEVNULL)
-        measure(title, events, arguments)
+        generate = ["generate", "--events", arguments.events, "--seed", 1]
+        generate += ["--pages", pages, "--boxes", boxes, "--rate", rate]
+        generate = [str(word) for word in generate]
+        subprocess.run([BINARY, *generate, "--output", events], check=True, stderr=subprocess.DEVNULL)
+        measure(title, programs(events, arguments.peers), events, arguments)
+        if number == 0:
+            more = others(events, generate)
+            check_join(events, more[JOINED])
+            measure(f"{title}, more to do", more, events, arguments)
         events.unlink()
 
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use benches::{
     accounted::{cpu, peak},
+    rules::Rules,
     watch::until,
 };
 use clap::Parser;
@@ -26,6 +27,9 @@ struct Arguments {
     /// Partitions of the topic.
     #[arg(long, default_value_t = 6)]
     partitions: i32,
+    /// What the connector does with each event.
+    #[arg(long, value_enum, default_value = "one-id")]
+    rules: Rules,
     /// How often to do all of it.
     #[arg(long, default_value_t = 3)]
     runs: u32,
@@ -69,6 +73,7 @@ fn main() -> Result<()> {
 fn measure(arguments: &Arguments) -> Result<[(&'static str, Cost); 2]> {
     let (stand_in, _runtime) = start_stand_in(arguments.events)?;
     let pipe = Pipe::new("bench")?.with("pubsub.emulator_host", &stand_in.host());
+    arguments.rules.apply(&pipe)?;
     create_topic(pipe.name(), arguments.partitions, &[])?;
     pipe.run_well(&["setup"])?;
     let events = arguments.events.to_string();

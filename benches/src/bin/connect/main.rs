@@ -20,6 +20,7 @@ use std::{
 use anyhow::{Result, ensure};
 use benches::{
     accounted::{cpu, peak},
+    rules::Rules,
     watch::until,
 };
 use clap::Parser;
@@ -233,6 +234,7 @@ impl Bench<'_> {
         let capacity = usize::try_from(3 * self.arguments.events * MESSAGE_BYTES)?;
         let sink = Sink::start(self.secrets, capacity)?;
         let pipe = Pipe::new("connect")?.with("pubsub.emulator_host", &sink.host());
+        Rules::OneId.apply(&pipe)?;
         let own = format!("topics = [\"{}\"]", pipe.name());
         pipe.edit(&own, &format!("topics = [\"{}\"]", self.topic))?;
         // As long as Connect's: that it goes on sooner is not for a shorter session.
