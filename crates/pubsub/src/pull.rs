@@ -123,8 +123,10 @@ impl Pull {
 
     async fn one_stream(&mut self, stop: &CancellationToken) -> End {
         self.link.mark_unchanged();
-        // Dropped with this stream, it ends what we say.
+        // Whichever way we leave it, what we say on it ends: as long as that goes on the stream is open, whoever reads it,
+        // and Pub/Sub would lease messages to it.
         let saying = CancellationToken::new();
+        let _until_left = saying.clone().drop_guard();
         let opened = tokio::select! {
             biased;
             () = stop.cancelled() => return End::Stopped,

@@ -293,6 +293,25 @@ async fn an_outage_is_noticed_and_survived() {
     assert_eq!(distinct(&receive(&mut subscription, 10).await), 10);
 }
 
+/// A stream that nobody reads any more would be given messages for as long as it is open.
+#[tokio::test]
+async fn streams_that_are_opened_anew_leave_none_behind() {
+    let bench = Bench::new().await;
+    let subscription = bench.subscribe(2);
+    let mut link = subscription.link();
+    let mut becomes = async |up: bool| {
+        let change = link.wait_for(|link| link.is_up() == up);
+        tokio::time::timeout(PATIENCE, change).await.expect("noticed in time").expect("it runs");
+    };
+    bench.until(|counts| counts.streams == 2).await;
+    becomes(true).await;
+    bench.server.faults().refuse(true);
+    becomes(false).await;
+    bench.server.faults().refuse(false);
+    becomes(true).await;
+    bench.until(|counts| counts.opened == 4 && counts.streams == 2).await;
+}
+
 /// The window is for all streams together.
 #[tokio::test]
 async fn what_is_outstanding_is_bounded() {

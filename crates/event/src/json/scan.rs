@@ -50,8 +50,9 @@ impl<'a> Scanner<'a> {
     /// # Errors
     /// When the bytes are not UTF-8 or their top is no object.
     pub fn object(payload: &'a [u8]) -> Result<Self, Error> {
-        let text = std::str::from_utf8(payload)
-            .map_err(|error| Error { kind: ErrorKind::InvalidUtf8, at: error.valid_up_to() })?;
+        // The standard library looks at a few bytes at a time, and is asked only where the fault is.
+        let text = simdutf8::basic::from_utf8(payload)
+            .map_err(|_| Error { kind: ErrorKind::InvalidUtf8, at: valid_up_to(payload) })?;
         let mut scanner = Self { text, at: 0, depth: 0, fresh: false };
         match scanner.value()? {
             Token::Object => Ok(scanner),
@@ -298,6 +299,10 @@ impl<'a> Scanner<'a> {
     fn error(&self, kind: ErrorKind) -> Error {
         Error { kind, at: self.at }
     }
+}
+
+fn valid_up_to(payload: &[u8]) -> usize {
+    std::str::from_utf8(payload).map_or_else(|error| error.valid_up_to(), str::len)
 }
 
 #[cfg(test)]

@@ -51,9 +51,14 @@ impl Faults {
         self.chaos(|chaos| chaos.reorder = window);
     }
 
+    /// While on, every call answers UNAVAILABLE; open streams stay.
+    pub fn refuse(&self, refuse: bool) {
+        self.plan().down = refuse;
+    }
+
     /// While down, every call answers UNAVAILABLE, and open streams end so.
     pub fn down(&self, down: bool) {
-        self.plan().down = down;
+        self.refuse(down);
         if down {
             self.cut_streams();
         }

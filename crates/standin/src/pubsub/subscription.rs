@@ -69,6 +69,10 @@ pub struct Counts {
     pub delivered: u64,
     /// Extensions of leases since the start.
     pub extended: u64,
+    /// Streams that are open.
+    pub streams: usize,
+    /// Streams that were opened since the start.
+    pub opened: u64,
 }
 
 #[derive(Debug)]
@@ -89,6 +93,7 @@ pub(super) struct Subscription {
     acknowledged: u64,
     delivered: u64,
     extended: u64,
+    opened: u64,
 }
 
 #[derive(Debug)]
@@ -149,6 +154,7 @@ impl Subscription {
             acknowledged: 0,
             delivered: 0,
             extended: 0,
+            opened: 0,
         }
     }
 
@@ -172,6 +178,7 @@ impl Subscription {
 
     pub(super) fn open_stream(&mut self, stream: u64, window: Window) {
         self.streams.insert(stream, Outstanding { window, messages: 0, bytes: 0 });
+        self.opened += 1;
     }
 
     /// Its leases live on until they expire.
@@ -283,6 +290,8 @@ impl Subscription {
             acknowledged: self.acknowledged,
             delivered: self.delivered,
             extended: self.extended,
+            streams: self.streams.len(),
+            opened: self.opened,
         }
     }
 
