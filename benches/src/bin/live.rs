@@ -47,6 +47,8 @@ struct Arguments {
 
 /// How often the table is looked at: what a latency is right to.
 const LOOK: Duration = Duration::from_millis(10);
+/// How many samples of memory are shown.
+const COURSE: usize = 12;
 /// How often memory is looked at.
 const SAMPLE: Duration = Duration::from_secs(10);
 /// The configuration's `out_of_orderness`.
@@ -132,6 +134,9 @@ fn main() -> Result<()> {
     for cost in costs {
         println!("{cost}");
     }
+    for part in &parts {
+        println!("{} in MB, from the begin to the end: {}", part.name, part.course());
+    }
     println!("\n{seen}\n{checkpoints}");
     Ok(())
 }
@@ -155,6 +160,13 @@ impl Part {
     fn sample(&mut self) -> Result<()> {
         self.memory.push(accounted::resident(&self.pid())?);
         Ok(())
+    }
+
+    /// A dozen of the samples, evenly far apart.
+    fn course(&self) -> String {
+        let step = self.memory.len().div_ceil(COURSE).max(1);
+        let course: Vec<String> = self.memory.iter().step_by(step).map(|mb| format!("{mb:.0}")).collect();
+        course.join(" ")
     }
 
     fn cost(&mut self, rate: u64) -> Result<String> {
