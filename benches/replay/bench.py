@@ -166,7 +166,7 @@ def measure(title, found, events, arguments):
             for rows in program.rows:
                 remove(rows)
             figure = run(program.command)
-            if shape == "few":
+            if number == 0:
                 # The first round warms the page cache, and is compared.
                 answers |= {(name, place): answer(rows) for place, rows in enumerate(program.rows)}
             else:
@@ -242,7 +242,7 @@ def main():
         generate = [str(word) for word in generate]
         subprocess.run([BINARY, *generate, "--output", events], check=True, stderr=subprocess.DEVNULL)
         measure(title, programs(events, arguments.peers), events, arguments)
-        if number == 0:
+        if shape == "few":
             more = others(events, generate)
             check_join(events, more[JOINED])
             measure(f"{title}, more to do", more, events, arguments)
