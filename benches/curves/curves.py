@@ -88,7 +88,7 @@ CURVES = {
 }
 PIPE = {
     "partitions": ("partitions of the Kafka topic", [1, 6, 24, 100, 200], lambda x: (300_000, x)),
-    "backlog": ("events of the backlog", [100_000, 300_000, 1_000_000, 3_000_000], lambda x: (x, 6)),
+    "backlog": ("events of the backlog", [300_000, 1_000_000, 3_000_000], lambda x: (x, 6)),
 }
 
 
