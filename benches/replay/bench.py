@@ -13,7 +13,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -33,6 +32,7 @@ VENV = TARGET / "tools" / "duckdb-2.0.1"
 
 PEERS = ("duckdb", "flink")
 DUCKDB = "DuckDB 2.0.1, 1 thread"
+JOINED = "with a join (last panes)"
 # What Flink is given.
 ALL, FEW = "all", "few"
 
@@ -145,9 +145,6 @@ def others(events, generate):
         found[f"from .{kind}, 2 threads"] = ours(path, 2, kind)
         found[" ".join(variants.DECODERS[kind])] = Program(variants.decoder(kind, path), [])
     return found
-
-
-JOINED = "with a join (last panes)"
 
 
 def measure(title, found, events, arguments):

@@ -135,7 +135,7 @@ fn main() -> Result<()> {
         println!("{cost}");
     }
     for part in &parts {
-        println!("{} in MB, from the begin to the end: {}", part.name, part.course());
+        println!("{} in MB, from the beginning to the end: {}", part.name, part.course());
     }
     println!("\n{seen}\n{checkpoints}");
     Ok(())
