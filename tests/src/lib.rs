@@ -2,7 +2,8 @@
 //! shares no code with the product.
 //!
 //! - [`services`]: where Kafka, Pub/Sub and BigQuery are; [`kafka`], [`pubsub`], [`bigquery`] speak to them
-//! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`]
+//! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`],
+//!   [`unaware`]
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
 //! - [`canary`]: whether an id left in any form
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
@@ -31,4 +32,5 @@ pub mod recount;
 pub mod rows;
 pub mod services;
 pub mod traffic;
+pub mod unaware;
 pub mod wait;

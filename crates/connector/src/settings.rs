@@ -108,11 +108,13 @@ const CONSUMER_ONLY: [&str; 11] = [
     "client.rack",
     "group.",
     "coordinator.",
-    "statistics.interval.ms",
+    STATISTICS,
 ];
 
 const MIN_BUFFER: u64 = 1 << 20;
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
+/// How often librdkafka tells what it counts.
+pub(crate) const STATISTICS: &str = "statistics.interval.ms";
 
 fn default_buffer() -> ByteSize {
     ByteSize(32 << 20)
@@ -204,7 +206,7 @@ impl KafkaSettings {
             ("check.crcs", "true"),
             (SESSION_TIMEOUT, "45000"),
             ("topic.metadata.refresh.interval.ms", "5000"),
-            ("statistics.interval.ms", "5000"),
+            (STATISTICS, "5000"),
             ("fetch.queue.backoff.ms", "20"),
             ("fetch.wait.max.ms", "100"),
             ("fetch.max.bytes", &fetch),
@@ -222,6 +224,12 @@ impl KafkaConfig {
     /// The properties of the consumer.
     pub fn consumer(&self) -> impl Iterator<Item = (&str, &str)> {
         self.client().chain(self.consumer.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    /// How often statistics are wished for.
+    pub(crate) fn statistics_millis(&self) -> &str {
+        let found = self.consumer.iter().find(|(name, _)| name == STATISTICS);
+        found.map_or("0", |(_, millis)| millis)
     }
 
     /// The properties of any other client of these brokers.

@@ -3,11 +3,15 @@
 
 use anyhow::Result;
 use tests::{
-    kafka::create_topic,
+    kafka::{Producer, create_topic},
     pipe::{PROJECT, Pipe},
+    produced::Produced,
     proxy::Proxy,
+    recount::recount,
     services,
     traffic::Traffic,
+    unaware::Unaware,
+    wait,
 };
 
 use crate::{brought_to_an_end, prepared, produced};
@@ -31,6 +35,37 @@ fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
     pubsub.open()?;
     brought_to_an_end(&pipe, &recount, &mut connector, &mut processor)?;
     assert!(connector.err().contains("Pub/Sub takes messages again"), "{}", connector.err());
+    Ok(())
+}
+
+/// With such an answer librdkafka lets every broker go, the configured ones too. Whether it then asks somebody again is
+/// a race of its own, so that it is told until it does not.
+#[test]
+fn a_broker_that_names_none_is_found_again() -> Result<()> {
+    let mut pipe = prepared("unaware", 2)?;
+    let front = services::address(services::KAFKA_FRONT)?;
+    let door = Unaware::open(&front, &services::address(services::KAFKA_BEHIND)?)?;
+    pipe.set("kafka.bootstrap_servers", &front);
+    let producer = Producer::new(pipe.name(), &[])?;
+    let (mut traffic, mut produced) = (Traffic::new(1_000, 2), Produced::default());
+    producer.produce(traffic.by_ref().take(500), &mut produced)?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    connector.says("reading")?;
+    let said = |text: &str| connector.err().matches(text).count();
+    let is_alone = || said("a broker named no broker") > 0;
+    wait::until("a client without brokers", || {
+        let (told, answers) = (door.told(), said("Kafka answers again"));
+        door.forget(true);
+        wait::until("answers without brokers", || Ok((door.told() > told + 4 || is_alone()).then_some(())))?;
+        door.forget(false);
+        wait::until("an answer with one", || {
+            Ok((said("Kafka answers again") > answers || is_alone()).then_some(()))
+        })?;
+        Ok(is_alone().then_some(()))
+    })?;
+    producer.produce(traffic, &mut produced)?;
+    brought_to_an_end(&pipe, &recount(&produced)?, &mut connector, &mut processor)?;
     Ok(())
 }
 

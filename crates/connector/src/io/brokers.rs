@@ -19,12 +19,13 @@ use crate::{
         faults,
         unwrapped::{self, Topic},
     },
-    settings::KafkaConfig,
+    settings::{KafkaConfig, STATISTICS},
 };
 
 /// A client without a group, that sees open transactions too.
 pub(crate) struct Brokers {
     client: BaseConsumer<Context>,
+    servers: String,
     topics: Vec<Arc<str>>,
 }
 
@@ -43,7 +44,7 @@ pub(crate) type Places = Vec<(Arc<str>, i32)>;
 /// How long to wait for an answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the client's queue is served at least.
-const SERVE: Duration = Duration::from_millis(50);
+pub(crate) const SERVE: Duration = Duration::from_millis(50);
 /// How long to wait for the first one before a look at why there is none; each further wait is twice as long.
 pub(crate) const FIRST_LOOK: Duration = Duration::from_millis(500);
 
@@ -51,7 +52,10 @@ impl Brokers {
     pub(crate) fn new(config: &KafkaConfig) -> Result<Self, ConnectorError> {
         let mut properties = client_config(config.client());
         properties.set("isolation.level", "read_uncommitted");
-        Ok(Self { client: create(&properties, Context::default())?, topics: config.topics.clone() })
+        // By them it is noticed that no broker is left to be asked.
+        properties.set(STATISTICS, config.statistics_millis());
+        let client = create(&properties, Context::default())?;
+        Ok(Self { client, servers: config.bootstrap_servers.clone(), topics: config.topics.clone() })
     }
 
     /// The configured topics in their order; a topic that does not exist has its own error.
@@ -104,10 +108,27 @@ impl Brokers {
 
     /// The last error of the client, with librdkafka's words.
     pub(crate) fn take_failure(&self) -> Option<(RDKafkaErrorCode, String)> {
-        // Serves the client's queue: without a group it carries errors and log lines only. Not with a wait of zero, by which
-        // rust-rdkafka takes a single log line: lines would pile up, and errors behind them.
-        while self.client.poll(SERVE).is_some() {}
+        self.serve(SERVE);
         self.client.context().take_failure()
+    }
+
+    /// Serves the client's queue for so long: without a group it carries errors, log lines and statistics only. With a wait
+    /// of zero rust-rdkafka takes a single log line: lines would pile up, and errors behind them.
+    pub(crate) fn serve(&self, wait: Duration) {
+        while self.client.poll(wait).is_some() {}
+        find_again(&self.client, &self.servers, "questions");
+    }
+}
+
+/// Names the configured brokers again to a client that has let all brokers go, see [`Context::take_alone`].
+pub(crate) fn find_again(consumer: &BaseConsumer<Context>, servers: &str, client: &str) {
+    if consumer.context().take_alone() {
+        tracing::info!(
+            client,
+            brokers = servers,
+            "a broker named no broker, itself neither; asking from the start"
+        );
+        unwrapped::add_brokers(consumer.client(), servers);
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) struct Context {
     happenings: Mutex<Vec<Happening>>,
     failure: Mutex<Option<(RDKafkaErrorCode, String)>>,
     is_closing: AtomicBool,
+    is_alone: AtomicBool,
     has_renewed: AtomicBool,
     renewed: Mutex<BTreeMap<String, String>>,
     figures: Figures,
@@ -74,6 +75,14 @@ impl Context {
         std::mem::take(&mut renewed)
     }
 
+    /// Whether librdkafka has since said that it knows no broker any more.
+    ///
+    /// A broker that starts under KRaft may answer with its topics and no broker, not even itself. librdkafka 2.12
+    /// (its issue 5301) then lets all go, the configured ones too, and never asks again.
+    pub(crate) fn take_alone(&self) -> bool {
+        self.is_alone.load(Ordering::Relaxed) && self.is_alone.swap(false, Ordering::Relaxed)
+    }
+
     /// From now on rebalances are answered at once: nobody reads any more.
     pub(crate) fn close(&self) {
         self.is_closing.store(true, Ordering::Release);
@@ -95,6 +104,7 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.is_alone.store(is_alone(&statistics), Ordering::Relaxed);
         self.figures.replace(snapshot(statistics));
     }
 
@@ -147,6 +157,11 @@ impl ConsumerContext for Context {
         });
         self.note(Happening::Committed(answer.collect()));
     }
+}
+
+/// Whether there is no broker to be asked: those besides are librdkafka's own, such as one for "the coordinator".
+fn is_alone(statistics: &Statistics) -> bool {
+    !statistics.brokers.values().any(|broker| matches!(&*broker.source, "learned" | "configured"))
 }
 
 /// What is shown of librdkafka's statistics.

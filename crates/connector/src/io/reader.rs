@@ -28,7 +28,7 @@ use crate::{
     error::ConnectorError,
     io::{
         assignment::Assignment,
-        brokers::Brokers,
+        brokers::{self, Brokers},
         context::Context,
         faults::{self, Fault},
         intake::Intake,
@@ -48,6 +48,8 @@ const POLLS: usize = 1_000;
 const POSITIONS: Duration = Duration::from_millis(250);
 /// How often topics are compared with what the facts say.
 const TOPICS: Duration = Duration::from_secs(1);
+/// How long the queue of the client that asks questions is served: records wait meanwhile.
+const SERVE: Duration = Duration::from_millis(1);
 /// How long to wait for a permit before the partitions are paused.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -195,6 +197,7 @@ impl Reader {
 
     /// Errors of the whole client, such as a refused login, come without a record.
     fn check_client(&mut self) -> Result<(), End> {
+        brokers::find_again(&self.consumer, &self.config.bootstrap_servers, "group");
         match self.consumer.context().take_failure() {
             Some((code, reason)) if code != RDKafkaErrorCode::Fatal => {
                 faults::judge_code(code, &reason, &self.config)
@@ -283,6 +286,7 @@ impl Reader {
         }
         if self.topics_looked_at.elapsed() >= TOPICS {
             self.topics_looked_at = Instant::now();
+            self.brokers.serve(SERVE);
             self.look_at_topics()?;
         }
         Ok(())

@@ -187,6 +187,7 @@ impl Reader {
                     "Kafka does not tell where to start; asking until it does"
                 );
             }
+            self.brokers.serve(brokers::SERVE);
             std::thread::sleep(RETRY);
         }
         Ok(None)

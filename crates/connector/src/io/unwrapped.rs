@@ -1,5 +1,5 @@
-//! What rust-rdkafka does not wrap: the ids of topics, the metadata of committed offsets as bytes, and commits that are
-//! answered later.
+//! What rust-rdkafka does not wrap: the ids of topics, the metadata of committed offsets as bytes, commits that are
+//! answered later, and brokers that are named to a client later.
 //!
 //! The one place with unsafe code of the crate: each function takes a safe handle that outlives the call, and copies
 //! what it returns.
@@ -154,6 +154,14 @@ pub(crate) fn commit_later<C: ConsumerContext>(
         RDKafkaErrorCode::NoError => Ok(()),
         code => Err(code),
     }
+}
+
+/// Names brokers to a client once more, `host:port` with commas between. Those that it has stay as they are.
+#[expect(unsafe_code, reason = "rust-rdkafka 0.39 does not wrap rd_kafka_brokers_add")]
+pub(crate) fn add_brokers<C: ClientContext>(client: &Client<C>, servers: &str) {
+    let Ok(servers) = CString::new(servers) else { return };
+    // SAFETY: the client is live while it is borrowed; the text is copied by the call, which may come from any thread.
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), servers.as_ptr()) };
 }
 
 /// librdkafka writes base64 without padding; brokers without topic ids answer with zeros, or nothing.

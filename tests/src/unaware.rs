@@ -1,0 +1,167 @@
+//! A door before a Kafka broker that can be made to know of no broker, itself neither: so answers one that has just
+//! started under KRaft, which has read its topics and not yet that it is registered.
+//!
+//! It reads the frames that pass: a request's API and version stand at its head, an answer has only the number of its
+//! request. Not here: connections that are cut or held ([`crate::proxy`]).
+
+use std::{
+    collections::HashMap,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+const METADATA: i16 = 3;
+/// From this version on the answer's lists are compact, and its header ends in tags.
+const COMPACT: i16 = 9;
+
+/// The door; it stays open for as long as the process runs.
+pub struct Unaware {
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    is_unaware: AtomicBool,
+    told: AtomicU64,
+}
+
+/// Numbers of requests for metadata that are not answered yet, with their versions.
+type Asked = Mutex<HashMap<[u8; 4], i16>>;
+
+impl Unaware {
+    /// Opens the door at an address, before a broker that names that address as its own.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub fn open(address: &str, broker: &str) -> Result<Self> {
+        let listener = TcpListener::bind(address).with_context(|| format!("listen at {address}"))?;
+        let state = Arc::<State>::default();
+        let (shared, broker) = (Arc::clone(&state), broker.to_owned());
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // A broker that is away closes the connection.
+                let Ok(server) = TcpStream::connect(&broker) else { continue };
+                join(&client, &server, &shared);
+            }
+        });
+        Ok(Self { state })
+    }
+
+    /// From now on metadata names no broker, or names them again.
+    pub fn forget(&self, is_unaware: bool) {
+        self.state.is_unaware.store(is_unaware, Ordering::SeqCst);
+    }
+
+    /// How many answers named no broker.
+    pub fn told(&self) -> u64 {
+        self.state.told.load(Ordering::SeqCst)
+    }
+}
+
+fn join(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
+    let ends = || Ok::<_, std::io::Error>((client.try_clone()?, server.try_clone()?));
+    let (Ok(up), Ok(down)) = (ends(), ends()) else { return };
+    let asked = Arc::<Asked>::default();
+    let (noted, state) = (Arc::clone(&asked), Arc::clone(state));
+    thread::spawn(move || {
+        let note = |frame: Vec<u8>| {
+            note(&frame, &noted);
+            Ok(frame)
+        };
+        pass_on(&up.0, &up.1, note)
+    });
+    thread::spawn(move || pass_on(&down.1, &down.0, |frame| answer(frame, &asked, &state)));
+}
+
+/// Frame by frame until one end is gone, and then the other goes.
+fn pass_on(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    change: impl Fn(Vec<u8>) -> Result<Vec<u8>>,
+) -> Result<()> {
+    let mut pass = || -> Result<()> {
+        let _ = to.set_nodelay(true);
+        loop {
+            let mut size = [0; 4];
+            from.read_exact(&mut size)?;
+            let mut frame = vec![0; usize::try_from(u32::from_be_bytes(size))?];
+            from.read_exact(&mut frame)?;
+            let frame = change(frame)?;
+            let size = u32::try_from(frame.len())?.to_be_bytes();
+            to.write_all(&[&size[..], &frame].concat())?;
+        }
+    };
+    let ended = pass();
+    for end in [from, to] {
+        let _ = end.shutdown(std::net::Shutdown::Both);
+    }
+    ended
+}
+
+/// `api (2 bytes), version (2), number (4)` stand at the head of each request.
+fn note(frame: &[u8], asked: &Asked) {
+    if let Some((head, _)) = frame.split_first_chunk::<8>() {
+        let [a, b, c, d, number @ ..] = *head;
+        if i16::from_be_bytes([a, b]) == METADATA {
+            let version = i16::from_be_bytes([c, d]);
+            asked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, version);
+        }
+    }
+}
+
+fn answer(frame: Vec<u8>, asked: &Asked, state: &State) -> Result<Vec<u8>> {
+    let number = *frame.first_chunk::<4>().context("an answer without a number")?;
+    let Some(version) = asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&number) else {
+        return Ok(frame);
+    };
+    if !state.is_unaware.load(Ordering::SeqCst) {
+        return Ok(frame);
+    }
+    ensure!(version >= COMPACT, "metadata of version {version} is not understood here");
+    state.told.fetch_add(1, Ordering::SeqCst);
+    without_brokers(&frame).context("a short answer")
+}
+
+/// `number (4), tags (1: none), throttle (4)`, then the brokers: their number plus one, and of each `id (4), host, port
+/// (4), rack, tags`, each text behind its length plus one.
+fn without_brokers(frame: &[u8]) -> Option<Vec<u8>> {
+    let (head, mut rest) = frame.split_at_checked(9)?;
+    for _ in 1..varint(&mut rest)? {
+        skip(&mut rest, 4)?;
+        skip_text(&mut rest)?;
+        skip(&mut rest, 4)?;
+        skip_text(&mut rest)?;
+        skip(&mut rest, 1)?;
+    }
+    Some([head, &[1], rest].concat())
+}
+
+fn skip_text(rest: &mut &[u8]) -> Option<()> {
+    let length = varint(rest)?.saturating_sub(1);
+    skip(rest, length)
+}
+
+fn skip(rest: &mut &[u8], bytes: usize) -> Option<()> {
+    *rest = rest.get(bytes..)?;
+    Some(())
+}
+
+fn varint(rest: &mut &[u8]) -> Option<usize> {
+    let mut value = 0;
+    for shift in (0..28).step_by(7) {
+        let (byte, left) = rest.split_first()?;
+        *rest = left;
+        value |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
