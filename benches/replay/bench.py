@@ -138,8 +138,8 @@ def flinks(events):
 def others(events, generate):
     """The same by `aqueduct replay` with more to do, and what only decoding takes."""
     found = {"as it is": ours(events, 1)}
-    found["with event ids"] = ours(events, 1, "ids", CONFIG.replace(*variants.IDS))
-    found[JOINED] = ours(events, 1, "join", CONFIG.replace(*variants.JOIN), ["--final"])
+    found["with event ids"] = ours(events, 1, "ids", variants.edited(CONFIG, variants.IDS))
+    found[JOINED] = ours(events, 1, "join", variants.edited(CONFIG, variants.JOIN), ["--final"])
     for kind, path in variants.compressed(BINARY, generate, WORK).items():
         found[f"from .{kind}, 1 thread"] = ours(path, 1, kind)
         found[f"from .{kind}, 2 threads"] = ours(path, 2, kind)

@@ -17,6 +17,14 @@ WINDOWS = 10
 DECODERS = {"gz": ("gzip", "-dc"), "zst": ("zstd", "-dcq")}
 
 
+def edited(config, edit):
+    """The configuration with more to do."""
+    before, after = edit
+    if before not in config:
+        sys.exit(f"the configuration has no {before!r} any more")
+    return config.replace(before, after)
+
+
 def compressed(binary, generate, folder):
     """The same events, written with each compression."""
     found = {}
