@@ -107,10 +107,10 @@ RUNS := 3
 
 # Flink takes so long with many keys that half as many events must do.
 bench: ## everything, ours beside Connect, Flink and DuckDB in turn: an hour and a half (RUNS=5)
-	$(MAKE) --no-print-directory bench-pipe ARGS="--runs $(RUNS)"
-	$(MAKE) --no-print-directory bench-connect ARGS="--runs $(RUNS)"
 	$(MAKE) --no-print-directory bench-replay ARGS="--runs $(RUNS) --peers duckdb,flink --events 1000000 --shapes few"
 	$(MAKE) --no-print-directory bench-replay ARGS="--runs $(RUNS) --peers duckdb,flink --events 500000 --shapes many"
+	$(MAKE) --no-print-directory bench-pipe ARGS="--runs $(RUNS)"
+	$(MAKE) --no-print-directory bench-connect ARGS="--runs $(RUNS)"
 	$(MAKE) --no-print-directory bench-live bench-anonymise
 	$(MAKE) --no-print-directory bench-curves ARGS="--runs 1"
 
