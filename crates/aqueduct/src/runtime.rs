@@ -33,6 +33,15 @@ pub fn run_blocking<T>(command: impl FnOnce(CancellationToken) -> anyhow::Result
     command(token(&runtime)?)
 }
 
+/// For programs that run day and night. The allocator asks for huge pages, and keeps each that is used at all: at a steady
+/// rate a processor has several times the memory with them, and no less processor time (`docs/performance.md`).
+pub fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::debug!(%error, "huge pages stay allowed");
+    }
+}
+
 /// What a task returned. Why it panicked was logged with its place; the panic's own words may quote data and are left out.
 ///
 /// # Errors

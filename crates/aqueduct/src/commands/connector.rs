@@ -51,17 +51,8 @@ pub(crate) struct Plan {
 pub fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let plan = Plan::read(&Config::open(global)?)?;
     let levels = global.start_logging()?;
-    use_small_pages();
+    runtime::use_small_pages();
     runtime::run(|shutdown| serve(plan, levels, shutdown))
-}
-
-/// The allocator asks for huge pages. What is read ahead and in flight lies in many areas that are used in part, each of
-/// which would take 2 MB: a tenth of the memory, and no time that could be measured is gained.
-fn use_small_pages() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
-        tracing::debug!(%error, "huge pages stay allowed");
-    }
 }
 
 impl Plan {

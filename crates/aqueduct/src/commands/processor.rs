@@ -42,6 +42,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = Config::open(global)?;
     let parts = Parts::read(&config, args.streams.into())?;
     let levels = global.start_logging()?;
+    runtime::use_small_pages();
     runtime::run(|shutdown| async move {
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
         readiness.expect(&["state"]);

@@ -52,6 +52,7 @@ pub(crate) const PAST: Millis = Millis(12 * 60_000);
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let place = Place::prepare(&args.path, global.config.as_deref())?;
     let levels = place::start_logging(global)?;
+    runtime::use_small_pages();
     runtime::run(|shutdown| async {
         let demo = Demo::start(args, place, levels).await?;
         demo.run(shutdown, args.duration).await
