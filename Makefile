@@ -122,7 +122,7 @@ outage: ## twenty hours at 500 a second lie in Pub/Sub and the processor comes b
 	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-outage $(ARGS)
 
-bench-recover: ## how long a processor takes to come back with 100,000 keys in 70 slices (ARGS="--keys 10000")
+bench-recover: ## what checkpoints of 100,000 keys in 70 slices cost, and how soon a processor is back with them (ARGS="--keys 10000")
 	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-recover $(ARGS)
 

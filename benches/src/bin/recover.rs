@@ -1,7 +1,7 @@
-//! `make bench-recover`: how long a processor takes to come back with a large state.
+//! `make bench-recover`: what checkpoints of a large state cost, and how long a processor takes to come back with it.
 //!
-//! The state is made by the processor's own core: every key seen in every slice, then some deltas on top. Then the real
-//! binary starts with it, and says how long recovery took. Not here: catching up with what lies in Pub/Sub (`outage`).
+//! The state is made by the processor's own core: every key seen in every slice, then some deltas on top, each timed from
+//! its encoding until it is durable. Then the real binary starts with it, and says how long recovery took. Not here: catching up with what lies in Pub/Sub (`outage`).
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use processor::{
 use standin::pubsub::{Options, PubSub};
 use tests::{pipe::Pipe, process::Process};
 
-/// How long a processor takes to come back with a large state.
+/// What checkpoints of a large state cost, and how long a processor takes to come back with it.
 #[derive(Parser)]
 struct Arguments {
     /// Keys.
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     pipe.set("state.memory", "4GiB");
     pipe.run_well(&["setup"])?;
     let made = Instant::now();
-    let bytes = runtime.block_on(fill(&arguments, &pipe))?;
+    let (bytes, mut took) = runtime.block_on(fill(&arguments, &pipe))?;
     println!(
         "{} keys x {} slices, {} deltas of {} keys: {} kB ({:.0} s to make)",
         arguments.keys,
@@ -68,12 +68,23 @@ fn main() -> Result<()> {
         bytes / 1_000,
         made.elapsed().as_secs_f64()
     );
+    let all: Duration = took.iter().sum();
+    let base = took.remove(0);
+    took.sort();
+    println!(
+        "a delta takes {:.1} ms in the median, {:.1} at most, a base {:.0} ms; one a second, with a base in {}: under way for {:.2} % of the time",
+        millis(took.get(took.len() / 2).copied().unwrap_or_default()),
+        millis(took.last().copied().unwrap_or_default()),
+        millis(base),
+        arguments.deltas + 1,
+        all.as_secs_f64() * 100.0 / (arguments.deltas + 1) as f64,
+    );
     println!("run  ms to recover  ms from start to recovered  MB resident");
     for run in 1..=arguments.runs {
         let started = Instant::now();
         let mut processor = pipe.start(&["processor"])?;
         processor.says(RECOVERED)?;
-        let (all, said) = (started.elapsed(), millis(&processor)?);
+        let (all, said) = (started.elapsed(), told(&processor)?);
         let peak = processor.peak_memory()?;
         // Killed, so that the next run finds the same state but for a delta.
         processor.kill()?;
@@ -82,15 +93,20 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn millis(processor: &Process) -> Result<Duration> {
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
+/// How long recovery took, as the processor says.
+fn told(processor: &Process) -> Result<Duration> {
     let err = processor.err();
     let line = err.lines().find(|line| line.contains(RECOVERED)).context("it said so")?;
     let millis = line.split("millis=").nth(1).and_then(|rest| rest.split_whitespace().next());
     Ok(Duration::from_millis(millis.context("the line tells how long")?.parse()?))
 }
 
-/// Writes the state into the pipe's folder; how many bytes lie there.
-async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<u64> {
+/// Writes the state into the pipe's folder; how many bytes lie there, and how long each checkpoint took, the base first.
+async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<(u64, Vec<Duration>)> {
     let mut filling = Filling {
         core: core(pipe)?,
         partition: Partition { topic: pipe.name().into(), incarnation: "bench-recover".into(), partition: 0 },
@@ -102,20 +118,26 @@ async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<u64> {
     for slice in 0..arguments.slices {
         (0..arguments.keys).for_each(|key| filling.count(key, slice));
     }
+    let mut took = Vec::new();
+    let began = Instant::now();
     let base = save(&mut filling.core, &mut outbox, true).encode()?;
     appender.append(Kind::Base, base.into()).await?;
+    took.push(began.elapsed());
     for delta in 0..arguments.deltas {
         let first = delta * arguments.changed;
         for key in first..first + arguments.changed {
             filling.count(key % arguments.keys, arguments.slices - 1);
         }
+        let began = Instant::now();
         let changed = save(&mut filling.core, &mut outbox, false).encode()?;
         appender.append(Kind::Delta, changed.into()).await?;
+        took.push(began.elapsed());
     }
     let flow = filling.core.engine().flows().first().context("there is a flow")?;
     ensure!(flow.windows.key_count() as u64 == arguments.keys, "{} keys", flow.windows.key_count());
     let files = fs::read_dir(pipe.path("state"))?;
-    files.map(|file| Ok(file?.metadata()?.len())).sum()
+    let bytes = files.map(|file| Ok(file?.metadata()?.len())).sum::<Result<u64>>()?;
+    Ok((bytes, took))
 }
 
 /// A core that is being filled.

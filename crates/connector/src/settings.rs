@@ -196,6 +196,8 @@ impl KafkaSettings {
         let fetch = (self.buffer.0 / 8).clamp(1 << 20, 8 << 20).to_string();
         // librdkafka counts the bytes of records only, and holds a structure for each: as much again where they are small.
         let kilobytes = (self.buffer.0 / 2 / 1024).to_string();
+        // Where they are smaller still, the structures are most of it. The bounds are those of librdkafka, but for the lowest.
+        let records = (self.buffer.0 / 1_280).clamp(1_000, 10_000_000).to_string();
         let mut defaults = pairs(&[
             ("group.id", &self.group_id),
             ("enable.auto.commit", "false"),
@@ -212,6 +214,7 @@ impl KafkaSettings {
             ("fetch.max.bytes", &fetch),
             ("max.partition.fetch.bytes", &fetch),
             ("queued.max.messages.kbytes", &kilobytes),
+            ("queued.min.messages", &records),
         ]);
         if let Some(instance) = instance {
             defaults.extend(pairs(&[("group.instance.id", instance)]));
@@ -325,6 +328,7 @@ mod tests {
             ("enable.auto.commit", "false"),
             ("auto.offset.reset", "error"),
             ("queued.max.messages.kbytes", "16384"),
+            ("queued.min.messages", "26214"),
             ("statistics.interval.ms", "5000"),
             ("session.timeout.ms", "45000"),
         ] {

@@ -91,6 +91,11 @@ impl Brokers {
         &self.topics
     }
 
+    /// The configured brokers, for messages.
+    pub(crate) fn servers(&self) -> &str {
+        &self.servers
+    }
+
     /// One end of these logs; what has no answer is missing.
     pub(crate) fn ends(
         &self,

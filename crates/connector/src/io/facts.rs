@@ -31,8 +31,6 @@ pub(crate) struct Facts {
     pub(crate) brokers: Brokers,
     pub(crate) orders: Arc<Orders>,
     pub(crate) driver: Sender<Stimulus>,
-    /// For messages.
-    pub(crate) servers: String,
     /// Topics that were there, and those of them that went.
     known: BTreeSet<String>,
     missing: BTreeSet<String>,
@@ -40,14 +38,9 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn new(
-        brokers: Brokers,
-        orders: Arc<Orders>,
-        driver: Sender<Stimulus>,
-        servers: String,
-    ) -> Self {
+    pub(crate) fn new(brokers: Brokers, orders: Arc<Orders>, driver: Sender<Stimulus>) -> Self {
         let (known, missing) = (BTreeSet::new(), BTreeSet::new());
-        Self { brokers, orders, driver, servers, known, missing, is_down: false }
+        Self { brokers, orders, driver, known, missing, is_down: false }
     }
 
     /// Asks until the other end of `stop` is dropped.
@@ -123,7 +116,7 @@ impl Facts {
                 }
             } else if self.known.contains(&**topic) && self.missing.insert(topic.to_string()) {
                 tracing::warn!(
-                    %topic, brokers = %self.servers,
+                    %topic, brokers = %self.brokers.servers(),
                     action = "make the topic anew, or take it out of kafka.topics and restart",
                     "the topic has gone; waiting until it is made anew"
                 );
@@ -133,7 +126,7 @@ impl Facts {
 
     fn answered(&mut self) {
         if std::mem::take(&mut self.is_down) {
-            tracing::info!(brokers = %self.servers, "Kafka answers again");
+            tracing::info!(brokers = %self.brokers.servers(), "Kafka answers again");
         }
         self.tell(Stimulus::Brokers(Ok(())));
     }
@@ -144,12 +137,12 @@ impl Facts {
         let reason = failure.as_ref().map_or(error, |(_, said)| said);
         if !std::mem::replace(&mut self.is_down, true) {
             tracing::warn!(
-                brokers = %self.servers, reason,
+                brokers = %self.brokers.servers(), reason,
                 action = "see whether the brokers run and can be reached from here",
                 "Kafka does not answer; trying until it does"
             );
         }
-        self.tell(Stimulus::Brokers(Err(format!("{} does not answer", self.servers))));
+        self.tell(Stimulus::Brokers(Err(format!("{} does not answer", self.brokers.servers()))));
     }
 
     fn tell(&self, stimulus: Stimulus) {

@@ -229,6 +229,8 @@ impl<S: Sink> Driver<S> {
 
     fn start_checkpoint(&mut self, now: EventTime) -> Result<(), ProcessorError> {
         let Some(appender) = &self.appender else { return Ok(()) };
+        // From here on, as the events stand still while the state is encoded.
+        let began = Instant::now();
         let (base, deltas) = (appender.base_bytes(), appender.delta_bytes());
         let everything =
             appender.deltas() >= MAX_DELTAS || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
@@ -247,7 +249,7 @@ impl<S: Sink> Driver<S> {
         self.metrics.checkpoint_size.observe(payload.len() as f64);
         self.own.checkpoint_bytes = payload.len() as u64;
         self.own.covered_since = self.own.unacknowledged_since.take();
-        self.last_checkpoint = Some(Instant::now());
+        self.last_checkpoint = Some(began);
         let kind = if everything { Kind::Base } else { Kind::Delta };
         if let Some(appender) = self.appender.take() {
             let retries = self.metrics.retries("checkpoint");
