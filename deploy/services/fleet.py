@@ -54,7 +54,8 @@ def start(state: State, names: list, docker: bool, timeout_seconds: float) -> li
         with signals.held():
             state.open_scratch()
             state.save()
-        children = {name: _launch(state, name, docker) for name in new}
+        ports = _ports(new, {port for running in state.services.values() for port in running.ports.values()})
+        children = {name: _launch(state, name, ports[name], docker) for name in new}
         _await_all(state, children, timeout_seconds)
     except BaseException:
         with signals.held():
@@ -112,10 +113,9 @@ def _forget_dead(state: State) -> None:
         stop(state, [name])
 
 
-def _launch(state: State, name: str, docker: bool):
+def _launch(state: State, name: str, ports: dict, docker: bool):
     """Starts one and writes it down before any signal is heard. Returns the child, None for a container."""
     service = SERVICES[name]
-    ports = dict(zip(service.PORTS, _free_ports(len(service.PORTS))))
     running = Running(ports=ports, log=str(LOGS / f"{name}.log"))
     child = None
     with signals.held():
@@ -165,11 +165,19 @@ def _unhealthy(name: str, running: Running, what: str) -> Fail:
     return Fail("\n".join([*(f"  | {line}" for line in tail), f"{name}: {what}; its whole log is {shown(log)}"]))
 
 
-def _free_ports(count: int) -> list:
+def _ports(names: list, taken: set) -> dict:
+    """The ports of each, chosen together and without those of what runs: not on every port that is given out does a
+    service listen by the time at which the next is chosen."""
+    free = iter(_free_ports(sum(len(SERVICES[name].PORTS) for name in names), taken))
+    return {name: {port: next(free) for port in SERVICES[name].PORTS} for name in names}
+
+
+def _free_ports(count: int, taken: set) -> list:
     """Distinct ports on which nothing listens: each is held until all are found."""
     held = []
+    candidates = [port for port in PORT_RANGE if port not in taken]
     try:
-        for port in random.sample(PORT_RANGE, len(PORT_RANGE)):
+        for port in random.sample(candidates, len(candidates)):
             candidate = socket.socket()
             try:
                 candidate.bind(("127.0.0.1", port))

@@ -181,6 +181,18 @@ class Fleet(Folder):
         self.assertEqual(json.loads((self.folder / "state.json").read_text())["services"], {})
         self.assertEqual(now.scratch, "")
 
+    def test_services_that_start_together_have_different_ports(self):
+        # So narrow a range that two that choose on their own meet in it sooner or later, as neither listens yet.
+        names = list(fleet.SERVICES)
+        count = sum(len(service.PORTS) for service in fleet.SERVICES.values())
+        before, fleet.PORT_RANGE = fleet.PORT_RANGE, range(20000, 20000 + 4 * count)
+        self.addCleanup(setattr, fleet, "PORT_RANGE", before)
+        for _ in range(100):
+            chosen = fleet._ports(names, {20000, 20007})
+            self.assertEqual([tuple(chosen[name]) for name in names], [fleet.SERVICES[name].PORTS for name in names])
+            numbers = {port for ports in chosen.values() for port in ports.values()}
+            self.assertEqual((len(numbers), numbers & {20000, 20007}), (count, set()))
+
     def test_a_user_that_died_is_forgotten(self):
         gone = subprocess.Popen(["true"])
         identity = process.Identity.of(gone.pid)
