@@ -31,8 +31,8 @@ struct Arguments {
     /// Slices of a minute; every key has a count in each.
     #[arg(long, default_value_t = 70)]
     slices: u64,
-    /// Deltas on top of the base.
-    #[arg(long, default_value_t = 100)]
+    /// Deltas on top of the base; the processor writes a new base after 500.
+    #[arg(long, default_value_t = 500)]
     deltas: u64,
     /// Keys that change in each delta.
     #[arg(long, default_value_t = 10_000)]

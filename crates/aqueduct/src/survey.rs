@@ -124,9 +124,7 @@ impl Places {
         let recovered = self.store.recover().await?;
         let mut core = Core::new(&self.events, self.flows.clone(), limits, at);
         let mut outbox = Outbox::default();
-        let checkpoints: Result<Vec<Saved>, _> =
-            recovered.base.iter().chain(&recovered.deltas).map(Saved::decode).collect();
-        let restored = restore(&mut core, &mut outbox, checkpoints?)?;
+        let restored = restore(&mut core, &mut outbox, recovered.chain().map(Saved::decode))?;
         Ok(State {
             place: self.state.checkpoints.clone(),
             checkpoint: recovered.newest,

@@ -117,42 +117,25 @@ pub fn save(core: &mut Core, outbox: &mut Outbox, everything: bool) -> Saved {
     }
 }
 
-/// Applies checkpoints in their order to a core and an outbox without state.
+/// Applies checkpoints in their order to a core and an outbox without state: each is read and gone before the next, as all of
+/// them together may be larger than the state.
+///
+/// All of a chain have the same flows: with others the processor begins a new base, so that the state of a flow that was taken
+/// out is not there any more when a flow of that name comes again.
 ///
 /// # Errors
-/// When a flow means something else than it did.
-pub fn restore(core: &mut Core, outbox: &mut Outbox, checkpoints: Vec<Saved>) -> Result<Restored, Edited> {
-    let mut restored = Restored::default();
-    let Some(last) = checkpoints.last() else { return Ok(restored) };
-    for flow in &last.flows {
-        match core.engine.flows.iter().find(|state| *state.flow.name == *flow.name) {
-            Some(state) if state.flow.fingerprint() != flow.fingerprint => {
-                return Err(Edited { flow: flow.name.clone(), before: flow.fingerprint.clone() });
-            }
-            Some(_) => {}
-            None => restored.removed.push(flow.name.clone()),
-        }
-    }
-    let known: Vec<String> = last.flows.iter().map(|flow| flow.name.clone()).collect();
+/// When a checkpoint cannot be read, or a flow means something else than it did.
+pub fn restore<E: From<Edited>>(
+    core: &mut Core,
+    outbox: &mut Outbox,
+    checkpoints: impl IntoIterator<Item = Result<Saved, E>>,
+) -> Result<Restored, E> {
+    let mut known = None;
     for saved in checkpoints {
-        core.frontier = saved.frontier;
-        core.unpositioned = saved.unpositioned;
-        core.published = saved.published;
-        core.engine.ids.restore(saved.ids);
-        outbox.restore(saved.outbox);
-        for flow in saved.flows {
-            let Some(state) = core.engine.flows.iter_mut().find(|state| *state.flow.name == *flow.name)
-            else {
-                continue;
-            };
-            state.ledger = flow.ledger;
-            state.before = flow.before;
-            state.windows.restore(flow.windows);
-            if let (Some(joins), Some(saved)) = (&mut state.joins, flow.joins) {
-                joins.restore(saved);
-            }
-        }
+        known = Some(apply(core, outbox, saved?)?);
     }
+    let mut restored = Restored::default();
+    let Some(known) = known else { return Ok(restored) };
     let accounted = core.frontier.accounted();
     for state in &mut core.engine.flows {
         state.windows.restored();
@@ -161,7 +144,34 @@ pub fn restore(core: &mut Core, outbox: &mut Outbox, checkpoints: Vec<Saved>) ->
             restored.added.push(state.flow.name.to_string());
         }
     }
+    let is_configured = |name: &String| core.engine.flows.iter().any(|state| *state.flow.name == **name);
+    restored.removed = known.into_iter().filter(|name| !is_configured(name)).collect();
     Ok(restored)
+}
+
+/// Applies one checkpoint; gives the names of its flows.
+fn apply(core: &mut Core, outbox: &mut Outbox, saved: Saved) -> Result<Vec<String>, Edited> {
+    core.frontier = saved.frontier;
+    core.unpositioned = saved.unpositioned;
+    core.published = saved.published;
+    core.engine.ids.restore(saved.ids);
+    outbox.restore(saved.outbox);
+    let mut names = Vec::with_capacity(saved.flows.len());
+    for flow in saved.flows {
+        if let Some(state) = core.engine.flows.iter_mut().find(|state| *state.flow.name == *flow.name) {
+            if state.flow.fingerprint() != flow.fingerprint {
+                return Err(Edited { flow: flow.name, before: flow.fingerprint });
+            }
+            state.ledger = flow.ledger;
+            state.before = flow.before;
+            state.windows.restore(flow.windows);
+            if let (Some(joins), Some(saved)) = (&mut state.joins, flow.joins) {
+                joins.restore(saved);
+            }
+        }
+        names.push(flow.name);
+    }
+    Ok(names)
 }
 
 #[cfg(test)]

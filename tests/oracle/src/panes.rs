@@ -8,7 +8,7 @@ use processor::{
     flow::{Flow, TimeKind},
     frontier::Limits,
     outbox::Outbox,
-    saved::{self, Saved},
+    saved::{self, Edited, Saved},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -111,7 +111,8 @@ impl Run {
         self.checkpoints.push(saved::save(&mut self.core, &mut Outbox::default(), everything));
         if step.restart {
             self.core = core(&self.flow, step.now)?;
-            saved::restore(&mut self.core, &mut Outbox::default(), self.checkpoints.clone())?;
+            let checkpoints = self.checkpoints.iter().cloned().map(Ok::<_, Edited>);
+            saved::restore(&mut self.core, &mut Outbox::default(), checkpoints)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use tests::{
     bigquery::Dataset,
     kafka::{Producer, create_topic},
     pipe::Pipe,
+    process::Process,
     produced::Produced,
     pubsub::Onlooker,
     recount::recount,
@@ -71,9 +72,7 @@ fn a_lost_state_is_made_again_from_kafka() -> Result<()> {
 fn a_flow_that_was_edited_is_refused() -> Result<()> {
     let pipe = prepared("edited", 1)?;
     let mut processor = pipe.start(&["processor"])?;
-    wait::until("a checkpoint", || {
-        Ok((processor.metric("aqueduct_processor_checkpoints_total", "")? > 0).then_some(()))
-    })?;
+    until_checkpoint(&mut processor)?;
     processor.stop()?;
     pipe.edit("size = \"10m\"", "size = \"20m\"")?;
     let refused = pipe.run(&["processor"])?;
@@ -93,4 +92,42 @@ fn a_flow_that_was_edited_is_refused() -> Result<()> {
     renamed.says("the configuration names this flow no more; its state is dropped")?;
     renamed.stop()?;
     Ok(())
+}
+
+#[test]
+fn a_flow_that_was_taken_out_and_comes_again_begins_anew() -> Result<()> {
+    let pipe = prepared("comes-again", 1)?;
+    produced(&pipe, Traffic::new(500, 1))?;
+    let mut connector = pipe.start(&["connector"])?;
+    let mut processor = pipe.start(&["processor"])?;
+    pipe.until_reconciled()?;
+    assert!(counted(&mut processor)? > 0);
+    processor.stop()?;
+    connector.stop()?;
+
+    pipe.edit("name = \"box_ctr\"", "name = \"another\"")?;
+    pipe.run_well(&["setup"])?;
+    let mut another = pipe.start(&["processor"])?;
+    another.says("the configuration names this flow no more; its state is dropped")?;
+    until_checkpoint(&mut another)?;
+    another.stop()?;
+
+    pipe.edit("name = \"another\"", "name = \"box_ctr\"")?;
+    for _ in 0..2 {
+        let mut again = pipe.start(&["processor"])?;
+        until_checkpoint(&mut again)?;
+        assert_eq!(counted(&mut again)?, 0, "what was dropped is there again");
+        again.stop()?;
+    }
+    Ok(())
+}
+
+fn until_checkpoint(processor: &mut Process) -> Result<()> {
+    wait::until("a checkpoint", || {
+        Ok((processor.metric("aqueduct_processor_checkpoints_total", "")? > 0).then_some(()))
+    })
+}
+
+fn counted(processor: &mut Process) -> Result<u64> {
+    processor.metric("aqueduct_processor_ledger_offsets{flow=\"box_ctr\"", "outcome=\"counted\"")
 }

@@ -108,14 +108,10 @@ pub async fn run<S: Sink>(
     };
     let mut core = Core::new(&config.events, config.flows.clone(), limits, now());
     let mut outbox = Outbox::default();
-    let mut checkpoints = Vec::new();
-    for checkpoint in recovered.base.iter().chain(&recovered.deltas) {
-        checkpoints.push(Saved::decode(checkpoint)?);
-    }
-    let count = checkpoints.len();
-    let restored = restore(&mut core, &mut outbox, checkpoints)?;
+    let restored = restore(&mut core, &mut outbox, recovered.chain().map(Saved::decode))?;
+    let count = recovered.chain().count();
     info!(checkpoints = count, millis = started.elapsed().as_millis() as u64, "state recovered");
-    for flow in restored.added.iter().filter(|_| count > 0) {
+    for flow in &restored.added {
         info!(flow, "a new flow begins at the present watermark");
     }
     for flow in &restored.removed {
@@ -144,6 +140,7 @@ pub async fn run<S: Sink>(
         tasks: JoinSet::new(),
         streams_asked: false,
         last_checkpoint: None,
+        begins_base: !restored.added.is_empty() || !restored.removed.is_empty(),
         last_report: Instant::now(),
         pace: Pace::default(),
         partitions: Partitions::default(),

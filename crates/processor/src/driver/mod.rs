@@ -81,6 +81,8 @@ struct Driver<S> {
     tasks: JoinSet<Ended>,
     streams_asked: bool,
     last_checkpoint: Option<Instant>,
+    /// The flows are others than those of the checkpoints that stand there: see [`crate::saved::restore`].
+    begins_base: bool,
     last_report: Instant,
     pace: Pace,
     partitions: Partitions,
@@ -232,8 +234,9 @@ impl<S: Sink> Driver<S> {
         // From here on, as the events stand still while the state is encoded.
         let began = Instant::now();
         let (base, deltas) = (appender.base_bytes(), appender.delta_bytes());
-        let everything =
-            appender.deltas() >= MAX_DELTAS || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
+        let everything = self.begins_base
+            || appender.deltas() >= MAX_DELTAS
+            || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
         let Some(saved) = self.stages.checkpoint(everything, now, &*self.sink)? else { return Ok(()) };
         self.metrics.pending(self.stages.outbox().len());
         for (table, rows) in self.stages.take_left_out() {
@@ -250,6 +253,7 @@ impl<S: Sink> Driver<S> {
         self.own.checkpoint_bytes = payload.len() as u64;
         self.own.covered_since = self.own.unacknowledged_since.take();
         self.last_checkpoint = Some(began);
+        self.begins_base = false;
         let kind = if everything { Kind::Base } else { Kind::Delta };
         if let Some(appender) = self.appender.take() {
             let retries = self.metrics.retries("checkpoint");

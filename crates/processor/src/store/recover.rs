@@ -53,6 +53,13 @@ pub struct Checkpoint {
     pub payload: Bytes,
 }
 
+impl Recovered {
+    /// The base and what changed since, in the order in which they are applied.
+    pub fn chain(&self) -> impl Iterator<Item = &Checkpoint> {
+        self.base.iter().chain(&self.deltas)
+    }
+}
+
 impl Store {
     /// Reads the state back. Never writes.
     ///

@@ -207,11 +207,8 @@ impl World {
         };
         let mut core = self.new_core();
         let mut outbox = Outbox::default();
-        let checkpoints = recovered.base.iter().chain(&recovered.deltas);
-        let saved: Result<Vec<Saved>, _> = checkpoints.map(Saved::decode).collect();
-        let restored = saved.map(|saved| restore(&mut core, &mut outbox, saved));
-        if !matches!(restored, Ok(Ok(_))) {
-            return self.fail("a checkpoint cannot be read".to_owned());
+        if let Err(error) = restore(&mut core, &mut outbox, recovered.chain().map(Saved::decode)) {
+            return self.fail(format!("a checkpoint cannot be read: {error}"));
         }
         let store = self.workers[number].store.clone().expect("it was booted");
         let watermarks = core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
