@@ -15,8 +15,9 @@ help: ## this list
 build: ## the binary: target/release/aqueduct
 	cargo build --release --locked
 
+# Not optimised: who tries it the first time waits for the build, and not for the events.
 demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--duration 30s --rate 2000")
-	cargo run --release --locked --bin aqueduct -- demo $(ARGS)
+	cargo run --locked --bin aqueduct -- demo $(ARGS)
 
 # Everything is built before the services start, so that they wait for nothing but tests, and by one command: another
 # choice of packages has other features, for which most dependencies would be built anew.
@@ -106,7 +107,7 @@ bench-curves: $(CURVES)/bin/matplotlib-is-there ## how cost grows with keys, win
 RUNS := 3
 
 # Flink takes so long with many keys that half as many events must do.
-bench: ## everything, ours beside Connect, Flink and DuckDB in turn: an hour and a half (RUNS=5)
+bench: ## everything, ours beside Connect, Flink and DuckDB in turn: an hour (RUNS=5)
 	$(MAKE) --no-print-directory bench-replay ARGS="--runs $(RUNS) --peers duckdb,flink --events 1000000 --shapes few"
 	$(MAKE) --no-print-directory bench-replay ARGS="--runs $(RUNS) --peers duckdb,flink --events 500000 --shapes many"
 	$(MAKE) --no-print-directory bench-pipe ARGS="--runs $(RUNS)"
