@@ -190,6 +190,14 @@ def table(found):
                 print("| " + " | ".join(["rows", *(f"{c.rows:,}" for _, c in points)]) + " |")
 
 
+def shortened(number):
+    """1 000 is 1k, so that the numbers below an axis have room beside each other."""
+    for size, sign in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:g}{sign}"
+    return f"{number:g}"
+
+
 def draw(found):
     """Time and memory an event, a panel for each curve."""
     import matplotlib
@@ -197,7 +205,7 @@ def draw(found):
     matplotlib.use("svg")
     # The same figures give the same bytes.
     matplotlib.rcParams.update({"svg.hashsalt": "aqueduct", "font.size": 8, "axes.spines.top": False})
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, panels = pyplot.subplots(2, 4, figsize=(12, 5.2), constrained_layout=True)
     colours = {"replay": "#1f6f8b", "connector": "#b5541c", "processor": "#4b7f2c"}
@@ -208,6 +216,8 @@ def draw(found):
             panel.plot(xs, [c.micros for _, c in points], "o-", color=colours[part], label=part, markersize=3)
             memory.plot(xs, [c.megabytes for _, c in points], ":", color=colours[part], linewidth=1)
         panel.set(xscale="log", xlabel=title, ylabel="CPU us an event")
+        panel.set_xticks(xs, [shortened(x) for x in xs])
+        panel.xaxis.set_minor_locator(ticker.NullLocator())
         panel.set_ylim(bottom=0)
         memory.set_ylabel("MB (dotted)")
         memory.set_ylim(bottom=0)
