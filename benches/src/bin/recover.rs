@@ -1,7 +1,8 @@
 //! `make bench-recover`: what checkpoints of a large state cost, and how long a processor takes to come back with it.
 //!
 //! The state is made by the processor's own core: every key seen in every slice, then some deltas on top, each timed from
-//! its encoding until it is durable. Then the real binary starts with it, and says how long recovery took. Not here: catching up with what lies in Pub/Sub (`outage`).
+//! its encoding until it is durable. Then the real binary starts with it, and says how long recovery took. Not here:
+//! catching up with what lies in Pub/Sub (`outage`).
 
 use std::{
     fs,
@@ -17,7 +18,7 @@ use processor::{
     frontier::Limits,
     outbox::Outbox,
     saved::save,
-    store::{Kind, Store},
+    store::{Appender, Kind, Store},
 };
 use standin::pubsub::{Options, PubSub};
 use tests::{pipe::Pipe, process::Process};
@@ -58,26 +59,26 @@ fn main() -> Result<()> {
     pipe.set("state.memory", "4GiB");
     pipe.run_well(&["setup"])?;
     let made = Instant::now();
-    let (bytes, mut took) = runtime.block_on(fill(&arguments, &pipe))?;
+    let mut written = runtime.block_on(fill(&arguments, &pipe))?;
     println!(
         "{} keys x {} slices, {} deltas of {} keys: {} kB ({:.0} s to make)",
         arguments.keys,
         arguments.slices,
         arguments.deltas,
         arguments.changed,
-        bytes / 1_000,
+        written.bytes / 1_000,
         made.elapsed().as_secs_f64()
     );
-    let all: Duration = took.iter().sum();
-    let base = took.remove(0);
-    took.sort();
+    written.deltas.sort();
+    let under_way = written.base + written.deltas.iter().sum::<Duration>();
     println!(
-        "a delta takes {:.1} ms in the median, {:.1} at most, a base {:.0} ms; one a second, with a base in {}: under way for {:.2} % of the time",
-        millis(took.get(took.len() / 2).copied().unwrap_or_default()),
-        millis(took.last().copied().unwrap_or_default()),
-        millis(base),
+        "a delta takes {:.1} ms in the median, {:.1} at most, a base {:.0} ms; \
+         one a second, with a base in {}: under way for {:.2} % of the time",
+        millis(written.deltas.get(written.deltas.len() / 2).copied().unwrap_or_default()),
+        millis(written.deltas.last().copied().unwrap_or_default()),
+        millis(written.base),
         arguments.deltas + 1,
-        all.as_secs_f64() * 100.0 / (arguments.deltas + 1) as f64,
+        under_way.as_secs_f64() * 100.0 / (arguments.deltas + 1) as f64,
     );
     println!("run  ms to recover  ms from start to recovered  MB resident");
     for run in 1..=arguments.runs {
@@ -105,8 +106,16 @@ fn told(processor: &Process) -> Result<Duration> {
     Ok(Duration::from_millis(millis.context("the line tells how long")?.parse()?))
 }
 
-/// Writes the state into the pipe's folder; how many bytes lie there, and how long each checkpoint took, the base first.
-async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<(u64, Vec<Duration>)> {
+/// A state on disk.
+struct Written {
+    bytes: u64,
+    /// How long each checkpoint took.
+    base: Duration,
+    deltas: Vec<Duration>,
+}
+
+/// Writes the state into the pipe's folder.
+async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<Written> {
     let mut filling = Filling {
         core: core(pipe)?,
         partition: Partition { topic: pipe.name().into(), incarnation: "bench-recover".into(), partition: 0 },
@@ -118,26 +127,20 @@ async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<(u64, Vec<Duration>)
     for slice in 0..arguments.slices {
         (0..arguments.keys).for_each(|key| filling.count(key, slice));
     }
-    let mut took = Vec::new();
-    let began = Instant::now();
-    let base = save(&mut filling.core, &mut outbox, true).encode()?;
-    appender.append(Kind::Base, base.into()).await?;
-    took.push(began.elapsed());
+    let base = filling.checkpoint(&mut outbox, &mut appender, Kind::Base).await?;
+    let mut deltas = Vec::new();
     for delta in 0..arguments.deltas {
         let first = delta * arguments.changed;
         for key in first..first + arguments.changed {
             filling.count(key % arguments.keys, arguments.slices - 1);
         }
-        let began = Instant::now();
-        let changed = save(&mut filling.core, &mut outbox, false).encode()?;
-        appender.append(Kind::Delta, changed.into()).await?;
-        took.push(began.elapsed());
+        deltas.push(filling.checkpoint(&mut outbox, &mut appender, Kind::Delta).await?);
     }
     let flow = filling.core.engine().flows().first().context("there is a flow")?;
     ensure!(flow.windows.key_count() as u64 == arguments.keys, "{} keys", flow.windows.key_count());
     let files = fs::read_dir(pipe.path("state"))?;
     let bytes = files.map(|file| Ok(file?.metadata()?.len())).sum::<Result<u64>>()?;
-    Ok((bytes, took))
+    Ok(Written { bytes, base, deltas })
 }
 
 /// A core that is being filled.
@@ -148,6 +151,19 @@ struct Filling {
 }
 
 impl Filling {
+    /// Writes what changed, or everything; how long that took.
+    async fn checkpoint(
+        &mut self,
+        outbox: &mut Outbox,
+        appender: &mut Appender,
+        kind: Kind,
+    ) -> Result<Duration> {
+        let began = Instant::now();
+        let payload = save(&mut self.core, outbox, kind == Kind::Base).encode()?;
+        appender.append(kind, payload.into()).await?;
+        Ok(began.elapsed())
+    }
+
     /// One more event of a key in a slice; not all cells alike, as the checkpoint is compressed.
     fn count(&mut self, key: u64, slice: u64) {
         let time = START + slice as i64 * MINUTE;

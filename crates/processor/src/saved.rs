@@ -117,8 +117,8 @@ pub fn save(core: &mut Core, outbox: &mut Outbox, everything: bool) -> Saved {
     }
 }
 
-/// Applies checkpoints in their order to a core and an outbox without state: each is read and gone before the next, as all of
-/// them together may be larger than the state.
+/// Applies checkpoints in their order to a core and an outbox without state: each is decoded and gone before the next, as all
+/// of them together may be larger than the state.
 ///
 /// All of a chain have the same flows: with others the processor begins a new base, so that the state of a flow that was taken
 /// out is not there any more when a flow of that name comes again.

@@ -122,6 +122,8 @@ pub async fn run<S: Sink>(
         );
     }
     let appender = Box::new(services.store.appender(&recovered));
+    // Its payloads are as large as the state on disk, and this function lasts as long as the processor.
+    drop(recovered);
     let data = services.connection.subscribe(&config.data);
     let marks = services.connection.subscribe(&config.marks);
     metrics.begin(core.engine().flows().iter().map(|flow| (flow.name().clone(), flow.ledger)));

@@ -50,9 +50,7 @@ async fn write(appender: &mut Appender, texts: &[&str]) {
 /// The payloads of base and deltas.
 fn texts(recovered: &Recovered) -> Vec<String> {
     recovered
-        .base
-        .iter()
-        .chain(&recovered.deltas)
+        .chain()
         .map(|checkpoint| String::from_utf8(checkpoint.payload.to_vec()).expect("tests write text"))
         .collect()
 }
