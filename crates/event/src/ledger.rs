@@ -29,6 +29,21 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger([u64; 9]);
 
+/// Offsets were to leave an outcome that does not have so many: a defect of the program, whose ledger is wrong from
+/// now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{offsets} offsets cannot move from {} to {}: only {held} are there", .from.as_str(), .to.as_str())]
+pub struct Imbalance {
+    /// Where the offsets were to be.
+    pub from: Outcome,
+    /// Where they were to go.
+    pub to: Outcome,
+    /// How many.
+    pub offsets: u64,
+    /// How many were there.
+    pub held: u64,
+}
+
 impl Outcome {
     /// All outcomes, in the order of their columns.
     pub const ALL: [Self; 9] = [
@@ -65,10 +80,17 @@ impl Ledger {
         self.0[outcome as usize] += offsets;
     }
 
-    /// Moves offsets from one outcome to another: a pending click that found its view, a lost record that came.
-    pub fn shift(&mut self, from: Outcome, to: Outcome, offsets: u64) {
-        self.0[from as usize] = self.0[from as usize].saturating_sub(offsets);
+    /// Moves offsets from one outcome to another: a pending click that found its view, a lost record that arrived.
+    /// The sum stays.
+    ///
+    /// # Errors
+    /// When fewer offsets have the first outcome; then nothing is moved.
+    pub fn shift(&mut self, from: Outcome, to: Outcome, offsets: u64) -> Result<(), Imbalance> {
+        let held = self.get(from);
+        let left = held.checked_sub(offsets).ok_or(Imbalance { from, to, offsets, held })?;
+        self.0[from as usize] = left;
         self.0[to as usize] += offsets;
+        Ok(())
     }
 
     /// How many offsets ended so.
@@ -84,5 +106,21 @@ impl Ledger {
     /// How many offsets are accounted for.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_that_does_not_balance_is_an_error_and_moves_nothing() {
+        let mut ledger = Ledger::default();
+        ledger.add(Outcome::Pending, 2);
+        assert_eq!(ledger.shift(Outcome::Pending, Outcome::Counted, 2), Ok(()));
+        let before = ledger;
+        let (from, to) = (Outcome::Pending, Outcome::Unmatched);
+        assert_eq!(ledger.shift(from, to, 1), Err(Imbalance { from, to, offsets: 1, held: 0 }));
+        assert_eq!(ledger, before);
     }
 }

@@ -41,6 +41,7 @@ pub mod pointer;
 
 pub mod json;
 
+pub mod number;
 pub mod pick;
 
 pub mod events;

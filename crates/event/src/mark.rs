@@ -82,7 +82,7 @@ pub struct TopicMark {
 
 /// Why an offset carries no event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[serde(into = "String", from = "String")]
 pub enum Reason {
     /// The record was refused; the code says why (`not-an-object`, `tombstone`, ...).
     Rejected(String),
@@ -92,12 +92,23 @@ pub enum Reason {
     Lost,
     /// Before the group's start.
     Before,
+    /// A reason of a newer connector, as it is on the wire. Its offsets count as rejected.
+    Unknown(String),
 }
 
-/// A text that names no reason.
+/// Why bytes are not read as a mark.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown reason in a mark; this processor is older than the connector: bring it up to date")]
-pub struct UnknownReason;
+pub enum MarkError {
+    /// A newer connector wrote it. What it accounts for is not known, so it must not be acknowledged.
+    #[error("mark of version {version}; this program reads marks up to version {}", Mark::VERSION)]
+    Newer {
+        /// Its version.
+        version: u32,
+    },
+    /// No connector wrote it.
+    #[error("not a mark")]
+    NotAMark(#[source] serde_json::Error),
+}
 
 impl From<Reason> for String {
     fn from(reason: Reason) -> Self {
@@ -106,22 +117,21 @@ impl From<Reason> for String {
             Reason::Empty => "empty".to_owned(),
             Reason::Lost => "lost".to_owned(),
             Reason::Before => "before".to_owned(),
+            Reason::Unknown(text) => text,
         }
     }
 }
 
-impl TryFrom<String> for Reason {
-    type Error = UnknownReason;
-
-    fn try_from(text: String) -> Result<Self, UnknownReason> {
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
         match text.as_str() {
-            "empty" => Ok(Self::Empty),
-            "lost" => Ok(Self::Lost),
-            "before" => Ok(Self::Before),
-            other => other
-                .strip_prefix("rejected:")
-                .map(|code| Self::Rejected(code.to_owned()))
-                .ok_or(UnknownReason),
+            "empty" => Self::Empty,
+            "lost" => Self::Lost,
+            "before" => Self::Before,
+            other => match other.strip_prefix("rejected:") {
+                Some(code) => Self::Rejected(code.to_owned()),
+                None => Self::Unknown(text),
+            },
         }
     }
 }
@@ -147,9 +157,20 @@ impl Mark {
     /// Reads a mark.
     ///
     /// # Errors
-    /// When the bytes are no mark of a version that this program knows.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+    /// [`MarkError::Newer`] for a mark of a version above [`Self::VERSION`], whatever else it holds;
+    /// [`MarkError::NotAMark`] for anything that no connector wrote.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, MarkError> {
+        /// All that every version of the format has.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        // Read alone and first: a newer version may have changed everything else.
+        let Versioned { version } = serde_json::from_slice(bytes).map_err(MarkError::NotAMark)?;
+        if version > Self::VERSION {
+            return Err(MarkError::Newer { version });
+        }
+        serde_json::from_slice(bytes).map_err(MarkError::NotAMark)
     }
 
     /// Splits a mark with very many ranges or partitions into several that mean the same.
@@ -196,10 +217,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_that_a_later_version_knows_is_told() {
-        let error =
-            serde_json::from_str::<Reason>("\"evaporated\"").expect_err("no reason of ours").to_string();
-        assert!(error.contains("unknown reason in a mark; this processor is older"), "{error}");
+    fn unknown_reasons_are_kept_as_text() {
+        let reason: Reason = serde_json::from_str("\"evaporated\"").expect("a reason is text");
+        assert_eq!(reason, Reason::Unknown("evaporated".to_owned()));
+        assert_eq!(serde_json::to_string(&reason).expect("text"), "\"evaporated\"");
+    }
+
+    #[test]
+    fn newer_marks_are_told_from_other_messages() {
+        for newer in [r#"{"version":2}"#, r#"{"version":7,"partitions":{"packed":"AAE="},"topics":3}"#] {
+            assert!(matches!(Mark::from_json(newer.as_bytes()), Err(MarkError::Newer { .. })), "{newer}");
+        }
+        for other in ["", "[]", "{}", r#"{"version":"two"}"#, r#"{"version":1,"partitions":{}}"#, "hello"] {
+            assert!(matches!(Mark::from_json(other.as_bytes()), Err(MarkError::NotAMark(_))), "{other}");
+        }
     }
 
     fn mark(ranges: u64) -> Mark {

@@ -3,6 +3,7 @@
 //! Not here: any clock. Whoever needs the present passes it in.
 
 use std::{
+    borrow::Cow,
     fmt,
     ops::{Add, Sub},
 };
@@ -33,7 +34,7 @@ impl EventTime {
         if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
             return None;
         }
-        let timestamp: jiff::Timestamp = text.parse().ok()?;
+        let timestamp: jiff::Timestamp = cut_fraction(text).parse().ok()?;
         let nanos = timestamp.as_nanosecond();
         i64::try_from(nanos.div_euclid(1_000_000)).ok().and_then(Self::from_millis)
     }
@@ -52,6 +53,17 @@ impl EventTime {
     pub fn from_millis(millis: i64) -> Option<Self> {
         Self::BOUNDS.contains(&millis).then_some(Self(millis))
     }
+}
+
+/// RFC 3339 allows any number of digits in the fraction; the parser takes as many as make a nanosecond.
+fn cut_fraction(text: &str) -> Cow<'_, str> {
+    const NANOSECOND: usize = 9;
+    let Some(start) = text.find('.').map(|point| point + 1) else { return Cow::Borrowed(text) };
+    let digits = text[start..].bytes().take_while(u8::is_ascii_digit).count();
+    if digits <= NANOSECOND {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned([&text[..start + NANOSECOND], &text[start + digits..]].concat())
 }
 
 /// The form that most producers write, `2026-09-27T10:00:00.250Z` or without a fraction; nothing where the text has
@@ -125,6 +137,11 @@ mod tests {
             Some(EventTime(1_790_503_200_250))
         );
         assert_eq!(EventTime::from_rfc3339("1969-12-31T23:59:59.9995Z"), Some(EventTime(-1)));
+        for digits in 1..40 {
+            let text = format!("2026-09-27T12:00:00.{}+02:00", &"250".repeat(14)[..digits]);
+            let millis = [200, 250][usize::from(digits > 1)];
+            assert_eq!(EventTime::from_rfc3339(&text), Some(EventTime(1_790_503_200_000 + millis)), "{text}");
+        }
         for text in ["", "yesterday", "2026-09-27", "2026-09-27T10:00:00", "2026-13-01T00:00:00Z"] {
             assert_eq!(EventTime::from_rfc3339(text), None, "{text}");
         }

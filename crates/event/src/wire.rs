@@ -14,6 +14,9 @@ pub const KEY: &str = "kafka.key";
 pub const INCARNATION: &str = "aqueduct.incarnation";
 /// Attribute: the id of the key that made the pseudonyms.
 pub const KEY_ID: &str = "aqueduct.key";
+/// Attribute: the format of a message that holds something other than one JSON event. A reader that does not know the
+/// format must not acknowledge the message. No format is in use yet.
+pub const FORMAT: &str = "aqueduct.format";
 
 /// The topic that carries the marks of a data topic; the same suffix makes the marks' subscription.
 pub fn marks(name: &str) -> String {

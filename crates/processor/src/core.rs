@@ -54,7 +54,7 @@ pub struct Counters {
     pub redelivered: u64,
     /// Marks.
     pub marks: u64,
-    /// Marks that could not be read.
+    /// Messages on the marks subscription that are not marks.
     pub unreadable_marks: u64,
 }
 
@@ -139,12 +139,12 @@ impl Core {
         self.caught_up.mark(published, now);
         for covered in self.frontier.mark(mark, published, now) {
             let outcome = match &covered.reason {
-                Reason::Rejected(_) => Outcome::Rejected,
+                Reason::Rejected(_) | Reason::Unknown(_) => Outcome::Rejected,
                 Reason::Empty | Reason::Before => Outcome::Absent,
                 Reason::Lost => Outcome::Lost,
             };
             self.engine.account(outcome, covered.offsets.end - covered.offsets.start);
-            if let Reason::Rejected(code) = covered.reason {
+            if let Reason::Rejected(code) | Reason::Unknown(code) = covered.reason {
                 for offset in covered.offsets {
                     self.dead_letters.push(DeadLetterRow {
                         topic: covered.partition.topic.clone(),
@@ -160,7 +160,7 @@ impl Core {
         }
     }
 
-    /// A message on the marks subscription that is no mark of a version that this program knows.
+    /// A message on the marks subscription that no connector wrote.
     pub fn unreadable_mark(&mut self) {
         self.counters.unreadable_marks += 1;
     }

@@ -4,7 +4,7 @@
 //! counts depends on their order. A digest is what goes from the first to the second. Not here: either of the two.
 
 use event::EventTime;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// Events of one batch, each with a part for each flow. Reused from batch to batch.
 #[derive(Debug, Default)]
@@ -137,8 +137,23 @@ impl<'a> HashedKey<'a> {
     }
 }
 
-/// An id or a join's value: 128 bits (XXH3), so that with 10^9 alive the odds that any two meet are below 10^-20.
+/// A join's value: 128 bits (XXH3), so that with 10^9 alive the odds that any two meet are below 10^-20.
 #[inline]
 pub(crate) fn identity(text: &str) -> u128 {
-    xxh3_128(text.as_bytes())
+    scoped_identity(text, SHARED)
+}
+
+/// An id: equal ids of different scopes have different hashes.
+#[inline]
+pub(crate) fn scoped_identity(text: &str, scope: u64) -> u128 {
+    xxh3_128_with_seed(text.as_bytes(), scope)
+}
+
+/// The scope of ids that all topics share.
+pub(crate) const SHARED: u64 = 0;
+
+/// The scope of ids that are declared for a topic.
+pub(crate) fn scope(topic: &str) -> u64 {
+    // The shared scope is no topic's.
+    xxh3_64(topic.as_bytes()).max(SHARED + 1)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use event::{
     CtrRow, EventTime, Ledger, Millis,
     events::EventsSettings,
-    ledger::Outcome,
+    ledger::{Imbalance, Outcome},
     row::{Key, ProgressRow},
 };
 
@@ -16,8 +16,8 @@ use crate::{
     digest::{Digest, Digests, HashedKey, JoinValues, Part, Refusal, Role},
     flow::{Flow, TimeKind},
     frontier::Clocks,
-    ids::Ids,
-    joins::{Effects, Joins},
+    ids::{Ids, Taken},
+    joins::{Clicked, Effects, Joins},
     read::{Envelope, Reader},
     windows::{Fate, WindowSet, slices::Change},
 };
@@ -31,7 +31,8 @@ pub struct Engine {
     /// Scratch of [`Self::advance_each`].
     rows: Vec<CtrRow>,
     pub(crate) flows: Vec<FlowState>,
-    pub(crate) ids: Ids,
+    /// Event ids, for each kind of time that a flow uses.
+    pub(crate) ids: Vec<(TimeKind, Ids)>,
 }
 
 /// One flow with its state.
@@ -43,12 +44,18 @@ pub struct FlowState {
     pub windows: WindowSet,
     /// Clicks that wait for views, and views that wait for clicks.
     pub joins: Option<Joins>,
-    /// What became of every offset.
+    /// The outcome of every offset.
     pub ledger: Ledger,
+    /// Moves in the ledger that did not balance, since the process began; any is a defect of this program.
+    pub imbalances: u64,
+    /// The last of them.
+    pub last_imbalance: Option<Imbalance>,
     /// Offsets that were accounted for before the flow was added.
     pub before: u64,
     last_early: EventTime,
     last_progress: EventTime,
+    /// Scratch of [`Self::joined`].
+    effects: Effects,
 }
 
 /// How far the three kinds of time are.
@@ -86,10 +93,14 @@ const PROGRESS_EVERY: Millis = Millis(60_000);
 impl Engine {
     /// An engine without state.
     pub fn new(events: &EventsSettings, flows: Vec<Flow>) -> Self {
-        let open = flows.iter().map(|f| f.windows.size().0 + f.allowed_lateness.0).max().unwrap_or(0);
         let reader = Reader::new(events, &flows);
+        let kinds = [TimeKind::Event, TimeKind::Kafka, TimeKind::Processing].into_iter();
+        let ids = kinds.filter_map(|kind| {
+            let open = flows.iter().filter(|flow| flow.time == kind).map(|flow| flow.open().0).max()?;
+            Some((kind, Ids::new(events.id_within, Millis(open))))
+        });
+        let ids = ids.collect();
         let flows = flows.into_iter().map(FlowState::new).collect();
-        let ids = Ids::new(events.id_within, Millis(open));
         Self { reader, digests: Digests::default(), rows: Vec::new(), flows, ids }
     }
 
@@ -116,28 +127,48 @@ impl Engine {
         instead_of: Option<Outcome>,
     ) -> Verdict {
         let time = digest.head.time.as_ref().ok().copied();
-        let (duplicate, unidentified) = match (digest.id(), time) {
-            (Some(Ok(id)), Some(time)) => (self.ids.is_duplicate(*id, time), None),
-            (Some(Err(refusal)), _) => (false, Some(refusal)),
-            (None | Some(Ok(_)), _) => (false, None),
+        let (id, unidentified) = match digest.id() {
+            Some(Ok(id)) => (Some(*id), None),
+            Some(Err(refusal)) => (None, Some(refusal)),
+            None => (None, None),
         };
         // Only what is wrong with the event itself concerns every flow.
         let mut refusal = unidentified.map(|refusal| (**refusal).clone());
+        let mut is_taken = false;
         for (number, flow) in self.flows.iter_mut().enumerate() {
-            let outcome = match unidentified {
-                Some(_) => Ok(Outcome::Rejected),
-                None if duplicate => Ok(Outcome::Duplicate),
-                None => flow.event(digest, digest.part(number), envelope),
+            let outcome = match (unidentified, id) {
+                (Some(_), _) => Ok(Outcome::Rejected),
+                (None, Some(id)) if is_copy(&self.ids, flow.flow.time, id, time, envelope) => {
+                    Ok(Outcome::Duplicate)
+                }
+                (None, _) => flow.event(digest, digest.part(number), envelope),
             };
             match outcome {
-                Ok(outcome) => flow.account(outcome, instead_of),
+                Ok(outcome) => {
+                    is_taken |= matches!(outcome, Outcome::Counted | Outcome::Pending);
+                    flow.account(outcome, instead_of);
+                }
                 Err(refused) => {
                     flow.account(Outcome::Rejected, instead_of);
                     refusal.get_or_insert(refused);
                 }
             }
         }
+        // The id of an event that no flow took stays free: the producer's corrected copy is the first one to count.
+        if let Some(id) = id.filter(|_| is_taken) {
+            self.take_id(id, time, envelope);
+        }
         Verdict { time, readable: true, refusal }
+    }
+
+    fn take_id(&mut self, id: u128, time: Option<EventTime>, envelope: &Envelope<'_>) {
+        for (kind, ids) in &mut self.ids {
+            let Some(clock) = clock(*kind, time, envelope) else { continue };
+            let event = time.unwrap_or(clock);
+            if !ids.holds(id, event) {
+                ids.take(id, Taken { event, clock });
+            }
+        }
     }
 
     /// Accounts for one event that no flow could read.
@@ -155,7 +186,7 @@ impl Engine {
 
     /// Forgets what a checkpoint would have to hold: for a run that never saves.
     pub fn nothing_to_save(&mut self) {
-        self.ids.nothing_to_save();
+        self.ids.iter_mut().for_each(|(_, ids)| ids.nothing_to_save());
         for flow in &mut self.flows {
             flow.windows.nothing_to_save();
             flow.joins.iter_mut().for_each(Joins::nothing_to_save);
@@ -194,7 +225,6 @@ impl Engine {
         now: EventTime,
         fired: &mut dyn FnMut(usize, &mut Vec<CtrRow>),
     ) {
-        let mut slowest = EventTime::MAX;
         let mut rows = std::mem::take(&mut self.rows);
         for (number, flow) in self.flows.iter_mut().enumerate() {
             flow.advance(watermarks.of(&flow.flow), now, &mut rows, &mut |rows| {
@@ -203,15 +233,14 @@ impl Engine {
                     rows.clear();
                 }
             });
-            if flow.flow.time == TimeKind::Event {
-                slowest = slowest.min(flow.windows.watermark());
-            }
         }
         self.rows = rows;
-        if slowest == EventTime::MAX {
-            slowest = watermarks.clocks.event;
+        for (kind, ids) in &mut self.ids {
+            let flows = self.flows.iter().filter(|flow| flow.flow.time == *kind);
+            if let Some(slowest) = flows.map(|flow| flow.windows.watermark()).min() {
+                ids.advance(slowest);
+            }
         }
-        self.ids.forget_before(slowest);
     }
 
     /// A line of progress of every flow that had none at this time: a line is known by its time.
@@ -245,29 +274,46 @@ impl Engine {
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> u64 {
         let joins: u64 = self.flows.iter().filter_map(|f| f.joins.as_ref()).map(Joins::bytes).sum();
-        self.ids.bytes() + joins + self.flows.iter().map(|f| f.windows.bytes()).sum::<u64>()
+        let ids: u64 = self.ids.iter().map(|(_, ids)| ids.bytes()).sum();
+        ids + joins + self.flows.iter().map(|f| f.windows.bytes()).sum::<u64>()
     }
 }
 
 impl FlowState {
     fn new(flow: Flow) -> Self {
         let windows = WindowSet::new(flow.windows, flow.allowed_lateness, flow.early.is_some());
-        let joins = flow.join.as_ref().map(|join| Joins::new(join.within, flow.allowed_lateness));
+        let joins = flow
+            .join
+            .as_ref()
+            .map(|join| Joins::new(join.within, flow.windows, flow.allowed_lateness, join.limit));
         Self {
             flow,
             windows,
             joins,
             ledger: Ledger::default(),
+            imbalances: 0,
+            last_imbalance: None,
             before: 0,
             last_early: EventTime::MIN,
             last_progress: EventTime::MIN,
+            effects: Effects::default(),
         }
     }
 
     fn account(&mut self, outcome: Outcome, instead_of: Option<Outcome>) {
         match instead_of {
-            Some(before) => self.ledger.shift(before, outcome, 1),
+            Some(before) => self.shift(before, outcome, 1),
             None => self.ledger.add(outcome, 1),
+        }
+    }
+
+    /// Moves offsets in the ledger. A move that does not balance is a defect of this program: it fails every test, and
+    /// is counted and reported in production.
+    fn shift(&mut self, from: Outcome, to: Outcome, offsets: u64) {
+        if let Err(imbalance) = self.ledger.shift(from, to, offsets) {
+            debug_assert!(false, "flow {}: {imbalance}", self.flow.name);
+            self.imbalances += 1;
+            self.last_imbalance = Some(imbalance);
         }
     }
 
@@ -297,38 +343,37 @@ impl FlowState {
     /// An event of a flow with a join: a view is counted by its own columns, a click by those of its view.
     fn joined(&mut self, (role, on): (Role, JoinValues), key: HashedKey<'_>, time: EventTime) -> Outcome {
         let Some(joins) = &mut self.joins else { return Outcome::Ignored };
-        let mut effects = Vec::new();
+        let mut effects = std::mem::take(&mut self.effects);
         let mut ended = Outcome::Unmatched;
         if role.view {
             ended = outcome(self.windows.count(key, time, Change::of(true, false)));
             if let Some(on) = on.view {
-                effects.push(joins.view(on, time, Key::from_pushed(key.text)));
+                joins.view(on, time, Key::from_pushed(key.text), &mut effects);
             }
         }
         if role.click {
-            match self.windows.fate(time) {
-                Fate::Counted => {
-                    if let Some(on) = on.click {
-                        ended = if role.view { ended } else { Outcome::Pending };
-                        effects.push(joins.click(on, time, !role.view));
+            let of_click = match self.windows.fate(time) {
+                Fate::Counted => on.click.map_or(Outcome::Unmatched, |on| {
+                    match joins.click(on, time, !role.view, &mut effects) {
+                        Clicked::Found => Outcome::Counted,
+                        Clicked::Waits => Outcome::Pending,
+                        Clicked::OverLimit => outcome(self.windows.count(key, time, Change::of(false, true))),
                     }
-                }
-                fate if !role.view => ended = outcome(fate),
-                _ => {}
+                }),
+                fate => outcome(fate),
+            };
+            if !role.view {
+                ended = of_click;
             }
         }
-        // The click's offset enters the ledger as pending first: the caller adds it after this returns.
-        let own = u64::from(ended == Outcome::Pending && effects.iter().any(|e| e.matched > 0) && role.click);
-        let matched: u64 = effects.iter().map(|e| e.matched).sum();
-        self.apply(effects);
-        self.ledger.shift(Outcome::Pending, Outcome::Counted, matched - own);
-        if own == 1 { Outcome::Counted } else { ended }
-    }
-
-    fn apply(&mut self, effects: Vec<Effects>) {
-        for (key, time, change) in effects.into_iter().flat_map(|e| e.counts) {
+        let found = effects.found;
+        for (key, time, change) in effects.counts.drain(..) {
             self.windows.count(HashedKey::new(key.as_pushed()), time, change);
         }
+        effects.clear();
+        self.effects = effects;
+        self.shift(Outcome::Pending, Outcome::Counted, found);
+        ended
     }
 
     fn advance(
@@ -341,7 +386,7 @@ impl FlowState {
         self.windows.advance(watermark, now, rows, fired);
         if let Some(joins) = &mut self.joins {
             let unmatched = joins.expire(self.windows.watermark());
-            self.ledger.shift(Outcome::Pending, Outcome::Unmatched, unmatched);
+            self.shift(Outcome::Pending, Outcome::Unmatched, unmatched);
         }
     }
 
@@ -375,6 +420,28 @@ impl Watermarks {
             TimeKind::Processing => self.processing,
         };
         clock - flow.out_of_orderness
+    }
+}
+
+/// Whether flows of this kind of time have taken an event with this id.
+#[inline]
+fn is_copy(
+    ids: &[(TimeKind, Ids)],
+    kind: TimeKind,
+    id: u128,
+    time: Option<EventTime>,
+    envelope: &Envelope<'_>,
+) -> bool {
+    let event = time.or_else(|| clock(kind, time, envelope));
+    event.is_some_and(|event| ids.iter().any(|(other, ids)| *other == kind && ids.holds(id, event)))
+}
+
+/// The time of an event in the clock of flows of this kind.
+fn clock(kind: TimeKind, time: Option<EventTime>, envelope: &Envelope<'_>) -> Option<EventTime> {
+    match kind {
+        TimeKind::Event => time,
+        TimeKind::Kafka => envelope.kafka_time,
+        TimeKind::Processing => Some(envelope.publish_time),
     }
 }
 

@@ -19,6 +19,25 @@ pub enum ProcessorError {
         /// Why, where it has this version's format.
         source: Option<postcard::Error>,
     },
+    /// A mark of a newer connector.
+    #[error(
+        "received a mark of version {version}, and this processor reads marks up to version {}: upgrade the processor \
+         first, then the connector; nothing was acknowledged, the upgraded processor continues where this one stopped",
+        event::Mark::VERSION
+    )]
+    NewerMark {
+        /// Its version.
+        version: u32,
+    },
+    /// A message of a newer connector.
+    #[error(
+        "received a message of format {format:?}, which this processor cannot read: upgrade the processor first, then \
+         the connector; nothing was acknowledged, the upgraded processor continues where this one stopped"
+    )]
+    NewerMessage {
+        /// The value of its attribute.
+        format: String,
+    },
     /// Pub/Sub refuses for good.
     #[error(transparent)]
     PubSub(#[from] pubsub::Error),

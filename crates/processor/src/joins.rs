@@ -1,269 +1,385 @@
 //! Clicks find their views, in whatever order the two arrive.
 //!
-//! Every value of `on`, known by its hash ([`crate::digest`]), has a small list of views and clicks. A click belongs to the newest view that
-//! is at most `within` before it (of two at the same time, to the one with the smaller key), so that
-//! the outcome does not depend on the order: each arrival recomputes its list and reports the
-//! difference. Not here: the windows that count it.
+//! A click belongs to the newest view with the same value of `on` that is at most `within` before it. Of several views
+//! at one time, the one with the smallest key takes the clicks, so that the outcome does not depend on the order of
+//! arrival.
+//!
+//! Views and clicks of one value are two lists in order of time. The clicks of a view are those between its time and
+//! the time of the next view, at most `within` later: a contiguous part of the list. An arrival therefore changes
+//! the owner of one contiguous range of clicks, which [`Joins::view`] and [`Joins::click`] find by binary search and
+//! report as one change for each slice of the windows, never for each click.
+//!
+//! Views and clicks are both kept until the watermark is `within` + window size + allowed lateness past them. Before
+//! that, a window of the click or of its view may still take an event that changes it. See [`crate::engine`] for how
+//! the changes are counted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, hash_map},
+    ops::Range,
+};
 
-use event::{EventTime, Millis, row::Key};
+use event::{EventTime, Millis, Windows, row::Key};
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 
 use crate::windows::slices::Change;
 
-/// Views and clicks that may still find one another.
+mod saved;
+
+pub use saved::SavedJoins;
+
+/// The views and clicks of one flow that may still find each other.
 #[derive(Debug)]
 pub struct Joins {
     within: Millis,
-    lateness: Millis,
+    /// How far the watermark passes a view or a click before it is forgotten.
+    keep: Millis,
+    /// The most views and clicks of one value.
+    limit: usize,
+    windows: Windows,
+    watermark: EventTime,
+    /// By the hash of the value of `on`.
     entries: FxHashMap<u128, Entry>,
-    /// When something of an entry is over.
-    due: BTreeMap<EventTime, Vec<u128>>,
-    unsaved: BTreeSet<u128>,
+    /// The values with a view or a click to forget, by the second in which it is due.
+    due: BTreeMap<i64, Vec<u128>>,
+    /// Views and clicks that no checkpoint holds yet.
+    unsaved: SavedJoins,
+    /// Views and clicks in `entries`.
     parts: usize,
+    /// Views and clicks that were not joined because their value had reached the limit, since the process began.
+    over_limit: u64,
 }
 
 /// Everything with one value of `on`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+#[derive(Debug)]
+struct Entry {
+    /// In order of time, at most one at a time.
     views: Vec<View>,
+    /// In order of time.
     clicks: Vec<Click>,
+    /// The time of the newest view that was forgotten while clicks of this value remained.
+    forgotten: EventTime,
+    /// The second under which the value is in [`Joins::due`]; an older registration is void.
+    due: i64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 struct View {
     time: EventTime,
     key: Key,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 struct Click {
     time: EventTime,
-    /// Its offset waits in the ledger for its outcome.
+    /// Its offset is `pending` in the ledger until the click finds a view or is forgotten.
     pending: bool,
-    /// Whether a view was found.
-    matched: bool,
 }
 
-/// What an arrival changes.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Changes that arrivals cause. Reused from one event to the next.
+#[derive(Debug, Default)]
 pub struct Effects {
-    /// Counts to change: key, time, by how much.
+    /// Which counts change, and by how much: key, a time in the slice, change.
     pub counts: Vec<(Key, EventTime, Change)>,
-    /// Pending clicks that found their view.
-    pub matched: u64,
+    /// How many earlier pending clicks found their view.
+    pub found: u64,
 }
 
-/// What of the joins goes into a checkpoint: entries as they are now, absent ones are gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SavedJoins {
-    /// Changed entries.
-    pub entries: Vec<(u128, Option<Entry>)>,
+/// What became of a click on arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clicked {
+    /// Its view is known.
+    Found,
+    /// It waits for its view.
+    Waits,
+    /// Its value has reached the limit; the click takes no part in the join.
+    OverLimit,
 }
+
+const SECOND: i64 = 1_000;
 
 impl Joins {
-    /// Views up to `within` before their click; a click waits until the watermark is `lateness` past it.
-    pub fn new(within: Millis, lateness: Millis) -> Self {
+    /// `lateness`: how long a window takes late events. `limit`: the most views and clicks of one value that are kept.
+    pub fn new(within: Millis, windows: Windows, lateness: Millis, limit: usize) -> Self {
+        let keep = Millis(within.0.saturating_add(windows.size().0).saturating_add(lateness.0));
         Self {
             within,
-            lateness,
+            keep,
+            limit,
+            windows,
+            watermark: EventTime::MIN,
             entries: FxHashMap::default(),
             due: BTreeMap::new(),
-            unsaved: BTreeSet::new(),
+            unsaved: SavedJoins::default(),
             parts: 0,
+            over_limit: 0,
         }
     }
 
-    /// A view; its own count is the caller's.
-    pub fn view(&mut self, on: u128, time: EventTime, key: Key) -> Effects {
-        let over = time + self.within + self.lateness;
-        self.change(on, over, |entry| {
-            let view = View { time, key };
-            let at = entry.views.partition_point(|other| *other < view);
-            entry.views.insert(at, view);
-        })
-    }
-
-    /// A click. `pending`: its offset waits in the ledger for what becomes of it.
-    pub fn click(&mut self, on: u128, time: EventTime, pending: bool) -> Effects {
-        let over = time + self.lateness;
-        self.change(on, over, |entry| entry.clicks.push(Click { time, pending, matched: false }))
-    }
-
-    fn change(&mut self, hash: u128, over: EventTime, add: impl FnOnce(&mut Entry)) -> Effects {
-        let entry = self.entries.entry(hash).or_default();
-        let before = entry.counts(self.within);
-        add(entry);
-        let after = entry.counts(self.within);
-        let mut effects = Effects { counts: difference(before, &after), matched: 0 };
-        for at in 0..entry.clicks.len() {
-            if !entry.clicks[at].matched && entry.view_of(entry.clicks[at].time, self.within).is_some() {
-                let click = &mut entry.clicks[at];
-                click.matched = true;
-                effects.matched += u64::from(click.pending);
+    /// A view arrives; its own count is the caller's.
+    pub fn view(&mut self, on: u128, time: EventTime, key: Key, effects: &mut Effects) {
+        if self.is_over(time) {
+            return;
+        }
+        if self.is_full(on) {
+            self.over_limit += 1;
+            return;
+        }
+        let (within, windows) = (self.within, self.windows);
+        let entry = self.entry(on, time);
+        let at = entry.views.partition_point(|view| view.time < time);
+        if let Some(same) = entry.views.get(at).filter(|view| view.time == time) {
+            if same.key <= key {
+                return;
             }
+            let from = std::mem::replace(&mut entry.views[at].key, key.clone());
+            let owned = entry.owned(at, within);
+            if !owned.is_empty() {
+                entry.count(owned.clone(), &from, -1, &windows, effects);
+                entry.count(owned, &key, 1, &windows, effects);
+                effects.attribute(&from, time, -1);
+                effects.attribute(&key, time, 1);
+            }
+        } else {
+            let view = View { time, key: key.clone() };
+            entry.take_over(at, &view, within, &windows, effects);
+            insert_exactly(&mut entry.views, at, view);
+            self.parts += 1;
         }
-        self.parts += 1;
-        self.due.entry(over).or_default().push(hash);
-        self.unsaved.insert(hash);
-        effects
+        self.unsaved.views.push((on, time, key));
     }
 
-    /// Forgets what is over, and returns how many pending clicks never found their view.
-    pub fn expire(&mut self, watermark: EventTime) -> u64 {
-        let mut unmatched = 0;
-        while let Some((&over, _)) = self.due.first_key_value()
-            && over <= watermark
-        {
-            for hash in self.due.remove(&over).into_iter().flatten() {
-                let Some(entry) = self.entries.get_mut(&hash) else { continue };
-                let parts = entry.views.len() + entry.clicks.len();
-                let view_keep = Millis(self.within.0 + self.lateness.0);
-                entry.views.retain(|view| view.time + view_keep > watermark);
-                entry.clicks.retain(|click| {
-                    let over = click.time + self.lateness <= watermark;
-                    unmatched += u64::from(over && click.pending && !click.matched);
-                    !over
-                });
-                self.parts -= parts - entry.views.len() - entry.clicks.len();
-                if entry.views.is_empty() && entry.clicks.is_empty() {
-                    self.entries.remove(&hash);
+    /// A click arrives. `pending`: its offset waits in the ledger for the outcome.
+    pub fn click(&mut self, on: u128, time: EventTime, pending: bool, effects: &mut Effects) -> Clicked {
+        if self.is_full(on) {
+            self.over_limit += 1;
+            return Clicked::OverLimit;
+        }
+        let within = self.within;
+        let entry = self.entry(on, time);
+        let owner = entry.newest_view(time).filter(|&view| time <= entry.views[view].time + within);
+        let clicked = match owner {
+            Some(number) => {
+                let is_first = entry.owned(number, within).is_empty();
+                let view = &entry.views[number];
+                let change = Change { clicks: 1, ..Change::default() };
+                effects.counts.push((view.key.clone(), time, change));
+                if is_first {
+                    effects.attribute(&view.key, view.time, 1);
                 }
-                self.unsaved.insert(hash);
+                Clicked::Found
+            }
+            // A view that was forgotten: every window that the click could change is over.
+            None if entry.had_view(time, within) => Clicked::Found,
+            None => Clicked::Waits,
+        };
+        let at = entry.clicks.partition_point(|click| click.time <= time);
+        insert_exactly(&mut entry.clicks, at, Click { time, pending });
+        self.parts += 1;
+        self.unsaved.clicks.push((on, time, pending));
+        clicked
+    }
+
+    /// Forgets what no window can see any more, and returns how many pending clicks never found a view. That happens
+    /// up to a second of the watermark after it is due; an arrival that is already due is not taken.
+    pub fn expire(&mut self, watermark: EventTime) -> u64 {
+        self.watermark = watermark;
+        let mut unmatched = 0;
+        while let Some(first) = self.due.first_entry().filter(|first| is_reached(*first.key(), watermark)) {
+            let second = *first.key();
+            for on in first.remove() {
+                unmatched += self.expire_value(on, second, watermark);
             }
         }
         unmatched
     }
 
-    /// Forgets what the next [`Self::save`] would give.
-    pub fn nothing_to_save(&mut self) {
-        self.unsaved.clear();
-    }
-
-    /// What changed since the last call, or everything.
-    pub fn save(&mut self, everything: bool) -> SavedJoins {
-        let changed = std::mem::take(&mut self.unsaved);
-        let entries = if everything {
-            self.entries.iter().map(|(&hash, entry)| (hash, Some(entry.clone()))).collect()
-        } else {
-            changed.into_iter().map(|hash| (hash, self.entries.get(&hash).cloned())).collect()
-        };
-        SavedJoins { entries }
-    }
-
-    /// Applies what [`Self::save`] gave.
-    pub fn restore(&mut self, saved: SavedJoins) {
-        for (hash, entry) in saved.entries {
-            let old = self.entries.remove(&hash).unwrap_or_default();
-            self.parts -= old.views.len() + old.clicks.len();
-            let Some(entry) = entry else { continue };
-            self.parts += entry.views.len() + entry.clicks.len();
-            for view in &entry.views {
-                self.due.entry(view.time + self.within + self.lateness).or_default().push(hash);
-            }
-            for click in &entry.clicks {
-                self.due.entry(click.time + self.lateness).or_default().push(hash);
-            }
-            self.entries.insert(hash, entry);
+    fn expire_value(&mut self, on: u128, second: i64, watermark: EventTime) -> u64 {
+        let hash_map::Entry::Occupied(mut occupied) = self.entries.entry(on) else { return 0 };
+        let entry = occupied.get_mut();
+        if entry.due != second {
+            return 0;
         }
+        let before = entry.len();
+        let unmatched = entry.expire(watermark, self.keep, self.within);
+        self.parts -= before - entry.len();
+        match entry.oldest() {
+            None => {
+                occupied.remove();
+            }
+            Some(oldest) => {
+                entry.due = second_after(oldest + self.keep).max(second + 1);
+                self.due.entry(entry.due).or_default().push(on);
+            }
+        }
+        unmatched
+    }
+
+    /// Views and clicks that were counted without the join, since the process began.
+    pub fn over_limit(&self) -> u64 {
+        self.over_limit
     }
 
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> u64 {
-        160 * self.parts as u64
+        176 * self.entries.len() as u64 + 64 * self.parts as u64
+    }
+
+    fn is_over(&self, time: EventTime) -> bool {
+        time + self.keep <= self.watermark
+    }
+
+    fn is_full(&self, on: u128) -> bool {
+        self.entries.get(&on).is_some_and(|entry| entry.len() >= self.limit)
+    }
+
+    /// The entry of a value to which a view or click of this time is about to be added.
+    fn entry(&mut self, on: u128, time: EventTime) -> &mut Entry {
+        let due = second_after(time + self.keep);
+        let entry = self.entries.entry(on).or_insert_with(Entry::new);
+        if due < entry.due {
+            entry.due = due;
+            self.due.entry(due).or_default().push(on);
+        }
+        entry
     }
 }
 
 impl Entry {
-    /// The view that a click at this time belongs to; views are in order of time and key.
-    fn view_of(&self, click: EventTime, within: Millis) -> Option<usize> {
-        let newest = self.views[..self.views.partition_point(|view| view.time <= click)].last()?;
-        let first = self.views.partition_point(|view| view.time < newest.time);
-        (click <= newest.time + within).then_some(first)
+    fn new() -> Self {
+        Self { views: Vec::new(), clicks: Vec::new(), forgotten: EventTime::MIN, due: i64::MAX }
     }
 
-    /// What this entry counts, by key and time.
-    fn counts(&self, within: Millis) -> BTreeMap<(Key, EventTime), Change> {
-        let mut counts: BTreeMap<(Key, EventTime), Change> = BTreeMap::new();
-        let mut clicked = BTreeSet::new();
-        for click in &self.clicks {
-            if let Some(view) = self.view_of(click.time, within) {
-                counts.entry((self.views[view].key.clone(), click.time)).or_default().clicks += 1;
-                clicked.insert(view);
+    fn len(&self) -> usize {
+        self.views.len() + self.clicks.len()
+    }
+
+    fn oldest(&self) -> Option<EventTime> {
+        let view = self.views.first().map(|view| view.time);
+        let click = self.clicks.first().map(|click| click.time);
+        view.into_iter().chain(click).min()
+    }
+
+    /// The newest view at or before a time.
+    fn newest_view(&self, time: EventTime) -> Option<usize> {
+        self.views.partition_point(|view| view.time <= time).checked_sub(1)
+    }
+
+    /// Whether a view that is forgotten by now took the clicks of this time.
+    fn had_view(&self, time: EventTime, within: Millis) -> bool {
+        self.forgotten > EventTime::MIN && time <= self.forgotten + within
+    }
+
+    /// The clicks at or after `from` and before `until`.
+    fn between(&self, from: EventTime, until: EventTime) -> Range<usize> {
+        let first = self.clicks.partition_point(|click| click.time < from);
+        let end = self.clicks.partition_point(|click| click.time < until);
+        first..end.max(first)
+    }
+
+    /// The clicks of a view.
+    fn owned(&self, view: usize, within: Millis) -> Range<usize> {
+        let from = self.views[view].time;
+        let next = self.views.get(view + 1).map_or(EventTime::MAX, |next| next.time);
+        self.between(from, next.min(just_past(from + within)))
+    }
+
+    /// A new view, about to be inserted at `at`, takes the clicks between it and the next view.
+    fn take_over(&self, at: usize, view: &View, within: Millis, windows: &Windows, effects: &mut Effects) {
+        let next = self.views.get(at).map_or(EventTime::MAX, |next| next.time);
+        let taken = self.between(view.time, next.min(just_past(view.time + within)));
+        if taken.is_empty() {
+            return;
+        }
+        let previous = at.checked_sub(1).map(|at| &self.views[at]);
+        // The first of them, up to `within` after the view before, have had a view until now.
+        let had = previous.map_or(self.forgotten, |previous| previous.time);
+        let had_until = if had == EventTime::MIN { had } else { just_past(had + within) };
+        let split = self.clicks[taken.clone()].partition_point(|click| click.time < had_until) + taken.start;
+        let (moved, found) = (taken.start..split, split..taken.end);
+        effects.found += self.clicks[found.clone()].iter().filter(|click| click.pending).count() as u64;
+        self.count(found.clone(), &view.key, 1, windows, effects);
+        let mut is_attributed = !found.is_empty();
+        if let Some(previous) = previous.filter(|_| !moved.is_empty()) {
+            self.count(moved.clone(), &previous.key, -1, windows, effects);
+            self.count(moved, &view.key, 1, windows, effects);
+            is_attributed = true;
+            if self.between(previous.time, view.time).is_empty() {
+                effects.attribute(&previous.key, previous.time, -1);
             }
         }
-        for view in clicked {
-            let View { time, key } = self.views[view].clone();
-            counts.entry((key, time)).or_default().attributed += 1;
+        if is_attributed {
+            effects.attribute(&view.key, view.time, 1);
         }
-        counts
+    }
+
+    /// Adds `sign` for each of these clicks to a key: one change for each slice, as all times of a slice are in the
+    /// same windows.
+    fn count(&self, clicks: Range<usize>, key: &Key, sign: i64, windows: &Windows, effects: &mut Effects) {
+        let mut rest = &self.clicks[clicks];
+        while let Some(first) = rest.first() {
+            let end = windows.slice_start(first.time) + windows.slice();
+            let (slice, later) = rest.split_at(rest.partition_point(|click| click.time < end).max(1));
+            let change = Change { clicks: sign * slice.len() as i64, ..Change::default() };
+            effects.counts.push((key.clone(), first.time, change));
+            rest = later;
+        }
+    }
+
+    /// Forgets views and clicks that are due; returns how many pending clicks had no view.
+    fn expire(&mut self, watermark: EventTime, keep: Millis, within: Millis) -> u64 {
+        let views = self.views.partition_point(|view| view.time + keep <= watermark);
+        let clicks = self.clicks.partition_point(|click| click.time + keep <= watermark);
+        let mut unmatched = 0;
+        let mut older = self.views[..views].iter().peekable();
+        // A view is never newer than its click, so it is due no later.
+        for click in self.clicks.drain(..clicks) {
+            while let Some(view) = older.next_if(|view| view.time <= click.time) {
+                self.forgotten = view.time;
+            }
+            let is_matched = self.forgotten > EventTime::MIN && click.time <= self.forgotten + within;
+            unmatched += u64::from(click.pending && !is_matched);
+        }
+        if let Some(newest) = older.last() {
+            self.forgotten = newest.time;
+        }
+        self.views.drain(..views);
+        unmatched
     }
 }
 
-fn difference(
-    before: BTreeMap<(Key, EventTime), Change>,
-    after: &BTreeMap<(Key, EventTime), Change>,
-) -> Vec<(Key, EventTime, Change)> {
-    let mut changes = after.clone();
-    for (place, old) in before {
-        let change = changes.entry(place).or_default();
-        change.clicks -= old.clicks;
-        change.attributed -= old.attributed;
+impl Effects {
+    /// Forgets the changes and keeps the memory.
+    pub fn clear(&mut self) {
+        self.counts.clear();
+        self.found = 0;
     }
-    changes.retain(|_, change| *change != Change::default());
-    changes.into_iter().map(|((key, time), change)| (key, time, change)).collect()
+
+    fn attribute(&mut self, key: &Key, time: EventTime, sign: i64) {
+        let change = Change { attributed: sign, ..Change::default() };
+        self.counts.push((key.clone(), time, change));
+    }
+}
+
+/// Most values have one view and one click: memory for just those.
+fn insert_exactly<T>(list: &mut Vec<T>, at: usize, item: T) {
+    if list.is_empty() {
+        list.reserve_exact(1);
+    }
+    list.insert(at, item);
+}
+
+fn just_past(time: EventTime) -> EventTime {
+    time + Millis(1)
+}
+
+/// The first whole second at or after a time.
+fn second_after(time: EventTime) -> i64 {
+    time.0.div_euclid(SECOND) + i64::from(time.0.rem_euclid(SECOND) > 0)
+}
+
+fn is_reached(second: i64, watermark: EventTime) -> bool {
+    watermark == EventTime::MAX || second <= watermark.0.div_euclid(SECOND)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn key(name: u8) -> Key {
-        [Some(name.to_string())].into_iter().collect()
-    }
-
-    type Totals = BTreeMap<(Key, EventTime), (i64, i64)>;
-
-    fn sum(joins: &mut Joins, steps: &[(bool, i64, u8)]) -> (Totals, u64) {
-        let mut totals = Totals::new();
-        let mut matched = 0;
-        for &(is_view, time, name) in steps {
-            let effects = if is_view {
-                joins.view(1, EventTime(time), key(name))
-            } else {
-                joins.click(1, EventTime(time), true)
-            };
-            matched += effects.matched;
-            for (key, time, change) in effects.counts {
-                let total = totals.entry((key, time)).or_default();
-                total.0 += change.clicks;
-                total.1 += change.attributed;
-            }
-        }
-        totals.retain(|_, total| *total != (0, 0));
-        (totals, matched)
-    }
-
-    proptest! {
-        #[test]
-        fn the_order_of_arrival_does_not_matter(
-            steps in proptest::collection::vec((any::<bool>(), 0i64..50, 0u8..3), 0..12)
-                .prop_flat_map(|steps| (Just(steps.clone()), Just(steps).prop_shuffle())),
-        ) {
-            let new = || Joins::new(Millis(10), Millis(20));
-            let (mut one, mut other) = (new(), new());
-            prop_assert_eq!(sum(&mut one, &steps.0), sum(&mut other, &steps.1));
-            let saved = one.save(false);
-            let mut restored = new();
-            restored.restore(saved);
-            prop_assert_eq!(one.expire(EventTime(45)), restored.expire(EventTime(45)));
-            let rest = one.expire(EventTime::MAX);
-            prop_assert_eq!(rest, restored.expire(EventTime::MAX));
-            prop_assert_eq!(one.parts, 0);
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,8 @@
 //! What a checkpoint holds: the frontier and the ledgers whole, of everything large what changed.
+//!
+//! The format's version is [`FORMAT`]. States of older versions are read and converted, a file for each version.
+
+mod version_2;
 
 use event::{EventTime, Ledger};
 use serde::{Deserialize, Serialize};
@@ -6,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     core::Core,
     error::ProcessorError,
+    flow::TimeKind,
     frontier::{Clocks, Frontier},
     ids::SavedIds,
     joins::SavedJoins,
@@ -25,8 +30,8 @@ pub struct Saved {
     pub unpositioned: Option<Clocks>,
     /// Pub/Sub's time as far as it was seen.
     pub published: EventTime,
-    /// Event ids.
-    pub ids: SavedIds,
+    /// Event ids, for each kind of time that a flow uses.
+    pub ids: Vec<(TimeKind, SavedIds)>,
     /// Every flow.
     pub flows: Vec<SavedFlow>,
     /// Rows on their way.
@@ -67,10 +72,13 @@ impl Saved {
     pub fn decode(checkpoint: &Checkpoint) -> Result<Self, ProcessorError> {
         let unreadable = |source| ProcessorError::Unreadable { number: checkpoint.number, source };
         // Bytes of another format may well read as something.
-        if checkpoint.version != FORMAT {
-            return Err(unreadable(None));
+        match checkpoint.version {
+            FORMAT => postcard::from_bytes(&checkpoint.payload).map_err(|source| unreadable(Some(source))),
+            version_2::FORMAT => {
+                version_2::decode(&checkpoint.payload).map_err(|source| unreadable(Some(source)))
+            }
+            _ => Err(unreadable(None)),
         }
-        postcard::from_bytes(&checkpoint.payload).map_err(|source| unreadable(Some(source)))
     }
 }
 
@@ -112,7 +120,7 @@ pub fn save(core: &mut Core, outbox: &mut Outbox, everything: bool) -> Saved {
         frontier: core.frontier.clone(),
         unpositioned: core.unpositioned,
         published: core.published,
-        ids: core.engine.ids.save(everything),
+        ids: core.engine.ids.iter_mut().map(|(kind, ids)| (*kind, ids.save(everything))).collect(),
         outbox: outbox.save(everything),
     }
 }
@@ -154,7 +162,11 @@ fn apply(core: &mut Core, outbox: &mut Outbox, saved: Saved) -> Result<Vec<Strin
     core.frontier = saved.frontier;
     core.unpositioned = saved.unpositioned;
     core.published = saved.published;
-    core.engine.ids.restore(saved.ids);
+    for (kind, saved) in saved.ids {
+        if let Some((_, ids)) = core.engine.ids.iter_mut().find(|(other, _)| *other == kind) {
+            ids.restore(saved);
+        }
+    }
     outbox.restore(saved.outbox);
     let mut names = Vec::with_capacity(saved.flows.len());
     for flow in saved.flows {
@@ -166,7 +178,7 @@ fn apply(core: &mut Core, outbox: &mut Outbox, saved: Saved) -> Result<Vec<Strin
             state.before = flow.before;
             state.windows.restore(flow.windows);
             if let (Some(joins), Some(saved)) = (&mut state.joins, flow.joins) {
-                joins.restore(saved);
+                joins.restore(saved, state.windows.watermark());
             }
         }
         names.push(flow.name);
@@ -175,29 +187,4 @@ fn apply(core: &mut Core, outbox: &mut Outbox, saved: Saved) -> Result<Vec<Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Kind;
-
-    #[test]
-    fn another_format_is_refused_and_not_guessed_at() {
-        let saved = Saved {
-            everything: true,
-            frontier: Frontier::new(),
-            unpositioned: None,
-            published: EventTime::MIN,
-            ids: SavedIds::default(),
-            flows: Vec::new(),
-            outbox: SavedOutbox::default(),
-        };
-        let payload = saved.encode().expect("state").into();
-        let mut checkpoint = Checkpoint { number: 7, kind: Kind::Base, version: FORMAT, payload };
-        Saved::decode(&checkpoint).expect("this version's own");
-        checkpoint.version = FORMAT - 1;
-        let error = Saved::decode(&checkpoint).expect_err("an older one").to_string();
-        assert_eq!(
-            error,
-            "checkpoint 7 holds no state that this version can read; run the version that wrote it"
-        );
-    }
-}
+mod tests;

@@ -128,7 +128,7 @@ impl<A> Stages<A> {
         self.core.data(data, now);
     }
 
-    /// Applies a mark; nothing for a message that is none of a version that this program knows. [`Self::applied`] follows.
+    /// Applies a mark; `None` for a message that no connector wrote. [`Self::applied`] follows.
     pub fn mark(&mut self, mark: Option<&Mark>, published: EventTime, now: EventTime) {
         match mark {
             Some(mark) => self.core.mark(mark, published, now),

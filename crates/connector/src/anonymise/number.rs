@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use event::number::Decimal;
+
 /// Digits, sign and point of the longest number that is hashed.
 const MAX_LENGTH: usize = 64;
 
@@ -10,39 +12,15 @@ const MAX_LENGTH: usize = 64;
 /// text is too long is refused.
 pub(super) fn canonical(number: &str) -> Option<Cow<'_, str>> {
     let text = if number.contains(['.', 'e', 'E']) {
-        Cow::Owned(expand(number)?)
+        Cow::Owned(plain(number)?)
     } else {
         Cow::Borrowed(if number == "-0" { "0" } else { number })
     };
     (text.len() <= MAX_LENGTH).then_some(text)
 }
 
-fn expand(number: &str) -> Option<String> {
-    let (sign, unsigned) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
-    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = format!("{whole}{fraction}");
-    let significant = all.trim_start_matches('0');
-    if significant.is_empty() {
-        return Some("0".to_owned());
-    }
-    let bound = i64::try_from(MAX_LENGTH).ok()?;
-    let exponent = exponent.parse::<i64>().ok().filter(|exponent| exponent.abs() <= i64::from(u32::MAX))?;
-    // How many digits stand before the point, when the first one is not 0.
-    let leading = i64::try_from(all.len() - significant.len()).ok()?;
-    let point = i64::try_from(whole.len()).ok()? - leading + exponent;
-    let digits = significant.trim_end_matches('0');
-    if point.abs() > bound {
-        return None;
-    }
-    let place = usize::try_from(point.unsigned_abs()).ok()?;
-    Some(if point <= 0 {
-        format!("{sign}0.{}{digits}", "0".repeat(place))
-    } else if place >= digits.len() {
-        format!("{sign}{digits}{}", "0".repeat(place - digits.len()))
-    } else {
-        format!("{sign}{}.{}", &digits[..place], &digits[place..])
-    })
+fn plain(number: &str) -> Option<String> {
+    Decimal::parse(number)?.plain(MAX_LENGTH)
 }
 
 #[cfg(test)]

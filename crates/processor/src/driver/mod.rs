@@ -16,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use event::{EventTime, Mark};
+use event::{EventTime, Mark, mark::MarkError};
 use pubsub::{AckHandle, Inbound, Subscription, link::Link};
 use service::readiness::Readiness;
 use tokio::{
@@ -140,11 +140,11 @@ impl<S: Sink> Driver<S> {
                 () = shutdown.cancelled() => return Ok(()),
                 received = marks.receive(&mut mark_batch, BATCH), if room => {
                     received?;
-                    self.marks(&mut mark_batch);
+                    self.marks(&mut mark_batch)?;
                 }
                 received = data.receive(&mut batch, BATCH), if room => {
                     received?;
-                    self.data(&mut batch);
+                    self.data(&mut batch)?;
                 }
                 _ = ticker.tick() => self.tick()?,
                 Some(ended) = self.tasks.join_next() => {
@@ -155,12 +155,16 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    fn data(&mut self, batch: &mut Vec<Inbound>) {
+    fn data(&mut self, batch: &mut Vec<Inbound>) -> Result<(), ProcessorError> {
         let now = now();
         self.own.unacknowledged_since.get_or_insert(now);
         for Inbound { messages, ack } in batch.drain(..) {
             for message in messages.iter() {
                 let origin = self.partitions.origin(&message);
+                if let Some(format) = origin.format {
+                    let format = String::from_utf8_lossy(format).into_owned();
+                    return Err(ProcessorError::NewerMessage { format });
+                }
                 let data = Data {
                     position: origin.position,
                     kafka_time: origin.kafka_time,
@@ -171,28 +175,36 @@ impl<S: Sink> Driver<S> {
             }
             self.stages.applied(ack, messages.len());
         }
+        Ok(())
     }
 
-    fn marks(&mut self, batch: &mut Vec<Inbound>) {
+    fn marks(&mut self, batch: &mut Vec<Inbound>) -> Result<(), ProcessorError> {
         let now = now();
         for Inbound { messages, ack } in batch.drain(..) {
             for message in messages.iter() {
-                let mark = Mark::from_json(message.data).ok().filter(|mark| mark.version <= Mark::VERSION);
-                match &mark {
-                    Some(mark) => {
+                let mark = match Mark::from_json(message.data) {
+                    Ok(mark) => {
                         self.own.last_mark = Some(now);
-                        self.own.ahead = Some(Ahead::of(mark, message.publish_time, now));
+                        self.own.ahead = Some(Ahead::of(&mark, message.publish_time, now));
+                        Some(mark)
                     }
-                    None => warn!(
-                        message_id = message.message_id,
-                        action = "update the processor to the connector's version, and see that nobody else publishes to the marks topic",
-                        "a message on the marks subscription is no mark that this version knows; is the connector newer?"
-                    ),
-                }
+                    // Acknowledged, it would be gone: its offsets would become holes, and then lost.
+                    Err(MarkError::Newer { version }) => return Err(ProcessorError::NewerMark { version }),
+                    Err(MarkError::NotAMark(_)) => {
+                        warn!(
+                            message_id = message.message_id,
+                            action =
+                                "find out who else publishes to the marks topic, and revoke that permission",
+                            "ignored a message on the marks subscription that is not a mark"
+                        );
+                        None
+                    }
+                };
                 self.stages.mark(mark.as_ref(), message.publish_time, now);
             }
             self.stages.applied(ack, messages.len());
         }
+        Ok(())
     }
 
     fn tick(&mut self) -> Result<(), ProcessorError> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use event::{pick::Value, pointer::Pointer};
+use event::{number::Decimal, pick::Value, pointer::Pointer};
 use serde::{
     Deserialize, Deserializer,
     de::{self, SeqAccess, Visitor},
@@ -20,8 +20,8 @@ pub struct Match {
 pub struct Term {
     /// Where to look.
     pub subject: Subject,
-    /// The value must be one of these.
-    pub any_of: Vec<Scalar>,
+    /// The values of which the subject must have one.
+    pub any_of: AnyOf,
 }
 
 /// What a term looks at.
@@ -38,21 +38,64 @@ pub enum Subject {
 pub enum Scalar {
     /// Equals a JSON string.
     Text(String),
-    /// Equals a JSON number of the same value.
-    Number(f64),
+    /// Equals a JSON number of the same decimal value.
+    Number(Decimal<'static>),
     /// Equals a JSON boolean.
     Bool(bool),
 }
 
-impl Scalar {
-    /// Whether an event's value is this one.
-    pub fn is(&self, value: &Value<'_>) -> bool {
-        match (self, value) {
-            (Self::Text(expected), Value::Text(found)) => expected == found,
-            (Self::Number(expected), Value::Number(found)) => found.parse() == Ok(*expected),
-            (Self::Bool(expected), Value::Bool(found)) => expected == found,
+/// A list of values, to be looked up in a time that hardly depends on its length.
+#[derive(Clone, PartialEq)]
+pub struct AnyOf {
+    /// As the file has them.
+    written: Vec<Scalar>,
+    /// In order.
+    texts: Vec<String>,
+    /// In order.
+    numbers: Vec<Decimal<'static>>,
+}
+
+impl AnyOf {
+    fn new(written: Vec<Scalar>) -> Self {
+        let (mut texts, mut numbers) = (Vec::new(), Vec::new());
+        for scalar in &written {
+            match scalar {
+                Scalar::Text(text) => texts.push(text.clone()),
+                Scalar::Number(number) => numbers.push(number.clone()),
+                Scalar::Bool(_) => {}
+            }
+        }
+        texts.sort_unstable();
+        numbers.sort_unstable();
+        Self { written, texts, numbers }
+    }
+
+    /// Whether an event's value is one of these.
+    #[inline]
+    pub fn contains(&self, value: &Value<'_>) -> bool {
+        match value {
+            Value::Text(text) => self.contains_text(text),
+            Value::Number(number) if !self.numbers.is_empty() => Decimal::parse(number)
+                .is_some_and(|number| self.numbers.binary_search_by(|known| known.cmp(&number)).is_ok()),
+            Value::Bool(found) => self.written.contains(&Scalar::Bool(*found)),
             _ => false,
         }
+    }
+
+    /// Whether a text is one of these.
+    #[inline]
+    pub fn contains_text(&self, text: &str) -> bool {
+        match &*self.texts {
+            [] => false,
+            [only] => only == text,
+            texts => texts.binary_search_by(|known| known.as_str().cmp(text)).is_ok(),
+        }
+    }
+}
+
+impl fmt::Debug for AnyOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.written.fmt(f)
     }
 }
 
@@ -72,7 +115,7 @@ impl MatchSettings {
     pub fn resolve(&self) -> Option<Match> {
         let terms = self.0.iter().map(|(key, values)| Term {
             subject: key.0.clone().map_or(Subject::Topic, Subject::At),
-            any_of: values.0.clone(),
+            any_of: AnyOf::new(values.0.clone()),
         });
         Some(Match { terms: terms.collect() }).filter(|m: &Match| !m.terms.is_empty())
     }
@@ -119,15 +162,21 @@ impl<'de> Visitor<'de> for ScalarsVisitor {
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<OneOrMany, E> {
-        Ok(OneOrMany(vec![Scalar::Number(value as f64)]))
+        Ok(OneOrMany(vec![Scalar::Number(Decimal::from(value))]))
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<OneOrMany, E> {
-        Ok(OneOrMany(vec![Scalar::Number(value as f64)]))
+        let number = Decimal::parse(&value.to_string()).map(Decimal::into_owned);
+        number
+            .map(|number| OneOrMany(vec![Scalar::Number(number)]))
+            .ok_or_else(|| E::custom("invalid number"))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<OneOrMany, E> {
-        Ok(OneOrMany(vec![Scalar::Number(value)]))
+        let number = Decimal::from_double(value);
+        number
+            .map(|number| OneOrMany(vec![Scalar::Number(number)]))
+            .ok_or_else(|| E::custom("infinity and NaN equal no JSON number; write a finite number"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
@@ -152,5 +201,52 @@ impl fmt::Display for Match {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn any_of(json: &str) -> AnyOf {
+        AnyOf::new(serde_json::from_str::<OneOrMany>(json).expect("a scalar or a list of them").0)
+    }
+
+    #[test]
+    fn numbers_are_equal_when_their_decimal_values_are() {
+        let large = any_of("1234567890123456789");
+        for (number, expect) in [
+            ("1234567890123456789", true),
+            ("1234567890123456789.0", true),
+            ("1234567890123456790", false),
+            ("1234567890123456700", false),
+        ] {
+            assert_eq!(large.contains(&Value::Number(number)), expect, "{number}");
+        }
+        let list = any_of(r#"[0.1, 5, "a", true, -2]"#);
+        for (value, expect) in [
+            (Value::Number("1e-1"), true),
+            (Value::Number("0.10000000000000001"), false),
+            (Value::Number("5.00"), true),
+            (Value::Number("-2"), true),
+            (Value::Number("2"), false),
+            (Value::Text("a".into()), true),
+            (Value::Text("5".into()), false),
+            (Value::Bool(true), true),
+            (Value::Bool(false), false),
+            (Value::Null, false),
+            (Value::Array, false),
+        ] {
+            assert_eq!(list.contains(&value), expect, "{value:?}");
+        }
+    }
+
+    /// The fingerprints of flows in existing states hold this text.
+    #[test]
+    fn values_print_as_in_existing_states() {
+        assert_eq!(
+            format!("{:?}", any_of(r#"[1, "a", false, 0.5]"#)),
+            r#"[Number(1.0), Text("a"), Bool(false), Number(0.5)]"#
+        );
     }
 }

@@ -57,9 +57,16 @@ pub struct Join {
     pub click: Pointer,
     /// How long before its click a view may be.
     pub within: Millis,
+    /// The most views and clicks that are kept of one value.
+    pub limit: usize,
 }
 
 impl Flow {
+    /// How far the watermark passes an event before the last of its windows is over, at most.
+    pub fn open(&self) -> Millis {
+        Millis(self.windows.size().0.saturating_add(self.allowed_lateness.0))
+    }
+
     /// The flow's table.
     pub fn table(&self) -> FlowTable {
         FlowTable {

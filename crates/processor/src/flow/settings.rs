@@ -1,6 +1,6 @@
 //! `[[flows]]` as the file has it, and how it becomes a [`Flow`].
 
-use std::fmt;
+use std::{fmt, num::NonZeroUsize};
 
 use event::{Millis, Windows, pointer::Pointer, window::WindowError};
 use serde::{
@@ -60,6 +60,9 @@ pub struct JoinSettings {
     pub on: JoinOn,
     /// How long before its click a view may be.
     pub within: Millis,
+    /// The most views and clicks of one value that are kept; further ones are counted without the join.
+    #[serde(default = "default_limit")]
+    pub limit: NonZeroUsize,
 }
 
 /// One pointer for both, or one for each.
@@ -89,6 +92,10 @@ fn default_out_of_orderness() -> Millis {
     Millis(30_000)
 }
 
+fn default_limit() -> NonZeroUsize {
+    const { NonZeroUsize::new(10_000).expect("above 0") }
+}
+
 fn default_allowed_lateness() -> Millis {
     Millis(3_600_000)
 }
@@ -116,7 +123,12 @@ impl TryFrom<FlowSettings> for Flow {
                 "early panes more often than every second are not for people; write 1s or more",
             ));
         }
-        let join = settings.join.map(|j| Join { view: j.on.view, click: j.on.click, within: j.within });
+        let join = settings.join.map(|j| Join {
+            view: j.on.view,
+            click: j.on.click,
+            within: j.within,
+            limit: j.limit.get(),
+        });
         if join.as_ref().is_some_and(|join| settings.allowed_lateness < join.within) {
             return Err(error(
                 "allowed_lateness",

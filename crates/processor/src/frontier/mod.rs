@@ -5,6 +5,7 @@
 
 pub mod caught_up;
 pub mod clocks;
+mod shape;
 pub mod track;
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
@@ -14,6 +15,8 @@ use event::{
     mark::{Reason, TopicMark},
 };
 use serde::{Deserialize, Serialize};
+
+use self::shape::{Shape, is_of_named};
 
 pub use self::{
     caught_up::CaughtUp,
@@ -42,19 +45,38 @@ pub struct Frontier {
     clocks: Clocks,
     /// Set while the processor began without state and some partition's beginning is unknown.
     cold: bool,
+    /// Older incarnations that have left the watermark's minimum. They are saved, as what has left stays away, and kept
+    /// for as long as Pub/Sub may deliver one of their messages again.
+    #[serde(with = "as_list")]
+    retired: BTreeMap<Partition, Retired>,
+    /// Offsets of retired incarnations that are not kept any more.
+    forgotten: u64,
+    /// When holes were first seen, while the processor is caught up.
     #[serde(skip)]
     watches: BTreeMap<(Partition, u64, u64), EventTime>,
+    /// Since when older incarnations wait to be retired, while the processor is caught up.
     #[serde(skip)]
     superseded: BTreeMap<Partition, EventTime>,
+    /// `None` when names were added or have gone since it was computed.
+    #[serde(skip)]
+    shape: Option<Shape>,
 }
 
+/// A topic that marks name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Topic {
+pub(crate) struct Topic {
     incarnation: Incarnation,
     partitions: i32,
     asked_at: EventTime,
     /// When a mark named it last, by the processor's clock.
     named_at: EventTime,
+}
+
+/// An incarnation that has left the watermark's minimum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Retired {
+    track: Track,
+    at: EventTime,
 }
 
 /// Offsets that are newly accounted for without an event.
@@ -102,22 +124,48 @@ impl Frontier {
             topics: BTreeMap::new(),
             clocks: Clocks::NONE,
             cold: true,
+            retired: BTreeMap::new(),
+            forgotten: 0,
             watches: BTreeMap::new(),
             superseded: BTreeMap::new(),
+            shape: None,
         }
+    }
+
+    /// The frontier of a state of version 2, which did not save what had left.
+    pub(crate) fn from_version_2(
+        tracks: BTreeMap<Partition, Track>,
+        topics: BTreeMap<Arc<str>, Topic>,
+        clocks: Clocks,
+        cold: bool,
+    ) -> Self {
+        Self { tracks, topics, clocks, cold, ..Self::new() }
     }
 
     /// What a data message at this position would be, changing nothing.
     pub fn peek(&self, partition: &Partition, offset: u64) -> Arrival {
-        self.tracks.get(partition).map_or(Arrival::New, |track| track.peek(offset))
+        self.known(partition).map_or(Arrival::New, |track| track.peek(offset))
     }
 
     /// Accounts for a data message.
     pub fn data(&mut self, partition: &Partition, offset: u64, clocks: Clocks) -> Arrival {
-        match self.tracks.get_mut(partition) {
-            Some(track) => track.data(offset, clocks),
-            None => self.tracks.entry(partition.clone()).or_default().data(offset, clocks),
+        self.track(partition).data(offset, clocks)
+    }
+
+    fn known(&self, partition: &Partition) -> Option<&Track> {
+        self.tracks.get(partition).or_else(|| self.retired.get(partition).map(|retired| &retired.track))
+    }
+
+    fn track(&mut self, partition: &Partition) -> &mut Track {
+        // Two look-ups, as a reference that one branch returns would be held in the other.
+        if self.tracks.contains_key(partition) {
+            return self.tracks.get_mut(partition).expect("it was just found");
         }
+        if let Some(retired) = self.retired.get_mut(partition) {
+            return &mut retired.track;
+        }
+        self.shape = None;
+        self.tracks.entry(partition.clone()).or_default()
     }
 
     /// Applies a mark and returns what it newly accounts for. A leader was never asked later than
@@ -128,7 +176,7 @@ impl Frontier {
             self.name_topic(topic, published, now);
         }
         for entry in &mark.partitions {
-            let track = self.tracks.entry(entry.partition.clone()).or_default();
+            let track = self.track(&entry.partition);
             let end = entry.end.map(|mut end| {
                 end.asked_at = end.asked_at.min(published);
                 end
@@ -138,7 +186,7 @@ impl Frontier {
                 let absence = match range.reason {
                     Reason::Lost => Absence::Lost,
                     Reason::Before => Absence::Before,
-                    Reason::Rejected(_) | Reason::Empty => Absence::Final,
+                    Reason::Rejected(_) | Reason::Unknown(_) | Reason::Empty => Absence::Final,
                 };
                 covered.extend(track.absent(range.offsets(), absence).into_iter().map(|offsets| Covered {
                     partition: entry.partition.clone(),
@@ -165,13 +213,18 @@ impl Frontier {
             asked_at,
             named_at: now,
         };
+        let is_same =
+            |known: &Topic| known.incarnation == named.incarnation && known.partitions == named.partitions;
+        if !known.is_some_and(is_same) {
+            self.shape = None;
+        }
         self.topics.insert(topic.topic.clone(), named);
     }
 
     /// Lets the clocks of holes run and gives up those that stood for `hole_limit`. They run only while the
     /// processor is caught up: in a backlog a hole is only a message that comes later.
     pub fn tick(&mut self, now: EventTime, caught_up: bool, limits: &Limits) -> Vec<Abandoned> {
-        self.retire(now, limits);
+        self.retire(now, caught_up, limits);
         if !caught_up {
             self.watches.clear();
             return Vec::new();
@@ -206,45 +259,66 @@ impl Frontier {
         abandoned
     }
 
-    /// Older lives of a partition leave once they are complete or stood for `hole_limit`; so do topics that no
-    /// mark names any more while others are named.
-    fn retire(&mut self, now: EventTime, limits: &Limits) {
-        let newest_naming = self.topics.values().map(|t| t.named_at).max();
-        if let Some(newest) = newest_naming {
-            let gone: Vec<Arc<str>> = self
-                .topics
-                .iter()
-                .filter(|(_, topic)| newest >= topic.named_at + limits.hole_limit)
-                .map(|(name, _)| name.clone())
-                .collect();
-            for name in gone {
-                self.topics.remove(&name);
+    /// Older incarnations leave once they are complete or have waited for `hole_limit`; so do topics that no mark names
+    /// any more while others are named.
+    fn retire(&mut self, now: EventTime, caught_up: bool, limits: &Limits) {
+        if let Some(newest) = self.topics.values().map(|topic| topic.named_at).max() {
+            let named = self.topics.len();
+            self.topics.retain(|_, topic| newest < topic.named_at + limits.hole_limit);
+            if self.topics.len() < named {
+                self.shape = None;
             }
         }
-        let older: Vec<Partition> =
-            self.tracks.keys().filter(|p| !self.topics.is_empty() && !self.is_current(p)).cloned().collect();
-        self.superseded.retain(|partition, _| older.contains(partition));
+        if self.shape.is_none() {
+            self.take_back_current();
+        }
+        let older = std::mem::take(&mut self.shape().older);
+        self.superseded.retain(|partition, _| older.binary_search(partition).is_ok());
+        let mut remaining = Vec::new();
         for partition in older {
             let since = *self.superseded.entry(partition.clone()).or_insert(now);
-            let complete = self.tracks.get(&partition).is_some_and(|t| t.prefix() >= t.heard_to());
-            if (complete && now > since) || now >= since + limits.hole_limit {
-                self.superseded.insert(partition, EventTime::MIN);
+            let is_complete = self.tracks.get(&partition).is_some_and(|t| t.prefix() >= t.heard_to());
+            if (is_complete && now > since) || (caught_up && now >= since + limits.hole_limit) {
+                self.superseded.remove(&partition);
+                if let Some(track) = self.tracks.remove(&partition) {
+                    self.retired.insert(partition, Retired { track, at: now });
+                }
+                continue;
+            }
+            if !caught_up {
+                // In a backlog what is missing of it may only be late.
+                self.superseded.insert(partition.clone(), now);
+            }
+            remaining.push(partition);
+        }
+        self.shape().older = remaining;
+        let forgotten = &mut self.forgotten;
+        self.retired.retain(|_, retired| {
+            let is_kept = now < retired.at + LONGEST_RETENTION;
+            *forgotten += if is_kept { 0 } else { retired.track.accounted() };
+            is_kept
+        });
+    }
+
+    /// A topic that is named again, or whose newest generation went, is current again.
+    fn take_back_current(&mut self) {
+        let topics = &self.topics;
+        let named: Vec<Partition> =
+            self.retired.keys().filter(|partition| is_of_named(topics, partition)).cloned().collect();
+        if named.is_empty() {
+            return;
+        }
+        let older = Shape::of(topics, self.tracks.keys().chain(&named)).older;
+        for partition in named.into_iter().filter(|partition| !older.contains(partition)) {
+            if let Some(Retired { track, .. }) = self.retired.remove(&partition) {
+                self.tracks.insert(partition, track);
             }
         }
     }
 
-    /// Whether a partition belongs to the newest life of a named topic.
-    fn is_current(&self, partition: &Partition) -> bool {
-        let Some(topic) = self.topics.get(&partition.topic) else { return false };
-        family(&partition.incarnation) == family(&topic.incarnation)
-            && !self.lives(&partition.topic, partition.partition).any(|other| {
-                family(&other.incarnation) == family(&partition.incarnation)
-                    && generation(&other.incarnation) > generation(&partition.incarnation)
-            })
-    }
-
-    fn lives(&self, topic: &str, number: i32) -> impl Iterator<Item = &Partition> {
-        self.tracks.keys().filter(move |p| &*p.topic == topic && p.partition == number)
+    fn shape(&mut self) -> &mut Shape {
+        let (topics, tracks) = (&self.topics, &self.tracks);
+        self.shape.get_or_insert_with(|| Shape::of(topics, tracks.keys()))
     }
 
     /// Moves the pipeline's clocks as far as every partition allows, and returns them. They never go back.
@@ -266,22 +340,24 @@ impl Frontier {
         if self.topics.is_empty() {
             return Err(Holder::NoMark);
         }
-        for (name, topic) in &self.topics {
+        for topic in self.topics.values() {
             least = least.min(Clocks::both(topic.asked_at));
-            for number in 0..topic.partitions {
-                if !self.lives(name, number).any(|p| family(&p.incarnation) == family(&topic.incarnation)) {
-                    return Err(Holder::Unheard(name.clone(), number));
-                }
-            }
         }
-        for (_, track) in self.active() {
+        let computed;
+        let shape = match &self.shape {
+            Some(shape) => shape,
+            None => {
+                computed = Shape::of(&self.topics, self.tracks.keys());
+                &computed
+            }
+        };
+        if let Some((topic, number)) = &shape.unheard {
+            return Err(Holder::Unheard(topic.clone(), *number));
+        }
+        for track in self.tracks.values() {
             least = least.min(track.clocks(limits.idle_after));
         }
         Ok(least)
-    }
-
-    fn active(&self) -> impl Iterator<Item = (&Partition, &Track)> {
-        self.tracks.iter().filter(|(p, _)| self.superseded.get(*p) != Some(&EventTime::MIN))
     }
 
     /// Which partition holds the event-time watermark, and why.
@@ -291,7 +367,8 @@ impl Frontier {
         }
         let topic = self.topics.iter().min_by_key(|(_, t)| t.asked_at);
         let partition = self
-            .active()
+            .tracks
+            .iter()
             .map(|(partition, track)| (track.clocks(limits.idle_after).event, partition, track))
             .min_by_key(|(clock, _, _)| *clock);
         match (topic, partition) {
@@ -305,9 +382,9 @@ impl Frontier {
         }
     }
 
-    /// Every partition that was heard of.
+    /// Every partition that was heard of, retired incarnations among them.
     pub fn tracks(&self) -> impl Iterator<Item = (&Partition, &Track)> {
-        self.tracks.iter()
+        self.tracks.iter().chain(self.retired.iter().map(|(partition, retired)| (partition, &retired.track)))
     }
 
     /// Since when the oldest hole of a partition has stood, while the processor is caught up.
@@ -318,7 +395,7 @@ impl Frontier {
 
     /// How many offsets are accounted for.
     pub fn accounted(&self) -> u64 {
-        self.tracks.values().map(Track::accounted).sum()
+        self.forgotten + self.tracks().map(|(_, track)| track.accounted()).sum::<u64>()
     }
 
     /// How many offsets of the logs are not accounted for, in Pub/Sub or still in Kafka; nothing unless marks tell how far
@@ -326,12 +403,12 @@ impl Frontier {
     pub fn missing(&self, now: EventTime) -> Option<u64> {
         let is_told = |topic: &Topic| now <= topic.asked_at + FRESH;
         (!self.topics.is_empty() && self.topics.values().all(is_told))
-            .then(|| self.active().map(|(_, track)| track.missing()).sum())
+            .then(|| self.tracks.values().map(Track::missing).sum())
     }
 
     /// Approximate bytes in memory.
     pub fn bytes(&self) -> u64 {
-        self.tracks.values().map(|track| 400 + 80 * track.islands() as u64).sum()
+        self.tracks().map(|(_, track)| 400 + 80 * track.islands() as u64).sum()
     }
 }
 
@@ -344,44 +421,26 @@ impl Default for Frontier {
 /// A mark that asked not longer ago tells how far the logs go now: one comes every second, and clocks differ.
 const FRESH: Millis = Millis(30_000);
 
-/// A topic id in base64; it may hold a `+` itself.
-const TOPIC_ID: usize = 22;
+/// The longest time for which a Pub/Sub subscription keeps a message.
+const LONGEST_RETENTION: Millis = Millis(31 * 24 * 3_600_000);
 
-/// The topic id of an incarnation, without the count of elections that cut the log.
-fn family(incarnation: &Incarnation) -> &str {
-    split(incarnation).0
-}
-
-/// How many elections cut the log.
-fn generation(incarnation: &Incarnation) -> u32 {
-    split(incarnation).1.and_then(|count| count.parse().ok()).unwrap_or(0)
-}
-
-fn split(incarnation: &Incarnation) -> (&str, Option<&str>) {
-    match incarnation.0.split_at_checked(TOPIC_ID) {
-        Some((id, rest)) if rest.starts_with('+') => (id, Some(&rest[1..])),
-        _ => (&incarnation.0, None),
-    }
-}
-
-/// A map whose keys are no texts, as a list of pairs.
-mod as_list {
+/// A map whose keys are not text, as a list of pairs.
+pub(crate) mod as_list {
     use std::collections::BTreeMap;
 
-    use serde::{Deserialize, Deserializer, Serializer};
+    use event::Partition;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use super::{Partition, Track};
-
-    pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<Partition, Track>,
-        s: S,
+    pub(crate) fn serialize<S: Serializer, T: Serialize>(
+        map: &BTreeMap<Partition, T>,
+        serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        s.collect_seq(map)
+        serializer.collect_seq(map)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        d: D,
-    ) -> Result<BTreeMap<Partition, Track>, D::Error> {
-        Ok(Vec::<(Partition, Track)>::deserialize(d)?.into_iter().collect())
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Partition, T>, D::Error> {
+        Ok(Vec::<(Partition, T)>::deserialize(deserializer)?.into_iter().collect())
     }
 }

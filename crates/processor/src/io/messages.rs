@@ -17,6 +17,8 @@ pub struct Origin<'a> {
     pub position: Option<(&'a Partition, u64)>,
     /// Its timestamp; a missing or non-positive one is absent.
     pub kafka_time: Option<EventTime>,
+    /// The message holds something other than one JSON event: the format that it names, which a newer connector knows.
+    pub format: Option<&'a [u8]>,
 }
 
 /// The attributes as they stand.
@@ -27,14 +29,15 @@ struct Named<'a> {
     partition: Option<i32>,
     offset: Option<u64>,
     timestamp: Option<i64>,
+    format: Option<&'a [u8]>,
 }
 
 impl Partitions {
     /// Where the message's record comes from.
-    pub fn origin(&mut self, message: &Message<'_>) -> Origin<'_> {
+    pub fn origin<'a>(&'a mut self, message: &Message<'a>) -> Origin<'a> {
         let named = Named::of(message);
         let kafka_time = named.timestamp.filter(|millis| *millis > 0).and_then(EventTime::from_millis);
-        Origin { position: self.position(&named), kafka_time }
+        Origin { kafka_time, format: named.format, position: self.position(&named) }
     }
 
     fn position(&mut self, named: &Named<'_>) -> Option<(&Partition, u64)> {
@@ -77,6 +80,8 @@ impl<'a> Named<'a> {
                 named.timestamp = number(value);
             } else if name == wire::INCARNATION.as_bytes() {
                 named.incarnation = Some(value);
+            } else if name == wire::FORMAT.as_bytes() {
+                named.format = Some(value);
             }
         }
         named

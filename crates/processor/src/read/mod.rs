@@ -13,11 +13,8 @@ use event::{
 };
 
 use crate::{
-    digest::{Digests, HashedKey, Head, JoinValues, Part, Refusal, Role, identity},
-    flow::{
-        Flow, TimeKind,
-        matching::{Scalar, Subject},
-    },
+    digest::{Digests, HashedKey, Head, JoinValues, Part, Refusal, Role, identity, scoped_identity},
+    flow::{Flow, TimeKind, matching::Subject},
 };
 
 use self::slots::{FlowSlots, MatchSlots, Slots, TopicSlots};
@@ -115,7 +112,7 @@ impl TopicSlots {
         if value.is_container() {
             return Err(refusal("unexpected-shape", pointer));
         }
-        Ok(value.scalar().map(identity))
+        Ok(value.scalar().map(|id| scoped_identity(id, self.id_scope)))
     }
 }
 
@@ -134,15 +131,14 @@ impl FlowSlots {
             };
             part.join = into.joins.len() as u32;
             into.joins.push(JoinValues { view: value(role.view, view), click: value(role.click, click) });
-            // A click that is no view takes the columns of its view.
-            if !role.view {
-                return part;
-            }
         }
+        // A click that is no view takes the columns of its view; its own count only where its value has reached the
+        // join's limit.
+        let takes_columns = self.join.is_some() && !role.view;
         let start = into.keys.len();
         for (slot, pointer) in &self.by {
             let value = &values[*slot];
-            if value.is_container() {
+            if value.is_container() && !takes_columns {
                 part.refusal = Some(refusal("unexpected-shape", pointer));
                 break;
             }
@@ -158,10 +154,8 @@ impl MatchSlots {
     #[inline]
     fn hold(&self, values: &[Value<'_>], topic: &str) -> bool {
         self.of.terms.iter().zip(&self.slots).all(|(term, &slot)| match term.subject {
-            Subject::Topic => {
-                term.any_of.iter().any(|scalar| matches!(scalar, Scalar::Text(t) if t == topic))
-            }
-            Subject::At(_) => term.any_of.iter().any(|scalar| scalar.is(&values[slot])),
+            Subject::Topic => term.any_of.contains_text(topic),
+            Subject::At(_) => term.any_of.contains(&values[slot]),
         })
     }
 }

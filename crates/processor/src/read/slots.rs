@@ -4,7 +4,10 @@
 
 use event::{events::EventsSettings, pointer::Pointer};
 
-use crate::flow::{Flow, Match, TimeKind, matching::Subject};
+use crate::{
+    digest::{SHARED, scope},
+    flow::{Flow, Match, TimeKind, matching::Subject},
+};
 
 /// Where the events of a topic keep time and id.
 #[derive(Clone, Debug)]
@@ -14,6 +17,8 @@ pub(super) struct TopicSlots {
     pub(super) time: usize,
     pub(super) time_pointer: Pointer,
     pub(super) id: Option<(usize, Pointer)>,
+    /// Ids that are declared for a topic identify events of that topic only: the topic is part of their hash.
+    pub(super) id_scope: u64,
 }
 
 /// Where a flow finds what it looks at.
@@ -53,8 +58,10 @@ impl Slots {
         let name = topic.map_or("", String::as_str);
         let time_pointer = if topic.is_some() { events.time_for(name) } else { &events.time };
         let id_pointer = if topic.is_some() { events.id_for(name) } else { events.id.as_ref() };
+        let has_own_id = events.topics.get(name).is_some_and(|own| own.id.is_some());
         TopicSlots {
             topic: topic.cloned(),
+            id_scope: if has_own_id { scope(name) } else { SHARED },
             time: self.of(time_pointer),
             time_pointer: time_pointer.clone(),
             id: id_pointer.map(|p| (self.of(p), p.clone())),

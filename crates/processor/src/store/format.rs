@@ -26,7 +26,7 @@ use object_store::PutPayload;
 
 /// The version that is written. Raise it when the payload changes: older ones are handed over with their version,
 /// newer ones are refused.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 const MAGIC: &[u8; 8] = b"AQUEDUCT";
 const HEADER: usize = 76;

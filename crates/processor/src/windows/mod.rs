@@ -140,7 +140,7 @@ impl WindowSet {
             }
             let fired_before = self.late.get(&window.start).is_some_and(|keys| keys.contains(&id))
                 || self.indexes.get(&window.start).is_some_and(|next| next.contains_key(&id))
-                || self.holds(window, id);
+                || self.merge_one(window, id) != Ctr::default();
             if !fired_before {
                 self.indexes.entry(window.start).or_default().insert(id, 0);
                 self.unsaved_indexes.insert(window.start);
@@ -149,10 +149,6 @@ impl WindowSet {
             // Its pane must be told before the window is over, and its slices count for others alone.
             self.border = self.border.min(window.end + self.allowed_lateness);
         }
-    }
-
-    fn holds(&self, window: Window, id: KeyId) -> bool {
-        self.slices.between(window.start, window.end).any(|cells| cells.get(id).is_some())
     }
 
     fn is_over(&self, window: Window) -> bool {

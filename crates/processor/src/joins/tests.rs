@@ -1,0 +1,184 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const WITHIN: Millis = Millis(10);
+const SIZE: i64 = 7;
+
+fn key(name: u8) -> Key {
+    [Some(name.to_string())].into_iter().collect()
+}
+
+fn windows() -> Windows {
+    Windows::try_new(Millis(SIZE), Millis(SIZE)).expect("a size above 0")
+}
+
+fn joins(limit: usize) -> Joins {
+    Joins::new(WITHIN, windows(), Millis(20), limit)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    is_view: bool,
+    time: i64,
+    name: u8,
+}
+
+/// Clicks by key and window, attributed views by key and time.
+type Totals = BTreeMap<(Key, i64, bool), i64>;
+
+/// What the totals must be, from the definition alone.
+fn expected(arrivals: &[Arrival]) -> (Totals, u64) {
+    let views: BTreeSet<(i64, Key)> =
+        arrivals.iter().filter(|a| a.is_view).map(|a| (a.time, key(a.name))).collect();
+    let (mut totals, mut attributed, mut found) = (Totals::new(), BTreeSet::new(), 0);
+    for click in arrivals.iter().filter(|a| !a.is_view) {
+        let newest = views.iter().filter(|(time, _)| *time <= click.time && click.time <= time + WITHIN.0);
+        let Some(time) = newest.map(|(time, _)| *time).max() else { continue };
+        let (_, key) = views.iter().find(|(other, _)| *other == time).expect("it was just found");
+        *totals.entry((key.clone(), click.time.div_euclid(SIZE), false)).or_default() += 1;
+        attributed.insert((key.clone(), time));
+        found += 1;
+    }
+    totals.extend(attributed.into_iter().map(|(key, time)| ((key, time, true), 1)));
+    (totals, found)
+}
+
+#[derive(Default)]
+struct Sums {
+    totals: Totals,
+    found: u64,
+}
+
+impl Sums {
+    fn apply(&mut self, joins: &mut Joins, arrival: Arrival) -> usize {
+        let mut effects = Effects::default();
+        let time = EventTime(arrival.time);
+        if arrival.is_view {
+            joins.view(1, time, key(arrival.name), &mut effects);
+        } else {
+            self.found += u64::from(joins.click(1, time, true, &mut effects) == Clicked::Found);
+        }
+        self.found += effects.found;
+        let changes = effects.counts.len();
+        for (key, time, change) in effects.counts {
+            if change.clicks != 0 {
+                *self.totals.entry((key.clone(), time.0.div_euclid(SIZE), false)).or_default() +=
+                    change.clicks;
+            }
+            if change.attributed != 0 {
+                *self.totals.entry((key, time.0, true)).or_default() += change.attributed;
+            }
+        }
+        self.totals.retain(|_, total| *total != 0);
+        changes
+    }
+}
+
+fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
+    let arrival =
+        (any::<bool>(), 0i64..60, 0u8..3).prop_map(|(is_view, time, name)| Arrival { is_view, time, name });
+    proptest::collection::vec(arrival, 0..24)
+}
+
+proptest! {
+    #[test]
+    fn any_order_gives_the_defined_totals(arrivals in arrivals(), restart in 0usize..24) {
+        let mut joins = joins(100);
+        let mut sums = Sums::default();
+        let mut chain = Vec::new();
+        for (n, &arrival) in arrivals.iter().enumerate() {
+            if n == restart {
+                chain.push(joins.save(n % 2 == 0));
+                joins = self::joins(100);
+                for saved in chain.clone() {
+                    joins.restore(saved, EventTime::MIN);
+                }
+            }
+            sums.apply(&mut joins, arrival);
+        }
+        let (totals, found) = expected(&arrivals);
+        prop_assert_eq!(&sums.totals, &totals);
+        prop_assert_eq!(sums.found, found);
+        let clicks = arrivals.iter().filter(|a| !a.is_view).count() as u64;
+        prop_assert_eq!(joins.expire(EventTime::MAX), clicks - found);
+        prop_assert_eq!(joins.parts, 0);
+        prop_assert!(joins.entries.is_empty() && joins.due.is_empty());
+    }
+
+    /// The watermark moves, forgets, and the process restarts from deltas: the outcome is that of one process.
+    #[test]
+    fn a_restart_changes_nothing(
+        steps in proptest::collection::vec((arrivals(), 0i64..5_000), 0..6), everything in any::<bool>(),
+    ) {
+        let (mut whole, mut resumed) = (joins(100), joins(100));
+        let (mut sums, mut other) = (Sums::default(), Sums::default());
+        let (mut unmatched, mut other_unmatched) = (0, 0);
+        let mut watermark = 0;
+        let mut chain = Vec::new();
+        for (arrivals, advance) in steps {
+            for arrival in arrivals {
+                let arrival = Arrival { time: arrival.time * 40 + watermark - 1_000, ..arrival };
+                sums.apply(&mut whole, arrival);
+                other.apply(&mut resumed, arrival);
+            }
+            watermark += advance;
+            unmatched += whole.expire(EventTime(watermark));
+            other_unmatched += resumed.expire(EventTime(watermark));
+            if everything {
+                chain.clear();
+            }
+            chain.push((resumed.save(everything), EventTime(watermark)));
+            resumed = joins(100);
+            for (saved, at) in chain.clone() {
+                resumed.restore(saved, at);
+            }
+        }
+        prop_assert_eq!(sums.totals, other.totals);
+        prop_assert_eq!((sums.found, unmatched), (other.found, other_unmatched));
+        prop_assert_eq!(whole.expire(EventTime::MAX), resumed.expire(EventTime::MAX));
+    }
+}
+
+#[test]
+fn a_value_over_its_limit_is_counted_without_the_join() {
+    let mut joins = joins(2);
+    let mut effects = Effects::default();
+    joins.view(1, EventTime(0), key(1), &mut effects);
+    assert_eq!(joins.click(1, EventTime(1), true, &mut effects), Clicked::Found);
+    assert_eq!(joins.click(1, EventTime(2), true, &mut effects), Clicked::OverLimit);
+    joins.view(1, EventTime(3), key(1), &mut effects);
+    assert_eq!((joins.parts, joins.over_limit()), (2, 2));
+    assert_eq!(joins.click(2, EventTime(2), true, &mut effects), Clicked::Waits, "another value has room");
+    joins.expire(EventTime(1_000_000));
+    assert_eq!(joins.click(1, EventTime(1_000_000), true, &mut effects), Clicked::Waits);
+}
+
+/// One value, the worst order: every view is newer than the one before it and takes all clicks from it.
+#[test]
+fn changes_of_an_arrival_do_not_grow_with_the_value() {
+    let most_changes = |events: i64| {
+        let windows = Windows::try_new(Millis(1_000_000), Millis(1_000_000)).expect("a size above 0");
+        let mut joins = Joins::new(Millis(1_000_000), windows, Millis(0), usize::MAX);
+        let mut sums = Sums::default();
+        let clicks = (0..events).map(|n| Arrival { is_view: false, time: 500_000 + n, name: 0 });
+        let views = (0..events).map(|n| Arrival { is_view: true, time: n, name: (n % 2) as u8 });
+        clicks.chain(views).map(|arrival| sums.apply(&mut joins, arrival)).max()
+    };
+    assert_eq!(most_changes(8_000), most_changes(1_000));
+}
+
+#[test]
+fn a_delta_holds_arrivals_and_not_whole_values() {
+    let mut joins = joins(1_000);
+    let mut effects = Effects::default();
+    for n in 0..500 {
+        joins.view(1, EventTime(n), key(1), &mut effects);
+    }
+    joins.save(false);
+    joins.click(1, EventTime(500), true, &mut effects);
+    let delta = joins.save(false);
+    assert_eq!((delta.views.len(), delta.clicks.len()), (0, 1));
+}

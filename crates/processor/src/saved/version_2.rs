@@ -1,0 +1,152 @@
+//! Version 2 of the state, as release 0.1.0 wrote it, and its conversion.
+//!
+//! Differences from version 3: the frontier did not save which incarnations had left; an id held its newest time only,
+//! and there was one set of ids for all kinds of time; joins were saved as whole values and not as arrivals.
+//!
+//! Ids that are declared for a topic have hashes of their own since version 3, so those of a state of version 2 recognise
+//! no copies: a copy that arrives after the upgrade of an event before it counts again. Shared ids are not affected.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use event::{EventTime, Ledger, Partition, row::Key};
+use serde::Deserialize;
+
+use super::{Saved, SavedFlow};
+use crate::{
+    flow::TimeKind,
+    frontier::{Clocks, Frontier, Topic, Track, as_list},
+    ids::{SavedIds, Taken},
+    joins::SavedJoins,
+    outbox::SavedOutbox,
+    windows::saved::SavedWindows,
+};
+
+pub(super) const FORMAT: u16 = 2;
+
+#[derive(Deserialize)]
+struct Saved2 {
+    everything: bool,
+    frontier: Frontier2,
+    unpositioned: Option<Clocks>,
+    published: EventTime,
+    ids: SavedIds2,
+    flows: Vec<SavedFlow2>,
+    outbox: SavedOutbox,
+}
+
+#[derive(Deserialize)]
+struct Frontier2 {
+    #[serde(with = "as_list")]
+    tracks: BTreeMap<Partition, Track>,
+    topics: BTreeMap<Arc<str>, Topic>,
+    clocks: Clocks,
+    cold: bool,
+}
+
+#[derive(Deserialize)]
+struct SavedIds2 {
+    new: Vec<(u128, i64)>,
+    /// Ids of events older than this were forgotten.
+    floor: i64,
+}
+
+#[derive(Deserialize)]
+struct SavedFlow2 {
+    name: String,
+    fingerprint: String,
+    ledger: Ledger,
+    before: u64,
+    windows: SavedWindows,
+    joins: Option<SavedJoins2>,
+}
+
+/// Values that changed; `None` where nothing of them was left.
+#[derive(Deserialize)]
+struct SavedJoins2 {
+    entries: Vec<(u128, Option<Entry2>)>,
+}
+
+#[derive(Deserialize)]
+struct Entry2 {
+    views: Vec<View2>,
+    clicks: Vec<Click2>,
+}
+
+#[derive(Deserialize)]
+struct View2 {
+    time: EventTime,
+    key: Key,
+}
+
+#[derive(Deserialize)]
+struct Click2 {
+    time: EventTime,
+    pending: bool,
+    matched: bool,
+}
+
+pub(super) fn decode(payload: &[u8]) -> Result<Saved, postcard::Error> {
+    postcard::from_bytes::<Saved2>(payload).map(Saved::from)
+}
+
+impl From<Saved2> for Saved {
+    fn from(old: Saved2) -> Self {
+        let Frontier2 { tracks, topics, clocks, cold } = old.frontier;
+        Self {
+            everything: old.everything,
+            frontier: Frontier::from_version_2(tracks, topics, clocks, cold),
+            unpositioned: old.unpositioned,
+            published: old.published,
+            ids: old.ids.into(),
+            flows: old.flows.into_iter().map(SavedFlow::from).collect(),
+            outbox: old.outbox,
+        }
+    }
+}
+
+impl From<SavedIds2> for Vec<(TimeKind, SavedIds)> {
+    /// All times are event times, so flows of another time keep these ids for as long as their clock is near to that.
+    fn from(old: SavedIds2) -> Self {
+        let taken = |time| Taken { event: EventTime(time), clock: EventTime(time) };
+        let new: Vec<_> = old.new.into_iter().map(|(id, time)| (id, taken(time))).collect();
+        // What was below the floor has gone with its last minute; a watermark was not saved.
+        let ids = SavedIds { new, watermark: old.floor };
+        [TimeKind::Event, TimeKind::Kafka, TimeKind::Processing].map(|kind| (kind, ids.clone())).into()
+    }
+}
+
+impl From<SavedFlow2> for SavedFlow {
+    fn from(old: SavedFlow2) -> Self {
+        Self {
+            name: old.name,
+            fingerprint: old.fingerprint,
+            ledger: old.ledger,
+            before: old.before,
+            windows: old.windows,
+            joins: old.joins.map(SavedJoins::from),
+        }
+    }
+}
+
+impl From<SavedJoins2> for SavedJoins {
+    fn from(old: SavedJoins2) -> Self {
+        let mut saved = Self::default();
+        for (on, entry) in old.entries {
+            saved.replaced.push(on);
+            let Some(entry) = entry else { continue };
+            // Views were forgotten before their clicks. A click that had found one of those keeps its count where it is.
+            let newest_matched =
+                entry.clicks.iter().filter(|click| click.matched).map(|click| click.time).max();
+            let oldest_view = entry.views.first().map(|view| view.time);
+            if let Some(time) = newest_matched.filter(|time| oldest_view.is_none_or(|view| *time < view)) {
+                saved.forgotten.push((on, time));
+            }
+            saved.views.extend(entry.views.into_iter().map(|view| (on, view.time, view.key)));
+            saved.clicks.extend(entry.clicks.into_iter().map(|click| {
+                // The offset of a matched click is no longer pending.
+                (on, click.time, click.pending && !click.matched)
+            }));
+        }
+        saved
+    }
+}
