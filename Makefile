@@ -7,7 +7,7 @@ SERVICES := python3 deploy/services/services.py
 RELEASE := cargo build --release --locked --package aqueduct --package benches --bins
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
+.PHONY: help build demo test oracle fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
 	cargo build --locked --package oracle
 	python3 tests/oracle/oracle.py --cases 2500 --finals 1000 $(ARGS)
+
+# Not a release build: that one does not check for overflow.
+fuzz-counting: ## random cases through replay, the processor's core and a naive model: an hour (ARGS="--seconds 600 --first 7")
+	cargo build --locked --package counting
+	target/debug/fuzz-counting $(if $(ARGS),$(ARGS),--seconds 3600)
 
 chaos: ## the whole pipe while things go wrong, by seeds (ARGS="--first 1 --runs 10"; --resume goes on with a long series)
 	cargo build --locked

@@ -1,0 +1,124 @@
+//! The order of arrival: random steps, and what they come to once everything that was not acknowledged is redelivered.
+
+use crate::{
+    case::{Case, Content, Record, Step},
+    dice::Dice,
+};
+
+/// What a processor meets, step by step, with nothing left open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The data message of a record at an offset.
+    Data(u32, u64),
+    /// A mark that covers records at their offsets.
+    Mark(Vec<(u32, u64)>),
+    /// Watermarks move.
+    Tick,
+    /// A checkpoint; a base if true.
+    Save(bool),
+    /// Back to the last checkpoint.
+    Restore,
+    /// A partition has no more records.
+    EndOf(usize),
+    /// No topic has more records, and every window is over.
+    End,
+}
+
+/// Random steps over records.
+pub(crate) fn roll(records: &[Record], dice: &mut Dice) -> Vec<Step> {
+    let disorder = dice.pick(&[0, 0, 2, 5, 1_000]);
+    let mut order: Vec<(i64, usize)> =
+        (0..records.len()).map(|at| (at as i64 + dice.between(0, disorder), at)).collect();
+    order.sort_unstable();
+    let ticks = dice.pick(&[100, 60, 20]);
+    let saves = dice.pick(&[0, 15, 40]);
+    let crashes = dice.pick(&[0, 0, 6, 12]);
+    let mut steps = Vec::new();
+    if dice.percent(90) {
+        steps.push(Step::Mark(Vec::new()));
+    }
+    for (at, record) in order.iter().map(|(_, at)| &records[*at]).enumerate() {
+        if matches!(record.content, Content::Gap(_)) {
+            steps.push(Step::Mark(vec![record.number]));
+        } else {
+            // Retention is said to have taken it, and then its message arrives after all.
+            if dice.percent(3) {
+                steps.push(Step::Mark(vec![record.number]));
+            }
+            steps.push(Step::Data(record.number));
+        }
+        let earlier = &records[order[dice.index(at + 1)].1];
+        if dice.percent(6) && !matches!(earlier.content, Content::Gap(_)) {
+            steps.push(Step::Data(earlier.number));
+        }
+        if dice.percent(ticks) {
+            steps.push(Step::Tick);
+        }
+        if dice.percent(saves) {
+            steps.push(Step::Save(dice.percent(30)));
+        }
+        if dice.percent(crashes) {
+            steps.push(Step::Crash);
+        }
+        if dice.percent(4) {
+            steps.push(Step::Mark(Vec::new()));
+        }
+    }
+    steps
+}
+
+/// The steps of a case with redeliveries, with what no step has delivered, and with the end.
+pub(crate) fn expand(case: &Case) -> Vec<Action> {
+    let offsets = case.offsets();
+    let message = |step: &Step| match step {
+        Step::Data(number) => Some(Action::Data(*number, offsets[number])),
+        Step::Mark(numbers) => {
+            Some(Action::Mark(numbers.iter().map(|number| (*number, offsets[number])).collect()))
+        }
+        Step::Tick | Step::Save(_) | Step::Crash => None,
+    };
+    let mut actions = Vec::new();
+    let mut unacknowledged: Vec<Action> = Vec::new();
+    // Messages with the step before which they are redelivered.
+    let mut waiting: Vec<(usize, Action)> = Vec::new();
+    for (at, step) in case.steps.iter().enumerate() {
+        let (arriving, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(due, _)| *due <= at);
+        waiting = later;
+        let arriving = arriving.into_iter().map(|(_, message)| message).chain(message(step));
+        for message in arriving {
+            unacknowledged.push(message.clone());
+            actions.push(message);
+        }
+        match step {
+            Step::Data(_) | Step::Mark(_) => {}
+            Step::Tick => actions.push(Action::Tick),
+            Step::Save(everything) => {
+                actions.push(Action::Save(*everything));
+                unacknowledged.clear();
+            }
+            Step::Crash => {
+                actions.push(Action::Restore);
+                // In another order than before: each message has a delay of its own.
+                let delayed = std::mem::take(&mut unacknowledged).into_iter().enumerate();
+                waiting.extend(delayed.map(|(n, message)| (at + 1 + (7 * n + at) % 5, message)));
+            }
+        }
+    }
+    actions.extend(waiting.into_iter().map(|(_, message)| message));
+    let delivered = |number: u32| case.steps.iter().any(|step| matches!(step, Step::Data(n) if *n == number));
+    let marked =
+        |number: u32| case.steps.iter().any(|step| matches!(step, Step::Mark(n) if n.contains(&number)));
+    for Record { number, content, .. } in &case.records {
+        match content {
+            Content::Gap(_) if !marked(*number) => {
+                actions.push(Action::Mark(vec![(*number, offsets[number])]))
+            }
+            Content::Object(_) | Content::Text(_) if !delivered(*number) => {
+                actions.push(Action::Data(*number, offsets[number]));
+            }
+            Content::Gap(_) | Content::Object(_) | Content::Text(_) => {}
+        }
+    }
+    actions.extend([Action::Tick, Action::End]);
+    actions
+}

@@ -1,0 +1,126 @@
+//! A case: a configuration, the logs of the partitions, and the steps in which a processor meets them.
+
+use std::collections::BTreeMap;
+
+use crate::{arrival, dice::Dice, records, settings::Settings};
+
+/// One generated case.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub(crate) seed: u64,
+    pub(crate) settings: Settings,
+    /// In the order in which producers wrote them; the offsets of a partition follow from it.
+    pub(crate) records: Vec<Record>,
+    /// How the core meets the records; what no step names arrives behind the last one.
+    pub(crate) steps: Vec<Step>,
+    /// Whether `replay` reads with a separate reader, as its threads do.
+    pub(crate) batched: bool,
+}
+
+/// One offset of a partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    /// Names the record in steps; stays when others are removed.
+    pub(crate) number: u32,
+    /// Index into [`Settings::partitions`].
+    pub(crate) partition: usize,
+    /// Kafka's timestamp.
+    pub(crate) kafka_time: Option<i64>,
+    /// When Pub/Sub received the message.
+    pub(crate) publish_time: i64,
+    pub(crate) content: Content,
+}
+
+/// What an offset holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// The members of an event, each with its value as JSON text.
+    Object(Vec<(String, String)>),
+    /// Bytes that are no JSON object.
+    Text(String),
+    /// No event.
+    Gap(Gap),
+}
+
+/// Why an offset holds no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    Rejected,
+    Empty,
+    Lost,
+    Before,
+}
+
+/// One step of the processor.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// A data message arrives, perhaps again.
+    Data(u32),
+    /// A mark arrives. It names the topics and covers these records: a gap for its own reason, an event as lost.
+    Mark(Vec<u32>),
+    /// Time passes: watermarks move.
+    Tick,
+    /// Changed panes fire, and a checkpoint becomes durable; a base if true.
+    Save(bool),
+    /// The processor ends without warning and another one restores the state. What no checkpoint covers is redelivered.
+    Crash,
+}
+
+impl Case {
+    /// The case of a seed.
+    pub fn generate(seed: u64) -> Self {
+        let dice = &mut Dice::new(seed);
+        let settings = Settings::roll(dice);
+        let records = records::roll(&settings, dice);
+        let steps = arrival::roll(&records, dice);
+        Self { seed, settings, records, steps, batched: dice.percent(50) }
+    }
+
+    /// The seed that generated it.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    pub(crate) fn record(&self, number: u32) -> &Record {
+        self.records.iter().find(|record| record.number == number).expect("steps name records of the case")
+    }
+
+    /// The offset of each record.
+    pub(crate) fn offsets(&self) -> BTreeMap<u32, u64> {
+        let mut next: BTreeMap<usize, u64> = BTreeMap::new();
+        let offset = |record: &Record| {
+            let next = next.entry(record.partition).or_default();
+            *next += 1;
+            (record.number, *next - 1)
+        };
+        self.records.iter().map(offset).collect()
+    }
+
+    /// Removes records, and what steps say of them.
+    pub(crate) fn remove(&mut self, numbers: &[u32]) {
+        self.records.retain(|record| !numbers.contains(&record.number));
+        self.steps.retain_mut(|step| match step {
+            Step::Data(number) => !numbers.contains(number),
+            Step::Mark(covered) => {
+                covered.retain(|number| !numbers.contains(number));
+                true
+            }
+            Step::Tick | Step::Save(_) | Step::Crash => true,
+        });
+    }
+}
+
+impl Record {
+    /// The bytes of the message; nothing where there is no event.
+    pub(crate) fn payload(&self) -> Option<String> {
+        match &self.content {
+            Content::Object(members) => {
+                let members: Vec<String> =
+                    members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                Some(format!("{{{}}}", members.join(",")))
+            }
+            Content::Text(text) => Some(text.clone()),
+            Content::Gap(_) => None,
+        }
+    }
+}

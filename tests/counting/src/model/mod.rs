@@ -1,0 +1,224 @@
+//! What is right, by the rules alone: naive, and without a line of the product.
+//!
+//! This file has what concerns all flows: offsets, clocks, ids. [`flow`] counts, [`value`] reads values.
+//!
+//! Nothing is forgotten, so that nothing can be forgotten too early: what must no longer have an effect is judged by the
+//! watermark each time. Every arrival looks at everything. Where the rules leave an outcome open, the arrival is listed
+//! in [`Judged::undecided`].
+
+mod flow;
+mod value;
+
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+
+use crate::{
+    arrival::Action,
+    case::{Case, Content, Gap, Record},
+    settings::{Flow, Kind, Settings},
+};
+
+pub(crate) use self::flow::{Key, Ledger, Rows};
+use self::{
+    flow::FlowModel,
+    value::{Members, Value, at, millis},
+};
+
+/// What a run comes to.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// Each flow's name, final rows and ledger.
+    pub(crate) flows: Vec<(String, Rows, Ledger)>,
+    /// The flows' watermarks behind each tick.
+    pub(crate) watermarks: Vec<Vec<i64>>,
+    /// Records whose outcome the rules leave open.
+    pub(crate) undecided: Vec<u32>,
+    /// Whether any window was over for an event that belongs to it.
+    pub(crate) is_late: bool,
+}
+
+#[derive(Clone)]
+struct Model<'a> {
+    settings: &'a Settings,
+    flows: Vec<FlowModel<'a>>,
+    ids: Vec<Remembered>,
+    logs: Vec<Log>,
+    /// Whether a mark has named the topics.
+    is_named: bool,
+    published: i64,
+    undecided: Vec<u32>,
+    is_late: bool,
+}
+
+/// An event that was accepted.
+#[derive(Clone)]
+struct Remembered {
+    id: (String, String),
+    times: Times,
+    /// Whether some flow took it for certain: one for which it was only late may have taken it or not.
+    is_certain: bool,
+}
+
+/// The times of an event, of each kind.
+#[derive(Clone, Copy)]
+struct Times {
+    event: Option<i64>,
+    kafka: Option<i64>,
+    published: i64,
+}
+
+/// A partition: what each offset did to the clocks of event and Kafka time, and what stood in for it without an event.
+#[derive(Clone, Default)]
+struct Log {
+    offsets: BTreeMap<u64, ((i64, i64), Option<&'static str>)>,
+    has_ended: bool,
+}
+
+/// Judges the flows that are chosen. `is_named`: whether all partitions are known from the beginning.
+pub(crate) fn judge(case: &Case, actions: &[Action], is_named: bool, chosen: fn(&Flow) -> bool) -> Judged {
+    let partitions = case.settings.partitions().len();
+    let flows = case.settings.flows.iter().filter(|flow| chosen(flow)).map(FlowModel::new).collect();
+    let logs = vec![Log::default(); partitions];
+    let (ids, undecided) = (Vec::new(), Vec::new());
+    let settings = &case.settings;
+    let mut model =
+        Model { settings, flows, ids, logs, is_named, published: i64::MIN, undecided, is_late: false };
+    let mut saved = model.clone();
+    let mut watermarks = Vec::new();
+    for action in actions {
+        match action {
+            Action::Data(number, offset) => model.data(case.record(*number), *offset),
+            Action::Mark(covered) => {
+                model.is_named = true;
+                covered.iter().for_each(|(number, offset)| model.absent(case.record(*number), *offset));
+            }
+            Action::Tick => {
+                model.advance(model.clocks());
+                watermarks.push(model.flows.iter().map(|flow| flow.watermark).collect());
+            }
+            Action::Save(_) => saved = model.clone(),
+            Action::Restore => {
+                let seen = std::mem::replace(&mut model, saved.clone());
+                model.undecided = seen.undecided;
+                model.is_late |= seen.is_late || seen.flows.iter().any(|flow| flow.is_late);
+            }
+            Action::EndOf(partition) => model.logs[*partition].has_ended = true,
+            Action::End => model.advance((i64::MAX, i64::MAX, i64::MAX)),
+        }
+    }
+    let is_late = model.is_late || model.flows.iter().any(|flow| flow.is_late);
+    let flows = model.flows.into_iter().map(|flow| (flow.flow.name.clone(), flow.rows, flow.ledger));
+    Judged { flows: flows.collect(), watermarks, undecided: model.undecided, is_late }
+}
+
+impl Model<'_> {
+    /// Clocks of event, Kafka and processing time: the least over the partitions of the highest in the contiguous prefix.
+    fn clocks(&self) -> (i64, i64, i64) {
+        let clock = |log: &Log| {
+            if log.has_ended {
+                return (i64::MAX, i64::MAX);
+            }
+            let prefix = (0_u64..).map_while(|offset| log.offsets.get(&offset));
+            prefix.fold((i64::MIN, i64::MIN), |most, (at, _)| (most.0.max(at.0), most.1.max(at.1)))
+        };
+        let least = self.logs.iter().map(clock).reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)));
+        let (event, kafka) = least.filter(|_| self.is_named).unwrap_or((i64::MIN, i64::MIN));
+        (event, kafka, self.published)
+    }
+
+    fn advance(&mut self, (event, kafka, processing): (i64, i64, i64)) {
+        for flow in &mut self.flows {
+            flow.advance(match flow.flow.time {
+                Kind::Event => event,
+                Kind::Kafka => kafka,
+                Kind::Processing => processing,
+            });
+        }
+    }
+
+    /// A mark covers an offset without an event; the first outcome stands.
+    fn absent(&mut self, record: &Record, offset: u64) {
+        let outcome = match record.content {
+            Content::Gap(Gap::Rejected) => "rejected",
+            Content::Gap(Gap::Empty | Gap::Before) => "absent",
+            Content::Gap(Gap::Lost) | Content::Object(_) | Content::Text(_) => "lost",
+        };
+        let offsets = &mut self.logs[record.partition].offsets;
+        if let Entry::Vacant(entry) = offsets.entry(offset) {
+            entry.insert(((i64::MIN, i64::MIN), Some(outcome)));
+            self.flows.iter_mut().for_each(|flow| flow.account(outcome, 1));
+        }
+    }
+
+    fn data(&mut self, record: &Record, offset: u64) {
+        let before = match self.logs[record.partition].offsets.get(&offset) {
+            Some((_, None)) => return,
+            Some((_, before)) => *before,
+            None => None,
+        };
+        let payload = record.payload().unwrap_or_default();
+        let members: Option<Members<'_>> = serde_json::from_str(&payload).ok();
+        let settings = self.settings;
+        let (topic, _) = settings.partitions()[record.partition];
+        let events = &settings.events;
+        let time = members.as_ref().and_then(|members| millis(&at(members, events.time_of(topic))));
+        let newest = record.kafka_time.unwrap_or(record.publish_time) + events.future;
+        let times = Times {
+            event: time.filter(|time| *time <= newest),
+            kafka: record.kafka_time,
+            published: record.publish_time,
+        };
+        let kafka = times.kafka.unwrap_or(i64::MIN);
+        let event = times.event.map_or(i64::MIN, |time| time.min(times.kafka.unwrap_or(time)));
+        let clock = if members.is_some() { (event, kafka) } else { (i64::MIN, i64::MIN) };
+        self.logs[record.partition].offsets.insert(offset, (clock, None));
+        self.published = self.published.max(record.publish_time);
+        if let Some(before) = before {
+            self.flows.iter_mut().for_each(|flow| flow.account(before, -1));
+        }
+        let Some(members) = members else { return self.all("rejected") };
+
+        let id = match events.id_of(topic).map(|(pointer, scope)| (at(&members, pointer), scope)) {
+            Some((Value::Container, _)) => return self.all("rejected"),
+            Some((value, scope)) => value.scalar().map(|id| (scope.to_owned(), id)),
+            None => None,
+        };
+        let id = id.filter(|_| times.event.is_some());
+        match id.as_ref().and_then(|id| self.known(id, times)) {
+            Some(true) => return self.all("duplicate"),
+            Some(false) => {
+                self.undecided.push(record.number);
+                return self.all("duplicate");
+            }
+            None => {}
+        }
+        let mut outcomes = BTreeSet::new();
+        for flow in &mut self.flows {
+            let (outcome, is_open) = flow.event(&members, topic, times);
+            outcomes.insert(outcome);
+            if is_open {
+                self.undecided.push(record.number);
+            }
+        }
+        let is_certain = outcomes.contains("counted") || outcomes.contains("pending");
+        if let Some(id) =
+            id.filter(|_| is_certain || outcomes.contains("late") || outcomes.contains("unmatched"))
+        {
+            self.ids.push(Remembered { id, times, is_certain });
+        }
+    }
+
+    fn all(&mut self, outcome: &'static str) {
+        self.flows.iter_mut().for_each(|flow| flow.account(outcome, 1));
+    }
+
+    /// Whether an event with this id near this time was accepted. False where it need not be remembered any more, or may
+    /// never have been.
+    fn known(&self, id: &(String, String), times: Times) -> Option<bool> {
+        let within = self.settings.events.id_within;
+        let apart = |other: &Remembered| times.event.zip(other.times.event).map(|(a, b)| (a - b).abs());
+        let copies =
+            self.ids.iter().filter(|other| other.id == *id && apart(other).is_some_and(|a| a <= within));
+        let is_needed = |other: &Remembered| self.flows.iter().any(|flow| flow.needs(other.times, within));
+        copies.map(|other| other.is_certain && is_needed(other)).max()
+    }
+}

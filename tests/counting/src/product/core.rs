@@ -1,0 +1,219 @@
+//! Through the processor's core, as its driver runs it: messages, ticks, checkpoints, and restarts from them.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail, ensure};
+use event::{
+    CtrRow, EventTime, EventsSettings, Incarnation, Mark, Millis, Partition,
+    mark::{LogEnd, MarkRange, PartitionMark, Reason, TopicMark},
+};
+use processor::{
+    core::{Core, Data},
+    flow::Flow,
+    frontier::Limits,
+    outbox::Outbox,
+    saved::{Saved, restore, save},
+    store::{Checkpoint, FORMAT, Kind},
+};
+
+use crate::{
+    arrival::Action,
+    case::{Case, Content, Gap, Record},
+    records::{DAY, START},
+};
+
+use super::{Ran, configured};
+
+/// The processor's time at the beginning. Everything was published days before: the processor is never caught up, so that
+/// no time passes without events and no hole is given up.
+const NOW: i64 = START + 12 * DAY;
+/// When the marks of the end are published: behind every window.
+const END: i64 = START + 20 * DAY;
+/// Between two actions.
+const STEP: i64 = 700;
+
+struct Run<'a> {
+    case: &'a Case,
+    events: EventsSettings,
+    flows: Vec<Flow>,
+    partitions: Vec<Partition>,
+    core: Core,
+    outbox: Outbox,
+    /// The last base and the deltas behind it, as they are written.
+    checkpoints: Vec<Checkpoint>,
+    now: i64,
+    marks: u64,
+    /// Panes that no checkpoint holds yet: a crash takes them.
+    fired: Vec<(usize, CtrRow)>,
+    rows: Vec<(usize, CtrRow)>,
+    watermarks: Vec<Vec<i64>>,
+}
+
+/// Runs all flows.
+pub(crate) fn run(case: &Case, actions: &[Action]) -> Result<Ran> {
+    let (events, flows) = configured(&case.settings.to_toml())?;
+    let partitions = case.settings.partitions().into_iter().map(|(topic, partition)| Partition {
+        topic: Arc::from(topic),
+        incarnation: incarnation(),
+        partition,
+    });
+    let core = new_core(&events, &flows, NOW);
+    let mut run = Run {
+        case,
+        partitions: partitions.collect(),
+        core,
+        events,
+        flows,
+        outbox: Outbox::default(),
+        checkpoints: Vec::new(),
+        now: NOW,
+        marks: 0,
+        fired: Vec::new(),
+        rows: Vec::new(),
+        watermarks: Vec::new(),
+    };
+    for action in actions {
+        run.now += STEP;
+        run.action(action)?;
+    }
+    let ledgers = run.core.engine().flows().iter().map(|flow| (flow.name().to_string(), flow.ledger));
+    let ledgers = ledgers.collect();
+    Ok(Ran { ledgers, rows: run.rows, watermarks: run.watermarks, offsets: case.records.len() as u64 })
+}
+
+impl Run<'_> {
+    fn action(&mut self, action: &Action) -> Result<()> {
+        let case = self.case;
+        match action {
+            Action::Data(number, offset) => self.data(case.record(*number), *offset),
+            Action::Mark(covered) => {
+                let entries = covered.iter().map(|(number, offset)| self.covered(*number, *offset)).collect();
+                self.mark(entries, START + 11 * DAY);
+            }
+            Action::Tick => {
+                self.tick()?;
+                let flows = self.core.engine().flows();
+                self.watermarks.push(flows.iter().map(|flow| flow.windows.watermark().0).collect());
+            }
+            Action::Save(everything) => self.save(*everything)?,
+            Action::Restore => self.restore()?,
+            Action::EndOf(_) => bail!("partitions end together in the core"),
+            Action::End => self.end()?,
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, record: &Record, offset: u64) {
+        let payload = record.payload().unwrap_or_default();
+        let data = Data {
+            position: Some((&self.partitions[record.partition], offset)),
+            kafka_time: record.kafka_time.map(EventTime),
+            publish_time: EventTime(record.publish_time),
+            payload: payload.as_bytes(),
+        };
+        self.core.data(&data, EventTime(self.now));
+    }
+
+    /// What a mark says of one offset.
+    fn covered(&self, number: u32, offset: u64) -> PartitionMark {
+        let record = self.case.record(number);
+        let reason = match record.content {
+            Content::Gap(Gap::Rejected) => Reason::Rejected("tombstone".to_owned()),
+            Content::Gap(Gap::Empty) => Reason::Empty,
+            Content::Gap(Gap::Before) => Reason::Before,
+            Content::Gap(Gap::Lost) | Content::Object(_) | Content::Text(_) => Reason::Lost,
+        };
+        let partition = self.partitions[record.partition].clone();
+        let range = MarkRange { from: offset, to: offset + 1, reason, pointer: None };
+        PartitionMark { partition, ranges: vec![range], position: offset + 1, committed: None, end: None }
+    }
+
+    /// Every mark names all topics.
+    fn mark(&mut self, partitions: Vec<PartitionMark>, published: i64) {
+        self.marks += 1;
+        let asked_at = EventTime(published);
+        let topics = self.case.settings.topics.iter().map(|(topic, partitions)| TopicMark {
+            topic: Arc::from(topic.as_str()),
+            incarnation: incarnation(),
+            partitions: *partitions,
+            asked_at,
+        });
+        let mark = Mark {
+            version: Mark::VERSION,
+            replica: "connector".to_owned(),
+            sequence: self.marks,
+            partitions,
+            topics: topics.collect(),
+        };
+        self.core.mark(&mark, asked_at, EventTime(self.now));
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let abandoned = self.core.tick(EventTime(self.now));
+        ensure!(abandoned.is_empty(), "offsets were given up: {abandoned:?}");
+        self.take_rows();
+        Ok(())
+    }
+
+    fn take_rows(&mut self) {
+        let fired = self.core.take_effects().output.rows.into_iter();
+        self.fired.extend(fired.flat_map(|(flow, rows)| rows.into_iter().map(move |row| (flow, row))));
+    }
+
+    fn save(&mut self, everything: bool) -> Result<()> {
+        self.core.fire_changed(EventTime(self.now));
+        self.take_rows();
+        let everything = everything || self.checkpoints.is_empty();
+        let payload = save(&mut self.core, &mut self.outbox, everything).encode()?.into();
+        let number = self.checkpoints.last().map_or(1, |last| last.number + 1);
+        let kind = if everything { Kind::Base } else { Kind::Delta };
+        if everything {
+            self.checkpoints.clear();
+        }
+        self.checkpoints.push(Checkpoint { number, kind, version: FORMAT, payload });
+        self.rows.append(&mut self.fired);
+        Ok(())
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        self.fired.clear();
+        self.core = new_core(&self.events, &self.flows, self.now);
+        self.outbox = Outbox::default();
+        let checkpoints = self.checkpoints.iter().map(Saved::decode);
+        restore(&mut self.core, &mut self.outbox, checkpoints)?;
+        Ok(())
+    }
+
+    /// Leaders answer that there is no more, until the processor is caught up and every partition is idle.
+    fn end(&mut self) -> Result<()> {
+        for second in 0..12 {
+            self.now = END + 1_000 * second;
+            let ends = (0..self.partitions.len()).map(|number| self.end_of(number)).collect();
+            self.mark(ends, self.now);
+            self.tick()?;
+        }
+        for flow in self.core.engine().flows() {
+            let watermark = flow.windows.watermark();
+            ensure!(watermark.0 > END - DAY, "{}: the watermark stays at {watermark}", flow.name());
+        }
+        self.rows.append(&mut self.fired);
+        Ok(())
+    }
+
+    fn end_of(&self, number: usize) -> PartitionMark {
+        let records = self.case.records.iter().filter(|record| record.partition == number).count() as u64;
+        let end = Some(LogEnd { offset: records, asked_at: EventTime(self.now) });
+        let partition = self.partitions[number].clone();
+        PartitionMark { partition, ranges: Vec::new(), position: records, committed: None, end }
+    }
+}
+
+fn new_core(events: &EventsSettings, flows: &[Flow], now: i64) -> Core {
+    let limits = Limits { idle_after: Millis(1_000), hole_limit: Millis(DAY), cold_start: Millis(DAY) };
+    Core::new(events, flows.to_vec(), limits, EventTime(now))
+}
+
+/// A topic id as Kafka has them.
+fn incarnation() -> Incarnation {
+    Incarnation::from("AAAAAAAAAAAAAAAAAAAAAQ")
+}

@@ -1,0 +1,43 @@
+//! A case through the product.
+
+pub(crate) mod core;
+pub(crate) mod replay;
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context as _, Result};
+use event::{CtrRow, EventsSettings, Ledger};
+use processor::flow::{Flow, FlowSettings};
+use service::Settings;
+
+/// What a run of the product gave.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Each flow's name and ledger.
+    pub(crate) ledgers: Vec<(String, Ledger)>,
+    /// Panes with the index of their flow, in the order in which they fired.
+    pub(crate) rows: Vec<(usize, CtrRow)>,
+    /// The flows' watermarks behind each tick.
+    pub(crate) watermarks: Vec<Vec<i64>>,
+    /// How many offsets must be in each ledger.
+    pub(crate) offsets: u64,
+}
+
+/// `[events]` and `[[flows]]` of a configuration, read as the commands read them.
+///
+/// # Errors
+/// A section is missing or wrong.
+pub fn configured(text: &str) -> Result<(EventsSettings, Vec<Flow>)> {
+    let sections = ["kafka", "events", "flows"];
+    let settings = Settings::parse(text, Path::new("aqueduct.toml"), std::iter::empty(), &sections)?;
+    let events: EventsSettings = settings.section("events")?.context("no [events]")?;
+    let flows: Vec<FlowSettings> = settings.section("flows")?.context("no [[flows]]")?;
+    let flows = flows.into_iter().map(|flow| Flow::try_from(flow).map_err(anyhow::Error::from));
+    Ok((events, flows.collect::<Result<_>>()?))
+}
+
+/// The outcomes that occur, with their counts.
+pub fn ledger_of(ledger: &Ledger) -> BTreeMap<&'static str, u64> {
+    let counts = ledger.iter().map(|(outcome, count)| (outcome.as_str(), count));
+    counts.filter(|(_, count)| *count > 0).collect()
+}

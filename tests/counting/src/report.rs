@@ -1,0 +1,95 @@
+//! What a finding looks like: its configuration, its events, and what differs.
+
+use std::{fs, io, path::Path};
+
+use crate::{
+    arrival::{self, Action},
+    case::{Case, Content},
+    check::Finding,
+};
+
+/// The finding as text, with everything that it takes to see it again.
+pub fn report(finding: &Finding) -> String {
+    let case = &finding.case;
+    let mut text = format!("seed {}\n\n", case.seed());
+    for difference in &finding.differences {
+        text.push_str(&format!("  {difference}\n"));
+    }
+    text.push_str(&format!("\n# aqueduct.toml\n{}", case.settings.to_toml()));
+    for (name, lines) in files(case) {
+        text.push_str(&format!("\n# {name}\n{lines}"));
+    }
+    text.push_str(&format!("\n# {}\n", command(case)));
+    if case.records.iter().any(|record| record.kafka_time.is_some()) {
+        text.push_str("# (files have no Kafka timestamps; the case has those below)\n");
+    }
+    text.push_str("\n# order of arrival in the core\n");
+    for action in arrival::expand(case) {
+        text.push_str(&line(case, &action));
+    }
+    text
+}
+
+/// Writes configuration, events and report into a folder.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn save(finding: &Finding, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("aqueduct.toml"), finding.case.settings.to_toml())?;
+    for (name, lines) in files(&finding.case) {
+        fs::write(folder.join(name), lines)?;
+    }
+    fs::write(folder.join("report.txt"), report(finding))
+}
+
+/// The files that `replay` reads, in the order of the partitions.
+fn files(case: &Case) -> Vec<(String, String)> {
+    let partitions = case.settings.partitions();
+    let file = |(index, (topic, number)): (usize, &(&str, i32))| {
+        let records = case.records.iter().filter(|record| record.partition == index);
+        let lines = records.filter_map(|record| record.payload()).map(|payload| payload + "\n");
+        (format!("{topic}-{number}.ndjson"), lines.collect::<String>())
+    };
+    partitions.iter().enumerate().map(file).collect()
+}
+
+fn command(case: &Case) -> String {
+    let partitions = case.settings.partitions().into_iter();
+    let files: Vec<String> =
+        partitions.map(|(topic, number)| format!("{topic}={topic}-{number}.ndjson")).collect();
+    format!("aqueduct replay --anonymised --final --config aqueduct.toml {}", files.join(" "))
+}
+
+fn line(case: &Case, action: &Action) -> String {
+    let place = |number: &u32, offset: &u64| {
+        let record = case.record(*number);
+        let (topic, partition) = case.settings.partitions()[record.partition];
+        format!("{topic}[{partition}]@{offset}")
+    };
+    match action {
+        Action::Data(number, offset) => {
+            let record = case.record(*number);
+            let time = record.kafka_time.map_or("none".to_owned(), |time| time.to_string());
+            let payload = record.payload().unwrap_or_default();
+            let place = place(number, offset);
+            format!("data {place} kafka.timestamp={time} published={} {payload}\n", record.publish_time)
+        }
+        Action::Mark(covered) => {
+            let covered = covered.iter().map(|(number, offset)| {
+                let reason = match case.record(*number).content {
+                    Content::Gap(gap) => format!("{gap:?}").to_lowercase(),
+                    Content::Object(_) | Content::Text(_) => "lost".to_owned(),
+                };
+                format!(" {}={reason}", place(number, offset))
+            });
+            format!("mark{}\n", covered.collect::<String>())
+        }
+        Action::Tick => "tick\n".to_owned(),
+        Action::Save(true) => "checkpoint (base)\n".to_owned(),
+        Action::Save(false) => "checkpoint\n".to_owned(),
+        Action::Restore => "crash, restore\n".to_owned(),
+        Action::EndOf(partition) => format!("end of partition {partition}\n"),
+        Action::End => "end: every window is over\n".to_owned(),
+    }
+}

@@ -1,0 +1,289 @@
+//! Random `[events]` and `[[flows]]`, as plain values that the model reads, and as the TOML that the product reads.
+
+use std::collections::BTreeMap;
+
+use crate::dice::Dice;
+
+pub(crate) const SECOND: i64 = 1_000;
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+
+/// A configuration; all lengths are milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Topics with their number of partitions.
+    pub(crate) topics: Vec<(String, i32)>,
+    pub(crate) events: Events,
+    pub(crate) flows: Vec<Flow>,
+}
+
+/// `[events]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    pub(crate) time: String,
+    pub(crate) future: i64,
+    pub(crate) id: Option<String>,
+    pub(crate) id_within: i64,
+    /// `[events.topics]`: pointers to time and id.
+    pub(crate) topics: BTreeMap<String, (Option<String>, Option<String>)>,
+}
+
+/// One of `[[flows]]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    pub(crate) name: String,
+    pub(crate) by: Vec<(String, String)>,
+    pub(crate) views: Matcher,
+    pub(crate) clicks: Matcher,
+    pub(crate) size: i64,
+    /// The size, where windows are fixed.
+    pub(crate) period: i64,
+    pub(crate) time: Kind,
+    pub(crate) out_of_orderness: i64,
+    pub(crate) allowed_lateness: i64,
+    pub(crate) early: Option<i64>,
+    pub(crate) join: Option<Join>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Join {
+    pub(crate) view: String,
+    pub(crate) click: String,
+    pub(crate) within: i64,
+}
+
+/// Which time a flow goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Event,
+    Kafka,
+    Processing,
+}
+
+/// Pairs that must all hold: `topic` or a pointer, and the values of which one must be there.
+#[derive(Clone, Debug)]
+pub(crate) struct Matcher(pub(crate) Vec<(String, Vec<Scalar>)>);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Scalar {
+    Text(&'static str),
+    /// As TOML writes it. At most 15 digits behind a point, so that a double holds what is written.
+    Number(&'static str),
+    Bool(bool),
+}
+
+/// Numbers of matchers.
+const NUMBERS: [&str; 9] =
+    ["1234567890123456789", "9007199254740993", "0.1", "100", "1e2", "2.5", "0", "-0.5", "100.0"];
+
+impl Settings {
+    pub(crate) fn roll(dice: &mut Dice) -> Self {
+        let topics = if dice.percent(50) {
+            vec![("events".to_owned(), dice.between(1, 2) as i32)]
+        } else {
+            vec![("views".to_owned(), dice.between(1, 2) as i32), ("clicks".to_owned(), 1)]
+        };
+        let events = Events::roll(&topics, dice);
+        let flows =
+            (0..dice.between(1, 3)).map(|n| Flow::roll(format!("f{n}"), topics.len(), dice)).collect();
+        Self { topics, events, flows }
+    }
+
+    /// Every partition: topic and number.
+    pub(crate) fn partitions(&self) -> Vec<(&str, i32)> {
+        self.topics.iter().flat_map(|(topic, count)| (0..*count).map(move |n| (topic.as_str(), n))).collect()
+    }
+
+    /// `[events]` and `[[flows]]`.
+    pub(crate) fn to_toml(&self) -> String {
+        let mut text = self.events.to_toml();
+        for flow in &self.flows {
+            text.push_str(&flow.to_toml());
+        }
+        text
+    }
+}
+
+impl Events {
+    fn roll(topics: &[(String, i32)], dice: &mut Dice) -> Self {
+        let mut own: BTreeMap<String, (Option<String>, Option<String>)> = BTreeMap::new();
+        let mut id = None;
+        match dice.between(0, 9) {
+            0..=2 => {}
+            3..=6 => id = Some("/id".to_owned()),
+            7..=8 => {
+                for (topic, _) in topics {
+                    own.entry(topic.clone()).or_default().1 = Some("/no".to_owned());
+                }
+            }
+            _ => {
+                id = Some("/id".to_owned());
+                own.entry(topics[0].0.clone()).or_default().1 = Some("/no".to_owned());
+            }
+        }
+        if dice.percent(15) {
+            own.entry(topics[dice.index(topics.len())].0.clone()).or_default().0 = Some("/at".to_owned());
+        }
+        let id_within = dice.pick(&[0, 30 * SECOND, MINUTE, 10 * MINUTE]);
+        Self { time: "/time".to_owned(), future: 10 * MINUTE, id, id_within, topics: own }
+    }
+
+    pub(crate) fn time_of(&self, topic: &str) -> &str {
+        self.topics.get(topic).and_then(|own| own.0.as_deref()).unwrap_or(&self.time)
+    }
+
+    /// Where events of a topic have their id, and the topic within which it identifies them; any topic where it is
+    /// declared for all.
+    pub(crate) fn id_of<'a>(&'a self, topic: &'a str) -> Option<(&'a str, &'a str)> {
+        match self.topics.get(topic).and_then(|own| own.1.as_deref()) {
+            Some(pointer) => Some((pointer, topic)),
+            None => self.id.as_deref().map(|pointer| (pointer, "")),
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        let mut text = format!("[events]\ntime = {:?}\nfuture = {:?}\n", self.time, span(self.future));
+        if let Some(id) = &self.id {
+            text.push_str(&format!("id = {id:?}\n"));
+        }
+        text.push_str(&format!("id_within = {:?}\n", span(self.id_within)));
+        for (topic, (time, id)) in &self.topics {
+            text.push_str(&format!("[events.topics.{topic}]\n"));
+            for (name, pointer) in [("time", time), ("id", id)] {
+                if let Some(pointer) = pointer {
+                    text.push_str(&format!("{name} = {pointer:?}\n"));
+                }
+            }
+        }
+        text
+    }
+}
+
+impl Flow {
+    fn roll(name: String, topics: usize, dice: &mut Dice) -> Self {
+        let (size, period) =
+            dice.pick(&[(1, 1), (2, 2), (5, 5), (10, 10), (2, 1), (5, 1), (10, 5), (3, 2), (2, 3)]);
+        let (size, period) = (size * MINUTE, period * MINUTE);
+        let mut allowed_lateness =
+            dice.pick(&[0, 0, 30 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE]);
+        let join = dice.percent(45).then(|| {
+            let within = dice.pick(&[30 * SECOND, MINUTE, 3 * MINUTE, 10 * MINUTE]);
+            // A lateness shorter than `within` is refused.
+            allowed_lateness = allowed_lateness.max(within + dice.pick(&[0, 0, MINUTE, 5 * MINUTE]));
+            let click = if dice.percent(70) { "/on" } else { "/of" };
+            Join { view: "/on".to_owned(), click: click.to_owned(), within }
+        });
+        let (views, clicks) = matchers(topics, dice);
+        let mut by = vec![("page".to_owned(), "/page".to_owned())];
+        if dice.percent(25) {
+            by.push(("box".to_owned(), "/ctx/box".to_owned()));
+        }
+        let time =
+            dice.pick(&[Kind::Event, Kind::Event, Kind::Event, Kind::Event, Kind::Kafka, Kind::Processing]);
+        let out_of_orderness = dice.pick(&[0, 10 * SECOND, 30 * SECOND, MINUTE, 5 * MINUTE]);
+        let early = dice.percent(25).then(|| dice.pick(&[SECOND, 3 * SECOND]));
+        Self { name, by, views, clicks, size, period, time, out_of_orderness, allowed_lateness, early, join }
+    }
+
+    fn to_toml(&self) -> String {
+        let by: Vec<String> =
+            self.by.iter().map(|(column, pointer)| format!("{column} = {pointer:?}")).collect();
+        let period = if self.period == self.size {
+            String::new()
+        } else {
+            format!(", period = {:?}", span(self.period))
+        };
+        let mut text = format!(
+            "[[flows]]\nname = {:?}\nby = {{ {} }}\nviews = {}\nclicks = {}\nwindow = {{ size = {:?}{period} }}\n\
+             time = {:?}\nout_of_orderness = {:?}\nallowed_lateness = {:?}\n",
+            self.name,
+            by.join(", "),
+            self.views.to_toml(),
+            self.clicks.to_toml(),
+            span(self.size),
+            self.time.name(),
+            span(self.out_of_orderness),
+            span(self.allowed_lateness),
+        );
+        if let Some(early) = self.early {
+            text.push_str(&format!("early = {:?}\n", span(early)));
+        }
+        if let Some(Join { view, click, within }) = &self.join {
+            let on = if view == click {
+                format!("{view:?}")
+            } else {
+                format!("{{ view = {view:?}, click = {click:?} }}")
+            };
+            text.push_str(&format!("join = {{ on = {on}, within = {:?} }}\n", span(*within)));
+        }
+        text
+    }
+}
+
+/// What counts as a view, and what as a click.
+fn matchers(topics: usize, dice: &mut Dice) -> (Matcher, Matcher) {
+    let kind = |kind| ("/type".to_owned(), vec![Scalar::Text(kind), Scalar::Text("both")]);
+    let clicks = Matcher(vec![kind("click")]);
+    match dice.between(0, 9) {
+        0..=4 => (Matcher(vec![kind("view")]), clicks),
+        5 if topics > 1 => {
+            let topic = |name| Matcher(vec![("topic".to_owned(), vec![Scalar::Text(name)])]);
+            (topic("views"), topic("clicks"))
+        }
+        5..=6 => {
+            let flag = |flag| ("/flag".to_owned(), vec![Scalar::Bool(flag)]);
+            (Matcher(vec![kind("view"), flag(true)]), Matcher(vec![kind("click"), flag(false)]))
+        }
+        7..=8 => {
+            let numbers = (0..dice.between(1, 2)).map(|_| Scalar::Number(dice.pick(&NUMBERS))).collect();
+            (Matcher(vec![("/n".to_owned(), numbers)]), clicks)
+        }
+        _ => {
+            let any = vec![Scalar::Number(dice.pick(&NUMBERS)), Scalar::Text("0.1"), Scalar::Bool(true)];
+            (Matcher(vec![("/n".to_owned(), any), kind("view")]), clicks)
+        }
+    }
+}
+
+impl Matcher {
+    fn to_toml(&self) -> String {
+        let pairs = self.0.iter().map(|(subject, any_of)| {
+            let subject = if subject == "topic" { subject.clone() } else { format!("{subject:?}") };
+            let values: Vec<String> = any_of.iter().map(Scalar::to_toml).collect();
+            match &values[..] {
+                [value] => format!("{subject} = {value}"),
+                values => format!("{subject} = [{}]", values.join(", ")),
+            }
+        });
+        format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Scalar {
+    fn to_toml(&self) -> String {
+        match self {
+            Self::Text(text) => format!("{text:?}"),
+            Self::Number(number) => (*number).to_owned(),
+            Self::Bool(value) => value.to_string(),
+        }
+    }
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Kafka => "kafka",
+            Self::Processing => "processing",
+        }
+    }
+}
+
+/// A length of time as a configuration writes it.
+fn span(millis: i64) -> String {
+    match millis {
+        0 => "0s".to_owned(),
+        _ if millis % MINUTE == 0 => format!("{}m", millis / MINUTE),
+        _ if millis % SECOND == 0 => format!("{}s", millis / SECOND),
+        _ => format!("{millis}ms"),
+    }
+}

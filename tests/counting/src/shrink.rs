@@ -1,0 +1,142 @@
+//! Makes a failing case small: everything without which it still fails is left out.
+
+use std::ops::Range;
+
+use crate::{
+    case::{Case, Content},
+    check::{Finding, check},
+};
+
+/// Cases that shrinking may check.
+const ATTEMPTS: usize = 4_000;
+
+/// A smaller case that fails too, perhaps in another way.
+pub fn shrink(finding: Finding) -> Finding {
+    let mut shrinking = Shrinking { best: finding, attempts: ATTEMPTS };
+    while shrinking.pass() && shrinking.attempts > 0 {}
+    shrinking.best
+}
+
+struct Shrinking {
+    best: Finding,
+    attempts: usize,
+}
+
+/// Changes a case to a simpler one; false where it is that simple already.
+type Simplify = fn(&mut Case) -> bool;
+
+const SIMPLER: [Simplify; 9] = [
+    |case| !std::mem::take(&mut case.steps).is_empty(),
+    |case| std::mem::take(&mut case.batched),
+    |case| !std::mem::take(&mut case.settings.events.topics).is_empty(),
+    |case| case.settings.events.id.take().is_some(),
+    |case| case.settings.flows.iter_mut().any(|flow| flow.early.take().is_some()),
+    |case| case.settings.flows.iter_mut().any(|flow| flow.join.take().is_some()),
+    |case| {
+        let period =
+            |flow: &mut crate::settings::Flow| std::mem::replace(&mut flow.period, flow.size) != flow.size;
+        case.settings.flows.iter_mut().any(period)
+    },
+    |case| case.settings.flows.iter_mut().any(|flow| std::mem::take(&mut flow.out_of_orderness) != 0),
+    |case| case.records.iter_mut().fold(false, |any, record| record.kafka_time.take().is_some() || any),
+];
+
+impl Shrinking {
+    /// Tries everything once; says whether anything became smaller.
+    fn pass(&mut self) -> bool {
+        let mut is_smaller = false;
+        for simplify in SIMPLER {
+            is_smaller |= self.accepts(simplify);
+        }
+        is_smaller |= self.chunks(
+            |case| case.settings.flows.len(),
+            |case, range| {
+                // Without a flow there is nothing to compare.
+                if range.len() < case.settings.flows.len() {
+                    case.settings.flows.drain(range);
+                }
+            },
+        );
+        is_smaller |= self.chunks(
+            |case| case.records.len(),
+            |case, range| {
+                let numbers: Vec<u32> = case.records[range].iter().map(|record| record.number).collect();
+                case.remove(&numbers);
+            },
+        );
+        is_smaller |= self.chunks(
+            |case| case.steps.len(),
+            |case, range| {
+                case.steps.drain(range);
+            },
+        );
+        is_smaller | self.members()
+    }
+
+    /// Removes half of a list at first, and single elements at last.
+    fn chunks(&mut self, length: fn(&Case) -> usize, without: fn(&mut Case, Range<usize>)) -> bool {
+        let mut is_smaller = false;
+        let mut size = length(&self.best.case).div_ceil(2).max(1);
+        loop {
+            let mut at = 0;
+            while at < length(&self.best.case) {
+                let change = |case: &mut Case| {
+                    let before = length(case);
+                    without(case, at..(at + size).min(before));
+                    length(case) < before
+                };
+                if self.accepts(change) {
+                    is_smaller = true;
+                } else {
+                    at += size;
+                }
+            }
+            if size == 1 {
+                return is_smaller;
+            }
+            size = size.div_ceil(2);
+        }
+    }
+
+    /// Removes members of events.
+    fn members(&mut self) -> bool {
+        let mut is_smaller = false;
+        for record in 0..self.best.case.records.len() {
+            let mut member = 0;
+            while self.has_member(record, member) {
+                let change = |case: &mut Case| {
+                    let Some(Content::Object(members)) = content(case, record) else { return false };
+                    members.remove(member);
+                    true
+                };
+                if self.accepts(change) {
+                    is_smaller = true;
+                } else {
+                    member += 1;
+                }
+            }
+        }
+        is_smaller
+    }
+
+    fn has_member(&self, record: usize, member: usize) -> bool {
+        let content = self.best.case.records.get(record).map(|record| &record.content);
+        matches!(content, Some(Content::Object(members)) if member < members.len())
+    }
+
+    /// Keeps a changed case if it fails as well.
+    fn accepts(&mut self, change: impl FnOnce(&mut Case) -> bool) -> bool {
+        let mut case = self.best.case.clone();
+        if self.attempts == 0 || !change(&mut case) {
+            return false;
+        }
+        self.attempts -= 1;
+        let Some(finding) = check(&case) else { return false };
+        self.best = finding;
+        true
+    }
+}
+
+fn content(case: &mut Case, record: usize) -> Option<&mut Content> {
+    case.records.get_mut(record).map(|record| &mut record.content)
+}
