@@ -94,12 +94,14 @@ fn compare(path: &str, flows: &[&Flow], ran: &Ran, judged: &Judged) -> Vec<Strin
     }
     let mut ticks = ran.watermarks.iter().zip(&judged.watermarks).enumerate();
     if let Some((tick, (found, expected))) = ticks.find(|(_, (found, expected))| found != expected) {
-        let times =
-            |of: &[i64]| of.iter().map(|time| EventTime(*time).to_string()).collect::<Vec<_>>().join(", ");
-        let (found, expected) = (times(found), times(expected));
+        let (found, expected) = (listed(found), listed(expected));
         differences.push(format!("{path}, tick {tick}: the watermarks are {found}, must be {expected}"));
     }
     differences
+}
+
+fn listed(times: &[i64]) -> String {
+    times.iter().map(|time| EventTime(*time).to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// The last pane of each window and key.

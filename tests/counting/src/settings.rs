@@ -161,7 +161,7 @@ impl Events {
 impl Flow {
     fn roll(name: String, topics: usize, dice: &mut Dice) -> Self {
         let (size, period) =
-            dice.pick(&[(1, 1), (2, 2), (5, 5), (10, 10), (2, 1), (5, 1), (10, 5), (3, 2), (2, 3)]);
+            dice.pick(&[(1_i64, 1_i64), (2, 2), (5, 5), (10, 10), (2, 1), (5, 1), (10, 5), (3, 2), (2, 3)]);
         let (size, period) = (size * MINUTE, period * MINUTE);
         let mut allowed_lateness =
             dice.pick(&[0, 0, 30 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE]);

@@ -222,3 +222,6 @@ impl Model<'_> {
         copies.map(|other| other.is_certain && is_needed(other)).max()
     }
 }
+
+#[cfg(test)]
+mod tests;
