@@ -124,3 +124,46 @@ impl Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{arrival::Action, model};
+
+    const SEEDS: std::ops::RangeInclusive<u64> = 1..=300;
+
+    #[test]
+    fn a_seed_gives_the_same_case() {
+        let text = |seed| format!("{:?}", Case::generate(seed));
+        assert_eq!(text(7), text(7));
+        assert_ne!(text(7), text(8));
+    }
+
+    /// What no case has is not tested.
+    #[test]
+    fn cases_have_every_outcome() {
+        let mut outcomes = BTreeSet::new();
+        let (mut attributed, mut restored, mut undecided, mut records) = (0, 0, 0, 0);
+        for seed in SEEDS {
+            let case = Case::generate(seed);
+            let actions = arrival::expand(&case);
+            let judged = model::judge(&case, &actions, false, |_| true);
+            for (_, rows, ledger) in &judged.flows {
+                outcomes.extend(ledger.iter().filter(|(_, count)| **count > 0).map(|(outcome, _)| *outcome));
+                attributed += rows.values().filter(|counts| counts[2] > 0).count();
+            }
+            restored += actions.iter().filter(|action| **action == Action::Restore).count();
+            undecided += judged.undecided.len();
+            records += case.records.len();
+        }
+        let all = ["absent", "counted", "duplicate", "ignored", "late", "lost", "rejected", "unmatched"];
+        assert_eq!(outcomes, BTreeSet::from(all));
+        assert!(
+            attributed > 100 && restored > 50,
+            "{attributed} rows with clicked views, {restored} restarts"
+        );
+        assert!(undecided * 5 < records, "{undecided} of {records} events have no outcome by the rules");
+    }
+}

@@ -25,7 +25,7 @@ struct Shrinking {
 /// Changes a case to a simpler one; false where it is that simple already.
 type Simplify = fn(&mut Case) -> bool;
 
-const SIMPLER: [Simplify; 9] = [
+const SIMPLER: [Simplify; 10] = [
     |case| !std::mem::take(&mut case.steps).is_empty(),
     |case| std::mem::take(&mut case.batched),
     |case| !std::mem::take(&mut case.settings.events.topics).is_empty(),
@@ -39,6 +39,7 @@ const SIMPLER: [Simplify; 9] = [
     },
     |case| case.settings.flows.iter_mut().any(|flow| std::mem::take(&mut flow.out_of_orderness) != 0),
     |case| case.records.iter_mut().fold(false, |any, record| record.kafka_time.take().is_some() || any),
+    without_last_partition,
 ];
 
 impl Shrinking {
@@ -139,4 +140,17 @@ impl Shrinking {
 
 fn content(case: &mut Case, record: usize) -> Option<&mut Content> {
     case.records.get_mut(record).map(|record| &mut record.content)
+}
+
+/// Removes the last partition where it has no records, with its topic if that has no other.
+fn without_last_partition(case: &mut Case) -> bool {
+    let last = case.settings.partitions().len() - 1;
+    if last == 0 || case.records.iter().any(|record| record.partition == last) {
+        return false;
+    }
+    if let Some((_, count)) = case.settings.topics.last_mut() {
+        *count -= 1;
+    }
+    case.settings.topics.retain(|(_, count)| *count > 0);
+    true
 }

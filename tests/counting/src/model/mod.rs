@@ -182,7 +182,6 @@ impl Model<'_> {
             Some((value, scope)) => value.scalar().map(|id| (scope.to_owned(), id)),
             None => None,
         };
-        let id = id.filter(|_| times.event.is_some());
         match id.as_ref().and_then(|id| self.known(id, times)) {
             Some(true) => return self.all("duplicate"),
             Some(false) => {
@@ -211,15 +210,15 @@ impl Model<'_> {
         self.flows.iter_mut().for_each(|flow| flow.account(outcome, 1));
     }
 
-    /// Whether an event with this id near this time was accepted. False where it need not be remembered any more, or may
-    /// never have been.
+    /// Whether an event with this id near this time was accepted. False where the rules leave it open: it need not be
+    /// remembered any more, may never have been, or one of the two has no time of its own.
     fn known(&self, id: &(String, String), times: Times) -> Option<bool> {
         let within = self.settings.events.id_within;
         let apart = |other: &Remembered| times.event.zip(other.times.event).map(|(a, b)| (a - b).abs());
         let copies =
-            self.ids.iter().filter(|other| other.id == *id && apart(other).is_some_and(|a| a <= within));
+            self.ids.iter().filter(|other| other.id == *id && apart(other).is_none_or(|a| a <= within));
         let is_needed = |other: &Remembered| self.flows.iter().any(|flow| flow.needs(other.times, within));
-        copies.map(|other| other.is_certain && is_needed(other)).max()
+        copies.map(|other| apart(other).is_some() && other.is_certain && is_needed(other)).max()
     }
 }
 
