@@ -132,16 +132,17 @@ impl Engine {
             Some(Err(refusal)) => (None, Some(refusal)),
             None => (None, None),
         };
+        // A copy is one for every flow, whichever of them took the first.
+        let event = time.or(envelope.kafka_time).unwrap_or(envelope.publish_time);
+        let is_copy = id.is_some_and(|id| self.ids.iter().any(|(_, ids)| ids.holds(id, event)));
         // Only what is wrong with the event itself concerns every flow.
         let mut refusal = unidentified.map(|refusal| (**refusal).clone());
         let mut is_taken = false;
         for (number, flow) in self.flows.iter_mut().enumerate() {
-            let outcome = match (unidentified, id) {
-                (Some(_), _) => Ok(Outcome::Rejected),
-                (None, Some(id)) if is_copy(&self.ids, flow.flow.time, id, time, envelope) => {
-                    Ok(Outcome::Duplicate)
-                }
-                (None, _) => flow.event(digest, digest.part(number), envelope),
+            let outcome = match unidentified {
+                Some(_) => Ok(Outcome::Rejected),
+                None if is_copy => Ok(Outcome::Duplicate),
+                None => flow.event(digest, digest.part(number), envelope),
             };
             match outcome {
                 Ok(outcome) => {
@@ -156,19 +157,18 @@ impl Engine {
         }
         // The id of an event that no flow took stays free: the producer's corrected copy is the first one to count.
         if let Some(id) = id.filter(|_| is_taken) {
-            self.take_id(id, time, envelope);
-        }
-        Verdict { time, readable: true, refusal }
-    }
-
-    fn take_id(&mut self, id: u128, time: Option<EventTime>, envelope: &Envelope<'_>) {
-        for (kind, ids) in &mut self.ids {
-            let Some(clock) = clock(*kind, time, envelope) else { continue };
-            let event = time.unwrap_or(clock);
-            if !ids.holds(id, event) {
-                ids.take(id, Taken { event, clock });
+            for (kind, ids) in &mut self.ids {
+                let clock = match kind {
+                    TimeKind::Event => time,
+                    TimeKind::Kafka => envelope.kafka_time,
+                    TimeKind::Processing => Some(envelope.publish_time),
+                };
+                if let Some(clock) = clock {
+                    ids.take(id, Taken { event, clock });
+                }
             }
         }
+        Verdict { time, readable: true, refusal }
     }
 
     /// Accounts for one event that no flow could read.
@@ -420,28 +420,6 @@ impl Watermarks {
             TimeKind::Processing => self.processing,
         };
         clock - flow.out_of_orderness
-    }
-}
-
-/// Whether flows of this kind of time have taken an event with this id.
-#[inline]
-fn is_copy(
-    ids: &[(TimeKind, Ids)],
-    kind: TimeKind,
-    id: u128,
-    time: Option<EventTime>,
-    envelope: &Envelope<'_>,
-) -> bool {
-    let event = time.or_else(|| clock(kind, time, envelope));
-    event.is_some_and(|event| ids.iter().any(|(other, ids)| *other == kind && ids.holds(id, event)))
-}
-
-/// The time of an event in the clock of flows of this kind.
-fn clock(kind: TimeKind, time: Option<EventTime>, envelope: &Envelope<'_>) -> Option<EventTime> {
-    match kind {
-        TimeKind::Event => time,
-        TimeKind::Kafka => envelope.kafka_time,
-        TimeKind::Processing => Some(envelope.publish_time),
     }
 }
 
