@@ -444,3 +444,6 @@ pub(crate) mod as_list {
         Ok(Vec::<(Partition, T)>::deserialize(deserializer)?.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests;
