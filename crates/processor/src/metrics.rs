@@ -58,6 +58,20 @@ pub const DELAY: Described = Described::gauge(
 /// Keys with counts.
 pub const KEYS: Described =
     Described::gauge("aqueduct_processor_keys", "keys", &["flow"], "Keys with live counts");
+/// Joins that reached their limit.
+pub const JOIN_OVER_LIMIT: Described = Described::counter(
+    "aqueduct_processor_join_over_limit_total",
+    "events",
+    &["flow"],
+    "Views and clicks that were counted without the join, because one value of `on` has more live events than `join.limit`",
+);
+/// Defects of the ledger.
+pub const IMBALANCES: Described = Described::counter(
+    "aqueduct_processor_ledger_imbalances_total",
+    "moves",
+    &["flow"],
+    "Moves between outcomes that did not balance; any is a defect of this program, and the ledger is wrong from then on",
+);
 /// The frontier's lag.
 pub const LAG: Described = Described::gauge(
     "aqueduct_processor_lag_offsets",

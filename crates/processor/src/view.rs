@@ -11,6 +11,7 @@ use crate::{
     core::{Core, Counters},
     engine::FlowState,
     frontier::{Clocks, Holder, Limits, Track},
+    joins::Joins,
     outbox::Outbox,
 };
 
@@ -164,6 +165,10 @@ pub struct FlowView {
     pub keys: usize,
     /// Approximate bytes of its windows.
     pub bytes: u64,
+    /// Views and clicks that were counted without the join, since the process began.
+    pub over_limit: u64,
+    /// Moves in the ledger that did not balance, since the process began: a defect of this program.
+    pub imbalances: u64,
 }
 
 /// So many holes of a partition are shown.
@@ -238,6 +243,8 @@ impl FlowView {
             before: state.before,
             keys: state.windows.key_count(),
             bytes: state.windows.bytes(),
+            over_limit: state.joins.as_ref().map_or(0, Joins::over_limit),
+            imbalances: state.imbalances,
         }
     }
 }

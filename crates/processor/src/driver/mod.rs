@@ -45,7 +45,7 @@ use crate::{
 };
 
 pub use begin::{Config, Services, Summary, run};
-use told::report_hole;
+use told::{report_defects, report_hole};
 
 const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 2_000;
@@ -220,7 +220,9 @@ impl<S: Sink> Driver<S> {
         let unacknowledged = self.stages.unacknowledged();
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks % DETAIL_TICKS == 1 {
-            self.detail = Arc::new(self.look(unacknowledged, now));
+            let detail = Arc::new(self.look(unacknowledged, now));
+            report_defects(&self.detail, &detail);
+            self.detail = detail;
             self.metrics.observe(&self.detail, self.stages.core().is_caught_up(now), now);
             self.judge(now);
             let missing = self.stages.core().frontier().missing(now);

@@ -107,3 +107,26 @@ pub(super) fn report_hole(hole: &Abandoned) {
         );
     }
 }
+
+/// Reports what must not happen, and what a flow's data made of its join, when there is more of it than before.
+pub(super) fn report_defects(before: &Detail, after: &Detail) {
+    for (flow, before) in after.flows.iter().zip(&before.flows) {
+        if flow.imbalances > before.imbalances {
+            error!(
+                flow = &*flow.name,
+                imbalances = flow.imbalances,
+                action = "report this defect with the log; recount the flow with `aqueduct replay`",
+                "the flow's ledger does not balance"
+            );
+        }
+        // Once as it begins, then at each power of two: a hot value has thousands of events.
+        if flow.over_limit.next_power_of_two() > before.over_limit.next_power_of_two() {
+            warn!(
+                flow = &*flow.name,
+                events = flow.over_limit,
+                action = "look for a value of join.on that is not an id, such as an empty text; otherwise raise join.limit",
+                "one value of join.on has more live events than join.limit; further events with it are counted without the join"
+            );
+        }
+    }
+}

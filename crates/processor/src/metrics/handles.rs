@@ -35,6 +35,8 @@ pub struct ProcessorMetrics {
     watermark: Family<Label, FloatGauge>,
     delay: Family<Label, FloatGauge>,
     keys: Family<Label, Gauge>,
+    over_limit: Family<Label, Counter>,
+    imbalances: Family<Label, Counter>,
     partitions: OfPartitions,
     last_mark: Moment,
     clock_ahead: Family<Label, FloatGauge>,
@@ -105,6 +107,8 @@ impl ProcessorMetrics {
             watermark: metrics.float_gauges(&names::WATERMARK),
             delay: metrics.float_gauges(&names::DELAY),
             keys: metrics.gauges(&names::KEYS),
+            over_limit: metrics.counters(&names::JOIN_OVER_LIMIT),
+            imbalances: metrics.counters(&names::IMBALANCES),
             partitions: OfPartitions {
                 lag: metrics.gauges(&names::LAG),
                 holes: metrics.gauges(&names::HOLES),
@@ -177,6 +181,8 @@ impl ProcessorMetrics {
                 self.delay.get_or_create(&labels).set(seconds(now.0.saturating_sub(flow.watermark.0)));
             }
             self.keys.get_or_create(&labels).set(flow.keys as i64);
+            raise(&self.imbalances.get_or_create(&labels), flow.imbalances);
+            raise(&self.over_limit.get_or_create(&labels), flow.over_limit);
             self.count(&flow.name, flow.ledger);
         }
     }
@@ -296,6 +302,8 @@ mod tests {
             before: 0,
             keys: 3,
             bytes: 0,
+            over_limit: 0,
+            imbalances: 0,
         }
     }
 
