@@ -3,7 +3,7 @@
 //! It owns the core and does what the core says. Not here: decisions ([`crate::core`]), and SDKs (`io`).
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     future::pending,
     sync::{Arc, mpsc::SyncSender},
     time::Duration,
@@ -27,7 +27,6 @@ use crate::{
     marks::MarkId,
     message::{Publish, PublishError},
     metrics::{ConnectorMetrics, of_partition, published},
-    outage::Outage,
     pace::{PROGRESS, Pace},
     slot::{Commit, Slot},
     stimulus::Stimulus,
@@ -37,7 +36,7 @@ use crate::{
 
 /// The readiness condition of Kafka.
 pub(crate) const KAFKA: &str = "kafka";
-/// Batches in flight; each is one request.
+/// Publish requests for batches that run at a time. Each is one task; the other batches wait without one.
 const CONCURRENCY: usize = 12;
 /// How often a mark is written and offsets are committed.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -48,11 +47,15 @@ const REFUSED: &str = "refused-by-pubsub";
 pub(crate) struct Driver<'a, P> {
     core: Core,
     delivery: Delivery<P>,
+    /// Requests that run: at most [`CONCURRENCY`] for batches, and those for marks, which the core bounds.
     tasks: JoinSet<Done>,
-    requests: Arc<Semaphore>,
+    /// How many of `tasks` publish a batch.
+    requests: usize,
     orders: Arc<Orders>,
-    /// Batches that the core knows, until they are on their way.
-    read: HashMap<BatchId, (Box<Batch>, Option<OwnedSemaphorePermit>)>,
+    /// Batches that were read, until the core has decided whether to publish them.
+    read: HashMap<BatchId, Admitted>,
+    /// Batches to be published once a request is free, the oldest first. Their permits bound them.
+    waiting: VecDeque<(BatchId, Admitted)>,
     drain: Option<Drain>,
     drain_limit: Duration,
     summary: &'a mut Summary,
@@ -91,6 +94,9 @@ struct Done {
     result: Result<Vec<usize>, PublishError>,
 }
 
+/// A batch with the permit for its memory; none at a drain.
+type Admitted = (Box<Batch>, Option<OwnedSemaphorePermit>);
+
 enum Delivered {
     Batch(Box<Batch>, Option<OwnedSemaphorePermit>),
     Mark(MarkId, BTreeMap<&'static str, u64>),
@@ -101,14 +107,15 @@ impl<'a, P: Publish> Driver<'a, P> {
     pub(crate) fn new(setup: Setup<P>, summary: &'a mut Summary) -> Self {
         let Setup { core, publisher, orders, drain_limit, permits, metrics, readiness, watch } = setup;
         readiness.expect(&[KAFKA, PUBSUB, PROGRESS]);
-        let delivery = Delivery { publisher, outage: Arc::new(Outage::default()), metrics, readiness };
+        let delivery = Delivery::new(publisher, metrics, readiness);
         Self {
             core,
             delivery,
             tasks: JoinSet::new(),
-            requests: Arc::new(Semaphore::new(CONCURRENCY)),
+            requests: 0,
             orders,
             read: HashMap::new(),
+            waiting: VecDeque::new(),
             drain: None,
             drain_limit,
             summary,
@@ -264,15 +271,24 @@ impl<'a, P: Publish> Driver<'a, P> {
     }
 
     fn publish(&mut self, id: BatchId) {
-        let Some((batch, permit)) = self.read.remove(&id) else { return };
-        let (delivery, requests) = (self.delivery.clone(), self.requests.clone());
-        self.tasks.spawn(async move {
-            let _request = requests.acquire_owned().await;
-            let result = delivery.batch(&batch.messages).await;
-            let mut batch = batch;
-            batch.read.batch = Some(id);
-            Done { what: Delivered::Batch(batch, permit), result }
-        });
+        let Some(admitted) = self.read.remove(&id) else { return };
+        self.waiting.push_back((id, admitted));
+        self.fill_requests();
+    }
+
+    /// Starts requests for waiting batches until all requests are taken.
+    fn fill_requests(&mut self) {
+        while self.requests < CONCURRENCY
+            && let Some((id, (mut batch, permit))) = self.waiting.pop_front()
+        {
+            self.requests += 1;
+            let delivery = self.delivery.clone();
+            self.tasks.spawn(async move {
+                let result = delivery.batch(&batch.messages).await;
+                batch.read.batch = Some(id);
+                Done { what: Delivered::Batch(batch, permit), result }
+            });
+        }
     }
 
     fn publish_mark(&mut self, id: MarkId, mark: Mark) {
@@ -291,7 +307,9 @@ impl<'a, P: Publish> Driver<'a, P> {
         match (what, result) {
             (Delivered::Batch(batch, permit), Ok(refused)) => {
                 drop(permit);
+                self.requests -= 1;
                 self.batch_done(&batch, &refused);
+                self.fill_requests();
             }
             (Delivered::Mark(id, absent), Ok(_)) => {
                 self.delivery.metrics.marks.inc();
@@ -383,3 +401,6 @@ fn absent(mark: &Mark) -> BTreeMap<&'static str, u64> {
     };
     mark.counts().into_iter().filter_map(|(reason, offsets)| Some((name(reason)?, offsets))).collect()
 }
+
+#[cfg(test)]
+mod tests;
