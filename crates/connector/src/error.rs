@@ -59,11 +59,23 @@ pub enum ConnectorError {
         /// The name of this replica.
         instance: String,
     },
-    /// Kafka holds what cannot be read: a wrong checksum, an unknown compression.
+    /// A record in Kafka is damaged: a wrong checksum, a batch that does not decompress. The one error after which
+    /// skipping records is the way out.
     #[error(
-        "records in Kafka cannot be read; nothing was committed past them; mend the topic, or move the group's offset past them with Kafka's own tools"
+        "records in Kafka are damaged; nothing was committed past them; repair the topic, or move the group's offset past them with Kafka's own tools"
     )]
     Unreadable {
+        /// What librdkafka says.
+        source: KafkaText,
+    },
+    /// Kafka reported an error that the connector has no rule for. It ends rather than guess: librdkafka may have
+    /// dropped records with it.
+    #[error(
+        "Kafka reported {name}, for which the connector has no rule; nothing was committed past it; see Kafka's list of error codes, remove the cause, and start the connector again"
+    )]
+    Kafka {
+        /// The error's name and number, as in `PolicyViolation (44)`.
+        name: String,
         /// What librdkafka says.
         source: KafkaText,
     },

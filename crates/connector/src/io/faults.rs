@@ -1,7 +1,7 @@
 //! What an error of librdkafka means for the connector.
 //!
-//! Whatever is not known to pass ends the connector: librdkafka skips a batch of records that it cannot read, and going
-//! on would take that for a gap.
+//! An error that is not known to pass ends the connector: librdkafka skips a batch of records that it cannot read, and
+//! the connector would take the skipped offsets for a gap.
 
 use rdkafka::{config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaErrorCode as Code};
 
@@ -64,7 +64,13 @@ pub(crate) fn judge_code(code: Code, said: &str, config: &KafkaConfig) -> Option
         | Code::InvalidGroupId
         | Code::UnsupportedVersion
         | Code::State => Some(ConnectorError::Consumer { source }),
-        _ => Some(ConnectorError::Unreadable { source }),
+        Code::BadMessage
+        | Code::BadCompression
+        | Code::InvalidMessage
+        | Code::InvalidMessageSize
+        | Code::InvalidRecord => Some(ConnectorError::Unreadable { source }),
+        // No advice to skip records here: what is not damaged can be read once the cause is gone.
+        code => Some(ConnectorError::Kafka { name: format!("{code:?} ({})", code as i32), source }),
     }
 }
 
@@ -132,5 +138,46 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
             tracing::trace!(target: "librdkafka", facility, message);
         }
         _ => tracing::debug!(target: "librdkafka", facility, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::KafkaSettings;
+
+    fn check(code: Code, expected: impl Fn(&Option<ConnectorError>) -> bool) {
+        let text = "bootstrap_servers = 'localhost:1'\ntopics = ['events']\ngroup_id = 'g'";
+        let settings: KafkaSettings = toml::from_str(text).expect("complete");
+        let config = settings.resolve("host").expect("valid");
+        let judged = judge_code(code, "said", &config);
+        assert!(expected(&judged), "{code:?}: {judged:?}");
+    }
+
+    #[test]
+    fn only_damaged_records_are_unreadable() {
+        for code in [Code::BadMessage, Code::BadCompression, Code::InvalidMessage, Code::InvalidRecord] {
+            check(code, |judged| matches!(judged, Some(ConnectorError::Unreadable { .. })));
+        }
+        for (code, expected) in [
+            (Code::PolicyViolation, "PolicyViolation (44)"),
+            (Code::NotImplemented, "NotImplemented (-170)"),
+            (Code::UnsupportedCompressionType, "UnsupportedCompressionType (76)"),
+            (Code::MessageSizeTooLarge, "MessageSizeTooLarge (10)"),
+            (Code::Unknown, "Unknown (-1)"),
+            (Code::UnknownGroup, "UnknownGroup (-179)"),
+        ] {
+            check(
+                code,
+                |judged| matches!(judged, Some(ConnectorError::Kafka { name, .. }) if name == expected),
+            );
+        }
+    }
+
+    #[test]
+    fn conditions_of_brokers_pass() {
+        for code in [Code::AllBrokersDown, Code::LeaderNotAvailable, Code::RebalanceInProgress] {
+            check(code, Option::is_none);
+        }
     }
 }

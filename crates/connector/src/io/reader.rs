@@ -210,7 +210,10 @@ impl Reader {
         match self.consumer.context().take_failure() {
             Some((code, reason)) if code != RDKafkaErrorCode::Fatal => {
                 faults::judge_code(code, &reason, &self.config)
-                    .filter(|error| !matches!(error, ConnectorError::Unreadable { .. }))
+                    // An error about records comes in their place; beside them only a refusal is final.
+                    .filter(|error| {
+                        !matches!(error, ConnectorError::Unreadable { .. } | ConnectorError::Kafka { .. })
+                    })
                     .map_or(Ok(()), |error| Err(error.into()))
             }
             _ => Ok(()),
