@@ -122,7 +122,7 @@ async fn membership<P: Publish>(
     // A quarter: so that reading, encoding and sending overlap.
     let intake = Intake::new(anonymiser, total / 4);
     let clients = (consumer, Brokers::new(&kafka)?);
-    let facts = Facts::new(Brokers::new(&kafka)?, orders.clone(), driver.clone());
+    let facts = Facts::new(Brokers::new(&kafka)?, kafka.group_id.clone(), orders.clone(), driver.clone());
     let drain_limit = LONGEST_DRAIN.min(kafka.session_timeout / 3);
     let bytes = permits.bytes.clone();
     shown.metrics.permits.set(i64::try_from(total).unwrap_or(i64::MAX));

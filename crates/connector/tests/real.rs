@@ -314,3 +314,196 @@ fn commit(kafka: &Kafka, topic: &str, offset: i64, metadata: &str) {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+/// A connector's static name; none for a dynamic member.
+type Member<'a> = Option<&'a str>;
+
+/// Replicas of one pipeline, one a member, with the same topics.
+fn start(kafka: &Kafka, group: &str, topics: &[&str], members: &[Member<'_>], sink: &Sink) -> Vec<Running> {
+    members.iter().map(|member| replica(kafka, group, topics, *member, sink)).collect()
+}
+
+/// One replica. A static member's session outlives every deadline of these tests, so that waiting for it to end is
+/// noticed. A dynamic one that stops in the middle of a rebalance stays in its group until its session ends.
+fn replica(kafka: &Kafka, group: &str, topics: &[&str], member: Member<'_>, sink: &Sink) -> Running {
+    let session = if member.is_some() { 300_000 } else { 6_000 };
+    let settings = format!(
+        "bootstrap_servers = '{}'\ntopics = {topics:?}\ngroup_id = '{group}'\ngroup_instance_id = '{}'\n\
+         [properties]\n'session.timeout.ms' = {session}\n'heartbeat.interval.ms' = 500",
+        kafka.servers,
+        member.unwrap_or_default()
+    );
+    let settings = toml::from_str(&settings).expect("valid settings");
+    kafka.connect_with(&settings, sink, ByteSize(32 << 20))
+}
+
+async fn stop(replicas: Vec<Running>) {
+    for replica in replicas {
+        replica.stop().await;
+    }
+}
+
+/// Produces to every partition of a topic and waits until it was published.
+async fn read(kafka: &Kafka, sink: &Sink, topic: &str, partitions: i32) {
+    let before = sink.published(topic);
+    let count = 10 * u64::from(partitions.unsigned_abs());
+    kafka.produce(topic, partitions, 0..count);
+    sink.wait_for(topic, before + count as usize).await;
+}
+
+async fn delete(kafka: &Kafka, topic: &str) {
+    let gone = admin(kafka).delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
+    gone.into_iter().for_each(|one| drop(one.expect("deleted")));
+}
+
+/// Creates a topic under a name that was just deleted.
+async fn recreate(kafka: &Kafka, topic: &str, partitions: i32) {
+    let again = || async {
+        let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let made = admin(kafka).create_topics(&[wanted], &AdminOptions::new()).await.expect("Kafka answers");
+        made.into_iter().all(|one| one.is_ok())
+    };
+    while !again().await {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn grow(kafka: &Kafka, topic: &str, partitions: usize) {
+    let added = admin(kafka)
+        .create_partitions(&[NewPartitions::new(topic, partitions)], &AdminOptions::new())
+        .await
+        .expect("Kafka answers");
+    added.into_iter().for_each(|one| drop(one.expect("added")));
+}
+
+/// What happens to the topics while the connector is down.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Added,
+    Removed,
+    Renamed,
+    /// The topic is deleted, and taken out of the list.
+    Deleted,
+    Recreated,
+    RecreatedWithFewerPartitions,
+    MorePartitions,
+}
+
+/// Stops all replicas, changes the topics, starts the replicas again, and waits until each topic is read.
+async fn check_change(change: Change, members: &[Member<'_>]) {
+    let kafka = Kafka::real(&[("topic.metadata.refresh.interval.ms", "500")]);
+    let group = fresh("changed");
+    let [stays, goes, comes] = ["stays", "goes", "comes"].map(|name| format!("{group}-{name}"));
+    for topic in [&stays, &goes] {
+        create(&kafka, topic, 3, &[]).await;
+    }
+    let sink = Sink::default();
+    let replicas = start(&kafka, &group, &[&stays, &goes], members, &sink);
+    read(&kafka, &sink, &stays, 3).await;
+    read(&kafka, &sink, &goes, 3).await;
+    stop(replicas).await;
+    let (topics, partitions): (&[&String], i32) = match change {
+        Change::Added => {
+            create(&kafka, &comes, 3, &[]).await;
+            (&[&stays, &goes, &comes], 3)
+        }
+        Change::Removed => (&[&stays], 3),
+        Change::Renamed => {
+            create(&kafka, &comes, 3, &[]).await;
+            (&[&stays, &comes], 3)
+        }
+        Change::Deleted => {
+            delete(&kafka, &goes).await;
+            (&[&stays], 3)
+        }
+        Change::Recreated => {
+            delete(&kafka, &goes).await;
+            recreate(&kafka, &goes, 3).await;
+            (&[&stays, &goes], 3)
+        }
+        Change::RecreatedWithFewerPartitions => {
+            delete(&kafka, &goes).await;
+            recreate(&kafka, &goes, 1).await;
+            (&[&stays, &goes], 1)
+        }
+        Change::MorePartitions => {
+            grow(&kafka, &goes, 6).await;
+            (&[&stays, &goes], 6)
+        }
+    };
+    let topics: Vec<&str> = topics.iter().map(|topic| topic.as_str()).collect();
+    let replicas = start(&kafka, &group, &topics, members, &sink);
+    // One that knows no older metadata.
+    let kafka = Kafka::real(&[]);
+    for topic in &topics {
+        read(&kafka, &sink, topic, if *topic == stays { 3 } else { partitions }).await;
+    }
+    stop(replicas).await;
+    for partition in 0..3 {
+        assert_accounted(&sink, &stays, partition, 20);
+    }
+}
+
+const CHANGES: [Change; 7] = [
+    Change::Added,
+    Change::Removed,
+    Change::Renamed,
+    Change::Deleted,
+    Change::Recreated,
+    Change::RecreatedWithFewerPartitions,
+    Change::MorePartitions,
+];
+const STATIC: [Member<'_>; 3] = [Some("a"), Some("b"), Some("c")];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_static_member_reads_the_new_list_of_topics() {
+    for change in CHANGES {
+        check_change(change, &STATIC[..1]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_static_members_read_the_new_list_of_topics() {
+    for change in CHANGES {
+        check_change(change, &STATIC).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regular_members_read_the_new_list_of_topics() {
+    for change in CHANGES {
+        check_change(change, &[None]).await;
+        check_change(change, &[None; 3]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_brings_the_new_list_of_topics() {
+    let kafka = Kafka::real(&[("topic.metadata.refresh.interval.ms", "500")]);
+    let group = fresh("rolling");
+    let [stays, goes, comes] = ["stays", "goes", "comes"].map(|name| format!("{group}-{name}"));
+    for topic in [&stays, &goes, &comes] {
+        create(&kafka, topic, 3, &[]).await;
+    }
+    let sink = Sink::default();
+    let mut replicas = start(&kafka, &group, &[&stays, &goes], &STATIC, &sink);
+    read(&kafka, &sink, &stays, 3).await;
+    read(&kafka, &sink, &goes, 3).await;
+    for (n, member) in STATIC.into_iter().enumerate() {
+        // As a StatefulSet does: one after the other, each within its session.
+        replicas.remove(0).stop().await;
+        replicas.push(replica(&kafka, &group, &[&stays, &comes], member, &sink));
+        read(&kafka, &sink, &stays, 3).await;
+        read(&kafka, &sink, &comes, 3).await;
+        if n < 2 {
+            // The others still have it in their lists.
+            read(&kafka, &sink, &goes, 3).await;
+        }
+    }
+    stop(replicas).await;
+    for topic in [&stays, &comes] {
+        for partition in 0..3 {
+            assert_accounted(&sink, topic, partition, if topic == &stays { 40 } else { 30 });
+        }
+    }
+}

@@ -14,6 +14,7 @@ use rdkafka::{
 
 use crate::{
     error::{ConnectorError, KafkaText},
+    fit::Group,
     io::{
         context::Context,
         faults,
@@ -109,6 +110,11 @@ impl Brokers {
     pub(crate) fn members(&self, group: &str) -> Option<usize> {
         let list = self.client.client().fetch_group_list(Some(group), ASK_TIMEOUT).ok()?;
         Some(list.groups().iter().map(|group| group.members().len()).sum())
+    }
+
+    /// A consumer group with the assignments of its members.
+    pub(crate) fn group(&self, name: &str, patience: Duration) -> Result<Group, RDKafkaErrorCode> {
+        unwrapped::group(self.client.client(), name, patience)
     }
 
     /// The last error of the client, with librdkafka's words.

@@ -6,7 +6,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use event::{EventTime, Incarnation, mark::TopicMark};
@@ -15,6 +15,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::{
     asked::asked,
+    fit::{Fit, Look},
     io::{
         brokers::{Brokers, End, Places},
         orders::Orders,
@@ -25,6 +26,12 @@ use crate::{
 /// No watermark is above the time of the last question, and a mark takes the answer along once a second: asking more
 /// often than that lets rows stand in their tables sooner.
 const PERIOD: Duration = Duration::from_millis(250);
+/// How often the group is asked for its assignments, where this replica does not read everything itself: while it is
+/// doubtful whether they fit, otherwise, and after a question that was not answered.
+const SOON: Duration = Duration::from_secs(1);
+const SELDOM: Duration = Duration::from_secs(10);
+/// How long that question may hold the others up.
+const GROUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The thread's state.
 pub(crate) struct Facts {
@@ -35,12 +42,33 @@ pub(crate) struct Facts {
     known: BTreeSet<String>,
     missing: BTreeSet<String>,
     is_down: bool,
+    group_id: String,
+    /// The topics that exist, with their numbers of partitions, as last described.
+    topics: BTreeMap<Arc<str>, i32>,
+    /// Made once the reader has joined the group.
+    fit: Option<Fit>,
+    ask_group_at: Instant,
 }
 
 impl Facts {
-    pub(crate) fn new(brokers: Brokers, orders: Arc<Orders>, driver: Sender<Stimulus>) -> Self {
-        let (known, missing) = (BTreeSet::new(), BTreeSet::new());
-        Self { brokers, orders, driver, known, missing, is_down: false }
+    pub(crate) fn new(
+        brokers: Brokers,
+        group_id: String,
+        orders: Arc<Orders>,
+        driver: Sender<Stimulus>,
+    ) -> Self {
+        Self {
+            brokers,
+            orders,
+            driver,
+            known: BTreeSet::new(),
+            missing: BTreeSet::new(),
+            is_down: false,
+            group_id,
+            topics: BTreeMap::new(),
+            fit: None,
+            ask_group_at: Instant::now(),
+        }
     }
 
     /// Asks until the other end of `stop` is dropped.
@@ -48,6 +76,7 @@ impl Facts {
         loop {
             self.ask_topics();
             self.ask_ends();
+            self.look_at_group();
             if let Some((code, reason)) = self.brokers.take_failure() {
                 tracing::debug!(%code, reason, "the client that asks for facts");
             }
@@ -79,6 +108,38 @@ impl Facts {
         }
     }
 
+    /// Whether the group's assignment fits the topics; orders the reader to join again when it does not.
+    fn look_at_group(&mut self) {
+        let membership = self.orders.membership();
+        if membership.assignments == 0 || self.topics.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let fit = self.fit.get_or_insert_with(|| Fit::new(membership.is_returning));
+        let slots = self.orders.slots();
+        let mut look = Look {
+            topics: &self.topics,
+            held: &slots.iter().map(|slot| (slot.topic.clone(), slot.partition)).collect(),
+            strays: &membership.strays,
+            group: None,
+            assignments: membership.assignments,
+        };
+        let group;
+        if membership.strays.is_empty() && !look.is_complete() {
+            if now < self.ask_group_at {
+                return;
+            }
+            let answer = self.brokers.group(&self.group_id, GROUP_TIMEOUT);
+            let is_urgent = answer.is_ok() && fit.is_doubtful(now);
+            self.ask_group_at = now + if is_urgent { SOON } else { SELDOM };
+            group = answer.inspect_err(|code| tracing::debug!(%code, "the group is not described")).ok();
+            look.group = group.as_ref();
+        }
+        if let Some(misfit) = fit.judge(&look, now) {
+            self.orders.rejoin(misfit);
+        }
+    }
+
     fn ask_topics(&mut self) {
         let (asked_at, answer) = asked(now, || self.brokers.describe());
         match answer {
@@ -102,6 +163,7 @@ impl Facts {
             marks.push(TopicMark { topic: topic.name.as_str().into(), incarnation, partitions, asked_at });
             ids.insert(topic.name, topic.id);
         }
+        self.topics = marks.iter().map(|mark| (mark.topic.clone(), mark.partitions)).collect();
         self.tell_missing(&ids);
         self.orders.set_topic_ids(ids);
         self.tell(Stimulus::Topics(marks));

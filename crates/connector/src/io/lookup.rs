@@ -55,6 +55,14 @@ impl Lookup<'_> {
         Ok(planned.starts)
     }
 
+    /// Those of these partitions that exist.
+    pub(crate) fn existing(&self, places: &Places) -> Result<Places, KafkaError> {
+        let topics = self.topics()?;
+        let exists =
+            |(topic, partition): &&Place| topics.get(topic).is_some_and(|(count, _)| partition < count);
+        Ok(places.iter().filter(exists).cloned().collect())
+    }
+
     /// The topics by name, with partitions and id.
     fn topics(&self) -> Result<Topics, KafkaError> {
         let described = self.brokers.describe().map_err(KafkaError::MetadataFetch)?;

@@ -1,7 +1,7 @@
 //! What driver, reader and facts leave for each other: each is the newest value, never a queue.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +10,12 @@ use std::{
 
 use event::Partition;
 
-use crate::slot::{Commit, Slot};
+use crate::{
+    fit::Misfit,
+    io::brokers::Places,
+    plan::Place,
+    slot::{Commit, Slot},
+};
 
 /// The mailbox that the threads share.
 #[derive(Debug, Default)]
@@ -20,6 +25,19 @@ pub(crate) struct Orders {
     commits: Mutex<Vec<(Commit, Partition)>>,
     slots: Mutex<Arc<Vec<Slot>>>,
     topic_ids: Mutex<BTreeMap<String, String>>,
+    membership: Mutex<Membership>,
+    rejoin: Mutex<Option<Misfit>>,
+}
+
+/// How this replica stands in its group.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Membership {
+    /// Whether the group knew this static member before it joined.
+    pub(crate) is_returning: bool,
+    /// How many assignments it has been handed since.
+    pub(crate) assignments: u64,
+    /// Partitions that are assigned to it and that it cannot read.
+    pub(crate) strays: BTreeSet<Place>,
 }
 
 impl Orders {
@@ -57,6 +75,44 @@ impl Orders {
 
     pub(crate) fn slots(&self) -> Arc<Vec<Slot>> {
         lock(&self.slots).clone()
+    }
+
+    /// The reader: the group knew this static member before it joins.
+    pub(crate) fn set_returning(&self, is_returning: bool) {
+        lock(&self.membership).is_returning = is_returning;
+    }
+
+    /// The reader: one more assignment was handed out, with these partitions that cannot be read.
+    pub(crate) fn assigned(&self, strays: Places) {
+        let mut membership = lock(&self.membership);
+        membership.assignments += 1;
+        membership.strays.extend(strays);
+    }
+
+    /// The reader: these partitions of its assignment cannot be read any more.
+    pub(crate) fn strayed(&self, strays: Places) {
+        lock(&self.membership).strays.extend(strays);
+    }
+
+    /// The reader: these partitions were taken back.
+    pub(crate) fn revoked(&self, places: &Places) {
+        let mut membership = lock(&self.membership);
+        places.iter().for_each(|place| {
+            membership.strays.remove(place);
+        });
+    }
+
+    pub(crate) fn membership(&self) -> Membership {
+        lock(&self.membership).clone()
+    }
+
+    /// The facts: join the group again, for this reason.
+    pub(crate) fn rejoin(&self, misfit: Misfit) {
+        *lock(&self.rejoin) = Some(misfit);
+    }
+
+    pub(crate) fn take_rejoin(&self) -> Option<Misfit> {
+        lock(&self.rejoin).take()
     }
 
     /// The facts: these are the topics' ids.

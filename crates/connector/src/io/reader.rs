@@ -157,8 +157,8 @@ impl Reader {
         if !self.wait_for_topics()? {
             return Ok(());
         }
-        let topics: Vec<&str> = self.config.topics.iter().map(|topic| &**topic).collect();
-        self.consumer.subscribe(&topics).map_err(|error| stuck(&error))?;
+        self.orders.set_returning(self.is_returning());
+        self.subscribe()?;
         while !self.orders.is_stopping() {
             self.poll(self.intake.patience().unwrap_or(IDLE))?;
             self.serve()?;
@@ -281,6 +281,9 @@ impl Reader {
 
     /// Commits what the driver asks for, and looks at positions and topics now and then.
     fn keep_house(&mut self) -> Result<(), End> {
+        if let Some(misfit) = self.orders.take_rejoin() {
+            self.rejoin(&misfit)?;
+        }
         let commits = self.orders.take_commits();
         let is_ours = |commit: &Commit, reader: &mut Self| {
             let held = reader.assignment.get(&commit.slot.topic, commit.slot.partition);

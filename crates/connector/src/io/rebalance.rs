@@ -13,6 +13,7 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, types::RDKafkaErro
 
 use crate::{
     error::ConnectorError,
+    fit::Misfit,
     io::{
         assignment::Held,
         brokers::{self, Places},
@@ -21,11 +22,14 @@ use crate::{
         lookup::{self, Lookup},
         reader::{End, Orphaned, Reader, stuck},
     },
+    plan::Place,
     slot::Slot,
     start::{Notice, Start, topic_id},
     stimulus::Stimulus,
 };
 
+/// How long the group may take to say whether it knows us.
+const RETURNING: Duration = Duration::from_secs(2);
 /// Between two attempts to reach the brokers.
 const RETRY: Duration = Duration::from_millis(500);
 /// After how long without an answer an operator is told.
@@ -58,6 +62,35 @@ impl Reader {
         Ok(false)
     }
 
+    /// Whether the group has a member of our name, whose assignment it will hand to us. Where it does not say, it may.
+    pub(super) fn is_returning(&self) -> bool {
+        let Some(instance) = &self.config.instance else { return false };
+        match self.brokers.group(&self.config.group_id, RETURNING) {
+            Ok(group) => group.instances.contains(instance),
+            Err(_) => true,
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> Result<(), ConnectorError> {
+        let topics: Vec<&str> = self.config.topics.iter().map(|topic| &**topic).collect();
+        self.consumer.subscribe(&topics).map_err(|error| stuck(&error))
+    }
+
+    /// Joins the group again, so that it computes a new assignment.
+    ///
+    /// librdkafka has no call for that. Unsubscribing revokes what is held (it is drained and committed at the next
+    /// poll), and a subscription that follows at once makes it join again as the same member, with an empty list of
+    /// owned partitions and the number of its last generation: other metadata than the coordinator has stored, upon
+    /// which it starts a rebalance.
+    pub(super) fn rejoin(&mut self, misfit: &Misfit) -> Result<(), End> {
+        tracing::info!(
+            group = %self.config.group_id, reason = %misfit,
+            "the group's assignment does not fit kafka.topics; joining the group again"
+        );
+        self.consumer.unsubscribe();
+        Ok(self.subscribe()?)
+    }
+
     fn judge_topic(&self, code: RDKafkaErrorCode, name: &Arc<str>) -> Result<(), ConnectorError> {
         match code {
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
@@ -81,18 +114,24 @@ impl Reader {
     }
 
     fn assign(&mut self, partitions: &TopicPartitionList) -> Result<(), End> {
-        let places = places(partitions);
+        // A static member is handed partitions of topics that its configuration does not have any more.
+        let (places, foreign): (Places, Places) =
+            places(partitions).into_iter().partition(|(topic, _)| self.config.topics.contains(topic));
+        let mut strays = foreign;
         let mut list = TopicPartitionList::with_capacity(places.len());
         if let Some(starts) = self.starts(&places, &BTreeMap::new(), &BTreeMap::new())? {
-            self.open(&places, &starts)?;
-            for ((topic, partition), start) in places.iter().zip(&starts) {
+            self.open(&starts)?;
+            for ((topic, partition), start) in &starts {
                 let offset = i64::try_from(start.offset).unwrap_or(i64::MAX);
                 list.add_partition_offset(topic, *partition, Offset::Offset(offset))
                     .map_err(|error| stuck(&error))?;
             }
+            let opened: BTreeSet<&Place> = starts.iter().map(|(place, _)| place).collect();
+            strays.extend(places.iter().filter(|place| !opened.contains(place)).cloned());
         }
         // Without starts the assignment is lost or we are leaving: an empty one answers the group.
         self.consumer.incremental_assign(&list).map_err(|error| stuck(&error))?;
+        self.orders.assigned(strays);
         if self.is_paused {
             self.pause(true)?;
         }
@@ -101,12 +140,15 @@ impl Reader {
 
     fn revoke(&mut self, partitions: &TopicPartitionList) -> Result<(), End> {
         let is_lost = self.consumer.assignment_lost();
-        let mut slots = Vec::new();
+        let places = places(partitions);
+        let held = |(topic, partition): &Place| Some(self.assignment.get(topic, *partition)?.slot.clone());
+        let slots: Vec<Slot> = places.iter().filter_map(held).collect();
+        // librdkafka refuses to take back what was never taken up: a partition that this replica could not read.
+        let taken_up = self.consumer.assignment().map_err(|error| stuck(&error))?;
         let mut list = TopicPartitionList::new();
-        for (topic, partition) in places(partitions) {
-            if let Some(held) = self.assignment.get(&topic, partition) {
-                slots.push(held.slot.clone());
-                list.add_partition(&topic, partition);
+        for (topic, partition) in &places {
+            if taken_up.find_partition(topic, *partition).is_some() {
+                list.add_partition(topic, *partition);
             }
         }
         if is_lost {
@@ -118,6 +160,7 @@ impl Reader {
         }
         self.close(&slots, !is_lost)?;
         self.consumer.incremental_unassign(&list).map_err(|error| stuck(&error))?;
+        self.orders.revoked(&places);
         Ok(())
     }
 
@@ -145,10 +188,10 @@ impl Reader {
     }
 
     /// Opens partitions at their starts.
-    fn open(&mut self, places: &Places, starts: &[Start]) -> Result<(), Orphaned> {
+    fn open(&mut self, starts: &[(Place, Start)]) -> Result<(), Orphaned> {
         let now = Instant::now();
-        let mut opened = Vec::with_capacity(places.len());
-        for ((topic, partition), start) in places.iter().zip(starts) {
+        let mut opened = Vec::with_capacity(starts.len());
+        for ((topic, partition), start) in starts {
             if let Some(slot) = self.assignment.add(topic, *partition, start, now) {
                 announce(&slot, start);
                 opened.push((slot, start.clone()));
@@ -159,20 +202,36 @@ impl Reader {
     }
 
     /// Looks the starts up until the brokers answer; nothing when we are leaving or the assignment is lost.
+    ///
+    /// Partitions that still do not exist after a while are left out. They were assigned before their topic was deleted
+    /// or recreated with fewer partitions, and waiting for them would hold up the rebalance that corrects it.
     fn starts(
         &mut self,
         places: &Places,
-        read: &BTreeMap<(Arc<str>, i32), u64>,
+        read: &BTreeMap<Place, u64>,
         outdated: &BTreeMap<Arc<str>, String>,
-    ) -> Result<Option<Vec<Start>>, End> {
-        let mut silent_since = Some(Instant::now());
+    ) -> Result<Option<Vec<(Place, Start)>>, End> {
+        let asked_since = Instant::now();
+        let mut silent_since = Some(asked_since);
+        let mut places = places.clone();
         while !self.orders.is_stopping() && !self.consumer.assignment_lost() {
             let (consumer, brokers) = (&self.consumer, &self.brokers);
             let lookup = Lookup { consumer, brokers, rule: self.config.start, outdated };
-            let error = match lookup.starts(places, read) {
-                Ok(starts) => return Ok(Some(starts)),
+            let error = match lookup.starts(&places, read) {
+                Ok(starts) => return Ok(Some(places.into_iter().zip(starts).collect())),
                 Err(error) => error,
             };
+            if asked_since.elapsed() >= SILENCE
+                && let Ok(existing) = lookup.existing(&places)
+                && existing.len() < places.len()
+            {
+                tracing::info!(
+                    partitions = places.len() - existing.len(),
+                    "partitions were assigned that do not exist; the next rebalance takes them back"
+                );
+                places = existing;
+                continue;
+            }
             let code = error.rdkafka_error_code();
             if let Some(code) = code
                 && let Some(end) = faults::judge_code(code, &error.to_string(), &self.config)
@@ -211,8 +270,27 @@ impl Reader {
         self.drain(&slots)?;
         self.close(&slots, false)?;
         let Some(starts) = self.starts(&places, &read, &outdated)? else { return Ok(()) };
-        self.open(&places, &starts)?;
-        self.fetch_again(&places)
+        self.open(&starts)?;
+        let (opened, gone): (Places, Places) = places
+            .into_iter()
+            .partition(|(topic, partition)| self.assignment.get(topic, *partition).is_some());
+        self.abandon(gone)?;
+        self.fetch_again(&opened)
+    }
+
+    /// Takes partitions out of librdkafka's assignment that are not read any more. They stay in the group's until it
+    /// revokes them.
+    fn abandon(&mut self, places: Places) -> Result<(), End> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (topic, partition) in &places {
+            list.add_partition(topic, *partition);
+        }
+        self.consumer.incremental_unassign(&list).map_err(|error| stuck(&error))?;
+        self.orders.strayed(places);
+        Ok(())
     }
 
     /// Topics were made anew under the fetcher's feet.

@@ -1,5 +1,5 @@
-//! What rust-rdkafka does not wrap: the ids of topics, the metadata of committed offsets as bytes, commits that are
-//! answered later, and brokers that are named to a client later.
+//! What rust-rdkafka does not wrap: the ids of topics, the assignments of a consumer group, the metadata of committed
+//! offsets as bytes, commits that are answered later, and brokers that are named to a client later.
 //!
 //! The one place with unsafe code of the crate: each function takes a safe handle that outlives the call, and copies
 //! what it returns.
@@ -7,6 +7,7 @@
 use std::{
     ffi::{CStr, CString, c_char},
     ptr::NonNull,
+    slice,
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use rdkafka::{
 };
 use rdkafka_sys as sys;
 
-use crate::start::NO_TOPIC_ID;
+use crate::{fit::Group, start::NO_TOPIC_ID};
 
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +123,93 @@ unsafe fn described_topic(topic: *const sys::rd_kafka_TopicDescription_t) -> Res
     }
 }
 
+/// Describes a consumer group: who is in it, and which partitions they have.
+#[expect(
+    unsafe_code,
+    reason = "rust-rdkafka 0.39 lists groups with their assignments as bytes, and asks every broker for all groups"
+)]
+pub(crate) fn group<C: ClientContext>(
+    client: &Client<C>,
+    name: &str,
+    timeout: Duration,
+) -> Result<Group, RDKafkaErrorCode> {
+    let name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
+    let mut names = [name.as_ptr()];
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let handle = client.native_ptr();
+    // SAFETY: `handle` is a live client for as long as `client` is borrowed. The name outlives the call, which copies it.
+    // Queue, options and event are owned here and destroyed by their guards, the event before the queue. A null event is
+    // a timeout. The description belongs to the event and is copied before the event goes.
+    unsafe {
+        let queue = Owned::new(sys::rd_kafka_queue_new(handle), sys::rd_kafka_queue_destroy);
+        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+        let options =
+            Owned::new(sys::rd_kafka_AdminOptions_new(handle, operation), sys::rd_kafka_AdminOptions_destroy);
+        let mut text: [c_char; 256] = [0; 256];
+        sys::rd_kafka_AdminOptions_set_request_timeout(options.get(), millis, text.as_mut_ptr(), text.len());
+        sys::rd_kafka_DescribeConsumerGroups(
+            handle,
+            names.as_mut_ptr(),
+            names.len(),
+            options.get(),
+            queue.get(),
+        );
+        let event = sys::rd_kafka_queue_poll(queue.get(), millis.saturating_add(1_000));
+        let Some(event) = NonNull::new(event) else { return Err(RDKafkaErrorCode::OperationTimedOut) };
+        let event = Owned::new(event.as_ptr(), sys::rd_kafka_event_destroy);
+        let code = RDKafkaErrorCode::from(sys::rd_kafka_event_error(event.get()));
+        if code != RDKafkaErrorCode::NoError {
+            return Err(code);
+        }
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.get());
+        let mut count = 0;
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
+        if count == 0 {
+            return Err(RDKafkaErrorCode::UnknownGroup);
+        }
+        described_group(*groups)
+    }
+}
+
+#[expect(unsafe_code, reason = "reads one description of DescribeConsumerGroups")]
+unsafe fn described_group(
+    group: *const sys::rd_kafka_ConsumerGroupDescription_t,
+) -> Result<Group, RDKafkaErrorCode> {
+    // SAFETY: the caller holds the event that this description belongs to. Members, their assignments and the lists of
+    // those are part of it, and every text is copied. An error of "none" may be null, which has the code 0.
+    unsafe {
+        let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
+        if !error.is_null() {
+            let code = RDKafkaErrorCode::from(sys::rd_kafka_error_code(error));
+            if code != RDKafkaErrorCode::NoError {
+                return Err(code);
+            }
+        }
+        let state = sys::rd_kafka_ConsumerGroupDescription_state(group);
+        let is_stable = state == sys::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE;
+        let mut found = Group { is_stable, ..Group::default() };
+        for n in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(group) {
+            let member = sys::rd_kafka_ConsumerGroupDescription_member(group, n);
+            let instance = sys::rd_kafka_MemberDescription_group_instance_id(member);
+            if !instance.is_null() {
+                found.instances.insert(copied(instance));
+            }
+            let assignment = sys::rd_kafka_MemberDescription_assignment(member);
+            if assignment.is_null() {
+                continue;
+            }
+            let list = sys::rd_kafka_MemberAssignment_partitions(assignment);
+            if list.is_null() || (*list).cnt <= 0 {
+                continue;
+            }
+            for element in slice::from_raw_parts((*list).elems, (*list).cnt.unsigned_abs() as usize) {
+                found.assigned.insert((copied(element.topic).into(), element.partition));
+            }
+        }
+        Ok(found)
+    }
+}
+
 /// The metadata of the n-th offset of a list. rust-rdkafka's own accessor panics on what is not UTF-8.
 #[expect(unsafe_code, reason = "rust-rdkafka panics on metadata that is not UTF-8")]
 pub(crate) fn metadata(offsets: &TopicPartitionList, n: usize) -> Vec<u8> {
@@ -133,7 +221,7 @@ pub(crate) fn metadata(offsets: &TopicPartitionList, n: usize) -> Vec<u8> {
         if element.metadata.is_null() {
             return Vec::new();
         }
-        std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size).to_vec()
+        slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size).to_vec()
     }
 }
 
