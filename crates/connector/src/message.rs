@@ -113,3 +113,37 @@ impl Error for PublishError {
         cause.source()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use event::Incarnation;
+
+    use super::*;
+    use crate::anonymise::{AnonymiseSettings, Anonymiser, MAX_EVENT_BYTES, Raw};
+
+    #[test]
+    fn every_event_that_passes_fits_a_message() {
+        let names: Vec<String> = (0..90).map(|n| format!("h{n}")).collect();
+        let section = format!("forward = \"all\"\nkey = \"forward\"\nheaders = {names:?}");
+        let settings: AnonymiseSettings = toml::from_str(&section).expect("settings");
+        let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules");
+        let headers: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &[b'v'; 1_024][..])).collect();
+        let event = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes)).into_bytes();
+        let mut pass = |value: &[u8]| {
+            anonymiser.anonymise(&Raw { topic: "t", value: Some(value), key: Some(b"k"), headers: &headers })
+        };
+        let least = pass(&event(0)).expect("small").size();
+        let event = pass(&event(MAX_EVENT_BYTES - least)).expect("at the limit");
+        assert_eq!(event.size(), MAX_EVENT_BYTES);
+        let partition = Partition {
+            topic: "t".repeat(249).into(),
+            incarnation: Incarnation::from(&*format!("{}+{}", "i".repeat(22), u32::MAX)),
+            partition: i32::MAX,
+        };
+        let origin = Origin::new(partition);
+        let message = Message::new(&mut Encoder::default(), &event, &origin, u64::MAX, Some(i64::MAX));
+        let spare = pubsub::limits::MAX_BYTES - message.expect("a message").wire_len();
+        // The id of a key is missing here.
+        assert!((100..2_048).contains(&spare), "{spare}");
+    }
+}

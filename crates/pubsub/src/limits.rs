@@ -5,8 +5,11 @@
 
 /// Messages in one publish request.
 pub const MAX_MESSAGES: usize = 1_000;
-/// Bytes in one publish request: Pub/Sub takes 10 MB, the rest is reserve for the topic's name and the framing.
-pub const MAX_BYTES: usize = 9_000_000;
+/// Bytes of one publish request, everything included.
+pub const MAX_REQUEST_BYTES: usize = 10_000_000;
+/// Bytes of the messages in one publish request, and so of one message. The rest is the topic's path in the request:
+/// `projects/`, a project, `/topics/`, a topic of at most 255 bytes, and the field's tag and length.
+pub const MAX_BYTES: usize = MAX_REQUEST_BYTES - 512;
 /// Attributes of one message.
 pub const MAX_ATTRIBUTES: usize = 100;
 /// Bytes of an attribute's name.

@@ -81,3 +81,26 @@ impl Publisher {
         grpc.unary(request, PathAndQuery::from_static(METHOD), codec).await.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::message::{Attributes, Encoder};
+
+    #[test]
+    fn the_largest_message_fits_a_request_of_ten_megabytes() {
+        let encode = |bytes: usize| {
+            Encoder::default().encode(&vec![b'x'; bytes], &Attributes::default(), std::iter::empty())
+        };
+        // Tag and length of the message and of its data.
+        let message = encode(limits::MAX_BYTES - 10).expect("within the limit");
+        assert_eq!(message.wire_len(), limits::MAX_BYTES);
+        assert!(encode(limits::MAX_BYTES - 9).is_err());
+        let topic = format!("projects/{}/topics/{}", "p".repeat(100), "t".repeat(255));
+        let request = PublishRequest { topic, messages: vec![message.encoded().clone()] };
+        let spare = limits::MAX_REQUEST_BYTES - request.encoded_len();
+        assert!(spare < 512, "{spare}");
+    }
+}

@@ -204,23 +204,23 @@ async fn one_call_is_one_request_done_whole_or_not() {
 }
 
 #[tokio::test]
-async fn a_request_of_nine_megabytes_passes() {
+async fn the_largest_requests_pass() {
     let bench = Bench::new().await;
-    let large = Encoder::default()
-        .encode(&[7; 899_000], &Attributes::default(), std::iter::empty())
-        .expect("within the limits");
-    let batch = vec![large; 10];
-    assert!(limits::fits(9, 9 * batch[0].wire_len(), batch[0].wire_len()));
-    bench
-        .connection
-        .publisher()
-        .publish(&bench.settings.topic_path(), batch.iter())
-        .await
-        .expect("published");
+    let (publisher, topic) = (bench.connection.publisher(), bench.settings.topic_path());
     let mut subscription = bench.subscribe(1);
-    let received = receive(&mut subscription, 10).await;
-    let mut sizes = received.iter().flat_map(|inbound| inbound.messages.iter().map(|m| m.data.len()));
-    assert!(sizes.all(|size| size == 899_000));
+    // Ten messages, and one that fills its request to the last byte: 10 are the tags and lengths.
+    for (count, bytes) in [(10, 999_000), (1, limits::MAX_BYTES - 10)] {
+        let large = Encoder::default()
+            .encode(&vec![7; bytes], &Attributes::default(), std::iter::empty())
+            .expect("within the limits");
+        assert!(limits::fits(count - 1, (count - 1) * large.wire_len(), large.wire_len()));
+        publisher.publish(&topic, vec![large; count].iter()).await.expect("published");
+        let received = receive(&mut subscription, count).await;
+        for inbound in &received {
+            assert!(inbound.messages.iter().all(|message| message.data.len() == bytes));
+        }
+        ack_all(received);
+    }
 }
 
 #[tokio::test]

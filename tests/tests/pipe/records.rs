@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rdkafka::producer::Producer as _;
+use serde_json::Value;
 use tests::{
     kafka::{Producer, configure_topic, create_topic, offsets},
     pipe::Pipe,
@@ -113,6 +114,10 @@ fn a_record_beyond_the_limits_of_pubsub_is_a_dead_letter() -> Result<()> {
     create_topic(pipe.name(), 1, &[("max.message.bytes", "20000000")])?;
     pipe.run_well(&["setup"])?;
     let mut all: Vec<Outgoing> = Traffic::new(300, 1).collect();
+    // Ten kilobytes below the limit, pseudonyms included.
+    let mut event: Value = serde_json::from_slice(all[50].value.as_deref().context("an event")?)?;
+    event["text"] = Value::from("x".repeat(9_987_000));
+    all[50].value = Some(event.to_string().into_bytes());
     let value = format!("{{\"type\":\"view\",\"text\":\"{}\"}}", "x".repeat(10_000_001));
     let refused = Some(Refused { stage: "connector", reason: "too-large", pointer: None });
     all.insert(100, Outgoing { partition: 0, key: None, value: Some(value.into_bytes()), refused });

@@ -5,8 +5,8 @@ use std::{
     ops::Range,
 };
 
-/// The longest line that is kept: Pub/Sub takes no larger message.
-pub const MAX_LINE: usize = 10_000_000;
+/// The longest line that is kept: the anonymiser takes no larger record.
+pub const MAX_LINE: usize = connector::anonymise::MAX_RECORD_BYTES;
 
 /// Fits the cache of a core.
 const BUFFER: usize = 256 << 10;

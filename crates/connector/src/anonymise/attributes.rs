@@ -13,8 +13,15 @@ pub(super) const MAX_NAME: usize = 256;
 const MAX_VALUE: usize = 1_024;
 /// Attributes of a message, less those that every message has.
 pub(super) const MAX_HEADERS: usize = 100 - OWN_ATTRIBUTES.len();
-/// Bytes of a message: Pub/Sub takes a publish request of 10 MB, envelope, position and topic name included.
-const MAX_MESSAGE: usize = 10_000_000 - 16 * 1_024;
+/// Bytes of what passes of a record: the event, the Kafka key and the headers, with the names of their attributes. The
+/// one limit on the size of a message, for the connector and for every command that shows what it would publish.
+///
+/// It is what a message may have, less the attributes that say where the record was (519 bytes at most, with the
+/// longest topic and the longest id of a key) and protobuf's tags and lengths (9 bytes an attribute).
+pub const MAX_EVENT_BYTES: usize = pubsub::limits::MAX_BYTES - 2 * 1_024;
+/// Bytes of a record before it is anonymised, which may take most of it away. More is not looked at, so that a line
+/// without an end does not fill the memory.
+pub const MAX_RECORD_BYTES: usize = 40_000_000;
 
 /// The attribute for the Kafka key, if it passes.
 pub(super) fn kafka_key(
@@ -60,5 +67,5 @@ pub(super) fn size(kafka_key: Option<&str>, headers: &[(Arc<str>, String)]) -> u
 }
 
 pub(super) fn check_size(bytes: usize) -> Result<(), Reject> {
-    if bytes > MAX_MESSAGE { Err(Reject::new(RejectCode::TooLarge)) } else { Ok(()) }
+    if bytes > MAX_EVENT_BYTES { Err(Reject::new(RejectCode::TooLarge)) } else { Ok(()) }
 }

@@ -42,6 +42,7 @@ use rules::Rules;
 use walk::Scratch;
 use witness::Nobody;
 
+pub use attributes::{MAX_EVENT_BYTES, MAX_RECORD_BYTES};
 pub use reject::{Reject, RejectCode};
 pub use settings::{AnonymiseSettings, Forward, KeyRule, SettingsError, Share};
 pub use witness::{Outcome, Sight, Step, Witness};
@@ -185,6 +186,9 @@ impl Anonymiser {
 
     fn take<W: Witness>(&mut self, raw: &Raw<'_>, witness: &mut W) -> Result<Anonymised, Reject> {
         let value = raw.value.ok_or(Reject::new(RejectCode::Tombstone))?;
+        if value.len() > MAX_RECORD_BYTES {
+            return Err(Reject::new(RejectCode::TooLarge));
+        }
         let own = self.topics.iter().find(|(topic, _)| **topic == *raw.topic);
         let rules = own.map_or(&self.rules, |(_, rules)| rules);
         let walked = walk::walk(rules, value, &mut self.scratch, witness)?;

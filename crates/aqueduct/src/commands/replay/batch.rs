@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use connector::anonymise::{Anonymiser, Raw, RejectCode};
+use connector::anonymise::{Anonymiser, MAX_EVENT_BYTES, Raw, RejectCode};
 use event::EventTime;
 use processor::{
     digest::{Digests, Refusal},
@@ -105,6 +105,8 @@ impl Worker {
         let envelope = Envelope { topic, kafka_time: None, publish_time: self.now };
         let anonymised;
         let payload = match &mut self.anonymiser {
+            // What passed an anonymiser earlier is no larger, either.
+            None if bytes.len() > MAX_EVENT_BYTES => return rejected(RejectCode::TooLarge.as_str(), None),
             None => bytes,
             Some(anonymiser) => {
                 let raw = Raw { topic, value: Some(bytes), key: None, headers: &[] };

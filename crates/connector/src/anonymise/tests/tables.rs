@@ -265,9 +265,16 @@ fn what_pubsub_does_not_take_is_refused() {
     let event = |name: &str, length: usize| format!("{{\"{name}\":\"{}\"}}", "x".repeat(length)).into_bytes();
     let code =
         |out: Result<Anonymised, Reject>| out.map(|out| out.data().len()).map_err(|reject| reject.code);
-    assert_eq!(code(anonymiser.anonymise(&value(&event("a", 9_983_000)))), Ok(9_983_008));
-    assert_eq!(code(anonymiser.anonymise(&value(&event("a", 9_984_000)))), Err(RejectCode::TooLarge));
+    let frame = event("a", 0).len();
+    let fits = MAX_EVENT_BYTES - frame;
+    assert_eq!(code(anonymiser.anonymise(&value(&event("a", fits)))), Ok(MAX_EVENT_BYTES));
+    assert_eq!(code(anonymiser.anonymise(&value(&event("a", fits + 1)))), Err(RejectCode::TooLarge));
+    // What is taken away does not count, as long as it is read at all.
     assert_eq!(code(anonymiser.anonymise(&value(&event("big", 11_000_000)))), Ok(2));
+    assert_eq!(
+        code(anonymiser.anonymise(&value(&event("big", MAX_RECORD_BYTES)))),
+        Err(RejectCode::TooLarge)
+    );
     assert_eq!(code(anonymiser.anonymise(&Raw { value: None, ..value(b"") })), Err(RejectCode::Tombstone));
 }
 
