@@ -319,6 +319,11 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_hides_nothing() {
+        check("\u{feff}{\"a\":1}", &["/a"], &[Value::Number("1")]);
+    }
+
+    #[test]
     fn errors_behind_the_last_place_count() {
         let picker = Picker::new(&pointers(&["/a"]));
         for payload in ["{\"a\":1,\"b\":tru}", "{\"a\":1}}", "[]"] {

@@ -10,8 +10,6 @@ pub const MAX_LINE: usize = connector::anonymise::MAX_RECORD_BYTES;
 
 /// Fits the cache of a core.
 const BUFFER: usize = 256 << 10;
-/// What some editors put at the start of a file.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Lines with their numbers.
 #[derive(Debug)]
@@ -120,10 +118,7 @@ impl<R: Read> Lines<R> {
     }
 
     fn trim(&self, line: Range<usize>) -> Range<usize> {
-        let mut bytes = &self.buffer[line.clone()];
-        if self.number == 1 {
-            bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-        }
+        let bytes = event::json::without_byte_order_mark(&self.buffer[line.clone()]);
         let left = bytes.trim_ascii_start();
         let start = line.end - left.len();
         start..start + left.trim_ascii_end().len()

@@ -1,6 +1,6 @@
 //! Whether a member's name stood in its object before.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 /// From that many members on a hash set takes over from comparing.
 const MANY: usize = 16;
@@ -8,8 +8,18 @@ const MANY: usize = 16;
 /// The names of the objects that are open, innermost last; kept from record to record for its memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
-    /// Where each name stands in the input, by start and end.
-    spans: Vec<(usize, usize)>,
+    spans: Vec<Span>,
+    /// Names that are written with escapes, without them.
+    decoded: String,
+}
+
+/// A name, by where it begins and ends.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+    /// In `Names::decoded`, not in the input.
+    is_decoded: bool,
 }
 
 /// The names of one object.
@@ -18,12 +28,13 @@ pub(super) struct Level<'a> {
     /// One bit a name, by length and outer bytes: a name whose bit is not set is new.
     bits: u64,
     /// Randomly keyed, so that nobody can choose names that collide.
-    many: Option<HashSet<&'a str>>,
+    many: Option<HashSet<Cow<'a, str>>>,
 }
 
 impl Names {
     pub(super) fn clear(&mut self) {
         self.spans.clear();
+        self.decoded.clear();
     }
 
     pub(super) fn open<'a>(&self) -> Level<'a> {
@@ -34,12 +45,12 @@ impl Names {
         self.spans.truncate(level.first);
     }
 
-    /// Takes a name that begins at `start` of the input; false when it stood there before.
+    /// Takes a name that begins at `start` of the input, where it is borrowed from it; false when it stood there before.
     pub(super) fn add<'a>(
         &mut self,
         level: &mut Level<'a>,
         input: &'a [u8],
-        name: &'a str,
+        name: Cow<'a, str>,
         start: usize,
     ) -> bool {
         let bit = bit(name.as_bytes());
@@ -49,15 +60,34 @@ impl Names {
             return many.insert(name);
         }
         let known = &self.spans[level.first..];
-        if !new && known.iter().any(|&(from, to)| &input[from..to] == name.as_bytes()) {
+        if !new && known.iter().any(|span| self.bytes(span, input) == name.as_bytes()) {
             return false;
         }
-        self.spans.push((start, start + name.len()));
+        let span = match name {
+            Cow::Borrowed(name) => Span { start, end: start + name.len(), is_decoded: false },
+            Cow::Owned(name) => {
+                let start = self.decoded.len();
+                self.decoded.push_str(&name);
+                Span { start, end: self.decoded.len(), is_decoded: true }
+            }
+        };
+        self.spans.push(span);
         if self.spans.len() - level.first == MANY {
-            let text = |&(from, to): &(usize, usize)| std::str::from_utf8(&input[from..to]).ok();
+            let text = |span: &Span| {
+                Some(if span.is_decoded {
+                    Cow::Owned(self.decoded[span.start..span.end].to_owned())
+                } else {
+                    Cow::Borrowed(std::str::from_utf8(&input[span.start..span.end]).ok()?)
+                })
+            };
             level.many = Some(self.spans[level.first..].iter().filter_map(text).collect());
         }
         true
+    }
+
+    fn bytes<'b>(&'b self, span: &Span, input: &'b [u8]) -> &'b [u8] {
+        let of = if span.is_decoded { self.decoded.as_bytes() } else { input };
+        &of[span.start..span.end]
     }
 }
 
@@ -75,16 +105,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_are_new_once(lists in proptest::collection::vec(proptest::collection::vec("[a-c]{0,3}", 0..60), 1..3)) {
+        fn names_are_new_once(
+            lists in proptest::collection::vec(proptest::collection::vec("[a-c]{0,3}", 0..60), 1..3),
+            decoded in any::<u64>(),
+        ) {
             let mut names = Names::default();
             let input = lists.concat().concat();
             let mut at = 0;
             let mut levels = Vec::new();
             for list in &lists {
                 let (mut level, mut naive) = (names.open(), HashSet::new());
-                for name in list {
+                for (n, name) in list.iter().enumerate() {
                     let text = &input[at..at + name.len()];
-                    prop_assert_eq!(names.add(&mut level, input.as_bytes(), text, at), naive.insert(text));
+                    let is_decoded = decoded >> n & 1 == 1;
+                    let written = if is_decoded { Cow::Owned(name.clone()) } else { Cow::Borrowed(text) };
+                    prop_assert_eq!(names.add(&mut level, input.as_bytes(), written, at), naive.insert(text));
                     at += name.len();
                 }
                 levels.push(level);

@@ -32,10 +32,8 @@ pub enum RejectCode {
     TrailingData,
     /// Objects and arrays are nested deeper than [`json::MAX_DEPTH`].
     TooDeep,
-    /// An object has two members of the same name: readers differ on which of them counts.
+    /// An object has two members of the same name, escapes decoded: readers differ on which of them counts.
     DuplicateMember,
-    /// The name of a member holds an escape: it could be a declared name in disguise.
-    EscapedMember,
     /// A declared pointer met an array, object or scalar that it does not fit.
     UnexpectedShape,
     /// A number to be hashed that has no decimal text of a sensible length.
@@ -56,7 +54,7 @@ pub enum RejectCode {
 
 impl RejectCode {
     /// Every code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::Tombstone,
         Self::NotJson,
         Self::NotAnObject,
@@ -65,7 +63,6 @@ impl RejectCode {
         Self::TrailingData,
         Self::TooDeep,
         Self::DuplicateMember,
-        Self::EscapedMember,
         Self::UnexpectedShape,
         Self::Number,
         Self::NotAUrl,
@@ -87,7 +84,6 @@ impl RejectCode {
             Self::TrailingData => ErrorKind::TrailingData.code(),
             Self::TooDeep => ErrorKind::TooDeep.code(),
             Self::DuplicateMember => "duplicate-member",
-            Self::EscapedMember => "escaped-member",
             Self::UnexpectedShape => "unexpected-shape",
             Self::Number => "number",
             Self::NotAUrl => "not-a-url",

@@ -17,12 +17,20 @@ pub(super) struct Items {
     end: usize,
     kept: bool,
     dropped: bool,
+    is_array: bool,
+    /// Elements of an array that were dropped since the last one that stayed.
+    gaps: usize,
 }
 
 impl Items {
-    /// Of an object or array that was opened just before `at`.
+    /// Of an object that was opened just before `at`.
     pub(super) fn opened(at: usize) -> Self {
-        Self { end: at, kept: false, dropped: false }
+        Self { end: at, kept: false, dropped: false, is_array: false, gaps: 0 }
+    }
+
+    /// Of an array that was opened just before `at`.
+    pub(super) fn of_array(at: usize) -> Self {
+        Self { is_array: true, ..Self::opened(at) }
     }
 
     /// The item that began last ends here.
@@ -32,22 +40,42 @@ impl Items {
 }
 
 impl<'a> Spans<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Self {
-        Self { input, output: Vec::with_capacity(input.len() + input.len() / 8 + 32), done: 0, hidden: false }
+    /// `start`: where the text begins.
+    pub(super) fn new(input: &'a [u8], start: usize) -> Self {
+        let output = Vec::with_capacity(input.len() + input.len() / 8 + 32);
+        Self { input, output, done: start, hidden: false }
     }
 
     /// The item that begins at `start` stays. A comma before it stays only behind another item.
+    ///
+    /// Elements of an array that were dropped before it become `null` now, so that a pointer still finds it at its
+    /// index. Those behind the last one that stays leave nothing, not even their number.
     pub(super) fn keep(&mut self, items: &mut Items, start: usize) {
-        if items.dropped && !items.kept {
+        if items.is_array {
+            self.fill_gaps(items);
+        } else if items.dropped && !items.kept {
             self.done = start;
         }
         items.kept = true;
+    }
+
+    fn fill_gaps(&mut self, items: &mut Items) {
+        let gaps = std::mem::take(&mut items.gaps);
+        if self.hidden {
+            return;
+        }
+        for gap in 0..gaps {
+            // What was copied ends behind the opening bracket or behind the element before; the comma after the last
+            // gap is the one in the input.
+            self.output.extend_from_slice(if items.kept || gap > 0 { b",null" } else { b"null" });
+        }
     }
 
     /// The item that begins next goes, together with the comma before it; [`Self::show`] ends it.
     pub(super) fn hide(&mut self, items: &mut Items) -> bool {
         self.copy_to(items.end);
         items.dropped = true;
+        items.gaps += 1;
         std::mem::replace(&mut self.hidden, true)
     }
 

@@ -8,7 +8,7 @@ use std::{ops::Range, sync::Arc};
 use event::{
     EventTime,
     events::event_time,
-    json::{Scanner, Text, Token},
+    json::{Scanner, Text, Token, without_byte_order_mark},
     pick::Value,
 };
 
@@ -65,7 +65,7 @@ pub(super) fn walk<W: Witness>(
     scratch.spots.clear();
     scratch.decoded.clear();
     let scanner = Scanner::object(input)?;
-    let spans = Spans::new(input);
+    let spans = Spans::new(input, input.len() - without_byte_order_mark(input).len());
     let mut walk = Walk { rules, input, scanner, spans, scratch, time: None, witness, hidden: None };
     walk.object(rules.root())?;
     walk.scanner.finish()?;
@@ -104,17 +104,16 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         let mut level = self.scratch.names.open();
         let mut is_empty = true;
         while let Some(member) = self.scanner.next_member()? {
-            if member.name.is_escaped() {
-                return Err(Reject::at(RejectCode::EscapedMember, member.start));
+            // By what it says, not by how it is written: it could be a declared name in disguise.
+            let name = member.name.decode();
+            let inside = self.rules.member(place, &name);
+            if W::LOOKS {
+                self.witness.enter(self.rules.step(place, &name));
             }
-            let name = member.name.raw();
             if !self.scratch.names.add(&mut level, self.input, name, member.start + 1) {
                 return Err(Reject::at(RejectCode::DuplicateMember, member.start));
             }
-            if W::LOOKS {
-                self.witness.enter(self.rules.step(place, name));
-            }
-            self.item(&mut items, member.start, self.rules.member(place, name))?;
+            self.item(&mut items, member.start, inside)?;
             is_empty = false;
         }
         self.scratch.names.close(&level);
@@ -126,7 +125,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
 
     /// The elements of an array that was opened.
     fn array(&mut self, place: Place) -> Result<(), Reject> {
-        let mut items = Items::opened(self.scanner.position());
+        let mut items = Items::of_array(self.scanner.position());
         let mut index = 0;
         while self.scanner.next_element()? {
             let start = self.scanner.position();

@@ -1,12 +1,13 @@
 //! A strict reader of JSON texts (RFC 8259) that works on the bytes as they are: one pass, no tree,
 //! nothing copied.
 //!
-//! It refuses what RFC 8259 refuses, and also lone surrogates in escapes, invalid UTF-8, a byte order
-//! mark, and nesting deeper than [`MAX_DEPTH`]. Numbers are checked by their grammar and handed on as
-//! text, so that none loses a digit. Errors name a kind and a byte position, never content.
+//! It refuses what RFC 8259 refuses, and also lone surrogates in escapes, invalid UTF-8, and nesting
+//! deeper than [`MAX_DEPTH`]. A byte order mark before the text is passed over, as the RFC allows.
+//! Numbers are checked by their grammar and handed on as text, so that none loses a digit. Errors name a
+//! kind and a byte position, never content.
 //!
-//! Not here: rules on member names. Duplicate and escaped names are legal JSON; the anonymiser refuses
-//! them, [`crate::pick`] reads them.
+//! Member names have no rules here. Duplicate names are legal JSON; the anonymiser refuses them, and
+//! [`crate::pick`] takes the first.
 
 mod error;
 mod scan;
@@ -15,6 +16,14 @@ mod text;
 pub use error::{Error, ErrorKind};
 pub use scan::{Member, Scanner, Token};
 pub use text::Text;
+
+/// The byte order mark in UTF-8, which some editors and producers write before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The text without a byte order mark before it. The one rule for records, and for the lines of files.
+pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
 
 /// Objects and arrays inside each other, the outermost included.
 pub const MAX_DEPTH: u32 = 128;

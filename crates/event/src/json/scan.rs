@@ -4,7 +4,7 @@
 //! members or elements until there are none. What it does not care for it skips; skipped parts are
 //! checked as strictly as the others.
 
-use super::{Error, ErrorKind, MAX_DEPTH, Text, text};
+use super::{Error, ErrorKind, MAX_DEPTH, Text, text, without_byte_order_mark};
 
 /// A reader over one text whose top is an object.
 #[derive(Clone, Debug)]
@@ -53,13 +53,14 @@ impl<'a> Scanner<'a> {
         // The standard library looks at a few bytes at a time, and is asked only where the fault is.
         let text = simdutf8::basic::from_utf8(payload)
             .map_err(|_| Error { kind: ErrorKind::InvalidUtf8, at: valid_up_to(payload) })?;
-        let mut scanner = Self { text, at: 0, depth: 0, fresh: false };
+        let start = payload.len() - without_byte_order_mark(payload).len();
+        let mut scanner = Self { text, at: start, depth: 0, fresh: false };
         match scanner.value()? {
             Token::Object => Ok(scanner),
             other => {
                 scanner.skip(other)?;
                 scanner.finish()?;
-                Err(Error { kind: ErrorKind::NotAnObject, at: 0 })
+                Err(Error { kind: ErrorKind::NotAnObject, at: start })
             }
         }
     }
@@ -327,6 +328,8 @@ mod tests {
         for text in [
             "{}",
             " \t\r\n{ } \n",
+            "\u{feff}{}",
+            "\u{feff} {} ",
             r#"{"a":1,"a":2,"":{"b":[[],{},[1,2.5e-3,-0,true,false,null,"x\n\u00e9\ud83d\ude00"]]}}"#,
             "{\"snow\u{2603}man in a long text\": 1E+999}",
         ] {
@@ -345,7 +348,12 @@ mod tests {
             ("nul", K::Syntax, 0),
             ("[1] x", K::TrailingData, 4),
             ("{} {}", K::TrailingData, 3),
-            ("\u{feff}{}", K::Syntax, 0),
+            ("\u{feff}", K::UnexpectedEnd, 3),
+            ("\u{feff}[]", K::NotAnObject, 3),
+            ("\u{feff}{\"a\":01}", K::Syntax, 9),
+            ("\u{feff}\u{feff}{}", K::Syntax, 3),
+            (" \u{feff}{}", K::Syntax, 1),
+            ("{}\u{feff}", K::TrailingData, 2),
             ("{\"a\":1", K::UnexpectedEnd, 6),
             ("{\"a\":1,}", K::Syntax, 7),
             ("{,}", K::Syntax, 1),
