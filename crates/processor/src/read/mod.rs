@@ -41,6 +41,10 @@ pub struct Envelope<'a> {
     pub publish_time: EventTime,
 }
 
+/// 2011-01-01T00:00:00Z, the month of Kafka's first release. A record cannot be older: its producer set another
+/// timestamp, such as a number of seconds, and it is that which is wrong, not the event's time.
+const FIRST_KAFKA: EventTime = EventTime(1_293_840_000_000);
+
 impl Reader {
     /// A reader for these flows.
     pub fn new(events: &EventsSettings, flows: &[Flow]) -> Self {
@@ -101,7 +105,11 @@ impl Reader {
         let refuse = |reason| refusal(reason, &slots.time_pointer);
         let time = event_time(value).ok_or_else(|| refuse("time"))?;
         let newest = envelope.kafka_time.unwrap_or(envelope.publish_time) + self.future;
-        if time > newest { Err(refuse("future")) } else { Ok(time) }
+        if time <= newest {
+            return Ok(time);
+        }
+        let is_odd = envelope.kafka_time.is_some_and(|kafka| kafka < FIRST_KAFKA);
+        Err(refuse(if is_odd { "kafka-timestamp" } else { "future" }))
     }
 }
 
@@ -163,4 +171,38 @@ impl MatchSlots {
 #[cold]
 fn refusal(reason: &'static str, pointer: &Pointer) -> Box<Refusal> {
     Box::new(Refusal { reason, pointer: Some(pointer.to_string()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why an event at `time` is refused, when its record has that Kafka timestamp.
+    fn check(time: i64, kafka: Option<i64>, expected: Option<&str>) {
+        let events: EventsSettings =
+            serde_json::from_str(r#"{"time":"/time","future":"1h"}"#).expect("settings");
+        let payload = format!("{{\"time\":{time}}}");
+        let envelope =
+            Envelope { topic: "t", kafka_time: kafka.map(EventTime), publish_time: EventTime(NOW) };
+        let mut digests = Digests::default();
+        Reader::new(&events, &[]).read(payload.as_bytes(), &envelope, &mut digests).expect("an object");
+        let refusal = digests.heads[0].time.as_ref().err().map(|refusal| refusal.reason);
+        assert_eq!(refusal, expected, "{time} {kafka:?}");
+    }
+
+    const NOW: i64 = 1_767_225_600_000;
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn an_odd_kafka_timestamp_has_its_own_reason() {
+        for kafka in [1, NOW / 1_000, FIRST_KAFKA.0 - 1] {
+            check(NOW, Some(kafka), Some("kafka-timestamp"));
+        }
+        check(NOW, Some(FIRST_KAFKA.0), Some("future"));
+        check(NOW + HOUR + 1, Some(NOW), Some("future"));
+        check(NOW + HOUR + 1, None, Some("future"));
+        check(NOW + HOUR, Some(NOW), None);
+        // As old as its timestamp: both are taken for what they say.
+        check(1, Some(1), None);
+    }
 }
