@@ -84,7 +84,8 @@ pub struct TopicMark {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
 pub enum Reason {
-    /// The record was refused; the code says why (`not-an-object`, `tombstone`, ...).
+    /// The record was refused; the code says why (`not-an-object`, `tombstone`, ...). A reason that only a later version
+    /// knows counts as refused too, with its whole text as the code: its offsets carry no event either.
     Rejected(String),
     /// Control records and compacted gaps: there never was an event, or there is none any more.
     Empty,
@@ -92,22 +93,32 @@ pub enum Reason {
     Lost,
     /// Before the group's start.
     Before,
-    /// A reason of a newer connector, as it is on the wire. Its offsets count as rejected.
-    Unknown(String),
 }
 
-/// Why bytes are not read as a mark.
+/// Why bytes are no mark that this program can use.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {
-    /// A newer connector wrote it. What it accounts for is not known, so it must not be acknowledged.
-    #[error("mark of version {version}; this program reads marks up to version {}", Mark::VERSION)]
+    /// A later version wrote it, and its ranges may mean something else.
+    #[error(
+        "the mark has version {version} and this processor reads versions up to {}; upgrade the processor",
+        Mark::VERSION
+    )]
     Newer {
-        /// Its version.
+        /// Of the mark.
         version: u32,
     },
-    /// No connector wrote it.
-    #[error("not a mark")]
-    NotAMark(#[source] serde_json::Error),
+    /// It is no mark at all, or one that was cut short.
+    #[error("malformed mark; find out what else publishes to the marks topic")]
+    Malformed {
+        /// What the JSON reader says.
+        source: serde_json::Error,
+    },
+}
+
+/// What every version of a mark has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
 }
 
 impl From<Reason> for String {
@@ -117,7 +128,6 @@ impl From<Reason> for String {
             Reason::Empty => "empty".to_owned(),
             Reason::Lost => "lost".to_owned(),
             Reason::Before => "before".to_owned(),
-            Reason::Unknown(text) => text,
         }
     }
 }
@@ -128,10 +138,7 @@ impl From<String> for Reason {
             "empty" => Self::Empty,
             "lost" => Self::Lost,
             "before" => Self::Before,
-            other => match other.strip_prefix("rejected:") {
-                Some(code) => Self::Rejected(code.to_owned()),
-                None => Self::Unknown(text),
-            },
+            other => Self::Rejected(other.strip_prefix("rejected:").unwrap_or(other).to_owned()),
         }
     }
 }
@@ -154,23 +161,18 @@ impl Mark {
         serde_json::to_vec(self).expect("a mark has no maps with non-text keys and no failing fields")
     }
 
-    /// Reads a mark.
+    /// Reads a mark of this version or an earlier one. Fields that this version does not know are passed over.
     ///
     /// # Errors
-    /// [`MarkError::Newer`] for a mark of a version above [`Self::VERSION`], whatever else it holds;
-    /// [`MarkError::NotAMark`] for anything that no connector wrote.
+    /// See [`MarkError`]. Neither may be acknowledged: the offsets that the mark accounts for would count as lost.
     pub fn from_json(bytes: &[u8]) -> Result<Self, MarkError> {
-        /// All that every version of the format has.
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        // Read alone and first: a newer version may have changed everything else.
-        let Versioned { version } = serde_json::from_slice(bytes).map_err(MarkError::NotAMark)?;
+        // The version first: the rest of a later one need not have these fields.
+        let malformed = |source| MarkError::Malformed { source };
+        let Version { version } = serde_json::from_slice(bytes).map_err(malformed)?;
         if version > Self::VERSION {
             return Err(MarkError::Newer { version });
         }
-        serde_json::from_slice(bytes).map_err(MarkError::NotAMark)
+        serde_json::from_slice(bytes).map_err(malformed)
     }
 
     /// Splits a mark with very many ranges or partitions into several that mean the same.
@@ -217,19 +219,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_reasons_are_kept_as_text() {
-        let reason: Reason = serde_json::from_str("\"evaporated\"").expect("a reason is text");
-        assert_eq!(reason, Reason::Unknown("evaporated".to_owned()));
-        assert_eq!(serde_json::to_string(&reason).expect("text"), "\"evaporated\"");
+    fn a_reason_of_a_later_version_counts_as_rejected() {
+        for (text, expected) in [("evaporated", "evaporated"), ("rejected:not-json", "not-json")] {
+            assert_eq!(Reason::from(text.to_owned()), Reason::Rejected(expected.to_owned()));
+        }
+        let text = String::from_utf8(mark(1).to_json()).expect("JSON is UTF-8");
+        let text = text.replace("rejected:tombstone", "filtered").replace("\"from\"", "\"why\":{},\"from\"");
+        let read = Mark::from_json(text.as_bytes()).expect("a mark of this version");
+        assert_eq!(read.counts(), BTreeMap::from([(Reason::Rejected("filtered".to_owned()), 1)]));
     }
 
     #[test]
-    fn newer_marks_are_told_from_other_messages() {
-        for newer in [r#"{"version":2}"#, r#"{"version":7,"partitions":{"packed":"AAE="},"topics":3}"#] {
-            assert!(matches!(Mark::from_json(newer.as_bytes()), Err(MarkError::Newer { .. })), "{newer}");
-        }
-        for other in ["", "[]", "{}", r#"{"version":"two"}"#, r#"{"version":1,"partitions":{}}"#, "hello"] {
-            assert!(matches!(Mark::from_json(other.as_bytes()), Err(MarkError::NotAMark(_))), "{other}");
+    fn a_mark_of_a_later_version_is_not_read() {
+        let newer = br#"{"version":2,"packs":[{"from":7}]}"#;
+        assert!(matches!(Mark::from_json(newer), Err(MarkError::Newer { version: 2 })));
+        for bytes in [&b""[..], b"{}", b"[]", br#"{"version":1}"#, br#"{"version":"1"}"#] {
+            assert!(matches!(Mark::from_json(bytes), Err(MarkError::Malformed { .. })), "{bytes:?}");
         }
     }
 
