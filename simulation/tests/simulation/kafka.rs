@@ -62,6 +62,8 @@ pub(crate) enum Kind {
     Event(Rc<Happening>),
     /// No event that a connector takes.
     Poison,
+    /// An event whose message Pub/Sub refuses.
+    Refused,
     /// The end of a transaction.
     Control,
     /// Compacted away.
@@ -198,7 +200,7 @@ impl Log {
     /// Whether a consumer is given the record.
     pub(crate) fn is_readable(&self, offset: u64) -> bool {
         let Some(record) = self.records.get(offset as usize) else { return false };
-        matches!(record.kind, Kind::Event(_) | Kind::Poison)
+        matches!(record.kind, Kind::Event(_) | Kind::Poison | Kind::Refused)
             && record.transaction.is_none_or(|t| self.transactions[&t] == Transaction::Committed)
     }
 

@@ -84,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) has_join: bool,
     /// The key that no table takes.
     pub(crate) refuses: Option<&'static str>,
+    /// Connectors are static members: one that comes back within its session is handed its old assignment.
+    pub(crate) is_static: bool,
 }
 
 /// One step.
@@ -93,6 +95,8 @@ pub(crate) enum Step {
     Produce(usize, usize),
     /// A record that no connector takes.
     Poison(usize, usize),
+    /// A record that every connector takes and Pub/Sub refuses.
+    Refused(usize, usize),
     Begin(usize, usize),
     End(usize, usize, bool),
     Compact(usize, usize),
@@ -102,6 +106,10 @@ pub(crate) enum Step {
     Remake(usize),
     /// The configuration names the last topic no more.
     DropTopic,
+    /// A topic is created and added to the configuration.
+    AddTopic,
+    /// While every connector is down a topic gets another partition.
+    AddPartitionUnseen(usize),
     /// An election without a replica in sync cuts so many offsets off what the group committed.
     Cut(usize, usize, u64),
     /// An operator stops every connector, sets the group's offset by so much from where the log can be read to at most,
@@ -184,6 +192,7 @@ impl Config {
             lag: 0,
             has_join: false,
             refuses: None,
+            is_static: false,
         }
     }
 

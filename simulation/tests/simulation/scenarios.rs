@@ -222,6 +222,38 @@ fn a_topic_dropped(dice: Dice) -> Plan {
     drawing.plan(Config { topics: 2, ..Config::simple(dice) })
 }
 
+/// The list of topics changes, and topics get partitions, while static members are down for less than their session.
+fn changed_topics(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    drawing.some("add topic", 2, |_, _| Step::AddTopic);
+    drawing.some("drop topic", 1, |_, _| Step::DropTopic);
+    drawing.some("add partition", 2, |d, _| Step::AddPartitionUnseen(part(d, 4)));
+    drawing.some("crash replica", 2, |d, n| Step::CrashReplica(n as usize, long(d, 200, 5_000)));
+    drawing.plan(Config {
+        is_static: true,
+        topics: 2,
+        replicas: 1 + dice.below(3, "replicas", &[]) as usize,
+        ..Config::simple(dice)
+    })
+}
+
+/// Pub/Sub refuses messages for their own sake, often ones that are alone in their batch.
+fn refusals(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 40);
+    drawing.exactly("refused", 20, |d, _| Step::Refused(part(d, 4), part(d, 5)));
+    accidents(&mut drawing, 2, 1);
+    drawing.plan(Config { replicas: 2, publish_lost: 100, ..Config::simple(dice) })
+}
+
+/// Pub/Sub takes nothing for long, while single records trickle in.
+fn small_batches_in_an_outage(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 80);
+    drawing.exactly("outage", 2, |d, _| Step::Outage(long(d, 5_000, 12_000)));
+    drawing.some("refused", 10, |d, _| Step::Refused(part(d, 4), part(d, 5)));
+    accidents(&mut drawing, 2, 0);
+    drawing.plan(Config { replicas: 2, poll: 50, publish_lost: 200, ..Config::simple(dice) })
+}
+
 fn retention(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     accidents(&mut drawing, 3, 0);
@@ -340,6 +372,9 @@ scenarios! {
     runs_lives_cut_short, lives_cut_short, 60;
     runs_offsets_reset, offsets_reset, 40;
     runs_a_topic_dropped, a_topic_dropped, 60;
+    runs_changed_topics, changed_topics, 120;
+    runs_refusals, refusals, 100;
+    runs_small_batches_in_an_outage, small_batches_in_an_outage, 60;
     runs_retention, retention, 120;
     runs_a_young_group, a_young_group, 60;
     runs_replicas_that_differ, replicas_that_differ, 120;

@@ -16,7 +16,7 @@ use crate::{
 impl World {
     pub(super) fn step(&mut self, salt: u64, step: Step) {
         match step {
-            Step::Produce(..) | Step::Poison(..) => {}
+            Step::Produce(..) | Step::Poison(..) | Step::Refused(..) => {}
             other => self.tell(|| format!("step: {other:?}")),
         }
         match step {
@@ -24,6 +24,11 @@ impl World {
             Step::Poison(t, p) => {
                 if let Some(place) = self.place(t, p) {
                     self.append(&place, Kind::Poison, None);
+                }
+            }
+            Step::Refused(t, p) => {
+                if let Some(place) = self.place(t, p) {
+                    self.append(&place, Kind::Refused, None);
                 }
             }
             Step::Begin(t, p) => {
@@ -53,6 +58,17 @@ impl World {
                 self.kafka.make(&name, partitions, stay, self.now);
             }
             Step::DropTopic => self.drop_topic(),
+            Step::AddTopic => {
+                let name = topic(self.kafka.topics.len());
+                self.restart_replicas();
+                self.kafka.make(&name, self.plan.config.partitions, false, self.now);
+                self.topics.insert(name);
+            }
+            Step::AddPartitionUnseen(t) => {
+                let name = topic(t % self.topics.len());
+                self.restart_replicas();
+                self.kafka.add_partition(&name);
+            }
             Step::Cut(t, p, offsets) => {
                 if let Some(place) = self.place(t, p)
                     && let Some(at) = self.kafka.cut(&place, offsets, self.now)
@@ -98,7 +114,7 @@ impl World {
 
     /// A partition by numbers that may be too large.
     pub(super) fn place(&self, t: usize, p: usize) -> Option<Place> {
-        let name = topic(t % self.plan.config.topics);
+        let name = topic(t % self.kafka.topics.len());
         let partitions = self.kafka.topics.get(&name)?.logs.len();
         Some((name, (p % partitions) as i32))
     }
@@ -212,12 +228,17 @@ impl World {
     pub(super) fn drop_topic(&mut self) {
         if self.topics.len() > 1 {
             self.topics.pop_last();
-            for number in 0..self.replicas.len() {
-                if self.replicas[number].is_up {
-                    self.crash_replica(number);
-                }
-                self.at(200, Event::BootReplica(number));
+            self.restart_replicas();
+        }
+    }
+
+    /// Within their sessions.
+    fn restart_replicas(&mut self) {
+        for number in 0..self.replicas.len() {
+            if self.replicas[number].is_up {
+                self.crash_replica(number);
             }
+            self.at(200, Event::BootReplica(number));
         }
     }
 

@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeSet, BinaryHeap},
     rc::Rc,
     sync::Arc,
+    time::Instant,
 };
 
 use crate::{
@@ -28,6 +29,8 @@ pub(crate) struct World {
     pub(crate) kafka: Kafka,
     /// The configured topics.
     pub(crate) topics: BTreeSet<Arc<str>>,
+    /// What `now` is counted from, where an instant is wanted.
+    pub(crate) clock: Instant,
     pub(crate) pubsub: PubSub,
     pub(crate) store: Gated,
     pub(crate) sink: SimulatedSink,
@@ -89,6 +92,7 @@ impl World {
             now: config.epoch,
             kafka: Kafka::default(),
             topics: (0..config.topics).map(topic).collect(),
+            clock: Instant::now(),
             pubsub: PubSub::default(),
             store: Gated::new(),
             sink: SimulatedSink::default(),
@@ -238,7 +242,7 @@ impl World {
             self.at(10, Event::BootWorker(number));
             self.at(5_000, Event::BootWorker(number));
         }
-        for n in 0..self.plan.config.topics {
+        for n in 0..self.kafka.topics.len() {
             for p in 0..self.kafka.topics.get(&topic(n)).map_or(0, |t| t.logs.len()) {
                 self.end_transactions(n, p, true);
             }

@@ -27,7 +27,22 @@ impl World {
         }
         let Some(job) = replica.jobs.pop_front() else { return };
         match job {
-            Job::Assign(places) => self.look_up(number, places, BTreeMap::new(), BTreeMap::new()),
+            Job::Assign(places) => {
+                let is_ours = |(topic, _): &Place| self.topics.contains(topic);
+                let (places, strays): (Vec<Place>, Vec<Place>) = places.into_iter().partition(is_ours);
+                replica.assignments += 1;
+                replica.strays.extend(strays);
+                self.look_up(number, places, BTreeMap::new(), BTreeMap::new());
+            }
+            Job::Rejoin => {
+                for stray in std::mem::take(&mut replica.strays) {
+                    if self.kafka.owners.get(&stray) == Some(&number) {
+                        self.kafka.owners.remove(&stray);
+                    }
+                }
+                let places = replica.held.keys().cloned().collect();
+                self.drain(number, places, Then::GiveBack);
+            }
             Job::Revoke(places) => self.drain(number, places, Then::GiveBack),
             Job::Restart(places) => self.drain(number, places, Then::Restart),
             Job::Leave => {

@@ -9,10 +9,12 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use connector::{
     core::{BatchId, Core, Effect, Input},
+    fit::{Fit, Group, Look},
     marks::MarkId,
     plan::{Answers, Place},
     slot::{Commit, Slot},
@@ -31,8 +33,12 @@ const DRAIN: i64 = 3_000;
 const SECOND: i64 = 1_000;
 /// Batches in flight beyond which nothing is read.
 const IN_FLIGHT: usize = 6;
+/// Marks in flight that a connector never has more of: one a second while two are out, and one at each drain.
+const MARKS: usize = 8;
 /// Records that one poll reads of a partition.
 const RECORDS: u64 = 6;
+/// The code of a record that Pub/Sub refuses.
+const REFUSED: &str = "refused-by-pubsub";
 /// More rejects than any run has.
 const MAX_REJECTS: u32 = 1_000_000;
 
@@ -46,13 +52,20 @@ pub(crate) struct Replica {
     held: BTreeMap<Place, Held>,
     generation: u64,
     batches: u64,
-    unsent: BTreeMap<BatchId, Rc<Vec<Body>>>,
+    unsent: BTreeMap<BatchId, Batch>,
     in_flight: usize,
     jobs: VecDeque<Job>,
     busy: Option<Busy>,
     tasks: u64,
     /// When the newest commit reaches the coordinator.
     last_commit_at: i64,
+    marks_in_flight: usize,
+    /// Batches of which Pub/Sub has taken nothing: what it refused waits until it takes something else.
+    doubted: Vec<Batch>,
+    fit: Fit,
+    assignments: u64,
+    /// Partitions that it was handed and that its configuration does not have.
+    strays: BTreeSet<Place>,
 }
 
 /// A partition that the reader holds.
@@ -69,6 +82,8 @@ pub(crate) enum Job {
     Revoke(Vec<Place>),
     /// Topics were made anew, or logs were cut.
     Restart(Vec<Place>),
+    /// The assignment does not fit the topics.
+    Rejoin,
     Lost,
     Leave,
 }
@@ -100,10 +115,18 @@ enum Then {
     Leave,
 }
 
+/// The messages of a batch, and the records whose messages Pub/Sub refuses.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    id: BatchId,
+    bodies: Rc<Vec<Body>>,
+    refused: Rc<Vec<(Slot, u64)>>,
+}
+
 /// What a publishing task delivers.
 #[derive(Clone, Debug)]
 pub(crate) enum Delivery {
-    Batch(BatchId, Rc<Vec<Body>>),
+    Batch(Batch),
     Mark(MarkId, Rc<Mark>),
 }
 
@@ -155,6 +178,11 @@ impl Replica {
             busy: None,
             tasks: 0,
             last_commit_at: 0,
+            marks_in_flight: 0,
+            doubted: Vec::new(),
+            fit: Fit::new(false),
+            assignments: 0,
+            strays: BTreeSet::new(),
         }
     }
 
@@ -172,10 +200,21 @@ impl World {
             return;
         }
         self.tell(|| format!("connector {number} starts"));
-        self.kafka.leave(number);
+        // The group knows it still: its subscription is stored, and nothing is computed.
+        let is_returning = self.plan.config.is_static && self.kafka.members.contains_key(&number);
+        if !is_returning {
+            self.kafka.leave(number);
+        }
         let epoch = self.kafka.join(number);
-        self.replicas[number] = Replica { life, is_up: true, epoch, ..Replica::new(number) };
-        self.at(20, Event::Rebalance);
+        let fit = Fit::new(is_returning);
+        self.replicas[number] = Replica { life, is_up: true, epoch, fit, ..Replica::new(number) };
+        if is_returning {
+            let owned = self.kafka.owners.iter().filter(|(_, owner)| **owner == number);
+            let owned = owned.map(|(place, _)| place.clone()).collect();
+            self.for_replica(number, 40, Happens::Job(Job::Assign(owned)));
+        } else {
+            self.at(20, Event::Rebalance);
+        }
         self.for_replica(number, 50, Happens::Poll);
         self.for_replica(number, SECOND, Happens::Tick);
         self.for_replica(number, 10, Happens::AskEnds);
@@ -245,12 +284,21 @@ impl World {
             Happens::Topics(topics) => {
                 self.for_replica(number, SECOND, Happens::AskTopics);
                 self.step_core(number, Input::Topics(topics));
+                if self.plan.config.is_static {
+                    self.look_at_group(number);
+                }
             }
-            Happens::Delivered(Delivery::Batch(batch, _)) => {
-                self.replicas[number].in_flight -= 1;
-                self.step_core(number, Input::Published { batch, refused: Vec::new() });
+            Happens::Delivered(Delivery::Batch(batch)) if batch.bodies.is_empty() => {
+                self.replicas[number].doubted.push(batch);
             }
-            Happens::Delivered(Delivery::Mark(mark, _)) => self.step_core(number, Input::MarkPublished(mark)),
+            Happens::Delivered(Delivery::Batch(batch)) => self.published(number, &batch),
+            Happens::Delivered(Delivery::Mark(mark, _)) => {
+                self.replicas[number].marks_in_flight -= 1;
+                self.step_core(number, Input::MarkPublished(mark));
+                for batch in std::mem::take(&mut self.replicas[number].doubted) {
+                    self.published(number, &batch);
+                }
+            }
             Happens::Undelivered(delivery, attempt) => self.deliver(number, delivery, attempt + 1),
             Happens::Committed(offsets) => self.committed(number, offsets),
             Happens::CommittedFirst { task, accepted } => self.committed_first(number, task, accepted),
@@ -266,17 +314,44 @@ impl World {
         }
     }
 
+    fn published(&mut self, number: usize, batch: &Batch) {
+        self.replicas[number].in_flight -= 1;
+        let refused = batch.refused.iter().map(|(slot, offset)| (slot.clone(), *offset, REFUSED)).collect();
+        self.step_core(number, Input::Published { batch: batch.id, refused });
+    }
+
+    fn look_at_group(&mut self, number: usize) {
+        let now = self.clock + Duration::from_millis(self.now.unsigned_abs());
+        let ours = self.kafka.topics.iter().filter(|(name, _)| self.topics.contains(*name));
+        let topics = ours.map(|(name, topic)| (name.clone(), topic.logs.len() as i32)).collect();
+        let assigned = self.kafka.owners.keys().cloned().collect();
+        let group = Group { is_stable: true, assigned, instances: BTreeSet::new() };
+        let replica = &mut self.replicas[number];
+        let held = replica.held.keys().cloned().collect();
+        let (strays, assignments) = (&replica.strays, replica.assignments);
+        let look = Look { topics: &topics, held: &held, strays, group: Some(&group), assignments };
+        if let Some(misfit) = replica.fit.judge(&look, now) {
+            self.tell(|| format!("connector {number} joins again: {misfit}"));
+            self.for_replica(number, 1, Happens::Job(Job::Rejoin));
+        }
+    }
+
     fn step_core(&mut self, number: usize, input: Input) {
         for effect in self.replicas[number].core.step(input) {
             match effect {
                 Effect::Publish(id) => {
                     let replica = &mut self.replicas[number];
-                    if let Some(bodies) = replica.unsent.remove(&id) {
+                    if let Some(batch) = replica.unsent.remove(&id) {
                         replica.in_flight += 1;
-                        self.deliver(number, Delivery::Batch(id, bodies), 0);
+                        self.deliver(number, Delivery::Batch(batch), 0);
                     }
                 }
                 Effect::PublishMark(id, mark) => {
+                    let in_flight = &mut self.replicas[number].marks_in_flight;
+                    *in_flight += 1;
+                    if *in_flight > MARKS {
+                        self.fail(format!("connector {number} has {MARKS} marks in flight and writes another"));
+                    }
                     // What is on the wire is JSON.
                     let mark = Mark::from_json(&mark.to_json()).expect("a mark can be read");
                     self.deliver(number, Delivery::Mark(id, Rc::new(mark)), 0);
@@ -300,7 +375,7 @@ impl World {
 impl Delivery {
     fn salt(&self) -> u64 {
         match self {
-            Self::Batch(BatchId(id), _) => 2 * id,
+            Self::Batch(batch) => 2 * batch.id.0,
             Self::Mark(MarkId(id), _) => 2 * id + 1,
         }
     }

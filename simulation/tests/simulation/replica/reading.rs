@@ -9,12 +9,20 @@ use connector::{
     start::topic_id,
 };
 
-use super::{Happens, Held, IN_FLIGHT, Job, RECORDS};
+use super::{Batch, Happens, Held, IN_FLIGHT, Job, RECORDS};
 use crate::{
     kafka::{Class, Kind},
     pubsub::Body,
     world::World,
 };
+
+/// The messages of a batch that is being filled.
+#[derive(Default)]
+pub(super) struct Messages {
+    bodies: Vec<Body>,
+    /// Records whose messages Pub/Sub refuses.
+    refused: Vec<(Slot, u64)>,
+}
 
 impl World {
     pub(super) fn poll(&mut self, number: usize) {
@@ -38,17 +46,18 @@ impl World {
         }
         let places: Vec<Place> = replica.held.keys().cloned().collect();
         let mut read = Read::default();
-        let (mut bodies, mut passed) = (Vec::new(), Vec::new());
+        let (mut messages, mut passed) = (Messages::default(), Vec::new());
         for place in places {
-            self.fetch(number, &place, (&mut read, &mut bodies, &mut passed));
+            self.fetch(number, &place, (&mut read, &mut messages, &mut passed));
         }
         if read.records > 0 {
             let replica = &mut self.replicas[number];
-            if !bodies.is_empty() {
+            if !messages.bodies.is_empty() || !messages.refused.is_empty() {
                 replica.batches += 1;
                 let id = BatchId(replica.batches);
                 read.batch = Some(id);
-                replica.unsent.insert(id, Rc::new(bodies));
+                let (bodies, refused) = (Rc::new(messages.bodies), Rc::new(messages.refused));
+                replica.unsent.insert(id, Batch { id, bodies, refused });
             }
             self.step_core(number, Input::Read(read));
         }
@@ -61,7 +70,7 @@ impl World {
         &mut self,
         number: usize,
         place: &Place,
-        (read, bodies, passed): (&mut Read, &mut Vec<Body>, &mut Vec<(Slot, u64)>),
+        (read, messages, passed): (&mut Read, &mut Messages, &mut Vec<(Slot, u64)>),
     ) {
         let Some(log) = self.kafka.log(place) else { return };
         let (low, stable, high) = (log.low, log.stable(), log.high());
@@ -89,12 +98,16 @@ impl World {
                     Kind::Event(event)
                         if !differ || event.class != Class::Contested || event.number % 2 != number % 2 =>
                     {
-                        bodies.push(Body::Data {
+                        messages.bodies.push(Body::Data {
                             partition: partition.clone(),
                             offset: at,
                             timestamp: record.timestamp,
                             event: event.clone(),
                         });
+                        entries.push(Entry::Data(at..at + 1));
+                    }
+                    Kind::Refused => {
+                        messages.refused.push((slot.clone(), at));
                         entries.push(Entry::Data(at..at + 1));
                     }
                     _ => entries.push(Entry::Reject(Reject {

@@ -29,8 +29,8 @@ impl World {
         let arrives = !is_out && !self.dice.chance(faults / 2, "publish arrives", &salt);
         if arrives {
             match &delivery {
-                Delivery::Batch(_, bodies) => {
-                    for body in bodies.iter() {
+                Delivery::Batch(batch) => {
+                    for body in batch.bodies.iter() {
                         self.land(body.clone());
                     }
                 }
