@@ -350,7 +350,9 @@ impl World {
                     let in_flight = &mut self.replicas[number].marks_in_flight;
                     *in_flight += 1;
                     if *in_flight > MARKS {
-                        self.fail(format!("connector {number} has {MARKS} marks in flight and writes another"));
+                        self.fail(format!(
+                            "connector {number} has {MARKS} marks in flight and writes another"
+                        ));
                     }
                     // What is on the wire is JSON.
                     let mark = Mark::from_json(&mark.to_json()).expect("a mark can be read");
