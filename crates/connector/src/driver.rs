@@ -394,7 +394,7 @@ fn labels(slot: &Slot) -> [(&'static str, String); 2] {
 fn absent(mark: &Mark) -> BTreeMap<&'static str, u64> {
     use event::mark::Reason;
     let name = |reason: Reason| match reason {
-        Reason::Rejected(_) | Reason::Unknown(_) => None,
+        Reason::Rejected(_) => None,
         Reason::Empty => Some("empty"),
         Reason::Lost => Some("lost"),
         Reason::Before => Some("before"),

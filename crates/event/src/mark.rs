@@ -164,7 +164,8 @@ impl Mark {
     /// Reads a mark of this version or an earlier one. Fields that this version does not know are passed over.
     ///
     /// # Errors
-    /// See [`MarkError`]. Neither may be acknowledged: the offsets that the mark accounts for would count as lost.
+    /// [`MarkError::Newer`] must not be acknowledged: the offsets that the mark accounts for would count as lost.
+    /// [`MarkError::Malformed`] is a message that no connector wrote, as Pub/Sub cuts nothing short.
     pub fn from_json(bytes: &[u8]) -> Result<Self, MarkError> {
         // The version first: the rest of a later one need not have these fields.
         let malformed = |source| MarkError::Malformed { source };

@@ -139,12 +139,12 @@ impl Core {
         self.caught_up.mark(published, now);
         for covered in self.frontier.mark(mark, published, now) {
             let outcome = match &covered.reason {
-                Reason::Rejected(_) | Reason::Unknown(_) => Outcome::Rejected,
+                Reason::Rejected(_) => Outcome::Rejected,
                 Reason::Empty | Reason::Before => Outcome::Absent,
                 Reason::Lost => Outcome::Lost,
             };
             self.engine.account(outcome, covered.offsets.end - covered.offsets.start);
-            if let Reason::Rejected(code) | Reason::Unknown(code) = covered.reason {
+            if let Reason::Rejected(code) = covered.reason {
                 for offset in covered.offsets {
                     self.dead_letters.push(DeadLetterRow {
                         topic: covered.partition.topic.clone(),

@@ -190,7 +190,7 @@ impl<S: Sink> Driver<S> {
                     }
                     // Acknowledged, it would be gone: its offsets would become holes, and then lost.
                     Err(MarkError::Newer { version }) => return Err(ProcessorError::NewerMark { version }),
-                    Err(MarkError::NotAMark(_)) => {
+                    Err(MarkError::Malformed { .. }) => {
                         warn!(
                             message_id = message.message_id,
                             action =

@@ -113,7 +113,6 @@ impl World {
             },
             Reason::Lost => offset < log.low,
             Reason::Before => offset < log.low.max(self.required_from(log)),
-            Reason::Unknown(_) => false,
         };
         if let Some(offset) = range.offsets().find(|offset| !is_it(*offset)) {
             let (reason, record) = (&range.reason, &log.records[offset as usize].kind);

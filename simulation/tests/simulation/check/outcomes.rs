@@ -69,7 +69,7 @@ impl Outcomes {
             *heard = entry.position.max(*heard);
             for range in &entry.ranges {
                 let outcome = match range.reason {
-                    Reason::Rejected(_) | Reason::Unknown(_) => Outcome::Rejected,
+                    Reason::Rejected(_) => Outcome::Rejected,
                     Reason::Empty => Outcome::Empty,
                     Reason::Before => Outcome::Before,
                     Reason::Lost => Outcome::Lost,
