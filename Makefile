@@ -30,13 +30,13 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 	$(MAKE) --no-print-directory deny alerts kubernetes-check
 	python3 -m unittest discover --quiet --start-directory deploy/services
 	cargo build --workspace --all-targets --locked
-	python3 tests/oracle/oracle.py --cases 300 --finals 200 --seconds 90
+	python3 tests/oracle/oracle.py --cases 300 --finals 200 --joins 200 --seconds 90
 	$(SERVICES) run -- sh -ec 'cargo test --workspace --locked; target/debug/chaos --first 5 --runs 3'
 	@echo "make test: format, lints and all tests passed"
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
 	cargo build --locked --package oracle
-	python3 tests/oracle/oracle.py --cases 2500 --finals 1000 $(ARGS)
+	python3 tests/oracle/oracle.py --cases 2500 --finals 1000 --joins 1000 $(ARGS)
 
 # Not a release build: that one does not check for overflow.
 fuzz-counting: ## random cases through replay, the processor's core and a naive model: an hour (ARGS="--seconds 600 --first 7")

@@ -11,6 +11,7 @@ from beam_panes import early_steps, event_time, holds
 
 PANES = {name: f"{name} panes alike" for name in ("EARLY", "ON_TIME", "LATE")}
 ROWS = "final rows alike"
+JOINED = "final rows of joins alike"
 LEDGERS = "ledgers alike"
 # The differences that are known; docs/beam.md has the reasons.
 AT_EQUALITY = "explained: Python's Beam counts an event as the watermark equals the end plus the lateness, Java's drops it"
@@ -56,6 +57,21 @@ def finals(cases: list, beam: list) -> Compared:
             only = [(place, ours.get(place), theirs.get(place)) for place in sorted(ours.keys() | theirs.keys(), key=str)]
             lines = [f"    {place}: ours {a}, Beam's {b}" for place, a, b in only if a != b]
             compared.failures.append("\n".join([f"final rows of seed {case['seed']} differ: {case['settings']}", *lines]))
+    return compared
+
+
+def joins(cases: list, beam: list) -> Compared:
+    compared = Compared()
+    for case, theirs in zip(cases, beam, strict=True):
+        compared.cases += 1
+        ours = {(start, page): tuple(counts) for start, page, counts in case["rows"]}
+        if ours == theirs:
+            compared.counts.update({JOINED: len(ours)})
+            continue
+        only = [(place, ours.get(place), theirs.get(place)) for place in sorted(ours.keys() | theirs.keys())]
+        lines = [f"    {place}: ours {a}, Beam's {b}" for place, a, b in only if a != b]
+        story = f"joined rows of seed {case['seed']} differ: {case['settings']}, within {case['within']}"
+        compared.failures.append("\n".join([story, f"    events {case['events']}", *lines]))
     return compared
 
 

@@ -46,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--cases", type=int, default=2000, help="cases of panes (default: %(default)s)")
     parser.add_argument("--finals", type=int, default=500, help="cases of final rows (default: %(default)s)")
+    parser.add_argument("--joins", type=int, default=500, help="cases of joins (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first case (default: %(default)s)")
     parser.add_argument("--seconds", type=float, help="begin no more cases after this long")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
@@ -87,7 +88,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     for failure in sorted(failures, key=len)[:STORIES]:
         print(failure, flush=True)
     _report(done, totals, time.monotonic() - started)
-    skipped = scripts * CASES_OF_A_SCRIPT + arguments.finals - sum(done.values())
+    skipped = scripts * CASES_OF_A_SCRIPT + arguments.finals + arguments.joins - sum(done.values())
     if skipped:
         print(f"oracle: {skipped} cases were left out after {arguments.seconds:.0f} s")
     failed = len(failures)
@@ -97,11 +98,12 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 def _generated(arguments: argparse.Namespace, scripts: int) -> list:
     """The work in pieces: a script of panes each, and bounded inputs in batches spread between them."""
-    finals = [json.loads(line) for line in _lines(arguments, "--finals", arguments.finals)]
-    batches = [finals[at : at + FINALS_OF_A_PIPELINE] for at in range(0, len(finals), FINALS_OF_A_PIPELINE)]
     work = [("panes", json.loads(line)) for line in _lines(arguments, "--scripts", scripts)]
-    for number, batch in enumerate(batches):
-        work.insert(len(work) * number // len(batches) + number, ("finals", batch))
+    for name, count in (("finals", arguments.finals), ("joins", arguments.joins)):
+        cases = [json.loads(line) for line in _lines(arguments, f"--{name}", count)]
+        batches = [cases[at : at + FINALS_OF_A_PIPELINE] for at in range(0, len(cases), FINALS_OF_A_PIPELINE)]
+        for number, batch in enumerate(batches):
+            work.insert(len(work) * number // len(batches) + number, (name, batch))
     return work
 
 
@@ -122,6 +124,7 @@ def _until(work: list, started: float, seconds: float | None):
 
 def _work(piece: tuple) -> tuple:
     import beam_finals
+    import beam_joins
     import beam_panes
     import compare
 
@@ -130,6 +133,8 @@ def _work(piece: tuple) -> tuple:
     try:
         if name == "panes":
             return name, compare.panes(cases, beam_panes.run(cases))
+        if name == "joins":
+            return name, compare.joins(cases, beam_joins.run(cases))
         return name, compare.finals(cases, beam_finals.run(cases))
     except Exception as error:
         raise RuntimeError(f"{name} of seeds {seeds[0]} to {seeds[-1]}: {error}") from error
@@ -138,7 +143,7 @@ def _work(piece: tuple) -> tuple:
 def _report(done: Counter, totals: Counter, seconds: float) -> None:
     from apache_beam import __version__
 
-    print(f"oracle: Apache Beam {__version__}: {done['panes']} cases of panes, {done['finals']} of final rows")
+    print(f"oracle: Apache Beam {__version__}: {done['panes']} cases of panes, {done['finals']} of final rows, {done['joins']} of joins")
     print(f"oracle: {seconds:.0f} s; compared and explained:")
     for name, count in sorted(totals.items()):
         print(f"  {count:>8}  {name}")

@@ -38,10 +38,7 @@ pub fn recount(produced: &Produced) -> Result<Recount> {
             continue;
         }
         let event = record.event().context("a record that is not refused is an event")?;
-        if !ids.insert(event["event_id"].to_string()) {
-            recount.note("duplicate");
-            continue;
-        }
+        // An event that no flow takes does not take its id either: its copies are ignored as it is.
         let (views, clicks) = match event["type"].as_str() {
             Some("view") => (1, 0),
             Some("click") => (0, 1),
@@ -50,6 +47,10 @@ pub fn recount(produced: &Produced) -> Result<Recount> {
                 continue;
             }
         };
+        if !ids.insert(event["event_id"].to_string()) {
+            recount.note("duplicate");
+            continue;
+        }
         recount.note("counted");
         let time = time(&event["time"]).context("an event has a time")?;
         let page = text(&event["page"]).map(|page| page.split('?').next().unwrap_or_default().to_owned());

@@ -5,13 +5,14 @@
 //!
 //! - [`settings`]: windows, lateness and kinds of time; [`script`]: what happens when
 //! - [`panes`]: runs scripts through [`processor::core::Core`], the whole processor without its surroundings
-//! - [`finals`]: runs bounded inputs through [`processor::replay::Replay`]
+//! - [`finals`]: runs bounded inputs through [`processor::replay::Replay`]; [`joins`]: those of flows with a join
 //!
 //! Not here: what is right. Nothing in this crate knows what a window should hold.
 #![forbid(unsafe_code)]
 
 mod dice;
 mod finals;
+mod joins;
 mod panes;
 mod script;
 mod settings;
@@ -33,6 +34,9 @@ struct Arguments {
     /// Bounded inputs: final rows.
     #[arg(long, default_value_t = 0)]
     finals: u64,
+    /// Bounded inputs of flows with a join: final rows.
+    #[arg(long, default_value_t = 0)]
+    joins: u64,
 }
 
 fn main() -> Result<()> {
@@ -44,6 +48,10 @@ fn main() -> Result<()> {
     }
     for seed in arguments.seed..arguments.seed + arguments.finals {
         serde_json::to_writer(&mut out, &finals::run(seed)?)?;
+        out.write_all(b"\n")?;
+    }
+    for seed in arguments.seed..arguments.seed + arguments.joins {
+        serde_json::to_writer(&mut out, &joins::run(seed)?)?;
         out.write_all(b"\n")?;
     }
     out.flush()?;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use event::EventsSettings;
 use processor::flow::{Flow, FlowSettings, TimeKind};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::dice::Dice;
 
@@ -40,6 +40,17 @@ impl Settings {
 
     /// The flow as its file would have it.
     pub(crate) fn flow(&self, time: TimeKind, out_of_orderness: i64) -> Result<Flow> {
+        resolve(self.section(time, out_of_orderness))
+    }
+
+    /// The flow with a join by `/v`.
+    pub(crate) fn joined(&self, time: TimeKind, out_of_orderness: i64, within: i64) -> Result<Flow> {
+        let mut flow = self.section(time, out_of_orderness);
+        flow["join"] = json!({ "on": "/v", "within": millis(within) });
+        resolve(flow)
+    }
+
+    fn section(&self, time: TimeKind, out_of_orderness: i64) -> Value {
         let mut flow = json!({
             "name": "f",
             "by": { "page": "/p" },
@@ -56,10 +67,13 @@ impl Settings {
         if let Some(early) = self.early {
             flow["early"] = millis(early).into();
         }
-        let settings: FlowSettings =
-            serde_json::from_value(flow).context("the flow's section is complete")?;
-        settings.try_into().context("the flow makes sense")
+        flow
     }
+}
+
+fn resolve(flow: Value) -> Result<Flow> {
+    let settings: FlowSettings = serde_json::from_value(flow).context("the flow's section is complete")?;
+    settings.try_into().context("the flow makes sense")
 }
 
 /// Size and period in units: fixed, sliding, sliding with a rest, with gaps between the windows.

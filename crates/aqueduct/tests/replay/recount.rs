@@ -128,11 +128,14 @@ fn events(text: &[u8], counted: &mut Recount) -> Vec<Event> {
             counted.rejected += 1;
             continue;
         };
-        if !ids.insert(all["event_id"].as_str().expect("generated events have an id").to_owned()) {
+        let kind = all["type"].as_str().expect("generated events have a type").to_owned();
+        // An event that no flow takes does not take its id either: its copies are ignored as it is.
+        let is_taken = ["view", "click"].contains(&kind.as_str());
+        if is_taken && !ids.insert(all["event_id"].as_str().expect("generated events have an id").to_owned())
+        {
             counted.duplicates += 1;
             continue;
         }
-        let kind = all["type"].as_str().expect("generated events have a type").to_owned();
         let view_id = all["view_id"].as_str().map(str::to_owned);
         events.push(Event { kind, time, view_id, all });
     }

@@ -193,8 +193,7 @@ impl<S: Sink> Driver<S> {
                     Err(MarkError::Malformed { .. }) => {
                         warn!(
                             message_id = message.message_id,
-                            action =
-                                "find out who else publishes to the marks topic, and revoke that permission",
+                            action = "revoke whatever else may publish to the marks topic",
                             "ignored a message on the marks subscription that is not a mark"
                         );
                         None
