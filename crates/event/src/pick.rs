@@ -78,7 +78,7 @@ impl Known {
 
 /// Longer names, and members beyond so many, are looked up each time.
 const KNOWN_BYTES: usize = 64;
-const KNOWN: usize = 64;
+const KNOWN: usize = 512;
 
 impl Scratch {
     /// An empty list.
@@ -108,7 +108,10 @@ pub struct Picker {
 
 #[derive(Clone, Debug, Default)]
 struct Node {
+    /// By name: an event has as many members as a configuration has columns, and each may be looked up.
     children: Vec<Child>,
+    /// The children that an element of an array can be, by its index.
+    elements: Vec<(usize, usize)>,
     /// The pointers that end here, by their position in the list.
     ends: Vec<usize>,
 }
@@ -116,8 +119,29 @@ struct Node {
 #[derive(Clone, Debug)]
 struct Child {
     name: Box<str>,
-    index: Option<usize>,
     node: usize,
+}
+
+impl Node {
+    /// Where the child of this name is among the children, or where it belongs.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.children.binary_search_by(|child| {
+            count_comparison();
+            (*child.name).cmp(name)
+        })
+    }
+
+    fn named(&self, name: &str) -> Option<usize> {
+        self.place(name).ok().map(|place| self.children[place].node)
+    }
+
+    fn indexed(&self, index: usize) -> Option<usize> {
+        let place = self.elements.binary_search_by(|(found, _)| {
+            count_comparison();
+            found.cmp(&index)
+        });
+        place.ok().map(|place| self.elements[place].1)
+    }
 }
 
 impl Picker {
@@ -155,24 +179,25 @@ impl Picker {
     }
 
     fn child_or_new(&mut self, node: usize, name: &str) -> usize {
-        if let Some(child) = self.nodes[node].children.iter().find(|child| &*child.name == name) {
-            return child.node;
-        }
+        let place = match self.nodes[node].place(name) {
+            Ok(found) => return self.nodes[node].children[found].node,
+            Err(place) => place,
+        };
         let new = self.nodes.len();
         self.nodes.push(Node::default());
-        self.nodes[node].children.push(Child { name: name.into(), index: array_index(name), node: new });
+        let parent = &mut self.nodes[node];
+        parent.children.insert(place, Child { name: name.into(), node: new });
+        if let Some(index) = array_index(name) {
+            // Each index has one text, so that none is there twice.
+            let place = parent.elements.partition_point(|(found, _)| *found < index);
+            parent.elements.insert(place, (index, new));
+        }
         new
     }
 
     fn named(&self, node: usize, name: Text<'_>) -> Option<usize> {
-        let children = &self.nodes[node].children;
-        let find = |name: &str| children.iter().find(|child| &*child.name == name);
-        let child = if name.is_escaped() { find(&name.decode()) } else { find(name.raw()) };
-        child.map(|child| child.node)
-    }
-
-    fn indexed(&self, node: usize, index: usize) -> Option<usize> {
-        self.nodes[node].children.iter().find(|child| child.index == Some(index)).map(|child| child.node)
+        let node = &self.nodes[node];
+        if name.is_escaped() { node.named(&name.decode()) } else { node.named(name.raw()) }
     }
 }
 
@@ -225,7 +250,7 @@ impl Pass<'_, '_> {
     fn elements(&mut self, node: usize) -> Result<(), Error> {
         let mut index = 0;
         while self.scanner.next_element()? {
-            let child = self.picker.indexed(node, index);
+            let child = self.picker.nodes[node].indexed(index);
             self.child(child)?;
             index += 1;
         }
@@ -254,6 +279,14 @@ impl Pass<'_, '_> {
     }
 }
 
+/// What the look-ups of an event cost, for the test that bounds it.
+#[cfg(not(test))]
+#[inline]
+fn count_comparison() {}
+
+#[cfg(test)]
+use tests::count_comparison;
+
 fn value(token: Token<'_>) -> Value<'_> {
     match token {
         Token::Object => Value::Object,
@@ -272,6 +305,43 @@ mod tests {
 
     use super::*;
     use crate::json::tests as strategy;
+
+    thread_local! {
+        static COMPARISONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+
+    pub(super) fn count_comparison() {
+        COMPARISONS.with(|count| count.set(count.get() + 1));
+    }
+
+    /// Comparisons for one event with so many members, or elements, each of which a pointer names.
+    fn comparisons(places: usize, payload: &str, pointer: impl Fn(usize) -> String) -> u64 {
+        let pointers: Vec<Pointer> =
+            (0..places).map(|place| pointer(place).parse().expect("a pointer")).collect();
+        let picker = Picker::new(&pointers);
+        let mut out = Vec::new();
+        COMPARISONS.with(|count| count.set(0));
+        picker.pick(payload.as_bytes(), &mut Scratch::default(), &mut out).expect("an object");
+        assert!(out.iter().all(|value| *value == Value::Number("1")), "each place is found");
+        COMPARISONS.with(std::cell::Cell::get)
+    }
+
+    #[test]
+    fn look_ups_grow_no_faster_than_n_log_n() {
+        let members = |places: usize| {
+            let members: Vec<String> = (0..places).map(|place| format!("\"m{place}\":1")).collect();
+            comparisons(places, &format!("{{{}}}", members.join(",")), |place| format!("/m{place}"))
+        };
+        let elements = |places: usize| {
+            let payload = format!("{{\"a\":[{}]}}", vec!["1"; places].join(","));
+            comparisons(places, &payload, |place| format!("/a/{place}"))
+        };
+        for (few, many) in [(members(500), members(4_000)), (elements(500), elements(4_000))] {
+            // 8 times the places, each with three comparisons more.
+            assert!(many <= 8 * (few + 4 * 500), "{few} and {many}");
+            assert!(few <= 500 * 11, "{few}");
+        }
+    }
 
     fn pointers(texts: &[&str]) -> Vec<Pointer> {
         texts.iter().map(|text| text.parse().expect("a pointer")).collect()
