@@ -72,6 +72,29 @@ pub enum WriterError {
         /// The file.
         path: PathBuf,
     },
+    /// Another pipeline writes this table.
+    #[error(
+        "table {table} is written by another pipeline ({owner}), and this one is {pipeline}; name another database in [writer], \
+         or give the flow another name; if it is the same pipeline and its state moved, run `aqueduct setup --adopt`"
+    )]
+    Owned {
+        /// The flow's table.
+        table: String,
+        /// The pipeline that the table belongs to.
+        owner: String,
+        /// The pipeline that wanted to write.
+        pipeline: String,
+    },
+    /// The file was deleted, moved or replaced while it was in use.
+    #[error(
+        "{} was deleted, moved or replaced while it was in use; put it back and start again, or start again to begin a new \
+         file; the rows that have not been written wait in the state",
+        .path.display()
+    )]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The disk does not take any more.
     #[error(
         "cannot write to {}: the disk is full or fails; free some space, the rows wait until then", .path.display()

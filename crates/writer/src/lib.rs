@@ -36,7 +36,8 @@ mod error;
 mod io;
 
 pub use error::WriterError;
+pub use io::sqlite::pipelines;
 pub use names::validate_tables;
 pub use ndjson::NdjsonFormat;
 pub use settings::{BigQueryConfig, Endpoints, WriterConfig, WriterKind, WriterSettings};
-pub use writer::{LatestRow, Refusals, State, Step, Writer};
+pub use writer::{Claim, LatestRow, Refusals, State, Step, Writer};

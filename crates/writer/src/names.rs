@@ -3,7 +3,7 @@
 //!
 //! Not here: quoting; with these names quotes are all that is needed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use event::row::{DEAD_LETTERS, FlowTable};
 
@@ -13,8 +13,16 @@ use crate::{WriterError, schema};
 const MAX_LENGTH: usize = 128;
 /// The table in which SQLite keeps the ends of streams.
 pub(crate) const STREAMS: &str = "aqueduct_streams";
-/// Names that a row needs otherwise.
-const RESERVED_COLUMNS: [&str; 5] = ["flow", "is_final", "rowid", "attributed_clicks", "ctr_attributed"];
+/// The table in which SQLite keeps which pipeline writes a flow.
+pub(crate) const PIPELINES: &str = "aqueduct_pipelines";
+/// Column names that a flow cannot have beside those of every row, and why.
+const RESERVED_COLUMNS: [(&str, &str); 5] = [
+    ("flow", "names the flow in rows that are written as JSON"),
+    ("is_final", "is a column of <flow>_latest"),
+    ("rowid", "would hide SQLite's own row number, by which <flow>_latest finds the newest row"),
+    ("attributed_clicks", "is a column of flows with a join"),
+    ("ctr_attributed", "is a column of flows with a join"),
+];
 /// Prefixes that BigQuery keeps for itself.
 const RESERVED_PREFIXES: [&str; 8] = [
     "_table_",
@@ -32,7 +40,9 @@ const RESERVED_PREFIXES: [&str; 8] = [
 /// # Errors
 /// [`WriterError::Name`] with the flow, the column and what would be right.
 pub fn validate_tables(tables: &[FlowTable]) -> Result<(), WriterError> {
-    let mut taken: HashSet<String> = [DEAD_LETTERS, STREAMS].map(str::to_owned).into();
+    // By name: the flow whose it is, or nothing where it is Aqueduct's own.
+    let mut taken: HashMap<String, Option<&str>> =
+        [DEAD_LETTERS, STREAMS, PIPELINES].map(|name| (name.to_owned(), None)).into();
     for (flow, table) in tables.iter().enumerate() {
         let error = |column: Option<&str>, problem: String| WriterError::Name {
             flow,
@@ -41,17 +51,31 @@ pub fn validate_tables(tables: &[FlowTable]) -> Result<(), WriterError> {
             problem,
         };
         identifier(&table.flow).map_err(|problem| error(None, problem))?;
-        for name in [table.flow.to_string(), table.progress_name(), table.latest_name()] {
-            if !taken.insert(name.to_ascii_lowercase()) {
-                return Err(error(
-                    None,
-                    format!("would make a second table or view {name:?}; choose another"),
-                ));
-            }
+        for name in objects(table) {
+            let problem = match taken.insert(name.to_ascii_lowercase(), Some(&table.flow)) {
+                None => continue,
+                Some(None) => {
+                    format!("would make a second table {name:?}, which Aqueduct needs; choose another")
+                }
+                Some(Some(other)) => format!(
+                    "would make a second table, view or index {name:?} beside that of flow {other:?}; choose another"
+                ),
+            };
+            return Err(error(None, problem));
         }
         columns(table).map_err(|(column, problem)| error(Some(column), problem))?;
     }
     Ok(())
+}
+
+/// Everything that a flow makes in a database. In SQLite tables, views and indexes share their names.
+fn objects(table: &FlowTable) -> [String; 4] {
+    [table.flow.to_string(), table.progress_name(), table.latest_name(), index_name(table)]
+}
+
+/// The index by which SQLite finds the panes of a window and key.
+pub(crate) fn index_name(table: &FlowTable) -> String {
+    format!("{}_panes", table.flow)
 }
 
 fn columns(table: &FlowTable) -> Result<(), (&str, String)> {
@@ -60,7 +84,10 @@ fn columns(table: &FlowTable) -> Result<(), (&str, String)> {
     for column in &table.columns {
         identifier(column).map_err(|problem| (column.as_str(), problem))?;
         let lower = column.to_ascii_lowercase();
-        if output.contains(&lower) || RESERVED_COLUMNS.contains(&lower.as_str()) {
+        if let Some((_, reason)) = RESERVED_COLUMNS.iter().find(|(name, _)| *name == lower) {
+            return Err((column, format!("cannot be a column: it {reason}; choose another")));
+        }
+        if output.contains(&lower) {
             return Err((column, "is a column of every row already; choose another".to_owned()));
         }
         if !seen.insert(lower) {
@@ -105,68 +132,56 @@ mod tests {
         }
     }
 
-    fn check(tables: &[FlowTable]) -> String {
-        validate_tables(tables).map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+    /// The flow and the column that are refused.
+    fn check(tables: &[FlowTable]) -> Option<(usize, Option<String>)> {
+        match validate_tables(tables) {
+            Ok(()) => None,
+            Err(WriterError::Name { flow, column, .. }) => Some((flow, column)),
+            Err(other) => panic!("{other}"),
+        }
     }
 
     #[test]
     fn names_are_judged() {
         for (flow, column, expected) in [
-            ("box_ctr", "page", "ok"),
-            ("Box2", "_p", "ok"),
-            ("2box", "page", "flow name \"2box\" begins with a digit; begin with a letter"),
-            ("box-ctr", "page", "flow name \"box-ctr\" may hold letters, digits and underscores only"),
-            ("", "page", "flow name \"\" must be 1 to 128 characters long"),
-            (
-                "dead_letters",
-                "page",
-                "flow name \"dead_letters\" would make a second table or view \"dead_letters\"; choose another",
-            ),
-            (
-                "f",
-                "Views",
-                "column name \"Views\" of flow \"f\" is a column of every row already; choose another",
-            ),
-            (
-                "f",
-                "ctr_attributed",
-                "column name \"ctr_attributed\" of flow \"f\" is a column of every row already; choose another",
-            ),
-            (
-                "sqlite_x",
-                "page",
-                "flow name \"sqlite_x\" begins with \"sqlite_\", which databases keep for themselves; choose another",
-            ),
-            (
-                "f",
-                "a\"b",
-                "column name \"a\\\"b\" of flow \"f\" may hold letters, digits and underscores only",
-            ),
+            ("box_ctr", "page", None),
+            ("Box2", "_p", None),
+            // begins with a digit; begin with a letter
+            ("2box", "page", Some(None)),
+            // may hold letters, digits and underscores only
+            ("box-ctr", "page", Some(None)),
+            // must be 1 to 128 characters long
+            ("", "page", Some(None)),
+            // would make a second table, which Aqueduct needs
+            ("dead_letters", "page", Some(None)),
+            ("aqueduct_streams", "page", Some(None)),
+            ("aqueduct_pipelines", "page", Some(None)),
+            // begins with "sqlite_", which databases keep for themselves
+            ("sqlite_x", "page", Some(None)),
+            // is a column of every row already
+            ("f", "Views", Some(Some("Views"))),
+            // cannot be a column: it is one of flows with a join
+            ("f", "ctr_attributed", Some(Some("ctr_attributed"))),
+            ("f", "RowId", Some(Some("RowId"))),
+            ("f", "is_final", Some(Some("is_final"))),
+            ("f", "a\"b", Some(Some("a\"b"))),
         ] {
+            let expected = expected.map(|column: Option<&str>| (0, column.map(str::to_owned)));
             assert_eq!(check(&[table(flow, &[column])]), expected, "{flow} {column}");
         }
     }
 
+    /// A second table, view or index beside that of another flow; a column that is there twice (capitals do not tell columns
+    /// apart).
     #[test]
-    fn names_do_not_meet() {
-        assert_eq!(check(&[table("a", &["x"]), table("b", &["x"])]), "ok");
-        for (tables, expected) in [
-            ([("a", vec!["x"]), ("A", vec!["x"])], "flow name \"A\" would make a second table or view \"A\""),
-            (
-                [("a", vec!["x"]), ("a_latest", vec!["x"])],
-                "flow name \"a_latest\" would make a second table or view \"a_latest\"",
-            ),
-            (
-                [("a_progress", vec!["x"]), ("a", vec!["x"])],
-                "flow name \"a\" would make a second table or view \"a_progress\"",
-            ),
-            (
-                [("b", vec!["x"]), ("a", vec!["x", "X"])],
-                "column name \"X\" of flow \"a\" is there twice (capitals do not tell columns apart)",
-            ),
-        ] {
-            let tables = tables.map(|(name, columns)| table(name, &columns));
-            assert_eq!(check(&tables), format!("{expected}; choose another"));
+    fn derived_names_do_not_meet() {
+        for derived in ["a_latest", "a_progress", "a_panes", "A", "A_Panes"] {
+            for names in [["a", derived], [derived, "a"]] {
+                let tables = names.map(|name| table(name, &["x"]));
+                assert_eq!(check(&tables), Some((1, None)), "{names:?}");
+            }
         }
+        assert_eq!(check(&[table("a", &["x"]), table("b", &["x"]), table("a_pane", &["x"])]), None);
+        assert_eq!(check(&[table("b", &["x"]), table("a", &["x", "X"])]), Some((1, Some("X".to_owned()))));
     }
 }

@@ -89,6 +89,15 @@ pub(crate) enum Mode {
     Check,
 }
 
+/// What [`Writer::claim`] does with tables that belong to another pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Refuses.
+    Take,
+    /// Makes them this pipeline's.
+    Adopt,
+}
+
 impl Writer {
     /// Connects for writing. An SQLite file is made with all tables and views; BigQuery is not asked yet.
     ///
@@ -113,6 +122,48 @@ impl Writer {
         let WriterConfig::Sqlite { path } = config else { return Self::connect(config, tables).await };
         let tables = Tables::try_new(tables)?;
         Ok(Self(Arc::new(Backend::Sqlite(Sqlite::open(path, tables).await?))))
+    }
+
+    /// Records that `pipeline` writes the tables of the flows. Two pipelines that write the same tables would each add their own
+    /// rows; one and its stand-by share the state, and with it the name. Tables without a record, as earlier versions made
+    /// them, are taken.
+    ///
+    /// # Errors
+    /// [`WriterError::Owned`] where another pipeline writes one of them; or as [`count`](Self::count).
+    pub async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.claim(pipeline, claim).await,
+            Backend::BigQuery(bigquery) => bigquery.claim(pipeline, claim).await,
+        }
+    }
+
+    /// Whether [`claim`](Self::claim) would succeed; changes nothing.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub async fn check_owner(
+        config: &WriterConfig,
+        tables: &[FlowTable],
+        pipeline: &str,
+    ) -> Result<(), WriterError> {
+        let tables = Tables::try_new(tables)?;
+        match config {
+            WriterConfig::Sqlite { path } => Sqlite::check_owner(path, tables, pipeline).await,
+            WriterConfig::BigQuery(config) => {
+                BigQuery::connect(config, tables).await?.check_owner(pipeline).await
+            }
+        }
+    }
+
+    /// Whether the database is still where it was when it was opened. Looks at the file system only.
+    ///
+    /// # Errors
+    /// [`WriterError::Gone`] where an SQLite file was deleted or replaced.
+    pub fn check_place(&self) -> Result<(), WriterError> {
+        match &*self.0 {
+            Backend::Sqlite(sqlite) => sqlite.check_place(),
+            Backend::BigQuery(_) => Ok(()),
+        }
     }
 
     /// Makes what the flows need and is missing: dataset, tables, views. Safe to repeat.

@@ -9,7 +9,7 @@ use event::{
 };
 use standin::bigquery::{BigQuery, Fault};
 use tonic::Code;
-use writer::{BigQueryConfig, Endpoints, Writer, WriterConfig, WriterError};
+use writer::{BigQueryConfig, Claim, Endpoints, Writer, WriterConfig, WriterError};
 
 const MINUTE: i64 = 60_000;
 /// 2026-09-27T10:00:00Z
@@ -17,6 +17,8 @@ const TEN: i64 = 1_790_503_200_000;
 
 struct Bench {
     bigquery: BigQuery,
+    config: WriterConfig,
+    flow: FlowTable,
     writer: Writer,
 }
 
@@ -40,7 +42,7 @@ impl Bench {
         Writer::setup(&config, flows, false).await.expect("tables");
         Writer::check(&config, flows).await.expect("all of them");
         let writer = Writer::connect(&config, flows).await.expect("a writer");
-        Self { bigquery, writer }
+        Self { bigquery, config, flow, writer }
     }
 
     /// An append of these rows at a place.
@@ -228,6 +230,27 @@ async fn a_dataset_in_another_place_is_not_used() {
         "dataset shop.rates is in EU, writer.location says US; correct writer.location, or name another dataset"
     );
     Writer::check(&config("eu"), &[]).await.expect("capitals tell no places apart");
+}
+
+#[tokio::test]
+async fn a_table_belongs_to_the_pipeline_that_claimed_it() {
+    let bench = Bench::new().await;
+    let look = async |pipeline: &str| {
+        Writer::check_owner(&bench.config, std::slice::from_ref(&bench.flow), pipeline).await
+    };
+    look("state gs://b/one").await.expect("nobody claimed it");
+    for _ in 0..2 {
+        bench.writer.claim("state gs://b/one", Claim::Take).await.expect("it is free, or ours");
+    }
+    look("state gs://b/one").await.expect("it is ours");
+    let other = "state gs://b/two";
+    assert!(matches!(look(other).await, Err(WriterError::Owned { .. })));
+    let refused = bench.writer.claim(other, Claim::Take).await;
+    assert!(matches!(refused, Err(WriterError::Owned { .. })));
+    bench.writer.claim(other, Claim::Adopt).await.expect("whoever had it");
+    look(other).await.expect("it is the other's now");
+    // The label is all that changed.
+    Writer::check(&bench.config, std::slice::from_ref(&bench.flow)).await.expect("the columns are the same");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod append;
 mod fault;
+mod owner;
 mod read;
 mod rows;
 mod stands;
@@ -24,7 +25,7 @@ pub(crate) use rows::too_large;
 use crate::{
     BigQueryConfig, LatestRow, Refusals, WriterError,
     schema::Tables,
-    writer::{Mode, Step},
+    writer::{Claim, Mode, Step},
 };
 
 /// How often a REST call is tried before whoever asked is told.
@@ -100,6 +101,14 @@ impl BigQuery {
 
     pub(crate) async fn prepare(&self, mode: Mode) -> Result<Vec<Step>, WriterError> {
         tables::prepare(self, mode).await
+    }
+
+    pub(crate) async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
+        owner::claim(self, pipeline, claim).await
+    }
+
+    pub(crate) async fn check_owner(&self, pipeline: &str) -> Result<(), WriterError> {
+        owner::look(self, pipeline).await
     }
 
     pub(crate) async fn count(&self, table: &Table) -> Result<u64, WriterError> {

@@ -132,7 +132,7 @@ fn unless_applied(mode: Mode, what: &str) -> Result<Option<State>, WriterError> 
     }
 }
 
-async fn get(bigquery: &BigQuery, name: &str) -> Result<Option<Definition>, WriterError> {
+pub(super) async fn get(bigquery: &BigQuery, name: &str) -> Result<Option<Definition>, WriterError> {
     let get = bigquery
         .definitions
         .get_table()

@@ -21,12 +21,14 @@ pub(crate) fn open_stream(connection: &mut Connection, table: &str) -> Result<St
     Ok(connection.query_row(&sql, [table], |row| row.get(0))?)
 }
 
-/// Adds the rows of an append unless they stand there already.
+/// Adds the rows of an append unless they are there already. `still_there` fails where the file was deleted or replaced:
+/// what would be committed then goes with the file.
 pub(crate) fn append(
     connection: &mut Connection,
     append: &Append,
     columns: &[Column],
     join: bool,
+    still_there: &dyn Fn() -> Result<(), WriterError>,
 ) -> Result<Appended, Fault> {
     let rows = body::decode(append)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -39,6 +41,7 @@ pub(crate) fn append(
     let end = end.unsigned_abs();
     let next = append.offset + u64::from(append.rows);
     if next <= end {
+        still_there()?;
         return Ok(Appended::Done);
     }
     if append.offset > end {
@@ -52,7 +55,10 @@ pub(crate) fn append(
     transaction
         .prepare_cached(&format!("UPDATE {STREAMS} SET next_offset = ?2 WHERE name = ?1"))?
         .execute(params![append.stream, i64::try_from(next).unwrap_or(i64::MAX)])?;
+    still_there()?;
     transaction.commit()?;
+    // Deleted while it was committed: the answer must not be that the rows are there.
+    still_there()?;
     Ok(Appended::Done)
 }
 

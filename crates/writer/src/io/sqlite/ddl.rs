@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::fault::Fault;
 use crate::{
     WriterError,
-    names::STREAMS,
+    names::{self, STREAMS},
     schema::{self, Column, Kind, Tables},
     writer::{Mode, State, Step},
 };
@@ -125,8 +125,8 @@ fn found_columns(connection: &Connection, table: &str) -> Result<Vec<(String, St
 /// Finds the panes of a window and key.
 fn index(flow: &FlowTable) -> String {
     let by: String = flow.columns.iter().map(|name| format!("\"{name}\", ")).collect();
-    let name = &flow.flow;
-    format!("CREATE INDEX \"{name}_panes\" ON \"{name}\" (window_end, {by}pane_index)")
+    let (name, index) = (&flow.flow, names::index_name(flow));
+    format!("CREATE INDEX \"{index}\" ON \"{name}\" (window_end, {by}pane_index)")
 }
 
 /// The view's definition, which is also how it is told whether it is up to date.

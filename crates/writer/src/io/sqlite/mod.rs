@@ -8,9 +8,13 @@ mod append;
 mod body;
 mod ddl;
 mod fault;
+mod identity;
+mod owner;
 mod read;
 
 use std::{
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -20,12 +24,13 @@ pub(crate) use body::without;
 use event::append::{Append, Appended, Body, Rows, Table};
 use event::row::ProgressRow;
 use fault::Fault;
-use rusqlite::{Connection, OpenFlags};
+use identity::Identity;
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{
     LatestRow, Refusals, WriterError,
     schema::Tables,
-    writer::{Mode, Step},
+    writer::{Claim, Mode, Step},
 };
 
 /// How long a statement waits for another program that holds the file.
@@ -35,6 +40,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Sqlite {
     path: Arc<Path>,
+    /// The file that was opened.
+    identity: Identity,
     tables: Tables,
     /// Nothing once closed, or where the file was opened to be read.
     writing: Shared,
@@ -47,34 +54,41 @@ impl Sqlite {
     pub(crate) async fn connect(path: &Path, tables: Tables) -> Result<Self, WriterError> {
         let path: Arc<Path> = path.into();
         let (file, needed) = (path.clone(), tables.clone());
-        let (writing, reading) = blocking(move || {
+        let (identity, writing, reading) = blocking(move || {
             let writing = open_for_writing(&file)?;
+            let identity = Identity::of(&file)?;
             ddl::prepare(&writing, &file, &needed, Mode::Apply)?;
-            Ok((writing, open_for_reading(&file)?))
+            let reading = open_for_reading(&file)?;
+            // Both connections have the file that is looked for from here on.
+            identity.expect_at(&file)?;
+            Ok((identity, writing, reading))
         })
         .await?;
-        Ok(Self { path, tables, writing: shared(Some(writing)), reading: shared(Some(reading)) })
+        Ok(Self { path, identity, tables, writing: shared(Some(writing)), reading: shared(Some(reading)) })
     }
 
     pub(crate) async fn open(path: &Path, tables: Tables) -> Result<Self, WriterError> {
         let path: Arc<Path> = path.into();
         let (file, needed) = (path.clone(), tables.clone());
-        let reading = blocking(move || {
+        let (identity, reading) = blocking(move || {
             if !file.exists() {
                 return Err(WriterError::NoFile { path: file.to_path_buf() });
             }
             let reading = open_for_reading(&file)?;
             ddl::prepare(&reading, &file, &needed, Mode::Check)?;
-            Ok(reading)
+            Ok((Identity::of(&file)?, reading))
         })
         .await?;
-        Ok(Self { path, tables, writing: shared(None), reading: shared(Some(reading)) })
+        Ok(Self { path, identity, tables, writing: shared(None), reading: shared(Some(reading)) })
     }
 
     pub(crate) async fn prepare(path: &Path, tables: Tables, mode: Mode) -> Result<Vec<Step>, WriterError> {
         let path = path.to_path_buf();
         blocking(move || {
             let exists = path.exists();
+            if mode == Mode::Check {
+                try_writing(&path)?;
+            }
             if exists && mode == Mode::Check {
                 // A table that is missing is made when the file is first written.
                 return ddl::prepare(&open_for_reading(&path)?, &path, &tables, Mode::DryRun);
@@ -93,6 +107,28 @@ impl Sqlite {
         .await
     }
 
+    pub(crate) async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
+        let (tables, pipeline) = (self.tables.clone(), pipeline.to_owned());
+        self.write("claim the tables", move |connection| owner::claim(connection, &tables, &pipeline, claim))
+            .await
+    }
+
+    pub(crate) async fn check_owner(path: &Path, tables: Tables, pipeline: &str) -> Result<(), WriterError> {
+        let (path, pipeline) = (path.to_path_buf(), pipeline.to_owned());
+        blocking(move || {
+            if !path.exists() {
+                return Ok(());
+            }
+            let connection = open_for_reading(&path)?;
+            owner::look(&connection, &tables, &pipeline).map_err(|fault| fault.at(&path, "read the tables"))
+        })
+        .await
+    }
+
+    pub(crate) fn check_place(&self) -> Result<(), WriterError> {
+        self.identity.expect_at(&self.path)
+    }
+
     pub(crate) fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
         self.tables.columns(table)?;
         body::encode(table, rows)
@@ -108,7 +144,12 @@ impl Sqlite {
         let columns = self.tables.columns(&append.table)?;
         let join = matches!(&append.table, Table::Flow(flow) if self.tables.flow(flow)?.join);
         let append = append.clone();
-        self.write("append rows", move |connection| append::append(connection, &append, &columns, join)).await
+        let (identity, path) = (self.identity, self.path.clone());
+        self.write("append rows", move |connection| {
+            let still_there = || identity.expect_at(&path);
+            append::append(connection, &append, &columns, join, &still_there)
+        })
+        .await
     }
 
     pub(crate) async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
@@ -141,11 +182,19 @@ impl Sqlite {
 
     /// Closes reader before writer: the last connection folds the WAL into the file and takes it away.
     pub(crate) async fn close(&self) -> Result<(), WriterError> {
-        let (reading, writing, path) = (self.reading.clone(), self.writing.clone(), self.path.clone());
+        let (reading, writing) = (self.reading.clone(), self.writing.clone());
+        let (identity, path) = (self.identity, self.path.clone());
         blocking(move || {
+            let is_gone = identity.expect_at(&path).is_err();
             for shared in [reading, writing] {
                 let connection = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(connection) = connection {
+                    if is_gone {
+                        // The last connection removes the log beside the path, which may belong to another file by now.
+                        connection
+                            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                            .map_err(|e| fault::error(&path, "close the database", e))?;
+                    }
                     connection.close().map_err(|(_, e)| fault::error(&path, "close the database", e))?;
                 }
             }
@@ -169,6 +218,16 @@ impl Sqlite {
     ) -> Result<T, WriterError> {
         run(self.reading.clone(), self.path.clone(), doing, job).await
     }
+}
+
+/// The pipelines that write to an SQLite file, by the names that they were given to [`Writer::claim`](crate::Writer::claim).
+/// Empty for a file of an earlier version, and for a database of another program.
+///
+/// # Errors
+/// The file is no database, or cannot be read.
+pub fn pipelines(path: &Path) -> Result<Vec<String>, WriterError> {
+    let connection = open_for_reading(path)?;
+    owner::owners(&connection).map_err(|fault| fault.at(path, "read the tables"))
 }
 
 fn shared(connection: Option<Connection>) -> Shared {
@@ -225,6 +284,22 @@ fn open_for_reading(path: &Path) -> Result<Connection, WriterError> {
 fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(BUSY_TIMEOUT)
+}
+
+/// Whether the file, and its log beside it, could be written. Makes nothing that stays.
+fn try_writing(path: &Path) -> Result<(), WriterError> {
+    folder_exists(path)?;
+    let unwritable =
+        |source: io::Error| WriterError::Open { path: path.to_path_buf(), source: source.into() };
+    let mut probe = path.as_os_str().to_owned();
+    probe.push(format!("-check-{}", std::process::id()));
+    File::create_new(&probe).map_err(unwritable)?;
+    fs::remove_file(&probe).map_err(unwritable)?;
+    if path.exists() {
+        // No connection of this process has the file: closing a descriptor of it would free SQLite's locks.
+        File::options().append(true).open(path).map_err(unwritable)?;
+    }
+    Ok(())
 }
 
 fn folder_exists(path: &Path) -> Result<(), WriterError> {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    State, Writer, WriterConfig,
+    Claim, State, Writer, WriterConfig,
     cells::{Value, Values},
     schema,
 };
@@ -515,4 +515,59 @@ async fn a_value_of_others_is_named_by_its_column() {
             )
         );
     }
+}
+
+#[tokio::test]
+async fn rows_do_not_go_into_a_file_that_was_deleted_or_replaced() {
+    for replace in [false, true] {
+        let file = File::new();
+        let writer = file.connect(&flow(false)).await;
+        let stream = writer.open_stream(&panes()).await.expect("a stream opens");
+        let first = append_of(&writer, &stream, 0, &[pane(Some("/a"), 10 * MINUTE, 0, 1)]);
+        assert_eq!(writer.append(&first).await.expect("rows are added"), Appended::Done);
+        writer.check_place().expect("it is where it was opened");
+        std::fs::remove_file(file.path()).expect("it is there");
+        if replace {
+            std::fs::write(file.path(), "").expect("room");
+        }
+        assert!(matches!(writer.check_place(), Err(WriterError::Gone { .. })), "replaced: {replace}");
+        let next = append_of(&writer, &stream, 1, &[pane(Some("/a"), 11 * MINUTE, 0, 1)]);
+        // The first one again: its rows went with the file.
+        for append in [&next, &first] {
+            let error = writer.append(append).await.expect_err("the file is gone");
+            assert!(matches!(error, WriterError::Gone { .. }) && !error.is_retryable(), "{error}");
+        }
+        writer.close().await.expect("there is nothing to complete");
+        assert_eq!(file.path().exists(), replace);
+    }
+}
+
+#[tokio::test]
+async fn tables_belong_to_the_pipeline_that_claimed_them() {
+    let file = File::new();
+    let look = |pipeline: &'static str| {
+        let config = file.config();
+        async move { Writer::check_owner(&config, &[flow(false)], pipeline).await }
+    };
+    look("state file:///one").await.expect("there is no file yet");
+    let flow = flow(false);
+    let writer = file.connect(&flow).await;
+    look("state file:///one").await.expect("nobody claimed it");
+    assert_eq!(crate::pipelines(&file.path()).expect("it reads"), [""; 0]);
+    writer.claim("state file:///one", Claim::Take).await.expect("it is free");
+    // Another connection, as that of a stand-by.
+    let second = file.connect(&flow).await;
+    second.claim("state file:///one", Claim::Take).await.expect("the same state");
+    let refused = second.claim("state file:///two", Claim::Take).await.expect_err("another's");
+    assert!(
+        matches!(refused, WriterError::Owned { ref owner, .. } if owner == "state file:///one"),
+        "{refused}"
+    );
+    assert!(look("state file:///two").await.is_err());
+    // A flow that nobody writes is free.
+    let other = FlowTable { flow: "other".into(), ..flow.clone() };
+    let third = file.connect(&other).await;
+    third.claim("state file:///two", Claim::Take).await.expect("its flow is free");
+    second.claim("state file:///two", Claim::Adopt).await.expect("the state was moved");
+    assert_eq!(crate::pipelines(&file.path()).expect("it reads"), ["state file:///two"]);
 }
