@@ -109,6 +109,11 @@ impl Digests {
 }
 
 impl<'a> Digest<'a> {
+    /// The event's own time, where it can be read.
+    pub fn time(&self) -> Option<EventTime> {
+        self.head.time.as_ref().ok().copied()
+    }
+
     #[inline]
     pub(crate) fn part(&self, flow: usize) -> &'a Part {
         &self.parts[flow]

@@ -21,6 +21,15 @@ pub trait Sink: Send + Sync + 'static {
     /// The rows (indexes) that no request can carry.
     fn too_large(&self, rows: Rows<'_>) -> Vec<usize>;
 
+    /// Whether the tables are still where they were opened. Called about once a second; an append looks for itself. Must not
+    /// block.
+    ///
+    /// # Errors
+    /// When they were deleted or replaced: what is written from here on would be lost.
+    fn check_place(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Encodes rows into requests, the same bytes for the same rows.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use event::events::EventsSettings;
+use event::{events::EventsSettings, ledger::Outcome};
 use pubsub::{Connection, SubscribeOptions};
 use service::{metrics::Metrics, readiness::Readiness};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
@@ -128,6 +128,11 @@ pub async fn run<S: Sink>(
     let marks = services.connection.subscribe(&config.marks);
     metrics.begin(core.engine().flows().iter().map(|flow| (flow.name().clone(), flow.ledger)));
     services.readiness.watch(CHECKPOINTS, config.state.period.std() * 6 + Duration::from_secs(30));
+    let late_reported = core.engine().flows().iter().map(|flow| {
+        let ledger = &flow.ledger;
+        (ledger.get(Outcome::Late), ledger.get(Outcome::Counted))
+    });
+    let late_reported = late_reported.collect();
     let board = Board::new(&config.flows, BOARD_BYTES.min(config.state.memory.0 / BOARD_SHARE));
     let driver = Driver {
         board,
@@ -138,12 +143,14 @@ pub async fn run<S: Sink>(
         links: [data.link(), marks.link()],
         stages: Stages::new(core, outbox),
         sink,
+        store: services.store,
         appender: Some(appender),
         tasks: JoinSet::new(),
         streams_asked: false,
         last_checkpoint: None,
         begins_base: !restored.added.is_empty() || !restored.removed.is_empty(),
         last_report: Instant::now(),
+        late_reported,
         pace: Pace::default(),
         partitions: Partitions::default(),
         rows: 0,

@@ -40,7 +40,7 @@ use crate::{
     readiness::CHECKPOINTS,
     sink::Sink,
     stages::Stages,
-    store::{Appender, Hold, Kind, StateSettings},
+    store::{Appender, Hold, Kind, StateSettings, Store},
     view::{Ahead, Detail, Own, View},
 };
 
@@ -56,6 +56,8 @@ const MAX_DELTAS: u64 = 500;
 const MIN_COMPACTION: u64 = 1 << 20;
 /// Every so many ticks the spectators see details.
 const DETAIL_TICKS: u32 = 5;
+/// Every so many ticks the files of tables and state are looked for: a deleted file takes rows as before.
+const PLACE_TICKS: u32 = 10;
 /// How long a checkpoint may take at the end.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(15);
 /// How long rows may take at the end; what is left waits in the state.
@@ -76,6 +78,8 @@ struct Driver<S> {
     links: [watch::Receiver<Link>; 2],
     readiness: Readiness,
     watch: watch::Sender<View>,
+    /// Looked for while nothing is written to it.
+    store: Store,
     /// Here when no checkpoint is on its way.
     appender: Option<Box<Appender>>,
     tasks: JoinSet<Ended>,
@@ -84,6 +88,9 @@ struct Driver<S> {
     /// The flows are others than those of the checkpoints that stand there: see [`crate::saved::restore`].
     begins_base: bool,
     last_report: Instant,
+    /// By flow: late and counted events at the last report. What a recovered state holds was reported by the processor that
+    /// saw it.
+    late_reported: Vec<(u64, u64)>,
     pace: Pace,
     partitions: Partitions,
     rows: u64,
@@ -218,6 +225,10 @@ impl<S: Sink> Driver<S> {
         }
         let unacknowledged = self.stages.unacknowledged();
         self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(PLACE_TICKS) {
+            self.sink.check_place()?;
+            self.store.check_present()?;
+        }
         if self.ticks % DETAIL_TICKS == 1 {
             let detail = Arc::new(self.look(unacknowledged, now));
             report_defects(&self.detail, &detail);

@@ -4,6 +4,8 @@
 
 mod slots;
 
+use std::ops::RangeInclusive;
+
 use event::{
     EventTime, Millis,
     events::{EventsSettings, event_time},
@@ -19,6 +21,10 @@ use crate::{
 
 use self::slots::{FlowSlots, MatchSlots, Slots, TopicSlots};
 
+/// Tables hold times from the year 1 to the year 9999: see `writer::stamp`.
+const FIRST: EventTime = EventTime(-62_135_596_800_000);
+const LAST: EventTime = EventTime(253_402_300_799_999);
+
 /// Reads events for a fixed set of flows.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -27,6 +33,8 @@ pub struct Reader {
     topics: Vec<TopicSlots>,
     flows: Vec<FlowSlots>,
     future: Millis,
+    /// The times whose windows tables can hold, whichever flow they belong to.
+    range: RangeInclusive<EventTime>,
     scratch: Scratch,
 }
 
@@ -52,9 +60,11 @@ impl Reader {
         let mut topics: Vec<TopicSlots> =
             events.topics.keys().map(|topic| slots.topic(events, Some(topic))).collect();
         topics.push(slots.topic(events, None));
+        let longest = flows.iter().map(|flow| flow.windows.size().0).max().unwrap_or_default();
+        let range = EventTime(FIRST.0.saturating_add(longest))..=EventTime(LAST.0.saturating_sub(longest));
         let flows = flows.iter().map(|flow| slots.flow(flow)).collect();
         let picker = Picker::new(&slots.pointers);
-        Self { picker, topics, flows, future: events.future, scratch: Scratch::default() }
+        Self { picker, topics, flows, future: events.future, range, scratch: Scratch::default() }
     }
 
     /// Reads one payload and adds the event to a batch, which must be of this reader alone.
@@ -104,6 +114,9 @@ impl Reader {
     ) -> Result<EventTime, Box<Refusal>> {
         let refuse = |reason| refusal(reason, &slots.time_pointer);
         let time = event_time(value).ok_or_else(|| refuse("time"))?;
+        if !self.range.contains(&time) {
+            return Err(refuse("time-range"));
+        }
         let newest = envelope.kafka_time.unwrap_or(envelope.publish_time) + self.future;
         if time <= newest {
             return Ok(time);

@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use object_store::{PutMode, PutOptions};
+use object_store::{ObjectStoreExt as _, PutMode, PutOptions};
 use tracing::warn;
 
 use super::{
@@ -39,6 +39,7 @@ impl Store {
     /// Goes on where the recovered chain ends.
     pub fn appender(&self, recovered: &Recovered) -> Appender {
         let base = recovered.base.as_ref().map_or(NONE, |base| base.number);
+        self.newest.set(recovered.newest.unwrap_or(NONE));
         Appender {
             store: self.clone(),
             next: recovered.next,
@@ -148,6 +149,8 @@ impl Appender {
         let object = blocking(payload.len(), move || format::encode(&header, &content))
             .await
             .map_err(|e| StoreError::of_io(&store.place, "written", e))?;
+        // A write would make a folder that was deleted again.
+        store.check_present()?;
         match store.objects.put_opts(&path, object, PutOptions::from(PutMode::Create)).await {
             Ok(_) => {}
             Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
@@ -155,10 +158,15 @@ impl Appender {
             }
             Err(error) => return Err(store.error("written", error)),
         }
-        match store.newer_than(header.number).await? {
-            Some(newest) => Err(self.fenced(newest)),
-            None => Ok(()),
+        if let Some(newest) = store.newer_than(header.number).await? {
+            return Err(self.fenced(newest));
         }
+        if let Err(gone) = store.check_previous(header.previous) {
+            // Deleted between the look and the write: a delta that builds on nothing must not be found by the next start.
+            let _ = store.objects.delete(&path).await;
+            return Err(gone);
+        }
+        Ok(())
     }
 
     fn header(&self, kind: Kind) -> Header {
@@ -186,6 +194,7 @@ impl Appender {
 
     fn advance(&mut self, kind: Kind, length: u64) {
         self.previous = self.next;
+        self.store.newest.set(self.previous);
         self.next = self.next.saturating_add(1);
         match kind {
             Kind::Base => {

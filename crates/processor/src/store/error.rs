@@ -76,6 +76,17 @@ pub enum StoreError {
         /// The newest that was seen.
         newest: u64,
     },
+    /// The state was deleted, moved or replaced while a processor used it.
+    #[error(
+        "checkpoint {number} is no longer in {place}: the state was deleted, moved or replaced while it was in use; put it \
+         back and start again; without it the next start counts again from what Pub/Sub still holds"
+    )]
+    Gone {
+        /// Where it was.
+        place: String,
+        /// The newest checkpoint that was there.
+        number: u64,
+    },
     /// An append was repeated with something else.
     #[error(
         "checkpoint {number} in {place} stands already with an earlier content of this processor; start it again, it \

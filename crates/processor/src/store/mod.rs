@@ -15,6 +15,7 @@
 //! | [`append`] | the next checkpoint, fenced; and pruning |
 //! | [`hold`] | who may write: the stand-by that waits, the clean hand-over |
 //! | [`lock`] | the lock file of a folder |
+//! | [`present`] | whether the state is still where it was written |
 //! | [`error`] | what can go wrong |
 //!
 //! Not here: what a checkpoint means. Payloads are opaque bytes with a version.
@@ -32,6 +33,8 @@ mod append;
 
 mod hold;
 mod lock;
+
+mod present;
 
 mod error;
 
@@ -63,6 +66,8 @@ pub struct Store {
     folder: Option<Arc<Path>>,
     /// Drawn once: tells an object that this writer made from another's.
     writer: format::Writer,
+    /// The newest checkpoint that this writer knows to be there.
+    newest: present::Newest,
 }
 
 impl Store {
@@ -79,6 +84,11 @@ impl Store {
         Self::new(objects, object_store::path::Path::from(prefix), &place, None)
     }
 
+    /// Where it is, as messages and records name it: `file://` with an absolute path, or `gs://BUCKET/PATH`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     fn new(
         objects: Arc<dyn ObjectStore>,
         prefix: object_store::path::Path,
@@ -91,6 +101,7 @@ impl Store {
             place: place.into(),
             folder: folder.map(Into::into),
             writer: format::Writer::draw(),
+            newest: present::Newest::default(),
         }
     }
 }

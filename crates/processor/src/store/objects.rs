@@ -133,12 +133,12 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn name_of(number: u64) -> String {
+pub(super) fn name_of(number: u64) -> String {
     format!("{number:020}")
 }
 
 /// Nothing for what is no checkpoint: the lock file, the marker, what somebody left there.
-fn number_of(name: &str) -> Option<u64> {
+pub(super) fn number_of(name: &str) -> Option<u64> {
     if name.len() != 20 || !name.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -5,6 +5,7 @@ mod faults;
 mod bucket;
 mod chain;
 mod folder;
+mod gone;
 mod race;
 mod standby;
 

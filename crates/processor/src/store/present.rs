@@ -1,0 +1,84 @@
+//! Whether the state is still where it was written.
+//!
+//! A folder that is deleted under a running processor is made again by the next write, which then holds a checkpoint that
+//! builds on nothing: the next start could not read it. So the newest checkpoint is looked for before each write, after it,
+//! and by [`Store::check_present`] in between. Only folders are looked at: a look costs nothing there, and what deletes them is a
+//! person or a script on the same machine.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    Store, StoreError,
+    format::NONE,
+    objects::{name_of, number_of},
+};
+
+/// The number of a checkpoint, shared by the clones of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Newest(Arc<AtomicU64>);
+
+impl Default for Newest {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(NONE)))
+    }
+}
+
+impl Newest {
+    pub(super) fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Release);
+    }
+
+    fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Acquire)).filter(|number| *number != NONE)
+    }
+}
+
+impl Store {
+    /// Whether the newest checkpoint of this writer is still there. `Ok` before the first one, for a bucket, and where a newer
+    /// checkpoint shows that another processor took over, which the next append reports.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`].
+    pub fn check_present(&self) -> Result<(), StoreError> {
+        match self.newest.get() {
+            Some(number) => self.check_number(number, number),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`check_present`](Self::check_present), right after the checkpoint behind `previous` was written.
+    pub(super) fn check_previous(&self, previous: u64) -> Result<(), StoreError> {
+        if previous == NONE { Ok(()) } else { self.check_number(previous, previous.saturating_add(1)) }
+    }
+
+    /// Whether `number` is there, or a checkpoint above `own` shows that another processor took over.
+    fn check_number(&self, number: u64, own: u64) -> Result<(), StoreError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        match folder.join(name_of(number)).metadata() {
+            Err(error) if is_absent(&error) && !is_superseded(folder, own) => {
+                Err(StoreError::Gone { place: self.place.to_string(), number })
+            }
+            // A file system that does not answer is the next write's concern.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Whoever took over removes old checkpoints, too.
+fn is_superseded(folder: &Path, number: u64) -> bool {
+    let Ok(entries) = folder.read_dir() else { return false };
+    entries
+        .flatten()
+        .any(|entry| entry.file_name().to_str().and_then(number_of).is_some_and(|found| found > number))
+}
