@@ -12,8 +12,8 @@ use anyhow::Context as _;
 use connector::KafkaConfig;
 use event::EventTime;
 use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    ClientContext, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::KafkaError,
     message::{BorrowedMessage, Message as _, OwnedMessage},
     types::RDKafkaErrorCode,
@@ -24,7 +24,7 @@ use crate::kafka::{self, Asker};
 
 /// A topic with what was read ahead.
 pub(crate) struct Log {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     topic: String,
     servers: String,
     partitions: Vec<Partition>,
@@ -32,6 +32,9 @@ pub(crate) struct Log {
     room: usize,
     last_error: Option<KafkaError>,
 }
+
+/// Logs errors, of which the end of a partition is none, though rdkafka reports it as one.
+struct Quiet;
 
 #[derive(Debug)]
 struct Partition {
@@ -85,8 +88,9 @@ impl Log {
         });
         client.remove("group.instance.id");
         client.set("enable.partition.eof", "true");
-        let consumer: BaseConsumer =
-            client.create().context("cannot make a Kafka consumer; correct [kafka.properties]")?;
+        let consumer: BaseConsumer<Quiet> = client
+            .create_with_context(Quiet)
+            .context("cannot make a Kafka consumer; correct [kafka.properties]")?;
         let mut log = Self {
             consumer,
             topic: topic.to_owned(),
@@ -274,6 +278,21 @@ impl Log {
         )
     }
 }
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(
+                %error,
+                reason,
+                action = "nothing if records go on to come; else see whether the brokers can be reached from here",
+                "Kafka's client reports"
+            );
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 impl Partition {
     fn push(&mut self, message: &BorrowedMessage<'_>) {

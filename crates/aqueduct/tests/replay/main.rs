@@ -260,7 +260,7 @@ fn an_output_is_replaced_only_when_complete() {
     place.write("cut.gz", &whole[..whole.len() / 2]);
     for output in ["rows.ndjson", "rows.db"] {
         place.write(output, b"old");
-        let ran = place.run(&["replay", "cut.gz", "--output", output]);
+        let ran = place.run(&["replay", "cut.gz", "--output", output, "--replace"]);
         refused(&ran, 1, "error: cannot read cut.gz to its end; it is damaged or cut short");
         let counted =
             ran.err.lines().find(|line| line.contains(" records of 1 partition")).expect("a summary");
@@ -283,4 +283,154 @@ fn a_line_without_end_is_rejected_and_the_rest_is_read() {
     let ran = place.replay(&["e"]);
     assert!(ran.err.contains("rejected 1: too-large (e:2)\n"), "{}", ran.err);
     assert!(ran.err.contains("flow f: 3 = 2 counted + 1 rejected\n"), "{}", ran.err);
+}
+
+/// The output would replace the input: name another file.
+#[test]
+fn rows_do_not_replace_what_they_are_made_from() {
+    let place = Place::new(&impatient());
+    let text: String = (0..5).map(|second| event(second, "view", "/a")).collect();
+    for link in ["", "symbolic", "hard"] {
+        place.write("events.ndjson", text.as_bytes());
+        let output = match link {
+            "" => {
+                "./../".to_owned()
+                    + &place.path("").file_name().expect("a name").to_string_lossy()
+                    + "/events.ndjson"
+            }
+            "symbolic" => {
+                std::os::unix::fs::symlink("events.ndjson", place.path("link")).expect("a link");
+                "link".to_owned()
+            }
+            _ => {
+                std::fs::hard_link(place.path("events.ndjson"), place.path("hard")).expect("a link");
+                "hard".to_owned()
+            }
+        };
+        let ran = place.run(&["replay", "events.ndjson", "--output", &output]);
+        assert_eq!(ran.code, Some(2), "{link}: {}", ran.err);
+        assert_eq!(place.read("events.ndjson"), text.as_bytes(), "{link}");
+    }
+    let ran = place.run(&["replay", "events.ndjson", "--output", "aqueduct.toml"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.err);
+    // A device is not replaced.
+    let ran = place.run(&["replay", "/dev/null", "--output", "/dev/null"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+}
+
+/// For any other: name another file, or add --replace.
+#[test]
+fn only_a_replay_s_database_is_replaced() {
+    let place = Place::new(&impatient());
+    place.write("events.ndjson", event(1, "view", "/a").as_bytes());
+    for _ in 0..2 {
+        place.replay(&["events.ndjson", "--output", "own.db"]);
+    }
+    let writer = rusqlite::Connection::open(place.path("own.db")).expect("a file");
+    writer.execute("UPDATE aqueduct_pipelines SET pipeline = 'state file:///state'", []).expect("the table");
+    writer.close().expect("closed");
+    let foreign = rusqlite::Connection::open(place.path("foreign.db")).expect("a file");
+    foreign.execute_batch("CREATE TABLE mine (x TEXT)").expect("room");
+    foreign.close().expect("closed");
+    for name in ["own.db", "foreign.db"] {
+        let before = place.read(name);
+        let ran = place.run(&["replay", "events.ndjson", "--output", name]);
+        assert_eq!(ran.code, Some(2), "{name}: {}", ran.err);
+        assert!(place.read(name) == before, "{name}");
+        place.replay(&["events.ndjson", "--output", name, "--replace"]);
+        place.replay(&["events.ndjson", "--output", name]);
+    }
+}
+
+/// Then the user has to correct the configuration or name other events.
+#[test]
+fn nothing_but_rejects_is_a_failure() {
+    let place = Place::new(&impatient());
+    place.write("good.ndjson", event(1, "view", "/a").as_bytes());
+    place.replay(&["good.ndjson", "--output", "rows.db"]);
+    let before = place.read("rows.db");
+    place.write("bad.ndjson", b"{\"type\":\"view\"}\nnot json\n");
+    let ran = place.run(&["replay", "bad.ndjson", "--output", "rows.db"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    assert!(place.read("rows.db") == before, "the old rows stay");
+    // Some are enough, and so is no record at all.
+    place.replay(&["good.ndjson", "bad.ndjson"]);
+    place.write("empty.ndjson", b"");
+    place.replay(&["empty.ndjson"]);
+}
+
+#[test]
+fn a_flow_without_a_pane_has_its_ledger() {
+    let place = Place::new(&impatient());
+    let text: String = (0..5).map(|second| event(second, "other", "/a")).collect();
+    place.write("events.ndjson", text.as_bytes());
+    place.replay(&["events.ndjson", "--output", "rows.db"]);
+    let rows = rusqlite::Connection::open(place.path("rows.db")).expect("a file");
+    let ignored: i64 =
+        rows.query_row("SELECT ignored FROM f_progress", [], |row| row.get(0)).expect("a line");
+    assert_eq!(ignored, 5);
+}
+
+#[test]
+fn times_that_no_table_holds_are_rejected() {
+    let place = Place::new(&impatient());
+    let at = |time: &str| format!("{{\"time\":{time},\"type\":\"view\",\"page\":\"/a\"}}\n");
+    let (first, last) = (-62_135_596_800_000i64, 253_402_300_799_999i64);
+    let text = [
+        at(&first.to_string()),
+        at(&(first - 1).to_string()),
+        at("-99999999999999999"),
+        at(&(first + 10_000).to_string()),
+        at(&last.to_string()),
+    ]
+    .concat();
+    place.write("events.ndjson", text.as_bytes());
+    let ran = place.replay(&["events.ndjson"]);
+    assert!(ran.err.contains("rejected 2: time-range at /time ("), "{}", ran.err);
+    // Beyond what RFC 3339 can write they are no times at all.
+    assert!(ran.err.contains("rejected 2: time at /time ("), "{}", ran.err);
+    assert_eq!(rows(&ran.out).len(), 1, "{}", ran.err);
+}
+
+#[test]
+fn one_event_a_day_ahead_makes_nobody_late() {
+    let place = Place::new(&impatient());
+    let start = 1_760_000_000;
+    let mut text: Vec<String> = (0..60).map(|second| event(start + second, "view", "/a")).collect();
+    text.insert(10, event(start + 86_400, "view", "/a"));
+    place.write("events.ndjson", text.concat().as_bytes());
+    for threads in ["1", "2", "4"] {
+        let ran = place.replay(&["events.ndjson", "--threads", threads]);
+        let flow = ran.err.lines().find(|line| line.starts_with("flow f: ")).expect("a line");
+        assert_eq!(flow, "flow f: 61 = 60 counted + 1 rejected", "{}", ran.err);
+        assert!(ran.err.contains("rejected 1: future at /time (events.ndjson:11)"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn the_neighbours_are_the_same_across_batches() {
+    let place = Place::new(&impatient());
+    let start = 1_760_000_000;
+    // Lines so long that a batch holds a few, and an outlier at every place in a batch.
+    let padding = "x".repeat(20_000);
+    let line = |second: i64| {
+        format!("{{\"time\":{},\"type\":\"view\",\"page\":\"/a\",\"pad\":\"{padding}\"}}\n", second * 1000)
+    };
+    let ahead = |n: i64| n % 19 == 18;
+    let text: String = (0..200).map(|n| line(start + if ahead(n) { 86_400 + n } else { n })).collect();
+    place.write("events.ndjson", text.as_bytes());
+    let outliers = (0..200 - 16).filter(|n| ahead(*n)).count();
+    for threads in ["1", "3"] {
+        let ran = place.replay(&["events.ndjson", "--threads", threads]);
+        assert!(ran.err.contains(&format!("rejected {outliers}: future at /time")), "{}", ran.err);
+    }
+}
+
+#[test]
+fn seconds_for_milliseconds_are_pointed_out() {
+    let place = Place::new(&impatient());
+    place.write("events.ndjson", b"{\"time\":1760000000,\"type\":\"view\",\"page\":\"/a\"}\n");
+    assert!(place.replay(&["events.ndjson"]).err.contains("January 1970"));
+    place.write("events.ndjson", event(1_760_000_000, "view", "/a").as_bytes());
+    assert!(!place.replay(&["events.ndjson"]).err.contains("January 1970"));
 }

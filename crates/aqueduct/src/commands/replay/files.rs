@@ -12,10 +12,13 @@ use std::{
 };
 
 use anyhow::Context as _;
+use event::EventTime;
+use processor::digest::Digests;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    batch::{Batch, Worker},
+    batch::{Batch, Became, Worker},
+    neighbours::{FOLLOWING, Neighbours},
     plan::Place,
     session::{At, Session},
 };
@@ -41,6 +44,9 @@ struct OpenFile {
     batch: Batch,
     lines: usize,
     events: usize,
+    /// Batches behind it that were looked into, the first lines first.
+    peeked: VecDeque<Batch>,
+    neighbours: Neighbours,
 }
 
 /// What the threads share: a worker for each that is at work.
@@ -58,6 +64,7 @@ impl Files {
     pub(super) fn open(
         places: Vec<Place>,
         threads: usize,
+        neighbours: &Neighbours,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let open = |place: Place| {
@@ -72,6 +79,8 @@ impl Files {
                 batch: Batch::default(),
                 lines: 0,
                 events: 0,
+                peeked: VecDeque::new(),
+                neighbours: neighbours.clone(),
             })
         };
         Ok(Self { files: places.into_iter().map(open).collect::<anyhow::Result<_>>()?, threads })
@@ -106,7 +115,7 @@ impl Files {
                 session.end_partition(partition)?;
                 continue;
             }
-            file.count_line(partition, session)?;
+            file.count_line(partition, session, &mut workers, ahead)?;
             if file.is_counted() {
                 bar.iter().for_each(|bar| bar.set_position(self.bytes_read()));
                 if shutdown.is_cancelled() {
@@ -135,28 +144,78 @@ impl OpenFile {
     }
 
     /// Counts the next line of the batch.
-    fn count_line(&mut self, partition: usize, session: &mut Session) -> anyhow::Result<()> {
+    fn count_line(
+        &mut self,
+        partition: usize,
+        session: &mut Session,
+        workers: &mut Workers,
+        ahead: usize,
+    ) -> anyhow::Result<()> {
+        let time = match self.batch.lines[self.lines].became {
+            Some(Became::Event) => self.batch.digests.get(self.events).and_then(|digest| digest.time()),
+            _ => None,
+        };
+        let is_future = match time.filter(|time| self.neighbours.is_suspicious(*time)) {
+            Some(time) => {
+                let following = self.following(workers, ahead)?;
+                self.neighbours.is_future(time, &following)
+            }
+            None => false,
+        };
         let line = &self.batch.lines[self.lines];
         self.lines += 1;
         let at = At::Line(&self.name, line.number);
+        if is_future {
+            self.events += 1;
+            return session.future(&self.topic, at);
+        }
+        if let Some(time) = time {
+            self.neighbours.took(time);
+        }
         let is_event = session.line(partition, line, self.batch.digests.get(self.events), at)?;
         self.events += usize::from(is_event);
         Ok(())
     }
 
-    /// Takes the next batch and keeps more on their way; false at the file's end.
+    /// The times of the events behind the next one, [`FOLLOWING`] at most. Looks into later batches where it must, so that
+    /// it does not depend on where one ends.
+    fn following(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<Vec<EventTime>> {
+        let mut times = Vec::with_capacity(FOLLOWING);
+        add_times(&self.batch.digests, self.events + 1, &mut times);
+        let mut looked_into = 0;
+        while times.len() < FOLLOWING {
+            if looked_into == self.peeked.len() {
+                let Some(next) = self.read_batch(workers, ahead)? else { break };
+                self.peeked.push_back(next);
+            }
+            add_times(&self.peeked[looked_into].digests, 0, &mut times);
+            looked_into += 1;
+        }
+        Ok(times)
+    }
+
+    /// Takes the next batch; false at the file's end.
     fn next_batch(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<bool> {
         workers.spare.push(std::mem::take(&mut self.batch));
         (self.lines, self.events) = (0, 0);
+        let next = match self.peeked.pop_front() {
+            Some(peeked) => Some(peeked),
+            None => self.read_batch(workers, ahead)?,
+        };
+        let Some(next) = next else { return Ok(false) };
+        self.batch = next;
+        Ok(true)
+    }
+
+    /// The next batch from the threads, while more are kept on their way; nothing at the file's end.
+    fn read_batch(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<Option<Batch>> {
         while self.ahead.len() < ahead && !self.is_at_end {
             let batch = self.lines_together(workers.spare.pop().unwrap_or_default())?;
             if !batch.is_empty() {
                 self.ahead.push_back(workers.start(batch, &self.topic));
             }
         }
-        let Some(next) = self.ahead.pop_front() else { return Ok(false) };
-        self.batch = finished(&next);
-        Ok(true)
+        Ok(self.ahead.pop_front().map(|next| finished(&next)))
     }
 
     /// As many lines as are there without waiting, one at least; none at the end.
@@ -173,6 +232,12 @@ impl OpenFile {
         }
         Ok(batch)
     }
+}
+
+fn add_times(digests: &Digests, first: usize, times: &mut Vec<EventTime>) {
+    let events = (first..).map_while(|number| digests.get(number));
+    let room = FOLLOWING - times.len();
+    times.extend(events.filter_map(|digest| digest.time()).take(room));
 }
 
 impl Workers {

@@ -11,6 +11,8 @@ mod files;
 
 mod kafka;
 
+mod neighbours;
+
 mod session;
 
 mod finals;
@@ -35,6 +37,7 @@ use crate::{
     runtime,
 };
 
+use neighbours::Neighbours;
 use plan::{Plan, Source};
 use rows::RowSink;
 use session::Session;
@@ -59,9 +62,13 @@ pub struct Args {
     #[arg(long)]
     anonymised: bool,
     /// Where rows go: a file of JSON lines (.gz and .zst compress), an SQLite file (.db), `bigquery` for the tables of
-    /// [writer], or - for standard output. A file is replaced only when everything is in it
+    /// [writer], or - for standard output. A file is replaced only when everything is in it, an SQLite file only if a replay
+    /// made it
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
+    /// Replace the SQLite file of --output whatever made it: a processor's tables, another program's
+    #[arg(long)]
+    replace: bool,
     /// Threads that read and count [default: one for each core, four at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
@@ -80,7 +87,8 @@ and of what stands in Kafka
   aqueduct replay --kafka --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --final
 
 Needs [events] and [[flows]]; [anonymise] is applied where it is there, [writer] is for --output bigquery. Late and
-rejected events are counted on standard error. Flows with time = \"processing\" cannot be replayed, those with time =
+rejected events are counted on standard error. A file has no Kafka timestamps: an event counts as `future` there where it
+is far ahead of the present or of its neighbours in the file. Where every record is rejected nothing is written. Flows with time = \"processing\" cannot be replayed, those with time =
 \"kafka\" from Kafka only.";
 
 /// Reads everything once, and writes what fired.
@@ -101,12 +109,17 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> {
     let rows = RowSink::create(&plan.output, &plan.flows, plan.threads, shutdown)?;
     let output = rows.name().to_owned();
-    let source = plan.source.open(plan.threads, shutdown)?;
+    let neighbours = Neighbours::new(&plan.rules.events, &plan.rules.flows);
+    let source = plan.source.open(plan.threads, &neighbours, shutdown)?;
     let mut session = Session::new(plan.rules, source.partitions(), rows);
     let read = source.read(&mut session, shutdown);
     if let Err(error) = read.and_then(|()| session.end()) {
         session.report(None);
         return Err(error);
+    }
+    if let Some(nothing) = session.all_rejected() {
+        session.report(None);
+        bail!("{nothing}; correct the configuration or name other events; {output} is not written");
     }
     if shutdown.is_cancelled() {
         session.report(None);
@@ -117,9 +130,16 @@ fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> 
 }
 
 impl Source {
-    fn open(self, threads: usize, shutdown: &CancellationToken) -> anyhow::Result<OpenSource> {
+    fn open(
+        self,
+        threads: usize,
+        neighbours: &Neighbours,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<OpenSource> {
         Ok(match self {
-            Self::Files(places) => OpenSource::Files(files::Files::open(places, threads, shutdown)?),
+            Self::Files(places) => {
+                OpenSource::Files(files::Files::open(places, threads, neighbours, shutdown)?)
+            }
             Self::Kafka(span) => OpenSource::Kafka(kafka::Logs::open(&span)?),
         })
     }

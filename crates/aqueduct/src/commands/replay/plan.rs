@@ -2,14 +2,18 @@
 //!
 //! Not here: opening anything but the keyring.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Metadata,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use connector::{KafkaConfig, anonymise::Anonymiser};
 use event::{EventTime, EventsSettings};
 use processor::flow::{Flow, TimeKind};
 use writer::WriterConfig;
 
-use super::Args;
+use super::{Args, tables::PIPELINE};
 use crate::{
     config::{Config, ConfigError},
     exit::WrongUsage,
@@ -81,12 +85,67 @@ impl Plan {
                 let text = "--from and --to are for --kafka; a file is read as a whole".to_owned();
                 return Err(WrongUsage(text).into());
             }
-            Source::Files(places(&args.files)?)
+            let places = places(&args.files)?;
+            refuse_own_input(&args.output, &places, config, anonymiser.is_some())?;
+            Source::Files(places)
         };
+        if let Target::Database(path) = &output
+            && !args.replace
+        {
+            refuse_database_of_others(path)?;
+        }
         let rules = Rules { events, flows: flows.clone(), anonymiser, only_final: args.only_final };
         let threads = args.threads.map_or_else(default_threads, usize::from);
         Ok(Self { source, rules, flows, output, threads })
     }
+}
+
+/// The rows must not replace what they are made from, by whatever path it is named.
+fn refuse_own_input(
+    output: &Path,
+    places: &[Place],
+    config: &Config,
+    is_anonymised: bool,
+) -> anyhow::Result<()> {
+    let Some(target) = regular_file(output) else { return Ok(()) };
+    let is_target = |path: &Path| regular_file(path) == Some(target);
+    let keyring = if is_anonymised { Some(config.keyring_path()?) } else { None };
+    let what = if let Some(place) = places.iter().find(|place| is_target(&place.path)) {
+        format!("the input {}", place.path.display())
+    } else if is_target(config.settings().path()) {
+        "the configuration".to_owned()
+    } else if keyring.is_some_and(|path| is_target(&path)) {
+        "the keyring".to_owned()
+    } else {
+        return Ok(());
+    };
+    let output = output.display();
+    Err(WrongUsage(format!("--output {output} would replace {what}; name another file")).into())
+}
+
+/// The device and number of a regular file, whatever links lead to it.
+fn regular_file(path: &Path) -> Option<(u64, u64)> {
+    let metadata = path.metadata().ok().filter(Metadata::is_file)?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// What a replay of these flows made may go; a processor's tables look the same, and only the record in them tells whose they
+/// are.
+fn refuse_database_of_others(path: &Path) -> Result<(), WrongUsage> {
+    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    if metadata.len() == 0 {
+        return Ok(());
+    }
+    let owners = writer::pipelines(path).unwrap_or_default();
+    if !owners.is_empty() && owners.iter().all(|owner| owner == PIPELINE) {
+        return Ok(());
+    }
+    let path = path.display();
+    let whose = match owners.iter().find(|owner| *owner != PIPELINE) {
+        Some(owner) => format!("is written by a pipeline ({owner})"),
+        None => "was not made by a replay".to_owned(),
+    };
+    Err(WrongUsage(format!("--output {path} exists and {whose}; name another file, or add --replace")))
 }
 
 /// Counting is one thread's work: more than three that read for it would wait.

@@ -11,9 +11,9 @@ use connector::{
     anonymise::{Anonymised, Anonymiser, Raw, RejectCode},
     message::{Message, Origin},
 };
-use event::EventTime;
+use event::{EventTime, EventsSettings};
 use processor::{
-    digest::Digest,
+    digest::{Digest, Refusal},
     engine::Verdict,
     replay::{Record, Replay},
 };
@@ -29,6 +29,7 @@ use super::{
 
 /// A replay that runs.
 pub(super) struct Session {
+    events: EventsSettings,
     replay: Replay,
     anonymiser: Option<Anonymiser>,
     encoder: Encoder,
@@ -56,6 +57,7 @@ impl Session {
         let finals = rules.only_final.then(|| rules.flows.iter().map(Finals::new).collect());
         let replay = Replay::new(&rules.events, rules.flows, partitions, now);
         Self {
+            events: rules.events,
             replay,
             anonymiser: rules.anonymiser,
             encoder: Encoder::default(),
@@ -131,8 +133,22 @@ impl Session {
         Ok(false)
     }
 
+    /// Accounts for an event that lies far ahead of its neighbours in its file.
+    pub(super) fn future(&mut self, topic: &str, at: At<'_>) -> anyhow::Result<()> {
+        self.tally.out_of_line();
+        let pointer = Some(self.events.time_for(topic).as_str().to_owned());
+        let verdict = self.replay.refuse(Refusal { reason: "future", pointer });
+        self.counted(verdict, at)
+    }
+
+    /// Where there were records and each was rejected: the reason in words.
+    pub(super) fn all_rejected(&self) -> Option<String> {
+        self.tally.all_rejected(self.replay.engine().flows())
+    }
+
     fn counted(&mut self, verdict: Verdict, at: At<'_>) -> anyhow::Result<()> {
         self.tally.record();
+        self.tally.time(verdict.time);
         if let Some(refusal) = verdict.refusal {
             self.tally.reject(refusal.reason, refusal.pointer.as_deref(), at);
         }

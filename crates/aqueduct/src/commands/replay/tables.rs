@@ -22,7 +22,7 @@ use service::Backoff;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use writer::{Writer, WriterConfig, WriterError};
+use writer::{Claim, Writer, WriterConfig, WriterError};
 
 /// Tables that are being filled.
 pub(super) struct Tables {
@@ -59,6 +59,8 @@ struct Place {
     rows: u64,
 }
 
+/// What the tables of an SQLite file record as their writer.
+pub(super) const PIPELINE: &str = "replay";
 /// Rows of one flow that are sent together.
 const BATCH: usize = 20_000;
 const FILE: &str = "rows.db";
@@ -100,6 +102,10 @@ impl Tables {
         let runtime = Handle::current();
         let tables: Vec<_> = flows.iter().map(Flow::table).collect();
         let writer = runtime.block_on(Writer::connect(config, &tables))?;
+        // The configured tables stay their pipeline's: a replay fills its past.
+        if matches!(kind, Kind::Replace { .. }) {
+            runtime.block_on(writer.claim(PIPELINE, Claim::Take))?;
+        }
         let flow_table = |flow: &Flow| FlowTable {
             table: Table::Flow(flow.name.clone()),
             allowed_lateness: flow.allowed_lateness,
@@ -162,14 +168,12 @@ impl Tables {
     }
 
     /// A line of `<flow>_progress`, by which the view knows that the windows of these rows are final; unless whoever
-    /// fills the same tables is further.
+    /// fills the same tables is further. A flow of which nothing fired has a ledger, too.
     fn progress(&self, flow: usize, ledger: &Ledger) -> anyhow::Result<()> {
-        let FlowTable { table: Table::Flow(name), allowed_lateness, last_end: Some(end), .. } =
-            &self.flows[flow]
-        else {
+        let FlowTable { table: Table::Flow(name), allowed_lateness, last_end, .. } = &self.flows[flow] else {
             return Ok(());
         };
-        let watermark = *end + *allowed_lateness;
+        let watermark = last_end.map_or(EventTime::MIN, |end| end + *allowed_lateness);
         let newest = self.retried(async || self.writer.progress(name).await)?;
         if newest.is_some_and(|newest| newest.watermark >= watermark) {
             return Ok(());

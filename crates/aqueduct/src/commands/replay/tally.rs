@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use anyhow::bail;
-use event::ledger::Outcome;
+use event::{EventTime, ledger::Outcome};
 use processor::engine::FlowState;
 
 use super::session::At;
@@ -16,6 +16,10 @@ pub(super) struct Tally {
     rejected: u64,
     rejects: Vec<Complaint>,
     late: Vec<Late>,
+    /// Events of files that were refused for the sake of their neighbours.
+    out_of_line: u64,
+    /// Event times in the first month after the epoch.
+    in_january_1970: u64,
 }
 
 #[derive(Debug)]
@@ -38,12 +42,41 @@ const POSITIONS: usize = 5;
 
 impl Tally {
     pub(super) fn new(flows: usize, partitions: usize) -> Self {
-        Self { records: 0, partitions, rejected: 0, rejects: Vec::new(), late: vec![Late::default(); flows] }
+        Self {
+            records: 0,
+            partitions,
+            rejected: 0,
+            rejects: Vec::new(),
+            late: vec![Late::default(); flows],
+            out_of_line: 0,
+            in_january_1970: 0,
+        }
     }
 
     /// A record was read.
     pub(super) fn record(&mut self) {
         self.records += 1;
+    }
+
+    /// An event was refused as `future` by its neighbours in its file.
+    pub(super) fn out_of_line(&mut self) {
+        self.out_of_line += 1;
+    }
+
+    /// The time of an event that could be read.
+    pub(super) fn time(&mut self, time: Option<EventTime>) {
+        self.in_january_1970 += u64::from(time.is_some_and(looks_like_seconds));
+    }
+
+    /// Where there were records and no flow could take any of them: what to say.
+    pub(super) fn all_rejected(&self, flows: &[FlowState]) -> Option<String> {
+        let is_rejected = |flow: &FlowState| flow.ledger.get(Outcome::Rejected) == self.records;
+        if self.records == 0 || !flows.iter().all(is_rejected) {
+            return None;
+        }
+        let most = self.rejects.iter().max_by_key(|complaint| complaint.count);
+        let reason = most.map_or("", |complaint| complaint.reason);
+        Some(format!("all {} records were rejected, most of them as {reason}", self.records))
     }
 
     /// It was refused by the anonymiser, or by at least one flow.
@@ -101,6 +134,26 @@ impl Tally {
         for (late, flow) in self.late.iter().zip(flows).filter(|(late, _)| late.seen > 0) {
             line(&mut text, &format!("late {} in flow {}", late.seen, flow.name()), late.seen, &late.first);
         }
+        if self.out_of_line > 0 {
+            push(
+                &mut text,
+                format_args!(
+                    "note: files have no Kafka timestamps; {} events were refused as future because they are far ahead of \
+                     their neighbours in the file",
+                    self.out_of_line
+                ),
+            );
+        }
+        if self.in_january_1970 > 0 {
+            push(
+                &mut text,
+                format_args!(
+                    "warning: {} event times fall in January 1970: a number is taken for milliseconds since the epoch, and \
+                     these look like seconds",
+                    self.in_january_1970
+                ),
+            );
+        }
         for flow in flows {
             let parts: Vec<String> = flow
                 .ledger
@@ -126,6 +179,12 @@ impl Tally {
         );
         text
     }
+}
+
+/// Seconds since the epoch, taken for milliseconds, lie in January 1970 until the year 2054.
+fn looks_like_seconds(time: EventTime) -> bool {
+    const FEBRUARY: EventTime = EventTime(31 * 86_400_000);
+    (EventTime(0)..FEBRUARY).contains(&time)
 }
 
 fn note(first: &mut Vec<String>, at: At<'_>) {
