@@ -40,6 +40,8 @@ pub mod grid;
 
 mod kafka;
 
+mod late;
+
 pub mod output;
 
 pub mod progress;

@@ -1,7 +1,7 @@
 //! `reconcile` for people.
 
 use super::findings::{Findings, FlowFinding, Missing, PartitionFinding, Stage, TableFinding};
-use crate::{grid::grid, parts, refused};
+use crate::{grid::grid, late, parts, refused};
 
 /// So many ranges are shown of each partition.
 const RANGES: usize = 5;
@@ -37,6 +37,8 @@ pub(super) fn of(findings: &Findings) -> String {
         &["flow", "ledger", "accounted", "balance", "offsets"],
         findings.flows.iter().map(flow).collect(),
     );
+    let late: Vec<String> =
+        findings.flows.iter().filter_map(|flow| late::words(&flow.flow, &flow.ledger)).collect();
     section(
         "What came out",
         &["table", "sent", "rows", "waiting", "missing"],
@@ -53,6 +55,9 @@ pub(super) fn of(findings: &Findings) -> String {
             })
             .collect(),
     );
+    if !late.is_empty() {
+        text.push_str(&format!("\nWhat came too late\n{}\n", late.join("\n")));
+    }
     if let Some(refused) = refused::text(&findings.refused) {
         text.push_str(&format!("\nWhat was refused\n{refused}"));
     }

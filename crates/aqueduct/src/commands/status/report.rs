@@ -9,6 +9,7 @@ use processor::{engine::FlowState, frontier::Track};
 use serde::Serialize;
 
 use crate::{
+    late,
     parts::{Part, parts},
     refused::Refused,
     survey::{State, Survey, held_by, known},
@@ -71,6 +72,8 @@ pub(super) struct FlowReport {
     /// Offsets by what became of them.
     pub(super) ledger: BTreeMap<&'static str, u64>,
     pub(super) total: u64,
+    /// Of the events that came in time and too late, the part that came too late; absent where there is none of either.
+    pub(super) late_share: Option<f64>,
     /// Offsets that were accounted for before the flow was added.
     pub(super) before: u64,
     pub(super) keys: usize,
@@ -148,12 +151,15 @@ impl FlowReport {
         let counted = survey.tables.as_ref().ok().and_then(|tables| tables.rows.get(&table));
         let waiting = survey.state.outbox.pending_from(0).filter(|(_, append)| append.table == table);
         let watermark = flow.windows.watermark();
+        let ledger: BTreeMap<_, _> =
+            flow.ledger.iter().map(|(outcome, count)| (outcome.as_str(), count)).collect();
         Self {
             flow: name.to_string(),
             is_new: survey.state.added.iter().any(|added| **added == **name),
             watermark: known(watermark),
             delay_ms: known(watermark).map(|_| survey.at.0.saturating_sub(watermark.0)),
-            ledger: flow.ledger.iter().map(|(outcome, count)| (outcome.as_str(), count)).collect(),
+            late_share: late::share(&ledger),
+            ledger,
             total: flow.ledger.total(),
             before: flow.before,
             keys: flow.windows.key_count(),

@@ -1,9 +1,9 @@
 //! `status` for people.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::report::{FlowReport, PartitionReport, Report};
-use crate::{grid::grid, parts, refused};
+use crate::{grid::grid, late, parts, refused};
 
 /// So many holes are shown of each partition.
 const HOLES: usize = 3;
@@ -30,10 +30,17 @@ pub(super) fn of(report: &Report) -> String {
     }
     line("watermark", &format!("held by {}", report.held_by));
     line("verdict", &parts::verdict(&report.parts));
+    for flow in &report.flows {
+        if let Some(words) = late::words(&flow.flow, &flow.ledger) {
+            line("late", &words);
+        }
+    }
     text.push_str(&format!("\n{}", parts::text(&report.parts)));
     if !report.partitions.is_empty() {
         let head = ["topic", "partition", "log end", "committed", "frontier", "lag", "holes", "clock"];
-        let rows: Vec<Vec<String>> = report.partitions.iter().map(partition).collect();
+        let topics = topics(&report.partitions);
+        let rows: Vec<Vec<String>> =
+            report.partitions.iter().zip(topics).map(|(one, topic)| partition(one, topic)).collect();
         text.push_str(&format!("\n{}", grid(&head, &rows)));
     }
     let head = ["flow", "watermark", "behind", "keys", "rows", "waiting", "offsets"];
@@ -60,14 +67,28 @@ fn state(report: &Report) -> String {
     }
 }
 
-fn partition(report: &PartitionReport) -> Vec<String> {
+/// The topic of each partition, with its incarnation where there are several: a topic that was deleted and recreated, or cut by
+/// an election.
+fn topics(partitions: &[PartitionReport]) -> Vec<String> {
+    let mut counts: BTreeMap<(&str, i32), usize> = BTreeMap::new();
+    for one in partitions {
+        *counts.entry((&one.topic, one.partition)).or_default() += 1;
+    }
+    let name = |one: &PartitionReport| match counts[&(&*one.topic, one.partition)] {
+        1 => one.topic.clone(),
+        _ => format!("{} ({})", one.topic, one.incarnation),
+    };
+    partitions.iter().map(name).collect()
+}
+
+fn partition(report: &PartitionReport, topic: String) -> Vec<String> {
     let mut holes: Vec<String> =
         report.holes.iter().take(HOLES).map(|(from, to)| format!("{from}..{to}")).collect();
     if report.holes.len() > HOLES {
         holes.push(format!("{} more", report.holes.len() - HOLES));
     }
     vec![
-        report.topic.clone(),
+        topic,
         report.partition.to_string(),
         number(report.log_end),
         number(report.committed),
@@ -111,5 +132,27 @@ fn length(millis: i64) -> String {
         format!("{:.1}s", millis as f64 / 1e3)
     } else {
         event::Millis(millis / 1000 * 1000).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn incarnations_of_one_partition_are_told_apart() {
+        let report = |topic: &str, partition, incarnation: &str| PartitionReport {
+            topic: topic.to_owned(),
+            partition,
+            incarnation: incarnation.to_owned(),
+            log_end: None,
+            committed: None,
+            frontier: 0,
+            lag: None,
+            holes: Vec::new(),
+            clock: None,
+        };
+        let partitions = [report("a", 0, "x"), report("a", 0, "y"), report("a", 1, "y"), report("b", 0, "x")];
+        assert_eq!(topics(&partitions), ["a (x)", "a (y)", "a", "b"]);
     }
 }
