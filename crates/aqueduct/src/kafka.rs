@@ -32,6 +32,8 @@ const NAP: Duration = Duration::from_millis(100);
 pub(crate) struct Asker<'a> {
     kafka: &'a KafkaConfig,
     client: BaseConsumer<Heard>,
+    /// How long a broker may take to answer.
+    patience: Duration,
 }
 
 /// The last error of a client, with librdkafka's words. Says nothing by itself: whoever asks does.
@@ -47,17 +49,39 @@ pub(crate) fn client(kafka: &KafkaConfig) -> ClientConfig {
     client
 }
 
+/// Whether librdkafka takes the properties of the connector's consumer together: those that contradict each other show only
+/// when a client is made. No broker is named, so that it connects to nothing.
+///
+/// # Errors
+/// What librdkafka says.
+pub(crate) fn try_consumer(kafka: &KafkaConfig) -> Result<(), KafkaError> {
+    let mut client = ClientConfig::new();
+    kafka.consumer().for_each(|(name, value)| {
+        client.set(name, value);
+    });
+    client.remove("bootstrap.servers");
+    client.create_with_context::<_, BaseConsumer<Heard>>(Heard::default()).map(drop)
+}
+
 impl<'a> Asker<'a> {
     /// # Errors
     /// librdkafka does not take the configuration.
     pub(crate) fn new(kafka: &'a KafkaConfig) -> anyhow::Result<Self> {
+        Self::patient(kafka, ANSWER)
+    }
+
+    /// As [`Self::new`], for brokers that answer within `patience`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn patient(kafka: &'a KafkaConfig, patience: Duration) -> anyhow::Result<Self> {
         let mut settings = client(kafka);
         // A question must not make what it asks about.
         settings.set("allow.auto.create.topics", "false");
         let client = settings
             .create_with_context(Heard::default())
             .context("no Kafka client can be made; correct [kafka] or [kafka.properties]")?;
-        Ok(Self { kafka, client })
+        Ok(Self { kafka, client, patience })
     }
 
     /// How many partitions the topic has.
@@ -78,7 +102,7 @@ impl<'a> Asker<'a> {
                     bail!("Kafka at {servers} refuses topic {topic}; allow this user to use it");
                 }
                 // Also what a broker answers about a topic that it is just making.
-                _ if asked.elapsed() < TOPIC => std::thread::sleep(NAP),
+                _ if asked.elapsed() < TOPIC.min(self.patience) => std::thread::sleep(NAP),
                 _ => bail!("Kafka at {servers} has no topic {topic}; create it, or correct [kafka] topics"),
             }
         }
@@ -98,14 +122,14 @@ impl<'a> Asker<'a> {
             {
                 return Err(refusal);
             }
-            if asked.elapsed() >= ANSWER {
+            if asked.elapsed() >= self.patience {
                 let source = KafkaText(heard.map_or_else(|| error.to_string(), |(_, said)| said));
                 return Err(ConnectorError::Unanswered {
                     brokers: self.kafka.bootstrap_servers.clone(),
                     source,
                 });
             }
-            wait *= 2;
+            wait = (wait * 2).min(self.patience);
         }
     }
 

@@ -1,20 +1,41 @@
 //! The writer behind the processor's port: the two crates do not know each other.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use event::append::{Append, Appended, Body, Rows, Table};
 use processor::sink::{Sink, SinkError};
 use writer::{Writer, WriterError};
+
+use crate::exit::one_line;
 
 /// A writer as the processor sees it.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     writer: Writer,
     place: String,
+    trouble: Trouble,
+}
+
+/// Why rows wait for their table: the error of the last append, until one succeeds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    /// In words; nothing where rows are taken.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note<T>(&self, result: &Result<T, SinkError>) {
+        let reason = result.as_ref().err().map(|error| one_line(error));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
 }
 
 impl Tables {
     /// `place` is how messages name it.
-    pub(crate) fn new(writer: Writer, place: String) -> Self {
-        Self { writer, place }
+    pub(crate) fn new(writer: Writer, place: String, trouble: Trouble) -> Self {
+        Self { writer, place, trouble }
     }
 
     fn error(&self, source: WriterError) -> SinkError {
@@ -27,6 +48,10 @@ impl Sink for Tables {
         self.writer.too_large(rows)
     }
 
+    fn check_place(&self) -> Result<(), SinkError> {
+        self.writer.check_place().map_err(|e| self.error(e))
+    }
+
     fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError> {
         self.writer.encode(table, rows).map_err(|e| self.error(e))
     }
@@ -36,11 +61,15 @@ impl Sink for Tables {
     }
 
     async fn open(&self, table: &Table) -> Result<String, SinkError> {
-        self.writer.open_stream(table).await.map_err(|e| self.error(e))
+        let opened = self.writer.open_stream(table).await.map_err(|e| self.error(e));
+        self.trouble.note(&opened);
+        opened
     }
 
     async fn append(&self, append: &Append) -> Result<Appended, SinkError> {
-        self.writer.append(append).await.map_err(|e| self.error(e))
+        let appended = self.writer.append(append).await.map_err(|e| self.error(e));
+        self.trouble.note(&appended);
+        appended
     }
 
     async fn stands(&self, append: &Append) -> Result<bool, SinkError> {

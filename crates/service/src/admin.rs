@@ -26,11 +26,12 @@ use crate::{LogLevels, Metrics, Readiness, ServiceError, metrics};
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The section `[service]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServiceSettings {
-    /// Host and port of the server; port 0 takes a free one.
-    pub listen: String,
+    /// Host and port of the server; port 0 takes a free one. Without it each part listens on a loopback port of its own,
+    /// so that the parts of one configuration run side by side on one machine.
+    pub listen: Option<String>,
 }
 
 /// What the server tells about.
@@ -44,20 +45,21 @@ pub struct Admin {
     pub levels: LogLevels,
 }
 
-/// Takes the address of the settings.
+/// Takes the address of the settings, or `default` where they name none.
 ///
 /// # Errors
 /// [`ServiceError::AddressInUse`] and [`ServiceError::Listen`] name the address and the key to change.
-pub async fn bind(settings: &ServiceSettings) -> Result<TcpListener, ServiceError> {
-    let address = || settings.listen.clone();
-    let listener = TcpListener::bind(&settings.listen).await.map_err(|source| match source.kind() {
+pub async fn bind(settings: &ServiceSettings, default: &str) -> Result<TcpListener, ServiceError> {
+    let listen = settings.listen.as_deref().unwrap_or(default);
+    let address = || listen.to_owned();
+    let listener = TcpListener::bind(listen).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ServiceError::AddressInUse { address: address() },
         _ => ServiceError::Listen { address: address(), source },
     })?;
     match listener.local_addr() {
         Ok(bound) if bound.ip().is_loopback() => {}
         _ => tracing::warn!(
-            listen = settings.listen,
+            listen,
             action = "see that only your own people and Prometheus reach it; it has no login",
             "the admin server can be reached from other machines"
         ),
@@ -160,12 +162,6 @@ fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
     peer.to_canonical().is_loopback() && (name == "localhost" || address.is_ok_and(|ip| ip.is_loopback()))
 }
 
-impl Default for ServiceSettings {
-    fn default() -> Self {
-        Self { listen: "127.0.0.1:9464".to_owned() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,15 +189,15 @@ mod tests {
     async fn an_address_in_use_is_named_with_its_key() {
         let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let listen = taken.local_addr().expect("address").to_string();
-        let error = bind(&ServiceSettings { listen: listen.clone() }).await.expect_err("in use").to_string();
-        assert_eq!(
-            error,
-            format!(
-                "cannot listen on {listen}: the address is in use; stop what listens there, or set another address in \
-                 [service] listen (or AQUEDUCT__SERVICE__LISTEN)"
-            )
-        );
-        let error = bind(&ServiceSettings { listen: "nowhere".to_owned() }).await.expect_err("no address");
+        for (configured, default) in [(Some(listen.clone()), "127.0.0.1:0"), (None, &*listen)] {
+            let error = bind(&ServiceSettings { listen: configured }, default).await.expect_err("in use");
+            assert!(
+                matches!(&error, ServiceError::AddressInUse { address } if *address == listen),
+                "{error}"
+            );
+        }
+        let nowhere = ServiceSettings { listen: Some("nowhere".to_owned()) };
+        let error = bind(&nowhere, &listen).await.expect_err("no address");
         assert!(matches!(error, ServiceError::Listen { .. }), "{error}");
     }
 }

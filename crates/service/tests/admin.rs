@@ -33,8 +33,7 @@ impl Server {
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
         let state = Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels: LEVELS.clone() };
         let own = axum::Router::new().route("/own", axum::routing::get(async || "mine"));
-        let listener =
-            admin::bind(&ServiceSettings { listen: "127.0.0.1:0".to_owned() }).await.expect("a free port");
+        let listener = admin::bind(&ServiceSettings::default(), "127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("address");
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(admin::serve(listener, admin::router(state).merge(own), shutdown.clone()));

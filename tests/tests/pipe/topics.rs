@@ -299,3 +299,24 @@ fn three_notions_of_time_run_side_by_side() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_topic_with_the_clocks_of_its_producers_is_a_warning() -> Result<()> {
+    // Kafka takes timestamps up to an hour ahead unless told otherwise.
+    for (settings, lateness, warned) in [
+        (&[][..], "2h", false),
+        (&[], "30m", true),
+        (&[("message.timestamp.after.max.ms", "60000")], "30m", false),
+        (&[("message.timestamp.type", "LogAppendTime")], "30m", false),
+    ] {
+        let pipe = Pipe::new("clocks")?;
+        create_topic(pipe.name(), 1, settings)?;
+        pipe.edit("allowed_lateness = \"2h\"", &format!("allowed_lateness = \"{lateness}\""))?;
+        pipe.run_well(&["setup"])?;
+        let checked = pipe.run_well(&["check"])?;
+        let found =
+            checked.out.lines().any(|line| line.starts_with("warning topic ") && line.contains("CreateTime"));
+        assert_eq!(found, warned, "{settings:?}, {lateness}: {}", checked.out);
+    }
+    Ok(())
+}

@@ -33,6 +33,10 @@ Example: make the keyring and the topics once, then run it
 Needs [kafka], [pubsub] and [anonymise], and [events] where the keyring has several keys. SIGTERM and Ctrl-C finish
 what was read, commit it and exit 0. Metrics and probes: [service] listen.";
 
+/// Where the admin server listens without `[service] listen`. The processor has the next port, so that both run on one
+/// machine with one configuration.
+const LISTEN: &str = "127.0.0.1:9464";
+
 /// Everything that a connector is made of.
 pub(crate) struct Plan {
     connector: connector::Config,
@@ -116,7 +120,7 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     plan.announce();
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
     service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "connector");
-    let listener = admin::bind(&plan.service).await?;
+    let listener = admin::bind(&plan.service, LISTEN).await?;
     let mut live = Live::new("connector", readiness.clone(), plan.settings.clone());
     let watch = live.connector(plan.labels());
     let live = Arc::new(live);

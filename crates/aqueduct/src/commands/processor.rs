@@ -9,14 +9,14 @@ use pubsub::{Connection, SubscribeOptions};
 use service::{Metrics, Readiness, admin::Admin};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use writer::Writer;
+use writer::{Claim, Writer, WriterError};
 
 use crate::{
     cli::Global,
     config::{Config, ConfigError},
     live::{self, Live, ProcessorLabels},
     runtime,
-    tables::Tables,
+    tables::{Tables, Trouble},
 };
 
 /// What the command takes.
@@ -34,6 +34,9 @@ Example:
 A second processor with the same [state] stands by and takes over when the first one is gone. SIGTERM and Ctrl-C
 write a last checkpoint and exit with 0; open windows stay in the state.";
 
+/// Where the admin server listens without `[service] listen`: the port after the connector's.
+const LISTEN: &str = "127.0.0.1:9465";
+
 /// Runs it.
 ///
 /// # Errors
@@ -47,7 +50,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
         readiness.expect(&["state"]);
         service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "processor");
-        let listener = service::admin::bind(&parts.service).await?;
+        let listener = service::admin::bind(&parts.service, LISTEN).await?;
         let mut live = Live::new("processor", readiness.clone(), parts.settings.clone());
         let watch = live.processor(parts.labels());
         let live = Arc::new(live);
@@ -79,9 +82,13 @@ pub(crate) struct Parts {
     pub(crate) endpoint: pubsub::Endpoint,
     pub(crate) pubsub: pubsub::PubSubSettings,
     pub(crate) store: Store,
+    /// What the tables record as their writer: a stand-by has the same state, and with it the same name.
+    pub(crate) pipeline: String,
     pub(crate) writer: writer::WriterConfig,
     pub(crate) tables: Vec<FlowTable>,
     pub(crate) service: service::ServiceSettings,
+    /// Why rows wait, for whoever shows it.
+    pub(crate) trouble: Trouble,
     /// For the page.
     pub(crate) settings: Vec<page::facts::Setting>,
 }
@@ -94,6 +101,7 @@ impl Parts {
         let tables = config.tables_of(&flows)?;
         let (data, marks) = subscriptions(config, &pubsub)?;
         let state = config.state()?;
+        config.check_memory(&flows, &state)?;
         let store = Store::open(&state.checkpoints, config.settings().dir())?;
         let data = SubscribeOptions { streams, ..SubscribeOptions::new(data) };
         let marks = SubscribeOptions { streams: 1, ..SubscribeOptions::new(marks) };
@@ -102,6 +110,8 @@ impl Parts {
             writer: config.writer()?,
             service: config.service()?,
             settings: live::settings(config),
+            trouble: Trouble::default(),
+            pipeline: pipeline(&store),
             processor: ProcessorConfig { events: config.events()?, flows, state, data, marks },
             pubsub,
             store,
@@ -158,11 +168,19 @@ impl Parts {
         let writer = Writer::connect(&self.writer, &self.tables)
             .await
             .with_context(|| format!("cannot write to {place}"))?;
-        let sink = Arc::new(Tables::new(writer.clone(), place));
+        writer.claim(&self.pipeline, Claim::Take).await?;
+        let sink = Arc::new(Tables::new(writer.clone(), place, self.trouble));
         let services = Services { connection, store: self.store, metrics, readiness, shutdown, watch };
         let ended = processor::run(self.processor, services, sink).await;
-        writer.close().await?;
-        Ok(ended?)
+        let closed = writer.close().await;
+        let summary = ended?;
+        closed?;
+        Ok(summary)
+    }
+
+    async fn check_tables(&self) -> Result<(), WriterError> {
+        Writer::check(&self.writer, &self.tables).await?;
+        Writer::check_owner(&self.writer, &self.tables, &self.pipeline).await
     }
 
     /// Finds out whether subscriptions and tables are there; where nobody answers it says so once and waits.
@@ -172,7 +190,7 @@ impl Parts {
             let trouble = match pubsub::admin::check_subscriptions(connection, &self.pubsub).await {
                 Err(error) if error.is_retryable() => anyhow::Error::from(error),
                 Err(error) => return Err(error.into()),
-                Ok(()) => match writer::Writer::check(&self.writer, &self.tables).await {
+                Ok(()) => match self.check_tables().await {
                     Err(error) if error.is_retryable() => error.into(),
                     Err(error) => return Err(error.into()),
                     Ok(()) => return Ok(()),
@@ -188,6 +206,11 @@ impl Parts {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+/// How the tables name the pipeline whose state is in `store`.
+pub(crate) fn pipeline(store: &Store) -> String {
+    format!("state {}", store.place())
 }
 
 fn subscriptions(config: &Config, pubsub: &pubsub::PubSubSettings) -> Result<(String, String), ConfigError> {

@@ -7,10 +7,11 @@ use std::{
 };
 
 use event::row::FlowTable;
+use processor::store::Store;
 use pubsub::{Connection, PubSubSettings, admin};
-use writer::{Writer, WriterConfig};
+use writer::{Claim, Writer, WriterConfig};
 
-use crate::{cli::Global, config::Config, output::mark_closed, runtime};
+use crate::{cli::Global, commands::processor::pipeline, config::Config, output::mark_closed, runtime};
 
 /// What `setup` takes.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,6 +19,9 @@ pub struct Args {
     /// Say what would be made, and make nothing
     #[arg(long)]
     dry_run: bool,
+    /// Make existing tables this pipeline's, whichever pipeline wrote them before: after its state was moved
+    #[arg(long, conflicts_with = "dry_run")]
+    adopt: bool,
 }
 
 /// Shown by `--help`.
@@ -27,7 +31,8 @@ Example: look first, then do it
   aqueduct setup
 
 Works on the sections that are there: [pubsub] gives topics and subscriptions, [writer] with [[flows]] gives tables
-and views. It is safe to run again; what is there with other properties is told and left as it is.";
+and views. It is safe to run again; existing resources with other properties are reported and left as they are. A
+table belongs to the pipeline that writes it, which is known by the place of its [state]; --adopt changes that.";
 
 /// Makes what the configuration needs.
 ///
@@ -50,6 +55,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         }
         if let Some((writer, tables)) = &tables {
             set_up_tables(writer, tables, args.dry_run).await?;
+            if !args.dry_run {
+                claim(&config, writer, tables, args.adopt).await?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -73,6 +81,25 @@ async fn set_up_pubsub(config: &Config, pubsub: &PubSubSettings, dry_run: bool) 
 
 async fn set_up_tables(writer: &WriterConfig, tables: &[FlowTable], dry_run: bool) -> anyhow::Result<()> {
     Writer::setup(writer, tables, dry_run).await?.iter().try_for_each(say)
+}
+
+/// Records whose tables they are, where a processor may lack the permission. A folder's path differs from machine to machine, so
+/// that only a bucket tells a pipeline from here; the processor itself records the rest.
+async fn claim(
+    config: &Config,
+    writer: &WriterConfig,
+    tables: &[FlowTable],
+    adopt: bool,
+) -> anyhow::Result<()> {
+    let state = config.state()?;
+    if !adopt && !state.checkpoints.starts_with("gs://") {
+        return Ok(());
+    }
+    let pipeline = pipeline(&Store::open(&state.checkpoints, config.settings().dir())?);
+    let database = Writer::connect(writer, tables).await?;
+    database.claim(&pipeline, if adopt { Claim::Adopt } else { Claim::Take }).await?;
+    database.close().await?;
+    say(format_args!("tables of all flows: written by {pipeline}"))
 }
 
 fn say(line: impl Display) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use connector::{
     keyring::Keyring,
 };
 use event::{EventsSettings, Pattern, Pointer, pointer::Step};
-use processor::flow::Flow;
+use processor::flow::{Flow, matching::Subject};
 
 /// What was read of the sections that belong together.
 #[derive(Clone, Copy, Debug)]
@@ -49,17 +49,17 @@ impl<'a> Across<'a> {
         self.compared().into_iter().filter(hashed).map(text).collect()
     }
 
-    /// Keys of flows whose value never reaches the processor, in words.
-    pub fn warnings(&self) -> Vec<String> {
+    /// Keys of flows whose value never reaches the processor, and what follows.
+    pub fn warnings(&self) -> Vec<(String, String)> {
         let kept_back = |place: &Place<'_>| !self.passes(place.pointer);
         let text = |place: Place<'_>| {
-            format!(
-                "{}: {:?} does not pass [anonymise], so that the processor will not find it",
-                place.key,
+            let text = format!(
+                "{:?} does not pass [anonymise], so that the processor will not find it",
                 place.pointer.as_str()
-            )
+            );
+            (place.key, text)
         };
-        self.of_flows().into_iter().filter(kept_back).map(text).collect()
+        self.of_flows().into_iter().chain(self.of_matches()).filter(kept_back).map(text).collect()
     }
 
     /// Places whose values are compared with each other over time.
@@ -84,6 +84,22 @@ impl<'a> Across<'a> {
             if let Some(join) = &flow.join {
                 places.push(place("join.on", &join.view));
                 places.extend((join.click != join.view).then(|| place("join.on", &join.click)));
+            }
+        }
+        places
+    }
+
+    /// Places by which flows tell views and clicks.
+    fn of_matches(&self) -> Vec<Place<'a>> {
+        let mut places = Vec::new();
+        for (n, flow) in self.flows.iter().enumerate() {
+            for (key, matches) in [("views", &flow.views), ("clicks", &flow.clicks)] {
+                places.extend(matches.terms.iter().filter_map(|term| match &term.subject {
+                    Subject::At(pointer) => {
+                        Some(Place { key: format!("flows[{n}].{key}.\"{}\"", pointer.as_str()), pointer })
+                    }
+                    Subject::Topic => None,
+                }));
             }
         }
         places

@@ -17,17 +17,18 @@ use connector::{
     anonymise::{AnonymiseSettings, Anonymiser},
     keyring::Keyring,
 };
-use event::{EventsSettings, row::FlowTable};
+use event::{ByteSize, EventsSettings, row::FlowTable};
 use processor::{
     flow::{Flow, FlowSettings},
     store::StateSettings,
 };
 use pubsub::PubSubSettings;
+use rdkafka::{ClientConfig, error::KafkaError};
 use serde::de::DeserializeOwned;
 use service::{ServiceSettings, Settings, SettingsError};
 use writer::{WriterConfig, WriterError, WriterSettings};
 
-use crate::{cli::Global, exit};
+use crate::{cli::Global, commands::check::memory, exit};
 
 pub use across::Across;
 
@@ -86,11 +87,15 @@ impl Config {
     /// It is missing or wrong.
     pub fn kafka(&self) -> Result<KafkaConfig, ConfigError> {
         let kafka: KafkaSettings = self.required("kafka")?;
-        kafka.resolve(&host()).map_err(|problems| {
+        let kafka = kafka.resolve(&host()).map_err(|problems| {
             let at =
                 |p: connector::settings::Problem| self.settings.error_at(&format!("kafka.{}", p.key), p.text);
             ConfigError(problems.into_iter().map(at).collect())
-        })
+        })?;
+        match librdkafka(&kafka) {
+            Ok(()) => Ok(kafka),
+            Err((property, text)) => Err(self.error_at(&format!("kafka.properties.\"{property}\""), text)),
+        }
     }
 
     /// `[pubsub]`.
@@ -219,6 +224,26 @@ impl Config {
         }
     }
 
+    /// Whether `[state] memory` has room for one key of each flow.
+    ///
+    /// # Errors
+    /// The flow that has none.
+    pub fn check_memory(&self, flows: &[Flow], state: &StateSettings) -> Result<(), ConfigError> {
+        match flows.iter().find(|flow| memory::keys(flow, state.memory) == 0) {
+            None => Ok(()),
+            Some(flow) => Err(self.error_at(
+                "state.memory",
+                format!(
+                    "\"{}\" is too little for flow {}: one key in all of its windows takes {}; raise it, or make \
+                     allowed_lateness or the windows shorter",
+                    state.memory,
+                    flow.name,
+                    ByteSize(memory::a_key(flow)),
+                ),
+            )),
+        }
+    }
+
     /// `[service]`.
     ///
     /// # Errors
@@ -282,6 +307,21 @@ impl Config {
 
     fn required<T: DeserializeOwned>(&self, section: &'static str) -> Result<T, ConfigError> {
         Ok(self.settings.required(section, examples::of(section))?)
+    }
+}
+
+/// Whether librdkafka knows every property and takes its value; else the first that it does not, with its words.
+fn librdkafka(kafka: &KafkaConfig) -> Result<(), (String, String)> {
+    let mut client = ClientConfig::new();
+    kafka.consumer().for_each(|(name, value)| {
+        client.set(name, value);
+    });
+    match client.create_native_config() {
+        Err(KafkaError::ClientConfig(_, text, property, _)) => {
+            Err((property, format!("{text}; correct it as librdkafka's CONFIGURATION.md has it")))
+        }
+        // Anything else shows when a client is made.
+        _ => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`places`] | the tree of places and what was counted at each |
 //! | [`fold`] | which names are shown, and which are folded into `*` |
 //! | [`looks`], [`national`], [`distinct`] | what values look like, and how many there are |
+//! | [`times`] | when events happened, beside their records' timestamps |
 //! | [`report`], [`text`] | what is told of it, for programs and for people |
 //!
 //! Not here: where records come from ([`crate::commands::check`]).
@@ -19,6 +20,7 @@ mod national;
 mod places;
 mod report;
 mod text;
+mod times;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,6 +30,7 @@ use event::Pointer;
 use places::Places;
 
 pub(crate) use report::Report;
+pub(crate) use times::Times;
 
 /// What the configuration knows of events beside the lists of `[anonymise]`; such names are shown.
 #[derive(Debug, Default)]

@@ -7,6 +7,7 @@ use super::{
     HEADERS, Sample,
     looks::Look,
     places::{Count, Place, Places},
+    times::{Times, TimesReport},
 };
 
 /// A sample, as it is shown.
@@ -21,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) pointers: Vec<Line>,
     /// The Kafka key, as `key`, and the headers, as `header NAME`.
     pub(crate) attributes: Vec<Line>,
+    /// When events happened; absent without `[events]`.
+    pub(crate) times: Option<TimesReport>,
     /// What is odd in the configuration itself.
     pub(crate) warnings: Vec<String>,
 }
@@ -65,7 +68,19 @@ const MANY: u64 = 100;
 
 impl Report {
     /// Of a sample from `source`.
-    pub(crate) fn of(mut sample: Sample, source: String, warnings: Vec<String>) -> Self {
+    pub(crate) fn of(
+        mut sample: Sample,
+        times: Option<Times>,
+        source: String,
+        mut warnings: Vec<String>,
+    ) -> Self {
+        let times = times.map(Times::report);
+        if let Some(odd) = times.as_ref().map(|times| times.in_january_1970).filter(|odd| *odd > 0) {
+            warnings.push(format!(
+                "events.time: {odd} event times fall in January 1970: a number is taken for milliseconds since the epoch, and \
+                 these look like seconds"
+            ));
+        }
         let (read, passed) = (sample.records(), sample.passed);
         sample.values.fold(passed);
         sample.attributes.fold(passed);
@@ -90,6 +105,7 @@ impl Report {
             rejects,
             pointers: lines(&sample.values, passed),
             attributes,
+            times,
             warnings,
         }
     }

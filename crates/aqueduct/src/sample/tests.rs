@@ -18,7 +18,7 @@ fn report(section: &str, events: impl IntoIterator<Item = String>) -> Report {
         let raw = Raw { topic: "t", value: Some(event.as_bytes()), key: Some(b"jan@example.com"), headers };
         sample.take(&mut anonymiser, &raw);
     }
-    Report::of(sample, "a test".to_owned(), Vec::new())
+    Report::of(sample, None, "a test".to_owned(), Vec::new())
 }
 
 /// Every line as `pointer outcome records kinds`.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::report::{Line, Report};
+use super::{
+    report::{Line, Report},
+    times::TimesReport,
+};
 use crate::grid::grid;
 
 /// The page.
@@ -24,6 +27,9 @@ impl fmt::Display for Report {
             let head = ["PLACE", "RECORDS", "SHARE", "WHAT BECOMES OF IT", "WHY TO LOOK AT IT"];
             write!(f, "\n{}", grid(&head, &rows))?;
         }
+        if let Some(times) = &self.times {
+            writeln!(f, "\n{}", of_times(times))?;
+        }
         let noted: Vec<&Line> = lines().filter(|line| !line.warnings.is_empty()).collect();
         if !noted.is_empty() || !self.warnings.is_empty() {
             writeln!(f)?;
@@ -39,6 +45,20 @@ impl fmt::Display for Report {
             "\nNo value is shown. A name that the configuration does not know is shown as * where names vary or occur \
              once.\nWhat looks like nobody may still be somebody: read each line that is forwarded."
         )
+    }
+}
+
+fn of_times(times: &TimesReport) -> String {
+    let seconds = |millis: i64| format!("{:.1} s", millis as f64 / 1e3);
+    match (times.delay_p50_ms, times.delay_max_ms, times.ahead_max_ms) {
+        (Some(middle), Some(most), Some(ahead)) => format!(
+            "{} event times; from the event to its Kafka timestamp: half within {}, all within {}; at most {} ahead of it",
+            times.read,
+            seconds(middle),
+            seconds(most),
+            seconds(ahead)
+        ),
+        _ => format!("{} event times; no Kafka timestamps to compare them with", times.read),
     }
 }
 

@@ -134,10 +134,35 @@ fn what_a_flow_reads_and_nobody_forwards_is_a_warning() {
     let run = place.run("check --offline");
     assert_eq!(run.code, Some(0), "{}", run.err);
     assert!(
-        run.out.contains("warning flows[0].by.box: \"/box\" does not pass [anonymise], so that the processor will not find it\n"),
+        run.out.contains(
+            ": flows[0].by.box: \"/box\" does not pass [anonymise], so that the processor will not find it\n"
+        ),
         "{}",
         run.out
     );
+    // Each of them has its line, also where the pointers of views and clicks do not pass.
+    for key in ["flows[0].by.box", "flows[0].views.\"/type\"", "flows[0].clicks.\"/type\""] {
+        let found = run
+            .out
+            .lines()
+            .find(|line| line.contains(&format!(": {key}: ")))
+            .unwrap_or_else(|| panic!("{key}: {}", run.out));
+        let place = found.strip_prefix("warning aqueduct.toml:").and_then(|rest| rest.split(':').next());
+        assert!(place.is_some_and(|line| line.parse::<u32>().is_ok()), "{found}");
+    }
+}
+
+#[test]
+fn processing_time_that_a_restart_shifts_is_a_warning() {
+    let warned = |flow: &str| {
+        let config = SHOP.replace("[[flows]]", &format!("[[flows]]\n{flow}"));
+        let run = Place::with(&config).run("check --offline");
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        run.out.lines().any(|line| line.starts_with("warning flow ") && line.contains("out_of_orderness"))
+    };
+    assert!(warned("time = \"processing\""), "the default is shorter than a restart");
+    assert!(!warned("time = \"processing\"\nout_of_orderness = \"5m\""));
+    assert!(!warned("time = \"event\""));
 }
 
 #[test]

@@ -22,6 +22,18 @@ fn sections() -> Vec<(&'static str, Vec<Described>)> {
 }
 
 #[test]
+fn every_reason_of_a_reject_is_explained() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rejects.md");
+    let text = fs::read_to_string(&path).expect("docs/rejects.md");
+    let of_processor = ["time-range", "future", "no-timestamp", "refused-by-pubsub"];
+    let codes = connector::anonymise::RejectCode::ALL.iter().map(|code| code.as_str()).chain(of_processor);
+    for code in codes {
+        let rows = text.lines().filter(|line| line.starts_with(&format!("| `{code}` |"))).count();
+        assert_eq!(rows, 1, "{code} in docs/rejects.md");
+    }
+}
+
+#[test]
 fn every_metric_stands_in_its_document() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
     let before = fs::read_to_string(&path).expect("docs/metrics.md");

@@ -39,7 +39,7 @@ fn streams_that_cannot_be_used_are_told() {
                 "- is standard input, which can be read only once; name it once",
             ),
             (
-                "echo old > rows.db; echo log > rows.db-wal; aqueduct replay events.ndjson --output rows.db",
+                "echo old > rows.db; echo log > rows.db-wal; aqueduct replay events.ndjson --output rows.db --replace",
                 1,
                 "rows.db: another program writes to it (",
             ),
@@ -47,32 +47,45 @@ fn streams_that_cannot_be_used_are_told() {
     );
 }
 
+/// Each names the property: correct it as librdkafka's CONFIGURATION.md has it.
 #[test]
-fn a_property_that_librdkafka_does_not_know_is_told() {
-    let place = Place::with(&format!(
-        "{KAFKA}[kafka.properties]\n\"no.such.property\" = 1\n[anonymise]\nforward = \"all\"\n{FLOW}"
-    ));
+fn properties_are_checked_before_anything_runs() {
+    let place = |properties: &str| {
+        Place::with(&format!(
+            "{KAFKA}[kafka.properties]\n{properties}\n[anonymise]\nforward = \"all\"\n{FLOW}"
+        ))
+    };
+    let commands = ["generate --events 1", "check --sample 1", "check --offline", "replay --kafka", "status"];
+    for (property, value) in [
+        ("no.such.property", "1"),
+        ("fetch.min.bytes", "\"many\""),
+        // The consumer's alone, and out of its range.
+        ("max.partition.fetch.bytes", "0"),
+        ("isolation.level", "\"read_comitted\""),
+    ] {
+        let place = place(&format!("\"{property}\" = {value}"));
+        for command in commands {
+            let run = place.run(command);
+            assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{command}: {}", run.err);
+            let expected = format!("error: aqueduct.toml:6: kafka.properties.\"{property}\": ");
+            assert!(run.err.starts_with(&expected), "{command}: {}", run.err);
+        }
+    }
+    // What shows only when a client is made: a file that is not there, and two properties that contradict each other.
+    let missing = "\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"/nowhere/ca.pem\"";
+    let contradiction = "\"receive.message.max.bytes\" = 1000";
+    for properties in [missing, contradiction] {
+        let run = place(properties).run("check --offline");
+        assert_eq!(run.code, Some(2), "{}{}", run.out, run.err);
+        assert!(run.err.contains(": kafka.properties: "), "{}", run.err);
+    }
     check(
-        &place,
-        &[
-            (
-                "aqueduct generate --events 1",
-                1,
-                "no Kafka client can be made; correct [kafka] or [kafka.properties]",
-            ),
-            (
-                "aqueduct check --sample 1",
-                1,
-                "no Kafka client can be made; correct [kafka] or [kafka.properties]",
-            ),
-            (
-                "aqueduct replay --kafka",
-                1,
-                "no Kafka client can be made; correct [kafka] or [kafka.properties]",
-            ),
-            ("aqueduct generate --events 1", 1, "no.such.property"),
-            ("aqueduct check", 1, "no Kafka client can be made; correct [kafka] or [kafka.properties]"),
-        ],
+        &place(missing),
+        &[(
+            "aqueduct replay --kafka",
+            1,
+            "no Kafka client can be made; correct [kafka] or [kafka.properties]",
+        )],
     );
 }
 
@@ -91,8 +104,8 @@ fn a_demo_says_what_it_cannot_use() {
             ("aqueduct demo --config nowhere.toml", 1, "cannot read nowhere.toml; correct --config"),
             (
                 "aqueduct demo --path mine.db",
-                1,
-                "mine.db exists and holds no rows of a demo; name another file with --path",
+                2,
+                "mine.db exists and was not made by a demo; name another file with --path",
             ),
         ],
     );
@@ -298,9 +311,7 @@ fn a_place_for_the_state_that_takes_nothing_is_told() {
 #[test]
 fn a_demo_s_file_that_cannot_go_is_told() {
     let place = Place::new();
-    let rows = rusqlite::Connection::open(place.path("demo.db")).expect("a file");
-    rows.execute("create table dead_letters (topic text)", []).expect("room");
-    rows.close().expect("closed");
+    place.write("demo.db", "");
     // A folder stands where SQLite would have a file of its own.
     check(
         &place,

@@ -29,3 +29,7 @@ mod examples;
 mod services;
 
 mod refusals;
+
+mod on_disk;
+
+mod checks;

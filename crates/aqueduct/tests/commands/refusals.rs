@@ -60,10 +60,14 @@ fn what_kafka_refuses_is_told_with_its_topic() {
         &services.place.run("check --sample 10"),
         &["Kafka refuses to give the records of topic events; let this user read it"],
     );
-    let wrong = "AQUEDUCT__KAFKA__PROPERTIES='{ \"fetch.min.bytes\" = \"many\" }' aqueduct check --sample 10";
+    done(&services, &["keys new"]);
+    let flows = String::from_utf8(services.place.read("aqueduct.toml")).expect("text") + FLOW;
+    services.place.write("flows.toml", flows);
+    let wrong = "AQUEDUCT__KAFKA__PROPERTIES='{ \"receive.message.max.bytes\" = \"1000\" }' \
+                 aqueduct replay --kafka --config flows.toml";
     refused(
         &services.place.shell(wrong),
-        &["cannot make a Kafka consumer; correct [kafka.properties]", "fetch.min.bytes"],
+        &["cannot make a Kafka consumer; correct [kafka.properties]", "receive.message.max.bytes"],
     );
     services.kafka.refuse("events", Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).expect("the topic");
     refused(&services.place.run("check"), &[" refuses topic events; allow this user to use it"]);

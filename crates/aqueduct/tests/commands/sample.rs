@@ -54,6 +54,10 @@ fn a_page_for_people_names_places_and_no_values() {
     let json = place.run("check --offline --sample 30 --sample-file events.ndjson --format json");
     let report: serde_json::Value = serde_json::from_str(&json.out).expect("a JSON object");
     assert_eq!((&report["records"]["read"], &report["records"]["passed"]), (&30.into(), &30.into()));
+    // The times of these events are a few milliseconds after the epoch, as seconds would be; a file has no Kafka timestamps.
+    assert_eq!((&report["times"]["read"], &report["times"]["in_january_1970"]), (&30.into(), &30.into()));
+    assert!(report["times"]["delay_p50_ms"].is_null());
+    assert!(run.out.contains("January 1970"), "{}", run.out);
     for output in [&run.out, &json.out] {
         for value in ["secret", "203.0", "601", "4111", "44051"] {
             assert!(!output.contains(value), "{value} in\n{output}");

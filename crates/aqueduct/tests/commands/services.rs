@@ -168,7 +168,9 @@ fn check_tells_what_is_missing_and_what_works() {
         again.err
     );
     let after = services.place.run("check");
-    assert_eq!((after.code, after.err.as_str()), (Some(0), ""), "{}", after.out);
+    // On a slow machine it says what it waits for.
+    let errors = after.err.lines().filter(|line| !line.starts_with("waiting for ")).count();
+    assert_eq!((after.code, errors), (Some(0), 0), "{}{}", after.out, after.err);
     assert!(after.out.contains("has 3 partitions\n") && !after.out.contains("FAILED"), "{}", after.out);
     services.stop();
 }

@@ -1,119 +1,262 @@
-//! Every connection that the configuration names: one line each, and what to do where it fails.
+//! Every connection that the configuration names, all at once: one line each, and what to do where it fails.
 
-use std::{fmt::Display, path::Path};
+use std::{
+    fmt::Display,
+    future::Future,
+    io::{self, Write as _},
+    path::Path,
+    pin::Pin,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use connector::{ConnectorError, KafkaConfig};
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use processor::store::Store;
 use pubsub::{Connection, Endpoint, Error as PubSubError, PubSubSettings, admin};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use writer::{Writer, WriterConfig};
 
-use super::{Sections, say};
-use crate::{config::Config, exit, kafka::Asker, runtime};
+use super::{Sections, clocks, say};
+use crate::{commands::processor::pipeline, config::Config, exit, kafka::Asker};
 
-/// Tries them all, whatever fails on the way; tells whether all is well.
-pub(super) async fn check(config: &Config, sections: &Sections) -> Result<bool> {
-    let mut report = Report { all_good: true };
-    if let Some(kafka) = &sections.kafka {
-        check_kafka(&mut report, kafka.clone()).await?;
-    }
-    if let Some((pubsub, endpoint)) = &sections.pubsub {
-        check_pubsub(&mut report, pubsub, endpoint).await?;
-    }
-    if let Some(keyring) = &sections.keyring {
-        let answer = keyring.as_ref().map(|ring| counted(ring.keys().len(), "key"));
-        report.line("keyring", answer.map_err(|error| anyhow!(exit::one_line(error))))?;
-    }
-    if let Some(writer) = &sections.writer {
-        let what = describe(writer);
-        report.line(&what, Writer::check(writer, &sections.tables).await.map(|()| "can be used"))?;
-    }
-    if !sections.flows.is_empty() {
-        let checkpoints = &sections.state.checkpoints;
-        let state = check_state(checkpoints, config.settings().dir()).await;
-        report.line(&format!("state {checkpoints}"), state)?;
-    }
-    Ok(report.all_good)
+/// No connection takes longer than this. A service that is slower than that is not of much use to a pipe.
+const LIMIT: Duration = Duration::from_secs(8);
+/// Kafka is asked in less, as its own answer says more than that none came.
+const KAFKA_LIMIT: Duration = Duration::from_secs(5);
+/// When the user sees what is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What one connection has to say.
+enum Line {
+    Good(String),
+    Warning(String),
+    Failed(String),
 }
 
-struct Report {
-    all_good: bool,
+/// One connection: what it is called, and its answer.
+struct Look<'a> {
+    what: String,
+    answer: Pin<Box<dyn Future<Output = Vec<Line>> + 'a>>,
 }
 
-impl Report {
-    fn line<T: Display, E: Into<anyhow::Error>>(&mut self, what: &str, result: Result<T, E>) -> Result<()> {
-        match result {
-            Ok(good) => say(format_args!("ok      {what}: {good}")),
-            Err(error) => {
-                self.all_good = false;
-                let error: anyhow::Error = error.into();
-                say(format_args!("FAILED  {what}: {}", exit::one_line(error.as_ref())))
+/// Tries them all, whatever fails on the way; whether all is well. Stops at once where `shutdown` is cancelled.
+pub(super) async fn check(
+    config: &Config,
+    sections: &Sections,
+    shutdown: &CancellationToken,
+) -> Result<bool> {
+    let looks = looks(config, sections);
+    let mut waiting: Vec<Option<String>> = looks.iter().map(|look| Some(look.what.clone())).collect();
+    let mut answers: Vec<Option<Vec<Line>>> = looks.iter().map(|_| None).collect();
+    let mut running: FuturesUnordered<_> = looks.into_iter().enumerate().map(limited).collect();
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    let (mut all_good, mut shown, mut is_told) = (true, 0, false);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => {
+                return Err(anyhow!("interrupted: not every connection was tried"));
+            }
+            () = &mut patience, if !is_told => {
+                is_told = true;
+                tell_waiting(&waiting);
+            }
+            answered = running.next() => {
+                let Some((index, lines)) = answered else { return Ok(all_good) };
+                waiting[index] = None;
+                answers[index] = Some(lines);
+                // In the order of the pipe, whichever answers first.
+                while let Some(lines) = answers.get_mut(shown).and_then(Option::take) {
+                    shown += 1;
+                    for line in lines {
+                        all_good &= print(&line)?;
+                    }
+                }
             }
         }
     }
 }
 
-async fn check_kafka(report: &mut Report, kafka: KafkaConfig) -> Result<()> {
-    let (topics, brokers) = (kafka.topics.clone(), kafka.bootstrap_servers.clone());
-    let asked = tokio::task::spawn_blocking(move || ask_kafka(&kafka)).await;
-    let asked = runtime::joined("the question to Kafka", asked)?;
-    match asked {
-        Err(error) => report.line::<String, _>("Kafka", Err(error)),
-        Ok(answers) => topics.iter().zip(answers).try_for_each(|(topic, answer)| {
-            let good =
-                |partitions| format!("topic {topic} at {brokers} has {}", counted(partitions, "partition"));
-            report.line("Kafka", answer.map(good))
-        }),
+async fn limited((index, look): (usize, Look<'_>)) -> (usize, Vec<Line>) {
+    let what = look.what;
+    let lines = tokio::time::timeout(LIMIT, look.answer).await.unwrap_or_else(|_| {
+        let text =
+            format!("{what}: does not answer within {} s; start it, or correct its address", LIMIT.as_secs());
+        vec![Line::Failed(text)]
+    });
+    (index, lines)
+}
+
+/// Standard error, so that what is written to standard output is the same whether it took long or not.
+fn tell_waiting(waiting: &[Option<String>]) {
+    let names: Vec<&str> = waiting.iter().flatten().map(String::as_str).collect();
+    // Lost only where standard error is closed.
+    let _ = writeln!(io::stderr(), "waiting for {} (up to {} s)", names.join(", "), LIMIT.as_secs());
+}
+
+/// Whether the line is a good one.
+fn print(line: &Line) -> Result<bool> {
+    match line {
+        Line::Good(text) => say(format_args!("ok      {text}")).map(|()| true),
+        Line::Warning(text) => say(format_args!("warning {text}")).map(|()| true),
+        Line::Failed(text) => say(format_args!("FAILED  {text}")).map(|()| false),
     }
+}
+
+fn looks<'a>(config: &'a Config, sections: &'a Sections) -> Vec<Look<'a>> {
+    let mut looks = Vec::new();
+    let mut add = |what: String, answer: Pin<Box<dyn Future<Output = Vec<Line>> + 'a>>| {
+        looks.push(Look { what, answer });
+    };
+    if let Some(kafka) = &sections.kafka {
+        add("Kafka".to_owned(), Box::pin(check_kafka(kafka, sections)));
+    }
+    if let Some((pubsub, endpoint)) = &sections.pubsub {
+        add(named(endpoint), Box::pin(check_pubsub(pubsub, endpoint)));
+    }
+    if let Some(keyring) = &sections.keyring {
+        let answer = keyring.as_ref().map(|ring| counted(ring.keys().len(), "key"));
+        let line = line("keyring", answer.map_err(|error| anyhow!(exit::one_line(error))));
+        add("keyring".to_owned(), Box::pin(async { vec![line] }));
+    }
+    if let Some(writer) = &sections.writer {
+        let what = describe(writer);
+        let answer = async move {
+            vec![line(
+                &describe(writer),
+                check_writer(config, sections, writer).await.map(|()| "can be used"),
+            )]
+        };
+        add(what, Box::pin(answer));
+    }
+    if !sections.flows.is_empty() {
+        let checkpoints = &sections.state.checkpoints;
+        let what = format!("state {checkpoints}");
+        let answer = async move {
+            vec![line(
+                &format!("state {checkpoints}"),
+                check_state(checkpoints, config.settings().dir()).await,
+            )]
+        };
+        add(what, Box::pin(answer));
+    }
+    looks
+}
+
+fn line<T: Display, E: Into<anyhow::Error>>(what: &str, result: Result<T, E>) -> Line {
+    match result {
+        Ok(good) => Line::Good(format!("{what}: {good}")),
+        Err(error) => {
+            let error: anyhow::Error = error.into();
+            Line::Failed(format!("{what}: {}", exit::one_line(error.as_ref())))
+        }
+    }
+}
+
+/// As the processor does it when it starts.
+async fn check_writer(config: &Config, sections: &Sections, writer: &WriterConfig) -> Result<()> {
+    Writer::check(writer, &sections.tables).await?;
+    let store = Store::open(&sections.state.checkpoints, config.settings().dir())?;
+    Ok(Writer::check_owner(writer, &sections.tables, &pipeline(&store)).await?)
+}
+
+/// What Kafka says of each topic.
+struct Topics {
+    partitions: Vec<Result<usize>>,
+    /// Nothing where the broker does not say.
+    clocks: Vec<Option<clocks::TopicClock>>,
+}
+
+async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
+    let (sender, answer) = oneshot::channel();
+    let asked = kafka.clone();
+    // A thread of its own: librdkafka blocks, and the end of this command must not wait for it.
+    let thread = std::thread::Builder::new().name("aqueduct-check".to_owned()).spawn(move || {
+        // Nobody listens any more where the command was interrupted.
+        let _ = sender.send(ask_kafka(&asked));
+    });
+    if let Err(error) = thread {
+        return vec![line::<String, _>("Kafka", Err(error))];
+    }
+    let Ok(answer) = answer.await else {
+        return vec![Line::Failed("Kafka: a defect: the question panicked; please report it".to_owned())];
+    };
+    let topics = match answer {
+        Ok(topics) => topics,
+        Err(error) => return vec![line::<String, _>("Kafka", Err(error))],
+    };
+    let mut lines = Vec::new();
+    for (topic, answer) in kafka.topics.iter().zip(topics.partitions) {
+        let brokers = &kafka.bootstrap_servers;
+        let good =
+            |partitions| format!("topic {topic} at {brokers} has {}", counted(partitions, "partition"));
+        lines.push(line("Kafka", answer.map(good)));
+    }
+    let future = sections.events.as_ref().map(|events| events.future);
+    for (topic, clock) in kafka.topics.iter().zip(topics.clocks) {
+        let Some(clock) = clock else { continue };
+        let warnings = clocks::warnings(topic, &clock, future, &sections.flows);
+        lines.extend(warnings.into_iter().map(Line::Warning));
+    }
+    lines
 }
 
 /// An answer for each topic; an error where nobody answers at all.
-fn ask_kafka(kafka: &KafkaConfig) -> Result<Vec<Result<usize>>> {
-    let asker = Asker::new(kafka)?;
-    let mut answers = Vec::new();
+fn ask_kafka(kafka: &KafkaConfig) -> Result<Topics> {
+    let asker = Asker::patient(kafka, KAFKA_LIMIT)?;
+    let mut partitions = Vec::new();
     for topic in &kafka.topics {
         match asker.partitions(topic) {
             Err(error) if error.is::<ConnectorError>() => return Err(error),
-            answer => answers.push(answer),
+            answer => partitions.push(answer),
         }
     }
-    Ok(answers)
+    let present: Vec<&str> = kafka
+        .topics
+        .iter()
+        .zip(&partitions)
+        .filter(|(_, answer)| answer.is_ok())
+        .map(|(topic, _)| &**topic)
+        .collect();
+    let found = clocks::ask(kafka, &present);
+    let clocks = kafka.topics.iter().map(|topic| found.get(&**topic).cloned()).collect();
+    Ok(Topics { partitions, clocks })
 }
 
-async fn check_pubsub(report: &mut Report, pubsub: &PubSubSettings, endpoint: &Endpoint) -> Result<()> {
-    let what = match endpoint {
+fn named(endpoint: &Endpoint) -> String {
+    match endpoint {
         Endpoint::GoogleCloud => "Pub/Sub".to_owned(),
         Endpoint::Emulator { url } => format!("Pub/Sub emulator at {url}"),
-    };
+    }
+}
+
+async fn check_pubsub(pubsub: &PubSubSettings, endpoint: &Endpoint) -> Vec<Line> {
+    let what = named(endpoint);
     let connection = match Connection::open(endpoint.clone()).await {
         Ok(connection) => connection,
-        Err(error) => return report.line::<String, _>(&what, Err(error)),
+        Err(error) => return vec![line::<String, _>(&what, Err(error))],
     };
     let topics = admin::check_topics(&connection, pubsub).await;
     let reached = !matches!(topics, Err(PubSubError::Unavailable { .. }));
     let good = format!("topics {} and {}", pubsub.topic, event::wire::marks(&pubsub.topic));
-    look(report, &what, topics, good, "publish")?;
+    let mut lines = vec![look(&what, topics, good, "publish")];
     if let Some(name) = pubsub.subscription.as_ref().filter(|_| reached) {
         let subscriptions = admin::check_subscriptions(&connection, pubsub).await;
         let good = format!("subscriptions {name} and {}", event::wire::marks(name));
-        look(report, &what, subscriptions, good, "pull")?;
+        lines.push(look(&what, subscriptions, good, "pull"));
     }
-    Ok(())
+    lines
 }
 
 /// An account may be allowed to work and not to look.
-fn look(
-    report: &mut Report,
-    what: &str,
-    result: Result<(), PubSubError>,
-    good: String,
-    may: &str,
-) -> Result<()> {
+fn look(what: &str, result: Result<(), PubSubError>, good: String, may: &str) -> Line {
     match result {
-        Err(error @ PubSubError::Denied { .. }) => say(format_args!(
-            "warning {what}: cannot look whether they are there ({error}); it may still {may}"
-        )),
-        other => report.line(what, other.map(|()| good)),
+        Err(error @ PubSubError::Denied { .. }) => {
+            Line::Warning(format!("{what}: cannot look whether they are there ({error}); it may still {may}"))
+        }
+        other => line(what, other.map(|()| good)),
     }
 }
 

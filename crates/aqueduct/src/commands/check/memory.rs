@@ -18,15 +18,23 @@ pub(super) fn estimates(sections: &Sections) -> Vec<String> {
 
 fn estimate(flow: &Flow, memory: ByteSize) -> String {
     let slice = flow.windows.slice();
-    let slices = live_slices(flow);
-    let a_key = KEY + CELL * slices;
-    let keys = memory.0 / a_key;
+    let (slices, a_key, keys) = (live_slices(flow), a_key(flow), keys(flow, memory));
     format!(
         "flow {}: {slices} slices of {slice} are live; a key seen in all of them takes {a_key} bytes, \
          so that state.memory = \"{memory}\" holds {keys} such keys{}",
         flow.name,
         if flow.join.is_some() { ", less what views take that await their clicks" } else { "" },
     )
+}
+
+/// Bytes of a key that is seen in every slice that is live.
+pub(crate) fn a_key(flow: &Flow) -> u64 {
+    KEY + CELL * live_slices(flow)
+}
+
+/// How many such keys fit into `memory`.
+pub(crate) fn keys(flow: &Flow, memory: ByteSize) -> u64 {
+    memory.0 / a_key(flow)
 }
 
 /// A slice lives until the last window that holds it is final.

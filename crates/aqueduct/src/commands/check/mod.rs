@@ -2,8 +2,9 @@
 //!
 //! Not here: what is right for a section, which each crate knows of its own.
 
+mod clocks;
 mod connections;
-mod memory;
+pub(crate) mod memory;
 mod sample;
 mod sections;
 
@@ -85,7 +86,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if args.offline {
         return Ok(ExitCode::SUCCESS);
     }
-    let all_good = runtime::run(|_| connections::check(&config, &sections))?;
+    let all_good = runtime::run(async |shutdown| connections::check(&config, &sections, &shutdown).await)?;
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

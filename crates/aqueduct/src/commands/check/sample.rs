@@ -14,6 +14,7 @@ use connector::{
     KafkaConfig,
     anonymise::{Anonymiser, Raw, RejectCode},
 };
+use event::EventTime;
 use processor::flow::{Flow, Match, matching::Subject};
 use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,7 @@ use crate::{
     input::Input,
     output::mark_closed,
     progress, runtime,
-    sample::{Known, Report, Sample},
+    sample::{Known, Report, Sample, Times},
     topic::{Log, Stretch, Taken},
 };
 
@@ -44,8 +45,9 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
     let anonymiser =
         sections.anonymiser.clone().expect("a section that is there and without a mistake gives its rules");
     let wanted = args.sample.map_or(RECORDS, NonZeroU64::get);
-    let reading = Reading { anonymiser, sample: Sample::new(rules.key, &known(sections)), wanted };
-    let (source, sample) = runtime::run_blocking(|stop| match &args.sample_file {
+    let times = sections.events.as_ref().map(Times::new);
+    let reading = Reading { anonymiser, sample: Sample::new(rules.key, &known(sections)), times, wanted };
+    let (source, sample, times) = runtime::run_blocking(|stop| match &args.sample_file {
         Some(file) => of_file(reading, file, topic(sections.kafka.as_ref()), &stop),
         None => of_kafka(reading, &config.kafka()?, &stop),
     })?;
@@ -54,7 +56,7 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
             "{source} holds no record: there is nothing to look at; name another source, or wait until something is written"
         );
     }
-    let report = Report::of(sample, source, sections.warnings.clone());
+    let report = Report::of(sample, times, source, sections.warnings.clone());
     let text = match args.format {
         Format::Text => report.to_string(),
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
@@ -82,6 +84,7 @@ pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
 struct Reading {
     anonymiser: Anonymiser,
     sample: Sample,
+    times: Option<Times>,
     wanted: u64,
 }
 
@@ -96,6 +99,11 @@ impl Reading {
             headers.filter_map(|header| Some((header.key, header.value?))).collect();
         let raw = Raw { topic, value: message.payload(), key: message.key(), headers: &headers };
         self.sample.take(&mut self.anonymiser, &raw);
+        if let (Some(times), Some(value)) = (&mut self.times, message.payload()) {
+            // Kafka writes -1 where a record has no timestamp.
+            let time = message.timestamp().to_millis().filter(|millis| *millis > 0).map(EventTime);
+            times.take(topic, value, time);
+        }
     }
 }
 
@@ -104,7 +112,7 @@ fn of_file(
     path: &Path,
     topic: &str,
     stop: &CancellationToken,
-) -> anyhow::Result<(String, Sample)> {
+) -> anyhow::Result<(String, Sample, Option<Times>)> {
     let mut input = Input::open(path, stop)?;
     let source = input.name().to_owned();
     while !reading.is_complete() && !stop.is_cancelled() {
@@ -113,18 +121,19 @@ fn of_file(
             Some(value) => {
                 let raw = Raw { topic, value: Some(value), key: None, headers: &[] };
                 reading.sample.take(&mut reading.anonymiser, &raw);
+                reading.times.iter_mut().for_each(|times| times.take(topic, value, None));
             }
             None => reading.sample.reject(RejectCode::TooLarge, None),
         }
     }
-    Ok((source, reading.sample))
+    Ok((source, reading.sample, reading.times))
 }
 
 fn of_kafka(
     mut reading: Reading,
     kafka: &KafkaConfig,
     stop: &CancellationToken,
-) -> anyhow::Result<(String, Sample)> {
+) -> anyhow::Result<(String, Sample, Option<Times>)> {
     let bar = progress::counting(reading.wanted, "records");
     let each = reading.wanted.div_ceil(kafka.topics.len().max(1) as u64);
     for topic in &kafka.topics {
@@ -142,7 +151,7 @@ fn of_kafka(
     bar.finish_and_clear();
     let topics: Vec<&str> = kafka.topics.iter().map(AsRef::as_ref).collect();
     let noun = if topics.len() == 1 { "topic" } else { "topics" };
-    Ok((format!("Kafka {noun} {} (the newest)", topics.join(", ")), reading.sample))
+    Ok((format!("Kafka {noun} {} (the newest)", topics.join(", ")), reading.sample, reading.times))
 }
 
 /// The topic of the events in a file, where only one is configured.

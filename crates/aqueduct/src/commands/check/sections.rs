@@ -8,12 +8,18 @@ use connector::{
     keyring::{Keyring, KeyringError},
 };
 use event::{EventTime, EventsSettings, Millis, row::FlowTable};
-use processor::{flow::Flow, store::StateSettings};
+use processor::{
+    flow::{Flow, TimeKind},
+    store::StateSettings,
+};
 use pubsub::{Endpoint, PubSubSettings};
 use service::SettingsError;
 use writer::WriterConfig;
 
-use crate::config::{Across, Config, ConfigError, REQUIRED};
+use crate::{
+    config::{Across, Config, ConfigError, REQUIRED},
+    kafka,
+};
 
 /// What the file has.
 #[derive(Default)]
@@ -50,13 +56,21 @@ impl Sections {
         sections.tables = reader.keep(config.tables_of(&sections.flows)).unwrap_or_default();
         sections.writer = reader.section("writer", Config::writer);
         sections.state = reader.keep(config.state()).unwrap_or_default();
+        reader.keep(config.check_memory(&sections.flows, &sections.state));
         reader.keep(config.service());
         if sections.absent.len() == REQUIRED.len() {
             // Nothing to check: most likely the wrong folder.
             errors.extend(config.kafka().err().into_iter().flat_map(|error| error.0));
         }
+        if let Some(Err(error)) = sections.kafka.as_ref().map(kafka::try_consumer) {
+            errors.push(config.settings().error_at(
+                "kafka.properties",
+                format!("librdkafka does not take these properties together: {error}"),
+            ));
+        }
         sections.check_rules(config, errors);
         sections.check_cold_start();
+        sections.check_processing_time();
         sections
     }
 
@@ -81,6 +95,24 @@ impl Sections {
         }
     }
 
+    /// Processing time is when Pub/Sub first had a message. What a killed processor held comes again when its lease ends,
+    /// behind newer messages; where that is later than `out_of_orderness`, it is counted at the watermark and not at its time.
+    fn check_processing_time(&mut self) {
+        let Some((_, endpoint)) = &self.pubsub else { return };
+        // Whoever restarts it may take longer than the services do.
+        const LEAST: Millis = Millis(60_000);
+        let restart = Millis(endpoint.lease().as_millis() as i64 + self.state.takeover_after.0).max(LEAST);
+        for flow in &self.flows {
+            if flow.time == TimeKind::Processing && flow.out_of_orderness < restart {
+                self.warnings.push(format!(
+                    "flow {}: out_of_orderness = \"{}\" is shorter than a restart after a kill may take ({restart}); messages that come again after it are counted in later windows than \
+                     those in which Pub/Sub had them; raise it",
+                    flow.name, flow.out_of_orderness
+                ));
+            }
+        }
+    }
+
     /// What shows only when `[anonymise]`, the keyring, `[events]` and `[[flows]]` are seen together.
     fn check_rules(&mut self, config: &Config, errors: &mut Vec<SettingsError>) {
         let Some(anonymise) = &self.anonymise else { return };
@@ -101,7 +133,8 @@ impl Sections {
             let at = |(key, text): (String, String)| config.settings().error_at(&key, text);
             errors.extend(across.rotation_errors(keyring).into_iter().map(at));
         }
-        self.warnings.extend(across.warnings());
+        let at = |(key, text): (String, String)| config.settings().error_at(&key, text).to_string();
+        self.warnings.extend(across.warnings().into_iter().map(at));
         self.keyring = keyring;
     }
 }

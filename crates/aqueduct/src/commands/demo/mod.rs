@@ -26,7 +26,7 @@ pub struct Args {
     /// Events a second
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     rate: u32,
-    /// The SQLite file for the rows; an earlier demo's file is replaced
+    /// The SQLite file for the rows. A file that an earlier demo made is replaced; any other file is refused
     #[arg(long, value_name = "FILE", default_value = "demo.db")]
     path: PathBuf,
 }
@@ -81,8 +81,10 @@ impl Demo {
         let config = place.config(kafka.bootstrap_servers(), &pubsub.host())?;
         let connection = pubsub::Connection::open(pubsub::Endpoint::emulator(&pubsub.host())?).await?;
         pubsub::admin::apply(&connection, pubsub::admin::plan(&config.pubsub()?)).await?;
-        let (plan, parts) = (Plan::read(&config)?, Parts::read(&config, 4)?);
-        let listener = admin::bind(&config.service()?).await?;
+        let (plan, mut parts) = (Plan::read(&config)?, Parts::read(&config, 4)?);
+        // Its state is in a folder that goes with the demo.
+        parts.pipeline = place::PIPELINE.to_owned();
+        let listener = admin::bind(&config.service()?, "127.0.0.1:0").await?;
         Ok(Self {
             feed: Feed::new(kafka, args.rate, processor::driver::now()),
             plan,
@@ -110,7 +112,7 @@ impl Demo {
             pubsub,
             _place,
         } = self;
-        let tables = parts.tables.clone();
+        let (tables, trouble) = (parts.tables.clone(), parts.trouble.clone());
         let address = listener.local_addr()?;
         service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "demo");
         let mut live = Live::new("demo", readiness.clone(), parts.settings.clone());
@@ -123,16 +125,19 @@ impl Demo {
         let served = tokio::spawn(admin::serve(listener, router, ended.clone()));
         let sampled = tokio::spawn(live.sample(ended.clone()));
         let (stop_connector, stop_processor) = (CancellationToken::new(), CancellationToken::new());
-        let connector = {
+        let mut connector = {
             let (metrics, readiness, stop) = (metrics.clone(), readiness.clone(), stop_connector.clone());
             tokio::spawn(async move { plan.run(&metrics, readiness, stop, shown).await })
         };
-        let processor = tokio::spawn(parts.run(metrics, readiness, stop_processor.clone(), seen));
-        let mut screen = Screen::new(&path, address, duration);
+        let mut processor = tokio::spawn(parts.run(metrics, readiness, stop_processor.clone(), seen));
+        let mut screen = Screen::new(&path, address, duration, trouble);
         let reader = Writer::connect(&writer, &tables).await?;
         let outcome = tokio::select! {
             fed = feed.run(&shutdown, duration) => fed,
             shown = screen.run(&reader, &tables[0].flow, &view) => shown,
+            // Neither ends by itself: the demo would go on without it.
+            ended = &mut connector => return Err(ended_early(runtime::joined("the connector", ended))),
+            ended = &mut processor => return Err(ended_early(runtime::joined("the processor", ended))),
         };
         // In the order of the pipe, so that each part hands over what it has.
         wait_until_counted(&mut view, feed.produced()).await;
@@ -144,7 +149,10 @@ impl Demo {
         let _ = tokio::join!(served, sampled);
         pubsub.stop().await;
         outcome?;
-        let rows = reader.count(&event::append::Table::Flow(tables[0].flow.clone())).await?;
+        let mut rows = 0;
+        for table in &tables {
+            rows += reader.count(&event::append::Table::Flow(table.flow.clone())).await?;
+        }
         reader.close().await?;
         let balanced = screen.summary(&screen::Totals {
             produced: feed.produced(),
@@ -154,6 +162,13 @@ impl Demo {
             columns: &tables[0].columns,
         });
         Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn ended_early<T>(ended: anyhow::Result<anyhow::Result<T>>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(_)) => anyhow::anyhow!("a defect: a part of the demo ended by itself; please report it"),
+        Ok(Err(error)) | Err(error) => error,
     }
 }
 

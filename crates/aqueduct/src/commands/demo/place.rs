@@ -1,17 +1,18 @@
 //! Where a demo keeps its things, and the configuration that it runs with.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use connector::keyring::Keyring;
 use service::{LogLevels, Settings};
 
 use crate::{
     cli::Global,
     config::{Config, SECTIONS},
+    exit::WrongUsage,
 };
 
 /// A folder for keyring and state, gone when the demo is, and the file for the rows, which stays.
@@ -23,6 +24,8 @@ pub(super) struct Place {
     text: (PathBuf, String),
 }
 
+/// What the tables record as their writer.
+pub(super) const PIPELINE: &str = "demo";
 const OWN: &str = include_str!("demo.toml");
 
 impl Place {
@@ -88,20 +91,13 @@ fn with_missing_sections(text: &str) -> String {
     text
 }
 
-/// Takes an earlier demo's file away; anything else stays, and the demo says so.
+/// Removes an earlier demo's file. Any other file stays: a processor's tables look the same, and only the record in them tells
+/// whose they are.
 fn replace(rows: &Path) -> anyhow::Result<()> {
-    if !rows.exists() {
-        return Ok(());
-    }
-    let ours = rusqlite::Connection::open_with_flags(rows, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .and_then(|file| {
-            file.query_row("select count(*) from sqlite_master where name = 'dead_letters'", [], |row| {
-                row.get::<_, i64>(0)
-            })
-        })
-        .is_ok_and(|count| count == 1);
-    if !ours {
-        bail!("{} exists and holds no rows of a demo; name another file with --path", rows.display());
+    match rows.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => {}
+        _ => refuse_unless_demo(rows)?,
     }
     for suffix in ["", "-wal", "-shm"] {
         let mut name = rows.as_os_str().to_owned();
@@ -118,11 +114,28 @@ fn replace(rows: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The demo's own lines are enough: of the log only what needs attention, unless more is asked for.
+fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
+    let path = rows.display();
+    let owners = writer::pipelines(rows).unwrap_or_default();
+    if owners.is_empty() || owners.iter().any(|owner| owner != PIPELINE) {
+        return Err(WrongUsage(format!(
+            "{path} exists and was not made by a demo; name another file with --path, or move this one away"
+        )));
+    }
+    // Leaves WAL mode, for which no other connection may have the file.
+    let unused =
+        rusqlite::Connection::open(rows).and_then(|file| file.pragma_update(None, "journal_mode", "delete"));
+    unused.map_err(|_| {
+        WrongUsage(format!("{path} is in use by another program; stop it, or name another file with --path"))
+    })
+}
+
+/// The demo's own lines are enough: of the log only what needs attention, unless more is asked for. Rows or checkpoints that
+/// wait for a disk are warnings.
 pub(super) fn start_logging(global: &Global) -> anyhow::Result<LogLevels> {
     let levels = global.start_logging()?;
     if std::env::var_os(service::telemetry::LOG_VARIABLE).is_none() {
-        levels.set("error")?;
+        levels.set("error,processor::io=warn")?;
     }
     Ok(levels)
 }

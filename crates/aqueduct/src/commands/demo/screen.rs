@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::{sync::watch, time::Instant};
 use writer::{LatestRow, Writer};
 
-use crate::progress::Bar;
+use crate::{progress::Bar, tables::Trouble};
 
 /// How the demo is shown.
 pub(super) struct Screen {
@@ -23,6 +23,8 @@ pub(super) struct Screen {
     duration: Option<Millis>,
     bar: Option<Bar>,
     last: (Instant, u64),
+    /// Why rows wait.
+    trouble: Trouble,
 }
 
 /// What is balanced at the end.
@@ -39,7 +41,7 @@ const LINES: Duration = Duration::from_secs(5);
 const BUSIEST: usize = 8;
 
 impl Screen {
-    pub(super) fn new(path: &Path, address: SocketAddr, duration: Option<Millis>) -> Self {
+    pub(super) fn new(path: &Path, address: SocketAddr, duration: Option<Millis>, trouble: Trouble) -> Self {
         // Before there is a bar, which lines of others would run into.
         say(&format!(
             "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlook at it: http://{address}/ (metrics: /metrics)\n",
@@ -63,7 +65,7 @@ impl Screen {
             Bar::over(bar)
         });
         let now = Instant::now();
-        Self { path: path.to_owned(), address, started: now, duration, bar, last: (now, 0) }
+        Self { path: path.to_owned(), address, started: now, duration, bar, last: (now, 0), trouble }
     }
 
     /// Shows the pipe until it is dropped; ends by itself only on an error.
@@ -91,7 +93,10 @@ impl Screen {
         let (at, events) = std::mem::replace(&mut self.last, (Instant::now(), view.events));
         let rate = view.events.saturating_sub(events) as f64 / at.elapsed().as_secs_f64().max(0.001);
         let watermark = view.flows.first().map_or(EventTime::MIN, |(_, watermark, _)| *watermark);
-        let status = status(view, rate, watermark);
+        let mut status = status(view, rate, watermark);
+        if let Some(reason) = self.trouble.reason() {
+            let _ = write!(status, "; ROWS WAIT: {reason}");
+        }
         match &self.bar {
             Some(bar) => {
                 bar.set_message(format!("{status}\n{}", table(latest)));
@@ -140,11 +145,27 @@ impl Screen {
             let _ = writeln!(text, "{:>12}  accounted for by {flow}: {}", ledger.total(), counts.join(" + "));
             balanced &= ledger.total() == totals.produced && ledger.get(Outcome::Lost) == 0;
         }
-        let _ = writeln!(text, "{:>12}  rows in {}", totals.rows, self.path.display());
+        let _ = writeln!(
+            text,
+            "{:>12}  rows written, {} in {}",
+            view.flow_rows,
+            totals.rows,
+            self.path.display()
+        );
+        // A row that waits is in no table, and one that was removed is not where it was written.
+        let waiting = totals.processor.pending_requests;
+        balanced &= totals.rows == view.flow_rows && waiting == 0;
+        if waiting > 0 {
+            let _ = writeln!(
+                text,
+                "{waiting:>12}  requests with rows were not written: {}",
+                self.trouble.reason().unwrap_or_else(|| "they had no time to".to_owned())
+            );
+        }
         let verdict = if balanced {
             "Everything balances."
         } else {
-            "IT DOES NOT BALANCE: the lines above should have one sum."
+            "IT DOES NOT BALANCE: every record should be accounted for, and every row should be in the file."
         };
         let _ = writeln!(text, "{verdict} It ran for {} s.", self.started.elapsed().as_secs());
         let columns = totals.columns.join(", ");

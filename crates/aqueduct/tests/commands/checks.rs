@@ -1,0 +1,90 @@
+//! `check` validates by the code that runs, all at once, and can be interrupted.
+
+use std::net::TcpListener;
+
+use crate::support::{Place, until};
+
+const FLOW: &str = r#"
+[events]
+time = "/time"
+[[flows]]
+name = "by_page"
+by = { page = "/page" }
+views = { "/type" = "view" }
+clicks = { "/type" = "click" }
+window = { size = "20m", period = "1s" }
+"#;
+
+/// It is too little for flow `by_page`.
+#[test]
+fn memory_without_room_for_a_key_is_refused() {
+    let place = Place::with(&format!("{FLOW}[state]\nmemory = \"100kB\"\n"));
+    let run = place.run("check --offline");
+    assert_eq!(run.code, Some(2), "{}", run.out);
+    assert!(run.err.starts_with("error: aqueduct.toml:11: state.memory: "), "{}", run.err);
+    let place = Place::with(&format!("{FLOW}[state]\nmemory = \"10MB\"\n"));
+    assert_eq!(place.run("check --offline").code, Some(0));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_no_place_for_rows() {
+    // Whoever runs this, nothing can be made there.
+    let place = Place::with(&format!("{FLOW}[writer]\nkind = \"sqlite\"\npath = \"/proc/rows.db\"\n"));
+    let run = place.run("check");
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    let failed = run.out.lines().find(|line| line.starts_with("FAILED  SQLite file"));
+    assert!(failed.is_some_and(|line| line.contains("/proc/rows.db")), "{}", run.out);
+}
+
+#[test]
+fn derived_names_that_meet_are_named_with_their_line() {
+    let second = FLOW.replace("\n[events]\ntime = \"/time\"", "").replace("by_page", "by_page_panes");
+    let place = Place::with(&format!("{FLOW}{second}"));
+    let run = place.run("check --offline");
+    assert_eq!(run.code, Some(2), "{}", run.out);
+    assert!(run.err.starts_with("error: aqueduct.toml:12: flows[1].name: "), "{}", run.err);
+}
+
+/// Listeners that take connections and never answer.
+fn silent() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    (listener, address)
+}
+
+#[test]
+fn silent_services_are_named_and_an_interrupt_ends_it() {
+    let ((_kafka, kafka), (_pubsub, pubsub)) = (silent(), silent());
+    let place = Place::with(&format!(
+        "[kafka]\nbootstrap_servers = \"{kafka}\"\ntopics = [\"t\"]\ngroup_id = \"g\"\n\
+         [pubsub]\nproject = \"project\"\ntopic = \"topic\"\nemulator_host = \"{pubsub}\"\n"
+    ));
+    let running = place.start("check");
+    let said = || String::from_utf8(place.read(".err")).expect("text");
+    until("what it waits for", || said().contains("waiting for ").then_some(()));
+    assert!(said().contains("Kafka") && said().contains("Pub/Sub"), "{}", said());
+    running.signal("INT");
+    let run = running.wait();
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    // Without an interrupt both are failures, and the second is not waited for after the first.
+    let run = place.run("check");
+    assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
+    let failed = run.out.lines().filter(|line| line.starts_with("FAILED")).count();
+    assert_eq!(failed, 2, "{}", run.out);
+}
+
+#[test]
+fn each_part_has_a_port_of_its_own() {
+    let place = Place::with(&format!(
+        "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\ntopics = [\"t\"]\ngroup_id = \"g\"\n\
+         [pubsub]\nproject = \"project\"\ntopic = \"topic\"\nsubscription = \"subscription\"\nemulator_host = \"127.0.0.1:1\"\n\
+         [anonymise]\nforward = \"all\"\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n{FLOW}"
+    ));
+    // A port may be taken by another program: then the address is in the error.
+    for (part, address) in [("connector", "127.0.0.1:9464"), ("processor", "127.0.0.1:9465")] {
+        let running = place.start(part);
+        until(address, || String::from_utf8_lossy(&place.read(".err")).contains(address).then_some(()));
+        running.signal("TERM");
+        running.wait();
+    }
+}
