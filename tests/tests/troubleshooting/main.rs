@@ -15,6 +15,10 @@ const WRITTEN: &str = "target/troubleshooting.md";
 const WHY_NOT: &str = "none: ";
 /// Errors that no test brings about, and why; whoever adds one answers for it here.
 const UNPROVOKED: &[(&str, &str)] = &[
+    (
+        "a defect: a part of the demo ended by itself; please report it",
+        "no part ends by itself without an error",
+    ),
     ("cannot listen for SIGTERM and Ctrl-C", "no system of the tests forbids it"),
     (
         "the operating system gave no random bytes for a secret; try again",
