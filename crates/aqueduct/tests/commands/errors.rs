@@ -101,7 +101,7 @@ fn a_demo_says_what_it_cannot_use() {
                 1,
                 "cannot make a folder for the state; set TMPDIR to one that may be written",
             ),
-            ("aqueduct demo --config nowhere.toml", 1, "cannot read nowhere.toml; correct --config"),
+            ("aqueduct demo --config nowhere.toml", 2, "cannot read nowhere.toml; correct --config"),
             (
                 "aqueduct demo --path mine.db",
                 2,

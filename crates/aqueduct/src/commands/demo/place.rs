@@ -37,8 +37,9 @@ impl Place {
             .context("cannot make a folder for the state; set TMPDIR to one that may be written")?;
         let text = match config {
             Some(path) => {
-                let text = fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}; correct --config", path.display()))?;
+                let text = fs::read_to_string(path).map_err(|error| {
+                    WrongUsage(format!("cannot read {}; correct --config: {error}", path.display()))
+                })?;
                 (path.to_owned(), text)
             }
             None => (folder.path().join("demo.toml"), OWN.to_owned()),
