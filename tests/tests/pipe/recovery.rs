@@ -101,7 +101,8 @@ fn a_flow_that_was_taken_out_and_comes_again_begins_anew() -> Result<()> {
     let mut connector = pipe.start(&["connector"])?;
     let mut processor = pipe.start(&["processor"])?;
     pipe.until_reconciled()?;
-    assert!(counted(&mut processor)? > 0);
+    // Metrics follow the state by half a second.
+    wait::until("counted events", || Ok((counted(&mut processor)? > 0).then_some(())))?;
     processor.stop()?;
     connector.stop()?;
 
