@@ -1,8 +1,7 @@
-//! Topics and subscriptions: what the settings call for, what is there, and the difference.
+//! Creates and checks the topics and subscriptions that the configuration needs.
 //!
-//! [`plan`] is pure; [`apply`] creates what is missing and changes nothing that is there; running it twice is safe.
-//!
-//! Not here: deleting anything.
+//! [`plan`] is pure. [`apply`] creates what does not exist and leaves existing resources unchanged, so it is safe to
+//! run again. Nothing here deletes a resource.
 
 use std::{
     fmt,
@@ -20,12 +19,13 @@ use crate::{
     settings::PubSubSettings,
 };
 
-/// How long Pub/Sub waits for an acknowledgement or an extension before it delivers again.
+/// Acknowledgement deadline of the subscriptions that [`apply`] creates: how long Pub/Sub waits for an
+/// acknowledgement or an extension before it redelivers a message.
 pub const ACK_DEADLINE: Duration = Duration::from_secs(60);
-/// A call that takes longer has failed.
+/// Deadline of one administrative call.
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 
-/// One thing that has to exist.
+/// A resource that has to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A topic.
@@ -34,48 +34,49 @@ pub enum Step {
     Subscription(SubscriptionPlan),
 }
 
-/// What a topic is to be.
+/// The properties of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPlan {
     /// `projects/P/topics/T`.
     pub path: String,
-    /// How long messages are kept.
+    /// Retention of messages.
     pub retention: Millis,
-    /// Where they may be stored; empty: anywhere.
+    /// Regions in which messages may be stored; empty for any region.
     pub regions: Vec<String>,
 }
 
-/// What a subscription is to be: acknowledged messages kept, never expiring, at least once, unordered.
+/// The properties of a subscription. It retains acknowledged messages, never expires, delivers at least once, and is
+/// unordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionPlan {
     /// `projects/P/subscriptions/S`.
     pub path: String,
     /// `projects/P/topics/T`.
     pub topic: String,
-    /// How long messages are kept, acknowledged ones too.
+    /// Retention of messages, including acknowledged ones.
     pub retention: Millis,
 }
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was missing and has been made.
+    /// The resource did not exist and has been created.
     Created,
-    /// It was there, as planned.
+    /// The resource exists with the planned properties.
     Exists,
-    /// It was there with other properties, which were left as they are.
+    /// The resource exists with other properties, one text for each. It has not been changed.
     Differs(Vec<String>),
 }
 
-/// `retention = "0s"`: acknowledged messages go at once, others stay as long as Pub/Sub keeps them by itself. For
-/// emulators, which keep everything in memory.
+/// `retention = "0s"`: acknowledged messages are deleted at once, and unacknowledged ones are kept for Pub/Sub's
+/// default retention. For emulators, which keep everything in memory.
 const KEEPS_NOTHING: Millis = Millis(0);
 
 fn kept(retention: Millis) -> Option<wkt::Duration> {
     (retention > KEEPS_NOTHING).then(|| to_sdk(retention))
 }
 
-/// What has to exist, topics before their subscriptions.
+/// The resources that have to exist, topics before their subscriptions.
 pub fn plan(settings: &PubSubSettings) -> Vec<Step> {
     let topic = |path| {
         Step::Topic(TopicPlan { path, retention: settings.retention, regions: settings.regions.clone() })
@@ -89,10 +90,10 @@ pub fn plan(settings: &PubSubSettings) -> Vec<Step> {
     steps
 }
 
-/// Makes what is missing, and says what became of each step.
+/// Creates the resources that do not exist, and returns the result of each step.
 ///
 /// # Errors
-/// When Pub/Sub does not answer or refuses; the steps before stay done.
+/// If Pub/Sub does not answer or refuses a call. Earlier steps remain done.
 pub async fn apply(connection: &Connection, steps: Vec<Step>) -> Result<Vec<(Step, Outcome)>, Error> {
     let mut done = Vec::with_capacity(steps.len());
     for step in steps {
@@ -105,10 +106,11 @@ pub async fn apply(connection: &Connection, steps: Vec<Step>) -> Result<Vec<(Ste
     Ok(done)
 }
 
-/// Whether the data and marks topics exist.
+/// Checks that the data topic and the marks topic exist.
 ///
 /// # Errors
-/// [`Error::NotFound`] names the missing one; [`Error::Denied`] where the account may publish but not look.
+/// [`Error::NotFound`] for the first missing topic; [`Error::Denied`] if the account may publish but not read the
+/// topic.
 pub async fn check_topics(connection: &Connection, settings: &PubSubSettings) -> Result<(), Error> {
     for path in [settings.topic_path(), settings.marks_topic_path()] {
         get_topic(connection, &path).await?;
@@ -116,10 +118,11 @@ pub async fn check_topics(connection: &Connection, settings: &PubSubSettings) ->
     Ok(())
 }
 
-/// Whether the data and marks subscriptions exist; nothing to check where none is configured.
+/// Checks that the data subscription and the marks subscription exist. Succeeds if no subscription is configured.
 ///
 /// # Errors
-/// [`Error::NotFound`] names the missing one; [`Error::Denied`] where the account may pull but not look.
+/// [`Error::NotFound`] for the first missing subscription; [`Error::Denied`] if the account may pull but not read the
+/// subscription.
 pub async fn check_subscriptions(connection: &Connection, settings: &PubSubSettings) -> Result<(), Error> {
     for path in [settings.subscription_path(), settings.marks_subscription_path()].into_iter().flatten() {
         get_subscription(connection, &path).await?;
@@ -127,10 +130,10 @@ pub async fn check_subscriptions(connection: &Connection, settings: &PubSubSetti
     Ok(())
 }
 
-/// Makes every message published since `time` undelivered again, as far as retention reaches.
+/// Marks every message published since `time` as unacknowledged, as far back as the retention reaches.
 ///
 /// # Errors
-/// When Pub/Sub does not answer or refuses.
+/// If Pub/Sub does not answer or refuses the call.
 pub async fn seek(connection: &Connection, subscription: &str, time: EventTime) -> Result<(), Error> {
     let since_epoch = Duration::from_millis(u64::try_from(time.0).unwrap_or(0));
     let time = UNIX_EPOCH
@@ -241,7 +244,7 @@ pub(crate) async fn get_subscription(
     request.send().await.map_err(|error| Error::of_call(path, &error))
 }
 
-/// Somebody who made it in between has done our work.
+/// A resource that another process has created in the meantime counts as existing.
 fn created<T>(path: &str, answer: google_cloud_pubsub::Result<T>) -> Result<Outcome, Error> {
     match answer {
         Ok(_) => Ok(Outcome::Created),
@@ -256,7 +259,7 @@ fn outcome(differences: Vec<String>) -> Outcome {
 
 fn topic_differences(plan: &TopicPlan, found: &model::Topic, endpoint: &Endpoint) -> Vec<String> {
     let mut differences = Vec::new();
-    // An emulator drops what it does not know.
+    // An emulator does not return properties that it does not implement.
     let told = *endpoint == Endpoint::GoogleCloud || found.message_retention_duration.is_some();
     if told
         && plan.retention > KEEPS_NOTHING

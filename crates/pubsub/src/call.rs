@@ -1,6 +1,5 @@
-//! Calls to Pub/Sub over tonic: where to, who we are, and bodies whose bytes are known already.
-//!
-//! Not here: retries, and what a call means.
+//! Unary calls to Pub/Sub over tonic, with authentication and with bodies that are already encoded. One attempt for
+//! each call.
 
 use std::time::Duration;
 
@@ -17,28 +16,28 @@ use tonic::{
 
 use crate::{connection::Endpoint, error::Error};
 
-/// Calls that have one answer; cheap to clone.
+/// Makes unary calls. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) channel: Channel,
     pub(crate) credentials: Credentials,
 }
 
-/// Bodies as they are.
+/// A codec that passes bodies through as bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Raw;
 
-/// By this header Google's front ends find a resource's region.
+/// Google's front ends find the region of a resource by this header.
 const ROUTING: &str = "x-goog-request-params";
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// A connection that is dead without having said so is found by these.
+/// Interval of HTTP/2 pings, which detect a connection that was lost without being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Where channels lead; each connects when it is first used, and again whenever it has to.
+/// The address of an endpoint. Channels made from it connect on first use and reconnect when necessary.
 ///
 /// # Errors
-/// The address is none, or the system has no root certificates.
+/// If the address is invalid, or the system has no root certificates.
 pub(crate) fn address(endpoint: &Endpoint) -> Result<Address, tonic::transport::Error> {
     let address = Address::from_shared(endpoint.to_string())?
         .user_agent(concat!("aqueduct/", env!("CARGO_PKG_VERSION")))?
@@ -51,12 +50,13 @@ pub(crate) fn address(endpoint: &Endpoint) -> Result<Address, tonic::transport::
     }
 }
 
-/// Who we are, and which resource (`topic`, `subscription`) it is about.
+/// The authentication headers and the routing header of a call about one resource. `kind` is `topic` or
+/// `subscription`.
 pub(crate) async fn headers(credentials: &Credentials, kind: &str, path: &str) -> Result<MetadataMap, Error> {
-    // The credentials cache their token and renew it in time.
+    // The credentials cache their token and renew it before it expires.
     let headers = match credentials.headers(http::Extensions::new()).await {
         Ok(CacheableResource::New { data, .. }) => data,
-        // Only for callers that name what they have.
+        // Returned only to callers that pass the entity tag of their copy.
         Ok(CacheableResource::NotModified) => http::HeaderMap::new(),
         Err(error) if error.is_transient() => {
             return Err(Error::unavailable(path, "there is no Google Cloud token for now"));
@@ -70,17 +70,18 @@ pub(crate) async fn headers(credentials: &Credentials, kind: &str, path: &str) -
     Ok(metadata)
 }
 
-/// A resource's path as a query parameter. Of what names of projects and resources may hold, these mean something there.
+/// The path of a resource as a query parameter. Project and resource names may contain characters that are reserved
+/// there.
 fn routing(kind: &str, path: &str) -> String {
     let escaped = path.replace('%', "%25").replace('/', "%2F").replace('+', "%2B").replace(':', "%3A");
     format!("{kind}={escaped}")
 }
 
 impl Caller {
-    /// One call about a subscription, whose answer says nothing but that it is done.
+    /// Makes a call about a subscription whose response has no content.
     ///
     /// # Errors
-    /// It failed, and may have been done nevertheless.
+    /// If the call failed. Pub/Sub may have executed it nevertheless.
     pub(crate) async fn about_subscription(
         &self,
         method: &'static str,
@@ -129,7 +130,7 @@ impl Decoder for Raw {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        // Not a copy: tonic's buffer is split there.
+        // Does not copy: tonic's buffer is split here.
         Ok(Some(from.copy_to_bytes(from.remaining())))
     }
 }

@@ -1,6 +1,7 @@
-//! Where Pub/Sub is and who we are to it.
+//! The endpoint of Pub/Sub, and a connection to it with credentials.
 //!
-//! Not here: waiting for a Pub/Sub that is down. Opening a connection speaks to nobody but the source of credentials.
+//! Opening a connection contacts only the source of the credentials, so it also succeeds while Pub/Sub is
+//! unavailable.
 
 use std::{fmt, time::Duration};
 
@@ -14,7 +15,7 @@ use crate::{
     error::Error,
 };
 
-/// Where Pub/Sub is.
+/// The endpoint of Pub/Sub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// Google Cloud, with application default credentials.
@@ -26,28 +27,28 @@ pub enum Endpoint {
     },
 }
 
-/// Clients for one endpoint; cheap to clone, connected on first use.
+/// Clients for one endpoint. Cheap to clone; they connect on first use.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(crate) endpoint: Endpoint,
-    /// For channels of their own: what a stream does not read would hold up everything else on its connection.
+    /// For channels that are not shared: an unread stream would block everything else on its connection.
     pub(crate) address: Address,
     pub(crate) caller: Caller,
     pub(crate) topics: TopicAdmin,
     pub(crate) subscriptions: SubscriptionAdmin,
 }
 
-/// A call that takes longer has failed.
+/// Deadline of a publish, acknowledge or extend call.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
-/// The first token may take that long.
+/// Deadline for the first access token.
 const CREDENTIALS_DEADLINE: Duration = Duration::from_secs(30);
 const SCOPE: &str = "https://www.googleapis.com/auth/pubsub";
 
 impl Endpoint {
-    /// An emulator at `host:port`; `http://` in front is fine.
+    /// An emulator at `host:port`, with or without `http://`.
     ///
     /// # Errors
-    /// When it is no address.
+    /// [`Error::EmulatorHost`] if the address is invalid.
     pub fn emulator(host: &str) -> Result<Self, Error> {
         let address = host.trim_start_matches("http://").trim_end_matches('/');
         let usable = address.rsplit_once(':').is_some_and(|(name, port)| {
@@ -61,8 +62,9 @@ impl Endpoint {
         Ok(Self::Emulator { url: format!("http://{address}") })
     }
 
-    /// How long a message is leased at a time. Google's emulator 0.8.20 goes on delivering to streams that were
-    /// cancelled; what it sends there comes back only when the lease ends, so it gets the shortest that there is.
+    /// The duration of one lease. Google's emulator 0.8.20 keeps delivering to cancelled streams, and redelivers
+    /// those messages only when their lease has expired, so its leases have the shortest duration that Pub/Sub
+    /// allows.
     pub fn lease(&self) -> Duration {
         match self {
             Self::GoogleCloud => ACK_DEADLINE,
@@ -81,10 +83,11 @@ impl fmt::Display for Endpoint {
 }
 
 impl Connection {
-    /// Finds credentials (for Google Cloud it fetches a first token) and makes the clients. Pub/Sub may be down.
+    /// Finds credentials (for Google Cloud this fetches a first token) and creates the clients. Pub/Sub itself may be
+    /// unavailable.
     ///
     /// # Errors
-    /// [`Error::Credentials`] when there are none, or they have expired.
+    /// [`Error::Credentials`] if there are no credentials, or they have expired.
     pub async fn open(endpoint: Endpoint) -> Result<Self, Error> {
         let credentials = match &endpoint {
             Endpoint::GoogleCloud => default_credentials().await?,
@@ -105,17 +108,17 @@ impl Connection {
         })
     }
 
-    /// Where it leads.
+    /// The endpoint of this connection.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 }
 
-/// What to do while there is none.
+/// The advice in the log while no token is available.
 const LOOK_FOR_TOKENS: &str = "see whether the metadata server or the token endpoint can be reached, and GOOGLE_APPLICATION_CREDENTIALS";
 
-/// Application default credentials that have proved to give a token. A source that is down for now is waited for
-/// later, by the calls that need it.
+/// Application default credentials that have returned a token. If their source is temporarily unavailable, the calls
+/// that need a token wait for it later.
 async fn default_credentials() -> Result<Credentials, Error> {
     let credentials = credentials::Builder::default()
         .with_scopes([SCOPE])

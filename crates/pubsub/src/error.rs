@@ -1,6 +1,6 @@
-//! What can go wrong, what it is about, and whether trying again helps.
+//! Errors of calls to Pub/Sub, and whether a retry can help.
 //!
-//! A text of Pub/Sub about a publish request is left out: it could quote what was published.
+//! The service's message about a publish request is left out, because it could quote the published data.
 
 use std::{error::Error as _, fmt};
 
@@ -10,62 +10,62 @@ use tonic::Status;
 /// Why a call to Pub/Sub failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The emulator's address cannot be used.
+    /// The address of the emulator is invalid.
     #[error("emulator host {host:?} is no address; write host:port, such as \"localhost:8085\"")]
     EmulatorHost {
-        /// What was configured.
+        /// The configured address.
         host: String,
     },
-    /// Google Cloud does not know who we are.
+    /// The credentials are missing, invalid or expired.
     #[error(
         "no usable Google Cloud credentials; run `gcloud auth application-default login`, or set \
          GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account"
     )]
     Credentials {
-        /// What the library said.
+        /// The message of the library.
         source: Cause,
     },
     /// The topic or subscription does not exist.
     #[error("{path} does not exist; run `aqueduct setup`")]
     NotFound {
-        /// The resource.
+        /// Path of the resource.
         path: String,
     },
-    /// The credentials are good but may not do this.
+    /// The account lacks a permission.
     #[error("no permission for {path}; grant this account a Pub/Sub role on it")]
     Denied {
-        /// The resource.
+        /// Path of the resource.
         path: String,
-        /// What the service said.
+        /// The message of the service.
         source: Cause,
     },
-    /// Pub/Sub did not answer, or answered that it cannot just now. Trying again helps.
+    /// Pub/Sub did not answer, or reported a temporary condition. A retry can help.
     #[error("Pub/Sub does not answer for {path}; check the network, or that the emulator runs")]
     Unavailable {
-        /// The resource.
+        /// Path of the resource.
         path: String,
-        /// What the service or the network said.
+        /// The message of the service or of the network.
         source: Cause,
     },
     /// Pub/Sub will never accept this request.
     #[error("Pub/Sub refused the request for {path}")]
     Refused {
-        /// The resource.
+        /// Path of the resource.
         path: String,
-        /// What the service said.
+        /// The message of the service.
         source: Cause,
     },
-    /// The batch is beyond the limits of one request; nothing was sent.
+    /// The batch exceeds the limits of one request. Nothing was sent.
     #[error("{messages} messages of {bytes} bytes are too much for one publish request")]
     TooLarge {
-        /// How many messages.
+        /// Number of messages.
         messages: usize,
-        /// Their encoded size.
+        /// Their encoded size in bytes.
         bytes: usize,
     },
 }
 
-/// What a library or a service said, as text: its types stay in this crate.
+/// The message of a library or a service, as text, so that their types do not leave this crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause(String);
 
@@ -83,22 +83,22 @@ impl Error {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// A call about a topic or a subscription failed.
+    /// From a failed administrative call about a topic or a subscription.
     pub(crate) fn of_call(path: &str, error: &SdkError) -> Self {
         Self::classify(path, error, Cause(chain(error)))
     }
 
-    /// A publish failed. The service's own words stay out.
+    /// From a failed publish. The message of the service is left out.
     pub(crate) fn of_publish(path: &str, status: &Status) -> Self {
         let code = Code::from(status.code() as i32);
-        // A source is what went wrong on the way: no connection, a deadline of ours.
+        // A status with a source is a local failure: no connection, or an expired deadline.
         match status.source() {
             Some(source) => Self::unavailable(path, &chain(source)),
             None => Self::of_code(path, code, Cause(code.name().to_owned())),
         }
     }
 
-    /// A stream broke, or a call about leases failed.
+    /// From a broken stream, or a failed call about leases.
     pub(crate) fn of_pull(path: &str, status: &Status) -> Self {
         let code = Code::from(status.code() as i32);
         match status.source() {
@@ -107,12 +107,12 @@ impl Error {
         }
     }
 
-    /// An answer that no version of Pub/Sub gives.
+    /// The response could not be decoded.
     pub(crate) fn unreadable(path: &str) -> Self {
         Self::Refused { path: path.to_owned(), source: Cause("the answer is no protobuf".to_owned()) }
     }
 
-    /// The library could not be set up, or has no token.
+    /// The client could not be created, or has no token.
     pub(crate) fn credentials(error: &dyn std::error::Error) -> Self {
         Self::Credentials { source: Cause(chain(error)) }
     }
@@ -144,7 +144,7 @@ impl Error {
     }
 }
 
-/// Codes of conditions that pass.
+/// Codes of temporary conditions.
 fn passes(code: Code) -> bool {
     matches!(
         code,
@@ -158,7 +158,8 @@ fn passes(code: Code) -> bool {
     )
 }
 
-/// No answer came from Pub/Sub itself. A proxy's HTTP answer counts as none, unless it blames the request.
+/// Whether Pub/Sub itself did not answer. An HTTP response of a proxy counts as no answer, unless it blames the
+/// request.
 fn reaches_nobody(error: &SdkError) -> bool {
     let blamed = matches!(error.http_status_code(), Some(400..=428 | 430..=499));
     let lost = error.is_io()
@@ -169,7 +170,7 @@ fn reaches_nobody(error: &SdkError) -> bool {
     error.is_transient_and_before_rpc() || (lost && !blamed)
 }
 
-/// The texts of an error and its sources, outermost first, each once.
+/// The messages of an error and its sources, outermost first, without repetitions.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

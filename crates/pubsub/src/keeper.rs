@@ -1,8 +1,9 @@
-//! The loop that sends what the books call for: acknowledgements, extensions, and what is given back.
+//! The loop that sends acknowledgements, lease extensions and nacks for one subscription. See [`crate::leases`] for
+//! what is due.
 //!
-//! Acks are not confirmed: one that is lost on the way means a redelivery, as at-least-once delivery has anyway. They
-//! and extensions go as calls of their own and not on the streams, so that they outlive the stream that brought their
-//! messages. Not here: the books ([`crate::leases`]).
+//! They are unary calls instead of messages on the streams, so that they do not depend on the stream that delivered
+//! the messages. Acknowledgements are not confirmed: if one is lost, the message is redelivered, which at-least-once
+//! delivery allows anyway.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -23,13 +24,13 @@ use crate::{
     leases::{Leases, Work},
 };
 
-/// The books, for streams, handles and the loop.
+/// The leases, shared by streams, handles and the loop.
 #[derive(Debug)]
 pub(crate) struct Register {
     leases: Mutex<Leases>,
-    /// Told when something is to be sent.
+    /// Notified when something is due to be sent.
     work: Notify,
-    /// Told when messages are no longer held.
+    /// Notified when messages are no longer held.
     freed: Notify,
 }
 
@@ -43,9 +44,9 @@ pub(crate) struct Keeper {
 
 const ACKNOWLEDGE: &str = "/google.pubsub.v1.Subscriber/Acknowledge";
 const MODIFY: &str = "/google.pubsub.v1.Subscriber/ModifyAckDeadline";
-/// Leases are looked at that often.
+/// How often leases are checked.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
-/// Calls on their way at once.
+/// Maximum number of concurrent calls.
 const CALLS: usize = 16;
 
 impl Register {
@@ -53,23 +54,23 @@ impl Register {
         Self { leases: Mutex::new(leases), work: Notify::new(), freed: Notify::new() }
     }
 
-    /// The books, whole after every call, a panic included.
+    /// The leases. They are consistent after every call, even if it panicked.
     pub(crate) fn leases(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Responses are done with: acknowledged, or given back.
+    /// Acknowledges or returns responses, and wakes the loop.
     pub(crate) fn settle(&self, change: impl FnOnce(&mut Leases)) {
         change(&mut self.leases());
         self.work.notify_one();
         self.freed.notify_waiters();
     }
 
-    /// Waits until a stream that may bring so many messages holds at most half of them.
+    /// Waits until a stream with a limit of `most` messages holds at most half of them.
     pub(crate) async fn room(&self, stream: usize, most: usize) {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
-            // Before looking, so that what comes in between is not missed.
+            // Enabled before the check, so that a notification between the check and the wait is not lost.
             freed.as_mut().enable();
             if self.leases().outstanding(stream) <= most / 2 {
                 return;
@@ -80,7 +81,7 @@ impl Register {
 }
 
 impl Keeper {
-    /// Runs until `closing` is cancelled and nothing is held or waits any more.
+    /// Runs until `closing` is cancelled and nothing is held or waits to be sent.
     pub(crate) async fn run(self, closing: CancellationToken) {
         let mut look = tokio::time::interval(LOOK_PERIOD);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -132,8 +133,8 @@ impl Keeper {
         true
     }
 
-    /// Whether it is done. Google's front ends end each connection after an hour; a call that runs into that is made
-    /// once more.
+    /// Whether the call succeeded. Google's front ends close each connection after an hour; a call that is
+    /// interrupted by this is made once more.
     async fn call(&self, method: &'static str, request: Bytes) -> bool {
         for _ in 0..2 {
             match self.caller.about_subscription(method, &self.subscription, request.clone()).await {
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
     use crate::{leases::Terms, requests::tests::ids};
 
-    /// A stream that follows a broken one could bring as much again.
+    /// Without the wait, a stream that replaces a broken one could deliver its full limit again.
     #[tokio::test(start_paused = true)]
     async fn another_stream_waits_until_half_is_done_with() {
         let terms = Terms { lease: Duration::from_secs(10), longest: Duration::from_secs(100) };

@@ -1,9 +1,9 @@
-//! Who holds which messages until when: the leases of everything that was received and not yet acknowledged.
+//! Which messages are held, and until when they are leased.
 //!
-//! Kept a response and not a message: its messages are applied together, and acknowledged together. So the books are
-//! a line for some hundred messages, and a lease needs neither a timer nor an entry in a table for each.
+//! The unit is the response and not the message, because the messages of a response are applied and acknowledged
+//! together. One entry covers some hundred messages, and no message needs a timer or a table entry of its own.
 //!
-//! Pure: time is an argument. Not here: the loop that sends what is due ([`crate::keeper`]).
+//! Pure: time is an argument. See [`crate::keeper`] for the loop that sends what is due.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,27 +15,27 @@ use tokio::time::Instant;
 
 use crate::requests::{self, AckIds};
 
-/// The books of one subscription.
+/// The leases of one subscription.
 #[derive(Debug)]
 pub(crate) struct Leases {
     subscription: String,
     terms: Terms,
     held: BTreeMap<u64, Held>,
     next: u64,
-    /// Messages held, by the stream that brought them.
+    /// Number of held messages for each stream.
     outstanding: Vec<usize>,
     acknowledged: VecDeque<AckIds>,
     given_back: VecDeque<AckIds>,
-    /// Responses whose lease is to be extended.
+    /// Numbers of the responses whose lease has to be extended.
     due: VecDeque<u64>,
 }
 
-/// How long Pub/Sub lets us hold a message.
+/// How long a message may be held.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// At a time.
+    /// Duration of one lease.
     pub(crate) lease: Duration,
-    /// In all.
+    /// Total duration, including all extensions.
     pub(crate) longest: Duration,
 }
 
@@ -44,23 +44,23 @@ struct Held {
     ids: AckIds,
     stream: usize,
     received: Instant,
-    /// The lease began no earlier, or was last extended then.
+    /// A time not later than the start of the current lease.
     leased: Instant,
     is_due: bool,
 }
 
-/// Something to send: the bytes of requests.
+/// A request to send, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Messages need not come again.
+    /// Acknowledges messages.
     Acknowledge(Bytes),
-    /// Messages shall come again soon.
+    /// Returns messages for redelivery (nack).
     GiveBack(Bytes),
-    /// These responses are still worked on.
+    /// Extends the leases of these responses.
     Extend(Vec<u64>, Vec<Bytes>),
 }
 
-/// Messages of one extension: a request takes a thousand.
+/// Messages in one extension: the limit of a request is a thousand.
 const EXTENDED_AT_ONCE: usize = 1_000;
 
 impl Leases {
@@ -77,8 +77,7 @@ impl Leases {
         }
     }
 
-    /// A response came, whose messages are held from now on under the number that is returned. It may have waited for
-    /// so long before it was read.
+    /// Records a response and returns its number. `waited` is how long it may have been buffered before it was read.
     pub(crate) fn hold(&mut self, stream: usize, ids: AckIds, waited: Duration, now: Instant) -> u64 {
         self.outstanding[stream] += ids.len();
         let leased = now.checked_sub(waited).unwrap_or(now);
@@ -88,22 +87,23 @@ impl Leases {
         number
     }
 
-    /// The effect of its messages is durable.
+    /// Acknowledges the messages of a response: their effect is durable.
     pub(crate) fn acknowledge(&mut self, number: u64) {
         if let Some(ids) = self.release(number) {
             self.acknowledged.push_back(ids);
         }
     }
 
-    /// Its messages shall come again.
+    /// Returns the messages of a response for redelivery.
     pub(crate) fn give_back(&mut self, number: u64) {
         if let Some(ids) = self.release(number) {
             self.given_back.push_back(ids);
         }
     }
 
-    /// Notes what is due by now: leases that have run for two fifths, so that a failed attempt leaves time for more.
-    /// What was held for too long is let go.
+    /// Marks the leases that are due: those of which two fifths have elapsed, so that there is time for more attempts
+    /// if an extension fails. Responses that have been held for the total duration are released, and Pub/Sub redelivers
+    /// them.
     pub(crate) fn look(&mut self, now: Instant) {
         let Terms { lease, longest } = self.terms;
         let expired: Vec<u64> =
@@ -119,7 +119,7 @@ impl Leases {
         }
     }
 
-    /// What is to be sent next: acknowledgements before anything else.
+    /// The next request to send, acknowledgements first; `None` if nothing waits.
     pub(crate) fn next(&mut self) -> Option<Work> {
         if let Some(request) = requests::acknowledge(&self.subscription, &mut self.acknowledged) {
             return Some(Work::Acknowledge(request));
@@ -135,7 +135,7 @@ impl Leases {
         while count < EXTENDED_AT_ONCE
             && let Some(number) = self.due.pop_front()
         {
-            // What was acknowledged in the meantime needs no longer lease.
+            // Acknowledged in the meantime, so its lease is not needed any longer.
             if let Some(held) = self.held.get(&number) {
                 count += held.ids.len();
                 numbers.push(number);
@@ -148,7 +148,7 @@ impl Leases {
         (!numbers.is_empty()).then_some(Work::Extend(numbers, requests))
     }
 
-    /// An extension was sent at this time, or failed: then it is due again.
+    /// Records that an extension was sent at this time, or that it failed (`None`), which makes it due again.
     pub(crate) fn extended(&mut self, numbers: &[u64], sent: Option<Instant>) {
         for number in numbers {
             if let Some(held) = self.held.get_mut(number) {
@@ -158,7 +158,7 @@ impl Leases {
         }
     }
 
-    /// Messages that a stream brought and that are held.
+    /// Number of messages held for a stream.
     pub(crate) fn outstanding(&self, stream: usize) -> usize {
         self.outstanding[stream]
     }
@@ -201,7 +201,7 @@ mod tests {
             self.leases.hold(0, ids([name]), Duration::ZERO, self.at(seconds))
         }
 
-        /// The numbers that are extended at that time.
+        /// The numbers of the responses that are extended at this time.
         fn due(&mut self, seconds: u64) -> Vec<u64> {
             self.leases.look(self.at(seconds));
             match self.leases.next() {
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(bench.due(9), [a], "a failed extension is tried again");
     }
 
-    /// Pub/Sub counts from when it sent a response, not from when it was read.
+    /// Pub/Sub starts a lease when it sends the response, not when the client reads it.
     #[test]
     fn what_waited_to_be_read_is_due_earlier() {
         let mut bench = Bench::new();

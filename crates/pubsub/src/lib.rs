@@ -1,27 +1,25 @@
-//! Everything that talks to Google Cloud Pub/Sub: connector, processor and `setup` share it.
+//! The Pub/Sub client of connector, processor and `aqueduct setup`: publishing, pulling, and administration.
 //!
-//! | module | idea |
+//! | module | contents |
 //! |---|---|
 //! | [`settings`] | the `[pubsub]` section and the resource names that follow from it |
-//! | [`error`] | what can go wrong, and whether trying again helps |
-//! | [`connection`] | Google Cloud or an emulator, and with which credentials |
-//! | [`limits`] | what fits into a message and into a publish request |
-//! | [`message`] | messages in the bytes of a publish request |
-//! | [`publisher`] | one call is one publish request |
-//! | [`subscriber`] | parallel streaming pulls into one bounded channel; acks |
-//! | [`received`] | messages in the bytes of a response |
-//! | `pull` | one stream after another |
-//! | `leases`, `keeper` | who holds what until when, and the loop that extends and acknowledges |
-//! | `requests`, `wire`, `call` | ack ids in the bytes of requests, fields, and calls over tonic |
+//! | [`error`] | the errors, and whether a retry can help |
+//! | [`connection`] | the endpoint (Google Cloud or an emulator) and credentials |
+//! | [`limits`] | the limits of a message and of a publish request |
+//! | [`message`] | encoding messages for a publish request |
+//! | [`publisher`] | publishing: one call is one request |
+//! | [`subscriber`] | parallel streaming pulls into one bounded channel; acknowledgements |
+//! | [`received`] | the messages of a response |
+//! | `pull` | one streaming pull after another |
+//! | `leases`, `keeper` | which messages are held until when; the loop that extends and acknowledges |
+//! | `requests`, `wire`, `call` | encoded requests with ack IDs; protobuf fields; unary calls over tonic |
 //! | [`link`] | whether Pub/Sub answers, for logs, readiness and reconnecting |
-//! | [`admin`] | `setup`, `check`, and seeking back |
+//! | [`admin`] | topics and subscriptions: create, check, seek |
 //!
-//! Credentials and administration are Google's own crates, whose types do not leave this one. Publishing and pulling go
-//! below them, for speed ([`publisher`] and [`subscriber`] say why). [`link`] tells what a stream does not: that nobody
-//! answers.
+//! Credentials and administration use Google's crates, whose types do not leave this one. Publishing and pulling bypass
+//! them for speed; see [`publisher`] and [`subscriber`].
 //!
-//! Not here: what a message means (`event`, connector and processor know), permits for messages in flight, retries
-//! of a publish (the connector holds both), and metrics.
+//! The crate does not know what a message means. Permits and retries for publishing are in the connector.
 
 #![forbid(unsafe_code)]
 

@@ -1,38 +1,38 @@
-//! What Pub/Sub takes in one message and in one publish request; sizes are those of the protobuf encoding.
+//! The limits of Pub/Sub for one message and one publish request. Sizes are those of the protobuf encoding, in bytes.
 //!
-//! Pure, so that batching (the connector's) and rejecting can ask before anything is sent.
-//! Source: <https://cloud.google.com/pubsub/quotas#resource_limits>.
+//! Pure, so that the connector can fill batches and reject messages before it sends anything. Source:
+//! <https://cloud.google.com/pubsub/quotas#resource_limits>.
 
-/// Messages in one publish request.
+/// Maximum number of messages in a publish request.
 pub const MAX_MESSAGES: usize = 1_000;
-/// Bytes of one publish request, everything included.
+/// Maximum size of a publish request, including everything.
 pub const MAX_REQUEST_BYTES: usize = 10_000_000;
-/// Bytes of the messages in one publish request, and so of one message. The rest is the topic's path in the request:
-/// `projects/`, a project, `/topics/`, a topic of at most 255 bytes, and the field's tag and length.
+/// Maximum total size of the messages in a publish request, and so of one message. The rest is reserved for the
+/// topic's path: `projects/`, a project, `/topics/`, a topic of at most 255 bytes, and the field's tag and length.
 pub const MAX_BYTES: usize = MAX_REQUEST_BYTES - 512;
-/// Attributes of one message.
+/// Maximum number of attributes of a message.
 pub const MAX_ATTRIBUTES: usize = 100;
-/// Bytes of an attribute's name.
+/// Maximum size of the name of an attribute.
 pub const MAX_NAME_BYTES: usize = 256;
-/// Bytes of an attribute's value.
+/// Maximum size of the value of an attribute.
 pub const MAX_VALUE_BYTES: usize = 1_024;
 
 /// Why Pub/Sub would refuse a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// Alone it is more than a request takes.
+    /// It exceeds the size of a request even when it is alone.
     TooLarge,
-    /// Neither data nor attributes.
+    /// It has neither data nor attributes.
     Empty,
-    /// More than [`MAX_ATTRIBUTES`].
+    /// It has more than [`MAX_ATTRIBUTES`] attributes.
     TooManyAttributes,
-    /// A name is empty, longer than [`MAX_NAME_BYTES`], or Google's own (`goog...`).
+    /// The name of an attribute is empty, longer than [`MAX_NAME_BYTES`], or reserved by Google (`goog...`).
     AttributeName,
-    /// A value is longer than [`MAX_VALUE_BYTES`].
+    /// The value of an attribute is longer than [`MAX_VALUE_BYTES`].
     AttributeValue,
 }
 
-/// Whether one more message of `next_bytes` fits into a request that holds `messages` of `bytes` in all.
+/// Whether a message of `next_bytes` fits into a request that has `messages` messages of `bytes` in total.
 pub fn fits(messages: usize, bytes: usize, next_bytes: usize) -> bool {
     messages < MAX_MESSAGES && bytes + next_bytes <= MAX_BYTES
 }

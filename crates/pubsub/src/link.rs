@@ -1,9 +1,9 @@
-//! Whether Pub/Sub answers.
+//! Detects whether Pub/Sub answers.
 //!
-//! A stream without messages does not tell a quiet topic from a network that swallows everything. So a link asks for
-//! the subscription whenever nothing has come for a while: it warns once when no answer comes, says once that answers
-//! come again, and has the streams opened anew at once. An answer that refuses is an answer:
-//! many accounts may pull from a subscription, but not look at it.
+//! A stream without messages cannot distinguish a quiet topic from a network that drops everything. When nothing has
+//! arrived for a while, the link therefore requests the subscription's description. It logs one warning when there is
+//! no answer and one line when answers arrive again, and then has the streams reopened. A refusal counts as an
+//! answer, because many accounts may pull from a subscription but not read its description.
 
 use std::{
     sync::{
@@ -18,36 +18,36 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{admin, connection::Connection, error::Error};
 
-/// A quiet subscription is asked for that often, ...
+/// How often a quiet subscription is checked.
 const QUIET_PERIOD: Duration = Duration::from_secs(5);
-/// ... and one that does not answer that often.
+/// How often a subscription that does not answer is checked.
 const AWAY_PERIOD: Duration = Duration::from_secs(1);
 
-/// What is known of the other side.
+/// Whether Pub/Sub answers for a subscription.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Link {
-    /// Nothing yet.
+    /// Not known yet.
     #[default]
     Unknown,
-    /// It answers. Counts how often it came back.
+    /// Pub/Sub answers.
     Up {
-        /// Outages that are over.
+        /// Number of past outages.
         returns: u64,
     },
-    /// It does not answer.
+    /// Pub/Sub does not answer.
     Away {
-        /// Outages before this one.
+        /// Number of earlier outages.
         returns: u64,
     },
 }
 
 impl Link {
-    /// Whether it answers.
+    /// Whether Pub/Sub answers.
     pub fn is_up(self) -> bool {
         matches!(self, Self::Up { .. })
     }
 
-    /// The state after it answered or did not.
+    /// The state after a check.
     fn after(self, answered: bool) -> Self {
         match (self, answered) {
             (Self::Unknown, true) => Self::Up { returns: 0 },
@@ -59,11 +59,11 @@ impl Link {
     }
 }
 
-/// Watches one subscription until told to stop.
+/// Watches one subscription until it is stopped.
 pub(crate) struct LinkWatch {
     pub(crate) connection: Connection,
     pub(crate) subscription: String,
-    /// Responses received so far, by all streams.
+    /// Responses received so far, over all streams.
     pub(crate) received: Arc<AtomicU64>,
     pub(crate) state: watch::Sender<Link>,
 }

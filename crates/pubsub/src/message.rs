@@ -1,17 +1,16 @@
-//! Messages in the bytes of a publish request, written once and never changed.
+//! Messages encoded as they are in a publish request: written once and never changed.
 //!
-//! The fields are those of `google.pubsub.v1.PubsubMessage`: `data` is 1, `attributes` is 2, a map whose entries have the
-//! key as 1 and the value as 2. By hand, because the generated types hold every attribute as two strings in a hash map:
-//! a quarter of the connector's time went into making, hashing, copying and freeing those.
-//!
-//! Not here: the request around them ([`crate::publisher`]).
+//! The fields are those of `google.pubsub.v1.PubsubMessage`: `data` is 1, `attributes` is 2, a map whose entries have
+//! the key as 1 and the value as 2. They are encoded by hand, because the generated types keep every attribute as two
+//! strings in a hash map: creating, hashing, copying and freeing those took a quarter of the connector's time. See
+//! [`crate::publisher`] for the request.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::limits::{MAX_ATTRIBUTES, MAX_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, Violation};
 
-/// A message that Pub/Sub will take. Cloning is cheap.
+/// A message within Pub/Sub's limits, encoded. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutMessage(Bytes);
 
@@ -22,20 +21,20 @@ pub struct Attributes {
     count: usize,
 }
 
-/// Encodes messages one behind the other into the same memory.
+/// Encodes messages into shared blocks of memory.
 #[derive(Debug, Default)]
 pub struct Encoder {
     memory: BytesMut,
 }
 
-/// How much memory is taken at a time. Messages share it, so that it is free when the last of them is.
+/// Size of a block of memory. A block is freed when its last message is.
 const CHUNK: usize = 128 * 1_024;
-/// Both of a message's fields, and both of an attribute's.
+/// Field numbers: of a message's data and attributes, and of an attribute's name and value.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
 
 impl OutMessage {
-    /// Bytes that this message takes in a publish request.
+    /// Size of this message in a publish request, in bytes.
     pub fn wire_len(&self) -> usize {
         field_len(self.0.len())
     }
@@ -50,7 +49,7 @@ impl Attributes {
     /// Encodes attributes.
     ///
     /// # Errors
-    /// Why Pub/Sub would refuse a message with them.
+    /// The limit that a message with these attributes would exceed.
     pub fn new<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<Self, Violation> {
         let (count, length) = measure(attributes.clone())?;
         let mut encoded = Vec::with_capacity(length);
@@ -60,10 +59,10 @@ impl Attributes {
 }
 
 impl Encoder {
-    /// Encodes a message with the attributes that it shares with others, and its own.
+    /// Encodes a message with shared attributes and attributes of its own.
     ///
     /// # Errors
-    /// Why Pub/Sub would refuse it.
+    /// The limit of Pub/Sub that the message exceeds.
     pub fn encode<'a>(
         &mut self,
         data: &[u8],
@@ -82,7 +81,7 @@ impl Encoder {
             return Err(Violation::TooManyAttributes);
         }
         if self.memory.capacity() < length {
-            // Not `reserve`, which would wait for the others to be gone, and copy.
+            // Not `reserve`, which would wait until the other messages are gone, and copy.
             self.memory = BytesMut::with_capacity(CHUNK.max(length));
         }
         put(&mut self.memory, FIRST, data);
@@ -92,7 +91,7 @@ impl Encoder {
     }
 }
 
-/// How many attributes there are, and the bytes that they take.
+/// The number of attributes, and their encoded size in bytes.
 fn measure<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(usize, usize), Violation> {
     let (mut count, mut length) = (0, 0);
     for (name, value) in attributes {
@@ -116,7 +115,7 @@ fn put_attributes<'a>(into: &mut impl BufMut, attributes: impl Iterator<Item = (
     }
 }
 
-/// A field, which protobuf leaves out when it is empty.
+/// Writes a field; protobuf omits empty ones.
 fn put(into: &mut impl BufMut, tag: u32, bytes: &[u8]) {
     if !bytes.is_empty() {
         put_head(into, tag, bytes.len());
@@ -124,7 +123,7 @@ fn put(into: &mut impl BufMut, tag: u32, bytes: &[u8]) {
     }
 }
 
-/// What stands before the bytes of a field. A short length is one byte, and most are short.
+/// Writes the tag and the length of a field. Most lengths are short, and take one byte.
 fn put_head(into: &mut impl BufMut, tag: u32, length: usize) {
     if length < 128 {
         into.put_slice(&[(tag << 3) as u8 | WireType::LengthDelimited as u8, length as u8]);
@@ -154,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// `PubsubMessage` as a protobuf library reads it.
+    /// `PubsubMessage`, as a protobuf library decodes it.
     #[derive(Clone, PartialEq, prost::Message)]
     struct Read {
         #[prost(bytes = "vec", tag = "1")]
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn sizes_are_those_of_the_wire() {
-        // tag, length, then data (tag, length, bytes); an attribute is a nested pair of two fields.
+        // Tag, length, then data (tag, length, bytes); an attribute is a nested pair of two fields.
         let len = |data: usize, attributes: &[(&str, &str)]| {
             encode(&vec![1; data], attributes).expect("within the limits").wire_len()
         };

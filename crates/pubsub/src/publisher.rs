@@ -1,10 +1,9 @@
-//! Publishing: one call is one publish request, answered when Pub/Sub has all of it.
+//! Publishes batches: one call is one publish request, and it returns when Pub/Sub has acknowledged all of it.
 //!
-//! Over `tonic` and not Google's own publisher, which holds every message as hash maps and copies them twice: it costs
-//! three times what all the rest of the connector does (the bench is `make bench-pipe`). Credentials are Google's. One
-//! attempt with a deadline: when and how often to try again is the caller's, who holds the permits and a copy.
-//!
-//! Not here: permits, retries, and filling batches ([`crate::limits`] helps).
+//! Uses `tonic` instead of Google's publisher, which keeps each message as hash maps and copies it twice; that cost
+//! three times as much as the rest of the connector (`make bench-pipe`). Credentials still use Google's crate. Each
+//! call is one attempt with a deadline. The caller decides about retries, because it holds the permits and a copy of
+//! the batch. See [`crate::limits`] for filling batches.
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -19,13 +18,13 @@ use crate::{
     message::OutMessage,
 };
 
-/// Publishes batches to any topic; cheap to clone.
+/// Publishes batches to any topic. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     caller: Caller,
 }
 
-/// `google.pubsub.v1.PublishRequest`. An embedded message and a byte string look the same in protobuf.
+/// `google.pubsub.v1.PublishRequest`. In protobuf, an embedded message and a byte string have the same encoding.
 #[derive(Clone, PartialEq, prost::Message)]
 struct PublishRequest {
     #[prost(string, tag = "1")]
@@ -34,25 +33,26 @@ struct PublishRequest {
     messages: Vec<Bytes>,
 }
 
-/// `google.pubsub.v1.PublishResponse`, whose message ids nobody needs.
+/// `google.pubsub.v1.PublishResponse`. The message IDs are not used.
 #[derive(Clone, PartialEq, prost::Message)]
 struct PublishResponse {}
 
 const METHOD: &str = "/google.pubsub.v1.Publisher/Publish";
 
 impl Connection {
-    /// A publisher over this connection.
+    /// A publisher on this connection.
     pub fn publisher(&self) -> Publisher {
         Publisher { caller: self.caller.clone() }
     }
 }
 
 impl Publisher {
-    /// Publishes a batch to a topic (`projects/P/topics/T`) in one request; done when Pub/Sub has acknowledged all.
+    /// Publishes a batch to a topic (`projects/P/topics/T`) in one request, and returns when Pub/Sub has acknowledged
+    /// it.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the batch does not fit into one request: nothing was sent. Any other error leaves
-    /// open whether Pub/Sub has the batch; [`Error::is_retryable`] tells whether to send it again.
+    /// [`Error::TooLarge`] if the batch does not fit into one request; nothing was sent. After any other error,
+    /// Pub/Sub may or may not have the batch; [`Error::is_retryable`] reports whether a retry can help.
     pub async fn publish<'a>(
         &self,
         topic: &str,
@@ -94,7 +94,7 @@ mod tests {
         let encode = |bytes: usize| {
             Encoder::default().encode(&vec![b'x'; bytes], &Attributes::default(), std::iter::empty())
         };
-        // Tag and length of the message and of its data.
+        // The tags and lengths of the message and of its data.
         let message = encode(limits::MAX_BYTES - 10).expect("within the limit");
         assert_eq!(message.wire_len(), limits::MAX_BYTES);
         assert!(encode(limits::MAX_BYTES - 9).is_err());

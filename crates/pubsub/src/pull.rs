@@ -1,7 +1,8 @@
-//! One streaming pull after another: opened, kept alive, read, and opened again when it breaks.
+//! One streaming pull at a time: opens a stream, keeps it alive, reads it, and opens the next one when it breaks.
 //!
-//! Pub/Sub bounds what a stream brings before it is acknowledged; that bound is the stream's, so that a broken stream
-//! is followed by another only when half of what it brought is done with. Not here: leases ([`crate::keeper`]).
+//! Pub/Sub limits how many messages a stream delivers before they are acknowledged. The limit is for the stream, so a
+//! broken stream is replaced only when half of the messages that it delivered are settled. See [`crate::keeper`] for
+//! leases.
 
 use std::{
     pin::Pin,
@@ -35,64 +36,64 @@ use crate::{
     wire::Malformed,
 };
 
-/// Moves the responses of one stream after another into the channel.
+/// Reads one stream after another into the channel.
 pub(crate) struct Pull {
     pub(crate) channel: Channel,
     pub(crate) credentials: Credentials,
-    /// Sent first on each stream.
+    /// The first request of each stream.
     pub(crate) opening: Opening,
-    /// Which of the subscription's streams this is.
+    /// The index of this stream within the subscription.
     pub(crate) number: usize,
     pub(crate) register: Arc<Register>,
     pub(crate) outlet: mpsc::Sender<Result<Inbound, Error>>,
-    /// Responses of all streams, heartbeats too.
+    /// Responses received so far over all streams, including heartbeats.
     pub(crate) received: Arc<AtomicU64>,
     pub(crate) link: watch::Receiver<Link>,
 }
 
-/// `StreamingPullRequest`, as a stream begins.
+/// The initial `StreamingPullRequest` of a stream.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Opening {
     #[prost(string, tag = "1")]
     pub(crate) subscription: String,
     #[prost(int32, tag = "5")]
     pub(crate) stream_ack_deadline_seconds: i32,
-    /// The same for each stream that follows another, so that Pub/Sub knows whose place it takes.
+    /// The same for each successor of a stream, so that Pub/Sub knows which one it replaces.
     #[prost(string, tag = "6")]
     pub(crate) client_id: String,
     #[prost(int64, tag = "7")]
     pub(crate) max_outstanding_messages: i64,
     #[prost(int64, tag = "8")]
     pub(crate) max_outstanding_bytes: i64,
-    /// 1: responses without messages, as signs of life, are understood.
+    /// Version 1: the client understands responses without messages, which are heartbeats.
     #[prost(int64, tag = "10")]
     pub(crate) protocol_version: i64,
 }
 
-/// Why a stream is not read any longer.
+/// Why a stream is no longer read.
 enum End {
-    /// We stop.
+    /// The subscription is closing.
     Stopped,
-    /// Pub/Sub came back after an outage.
+    /// Pub/Sub is available again after an outage.
     Returned,
     /// The stream broke.
     Lost,
-    /// Pub/Sub refuses.
+    /// Pub/Sub refused the subscription.
     Refused(Error),
 }
 
 const METHOD: &str = "/google.pubsub.v1.Subscriber/StreamingPull";
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Without a word from us Pub/Sub ends a stream after some 90 seconds.
+/// Interval of keep-alive requests. Without them Pub/Sub closes a stream after about 90 seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// The largest message has 10 MB, the largest response 20 MiB.
+/// Maximum size of a response. The largest message has 10 MB, the largest response 20 MiB.
 const MAX_RESPONSE: usize = 32 << 20;
-/// What was on its way when we stopped is waited for so long, to give it back.
+/// How long to wait, after the last request, for messages that are in transit, in order to return them.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Pull {
-    /// Until told to stop, or refused.
+    /// Runs until it is stopped, or Pub/Sub refuses the subscription.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -123,8 +124,8 @@ impl Pull {
 
     async fn one_stream(&mut self, stop: &CancellationToken) -> End {
         self.link.mark_unchanged();
-        // Whichever way we leave it, what we say on it ends: as long as that goes on the stream is open, whoever reads it,
-        // and Pub/Sub would lease messages to it.
+        // The request side ends on every path out of here. The stream would otherwise stay open without a reader, and
+        // Pub/Sub would lease messages to it.
         let saying = CancellationToken::new();
         let _until_left = saying.clone().drop_guard();
         let opened = tokio::select! {
@@ -140,17 +141,17 @@ impl Pull {
         let end = self.read(&mut stream, stop).await;
         if matches!(end, End::Stopped) {
             saying.cancel();
-            // Whatever ends it, there is nobody left to tell.
+            // The result does not matter, because the stream is being left anyway.
             let _ = tokio::time::timeout(LAST_WORDS, self.give_back(&mut stream)).await;
         }
         end
     }
 
-    /// Moves responses until the stream ends.
+    /// Reads responses until the stream ends.
     async fn read(&mut self, stream: &mut Streaming<Bytes>, stop: &CancellationToken) -> End {
         let mut waited = Duration::ZERO;
         loop {
-            // Biased: to stop comes first, and a stream that delivers is never opened anew.
+            // Biased: stopping has priority, and a stream that delivers is never reopened.
             let next = tokio::select! {
                 biased;
                 () = stop.cancelled() => return End::Stopped,
@@ -176,7 +177,7 @@ impl Pull {
         }
     }
 
-    /// From here on its messages are leased to us; nothing for a sign of life.
+    /// Records the response: from here on its messages are leased. `None` for a heartbeat.
     fn hold(&self, body: Bytes, waited: Duration) -> Result<Option<Inbound>, Error> {
         let (messages, ids) =
             Messages::read(body).map_err(|Malformed| Error::unreadable(&self.opening.subscription))?;
@@ -187,7 +188,7 @@ impl Pull {
         Ok(Some(Inbound { messages, ack: AckHandle::new(self.register.clone(), number) }))
     }
 
-    /// We have said our last; what comes until the other side does, comes again.
+    /// Reads what arrives until the server closes the stream, and returns it for redelivery.
     async fn give_back(&self, stream: &mut Streaming<Bytes>) -> Result<(), Status> {
         while let Some(body) = stream.message().await? {
             drop(self.hold(body, Duration::ZERO));
@@ -217,7 +218,7 @@ async fn open(
     Ok(grpc.streaming(request, method, Raw).await.map_err(failed)?.into_inner())
 }
 
-/// What we say on a stream: the opening, then a sign of life now and then, until told to end it.
+/// The request side of a stream: the opening, then a keep-alive now and then, until it is cancelled.
 struct Words {
     opening: Option<Bytes>,
     keep_alive: Interval,
@@ -282,7 +283,7 @@ mod tests {
         assert_eq!(words.next().await, None);
     }
 
-    /// By hand: field number times eight plus kind, then the value.
+    /// Encoded by hand: field number times eight plus wire type, then the value.
     #[test]
     fn a_stream_opens_with_the_fields_of_the_service() {
         let opening = Opening {

@@ -1,11 +1,12 @@
-//! What a streaming pull brings: one response with its messages, read once and no further than needed.
+//! The messages of one streaming-pull response, parsed once and only as far as needed.
 //!
-//! A response stays the bytes it came in. Where a message's parts stand is noted when it arrives; payloads, names and
-//! values are borrowed from there, and all of it is free as soon as the response has been applied. The ack ids are
-//! copied out, so that waiting for a checkpoint holds them and nothing else.
+//! A response stays in the bytes in which it arrived. The positions of each message's fields are located once;
+//! payloads, names and values are borrowed, and the memory is freed as soon as the response has been applied. Only
+//! the ack IDs are copied, so nothing else has to be kept until the checkpoint.
 //!
-//! The fields are those of `google.pubsub.v1`: `StreamingPullResponse` has messages as 1; `ReceivedMessage` the ack id
-//! as 1 and the message as 2; `PubsubMessage` data 1, attributes 2, id 3 and time 4; `Timestamp` seconds 1 and nanos 2.
+//! The fields are those of `google.pubsub.v1`: `StreamingPullResponse` has messages as 1; `ReceivedMessage` the ack
+//! ID as 1 and the message as 2; `PubsubMessage` data 1, attributes 2, ID 3 and time 4; `Timestamp` seconds 1 and
+//! nanos 2.
 
 use std::ops::Range;
 
@@ -25,23 +26,23 @@ pub struct Messages {
     places: Vec<Place>,
 }
 
-/// A received message, borrowed.
+/// A received message, borrowed from its response.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     /// The payload.
     pub data: &'a [u8],
-    /// Pub/Sub's own id; another one for each time it was published.
+    /// Pub/Sub's message ID. It is different each time the same data is published.
     pub message_id: &'a str,
     /// When Pub/Sub received it.
     pub publish_time: EventTime,
     attributes: &'a [u8],
 }
 
-/// Where the parts of a message stand in the response.
+/// The positions of a message's fields in the response.
 #[derive(Clone, Debug)]
 struct Place {
     data: Range<u32>,
-    /// From the first attribute to behind the last.
+    /// From the first attribute to the end of the last.
     attributes: Range<u32>,
     message_id: Range<u32>,
     publish_time: EventTime,
@@ -50,7 +51,7 @@ struct Place {
 const NOWHERE: Range<u32> = 0..0;
 
 impl Messages {
-    /// Finds the messages of a `StreamingPullResponse`; none in a heartbeat.
+    /// Parses a `StreamingPullResponse`. A heartbeat has no messages.
     pub(crate) fn read(body: Bytes) -> Result<(Self, AckIds), Malformed> {
         u32::try_from(body.len()).map_err(|_| Malformed)?;
         let (mut places, mut ids) = (Vec::new(), Vec::new());
@@ -64,7 +65,7 @@ impl Messages {
                     _ => {}
                 }
             }
-            // Without a message there is nothing to acknowledge: it comes again.
+            // An entry without a message is not acknowledged, so it is redelivered.
             if let Some(place) = place {
                 places.push(place);
                 ids.push(id);
@@ -74,17 +75,17 @@ impl Messages {
         Ok((Self { body, places }, ids))
     }
 
-    /// How many.
+    /// The number of messages.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no messages.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// Each message, in the order in which they came.
+    /// The messages in the order of the response.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Message<'_>> {
         self.places.iter().map(|place| Message {
             data: self.at(&place.data),
@@ -100,16 +101,16 @@ impl Messages {
 }
 
 impl<'a> Message<'a> {
-    /// Names and values.
+    /// Names and values of the attributes.
     pub fn attributes(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        // They were read once when the response came.
+        // The fields were validated when the response arrived.
         Fields::of(self.attributes).flatten().filter_map(|field| match field {
             (2, Value::Bytes(entry)) => pair(entry).ok(),
             _ => None,
         })
     }
 
-    /// An attribute's value.
+    /// The value of an attribute; `None` if it is absent or not UTF-8.
     pub fn attribute(&self, name: &str) -> Option<&'a str> {
         let mut named = self.attributes().filter(|(key, _)| *key == name.as_bytes());
         named.next().and_then(|(_, value)| str::from_utf8(value).ok())
@@ -142,7 +143,7 @@ impl Place {
     }
 }
 
-/// An attribute's name and value, which may stand in any order, and be left out where empty.
+/// The name and value of an attribute. They may be in any order, and are omitted if empty.
 fn pair(entry: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let (mut name, mut value) = (&b""[..], &b""[..]);
     for field in Fields::of(entry) {
@@ -159,7 +160,7 @@ fn event_time(timestamp: &[u8]) -> Result<EventTime, Malformed> {
     let (mut seconds, mut nanos) = (0_i64, 0_i64);
     for field in Fields::of(timestamp) {
         match field? {
-            // Negative numbers are the two's complement in 64 bits.
+            // Negative numbers are encoded as two's complement in 64 bits.
             (1, Value::Varint(value)) => seconds = value.cast_signed(),
             (2, Value::Varint(value)) => nanos = value.cast_signed(),
             _ => {}
@@ -168,7 +169,7 @@ fn event_time(timestamp: &[u8]) -> Result<EventTime, Malformed> {
     Ok(EventTime(seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)))
 }
 
-/// Where a part of a whole that was measured before stands in it.
+/// The range of a part within a whole whose length has been checked.
 fn within(part: &[u8], whole: &[u8]) -> Range<u32> {
     let start = (part.as_ptr().addr() - whole.as_ptr().addr()) as u32;
     start..start + part.len() as u32
@@ -192,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    /// As a protobuf library writes them.
+    /// As a protobuf library encodes them.
     #[derive(Clone, PartialEq, prost::Message)]
     struct Response {
         #[prost(message, repeated, tag = "1")]
@@ -289,7 +290,7 @@ mod tests {
         assert_eq!((messages.len(), ids.len()), (1, 1));
     }
 
-    /// Fields of one message may follow in any order, and the last of several counts.
+    /// The fields of a message may be in any order, and the last of several wins.
     #[test]
     fn attributes_may_stand_apart() {
         let message = [

@@ -1,28 +1,29 @@
-//! What is sent about messages that were received: ack ids in the bytes of requests, as many as one may hold.
+//! Acknowledge and extension requests, encoded with as many ack IDs as one request may hold.
 //!
-//! The fields are those of `google.pubsub.v1`: `AcknowledgeRequest` has the subscription as 1 and ack ids as 2,
-//! `ModifyAckDeadlineRequest` the subscription as 1, the seconds as 3 and ack ids as 4. Not here: when anything is sent
-//! ([`crate::leases`]), and sending it ([`crate::keeper`]).
+//! The fields are those of `google.pubsub.v1`: `AcknowledgeRequest` has the subscription as 1 and ack IDs as 2,
+//! `ModifyAckDeadlineRequest` the subscription as 1, the seconds as 3 and ack IDs as 4. See [`crate::leases`] for
+//! what is due, and [`crate::keeper`] for sending.
 
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, decode_varint, encode_key, encode_varint};
 
-/// Ack ids, each behind its length. Cloning is cheap.
+/// Ack IDs, each preceded by its length. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AckIds {
     bytes: Bytes,
     count: usize,
 }
 
-/// A request takes 512 KiB; the rest is reserve for tags, lengths and the subscription's name.
+/// Maximum size of the IDs in a request. The limit of a request is 512 KiB; the rest is reserved for tags, lengths
+/// and the subscription's name.
 const MAX_ID_BYTES: usize = 400_000;
-/// Google's own clients send no more at a time.
+/// Maximum number of IDs in a request, as in Google's clients.
 const MAX_IDS: usize = 1_000;
 
 impl AckIds {
-    /// Ids in their encoded form.
+    /// From `count` IDs in their encoded form.
     pub(crate) fn new(bytes: Bytes, count: usize) -> Self {
         Self { bytes, count }
     }
@@ -31,7 +32,7 @@ impl AckIds {
         self.count
     }
 
-    /// Each id.
+    /// The IDs.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
@@ -43,14 +44,14 @@ impl AckIds {
     }
 }
 
-/// The bytes of an `AcknowledgeRequest` for as many waiting ids as it takes; nothing when none waits.
+/// An encoded `AcknowledgeRequest` with as many waiting IDs as fit; `None` if none waits.
 pub(crate) fn acknowledge(subscription: &str, waiting: &mut VecDeque<AckIds>) -> Option<Bytes> {
     let mut request = begin(subscription);
     drain(waiting, &mut request, 2)?;
     Some(request.freeze())
 }
 
-/// The bytes of a `ModifyAckDeadlineRequest`; 0 seconds give the messages back.
+/// An encoded `ModifyAckDeadlineRequest`; 0 seconds return the messages. `None` if no ID waits.
 pub(crate) fn modify(subscription: &str, seconds: u16, waiting: &mut VecDeque<AckIds>) -> Option<Bytes> {
     let mut request = begin(subscription);
     encode_key(3, WireType::Varint, &mut request);
@@ -67,7 +68,7 @@ fn begin(subscription: &str) -> BytesMut {
     request
 }
 
-/// Moves ids in front into the request, as many as it takes.
+/// Moves as many IDs as fit from the front of the queue into the request.
 fn drain(waiting: &mut VecDeque<AckIds>, request: &mut BytesMut, field: u32) -> Option<()> {
     let (mut count, mut bytes) = (0, 0);
     while let Some(ids) = waiting.front_mut() {
@@ -98,7 +99,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Both requests, as a protobuf library reads them.
+    /// Both requests, as a protobuf library decodes them.
     #[derive(Clone, PartialEq, prost::Message)]
     struct Read {
         #[prost(string, tag = "1")]

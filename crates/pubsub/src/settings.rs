@@ -1,6 +1,6 @@
 //! The `[pubsub]` section of the configuration, and the resource names that follow from it.
 //!
-//! Not here: reading files or the environment. `PUBSUB_EMULATOR_HOST` is passed in.
+//! Pure: the value of `PUBSUB_EMULATOR_HOST` is an argument.
 
 use event::{ByteSize, Millis, wire};
 use serde::{Deserialize, Serialize};
@@ -13,18 +13,18 @@ use crate::{connection::Endpoint, error::Error};
 pub struct PubSubSettings {
     /// The Google Cloud project.
     pub project: String,
-    /// The data topic; the marks go to `<topic>-marks`.
+    /// The data topic. The marks topic is `<topic>-marks`.
     pub topic: String,
-    /// The data subscription, and `<subscription>-marks`; the connector alone does without.
+    /// The data subscription; the marks subscription is `<subscription>-marks`. The connector does not need it.
     #[serde(default)]
     pub subscription: Option<String>,
-    /// Where messages may be stored; empty: wherever the organisation allows.
+    /// Regions in which messages may be stored; empty for any region that the organisation allows.
     #[serde(default)]
     pub regions: Vec<String>,
-    /// How long messages are kept, acknowledged ones too.
+    /// Retention of messages, including acknowledged ones.
     #[serde(default = "default_retention")]
     pub retention: Millis,
-    /// Bytes published and not yet acknowledged by Pub/Sub.
+    /// Maximum number of bytes that are published and not yet acknowledged by Pub/Sub.
     #[serde(default = "default_in_flight")]
     pub in_flight: ByteSize,
     /// `host:port` of an emulator.
@@ -37,7 +37,7 @@ pub struct PubSubSettings {
 pub struct Problem {
     /// The key within `[pubsub]`.
     pub key: &'static str,
-    /// What is wrong, and what would be right.
+    /// The problem, and what would be valid.
     pub text: String,
 }
 
@@ -63,20 +63,21 @@ impl PubSubSettings {
         wire::marks(&self.topic_path())
     }
 
-    /// `projects/P/subscriptions/S`, where a subscription is configured.
+    /// `projects/P/subscriptions/S`; `None` if no subscription is configured.
     pub fn subscription_path(&self) -> Option<String> {
         self.subscription.as_ref().map(|name| format!("projects/{}/subscriptions/{name}", self.project))
     }
 
-    /// `projects/P/subscriptions/S-marks`, where a subscription is configured.
+    /// `projects/P/subscriptions/S-marks`; `None` if no subscription is configured.
     pub fn marks_subscription_path(&self) -> Option<String> {
         self.subscription_path().map(|path| wire::marks(&path))
     }
 
-    /// Where Pub/Sub is. `from_environment` is the value of `PUBSUB_EMULATOR_HOST`; the section comes first.
+    /// The endpoint of Pub/Sub. `from_environment` is the value of `PUBSUB_EMULATOR_HOST`; the section takes
+    /// precedence.
     ///
     /// # Errors
-    /// When the emulator's address is no `host:port`.
+    /// [`Error::EmulatorHost`] if the address of the emulator is not `host:port`.
     pub fn endpoint(&self, from_environment: Option<&str>) -> Result<Endpoint, Error> {
         match self.emulator_host.as_deref().or(from_environment.filter(|host| !host.is_empty())) {
             Some(host) => Endpoint::emulator(host),
@@ -84,7 +85,7 @@ impl PubSubSettings {
         }
     }
 
-    /// Everything that Pub/Sub would refuse, found without asking it.
+    /// Everything that Pub/Sub would refuse, found without contacting it. Empty if the section is valid.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut note = |key, text: Option<String>| problems.extend(text.map(|text| Problem { key, text }));

@@ -1,11 +1,11 @@
-//! Receiving: parallel streaming pulls of one subscription into one bounded channel.
+//! Receives messages: several streaming pulls of one subscription feed one bounded channel.
 //!
-//! Below Google's subscriber, which makes of every message a hash map, two strings and a place in its table of leases:
-//! it was 60 % of what the processor costs. Here the unit is the response: its bytes stay as they came, it is leased
-//! and acknowledged as a whole, and what waits for a checkpoint is its ack ids. Leases are extended for up to
-//! [`MAX_LEASE`], whatever becomes of the stream that brought the messages. Acks are sent at once and not confirmed.
+//! Bypasses Google's subscriber, which creates a hash map, two strings and a lease for every message; that took 60 %
+//! of the processor's time. Here the unit is the response: its bytes are kept unchanged, it is leased and
+//! acknowledged as a whole, and only its ack IDs wait for a checkpoint. Leases are extended for up to [`MAX_LEASE`],
+//! independent of the stream that delivered the messages. Acknowledgements are sent immediately and not confirmed.
 //!
-//! Not here: de-duplication (the processor's frontier), and what a message means.
+//! Delivery is at least once: the caller removes duplicates.
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
@@ -28,49 +28,51 @@ use crate::{
     received::Messages,
 };
 
-/// A message that was not acknowledged for so long is delivered again.
+/// A message that is not acknowledged within this time is redelivered.
 pub const MAX_LEASE: Duration = Duration::from_secs(3_600);
 /// Responses that wait in the channel, for each stream.
 const RESPONSES_AHEAD: usize = 2;
 
-/// What to pull and how much at once.
+/// What to pull, and the limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeOptions {
     /// `projects/P/subscriptions/S`.
     pub subscription: String,
-    /// Parallel streaming pulls: Pub/Sub gives one stream about 10 MB/s, its emulator about 1,900 messages/s.
+    /// Number of parallel streaming pulls: Pub/Sub delivers about 10 MB/s on one stream, its emulator about 1,900
+    /// messages/s.
     pub streams: usize,
-    /// Messages received and not yet acknowledged, over all streams: what arrives between two checkpoints. While
-    /// streams break, up to half as many more.
+    /// Maximum number of messages that are received and not yet acknowledged, over all streams: what arrives between
+    /// two checkpoints. Up to half as many more while streams break.
     pub outstanding_messages: usize,
-    /// Their bytes.
+    /// Maximum size of these messages in bytes.
     pub outstanding_bytes: u64,
 }
 
-/// A running subscription. Dropping it stops everything; [`close`](Self::close) also waits for the last acks.
+/// A running subscription. Dropping it stops everything; [`close`](Self::close) also waits for the last
+/// acknowledgements.
 #[derive(Debug)]
 pub struct Subscription {
     inbound: mpsc::Receiver<Result<Inbound, Error>>,
     link: watch::Receiver<Link>,
-    /// Ends the streams, ...
+    /// Stops the streams.
     stop: CancellationToken,
     streams: JoinSet<()>,
-    /// ... and then the loop that sends what is left.
+    /// Stops the loop that sends acknowledgements, after the streams have ended.
     closing: CancellationToken,
     keeper: JoinSet<()>,
 }
 
-/// Some messages, received together.
+/// The messages of one response.
 #[derive(Debug)]
 pub struct Inbound {
-    /// What came.
+    /// The messages.
     pub messages: Messages,
     /// Acknowledges all of them.
     pub ack: AckHandle,
 }
 
-/// Acknowledges the messages of one response, once. It is a number; their ack ids stand in the books. Dropped without
-/// a word it is a nack: the messages come again.
+/// Acknowledges the messages of one response, once. The handle is only a number; the ack IDs are kept with the
+/// leases. Dropping it without [`ack`](Self::ack) is a nack: the messages are redelivered.
 #[derive(Debug)]
 #[must_use = "dropping the handle has the messages delivered again"]
 pub struct AckHandle {
@@ -80,7 +82,7 @@ pub struct AckHandle {
 }
 
 impl SubscribeOptions {
-    /// Eight streams, 200,000 messages or 256 MiB outstanding.
+    /// The defaults: eight streams, 200,000 messages or 256 MiB outstanding.
     pub fn new(subscription: impl Into<String>) -> Self {
         Self {
             subscription: subscription.into(),
@@ -90,7 +92,7 @@ impl SubscribeOptions {
         }
     }
 
-    /// How a stream with its part of what may be outstanding begins.
+    /// The first request of a stream, with its share of the limits.
     fn opening(&self, lease: Duration, client_id: String) -> Opening {
         let share = |total: u64| total.div_ceil(self.streams.max(1) as u64).max(1);
         let bounded = |total: u64| i64::try_from(share(total)).unwrap_or(i64::MAX);
@@ -106,7 +108,7 @@ impl SubscribeOptions {
 }
 
 impl Connection {
-    /// Starts pulling. Where Pub/Sub is down, that is said once and waited for.
+    /// Starts pulling. If Pub/Sub is unavailable, this is logged once, and the streams wait.
     pub fn subscribe(&self, options: &SubscribeOptions) -> Subscription {
         let streams = options.streams.max(1);
         let (outlet, inbound) = mpsc::channel(streams * RESPONSES_AHEAD);
@@ -141,11 +143,11 @@ impl Connection {
 }
 
 impl Subscription {
-    /// Waits for messages and moves what is there into `batch`, responses as they came, until they hold at least
-    /// `enough` messages; how many came, 0 only after an end. Safe to cancel.
+    /// Waits for messages and moves available responses into `batch`, until it holds at least `enough` more messages.
+    /// Returns the number of messages, 0 only after the subscription has ended. Cancel-safe.
     ///
     /// # Errors
-    /// When Pub/Sub refuses this subscription for good. Messages received before stand in `batch`.
+    /// If Pub/Sub refuses this subscription permanently. Messages received before are in `batch`.
     pub async fn receive(&mut self, batch: &mut Vec<Inbound>, enough: usize) -> Result<usize, Error> {
         let Some(first) = self.inbound.recv().await else { return Ok(0) };
         let mut count = push(batch, first)?;
@@ -157,13 +159,13 @@ impl Subscription {
         Ok(count)
     }
 
-    /// Whether Pub/Sub answers; also tells of changes.
+    /// Whether Pub/Sub answers, with notifications of changes.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
     }
 
-    /// Stops pulling, gives back what waits in the channel, and waits until Pub/Sub has every ack and nack. Ack or drop
-    /// all handles before: as long as one is alive, this waits for it, up to `grace`.
+    /// Stops pulling, returns the messages that wait in the channel, and waits until Pub/Sub has all acknowledgements
+    /// and nacks. Acknowledge or drop all handles first: `close` waits for each remaining one, up to `grace`.
     pub async fn close(mut self, grace: Duration) {
         self.stop.cancel();
         drop(self.inbound);
@@ -189,7 +191,7 @@ fn push(batch: &mut Vec<Inbound>, received: Result<Inbound, Error>) -> Result<us
     Ok(count)
 }
 
-/// Tells this subscriber from others of its subscription.
+/// An ID that distinguishes this subscriber from others of its subscription.
 fn client_id() -> String {
     format!("aqueduct-{:016x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), ()))
 }
@@ -199,13 +201,13 @@ impl AckHandle {
         Self { register, number, is_acked: false }
     }
 
-    /// The messages' effect is durable: they need not come again.
+    /// Acknowledges the messages: their effect is durable.
     pub fn ack(mut self) {
         self.is_acked = true;
         self.register.settle(|leases| leases.acknowledge(self.number));
     }
 
-    /// Acknowledges many.
+    /// Acknowledges many responses.
     pub fn ack_all(handles: impl IntoIterator<Item = Self>) {
         handles.into_iter().for_each(Self::ack);
     }

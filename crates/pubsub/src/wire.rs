@@ -1,26 +1,26 @@
-//! The fields of a protobuf message, borrowed from its bytes.
+//! Iterates over the fields of an encoded protobuf message, borrowed from its bytes.
 //!
-//! By hand, because generated types copy every name and value into strings of their own. Not here: what the fields
-//! mean ([`crate::received`]), and writing them ([`crate::message`], [`crate::requests`]).
+//! Decoded by hand, because the generated types copy every name and value into strings. See [`crate::received`] for
+//! the meaning of the fields, and [`crate::message`] and [`crate::requests`] for writing them.
 
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-/// The bytes are no protobuf.
+/// The bytes are not valid protobuf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
-    /// A number, a truth value or an enum.
+    /// A number, a boolean or an enum.
     Varint(u64),
-    /// A text, bytes, or a message inside.
+    /// A text, bytes, or an embedded message.
     Bytes(&'a [u8]),
-    /// Four or eight bytes, which no message that is read here uses.
+    /// Four or eight bytes; not used by any message that is read here.
     Fixed,
 }
 
-/// Field numbers and values, in the order in which they stand.
+/// Field numbers and values, in the order of the message.
 #[derive(Clone, Debug)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
@@ -34,14 +34,15 @@ impl<'a> Fields<'a> {
         Self { rest: message }
     }
 
-    /// How many bytes have not been read yet.
+    /// The number of bytes that have not been read yet.
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
     #[inline]
     fn read(&mut self) -> Result<(u32, Value<'a>), Malformed> {
-        // Nearly all are texts below 128 bytes of a field below 16: tag and length are a byte each.
+        // Nearly all fields are texts below 128 bytes with a field number below 16: tag and length take one byte
+        // each.
         if let [tag, length, rest @ ..] = self.rest
             && tag & 0x87 == LENGTH_DELIMITED
             && *tag >> 3 > 0
@@ -106,7 +107,7 @@ mod tests {
         check(b"\x08\x96\x01\x12\x02hi", &[Ok((1, Value::Varint(150))), Ok((2, Value::Bytes(b"hi")))]);
         check(b"\x0d1234\x0a\x00", &[Ok((1, Value::Fixed)), Ok((1, Value::Bytes(b"")))]);
         check(b"\x0912345678", &[Ok((1, Value::Fixed))]);
-        // A field of two bytes, and a length of two.
+        // A field number and a length of two bytes each.
         check(b"\x82\x01\x02hi", &[Ok((16, Value::Bytes(b"hi")))]);
         let long = [&b"\x12\x80\x01"[..], &[7; 128]].concat();
         check(&long, &[Ok((2, Value::Bytes(&[7; 128])))]);

@@ -21,7 +21,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// With topics and subscriptions.
+    /// A stand-in with topics and subscriptions.
     async fn new() -> Self {
         let bench = Self::bare().await;
         let done = admin::apply(&bench.connection, admin::plan(&bench.settings)).await.expect("set up");
@@ -90,7 +90,7 @@ fn number(message: &Message<'_>) -> u32 {
     message.attribute("number").and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// Responses with so many messages in all, or a few more.
+/// Receives responses with at least `count` messages in total.
 async fn receive(subscription: &mut Subscription, count: usize) -> Vec<Inbound> {
     let (mut batch, mut received) = (Vec::new(), 0);
     while received < count {
@@ -208,7 +208,7 @@ async fn the_largest_requests_pass() {
     let bench = Bench::new().await;
     let (publisher, topic) = (bench.connection.publisher(), bench.settings.topic_path());
     let mut subscription = bench.subscribe(1);
-    // Ten messages, and one that fills its request to the last byte: 10 are the tags and lengths.
+    // Ten messages, and one that fills its request to the last byte; 10 bytes are tags and lengths.
     for (count, bytes) in [(10, 999_000), (1, limits::MAX_BYTES - 10)] {
         let large = Encoder::default()
             .encode(&vec![7; bytes], &Attributes::default(), std::iter::empty())
@@ -293,7 +293,7 @@ async fn an_outage_is_noticed_and_survived() {
     assert_eq!(distinct(&receive(&mut subscription, 10).await), 10);
 }
 
-/// A stream that nobody reads any more would be given messages for as long as it is open.
+/// The stand-in would lease messages to a stream without a reader for as long as it is open.
 #[tokio::test]
 async fn streams_that_are_opened_anew_leave_none_behind() {
     let bench = Bench::new().await;
@@ -312,7 +312,7 @@ async fn streams_that_are_opened_anew_leave_none_behind() {
     bench.until(|counts| counts.opened == 4 && counts.streams == 2).await;
 }
 
-/// The window is for all streams together.
+/// The limit is for all streams together.
 #[tokio::test]
 async fn what_is_outstanding_is_bounded() {
     let bench = Bench::new().await;
@@ -334,7 +334,7 @@ async fn what_is_outstanding_is_bounded() {
     subscription.close(PATIENCE).await;
 }
 
-/// The stand-in delivers again what is neither acknowledged nor extended within ten seconds.
+/// The stand-in redelivers a message that is neither acknowledged nor extended within ten seconds.
 #[tokio::test]
 async fn what_is_held_is_extended_and_not_delivered_again() {
     let bench = Bench::new().await;
