@@ -1,11 +1,13 @@
-//! BigQuery: the Storage Write API with committed streams and offsets, and as much of REST as it takes to make tables,
-//! describe views and ask for rows; with the answers that a test asks for.
+//! BigQuery with injectable faults: the Storage Write API with committed streams and offsets, and the part of the
+//! REST API that creates tables, describes views and runs queries.
 //!
-//! Rows stand in SQLite, in memory, which answers the queries: of SQL it knows what both know, and times are whole
-//! microseconds. [`tables`] holds what there is, [`streams`] judges an append, [`faults`] what goes wrong with it;
-//! [`grpc`] and [`append`] speak the Storage Write API, [`rest`] the rest, [`server`] runs them.
+//! Rows are kept in an in-memory SQLite database, which runs the queries. Only SQL that both databases support is
+//! available, and times have microsecond precision. [`tables`] holds datasets, tables and rows, [`streams`] decides
+//! about an append, and [`faults`] about what goes wrong with it; [`grpc`] and [`append`] implement the Storage Write
+//! API, [`rest`] the REST API, and [`server`] runs them.
 //!
-//! Not here: streams of other types, rows as protobuf, what a view shows (it is kept as described), jobs, costs, rights.
+//! Not implemented: other types of streams, rows in protobuf format, evaluating views (only their description is
+//! kept), jobs, costs, permissions.
 
 mod tables;
 

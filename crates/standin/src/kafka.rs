@@ -1,7 +1,8 @@
 //! Kafka: librdkafka's mock cluster, and a producer for it.
 //!
-//! It speaks the Kafka protocol, knows consumer groups, and keeps about 5 MB a partition: older records vanish. So it
-//! is for a tailing demo and for tests, not for a backlog or a benchmark. It makes unknown topics on first use.
+//! The cluster speaks the Kafka protocol, supports consumer groups, and keeps about 5 MB a partition; older records
+//! are deleted. It is therefore suitable for a demo that follows the log and for tests, but not for a backlog or a
+//! benchmark. Unknown topics are created on first use.
 
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use rdkafka::{
     util::Timeout,
 };
 
-/// A mock cluster of one broker. Dropping it ends it.
+/// A mock cluster with one broker. Dropping it stops it.
 pub struct Kafka {
-    /// Owns the cluster.
+    /// The producer owns the cluster.
     producer: FutureProducer,
     bootstrap_servers: String,
 }
@@ -30,26 +31,26 @@ pub struct MockError {
     source: KafkaError,
 }
 
-/// One record to be written.
+/// A record to write.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Record<'a> {
     /// The key, if any.
     pub key: Option<&'a [u8]>,
-    /// The value; none is a tombstone.
+    /// The value; `None` for a tombstone.
     pub payload: Option<&'a [u8]>,
-    /// Milliseconds since the epoch; none is now.
+    /// Milliseconds since the epoch; `None` for the current time.
     pub timestamp: Option<i64>,
 }
 
-/// Records in flight at once: librdkafka's queue holds 100,000.
+/// Maximum number of records in flight; librdkafka's queue holds 100,000.
 const CHUNK: usize = 10_000;
 const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Kafka {
-    /// Starts a cluster with these topics and their numbers of partitions.
+    /// Starts a cluster with these topics and numbers of partitions.
     ///
     /// # Errors
-    /// When librdkafka cannot make the cluster or a topic.
+    /// If librdkafka cannot create the cluster or a topic.
     pub fn start(topics: &[(&str, i32)]) -> Result<Self, MockError> {
         let failed = |action| move |source| MockError { action, source };
         let producer: FutureProducer = ClientConfig::new()
@@ -66,15 +67,15 @@ impl Kafka {
         &self.bootstrap_servers
     }
 
-    /// The next requests of a kind are answered so, one after the other.
+    /// Answers the next requests of this kind with these errors, one for each request.
     pub fn answer(&self, requests: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
         self.cluster().request_errors(requests, errors);
     }
 
-    /// Whoever asks about a topic from now on is told this.
+    /// Answers all requests about a topic with this error from now on.
     ///
     /// # Errors
-    /// There is no such topic.
+    /// If the topic does not exist.
     pub fn refuse(&self, topic: &str, error: RDKafkaRespErr) -> Result<(), MockError> {
         let failed = |source| MockError { action: "refuse a topic", source };
         self.cluster().topic_error(topic, error).map_err(failed)
@@ -84,10 +85,10 @@ impl Kafka {
         self.producer.client().mock_cluster().expect("it was started with the producer")
     }
 
-    /// Writes one record and waits until it has its offset. Calls may be made side by side; they are batched.
+    /// Writes a record and returns its offset. Concurrent calls are batched.
     ///
     /// # Errors
-    /// When the cluster does not take it.
+    /// If the cluster refuses the record.
     pub async fn send(&self, topic: &str, partition: i32, record: Record<'_>) -> Result<i64, MockError> {
         let mut wanted: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(topic).partition(partition);
         wanted.key = record.key.map(ToBytes::to_bytes);
@@ -98,10 +99,10 @@ impl Kafka {
             .map_err(|(source, _)| MockError { action: "take a record", source })
     }
 
-    /// Writes values into one partition and waits until all have their offsets.
+    /// Writes values into one partition and waits until all have offsets.
     ///
     /// # Errors
-    /// When the cluster does not take one of them.
+    /// If the cluster refuses one of them.
     pub async fn send_all(&self, topic: &str, partition: i32, values: &[String]) -> Result<(), MockError> {
         let failed = |source| MockError { action: "take a record", source };
         for chunk in values.chunks(CHUNK) {
@@ -120,7 +121,7 @@ impl Kafka {
     }
 }
 
-/// Where the cluster of this producer listens.
+/// Creates the topics, and returns the address of the producer's cluster.
 fn make_topics(producer: &FutureProducer, topics: &[(&str, i32)]) -> Result<String, KafkaError> {
     let cluster = producer.client().mock_cluster().ok_or(KafkaError::Canceled)?;
     for &(topic, partitions) in topics {
@@ -172,7 +173,7 @@ mod tests {
         let mut read = Vec::new();
         while read.len() < count {
             assert!(Instant::now() < deadline, "the records come in time");
-            // A poll also ends for a rebalance.
+            // A poll also returns for a rebalance.
             if let Some(record) = consumer.poll(Duration::from_millis(100)) {
                 read.push(record.expect("no error").payload().map(text));
             }

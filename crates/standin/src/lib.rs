@@ -1,14 +1,14 @@
-//! Stand-ins for Kafka, Pub/Sub and BigQuery that run in this process, for the demo, tests and benches.
+//! Stand-ins for Kafka, Pub/Sub and BigQuery within the current process, for the demo, tests and benchmarks.
 //!
-//! | module | idea |
+//! | module | contents |
 //! |---|---|
-//! | [`pubsub`] | Pub/Sub on a free port: gRPC for messages, REST for topics and subscriptions, faults on demand |
+//! | [`pubsub`] | Pub/Sub on a free port: gRPC for messages, REST for topics and subscriptions, injectable faults |
 //! | [`kafka`] | librdkafka's mock cluster, which speaks the Kafka protocol |
 //! | [`tls`] | TLS in front of Pub/Sub |
-//! | [`bigquery`] | BigQuery on a free port: the Storage Write API, tables and queries, answers that fail on demand |
+//! | [`bigquery`] | BigQuery on a free port: the Storage Write API, tables and queries, injectable faults |
 //!
-//! All keep everything in memory. Not here: anything of Aqueduct's own, so that a misunderstanding of ours cannot
-//! hide on both sides.
+//! All of them keep their data in memory. They share no code with the rest of Aqueduct, so that a misunderstanding of a
+//! protocol cannot be the same on both sides.
 
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,10 @@
-//! Pub/Sub: what an emulator does, faster, and with the faults that a test asks for.
+//! Pub/Sub with the features of an emulator, faster, and with injectable faults.
 //!
-//! [`broker`] and [`subscription`] are state machines without a clock, [`source`] makes messages while they are
-//! delivered; [`server`] drives them: [`grpc`] and
-//! [`stream`] carry messages, [`rest`] makes topics and subscriptions (Google's Rust clients use REST for those).
+//! [`broker`] and [`subscription`] are state machines without a clock, and [`source`] generates messages during
+//! delivery. [`server`] drives them: [`grpc`] and [`stream`] carry messages, [`rest`] manages topics and
+//! subscriptions (Google's Rust clients use REST for those).
 //!
-//! Not here: ordering keys, filters, push, snapshots, exactly-once delivery, dead-letter topics, IAM.
+//! Not implemented: ordering keys, filters, push, snapshots, exactly-once delivery, dead-letter topics, IAM.
 
 mod broker;
 

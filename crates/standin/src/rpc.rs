@@ -1,5 +1,5 @@
-//! What both stand-ins' interfaces share: gRPC calls by path, as tonic's generated services are routed, without
-//! generating them for a handful of messages; and a status as Google's REST interfaces write it.
+//! Shared by the stand-ins: gRPC calls routed by path, as tonic's generated services are, without generating services
+//! for a few messages; and statuses in the format of Google's REST APIs.
 
 use axum::{
     Json,
@@ -18,7 +18,7 @@ use tonic_prost::ProstCodec;
 pub(crate) type HttpRequest = axum::extract::Request;
 pub(crate) type HttpResponse = Response;
 
-/// A status as Google's REST interfaces write it.
+/// A status in the format of Google's REST APIs.
 pub(crate) struct RestError(Status);
 
 pub(crate) fn grpc<Answer, Question>() -> Grpc<ProstCodec<Answer, Question>>

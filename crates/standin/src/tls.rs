@@ -1,7 +1,6 @@
-//! TLS in front of a stand-in, for clients that speak nothing else.
+//! TLS in front of a stand-in, for clients that require it. The caller supplies the certificate.
 //!
-//! Not here: making certificates. A handshake is waited for before the next connection is taken, which does for the
-//! handful of connections that a client opens.
+//! Handshakes are made one at a time, which is sufficient for the few connections that a client opens.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -17,30 +16,30 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-/// Who a stand-in says it is.
+/// The certificate of a stand-in, with its key.
 #[derive(Clone, Debug)]
 pub struct Identity(Arc<ServerConfig>);
 
-/// No identity can be made of this.
+/// Why an [`Identity`] cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// It is no PEM, or holds something else.
+    /// The text is not PEM, or contains something else.
     #[error("a certificate or its key cannot be read")]
     Pem(#[from] pem::Error),
-    /// The two do not fit together.
+    /// The certificate and the key do not match.
     #[error("a certificate cannot be used with its key")]
     Pair(#[from] rustls::Error),
 }
 
-/// How long a client may take to shake hands.
+/// How long a client may take for the handshake.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Identity {
-    /// From a chain of certificates and its key, both as PEM.
+    /// From a certificate chain and its key, both in PEM format.
     ///
     /// # Errors
-    /// When they are no such thing.
+    /// If one of them cannot be parsed, or they do not match.
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
         let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(key)?;
@@ -53,7 +52,7 @@ impl Identity {
     }
 }
 
-/// Connections that have shaken hands.
+/// Accepts connections and completes their TLS handshake.
 pub(crate) struct Secured<L> {
     inner: L,
     acceptor: TlsAcceptor,
@@ -69,7 +68,7 @@ impl<L: Listener> Listener for Secured<L> {
     type Io = TlsStream<L::Io>;
     type Addr = L::Addr;
 
-    /// Who fails to shake hands has to see to it: another connection is taken.
+    /// A connection whose handshake fails is dropped, and the next one is accepted.
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             let (connection, from) = Listener::accept(&mut self.inner).await;

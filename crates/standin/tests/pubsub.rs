@@ -1,4 +1,4 @@
-//! The stand-in for Pub/Sub, seen through Google's own client.
+//! The stand-in for Pub/Sub, tested with Google's own client.
 
 use std::{
     collections::BTreeSet,
@@ -130,7 +130,7 @@ async fn what_a_vanished_client_held_comes_again() {
     bench.publish(0..1).await.expect("published");
     let url = format!("http://{}", bench.pubsub.host());
     let client = tokio::task::spawn_blocking(move || {
-        // Its runtime dies with it, so that nobody gives the message back or extends its lease.
+        // Dropping the runtime stops its tasks, so the message is neither returned nor its lease extended.
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let handler = runtime.block_on(async {
             let nobody = anonymous::Builder::new().build();
@@ -226,7 +226,7 @@ async fn cut_streams_redeliveries_and_disorder_lose_nothing() {
     bench.settled(1_000).await;
 }
 
-/// So many messages, each its number, half of them once a gate is open.
+/// A number of messages, each with its number as data; half of them only after a gate is open.
 #[derive(Debug)]
 struct Numbers {
     next: u32,
@@ -242,7 +242,7 @@ impl Source for Numbers {
         }
         let text = self.next.to_string().into_bytes();
         self.next += 1;
-        // A `PubsubMessage` with its data and one attribute, whose entry is a message again.
+        // A `PubsubMessage` with its data and one attribute, whose entry is an embedded message.
         let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
         let attribute = [field(1, b"n"), field(2, &text)].concat();
         let message = [field(1, &text), field(2, &attribute)].concat();

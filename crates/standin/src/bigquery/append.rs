@@ -1,6 +1,6 @@
 //! `AppendRows`: one connection, on which requests are answered in order.
 //!
-//! As the service allows, a request that follows another may leave out what both share: the stream and the schema.
+//! As in the service, a request may omit the stream and the schema if they are those of the previous request.
 
 use std::{
     io,
@@ -31,16 +31,16 @@ use super::{
     },
 };
 
-/// The service takes no larger request.
+/// Maximum size of a request, as in the service.
 const MOST_BYTES: usize = 10_000_000;
 
 type Answer = Result<AppendRowsResponse, Status>;
 
-/// Resets a connection instead of ending it in order.
+/// Resets a connection instead of closing it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cut(Arc<AtomicBool>);
 
-/// What becomes of one request.
+/// The result of one request.
 enum Outcome {
     Answer(AppendRowsResponse),
     /// The connection ends with this status.
@@ -49,7 +49,7 @@ enum Outcome {
     Hang,
 }
 
-/// What a connection remembers.
+/// The stream and the schema of the previous request.
 #[derive(Default)]
 struct Memory {
     stream: String,
@@ -93,7 +93,7 @@ pub(super) async fn open(
     Ok(Response::new(ReceiverStream::new(answers)))
 }
 
-/// Answers nothing until the client has gone.
+/// Sends no response until the client has disconnected.
 async fn hang(shared: &Shared, mut requests: Streaming<AppendRowsRequest>, outlet: mpsc::Sender<Answer>) {
     let gone = async { while let Ok(Some(_)) = requests.message().await {} };
     tokio::select! {
@@ -155,7 +155,7 @@ fn serve(shared: &Shared, memory: &mut Memory, request: AppendRowsRequest) -> Ou
     }
 }
 
-/// What was done counts; the client is told something else.
+/// Discards the result of an operation that took effect, and answers with another one.
 fn then(_: Outcome, told: Outcome) -> Outcome {
     told
 }
@@ -165,7 +165,7 @@ fn append(shared: &Shared, stream: &str, offset: Option<u64>, batch: &Batch) -> 
     let refused = |code, own, message| error(wire::status(code, own, stream, message), Vec::new(), stream);
     match tables.streams.judge(stream, offset) {
         Verdict::Fits => {}
-        // Of a stream that nobody knows the call itself fails.
+        // For an unknown stream, the call itself fails.
         Verdict::NotFound => return Outcome::End(Status::not_found(format!("not found: {stream}"))),
         Verdict::Finalized => {
             let message = "the stream is finalized";
@@ -219,7 +219,7 @@ fn error(status: RpcStatus, row_errors: Vec<RowError>, stream: &str) -> Outcome 
 }
 
 impl Cut {
-    /// The body, which fails once the connection is to be cut.
+    /// Wraps a response body, which fails once the connection is to be reset.
     pub(super) fn over(self, body: tonic::body::Body) -> Body {
         Body::new(Severable { body, cut: self })
     }

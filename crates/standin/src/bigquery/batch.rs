@@ -1,4 +1,4 @@
-//! Rows as Arrow, read as values of SQLite.
+//! Decodes rows in Arrow format to SQLite values.
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
@@ -16,7 +16,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Reads a schema and the batch that follows it.
+    /// Decodes a schema and the record batch that follows it.
     pub(super) fn read(schema: &[u8], batch: &[u8]) -> Result<Self, ArrowError> {
         let stream = [schema, batch].concat();
         let mut reader = StreamReader::try_new(stream.as_slice(), None)?;

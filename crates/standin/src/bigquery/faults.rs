@@ -1,4 +1,4 @@
-//! What goes wrong, and when: asked for by a test while the server runs.
+//! The faults of a running server, injected by a test.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,32 +9,32 @@ use tonic::Code;
 
 use super::tables::Tables;
 
-/// What becomes of one append.
+/// A fault of one append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is done, and the answer is UNAVAILABLE.
+    /// The rows are added, and the answer is UNAVAILABLE.
     AnswerLost,
-    /// Nothing is done; the connection is reset.
+    /// No rows are added, and the connection is reset.
     CutBefore,
-    /// It is done, and the connection is reset instead of an answer.
+    /// The rows are added, and the connection is reset instead of an answer.
     CutAfter,
-    /// Nothing is done; no answer comes as long as the client waits.
+    /// No rows are added, and no answer is sent while the client waits.
     HangBefore,
-    /// It is done; no answer comes as long as the client waits.
+    /// The rows are added, and no answer is sent while the client waits.
     HangAfter,
-    /// Nothing is done, and the answer is this code.
+    /// No rows are added, and the answer is this code.
     Answer(Code),
-    /// Nothing is done; the stream has been finalized.
+    /// No rows are added, and the stream has been finalized.
     Finalized,
-    /// Nothing is done; nobody knows the stream any more.
+    /// No rows are added, and the stream no longer exists.
     Forgotten,
-    /// It is done, the answer is UNAVAILABLE, and then the stream is finalized.
+    /// The rows are added, the answer is UNAVAILABLE, and then the stream is finalized.
     LostAndFinalized,
-    /// It is done, the answer is UNAVAILABLE, and then nobody knows the stream any more.
+    /// The rows are added, the answer is UNAVAILABLE, and then the stream no longer exists.
     LostAndForgotten,
 }
 
-/// A handle on the faults of a running server; cheap to clone.
+/// Controls the faults of a running server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Faults {
     plan: Arc<Mutex<Plan>>,
@@ -43,7 +43,7 @@ pub struct Faults {
 
 #[derive(Debug, Default)]
 struct Plan {
-    /// By table, in order.
+    /// Queued faults by table, in order.
     next: BTreeMap<String, VecDeque<Fault>>,
     refused: Vec<String>,
     answers: BTreeMap<i32, u64>,
@@ -54,22 +54,22 @@ impl Faults {
         Self { plan: Arc::default(), tables }
     }
 
-    /// The next append to a table meets this; several are met in their order, one an append.
+    /// Queues a fault for an append to this table. Each append takes one fault, in order.
     pub fn next(&self, table: &str, fault: Fault) {
         self.plan().next.entry(table.to_owned()).or_default().push_back(fault);
     }
 
-    /// How many faults were asked for and not met yet.
+    /// The number of faults that are still queued.
     pub fn waiting(&self) -> usize {
         self.plan().next.values().map(VecDeque::len).sum()
     }
 
-    /// From now on every row with a column of this text is refused, and the append that brings it.
+    /// From now on, refuses rows that have this text in a column, and the appends that contain them.
     pub fn refuse(&self, text: &str) {
         self.plan().refused.push(text.to_owned());
     }
 
-    /// Nobody knows the streams of a table any more.
+    /// Deletes all streams of a table.
     pub fn forget_streams(&self, table: &str) {
         let mut tables = locked(&self.tables);
         for stream in tables.streams.of(table) {
@@ -77,12 +77,12 @@ impl Faults {
         }
     }
 
-    /// How many appends were answered so; OK counts too.
+    /// The number of appends that were answered with this code, including OK.
     pub fn answers(&self, code: Code) -> u64 {
         self.plan().answers.get(&(code as i32)).copied().unwrap_or(0)
     }
 
-    /// The fault that the next append to a table meets.
+    /// The next queued fault of a table.
     pub(super) fn take(&self, table: &str) -> Option<Fault> {
         self.plan().next.get_mut(table)?.pop_front()
     }
@@ -100,7 +100,7 @@ impl Faults {
     }
 }
 
-/// State behind these locks is whole after every call, a panic included.
+/// Locks a mutex. The state behind it is consistent after every call, even if it panicked.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The Storage Write API's calls: make, find and end a stream, and append to it.
+//! The calls of the Storage Write API: create, get and finalize a stream, and append to it.
 
 use axum::{
     Router,

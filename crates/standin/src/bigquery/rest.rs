@@ -1,4 +1,4 @@
-//! The REST calls that make and show datasets, tables and views, and ask for rows.
+//! The REST calls that create and get datasets, tables and views, and run queries.
 
 use axum::{
     Json, Router,
@@ -13,7 +13,7 @@ use crate::rpc::RestError;
 
 type Answer = Result<Json<Value>, RestError>;
 
-/// The service takes no larger query.
+/// Maximum size of a query, as in the service.
 const MOST_BYTES: usize = 10_000_000;
 const PROJECT: &str = "/bigquery/v2/projects/{project}";
 

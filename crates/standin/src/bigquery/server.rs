@@ -15,28 +15,28 @@ use super::{
 };
 use crate::prompt::prompt;
 
-/// A running stand-in for BigQuery. Dropping it ends it.
+/// A running stand-in for BigQuery. Dropping it stops it.
 #[derive(Debug)]
 pub struct BigQuery {
     address: SocketAddr,
     faults: Faults,
     stop: CancellationToken,
-    /// Owns the server's task.
+    /// Owns the task of the server.
     _server: JoinSet<()>,
 }
 
-/// The stand-in cannot start.
+/// Why the stand-in cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// There is no port.
+    /// No port is available.
     #[error("the stand-in for BigQuery cannot listen on a free port of this machine")]
     Listen(#[from] std::io::Error),
-    /// There is no room for a database in memory.
+    /// The in-memory database cannot be opened.
     #[error("the stand-in for BigQuery cannot open a database in memory")]
     Database(#[from] rusqlite::Error),
 }
 
-/// What every call needs.
+/// The state that all calls share.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     tables: Arc<Mutex<Tables>>,
@@ -49,7 +49,7 @@ impl BigQuery {
     /// Listens on a free port and serves REST and gRPC there.
     ///
     /// # Errors
-    /// There is no free port, or no memory.
+    /// If no port is available, or the database cannot be opened.
     pub async fn start() -> Result<Self, StartError> {
         let tables = Arc::new(Mutex::new(Tables::new()?));
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
@@ -62,18 +62,18 @@ impl BigQuery {
         let stopped = stop.clone().cancelled_owned();
         let mut server = JoinSet::new();
         server.spawn(async move {
-            // It ends without an error, by the signal.
+            // Ends without an error, on the shutdown signal.
             let _ = axum::serve(prompt(listener), service).with_graceful_shutdown(stopped).await;
         });
         Ok(Self { address, faults, stop, _server: server })
     }
 
-    /// `host:port`, of both interfaces.
+    /// `host:port` of both APIs.
     pub fn host(&self) -> String {
         self.address.to_string()
     }
 
-    /// What goes wrong here.
+    /// Controls the faults of this server.
     pub fn faults(&self) -> Faults {
         self.faults.clone()
     }

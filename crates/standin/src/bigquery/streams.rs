@@ -1,8 +1,8 @@
-//! Streams of committed type: a row count each, and what follows from it for an append at an offset.
+//! Streams of committed type: the number of rows of each, and how an append at an offset is answered.
 
 use std::collections::BTreeMap;
 
-/// All streams that were ever made.
+/// All streams that were ever created.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     streams: BTreeMap<String, Stream>,
@@ -20,16 +20,16 @@ struct Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// Nothing can be added; it still tells how many rows it has.
+    /// Accepts no more rows, and still reports its number of rows.
     Finalized,
-    /// Nobody knows it any more.
+    /// No longer exists.
     Forgotten,
 }
 
-/// What an append at an offset meets.
+/// How an append at an offset is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The rows come next.
+    /// The offset is the end of the stream.
     Fits,
     NotFound,
     Finalized,
@@ -38,7 +38,7 @@ pub(super) enum Verdict {
 }
 
 impl Streams {
-    /// Makes a stream of a table and gives its name.
+    /// Creates a stream for a table and returns its name.
     pub(super) fn make(&mut self, table: &str) -> String {
         self.made += 1;
         let name = format!("{table}/streams/s{}", self.made);
@@ -47,12 +47,12 @@ impl Streams {
         name
     }
 
-    /// The table of a stream that is known.
+    /// The table of a stream; `None` if the stream does not exist.
     pub(super) fn table(&self, name: &str) -> Option<&str> {
         self.known(name).map(|stream| stream.table.as_str())
     }
 
-    /// Judges an append; without an offset the rows come next.
+    /// Checks an append; without an offset the rows are added at the end.
     pub(super) fn judge(&self, name: &str, offset: Option<u64>) -> Verdict {
         match self.known(name) {
             None => Verdict::NotFound,
@@ -65,28 +65,28 @@ impl Streams {
         }
     }
 
-    /// Rows were added.
+    /// Counts added rows.
     pub(super) fn added(&mut self, name: &str, rows: u64) {
         if let Some(stream) = self.streams.get_mut(name) {
             stream.rows += rows;
         }
     }
 
-    /// Ends a stream; how many rows it has, if it is known.
+    /// Finalizes a stream and returns its number of rows; `None` if it does not exist.
     pub(super) fn finalize(&mut self, name: &str) -> Option<u64> {
         let stream = self.streams.get_mut(name).filter(|stream| stream.state != State::Forgotten)?;
         stream.state = State::Finalized;
         Some(stream.rows)
     }
 
-    /// Lets a stream be forgotten, as the service does after some idle days.
+    /// Deletes a stream, as the service does after some idle days.
     pub(super) fn forget(&mut self, name: &str) {
         if let Some(stream) = self.streams.get_mut(name) {
             stream.state = State::Forgotten;
         }
     }
 
-    /// The names of all streams of tables whose name ends in this.
+    /// The names of all streams of the tables with this name, in any dataset.
     pub(super) fn of(&self, table: &str) -> Vec<String> {
         let of_table = |stream: &Stream| stream.table.rsplit('/').next() == Some(table);
         self.streams.iter().filter(|(_, stream)| of_table(stream)).map(|(name, _)| name.clone()).collect()

@@ -1,4 +1,4 @@
-//! Datasets, tables and views as they were described, and the rows, which stand in an SQLite database in memory.
+//! Datasets, tables and views as they were described, and the rows, in an in-memory SQLite database.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use tonic::Status;
 
 use super::{batch::Batch, streams::Streams};
 
-/// A resource as REST describes it.
+/// A resource in the format of the REST API.
 pub(super) type Resource = Map<String, Value>;
 
-/// Everything that a project holds.
+/// The resources and the rows of all projects.
 #[derive(Debug)]
 pub(super) struct Tables {
     rows: Connection,
@@ -68,7 +68,7 @@ impl Tables {
         transaction.commit().map_err(|error| invalid(&error))
     }
 
-    /// Runs a query with named parameters; the answer is one of `jobs.query`.
+    /// Runs a query with named parameters and returns a response of `jobs.query`.
     pub(super) fn query(&mut self, sql: &str, parameters: &[(String, String)]) -> Result<Value, Status> {
         if let Some(view) = sql.strip_prefix("CREATE OR REPLACE VIEW `") {
             let name = view.split('`').next().unwrap_or_default().to_owned();
@@ -99,12 +99,12 @@ impl Tables {
     }
 }
 
-/// `project.dataset.table` of `projects/P/datasets/D/tables/T`.
+/// `project.dataset.table` for `projects/P/datasets/D/tables/T`.
 pub(super) fn name_of(path: &str) -> String {
     path.split('/').skip(1).step_by(2).collect::<Vec<_>>().join(".")
 }
 
-/// A value as REST writes it, and its type.
+/// A value in the format of the REST API; sets its type.
 fn cell(value: ValueRef<'_>, kind: &mut &str) -> Value {
     match value {
         ValueRef::Null | ValueRef::Blob(_) => Value::Null,
@@ -135,7 +135,7 @@ fn column(field: &Value) -> Option<String> {
     Some(format!("`{}` {kind}", field["name"].as_str()?))
 }
 
-/// Of BigQuery's functions those about times, which are whole microseconds here.
+/// BigQuery's functions for times, which are integers in microseconds here.
 fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("TIMESTAMP_MICROS", 1, flags, |call| call.get::<Option<i64>>(0))?;

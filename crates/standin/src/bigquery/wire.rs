@@ -1,5 +1,5 @@
-//! The messages of `google.cloud.bigquery.storage.v1` that appending takes, by hand, without the fields that nobody
-//! here reads.
+//! The messages of `google.cloud.bigquery.storage.v1` that appending needs, written by hand, without the fields that
+//! are not used here.
 
 use prost::Message;
 use prost_types::Any;
@@ -40,7 +40,7 @@ pub(super) struct FinalizeWriteStreamResponse {
     pub(super) row_count: i64,
 }
 
-/// `AppendRowsRequest` with rows as Arrow.
+/// `AppendRowsRequest` with rows in Arrow format.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AppendRowsRequest {
     #[prost(string, tag = "1")]
@@ -112,7 +112,7 @@ pub(super) struct RowError {
 /// `RowError.RowErrorCode.FIELDS_ERROR`.
 pub(super) const FIELDS_ERROR: i32 = 1;
 
-/// `StorageError`, which stands in a status beside its general code.
+/// `StorageError`, a detail of a status, next to its general code.
 #[derive(Clone, PartialEq, Message)]
 struct StorageError {
     #[prost(int32, tag = "1")]
@@ -132,7 +132,7 @@ pub(super) enum StorageCode {
     OffsetOutOfRange = 9,
 }
 
-/// A status with the Storage Write API's own code in it.
+/// A status with a code of the Storage Write API as its detail.
 pub(super) fn status(code: Code, own: StorageCode, stream: &str, message: &str) -> RpcStatus {
     let error =
         StorageError { code: own as i32, entity: stream.to_owned(), error_message: message.to_owned() };

@@ -1,6 +1,7 @@
-//! Topics and subscriptions by name. Pure: time and chance come in.
+//! Topics and subscriptions by name. Pure: time and randomness are arguments.
 //!
-//! Specifications are kept as the JSON they came in and given back so: what is not understood here is not lost.
+//! Resources are kept and returned as the JSON in which they were created, so fields that the stand-in does not
+//! support are preserved.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +17,16 @@ use super::{
     wire,
 };
 
-/// A specification: a JSON object.
+/// The description of a resource: a JSON object.
 pub(super) type Spec = Map<String, Value>;
 
 #[derive(Debug)]
 pub(super) struct Broker {
     topics: BTreeMap<String, Spec>,
     subscriptions: BTreeMap<String, (Spec, Subscription)>,
-    /// What is made for a subscription while it is delivered.
+    /// The sources of messages that are generated during delivery, by subscription.
     feeds: BTreeMap<String, Feed>,
-    /// Bytes that each subscription may keep.
+    /// How many bytes each subscription may keep.
     capacity: usize,
     next_message: u64,
     next_stream: u64,
@@ -97,7 +98,7 @@ impl Broker {
         ours.map(|(_, (spec, _))| spec.clone()).collect()
     }
 
-    /// Its subscriptions stay, and get nothing more.
+    /// Its subscriptions remain, and receive no more messages.
     pub(super) fn delete_topic(&mut self, name: &str) -> Result<(), Status> {
         self.topics.remove(name).ok_or_else(|| missing("topic", name))?;
         for (spec, _) in self.subscriptions.values_mut() {
@@ -113,7 +114,7 @@ impl Broker {
         self.subscriptions.remove(name).map(|_| ()).ok_or_else(|| missing("subscription", name))
     }
 
-    /// Takes encoded messages; all of them or none. Answers their ids.
+    /// Publishes encoded messages, all or none, and returns their IDs.
     pub(super) fn publish(
         &mut self,
         topic: &str,
@@ -124,7 +125,7 @@ impl Broker {
         if messages.is_empty() || messages.len() > 1_000 || messages.iter().any(Bytes::is_empty) {
             return Err(Status::invalid_argument("a request takes 1 to 1,000 messages, none of them empty"));
         }
-        // An id and a time are some 30 bytes.
+        // An ID and a time take about 30 bytes.
         let bytes: usize = messages.iter().map(|message| message.len() + 32).sum();
         if bytes > 10_100_000 {
             return Err(Status::invalid_argument("a request takes 10 MB"));
@@ -151,7 +152,7 @@ impl Broker {
         Ok(ids.map(|id| id.to_string()).collect())
     }
 
-    /// Beside what is published, a subscription gets what a source makes; another one takes the source's place.
+    /// Adds a source of messages to a subscription, in addition to published messages. Replaces an earlier source.
     pub(super) fn fill(
         &mut self,
         subscription: &str,
@@ -163,7 +164,7 @@ impl Broker {
         Ok(())
     }
 
-    /// The number of a new stream.
+    /// Opens a stream and returns its number.
     pub(super) fn open_stream(&mut self, subscription: &str, window: Window) -> Result<u64, Status> {
         let stream = self.next_stream;
         self.state(subscription)?.open_stream(stream, window);
@@ -177,7 +178,7 @@ impl Broker {
         }
     }
 
-    /// Up to 1,000 messages, and when to look again if nothing happens before.
+    /// Up to 1,000 messages for a stream, and when to check again if nothing happens before.
     pub(super) fn take(
         &mut self,
         subscription: &str,
@@ -238,7 +239,7 @@ impl Broker {
     }
 }
 
-/// The number that an ack id is.
+/// The number of the lease in an ack ID; `None` if the ID is invalid.
 fn lease(id: &Bytes) -> Option<u64> {
     str::from_utf8(id).ok()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, and when: switched on and off by a test while the server runs.
+//! The faults of a running server, switched on and off by a test.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,12 +10,12 @@ use tonic::{Code, Status};
 
 use super::{broker::Broker, subscription::Chaos};
 
-/// A handle on the faults of a running server; cheap to clone.
+/// Controls the faults of a running server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Faults {
     pub(super) broker: Arc<Mutex<Broker>>,
     plan: Arc<Mutex<Plan>>,
-    /// Counts how often streams were cut.
+    /// How often streams were cut.
     cuts: watch::Sender<u64>,
     wake: Arc<Notify>,
 }
@@ -28,11 +28,11 @@ struct Plan {
     delay: Duration,
 }
 
-/// What becomes of one publish request.
+/// The result of one publish request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Answered,
-    /// It is done, but the answer is UNAVAILABLE.
+    /// The messages are published, but the answer is UNAVAILABLE.
     AnswerLost,
 }
 
@@ -41,22 +41,22 @@ impl Faults {
         Self { broker, plan: Arc::default(), cuts: watch::Sender::new(0), wake }
     }
 
-    /// Delivers this share of messages (0 to 0.9) once more within two seconds, acknowledged or not.
+    /// Redelivers this share of messages (0 to 0.9) once within two seconds, acknowledged or not.
     pub fn redeliver(&self, share: f64) {
         self.chaos(|chaos| chaos.redeliver = share.clamp(0.0, 0.9));
     }
 
-    /// Delivers at random among the next `window` waiting messages; 0 for in order.
+    /// Delivers in random order among the next `window` waiting messages; 0 for the original order.
     pub fn reorder(&self, window: usize) {
         self.chaos(|chaos| chaos.reorder = window);
     }
 
-    /// While on, every call answers UNAVAILABLE; open streams stay.
+    /// While true, every call is answered with UNAVAILABLE. Open streams continue.
     pub fn refuse(&self, refuse: bool) {
         self.plan().down = refuse;
     }
 
-    /// While down, every call answers UNAVAILABLE, and open streams end so.
+    /// While true, every call is answered with UNAVAILABLE, and open streams end with it.
     pub fn down(&self, down: bool) {
         self.refuse(down);
         if down {
@@ -64,22 +64,22 @@ impl Faults {
         }
     }
 
-    /// The next `count` publish requests are refused with this code.
+    /// Refuses the next `count` publish requests with this code.
     pub fn fail_publishes(&self, count: u64, code: Code) {
         self.plan().failing_publishes = Some((count, code));
     }
 
-    /// The next `count` publish requests are done, and answered UNAVAILABLE.
+    /// Publishes the messages of the next `count` requests, but answers UNAVAILABLE.
     pub fn lose_answers(&self, count: u64) {
         self.plan().lost_answers = count;
     }
 
-    /// Every publish request and every delivery waits so long.
+    /// Delays every publish request and every delivery.
     pub fn delay(&self, delay: Duration) {
         self.plan().delay = delay;
     }
 
-    /// Every open stream ends with UNAVAILABLE; new ones can be opened.
+    /// Ends every open stream with UNAVAILABLE. New streams can be opened.
     pub fn cut_streams(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
@@ -92,12 +92,12 @@ impl Faults {
         self.plan().delay
     }
 
-    /// UNAVAILABLE while down.
+    /// UNAVAILABLE while the server is down.
     pub(super) fn reachable(&self) -> Result<(), Status> {
         if self.plan().down { Err(Status::unavailable("the stand-in is down")) } else { Ok(()) }
     }
 
-    /// The fate of one more publish request, or its refusal.
+    /// The result of the next publish request, or the status that refuses it.
     pub(super) fn of_publish(&self) -> Result<Fate, Status> {
         let mut plan = self.plan();
         if let Some((count, code)) = &mut plan.failing_publishes
@@ -123,7 +123,7 @@ impl Faults {
     }
 }
 
-/// State behind these locks is whole after every call, a panic included.
+/// Locks a mutex. The state behind it is consistent after every call, even if it panicked.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

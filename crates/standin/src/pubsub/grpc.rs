@@ -1,4 +1,4 @@
-//! The gRPC calls that carry messages: publish, pull, acknowledge, extend. Streams are in [`super::stream`].
+//! The gRPC calls that carry messages: publish, pull, acknowledge, extend. See [`super::stream`] for streaming pulls.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ use super::{
 use crate::rpc::{self, HttpRequest, HttpResponse};
 
 const SERVED: &str = "this stand-in serves Publish, Pull, StreamingPull, Acknowledge and ModifyAckDeadline";
-/// A pull without messages is answered after that long.
+/// How long a pull waits for messages before it returns an empty response.
 const PULL_PATIENCE: Duration = Duration::from_secs(1);
-/// The number of a stream that nobody opened: pulls have no window.
+/// The stream number of unary pulls, which have no window.
 const NO_STREAM: u64 = 0;
 
 pub(super) fn routes(shared: Shared) -> Router {
@@ -126,7 +126,7 @@ async fn extend(
     Ok(Response::new(()))
 }
 
-/// The answer that carries these messages.
+/// A response with these messages.
 pub(super) fn response(deliveries: Vec<Delivery>) -> PullResponse {
     let received =
         |delivery: Delivery| ReceivedMessage { ack_id: delivery.lease.to_string(), message: delivery.raw };

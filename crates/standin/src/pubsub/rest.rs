@@ -1,4 +1,4 @@
-//! The REST calls that make, show, list and remove topics and subscriptions, and seek.
+//! The REST calls that create, get, list and delete topics and subscriptions, and seek.
 
 use axum::{
     Json, Router,
@@ -102,7 +102,7 @@ fn subscription_name(Path((project, subscription)): Path<(String, String)>) -> S
     format!("projects/{project}/subscriptions/{subscription}")
 }
 
-/// An RFC 3339 time; before the epoch it is the epoch.
+/// Parses an RFC 3339 time; times before the epoch become the epoch.
 fn millis(text: &str) -> Option<Millis> {
     let time: prost_types::Timestamp = text.parse().ok()?;
     let millis = time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000;

@@ -23,21 +23,21 @@ use crate::{
     tls::{Identity, Secured},
 };
 
-/// How to start.
+/// Options of the server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen; port 0 finds a free one.
+    /// The address to listen on; port 0 selects a free port.
     pub address: SocketAddr,
-    /// Bytes of messages that each subscription keeps. Acknowledged ones go first; where unacknowledged ones fill it,
-    /// publishing answers RESOURCE_EXHAUSTED.
+    /// How many bytes of messages each subscription keeps. Acknowledged messages are deleted first. If unacknowledged
+    /// ones fill it, publishing is answered with RESOURCE_EXHAUSTED.
     pub capacity: usize,
-    /// Of the chance in faults.
+    /// The seed of the random faults.
     pub seed: u64,
-    /// Whether to listen with TLS too, on a free port, and as whom.
+    /// The certificate for an additional TLS port, which is selected automatically; `None` for no TLS.
     pub tls: Option<Identity>,
 }
 
-/// A running stand-in for Pub/Sub. Dropping it ends it.
+/// A running stand-in for Pub/Sub. Dropping it stops it.
 #[derive(Debug)]
 pub struct PubSub {
     address: SocketAddr,
@@ -54,16 +54,16 @@ pub struct StartError {
     source: std::io::Error,
 }
 
-/// Nobody made such a subscription.
+/// The subscription does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error("the stand-in has no subscription {0}; make it before it is filled")]
 pub struct NoSubscription(String);
 
-/// What every call needs.
+/// The state that all calls share.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     broker: Arc<Mutex<Broker>>,
-    /// Told whenever something may have become deliverable.
+    /// Notified whenever a message may have become deliverable.
     pub(super) wake: Arc<Notify>,
     pub(super) faults: Faults,
     pub(super) stop: CancellationToken,
@@ -71,7 +71,7 @@ pub(super) struct Shared {
     clock: Clock,
 }
 
-/// Wall time that follows tokio's clock, so that tests can pause it.
+/// Wall-clock time derived from tokio's clock, so that tests can pause it.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     started: Instant,
@@ -79,7 +79,7 @@ struct Clock {
 }
 
 impl Default for Options {
-    /// A free port of this machine, 256 MiB, seed 0.
+    /// A free port on this machine, 256 MiB, seed 0.
     fn default() -> Self {
         Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), capacity: 256 << 20, seed: 0, tls: None }
     }
@@ -89,7 +89,7 @@ impl PubSub {
     /// Listens and serves.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// If the address is in use.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let failed = |source| StartError { address: options.address, source };
         let listener = TcpListener::bind(options.address).await.map_err(failed)?;
@@ -106,41 +106,42 @@ impl PubSub {
         Ok(Self { address, secured, shared, server })
     }
 
-    /// `host:port`, as `PUBSUB_EMULATOR_HOST` has it.
+    /// `host:port`, in the format of `PUBSUB_EMULATOR_HOST`.
     pub fn host(&self) -> String {
         self.address.to_string()
     }
 
-    /// Where it listens with TLS, if it does.
+    /// The address of the TLS port; `None` without TLS.
     pub fn secured(&self) -> Option<SocketAddr> {
         self.secured
     }
 
-    /// What goes wrong here.
+    /// Controls the faults of this server.
     pub fn faults(&self) -> Faults {
         self.shared.faults.clone()
     }
 
-    /// What became of the messages of `projects/P/subscriptions/S`, if it exists.
+    /// How many messages of `projects/P/subscriptions/S` are in which state; `None` if it does not exist.
     pub fn counts(&self, subscription: &str) -> Option<Counts> {
         self.shared.broker().counts(subscription)
     }
 
-    /// How many messages `projects/P/subscriptions/S` was ever given, if it exists.
+    /// How many messages `projects/P/subscriptions/S` has ever received; `None` if it does not exist.
     pub fn received(&self, subscription: &str) -> Option<u64> {
         self.shared.broker().received(subscription)
     }
 
-    /// The messages that `projects/P/subscriptions/S` keeps, encoded, in the order of their publishing.
+    /// The encoded messages that `projects/P/subscriptions/S` keeps, in the order of publishing; empty if it does not
+    /// exist.
     pub fn kept(&self, subscription: &str) -> Vec<Bytes> {
         self.shared.broker().kept(subscription)
     }
 
-    /// From now on `projects/P/subscriptions/S` also gets what a source makes, so many messages ahead of their
-    /// delivery. What was made and not acknowledged is kept whatever `capacity` says.
+    /// From now on, `projects/P/subscriptions/S` also receives the messages of a source, generated this many messages
+    /// ahead of their delivery. Generated messages are kept until they are acknowledged, whatever `capacity` is.
     ///
     /// # Errors
-    /// There is no such subscription.
+    /// If the subscription does not exist.
     pub fn fill(
         &self,
         subscription: &str,
@@ -152,7 +153,8 @@ impl PubSub {
         filled.map_err(|_| NoSubscription(subscription.to_owned()))
     }
 
-    /// Ends open streams and the server. Clients that keep a connection open are waited for a moment, then cut.
+    /// Ends open streams and stops the server. Waits a moment for clients to disconnect, then closes their
+    /// connections.
     pub async fn stop(mut self) {
         self.shared.stop.cancel();
         self.shared.streams.close();
@@ -167,7 +169,7 @@ impl PubSub {
 async fn serve<L: Listener<Addr = SocketAddr>>(listener: L, shared: Shared) {
     let stopped = shared.stop.clone().cancelled_owned();
     let service = grpc::routes(shared.clone()).merge(rest::routes(shared));
-    // It ends without an error, by the signal.
+    // Ends without an error, on the shutdown signal.
     let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
 }
 
@@ -200,12 +202,12 @@ impl Shared {
         self.clock.started_millis + self.clock.started.elapsed().as_millis() as Millis
     }
 
-    /// When the clock shows `time`.
+    /// The instant at which the clock shows `time`.
     pub(super) fn instant(&self, time: Millis) -> Instant {
         self.clock.started + Duration::from_millis(time.saturating_sub(self.clock.started_millis))
     }
 
-    /// Waits as long as the faults ask for.
+    /// Waits for the injected delay.
     pub(super) async fn delay(&self) {
         let delay = self.faults.wait();
         if !delay.is_zero() {

@@ -1,6 +1,6 @@
-//! Messages that are made while they are delivered, so that a backlog of any length needs no room.
+//! Messages that are generated during delivery, so that a backlog of any length needs no memory.
 //!
-//! Not here: what a message holds, and in which order a backlog comes; that is whoever brings the source.
+//! The caller's [`Source`] decides the contents and the order of the messages.
 
 use std::fmt::Debug;
 
@@ -14,28 +14,29 @@ use super::{
 /// A message of a [`Source`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// When it was published, milliseconds since the epoch.
+    /// When it was published, in milliseconds since the epoch.
     pub published: u64,
-    /// An encoded `google.pubsub.v1.PubsubMessage` without id and publish time.
+    /// An encoded `google.pubsub.v1.PubsubMessage` without ID and publish time.
     pub message: Bytes,
 }
 
-/// Makes the messages of one subscription.
+/// Generates the messages of one subscription.
 pub trait Source: Debug + Send {
-    /// The next message in the order of delivery, at a time (ms since the epoch); nothing while there is none.
+    /// The next message in the order of delivery at this time (milliseconds since the epoch); `None` if there is none
+    /// yet.
     fn next(&mut self, now: u64) -> Option<Made>;
 }
 
-/// A source with its subscription.
+/// A source and its buffer.
 #[derive(Debug)]
 pub(super) struct Feed {
     source: Box<dyn Source>,
-    /// So many messages are made before they are delivered: disorder among them is the faults'.
+    /// How many messages are generated ahead of their delivery. Faults reorder messages among these.
     ahead: usize,
     buffer: BytesMut,
 }
 
-/// A source that had nothing is asked again after that long.
+/// How long to wait before asking a source again that had no message.
 pub(super) const ASK_AGAIN: Millis = 20;
 
 impl Feed {
@@ -43,7 +44,7 @@ impl Feed {
         Self { source, ahead: ahead.max(1), buffer: BytesMut::new() }
     }
 
-    /// Fills up what waits in the subscription.
+    /// Generates messages until the subscription has enough waiting ones.
     pub(super) fn fill(&mut self, subscription: &mut Subscription, next_message: &mut u64, now: Millis) {
         while subscription.waiting() < self.ahead {
             let Some(made) = self.source.next(now) else { return };

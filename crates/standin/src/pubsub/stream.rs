@@ -1,4 +1,4 @@
-//! Streaming pulls: one task a stream moves what is deliverable to its client.
+//! Streaming pulls: one task for each stream moves deliverable messages to its client.
 
 use std::pin::pin;
 
@@ -13,13 +13,13 @@ use super::{
     wire::{PullResponse, StreamingPullRequest},
 };
 
-/// Responses that wait for the client to read.
+/// Number of responses buffered for the client.
 const AHEAD: usize = 4;
 
 type Outlet = mpsc::Sender<Result<PullResponse, Status>>;
 type Slot<'a> = mpsc::Permit<'a, Result<PullResponse, Status>>;
 
-/// Opens a stream, whose first request names the subscription.
+/// Opens a stream. Its first request names the subscription.
 pub(super) async fn open(
     shared: Shared,
     mut requests: Streaming<StreamingPullRequest>,
@@ -49,17 +49,17 @@ struct Stream {
 impl Stream {
     async fn run(mut self, outlet: Outlet) {
         if let Err(status) = self.serve(&outlet).await {
-            // A client that is gone needs no reason.
+            // A client that has disconnected needs no status.
             let _ = outlet.try_send(Err(status));
         }
         self.shared.broker().close_stream(&self.subscription, self.number);
         self.shared.wake.notify_waiters();
     }
 
-    /// Ends well when the client has gone.
+    /// Returns `Ok` when the client has disconnected.
     async fn serve(&mut self, outlet: &Outlet) -> Result<(), Status> {
         loop {
-            // Biased: an end comes before more messages.
+            // Biased: ending the stream has priority over more messages.
             tokio::select! {
                 biased;
                 () = self.shared.stop.cancelled() => return Err(Status::unavailable("the stand-in stops")),
@@ -79,8 +79,8 @@ impl Stream {
     }
 }
 
-/// Room in the channel, and then messages for it. Once messages are taken it is done, so that none is lost when it is
-/// cancelled.
+/// Waits for space in the channel, and then for messages. It completes as soon as messages are taken, so cancelling
+/// it loses none.
 async fn next_answer<'a>(
     shared: &Shared,
     subscription: &str,
@@ -92,7 +92,7 @@ async fn next_answer<'a>(
     Ok(Some((slot, deliveries)))
 }
 
-/// At least one message, up to `limit`. Safe to cancel.
+/// At least one message, up to `limit`. Cancel-safe.
 pub(super) async fn wait_for_messages(
     shared: &Shared,
     subscription: &str,
@@ -101,7 +101,7 @@ pub(super) async fn wait_for_messages(
 ) -> Result<Vec<Delivery>, Status> {
     loop {
         let mut woken = pin!(shared.wake.notified());
-        // Before looking, so that what comes in between is not missed.
+        // Enabled before the check, so that a notification between the check and the wait is not lost.
         woken.as_mut().enable();
         let (deliveries, due) = shared.broker().take(subscription, stream, limit, shared.now())?;
         if !deliveries.is_empty() {
@@ -116,7 +116,7 @@ pub(super) async fn wait_for_messages(
     }
 }
 
-/// Acknowledgements and extensions that a client sends on the stream itself.
+/// Applies the acknowledgements and extensions that a client sends on the stream itself.
 fn apply(shared: &Shared, subscription: &str, request: &StreamingPullRequest) -> Result<(), Status> {
     let now = shared.now();
     let mut broker = shared.broker();

@@ -1,6 +1,7 @@
-//! One subscription: what is waiting, what is leased to whom until when, what is acknowledged and still kept.
+//! One subscription: which messages wait, which are leased to which stream until when, and which are acknowledged and
+//! still kept.
 //!
-//! Pure: time (ms since the epoch) and chance come as arguments. Not here: topics ([`super::broker`]).
+//! Pure: time (milliseconds since the epoch) and randomness are arguments. See [`super::broker`] for topics.
 
 use std::{
     cmp::Reverse,
@@ -15,41 +16,41 @@ use rustc_hash::FxHashMap;
 /// Milliseconds since the epoch.
 pub(super) type Millis = u64;
 
-/// A message as a topic hands it to its subscriptions.
+/// A message as a topic delivers it to its subscriptions.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) published: Millis,
-    /// The encoded message, its id and publish time included.
+    /// The encoded message, including its ID and publish time.
     pub(super) raw: Bytes,
 }
 
-/// A message on its way to a subscriber.
+/// A message that is delivered to a subscriber.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) lease: u64,
     pub(super) raw: Bytes,
 }
 
-/// What a subscription is configured to do.
+/// The settings of a subscription.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) ack_deadline: Millis,
     pub(super) retain_acked: bool,
     pub(super) retention: Millis,
-    /// Bytes of messages kept, acknowledged ones included.
+    /// How many bytes of messages are kept, including acknowledged ones.
     pub(super) capacity: usize,
 }
 
-/// How deliveries go wrong.
+/// The faults of deliveries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Chaos {
     /// The share of deliveries that are followed by another one of the same message.
     pub(super) redeliver: f64,
-    /// Messages are delivered at random among the next so many.
+    /// Messages are delivered in random order among this many.
     pub(super) reorder: usize,
 }
 
-/// What a subscriber can hold at once; 0 or less is unlimited.
+/// How much a subscriber can hold at once; 0 or less is unlimited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) messages: i64,
@@ -59,33 +60,33 @@ pub(super) struct Window {
 /// How many messages of a subscription are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Not acknowledged, and not leased to anybody.
+    /// Not acknowledged, and not leased.
     pub waiting: usize,
-    /// Delivered, and neither acknowledged nor expired; a message that was delivered twice counts twice.
+    /// Delivered, and neither acknowledged nor expired. A message that was delivered twice counts twice.
     pub leased: usize,
     /// Acknowledged since the start, each message once.
     pub acknowledged: u64,
-    /// Deliveries since the start, repeated ones included.
+    /// Deliveries since the start, including repeated ones.
     pub delivered: u64,
     /// Extensions of leases since the start.
     pub extended: u64,
-    /// Streams that are open.
+    /// Open streams.
     pub streams: usize,
-    /// Streams that were opened since the start.
+    /// Streams opened since the start.
     pub opened: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct Subscription {
     rules: Rules,
-    /// Every message kept, in order of publishing; the first has the number `base`.
+    /// All kept messages, in the order of publishing. The first has the number `base`.
     log: VecDeque<Entry>,
     base: u64,
     ready: VecDeque<Ready>,
     leases: FxHashMap<u64, Lease>,
     next_lease: u64,
     timers: BinaryHeap<Reverse<(Millis, Timer)>>,
-    /// Acknowledged messages in the order of their acknowledgement, the first to be forgotten in front.
+    /// Acknowledged messages in the order of their acknowledgement. The first is the next to be deleted.
     acked: VecDeque<u64>,
     streams: HashMap<u64, Outstanding>,
     bytes: usize,
@@ -99,7 +100,7 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 struct Entry {
     published: Millis,
-    /// Empty once forgotten.
+    /// Empty once the message is deleted.
     raw: Bytes,
     acked: bool,
 }
@@ -107,7 +108,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Ready {
     number: u64,
-    /// Delivered although it may be acknowledged.
+    /// Delivered even if the message is already acknowledged.
     echo: bool,
 }
 
@@ -132,9 +133,9 @@ struct Outstanding {
     bytes: i64,
 }
 
-/// Bytes of messages in one response.
+/// Maximum size of the messages in one response, in bytes.
 const RESPONSE_BYTES: usize = 4 << 20;
-/// An echo comes within that long.
+/// An echo is delivered within this time.
 const ECHO_WITHIN: Millis = 2_000;
 
 impl Subscription {
@@ -158,12 +159,12 @@ impl Subscription {
         }
     }
 
-    /// Whether messages of so many bytes can be kept until they are acknowledged.
+    /// Whether this many more bytes of messages can be kept until they are acknowledged.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.unacked_bytes + bytes <= self.rules.capacity
     }
 
-    /// Messages that could be delivered now, echoes of acknowledged ones included.
+    /// How many messages could be delivered now, including echoes of acknowledged ones.
     pub(super) fn waiting(&self) -> usize {
         self.ready.len()
     }
@@ -181,12 +182,12 @@ impl Subscription {
         self.opened += 1;
     }
 
-    /// Its leases live on until they expire.
+    /// Its leases remain until they expire.
     pub(super) fn close_stream(&mut self, stream: u64) {
         self.streams.remove(&stream);
     }
 
-    /// Leases up to `limit` waiting messages to a stream, as far as its window reaches.
+    /// Leases up to `limit` waiting messages to a stream, as far as its window allows.
     pub(super) fn take(
         &mut self,
         stream: u64,
@@ -215,7 +216,7 @@ impl Subscription {
         deliveries
     }
 
-    /// An acknowledgement of a lease that has expired does nothing.
+    /// Acknowledging an expired lease has no effect.
     pub(super) fn ack(&mut self, lease: u64) {
         let Some(lease) = self.end_lease(lease) else { return };
         if self.mark_acked(lease.number) {
@@ -223,7 +224,7 @@ impl Subscription {
         }
     }
 
-    /// Another deadline for a lease; 0 seconds gives the message back.
+    /// Sets the deadline of a lease; 0 seconds return the message.
     pub(super) fn extend(&mut self, id: u64, seconds: i32, now: Millis) {
         if seconds <= 0 {
             if let Some(lease) = self.end_lease(id) {
@@ -236,7 +237,7 @@ impl Subscription {
         }
     }
 
-    /// Lets time pass: leases expire, echoes come, old messages go.
+    /// Advances the time: leases expire, echoes become deliverable, old messages are deleted.
     pub(super) fn advance(&mut self, now: Millis) {
         while let Some(&Reverse((due, timer))) = self.timers.peek()
             && due <= now
@@ -255,12 +256,13 @@ impl Subscription {
         self.forget(now);
     }
 
-    /// When [`advance`](Self::advance) has something to do next.
+    /// When [`advance`](Self::advance) has something to do next; `None` if nothing is scheduled.
     pub(super) fn next_due(&self) -> Option<Millis> {
         self.timers.peek().map(|Reverse((due, _))| *due)
     }
 
-    /// Messages published before `time` become acknowledged, all others that are still kept unacknowledged.
+    /// Marks messages published before `time` as acknowledged, and all later ones that are still kept as
+    /// unacknowledged.
     pub(super) fn seek(&mut self, time: Millis) {
         self.acked.clear();
         self.ready.clear();
@@ -295,12 +297,12 @@ impl Subscription {
         }
     }
 
-    /// How many messages it was ever given.
+    /// How many messages the subscription has ever received.
     pub(super) fn received(&self) -> u64 {
         self.base + self.log.len() as u64
     }
 
-    /// What it keeps, in the order of publishing.
+    /// The kept messages, in the order of publishing.
     pub(super) fn kept(&self) -> impl Iterator<Item = &Bytes> {
         self.log.iter().map(|entry| &entry.raw).filter(|raw| !raw.is_empty())
     }
@@ -340,7 +342,7 @@ impl Subscription {
         Some(lease)
     }
 
-    /// Whether it was not acknowledged before.
+    /// Marks a message as acknowledged; `false` if it already was, or is no longer kept.
     fn mark_acked(&mut self, number: u64) -> bool {
         let index = number.checked_sub(self.base).map(|index| index as usize);
         let Some(entry) = index.and_then(|index| self.log.get_mut(index)).filter(|entry| !entry.acked) else {
@@ -352,7 +354,7 @@ impl Subscription {
         true
     }
 
-    /// Forgets what is past retention, and acknowledged messages that need not or cannot be kept.
+    /// Deletes messages past their retention, and acknowledged messages that need not or cannot be kept.
     fn forget(&mut self, now: Millis) {
         while let Some(&number) = self.acked.front()
             && (!self.rules.retain_acked || self.bytes > self.rules.capacity)
@@ -519,7 +521,7 @@ mod tests {
     }
 
     proptest! {
-        /// Under any chaos: every message comes, and a patient subscriber acknowledges all of them.
+        /// With any faults, every message is delivered, and a patient subscriber acknowledges all of them.
         #[test]
         fn nothing_is_lost(redeliver in 0.0f64..0.5, reorder in 0usize..20, seed: u64, skipped in 0.0f64..0.8) {
             let mut bench = Bench::new(RULES);

@@ -1,6 +1,7 @@
-//! The messages of `google.pubsub.v1` that carry data, by hand: a published message stays the bytes it came in
-//! (protobuf writes an embedded message and a byte string the same way), so that nothing is decoded or copied field
-//! by field. Ack ids that come back are read as bytes too: a text of its own for each would cost more than all else.
+//! The messages of `google.pubsub.v1` that carry data, written by hand. A published message stays in the bytes in
+//! which it arrived, because protobuf encodes an embedded message and a byte string the same way, so nothing is
+//! decoded or copied field by field. Returned ack IDs are read as bytes too: a string for each would cost more than
+//! everything else.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
@@ -69,7 +70,7 @@ pub(super) struct ModifyAckDeadlineRequest {
     pub(super) ack_ids: Vec<Bytes>,
 }
 
-/// `StreamingPullRequest`: the first opens the stream, later ones keep it alive, acknowledge and extend.
+/// `StreamingPullRequest`: the first one opens the stream; later ones keep it alive, acknowledge and extend.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StreamingPullRequest {
     #[prost(string, tag = "1")]
@@ -88,7 +89,7 @@ pub(super) struct StreamingPullRequest {
     pub(super) max_outstanding_bytes: i64,
 }
 
-/// What the service adds to a message: fields 3 and 4 of `PubsubMessage`.
+/// The fields that the service adds to a message: 3 and 4 of `PubsubMessage`.
 #[derive(Clone, PartialEq, Message)]
 struct Receipt {
     #[prost(string, tag = "3")]
@@ -97,7 +98,8 @@ struct Receipt {
     publish_time: Option<Timestamp>,
 }
 
-/// The message with its id and its publish time (ms) behind it: fields of one message may follow in any order.
+/// The message followed by its ID and publish time (milliseconds since the epoch). The fields of a protobuf message
+/// may be in any order.
 pub(super) fn with_receipt(message: &[u8], id: u64, publish_millis: u64, into: &mut BytesMut) -> Bytes {
     let publish_time = Timestamp {
         seconds: (publish_millis / 1_000) as i64,
