@@ -1,4 +1,4 @@
-//! This crate against the stand-in for Pub/Sub.
+//! The crate, tested against the stand-in for Pub/Sub.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -293,7 +293,7 @@ async fn an_outage_is_noticed_and_survived() {
     assert_eq!(distinct(&receive(&mut subscription, 10).await), 10);
 }
 
-/// The stand-in would lease messages to a stream without a reader for as long as it is open.
+/// The stand-in would lease messages to a stream without a reader while it is open.
 #[tokio::test]
 async fn streams_that_are_opened_anew_leave_none_behind() {
     let bench = Bench::new().await;
