@@ -104,23 +104,23 @@ async fn end_after(requests: RDKafkaApiKey, answer: RDKafkaRespErr) -> Connector
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_brokers_refuse_ends_it_with_its_own_error() {
-    use {ConnectorError as E, RDKafkaApiKey as Request, RDKafkaRespErr as Answer};
-    type Expected = fn(&E) -> bool;
+    use {RDKafkaApiKey as Request, RDKafkaRespErr as Answer};
+    type Expected = fn(&ConnectorError) -> bool;
     let is_authorization: Expected =
-        |error| matches!(error, E::Authorization { group, .. } if group == "g-events");
+        |error| matches!(error, ConnectorError::Authorization { group, .. } if group == "g-events");
     for (requests, answer, is_expected) in [
         (Request::JoinGroup, Answer::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, is_authorization),
         (Request::Fetch, Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, is_authorization),
         (Request::Fetch, Answer::RD_KAFKA_RESP_ERR_INVALID_RECORD, |error| {
-            matches!(error, E::Unreadable { .. })
+            matches!(error, ConnectorError::Unreadable { .. })
         }),
         (
             Request::Fetch,
             Answer::RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE,
-            |error| matches!(error, E::Kafka { name, .. } if name == "UnsupportedCompressionType (76)"),
+            |error| matches!(error, ConnectorError::Kafka { name, .. } if name == "UnsupportedCompressionType (76)"),
         ),
         (Request::JoinGroup, Answer::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT, |error| {
-            matches!(error, E::Consumer { .. })
+            matches!(error, ConnectorError::Consumer { .. })
         }),
     ] {
         let error = end_after(requests, answer).await;

@@ -337,6 +337,19 @@ fn replica(kafka: &Kafka, group: &str, topics: &[&str], member: Member<'_>, sink
     kafka.connect_with(&settings, sink, ByteSize(32 << 20))
 }
 
+/// Waits until these static members share `partitions`, by the newest mark of each: a group that is still rebalancing
+/// hands no old assignment back.
+async fn settled(sink: &Sink, members: &[Member<'_>], partitions: usize) {
+    let names: Vec<&str> = members.iter().filter_map(|member| *member).collect();
+    sink.until("a settled group", |state| {
+        let newest = |name: &&str| state.marks.iter().rfind(|mark| mark.replica == **name);
+        let shares: Vec<usize> = names.iter().filter_map(newest).map(|mark| mark.partitions.len()).collect();
+        names.is_empty()
+            || shares.iter().all(|share| *share > 0) && shares.iter().sum::<usize>() == partitions
+    })
+    .await;
+}
+
 async fn stop(replicas: Vec<Running>) {
     for replica in replicas {
         replica.stop().await;
@@ -401,6 +414,7 @@ async fn check_change(change: Change, members: &[Member<'_>]) {
     let replicas = start(&kafka, &group, &[&stays, &goes], members, &sink);
     read(&kafka, &sink, &stays, 3).await;
     read(&kafka, &sink, &goes, 3).await;
+    settled(&sink, members, 6).await;
     stop(replicas).await;
     let (topics, partitions): (&[&String], i32) = match change {
         Change::Added => {
@@ -489,6 +503,7 @@ async fn a_rolling_restart_brings_the_new_list_of_topics() {
     let mut replicas = start(&kafka, &group, &[&stays, &goes], &STATIC, &sink);
     read(&kafka, &sink, &stays, 3).await;
     read(&kafka, &sink, &goes, 3).await;
+    settled(&sink, &STATIC, 6).await;
     for (n, member) in STATIC.into_iter().enumerate() {
         // As a StatefulSet does: one after the other, each within its session.
         replicas.remove(0).stop().await;

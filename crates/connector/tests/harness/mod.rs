@@ -152,7 +152,7 @@ impl Kafka {
             kafka: settings.resolve("test").expect("valid settings"),
             in_flight,
             max_rejects: 100,
-            replica: "test".to_owned(),
+            replica: settings.group_instance_id.clone().unwrap_or_default(),
         };
         let shown = Shown {
             metrics: ConnectorMetrics::new(&service::Metrics::default()),
