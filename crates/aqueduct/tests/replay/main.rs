@@ -434,3 +434,25 @@ fn seconds_for_milliseconds_are_pointed_out() {
     place.write("events.ndjson", event(1_760_000_000, "view", "/a").as_bytes());
     assert!(!place.replay(&["events.ndjson"]).err.contains("January 1970"));
 }
+
+#[test]
+fn a_value_over_the_join_limit_is_counted_without_the_join() {
+    let rest = "window = { size = \"1h\" }\njoin = { on = \"/view_id\", within = \"30m\", limit = 4 }";
+    let place = Place::new(&format!("[events]\ntime = \"/time\"\n{}", flow("f", "page = \"/page\"", rest)));
+    let event = |seconds: i64, kind: &str, page: &str| {
+        let time = seconds * 1000;
+        format!("{{\"time\":{time},\"type\":\"{kind}\",\"page\":\"{page}\",\"view_id\":\"undefined\"}}\n")
+    };
+    let views = (0..4).map(|n| event(n, "view", "/a"));
+    let clicks = (4..10).map(|n| event(n, "click", "/b"));
+    place.write("events.ndjson", views.chain(clicks).collect::<String>().as_bytes());
+    let ran = place.replay(&["--final", "events.ndjson"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let counts: Vec<_> = rows(&ran.out)
+        .iter()
+        .map(|row| (row["page"].to_string(), row["views"].as_u64(), row["clicks"].as_u64()))
+        .collect();
+    let expected = [("\"/a\"".to_owned(), Some(4), Some(0)), ("\"/b\"".to_owned(), Some(0), Some(6))];
+    assert_eq!(counts, expected);
+    assert!(ran.err.contains("join.limit"), "it is reported: {}", ran.err);
+}

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use anyhow::bail;
 use event::{EventTime, ledger::Outcome};
-use processor::engine::FlowState;
+use processor::{engine::FlowState, joins::Joins};
 
 use super::session::At;
 
@@ -110,7 +110,7 @@ impl Tally {
     pub(super) fn check(&self, flows: &[FlowState]) -> anyhow::Result<()> {
         for flow in flows {
             let (total, pending) = (flow.ledger.total(), flow.ledger.get(Outcome::Pending));
-            if total != self.records || pending > 0 {
+            if total != self.records || pending > 0 || flow.imbalances > 0 {
                 bail!(
                     "flow {} accounts for {total} of {} records, {pending} of them pending; this is a defect, please \
                      report it with these numbers",
@@ -155,6 +155,17 @@ impl Tally {
             );
         }
         for flow in flows {
+            let over_limit = flow.joins.as_ref().map_or(0, Joins::over_limit);
+            if over_limit > 0 {
+                push(
+                    &mut text,
+                    format_args!(
+                        "warning: flow {}: {over_limit} views and clicks were counted without the join, because a value of \
+                         join.on has more live events than join.limit; look for a value that is not an id, or raise the limit",
+                        flow.name()
+                    ),
+                );
+            }
             let parts: Vec<String> = flow
                 .ledger
                 .iter()
