@@ -336,22 +336,32 @@ impl<S: Sink> Driver<S> {
         self.stages.progress(now);
         self.start_checkpoint(now)?;
         self.last_durable().await?;
-        let rows = self.settle(|driver| !driver.stages.is_sending());
-        match tokio::time::timeout(LAST_ROWS, rows).await {
-            Ok(result) => result?,
-            Err(_) => warn!(
-                requests = self.stages.outbox().len(),
-                action = "start a processor again within the life of the table's stream (four days)",
-                "rows wait in the state; the next run sends them"
-            ),
-        }
+        self.last_rows().await?;
         // One more, so that the next run knows which rows stand in their tables.
         if self.appender.is_some() {
             self.start_checkpoint(now)?;
             self.last_durable().await?;
+            // It may have fixed rows of its own.
+            self.last_rows().await?;
         }
         self.report();
         Ok(())
+    }
+
+    /// Waits for the rows that are on their way, but not for a table that does not answer.
+    async fn last_rows(&mut self) -> Result<(), ProcessorError> {
+        let rows = self.settle(|driver| !driver.stages.is_sending());
+        match tokio::time::timeout(LAST_ROWS, rows).await {
+            Ok(result) => result,
+            Err(_) => {
+                warn!(
+                    requests = self.stages.outbox().len(),
+                    action = "start a processor again within the life of the table's stream (four days)",
+                    "rows wait in the state; the next run sends them"
+                );
+                Ok(())
+            }
+        }
     }
 
     /// Waits for the checkpoint that is on its way, but not for a disk that stays full.
