@@ -37,7 +37,8 @@ idle_after = "1s"
 fn pipe() -> Services {
     let services = Services::start();
     append(&services.place, FLOW);
-    // The mock cluster does not know static members: a second connector would wait for the session of the first to end.
+    // The mock cluster does not know static members, and a second connector waits there for the session of the first to end.
+    append(&services.place, "[kafka.properties]\n\"session.timeout.ms\" = 6000\n");
     let config = String::from_utf8(services.place.read("aqueduct.toml")).expect("text");
     let config = config.replace("group_id = \"test\"", "group_id = \"test\"\ngroup_instance_id = \"\"");
     services.place.write("aqueduct.toml", config);
