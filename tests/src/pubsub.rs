@@ -1,6 +1,7 @@
 //! Google's Pub/Sub emulator by its REST interface: an onlooker's subscription of its own.
 
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::{http, pipe::PROJECT, services};
@@ -72,6 +73,17 @@ impl Onlooker {
         let path = format!("{}:seek", self.path);
         http::request(&self.host, "POST", &path, Some(&json!({"time": time}))).map(drop)
     }
+}
+
+/// Publishes one message.
+///
+/// # Errors
+/// There is no such topic, or the emulator refuses.
+pub fn publish(topic: &str, data: &[u8], attributes: &Value) -> Result<()> {
+    let path = format!("/v1/projects/{PROJECT}/topics/{topic}:publish");
+    let data = base64::engine::general_purpose::STANDARD.encode(data);
+    let body = json!({"messages": [{"data": data, "attributes": attributes}]});
+    http::request(&services::address(services::PUBSUB)?, "POST", &path, Some(&body)).map(drop)
 }
 
 /// The bytes of a message's data.

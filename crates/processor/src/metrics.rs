@@ -217,7 +217,7 @@ pub const REFUSED_ROWS: Described = Described::counter(
 );
 
 /// All of them.
-pub const ALL: [Described; 31] = [
+pub const ALL: [Described; 33] = [
     MESSAGES,
     REDELIVERED,
     MARKS,
@@ -227,6 +227,8 @@ pub const ALL: [Described; 31] = [
     WATERMARK,
     DELAY,
     KEYS,
+    JOIN_OVER_LIMIT,
+    IMBALANCES,
     LAG,
     HOLES,
     HOLE_OFFSETS,

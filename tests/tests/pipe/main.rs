@@ -19,6 +19,7 @@ mod rows;
 mod secured;
 mod standing;
 mod topics;
+mod versions;
 mod watched;
 
 use anyhow::Result;

@@ -5,6 +5,7 @@ use nix::sys::signal::Signal;
 use tests::{
     kafka::Producer,
     produced::Produced,
+    produced::Record,
     recount::recount,
     rows::{Database, wait_for},
     traffic::Traffic,
@@ -148,7 +149,11 @@ fn what_a_producer_wrote_before_a_restart_is_known_after_it() -> Result<()> {
     processor.kill()?;
     producer.produce(all[700..].to_vec(), &mut produced)?;
     let recount = recount(&produced)?;
-    assert_eq!(recount.ledger.get("duplicate"), Some(&300));
+    // Copies of events that no flow takes are ignored as those are.
+    let copied = produced.records[700..1_000].iter().filter_map(Record::event);
+    let copies =
+        copied.filter(|event| matches!(event["type"].as_str(), Some("view" | "click"))).count() as u64;
+    assert_eq!(recount.ledger.get("duplicate"), Some(&copies));
     let mut processor = pipe.start(&["processor"])?;
     brought_to_an_end(&pipe, &recount, &mut connector, &mut processor).map(drop)
 }

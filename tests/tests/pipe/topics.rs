@@ -44,10 +44,11 @@ impl Draws {
     }
 }
 
-/// Half an hour that ended a quarter of an hour ago.
+/// Half an hour that ended three quarters of an hour ago: a click is `unmatched` once the watermark is `within`, a window
+/// and the allowed lateness past it.
 fn start() -> i64 {
     let now = Timestamp::now().as_millisecond();
-    now - now.rem_euclid(MINUTE) - 45 * MINUTE
+    now - now.rem_euclid(MINUTE) - 75 * MINUTE
 }
 
 /// Writes events to two partitions, with Kafka timestamps of their own.
