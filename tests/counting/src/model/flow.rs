@@ -120,6 +120,8 @@ impl<'a> FlowModel<'a> {
                 let could =
                     |click: &Click| click.on == on && (time..=time + join.within).contains(&click.time);
                 is_open = over && self.clicks.iter().any(|click| click.is_pending && could(click));
+                // Too late for the join, even where it lies between two windows and no count says so.
+                self.is_late |= over;
                 if !over {
                     self.views.push(View { on, time, key });
                 }
