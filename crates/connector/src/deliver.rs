@@ -133,7 +133,7 @@ mod tests {
         message::{Cause, Origin},
     };
 
-    /// A Pub/Sub that refuses some messages, by their encoded bytes, and marks if it is told to.
+    /// A Pub/Sub that refuses some messages, by their encoded bytes, and marks if `refuses_marks`.
     #[derive(Clone, Default)]
     struct Picky {
         refused: Arc<Mutex<BTreeSet<Vec<u8>>>>,

@@ -83,7 +83,7 @@ impl Look<'_> {
         self.strays.is_empty() && self.subscribed().all(|place| self.held.contains(&place))
     }
 
-    /// What does not fit; `Err` when that cannot be told now.
+    /// What does not fit; `Err` when that is not known now.
     fn misfit(&self) -> Result<Option<Misfit>, ()> {
         if let Some(first) = self.strays.first() {
             return Ok(Some(Misfit::Stray(first.clone(), self.strays.len())));

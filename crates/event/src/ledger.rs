@@ -29,8 +29,7 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger([u64; 9]);
 
-/// Offsets were to leave an outcome that does not have so many: a defect of the program, whose ledger is wrong from
-/// now on.
+/// More offsets were to leave an outcome than it has: a defect of the program, whose ledger is wrong from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{offsets} offsets cannot move from {} to {}: only {held} are there", .from.as_str(), .to.as_str())]
 pub struct Imbalance {

@@ -314,7 +314,7 @@ mod tests {
         COMPARISONS.with(|count| count.set(count.get() + 1));
     }
 
-    /// Comparisons for one event with so many members, or elements, each of which a pointer names.
+    /// Comparisons for one event with this many members, or elements, each of which a pointer names.
     fn comparisons(places: usize, payload: &str, pointer: impl Fn(usize) -> String) -> u64 {
         let pointers: Vec<Pointer> =
             (0..places).map(|place| pointer(place).parse().expect("a pointer")).collect();

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::{Result, bail};
-use event::{EventTime, ledger::Outcome};
+use event::{CtrRow, EventTime, Ledger, ledger::Outcome};
 use processor::{
-    flow::TimeKind,
+    flow::{Flow, TimeKind},
     replay::{Record, Replay},
 };
 use serde_json::{Value, json};
@@ -38,27 +38,13 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     let dice = &mut Dice::new(seed, 1);
     let settings = roll(dice);
     let out_of_orderness = dice.between(0, 2 * settings.size);
-    let mut partitions = partitions(&settings, out_of_orderness, dice);
+    let partitions = partitions(&settings, out_of_orderness, dice);
     let events: Vec<Event> = partitions.iter().flatten().copied().collect();
 
     let flow = settings.flow(TimeKind::Event, out_of_orderness)?;
-    let mut replay = Replay::new(&settings::events()?, vec![flow], partitions.len(), EventTime(i64::MAX / 2));
-    let mut rows = Vec::new();
-    while let Some(number) = replay.next_partition() {
-        match partitions[number].pop_front() {
-            Some(event) => {
-                let payload = event.payload(event.time);
-                let payload = payload.as_bytes();
-                replay.event(&Record { partition: number, topic: "", kafka_time: None, payload });
-            }
-            None => replay.end(number),
-        }
-        replay.advance(&mut |_, fired| rows.append(fired));
-    }
-    let ledger = replay.engine().flows()[0].ledger;
-    if ledger.get(Outcome::Late) != 0 {
-        bail!("seed {seed}: the generator made an event that is late");
-    }
+    let payloads =
+        partitions.iter().map(|events| events.iter().map(|event| event.payload(event.time)).collect());
+    let (rows, ledger) = replayed(seed, flow, payloads.collect())?;
     let mut last = BTreeMap::new();
     for row in rows {
         let key = row.key.get(0).map(str::to_owned);
@@ -70,6 +56,31 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
         "seed": seed, "settings": settings, "events": events, "rows": rows,
         "ignored": ledger.get(Outcome::Ignored),
     }))
+}
+
+/// Replays the events of each partition; nothing may be late.
+pub(crate) fn replayed(
+    seed: u64,
+    flow: Flow,
+    mut partitions: Vec<VecDeque<String>>,
+) -> Result<(Vec<CtrRow>, Ledger)> {
+    let mut replay = Replay::new(&settings::events()?, vec![flow], partitions.len(), EventTime(i64::MAX / 2));
+    let mut rows = Vec::new();
+    while let Some(number) = replay.next_partition() {
+        match partitions[number].pop_front() {
+            Some(payload) => {
+                let payload = payload.as_bytes();
+                replay.event(&Record { partition: number, topic: "", kafka_time: None, payload });
+            }
+            None => replay.end(number),
+        }
+        replay.advance(&mut |_, fired| rows.append(fired));
+    }
+    let ledger = replay.engine().flows()[0].ledger;
+    if ledger.get(Outcome::Late) != 0 {
+        bail!("seed {seed}: the generator made an event that is late");
+    }
+    Ok((rows, ledger))
 }
 
 fn roll(dice: &mut Dice) -> Settings {

@@ -3,18 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use anyhow::{Result, bail};
-use event::{EventTime, ledger::Outcome};
-use processor::{
-    flow::TimeKind,
-    replay::{Record, Replay},
-};
+use anyhow::Result;
+use event::ledger::Outcome;
+use processor::flow::TimeKind;
 use serde_json::{Value, json};
 
-use crate::{
-    dice::Dice,
-    settings::{self, Settings},
-};
+use crate::{dice::Dice, finals, settings::Settings};
 
 /// Windows that several cases share, so that Beam runs all of those in one pipeline: size, period and the longest time
 /// between view and click, in units.
@@ -24,7 +18,7 @@ const SHAPES: [(i64, Option<i64>, i64); 5] =
 const UNIT: i64 = 1_000;
 
 /// Time, page, kind, and the value that a click shares with its view.
-type Event = (i64, Option<i64>, &'static str, i64);
+type Event = (i64, Option<&'static str>, &'static str, i64);
 
 /// A bounded case: its events, and the last pane of every window and key.
 pub(crate) fn run(seed: u64) -> Result<Value> {
@@ -41,29 +35,15 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     let out_of_orderness = dice.between(0, 2 * settings.size);
     // A click may be as late as leaves the windows of its view open.
     let lag = out_of_orderness + settings.allowed_lateness - within;
-    let mut partitions = partitions(&settings, lag, dice);
+    let partitions = partitions(&settings, lag, dice);
     let events: Vec<Event> = partitions.iter().flatten().copied().collect();
 
     let flow = settings.joined(TimeKind::Event, out_of_orderness, within)?;
-    let mut replay = Replay::new(&settings::events()?, vec![flow], partitions.len(), EventTime(i64::MAX / 2));
-    let mut rows = Vec::new();
-    while let Some(number) = replay.next_partition() {
-        match partitions[number].pop_front() {
-            Some((time, page, kind, value)) => {
-                let payload =
-                    json!({ "t": time, "p": page.map(|page| page.to_string()), "k": kind, "v": value });
-                let payload = payload.to_string();
-                let payload = payload.as_bytes();
-                replay.event(&Record { partition: number, topic: "", kafka_time: None, payload });
-            }
-            None => replay.end(number),
-        }
-        replay.advance(&mut |_, fired| rows.append(fired));
-    }
-    let ledger = replay.engine().flows()[0].ledger;
-    if ledger.get(Outcome::Late) != 0 {
-        bail!("seed {seed}: the generator made an event that is late");
-    }
+    let payload = |(time, page, kind, value): &Event| {
+        json!({ "t": time, "p": page, "k": kind, "v": value }).to_string()
+    };
+    let payloads = partitions.iter().map(|events| events.iter().map(payload).collect());
+    let (rows, ledger) = finals::replayed(seed, flow, payloads.collect())?;
     let mut last = BTreeMap::new();
     for row in rows {
         // Where a view has no page, its click has none either; both sides write that as an empty text.
@@ -92,7 +72,7 @@ fn partitions(settings: &Settings, lag: i64, dice: &mut Dice) -> Vec<VecDeque<Ev
                     let time = clock - if dice.percent(60) { dice.between(0, lag) } else { 0 };
                     let aligned = time - time.rem_euclid(settings.unit);
                     let time = if clock - aligned <= lag { aligned } else { time };
-                    let page = dice.percent(88).then(|| dice.between(0, 2));
+                    let page = dice.percent(88).then(|| dice.pick(&["0", "1", "2"]));
                     let kind =
                         dice.pick(&["view", "view", "view", "click", "click", "click", "both", "other"]);
                     (time, page, kind, dice.between(1, values))

@@ -87,7 +87,7 @@ pub(crate) struct Parts {
     pub(crate) writer: writer::WriterConfig,
     pub(crate) tables: Vec<FlowTable>,
     pub(crate) service: service::ServiceSettings,
-    /// Why rows wait, for whoever shows it.
+    /// Why rows wait, for the page and the status.
     pub(crate) trouble: Trouble,
     /// For the page.
     pub(crate) settings: Vec<page::facts::Setting>,

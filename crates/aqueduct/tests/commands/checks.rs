@@ -28,7 +28,7 @@ fn memory_without_room_for_a_key_is_refused() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_no_place_for_rows() {
-    // Whoever runs this, nothing can be made there.
+    // Nothing can be created there, not even by root.
     let place = Place::with(&format!("{FLOW}[writer]\nkind = \"sqlite\"\npath = \"/proc/rows.db\"\n"));
     let run = place.run("check");
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);

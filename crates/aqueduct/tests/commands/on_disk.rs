@@ -54,7 +54,7 @@ fn append(place: &Place, text: &str) {
     place.write("aqueduct.toml", config + text);
 }
 
-/// So many views of a page, now.
+/// This many views of a page, now.
 fn send(services: &Services, page: &str, views: usize) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
     let event = format!("{{\"time\":{now},\"type\":\"view\",\"page\":\"{page}\"}}");
@@ -241,7 +241,7 @@ fn a_demo_replaces_only_its_own_file() {
     }
     // Not while it is in use by another program.
     let open = rusqlite::Connection::open(place.path("own.db")).expect("a file");
-    open.pragma_update(None, "journal_mode", "wal").expect("nobody else has it");
+    open.pragma_update(None, "journal_mode", "wal").expect("no other connection is open");
     open.query_row("SELECT count(*) FROM box_ctr", [], |row| row.get::<_, i64>(0)).expect("the table");
     let refused = place.run("demo --duration 1s --path own.db");
     assert_eq!(refused.code, Some(2), "{}", refused.err);

@@ -29,7 +29,7 @@ pub(crate) struct Orders {
     rejoin: Mutex<Option<Misfit>>,
 }
 
-/// How this replica stands in its group.
+/// The state of this replica in its group.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Membership {
     /// Whether the group knew this static member before it joined.

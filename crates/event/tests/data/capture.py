@@ -77,13 +77,13 @@ def main(binary, folder):
             connector.terminate()
             connector.wait()
     # Marks without ranges are the same but for their times.
-    told = [mark for mark in marks if list(ranges([mark]))]
+    kept = [mark for mark in marks if list(ranges([mark]))]
     # The replica is called after the machine.
-    lines = [re.sub(r'"replica":"[^"]*"', '"replica":"replica-1"', data(mark)) for mark in told]
+    lines = [re.sub(r'"replica":"[^"]*"', '"replica":"replica-1"', data(mark)) for mark in kept]
     pathlib.Path(folder, "marks.ndjson").write_text("".join(f"{line}\n" for line in lines))
     lines = [json.dumps({"attributes": m["attributes"], "data": data(m)}, ensure_ascii=False) for m in messages]
     pathlib.Path(folder, "messages.ndjson").write_text("".join(f"{line}\n" for line in sorted(lines)))
-    print(f"{len(told)} marks, {len(messages)} messages, {rejected(marks)} rejects")
+    print(f"{len(kept)} marks, {len(messages)} messages, {rejected(marks)} rejects")
 
 
 def create_topic():

@@ -2,13 +2,13 @@
 //!
 //! The order that keeps the promises: apply -> checkpoint durable -> acknowledge and send rows. The thinking is
 //! in [`crate::core`], that order in [`crate::stages`]; here is only what waits. Not here: how a driver comes to be ([`begin`]), what
-//! it tells ([`told`]), and rows on their way ([`rows`]).
+//! it reports ([`reports`]), and rows on their way ([`rows`]).
 
 mod begin;
 
 mod rows;
 
-mod told;
+mod reports;
 
 use std::{
     sync::Arc,
@@ -45,7 +45,7 @@ use crate::{
 };
 
 pub use begin::{Config, Services, Summary, run};
-use told::{report_defects, report_hole};
+use reports::{report_defects, report_hole};
 
 const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 2_000;
@@ -54,9 +54,9 @@ const SOONEST: Duration = Duration::from_millis(500);
 /// A base is written once its deltas are that many, or larger than it.
 const MAX_DELTAS: u64 = 500;
 const MIN_COMPACTION: u64 = 1 << 20;
-/// Every so many ticks the spectators see details.
+/// How many ticks pass between two updates of the details for page, metrics and status.
 const DETAIL_TICKS: u32 = 5;
-/// Every so many ticks the files of tables and state are looked for: a deleted file takes rows as before.
+/// How many ticks pass between two looks at the files of tables and state: a deleted file would take rows as before.
 const PLACE_TICKS: u32 = 10;
 /// How long a checkpoint may take at the end.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(15);

@@ -75,7 +75,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Whoever took over removes old checkpoints, too.
+/// A processor that took over removes old checkpoints, too.
 fn is_superseded(folder: &Path, number: u64) -> bool {
     let Ok(entries) = folder.read_dir() else { return false };
     entries

@@ -174,7 +174,7 @@ async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
     let asked = kafka.clone();
     // A thread of its own: librdkafka blocks, and the end of this command must not wait for it.
     let thread = std::thread::Builder::new().name("aqueduct-check".to_owned()).spawn(move || {
-        // Nobody listens any more where the command was interrupted.
+        // The receiver is gone if the command was interrupted.
         let _ = sender.send(ask_kafka(&asked));
     });
     if let Err(error) = thread {

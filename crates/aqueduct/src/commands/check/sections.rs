@@ -99,7 +99,7 @@ impl Sections {
     /// behind newer messages; where that is later than `out_of_orderness`, it is counted at the watermark and not at its time.
     fn check_processing_time(&mut self) {
         let Some((_, endpoint)) = &self.pubsub else { return };
-        // Whoever restarts it may take longer than the services do.
+        // A restart by hand may take longer than one by the service manager.
         const LEAST: Millis = Millis(60_000);
         let restart = Millis(endpoint.lease().as_millis() as i64 + self.state.takeover_after.0).max(LEAST);
         for flow in &self.flows {

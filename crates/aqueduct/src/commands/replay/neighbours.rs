@@ -13,9 +13,9 @@
 use event::{EventTime, EventsSettings, Millis};
 use processor::flow::{Flow, TimeKind};
 
-/// So many events behind one have a say in whether it is of the future.
+/// How many events that follow an event decide whether it is in the future.
 pub(super) const FOLLOWING: usize = 16;
-/// So many of them must be far behind it.
+/// How many of them must be far behind it.
 const FAR_BEHIND: usize = FOLLOWING * 3 / 4;
 
 /// What the events of a file so far say about the next.
