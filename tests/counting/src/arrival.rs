@@ -111,7 +111,7 @@ pub(crate) fn expand(case: &Case) -> Vec<Action> {
     for Record { number, content, .. } in &case.records {
         match content {
             Content::Gap(_) if !marked(*number) => {
-                actions.push(Action::Mark(vec![(*number, offsets[number])]))
+                actions.push(Action::Mark(vec![(*number, offsets[number])]));
             }
             Content::Object(_) | Content::Text(_) if !delivered(*number) => {
                 actions.push(Action::Data(*number, offsets[number]));

@@ -38,7 +38,7 @@ const SIMPLER: [Simplify; 10] = [
         case.settings.flows.iter_mut().any(period)
     },
     |case| case.settings.flows.iter_mut().any(|flow| std::mem::take(&mut flow.out_of_orderness) != 0),
-    |case| case.records.iter_mut().fold(false, |any, record| record.kafka_time.take().is_some() || any),
+    |case| case.records.iter_mut().filter_map(|record| record.kafka_time.take()).count() > 0,
     without_last_partition,
 ];
 
