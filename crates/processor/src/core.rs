@@ -12,7 +12,7 @@ use event::{
 use crate::{
     engine::{Engine, Output, Watermarks},
     flow::Flow,
-    frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Holder, Limits},
+    frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Limits},
     read::Envelope,
 };
 
@@ -105,13 +105,18 @@ impl Core {
             Arrival::New | Arrival::Seen => None,
         };
         let verdict = self.engine.event(data.payload, &envelope, instead_of);
-        let clocks = if verdict.readable { Clocks::of(verdict.time, data.kafka_time) } else { Clocks::NONE };
+        let clocks = if verdict.readable {
+            Clocks::of(verdict.time, data.kafka_time, data.publish_time)
+        } else {
+            Clocks::NONE
+        };
         match data.position {
             Some((partition, offset)) => {
                 self.frontier.data(partition, offset, clocks);
             }
             None => {
-                let bounded = Clocks::of(verdict.time, Some(data.kafka_time.unwrap_or(data.publish_time)));
+                let kafka_time = data.kafka_time.unwrap_or(data.publish_time);
+                let bounded = Clocks::of(verdict.time, Some(kafka_time), data.publish_time);
                 let clocks = if verdict.readable { bounded } else { Clocks::NONE };
                 self.unpositioned = Some(self.unpositioned.unwrap_or(Clocks::NONE).max(clocks));
             }
@@ -179,16 +184,22 @@ impl Core {
     }
 
     fn watermarks(&mut self, now: EventTime) -> Watermarks {
-        let mut clocks = self.frontier.advance(&self.limits);
-        if let Some(unpositioned) = self.unpositioned {
-            let marked = self.frontier.holder(&self.limits) != Holder::NoMark;
-            clocks = if marked { clocks.min(unpositioned) } else { unpositioned };
-        }
-        // Without a backlog nothing older than a few seconds comes any more, and time may pass without events.
+        let frontier = self.frontier.advance(&self.limits);
+        let is_marked = self.frontier.is_marked();
+        // Of messages without positions, none older than a few seconds arrives without a backlog, and time may pass
+        // without events.
         if self.caught_up.is(now) {
             self.published = self.published.max(now);
         }
-        Watermarks { clocks, processing: self.published }
+        let (clocks, processing) = match self.unpositioned {
+            None if is_marked => (frontier, frontier.published),
+            None => (frontier, self.published),
+            Some(unpositioned) if is_marked => {
+                (frontier.min(unpositioned), frontier.published.min(self.published))
+            }
+            Some(unpositioned) => (unpositioned, self.published),
+        };
+        Watermarks { clocks, processing }
     }
 
     /// Lets LATE and EARLY panes fire: before a checkpoint, so that it holds no half-told story.
@@ -290,5 +301,44 @@ mod tests {
             core.take_effects().dead_letters.iter().map(|letter| letter.offset).collect();
         told.sort_unstable();
         assert_eq!(told, (3..11).collect::<Vec<_>>());
+    }
+
+    /// What a killed processor had leased is delivered again only when its lease ends, after newer messages.
+    #[test]
+    fn processing_time_waits_for_what_was_published_before() {
+        let limits =
+            Limits { idle_after: Millis(60_000), hole_limit: Millis(600_000), cold_start: Millis(1) };
+        let events = serde_json::from_value(serde_json::json!({ "time": "/t" })).expect("the section");
+        let flow: crate::flow::FlowSettings = serde_json::from_value(serde_json::json!({
+            "name": "f", "by": { "page": "/p" }, "views": { "/k": "v" }, "clicks": { "/k": "c" },
+            "window": { "size": "10s" }, "time": "processing", "out_of_orderness": "0s", "allowed_lateness": "0s",
+        }))
+        .expect("the flow");
+        let flow = Flow::try_from(flow).expect("the flow makes sense");
+        let mut core = Core::new(&events, vec![flow], limits, EventTime(0));
+        let partition = Partition { topic: "events".into(), incarnation: "id".into(), partition: 0 };
+        let named = event::mark::TopicMark {
+            topic: "events".into(),
+            incarnation: "id".into(),
+            partitions: 1,
+            asked_at: EventTime(100_000),
+        };
+        let mark = Mark { partitions: Vec::new(), topics: vec![named], ..rejects(0..0) };
+        core.mark(&mark, EventTime(100_000), EventTime(100_000));
+        // Offset n was published at second n.
+        for offset in (30..60).chain(0..30) {
+            let at = EventTime(1_000 * offset);
+            let data = Data {
+                position: Some((&partition, offset as u64)),
+                kafka_time: Some(at),
+                publish_time: at,
+                payload: br#"{"t":0,"p":"a","k":"v"}"#,
+            };
+            core.data(&data, EventTime(100_000));
+            core.tick(EventTime(100_000));
+        }
+        let rows = core.take_effects().output.rows.into_iter().flat_map(|(_, rows)| rows);
+        let views: Vec<u64> = rows.map(|row| row.ctr.views).collect();
+        assert_eq!(views, [10; 5]);
     }
 }

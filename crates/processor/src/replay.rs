@@ -83,21 +83,21 @@ impl Replay {
 
     fn moved(&mut self, partition: usize, kafka_time: Option<EventTime>, verdict: &Verdict) {
         if verdict.readable {
-            let clocks = Clocks::of(verdict.time, kafka_time);
+            let clocks = Clocks::of(verdict.time, kafka_time, EventTime::MIN);
             self.partitions[partition] = self.partitions[partition].max(clocks);
         }
     }
 
     /// The partition has no more records.
     pub fn end(&mut self, partition: usize) {
-        self.partitions[partition] = Clocks::both(EventTime::MAX);
+        self.partitions[partition] = Clocks::all(EventTime::MAX);
     }
 
     /// Moves the watermark as far as the last record or end allows. `fired` gets each flow's number with the panes that
     /// fire, a window at a time.
     pub fn advance(&mut self, fired: &mut dyn FnMut(usize, &mut Vec<CtrRow>)) {
         let least =
-            self.partitions.iter().fold(Clocks::both(EventTime::MAX), |least, clocks| least.min(*clocks));
+            self.partitions.iter().fold(Clocks::all(EventTime::MAX), |least, clocks| least.min(*clocks));
         if least == self.least {
             return;
         }

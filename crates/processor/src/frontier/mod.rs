@@ -7,6 +7,7 @@ pub mod caught_up;
 pub mod clocks;
 mod shape;
 pub mod track;
+pub(crate) mod version_2;
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -329,6 +330,11 @@ impl Frontier {
         self.clocks
     }
 
+    /// Whether a mark has named a topic yet.
+    pub fn is_marked(&self) -> bool {
+        !self.topics.is_empty()
+    }
+
     /// The clocks as they stand.
     pub fn clocks(&self) -> Clocks {
         self.clocks
@@ -336,12 +342,12 @@ impl Frontier {
 
     /// The least over all partitions and topics, or the partition that has not been heard of.
     fn bound(&self, limits: &Limits) -> Result<Clocks, Holder> {
-        let mut least = Clocks::both(EventTime::MAX);
+        let mut least = Clocks::all(EventTime::MAX);
         if self.topics.is_empty() {
             return Err(Holder::NoMark);
         }
         for topic in self.topics.values() {
-            least = least.min(Clocks::both(topic.asked_at));
+            least = least.min(Clocks::all(topic.asked_at));
         }
         let computed;
         let shape = match &self.shape {

@@ -8,7 +8,7 @@ const LIMITS: Limits =
     Limits { idle_after: Millis(1_000), hole_limit: Millis(600_000), cold_start: Millis(1) };
 
 fn at(time: i64) -> Clocks {
-    Clocks::both(EventTime(time))
+    Clocks::all(EventTime(time))
 }
 
 fn partition(incarnation: &str, number: i32) -> Partition {

@@ -15,32 +15,32 @@ use super::clocks::Clocks;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
     /// Everything below is accounted for.
-    prefix: u64,
+    pub(super) prefix: u64,
     /// Clocks over the data of the prefix.
-    clocks: Clocks,
+    pub(super) clocks: Clocks,
     /// One past the highest data offset of the prefix.
-    data_end: u64,
+    pub(super) data_end: u64,
     /// Covered intervals beyond the prefix, by their start; disjoint, never touching.
-    islands: BTreeMap<u64, Island>,
+    pub(super) islands: BTreeMap<u64, Island>,
     /// Offsets counted as lost; data that comes for them after all is taken.
-    lost: Ranges,
+    pub(super) lost: Ranges,
     /// Offsets before the start; data that comes for them after all is taken.
-    before: Ranges,
+    pub(super) before: Ranges,
     /// Highest offset that anyone has spoken of.
-    heard_to: u64,
+    pub(super) heard_to: u64,
     /// Committed offset, as the marks carry it.
-    committed: Option<u64>,
+    pub(super) committed: Option<u64>,
     /// The newest answer of the leader.
-    end: Option<LogEnd>,
+    pub(super) end: Option<LogEnd>,
     /// The earliest answer that already reached `data_end`: no event was appended after it.
-    quiet_since: Option<EventTime>,
+    pub(super) quiet_since: Option<EventTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Island {
-    end: u64,
-    clocks: Clocks,
-    data_end: u64,
+pub(super) struct Island {
+    pub(super) end: u64,
+    pub(super) clocks: Clocks,
+    pub(super) data_end: u64,
 }
 
 /// Why offsets carry no data.
@@ -141,7 +141,7 @@ impl Track {
     /// its leader was asked.
     pub fn clocks(&self, idle_after: Millis) -> Clocks {
         match self.idle_at(idle_after) {
-            Some(asked_at) => self.clocks.max(Clocks::both(asked_at)),
+            Some(asked_at) => self.clocks.max(Clocks::all(asked_at)),
             None => self.clocks,
         }
     }
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     fn at(time: i64) -> Clocks {
-        Clocks::both(EventTime(time))
+        Clocks::all(EventTime(time))
     }
 
     fn fact(offset: u64, asked_at: i64) -> Option<LogEnd> {

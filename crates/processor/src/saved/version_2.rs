@@ -1,7 +1,7 @@
 //! Version 2 of the state, as release 0.1.0 wrote it, and its conversion.
 //!
 //! Differences from version 3: the frontier did not save which incarnations had left; an id held its newest time only,
-//! and there was one set of ids for all kinds of time; joins were saved as whole values and not as arrivals.
+//! and there was one set of ids for all kinds of time; clocks had no publish time; joins were saved as whole values and not as arrivals.
 //!
 //! Ids that are declared for a topic have hashes of their own since version 3, so those of a state of version 2 recognise
 //! no copies: a copy that arrives after the upgrade of an event before it counts again. Shared ids are not affected.
@@ -14,7 +14,10 @@ use serde::Deserialize;
 use super::{Saved, SavedFlow};
 use crate::{
     flow::TimeKind,
-    frontier::{Clocks, Frontier, Topic, Track, as_list},
+    frontier::{
+        Clocks, Frontier, Topic, as_list,
+        version_2::{Clocks2, Track2},
+    },
     ids::{SavedIds, Taken},
     joins::SavedJoins,
     outbox::SavedOutbox,
@@ -27,7 +30,7 @@ pub(super) const FORMAT: u16 = 2;
 struct Saved2 {
     everything: bool,
     frontier: Frontier2,
-    unpositioned: Option<Clocks>,
+    unpositioned: Option<Clocks2>,
     published: EventTime,
     ids: SavedIds2,
     flows: Vec<SavedFlow2>,
@@ -37,9 +40,9 @@ struct Saved2 {
 #[derive(Deserialize)]
 struct Frontier2 {
     #[serde(with = "as_list")]
-    tracks: BTreeMap<Partition, Track>,
+    tracks: BTreeMap<Partition, Track2>,
     topics: BTreeMap<Arc<str>, Topic>,
-    clocks: Clocks,
+    clocks: Clocks2,
     cold: bool,
 }
 
@@ -92,10 +95,13 @@ pub(super) fn decode(payload: &[u8]) -> Result<Saved, postcard::Error> {
 impl From<Saved2> for Saved {
     fn from(old: Saved2) -> Self {
         let Frontier2 { tracks, topics, clocks, cold } = old.frontier;
+        let tracks = tracks.into_iter().map(|(partition, track)| (partition, track.into())).collect();
+        // The processing time was that of the newest message. It does not go back; it waits for the partitions.
+        let clocks = Clocks { published: old.published, ..clocks.into() };
         Self {
             everything: old.everything,
             frontier: Frontier::from_version_2(tracks, topics, clocks, cold),
-            unpositioned: old.unpositioned,
+            unpositioned: old.unpositioned.map(Clocks::from),
             published: old.published,
             ids: old.ids.into(),
             flows: old.flows.into_iter().map(SavedFlow::from).collect(),

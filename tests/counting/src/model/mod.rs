@@ -66,10 +66,10 @@ struct Times {
     published: i64,
 }
 
-/// A partition: what each offset did to the clocks of event and Kafka time, and what stood in for it without an event.
+/// A partition: what each offset did to the clocks of event, Kafka and processing time, and what stood in for it without an event.
 #[derive(Clone, Default)]
 struct Log {
-    offsets: BTreeMap<u64, ((i64, i64), Option<&'static str>)>,
+    offsets: BTreeMap<u64, ([i64; 3], Option<&'static str>)>,
     has_ended: bool,
 }
 
@@ -115,14 +115,16 @@ impl Model<'_> {
     fn clocks(&self) -> (i64, i64, i64) {
         let clock = |log: &Log| {
             if log.has_ended {
-                return (i64::MAX, i64::MAX);
+                return [i64::MAX; 3];
             }
             let prefix = (0_u64..).map_while(|offset| log.offsets.get(&offset));
-            prefix.fold((i64::MIN, i64::MIN), |most, (at, _)| (most.0.max(at.0), most.1.max(at.1)))
+            prefix.fold([i64::MIN; 3], |most, (at, _)| std::array::from_fn(|n| most[n].max(at[n])))
         };
-        let least = self.logs.iter().map(clock).reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)));
-        let (event, kafka) = least.filter(|_| self.is_named).unwrap_or((i64::MIN, i64::MIN));
-        (event, kafka, self.published)
+        let least = self.logs.iter().map(clock).reduce(|a, b| std::array::from_fn(|n| a[n].min(b[n])));
+        // Without a mark only the publish times say how far Pub/Sub is.
+        let unmarked = [i64::MIN, i64::MIN, self.published];
+        let [event, kafka, published] = least.filter(|_| self.is_named).unwrap_or(unmarked);
+        (event, kafka, published)
     }
 
     fn advance(&mut self, (event, kafka, processing): (i64, i64, i64)) {
@@ -144,7 +146,7 @@ impl Model<'_> {
         };
         let offsets = &mut self.logs[record.partition].offsets;
         if let Entry::Vacant(entry) = offsets.entry(offset) {
-            entry.insert(((i64::MIN, i64::MIN), Some(outcome)));
+            entry.insert(([i64::MIN; 3], Some(outcome)));
             self.flows.iter_mut().for_each(|flow| flow.account(outcome, 1));
         }
     }
@@ -169,7 +171,7 @@ impl Model<'_> {
         };
         let kafka = times.kafka.unwrap_or(i64::MIN);
         let event = times.event.map_or(i64::MIN, |time| time.min(times.kafka.unwrap_or(time)));
-        let clock = if members.is_some() { (event, kafka) } else { (i64::MIN, i64::MIN) };
+        let clock = if members.is_some() { [event, kafka, record.publish_time] } else { [i64::MIN; 3] };
         self.logs[record.partition].offsets.insert(offset, (clock, None));
         self.published = self.published.max(record.publish_time);
         if let Some(before) = before {
