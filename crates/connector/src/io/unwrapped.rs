@@ -8,6 +8,7 @@ use std::{
     ffi::{CStr, CString, c_char},
     ptr::NonNull,
     slice,
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use rdkafka::{
 };
 use rdkafka_sys as sys;
 
-use crate::{fit::Group, start::NO_TOPIC_ID};
+use crate::{fit::Group, plan::Place, start::NO_TOPIC_ID};
 
 /// A topic as the brokers describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,90 +125,98 @@ unsafe fn described_topic(topic: *const sys::rd_kafka_TopicDescription_t) -> Res
 }
 
 /// Describes a consumer group: who is in it, and which partitions they have.
-#[expect(
-    unsafe_code,
-    reason = "rust-rdkafka 0.39 lists groups with their assignments as bytes, and asks every broker for all groups"
-)]
+///
+/// Every broker is asked, as only the coordinator knows the group. `rd_kafka_DescribeConsumerGroups` asks the coordinator
+/// alone, but librdkafka aborts the process when that connection is lost at the wrong moment (librdkafka issue 4605), as
+/// with every request of its admin interface that goes to a coordinator.
+#[expect(unsafe_code, reason = "rust-rdkafka 0.39 panics on a group or member without content")]
 pub(crate) fn group<C: ClientContext>(
     client: &Client<C>,
     name: &str,
     timeout: Duration,
 ) -> Result<Group, RDKafkaErrorCode> {
     let name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
-    let mut names = [name.as_ptr()];
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    let handle = client.native_ptr();
-    // SAFETY: `handle` is a live client for as long as `client` is borrowed. The name outlives the call, which copies it.
-    // Queue, options and event are owned here and destroyed by their guards, the event before the queue. A null event is
-    // a timeout. The description belongs to the event and is copied before the event goes.
+    let mut list: *const sys::rd_kafka_group_list = std::ptr::null();
+    // SAFETY: the client is live while it is borrowed, and the name outlives the call. The list is null or ours, and is
+    // destroyed by its guard after everything was copied.
     unsafe {
-        let queue = Owned::new(sys::rd_kafka_queue_new(handle), sys::rd_kafka_queue_destroy);
-        let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        let options =
-            Owned::new(sys::rd_kafka_AdminOptions_new(handle, operation), sys::rd_kafka_AdminOptions_destroy);
-        let mut text: [c_char; 256] = [0; 256];
-        sys::rd_kafka_AdminOptions_set_request_timeout(options.get(), millis, text.as_mut_ptr(), text.len());
-        sys::rd_kafka_DescribeConsumerGroups(
-            handle,
-            names.as_mut_ptr(),
-            names.len(),
-            options.get(),
-            queue.get(),
-        );
-        let event = sys::rd_kafka_queue_poll(queue.get(), millis.saturating_add(1_000));
-        let Some(event) = NonNull::new(event) else { return Err(RDKafkaErrorCode::OperationTimedOut) };
-        let event = Owned::new(event.as_ptr(), sys::rd_kafka_event_destroy);
-        let code = RDKafkaErrorCode::from(sys::rd_kafka_event_error(event.get()));
-        if code != RDKafkaErrorCode::NoError {
-            return Err(code);
+        let code = sys::rd_kafka_list_groups(client.native_ptr(), name.as_ptr(), &raw mut list, millis);
+        let list = Owned::new(list.cast_mut(), destroy_group_list);
+        match RDKafkaErrorCode::from(code) {
+            // Some other broker did not answer in time.
+            RDKafkaErrorCode::NoError | RDKafkaErrorCode::Partial => {}
+            code => return Err(code),
         }
-        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.get());
-        let mut count = 0;
-        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
-        if count == 0 {
-            return Err(RDKafkaErrorCode::UnknownGroup);
-        }
-        described_group(*groups)
+        let Some(groups) = list.get().as_ref() else { return Ok(Group::default()) };
+        let found = if groups.group_cnt > 0 { groups.groups.as_ref() } else { None };
+        found.map_or_else(|| Ok(Group::default()), |group| described_group(group))
     }
 }
 
-#[expect(unsafe_code, reason = "reads one description of DescribeConsumerGroups")]
-unsafe fn described_group(
-    group: *const sys::rd_kafka_ConsumerGroupDescription_t,
-) -> Result<Group, RDKafkaErrorCode> {
-    // SAFETY: the caller holds the event that this description belongs to. Members, their assignments and the lists of
-    // those are part of it, and every text is copied. An error of "none" may be null, which has the code 0.
+#[expect(unsafe_code, reason = "the guard's destructor takes a pointer to what it owns")]
+unsafe extern "C" fn destroy_group_list(list: *mut sys::rd_kafka_group_list) {
+    // SAFETY: the guard passes the list that rd_kafka_list_groups made, once.
+    unsafe { sys::rd_kafka_group_list_destroy(list) };
+}
+
+#[expect(unsafe_code, reason = "reads one description of rd_kafka_list_groups")]
+unsafe fn described_group(group: &sys::rd_kafka_group_info) -> Result<Group, RDKafkaErrorCode> {
+    let code = RDKafkaErrorCode::from(group.err);
+    if code != RDKafkaErrorCode::NoError {
+        return Err(code);
+    }
+    // SAFETY: the caller holds the list that this description belongs to. Its members are an array of `member_cnt`, and
+    // their assignments have the length that stands beside them; both may be null when they are empty.
     unsafe {
-        let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
-        if !error.is_null() {
-            let code = RDKafkaErrorCode::from(sys::rd_kafka_error_code(error));
-            if code != RDKafkaErrorCode::NoError {
-                return Err(code);
-            }
+        let mut found = Group { is_stable: copied(group.state) == "Stable", ..Group::default() };
+        if group.members.is_null() {
+            return Ok(found);
         }
-        let state = sys::rd_kafka_ConsumerGroupDescription_state(group);
-        let is_stable = state == sys::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE;
-        let mut found = Group { is_stable, ..Group::default() };
-        for n in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(group) {
-            let member = sys::rd_kafka_ConsumerGroupDescription_member(group, n);
-            let instance = sys::rd_kafka_MemberDescription_group_instance_id(member);
-            if !instance.is_null() {
-                found.instances.insert(copied(instance));
-            }
-            let assignment = sys::rd_kafka_MemberDescription_assignment(member);
-            if assignment.is_null() {
+        let count = usize::try_from(group.member_cnt).unwrap_or(0);
+        for member in slice::from_raw_parts(group.members, count) {
+            found.instances.extend(instance(&copied(member.member_id)));
+            if member.member_assignment.is_null() {
                 continue;
             }
-            let list = sys::rd_kafka_MemberAssignment_partitions(assignment);
-            if list.is_null() || (*list).cnt <= 0 {
-                continue;
-            }
-            for element in slice::from_raw_parts((*list).elems, (*list).cnt.unsigned_abs() as usize) {
-                found.assigned.insert((copied(element.topic).into(), element.partition));
-            }
+            let size = usize::try_from(member.member_assignment_size).unwrap_or(0);
+            let bytes = slice::from_raw_parts(member.member_assignment.cast::<u8>(), size);
+            found.assigned.extend(assigned(bytes).ok_or(RDKafkaErrorCode::BadMessage)?);
         }
         Ok(found)
     }
+}
+
+/// The name of a static member: the coordinator gives it an id of its name, a hyphen and a UUID. A regular member's id
+/// begins with its `client.id` instead.
+fn instance(member: &str) -> Option<String> {
+    const UUID: usize = 36;
+    let (name, uuid) = member.split_at_checked(member.len().checked_sub(UUID)?)?;
+    let is_uuid = uuid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    name.strip_suffix('-').filter(|_| is_uuid).map(str::to_owned)
+}
+
+/// The partitions of an assignment in the encoding of Kafka's consumer protocol: a version, topics with their partitions,
+/// and data that only the assignor reads. Nothing when it is malformed.
+fn assigned(bytes: &[u8]) -> Option<Vec<Place>> {
+    let (_version, mut rest) = bytes.split_first_chunk::<2>()?;
+    let mut places = Vec::new();
+    for _ in 0..int(&mut rest)? {
+        let (size, after) = rest.split_first_chunk::<2>()?;
+        let (topic, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*size)))?;
+        let topic: Arc<str> = std::str::from_utf8(topic).ok()?.into();
+        rest = after;
+        for _ in 0..int(&mut rest)? {
+            places.push((Arc::clone(&topic), int(&mut rest)?));
+        }
+    }
+    Some(places)
+}
+
+fn int(rest: &mut &[u8]) -> Option<i32> {
+    let (int, after) = rest.split_first_chunk::<4>()?;
+    *rest = after;
+    Some(i32::from_be_bytes(*int))
 }
 
 /// The metadata of the n-th offset of a list. rust-rdkafka's own accessor panics on what is not UTF-8.
@@ -316,5 +325,25 @@ mod tests {
         assert_ne!(topic.id, NO_TOPIC_ID);
         let missing = topics(client.client(), &["missing"], TIMEOUT).expect("the mock answers");
         assert_eq!(missing, [Err(RDKafkaErrorCode::UnknownTopicOrPartition)]);
+    }
+
+    #[test]
+    fn an_assignment_is_decoded_and_a_cut_one_is_not() {
+        let bytes = b"\0\x03\0\0\0\x02\0\x01a\0\0\0\x02\0\0\0\0\0\0\0\x05\0\x02bc\0\0\0\x01\0\0\0\x01\xff\xff\xff\xff";
+        let places = [("a".into(), 0), ("a".into(), 5), ("bc".into(), 1)];
+        assert_eq!(assigned(bytes).as_deref(), Some(&places[..]));
+        // The last four bytes say that the assignor has no data.
+        for size in 0..bytes.len() - 4 {
+            assert_eq!(assigned(&bytes[..size]), None, "{size} bytes");
+        }
+    }
+
+    #[test]
+    fn a_member_id_holds_the_static_name() {
+        let uuid = "0d0a7d3e-63b4-4a8c-9f5e-0f6f6f1c2a3b";
+        assert_eq!(instance(&format!("shop-0-{uuid}")).as_deref(), Some("shop-0"));
+        for other in [uuid.to_owned(), format!("shop{uuid}"), "shop-0".to_owned(), format!("ü{uuid}")] {
+            assert_eq!(instance(&other), None, "{other}");
+        }
     }
 }
