@@ -7,7 +7,9 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication},
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    },
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
@@ -46,6 +48,46 @@ pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> R
         result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
     }
     Ok(())
+}
+
+/// Adds partitions to a topic.
+///
+/// # Errors
+/// Kafka refuses, or the topic has as many already.
+pub fn add_partitions(name: &str, total: i32) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin: AdminClient<DefaultClientContext> = client()?.create()?;
+    let wanted = NewPartitions::new(name, usize::try_from(total)?);
+    for result in runtime.block_on(admin.create_partitions(&[wanted], &AdminOptions::new()))? {
+        result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+    }
+    Ok(())
+}
+
+/// Deletes a topic. Its name may be taken for some moments more.
+///
+/// # Errors
+/// Kafka refuses, or there is no such topic.
+pub fn delete_topic(name: &str) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin: AdminClient<DefaultClientContext> = client()?.create()?;
+    for result in runtime.block_on(admin.delete_topics(&[name], &AdminOptions::new()))? {
+        result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+    }
+    Ok(())
+}
+
+/// The offsets that a group has committed in the first partitions of a topic; 0 where it has committed none.
+///
+/// # Errors
+/// Kafka does not answer.
+pub fn committed(group: &str, topic: &str, partitions: i32) -> Result<Vec<u64>> {
+    let consumer: BaseConsumer = client()?.set("group.id", group).create()?;
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition_range(topic, 0, partitions - 1);
+    let found = consumer.committed_offsets(wanted, PATIENCE)?;
+    let offset = |offset| if let Offset::Offset(offset) = offset { offset.unsigned_abs() } else { 0 };
+    Ok(found.elements().iter().map(|element| offset(element.offset())).collect())
 }
 
 /// Gives a topic these settings and no others.

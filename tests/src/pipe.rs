@@ -187,7 +187,26 @@ impl Pipe {
     /// # Errors
     /// There is no binary.
     pub fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Process> {
-        let mut command = Command::new(binary()?);
+        self.run_as(Command::new(binary()?), arguments, variables)
+    }
+
+    /// As [`start`](Self::start), where a write beyond a limit on the size of files ([`Process::limit_files`]) fails as on a
+    /// full disk instead of ending the program by a signal.
+    ///
+    /// # Errors
+    /// There is no binary.
+    pub fn start_limitable(&self, arguments: &[&str]) -> Result<Process> {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary()?);
+        self.run_as(shell, arguments, &[])
+    }
+
+    fn run_as(
+        &self,
+        mut command: Command,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Process> {
         command.args(arguments).current_dir(self.folder.path()).env_remove("AQUEDUCT_CONFIG");
         command.env_remove(services::PUBSUB).env_remove("AQUEDUCT_LOG").env("NO_COLOR", "1");
         command

@@ -164,6 +164,19 @@ impl Process {
         kill(pid, signal).with_context(|| format!("{} cannot be sent {signal}", self.name))
     }
 
+    /// From now on its files can have this many bytes; without a number, any.
+    ///
+    /// # Errors
+    /// The process is gone, or util-linux is missing.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let pid = self.child.id().to_string();
+        let arguments = ["--pid", &pid, &format!("--fsize={limit}:")];
+        let ended = Command::new("prlimit").args(arguments).output().context("cannot run prlimit")?;
+        ensure!(ended.status.success(), "prlimit: {}", String::from_utf8_lossy(&ended.stderr));
+        Ok(())
+    }
+
     /// Waits until it ends.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ pub struct Traffic {
     span: i64,
     again: VecDeque<(u64, Outgoing)>,
     random: u64,
+    ids: String,
 }
 
 const MINUTE: i64 = 60_000;
@@ -64,7 +65,15 @@ impl Traffic {
             span: SPAN,
             again,
             random,
+            ids: "e".to_owned(),
         }
+    }
+
+    /// The same records with event ids of their own.
+    #[must_use]
+    pub fn with_ids(mut self, ids: &str) -> Self {
+        ids.clone_into(&mut self.ids);
+        self
     }
 
     /// The same records over so many hours.
@@ -100,7 +109,7 @@ impl Traffic {
         };
         let time = if n.is_multiple_of(3) { json!(time) } else { json!(stamp(time)?) };
         Ok(json!({
-            "event_id": format!("e-{n}"), "type": kind, "time": time,
+            "event_id": format!("{}-{n}", self.ids), "type": kind, "time": time,
             "page": format!("/p/{page}?visitor={CANARY}-{user}"), "box": place,
             "user_id": format!("{CANARY}-user-{user}"), "ip": format!("{CANARY}-ip-{user}"),
             "session": {"user": format!("{CANARY}-session-{user}"), "number": 3},

@@ -29,6 +29,9 @@ struct Arguments {
     /// How many runs.
     #[arg(long, default_value_t = 10)]
     runs: u64,
+    /// Only seeds with one of these words in their plan, such as `AddTopic`, `Upgrade`, `Lose` or `Fill`.
+    #[arg(long, value_delimiter = ',')]
+    with: Vec<String>,
     /// Leaves out the seeds that the log already has as well done.
     #[arg(long)]
     resume: bool,
@@ -46,10 +49,13 @@ fn main() -> Result<ExitCode> {
         .append(true)
         .open(&arguments.log)
         .with_context(|| format!("cannot write {}", arguments.log.display()))?;
-    let seeds = (arguments.first..arguments.first + arguments.runs).filter(|seed| !done.contains(seed));
+    let wanted = |plan: &Plan| {
+        arguments.with.is_empty() || arguments.with.iter().any(|word| plan.to_string().contains(word))
+    };
+    let plans = (arguments.first..).map(Plan::of).filter(wanted);
     let (mut well, mut failed) = (0, Vec::new());
-    for seed in seeds {
-        let plan = Plan::of(seed);
+    for plan in plans.take(usize::try_from(arguments.runs)?).filter(|plan| !done.contains(&plan.seed)) {
+        let seed = plan.seed;
         println!("seed {seed}: {plan}");
         keep_words();
         let started = Instant::now();

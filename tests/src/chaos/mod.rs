@@ -2,35 +2,36 @@
 //! stand-in that repeats and shuffles, proxies before both. Whatever happens, the rows are those of a naive recount.
 //!
 //! A run takes its backlog from Kafka with no lateness allowed: an event that a watermark passed too early is missing
-//! in the rows. Not here: the command line (`bin/chaos.rs`).
+//! in the rows. Topics that are added while it runs are the exception: their events are late, and late panes show them.
+//! See `bin/chaos.rs` for the command line.
 
 mod cast;
 mod plan;
+mod topics;
 
 use std::{
+    fs,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use standin::pubsub::{Options, PubSub};
 use tokio::runtime::Runtime;
 
 pub use plan::Plan;
 
 use crate::{
-    kafka::{Producer, create_topic},
     pipe::Pipe,
-    produced::Produced,
     proxy::Proxy,
     recount::recount,
     rows::{Database, Rows as _, check_balance, difference, finals},
-    services,
-    traffic::Traffic,
-    wait,
+    services, wait,
 };
 use cast::Cast;
-use plan::{Action, Program, Side};
+use plan::{Action, Change, Kept, Program, Side};
+use topics::Topics;
 
 /// What every 16 KiB wait in a proxy, so that the work is still going on when things go wrong.
 const PACE: Duration = Duration::from_millis(12);
@@ -45,6 +46,8 @@ pub struct Outcome {
     pub records: u64,
     /// Programs that found that another one had taken their place.
     pub overtaken: u32,
+    /// Programs that waited or ended at a full disk.
+    pub starved: u32,
 }
 
 /// Everything of a run.
@@ -56,57 +59,140 @@ struct Stage {
     stand_in: Option<(PubSub, Runtime)>,
 }
 
+/// A stage, and who and what is on it.
+struct Run {
+    stage: Stage,
+    topics: Topics,
+    processors: Cast,
+    connectors: Cast,
+}
+
 /// Runs a plan to its end.
 ///
 /// # Errors
 /// A row is wrong, missing or there twice; the ledger does not balance; a watermark went back; a program ended; or
 /// it all takes too long.
 pub fn run(plan: &Plan) -> Result<Outcome> {
-    let stage = Stage::new(plan)?;
-    let mut produced = Produced::default();
-    create_topic(stage.pipe.name(), plan.partitions, &[])?;
-    let traffic = Traffic::new(plan.events, plan.partitions).with_trouble();
-    Producer::new(stage.pipe.name(), &[])?.produce(traffic, &mut produced)?;
-    let recount = recount(&produced)?;
-    stage.pipe.run_well(&["setup"])?;
-
-    let mut processors = Cast::new(&stage.pipe, Program::Processor)?;
-    let mut connectors = Cast::new(&stage.pipe, Program::Connector)?;
-    let started = Instant::now();
+    let mut run = Run::new(plan)?;
+    // Stands still while something is done.
+    let mut now = Duration::ZERO;
     for (at, action) in &plan.actions {
-        while started.elapsed() < *at {
-            processors.look_after(&stage.pipe)?;
-            connectors.look_after(&stage.pipe)?;
+        let since = Instant::now();
+        while now + since.elapsed() < *at {
+            run.look_after()?;
             std::thread::sleep(LOOK);
         }
-        let cast = match action.program() {
-            Some(Program::Connector) | None => &mut connectors,
-            Some(Program::Processor) => &mut processors,
-        };
-        stage.perform(*action, cast).with_context(|| format!("at {action:?}"))?;
+        now = now.max(*at);
+        run.perform(*action).with_context(|| format!("at {action:?}"))?;
     }
-    stage.calm()?;
+    run.stage.calm()?;
+    if let Some(change) = plan.last {
+        run.change(change).with_context(|| format!("at {change:?}"))?;
+    }
+    run.finish()
+}
 
-    let database = Database::open(&stage.pipe.path("rows.db"))?;
-    wait::until_right("the rows", || {
-        processors.look_after(&stage.pipe)?;
-        connectors.look_after(&stage.pipe)?;
-        Ok(difference(&finals(&database.rows()?)?, &recount.counts))
-    })?;
-    connectors.stop()?;
-    wait::until_right("reconcile to find nothing missing", || {
-        processors.look_after(&stage.pipe)?;
-        stage.pipe.missing()
-    })?;
-    processors.stop()?;
-    ensure!(
-        database.dead_letters()? == produced.dead_letters(),
-        "dead_letters has other rows than were broken"
-    );
-    check_balance(&database, &recount)?;
-    database.check_watermark()?;
-    let rows = database.rows()?.len();
-    Ok(Outcome { rows, records: recount.total(), overtaken: processors.overtaken + connectors.overtaken })
+impl Run {
+    fn new(plan: &Plan) -> Result<Self> {
+        let stage = Stage::new(plan)?;
+        let topics = Topics::new(&stage.pipe, plan.partitions, plan.events)?;
+        stage.pipe.run_well(&["setup"])?;
+        let processors = Cast::new(&stage.pipe, Program::Processor, plan.static_members)?;
+        let connectors = Cast::new(&stage.pipe, Program::Connector, plan.static_members)?;
+        Ok(Self { stage, topics, processors, connectors })
+    }
+
+    fn look_after(&mut self) -> Result<()> {
+        self.processors.look_after(&self.stage.pipe)?;
+        self.connectors.look_after(&self.stage.pipe)
+    }
+
+    fn cast(&mut self, program: Program) -> (&mut Cast, &Pipe) {
+        let cast = match program {
+            Program::Connector => &mut self.connectors,
+            Program::Processor => &mut self.processors,
+        };
+        (cast, &self.stage.pipe)
+    }
+
+    fn perform(&mut self, action: Action) -> Result<()> {
+        if let Some(program) = action.program() {
+            let (cast, pipe) = self.cast(program);
+            return cast.perform(pipe, action);
+        }
+        let Self { stage, topics, processors, connectors } = self;
+        match action {
+            Action::AddTopic(partitions, events) => {
+                topics.add(&stage.pipe, partitions, events)?;
+                connectors.roll(&stage.pipe)
+            }
+            Action::AddPartitions(more) => topics.grow(more),
+            Action::Upgrade(partitions, events) => {
+                topics.add(&stage.pipe, partitions, events)?;
+                stage.pipe.edit("period = \"1s\"\nidle", "period = \"500ms\"\nidle")?;
+                connectors.roll(&stage.pipe)?;
+                processors.roll(&stage.pipe)
+            }
+            Action::Lose(kept) => {
+                stage.reach()?;
+                let files = stage.files(kept);
+                processors.lose(
+                    &stage.pipe,
+                    || files.iter().try_for_each(move_away),
+                    || files.iter().try_for_each(put_back),
+                )
+            }
+            Action::Fill(bytes) => processors.limit(&stage.pipe, Some(bytes)),
+            Action::MakeRoom => processors.limit(&stage.pipe, None),
+            other => stage.perform(other),
+        }
+    }
+
+    /// Something happens to a topic of which everything was read.
+    fn change(&mut self, change: Change) -> Result<()> {
+        let group = self.stage.pipe.name().to_owned();
+        wait::until_right("everything to be committed", || {
+            self.look_after()?;
+            self.topics.unread(&group)
+        })?;
+        match change {
+            Change::Remove => {
+                self.topics.remove(&self.stage.pipe)?;
+                self.connectors.roll(&self.stage.pipe)
+            }
+            Change::Recreate(partitions) => self.topics.recreate(partitions),
+        }
+    }
+
+    /// Waits for what a recount expects, and ends everything.
+    fn finish(mut self) -> Result<Outcome> {
+        let produced = self.topics.produced();
+        let recount = recount(&produced)?;
+        let database = Database::open(&self.stage.pipe.path("rows.db"))?;
+        wait::until_right("the rows", || {
+            self.look_after()?;
+            Ok(difference(&finals(&database.rows()?)?, &recount.counts))
+        })?;
+        self.connectors.stop()?;
+        wait::until_right("reconcile to find nothing missing", || {
+            self.processors.look_after(&self.stage.pipe)?;
+            self.stage.pipe.missing()
+        })?;
+        self.processors.stop()?;
+        ensure!(
+            database.dead_letters()? == produced.dead_letters(),
+            "dead_letters has other rows than were broken"
+        );
+        check_balance(&database, &recount)?;
+        database.check_watermark()?;
+        let Self { processors, connectors, .. } = &self;
+        Ok(Outcome {
+            rows: database.rows()?.len(),
+            records: recount.total(),
+            overtaken: processors.overtaken + connectors.overtaken,
+            starved: processors.starved,
+        })
+    }
 }
 
 impl Stage {
@@ -126,7 +212,9 @@ impl Stage {
             proxy.open()?;
         }
         let mut pipe = Pipe::new(&format!("chaos-{}", plan.seed))?;
-        pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"0s\"")?;
+        if !plan.adds_topics() {
+            pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"0s\"")?;
+        }
         // What a killed processor held comes again when its lease ends; a cold start must not end before.
         pipe.edit("cold_start = \"2s\"", "cold_start = \"20s\"")?;
         pipe.set("kafka.bootstrap_servers", kafka.address());
@@ -134,13 +222,8 @@ impl Stage {
         Ok(Self { pipe, kafka, pubsub, stand_in })
     }
 
-    fn perform(&self, action: Action, cast: &mut Cast) -> Result<()> {
+    fn perform(&self, action: Action) -> Result<()> {
         match action {
-            Action::Kill(_) => cast.kill(&self.pipe),
-            Action::Freeze(_) => cast.freeze(),
-            Action::Thaw(_) => cast.thaw(),
-            Action::Join(_) => cast.join(&self.pipe),
-            Action::Leave(_) => cast.leave(),
             Action::Close(side) => {
                 self.side(side).close();
                 Ok(())
@@ -164,6 +247,7 @@ impl Stage {
                 self.faults(|faults| faults.cut_streams());
                 Ok(())
             }
+            other => bail!("{other:?} is not done to a service"),
         }
     }
 
@@ -180,16 +264,46 @@ impl Stage {
         }
     }
 
-    /// Everything that is still wrong ends, and the pace is free.
-    fn calm(&self) -> Result<()> {
+    /// Where something lies. SQLite's log belongs to its file.
+    fn files(&self, kept: Kept) -> Vec<PathBuf> {
+        let names = match kept {
+            Kept::Rows => &["rows.db", "rows.db-wal", "rows.db-shm"][..],
+            Kept::State => &["state"],
+        };
+        names.iter().map(|name| self.pipe.path(name)).collect()
+    }
+
+    /// Both services can be reached.
+    fn reach(&self) -> Result<()> {
         for proxy in [&self.kafka, &self.pubsub] {
             proxy.hold(false);
-            proxy.delay(Duration::ZERO);
             proxy.open()?;
+        }
+        Ok(())
+    }
+
+    /// Everything that is still wrong ends, and the pace is free.
+    fn calm(&self) -> Result<()> {
+        self.reach()?;
+        for proxy in [&self.kafka, &self.pubsub] {
+            proxy.delay(Duration::ZERO);
         }
         self.faults(|faults| faults.lose_answers(0));
         Ok(())
     }
+}
+
+fn move_away(path: &PathBuf) -> Result<()> {
+    if path.exists() { Ok(fs::rename(path, kept(path))?) } else { Ok(()) }
+}
+
+fn put_back(path: &PathBuf) -> Result<()> {
+    ensure!(!path.exists(), "{} was made again", path.display());
+    if kept(path).exists() { Ok(fs::rename(kept(path), path)?) } else { Ok(()) }
+}
+
+fn kept(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}.kept", path.extension().unwrap_or_default().display()))
 }
 
 /// Every third message comes again, and which of the next two thousand comes first is chance.

@@ -21,8 +21,12 @@ pub struct Plan {
     pub partitions: i32,
     /// Records besides duplicates.
     pub events: u64,
+    /// Whether connectors are static members of their group.
+    pub static_members: bool,
     /// What happens, in order of time since the start.
     pub actions: Vec<(Duration, Action)>,
+    /// What happens to the topics once the faults are over and everything was read.
+    pub last: Option<Change>,
 }
 
 /// One of the two services in front of which a proxy stands.
@@ -41,6 +45,24 @@ pub enum Program {
     Connector,
     /// `aqueduct processor`
     Processor,
+}
+
+/// Something that is kept on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The SQLite file.
+    Rows,
+    /// The folder with the checkpoints.
+    State,
+}
+
+/// What becomes of a topic whose records have all been read: before that, records would be lost by intention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The newest topic is taken out of the configuration, and the connectors restart one after the other.
+    Remove,
+    /// The newest topic is deleted and recreated with this many partitions, under running connectors.
+    Recreate(i32),
 }
 
 /// Something that is done to the pipe.
@@ -72,6 +94,19 @@ pub enum Action {
     LoseAnswers(u64),
     /// Every pull stream ends.
     CutStreams,
+    /// A topic with this many partitions and events of its own is added to the configuration, and the connectors
+    /// restart one after the other.
+    AddTopic(i32, u64),
+    /// The newest topic has this many more partitions, and more events in all of them.
+    AddPartitions(i32),
+    /// A topic is added as above, other keys change too, and all programs restart one after the other.
+    Upgrade(i32, u64),
+    /// Something is moved away under the one processor, which has to end by itself; then it is put back.
+    Lose(Kept),
+    /// The disk of the processors takes no file larger than this many bytes.
+    Fill(u64),
+    /// The disk has room again.
+    MakeRoom,
 }
 
 impl Action {
@@ -100,8 +135,49 @@ impl Plan {
             let start = Duration::from_millis(random.random_range(300..SPAN_MS));
             actions.extend(fault(&mut random, start, stand_in));
         }
+        let (more, last) = happening(&mut random);
+        actions.extend(more);
         actions.sort_by_key(|(at, _)| *at);
-        Self { seed, stand_in, partitions, events, actions }
+        let static_members = random.random_bool(0.5);
+        Self { seed, stand_in, partitions, events, static_members, actions, last }
+    }
+
+    /// Whether topics are added: their events are older than what the others have come to.
+    pub(super) fn adds_topics(&self) -> bool {
+        let adds = |action: &Action| {
+            matches!(action, Action::AddTopic(..) | Action::AddPartitions(_) | Action::Upgrade(..))
+        };
+        self.last.is_some() || self.actions.iter().any(|(_, action)| adds(action))
+    }
+}
+
+/// What happens besides faults: something to the topics, to the configuration or to the disk.
+fn happening(random: &mut ChaCha8Rng) -> (Vec<(Duration, Action)>, Option<Change>) {
+    let start = Duration::from_millis(random.random_range(300..SPAN_MS));
+    let while_ms = Duration::from_millis(random.random_range(1_000..5_000));
+    let topic = (random.random_range(1..=3), random.random_range(1_000..4_000));
+    let last = match random.random_range(0..3) {
+        0 => None,
+        1 => Some(Change::Remove),
+        _ => Some(Change::Recreate(random.random_range(1..=4))),
+    };
+    let add = (start, Action::AddTopic(topic.0, topic.1));
+    let grow = Action::AddPartitions(random.random_range(1..=3));
+    match random.random_range(0..7) {
+        0 => (vec![add], last),
+        1 => (vec![add, (start + while_ms, grow)], last),
+        2 => (vec![(start, grow)], last.filter(|change| *change != Change::Remove)),
+        3 => {
+            let joined = |program| (start.saturating_sub(while_ms), Action::Join(program));
+            let upgrade = (start, Action::Upgrade(topic.0, topic.1));
+            (vec![joined(Program::Connector), joined(Program::Processor), upgrade], None)
+        }
+        4 => (vec![(start, Action::Lose(Kept::Rows))], None),
+        5 => (vec![(start, Action::Lose(Kept::State))], None),
+        _ => {
+            let bytes = random.random_range(0..16) << 10;
+            (vec![(start, Action::Fill(bytes)), (start + while_ms, Action::MakeRoom)], None)
+        }
     }
 }
 
@@ -132,7 +208,45 @@ fn fault(random: &mut ChaCha8Rng, start: Duration, stand_in: bool) -> Vec<(Durat
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pubsub = if self.stand_in { "stand-in" } else { "emulator" };
-        write!(f, "{} events in {} partitions, {pubsub}:", self.events, self.partitions)?;
-        self.actions.iter().try_for_each(|(at, action)| write!(f, " {:.1}s {action:?}", at.as_secs_f64()))
+        let members = if self.static_members { "static" } else { "regular" };
+        write!(f, "{} events in {} partitions, {pubsub}, {members}:", self.events, self.partitions)?;
+        self.actions.iter().try_for_each(|(at, action)| write!(f, " {:.1}s {action:?}", at.as_secs_f64()))?;
+        self.last.iter().try_for_each(|change| write!(f, " last {change:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_has_one_plan_and_many_have_everything() {
+        let plans: Vec<String> = (1..=200).map(|seed| Plan::of(seed).to_string()).collect();
+        let again: Vec<String> = (1..=200).map(|seed| Plan::of(seed).to_string()).collect();
+        assert_eq!(plans, again);
+        let kinds = [
+            "Kill",
+            "Freeze",
+            "Join",
+            "Close",
+            "Hold",
+            "Reset",
+            "RestartBroker",
+            "LoseAnswers",
+            "CutStreams",
+            "AddTopic",
+            "AddPartitions",
+            "Upgrade",
+            "Lose(Rows)",
+            "Lose(State)",
+            "Fill",
+            "last Remove",
+            "last Recreate",
+            "static",
+            "regular",
+        ];
+        for kind in kinds {
+            assert!(plans.iter().filter(|plan| plan.contains(kind)).count() >= 10, "{kind} is rare");
+        }
     }
 }
