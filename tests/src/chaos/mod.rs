@@ -121,6 +121,10 @@ impl Run {
             return cast.perform(pipe, action);
         }
         let Self { stage, topics, processors, connectors } = self;
+        if matches!(action, Action::AddTopic(..) | Action::Upgrade(..) | Action::Lose(_)) {
+            // These wait for programs to end, and no outage ends meanwhile.
+            stage.reach()?;
+        }
         match action {
             Action::AddTopic(partitions, events) => {
                 topics.add(&stage.pipe, partitions, events)?;
@@ -134,7 +138,6 @@ impl Run {
                 processors.roll(&stage.pipe)
             }
             Action::Lose(kept) => {
-                stage.reach()?;
                 let files = stage.files(kept);
                 processors.lose(
                     &stage.pipe,
