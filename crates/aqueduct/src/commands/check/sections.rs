@@ -95,18 +95,20 @@ impl Sections {
         }
     }
 
-    /// Processing time is when Pub/Sub first had a message. What a killed processor held comes again when its lease ends,
-    /// behind newer messages; where that is later than `out_of_orderness`, it is counted at the watermark and not at its time.
+    /// Processing time is when Pub/Sub first had a message. The marks of a connector tell what is still missing of the
+    /// messages before; on a topic that another producer fills there are none. What a killed processor held arrives there
+    /// when its lease ends, after newer messages, and is counted at the watermark.
     fn check_processing_time(&mut self) {
-        let Some((_, endpoint)) = &self.pubsub else { return };
+        let Some((_, endpoint)) = self.pubsub.as_ref().filter(|_| self.kafka.is_none()) else { return };
         // A restart by hand may take longer than one by the service manager.
         const LEAST: Millis = Millis(60_000);
         let restart = Millis(endpoint.lease().as_millis() as i64 + self.state.takeover_after.0).max(LEAST);
         for flow in &self.flows {
             if flow.time == TimeKind::Processing && flow.out_of_orderness < restart {
                 self.warnings.push(format!(
-                    "flow {}: out_of_orderness = \"{}\" is shorter than a restart after a kill may take ({restart}); messages that come again after it are counted in later windows than \
-                     those in which Pub/Sub had them; raise it",
+                    "flow {}: out_of_orderness = \"{}\" is shorter than a restart after a kill may take ({restart}), and \
+                     without [kafka] no marks tell what is missing; messages that are delivered again after it are counted \
+                     in later windows than those in which Pub/Sub had them; raise it",
                     flow.name, flow.out_of_orderness
                 ));
             }
