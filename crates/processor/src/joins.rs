@@ -183,24 +183,27 @@ impl Joins {
     /// up to a second of the watermark after it is due; an arrival that is already due is not taken.
     pub fn expire(&mut self, watermark: EventTime) -> u64 {
         self.watermark = watermark;
+        // What is forgotten must follow from the watermark alone, and not from which other events share a value: a state
+        // that is restored forgets at once what the process before forgot little by little.
+        let reached = whole_second(watermark);
         let mut unmatched = 0;
-        while let Some(first) = self.due.first_entry().filter(|first| is_reached(*first.key(), watermark)) {
+        while let Some(first) = self.due.first_entry().filter(|first| is_reached(*first.key(), reached)) {
             let second = *first.key();
             for on in first.remove() {
-                unmatched += self.expire_value(on, second, watermark);
+                unmatched += self.expire_value(on, second, reached);
             }
         }
         unmatched
     }
 
-    fn expire_value(&mut self, on: u128, second: i64, watermark: EventTime) -> u64 {
+    fn expire_value(&mut self, on: u128, second: i64, reached: EventTime) -> u64 {
         let hash_map::Entry::Occupied(mut occupied) = self.entries.entry(on) else { return 0 };
         let entry = occupied.get_mut();
         if entry.due != second {
             return 0;
         }
         let before = entry.len();
-        let unmatched = entry.expire(watermark, self.keep, self.within);
+        let unmatched = entry.expire(reached, self.keep, self.within);
         self.parts -= before - entry.len();
         match entry.oldest() {
             None => {
@@ -326,9 +329,9 @@ impl Entry {
     }
 
     /// Forgets views and clicks that are due; returns how many pending clicks had no view.
-    fn expire(&mut self, watermark: EventTime, keep: Millis, within: Millis) -> u64 {
-        let views = self.views.partition_point(|view| view.time + keep <= watermark);
-        let clicks = self.clicks.partition_point(|click| click.time + keep <= watermark);
+    fn expire(&mut self, reached: EventTime, keep: Millis, within: Millis) -> u64 {
+        let views = self.views.partition_point(|view| view.time + keep <= reached);
+        let clicks = self.clicks.partition_point(|click| click.time + keep <= reached);
         let mut unmatched = 0;
         let mut older = self.views[..views].iter().peekable();
         // A view is never newer than its click, so it is due no later.
@@ -377,8 +380,13 @@ fn second_after(time: EventTime) -> i64 {
     time.0.div_euclid(SECOND) + i64::from(time.0.rem_euclid(SECOND) > 0)
 }
 
-fn is_reached(second: i64, watermark: EventTime) -> bool {
-    watermark == EventTime::MAX || second <= watermark.0.div_euclid(SECOND)
+/// The last whole second at or before a time; the end of time stays.
+fn whole_second(time: EventTime) -> EventTime {
+    if time == EventTime::MAX { time } else { EventTime(time.0.saturating_sub(time.0.rem_euclid(SECOND))) }
+}
+
+fn is_reached(second: i64, reached: EventTime) -> bool {
+    reached == EventTime::MAX || second <= reached.0.div_euclid(SECOND)
 }
 
 #[cfg(test)]

@@ -182,3 +182,21 @@ fn a_delta_holds_arrivals_and_not_whole_values() {
     let delta = joins.save(false);
     assert_eq!((delta.views.len(), delta.clicks.len()), (0, 1));
 }
+
+/// Two clicks of one value are due within the same second, one before and one after the watermark's whole second. The
+/// process forgets one of them; a restored one must not forget the other at that occasion, as nothing counts it then.
+#[test]
+fn a_restored_state_forgets_what_the_process_forgot() {
+    let keep = WITHIN.0 + SIZE + 20;
+    let mut joins = joins(100);
+    let mut effects = Effects::default();
+    joins.click(1, EventTime(0), true, &mut effects);
+    joins.click(1, EventTime(5_500), true, &mut effects);
+    assert_eq!(joins.expire(EventTime(2_000)), 1);
+    let watermark = EventTime(5_500 + keep + 100);
+    assert_eq!(joins.expire(watermark), 0, "its second is not over");
+    let mut restored = self::joins(100);
+    restored.restore(joins.save(false), watermark);
+    assert_eq!(joins.expire(EventTime::MAX), 1);
+    assert_eq!(restored.expire(EventTime::MAX), 1);
+}
