@@ -8,7 +8,7 @@ use std::sync::Arc;
 use event::{
     CtrRow, EventTime, Ledger, Millis,
     events::EventsSettings,
-    ledger::{Imbalance, Outcome},
+    ledger::Outcome,
     row::{Key, ProgressRow},
 };
 
@@ -48,8 +48,6 @@ pub struct FlowState {
     pub ledger: Ledger,
     /// Moves in the ledger that did not balance, since the process began; any is a defect of this program.
     pub imbalances: u64,
-    /// The last of them.
-    pub last_imbalance: Option<Imbalance>,
     /// Offsets that were accounted for before the flow was added.
     pub before: u64,
     last_early: EventTime,
@@ -292,7 +290,6 @@ impl FlowState {
             joins,
             ledger: Ledger::default(),
             imbalances: 0,
-            last_imbalance: None,
             before: 0,
             last_early: EventTime::MIN,
             last_progress: EventTime::MIN,
@@ -313,7 +310,6 @@ impl FlowState {
         if let Err(imbalance) = self.ledger.shift(from, to, offsets) {
             debug_assert!(false, "flow {}: {imbalance}", self.flow.name);
             self.imbalances += 1;
-            self.last_imbalance = Some(imbalance);
         }
     }
 

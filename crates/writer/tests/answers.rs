@@ -238,7 +238,7 @@ async fn a_table_belongs_to_the_pipeline_that_claimed_it() {
     let look = async |pipeline: &str| {
         Writer::check_owner(&bench.config, std::slice::from_ref(&bench.flow), pipeline).await
     };
-    look("state gs://b/one").await.expect("nobody claimed it");
+    look("state gs://b/one").await.expect("it is unclaimed");
     for _ in 0..2 {
         bench.writer.claim("state gs://b/one", Claim::Take).await.expect("it is free, or ours");
     }
@@ -247,7 +247,7 @@ async fn a_table_belongs_to_the_pipeline_that_claimed_it() {
     assert!(matches!(look(other).await, Err(WriterError::Owned { .. })));
     let refused = bench.writer.claim(other, Claim::Take).await;
     assert!(matches!(refused, Err(WriterError::Owned { .. })));
-    bench.writer.claim(other, Claim::Adopt).await.expect("whoever had it");
+    bench.writer.claim(other, Claim::Adopt).await.expect("adoption takes any table over");
     look(other).await.expect("it is the other's now");
     // The label is all that changed.
     Writer::check(&bench.config, std::slice::from_ref(&bench.flow)).await.expect("the columns are the same");

@@ -141,7 +141,7 @@ impl Producer<'_> {
         }
     }
 
-    /// An event that nobody has written before.
+    /// An event that was not written before.
     fn event(&mut self) -> Draft {
         let time = match self.dice.between(0, 99) {
             0..=59 => self.clock - self.dice.between(0, 30 * SECOND),

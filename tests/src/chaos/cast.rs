@@ -190,7 +190,7 @@ impl Cast {
         undo: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         self.look_after(pipe)?;
-        // A stand-by would take over without what is lost, and begin anew.
+        // A stand-by would take over without what is lost, and start from nothing.
         let awake = |member: &Member| !member.frozen;
         let holder =
             self.members.iter().rposition(|member| awake(member) && member.process.err().contains(HOLDS));

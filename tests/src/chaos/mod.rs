@@ -74,7 +74,7 @@ struct Run {
 /// it all takes too long.
 pub fn run(plan: &Plan) -> Result<Outcome> {
     let mut run = Run::new(plan)?;
-    // Stands still while something is done.
+    // Suspended while something is done.
     let mut now = Duration::ZERO;
     for (at, action) in &plan.actions {
         let since = Instant::now();

@@ -33,7 +33,7 @@ fn a_newer_connector_stops_the_processor_and_loses_nothing() -> Result<()> {
             "{}",
             ended.err
         );
-        // It is there for the upgraded processor, which this subscriber stands for.
+        // It is there for the upgraded processor, whose part this subscriber takes.
         let subscription = Onlooker::of(&subscription)?;
         wait::until("the message to be delivered again", || {
             let messages = subscription.some()?;

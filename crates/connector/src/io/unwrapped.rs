@@ -167,7 +167,7 @@ unsafe fn described_group(group: &sys::rd_kafka_group_info) -> Result<Group, RDK
         return Err(code);
     }
     // SAFETY: the caller holds the list that this description belongs to. Its members are an array of `member_cnt`, and
-    // their assignments have the length that stands beside them; both may be null when they are empty.
+    // their assignments have the length in the field beside them; both may be null when they are empty.
     unsafe {
         let mut found = Group { is_stable: copied(group.state) == "Stable", ..Group::default() };
         if group.members.is_null() {

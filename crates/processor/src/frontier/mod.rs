@@ -150,7 +150,10 @@ impl Frontier {
 
     /// Accounts for a data message.
     pub fn data(&mut self, partition: &Partition, offset: u64, clocks: Clocks) -> Arrival {
-        self.track(partition).data(offset, clocks)
+        match self.tracks.get_mut(partition) {
+            Some(track) => track.data(offset, clocks),
+            None => self.track(partition).data(offset, clocks),
+        }
     }
 
     fn known(&self, partition: &Partition) -> Option<&Track> {

@@ -552,7 +552,7 @@ async fn tables_belong_to_the_pipeline_that_claimed_them() {
     look("state file:///one").await.expect("there is no file yet");
     let flow = flow(false);
     let writer = file.connect(&flow).await;
-    look("state file:///one").await.expect("nobody claimed it");
+    look("state file:///one").await.expect("it is unclaimed");
     assert_eq!(crate::pipelines(&file.path()).expect("it reads"), [""; 0]);
     writer.claim("state file:///one", Claim::Take).await.expect("it is free");
     // Another connection, as that of a stand-by.
@@ -564,7 +564,7 @@ async fn tables_belong_to_the_pipeline_that_claimed_them() {
         "{refused}"
     );
     assert!(look("state file:///two").await.is_err());
-    // A flow that nobody writes is free.
+    // A flow without a writer is free.
     let other = FlowTable { flow: "other".into(), ..flow.clone() };
     let third = file.connect(&other).await;
     third.claim("state file:///two", Claim::Take).await.expect("its flow is free");
