@@ -1,4 +1,5 @@
-//! The words of the command line. What a command takes stands beside the command ([`crate::commands`]).
+//! The command line: global options and the list of commands. The options of a command are in its own module
+//! ([`crate::commands`]).
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -8,10 +9,10 @@ use service::{LogFormat, LogLevels, Settings, SettingsError, Source};
 
 use crate::{commands, config, progress::Lines};
 
-/// Kafka to Google Cloud Pub/Sub without the people, and click-through rates in BigQuery
+/// Kafka to Pub/Sub with personal data pseudonymised, and click-through rates in BigQuery
 ///
-/// Carries events from Kafka to Pub/Sub with pseudonyms in place of the people in them, and turns them into
-/// click-through rates, every minute for the last ten minutes, per page and per box.
+/// Streams events from Kafka to Google Cloud Pub/Sub, pseudonymises personal data on the way, and computes windowed
+/// click-through rates in BigQuery or SQLite, for example every minute for the last ten minutes.
 #[derive(Debug, Parser)]
 #[command(
     name = "aqueduct",
@@ -22,92 +23,92 @@ use crate::{commands, config, progress::Lines};
 )]
 #[command(after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What every command takes.
+    /// The options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What is to be done.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// The configuration file [default: aqueduct.toml in the current folder, or $AQUEDUCT_CONFIG]
+    /// Configuration file [default: $AQUEDUCT_CONFIG, or aqueduct.toml in the current folder]
     #[arg(long, global = true, value_name = "FILE", help_heading = "General")]
     pub config: Option<PathBuf>,
-    /// How log lines look on standard error: text or json
+    /// Format of log lines on standard error: text or json
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "General")]
     #[arg(hide_possible_values = true)]
     pub log_format: LogLines,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogLines {
-    /// For people
+    /// Text
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// What is to be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// The whole pipe in this process, with traffic: needs nothing
+    /// Run the whole pipeline in one process with generated traffic; needs no services
     #[command(after_long_help = commands::demo::EXAMPLE)]
     Demo(commands::demo::Args),
-    /// Kafka to Pub/Sub, until told to stop
+    /// Read Kafka, pseudonymise, and publish to Pub/Sub, until stopped
     #[command(after_long_help = commands::connector::EXAMPLE)]
     Connector(commands::connector::Args),
-    /// Pub/Sub to BigQuery or SQLite, until told to stop
+    /// Read Pub/Sub, count, and write rows to BigQuery or SQLite, until stopped
     #[command(after_long_help = commands::processor::EXAMPLE)]
     Processor(commands::processor::Args),
-    /// The same flows over files, or over a stretch of the Kafka topics
+    /// Compute the flows over files, or over a range of the Kafka topics
     #[command(after_long_help = commands::replay::EXAMPLE)]
     Replay(commands::replay::Args),
-    /// What the connector would publish: NDJSON on standard input to standard output
+    /// Pseudonymise NDJSON from standard input as the connector would
     #[command(after_long_help = commands::anonymise::EXAMPLE)]
     Anonymise(commands::anonymise::Args),
-    /// Says what is wrong with the configuration, then tries every connection
+    /// Validate the configuration and try every connection
     #[command(after_long_help = commands::check::EXAMPLE)]
     Check(commands::check::Args),
-    /// Makes the Pub/Sub topics and subscriptions and the tables that the configuration needs
+    /// Create the Pub/Sub topics and subscriptions, tables and views
     #[command(after_long_help = commands::setup::EXAMPLE)]
     Setup(commands::setup::Args),
-    /// Makes, extends and lists the keyring that pseudonyms are made with
+    /// Create, rotate and list the keys for pseudonyms
     #[command(after_long_help = commands::keys::EXAMPLE)]
     Keys(commands::keys::Args),
-    /// Makes page views and clicks, into Kafka or a file
+    /// Generate page views and clicks, into Kafka or a file
     #[command(after_long_help = commands::generate::EXAMPLE)]
     Generate(commands::generate::Args),
-    /// Lag, holes, watermark and row counts, per partition and flow
+    /// Show lag, holes, watermarks and row counts of each partition and flow
     #[command(after_long_help = commands::status::EXAMPLE)]
     Status(commands::status::Args),
-    /// What went in, what came out, what is missing
+    /// Compare Kafka, the ledger and the tables, and report what is missing
     #[command(after_long_help = commands::reconcile::EXAMPLE)]
     Reconcile(commands::reconcile::Args),
-    /// Completions for a shell, on standard output
+    /// Write completions for a shell to standard output
     #[command(after_long_help = commands::completions::EXAMPLE)]
     Completions(commands::completions::Args),
-    /// The manual pages, into a folder
+    /// Write the manual pages into a folder
     #[command(after_long_help = commands::man::EXAMPLE)]
     Man(commands::man::Args),
 }
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
-`aqueduct COMMAND --help` explains a command and shows an example.";
+`aqueduct COMMAND --help` describes a command and shows an example.";
 
-/// The crates whose log lines a plain level such as `debug` is meant for.
+/// The crates to which a plain log level such as `debug` applies.
 const OWN_CRATES: &[&str] =
     &["aqueduct", "connector", "processor", "writer", "pubsub", "service", "standin", "event"];
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Whatever kept it from being done; [`crate::exit`] tells the exit code.
+    /// The reason why the command failed; [`crate::exit`] derives the exit code from it.
     pub fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self {
             Self::Demo(args) => commands::demo::run(&args, global),
@@ -131,7 +132,7 @@ impl Global {
     /// The configuration that the command line, the environment or the current folder names.
     ///
     /// # Errors
-    /// The file was named and is not there, cannot be read, is no TOML, or has an unknown section.
+    /// The named file does not exist, cannot be read, is not valid TOML, or has an unknown section.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
         let source =
             Source::choose(self.config.clone(), std::env::var_os(service::settings::CONFIG_VARIABLE));
@@ -141,7 +142,7 @@ impl Global {
     /// Starts logging to standard error.
     ///
     /// # Errors
-    /// `AQUEDUCT_LOG` is no log level.
+    /// `AQUEDUCT_LOG` is not a valid log level.
     pub fn start_logging(&self) -> anyhow::Result<LogLevels> {
         let format = match self.log_format {
             LogLines::Text => LogFormat::Text,
@@ -158,10 +159,10 @@ impl Global {
     }
 }
 
-/// A time on the command line.
+/// Parses a time on the command line.
 ///
 /// # Errors
-/// The text is no RFC 3339 time between 1970 and 9000, which leaves room for what follows it.
+/// The text is not an RFC 3339 time between 1970 and 9000. The upper bound leaves room for windows and lateness after it.
 pub fn time(text: &str) -> Result<EventTime, String> {
     const YEAR_9000: EventTime = EventTime(221_845_392_000_000);
     EventTime::from_rfc3339(text)

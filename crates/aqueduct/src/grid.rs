@@ -1,9 +1,9 @@
-//! Columns of text for people. What is read by programs has `--format json`.
+//! Aligned columns of text. Programs read `--format json` instead.
 
-/// How a report is written.
+/// Format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Aligned text
     Text,
     /// One JSON object
     Json,

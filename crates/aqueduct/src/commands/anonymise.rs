@@ -13,21 +13,21 @@ use connector::anonymise::{Anonymiser, Raw};
 
 use crate::{cli::Global, config::Config, output::Output};
 
-/// What `anonymise` takes.
+/// The options of `anonymise`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Take the events for those of this Kafka topic, where [events.topics] says otherwise for it
+    /// Treat the events as those of this Kafka topic, if it has a section in [events.topics]
     #[arg(long, default_value = "", hide_default_value = true)]
     topic: String,
 }
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: what becomes of three events
+Example: what is published of three events
   aqueduct generate --events 3 --output - | aqueduct anonymise
 
-Needs [anonymise], and [events] where the keyring has several keys. Blank lines are skipped. For each line that would
-be rejected one line on standard error says where and why, without any of its content; the exit code is then 1.";
+Needs [anonymise]; with more than one key in the keyring also [events]. Blank lines are skipped. For each rejected line, \
+standard error has its number and the reason, without any of its content, and the exit code is 1.";
 
 const BUFFER: usize = 256 << 10;
 

@@ -7,10 +7,10 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 
-/// What `completions` takes.
+/// The options of `completions`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The shell
+    /// Shell
     #[arg(value_enum)]
     shell: Shell,
 }
@@ -20,7 +20,7 @@ pub const EXAMPLE: &str = "\
 Example: for bash, from the next session on
   mkdir -p ~/.local/share/bash-completion/completions
   aqueduct completions bash > ~/.local/share/bash-completion/completions/aqueduct
-and for zsh, into a folder of $fpath
+for zsh, into a folder of $fpath
   mkdir -p ~/.zfunc
   aqueduct completions zsh > ~/.zfunc/_aqueduct";
 

@@ -19,19 +19,20 @@ use crate::{
     runtime,
 };
 
-/// What `connector` takes: all of it stands in the configuration.
+/// `connector` has no options of its own; everything is in the configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {}
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: make the keyring and the topics once, then run it
+Example: create the keyring and the topics once, then run it
   aqueduct keys new
   aqueduct setup
   aqueduct connector
 
-Needs [kafka], [pubsub] and [anonymise], and [events] where the keyring has several keys. SIGTERM and Ctrl-C finish
-what was read, commit it and exit 0. Metrics and probes: [service] listen.";
+Needs [kafka], [pubsub] and [anonymise]; with more than one key in the keyring also [events]. SIGTERM and Ctrl-C \
+publish and commit what was read, then exit with 0. Live page, metrics and probes: [service] listen, by default \
+127.0.0.1:9464.";
 
 /// Where the admin server listens without `[service] listen`. The processor has the next port, so that both run on one
 /// machine with one configuration.

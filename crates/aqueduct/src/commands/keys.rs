@@ -14,7 +14,7 @@ use crate::{
     config::Config,
 };
 
-/// What `keys` takes.
+/// The options of `keys`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -23,43 +23,43 @@ pub struct Args {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Action {
-    /// Makes a keyring with one key; refuses where there is one
+    /// Create a keyring with one key; fails if the file exists
     #[command(after_long_help = "Example:\n  aqueduct keys new --keyring keys.toml")]
     New(Place),
-    /// Adds a key that holds from a time in the future; the older ones stay
+    /// Add a key that takes effect at a future time; older keys are kept
     ///
-    /// Pseudonyms made with the new key differ from those made before: from that time on a person cannot be followed
-    /// back. What the flows compare over time (by, join.on, events.id) must not be pseudonymised then; `aqueduct
-    /// check` refuses it. Every connector reads its keyring at its start: give them all the new one before that time, and let
-    /// anonymise.newest_key name the new key, so that one that lacks it stops instead of going on with the old one.
+    /// The new key derives other pseudonyms, so from that time on a person cannot be linked to earlier events. Values that
+    /// flows compare over time (by, join.on, events.id) must not be pseudonymised then; `aqueduct check` refuses it. A
+    /// connector reads its keyring when it starts. Give all of them the new keyring and restart them before that time, and set
+    /// anonymise.newest_key to the new key, so that a connector without it stops.
     #[command(after_long_help = "Example:\n  aqueduct keys rotate --at 2027-01-01T00:00:00Z")]
     Rotate {
-        /// From when the new key holds, by the events' own time
+        /// Event time at which the new key takes effect
         #[arg(long, value_name = "TIME", value_parser = cli::time)]
         at: EventTime,
         #[command(flatten)]
         place: Place,
     },
-    /// Shows the ids of the keys and from when each holds
+    /// List the IDs of the keys and the times from which they are valid
     #[command(after_long_help = "Example:\n  aqueduct keys list")]
     List(Place),
 }
 
 #[derive(Clone, Debug, clap::Args)]
 struct Place {
-    /// The keyring [default: what anonymise.keyring says, or keys.toml beside the configuration]
+    /// Keyring file [default: anonymise.keyring, or keys.toml beside the configuration]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
 }
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: a keyring for the configured connector, and what is in it
+Example: create the keyring of the configured connector, and list it
   aqueduct keys new
   aqueduct keys list
 
-The keyring is the secret behind the pseudonyms. Whoever has it can find out who is behind one by trying ids; without
-it nobody can continue them. Keep a copy where only the operators reach it.";
+The keyring is the secret from which pseudonyms are derived. With it, a pseudonym can be resolved by trying IDs; without \
+it, pseudonyms cannot be continued. Keep a copy where only operators have access.";
 
 /// Does what was asked.
 ///

@@ -7,10 +7,10 @@ use clap::CommandFactory as _;
 
 use crate::cli::Cli;
 
-/// What `man` takes.
+/// The options of `man`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The folder; it is made where it is missing
+    /// Folder for the pages; it is created if it does not exist
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
 }

@@ -19,10 +19,10 @@ use crate::{
     tables::{Tables, Trouble},
 };
 
-/// What the command takes.
+/// The options of `processor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Streaming pulls side by side
+    /// Number of concurrent streaming pulls
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub streams: u16,
 }
@@ -31,8 +31,9 @@ pub(crate) const EXAMPLE: &str = "\
 Example:
   aqueduct processor --config aqueduct.toml
 
-A second processor with the same [state] stands by and takes over when the first one is gone. SIGTERM and Ctrl-C
-write a last checkpoint and exit with 0; open windows stay in the state.";
+Needs [pubsub] with a subscription, [events], [[flows]] and [writer]. A second processor with the same [state] is a \
+standby: it takes over when the first one stops. SIGTERM and Ctrl-C write a last checkpoint and exit with 0; open windows \
+stay in the state. Live page, metrics and probes: [service] listen, by default 127.0.0.1:9465.";
 
 /// Where the admin server listens without `[service] listen`: the port after the connector's.
 const LISTEN: &str = "127.0.0.1:9465";

@@ -13,26 +13,26 @@ use writer::{Claim, Writer, WriterConfig};
 
 use crate::{cli::Global, commands::processor::pipeline, config::Config, output::mark_closed, runtime};
 
-/// What `setup` takes.
+/// The options of `setup`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Say what would be made, and make nothing
+    /// Show what would be created, and create nothing
     #[arg(long)]
     dry_run: bool,
-    /// Make existing tables this pipeline's, whichever pipeline wrote them before: after its state was moved
+    /// Take over existing tables from another pipeline, for example after the state was moved
     #[arg(long, conflicts_with = "dry_run")]
     adopt: bool,
 }
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: look first, then do it
+Example: look first, then create
   aqueduct setup --dry-run
   aqueduct setup
 
-Works on the sections that are there: [pubsub] gives topics and subscriptions, [writer] with [[flows]] gives tables
-and views. It is safe to run again; existing resources with other properties are reported and left as they are. A
-table belongs to the pipeline that writes it, which is known by the place of its [state]; --adopt changes that.";
+Uses the sections that exist: topics and subscriptions of [pubsub], tables and views of [writer] with [[flows]]. It is \
+safe to run again; existing resources with other properties are reported and left unchanged. A table belongs to the pipeline \
+that writes it, which is identified by the location of its [state]; --adopt changes that.";
 
 /// Makes what the configuration needs.
 ///

@@ -26,36 +26,37 @@ use crate::{
 
 use sections::Sections;
 
-/// What `check` takes.
+/// The options of `check`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Read the configuration only; connect to nothing
+    /// Validate the configuration only; connect to nothing
     #[arg(long)]
     offline: bool,
-    /// Read the newest N records of the topics, and tell every place in them, how often it occurs, what becomes of it,
-    /// and which of what is forwarded looks like somebody. Shows no value
+    /// Read the newest N records of the topics and report every field: how often it occurs, what happens to it, and
+    /// whether a forwarded field looks like personal data. Shows no values
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroU64>,
-    /// The same for the first N lines of a file (NDJSON, plain, .gz or .zst; `-` is standard input) [N: 10000]
+    /// Report the same for the first N lines of a file (NDJSON, plain, .gz or .zst; - is standard input); N is 10000
+    /// without --sample
     #[arg(long, value_name = "FILE")]
     sample_file: Option<PathBuf>,
-    /// How the sample is written
+    /// Format of the report about the sample
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: before a deployment, where the services are not reached, and on the spot
+Example: before a deployment, without a connection to the services, and on the host itself
   aqueduct check --offline
   aqueduct check
 
-What becomes of every field of the last 10,000 records, as a page for the data protection officer
+What happens to every field of the last 10,000 records, as a report for the data protection officer
   aqueduct check --sample 10000
   aqueduct check --sample-file events.ndjson --format json
 
-Says everything that is wrong with file, line and key, and exits 2; a connection that fails is one line that begins
-with FAILED and says what to do, and exits 1.";
+Reports every error with file, line and key, and exits with 2. A connection that fails is one line that starts with \
+FAILED and names the next step; the exit code is then 1.";
 
 /// Checks.
 ///

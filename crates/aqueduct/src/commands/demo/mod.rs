@@ -17,28 +17,28 @@ use self::{feed::Feed, place::Place, screen::Screen};
 use super::{connector::Plan, processor::Parts};
 use crate::{cli::Global, live::Live, runtime};
 
-/// What `demo` takes.
+/// The options of `demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How long it runs, such as 30s or 5m [default: until Ctrl-C]
+    /// Stop after this time, such as 30s or 5m [default: until Ctrl-C]
     #[arg(long, value_name = "TIME")]
     duration: Option<Millis>,
-    /// Events a second
+    /// Events per second
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     rate: u32,
-    /// The SQLite file for the rows. A file that an earlier demo made is replaced; any other file is refused
+    /// SQLite file for the rows. A file of an earlier demo is replaced; any other existing file is refused
     #[arg(long, value_name = "FILE", default_value = "demo.db")]
     path: PathBuf,
 }
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: a minute of the whole pipe, then a look into its rows
+Example: run the whole pipeline for a minute, then query its rows
   aqueduct demo --duration 1m
   sqlite3 -box demo.db 'select * from box_ctr_latest order by window_end desc, views desc limit 10'
 
-It ignores aqueduct.toml unless --config is given; then your [anonymise], [events] and [[flows]] are used on the
-demo's traffic, while Kafka, Pub/Sub and the state stay the demo's own.";
+The demo ignores aqueduct.toml. With --config, it applies [anonymise], [events] and [[flows]] of that file to its own \
+traffic; Kafka, Pub/Sub and the state remain those of the demo.";
 
 /// How long the end waits while nothing more of what was produced is counted.
 const LAST_EVENTS: Duration = Duration::from_secs(20);

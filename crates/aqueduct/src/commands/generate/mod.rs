@@ -25,47 +25,47 @@ mod tally;
 
 pub(crate) use tally::Tally;
 
-/// What `generate` takes.
+/// The options of `generate`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Events a second. In Kafka they come at that pace; in a file their times are that far apart
+    /// Events per second. Kafka receives them at this rate; in a file, their times have this distance
     #[arg(long, value_name = "N", default_value = "1000")]
     rate: NonZeroU64,
-    /// Stop after that many events
+    /// Stop after this number of events
     #[arg(long, value_name = "N")]
     events: Option<u64>,
-    /// Stop after that much time (of the events): 30s, 10m, 2h
+    /// Stop after this much event time, such as 30s, 10m or 2h
     #[arg(long, value_name = "TIME")]
     duration: Option<Millis>,
-    /// How many people there are; some come often, most seldom
+    /// Number of users; a few are frequent, most are rare
     #[arg(long, value_name = "N", default_value = "100000")]
     users: NonZeroU32,
-    /// How many pages there are; the n-th is seen 1/n as often as the first
+    /// Number of pages; the n-th is viewed 1/n as often as the first
     #[arg(long, value_name = "N", default_value = "200")]
     pages: NonZeroU32,
-    /// How many boxes there are; each has a click-through rate of its own
+    /// Number of boxes (content slots); each has its own click-through rate
     #[arg(long, value_name = "N", default_value = "20")]
     boxes: NonZeroU32,
-    /// How many events are written one second to ten minutes after their time: 1% or 0.01
+    /// Share of events that are written one second to ten minutes after their time, such as 1% or 0.01
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     late: Share,
-    /// How many events are written twice, within a minute
+    /// Share of events that are written twice, within a minute
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     duplicates: Share,
-    /// How many events are broken: torn JSON, arrays, null values, no time, a wrong time, a wrong shape, no UTF-8
+    /// Share of broken events: truncated JSON, arrays, null values, no time, invalid times, wrong shapes, invalid UTF-8
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     broken: Share,
-    /// The same seed and options give the same bytes [default: 1 for a file, random for Kafka]
+    /// Seed; the same seed and options produce the same bytes [default: 1 for a file, random for Kafka]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Time of the first event [default: 2026-01-01T00:00:00Z for a file, now for Kafka]. Kafka gets what lies in the
-    /// past at once
+    /// Time of the first event [default: 2026-01-01T00:00:00Z for a file, now for Kafka]. Events in the past are sent to
+    /// Kafka immediately
     #[arg(long, value_name = "TIME", value_parser = cli::time)]
     start: Option<EventTime>,
-    /// Write lines to this file instead of Kafka; - is standard output, .gz and .zst compress
+    /// Write lines to this file instead of Kafka; - is standard output; .gz and .zst compress
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The Kafka topic [default: the first of [kafka] topics]
+    /// Kafka topic [default: the first of [kafka] topics]
     #[arg(long, conflicts_with = "output")]
     topic: Option<String>,
 }
@@ -74,7 +74,7 @@ pub struct Args {
 pub const EXAMPLE: &str = "\
 Example: a hundred thousand events of an hour, some of them late or broken, in a compressed file
   aqueduct generate --events 100000 --rate 28 --late 1% --broken 0.1% --output events.ndjson.zst
-and live traffic into the configured Kafka topic, until Ctrl-C
+and live traffic for the configured Kafka topic, until Ctrl-C
   aqueduct generate --rate 2000";
 
 /// How many events to make, and of which shape.

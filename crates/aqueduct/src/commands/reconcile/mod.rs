@@ -17,22 +17,22 @@ use crate::{cli::Global, config::Config, grid::Format, output::mark_closed, runt
 
 use findings::Findings;
 
-/// What `reconcile` takes.
+/// The options of `reconcile`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How the findings are written
+    /// Format of the findings
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: after the pipe was drained, in a script
+Example: in a script, after the producers have stopped and the pipeline is idle
   aqueduct reconcile || echo 'something is missing'
 
-Compares Kafka's offsets with what the state accounts for, each flow's ledger with both, and the tables with the rows
-that were sent to them. Exit code 0: nothing is missing; 1: something is, or something could not be asked. While the
-pipe runs, what is on its way counts as missing: stop the producers first, or look at where it is.";
+Compares Kafka's offsets with those that the state accounts for, each flow's ledger with both, and the tables with the rows \
+that were sent to them. Exit code 0: nothing is missing; 1: something is missing, or a service could not be queried. While \
+the pipeline runs, events in flight count as missing.";
 
 /// How often it looks again when the processor went on meanwhile.
 const ATTEMPTS: usize = 3;

@@ -42,37 +42,37 @@ use plan::{Plan, Source};
 use rows::RowSink;
 use session::Session;
 
-/// What `replay` takes.
+/// The options of `replay`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Files of events, one JSON object a line, plain, .gz or .zst; - is standard input. TOPIC=FILE takes a file's events
-    /// for those of a Kafka topic. Each file is a partition; they are read side by side by event time
+    /// Files with one JSON event per line, plain, .gz or .zst; - is standard input. TOPIC=FILE treats the events of a file
+    /// as those of a Kafka topic. Each file is a partition; files are read in parallel, in the order of event time
     #[arg(value_name = "FILE", required_unless_present = "kafka", conflicts_with = "kafka")]
     files: Vec<PathBuf>,
-    /// Read the configured Kafka topics instead, without committing
+    /// Read the configured Kafka topics instead of files; commits nothing
     #[arg(long)]
     kafka: bool,
-    /// The first Kafka timestamp [default: the start of the topics]
+    /// First Kafka timestamp to read [default: the start of the topics]
     #[arg(long, value_name = "TIME", value_parser = cli::time)]
     from: Option<EventTime>,
-    /// The first Kafka timestamp that is too new [default: where the topics end now]
+    /// First Kafka timestamp not to read any more [default: the current end of the topics]
     #[arg(long, value_name = "TIME", value_parser = cli::time)]
     to: Option<EventTime>,
-    /// The events were published already: do not apply [anonymise]
+    /// The events are pseudonymised already: do not apply [anonymise]
     #[arg(long)]
     anonymised: bool,
-    /// Where rows go: a file of JSON lines (.gz and .zst compress), an SQLite file (.db), `bigquery` for the tables of
-    /// [writer], or - for standard output. A file is replaced only when everything is in it, an SQLite file only if a replay
-    /// made it
+    /// Destination of the rows: a file for JSON lines (.gz and .zst compress), an SQLite file (.db), `bigquery` for the
+    /// tables of [writer], or - for standard output. An existing file is replaced only once the new one is complete, an
+    /// SQLite file only if a replay created it
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
-    /// Replace the SQLite file of --output whatever made it: a processor's tables, another program's
+    /// Replace the SQLite file of --output even if a processor or another program created it
     #[arg(long)]
     replace: bool,
-    /// Threads that read and count [default: one for each core, four at most]
+    /// Number of threads that read and count [default: one per core, at most four]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
-    /// Only the last row of each window and key
+    /// Write only the last pane of each window and key
     #[arg(long = "final")]
     only_final: bool,
 }
@@ -81,15 +81,15 @@ pub struct Args {
 pub const EXAMPLE: &str = "\
 Example: the final rates of two days, in an SQLite file
   aqueduct replay --final --output rates.db monday.ndjson.gz tuesday.ndjson.gz
-of views and clicks that were kept apart
+of views and clicks in separate files
   aqueduct replay views=views.ndjson.zst clicks=clicks.ndjson.zst --output rates.ndjson
-and of what stands in Kafka
+and of a day in Kafka
   aqueduct replay --kafka --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --final
 
-Needs [events] and [[flows]]; [anonymise] is applied where it is there, [writer] is for --output bigquery. Late and
-rejected events are counted on standard error. A file has no Kafka timestamps: an event counts as `future` there where it
-is far ahead of the present or of its neighbours in the file. Where every record is rejected nothing is written. Flows with time = \"processing\" cannot be replayed, those with time =
-\"kafka\" from Kafka only.";
+Needs [events] and [[flows]]; applies [anonymise] if there is one; needs [writer] for --output bigquery. Reports late and \
+rejected events on standard error. Files have no Kafka timestamps, so an event counts as `future` if it is far ahead of the \
+current time or of its neighbours in the file. If every record is rejected, nothing is written. Flows with \
+time = \"processing\" cannot be replayed, and flows with time = \"kafka\" only from Kafka.";
 
 /// Reads everything once, and writes what fired.
 ///

@@ -14,22 +14,22 @@ use crate::{cli::Global, config::Config, grid::Format, output::mark_closed, runt
 
 use report::Report;
 
-/// What `status` takes.
+/// The options of `status`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How the report is written
+    /// Format of the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 /// Shown by `--help`.
 pub const EXAMPLE: &str = "\
-Example: what holds the watermark, for people, and the lag, for a script
+Example: what holds the watermark, and the lag for a script
   aqueduct status
   aqueduct status --format json | jq '[.partitions[].lag] | add'
 
-Needs [events], [[flows]] and [state]; asks [kafka] and [writer] where they are configured. Works while the processor
-runs, as of its last checkpoint, and while it does not. What cannot be reached says so; the exit code is 1 only when
+Needs [events], [[flows]] and [state]; queries [kafka] and [writer] if they are configured. Reports the last checkpoint, \
+whether or not the processor is running. A service that cannot be reached is reported as such; the exit code is 1 only if \
 the state cannot be read.";
 
 /// Looks, and tells.
