@@ -132,7 +132,7 @@ impl Process {
     /// # Errors
     /// It does not say so.
     pub fn demo_address(&mut self) -> Result<String> {
-        const BEFORE: &str = "look at it: http://";
+        const BEFORE: &str = "live page: http://";
         self.says(BEFORE)?;
         let out = self.out();
         let address = out.split(BEFORE).nth(1).and_then(|rest| rest.split('/').next());

@@ -167,7 +167,7 @@ pub fn time(text: &str) -> Result<EventTime, String> {
     const YEAR_9000: EventTime = EventTime(221_845_392_000_000);
     EventTime::from_rfc3339(text)
         .filter(|time| (EventTime(0)..YEAR_9000).contains(time))
-        .ok_or_else(|| "write a time since 1970 with its offset, such as 2026-11-01T12:00:00Z".to_owned())
+        .ok_or_else(|| "expected a time since 1970 with an offset, such as 2026-11-01T12:00:00Z".to_owned())
 }
 
 #[cfg(test)]

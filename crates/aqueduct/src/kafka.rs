@@ -80,7 +80,7 @@ impl<'a> Asker<'a> {
         settings.set("allow.auto.create.topics", "false");
         let client = settings
             .create_with_context(Heard::default())
-            .context("no Kafka client can be made; correct [kafka] or [kafka.properties]")?;
+            .context("cannot create a Kafka client; correct [kafka] or [kafka.properties]")?;
         Ok(Self { kafka, client, patience })
     }
 
@@ -99,7 +99,7 @@ impl<'a> Asker<'a> {
             match (found, error) {
                 (Some(found), None) if !found.partitions().is_empty() => return Ok(found.partitions().len()),
                 (_, Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)) => {
-                    bail!("Kafka at {servers} refuses topic {topic}; allow this user to use it");
+                    bail!("Kafka at {servers} denies access to topic {topic}; allow this user to use it");
                 }
                 // Also what a broker answers about a topic that it is just making.
                 _ if asked.elapsed() < TOPIC.min(self.patience) => std::thread::sleep(NAP),

@@ -16,8 +16,8 @@ pub(crate) fn words(flow: &str, ledger: &BTreeMap<&'static str, u64>) -> Option<
     let late = ledger.get(Outcome::Late.as_str()).copied().filter(|late| *late > 0)?;
     let percent = share(ledger).unwrap_or_default() * 100.0;
     Some(format!(
-        "{flow}: {late} events came too late to be counted ({percent:.2} % of those counted or late); a producer with a fast clock, \
-         or one that sends later than allowed_lateness (docs/guarantees.md)"
+        "{flow}: {late} events arrived too late to be counted ({percent:.2} % of the counted and late \
+         events); a producer has a fast clock or sends later than allowed_lateness (docs/guarantees.md)"
     ))
 }
 

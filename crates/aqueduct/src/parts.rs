@@ -48,25 +48,21 @@ pub(crate) fn parts(survey: &Survey) -> Vec<Part> {
 pub(crate) fn text(parts: &[Part]) -> String {
     let row = |part: &Part| {
         let is = match part.is {
-            Stand::Well => "well",
+            Stand::Well => "ok",
             Stand::Working => "working",
-            Stand::Still => "STANDS STILL",
-            Stand::Unknown => "not asked",
+            Stand::Still => "STALLED",
+            Stand::Unknown => "unknown",
         };
         vec![part.part.to_owned(), is.to_owned(), part.seen.clone()]
     };
-    grid(&["part", "is", "seen"], &parts.iter().map(row).collect::<Vec<_>>())
+    grid(&["component", "state", "details"], &parts.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The parts that stand still, in one line.
 pub(crate) fn verdict(parts: &[Part]) -> String {
     let still: Vec<&str> =
         parts.iter().filter(|part| part.is == Stand::Still).map(|part| part.part).collect();
-    if still.is_empty() {
-        "nothing stands still".to_owned()
-    } else {
-        format!("STANDS STILL: {}", still.join(", "))
-    }
+    if still.is_empty() { "nothing is stalled".to_owned() } else { format!("STALLED: {}", still.join(", ")) }
 }
 
 fn kafka(survey: &Survey) -> Part {
@@ -87,7 +83,7 @@ fn kafka(survey: &Survey) -> Part {
 fn connector(survey: &Survey) -> Part {
     let part = |is, seen| Part { part: "connector", is, seen };
     let Ok(logs) = &survey.logs else {
-        return part(Stand::Unknown, "only Kafka knows how far it is".to_owned());
+        return part(Stand::Unknown, "unknown without Kafka".to_owned());
     };
     let waiting: Vec<(&Partition, u64)> = logs
         .logs
@@ -103,7 +99,7 @@ fn connector(survey: &Survey) -> Part {
     if logs.members == Some(0) {
         return part(
             Stand::Still,
-            format!("nobody is in the consumer group: start `aqueduct connector`; {uncommitted}"),
+            format!("the consumer group has no members: start `aqueduct connector`; {uncommitted}"),
         );
     }
     let stale = stale(survey);
@@ -149,7 +145,7 @@ fn pubsub(survey: &Survey) -> Part {
         }
     }
     if survey.state.checkpoint.is_none() {
-        return part(Stand::Unknown, "only the processor's state tells what came".to_owned());
+        return part(Stand::Unknown, "unknown without the processor's state".to_owned());
     }
     if waiting.is_empty() {
         return part(Stand::Well, "everything that was committed has been received".to_owned());
@@ -158,10 +154,10 @@ fn pubsub(survey: &Survey) -> Part {
     let names = named(waiting.iter().map(|(partition, _)| *partition));
     let seen = match is_fresh(survey) {
         true => format!(
-            "{offsets} offsets were published and have not come: {names}; what never comes is given up after {}",
+            "{offsets} offsets were published and have not arrived: {names}; they count as lost after {}",
             survey.state.core.limits().hole_limit
         ),
-        false => format!("{offsets} offsets wait there for the processor: {names}"),
+        false => format!("{offsets} offsets wait for the processor: {names}"),
     };
     part(Stand::Working, seen)
 }
@@ -177,10 +173,7 @@ fn processor(survey: &Survey) -> Part {
     if is_fresh(survey) {
         return part(Stand::Well, format!("checkpoint {number}, {age} ago"));
     }
-    part(
-        Stand::Still,
-        format!("no checkpoint for {age}: start `aqueduct processor`, or see what its log says"),
-    )
+    part(Stand::Still, format!("no checkpoint for {age}: start `aqueduct processor`, or check its log"))
 }
 
 /// A processor that runs writes a checkpoint every period, also when nothing happens.
@@ -202,15 +195,15 @@ fn tables(survey: &Survey) -> Part {
     let waiting: u64 = outbox.pending_from(0).map(|(_, append)| u64::from(append.rows)).sum();
     let lacking = lacking(survey, tables);
     if lacking > 0 {
-        let seen = format!("{lacking} rows were sent and are not there: see `aqueduct reconcile`");
+        let seen = format!("{lacking} rows were sent and are missing: run `aqueduct reconcile`");
         return part(Stand::Still, seen);
     }
     match (waiting, is_fresh(survey)) {
         (0, _) => {
             let rows: u64 = tables.rows.values().flatten().sum();
-            part(Stand::Well, format!("{rows} rows; none waits"))
+            part(Stand::Well, format!("{rows} rows; none waiting"))
         }
-        (_, true) => part(Stand::Working, format!("{waiting} rows are on their way")),
+        (_, true) => part(Stand::Working, format!("{waiting} rows in flight")),
         (_, false) => part(Stand::Working, format!("{waiting} rows wait in the state for the processor")),
     }
 }

@@ -47,7 +47,7 @@ pub fn use_small_pages() {
 /// # Errors
 /// It panicked.
 pub fn joined<T>(task: &str, ended: Result<T, JoinError>) -> anyhow::Result<T> {
-    ended.map_err(|_| anyhow!("a defect: {task} panicked; please report it"))
+    ended.map_err(|_| anyhow!("internal error: {task} panicked; please report it"))
 }
 
 fn build(mut builder: Builder) -> anyhow::Result<Runtime> {
@@ -69,7 +69,7 @@ mod tests {
     async fn a_panic_is_told_without_its_words() {
         let ended = tokio::task::spawn_blocking(|| -> u32 { panic!("user-4711") }).await;
         let error = joined("the replay", ended).expect_err("a panic");
-        assert_eq!(exit::one_line(error.as_ref()), "a defect: the replay panicked; please report it");
+        assert_eq!(exit::one_line(error.as_ref()), "internal error: the replay panicked; please report it");
         assert_eq!(joined("the replay", tokio::spawn(async { 7 }).await).expect("no panic"), 7);
     }
 }

@@ -170,25 +170,23 @@ async fn counted(writer: &Writer, table: &Table) -> Result<u64, String> {
 pub(crate) fn held_by(holder: &Holder, has_unpositioned: bool) -> String {
     match holder {
         Holder::NoMark if has_unpositioned => {
-            "messages without positions: the clock is the newest event's".to_owned()
+            "messages without positions: the clock is that of the newest event".to_owned()
         }
-        Holder::NoMark => "no mark has come yet: is the connector running?".to_owned(),
+        Holder::NoMark => "no mark has arrived yet: is the connector running?".to_owned(),
         Holder::Unheard(topic, partition) => {
-            format!("{topic}[{partition}], which has not been heard of: does a connector read it?")
+            format!("{topic}[{partition}], of which nothing has arrived: does a connector read it?")
         }
         Holder::Topic(topic, asked_at) => {
-            format!(
-                "topic {topic}, whose partitions were last counted at {asked_at}: is the connector running?"
-            )
+            format!("topic {topic}, whose partitions were last counted at {asked_at}")
         }
         Holder::Partition(partition, clock, hole) => {
             let (at, without_event) = match known(*clock) {
                 Some(clock) => (format!(" at {clock}"), ""),
-                None => (String::new(), ", of which no event has come yet"),
+                None => (String::new(), ", without an event so far"),
             };
             match (hole, without_event) {
                 (Some(end), _) => {
-                    format!("{partition}{at}: offsets below {end} were published and have not come")
+                    format!("{partition}{at}: offsets below {end} were published and have not arrived")
                 }
                 (None, "") => format!("{partition}{at}, the lowest clock"),
                 (None, without_event) => format!("{partition}{without_event}"),

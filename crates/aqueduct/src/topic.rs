@@ -90,7 +90,7 @@ impl Log {
         client.set("enable.partition.eof", "true");
         let consumer: BaseConsumer<Quiet> = client
             .create_with_context(Quiet)
-            .context("cannot make a Kafka consumer; correct [kafka.properties]")?;
+            .context("cannot create a Kafka consumer; correct [kafka.properties]")?;
         let mut log = Self {
             consumer,
             topic: topic.to_owned(),
@@ -235,10 +235,7 @@ impl Log {
             }
             Some(Err(error)) => {
                 return Err(error).with_context(|| {
-                    format!(
-                        "Kafka refuses to give the records of topic {}; let this user read it",
-                        self.topic
-                    )
+                    format!("Kafka denies reading topic {}; allow this user to read it", self.topic)
                 });
             }
         };
@@ -285,7 +282,7 @@ impl ClientContext for Quiet {
             tracing::warn!(
                 %error,
                 reason,
-                action = "nothing if records go on to come; else see whether the brokers can be reached from here",
+                action = "none if records keep arriving; otherwise check that the brokers are reachable",
                 "Kafka's client reports"
             );
         }

@@ -26,7 +26,7 @@ fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
     pipe.set("pubsub.emulator_host", pubsub.address());
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
-    processor.says("waiting for it; the processor starts when it answers")?;
+    processor.says("waiting for a service; the processor starts when it is available")?;
     assert!(processor.err().contains("Pub/Sub does not answer for"), "{}", processor.err());
     connector.says("Kafka does not answer; trying until it does")?;
     assert!(connector.err().contains(kafka.address()), "{}", connector.err());
@@ -77,7 +77,7 @@ fn what_waits_can_be_stopped() -> Result<()> {
         .with("pubsub.emulator_host", nowhere.address());
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
-    processor.says("waiting for it")?;
+    processor.says("waiting for a service")?;
     connector.says("Kafka does not answer")?;
     processor.stop()?;
     connector.stop()?;

@@ -123,7 +123,6 @@ fn what_is_missing_is_shown() -> Result<()> {
                  \"localhost:9092\"\ntopics = [\"events\"]\ngroup_id = \"aqueduct\"\n";
     check("connector", None, &format!("error: aqueduct.toml (no such file): {kafka}"))?;
     check("connector", Some(""), &format!("error: aqueduct.toml: {kafka}"))?;
-    let nothing =
-        "error: aqueduct.toml: pubsub: neither [pubsub] nor [writer] is there: there is nothing to set up\n";
+    let nothing = "error: aqueduct.toml: pubsub: neither [pubsub] nor [writer] is configured: there is nothing to set up\n";
     check("setup", Some("[state]\nperiod = \"5s\"\n"), nothing)
 }

@@ -17,15 +17,12 @@ fn it_is_told_which_part_stands_still() -> Result<()> {
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
     pipe.until_reconciled()?;
-    told(&pipe, &["nothing stands still", "one member; everything is committed"])?;
+    told(&pipe, &["nothing is stalled", "one member; everything is committed"])?;
     every_reason_is_told(&pipe, &produced)?;
 
     // It is a member of the group until its session ends.
     connector.kill()?;
-    told(
-        &pipe,
-        &["STANDS STILL: connector\n", "nobody is in the consumer group: start `aqueduct connector`"],
-    )?;
+    told(&pipe, &["STALLED: connector\n", "the consumer group has no members: start `aqueduct connector`"])?;
     producer.produce(traffic.by_ref().take(1_000), &mut produced)?;
     let reconcile = pipe.run(&["reconcile"])?;
     ensure!(reconcile.code == Some(1), "nothing was missing: {}", reconcile.out);
@@ -37,18 +34,15 @@ fn it_is_told_which_part_stands_still() -> Result<()> {
     }
 
     processor.kill()?;
-    told(&pipe, &["STANDS STILL: connector, processor\n", "no checkpoint for "])?;
+    told(&pipe, &["STALLED: connector, processor\n", "no checkpoint for "])?;
     let mut connector = pipe.start(&["connector"])?;
-    told(
-        &pipe,
-        &["STANDS STILL: processor\n", "everything is committed", "offsets wait there for the processor"],
-    )?;
+    told(&pipe, &["STALLED: processor\n", "everything is committed", "offsets wait for the processor"])?;
 
     // Somebody else takes messages: they do not come.
     let thief = Onlooker::of(&format!("{}-ctr", pipe.name()))?;
     wait::until("messages to be there", || Ok((!thief.some()?.is_empty()).then_some(())))?;
     let mut processor = pipe.start(&["processor"])?;
-    told(&pipe, &["nothing stands still", "offsets were published and have not come: "])?;
+    told(&pipe, &["nothing is stalled", "offsets were published and have not arrived: "])?;
     let reconcile = pipe.run(&["reconcile"])?;
     ensure!(reconcile.code == Some(1), "nothing was missing: {}", reconcile.out);
     let part = "offsets committed and not received by the processor";

@@ -16,7 +16,7 @@ const WHY_NOT: &str = "none: ";
 /// Errors that no test brings about, and why; whoever adds one answers for it here.
 const UNPROVOKED: &[(&str, &str)] = &[
     (
-        "a defect: a part of the demo ended by itself; please report it",
+        "internal error: a component of the demo ended unexpectedly; please report it",
         "no part ends by itself without an error",
     ),
     ("cannot listen for SIGTERM and Ctrl-C", "no system of the tests forbids it"),

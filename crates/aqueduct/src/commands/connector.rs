@@ -84,10 +84,13 @@ impl Plan {
             replica = self.connector.replica,
             pubsub = %self.endpoint,
             topic = self.pubsub.topic_path(),
-            "connector: reads the topics, takes the people out, publishes"
+            "connector starting"
         );
         for warning in self.anonymiser.warnings() {
-            tracing::warn!(action = "correct the configuration, or leave it if it is meant", "{warning}");
+            tracing::warn!(
+                action = "correct the configuration, or ignore this if it is intended",
+                "{warning}"
+            );
         }
     }
 }

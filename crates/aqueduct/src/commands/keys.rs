@@ -72,7 +72,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             let path = place.path(global)?;
             let keyring = Keyring::create(&path, now)?;
             format!(
-                "made {} with key {}; keep a copy in a safe place\n",
+                "created {} with key {}; keep a copy in a safe place\n",
                 path.display(),
                 newest(&keyring).id()
             )
@@ -82,9 +82,9 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             let keyring = Keyring::rotate(&path, *at, now)?;
             let id = newest(&keyring).id();
             format!(
-                "added key {id} to {}; it holds from {at}\n\
-                 before that time give every connector this keyring, write newest_key = \"{id}\" into [anonymise], so that \
-                 one that lacks it stops, and start them again\n",
+                "added key {id} to {}; it takes effect at {at}\n\
+                 before that time, give every connector this keyring, set newest_key = \"{id}\" in [anonymise], so that a \
+                 connector without it stops, and restart them\n",
                 path.display()
             )
         }
@@ -103,7 +103,7 @@ fn list(path: &Path, now: EventTime) -> anyhow::Result<String> {
         let state = match key.from() {
             _ if key.id() == current => "in use",
             Some(from) if from > now => "planned",
-            _ => "for events of the past",
+            _ => "for earlier events",
         };
         format!("{:<20} {from:<26} {created:<26} {state}\n", key.id())
     };

@@ -28,7 +28,7 @@ Example: for this user
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     std::fs::create_dir_all(&args.folder)
-        .with_context(|| format!("cannot make the folder {folder}; choose one that you own"))?;
+        .with_context(|| format!("cannot create folder {folder}; choose a folder that you own"))?;
     clap_mangen::generate_to(Cli::command(), &args.folder)
         .with_context(|| format!("cannot write manual pages into {folder}; choose a folder that you own"))?;
     Ok(ExitCode::SUCCESS)

@@ -146,7 +146,7 @@ impl Parts {
             flows = flows.join(","),
             to = place,
             state = self.processor.state.checkpoints,
-            "processor: reads the subscription, counts, writes rows"
+            "processor starting"
         );
     }
 
@@ -200,8 +200,8 @@ impl Parts {
             if !std::mem::replace(&mut told, true) {
                 tracing::warn!(
                     error = format!("{trouble:#}"),
-                    action = "see whether that service runs and can be reached from here; `aqueduct check` tries every connection",
-                    "waiting for it; the processor starts when it answers"
+                    action = "check that the service is running and reachable; `aqueduct check` tries every connection",
+                    "waiting for a service; the processor starts when it is available"
                 );
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -219,7 +219,7 @@ fn subscriptions(config: &Config, pubsub: &pubsub::PubSubSettings) -> Result<(St
         (Some(data), Some(marks)) => Ok((data, marks)),
         _ => {
             Err(config
-                .error_at("pubsub.subscription", "missing key pubsub.subscription; the processor reads it"))
+                .error_at("pubsub.subscription", "missing key pubsub.subscription; the processor needs it"))
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         if config.settings().has("writer") { Some((config.writer()?, config.tables()?)) } else { None };
     if pubsub.is_none() && tables.is_none() {
         return Err(config
-            .error_at("pubsub", "neither [pubsub] nor [writer] is there: there is nothing to set up")
+            .error_at("pubsub", "neither [pubsub] nor [writer] is configured: there is nothing to set up")
             .into());
     }
     global.start_logging()?;
@@ -67,7 +67,7 @@ async fn set_up_pubsub(config: &Config, pubsub: &PubSubSettings, dry_run: bool) 
     let endpoint = config.pubsub_endpoint(pubsub)?;
     let steps = admin::plan(pubsub);
     if dry_run {
-        return steps.iter().try_for_each(|step| say(format_args!("would make sure of {step}")));
+        return steps.iter().try_for_each(|step| say(format_args!("would ensure {step}")));
     }
     let connection = Connection::open(endpoint).await?;
     // One by one, so that each line stands before the next one fails.

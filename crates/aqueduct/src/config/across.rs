@@ -38,8 +38,8 @@ impl<'a> Across<'a> {
             |place: &Place<'_>| self.anonymise.pseudonymise.iter().any(|p| leads_to(p, place.pointer));
         let text = |place: Place<'a>| {
             let text = format!(
-                "{:?} is pseudonymised, and the keyring has {} keys: its pseudonyms change from key to key, so that \
-                 what belongs together would be told apart; use a value that is not pseudonymised, or a keyring with \
+                "{:?} is pseudonymised and the keyring has {} keys: each key derives another pseudonym, so equal \
+                 values would no longer match; use a value that is not pseudonymised, or a keyring with \
                  one key",
                 place.pointer.as_str(),
                 keyring.keys().len(),
@@ -54,7 +54,7 @@ impl<'a> Across<'a> {
         let kept_back = |place: &Place<'_>| !self.passes(place.pointer);
         let text = |place: Place<'_>| {
             let text = format!(
-                "{:?} does not pass [anonymise], so that the processor will not find it",
+                "{:?} is not forwarded by [anonymise], so the processor will not find it",
                 place.pointer.as_str()
             );
             (place.key, text)

@@ -159,7 +159,7 @@ impl Config {
             match Flow::try_from(table) {
                 Ok(flow) if flows.iter().any(|other| other.name == flow.name) => {
                     let text =
-                        format!("another flow is called {:?} already; give it a name of its own", flow.name);
+                        format!("another flow is already named {:?}; choose a different name", flow.name);
                     errors.push(self.settings.error_at(&format!("flows[{n}].name"), text));
                 }
                 Ok(flow) => flows.push(flow),
@@ -234,8 +234,8 @@ impl Config {
             Some(flow) => Err(self.error_at(
                 "state.memory",
                 format!(
-                    "\"{}\" is too little for flow {}: one key in all of its windows takes {}; raise it, or make \
-                     allowed_lateness or the windows shorter",
+                    "\"{}\" is too small for flow {}: a key in all of its windows needs {}; raise it, or \
+                     shorten allowed_lateness or the windows",
                     state.memory,
                     flow.name,
                     ByteSize(memory::a_key(flow)),
@@ -318,7 +318,7 @@ fn librdkafka(kafka: &KafkaConfig) -> Result<(), (String, String)> {
     });
     match client.create_native_config() {
         Err(KafkaError::ClientConfig(_, text, property, _)) => {
-            Err((property, format!("{text}; correct it as librdkafka's CONFIGURATION.md has it")))
+            Err((property, format!("{text}; see librdkafka's CONFIGURATION.md")))
         }
         // Anything else shows when a client is made.
         _ => Ok(()),

@@ -70,7 +70,7 @@ impl Input {
         let found = Compression::of_bytes(&magic);
         let promised = Compression::of_name(path);
         if promised != Compression::None && promised != found {
-            bail!("cannot read {name}: it is no {promised} file; rename it if it holds plain lines");
+            bail!("cannot read {name}: it is not a {promised} file; rename it if it contains plain lines");
         }
         let whole = io::Cursor::new(magic).chain(source);
         let decoded = decode(whole, found, stop).with_context(failed)?;
@@ -99,7 +99,7 @@ impl Input {
     pub fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
         let name = &self.name;
         self.lines.next_line().with_context(|| {
-            format!("cannot read {name} to its end; it is damaged or cut short; fetch it again")
+            format!("cannot read {name} to its end; it is damaged or truncated; fetch it again")
         })
     }
 
@@ -227,7 +227,7 @@ mod tests {
         for (name, kind) in [("a.gz", "gzip"), ("a.zst", "Zstandard")] {
             let error = read(name, b"{}").expect_err("plain").to_string();
             assert!(
-                error.ends_with(&format!("it is no {kind} file; rename it if it holds plain lines")),
+                error.ends_with(&format!("it is not a {kind} file; rename it if it contains plain lines")),
                 "{error}"
             );
         }

@@ -33,7 +33,7 @@ fn check(change: impl FnOnce(&mut Survey), part: &str, is: Stand, seen: &str) {
         }
     }
     let expected =
-        if is == Stand::Still { format!("STANDS STILL: {part}") } else { "nothing stands still".to_owned() };
+        if is == Stand::Still { format!("STALLED: {part}") } else { "nothing is stalled".to_owned() };
     assert_eq!(verdict(&parts), expected);
     assert!(text(&parts).contains(seen), "{}", text(&parts));
 }
@@ -48,15 +48,14 @@ fn where_nothing_waits_all_is_well() {
     check(|_| {}, "connector", Stand::Well, "one member; everything is committed");
     check(|_| {}, "processor", Stand::Well, "checkpoint 1, 0s ago");
     check(|_| {}, "Kafka", Stand::Well, "1 partitions with 4 offsets");
-    check(|_| {}, "tables", Stand::Well, "0 rows; none waits");
+    check(|_| {}, "tables", Stand::Well, "0 rows; none waiting");
 }
 
 #[test]
 fn what_is_not_committed_waits_for_the_connector() {
     let seen = "2 members; 3 offsets are not committed: events[0]";
     check(|survey| set_log(survey, 7, 4, 2), "connector", Stand::Working, seen);
-    let seen =
-        "nobody is in the consumer group: start `aqueduct connector`; 3 offsets are not committed: events[0]";
+    let seen = "the consumer group has no members: start `aqueduct connector`; 3 offsets are not committed: events[0]";
     check(|survey| set_log(survey, 7, 4, 0), "connector", Stand::Still, seen);
 }
 
@@ -72,8 +71,7 @@ fn a_connector_without_marks_stands_still_although_it_is_in_the_group() {
 
 #[test]
 fn what_was_committed_and_did_not_come_is_in_pubsub() {
-    let seen =
-        "2 offsets were published and have not come: events[0]; what never comes is given up after 10m";
+    let seen = "2 offsets were published and have not arrived: events[0]; they count as lost after 10m";
     check(|survey| set_log(survey, 6, 6, 1), "Pub/Sub", Stand::Working, seen);
 }
 
@@ -86,15 +84,15 @@ fn a_processor_without_a_checkpoint_stands_still() {
         old,
         "processor",
         Stand::Still,
-        "no checkpoint for 3m20s: start `aqueduct processor`, or see what its log says",
+        "no checkpoint for 3m20s: start `aqueduct processor`, or check its log",
     );
     let mut survey = well();
     later(&mut survey, 200);
     set_log(&mut survey, 6, 6, 1);
     let pubsub = parts(&survey).remove(2);
-    assert_eq!(pubsub.seen, "2 offsets wait there for the processor: events[0]");
+    assert_eq!(pubsub.seen, "2 offsets wait for the processor: events[0]");
     (survey.state.checkpoint, survey.state.written_at) = (None, None);
-    assert_eq!(verdict(&parts(&survey)), "STANDS STILL: processor");
+    assert_eq!(verdict(&parts(&survey)), "STALLED: processor");
 }
 
 #[test]
@@ -111,9 +109,9 @@ fn rows_that_their_table_took_and_lost_are_missing_there() {
             survey.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
         }
     };
-    check(sent(false, 0), "tables", Stand::Working, "3 rows are on their way");
-    check(sent(true, 3), "tables", Stand::Well, "3 rows; none waits");
-    let seen = "1 rows were sent and are not there: see `aqueduct reconcile`";
+    check(sent(false, 0), "tables", Stand::Working, "3 rows in flight");
+    check(sent(true, 3), "tables", Stand::Well, "3 rows; none waiting");
+    let seen = "1 rows were sent and are missing: run `aqueduct reconcile`";
     check(sent(true, 2), "tables", Stand::Still, seen);
 }
 

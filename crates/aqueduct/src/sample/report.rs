@@ -77,8 +77,8 @@ impl Report {
         let times = times.map(Times::report);
         if let Some(odd) = times.as_ref().map(|times| times.in_january_1970).filter(|odd| *odd > 0) {
             warnings.push(format!(
-                "events.time: {odd} event times fall in January 1970: a number is taken for milliseconds since the epoch, and \
-                 these look like seconds"
+                "events.time: {odd} event times fall in January 1970: numbers are read as milliseconds since \
+                 the epoch, and these look like seconds"
             ));
         }
         let (read, passed) = (sample.records(), sample.passed);
@@ -166,7 +166,7 @@ fn of_values(place: &Place, count: &Count) -> Vec<Warning> {
     let is_identifier =
         different >= FEW && different * 2 >= values || different >= MANY && different * 20 >= values;
     if is_identifier && !place.is_time {
-        let text = format!("about {different} different values among {values}: one may single somebody out");
+        let text = format!("about {different} distinct values among {values}: a value may identify a person");
         warnings.push(Warning { kind: "high-cardinality", text });
     }
     warnings
@@ -178,7 +178,7 @@ fn of_names(place: &Place) -> Vec<Warning> {
     if names == 0 {
         return Vec::new();
     }
-    let text = format!("about {names} different names of members pass as they are: names can be ids, too");
+    let text = format!("about {names} distinct member names are forwarded: names can be IDs, too");
     let mut warnings = vec![Warning { kind: "names-vary", text }];
     for (look, seen) in Look::ALL.into_iter().zip(place.names.looks).filter(|(_, seen)| *seen > 0) {
         let text = format!("{seen} of these names hold what looks like {}", look.text());

@@ -24,7 +24,7 @@ impl fmt::Display for Report {
         let lines = || self.pointers.iter().chain(&self.attributes);
         let rows: Vec<Vec<String>> = lines().map(row).collect();
         if !rows.is_empty() {
-            let head = ["PLACE", "RECORDS", "SHARE", "WHAT BECOMES OF IT", "WHY TO LOOK AT IT"];
+            let head = ["FIELD", "RECORDS", "SHARE", "OUTCOME", "NOTE"];
             write!(f, "\n{}", grid(&head, &rows))?;
         }
         if let Some(times) = &self.times {
@@ -42,8 +42,9 @@ impl fmt::Display for Report {
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning {warning}"))?;
         writeln!(
             f,
-            "\nNo value is shown. A name that the configuration does not know is shown as * where names vary or occur \
-             once.\nWhat looks like nobody may still be somebody: read each line that is forwarded."
+            "\nNo values are shown. A member name that is not in the configuration is shown as * if names \
+             vary or occur once.\nA field without a note can still be personal data: check each line that is \
+             forwarded."
         )
     }
 }
@@ -52,7 +53,8 @@ fn of_times(times: &TimesReport) -> String {
     let seconds = |millis: i64| format!("{:.1} s", millis as f64 / 1e3);
     match (times.delay_p50_ms, times.delay_max_ms, times.ahead_max_ms) {
         (Some(middle), Some(most), Some(ahead)) => format!(
-            "{} event times; from the event to its Kafka timestamp: half within {}, all within {}; at most {} ahead of it",
+            "{} event times; from the event to its Kafka timestamp: half within {}, all within {}; at most {} \
+             ahead of it",
             times.read,
             seconds(middle),
             seconds(most),

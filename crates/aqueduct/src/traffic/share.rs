@@ -8,7 +8,7 @@ pub struct Share(f64);
 
 /// Why a text is no probability.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no share; write a percentage such as \"0.1%\", or a number from 0 to 1")]
+#[error("invalid share {0:?} (expected a percentage such as \"0.1%\", or a number from 0 to 1)")]
 pub struct ShareError(String);
 
 impl Share {

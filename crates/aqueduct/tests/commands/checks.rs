@@ -15,7 +15,7 @@ clicks = { "/type" = "click" }
 window = { size = "20m", period = "1s" }
 "#;
 
-/// It is too little for flow `by_page`.
+/// It is too small for flow `by_page`.
 #[test]
 fn memory_without_room_for_a_key_is_refused() {
     let place = Place::with(&format!("{FLOW}[state]\nmemory = \"100kB\"\n"));

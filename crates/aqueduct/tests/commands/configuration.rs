@@ -120,7 +120,7 @@ fn pseudonyms_that_change_are_refused_where_they_are_compared() {
         let keys: Vec<_> = run.err.lines().filter_map(|line| line.split(": ").nth(2)).collect();
         assert_eq!(keys, ["events.id", "flows[0].join.on"], "{}", run.err);
         assert!(
-            run.err.contains("\"/user_id\" is pseudonymised, and the keyring has 2 keys: "),
+            run.err.contains("\"/user_id\" is pseudonymised and the keyring has 2 keys: "),
             "{}",
             run.err
         );
@@ -135,7 +135,7 @@ fn what_a_flow_reads_and_nobody_forwards_is_a_warning() {
     assert_eq!(run.code, Some(0), "{}", run.err);
     assert!(
         run.out.contains(
-            ": flows[0].by.box: \"/box\" does not pass [anonymise], so that the processor will not find it\n"
+            ": flows[0].by.box: \"/box\" is not forwarded by [anonymise], so the processor will not find it\n"
         ),
         "{}",
         run.out
@@ -175,7 +175,7 @@ fn a_cold_start_shorter_than_a_lease_is_a_warning() {
         let place = Place::with(&format!("{SHOP}\n[state]\ncold_start = \"{seconds}s\"\n"));
         place.run("check --offline").out
     };
-    let warning = "warning state.cold_start: \"9s\" is shorter than a lease of Pub/Sub (10s); ";
+    let warning = "warning state.cold_start: \"9s\" is shorter than a Pub/Sub lease (10s); ";
     assert!(run(9).contains(warning), "{}", run(9));
     assert!(!run(10).contains("warning"), "{}", run(10));
 }
@@ -209,7 +209,7 @@ fn a_dry_run_of_setup_says_what_it_would_make_and_makes_nothing() {
     let run = place.run("setup --dry-run");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     for line in [
-        "would make sure of topic projects/shop-analytics/topics/events-marks (keeps messages 7d)",
+        "would ensure topic projects/shop-analytics/topics/events-marks (keeps messages 7d)",
         "table box_ctr: would be created",
     ] {
         assert!(run.out.lines().any(|found| found == line), "no {line:?} in\n{}", run.out);

@@ -26,7 +26,7 @@ fn streams_that_cannot_be_used_are_told() {
     check(
         &place,
         &[
-            ("aqueduct keys new", 0, "made "),
+            ("aqueduct keys new", 0, "created "),
             ("aqueduct generate --events 10 --output events.ndjson", 0, "10 records"),
             ("aqueduct anonymise < .", 1, "cannot read standard input"),
             ("aqueduct anonymise < events.ndjson > /dev/full", 1, "cannot write standard output"),
@@ -47,7 +47,7 @@ fn streams_that_cannot_be_used_are_told() {
     );
 }
 
-/// Each names the property: correct it as librdkafka's CONFIGURATION.md has it.
+/// Each names the property: see librdkafka's CONFIGURATION.md.
 #[test]
 fn properties_are_checked_before_anything_runs() {
     let place = |properties: &str| {
@@ -84,7 +84,7 @@ fn properties_are_checked_before_anything_runs() {
         &[(
             "aqueduct replay --kafka",
             1,
-            "no Kafka client can be made; correct [kafka] or [kafka.properties]",
+            "cannot create a Kafka client; correct [kafka] or [kafka.properties]",
         )],
     );
 }
@@ -99,13 +99,13 @@ fn a_demo_says_what_it_cannot_use() {
             (
                 "TMPDIR=/proc/none aqueduct demo",
                 1,
-                "cannot make a folder for the state; set TMPDIR to one that may be written",
+                "cannot create a folder for the state; set TMPDIR to a writable folder",
             ),
             ("aqueduct demo --config nowhere.toml", 2, "cannot read nowhere.toml; correct --config"),
             (
                 "aqueduct demo --path mine.db",
                 2,
-                "mine.db exists and was not made by a demo; name another file with --path",
+                "mine.db exists and was not created by a demo; name another file with --path",
             ),
         ],
     );
@@ -119,7 +119,7 @@ fn manual_pages_need_a_folder_that_may_be_written() {
     check(
         &place,
         &[
-            ("aqueduct man file/pages", 1, "cannot make the folder file/pages; choose one that you own"),
+            ("aqueduct man file/pages", 1, "cannot create folder file/pages; choose a folder that you own"),
             (
                 "aqueduct man /proc/self",
                 1,
@@ -272,7 +272,7 @@ fn two_flows_with_one_name_are_told() {
         &[(
             "aqueduct check --offline",
             2,
-            "flows[1].name: another flow is called \"box_ctr\" already; give it a name of its own",
+            "flows[1].name: another flow is already named \"box_ctr\"; choose a different name",
         )],
     );
 }
@@ -320,7 +320,7 @@ fn a_demo_s_file_that_cannot_go_is_told() {
             (
                 "mkdir gone; cd gone; rmdir ../gone; aqueduct demo --path rows.db",
                 1,
-                "cannot tell where rows.db is; write all of --path",
+                "cannot resolve rows.db; make --path absolute",
             ),
         ],
     );
@@ -371,7 +371,8 @@ fn what_is_interrupted_says_that_it_is_not_complete() {
     drop(writer);
     assert_eq!(run.code, Some(1), "{}", run.err);
     assert!(
-        run.err.contains("error: interrupted: not everything was read, and rows.ndjson is not complete"),
+        run.err
+            .contains("error: interrupted: the input was not read completely, and rows.ndjson is incomplete"),
         "{}",
         run.err
     );

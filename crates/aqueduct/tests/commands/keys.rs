@@ -18,7 +18,7 @@ fn a_keyring_is_made_for_its_owner_alone_and_never_overwritten() {
     let place = Place::new();
     let made = place.run("keys new");
     assert_eq!((made.code, made.err.as_str()), (Some(0), ""));
-    assert!(made.out.starts_with("made keys.toml with key "), "{}", made.out);
+    assert!(made.out.starts_with("created keys.toml with key "), "{}", made.out);
     let mode = place.path("keys.toml").metadata().expect("the keyring").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let before = place.read("keys.toml");

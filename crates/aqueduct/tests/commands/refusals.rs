@@ -50,7 +50,7 @@ fn what_kafka_refuses_is_told_with_its_topic() {
     services.kafka.answer(Request::Produce, &[Answer::RD_KAFKA_RESP_ERR_POLICY_VIOLATION; 20]);
     refused(
         &services.place.run("generate --events 1"),
-        &["Kafka did not take an event for topic events; look at the broker's log and at [kafka.properties]"],
+        &["Kafka rejected an event for topic events; check the broker's log and [kafka.properties]"],
     );
     services.stop();
     let services = Services::start();
@@ -58,7 +58,7 @@ fn what_kafka_refuses_is_told_with_its_topic() {
     services.kafka.answer(Request::Fetch, &[Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 20]);
     refused(
         &services.place.run("check --sample 10"),
-        &["Kafka refuses to give the records of topic events; let this user read it"],
+        &["Kafka denies reading topic events; allow this user to read it"],
     );
     done(&services, &["keys new"]);
     let flows = String::from_utf8(services.place.read("aqueduct.toml")).expect("text") + FLOW;
@@ -67,10 +67,10 @@ fn what_kafka_refuses_is_told_with_its_topic() {
                  aqueduct replay --kafka --config flows.toml";
     refused(
         &services.place.shell(wrong),
-        &["cannot make a Kafka consumer; correct [kafka.properties]", "receive.message.max.bytes"],
+        &["cannot create a Kafka consumer; correct [kafka.properties]", "receive.message.max.bytes"],
     );
     services.kafka.refuse("events", Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).expect("the topic");
-    refused(&services.place.run("check"), &[" refuses topic events; allow this user to use it"]);
+    refused(&services.place.run("check"), &[" denies access to topic events; allow this user to use it"]);
     services.stop();
 }
 

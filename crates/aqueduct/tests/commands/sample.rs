@@ -71,10 +71,10 @@ fn what_cannot_be_sampled_is_said() {
     let place = Place::with(CONFIG);
     place.write("empty.ndjson", "\n");
     for (words, code, expected) in [
-        ("check --sample-file empty.ndjson", 1, "empty.ndjson holds no record: there is nothing to look at"),
+        ("check --sample-file empty.ndjson", 1, "empty.ndjson contains no records; name another source"),
         ("check --sample-file none.ndjson", 1, "cannot read none.ndjson"),
-        ("check --sample 10 --offline", 2, "--offline connects to nothing, but --sample reads Kafka"),
-        ("check --format json", 2, "--format is for --sample"),
+        ("check --sample 10 --offline", 2, "--offline makes no connections, but --sample reads Kafka"),
+        ("check --format json", 2, "--format requires --sample"),
         ("check --sample 10", 2, "the section kafka is missing"),
     ] {
         let run = place.run(words);

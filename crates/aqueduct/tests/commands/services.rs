@@ -95,7 +95,7 @@ fn properties_that_contradict_what_a_producer_needs_are_told() {
     let line = "printf '[kafka.properties]\n\"max.in.flight\" = 1000\n' >> aqueduct.toml; aqueduct generate --events 1";
     let run = services.place.shell(line);
     assert_eq!(run.code, Some(1), "{}", run.err);
-    let expected = "cannot make a Kafka producer; correct [kafka.properties]";
+    let expected = "cannot create a Kafka producer; correct [kafka.properties]";
     assert!(run.err.contains(expected) && run.err.contains("max.in.flight"), "{}", run.err);
     services.stop();
 }
@@ -222,7 +222,7 @@ fn a_connector_publishes_everything_and_stops_when_told() {
         run.err.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
     let line =
         |text: &str| lines.iter().find(|line| line["message"].as_str().is_some_and(|m| m.starts_with(text)));
-    assert_eq!(line("connector: reads the topics").expect("a first line")["topics"], "events");
+    assert_eq!(line("connector starting").expect("a first line")["topics"], "events");
     let end = line("connector ended").expect("a last line");
     assert_eq!((&end["records"], &end["published"]), (&1000.into(), &1000.into()), "{end}");
     services.stop();

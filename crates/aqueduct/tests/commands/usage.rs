@@ -54,14 +54,14 @@ fn wrong_usage_is_exit_code_2() {
         ("generate --rate 0", "invalid value '0' for '--rate <N>'"),
         (
             "generate --late 200%",
-            "\"200%\" is no share; write a percentage such as \"0.1%\", or a number from 0 to 1",
+            "invalid share \"200%\" (expected a percentage such as \"0.1%\", or a number from 0 to 1)",
         ),
         ("generate --duration ten --output -", "\"ten\" is no duration"),
         (
             "generate --start yesterday --output -",
-            "write a time since 1970 with its offset, such as 2026-11-01T12:00:00Z",
+            "expected a time since 1970 with an offset, such as 2026-11-01T12:00:00Z",
         ),
-        ("generate --output events.ndjson", "error: a file needs an end; add --events N or --duration TIME"),
+        ("generate --output events.ndjson", "error: a file needs a limit; add --events N or --duration TIME"),
         ("generate --output - --topic events", "cannot be used with"),
         ("keys", "Usage: aqueduct keys"),
         ("keys rotate", "--at <TIME>"),

@@ -261,7 +261,7 @@ fn an_output_is_replaced_only_when_complete() {
     for output in ["rows.ndjson", "rows.db"] {
         place.write(output, b"old");
         let ran = place.run(&["replay", "cut.gz", "--output", output, "--replace"]);
-        refused(&ran, 1, "error: cannot read cut.gz to its end; it is damaged or cut short");
+        refused(&ran, 1, "error: cannot read cut.gz to its end; it is damaged or truncated");
         let counted =
             ran.err.lines().find(|line| line.contains(" records of 1 partition")).expect("a summary");
         assert!(!counted.starts_with("0 ") && counted.ends_with("; no output is complete"), "{counted}");
@@ -342,7 +342,7 @@ fn only_a_replay_s_database_is_replaced() {
     }
 }
 
-/// Then the user has to correct the configuration or name other events.
+/// Then the user has to correct the configuration or the input.
 #[test]
 fn nothing_but_rejects_is_a_failure() {
     let place = Place::new(&impatient());

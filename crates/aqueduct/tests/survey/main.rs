@@ -90,7 +90,11 @@ fn a_pipe_that_never_ran_has_a_status() {
     let pipe = Pipe::empty();
     let ran = pipe.run(&["status"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.out.contains("no checkpoint yet") && ran.out.contains("no mark has come yet"), "{}", ran.out);
+    assert!(
+        ran.out.contains("no checkpoint yet") && ran.out.contains("no mark has arrived yet"),
+        "{}",
+        ran.out
+    );
     assert!(!pipe.path("state").exists() && !pipe.path("rows.db").exists(), "looking makes nothing");
 }
 

@@ -79,9 +79,10 @@ pub(super) fn warnings(
         Some((bound, _)) if bound <= lateness => {
             return match future.filter(|future| *future > lateness) {
                 Some(future) => vec![format!(
-                    "events.future = \"{future}\" exceeds allowed_lateness = \"{lateness}\" of flow {name}, and topic {topic} takes \
-                     its timestamps from the producers ({TYPE} = CreateTime): an event that is so far ahead can make those of \
-                     other producers late; lower events.future or raise allowed_lateness"
+                    "events.future = \"{future}\" exceeds allowed_lateness = \"{lateness}\" of flow {name}, \
+                     and topic {topic} has the timestamps of its producers ({TYPE} = CreateTime): an event \
+                     that far ahead can make the events of other producers late; lower events.future or raise \
+                     allowed_lateness"
                 )],
                 None => Vec::new(),
             };
@@ -90,7 +91,7 @@ pub(super) fn warnings(
         None => "however far ahead they are".to_owned(),
     };
     vec![format!(
-        "topic {topic} takes its timestamps from the producers ({TYPE} = CreateTime), {cause}: one producer whose clock is fast by \
+        "topic {topic} has the timestamps of its producers ({TYPE} = CreateTime), {cause}: one producer whose clock is ahead by \
          more than allowed_lateness = \"{lateness}\" of flow {name} makes the events of all others late; set {AFTER} of the topic \
          to less than that, or {TYPE} = LogAppendTime, or raise allowed_lateness"
     )]

@@ -181,7 +181,7 @@ async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
         return vec![line::<String, _>("Kafka", Err(error))];
     }
     let Ok(answer) = answer.await else {
-        return vec![Line::Failed("Kafka: a defect: the question panicked; please report it".to_owned())];
+        return vec![Line::Failed("Kafka: internal error: the check panicked; please report it".to_owned())];
     };
     let topics = match answer {
         Ok(topics) => topics,
@@ -253,9 +253,9 @@ async fn check_pubsub(pubsub: &PubSubSettings, endpoint: &Endpoint) -> Vec<Line>
 /// An account may be allowed to work and not to look.
 fn look(what: &str, result: Result<(), PubSubError>, good: String, may: &str) -> Line {
     match result {
-        Err(error @ PubSubError::Denied { .. }) => {
-            Line::Warning(format!("{what}: cannot look whether they are there ({error}); it may still {may}"))
-        }
+        Err(error @ PubSubError::Denied { .. }) => Line::Warning(format!(
+            "{what}: cannot determine whether they exist ({error}); it may still {may}"
+        )),
         other => line(what, other.map(|()| good)),
     }
 }
@@ -278,8 +278,8 @@ async fn check_state(checkpoints: &str, folder: &Path) -> Result<String> {
         try_writing(&folder.join(path))?;
     }
     Ok(match recovered.newest {
-        Some(newest) => format!("checkpoint {newest} can be read"),
-        None => "nothing there yet".to_owned(),
+        Some(newest) => format!("checkpoint {newest} is readable"),
+        None => "no checkpoint yet".to_owned(),
     })
 }
 

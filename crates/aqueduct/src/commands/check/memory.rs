@@ -20,10 +20,10 @@ fn estimate(flow: &Flow, memory: ByteSize) -> String {
     let slice = flow.windows.slice();
     let (slices, a_key, keys) = (live_slices(flow), a_key(flow), keys(flow, memory));
     format!(
-        "flow {}: {slices} slices of {slice} are live; a key seen in all of them takes {a_key} bytes, \
-         so that state.memory = \"{memory}\" holds {keys} such keys{}",
+        "flow {}: {slices} slices of {slice} are live; a key with events in all of them needs {a_key} bytes, \
+         so state.memory = \"{memory}\" has room for {keys} such keys{}",
         flow.name,
-        if flow.join.is_some() { ", less what views take that await their clicks" } else { "" },
+        if flow.join.is_some() { ", minus the memory of views that wait for their clicks" } else { "" },
     )
 }
 

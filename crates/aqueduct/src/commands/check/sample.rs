@@ -52,9 +52,7 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
         None => of_kafka(reading, &config.kafka()?, &stop),
     })?;
     if sample.records() == 0 {
-        bail!(
-            "{source} holds no record: there is nothing to look at; name another source, or wait until something is written"
-        );
+        bail!("{source} contains no records; name another source, or wait until records are written");
     }
     let report = Report::of(sample, times, source, sections.warnings.clone());
     let text = match args.format {
@@ -69,11 +67,11 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
 pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
     let is_sample = args.sample.is_some() || args.sample_file.is_some();
     if args.format == Format::Json && !is_sample {
-        return Err(WrongUsage("--format is for --sample; add it, or leave --format out".to_owned()));
+        return Err(WrongUsage("--format requires --sample; add it, or remove --format".to_owned()));
     }
     if args.offline && is_sample && args.sample_file.is_none() {
         return Err(WrongUsage(
-            "--offline connects to nothing, but --sample reads Kafka; name a file with --sample-file"
+            "--offline makes no connections, but --sample reads Kafka; name a file with --sample-file"
                 .to_owned(),
         ));
     }

@@ -65,7 +65,7 @@ impl Sections {
         if let Some(Err(error)) = sections.kafka.as_ref().map(kafka::try_consumer) {
             errors.push(config.settings().error_at(
                 "kafka.properties",
-                format!("librdkafka does not take these properties together: {error}"),
+                format!("librdkafka rejects this combination of properties: {error}"),
             ));
         }
         sections.check_rules(config, errors);
@@ -89,8 +89,8 @@ impl Sections {
         let (lease, cold_start) = (Millis(endpoint.lease().as_millis() as i64), self.state.cold_start);
         if cold_start < lease {
             self.warnings.push(format!(
-                "state.cold_start: \"{cold_start}\" is shorter than a lease of Pub/Sub ({lease}); a processor that is killed \
-                 in its first minute leaves messages that come again too late to be counted; raise it"
+                "state.cold_start: \"{cold_start}\" is shorter than a Pub/Sub lease ({lease}); if a processor \
+                 is killed in its first minute, its messages are redelivered too late to be counted; raise it"
             ));
         }
     }
@@ -106,9 +106,9 @@ impl Sections {
         for flow in &self.flows {
             if flow.time == TimeKind::Processing && flow.out_of_orderness < restart {
                 self.warnings.push(format!(
-                    "flow {}: out_of_orderness = \"{}\" is shorter than a restart after a kill may take ({restart}), and \
-                     without [kafka] no marks tell what is missing; messages that are delivered again after it are counted \
-                     in later windows than those in which Pub/Sub had them; raise it",
+                    "flow {}: out_of_orderness = \"{}\" is shorter than a restart after a kill can take \
+                     ({restart}), and without [kafka] no marks show which messages are missing; messages that \
+                     are redelivered after it are counted in windows later than their own; raise it",
                     flow.name, flow.out_of_orderness
                 ));
             }

@@ -167,7 +167,9 @@ impl Demo {
 
 fn ended_early<T>(ended: anyhow::Result<anyhow::Result<T>>) -> anyhow::Error {
     match ended {
-        Ok(Ok(_)) => anyhow::anyhow!("a defect: a part of the demo ended by itself; please report it"),
+        Ok(Ok(_)) => {
+            anyhow::anyhow!("internal error: a component of the demo ended unexpectedly; please report it")
+        }
         Ok(Err(error)) | Err(error) => error,
     }
 }

@@ -34,7 +34,7 @@ impl Place {
         let folder = tempfile::Builder::new()
             .prefix("aqueduct-demo-")
             .tempdir()
-            .context("cannot make a folder for the state; set TMPDIR to one that may be written")?;
+            .context("cannot create a folder for the state; set TMPDIR to a writable folder")?;
         let text = match config {
             Some(path) => {
                 let text = fs::read_to_string(path).map_err(|error| {
@@ -45,7 +45,7 @@ impl Place {
             None => (folder.path().join("demo.toml"), OWN.to_owned()),
         };
         let rows = std::path::absolute(rows)
-            .with_context(|| format!("cannot tell where {} is; write all of --path", rows.display()))?;
+            .with_context(|| format!("cannot resolve {}; make --path absolute", rows.display()))?;
         replace(&rows)?;
         Keyring::create(&folder.path().join("keys.toml"), processor::driver::now())?;
         Ok(Self { folder, rows, text })
@@ -120,7 +120,7 @@ fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
     let owners = writer::pipelines(rows).unwrap_or_default();
     if owners.is_empty() || owners.iter().any(|owner| owner != PIPELINE) {
         return Err(WrongUsage(format!(
-            "{path} exists and was not made by a demo; name another file with --path, or move this one away"
+            "{path} exists and was not created by a demo; name another file with --path, or move this one"
         )));
     }
     // Leaves WAL mode, for which no other connection may have the file.

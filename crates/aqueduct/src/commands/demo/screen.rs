@@ -44,7 +44,8 @@ impl Screen {
     pub(super) fn new(path: &Path, address: SocketAddr, duration: Option<Millis>, trouble: Trouble) -> Self {
         // Before there is a bar, which lines of others would run into.
         say(&format!(
-            "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlook at it: http://{address}/ (metrics: /metrics)\n",
+            "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlive page: http://{address}/ \
+             (metrics: /metrics)\n",
             path.display()
         ));
         let terminal = io::stderr().is_terminal();
@@ -54,9 +55,9 @@ impl Screen {
                 ProgressDrawTarget::stderr(),
             );
             let template = if duration.is_some() {
-                "{msg}\n{bar:40} {prefix}; Ctrl-C ends it"
+                "{msg}\n{bar:40} {prefix}; Ctrl-C to stop"
             } else {
-                "{msg}\n{spinner} {prefix}; Ctrl-C ends it"
+                "{msg}\n{spinner} {prefix}; Ctrl-C to stop"
             };
             bar.set_style(
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -159,20 +160,20 @@ impl Screen {
             let _ = writeln!(
                 text,
                 "{waiting:>12}  requests with rows were not written: {}",
-                self.trouble.reason().unwrap_or_else(|| "they had no time to".to_owned())
+                self.trouble.reason().unwrap_or_else(|| "there was not enough time".to_owned())
             );
         }
         let verdict = if balanced {
             "Everything balances."
         } else {
-            "IT DOES NOT BALANCE: every record should be accounted for, and every row should be in the file."
+            "DOES NOT BALANCE: not every record is accounted for, or not every row is in the file."
         };
         let _ = writeln!(text, "{verdict} It ran for {} s.", self.started.elapsed().as_secs());
         let columns = totals.columns.join(", ");
         let flow = view.flows.first().map_or("box_ctr", |(name, _, _)| name);
         let _ = writeln!(
             text,
-            "Look into the rows:\n  sqlite3 -box {} \"select {columns}, window_end, views, clicks, ctr, ctr_low, ctr_high, is_final \
+            "Query the rows:\n  sqlite3 -box {} \"select {columns}, window_end, views, clicks, ctr, ctr_low, ctr_high, is_final \
              from {flow}_latest order by window_end desc, views desc limit 10\"",
             self.path.display()
         );

@@ -66,7 +66,7 @@ impl Target {
         let deliveries = Arc::new(Delivered::default());
         let producer: ThreadedProducer<Deliveries> = client
             .create_with_context(Deliveries(Arc::clone(&deliveries)))
-            .context("cannot make a Kafka producer; correct [kafka.properties]")?;
+            .context("cannot create a Kafka producer; correct [kafka.properties]")?;
         Ok(Self { producer, deliveries, topic })
     }
 
@@ -149,7 +149,5 @@ impl ProducerContext for Deliveries {
 }
 
 fn failure(topic: &str) -> String {
-    format!(
-        "Kafka did not take an event for topic {topic}; look at the broker's log and at [kafka.properties]"
-    )
+    format!("Kafka rejected an event for topic {topic}; check the broker's log and [kafka.properties]")
 }

@@ -101,7 +101,8 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 fn to_file(args: &Args, path: &Path) -> anyhow::Result<Tally> {
     let order = args.order(args.seed.unwrap_or(1), args.start.unwrap_or(DEFAULT_START));
     if order.limit.is_none() && path != Path::new("-") {
-        let text = "a file needs an end; add --events N or --duration TIME, such as --duration 1h".to_owned();
+        let text =
+            "a file needs a limit; add --events N or --duration TIME, such as --duration 1h".to_owned();
         return Err(WrongUsage(text).into());
     }
     runtime::run_blocking(|shutdown| file::write(order, path, &shutdown))
@@ -114,7 +115,7 @@ fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
     let now = EventTime(jiff::Timestamp::now().as_millisecond());
     let start = args.start.unwrap_or(now);
     if start > now {
-        let text = format!("--start {start} has not come yet; an event is sent when its time has come");
+        let text = format!("--start {start} is in the future; events are sent at their time");
         return Err(WrongUsage(text).into());
     }
     // Not the seed of an earlier run: its event ids would pass for duplicates.

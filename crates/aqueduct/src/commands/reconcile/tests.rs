@@ -173,5 +173,5 @@ fn what_cannot_be_asked_is_not_taken_for_complete() {
     deaf.logs = Err("Kafka does not answer".to_owned());
     let verdict = "missing: 1 offsets committed and not received by the processor, 1 answers";
     check(&deaf, &[(1, 2, Stage::NotReceived)], verdict);
-    assert!(text::of(&Findings::of(&deaf)).starts_with("not asked: Kafka does not answer\n"));
+    assert!(text::of(&Findings::of(&deaf)).starts_with("not available: Kafka does not answer\n"));
 }

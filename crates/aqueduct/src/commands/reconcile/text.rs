@@ -9,7 +9,7 @@ const RANGES: usize = 5;
 pub(super) fn of(findings: &Findings) -> String {
     let mut text = String::new();
     for reason in &findings.unreachable {
-        text.push_str(&format!("not asked: {reason}\n"));
+        text.push_str(&format!("not available: {reason}\n"));
     }
     let mut section = |title: &str, head: &[&str], rows: Vec<Vec<String>>| {
         if !rows.is_empty() {
@@ -18,7 +18,7 @@ pub(super) fn of(findings: &Findings) -> String {
         }
     };
     section(
-        "What went in",
+        "Kafka offsets",
         &[
             "topic",
             "partition",
@@ -26,26 +26,26 @@ pub(super) fn of(findings: &Findings) -> String {
             "log end",
             "committed",
             "accounted",
-            "refused",
+            "rejected",
             "lost",
             "missing",
         ],
         findings.partitions.iter().map(partition).collect(),
     );
     section(
-        "What became of it",
+        "Ledgers",
         &["flow", "ledger", "accounted", "balance", "offsets"],
         findings.flows.iter().map(flow).collect(),
     );
     let late: Vec<String> =
         findings.flows.iter().filter_map(|flow| late::words(&flow.flow, &flow.ledger)).collect();
     section(
-        "What came out",
+        "Tables",
         &["table", "sent", "rows", "waiting", "missing"],
         findings.tables.iter().map(table).collect(),
     );
     section(
-        "The newest complete window",
+        "Newest complete window",
         &["flow", "window end", "keys", "differing"],
         findings
             .windows
@@ -56,12 +56,12 @@ pub(super) fn of(findings: &Findings) -> String {
             .collect(),
     );
     if !late.is_empty() {
-        text.push_str(&format!("\nWhat came too late\n{}\n", late.join("\n")));
+        text.push_str(&format!("\nLate events\n{}\n", late.join("\n")));
     }
     if let Some(refused) = refused::text(&findings.refused) {
-        text.push_str(&format!("\nWhat was refused\n{refused}"));
+        text.push_str(&format!("\nRejected records\n{refused}"));
     }
-    text.push_str(&format!("\nWhere it stands\n{}", parts::text(&findings.parts)));
+    text.push_str(&format!("\nComponents\n{}", parts::text(&findings.parts)));
     text.push_str(&format!("{}\n", parts::verdict(&findings.parts)));
     text.push_str(&format!("\n{}\n", verdict(findings)));
     text

@@ -119,11 +119,11 @@ fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> 
     }
     if let Some(nothing) = session.all_rejected() {
         session.report(None);
-        bail!("{nothing}; correct the configuration or name other events; {output} is not written");
+        bail!("{nothing}; correct the configuration or the input; {output} was not written");
     }
     if shutdown.is_cancelled() {
         session.report(None);
-        bail!("interrupted: not everything was read, and {output} is not complete");
+        bail!("interrupted: the input was not read completely, and {output} is incomplete");
     }
     session.finish()?;
     Ok(ExitCode::SUCCESS)

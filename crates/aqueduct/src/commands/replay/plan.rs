@@ -82,7 +82,7 @@ impl Plan {
             Source::Kafka(Box::new(Span::make(args, config)?))
         } else {
             if args.from.is_some() || args.to.is_some() {
-                let text = "--from and --to are for --kafka; a file is read as a whole".to_owned();
+                let text = "--from and --to require --kafka; a file is always read completely".to_owned();
                 return Err(WrongUsage(text).into());
             }
             let places = places(&args.files)?;
@@ -143,7 +143,7 @@ fn refuse_database_of_others(path: &Path) -> Result<(), WrongUsage> {
     let path = path.display();
     let whose = match owners.iter().find(|owner| *owner != PIPELINE) {
         Some(owner) => format!("is written by a pipeline ({owner})"),
-        None => "was not made by a replay".to_owned(),
+        None => "was not created by a replay".to_owned(),
     };
     Err(WrongUsage(format!("--output {path} exists and {whose}; name another file, or add --replace")))
 }
@@ -158,11 +158,11 @@ fn replayable(flows: &[Flow], kafka: bool) -> Result<(), (String, &'static str)>
     for (n, flow) in flows.iter().enumerate() {
         let text = match flow.time {
             TimeKind::Processing => {
-                "\"processing\" is when Pub/Sub received an event, which nothing keeps: the flow cannot be replayed; \
-                 replay with a configuration without it"
+                "\"processing\" is the time at which Pub/Sub received an event, which is not stored, so the \
+                 flow cannot be replayed; use a configuration without it"
             }
             TimeKind::Kafka if !kafka => {
-                "\"kafka\" is the record's timestamp, which files do not have; use --kafka, or replay with a \
+                "\"kafka\" is the record's timestamp, which files do not have; use --kafka, or a \
                  configuration without this flow"
             }
             TimeKind::Kafka | TimeKind::Event => continue,
@@ -201,8 +201,7 @@ impl Span {
         if let (Some(from), Some(to)) = (args.from, args.to)
             && from >= to
         {
-            let text =
-                format!("--from {from} is not before --to {to}, so that nothing lies between; correct one");
+            let text = format!("--from {from} is not before --to {to}; correct one of them");
             return Err(WrongUsage(text).into());
         }
         Ok(Self { kafka: config.kafka()?, from: args.from, to: args.to })

@@ -154,8 +154,8 @@ impl Tables {
             tracing::error!(
                 table = table.name(),
                 left_out,
-                action = "find the page or box with such a long name in the events",
-                "rows are larger than a request may be; they are left out"
+                action = "find the events whose `by` columns have such long values",
+                "rows exceed the size of a request and are skipped"
             );
             let mut index = 0..;
             rows.retain(|_| index.next().is_none_or(|index| !large.contains(&index)));
@@ -220,7 +220,7 @@ impl Tables {
                 Appended::Refused(rows) => {
                     let reason = rows.first().map_or("", |(_, reason)| reason);
                     bail!(
-                        "table {} refuses {} rows: {reason}; correct its columns, or give the flow a new name",
+                        "table {} rejected {} rows: {reason}; correct its columns, or give the flow a new name",
                         append.table.name(),
                         rows.len()
                     );
@@ -246,7 +246,7 @@ impl Tables {
                     let wait = backoff.next(1.0);
                     tracing::warn!(
                         %error, ?wait,
-                        action = "nothing if it passes; see whether BigQuery answers and whether a quota is used up",
+                        action = "none if it recovers; otherwise check that BigQuery is reachable and no quota is exhausted",
                         "rows are sent again"
                     );
                     let stopped =
@@ -275,7 +275,7 @@ fn refuse_if_in_use(path: &Path) -> anyhow::Result<()> {
     log.push("-wal");
     if Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0) {
         bail!(
-            "cannot replace {}: another program writes to it ({} is there); stop it, or name another file",
+            "cannot replace {}: another program writes to it ({} exists); stop it, or name another file",
             path.display(),
             Path::new(&log).display()
         );

@@ -112,8 +112,8 @@ impl Tally {
             let (total, pending) = (flow.ledger.total(), flow.ledger.get(Outcome::Pending));
             if total != self.records || pending > 0 || flow.imbalances > 0 {
                 bail!(
-                    "flow {} accounts for {total} of {} records, {pending} of them pending; this is a defect, please \
-                     report it with these numbers",
+                    "flow {} accounts for {total} of {} records, {pending} of them pending; this is a bug, \
+                     please report it with these numbers",
                     flow.name(),
                     self.records
                 );
@@ -138,8 +138,8 @@ impl Tally {
             push(
                 &mut text,
                 format_args!(
-                    "note: files have no Kafka timestamps; {} events were refused as future because they are far ahead of \
-                     their neighbours in the file",
+                    "note: files have no Kafka timestamps; {} events were rejected as future because they are \
+                     far ahead of their neighbours in the file",
                     self.out_of_line
                 ),
             );
@@ -148,8 +148,8 @@ impl Tally {
             push(
                 &mut text,
                 format_args!(
-                    "warning: {} event times fall in January 1970: a number is taken for milliseconds since the epoch, and \
-                     these look like seconds",
+                    "warning: {} event times fall in January 1970: numbers are read as milliseconds since the \
+                     epoch, and these look like seconds",
                     self.in_january_1970
                 ),
             );
@@ -238,8 +238,8 @@ mod tests {
         (0..3).for_each(|_| tally.record());
         assert_eq!(
             tally.check(engine.flows()).expect_err("three were read").to_string(),
-            "flow box_ctr accounts for 0 of 3 records, 0 of them pending; this is a defect, please report it with these \
-             numbers"
+            "flow box_ctr accounts for 0 of 3 records, 0 of them pending; this is a bug, please report it \
+             with these numbers"
         );
     }
 }

@@ -63,7 +63,7 @@ fn state(report: &Report) -> String {
         (Some(number), Some(age)) => {
             format!("{}: checkpoint {number}, written {} ago{waiting}", state.place, length(age))
         }
-        _ => format!("{}: no checkpoint yet; the processor has not run with it", state.place),
+        _ => format!("{}: no checkpoint yet; no processor has used it", state.place),
     }
 }
 
