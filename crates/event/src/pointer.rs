@@ -39,7 +39,7 @@ pub enum Step {
 pub enum PointerError {
     /// Nothing, or no slash at the start.
     #[error(
-        "{0:?} is no JSON pointer; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\""
+        "invalid JSON pointer {0:?}; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\""
     )]
     NoSlash(String),
     /// A tilde that escapes nothing.
@@ -204,11 +204,11 @@ mod tests {
         for (text, expect) in [
             (
                 "",
-                "\"\" is no JSON pointer; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\"",
+                "invalid JSON pointer \"\"; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\"",
             ),
             (
                 "user",
-                "\"user\" is no JSON pointer; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\"",
+                "invalid JSON pointer \"user\"; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\"",
             ),
             (
                 "/a~2",

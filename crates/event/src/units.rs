@@ -17,11 +17,11 @@ pub struct ByteSize(pub u64);
 /// Why a text is not a duration or a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
-    /// The text is no duration.
-    #[error("{0:?} is no duration; write a number and ms, s, m, h or d, such as \"30s\" or \"1h30m\"")]
+    /// Invalid duration.
+    #[error("invalid duration {0:?} (expected a number with ms, s, m, h or d, such as \"30s\" or \"1h30m\")")]
     Duration(String),
-    /// The text is no size.
-    #[error("{0:?} is no size; write a number and B, KiB, MiB, GiB, kB, MB or GB, such as \"32MiB\"")]
+    /// Invalid size.
+    #[error("invalid size {0:?} (expected a number with B, KiB, MiB, GiB, kB, MB or GB, such as \"32MiB\")")]
     Size(String),
 }
 

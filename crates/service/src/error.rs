@@ -9,7 +9,7 @@ use std::io;
 pub enum ServiceError {
     /// A text that should say which log lines are wanted does not.
     #[error(
-        "{part:?} is no log level; write off, error, warn, info, debug or trace, or target=level, such as \"debug,rdkafka=info\""
+        "invalid log level {part:?} (expected off, error, warn, info, debug or trace, or target=level, such as \"debug,rdkafka=info\")"
     )]
     Levels {
         /// The part that was not understood.

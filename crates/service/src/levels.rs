@@ -142,7 +142,7 @@ mod tests {
             [("loud", "loud"), ("info,h2=loud", "h2=loud"), ("=info", "=info"), ("[span]", "[span]")]
         {
             let error = Levels::parse(text, OWN).expect_err(text).to_string();
-            assert!(error.starts_with(&format!("{part:?} is no log level")), "{error}");
+            assert!(error.starts_with(&format!("invalid log level {part:?}")), "{error}");
         }
     }
 

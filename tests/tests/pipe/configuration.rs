@@ -52,13 +52,13 @@ fn what_is_wrong_is_named_with_its_place() -> Result<()> {
     for (command, change, expected) in [
         ("connector", ("group_id", "grup_id"), "4: unknown key kafka.grup_id; did you mean group_id?"),
         ("processor", ("[state]", "[stat]"), "23: unknown section stat; did you mean state?"),
-        ("processor", ("[pubsub]", "[pubsub"), "5: no valid TOML: unclosed table, expected `]`"),
+        ("processor", ("[pubsub]", "[pubsub"), "5: invalid TOML: unclosed table, expected `]`"),
         ("connector", ("forward = \"all\"\n", ""), "9: missing key anonymise.forward"),
         (
             "connector",
             ("topics =", "buffer = \"12 parsecs\"\ntopics ="),
-            "3: kafka.buffer: \"12 parsecs\" is no size; write a number and B, KiB, MiB, GiB, kB, MB or GB, such as \
-             \"32MiB\"",
+            "3: kafka.buffer: invalid size \"12 parsecs\" (expected a number with B, KiB, MiB, GiB, kB, MB or GB, such as \
+             \"32MiB\")",
         ),
         (
             "connector",
@@ -69,7 +69,7 @@ fn what_is_wrong_is_named_with_its_place() -> Result<()> {
         (
             "connector",
             ("\"/user_id\"", "\"user_id\""),
-            "10: anonymise.pseudonymise[0]: \"user_id\" is no JSON pointer; write a \"/\" before each name, such as \
+            "10: anonymise.pseudonymise[0]: invalid JSON pointer \"user_id\"; write a \"/\" before each name, such as \
              \"/user_id\" or \"/session/user\"",
         ),
         (

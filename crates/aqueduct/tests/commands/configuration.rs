@@ -61,7 +61,7 @@ fn every_mistake_has_its_message() {
         (
             "[\"/ip\"]",
             "[\"ip\"]",
-            "anonymise.remove[0]: \"ip\" is no JSON pointer; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\"",
+            "anonymise.remove[0]: invalid JSON pointer \"ip\"; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\"",
         ),
         (
             "strip_query = [\"/page\"]",
@@ -77,7 +77,7 @@ fn every_mistake_has_its_message() {
         (
             "size = \"10m\"",
             "size = \"10\"",
-            "flows[0].window.size: \"10\" is no duration; write a number and ms, s, m, h or d, such as \"30s\" or \"1h30m\"",
+            "flows[0].window.size: invalid duration \"10\" (expected a number with ms, s, m, h or d, such as \"30s\" or \"1h30m\")",
         ),
         ("name = \"box_ctr\"", "", "missing key flows[0].name"),
         ("path = \"aqueduct.db\"", "", "writer.path: is missing; kind = \"sqlite\" needs it"),

@@ -180,7 +180,7 @@ fn what_a_section_lacks_is_told_with_the_next_step() {
             (
                 "aqueduct keys new; AQUEDUCT_LOG=loud aqueduct replay events.ndjson",
                 2,
-                "AQUEDUCT_LOG: \"loud\" is no log level; write off, error, warn, info, debug or trace",
+                "AQUEDUCT_LOG: invalid log level \"loud\" (expected off, error, warn, info, debug or trace",
             ),
             (
                 "AQUEDUCT__FLOWS__0__WINDOW__PERIOD=100ms aqueduct check --offline",

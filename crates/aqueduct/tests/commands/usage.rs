@@ -56,7 +56,7 @@ fn wrong_usage_is_exit_code_2() {
             "generate --late 200%",
             "invalid share \"200%\" (expected a percentage such as \"0.1%\", or a number from 0 to 1)",
         ),
-        ("generate --duration ten --output -", "\"ten\" is no duration"),
+        ("generate --duration ten --output -", "invalid duration \"ten\""),
         (
             "generate --start yesterday --output -",
             "expected a time since 1970 with an offset, such as 2026-11-01T12:00:00Z",

@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
     /// The content of a variable that is written as a TOML list or table.
     fn parse_whole(self, text: &str) -> Result<Node, Fault> {
         tree::parse_value(text, &self.node.origin)
-            .map_err(|problem| Fault::new(format!("no valid TOML: {problem}")))
+            .map_err(|problem| Fault::new(format!("invalid TOML: {problem}")))
     }
 
     /// The content of a variable as a number or boolean, if it is one.

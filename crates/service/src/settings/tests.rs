@@ -149,9 +149,9 @@ fn a_good_file_is_read() {
 
 #[test]
 fn what_is_no_toml_has_a_line() {
-    check("[kafka]\ntopics = [\n", "aqueduct.toml:2: no valid TOML: unclosed array, expected `]`");
-    check("[kafka]\n\ngroup_id = 'a'\ngroup_id = 'b'\n", "aqueduct.toml:4: no valid TOML: duplicate key");
-    check("[kafka]\nport 9092\n", "aqueduct.toml:2: no valid TOML: key with no value, expected `=`");
+    check("[kafka]\ntopics = [\n", "aqueduct.toml:2: invalid TOML: unclosed array, expected `]`");
+    check("[kafka]\n\ngroup_id = 'a'\ngroup_id = 'b'\n", "aqueduct.toml:4: invalid TOML: duplicate key");
+    check("[kafka]\nport 9092\n", "aqueduct.toml:2: invalid TOML: key with no value, expected `=`");
     check("[kafka]\nport = 99999999999999999999\n", "aqueduct.toml:2: a number needs more than 64 bits");
 }
 
@@ -335,7 +335,7 @@ fn errors_of_overrides_name_the_variable() {
         "kafka.port: expected an integer of at least 0 (u16), found integer -1",
     );
     check("AQUEDUCT__KAFKA__EAGER", "1", "kafka.eager: expected true or false, found an integer");
-    check("AQUEDUCT__KAFKA__TOPICS", "[a", "kafka.topics: no valid TOML: unclosed array, expected `]`");
+    check("AQUEDUCT__KAFKA__TOPICS", "[a", "kafka.topics: invalid TOML: unclosed array, expected `]`");
     check("AQUEDUCT__KAFKA__TOPICS", "['a', 1]", "kafka.topics[1]: expected a string, found an integer");
     check("AQUEDUCT__KAFKA__GROUP_ID__X", "1", "group_id is no table; x cannot be set in it");
     check(

@@ -56,7 +56,7 @@ pub(crate) fn parse(text: &str) -> Result<Table, (Origin, String)> {
     let lines = Lines::new(text);
     let document = DeTable::parse(text).map_err(|error| {
         let origin = error.span().map_or(Origin::File, |span| lines.origin(span.start));
-        (origin, format!("no valid TOML: {}", error.message()))
+        (origin, format!("invalid TOML: {}", error.message()))
     })?;
     table(document.into_inner(), &|offset| lines.origin(offset))
 }
