@@ -1,4 +1,4 @@
-//! Errors as people read them, and exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+//! The text of errors, and exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 use std::{
     error::Error,
@@ -10,7 +10,7 @@ use service::SettingsError;
 
 use crate::{config::ConfigError, output::StdoutClosed};
 
-/// Options that do not fit together, or not to what is there; the text says what to write instead.
+/// Options that contradict each other or the existing files; the text says what to write instead.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongUsage(pub String);
@@ -18,21 +18,21 @@ pub struct WrongUsage(pub String);
 /// Wrong usage or configuration.
 const WRONG: u8 = 2;
 
-/// What clap has to say: help and version are no failure.
+/// An error of clap; `--help` and `--version` are not failures.
 pub fn usage(error: &clap::Error) -> ExitCode {
     // Whoever closed the pipe does not want to read it.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG))
 }
 
-/// Prints the error with its causes; the code tells wrong configuration from failure. A reader of standard output
-/// that has gone away has seen enough: that is no failure.
+/// Prints the error with its causes, and returns the exit code. If the reader of standard output has closed
+/// it, that is not a failure.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     if is_stdout_closed(error) {
         return ExitCode::SUCCESS;
     }
     let text = describe(error);
-    // Nobody is left to tell when standard error is closed.
+    // If standard error is closed, the message cannot be shown.
     let _ = io::stderr().write_all(text.as_bytes());
     ExitCode::from(code(error))
 }
@@ -76,7 +76,7 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The causes that say something new: some libraries repeat their cause in their own text.
+/// The causes that add information: some libraries repeat their cause in their own text.
 fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut said = error.to_string();
     let mut causes = Vec::new();

@@ -1,7 +1,7 @@
-//! Kafka as the commands ask it questions: which partitions a topic has.
+//! Queries to Kafka, such as the number of partitions of a topic. The crate `connector` consumes.
 //!
-//! A client that is kept out tells so only beside its answers, by an error event; without a look at those a wrong
-//! password is a broker that does not answer. Not here: consuming (crate `connector`).
+//! A client with wrong credentials gets no answers; the reason is only in an error event. Without reading
+//! these events, a wrong password would look like a broker that does not respond.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -36,7 +36,7 @@ pub(crate) struct Asker<'a> {
     patience: Duration,
 }
 
-/// The last error of a client, with librdkafka's words. Says nothing by itself: whoever asks does.
+/// Records the last error of a client with librdkafka's message, instead of logging it.
 #[derive(Default)]
 struct Heard(Mutex<Option<(RDKafkaErrorCode, String)>>);
 
@@ -49,11 +49,11 @@ pub(crate) fn client(kafka: &KafkaConfig) -> ClientConfig {
     client
 }
 
-/// Whether librdkafka takes the properties of the connector's consumer together: those that contradict each other show only
-/// when a client is made. No broker is named, so that it connects to nothing.
+/// Checks that librdkafka accepts the properties of the connector's consumer together: contradictions show
+/// only when a client is created. It connects to nothing, because no broker is configured.
 ///
 /// # Errors
-/// What librdkafka says.
+/// The message of librdkafka.
 pub(crate) fn try_consumer(kafka: &KafkaConfig) -> Result<(), KafkaError> {
     let mut client = ClientConfig::new();
     kafka.consumer().for_each(|(name, value)| {
@@ -84,11 +84,11 @@ impl<'a> Asker<'a> {
         Ok(Self { kafka, client, patience })
     }
 
-    /// How many partitions the topic has.
+    /// The number of partitions of the topic.
     ///
     /// # Errors
-    /// [`ConnectorError`] where no broker answers or all of them refuse this client, another where there is no such topic;
-    /// the text says what to do. Blocks for ten seconds at most.
+    /// [`ConnectorError`] if no broker responds or all of them refuse this client, another error if the topic
+    /// does not exist; the text has the next step. Blocks for at most ten seconds.
     pub(crate) fn partitions(&self, topic: &str) -> anyhow::Result<usize> {
         let servers = &self.kafka.bootstrap_servers;
         let asked = Instant::now();
@@ -134,7 +134,8 @@ impl<'a> Asker<'a> {
     }
 
     fn heard(&self) -> Option<(RDKafkaErrorCode, String)> {
-        // Errors come by the queue that log lines come by, of which a poll without a wait takes a single one.
+        // Errors arrive on the queue of the log lines, of which a poll without a timeout returns a single
+        // one.
         while self.client.poll(NAP).is_some() {}
         self.client.context().0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -144,7 +145,7 @@ impl ClientContext for Heard {
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // That all brokers are down says less than why the last one went.
+        // "All brokers are down" is less specific than the error of the last one.
         if let Some(code) =
             error.rdkafka_error_code().filter(|code| *code != RDKafkaErrorCode::AllBrokersDown)
         {

@@ -1,4 +1,4 @@
-//! The share of a flow's events that came too late, from its ledger. Pure.
+//! The share of late events of a flow, from its ledger. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub(crate) fn share(ledger: &BTreeMap<&'static str, u64>) -> Option<f64> {
     (all > 0).then(|| of(Outcome::Late) as f64 / all as f64)
 }
 
-/// What `status` and `reconcile` say of a flow with late events.
+/// The message of `status` and `reconcile` about a flow with late events.
 pub(crate) fn words(flow: &str, ledger: &BTreeMap<&'static str, u64>) -> Option<String> {
     let late = ledger.get(Outcome::Late.as_str()).copied().filter(|late| *late > 0)?;
     let percent = share(ledger).unwrap_or_default() * 100.0;

@@ -1,28 +1,26 @@
-//! The one binary of Aqueduct: its command line, and what each command puts together from the other crates.
+//! The binary of Aqueduct: its command line, and the commands, which wire the other crates together.
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`cli`] | the words of the command line |
-//! | [`commands`] | one file a command |
+//! | [`cli`] | the command line |
+//! | [`commands`] | one file for each command |
 //! | [`config`] | the sections of `aqueduct.toml`, read when a command needs them |
-//! | [`exit`] | errors as people read them, and exit codes |
+//! | [`exit`] | the text of errors, and exit codes |
 //! | [`output`] | where rows and events go: a file, compressed or not, or standard output |
 //! | `grid` | columns of text |
 //! | [`input`] | where they come from: a file, compressed or not, or standard input |
-//! | `kafka` | questions to Kafka |
-//! | `topic` | a stretch of a Kafka topic, read without a trace |
-//! | `sample` | what a sample of records holds and what becomes of it |
+//! | `kafka` | queries to Kafka |
+//! | `topic` | a range of a Kafka topic, read without commits |
+//! | `sample` | what a sample of records contains, and what happens to it |
 //! | [`progress`] | a bar on a terminal |
 //! | [`runtime`] | threads and signals |
 //! | `tables` | the writer behind the processor's port |
 //! | `live` | the page of a running command |
-//! | `survey` | what there is to see of a pipeline from outside |
-//! | `parts` | which part of it stands still |
-//! | `refused` | what was refused, by reason |
-//! | `totals` | the minute's line in the log |
-//! | [`traffic`] | page views and clicks made from a seed |
-//!
-//! Not here: what an event, a window or a row is; the crates below own that.
+//! | `survey` | what can be seen of a pipeline from outside |
+//! | `parts` | which component of it is stalled |
+//! | `refused` | rejected records, by reason |
+//! | `totals` | the totals of the log line of each minute |
+//! | [`traffic`] | generated page views and clicks |
 
 #![forbid(unsafe_code)]
 
@@ -71,7 +69,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use nix::sys::stat::{Mode, umask};
 
-/// Reads the command line, does what it says, and tells how it went. Errors stand on standard error.
+/// Parses the command line, runs the command and returns its exit code. Errors go to standard error.
 pub fn run() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,

@@ -1,8 +1,8 @@
-//! Where lines go: a file, by its name compressed with gzip or Zstandard, or standard output.
+//! The destination of lines: a file, compressed with gzip or Zstandard according to its name, or standard
+//! output.
 //!
-//! A file is replaced only when everything is written, so that an interrupted command leaves the old one. A new file is
-//! its owner's alone; one that is replaced keeps its mode.
-//! Not here: what the lines say.
+//! A file is replaced only once everything is written, so an interrupted command leaves the old one. A new
+//! file is readable by its owner only; a replaced file keeps its mode.
 
 use std::{
     fs::{File, Permissions},
@@ -22,7 +22,7 @@ pub struct Output {
     encoder: Encoder,
 }
 
-/// Standard output was closed by whoever read it; carried within an [`io::Error`].
+/// Standard output was closed by its reader; carried within an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
 pub struct StdoutClosed;
@@ -72,10 +72,10 @@ impl Output {
         &self.name
     }
 
-    /// Ends the file and puts it into its place.
+    /// Completes the file and moves it into place.
     ///
     /// # Errors
-    /// The rest cannot be written: a full disk, say. The old file, if any, is as it was.
+    /// The rest cannot be written, for example because the disk is full. An existing file is unchanged.
     pub fn finish(self) -> anyhow::Result<()> {
         let name = self.name;
         self.encoder.finish().with_context(|| format!("cannot write {name}"))

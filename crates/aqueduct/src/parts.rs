@@ -1,6 +1,6 @@
-//! Which part of the pipe stands still: one line a part, from what a survey saw.
+//! Which component of the pipeline is stalled: one line for each, from a survey. Pure.
 //!
-//! Pure. Not here: which offsets are missing (`reconcile`), how far each partition is (`status`).
+//! See `reconcile` for missing offsets, and `status` for the progress of each partition.
 
 use event::{Millis, Partition};
 use processor::frontier::Track;
@@ -20,23 +20,23 @@ pub(crate) struct Part {
     pub(crate) seen: String,
 }
 
-/// How a part stands.
+/// The state of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Stand {
     /// Nothing waits there.
     Well,
-    /// Something is on its way; whether it moves, a second look tells.
+    /// Work is in flight; a second look shows whether it progresses.
     Working,
     /// It does not run, or lacks something.
     Still,
-    /// It could not be asked.
+    /// It could not be queried.
     Unknown,
 }
 
-/// A mark comes every second; a partition without one for so long stands still.
+/// Marks are sent every second; a partition without one for this long is stalled.
 const STALE: Millis = Millis(30_000);
-/// So many partitions are named in a line.
+/// Number of partitions named in a line.
 const NAMED: usize = 3;
 
 /// Every part, in the order in which an event passes them.
@@ -44,7 +44,7 @@ pub(crate) fn parts(survey: &Survey) -> Vec<Part> {
     vec![kafka(survey), connector(survey), pubsub(survey), processor(survey), tables(survey)]
 }
 
-/// The parts for people.
+/// The components as text.
 pub(crate) fn text(parts: &[Part]) -> String {
     let row = |part: &Part| {
         let is = match part.is {
@@ -58,7 +58,7 @@ pub(crate) fn text(parts: &[Part]) -> String {
     grid(&["component", "state", "details"], &parts.iter().map(row).collect::<Vec<_>>())
 }
 
-/// The parts that stand still, in one line.
+/// The stalled components, in one line.
 pub(crate) fn verdict(parts: &[Part]) -> String {
     let still: Vec<&str> =
         parts.iter().filter(|part| part.is == Stand::Still).map(|part| part.part).collect();
@@ -115,7 +115,7 @@ fn connector(survey: &Survey) -> Part {
     part(if offsets > 0 { Stand::Working } else { Stand::Well }, members + &uncommitted)
 }
 
-/// The partitions of which the connector had told nothing for long when a running processor wrote its last checkpoint.
+/// The partitions without a recent mark of the connector when a running processor wrote its last checkpoint.
 fn stale(survey: &Survey) -> Vec<&Partition> {
     let (Some(written), Ok(logs)) = (survey.state.written_at, &survey.logs) else { return Vec::new() };
     if !is_fresh(survey) {

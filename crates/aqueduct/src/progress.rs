@@ -25,13 +25,13 @@ pub struct Bar {
 #[derive(Clone, Copy, Debug)]
 pub struct Lines;
 
-/// A terminal that does not show `^C`: it would push the bar up a line, out of reach of whoever takes it away.
+/// A terminal that does not echo `^C`, which would push the bar up a line, where it could not be removed.
 #[derive(Debug)]
 struct NoEcho(Termios);
 
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// A bar over `total` things called `unit`; hidden where standard error is no terminal.
+/// A bar over `total` items named `unit`; hidden if standard error is not a terminal.
 pub fn counting(total: u64, unit: &str) -> Bar {
     let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{rate}}/s, {{eta}} left");
     styled(total, &template)
@@ -96,7 +96,7 @@ impl Write for Lines {
 }
 
 impl NoEcho {
-    /// Nothing where standard error is no terminal, or that of another job.
+    /// `None` if standard error is not a terminal, or is that of another job.
     fn begin() -> Option<Self> {
         if !is_foreground() {
             return None;
@@ -111,7 +111,7 @@ impl NoEcho {
 
 impl Drop for NoEcho {
     fn drop(&mut self) {
-        // A job that was sent to the background would be stopped by this; its shell has set the terminal anew.
+        // In a background job this call would stop the process; its shell has reset the terminal already.
         if is_foreground() {
             let _ = termios::tcsetattr(io::stderr(), SetArg::TCSANOW, &self.0);
         }

@@ -1,6 +1,6 @@
-//! What was refused, for people and programs: every partition, stage and reason of `dead_letters`, none left out.
+//! The rejected records as text and values: every partition, stage and reason of `dead_letters`.
 //!
-//! Not here: asking the table ([`crate::survey`]).
+//! See [`crate::survey`] for the query.
 
 use serde::Serialize;
 use writer::Refusals;

@@ -42,10 +42,11 @@ pub fn use_small_pages() {
     }
 }
 
-/// What a task returned. Why it panicked was logged with its place; the panic's own words may quote data and are left out.
+/// Returns the result of a task. A panic was logged with its location; its message may quote data and is left
+/// out.
 ///
 /// # Errors
-/// It panicked.
+/// The task panicked.
 pub fn joined<T>(task: &str, ended: Result<T, JoinError>) -> anyhow::Result<T> {
     ended.map_err(|_| anyhow!("internal error: {task} panicked; please report it"))
 }

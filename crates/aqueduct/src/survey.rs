@@ -1,6 +1,7 @@
-//! What there is to see of a pipeline from outside: its last checkpoint, the brokers and the tables. Changes nothing.
+//! What can be seen of a pipeline from outside: its last checkpoint, the brokers and the tables. Changes
+//! nothing.
 //!
-//! Not here: what it means ([`crate::commands::status`], [`crate::commands::reconcile`]).
+//! See [`crate::commands::status`] and [`crate::commands::reconcile`] for its interpretation.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -33,7 +34,7 @@ pub(crate) struct Places {
     writer: Option<WriterConfig>,
 }
 
-/// What was seen. What could not be reached says why.
+/// The result. What could not be reached has the reason.
 #[derive(Debug)]
 pub(crate) struct Survey {
     /// When it was begun.
@@ -64,7 +65,7 @@ pub(crate) struct Tables {
     pub(crate) rows: BTreeMap<Table, Result<u64, String>>,
     /// By flow: the newest window that the table knows to be complete.
     pub(crate) newest: BTreeMap<Arc<str>, Result<Vec<LatestRow>, String>>,
-    /// What stands in `dead_letters`.
+    /// The contents of `dead_letters`.
     pub(crate) refusals: Vec<Refusals>,
 }
 
@@ -166,7 +167,7 @@ async fn counted(writer: &Writer, table: &Table) -> Result<u64, String> {
     writer.count(table).await.map_err(|error| exit::one_line(&error))
 }
 
-/// Which partition holds the watermark, and why, in words.
+/// Describes which partition holds the watermark, and why.
 pub(crate) fn held_by(holder: &Holder, has_unpositioned: bool) -> String {
     match holder {
         Holder::NoMark if has_unpositioned => {

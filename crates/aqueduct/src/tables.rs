@@ -1,4 +1,4 @@
-//! The writer behind the processor's port: the two crates do not know each other.
+//! The writer behind the processor's port; the two crates do not depend on each other.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ pub(crate) struct Tables {
 pub(crate) struct Trouble(Arc<Mutex<Option<String>>>);
 
 impl Trouble {
-    /// In words; nothing where rows are taken.
+    /// The reason as text; `None` while rows are accepted.
     pub(crate) fn reason(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,7 +1,7 @@
-//! A stretch of one Kafka topic: a consumer that joins no group and commits nothing.
+//! A range of one Kafka topic: a consumer that joins no group and commits nothing.
 //!
-//! Records of the partition that is read now are taken as they come; those of the others wait, so many bytes a
-//! partition, and then that partition pauses.
+//! Records of the current partition are returned as they arrive. Those of other partitions are buffered up to
+//! a number of bytes per partition, after which the partition is paused.
 
 use std::{
     collections::VecDeque,
@@ -54,11 +54,11 @@ struct Partition {
 pub(crate) enum Stretch {
     /// From the first record of a time on, or from the log's start, to the first one of another time, or to its end.
     Times { from: Option<EventTime>, to: Option<EventTime> },
-    /// The newest so many, spread over the partitions.
+    /// This many of the newest records, spread over the partitions.
     Newest(u64),
 }
 
-/// What came of asking for a record.
+/// The result of requesting a record.
 pub(crate) enum Taken {
     Record(OwnedMessage),
     End,
@@ -67,14 +67,14 @@ pub(crate) enum Taken {
 
 const ANSWER: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(100);
-/// Kafka counts as gone when nothing comes for that long.
+/// Kafka counts as unavailable if nothing arrives for this long.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Bytes that wait in all partitions of a topic together, and in one at least.
 const ROOM: usize = 64 << 20;
 const LEAST_ROOM: usize = 256 << 10;
 /// What a record takes beside its key and value.
 const OVERHEAD: usize = 200;
-/// "Timestamps" by which Kafka is asked for the two ends of a log.
+/// "Timestamps" with which Kafka returns the two ends of a log.
 const FIRST: Offset = Offset::Beginning;
 const LAST: Offset = Offset::End;
 
@@ -294,7 +294,7 @@ impl ConsumerContext for Quiet {}
 impl Partition {
     fn push(&mut self, message: &BorrowedMessage<'_>) {
         let offset = message.offset().unsigned_abs();
-        // A record that was under way while the partition was paused comes twice.
+        // A record that was in flight while the partition was paused arrives twice.
         if offset < self.next || self.is_received {
             return;
         }
@@ -318,7 +318,7 @@ fn size(message: &OwnedMessage) -> usize {
     OVERHEAD + message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len)
 }
 
-/// Whether librdkafka goes on by itself.
+/// Whether librdkafka recovers on its own.
 fn may_pass(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     let passing = [

@@ -1,6 +1,6 @@
-//! `aqueduct anonymise`: what the connector would publish, line by line.
+//! `aqueduct anonymise`: applies the connector's rules to lines of JSON.
 //!
-//! Not here: the rules ([`connector::anonymise`]).
+//! See [`connector::anonymise`] for the rules.
 
 use std::{
     io::{self, BufRead, BufReader, BufWriter, Write},
@@ -51,7 +51,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(rejected > 0)))
 }
 
-/// Anonymises lines; tells how many were rejected.
+/// Anonymises lines; returns the number of rejected ones.
 fn lines(
     mut anonymiser: Anonymiser,
     topic: &str,

@@ -1,4 +1,4 @@
-//! `aqueduct completions`: what a shell needs to complete our words.
+//! `aqueduct completions`: completions for a shell.
 
 use std::{io::Write as _, process::ExitCode};
 

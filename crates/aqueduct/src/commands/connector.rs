@@ -1,6 +1,6 @@
-//! `aqueduct connector`: Kafka to Pub/Sub, until told to stop.
+//! `aqueduct connector`: Kafka to Pub/Sub, until stopped.
 //!
-//! Puts together what the crates `connector`, `pubsub` and `service` have; the work itself is theirs.
+//! Wires the crates `connector`, `pubsub` and `service` together.
 
 mod so_far;
 
@@ -49,10 +49,10 @@ pub(crate) struct Plan {
     settings: Vec<page::facts::Setting>,
 }
 
-/// Runs until told to stop.
+/// Runs until stopped.
 ///
 /// # Errors
-/// The configuration is wrong, or the connector cannot go on.
+/// The configuration is invalid, or the connector cannot continue.
 pub fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let plan = Plan::read(&Config::open(global)?)?;
     let levels = global.start_logging()?;
@@ -96,7 +96,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// What the page tells of it without asking.
+    /// What the live page shows of the configuration.
     pub(crate) fn labels(&self) -> ConnectorLabels {
         ConnectorLabels {
             topics: self.connector.kafka.topics.join(", "),

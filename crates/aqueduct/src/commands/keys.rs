@@ -61,10 +61,10 @@ Example: create the keyring of the configured connector, and list it
 The keyring is the secret from which pseudonyms are derived. With it, a pseudonym can be resolved by trying IDs; without \
 it, pseudonyms cannot be continued. Keep a copy where only operators have access.";
 
-/// Does what was asked.
+/// Runs the action.
 ///
 /// # Errors
-/// The keyring is not there, is there already, or cannot be read or written.
+/// The keyring does not exist, exists already, or cannot be read or written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let now = EventTime(jiff::Timestamp::now().as_millisecond());
     let text = match &args.action {

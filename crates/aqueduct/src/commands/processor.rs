@@ -1,4 +1,4 @@
-//! `aqueduct processor`: Pub/Sub to tables, until told to stop.
+//! `aqueduct processor`: Pub/Sub to tables, until stopped.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -77,13 +77,14 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Everything that the configuration says about a processor.
+/// Everything that the configuration defines for a processor.
 pub(crate) struct Parts {
     pub(crate) processor: ProcessorConfig,
     pub(crate) endpoint: pubsub::Endpoint,
     pub(crate) pubsub: pubsub::PubSubSettings,
     pub(crate) store: Store,
-    /// What the tables record as their writer: a stand-by has the same state, and with it the same name.
+    /// The name under which tables record their pipeline. A standby has the same state, and therefore the
+    /// same name.
     pub(crate) pipeline: String,
     pub(crate) writer: writer::WriterConfig,
     pub(crate) tables: Vec<FlowTable>,
@@ -128,7 +129,7 @@ impl Parts {
         }
     }
 
-    /// What the page tells of it without asking.
+    /// What the live page shows of the configuration.
     pub(crate) fn labels(&self) -> ProcessorLabels {
         ProcessorLabels {
             subscription: self.pubsub.subscription.clone().unwrap_or_default(),
@@ -184,7 +185,7 @@ impl Parts {
         Writer::check_owner(&self.writer, &self.tables, &self.pipeline).await
     }
 
-    /// Finds out whether subscriptions and tables are there; where nobody answers it says so once and waits.
+    /// Checks that subscriptions and tables exist. If a service is unavailable, logs it once and waits.
     async fn wait_for_services(&self, connection: &Connection) -> anyhow::Result<()> {
         let mut told = false;
         loop {

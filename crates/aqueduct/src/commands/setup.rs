@@ -70,7 +70,7 @@ async fn set_up_pubsub(config: &Config, pubsub: &PubSubSettings, dry_run: bool) 
         return steps.iter().try_for_each(|step| say(format_args!("would ensure {step}")));
     }
     let connection = Connection::open(endpoint).await?;
-    // One by one, so that each line stands before the next one fails.
+    // One by one, so that each line is printed before the next step can fail.
     for step in steps {
         for (step, outcome) in admin::apply(&connection, vec![step]).await? {
             say(format_args!("{step}: {outcome}"))?;
@@ -83,8 +83,8 @@ async fn set_up_tables(writer: &WriterConfig, tables: &[FlowTable], dry_run: boo
     Writer::setup(writer, tables, dry_run).await?.iter().try_for_each(say)
 }
 
-/// Records whose tables they are, where a processor may lack the permission. A folder's path differs from machine to machine, so
-/// that only a bucket tells a pipeline from here; the processor itself records the rest.
+/// Records the pipeline of the tables, because a processor may lack the permission. The path of a folder
+/// differs between machines, so only a bucket identifies a pipeline here; otherwise the processor records it.
 async fn claim(
     config: &Config,
     writer: &WriterConfig,

@@ -1,7 +1,7 @@
-//! What only shows when sections are read together: pseudonyms that change under a flow, and values that a flow
-//! reads but `[anonymise]` keeps back.
+//! Contradictions between sections: pseudonyms that change under a flow, and values that a flow reads but
+//! `[anonymise]` does not forward.
 //!
-//! Pure. Not here: contradictions within one section.
+//! Pure.
 
 use connector::{
     anonymise::{AnonymiseSettings, Forward},
@@ -21,7 +21,7 @@ pub struct Across<'a> {
     pub flows: &'a [Flow],
 }
 
-/// A place that the processor reads, and the key that says so.
+/// A value that the processor reads, and the key that declares it.
 struct Place<'a> {
     key: String,
     pointer: &'a Pointer,
@@ -89,7 +89,7 @@ impl<'a> Across<'a> {
         places
     }
 
-    /// Places by which flows tell views and clicks.
+    /// Values by which flows recognise views and clicks.
     fn of_matches(&self) -> Vec<Place<'a>> {
         let mut places = Vec::new();
         for (n, flow) in self.flows.iter().enumerate() {

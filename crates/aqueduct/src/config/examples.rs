@@ -1,4 +1,4 @@
-//! The least that a section needs, for the error that says that it is missing.
+//! The smallest valid section, for the error about a missing one.
 
 /// What to add to the file.
 pub(super) fn of(section: &str) -> &'static str {

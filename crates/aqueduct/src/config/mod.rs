@@ -1,7 +1,8 @@
-//! The sections of `aqueduct.toml`, each read and checked when a command needs it.
+//! The sections of `aqueduct.toml`, each read and validated when a command needs it. An invalid section does
+//! not affect a command that does not use it.
 //!
-//! A command is not kept from its work by a section that it does not use. Not here: the keys themselves, which stand
-//! beside the code that they configure; TOML, lines and overrides ([`service::Settings`]).
+//! The keys are defined beside the code that they configure; TOML, lines and overrides are in
+//! [`service::Settings`].
 
 mod across;
 mod examples;
@@ -310,7 +311,8 @@ impl Config {
     }
 }
 
-/// Whether librdkafka knows every property and takes its value; else the first that it does not, with its words.
+/// Checks that librdkafka knows every property and accepts its value. Otherwise returns the first that it
+/// does not, with its message.
 fn librdkafka(kafka: &KafkaConfig) -> Result<(), (String, String)> {
     let mut client = ClientConfig::new();
     kafka.consumer().for_each(|(name, value)| {

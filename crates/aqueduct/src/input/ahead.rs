@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 const CHUNK: usize = 256 << 10;
 /// How many chunks wait at most.
 const CHUNKS: usize = 4;
-/// How often the token is looked at while nothing comes.
+/// Interval at which the token is checked while nothing arrives.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The bytes of a reader that runs in a thread. The thread ends with its reader, or with the first chunk that nobody
-/// takes; it is not waited for, as nothing ends a read of standard input.
+/// The bytes of a reader that runs in a thread. The thread ends with its reader, or when a chunk is not
+/// received any more. It is not joined, because a read of standard input cannot be interrupted.
 #[derive(Debug)]
 pub(super) struct Ahead {
     /// An empty chunk is the end.
@@ -40,7 +40,7 @@ impl Ahead {
             match self.chunks.recv_timeout(PATIENCE) {
                 Ok(chunk) => return chunk,
                 Err(RecvTimeoutError::Timeout) if !self.stop.is_cancelled() => {}
-                // Told to stop: whoever reads on asks the token first.
+                // Stopped; the reader checks the token before it reads on.
                 Err(RecvTimeoutError::Timeout) => return Ok(Vec::new()),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(io::Error::other("the thread that reads it has ended early"));

@@ -124,7 +124,7 @@ impl<R: Read> Lines<R> {
         start..start + left.trim_ascii_end().len()
     }
 
-    /// Reads more behind what is there, after making room.
+    /// Appends more bytes after the existing ones, after making room.
     fn fill(&mut self) -> io::Result<()> {
         if self.end == self.buffer.len() && self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

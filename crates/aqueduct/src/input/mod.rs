@@ -1,6 +1,4 @@
 //! Lines of files, plain or compressed, and of standard input.
-//!
-//! Not here: what the lines say.
 
 mod ahead;
 

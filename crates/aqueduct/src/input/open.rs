@@ -1,4 +1,4 @@
-//! A file or standard input, decompressed as its first bytes say.
+//! A file or standard input, decompressed according to its first bytes.
 
 use std::{
     fs::File,
@@ -40,11 +40,11 @@ const MAGIC: usize = 4;
 const BUFFER: usize = 256 << 10;
 
 impl Input {
-    /// Opens a file, or standard input for `-`. Compression is told by the first bytes; a file whose name says `.gz` or
-    /// `.zst` must be what it says.
+    /// Opens a file, or standard input for `-`. The first bytes decide about compression; a file with the
+    /// extension `.gz` or `.zst` must be compressed accordingly.
     ///
     /// # Errors
-    /// The file is not there, cannot be read, or is not what its name says.
+    /// The file does not exist, cannot be read, or is not what its extension states.
     pub fn open(path: &Path, stop: &CancellationToken) -> anyhow::Result<Self> {
         let is_stdin = path == Path::new("-");
         let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };

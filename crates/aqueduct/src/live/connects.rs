@@ -1,11 +1,11 @@
-//! What a connector tells of itself, for the page.
+//! The connector's facts for the live page.
 
 use std::time::Duration;
 
 use connector::view::PartitionView;
 use page::facts::{Connector, Log, Rate};
 
-/// What the configuration says about a connector.
+/// The labels of a connector, from the configuration.
 pub(crate) struct ConnectorLabels {
     pub(crate) topics: String,
     pub(crate) to: String,

@@ -1,6 +1,5 @@
-//! The live page of a running command: what connector and processor tell of themselves, as the page wants it.
-//!
-//! Not here: how it is shown, and what is good or bad about it (the crate `page`).
+//! The live page of a running command: collects the facts of connector and processor for the crate `page`,
+//! which judges and renders them.
 
 mod connects;
 mod processes;
@@ -73,7 +72,7 @@ impl Live {
         sender
     }
 
-    /// Samples the totals until the token is cancelled, so that rates are known whoever looks.
+    /// Samples the totals until the token is cancelled, so that rates are available to every visitor.
     pub(crate) async fn sample(self: Arc<Self>, ended: CancellationToken) {
         let mut ticks = tokio::time::interval(SAMPLE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

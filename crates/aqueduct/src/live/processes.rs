@@ -1,4 +1,4 @@
-//! What a processor tells of itself, for the page.
+//! The processor's facts for the live page.
 
 use event::{EventTime, Ledger};
 use page::facts::{self, Busy, Flow, Outcome, Partition, Point, Processor, Rate, millis_between};
@@ -10,7 +10,7 @@ use processor::{
 
 use crate::survey::held_by;
 
-/// What the configuration says about a processor.
+/// The labels of a processor, from the configuration.
 pub(crate) struct ProcessorLabels {
     pub(crate) subscription: String,
     pub(crate) to: String,

@@ -4,7 +4,7 @@ use page::facts::Setting;
 
 use crate::config::Config;
 
-/// Librdkafka's properties that hold no secret; of all others the page tells that they are set, and no more.
+/// Properties of librdkafka that contain no secret. For all others the page shows only that they are set.
 const PUBLIC: [&str; 7] = [
     "security.protocol",
     "sasl.mechanism",

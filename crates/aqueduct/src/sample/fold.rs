@@ -1,5 +1,6 @@
-//! Which names are shown. A name that the configuration does not know may be somebody's id (`{"u-4711": 3}`), so that it
-//! is shown only where it looks and behaves like the name of a field; all others of its object are one place, `*`.
+//! Which member names are shown. A name that is not in the configuration may be an ID (`{"u-4711": 3}`), so
+//! it is shown only if it looks and behaves like the name of a field. All other names of an object are one
+//! place, `*`.
 
 use super::{
     looks::looks,
@@ -8,7 +9,7 @@ use super::{
 
 /// The longest name of a field.
 const LONGEST: usize = 40;
-/// A field's name may hold so many digits.
+/// Number of digits that the name of a field may contain.
 const DIGITS: usize = 3;
 
 impl Places {
@@ -71,7 +72,7 @@ impl Places {
     }
 }
 
-/// Whether a name reads like a field's and comes again like a field.
+/// Whether a name reads like that of a field and recurs like one.
 fn is_field(name: &str, place: &Place, records: u64) -> bool {
     let begins = name.starts_with(|c: char| c.is_alphabetic() || "_$".contains(c));
     let goes_on = name.chars().all(|c| c.is_alphanumeric() || "_$-.:".contains(c));

@@ -1,7 +1,7 @@
-//! What a text looks like that might be somebody: by form and check digits, wherever in the text it stands.
+//! Whether a text looks like personal data: by form and check digits, anywhere in the text.
 //!
-//! Forms prove nothing, in either direction: a match is a reason to look at the field, no match is no proof that nobody
-//! is in it. Not here: ids of countries ([`super::national`]).
+//! A form proves nothing: a match is a reason to inspect the field, and no match does not prove that it is
+//! harmless. See [`super::national`] for national IDs.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -48,7 +48,7 @@ impl Look {
 /// Texts longer than that are looked at up to here.
 const LOOKED_AT: usize = 4_096;
 
-/// What the text looks like, or holds.
+/// What the text looks like, or contains.
 pub(super) fn looks(text: &str) -> impl Iterator<Item = Look> {
     let text = &text[..text.floor_char_boundary(LOOKED_AT)];
     // An address in a query is often written like this.
@@ -79,7 +79,7 @@ fn is_ip(word: &str) -> bool {
     ip.is_ok_and(|ip| !ip.is_unspecified() && !ip.is_loopback())
 }
 
-/// Runs of digits with what people write between and before them, that no word goes on with.
+/// Runs of digits with the usual separators between and before them, which are not part of a word.
 fn digit_runs(text: &str) -> impl Iterator<Item = &str> {
     let inner = |c: char| c.is_ascii_digit() || " -.()+".contains(c);
     let mut rest = text;
@@ -105,7 +105,7 @@ fn digit_runs(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `+` or `00` and 8 to 15 digits (E.164); or digits in the groups that people write, beginning with a 0 or in threes.
+/// `+` or `00` and 8 to 15 digits (E.164); or digits in usual groups, beginning with a 0 or in threes.
 fn is_phone(run: &str) -> bool {
     let digits: String = run.chars().filter(char::is_ascii_digit).collect();
     let groups: Vec<usize> =

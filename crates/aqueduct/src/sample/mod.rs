@@ -1,7 +1,9 @@
-//! What a sample of records holds and what becomes of it, for people who have to answer for it: every place, how often it
-//! occurs, what the anonymiser does there, and where a value that passes looks like somebody. Never a value.
+//! What a sample of records contains and what happens to it, for a data protection officer: every field, how often
+//! it occurs, what the anonymiser does with it, and whether a forwarded value looks like personal data. It never
+//! contains a value.
 //!
-//! The anonymiser tells all of it while it works ([`connector::anonymise::Witness`]), so that this is no second opinion.
+//! The anonymiser itself reports the outcomes while it works ([`connector::anonymise::Witness`]), so the report
+//! cannot differ from what is published. See [`crate::commands::check`] for the source of the records.
 //!
 //! | module | idea |
 //! |---|---|
@@ -9,9 +11,7 @@
 //! | [`fold`] | which names are shown, and which are folded into `*` |
 //! | [`looks`], [`national`], [`distinct`] | what values look like, and how many there are |
 //! | [`times`] | when events happened, beside their records' timestamps |
-//! | [`report`], [`text`] | what is told of it, for programs and for people |
-//!
-//! Not here: where records come from ([`crate::commands::check`]).
+//! | [`report`], [`text`] | the report as values and as text |
 
 mod distinct;
 mod fold;
@@ -35,7 +35,7 @@ pub(crate) use times::Times;
 /// What the configuration knows of events beside the lists of `[anonymise]`; such names are shown.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    /// Where events keep their time, which differs from event to event and is nobody's id.
+    /// The pointers of the event time, which differs from event to event and identifies no one.
     pub(crate) times: Vec<Pointer>,
     /// What else is read of events.
     pub(crate) others: Vec<Pointer>,

@@ -1,12 +1,12 @@
-//! The ids by which states know people, as far as they can be told from other numbers by form and check digits:
-//! Czechia and Slovakia, France, Germany, Italy, Poland, Spain, Sweden, the United Kingdom, the United States.
+//! National IDs that can be recognised by form and check digits: Czechia and Slovakia, France, Germany,
+//! Italy, Poland, Spain, Sweden, the United Kingdom, the United States.
 //!
-//! The rules are those of the issuing authorities, as python-stdnum states them. Not here: ids without a check digit or
-//! a form of their own, which any number has by chance.
+//! The rules are those of the issuing authorities, as python-stdnum states them. IDs without a check digit or
+//! a specific form are left out, because any number matches them by chance.
 
 use super::looks::luhn;
 
-/// Whether one stands in the text.
+/// Whether the text contains one.
 pub(super) fn stands_in(text: &str) -> bool {
     let between = |c: char| c.is_whitespace() || ",;<>()[]{}\"'=&?\\|#:".contains(c);
     text.split(between).any(is_one) || text.len() <= 24 && is_spaced(text)
@@ -27,13 +27,13 @@ fn is_one(word: &str) -> bool {
             || nino(word))
 }
 
-/// Those that people write with spaces.
+/// Those that are usually written with spaces.
 fn is_spaced(text: &str) -> bool {
     let joined: String = text.split(' ').collect();
     joined.len() < text.len() && joined.is_ascii() && (steuer_id(&joined) || nir(&joined) || nino(&joined))
 }
 
-/// The digits of a text of exactly so many.
+/// The digits of a text with exactly this many.
 fn digits<const N: usize>(text: &str) -> Option<[u32; N]> {
     let bytes: &[u8; N] = text.as_bytes().try_into().ok()?;
     bytes.iter().all(u8::is_ascii_digit).then(|| bytes.map(|byte| u32::from(byte - b'0')))
@@ -94,7 +94,7 @@ fn codice_fiscale(text: &str) -> bool {
     let bytes = text.as_bytes();
     let form = |(place, byte): (usize, &u8)| match place {
         0..=5 | 8 | 11 | 15 => byte.is_ascii_uppercase(),
-        // Where two people share a code, letters stand for digits.
+        // If two persons share a code, letters replace digits.
         _ => byte.is_ascii_digit() || b"LMNPQRSTUV".contains(byte),
     };
     if bytes.len() != 16 || !bytes.iter().enumerate().all(form) {

@@ -14,9 +14,9 @@ use super::{
     looks::{Look, looks},
 };
 
-/// Names of one place that are told apart.
+/// Most member names of one place that are shown separately.
 const MAX_NAMES: usize = 200;
-/// Places in all.
+/// Most places in all.
 const MAX_PLACES: usize = 20_000;
 
 /// All of them; the first is the record.
@@ -37,7 +37,7 @@ pub(super) struct Place {
     /// It is where events keep their time.
     pub(super) is_time: bool,
     pub(super) members: BTreeMap<Box<str>, usize>,
-    /// Every element, and the members that are not told apart.
+    /// Every element, and the members that are not shown separately.
     pub(super) star: Option<usize>,
     pub(super) counts: BTreeMap<Outcome, Count>,
     /// In how many records it is.
@@ -46,11 +46,11 @@ pub(super) struct Place {
     /// Members of unknown names: in the object that is being read, and in the one that had most of them.
     now: usize,
     pub(super) most: usize,
-    /// Of the members that are not told apart.
+    /// Of the members that are not shown separately.
     pub(super) names: Names,
 }
 
-/// What became of values in one way.
+/// Values with the same outcome.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Count {
     pub(super) times: u64,
@@ -62,7 +62,7 @@ pub(super) struct Count {
     pub(super) distinct: Distinct,
 }
 
-/// Names that are not told apart.
+/// Names that are not shown separately.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     pub(super) looks: [u64; Look::ALL.len()],
@@ -92,7 +92,7 @@ impl Places {
         self.all[0].now = 0;
     }
 
-    /// The place of every element, and of the members that are not told apart.
+    /// The place of every element, and of the members that are not shown separately.
     pub(super) fn star(&mut self, place: usize) -> usize {
         if let Some(star) = self.all[place].star {
             return star;
@@ -131,7 +131,7 @@ impl Places {
         }
     }
 
-    /// Takes a name as one of those that are not told apart.
+    /// Counts a name as one of those that are not shown separately.
     pub(super) fn fold_name(&mut self, place: usize, name: &str) -> usize {
         let hash = self.hasher.hash_one(name);
         let names = &mut self.all[place].names;
@@ -179,7 +179,7 @@ impl Witness for Places {
         }
         match sight {
             Sight::Text(text) => count.see(text, &self.hasher),
-            // Prices and shares are nobody's id.
+            // Prices and shares identify no one.
             Sight::Number(number) if !number.contains(['.', 'e', 'E']) => count.see(number, &self.hasher),
             Sight::Number(_) | Sight::Nothing => {}
         }
@@ -197,7 +197,7 @@ impl Count {
         looks(text).for_each(|look| self.looks[look as usize] += 1);
     }
 
-    /// So often in so many records, and nothing else.
+    /// A count in a number of records, and nothing else.
     pub(super) fn of_records(records: u64) -> Self {
         Self { times: records, records, ..Self::default() }
     }

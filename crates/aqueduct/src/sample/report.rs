@@ -1,4 +1,4 @@
-//! What is told of a sample: numbers, places and words, never a value.
+//! The report about a sample: numbers, places and texts, never a value.
 
 use connector::anonymise::Outcome;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use super::{
 /// A sample, as it is shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// Where the records came from.
+    /// The source of the records.
     pub(crate) source: String,
     pub(crate) records: Records,
     /// Why records would be rejected, the most frequent reason first.
@@ -62,7 +62,7 @@ pub(crate) struct Warning {
     pub(crate) text: String,
 }
 
-/// Of so many values at least, more than half of them different, or of more, one in twenty: an identifier.
+/// Bounds for an identifier: at least `FEW` distinct values that are half of all, or `MANY` that are one in twenty.
 const FEW: u64 = 20;
 const MANY: u64 = 100;
 
@@ -172,7 +172,7 @@ fn of_values(place: &Place, count: &Count) -> Vec<Warning> {
     warnings
 }
 
-/// What the names look like that are not told apart; they pass with what they name.
+/// What the names that are not shown separately look like; they are forwarded with their values.
 fn of_names(place: &Place) -> Vec<Warning> {
     let names = place.names.distinct.count();
     if names == 0 {

@@ -1,4 +1,4 @@
-//! The report as a page for people.
+//! The report about a sample as text.
 
 use std::fmt;
 
@@ -79,7 +79,7 @@ fn row(line: &Line) -> Vec<String> {
     ]
 }
 
-/// Such as `12 %`; what is there at all is not shown as nothing.
+/// A share such as `12 %`; a small one is not shown as zero.
 fn share(share: f64) -> String {
     match share * 100.0 {
         percent if percent > 0.0 && percent < 1.0 => "< 1 %".to_owned(),

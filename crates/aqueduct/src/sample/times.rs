@@ -1,7 +1,7 @@
-//! When events say that they happened, beside the timestamps that Kafka has of their records: numbers only.
+//! Event times compared with the Kafka timestamps of their records: numbers only.
 //!
-//! A topic that is quiet counts as caught up after `idle_after`, and moves to the present less `out_of_orderness`: what its
-//! producer sends later than that is late. The delays that are seen here say how much later it sends.
+//! The watermark of a quiet topic moves to the current time minus `out_of_orderness` after `idle_after`, and
+//! events that its producer sends later than that are late. The delays show how much later they are sent.
 
 use event::{
     EventTime, EventsSettings, Pointer,

@@ -28,7 +28,7 @@ pub enum Defect {
     Array,
     /// No bytes at all: in Kafka a null value.
     Tombstone,
-    /// There is no time.
+    /// The time is missing.
     NoTime,
     /// The time is a word.
     WordTime,
@@ -96,7 +96,7 @@ impl Happening {
             n if n < SEARCHES + CONTACTS => Kind::Contact,
             _ => Kind::View,
         };
-        // The square makes low numbers common: some people come often, most seldom.
+        // The square makes low numbers common: a few users are frequent, most are rare.
         let uniform = f64::from(random.next_u32()) / (f64::from(u32::MAX) + 1.0);
         Self {
             kind,

@@ -1,12 +1,12 @@
-//! Page views and clicks as a marketplace has them: few pages and boxes get most of the views, each box has its own
+//! Generated page views and clicks of a marketplace: few pages and boxes get most of the views, each box has its own
 //! click-through rate, a click follows its view by seconds, and some events are neither.
 //!
-//! Pure: the same [`Shape`] and seed give the same bytes. Made to be fast: bytes are written as they are, millions of
-//! events a second. Not here: files and Kafka (the `generate` command), the clock, and how the events are read.
+//! Pure: the same [`Shape`] and seed produce the same bytes. Optimised for speed: bytes are written directly,
+//! millions of events per second. The `generate` command writes them to files and Kafka.
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`share`] | probabilities as people write them |
+//! | [`share`] | probabilities such as `1%` |
 //! | `world` | the pages, boxes and users, and how often each is seen |
 //! | `happening` | one event before it is text |
 //! | `schedule` | what is written later: clicks, late events, duplicates |
@@ -37,7 +37,7 @@ use world::World;
 /// What the traffic is like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
-    /// How many people there are.
+    /// Number of users.
     pub users: NonZeroU32,
     /// How many pages; the first ones are seen most.
     pub pages: NonZeroU32,
@@ -112,10 +112,11 @@ impl Default for Shape {
     }
 }
 
-/// So many events in a row may be held back; where all are to be late, one is written at once now and then.
+/// Most consecutive events that may be held back; if all are to be late, one is written immediately now
+/// and then.
 const MOST_LATE_AT_ONCE: usize = 16;
 
-/// Where traffic begins unless told otherwise: 2026-01-01T00:00:00Z.
+/// Default time of the first event: 2026-01-01T00:00:00Z.
 pub const DEFAULT_START: EventTime = EventTime(1_767_225_600_000);
 
 impl Traffic {
@@ -132,9 +133,10 @@ impl Traffic {
         }
     }
 
-    /// Appends the JSON of the next event, without a line end. A tombstone ([`Defect::Tombstone`]) appends nothing.
+    /// Appends the JSON of the next event, without a line end. A tombstone ([`Defect::Tombstone`]) appends
+    /// nothing.
     ///
-    /// Events come in the order in which they are written, `rate` a second.
+    /// Events are returned in the order in which they are written, `rate` per second.
     pub fn next(&mut self, out: &mut Vec<u8>) -> Meta {
         let now = self.pace.next();
         let pending = self.due(now);
@@ -160,7 +162,7 @@ impl Traffic {
         self.pace.peek()
     }
 
-    /// Goes on at another rate, from another time: first a past in haste, say, and then the present.
+    /// Continues at another rate, from another time: for example first the past quickly, then the present.
     pub fn pace(&mut self, from: EventTime, rate: NonZeroU64) {
         self.pace = Pace { start: from, rate, written: 0 };
     }

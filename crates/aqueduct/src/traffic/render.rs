@@ -27,7 +27,7 @@ const MILLIS_A_DAY: i64 = 86_400_000;
 const QUERIES: [&str; 8] =
     ["", "", "", "?page=2", "", "?utm_source=mail&utm_campaign=spring", "", "#reviews"];
 
-/// Searches, as JSON texts without their quotes, and as they stand in a URL; a power of two of them.
+/// Searches, as JSON strings without quotes and as they appear in a URL; their number is a power of two.
 const SEARCHES: [(&str, &str); 4] = [
     ("road bike", "road+bike"),
     ("sofa \\\"vintage\\\"", "sofa+%22vintage%22"),
@@ -72,7 +72,7 @@ impl Renderer {
         write_items(happening, out);
         out.push(b'}');
         if defect == Some(Defect::Truncated) {
-            // Somewhere behind the opening brace and before the closing one.
+            // Somewhere between the opening and the closing brace.
             let length = out.len() - start;
             out.truncate(start + 1 + happening.detail as usize % (length - 2));
         }
@@ -135,7 +135,7 @@ fn write_page(world: &World, happening: &Happening, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// The id is a number for most people and a text for some, always the same for one person.
+/// The ID is a number for most users and a string for some, always the same for one user.
 fn write_person(happening: &Happening, defect: Option<Defect>, out: &mut Vec<u8>) {
     let user = happening.user_id();
     let (open, close) = match defect {
@@ -148,7 +148,7 @@ fn write_person(happening: &Happening, defect: Option<Defect>, out: &mut Vec<u8>
     out.extend_from_slice(open);
     decimal(user, out);
     out.extend_from_slice(close);
-    // A session lasts as long as the user reads one kind of page.
+    // A session lasts while the user reads one kind of page.
     out.extend_from_slice(b",\"session\":{\"id\":\"s");
     decimal(user % 9973 * 16 + u64::from(happening.page % 16), out);
     out.extend_from_slice(b"\",\"user\":\"u-");

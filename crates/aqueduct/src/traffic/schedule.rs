@@ -47,20 +47,19 @@ impl Schedule {
         Some(pending)
     }
 
-    /// A click comes half a second to two minutes after its view, after ten seconds on average.
+    /// A click follows its view by half a second to two minutes, ten seconds on average.
     pub(super) fn click(&mut self, click: Happening, random: u64) {
         let wait = (500.0 - unit(random).ln() * 10_000.0).min(120_000.0);
         self.push(click.time + wait as i64, Pending { happens_when_written: true, ..Pending::new(click) });
     }
 
-    /// A late event comes a second to ten minutes after its time; short waits are as likely as long ones on a
-    /// logarithmic scale.
+    /// A late event is written a second to ten minutes after its time, uniformly on a logarithmic scale.
     pub(super) fn late(&mut self, happening: Happening, now: EventTime, random: u64) {
         let wait = 1000.0 * 600f64.powf(unit(random));
         self.push(now.0 + wait as i64, Pending { late: true, ..Pending::new(happening) });
     }
 
-    /// A duplicate comes within a minute.
+    /// A duplicate follows within a minute.
     pub(super) fn duplicate(&mut self, happening: Happening, now: EventTime, random: u64) {
         let wait = 60_000.0 * unit(random);
         self.push(now.0 + wait as i64, Pending { duplicate: true, ..Pending::new(happening) });

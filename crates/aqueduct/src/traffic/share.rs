@@ -1,4 +1,4 @@
-//! Probabilities as people write them: `1%`, `0.1%`, `0.01`.
+//! Probabilities in the form `1%`, `0.1%` or `0.01`.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Share(f64);
 
-/// Why a text is no probability.
+/// The text is not a probability.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid share {0:?} (expected a percentage such as \"0.1%\", or a number from 0 to 1)")]
 pub struct ShareError(String);

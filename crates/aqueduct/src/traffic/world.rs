@@ -18,7 +18,7 @@ pub(super) struct World {
 /// Draws ranks after Zipf's law (the n-th is seen 1/n as often as the first), by Walker's alias method (1974).
 #[derive(Debug)]
 struct Popularity {
-    /// For each rank: the threshold below which it stands for itself, and the rank that it gives way to.
+    /// For each rank: the threshold below which it is chosen itself, and the rank that is chosen otherwise.
     ranks: Vec<(u32, u32)>,
 }
 

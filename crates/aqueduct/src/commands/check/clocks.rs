@@ -13,12 +13,13 @@ use rdkafka::{
 
 use crate::kafka;
 
-/// What a broker says of a topic's timestamps.
+/// The timestamp settings of a topic, as the broker reports them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TopicClock {
     /// The producers' (`CreateTime`), and not the broker's (`LogAppendTime`).
     is_of_producers: bool,
-    /// How far ahead of the broker a record may be, and the property that says so; nothing where any time is taken.
+    /// How far ahead of the broker a record may be, and the property that bounds it; `None` if any time is
+    /// accepted.
     bound: Option<(Millis, &'static str)>,
 }
 
@@ -29,12 +30,12 @@ const DIFFERENCE: &str = "message.timestamp.difference.max.ms";
 const ANSWER: Duration = Duration::from_millis(1500);
 
 impl TopicClock {
-    /// From the properties that a broker has; nothing where it does not say whose clock it is.
+    /// Reads the properties of a broker; `None` if they do not state whose clock it is.
     fn of<'a>(property: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
         let is_of_producers = property(TYPE)? == "CreateTime";
         let bound = |name: &'static str| {
             let millis = property(name)?.parse::<i64>().ok()?;
-            // The largest number is Kafka's way to say that there is no bound.
+            // Kafka writes the largest number for "no bound".
             (millis < i64::MAX).then_some((Millis(millis), name))
         };
         let bound = [AFTER, DIFFERENCE].into_iter().filter_map(bound).min();
@@ -42,7 +43,7 @@ impl TopicClock {
     }
 }
 
-/// The clocks of topics, as far as the brokers tell this user. What they keep to themselves is no failure.
+/// The clocks of the topics that this user may describe. A topic that is not readable is not an error.
 pub(super) fn ask(kafka: &KafkaConfig, topics: &[&str]) -> BTreeMap<String, TopicClock> {
     let mut found = BTreeMap::new();
     let Ok(admin) = kafka::client(kafka).create::<AdminClient<DefaultClientContext>>() else { return found };

@@ -1,4 +1,5 @@
-//! Every connection that the configuration names, all at once: one line each, and what to do where it fails.
+//! Tries every connection of the configuration concurrently: one line for each, with the next step if it
+//! fails.
 
 use std::{
     fmt::Display,
@@ -23,12 +24,12 @@ use crate::{commands::processor::pipeline, config::Config, exit, kafka::Asker};
 
 /// No connection takes longer than this. A service that is slower than that is not of much use to a pipe.
 const LIMIT: Duration = Duration::from_secs(8);
-/// Kafka is asked in less, as its own answer says more than that none came.
+/// Kafka gets less time, because its own error is more specific than a timeout.
 const KAFKA_LIMIT: Duration = Duration::from_secs(5);
 /// When the user sees what is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What one connection has to say.
+/// The result of one connection.
 enum Line {
     Good(String),
     Warning(String),
@@ -41,7 +42,8 @@ struct Look<'a> {
     answer: Pin<Box<dyn Future<Output = Vec<Line>> + 'a>>,
 }
 
-/// Tries them all, whatever fails on the way; whether all is well. Stops at once where `shutdown` is cancelled.
+/// Tries all connections, whatever fails, and returns whether all succeeded. Stops immediately if `shutdown`
+/// is cancelled.
 pub(super) async fn check(
     config: &Config,
     sections: &Sections,
@@ -89,7 +91,7 @@ async fn limited((index, look): (usize, Look<'_>)) -> (usize, Vec<Line>) {
     (index, lines)
 }
 
-/// Standard error, so that what is written to standard output is the same whether it took long or not.
+/// Written to standard error, so that standard output does not depend on how long the check takes.
 fn tell_waiting(waiting: &[Option<String>]) {
     let names: Vec<&str> = waiting.iter().flatten().map(String::as_str).collect();
     // Lost only where standard error is closed.
@@ -162,10 +164,10 @@ async fn check_writer(config: &Config, sections: &Sections, writer: &WriterConfi
     Ok(Writer::check_owner(writer, &sections.tables, &pipeline(&store)).await?)
 }
 
-/// What Kafka says of each topic.
+/// What Kafka reports about each topic.
 struct Topics {
     partitions: Vec<Result<usize>>,
-    /// Nothing where the broker does not say.
+    /// `None` if the broker does not report it.
     clocks: Vec<Option<clocks::TopicClock>>,
 }
 
@@ -203,7 +205,7 @@ async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
     lines
 }
 
-/// An answer for each topic; an error where nobody answers at all.
+/// One result per topic; an error if no broker responds at all.
 fn ask_kafka(kafka: &KafkaConfig) -> Result<Topics> {
     let asker = Asker::patient(kafka, KAFKA_LIMIT)?;
     let mut partitions = Vec::new();
@@ -271,7 +273,7 @@ fn describe(writer: &WriterConfig) -> String {
     }
 }
 
-/// Reads what is there, and tries whether a folder can be written; makes nothing that stays.
+/// Reads the state, and tests whether its folder is writable. Leaves nothing behind.
 async fn check_state(checkpoints: &str, folder: &Path) -> Result<String> {
     let recovered = Store::open(checkpoints, folder)?.recover().await?;
     if let Some(path) = checkpoints.strip_prefix("file://") {

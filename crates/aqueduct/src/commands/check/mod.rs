@@ -1,6 +1,6 @@
-//! `aqueduct check`: everything that is wrong with the configuration, then every connection that it names.
+//! `aqueduct check`: reports every error of the configuration, then tries every connection.
 //!
-//! Not here: what is right for a section, which each crate knows of its own.
+//! The rules for a section are in the crate that reads it.
 
 mod clocks;
 mod connections;

@@ -1,6 +1,7 @@
-//! `aqueduct check --sample N`: what the newest records hold and what becomes of it. Publishes and commits nothing.
+//! `aqueduct check --sample N`: reads the newest records and reports what happens to them. Publishes and
+//! commits nothing.
 //!
-//! Not here: what is told of them ([`crate::sample`]).
+//! See [`crate::sample`] for the report.
 
 use std::{
     io::{self, Write as _},
@@ -31,15 +32,15 @@ use crate::{
     topic::{Log, Stretch, Taken},
 };
 
-/// Of a file, when nothing else is said.
+/// Number of lines of a file without `--sample`.
 const RECORDS: u64 = 10_000;
-/// So many records are read between two looks at the bar.
+/// Number of records between two updates of the progress bar.
 const GLANCE: u64 = 256;
 
-/// Reads a sample and tells what becomes of it.
+/// Reads a sample and reports what happens to its fields.
 ///
 /// # Errors
-/// `[anonymise]` is missing, the file or Kafka cannot be read, or there is no record.
+/// `[anonymise]` is missing, the file or Kafka cannot be read, or there are no records.
 pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::Result<ExitCode> {
     let rules = config.anonymise()?;
     let anonymiser =
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-/// What cannot be asked for together.
+/// Rejects options that exclude each other.
 pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
     let is_sample = args.sample.is_some() || args.sample_file.is_some();
     if args.format == Format::Json && !is_sample {

@@ -83,7 +83,8 @@ impl Sections {
         self.absent.iter().map(|name| written(name)).collect()
     }
 
-    /// What a killed processor held comes again when its lease ends, which must not be after the start is believed.
+    /// The messages of a killed processor are redelivered when their leases end. That must not be after
+    /// `cold_start`, which accepts the lowest offset as the beginning.
     fn check_cold_start(&mut self) {
         let Some((_, endpoint)) = &self.pubsub else { return };
         let (lease, cold_start) = (Millis(endpoint.lease().as_millis() as i64), self.state.cold_start);
@@ -95,9 +96,10 @@ impl Sections {
         }
     }
 
-    /// Processing time is when Pub/Sub first had a message. The marks of a connector tell what is still missing of the
-    /// messages before; on a topic that another producer fills there are none. What a killed processor held arrives there
-    /// when its lease ends, after newer messages, and is counted at the watermark.
+    /// Processing time is the time at which Pub/Sub first had a message. A connector's marks show which
+    /// earlier messages are still missing; on a topic that another producer fills there are none. There the
+    /// messages of a killed processor are redelivered when their leases end, after newer messages, and count
+    /// at the watermark.
     fn check_processing_time(&mut self) {
         let Some((_, endpoint)) = self.pubsub.as_ref().filter(|_| self.kafka.is_none()) else { return };
         // A restart by hand may take longer than one by the service manager.
@@ -122,7 +124,8 @@ impl Sections {
         let keyring = anonymise.needs_keyring().then(load);
         let across = Across { anonymise, events: self.events.as_ref(), flows: &self.flows };
         let usable = keyring.as_ref().and_then(|keyring| keyring.as_ref().ok());
-        // Whether the keyring can be used is told with the connections; the rules are checked without it too.
+        // Whether the keyring is usable is checked with the connections; the rules are checked without it,
+        // too.
         let any = usable.cloned().or_else(throw_away_keyring);
         match Anonymiser::new(anonymise, self.events.as_ref(), any) {
             Ok(anonymiser) => {

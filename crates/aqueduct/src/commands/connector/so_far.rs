@@ -1,4 +1,4 @@
-//! What the connector's log says each minute, read from its own metrics.
+//! The connector's log line of each minute, read from its own metrics.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The traffic of a demo: some minutes of the past at once, then the present as it comes.
+//! The traffic of a demo: first some minutes of the past, then live events.
 
 use std::{num::NonZeroU64, time::Duration};
 
@@ -44,7 +44,7 @@ impl Feed {
         self.produced
     }
 
-    /// Writes until told to stop or the time is over.
+    /// Writes until stopped, or until the time is over.
     pub(super) async fn run(
         &mut self,
         shutdown: &CancellationToken,

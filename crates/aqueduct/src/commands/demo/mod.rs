@@ -1,5 +1,6 @@
-//! `aqueduct demo`: the whole pipe in one process. Connector, processor and writer are the production code; only
-//! the addresses differ: librdkafka's mock cluster, a Pub/Sub stand-in on a free port, a SQLite file.
+//! `aqueduct demo`: the whole pipeline in one process. Connector, processor and writer are the production
+//! code; only the addresses differ: librdkafka's mock cluster, a stand-in for Pub/Sub on a free port, and an
+//! SQLite file.
 
 mod feed;
 mod place;
@@ -70,7 +71,7 @@ struct Demo {
     readiness: Readiness,
     admin: (tokio::net::TcpListener, service::LogLevels),
     pubsub: standin::pubsub::PubSub,
-    /// Keyring and state live as long as the demo.
+    /// Owns keyring and state, which are deleted with it.
     _place: Place,
 }
 
@@ -135,7 +136,7 @@ impl Demo {
         let outcome = tokio::select! {
             fed = feed.run(&shutdown, duration) => fed,
             shown = screen.run(&reader, &tables[0].flow, &view) => shown,
-            // Neither ends by itself: the demo would go on without it.
+            // Neither ends on its own; without one of them the demo could not continue.
             ended = &mut connector => return Err(ended_early(runtime::joined("the connector", ended))),
             ended = &mut processor => return Err(ended_early(runtime::joined("the processor", ended))),
         };
@@ -174,7 +175,7 @@ fn ended_early<T>(ended: anyhow::Result<anyhow::Result<T>>) -> anyhow::Error {
     }
 }
 
-/// Waits until the first flow has accounted for every record that was produced, as long as it gets on.
+/// Waits until the first flow has accounted for every produced record, while it makes progress.
 async fn wait_until_counted(view: &mut watch::Receiver<processor::View>, produced: u64) {
     let counted = |view: &processor::View| {
         let ledger = view.flows.first().map(|(_, _, ledger)| *ledger).unwrap_or_default();
@@ -184,7 +185,7 @@ async fn wait_until_counted(view: &mut watch::Receiver<processor::View>, produce
     let (mut before, mut is_complete) = counted(&view.borrow());
     while !is_complete {
         let more = view.wait_for(|view| counted(view).0 > before || counted(view).1);
-        // The summary says what is missing where nothing more comes.
+        // If nothing more arrives, the summary shows what is missing.
         let Ok(Ok(seen)) = tokio::time::timeout(LAST_EVENTS, more).await else { return };
         (before, is_complete) = counted(&seen);
     }

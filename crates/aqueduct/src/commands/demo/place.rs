@@ -92,8 +92,8 @@ fn with_missing_sections(text: &str) -> String {
     text
 }
 
-/// Removes an earlier demo's file. Any other file stays: a processor's tables look the same, and only the record in them tells
-/// whose they are.
+/// Removes the file of an earlier demo and no other file. The tables of a processor look the same; only the
+/// record of their pipeline distinguishes them.
 fn replace(rows: &Path) -> anyhow::Result<()> {
     match rows.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -131,8 +131,8 @@ fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
     })
 }
 
-/// The demo's own lines are enough: of the log only what needs attention, unless more is asked for. Rows or checkpoints that
-/// wait for a disk are warnings.
+/// Shows only warnings of the log, unless more is configured, because the demo prints its own lines. Rows and
+/// checkpoints that wait for a disk are warnings.
 pub(super) fn start_logging(global: &Global) -> anyhow::Result<LogLevels> {
     let levels = global.start_logging()?;
     if std::env::var_os(service::telemetry::LOG_VARIABLE).is_none() {

@@ -120,7 +120,7 @@ impl Screen {
         }
     }
 
-    /// The end: what went in, what came out, and whether it balances.
+    /// The summary at the end: records, outcomes, rows, and whether they balance.
     pub(super) fn summary(&self, totals: &Totals<'_>) -> bool {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -238,7 +238,7 @@ fn line(row: &LatestRow) -> String {
     )
 }
 
-/// Everything that a demo says goes to standard output; a closed pipe is not its concern.
+/// Writes to standard output; a closed pipe is not an error of the demo.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes());

@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Order, Tally};
 use crate::{output::Output, progress};
 
-/// So many bytes are made before they are written.
+/// Number of bytes to collect before they are written.
 const CHUNK: usize = 128 << 10;
 
-/// Writes what was ordered, or what was made of it until told to stop.
+/// Writes the ordered events, or as many as were generated before it is stopped.
 pub(super) fn write(order: Order, path: &Path, shutdown: &CancellationToken) -> anyhow::Result<Tally> {
     let Order { mut traffic, limit, seed } = order;
     let mut output = Output::create(path)?;
@@ -25,7 +25,7 @@ pub(super) fn write(order: Order, path: &Path, shutdown: &CancellationToken) -> 
             let start = chunk.len();
             tally.count(&traffic.next(&mut chunk));
             if chunk.len() == start {
-                // What a null value of Kafka looks like in a file of JSON lines.
+                // A Kafka record without a value, as a line of JSON.
                 chunk.extend_from_slice(b"null");
             }
             chunk.push(b'\n');

@@ -1,7 +1,7 @@
-//! Events into a Kafka topic, each when its time has come: what lies in the past at once, then live.
+//! Sends events to a Kafka topic at their time: past ones immediately, then live.
 //!
-//! Acknowledged by all replicas, without duplicates of the producer's own making; the key is the user's id, the
-//! partition follows from the key as it does with Java's producer.
+//! Records are acknowledged by all replicas and are not duplicated by the producer. The key is the user's ID,
+//! and the partition follows from the key as with Java's producer.
 
 use std::{
     sync::{
@@ -35,7 +35,7 @@ pub(super) struct Target {
     topic: String,
 }
 
-/// Hears from the producer's thread what became of the records.
+/// Receives the delivery reports from the producer's thread.
 #[derive(Clone)]
 struct Deliveries(Arc<Delivered>);
 
@@ -92,7 +92,7 @@ impl Target {
     }
 }
 
-/// Sends what was ordered, or what was made of it until told to stop.
+/// Sends the ordered events, or as many as were generated before it is stopped.
 pub(super) fn send(order: Order, target: &Target, shutdown: &CancellationToken) -> anyhow::Result<Tally> {
     let Order { mut traffic, limit, seed } = order;
     let mut tally = Tally::new(&format!("Kafka topic {}", target.topic), seed);

@@ -1,6 +1,6 @@
-//! `aqueduct generate`: page views and clicks, into Kafka as time passes or into a file as fast as it goes.
+//! `aqueduct generate`: page views and clicks, into Kafka at their time or into a file as fast as possible.
 //!
-//! Not here: the events themselves ([`crate::traffic`]).
+//! See [`crate::traffic`] for the events.
 
 use std::{
     io::{self, Write as _},
@@ -84,10 +84,10 @@ pub(crate) struct Order {
     pub(crate) seed: u64,
 }
 
-/// Makes events until there are enough or it is told to stop.
+/// Generates events until there are enough or it is stopped.
 ///
 /// # Errors
-/// The file or Kafka does not take them.
+/// The file or Kafka does not accept them.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let tally = match &args.output {
         Some(path) => to_file(args, path)?,

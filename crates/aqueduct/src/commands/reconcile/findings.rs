@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct Findings {
     pub(super) nothing_missing: bool,
-    /// What could not be asked.
+    /// Services that could not be queried, with the reason.
     pub(super) unreachable: Vec<String>,
     pub(super) partitions: Vec<PartitionFinding>,
     /// What was refused, by partition, stage and reason.
@@ -28,7 +28,7 @@ pub(super) struct Findings {
     pub(super) flows: Vec<FlowFinding>,
     pub(super) tables: Vec<TableFinding>,
     pub(super) windows: Vec<WindowFinding>,
-    /// Every part of the pipe, and whether it stands still.
+    /// Every component, and whether it is stalled.
     pub(super) parts: Vec<Part>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct PartitionFinding {
     pub(super) accounted: u64,
     /// Those of them that have a dead letter, of whatever life of the topic.
     pub(super) refused: u64,
-    /// Those of them that are lost until they come.
+    /// Those of them that are lost unless they arrive later.
     pub(super) lost: u64,
     pub(super) missing: Vec<Missing>,
 }
@@ -68,7 +68,7 @@ pub(super) enum Stage {
     NotCommitted,
     /// Committed, and not in the processor's state.
     NotReceived,
-    /// Gone from Kafka, or given up by the processor until they come.
+    /// Deleted from Kafka, or given up by the processor unless they arrive later.
     Lost,
 }
 
@@ -104,7 +104,7 @@ pub(super) struct WindowFinding {
     pub(super) window_end: String,
     /// Keys that the state has counted in it.
     pub(super) expected: usize,
-    /// Keys whose newest row is not there or says something else.
+    /// Keys whose newest row is missing or differs.
     pub(super) differing: usize,
 }
 
@@ -188,16 +188,16 @@ fn refused(partition: &Partition, survey: &Survey) -> u64 {
     of_partition.map(|refusals| refusals.rows).sum()
 }
 
-/// What of a partition has not ended as anything, and what ended as lost. Without an answer of Kafka the marks tell how
-/// far the log went.
+/// The offsets of a partition without an outcome, and those that are lost. If Kafka did not respond, the end
+/// of the log is taken from the marks.
 fn missing(track: &Track, log: Option<&Log>, asked: bool) -> Vec<Missing> {
     let end = log.map_or(track.heard_to(), |log| log.high);
-    // A log that nobody has read is looked at from where it begins now.
+    // A log of which nothing was read starts at its current beginning.
     let start = match log {
         Some(log) if track.heard_to() == 0 && log.committed.is_none() => log.low,
         _ => 0,
     };
-    // What Kafka does not have any more will not come from there.
+    // Records that Kafka has deleted will not arrive.
     let gone_below = match log {
         Some(log) => log.low,
         None if asked => end,

@@ -1,6 +1,6 @@
-//! `aqueduct reconcile`: what went in, what came out, what is missing.
+//! `aqueduct reconcile`: compares Kafka's offsets, the ledgers and the tables, and reports what is missing.
 //!
-//! Not here: how far everything is ([`super::status`]).
+//! See [`super::status`] for the progress of each component.
 
 mod findings;
 mod text;
@@ -37,10 +37,10 @@ the pipeline runs, events in flight count as missing.";
 /// How often it looks again when the processor went on meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Looks, compares, and tells.
+/// Surveys the pipeline, compares, and prints the findings.
 ///
 /// # Errors
-/// The configuration is wrong, or the state cannot be read.
+/// The configuration is invalid, or the state cannot be read.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = Config::open(global)?;
     let places = Places::read(&config)?;

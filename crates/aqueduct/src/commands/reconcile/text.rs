@@ -1,9 +1,9 @@
-//! `reconcile` for people.
+//! The findings of `reconcile` as text.
 
 use super::findings::{Findings, FlowFinding, Missing, PartitionFinding, Stage, TableFinding};
 use crate::{grid::grid, late, parts, refused};
 
-/// So many ranges are shown of each partition.
+/// Number of ranges shown for each partition.
 const RANGES: usize = 5;
 
 pub(super) fn of(findings: &Findings) -> String {

@@ -1,6 +1,6 @@
-//! Lines of a file from their bytes to what the flows need of them: the part of a replay that does not depend on the order.
+//! Lines of a file, from bytes to digests: the part of a replay that does not depend on the order.
 //!
-//! Not here: counting ([`super::session`]), and in which thread this happens ([`super::files`]).
+//! See [`super::session`] for counting, and [`super::files`] for the threads.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct ReadLine {
     pub(super) number: u64,
-    /// Where it stands in the text; nothing when it is longer than an event may be.
+    /// Its range in the text; `None` if it is longer than an event may be.
     place: Option<(u32, u32)>,
     /// Nothing before a worker has read it.
     pub(super) became: Option<Became>,
@@ -71,7 +71,7 @@ impl Batch {
         self.digests.clear();
     }
 
-    /// Adds a line; says whether there is room for another.
+    /// Adds a line; returns whether there is room for another.
     pub(super) fn add(&mut self, line: Line<'_>) -> bool {
         let place = line.bytes.map(|bytes| {
             let start = self.text.len() as u32;
@@ -82,7 +82,7 @@ impl Batch {
         self.text.len() < TEXT
     }
 
-    /// Whether there is no line in it.
+    /// Whether it has no lines.
     pub(super) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
@@ -105,7 +105,7 @@ impl Worker {
         let envelope = Envelope { topic, kafka_time: None, publish_time: self.now };
         let anonymised;
         let payload = match &mut self.anonymiser {
-            // What passed an anonymiser earlier is no larger, either.
+            // An event that was anonymised earlier is not larger than this, either.
             None if bytes.len() > MAX_EVENT_BYTES => return rejected(RejectCode::TooLarge.as_str(), None),
             None => bytes,
             Some(anonymiser) => {

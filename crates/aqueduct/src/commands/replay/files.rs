@@ -1,7 +1,7 @@
-//! Files side by side by event time: always the one whose clock is lowest.
+//! Reads files in parallel by event time: the next line is always from the file with the lowest clock.
 //!
-//! Lines are read ahead in batches by the threads of a pool, in whatever order, and counted here in theirs. Not here: what
-//! becomes of a line ([`super::batch`], [`super::session`]).
+//! A pool of threads reads lines ahead in batches, in any order; they are counted here in the order of the
+//! file. See [`super::batch`] and [`super::session`] for the processing of a line.
 
 use std::{
     collections::VecDeque,
@@ -44,7 +44,7 @@ struct OpenFile {
     batch: Batch,
     lines: usize,
     events: usize,
-    /// Batches behind it that were looked into, the first lines first.
+    /// The following batches that were inspected already, in order.
     peeked: VecDeque<Batch>,
     neighbours: Neighbours,
 }
@@ -90,7 +90,7 @@ impl Files {
         self.files.len()
     }
 
-    /// Reads to the end of all, or until told to stop.
+    /// Reads all files to their end, or until stopped.
     pub(super) fn read(self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
@@ -177,8 +177,8 @@ impl OpenFile {
         Ok(())
     }
 
-    /// The times of the events behind the next one, [`FOLLOWING`] at most. Looks into later batches where it must, so that
-    /// it does not depend on where one ends.
+    /// The times of the events after the next one, at most [`FOLLOWING`]. Reads later batches if necessary,
+    /// so that the result does not depend on where a batch ends.
     fn following(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<Vec<EventTime>> {
         let mut times = Vec::with_capacity(FOLLOWING);
         add_times(&self.batch.digests, self.events + 1, &mut times);
@@ -249,7 +249,7 @@ impl Workers {
         rayon::spawn_fifo(move || {
             worker.read(&mut batch, &topic);
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
-            // Nobody waits for it once the replay was told to stop.
+            // After the replay was stopped, no one waits for the batch.
             let _ = sender.send(batch);
         });
         receiver

@@ -1,4 +1,4 @@
-//! Of each window and key the last pane, held only until no later one can come.
+//! The last pane of each window and key, kept only until no later pane can fire.
 //!
 //! Pure.
 
@@ -24,7 +24,7 @@ struct Panes {
     window: Window,
     firings: Vec<Firing>,
     panes: Vec<(Key, Ctr, u32)>,
-    /// So many of them have keys of their own.
+    /// Number of panes after older panes of the same keys were last removed.
     distinct: usize,
 }
 

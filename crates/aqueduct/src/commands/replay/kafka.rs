@@ -1,6 +1,6 @@
-//! A stretch of the Kafka topics, read side by side by event time and without committing anything.
+//! A range of the Kafka topics, read in parallel by event time, without commits.
 //!
-//! Not here: one topic's records ([`crate::topic`]).
+//! See [`crate::topic`] for the records of one topic.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use crate::{
 /// The topics that are to be read.
 pub(super) struct Logs {
     logs: Vec<Log>,
-    /// The log and the partition behind each number.
+    /// The log and the origin of each partition, by index.
     places: Vec<(usize, Origin)>,
 }
 
-/// So many records are read between two looks at the bar and at the token.
+/// Number of records between two checks of the progress bar and the token.
 const GLANCE: u64 = 1024;
 
 impl Logs {
@@ -53,7 +53,7 @@ impl Logs {
         self.places.len()
     }
 
-    /// Reads to the end of the stretch, or until told to stop.
+    /// Reads to the end of the range, or until stopped.
     pub(super) fn read(mut self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let bar = progress::counting(self.logs.iter().map(Log::offsets_wanted).sum(), "offsets");
         let mut records = 0u64;

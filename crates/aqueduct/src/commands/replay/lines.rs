@@ -1,6 +1,7 @@
-//! Rows as lines of JSON: written where they fire, or by a thread of their own, so that who counts does not wait for it.
+//! Rows as lines of JSON, written where they fire or by a separate thread, so that counting does not wait for
+//! it.
 //!
-//! Not here: the file that they go to ([`crate::output`]), and how a line looks ([`writer::NdjsonFormat`]).
+//! See [`crate::output`] for the file, and [`writer::NdjsonFormat`] for the format.
 
 use std::{
     io::Write as _,
@@ -41,9 +42,9 @@ pub(super) struct Pen {
 /// A flow's number, and rows of it.
 type Rows = (usize, Vec<CtrRow>);
 
-/// So many lines are handed on at once.
+/// Number of lines that are written together.
 const TOGETHER: usize = 256;
-/// So many rows go to the thread at once, and so often before who counts waits: a few megabytes.
+/// Number of rows per message to the thread, and number of messages before counting waits: a few megabytes.
 const ASIDE: usize = 4_096;
 const AHEAD: usize = 4;
 
@@ -80,7 +81,7 @@ impl Lines {
         }
     }
 
-    /// Completes the output; tells how many rows are in it.
+    /// Completes the output; returns the number of its rows.
     pub(super) fn finish(self) -> anyhow::Result<u64> {
         let pen = match self {
             Self::Here(pen) => *pen,
@@ -101,7 +102,7 @@ impl Aside {
             }
             let sent = self.writing.as_ref().is_some_and(|(sender, _)| sender.send((flow, some)).is_ok());
             if !sent {
-                // It takes nothing more only where it has failed, which it tells as it ends.
+                // The thread stops receiving only after an error, which it returns when it is joined.
                 return self.end().map(drop);
             }
         }

@@ -1,7 +1,7 @@
-//! `aqueduct replay`: the configured flows over files or over a stretch of the Kafka topics; batch is streaming over a
-//! bounded source.
+//! `aqueduct replay`: computes the configured flows over files or a range of the Kafka topics. Batch is
+//! streaming over a bounded source.
 //!
-//! Not here: windows and joins ([`processor::replay`]), lines of files ([`crate::input`]).
+//! See [`processor::replay`] for windows and joins, and [`crate::input`] for the lines of files.
 
 mod plan;
 

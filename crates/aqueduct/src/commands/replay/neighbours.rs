@@ -1,28 +1,30 @@
-//! Events of a file that lie far ahead of their neighbours. A file has no Kafka timestamps, by which `future` is judged in a
-//! pipe, and one event a day ahead would make all behind it late.
+//! Events of a file that are far ahead of their neighbours. A file has no Kafka timestamps, with which the
+//! pipeline compares an event, and one event a day ahead would make all events after it late.
 //!
-//! An event is refused as `future` when all of this holds:
-//! - it is more than `events.future` ahead of every earlier event of its file, and there is one;
+//! An event is rejected as `future` if all of these hold:
+//! - it is more than `events.future` ahead of every earlier event of its file, and there is an earlier one;
 //! - at least [`FOLLOWING`] events follow it in its file;
-//! - of these, three in four are so far behind it that it would make them late in every flow.
+//! - three in four of these are so much older that it would make them late in every flow.
 //!
-//! An event whose followers would be counted all the same is never refused, so that a file in random order within
-//! `allowed_lateness` gives the rows of its events. Nor is one behind which the events go on: a pause of the producers. The
-//! judgement depends on the events of one file in their order, and on nothing else. Pure.
+//! An event whose followers would be counted anyway is never rejected, so a file in random order within
+//! `allowed_lateness` has every event counted. Nor is the first event after a pause of the producers, because
+//! the events after it are not older. The decision depends only on the events of one file in their order.
+//! Pure.
 
 use event::{EventTime, EventsSettings, Millis};
 use processor::flow::{Flow, TimeKind};
 
-/// How many events that follow an event decide whether it is in the future.
+/// Number of following events that decide whether an event is in the future.
 pub(super) const FOLLOWING: usize = 16;
-/// How many of them must be far behind it.
+/// Number of these that must be far older.
 const FAR_BEHIND: usize = FOLLOWING * 3 / 4;
 
-/// What the events of a file so far say about the next.
+/// The state of a file: what is known from its events so far.
 #[derive(Clone, Debug)]
 pub(super) struct Neighbours {
     future: Millis,
-    /// An event this far behind another is late in every flow, once the other has moved the watermark.
+    /// An event that is this much older than another is late in every flow, once the other has moved the
+    /// watermark.
     late: Millis,
     highest: Option<EventTime>,
 }
@@ -40,13 +42,14 @@ impl Neighbours {
         Self { future: events.future, late: late.unwrap_or(Millis(i64::MAX)), highest: None }
     }
 
-    /// Whether the events that follow must be asked.
+    /// Whether the following events have to decide.
     pub(super) fn is_suspicious(&self, time: EventTime) -> bool {
         let ahead = self.highest.map_or(0, |highest| time.0.saturating_sub(highest.0));
         ahead > self.future.0 && ahead > self.late.0
     }
 
-    /// Whether a suspicious event is of the future; `following` are the times of those behind it, [`FOLLOWING`] at most.
+    /// Whether a suspicious event is in the future; `following` has the times of the events after it, at most
+    /// [`FOLLOWING`].
     pub(super) fn is_future(&self, time: EventTime, following: &[EventTime]) -> bool {
         let far_behind = |next: &&EventTime| time.0.saturating_sub(next.0) > self.future.0.max(self.late.0);
         following.len() >= FOLLOWING && following.iter().filter(far_behind).count() >= FAR_BEHIND

@@ -1,6 +1,4 @@
-//! What a replay is to do, from the command line and the configuration.
-//!
-//! Not here: opening anything but the keyring.
+//! The plan of a replay, from the command line and the configuration. Opens nothing but the keyring.
 
 use std::{
     fs::Metadata,
@@ -25,7 +23,7 @@ pub(super) struct Plan {
     pub(super) rules: Rules,
     pub(super) flows: Vec<Flow>,
     pub(super) output: Target,
-    /// How many may read and count at once.
+    /// Number of threads that read and count.
     pub(super) threads: usize,
 }
 
@@ -38,7 +36,7 @@ pub(super) struct Rules {
     pub(super) only_final: bool,
 }
 
-/// Where events come from.
+/// The source of the events.
 pub(super) enum Source {
     Files(Vec<Place>),
     Kafka(Box<Span>),
@@ -129,8 +127,8 @@ fn regular_file(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// What a replay of these flows made may go; a processor's tables look the same, and only the record in them tells whose they
-/// are.
+/// A file that a replay of these flows created may be replaced. The tables of a processor look the same; only
+/// the record of their pipeline distinguishes them.
 fn refuse_database_of_others(path: &Path) -> Result<(), WrongUsage> {
     let Ok(metadata) = path.metadata() else { return Ok(()) };
     if metadata.len() == 0 {
@@ -181,7 +179,7 @@ fn places(files: &[PathBuf]) -> Result<Vec<Place>, WrongUsage> {
 }
 
 impl Place {
-    /// `FILE`, or `TOPIC=FILE` where there is no file of that whole name.
+    /// `FILE`, or `TOPIC=FILE` if no file has that whole name.
     fn parse(argument: &Path) -> Self {
         let whole = || Self { topic: String::new(), path: argument.to_owned() };
         let Some((topic, path)) = argument.to_str().and_then(|text| text.split_once('=')) else {

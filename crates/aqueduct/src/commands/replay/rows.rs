@@ -47,7 +47,7 @@ impl RowSink {
         }
     }
 
-    /// Completes it; tells how many rows are where.
+    /// Completes the output; returns the number of rows and their destination.
     pub(super) fn finish(self, ledgers: &[Ledger]) -> anyhow::Result<String> {
         let name = self.name().to_owned();
         let rows = match self {

@@ -41,7 +41,7 @@ pub(super) struct Session {
     now: EventTime,
 }
 
-/// Where a record stands.
+/// The position of a record.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum At<'a> {
     /// A line of a file.
@@ -109,7 +109,7 @@ impl Session {
         self.counted(verdict, at)
     }
 
-    /// Counts a line that was read; says whether it took the event, which is the next one of its batch.
+    /// Counts a line that was read; returns whether it used the event, which is the next one of its batch.
     pub(super) fn line(
         &mut self,
         partition: usize,
@@ -141,7 +141,7 @@ impl Session {
         self.counted(verdict, at)
     }
 
-    /// Where there were records and each was rejected: the reason in words.
+    /// The most frequent reason, if there were records and each was rejected.
     pub(super) fn all_rejected(&self) -> Option<String> {
         self.tally.all_rejected(self.replay.engine().flows())
     }
@@ -180,7 +180,7 @@ impl Session {
                     finals[flow].take_until(watermark, &mut |window| self.rows.write(flow, window))
                 }
             };
-            // The first error is told; what fires behind it in this call is lost with the output.
+            // The first error is returned; later panes of this call are lost with the output.
             if written.is_ok() {
                 written = all;
             }
@@ -199,7 +199,7 @@ impl Session {
         Ok(())
     }
 
-    /// Completes the output and tells what was done.
+    /// Completes the output and returns the totals.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         let ledgers: Vec<_> = self.replay.engine().flows().iter().map(|flow| flow.ledger).collect();
         let rows = std::mem::replace(&mut self.rows, RowSink::Closed);

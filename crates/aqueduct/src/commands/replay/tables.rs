@@ -1,7 +1,8 @@
-//! Rows into tables: an SQLite file that replaces another only when it is complete, or the configured dataset.
+//! Rows into tables: an SQLite file that replaces another one only once it is complete, or the configured
+//! dataset.
 //!
-//! Every request has its stream and offset, so that a repeated one adds nothing. Not here: what a database is
-//! ([`writer`]).
+//! Every request has its stream and offset, so that a repeated one adds nothing. See [`writer`] for the
+//! databases.
 
 use std::{
     fs,
@@ -129,7 +130,7 @@ impl Tables {
         if flow_table.waiting.len() >= BATCH { self.flush(flow) } else { Ok(()) }
     }
 
-    /// Sends what waits, says how far the rows are final, and puts a new file into its place.
+    /// Sends the waiting rows, records how far they are final, and moves a new file into place.
     pub(super) fn finish(mut self, ledgers: &[Ledger]) -> anyhow::Result<u64> {
         for (flow, ledger) in ledgers.iter().enumerate() {
             self.flush(flow)?;
@@ -167,8 +168,9 @@ impl Tables {
         Ok(())
     }
 
-    /// A line of `<flow>_progress`, by which the view knows that the windows of these rows are final; unless whoever
-    /// fills the same tables is further. A flow of which nothing fired has a ledger, too.
+    /// A row of `<flow>_progress`, from which the view derives that the windows of these rows are final,
+    /// unless a processor that fills the same tables has progressed further. A flow of which nothing fired
+    /// has a ledger, too.
     fn progress(&self, flow: usize, ledger: &Ledger) -> anyhow::Result<()> {
         let FlowTable { table: Table::Flow(name), allowed_lateness, last_end, .. } = &self.flows[flow] else {
             return Ok(());
@@ -233,7 +235,7 @@ impl Tables {
         }
     }
 
-    /// A shared database may be away for a while; a file beside the output fails at once.
+    /// A shared database may be unavailable for a while; a file beside the output fails immediately.
     fn retried<T, F: Future<Output = Result<T, WriterError>>>(
         &self,
         attempt: impl Fn() -> F,

@@ -37,7 +37,7 @@ struct Late {
     first: Vec<String>,
 }
 
-/// So many positions are told for each reason.
+/// Number of positions reported for each reason.
 const POSITIONS: usize = 5;
 
 impl Tally {
@@ -68,7 +68,7 @@ impl Tally {
         self.in_january_1970 += u64::from(time.is_some_and(looks_like_seconds));
     }
 
-    /// Where there were records and no flow could take any of them: what to say.
+    /// The message for the case that there were records and no flow could use any of them.
     pub(super) fn all_rejected(&self, flows: &[FlowState]) -> Option<String> {
         let is_rejected = |flow: &FlowState| flow.ledger.get(Outcome::Rejected) == self.records;
         if self.records == 0 || !flows.iter().all(is_rejected) {
@@ -95,7 +95,7 @@ impl Tally {
         note(&mut complaint.first, at);
     }
 
-    /// Notes where the first late events stand.
+    /// Notes the positions of the first late events.
     pub(super) fn look_for_late(&mut self, flows: &[FlowState], at: At<'_>) {
         for (late, flow) in self.late.iter_mut().zip(flows) {
             let count = flow.ledger.get(Outcome::Late);

@@ -1,6 +1,6 @@
-//! `aqueduct status`: how far everything is, whether or not anything runs.
+//! `aqueduct status`: the progress of every component, whether or not it is running.
 //!
-//! Not here: whether anything is missing ([`super::reconcile`]).
+//! See [`super::reconcile`] for what is missing.
 
 mod report;
 mod text;
@@ -32,10 +32,10 @@ Needs [events], [[flows]] and [state]; queries [kafka] and [writer] if they are 
 whether or not the processor is running. A service that cannot be reached is reported as such; the exit code is 1 only if \
 the state cannot be read.";
 
-/// Looks, and tells.
+/// Surveys the pipeline and prints the report.
 ///
 /// # Errors
-/// The configuration is wrong, or the state cannot be read.
+/// The configuration is invalid, or the state cannot be read.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = Config::open(global)?;
     let places = Places::read(&config)?;

@@ -1,4 +1,4 @@
-//! What `status` tells, as values.
+//! The report of `status`, as values.
 //!
 //! Pure.
 
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Report {
     pub(super) at: String,
     pub(super) state: StateReport,
-    /// Why Kafka could not be asked; log ends and commits are then those of the last marks.
+    /// Why Kafka could not be queried; the ends and commits are then those of the last marks.
     pub(super) kafka_unreachable: Option<String>,
     pub(super) missing_topics: Vec<String>,
     pub(super) tables_unreachable: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Report {
     pub(super) flows: Vec<FlowReport>,
     /// What was refused, by partition, stage and reason.
     pub(super) refused: Vec<Refused>,
-    /// Every part of the pipe, and whether it stands still.
+    /// Every component, and whether it is stalled.
     pub(super) parts: Vec<Part>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct StateReport {
     pub(super) checkpoint: Option<u64>,
     pub(super) written_at: Option<String>,
     pub(super) age_ms: Option<i64>,
-    /// Requests that are not yet known to stand in their tables.
+    /// Requests whose rows are not known to be in their tables.
     pub(super) waiting_requests: usize,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct PartitionReport {
     pub(super) frontier: u64,
     /// Offsets of the log that are not accounted for.
     pub(super) lag: Option<u64>,
-    /// Committed offsets that did not come: first and one past the last.
+    /// Committed offsets that did not arrive: the first, and one past the last.
     pub(super) holes: Vec<(u64, u64)>,
     pub(super) clock: Option<String>,
 }
@@ -69,10 +69,10 @@ pub(super) struct FlowReport {
     pub(super) is_new: bool,
     pub(super) watermark: Option<String>,
     pub(super) delay_ms: Option<i64>,
-    /// Offsets by what became of them.
+    /// Offsets by outcome.
     pub(super) ledger: BTreeMap<&'static str, u64>,
     pub(super) total: u64,
-    /// Of the events that came in time and too late, the part that came too late; absent where there is none of either.
+    /// The share of late events among counted and late ones; absent if there are none of either.
     pub(super) late_share: Option<f64>,
     /// Offsets that were accounted for before the flow was added.
     pub(super) before: u64,

@@ -1,11 +1,11 @@
-//! `status` for people.
+//! The report of `status` as text.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::report::{FlowReport, PartitionReport, Report};
 use crate::{grid::grid, late, parts, refused};
 
-/// So many holes are shown of each partition.
+/// Number of holes shown for each partition.
 const HOLES: usize = 3;
 
 pub(super) fn of(report: &Report) -> String {
