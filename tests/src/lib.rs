@@ -4,7 +4,8 @@
 //! - [`services`]: where Kafka, Pub/Sub and BigQuery are; [`kafka`], [`pubsub`], [`bigquery`] speak to them
 //! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`],
 //!   [`unaware`]
-//! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively
+//! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively; [`topics`]: to which topics, where
+//!   these change
 //! - [`canary`]: whether an id left in any form
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
 //! - [`backlog`]: hours of events that nobody keeps, made while they are delivered
@@ -31,6 +32,7 @@ pub mod pubsub;
 pub mod recount;
 pub mod rows;
 pub mod services;
+pub mod topics;
 pub mod traffic;
 pub mod unaware;
 pub mod wait;

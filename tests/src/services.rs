@@ -1,6 +1,8 @@
 //! Where the services are: `make test` starts them and tells by the environment.
 
-use anyhow::{Context as _, Result};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
 
 /// The brokers, `host:port`.
 pub const KAFKA: &str = "KAFKA_BOOTSTRAP";
@@ -29,4 +31,19 @@ pub const BIGQUERY_GRPC: &str = "BIGQUERY_GRPC";
 pub fn address(variable: &str) -> Result<String> {
     std::env::var(variable)
         .with_context(|| format!("{variable} is not set; run `make test`, which starts the services"))
+}
+
+/// Restarts the broker with its data and ports. Only for what has it for itself: every other test shares it.
+///
+/// # Errors
+/// It was not started natively, or does not answer again.
+pub fn restart_kafka() -> Result<()> {
+    let services = address(KAFKA_SERVICES)?;
+    let ended = Command::new("python3").args([&services, "restart", "--only", "kafka"]).output()?;
+    ensure!(
+        ended.status.success(),
+        "the broker did not come back: {}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    Ok(())
 }

@@ -8,6 +8,7 @@
 //! | [`settings`] | the `[kafka]` section |
 //! | [`run`] | the connector as a whole: [`run()`], its [`Config`] and its end |
 //! | `fencing` | whether to join again when our name in the group was taken |
+//! | `recreated` | whether topics were recreated, so that the Kafka client has to be replaced |
 //! | [`fit`] | whether to join again because the group's assignment does not fit the topics |
 //! | [`core`] | the state machine: what was read and acknowledged in, what to publish, mark and commit out |
 //! | [`ledger`], [`marks`], [`rejects`], [`start`], [`plan`], [`slot`], [`asked`], [`batch`] | its parts, all pure |
@@ -48,6 +49,8 @@ pub mod batch;
 mod driver;
 
 mod fencing;
+
+mod recreated;
 
 pub mod fit;
 

@@ -7,12 +7,10 @@
 
 mod cast;
 mod plan;
-mod topics;
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -27,11 +25,12 @@ use crate::{
     proxy::Proxy,
     recount::recount,
     rows::{Database, Rows as _, check_balance, difference, finals},
-    services, wait,
+    services::{self, restart_kafka},
+    topics::Topics,
+    wait,
 };
 use cast::Cast;
 use plan::{Action, Change, Kept, Program, Side};
-use topics::Topics;
 
 /// What every 16 KiB wait in a proxy, so that the work is still going on when things go wrong.
 const PACE: Duration = Duration::from_millis(12);
@@ -249,7 +248,7 @@ impl Stage {
                 Ok(())
             }
             Action::Reset(side) => self.side(side).reset(),
-            Action::RestartBroker => restart_broker(),
+            Action::RestartBroker => restart_kafka(),
             Action::LoseAnswers(count) => {
                 self.faults(|faults| faults.lose_answers(count));
                 Ok(())
@@ -324,15 +323,4 @@ fn start_stand_in(seed: u64) -> Result<(PubSub, Runtime)> {
     stand_in.faults().redeliver(0.3);
     stand_in.faults().reorder(2_000);
     Ok((stand_in, runtime))
-}
-
-fn restart_broker() -> Result<()> {
-    let services = services::address(services::KAFKA_SERVICES)?;
-    let ended = Command::new("python3").args([&services, "restart", "--only", "kafka"]).output()?;
-    ensure!(
-        ended.status.success(),
-        "the broker did not come back: {}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
-    Ok(())
 }

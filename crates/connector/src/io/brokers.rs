@@ -2,7 +2,15 @@
 //!
 //! Every call blocks, up to its timeout: for the two Kafka threads only.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, channel},
+    },
+    thread,
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -44,6 +52,8 @@ pub(crate) type Places = Vec<(Arc<str>, i32)>;
 
 /// How long to wait for an answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a consumer may take to leave its group.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the client's queue is served at least.
 pub(crate) const SERVE: Duration = Duration::from_millis(50);
 /// How long to wait for the first one before a look at why there is none; each further wait is twice as long.
@@ -193,4 +203,20 @@ pub(crate) fn create(
         // Its text names the property, and for a value that does not fit the value: never a secret, those all fit.
         source: KafkaText(faults::text(&error).0),
     })
+}
+
+/// Leaves the group and destroys the client. Returns whether that was done in time.
+///
+/// librdkafka waits without a limit for answers that the coordinator owes, as to a commit. Where the brokers are silent, the
+/// thread is left behind: it ends once they answer, or with the process.
+pub(crate) fn close(consumer: BaseConsumer<Context>) -> bool {
+    consumer.context().close();
+    let (running, ended) = channel::<()>();
+    let body = move || {
+        drop(consumer);
+        drop(running);
+    };
+    // Without a thread the consumer has been dropped here.
+    let spawned = thread::Builder::new().name("kafka-close".to_owned()).spawn(body);
+    spawned.is_err() || ended.recv_timeout(CLOSE_TIMEOUT) != Err(RecvTimeoutError::Timeout)
 }

@@ -54,6 +54,11 @@ impl Context {
         Self { figures, ..Self::default() }
     }
 
+    /// One for the client that replaces this one's.
+    pub(crate) fn successor(&self) -> Self {
+        Self::showing(self.figures.clone())
+    }
+
     /// What was told since the last call.
     pub(crate) fn take(&self) -> Vec<Happening> {
         std::mem::take(&mut self.happenings.lock().unwrap_or_else(PoisonError::into_inner))

@@ -45,8 +45,8 @@ pub(crate) struct Facts {
     group_id: String,
     /// The topics that exist, with their numbers of partitions, as last described.
     topics: BTreeMap<Arc<str>, i32>,
-    /// Made once the reader has joined the group.
-    fit: Option<Fit>,
+    /// Made once the reader has joined the group, for the client with this number.
+    fit: Option<(u64, Fit)>,
     ask_group_at: Instant,
 }
 
@@ -71,12 +71,16 @@ impl Facts {
         }
     }
 
-    /// Asks until the other end of `stop` is dropped.
+    /// Asks until the reader is to stop, or the other end of `stop` is dropped.
     pub(crate) fn run(mut self, stop: &Receiver<()>) {
         loop {
-            self.ask_topics();
-            self.ask_ends();
-            self.look_at_group();
+            for question in [Self::ask_topics, Self::ask_ends, Self::look_at_group] {
+                // Brokers that are silent keep each question waiting, and the process with it.
+                if self.orders.is_stopping() {
+                    return;
+                }
+                question(&mut self);
+            }
             if let Some((code, reason)) = self.brokers.take_failure() {
                 tracing::debug!(%code, reason, "the client that asks for facts");
             }
@@ -115,7 +119,9 @@ impl Facts {
             return;
         }
         let now = Instant::now();
-        let fit = self.fit.get_or_insert_with(|| Fit::new(membership.is_returning));
+        self.fit.take_if(|(client, _)| *client != membership.client);
+        let new = || (membership.client, Fit::new(membership.is_returning));
+        let (_, fit) = self.fit.get_or_insert_with(new);
         let slots = self.orders.slots();
         let mut look = Look {
             topics: &self.topics,

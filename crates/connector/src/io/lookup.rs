@@ -1,12 +1,12 @@
 //! Looking up where partitions are to be read from: their topics' ids, the bounds of their logs, and what the group
 //! committed. The decision itself is [`crate::plan`]'s.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use event::Partition;
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer},
+    consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     types::RDKafkaErrorCode,
 };
@@ -30,6 +30,9 @@ pub(crate) struct Lookup<'a> {
     /// Ids that topics are known to have no more; a broker may be behind.
     pub(crate) outdated: &'a BTreeMap<Arc<str>, String>,
 }
+
+/// How long the coordinator may take to answer a commit that is waited for.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 type Found<T> = BTreeMap<(Arc<str>, i32), T>;
 /// The topics with their numbers of partitions and ids.
@@ -101,16 +104,16 @@ impl Lookup<'_> {
         for ((topic, partition), offset, metadata) in commits {
             add(&mut list, topic, *partition, *offset, metadata)?;
         }
-        self.consumer.commit(&list, CommitMode::Sync)
+        unwrapped::commit(self.consumer, &list, COMMIT_TIMEOUT).map_err(KafkaError::ConsumerCommit)
     }
 }
 
-/// Commits with the incarnation as metadata, and waits until the coordinator has it.
+/// Commits with the incarnation as metadata, and waits until the coordinator has it, but not for ever.
 pub(crate) fn commit(
     consumer: &BaseConsumer<Context>,
     commits: &[(Commit, Partition)],
 ) -> Result<(), KafkaError> {
-    consumer.commit(&offsets(commits)?, CommitMode::Sync)
+    unwrapped::commit(consumer, &offsets(commits)?, COMMIT_TIMEOUT).map_err(KafkaError::ConsumerCommit)
 }
 
 /// Commits with the incarnation as metadata; the answer comes with a later poll.

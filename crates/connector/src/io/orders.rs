@@ -32,6 +32,8 @@ pub(crate) struct Orders {
 /// The state of this replica in its group.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Membership {
+    /// Counts the clients with which this replica has joined. What was seen of an earlier one says nothing about this one.
+    pub(crate) client: u64,
     /// Whether the group knew this static member before it joined.
     pub(crate) is_returning: bool,
     /// How many assignments it has been handed since.
@@ -77,9 +79,11 @@ impl Orders {
         lock(&self.slots).clone()
     }
 
-    /// The reader: the group knew this static member before it joins.
-    pub(crate) fn set_returning(&self, is_returning: bool) {
-        lock(&self.membership).is_returning = is_returning;
+    /// The reader: it joins with a new client; the group may know this static member already.
+    pub(crate) fn joins(&self, is_returning: bool) {
+        let mut membership = lock(&self.membership);
+        let client = membership.client + 1;
+        *membership = Membership { client, is_returning, ..Membership::default() };
     }
 
     /// The reader: one more assignment was handed out, with these partitions that cannot be read.

@@ -9,11 +9,7 @@ use std::{
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 
 use crate::{
-    io::{
-        assignment::Held,
-        reader::{End, Reader, stuck},
-    },
-    start::topic_id,
+    io::reader::{End, Reader, stuck},
     stimulus::Stimulus,
 };
 
@@ -72,22 +68,20 @@ impl Reader {
             out.add_partition(topic, *partition);
             back.add_partition_offset(topic, *partition, offset).map_err(|error| stuck(&error))?;
         }
+        if out.count() == 0 {
+            return Ok(());
+        }
         self.consumer.incremental_unassign(&out).map_err(|error| stuck(&error))?;
         self.consumer.incremental_assign(&back).map_err(|error| stuck(&error))?;
         if self.is_paused { self.pause(true) } else { Ok(()) }
     }
 
-    /// A topic that was made anew has another id; its records must not pass for those of the old one.
-    pub(super) fn look_at_topics(&mut self) -> Result<(), End> {
-        let changed: Vec<_> = self
-            .assignment
-            .iter()
-            .filter(|held| {
-                let known = self.orders.topic_id(&held.slot.topic);
-                known.is_some_and(|id| id != topic_id(&held.origin.partition().incarnation))
-            })
-            .map(Held::place)
-            .collect();
-        if changed.is_empty() { Ok(()) } else { self.restart(&changed, true) }
+    /// A recreated topic has another id; its records must not pass for those of the old one.
+    pub(super) fn look_at_topics(&mut self) {
+        for topic in &self.config.topics {
+            if let Some(id) = self.orders.topic_id(topic) {
+                self.topic_ids.described(topic, &id);
+            }
+        }
     }
 }

@@ -6,7 +6,6 @@
 //! ([`super::positions`]).
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, mpsc::sync_channel},
     time::{Duration, Instant},
 };
@@ -35,6 +34,7 @@ use crate::{
         lookup,
         orders::Orders,
     },
+    recreated::TopicIds,
     settings::KafkaConfig,
     slot::{Commit, Slot},
     stimulus::Stimulus,
@@ -62,8 +62,7 @@ pub(crate) struct Reader {
     pub(super) intake: Intake,
     pub(super) orders: Arc<Orders>,
     pub(super) is_paused: bool,
-    /// Topics that librdkafka has just found to be made anew, with their new ids.
-    pub(super) renewed: BTreeMap<String, String>,
+    pub(super) topic_ids: TopicIds,
     driver: Sender<Stimulus>,
     permits: Permits,
     positions_looked_at: Instant,
@@ -127,7 +126,7 @@ impl Reader {
             intake,
             orders,
             is_paused: false,
-            renewed: BTreeMap::new(),
+            topic_ids: TopicIds::default(),
             driver,
             permits,
             positions_looked_at: now,
@@ -142,12 +141,13 @@ impl Reader {
             Err(End::Failed(error)) => Err(error),
             Err(End::Orphaned) | Ok(()) => Ok(()),
         };
-        if self.leave().is_err() {
+        let uncommitted = self.leave().unwrap_or_else(|Orphaned| {
             tracing::debug!("nobody is left to drain for");
-        }
-        self.consumer.context().close();
+            None
+        });
         let Self { consumer, driver, .. } = self;
-        drop(consumer);
+        let has_left = brokers::close(consumer);
+        tell_undone(uncommitted.as_ref(), has_left);
         if driver.blocking_send(Stimulus::Closed(result)).is_err() {
             tracing::debug!("the driver has ended");
         }
@@ -157,8 +157,7 @@ impl Reader {
         if !self.wait_for_topics()? {
             return Ok(());
         }
-        self.orders.set_returning(self.is_returning());
-        self.subscribe()?;
+        self.join()?;
         while !self.orders.is_stopping() {
             self.poll(self.intake.patience().unwrap_or(IDLE))?;
             self.serve()?;
@@ -179,9 +178,9 @@ impl Reader {
         for _ in 0..POLLS {
             match self.consumer.poll(wait) {
                 Some(Ok(record)) => {
-                    self.renewed.extend(self.consumer.context().take_renewed());
-                    // Records of a topic that was made anew are fetched again under its own name.
-                    if self.renewed.is_empty() || !self.renewed.contains_key(record.topic()) {
+                    note_renewed(self.consumer.context(), &mut self.topic_ids);
+                    // Records of a recreated topic are fetched again by the new client.
+                    if !self.topic_ids.is_renewed(record.topic()) {
                         self.intake.take(&record, &mut self.assignment);
                     }
                 }
@@ -197,9 +196,9 @@ impl Reader {
             }
             wait = Duration::ZERO;
         }
-        self.renewed.extend(self.consumer.context().take_renewed());
-        if !self.renewed.is_empty() {
-            self.renew()?;
+        note_renewed(self.consumer.context(), &mut self.topic_ids);
+        if self.topic_ids.any_renewed() {
+            self.replace_client()?;
         }
         self.check_client()
     }
@@ -302,7 +301,7 @@ impl Reader {
         if self.topics_looked_at.elapsed() >= TOPICS {
             self.topics_looked_at = Instant::now();
             self.brokers.serve(SERVE);
-            self.look_at_topics()?;
+            self.look_at_topics();
         }
         Ok(())
     }
@@ -355,6 +354,27 @@ impl Reader {
             self.tell(Stimulus::Read(Box::new(batch), None))?;
         }
         Ok(())
+    }
+}
+
+/// What librdkafka's log says of recreated topics.
+fn note_renewed(context: &Context, topic_ids: &mut TopicIds) {
+    for (topic, id) in context.take_renewed() {
+        topic_ids.renew(&topic.into(), &id);
+    }
+}
+
+/// Reports what was left undone at the end, because Kafka did not answer in time or refused it.
+fn tell_undone(uncommitted: Option<&KafkaError>, has_left: bool) {
+    let offsets = uncommitted.map(|error| format!("the last offsets are not committed ({error})"));
+    let group = (!has_left).then(|| "the group was not left".to_owned());
+    let undone: Vec<String> = offsets.into_iter().chain(group).collect();
+    if !undone.is_empty() {
+        tracing::warn!(
+            undone = undone.join(", "),
+            action = "nothing; the next start reads and publishes the last records again, and the processor recognises the copies",
+            "stopped before Kafka confirmed everything"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the reader does when partitions come and go: the group's rebalances, topics made anew, positions outside their
+//! What the reader does when partitions come and go: the group's rebalances, recreated topics, positions outside their
 //! logs, the first look at the topics, and leaving.
 //!
 //! Every start is chosen explicitly; librdkafka never picks one.
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, types::RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
 
 use crate::{
     error::ConnectorError,
@@ -63,7 +63,7 @@ impl Reader {
     }
 
     /// Whether the group has a member of our name, whose assignment it will hand to us. Where it does not say, it may.
-    pub(super) fn is_returning(&self) -> bool {
+    fn is_returning(&self) -> bool {
         let Some(instance) = &self.config.instance else { return false };
         match self.brokers.group(&self.config.group_id, RETURNING) {
             Ok(group) => group.instances.contains(instance),
@@ -71,7 +71,13 @@ impl Reader {
         }
     }
 
-    pub(super) fn subscribe(&self) -> Result<(), ConnectorError> {
+    /// Joins the group with a client that is new to it.
+    pub(super) fn join(&self) -> Result<(), ConnectorError> {
+        self.orders.joins(self.is_returning());
+        self.subscribe()
+    }
+
+    fn subscribe(&self) -> Result<(), ConnectorError> {
         let topics: Vec<&str> = self.config.topics.iter().map(|topic| &**topic).collect();
         self.consumer.subscribe(&topics).map_err(|error| stuck(&error))
     }
@@ -119,7 +125,7 @@ impl Reader {
             places(partitions).into_iter().partition(|(topic, _)| self.config.topics.contains(topic));
         let mut strays = foreign;
         let mut list = TopicPartitionList::with_capacity(places.len());
-        if let Some(starts) = self.starts(&places, &BTreeMap::new(), &BTreeMap::new())? {
+        if let Some(starts) = self.starts(&places, &BTreeMap::new())? {
             self.open(&starts)?;
             for ((topic, partition), start) in &starts {
                 let offset = i64::try_from(start.offset).unwrap_or(i64::MAX);
@@ -158,24 +164,21 @@ impl Reader {
                 "the group gave our partitions to others; what was not committed is read there"
             );
         }
-        self.close(&slots, !is_lost)?;
+        if let Some(error) = self.close(&slots, !is_lost)? {
+            tell_uncommitted(&error);
+        }
         self.consumer.incremental_unassign(&list).map_err(|error| stuck(&error))?;
         self.orders.revoked(&places);
         Ok(())
     }
 
-    /// Brings partitions to an end and lets them go.
-    fn close(&mut self, slots: &[Slot], commit: bool) -> Result<(), Orphaned> {
+    /// Brings partitions to an end and lets them go. Returns why their last offsets could not be committed.
+    fn close(&mut self, slots: &[Slot], commit: bool) -> Result<Option<KafkaError>, Orphaned> {
+        let mut uncommitted = None;
         if commit && !slots.is_empty() {
             let commits = self.drain(slots)?;
-            if !commits.is_empty()
-                && let Err(error) = lookup::commit(&self.consumer, &commits)
-            {
-                tracing::warn!(
-                    %error,
-                    action = "nothing; the processor recognises what comes twice",
-                    "the last offsets could not be committed; what lies behind them is read and published again"
-                );
+            if !commits.is_empty() {
+                uncommitted = lookup::commit(&self.consumer, &commits).err();
             }
         } else {
             self.hand_over_everything()?;
@@ -184,7 +187,8 @@ impl Reader {
             self.assignment.remove(&slot.topic, slot.partition);
         }
         self.orders.set_slots(self.assignment.slots());
-        self.tell(Stimulus::Gone(slots.iter().cloned().collect()))
+        self.tell(Stimulus::Gone(slots.iter().cloned().collect()))?;
+        Ok(uncommitted)
     }
 
     /// Opens partitions at their starts.
@@ -201,7 +205,8 @@ impl Reader {
         self.tell(Stimulus::Assigned(opened))
     }
 
-    /// Looks the starts up until the brokers answer; nothing when we are leaving or the assignment is lost.
+    /// Looks the starts up until the brokers answer; nothing when we are leaving, the assignment is lost, or a new client
+    /// has to read the partitions.
     ///
     /// Partitions that still do not exist after a while are left out. They were assigned before their topic was deleted
     /// or recreated with fewer partitions, and waiting for them would hold up the rebalance that corrects it.
@@ -209,18 +214,21 @@ impl Reader {
         &mut self,
         places: &Places,
         read: &BTreeMap<Place, u64>,
-        outdated: &BTreeMap<Arc<str>, String>,
     ) -> Result<Option<Vec<(Place, Start)>>, End> {
         let asked_since = Instant::now();
         let mut silent_since = Some(asked_since);
         let mut places = places.clone();
         while !self.orders.is_stopping() && !self.consumer.assignment_lost() {
             let (consumer, brokers) = (&self.consumer, &self.brokers);
+            let outdated = &self.topic_ids.outdated(Instant::now());
             let lookup = Lookup { consumer, brokers, rule: self.config.start, outdated };
             let error = match lookup.starts(&places, read) {
-                Ok(starts) => return Ok(Some(places.into_iter().zip(starts).collect())),
+                Ok(starts) => return Ok(self.readable(places.into_iter().zip(starts).collect())),
                 Err(error) => error,
             };
+            if self.orders.is_stopping() {
+                break;
+            }
             if asked_since.elapsed() >= SILENCE
                 && let Ok(existing) = lookup.existing(&places)
                 && existing.len() < places.len()
@@ -252,24 +260,28 @@ impl Reader {
         Ok(None)
     }
 
-    /// Lets partitions go and takes them up again from a new start: their topic was made anew, or their log was cut.
-    pub(super) fn restart(&mut self, places: &[(Arc<str>, i32)], is_renewed: bool) -> Result<(), End> {
+    /// The starts, if the present client can read from them: it cannot where a topic was recreated since it was opened.
+    fn readable(&mut self, starts: Vec<(Place, Start)>) -> Option<Vec<(Place, Start)>> {
+        let can_read =
+            |((topic, _), start): &(Place, Start)| self.topic_ids.read(topic, topic_id(&start.incarnation));
+        starts.iter().all(can_read).then_some(starts)
+    }
+
+    /// Lets partitions go and takes them up again from a new start: their log was cut.
+    fn restart(&mut self, places: &[(Arc<str>, i32)]) -> Result<(), End> {
         let places = places.to_vec();
-        let (mut read, mut outdated) = (BTreeMap::new(), BTreeMap::new());
+        let mut read = BTreeMap::new();
         let mut slots = Vec::new();
         for (topic, partition) in &places {
             if let Some(held) = self.assignment.get(topic, *partition) {
                 read.insert((topic.clone(), *partition), held.next);
-                if is_renewed {
-                    outdated.insert(topic.clone(), topic_id(&held.origin.partition().incarnation).to_owned());
-                }
                 slots.push(held.slot.clone());
             }
         }
         // What was read is still accounted for; committing it would mean the new log.
         self.drain(&slots)?;
         self.close(&slots, false)?;
-        let Some(starts) = self.starts(&places, &read, &outdated)? else { return Ok(()) };
+        let Some(starts) = self.starts(&places, &read)? else { return Ok(()) };
         self.open(&starts)?;
         let (opened, gone): (Places, Places) = places
             .into_iter()
@@ -293,29 +305,39 @@ impl Reader {
         Ok(())
     }
 
-    /// Topics were made anew under the fetcher's feet.
-    pub(super) fn renew(&mut self) -> Result<(), End> {
-        let renewed = std::mem::take(&mut self.renewed);
-        let is_old = |held: &&Held| {
-            let id = renewed.get(&*held.slot.topic);
-            id.is_some_and(|id| id != topic_id(&held.origin.partition().incarnation))
+    /// Replaces the consumer by a new client of the same group and static name, because topics were recreated (see
+    /// [`crate::recreated`]). The driver and everything that is on its way to Pub/Sub stay as they are.
+    pub(super) fn replace_client(&mut self) -> Result<(), End> {
+        let is_gone = |held: &Held| {
+            self.topic_ids.is_gone(&held.slot.topic, topic_id(&held.origin.partition().incarnation))
         };
-        let places: Places = self.assignment.iter().filter(is_old).map(Held::place).collect();
-        if places.is_empty() {
-            // Their records were left out, although they are those of the incarnation that is read.
-            let all = self.assignment.iter().filter(|held| renewed.contains_key(&*held.slot.topic));
-            let places: Places = all.map(Held::place).collect();
-            return if places.is_empty() { Ok(()) } else { self.fetch_again(&places) };
+        let (gone, others): (Vec<_>, Vec<_>) = self.assignment.iter().partition(|held| is_gone(held));
+        let slots = |of: Vec<&Held>| of.into_iter().map(|held| held.slot.clone()).collect::<Vec<_>>();
+        let (gone, others) = (slots(gone), slots(others));
+        // What was read is still accounted for; committing it would mean the new log.
+        self.drain(&gone)?;
+        self.close(&gone, false)?;
+        if let Some(error) = self.close(&others, !self.consumer.assignment_lost())? {
+            tell_uncommitted(&error);
         }
-        self.restart(&places, true)
+        let context = self.consumer.context().successor();
+        let client = brokers::create(&brokers::client_config(self.config.consumer()), context)?;
+        if !brokers::close(std::mem::replace(&mut self.consumer, client)) {
+            tracing::debug!("the old Kafka client waits for the brokers; the group will drop it");
+        }
+        let topics = self.topic_ids.replace_client(Instant::now());
+        tracing::info!(topics = topics.join(","), "topics were recreated; reading with a new Kafka client");
+        Ok(self.join()?)
     }
 
     /// Some position is outside its log: retention overtook the reader, or the log was cut.
     pub(super) fn mend_positions(&mut self) -> Result<(), End> {
         let places: Places = self.assignment.iter().map(Held::place).collect();
-        let (Ok(low), Ok(high)) =
-            (self.brokers.ends(&places, brokers::End::Low), self.brokers.ends(&places, brokers::End::High))
-        else {
+        let bounds = || {
+            let low = self.brokers.ends(&places, brokers::End::Low).ok()?;
+            Some((low, self.brokers.ends(&places, brokers::End::High).ok()?))
+        };
+        let Some((low, high)) = bounds() else {
             // The fetcher stands still and reports again once it is set going; so does this.
             std::thread::sleep(RETRY);
             return self.fetch_again(&places);
@@ -331,7 +353,7 @@ impl Reader {
         }
         self.overtake(overtaken)?;
         if !cut.is_empty() {
-            self.restart(&cut, false)?;
+            self.restart(&cut)?;
         }
         self.fetch_again(&places)
     }
@@ -356,12 +378,20 @@ impl Reader {
         Ok(())
     }
 
-    /// Drains, commits and lets everything go.
-    pub(super) fn leave(&mut self) -> Result<(), Orphaned> {
+    /// Drains, commits and lets everything go. Returns why the last offsets could not be committed.
+    pub(super) fn leave(&mut self) -> Result<Option<KafkaError>, Orphaned> {
         let slots = self.assignment.slots();
         let is_lost = self.consumer.assignment_lost();
         self.close(&slots, !is_lost)
     }
+}
+
+fn tell_uncommitted(error: &KafkaError) {
+    tracing::warn!(
+        %error,
+        action = "nothing; the processor recognises what comes twice",
+        "the last offsets could not be committed; what lies behind them is read and published again"
+    );
 }
 
 fn places(list: &TopicPartitionList) -> Places {

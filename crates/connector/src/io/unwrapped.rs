@@ -1,5 +1,5 @@
 //! What rust-rdkafka does not wrap: the ids of topics, the assignments of a consumer group, the metadata of committed
-//! offsets as bytes, commits that are answered later, and brokers that are named to a client later.
+//! offsets as bytes, commits that are answered later or within a time, and brokers that are named to a client later.
 //!
 //! The one place with unsafe code of the crate: each function takes a safe handle that outlives the call, and copies
 //! what it returns.
@@ -250,6 +250,40 @@ pub(crate) fn commit_later<C: ConsumerContext>(
     match RDKafkaErrorCode::from(answer) {
         RDKafkaErrorCode::NoError => Ok(()),
         code => Err(code),
+    }
+}
+
+/// Commits, and waits this long for the answer. librdkafka's own call waits without a limit, as long as the coordinator
+/// keeps the connection and is silent. An answer that arrives later is dropped.
+#[expect(unsafe_code, reason = "rust-rdkafka's synchronous commit takes no timeout")]
+pub(crate) fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    offsets: &TopicPartitionList,
+    timeout: Duration,
+) -> Result<(), RDKafkaErrorCode> {
+    let handle = consumer.client().native_ptr();
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client is live while it is borrowed; the list is copied by the call. Queue and event are owned here and
+    // destroyed by their guards, the event before the queue. The list of an event belongs to it and is only read.
+    unsafe {
+        let queue = Owned::new(sys::rd_kafka_queue_new(handle), sys::rd_kafka_queue_destroy);
+        let code = sys::rd_kafka_commit_queue(handle, offsets.ptr(), queue.get(), None, std::ptr::null_mut());
+        let code = RDKafkaErrorCode::from(code);
+        if code != RDKafkaErrorCode::NoError {
+            return Err(code);
+        }
+        let event = sys::rd_kafka_queue_poll(queue.get(), millis);
+        let Some(event) = NonNull::new(event) else { return Err(RDKafkaErrorCode::OperationTimedOut) };
+        let event = Owned::new(event.as_ptr(), sys::rd_kafka_event_destroy);
+        let mut codes = vec![sys::rd_kafka_event_error(event.get())];
+        if let Some(list) = sys::rd_kafka_event_topic_partition_list(event.get()).as_ref()
+            && !list.elems.is_null()
+        {
+            let count = usize::try_from(list.cnt).unwrap_or(0);
+            codes.extend(slice::from_raw_parts(list.elems, count).iter().map(|element| element.err));
+        }
+        let failed = |code: &RDKafkaErrorCode| *code != RDKafkaErrorCode::NoError;
+        codes.into_iter().map(RDKafkaErrorCode::from).find(failed).map_or(Ok(()), Err)
     }
 }
 

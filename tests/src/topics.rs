@@ -1,4 +1,4 @@
-//! The topics of a run, and what was produced to each of their incarnations.
+//! The topics of a pipe, and what was produced to each of their incarnations.
 
 use anyhow::{Context as _, Result};
 
@@ -13,8 +13,8 @@ use crate::{
 /// What a topic gets when it has more partitions, or is another one.
 const MORE: u64 = 1_500;
 
-/// Every incarnation of every topic, the oldest first.
-pub(super) struct Topics {
+/// Every incarnation of every topic, the oldest first. Records are produced to the newest.
+pub struct Topics {
     incarnations: Vec<Incarnation>,
     /// How often something was produced: each time has event ids of its own.
     rounds: u32,
@@ -33,7 +33,7 @@ impl Topics {
     ///
     /// # Errors
     /// Kafka refuses.
-    pub(super) fn new(pipe: &Pipe, partitions: i32, events: u64) -> Result<Self> {
+    pub fn new(pipe: &Pipe, partitions: i32, events: u64) -> Result<Self> {
         let mut topics = Self { incarnations: Vec::new(), rounds: 0 };
         create_topic(pipe.name(), partitions, &[])?;
         topics.begin(pipe.name().to_owned(), partitions, events)?;
@@ -44,7 +44,7 @@ impl Topics {
     ///
     /// # Errors
     /// Kafka refuses.
-    pub(super) fn add(&mut self, pipe: &Pipe, partitions: i32, events: u64) -> Result<()> {
+    pub fn add(&mut self, pipe: &Pipe, partitions: i32, events: u64) -> Result<()> {
         let topic = format!("{}-{}", pipe.name(), self.incarnations.len());
         create_topic(&topic, partitions, &[])?;
         let before = self.listed();
@@ -56,7 +56,7 @@ impl Topics {
     ///
     /// # Errors
     /// Kafka refuses.
-    pub(super) fn grow(&mut self, more: i32) -> Result<()> {
+    pub fn grow(&mut self, more: i32) -> Result<()> {
         let newest = self.newest()?;
         newest.partitions += more;
         add_partitions(&newest.topic, newest.partitions)?;
@@ -67,7 +67,7 @@ impl Topics {
     ///
     /// # Errors
     /// Kafka refuses.
-    pub(super) fn remove(&mut self, pipe: &Pipe) -> Result<()> {
+    pub fn remove(&mut self, pipe: &Pipe) -> Result<()> {
         let before = self.listed();
         self.newest()?.listed = false;
         pipe.edit(&before, &self.listed())?;
@@ -78,7 +78,7 @@ impl Topics {
     ///
     /// # Errors
     /// Kafka refuses.
-    pub(super) fn recreate(&mut self, partitions: i32) -> Result<()> {
+    pub fn recreate(&mut self, partitions: i32) -> Result<()> {
         let newest = self.newest()?;
         newest.listed = false;
         let topic = newest.topic.clone();
@@ -91,7 +91,7 @@ impl Topics {
     ///
     /// # Errors
     /// Kafka does not answer.
-    pub(super) fn unread(&self, group: &str) -> Result<Option<String>> {
+    pub fn unread(&self, group: &str) -> Result<Option<String>> {
         for one in self.incarnations.iter().filter(|one| one.listed) {
             let found = committed(group, &one.topic, one.partitions)?;
             let expected: Vec<_> =
@@ -103,8 +103,16 @@ impl Topics {
         Ok(None)
     }
 
+    /// Produces more events.
+    ///
+    /// # Errors
+    /// Kafka refuses.
+    pub fn more(&mut self) -> Result<()> {
+        self.produce(MORE)
+    }
+
     /// Everything that was produced.
-    pub(super) fn produced(&self) -> Produced {
+    pub fn produced(&self) -> Produced {
         let records = self.incarnations.iter().flat_map(|one| one.produced.records.iter().cloned());
         Produced { records: records.collect() }
     }
