@@ -13,6 +13,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
+    metadata::MetadataPartition,
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
@@ -20,6 +21,7 @@ use crate::{
     produced::{Produced, Record},
     services,
     traffic::Outgoing,
+    wait,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,10 +52,11 @@ pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> R
     Ok(())
 }
 
-/// Adds partitions to a topic.
+/// Adds partitions to a topic, and waits until the broker knows them: the controller may be ahead of it, and a producer that
+/// is told of fewer partitions drops records of the others.
 ///
 /// # Errors
-/// Kafka refuses, or the topic has as many already.
+/// Kafka refuses, the topic has as many already, or the broker takes too long.
 pub fn add_partitions(name: &str, total: i32) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin: AdminClient<DefaultClientContext> = client()?.create()?;
@@ -61,7 +64,14 @@ pub fn add_partitions(name: &str, total: i32) -> Result<()> {
     for result in runtime.block_on(admin.create_partitions(&[wanted], &AdminOptions::new()))? {
         result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
     }
-    Ok(())
+    let total = usize::try_from(total)?;
+    wait::until("the broker to know the new partitions", || {
+        let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE)?;
+        let of_topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        let led = |partition: &&MetadataPartition| partition.leader() >= 0;
+        let known = of_topic.map_or(0, |topic| topic.partitions().iter().filter(led).count());
+        Ok((known >= total).then_some(()))
+    })
 }
 
 /// Deletes a topic. Its name may be taken for some moments more.
