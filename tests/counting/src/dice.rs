@@ -7,31 +7,39 @@ use rand_chacha::{
 
 /// A seeded source of choices.
 #[derive(Debug)]
-pub(crate) struct Dice(ChaCha8Rng);
+pub struct Dice(ChaCha8Rng);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The choices of a seed.
+    pub fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
+    /// As [`new`](Self::new), where a seed has several uses; stream 0 has the choices of `new`.
+    #[must_use]
+    pub fn stream(mut self, stream: u64) -> Self {
+        self.0.set_stream(stream);
+        self
+    }
+
     /// A number from `low` to `high`, both included; the bias of the remainder does not matter here.
-    pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
+    pub fn between(&mut self, low: i64, high: i64) -> i64 {
         let span = high.abs_diff(low).saturating_add(1);
         low.saturating_add_unsigned(self.0.next_u64() % span)
     }
 
     /// True in that many of a hundred cases.
-    pub(crate) fn percent(&mut self, percent: i64) -> bool {
+    pub fn percent(&mut self, percent: i64) -> bool {
         self.between(1, 100) <= percent
     }
 
     /// One of several.
-    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.index(of.len())]
     }
 
     /// An index into a list of that length, which must not be 0.
-    pub(crate) fn index(&mut self, length: usize) -> usize {
+    pub fn index(&mut self, length: usize) -> usize {
         self.between(0, length as i64 - 1) as usize
     }
 }

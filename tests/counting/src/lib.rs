@@ -11,6 +11,7 @@
 //! | `check` | compares the three; the laws that hold for every pane |
 //! | `shrink` | makes a failing case small |
 //! | `report` | prints it |
+//! | [`dice`] | random choices, also those of the cases for Apache Beam (`tests/oracle`) |
 //!
 //! Where the rules leave an outcome open (an id past the time for which it has to be kept), the model says so, and the
 //! case is run without that event.
@@ -19,7 +20,7 @@
 mod arrival;
 mod case;
 mod check;
-mod dice;
+pub mod dice;
 mod hunt;
 mod model;
 mod product;

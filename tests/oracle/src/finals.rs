@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::{Result, bail};
+use counting::dice::Dice;
 use event::{CtrRow, EventTime, Ledger, ledger::Outcome};
 use processor::{
     flow::{Flow, TimeKind},
@@ -12,7 +13,6 @@ use processor::{
 use serde_json::{Value, json};
 
 use crate::{
-    dice::Dice,
     script::{self, Event},
     settings::{self, Settings},
 };
@@ -35,7 +35,7 @@ const SHAPES: [(i64, Option<i64>); 12] = [
 
 /// A bounded case: its events, and the last pane of every window and key.
 pub(crate) fn run(seed: u64) -> Result<Value> {
-    let dice = &mut Dice::new(seed, 1);
+    let dice = &mut Dice::new(seed).stream(1);
     let settings = roll(dice);
     let out_of_orderness = dice.between(0, 2 * settings.size);
     let partitions = partitions(&settings, out_of_orderness, dice);

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::Result;
+use counting::dice::Dice;
 use event::ledger::Outcome;
 use processor::flow::TimeKind;
 use serde_json::{Value, json};
 
-use crate::{dice::Dice, finals, settings::Settings};
+use crate::{finals, settings::Settings};
 
 /// Windows that several cases share, so that Beam runs all of those in one pipeline: size, period and the longest time
 /// between view and click, in units.
@@ -22,7 +23,7 @@ type Event = (i64, Option<&'static str>, &'static str, i64);
 
 /// A bounded case: its events, and the last pane of every window and key.
 pub(crate) fn run(seed: u64) -> Result<Value> {
-    let dice = &mut Dice::new(seed, 2);
+    let dice = &mut Dice::new(seed).stream(2);
     let (size, period, within) = dice.pick(&SHAPES);
     let within = within * UNIT;
     let settings = Settings {

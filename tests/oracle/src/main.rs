@@ -10,7 +10,6 @@
 //! Not here: what is right. Nothing in this crate knows what a window should hold.
 #![forbid(unsafe_code)]
 
-mod dice;
 mod finals;
 mod joins;
 mod panes;

@@ -2,6 +2,7 @@
 //! less the out-of-orderness, as for a topic that another producer fills.
 
 use anyhow::Result;
+use counting::dice::Dice;
 use event::{CtrRow, EventTime, ledger::Outcome};
 use processor::{
     core::{Core, Data},
@@ -14,7 +15,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    dice::Dice,
     script::{self, Case, Event, Step},
     settings::{self, Settings},
 };
@@ -41,7 +41,7 @@ struct Ran {
 
 /// A script with all its cases.
 pub(crate) fn run(seed: u64) -> Result<Value> {
-    let dice = &mut Dice::new(seed, 0);
+    let dice = &mut Dice::new(seed);
     let settings = Settings::roll(dice);
     let steps = script::steps(&settings, dice);
     let mut cases = Vec::new();

@@ -3,10 +3,11 @@
 //! The cases of one script have the steps and the settings in common, and their own events, kind of time and
 //! out-of-orderness, so that Beam runs them in one pipeline.
 
+use counting::dice::Dice;
 use processor::flow::TimeKind;
 use serde::{Serialize, Serializer, ser::SerializeTuple as _};
 
-use crate::{dice::Dice, settings::Settings};
+use crate::settings::Settings;
 
 /// What a step ends with.
 #[derive(Clone, Copy, Debug, Serialize)]

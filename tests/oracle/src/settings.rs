@@ -1,12 +1,11 @@
 //! Settings of a flow: windows of every shape, lateness, early panes, kinds of time.
 
 use anyhow::{Context as _, Result};
+use counting::dice::Dice;
 use event::EventsSettings;
 use processor::flow::{Flow, FlowSettings, TimeKind};
 use serde::Serialize;
 use serde_json::{Value, json};
-
-use crate::dice::Dice;
 
 /// Windows and when they fire; lengths are milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
