@@ -1,7 +1,8 @@
 //! `make bench-recover`: what checkpoints of a large state cost, and how long a processor takes to come back with it.
 //!
-//! The state is made by the processor's own core: every key seen in every slice, then some deltas on top, each timed from
-//! its encoding until it is durable. Then the real binary starts with it, and says how long recovery took. Not here:
+//! The state is made by the processor's own core: every key seen in every slice, then a round of checkpoints and more, with
+//! some keys changed before each. What the event loop does for a checkpoint is timed apart from encoding and writing it, which
+//! happen beside the loop. Then the real binary starts with the state, and says how long recovery took. Not here:
 //! catching up with what lies in Pub/Sub (`outage`).
 
 use std::{
@@ -17,11 +18,15 @@ use processor::{
     flow::{Flow, FlowSettings},
     frontier::Limits,
     outbox::Outbox,
-    saved::save,
-    store::{Appender, Kind, Store},
+    saved::{Budget, Round, save},
+    store::{Appender, Recovered, Store, StoreError},
 };
 use standin::pubsub::{Options, PubSub};
 use tests::{pipe::Pipe, process::Process};
+
+/// As the processor's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What checkpoints of a large state cost, and how long a processor takes to come back with it.
 #[derive(Parser)]
@@ -32,10 +37,16 @@ struct Arguments {
     /// Slices of a minute; every key has a count in each.
     #[arg(long, default_value_t = 70)]
     slices: u64,
-    /// Deltas on top of the base; the processor writes a new base after 500.
-    #[arg(long, default_value_t = 500)]
-    deltas: u64,
-    /// Keys that change in each delta.
+    /// Whether each event has an ID of its own, and IDs are remembered.
+    #[arg(long)]
+    ids: bool,
+    /// Whether each event is a view or a click of a join, two with each value.
+    #[arg(long)]
+    joins: bool,
+    /// Checkpoints once the state is full.
+    #[arg(long, default_value_t = 1_000)]
+    checkpoints: u64,
+    /// Keys that change before each.
     #[arg(long, default_value_t = 10_000)]
     changed: u64,
     /// How often to start.
@@ -54,32 +65,45 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let stand_in = runtime.block_on(PubSub::start(Options::default()))?;
     let mut pipe = Pipe::new("recover")?;
-    pipe.edit("id = \"/event_id\"\n", "")?;
+    if !arguments.ids {
+        pipe.edit("id = \"/event_id\"\n", "")?;
+    }
+    if arguments.joins {
+        let lateness = "allowed_lateness = \"2h\"\n";
+        pipe.edit(lateness, &format!("{lateness}join = {{ on = \"/view_id\", within = \"30m\" }}\n"))?;
+    }
     pipe.set("pubsub.emulator_host", &stand_in.host());
     pipe.set("state.memory", "4GiB");
     pipe.run_well(&["setup"])?;
     let made = Instant::now();
-    let mut written = runtime.block_on(fill(&arguments, &pipe))?;
+    let written = runtime.block_on(fill(&arguments, &pipe))?;
     println!(
-        "{} keys x {} slices, {} deltas of {} keys: {} kB ({:.0} s to make)",
+        "{} keys x {} slices, {} checkpoints with {} keys changed: {} kB on disk in {} checkpoints ({:.0} s to make)",
         arguments.keys,
         arguments.slices,
-        arguments.deltas,
+        arguments.checkpoints,
         arguments.changed,
-        written.bytes / 1_000,
+        written.disk / 1_000,
+        written.chain,
         made.elapsed().as_secs_f64()
     );
-    written.deltas.sort();
-    let under_way = written.base + written.deltas.iter().sum::<Duration>();
+    let [live, grown, peak] = [written.live, written.grown, written.peak].map(|bytes| bytes / 1_000_000);
     println!(
-        "a delta takes {:.1} ms in the median, {:.1} at most, a base {:.0} ms; \
-         one a second, with a base in {}: under way for {:.2} % of the time",
-        millis(written.deltas.get(written.deltas.len() / 2).copied().unwrap_or_default()),
-        millis(written.deltas.last().copied().unwrap_or_default()),
-        millis(written.base),
-        arguments.deltas + 1,
-        under_way.as_secs_f64() * 100.0 / (arguments.deltas + 1) as f64,
+        "{live} MB of state by its own account; the process grew by {grown} MB, and by {peak} MB at its peak"
     );
+    println!("checkpoints  median ms  longest ms");
+    for (what, times) in [
+        ("on the event loop, filling", &written.filling),
+        ("on the event loop, full", &written.held_up),
+        ("encoding", &written.encoding),
+        ("until durable", &written.durable),
+    ] {
+        let mut times = times.clone();
+        times.sort();
+        let median = times.get(times.len() / 2).copied().unwrap_or_default();
+        let longest = times.last().copied().unwrap_or_default();
+        println!("{what:<28} {:>8.2} {:>8.2}", millis(median), millis(longest));
+    }
     println!("run  ms to recover  ms from start to recovered  MB resident");
     for run in 1..=arguments.runs {
         let started = Instant::now();
@@ -87,7 +111,7 @@ fn main() -> Result<()> {
         processor.says(RECOVERED)?;
         let (all, said) = (started.elapsed(), told(&processor)?);
         let peak = processor.peak_memory()?;
-        // Killed, so that the next run finds the same state but for a delta.
+        // Killed, so that the next run finds the same state but for a checkpoint.
         processor.kill()?;
         println!("{run:>3} {:>14} {:>27} {:>12}", said.as_millis(), all.as_millis(), peak / 1_000_000);
     }
@@ -98,6 +122,13 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
+/// A line of this process's status, in bytes.
+fn status(line: &str) -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let value = status.lines().find_map(|found| found.strip_prefix(line)).context("Linux tells")?;
+    Ok(value.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+}
+
 /// How long recovery took, as the processor says.
 fn told(processor: &Process) -> Result<Duration> {
     let err = processor.err();
@@ -106,41 +137,62 @@ fn told(processor: &Process) -> Result<Duration> {
     Ok(Duration::from_millis(millis.context("the line tells how long")?.parse()?))
 }
 
-/// A state on disk.
+/// A state on disk, and what it took to write it.
+#[derive(Default)]
 struct Written {
-    bytes: u64,
-    /// How long each checkpoint took.
-    base: Duration,
-    deltas: Vec<Duration>,
+    disk: u64,
+    /// How many checkpoints the next start reads.
+    chain: u64,
+    live: u64,
+    /// Resident memory more than before.
+    grown: u64,
+    peak: u64,
+    /// How long each checkpoint held up the event loop, while the state grew and afterwards.
+    filling: Vec<Duration>,
+    held_up: Vec<Duration>,
+    encoding: Vec<Duration>,
+    durable: Vec<Duration>,
 }
 
 /// Writes the state into the pipe's folder.
 async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<Written> {
+    let before = status("VmRSS:")?;
+    let store = Store::open("file://./state", &pipe.path("."))?;
+    let (recovered, ()): (Recovered, ()) = store.recover(|| (), |(), _| Ok::<_, StoreError>(())).await?;
     let mut filling = Filling {
         core: core(pipe)?,
         partition: Partition { topic: pipe.name().into(), incarnation: "bench-recover".into(), partition: 0 },
         offset: 0,
+        outbox: Outbox::default(),
+        round: Round::default(),
+        appender: store.appender(&recovered),
     };
-    let mut outbox = Outbox::default();
-    let store = Store::open("file://./state", &pipe.path("."))?;
-    let mut appender = store.appender(&store.recover().await?);
+    let mut written = Written::default();
     for slice in 0..arguments.slices {
-        (0..arguments.keys).for_each(|key| filling.count(key, slice));
+        for key in 0..arguments.keys {
+            filling.count(key, slice);
+            if key % 50_000 == 49_999 {
+                filling.checkpoint(&mut written).await?;
+            }
+        }
     }
-    let base = filling.checkpoint(&mut outbox, &mut appender, Kind::Base).await?;
-    let mut deltas = Vec::new();
-    for delta in 0..arguments.deltas {
-        let first = delta * arguments.changed;
+    written.filling = std::mem::take(&mut written.held_up);
+    for checkpoint in 0..arguments.checkpoints {
+        let first = checkpoint * arguments.changed;
         for key in first..first + arguments.changed {
             filling.count(key % arguments.keys, arguments.slices - 1);
         }
-        deltas.push(filling.checkpoint(&mut outbox, &mut appender, Kind::Delta).await?);
+        filling.checkpoint(&mut written).await?;
     }
     let flow = filling.core.engine().flows().first().context("there is a flow")?;
     ensure!(flow.windows.key_count() as u64 == arguments.keys, "{} keys", flow.windows.key_count());
+    written.live = filling.core.bytes();
+    written.grown = status("VmRSS:")?.saturating_sub(before);
+    written.peak = status("VmHWM:")?.saturating_sub(before);
+    written.chain = filling.appender.chain();
     let files = fs::read_dir(pipe.path("state"))?;
-    let bytes = files.map(|file| Ok(file?.metadata()?.len())).sum::<Result<u64>>()?;
-    Ok(Written { bytes, base, deltas })
+    written.disk = files.map(|file| Ok(file?.metadata()?.len())).sum::<Result<u64>>()?;
+    Ok(written)
 }
 
 /// A core that is being filled.
@@ -148,20 +200,29 @@ struct Filling {
     core: Core,
     partition: Partition,
     offset: u64,
+    outbox: Outbox,
+    round: Round,
+    appender: Appender,
 }
 
 impl Filling {
-    /// Writes what changed, or everything; how long that took.
-    async fn checkpoint(
-        &mut self,
-        outbox: &mut Outbox,
-        appender: &mut Appender,
-        kind: Kind,
-    ) -> Result<Duration> {
+    /// Writes what changed, and the next part of everything.
+    async fn checkpoint(&mut self, written: &mut Written) -> Result<()> {
         let began = Instant::now();
-        let payload = save(&mut self.core, outbox, kind == Kind::Base).encode()?;
-        appender.append(kind, payload.into()).await?;
-        Ok(began.elapsed())
+        let budget = Budget::of(self.core.bytes(), self.appender.chain());
+        let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
+        written.held_up.push(began.elapsed());
+        let (part, began) = (saved.part, Instant::now());
+        let payload = saved.encode()?;
+        drop(saved);
+        written.encoding.push(began.elapsed());
+        let began = Instant::now();
+        self.appender.append(part, payload.into()).await?;
+        if self.appender.has_old() {
+            self.appender.prune().await;
+        }
+        written.durable.push(began.elapsed());
+        Ok(())
     }
 
     /// One more event of a key in a slice; not all cells alike, as the checkpoint is compressed.
@@ -169,9 +230,11 @@ impl Filling {
         let time = START + slice as i64 * MINUTE;
         let kind = if (key * 31 + slice * 17).is_multiple_of(5) { "click" } else { "view" };
         let payload = format!(
-            r#"{{"type":"{kind}","time":{time},"page":"/p/{}","box":"box-{}"}}"#,
+            r#"{{"type":"{kind}","time":{time},"page":"/p/{}","box":"box-{}","event_id":"{}","view_id":"{}"}}"#,
             key / 100,
-            key % 100
+            key % 100,
+            self.offset,
+            self.offset / 2,
         );
         let data = Data {
             position: Some((&self.partition, self.offset)),

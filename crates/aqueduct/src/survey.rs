@@ -16,7 +16,7 @@ use processor::{
     flow::Flow,
     frontier::{Holder, Limits},
     outbox::Outbox,
-    saved::{Saved, restore},
+    saved::recover,
     store::{StateSettings, Store},
 };
 use writer::{LatestRow, Refusals, Writer, WriterConfig};
@@ -122,10 +122,9 @@ impl Places {
             hole_limit: self.state.hole_limit,
             cold_start: self.state.cold_start,
         };
-        let recovered = self.store.recover().await?;
-        let mut core = Core::new(&self.events, self.flows.clone(), limits, at);
-        let mut outbox = Outbox::default();
-        let restored = restore(&mut core, &mut outbox, recovered.chain().map(Saved::decode))?;
+        let new_core = || Core::new(&self.events, self.flows.clone(), limits, at);
+        let (recovered, restoring) = recover(&self.store, new_core).await?;
+        let (core, outbox, restored) = restoring.finish()?;
         Ok(State {
             place: self.state.checkpoints.clone(),
             checkpoint: recovered.newest,

@@ -182,12 +182,12 @@ impl Engine {
         self.reader.clone()
     }
 
-    /// Forgets what a checkpoint would have to hold: for a run that never saves.
-    pub fn nothing_to_save(&mut self) {
-        self.ids.iter_mut().for_each(|(_, ids)| ids.nothing_to_save());
+    /// Records no more what a checkpoint would have to hold: for a run without checkpoints.
+    pub fn never_saved(&mut self) {
+        self.ids.iter_mut().for_each(|(_, ids)| ids.never_saved());
         for flow in &mut self.flows {
-            flow.windows.nothing_to_save();
-            flow.joins.iter_mut().for_each(Joins::nothing_to_save);
+            flow.windows.never_saved();
+            flow.joins.iter_mut().for_each(Joins::never_saved);
         }
     }
 
@@ -294,6 +294,16 @@ impl FlowState {
             last_early: EventTime::MIN,
             last_progress: EventTime::MIN,
             effects: Effects::default(),
+        }
+    }
+
+    /// Forgets everything that it counted.
+    pub(crate) fn clear(&mut self) {
+        if self.windows.watermark() > EventTime::MIN
+            || self.ledger != Ledger::default()
+            || self.windows.key_count() > 0
+        {
+            *self = Self::new(self.flow.clone());
         }
     }
 

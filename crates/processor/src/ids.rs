@@ -6,12 +6,18 @@
 //!
 //! How long an id is kept is measured by the clock of the flows that need it, so there is one [`Ids`] for each kind
 //! of time that a flow uses.
+//!
+//! Checkpoints hold the ids that were taken since the one before, and a part of all, minute by minute. An id is forgotten by the
+//! watermark alone, which each checkpoint has, so that a part never brings one back for good; what was taken twice, once as
+//! a change and once in a part, is one. A minute's list only grows until the minute is forgotten as a whole, and no id changes
+//! its minute, so that a walk that keeps the minute and the place in its list misses none that was there at its beginning.
 
 use std::collections::BTreeMap;
 
 use event::{EventTime, Millis};
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+
+use crate::{saved::Room, table::Table};
 
 /// The ids that flows of one kind of time have taken.
 #[derive(Debug)]
@@ -19,11 +25,15 @@ pub struct Ids {
     within: Millis,
     keep: Millis,
     /// The first time at which each id was taken.
-    taken: FxHashMap<u128, Taken>,
+    taken: Table<Taken>,
     /// Further times, more than `within` from the first; few ids have any.
-    more: FxHashMap<u128, Vec<Taken>>,
+    more: Table<Vec<Taken>>,
+    /// How many further times there are.
+    more_count: usize,
     /// Ids by the minute of their time in the clock of the flows.
     by_minute: BTreeMap<i64, Vec<u128>>,
+    /// Whether there will be checkpoints.
+    is_saved: bool,
     unsaved: Vec<(u128, Taken)>,
     /// The lowest watermark of the flows.
     watermark: EventTime,
@@ -41,10 +51,26 @@ pub struct Taken {
 /// The part of a checkpoint that holds the ids of one kind of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedIds {
-    /// Ids that were taken since the last checkpoint, or all.
+    /// Ids that were taken since the last checkpoint, and those of a part.
     pub new: Vec<(u128, Taken)>,
     /// The lowest watermark of the flows, in milliseconds.
     pub watermark: i64,
+}
+
+/// Where a walk over the ids goes on: the minute, and the place in its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(i64, usize);
+
+impl Place {
+    /// The beginning.
+    pub const START: Self = Self(i64::MIN, 0);
+}
+
+impl SavedIds {
+    /// Bytes in memory, roughly.
+    pub fn weight(&self) -> usize {
+        self.new.len() * size_of::<(u128, Taken)>()
+    }
 }
 
 const MINUTE: i64 = 60_000;
@@ -56,9 +82,11 @@ impl Ids {
         Self {
             within,
             keep: Millis(within.0.saturating_add(open.0)),
-            taken: FxHashMap::default(),
-            more: FxHashMap::default(),
+            taken: Table::default(),
+            more: Table::default(),
+            more_count: 0,
             by_minute: BTreeMap::new(),
+            is_saved: true,
             unsaved: Vec::new(),
             watermark: EventTime::MIN,
         }
@@ -67,12 +95,12 @@ impl Ids {
     /// Whether an event with this id and event time was taken before.
     #[inline]
     pub fn holds(&self, id: u128, event: EventTime) -> bool {
-        let Some(first) = self.taken.get(&id) else { return false };
+        let Some(first) = self.taken.get(id) else { return false };
         // Exact, though ids are dropped by the minute: the answer must not depend on when that happened.
         let same = |taken: &Taken| {
             (taken.event.0.saturating_sub(event.0)).saturating_abs() <= self.within.0 && !self.is_over(taken)
         };
-        same(first) || self.more.get(&id).is_some_and(|more| more.iter().any(same))
+        same(first) || self.more.get(id).is_some_and(|more| more.iter().any(same))
     }
 
     /// A flow took an event with this id.
@@ -81,7 +109,9 @@ impl Ids {
             return;
         }
         self.insert(id, taken);
-        self.unsaved.push((id, taken));
+        if self.is_saved {
+            self.unsaved.push((id, taken));
+        }
     }
 
     fn is_over(&self, taken: &Taken) -> bool {
@@ -89,13 +119,19 @@ impl Ids {
     }
 
     fn insert(&mut self, id: u128, taken: Taken) {
-        match self.taken.get(&id) {
-            None => {
-                self.taken.insert(id, taken);
+        match self.taken.get(id) {
+            None => self.taken.insert(id, taken),
+            Some(_) => {
+                self.more.get_or_insert_with(id, Vec::new).push(taken);
+                self.more_count += 1;
             }
-            Some(_) => self.more.entry(id).or_default().push(taken),
         }
-        self.by_minute.entry(minute(taken.clock)).or_default().push(id);
+        let ids = self.by_minute.entry(minute(taken.clock)).or_default();
+        if ids.len() == ids.capacity() {
+            // By a quarter: a list of a busy minute is large.
+            ids.reserve_exact((ids.len() / 4).max(4));
+        }
+        ids.push(id);
     }
 
     /// Moves the watermark and forgets what no window can take a copy of any more.
@@ -116,53 +152,85 @@ impl Ids {
     fn forget(&mut self, id: u128) {
         let (watermark, keep) = (self.watermark, self.keep);
         let is_kept = |taken: &Taken| taken.clock + keep > watermark;
-        if let Some(more) = self.more.get_mut(&id) {
-            more.retain(is_kept);
-            if self.taken.get(&id).is_some_and(|first| !is_kept(first)) {
-                match more.pop() {
-                    Some(next) => self.taken.insert(id, next),
-                    None => self.taken.remove(&id),
-                };
+        let is_first_over = self.taken.get(id).is_some_and(|first| !is_kept(first));
+        let Some(more) = self.more.get_mut(id) else {
+            if is_first_over {
+                self.taken.remove(id);
             }
-            if more.is_empty() {
-                self.more.remove(&id);
+            return;
+        };
+        let before = more.len();
+        more.retain(is_kept);
+        if is_first_over {
+            match more.pop() {
+                Some(next) => self.taken.insert(id, next),
+                None => drop(self.taken.remove(id)),
             }
-        } else if self.taken.get(&id).is_some_and(|first| !is_kept(first)) {
-            self.taken.remove(&id);
+        }
+        self.more_count -= before - more.len();
+        if more.is_empty() {
+            self.more.remove(id);
         }
     }
 
-    /// What changed since the last call, or everything.
-    pub fn save(&mut self, everything: bool) -> SavedIds {
-        let unsaved = std::mem::take(&mut self.unsaved);
-        let new = if everything {
-            let first = self.taken.iter().map(|(&id, &taken)| (id, taken));
-            first.chain(self.more.iter().flat_map(|(&id, more)| more.iter().map(move |&t| (id, t)))).collect()
-        } else {
-            unsaved
-        };
-        SavedIds { new, watermark: self.watermark.0 }
+    /// What was taken since the last call.
+    pub fn save(&mut self) -> SavedIds {
+        SavedIds { new: std::mem::take(&mut self.unsaved), watermark: self.watermark.0 }
     }
 
-    /// Applies what [`Self::save`] returned, in the same order.
+    /// Adds everything from a place on, while there is room. Returns where to go on, if there is more.
+    pub fn walk(&self, Place(minute, at): Place, room: &mut Room, saved: &mut SavedIds) -> Option<Place> {
+        for (&next, ids) in self.by_minute.range(minute..) {
+            let from = if next == minute { at } else { 0 };
+            for (at, &id) in ids.iter().enumerate().skip(from) {
+                if room.is_full() {
+                    return Some(Place(next, at));
+                }
+                room.pass();
+                let more = self.more.get(id).into_iter().flatten();
+                for taken in self.taken.get(id).into_iter().chain(more) {
+                    if self::minute(taken.clock) == next {
+                        room.take(size_of::<(u128, Taken)>());
+                        saved.new.push((id, *taken));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Applies one checkpoint, in the order in which they were made.
     pub fn restore(&mut self, saved: SavedIds) {
         for (id, taken) in saved.new {
-            self.insert(id, taken);
+            let mut more = self.more.get(id).into_iter().flatten();
+            if self.taken.get(id) != Some(&taken) && !more.any(|other| *other == taken) {
+                self.insert(id, taken);
+            }
         }
         self.advance(EventTime(saved.watermark));
     }
 
-    /// Forgets what the next [`Self::save`] would return.
-    pub fn nothing_to_save(&mut self) {
-        self.unsaved.clear();
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.within, Millis(self.keep.0.saturating_sub(self.within.0)));
     }
 
-    /// Approximate bytes in memory.
+    /// Records no more what is taken: for a run without checkpoints.
+    pub fn never_saved(&mut self) {
+        self.is_saved = false;
+    }
+
+    /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
-        let more: usize = self.more.values().map(Vec::len).sum();
-        72 * self.taken.len() as u64 + 72 * self.more.len() as u64 + 40 * more as u64
+        let more = MORE_BYTES * self.more.len() + size_of::<Taken>() * self.more_count;
+        let minutes: usize = self.by_minute.values().map(Vec::capacity).sum();
+        let unsaved = self.unsaved.capacity() * size_of::<(u128, Taken)>();
+        (self.taken.bytes() + self.more.bytes() + more + minutes * size_of::<u128>() + unsaved) as u64
     }
 }
+
+/// Bytes of a list of further times that are no time in it: it has room for four.
+const MORE_BYTES: usize = 3 * size_of::<Taken>();
 
 fn minute(time: EventTime) -> i64 {
     time.0.div_euclid(MINUTE)
@@ -188,7 +256,7 @@ mod tests {
         assert!(ids.holds(1, EventTime(600_000)));
         assert!(!ids.holds(1, EventTime(600_001)));
         let mut again = Ids::new(WITHIN, OPEN);
-        again.restore(ids.save(false));
+        again.restore(ids.save());
         assert!(again.holds(1, EventTime(600_000)));
         again.advance(EventTime(660_000));
         assert!(!again.holds(1, EventTime(0)));
@@ -199,12 +267,12 @@ mod tests {
         #[test]
         fn ids_are_what_a_list_holds(
             steps in proptest::collection::vec((0u128..4, 0i64..3_000_000, -1_500_000i64..600_000), 0..60),
-            restart in 0usize..60,
+            restart in 0usize..20, room in 1usize..300,
         ) {
             let mut ids = Ids::new(WITHIN, OPEN);
             let mut list: Vec<(u128, Taken)> = Vec::new();
             let mut watermark = i64::MIN;
-            let mut chain = Vec::new();
+            let (mut chain, mut round, mut place) = (Vec::new(), Vec::new(), Place::START);
             for (n, &(id, clock, late)) in steps.iter().enumerate() {
                 let taken = Taken { event: EventTime(clock + late / 2), clock: EventTime(clock) };
                 let kept = |taken: &Taken| taken.clock.0 + WITHIN.0 + OPEN.0 > watermark;
@@ -218,18 +286,23 @@ mod tests {
                 }
                 watermark = watermark.max(clock + late);
                 ids.advance(EventTime(watermark));
-                if n % 7 == restart % 7 {
-                    let everything = n > restart;
-                    if everything {
-                        chain.clear();
-                    }
-                    chain.push(ids.save(everything));
+                let mut saved = ids.save();
+                let next = ids.walk(place, &mut Room::new(room), &mut saved);
+                chain.push(saved.clone());
+                round.push(saved);
+                place = next.unwrap_or_else(|| {
+                    chain = std::mem::take(&mut round);
+                    Place::START
+                });
+                if n % 20 == restart {
                     ids = Ids::new(WITHIN, OPEN);
                     chain.iter().for_each(|saved| ids.restore(saved.clone()));
+                    (round, place) = (Vec::new(), Place::START);
                 }
             }
             ids.advance(EventTime(i64::MAX / 2));
             prop_assert!(ids.taken.is_empty() && ids.more.is_empty() && ids.by_minute.is_empty());
+            prop_assert_eq!(ids.more_count, 0);
         }
     }
 }

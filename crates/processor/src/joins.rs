@@ -13,19 +13,18 @@
 //! that, a window of the click or of its view may still take an event that changes it. See [`crate::engine`] for how
 //! the changes are counted.
 
-use std::{
-    collections::{BTreeMap, hash_map},
-    ops::Range,
-};
+use std::{collections::BTreeMap, ops::Range};
 
 use event::{EventTime, Millis, Windows, row::Key};
-use rustc_hash::FxHashMap;
 
-use crate::windows::slices::Change;
+use crate::{
+    table::Table,
+    windows::{keys::text_bytes, slices::Change},
+};
 
 mod saved;
 
-pub use saved::SavedJoins;
+pub use saved::{Place, SavedJoins};
 
 /// The views and clicks of one flow that may still find each other.
 #[derive(Debug)]
@@ -38,13 +37,19 @@ pub struct Joins {
     windows: Windows,
     watermark: EventTime,
     /// By the hash of the value of `on`.
-    entries: FxHashMap<u128, Entry>,
+    entries: Table<Entry>,
     /// The values with a view or a click to forget, by the second in which it is due.
     due: BTreeMap<i64, Vec<u128>>,
+    /// How many values are in `due`, some of them more than once.
+    due_count: usize,
+    /// Whether there will be checkpoints.
+    is_saved: bool,
     /// Views and clicks that no checkpoint holds yet.
     unsaved: SavedJoins,
     /// Views and clicks in `entries`.
     parts: usize,
+    /// Bytes that `entries` point to.
+    bytes: usize,
     /// Views and clicks that were not joined because their value had reached the limit, since the process began.
     over_limit: u64,
 }
@@ -107,10 +112,13 @@ impl Joins {
             limit,
             windows,
             watermark: EventTime::MIN,
-            entries: FxHashMap::default(),
+            entries: Table::default(),
             due: BTreeMap::new(),
+            due_count: 0,
+            is_saved: true,
             unsaved: SavedJoins::default(),
             parts: 0,
+            bytes: 0,
             over_limit: 0,
         }
     }
@@ -124,14 +132,16 @@ impl Joins {
             self.over_limit += 1;
             return;
         }
-        let (within, windows) = (self.within, self.windows);
+        let (within, windows, text) = (self.within, self.windows, text_bytes(&key));
         let entry = self.entry(on, time);
+        let before = entry.lists();
         let at = entry.views.partition_point(|view| view.time < time);
         if let Some(same) = entry.views.get(at).filter(|view| view.time == time) {
             if same.key <= key {
                 return;
             }
             let from = std::mem::replace(&mut entry.views[at].key, key.clone());
+            let more = text as isize - text_bytes(&from) as isize;
             let owned = entry.owned(at, within);
             if !owned.is_empty() {
                 entry.count(owned.clone(), &from, -1, &windows, effects);
@@ -139,13 +149,17 @@ impl Joins {
                 effects.attribute(&from, time, -1);
                 effects.attribute(&key, time, 1);
             }
+            self.bytes = self.bytes.saturating_add_signed(more);
         } else {
             let view = View { time, key: key.clone() };
             entry.take_over(at, &view, within, &windows, effects);
             insert_exactly(&mut entry.views, at, view);
+            self.bytes += entry.lists() - before + text;
             self.parts += 1;
         }
-        self.unsaved.views.push((on, time, key));
+        if self.is_saved {
+            self.unsaved.views.push((on, time, key));
+        }
     }
 
     /// A click arrives. `pending`: its offset waits in the ledger for the outcome.
@@ -156,6 +170,7 @@ impl Joins {
         }
         let within = self.within;
         let entry = self.entry(on, time);
+        let before = entry.lists();
         let owner = entry.newest_view(time).filter(|&view| time <= entry.views[view].time + within);
         let clicked = match owner {
             Some(number) => {
@@ -174,8 +189,11 @@ impl Joins {
         };
         let at = entry.clicks.partition_point(|click| click.time <= time);
         insert_exactly(&mut entry.clicks, at, Click { time, pending });
+        self.bytes += entry.lists() - before;
         self.parts += 1;
-        self.unsaved.clicks.push((on, time, pending));
+        if self.is_saved {
+            self.unsaved.clicks.push((on, time, pending));
+        }
         clicked
     }
 
@@ -189,7 +207,9 @@ impl Joins {
         let mut unmatched = 0;
         while let Some(first) = self.due.first_entry().filter(|first| is_reached(*first.key(), reached)) {
             let second = *first.key();
-            for on in first.remove() {
+            let due = first.remove();
+            self.due_count -= due.len();
+            for on in due {
                 unmatched += self.expire_value(on, second, reached);
             }
         }
@@ -197,24 +217,32 @@ impl Joins {
     }
 
     fn expire_value(&mut self, on: u128, second: i64, reached: EventTime) -> u64 {
-        let hash_map::Entry::Occupied(mut occupied) = self.entries.entry(on) else { return 0 };
-        let entry = occupied.get_mut();
-        if entry.due != second {
-            return 0;
-        }
-        let before = entry.len();
-        let unmatched = entry.expire(reached, self.keep, self.within);
-        self.parts -= before - entry.len();
+        let Some(entry) = self.entries.get_mut(on).filter(|entry| entry.due == second) else { return 0 };
+        let before = (entry.len(), entry.lists());
+        let (unmatched, texts) = entry.expire(reached, self.keep, self.within);
+        self.parts -= before.0 - entry.len();
+        self.bytes -= texts + before.1 - entry.lists();
         match entry.oldest() {
-            None => {
-                occupied.remove();
-            }
+            None => self.remove(on),
             Some(oldest) => {
                 entry.due = second_after(oldest + self.keep).max(second + 1);
-                self.due.entry(entry.due).or_default().push(on);
+                let due = entry.due;
+                self.register(due, on);
             }
         }
         unmatched
+    }
+
+    fn register(&mut self, due: i64, on: u128) {
+        self.due.entry(due).or_default().push(on);
+        self.due_count += 1;
+    }
+
+    fn remove(&mut self, on: u128) {
+        if let Some(entry) = self.entries.remove(on) {
+            self.parts -= entry.len();
+            self.bytes -= entry.lists() + entry.texts();
+        }
     }
 
     /// Views and clicks that were counted without the join, since the process began.
@@ -222,9 +250,9 @@ impl Joins {
         self.over_limit
     }
 
-    /// Approximate bytes in memory.
+    /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
-        176 * self.entries.len() as u64 + 64 * self.parts as u64
+        (self.entries.bytes() + self.bytes + self.due_count * DUE_BYTES + self.unsaved.bytes()) as u64
     }
 
     fn is_over(&self, time: EventTime) -> bool {
@@ -232,20 +260,23 @@ impl Joins {
     }
 
     fn is_full(&self, on: u128) -> bool {
-        self.entries.get(&on).is_some_and(|entry| entry.len() >= self.limit)
+        self.entries.get(on).is_some_and(|entry| entry.len() >= self.limit)
     }
 
     /// The entry of a value to which a view or click of this time is about to be added.
     fn entry(&mut self, on: u128, time: EventTime) -> &mut Entry {
         let due = second_after(time + self.keep);
-        let entry = self.entries.entry(on).or_insert_with(Entry::new);
+        let entry = self.entries.get_or_insert_with(on, Entry::new);
         if due < entry.due {
             entry.due = due;
-            self.due.entry(due).or_default().push(on);
+            self.register(due, on);
         }
-        entry
+        self.entries.get_mut(on).expect("it was there")
     }
 }
+
+/// Bytes of a value in the list of a second, which has on average a third of its places free.
+const DUE_BYTES: usize = 24;
 
 impl Entry {
     fn new() -> Self {
@@ -254,6 +285,16 @@ impl Entry {
 
     fn len(&self) -> usize {
         self.views.len() + self.clicks.len()
+    }
+
+    /// Bytes of the lists.
+    fn lists(&self) -> usize {
+        self.views.capacity() * size_of::<View>() + self.clicks.capacity() * size_of::<Click>()
+    }
+
+    /// Bytes of the keys.
+    fn texts(&self) -> usize {
+        self.views.iter().map(|view| text_bytes(&view.key)).sum()
     }
 
     fn oldest(&self) -> Option<EventTime> {
@@ -328,8 +369,8 @@ impl Entry {
         }
     }
 
-    /// Forgets views and clicks that are due; returns how many pending clicks had no view.
-    fn expire(&mut self, reached: EventTime, keep: Millis, within: Millis) -> u64 {
+    /// Forgets views and clicks that are due; returns how many pending clicks had no view, and the bytes of the keys.
+    fn expire(&mut self, reached: EventTime, keep: Millis, within: Millis) -> (u64, usize) {
         let views = self.views.partition_point(|view| view.time + keep <= reached);
         let clicks = self.clicks.partition_point(|click| click.time + keep <= reached);
         let mut unmatched = 0;
@@ -345,8 +386,8 @@ impl Entry {
         if let Some(newest) = older.last() {
             self.forgotten = newest.time;
         }
-        self.views.drain(..views);
-        unmatched
+        let texts = self.views.drain(..views).map(|view| text_bytes(&view.key)).sum();
+        (unmatched, texts)
     }
 }
 

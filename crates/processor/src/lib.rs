@@ -61,6 +61,8 @@ pub mod metrics;
 
 mod readiness;
 
+mod table;
+
 pub mod board;
 
 pub mod view;

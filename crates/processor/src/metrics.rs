@@ -185,7 +185,7 @@ pub const CHECKPOINT_SIZE: Described = Described::histogram(
     "aqueduct_processor_checkpoint_bytes",
     "bytes",
     &[],
-    "Bytes of a checkpoint, a delta or a base, before compression",
+    "Bytes of a checkpoint before compression",
 );
 /// When the last one became durable.
 pub const LAST_CHECKPOINT: Described = Described::gauge(

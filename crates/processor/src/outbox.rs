@@ -1,13 +1,12 @@
 //! Rows on their way: every request gets its stream and offset before it is first sent, and stays in the
 //! state until the table has it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use event::append::{Append, Body, Table};
 use serde::{Deserialize, Serialize};
+
+use crate::saved::Room;
 
 /// The requests that are to be sent, in order.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +14,10 @@ pub struct Outbox {
     streams: BTreeMap<Table, Stream>,
     pending: VecDeque<(u64, Append)>,
     next: u64,
-    unsaved: Vec<(u64, Append)>,
+    /// Numbers of requests that were added or changed since the last checkpoint.
+    unsaved: Vec<u64>,
+    /// Bytes of the bodies in `pending`.
+    bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,13 +28,26 @@ struct Stream {
     before: u64,
 }
 
-/// What of the outbox goes into a checkpoint.
+/// What of the outbox goes into a checkpoint: the streams, the requests that changed, and a part of all. Requests have numbers, so
+/// that one may be in any number of checkpoints; all below a number end together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedOutbox {
     streams: Vec<(Table, Stream)>,
     added: Vec<(u64, Append)>,
     /// Requests below this number are in their tables.
     done_below: u64,
+}
+
+impl SavedOutbox {
+    /// Bytes in memory, roughly.
+    pub fn weight(&self) -> usize {
+        self.added.iter().map(|(_, append)| weight(append)).sum()
+    }
+}
+
+/// Bytes of a request in a part.
+fn weight(append: &Append) -> usize {
+    size_of::<(u64, Append)>() + append.body.len()
 }
 
 impl Outbox {
@@ -48,7 +63,7 @@ impl Outbox {
             append.stream.clone_from(&name);
             append.offset = rows;
             rows += u64::from(append.rows);
-            self.unsaved.push((*number, append.clone()));
+            self.unsaved.push(*number);
         }
         let before = self.streams.get(table).map_or(0, |old| old.before + old.rows.saturating_sub(rows));
         self.streams.insert(table.clone(), Stream { name, rows, before });
@@ -66,7 +81,8 @@ impl Outbox {
                 body: body.bytes.into(),
             };
             stream.rows += u64::from(body.rows);
-            self.unsaved.push((self.next, append.clone()));
+            self.unsaved.push(self.next);
+            self.bytes += append.body.len() as u64;
             self.pending.push_back((self.next, append));
             self.next += 1;
         }
@@ -74,18 +90,19 @@ impl Outbox {
 
     /// Puts another body into a pending request; those behind it in its stream move up.
     pub fn replace(&mut self, number: u64, body: Body) {
-        let Some(at) = self.pending.iter().position(|(other, _)| *other == number) else { return };
+        let Ok(at) = self.find(number) else { return };
         let (table, removed) = {
             let append = &mut self.pending[at].1;
+            self.bytes = self.bytes - append.body.len() as u64 + body.bytes.len() as u64;
             let removed = u64::from(append.rows.saturating_sub(body.rows));
             append.rows = body.rows;
             append.body = body.bytes.into();
             (append.table.clone(), removed)
         };
-        self.unsaved.push(self.pending[at].clone());
+        self.unsaved.push(number);
         for entry in self.pending.iter_mut().skip(at + 1).filter(|(_, append)| append.table == table) {
             entry.1.offset -= removed;
-            self.unsaved.push(entry.clone());
+            self.unsaved.push(entry.0);
         }
         if let Some(stream) = self.streams.get_mut(&table) {
             stream.rows -= removed;
@@ -96,10 +113,11 @@ impl Outbox {
     /// The rows of a pending request stand in their table: it stays until those before it are done, but nothing of it
     /// is sent any more. Returns how many rows they are.
     pub fn stands(&mut self, number: u64) -> u32 {
-        let Some(entry) = self.pending.iter_mut().find(|(other, _)| *other == number) else { return 0 };
-        let rows = std::mem::take(&mut entry.1.rows);
-        entry.1.body = Arc::default();
-        self.unsaved.push(entry.clone());
+        let Ok(at) = self.find(number) else { return 0 };
+        let append = &mut self.pending[at].1;
+        let rows = std::mem::take(&mut append.rows);
+        self.bytes -= std::mem::take(&mut append.body).len() as u64;
+        self.unsaved.push(number);
         self.drop_empty();
         rows
     }
@@ -126,17 +144,23 @@ impl Outbox {
 
     /// The request's rows stand in their table. Requests end in order.
     pub fn done(&mut self, number: u64) {
-        while self.pending.front().is_some_and(|(first, _)| *first <= number) {
-            self.pending.pop_front();
-        }
+        self.drop_front(|(first, _)| *first <= number);
         self.drop_empty();
     }
 
     /// A request without rows needs no sending.
     fn drop_empty(&mut self) {
-        while self.pending.front().is_some_and(|(_, append)| append.rows == 0) {
-            self.pending.pop_front();
+        self.drop_front(|(_, append)| append.rows == 0);
+    }
+
+    fn drop_front(&mut self, is_done: impl Fn(&(u64, Append)) -> bool) {
+        while let Some((_, append)) = self.pending.pop_front_if(|first| is_done(first)) {
+            self.bytes -= append.body.len() as u64;
         }
+    }
+
+    fn find(&self, number: u64) -> Result<usize, usize> {
+        self.pending.binary_search_by_key(&number, |(other, _)| *other)
     }
 
     /// How many requests wait.
@@ -156,32 +180,50 @@ impl Outbox {
 
     /// Bytes of the requests that wait.
     pub fn bytes(&self) -> u64 {
-        self.pending.iter().map(|(_, append)| append.body.len() as u64).sum()
+        self.bytes
     }
 
-    /// What changed since the last call, or everything.
-    pub fn save(&mut self, everything: bool) -> SavedOutbox {
-        let unsaved = std::mem::take(&mut self.unsaved);
+    /// What changed since the last call.
+    pub fn save(&mut self) -> SavedOutbox {
         let done_below = self.pending.front().map_or(self.next, |(number, _)| *number);
-        let added = if everything { self.pending.iter().cloned().collect() } else { unsaved };
+        let mut unsaved = std::mem::take(&mut self.unsaved);
+        unsaved.sort_unstable();
+        unsaved.dedup();
+        let changed = unsaved.into_iter().filter_map(|number| self.find(number).ok());
+        let added = changed.map(|at| self.pending[at].clone()).collect();
         let streams = self.streams.iter().map(|(table, stream)| (table.clone(), stream.clone())).collect();
         SavedOutbox { streams, added, done_below }
     }
 
-    /// Applies what [`Self::save`] gave.
+    /// Adds the requests from a number on, while there is room. Returns where to go on, if there are more.
+    pub fn walk(&self, from: u64, room: &mut Room, saved: &mut SavedOutbox) -> Option<u64> {
+        let (Ok(at) | Err(at)) = self.find(from);
+        for (number, append) in self.pending.range(at..) {
+            if room.is_full() {
+                return Some(*number);
+            }
+            room.take(weight(append));
+            saved.added.push((*number, append.clone()));
+        }
+        None
+    }
+
+    /// Applies one checkpoint, in the order in which they were made.
     pub fn restore(&mut self, saved: SavedOutbox) {
         self.streams = saved.streams.into_iter().collect();
         for (number, append) in saved.added {
             self.next = self.next.max(number + 1);
-            match self.pending.iter_mut().find(|(other, _)| *other == number) {
-                Some((_, old)) => *old = append,
-                None => self.pending.push_back((number, append)),
+            self.bytes += append.body.len() as u64;
+            match self.find(number) {
+                Ok(at) => {
+                    let old = std::mem::replace(&mut self.pending[at].1, append);
+                    self.bytes -= old.body.len() as u64;
+                }
+                Err(at) => self.pending.insert(at, (number, append)),
             }
         }
         self.next = self.next.max(saved.done_below);
-        while self.pending.front().is_some_and(|(number, _)| *number < saved.done_below) {
-            self.pending.pop_front();
-        }
+        self.drop_front(|(number, _)| *number < saved.done_below);
         self.drop_empty();
     }
 }
@@ -200,10 +242,10 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.open(&table, "s1".into());
         outbox.push(&table, bodies(&[3, 2]));
-        let first = outbox.save(false);
+        let first = outbox.save();
         outbox.done(0);
         outbox.push(&table, bodies(&[4]));
-        let second = outbox.save(false);
+        let second = outbox.save();
         let mut again = Outbox::default();
         again.restore(first);
         again.restore(second);
@@ -223,10 +265,10 @@ mod tests {
         outbox.push(&table, bodies(&[3]));
         outbox.push(&other, bodies(&[7]));
         outbox.push(&table, bodies(&[2, 4]));
-        let before = outbox.save(false);
+        let before = outbox.save();
         assert_eq!((outbox.stands(0), outbox.stands(2)), (3, 2));
         outbox.open(&table, "s2".into());
-        let after = outbox.save(false);
+        let after = outbox.save();
         let mut again = Outbox::default();
         again.restore(before);
         again.restore(after);

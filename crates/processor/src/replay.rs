@@ -41,7 +41,8 @@ impl Replay {
     /// stands in `emitted_at`.
     pub fn new(events: &EventsSettings, flows: Vec<Flow>, partitions: usize, now: EventTime) -> Self {
         let partitions = vec![Clocks::NONE; partitions];
-        let engine = Engine::new(events, flows);
+        let mut engine = Engine::new(events, flows);
+        engine.never_saved();
         Self { engine, partitions, least: Clocks::NONE, now }
     }
 
@@ -104,7 +105,6 @@ impl Replay {
         self.least = least;
         let watermarks = Watermarks { clocks: least, processing: EventTime::MIN };
         self.engine.advance_each(&watermarks, self.now, fired);
-        self.engine.nothing_to_save();
     }
 
     /// Accounts for records that the anonymiser refused.

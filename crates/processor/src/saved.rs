@@ -1,7 +1,10 @@
-//! What a checkpoint holds: the frontier and the ledgers whole, of everything large what changed.
+//! What a checkpoint holds: the frontier and the ledgers whole; of everything large what changed, and a part of a full copy.
 //!
-//! The format's version is [`FORMAT`]. States of older versions are read and converted, a file for each version.
+//! The copy is taken in parts so that neither memory nor the events notice it: see [`round`]. The format's version is
+//! [`FORMAT`]. States of older versions are read and converted, a file for each version.
 
+mod room;
+mod round;
 mod version_2;
 
 use event::{EventTime, Ledger};
@@ -13,17 +16,21 @@ use crate::{
     flow::TimeKind,
     frontier::{Clocks, Frontier},
     ids::SavedIds,
-    joins::SavedJoins,
+    joins::{Joins, SavedJoins},
     outbox::{Outbox, SavedOutbox},
-    store::{Checkpoint, FORMAT},
+    store::{Checkpoint, FORMAT, Part, Recovered, Store},
     windows::saved::SavedWindows,
 };
+
+pub use room::Room;
+pub use round::{Budget, Round};
 
 /// One checkpoint's content; postcard on the wire.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Saved {
-    /// Everything, or what changed since the checkpoint before.
-    pub everything: bool,
+    /// Which part of a round is in it. The store keeps that, so that it finds the checkpoints to read.
+    #[serde(skip, default = "Part::whole")]
+    pub part: Part,
     /// The partitions.
     pub frontier: Frontier,
     /// Clock of messages without positions.
@@ -61,7 +68,8 @@ impl Saved {
     /// # Errors
     /// Never in practice: everything in it can be written.
     pub fn encode(&self) -> Result<Vec<u8>, ProcessorError> {
-        postcard::to_stdvec(self)
+        // Most of it takes a fraction of what it takes in memory.
+        postcard::to_extend(self, Vec::with_capacity(4_096 + self.weight() / 4))
             .map_err(|source| ProcessorError::Unreadable { number: 0, source: Some(source) })
     }
 
@@ -79,6 +87,15 @@ impl Saved {
             }
             _ => Err(unreadable(None)),
         }
+    }
+
+    /// Bytes of what is large, in memory, roughly.
+    fn weight(&self) -> usize {
+        let flow =
+            |flow: &SavedFlow| flow.windows.weight() + flow.joins.as_ref().map_or(0, SavedJoins::weight);
+        let flows: usize = self.flows.iter().map(flow).sum();
+        let ids: usize = self.ids.iter().map(|(_, ids)| ids.weight()).sum();
+        flows + ids + self.outbox.weight()
     }
 }
 
@@ -104,86 +121,132 @@ pub struct Restored {
     pub removed: Vec<String>,
 }
 
-/// Takes what changed since the last call, or everything.
-pub fn save(core: &mut Core, outbox: &mut Outbox, everything: bool) -> Saved {
+/// Takes what changed since the last call, and the next part of the round.
+pub fn save(core: &mut Core, outbox: &mut Outbox, round: &mut Round, budget: Budget) -> Saved {
     let flows = core.engine.flows.iter_mut().map(|state| SavedFlow {
         name: state.flow.name.to_string(),
         fingerprint: state.flow.fingerprint(),
         ledger: state.ledger,
         before: state.before,
-        windows: state.windows.save(everything),
-        joins: state.joins.as_mut().map(|joins| joins.save(everything)),
+        windows: state.windows.save(),
+        joins: state.joins.as_mut().map(Joins::save),
     });
-    Saved {
-        everything,
+    let mut saved = Saved {
+        part: Part::whole(),
         flows: flows.collect(),
         frontier: core.frontier.clone(),
         unpositioned: core.unpositioned,
         published: core.published,
-        ids: core.engine.ids.iter_mut().map(|(kind, ids)| (*kind, ids.save(everything))).collect(),
-        outbox: outbox.save(everything),
-    }
+        ids: core.engine.ids.iter_mut().map(|(kind, ids)| (*kind, ids.save())).collect(),
+        outbox: outbox.save(),
+    };
+    saved.part = round.walk(core, outbox, budget, &mut saved);
+    saved
 }
 
-/// Applies checkpoints in their order to a core and an outbox without state: each is decoded and gone before the next, as all
-/// of them together may be larger than the state.
-///
-/// All of a chain have the same flows: with others the processor begins a new base, so that the state of a flow that was taken
-/// out is not there any more when a flow of that name comes again.
+/// Reads the state back into a core without state, which `new_core` gives: again, where the reading has to begin again.
 ///
 /// # Errors
-/// When a checkpoint cannot be read, or a flow means something else than it did.
-pub fn restore<E: From<Edited>>(
-    core: &mut Core,
-    outbox: &mut Outbox,
-    checkpoints: impl IntoIterator<Item = Result<Saved, E>>,
-) -> Result<Restored, E> {
-    let mut known = None;
-    for saved in checkpoints {
-        known = Some(apply(core, outbox, saved?)?);
-    }
-    let mut restored = Restored::default();
-    let Some(known) = known else { return Ok(restored) };
-    let accounted = core.frontier.accounted();
-    for state in &mut core.engine.flows {
-        state.windows.restored();
-        if !known.iter().any(|name| **name == *state.flow.name) {
-            state.before = accounted;
-            restored.added.push(state.flow.name.to_string());
-        }
-    }
-    let is_configured = |name: &String| core.engine.flows.iter().any(|state| *state.flow.name == **name);
-    restored.removed = known.into_iter().filter(|name| !is_configured(name)).collect();
-    Ok(restored)
+/// When the state cannot be read, at present or for good.
+pub async fn recover(
+    store: &Store,
+    new_core: impl Fn() -> Core,
+) -> Result<(Recovered, Restoring), ProcessorError> {
+    let begin = || Restoring::new(new_core());
+    let apply = |restoring: &mut Restoring, checkpoint: Checkpoint| {
+        restoring.apply(Saved::decode(&checkpoint)?);
+        Ok(())
+    };
+    store.recover(begin, apply).await
 }
 
-/// Applies one checkpoint; gives the names of its flows.
-fn apply(core: &mut Core, outbox: &mut Outbox, saved: Saved) -> Result<Vec<String>, Edited> {
-    core.frontier = saved.frontier;
-    core.unpositioned = saved.unpositioned;
-    core.published = saved.published;
-    for (kind, saved) in saved.ids {
-        if let Some((_, ids)) = core.engine.ids.iter_mut().find(|(other, _)| *other == kind) {
-            ids.restore(saved);
-        }
+/// A core and an outbox to which checkpoints are applied, in their order: each is decoded and gone before the next, as
+/// all of them together are larger than the state.
+///
+/// The flows of a chain may change. The state of a flow that was taken out is dropped, so that it is not there any more when a flow
+/// of that name comes again, be it with another meaning.
+#[derive(Debug)]
+pub struct Restoring {
+    core: Core,
+    outbox: Outbox,
+    /// The flows of the last checkpoint.
+    known: Option<Vec<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    name: String,
+    fingerprint: String,
+}
+
+impl Restoring {
+    /// Begins with a core without state.
+    pub fn new(core: Core) -> Self {
+        Self { core, outbox: Outbox::default(), known: None }
     }
-    outbox.restore(saved.outbox);
-    let mut names = Vec::with_capacity(saved.flows.len());
-    for flow in saved.flows {
-        if let Some(state) = core.engine.flows.iter_mut().find(|state| *state.flow.name == *flow.name) {
-            if state.flow.fingerprint() != flow.fingerprint {
-                return Err(Edited { flow: flow.name, before: flow.fingerprint });
+
+    /// Applies one checkpoint.
+    pub fn apply(&mut self, saved: Saved) {
+        let core = &mut self.core;
+        core.frontier = saved.frontier;
+        core.unpositioned = saved.unpositioned;
+        core.published = saved.published;
+        let mut saved_ids = saved.ids;
+        for (kind, ids) in &mut core.engine.ids {
+            match saved_ids.iter_mut().find(|(other, _)| other == kind) {
+                Some((_, saved)) => ids.restore(std::mem::take(saved)),
+                None => ids.clear(),
             }
+        }
+        self.outbox.restore(saved.outbox);
+        let mut flows = saved.flows;
+        for state in &mut core.engine.flows {
+            let fingerprint = state.flow.fingerprint();
+            let is_state =
+                |flow: &&mut SavedFlow| *flow.name == *state.flow.name && flow.fingerprint == fingerprint;
+            let Some(flow) = flows.iter_mut().find(is_state) else {
+                state.clear();
+                continue;
+            };
             state.ledger = flow.ledger;
             state.before = flow.before;
-            state.windows.restore(flow.windows);
-            if let (Some(joins), Some(saved)) = (&mut state.joins, flow.joins) {
+            state.windows.restore(std::mem::take(&mut flow.windows));
+            if let (Some(joins), Some(saved)) = (&mut state.joins, flow.joins.take()) {
                 joins.restore(saved, state.windows.watermark());
             }
         }
-        names.push(flow.name);
+        let known = flows.into_iter().map(|flow| Known { name: flow.name, fingerprint: flow.fingerprint });
+        self.known = Some(known.collect());
     }
-    Ok(names)
+
+    /// All checkpoints are applied.
+    ///
+    /// # Errors
+    /// When a flow means something else than it did.
+    pub fn finish(self) -> Result<(Core, Outbox, Restored), Edited> {
+        let Self { mut core, outbox, known } = self;
+        let mut restored = Restored::default();
+        let Some(known) = known else { return Ok((core, outbox, restored)) };
+        let accounted = core.frontier.accounted();
+        for state in &mut core.engine.flows {
+            state.windows.restored();
+            match known.iter().find(|known| *known.name == *state.flow.name) {
+                None => {
+                    state.before = accounted;
+                    restored.added.push(state.flow.name.to_string());
+                }
+                Some(known) if known.fingerprint != state.flow.fingerprint() => {
+                    return Err(Edited { flow: known.name.clone(), before: known.fingerprint.clone() });
+                }
+                Some(_) => {}
+            }
+        }
+        let is_configured =
+            |known: &Known| core.engine.flows.iter().any(|state| *state.flow.name == *known.name);
+        let removed = known.into_iter().filter(|known| !is_configured(known));
+        restored.removed = removed.map(|known| known.name).collect();
+        Ok((core, outbox, restored))
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::{
     error::ProcessorError,
     frontier::Abandoned,
     outbox::Outbox,
-    saved::{Saved, save},
+    saved::{Budget, Round, Saved, save},
     sink::{Sink, SinkError},
 };
 
@@ -34,6 +34,8 @@ const OUTBOX_BYTES: u64 = 64 << 20;
 pub struct Stages<A> {
     core: Core,
     outbox: Outbox,
+    /// How far the full copy of the state has come that checkpoints take in parts.
+    round: Round,
     /// The rows of the flows that wait in the outbox, for those who watch.
     fired: Fired,
     /// Applied since the last checkpoint was taken.
@@ -105,6 +107,7 @@ impl<A> Stages<A> {
         Self {
             core,
             outbox,
+            round: Round::default(),
             fired: Fired::default(),
             applied: Unacknowledged::default(),
             covered: Unacknowledged::default(),
@@ -173,7 +176,7 @@ impl<A> Stages<A> {
     /// Rows do not fit their table.
     pub fn checkpoint(
         &mut self,
-        everything: bool,
+        budget: Budget,
         now: EventTime,
         sink: &impl Sink,
     ) -> Result<Option<Saved>, ProcessorError> {
@@ -187,7 +190,7 @@ impl<A> Stages<A> {
         self.covers = self.outbox.next();
         self.covered = std::mem::take(&mut self.applied);
         self.is_saving = true;
-        Ok(Some(save(&mut self.core, &mut self.outbox, everything)))
+        Ok(Some(save(&mut self.core, &mut self.outbox, &mut self.round, budget)))
     }
 
     /// The checkpoint is durable, and nobody had taken over by then. Returns what is to be acknowledged.

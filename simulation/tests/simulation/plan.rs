@@ -49,8 +49,8 @@ pub(crate) struct Config {
     pub(crate) poll: i64,
     /// Messages of each kind that one pull gives.
     pub(crate) pull: u64,
-    /// Deltas after which a processor writes a base.
-    pub(crate) max_deltas: u64,
+    /// Bytes of a full copy of the state that each checkpoint takes: from one entry to everything.
+    pub(crate) part: usize,
     // In so many of a thousand cases:
     pub(crate) publish_lost: u64,
     pub(crate) redelivered: u64,
@@ -169,7 +169,7 @@ impl Config {
             slowest_message: 3_000,
             poll: 200,
             pull: 40,
-            max_deltas: 6,
+            part: [1, 200, 2_000, 1 << 20][dice.below(4, "part", &[]) as usize],
             publish_lost: 20,
             redelivered: 50,
             acks_lost: 20,

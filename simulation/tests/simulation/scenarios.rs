@@ -206,7 +206,7 @@ fn holes_one_after_another(dice: Dice) -> Plan {
 fn long_pauses(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     drawing.exactly("pause worker", 3, |d, n| Step::PauseWorker(n as usize, long(d, 12_000, 25_000)));
-    drawing.plan(Config { workers: 2, max_deltas: 1, takeover_after: 2_000, ..Config::simple(dice) })
+    drawing.plan(Config { workers: 2, part: 1 << 20, takeover_after: 2_000, ..Config::simple(dice) })
 }
 
 fn offsets_reset(dice: Dice) -> Plan {

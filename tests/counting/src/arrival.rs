@@ -14,8 +14,8 @@ pub(crate) enum Action {
     Mark(Vec<(u32, u64)>),
     /// Watermarks move.
     Tick,
-    /// A checkpoint; a base if true.
-    Save(bool),
+    /// A checkpoint with a part of that many bytes.
+    Save(usize),
     /// Back to the last checkpoint.
     Restore,
     /// A partition has no more records.
@@ -33,6 +33,8 @@ pub(crate) fn roll(records: &[Record], dice: &mut Dice) -> Vec<Step> {
     let ticks = dice.pick(&[100, 60, 20]);
     let saves = dice.pick(&[0, 15, 40]);
     let crashes = dice.pick(&[0, 0, 6, 12]);
+    // From one entry to all of them.
+    let budgets = dice.pick(&[[1, 1, 1], [1, 60, 200], [200, 1_000, 1 << 20]]);
     let mut steps = Vec::new();
     if dice.percent(90) {
         steps.push(Step::Mark(Vec::new()));
@@ -55,7 +57,7 @@ pub(crate) fn roll(records: &[Record], dice: &mut Dice) -> Vec<Step> {
             steps.push(Step::Tick);
         }
         if dice.percent(saves) {
-            steps.push(Step::Save(dice.percent(30)));
+            steps.push(Step::Save(dice.pick(&budgets)));
         }
         if dice.percent(crashes) {
             steps.push(Step::Crash);
@@ -92,8 +94,8 @@ pub(crate) fn expand(case: &Case) -> Vec<Action> {
         match step {
             Step::Data(_) | Step::Mark(_) => {}
             Step::Tick => actions.push(Action::Tick),
-            Step::Save(everything) => {
-                actions.push(Action::Save(*everything));
+            Step::Save(budget) => {
+                actions.push(Action::Save(*budget));
                 unacknowledged.clear();
             }
             Step::Crash => {

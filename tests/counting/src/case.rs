@@ -60,8 +60,8 @@ pub(crate) enum Step {
     Mark(Vec<u32>),
     /// Time passes: watermarks move.
     Tick,
-    /// Changed panes fire, and a checkpoint becomes durable; a base if true.
-    Save(bool),
+    /// Changed panes fire, and a checkpoint becomes durable; its part of a full copy takes that many bytes, if not more.
+    Save(usize),
     /// The processor ends without warning and another one restores the state. What no checkpoint covers is redelivered.
     Crash,
 }

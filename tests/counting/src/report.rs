@@ -86,8 +86,7 @@ fn line(case: &Case, action: &Action) -> String {
             format!("mark{}\n", covered.collect::<String>())
         }
         Action::Tick => "tick\n".to_owned(),
-        Action::Save(true) => "checkpoint (base)\n".to_owned(),
-        Action::Save(false) => "checkpoint\n".to_owned(),
+        Action::Save(budget) => format!("checkpoint with a part of {budget} bytes\n"),
         Action::Restore => "crash, restore\n".to_owned(),
         Action::EndOf(partition) => format!("end of partition {partition}\n"),
         Action::End => "end: every window is over\n".to_owned(),

@@ -9,7 +9,7 @@ use processor::{
     flow::{Flow, TimeKind},
     frontier::Limits,
     outbox::Outbox,
-    saved::{self, Edited, Saved},
+    saved::{Budget, Restoring, Round, Saved, save},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -57,15 +57,16 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
 struct Run {
     flow: Flow,
     core: Core,
-    /// Since the last one that held everything.
-    checkpoints: Vec<Saved>,
+    round: Round,
+    /// Since the beginning of the last complete round, and since that of the present one.
+    checkpoints: [Vec<Saved>; 2],
     panes: Vec<Fired>,
 }
 
 impl Run {
     fn new(flow: Flow, now: i64) -> Result<Self> {
         let core = core(&flow, now)?;
-        Ok(Self { flow, core, checkpoints: Vec::new(), panes: Vec::new() })
+        Ok(Self { flow, core, round: Round::default(), checkpoints: Default::default(), panes: Vec::new() })
     }
 
     fn all(mut self, steps: &[Step], case: Case) -> Result<Ran> {
@@ -104,15 +105,22 @@ impl Run {
     fn checkpoint(&mut self, number: usize, step: &Step) -> Result<()> {
         self.core.fire_changed(EventTime(step.now));
         self.take_panes(number);
-        let everything = self.checkpoints.len().is_multiple_of(3);
-        if everything {
-            self.checkpoints.clear();
+        // A few entries of a full copy in each.
+        let budget = Budget { least: 100, most: 100 };
+        let saved = save(&mut self.core, &mut Outbox::default(), &mut self.round, budget);
+        let [chain, round] = &mut self.checkpoints;
+        let is_complete = saved.part.last;
+        chain.push(saved.clone());
+        round.push(saved);
+        if is_complete {
+            *chain = std::mem::take(round);
         }
-        self.checkpoints.push(saved::save(&mut self.core, &mut Outbox::default(), everything));
         if step.restart {
-            self.core = core(&self.flow, step.now)?;
-            let checkpoints = self.checkpoints.iter().cloned().map(Ok::<_, Edited>);
-            saved::restore(&mut self.core, &mut Outbox::default(), checkpoints)?;
+            let mut restoring = Restoring::new(core(&self.flow, step.now)?);
+            chain.iter().cloned().for_each(|saved| restoring.apply(saved));
+            round.clear();
+            (self.core, ..) = restoring.finish()?;
+            self.round = Round::default();
         }
         Ok(())
     }

@@ -20,10 +20,8 @@ use crate::{
     frontier::Limits,
     io::{messages::Partitions, tasks},
     metrics::ProcessorMetrics,
-    outbox::Outbox,
     pace::Pace,
     readiness::{self, CHECKPOINTS, PUBSUB, STATE, TABLES},
-    saved::{Saved, restore},
     sink::Sink,
     stages::Stages,
     store::{Standing, StateSettings, Store},
@@ -96,21 +94,20 @@ pub async fn run<S: Sink>(
     services.readiness.expect(&[CHECKPOINTS, PUBSUB, TABLES]);
     metrics.holds_state.set(1);
     let started = Instant::now();
-    let recovering = tasks::recover(&services.store, metrics.retries("recovery"));
-    let Some(recovered) = services.shutdown.run_until_cancelled(recovering).await else {
-        return Ok(Summary::default());
-    };
-    let recovered = recovered?;
     let limits = Limits {
         idle_after: config.state.idle_after,
         hole_limit: config.state.hole_limit,
         cold_start: config.state.cold_start,
     };
-    let mut core = Core::new(&config.events, config.flows.clone(), limits, now());
-    let mut outbox = Outbox::default();
-    let restored = restore(&mut core, &mut outbox, recovered.chain().map(Saved::decode))?;
-    let count = recovered.chain().count();
-    info!(checkpoints = count, millis = started.elapsed().as_millis() as u64, "state recovered");
+    let new_core = || Core::new(&config.events, config.flows.clone(), limits, now());
+    let recovering = tasks::recover(&services.store, new_core, metrics.retries("recovery"));
+    let Some(recovered) = services.shutdown.run_until_cancelled(recovering).await else {
+        return Ok(Summary::default());
+    };
+    let (recovered, restoring) = recovered?;
+    let (core, outbox, restored) = restoring.finish()?;
+    let millis = started.elapsed().as_millis() as u64;
+    info!(checkpoints = recovered.checkpoints, millis, "state recovered");
     for flow in &restored.added {
         info!(flow, "a new flow begins at the present watermark");
     }
@@ -122,8 +119,6 @@ pub async fn run<S: Sink>(
         );
     }
     let appender = Box::new(services.store.appender(&recovered));
-    // Its payloads are as large as the state on disk, and this function lasts as long as the processor.
-    drop(recovered);
     let data = services.connection.subscribe(&config.data);
     let marks = services.connection.subscribe(&config.marks);
     metrics.begin(core.engine().flows().iter().map(|flow| (flow.name().clone(), flow.ledger)));
@@ -148,7 +143,6 @@ pub async fn run<S: Sink>(
         tasks: JoinSet::new(),
         streams_asked: false,
         last_checkpoint: None,
-        begins_base: !restored.added.is_empty() || !restored.removed.is_empty(),
         last_report: Instant::now(),
         late_reported,
         pace: Pace::default(),

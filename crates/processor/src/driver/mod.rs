@@ -15,7 +15,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use event::{EventTime, Mark, mark::MarkError};
 use pubsub::{AckHandle, Inbound, Subscription, link::Link};
 use service::readiness::Readiness;
@@ -38,9 +37,10 @@ use crate::{
     metrics::ProcessorMetrics,
     pace::Pace,
     readiness::CHECKPOINTS,
+    saved::Budget,
     sink::Sink,
     stages::Stages,
-    store::{Appender, Hold, Kind, StateSettings, Store},
+    store::{Appender, Hold, StateSettings, Store},
     view::{Ahead, Detail, Own, View},
 };
 
@@ -51,9 +51,6 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 2_000;
 /// A firing pane brings the next checkpoint forward, but not more often than this.
 const SOONEST: Duration = Duration::from_millis(500);
-/// A base is written once its deltas are that many, or larger than it.
-const MAX_DELTAS: u64 = 500;
-const MIN_COMPACTION: u64 = 1 << 20;
 /// How many ticks pass between two updates of the details for page, metrics and status.
 const DETAIL_TICKS: u32 = 5;
 /// How many ticks pass between two looks at the files of tables and state: a deleted file would take rows as before.
@@ -85,8 +82,6 @@ struct Driver<S> {
     tasks: JoinSet<Ended>,
     streams_asked: bool,
     last_checkpoint: Option<Instant>,
-    /// The flows are others than those of the checkpoints that stand there: see [`crate::saved::restore`].
-    begins_base: bool,
     last_report: Instant,
     /// By flow: late and counted events at the last report. What a recovered state holds was reported by the processor that
     /// saw it.
@@ -255,13 +250,10 @@ impl<S: Sink> Driver<S> {
 
     fn start_checkpoint(&mut self, now: EventTime) -> Result<(), ProcessorError> {
         let Some(appender) = &self.appender else { return Ok(()) };
-        // From here on, as the events stand still while the state is encoded.
         let began = Instant::now();
-        let (base, deltas) = (appender.base_bytes(), appender.delta_bytes());
-        let everything = self.begins_base
-            || appender.deltas() >= MAX_DELTAS
-            || deltas > base.saturating_mul(2).max(MIN_COMPACTION);
-        let Some(saved) = self.stages.checkpoint(everything, now, &*self.sink)? else { return Ok(()) };
+        let live = self.stages.core().bytes() + self.stages.outbox().bytes();
+        let budget = Budget::of(live, appender.chain());
+        let Some(saved) = self.stages.checkpoint(budget, now, &*self.sink)? else { return Ok(()) };
         self.metrics.pending(self.stages.outbox().len());
         for (table, rows) in self.stages.take_left_out() {
             let table = table.name();
@@ -272,16 +264,11 @@ impl<S: Sink> Driver<S> {
                 "rows are larger than a request may be; they are left out and stand in dead_letters"
             );
         }
-        let payload = saved.encode()?;
-        self.metrics.checkpoint_size.observe(payload.len() as f64);
-        self.own.checkpoint_bytes = payload.len() as u64;
         self.own.covered_since = self.own.unacknowledged_since.take();
         self.last_checkpoint = Some(began);
-        self.begins_base = false;
-        let kind = if everything { Kind::Base } else { Kind::Delta };
         if let Some(appender) = self.appender.take() {
             let retries = self.metrics.retries("checkpoint");
-            self.tasks.spawn(tasks::checkpoint(appender, kind, Bytes::from(payload), retries));
+            self.tasks.spawn(tasks::checkpoint(appender, saved, retries));
         }
         Ok(())
     }
@@ -289,7 +276,8 @@ impl<S: Sink> Driver<S> {
     fn ended(&mut self, ended: Ended) -> Result<(), ProcessorError> {
         match ended {
             Ended::Checkpoint(appender, result) => {
-                result?;
+                self.own.checkpoint_bytes = result?;
+                self.metrics.checkpoint_size.observe(self.own.checkpoint_bytes as f64);
                 self.appender = Some(appender);
                 self.checkpoints += 1;
                 self.own.covered_since = None;

@@ -9,16 +9,19 @@ use service::{Backoff, metrics::Counter};
 use tracing::{info, warn};
 
 use crate::{
+    core::Core,
+    error::ProcessorError,
+    saved::{self, Restoring, Saved},
     sink::{Sink, SinkError},
     stages::{Sent, Stopped},
-    store::{Appender, Kind, Recovered, Store, StoreError},
+    store::{Appender, Recovered, Store},
 };
 
 /// How a task ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// A checkpoint is durable, or never will be.
-    Checkpoint(Box<Appender>, Result<(), StoreError>),
+    /// A checkpoint of so many bytes before compression is durable, or never will be.
+    Checkpoint(Box<Appender>, Result<u64, ProcessorError>),
     /// Tables have streams.
     Streams(Result<Vec<(Table, String)>, SinkError>),
     /// Requests were sent, in order.
@@ -75,34 +78,48 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Reads the state.
+/// Reads the state back.
 ///
 /// # Errors
 /// When it cannot be read for good.
-pub async fn recover(store: &Store, retries: Counter) -> Result<Recovered, StoreError> {
+pub async fn recover(
+    store: &Store,
+    new_core: impl Fn() -> Core,
+    retries: Counter,
+) -> Result<(Recovered, Restoring), ProcessorError> {
     let mut patience = Patience::new(retries);
     loop {
-        match store.recover().await {
-            Err(error) if error.is_transient() => patience.wait(&error).await,
+        match saved::recover(store, &new_core).await {
+            Err(ProcessorError::Store(error)) if error.is_transient() => patience.wait(&error).await,
             ended => return ended,
         }
     }
 }
 
 /// Makes a checkpoint durable.
-pub async fn checkpoint(mut appender: Box<Appender>, kind: Kind, payload: Bytes, retries: Counter) -> Ended {
+pub async fn checkpoint(mut appender: Box<Appender>, saved: Saved, retries: Counter) -> Ended {
+    let part = saved.part;
+    // Beside the loop: the events go on meanwhile.
+    let encoded = match tokio::task::spawn_blocking(move || saved.encode()).await {
+        Ok(encoded) => encoded,
+        Err(failed) => Err(ProcessorError::Task(service::telemetry::task_failure(&failed))),
+    };
+    let payload = match encoded {
+        Ok(payload) => Bytes::from(payload),
+        Err(error) => return Ended::Checkpoint(appender, Err(error)),
+    };
     let mut patience = Patience::new(retries);
     loop {
-        match appender.append(kind, payload.clone()).await {
+        match appender.append(part, payload.clone()).await {
             Ok(_) => {
                 patience.over("the state");
-                if kind == Kind::Base {
+                if appender.has_old() {
                     appender.prune().await;
                 }
-                return Ended::Checkpoint(appender, Ok(()));
+                return Ended::Checkpoint(appender, Ok(payload.len() as u64));
             }
             Err(error) if error.is_transient() => patience.wait(&error).await,
-            Err(error) => return Ended::Checkpoint(appender, Err(error)),
+            Err(error) => return Ended::Checkpoint(appender, Err(error.into())),
         }
     }
 }

@@ -1,17 +1,28 @@
-//! The part of a checkpoint that holds joins: views and clicks as they arrived.
+//! The part of a checkpoint that holds joins: views and clicks as they arrived, and whole values.
 //!
 //! Everything else follows from them and the watermark: an arrival that was forgotten before the checkpoint is
 //! forgotten again when the state is restored.
+//!
+//! Two equal clicks are two, so that a value cannot be restored twice. A part replaces the whole value, and the
+//! arrivals of the same checkpoint are not listed beside it. A value whose old content no checkpoint has held yet lacks
+//! that until its part comes. What changed before that part is of no account, and a value that is forgotten as a whole before its
+//! turn is forgotten here as well, as that follows from the watermark.
+//!
+//! The walk follows the seconds in which values are due. It finds every value that is there from its beginning to its end: a value
+//! may be listed under another second meanwhile, but under an earlier one only beside the old one, and it leaves the old one
+//! only for a later one, when the watermark has passed both.
 
 use event::{EventTime, row::Key};
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
-use super::{Effects, Joins};
+use super::{Effects, Entry, Joins};
+use crate::saved::Room;
 
-/// The arrivals since the last checkpoint, or everything that is kept.
+/// The arrivals since the last checkpoint, and a part of everything that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedJoins {
-    /// Values whose earlier content is void. Only a state of version 2, which held whole values, has any.
+    /// Values whose earlier content is void: they are below as a whole.
     pub replaced: Vec<u128>,
     /// Views: hash of the value of `on`, time, key.
     pub views: Vec<(u128, EventTime, Key)>,
@@ -21,33 +32,81 @@ pub struct SavedJoins {
     pub forgotten: Vec<(u128, EventTime)>,
 }
 
-impl Joins {
-    /// What changed since the last call, or everything.
-    pub fn save(&mut self, everything: bool) -> SavedJoins {
-        let unsaved = std::mem::take(&mut self.unsaved);
-        if !everything {
-            return unsaved;
-        }
-        let mut saved = SavedJoins::default();
-        for (&on, entry) in &self.entries {
-            saved.views.extend(entry.views.iter().map(|view| (on, view.time, view.key.clone())));
-            saved.clicks.extend(entry.clicks.iter().map(|click| (on, click.time, click.pending)));
-            if entry.forgotten > EventTime::MIN {
-                saved.forgotten.push((on, entry.forgotten));
-            }
-        }
-        saved
+/// Where a walk over the values goes on: the second in which they are due, and the place in its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(i64, usize);
+
+impl Place {
+    /// The beginning.
+    pub const START: Self = Self(i64::MIN, 0);
+}
+
+impl SavedJoins {
+    /// Bytes in memory, roughly.
+    pub fn weight(&self) -> usize {
+        let texts: usize = self.views.iter().map(|(_, _, key)| key.as_pushed().len()).sum();
+        let values = (self.replaced.len() + self.forgotten.len()) * size_of::<(u128, EventTime)>();
+        values + texts + (self.views.len() + self.clicks.len()) * size_of::<(u128, EventTime, Key)>()
     }
 
-    /// Applies what [`Self::save`] returned, in the same order. `watermark`: the flow's, at that checkpoint.
-    pub fn restore(&mut self, saved: SavedJoins, watermark: EventTime) {
-        for on in saved.replaced {
-            if let Some(entry) = self.entries.remove(&on) {
-                self.parts -= entry.len();
+    pub(super) fn bytes(&self) -> usize {
+        self.views.capacity() * size_of::<(u128, EventTime, Key)>()
+            + self.clicks.capacity() * size_of::<(u128, EventTime, bool)>()
+    }
+
+    fn put(&mut self, on: u128, entry: &Entry) {
+        self.replaced.push(on);
+        self.views.extend(entry.views.iter().map(|view| (on, view.time, view.key.clone())));
+        self.clicks.extend(entry.clicks.iter().map(|click| (on, click.time, click.pending)));
+        if entry.forgotten > EventTime::MIN {
+            self.forgotten.push((on, entry.forgotten));
+        }
+    }
+}
+
+impl Joins {
+    /// What arrived since the last call.
+    pub fn save(&mut self) -> SavedJoins {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    /// Adds everything from a place on, while there is room. Returns where to go on, if there is more.
+    pub fn walk(&self, Place(second, at): Place, room: &mut Room, saved: &mut SavedJoins) -> Option<Place> {
+        let (mut whole, mut next) = (FxHashSet::default(), None);
+        'walk: for (&due, values) in self.due.range(second..) {
+            let from = if due == second { at } else { 0 };
+            for (at, &on) in values.iter().enumerate().skip(from) {
+                if room.is_full() {
+                    next = Some(Place(due, at));
+                    break 'walk;
+                }
+                room.pass();
+                // It may be listed more than once, and may be gone.
+                if let Some(entry) = self.entries.get(on).filter(|_| whole.insert(on)) {
+                    let item = size_of::<(u128, EventTime, Key)>();
+                    room.take(size_of::<u128>() + item * entry.len() + entry.texts());
+                }
             }
         }
-        // The limit was applied when they arrived, and their counts are in the windows.
+        saved.views.retain(|(on, _, _)| !whole.contains(on));
+        saved.clicks.retain(|(on, _, _)| !whole.contains(on));
+        for on in whole {
+            if let Some(entry) = self.entries.get(on) {
+                saved.put(on, entry);
+            }
+        }
+        next
+    }
+
+    /// Applies what [`Self::save`] and [`Self::walk`] returned, in the same order. `watermark`: the flow's, at that checkpoint.
+    pub fn restore(&mut self, saved: SavedJoins, watermark: EventTime) {
+        for on in saved.replaced {
+            self.remove(on);
+        }
+        // Limit and watermark were applied when they arrived, and their counts are in the windows.
         let limit = std::mem::replace(&mut self.limit, usize::MAX);
+        let is_saved = std::mem::replace(&mut self.is_saved, false);
+        self.watermark = EventTime::MIN;
         let mut counted = Effects::default();
         for (on, time, key) in saved.views {
             self.view(on, time, key, &mut counted);
@@ -58,18 +117,16 @@ impl Joins {
             counted.clear();
         }
         for (on, time) in saved.forgotten {
-            if let Some(entry) = self.entries.get_mut(&on) {
+            if let Some(entry) = self.entries.get_mut(on) {
                 entry.forgotten = entry.forgotten.max(time);
             }
         }
-        self.limit = limit;
-        self.nothing_to_save();
+        (self.limit, self.is_saved) = (limit, is_saved);
         self.expire(watermark);
     }
 
-    /// Forgets what the next [`Self::save`] would return.
-    pub fn nothing_to_save(&mut self) {
-        self.unsaved.views.clear();
-        self.unsaved.clicks.clear();
+    /// Records no more what arrives: for a run without checkpoints.
+    pub fn never_saved(&mut self) {
+        self.is_saved = false;
     }
 }

@@ -1,10 +1,9 @@
 use super::*;
-use crate::store::Kind;
 
 #[test]
 fn an_unknown_format_is_refused_and_not_guessed_at() {
     let saved = Saved {
-        everything: true,
+        part: Part::whole(),
         frontier: Frontier::new(),
         unpositioned: None,
         published: EventTime::MIN,
@@ -13,12 +12,183 @@ fn an_unknown_format_is_refused_and_not_guessed_at() {
         outbox: SavedOutbox::default(),
     };
     let payload = saved.encode().expect("state").into();
-    let mut checkpoint = Checkpoint { number: 7, kind: Kind::Base, version: FORMAT, payload };
+    let mut checkpoint = Checkpoint { number: 7, version: FORMAT, payload };
     Saved::decode(&checkpoint).expect("the version that was written");
     for version in [1, FORMAT + 1] {
         checkpoint.version = version;
         let error = Saved::decode(&checkpoint).expect_err("a version without a reader");
         assert!(matches!(error, ProcessorError::Unreadable { number: 7, .. }), "{error}");
+    }
+}
+
+/// Processors one after the other on one chain of checkpoints, which is pruned as the store does it.
+mod rolling {
+    use std::collections::BTreeMap;
+
+    use event::{Key, Millis, Partition, ledger::Outcome};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        core::Data,
+        flow::{Flow, FlowSettings},
+        frontier::Limits,
+    };
+
+    const START: i64 = 1_700_000_000_000;
+
+    fn flow(name: &str, by: &str) -> Flow {
+        let settings: FlowSettings = serde_json::from_value(json!({
+            "name": name, "by": { "page": by }, "views": { "/type": "view" }, "clicks": { "/type": "click" },
+            "window": { "size": "1h" },
+        }))
+        .expect("a flow");
+        Flow::try_from(settings).expect("a flow that makes sense")
+    }
+
+    fn new_core(flows: &[Flow]) -> Core {
+        let limits = Limits { idle_after: Millis(1_000), hole_limit: Millis(600_000), cold_start: Millis(1) };
+        let events = serde_json::from_value(json!({ "time": "/time", "id": "/id" })).expect("the section");
+        Core::new(&events, flows.to_vec(), limits, EventTime(START))
+    }
+
+    struct Chain {
+        core: Core,
+        outbox: Outbox,
+        round: Round,
+        offset: u64,
+        /// Since the beginning of the last complete round, and of the present one.
+        saved: [Vec<Vec<u8>>; 2],
+    }
+
+    impl Chain {
+        fn new(flows: &[Flow]) -> Self {
+            let saved = [Vec::new(), Vec::new()];
+            Self {
+                core: new_core(flows),
+                outbox: Outbox::default(),
+                round: Round::default(),
+                offset: 0,
+                saved,
+            }
+        }
+
+        fn view(&mut self, page: u64) {
+            let partition = Partition { topic: "events".into(), incarnation: "id".into(), partition: 0 };
+            let content =
+                json!({ "time": START, "type": "view", "page": page.to_string(), "id": self.offset });
+            let (payload, time) = (content.to_string(), EventTime(START));
+            let (position, payload) = (Some((&partition, self.offset)), payload.as_bytes());
+            self.core.data(&Data { position, kafka_time: Some(time), publish_time: time, payload }, time);
+            self.offset += 1;
+        }
+
+        /// The bytes of the checkpoint.
+        fn save(&mut self, bytes: usize) -> usize {
+            let budget = Budget { least: bytes, most: bytes };
+            let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
+            let payload = saved.encode().expect("state");
+            let length = payload.len();
+            let [chain, round] = &mut self.saved;
+            chain.push(payload.clone());
+            round.push(payload);
+            if saved.part.last {
+                *chain = std::mem::take(round);
+            }
+            length
+        }
+
+        fn restart(&mut self, flows: &[Flow]) -> Result<Restored, Edited> {
+            let mut restoring = Restoring::new(new_core(flows));
+            for (number, payload) in (1..).zip(&self.saved[0]) {
+                let payload = payload.clone().into();
+                let saved = Saved::decode(&Checkpoint { number, version: FORMAT, payload });
+                restoring.apply(saved.expect("state"));
+            }
+            let (core, outbox, restored) = restoring.finish()?;
+            (self.core, self.outbox, self.round) = (core, outbox, Round::default());
+            self.saved[1].clear();
+            Ok(restored)
+        }
+
+        fn views(&self, flow: usize) -> BTreeMap<String, u64> {
+            let windows = &self.core.engine().flows()[flow].windows;
+            let window = self.core.engine().flows()[flow].flow.windows;
+            let counts = windows.counts(window.at(window.last_start(EventTime(START)))).unwrap_or_default();
+            let text = |key: &Key| key.get(0).unwrap_or_default().to_owned();
+            counts.iter().map(|(key, ctr)| (text(key), ctr.views)).collect()
+        }
+    }
+
+    #[test]
+    fn a_flow_that_comes_again_begins_empty() {
+        let (kept, other) = (flow("kept", "/page"), flow("other", "/page"));
+        let mut chain = Chain::new(&[kept.clone(), other.clone()]);
+        (0..20).for_each(|page| chain.view(page));
+        chain.save(100);
+        // Another meaning under the old name is refused, as long as the flow was not taken out.
+        let edited = flow("other", "/other");
+        let error = chain.restart(&[kept.clone(), edited.clone()]).expect_err("it was edited");
+        assert_eq!(error.flow, "other");
+        let restored = chain.restart(std::slice::from_ref(&kept)).expect("it was taken out");
+        assert_eq!(restored.removed, ["other"]);
+        chain.save(100);
+        for again in [edited, other] {
+            let restored = chain.restart(&[kept.clone(), again]).expect("it is a new flow");
+            assert_eq!((restored.added.len(), chain.views(0).len(), chain.views(1).len()), (1, 20, 0));
+            let ledger = chain.core.engine().flows()[1].ledger;
+            assert_eq!(ledger.get(Outcome::Counted), 0);
+        }
+        // It was there before: what it counts from now on is not mixed with that.
+        chain.view(7);
+        chain.save(100);
+        chain.restart(&[kept, flow("other", "/page")]).expect("the same flows");
+        assert_eq!((chain.views(0)["7"], chain.views(1)), (2, BTreeMap::from([("7".to_owned(), 1)])));
+    }
+
+    proptest! {
+        #[test]
+        fn a_pruned_chain_gives_the_state_back(
+            steps in prop::collection::vec((0u64..12, 1usize..2_000, prop::bool::weighted(0.2)), 1..60),
+        ) {
+            let flows = [flow("one", "/page"), flow("two", "/type")];
+            let mut chain = Chain::new(&flows);
+            let mut expected = BTreeMap::<String, u64>::new();
+            for (page, bytes, restarts) in steps {
+                chain.view(page);
+                *expected.entry(page.to_string()).or_default() += 1;
+                chain.save(bytes);
+                if restarts {
+                    chain.restart(&flows).expect("the same flows");
+                }
+                prop_assert_eq!(chain.views(0), expected.clone());
+                prop_assert_eq!(chain.views(1)["view"], chain.offset);
+            }
+        }
+    }
+
+    /// Bytes of each checkpoint of a round, when one key changes before each.
+    fn round(keys: u64, bytes: usize) -> Vec<usize> {
+        let mut chain = Chain::new(&[flow("f", "/page")]);
+        (0..keys).for_each(|key| chain.view(key));
+        chain.save(1);
+        chain.round = Round::default();
+        let mut lengths = Vec::new();
+        while chain.round != Round::default() || lengths.is_empty() {
+            chain.view(0);
+            lengths.push(chain.save(bytes));
+        }
+        lengths
+    }
+
+    #[test]
+    fn a_checkpoint_does_not_grow_with_the_state() {
+        const PART: usize = 8_000;
+        let (small, large) = (round(1_000, PART), round(8_000, PART));
+        let largest = |lengths: &[usize]| lengths.iter().max().copied().unwrap_or_default();
+        assert!(largest(&small) < PART && largest(&large) < PART, "{small:?} {large:?}");
+        assert!((7 * small.len()..9 * small.len()).contains(&large.len()), "{} {}", small.len(), large.len());
     }
 }
 
@@ -61,14 +231,13 @@ mod version_2 {
     fn restored() -> Core {
         let limits = Limits { idle_after: Millis(1_000), hole_limit: Millis(600_000), cold_start: Millis(1) };
         let events = serde_json::from_value(json!({ "time": "/time", "id": "/id" })).expect("the section");
-        let mut core = Core::new(&events, flows(), limits, EventTime(START));
-        let decoded = [(1, BASE), (2, DELTA)].map(|(number, payload)| {
-            let kind = if number == 1 { Kind::Base } else { Kind::Delta };
+        let mut restoring = Restoring::new(Core::new(&events, flows(), limits, EventTime(START)));
+        for (number, payload) in [(1, BASE), (2, DELTA)] {
             let payload = bytes::Bytes::from_static(payload);
-            Saved::decode(&Checkpoint { number, kind, version: format::FORMAT, payload })
-        });
-        restore(&mut core, &mut Outbox::default(), decoded).expect("a state of these flows");
-        core
+            let checkpoint = Checkpoint { number, version: format::FORMAT, payload };
+            restoring.apply(Saved::decode(&checkpoint).expect("0.1.0 wrote it"));
+        }
+        restoring.finish().expect("a state of these flows").0
     }
 
     fn send(core: &mut Core, offset: u64, at: i64, kind: &str, id: u32, view: &str) {

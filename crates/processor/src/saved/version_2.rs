@@ -21,6 +21,7 @@ use crate::{
     ids::{SavedIds, Taken},
     joins::SavedJoins,
     outbox::SavedOutbox,
+    store::Part,
     windows::saved::SavedWindows,
 };
 
@@ -28,6 +29,8 @@ pub(super) const FORMAT: u16 = 2;
 
 #[derive(Deserialize)]
 struct Saved2 {
+    /// Whether it is a base.
+    #[expect(dead_code, reason = "the store knows where to begin")]
     everything: bool,
     frontier: Frontier2,
     unpositioned: Option<Clocks2>,
@@ -99,7 +102,7 @@ impl From<Saved2> for Saved {
         // The processing time was that of the newest message. It does not go back; it waits for the partitions.
         let clocks = Clocks { published: old.published, ..clocks.into() };
         Self {
-            everything: old.everything,
+            part: Part::whole(),
             frontier: Frontier::from_version_2(tracks, topics, clocks, cold),
             unpositioned: old.unpositioned.map(Clocks::from),
             published: old.published,

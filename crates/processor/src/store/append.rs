@@ -1,10 +1,10 @@
-//! The next checkpoint, fenced; and pruning what a base has made needless.
+//! The next checkpoint, fenced; and pruning what a complete round has made needless.
 //!
 //! The fence: the object is created only if it is absent, then the store is listed. The listing matters as much:
 //! a processor that was stopped for long may find its number absent again, because whoever took over has written
 //! it and pruned it since.
 //!
-//! Not here: when a checkpoint is due, and whether it is a base.
+//! Not here: when a checkpoint is due, and which part of the state it holds.
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -12,11 +12,14 @@ use object_store::{ObjectStoreExt as _, PutMode, PutOptions};
 use tracing::warn;
 
 use super::{
-    FORMAT, Kind, Recovered, Store, StoreError,
+    FORMAT, Part, Recovered, Store, StoreError,
     format::{self, Header, NONE},
     lock,
     objects::{Fetched, blocking},
 };
+
+/// So many old checkpoints are pruned together.
+const PRUNED_TOGETHER: u64 = 16;
 
 /// The one writer of a chain. It owns the number, so that none is skipped or used twice.
 #[derive(Debug)]
@@ -25,12 +28,16 @@ pub struct Appender {
     next: u64,
     /// The checkpoint that the next one builds on.
     previous: u64,
+    /// The first checkpoint of the last complete round: a reader begins there.
     base: u64,
-    /// The base before that one: it is kept, so that a base that is damaged can be passed over.
+    /// The base before that one: it is kept, so that a checkpoint that completes a round and is damaged can be passed over.
     keep: u64,
-    base_bytes: u64,
-    deltas: u64,
-    delta_bytes: u64,
+    /// The first checkpoint of the round that is on its way; none where that began in an earlier process.
+    round: Option<u64>,
+    /// How many checkpoints a reader reads.
+    chain: u64,
+    /// Everything below was pruned.
+    pruned: u64,
     /// The newest checkpoint of whoever took over.
     fenced_by: Option<u64>,
 }
@@ -38,17 +45,16 @@ pub struct Appender {
 impl Store {
     /// Goes on where the recovered chain ends.
     pub fn appender(&self, recovered: &Recovered) -> Appender {
-        let base = recovered.base.as_ref().map_or(NONE, |base| base.number);
         self.newest.set(recovered.newest.unwrap_or(NONE));
         Appender {
             store: self.clone(),
             next: recovered.next,
             previous: recovered.newest.unwrap_or(NONE),
-            base,
-            keep: base,
-            base_bytes: recovered.base.as_ref().map_or(0, |base| base.payload.len() as u64),
-            deltas: recovered.deltas.len() as u64,
-            delta_bytes: recovered.deltas.iter().map(|delta| delta.payload.len() as u64).sum(),
+            base: recovered.base,
+            keep: recovered.base,
+            round: None,
+            chain: recovered.checkpoints,
+            pruned: NONE,
             fenced_by: None,
         }
     }
@@ -58,16 +64,15 @@ impl Appender {
     /// Writes the next checkpoint. `Ok` gives its number: it is durable, and nobody had taken over by then.
     ///
     /// After a transient error ([`StoreError::is_transient`]) the write may have happened or not: call again with
-    /// the same kind and payload, and what landed is recognised as one's own. After [`StoreError::Fenced`] every
+    /// the same part and payload, and what landed is recognised as one's own. After [`StoreError::Fenced`] every
     /// call answers the same. Do not drop the future half way and then come with another payload.
-    pub async fn append(&mut self, kind: Kind, payload: Bytes) -> Result<u64, StoreError> {
+    pub async fn append(&mut self, part: Part, payload: Bytes) -> Result<u64, StoreError> {
         let number = self.next;
         if let Some(newest) = self.fenced_by {
             return Err(self.fenced(newest));
         }
-        let length = payload.len() as u64;
-        match self.write(kind, payload).await {
-            Ok(()) => self.advance(kind, length),
+        match self.write(part, payload).await {
+            Ok(()) => self.advance(part),
             Err(error) => {
                 if let StoreError::Fenced { newest, .. } = error {
                     self.fenced_by = Some(newest);
@@ -78,10 +83,16 @@ impl Appender {
         Ok(number)
     }
 
-    /// Deletes what neither the present nor the previous base needs. Call it after a base was appended.
+    /// Whether [`Self::prune`] would delete more than a few: it lists the store, and a small state completes a round with
+    /// each checkpoint.
+    pub fn has_old(&self) -> bool {
+        self.below().saturating_sub(self.pruned) >= PRUNED_TOGETHER
+    }
+
+    /// Deletes what neither the last complete round nor the one before it needs.
     ///
     /// Best effort: what is left over is ignored by every reader, and goes the next time.
-    pub async fn prune(&self) {
+    pub async fn prune(&mut self) {
         let numbers = match self.store.list().await {
             Ok(listing) => listing.numbers,
             Err(error) => {
@@ -93,7 +104,8 @@ impl Appender {
                 return;
             }
         };
-        let below = self.keep.min(self.previous);
+        let below = self.below();
+        self.pruned = below;
         let old: Vec<_> = numbers
             .iter()
             .filter(|number| **number < below)
@@ -127,23 +139,17 @@ impl Appender {
         (self.previous != NONE).then_some(self.previous)
     }
 
-    /// The size of the base's payload, 0 without one.
-    pub fn base_bytes(&self) -> u64 {
-        self.base_bytes
+    /// How many checkpoints the next start reads.
+    pub fn chain(&self) -> u64 {
+        self.chain
     }
 
-    /// How many deltas stand on the base.
-    pub fn deltas(&self) -> u64 {
-        self.deltas
+    fn below(&self) -> u64 {
+        self.keep.min(self.previous)
     }
 
-    /// The size of their payloads.
-    pub fn delta_bytes(&self) -> u64 {
-        self.delta_bytes
-    }
-
-    async fn write(&self, kind: Kind, payload: Bytes) -> Result<(), StoreError> {
-        let header = self.header(kind);
+    async fn write(&self, part: Part, payload: Bytes) -> Result<(), StoreError> {
+        let header = self.header(part);
         let (store, path) = (&self.store, self.store.path_of(header.number));
         let content = payload.clone();
         let object = blocking(payload.len(), move || format::encode(&header, &content))
@@ -162,22 +168,27 @@ impl Appender {
             return Err(self.fenced(newest));
         }
         if let Err(gone) = store.check_previous(header.previous) {
-            // Deleted between the look and the write: a delta that builds on nothing must not be found by the next start.
+            // Deleted between the look and the write: what builds on nothing must not be found by the next start.
             let _ = store.objects.delete(&path).await;
             return Err(gone);
         }
         Ok(())
     }
 
-    fn header(&self, kind: Kind) -> Header {
+    fn header(&self, part: Part) -> Header {
         Header {
             version: FORMAT,
-            kind,
             number: self.next,
             previous: self.previous,
-            base: if kind == Kind::Base { self.next } else { self.base },
+            base: self.completes(part).unwrap_or(self.base),
             writer: self.store.writer,
         }
+    }
+
+    /// The first checkpoint of the round that the next checkpoint completes, if it does.
+    fn completes(&self, part: Part) -> Option<u64> {
+        let first = if part.first { Some(self.next) } else { self.round };
+        first.filter(|_| part.last)
     }
 
     /// Something stands there already. Fine if it is what an earlier attempt of ours wrote without hearing of it.
@@ -192,20 +203,21 @@ impl Appender {
         }
     }
 
-    fn advance(&mut self, kind: Kind, length: u64) {
+    fn advance(&mut self, part: Part) {
+        let completed = self.completes(part);
+        if part.first {
+            self.round = Some(self.next);
+        }
         self.previous = self.next;
         self.store.newest.set(self.previous);
         self.next = self.next.saturating_add(1);
-        match kind {
-            Kind::Base => {
-                self.keep = self.base;
-                self.base = self.previous;
-                (self.base_bytes, self.deltas, self.delta_bytes) = (length, 0, 0);
-            }
-            Kind::Delta => {
-                self.deltas += 1;
-                self.delta_bytes += length;
-            }
+        self.chain += 1;
+        if let Some(first) = completed {
+            self.keep = self.base;
+            self.base = first;
+            self.round = None;
+            // Numbers that were burnt in between are few, and no concern.
+            self.chain = self.next - first;
         }
     }
 

@@ -7,10 +7,10 @@
 //! |---|---|
 //! | 8 | `AQUEDUCT` |
 //! | 2 | version, of this layout and of the payload |
-//! | 1 + 1 | kind (0 base, 1 delta), 0 |
+//! | 1 + 1 | 0 (in version 2 the kind: 0 base, 1 delta), 0 |
 //! | 8 | number, as in the object's name |
 //! | 8 | number of the checkpoint before it, 0 for none |
-//! | 8 | number of the base that it builds on, 0 for none |
+//! | 8 | base: number of the checkpoint from which on it is read, its own perhaps; 0 for all |
 //! | 16 | who wrote it: drawn at random once a start |
 //! | 8 + 8 | length of the payload, and of the body that follows |
 //! | 4 | CRC-32 of the payload |
@@ -33,13 +33,20 @@ const HEADER: usize = 76;
 /// Checkpoints come at most twice a second and are mostly small: speed counts more than size.
 const COMPRESSION: i32 = 1;
 
-/// What a checkpoint holds.
+/// Which part of a round a checkpoint holds. A round is a full copy of the state in parts, one in each checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The whole state.
-    Base,
-    /// What changed since the checkpoint before it.
-    Delta,
+pub struct Part {
+    /// It begins a round.
+    pub first: bool,
+    /// It completes a round.
+    pub last: bool,
+}
+
+impl Part {
+    /// The whole copy.
+    pub fn whole() -> Self {
+        Self { first: true, last: true }
+    }
 }
 
 /// A start of a processor.
@@ -53,7 +60,6 @@ pub(super) const NONE: u64 = 0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) version: u16,
-    pub(super) kind: Kind,
     pub(super) number: u64,
     pub(super) previous: u64,
     pub(super) base: u64,
@@ -95,11 +101,7 @@ pub(super) fn encode(header: &Header, payload: &[u8]) -> io::Result<PutPayload> 
     let mut bytes = BytesMut::with_capacity(HEADER);
     bytes.put_slice(MAGIC);
     bytes.put_u16_le(header.version);
-    bytes.put_u8(match header.kind {
-        Kind::Base => 0,
-        Kind::Delta => 1,
-    });
-    bytes.put_u8(0);
+    bytes.put_u16_le(0);
     bytes.put_u64_le(header.number);
     bytes.put_u64_le(header.previous);
     bytes.put_u64_le(header.base);
@@ -125,14 +127,12 @@ pub(super) fn decode(number: u64, bytes: &[u8]) -> Result<Object, Unreadable> {
         return Err(Unreadable::Torn);
     }
     let mut rest = &covered[MAGIC.len() + 2..];
-    let kind = match rest.get_u16_le() {
-        0 => Kind::Base,
-        1 => Kind::Delta,
-        _ => return Err(Unreadable::Torn),
-    };
+    // The kind is known from the base, in version 2 as well.
+    if rest.get_u16_le() > 1 {
+        return Err(Unreadable::Torn);
+    }
     let header = Header {
         version,
-        kind,
         number: rest.get_u64_le(),
         previous: rest.get_u64_le(),
         base: rest.get_u64_le(),
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     fn header(version: u16) -> Header {
-        Header { version, kind: Kind::Delta, number: 7, previous: 6, base: 3, writer: Writer::draw() }
+        Header { version, number: 7, previous: 6, base: 3, writer: Writer::draw() }
     }
 
     fn bytes(header: &Header, payload: &[u8]) -> Vec<u8> {

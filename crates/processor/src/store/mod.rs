@@ -2,8 +2,9 @@
 //!
 //! A checkpoint is an object `<prefix>/<number as 20 digits>` that is created only if it is absent. Who finds it
 //! there, or finds a newer one after creating it, was overtaken by another processor and stops: nothing that
-//! rests on its checkpoint (an acknowledgement, a row) may leave it. A checkpoint is a base, which holds the whole
-//! state, or a delta on the one before it; each names that one, so that a chain is read back exactly or not at all.
+//! rests on its checkpoint (an acknowledgement, a row) may leave it. A checkpoint holds what changed since the one before it, and a
+//! part of a full copy of the state. It names the one before it, and its base: the first checkpoint of the last complete copy,
+//! where reading begins. So a chain is read back exactly or not at all.
 //!
 //! | module | idea |
 //! |---|---|
@@ -50,7 +51,7 @@ use object_store::ObjectStore;
 
 pub use append::Appender;
 pub use error::{Damage, StoreError};
-pub use format::{FORMAT, Kind};
+pub use format::{FORMAT, Part};
 pub use hold::{Hold, Standing};
 pub use recover::{Checkpoint, Recovered};
 pub use settings::{StateProblem, StateSettings};

@@ -33,6 +33,8 @@ pub(super) enum Fetched {
 pub(super) struct Listing {
     /// Of all checkpoints, ascending.
     pub(super) numbers: Vec<u64>,
+    /// Their sizes.
+    pub(super) sizes: Vec<u64>,
     /// Whether a clean stop left its marker.
     pub(super) released: bool,
 }
@@ -54,15 +56,17 @@ impl Store {
 
     pub(super) async fn list(&self) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
+        let mut found = Vec::new();
         let mut objects = self.objects.list(Some(&self.prefix));
         while let Some(object) = objects.try_next().await.map_err(|e| self.error("listed", e))? {
             match self.name_in(&object.location) {
                 Some(RELEASED) => listing.released = true,
-                Some(name) => listing.numbers.extend(number_of(name)),
+                Some(name) => found.extend(number_of(name).map(|number| (number, object.size))),
                 None => {}
             }
         }
-        listing.numbers.sort_unstable();
+        found.sort_unstable();
+        (listing.numbers, listing.sizes) = found.into_iter().unzip();
         Ok(listing)
     }
 
@@ -80,9 +84,17 @@ impl Store {
     }
 
     pub(super) async fn fetch(&self, number: u64) -> Result<Fetched, StoreError> {
-        let Some((bytes, written_at)) = self.get(&self.path_of(number)).await? else {
-            return Ok(Fetched::Gone);
-        };
+        let fetched = self.get(&self.path_of(number)).await?;
+        self.decode(number, fetched).await
+    }
+
+    /// What the bytes of a checkpoint are.
+    pub(super) async fn decode(
+        &self,
+        number: u64,
+        fetched: Option<(Bytes, EventTime)>,
+    ) -> Result<Fetched, StoreError> {
+        let Some((bytes, written_at)) = fetched else { return Ok(Fetched::Gone) };
         match blocking(bytes.len(), move || format::decode(number, &bytes)).await {
             Ok(object) => Ok(Fetched::Whole(object, written_at)),
             Err(Unreadable::Torn) => Ok(Fetched::Torn),

@@ -1,35 +1,37 @@
-//! The chain of checkpoints that stands: the newest whole one, and all that it builds on.
+//! The chain of checkpoints that stands: from the base that the newest whole one names, up to that one.
 //!
 //! It only reads, so that `status` and `reconcile` may look at the state of a running processor. That one prunes
 //! meanwhile: when a checkpoint vanishes and the listing has changed, the reading starts again.
 //!
+//! Checkpoints are handed over one at a time, as all of them together are larger than the state. Some are fetched ahead, in their
+//! compressed form.
+//!
 //! Not here: what the payloads mean.
 
-use std::collections::BTreeMap;
+use std::pin::pin;
 
 use bytes::Bytes;
 use event::time::EventTime;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use tracing::warn;
 
 use super::{
-    Damage, Kind, Store, StoreError,
-    format::{NONE, Object},
-    objects::Fetched,
+    Damage, Store, StoreError,
+    format::{Header, NONE, Object},
+    objects::{Fetched, Listing},
 };
 
-/// How often a reader starts again because the writer pruned under it. It does so once per base.
+/// How often a reader starts again because the writer pruned under it. It does so once per round at most.
 const ATTEMPTS: usize = 10;
-/// How many deltas are read side by side.
-const READS: usize = 8;
+/// How many checkpoints are read side by side, and how many bytes of them.
+const READS: usize = 16;
+const READ_BYTES: u64 = 16 << 20;
 
-/// The state as it was last checkpointed.
+/// Which checkpoints were read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// The whole state, as of some checkpoint; nothing where none was written yet.
-    pub base: Option<Checkpoint>,
-    /// What changed since, in order.
-    pub deltas: Vec<Checkpoint>,
+    /// How many there were.
+    pub checkpoints: u64,
     /// The number of the next checkpoint: above all that stand there, whole or not.
     pub next: u64,
     /// The newest whole checkpoint.
@@ -38,6 +40,8 @@ pub struct Recovered {
     pub written_at: Option<EventTime>,
     /// The damaged checkpoints above it, which were passed over.
     pub torn: Vec<u64>,
+    /// The base that the newest one names.
+    pub(super) base: u64,
 }
 
 /// One checkpoint, as it was given to [`super::Appender::append`].
@@ -45,49 +49,77 @@ pub struct Recovered {
 pub struct Checkpoint {
     /// Counts from 1.
     pub number: u64,
-    /// Base or delta.
-    pub kind: Kind,
     /// The format of the payload: [`super::FORMAT`] or an older one.
     pub version: u16,
     /// What was written.
     pub payload: Bytes,
 }
 
-impl Recovered {
-    /// The base and what changed since, in the order in which they are applied.
-    pub fn chain(&self) -> impl Iterator<Item = &Checkpoint> {
-        self.base.iter().chain(&self.deltas)
+/// The newest whole checkpoint, without its payload.
+struct Newest {
+    header: Header,
+    written_at: EventTime,
+}
+
+/// Why an attempt to read the chain ended.
+enum Failed<E> {
+    /// Something is missing or damaged; the writer may just have pruned it.
+    Broken(StoreError),
+    /// Reading again would not help.
+    Other(E),
+}
+
+impl<E: From<StoreError>> From<StoreError> for Failed<E> {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Broken { .. } | StoreError::Unreadable { .. } => Self::Broken(error),
+            other => Self::Other(other.into()),
+        }
     }
 }
 
 impl Store {
-    /// Reads the state back. Never writes.
+    /// Reads the state back. Never writes. `apply` gets the checkpoints in order, for what `begin` made: once, or again from the
+    /// beginning where the writer pruned meanwhile.
     ///
     /// Damaged checkpoints above the newest whole one were being written when the machine went down; they are
     /// passed over with a WARN and their numbers are not used again. Damage below it is an error.
-    pub async fn recover(&self) -> Result<Recovered, StoreError> {
-        let mut numbers = self.list().await?.numbers;
-        for _ in 1..ATTEMPTS {
-            let broken = match self.recover_from(&numbers).await {
-                Err(broken @ (StoreError::Broken { .. } | StoreError::Unreadable { .. })) => broken,
-                other => return other,
+    pub async fn recover<T, E: From<StoreError>>(
+        &self,
+        begin: impl Fn() -> T,
+        apply: impl Fn(&mut T, Checkpoint) -> Result<(), E>,
+    ) -> Result<(Recovered, T), E> {
+        let mut listing = self.list().await?;
+        let mut attempt = 1;
+        loop {
+            let mut state = begin();
+            let broken = match self.recover_from(&listing, &mut state, &apply).await {
+                Ok(recovered) => return Ok((recovered, state)),
+                Err(Failed::Broken(broken)) => broken,
+                Err(Failed::Other(error)) => return Err(error),
             };
-            let again = self.list().await?.numbers;
-            if again == numbers {
-                return Err(broken);
+            let again = self.list().await?;
+            if again.numbers == listing.numbers || attempt == ATTEMPTS {
+                return Err(broken.into());
             }
-            numbers = again;
+            listing = again;
+            attempt += 1;
         }
-        self.recover_from(&numbers).await
     }
 
-    async fn recover_from(&self, numbers: &[u64]) -> Result<Recovered, StoreError> {
-        let Some((newest, written_at)) = self.newest_whole(numbers).await? else {
-            return self.nothing_whole(numbers);
+    async fn recover_from<T, E: From<StoreError>>(
+        &self,
+        listing: &Listing,
+        state: &mut T,
+        apply: &impl Fn(&mut T, Checkpoint) -> Result<(), E>,
+    ) -> Result<Recovered, Failed<E>> {
+        let numbers = &listing.numbers;
+        let Some(newest) = self.newest_whole(numbers).await? else {
+            return Ok(self.nothing_whole(numbers)?);
         };
         let number = newest.header.number;
+        let checkpoints = self.apply_to(&newest.header, listing, state, apply).await?;
         let torn: Vec<u64> = numbers.iter().copied().filter(|above| *above > number).collect();
-        let chain = self.chain_to(newest, numbers).await?;
         if !torn.is_empty() {
             warn!(
                 place = %self.place, ?torn, newest = number,
@@ -96,27 +128,20 @@ impl Store {
                  compare with `aqueduct reconcile`"
             );
         }
-        let mut recovered = Recovered {
-            base: None,
-            deltas: Vec::with_capacity(chain.len()),
+        Ok(Recovered {
+            checkpoints,
             next: after(numbers),
             newest: Some(number),
-            written_at: Some(written_at),
+            written_at: Some(newest.written_at),
             torn,
-        };
-        for checkpoint in chain {
-            match checkpoint.kind {
-                Kind::Base => recovered.base = Some(checkpoint),
-                Kind::Delta => recovered.deltas.push(checkpoint),
-            }
-        }
-        Ok(recovered)
+            base: newest.header.base,
+        })
     }
 
-    async fn newest_whole(&self, numbers: &[u64]) -> Result<Option<(Object, EventTime)>, StoreError> {
+    async fn newest_whole(&self, numbers: &[u64]) -> Result<Option<Newest>, StoreError> {
         for number in numbers.iter().rev() {
             if let Fetched::Whole(object, written_at) = self.fetch(*number).await? {
-                return Ok(Some((object, written_at)));
+                return Ok(Some(Newest { header: object.header, written_at }));
             }
         }
         Ok(None)
@@ -135,54 +160,92 @@ impl Store {
             );
         }
         Ok(Recovered {
-            base: None,
-            deltas: Vec::new(),
+            checkpoints: 0,
             next: after(numbers),
             newest: None,
             written_at: None,
             torn: numbers.to_vec(),
+            base: NONE,
         })
     }
 
-    /// From the base up to `newest`, found from the newest downwards: each names the one before it.
-    async fn chain_to(&self, newest: Object, numbers: &[u64]) -> Result<Vec<Checkpoint>, StoreError> {
-        let range = newest.header.base.max(1)..newest.header.number;
-        let wanted: Vec<u64> = numbers.iter().copied().filter(|number| range.contains(number)).collect();
-        let wanted = if newest.header.kind == Kind::Base { Vec::new() } else { wanted };
-        let mut below: BTreeMap<u64, Fetched> = stream::iter(wanted)
-            .map(|number| async move { Ok((number, self.fetch(number).await?)) })
-            .buffer_unordered(READS)
-            .try_collect()
-            .await?;
-
-        let mut chain = Vec::with_capacity(below.len() + 1);
-        let mut at = newest;
-        while at.header.kind == Kind::Delta && at.header.previous != NONE {
-            let previous = at.header.previous;
-            let damage = match below.remove(&previous) {
-                Some(Fetched::Whole(object, _)) => {
-                    chain.push(checkpoint(std::mem::replace(&mut at, object)));
+    /// Applies the checkpoints from the base of `newest` up to it, and returns how many there were. Each names the one before it,
+    /// so that a missing one is noticed, whereas a damaged one whose number was not used again is no link of the chain.
+    async fn apply_to<T, E: From<StoreError>>(
+        &self,
+        newest: &Header,
+        listing: &Listing,
+        state: &mut T,
+        apply: &impl Fn(&mut T, Checkpoint) -> Result<(), E>,
+    ) -> Result<u64, Failed<E>> {
+        let mut fetched = pin!(self.fetch_all(listing, newest.base.max(1)..=newest.number));
+        let (mut last, mut torn, mut checkpoints) = (NONE, Vec::new(), 0);
+        while let Some((number, bytes)) = fetched.next().await {
+            let object = match self.decode(number, bytes?).await? {
+                Fetched::Whole(object, _) => object,
+                Fetched::Torn => {
+                    torn.push(number);
                     continue;
                 }
-                Some(Fetched::Torn) => Damage::Torn,
-                Some(Fetched::Gone) | None => Damage::Missing,
+                Fetched::Gone => continue,
             };
-            return Err(StoreError::Broken {
-                place: self.place.to_string(),
-                number: previous,
-                damage,
-                needed_by: at.header.number,
-            });
+            // What the first one builds on is in it, or it is the first of all.
+            let previous = object.header.previous;
+            let is_first = number == newest.base || previous == NONE;
+            if previous != last && !(last == NONE && is_first) {
+                let damage = if torn.contains(&previous) { Damage::Torn } else { Damage::Missing };
+                return Err(self.broken(previous, damage, number).into());
+            }
+            last = number;
+            checkpoints += 1;
+            apply(state, checkpoint(object)).map_err(Failed::Other)?;
         }
-        chain.push(checkpoint(at));
-        chain.reverse();
-        Ok(chain)
+        if last != newest.number {
+            return Err(self.broken(newest.number, Damage::Missing, newest.number).into());
+        }
+        Ok(checkpoints)
+    }
+
+    fn broken(&self, number: u64, damage: Damage, needed_by: u64) -> StoreError {
+        StoreError::Broken { place: self.place.to_string(), number, damage, needed_by }
+    }
+
+    /// The objects of these numbers in order, still compressed; some are fetched ahead.
+    fn fetch_all(
+        &self,
+        listing: &Listing,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> impl Stream<Item = (u64, Result<Option<(Bytes, EventTime)>, StoreError>)> {
+        let wanted: Vec<(u64, u64)> = listing
+            .numbers
+            .iter()
+            .zip(&listing.sizes)
+            .filter(|(number, _)| range.contains(number))
+            .map(|(number, size)| (*number, *size))
+            .collect();
+        // In runs that fit together; the next run begins when this one is applied.
+        let mut runs: Vec<(u64, Vec<u64>)> = Vec::new();
+        for (number, size) in wanted {
+            match runs.last_mut() {
+                Some((bytes, run)) if run.len() < READS && *bytes + size <= READ_BYTES => {
+                    *bytes += size;
+                    run.push(number);
+                }
+                _ => runs.push((size, vec![number])),
+            }
+        }
+        stream::iter(runs).flat_map(move |(_, run)| {
+            let side_by_side = run.len();
+            stream::iter(run)
+                .map(move |number| async move { (number, self.get(&self.path_of(number)).await) })
+                .buffered(side_by_side)
+        })
     }
 }
 
 fn checkpoint(object: Object) -> Checkpoint {
     let Object { header, payload } = object;
-    Checkpoint { number: header.number, kind: header.kind, version: header.version, payload }
+    Checkpoint { number: header.number, version: header.version, payload }
 }
 
 fn after(numbers: &[u64]) -> u64 {

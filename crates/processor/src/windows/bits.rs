@@ -53,7 +53,16 @@ impl Bits {
 
     /// The numbers, the smallest first.
     pub fn iter(&self) -> impl Iterator<Item = KeyId> {
-        self.0.iter().enumerate().flat_map(|(at, &word)| {
+        self.iter_from(0)
+    }
+
+    /// The numbers at or above one, the smallest first.
+    pub fn iter_from(&self, from: KeyId) -> impl Iterator<Item = KeyId> {
+        let first = from as usize / 64;
+        // Of the first word, only what is not below.
+        let mut above = u64::MAX << (from % 64);
+        self.0.iter().enumerate().skip(first).flat_map(move |(at, &word)| {
+            let word = word & std::mem::replace(&mut above, u64::MAX);
             std::iter::successors((word != 0).then_some(word), |rest| {
                 let rest = rest & (rest - 1);
                 (rest != 0).then_some(rest)

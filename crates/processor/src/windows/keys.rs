@@ -3,9 +3,8 @@
 //! A key lives as long as a cell does that names it; then its number is used again.
 
 use event::row::Key;
-use hashbrown::HashTable;
 
-use crate::digest::HashedKey;
+use crate::{digest::HashedKey, saved::Room, table::Shards};
 
 /// Number of a key in one flow.
 pub type KeyId = u32;
@@ -13,10 +12,13 @@ pub type KeyId = u32;
 /// All keys of one flow that have cells.
 #[derive(Debug, Default)]
 pub struct Keys {
-    table: HashTable<Entry>,
+    table: Shards<Entry>,
     slots: Vec<Slot>,
     free: Vec<KeyId>,
-    bytes: u64,
+    /// Numbers that were given to keys since the last checkpoint.
+    unsaved: Vec<KeyId>,
+    /// Bytes of the keys' texts.
+    texts: usize,
 }
 
 /// What a look-up reads: hash and text stand here, so that it does not go through the slot.
@@ -35,40 +37,24 @@ struct Slot {
 }
 
 impl Keys {
-    /// The key's number; a new key has no cell yet.
+    /// The key's number; a new key has no cell yet. `saved`: whether the next checkpoint must hold a new one.
     #[inline]
-    pub fn intern(&mut self, key: HashedKey<'_>) -> KeyId {
-        let same = |entry: &Entry| entry.hash == key.hash && entry.key.as_pushed() == key.text;
-        match self.table.find(key.hash, same) {
-            Some(entry) => entry.id,
-            None => self.add(Key::from_pushed(key.text), key.hash),
+    pub fn intern(&mut self, key: HashedKey<'_>, saved: bool) -> KeyId {
+        match self.find(key.hash, key.text) {
+            Some(id) => id,
+            None => self.add(Key::from_pushed(key.text), key.hash, saved),
         }
     }
 
-    /// Puts a key back at the number that it had when the state was written.
-    pub fn restore(&mut self, id: KeyId, key: Key) {
-        if self.slots.len() <= id as usize {
-            self.slots.resize_with(id as usize + 1, Slot::default);
-        }
-        self.release_slot(id);
-        let hash = HashedKey::new(key.as_pushed()).hash;
-        self.put(id, key, hash);
-    }
-
-    /// After the last [`Self::restore`]: the numbers without a key may be used again.
-    pub fn restored(&mut self) {
-        self.free =
-            (0..self.slots.len() as KeyId).filter(|&id| self.slots[id as usize].key.is_none()).collect();
+    #[inline]
+    fn find(&self, hash: u64, text: &str) -> Option<KeyId> {
+        let same = |entry: &Entry| entry.hash == hash && entry.key.as_pushed() == text;
+        self.table.find(hash, same).map(|entry| entry.id)
     }
 
     /// The key of a number that has cells.
     pub fn get(&self, id: KeyId) -> &Key {
         self.slots[id as usize].key.as_ref().expect("whoever holds a number holds a cell of its key")
-    }
-
-    /// The key of a number, if it is in use.
-    pub fn at(&self, id: KeyId) -> Option<&Key> {
-        self.slots.get(id as usize).and_then(|slot| slot.key.as_ref())
     }
 
     /// One more cell names the key.
@@ -81,19 +67,14 @@ impl Keys {
         let slot = &mut self.slots[id as usize];
         slot.cells = slot.cells.saturating_sub(1);
         if slot.cells == 0 {
-            self.release_slot(id);
+            self.unname(id);
             self.free.push(id);
         }
     }
 
     /// How many keys have cells.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.table.len()
-    }
-
-    /// Whether no key has a cell.
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
     }
 
     /// One past the highest number in use.
@@ -101,42 +82,122 @@ impl Keys {
         self.slots.len()
     }
 
-    /// Every key with its number.
-    pub fn iter(&self) -> impl Iterator<Item = (KeyId, &Key)> {
-        self.slots.iter().enumerate().filter_map(|(id, slot)| slot.key.as_ref().map(|key| (id as KeyId, key)))
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        let slots = self.slots.capacity() * size_of::<Slot>();
+        let numbers = (self.free.capacity() + self.unsaved.capacity()) * size_of::<KeyId>();
+        self.table.bytes() + slots + numbers + self.texts
     }
 
-    /// Approximate bytes in memory.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    fn add(&mut self, key: Key, hash: u64) -> KeyId {
+    fn add(&mut self, key: Key, hash: u64, saved: bool) -> KeyId {
         let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
+            self.grow(self.slots.len());
             (self.slots.len() - 1) as KeyId
         });
         self.put(id, key, hash);
+        if saved {
+            self.unsaved.push(id);
+        }
         id
     }
 
     fn put(&mut self, id: KeyId, key: Key, hash: u64) {
-        self.bytes += weight(&key);
-        self.slots[id as usize] = Slot { key: Some(key.clone()), hash, cells: 0 };
-        self.table.insert_unique(hash, Entry { hash, id, key }, |entry| entry.hash);
+        self.texts += text_bytes(&key);
+        let slot = &mut self.slots[id as usize];
+        (slot.key, slot.hash) = (Some(key.clone()), hash);
+        self.table.insert(hash, Entry { hash, id, key }, |entry| entry.hash);
     }
 
-    fn release_slot(&mut self, id: KeyId) {
+    fn unname(&mut self, id: KeyId) {
         let slot = &mut self.slots[id as usize];
         let Some(key) = slot.key.take() else { return };
-        self.bytes -= weight(&key);
-        if let Ok(entry) = self.table.find_entry(slot.hash, |entry| entry.id == id) {
-            entry.remove();
+        self.texts -= text_bytes(&key);
+        self.table.remove(slot.hash, |entry| entry.id == id, |entry| entry.hash);
+    }
+
+    /// Makes room for a number. By a quarter: while a list moves, it is in memory twice.
+    fn grow(&mut self, id: usize) {
+        let len = self.slots.len();
+        if id < len {
+            return;
         }
+        if id >= self.slots.capacity() {
+            self.slots.reserve_exact((id + 1 - len).max(len / 4).max(4));
+        }
+        self.slots.resize_with(id + 1, Slot::default);
     }
 }
 
-/// Bytes of a key with its slot and table entry.
-fn weight(key: &Key) -> u64 {
-    96 + key.as_pushed().len() as u64
+/// Into checkpoints and out of them. While a state is restored, a cell may come before the name of its key, and a number may
+/// still have the name of a key that is gone.
+impl Keys {
+    /// The names that numbers were given since the last call, in the order of the numbers.
+    pub fn take_unsaved(&mut self) -> Vec<(KeyId, Key)> {
+        let mut unsaved = std::mem::take(&mut self.unsaved);
+        unsaved.sort_unstable();
+        unsaved.dedup();
+        let named = |id| Some((id, self.slots.get(id as usize)?.key.clone()?));
+        unsaved.into_iter().filter_map(named).collect()
+    }
+
+    /// The names from a number on, while there is room; where to go on, if there are more.
+    pub fn walk(&self, from: KeyId, room: &mut Room, names: &mut Vec<(KeyId, Key)>) -> Option<KeyId> {
+        for id in from..self.slots.len() as KeyId {
+            if room.is_full() {
+                return Some(id);
+            }
+            match &self.slots[id as usize].key {
+                Some(key) => {
+                    room.take(weight(key));
+                    names.push((id, key.clone()));
+                }
+                None => room.pass(),
+            }
+        }
+        None
+    }
+
+    /// A number has this name in the state. It has no other any more, and the name no other number.
+    pub fn restore(&mut self, id: KeyId, key: Key) {
+        self.grow(id as usize);
+        if self.slots[id as usize].key.as_ref() == Some(&key) {
+            return;
+        }
+        let hash = HashedKey::new(key.as_pushed()).hash;
+        if let Some(other) = self.find(hash, key.as_pushed()) {
+            self.unname(other);
+        }
+        self.unname(id);
+        self.put(id, key, hash);
+    }
+
+    /// A restored cell names the key.
+    pub fn restore_hold(&mut self, id: KeyId) {
+        self.grow(id as usize);
+        self.hold(id);
+    }
+
+    /// A restored cell is gone again. Others of its key may not have come yet, so that its number is not free.
+    pub fn restore_release(&mut self, id: KeyId) {
+        let slot = &mut self.slots[id as usize];
+        slot.cells = slot.cells.saturating_sub(1);
+    }
+
+    /// The state is whole: the numbers without cells may be used again.
+    pub fn restored(&mut self) {
+        let free = (0..self.slots.len() as KeyId).filter(|&id| self.slots[id as usize].cells == 0);
+        let free: Vec<KeyId> = free.collect();
+        free.iter().for_each(|&id| self.unname(id));
+        self.free = free;
+    }
+}
+
+/// Bytes of a name in a part.
+pub(super) fn weight(key: &Key) -> usize {
+    size_of::<(KeyId, Key)>() + key.as_pushed().len()
+}
+
+/// Bytes of a text with its counters and the unused end of its allocation.
+pub(crate) fn text_bytes(key: &Key) -> usize {
+    (key.as_pushed().len() + 16).next_multiple_of(16)
 }

@@ -14,12 +14,13 @@ pub mod slices;
 use std::collections::{BTreeMap, BTreeSet};
 
 use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, Windows, row::Key};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use crate::digest::HashedKey;
 
 use self::{
     bits::Bits,
+    cells::Notes,
     keys::{KeyId, Keys},
     slices::{Change, Slices},
 };
@@ -40,9 +41,15 @@ pub struct WindowSet {
     /// Keys of fired windows that a late event changed.
     late: BTreeMap<EventTime, FxHashSet<KeyId>>,
     /// Next pane index where it is not the usual one: 0 before ON_TIME, 1 after it.
-    indexes: BTreeMap<EventTime, FxHashMap<KeyId, u32>>,
-    /// Windows whose indexes changed since the last checkpoint.
-    unsaved_indexes: BTreeSet<EventTime>,
+    indexes: BTreeMap<EventTime, BTreeMap<KeyId, u32>>,
+    /// How many indexes there are.
+    index_count: usize,
+    /// Whether there will be checkpoints.
+    is_saved: bool,
+    /// Indexes that changed since the last checkpoint; none in a window that was dropped.
+    unsaved_indexes: BTreeMap<EventTime, BTreeSet<KeyId>>,
+    /// Slices that were dropped since the last checkpoint.
+    dropped: Vec<EventTime>,
     /// The slice of the last event.
     here: Here,
     /// Scratch of the merge: a count a key, all zero between two merges.
@@ -82,7 +89,10 @@ impl WindowSet {
             border: EventTime::MIN,
             late: BTreeMap::new(),
             indexes: BTreeMap::new(),
-            unsaved_indexes: BTreeSet::new(),
+            index_count: 0,
+            is_saved: true,
+            unsaved_indexes: BTreeMap::new(),
+            dropped: Vec::new(),
             here: Here { start: EventTime::MAX, end: EventTime::MIN, over: None },
             merged: Vec::new(),
         }
@@ -113,7 +123,7 @@ impl WindowSet {
     pub fn count(&mut self, key: HashedKey<'_>, time: EventTime, change: Change) -> Fate {
         let fate = self.fate(time);
         if fate == Fate::Counted {
-            let id = self.keys.intern(key);
+            let id = self.keys.intern(key, self.is_saved);
             self.count_id(id, time, change);
         }
         fate
@@ -127,7 +137,8 @@ impl WindowSet {
         if end <= self.watermark || time < self.watermark {
             self.note_late(id, time);
         }
-        if self.slices.at(start).add(id, change, self.early, self.keys.bound()) {
+        let notes = Notes { save: self.is_saved, early: self.early };
+        if self.slices.at(start).add(id, change, notes, self.keys.bound()) {
             self.keys.hold(id);
         }
     }
@@ -142,8 +153,7 @@ impl WindowSet {
                 || self.indexes.get(&window.start).is_some_and(|next| next.contains_key(&id))
                 || self.merge_one(window, id) != Ctr::default();
             if !fired_before {
-                self.indexes.entry(window.start).or_default().insert(id, 0);
-                self.unsaved_indexes.insert(window.start);
+                self.set_index(window.start, id, 0);
             }
             self.late.entry(window.start).or_default().insert(id);
             // Its pane must be told before the window is over, and its slices count for others alone.
@@ -282,17 +292,24 @@ impl WindowSet {
 
     /// The pane's index; afterwards the next one is remembered where it would not be guessed.
     fn next_index(&mut self, window: Window, id: KeyId, usual: u32, remember: bool) -> u32 {
-        let known = self.indexes.get_mut(&window.start).and_then(|next| next.get_mut(&id));
-        if let Some(next) = known {
-            *next += 1;
-            self.unsaved_indexes.insert(window.start);
-            return *next - 1;
+        let known = self.indexes.get(&window.start).and_then(|next| next.get(&id)).copied();
+        let index = known.unwrap_or(usual);
+        if known.is_some() || remember {
+            self.set_index(window.start, id, index + 1);
         }
-        if remember {
-            self.indexes.entry(window.start).or_default().insert(id, usual + 1);
-            self.unsaved_indexes.insert(window.start);
+        index
+    }
+
+    fn set_index(&mut self, window: EventTime, id: KeyId, next: u32) {
+        let before = self.indexes.entry(window).or_default().insert(id, next);
+        self.index_count += usize::from(before.is_none());
+        if self.is_saved {
+            self.unsaved_indexes.entry(window).or_default().insert(id);
         }
-        usual
+    }
+
+    fn drop_indexes(&mut self, window: EventTime) {
+        self.index_count -= self.indexes.remove(&window).map_or(0, |next| next.len());
     }
 
     fn row(
@@ -331,20 +348,24 @@ impl WindowSet {
             for id in self.slices.remove(start) {
                 self.keys.release(id);
             }
+            if self.is_saved {
+                self.dropped.push(start);
+            }
         }
         while let Some((&start, _)) = self.indexes.first_key_value() {
             if !self.is_over(self.windows.at(start)) {
                 break;
             }
-            self.indexes.remove(&start);
-            self.unsaved_indexes.insert(start);
+            self.drop_indexes(start);
+            if self.is_saved {
+                self.unsaved_indexes.insert(start, BTreeSet::new());
+            }
         }
     }
 
-    /// Forgets what the next [`Self::save`] would give: for a run that never saves.
-    pub fn nothing_to_save(&mut self) {
-        self.slices.take_dropped();
-        self.unsaved_indexes.clear();
+    /// Records no more what changes: for a run without checkpoints.
+    pub fn never_saved(&mut self) {
+        self.is_saved = false;
     }
 
     /// The flow's watermark.
@@ -354,15 +375,19 @@ impl WindowSet {
 
     /// How many keys have counts.
     pub fn key_count(&self) -> usize {
-        self.keys.len()
+        self.keys.count()
     }
 
-    /// Approximate bytes in memory.
+    /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
-        let indexes: usize = self.indexes.values().map(FxHashMap::len).sum();
-        self.slices.bytes() as u64 + 16 * indexes as u64 + self.keys.bytes()
+        let indexes = INDEX_BYTES * self.index_count;
+        let merged = self.merged.capacity() * size_of::<Ctr>();
+        (self.slices.bytes() + indexes + merged + self.keys.bytes()) as u64
     }
 }
+
+/// Bytes of an index in a tree whose nodes are little more than half full.
+const INDEX_BYTES: usize = 20;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Not here: how one slice holds its counts ([`super::cells`]).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use event::{Ctr, EventTime};
 
@@ -15,7 +15,6 @@ pub struct Slices {
     slices: VecDeque<(EventTime, Cells)>,
     /// Where the last look-up ended: most events fall into the slice of the one before.
     last: usize,
-    dropped: BTreeSet<EventTime>,
 }
 
 /// A change to one count; a join takes clicks back when their view turns out to be another.
@@ -55,8 +54,7 @@ impl Slices {
 
     /// Start of the first slice at or after a time.
     pub fn next_start(&self, from: EventTime) -> Option<EventTime> {
-        let (Ok(at) | Err(at)) = self.find(from);
-        self.slices.get(at).map(|(start, _)| *start)
+        self.at_or_after(from).map(|(start, _)| start)
     }
 
     /// Start of the first slice of all.
@@ -64,12 +62,16 @@ impl Slices {
         self.slices.front().map(|(start, _)| *start)
     }
 
+    /// The first slice that begins at a time or after it.
+    pub fn at_or_after(&self, from: EventTime) -> Option<(EventTime, &Cells)> {
+        let (Ok(at) | Err(at)) = self.find(from);
+        self.slices.get(at).map(|(start, cells)| (*start, cells))
+    }
+
     /// Takes the slice away for good; gives the keys that counted in it.
     pub fn remove(&mut self, start: EventTime) -> Vec<KeyId> {
         let removed = self.find(start).ok().and_then(|at| self.slices.remove(at));
-        let Some((_, cells)) = removed else { return Vec::new() };
-        self.dropped.insert(start);
-        cells.sorted().into_iter().map(|(id, _)| id).collect()
+        removed.map_or_else(Vec::new, |(_, cells)| cells.sorted().into_iter().map(|(id, _)| id).collect())
     }
 
     /// Sums of all slices that begin in `[from, to)`, added to `sums`, and the keys in them.
@@ -79,12 +81,7 @@ impl Slices {
         }
     }
 
-    /// The slices that were dropped since the last checkpoint.
-    pub fn take_dropped(&mut self) -> BTreeSet<EventTime> {
-        std::mem::take(&mut self.dropped)
-    }
-
-    /// Approximate bytes in memory.
+    /// Bytes in memory.
     pub fn bytes(&self) -> usize {
         self.slices.iter().map(|(_, cells)| cells.bytes()).sum()
     }

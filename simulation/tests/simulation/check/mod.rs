@@ -14,7 +14,7 @@ use processor::{
     frontier::{Abandoned, Arrival, Frontier},
     outbox::Outbox,
     saved::Saved,
-    store::{self, Checkpoint, FORMAT},
+    store::{Checkpoint, FORMAT},
 };
 
 use crate::{
@@ -271,8 +271,7 @@ impl World {
     /// Another checkpoint was created: nothing in it goes back.
     pub(crate) fn check_head(&mut self, number: u64, payload: &Bytes, outcomes: Rc<Outcomes>) {
         self.check.outcomes.insert(number, outcomes);
-        let checkpoint =
-            Checkpoint { number: 0, kind: store::Kind::Delta, version: FORMAT, payload: payload.clone() };
+        let checkpoint = Checkpoint { number: 0, version: FORMAT, payload: payload.clone() };
         let saved = Saved::decode(&checkpoint).expect("the simulation wrote it");
         let watermarks: Vec<i64> = saved.flows.iter().map(|flow| flow.windows.watermark).collect();
         let mut outbox = Outbox::default();

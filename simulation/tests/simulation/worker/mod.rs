@@ -17,12 +17,12 @@ use event::{
 };
 use futures::FutureExt;
 use processor::{
+    ProcessorError,
     core::{Core, Data},
     frontier::Limits,
-    outbox::Outbox,
-    saved::{Saved, restore},
+    saved::{self, Restoring},
     stages::Stages,
-    store::{Appender, Kind, Recovered, Store, StoreError},
+    store::{Appender, Part, Recovered, Store, StoreError},
 };
 
 use crate::{
@@ -50,7 +50,7 @@ pub(crate) struct Worker {
 pub(crate) enum Phase {
     /// Somebody else holds the state: the newest checkpoint, and since when it has been that one.
     StandBy(u64, i64),
-    Recovering(Work<Result<Recovered, StoreError>>),
+    Recovering(Work<Result<(Recovered, Restoring), ProcessorError>>),
     Running(Box<Running>),
 }
 
@@ -60,7 +60,7 @@ type Saving = Work<(Box<Appender>, Result<(), StoreError>)>;
 pub(crate) struct Running {
     pub(crate) stages: Stages<usize>,
     appender: Option<Box<Appender>>,
-    saving: Option<(Saving, Kind, Bytes)>,
+    saving: Option<(Saving, Part, Bytes)>,
     last_checkpoint: i64,
     streams_asked: bool,
     sending: VecDeque<(u64, Append)>,
@@ -189,7 +189,8 @@ impl World {
         }
         self.tell(|| format!("processor {number} takes the state"));
         let store = self.workers[number].store.clone().expect("it was booted");
-        let work = async move { store.recover().await }.boxed_local();
+        let new_core = self.new_core();
+        let work = async move { saved::recover(&store, new_core).await }.boxed_local();
         self.workers[number].phase = Phase::Recovering(work);
         self.for_worker(number, 20, Happens::Store);
     }
@@ -205,11 +206,11 @@ impl World {
             Some(Ok(recovered)) => recovered,
             Some(Err(error)) => return self.fail(format!("the state cannot be recovered: {error}")),
         };
-        let mut core = self.new_core();
-        let mut outbox = Outbox::default();
-        if let Err(error) = restore(&mut core, &mut outbox, recovered.chain().map(Saved::decode)) {
-            return self.fail(format!("a checkpoint cannot be read: {error}"));
-        }
+        let (recovered, restoring) = recovered;
+        let (core, outbox, _) = match restoring.finish() {
+            Ok(restored) => restored,
+            Err(error) => return self.fail(format!("the state does not fit: {error}")),
+        };
         let store = self.workers[number].store.clone().expect("it was booted");
         let watermarks = core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
         self.tell(|| format!("processor {number} goes on behind checkpoint {:?}", recovered.newest));
@@ -230,14 +231,16 @@ impl World {
         self.for_worker(number, 10, Happens::Pull);
     }
 
-    fn new_core(&self) -> Core {
+    /// Makes cores without state, as of now.
+    fn new_core(&self) -> impl Fn() -> Core + use<> {
         let config = &self.plan.config;
         let limits = Limits {
             idle_after: millis(config.idle_after),
             hole_limit: millis(config.hole_limit),
             cold_start: millis(config.cold_start),
         };
-        Core::new(&config.events(), config.flows(), limits, EventTime(self.now))
+        let (events, flows, now) = (config.events(), config.flows(), EventTime(self.now));
+        move || Core::new(&events, flows.clone(), limits, now)
     }
 
     fn pull(&mut self, number: usize) {

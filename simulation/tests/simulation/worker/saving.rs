@@ -5,7 +5,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 use event::EventTime;
 use futures::FutureExt;
-use processor::store::{Appender, Kind};
+use processor::{
+    saved::Budget,
+    store::{Appender, Part},
+};
 
 use super::{Happens, LEASE, Phase, Saving, poll};
 use crate::{
@@ -18,19 +21,21 @@ impl World {
         let now = EventTime(self.now);
         let sink = self.sink.clone();
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        let Some(appender) = &running.appender else { return };
-        let everything = appender.deltas() >= self.plan.config.max_deltas;
-        let saved = match running.stages.checkpoint(everything, now, &sink) {
+        if running.appender.is_none() {
+            return;
+        }
+        let budget = Budget { least: self.plan.config.part, most: self.plan.config.part };
+        let saved = match running.stages.checkpoint(budget, now, &sink) {
             Ok(Some(saved)) => saved,
             Ok(None) => return,
             Err(error) => return self.fail(format!("a checkpoint cannot be taken: {error}")),
         };
         let payload = Bytes::from(saved.encode().expect("a checkpoint can be written"));
-        let kind = if everything { Kind::Base } else { Kind::Delta };
+        let part = saved.part;
         running.last_checkpoint = self.now;
         running.saving_outcomes = Rc::new(running.outcomes.clone());
         let appender = running.appender.take().expect("it was there");
-        running.saving = Some((write(appender, kind, payload.clone()), kind, payload));
+        running.saving = Some((write(appender, part, payload.clone()), part, payload));
         self.for_worker(number, self.store_delay(number), Happens::Store);
     }
 
@@ -83,11 +88,11 @@ impl World {
 
     pub(super) fn save_again(&mut self, number: usize) {
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
-        let (Some((_, kind, payload)), Some(appender)) = (running.saving.take(), running.appender.take())
+        let (Some((_, part, payload)), Some(appender)) = (running.saving.take(), running.appender.take())
         else {
             return;
         };
-        running.saving = Some((write(appender, kind, payload.clone()), kind, payload));
+        running.saving = Some((write(appender, part, payload.clone()), part, payload));
         self.for_worker(number, self.store_delay(number), Happens::Store);
     }
 
@@ -109,10 +114,10 @@ impl World {
 }
 
 /// What the task of the driver does with one checkpoint.
-fn write(mut appender: Box<Appender>, kind: Kind, payload: Bytes) -> Saving {
+fn write(mut appender: Box<Appender>, part: Part, payload: Bytes) -> Saving {
     async move {
-        let result = appender.append(kind, payload).await.map(drop);
-        if result.is_ok() && kind == Kind::Base {
+        let result = appender.append(part, payload).await.map(drop);
+        if result.is_ok() && part.last {
             appender.prune().await;
         }
         (appender, result)

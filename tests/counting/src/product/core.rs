@@ -12,8 +12,8 @@ use processor::{
     flow::Flow,
     frontier::Limits,
     outbox::Outbox,
-    saved::{Saved, restore, save},
-    store::{Checkpoint, FORMAT, Kind},
+    saved::{Budget, Restoring, Round, Saved, save},
+    store::{Checkpoint, FORMAT},
 };
 
 use crate::{
@@ -39,8 +39,12 @@ struct Run<'a> {
     partitions: Vec<Partition>,
     core: Core,
     outbox: Outbox,
-    /// The last base and the deltas behind it, as they are written.
+    round: Round,
+    /// As the store has them after pruning: since the beginning of the last complete round.
     checkpoints: Vec<Checkpoint>,
+    /// The number of the first checkpoint of this process's present round.
+    first: Option<u64>,
+    number: u64,
     now: i64,
     marks: u64,
     /// Panes that no checkpoint holds yet: a crash takes them.
@@ -65,7 +69,10 @@ pub(crate) fn run(case: &Case, actions: &[Action]) -> Result<Ran> {
         events,
         flows,
         outbox: Outbox::default(),
+        round: Round::default(),
         checkpoints: Vec::new(),
+        first: None,
+        number: 0,
         now: NOW,
         marks: 0,
         fired: Vec::new(),
@@ -95,7 +102,7 @@ impl Run<'_> {
                 let flows = self.core.engine().flows();
                 self.watermarks.push(flows.iter().map(|flow| flow.windows.watermark().0).collect());
             }
-            Action::Save(everything) => self.save(*everything)?,
+            Action::Save(budget) => self.save(*budget)?,
             Action::Restore => self.restore()?,
             Action::EndOf(_) => bail!("partitions end together in the core"),
             Action::End => self.end()?,
@@ -160,27 +167,35 @@ impl Run<'_> {
         self.fired.extend(fired.flat_map(|(flow, rows)| rows.into_iter().map(move |row| (flow, row))));
     }
 
-    fn save(&mut self, everything: bool) -> Result<()> {
+    fn save(&mut self, bytes: usize) -> Result<()> {
         self.core.fire_changed(EventTime(self.now));
         self.take_rows();
-        let everything = everything || self.checkpoints.is_empty();
-        let payload = save(&mut self.core, &mut self.outbox, everything).encode()?.into();
-        let number = self.checkpoints.last().map_or(1, |last| last.number + 1);
-        let kind = if everything { Kind::Base } else { Kind::Delta };
-        if everything {
-            self.checkpoints.clear();
+        // Not more where more has changed, so that a round takes many checkpoints.
+        let budget = Budget { least: bytes, most: bytes };
+        let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
+        self.number += 1;
+        if saved.part.first {
+            self.first = Some(self.number);
         }
-        self.checkpoints.push(Checkpoint { number, kind, version: FORMAT, payload });
+        let payload = saved.encode()?.into();
+        self.checkpoints.push(Checkpoint { number: self.number, version: FORMAT, payload });
+        if saved.part.last
+            && let Some(first) = self.first.take()
+        {
+            self.checkpoints.retain(|checkpoint| checkpoint.number >= first);
+        }
         self.rows.append(&mut self.fired);
         Ok(())
     }
 
     fn restore(&mut self) -> Result<()> {
         self.fired.clear();
-        self.core = new_core(&self.events, &self.flows, self.now);
-        self.outbox = Outbox::default();
-        let checkpoints = self.checkpoints.iter().map(Saved::decode);
-        restore(&mut self.core, &mut self.outbox, checkpoints)?;
+        let mut restoring = Restoring::new(new_core(&self.events, &self.flows, self.now));
+        for checkpoint in &self.checkpoints {
+            restoring.apply(Saved::decode(checkpoint)?);
+        }
+        (self.core, self.outbox, _) = restoring.finish()?;
+        (self.round, self.first) = (Round::default(), None);
         Ok(())
     }
 

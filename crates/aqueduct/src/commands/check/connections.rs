@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use connector::{ConnectorError, KafkaConfig};
 use futures::{StreamExt as _, stream::FuturesUnordered};
-use processor::store::Store;
+use processor::store::{Store, StoreError};
 use pubsub::{Connection, Endpoint, Error as PubSubError, PubSubSettings, admin};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -275,7 +275,8 @@ fn describe(writer: &WriterConfig) -> String {
 
 /// Reads the state, and tests whether its folder is writable. Leaves nothing behind.
 async fn check_state(checkpoints: &str, folder: &Path) -> Result<String> {
-    let recovered = Store::open(checkpoints, folder)?.recover().await?;
+    let (recovered, ()) =
+        Store::open(checkpoints, folder)?.recover(|| (), |(), _| Ok::<_, StoreError>(())).await?;
     if let Some(path) = checkpoints.strip_prefix("file://") {
         try_writing(&folder.join(path))?;
     }

@@ -151,10 +151,10 @@ async fn a_bucket_keeps_the_state_fences_and_hands_over() {
     let _held = hold(&second, LONG).await.expect("it was released");
     let mut taker = appender(&second).await;
     write(&mut taker, &["six"]).await;
-    assert!(writer.append(Kind::Delta, payload("sechs")).await.expect_err("six stands there").is_fenced());
-    assert_eq!(texts(&first.recover().await.expect("whole")), ["B5", "six"]);
+    assert!(writer.append(NEITHER, payload("sechs")).await.expect_err("six stands there").is_fenced());
+    assert_eq!(texts(&first).await, ["B5", "six"]);
     assert_eq!(
-        first.recover().await.expect("whole").written_at.map(|at| at.to_string()),
+        recover(&first).await.expect("whole").0.written_at.map(|at| at.to_string()),
         Some(XML_MODIFIED.to_owned())
     );
 }
@@ -165,7 +165,7 @@ async fn a_bucket_that_is_not_there_is_named_at_once() {
     let store = service.store("nobody");
     let error = hold(&store, LONG).await.expect_err("there is no such bucket");
     assert!(matches!(error, StoreError::Missing { .. }), "{error:?}");
-    let error = store.recover().await.expect_err("there is no such bucket");
+    let error = recover(&store).await.expect_err("there is no such bucket");
     assert!(error.to_string().contains("gs://nobody/a/state; make the bucket"), "{error}");
 }
 
@@ -177,8 +177,8 @@ async fn refusals_are_for_good_and_overload_passes() {
     let check = async |status: StatusCode, writer: &mut Appender| {
         service.answer(Some(status));
         [
-            store.recover().await.expect_err("told to"),
-            writer.append(Kind::Delta, payload("x")).await.expect_err("told to"),
+            recover(&store).await.expect_err("told to"),
+            writer.append(NEITHER, payload("x")).await.expect_err("told to"),
         ]
     };
     for status in [StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED] {
@@ -193,5 +193,5 @@ async fn refusals_are_for_good_and_overload_passes() {
         assert!(error.is_transient(), "{error:?}");
     }
     service.answer(None);
-    assert_eq!(writer.append(Kind::Delta, payload("x")).await.expect("it is back"), 1);
+    assert_eq!(writer.append(NEITHER, payload("x")).await.expect("it is back"), 1);
 }

@@ -12,24 +12,28 @@ use crate::store::format::{self, Header, Writer};
 async fn what_was_appended_comes_back_in_order() {
     let objects = memory();
     let store = over(&objects);
-    let empty = store.recover().await.expect("nothing is broken");
-    assert_eq!((empty.next, empty.newest, texts(&empty).len()), (1, None, 0));
+    let empty = recover(&store).await.expect("nothing is broken");
+    let (empty, none) = empty;
+    assert_eq!((empty.next, empty.newest, none.len()), (1, None, 0));
 
     let mut first = store.appender(&empty);
     write(&mut first, &["one", "two"]).await;
-    let early = over(&objects).recover().await.expect("whole");
-    assert_eq!((texts(&early), early.next, early.newest), (vec!["one".into(), "two".into()], 3, Some(2)));
-    assert!(early.base.is_none() && early.written_at.is_some());
+    let (early, read) = recover(&over(&objects)).await.expect("whole");
+    assert_eq!((early.next, early.newest, early.checkpoints), (3, Some(2), 2));
+    assert!(read == ["one", "two"] && early.written_at.is_some());
 
     write(&mut first, &["B3", "four"]).await;
-    assert_eq!((first.base_bytes(), first.deltas(), first.delta_bytes()), (2, 1, 4));
+    assert_eq!(first.chain(), 2);
     let mut second = appender(&over(&objects)).await;
-    assert_eq!((second.base_bytes(), second.deltas(), second.delta_bytes()), (2, 1, 4));
+    assert_eq!(second.chain(), 2);
     write(&mut second, &["five"]).await;
-    let late = store.recover().await.expect("whole");
-    assert_eq!(texts(&late), ["B3", "four", "five"]);
-    assert_eq!(late.deltas.iter().map(|delta| delta.number).collect::<Vec<_>>(), [4, 5]);
-    assert_eq!(late.base.map(|base| (base.number, base.version)), Some((3, FORMAT)));
+    assert_eq!(texts(&store).await, ["B3", "four", "five"]);
+    let apply = |numbers: &mut Vec<_>, checkpoint: Checkpoint| {
+        numbers.push((checkpoint.number, checkpoint.version));
+        Ok::<_, StoreError>(())
+    };
+    let (_, numbers) = store.recover(Vec::new, apply).await.expect("whole");
+    assert_eq!(numbers, [(3, FORMAT), (4, FORMAT), (5, FORMAT)]);
 }
 
 #[tokio::test]
@@ -37,8 +41,12 @@ async fn large_payloads_go_through_too() {
     let store = over(&memory());
     let large: Bytes = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let mut writer = appender(&store).await;
-    assert_eq!(writer.append(Kind::Base, large.clone()).await.expect("alone"), 1);
-    assert_eq!(store.recover().await.expect("whole").base.map(|base| base.payload), Some(large));
+    assert_eq!(writer.append(Part::whole(), large.clone()).await.expect("alone"), 1);
+    let apply = |payload: &mut Bytes, checkpoint: Checkpoint| {
+        *payload = checkpoint.payload;
+        Ok::<_, StoreError>(())
+    };
+    assert_eq!(store.recover(Bytes::new, apply).await.expect("whole").1, large);
 }
 
 #[tokio::test]
@@ -51,11 +59,8 @@ async fn pruning_keeps_the_generation_before_so_that_a_torn_base_is_survived() {
     assert_eq!(store.list().await.expect("listed").numbers, [4, 5, 6]);
 
     tear(&*objects, &path(6)).await;
-    let recovered = store.recover().await.expect("the generation before is whole");
-    assert_eq!(
-        (texts(&recovered), recovered.torn, recovered.next),
-        (vec!["B4".into(), "five".into()], vec![6], 7)
-    );
+    let (recovered, read) = recover(&store).await.expect("the generation before is whole");
+    assert_eq!((read, recovered.torn, recovered.next), (vec!["B4".into(), "five".into()], vec![6], 7));
 }
 
 #[tokio::test]
@@ -65,9 +70,9 @@ async fn a_torn_newest_is_passed_over_and_its_number_is_burnt() {
     write(&mut appender(&store).await, &["B1", "two", "three"]).await;
     tear(&*objects, &path(3)).await;
     let mut again = appender(&over(&objects)).await;
-    assert_eq!(again.append(Kind::Delta, payload("four")).await.expect("alone"), 4);
-    let recovered = store.recover().await.expect("three is no link of the chain");
-    assert_eq!((texts(&recovered), recovered.torn), (vec!["B1".into(), "two".into(), "four".into()], vec![]));
+    assert_eq!(again.append(NEITHER, payload("four")).await.expect("alone"), 4);
+    let (recovered, read) = recover(&store).await.expect("three is no link of the chain");
+    assert_eq!((read, recovered.torn), (vec!["B1".into(), "two".into(), "four".into()], vec![]));
 }
 
 #[tokio::test]
@@ -76,7 +81,7 @@ async fn a_missing_newest_leaves_the_one_before() {
     let store = over(&objects);
     write(&mut appender(&store).await, &["B1", "two", "three"]).await;
     objects.delete(&path(3)).await.expect("it stands there");
-    assert_eq!(texts(&store.recover().await.expect("whole")), ["B1", "two"]);
+    assert_eq!(texts(&store).await, ["B1", "two"]);
 }
 
 #[tokio::test]
@@ -90,7 +95,7 @@ async fn damage_below_the_newest_names_the_checkpoint() {
         } else {
             objects.delete(&path(2)).await.expect("it stands there");
         }
-        let error = store.recover().await.expect_err("three cannot be read without two");
+        let error = recover(&store).await.expect_err("three cannot be read without two");
         match &error {
             StoreError::Broken { number: 2, needed_by: 3, damage: found, .. } => assert_eq!(*found, damage),
             other => panic!("{other}"),
@@ -105,12 +110,12 @@ async fn a_state_without_one_whole_checkpoint_is_refused_unless_it_had_only_begu
     let store = over(&objects);
     write(&mut appender(&store).await, &["B1"]).await;
     tear(&*objects, &path(1)).await;
-    let recovered = store.recover().await.expect("it had only begun");
-    assert_eq!((texts(&recovered), recovered.next, recovered.newest), (vec![], 2, None));
+    let (recovered, read) = recover(&store).await.expect("it had only begun");
+    assert_eq!((read, recovered.next, recovered.newest), (vec![], 2, None));
 
     write(&mut store.appender(&recovered), &["B2"]).await;
     tear(&*objects, &path(2)).await;
-    assert!(matches!(store.recover().await, Err(StoreError::Unreadable { count: 2, .. })));
+    assert!(matches!(recover(&store).await, Err(StoreError::Unreadable { count: 2, .. })));
 }
 
 #[tokio::test]
@@ -118,15 +123,18 @@ async fn older_formats_are_handed_over_and_newer_ones_refused() {
     let objects = memory();
     let store = over(&objects);
     let put = async |number: u64, version: u16| {
-        let header =
-            Header { version, kind: Kind::Base, number, previous: 0, base: number, writer: Writer::draw() };
+        let header = Header { version, number, previous: 0, base: number, writer: Writer::draw() };
         let bytes = format::encode(&header, b"x").expect("it compresses");
         objects.put(&path(number), bytes).await.expect("it is memory");
     };
     put(1, 0).await;
-    assert_eq!(store.recover().await.expect("older").base.map(|base| base.version), Some(0));
+    let apply = |found: &mut u16, checkpoint: Checkpoint| {
+        *found = checkpoint.version;
+        Ok::<_, StoreError>(())
+    };
+    assert_eq!(store.recover(|| u16::MAX, apply).await.expect("older").1, 0);
     put(2, FORMAT + 1).await;
-    let error = store.recover().await.expect_err("newer");
+    let error = recover(&store).await.expect_err("newer");
     assert!(
         matches!(error, StoreError::Newer { number: 2, version, .. } if version == FORMAT + 1),
         "{error}"
@@ -142,14 +150,14 @@ async fn a_write_whose_answer_was_lost_is_recognised_as_ones_own() {
         faulty.fail_puts(&[fault, fault]);
         let number = writer.next();
         for _ in 0..if fault == Fault::After { 1 } else { 2 } {
-            let error = writer.append(Kind::Delta, payload("x")).await.expect_err("told to fail");
+            let error = writer.append(NEITHER, payload("x")).await.expect_err("told to fail");
             assert!(error.is_transient(), "{error}");
             assert_eq!(matches!(error, StoreError::Full { .. }), fault == Fault::Full, "{error}");
         }
         // After a lost answer the object stands, so that the second fault fails the put with "already exists".
-        assert_eq!(writer.append(Kind::Delta, payload("x")).await.expect("it goes through"), number);
+        assert_eq!(writer.append(NEITHER, payload("x")).await.expect("it goes through"), number);
     }
-    assert_eq!(store.recover().await.expect("whole").deltas.len(), 3);
+    assert_eq!(texts(&store).await.len(), 3);
 }
 
 #[tokio::test]
@@ -158,8 +166,8 @@ async fn a_listing_that_fails_after_the_write_is_made_up_for() {
     let store = Store::over(Arc::clone(&faulty) as Arc<dyn ObjectStore>, PREFIX);
     let mut writer = appender(&store).await;
     faulty.fail_lists(&[true]);
-    assert!(writer.append(Kind::Base, payload("B")).await.expect_err("told to fail").is_transient());
-    assert_eq!(writer.append(Kind::Base, payload("B")).await.expect("it stands already"), 1);
+    assert!(writer.append(Part::whole(), payload("B")).await.expect_err("told to fail").is_transient());
+    assert_eq!(writer.append(Part::whole(), payload("B")).await.expect("it stands already"), 1);
 }
 
 #[tokio::test]
@@ -168,8 +176,8 @@ async fn another_payload_after_a_lost_answer_is_refused() {
     let store = Store::over(Arc::clone(&faulty) as Arc<dyn ObjectStore>, PREFIX);
     let mut writer = appender(&store).await;
     faulty.fail_puts(&[Fault::After]);
-    writer.append(Kind::Delta, payload("x")).await.expect_err("told to fail");
-    let error = writer.append(Kind::Delta, payload("y")).await.expect_err("x stands there");
+    writer.append(NEITHER, payload("x")).await.expect_err("told to fail");
+    let error = writer.append(NEITHER, payload("y")).await.expect_err("x stands there");
     assert!(matches!(error, StoreError::Changed { number: 1, .. }), "{error}");
 }
 
@@ -185,10 +193,10 @@ async fn the_one_that_was_overtaken_stays_fenced_even_where_its_number_was_prune
     assert_eq!(old.list().await.expect("listed").numbers, [3, 4]);
 
     for _ in 0..2 {
-        let error = stopped.append(Kind::Delta, payload("two")).await.expect_err("four is newer");
+        let error = stopped.append(NEITHER, payload("two")).await.expect_err("four is newer");
         assert!(matches!(error, StoreError::Fenced { number: 2, newest: 4, .. }), "{error}");
     }
-    assert_eq!(texts(&new.recover().await.expect("whole")), ["B4"]);
+    assert_eq!(texts(&new).await, ["B4"]);
     write(&mut taker, &["five", "B6"]).await;
     taker.prune().await;
     assert_eq!(new.list().await.expect("listed").numbers, [4, 5, 6], "what the fenced one left is pruned");
@@ -199,9 +207,9 @@ async fn a_fenced_writer_stays_fenced_whatever_becomes_of_the_store() {
     let objects = memory();
     let (mut old, mut new) = (appender(&over(&objects)).await, appender(&over(&objects)).await);
     write(&mut new, &["B1"]).await;
-    assert!(old.append(Kind::Delta, payload("x")).await.expect_err("one stands there").is_fenced());
+    assert!(old.append(NEITHER, payload("x")).await.expect_err("one stands there").is_fenced());
     objects.delete(&path(1)).await.expect("it stands there");
-    assert!(old.append(Kind::Delta, payload("x")).await.expect_err("it was fenced").is_fenced());
+    assert!(old.append(NEITHER, payload("x")).await.expect_err("it was fenced").is_fenced());
 }
 
 #[tokio::test]
@@ -209,37 +217,36 @@ async fn a_foreign_object_under_the_next_number_fences() {
     let objects = memory();
     let mut writer = appender(&over(&objects)).await;
     objects.put(&path(1), "foreign".into()).await.expect("it is memory");
-    assert!(writer.append(Kind::Base, payload("B")).await.expect_err("it is not ours").is_fenced());
+    assert!(writer.append(Part::whole(), payload("B")).await.expect_err("it is not ours").is_fenced());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn any_run_of_one_writer_with_restarts_keeps_all_that_was_appended(
-        steps in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>(), 0..5_usize), 1..40),
+        steps in prop::collection::vec((1..6_usize, any::<bool>(), prop::bool::weighted(0.1), 0..5_usize), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
             let faulty = Arc::new(Faulty::new(memory()));
             let store = || Store::over(Arc::clone(&faulty) as Arc<dyn ObjectStore>, PREFIX);
             let mut writer = appender(&store()).await;
-            let mut state = Vec::new();
-            for (index, (is_base, prunes, restarts, fault)) in steps.into_iter().enumerate() {
-                state.push(index.to_string());
+            let mut state = Texted::default();
+            for (index, (copies, prunes, restarts, fault)) in steps.into_iter().enumerate() {
+                let (part, payload) = state.push(index.to_string(), copies);
                 faulty.fail_puts(&[[Fault::None, Fault::Before, Fault::After, Fault::Full, Fault::None][fault]]);
-                let (kind, text) = if is_base { (Kind::Base, state.join(" ")) } else { (Kind::Delta, index.to_string()) };
-                while let Err(error) = writer.append(kind, payload(&text)).await {
+                while let Err(error) = writer.append(part, payload.clone()).await {
                     assert!(error.is_transient(), "{error}");
                 }
                 if prunes {
                     writer.prune().await;
                 }
+                let (recovered, read) = Texted::recover(&store()).await.expect("whole");
+                assert_eq!(read.sorted(), state.sorted());
+                assert_eq!((recovered.next, recovered.checkpoints), (writer.next(), writer.chain()));
                 if restarts {
-                    writer = appender(&store()).await;
+                    (writer, state) = (store().appender(&recovered), read);
                 }
-                let recovered = store().recover().await.expect("whole");
-                assert_eq!(texts(&recovered).join(" "), state.join(" "));
-                assert_eq!(recovered.next, writer.next());
             }
         });
     }

@@ -37,7 +37,7 @@ async fn hold(store: &Store) -> Hold {
 #[tokio::test]
 async fn looking_at_a_state_that_is_not_there_leaves_no_trace() {
     let home = Home::new();
-    let recovered = home.store().recover().await.expect("an empty state");
+    let (recovered, _) = recover(&home.store()).await.expect("an empty state");
     assert_eq!((recovered.next, recovered.newest), (1, None));
     assert_eq!(fs::read_dir(home.folder.path()).expect("it is there").count(), 0);
 }
@@ -62,8 +62,8 @@ async fn a_folder_keeps_the_state_and_hands_it_over() {
     let next = home.store();
     let _second = hold(&next).await;
     let mut writer = appender(&next).await;
-    assert_eq!(writer.append(Kind::Delta, payload("five")).await.expect("alone"), 5);
-    assert_eq!(texts(&home.store().recover().await.expect("whole")), ["B4", "five"]);
+    assert_eq!(writer.append(NEITHER, payload("five")).await.expect("alone"), 5);
+    assert_eq!(texts(&home.store()).await, ["B4", "five"]);
 }
 
 #[tokio::test]
@@ -74,11 +74,11 @@ async fn a_torn_file_is_passed_over_and_a_missing_one_named() {
     write(&mut appender(&store).await, &["B1", "two", "three"]).await;
     let file = |number: u64| home.state().join(format!("{number:020}"));
     fs::write(file(3), b"").expect("writable");
-    assert_eq!(texts(&store.recover().await.expect("three is torn")), ["B1", "two"]);
+    assert_eq!(texts(&store).await, ["B1", "two"]);
     write(&mut appender(&store).await, &["four"]).await;
     fs::remove_file(file(2)).expect("it stands there");
     assert!(matches!(
-        store.recover().await,
+        recover(&store).await,
         Err(StoreError::Broken { number: 2, needed_by: 4, damage: Damage::Missing, .. })
     ));
 }
@@ -91,7 +91,7 @@ async fn a_folder_fences_too() {
     let mut first = appender(&one).await;
     let mut second = appender(&two).await;
     write(&mut first, &["one"]).await;
-    assert!(second.append(Kind::Delta, payload("uno")).await.expect_err("one stands there").is_fenced());
+    assert!(second.append(NEITHER, payload("uno")).await.expect_err("one stands there").is_fenced());
     write(&mut first, &["two"]).await;
 }
 

@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 
-use crate::store::{Appender, Kind, Store, StoreError};
+use super::{Appender, NEITHER, Part, Store, StoreError, appender};
 
 async fn writer(folder: &std::path::Path) -> (Store, Appender) {
     let store = Store::open("file://./state", folder).expect("a place");
-    let recovered = store.recover().await.expect("nothing is there");
-    let appender = store.appender(&recovered);
+    let appender = appender(&store).await;
     (store, appender)
 }
 
@@ -20,13 +19,13 @@ async fn a_deleted_folder_is_noticed_and_not_made_again() {
     let home = tempfile::tempdir().expect("a folder");
     let (store, mut appender) = writer(home.path()).await;
     store.check_present().expect("nothing was written yet");
-    appender.append(Kind::Base, payload()).await.expect("room");
-    appender.append(Kind::Delta, payload()).await.expect("room");
+    appender.append(Part::whole(), payload()).await.expect("room");
+    appender.append(NEITHER, payload()).await.expect("room");
     store.check_present().expect("it is there");
     std::fs::remove_dir_all(home.path().join("state")).expect("it is there");
     assert!(matches!(store.check_present(), Err(StoreError::Gone { number: 2, .. })));
-    for kind in [Kind::Delta, Kind::Base] {
-        let error = appender.append(kind, payload()).await.expect_err("the state is gone");
+    for part in [NEITHER, Part::whole()] {
+        let error = appender.append(part, payload()).await.expect_err("the state is gone");
         assert!(matches!(error, StoreError::Gone { number: 2, .. }) && !error.is_transient(), "{error}");
     }
     assert!(!home.path().join("state").exists(), "the next start must find either all of it or nothing");
@@ -36,25 +35,25 @@ async fn a_deleted_folder_is_noticed_and_not_made_again() {
 async fn an_emptied_folder_is_noticed() {
     let home = tempfile::tempdir().expect("a folder");
     let (store, mut appender) = writer(home.path()).await;
-    appender.append(Kind::Base, payload()).await.expect("room");
+    appender.append(Part::whole(), payload()).await.expect("room");
     for entry in home.path().join("state").read_dir().expect("the folder") {
         std::fs::remove_file(entry.expect("an entry").path()).expect("it is there");
     }
     assert!(matches!(store.check_present(), Err(StoreError::Gone { number: 1, .. })));
-    assert!(matches!(appender.append(Kind::Delta, payload()).await, Err(StoreError::Gone { .. })));
+    assert!(matches!(appender.append(NEITHER, payload()).await, Err(StoreError::Gone { .. })));
 }
 
 #[tokio::test]
 async fn whoever_took_over_and_pruned_is_reported_as_that() {
     let home = tempfile::tempdir().expect("a folder");
     let (store, mut first) = writer(home.path()).await;
-    first.append(Kind::Base, payload()).await.expect("room");
+    first.append(Part::whole(), payload()).await.expect("room");
     let (_, mut second) = writer(home.path()).await;
     for _ in 0..3 {
-        second.append(Kind::Base, payload()).await.expect("room");
+        second.append(Part::whole(), payload()).await.expect("room");
         second.prune().await;
     }
     assert!(!home.path().join("state").join(format!("{:020}", 1)).exists(), "it was pruned");
     store.check_present().expect("another processor has the state");
-    assert!(matches!(first.append(Kind::Delta, payload()).await, Err(StoreError::Fenced { .. })));
+    assert!(matches!(first.append(NEITHER, payload()).await, Err(StoreError::Fenced { .. })));
 }

@@ -36,24 +36,76 @@ fn payload(text: &str) -> Bytes {
 }
 
 async fn appender(store: &Store) -> Appender {
-    let recovered = store.recover().await.expect("the chain is whole");
-    store.appender(&recovered)
+    store.appender(&recover(store).await.expect("the chain is whole").0)
 }
 
-/// Appends `B...` as a base, anything else as a delta.
+/// The state as these tests have it: the texts of the checkpoints that were read.
+type Texts = Vec<String>;
+
+async fn recover(store: &Store) -> Result<(Recovered, Texts), StoreError> {
+    let apply = |texts: &mut Texts, checkpoint: Checkpoint| {
+        texts.push(String::from_utf8(checkpoint.payload.to_vec()).expect("tests write text"));
+        Ok(())
+    };
+    store.recover(Vec::new, apply).await
+}
+
+async fn texts(store: &Store) -> Texts {
+    recover(store).await.expect("the chain is whole").1
+}
+
+const NEITHER: Part = Part { first: false, last: false };
+
+/// By its first letter, what part of a round a text is: `B` all of it, `F` the first, `L` the last.
+fn part(text: &str) -> Part {
+    Part { first: text.starts_with(['B', 'F']), last: text.starts_with(['B', 'L']) }
+}
+
+/// Appends texts with the part that [`part`] tells.
 async fn write(appender: &mut Appender, texts: &[&str]) {
     for text in texts {
-        let kind = if text.starts_with('B') { Kind::Base } else { Kind::Delta };
-        appender.append(kind, payload(text)).await.expect("nobody else writes");
+        appender.append(part(text), payload(text)).await.expect("nobody else writes");
     }
 }
 
-/// The payloads of base and deltas.
-fn texts(recovered: &Recovered) -> Vec<String> {
-    recovered
-        .chain()
-        .map(|checkpoint| String::from_utf8(checkpoint.payload.to_vec()).expect("tests write text"))
-        .collect()
+/// What stands for a processor's state: all texts that were ever appended, without spaces. A checkpoint holds the newest, and some of
+/// all.
+#[derive(Default)]
+struct Texted {
+    all: Vec<String>,
+    /// Of how many the round has a copy.
+    copied: usize,
+}
+
+impl Texted {
+    async fn recover(store: &Store) -> Result<(Recovered, Self), StoreError> {
+        let apply = |state: &mut Self, checkpoint: Checkpoint| {
+            let text = String::from_utf8(checkpoint.payload.to_vec()).expect("tests write text");
+            for text in text.split_whitespace() {
+                if !state.all.iter().any(|other| other == text) {
+                    state.all.push(text.to_owned());
+                }
+            }
+            Ok(())
+        };
+        store.recover(Self::default, apply).await
+    }
+
+    /// The checkpoint after a new text, with a copy of so many others.
+    fn push(&mut self, text: String, copies: usize) -> (Part, Bytes) {
+        self.all.push(text.clone());
+        let end = self.all.len().min(self.copied + copies);
+        let part = Part { first: self.copied == 0, last: end == self.all.len() };
+        let copied = self.all[self.copied..end].join(" ");
+        self.copied = if part.last { 0 } else { end };
+        (part, payload(&format!("{text} {copied}")))
+    }
+
+    fn sorted(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = self.all.iter().map(String::as_str).collect();
+        all.sort_unstable();
+        all
+    }
 }
 
 /// Cuts an object in half.

@@ -80,7 +80,7 @@ async fn a_stand_by_waits_while_the_holder_writes_and_takes_over_when_it_stops()
     // It notices the last beat at its next look, up to a look late.
     about(silent.elapsed(), TAKEOVER);
     write(&mut appender(&standby).await, &["mine"]).await;
-    assert!(holder.append(Kind::Delta, payload("late")).await.expect_err("it was overtaken").is_fenced());
+    assert!(holder.append(NEITHER, payload("late")).await.expect_err("it was overtaken").is_fenced());
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +126,7 @@ async fn a_stopped_holder_of_a_folder_loses_it_for_good() {
     about(waited, TAKEOVER);
     let mut writer = appender(&second).await;
     write(&mut writer, &["two"]).await;
-    assert!(overtaken.append(Kind::Delta, payload("zwei")).await.expect_err("two stands there").is_fenced());
+    assert!(overtaken.append(NEITHER, payload("zwei")).await.expect_err("two stands there").is_fenced());
     drop(stopped);
 
     let third = open();

@@ -1,0 +1,180 @@
+//! Hash tables in shards, by hashes that the caller has.
+//!
+//! A hash table doubles when it is full: for a moment it needs three times its memory, and an event waits until all entries
+//! have moved. Each shard doubles alone, so that both are a small part of that. A shard shrinks when most of it is empty.
+
+use hashbrown::HashTable;
+
+/// A power of two, and as many as an array may have for `Default`.
+const SHARDS: usize = 32;
+/// Smaller shards stay as they are.
+const SHRINKS: usize = 64;
+
+/// Entries by a 64-bit hash.
+#[derive(Debug)]
+pub(crate) struct Shards<T> {
+    shards: [HashTable<T>; SHARDS],
+    len: usize,
+}
+
+/// Values by a 128-bit hash.
+#[derive(Debug)]
+pub(crate) struct Table<V>(Shards<(u128, V)>);
+
+impl<T> Default for Shards<T> {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| HashTable::new()), len: 0 }
+    }
+}
+
+impl<T> Shards<T> {
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&T> {
+        self.shards[shard(hash)].find(hash, is)
+    }
+
+    #[inline]
+    pub(crate) fn find_mut(&mut self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&mut T> {
+        self.shards[shard(hash)].find_mut(hash, is)
+    }
+
+    /// Adds an entry that is not there yet.
+    pub(crate) fn insert(&mut self, hash: u64, entry: T, hash_of: impl Fn(&T) -> u64) -> &mut T {
+        self.len += 1;
+        self.shards[shard(hash)].insert_unique(hash, entry, hash_of).into_mut()
+    }
+
+    pub(crate) fn remove(
+        &mut self,
+        hash: u64,
+        is: impl FnMut(&T) -> bool,
+        hash_of: impl Fn(&T) -> u64,
+    ) -> Option<T> {
+        let shard = &mut self.shards[shard(hash)];
+        let (entry, _) = shard.find_entry(hash, is).ok()?.remove();
+        self.len -= 1;
+        if shard.capacity() > SHRINKS && shard.len() * 8 < shard.capacity() {
+            shard.shrink_to(shard.len() * 2, hash_of);
+        }
+        Some(entry)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.shards.iter().map(HashTable::allocation_size).sum()
+    }
+}
+
+impl<V> Default for Table<V> {
+    fn default() -> Self {
+        Self(Shards::default())
+    }
+}
+
+impl<V> Table<V> {
+    #[inline]
+    pub(crate) fn get(&self, key: u128) -> Option<&V> {
+        self.0.find(half(key), |(other, _)| *other == key).map(|(_, value)| value)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: u128) -> Option<&mut V> {
+        self.0.find_mut(half(key), |(other, _)| *other == key).map(|(_, value)| value)
+    }
+
+    /// Sets the value of a key.
+    pub(crate) fn insert(&mut self, key: u128, value: V) {
+        match self.get_mut(key) {
+            Some(old) => *old = value,
+            None => drop(self.0.insert(half(key), (key, value), |(key, _)| half(*key))),
+        }
+    }
+
+    /// The value of a key; a new one if there is none.
+    pub(crate) fn get_or_insert_with(&mut self, key: u128, new: impl FnOnce() -> V) -> &mut V {
+        if self.get(key).is_none() {
+            self.0.insert(half(key), (key, new()), |(key, _)| half(*key));
+        }
+        self.get_mut(key).expect("it was just inserted")
+    }
+
+    pub(crate) fn remove(&mut self, key: u128) -> Option<V> {
+        let removed = self.0.remove(half(key), |(other, _)| *other == key, |(key, _)| half(*key));
+        removed.map(|(_, value)| value)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes in memory, without what the values point to.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
+/// The lowest bits choose the place in a shard and the highest tell entries apart there, so these are from the middle.
+fn shard(hash: u64) -> usize {
+    (hash >> 48) as usize % SHARDS
+}
+
+fn half(key: u128) -> u64 {
+    key as u64
+}
+
+/// Bytes of a standard hash table of this capacity.
+pub(crate) fn bytes_of(capacity: usize, entry: usize) -> usize {
+    match capacity {
+        0 => 0,
+        1..4 => 4 * (entry + 1) + 16,
+        4..8 => 8 * (entry + 1) + 16,
+        _ => (capacity * 8 / 7).next_power_of_two() * (entry + 1) + 16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_table_is_a_map(steps in proptest::collection::vec((any::<bool>(), 0u128..300, any::<u8>()), 0..600)) {
+            let (mut table, mut map) = (Table::default(), BTreeMap::new());
+            for (inserts, key, value) in steps {
+                // As hashes are: all bits differ.
+                let key = key.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+                if inserts {
+                    table.insert(key, value);
+                    map.insert(key, value);
+                } else {
+                    prop_assert_eq!(table.remove(key), map.remove(&key));
+                }
+                prop_assert_eq!((table.get(key), table.len()), (map.get(&key), map.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_given_back() {
+        let mut table = Table::default();
+        let key = |n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        (0..100_000).for_each(|n| table.insert(key(n), n));
+        let full = table.bytes();
+        assert!((100..100_000).all(|n| table.remove(key(n)) == Some(n)));
+        assert!(table.bytes() < full / 20, "{} of {full}", table.bytes());
+        assert!((0..100).all(|n| table.get(key(n)) == Some(&n)));
+    }
+}
