@@ -32,10 +32,10 @@ pub struct Producer {
     topic: String,
 }
 
-/// Makes a topic with one replica.
+/// Makes a topic with one replica, and waits until the broker knows it: a connector ends where its topic does not exist.
 ///
 /// # Errors
-/// Kafka refuses, or there is such a topic.
+/// Kafka refuses, there is such a topic, or the broker takes too long.
 pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin: AdminClient<DefaultClientContext> = client()?.create()?;
@@ -49,11 +49,11 @@ pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> R
     for result in made {
         result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
     }
-    Ok(())
+    until_known(&admin, name, partitions)
 }
 
-/// Adds partitions to a topic, and waits until the broker knows them: the controller may be ahead of it, and a producer that
-/// is told of fewer partitions drops records of the others.
+/// Adds partitions to a topic, and waits until the broker knows them: a producer that is told of fewer partitions drops the
+/// records of the others.
 ///
 /// # Errors
 /// Kafka refuses, the topic has as many already, or the broker takes too long.
@@ -64,13 +64,18 @@ pub fn add_partitions(name: &str, total: i32) -> Result<()> {
     for result in runtime.block_on(admin.create_partitions(&[wanted], &AdminOptions::new()))? {
         result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
     }
-    let total = usize::try_from(total)?;
-    wait::until("the broker to know the new partitions", || {
+    until_known(&admin, name, total)
+}
+
+/// The controller, which makes partitions, may be ahead of the broker.
+fn until_known(admin: &AdminClient<DefaultClientContext>, name: &str, partitions: i32) -> Result<()> {
+    let partitions = usize::try_from(partitions)?;
+    wait::until("the broker to know the partitions", || {
         let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE)?;
         let of_topic = metadata.topics().iter().find(|topic| topic.name() == name);
         let led = |partition: &&MetadataPartition| partition.leader() >= 0;
         let known = of_topic.map_or(0, |topic| topic.partitions().iter().filter(led).count());
-        Ok((known >= total).then_some(()))
+        Ok((known >= partitions).then_some(()))
     })
 }
 

@@ -40,6 +40,23 @@ async fn create(kafka: &Kafka, topic: &str, partitions: i32, config: &[(&str, &s
     }
     let made = admin(kafka).create_topics(&[wanted], &AdminOptions::new()).await.expect("Kafka answers");
     made.into_iter().for_each(|one| drop(one.expect("a new topic")));
+    known(kafka, topic, partitions).await;
+}
+
+/// Waits until the broker knows a topic with so many partitions: the controller, which made them, may be ahead of it, and
+/// a connector ends where a topic does not exist.
+async fn known(kafka: &Kafka, topic: &str, partitions: i32) {
+    let (admin, asked) = (admin(kafka), Instant::now());
+    let are_known = || {
+        let metadata = admin.inner().fetch_metadata(Some(topic), WAIT).expect("Kafka answers");
+        let of_topic = metadata.topics().iter().find(|found| found.name() == topic);
+        let led = of_topic.map_or(0, |found| found.partitions().iter().filter(|p| p.leader() >= 0).count());
+        led >= usize::try_from(partitions).expect("some partitions")
+    };
+    while !are_known() {
+        assert!(asked.elapsed() < WAIT, "the broker does not know {topic}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn connect(kafka: &Kafka, topic: &str, sink: &Sink, more: &str) -> Running {
@@ -381,12 +398,14 @@ async fn recreate(kafka: &Kafka, topic: &str, partitions: i32) {
     }
 }
 
-async fn grow(kafka: &Kafka, topic: &str, partitions: usize) {
+async fn grow(kafka: &Kafka, topic: &str, partitions: i32) {
+    let count = usize::try_from(partitions).expect("some partitions");
     let added = admin(kafka)
-        .create_partitions(&[NewPartitions::new(topic, partitions)], &AdminOptions::new())
+        .create_partitions(&[NewPartitions::new(topic, count)], &AdminOptions::new())
         .await
         .expect("Kafka answers");
     added.into_iter().for_each(|one| drop(one.expect("added")));
+    known(kafka, topic, partitions).await;
 }
 
 /// What happens to the topics while the connector is down.
