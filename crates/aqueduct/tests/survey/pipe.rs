@@ -13,8 +13,8 @@ use processor::{
     flow::{Flow, FlowSettings},
     frontier::Limits,
     outbox::Outbox,
-    saved::save,
-    store::{Kind, Store},
+    saved::{Budget, Round, save},
+    store::{Part, Recovered, Store, StoreError},
 };
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -101,8 +101,8 @@ impl Pipe {
         let store = Store::open("file://./state", self.folder.path()).expect("a place");
         let runtime = tokio::runtime::Runtime::new().expect("threads");
         runtime.block_on(async {
-            let recovered = store.recover().await.expect("it is whole");
-            store.appender(&recovered).append(Kind::Base, "of another".into()).await.expect("room");
+            let recovered = recover(&store).await;
+            store.appender(&recovered).append(Part::whole(), "of another".into()).await.expect("room");
         });
     }
 
@@ -176,11 +176,19 @@ impl Pipe {
             send(&writer, &mut outbox, &progress, Rows::Progress(std::slice::from_ref(row))).await;
         }
         writer.close().await.expect("the file is complete");
-        let payload = save(&mut core, &mut outbox, true).encode().expect("a state can be written");
+        let budget = Budget::of(core.bytes(), 0);
+        let saved = save(&mut core, &mut outbox, &mut Round::default(), budget);
+        let payload = saved.encode().expect("a state can be written");
         let store = Store::open("file://./state", self.folder.path()).expect("a place");
-        let recovered = store.recover().await.expect("nothing is there");
-        store.appender(&recovered).append(Kind::Base, payload.into()).await.expect("room");
+        let recovered = recover(&store).await;
+        store.appender(&recovered).append(saved.part, payload.into()).await.expect("room");
     }
+}
+
+/// What is in the store, without its payloads.
+async fn recover(store: &Store) -> Recovered {
+    let skip = |(): &mut (), _| Ok::<(), StoreError>(());
+    store.recover(|| (), skip).await.expect("it is whole").0
 }
 
 fn mark(partition: &Partition, now: EventTime) -> Mark {
