@@ -162,7 +162,7 @@ fn a_replay_into_tables_that_refuse_says_what_to_do() {
     bigquery.faults().refuse("top-picks");
     refused(
         &services.place.run("replay events.ndjson --output bigquery"),
-        &["table box_ctr refuses ", "; correct its columns, or give the flow a new name"],
+        &["table box_ctr rejected ", "; correct its columns, or give the flow a new name"],
     );
     services.stop();
 }
