@@ -3,15 +3,13 @@
 //! [`plan`] is pure. [`apply`] creates what does not exist and leaves existing resources unchanged, so it is safe to
 //! run again. Nothing here deletes a resource.
 
-use std::{
-    fmt,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{fmt, time::Duration};
 
 use event::{EventTime, Millis};
-use google_cloud_gax::{error::rpc::Code, options::RequestOptionsBuilder, retry_policy::NeverRetry};
-use google_cloud_pubsub::model;
-use google_cloud_wkt as wkt;
+use google::CallError;
+use prost::Message;
+use tokio::time::timeout;
+use tonic::Code;
 
 use crate::{
     connection::{Connection, Endpoint},
@@ -72,8 +70,94 @@ pub enum Outcome {
 /// default retention. For emulators, which keep everything in memory.
 const KEEPS_NOTHING: Millis = Millis(0);
 
-fn kept(retention: Millis) -> Option<wkt::Duration> {
-    (retention > KEEPS_NOTHING).then(|| to_sdk(retention))
+/// `google.pubsub.v1.Topic`, without the fields that are not used here.
+#[derive(Clone, PartialEq, Message)]
+struct Topic {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(message, optional, tag = "3")]
+    message_storage_policy: Option<MessageStoragePolicy>,
+    #[prost(message, optional, tag = "8")]
+    message_retention_duration: Option<prost_types::Duration>,
+}
+
+/// `google.pubsub.v1.MessageStoragePolicy`.
+#[derive(Clone, PartialEq, Message)]
+struct MessageStoragePolicy {
+    #[prost(string, repeated, tag = "1")]
+    allowed_persistence_regions: Vec<String>,
+}
+
+/// `google.pubsub.v1.Subscription`, without the fields that are not used here.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PubsubSubscription {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    topic: String,
+    #[prost(message, optional, tag = "4")]
+    push_config: Option<PushConfig>,
+    #[prost(int32, tag = "5")]
+    ack_deadline_seconds: i32,
+    #[prost(bool, tag = "7")]
+    retain_acked_messages: bool,
+    #[prost(message, optional, tag = "8")]
+    message_retention_duration: Option<prost_types::Duration>,
+    #[prost(bool, tag = "10")]
+    enable_message_ordering: bool,
+    #[prost(message, optional, tag = "11")]
+    expiration_policy: Option<ExpirationPolicy>,
+    #[prost(string, tag = "12")]
+    filter: String,
+    #[prost(bool, tag = "15")]
+    detached: bool,
+    #[prost(bool, tag = "16")]
+    enable_exactly_once_delivery: bool,
+}
+
+/// `google.pubsub.v1.PushConfig`.
+#[derive(Clone, PartialEq, Message)]
+struct PushConfig {
+    #[prost(string, tag = "1")]
+    push_endpoint: String,
+}
+
+/// `google.pubsub.v1.ExpirationPolicy`. Without a duration the subscription never expires.
+#[derive(Clone, PartialEq, Message)]
+struct ExpirationPolicy {
+    #[prost(message, optional, tag = "1")]
+    ttl: Option<prost_types::Duration>,
+}
+
+/// `google.pubsub.v1.GetTopicRequest` and `GetSubscriptionRequest`.
+#[derive(Clone, PartialEq, Message)]
+struct GetRequest {
+    #[prost(string, tag = "1")]
+    path: String,
+}
+
+/// `google.pubsub.v1.SeekRequest` with a time.
+#[derive(Clone, PartialEq, Message)]
+struct SeekRequest {
+    #[prost(string, tag = "1")]
+    subscription: String,
+    #[prost(message, optional, tag = "2")]
+    time: Option<prost_types::Timestamp>,
+}
+
+const GET_TOPIC: &str = "/google.pubsub.v1.Publisher/GetTopic";
+const CREATE_TOPIC: &str = "/google.pubsub.v1.Publisher/CreateTopic";
+const GET_SUBSCRIPTION: &str = "/google.pubsub.v1.Subscriber/GetSubscription";
+const CREATE_SUBSCRIPTION: &str = "/google.pubsub.v1.Subscriber/CreateSubscription";
+const SEEK: &str = "/google.pubsub.v1.Subscriber/Seek";
+/// 9999-12-31T23:59:59Z, the last second of a `google.protobuf.Timestamp`.
+const LAST_SECOND: i64 = 253_402_300_799;
+
+fn kept(retention: Millis) -> Option<prost_types::Duration> {
+    (retention > KEEPS_NOTHING).then(|| prost_types::Duration {
+        seconds: retention.0 / 1_000,
+        nanos: (retention.0 % 1_000 * 1_000_000) as i32,
+    })
 }
 
 /// The resources that have to exist, topics before their subscriptions.
@@ -135,19 +219,13 @@ pub async fn check_subscriptions(connection: &Connection, settings: &PubSubSetti
 /// # Errors
 /// If Pub/Sub does not answer or refuses the call.
 pub async fn seek(connection: &Connection, subscription: &str, time: EventTime) -> Result<(), Error> {
-    let since_epoch = Duration::from_millis(u64::try_from(time.0).unwrap_or(0));
-    let time = UNIX_EPOCH
-        .checked_add(since_epoch)
-        .and_then(|time| wkt::Timestamp::try_from(time).ok())
-        .unwrap_or_else(|| wkt::Timestamp::clamp(i64::MAX, 0));
-    let request = connection
-        .subscriptions
-        .seek()
-        .set_subscription(subscription)
-        .set_time(time)
-        .with_attempt_timeout(CALL_DEADLINE)
-        .with_retry_policy(NeverRetry);
-    request.send().await.map_err(|error| Error::of_call(subscription, &error))?;
+    let millis = time.0.max(0);
+    let nanos = (millis % 1_000 * 1_000_000) as i32;
+    let time = prost_types::Timestamp { seconds: (millis / 1_000).min(LAST_SECOND), nanos };
+    let request = SeekRequest { subscription: subscription.to_owned(), time: Some(time) };
+    let () = call(connection, SEEK, ("subscription", subscription), request)
+        .await
+        .map_err(|error| Error::of_call(subscription, error))?;
     Ok(())
 }
 
@@ -196,17 +274,13 @@ async fn apply_topic(connection: &Connection, plan: &TopicPlan) -> Result<Outcom
         Err(Error::NotFound { .. }) => {}
         Err(error) => return Err(error),
     }
-    let storage = (!plan.regions.is_empty())
-        .then(|| model::MessageStoragePolicy::new().set_allowed_persistence_regions(plan.regions.clone()));
-    let request = connection
-        .topics
-        .create_topic()
-        .set_name(&plan.path)
-        .set_or_clear_message_retention_duration(kept(plan.retention))
-        .set_or_clear_message_storage_policy(storage)
-        .with_attempt_timeout(CALL_DEADLINE)
-        .with_retry_policy(NeverRetry);
-    created(&plan.path, request.send().await)
+    let topic = Topic {
+        name: plan.path.clone(),
+        message_storage_policy: (!plan.regions.is_empty())
+            .then(|| MessageStoragePolicy { allowed_persistence_regions: plan.regions.clone() }),
+        message_retention_duration: kept(plan.retention),
+    };
+    created(&plan.path, call::<_, Topic>(connection, CREATE_TOPIC, ("name", &plan.path), topic).await)
 }
 
 async fn apply_subscription(connection: &Connection, plan: &SubscriptionPlan) -> Result<Outcome, Error> {
@@ -215,41 +289,58 @@ async fn apply_subscription(connection: &Connection, plan: &SubscriptionPlan) ->
         Err(Error::NotFound { .. }) => {}
         Err(error) => return Err(error),
     }
-    let request = connection
-        .subscriptions
-        .create_subscription()
-        .set_name(&plan.path)
-        .set_topic(&plan.topic)
-        .set_ack_deadline_seconds(ACK_DEADLINE.as_secs() as i32)
-        .set_retain_acked_messages(plan.retention > KEEPS_NOTHING)
-        .set_or_clear_message_retention_duration(kept(plan.retention))
-        .set_expiration_policy(model::ExpirationPolicy::new())
-        .with_attempt_timeout(CALL_DEADLINE)
-        .with_retry_policy(NeverRetry);
-    created(&plan.path, request.send().await)
+    let subscription = PubsubSubscription {
+        name: plan.path.clone(),
+        topic: plan.topic.clone(),
+        ack_deadline_seconds: ACK_DEADLINE.as_secs() as i32,
+        retain_acked_messages: plan.retention > KEEPS_NOTHING,
+        message_retention_duration: kept(plan.retention),
+        expiration_policy: Some(ExpirationPolicy { ttl: None }),
+        ..PubsubSubscription::default()
+    };
+    let routing = ("name", plan.path.as_str());
+    created(
+        &plan.path,
+        call::<_, PubsubSubscription>(connection, CREATE_SUBSCRIPTION, routing, subscription).await,
+    )
 }
 
-async fn get_topic(connection: &Connection, path: &str) -> Result<model::Topic, Error> {
-    let request = connection.topics.get_topic().set_topic(path);
-    let request = request.with_attempt_timeout(CALL_DEADLINE).with_retry_policy(NeverRetry);
-    request.send().await.map_err(|error| Error::of_call(path, &error))
+async fn get_topic(connection: &Connection, path: &str) -> Result<Topic, Error> {
+    let request = GetRequest { path: path.to_owned() };
+    let found = call(connection, GET_TOPIC, ("topic", path), request).await;
+    found.map_err(|error| Error::of_call(path, error))
 }
 
 pub(crate) async fn get_subscription(
     connection: &Connection,
     path: &str,
-) -> Result<model::Subscription, Error> {
-    let request = connection.subscriptions.get_subscription().set_subscription(path);
-    let request = request.with_attempt_timeout(CALL_DEADLINE).with_retry_policy(NeverRetry);
-    request.send().await.map_err(|error| Error::of_call(path, &error))
+) -> Result<PubsubSubscription, Error> {
+    let request = GetRequest { path: path.to_owned() };
+    let found = call(connection, GET_SUBSCRIPTION, ("subscription", path), request).await;
+    found.map_err(|error| Error::of_call(path, error))
+}
+
+/// One attempt of an administrative call.
+async fn call<Q, A>(
+    connection: &Connection,
+    method: &'static str,
+    routing: (&str, &str),
+    request: Q,
+) -> Result<A, CallError>
+where
+    Q: Message + 'static,
+    A: Message + Default + 'static,
+{
+    let late = |_| CallError::Status(tonic::Status::deadline_exceeded("no answer in time"));
+    timeout(CALL_DEADLINE, connection.caller.unary(method, routing, request)).await.map_err(late)?
 }
 
 /// A resource that another process has created in the meantime counts as existing.
-fn created<T>(path: &str, answer: google_cloud_pubsub::Result<T>) -> Result<Outcome, Error> {
+fn created<T>(path: &str, answer: Result<T, CallError>) -> Result<Outcome, Error> {
     match answer {
         Ok(_) => Ok(Outcome::Created),
-        Err(error) if error.status().is_some_and(|s| s.code == Code::AlreadyExists) => Ok(Outcome::Exists),
-        Err(error) => Err(Error::of_call(path, &error)),
+        Err(CallError::Status(status)) if status.code() == Code::AlreadyExists => Ok(Outcome::Exists),
+        Err(error) => Err(Error::of_call(path, error)),
     }
 }
 
@@ -257,7 +348,7 @@ fn outcome(differences: Vec<String>) -> Outcome {
     if differences.is_empty() { Outcome::Exists } else { Outcome::Differs(differences) }
 }
 
-fn topic_differences(plan: &TopicPlan, found: &model::Topic, endpoint: &Endpoint) -> Vec<String> {
+fn topic_differences(plan: &TopicPlan, found: &Topic, endpoint: &Endpoint) -> Vec<String> {
     let mut differences = Vec::new();
     // An emulator does not return properties that it does not implement.
     let told = *endpoint == Endpoint::GoogleCloud || found.message_retention_duration.is_some();
@@ -275,7 +366,7 @@ fn topic_differences(plan: &TopicPlan, found: &model::Topic, endpoint: &Endpoint
     differences
 }
 
-fn subscription_differences(plan: &SubscriptionPlan, found: &model::Subscription) -> Vec<String> {
+fn subscription_differences(plan: &SubscriptionPlan, found: &PubsubSubscription) -> Vec<String> {
     let expires = found.expiration_policy.as_ref().is_some_and(|policy| policy.ttl.is_some());
     let mut differences = Vec::new();
     let mut note = |wrong: bool, text: String| differences.extend(wrong.then_some(text));
@@ -298,10 +389,6 @@ fn subscription_differences(plan: &SubscriptionPlan, found: &model::Subscription
     differences
 }
 
-fn keeps(found: Option<&wkt::Duration>, wanted: Millis) -> bool {
-    found.is_some_and(|found| found.seconds() * 1_000 >= wanted.0)
-}
-
-fn to_sdk(length: Millis) -> wkt::Duration {
-    wkt::Duration::clamp(length.0 / 1_000, (length.0 % 1_000 * 1_000_000) as i32)
+fn keeps(found: Option<&prost_types::Duration>, wanted: Millis) -> bool {
+    found.is_some_and(|found| found.seconds * 1_000 >= wanted.0)
 }

@@ -5,15 +5,10 @@
 
 use std::{fmt, time::Duration};
 
-use google_cloud_auth::credentials::{self, Credentials, anonymous};
-use google_cloud_pubsub::client::{SubscriptionAdmin, TopicAdmin};
+use google::{Caller, Credentials, channel};
 use tonic::transport::Endpoint as Address;
 
-use crate::{
-    admin::ACK_DEADLINE,
-    call::{self, Caller},
-    error::Error,
-};
+use crate::{admin::ACK_DEADLINE, error::Error};
 
 /// The endpoint of Pub/Sub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +29,6 @@ pub struct Connection {
     /// For channels that are not shared: an unread stream would block everything else on its connection.
     pub(crate) address: Address,
     pub(crate) caller: Caller,
-    pub(crate) topics: TopicAdmin,
-    pub(crate) subscriptions: SubscriptionAdmin,
 }
 
 /// Deadline of a publish, acknowledge or extend call.
@@ -91,21 +84,11 @@ impl Connection {
     pub async fn open(endpoint: Endpoint) -> Result<Self, Error> {
         let credentials = match &endpoint {
             Endpoint::GoogleCloud => default_credentials().await?,
-            Endpoint::Emulator { .. } => anonymous::Builder::new().build(),
+            Endpoint::Emulator { .. } => Credentials::none(),
         };
-        let url = endpoint.to_string();
-        let failed = |error: google_cloud_gax::client_builder::Error| Error::credentials(&error);
-        let address = call::address(&endpoint).map_err(|error| Error::credentials(&error))?;
-        let topics = TopicAdmin::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
-        let subscriptions =
-            SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(credentials.clone()).build();
-        Ok(Self {
-            caller: Caller { channel: address.clone().timeout(CALL_DEADLINE).connect_lazy(), credentials },
-            address,
-            topics: topics.await.map_err(failed)?,
-            subscriptions: subscriptions.await.map_err(failed)?,
-            endpoint,
-        })
+        let address = channel::address(&endpoint.to_string()).map_err(|error| Error::credentials(&error))?;
+        let channel = address.clone().timeout(CALL_DEADLINE).connect_lazy();
+        Ok(Self { caller: Caller { channel, credentials }, address, endpoint })
     }
 
     /// The endpoint of this connection.
@@ -120,14 +103,12 @@ const LOOK_FOR_TOKENS: &str = "see whether the metadata server or the token endp
 /// Application default credentials that have returned a token. If their source is temporarily unavailable, the calls
 /// that need a token wait for it later.
 async fn default_credentials() -> Result<Credentials, Error> {
-    let credentials = credentials::Builder::default()
-        .with_scopes([SCOPE])
-        .build()
-        .map_err(|error| Error::credentials(&error))?;
-    match tokio::time::timeout(CREDENTIALS_DEADLINE, credentials.headers(http::Extensions::new())).await {
-        Ok(Err(error)) if !error.is_transient() => return Err(Error::credentials(&error)),
+    let credentials = Credentials::application_default(SCOPE).map_err(|error| Error::credentials(&error))?;
+    match tokio::time::timeout(CREDENTIALS_DEADLINE, credentials.headers()).await {
+        Ok(Err(error)) if !error.is_temporary() => return Err(Error::credentials(&error)),
         Ok(Err(error)) => {
-            tracing::warn!(%error, action = LOOK_FOR_TOKENS, "no Google Cloud token yet; going on trying");
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(cause, action = LOOK_FOR_TOKENS, "no Google Cloud token yet; going on trying");
         }
         Err(_) => tracing::warn!(
             waited = ?CREDENTIALS_DEADLINE,

@@ -4,8 +4,8 @@
 
 use std::{error::Error as _, fmt};
 
-use google_cloud_gax::error::{Error as SdkError, rpc::Code};
-use tonic::Status;
+use google::{CallError, TokenError, status};
+use tonic::{Code, Status};
 
 /// Why a call to Pub/Sub failed.
 #[derive(Debug, thiserror::Error)]
@@ -83,27 +83,35 @@ impl Error {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// From a failed administrative call about a topic or a subscription.
-    pub(crate) fn of_call(path: &str, error: &SdkError) -> Self {
-        Self::classify(path, error, Cause(chain(error)))
+    /// From a failed call about a topic or a subscription, other than a publish.
+    pub(crate) fn of_call(path: &str, error: CallError) -> Self {
+        match error {
+            CallError::Status(status) => Self::of_pull(path, &status),
+            CallError::Token(error) => Self::of_token(path, error),
+        }
+    }
+
+    /// There is no access token.
+    pub(crate) fn of_token(path: &str, error: TokenError) -> Self {
+        if error.is_temporary() { Self::unavailable(path, &chain(&error)) } else { Self::credentials(&error) }
     }
 
     /// From a failed publish. The message of the service is left out.
     pub(crate) fn of_publish(path: &str, status: &Status) -> Self {
-        let code = Code::from(status.code() as i32);
+        let code = status.code();
         // A status with a source is a local failure: no connection, or an expired deadline.
         match status.source() {
             Some(source) => Self::unavailable(path, &chain(source)),
-            None => Self::of_code(path, code, Cause(code.name().to_owned())),
+            None => Self::of_code(path, code, Cause(status::name(code).to_owned())),
         }
     }
 
     /// From a broken stream, or a failed call about leases.
     pub(crate) fn of_pull(path: &str, status: &Status) -> Self {
-        let code = Code::from(status.code() as i32);
+        let code = status.code();
         match status.source() {
             Some(source) => Self::unavailable(path, &chain(source)),
-            None => Self::of_code(path, code, Cause(format!("{}: {}", code.name(), status.message()))),
+            None => Self::of_code(path, code, Cause(format!("{}: {}", status::name(code), status.message()))),
         }
     }
 
@@ -121,53 +129,16 @@ impl Error {
         Self::Unavailable { path: path.to_owned(), source: Cause(reason.to_owned()) }
     }
 
-    fn classify(path: &str, error: &SdkError, source: Cause) -> Self {
-        if error.is_authentication() && !error.is_transient_and_before_rpc() {
-            return Self::Credentials { source };
-        }
-        match error.status().map(|status| status.code) {
-            Some(code) => Self::of_code(path, code, source),
-            None if !reaches_nobody(error) => Self::Refused { path: path.to_owned(), source },
-            None => Self::Unavailable { path: path.to_owned(), source },
-        }
-    }
-
     fn of_code(path: &str, code: Code, source: Cause) -> Self {
         let path = path.to_owned();
         match code {
             Code::NotFound => Self::NotFound { path },
             Code::PermissionDenied => Self::Denied { path, source },
             Code::Unauthenticated => Self::Credentials { source },
-            code if passes(code) => Self::Unavailable { path, source },
+            code if status::is_temporary(code) => Self::Unavailable { path, source },
             _ => Self::Refused { path, source },
         }
     }
-}
-
-/// Codes of temporary conditions.
-fn passes(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::ResourceExhausted
-            | Code::Aborted
-            | Code::Internal
-            | Code::Unknown
-            | Code::Cancelled
-    )
-}
-
-/// Whether Pub/Sub itself did not answer. An HTTP response of a proxy counts as no answer, unless it blames the
-/// request.
-fn reaches_nobody(error: &SdkError) -> bool {
-    let blamed = matches!(error.http_status_code(), Some(400..=428 | 430..=499));
-    let lost = error.is_io()
-        || error.is_timeout()
-        || error.is_connect()
-        || error.is_transport()
-        || error.is_exhausted();
-    error.is_transient_and_before_rpc() || (lost && !blamed)
 }
 
 /// The messages of an error and its sources, outermost first, without repetitions.
@@ -186,20 +157,18 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use google_cloud_gax::error::rpc;
-
     use super::*;
 
-    fn answered(code: Code) -> SdkError {
-        SdkError::service(rpc::Status::default().set_code(code).set_message("about user u-17"))
+    fn answered(code: Code) -> CallError {
+        Status::new(code, "about user u-17").into()
     }
 
     fn published(code: Code) -> Error {
-        Error::of_publish("projects/p/topics/t", &Status::new((code as i32).into(), "about user u-17"))
+        Error::of_publish("projects/p/topics/t", &Status::new(code, "about user u-17"))
     }
 
     fn pulled(code: Code) -> Error {
-        Error::of_pull("projects/p/subscriptions/s", &Status::new((code as i32).into(), "not now"))
+        Error::of_pull("projects/p/subscriptions/s", &Status::new(code, "not now"))
     }
 
     #[test]
@@ -213,24 +182,29 @@ mod tests {
         ] {
             assert!(published(code).is_retryable(), "{code:?}");
             assert!(pulled(code).is_retryable(), "{code:?}");
-            assert!(Error::of_call("t", &answered(code)).is_retryable(), "{code:?}");
+            assert!(Error::of_call("t", answered(code)).is_retryable(), "{code:?}");
         }
         for code in [Code::NotFound, Code::PermissionDenied, Code::Unauthenticated, Code::InvalidArgument] {
             assert!(!published(code).is_retryable(), "{code:?}");
             assert!(!pulled(code).is_retryable(), "{code:?}");
-            assert!(!Error::of_call("t", &answered(code)).is_retryable(), "{code:?}");
+            assert!(!Error::of_call("t", answered(code)).is_retryable(), "{code:?}");
         }
         let lost = Status::from_error(Box::new(std::io::Error::other("connection refused")));
         assert!(Error::of_publish("t", &lost).is_retryable());
         assert!(Error::of_pull("t", &lost).is_retryable());
-        assert!(!Error::of_call("t", &SdkError::deser("garbage")).is_retryable());
+        let cause = || "no route to host".into();
+        assert!(Error::of_call("t", TokenError::Temporary(cause()).into()).is_retryable());
+        assert!(matches!(
+            Error::of_call("t", TokenError::Refused(cause()).into()),
+            Error::Credentials { .. }
+        ));
     }
 
     #[test]
     fn the_words_of_the_service_about_a_publish_stay_out() {
         let error = published(Code::InvalidArgument);
         assert_eq!(chain(&error), "Pub/Sub refused the request for projects/p/topics/t: INVALID_ARGUMENT");
-        assert!(chain(&Error::of_call("t", &answered(Code::InvalidArgument))).contains("u-17"));
+        assert!(chain(&Error::of_call("t", answered(Code::InvalidArgument))).contains("u-17"));
     }
 
     #[test]
@@ -241,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_missing_resource_names_the_next_step() {
-        let error = Error::of_call("projects/p/topics/t", &answered(Code::NotFound));
+        let error = Error::of_call("projects/p/topics/t", answered(Code::NotFound));
         assert_eq!(error.to_string(), "projects/p/topics/t does not exist; run `aqueduct setup`");
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use google::Caller;
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -19,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    call::Caller,
+    call,
     error::Error,
     leases::{Leases, Work},
 };
@@ -137,7 +138,7 @@ impl Keeper {
     /// interrupted by this is made once more.
     async fn call(&self, method: &'static str, request: Bytes) -> bool {
         for _ in 0..2 {
-            match self.caller.about_subscription(method, &self.subscription, request.clone()).await {
+            match call::about_subscription(&self.caller, method, &self.subscription, request.clone()).await {
                 Ok(()) => return true,
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);

@@ -12,12 +12,12 @@
 //! | [`received`] | the messages of a response |
 //! | `pull` | one streaming pull after another |
 //! | `leases`, `keeper` | which messages are held until when; the loop that extends and acknowledges |
-//! | `requests`, `wire`, `call` | encoded requests with ack IDs; protobuf fields; unary calls over tonic |
+//! | `requests`, `wire`, `call` | encoded requests with ack IDs; protobuf fields; encoded messages on tonic |
 //! | [`link`] | whether Pub/Sub answers, for logs, readiness and reconnecting |
 //! | [`admin`] | topics and subscriptions: create, check, seek |
 //!
-//! Credentials and administration use Google's crates, whose types do not leave this one. Publishing and pulling bypass
-//! them for speed; see [`publisher`] and [`subscriber`].
+//! Calls go over tonic with messages written by hand instead of Google's client, for speed (see [`publisher`] and
+//! [`subscriber`]) and because the client takes a minute to build. Credentials and channels are in the crate `google`.
 //!
 //! The crate does not know what a message means. Permits and retries for publishing are in the connector.
 

@@ -1,22 +1,14 @@
 //! Publishes batches: one call is one publish request, and it returns when Pub/Sub has acknowledged all of it.
 //!
 //! Uses `tonic` instead of Google's publisher, which keeps each message as hash maps and copies it twice; that cost
-//! three times as much as the rest of the connector (`make bench-pipe`). Credentials still use Google's crate. Each
+//! three times as much as the rest of the connector (`make bench-pipe`). Each
 //! call is one attempt with a deadline. The caller decides about retries, because it holds the permits and a copy of
 //! the batch. See [`crate::limits`] for filling batches.
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
-use tonic::{Request, Status, client::Grpc};
-use tonic_prost::ProstCodec;
+use google::{CallError, Caller};
 
-use crate::{
-    call::{self, Caller},
-    connection::Connection,
-    error::Error,
-    limits,
-    message::OutMessage,
-};
+use crate::{connection::Connection, error::Error, limits, message::OutMessage};
 
 /// Publishes batches to any topic. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -69,16 +61,12 @@ impl Publisher {
         if messages.len() > limits::MAX_MESSAGES || bytes > limits::MAX_BYTES {
             return Err(Error::TooLarge { messages: messages.len(), bytes });
         }
-        let mut request = Request::new(PublishRequest { topic: topic.to_owned(), messages });
-        *request.metadata_mut() = call::headers(&self.caller.credentials, "topic", topic).await?;
-        self.send(request).await.map_err(|status| Error::of_publish(topic, &status))
-    }
-
-    async fn send(&self, request: Request<PublishRequest>) -> Result<(), Status> {
-        let mut grpc = Grpc::new(self.caller.channel.clone());
-        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-        let codec = ProstCodec::<PublishRequest, PublishResponse>::default();
-        grpc.unary(request, PathAndQuery::from_static(METHOD), codec).await.map(drop)
+        let request = PublishRequest { topic: topic.to_owned(), messages };
+        let answer = self.caller.unary::<_, PublishResponse>(METHOD, ("topic", topic), request).await;
+        answer.map(drop).map_err(|error| match error {
+            CallError::Status(status) => Error::of_publish(topic, &status),
+            CallError::Token(error) => Error::of_token(topic, error),
+        })
     }
 }
 

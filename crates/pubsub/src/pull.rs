@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use google_cloud_auth::credentials::Credentials;
+use google::Credentials;
 use http::uri::PathAndQuery;
 use prost::Message as _;
 use tokio::{
@@ -27,7 +27,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Request, Status, Streaming, client::Grpc, transport::Channel};
 
 use crate::{
-    call::{self, Raw},
+    call::Raw,
     error::Error,
     keeper::Register,
     link::Link,
@@ -208,7 +208,8 @@ async fn open(
     end: CancellationToken,
 ) -> Result<Streaming<Bytes>, Error> {
     let path = &opening.subscription;
-    let headers = call::headers(credentials, "subscription", path).await?;
+    let headers = credentials.metadata("subscription", path).await;
+    let headers = headers.map_err(|error| Error::of_token(path, error))?;
     let mut request = Request::new(Words::new(opening.encode_to_vec().into(), end));
     *request.metadata_mut() = headers;
     let mut grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE);

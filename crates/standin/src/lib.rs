@@ -2,9 +2,9 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`pubsub`] | Pub/Sub on a free port: gRPC for messages, REST for topics and subscriptions, injectable faults |
+//! | [`pubsub`] | Pub/Sub on a free port: gRPC, REST for topics and subscriptions, injectable faults |
 //! | [`kafka`] | librdkafka's mock cluster, which speaks the Kafka protocol |
-//! | [`tls`] | TLS in front of Pub/Sub |
+//! | `tls` | TLS in front of Pub/Sub; needs the feature `tls` |
 //! | [`bigquery`] | BigQuery on a free port: the Storage Write API, tables and queries, injectable faults |
 //!
 //! All of them keep their data in memory. They share no code with the rest of Aqueduct, so that a misunderstanding of a
@@ -18,6 +18,7 @@ pub mod kafka;
 
 pub mod bigquery;
 
+#[cfg(feature = "tls")]
 pub mod tls;
 
 mod prompt;

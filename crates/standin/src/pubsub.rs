@@ -1,10 +1,12 @@
 //! Pub/Sub with the features of an emulator, faster, and with injectable faults.
 //!
 //! [`broker`] and [`subscription`] are state machines without a clock, and [`source`] generates messages during
-//! delivery. [`server`] drives them: [`grpc`] and [`stream`] carry messages, [`rest`] manages topics and
-//! subscriptions (Google's Rust clients use REST for those).
+//! delivery. [`server`] drives them: [`grpc`] and [`stream`] carry messages, [`admin`] and [`rest`] manage topics and
+//! subscriptions (Google's Rust client uses REST for those).
 //!
 //! Not implemented: ordering keys, filters, push, snapshots, exactly-once delivery, dead-letter topics, IAM.
+
+mod admin;
 
 mod broker;
 

@@ -1,19 +1,21 @@
-//! Rows into BigQuery (Storage Write API) or an SQLite file, exactly once, behind one port: [`Writer`].
+//! Rows into BigQuery (Storage Write API) or an SQLite file, exactly once, behind one interface: [`Backend`].
 //!
-//! | module | idea |
+//! | module | contents |
 //! |---|---|
 //! | `settings` | the `[writer]` section and what it resolves to |
-//! | `names` | which flows and columns a database can take |
+//! | `names` | which names of flows and columns a database can take |
 //! | `schema` | the columns of every table |
-//! | `stamp` | times as a table can hold them |
-//! | `cells` | a row as the values of its columns; the way there and back |
+//! | `stamp` | times as a table can contain them |
+//! | `cells` | a row as the values of its columns, and back |
 //! | `ndjson` | rows as lines of JSON |
-//! | `writer` | the port |
-//! | `io::sqlite` | SQLite behind it |
-//! | `io::bigquery` | BigQuery behind it |
+//! | `requests` | how rows are divided into requests |
+//! | `backend` | the interface of a database |
+//! | `writer` | the handle of an open database |
+//! | `io::sqlite` | the backend for SQLite |
+//! | `io::bigquery` | the backend for BigQuery; needs the feature `cloud` |
 //!
-//! Not here: when rows fire and which stream and offset they go to (the processor decides and makes
-//! that durable before the first attempt).
+//! The processor decides when rows fire and which stream and offset they get, and makes that durable before the first
+//! attempt.
 
 #![forbid(unsafe_code)]
 
@@ -29,15 +31,20 @@ mod cells;
 
 mod ndjson;
 
+mod requests;
+
+mod backend;
+
 mod writer;
 
 mod error;
 
 mod io;
 
+pub use backend::Backend;
 pub use error::WriterError;
 pub use io::sqlite::pipelines;
 pub use names::validate_tables;
 pub use ndjson::NdjsonFormat;
-pub use settings::{BigQueryConfig, Endpoints, WriterConfig, WriterKind, WriterSettings};
+pub use settings::{BigQueryConfig, Endpoints, SqliteConfig, WriterConfig, WriterKind, WriterSettings};
 pub use writer::{Claim, LatestRow, Refusals, State, Step, Writer};

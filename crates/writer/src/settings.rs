@@ -1,12 +1,11 @@
-//! The `[writer]` section of the configuration, and what it resolves to.
-//!
-//! Not here: reading files; whoever does makes `path` absolute.
+//! The `[writer]` section of the configuration, and what it resolves to. The code that reads the file makes `path`
+//! absolute.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::WriterError;
+use crate::{WriterError, backend::Place};
 
 /// Where rows go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,16 +43,20 @@ pub struct WriterSettings {
     pub grpc_endpoint: Option<String>,
 }
 
-/// Where rows go, with all that it needs.
+/// Where rows go, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriterConfig {
     /// An SQLite file.
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-    },
+    Sqlite(SqliteConfig),
     /// A BigQuery dataset.
     BigQuery(BigQueryConfig),
+}
+
+/// An SQLite file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteConfig {
+    /// The file.
+    pub path: PathBuf,
 }
 
 /// A BigQuery dataset.
@@ -76,6 +79,15 @@ pub struct Endpoints {
     pub rest: String,
     /// The Storage Write API.
     pub grpc: String,
+}
+
+impl WriterConfig {
+    pub(crate) fn place(&self) -> &dyn Place {
+        match self {
+            Self::Sqlite(config) => config,
+            Self::BigQuery(config) => config,
+        }
+    }
 }
 
 impl TryFrom<WriterSettings> for WriterConfig {
@@ -105,11 +117,14 @@ fn sqlite(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
     if path.as_os_str().is_empty() {
         return Err(problem("path", "is empty; name a file such as \"aqueduct.db\""));
     }
-    Ok(WriterConfig::Sqlite { path })
+    Ok(WriterConfig::Sqlite(SqliteConfig { path }))
 }
 
 fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
     const NEEDS: &str = "kind = \"bigquery\" needs it";
+    if !cfg!(feature = "cloud") {
+        return Err(not_built());
+    }
     if settings.path.is_some() {
         return Err(unused("path", "bigquery"));
     }
@@ -147,6 +162,15 @@ fn url(key: &'static str, text: String) -> Result<String, WriterError> {
     Ok(if text.contains("://") { text } else { format!("http://{text}") })
 }
 
+/// The error for a backend that this build lacks.
+pub(crate) fn not_built() -> WriterError {
+    problem(
+        "kind",
+        "is \"bigquery\", which this build lacks; write \"sqlite\", or build with the feature `cloud`, which is on by \
+         default",
+    )
+}
+
 fn problem(key: &'static str, text: &str) -> WriterError {
     WriterError::Setting { key, problem: text.to_owned() }
 }
@@ -172,14 +196,23 @@ mod tests {
     }
 
     #[test]
-    fn sections_resolve_or_name_the_key() {
+    fn sqlite_sections_resolve_or_name_the_key() {
         for (json, expected) in [
-            (r#"{"kind":"sqlite","path":"a.db"}"#, "Sqlite { path: \"a.db\" }"),
+            (r#"{"kind":"sqlite","path":"a.db"}"#, "Sqlite(SqliteConfig { path: \"a.db\" })"),
             (r#"{"kind":"sqlite"}"#, "writer.path is missing; kind = \"sqlite\" needs it"),
             (
                 r#"{"kind":"sqlite","path":"a.db","dataset":"d"}"#,
                 "writer.dataset has no meaning with kind = \"sqlite\"; take it out",
             ),
+        ] {
+            assert_eq!(check(json), expected, "{json}");
+        }
+    }
+
+    #[cfg(feature = "cloud")]
+    #[test]
+    fn bigquery_sections_resolve_or_name_the_key() {
+        for (json, expected) in [
             (
                 r#"{"kind":"bigquery","project":"p"}"#,
                 "writer.dataset is missing; kind = \"bigquery\" needs it",

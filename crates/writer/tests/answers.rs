@@ -1,5 +1,4 @@
-//! Every answer that the Storage Write API can give to an append, or not give, through Google's own client: in the end
-//! each row stands once.
+//! Every answer that the Storage Write API can give to an append, or not give: in the end each row is in its table once.
 
 use event::{
     Ctr, CtrRow, EventTime, Ledger, Millis, Pane, Window,
@@ -84,8 +83,9 @@ fn pane(page: Option<&str>, end: i64, index: u32) -> CtrRow {
     }
 }
 
-/// What the processor meets in between, and whether the rows stand when the stream is gone.
-async fn check(fault: Fault, errors: u32, answer: Appended, stands: Option<bool>) {
+/// The number of errors that the processor gets in between, and whether the rows are in the table if the stream is gone.
+/// The first fault hits a connection that was used before, the next one a new connection.
+async fn check(faults: &[Fault], errors: u32, answer: Appended, stands: Option<bool>) {
     let bench = Bench::new().await;
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let rows: Vec<_> = (0..6).map(|n| pane(Some("/a"), TEN + n * MINUTE, 0)).collect();
@@ -93,25 +93,27 @@ async fn check(fault: Fault, errors: u32, answer: Appended, stands: Option<bool>
         .map(|n| bench.append(&flow(), &stream, 2 * n, Rows::Ctr(&rows[2 * n as usize..][..2])))
         .collect();
     assert_eq!(bench.sent(&appends[0]).await.1.expect("an answer"), Appended::Done);
-    bench.bigquery.faults().next("box_ctr", fault);
+    for fault in faults {
+        bench.bigquery.faults().next("box_ctr", *fault);
+    }
     let met = bench.sent(&appends[1]).await;
-    assert_eq!((met.0, met.1.expect("an answer")), (errors, answer.clone()), "{fault:?}");
-    assert_eq!(bench.bigquery.faults().waiting(), 0, "{fault:?} was met");
+    assert_eq!((met.0, met.1.expect("an answer")), (errors, answer.clone()), "{faults:?}");
+    assert_eq!(bench.bigquery.faults().waiting(), 0, "{faults:?} were met");
     if answer == Appended::Done {
-        assert_eq!(bench.sent(&appends[2]).await.1.expect("an answer"), Appended::Done, "{fault:?}");
+        assert_eq!(bench.sent(&appends[2]).await.1.expect("an answer"), Appended::Done, "{faults:?}");
     }
     if let Some(stands) = stands {
         let found = [bench.writer.stands(&appends[1]).await, bench.writer.stands(&appends[2]).await];
-        assert_eq!(found.map(|answer| answer.expect("an answer")), [stands, false], "{fault:?}");
+        assert_eq!(found.map(|answer| answer.expect("an answer")), [stands, false], "{faults:?}");
         let next = bench.writer.open_stream(&flow()).await.expect("a stream");
         let mut offset = 0;
         for append in &appends[if stands { 2 } else { 1 }..] {
             let append = Append { stream: next.clone(), offset, ..append.clone() };
-            assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done, "{fault:?}");
+            assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done, "{faults:?}");
             offset += 2;
         }
     }
-    assert_eq!(bench.rows(&flow()).await, 6, "{fault:?}: each row stands once");
+    assert_eq!(bench.rows(&flow()).await, 6, "{faults:?}: each row stands once");
 }
 
 #[tokio::test]
@@ -125,25 +127,31 @@ async fn what_passes_is_sent_again_and_stands_once() {
         Code::Cancelled,
         Code::Unknown,
     ] {
-        check(Fault::Answer(code), 1, Appended::Done, None).await;
+        check(&[Fault::Answer(code)], 0, Appended::Done, None).await;
+        check(&[Fault::Answer(code); 2], 1, Appended::Done, None).await;
     }
-    check(Fault::CutBefore, 1, Appended::Done, None).await;
+    check(&[Fault::CutBefore], 0, Appended::Done, None).await;
+    check(&[Fault::CutBefore; 2], 1, Appended::Done, None).await;
 }
 
 #[tokio::test]
 async fn rows_whose_answer_was_lost_exist_already() {
     for fault in [Fault::AnswerLost, Fault::CutAfter] {
-        check(fault, 1, Appended::Done, None).await;
+        check(&[fault], 0, Appended::Done, None).await;
+    }
+    for second in [Fault::Answer(Code::Unavailable), Fault::CutBefore] {
+        check(&[Fault::AnswerLost, second], 1, Appended::Done, None).await;
     }
 }
 
 #[tokio::test]
 async fn rows_of_a_stream_that_is_gone_are_looked_for() {
     let gone = Appended::StreamGone;
-    check(Fault::Finalized, 0, gone.clone(), Some(false)).await;
-    check(Fault::Forgotten, 0, gone.clone(), Some(false)).await;
-    check(Fault::LostAndFinalized, 1, gone.clone(), Some(true)).await;
-    check(Fault::LostAndForgotten, 1, gone, Some(true)).await;
+    check(&[Fault::Finalized], 0, gone.clone(), Some(false)).await;
+    check(&[Fault::Forgotten], 0, gone.clone(), Some(false)).await;
+    check(&[Fault::LostAndFinalized], 0, gone.clone(), Some(true)).await;
+    check(&[Fault::LostAndForgotten], 0, gone.clone(), Some(true)).await;
+    check(&[Fault::Answer(Code::Unavailable), Fault::LostAndFinalized], 1, gone, Some(true)).await;
 }
 
 #[tokio::test]
@@ -342,4 +350,27 @@ async fn rows_of_every_table_are_found_by_what_they_hold() {
         );
         assert!(!bench.writer.stands(&append).await.expect("an answer"), "{row:?}");
     }
+}
+
+/// A body that waited in the state when the processor was upgraded.
+#[tokio::test]
+async fn rows_of_release_0_1_0_are_sent_and_found() {
+    let bench = Bench::new().await;
+    let append = |stream: String, offset| Append {
+        table: flow(),
+        stream,
+        offset,
+        rows: 11,
+        body: include_bytes!("data/panes.arrow").as_slice().into(),
+    };
+    let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
+    let new = bench.append(&flow(), &stream, 0, Rows::Ctr(&[pane(None, TEN, 0)]));
+    assert_eq!(bench.sent(&new).await.1.expect("an answer"), Appended::Done);
+    for _ in 0..2 {
+        let old = append(stream.clone(), 1);
+        assert_eq!(bench.sent(&old).await.1.expect("an answer"), Appended::Done);
+    }
+    assert_eq!(bench.rows(&flow()).await, 12);
+    bench.bigquery.faults().forget_streams("box_ctr");
+    assert!(bench.writer.stands(&append(stream, 1)).await.expect("an answer"));
 }

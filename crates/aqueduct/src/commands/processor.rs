@@ -124,7 +124,7 @@ impl Parts {
     /// Where the rows go, for messages.
     fn place(&self) -> String {
         match &self.writer {
-            writer::WriterConfig::Sqlite { path } => path.display().to_string(),
+            writer::WriterConfig::Sqlite(file) => file.path.display().to_string(),
             writer::WriterConfig::BigQuery(_) => "BigQuery".to_owned(),
         }
     }

@@ -23,7 +23,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
 use tempfile::TempDir;
-use writer::{Writer, WriterConfig};
+use writer::{SqliteConfig, Writer, WriterConfig};
 
 pub(crate) struct Pipe {
     folder: TempDir,
@@ -165,7 +165,7 @@ impl Pipe {
         core.mark(&mark(partition, now), now, now);
         core.tick(now);
         let effects = core.take_effects();
-        let config = WriterConfig::Sqlite { path: self.path("rows.db") };
+        let config = WriterConfig::Sqlite(SqliteConfig { path: self.path("rows.db") });
         let writer = Writer::connect(&config, &tables).await.expect("a database");
         let mut outbox = Outbox::default();
         let (flow, progress) = (Table::Flow("f".into()), Table::Progress("f".into()));

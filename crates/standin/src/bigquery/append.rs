@@ -15,6 +15,8 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
+use prost::Message as _;
+use prost_types::DescriptorProto;
 use rusqlite::types::Value;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -53,7 +55,7 @@ enum Outcome {
 #[derive(Default)]
 struct Memory {
     stream: String,
-    schema: Vec<u8>,
+    schema: Option<DescriptorProto>,
 }
 
 /// Opens a connection.
@@ -104,27 +106,28 @@ async fn hang(shared: &Shared, mut requests: Streaming<AppendRowsRequest>, outle
 }
 
 fn serve(shared: &Shared, memory: &mut Memory, request: AppendRowsRequest) -> Outcome {
-    let rows = request.arrow_rows.unwrap_or_default();
+    if request.encoded_len() > MOST_BYTES {
+        return Outcome::End(Status::invalid_argument("the request is larger than 10 MB"));
+    }
+    let data = request.proto_rows.unwrap_or_default();
     if !request.write_stream.is_empty() {
         memory.stream = request.write_stream;
     }
-    if let Some(schema) = rows.writer_schema {
-        memory.schema = schema.bytes;
+    if let Some(schema) = data.writer_schema {
+        memory.schema = schema.proto_descriptor;
     }
     let stream = &memory.stream;
-    let bytes = rows.rows.unwrap_or_default().bytes;
-    if bytes.len() > MOST_BYTES {
-        return Outcome::End(Status::invalid_argument("the request is larger than 10 MB"));
-    }
-    let batch = match Batch::read(&memory.schema, &bytes) {
-        Ok(batch) if !batch.rows.is_empty() => batch,
-        Ok(_) => return Outcome::End(Status::invalid_argument("the request has no rows")),
-        Err(error) => return Outcome::End(Status::invalid_argument(error.to_string())),
+    let Some(schema) = &memory.schema else {
+        return Outcome::End(Status::invalid_argument("the first request of a connection has no schema"));
     };
+    let rows = data.rows.unwrap_or_default().serialized_rows;
+    if rows.is_empty() {
+        return Outcome::End(Status::invalid_argument("the request has no rows"));
+    }
     let offset = request.offset.map(i64::unsigned_abs);
     let table = shared.tables().streams.table(stream).map(str::to_owned);
     let fault = table.as_deref().and_then(|path| shared.faults.take(path.rsplit('/').next().unwrap_or(path)));
-    let done = || append(shared, stream, offset, &batch);
+    let done = || append(shared, stream, offset, schema, &rows);
     let lost = || Status::unavailable("the answer was lost by a planned fault");
     match fault {
         None => done(),
@@ -160,7 +163,13 @@ fn then(_: Outcome, told: Outcome) -> Outcome {
     told
 }
 
-fn append(shared: &Shared, stream: &str, offset: Option<u64>, batch: &Batch) -> Outcome {
+fn append(
+    shared: &Shared,
+    stream: &str,
+    offset: Option<u64>,
+    schema: &DescriptorProto,
+    rows: &[Vec<u8>],
+) -> Outcome {
     let mut tables = shared.tables();
     let refused = |code, own, message| error(wire::status(code, own, stream, message), Vec::new(), stream);
     match tables.streams.judge(stream, offset) {
@@ -180,7 +189,13 @@ fn append(shared: &Shared, stream: &str, offset: Option<u64>, batch: &Batch) -> 
             return refused(Code::OutOfRange, StorageCode::OffsetOutOfRange, message);
         }
     }
-    let row_errors = row_errors(shared, batch);
+    let table = tables.streams.table(stream).unwrap_or_default().to_owned();
+    let batch = match tables.columns(&table).map(|columns| Batch::read(schema, rows, &columns)) {
+        Ok(Ok(batch)) => batch,
+        Ok(Err(refusal)) => return error(refusal.status(stream), Vec::new(), stream),
+        Err(status) => return Outcome::End(status),
+    };
+    let row_errors = row_errors(shared, &batch);
     if !row_errors.is_empty() {
         let status = RpcStatus {
             code: Code::InvalidArgument as i32,
@@ -189,9 +204,8 @@ fn append(shared: &Shared, stream: &str, offset: Option<u64>, batch: &Batch) -> 
         };
         return error(status, row_errors, stream);
     }
-    let table = tables.streams.table(stream).unwrap_or_default().to_owned();
-    if let Err(status) = tables.add(&table, batch) {
-        return refused(status.code(), StorageCode::SchemaMismatch, status.message());
+    if let Err(status) = tables.add(&table, &batch) {
+        return error(wire::plain_status(&status), Vec::new(), stream);
     }
     tables.streams.added(stream, batch.rows.len() as u64);
     Outcome::Answer(AppendRowsResponse {
@@ -202,11 +216,16 @@ fn append(shared: &Shared, stream: &str, offset: Option<u64>, batch: &Batch) -> 
 }
 
 fn row_errors(shared: &Shared, batch: &Batch) -> Vec<RowError> {
-    let is_refused = |value: &Value| matches!(value, Value::Text(text) if shared.faults.is_refused(text));
-    let refused = (0..).zip(&batch.rows).filter(|(_, row)| row.iter().any(is_refused));
-    refused
-        .map(|(index, _)| RowError { index, code: FIELDS_ERROR, message: "a planned fault".to_owned() })
-        .collect()
+    let is_planned = |value: &Value| matches!(value, Value::Text(text) if shared.faults.is_refused(text));
+    let row_error =
+        |index, message: &str| RowError { index, code: FIELDS_ERROR, message: message.to_owned() };
+    let planned = (0..).zip(&batch.rows).filter(|(_, row)| row.iter().any(is_planned));
+    let planned = planned.map(|(index, _)| row_error(index, "a planned fault"));
+    let bad = batch.bad_rows.iter().map(|&index| row_error(index, "a value is out of range"));
+    let mut all: Vec<_> = planned.chain(bad).collect();
+    all.sort_by_key(|row| row.index);
+    all.dedup_by_key(|row| row.index);
+    all
 }
 
 fn error(status: RpcStatus, row_errors: Vec<RowError>, stream: &str) -> Outcome {

@@ -1,49 +1,233 @@
-//! Decodes rows in Arrow format to SQLite values.
+//! Decodes rows in protobuf format by the schema that was sent with them, and checks both against the table, as the
+//! service does.
+//!
+//! A field of the schema that the table does not have, or whose type does not fit its column, refuses the request. A
+//! column without a field is NULL. A row that cannot be decoded by the schema, or that has a field which the schema
+//! does not have, refuses the request too; a value that its column cannot contain refuses the row.
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
-    datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType},
-    error::ArrowError,
-    ipc::reader::StreamReader,
+use std::str;
+
+use prost::{
+    DecodeError,
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
 };
+use prost_types::{DescriptorProto, field_descriptor_proto::Type};
 use rusqlite::types::Value;
+use tonic::Status;
+
+use super::wire::{self, StorageCode};
 
 /// The rows of one append.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Vec<Value>>,
+    /// Rows with a value that its column cannot contain.
+    pub(super) bad_rows: Vec<i64>,
 }
+
+/// A column of a table: its name, and its type as the REST API spells it.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: String,
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The schema has a field that the table does not have.
+    ExtraField(String),
+    /// The schema or a row is malformed, or they do not fit together.
+    Malformed(String),
+}
+
+struct Field {
+    number: u32,
+    kind: Type,
+    /// Whether values are times, which have bounds.
+    is_time: bool,
+}
+
+/// Microseconds of 0001-01-01T00:00:00Z and of 9999-12-31T23:59:59.999999Z.
+const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
 
 impl Batch {
-    /// Decodes a schema and the record batch that follows it.
-    pub(super) fn read(schema: &[u8], batch: &[u8]) -> Result<Self, ArrowError> {
-        let stream = [schema, batch].concat();
-        let mut reader = StreamReader::try_new(stream.as_slice(), None)?;
-        let Some(batch) = reader.next().transpose()? else { return Ok(Self::default()) };
-        let columns = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let rows = (0..batch.num_rows()).map(|row| values(&batch, row)).collect::<Result<_, _>>()?;
-        Ok(Self { columns, rows })
+    pub(super) fn read(
+        descriptor: &DescriptorProto,
+        rows: &[Vec<u8>],
+        table: &[Column],
+    ) -> Result<Self, Refusal> {
+        let mut batch = Self::default();
+        let mut fields = Vec::with_capacity(descriptor.field.len());
+        for field in &descriptor.field {
+            let column = table.iter().find(|column| column.name.eq_ignore_ascii_case(field.name()));
+            let column = column.ok_or_else(|| Refusal::ExtraField(field.name().to_owned()))?;
+            if !fits(field.r#type(), &column.kind) {
+                let problem = format!("{:?} does not fit a column of type {}", field.r#type(), column.kind);
+                return Err(Refusal::Malformed(format!("field {}: {problem}", field.name())));
+            }
+            let number = u32::try_from(field.number()).unwrap_or(0);
+            fields.push(Field { number, kind: field.r#type(), is_time: column.kind == "TIMESTAMP" });
+            batch.columns.push(column.name.clone());
+        }
+        for (index, row) in (0..).zip(rows) {
+            let (values, is_bad) =
+                decode(row, &fields).map_err(|error| Refusal::Malformed(format!("row {index}: {error}")))?;
+            batch.rows.push(values);
+            batch.bad_rows.extend(is_bad.then_some(index));
+        }
+        Ok(batch)
     }
 }
 
-fn values(batch: &RecordBatch, row: usize) -> Result<Vec<Value>, ArrowError> {
-    batch.columns().iter().map(|array| value(array, row)).collect()
+impl Refusal {
+    pub(super) fn status(&self, stream: &str) -> wire::RpcStatus {
+        match self {
+            Self::ExtraField(name) => wire::status(
+                tonic::Code::InvalidArgument,
+                StorageCode::SchemaMismatch,
+                stream,
+                &format!("the table has no column {name}"),
+            ),
+            Self::Malformed(problem) => wire::plain_status(&Status::invalid_argument(problem)),
+        }
+    }
 }
 
-fn value(array: &ArrayRef, row: usize) -> Result<Value, ArrowError> {
-    if array.is_null(row) {
-        return Ok(Value::Null);
+/// The table of supported types in BigQuery's documentation, as far as scalar fields go.
+fn fits(field: Type, column: &str) -> bool {
+    use Type::{Bool, Bytes, Double, Float, Int32, Int64, String, Uint32, Uint64};
+    match column {
+        "STRING" => matches!(field, String),
+        "INT64" | "INTEGER" => matches!(field, Int32 | Int64 | Uint32),
+        "FLOAT64" | "FLOAT" => matches!(field, Double | Float),
+        "TIMESTAMP" => matches!(field, Int64 | Int32 | Uint32),
+        "NUMERIC" => matches!(field, Int32 | Int64 | Uint32 | Uint64 | Double | Float | String | Bytes),
+        "BYTES" => matches!(field, Bytes | String),
+        "BOOL" | "BOOLEAN" => matches!(field, Bool | Int32 | Int64 | Uint32 | Uint64),
+        _ => false,
     }
-    Ok(match array.data_type() {
-        DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row).to_owned()),
-        DataType::Int64 => Value::Integer(array.as_primitive::<Int64Type>().value(row)),
-        DataType::Float64 => Value::Real(array.as_primitive::<Float64Type>().value(row)),
-        DataType::Timestamp(..) => {
-            Value::Integer(array.as_primitive::<TimestampMicrosecondType>().value(row))
+}
+
+/// The values of a row, and whether one of them is outside its column's bounds.
+fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), DecodeError> {
+    let mut values = vec![Value::Null; fields.len()];
+    let mut is_bad = false;
+    while !row.is_empty() {
+        let (number, wire) = decode_key(&mut row)?;
+        let Some(at) = fields.iter().position(|field| field.number == number) else {
+            skip_field(wire, number, &mut row, DecodeContext::default())?;
+            return Err(malformed("a field that the schema does not have"));
+        };
+        let field = &fields[at];
+        values[at] = match (field.kind, wire) {
+            (Type::Int32 | Type::Int64 | Type::Uint32 | Type::Uint64 | Type::Bool, WireType::Varint) => {
+                let number = decode_varint(&mut row)?.cast_signed();
+                is_bad |= field.is_time && !TIMES.contains(&number);
+                Value::Integer(number)
+            }
+            (Type::Double, WireType::SixtyFourBit) => Value::Real(f64::from_le_bytes(take(&mut row)?)),
+            (Type::Float, WireType::ThirtyTwoBit) => Value::Real(f32::from_le_bytes(take(&mut row)?).into()),
+            (Type::String | Type::Bytes, WireType::LengthDelimited) => {
+                let length = usize::try_from(decode_varint(&mut row)?).unwrap_or(usize::MAX);
+                let cut = || malformed("a field that ends after its row");
+                let (bytes, rest) = row.split_at_checked(length).ok_or_else(cut)?;
+                row = rest;
+                match str::from_utf8(bytes) {
+                    _ if field.kind == Type::Bytes => Value::Blob(bytes.to_owned()),
+                    Ok(text) => Value::Text(text.to_owned()),
+                    Err(_) => return Err(malformed("text that is not UTF-8")),
+                }
+            }
+            _ => return Err(malformed("a field of another type than the schema")),
+        };
+    }
+    Ok((values, is_bad))
+}
+
+fn take<const N: usize>(row: &mut &[u8]) -> Result<[u8; N], DecodeError> {
+    let (bytes, rest) =
+        row.split_first_chunk().ok_or_else(|| malformed("a number that ends after its row"))?;
+    *row = rest;
+    Ok(*bytes)
+}
+
+#[expect(deprecated, reason = "prost has no other constructor for a custom decoder")]
+fn malformed(problem: &'static str) -> DecodeError {
+    DecodeError::new(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::encoding::{double, encode_key, int64, string};
+    use prost_types::{FieldDescriptorProto, field_descriptor_proto::Label};
+
+    use super::*;
+
+    fn descriptor(fields: &[(&str, Type)]) -> DescriptorProto {
+        let field = |(number, (name, kind)): (i32, &(&str, Type))| FieldDescriptorProto {
+            name: Some((*name).to_owned()),
+            number: Some(number),
+            label: Some(Label::Optional.into()),
+            r#type: Some((*kind).into()),
+            ..FieldDescriptorProto::default()
+        };
+        DescriptorProto { field: (1..).zip(fields).map(field).collect(), ..DescriptorProto::default() }
+    }
+
+    fn table() -> Vec<Column> {
+        [("page", "STRING"), ("views", "INTEGER"), ("ctr", "FLOAT64"), ("at", "TIMESTAMP")]
+            .map(|(name, kind)| Column { name: name.to_owned(), kind: kind.to_owned() })
+            .into()
+    }
+
+    fn row(put: impl FnOnce(&mut Vec<u8>)) -> Vec<Vec<u8>> {
+        let mut row = Vec::new();
+        put(&mut row);
+        vec![row]
+    }
+
+    const FIELDS: [(&str, Type); 3] = [("Page", Type::String), ("at", Type::Int64), ("ctr", Type::Double)];
+
+    #[test]
+    fn fields_are_mapped_by_name_and_absent_ones_are_null() {
+        let rows = row(|row| {
+            int64::encode(2, &-5, row);
+            string::encode(1, &"/a".to_owned(), row);
+        });
+        let batch = Batch::read(&descriptor(&FIELDS), &rows, &table()).expect("a batch");
+        assert_eq!(batch.columns, ["page", "at", "ctr"]);
+        assert_eq!(batch.rows, [[Value::Text("/a".to_owned()), Value::Integer(-5), Value::Null]]);
+        assert!(batch.bad_rows.is_empty());
+    }
+
+    #[test]
+    fn schemas_that_do_not_fit_are_refused() {
+        let read = |name, kind| Batch::read(&descriptor(&[(name, kind)]), &[], &table());
+        assert!(matches!(read("other", Type::String), Err(Refusal::ExtraField(name)) if name == "other"));
+        for (name, kind) in
+            [("views", Type::String), ("page", Type::Int64), ("ctr", Type::Int64), ("at", Type::Double)]
+        {
+            assert!(matches!(read(name, kind), Err(Refusal::Malformed(_))), "{name} {kind:?}");
         }
-        other => {
-            return Err(ArrowError::NotYetImplemented(format!("columns of type {other}")));
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_are_refused() {
+        for rows in [
+            row(|row| int64::encode(9, &1, row)),
+            row(|row| int64::encode(1, &1, row)),
+            row(|row| double::encode(2, &1.0, row)),
+            row(|row| row.extend_from_slice(b"\x0a\x05hi")),
+            row(|row| row.extend_from_slice(b"\x0a\x01\xff")),
+            row(|row| encode_key(2, WireType::Varint, row)),
+        ] {
+            let read = Batch::read(&descriptor(&FIELDS), &rows, &table());
+            assert!(matches!(read, Err(Refusal::Malformed(_))), "{rows:?}");
         }
-    })
+        let beyond = row(|row| int64::encode(2, &(TIMES.end() + 1), row));
+        let batch = Batch::read(&descriptor(&FIELDS), &beyond, &table()).expect("a batch");
+        assert_eq!(batch.bad_rows, [0]);
+    }
 }

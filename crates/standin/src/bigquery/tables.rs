@@ -6,7 +6,10 @@ use rusqlite::{Connection, functions::FunctionFlags, params_from_iter, types::Va
 use serde_json::{Map, Value, json};
 use tonic::Status;
 
-use super::{batch::Batch, streams::Streams};
+use super::{
+    batch::{Batch, Column},
+    streams::Streams,
+};
 
 /// A resource in the format of the REST API.
 pub(super) type Resource = Map<String, Value>;
@@ -49,6 +52,14 @@ impl Tables {
         let resource = self.resources.get_mut(name).ok_or_else(|| not_found(name))?;
         resource.extend(change);
         Ok(resource)
+    }
+
+    /// The columns of `projects/P/datasets/D/tables/T`.
+    pub(super) fn columns(&self, path: &str) -> Result<Vec<Column>, Status> {
+        let fields = &self.resource(&name_of(path))?.get("schema").unwrap_or(&Value::Null)["fields"];
+        let text = |field: &Value, key: &str| field[key].as_str().unwrap_or_default().to_owned();
+        let column = |field: &Value| Column { name: text(field, "name"), kind: text(field, "type") };
+        Ok(fields.as_array().map(|fields| fields.iter().map(column).collect()).unwrap_or_default())
     }
 
     /// Adds rows to `projects/P/datasets/D/tables/T`, all or none.
@@ -128,8 +139,9 @@ fn answer(fields: &[(&str, &str)], rows: &[Value]) -> Value {
 
 fn column(field: &Value) -> Option<String> {
     let kind = match field["type"].as_str()? {
-        "STRING" => "TEXT",
+        "STRING" | "NUMERIC" => "TEXT",
         "FLOAT" | "FLOAT64" => "REAL",
+        "BYTES" => "BLOB",
         _ => "INTEGER",
     };
     Some(format!("`{}` {kind}", field["name"].as_str()?))

@@ -2,8 +2,8 @@
 //! are not used here.
 
 use prost::Message;
-use prost_types::Any;
-use tonic::Code;
+use prost_types::{Any, DescriptorProto};
+use tonic::{Code, Status};
 
 /// `CreateWriteStreamRequest`.
 #[derive(Clone, PartialEq, Message)]
@@ -40,31 +40,38 @@ pub(super) struct FinalizeWriteStreamResponse {
     pub(super) row_count: i64,
 }
 
-/// `AppendRowsRequest` with rows in Arrow format.
+/// `AppendRowsRequest` with rows in protobuf format.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AppendRowsRequest {
     #[prost(string, tag = "1")]
     pub(super) write_stream: String,
     #[prost(message, optional, tag = "2")]
     pub(super) offset: Option<i64>,
-    #[prost(message, optional, tag = "5")]
-    pub(super) arrow_rows: Option<ArrowData>,
+    #[prost(message, optional, tag = "4")]
+    pub(super) proto_rows: Option<ProtoData>,
 }
 
-/// `AppendRowsRequest.ArrowData`.
+/// `AppendRowsRequest.ProtoData`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct ArrowData {
+pub(super) struct ProtoData {
     #[prost(message, optional, tag = "1")]
-    pub(super) writer_schema: Option<Serialized>,
+    pub(super) writer_schema: Option<ProtoSchema>,
     #[prost(message, optional, tag = "2")]
-    pub(super) rows: Option<Serialized>,
+    pub(super) rows: Option<ProtoRows>,
 }
 
-/// `ArrowSchema` and `ArrowRecordBatch`.
+/// `ProtoSchema`.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Serialized {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) bytes: Vec<u8>,
+pub(super) struct ProtoSchema {
+    #[prost(message, optional, tag = "1")]
+    pub(super) proto_descriptor: Option<DescriptorProto>,
+}
+
+/// `ProtoRows`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ProtoRows {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub(super) serialized_rows: Vec<Vec<u8>>,
 }
 
 /// `AppendRowsResponse`.
@@ -141,4 +148,9 @@ pub(super) fn status(code: Code, own: StorageCode, stream: &str, message: &str) 
         value: error.encode_to_vec(),
     };
     RpcStatus { code: code as i32, message: message.to_owned(), details: vec![any] }
+}
+
+/// A status without details.
+pub(super) fn plain_status(status: &Status) -> RpcStatus {
+    RpcStatus { code: status.code() as i32, message: status.message().to_owned(), details: Vec::new() }
 }

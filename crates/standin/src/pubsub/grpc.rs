@@ -1,4 +1,5 @@
-//! The gRPC calls that carry messages: publish, pull, acknowledge, extend. See [`super::stream`] for streaming pulls.
+//! The gRPC calls: publish, pull, acknowledge, extend. See [`super::stream`] for streaming pulls and [`super::admin`]
+//! for topics and subscriptions.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tonic::{Response, Status, Streaming};
 use tower::service_fn;
 
 use super::{
+    admin,
     faults::Fate,
     server::Shared,
     stream,
@@ -23,7 +25,8 @@ use super::{
 };
 use crate::rpc::{self, HttpRequest, HttpResponse};
 
-const SERVED: &str = "this stand-in serves Publish, Pull, StreamingPull, Acknowledge and ModifyAckDeadline";
+const SERVED: &str = "this stand-in serves Publish, Pull, StreamingPull, Acknowledge, ModifyAckDeadline, Seek, and \
+                      creating and getting topics and subscriptions";
 /// How long a pull waits for messages before it returns an empty response.
 const PULL_PATIENCE: Duration = Duration::from_secs(1);
 /// The stream number of unary pulls, which have no window.
@@ -43,6 +46,12 @@ async fn publisher(
 ) -> HttpResponse {
     match method.as_str() {
         "Publish" => rpc::unary(request, service_fn(move |call| publish(shared.clone(), call))).await,
+        "CreateTopic" => {
+            rpc::unary(request, service_fn(move |call| admin::create_topic(shared.clone(), call))).await
+        }
+        "GetTopic" => {
+            rpc::unary(request, service_fn(move |call| admin::get_topic(shared.clone(), call))).await
+        }
         _ => rpc::unimplemented(SERVED),
     }
 }
@@ -54,6 +63,14 @@ async fn subscriber(
 ) -> HttpResponse {
     match method.as_str() {
         "Pull" => rpc::unary(request, service_fn(move |call| pull(shared.clone(), call))).await,
+        "CreateSubscription" => {
+            rpc::unary(request, service_fn(move |call| admin::create_subscription(shared.clone(), call)))
+                .await
+        }
+        "GetSubscription" => {
+            rpc::unary(request, service_fn(move |call| admin::get_subscription(shared.clone(), call))).await
+        }
+        "Seek" => rpc::unary(request, service_fn(move |call| admin::seek(shared.clone(), call))).await,
         "Acknowledge" => rpc::unary(request, service_fn(move |call| acknowledge(shared.clone(), call))).await,
         "ModifyAckDeadline" => {
             rpc::unary(request, service_fn(move |call| extend(shared.clone(), call))).await

@@ -1,4 +1,5 @@
-//! The REST calls that create, get, list and delete topics and subscriptions, and seek.
+//! The REST calls that create, get, list and delete topics and subscriptions, and seek, as Google's own client makes
+//! them.
 
 use axum::{
     Json, Router,

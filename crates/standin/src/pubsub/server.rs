@@ -18,10 +18,9 @@ use super::{
     source::Source,
     subscription::{Counts, Millis},
 };
-use crate::{
-    prompt::prompt,
-    tls::{Identity, Secured},
-};
+use crate::prompt::prompt;
+#[cfg(feature = "tls")]
+use crate::tls::{Identity, Secured};
 
 /// Options of the server.
 #[derive(Clone, Debug)]
@@ -34,6 +33,7 @@ pub struct Options {
     /// The seed of the random faults.
     pub seed: u64,
     /// The certificate for an additional TLS port, which is selected automatically; `None` for no TLS.
+    #[cfg(feature = "tls")]
     pub tls: Option<Identity>,
 }
 
@@ -41,6 +41,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct PubSub {
     address: SocketAddr,
+    #[cfg(feature = "tls")]
     secured: Option<SocketAddr>,
     shared: Shared,
     server: JoinSet<()>,
@@ -81,7 +82,13 @@ struct Clock {
 impl Default for Options {
     /// A free port on this machine, 256 MiB, seed 0.
     fn default() -> Self {
-        Self { address: SocketAddr::from(([127, 0, 0, 1], 0)), capacity: 256 << 20, seed: 0, tls: None }
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            capacity: 256 << 20,
+            seed: 0,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 }
 
@@ -97,13 +104,23 @@ impl PubSub {
         let shared = Shared::new(&options);
         let mut server = JoinSet::new();
         server.spawn(serve(prompt(listener), shared.clone()));
-        let mut secured = None;
-        if let Some(identity) = &options.tls {
-            let listener = TcpListener::bind((address.ip(), 0)).await.map_err(failed)?;
-            secured = Some(listener.local_addr().map_err(failed)?);
-            server.spawn(serve(Secured::new(prompt(listener), identity), shared.clone()));
-        }
-        Ok(Self { address, secured, shared, server })
+        #[cfg(feature = "tls")]
+        let secured = match &options.tls {
+            Some(identity) => {
+                let listener = TcpListener::bind((address.ip(), 0)).await.map_err(failed)?;
+                let secured = listener.local_addr().map_err(failed)?;
+                server.spawn(serve(Secured::new(prompt(listener), identity), shared.clone()));
+                Some(secured)
+            }
+            None => None,
+        };
+        Ok(Self {
+            address,
+            #[cfg(feature = "tls")]
+            secured,
+            shared,
+            server,
+        })
     }
 
     /// `host:port`, in the format of `PUBSUB_EMULATOR_HOST`.
@@ -112,6 +129,7 @@ impl PubSub {
     }
 
     /// The address of the TLS port; `None` without TLS.
+    #[cfg(feature = "tls")]
     pub fn secured(&self) -> Option<SocketAddr> {
         self.secured
     }

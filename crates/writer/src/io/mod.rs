@@ -1,5 +1,9 @@
-//! The databases. SDK types stay in here.
+//! The backends, one module for each. SDK types do not leave it.
 
 pub(crate) mod sqlite;
 
-pub(crate) mod bigquery;
+#[cfg(feature = "cloud")]
+mod bigquery;
+
+#[cfg(not(feature = "cloud"))]
+mod absent;

@@ -268,7 +268,7 @@ fn counted(number: usize, thing: &str) -> String {
 
 fn describe(writer: &WriterConfig) -> String {
     match writer {
-        WriterConfig::Sqlite { path } => format!("SQLite file {}", path.display()),
+        WriterConfig::Sqlite(file) => format!("SQLite file {}", file.path.display()),
         WriterConfig::BigQuery(config) => format!("BigQuery dataset {}.{}", config.project, config.dataset),
     }
 }

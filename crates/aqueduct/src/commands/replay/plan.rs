@@ -212,7 +212,7 @@ impl Target {
             let writer = config.writer()?;
             return match writer {
                 WriterConfig::BigQuery(_) => Ok(Self::Tables(Box::new(writer))),
-                WriterConfig::Sqlite { .. } => Err(config.error_at(
+                WriterConfig::Sqlite(_) => Err(config.error_at(
                     "writer.kind",
                     "is \"sqlite\", and --output bigquery needs a dataset; write kind = \"bigquery\", or name a file",
                 )),

@@ -23,7 +23,7 @@ use service::Backoff;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use writer::{Claim, Writer, WriterConfig, WriterError};
+use writer::{Claim, SqliteConfig, Writer, WriterConfig, WriterError};
 
 /// Tables that are being filled.
 pub(super) struct Tables {
@@ -78,7 +78,7 @@ impl Tables {
             .prefix(".aqueduct-")
             .tempdir_in(beside)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        let config = WriterConfig::Sqlite { path: folder.path().join(FILE) };
+        let config = WriterConfig::Sqlite(SqliteConfig { path: folder.path().join(FILE) });
         let name = path.display().to_string();
         Self::open(&config, flows, (Kind::Replace { folder, path }, name), shutdown)
     }

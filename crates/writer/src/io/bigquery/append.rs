@@ -1,170 +1,227 @@
 //! Streams of committed type, and appends by offset.
 //!
-//! One connection a table stays open. One that was used before is not believed that its stream is gone, or that no
-//! waiting helps; what a new one says holds. (An emulator says so of every append but the first on a connection, as the
-//! client leaves the stream's name out then, which the service allows.)
+//! One connection (a call of `AppendRows`) per table stays open. The service closes connections that are idle for ten
+//! minutes, and the access token of an old one may have expired. So if a connection that was used before ends instead of
+//! answering, or answers that the stream is gone or with an error that no retry helps against, the append is sent once
+//! more on a new connection, whose answer counts.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
+use bytes::Bytes;
 use event::append::{Append, Appended, Table};
-use google_cloud_bigquery::{
-    client::Write,
-    error::WriterBuilderError,
-    model::{ArrowRecordBatch, ArrowSchema},
-    write::{CommittedWriter, format::Arrow, stream_type::CommittedStream},
-};
-use tokio::{
-    sync::Mutex,
-    time::{error::Elapsed, timeout},
-};
+use google::{CallError, Caller};
+use http::uri::PathAndQuery;
+use tokio::{sync::Mutex, sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Status, Streaming, client::Grpc};
+use tonic_prost::ProstCodec;
 
-use super::{fault, rows, verdict};
+use super::{
+    fault,
+    rows::{self, Parts},
+    verdict,
+    wire::{
+        self, AppendRowsRequest, AppendRowsResponse, COMMITTED, CreateWriteStreamRequest,
+        FinalizeWriteStreamResponse, NamedRequest, WriteStream,
+    },
+};
 use crate::{WriterError, schema::Column};
 
-/// An append that takes longer is given up and sent again: without a limit one could wait for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// So long a stream may take to be made or found.
-const OPENING: Duration = Duration::from_secs(10);
+/// An append that takes longer is abandoned and sent again. Without a limit it could wait forever.
+const APPEND_DEADLINE: Duration = Duration::from_secs(30);
+/// How long creating, finding or finalizing a stream may take.
+const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// Maximum size of an answer. One that refuses many rows has a few bytes and a text for each.
+const MAX_ANSWER: usize = 16 << 20;
 
-/// The open streams, one a table.
+/// The open connections, one for each table.
 #[derive(Debug)]
-pub(crate) struct Streams {
-    client: Write,
-    open: Mutex<HashMap<Table, Arc<CommittedWriter<Arrow>>>>,
+pub(super) struct Streams {
+    caller: Caller,
+    open: Mutex<HashMap<Table, Connection>>,
+}
+
+/// A call of `AppendRows`, on which requests are answered in order.
+#[derive(Debug)]
+struct Connection {
+    stream: String,
+    requests: mpsc::Sender<AppendRowsRequest>,
+    answers: Streaming<AppendRowsResponse>,
+    /// The schema of the last request. The service applies it to requests without a schema.
+    schema: Vec<u8>,
+}
+
+/// What happened to a request.
+enum Sent {
+    /// There was an answer, and the connection remains open.
+    Answered(Result<Appended, WriterError>),
+    /// The connection ended, or could not be opened.
+    Ended(Result<Appended, WriterError>),
+    /// There was no answer in time.
+    Late(WriterError),
 }
 
 impl Streams {
-    pub(crate) fn new(client: Write) -> Self {
-        Self { client, open: Mutex::default() }
+    pub(super) fn new(caller: Caller) -> Self {
+        Self { caller, open: Mutex::default() }
     }
 
-    /// Makes a stream and gives its name.
-    pub(crate) async fn open(
-        &self,
-        path: &str,
-        table: &Table,
-        columns: &[Column],
-    ) -> Result<String, WriterError> {
-        let building = self.client.create_stream::<CommittedStream>(path).build_arrow(schema(columns));
-        let writer: CommittedWriter<Arrow> = match timeout(OPENING, building).await {
-            Ok(Ok(writer)) => writer,
-            Ok(Err(WriterBuilderError::Rpc { source, .. })) if fault::is_absent(&source) => {
-                return Err(WriterError::Absent { what: format!("table {}", table.name()) });
+    /// Creates a stream for the table at `path` and returns its name.
+    pub(super) async fn open(&self, path: &str, table: &Table) -> Result<String, WriterError> {
+        let write_stream = Some(WriteStream { name: String::new(), kind: COMMITTED });
+        let request = CreateWriteStreamRequest { parent: path.to_owned(), write_stream };
+        let created = self.call::<_, WriteStream>(wire::CREATE, ("parent", path), request).await;
+        match created {
+            Ok(stream) => Ok(stream.name),
+            Err(CallError::Status(status)) if status.code() == Code::NotFound => {
+                Err(WriterError::Absent { what: format!("table {}", table.name()) })
             }
-            Ok(Err(error)) => {
-                return Err(builder_error(&format!("open a stream of {}", table.name()), error));
-            }
-            Err(elapsed) => return Err(late(format!("open a stream of {}", table.name()), elapsed)),
+            Err(error) => Err(fault::call(format!("open a stream of {}", table.name()), error)),
+        }
+    }
+
+    /// Sends an append and returns what the answer says about its rows.
+    pub(super) async fn append(&self, append: &Append, columns: &[Column]) -> Result<Appended, WriterError> {
+        let body = match rows::current(append, columns)? {
+            std::borrow::Cow::Borrowed(_) => Bytes::from_owner(append.body.clone()),
+            std::borrow::Cow::Owned(bytes) => bytes.into(),
         };
-        let name = writer.write_stream().to_owned();
-        self.open.lock().await.insert(table.clone(), Arc::new(writer));
-        Ok(name)
-    }
-
-    /// Sends an append and says what became of it.
-    pub(crate) async fn append(&self, append: &Append, columns: &[Column]) -> Result<Appended, WriterError> {
-        if let Some(writer) = self.kept(append).await {
-            match self.send(&writer, append).await {
-                Ok(Appended::StreamGone) => {}
-                Err(error) if !error.is_retryable() => {}
-                answer => return answer,
+        // Taken out: a connection that fails, or whose caller goes away while it waits, is not used again.
+        let kept = self.open.lock().await.remove(&append.table);
+        if let Some(connection) = kept.filter(|connection| connection.stream == append.stream) {
+            match self.send(Some(connection), append, &body).await? {
+                Sent::Answered(Ok(Appended::StreamGone)) | Sent::Ended(Ok(Appended::StreamGone) | Err(_)) => {
+                }
+                Sent::Answered(Err(error)) if !error.is_retryable() => {}
+                Sent::Answered(answer) | Sent::Ended(answer) => return answer,
+                Sent::Late(error) => return Err(error),
             }
         }
-        match self.attach(append, columns).await? {
-            Some(writer) => self.send(&writer, append).await,
-            None => Ok(Appended::StreamGone),
+        if !self.exists(append).await? {
+            return Ok(Appended::StreamGone);
+        }
+        match self.send(None, append, &body).await? {
+            Sent::Answered(answer) | Sent::Ended(answer) => answer,
+            Sent::Late(error) => Err(error),
         }
     }
 
-    /// Ends the stream of an append, and tells how many rows it has had; nothing where the stream is no more, or does
-    /// not tell.
-    pub(crate) async fn finish(
-        &self,
-        append: &Append,
-        columns: &[Column],
-    ) -> Result<Option<u64>, WriterError> {
-        let Some(writer) = self.attach(append, columns).await? else { return Ok(None) };
+    /// Finalizes the stream of an append, and returns how many rows it has received; `None` if the stream does not
+    /// exist, or does not report it.
+    pub(super) async fn finish(&self, append: &Append) -> Result<Option<u64>, WriterError> {
         self.open.lock().await.remove(&append.table);
-        let doing = format!("end a stream of {}", append.table.name());
-        match timeout(OPENING, writer.finalize()).await {
-            Ok(Ok(ended)) => Ok(u64::try_from(ended.row_count).ok()),
-            Ok(Err(error)) => match fault::error(doing, error) {
+        let request = NamedRequest { name: append.stream.clone() };
+        let routing = ("name", append.stream.as_str());
+        let ended = self.call::<_, FinalizeWriteStreamResponse>(wire::FINALIZE, routing, request).await;
+        match ended {
+            Ok(ended) => Ok(u64::try_from(ended.row_count).ok()),
+            Err(error) => match fault::call(format!("end a stream of {}", append.table.name()), error) {
                 error if error.is_retryable() => Err(error),
-                // A stream that has ended before: its table is asked.
+                // Its table is queried instead.
                 _ => Ok(None),
             },
-            Err(elapsed) => Err(late(doing, elapsed)),
         }
     }
 
+    /// Closes all connections.
+    pub(super) async fn close(&self) {
+        self.open.lock().await.clear();
+    }
+
+    async fn exists(&self, append: &Append) -> Result<bool, WriterError> {
+        let request = NamedRequest { name: append.stream.clone() };
+        let routing = ("name", append.stream.as_str());
+        match self.call::<_, WriteStream>(wire::GET, routing, request).await {
+            Ok(_) => Ok(true),
+            Err(CallError::Status(status)) if status.code() == Code::NotFound => Ok(false),
+            Err(error) => Err(fault::call(format!("find a stream of {}", append.table.name()), error)),
+        }
+    }
+
+    /// Sends an append on a connection, or on a new one, and keeps the connection if it can be used again.
     async fn send(
         &self,
-        writer: &Arc<CommittedWriter<Arrow>>,
+        connection: Option<Connection>,
         append: &Append,
-    ) -> Result<Appended, WriterError> {
+        body: &Bytes,
+    ) -> Result<Sent, WriterError> {
         let doing = || format!("append to {}", append.table.name());
         let offset = i64::try_from(append.offset).map_err(|_| WriterError::Append {
             table: append.table.name(),
             offset: append.offset,
             problem: "is beyond the end of any stream",
         })?;
-        let batch = ArrowRecordBatch::new().set_serialized_record_batch(append.body.to_vec());
-        let sent = timeout(PATIENCE, writer.append(batch).set_offset(offset).send()).await;
-        let answer = match sent {
-            Ok(Ok(_)) => {
-                self.open.lock().await.insert(append.table.clone(), writer.clone());
-                return Ok(Appended::Done);
-            }
-            Ok(Err(error)) => verdict::of(error, doing),
-            Err(elapsed) => Err(late(doing(), elapsed)),
+        let schema = Parts::read(append, body)?.schema;
+        let request = |proto_rows| AppendRowsRequest {
+            write_stream: append.stream.clone(),
+            offset: Some(offset),
+            proto_rows,
         };
-        // After any error the connection may be half closed; the next append attaches anew.
-        self.open.lock().await.remove(&append.table);
-        answer
+        let exchange = async {
+            let mut connection = match connection {
+                Some(mut connection) => {
+                    let rows =
+                        if connection.schema == schema { body.slice(schema.len()..) } else { body.clone() };
+                    schema.clone_into(&mut connection.schema);
+                    // Fails if the connection has ended; its answers then say why.
+                    let _ = connection.requests.send(request(rows)).await;
+                    connection
+                }
+                None => self.connect(&append.stream, request(body.clone()), schema).await?,
+            };
+            let answer = connection.answers.message().await?;
+            answer
+                .map(|answer| (connection, answer))
+                .ok_or_else(|| CallError::from(Status::unavailable("the connection ended without an answer")))
+        };
+        Ok(match timeout(APPEND_DEADLINE, exchange).await {
+            Ok(Ok((connection, answer))) => {
+                let appended = verdict::of_answer(answer, doing);
+                if matches!(appended, Ok(Appended::Done)) {
+                    self.open.lock().await.insert(append.table.clone(), connection);
+                }
+                Sent::Answered(appended)
+            }
+            Ok(Err(CallError::Status(status))) => Sent::Ended(verdict::of_end(status, doing)),
+            Ok(Err(error)) => Sent::Ended(Err(fault::call(doing(), error))),
+            Err(elapsed) => {
+                Sent::Late(WriterError::Unavailable { doing: doing(), source: Some(elapsed.into()) })
+            }
+        })
     }
 
-    /// Closes all connections.
-    pub(crate) async fn close(&self) {
-        self.open.lock().await.clear();
-    }
-
-    /// The open connection of an append's stream.
-    async fn kept(&self, append: &Append) -> Option<Arc<CommittedWriter<Arrow>>> {
-        let open = self.open.lock().await;
-        open.get(&append.table).filter(|writer| writer.write_stream() == append.stream).cloned()
-    }
-
-    /// A new connection of an append's stream, nothing when the stream is no more.
-    async fn attach(
+    /// Opens a connection with its first request. The service may send nothing, not even headers, before it has
+    /// received one.
+    async fn connect(
         &self,
-        append: &Append,
-        columns: &[Column],
-    ) -> Result<Option<Arc<CommittedWriter<Arrow>>>, WriterError> {
-        let attaching = self
-            .client
-            .attach_to_stream::<CommittedStream>(append.stream.as_str())
-            .build_arrow(schema(columns));
-        let doing = format!("attach to a stream of {}", append.table.name());
-        match timeout(OPENING, attaching).await {
-            Ok(Ok(writer)) => Ok(Some(Arc::new(writer))),
-            Ok(Err(WriterBuilderError::Rpc { source, .. })) if fault::is_absent(&source) => Ok(None),
-            Ok(Err(error)) => Err(builder_error(&doing, error)),
-            Err(elapsed) => Err(late(doing, elapsed)),
-        }
+        stream: &str,
+        first: AppendRowsRequest,
+        schema: &[u8],
+    ) -> Result<Connection, CallError> {
+        let (requests, outlet) = mpsc::channel(1);
+        requests.try_send(first).expect("the channel is new and has room for one");
+        let mut request = Request::new(ReceiverStream::new(outlet));
+        *request.metadata_mut() = self.caller.credentials.metadata("write_stream", stream).await?;
+        let mut grpc = Grpc::new(self.caller.channel.clone()).max_decoding_message_size(MAX_ANSWER);
+        grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+        let codec = ProstCodec::<AppendRowsRequest, AppendRowsResponse>::default();
+        let answers =
+            grpc.streaming(request, PathAndQuery::from_static(wire::APPEND), codec).await?.into_inner();
+        Ok(Connection { stream: stream.to_owned(), requests, answers, schema: schema.to_owned() })
     }
-}
 
-fn schema(columns: &[Column]) -> ArrowSchema {
-    ArrowSchema::new().set_serialized_schema(rows::schema_message(columns))
-}
-
-fn builder_error(doing: &str, error: WriterBuilderError) -> WriterError {
-    match error {
-        WriterBuilderError::Rpc { source, .. } => fault::error(doing, source),
-        other => WriterError::BigQuery { doing: doing.to_owned(), source: other.into() },
+    async fn call<Q, A>(
+        &self,
+        method: &'static str,
+        routing: (&str, &str),
+        request: Q,
+    ) -> Result<A, CallError>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let call = self.caller.unary(method, routing, request);
+        let late = |_| CallError::Status(Status::deadline_exceeded("no answer in time"));
+        timeout(CALL_DEADLINE, call).await.map_err(late)?
     }
-}
-
-fn late(doing: String, elapsed: Elapsed) -> WriterError {
-    WriterError::Unavailable { doing, source: Some(elapsed.into()) }
 }

@@ -1,87 +1,60 @@
-//! What BigQuery's errors mean to whoever runs the pipeline.
+//! What BigQuery's errors mean to an operator.
 
-use google_cloud_bigquery::{
-    Error,
-    error::{QueryError, RowError},
-};
-use google_cloud_gax::{client_builder::Error as BuilderError, error::rpc::Code};
+use google::{CallError, status};
+use tonic::Code;
 
+use super::rest::RestError;
 use crate::WriterError;
 
-/// A client could not be made: there are no credentials.
-pub(crate) fn credentials(source: BuilderError) -> WriterError {
-    WriterError::Denied { doing: "connect".to_owned(), source: source.into() }
+/// There are no credentials, or no way to use them.
+pub(super) fn connect(source: impl std::error::Error + Send + Sync + 'static) -> WriterError {
+    WriterError::Denied { doing: "connect".to_owned(), source: Box::new(source) }
 }
 
-/// An answer, or none, to a call.
-pub(crate) fn error(doing: impl Into<String>, source: Error) -> WriterError {
+/// A gRPC call that failed.
+pub(super) fn call(doing: impl Into<String>, error: CallError) -> WriterError {
     let doing = doing.into();
-    if is_absent(&source) {
-        return WriterError::Absent { what: format!("the table or dataset that it takes to {doing}") };
+    let code = match &error {
+        // As a call that the service answered.
+        CallError::Token(token) if token.is_temporary() => Code::Unavailable,
+        CallError::Token(_) => Code::Unauthenticated,
+        CallError::Status(status) => status.code(),
+    };
+    match code {
+        Code::NotFound => absent(&doing),
+        Code::PermissionDenied | Code::Unauthenticated => WriterError::Denied { doing, source: error.into() },
+        code if status::is_temporary(code) => WriterError::Unavailable { doing, source: Some(error.into()) },
+        _ => WriterError::BigQuery { doing, source: error.into() },
     }
-    if source.is_authentication() || matches!(source.http_status_code(), Some(401 | 403)) && !is_busy(&source)
-    {
-        return WriterError::Denied { doing, source: source.into() };
+}
+
+/// A REST call that failed.
+pub(super) fn rest(doing: impl Into<String>, error: RestError) -> WriterError {
+    let doing = doing.into();
+    if is_absent(&error) {
+        return absent(&doing);
     }
-    if is_busy(&source) {
-        return WriterError::Unavailable { doing, source: Some(source.into()) };
+    if error.is_temporary() {
+        return WriterError::Unavailable { doing, source: Some(error.into()) };
     }
-    match code(&source) {
-        Some(Code::PermissionDenied | Code::Unauthenticated) => {
-            WriterError::Denied { doing, source: source.into() }
+    match &error {
+        RestError::Token(_) | RestError::Answer { status: 401 | 403, .. } => {
+            WriterError::Denied { doing, source: error.into() }
         }
-        _ => WriterError::BigQuery { doing, source: source.into() },
+        _ => WriterError::BigQuery { doing, source: error.into() },
     }
 }
 
-/// An answer to a query.
-pub(crate) fn query(doing: String, error_: QueryError) -> WriterError {
-    match error_ {
-        QueryError::Rpc { source, .. } => error(doing, source),
-        other => WriterError::BigQuery { doing, source: other.into() },
-    }
+/// Whether the dataset, table or view does not exist.
+pub(super) fn is_absent(error: &RestError) -> bool {
+    matches!(error, RestError::Answer { status: 404, .. })
 }
 
-/// A row of an answer.
-pub(crate) fn row(doing: String, error_: RowError) -> WriterError {
-    match error_ {
-        RowError::Rpc { source, .. } => error(doing, source),
-        other => WriterError::BigQuery { doing, source: other.into() },
-    }
+/// Whether another process has created it in the meantime.
+pub(super) fn exists_already(error: &RestError) -> bool {
+    matches!(error, RestError::Answer { status: 409, .. })
 }
 
-/// Whether the dataset, table or view is not there.
-pub(crate) fn is_absent(error: &Error) -> bool {
-    error.http_status_code() == Some(404) || code(error) == Some(Code::NotFound)
-}
-
-/// Whether another made it a moment before.
-pub(crate) fn exists_already(error: &Error) -> bool {
-    error.http_status_code() == Some(409) || code(error) == Some(Code::AlreadyExists)
-}
-
-fn is_busy(error: &Error) -> bool {
-    if error.is_timeout() || error.is_io() || error.is_connect() || error.is_exhausted() {
-        return true;
-    }
-    if let Some(status) = error.http_status_code() {
-        return status == 429 || status >= 500;
-    }
-    match code(error) {
-        Some(
-            Code::Unavailable
-            | Code::Aborted
-            | Code::Cancelled
-            | Code::DeadlineExceeded
-            | Code::Internal
-            | Code::ResourceExhausted
-            | Code::Unknown,
-        ) => true,
-        Some(_) => false,
-        None => error.is_transport(),
-    }
-}
-
-fn code(error: &Error) -> Option<Code> {
-    error.status().map(|status| status.code)
+fn absent(doing: &str) -> WriterError {
+    WriterError::Absent { what: format!("the table or dataset that it takes to {doing}") }
 }

@@ -1,135 +1,81 @@
-//! A BigQuery dataset behind the port.
+//! A BigQuery dataset.
 //!
-//! Rows go through the Storage Write API into streams of committed type, as Arrow, at an offset;
-//! datasets, tables, views and queries go through REST. An emulator is given no credentials.
+//! Rows go through the Storage Write API (gRPC) into streams of committed type, as protobuf, at an offset. Datasets,
+//! tables, views and queries go through REST. An emulator is given no credentials.
 
 mod append;
+mod arrow;
 mod fault;
 mod owner;
 mod read;
+mod rest;
 mod rows;
 mod stands;
 mod tables;
 mod verdict;
+mod wire;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use event::{
     append::{Append, Appended, Body, Rows, Table},
     row::ProgressRow,
 };
-use google_cloud_auth::credentials::{Credentials, anonymous};
-use google_cloud_bigquery::client::{BigQuery as Queries, Write};
-use google_cloud_bigquery_v2::client::{DatasetService, TableService};
-use google_cloud_gax::retry_policy::{Aip194Strict, RetryPolicyExt};
-pub(crate) use rows::too_large;
+use google::{Caller, Credentials, channel};
 
 use crate::{
     BigQueryConfig, LatestRow, Refusals, WriterError,
+    backend::{Backend, Mode, Place},
     schema::Tables,
-    writer::{Claim, Mode, Step},
+    writer::{Claim, Step},
 };
 
-/// How often a REST call is tried before whoever asked is told.
-const ATTEMPTS: u32 = 4;
+/// OAuth scope of both APIs.
+const SCOPE: &str = "https://www.googleapis.com/auth/bigquery";
+/// The address of queries, tables and datasets.
+const REST: &str = "https://bigquery.googleapis.com";
+/// The address of the Storage Write API.
+const GRPC: &str = "https://bigquerystorage.googleapis.com";
 
 /// Clients of one dataset.
 #[derive(Debug)]
-pub(crate) struct BigQuery {
+struct BigQuery {
     config: BigQueryConfig,
     tables: Tables,
-    datasets: DatasetService,
-    definitions: TableService,
-    queries: Queries,
+    rest: rest::Rest,
     streams: append::Streams,
 }
 
+#[async_trait]
+impl Place for BigQueryConfig {
+    async fn connect(&self, tables: Tables) -> Result<Arc<dyn Backend>, WriterError> {
+        Ok(Arc::new(BigQuery::new(self, tables)?))
+    }
+
+    async fn prepare(&self, tables: Tables, mode: Mode) -> Result<Vec<Step>, WriterError> {
+        tables::prepare(&BigQuery::new(self, tables)?, mode).await
+    }
+
+    async fn check_owner(&self, tables: Tables, pipeline: &str) -> Result<(), WriterError> {
+        owner::look(&BigQuery::new(self, tables)?, pipeline).await
+    }
+}
+
 impl BigQuery {
-    /// Makes the clients; nothing is sent yet.
-    pub(crate) async fn connect(config: &BigQueryConfig, tables: Tables) -> Result<Self, WriterError> {
-        let policy = || Aip194Strict.with_attempt_limit(ATTEMPTS);
-        let mut datasets = DatasetService::builder().with_retry_policy(policy());
-        let mut definitions = TableService::builder().with_retry_policy(policy());
-        let mut queries = Queries::builder().with_project_id(&config.project).with_retry_policy(policy());
-        let mut write = Write::builder();
-        if let Some(endpoints) = &config.emulator {
-            let nobody = || -> Credentials { anonymous::Builder::new().build() };
-            datasets = datasets.with_endpoint(&endpoints.rest).with_credentials(nobody());
-            definitions = definitions.with_endpoint(&endpoints.rest).with_credentials(nobody());
-            queries = queries.with_endpoint(&endpoints.rest).with_credentials(nobody());
-            write = write.with_endpoint(&endpoints.grpc).with_credentials(nobody());
-        }
+    /// Creates the clients; nothing is sent yet.
+    fn new(config: &BigQueryConfig, tables: Tables) -> Result<Self, WriterError> {
+        let (rest, grpc, credentials) = match &config.emulator {
+            Some(emulator) => (emulator.rest.as_str(), emulator.grpc.as_str(), Credentials::none()),
+            None => (REST, GRPC, Credentials::application_default(SCOPE).map_err(fault::connect)?),
+        };
+        let channel = channel::address(grpc).map_err(fault::connect)?.connect_lazy();
         Ok(Self {
-            datasets: datasets.build().await.map_err(fault::credentials)?,
-            definitions: definitions.build().await.map_err(fault::credentials)?,
-            queries: queries.build().await.map_err(fault::credentials)?,
-            streams: append::Streams::new(write.build().await.map_err(fault::credentials)?),
+            rest: rest::Rest::new(rest, &config.project, credentials.clone()).map_err(fault::connect)?,
+            streams: append::Streams::new(Caller { channel, credentials }),
             config: config.clone(),
             tables,
         })
-    }
-
-    pub(crate) fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
-        let join = self.has_join(table)?;
-        rows::encode(table, &self.tables.columns(table)?, join, rows)
-    }
-
-    pub(crate) fn without(&self, append: &Append, rows: &[u32]) -> Result<Body, WriterError> {
-        rows::without(append, &self.tables.columns(&append.table)?, rows)
-    }
-
-    pub(crate) async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
-        let columns = self.tables.columns(table)?;
-        let path = format!(
-            "projects/{}/datasets/{}/tables/{}",
-            self.config.project,
-            self.config.dataset,
-            table.name()
-        );
-        self.streams.open(&path, table, &columns).await
-    }
-
-    pub(crate) async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
-        self.streams.append(append, &self.tables.columns(&append.table)?).await
-    }
-
-    pub(crate) async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
-        let columns = self.tables.columns(&append.table)?;
-        if let Some(rows) = self.streams.finish(append, &columns).await? {
-            return Ok(append.offset + u64::from(append.rows) <= rows);
-        }
-        stands::ask(self, append, &columns).await
-    }
-
-    pub(crate) async fn prepare(&self, mode: Mode) -> Result<Vec<Step>, WriterError> {
-        tables::prepare(self, mode).await
-    }
-
-    pub(crate) async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
-        owner::claim(self, pipeline, claim).await
-    }
-
-    pub(crate) async fn check_owner(&self, pipeline: &str) -> Result<(), WriterError> {
-        owner::look(self, pipeline).await
-    }
-
-    pub(crate) async fn count(&self, table: &Table) -> Result<u64, WriterError> {
-        self.tables.columns(table)?;
-        read::count(self, table).await
-    }
-
-    pub(crate) async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {
-        read::progress(self, self.tables.flow(flow)?).await
-    }
-
-    pub(crate) async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
-        read::latest(self, self.tables.flow(flow)?, limit).await
-    }
-
-    pub(crate) async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
-        read::refusals(self).await
-    }
-
-    pub(crate) async fn close(&self) {
-        self.streams.close().await;
     }
 
     fn has_join(&self, table: &Table) -> Result<bool, WriterError> {
@@ -139,7 +85,7 @@ impl BigQuery {
         }
     }
 
-    /// A table or view as SQL names it. All parts were checked to hold nothing that ends a quote.
+    /// A table or view as SQL names it. All parts were checked to contain nothing that ends a quote.
     fn quoted(&self, name: &str) -> String {
         format!("`{}.{}.{name}`", self.config.project, self.config.dataset)
     }
@@ -147,5 +93,76 @@ impl BigQuery {
     /// `project.dataset.table`, for messages.
     fn full(&self, name: &str) -> String {
         format!("{}.{}.{name}", self.config.project, self.config.dataset)
+    }
+
+    /// The path of the dataset in the REST API, below its project.
+    fn dataset_path(&self) -> String {
+        format!("/datasets/{}", self.config.dataset)
+    }
+
+    /// The path of a table or view in the REST API, below its project.
+    fn table_path(&self, name: &str) -> String {
+        format!("/datasets/{}/tables/{name}", self.config.dataset)
+    }
+}
+
+#[async_trait]
+impl Backend for BigQuery {
+    fn too_large(&self, rows: Rows<'_>) -> Vec<usize> {
+        rows::too_large(rows)
+    }
+
+    fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
+        let join = self.has_join(table)?;
+        rows::encode(table, &self.tables.columns(table)?, join, rows)
+    }
+
+    fn without(&self, append: &Append, refused: &[u32]) -> Result<Body, WriterError> {
+        rows::without(append, &self.tables.columns(&append.table)?, refused)
+    }
+
+    async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
+        self.tables.columns(table)?;
+        let (project, dataset) = (&self.config.project, &self.config.dataset);
+        let path = format!("projects/{project}/datasets/{dataset}/tables/{}", table.name());
+        self.streams.open(&path, table).await
+    }
+
+    async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
+        self.streams.append(append, &self.tables.columns(&append.table)?).await
+    }
+
+    async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
+        let columns = self.tables.columns(&append.table)?;
+        if let Some(rows) = self.streams.finish(append).await? {
+            return Ok(append.offset + u64::from(append.rows) <= rows);
+        }
+        stands::ask(self, append, &columns).await
+    }
+
+    async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
+        owner::claim(self, pipeline, claim).await
+    }
+
+    async fn count(&self, table: &Table) -> Result<u64, WriterError> {
+        self.tables.columns(table)?;
+        read::count(self, table).await
+    }
+
+    async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {
+        read::progress(self, self.tables.flow(flow)?).await
+    }
+
+    async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
+        read::latest(self, self.tables.flow(flow)?, limit).await
+    }
+
+    async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
+        read::refusals(self).await
+    }
+
+    async fn close(&self) -> Result<(), WriterError> {
+        self.streams.close().await;
+        Ok(())
     }
 }

@@ -1,11 +1,15 @@
 //! Which pipeline writes the tables of a flow, as a label of the table.
 //!
-//! A label holds 63 characters of a small alphabet, so that it takes a hash of the pipeline's name. Two pipelines that start in
-//! the same second may both find a table free: the labels are a guard against a configuration that was copied, not a lock.
+//! A label has at most 63 characters of a small alphabet, so it contains a hash of the pipeline's name. Two pipelines
+//! that start in the same second may both find a table free: the labels guard against a copied configuration, they are
+//! not a lock.
 
-use google_cloud_bigquery_v2::model::Table as Definition;
+use serde_json::json;
 
-use super::{BigQuery, fault, tables};
+use super::{
+    BigQuery, fault,
+    tables::{self, Definition},
+};
 use crate::{WriterError, writer::Claim};
 
 const LABEL: &str = "aqueduct_pipeline";
@@ -25,15 +29,9 @@ pub(super) async fn claim(bigquery: &BigQuery, pipeline: &str, claim: Claim) -> 
         // Labels are replaced as a whole where the server does not merge them: the others are sent along.
         let mut labels = found.labels;
         labels.insert(LABEL.to_owned(), hash(pipeline));
-        let patch = bigquery
-            .definitions
-            .patch_table()
-            .set_project_id(&bigquery.config.project)
-            .set_dataset_id(&bigquery.config.dataset)
-            .set_table_id(name)
-            .set_table(Definition::new().set_labels(labels));
-        match patch.send().await.map_err(|error| fault::error(format!("label table {name}"), error)) {
-            Ok(_) => {}
+        let patched = bigquery.rest.patch(&bigquery.table_path(name), &json!({ "labels": labels })).await;
+        match patched.map_err(|error| fault::rest(format!("label table {name}"), error)) {
+            Ok(()) => {}
             // An account that may write rows and not change tables goes on as it did before there were labels.
             Err(WriterError::Denied { .. }) if claim == Claim::Take => {}
             Err(error) => return Err(error),

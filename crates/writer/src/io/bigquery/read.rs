@@ -1,15 +1,19 @@
-//! What `status`, `reconcile` and the printer of busiest boxes ask.
+//! The queries of `status`, `reconcile` and the live page.
 //!
 //! Times are literals in these queries, so that BigQuery reads only the partitions that they name.
+
+use std::str::FromStr;
 
 use event::{
     EventTime,
     append::Table,
     row::{FlowTable, ProgressRow},
 };
-use google_cloud_bigquery::query::Row;
 
-use super::{BigQuery, fault};
+use super::{
+    BigQuery, fault,
+    rest::{Answer, Query},
+};
 use crate::{
     LatestRow, Refusals, WriterError,
     cells::{Value, Values},
@@ -17,23 +21,19 @@ use crate::{
     stamp,
 };
 
-/// How far behind the watermark the newest window is looked for first.
+/// How far behind the watermark the newest window is searched for first.
 const WEEK_MILLIS: i64 = 7 * 86_400_000;
 
-pub(crate) async fn count(bigquery: &BigQuery, table: &Table) -> Result<u64, WriterError> {
+pub(super) async fn count(bigquery: &BigQuery, table: &Table) -> Result<u64, WriterError> {
     let name = table.name();
     let sql = format!("SELECT COUNT(*) AS n FROM {}", bigquery.quoted(&name));
-    let rows = rows(bigquery, sql, &name).await?;
-    let counted: Option<i64> = match rows.first() {
-        Some(row) => cell(row, "n", &name)?,
-        None => None,
-    };
+    let counted: Option<i64> = rows(bigquery, &sql, &name).await?.single("n")?;
     counted
         .and_then(|n| u64::try_from(n).ok())
         .ok_or(WriterError::Value { table: name, column: "COUNT(*)".to_owned() })
 }
 
-pub(crate) async fn progress(
+pub(super) async fn progress(
     bigquery: &BigQuery,
     flow: &FlowTable,
 ) -> Result<Option<ProgressRow>, WriterError> {
@@ -44,12 +44,12 @@ pub(crate) async fn progress(
         list(&columns),
         bigquery.quoted(&name)
     );
-    let rows = rows(bigquery, sql, &name).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    Values { table: &name, columns: &columns, values: values(row, &columns, &name)? }.progress().map(Some)
+    let found = rows(bigquery, &sql, &name).await?;
+    let Some(row) = found.iter().next() else { return Ok(None) };
+    Values { table: &name, columns: &columns, values: values(&row, &columns)? }.progress().map(Some)
 }
 
-pub(crate) async fn latest(
+pub(super) async fn latest(
     bigquery: &BigQuery,
     flow: &FlowTable,
     limit: usize,
@@ -65,32 +65,32 @@ pub(crate) async fn latest(
         bigquery.quoted(&name)
     );
     let mut latest = Vec::new();
-    for row in rows(bigquery, sql, &name).await? {
-        let values = values(&row, &columns, &name)?;
-        let is_final: Option<bool> = cell(&row, "is_final", &name)?;
+    for row in rows(bigquery, &sql, &name).await?.iter() {
+        let is_final: Option<bool> = row.cell("is_final")?;
+        let values = values(&row, &columns)?;
         let pane = Values { table: &name, columns: &columns, values }.pane(flow.columns.len())?;
         latest.push(LatestRow { row: pane, is_final: is_final.unwrap_or(false) });
     }
     Ok(latest)
 }
 
-pub(crate) async fn refusals(bigquery: &BigQuery) -> Result<Vec<Refusals>, WriterError> {
+pub(super) async fn refusals(bigquery: &BigQuery) -> Result<Vec<Refusals>, WriterError> {
     let name = Table::DeadLetters.name();
     let sql = format!(
         "SELECT t.topic AS topic, t.`partition` AS `partition`, t.stage AS stage, t.reason AS reason, COUNT(*) AS n \
          FROM {} AS t GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         bigquery.quoted(&name)
     );
-    let text = |row: &Row, column: &str| cell::<String>(row, column, &name).map(Option::unwrap_or_default);
-    let number = |row: &Row, column: &str| cell::<i64>(row, column, &name).map(Option::unwrap_or_default);
     let mut refusals = Vec::new();
-    for row in rows(bigquery, sql, &name).await? {
+    for row in rows(bigquery, &sql, &name).await?.iter() {
+        let text = |column: &str| row.cell::<String>(column).map(Option::unwrap_or_default);
+        let number = |column: &str| row.cell::<i64>(column).map(Option::unwrap_or_default);
         refusals.push(Refusals {
-            topic: text(&row, "topic")?,
-            partition: number(&row, "partition")?,
-            stage: text(&row, "stage")?,
-            reason: text(&row, "reason")?,
-            rows: number(&row, "n")?.unsigned_abs(),
+            topic: text("topic")?,
+            partition: number("partition")?,
+            stage: text("stage")?,
+            reason: text("reason")?,
+            rows: number("n")?.unsigned_abs(),
         });
     }
     Ok(refusals)
@@ -108,11 +108,7 @@ async fn newest_window(bigquery: &BigQuery, flow: &FlowTable) -> Result<Option<i
              WHERE window_end BETWEEN TIMESTAMP_MILLIS({from}) AND TIMESTAMP_MILLIS({to})",
             bigquery.quoted(&flow.flow)
         );
-        let rows = rows(bigquery, sql, &flow.flow).await?;
-        let found: Option<i64> = match rows.first() {
-            Some(row) => cell(row, "e", &flow.flow)?,
-            None => None,
-        };
+        let found: Option<i64> = rows(bigquery, &sql, &flow.flow).await?.single("e")?;
         if found.is_some() {
             return Ok(found);
         }
@@ -120,20 +116,53 @@ async fn newest_window(bigquery: &BigQuery, flow: &FlowTable) -> Result<Option<i
     Ok(None)
 }
 
-async fn rows(bigquery: &BigQuery, sql: String, table: &str) -> Result<Vec<Row>, WriterError> {
-    run(bigquery, sql, &format!("read {table}")).await
+async fn rows(bigquery: &BigQuery, sql: &str, table: &str) -> Result<Found, WriterError> {
+    run(bigquery, sql, &[], (&format!("read {table}"), table)).await
 }
 
-/// Runs a statement and gives all its rows.
-pub(crate) async fn run(bigquery: &BigQuery, sql: String, doing: &str) -> Result<Vec<Row>, WriterError> {
-    let query = bigquery.queries.query(sql).set_location(&bigquery.config.location);
-    let done = query.until_done().await.map_err(|error| fault::query(doing.to_owned(), error))?;
-    let mut answer = done.read();
-    let mut rows = Vec::new();
-    while let Some(row) = answer.next().await {
-        rows.push(row.map_err(|error| fault::row(doing.to_owned(), error))?);
+/// Runs a statement with text parameters `@p0`, `@p1` and so on, and returns all its rows.
+pub(super) async fn run(
+    bigquery: &BigQuery,
+    sql: &str,
+    parameters: &[String],
+    (doing, table): (&str, &str),
+) -> Result<Found, WriterError> {
+    let query = Query { sql, location: &bigquery.config.location, parameters };
+    let answer = bigquery.rest.query(&query).await.map_err(|error| fault::rest(doing, error))?;
+    Ok(Found { table: table.to_owned(), answer })
+}
+
+/// The rows of an answer.
+pub(super) struct Found {
+    /// The table, for errors.
+    table: String,
+    answer: Answer,
+}
+
+/// One of them.
+struct Row<'a> {
+    found: &'a Found,
+    cells: &'a [Option<String>],
+}
+
+impl Found {
+    fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        self.answer.rows.iter().map(|cells| Row { found: self, cells })
     }
-    Ok(rows)
+
+    /// A value of the first row; `None` if it is NULL or there is no row.
+    pub(super) fn single<T: FromStr>(&self, column: &str) -> Result<Option<T>, WriterError> {
+        self.iter().next().map_or(Ok(None), |row| row.cell(column))
+    }
+}
+
+impl Row<'_> {
+    fn cell<T: FromStr>(&self, column: &str) -> Result<Option<T>, WriterError> {
+        let wrong = || WriterError::Value { table: self.found.table.clone(), column: column.to_owned() };
+        let at = self.found.answer.columns.iter().position(|name| name == column).ok_or_else(wrong)?;
+        let cell = self.cells.get(at).ok_or_else(wrong)?;
+        cell.as_deref().map(str::parse).transpose().map_err(|_| wrong())
+    }
 }
 
 /// The columns under their names, times as milliseconds.
@@ -148,23 +177,15 @@ fn list(columns: &[Column]) -> String {
     list.join(", ")
 }
 
-fn values(row: &Row, columns: &[Column], table: &str) -> Result<Vec<Value>, WriterError> {
+fn values(row: &Row<'_>, columns: &[Column]) -> Result<Vec<Value>, WriterError> {
     let mut values = Vec::with_capacity(columns.len());
     for Column { name, kind } in columns {
         let value = match kind {
-            Kind::Text => cell(row, name, table)?.map(Value::Text),
-            Kind::Integer | Kind::Time => cell(row, name, table)?.map(Value::Integer),
-            Kind::Real => cell(row, name, table)?.map(Value::Real),
+            Kind::Text => row.cell(name)?.map(Value::Text),
+            Kind::Integer | Kind::Time => row.cell(name)?.map(Value::Integer),
+            Kind::Real => row.cell(name)?.map(Value::Real),
         };
         values.push(value.unwrap_or(Value::Null));
     }
     Ok(values)
-}
-
-pub(crate) fn cell<T: google_cloud_bigquery::query::FromSql>(
-    row: &Row,
-    column: &str,
-    table: &str,
-) -> Result<Option<T>, WriterError> {
-    row.get::<Option<T>>(column).map_err(|error| fault::row(format!("read {table}"), error))
 }

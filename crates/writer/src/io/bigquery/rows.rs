@@ -1,197 +1,299 @@
-//! Rows as Arrow: the schema is one message, each body a record batch message, as the Storage
-//! Write API takes them.
+//! Rows as protobuf, as the Storage Write API takes them.
 //!
-//! Checkpoints hold these bytes. Arrow's format is stable, and the columns follow from the flow,
-//! which must not be edited.
+//! A body is an encoded `ProtoData`: field 1 is the schema, field 2 the rows. The schema is a `DescriptorProto` that is
+//! built from the table's columns: one optional proto2 field for each, numbered by its position, so that NULL is an
+//! absent field. BigQuery maps fields to columns by name; `names` admits only names that protobuf takes too.
+//!
+//! Checkpoints contain these bytes. Each body carries its own schema, so that rows which wait in a state can be sent
+//! after the columns of their table have changed. A body of release 0.1.0 contains Arrow (see [`super::arrow`]).
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use arrow::{
-    array::{
-        ArrayRef, BooleanArray, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
-        TimestampMicrosecondBuilder,
-    },
-    compute::filter_record_batch,
-    datatypes::{DataType, Field, Schema, TimeUnit},
-    error::ArrowError,
-    ipc::{reader::StreamReader, writer::StreamWriter},
-};
 use event::append::{Append, Body, Rows, Table};
+use prost::{
+    Message as _,
+    encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint},
+};
+use prost_types::{
+    DescriptorProto, FieldDescriptorProto,
+    field_descriptor_proto::{Label, Type},
+};
 
+use super::{arrow, wire::ProtoSchema};
 use crate::{
     WriterError,
-    cells::{self, Cell},
+    cells::{self, Cell, Value},
+    requests,
     schema::{Column, Kind},
-    stamp, writer,
+    stamp,
 };
 
-/// A row beyond this fits no request: BigQuery takes 10 MB with everything around it.
+/// A row beyond this fits into no request: BigQuery takes 10 MB, including everything around the row.
 const ROW_BYTES: usize = 8 << 20;
 
-/// The rows that fit no request.
+/// The field numbers of `ProtoData` and of `ProtoRows`.
+const SCHEMA: u32 = 1;
+const ROWS: u32 = 2;
+const ROW: u32 = 1;
+
+/// The rows that fit into no request.
 pub(crate) fn too_large(rows: Rows<'_>) -> Vec<usize> {
-    let sizes = writer::sizes(rows).into_iter().enumerate();
+    let sizes = requests::sizes(rows).into_iter().enumerate();
     sizes.filter(|(_, size)| *size > ROW_BYTES).map(|(index, _)| index).collect()
 }
 
-/// The Arrow schema of a table as an IPC message.
-pub(crate) fn schema_message(columns: &[Column]) -> Vec<u8> {
-    StreamWriter::try_new(Vec::new(), &arrow_schema(columns))
-        .map(|writer| writer.get_ref().clone())
-        .expect("a schema of plain columns is written to memory without fail")
-}
-
-/// Rows as record batch messages.
+/// Rows as bodies of requests.
 pub(crate) fn encode(
     table: &Table,
     columns: &[Column],
     join: bool,
     rows: Rows<'_>,
 ) -> Result<Vec<Body>, WriterError> {
-    let failed = |source| WriterError::Encode { table: table.name(), source };
-    if !writer::belongs(table, rows) {
-        return Err(failed("the rows are of another kind than the table".into()));
+    if !requests::belongs(table, rows) {
+        let source = "the rows are of another kind than the table".into();
+        return Err(WriterError::Encode { table: table.name(), source });
     }
-    let sizes = writer::sizes(rows);
+    let sizes = requests::sizes(rows);
     if let Some(index) = sizes.iter().position(|size| *size > ROW_BYTES) {
         return Err(WriterError::TooLarge { table: table.name(), index });
     }
-    let cuts = writer::cuts(&sizes);
-    let schema = Arc::new(arrow_schema(columns));
+    let cuts = requests::cuts(&sizes);
     let mut bodies = Vec::with_capacity(cuts.len());
     let mut start = 0;
     for end in cuts {
-        let mut builders = Builders::new(columns);
+        let mut encoder = Encoder::default();
         match rows {
             Rows::Ctr(rows) => {
                 for row in &rows[start..end] {
-                    cells::pane(row, join, &mut |cell| builders.add(cell));
+                    cells::pane(row, join, &mut |cell| encoder.add(cell));
+                    encoder.end_row(columns);
                 }
             }
             Rows::Progress(rows) => {
                 for row in &rows[start..end] {
-                    cells::progress(row, &mut |cell| builders.add(cell));
+                    cells::progress(row, &mut |cell| encoder.add(cell));
+                    encoder.end_row(columns);
                 }
             }
             Rows::DeadLetters(rows) => {
                 for row in &rows[start..end] {
-                    cells::dead_letter(row, &mut |cell| builders.add(cell));
+                    cells::dead_letter(row, &mut |cell| encoder.add(cell));
+                    encoder.end_row(columns);
                 }
             }
         }
-        let bytes = batch_message(&schema, builders).map_err(|source| failed(source.into()))?;
-        let rows = u32::try_from(end - start).expect("a body of a few megabytes has fewer than 2^32 rows");
-        bodies.push(Body { rows, bytes });
+        bodies.push(encoder.body(columns));
         start = end;
     }
     Ok(bodies)
 }
 
-/// The append without these rows.
-pub(crate) fn without(append: &Append, columns: &[Column], rows: &[u32]) -> Result<Body, WriterError> {
-    let failed =
-        |source: ArrowError| WriterError::Encode { table: append.table.name(), source: source.into() };
-    let Some(batch) = decode(append, columns)? else { return Ok(Body { rows: 0, bytes: Vec::new() }) };
-    let keep: BooleanArray = (0..append.rows).map(|index| Some(!rows.contains(&index))).collect();
-    let batch = filter_record_batch(&batch, &keep).map_err(failed)?;
-    let kept = u32::try_from(batch.num_rows()).expect("a part has no more rows than the whole");
-    let bytes = message(&Arc::new(arrow_schema(columns)), &batch).map_err(failed)?;
-    Ok(Body { rows: kept, bytes })
+/// Encodes rows cell by cell. The only allocations are its two buffers, which grow to the size of the request and of
+/// the largest row.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    rows: Vec<u8>,
+    count: u32,
+    row: Vec<u8>,
+    /// The number of the last field of the row.
+    field: u32,
 }
 
-/// The rows of an append, if it has any.
-pub(crate) fn decode(append: &Append, columns: &[Column]) -> Result<Option<RecordBatch>, WriterError> {
-    let failed =
-        |source: ArrowError| WriterError::Encode { table: append.table.name(), source: source.into() };
-    let mut stream = schema_message(columns);
-    stream.extend_from_slice(&append.body);
-    let mut reader = StreamReader::try_new(stream.as_slice(), None).map_err(failed)?;
-    reader.next().transpose().map_err(failed)
-}
-
-fn batch_message(schema: &Arc<Schema>, builders: Builders) -> Result<Vec<u8>, ArrowError> {
-    message(schema, &RecordBatch::try_new(schema.clone(), builders.finish())?)
-}
-
-fn message(schema: &Arc<Schema>, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    // A stream is the schema's message and then one a batch; the latter alone is what is wanted.
-    let mut stream = StreamWriter::try_new(Vec::new(), schema)?;
-    let begin = stream.get_ref().len();
-    stream.write(batch)?;
-    let mut bytes = std::mem::take(stream.get_mut());
-    bytes.drain(..begin);
-    Ok(bytes)
-}
-
-fn arrow_schema(columns: &[Column]) -> Schema {
-    let fields: Vec<_> = columns
-        .iter()
-        .map(|column| {
-            let kind = match column.kind {
-                Kind::Text => DataType::Utf8,
-                Kind::Integer => DataType::Int64,
-                Kind::Real => DataType::Float64,
-                Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            };
-            Field::new(&column.name, kind, true)
-        })
-        .collect();
-    Schema::new(fields)
-}
-
-/// One array being filled for each column, row by row.
-struct Builders {
-    columns: Vec<Builder>,
-    at: usize,
-}
-
-enum Builder {
-    Text(StringBuilder),
-    Integer(Int64Builder),
-    Real(Float64Builder),
-    Time(TimestampMicrosecondBuilder),
-}
-
-impl Builders {
-    fn new(columns: &[Column]) -> Self {
-        let columns = columns.iter().map(|column| match column.kind {
-            Kind::Text => Builder::Text(StringBuilder::new()),
-            Kind::Integer => Builder::Integer(Int64Builder::new()),
-            Kind::Real => Builder::Real(Float64Builder::new()),
-            Kind::Time => Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
-        });
-        Self { columns: columns.collect(), at: 0 }
-    }
-
-    fn add(&mut self, cell: Cell<'_>) {
-        match (&mut self.columns[self.at], cell) {
-            (Builder::Text(builder), Cell::Text(text)) => builder.append_value(text),
-            (Builder::Text(builder), _) => builder.append_null(),
-            (Builder::Integer(builder), Cell::Integer(number)) => builder.append_value(number),
-            (Builder::Integer(builder), _) => builder.append_null(),
-            (Builder::Real(builder), Cell::Real(number)) => builder.append_value(number),
-            (Builder::Real(builder), _) => builder.append_null(),
-            (Builder::Time(builder), Cell::Time(time)) => builder.append_value(stamp::millis(time) * 1000),
-            (Builder::Time(builder), _) => builder.append_null(),
+impl Encoder {
+    /// The next cell of the row.
+    pub(super) fn add(&mut self, cell: Cell<'_>) {
+        self.field += 1;
+        match cell {
+            Cell::Null => {}
+            Cell::Text(text) => put_bytes(self.field, text.as_bytes(), &mut self.row),
+            Cell::Integer(number) => prost::encoding::int64::encode(self.field, &number, &mut self.row),
+            Cell::Real(number) => prost::encoding::double::encode(self.field, &number, &mut self.row),
+            Cell::Time(time) => {
+                let micros = stamp::millis(time) * 1000;
+                prost::encoding::int64::encode(self.field, &micros, &mut self.row);
+            }
         }
-        self.at = (self.at + 1) % self.columns.len();
     }
 
-    fn finish(self) -> Vec<ArrayRef> {
-        let arrays = self.columns.into_iter().map(|builder| match builder {
-            Builder::Text(mut builder) => Arc::new(builder.finish()) as ArrayRef,
-            Builder::Integer(mut builder) => Arc::new(builder.finish()),
-            Builder::Real(mut builder) => Arc::new(builder.finish()),
-            Builder::Time(mut builder) => Arc::new(builder.finish()),
-        });
-        arrays.collect()
+    /// Ends the row. Its cells were one for each column, in their order.
+    pub(super) fn end_row(&mut self, columns: &[Column]) {
+        debug_assert_eq!(self.field as usize, columns.len());
+        put_bytes(ROW, &self.row, &mut self.rows);
+        self.row.clear();
+        self.field = 0;
+        self.count += 1;
+    }
+
+    pub(super) fn body(self, columns: &[Column]) -> Body {
+        Body { rows: self.count, bytes: proto_data(&schema(columns), &self.rows) }
+    }
+}
+
+/// The schema of a table as field 1 of `ProtoData`.
+fn schema(columns: &[Column]) -> Vec<u8> {
+    let field = |(number, column): (i32, &Column)| FieldDescriptorProto {
+        name: Some(column.name.clone()),
+        number: Some(number),
+        label: Some(Label::Optional.into()),
+        r#type: Some(proto_type(column.kind).into()),
+        ..FieldDescriptorProto::default()
+    };
+    let descriptor = DescriptorProto {
+        name: Some("Row".to_owned()),
+        field: (1..).zip(columns).map(field).collect(),
+        ..DescriptorProto::default()
+    };
+    let schema = ProtoSchema { proto_descriptor: Some(descriptor) };
+    let mut bytes = Vec::new();
+    prost::encoding::message::encode(SCHEMA, &schema, &mut bytes);
+    bytes
+}
+
+/// The type that BigQuery's documentation prefers for a column. Times are microseconds since 1970.
+fn proto_type(kind: Kind) -> Type {
+    match kind {
+        Kind::Text => Type::String,
+        Kind::Integer | Kind::Time => Type::Int64,
+        Kind::Real => Type::Double,
+    }
+}
+
+fn proto_data(schema: &[u8], rows: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(schema.len() + rows.len() + 16);
+    bytes.extend_from_slice(schema);
+    put_bytes(ROWS, rows, &mut bytes);
+    bytes
+}
+
+fn put_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// The body of an append as protobuf. Converts one of release 0.1.0; others are returned as they are.
+pub(super) fn current<'a>(append: &'a Append, columns: &[Column]) -> Result<Cow<'a, [u8]>, WriterError> {
+    if arrow::is_arrow(&append.body) {
+        return Ok(Cow::Owned(arrow::convert(append, columns)?.bytes));
+    }
+    Ok(Cow::Borrowed(&append.body))
+}
+
+/// The append without these rows.
+pub(crate) fn without(append: &Append, columns: &[Column], refused: &[u32]) -> Result<Body, WriterError> {
+    let body = current(append, columns)?;
+    let parts = Parts::read(append, &body)?;
+    let mut rows = Vec::with_capacity(parts.rows.len());
+    let mut kept = 0;
+    for (index, row) in (0..).zip(parts.iter(append)) {
+        let row = row?;
+        if !refused.contains(&index) {
+            put_bytes(ROW, row, &mut rows);
+            kept += 1;
+        }
+    }
+    Ok(Body { rows: kept, bytes: proto_data(parts.schema, &rows) })
+}
+
+/// A body taken apart.
+pub(super) struct Parts<'a> {
+    /// Field 1 of `ProtoData`, with its key and length. Can be left out of a request if the request before it on the
+    /// same connection had the same schema.
+    pub(super) schema: &'a [u8],
+    /// Field 2 of `ProtoData`, without its key and length.
+    rows: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn read(append: &Append, body: &'a [u8]) -> Result<Self, WriterError> {
+        let mut rest = body;
+        let schema = take(&mut rest, SCHEMA).map(|_| &body[..body.len() - rest.len()]);
+        let rows = take(&mut rest, ROWS).filter(|_| rest.is_empty());
+        match (schema, rows) {
+            (Some(schema), Some(rows)) => Ok(Self { schema, rows }),
+            _ => Err(malformed(append)),
+        }
+    }
+
+    /// The encoded rows.
+    pub(super) fn iter(&self, append: &Append) -> impl Iterator<Item = Result<&'a [u8], WriterError>> {
+        let mut rest = self.rows;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let row = take(&mut rest, ROW);
+            if row.is_none() {
+                rest = &[];
+            }
+            Some(row.ok_or_else(|| malformed(append)))
+        })
+    }
+
+    /// The columns that the rows have, in the order of their field numbers, with the kinds of today's columns. `None`
+    /// for a column that the table no longer has.
+    pub(super) fn columns(
+        &self,
+        append: &Append,
+        today: &[Column],
+    ) -> Result<Vec<Option<Column>>, WriterError> {
+        let mut schema = self.schema;
+        let schema = take(&mut schema, SCHEMA).and_then(|bytes| ProtoSchema::decode(bytes).ok());
+        let descriptor =
+            schema.and_then(|schema| schema.proto_descriptor).ok_or_else(|| malformed(append))?;
+        let named = |field: FieldDescriptorProto| today.iter().find(|c| c.name == field.name()).cloned();
+        Ok(descriptor.field.into_iter().map(named).collect())
+    }
+}
+
+/// The values of an encoded row by the positions of its columns. Times are microseconds.
+pub(super) fn values(row: &[u8], columns: usize) -> Option<Vec<Value>> {
+    let mut values = vec![Value::Null; columns];
+    let mut rest = row;
+    while !rest.is_empty() {
+        let (field, kind) = decode_key(&mut rest).ok()?;
+        let value = match kind {
+            WireType::Varint => Value::Integer(decode_varint(&mut rest).ok()?.cast_signed()),
+            WireType::SixtyFourBit => {
+                let (bytes, after) = rest.split_first_chunk()?;
+                rest = after;
+                Value::Real(f64::from_le_bytes(*bytes))
+            }
+            WireType::LengthDelimited => {
+                Value::Text(std::str::from_utf8(take_length(&mut rest)?).ok()?.to_owned())
+            }
+            _ => return None,
+        };
+        *values.get_mut(usize::try_from(field).ok()?.checked_sub(1)?)? = value;
+    }
+    Some(values)
+}
+
+/// The content of a field with a length, if it is the next one.
+fn take<'a>(rest: &mut &'a [u8], field: u32) -> Option<&'a [u8]> {
+    let (found, kind) = decode_key(rest).ok()?;
+    (found == field && kind == WireType::LengthDelimited).then(|| take_length(rest)).flatten()
+}
+
+fn take_length<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(decode_varint(rest).ok()?).ok()?;
+    let (content, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(content)
+}
+
+pub(super) fn malformed(append: &Append) -> WriterError {
+    WriterError::Append {
+        table: append.table.name(),
+        offset: append.offset,
+        problem: "has a body that cannot be decoded",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Array;
     use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, row::FlowTable};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::schema;
@@ -208,43 +310,83 @@ mod tests {
         }
     }
 
-    #[test]
-    fn messages_are_a_stream_that_arrow_reads() {
-        let flow = FlowTable {
+    fn columns() -> Vec<Column> {
+        schema::pane_columns(&FlowTable {
             flow: "f".into(),
             columns: vec!["page".to_owned(), "box".to_owned()],
             join: true,
             allowed_lateness: Millis(0),
-        };
-        let columns = schema::pane_columns(&flow);
+        })
+    }
+
+    fn append(body: &Body) -> Append {
+        Append {
+            table: Table::Flow("f".into()),
+            stream: "s".to_owned(),
+            offset: 0,
+            rows: body.rows,
+            body: body.bytes.clone().into(),
+        }
+    }
+
+    #[test]
+    fn rows_are_cut_into_requests() {
+        let (columns, table) = (columns(), Table::Flow("f".into()));
         let long = "x".repeat(1 << 20);
         let rows: Vec<_> = (0..10).map(|_| row(&long)).collect();
-        let table = Table::Flow("f".into());
         let bodies = encode(&table, &columns, true, Rows::Ctr(&rows)).expect("the rows fit");
         assert!(bodies.len() > 1 && bodies.iter().all(|body| body.bytes.len() < 9 << 20));
         assert_eq!(bodies, encode(&table, &columns, true, Rows::Ctr(&rows)).expect("the rows fit"));
         assert_eq!(bodies.iter().map(|body| body.rows).sum::<u32>(), 10);
+        let first = append(&bodies[0]);
+        let parts = Parts::read(&first, &first.body).expect("its own bytes");
+        assert_eq!(parts.iter(&first).count(), first.rows as usize);
+        let rest = without(&first, &columns, &[0]).expect("its own bytes");
+        let expected = encode(&table, &columns, true, Rows::Ctr(&rows[1..first.rows as usize]));
+        assert_eq!(vec![rest], expected.expect("the rows fit"));
+    }
 
-        let mut stream = schema_message(&columns);
-        for body in &bodies {
-            stream.extend_from_slice(&body.bytes);
+    #[test]
+    fn null_is_an_absent_field() {
+        let columns = columns();
+        let body = encode(&Table::Flow("f".into()), &columns, true, Rows::Ctr(&[row("/a")]));
+        let append = append(&body.expect("the row fits").remove(0));
+        let parts = Parts::read(&append, &append.body).expect("its own bytes");
+        let named = parts.columns(&append, &columns).expect("its own bytes");
+        assert_eq!(named.into_iter().flatten().collect::<Vec<_>>(), columns);
+        let row = parts.iter(&append).next().expect("one row").expect("its own bytes");
+        let values = values(row, columns.len()).expect("its own bytes");
+        assert_eq!(values[..2], [Value::Text("/a".to_owned()), Value::Null]);
+        assert_eq!(values[3..5], [Value::Integer(60_000_000), Value::Integer(2)]);
+        assert_eq!(values[values.len() - 2..], [Value::Integer(stamp::LAST * 1000), Value::Integer(5_000)]);
+    }
+
+    #[test]
+    fn a_body_keeps_its_schema_when_columns_change() {
+        let old = columns();
+        let body = encode(&Table::Flow("f".into()), &old, true, Rows::Ctr(&[row("/a")]));
+        let append = append(&body.expect("the row fits").remove(0));
+        let parts = Parts::read(&append, &append.body).expect("its own bytes");
+        let mut today = old.clone();
+        today.retain(|column| column.name != "clicks");
+        today.insert(0, Column { name: "revenue".to_owned(), kind: Kind::Real });
+        let named = parts.columns(&append, &today).expect("its own bytes");
+        let names: Vec<_> = named.iter().map(|column| column.as_ref().map(|c| c.name.as_str())).collect();
+        let expected: Vec<_> = old.iter().map(|c| (c.name != "clicks").then_some(c.name.as_str())).collect();
+        assert_eq!(names, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn altered_bodies_are_errors(cut in 0_usize..200, bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let body = encode(&Table::Flow("f".into()), &columns(), true, Rows::Ctr(&[row("/a")]));
+            let whole = append(&body.expect("the row fits").remove(0));
+            let mut altered = whole.body[..cut.min(whole.body.len() - 1)].to_vec();
+            altered.extend_from_slice(&bytes);
+            let altered = Append { body: altered.into(), ..whole };
+            // Neither panics, whatever the bytes are.
+            let _ = without(&altered, &columns(), &[]);
+            let _ = values(&bytes, 3);
         }
-        let reader = StreamReader::try_new(stream.as_slice(), None).expect("the schema reads");
-        let batches: Vec<_> = reader.map(|batch| batch.expect("a batch reads")).collect();
-        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
-        let first = &bodies[0];
-        let append = Append {
-            table: table.clone(),
-            stream: "s".to_owned(),
-            offset: 0,
-            rows: first.rows,
-            body: first.bytes.clone().into(),
-        };
-        let rest = without(&append, &columns, &[0]).expect("the rows read");
-        let expected =
-            encode(&table, &columns, true, Rows::Ctr(&rows[1..first.rows as usize])).expect("the rows fit");
-        assert_eq!(vec![rest], expected);
-        let boxes = batches[0].column_by_name("box").expect("the column is there");
-        assert_eq!(boxes.null_count(), boxes.len());
     }
 }

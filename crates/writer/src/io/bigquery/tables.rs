@@ -1,25 +1,45 @@
-//! Dataset, tables and views: made, compared; a table is never altered.
+//! Dataset, tables and views: created and compared. An existing table is never altered.
+
+use std::collections::BTreeMap;
 
 use event::{append::Table, row::FlowTable};
-use google_cloud_bigquery_v2::model::{
-    Clustering, Dataset, DatasetReference, Table as Definition, TableFieldSchema, TableReference,
-    TableSchema, TimePartitioning,
-};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::{BigQuery, fault, read};
+use super::{
+    BigQuery, fault, read,
+    rest::{RestError, Schema},
+};
 use crate::{
     WriterError,
+    backend::Mode,
     schema::{self, Column, Kind},
-    writer::{Mode, State, Step},
+    writer::{State, Step},
 };
 
-/// BigQuery clusters by so many columns at most.
+/// Maximum number of columns by which BigQuery clusters a table.
 const CLUSTERED: usize = 4;
 
-pub(crate) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>, WriterError> {
+/// A dataset, as far as it is compared.
+#[derive(Debug, Deserialize)]
+struct Dataset {
+    #[serde(default)]
+    location: String,
+}
+
+/// A table or view, as far as it is compared.
+#[derive(Debug, Deserialize)]
+pub(super) struct Definition {
+    schema: Option<Schema>,
+    description: Option<String>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+pub(super) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>, WriterError> {
     let dataset = ensure_dataset(bigquery, mode).await?;
     let mut steps = vec![Step { what: format!("dataset {}", bigquery.config.dataset), state: dataset }];
-    // Without a dataset nothing else is there, and to ask for it would be an error.
+    // Without a dataset nothing else exists, and asking for it would be an error.
     let all_missing = dataset == State::WouldCreate;
     for (table, time) in bigquery.tables.all() {
         let state = if all_missing { dataset } else { ensure_table(bigquery, &table, time, mode).await? };
@@ -35,8 +55,7 @@ pub(crate) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>
 async fn ensure_dataset(bigquery: &BigQuery, mode: Mode) -> Result<State, WriterError> {
     let config = &bigquery.config;
     let what = format!("dataset {}.{}", config.project, config.dataset);
-    let get = bigquery.datasets.get_dataset();
-    match get.set_project_id(&config.project).set_dataset_id(&config.dataset).send().await {
+    match bigquery.rest.get::<Dataset>(&bigquery.dataset_path()).await {
         Ok(found) if found.location.is_empty() || found.location.eq_ignore_ascii_case(&config.location) => {
             return Ok(State::Exists);
         }
@@ -48,15 +67,14 @@ async fn ensure_dataset(bigquery: &BigQuery, mode: Mode) -> Result<State, Writer
             });
         }
         Err(error) if fault::is_absent(&error) => {}
-        Err(error) => return Err(fault::error(format!("look for {what}"), error)),
+        Err(error) => return Err(fault::rest(format!("look for {what}"), error)),
     }
     if let Some(state) = unless_applied(mode, &what)? {
         return Ok(state);
     }
-    let reference = DatasetReference::new().set_project_id(&config.project).set_dataset_id(&config.dataset);
-    let dataset = Dataset::new().set_dataset_reference(reference).set_location(&config.location);
-    let insert = bigquery.datasets.insert_dataset().set_project_id(&config.project).set_dataset(dataset);
-    created(insert.send().await.map(drop), format!("create {what}"))
+    let reference = json!({ "projectId": config.project, "datasetId": config.dataset });
+    let dataset = json!({ "datasetReference": reference, "location": config.location });
+    created(bigquery.rest.post("/datasets", &dataset).await, format!("create {what}"))
 }
 
 async fn ensure_table(
@@ -75,7 +93,7 @@ async fn ensure_table(
             .unwrap_or_default()
             .fields
             .into_iter()
-            .map(|f| (f.name, standard(&f.r#type)))
+            .map(|f| (f.name, standard(&f.kind)))
             .collect();
         return match schema::difference(&found, &wanted) {
             None => Ok(State::Exists),
@@ -89,7 +107,9 @@ async fn ensure_table(
         Table::Flow(flow) => bigquery.tables.flow(flow)?.columns.as_slice(),
         _ => &[],
     };
-    insert(bigquery, definition(bigquery, &name, &columns, time, by), format!("create table {name}")).await
+    let path = format!("{}/tables", bigquery.dataset_path());
+    let definition = definition(bigquery, &name, &columns, time, by);
+    created(bigquery.rest.post(&path, &definition).await, format!("create table {name}"))
 }
 
 async fn ensure_view(bigquery: &BigQuery, flow: &FlowTable, mode: Mode) -> Result<State, WriterError> {
@@ -110,20 +130,15 @@ async fn ensure_view(bigquery: &BigQuery, flow: &FlowTable, mode: Mode) -> Resul
         }
         (true, Mode::Apply) => {}
     }
-    // The description comes last: a view without it is taken for an old one and made again.
-    read::run(bigquery, view(bigquery, flow), &format!("make view {name}")).await?;
-    let patch = bigquery
-        .definitions
-        .patch_table()
-        .set_project_id(&bigquery.config.project)
-        .set_dataset_id(&bigquery.config.dataset)
-        .set_table_id(&name)
-        .set_table(Definition::new().set_description(description));
-    patch.send().await.map_err(|error| fault::error(format!("describe view {name}"), error))?;
+    // The description comes last: a view without it counts as outdated and is created again.
+    read::run(bigquery, &view(bigquery, flow), &[], (&format!("create view {name}"), &name)).await?;
+    let patched =
+        bigquery.rest.patch(&bigquery.table_path(&name), &json!({ "description": description })).await;
+    patched.map_err(|error| fault::rest(format!("describe view {name}"), error))?;
     Ok(if exists { State::Updated } else { State::Created })
 }
 
-/// What to say of something missing when nothing may be made.
+/// What to return for something missing if nothing may be created.
 fn unless_applied(mode: Mode, what: &str) -> Result<Option<State>, WriterError> {
     match mode {
         Mode::Apply => Ok(None),
@@ -132,61 +147,41 @@ fn unless_applied(mode: Mode, what: &str) -> Result<Option<State>, WriterError> 
     }
 }
 
+/// A table or view as the REST API describes it; `None` if it does not exist.
 pub(super) async fn get(bigquery: &BigQuery, name: &str) -> Result<Option<Definition>, WriterError> {
-    let get = bigquery
-        .definitions
-        .get_table()
-        .set_project_id(&bigquery.config.project)
-        .set_dataset_id(&bigquery.config.dataset)
-        .set_table_id(name);
-    match get.send().await {
+    match bigquery.rest.get(&bigquery.table_path(name)).await {
         Ok(table) => Ok(Some(table)),
         Err(error) if fault::is_absent(&error) => Ok(None),
-        Err(error) => Err(fault::error(format!("look for table {name}"), error)),
+        Err(error) => Err(fault::rest(format!("look for table {name}"), error)),
     }
 }
 
-async fn insert(bigquery: &BigQuery, definition: Definition, doing: String) -> Result<State, WriterError> {
-    let insert = bigquery
-        .definitions
-        .insert_table()
-        .set_project_id(&bigquery.config.project)
-        .set_dataset_id(&bigquery.config.dataset)
-        .set_table(definition);
-    created(insert.send().await.map(drop), doing)
-}
-
-fn created(result: Result<(), google_cloud_bigquery_v2::Error>, doing: String) -> Result<State, WriterError> {
+fn created(result: Result<(), RestError>, doing: String) -> Result<State, WriterError> {
     match result {
         Ok(()) => Ok(State::Created),
         Err(error) if fault::exists_already(&error) => Ok(State::Exists),
-        Err(error) => Err(fault::error(doing, error)),
+        Err(error) => Err(fault::rest(doing, error)),
     }
 }
 
-fn definition(bigquery: &BigQuery, name: &str, columns: &[Column], time: &str, by: &[String]) -> Definition {
-    let fields = columns.iter().map(|column| {
-        TableFieldSchema::new().set_name(&column.name).set_type(spelled(column.kind)).set_mode("NULLABLE")
+fn definition(bigquery: &BigQuery, name: &str, columns: &[Column], time: &str, by: &[String]) -> Value {
+    let fields = columns
+        .iter()
+        .map(|column| json!({ "name": column.name, "type": spelled(column.kind), "mode": "NULLABLE" }));
+    let (project, dataset) = (&bigquery.config.project, &bigquery.config.dataset);
+    let mut definition = json!({
+        "tableReference": { "projectId": project, "datasetId": dataset, "tableId": name },
+        "schema": { "fields": fields.collect::<Value>() },
+        "timePartitioning": { "type": "DAY", "field": time },
     });
-    let definition = Definition::new()
-        .set_table_reference(reference(bigquery, name))
-        .set_schema(TableSchema::new().set_fields(fields))
-        .set_time_partitioning(TimePartitioning::new().set_type("DAY").set_field(time));
-    if by.is_empty() {
-        return definition;
+    if !by.is_empty() {
+        definition["clustering"] = json!({ "fields": by[..by.len().min(CLUSTERED)] });
     }
-    definition.set_clustering(Clustering::new().set_fields(by.iter().take(CLUSTERED).cloned()))
+    definition
 }
 
-fn reference(bigquery: &BigQuery, name: &str) -> TableReference {
-    TableReference::new()
-        .set_project_id(&bigquery.config.project)
-        .set_dataset_id(&bigquery.config.dataset)
-        .set_table_id(name)
-}
-
-/// What the view shows, for people, and by which it is told whether it is up to date: BigQuery may
-/// write a query's text anew. Raise the number when [`view`] changes.
+/// What the view shows. Also identifies its definition, because BigQuery may reformat a query's text. Raise the number
+/// when [`view`] changes.
 fn describe(flow: &FlowTable) -> String {
     let by = flow.columns.join(", ");
     let join = if flow.join { ", with attributed clicks" } else { "" };
@@ -196,8 +191,7 @@ fn describe(flow: &FlowTable) -> String {
     )
 }
 
-/// The newest pane of each window and key. A filter on `window_end` reaches the partitions, as the
-/// panes are numbered within it.
+/// The newest pane of each window and key. Panes are numbered within `window_end`, so a filter on it selects partitions.
 fn view(bigquery: &BigQuery, flow: &FlowTable) -> String {
     let columns: Vec<_> =
         schema::pane_columns(flow).iter().map(|column| format!("`{}`", column.name)).collect();
@@ -223,7 +217,7 @@ fn spelled(kind: Kind) -> &'static str {
     }
 }
 
-/// REST answers with the older names of some types.
+/// The REST API returns the older names of some types.
 fn standard(kind: &str) -> String {
     match kind {
         "INTEGER" => "INT64",

@@ -1,40 +1,66 @@
-//! What an error of an append says about its rows.
+//! What the answer to an append says about its rows.
 
 use event::append::Appended;
-use google_cloud_bigquery::{Error, error::AppendError};
-use google_cloud_gax::error::rpc::Code;
+use google::CallError;
+use prost::Message as _;
+use tonic::{Code, Status};
 
-use super::fault;
+use super::{
+    fault,
+    wire::{AppendRowsResponse, FIELDS_ERROR, RpcStatus, STORAGE_ERROR, StorageError, storage_code},
+};
 use crate::WriterError;
 
-/// Rows that stand already are done; an error that says nothing about them is an error.
-pub(crate) fn of(error: AppendError, doing: impl Fn() -> String) -> Result<Appended, WriterError> {
-    match error {
-        AppendError::RowErrors { row_errors, .. } => {
-            // The service's text may quote a value; its code does not.
-            let refused = row_errors.iter().map(|row| {
-                let index = u32::try_from(row.index).unwrap_or(u32::MAX);
-                (index, row.code.name().unwrap_or("ROW_ERROR").to_ascii_lowercase())
-            });
-            Ok(Appended::Refused(refused.collect()))
-        }
-        AppendError::Rpc { source, .. } => {
-            judged(&source).map_or_else(|| Err(fault::error(doing(), source)), Ok)
-        }
-        other => Err(WriterError::Unavailable { doing: doing(), source: Some(other.into()) }),
+/// An answer on a connection that remains open.
+pub(super) fn of_answer(
+    answer: AppendRowsResponse,
+    doing: impl Fn() -> String,
+) -> Result<Appended, WriterError> {
+    if !answer.row_errors.is_empty() {
+        // The service's text may quote a value; its code does not.
+        let refused = answer.row_errors.iter().map(|row| {
+            let reason = if row.code == FIELDS_ERROR { "fields_error" } else { "row_error" };
+            (u32::try_from(row.index).unwrap_or(u32::MAX), reason.to_owned())
+        });
+        return Ok(Appended::Refused(refused.collect()));
+    }
+    match answer.error {
+        None => Ok(Appended::Done),
+        Some(error) => of_error(&error, doing),
     }
 }
 
-fn judged(error: &Error) -> Option<Appended> {
-    let status = error.status()?;
-    match status.code {
+/// The end of a connection.
+pub(super) fn of_end(status: Status, doing: impl Fn() -> String) -> Result<Appended, WriterError> {
+    let details = RpcStatus::decode(status.details()).map(|own| own.details).unwrap_or_default();
+    let error = RpcStatus { code: status.code() as i32, message: status.message().to_owned(), details };
+    judged(&error).map_or_else(|| Err(fault::call(doing(), status.into())), Ok)
+}
+
+fn of_error(error: &RpcStatus, doing: impl Fn() -> String) -> Result<Appended, WriterError> {
+    let status = || Status::new(Code::from(error.code), error.message.clone());
+    judged(error).map_or_else(|| Err(fault::call(doing(), CallError::Status(status()))), Ok)
+}
+
+/// What an error says about rows; `None` if it says nothing. The Storage Write API's own code has priority, because the
+/// general code can also come from something between here and the service.
+fn judged(error: &RpcStatus) -> Option<Appended> {
+    let own = error.details.iter().find(|any| any.type_url.ends_with(STORAGE_ERROR));
+    match own.and_then(|any| StorageError::decode(any.value.as_slice()).ok()).map(|own| own.code) {
+        Some(storage_code::OFFSET_ALREADY_EXISTS) => return Some(Appended::Done),
+        Some(storage_code::OFFSET_OUT_OF_RANGE) => return Some(Appended::Gap),
+        Some(storage_code::STREAM_FINALIZED | storage_code::STREAM_NOT_FOUND) => {
+            return Some(Appended::StreamGone);
+        }
+        _ => {}
+    }
+    match Code::from(error.code) {
         Code::AlreadyExists => Some(Appended::Done),
         Code::OutOfRange => Some(Appended::Gap),
-        // A table that is gone too is found out when the next stream is opened.
+        // If the table is missing too, opening the next stream will show it.
         Code::NotFound => Some(Appended::StreamGone),
-        // The Storage Write API says it by a code of its own, which Google's client does not pass on.
         Code::InvalidArgument | Code::FailedPrecondition
-            if status.message.to_ascii_lowercase().contains("finalized") =>
+            if error.message.to_ascii_lowercase().contains("finalized") =>
         {
             Some(Appended::StreamGone)
         }
@@ -44,44 +70,74 @@ fn judged(error: &Error) -> Option<Appended> {
 
 #[cfg(test)]
 mod tests {
-    use google_cloud_bigquery::model::{RowError, row_error::RowErrorCode};
-    use google_cloud_gax::error::rpc::Status;
+    use google::status;
 
     use super::*;
+    use crate::io::bigquery::wire::RowError;
 
-    fn check(code: Code, message: &str) -> Option<Appended> {
-        judged(&Error::service(Status::default().set_code(code).set_message(message)))
+    fn check(code: Code, message: &str, own: Option<i32>) -> Option<Appended> {
+        let detail = own.map(|code| prost_types::Any {
+            type_url: format!("type.googleapis.com/{STORAGE_ERROR}"),
+            value: StorageError { code }.encode_to_vec(),
+        });
+        let details = detail.into_iter().collect();
+        judged(&RpcStatus { code: code as i32, message: message.to_owned(), details })
+    }
+
+    fn append() -> String {
+        "append".to_owned()
     }
 
     #[test]
     fn codes_are_judged() {
-        assert_eq!(check(Code::AlreadyExists, "offset"), Some(Appended::Done));
-        assert_eq!(check(Code::OutOfRange, "offset"), Some(Appended::Gap));
-        assert_eq!(check(Code::NotFound, "stream"), Some(Appended::StreamGone));
-        assert_eq!(check(Code::FailedPrecondition, "Stream is FINALIZED"), Some(Appended::StreamGone));
-        assert_eq!(check(Code::InvalidArgument, "Stream has been finalized"), Some(Appended::StreamGone));
-        assert_eq!(check(Code::FailedPrecondition, "other"), None);
-        assert_eq!(check(Code::InvalidArgument, "other"), None);
-        assert_eq!(check(Code::Unavailable, "later"), None);
+        assert_eq!(check(Code::AlreadyExists, "offset", None), Some(Appended::Done));
+        assert_eq!(check(Code::OutOfRange, "offset", None), Some(Appended::Gap));
+        assert_eq!(check(Code::NotFound, "stream", None), Some(Appended::StreamGone));
+        assert_eq!(check(Code::FailedPrecondition, "Stream is FINALIZED", None), Some(Appended::StreamGone));
+        assert_eq!(
+            check(Code::InvalidArgument, "Stream has been finalized", None),
+            Some(Appended::StreamGone)
+        );
+        assert_eq!(check(Code::FailedPrecondition, "other", None), None);
+        assert_eq!(check(Code::InvalidArgument, "other", None), None);
+        assert_eq!(check(Code::Unavailable, "later", None), None);
     }
 
     #[test]
-    fn errors_of_the_way_are_retryable_and_others_not() {
-        let sent = |code| {
-            let error = Error::service(Status::default().set_code(code));
-            of(error.into(), || "append".to_owned()).expect_err("the error says nothing about rows")
-        };
-        assert!(sent(Code::Unavailable).is_retryable());
-        assert!(sent(Code::Internal).is_retryable());
-        assert!(!sent(Code::InvalidArgument).is_retryable());
-        assert!(!sent(Code::PermissionDenied).is_retryable());
-        let ended = of(AppendError::UnexpectedEndOfStream, || "append".to_owned());
-        assert!(ended.expect_err("the connection ended").is_retryable());
+    fn the_services_own_code_has_priority() {
+        for (own, expected) in [
+            (3, Some(Appended::StreamGone)),
+            (6, Some(Appended::StreamGone)),
+            (8, Some(Appended::Done)),
+            (9, Some(Appended::Gap)),
+            (7, None),
+        ] {
+            assert_eq!(check(Code::InvalidArgument, "", Some(own)), expected, "{own}");
+        }
     }
 
     #[test]
-    fn refused_rows_keep_their_values_to_themselves() {
-        let row = RowError::new().set_index(3).set_code(RowErrorCode::FieldsError).set_message("secret");
-        assert_eq!(row.code.name(), Some("FIELDS_ERROR"));
+    fn details_of_a_failed_call_are_read() {
+        let value = StorageError { code: storage_code::STREAM_FINALIZED }.encode_to_vec();
+        let type_url = format!("type.googleapis.com/{STORAGE_ERROR}");
+        let own = RpcStatus { details: vec![prost_types::Any { type_url, value }], ..RpcStatus::default() };
+        let status = Status::with_details(Code::InvalidArgument, "over", own.encode_to_vec().into());
+        assert_eq!(of_end(status, append).expect("it says that the stream is gone"), Appended::StreamGone);
+    }
+
+    #[test]
+    fn temporary_errors_are_retryable() {
+        let sent = |code| of_end(Status::new(code, ""), append).expect_err("it says nothing about rows");
+        for code in [Code::Unavailable, Code::Internal, Code::PermissionDenied, Code::InvalidArgument] {
+            assert_eq!(sent(code).is_retryable(), status::is_temporary(code), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn refused_rows_have_a_reason_without_content() {
+        let row_errors = vec![RowError { index: 3, code: FIELDS_ERROR }, RowError { index: 5, code: 9 }];
+        let answer = AppendRowsResponse { error: None, row_errors };
+        let expected = vec![(3, "fields_error".to_owned()), (5, "row_error".to_owned())];
+        assert_eq!(of_answer(answer, append).expect("rows"), Appended::Refused(expected));
     }
 }

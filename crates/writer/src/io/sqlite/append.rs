@@ -10,7 +10,7 @@ use super::{
     body::{self, Decoded},
     fault::Fault,
 };
-use crate::{WriterError, cells::Cell, names::STREAMS, schema::Column, stamp, writer};
+use crate::{WriterError, cells::Cell, names::STREAMS, requests, schema::Column, stamp};
 
 /// Adds an empty stream. Its name is random, so that no stream of a file that was deleted is taken for it.
 pub(crate) fn open_stream(connection: &mut Connection, table: &str) -> Result<String, Fault> {
@@ -73,7 +73,7 @@ pub(crate) fn stands(
     let same: Vec<_> = columns.iter().map(|column| format!("\"{}\" IS ?", column.name)).collect();
     let sql = format!("SELECT 1 FROM \"{}\" WHERE {} LIMIT 1", append.table.name(), same.join(" AND "));
     let mut statement = connection.prepare_cached(&sql)?;
-    for index in writer::witnesses(append.rows) {
+    for index in requests::witnesses(append.rows) {
         let mut values = Vec::with_capacity(columns.len());
         rows.cells(index, join, &mut |cell| values.push(cell));
         if statement.exists(params_from_iter(values))? {

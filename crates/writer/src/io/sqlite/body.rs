@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     WriterError,
     cells::{self, Cell},
-    writer,
+    requests,
 };
 
 const VERSION: u8 = 1;
@@ -45,10 +45,10 @@ impl Decoded {
 }
 
 pub(crate) fn encode(table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
-    if !writer::belongs(table, rows) {
+    if !requests::belongs(table, rows) {
         return Err(unfit(table, "the rows are of another kind than the table"));
     }
-    let cuts = writer::cuts(&writer::sizes(rows));
+    let cuts = requests::cuts(&requests::sizes(rows));
     let mut bodies = Vec::with_capacity(cuts.len());
     let mut start = 0;
     for end in cuts {

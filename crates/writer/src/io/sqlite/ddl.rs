@@ -11,9 +11,10 @@ use rusqlite::{Connection, OptionalExtension};
 use super::fault::Fault;
 use crate::{
     WriterError,
+    backend::Mode,
     names::{self, STREAMS},
     schema::{self, Column, Kind, Tables},
-    writer::{Mode, State, Step},
+    writer::{State, Step},
 };
 
 /// Brings the file to what the flows need, in one transaction, as far as the mode goes.

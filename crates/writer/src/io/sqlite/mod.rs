@@ -1,4 +1,4 @@
-//! An SQLite file behind the port.
+//! An SQLite file.
 //!
 //! One connection writes, another reads, so that a live table never waits for an append; both are
 //! used on the blocking pool. The file is in WAL mode with `synchronous=FULL`: what was answered
@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use body::without;
+use async_trait::async_trait;
 use event::append::{Append, Appended, Body, Rows, Table};
 use event::row::ProgressRow;
 use fault::Fault;
@@ -28,9 +28,10 @@ use identity::Identity;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{
-    LatestRow, Refusals, WriterError,
+    LatestRow, Refusals, SqliteConfig, WriterError,
+    backend::{Backend, Mode, Place},
     schema::Tables,
-    writer::{Claim, Mode, Step},
+    writer::{Claim, Step},
 };
 
 /// How long a statement waits for another program that holds the file.
@@ -38,7 +39,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open file.
 #[derive(Debug)]
-pub(crate) struct Sqlite {
+struct Sqlite {
     path: Arc<Path>,
     /// The file that was opened.
     identity: Identity,
@@ -50,25 +51,14 @@ pub(crate) struct Sqlite {
 
 type Shared = Arc<Mutex<Option<Connection>>>;
 
-impl Sqlite {
-    pub(crate) async fn connect(path: &Path, tables: Tables) -> Result<Self, WriterError> {
-        let path: Arc<Path> = path.into();
-        let (file, needed) = (path.clone(), tables.clone());
-        let (identity, writing, reading) = blocking(move || {
-            let writing = open_for_writing(&file)?;
-            let identity = Identity::of(&file)?;
-            ddl::prepare(&writing, &file, &needed, Mode::Apply)?;
-            let reading = open_for_reading(&file)?;
-            // Both connections have the file that is looked for from here on.
-            identity.expect_at(&file)?;
-            Ok((identity, writing, reading))
-        })
-        .await?;
-        Ok(Self { path, identity, tables, writing: shared(Some(writing)), reading: shared(Some(reading)) })
+#[async_trait]
+impl Place for SqliteConfig {
+    async fn connect(&self, tables: Tables) -> Result<Arc<dyn Backend>, WriterError> {
+        Ok(Arc::new(Sqlite::connect(&self.path, tables).await?))
     }
 
-    pub(crate) async fn open(path: &Path, tables: Tables) -> Result<Self, WriterError> {
-        let path: Arc<Path> = path.into();
+    async fn open(&self, tables: Tables) -> Result<Arc<dyn Backend>, WriterError> {
+        let path: Arc<Path> = self.path.as_path().into();
         let (file, needed) = (path.clone(), tables.clone());
         let (identity, reading) = blocking(move || {
             if !file.exists() {
@@ -79,11 +69,12 @@ impl Sqlite {
             Ok((Identity::of(&file)?, reading))
         })
         .await?;
-        Ok(Self { path, identity, tables, writing: shared(None), reading: shared(Some(reading)) })
+        let (writing, reading) = (shared(None), shared(Some(reading)));
+        Ok(Arc::new(Sqlite { path, identity, tables, writing, reading }))
     }
 
-    pub(crate) async fn prepare(path: &Path, tables: Tables, mode: Mode) -> Result<Vec<Step>, WriterError> {
-        let path = path.to_path_buf();
+    async fn prepare(&self, tables: Tables, mode: Mode) -> Result<Vec<Step>, WriterError> {
+        let path = self.path.clone();
         blocking(move || {
             let exists = path.exists();
             if mode == Mode::Check {
@@ -107,14 +98,8 @@ impl Sqlite {
         .await
     }
 
-    pub(crate) async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
-        let (tables, pipeline) = (self.tables.clone(), pipeline.to_owned());
-        self.write("claim the tables", move |connection| owner::claim(connection, &tables, &pipeline, claim))
-            .await
-    }
-
-    pub(crate) async fn check_owner(path: &Path, tables: Tables, pipeline: &str) -> Result<(), WriterError> {
-        let (path, pipeline) = (path.to_path_buf(), pipeline.to_owned());
+    async fn check_owner(&self, tables: Tables, pipeline: &str) -> Result<(), WriterError> {
+        let (path, pipeline) = (self.path.clone(), pipeline.to_owned());
         blocking(move || {
             if !path.exists() {
                 return Ok(());
@@ -124,23 +109,36 @@ impl Sqlite {
         })
         .await
     }
+}
 
-    pub(crate) fn check_place(&self) -> Result<(), WriterError> {
+#[async_trait]
+impl Backend for Sqlite {
+    fn check_place(&self) -> Result<(), WriterError> {
         self.identity.expect_at(&self.path)
     }
 
-    pub(crate) fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
+    fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
         self.tables.columns(table)?;
         body::encode(table, rows)
     }
 
-    pub(crate) async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
+    fn without(&self, append: &Append, refused: &[u32]) -> Result<Body, WriterError> {
+        body::without(append, refused)
+    }
+
+    async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
+        let (tables, pipeline) = (self.tables.clone(), pipeline.to_owned());
+        self.write("claim the tables", move |connection| owner::claim(connection, &tables, &pipeline, claim))
+            .await
+    }
+
+    async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
         self.tables.columns(table)?;
         let table = table.name();
         self.write("open a stream", move |connection| append::open_stream(connection, &table)).await
     }
 
-    pub(crate) async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
+    async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
         let columns = self.tables.columns(&append.table)?;
         let join = matches!(&append.table, Table::Flow(flow) if self.tables.flow(flow)?.join);
         let append = append.clone();
@@ -152,7 +150,7 @@ impl Sqlite {
         .await
     }
 
-    pub(crate) async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
+    async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
         let columns = self.tables.columns(&append.table)?;
         let join = matches!(&append.table, Table::Flow(flow) if self.tables.flow(flow)?.join);
         let append = append.clone();
@@ -160,28 +158,28 @@ impl Sqlite {
             .await
     }
 
-    pub(crate) async fn count(&self, table: &Table) -> Result<u64, WriterError> {
+    async fn count(&self, table: &Table) -> Result<u64, WriterError> {
         self.tables.columns(table)?;
         let table = table.name();
         self.read("count rows", move |connection| read::count(connection, &table)).await
     }
 
-    pub(crate) async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {
+    async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {
         let table = self.tables.flow(flow)?.clone();
         self.read("read the progress", move |connection| read::progress(connection, &table)).await
     }
 
-    pub(crate) async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
+    async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
         let table = self.tables.flow(flow)?.clone();
         self.read("read the newest panes", move |connection| read::latest(connection, &table, limit)).await
     }
 
-    pub(crate) async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
+    async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
         self.read("read the dead letters", |connection| read::refusals(connection)).await
     }
 
     /// Closes reader before writer: the last connection folds the WAL into the file and takes it away.
-    pub(crate) async fn close(&self) -> Result<(), WriterError> {
+    async fn close(&self) -> Result<(), WriterError> {
         let (reading, writing) = (self.reading.clone(), self.writing.clone());
         let (identity, path) = (self.identity, self.path.clone());
         blocking(move || {
@@ -202,6 +200,25 @@ impl Sqlite {
         })
         .await
     }
+}
+
+impl Sqlite {
+    async fn connect(path: &Path, tables: Tables) -> Result<Self, WriterError> {
+        let path: Arc<Path> = path.into();
+        let (file, needed) = (path.clone(), tables.clone());
+        let (identity, writing, reading) = blocking(move || {
+            let writing = open_for_writing(&file)?;
+            let identity = Identity::of(&file)?;
+            ddl::prepare(&writing, &file, &needed, Mode::Apply)?;
+            let reading = open_for_reading(&file)?;
+            // Both connections have the file that is looked for from here on.
+            identity.expect_at(&file)?;
+            Ok((identity, writing, reading))
+        })
+        .await?;
+        let (writing, reading) = (shared(Some(writing)), shared(Some(reading)));
+        Ok(Self { path, identity, tables, writing, reading })
+    }
 
     async fn write<T: Send + 'static>(
         &self,
@@ -220,7 +237,7 @@ impl Sqlite {
     }
 }
 
-/// The pipelines that write to an SQLite file, by the names that they were given to [`Writer::claim`](crate::Writer::claim).
+/// The pipelines that write to an SQLite file, by the names that they were given to [`Backend::claim`].
 /// Empty for a file of an earlier version, and for a database of another program.
 ///
 /// # Errors

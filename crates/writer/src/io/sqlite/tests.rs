@@ -56,7 +56,7 @@ impl File {
     }
 
     fn config(&self) -> WriterConfig {
-        WriterConfig::Sqlite { path: self.path() }
+        WriterConfig::Sqlite(SqliteConfig { path: self.path() })
     }
 
     async fn connect(&self, flow: &FlowTable) -> Writer {
@@ -393,7 +393,9 @@ async fn a_table_of_another_shape_is_named_and_left_alone() {
 async fn what_cannot_be_opened_is_named() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let connect = async |path: PathBuf| {
-        Writer::connect(&WriterConfig::Sqlite { path }, &[flow(false)]).await.expect_err("it is no database")
+        Writer::connect(&WriterConfig::Sqlite(SqliteConfig { path }), &[flow(false)])
+            .await
+            .expect_err("it is no database")
     };
     let nowhere = connect(folder.path().join("no/such/rows.db")).await;
     assert!(nowhere.to_string().contains("check that its folder exists"), "{nowhere}");
