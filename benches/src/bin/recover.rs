@@ -95,6 +95,7 @@ fn main() -> Result<()> {
     for (what, times) in [
         ("on the event loop, filling", &written.filling),
         ("on the event loop, full", &written.held_up),
+        ("the same in CPU time", &written.cpu),
         ("encoding", &written.encoding),
         ("until durable", &written.durable),
     ] {
@@ -137,6 +138,12 @@ fn told(processor: &Process) -> Result<Duration> {
     Ok(Duration::from_millis(millis.context("the line tells how long")?.parse()?))
 }
 
+/// How long this thread has run.
+fn cpu_time() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(Duration::from_nanos(stat.split_whitespace().next().context("Linux tells")?.parse()?))
+}
+
 /// A state on disk, and what it took to write it.
 #[derive(Default)]
 struct Written {
@@ -150,6 +157,8 @@ struct Written {
     /// How long each checkpoint held up the event loop, while the state grew and afterwards.
     filling: Vec<Duration>,
     held_up: Vec<Duration>,
+    /// As `held_up`, without what other processes on these cores take.
+    cpu: Vec<Duration>,
     encoding: Vec<Duration>,
     durable: Vec<Duration>,
 }
@@ -171,7 +180,7 @@ async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<Written> {
     for slice in 0..arguments.slices {
         for key in 0..arguments.keys {
             filling.count(key, slice);
-            if key % 50_000 == 49_999 {
+            if filling.offset.is_multiple_of(50_000) {
                 filling.checkpoint(&mut written).await?;
             }
         }
@@ -208,10 +217,11 @@ struct Filling {
 impl Filling {
     /// Writes what changed, and the next part of everything.
     async fn checkpoint(&mut self, written: &mut Written) -> Result<()> {
-        let began = Instant::now();
+        let (began, on_cpu) = (Instant::now(), cpu_time()?);
         let budget = Budget::of(self.core.bytes(), self.appender.chain());
         let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
         written.held_up.push(began.elapsed());
+        written.cpu.push(cpu_time()?.saturating_sub(on_cpu));
         let (part, began) = (saved.part, Instant::now());
         let payload = saved.encode()?;
         drop(saved);

@@ -228,10 +228,14 @@ mod version_2 {
         ]
     }
 
-    fn restored() -> Core {
+    fn new_core() -> Core {
         let limits = Limits { idle_after: Millis(1_000), hole_limit: Millis(600_000), cold_start: Millis(1) };
         let events = serde_json::from_value(json!({ "time": "/time", "id": "/id" })).expect("the section");
-        let mut restoring = Restoring::new(Core::new(&events, flows(), limits, EventTime(START)));
+        Core::new(&events, flows(), limits, EventTime(START))
+    }
+
+    fn restored() -> Core {
+        let mut restoring = Restoring::new(new_core());
         for (number, payload) in [(1, BASE), (2, DELTA)] {
             let payload = bytes::Bytes::from_static(payload);
             let checkpoint = Checkpoint { number, version: format::FORMAT, payload };
@@ -258,13 +262,13 @@ mod version_2 {
 
     #[test]
     fn a_state_of_0_1_0_is_read_whole() {
-        let core = restored();
+        check_whole(&restored());
+    }
+
+    fn check_whole(core: &Core) {
         let (pages, joined) = (&core.engine().flows()[0], &core.engine().flows()[1]);
-        assert_eq!(outcomes(&core, 0), [(Outcome::Counted, 7), (Outcome::Rejected, 1)]);
-        assert_eq!(
-            outcomes(&core, 1),
-            [(Outcome::Counted, 5), (Outcome::Rejected, 1), (Outcome::Pending, 2)]
-        );
+        assert_eq!(outcomes(core, 0), [(Outcome::Counted, 7), (Outcome::Rejected, 1)]);
+        assert_eq!(outcomes(core, 1), [(Outcome::Counted, 5), (Outcome::Rejected, 1), (Outcome::Pending, 2)]);
         for (flow, clicks, attributed) in [(pages, 2, 0), (joined, 1, 2)] {
             assert_eq!(flow.windows.watermark(), EventTime(START + 670_600));
             let window = flow.flow.windows.at(flow.flow.windows.last_start(EventTime(START)));
@@ -272,6 +276,34 @@ mod version_2 {
                 flow.windows.counts(window).into_iter().flatten().map(|(_, ctr)| ctr).collect();
             assert_eq!(counts, [event::Ctr { views: 2, clicks, attributed }]);
         }
+    }
+
+    /// The first round of checkpoints stands on a base of 0.1.0, and replaces it when it is complete.
+    #[test]
+    fn a_state_of_0_1_0_is_copied_in_parts() {
+        let budget = Budget { least: 1, most: 1 };
+        let of_0_1_0 = [BASE, DELTA].map(|payload| (format::FORMAT, payload.to_vec()));
+        let mut core = restored();
+        let (mut outbox, mut round, mut written) = (Outbox::default(), Round::default(), Vec::new());
+        loop {
+            let saved = save(&mut core, &mut outbox, &mut round, budget);
+            let is_complete = saved.part.last;
+            written.push((FORMAT, saved.encode().expect("state")));
+            let chain = if is_complete { Vec::new() } else { of_0_1_0.to_vec() };
+            let mut restoring = Restoring::new(new_core());
+            for (version, payload) in chain.iter().chain(&written) {
+                let checkpoint = Checkpoint { number: 1, version: *version, payload: payload.clone().into() };
+                restoring.apply(Saved::decode(&checkpoint).expect("both are known"));
+            }
+            let mut again = restoring.finish().expect("a state of these flows").0;
+            check_whole(&again);
+            send(&mut again, 6, 700_550, "view", 8, "v9");
+            assert!(outcomes(&again, 1).contains(&(Outcome::Pending, 1)), "a click found its view");
+            if is_complete {
+                break;
+            }
+        }
+        assert!(written.len() > 10, "{} parts", written.len());
     }
 
     #[test]

@@ -64,6 +64,49 @@ async fn pruning_keeps_the_generation_before_so_that_a_torn_base_is_survived() {
 }
 
 #[tokio::test]
+async fn a_round_is_the_base_once_it_is_complete() {
+    let objects = memory();
+    let store = over(&objects);
+    let mut writer = appender(&store).await;
+    // What is neither first nor last is in the middle; the round that a restart cut short does not count.
+    write(&mut writer, &["B1", "First2", "three"]).await;
+    let mut writer = appender(&store).await;
+    write(&mut writer, &["First4", "five"]).await;
+    assert_eq!(texts(&store).await, ["B1", "First2", "three", "First4", "five"]);
+    assert_eq!(writer.chain(), 5);
+    write(&mut writer, &["Last6", "seven"]).await;
+    assert_eq!(texts(&store).await, ["First4", "five", "Last6", "seven"]);
+    assert_eq!(writer.chain(), 4);
+    writer.prune().await;
+    assert_eq!(
+        store.list().await.expect("listed").numbers,
+        [1, 2, 3, 4, 5, 6, 7],
+        "the round before is kept"
+    );
+    write(&mut writer, &["First8", "Last9"]).await;
+    writer.prune().await;
+    assert_eq!(store.list().await.expect("listed").numbers, [4, 5, 6, 7, 8, 9]);
+    tear(&*objects, &path(9)).await;
+    assert_eq!(texts(&store).await, ["First4", "five", "Last6", "seven", "First8"]);
+}
+
+#[tokio::test]
+async fn old_checkpoints_are_deleted_some_at_a_time() {
+    let store = over(&memory());
+    let mut writer = appender(&store).await;
+    let mut prunings = 0;
+    for _ in 0..160 {
+        write(&mut writer, &["B"]).await;
+        if writer.has_old() {
+            writer.prune().await;
+            prunings += 1;
+        }
+        assert!(store.list().await.expect("listed").numbers.len() <= 18);
+    }
+    assert!((5..=10).contains(&prunings), "{prunings}");
+}
+
+#[tokio::test]
 async fn a_torn_newest_is_passed_over_and_its_number_is_burnt() {
     let objects = memory();
     let store = over(&objects);
