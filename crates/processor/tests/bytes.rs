@@ -78,7 +78,8 @@ fn check(
     save(&mut core, &mut outbox, &mut round, budget);
     let (given, told) = (IN_USE.load(Ordering::Relaxed) - before, core.bytes() as isize);
     let percent = 100 * told / given;
-    (!(95..=112).contains(&percent)).then(|| format!("{what}: {told} bytes told, {given} given"))
+    // With a tenth for what the allocator takes for itself.
+    (!(104..=124).contains(&percent)).then(|| format!("{what}: {told} bytes told, {given} given"))
 }
 
 fn flow(size: &str, period: &str, more: &Value) -> Value {

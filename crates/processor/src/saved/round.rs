@@ -37,8 +37,8 @@ pub struct Budget {
 const PARTS: u64 = 384;
 /// A state that is not larger than this is in each checkpoint.
 const SMALL: usize = 64 << 10;
-/// What a part takes must not hold up the events: 130,000 counts or ids, each of which is looked up, take some 20 ms.
-const LARGE: usize = 4 << 20;
+/// What a part takes must not hold up the events: 65,000 counts or ids, each of which is looked up, take some 10 ms.
+const LARGE: usize = 2 << 20;
 /// A chain of that many checkpoints is too long: restarts kept its rounds from being completed.
 const LONG: u64 = 1_500;
 
