@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn sqlite_sections_resolve_or_name_the_key() {
+    fn sections_resolve_or_name_the_key() {
         for (json, expected) in [
             (r#"{"kind":"sqlite","path":"a.db"}"#, "Sqlite(SqliteConfig { path: \"a.db\" })"),
             (r#"{"kind":"sqlite"}"#, "writer.path is missing; kind = \"sqlite\" needs it"),
@@ -207,6 +207,13 @@ mod tests {
         ] {
             assert_eq!(check(json), expected, "{json}");
         }
+    }
+
+    #[cfg(not(feature = "cloud"))]
+    #[test]
+    fn a_build_without_the_cloud_refuses_bigquery() {
+        let refused = check(r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU"}"#);
+        assert!(refused.contains("which this build lacks; write \"sqlite\", or build with"), "{refused}");
     }
 
     #[cfg(feature = "cloud")]

@@ -43,6 +43,17 @@ pub const REQUIRED: &[&str] = &["kafka", "pubsub", "anonymise", "events", "flows
 /// The variable that sends Pub/Sub's clients to an emulator.
 pub const EMULATOR_VARIABLE: &str = "PUBSUB_EMULATOR_HOST";
 
+/// Whether a property of Kafka's clients needs a library that this build lacks.
+fn needs_tls(name: &str, value: &str) -> bool {
+    let value = value.to_ascii_uppercase();
+    let is_tls = match name {
+        "security.protocol" => value.ends_with("SSL"),
+        "sasl.mechanism" | "sasl.mechanisms" => value.starts_with("SCRAM") || value == "OAUTHBEARER",
+        other => other.starts_with("ssl."),
+    };
+    is_tls && !cfg!(feature = "cloud")
+}
+
 /// What this machine is called; nothing where it has no name.
 pub fn host() -> String {
     hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
@@ -93,6 +104,13 @@ impl Config {
                 |p: connector::settings::Problem| self.settings.error_at(&format!("kafka.{}", p.key), p.text);
             ConfigError(problems.into_iter().map(at).collect())
         })?;
+        if let Some((property, _)) = kafka.client().find(|(name, value)| needs_tls(name, value)) {
+            let key = format!("kafka.properties.\"{property}\"");
+            return Err(self.error_at(
+                &key,
+                "needs TLS, which this build lacks; build with the feature `cloud`, which is on by default",
+            ));
+        }
         match librdkafka(&kafka) {
             Ok(()) => Ok(kafka),
             Err((property, text)) => Err(self.error_at(&format!("kafka.properties.\"{property}\""), text)),
@@ -116,10 +134,18 @@ impl Config {
     /// The emulator's address is none.
     pub fn pubsub_endpoint(&self, pubsub: &PubSubSettings) -> Result<pubsub::Endpoint, ConfigError> {
         let variable = std::env::var(EMULATOR_VARIABLE).ok();
-        pubsub.endpoint(variable.as_deref()).map_err(|error| {
-            let place = EMULATOR_VARIABLE.to_owned();
-            SettingsError::At { place, problem: error.to_string() }.into()
-        })
+        match pubsub.endpoint(variable.as_deref()) {
+            Ok(pubsub::Endpoint::GoogleCloud) if !cfg!(feature = "cloud") => Err(self.error_at(
+                "pubsub",
+                "names no emulator, and this build cannot reach Google Cloud; add emulator_host, or build with the \
+                 feature `cloud`, which is on by default",
+            )),
+            Ok(endpoint) => Ok(endpoint),
+            Err(error) => {
+                let place = EMULATOR_VARIABLE.to_owned();
+                Err(SettingsError::At { place, problem: error.to_string() }.into())
+            }
+        }
     }
 
     /// `[anonymise]`, with the keyring's path made absolute or relative to the current folder.

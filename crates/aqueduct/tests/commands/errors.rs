@@ -391,3 +391,31 @@ fn without_credentials_google_cloud_is_not_asked() {
         )],
     );
 }
+
+/// Parts that are left out of the demo's build. Run with `cargo test --package aqueduct --no-default-features`.
+#[cfg(not(feature = "cloud"))]
+#[test]
+fn a_build_without_the_cloud_names_the_feature() {
+    let place = Place::with(SHOP);
+    check(
+        &place,
+        &[
+            ("aqueduct keys new", 0, "made "),
+            (
+                "AQUEDUCT__WRITER__KIND=bigquery aqueduct check --offline",
+                2,
+                "writer.kind is \"bigquery\", which this build lacks",
+            ),
+            (
+                "AQUEDUCT__STATE__CHECKPOINTS=gs://b/p aqueduct check --offline",
+                2,
+                "is in Cloud Storage, which this build lacks",
+            ),
+        ],
+    );
+    let place = Place::with(&SHOP.replace("emulator_host = ", "# emulator_host = "));
+    check(&place, &[("aqueduct setup", 2, "names no emulator, and this build cannot reach Google Cloud")]);
+    let properties = "[kafka.properties]\n\"security.protocol\" = \"sasl_ssl\"\n";
+    let place = Place::with(&format!("{KAFKA}{properties}[anonymise]\nforward = \"all\"\n{FLOW}"));
+    check(&place, &[("aqueduct replay --kafka", 2, "needs TLS, which this build lacks")]);
+}

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`settings`] | the section `[state]` |
 //! | [`place`] | where the state lies: a folder or a bucket |
+//! | `bucket` | Google Cloud Storage; needs the feature `cloud` |
 //! | [`format`] | the bytes of one checkpoint |
 //! | [`objects`] | listing and reading them |
 //! | [`recover`] | the chain that stands, read-only |
@@ -24,6 +25,9 @@
 mod settings;
 
 mod place;
+
+#[cfg(feature = "cloud")]
+mod bucket;
 
 mod format;
 mod objects;

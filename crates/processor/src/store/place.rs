@@ -5,26 +5,11 @@
 use std::{
     path::{Component, Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use object_store::{
-    ClientConfigKey, RetryConfig,
-    gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
-    local::LocalFileSystem,
-    path::Path as ObjectPath,
-};
+use object_store::{local::LocalFileSystem, path::Path as ObjectPath};
 
 use super::{Store, StoreError};
-
-/// How a bucket is talked to. The bound on a whole request leaves a large base time.
-const CLIENT: [(ClientConfigKey, &str); 4] = [
-    (ClientConfigKey::ConnectTimeout, "5s"),
-    (ClientConfigKey::ReadTimeout, "30s"),
-    (ClientConfigKey::Timeout, "5m"),
-    // For an emulator: it takes a credentials file that names such an address.
-    (ClientConfigKey::AllowHttp, "true"),
-];
 
 /// A URL, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,31 +51,15 @@ fn open_folder(folder: &Path) -> Result<Store, StoreError> {
     Ok(Store::new(Arc::new(objects), prefix, &place, Some(folder.to_owned())))
 }
 
+#[cfg(feature = "cloud")]
 fn open_bucket(bucket: &str, path: &str) -> Result<Store, StoreError> {
-    over_bucket(GoogleCloudStorageBuilder::from_env(), bucket, path)
+    super::bucket::open(bucket, path)
 }
 
-/// `builder` brings the credentials.
-pub(super) fn over_bucket(
-    builder: GoogleCloudStorageBuilder,
-    bucket: &str,
-    path: &str,
-) -> Result<Store, StoreError> {
-    let place = format!("gs://{bucket}/{path}");
-    let prefix = ObjectPath::parse(path).map_err(|source| StoreError::unusable(&place, source))?;
-    let objects = CLIENT
-        .into_iter()
-        .fold(builder, |builder, (key, value)| builder.with_config(GoogleConfigKey::Client(key), value))
-        .with_bucket_name(bucket)
-        // Short: who writes waits longer by itself, and says so.
-        .with_retry(RetryConfig {
-            max_retries: 3,
-            retry_timeout: Duration::from_secs(10),
-            ..Default::default()
-        })
-        .build()
-        .map_err(|source| StoreError::unusable(&place, source))?;
-    Ok(Store::new(Arc::new(objects), prefix, &place, None))
+#[cfg(not(feature = "cloud"))]
+fn open_bucket(bucket: &str, path: &str) -> Result<Store, StoreError> {
+    let problem = "this build has no Cloud Storage; build with the feature `cloud`, which is on by default";
+    Err(StoreError::unusable(&format!("gs://{bucket}/{path}"), problem))
 }
 
 /// `path` as seen from `folder`, without `.` and `..`, which object paths do not know.

@@ -33,6 +33,12 @@ pub enum StateProblem {
     /// The place is neither a folder nor a bucket.
     #[error("checkpoints = {0:?} is no place for the state; write \"file://FOLDER\" or \"gs://BUCKET/PATH\"")]
     Checkpoints(String),
+    /// A bucket, which this build cannot reach.
+    #[error(
+        "checkpoints = {0:?} is in Cloud Storage, which this build lacks; write \"file://FOLDER\", or build with the \
+         feature `cloud`, which is on by default"
+    )]
+    NotBuilt(String),
     /// A length of time that must not be zero is.
     #[error("{0} must be longer than 0s")]
     Zero(&'static str),
@@ -68,8 +74,12 @@ impl Default for StateSettings {
 impl StateSettings {
     /// What can be told without touching the place.
     pub fn validate(&self) -> Result<(), StateProblem> {
-        if place::parse(&self.checkpoints).is_none() {
-            return Err(StateProblem::Checkpoints(self.checkpoints.clone()));
+        match place::parse(&self.checkpoints) {
+            None => return Err(StateProblem::Checkpoints(self.checkpoints.clone())),
+            Some(place::Place::Bucket { .. }) if !cfg!(feature = "cloud") => {
+                return Err(StateProblem::NotBuilt(self.checkpoints.clone()));
+            }
+            Some(_) => {}
         }
         for (key, value) in
             [("period", self.period), ("idle_after", self.idle_after), ("hole_limit", self.hole_limit)]
@@ -94,7 +104,7 @@ impl StateProblem {
     /// The key that it is about.
     pub fn key(&self) -> &'static str {
         match self {
-            Self::Checkpoints(_) => "checkpoints",
+            Self::Checkpoints(_) | Self::NotBuilt(_) => "checkpoints",
             Self::Zero(key) => key,
             Self::TakeoverAfter { .. } => "takeover_after",
         }
@@ -104,6 +114,17 @@ impl StateProblem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(not(feature = "cloud"))]
+    #[test]
+    fn a_build_without_the_cloud_refuses_buckets() {
+        let settings = StateSettings { checkpoints: "gs://b/p".to_owned(), ..StateSettings::default() };
+        let problem = StateProblem::NotBuilt("gs://b/p".to_owned());
+        assert_eq!(settings.validate(), Err(problem.clone()));
+        assert_eq!(problem.key(), "checkpoints");
+        let opened = crate::store::Store::open("gs://b/p", std::path::Path::new("."));
+        assert!(matches!(opened, Err(crate::store::StoreError::Unusable { .. })));
+    }
 
     #[test]
     fn the_defaults_are_sound_and_every_key_is_read() {

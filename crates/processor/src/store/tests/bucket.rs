@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::*;
-use crate::store::place;
+use crate::store::bucket;
 
 const LAST_MODIFIED: &str = "Mon, 23 Nov 2026 10:00:00 GMT";
 const XML_MODIFIED: &str = "2026-11-23T10:00:00.000Z";
@@ -120,7 +120,7 @@ impl Service {
             self.url
         );
         let builder = GoogleCloudStorageBuilder::new().with_service_account_key(key);
-        place::over_bucket(builder, bucket, PREFIX).expect("it is a bucket")
+        bucket::over(builder, bucket, PREFIX).expect("it is a bucket")
     }
 
     fn answer(&self, status: Option<StatusCode>) {

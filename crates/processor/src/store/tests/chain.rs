@@ -276,7 +276,7 @@ proptest! {
             let mut writer = appender(&store()).await;
             let mut state = Texted::default();
             for (index, (copies, prunes, restarts, fault)) in steps.into_iter().enumerate() {
-                let (part, payload) = state.push(index.to_string(), copies);
+                let (part, payload) = state.push(&index.to_string(), copies);
                 faulty.fail_puts(&[[Fault::None, Fault::Before, Fault::After, Fault::Full, Fault::None][fault]]);
                 while let Err(error) = writer.append(part, payload.clone()).await {
                     assert!(error.is_transient(), "{error}");

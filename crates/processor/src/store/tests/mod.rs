@@ -2,6 +2,7 @@
 
 mod faults;
 
+#[cfg(feature = "cloud")]
 mod bucket;
 mod chain;
 mod folder;
@@ -92,8 +93,8 @@ impl Texted {
     }
 
     /// The checkpoint after a new text, with a copy of so many others.
-    fn push(&mut self, text: String, copies: usize) -> (Part, Bytes) {
-        self.all.push(text.clone());
+    fn push(&mut self, text: &str, copies: usize) -> (Part, Bytes) {
+        self.all.push(text.to_owned());
         let end = self.all.len().min(self.copied + copies);
         let part = Part { first: self.copied == 0, last: end == self.all.len() };
         let copied = self.all[self.copied..end].join(" ");

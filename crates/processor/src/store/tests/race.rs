@@ -45,7 +45,7 @@ async fn live(start: usize, objects: Arc<InMemory>, script: Script, log: Log) {
     let mut writer = store.appender(&recovered);
     for (index, (copies, prunes)) in script.appends.into_iter().enumerate() {
         let id = format!("{start}.{index}");
-        let (part, payload) = state.push(id.clone(), copies);
+        let (part, payload) = state.push(&id, copies);
         loop {
             match writer.append(part, payload.clone()).await {
                 Ok(number) => break log.borrow_mut().push(Event::Appended { number, id: id.clone() }),
