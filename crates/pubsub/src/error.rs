@@ -87,13 +87,13 @@ impl Error {
     pub(crate) fn of_call(path: &str, error: CallError) -> Self {
         match error {
             CallError::Status(status) => Self::of_pull(path, &status),
-            CallError::Token(error) => Self::of_token(path, error),
+            CallError::Token(error) => Self::of_token(path, &error),
         }
     }
 
     /// There is no access token.
-    pub(crate) fn of_token(path: &str, error: TokenError) -> Self {
-        if error.is_temporary() { Self::unavailable(path, &chain(&error)) } else { Self::credentials(&error) }
+    pub(crate) fn of_token(path: &str, error: &TokenError) -> Self {
+        if error.is_temporary() { Self::unavailable(path, &chain(error)) } else { Self::credentials(error) }
     }
 
     /// From a failed publish. The message of the service is left out.
