@@ -15,11 +15,11 @@ const WRITTEN: &str = "target/troubleshooting.md";
 const WHY_NOT: &str = "none: ";
 /// Errors that no test brings about, and why; whoever adds one answers for it here.
 const UNPROVOKED: &[(&str, &str)] = &[
+    ("cannot listen for SIGTERM and Ctrl-C", "no system of the tests forbids it"),
     (
         "internal error: a component of the demo ended unexpectedly; please report it",
         "no part ends by itself without an error",
     ),
-    ("cannot listen for SIGTERM and Ctrl-C", "no system of the tests forbids it"),
     (
         "the operating system gave no random bytes for a secret; try again",
         "no system of the tests runs out of them",
