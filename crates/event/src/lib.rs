@@ -16,12 +16,8 @@
 //! | [`pick`] | looks several places of an event up in one pass |
 //! | [`events`] | the `[events]` section: where time and id stand |
 //! | [`wire`] | names of the attributes and topics that connector and processor share |
-//! | [`window`] | fixed and sliding windows, and the slices they are made of |
-//! | [`ctr`] | click-through rates and their Wilson interval |
 //! | [`key`] | the values of a row's `by` columns |
-//! | [`row`] | one line of a result table |
 //! | [`ledger`] | what became of every offset |
-//! | [`append`] | rows on their way to a table |
 
 #![forbid(unsafe_code)]
 
@@ -48,19 +44,10 @@ pub mod events;
 
 pub mod wire;
 
-pub mod window;
-
-pub mod ctr;
-
 pub mod key;
-
-pub mod row;
 
 pub mod ledger;
 
-pub mod append;
-
-pub use ctr::Ctr;
 pub use events::EventsSettings;
 pub use key::Key;
 pub use ledger::Ledger;
@@ -69,7 +56,5 @@ pub use pick::{Picker, Value};
 pub use pointer::{Pattern, Pointer};
 pub use position::{Incarnation, Partition, Position};
 pub use ranges::Ranges;
-pub use row::{CtrRow, Pane};
 pub use time::EventTime;
 pub use units::{ByteSize, Millis};
-pub use window::{Window, Windows};

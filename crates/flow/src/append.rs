@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::row::{CtrRow, DeadLetterRow, ProgressRow};
+use crate::row::{DeadLetterRow, ProgressRow, Row};
 
 /// One of the tables of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub enum Table {
 #[derive(Clone, Copy, Debug)]
 pub enum Rows<'a> {
     /// For [`Table::Flow`].
-    Ctr(&'a [CtrRow]),
+    Panes(&'a [Row]),
     /// For [`Table::Progress`].
     Progress(&'a [ProgressRow]),
     /// For [`Table::DeadLetters`].

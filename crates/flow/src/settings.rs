@@ -1,0 +1,296 @@
+//! `[[flows]]` as the file has it, and how it becomes a [`Flow`].
+
+mod measures;
+mod window;
+
+use std::{fmt, num::NonZeroUsize};
+
+use event::{Millis, pointer::Pointer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
+
+use crate::{
+    Ctr, Flow, Join, TimeKind,
+    matching::MatchSettings,
+    window::WindowKind,
+};
+
+pub use measures::{MeasureSettings, MeasuresSettings};
+pub use window::WindowSettings;
+
+/// One `[[flows]]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowSettings {
+    /// Name of the flow and of its table.
+    pub name: String,
+    /// Column = pointer to its value in the event.
+    pub by: Columns,
+    /// Events that do not match are ignored.
+    #[serde(default, rename = "where")]
+    pub events: Option<MatchSettings>,
+    /// What counts as a view; short for the measures `views`, `clicks` and `ctr`.
+    #[serde(default)]
+    pub views: Option<MatchSettings>,
+    /// What counts as a click.
+    #[serde(default)]
+    pub clicks: Option<MatchSettings>,
+    /// Measures instead of, or beside, views and clicks.
+    #[serde(default)]
+    pub measures: MeasuresSettings,
+    /// Size and period, session gap, or size and time zone.
+    pub window: WindowSettings,
+    /// Which time counts.
+    #[serde(default)]
+    pub time: TimeKind,
+    /// How much older than the newest event before it an event may be without being late.
+    #[serde(default = "default_out_of_orderness")]
+    pub out_of_orderness: Millis,
+    /// How long after its end a window takes late events.
+    #[serde(default = "default_allowed_lateness")]
+    pub allowed_lateness: Millis,
+    /// Early panes, at most this often.
+    #[serde(default)]
+    pub early: Option<Millis>,
+    /// Clicks find their views.
+    #[serde(default)]
+    pub join: Option<JoinSettings>,
+}
+
+/// `join = { on = "/view_id", within = "30m" }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinSettings {
+    /// What view and click share.
+    pub on: JoinOn,
+    /// How long before its click a view may be.
+    pub within: Millis,
+    /// The most views and clicks of one value that are kept; further ones are counted without the join.
+    #[serde(default = "default_limit")]
+    pub limit: NonZeroUsize,
+}
+
+/// One pointer for both, or one for each.
+#[derive(Clone, Debug)]
+pub struct JoinOn {
+    /// In the view.
+    pub view: Pointer,
+    /// In the click.
+    pub click: Pointer,
+}
+
+/// The `by` columns in the order of the file.
+#[derive(Clone, Debug)]
+pub struct Columns(pub Vec<(String, Pointer)>);
+
+/// An error in a flow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct FlowError {
+    /// Dotted key below the flow, such as `window.size`.
+    pub key: String,
+    /// What is wrong and what to write.
+    pub reason: String,
+}
+
+impl FlowError {
+    fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { key: key.into(), reason: reason.into() }
+    }
+}
+
+const NOTHING: &str = "matches nothing; name at least one pair such as \"/type\" = \"view\"";
+
+fn default_out_of_orderness() -> Millis {
+    Millis(30_000)
+}
+
+fn default_limit() -> NonZeroUsize {
+    const { NonZeroUsize::new(10_000).expect("above 0") }
+}
+
+fn default_allowed_lateness() -> Millis {
+    Millis(3_600_000)
+}
+
+impl TryFrom<FlowSettings> for Flow {
+    type Error = FlowError;
+
+    fn try_from(settings: FlowSettings) -> Result<Self, FlowError> {
+        if settings.name.is_empty() {
+            return Err(FlowError::new("name", "a flow needs a name; it is also its table"));
+        }
+        let windows = settings.window.resolve()?;
+        let matched = |key, settings: &MatchSettings| {
+            settings.resolve().ok_or_else(|| FlowError::new(key, NOTHING))
+        };
+        let events = settings.events.as_ref().map(|events| matched("where", events)).transpose()?;
+        let ctr = match (&settings.views, &settings.clicks) {
+            (Some(views), Some(clicks)) => {
+                Some(Ctr { views: matched("views", views)?, clicks: matched("clicks", clicks)? })
+            }
+            (None, None) => None,
+            (Some(_), None) => return Err(lone("views", "clicks")),
+            (None, Some(_)) => return Err(lone("clicks", "views")),
+        };
+        if settings.early.is_some_and(|early| early.0 < 1_000) {
+            return Err(FlowError::new("early", "early panes at most once a second; write 1s or more"));
+        }
+        let join = settings.join.map(|join| Join {
+            view: join.on.view,
+            click: join.on.click,
+            within: join.within,
+            limit: join.limit.get(),
+        });
+        if let Some(join) = &join {
+            check_join(join, ctr.is_some(), &windows, settings.allowed_lateness)?;
+        }
+        if let WindowKind::Sessions { gap } = windows
+            && settings.allowed_lateness < gap
+        {
+            return Err(FlowError::new(
+                "window.session",
+                format!(
+                    "a late event may connect two sessions that are up to {gap} apart, but allowed_lateness ({}) keeps \
+                     them for less; make allowed_lateness at least {gap}, or the gap shorter",
+                    settings.allowed_lateness
+                ),
+            ));
+        }
+        let (fed, measures) = settings.measures.resolve(ctr.is_some(), join.is_some())?;
+        check_columns(&settings.by.0, &measures, &fed)?;
+        Ok(Self {
+            name: settings.name.into(),
+            by: settings.by.0,
+            events,
+            ctr,
+            fed,
+            measures,
+            windows,
+            time: settings.time,
+            out_of_orderness: settings.out_of_orderness,
+            allowed_lateness: settings.allowed_lateness,
+            early: settings.early,
+            join,
+        })
+    }
+}
+
+fn lone(key: &str, other: &str) -> FlowError {
+    FlowError::new(
+        key,
+        format!("{key} needs {other} beside it; for one of them alone write a count in [flows.measures]"),
+    )
+}
+
+fn check_join(
+    join: &Join,
+    has_ctr: bool,
+    windows: &WindowKind,
+    allowed_lateness: Millis,
+) -> Result<(), FlowError> {
+    if !has_ctr {
+        return Err(FlowError::new(
+            "join",
+            "a join connects views and clicks; write views = { ... } and clicks = { ... } in the flow",
+        ));
+    }
+    if matches!(windows, WindowKind::Sessions { .. }) {
+        return Err(FlowError::new(
+            "join",
+            "a flow with session windows cannot have a join, because a click that moves to another view would have to \
+             split a session; use windows with a size, or remove the join",
+        ));
+    }
+    if allowed_lateness < join.within {
+        return Err(FlowError::new(
+            "allowed_lateness",
+            "is shorter than join.within: a view could still be missing when its click is given up; make it at least as \
+             long",
+        ));
+    }
+    Ok(())
+}
+
+/// No measure may have a column that is there already.
+fn check_columns(
+    by: &[(String, Pointer)],
+    measures: &[crate::measure::Measure],
+    fed: &[crate::measure::Fed],
+) -> Result<(), FlowError> {
+    let own = ["window_start", "window_end", "pane", "pane_index", "watermark", "emitted_at", "is_final", "flow"];
+    let mut taken: Vec<String> = by.iter().map(|(column, _)| column.to_lowercase()).collect();
+    taken.extend(own.map(str::to_owned));
+    for measure in measures {
+        for column in measures::columns_of(measure, fed) {
+            if taken.contains(&column.to_lowercase()) {
+                return Err(FlowError::new(
+                    format!("measures.{}", measure.name),
+                    format!("the table has a column {column:?} already; give the measure another name"),
+                ));
+            }
+            taken.push(column.to_lowercase());
+        }
+    }
+    Ok(())
+}
+
+impl<'de> Deserialize<'de> for Columns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ColumnsVisitor;
+        impl<'de> Visitor<'de> for ColumnsVisitor {
+            type Value = Columns;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of columns such as { page = \"/page\" }")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Columns, A::Error> {
+                let mut columns = Vec::new();
+                while let Some(column) = map.next_entry::<String, Pointer>()? {
+                    columns.push(column);
+                }
+                if columns.is_empty() {
+                    return Err(de::Error::custom("name at least one column, such as { page = \"/page\" }"));
+                }
+                Ok(Columns(columns))
+            }
+        }
+        deserializer.deserialize_map(ColumnsVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for JoinOn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Both {
+            view: Pointer,
+            click: Pointer,
+        }
+        struct OnVisitor;
+        impl<'de> Visitor<'de> for OnVisitor {
+            type Value = JoinOn;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a pointer such as \"/view_id\", or { view = \"/id\", click = \"/view_id\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<JoinOn, E> {
+                let pointer: Pointer = text.parse().map_err(de::Error::custom)?;
+                Ok(JoinOn { view: pointer.clone(), click: pointer })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JoinOn, A::Error> {
+                let both = Both::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(JoinOn { view: both.view, click: both.click })
+            }
+        }
+        deserializer.deserialize_any(OnVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests;

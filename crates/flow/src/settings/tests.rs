@@ -1,0 +1,128 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{definition::Edit, measure::Kind};
+
+/// A flow of views and clicks with other keys over it; a key with null is taken out.
+fn flow(changes: &Value) -> Result<Flow, FlowError> {
+    let mut flow = json!({
+        "name": "f",
+        "by": { "page": "/page" },
+        "views": { "/type": "view" },
+        "clicks": { "/type": "click" },
+        "window": { "size": "10m", "period": "1m" },
+    });
+    for (key, value) in changes.as_object().expect("an object") {
+        match value {
+            Value::Null => flow.as_object_mut().expect("an object").remove(key),
+            value => flow.as_object_mut().expect("an object").insert(key.clone(), value.clone()),
+        };
+    }
+    let settings: FlowSettings = serde_json::from_value(flow).expect("the types are right");
+    Flow::try_from(settings)
+}
+
+fn columns(changes: &Value) -> Vec<String> {
+    let table = flow(changes).expect("the flow is right").table();
+    let names = table.all_columns().into_iter().map(|column| column.name);
+    names.skip(3).take_while(|name| name != "pane").collect()
+}
+
+#[test]
+fn views_and_clicks_are_short_for_three_measures() {
+    let ctr = ["views", "clicks", "ctr", "ctr_low", "ctr_high"];
+    assert_eq!(columns(&json!({})), ctr);
+    let join = json!({ "join": { "on": "/id", "within": "30m" } });
+    assert_eq!(columns(&join)[5..], ["attributed_clicks", "ctr_attributed"]);
+    let measures = json!({ "measures": {
+        "revenue": { "sum": "/price", "where": { "/type": "purchase" } },
+        "rpm": { "ratio": ["revenue", "views"], "per": 1000 },
+        "users": { "distinct": "/user", "sketch": true },
+    }});
+    assert_eq!(columns(&measures)[5..], ["revenue", "rpm", "users", "users_sketch"]);
+    let long = json!({ "views": null, "clicks": null, "measures": {
+        "views": { "count": { "/type": "view" } },
+        "ctr": { "ratio": ["clicks", "views"] },
+        "clicks": { "count": { "/type": "click" } },
+    }});
+    // JSON of a test sorts its keys: a ratio may come before a measure that it divides by.
+    assert_eq!(columns(&long), ["clicks", "ctr", "ctr_low", "ctr_high", "views"]);
+    let ratio = &flow(&long).expect("the flow is right").measures[1];
+    assert_eq!(ratio.kind, Kind::Ratio { of: 0, over: 1, per: 1.0, interval: true });
+}
+
+#[test]
+fn errors_name_the_key() {
+    let count = || json!({ "count": { "/type": "view" } });
+    for (changes, key) in [
+        (json!({ "name": "" }), "name"),
+        (json!({ "views": {} }), "views"),
+        (json!({ "clicks": null }), "views"),
+        (json!({ "views": null }), "clicks"),
+        (json!({ "views": null, "clicks": null }), "measures"),
+        (json!({ "where": {} }), "where"),
+        (json!({ "early": "10ms" }), "early"),
+        (json!({ "measures": { "page": count() } }), "measures.page"),
+        (json!({ "measures": { "CTR_LOW": count() } }), "measures.CTR_LOW"),
+        (json!({ "measures": { "window_end": count() } }), "measures.window_end"),
+        (json!({ "measures": { "a": {} } }), "measures.a"),
+        (json!({ "measures": { "a": { "sum": "/x", "min": "/x" } } }), "measures.a.min"),
+        (json!({ "measures": { "a": { "sum": "/x", "sketch": true } } }), "measures.a.sketch"),
+        (json!({ "measures": { "a": { "sum": "/x", "per": 10 } } }), "measures.a.per"),
+        (json!({ "measures": { "a": { "sum": "/x", "where": {} } } }), "measures.a.where"),
+        (json!({ "measures": { "a": { "ratio": ["clicks", "viws"] } } }), "measures.a.ratio"),
+        (json!({ "measures": { "a": { "ratio": ["ctr", "views"] } } }), "measures.a.ratio"),
+        (json!({ "measures": { "a": { "ratio": ["clicks", "views"], "per": 0 } } }), "measures.a.per"),
+        (json!({ "window": {} }), "window"),
+        (json!({ "window": { "size": "0s" } }), "window.size"),
+        (json!({ "window": { "size": "2d", "period": "1s" } }), "window.period"),
+        (json!({ "window": { "size": "1mo" } }), "window.size"),
+        (json!({ "window": { "size": "2d", "timezone": "UTC" } }), "window.size"),
+        (json!({ "window": { "size": "1d", "timezone": "Europe/Warszaw" } }), "window.timezone"),
+        (json!({ "window": { "size": "1d", "period": "1d", "timezone": "UTC" } }), "window.period"),
+        (json!({ "window": { "session": "30m", "size": "1h" } }), "window.size"),
+        (json!({ "window": { "session": "2h" } }), "window.session"),
+        (json!({ "window": { "session": "0s" } }), "window.session"),
+        (json!({ "join": { "on": "/id", "within": "2h" } }), "allowed_lateness"),
+        (json!({ "window": { "session": "30m" }, "join": { "on": "/id", "within": "1m" } }), "join"),
+        (json!({ "views": null, "clicks": null, "measures": { "a": count() }, "join": { "on": "/id", "within": "1m" } }), "join"),
+    ] {
+        assert_eq!(flow(&changes).expect_err("the flow is wrong").key, key, "{changes}");
+    }
+}
+
+#[test]
+fn only_measures_and_tolerances_may_change() {
+    let base = flow(&json!({})).expect("the flow is right").definition();
+    let edit = |changes: Value| -> Option<Edit> {
+        flow(&changes).expect("the flow is right").definition().edited(&base)
+    };
+    for allowed in [
+        json!({ "out_of_orderness": "5s", "allowed_lateness": "2h", "early": "10s" }),
+        json!({ "measures": { "users": { "distinct": "/user" } } }),
+        json!({ "measures": { "again": { "ratio": ["clicks", "views"] } } }),
+    ] {
+        assert_eq!(edit(allowed.clone()), None, "{allowed}");
+    }
+    for (changes, key) in [
+        (json!({ "by": { "page": "/p" } }), "by"),
+        (json!({ "where": { "/country": "PL" } }), "where"),
+        (json!({ "views": { "/type": "seen" } }), "views"),
+        (json!({ "window": { "size": "10m" } }), "window"),
+        (json!({ "window": { "size": "1d", "timezone": "UTC" } }), "window"),
+        (json!({ "time": "kafka" }), "time"),
+        (json!({ "join": { "on": "/id", "within": "1m" } }), "join"),
+    ] {
+        assert_eq!(edit(changes.clone()).expect("it is an edit").key, key, "{changes}");
+    }
+    let with = |measure: Value| {
+        let changes = json!({ "measures": { "m": measure } });
+        flow(&changes).expect("the flow is right").definition()
+    };
+    let (sum, max) = (with(json!({ "sum": "/x" })), with(json!({ "max": "/x" })));
+    assert_eq!(max.edited(&sum).expect("it is an edit").key, "measures.m");
+    assert_eq!(max.places_in(&sum), [Some(0), Some(1), None]);
+    assert_eq!(base.edited(&sum), None, "a measure may be removed");
+    let sketch = with(json!({ "distinct": "/x", "sketch": true }));
+    assert_eq!(sketch.edited(&with(json!({ "distinct": "/x" }))), None);
+}

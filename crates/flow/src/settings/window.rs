@@ -1,0 +1,123 @@
+//! `window = { ... }` in its four forms.
+
+use event::Millis;
+use serde::Deserialize;
+
+use super::FlowError;
+use crate::{
+    calendar::{Calendar, Unit},
+    window::{WindowError, WindowKind, Windows},
+};
+
+/// `{ size = "10m", period = "1m" }`, `{ size = "10m" }`, `{ session = "30m" }` or
+/// `{ size = "1d", timezone = "Europe/Warsaw" }`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSettings {
+    /// Length; with a time zone `1d`, `1w` or `1mo`.
+    #[serde(default)]
+    pub size: Option<Size>,
+    /// Distance between two starts; absent for fixed windows.
+    #[serde(default)]
+    pub period: Option<Millis>,
+    /// The gap that ends a session.
+    #[serde(default)]
+    pub session: Option<Millis>,
+    /// The zone whose days, weeks or months the windows are.
+    #[serde(default)]
+    pub timezone: Option<String>,
+}
+
+/// A length, or a unit of the calendar.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Size {
+    /// A length.
+    Length(Millis),
+    /// A week.
+    Week,
+    /// A month.
+    Month,
+}
+
+impl TryFrom<String> for Size {
+    type Error = event::units::UnitError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.trim() {
+            "1w" => Ok(Self::Week),
+            "1mo" => Ok(Self::Month),
+            text => text.parse().map(Self::Length),
+        }
+    }
+}
+
+const DAY: Millis = Millis(86_400_000);
+const WEEK: Millis = Millis(7 * DAY.0);
+
+impl WindowSettings {
+    pub(super) fn resolve(&self) -> Result<WindowKind, FlowError> {
+        let error = |key: &str, reason: &str| Err(FlowError::new(format!("window.{key}"), reason));
+        if let Some(gap) = self.session {
+            let beside = [
+                ("size", self.size.is_some()),
+                ("period", self.period.is_some()),
+                ("timezone", self.timezone.is_some()),
+            ];
+            if let Some((key, _)) = beside.iter().find(|(_, is_there)| *is_there) {
+                return error(key, "a session has no size, period or time zone; remove it, or remove session");
+            }
+            if gap.0 == 0 {
+                return error("session", "the gap must be longer than 0; write for example session = \"30m\"");
+            }
+            return Ok(WindowKind::Sessions { gap });
+        }
+        let Some(size) = &self.size else {
+            return Err(FlowError::new("window", "write size = \"10m\" or session = \"30m\""));
+        };
+        match &self.timezone {
+            Some(zone) => self.calendar(size, zone).map(WindowKind::Aligned),
+            None => self.sliding(size).map(WindowKind::Aligned),
+        }
+    }
+
+    fn calendar(&self, size: &Size, zone: &str) -> Result<Windows, FlowError> {
+        if self.period.is_some() {
+            let reason = "calendar windows follow each other without a period; remove it, or remove timezone";
+            return Err(FlowError::new("window.period", reason));
+        }
+        let unit = match size {
+            Size::Length(DAY) => Unit::Day,
+            Size::Length(WEEK) | Size::Week => Unit::Week,
+            Size::Month => Unit::Month,
+            Size::Length(_) => {
+                let reason = "with a time zone the size is 1d, 1w or 1mo";
+                return Err(FlowError::new("window.size", reason));
+            }
+        };
+        Calendar::try_new(unit, zone).map(Windows::Calendar).map_err(|near| {
+            let near: Vec<String> = near.iter().map(|name| format!("{name:?}")).collect();
+            let hint = if near.is_empty() {
+                "write a name of the IANA time zone database, such as \"Europe/Warsaw\"".to_owned()
+            } else {
+                format!("did you mean {}?", near.join(" or "))
+            };
+            FlowError::new("window.timezone", format!("unknown time zone {zone:?}; {hint}"))
+        })
+    }
+
+    fn sliding(&self, size: &Size) -> Result<Windows, FlowError> {
+        let size = match size {
+            Size::Length(size) => *size,
+            Size::Week => WEEK,
+            Size::Month => {
+                let reason = "months have no fixed length; add timezone = \"UTC\" or the zone whose months you count";
+                return Err(FlowError::new("window.size", reason));
+            }
+        };
+        Windows::sliding(size, self.period.unwrap_or(size)).map_err(|error| {
+            let is_size = error == WindowError::Empty && size.0 == 0;
+            FlowError::new(if is_size { "window.size" } else { "window.period" }, error.to_string())
+        })
+    }
+}
