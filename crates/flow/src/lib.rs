@@ -142,6 +142,12 @@ impl Flow {
         self.fed.iter().position(|fed| fed.source == source).map_or(0, |number| 1 << number)
     }
 
+    /// The measures that need an input, as bits.
+    pub fn valued(&self) -> measure::Feeds {
+        let valued = self.fed.iter().enumerate().filter(|(_, fed)| fed.aggregation.at().is_some());
+        valued.fold(0, |feeds, (number, _)| feeds | 1 << number)
+    }
+
     /// The flow's table.
     pub fn table(&self) -> FlowTable {
         FlowTable {

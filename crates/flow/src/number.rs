@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 const SCALE: usize = 9;
 /// Digits in all: NUMERIC holds less than 10^29 in units of 10^-9.
 const DIGITS: u32 = 38;
+/// Digits of a [`Total`] before the point that fit in any case.
+const TOTAL_DIGITS: usize = 48;
 const LIMIT: i128 = 10_i128.pow(DIGITS);
 
 /// A number of an event: less than 10^29, with nine digits after the point.
@@ -69,6 +71,28 @@ pub struct Total {
 }
 
 impl Total {
+    /// The value of a number in JSON's notation, such as [`Display`](fmt::Display) writes. `None` if it is none, has a tenth
+    /// digit after the point, or has more than 48 digits before it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = Decimal::parse(text)?.plain(TOTAL_DIGITS + SCALE + 2)?;
+        let (is_negative, digits) = plain.strip_prefix('-').map_or((false, plain.as_str()), |rest| (true, rest));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        if whole.len() > TOTAL_DIGITS || fraction.len() > SCALE {
+            return None;
+        }
+        let mut words = [0_u64; 3];
+        for digit in whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', SCALE - fraction.len())) {
+            let mut carry = u128::from(digit - b'0');
+            for word in words.iter_mut().rev() {
+                let value = u128::from(*word) * 10 + carry;
+                *word = value as u64;
+                carry = value >> 64;
+            }
+        }
+        let total = Self { high: words[0] as i64, middle: words[1], low: words[2] };
+        Some(if is_negative { total.negated() } else { total })
+    }
+
     /// Adds an amount a number of times; takes it back if that is negative.
     pub fn add(&mut self, amount: Amount, times: i64) {
         // 127 bits times 63 bits: the product is made of two halves so that each fits.
@@ -200,6 +224,18 @@ mod tests {
         let mut sum = Total::default();
         sum.add(Amount::parse(largest).expect("it fits"), 2);
         assert_eq!(sum.amount(), None);
+    }
+
+    #[test]
+    fn totals_are_read_as_they_are_written() {
+        let long = "123456789012345678901234567890123456789012345678.123456789";
+        for text in ["0", "-1", "0.000000001", "-9223372036854775808", long, &format!("-{long}")] {
+            assert_eq!(Total::parse(text).map(|total| total.to_string()).as_deref(), Some(text));
+        }
+        assert_eq!(Total::parse("12.500"), Amount::parse("12.5").map(Total::from));
+        for text in ["", "one", "0.0000000001", "1e48"] {
+            assert_eq!(Total::parse(text), None, "{text}");
+        }
     }
 
     proptest! {

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use event::{
-    EventTime, Mark, Partition, events::EventsSettings, ledger::Outcome, mark::Reason, row::DeadLetterRow,
+    EventTime, Mark, Partition, events::EventsSettings, ledger::Outcome, mark::Reason,
 };
+
+use flow::{Flow, row::DeadLetterRow};
 
 use crate::{
     engine::{Engine, Output, Watermarks},
-    flow::Flow,
     frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Limits},
     read::Envelope,
 };
@@ -314,7 +315,7 @@ mod tests {
         let limits =
             Limits { idle_after: Millis(60_000), hole_limit: Millis(600_000), cold_start: Millis(1) };
         let events = serde_json::from_value(serde_json::json!({ "time": "/t" })).expect("the section");
-        let flow: crate::flow::FlowSettings = serde_json::from_value(serde_json::json!({
+        let flow: flow::FlowSettings = serde_json::from_value(serde_json::json!({
             "name": "f", "by": { "page": "/p" }, "views": { "/k": "v" }, "clicks": { "/k": "c" },
             "window": { "size": "10s" }, "time": "processing", "out_of_orderness": "0s", "allowed_lateness": "0s",
         }))

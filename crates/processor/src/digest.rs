@@ -4,6 +4,7 @@
 //! counts depends on their order. A digest is what goes from the first to the second. Not here: either of the two.
 
 use event::EventTime;
+use flow::measure::{Feeds, Input};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// Events of one batch, each with a part for each flow. Reused from batch to batch.
@@ -15,6 +16,8 @@ pub struct Digests {
     /// Those of the first event, then those of the second.
     pub(crate) parts: Vec<Part>,
     pub(crate) joins: Vec<JoinValues>,
+    /// Inputs of measures, those of one part side by side.
+    pub(crate) inputs: Vec<Input>,
     /// All keys, one behind the other.
     pub(crate) keys: String,
     pub(crate) flows: usize,
@@ -34,11 +37,14 @@ pub(crate) type Id = Result<u128, Box<Refusal>>;
 /// What one flow sees of an event.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
-    pub(crate) role: Role,
+    /// The measures that it feeds.
+    pub(crate) feeds: Feeds,
+    /// Where its inputs are in [`Digests::inputs`].
+    pub(crate) inputs: (u32, u32),
     /// Where its key stands in [`Digests::keys`].
     pub(crate) key: (u32, u32),
     pub(crate) hash: u64,
-    /// Why it has no key.
+    /// Why the flow refuses it.
     pub(crate) refusal: Option<Box<Refusal>>,
     /// Where its values stand in [`Digests::joins`], if the flow has a join.
     pub(crate) join: u32,
@@ -49,15 +55,6 @@ pub(crate) struct Part {
 pub(crate) struct JoinValues {
     pub(crate) view: Option<u128>,
     pub(crate) click: Option<u128>,
-}
-
-/// What an event means to one flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Role {
-    /// It counts as a view.
-    pub view: bool,
-    /// It counts as a click.
-    pub click: bool,
 }
 
 /// Why an event is refused, with the declared pointer that it is about.
@@ -91,6 +88,7 @@ impl Digests {
         self.ids.clear();
         self.parts.clear();
         self.joins.clear();
+        self.inputs.clear();
         self.keys.clear();
     }
 
@@ -127,6 +125,11 @@ impl<'a> Digest<'a> {
     #[inline]
     pub(crate) fn key(&self, part: &Part) -> HashedKey<'a> {
         HashedKey { text: &self.batch.keys[part.key.0 as usize..part.key.1 as usize], hash: part.hash }
+    }
+
+    #[inline]
+    pub(crate) fn inputs(&self, part: &Part) -> &'a [Input] {
+        &self.batch.inputs[part.inputs.0 as usize..part.inputs.1 as usize]
     }
 
     pub(crate) fn join(&self, part: &Part) -> JoinValues {

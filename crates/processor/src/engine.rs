@@ -5,21 +5,21 @@
 
 use std::sync::Arc;
 
-use event::{
-    CtrRow, EventTime, Ledger, Millis,
-    events::EventsSettings,
-    ledger::Outcome,
-    row::{Key, ProgressRow},
+use event::{EventTime, Key, Ledger, Millis, events::EventsSettings, ledger::Outcome};
+use flow::{
+    Definition, Flow, TimeKind,
+    measure::{Change, Feeds, Source},
+    row::{ProgressRow, Row},
+    window::WindowKind,
 };
 
 use crate::{
-    digest::{Digest, Digests, HashedKey, JoinValues, Part, Refusal, Role},
-    flow::{Flow, TimeKind},
+    digest::{Digest, Digests, HashedKey, Part, Refusal},
     frontier::Clocks,
     ids::{Ids, Taken},
-    joins::{Clicked, Effects, Joins},
+    joins::{Clicked, Effects, Joins, More},
     read::{Envelope, Reader},
-    windows::{Fate, WindowSet, slices::Change},
+    windows::{Fate, WindowSet},
 };
 
 /// All flows with their state.
@@ -29,7 +29,7 @@ pub struct Engine {
     /// Scratch of [`Self::event`].
     digests: Digests,
     /// Scratch of [`Self::advance_each`].
-    rows: Vec<CtrRow>,
+    rows: Vec<Row>,
     pub(crate) flows: Vec<FlowState>,
     /// Event ids, for each kind of time that a flow uses.
     pub(crate) ids: Vec<(TimeKind, Ids)>,
@@ -40,6 +40,8 @@ pub struct Engine {
 pub struct FlowState {
     /// What it counts.
     pub flow: Flow,
+    /// The same, as the state remembers it.
+    pub(crate) definition: Definition,
     /// Where it counts.
     pub windows: WindowSet,
     /// Clicks that wait for views, and views that wait for clicks.
@@ -52,6 +54,9 @@ pub struct FlowState {
     pub before: u64,
     last_early: EventTime,
     last_progress: EventTime,
+    /// The measures that say whether an event is a view or a click.
+    views: Feeds,
+    clicks: Feeds,
     /// Scratch of [`Self::joined`].
     effects: Effects,
 }
@@ -80,7 +85,7 @@ pub struct Verdict {
 #[derive(Debug, Default)]
 pub struct Output {
     /// Panes.
-    pub rows: Vec<(usize, Vec<CtrRow>)>,
+    pub rows: Vec<(usize, Vec<Row>)>,
     /// Lines of progress.
     pub progress: Vec<(usize, ProgressRow)>,
 }
@@ -221,7 +226,7 @@ impl Engine {
         &mut self,
         watermarks: &Watermarks,
         now: EventTime,
-        fired: &mut dyn FnMut(usize, &mut Vec<CtrRow>),
+        fired: &mut dyn FnMut(usize, &mut Vec<Row>),
     ) {
         let mut rows = std::mem::take(&mut self.rows);
         for (number, flow) in self.flows.iter_mut().enumerate() {
@@ -279,12 +284,15 @@ impl Engine {
 
 impl FlowState {
     fn new(flow: Flow) -> Self {
-        let windows = WindowSet::new(flow.windows, flow.allowed_lateness, flow.early.is_some());
-        let joins = flow
-            .join
-            .as_ref()
-            .map(|join| Joins::new(join.within, flow.windows, flow.allowed_lateness, join.limit));
+        let windows = WindowSet::new(&flow);
+        let joins = match (&flow.join, &flow.windows) {
+            (Some(join), WindowKind::Aligned(windows)) => Some(Joins::new(join, windows.clone(), &flow)),
+            _ => None,
+        };
         Self {
+            definition: flow.definition(),
+            views: flow.feeds(Source::Views),
+            clicks: flow.feeds(Source::Clicks),
             flow,
             windows,
             joins,
@@ -330,51 +338,62 @@ impl FlowState {
         envelope: &Envelope<'_>,
     ) -> Result<Outcome, Refusal> {
         // An event whose own time cannot be read is refused even where it counts as nothing.
-        let mut time = self.flow.time_of(digest, envelope)?;
-        if !part.role.view && !part.role.click {
-            return Ok(Outcome::Ignored);
-        }
+        let mut time = time_of(self.flow.time, digest, envelope)?;
         if self.flow.time == TimeKind::Processing {
             time = time.max(self.windows.watermark());
         }
         if let Some(refusal) = &part.refusal {
             return Err((**refusal).clone());
         }
-        if self.joins.is_some() {
-            return Ok(self.joined((part.role, digest.join(part)), digest.key(part), time));
+        if part.feeds == 0 {
+            return Ok(Outcome::Ignored);
         }
-        Ok(outcome(self.windows.count(digest.key(part), time, Change::of(part.role.view, part.role.click))))
+        if self.joins.is_some() && part.feeds & (self.views | self.clicks) != 0 {
+            return Ok(self.joined(digest, part, time));
+        }
+        let change = Change { feeds: part.feeds, inputs: digest.inputs(part), times: 1 };
+        Ok(outcome(self.windows.count(digest.key(part), time, &change)))
     }
 
-    /// An event of a flow with a join: a view is counted by its own columns, a click by those of its view.
-    fn joined(&mut self, (role, on): (Role, JoinValues), key: HashedKey<'_>, time: EventTime) -> Outcome {
+    /// A view or a click of a flow with a join. A view is counted by its own columns. A click is counted by those of its
+    /// view, with everything else that it feeds.
+    fn joined(&mut self, digest: Digest<'_>, part: &Part, time: EventTime) -> Outcome {
+        let (key, on, inputs) = (digest.key(part), digest.join(part), digest.inputs(part));
+        let (is_view, is_click) = (part.feeds & self.views != 0, part.feeds & self.clicks != 0);
         let Some(joins) = &mut self.joins else { return Outcome::Ignored };
         let mut effects = std::mem::take(&mut self.effects);
         let mut ended = Outcome::Unmatched;
-        if role.view {
-            ended = outcome(self.windows.count(key, time, Change::of(true, false)));
+        if is_view {
+            let own = Change { feeds: part.feeds & !self.clicks, inputs, times: 1 };
+            ended = outcome(self.windows.count(key, time, &own));
             if let Some(on) = on.view {
                 joins.view(on, time, Key::from_pushed(key.text), &mut effects);
             }
         }
-        if role.click {
+        if is_click {
+            let feeds = part.feeds & !self.clicks;
+            let more = (!is_view && feeds != 0).then(|| Box::new(More { feeds, inputs: inputs.into() }));
             let of_click = match self.windows.fate(time) {
                 Fate::Counted => on.click.map_or(Outcome::Unmatched, |on| {
-                    match joins.click(on, time, !role.view, &mut effects) {
+                    match joins.click(on, (time, !is_view), more, &mut effects) {
                         Clicked::Found => Outcome::Counted,
                         Clicked::Waits => Outcome::Pending,
-                        Clicked::OverLimit => outcome(self.windows.count(key, time, Change::of(false, true))),
+                        Clicked::OverLimit => {
+                            let all = Change { feeds: part.feeds, inputs, times: 1 };
+                            let clicks = Change::once(self.clicks);
+                            outcome(self.windows.count(key, time, if is_view { &clicks } else { &all }))
+                        }
                     }
                 }),
                 fate => outcome(fate),
             };
-            if !role.view {
+            if !is_view {
                 ended = of_click;
             }
         }
         let found = effects.found;
-        for (key, time, change) in effects.counts.drain(..) {
-            self.windows.count(HashedKey::new(key.as_pushed()), time, change);
+        for (key, time, moved) in effects.changes.drain(..) {
+            self.windows.count(HashedKey::new(key.as_pushed()), time, &moved.change());
         }
         effects.clear();
         self.effects = effects;
@@ -386,14 +405,23 @@ impl FlowState {
         &mut self,
         watermark: EventTime,
         now: EventTime,
-        rows: &mut Vec<CtrRow>,
-        fired: &mut dyn FnMut(&mut Vec<CtrRow>),
+        rows: &mut Vec<Row>,
+        fired: &mut dyn FnMut(&mut Vec<Row>),
     ) {
         self.windows.advance(watermark, now, rows, fired);
         if let Some(joins) = &mut self.joins {
             let unmatched = joins.expire(self.windows.watermark());
             self.shift(Outcome::Pending, Outcome::Unmatched, unmatched);
         }
+    }
+
+    /// The definition, with the times since when its measures count.
+    pub(crate) fn saved_definition(&self) -> Definition {
+        let mut definition = self.definition.clone();
+        for (number, measure) in definition.measures.iter_mut().enumerate() {
+            measure.since = self.windows.since().of(number);
+        }
+        definition
     }
 
     fn progress(&mut self, now: EventTime) -> ProgressRow {
@@ -407,13 +435,12 @@ impl FlowState {
     }
 }
 
-impl Flow {
-    fn time_of(&self, digest: Digest<'_>, envelope: &Envelope<'_>) -> Result<EventTime, Refusal> {
-        match self.time {
-            TimeKind::Event => digest.head.time.as_ref().copied().map_err(|refusal| (**refusal).clone()),
-            TimeKind::Kafka => envelope.kafka_time.ok_or(Refusal { reason: "no-timestamp", pointer: None }),
-            TimeKind::Processing => Ok(envelope.publish_time),
-        }
+/// The time of an event by which a flow goes.
+fn time_of(kind: TimeKind, digest: Digest<'_>, envelope: &Envelope<'_>) -> Result<EventTime, Refusal> {
+    match kind {
+        TimeKind::Event => digest.head.time.as_ref().copied().map_err(|refusal| (**refusal).clone()),
+        TimeKind::Kafka => envelope.kafka_time.ok_or(Refusal { reason: "no-timestamp", pointer: None }),
+        TimeKind::Processing => Ok(envelope.publish_time),
     }
 }
 

@@ -7,7 +7,8 @@
 //! Views and clicks of one value are two lists in order of time. The clicks of a view are those between its time and
 //! the time of the next view, at most `within` later: a contiguous part of the list. An arrival therefore changes
 //! the owner of one contiguous range of clicks, which [`Joins::view`] and [`Joins::click`] find by binary search and
-//! report as one change for each slice of the windows, never for each click.
+//! report as one change for each slice of the windows, never for each click. Only clicks that feed further measures move
+//! one by one, as each has its own values: at most [`Join::limit`] of them.
 //!
 //! Views and clicks are both kept until the watermark is `within` + window size + allowed lateness past them. Before
 //! that, a window of the click or of its view may still take an event that changes it. See [`crate::engine`] for how
@@ -15,16 +16,17 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use event::{EventTime, Millis, Windows, row::Key};
-
-use crate::{
-    table::Table,
-    windows::{keys::text_bytes, slices::Change},
+use event::{EventTime, Key, Millis};
+use flow::{
+    Flow, Join, Windows,
+    measure::{Change, Feeds, Input, Source},
 };
+
+use crate::{table::Table, windows::keys::text_bytes};
 
 mod saved;
 
-pub use saved::{Place, SavedJoins};
+pub use saved::{Place, SavedClick, SavedInput, SavedJoins};
 
 /// The views and clicks of one flow that may still find each other.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub struct Joins {
     /// The most views and clicks of one value.
     limit: usize,
     windows: Windows,
+    bits: Bits,
     watermark: EventTime,
     /// By the hash of the value of `on`.
     entries: Table<Entry>,
@@ -73,23 +76,51 @@ struct View {
     key: Key,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Click {
     time: EventTime,
     /// Its offset is `pending` in the ledger until the click finds a view or is forgotten.
     pending: bool,
+    /// What it feeds beside `clicks`.
+    more: Option<Box<More>>,
+}
+
+/// What an event feeds beside `clicks`. It moves with the click.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct More {
+    /// The measures.
+    pub feeds: Feeds,
+    /// The inputs of those that need one.
+    pub inputs: Box<[Input]>,
+}
+
+/// The measures that a join changes.
+#[derive(Clone, Copy, Debug)]
+struct Bits {
+    clicks: Feeds,
+    attributed: Feeds,
+    /// Those that need an input.
+    valued: Feeds,
 }
 
 /// Changes that arrivals cause. Reused from one event to the next.
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Which counts change, and by how much: key, a time in the slice, change.
-    pub counts: Vec<(Key, EventTime, Change)>,
+    /// Which cells change: key, a time in the slice, change.
+    pub changes: Vec<(Key, EventTime, Moved)>,
     /// How many earlier pending clicks found their view.
     pub found: u64,
 }
 
-/// What became of a click on arrival.
+/// A [`Change`] that outlives its event.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    feeds: Feeds,
+    inputs: Box<[Input]>,
+    times: i64,
+}
+
+/// The outcome of a click on arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clicked {
     /// Its view is known.
@@ -103,14 +134,14 @@ pub enum Clicked {
 const SECOND: i64 = 1_000;
 
 impl Joins {
-    /// `lateness`: how long a window takes late events. `limit`: the most views and clicks of one value that are kept.
-    pub fn new(within: Millis, windows: Windows, lateness: Millis, limit: usize) -> Self {
-        let keep = Millis(within.0.saturating_add(windows.size().0).saturating_add(lateness.0));
+    /// The join of a flow over these windows.
+    pub fn new(join: &Join, windows: Windows, flow: &Flow) -> Self {
         Self {
-            within,
-            keep,
-            limit,
+            within: join.within,
+            keep: Millis(join.within.0.saturating_add(flow.open().0)),
+            limit: join.limit,
             windows,
+            bits: Bits { clicks: flow.feeds(Source::Clicks), attributed: flow.feeds(Source::Join), valued: flow.valued() },
             watermark: EventTime::MIN,
             entries: Table::default(),
             due: BTreeMap::new(),
@@ -132,7 +163,8 @@ impl Joins {
             self.over_limit += 1;
             return;
         }
-        let (within, windows, text) = (self.within, self.windows, text_bytes(&key));
+        let text = text_bytes(&key);
+        let (within, windows, bits) = (self.within, self.windows.clone(), self.bits);
         let entry = self.entry(on, time);
         let before = entry.lists();
         let at = entry.views.partition_point(|view| view.time < time);
@@ -144,15 +176,16 @@ impl Joins {
             let more = text as isize - text_bytes(&from) as isize;
             let owned = entry.owned(at, within);
             if !owned.is_empty() {
-                entry.count(owned.clone(), &from, -1, &windows, effects);
-                entry.count(owned, &key, 1, &windows, effects);
-                effects.attribute(&from, time, -1);
-                effects.attribute(&key, time, 1);
+                let mut moves = Moves { windows: &windows, bits, effects };
+                entry.count(owned.clone(), &from, -1, &mut moves);
+                entry.count(owned, &key, 1, &mut moves);
+                moves.attribute(&from, time, -1);
+                moves.attribute(&key, time, 1);
             }
             self.bytes = self.bytes.saturating_add_signed(more);
         } else {
             let view = View { time, key: key.clone() };
-            entry.take_over(at, &view, within, &windows, effects);
+            entry.take_over(at, &view, within, &mut Moves { windows: &windows, bits, effects });
             insert_exactly(&mut entry.views, at, view);
             self.bytes += entry.lists() - before + text;
             self.parts += 1;
@@ -162,24 +195,32 @@ impl Joins {
         }
     }
 
-    /// A click arrives. `pending`: its offset waits in the ledger for the outcome.
-    pub fn click(&mut self, on: u128, time: EventTime, pending: bool, effects: &mut Effects) -> Clicked {
+    /// A click arrives. `pending`: its offset waits in the ledger for the outcome. `more`: what it feeds beside `clicks`.
+    pub fn click(
+        &mut self,
+        on: u128,
+        (time, pending): (EventTime, bool),
+        more: Option<Box<More>>,
+        effects: &mut Effects,
+    ) -> Clicked {
         if self.is_full(on) {
             self.over_limit += 1;
             return Clicked::OverLimit;
         }
-        let within = self.within;
+        let (within, windows, bits) = (self.within, self.windows.clone(), self.bits);
         let entry = self.entry(on, time);
         let before = entry.lists();
+        let click = Click { time, pending, more };
+        let heap = click.heap();
         let owner = entry.newest_view(time).filter(|&view| time <= entry.views[view].time + within);
         let clicked = match owner {
             Some(number) => {
                 let is_first = entry.owned(number, within).is_empty();
                 let view = &entry.views[number];
-                let change = Change { clicks: 1, ..Change::default() };
-                effects.counts.push((view.key.clone(), time, change));
+                let mut moves = Moves { windows: &windows, bits, effects };
+                moves.clicks(&view.key, std::slice::from_ref(&click), 1);
                 if is_first {
-                    effects.attribute(&view.key, view.time, 1);
+                    moves.attribute(&view.key, view.time, 1);
                 }
                 Clicked::Found
             }
@@ -187,12 +228,13 @@ impl Joins {
             None if entry.had_view(time, within) => Clicked::Found,
             None => Clicked::Waits,
         };
+        let saved = SavedClick::new(on, &click, bits.valued);
         let at = entry.clicks.partition_point(|click| click.time <= time);
-        insert_exactly(&mut entry.clicks, at, Click { time, pending });
-        self.bytes += entry.lists() - before;
+        insert_exactly(&mut entry.clicks, at, click);
+        self.bytes += entry.lists() - before + heap;
         self.parts += 1;
         if self.is_saved {
-            self.unsaved.clicks.push((on, time, pending));
+            self.unsaved.clicks.push(saved);
         }
         clicked
     }
@@ -219,9 +261,9 @@ impl Joins {
     fn expire_value(&mut self, on: u128, second: i64, reached: EventTime) -> u64 {
         let Some(entry) = self.entries.get_mut(on).filter(|entry| entry.due == second) else { return 0 };
         let before = (entry.len(), entry.lists());
-        let (unmatched, texts) = entry.expire(reached, self.keep, self.within);
+        let (unmatched, heap) = entry.expire(reached, self.keep, self.within);
         self.parts -= before.0 - entry.len();
-        self.bytes -= texts + before.1 - entry.lists();
+        self.bytes -= heap + before.1 - entry.lists();
         match entry.oldest() {
             None => self.remove(on),
             Some(oldest) => {
@@ -241,7 +283,7 @@ impl Joins {
     fn remove(&mut self, on: u128) {
         if let Some(entry) = self.entries.remove(on) {
             self.parts -= entry.len();
-            self.bytes -= entry.lists() + entry.texts();
+            self.bytes -= entry.lists() + entry.heap();
         }
     }
 
@@ -292,9 +334,10 @@ impl Entry {
         self.views.capacity() * size_of::<View>() + self.clicks.capacity() * size_of::<Click>()
     }
 
-    /// Bytes of the keys.
-    fn texts(&self) -> usize {
-        self.views.iter().map(|view| text_bytes(&view.key)).sum()
+    /// Bytes that views and clicks point to.
+    fn heap(&self) -> usize {
+        let views: usize = self.views.iter().map(|view| text_bytes(&view.key)).sum();
+        views + self.clicks.iter().map(Click::heap).sum::<usize>()
     }
 
     fn oldest(&self) -> Option<EventTime> {
@@ -328,7 +371,7 @@ impl Entry {
     }
 
     /// A new view, about to be inserted at `at`, takes the clicks between it and the next view.
-    fn take_over(&self, at: usize, view: &View, within: Millis, windows: &Windows, effects: &mut Effects) {
+    fn take_over(&self, at: usize, view: &View, within: Millis, moves: &mut Moves<'_>) {
         let next = self.views.get(at).map_or(EventTime::MAX, |next| next.time);
         let taken = self.between(view.time, next.min(just_past(view.time + within)));
         if taken.is_empty() {
@@ -340,43 +383,44 @@ impl Entry {
         let had_until = if had == EventTime::MIN { had } else { just_past(had + within) };
         let split = self.clicks[taken.clone()].partition_point(|click| click.time < had_until) + taken.start;
         let (moved, found) = (taken.start..split, split..taken.end);
-        effects.found += self.clicks[found.clone()].iter().filter(|click| click.pending).count() as u64;
-        self.count(found.clone(), &view.key, 1, windows, effects);
+        moves.effects.found += self.clicks[found.clone()].iter().filter(|click| click.pending).count() as u64;
+        self.count(found.clone(), &view.key, 1, moves);
         let mut is_attributed = !found.is_empty();
         if let Some(previous) = previous.filter(|_| !moved.is_empty()) {
-            self.count(moved.clone(), &previous.key, -1, windows, effects);
-            self.count(moved, &view.key, 1, windows, effects);
+            self.count(moved.clone(), &previous.key, -1, moves);
+            self.count(moved, &view.key, 1, moves);
             is_attributed = true;
             if self.between(previous.time, view.time).is_empty() {
-                effects.attribute(&previous.key, previous.time, -1);
+                moves.attribute(&previous.key, previous.time, -1);
             }
         }
         if is_attributed {
-            effects.attribute(&view.key, view.time, 1);
+            moves.attribute(&view.key, view.time, 1);
         }
     }
 
     /// Adds `sign` for each of these clicks to a key: one change for each slice, as all times of a slice are in the
     /// same windows.
-    fn count(&self, clicks: Range<usize>, key: &Key, sign: i64, windows: &Windows, effects: &mut Effects) {
+    fn count(&self, clicks: Range<usize>, key: &Key, sign: i64, moves: &mut Moves<'_>) {
         let mut rest = &self.clicks[clicks];
         while let Some(first) = rest.first() {
-            let end = windows.slice_start(first.time) + windows.slice();
+            let end = moves.windows.slice_of(first.time).end;
             let (slice, later) = rest.split_at(rest.partition_point(|click| click.time < end).max(1));
-            let change = Change { clicks: sign * slice.len() as i64, ..Change::default() };
-            effects.counts.push((key.clone(), first.time, change));
+            moves.clicks(key, slice, sign);
             rest = later;
         }
     }
 
-    /// Forgets views and clicks that are due; returns how many pending clicks had no view, and the bytes of the keys.
+    /// Forgets views and clicks that are due; returns how many pending clicks had no view, and the bytes that
+    /// they pointed to.
     fn expire(&mut self, reached: EventTime, keep: Millis, within: Millis) -> (u64, usize) {
         let views = self.views.partition_point(|view| view.time + keep <= reached);
         let clicks = self.clicks.partition_point(|click| click.time + keep <= reached);
-        let mut unmatched = 0;
+        let (mut unmatched, mut heap) = (0, 0);
         let mut older = self.views[..views].iter().peekable();
         // A view is never newer than its click, so it is due no later.
         for click in self.clicks.drain(..clicks) {
+            heap += click.heap();
             while let Some(view) = older.next_if(|view| view.time <= click.time) {
                 self.forgotten = view.time;
             }
@@ -386,21 +430,62 @@ impl Entry {
         if let Some(newest) = older.last() {
             self.forgotten = newest.time;
         }
-        let texts = self.views.drain(..views).map(|view| text_bytes(&view.key)).sum();
-        (unmatched, texts)
+        heap += self.views.drain(..views).map(|view| text_bytes(&view.key)).sum::<usize>();
+        (unmatched, heap)
     }
 }
 
 impl Effects {
     /// Forgets the changes and keeps the memory.
     pub fn clear(&mut self) {
-        self.counts.clear();
+        self.changes.clear();
         self.found = 0;
+    }
+}
+
+/// Where the changes of an arrival go.
+struct Moves<'a> {
+    windows: &'a Windows,
+    bits: Bits,
+    effects: &'a mut Effects,
+}
+
+impl Moves<'_> {
+    /// Adds these clicks, which are in one slice, to a key; takes them back if `sign` is -1.
+    fn clicks(&mut self, key: &Key, clicks: &[Click], sign: i64) {
+        let Some(first) = clicks.first() else { return };
+        self.push(key, first.time, Moved::plain(self.bits.clicks, sign * clicks.len() as i64));
+        for click in clicks {
+            if let Some(more) = &click.more {
+                let moved = Moved { feeds: more.feeds, inputs: more.inputs.clone(), times: sign };
+                self.push(key, click.time, moved);
+            }
+        }
     }
 
     fn attribute(&mut self, key: &Key, time: EventTime, sign: i64) {
-        let change = Change { attributed: sign, ..Change::default() };
-        self.counts.push((key.clone(), time, change));
+        self.push(key, time, Moved::plain(self.bits.attributed, sign));
+    }
+
+    fn push(&mut self, key: &Key, time: EventTime, moved: Moved) {
+        self.effects.changes.push((key.clone(), time, moved));
+    }
+}
+
+impl Moved {
+    fn plain(feeds: Feeds, times: i64) -> Self {
+        Self { feeds, inputs: Box::default(), times }
+    }
+
+    /// The change.
+    pub fn change(&self) -> Change<'_> {
+        Change { feeds: self.feeds, inputs: &self.inputs, times: self.times }
+    }
+}
+
+impl Click {
+    fn heap(&self) -> usize {
+        self.more.as_ref().map_or(0, |more| size_of::<More>() + size_of_val(&*more.inputs))
     }
 }
 

@@ -25,7 +25,7 @@
 //! | [`store`] | durable, fenced checkpoints |
 #![forbid(unsafe_code)]
 
-pub mod flow;
+
 
 pub mod digest;
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use event::append::{Append, Body, Table};
+use flow::append::{Append, Body, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::saved::Room;

@@ -3,12 +3,13 @@
 //!
 //! Pure. Not here: files, Kafka, tables.
 
-use event::{CtrRow, EventTime, events::EventsSettings};
+use event::{EventTime, events::EventsSettings};
+
+use flow::{Flow, row::Row};
 
 use crate::{
     digest::{Digest, Refusal},
     engine::{Engine, Verdict, Watermarks},
-    flow::Flow,
     frontier::Clocks,
     read::{Envelope, Reader},
 };
@@ -96,7 +97,7 @@ impl Replay {
 
     /// Moves the watermark as far as the last record or end allows. `fired` gets each flow's number with the panes that
     /// fire, a window at a time.
-    pub fn advance(&mut self, fired: &mut dyn FnMut(usize, &mut Vec<CtrRow>)) {
+    pub fn advance(&mut self, fired: &mut dyn FnMut(usize, &mut Vec<Row>)) {
         let least =
             self.partitions.iter().fold(Clocks::all(EventTime::MAX), |least, clocks| least.min(*clocks));
         if least == self.least {

@@ -8,18 +8,19 @@ mod round;
 mod version_2;
 
 use event::{EventTime, Ledger};
+use flow::{Definition, TimeKind, definition::Edit, measure::Source};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     core::Core,
+    engine::FlowState,
     error::ProcessorError,
-    flow::TimeKind,
     frontier::{Clocks, Frontier},
     ids::SavedIds,
     joins::{Joins, SavedJoins},
     outbox::{Outbox, SavedOutbox},
     store::{Checkpoint, FORMAT, Part, Recovered, Store},
-    windows::saved::SavedWindows,
+    windows::{Since, saved::SavedWindows},
 };
 
 pub use room::Room;
@@ -51,8 +52,8 @@ pub struct SavedFlow {
     /// Its name.
     pub name: String,
     /// What it meant.
-    pub fingerprint: String,
-    /// What became of every offset.
+    pub meaning: Meaning,
+    /// The outcome of every offset.
     pub ledger: Ledger,
     /// Offsets that were accounted for before the flow was added.
     pub before: u64,
@@ -60,6 +61,56 @@ pub struct SavedFlow {
     pub windows: SavedWindows,
     /// Its joins.
     pub joins: Option<SavedJoins>,
+}
+
+/// What a flow meant when a checkpoint was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Meaning {
+    /// Key by key.
+    Defined(Definition),
+    /// The text of version 2, which knew only whether two flows are the same. Its columns are views, clicks and
+    /// attributed clicks.
+    Version2(String),
+}
+
+impl Meaning {
+    /// The key of a flow that means something else than it did and may not, if there is one.
+    fn edited(&self, state: &FlowState) -> Option<Edit> {
+        match self {
+            Self::Defined(before) => state.definition.edited(before),
+            Self::Version2(before) => {
+                let now = state.flow.version_2().unwrap_or_default();
+                (now != *before).then(|| Edit { key: String::new(), before: before.clone(), now })
+            }
+        }
+    }
+
+    /// Whether it is the same flow: measures may differ.
+    fn is_of(&self, state: &FlowState) -> bool {
+        match self {
+            Self::Defined(before) => state.definition.fixed == before.fixed,
+            Self::Version2(before) => state.flow.version_2().as_ref() == Some(before),
+        }
+    }
+
+    /// For each stored measure of a flow its column in the checkpoint, if it has one.
+    fn places(&self, state: &FlowState) -> Vec<Option<usize>> {
+        match self {
+            Self::Defined(before) => state.definition.places_in(before),
+            Self::Version2(_) => {
+                let place = |source| [Source::Views, Source::Clicks, Source::Join].iter().position(|s| *s == source);
+                state.flow.fed.iter().map(|fed| place(fed.source)).collect()
+            }
+        }
+    }
+
+    /// Since when a column of the checkpoint counts.
+    fn since(&self, column: usize) -> EventTime {
+        match self {
+            Self::Defined(before) => before.measures.get(column).map_or(EventTime::MIN, |measure| measure.since),
+            Self::Version2(_) => EventTime::MIN,
+        }
+    }
 }
 
 impl Saved {
@@ -102,17 +153,18 @@ impl Saved {
 /// Why a state does not fit the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "flow {flow:?} was edited: the state in [state] checkpoints was made with another meaning ({before}); give the \
-     edited flow a new name, or begin with an empty state"
+    "{} of flow {flow:?} cannot change while the flow runs: the state in [state] checkpoints was made with {:?}, and it \
+     is now {:?}; give the edited flow a new name, and fill its past with `aqueduct replay --output`, or undo the edit",
+    .edit.key, .edit.before, .edit.now
 )]
 pub struct Edited {
     /// The flow's name.
     pub flow: String,
-    /// What it meant.
-    pub before: String,
+    /// The key, and its values.
+    pub edit: Edit,
 }
 
-/// What restoring found to say.
+/// What restoring found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restored {
     /// Flows of the configuration that the state does not know.
@@ -125,7 +177,7 @@ pub struct Restored {
 pub fn save(core: &mut Core, outbox: &mut Outbox, round: &mut Round, budget: Budget) -> Saved {
     let flows = core.engine.flows.iter_mut().map(|state| SavedFlow {
         name: state.flow.name.to_string(),
-        fingerprint: state.flow.fingerprint(),
+        meaning: Meaning::Defined(state.saved_definition()),
         ledger: state.ledger,
         before: state.before,
         windows: state.windows.save(),
@@ -176,7 +228,7 @@ pub struct Restoring {
 #[derive(Debug)]
 struct Known {
     name: String,
-    fingerprint: String,
+    meaning: Meaning,
 }
 
 impl Restoring {
@@ -201,21 +253,25 @@ impl Restoring {
         self.outbox.restore(saved.outbox);
         let mut flows = saved.flows;
         for state in &mut core.engine.flows {
-            let fingerprint = state.flow.fingerprint();
-            let is_state =
-                |flow: &&mut SavedFlow| *flow.name == *state.flow.name && flow.fingerprint == fingerprint;
+            let is_state = |flow: &&mut SavedFlow| {
+                *flow.name == *state.flow.name && flow.meaning.is_of(state)
+            };
             let Some(flow) = flows.iter_mut().find(is_state) else {
                 state.clear();
                 continue;
             };
             state.ledger = flow.ledger;
             state.before = flow.before;
-            state.windows.restore(std::mem::take(&mut flow.windows));
-            if let (Some(joins), Some(saved)) = (&mut state.joins, flow.joins.take()) {
+            let places = flow.meaning.places(state);
+            let mut windows = std::mem::take(&mut flow.windows);
+            windows.reorder(&places);
+            state.windows.restore(windows);
+            if let (Some(joins), Some(mut saved)) = (&mut state.joins, flow.joins.take()) {
+                saved.reorder(&places);
                 joins.restore(saved, state.windows.watermark());
             }
         }
-        let known = flows.into_iter().map(|flow| Known { name: flow.name, fingerprint: flow.fingerprint });
+        let known = flows.into_iter().map(|flow| Known { name: flow.name, meaning: flow.meaning });
         self.known = Some(known.collect());
     }
 
@@ -230,15 +286,20 @@ impl Restoring {
         let accounted = core.frontier.accounted();
         for state in &mut core.engine.flows {
             state.windows.restored();
+            let added = state.windows.end_of_events();
             match known.iter().find(|known| *known.name == *state.flow.name) {
                 None => {
                     state.before = accounted;
                     restored.added.push(state.flow.name.to_string());
                 }
-                Some(known) if known.fingerprint != state.flow.fingerprint() => {
-                    return Err(Edited { flow: known.name.clone(), before: known.fingerprint.clone() });
+                Some(known) => {
+                    if let Some(edit) = known.meaning.edited(state) {
+                        return Err(Edited { flow: known.name.clone(), edit });
+                    }
+                    let since = known.meaning.places(state).into_iter();
+                    let since = since.map(|place| place.map_or(added, |column| known.meaning.since(column)));
+                    state.windows.set_since(Since::new(since.collect()));
                 }
-                Some(_) => {}
             }
         }
         let is_configured =

@@ -2,7 +2,7 @@
 
 use std::{error::Error, future::Future};
 
-use event::append::{Append, Appended, Body, Rows, Table};
+use flow::append::{Append, Appended, Body, Rows, Table};
 
 /// Why an append could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -8,9 +8,10 @@ mod gone;
 
 mod rows;
 
-use event::{
-    CtrRow, EventTime, Mark,
+use event::{EventTime, Mark};
+use flow::{
     append::{Append, Table},
+    row::Row,
 };
 
 pub use gone::Reopen;
@@ -97,7 +98,7 @@ pub struct Delivered {
     /// The table that refused rows, and how many.
     pub refused: Option<(Table, usize)>,
     /// The panes that stand in their tables now, by the flow's number; those of an earlier run are not among them.
-    pub shown: Vec<(usize, Vec<CtrRow>)>,
+    pub shown: Vec<(usize, Vec<Row>)>,
 }
 
 impl<A> Stages<A> {
@@ -273,7 +274,7 @@ impl<A> Stages<A> {
     }
 
     /// The panes of requests that are done.
-    fn shown(&mut self) -> Vec<(usize, Vec<CtrRow>)> {
+    fn shown(&mut self) -> Vec<(usize, Vec<Row>)> {
         let first = self.first_pending();
         first.checked_sub(1).map_or_else(Vec::new, |last| self.fired.delivered(last))
     }

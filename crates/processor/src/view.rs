@@ -4,7 +4,8 @@
 
 use std::{ops::Range, sync::Arc};
 
-use event::{EventTime, Ledger, Mark, Millis, Partition, Windows, mark::LogEnd};
+use event::{EventTime, Ledger, Mark, Millis, Partition, mark::LogEnd};
+use flow::{row::FlowTable, window::WindowKind};
 
 use crate::{
     board::Board,
@@ -145,12 +146,12 @@ pub struct PartitionView {
 pub struct FlowView {
     /// Its name.
     pub name: Arc<str>,
-    /// Names of its key's columns.
-    pub columns: Vec<String>,
+    /// Its table, with the columns of key and measures.
+    pub table: FlowTable,
     /// Whether clicks find their views.
     pub has_join: bool,
-    /// How its windows are laid over time.
-    pub windows: Windows,
+    /// How its windows cover time.
+    pub windows: WindowKind,
     /// See the configuration.
     pub out_of_orderness: Millis,
     /// See the configuration.
@@ -233,9 +234,9 @@ impl FlowView {
         let flow = &state.flow;
         Self {
             name: flow.name.clone(),
-            columns: flow.by.iter().map(|(column, _)| column.clone()).collect(),
+            table: flow.table(),
             has_join: flow.join.is_some(),
-            windows: flow.windows,
+            windows: flow.windows.clone(),
             out_of_orderness: flow.out_of_orderness,
             allowed_lateness: flow.allowed_lateness,
             watermark: state.windows.watermark(),

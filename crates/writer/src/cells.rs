@@ -1,79 +1,32 @@
-//! A row as the values of its columns, in the order of [`crate::schema`], and back from what a database gives.
-//!
-//! Not here: how a database or a file spells a value.
+//! Lines of progress and dead letters as the values of their columns, and all rows back from what a database returns.
 
 use event::{
-    Ctr, CtrRow, EventTime, Pane, Window,
+    EventTime,
     ledger::{Ledger, Outcome},
-    row::{DeadLetterRow, ProgressRow},
 };
+use flow::{
+    Window,
+    measure::Estimate,
+    number::Total,
+    row::{self, Cell, Column, DeadLetterRow, FlowTable, Pane, ProgressRow, Row, Shows},
+};
+use smallvec::smallvec;
 
-use crate::{WriterError, schema::Column, stamp};
+use crate::{WriterError, stamp};
 
-/// One value of a row.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Cell<'a> {
-    Null,
-    Text(&'a str),
-    Integer(i64),
-    Real(f64),
-    Time(EventTime),
-}
-
-/// One value as a database gave it. Times come as milliseconds or as text.
+/// One value as a database returned it. Times are milliseconds or text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Null,
     Text(String),
     Integer(i64),
     Real(f64),
-}
-
-/// Visits the values of a pane.
-pub(crate) fn pane<'a>(row: &'a CtrRow, join: bool, visit: &mut impl FnMut(Cell<'a>)) {
-    key(row, visit);
-    window(row.window, visit);
-    counts(row.ctr, join, visit);
-    firing(row, visit);
-}
-
-/// The `by` columns of a pane.
-pub(crate) fn key<'a>(row: &'a CtrRow, visit: &mut dyn FnMut(Cell<'a>)) {
-    for value in &row.key {
-        visit(value.map_or(Cell::Null, Cell::Text));
-    }
-}
-
-/// The window's columns, which stand behind the key.
-pub(crate) fn window<'a>(window: Window, visit: &mut dyn FnMut(Cell<'a>)) {
-    visit(Cell::Time(window.start));
-    visit(Cell::Time(window.end));
-}
-
-/// What was counted, behind the window.
-pub(crate) fn counts<'a>(ctr: Ctr, join: bool, visit: &mut dyn FnMut(Cell<'a>)) {
-    let interval = ctr.interval();
-    visit(integer(ctr.views));
-    visit(integer(ctr.clicks));
-    visit(real(ctr.rate()));
-    visit(real(interval.map(|(low, _)| low)));
-    visit(real(interval.map(|(_, high)| high)));
-    if join {
-        visit(integer(ctr.attributed));
-        visit(real(ctr.attributed_rate()));
-    }
-}
-
-/// When and why the pane fired: the last columns.
-pub(crate) fn firing<'a>(row: &CtrRow, visit: &mut dyn FnMut(Cell<'a>)) {
-    visit(Cell::Text(row.pane.as_str()));
-    visit(Cell::Integer(row.pane_index.into()));
-    visit(Cell::Time(row.watermark));
-    visit(Cell::Time(row.emitted_at));
+    /// Bytes, which are not read back.
+    Bytes,
 }
 
 /// Visits the values of a line of progress.
-pub(crate) fn progress<'a>(row: &'a ProgressRow, visit: &mut impl FnMut(Cell<'a>)) {
+pub(crate) fn progress<'a>(row: &'a ProgressRow, visit: &mut dyn FnMut(Cell<'a>)) {
     visit(Cell::Time(row.at));
     visit(Cell::Time(row.watermark));
     for (_, offsets) in row.ledger.iter() {
@@ -82,7 +35,7 @@ pub(crate) fn progress<'a>(row: &'a ProgressRow, visit: &mut impl FnMut(Cell<'a>
 }
 
 /// Visits the values of a dead letter.
-pub(crate) fn dead_letter<'a>(row: &'a DeadLetterRow, visit: &mut impl FnMut(Cell<'a>)) {
+pub(crate) fn dead_letter<'a>(row: &'a DeadLetterRow, visit: &mut dyn FnMut(Cell<'a>)) {
     visit(Cell::Text(&row.topic));
     visit(Cell::Integer(row.partition.into()));
     visit(integer(row.offset));
@@ -92,13 +45,8 @@ pub(crate) fn dead_letter<'a>(row: &'a DeadLetterRow, visit: &mut impl FnMut(Cel
     visit(Cell::Time(row.seen_at));
 }
 
-/// Databases count up to 2^63; a count beyond stands at that.
 fn integer<'a>(value: u64) -> Cell<'a> {
-    Cell::Integer(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-fn real<'a>(value: Option<f64>) -> Cell<'a> {
-    value.map_or(Cell::Null, Cell::Real)
+    Cell::Integer(row::integer(value))
 }
 
 /// Values of one row by the name of their column.
@@ -109,21 +57,17 @@ pub(crate) struct Values<'a> {
 }
 
 impl Values<'_> {
-    /// The pane in these values, whose first `by` columns are the key.
-    pub(crate) fn pane(&self, by: usize) -> Result<CtrRow, WriterError> {
-        let key = (0..by).map(|index| match &self.values[index] {
+    /// The pane in these values, whose first columns are the key. Sketches are not read back.
+    pub(crate) fn pane(&self, table: &FlowTable) -> Result<Row, WriterError> {
+        let key = (0..table.columns.len()).map(|index| match &self.values[index] {
             Value::Null => Ok(None),
             Value::Text(text) => Ok(Some(text.as_str())),
-            Value::Integer(_) | Value::Real(_) => Err(self.wrong(&self.columns[index].name)),
+            Value::Integer(_) | Value::Real(_) | Value::Bytes => Err(self.wrong(&self.columns[index].name)),
         });
-        Ok(CtrRow {
+        Ok(Row {
             key: key.collect::<Result<_, _>>()?,
             window: Window { start: self.time("window_start")?, end: self.time("window_end")? },
-            ctr: Ctr {
-                views: self.count("views")?,
-                clicks: self.count("clicks")?,
-                attributed: if self.has("attributed_clicks") { self.count("attributed_clicks")? } else { 0 },
-            },
+            values: self.measures(table)?,
             pane: self.which()?,
             pane_index: u32::try_from(self.count("pane_index")?).map_err(|_| self.wrong("pane_index"))?,
             watermark: self.time("watermark")?,
@@ -131,16 +75,53 @@ impl Values<'_> {
         })
     }
 
+    /// The stored measures. Ratios follow from them.
+    fn measures(&self, table: &FlowTable) -> Result<row::Values, WriterError> {
+        let stored = table.measures.iter().filter(|measure| !matches!(measure.shows, Shows::Ratio { .. }));
+        let mut values: row::Values = smallvec![row::Value::Null; stored.clone().count()];
+        for measure in stored {
+            let name = measure.name.as_str();
+            if self.get(name) == Some(&Value::Null) {
+                continue;
+            }
+            match measure.shows {
+                Shows::Count(value) => values[value] = row::Value::Count(self.count(name)?),
+                Shows::Number(value) => values[value] = row::Value::Number(Box::new(self.number(name)?)),
+                Shows::Distinct { value, .. } => {
+                    let estimate = Estimate { number: self.count(name)?, sketch: None };
+                    values[value] = row::Value::Distinct(Box::new(estimate));
+                }
+                Shows::Ratio { .. } => {}
+            }
+        }
+        Ok(values)
+    }
+
     /// The line of progress in these values.
     pub(crate) fn progress(&self) -> Result<ProgressRow, WriterError> {
         let mut ledger = Ledger::default();
         for outcome in Outcome::ALL {
-            ledger.add(outcome, self.count(outcome.as_str())?);
+            // NULL in lines that were written before the table had the column.
+            if self.get(outcome.as_str()) != Some(&Value::Null) {
+                ledger.add(outcome, self.count(outcome.as_str())?);
+            }
         }
         Ok(ProgressRow { at: self.time("at")?, watermark: self.time("watermark")?, ledger })
     }
 
-    /// A time, however it came.
+    /// An exact decimal, as an integer, a double or text.
+    fn number(&self, column: &str) -> Result<Total, WriterError> {
+        let number = match self.get(column) {
+            Some(Value::Integer(number)) => Total::parse(&number.to_string()),
+            // The shortest digits that read back as the same double.
+            Some(Value::Real(number)) => Total::parse(&number.to_string()),
+            Some(Value::Text(text)) => Total::parse(text),
+            _ => None,
+        };
+        number.ok_or_else(|| self.wrong(column))
+    }
+
+    /// A time, as milliseconds or as text.
     pub(crate) fn time(&self, column: &str) -> Result<EventTime, WriterError> {
         match self.get(column) {
             Some(Value::Integer(millis)) => Ok(stamp::from_millis(*millis)),
@@ -158,13 +139,8 @@ impl Values<'_> {
     }
 
     fn which(&self) -> Result<Pane, WriterError> {
-        let panes = [Pane::Early, Pane::OnTime, Pane::Late];
         let Some(Value::Text(text)) = self.get("pane") else { return Err(self.wrong("pane")) };
-        panes.into_iter().find(|pane| pane.as_str() == text).ok_or_else(|| self.wrong("pane"))
-    }
-
-    fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|c| c.name == column)
+        Pane::ALL.into_iter().find(|pane| pane.as_str() == text).ok_or_else(|| self.wrong("pane"))
     }
 
     fn get(&self, column: &str) -> Option<&Value> {

@@ -1,8 +1,6 @@
-//! What can go wrong with a table.
-//!
-//! Not here: rows that a table refuses; those are a value ([`event::append::Appended::Refused`]).
+//! What can go wrong with a table. See [`flow::append::Appended::Refused`] for rows that a table refuses.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -17,15 +15,15 @@ pub enum WriterError {
         /// What is wrong, and what would be right.
         problem: String,
     },
-    /// A flow's name, or one of its columns, cannot be a name in a database.
-    #[error("{} {problem}", named(.name, .column.as_deref()))]
+    /// A flow's name, or the name of one of its columns, cannot be a name in a database.
+    #[error("{} of flow {flow_name:?} {problem}", .name)]
     Name {
         /// Which of the flows, from 0.
         flow: usize,
         /// The flow's name.
-        name: String,
-        /// The column, when it is the column's name that is wrong.
-        column: Option<String>,
+        flow_name: String,
+        /// Which name it is.
+        name: NameOf,
         /// What is wrong, and what would be right.
         problem: String,
     },
@@ -214,9 +212,29 @@ impl WriterError {
     }
 }
 
-fn named(flow: &str, column: Option<&str>) -> String {
-    column.map_or_else(
-        || format!("flow name {flow:?}"),
-        |column| format!("column name {column:?} of flow {flow:?}"),
-    )
+/// A name in the configuration of a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameOf {
+    /// The flow's own.
+    Flow,
+    /// A `by` column.
+    By(String),
+    /// A measure. The column that is wrong may have a longer name, such as `<measure>_low`.
+    Measure {
+        /// The measure.
+        measure: String,
+        /// The column.
+        column: String,
+    },
+}
+
+impl fmt::Display for NameOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flow => f.write_str("the name"),
+            Self::By(column) => write!(f, "the by column {column:?}"),
+            Self::Measure { measure, column } if measure == column => write!(f, "the measure {measure:?}"),
+            Self::Measure { measure, column } => write!(f, "the column {column:?} of the measure {measure:?}"),
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! | `names` | which names of flows and columns a database can take |
 //! | `schema` | the columns of every table |
 //! | `stamp` | times as a table can contain them |
-//! | `cells` | a row as the values of its columns, and back |
+//! | `cells` | rows as the values of their columns, and back |
 //! | `ndjson` | rows as lines of JSON |
 //! | `requests` | how rows are divided into requests |
 //! | `backend` | the interface of a database |
@@ -41,8 +41,11 @@ mod error;
 
 mod io;
 
+#[cfg(test)]
+mod fixtures;
+
 pub use backend::Backend;
-pub use error::WriterError;
+pub use error::{NameOf, WriterError};
 pub use io::sqlite::pipelines;
 pub use names::validate_tables;
 pub use ndjson::NdjsonFormat;

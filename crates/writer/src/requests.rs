@@ -1,17 +1,24 @@
 //! How rows are divided into requests. Pure.
 
-use event::{
-    CtrRow,
-    append::{Rows, Table},
+use flow::{
+    append::Rows,
+    row::{DeadLetterRow, Row, Value},
 };
 
 /// Bytes of rows in one request. BigQuery takes 10 MB, including everything around the rows.
 pub(crate) const BODY_BYTES: usize = 4 << 20;
 
-/// Where to cut rows so that each part is smaller than [`BODY_BYTES`] or a single row: exclusive ends.
-pub(crate) fn cuts(sizes: &[usize]) -> Vec<usize> {
+/// Bytes of a row beside its contents and columns.
+const FIXED: usize = 32;
+/// Bytes that a column takes in a row, beside text and other contents.
+const COLUMN: usize = 12;
+
+/// Where to cut rows of this many columns so that each part is smaller than [`BODY_BYTES`] or a single row: exclusive
+/// ends.
+pub(crate) fn cuts(sizes: &[usize], columns: usize) -> Vec<usize> {
     let (mut cuts, mut bytes, mut end) = (Vec::new(), 0, 0);
     for (index, size) in sizes.iter().enumerate() {
+        let size = size + COLUMN * columns;
         if bytes > 0 && bytes + size > BODY_BYTES {
             cuts.push(index);
             bytes = 0;
@@ -33,14 +40,13 @@ pub(crate) fn witnesses(rows: u32) -> impl Iterator<Item = usize> {
     (0..rows).step_by(step as usize).take(MOST as usize).map(|index| index as usize)
 }
 
-/// About how many bytes each row takes in a request.
+/// About how many bytes the contents of each row take in a request, without what its columns take in any case.
 pub(crate) fn sizes(rows: Rows<'_>) -> Vec<usize> {
-    const FIXED: usize = 160;
     match rows {
-        Rows::Ctr(rows) => rows.iter().map(|row| FIXED + key_bytes(row)).collect(),
+        Rows::Panes(rows) => rows.iter().map(|row| FIXED + pane_bytes(row)).collect(),
         Rows::Progress(rows) => rows.iter().map(|_| FIXED).collect(),
         Rows::DeadLetters(rows) => {
-            let text = |row: &event::row::DeadLetterRow| {
+            let text = |row: &DeadLetterRow| {
                 row.topic.len() + row.reason.len() + row.pointer.as_ref().map_or(0, String::len)
             };
             rows.iter().map(|row| FIXED + text(row)).collect()
@@ -48,16 +54,14 @@ pub(crate) fn sizes(rows: Rows<'_>) -> Vec<usize> {
     }
 }
 
-fn key_bytes(row: &CtrRow) -> usize {
-    row.key.iter().map(|value| 16 + value.map_or(0, str::len)).sum()
-}
-
-/// Whether rows are of the kind that a table contains.
-pub(crate) fn belongs(table: &Table, rows: Rows<'_>) -> bool {
-    matches!(
-        (table, rows),
-        (Table::Flow(_), Rows::Ctr(_))
-            | (Table::Progress(_), Rows::Progress(_))
-            | (Table::DeadLetters, Rows::DeadLetters(_))
-    )
+fn pane_bytes(row: &Row) -> usize {
+    /// A decimal has at most 48 digits before the point and nine after it.
+    const DECIMAL: usize = 64;
+    let key: usize = row.key.iter().map(|value| 16 + value.map_or(0, str::len)).sum();
+    let value = |value: &Value| match value {
+        Value::Null | Value::Count(_) => 0,
+        Value::Number(_) => DECIMAL,
+        Value::Distinct(estimate) => estimate.sketch.as_ref().map_or(0, |sketch| 16 + sketch.len()),
+    };
+    key + row.values.iter().map(value).sum::<usize>()
 }

@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 
-use event::{CtrRow, EventTime};
+use event::EventTime;
+use flow::row::Row;
 
 /// Rows on their way.
 #[derive(Debug, Default)]
@@ -18,11 +19,11 @@ struct Request {
     number: u64,
     at: EventTime,
     flow: usize,
-    rows: Vec<CtrRow>,
+    rows: Vec<Row>,
 }
 
 /// About what a row takes beside the key that it shares.
-const ROW_BYTES: u64 = 112;
+const ROW_BYTES: u64 = 144;
 
 impl Fired {
     /// Notes the rows of a flow that go into requests of these sizes, the first of which has this number.
@@ -30,7 +31,7 @@ impl Fired {
         &mut self,
         first: u64,
         flow: usize,
-        mut rows: Vec<CtrRow>,
+        mut rows: Vec<Row>,
         sizes: impl Iterator<Item = u32>,
         at: EventTime,
     ) {
@@ -54,7 +55,7 @@ impl Fired {
     }
 
     /// The requests up to this number stand in their tables; their rows, by the flow's number.
-    pub fn delivered(&mut self, number: u64) -> Vec<(usize, Vec<CtrRow>)> {
+    pub fn delivered(&mut self, number: u64) -> Vec<(usize, Vec<Row>)> {
         let mut delivered = Vec::new();
         while self.requests.front().is_some_and(|request| request.number <= number)
             && let Some(request) = self.requests.pop_front()
@@ -79,15 +80,19 @@ impl Fired {
 #[cfg(test)]
 mod tests {
 
-    use event::{Ctr, Pane, Window};
+    use flow::{
+        row::{Pane, Value},
+        window::Window,
+    };
+    use smallvec::smallvec;
 
     use super::*;
 
-    fn rows(count: u64) -> Vec<CtrRow> {
-        let row = |views| CtrRow {
+    fn rows(count: u64) -> Vec<Row> {
+        let row = |views| Row {
             key: [None::<&str>].into_iter().collect(),
             window: Window { start: EventTime(0), end: EventTime(1) },
-            ctr: Ctr { views, clicks: 0, attributed: 0 },
+            values: smallvec![Value::Count(views)],
             pane: Pane::OnTime,
             pane_index: 0,
             watermark: EventTime(1),
@@ -96,10 +101,10 @@ mod tests {
         (0..count).map(row).collect()
     }
 
-    fn views(delivered: Vec<(usize, Vec<CtrRow>)>) -> Vec<(usize, Vec<u64>)> {
+    fn views(delivered: Vec<(usize, Vec<Row>)>) -> Vec<(usize, Vec<u64>)> {
         delivered
             .into_iter()
-            .map(|(flow, rows)| (flow, rows.iter().map(|row| row.ctr.views).collect()))
+            .map(|(flow, rows)| (flow, rows.iter().filter_map(|row| row.values[0].count()).collect()))
             .collect()
     }
 

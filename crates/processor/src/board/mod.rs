@@ -5,17 +5,16 @@
 //! Not here: how it is shown.
 
 mod fired;
-mod flow;
+mod flow_board;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use event::CtrRow;
+use flow::{Flow, row::Row};
 
 pub use self::{
     fired::Fired,
-    flow::{Ask, Busiest, Busy, Course, FlowBoard, Shown},
+    flow_board::{Ask, Busiest, Busy, Course, FlowBoard, Shown},
 };
-use crate::flow::Flow;
 
 /// The boards of all flows, shared by cloning.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +30,7 @@ impl Board {
     }
 
     /// Adds rows of a flow, by its number, that stand in their table.
-    pub fn add(&self, flow: usize, rows: &[CtrRow]) {
+    pub fn add(&self, flow: usize, rows: &[Row]) {
         if let Some(board) = self.flows.get(flow) {
             // Each row is one assignment more: a board is never left half changed.
             board.write().unwrap_or_else(PoisonError::into_inner).add(rows);

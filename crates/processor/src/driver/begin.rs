@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Driver, now};
+use flow::Flow;
+
 use crate::{
     board::Board,
     core::Core,
     error::ProcessorError,
-    flow::Flow,
     frontier::Limits,
     io::{messages::Partitions, tasks},
     metrics::ProcessorMetrics,

@@ -5,10 +5,11 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{Driver, now};
+use flow::TimeKind;
+
 use crate::{
     engine::FlowState,
     error::ProcessorError,
-    flow::TimeKind,
     frontier::Abandoned,
     readiness::{self, PUBSUB, TABLES},
     sink::Sink,

@@ -4,7 +4,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use event::append::{Append, Appended, Table};
+use flow::append::{Append, Appended, Table};
 use service::{Backoff, metrics::Counter};
 use tracing::{info, warn};
 

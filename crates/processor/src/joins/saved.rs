@@ -12,11 +12,15 @@
 //! may be listed under another second meanwhile, but under an earlier one only beside the old one, and it leaves the old one
 //! only for a later one, when the watermark has passed both.
 
-use event::{EventTime, row::Key};
+use event::{EventTime, Key};
+use flow::{
+    measure::{Feeds, Input},
+    number::Amount,
+};
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
-use super::{Effects, Entry, Joins};
+use super::{Click, Effects, Entry, Joins, More};
 use crate::saved::Room;
 
 /// The arrivals since the last checkpoint, and a part of everything that is kept.
@@ -26,13 +30,35 @@ pub struct SavedJoins {
     pub replaced: Vec<u128>,
     /// Views: hash of the value of `on`, time, key.
     pub views: Vec<(u128, EventTime, Key)>,
-    /// Clicks: hash of the value of `on`, time, whether its offset is pending.
-    pub clicks: Vec<(u128, EventTime, bool)>,
+    /// Clicks.
+    pub clicks: Vec<SavedClick>,
     /// Times of the newest forgotten view of values that still have clicks.
     pub forgotten: Vec<(u128, EventTime)>,
 }
 
-/// Where a walk over the values goes on: the second in which they are due, and the place in its list.
+/// A click.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedClick {
+    /// Hash of the value of `on`.
+    pub on: u128,
+    /// When it was.
+    pub time: EventTime,
+    /// Whether its offset is pending.
+    pub pending: bool,
+    /// What it feeds beside `clicks`: the measure's place in the definition, and the input if it needs one.
+    pub more: Vec<(u8, Option<SavedInput>)>,
+}
+
+/// An input of a measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SavedInput {
+    /// A number.
+    Number(Amount),
+    /// The hash of a value.
+    Item(u64),
+}
+
+/// Where a walk over the values continues: the second in which they are due, and the place in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(i64, usize);
 
@@ -46,21 +72,67 @@ impl SavedJoins {
     pub fn weight(&self) -> usize {
         let texts: usize = self.views.iter().map(|(_, _, key)| key.as_pushed().len()).sum();
         let values = (self.replaced.len() + self.forgotten.len()) * size_of::<(u128, EventTime)>();
-        values + texts + (self.views.len() + self.clicks.len()) * size_of::<(u128, EventTime, Key)>()
+        values + texts + (self.views.len() + self.clicks.len()) * size_of::<SavedClick>()
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.views.capacity() * size_of::<(u128, EventTime, Key)>()
-            + self.clicks.capacity() * size_of::<(u128, EventTime, bool)>()
+            + self.clicks.capacity() * size_of::<SavedClick>()
     }
 
-    fn put(&mut self, on: u128, entry: &Entry) {
+    fn put(&mut self, on: u128, entry: &Entry, valued: Feeds) {
         self.replaced.push(on);
         self.views.extend(entry.views.iter().map(|view| (on, view.time, view.key.clone())));
-        self.clicks.extend(entry.clicks.iter().map(|click| (on, click.time, click.pending)));
+        self.clicks.extend(entry.clicks.iter().map(|click| SavedClick::new(on, click, valued)));
         if entry.forgotten > EventTime::MIN {
             self.forgotten.push((on, entry.forgotten));
         }
+    }
+}
+
+impl SavedJoins {
+    /// Puts what clicks feed into the order of a flow that was edited; see [`crate::windows::saved::SavedWindows::reorder`].
+    pub fn reorder(&mut self, places: &[Option<usize>]) {
+        for click in &mut self.clicks {
+            click.more.retain_mut(|(place, _)| {
+                let now = places.iter().position(|before| *before == Some(usize::from(*place)));
+                now.and_then(|now| u8::try_from(now).ok()).map(|now| *place = now).is_some()
+            });
+            click.more.sort_unstable_by_key(|(place, _)| *place);
+        }
+    }
+}
+
+impl SavedClick {
+    pub(super) fn new(on: u128, click: &Click, valued: Feeds) -> Self {
+        let more = click.more.as_ref().map_or_else(Vec::new, |more| more.saved(valued));
+        Self { on, time: click.time, pending: click.pending, more }
+    }
+}
+
+impl More {
+    /// `valued`: the measures that need an input.
+    fn saved(&self, valued: Feeds) -> Vec<(u8, Option<SavedInput>)> {
+        let mut inputs = self.inputs.iter();
+        let mut next = || {
+            inputs.next().map(|input| match input {
+                Input::Number(amount) => SavedInput::Number(*amount),
+                Input::Item(hash) => SavedInput::Item(*hash),
+            })
+        };
+        let places = (0..Feeds::BITS as u8).filter(|place| self.feeds >> place & 1 == 1);
+        places.map(|place| (place, if valued >> place & 1 == 1 { next() } else { None })).collect()
+    }
+
+    fn restored(saved: &[(u8, Option<SavedInput>)]) -> Option<Box<Self>> {
+        let feeds = saved.iter().fold(0, |feeds: Feeds, (place, _)| feeds | 1 << place);
+        let inputs = saved.iter().filter_map(|(_, input)| {
+            Some(match (*input)? {
+                SavedInput::Number(amount) => Input::Number(amount),
+                SavedInput::Item(hash) => Input::Item(hash),
+            })
+        });
+        (feeds != 0).then(|| Box::new(Self { feeds, inputs: inputs.collect() }))
     }
 }
 
@@ -84,15 +156,15 @@ impl Joins {
                 // It may be listed more than once, and may be gone.
                 if let Some(entry) = self.entries.get(on).filter(|_| whole.insert(on)) {
                     let item = size_of::<(u128, EventTime, Key)>();
-                    room.take(size_of::<u128>() + item * entry.len() + entry.texts());
+                    room.take(size_of::<u128>() + item * entry.len() + entry.heap());
                 }
             }
         }
         saved.views.retain(|(on, _, _)| !whole.contains(on));
-        saved.clicks.retain(|(on, _, _)| !whole.contains(on));
+        saved.clicks.retain(|click| !whole.contains(&click.on));
         for on in whole {
             if let Some(entry) = self.entries.get(on) {
-                saved.put(on, entry);
+                saved.put(on, entry, self.bits.valued);
             }
         }
         next
@@ -112,8 +184,8 @@ impl Joins {
             self.view(on, time, key, &mut counted);
             counted.clear();
         }
-        for (on, time, pending) in saved.clicks {
-            self.click(on, time, pending, &mut counted);
+        for SavedClick { on, time, pending, more } in saved.clicks {
+            self.click(on, (time, pending), More::restored(&more), &mut counted);
             counted.clear();
         }
         for (on, time) in saved.forgotten {

@@ -14,12 +14,12 @@ use event::{
     pointer::Pointer,
 };
 
-use crate::{
-    digest::{Digests, HashedKey, Head, JoinValues, Part, Refusal, Role, identity, scoped_identity},
-    flow::{Flow, TimeKind, matching::Subject},
-};
+use flow::{Flow, TimeKind, matching::Subject, measure::Input, number::Amount};
+use xxhash_rust::xxh3::xxh3_64;
 
-use self::slots::{FlowSlots, MatchSlots, Slots, TopicSlots};
+use crate::digest::{Digests, HashedKey, Head, JoinValues, Part, Refusal, identity, scoped_identity};
+
+use self::slots::{FlowSlots, InputSlot, JoinSlots, MatchSlots, Slots, TopicSlots};
 
 /// Tables hold times from the year 1 to the year 9999: see `writer::stamp`.
 const FIRST: EventTime = EventTime(-62_135_596_800_000);
@@ -60,7 +60,7 @@ impl Reader {
         let mut topics: Vec<TopicSlots> =
             events.topics.keys().map(|topic| slots.topic(events, Some(topic))).collect();
         topics.push(slots.topic(events, None));
-        let longest = flows.iter().map(|flow| flow.windows.size().0).max().unwrap_or_default();
+        let longest = flows.iter().map(|flow| flow.windows.longest().0).max().unwrap_or_default();
         let range = EventTime(FIRST.0.saturating_add(longest))..=EventTime(LAST.0.saturating_sub(longest));
         let flows = flows.iter().map(|flow| slots.flow(flow)).collect();
         let picker = Picker::new(&slots.pointers);
@@ -140,27 +140,50 @@ impl TopicSlots {
 impl FlowSlots {
     /// Adds this flow's part of an event.
     fn part(&self, values: &[Value<'_>], topic: &str, into: &mut Digests) -> Part {
-        let role = Role { view: self.views.hold(values, topic), click: self.clicks.hold(values, topic) };
-        let mut part = Part { role, ..Part::default() };
-        if !role.view && !role.click {
+        let mut part = Part::default();
+        if self.events.as_ref().is_some_and(|events| !events.hold(values, topic)) {
             return part;
         }
-        if let Some((view, click)) = self.join {
+        let first = into.inputs.len();
+        for fed in &self.fed {
+            if fed.events.as_ref().is_some_and(|events| !events.hold(values, topic)) {
+                continue;
+            }
+            match fed.input.as_ref().map(|input| input.read(values)) {
+                None => part.feeds |= fed.bit,
+                Some(Ok(Some(input))) => {
+                    part.feeds |= fed.bit;
+                    into.inputs.push(input);
+                }
+                // As in SQL, a value that is missing or null is not in a sum.
+                Some(Ok(None)) => {}
+                Some(Err(refused)) => {
+                    part.refusal.get_or_insert(refused);
+                }
+            }
+        }
+        part.inputs = (first as u32, into.inputs.len() as u32);
+        if part.feeds == 0 {
+            return part;
+        }
+        let mut takes_columns = false;
+        if let Some(JoinSlots { view, click, views, clicks }) = self.join {
+            let (is_view, is_click) = (part.feeds & views != 0, part.feeds & clicks != 0);
             let value = |wanted: bool, slot: usize| {
                 let scalar = if wanted { values[slot].scalar() } else { None };
                 scalar.map(identity)
             };
             part.join = into.joins.len() as u32;
-            into.joins.push(JoinValues { view: value(role.view, view), click: value(role.click, click) });
+            into.joins.push(JoinValues { view: value(is_view, view), click: value(is_click, click) });
+            // A click that is no view takes the columns of its view; its own are used only where its value has reached
+            // the join's limit.
+            takes_columns = is_click && !is_view;
         }
-        // A click that is no view takes the columns of its view; its own count only where its value has reached the
-        // join's limit.
-        let takes_columns = self.join.is_some() && !role.view;
         let start = into.keys.len();
         for (slot, pointer) in &self.by {
             let value = &values[*slot];
             if value.is_container() && !takes_columns {
-                part.refusal = Some(refusal("unexpected-shape", pointer));
+                part.refusal.get_or_insert_with(|| refusal("unexpected-shape", pointer));
                 break;
             }
             key::push(value.scalar(), &mut into.keys);
@@ -168,6 +191,27 @@ impl FlowSlots {
         part.key = (start as u32, into.keys.len() as u32);
         part.hash = HashedKey::new(&into.keys[start..]).hash;
         part
+    }
+}
+
+impl InputSlot {
+    /// The input of an event; `None` where it has no value.
+    fn read(&self, values: &[Value<'_>]) -> Result<Option<Input>, Box<Refusal>> {
+        let value = &values[self.slot];
+        if value.is_absent() {
+            return Ok(None);
+        }
+        let input = match value {
+            Value::Number(number) if self.is_number => {
+                Input::Number(Amount::parse(number).ok_or_else(|| refusal("number-range", &self.pointer))?)
+            }
+            _ if self.is_number => return Err(refusal("not-a-number", &self.pointer)),
+            value => {
+                let scalar = value.scalar().ok_or_else(|| refusal("unexpected-shape", &self.pointer))?;
+                Input::Item(xxh3_64(scalar.as_bytes()))
+            }
+        };
+        Ok(Some(input))
     }
 }
 

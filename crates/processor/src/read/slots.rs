@@ -4,10 +4,13 @@
 
 use event::{events::EventsSettings, pointer::Pointer};
 
-use crate::{
-    digest::{SHARED, scope},
-    flow::{Flow, Match, TimeKind, matching::Subject},
+use flow::{
+    Flow, TimeKind,
+    matching::{Match, Subject},
+    measure::{Aggregation, Fed, Feeds, Source},
 };
+
+use crate::digest::{SHARED, scope};
 
 /// Where the events of a topic keep time and id.
 #[derive(Clone, Debug)]
@@ -25,11 +28,40 @@ pub(super) struct TopicSlots {
 #[derive(Clone, Debug)]
 pub(super) struct FlowSlots {
     pub(super) by: Vec<(usize, Pointer)>,
-    pub(super) views: MatchSlots,
-    pub(super) clicks: MatchSlots,
+    /// Events that do not match are ignored.
+    pub(super) events: Option<MatchSlots>,
+    /// The measures that events feed.
+    pub(super) fed: Vec<FedSlots>,
     pub(super) time: TimeKind,
-    /// The view's value and the click's.
-    pub(super) join: Option<(usize, usize)>,
+    pub(super) join: Option<JoinSlots>,
+}
+
+/// A measure, and where its input is.
+#[derive(Clone, Debug)]
+pub(super) struct FedSlots {
+    pub(super) bit: Feeds,
+    /// Which events feed it; all if there is none.
+    pub(super) events: Option<MatchSlots>,
+    pub(super) input: Option<InputSlot>,
+}
+
+/// Where a measure finds its input.
+#[derive(Clone, Debug)]
+pub(super) struct InputSlot {
+    pub(super) slot: usize,
+    pub(super) pointer: Pointer,
+    /// Whether it is a number; otherwise any scalar.
+    pub(super) is_number: bool,
+}
+
+/// Where view and click have the value that they share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JoinSlots {
+    pub(super) view: usize,
+    pub(super) click: usize,
+    /// The measures that say which of both an event is.
+    pub(super) views: Feeds,
+    pub(super) clicks: Feeds,
 }
 
 /// A match, and the slot of each of its terms.
@@ -71,11 +103,37 @@ impl Slots {
     pub(super) fn flow(&mut self, flow: &Flow) -> FlowSlots {
         FlowSlots {
             by: flow.by.iter().map(|(_, p)| (self.of(p), p.clone())).collect(),
-            views: self.matching(&flow.views),
-            clicks: self.matching(&flow.clicks),
+            events: flow.events.as_ref().map(|events| self.matching(events)),
+            fed: (0..flow.fed.len()).filter_map(|number| self.fed(flow, number)).collect(),
             time: flow.time,
-            join: flow.join.as_ref().map(|j| (self.of(&j.view), self.of(&j.click))),
+            join: flow.join.as_ref().map(|join| JoinSlots {
+                view: self.of(&join.view),
+                click: self.of(&join.click),
+                views: flow.feeds(Source::Views),
+                clicks: flow.feeds(Source::Clicks),
+            }),
         }
+    }
+
+    /// A measure of a flow, if events feed it.
+    fn fed(&mut self, flow: &Flow, number: usize) -> Option<FedSlots> {
+        let Fed { aggregation, events, source, .. } = &flow.fed[number];
+        let events = match source {
+            Source::Events => events.as_ref(),
+            Source::Views => flow.ctr.as_ref().map(|ctr| &ctr.views),
+            Source::Clicks => flow.ctr.as_ref().map(|ctr| &ctr.clicks),
+            Source::Join => return None,
+        };
+        let is_number = !matches!(aggregation, Aggregation::Distinct { .. });
+        Some(FedSlots {
+            bit: 1 << number,
+            events: events.map(|events| self.matching(events)),
+            input: aggregation.at().map(|pointer| InputSlot {
+                slot: self.of(pointer),
+                pointer: pointer.clone(),
+                is_number,
+            }),
+        })
     }
 
     fn matching(&mut self, of: &Match) -> MatchSlots {

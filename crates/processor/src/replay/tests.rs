@@ -6,7 +6,7 @@ use event::{Ctr, CtrRow, EventTime, Pane, ledger::Outcome};
 use proptest::prelude::*;
 
 use super::*;
-use crate::flow::FlowSettings;
+use flow::FlowSettings;
 
 fn events() -> EventsSettings {
     serde_json::from_value(serde_json::json!({ "time": "/t" })).expect("the section is complete")

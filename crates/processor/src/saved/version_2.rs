@@ -1,28 +1,32 @@
 //! Version 2 of the state, as release 0.1.0 wrote it, and its conversion.
 //!
 //! Differences from version 3: the frontier did not save which incarnations had left; an id held its newest time only,
-//! and there was one set of ids for all kinds of time; clocks had no publish time; joins were saved as whole values and not as arrivals.
+//! and there was one set of ids for all kinds of time; clocks had no publish time; joins were saved as whole values and not
+//! as arrivals; counts were always views, clicks and attributed clicks, and a flow's meaning was a text.
 //!
 //! Ids that are declared for a topic have hashes of their own since version 3, so those of a state of version 2 recognise
 //! no copies: a copy that arrives after the upgrade of an event before it counts again. Shared ids are not affected.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use event::{EventTime, Ledger, Partition, row::Key};
+use event::{EventTime, Key, Ledger, Partition};
+use flow::{TimeKind, measure::SavedColumn};
 use serde::Deserialize;
 
-use super::{Saved, SavedFlow};
+use super::{Meaning, Saved, SavedFlow};
 use crate::{
-    flow::TimeKind,
     frontier::{
         Clocks, Frontier, Topic, as_list,
         version_2::{Clocks2, Track2},
     },
     ids::{SavedIds, Taken},
-    joins::SavedJoins,
+    joins::{SavedClick, SavedJoins},
     outbox::SavedOutbox,
     store::Part,
-    windows::saved::SavedWindows,
+    windows::{
+        keys::KeyId,
+        saved::{SavedSlice, SavedWindows},
+    },
 };
 
 pub(super) const FORMAT: u16 = 2;
@@ -62,8 +66,24 @@ struct SavedFlow2 {
     fingerprint: String,
     ledger: Ledger,
     before: u64,
-    windows: SavedWindows,
+    windows: SavedWindows2,
     joins: Option<SavedJoins2>,
+}
+
+#[derive(Deserialize)]
+struct SavedWindows2 {
+    watermark: i64,
+    dropped: Vec<EventTime>,
+    keys: Vec<(KeyId, Key)>,
+    cells: Vec<(EventTime, Vec<(KeyId, Ctr2)>)>,
+    indexes: Vec<(EventTime, Vec<(KeyId, u32)>)>,
+}
+
+#[derive(Deserialize)]
+struct Ctr2 {
+    views: u64,
+    clicks: u64,
+    attributed: u64,
 }
 
 /// Values that changed; `None` where nothing of them was left.
@@ -128,11 +148,29 @@ impl From<SavedFlow2> for SavedFlow {
     fn from(old: SavedFlow2) -> Self {
         Self {
             name: old.name,
-            fingerprint: old.fingerprint,
+            meaning: Meaning::Version2(old.fingerprint),
             ledger: old.ledger,
             before: old.before,
-            windows: old.windows,
+            windows: old.windows.into(),
             joins: old.joins.map(SavedJoins::from),
+        }
+    }
+}
+
+impl From<SavedWindows2> for SavedWindows {
+    fn from(old: SavedWindows2) -> Self {
+        let slice = |(start, cells): (EventTime, Vec<(KeyId, Ctr2)>)| {
+            let column = |count: fn(&Ctr2) -> u64| SavedColumn::Counts(cells.iter().map(|(_, c)| count(c)).collect());
+            let columns = vec![column(|c| c.views), column(|c| c.clicks), column(|c| c.attributed)];
+            (start, SavedSlice { ids: cells.iter().map(|(id, _)| *id).collect(), columns })
+        };
+        Self {
+            watermark: EventTime(old.watermark),
+            keys: old.keys,
+            dropped: old.dropped,
+            slices: old.cells.into_iter().map(slice).collect(),
+            indexes: old.indexes,
+            ..Self::default()
         }
     }
 }
@@ -153,7 +191,8 @@ impl From<SavedJoins2> for SavedJoins {
             saved.views.extend(entry.views.into_iter().map(|view| (on, view.time, view.key)));
             saved.clicks.extend(entry.clicks.into_iter().map(|click| {
                 // The offset of a matched click is no longer pending.
-                (on, click.time, click.pending && !click.matched)
+                let pending = click.pending && !click.matched;
+                SavedClick { on, time: click.time, pending, more: Vec::new() }
             }));
         }
         saved

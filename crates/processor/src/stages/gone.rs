@@ -3,7 +3,7 @@
 //! Requests reach a stream in order and whole, so that those whose rows stand are the first ones: they are asked about
 //! in order, up to the first that does not stand. Not here: how the table is asked.
 
-use event::append::{Append, Table};
+use flow::append::{Append, Table};
 
 use super::{Delivered, Stages};
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use event::{
-    CtrRow, EventTime,
+use event::EventTime;
+use flow::{
     append::{Rows, Table},
-    row::DeadLetterRow,
+    row::{DeadLetterRow, Row},
 };
 
 use super::Stages;
@@ -41,7 +41,7 @@ impl<A> Stages<A> {
         for (flow, mut rows) in effects.output.rows {
             let table = Table::Flow(names[flow].clone());
             self.leave_out(&table, &mut rows, now, sink)?;
-            let bodies = sink.encode(&table, Rows::Ctr(&rows))?;
+            let bodies = sink.encode(&table, Rows::Panes(&rows))?;
             self.fired.push(self.outbox.next(), flow, rows, bodies.iter().map(|body| body.rows), now);
             self.outbox.push(&table, bodies);
         }
@@ -60,11 +60,11 @@ impl<A> Stages<A> {
     fn leave_out(
         &mut self,
         table: &Table,
-        rows: &mut Vec<CtrRow>,
+        rows: &mut Vec<Row>,
         now: EventTime,
         sink: &impl Sink,
     ) -> Result<(), ProcessorError> {
-        let large = sink.too_large(Rows::Ctr(rows));
+        let large = sink.too_large(Rows::Panes(rows));
         if large.is_empty() {
             return Ok(());
         }

@@ -4,12 +4,12 @@ use super::keys::KeyId;
 
 /// Numbers of keys, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bits(Vec<u64>);
+pub(super) struct Bits(Vec<u64>);
 
 impl Bits {
     /// Adds a number.
     #[inline]
-    pub fn insert(&mut self, id: KeyId) {
+    pub(super) fn insert(&mut self, id: KeyId) {
         let word = id as usize / 64;
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
@@ -19,12 +19,12 @@ impl Bits {
 
     /// Whether the number is in it.
     #[inline]
-    pub fn contains(&self, id: KeyId) -> bool {
+    pub(super) fn contains(&self, id: KeyId) -> bool {
         self.0.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 
     /// Adds all numbers of another set.
-    pub fn union(&mut self, other: &Self) {
+    pub(super) fn union(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {
             self.0.resize(other.0.len(), 0);
         }
@@ -32,32 +32,27 @@ impl Bits {
     }
 
     /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
 
     /// How many numbers are in it.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Bytes in memory.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.0.capacity() * 8
     }
 
-    /// Takes everything out and keeps the memory.
-    pub fn clear(&mut self) {
-        self.0.fill(0);
-    }
-
     /// The numbers, the smallest first.
-    pub fn iter(&self) -> impl Iterator<Item = KeyId> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = KeyId> {
         self.iter_from(0)
     }
 
     /// The numbers at or above one, the smallest first.
-    pub fn iter_from(&self, from: KeyId) -> impl Iterator<Item = KeyId> {
+    pub(super) fn iter_from(&self, from: KeyId) -> impl Iterator<Item = KeyId> {
         let first = from as usize / 64;
         // Of the first word, only what is not below.
         let mut above = u64::MAX << (from % 64);

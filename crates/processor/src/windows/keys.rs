@@ -2,7 +2,7 @@
 //!
 //! A key lives as long as a cell does that names it; then its number is used again.
 
-use event::row::Key;
+use event::Key;
 
 use crate::{digest::HashedKey, saved::Room, table::Shards};
 

@@ -1,112 +1,180 @@
-//! Rows as the bytes of an append to SQLite: a byte of version, then the rows in postcard.
+//! Rows as the bytes of an append to SQLite: a byte of version, then postcard: the names of the columns, and the values of
+//! each row in their order.
 //!
-//! Checkpoints hold these bytes, so that a later version must read them: a change of a row's shape
-//! needs another version byte here, and the old one to be read still.
+//! Checkpoints contain these bytes, so a later version must read them. They name their columns because a body may wait in a
+//! state while measures of its flow are added or removed. A body of release 0.1.0 is version 1: see [`super::legacy`].
 
-use event::{
-    CtrRow,
-    append::{Append, Body, Rows, Table},
-    row::{DeadLetterRow, ProgressRow},
+use std::borrow::Cow;
+
+use event::EventTime;
+use flow::{
+    append::{Append, Body, Rows},
+    number::Total,
+    row::Cell,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-use crate::{
-    WriterError,
-    cells::{self, Cell},
-    requests,
-};
+use super::legacy;
+use crate::{WriterError, requests, schema::Target};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
-/// Rows of one append.
-pub(crate) enum Decoded {
-    Panes(Vec<CtrRow>),
-    Progress(Vec<ProgressRow>),
-    DeadLetters(Vec<DeadLetterRow>),
+/// One value, as it is saved.
+#[derive(Serialize, Deserialize)]
+enum Saved<'a> {
+    Null,
+    Text(&'a str),
+    Integer(i64),
+    Decimal(Total),
+    Real(f64),
+    Time(EventTime),
+    Bytes(&'a [u8]),
 }
 
-impl Decoded {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Panes(rows) => rows.len(),
-            Self::Progress(rows) => rows.len(),
-            Self::DeadLetters(rows) => rows.len(),
+/// The rows of one append.
+pub(crate) struct Decoded<'a> {
+    /// The columns that the rows have.
+    pub(crate) columns: Vec<&'a str>,
+    cells: Vec<Cell<'a>>,
+}
+
+impl<'a> Decoded<'a> {
+    /// Reads the bytes that [`current`] returned. They must have as many rows as the append.
+    pub(crate) fn read(append: &Append, body: &'a [u8]) -> Result<Self, WriterError> {
+        let decoded = body.split_first().and_then(|(_, rest)| Self::parse(rest));
+        let decoded = decoded.ok_or_else(|| wrong(append, "holds rows that cannot be read"))?;
+        if decoded.rows().len() != append.rows as usize {
+            return Err(wrong(append, "holds another number of rows than it says"));
         }
+        Ok(decoded)
     }
 
-    /// Visits the values of a row, which there is.
-    pub(crate) fn cells<'a>(&'a self, index: usize, join: bool, visit: &mut impl FnMut(Cell<'a>)) {
-        match self {
-            Self::Panes(rows) => cells::pane(&rows[index], join, visit),
-            Self::Progress(rows) => cells::progress(&rows[index], visit),
-            Self::DeadLetters(rows) => cells::dead_letter(&rows[index], visit),
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (columns, mut rest): (Vec<&str>, _) = postcard::take_from_bytes(bytes).ok()?;
+        let mut cells = Vec::new();
+        while !rest.is_empty() {
+            let (saved, after) = postcard::take_from_bytes(rest).ok()?;
+            cells.push(cell(saved));
+            rest = after;
         }
+        (!columns.is_empty() && cells.len() % columns.len() == 0).then_some(Self { columns, cells })
+    }
+
+    /// The rows, each with a value for each column.
+    pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &[Cell<'a>]> {
+        self.cells.chunks_exact(self.columns.len())
     }
 }
 
-pub(crate) fn encode(table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
-    if !requests::belongs(table, rows) {
-        return Err(unfit(table, "the rows are of another kind than the table"));
-    }
-    let cuts = requests::cuts(&requests::sizes(rows));
+pub(crate) fn encode(target: &Target<'_>, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
+    target.expect(rows)?;
+    let cuts = requests::cuts(&requests::sizes(rows), target.columns.len());
     let mut bodies = Vec::with_capacity(cuts.len());
     let mut start = 0;
     for end in cuts {
-        bodies.push(match rows {
-            Rows::Ctr(rows) => part(table, &rows[start..end])?,
-            Rows::Progress(rows) => part(table, &rows[start..end])?,
-            Rows::DeadLetters(rows) => part(table, &rows[start..end])?,
-        });
+        bodies.push(part(target, rows, start..end)?);
         start = end;
     }
     Ok(bodies)
 }
 
 /// The append without these rows.
-pub(crate) fn without(append: &Append, rows: &[u32]) -> Result<Body, WriterError> {
-    match decode(append)? {
-        Decoded::Panes(all) => part(&append.table, &kept(all, rows)),
-        Decoded::Progress(all) => part(&append.table, &kept(all, rows)),
-        Decoded::DeadLetters(all) => part(&append.table, &kept(all, rows)),
+pub(crate) fn without(append: &Append, target: &Target<'_>, refused: &[u32]) -> Result<Body, WriterError> {
+    let body = current(append, target)?;
+    let decoded = Decoded::read(append, &body)?;
+    let mut kept = Encoder::new(target.name(), &decoded.columns)?;
+    for (index, row) in (0..).zip(decoded.rows()) {
+        if !refused.contains(&index) {
+            row.iter().try_for_each(|cell| kept.add(*cell))?;
+            kept.rows += 1;
+        }
+    }
+    Ok(kept.body())
+}
+
+/// The body of an append in the current version.
+pub(crate) fn current<'a>(append: &'a Append, target: &Target<'_>) -> Result<Cow<'a, [u8]>, WriterError> {
+    match append.body.split_first() {
+        Some((&VERSION, _)) => Ok(Cow::Borrowed(&append.body)),
+        Some((&legacy::VERSION, bytes)) => {
+            let read = |table| legacy::read(bytes, append.table.clone(), table);
+            let rows = read(target.flow).ok_or_else(|| wrong(append, "holds rows that cannot be read"))?;
+            Ok(Cow::Owned(rows.encode()?.bytes))
+        }
+        _ => Err(wrong(append, "holds rows in an unknown encoding")),
     }
 }
 
-fn kept<T>(all: Vec<T>, out: &[u32]) -> Vec<T> {
-    (0..).zip(all).filter(|(index, _)| !out.contains(index)).map(|(_, row)| row).collect()
-}
-
-fn part<T: Serialize>(table: &Table, rows: &[T]) -> Result<Body, WriterError> {
-    let bytes = postcard::to_extend(rows, vec![VERSION])
-        .map_err(|source| WriterError::Encode { table: table.name(), source: source.into() })?;
-    let rows = u32::try_from(rows.len()).expect("a body of a few megabytes has fewer than 2^32 rows");
-    Ok(Body { rows, bytes })
-}
-
-/// The rows of an append, which must be as many as it says.
-pub(crate) fn decode(append: &Append) -> Result<Decoded, WriterError> {
-    let wrong = |problem| WriterError::Append { table: append.table.name(), offset: append.offset, problem };
-    let Some((&VERSION, bytes)) = append.body.split_first() else {
-        return Err(wrong("holds rows in an unknown encoding"));
-    };
-    let decoded = match &append.table {
-        Table::Flow(_) => list(bytes).map(Decoded::Panes),
-        Table::Progress(_) => list(bytes).map(Decoded::Progress),
-        Table::DeadLetters => list(bytes).map(Decoded::DeadLetters),
-    };
-    let decoded = decoded.ok_or_else(|| wrong("holds rows that cannot be read"))?;
-    if decoded.len() != append.rows as usize {
-        return Err(wrong("holds another number of rows than it says"));
+/// Some rows as one body.
+pub(super) fn part(
+    target: &Target<'_>,
+    rows: Rows<'_>,
+    range: std::ops::Range<usize>,
+) -> Result<Body, WriterError> {
+    let columns: Vec<&str> = target.columns.iter().map(|column| column.name.as_str()).collect();
+    let mut encoder = Encoder::new(target.name(), &columns)?;
+    for index in range {
+        let mut added = Ok(());
+        target.cells(rows, index, &mut |cell| {
+            if added.is_ok() {
+                added = encoder.add(cell);
+            }
+        });
+        added?;
+        encoder.rows += 1;
     }
-    Ok(decoded)
+    Ok(encoder.body())
 }
 
-fn list<T: DeserializeOwned>(bytes: &[u8]) -> Option<Vec<T>> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((rows, [])) => Some(rows),
-        _ => None,
+/// Saves rows value by value.
+struct Encoder {
+    table: String,
+    bytes: Vec<u8>,
+    rows: u32,
+}
+
+impl Encoder {
+    fn new(table: String, columns: &[&str]) -> Result<Self, WriterError> {
+        let mut encoder = Self { table, bytes: vec![VERSION], rows: 0 };
+        encoder.put(columns)?;
+        Ok(encoder)
+    }
+
+    fn add(&mut self, cell: Cell<'_>) -> Result<(), WriterError> {
+        self.put(&match cell {
+            Cell::Null => Saved::Null,
+            Cell::Text(text) => Saved::Text(text),
+            Cell::Integer(number) => Saved::Integer(number),
+            Cell::Decimal(total) => Saved::Decimal(total),
+            Cell::Real(number) => Saved::Real(number),
+            Cell::Time(time) => Saved::Time(time),
+            Cell::Bytes(bytes) => Saved::Bytes(bytes),
+        })
+    }
+
+    fn put<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriterError> {
+        self.bytes = postcard::to_extend(value, std::mem::take(&mut self.bytes))
+            .map_err(|source| WriterError::Encode { table: self.table.clone(), source: source.into() })?;
+        Ok(())
+    }
+
+    fn body(self) -> Body {
+        Body { rows: self.rows, bytes: self.bytes }
     }
 }
 
-fn unfit(table: &Table, why: &str) -> WriterError {
-    WriterError::Encode { table: table.name(), source: why.into() }
+fn cell(saved: Saved<'_>) -> Cell<'_> {
+    match saved {
+        Saved::Null => Cell::Null,
+        Saved::Text(text) => Cell::Text(text),
+        Saved::Integer(number) => Cell::Integer(number),
+        Saved::Decimal(total) => Cell::Decimal(total),
+        Saved::Real(number) => Cell::Real(number),
+        Saved::Time(time) => Cell::Time(time),
+        Saved::Bytes(bytes) => Cell::Bytes(bytes),
+    }
+}
+
+fn wrong(append: &Append, problem: &'static str) -> WriterError {
+    WriterError::Append { table: append.table.name(), offset: append.offset, problem }
 }

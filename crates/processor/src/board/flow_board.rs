@@ -1,35 +1,41 @@
 //! One flow's rows of the last hour.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
-use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, row::Key};
+use event::{EventTime, Key, Millis};
+use flow::{
+    Flow, Window,
+    measure::Aggregation,
+    row::{Pane, Row, Value, Values, weight},
+    window::WindowKind,
+};
 use rustc_hash::FxHashMap;
-
-use crate::flow::Flow;
 
 /// A flow's rows of the last hour, or of its last windows where those are longer.
 #[derive(Debug)]
 pub struct FlowBoard {
     name: Arc<str>,
     columns: Vec<String>,
+    /// How each stored measure adds up over keys.
+    aggregations: Vec<Aggregation>,
     keep: Millis,
     keys: FxHashMap<Key, Vec<Shown>>,
     /// The newest window that has fired ON_TIME.
     complete: Option<Window>,
     bytes: u64,
     most: u64,
-    /// Keys with fewer views are not taken while there is no room.
+    /// Keys with less [`weight`] are not taken while there is no room.
     floor: u64,
     left_out: bool,
 }
 
 /// A row without its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// The window.
     pub window: Window,
-    /// What was counted in it.
-    pub ctr: Ctr,
+    /// The stored measures.
+    pub values: Values,
     /// Which firing.
     pub pane: Pane,
     /// Counts the firings of this window and key from 0.
@@ -70,19 +76,19 @@ pub struct Busiest {
 #[derive(Clone, Debug)]
 pub struct Busy {
     /// The key's values, or the one value.
-    pub values: Vec<Option<Box<str>>>,
-    /// What was counted in the window.
-    pub ctr: Ctr,
+    pub key: Vec<Option<Box<str>>>,
+    /// The stored measures of the window. NULL where those of several keys cannot be added up.
+    pub values: Values,
     /// How many keys were added up.
     pub keys: usize,
     /// The newest panes of the windows of the last hour, by their end, up to the one that is shown.
     pub course: Course,
 }
 
-/// Counts by the end of their window.
-pub type Course = Vec<(EventTime, Ctr)>;
+/// Measures by the end of their window.
+pub type Course = Vec<(EventTime, Values)>;
 
-type Group<'a> = (Ctr, Vec<&'a Key>);
+type Group<'a> = (Values, Vec<&'a Key>);
 
 const HOUR: Millis = Millis(3_600_000);
 /// So many windows are kept where an hour has fewer.
@@ -90,14 +96,20 @@ const LEAST_WINDOWS: i64 = 12;
 /// EARLY panes of a window beside its ON_TIME pane, and without one.
 const EARLY: (usize, usize) = (1, 2);
 const LATE: usize = 3;
-const PANE_BYTES: u64 = size_of::<Shown>() as u64;
+/// A pane, with a share of what its values point to.
+const PANE_BYTES: u64 = size_of::<Shown>() as u64 + 16;
 
 impl FlowBoard {
     pub(super) fn new(flow: &Flow, most: u64) -> Self {
-        let least = Millis(flow.windows.period().0.saturating_mul(LEAST_WINDOWS));
+        let distance = match &flow.windows {
+            WindowKind::Aligned(windows) => windows.period(),
+            WindowKind::Sessions { gap } => *gap,
+        };
+        let least = Millis(distance.0.saturating_mul(LEAST_WINDOWS));
         Self {
             name: flow.name.clone(),
             columns: flow.by.iter().map(|(column, _)| column.clone()).collect(),
+            aggregations: flow.fed.iter().map(|fed| fed.aggregation.clone()).collect(),
             keep: HOUR.max(least),
             keys: FxHashMap::default(),
             complete: None,
@@ -108,7 +120,7 @@ impl FlowBoard {
         }
     }
 
-    pub(super) fn add(&mut self, rows: &[CtrRow]) {
+    pub(super) fn add(&mut self, rows: &[Row]) {
         for row in rows {
             let window = row.window;
             if row.pane != Pane::Early && self.complete.is_none_or(|complete| complete.end < window.end) {
@@ -150,23 +162,24 @@ impl FlowBoard {
             if let Some(newest) = newest(panes, window)
                 && holds(&values, &find)
             {
-                let (ctr, keys) = groups.entry(values).or_default();
-                ctr.merge(newest.ctr);
+                let (values, keys) = groups.entry(values).or_default();
+                self.merge(values, &newest.values);
                 keys.push(key);
             }
         }
         let found = groups.len();
         let mut rows: Vec<_> = groups.into_iter().collect();
-        rows.sort_unstable_by(|(a, (x, _)), (b, (y, _))| (y.views, y.clicks, a).cmp(&(x.views, x.clicks, b)));
+        let counts = |values: &Values| values.iter().map(Value::count).collect::<Vec<_>>();
+        rows.sort_by_cached_key(|(key, (values, _))| (Reverse(counts(values)), key.clone()));
         rows.truncate(ask.limit);
-        let busy = |(values, (ctr, keys)): (Key, Group<'_>)| Busy {
-            values: values.iter().map(|value| value.map(Box::from)).collect(),
-            ctr,
+        let busy = |(key, (values, keys)): (Key, Group<'_>)| Busy {
+            key: key.iter().map(|value| value.map(Box::from)).collect(),
+            values,
             keys: keys.len(),
             // Keys that were quiet in this window belong to the group all the same.
             course: match ask.by {
                 Some(column) => {
-                    let same = |(key, _): &(&Key, _)| key.get(column) == values.get(0);
+                    let same = |(other, _): &(&Key, _)| other.get(column) == key.get(0);
                     self.course(window, self.keys.iter().filter(same))
                 }
                 None => self.course(window, keys.iter().filter_map(|key| self.keys.get_key_value(*key))),
@@ -186,8 +199,8 @@ impl FlowBoard {
         let mut windows: Vec<(Window, Vec<Shown>)> = Vec::new();
         for pane in self.keys.get(key).into_iter().flatten() {
             match windows.last_mut() {
-                Some((window, panes)) if *window == pane.window => panes.push(*pane),
-                _ => windows.push((pane.window, vec![*pane])),
+                Some((window, panes)) if *window == pane.window => panes.push(pane.clone()),
+                _ => windows.push((pane.window, vec![pane.clone()])),
             }
         }
         windows.reverse();
@@ -200,13 +213,13 @@ impl FlowBoard {
     }
 
     fn course<'a>(&self, shown: Window, keys: impl Iterator<Item = (&'a Key, &'a Vec<Shown>)>) -> Course {
-        let mut course: BTreeMap<EventTime, Ctr> = BTreeMap::new();
+        let mut course: BTreeMap<EventTime, Values> = BTreeMap::new();
         for (_, panes) in keys {
             // Panes of a window stand together, the newest last.
             for (at, pane) in panes.iter().enumerate() {
                 let is_newest = panes.get(at + 1).is_none_or(|next| next.window != pane.window);
                 if is_newest && pane.window.end <= shown.end && pane.window.end + self.keep > shown.end {
-                    course.entry(pane.window.end).or_default().merge(pane.ctr);
+                    self.merge(course.entry(pane.window.end).or_default(), &pane.values);
                 }
             }
         }
@@ -221,10 +234,10 @@ impl FlowBoard {
         self.complete.is_some_and(|complete| window.end + self.keep <= complete.end)
     }
 
-    fn insert(&mut self, row: &CtrRow) {
+    fn insert(&mut self, row: &Row) {
         let panes = match self.keys.get_mut(&row.key) {
             Some(panes) => panes,
-            None if row.ctr.views < self.floor => return,
+            None if weight(&row.values) < self.floor => return,
             None => {
                 self.bytes += key_bytes(&row.key);
                 self.keys.entry(row.key.clone()).or_default()
@@ -239,7 +252,7 @@ impl FlowBoard {
                 at,
                 Shown {
                     window: row.window,
-                    ctr: row.ctr,
+                    values: row.values.clone(),
                     pane: row.pane,
                     index: row.pane_index,
                     watermark: row.watermark,
@@ -252,7 +265,18 @@ impl FlowBoard {
             (self.bytes + PANE_BYTES * panes.len() as u64).saturating_sub(PANE_BYTES * before as u64);
     }
 
-    /// Lets go of what is older than an hour.
+    /// Adds the measures of another key. What cannot be added up without its sketch becomes NULL.
+    fn merge(&self, sums: &mut Values, values: &[Value]) {
+        if sums.is_empty() {
+            sums.extend(values.iter().cloned());
+            return;
+        }
+        for ((sum, value), aggregation) in sums.iter_mut().zip(values).zip(&self.aggregations) {
+            *sum = merged(aggregation, sum, value);
+        }
+    }
+
+    /// Drops what is older than an hour.
     fn forget(&mut self) {
         let Some(complete) = self.complete else { return };
         let keep = self.keep;
@@ -264,27 +288,49 @@ impl FlowBoard {
         self.count_bytes();
     }
 
-    /// Lets go of the keys with the fewest views, until a quarter is free.
+    /// Drops the keys with the least weight, until a quarter is free.
     fn make_room(&mut self) {
-        let views = |panes: &[Shown]| panes.last().map_or(0, |pane| pane.ctr.views);
-        let mut sizes: Vec<(u64, u64)> = self.keys.iter().map(|(key, p)| (views(p), size(key, p))).collect();
+        let newest = |panes: &[Shown]| panes.last().map_or(0, |pane| weight(&pane.values));
+        let mut sizes: Vec<(u64, u64)> =
+            self.keys.iter().map(|(key, panes)| (newest(panes), size(key, panes))).collect();
         sizes.sort_unstable();
         let mut left = self.bytes;
-        for (views, size) in sizes {
+        for (weight, size) in sizes {
             if left <= self.most / 4 * 3 {
                 break;
             }
             left = left.saturating_sub(size);
-            self.floor = views + 1;
+            self.floor = weight + 1;
         }
         let floor = self.floor;
-        self.keys.retain(|_, panes| views(panes) >= floor);
+        self.keys.retain(|_, panes| newest(panes) >= floor);
         self.left_out = true;
         self.count_bytes();
     }
 
     fn count_bytes(&mut self) {
         self.bytes = self.keys.iter().map(|(key, panes)| size(key, panes)).sum();
+    }
+}
+
+fn merged(aggregation: &Aggregation, a: &Value, b: &Value) -> Value {
+    match (aggregation, a, b) {
+        (Aggregation::Count, Value::Count(a), Value::Count(b)) => Value::Count(a + b),
+        (Aggregation::Sum(_), Value::Number(a), Value::Number(b)) => {
+            let mut sum = a.clone();
+            sum.merge(**b);
+            Value::Number(sum)
+        }
+        (Aggregation::Min(_) | Aggregation::Max(_), Value::Null, other)
+        | (Aggregation::Min(_) | Aggregation::Max(_), other, Value::Null) => other.clone(),
+        (Aggregation::Min(_) | Aggregation::Max(_), Value::Number(x), Value::Number(y)) => {
+            let takes_second = match aggregation {
+                Aggregation::Min(_) => y.amount() < x.amount(),
+                _ => y.amount() > x.amount(),
+            };
+            if takes_second { b.clone() } else { a.clone() }
+        }
+        _ => Value::Null,
     }
 }
 

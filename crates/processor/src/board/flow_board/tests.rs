@@ -6,7 +6,7 @@ use event::Windows;
 use proptest::prelude::*;
 
 use super::*;
-use crate::flow::{Flow, FlowSettings};
+use flow::{Flow, FlowSettings};
 
 const MINUTE: i64 = 60_000;
 
