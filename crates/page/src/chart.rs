@@ -1,20 +1,21 @@
-//! Small pictures of numbers: a course, an interval, shares. Colours come from the style sheet.
+//! Charts as SVG: a course, an interval, shares. Colours are in the style sheet.
 //!
-//! They say nothing that does not stand beside them in words: assistive technology passes over them.
-//! No text from outside gets into them, only numbers and names of classes.
+//! Everything that they show is also text beside them, so assistive technology skips them. They contain numbers and names
+//! of classes, and no text of users.
 
-use event::Ctr;
 use svg::{
     Document,
     node::element::{Circle, Line, Path, Rectangle, path::Data},
 };
 
-use crate::facts::{Outcome, Point};
+use crate::{facts::Outcome, measures::Reading};
 
 /// An SVG element as text.
 pub type Svg = String;
 
 const GAP: f64 = 2.0;
+/// Charts in rows are wider than this for their height.
+const LARGE: f64 = 4.0;
 
 fn canvas(width: f64, height: f64, class: &str) -> Document {
     Document::new()
@@ -47,25 +48,78 @@ pub fn spark(course: &[f64]) -> Svg {
         .to_string()
 }
 
-/// The click-through rate of window after window with its interval, from nothing to the highest.
-pub fn course(points: &[Point], (width, height): (f64, f64), class: &str) -> Svg {
+/// What a chart spans: from the lowest to the highest value, and always 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    low: f64,
+    high: f64,
+}
+
+impl Scale {
+    /// A scale for these readings with their intervals.
+    pub fn of<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Self {
+        let mut scale = Self { low: 0.0, high: 0.0 };
+        for reading in readings {
+            let (low, high) = reading.interval.unzip();
+            for value in [reading.value, low, high].into_iter().flatten() {
+                scale.low = scale.low.min(value);
+                scale.high = scale.high.max(value);
+            }
+        }
+        scale
+    }
+
+    /// The same scale out to round numbers, and lines between them, the highest first.
+    pub fn rounded(self) -> (Self, Vec<f64>) {
+        const LINES: f64 = 4.0;
+        let span = self.high - self.low;
+        if !(span.is_finite() && span > 0.0) {
+            return (Self { low: 0.0, high: 1.0 }, vec![0.0]);
+        }
+        let exact = span / LINES;
+        let power = 10_f64.powf(exact.log10().floor());
+        let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= exact);
+        let step = step.unwrap_or(exact);
+        let (first, last) = ((self.low / step).floor() as i64, (self.high / step).ceil() as i64);
+        let scale = Self { low: first as f64 * step, high: last as f64 * step };
+        (scale, (first..=last).rev().map(|line| line as f64 * step).collect())
+    }
+
+    fn share(self, value: f64) -> f64 {
+        (value - self.low) / (self.high - self.low).max(f64::MIN_POSITIVE)
+    }
+}
+
+/// A measure of window after window with its interval. `lines` are drawn behind it.
+pub fn course(
+    readings: &[Reading],
+    scale: Scale,
+    lines: &[f64],
+    (width, height): (f64, f64),
+    class: &str,
+) -> Svg {
     let mut canvas = canvas(width, height, class);
-    let most = highest(points);
-    let known: Vec<_> = points.iter().filter(|point| point.ctr.rate().is_some()).collect();
-    let (Some(first), Some(last)) = (known.first(), known.last()) else {
+    let y = |value: f64| height - GAP - scale.share(value) * (height - 2.0 * GAP);
+    for value in lines {
+        canvas = canvas.add(level(width, y(*value)));
+    }
+    let known = || readings.iter().filter_map(|reading| Some((reading, reading.value?)));
+    let (Some((first, _)), Some((last, last_value))) = (known().next(), known().next_back()) else {
         return canvas.add(level(width, height - GAP)).to_string();
     };
-    let span = (last.end.0 - first.end.0).max(1) as f64;
-    let x = |point: &Point| {
-        if known.len() == 1 {
+    let span = last.end.0 - first.end.0;
+    let x = |reading: &Reading| {
+        if span == 0 {
             width / 2.0
         } else {
-            GAP + (point.end.0 - first.end.0) as f64 / span * (width - 2.0 * GAP)
+            GAP + (reading.end.0 - first.end.0) as f64 / span as f64 * (width - 2.0 * GAP)
         }
     };
-    let y = |rate: f64| height - GAP - rate / most.max(f64::MIN_POSITIVE) * (height - 2.0 * GAP);
-    let bounds = |point: &&Point| point.ctr.interval().map(|(low, high)| (x(point), y(low), y(high)));
-    let band: Vec<_> = known.iter().filter_map(bounds).collect();
+    let bounds = |(reading, _): (&Reading, f64)| {
+        let (low, high) = reading.interval?;
+        Some((x(reading), y(low), y(high)))
+    };
+    let band: Vec<_> = known().filter_map(bounds).collect();
     if band.len() > 1 {
         let mut area = Data::new().move_to((band[0].0, band[0].2));
         for (x, _, high) in &band {
@@ -76,34 +130,23 @@ pub fn course(points: &[Point], (width, height): (f64, f64), class: &str) -> Svg
         }
         canvas = canvas.add(Path::new().set("class", "band").set("d", area.close()));
     }
-    let place = |point: &&Point| (x(point), y(point.ctr.rate().unwrap_or(0.0)));
-    let points: Vec<_> = known.iter().map(place).collect();
-    let end = place(last);
-    canvas
-        .add(Path::new().set("class", "line").set("d", line(&points)))
-        .add(
-            Circle::new()
-                .set("class", "dot")
-                .set("cx", end.0.min(width - GAP))
-                .set("cy", end.1)
-                .set("r", GAP),
-        )
-        .to_string()
+    let points: Vec<_> = known().map(|(reading, value)| (x(reading), y(value))).collect();
+    canvas = canvas.add(Path::new().set("class", "line").set("d", line(&points)));
+    // Stretched with the rest, a dot in a large chart would be an ellipse.
+    if width / height > LARGE {
+        let (cx, cy) = (x(last).min(width - GAP), y(last_value));
+        canvas = canvas.add(Circle::new().set("class", "dot").set("cx", cx).set("cy", cy).set("r", GAP));
+    }
+    canvas.to_string()
 }
 
-/// The top of [`course`]: the highest bound or rate.
-pub fn highest(points: &[Point]) -> f64 {
-    let top = |ctr: &Ctr| ctr.interval().map(|(_, high)| high).or(ctr.rate()).unwrap_or(0.0);
-    points.iter().map(|point| top(&point.ctr)).fold(0.0, f64::max)
-}
-
-/// A rate with its interval on a scale from nothing to `most`.
-pub fn interval(ctr: &Ctr, most: f64) -> Svg {
+/// A value with its interval on a scale.
+pub fn interval(reading: &Reading, scale: Scale) -> Svg {
     const SIZE: (f64, f64) = (120.0, 14.0);
     let middle = SIZE.1 / 2.0;
     let mut canvas = canvas(SIZE.0, SIZE.1, "interval").add(level(SIZE.0, middle));
-    let x = |rate: f64| (rate / most.max(f64::MIN_POSITIVE)).min(1.0) * (SIZE.0 - 2.0 * GAP) + GAP;
-    if let Some((low, high)) = ctr.interval() {
+    let x = |value: f64| scale.share(value).clamp(0.0, 1.0) * (SIZE.0 - 2.0 * GAP) + GAP;
+    if let Some((low, high)) = reading.interval {
         let width = (x(high) - x(low)).max(1.0);
         canvas = canvas.add(
             Rectangle::new()
@@ -115,11 +158,11 @@ pub fn interval(ctr: &Ctr, most: f64) -> Svg {
                 .set("rx", 3),
         );
     }
-    if let Some(rate) = ctr.rate() {
+    if let Some(value) = reading.value {
         canvas = canvas.add(
             Rectangle::new()
                 .set("class", "mark")
-                .set("x", x(rate) - 1.0)
+                .set("x", x(value) - 1.0)
                 .set("y", 0)
                 .set("width", 2)
                 .set("height", SIZE.1),
@@ -176,9 +219,14 @@ mod tests {
 
     use super::*;
 
+    fn reading(minute: i64, value: Option<f64>, interval: Option<(f64, f64)>) -> Reading {
+        Reading { end: EventTime(minute * 60_000), value, interval }
+    }
+
     #[test]
     fn nothing_is_a_flat_line() {
-        for picture in [spark(&[]), spark(&[0.0, 0.0]), course(&[], (160.0, 36.0), "course")] {
+        let none = course(&[], Scale::of([]), &[], (160.0, 36.0), "course");
+        for picture in [spark(&[]), spark(&[0.0, 0.0]), none] {
             assert!(picture.contains("class=\"level\"") && !picture.contains("class=\"line\""), "{picture}");
         }
         assert!(!shares(&[]).contains("<rect"));
@@ -191,16 +239,30 @@ mod tests {
         assert!(picture.contains("class=\"lost\"") && !picture.contains("class=\"late\""), "{picture}");
     }
 
+    #[test]
+    fn lines_are_at_round_numbers() {
+        let check = |low, high, lines: &[f64]| {
+            let (scale, found) = Scale { low, high }.rounded();
+            let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9;
+            assert!(found.len() == lines.len() && found.iter().zip(lines).all(near), "{low} {high}: {found:?}");
+            assert!(scale.low <= low && scale.high >= high);
+        };
+        check(0.0, 0.0712, &[0.08, 0.06, 0.04, 0.02, 0.0]);
+        check(0.0, 100.0, &[100.0, 75.0, 50.0, 25.0, 0.0]);
+        check(-30.0, 70.0, &[75.0, 50.0, 25.0, 0.0, -25.0, -50.0]);
+        check(0.0, 0.0, &[0.0]);
+    }
+
     proptest! {
         #[test]
-        fn every_number_is_finite(counts in prop::collection::vec((0u64..100, 0u64..200), 0..20)) {
-            let point = |(n, (views, clicks)): (usize, (u64, u64))| Point {
-                end: EventTime(n as i64 * 60_000),
-                ctr: Ctr { views, clicks, attributed: 0 },
+        fn every_number_is_finite(values in prop::collection::vec((any::<bool>(), -1e30f64..1e30, 0.0f64..1e3), 0..20)) {
+            let some = |(n, (known, value, width)): (usize, (bool, f64, f64))| {
+                reading(n as i64, known.then_some(value), known.then_some((value - width, value + width)))
             };
-            let points: Vec<_> = counts.into_iter().enumerate().map(point).collect();
-            let mut pictures = vec![course(&points, (160.0, 36.0), "course")];
-            pictures.extend(points.iter().map(|point| interval(&point.ctr, highest(&points))));
+            let readings: Vec<_> = values.into_iter().enumerate().map(some).collect();
+            let (scale, lines) = Scale::of(&readings).rounded();
+            let mut pictures = vec![course(&readings, scale, &lines, (160.0, 36.0), "course")];
+            pictures.extend(readings.iter().map(|reading| interval(reading, Scale::of(&readings))));
             for picture in pictures {
                 prop_assert!(!picture.contains("NaN") && !picture.contains("inf\""), "{}", picture);
             }

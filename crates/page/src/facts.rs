@@ -6,12 +6,13 @@ mod rates;
 
 mod json;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use event::EventTime;
+use flow::row::MeasureColumns;
 use serde::Serialize;
 
-pub use rates::{Ask, Busiest, Busy, KeyWindow, Point, ShownPane};
+pub use rates::{Ask, Busiest, Busy, KeyWindow, Measured, Point, ShownPane};
 
 /// Where the page looks. Asked for each request; it must not wait.
 pub trait Source: Send + Sync + 'static {
@@ -205,12 +206,12 @@ pub struct Flow {
     pub name: String,
     /// Names of its key's columns.
     pub columns: Vec<String>,
-    /// Whether clicks find their views.
-    pub has_join: bool,
-    /// Length of its windows, in milliseconds.
-    pub size_ms: u64,
-    /// Distance of their starts, in milliseconds.
-    pub period_ms: u64,
+    /// Its measures in the order of their columns; in JSON the names of these columns.
+    #[serde(serialize_with = "json::columns")]
+    pub measures: Arc<[MeasureColumns]>,
+    /// How its windows cover time.
+    #[serde(flatten)]
+    pub windows: Windowing,
     /// See the configuration, in milliseconds.
     pub out_of_orderness_ms: u64,
     /// See the configuration, in milliseconds.
@@ -228,6 +229,49 @@ pub struct Flow {
     pub before: u64,
     /// Keys with live counts.
     pub keys: usize,
+}
+
+/// How windows cover time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Windowing {
+    /// Fixed and sliding windows.
+    Sliding {
+        /// Length, in milliseconds.
+        size_ms: u64,
+        /// Distance between two starts, in milliseconds.
+        period_ms: u64,
+    },
+    /// Days, weeks or months of a time zone.
+    Calendar {
+        /// `day`, `week` or `month`.
+        unit: Unit,
+        /// The zone's name in the IANA database.
+        timezone: String,
+    },
+    /// Sessions.
+    Sessions {
+        /// The time without an event that ends one, in milliseconds.
+        gap_ms: u64,
+    },
+}
+
+impl Default for Windowing {
+    fn default() -> Self {
+        Self::Sliding { size_ms: 0, period_ms: 0 }
+    }
+}
+
+/// The length of a calendar window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// From midnight to midnight.
+    Day,
+    /// From Monday to Monday.
+    Week,
+    /// From the first to the first.
+    Month,
 }
 
 /// How many offsets ended in one way.

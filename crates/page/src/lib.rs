@@ -1,19 +1,21 @@
-//! The live page of a running command: the way of an event from Kafka to its row, the click-through rates, the ledger and
-//! the configuration in force; and the same as JSON.
+//! The live page of a running command: the pipeline's stages from Kafka to the tables, the measures of each flow, the
+//! ledger and the configuration in force; and the same as JSON.
 //!
-//! Rendered on the server. Nothing comes from outside, and without the script, which only refreshes, it is complete.
+//! The page is rendered on the server, loads nothing from other hosts, and is complete without its script, which only
+//! refreshes it.
 //!
-//! | module | idea |
+//! | module | contents |
 //! |---|---|
-//! | [`facts`] | what there is to be shown, as plain values, and the port that they come through |
-//! | [`judge`] | green, amber or red, and why, in words |
-//! | [`history`] | totals in, rates and their course out |
-//! | [`chart`] | small pictures of numbers |
-//! | [`words`] | numbers, times and sizes as people read them |
+//! | [`facts`] | what is shown, as plain values, and the trait that provides them |
+//! | [`judge`] | green, amber or red, and the reason |
+//! | [`history`] | totals to rates and their course |
+//! | [`measures`] | measures of any flow as text and as points of a chart |
+//! | [`chart`] | charts as SVG |
+//! | [`words`] | numbers, times and sizes as text |
 //! | `html` | the page |
 //! | [`routes`] | what is served where |
 //!
-//! It knows what an event, a window and a ledger are, and nothing of connector, processor or writer: the binary joins them.
+//! The crate knows flows and ledgers, and neither connector, processor nor writer: the binary joins them.
 #![forbid(unsafe_code)]
 
 pub mod facts;
@@ -21,6 +23,8 @@ pub mod facts;
 pub mod judge;
 
 pub mod history;
+
+pub mod measures;
 
 pub mod chart;
 

@@ -1,10 +1,14 @@
-//! Numbers, times and sizes as people read them.
+//! Numbers, times and sizes as text for a person.
 
 use event::EventTime;
+use jiff::{Timestamp, tz::TimeZone};
 
 /// `1,234,567`.
 pub fn number(value: u64) -> String {
-    let digits = value.to_string();
+    grouped(&value.to_string())
+}
+
+fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
@@ -23,6 +27,26 @@ pub fn per_second(rate: f64) -> String {
 /// `5.61 %`; a dash where there is none.
 pub fn percent(rate: Option<f64>) -> String {
     rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.2} %", rate * 100.0))
+}
+
+/// `1,999.5` of an exact decimal's digits.
+pub fn decimal(digits: &str) -> String {
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("−", rest));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{fraction}", grouped(whole))
+}
+
+/// `1,599.6`, `12.35` or `0.00123`: a double with as many digits as a person compares.
+pub fn real(value: f64) -> String {
+    let places = match value.abs() {
+        100.0.. => 1,
+        1.0.. => 2,
+        0.01.. => 4,
+        _ => 6,
+    };
+    let text = format!("{value:.places$}");
+    decimal(text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`.
@@ -72,6 +96,15 @@ pub fn seconds(time: EventTime) -> String {
     time.to_string().get(11..19).unwrap_or("–").to_owned()
 }
 
+/// `2026-11-23` in a time zone of the IANA database; in UTC if there is no zone of that name.
+pub fn day_in(time: EventTime, zone: &str) -> String {
+    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+    match Timestamp::from_millisecond(time.0) {
+        Ok(timestamp) => zone.to_datetime(timestamp).date().to_string(),
+        Err(_) => "–".to_owned(),
+    }
+}
+
 /// `2026-11-23`.
 pub fn day(time: EventTime) -> String {
     time.to_string().get(..10).unwrap_or("–").to_owned()
@@ -93,9 +126,17 @@ mod tests {
         );
         let sizes = [0, 999, 1_000, 99_950, 1_500_000_000, 3_000_000_000_000].map(bytes);
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "100 kB", "1.5 GB", "3.0 TB"]);
+        let decimals = ["0", "-1234.50", "1000000", "0.000000001"].map(decimal);
+        assert_eq!(decimals, ["0", "−1,234.50", "1,000,000", "0.000000001"]);
+        let reals = [0.0, 1599.6, 150.0, 12.345, 0.5, -0.001_23].map(real);
+        assert_eq!(reals, ["0", "1,599.6", "150", "12.35", "0.5", "−0.00123"]);
         assert_eq!([1, 2].map(|count| counted(count, "hole", "holes")), ["one hole", "2 holes"]);
         let time = EventTime(1_790_503_200_250);
         assert_eq!([clock(time), seconds(time), day(time)], ["10:00", "10:00:00", "2026-09-27"]);
         assert_eq!(clock(EventTime::MIN), "–");
+        let before_midnight = EventTime(1_792_791_000_000);
+        assert_eq!(day(before_midnight), "2026-10-23");
+        assert_eq!(day_in(before_midnight, "Europe/Warsaw"), "2026-10-23");
+        assert_eq!(day_in(EventTime(before_midnight.0 + 3_600_000), "Europe/Warsaw"), "2026-10-24");
     }
 }

@@ -344,7 +344,7 @@ mod tests {
             core.tick(EventTime(100_000));
         }
         let rows = core.take_effects().output.rows.into_iter().flat_map(|(_, rows)| rows);
-        let views: Vec<u64> = rows.map(|row| row.ctr.views).collect();
+        let views: Vec<u64> = rows.map(|row| flow::row::weight(&row.values)).collect();
         assert_eq!(views, [10; 5]);
     }
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use event::{EventTime, Millis, Partition, events::EventsSettings};
+use flow::{Flow, FlowSettings};
 use processor::{
     core::{Core, Data},
-    flow::{Flow, FlowSettings},
     frontier::Limits,
     outbox::Outbox,
     saved::{Budget, Round, save},

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use event::append::{Append, Appended, Body, Rows, Table};
+use flow::append::{Append, Appended, Body, Rows, Table};
 use processor::{
     Config, ProcessorError, Services,
     sink::{Sink, SinkError},

@@ -6,8 +6,8 @@
 //! about an append, and [`faults`] about what goes wrong with it; [`grpc`] and [`append`] implement the Storage Write
 //! API, [`rest`] the REST API, and [`server`] runs them.
 //!
-//! Not implemented: other types of streams, rows in protobuf format, evaluating views (only their description is
-//! kept), jobs, costs, permissions.
+//! Not implemented: other types of streams, rows in Arrow format, evaluating views (only their description is kept), jobs,
+//! costs, permissions.
 
 mod tables;
 

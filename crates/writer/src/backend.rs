@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use event::{
+use flow::{
     append::{Append, Appended, Body, Rows, Table},
     row::ProgressRow,
 };
@@ -120,7 +120,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
     async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError>;
 
     /// The busiest keys of the newest window that the watermark has passed (before that, of the oldest open one): their
-    /// newest panes, those with the most views first.
+    /// newest panes, by the flow's counts in their order, the largest first. Of a flow with sessions: those that ended last
+    /// before the watermark (before that, those that end first). Sketches are not read back.
     ///
     /// # Errors
     /// As [`count`](Self::count).

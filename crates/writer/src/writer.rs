@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, sync::Arc};
 
-use event::{CtrRow, row::FlowTable};
+use flow::row::{FlowTable, Row};
 
 use crate::{Backend, WriterConfig, WriterError, backend::Mode, schema::Tables};
 
@@ -14,7 +14,7 @@ pub struct Writer(Arc<dyn Backend>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LatestRow {
     /// The newest pane.
-    pub row: CtrRow,
+    pub row: Row,
     /// Whether its allowed lateness has passed, so that no other pane follows.
     pub is_final: bool,
 }
@@ -50,11 +50,11 @@ pub enum State {
     Created,
     /// It existed as required.
     Exists,
-    /// It existed for an older configuration and has been updated (views only).
+    /// It existed for another configuration and has been updated: a view was created again, a table gained columns.
     Updated,
     /// It does not exist; nothing was done.
     WouldCreate,
-    /// It exists for an older configuration; nothing was done.
+    /// It exists for another configuration; nothing was done.
     WouldUpdate,
 }
 
@@ -96,10 +96,11 @@ impl Writer {
         config.place().check_owner(Tables::try_new(tables)?, pipeline).await
     }
 
-    /// Creates what the flows need and is missing: dataset, tables, views. Safe to repeat.
+    /// Creates what the flows need and is missing: dataset, tables, views, and columns of tables that exist. A column that
+    /// no flow needs any more stays, and is NULL in new rows. Safe to repeat.
     ///
     /// # Errors
-    /// A table of another shape, which is never altered; a database that does not answer or refuses.
+    /// A table that lacks a column which cannot be added, or has one of another type; a database that does not answer or refuses.
     pub async fn setup(
         config: &WriterConfig,
         tables: &[FlowTable],

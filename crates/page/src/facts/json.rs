@@ -1,7 +1,18 @@
-//! How times, windows and counts stand in the JSON: times as text, counts with their rates.
+//! Times, windows and measures in the JSON: times as text, measures under the names of their columns.
 
-use event::{Ctr, EventTime, Window};
-use serde::{Serialize, Serializer};
+use event::EventTime;
+use flow::{
+    Window,
+    row::{Cell, MeasureColumns},
+};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde_json::value::RawValue;
+
+use super::Measured;
+
+/// Members of a row, a point or a pane that a measure may have the name of. Such a measure gets [`PREFIX`].
+const MEMBERS: [&str; 6] = ["key", "keys", "course", "end", "session", "panes"];
+const PREFIX: &str = "measure_";
 
 pub(super) fn time<S: Serializer>(time: &EventTime, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(time)
@@ -31,25 +42,51 @@ pub(super) fn maybe_window<S: Serializer>(window: &Option<Window>, s: S) -> Resu
     window.map(Bounds::from).serialize(s)
 }
 
-/// Counts with their rates, as the columns are called.
-pub(super) fn counts<S: Serializer>(ctr: &Ctr, s: S) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Counts {
-        views: u64,
-        clicks: u64,
-        attributed_clicks: u64,
-        ctr: Option<f64>,
-        ctr_low: Option<f64>,
-        ctr_high: Option<f64>,
+/// The names of the columns that [`measured`] writes.
+pub(super) fn columns<S: Serializer>(measures: &[MeasureColumns], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(measures.iter().flat_map(shown))
+}
+
+/// Measures as the columns are called. Sketches are left out: the table has them.
+pub(super) fn measured<S: Serializer>(measured: &Measured, s: S) -> Result<S::Ok, S::Error> {
+    let mut map = s.serialize_map(None)?;
+    let mut done = Ok(());
+    for measure in measured.measures.iter() {
+        let mut names = shown(measure).into_iter();
+        measure.cells(&measured.values, &mut |cell| {
+            if done.is_ok()
+                && let Some(name) = names.next()
+            {
+                let name = if MEMBERS.contains(&&*name) { format!("{PREFIX}{name}") } else { name };
+                done = map.serialize_entry(&name, &Written(cell));
+            }
+        });
     }
-    let interval = ctr.interval();
-    let counts = Counts {
-        views: ctr.views,
-        clicks: ctr.clicks,
-        attributed_clicks: ctr.attributed,
-        ctr: ctr.rate(),
-        ctr_low: interval.map(|(low, _)| low),
-        ctr_high: interval.map(|(_, high)| high),
-    };
-    counts.serialize(s)
+    done?;
+    map.end()
+}
+
+/// Only the first column of a number of distinct values is shown; the second one is its sketch.
+fn shown(measure: &MeasureColumns) -> Vec<String> {
+    let columns = measure.columns().into_iter();
+    columns.filter(|column| column.kind != flow::row::Kind::Bytes).map(|column| column.name).collect()
+}
+
+struct Written<'a>(Cell<'a>);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Cell::Null | Cell::Bytes(_) => s.serialize_unit(),
+            Cell::Text(text) => s.serialize_str(text),
+            Cell::Integer(number) => s.serialize_i64(number),
+            // With all digits, as in the lines of `replay`.
+            Cell::Decimal(total) => match RawValue::from_string(total.to_string()) {
+                Ok(number) => number.serialize(s),
+                Err(_) => s.serialize_f64(total.to_f64()),
+            },
+            Cell::Real(number) => s.serialize_f64(number),
+            Cell::Time(time) => s.collect_str(&time),
+        }
+    }
 }

@@ -1,9 +1,24 @@
-//! Rates: the busiest keys of a window, and the windows of one key with their panes.
+//! The busiest keys of a window, and the windows of one key with their panes.
 
-use event::{Ctr, EventTime, Pane, Window};
+use std::sync::Arc;
+
+use event::EventTime;
+use flow::{
+    Window,
+    row::{MeasureColumns, Pane, Values},
+};
 use serde::Serialize;
 
 use super::json;
+
+/// The measures of a row, and how its columns follow from them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The measures of the flow, shared by all of its rows.
+    pub measures: Arc<[MeasureColumns]>,
+    /// The stored values.
+    pub values: Values,
+}
 
 /// Which keys are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,7 +27,7 @@ pub struct Ask {
     pub by: Option<usize>,
     /// Only those with this text in them.
     pub find: String,
-    /// So many at most.
+    /// At most this many.
     pub limit: usize,
 }
 
@@ -26,9 +41,9 @@ pub struct Busiest {
     pub is_complete: bool,
     /// How many there are, shown or not.
     pub found: usize,
-    /// Whether keys with few views are left out for want of room.
+    /// Whether the least busy keys are left out for want of room.
     pub left_out: bool,
-    /// The most views first.
+    /// The busiest first.
     pub rows: Vec<Busy>,
 }
 
@@ -39,22 +54,25 @@ pub struct Busy {
     pub key: Vec<Option<Box<str>>>,
     /// How many keys were added up.
     pub keys: usize,
-    /// What was counted.
-    #[serde(flatten, serialize_with = "json::counts")]
-    pub ctr: Ctr,
+    /// Its own window, where keys do not share theirs.
+    #[serde(serialize_with = "json::maybe_window", skip_serializing_if = "Option::is_none")]
+    pub session: Option<Window>,
+    /// What was measured.
+    #[serde(flatten, serialize_with = "json::measured")]
+    pub measured: Measured,
     /// The windows of the last hour.
     pub course: Vec<Point>,
 }
 
 /// One window in a course.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Point {
     /// The window's end.
     #[serde(serialize_with = "json::time")]
     pub end: EventTime,
-    /// What was counted in it.
-    #[serde(flatten, serialize_with = "json::counts")]
-    pub ctr: Ctr,
+    /// What was measured in it.
+    #[serde(flatten, serialize_with = "json::measured")]
+    pub measured: Measured,
 }
 
 /// A window of one key with its panes.
@@ -68,15 +86,15 @@ pub struct KeyWindow {
 }
 
 /// A pane.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ShownPane {
     /// Which firing.
     pub pane: Pane,
     /// Counts the firings from 0.
     pub pane_index: u32,
-    /// What was counted.
-    #[serde(flatten, serialize_with = "json::counts")]
-    pub ctr: Ctr,
+    /// What was measured.
+    #[serde(flatten, serialize_with = "json::measured")]
+    pub measured: Measured,
     /// The flow's watermark when it fired.
     #[serde(serialize_with = "json::time")]
     pub watermark: EventTime,

@@ -1,13 +1,15 @@
-//! One key: the course of its rate, and its windows with their panes side by side.
+//! One key: a chart of its leading measure, and its windows with their panes side by side.
 
-use event::{EventTime, Pane};
+use event::EventTime;
+use flow::row::{MeasureColumns, Pane};
 use maud::{Markup, PreEscaped, html};
 
-use super::{begins, frame, number, time, value, window, windows_of};
+use super::{begins, frame, measure, time, value, window, windows_of};
 use crate::{
-    chart,
-    facts::{Facts, Flow, KeyWindow, Point, ShownPane},
+    chart::{self, Scale},
+    facts::{Facts, Flow, KeyWindow, ShownPane, Windowing, millis_between},
     judge::Health,
+    measures::{self, Reading},
     words,
 };
 
@@ -20,7 +22,9 @@ pub(crate) struct KeyPage<'a> {
     pub(crate) windows: &'a [KeyWindow],
 }
 
-const COURSE: (f64, f64) = (720.0, 200.0);
+const COURSE: (f64, f64) = (960.0, 320.0);
+/// A chart over more than this has dates below it.
+const DAY_MS: u64 = 86_400_000;
 
 impl KeyPage<'_> {
     pub(crate) fn render(&self) -> Markup {
@@ -34,12 +38,12 @@ impl KeyPage<'_> {
                     }
                 }
                 div #windows data-live {
-                    p.note { (windows_of(self.flow)) "; late events count until " (words::length(self.flow.allowed_lateness_ms)) " after a window's end. The newest pane of a window is the one that holds." }
+                    p.note { (windows_of(self.flow)) "; late events count until " (words::length(self.flow.allowed_lateness_ms)) " after a window's end. The newest pane of a window replaces the others." }
                     (begins(self.facts.started_at))
                     @if self.windows.is_empty() {
-                        p.empty { "No row of this key of the last hour is known here: it was quiet, has few views beside the others, or the rows were written before this process was started. The table has them." }
+                        p.empty { "No rows of this key in the last hour: it was quiet, is less busy than the keys that are kept, or its rows are older than this process. The table has them." }
                     } @else {
-                        (self.picture())
+                        @if let Some(leading) = measures::leading(&self.flow.measures) { (self.picture(leading)) }
                         (self.table())
                     }
                 }
@@ -49,19 +53,31 @@ impl KeyPage<'_> {
     }
 
     /// Complete windows only: open ones are not comparable.
-    fn picture(&self) -> Markup {
-        let point = |shown: &KeyWindow| {
+    fn picture(&self, leading: &MeasureColumns) -> Markup {
+        let reading = |shown: &KeyWindow| {
             let pane = shown.panes.last().filter(|pane| pane.pane != Pane::Early)?;
-            Some(Point { end: shown.window.end, ctr: pane.ctr })
+            Some(measures::reading(leading, &pane.measured, shown.window.end))
         };
-        let points: Vec<Point> = self.windows.iter().rev().filter_map(point).collect();
+        let complete = self.windows.iter().rev().filter(|shown| !self.is_replaced(shown));
+        let readings: Vec<Reading> = complete.filter_map(reading).collect();
+        let text = |value| measures::scaled(leading, &self.flow.measures, value);
+        let (scale, lines) = Scale::of(&readings).rounded();
         html! {
-            @if points.len() > 1 {
+            @if let [first, .., last] = &readings[..] {
                 figure.large {
-                    div.scale aria-hidden="true" { span { (words::percent(Some(chart::highest(&points)))) } span { "0 %" } }
-                    (PreEscaped(chart::course(&points, COURSE, "course")))
-                    div.ends aria-hidden="true" { span { (words::clock(points[0].end)) } span { (words::clock(points[points.len() - 1].end)) } }
-                    figcaption { "CTR of window after window, by their end, with the 95 % interval; the numbers stand below" }
+                    figcaption {
+                        span { (leading.name) }
+                        strong { (last.value.map_or_else(|| "–".to_owned(), text)) }
+                        @if let Some((low, high)) = last.interval {
+                            span { span.swatch.band aria-hidden="true" {} "95 % interval " (text(low)) " to " (text(high)) }
+                        }
+                    }
+                    div.plot {
+                        div.scale aria-hidden="true" { @for line in &lines { span { (text(*line)) } } }
+                        (PreEscaped(chart::course(&readings, scale, &lines, COURSE, "course")))
+                        div.ends aria-hidden="true" { @for text in ends(first.end, last.end) { span { (text) } } }
+                    }
+                    p.unseen { (words::counted(readings.len() as u64, "complete window", "complete windows")) ", by their end; the table below has the numbers" }
                 }
             }
         }
@@ -76,7 +92,7 @@ impl KeyPage<'_> {
                     th scope="col" { "early" }
                     th scope="col" { "on time" }
                     th scope="col" { "late" }
-                    th scope="col" { "what holds" }
+                    th scope="col" { "state" }
                 } }
                 tbody { @for shown in self.windows { (self.row(shown)) } }
             }
@@ -88,16 +104,19 @@ impl KeyPage<'_> {
             let of_kind = || shown.panes.iter().filter(move |pane| pane.pane == kind);
             html! { td role="cell" data-label=(label) { @for pane in of_kind() { (self.pane(pane)) } @if of_kind().next().is_none() { span.none { "–" } } } }
         };
+        let leading = measures::leading(&self.flow.measures);
         html! {
             tr role="row" {
-                th scope="row" role="rowheader" { (window(shown.window, self.facts.at)) }
+                th scope="row" role="rowheader" { (window(self.flow, shown.window, self.facts.at)) }
                 (cell(Pane::Early, "early"))
                 (cell(Pane::OnTime, "on time"))
                 (cell(Pane::Late, "late"))
-                td role="cell" data-label="what holds" {
-                    @if let Some(newest) = shown.panes.last() {
-                        strong { (words::percent(newest.ctr.rate())) }
-                        span.unit { (self.standing(shown.window.end, newest.pane)) }
+                td role="cell" data-label="state" {
+                    @if self.is_replaced(shown) {
+                        span.unit { "merged into a longer session" }
+                    } @else if let Some((newest, leading)) = shown.panes.last().zip(leading) {
+                        strong { (measures::text(leading, &newest.measured).text) }
+                        span.unit { (self.state(shown.window.end, newest.pane)) }
                     }
                 }
             }
@@ -107,23 +126,40 @@ impl KeyPage<'_> {
     fn pane(&self, pane: &ShownPane) -> Markup {
         html! {
             div.pane {
-                span {
-                    (number(pane.ctr.views)) @if pane.ctr.views == 1 { " view, " } @else { " views, " }
-                    (number(pane.ctr.clicks)) @if pane.ctr.clicks == 1 { " click" } @else { " clicks" }
+                @for (place, one) in pane.measured.measures.iter().enumerate() {
+                    @if place > 0 { " · " }
+                    span.measure { (one.name) " " (measure(one, &pane.measured)) }
                 }
-                span.unit { (words::percent(pane.ctr.rate())) " · fired " (time(pane.emitted_at, &words::seconds(pane.emitted_at))) " as no. " (pane.pane_index) }
+                span.unit { "fired " (time(pane.emitted_at, &words::seconds(pane.emitted_at))) " as no. " (pane.pane_index) }
             }
         }
     }
 
-    fn standing(&self, end: EventTime, newest: Pane) -> &'static str {
+    /// Whether a session is part of a longer one by now, whose panes have higher numbers.
+    fn is_replaced(&self, shown: &KeyWindow) -> bool {
+        let newest = |shown: &KeyWindow| shown.panes.iter().map(|pane| pane.pane_index).max();
+        let replaces = |other: &KeyWindow| {
+            other.window.overlaps(shown.window) && newest(other) > newest(shown) && other.window != shown.window
+        };
+        matches!(self.flow.windows, Windowing::Sessions { .. }) && self.windows.iter().any(replaces)
+    }
+
+    fn state(&self, end: EventTime, newest: Pane) -> &'static str {
         let lateness = i64::try_from(self.flow.allowed_lateness_ms).unwrap_or(i64::MAX);
         let is_final =
             self.flow.watermark.is_some_and(|watermark| watermark.0 >= end.0.saturating_add(lateness));
         match newest {
             Pane::Early => "still open",
             _ if is_final => "final",
-            _ => "complete; late events may still come",
+            _ => "complete; late events may follow",
         }
     }
+}
+
+/// Times below a chart, at equal distances.
+fn ends(first: EventTime, last: EventTime) -> Vec<String> {
+    let length = millis_between(first, last);
+    let text = |at: EventTime| if length > DAY_MS { words::day(at) } else { words::clock(at) };
+    let middle = EventTime(first.0 + (last.0 - first.0) / 2);
+    vec![text(first), text(middle), text(last)]
 }

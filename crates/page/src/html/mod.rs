@@ -1,4 +1,4 @@
-//! The page. Each part that changes has an id and `data-live`: the script puts its next version in its place.
+//! The page. Each part that changes has an id and `data-live`, by which the script replaces it.
 
 mod key;
 mod ledger;
@@ -7,13 +7,14 @@ mod rates;
 mod records;
 mod settings;
 
-use event::{EventTime, Window};
+use event::EventTime;
+use flow::Window;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::{
-    facts::{Facts, Flow, Setting},
+    facts::{Facts, Flow, Measured, Setting, Unit, Windowing, millis_between},
     judge::{Health, Level, Station},
-    words,
+    measures, words,
 };
 
 #[cfg(test)]
@@ -63,7 +64,7 @@ pub(crate) fn frame(facts: &Facts, overall: &Health, below: Option<&str>, body: 
                     (name(facts, below.is_none()))
                     nav aria-label="Parts of the page" {
                         a href="/#pipe" { "Pipe" }
-                        @if has_flows { a href="/#rates" { "Rates" } }
+                        @if has_flows { a href="/#rates" { "Measures" } }
                         @if facts.connector.is_some() { a href="/#records" { "Records" } }
                         @if has_flows { a href="/#ledger" { "Ledger" } a href="/#partitions" { "Partitions" } }
                         a href="/#configuration" { "Configuration" }
@@ -79,7 +80,7 @@ pub(crate) fn frame(facts: &Facts, overall: &Health, below: Option<&str>, body: 
                         ". For machines: " a href="/metrics" { "/metrics" } ", " a href="/readyz" { "/readyz" }
                         ". Times are in UTC."
                     }
-                    noscript { p { "Without scripts this page does not refresh itself: reload it." } }
+                    noscript { p { "Without scripts this page does not refresh: reload it." } }
                 }
             }
         }
@@ -102,7 +103,7 @@ fn state(facts: &Facts, overall: &Health) -> Markup {
             p #overall data-live role="status" class=(overall.level.as_str()) { (badge(overall.level)) " " (overall.reason) }
             p.asof #asof data-live {
                 "as of " (time(facts.at, &words::seconds(facts.at)))
-                ", running for " (words::length(crate::facts::millis_between(facts.started_at, facts.at)))
+                ", running for " (words::length(millis_between(facts.started_at, facts.at)))
             }
         }
     }
@@ -129,16 +130,44 @@ pub(crate) fn time(time: EventTime, text: &str) -> Markup {
     html! { time datetime=(time) title=(time) { (text) } }
 }
 
-/// `22:04 to 22:14`, with the day where it is another than `now`'s or the window is that long.
-pub(crate) fn window(window: Window, now: EventTime) -> Markup {
+/// A measure of a row, with its exact value for machines.
+pub(crate) fn measure(measure: &flow::row::MeasureColumns, measured: &Measured) -> Markup {
+    let measures::Text { text, exact } = measures::text(measure, measured);
+    html! { @if let Some(exact) = exact { data value=(exact) { (text) } } @else { (text) } }
+}
+
+/// A window: `22:04 to 22:14`; of a calendar `2026-10-25, 25 h`; of a session with its length.
+pub(crate) fn window(flow: &Flow, window: Window, now: EventTime) -> Markup {
+    let length = words::length(millis_between(window.start, window.end));
+    match &flow.windows {
+        Windowing::Sliding { .. } => span(window, now, words::clock),
+        Windowing::Sessions { .. } => html! {
+            (span(window, now, words::seconds))
+            span.unit { (length) }
+        },
+        Windowing::Calendar { unit, timezone } => html! {
+            (time(window.start, &dates(window, *unit, timezone)))
+            span.unit { (length) ", " (span(window, now, words::clock)) " UTC" }
+        },
+    }
+}
+
+/// From the start to the end, with days other than `now`'s.
+fn span(window: Window, now: EventTime, clock: fn(EventTime) -> String) -> Markup {
     let text = |at: EventTime| {
-        if words::day(at) == words::day(now) {
-            words::clock(at)
-        } else {
-            format!("{} {}", words::day(at), words::clock(at))
-        }
+        if words::day(at) == words::day(now) { clock(at) } else { format!("{} {}", words::day(at), clock(at)) }
     };
     html! { (time(window.start, &text(window.start))) " to " (time(window.end, &text(window.end))) }
+}
+
+/// The dates of a calendar window in its time zone.
+fn dates(window: Window, unit: Unit, zone: &str) -> String {
+    let first = words::day_in(window.start, zone);
+    match unit {
+        Unit::Day => first,
+        Unit::Week => format!("{first} to {}", words::day_in(EventTime(window.end.0 - 1), zone)),
+        Unit::Month => first.get(..7).unwrap_or(&first).to_owned(),
+    }
 }
 
 /// The values of a key; NULL is told from an empty text.
@@ -150,14 +179,22 @@ pub(crate) fn value(value: Option<&str>) -> Markup {
     }
 }
 
-/// `10-minute windows, a new one every minute`.
+/// How windows cover time: `windows of 10 min, a new one every minute`.
 pub(crate) fn windows_of(flow: &Flow) -> String {
-    let (size, period) = (words::length(flow.size_ms), words::length(flow.period_ms));
-    let (size, period) = (size.replace(".0 s", " s"), period.replace(".0 s", " s"));
-    if size == period {
-        format!("fixed windows of {size}")
-    } else {
-        format!("windows of {size}, a new one every {period}")
+    let length = |millis: u64| words::length(millis).replace(".0 s", " s");
+    match &flow.windows {
+        Windowing::Sliding { size_ms, period_ms } if size_ms == period_ms => {
+            format!("fixed windows of {}", length(*size_ms))
+        }
+        Windowing::Sliding { size_ms, period_ms } => {
+            format!("windows of {}, a new one every {}", length(*size_ms), length(*period_ms))
+        }
+        Windowing::Calendar { unit, timezone } => match unit {
+            Unit::Day => format!("days in {timezone}"),
+            Unit::Week => format!("weeks from Monday in {timezone}"),
+            Unit::Month => format!("months in {timezone}"),
+        },
+        Windowing::Sessions { gap_ms } => format!("sessions, ended by {} without an event", length(*gap_ms)),
     }
 }
 
@@ -170,7 +207,7 @@ fn drop() -> Markup {
     }
 }
 
-/// How far back the rates go: nothing is read from the tables.
+/// The page starts empty: nothing is read from the tables.
 fn begins(since: EventTime) -> Markup {
-    html! { p.note { "What is shown begins with the start of this process, at " (time(since, &words::seconds(since))) " on " (words::day(since)) "; the tables have what was fired before." } }
+    html! { p.note { "Shows rows since this process started, at " (time(since, &words::seconds(since))) " on " (words::day(since)) "; older rows are in the tables." } }
 }

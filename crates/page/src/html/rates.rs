@@ -1,16 +1,18 @@
-//! The click-through rates of one flow: its busiest keys, or pages, or boxes.
+//! The measures of one flow: those of its busiest keys, or of all keys with one value in a column.
 
+use flow::row::{MeasureColumns, Shows};
 use maud::{Markup, PreEscaped, html};
 use url::form_urlencoded::Serializer;
 
-use super::{begins, number, value, window, windows_of};
+use super::{begins, measure, number, value, window, windows_of};
 use crate::{
-    chart,
-    facts::{Ask, Busiest, Busy, Flow, Point, Processor},
+    chart::{self, Scale},
+    facts::{Ask, Busiest, Busy, Flow, Processor, Windowing},
+    measures::{self, Reading},
     words,
 };
 
-/// What is shown of the rates.
+/// What is shown of a flow.
 pub(crate) struct Rates<'a> {
     pub(crate) processor: &'a Processor,
     pub(crate) flow: &'a Flow,
@@ -27,7 +29,7 @@ impl Rates<'_> {
     pub(super) fn section(&self) -> Markup {
         html! {
             section #rates aria-labelledby="rates-title" {
-                h2 #rates-title { "Click-through rates" }
+                h2 #rates-title { "Measures" }
                 @if self.processor.flows.len() > 1 { (self.flows()) }
                 div.tools {
                     (self.groups())
@@ -77,50 +79,58 @@ impl Rates<'_> {
 
     fn about(&self) -> Markup {
         let busiest = self.busiest;
+        let overlap = matches!(self.flow.windows, Windowing::Sliding { size_ms, period_ms } if size_ms > period_ms);
         html! {
             p.note {
                 strong { (self.flow.name) } ": " (windows_of(self.flow)) ". "
                 @match busiest.window {
                     Some(shown) => {
-                        "Shown is " (window(shown, self.now))
+                        "Shown is " (window(self.flow, shown, self.now))
                         @if busiest.is_complete { ", the newest complete one" } @else { ", which is still open" }
-                        @if self.flow.size_ms > self.flow.period_ms { "; windows overlap, so never add them up" }
+                        @if overlap { "; windows overlap, so never add them up" }
                         "."
                     }
-                    None => { "No row stands in the table yet: the first window has to be over, or an early pane to fire." }
+                    None => { "There are no rows yet: they appear when the first window ends, or an early pane fires." }
                 }
             }
             (begins(self.since))
             @if busiest.left_out {
-                p.note { "There are more keys than this page keeps: those with the fewest views are left out here, and stand in the table." }
+                p.note { "There are more keys than this page keeps. The least busy ones are only in the table." }
             }
         }
     }
 
     fn table(&self) -> Markup {
         let busiest = self.busiest;
-        let most = busiest.rows.iter().map(highest).fold(0.0, f64::max);
+        let leading = measures::leading(&self.flow.measures);
         let columns: Vec<&str> = match self.ask.by {
             Some(by) => self.flow.columns.get(by).map(String::as_str).into_iter().collect(),
             None => self.flow.columns.iter().map(String::as_str).collect(),
         };
+        let has_sessions = busiest.rows.iter().any(|row| row.session.is_some());
+        let readings: Vec<Reading> = leading.map_or_else(Vec::new, |leading| {
+            busiest.rows.iter().map(|row| row.reading(leading)).collect()
+        });
+        let scale = Scale::of(&readings);
         html! {
             @if busiest.rows.is_empty() {
-                @if !self.ask.find.is_empty() { p.empty { "Nothing in this window has “" (self.ask.find) "” in it." } }
+                @if !self.ask.find.is_empty() { p.empty { "No key in this window contains “" (self.ask.find) "”." } }
             } @else {
-                table.rates role="table" {
-                    caption { (self.caption()) }
-                    thead { tr role="row" {
-                        @for column in &columns { th scope="col" { (column) } }
-                        @if self.ask.by.is_some() { th.figure scope="col" { "keys" } }
-                        th.figure scope="col" { "views" }
-                        th.figure scope="col" { "clicks" }
-                        th.figure scope="col" { "CTR" }
-                        @if self.flow.has_join { th.figure scope="col" { "attributed" } }
-                        th scope="col" { "95 % interval" }
-                        th scope="col" { "the last hour" }
-                    } }
-                    tbody { @for row in &busiest.rows { (self.row(row, &columns, most)) } }
+                div.wide {
+                    table.rates role="table" {
+                        caption { (self.caption()) }
+                        thead { tr role="row" {
+                            @for column in &columns { th scope="col" { (column) } }
+                            @if self.ask.by.is_some() { th.figure scope="col" { "keys" } }
+                            @if has_sessions { th scope="col" { "session" } }
+                            @for measure in self.flow.measures.iter() {
+                                th.figure scope="col" { (measure.name) }
+                                @if has_interval(measure, leading) { th scope="col" { "95 % interval" } }
+                            }
+                            @if let Some(leading) = leading { th scope="col" { (leading.name) ", last hour" } }
+                        } }
+                        tbody { @for row in &busiest.rows { (self.row(row, &columns, leading, scale)) } }
+                    }
                 }
             }
         }
@@ -128,15 +138,18 @@ impl Rates<'_> {
 
     fn caption(&self) -> String {
         let (shown, found) = (self.busiest.rows.len(), self.busiest.found);
-        let what = if self.ask.find.is_empty() { "" } else { " that were found" };
+        let what = if self.ask.find.is_empty() { "" } else { " found" };
+        let is_count = |measure: &&MeasureColumns| matches!(measure.shows, Shows::Count(_) | Shows::Distinct { .. });
+        let order = self.flow.measures.iter().find(is_count);
+        let order = order.map_or_else(String::new, |measure| format!(", the most {} first", measure.name));
         if shown == found {
-            format!("{}{what}, the most views first", words::counted(found as u64, "line", "lines"))
+            format!("{}{what}{order}", words::counted(found as u64, "line", "lines"))
         } else {
-            format!("The {shown} busiest of {}{what}", words::number(found as u64))
+            format!("The {shown} busiest of {}{what}{order}", words::number(found as u64))
         }
     }
 
-    fn row(&self, row: &Busy, columns: &[&str], most: f64) -> Markup {
+    fn row(&self, row: &Busy, columns: &[&str], leading: Option<&MeasureColumns>, scale: Scale) -> Markup {
         html! {
             tr role="row" {
                 @for (place, text) in row.key.iter().enumerate() {
@@ -153,43 +166,60 @@ impl Rates<'_> {
                     }
                 }
                 @if self.ask.by.is_some() { td.figure role="cell" data-label="keys" { (number(row.keys as u64)) } }
-                td.figure role="cell" data-label="views" { (number(row.ctr.views)) }
-                td.figure role="cell" data-label="clicks" { (number(row.ctr.clicks)) }
-                td.figure.ctr role="cell" data-label="CTR" { (words::percent(row.ctr.rate())) }
-                @if self.flow.has_join { td.figure role="cell" data-label="attributed" { (words::percent(row.ctr.attributed_rate())) } }
-                td.between role="cell" data-label="95 % interval" {
-                    @if let Some((low, high)) = row.ctr.interval() {
-                        span { (words::percent(Some(low))) " to " (words::percent(Some(high))) }
-                    } @else { span { "–" } }
-                    (PreEscaped(chart::interval(&row.ctr, most)))
+                @if let Some(session) = row.session { td.span role="cell" data-label="session" { span { (window(self.flow, session, self.now)) } } }
+                @for one in row.measured.measures.iter() {
+                    td.figure.leading[Some(one) == leading] role="cell" data-label=(one.name) { (measure(one, &row.measured)) }
+                    @if has_interval(one, leading) { (between(one, row, scale)) }
                 }
-                td.hour role="cell" data-label="the last hour" { (course(&row.course)) }
+                @if let Some(leading) = leading {
+                    td.hour role="cell" data-label={ (leading.name) ", last hour" } { (course(leading, row)) }
+                }
             }
         }
     }
 }
 
-/// The course as a picture, and in words for who does not see it.
-fn course(points: &[Point]) -> Markup {
-    let rates = || points.iter().filter_map(|point| point.ctr.rate());
-    let words = match (rates().reduce(f64::min), rates().reduce(f64::max)) {
-        (Some(least), Some(most)) => format!(
-            "{}: between {} and {}",
-            words::counted(points.len() as u64, "window", "windows"),
-            words::percent(Some(least)),
-            words::percent(Some(most))
-        ),
-        _ => "no views yet".to_owned(),
-    };
-    // One window is no course.
-    if points.len() < 2 {
-        return html! { span.unit { (words::counted(points.len() as u64, "window", "windows")) " so far" } };
+impl Busy {
+    fn reading(&self, measure: &MeasureColumns) -> Reading {
+        let end = self.course.last().map_or(event::EventTime::MIN, |point| point.end);
+        measures::reading(measure, &self.measured, end)
     }
-    html! { span.chart title=(words) { (PreEscaped(chart::course(points, COURSE, "course"))) span.unseen { (words) } } }
 }
 
-fn highest(row: &Busy) -> f64 {
-    row.ctr.interval().map(|(_, high)| high).or(row.ctr.rate()).unwrap_or(0.0)
+/// One interval is drawn; the others are in the table and in the JSON.
+fn has_interval(measure: &MeasureColumns, leading: Option<&MeasureColumns>) -> bool {
+    Some(measure) == leading && matches!(measure.shows, Shows::Ratio { interval: true, .. })
+}
+
+fn between(measure: &MeasureColumns, row: &Busy, scale: Scale) -> Markup {
+    let reading = row.reading(measure);
+    let text = |value| measures::scaled(measure, &row.measured.measures, value);
+    html! {
+        td.between role="cell" data-label="95 % interval" {
+            @if let Some((low, high)) = reading.interval {
+                span { (text(low)) " to " (text(high)) }
+            } @else { span { "–" } }
+            (PreEscaped(chart::interval(&reading, scale)))
+        }
+    }
+}
+
+/// The course as a picture, and in words for who does not see it.
+fn course(leading: &MeasureColumns, row: &Busy) -> Markup {
+    let readings = measures::readings(leading, &row.course);
+    let values = || readings.iter().filter_map(|reading| reading.value);
+    let text = |value| measures::scaled(leading, &row.measured.measures, value);
+    let windows = words::counted(readings.len() as u64, "window", "windows");
+    let words = match (values().reduce(f64::min), values().reduce(f64::max)) {
+        (Some(least), Some(most)) => format!("{windows}: between {} and {}", text(least), text(most)),
+        _ => "no value yet".to_owned(),
+    };
+    // One window is no course.
+    if readings.len() < 2 {
+        return html! { span.unit { (windows) " so far" } };
+    }
+    let picture = chart::course(&readings, Scale::of(&readings), &[], COURSE, "course");
+    html! { span.chart title=(words) { (PreEscaped(picture)) span.unseen { (words) } } }
 }
 
 /// The first page with this choice.
@@ -205,7 +235,7 @@ fn link(flow: &str, by: Option<&str>, find: &str) -> String {
     format!("/?{}#rates", query.finish())
 }
 
-/// The page of one key; a column that is NULL is not named.
+/// The address of the page of one key; a column that is NULL is left out.
 pub(crate) fn key_link(flow: &str, columns: &[&str], key: &[Option<Box<str>>]) -> String {
     let mut query = Serializer::new(String::new());
     for (column, value) in columns.iter().zip(key) {

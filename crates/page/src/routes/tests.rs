@@ -1,11 +1,16 @@
 //! What is served, to whom, and that nothing which comes from outside becomes a part of the page.
 
 use axum::{body::Body, http::Request};
-use event::{Ctr, EventTime, Pane, Window};
+use event::EventTime;
+use flow::{
+    Window,
+    row::{MeasureColumns, Pane, Shows, Value},
+};
+use smallvec::smallvec;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::facts::{Busiest, Busy, Flow, KeyWindow, Point, Processor, Setting, ShownPane};
+use crate::facts::{Busiest, Busy, Flow, KeyWindow, Measured, Point, Processor, Setting, ShownPane, Windowing};
 
 /// A name as only somebody with bad intentions gives it.
 const HOSTILE: &str = "\"><script>alert(1)</script>&<img src=x onerror=alert(2)>";
@@ -13,8 +18,17 @@ const HOSTILE: &str = "\"><script>alert(1)</script>&<img src=x onerror=alert(2)>
 /// A processor with one flow, whose one key and whose settings are hostile.
 struct Hostile;
 
-fn ctr() -> Ctr {
-    Ctr { views: 1_234, clicks: 56, attributed: 0 }
+fn measures() -> Arc<[MeasureColumns]> {
+    let measure = |name: &str, shows| MeasureColumns { name: name.to_owned(), shows };
+    Arc::new([
+        measure("views", Shows::Count(0)),
+        measure("clicks", Shows::Count(1)),
+        measure("ctr", Shows::Ratio { of: 1, over: 0, per: 1.0, interval: true }),
+    ])
+}
+
+fn measured() -> Measured {
+    Measured { measures: measures(), values: smallvec![Value::Count(1_234), Value::Count(56)] }
 }
 
 fn shown() -> Window {
@@ -27,8 +41,8 @@ impl Source for Hostile {
         let flow = Flow {
             name: "box_ctr".to_owned(),
             columns,
-            size_ms: 600_000,
-            period_ms: 60_000,
+            measures: measures(),
+            windows: Windowing::Sliding { size_ms: 600_000, period_ms: 60_000 },
             ..Flow::default()
         };
         let held_by = HOSTILE.to_owned();
@@ -49,8 +63,8 @@ impl Source for Hostile {
     }
 
     fn busiest(&self, flow: &str, _: &Ask) -> Option<Busiest> {
-        let course = vec![Point { end: shown().end, ctr: ctr() }];
-        let row = Busy { key: vec![Some(HOSTILE.into()), None], keys: 1, ctr: ctr(), course };
+        let course = vec![Point { end: shown().end, measured: measured() }];
+        let row = Busy { key: vec![Some(HOSTILE.into()), None], keys: 1, session: None, measured: measured(), course };
         (flow == "box_ctr").then(|| Busiest {
             window: Some(shown()),
             found: 1,
@@ -62,7 +76,7 @@ impl Source for Hostile {
     fn windows(&self, flow: &str, key: &[Option<Box<str>>]) -> Option<Vec<KeyWindow>> {
         assert_eq!(key, [Some(HOSTILE.into()), None], "the key arrives as it was sent");
         let at = EventTime(1_250_000);
-        let pane = ShownPane { pane: Pane::OnTime, pane_index: 0, ctr: ctr(), watermark: at, emitted_at: at };
+        let pane = ShownPane { pane: Pane::OnTime, pane_index: 0, measured: measured(), watermark: at, emitted_at: at };
         (flow == "box_ctr").then(|| vec![KeyWindow { window: shown(), panes: vec![pane] }])
     }
 

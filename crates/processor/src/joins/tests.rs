@@ -12,12 +12,36 @@ fn key(name: u8) -> Key {
     [Some(name.to_string())].into_iter().collect()
 }
 
-fn windows() -> Windows {
-    Windows::try_new(Millis(SIZE), Millis(SIZE)).expect("a size above 0")
+fn windows(size: i64) -> Windows {
+    Windows::sliding(Millis(size), Millis(size)).expect("a size above 0")
+}
+
+/// A join over windows of a size. The clicks' prices are summed as well.
+fn join(within: Millis, size: i64, lateness: i64, limit: usize) -> Joins {
+    let settings: flow::FlowSettings = serde_json::from_value(serde_json::json!({
+        "name": "f", "by": { "page": "/page" }, "views": { "/type": "view" }, "clicks": { "/type": "click" },
+        "window": { "size": format!("{size}ms") }, "allowed_lateness": format!("{lateness}ms"),
+        "join": { "on": "/on", "within": "0s", "limit": limit }, "measures": { "paid": { "sum": "/price" } },
+    }))
+    .expect("a flow");
+    let flow = Flow::try_from(settings).expect("a flow that makes sense");
+    let join = Join { within, ..flow.join.clone().expect("it has a join") };
+    Joins::new(&join, windows(size), &flow)
 }
 
 fn joins(limit: usize) -> Joins {
-    Joins::new(WITHIN, windows(), Millis(20), limit)
+    join(WITHIN, SIZE, 20, limit)
+}
+
+/// The bits of the measures, as the flow has them.
+const CLICKS: Feeds = 1 << 1;
+const ATTRIBUTED: Feeds = 1 << 2;
+const PAID: Feeds = 1 << 3;
+
+/// Every third click pays its name.
+fn more(time: i64, name: u8) -> Option<Box<More>> {
+    let price = flow::number::Amount::parse(&name.to_string()).expect("it fits");
+    (time % 3 == 0).then(|| Box::new(More { feeds: PAID, inputs: [Input::Number(price)].into() }))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +51,12 @@ struct Arrival {
     name: u8,
 }
 
-/// Clicks by key and window, attributed views by key and time.
-type Totals = BTreeMap<(Key, i64, bool), i64>;
+/// Clicks by key and window, attributed views by key and time, and clicks that paid something by key, window and price.
+type Totals = BTreeMap<(Key, i64, u8), i64>;
+
+const OF_CLICKS: u8 = 0;
+const OF_VIEWS: u8 = 1;
+const OF_PRICES: u8 = 2;
 
 /// What the totals must be, from the definition alone.
 fn expected(arrivals: &[Arrival]) -> (Totals, u64) {
@@ -39,11 +67,14 @@ fn expected(arrivals: &[Arrival]) -> (Totals, u64) {
         let newest = views.iter().filter(|(time, _)| *time <= click.time && click.time <= time + WITHIN.0);
         let Some(time) = newest.map(|(time, _)| *time).max() else { continue };
         let (_, key) = views.iter().find(|(other, _)| *other == time).expect("it was just found");
-        *totals.entry((key.clone(), click.time.div_euclid(SIZE), false)).or_default() += 1;
+        *totals.entry((key.clone(), click.time.div_euclid(SIZE), OF_CLICKS)).or_default() += 1;
+        if click.time % 3 == 0 {
+            *totals.entry((key.clone(), click.time.div_euclid(SIZE), OF_PRICES + click.name)).or_default() += 1;
+        }
         attributed.insert((key.clone(), time));
         found += 1;
     }
-    totals.extend(attributed.into_iter().map(|(key, time)| ((key, time, true), 1)));
+    totals.extend(attributed.into_iter().map(|(key, time)| ((key, time, OF_VIEWS), 1)));
     (totals, found)
 }
 
@@ -64,18 +95,23 @@ impl Sums {
         if arrival.is_view {
             joins.view(on, time, key(arrival.name), &mut effects);
         } else {
-            self.found += u64::from(joins.click(on, time, true, &mut effects) == Clicked::Found);
+            let more = more(arrival.time, arrival.name);
+            self.found += u64::from(joins.click(on, (time, true), more, &mut effects) == Clicked::Found);
         }
         self.found += effects.found;
-        let changes = effects.counts.len();
-        for (key, time, change) in effects.counts {
-            if change.clicks != 0 {
-                *self.totals.entry((key.clone(), time.0.div_euclid(SIZE), false)).or_default() +=
-                    change.clicks;
-            }
-            if change.attributed != 0 {
-                *self.totals.entry((key, time.0, true)).or_default() += change.attributed;
-            }
+        let changes = effects.changes.len();
+        for (key, time, moved) in effects.changes {
+            let change = moved.change();
+            let window = time.0.div_euclid(SIZE);
+            let place = match (change.feeds, change.inputs) {
+                (CLICKS, []) => (key, window, OF_CLICKS),
+                (ATTRIBUTED, []) => (key, time.0, OF_VIEWS),
+                (PAID, [Input::Number(price)]) => {
+                    (key, window, OF_PRICES + price.to_string().parse::<u8>().expect("a name"))
+                }
+                other => panic!("{other:?}"),
+            };
+            *self.totals.entry(place).or_default() += change.times;
         }
         self.totals.retain(|_, total| *total != 0);
         changes
@@ -162,23 +198,22 @@ fn a_value_over_its_limit_is_counted_without_the_join() {
     let mut joins = joins(2);
     let mut effects = Effects::default();
     joins.view(1, EventTime(0), key(1), &mut effects);
-    assert_eq!(joins.click(1, EventTime(1), true, &mut effects), Clicked::Found);
-    assert_eq!(joins.click(1, EventTime(2), true, &mut effects), Clicked::OverLimit);
+    assert_eq!(joins.click(1, (EventTime(1), true), None, &mut effects), Clicked::Found);
+    assert_eq!(joins.click(1, (EventTime(2), true), None, &mut effects), Clicked::OverLimit);
     joins.view(1, EventTime(3), key(1), &mut effects);
     assert_eq!((joins.parts, joins.over_limit()), (2, 2));
-    assert_eq!(joins.click(2, EventTime(2), true, &mut effects), Clicked::Waits, "another value has room");
+    assert_eq!(joins.click(2, (EventTime(2), true), None, &mut effects), Clicked::Waits, "another value has room");
     joins.expire(EventTime(1_000_000));
-    assert_eq!(joins.click(1, EventTime(1_000_000), true, &mut effects), Clicked::Waits);
+    assert_eq!(joins.click(1, (EventTime(1_000_000), true), None, &mut effects), Clicked::Waits);
 }
 
 /// One value, the worst order: every view is newer than the one before it and takes all clicks from it.
 #[test]
 fn changes_of_an_arrival_do_not_grow_with_the_value() {
     let most_changes = |events: i64| {
-        let windows = Windows::try_new(Millis(1_000_000), Millis(1_000_000)).expect("a size above 0");
-        let mut joins = Joins::new(Millis(1_000_000), windows, Millis(0), usize::MAX);
+        let mut joins = join(Millis(1_000_000), 1_000_000, 0, usize::MAX);
         let mut sums = Sums::default();
-        let clicks = (0..events).map(|n| Arrival { is_view: false, time: 500_000 + n, name: 0 });
+        let clicks = (0..events).map(|n| Arrival { is_view: false, time: 500_000 + 3 * n, name: 0 });
         let views = (0..events).map(|n| Arrival { is_view: true, time: n, name: (n % 2) as u8 });
         clicks.chain(views).map(|arrival| sums.apply(&mut joins, arrival)).max()
     };
@@ -193,7 +228,7 @@ fn a_delta_holds_arrivals_and_not_whole_values() {
         joins.view(1, EventTime(n), key(1), &mut effects);
     }
     joins.save();
-    joins.click(1, EventTime(500), true, &mut effects);
+    joins.click(1, (EventTime(500), true), None, &mut effects);
     let delta = joins.save();
     assert_eq!((delta.views.len(), delta.clicks.len()), (0, 1));
 }
@@ -205,8 +240,8 @@ fn a_restored_state_forgets_what_the_process_forgot() {
     let keep = WITHIN.0 + SIZE + 20;
     let mut joins = joins(100);
     let mut effects = Effects::default();
-    joins.click(1, EventTime(0), true, &mut effects);
-    joins.click(1, EventTime(5_500), true, &mut effects);
+    joins.click(1, (EventTime(0), true), None, &mut effects);
+    joins.click(1, (EventTime(5_500), true), None, &mut effects);
     assert_eq!(joins.expire(EventTime(2_000)), 1);
     let watermark = EventTime(5_500 + keep + 100);
     assert_eq!(joins.expire(watermark), 0, "its second is not over");

@@ -292,9 +292,15 @@ mod tests {
     fn flow(ledger: Ledger, watermark: EventTime) -> FlowView {
         FlowView {
             name: "ctr".into(),
-            columns: Vec::new(),
+            table: flow::row::FlowTable {
+                flow: "f".into(),
+                columns: Vec::new(),
+                measures: [].into(),
+                merging: false,
+                allowed_lateness: event::Millis(0),
+            },
             has_join: false,
-            windows: event::Windows::try_new(event::Millis(60_000), event::Millis(60_000)).expect("windows"),
+            windows: flow::window::WindowKind::Sessions { gap: event::Millis(60_000) },
             out_of_orderness: event::Millis(0),
             allowed_lateness: event::Millis(0),
             watermark,

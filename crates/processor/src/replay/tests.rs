@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use event::{Ctr, CtrRow, EventTime, Pane, ledger::Outcome};
+use event::{EventTime, ledger::Outcome};
+use flow::{
+    FlowSettings,
+    row::{Pane, Value, Values},
+};
 use proptest::prelude::*;
 
 use super::*;
-use flow::FlowSettings;
 
 fn events() -> EventsSettings {
     serde_json::from_value(serde_json::json!({ "time": "/t" })).expect("the section is complete")
@@ -34,7 +37,7 @@ fn payload(time: i64, page: Option<u8>, kind: &str) -> String {
     format!(r#"{{"t":{time},"p":{page},"k":"{kind}","on":{}}}"#, time / 1000 % 5)
 }
 
-fn run(flow: Flow, payloads: &[String]) -> (Vec<CtrRow>, Replay) {
+fn run(flow: Flow, payloads: &[String]) -> (Vec<Row>, Replay) {
     let mut replay = Replay::new(&events(), vec![flow], 1, EventTime(1_000_000_000));
     let mut rows = Vec::new();
     for payload in payloads {
@@ -48,11 +51,15 @@ fn run(flow: Flow, payloads: &[String]) -> (Vec<CtrRow>, Replay) {
 
 type Final = BTreeMap<(i64, i64, Option<String>), (u64, u64)>;
 
-fn finals(rows: &[CtrRow]) -> Final {
+fn number(values: &Values, measure: usize) -> u64 {
+    values.get(measure).and_then(Value::count).expect("a count")
+}
+
+fn finals(rows: &[Row]) -> Final {
     let mut finals = Final::new();
     for row in rows {
         let page = row.key.get(0).map(str::to_owned);
-        finals.insert((row.window.start.0, row.window.end.0, page), (row.ctr.views, row.ctr.clicks));
+        finals.insert((row.window.start.0, row.window.end.0, page), (number(&row.values, 0), number(&row.values, 1)));
     }
     finals
 }
@@ -121,16 +128,20 @@ proptest! {
             let payloads: Vec<String> =
                 events.iter().map(|&(t, p, view)| payload(t, Some(p), if view { "v" } else { "c" })).collect();
             let (rows, replay) = run(flow(&join), &payloads);
-            let mut last: BTreeMap<_, Ctr> = BTreeMap::new();
+            let mut last: BTreeMap<_, Values> = BTreeMap::new();
             for row in rows {
-                last.insert((row.window, row.key.clone()), row.ctr);
+                last.insert((row.window, row.key.clone()), row.values);
             }
             (last, replay.engine().flows()[0].ledger)
         };
         let (one, other) = (rows(&events.0), rows(&events.1));
         prop_assert_eq!(&one, &other);
         prop_assert_eq!(one.1.get(Outcome::Pending), 0);
-        prop_assert!(one.0.values().all(|ctr| ctr.attributed <= ctr.views && ctr.attributed <= ctr.clicks + ctr.views));
+        let is_share = one.0.values().all(|values| {
+            let [views, clicks, attributed] = [0, 1, 2].map(|measure| number(values, measure));
+            attributed <= views && attributed <= clicks + views
+        });
+        prop_assert!(is_share);
     }
 }
 

@@ -30,11 +30,9 @@ mod rolling {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        core::Data,
-        flow::{Flow, FlowSettings},
-        frontier::Limits,
-    };
+    use flow::{Flow, FlowSettings};
+
+    use crate::{core::Data, frontier::Limits};
 
     const START: i64 = 1_700_000_000_000;
 
@@ -113,11 +111,10 @@ mod rolling {
         }
 
         fn views(&self, flow: usize) -> BTreeMap<String, u64> {
-            let windows = &self.core.engine().flows()[flow].windows;
-            let window = self.core.engine().flows()[flow].flow.windows;
-            let counts = windows.counts(window.at(window.last_start(EventTime(START)))).unwrap_or_default();
+            let state = &self.core.engine().flows()[flow];
+            let counts = state.windows.counts(&state.flow, EventTime(START));
             let text = |key: &Key| key.get(0).unwrap_or_default().to_owned();
-            counts.iter().map(|(key, ctr)| (text(key), ctr.views)).collect()
+            counts.iter().map(|(key, values)| (text(key), flow::row::weight(values))).collect()
         }
     }
 
@@ -199,9 +196,10 @@ mod version_2 {
     use serde_json::json;
 
     use super::{super::version_2 as format, *};
+    use flow::{Flow, FlowSettings, row::Value};
+
     use crate::{
         core::Data,
-        flow::{Flow, FlowSettings},
         frontier::{Arrival, Limits},
     };
 
@@ -271,10 +269,10 @@ mod version_2 {
         assert_eq!(outcomes(core, 1), [(Outcome::Counted, 5), (Outcome::Rejected, 1), (Outcome::Pending, 2)]);
         for (flow, clicks, attributed) in [(pages, 2, 0), (joined, 1, 2)] {
             assert_eq!(flow.windows.watermark(), EventTime(START + 670_600));
-            let window = flow.flow.windows.at(flow.flow.windows.last_start(EventTime(START)));
-            let counts: Vec<_> =
-                flow.windows.counts(window).into_iter().flatten().map(|(_, ctr)| ctr).collect();
-            assert_eq!(counts, [event::Ctr { views: 2, clicks, attributed }]);
+            let counts = flow.windows.counts(&flow.flow, EventTime(START));
+            let counts: Vec<Vec<Value>> = counts.into_values().map(|values| values.to_vec()).collect();
+            let expected = [2, clicks, attributed].map(Value::Count);
+            assert_eq!(counts, [expected[..flow.flow.fed.len()].to_vec()]);
         }
     }
 

@@ -323,6 +323,17 @@ impl Aligned {
         Row { key, window, values, pane, pane_index, watermark: self.watermark, emitted_at: now }
     }
 
+    /// What a window holds now.
+    #[cfg(test)]
+    pub(super) fn counts(&self, window: Window) -> BTreeMap<event::Key, Values> {
+        let mut sums = self.merged.emptied();
+        sums.resize(self.keys.bound());
+        let mut keys = Bits::default();
+        self.slices.merge(window.start, window.end, &mut sums, &mut keys);
+        let held = keys.iter().filter(|id| !sums.is_empty(*id as usize));
+        held.map(|id| (self.keys.get(id).clone(), sums.values(id as usize))).collect()
+    }
+
     /// Drops slices and indexes of windows that are over.
     fn forget(&mut self) {
         while let Some(start) = self.slices.first_start() {

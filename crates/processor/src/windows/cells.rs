@@ -35,7 +35,7 @@ pub(super) struct Notes {
 
 /// A place in the cells of a slice, as a walk over them knows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub struct Place {
     reshaped: u32,
     at: usize,
 }

@@ -127,6 +127,19 @@ impl WindowSet {
         each!(self, windows => windows.end_of_events().max(windows.watermark))
     }
 
+    /// What the window that holds a time has now, for a flow without sessions.
+    #[cfg(test)]
+    pub(crate) fn counts(
+        &self,
+        flow: &Flow,
+        time: EventTime,
+    ) -> std::collections::BTreeMap<event::Key, Values> {
+        match (self, &flow.windows) {
+            (Self::Aligned(aligned), WindowKind::Aligned(windows)) => aligned.counts(windows.last(time)),
+            _ => panic!("the flow has sessions"),
+        }
+    }
+
     /// How many keys have counts.
     pub fn key_count(&self) -> usize {
         each!(self, windows => windows.key_count())

@@ -45,8 +45,15 @@ pub(super) enum Refusal {
 struct Field {
     number: u32,
     kind: Type,
-    /// Whether values are times, which have bounds.
-    is_time: bool,
+    /// What the column holds, as far as values have bounds.
+    bounds: Bounds,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bounds {
+    None,
+    Time,
+    Numeric,
 }
 
 /// Microseconds of 0001-01-01T00:00:00Z and of 9999-12-31T23:59:59.999999Z.
@@ -68,7 +75,12 @@ impl Batch {
                 return Err(Refusal::Malformed(format!("field {}: {problem}", field.name())));
             }
             let number = u32::try_from(field.number()).unwrap_or(0);
-            fields.push(Field { number, kind: field.r#type(), is_time: column.kind == "TIMESTAMP" });
+            let bounds = match column.kind.as_str() {
+                "TIMESTAMP" => Bounds::Time,
+                "NUMERIC" => Bounds::Numeric,
+                _ => Bounds::None,
+            };
+            fields.push(Field { number, kind: field.r#type(), bounds });
             batch.columns.push(column.name.clone());
         }
         for (index, row) in (0..).zip(rows) {
@@ -124,7 +136,7 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
         values[at] = match (field.kind, wire) {
             (Type::Int32 | Type::Int64 | Type::Uint32 | Type::Uint64 | Type::Bool, WireType::Varint) => {
                 let number = decode_varint(&mut row)?.cast_signed();
-                is_bad |= field.is_time && !TIMES.contains(&number);
+                is_bad |= field.bounds == Bounds::Time && !TIMES.contains(&number);
                 Value::Integer(number)
             }
             (Type::Double, WireType::SixtyFourBit) => Value::Real(f64::from_le_bytes(take(&mut row)?)),
@@ -136,7 +148,10 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
                 row = rest;
                 match str::from_utf8(bytes) {
                     _ if field.kind == Type::Bytes => Value::Blob(bytes.to_owned()),
-                    Ok(text) => Value::Text(text.to_owned()),
+                    Ok(text) => {
+                        is_bad |= field.bounds == Bounds::Numeric && !is_numeric(text);
+                        Value::Text(text.to_owned())
+                    }
                     Err(_) => return Err(malformed("text that is not UTF-8")),
                 }
             }
@@ -144,6 +159,14 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
         };
     }
     Ok((values, is_bad))
+}
+
+/// Whether a NUMERIC can hold a number that is written without an exponent: 29 digits before the point and nine after it.
+fn is_numeric(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let is_digits = |digits: &str, most| digits.len() <= most && digits.bytes().all(|byte| byte.is_ascii_digit());
+    !whole.is_empty() && is_digits(whole, 29) && is_digits(fraction, 9)
 }
 
 fn take<const N: usize>(row: &mut &[u8]) -> Result<[u8; N], DecodeError> {
@@ -177,8 +200,15 @@ mod tests {
     }
 
     fn table() -> Vec<Column> {
-        [("page", "STRING"), ("views", "INTEGER"), ("ctr", "FLOAT64"), ("at", "TIMESTAMP")]
-            .map(|(name, kind)| Column { name: name.to_owned(), kind: kind.to_owned() })
+        [
+            ("page", "STRING"),
+            ("views", "INTEGER"),
+            ("ctr", "FLOAT64"),
+            ("at", "TIMESTAMP"),
+            ("revenue", "NUMERIC"),
+            ("sketch", "BYTES"),
+        ]
+        .map(|(name, kind)| Column { name: name.to_owned(), kind: kind.to_owned() })
             .into()
     }
 
@@ -229,5 +259,21 @@ mod tests {
         let beyond = row(|row| int64::encode(2, &(TIMES.end() + 1), row));
         let batch = Batch::read(&descriptor(&FIELDS), &beyond, &table()).expect("a batch");
         assert_eq!(batch.bad_rows, [0]);
+    }
+
+    #[test]
+    fn numbers_and_bytes_are_kept() {
+        let descriptor = descriptor(&[("revenue", Type::String), ("sketch", Type::Bytes)]);
+        let numbers = ["-0.5", "12345678901234567890123456789.123456789", "1.0000000001", "1e3", "", "x"];
+        let row = |number: &str| {
+            let mut row = Vec::new();
+            string::encode(1, &number.to_owned(), &mut row);
+            prost::encoding::bytes::encode(2, &vec![0xFF_u8, 0], &mut row);
+            row
+        };
+        let rows: Vec<_> = numbers.iter().map(|number| row(number)).collect();
+        let batch = Batch::read(&descriptor, &rows, &table()).expect("a batch");
+        assert_eq!(batch.rows[0], [Value::Text("-0.5".to_owned()), Value::Blob(vec![0xFF, 0])]);
+        assert_eq!(batch.bad_rows, [2, 3, 4, 5]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rusqlite::{Connection, functions::FunctionFlags, params_from_iter, types::ValueRef};
 use serde_json::{Map, Value, json};
 use tonic::Status;
@@ -38,9 +39,8 @@ impl Tables {
         if self.resources.contains_key(&name) {
             return Err(Status::already_exists(format!("already exists: {name}")));
         }
-        if let Some(fields) = resource.get("schema").and_then(|schema| schema.get("fields")) {
-            let fields = fields.as_array().map(Vec::as_slice).unwrap_or_default();
-            let columns: Vec<_> = fields.iter().filter_map(column).collect();
+        if let Some(schema) = resource.get("schema") {
+            let columns: Vec<_> = fields(schema).iter().filter_map(column).collect();
             self.rows
                 .execute_batch(&format!("CREATE TABLE `{name}` ({})", columns.join(", ")))
                 .map_err(|error| invalid(&error))?;
@@ -48,18 +48,34 @@ impl Tables {
         Ok(self.resources.entry(name).or_insert(resource))
     }
 
+    /// Changes the parts of a resource that are given. A schema may gain columns, as in the service.
     pub(super) fn change(&mut self, name: &str, change: Resource) -> Result<&Resource, Status> {
         let resource = self.resources.get_mut(name).ok_or_else(|| not_found(name))?;
+        if let Some(schema) = change.get("schema") {
+            let (before, after) = (fields(resource.get("schema").unwrap_or(&Value::Null)), fields(schema));
+            let kept = |field: &Value| {
+                after.iter().any(|other| other["name"] == field["name"] && other["type"] == field["type"])
+            };
+            if !before.iter().all(kept) {
+                return Err(Status::invalid_argument(format!("the schema of {name} would lose or change columns")));
+            }
+            let is_new = |field: &&Value| !before.iter().any(|other| other["name"] == field["name"]);
+            for column in after.iter().filter(is_new).filter_map(column) {
+                self.rows
+                    .execute_batch(&format!("ALTER TABLE `{name}` ADD COLUMN {column}"))
+                    .map_err(|error| invalid(&error))?;
+            }
+        }
         resource.extend(change);
         Ok(resource)
     }
 
     /// The columns of `projects/P/datasets/D/tables/T`.
     pub(super) fn columns(&self, path: &str) -> Result<Vec<Column>, Status> {
-        let fields = &self.resource(&name_of(path))?.get("schema").unwrap_or(&Value::Null)["fields"];
+        let schema = self.resource(&name_of(path))?.get("schema").unwrap_or(&Value::Null);
         let text = |field: &Value, key: &str| field[key].as_str().unwrap_or_default().to_owned();
         let column = |field: &Value| Column { name: text(field, "name"), kind: text(field, "type") };
-        Ok(fields.as_array().map(|fields| fields.iter().map(column).collect()).unwrap_or_default())
+        Ok(fields(schema).iter().map(column).collect())
     }
 
     /// Adds rows to `projects/P/datasets/D/tables/T`, all or none.
@@ -115,10 +131,18 @@ pub(super) fn name_of(path: &str) -> String {
     path.split('/').skip(1).step_by(2).collect::<Vec<_>>().join(".")
 }
 
+fn fields(schema: &Value) -> &[Value] {
+    schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
 /// A value in the format of the REST API; sets its type.
 fn cell(value: ValueRef<'_>, kind: &mut &str) -> Value {
     match value {
-        ValueRef::Null | ValueRef::Blob(_) => Value::Null,
+        ValueRef::Null => Value::Null,
+        ValueRef::Blob(bytes) => {
+            *kind = "BYTES";
+            json!(STANDARD.encode(bytes))
+        }
         ValueRef::Integer(number) => {
             *kind = "INTEGER";
             json!(number.to_string())

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use event::Windows;
+use flow::{FlowSettings, Windows};
 use proptest::prelude::*;
+use smallvec::smallvec;
 
 use super::*;
-use flow::{Flow, FlowSettings};
 
 const MINUTE: i64 = 60_000;
 
@@ -24,12 +24,12 @@ fn key(page: u8, name: u8) -> Key {
     [Some(format!("/P{page}")), Some(format!("b{name}"))].into_iter().collect()
 }
 
-fn row(key: Key, end: i64, counts: (u64, u64), (pane, index): (Pane, u32)) -> CtrRow {
+fn row(key: Key, end: i64, counts: (u64, u64), (pane, index): (Pane, u32)) -> Row {
     let end = EventTime(end * MINUTE);
-    CtrRow {
+    Row {
         key,
         window: Window { start: end - Millis(10 * MINUTE), end },
-        ctr: Ctr { views: counts.0, clicks: counts.1, attributed: 0 },
+        values: smallvec![Value::Count(counts.0), Value::Count(counts.1)],
         pane,
         pane_index: index,
         watermark: end,
@@ -54,7 +54,7 @@ fn the_newest_complete_window_is_shown() {
     board.add(&[row(key(1, 1), 11, (40, 1), (Pane::Late, 2))]);
     let busiest = board.busiest(ask(""));
     assert!(busiest.is_complete);
-    let views: Vec<_> = busiest.rows.iter().map(|row| (row.values[0].as_deref(), row.ctr.views)).collect();
+    let views: Vec<_> = busiest.rows.iter().map(|row| (row.key[0].as_deref(), weight(&row.values))).collect();
     assert_eq!(views, [(Some("/P1"), 40), (Some("/P2"), 30)], "a late pane replaces what was on time");
     assert_eq!(board.busiest(ask(" p2 ")).rows.len(), 1, "whatever the case");
     assert_eq!(board.busiest(ask("nowhere")).found, 0);
@@ -69,8 +69,8 @@ fn keys_of_one_page_are_added_up() {
     board.add(&[row(key(2, 1), 12, (25, 1), ON_TIME)]);
     let pages = board.busiest(Ask { by: Some(0), find: "", limit: 1 });
     assert_eq!((pages.found, pages.rows.len(), pages.rows[0].keys), (2, 1, 2));
-    assert_eq!(pages.rows[0].ctr, Ctr { views: 30, clicks: 4, attributed: 0 });
-    let course: Vec<_> = pages.rows[0].course.iter().map(|(end, ctr)| (end.0 / MINUTE, ctr.views)).collect();
+    assert_eq!(pages.rows[0].values[..], [Value::Count(30), Value::Count(4)]);
+    let course: Vec<_> = pages.rows[0].course.iter().map(|(end, values)| (end.0 / MINUTE, weight(values))).collect();
     assert_eq!(course, [(11, 30), (12, 30)]);
 }
 
@@ -103,7 +103,7 @@ fn what_is_older_than_an_hour_is_forgotten() {
 #[test]
 fn long_windows_are_kept_for_longer() {
     let day = Millis(86_400_000);
-    let windows = Windows::try_new(day, day).expect("a day");
+    let windows = WindowKind::Aligned(Windows::sliding(day, day).expect("a day"));
     let board = FlowBoard::new(&Flow { windows, ..flow() }, 1 << 20);
     assert_eq!(board.keep, Millis(12 * day.0));
 }
@@ -112,7 +112,7 @@ proptest! {
     /// However many keys there are, memory is bounded, and the busiest stay.
     #[test]
     fn the_busiest_keys_stay(views in prop::collection::vec(1u64..1000, 50..250)) {
-        const MOST: u64 = 10_000;
+        const MOST: u64 = 14_000;
         let mut board = FlowBoard::new(&flow(), MOST);
         let mut expected = BTreeMap::new();
         for (n, &views) in views.iter().enumerate() {
@@ -123,7 +123,7 @@ proptest! {
         }
         let busiest = board.busiest(Ask { by: None, find: "", limit: 5 });
         let expected: Vec<u64> = expected.keys().map(|(views, _)| views.0).take(5).collect();
-        prop_assert_eq!(busiest.rows.iter().map(|row| row.ctr.views).collect::<Vec<_>>(), expected);
+        prop_assert_eq!(busiest.rows.iter().map(|row| weight(&row.values)).collect::<Vec<_>>(), expected);
         prop_assert_eq!(busiest.left_out, busiest.found < views.len());
         prop_assert_eq!(board.bytes(), board.keys.iter().map(|(k, p)| size(k, p)).sum::<u64>());
     }

@@ -8,7 +8,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use event::append::{Append, Appended, Table};
+use flow::append::{Append, Appended, Table};
 use google::{CallError, Caller};
 use http::uri::PathAndQuery;
 use tokio::{sync::Mutex, sync::mpsc, time::timeout};
@@ -25,7 +25,7 @@ use super::{
         FinalizeWriteStreamResponse, NamedRequest, WriteStream,
     },
 };
-use crate::{WriterError, schema::Column};
+use crate::{WriterError, schema::Target};
 
 /// An append that takes longer is abandoned and sent again. Without a limit it could wait forever.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
@@ -81,8 +81,8 @@ impl Streams {
     }
 
     /// Sends an append and returns what the answer says about its rows.
-    pub(super) async fn append(&self, append: &Append, columns: &[Column]) -> Result<Appended, WriterError> {
-        let body = match rows::current(append, columns)? {
+    pub(super) async fn append(&self, append: &Append, target: &Target<'_>) -> Result<Appended, WriterError> {
+        let body = match rows::current(append, target)? {
             std::borrow::Cow::Borrowed(_) => Bytes::from_owner(append.body.clone()),
             std::borrow::Cow::Owned(bytes) => bytes.into(),
         };

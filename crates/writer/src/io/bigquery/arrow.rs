@@ -5,16 +5,16 @@
 //! encapsulated message with an uncompressed batch of text, integer, float and time columns. The layout is described in
 //! Arrow's columnar format and in FlatBuffers' internals.
 
-use event::{
-    EventTime,
+use event::EventTime;
+use flow::{
     append::{Append, Body, Table},
+    row::{Cell, Column, Kind},
 };
 
 use super::rows::{self, Encoder};
 use crate::{
     WriterError,
-    cells::Cell,
-    schema::{Column, Kind},
+    schema::{self, Target},
 };
 
 /// The first bytes of an encapsulated message. No protobuf of ours begins with them.
@@ -36,31 +36,40 @@ const PROGRESS: [(&str, Kind); 11] = [
     ("pending", Kind::Integer),
 ];
 
+/// The columns of `dead_letters` in release 0.1.0.
+const DEAD_LETTERS: [(&str, Kind); 7] = [
+    ("topic", Kind::Text),
+    ("partition", Kind::Integer),
+    ("offset", Kind::Integer),
+    ("stage", Kind::Text),
+    ("reason", Kind::Text),
+    ("pointer", Kind::Text),
+    ("seen_at", Kind::Time),
+];
+
 /// Whether a body is from release 0.1.0.
 pub(super) fn is_arrow(body: &[u8]) -> bool {
     body.starts_with(&CONTINUATION)
 }
 
 /// The same rows as protobuf.
-pub(super) fn convert(append: &Append, today: &[Column]) -> Result<Body, WriterError> {
-    let then: Vec<Column>;
-    let columns = match append.table {
-        Table::Progress(_) => {
-            then = PROGRESS.map(|(name, kind)| Column { name: name.to_owned(), kind }).into();
-            &then
-        }
-        Table::Flow(_) | Table::DeadLetters => today,
+pub(super) fn convert(append: &Append, target: &Target<'_>) -> Result<Body, WriterError> {
+    let named = |(name, kind): (&str, Kind)| Column { name: name.to_owned(), kind };
+    let columns: Vec<Column> = match (&append.table, target.flow) {
+        (Table::Flow(_), Some(flow)) => schema::release_0_1_0(flow).all_columns(),
+        (Table::Progress(_), _) => PROGRESS.map(named).into(),
+        _ => DEAD_LETTERS.map(named).into(),
     };
-    let batch = Batch::read(&append.body, columns).filter(|batch| batch.rows == append.rows as usize);
+    let batch = Batch::read(&append.body, &columns).filter(|batch| batch.rows == append.rows as usize);
     let batch = batch.ok_or_else(|| rows::malformed(append))?;
     let mut encoder = Encoder::default();
     for row in 0..batch.rows {
         for column in &batch.columns {
             encoder.add(column.cell(row).ok_or_else(|| rows::malformed(append))?);
         }
-        encoder.end_row(columns);
+        encoder.end_row(&columns);
     }
-    Ok(encoder.body(columns))
+    Ok(encoder.body(&columns))
 }
 
 /// A record batch.
@@ -126,6 +135,8 @@ impl Array<'_> {
             Kind::Integer => Cell::Integer(i64::from_le_bytes(*eight()?)),
             Kind::Real => Cell::Real(f64::from_le_bytes(*eight()?)),
             Kind::Time => Cell::Time(EventTime(i64::from_le_bytes(*eight()?).div_euclid(1_000))),
+            // No table of that release had such columns.
+            Kind::Decimal | Kind::Bytes => return None,
         })
     }
 }
@@ -177,40 +188,37 @@ impl<'a> Flat<'a> {
 
 #[cfg(test)]
 mod tests {
-    use event::{
-        Ctr, CtrRow, Ledger, Millis, Pane, Window,
+    use event::{Ledger, ledger::Outcome};
+    use flow::{
         append::Rows,
-        ledger::Outcome,
-        row::{DeadLetterRow, FlowTable, ProgressRow},
+        row::{DeadLetterRow, Pane, ProgressRow, Row},
     };
     use proptest::prelude::*;
 
     use super::*;
-    use crate::schema::Tables;
-
-    const TEN_PAST: EventTime = EventTime(1_790_503_800_000);
+    use crate::{
+        fixtures::{self, TEN_PAST},
+        schema::Tables,
+    };
 
     fn tables() -> Tables {
-        Tables::try_new(&[FlowTable {
-            flow: "f".into(),
-            columns: vec!["page".to_owned(), "box".to_owned()],
-            join: true,
-            allowed_lateness: Millis(0),
-        }])
-        .expect("the names are good")
+        Tables::try_new(&[fixtures::ctr(true)]).expect("the names are good")
     }
 
-    fn panes() -> Vec<CtrRow> {
+    fn flow() -> Table {
+        Table::Flow("box_ctr".into())
+    }
+
+    fn panes() -> Vec<Row> {
         let page = |n: u64| [None, Some(""), Some("/a"), Some("\u{1F600}\n")][n as usize % 4];
         (0..11)
-            .map(|n| CtrRow {
+            .map(|n| Row {
                 key: [page(n).map(Into::into), (n % 2 == 0).then(|| "top".into())].into(),
-                window: Window { start: EventTime(TEN_PAST.0 - 600_000), end: TEN_PAST },
-                ctr: Ctr { views: n, clicks: n / 2, attributed: n / 4 },
+                values: fixtures::counts([n, n / 2, n / 4]),
                 pane: Pane::Late,
                 pane_index: n as u32,
                 watermark: if n == 0 { EventTime::MIN } else { EventTime::MAX },
-                emitted_at: EventTime(TEN_PAST.0 + 250),
+                ..fixtures::row()
             })
             .collect()
     }
@@ -221,18 +229,19 @@ mod tests {
 
     /// A body that release 0.1.0 wrote has the rows that it had.
     fn check(table: Table, written: &[u8], rows: Rows<'_>) {
-        let columns = tables().columns(&table).expect("the table is known");
-        let expected = rows::encode(&table, &columns, true, rows).expect("the rows fit").remove(0);
+        let tables = tables();
+        let target = tables.target(&table).expect("the table is known");
+        let expected = rows::encode(&target, rows).expect("the rows fit").remove(0);
         assert!(is_arrow(written) && !is_arrow(&expected.bytes));
         let old = append(table.clone(), expected.rows, written);
-        assert_eq!(convert(&old, &columns).expect("it is a record batch"), expected, "{table:?}");
+        assert_eq!(convert(&old, &target).expect("it is a record batch"), expected, "{table:?}");
         let (from_old, from_new) = (
-            rows::without(&old, &columns, &[0]).expect("it is a record batch"),
-            rows::without(&append(table, expected.rows, &expected.bytes), &columns, &[0]).expect("our bytes"),
+            rows::without(&old, &target, &[0]).expect("it is a record batch"),
+            rows::without(&append(table, expected.rows, &expected.bytes), &target, &[0]).expect("our bytes"),
         );
         assert_eq!(from_old, from_new);
         let more = Append { rows: old.rows + 1, ..old };
-        assert!(matches!(convert(&more, &columns), Err(WriterError::Append { .. })));
+        assert!(matches!(convert(&more, &target), Err(WriterError::Append { .. })));
     }
 
     #[test]
@@ -251,12 +260,12 @@ mod tests {
             seen_at: TEN_PAST,
         };
         check(
-            Table::Flow("f".into()),
+            flow(),
             include_bytes!("../../../tests/data/panes.arrow"),
-            Rows::Ctr(&panes()),
+            Rows::Panes(&panes()),
         );
         check(
-            Table::Progress("f".into()),
+            Table::Progress("box_ctr".into()),
             include_bytes!("../../../tests/data/progress.arrow"),
             Rows::Progress(&[line]),
         );
@@ -274,10 +283,11 @@ mod tests {
             let mut altered = written.to_vec();
             altered[at.index(written.len())] = byte;
             altered.truncate(cut.index(written.len() * 2));
-            let table = Table::Flow("f".into());
-            let columns = tables().columns(&table).expect("the table is known");
+            let table = flow();
+            let tables = tables();
+            let target = tables.target(&table).expect("the table is known");
             // It does not panic, whatever the bytes are.
-            let _ = convert(&append(table, 11, &altered), &columns);
+            let _ = convert(&append(table, 11, &altered), &target);
         }
     }
 }

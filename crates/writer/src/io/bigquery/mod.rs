@@ -18,7 +18,7 @@ mod wire;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use event::{
+use flow::{
     append::{Append, Appended, Body, Rows, Table},
     row::ProgressRow,
 };
@@ -78,13 +78,6 @@ impl BigQuery {
         })
     }
 
-    fn has_join(&self, table: &Table) -> Result<bool, WriterError> {
-        match table {
-            Table::Flow(flow) => Ok(self.tables.flow(flow)?.join),
-            _ => Ok(false),
-        }
-    }
-
     /// A table or view as SQL names it. All parts were checked to contain nothing that ends a quote.
     fn quoted(&self, name: &str) -> String {
         format!("`{}.{}.{name}`", self.config.project, self.config.dataset)
@@ -113,31 +106,30 @@ impl Backend for BigQuery {
     }
 
     fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
-        let join = self.has_join(table)?;
-        rows::encode(table, &self.tables.columns(table)?, join, rows)
+        rows::encode(&self.tables.target(table)?, rows)
     }
 
     fn without(&self, append: &Append, refused: &[u32]) -> Result<Body, WriterError> {
-        rows::without(append, &self.tables.columns(&append.table)?, refused)
+        rows::without(append, &self.tables.target(&append.table)?, refused)
     }
 
     async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
-        self.tables.columns(table)?;
+        self.tables.target(table)?;
         let (project, dataset) = (&self.config.project, &self.config.dataset);
         let path = format!("projects/{project}/datasets/{dataset}/tables/{}", table.name());
         self.streams.open(&path, table).await
     }
 
     async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
-        self.streams.append(append, &self.tables.columns(&append.table)?).await
+        self.streams.append(append, &self.tables.target(&append.table)?).await
     }
 
     async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
-        let columns = self.tables.columns(&append.table)?;
+        let target = self.tables.target(&append.table)?;
         if let Some(rows) = self.streams.finish(append).await? {
             return Ok(append.offset + u64::from(append.rows) <= rows);
         }
-        stands::ask(self, append, &columns).await
+        stands::ask(self, append, &target).await
     }
 
     async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
@@ -145,7 +137,7 @@ impl Backend for BigQuery {
     }
 
     async fn count(&self, table: &Table) -> Result<u64, WriterError> {
-        self.tables.columns(table)?;
+        self.tables.target(table)?;
         read::count(self, table).await
     }
 

@@ -4,10 +4,10 @@
 
 use std::str::FromStr;
 
-use event::{
-    EventTime,
+use event::EventTime;
+use flow::{
     append::Table,
-    row::{FlowTable, ProgressRow},
+    row::{Column, FlowTable, Kind, ProgressRow},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     LatestRow, Refusals, WriterError,
     cells::{Value, Values},
-    schema::{self, Column, Kind},
+    schema,
     stamp,
 };
 
@@ -54,13 +54,37 @@ pub(super) async fn latest(
     flow: &FlowTable,
     limit: usize,
 ) -> Result<Vec<LatestRow>, WriterError> {
-    let Some(end) = newest_window(bigquery, flow).await? else { return Ok(Vec::new()) };
-    let columns = schema::pane_columns(flow);
-    let name = flow.latest_name();
+    if flow.merging {
+        // Each session has a window of its own.
+        for range in ranges(bigquery, flow).await? {
+            let found = panes(bigquery, flow, range, limit).await?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        return Ok(Vec::new());
+    }
+    match newest_window(bigquery, flow).await? {
+        Some(end) => panes(bigquery, flow, Range { last: false, from: end, to: end }, limit).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The panes of `<flow>_latest` whose windows end in a range, the busiest first where the range leaves a choice.
+async fn panes(
+    bigquery: &BigQuery,
+    flow: &FlowTable,
+    Range { last, from, to }: Range,
+    limit: usize,
+) -> Result<Vec<LatestRow>, WriterError> {
+    let (columns, name) = (schema::read_back(flow), flow.latest_name());
+    let order = if last { " DESC" } else { "" };
+    let counts: String = schema::counts(flow).map(|column| format!(", t.`{column}` DESC")).collect();
     let by: String = flow.columns.iter().map(|column| format!(", t.`{column}`")).collect();
     let sql = format!(
-        "SELECT {}, t.is_final AS is_final FROM {} AS t WHERE t.window_end = TIMESTAMP_MILLIS({end}) \
-         ORDER BY t.views DESC, t.clicks DESC{by} LIMIT {limit}",
+        "SELECT {}, t.is_final AS is_final FROM {} AS t \
+         WHERE t.window_end BETWEEN TIMESTAMP_MILLIS({from}) AND TIMESTAMP_MILLIS({to}) \
+         ORDER BY t.window_end{order}{counts}{by} LIMIT {limit}",
         list(&columns),
         bigquery.quoted(&name)
     );
@@ -68,7 +92,7 @@ pub(super) async fn latest(
     for row in rows(bigquery, &sql, &name).await?.iter() {
         let is_final: Option<bool> = row.cell("is_final")?;
         let values = values(&row, &columns)?;
-        let pane = Values { table: &name, columns: &columns, values }.pane(flow.columns.len())?;
+        let pane = Values { table: &name, columns: &columns, values }.pane(flow)?;
         latest.push(LatestRow { row: pane, is_final: is_final.unwrap_or(false) });
     }
     Ok(latest)
@@ -96,13 +120,32 @@ pub(super) async fn refusals(bigquery: &BigQuery) -> Result<Vec<Refusals>, Write
     Ok(refusals)
 }
 
-/// End of the newest window that the watermark has passed, in milliseconds, else of the oldest window.
-async fn newest_window(bigquery: &BigQuery, flow: &FlowTable) -> Result<Option<i64>, WriterError> {
+/// Where windows are looked for, by their ends in milliseconds.
+#[derive(Clone, Copy)]
+struct Range {
+    /// Whether the last window of the range is wanted, or the first.
+    last: bool,
+    from: i64,
+    to: i64,
+}
+
+/// The ranges in which the newest window that the watermark has passed is looked for, one after another, and at last the
+/// oldest window.
+async fn ranges(bigquery: &BigQuery, flow: &FlowTable) -> Result<[Range; 3], WriterError> {
     let watermark = progress(bigquery, flow).await?.map_or(EventTime::MIN, |row| row.watermark);
     let to = stamp::millis(watermark);
     let week = (to - WEEK_MILLIS).max(stamp::FIRST);
-    for (pick, from, to) in [("MAX", week, to), ("MAX", stamp::FIRST, to), ("MIN", stamp::FIRST, stamp::LAST)]
-    {
+    Ok([
+        Range { last: true, from: week, to },
+        Range { last: true, from: stamp::FIRST, to },
+        Range { last: false, from: stamp::FIRST, to: stamp::LAST },
+    ])
+}
+
+/// End of the newest window that the watermark has passed, in milliseconds, else of the oldest window.
+async fn newest_window(bigquery: &BigQuery, flow: &FlowTable) -> Result<Option<i64>, WriterError> {
+    for Range { last, from, to } in ranges(bigquery, flow).await? {
+        let pick = if last { "MAX" } else { "MIN" };
         let sql = format!(
             "SELECT UNIX_MILLIS({pick}(window_end)) AS e FROM {} \
              WHERE window_end BETWEEN TIMESTAMP_MILLIS({from}) AND TIMESTAMP_MILLIS({to})",
@@ -181,9 +224,10 @@ fn values(row: &Row<'_>, columns: &[Column]) -> Result<Vec<Value>, WriterError> 
     let mut values = Vec::with_capacity(columns.len());
     for Column { name, kind } in columns {
         let value = match kind {
-            Kind::Text => row.cell(name)?.map(Value::Text),
+            Kind::Text | Kind::Decimal => row.cell(name)?.map(Value::Text),
             Kind::Integer | Kind::Time => row.cell(name)?.map(Value::Integer),
             Kind::Real => row.cell(name)?.map(Value::Real),
+            Kind::Bytes => None,
         };
         values.push(value.unwrap_or(Value::Null));
     }

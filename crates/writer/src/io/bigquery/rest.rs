@@ -101,18 +101,16 @@ struct JobReference {
     location: Option<String>,
 }
 
-/// The schema of a table or of an answer.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Schema {
+/// The schema of an answer.
+#[derive(Debug, Deserialize)]
+struct Schema {
     #[serde(default)]
-    pub(super) fields: Vec<Field>,
+    fields: Vec<Field>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Field {
-    pub(super) name: String,
-    #[serde(rename = "type", default)]
-    pub(super) kind: String,
+struct Field {
+    name: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,9 +7,12 @@
 //! Checkpoints contain these bytes. Each body carries its own schema, so that rows which wait in a state can be sent
 //! after the columns of their table have changed. A body of release 0.1.0 contains Arrow (see [`super::arrow`]).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
-use event::append::{Append, Body, Rows, Table};
+use flow::{
+    append::{Append, Body, Rows},
+    row::{Cell, Column, Kind},
+};
 use prost::{
     Message as _,
     encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint},
@@ -20,13 +23,7 @@ use prost_types::{
 };
 
 use super::{arrow, wire::ProtoSchema};
-use crate::{
-    WriterError,
-    cells::{self, Cell, Value},
-    requests,
-    schema::{Column, Kind},
-    stamp,
-};
+use crate::{WriterError, cells::Value, requests, schema::Target, stamp};
 
 /// A row beyond this fits into no request: BigQuery takes 10 MB, including everything around the row.
 const ROW_BYTES: usize = 8 << 20;
@@ -43,58 +40,35 @@ pub(crate) fn too_large(rows: Rows<'_>) -> Vec<usize> {
 }
 
 /// Rows as bodies of requests.
-pub(crate) fn encode(
-    table: &Table,
-    columns: &[Column],
-    join: bool,
-    rows: Rows<'_>,
-) -> Result<Vec<Body>, WriterError> {
-    if !requests::belongs(table, rows) {
-        let source = "the rows are of another kind than the table".into();
-        return Err(WriterError::Encode { table: table.name(), source });
-    }
+pub(crate) fn encode(target: &Target<'_>, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
+    target.expect(rows)?;
     let sizes = requests::sizes(rows);
     if let Some(index) = sizes.iter().position(|size| *size > ROW_BYTES) {
-        return Err(WriterError::TooLarge { table: table.name(), index });
+        return Err(WriterError::TooLarge { table: target.name(), index });
     }
-    let cuts = requests::cuts(&sizes);
+    let cuts = requests::cuts(&sizes, target.columns.len());
     let mut bodies = Vec::with_capacity(cuts.len());
     let mut start = 0;
     for end in cuts {
         let mut encoder = Encoder::default();
-        match rows {
-            Rows::Ctr(rows) => {
-                for row in &rows[start..end] {
-                    cells::pane(row, join, &mut |cell| encoder.add(cell));
-                    encoder.end_row(columns);
-                }
-            }
-            Rows::Progress(rows) => {
-                for row in &rows[start..end] {
-                    cells::progress(row, &mut |cell| encoder.add(cell));
-                    encoder.end_row(columns);
-                }
-            }
-            Rows::DeadLetters(rows) => {
-                for row in &rows[start..end] {
-                    cells::dead_letter(row, &mut |cell| encoder.add(cell));
-                    encoder.end_row(columns);
-                }
-            }
+        for index in start..end {
+            target.cells(rows, index, &mut |cell| encoder.add(cell));
+            encoder.end_row(&target.columns);
         }
-        bodies.push(encoder.body(columns));
+        bodies.push(encoder.body(&target.columns));
         start = end;
     }
     Ok(bodies)
 }
 
-/// Encodes rows cell by cell. The only allocations are its two buffers, which grow to the size of the request and of
-/// the largest row.
+/// Encodes rows cell by cell. The only allocations are its buffers, which grow to the size of the request and of the
+/// largest row.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
     rows: Vec<u8>,
     count: u32,
     row: Vec<u8>,
+    decimal: String,
     /// The number of the last field of the row.
     field: u32,
 }
@@ -107,7 +81,13 @@ impl Encoder {
             Cell::Null => {}
             Cell::Text(text) => put_bytes(self.field, text.as_bytes(), &mut self.row),
             Cell::Integer(number) => prost::encoding::int64::encode(self.field, &number, &mut self.row),
+            Cell::Decimal(total) => {
+                self.decimal.clear();
+                write!(self.decimal, "{total}").expect("text grows without fail");
+                put_bytes(self.field, self.decimal.as_bytes(), &mut self.row);
+            }
             Cell::Real(number) => prost::encoding::double::encode(self.field, &number, &mut self.row),
+            Cell::Bytes(bytes) => put_bytes(self.field, bytes, &mut self.row),
             Cell::Time(time) => {
                 let micros = stamp::millis(time) * 1000;
                 prost::encoding::int64::encode(self.field, &micros, &mut self.row);
@@ -149,10 +129,12 @@ fn schema(columns: &[Column]) -> Vec<u8> {
     bytes
 }
 
-/// The type that BigQuery's documentation prefers for a column. Times are microseconds since 1970.
+/// The type that BigQuery's documentation prefers for a column. Times are microseconds since 1970; NUMERIC is text, because
+/// a double would be inexact.
 fn proto_type(kind: Kind) -> Type {
     match kind {
-        Kind::Text => Type::String,
+        Kind::Text | Kind::Decimal => Type::String,
+        Kind::Bytes => Type::Bytes,
         Kind::Integer | Kind::Time => Type::Int64,
         Kind::Real => Type::Double,
     }
@@ -172,16 +154,16 @@ fn put_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The body of an append as protobuf. Converts one of release 0.1.0; others are returned as they are.
-pub(super) fn current<'a>(append: &'a Append, columns: &[Column]) -> Result<Cow<'a, [u8]>, WriterError> {
+pub(super) fn current<'a>(append: &'a Append, target: &Target<'_>) -> Result<Cow<'a, [u8]>, WriterError> {
     if arrow::is_arrow(&append.body) {
-        return Ok(Cow::Owned(arrow::convert(append, columns)?.bytes));
+        return Ok(Cow::Owned(arrow::convert(append, target)?.bytes));
     }
     Ok(Cow::Borrowed(&append.body))
 }
 
 /// The append without these rows.
-pub(crate) fn without(append: &Append, columns: &[Column], refused: &[u32]) -> Result<Body, WriterError> {
-    let body = current(append, columns)?;
+pub(crate) fn without(append: &Append, target: &Target<'_>, refused: &[u32]) -> Result<Body, WriterError> {
+    let body = current(append, target)?;
     let parts = Parts::read(append, &body)?;
     let mut rows = Vec::with_capacity(parts.rows.len());
     let mut kept = 0;
@@ -231,7 +213,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The columns that the rows have, in the order of their field numbers, with the kinds of today's columns. `None`
-    /// for a column that the table no longer has.
+    /// for a column that this configuration no longer has.
     pub(super) fn columns(
         &self,
         append: &Append,
@@ -259,9 +241,11 @@ pub(super) fn values(row: &[u8], columns: usize) -> Option<Vec<Value>> {
                 rest = after;
                 Value::Real(f64::from_le_bytes(*bytes))
             }
-            WireType::LengthDelimited => {
-                Value::Text(std::str::from_utf8(take_length(&mut rest)?).ok()?.to_owned())
-            }
+            WireType::LengthDelimited => match std::str::from_utf8(take_length(&mut rest)?) {
+                Ok(text) => Value::Text(text.to_owned()),
+                // A sketch; one that is UTF-8 is recognised by its column.
+                Err(_) => Value::Bytes,
+            },
             _ => return None,
         };
         *values.get_mut(usize::try_from(field).ok()?.checked_sub(1)?)? = value;
@@ -292,17 +276,22 @@ pub(super) fn malformed(append: &Append) -> WriterError {
 
 #[cfg(test)]
 mod tests {
-    use event::{Ctr, CtrRow, EventTime, Millis, Pane, Window, row::FlowTable};
+    use event::EventTime;
+    use flow::{
+        append::Table,
+        row::{FlowTable, Pane, Row},
+        window::Window,
+    };
     use proptest::prelude::*;
 
     use super::*;
-    use crate::schema;
+    use crate::{fixtures, schema::Tables};
 
-    fn row(key: &str) -> CtrRow {
-        CtrRow {
+    fn row(key: &str) -> Row {
+        Row {
             key: [Some(key.into()), None].into(),
             window: Window { start: EventTime(0), end: EventTime(60_000) },
-            ctr: Ctr { views: 2, clicks: 3, attributed: 1 },
+            values: fixtures::counts([2, 3, 1]),
             pane: Pane::Late,
             pane_index: 2,
             watermark: EventTime::MAX,
@@ -310,13 +299,9 @@ mod tests {
         }
     }
 
-    fn columns() -> Vec<Column> {
-        schema::pane_columns(&FlowTable {
-            flow: "f".into(),
-            columns: vec!["page".to_owned(), "box".to_owned()],
-            join: true,
-            allowed_lateness: Millis(0),
-        })
+    fn with<T>(flow: &FlowTable, job: impl FnOnce(&Target<'_>) -> T) -> T {
+        let tables = Tables::try_new(std::slice::from_ref(flow)).expect("the names are good");
+        job(&tables.target(&Table::Flow(flow.flow.clone())).expect("the table is known"))
     }
 
     fn append(body: &Body) -> Append {
@@ -329,28 +314,31 @@ mod tests {
         }
     }
 
+    fn encoded(flow: &FlowTable, rows: &[Row]) -> Vec<Body> {
+        with(flow, |target| encode(target, Rows::Panes(rows)).expect("the rows fit"))
+    }
+
     #[test]
     fn rows_are_cut_into_requests() {
-        let (columns, table) = (columns(), Table::Flow("f".into()));
+        let flow = fixtures::ctr(true);
         let long = "x".repeat(1 << 20);
         let rows: Vec<_> = (0..10).map(|_| row(&long)).collect();
-        let bodies = encode(&table, &columns, true, Rows::Ctr(&rows)).expect("the rows fit");
+        let bodies = encoded(&flow, &rows);
         assert!(bodies.len() > 1 && bodies.iter().all(|body| body.bytes.len() < 9 << 20));
-        assert_eq!(bodies, encode(&table, &columns, true, Rows::Ctr(&rows)).expect("the rows fit"));
+        assert_eq!(bodies, encoded(&flow, &rows));
         assert_eq!(bodies.iter().map(|body| body.rows).sum::<u32>(), 10);
         let first = append(&bodies[0]);
         let parts = Parts::read(&first, &first.body).expect("its own bytes");
         assert_eq!(parts.iter(&first).count(), first.rows as usize);
-        let rest = without(&first, &columns, &[0]).expect("its own bytes");
-        let expected = encode(&table, &columns, true, Rows::Ctr(&rows[1..first.rows as usize]));
-        assert_eq!(vec![rest], expected.expect("the rows fit"));
+        let rest = with(&flow, |target| without(&first, target, &[0]).expect("its own bytes"));
+        assert_eq!(vec![rest], encoded(&flow, &rows[1..first.rows as usize]));
     }
 
     #[test]
     fn null_is_an_absent_field() {
-        let columns = columns();
-        let body = encode(&Table::Flow("f".into()), &columns, true, Rows::Ctr(&[row("/a")]));
-        let append = append(&body.expect("the row fits").remove(0));
+        let flow = fixtures::ctr(true);
+        let columns = flow.all_columns();
+        let append = append(&encoded(&flow, &[row("/a")])[0]);
         let parts = Parts::read(&append, &append.body).expect("its own bytes");
         let named = parts.columns(&append, &columns).expect("its own bytes");
         assert_eq!(named.into_iter().flatten().collect::<Vec<_>>(), columns);
@@ -362,14 +350,55 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_measure_has_a_field() {
+        let flow = fixtures::measures();
+        let rows = [fixtures::measured("-0.1", Some(7)), fixtures::measured("0", None)];
+        let append = append(&encoded(&flow, &rows)[0]);
+        let parts = Parts::read(&append, &append.body).expect("its own bytes");
+        let mut schema = parts.schema;
+        let schema = take(&mut schema, SCHEMA).expect("its own bytes");
+        let fields = ProtoSchema::decode(schema).expect("a schema").proto_descriptor.expect("a descriptor").field;
+        let types: Vec<_> = fields.iter().map(|field| (field.name(), field.r#type())).collect();
+        assert_eq!(
+            types[3..12],
+            [
+                ("views", Type::Int64),
+                ("revenue", Type::String),
+                ("lowest", Type::String),
+                ("users", Type::Int64),
+                ("users_sketch", Type::Bytes),
+                ("readers", Type::Int64),
+                ("share", Type::Double),
+                ("share_low", Type::Double),
+                ("share_high", Type::Double),
+            ]
+        );
+        let read = |row: &[u8]| values(row, fields.len()).expect("its own bytes");
+        let rows: Vec<_> = parts.iter(&append).map(|row| read(row.expect("its own bytes"))).collect();
+        let number = || Value::Text("-0.1".to_owned());
+        assert_eq!(
+            rows[0][3..10],
+            [
+                Value::Integer(4),
+                number(),
+                number(),
+                Value::Integer(7),
+                Value::Bytes,
+                Value::Integer(7),
+                Value::Real(1.0)
+            ]
+        );
+        assert!(rows[1][3..13].iter().all(|value| *value == Value::Null), "{:?}", rows[1]);
+    }
+
+    #[test]
     fn a_body_keeps_its_schema_when_columns_change() {
-        let old = columns();
-        let body = encode(&Table::Flow("f".into()), &old, true, Rows::Ctr(&[row("/a")]));
-        let append = append(&body.expect("the row fits").remove(0));
+        let old = fixtures::ctr(true).all_columns();
+        let append = append(&encoded(&fixtures::ctr(true), &[row("/a")])[0]);
         let parts = Parts::read(&append, &append.body).expect("its own bytes");
         let mut today = old.clone();
         today.retain(|column| column.name != "clicks");
-        today.insert(0, Column { name: "revenue".to_owned(), kind: Kind::Real });
+        today.insert(0, Column { name: "revenue".to_owned(), kind: Kind::Decimal });
         let named = parts.columns(&append, &today).expect("its own bytes");
         let names: Vec<_> = named.iter().map(|column| column.as_ref().map(|c| c.name.as_str())).collect();
         let expected: Vec<_> = old.iter().map(|c| (c.name != "clicks").then_some(c.name.as_str())).collect();
@@ -379,13 +408,12 @@ mod tests {
     proptest! {
         #[test]
         fn altered_bodies_are_errors(cut in 0_usize..200, bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let body = encode(&Table::Flow("f".into()), &columns(), true, Rows::Ctr(&[row("/a")]));
-            let whole = append(&body.expect("the row fits").remove(0));
+            let whole = append(&encoded(&fixtures::ctr(true), &[row("/a")])[0]);
             let mut altered = whole.body[..cut.min(whole.body.len() - 1)].to_vec();
             altered.extend_from_slice(&bytes);
             let altered = Append { body: altered.into(), ..whole };
             // Neither panics, whatever the bytes are.
-            let _ = without(&altered, &columns(), &[]);
+            let _ = with(&fixtures::ctr(true), |target| without(&altered, target, &[]));
             let _ = values(&bytes, 3);
         }
     }

@@ -1,19 +1,16 @@
-//! Dataset, tables and views: created and compared. An existing table is never altered.
+//! Dataset, tables and views. A table that exists gains the columns of new measures; nothing else of it changes.
 
 use std::collections::BTreeMap;
 
-use event::{append::Table, row::FlowTable};
+use flow::row::{Column, FlowTable, Kind};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{
-    BigQuery, fault, read,
-    rest::{RestError, Schema},
-};
+use super::{BigQuery, fault, read, rest::RestError};
 use crate::{
     WriterError,
     backend::Mode,
-    schema::{self, Column, Kind},
+    schema::{self, Target},
     writer::{State, Step},
 };
 
@@ -30,10 +27,18 @@ struct Dataset {
 /// A table or view, as far as it is compared.
 #[derive(Debug, Deserialize)]
 pub(super) struct Definition {
-    schema: Option<Schema>,
+    #[serde(default)]
+    schema: Schema,
     description: Option<String>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
+}
+
+/// The columns of a table, with all that BigQuery says about them: a change of the schema names every column.
+#[derive(Debug, Default, Deserialize)]
+struct Schema {
+    #[serde(default)]
+    fields: Vec<Map<String, Value>>,
 }
 
 pub(super) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>, WriterError> {
@@ -41,8 +46,9 @@ pub(super) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>
     let mut steps = vec![Step { what: format!("dataset {}", bigquery.config.dataset), state: dataset }];
     // Without a dataset nothing else exists, and asking for it would be an error.
     let all_missing = dataset == State::WouldCreate;
-    for (table, time) in bigquery.tables.all() {
-        let state = if all_missing { dataset } else { ensure_table(bigquery, &table, time, mode).await? };
+    for table in bigquery.tables.all() {
+        let target = bigquery.tables.target(&table)?;
+        let state = if all_missing { dataset } else { ensure_table(bigquery, &target, mode).await? };
         steps.push(Step { what: format!("table {}", table.name()), state });
     }
     for flow in bigquery.tables.flows() {
@@ -77,39 +83,44 @@ async fn ensure_dataset(bigquery: &BigQuery, mode: Mode) -> Result<State, Writer
     created(bigquery.rest.post("/datasets", &dataset).await, format!("create {what}"))
 }
 
-async fn ensure_table(
-    bigquery: &BigQuery,
-    table: &Table,
-    time: &str,
-    mode: Mode,
-) -> Result<State, WriterError> {
-    let name = table.name();
-    let columns = bigquery.tables.columns(table)?;
+async fn ensure_table(bigquery: &BigQuery, target: &Target<'_>, mode: Mode) -> Result<State, WriterError> {
+    let name = target.name();
     if let Some(found) = get(bigquery, &name).await? {
-        let wanted: Vec<_> =
-            columns.iter().map(|column| (column.name.clone(), spelled(column.kind).to_owned())).collect();
-        let found: Vec<_> = found
-            .schema
-            .unwrap_or_default()
-            .fields
-            .into_iter()
-            .map(|f| (f.name, standard(&f.kind)))
-            .collect();
-        return match schema::difference(&found, &wanted) {
-            None => Ok(State::Exists),
-            Some(difference) => Err(WriterError::Mismatch { table: bigquery.full(&name), difference }),
-        };
+        return ensure_columns(bigquery, target, found.schema, mode).await;
     }
     if let Some(state) = unless_applied(mode, &format!("table {}", bigquery.full(&name)))? {
         return Ok(state);
     }
-    let by = match table {
-        Table::Flow(flow) => bigquery.tables.flow(flow)?.columns.as_slice(),
-        _ => &[],
-    };
     let path = format!("{}/tables", bigquery.dataset_path());
-    let definition = definition(bigquery, &name, &columns, time, by);
-    created(bigquery.rest.post(&path, &definition).await, format!("create table {name}"))
+    created(bigquery.rest.post(&path, &definition(bigquery, target)).await, format!("create table {name}"))
+}
+
+async fn ensure_columns(
+    bigquery: &BigQuery,
+    target: &Target<'_>,
+    schema: Schema,
+    mode: Mode,
+) -> Result<State, WriterError> {
+    let name = target.name();
+    let text = |field: &Map<String, Value>, key| field.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let found: Vec<_> =
+        schema.fields.iter().map(|f| (text(f, "name"), standard(&text(f, "type")))).collect();
+    let gained = target.gained(&bigquery.full(&name), &found, spelled)?;
+    match (gained.first(), mode) {
+        (None, _) => Ok(State::Exists),
+        (Some(_), Mode::DryRun) => Ok(State::WouldUpdate),
+        (Some(column), Mode::Check) => {
+            let what = format!("column {} of table {}", column.name, bigquery.full(&name));
+            Err(WriterError::Absent { what })
+        }
+        (Some(_), Mode::Apply) => {
+            let fields: Value = schema.fields.into_iter().map(Value::Object).chain(gained.into_iter().map(field)).collect();
+            let change = json!({ "schema": { "fields": fields } });
+            let patched = bigquery.rest.patch(&bigquery.table_path(&name), &change).await;
+            patched.map_err(|error| fault::rest(format!("add columns to table {name}"), error))?;
+            Ok(State::Updated)
+        }
+    }
 }
 
 async fn ensure_view(bigquery: &BigQuery, flow: &FlowTable, mode: Mode) -> Result<State, WriterError> {
@@ -164,45 +175,74 @@ fn created(result: Result<(), RestError>, doing: String) -> Result<State, Writer
     }
 }
 
-fn definition(bigquery: &BigQuery, name: &str, columns: &[Column], time: &str, by: &[String]) -> Value {
-    let fields = columns
-        .iter()
-        .map(|column| json!({ "name": column.name, "type": spelled(column.kind), "mode": "NULLABLE" }));
+fn definition(bigquery: &BigQuery, target: &Target<'_>) -> Value {
     let (project, dataset) = (&bigquery.config.project, &bigquery.config.dataset);
     let mut definition = json!({
-        "tableReference": { "projectId": project, "datasetId": dataset, "tableId": name },
-        "schema": { "fields": fields.collect::<Value>() },
-        "timePartitioning": { "type": "DAY", "field": time },
+        "tableReference": { "projectId": project, "datasetId": dataset, "tableId": target.name() },
+        "schema": { "fields": target.columns.iter().map(field).collect::<Value>() },
+        "timePartitioning": { "type": "DAY", "field": schema::partitioned_by(target.table) },
     });
-    if !by.is_empty() {
-        definition["clustering"] = json!({ "fields": by[..by.len().min(CLUSTERED)] });
+    if let Some(flow) = target.flow {
+        definition["clustering"] = json!({ "fields": flow.columns[..flow.columns.len().min(CLUSTERED)] });
     }
     definition
+}
+
+fn field(column: &Column) -> Value {
+    json!({ "name": column.name, "type": spelled(column.kind), "mode": "NULLABLE" })
 }
 
 /// What the view shows. Also identifies its definition, because BigQuery may reformat a query's text. Raise the number
 /// when [`view`] changes.
 fn describe(flow: &FlowTable) -> String {
     let by = flow.columns.join(", ");
-    let join = if flow.join { ", with attributed clicks" } else { "" };
+    let columns = flow.all_columns();
+    // Views of release 0.1.0 are up to date, so their description does not change.
+    let measures = if columns != schema::release_0_1_0(flow).all_columns() {
+        let names: Vec<_> = flow.measures.iter().flat_map(|measure| measure.columns()).map(|c| c.name).collect();
+        format!(", with {}", names.join(", "))
+    } else if columns.iter().any(|column| column.name == "attributed_clicks") {
+        ", with attributed clicks".to_owned()
+    } else {
+        String::new()
+    };
+    let window = if flow.merging { "session" } else { "window" };
     format!(
-        "The newest pane of each window by {by}{join}; final {} ms after its end. Made by `aqueduct setup`, version 1.",
+        "The newest pane of each {window} by {by}{measures}; final {} ms after its end. Made by `aqueduct setup`, version 1.",
         flow.allowed_lateness.0
     )
 }
 
 /// The newest pane of each window and key. Panes are numbered within `window_end`, so a filter on it selects partitions.
+///
+/// Sessions of a key that overlap are one session, seen at different times: the later pane counts all that the earlier did.
+/// BigQuery joins two tables only by an equality, here of all `by` columns as one text, in which NULL equals NULL.
 fn view(bigquery: &BigQuery, flow: &FlowTable) -> String {
-    let columns: Vec<_> =
-        schema::pane_columns(flow).iter().map(|column| format!("`{}`", column.name)).collect();
+    let columns: Vec<_> = flow.all_columns().iter().map(|column| format!("`{}`", column.name)).collect();
     let by: String = flow.columns.iter().map(|name| format!(", `{name}`")).collect();
     let (table, progress) = (bigquery.quoted(&flow.flow), bigquery.quoted(&flow.progress_name()));
     let lateness = flow.allowed_lateness.0;
+    let (panes, window) = if flow.merging {
+        let key = |pane: &str| {
+            let by: Vec<_> = flow.columns.iter().map(|name| format!("{pane}.`{name}`")).collect();
+            format!("TO_JSON_STRING(STRUCT({}))", by.join(", "))
+        };
+        let panes = format!(
+            "{table} AS s WHERE NOT EXISTS (SELECT 1 FROM {table} AS n WHERE {} = {} \
+             AND n.window_end > s.window_start AND n.window_start < s.window_end \
+             AND (n.pane_index > s.pane_index OR n.pane_index = s.pane_index AND n.emitted_at > s.emitted_at))",
+            key("n"),
+            key("s")
+        );
+        (panes, "window_start, window_end")
+    } else {
+        (format!("{table} WHERE TRUE"), "window_end")
+    };
     format!(
         "CREATE OR REPLACE VIEW {} AS SELECT {}, \
          COALESCE(TIMESTAMP_DIFF((SELECT p.watermark FROM {progress} AS p ORDER BY p.`at` DESC LIMIT 1), window_end, MILLISECOND) \
-         >= {lateness}, FALSE) AS is_final FROM {table} WHERE TRUE \
-         QUALIFY ROW_NUMBER() OVER (PARTITION BY window_end{by} ORDER BY pane_index DESC, emitted_at DESC) = 1",
+         >= {lateness}, FALSE) AS is_final FROM {panes} \
+         QUALIFY ROW_NUMBER() OVER (PARTITION BY {window}{by} ORDER BY pane_index DESC, emitted_at DESC) = 1",
         bigquery.quoted(&flow.latest_name()),
         columns.join(", ")
     )
@@ -212,8 +252,10 @@ fn spelled(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "STRING",
         Kind::Integer => "INT64",
+        Kind::Decimal => "NUMERIC",
         Kind::Real => "FLOAT64",
         Kind::Time => "TIMESTAMP",
+        Kind::Bytes => "BYTES",
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the answer to an append says about its rows.
 
-use event::append::Appended;
+use flow::append::Appended;
 use google::CallError;
 use prost::Message as _;
 use tonic::{Code, Status};
@@ -34,19 +34,34 @@ pub(super) fn of_answer(
 pub(super) fn of_end(status: Status, doing: impl Fn() -> String) -> Result<Appended, WriterError> {
     let details = RpcStatus::decode(status.details()).map(|own| own.details).unwrap_or_default();
     let error = RpcStatus { code: status.code() as i32, message: status.message().to_owned(), details };
-    judged(&error).map_or_else(|| Err(fault::call(doing(), status.into())), Ok)
+    judged(&error).map_or_else(|| Err(unsaid(&error, status, doing)), Ok)
 }
 
 fn of_error(error: &RpcStatus, doing: impl Fn() -> String) -> Result<Appended, WriterError> {
     let status = || Status::new(Code::from(error.code), error.message.clone());
-    judged(error).map_or_else(|| Err(fault::call(doing(), CallError::Status(status()))), Ok)
+    judged(error).map_or_else(|| Err(unsaid(error, status(), doing)), Ok)
+}
+
+/// The error of an answer that says nothing about rows.
+fn unsaid(error: &RpcStatus, status: Status, doing: impl Fn() -> String) -> WriterError {
+    if own_code(error) == Some(storage_code::SCHEMA_MISMATCH_EXTRA_FIELDS) {
+        // `setup` has added the column; the Storage Write API sees it only minutes later.
+        let doing = format!("{}, which may take minutes after a column was added", doing());
+        return WriterError::Unavailable { doing, source: Some(status.into()) };
+    }
+    fault::call(doing(), CallError::Status(status))
+}
+
+/// The Storage Write API's own code.
+fn own_code(error: &RpcStatus) -> Option<i32> {
+    let own = error.details.iter().find(|any| any.type_url.ends_with(STORAGE_ERROR));
+    own.and_then(|any| StorageError::decode(any.value.as_slice()).ok()).map(|own| own.code)
 }
 
 /// What an error says about rows; `None` if it says nothing. The Storage Write API's own code has priority, because the
 /// general code can also come from something between here and the service.
 fn judged(error: &RpcStatus) -> Option<Appended> {
-    let own = error.details.iter().find(|any| any.type_url.ends_with(STORAGE_ERROR));
-    match own.and_then(|any| StorageError::decode(any.value.as_slice()).ok()).map(|own| own.code) {
+    match own_code(error) {
         Some(storage_code::OFFSET_ALREADY_EXISTS) => return Some(Appended::Done),
         Some(storage_code::OFFSET_OUT_OF_RANGE) => return Some(Appended::Gap),
         Some(storage_code::STREAM_FINALIZED | storage_code::STREAM_NOT_FOUND) => {
@@ -131,6 +146,21 @@ mod tests {
         for code in [Code::Unavailable, Code::Internal, Code::PermissionDenied, Code::InvalidArgument] {
             assert_eq!(sent(code).is_retryable(), status::is_temporary(code), "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_column_that_is_not_known_yet_is_retried() {
+        let value = StorageError { code: storage_code::SCHEMA_MISMATCH_EXTRA_FIELDS }.encode_to_vec();
+        let type_url = format!("type.googleapis.com/{STORAGE_ERROR}");
+        let own = RpcStatus {
+            code: Code::InvalidArgument as i32,
+            details: vec![prost_types::Any { type_url, value }],
+            ..RpcStatus::default()
+        };
+        let status = Status::with_details(Code::InvalidArgument, "extra", own.encode_to_vec().into());
+        assert!(of_end(status, append).expect_err("no column").is_retryable());
+        let answer = AppendRowsResponse { error: Some(own), row_errors: Vec::new() };
+        assert!(of_answer(answer, append).expect_err("no column").is_retryable());
     }
 
     #[test]

@@ -110,6 +110,7 @@ pub(super) const STORAGE_ERROR: &str = "google.cloud.bigquery.storage.v1.Storage
 pub(super) mod storage_code {
     pub(in super::super) const STREAM_NOT_FOUND: i32 = 3;
     pub(in super::super) const STREAM_FINALIZED: i32 = 6;
+    pub(in super::super) const SCHEMA_MISMATCH_EXTRA_FIELDS: i32 = 7;
     pub(in super::super) const OFFSET_ALREADY_EXISTS: i32 = 8;
     pub(in super::super) const OFFSET_OUT_OF_RANGE: i32 = 9;
 }

@@ -1,16 +1,21 @@
 //! Appends by offset: one transaction compares the stream's end, adds the rows and moves the end.
 
-use event::append::{Append, Appended};
+use flow::{
+    append::{Append, Appended},
+    number::Total,
+    row::Cell,
+};
 use rusqlite::{
-    Connection, OptionalExtension, ToSql, TransactionBehavior, params, params_from_iter,
+    Connection, OptionalExtension, TransactionBehavior, params, params_from_iter,
     types::{ToSqlOutput, Value as Owned, ValueRef},
 };
 
 use super::{
     body::{self, Decoded},
+    ddl,
     fault::Fault,
 };
-use crate::{WriterError, cells::Cell, names::STREAMS, requests, schema::Column, stamp};
+use crate::{WriterError, names::STREAMS, requests, schema::Target, stamp};
 
 /// Adds an empty stream. Its name is random, so that no stream of a file that was deleted is taken for it.
 pub(crate) fn open_stream(connection: &mut Connection, table: &str) -> Result<String, Fault> {
@@ -26,11 +31,11 @@ pub(crate) fn open_stream(connection: &mut Connection, table: &str) -> Result<St
 pub(crate) fn append(
     connection: &mut Connection,
     append: &Append,
-    columns: &[Column],
-    join: bool,
+    target: &Target<'_>,
     still_there: &dyn Fn() -> Result<(), WriterError>,
 ) -> Result<Appended, Fault> {
-    let rows = body::decode(append)?;
+    let body = body::current(append, target)?;
+    let rows = Decoded::read(append, &body)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let table = append.table.name();
     let end: Option<i64> = transaction
@@ -51,7 +56,7 @@ pub(crate) fn append(
         let problem = "covers the end of its stream";
         return Err(WriterError::Append { table, offset: append.offset, problem }.into());
     }
-    insert(&transaction, &table, &rows, columns, join)?;
+    insert(&transaction, &table, &rows)?;
     transaction
         .prepare_cached(&format!("UPDATE {STREAMS} SET next_offset = ?2 WHERE name = ?1"))?
         .execute(params![append.stream, i64::try_from(next).unwrap_or(i64::MAX)])?;
@@ -62,56 +67,96 @@ pub(crate) fn append(
     Ok(Appended::Done)
 }
 
-/// Whether one of the append's rows stands in its table, in all its columns, whatever stream it came by.
-pub(crate) fn stands(
-    connection: &Connection,
-    append: &Append,
-    columns: &[Column],
-    join: bool,
-) -> Result<bool, Fault> {
-    let rows = body::decode(append)?;
-    let same: Vec<_> = columns.iter().map(|column| format!("\"{}\" IS ?", column.name)).collect();
-    let sql = format!("SELECT 1 FROM \"{}\" WHERE {} LIMIT 1", append.table.name(), same.join(" AND "));
+/// Whether one of the append's rows is in its table, in all its columns, whatever stream it arrived by.
+pub(crate) fn stands(connection: &Connection, append: &Append, target: &Target<'_>) -> Result<bool, Fault> {
+    let body = body::current(append, target)?;
+    let rows = Decoded::read(append, &body)?;
+    let table = append.table.name();
+    let (names, places) = shared(connection, &table, &rows)?;
+    let same: Vec<_> = names.iter().map(|name| format!("\"{name}\" IS ?")).collect();
+    let sql = format!("SELECT 1 FROM \"{table}\" WHERE {} LIMIT 1", same.join(" AND "));
     let mut statement = connection.prepare_cached(&sql)?;
+    let all: Vec<_> = rows.rows().collect();
     for index in requests::witnesses(append.rows) {
-        let mut values = Vec::with_capacity(columns.len());
-        rows.cells(index, join, &mut |cell| values.push(cell));
-        if statement.exists(params_from_iter(values))? {
+        if statement.exists(params_from_iter(places.iter().map(|place| value(all[index][*place]))))? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn insert(
-    connection: &Connection,
-    table: &str,
-    rows: &Decoded,
-    columns: &[Column],
-    join: bool,
-) -> Result<(), Fault> {
-    let names: Vec<_> = columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
-    let places = vec!["?"; columns.len()].join(", ");
-    let mut statement = connection
-        .prepare_cached(&format!("INSERT INTO \"{table}\" ({}) VALUES ({places})", names.join(", ")))?;
-    let mut values = Vec::with_capacity(columns.len());
-    let mut add =
-        |values: &mut Vec<Cell<'_>>| statement.execute(params_from_iter(values.drain(..))).map(drop);
-    for index in 0..rows.len() {
-        rows.cells(index, join, &mut |cell| values.push(cell));
-        add(&mut values)?;
+fn insert(connection: &Connection, table: &str, rows: &Decoded<'_>) -> Result<(), Fault> {
+    let (names, places) = shared(connection, table, rows)?;
+    let columns: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    let values = vec!["?"; columns.len()].join(", ");
+    let sql = format!("INSERT INTO \"{table}\" ({}) VALUES ({values})", columns.join(", "));
+    let mut statement = connection.prepare_cached(&sql)?;
+    for row in rows.rows() {
+        statement.execute(params_from_iter(places.iter().map(|place| value(row[*place]))))?;
     }
     Ok(())
 }
 
-impl ToSql for Cell<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match *self {
-            Cell::Null => ToSqlOutput::Borrowed(ValueRef::Null),
-            Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Cell::Integer(number) => ToSqlOutput::Owned(Owned::Integer(number)),
-            Cell::Real(number) => ToSqlOutput::Owned(Owned::Real(number)),
-            Cell::Time(time) => ToSqlOutput::Owned(Owned::Text(stamp::text(time))),
-        })
+/// The columns that both rows and table have, and their places in the rows. A measure that was removed while its rows
+/// waited has no column in a table that was created since.
+fn shared<'r>(
+    connection: &Connection,
+    table: &str,
+    rows: &Decoded<'r>,
+) -> Result<(Vec<&'r str>, Vec<usize>), Fault> {
+    let found = ddl::found_columns(connection, table)?;
+    let has = |name: &str| found.iter().any(|(column, _)| column.eq_ignore_ascii_case(name));
+    let places = rows.columns.iter().copied().zip(0..).filter(|(name, _)| has(name));
+    Ok(places.unzip())
+}
+
+/// A value as SQLite holds it.
+///
+/// No column of decimals has an affinity, so SQLite keeps what it is given: an integer for a whole number of 64 bits, a
+/// double where 15 digits are enough to write the number, because such a double prints as the same 15 digits, and text
+/// otherwise. The first two compare and sort as numbers.
+fn value(cell: Cell<'_>) -> ToSqlOutput<'_> {
+    match cell {
+        Cell::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+        Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+        Cell::Integer(number) => ToSqlOutput::Owned(Owned::Integer(number)),
+        Cell::Decimal(total) => ToSqlOutput::Owned(decimal(total)),
+        Cell::Real(number) => ToSqlOutput::Owned(Owned::Real(number)),
+        Cell::Time(time) => ToSqlOutput::Owned(Owned::Text(stamp::text(time))),
+        Cell::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+    }
+}
+
+fn decimal(total: Total) -> Owned {
+    const EXACT_DIGITS: usize = 15;
+    let text = total.to_string();
+    if let Ok(whole) = text.parse() {
+        return Owned::Integer(whole);
+    }
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    if digits.trim_matches('0').len() <= EXACT_DIGITS {
+        return Owned::Real(total.to_f64());
+    }
+    Owned::Text(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_kept_exactly() {
+        for (text, expected) in [
+            ("0", Owned::Integer(0)),
+            ("-9223372036854775808", Owned::Integer(i64::MIN)),
+            ("12.5", Owned::Real(12.5)),
+            ("0.000000001", Owned::Real(1e-9)),
+            ("1000000000000000000000000", Owned::Real(1e24)),
+            ("123456.123456789", Owned::Real(123_456.123_456_789)),
+            ("1234567.123456789", Owned::Text("1234567.123456789".to_owned())),
+            ("9223372036854775808", Owned::Text("9223372036854775808".to_owned())),
+        ] {
+            assert_eq!(decimal(Total::parse(text).expect("a number")), expected, "{text}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! Checkpoints contain these bytes, so a later version must read them. They name their columns because a body may wait in a
 //! state while measures of its flow are added or removed. A body of release 0.1.0 is version 1: see [`super::legacy`].
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use event::EventTime;
 use flow::{
@@ -14,7 +14,7 @@ use flow::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::legacy;
+use super::legacy::{self, Legacy};
 use crate::{WriterError, requests, schema::Target};
 
 const VERSION: u8 = 2;
@@ -68,11 +68,13 @@ impl<'a> Decoded<'a> {
 
 pub(crate) fn encode(target: &Target<'_>, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
     target.expect(rows)?;
-    let cuts = requests::cuts(&requests::sizes(rows), target.columns.len());
+    let columns: Vec<&str> = target.columns.iter().map(|column| column.name.as_str()).collect();
+    let cuts = requests::cuts(&requests::sizes(rows), columns.len());
     let mut bodies = Vec::with_capacity(cuts.len());
     let mut start = 0;
     for end in cuts {
-        bodies.push(part(target, rows, start..end)?);
+        let encoder = Encoder::new(target.name(), &columns)?;
+        bodies.push(encoder.rows(start..end, |index, visit| target.cells(rows, index, visit))?);
         start = end;
     }
     Ok(bodies)
@@ -97,33 +99,16 @@ pub(crate) fn current<'a>(append: &'a Append, target: &Target<'_>) -> Result<Cow
     match append.body.split_first() {
         Some((&VERSION, _)) => Ok(Cow::Borrowed(&append.body)),
         Some((&legacy::VERSION, bytes)) => {
-            let read = |table| legacy::read(bytes, append.table.clone(), table);
-            let rows = read(target.flow).ok_or_else(|| wrong(append, "holds rows that cannot be read"))?;
-            Ok(Cow::Owned(rows.encode()?.bytes))
+            let rows = Legacy::read(bytes, target);
+            let rows = rows.ok_or_else(|| wrong(append, "holds rows that cannot be read"))?;
+            let columns = rows.columns();
+            let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+            let body = Encoder::new(target.name(), &columns)?
+                .rows(0..rows.len(), |index, visit| rows.cells(index, visit))?;
+            Ok(Cow::Owned(body.bytes))
         }
         _ => Err(wrong(append, "holds rows in an unknown encoding")),
     }
-}
-
-/// Some rows as one body.
-pub(super) fn part(
-    target: &Target<'_>,
-    rows: Rows<'_>,
-    range: std::ops::Range<usize>,
-) -> Result<Body, WriterError> {
-    let columns: Vec<&str> = target.columns.iter().map(|column| column.name.as_str()).collect();
-    let mut encoder = Encoder::new(target.name(), &columns)?;
-    for index in range {
-        let mut added = Ok(());
-        target.cells(rows, index, &mut |cell| {
-            if added.is_ok() {
-                added = encoder.add(cell);
-            }
-        });
-        added?;
-        encoder.rows += 1;
-    }
-    Ok(encoder.body())
 }
 
 /// Saves rows value by value.
@@ -138,6 +123,25 @@ impl Encoder {
         let mut encoder = Self { table, bytes: vec![VERSION], rows: 0 };
         encoder.put(columns)?;
         Ok(encoder)
+    }
+
+    /// Adds the rows of a range and returns the body.
+    fn rows<'c>(
+        mut self,
+        range: Range<usize>,
+        cells: impl Fn(usize, &mut dyn FnMut(Cell<'c>)),
+    ) -> Result<Body, WriterError> {
+        for index in range {
+            let mut added = Ok(());
+            cells(index, &mut |cell| {
+                if added.is_ok() {
+                    added = self.add(cell);
+                }
+            });
+            added?;
+            self.rows += 1;
+        }
+        Ok(self.body())
     }
 
     fn add(&mut self, cell: Cell<'_>) -> Result<(), WriterError> {

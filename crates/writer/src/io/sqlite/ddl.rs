@@ -1,11 +1,13 @@
-//! Tables, indexes and views of the file: made, compared, never altered.
+//! Tables, indexes and views of the file. A table that exists gains the columns of new measures; nothing else of it
+//! changes.
 //!
-//! `<flow>_latest` asks, for each pane, whether a newer one of the same window and key exists; the
-//! index answers that at once, so that a filter or an order by `window_end` reads only what it shows.
+//! `<flow>_latest` looks, for each pane, for a newer one of the same key: of the same window, or of any window that
+//! overlaps it where windows merge. An index answers that at once, so that a filter or an order by `window_end` reads only
+//! what the view shows.
 
 use std::path::Path;
 
-use event::{append::Table, row::FlowTable};
+use flow::row::{FlowTable, Kind};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Fault;
@@ -13,7 +15,7 @@ use crate::{
     WriterError,
     backend::Mode,
     names::{self, STREAMS},
-    schema::{self, Column, Kind, Tables},
+    schema::{Tables, Target},
     writer::{State, Step},
 };
 
@@ -50,11 +52,11 @@ fn walk(connection: &Connection, tables: &Tables, mode: Mode, steps: &mut Vec<St
              (name TEXT PRIMARY KEY, table_name TEXT NOT NULL, next_offset INTEGER NOT NULL) WITHOUT ROWID"
         ))?;
     }
-    for (table, _) in tables.all() {
-        let columns = tables.columns(&table)?;
-        let state = ensure_table(connection, &table, &columns, mode)?;
-        if let (Table::Flow(flow), State::Created) = (&table, state) {
-            connection.execute_batch(&index(tables.flow(flow)?))?;
+    for table in tables.all() {
+        let target = tables.target(&table)?;
+        let state = ensure_table(connection, &target, mode)?;
+        if let (Some(flow), State::Created) = (target.flow, state) {
+            connection.execute_batch(&indexes(flow))?;
         }
         steps.push(Step { what: format!("table {}", table.name()), state });
     }
@@ -65,30 +67,36 @@ fn walk(connection: &Connection, tables: &Tables, mode: Mode, steps: &mut Vec<St
     Ok(())
 }
 
-fn ensure_table(
-    connection: &Connection,
-    table: &Table,
-    columns: &[Column],
-    mode: Mode,
-) -> Result<State, Fault> {
-    let name = table.name();
+fn ensure_table(connection: &Connection, target: &Target<'_>, mode: Mode) -> Result<State, Fault> {
+    let name = target.name();
     let found = found_columns(connection, &name)?;
-    let wanted: Vec<_> =
-        columns.iter().map(|column| (column.name.clone(), spelled(column.kind).to_owned())).collect();
-    if !found.is_empty() {
-        return match schema::difference(&found, &wanted) {
-            None => Ok(State::Exists),
-            Some(difference) => Err(WriterError::Mismatch { table: name, difference }.into()),
+    if found.is_empty() {
+        return match mode {
+            Mode::Apply => {
+                let columns = target.columns.iter();
+                let list: Vec<_> = columns.map(|c| format!("\"{}\" {}", c.name, spelled(c.kind))).collect();
+                connection.execute_batch(&format!("CREATE TABLE \"{name}\" ({})", list.join(", ")))?;
+                Ok(State::Created)
+            }
+            Mode::DryRun => Ok(State::WouldCreate),
+            Mode::Check => Err(WriterError::Absent { what: format!("table {name}") }.into()),
         };
     }
-    match mode {
-        Mode::Apply => {
-            let list: Vec<_> = wanted.iter().map(|(name, kind)| format!("\"{name}\" {kind}")).collect();
-            connection.execute_batch(&format!("CREATE TABLE \"{name}\" ({})", list.join(", ")))?;
-            Ok(State::Created)
+    let gained = target.gained(&name, &found, spelled)?;
+    match (gained.first(), mode) {
+        (None, _) => Ok(State::Exists),
+        (Some(_), Mode::Apply) => {
+            for column in gained {
+                let kind = spelled(column.kind);
+                connection
+                    .execute_batch(&format!("ALTER TABLE \"{name}\" ADD COLUMN \"{}\" {kind}", column.name))?;
+            }
+            Ok(State::Updated)
         }
-        Mode::DryRun => Ok(State::WouldCreate),
-        Mode::Check => Err(WriterError::Absent { what: format!("table {name}") }.into()),
+        (Some(_), Mode::DryRun) => Ok(State::WouldUpdate),
+        (Some(column), Mode::Check) => {
+            Err(WriterError::Absent { what: format!("column {} of table {name}", column.name) }.into())
+        }
     }
 }
 
@@ -117,24 +125,36 @@ fn ensure_view(connection: &Connection, flow: &FlowTable, mode: Mode) -> Result<
     }
 }
 
-fn found_columns(connection: &Connection, table: &str) -> Result<Vec<(String, String)>, Fault> {
-    let mut statement = connection.prepare("SELECT name, upper(type) FROM pragma_table_info(?1)")?;
+/// The columns of a table by name and type; none if there is no such table.
+pub(super) fn found_columns(connection: &Connection, table: &str) -> Result<Vec<(String, String)>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT name, upper(type) FROM pragma_table_info(?1)")?;
     let found = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Finds the panes of a window and key.
-fn index(flow: &FlowTable) -> String {
+/// The first finds the panes of a window and key, the second the sessions of a key.
+fn indexes(flow: &FlowTable) -> String {
     let by: String = flow.columns.iter().map(|name| format!("\"{name}\", ")).collect();
     let (name, index) = (&flow.flow, names::index_name(flow));
-    format!("CREATE INDEX \"{index}\" ON \"{name}\" (window_end, {by}pane_index)")
+    let mut sql = format!("CREATE INDEX \"{index}\" ON \"{name}\" (window_end, {by}pane_index)");
+    if flow.merging {
+        let index = names::sessions_index_name(flow);
+        sql += &format!("; CREATE INDEX \"{index}\" ON \"{name}\" ({by}window_end, window_start, pane_index)");
+    }
+    sql
 }
 
-/// The view's definition, which is also how it is told whether it is up to date.
+/// The view's definition. It also shows whether a view that exists is up to date.
 fn view(flow: &FlowTable) -> String {
-    let columns = schema::pane_columns(flow);
+    let columns = flow.all_columns();
     let list: Vec<_> = columns.iter().map(|column| format!("p.\"{}\"", column.name)).collect();
     let same: String = flow.columns.iter().map(|name| format!("AND n.\"{name}\" IS p.\"{name}\" ")).collect();
+    // Sessions that overlap are one session, seen at different times: the later pane counts all that the earlier did.
+    let window = if flow.merging {
+        "n.window_end > p.window_start AND n.window_start < p.window_end"
+    } else {
+        "n.window_end = p.window_end"
+    };
     let (table, progress, latest) = (&flow.flow, flow.progress_name(), flow.latest_name());
     let (seconds, millis) = (flow.allowed_lateness.0 / 1000, flow.allowed_lateness.0 % 1000);
     format!(
@@ -142,7 +162,7 @@ fn view(flow: &FlowTable) -> String {
          COALESCE(p.window_end <= strftime('%Y-%m-%dT%H:%M:%fZ', \
          (SELECT watermark FROM \"{progress}\" ORDER BY rowid DESC LIMIT 1), '-{seconds}.{millis:03} seconds'), 0) \
          AS is_final FROM \"{table}\" AS p WHERE NOT EXISTS (SELECT 1 FROM \"{table}\" AS n \
-         WHERE n.window_end = p.window_end {same}AND n.pane_index >= p.pane_index \
+         WHERE {window} {same}AND n.pane_index >= p.pane_index \
          AND (n.pane_index > p.pane_index OR n.rowid > p.rowid))",
         list.join(", ")
     )
@@ -153,5 +173,8 @@ fn spelled(kind: Kind) -> &'static str {
         Kind::Text | Kind::Time => "TEXT",
         Kind::Integer => "INTEGER",
         Kind::Real => "REAL",
+        // A type with BLOB in its name has no affinity, so that SQLite does not make a double of the text.
+        Kind::Decimal => "DECIMAL_EXACT BLOB",
+        Kind::Bytes => "BLOB",
     }
 }

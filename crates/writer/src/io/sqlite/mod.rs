@@ -9,6 +9,7 @@ mod body;
 mod ddl;
 mod fault;
 mod identity;
+mod legacy;
 mod owner;
 mod read;
 
@@ -21,9 +22,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use event::append::{Append, Appended, Body, Rows, Table};
-use event::row::ProgressRow;
 use fault::Fault;
+use flow::{
+    append::{Append, Appended, Body, Rows, Table},
+    row::ProgressRow,
+};
 use identity::Identity;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
@@ -118,12 +121,11 @@ impl Backend for Sqlite {
     }
 
     fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
-        self.tables.columns(table)?;
-        body::encode(table, rows)
+        body::encode(&self.tables.target(table)?, rows)
     }
 
     fn without(&self, append: &Append, refused: &[u32]) -> Result<Body, WriterError> {
-        body::without(append, refused)
+        body::without(append, &self.tables.target(&append.table)?, refused)
     }
 
     async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {
@@ -133,33 +135,31 @@ impl Backend for Sqlite {
     }
 
     async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
-        self.tables.columns(table)?;
+        self.tables.target(table)?;
         let table = table.name();
         self.write("open a stream", move |connection| append::open_stream(connection, &table)).await
     }
 
     async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
-        let columns = self.tables.columns(&append.table)?;
-        let join = matches!(&append.table, Table::Flow(flow) if self.tables.flow(flow)?.join);
-        let append = append.clone();
+        let (tables, append) = (self.tables.clone(), append.clone());
         let (identity, path) = (self.identity, self.path.clone());
         self.write("append rows", move |connection| {
             let still_there = || identity.expect_at(&path);
-            append::append(connection, &append, &columns, join, &still_there)
+            append::append(connection, &append, &tables.target(&append.table)?, &still_there)
         })
         .await
     }
 
     async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
-        let columns = self.tables.columns(&append.table)?;
-        let join = matches!(&append.table, Table::Flow(flow) if self.tables.flow(flow)?.join);
-        let append = append.clone();
-        self.read("look for rows", move |connection| append::stands(connection, &append, &columns, join))
-            .await
+        let (tables, append) = (self.tables.clone(), append.clone());
+        self.read("look for rows", move |connection| {
+            append::stands(connection, &append, &tables.target(&append.table)?)
+        })
+        .await
     }
 
     async fn count(&self, table: &Table) -> Result<u64, WriterError> {
-        self.tables.columns(table)?;
+        self.tables.target(table)?;
         let table = table.name();
         self.read("count rows", move |connection| read::count(connection, &table)).await
     }

@@ -1,16 +1,14 @@
 //! What `status`, `reconcile` and the live table ask.
 
-use event::{
-    EventTime,
-    row::{FlowTable, ProgressRow},
-};
+use event::EventTime;
+use flow::row::{Column, FlowTable, ProgressRow};
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
 use super::fault::Fault;
 use crate::{
     LatestRow, Refusals,
     cells::{Value, Values},
-    schema::{self, Column},
+    schema,
     stamp,
 };
 
@@ -35,24 +33,46 @@ pub(crate) fn latest(
     flow: &FlowTable,
     limit: usize,
 ) -> Result<Vec<LatestRow>, Fault> {
-    let columns = schema::pane_columns(flow);
-    let view = flow.latest_name();
     // One state of the file for all questions.
     let transaction = connection.transaction()?;
-    let Some(end) = newest_window(&transaction, flow)? else { return Ok(Vec::new()) };
+    let watermark = watermark(&transaction, flow)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    if flow.merging {
+        // Each session has a window of its own.
+        let ended = panes(&transaction, flow, "window_end <= ?1", "window_end DESC", (&watermark, limit))?;
+        return match ended.is_empty() {
+            false => Ok(ended),
+            true => panes(&transaction, flow, "window_end > ?1", "window_end", (&watermark, limit)),
+        };
+    }
+    match newest_window(&transaction, flow, &watermark)? {
+        Some(end) => panes(&transaction, flow, "window_end = ?1", "window_end", (&end, limit)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The panes of `<flow>_latest` that fulfil a condition, in an order, the busiest first where it leaves a choice.
+fn panes(
+    connection: &Connection,
+    flow: &FlowTable,
+    condition: &str,
+    order: &str,
+    (end, limit): (&str, i64),
+) -> Result<Vec<LatestRow>, Fault> {
+    let (columns, view) = (schema::read_back(flow), flow.latest_name());
+    let counts: String = schema::counts(flow).map(|name| format!(", \"{name}\" DESC")).collect();
     let by: String = flow.columns.iter().map(|name| format!(", \"{name}\"")).collect();
     let sql = format!(
-        "SELECT {}, is_final FROM \"{view}\" WHERE window_end = ?1 ORDER BY views DESC, clicks DESC{by} LIMIT ?2",
+        "SELECT {}, is_final FROM \"{view}\" WHERE {condition} ORDER BY {order}{counts}{by} LIMIT ?2",
         list(&columns)
     );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = transaction.prepare_cached(&sql)?;
+    let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query((end, limit))?;
     let mut latest = Vec::new();
     while let Some(row) = rows.next()? {
         let is_final = row.get(columns.len())?;
         let values = Values { table: &view, columns: &columns, values: values(row, columns.len())? };
-        latest.push(LatestRow { row: values.pane(flow.columns.len())?, is_final });
+        latest.push(LatestRow { row: values.pane(flow)?, is_final });
     }
     Ok(latest)
 }
@@ -73,13 +93,20 @@ pub(crate) fn refusals(connection: &Connection) -> Result<Vec<Refusals>, Fault> 
     Ok(refusals.collect::<Result<_, _>>()?)
 }
 
-/// End of the newest window that the watermark of the newest row has passed, else of the oldest window.
-fn newest_window(connection: &Connection, flow: &FlowTable) -> Result<Option<String>, Fault> {
+/// The watermark of the newest row.
+fn watermark(connection: &Connection, flow: &FlowTable) -> Result<String, Fault> {
+    let sql = format!("SELECT watermark FROM \"{}\" ORDER BY rowid DESC LIMIT 1", flow.flow);
+    let watermark = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?;
+    Ok(watermark.unwrap_or_else(|| stamp::text(EventTime::MIN)))
+}
+
+/// End of the newest window that the watermark has passed, else of the oldest window.
+fn newest_window(
+    connection: &Connection,
+    flow: &FlowTable,
+    watermark: &str,
+) -> Result<Option<String>, Fault> {
     let table = &flow.flow;
-    let sql = format!("SELECT watermark FROM \"{table}\" ORDER BY rowid DESC LIMIT 1");
-    let watermark: Option<String> =
-        connection.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?;
-    let watermark = watermark.unwrap_or_else(|| stamp::text(EventTime::MIN));
     let sql = format!(
         "SELECT COALESCE((SELECT max(window_end) FROM \"{table}\" WHERE window_end <= ?1), \
          (SELECT min(window_end) FROM \"{table}\"))"
@@ -95,7 +122,8 @@ fn values(row: &Row<'_>, columns: usize) -> rusqlite::Result<Vec<Value>> {
     (0..columns)
         .map(|index| {
             Ok(match row.get_ref(index)? {
-                ValueRef::Null | ValueRef::Blob(_) => Value::Null,
+                ValueRef::Null => Value::Null,
+                ValueRef::Blob(_) => Value::Bytes,
                 ValueRef::Integer(number) => Value::Integer(number),
                 ValueRef::Real(number) => Value::Real(number),
                 ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
