@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use event::append::{Append, Appended, Body, Rows, Table};
+use flow::append::{Append, Appended, Body, Rows, Table};
 use processor::sink::{Sink, SinkError};
 use writer::{Writer, WriterError};
 

@@ -115,7 +115,12 @@ impl Calendar {
 fn nearest(zone: &str) -> Vec<String> {
     let names = jiff::tz::db().available();
     let mut near: Vec<(usize, String)> = names
-        .map(|name| (strsim::damerau_levenshtein(&name.as_str().to_lowercase(), &zone.to_lowercase()), name.to_string()))
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&name.as_str().to_lowercase(), &zone.to_lowercase()),
+                name.to_string(),
+            )
+        })
         .filter(|(distance, _)| *distance <= 3)
         .collect();
     near.sort();
@@ -149,9 +154,27 @@ mod tests {
     /// Midnight was skipped in Sao Paulo; in Apia a whole day was; in Toronto the clock went back over midnight.
     #[test]
     fn odd_midnights_have_a_window() {
-        check(Unit::Day, "America/Sao_Paulo", "2018-11-04T12:00:00Z", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z");
-        check(Unit::Day, "Pacific/Apia", "2011-12-30T09:59:59Z", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z");
-        check(Unit::Day, "Pacific/Apia", "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z");
+        check(
+            Unit::Day,
+            "America/Sao_Paulo",
+            "2018-11-04T12:00:00Z",
+            "2018-11-04T03:00:00Z",
+            "2018-11-05T02:00:00Z",
+        );
+        check(
+            Unit::Day,
+            "Pacific/Apia",
+            "2011-12-30T09:59:59Z",
+            "2011-12-29T10:00:00Z",
+            "2011-12-30T10:00:00Z",
+        );
+        check(
+            Unit::Day,
+            "Pacific/Apia",
+            "2011-12-30T10:00:00Z",
+            "2011-12-30T10:00:00Z",
+            "2011-12-31T10:00:00Z",
+        );
     }
 
     #[test]

@@ -49,7 +49,8 @@ pub struct Edit {
 impl Flow {
     /// What the flow means.
     pub fn definition(&self) -> Definition {
-        let by: Vec<String> = self.by.iter().map(|(column, pointer)| format!("{column} = {pointer}")).collect();
+        let by: Vec<String> =
+            self.by.iter().map(|(column, pointer)| format!("{column} = {pointer}")).collect();
         let mut fixed = vec![
             ("by".to_owned(), by.join(", ")),
             ("window".to_owned(), window(&self.windows)),
@@ -74,11 +75,13 @@ impl Flow {
 
     /// The text by which version 2 of the state recognised a flow; it could hold nothing but views and clicks.
     pub fn version_2(&self) -> Option<String> {
-        let (Some(ctr), None, WindowKind::Aligned(Windows::Sliding(sliding))) = (&self.ctr, &self.events, &self.windows)
+        let (Some(ctr), None, WindowKind::Aligned(Windows::Sliding(sliding))) =
+            (&self.ctr, &self.events, &self.windows)
         else {
             return None;
         };
-        let join = self.join.as_ref().map(|join| format!("{}={} within {}", join.view, join.click, join.within));
+        let join =
+            self.join.as_ref().map(|join| format!("{}={} within {}", join.view, join.click, join.within));
         let by: Vec<String> = self.by.iter().map(|(column, pointer)| format!("{column}={pointer}")).collect();
         Some(format!(
             "by {}; views {}; clicks {}; window {}/{}; time {:?}; out_of_orderness {}; allowed_lateness {}; join {}",
@@ -120,7 +123,10 @@ impl Definition {
     /// For each measure its place in another definition, if it has the same meaning there.
     pub fn places_in(&self, other: &Self) -> Vec<Option<usize>> {
         let place = |measure: &DefinedMeasure| {
-            other.measures.iter().position(|known| known.name == measure.name && known.meaning == measure.meaning)
+            other
+                .measures
+                .iter()
+                .position(|known| known.name == measure.name && known.meaning == measure.meaning)
         };
         self.measures.iter().map(place).collect()
     }
@@ -133,7 +139,9 @@ impl Definition {
 fn window(kind: &WindowKind) -> String {
     match kind {
         WindowKind::Sessions { gap } => format!("session {gap}"),
-        WindowKind::Aligned(Windows::Sliding(sliding)) => format!("{} every {}", sliding.size(), sliding.period()),
+        WindowKind::Aligned(Windows::Sliding(sliding)) => {
+            format!("{} every {}", sliding.size(), sliding.period())
+        }
         WindowKind::Aligned(Windows::Calendar(calendar)) => {
             let unit = match calendar.unit() {
                 Unit::Day => "day",

@@ -34,16 +34,20 @@ impl Amount {
     /// 29 digits before it.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = Decimal::parse(text)?.plain(DIGITS as usize + 2)?;
-        let (is_negative, digits) = plain.strip_prefix('-').map_or((false, plain.as_str()), |rest| (true, rest));
+        let (is_negative, digits) =
+            plain.strip_prefix('-').map_or((false, plain.as_str()), |rest| (true, rest));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         if fraction.len() > SCALE {
             return None;
         }
         let mut billionths: i128 = 0;
-        for digit in whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', SCALE - fraction.len())) {
+        for digit in
+            whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', SCALE - fraction.len()))
+        {
             billionths = billionths.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
         }
-        (billionths < LIMIT).then(|| Self::from_billionths(if is_negative { -billionths } else { billionths }))
+        (billionths < LIMIT)
+            .then(|| Self::from_billionths(if is_negative { -billionths } else { billionths }))
     }
 
     fn from_billionths(billionths: i128) -> Self {
@@ -75,13 +79,16 @@ impl Total {
     /// digit after the point, or has more than 48 digits before it.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = Decimal::parse(text)?.plain(TOTAL_DIGITS + SCALE + 2)?;
-        let (is_negative, digits) = plain.strip_prefix('-').map_or((false, plain.as_str()), |rest| (true, rest));
+        let (is_negative, digits) =
+            plain.strip_prefix('-').map_or((false, plain.as_str()), |rest| (true, rest));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         if whole.len() > TOTAL_DIGITS || fraction.len() > SCALE {
             return None;
         }
         let mut words = [0_u64; 3];
-        for digit in whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', SCALE - fraction.len())) {
+        for digit in
+            whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', SCALE - fraction.len()))
+        {
             let mut carry = u128::from(digit - b'0');
             for word in words.iter_mut().rev() {
                 let value = u128::from(*word) * 10 + carry;
@@ -117,7 +124,8 @@ impl Total {
     pub fn amount(self) -> Option<Amount> {
         let is_short = self.high == i64::from((self.middle as i64) < 0).wrapping_neg();
         let billionths = i128::from(self.middle as i64) << 64 | i128::from(self.low);
-        (is_short && billionths.unsigned_abs() < LIMIT.unsigned_abs()).then(|| Amount::from_billionths(billionths))
+        (is_short && billionths.unsigned_abs() < LIMIT.unsigned_abs())
+            .then(|| Amount::from_billionths(billionths))
     }
 
     fn from_i128(value: i128) -> Self {

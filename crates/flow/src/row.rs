@@ -267,7 +267,9 @@ impl MeasureColumns {
                 visit(cell(&values[value]));
                 if sketch {
                     visit(match &values[value] {
-                        Value::Distinct(estimate) => estimate.sketch.as_deref().map_or(Cell::Null, Cell::Bytes),
+                        Value::Distinct(estimate) => {
+                            estimate.sketch.as_deref().map_or(Cell::Null, Cell::Bytes)
+                        }
                         _ => Cell::Null,
                     });
                 }

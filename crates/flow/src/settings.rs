@@ -11,11 +11,7 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
-use crate::{
-    Ctr, Flow, Join, TimeKind,
-    matching::MatchSettings,
-    window::WindowKind,
-};
+use crate::{Ctr, Flow, Join, TimeKind, matching::MatchSettings, window::WindowKind};
 
 pub use measures::{MeasureSettings, MeasuresSettings};
 pub use window::WindowSettings;
@@ -123,9 +119,8 @@ impl TryFrom<FlowSettings> for Flow {
             return Err(FlowError::new("name", "a flow needs a name; it is also its table"));
         }
         let windows = settings.window.resolve()?;
-        let matched = |key, settings: &MatchSettings| {
-            settings.resolve().ok_or_else(|| FlowError::new(key, NOTHING))
-        };
+        let matched =
+            |key, settings: &MatchSettings| settings.resolve().ok_or_else(|| FlowError::new(key, NOTHING));
         let events = settings.events.as_ref().map(|events| matched("where", events)).transpose()?;
         let ctr = match (&settings.views, &settings.clicks) {
             (Some(views), Some(clicks)) => {
@@ -220,7 +215,8 @@ fn check_columns(
     measures: &[crate::measure::Measure],
     fed: &[crate::measure::Fed],
 ) -> Result<(), FlowError> {
-    let own = ["window_start", "window_end", "pane", "pane_index", "watermark", "emitted_at", "is_final", "flow"];
+    let own =
+        ["window_start", "window_end", "pane", "pane_index", "watermark", "emitted_at", "is_final", "flow"];
     let mut taken: Vec<String> = by.iter().map(|(column, _)| column.to_lowercase()).collect();
     taken.extend(own.map(str::to_owned));
     for measure in measures {

@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use event::{
-    EventTime, Mark, Partition, events::EventsSettings, ledger::Outcome, mark::Reason,
-};
+use event::{EventTime, Mark, Partition, events::EventsSettings, ledger::Outcome, mark::Reason};
 
 use flow::{Flow, row::DeadLetterRow};
 

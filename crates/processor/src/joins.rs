@@ -141,7 +141,11 @@ impl Joins {
             keep: Millis(join.within.0.saturating_add(flow.open().0)),
             limit: join.limit,
             windows,
-            bits: Bits { clicks: flow.feeds(Source::Clicks), attributed: flow.feeds(Source::Join), valued: flow.valued() },
+            bits: Bits {
+                clicks: flow.feeds(Source::Clicks),
+                attributed: flow.feeds(Source::Join),
+                valued: flow.valued(),
+            },
             watermark: EventTime::MIN,
             entries: Table::default(),
             due: BTreeMap::new(),

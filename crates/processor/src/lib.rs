@@ -25,8 +25,6 @@
 //! | [`store`] | durable, fenced checkpoints |
 #![forbid(unsafe_code)]
 
-
-
 pub mod digest;
 
 pub mod read;

@@ -98,7 +98,8 @@ impl Meaning {
         match self {
             Self::Defined(before) => state.definition.places_in(before),
             Self::Version2(_) => {
-                let place = |source| [Source::Views, Source::Clicks, Source::Join].iter().position(|s| *s == source);
+                let place =
+                    |source| [Source::Views, Source::Clicks, Source::Join].iter().position(|s| *s == source);
                 state.flow.fed.iter().map(|fed| place(fed.source)).collect()
             }
         }
@@ -107,7 +108,9 @@ impl Meaning {
     /// Since when a column of the checkpoint counts.
     fn since(&self, column: usize) -> EventTime {
         match self {
-            Self::Defined(before) => before.measures.get(column).map_or(EventTime::MIN, |measure| measure.since),
+            Self::Defined(before) => {
+                before.measures.get(column).map_or(EventTime::MIN, |measure| measure.since)
+            }
             Self::Version2(_) => EventTime::MIN,
         }
     }
@@ -253,9 +256,8 @@ impl Restoring {
         self.outbox.restore(saved.outbox);
         let mut flows = saved.flows;
         for state in &mut core.engine.flows {
-            let is_state = |flow: &&mut SavedFlow| {
-                *flow.name == *state.flow.name && flow.meaning.is_of(state)
-            };
+            let is_state =
+                |flow: &&mut SavedFlow| *flow.name == *state.flow.name && flow.meaning.is_of(state);
             let Some(flow) = flows.iter_mut().find(is_state) else {
                 state.clear();
                 continue;

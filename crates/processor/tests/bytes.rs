@@ -109,6 +109,59 @@ fn memory_is_accounted_for() {
         check("early panes", 300_000, None, flow("10m", "1m", &json!({ "early": "1s" })), |n| {
             (n as i64 * 2, page(n % 20_000))
         }),
+        check(
+            "sessions",
+            200_000,
+            None,
+            json!({
+                "name": "f", "by": { "page": "/page" }, "window": { "session": "1m" },
+                "measures": { "views": { "count": {} }, "length": { "max": "/n" } }, "allowed_lateness": "24h",
+            }),
+            |n| {
+                let mut event = page(n % 5_000);
+                event["n"] = json!(n);
+                (n as i64 * 100, event)
+            },
+        ),
+        check(
+            "distinct values",
+            300_000,
+            None,
+            flow(
+                "1h",
+                "1h",
+                &json!({
+                    "measures": { "users": { "distinct": "/user" } },
+                }),
+            ),
+            |n| {
+                let mut event = page(n % 500);
+                event["user"] = json!(n);
+                (n as i64 * 10, event)
+            },
+        ),
+        check(
+            "joins with values",
+            100_000,
+            None,
+            flow(
+                "1h",
+                "1h",
+                &json!({
+                    "join": { "on": "/view_id", "within": "30m" },
+                    "measures": { "users": { "distinct": "/user" }, "paid": { "sum": "/price" }, "most": { "max": "/price" } },
+                }),
+            ),
+            |n| {
+                let kind = if n % 2 == 0 { "view" } else { "click" };
+                (
+                    n as i64 * 10,
+                    json!({
+                        "type": kind, "page": format!("/page/{}", n % 100), "view_id": (n / 2).to_string(), "user": n, "price": n % 50,
+                    }),
+                )
+            },
+        ),
         check("ids", 300_000, Some("/id"), flow("1h", "1h", &json!({})), |n| {
             let mut event = page(n % 10);
             event["id"] = json!(n.to_string());

@@ -234,7 +234,9 @@ impl fmt::Display for NameOf {
             Self::Flow => f.write_str("the name"),
             Self::By(column) => write!(f, "the by column {column:?}"),
             Self::Measure { measure, column } if measure == column => write!(f, "the measure {measure:?}"),
-            Self::Measure { measure, column } => write!(f, "the column {column:?} of the measure {measure:?}"),
+            Self::Measure { measure, column } => {
+                write!(f, "the column {column:?} of the measure {measure:?}")
+            }
         }
     }
 }

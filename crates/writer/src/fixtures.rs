@@ -50,7 +50,13 @@ pub(crate) fn measured(revenue: &str, users: Option<u64>) -> Row {
         Value::Distinct(Box::new(Estimate { number, sketch: sketch.map(Into::into) }))
     };
     let values: Values = match users {
-        Some(n) => smallvec![Value::Count(4), number(), number(), distinct(n, Some(&[n as u8, 0xFF, 0])), distinct(n, None)],
+        Some(n) => smallvec![
+            Value::Count(4),
+            number(),
+            number(),
+            distinct(n, Some(&[n as u8, 0xFF, 0])),
+            distinct(n, None)
+        ],
         None => smallvec![Value::Null; 5],
     };
     Row { key: [Some("/a".into())].into(), values, ..row() }

@@ -102,8 +102,10 @@ fn columns(table: &FlowTable) -> Result<(), (NameOf, String)> {
                 vacant.insert(name);
             }
             Entry::Occupied(first) => {
-                let problem =
-                    format!("has the same name as {} (column names ignore case); choose another", first.get());
+                let problem = format!(
+                    "has the same name as {} (column names ignore case); choose another",
+                    first.get()
+                );
                 return Err((name, problem));
             }
         }
@@ -196,7 +198,8 @@ mod tests {
     fn measures_are_judged() {
         let check = |names: &[&str]| {
             let shows = Shows::Distinct { value: 0, sketch: true };
-            let measures = names.iter().map(|name| MeasureColumns { name: (*name).to_owned(), shows }).collect();
+            let measures =
+                names.iter().map(|name| MeasureColumns { name: (*name).to_owned(), shows }).collect();
             match check(&[FlowTable { measures, ..table("f", &["page"]) }]) {
                 None => None,
                 Some((0, NameOf::Measure { measure, column })) => Some((measure, column)),
@@ -223,7 +226,10 @@ mod tests {
                 assert_eq!(check(&tables), Some((1, NameOf::Flow)), "{names:?}");
             }
         }
-        assert_eq!(check(&[table("b", &["x"]), table("a", &["x", "X"])]), Some((1, NameOf::By("X".to_owned()))));
+        assert_eq!(
+            check(&[table("b", &["x"]), table("a", &["x", "X"])]),
+            Some((1, NameOf::By("X".to_owned())))
+        );
         let mut tables = [table("a", &["x"]), table("b", &["x"]), table("a_sessions", &["x"])];
         assert_eq!(check(&tables), None);
         tables[0].merging = true;

@@ -56,8 +56,10 @@ impl NdjsonFormat {
             let prefix = if index == 0 { start.as_str() } else { "" };
             format!("{prefix},{}:", quoted(&column.name)).into_bytes().into_boxed_slice()
         });
-        let has_sketch =
-            table.measures.iter().any(|measure| matches!(measure.shows, Shows::Distinct { sketch: true, .. }));
+        let has_sketch = table
+            .measures
+            .iter()
+            .any(|measure| matches!(measure.shows, Shows::Distinct { sketch: true, .. }));
         Self {
             before: before.collect(),
             table: table.clone(),
@@ -206,12 +208,13 @@ mod tests {
 
     #[test]
     fn every_kind_of_measure_is_json() {
-        let text = line(&fixtures::measures(), &fixtures::measured("-12345678901234567890.000000001", Some(3)));
+        let text =
+            line(&fixtures::measures(), &fixtures::measured("-12345678901234567890.000000001", Some(3)));
         assert!(
             text.contains(
                 "\"views\":4,\"revenue\":-12345678901234567890.000000001,\
                  \"lowest\":-12345678901234567890.000000001,\"users\":3,\"users_sketch\":\"A/8A\",\"readers\":3,\
-                 \"share\":1.0,\"share_low\":0.5101091635978465,\"share_high\":1.0,\"rpm\":-3.0864197253086417e21,\"pane\""
+                 \"share\":1.0,\"share_low\":0.5101091635454027,\"share_high\":1.0,\"rpm\":-3.086419725308642e+21,\"pane\""
             ),
             "{text}"
         );

@@ -150,8 +150,7 @@ impl Target<'_> {
 pub(crate) fn release_0_1_0(table: &FlowTable) -> FlowTable {
     const ATTRIBUTED: &str = "attributed_clicks";
     let share = |of, interval| Shows::Ratio { of, over: 0, per: 1.0, interval };
-    let mut measures =
-        vec![("views", Shows::Count(0)), ("clicks", Shows::Count(1)), ("ctr", share(1, true))];
+    let mut measures = vec![("views", Shows::Count(0)), ("clicks", Shows::Count(1)), ("ctr", share(1, true))];
     if table.measures.iter().any(|measure| measure.name == ATTRIBUTED) {
         measures.extend([(ATTRIBUTED, Shows::Count(2)), ("ctr_attributed", share(2, false))]);
     }
@@ -161,7 +160,8 @@ pub(crate) fn release_0_1_0(table: &FlowTable) -> FlowTable {
 
 /// The names of the columns that hold counts, the busiest first: rows are shown in their order, descending.
 pub(crate) fn counts(table: &FlowTable) -> impl Iterator<Item = &str> {
-    let is_count = |measure: &&MeasureColumns| matches!(measure.shows, Shows::Count(_) | Shows::Distinct { .. });
+    let is_count =
+        |measure: &&MeasureColumns| matches!(measure.shows, Shows::Count(_) | Shows::Distinct { .. });
     table.measures.iter().filter(is_count).map(|measure| measure.name.as_str())
 }
 
@@ -230,7 +230,10 @@ mod tests {
             assert_eq!(release_0_1_0(&flow), flow);
         }
         let old = release_0_1_0(&fixtures::measures());
-        assert_eq!(old.all_columns(), FlowTable { columns: old.columns.clone(), ..fixtures::ctr(false) }.all_columns());
+        assert_eq!(
+            old.all_columns(),
+            FlowTable { columns: old.columns.clone(), ..fixtures::ctr(false) }.all_columns()
+        );
     }
 
     #[test]
@@ -242,14 +245,16 @@ mod tests {
             Kind::Text => "TEXT",
             _ => "OTHER",
         };
-        let all: Vec<_> = target.columns.iter().map(|c| (c.name.clone(), spelled(c.kind).to_owned())).collect();
+        let all: Vec<_> =
+            target.columns.iter().map(|c| (c.name.clone(), spelled(c.kind).to_owned())).collect();
         let check = |change: &dyn Fn(&mut Vec<(String, String)>)| {
             let mut found = all.clone();
             change(&mut found);
             let gained = target.gained("t", &found, spelled);
             gained.map(|gained| gained.iter().map(|column| column.name.clone()).collect::<Vec<_>>()).ok()
         };
-        let without = |name: &'static str| move |found: &mut Vec<(String, String)>| found.retain(|(n, _)| n != name);
+        let without =
+            |name: &'static str| move |found: &mut Vec<(String, String)>| found.retain(|(n, _)| n != name);
         assert_eq!(check(&|found| found.reverse()), Some(Vec::new()));
         assert_eq!(check(&|found| found[0].0 = "PAGE".to_owned()), Some(Vec::new()));
         assert_eq!(check(&|found| found.push(("old".to_owned(), "OTHER".to_owned()))), Some(Vec::new()));

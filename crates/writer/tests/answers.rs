@@ -1,14 +1,17 @@
 //! Every answer that the Storage Write API can give to an append, or not give: in the end each row is in its table once.
 
-use event::{
-    Ctr, CtrRow, EventTime, Ledger, Millis, Pane, Window,
+use event::{EventTime, Ledger, ledger::Outcome};
+use flow::{
+    Flow, FlowSettings,
     append::{Append, Appended, Rows, Table},
-    ledger::Outcome,
-    row::{DeadLetterRow, FlowTable, ProgressRow},
+    measure::Estimate,
+    number::Total,
+    row::{DeadLetterRow, FlowTable, Pane, ProgressRow, Row, Value, Values},
+    window::Window,
 };
 use standin::bigquery::{BigQuery, Fault};
 use tonic::Code;
-use writer::{BigQueryConfig, Claim, Endpoints, Writer, WriterConfig, WriterError};
+use writer::{BigQueryConfig, Claim, Endpoints, State, Writer, WriterConfig, WriterError};
 
 const MINUTE: i64 = 60_000;
 /// 2026-09-27T10:00:00Z
@@ -23,6 +26,15 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        let flow = table(
+            r#"{ "name": "box_ctr", "by": { "page": "/page", "box": "/box" }, "views": { "/type": "view" },
+                "clicks": { "/type": "click" }, "join": { "on": "/view_id", "within": "10m" },
+                "window": { "size": "10m", "period": "1m" }, "allowed_lateness": "10m" }"#,
+        );
+        Self::of(flow).await
+    }
+
+    async fn of(flow: FlowTable) -> Self {
         let bigquery = BigQuery::start().await.expect("a free port");
         let url = format!("http://{}", bigquery.host());
         let config = WriterConfig::BigQuery(BigQueryConfig {
@@ -31,12 +43,6 @@ impl Bench {
             location: "EU".to_owned(),
             emulator: Some(Endpoints { rest: url.clone(), grpc: url }),
         });
-        let flow = FlowTable {
-            flow: "box_ctr".into(),
-            columns: vec!["page".to_owned(), "box".to_owned()],
-            join: true,
-            allowed_lateness: Millis(10 * MINUTE),
-        };
         let flows = std::slice::from_ref(&flow);
         Writer::setup(&config, flows, false).await.expect("tables");
         Writer::check(&config, flows).await.expect("all of them");
@@ -67,15 +73,21 @@ impl Bench {
     }
 }
 
+/// The table of a flow of the configuration.
+fn table(json: &str) -> FlowTable {
+    let settings: FlowSettings = serde_json::from_str(json).expect("the flow is well formed");
+    Flow::try_from(settings).expect("the flow is right").table()
+}
+
 fn flow() -> Table {
     Table::Flow("box_ctr".into())
 }
 
-fn pane(page: Option<&str>, end: i64, index: u32) -> CtrRow {
-    CtrRow {
+fn pane(page: Option<&str>, end: i64, index: u32) -> Row {
+    Row {
         key: [page.map(Into::into), None].into(),
         window: Window { start: EventTime(end - 10 * MINUTE), end: EventTime(end) },
-        ctr: Ctr { views: 10, clicks: 5, attributed: 2 },
+        values: [10, 5, 2].map(Value::Count).into_iter().collect(),
         pane: Pane::Late,
         pane_index: index,
         watermark: EventTime(end),
@@ -90,7 +102,7 @@ async fn check(faults: &[Fault], errors: u32, answer: Appended, stands: Option<b
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let rows: Vec<_> = (0..6).map(|n| pane(Some("/a"), TEN + n * MINUTE, 0)).collect();
     let appends: Vec<_> = (0..3)
-        .map(|n| bench.append(&flow(), &stream, 2 * n, Rows::Ctr(&rows[2 * n as usize..][..2])))
+        .map(|n| bench.append(&flow(), &stream, 2 * n, Rows::Panes(&rows[2 * n as usize..][..2])))
         .collect();
     assert_eq!(bench.sent(&appends[0]).await.1.expect("an answer"), Appended::Done);
     for fault in faults {
@@ -158,7 +170,7 @@ async fn rows_of_a_stream_that_is_gone_are_looked_for() {
 async fn an_answer_that_no_waiting_mends_is_told() {
     let bench = Bench::new().await;
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
-    let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&[pane(None, TEN, 0)]));
+    let append = bench.append(&flow(), &stream, 0, Rows::Panes(&[pane(None, TEN, 0)]));
     let beyond = Append { offset: 1, ..append.clone() };
     assert_eq!(bench.sent(&beyond).await.1.expect("an answer"), Appended::Gap);
     bench.bigquery.faults().next("box_ctr", Fault::Answer(Code::PermissionDenied));
@@ -180,7 +192,7 @@ async fn an_answer_that_no_waiting_mends_is_told() {
 async fn what_the_service_says_is_told_with_what_was_tried() {
     let bench = Bench::new().await;
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
-    let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&[pane(None, TEN, 0)]));
+    let append = bench.append(&flow(), &stream, 0, Rows::Panes(&[pane(None, TEN, 0)]));
     for (code, retryable, expected) in [
         (
             Code::Unavailable,
@@ -197,7 +209,7 @@ async fn what_the_service_says_is_told_with_what_was_tried() {
     let other = Table::Flow("page_ctr".into());
     for error in [
         bench.writer.open_stream(&other).await.expect_err("no such flow"),
-        bench.writer.encode(&other, Rows::Ctr(&[])).expect_err("no such flow"),
+        bench.writer.encode(&other, Rows::Panes(&[])).expect_err("no such flow"),
         bench.writer.count(&other).await.expect_err("no such flow"),
     ] {
         assert_eq!(
@@ -206,7 +218,7 @@ async fn what_the_service_says_is_told_with_what_was_tried() {
         );
     }
     let error =
-        bench.writer.encode(&Table::DeadLetters, Rows::Ctr(&[pane(None, TEN, 0)])).expect_err("panes");
+        bench.writer.encode(&Table::DeadLetters, Rows::Panes(&[pane(None, TEN, 0)])).expect_err("panes");
     assert_eq!(error.to_string(), "cannot encode rows for dead_letters");
     assert_eq!(said_by_the_service(&error), "the rows are of another kind than the table");
 }
@@ -267,7 +279,7 @@ async fn a_refused_row_is_taken_out_of_its_append() {
     bench.bigquery.faults().refuse("/bad");
     let rows = [pane(Some("/a"), TEN, 0), pane(Some("/bad"), TEN, 0), pane(None, TEN, 0)];
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
-    let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&rows));
+    let append = bench.append(&flow(), &stream, 0, Rows::Panes(&rows));
     let refused = vec![(1, "fields_error".to_owned())];
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Refused(refused));
     assert_eq!(bench.rows(&flow()).await, 0, "none of the append was added");
@@ -282,14 +294,14 @@ async fn a_row_at_the_limit_is_taken_and_one_beyond_told_before() {
     let bench = Bench::new().await;
     let (fits, large) = ("p".repeat((8 << 20) - 1_000), "p".repeat(8 << 20));
     let rows = [pane(None, TEN, 0), pane(Some(&large), TEN, 0), pane(Some(&fits), TEN, 0)];
-    assert_eq!(bench.writer.too_large(Rows::Ctr(&rows)), [1]);
-    let error = bench.writer.encode(&flow(), Rows::Ctr(&rows)).expect_err("one fits no request");
+    assert_eq!(bench.writer.too_large(Rows::Panes(&rows)), [1]);
+    let error = bench.writer.encode(&flow(), Rows::Panes(&rows)).expect_err("one fits no request");
     assert_eq!(
         error.to_string(),
         "row 1 for box_ctr is larger than a request may be; please report this defect"
     );
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
-    let append = bench.append(&flow(), &stream, 0, Rows::Ctr(&rows[2..]));
+    let append = bench.append(&flow(), &stream, 0, Rows::Panes(&rows[2..]));
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
     bench.bigquery.faults().forget_streams("box_ctr");
     assert!(bench.writer.stands(&append).await.expect("an answer"), "a large row is found too");
@@ -315,7 +327,7 @@ async fn rows_of_every_table_are_found_by_what_they_hold() {
     }];
     let progress = Table::Progress("box_ctr".into());
     for (table, rows) in [
-        (flow(), Rows::Ctr(&panes)),
+        (flow(), Rows::Panes(&panes)),
         (progress.clone(), Rows::Progress(&lines)),
         (Table::DeadLetters, Rows::DeadLetters(&letters)),
     ] {
@@ -329,7 +341,7 @@ async fn rows_of_every_table_are_found_by_what_they_hold() {
         assert!(bench.writer.stands(&append).await.expect("an answer"), "{table:?}: by whatever stream");
     }
     // Whatever differs makes it another row.
-    let other = |change: fn(&mut CtrRow)| {
+    let other = |change: fn(&mut Row)| {
         let mut row = pane(Some("/a"), TEN, 0);
         change(&mut row);
         row
@@ -340,13 +352,13 @@ async fn rows_of_every_table_are_found_by_what_they_hold() {
         other(|row| row.window.end = EventTime(TEN + 1)),
         other(|row| row.pane_index = 1),
         other(|row| row.emitted_at = EventTime(TEN + 251)),
-        other(|row| row.ctr.clicks = 6),
+        other(|row| row.values[1] = Value::Count(6)),
     ] {
         let append = bench.append(
             &flow(),
             "projects/shop/datasets/rates/tables/box_ctr/streams/gone",
             0,
-            Rows::Ctr(std::slice::from_ref(&row)),
+            Rows::Panes(std::slice::from_ref(&row)),
         );
         assert!(!bench.writer.stands(&append).await.expect("an answer"), "{row:?}");
     }
@@ -364,7 +376,7 @@ async fn rows_of_release_0_1_0_are_sent_and_found() {
         body: include_bytes!("data/panes.arrow").as_slice().into(),
     };
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
-    let new = bench.append(&flow(), &stream, 0, Rows::Ctr(&[pane(None, TEN, 0)]));
+    let new = bench.append(&flow(), &stream, 0, Rows::Panes(&[pane(None, TEN, 0)]));
     assert_eq!(bench.sent(&new).await.1.expect("an answer"), Appended::Done);
     for _ in 0..2 {
         let old = append(stream.clone(), 1);
@@ -373,4 +385,110 @@ async fn rows_of_release_0_1_0_are_sent_and_found() {
     assert_eq!(bench.rows(&flow()).await, 12);
     bench.bigquery.faults().forget_streams("box_ctr");
     assert!(bench.writer.stands(&append(stream, 1)).await.expect("an answer"));
+}
+
+/// Of each kind a measure, with `more` beside them.
+fn sales(more: &str) -> FlowTable {
+    table(&format!(
+        r#"{{ "name": "sales", "by": {{ "page": "/page" }}, "window": {{ "size": "10m" }}, "measures": {{
+            "views": {{ "count": {{ "/type": "view" }} }}, "revenue": {{ "sum": "/price" }},
+            "users": {{ "distinct": "/user", "sketch": true }}, "rpm": {{ "ratio": ["revenue", "views"] }}{more} }} }}"#
+    ))
+}
+
+fn sale(revenue: &str, values: impl IntoIterator<Item = Value>) -> Row {
+    let revenue = Value::Number(Box::new(Total::parse(revenue).expect("a number")));
+    let users = Value::Distinct(Box::new(Estimate { number: 3, sketch: Some([0xFF, 0].into()) }));
+    let values: Values = [Value::Count(2), revenue, users].into_iter().chain(values).collect();
+    Row { key: [Some("/a".into())].into(), values, ..pane(None, TEN, 0) }
+}
+
+/// The values of a query, row by row.
+async fn query(bench: &Bench, sql: &str) -> Vec<Vec<Option<String>>> {
+    let url = format!("http://{}/bigquery/v2/projects/shop/queries", bench.bigquery.host());
+    let request = reqwest::Client::new().post(url).json(&serde_json::json!({ "query": sql }));
+    let answer = request.send().await.expect("the stand-in answers");
+    let answer: serde_json::Value = answer.json().await.expect("an answer is JSON");
+    let rows = answer["rows"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    let cell = |cell: &serde_json::Value| cell["v"].as_str().map(str::to_owned);
+    rows.iter().map(|row| row["f"].as_array().expect("cells").iter().map(cell).collect()).collect()
+}
+
+#[tokio::test]
+async fn every_kind_of_measure_is_written_and_found() {
+    let bench = Bench::of(sales("")).await;
+    let table = Table::Flow("sales".into());
+    let none = Row { values: [Value::Null, Value::Null, Value::Null].into_iter().collect(), ..sale("0", []) };
+    let rows = [sale("-0.000000001", []), sale("12345678901234567890123456789", []), none];
+    let stream = bench.writer.open_stream(&table).await.expect("a stream");
+    let append = bench.append(&table, &stream, 0, Rows::Panes(&rows));
+    assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
+    let seen = query(
+        &bench,
+        "SELECT views, revenue, users, users_sketch, rpm FROM `shop.rates.sales` ORDER BY rowid",
+    )
+    .await;
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(seen[0], [text("2"), text("-0.000000001"), text("3"), text("/wA="), text("-0.0000000005")]);
+    assert_eq!(seen[1][1], text("12345678901234567890123456789"));
+    assert_eq!(seen[2], [None, None, None, None, None]);
+
+    bench.bigquery.faults().forget_streams("sales");
+    for row in 0..rows.len() {
+        let single = bench.append(&table, &stream, 0, Rows::Panes(&rows[row..=row]));
+        assert!(bench.writer.stands(&single).await.expect("an answer"), "{row}");
+    }
+    for other in [sale("-0.000000002", []), sale("99999999999999999999999999999999", [])] {
+        let append = bench.append(&table, &stream, 0, Rows::Panes(std::slice::from_ref(&other)));
+        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_sum_beyond_numeric_is_refused() {
+    let bench = Bench::of(sales("")).await;
+    let table = Table::Flow("sales".into());
+    let rows = [sale("100000000000000000000000000000", []), sale("1", [])];
+    let stream = bench.writer.open_stream(&table).await.expect("a stream");
+    let append = bench.append(&table, &stream, 0, Rows::Panes(&rows));
+    let refused = vec![(0, "fields_error".to_owned())];
+    assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Refused(refused));
+    let rest = bench.writer.without(&append, &[0]).expect("its own bytes");
+    let rest = Append { rows: rest.rows, body: rest.bytes.into(), ..append };
+    assert_eq!(bench.sent(&rest).await.1.expect("an answer"), Appended::Done);
+}
+
+#[tokio::test]
+async fn tables_gain_measures_and_keep_removed_ones() {
+    let mut bench = Bench::of(sales(r#", "old": { "max": "/price" }"#)).await;
+    let table = Table::Flow("sales".into());
+    let price = |text| Value::Number(Box::new(Total::parse(text).expect("a number")));
+    let stream = bench.writer.open_stream(&table).await.expect("a stream");
+    // Encoded before the edit, and sent after it.
+    let waiting = bench.append(&table, &stream, 0, Rows::Panes(&[sale("1", [price("7.5")])]));
+
+    bench.flow = sales(r#", "lowest": { "min": "/price" }"#);
+    let flows = std::slice::from_ref(&bench.flow);
+    assert!(matches!(Writer::check(&bench.config, flows).await, Err(WriterError::Absent { .. })));
+    let states = async |dry_run| -> Vec<State> {
+        let steps = Writer::setup(&bench.config, flows, dry_run).await.expect("nothing is in the way");
+        steps.into_iter().map(|step| step.state).filter(|state| *state != State::Exists).collect()
+    };
+    assert_eq!(states(true).await, [State::WouldUpdate; 2]);
+    assert_eq!(states(false).await, [State::Updated; 2]);
+    assert_eq!(states(false).await, []);
+    Writer::check(&bench.config, flows).await.expect("all columns are there");
+
+    bench.writer = Writer::connect(&bench.config, flows).await.expect("a writer");
+    assert_eq!(bench.sent(&waiting).await.1.expect("an answer"), Appended::Done);
+    let new = bench.append(&table, &stream, 1, Rows::Panes(&[sale("2", [price("0.5")])]));
+    assert_eq!(bench.sent(&new).await.1.expect("an answer"), Appended::Done);
+    let seen = query(&bench, "SELECT revenue, old, lowest FROM `shop.rates.sales` ORDER BY rowid").await;
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(seen, [[text("1"), text("7.5"), None], [text("2"), None, text("0.5")]]);
+    bench.bigquery.faults().forget_streams("sales");
+    assert!(bench.writer.stands(&waiting).await.expect("an answer"), "what both have is compared");
+
+    let other = sales(r#", "lowest": { "count": {} }"#);
+    assert!(matches!(Writer::setup(&bench.config, &[other], false).await, Err(WriterError::Mismatch { .. })));
 }

@@ -16,8 +16,8 @@ pub(crate) enum Action {
     Tick,
     /// A checkpoint with a part of that many bytes.
     Save(usize),
-    /// Back to the last checkpoint.
-    Restore,
+    /// Back to the last checkpoint, with an edition of the flows.
+    Restore(usize),
     /// A partition has no more records.
     EndOf(usize),
     /// No topic has more records, and every window is over.
@@ -25,14 +25,14 @@ pub(crate) enum Action {
 }
 
 /// Random steps over records.
-pub(crate) fn roll(records: &[Record], dice: &mut Dice) -> Vec<Step> {
+pub(crate) fn roll(records: &[Record], editions: usize, dice: &mut Dice) -> Vec<Step> {
     let disorder = dice.pick(&[0, 0, 2, 5, 1_000]);
     let mut order: Vec<(i64, usize)> =
         (0..records.len()).map(|at| (at as i64 + dice.between(0, disorder), at)).collect();
     order.sort_unstable();
     let ticks = dice.pick(&[100, 60, 20]);
     let saves = dice.pick(&[0, 15, 40]);
-    let crashes = dice.pick(&[0, 0, 6, 12]);
+    let crashes = if editions > 1 { 10 } else { dice.pick(&[0, 0, 6, 12]) };
     // From one entry to all of them.
     let budgets = dice.pick(&[[1, 1, 1], [1, 60, 200], [200, 1_000, 1 << 20]]);
     let mut steps = Vec::new();
@@ -60,7 +60,7 @@ pub(crate) fn roll(records: &[Record], dice: &mut Dice) -> Vec<Step> {
             steps.push(Step::Save(dice.pick(&budgets)));
         }
         if dice.percent(crashes) {
-            steps.push(Step::Crash);
+            steps.push(Step::Crash(dice.index(editions)));
         }
         if dice.percent(4) {
             steps.push(Step::Mark(Vec::new()));
@@ -77,7 +77,7 @@ pub(crate) fn expand(case: &Case) -> Vec<Action> {
         Step::Mark(numbers) => {
             Some(Action::Mark(numbers.iter().map(|number| (*number, offsets[number])).collect()))
         }
-        Step::Tick | Step::Save(_) | Step::Crash => None,
+        Step::Tick | Step::Save(_) | Step::Crash(_) => None,
     };
     let mut actions = Vec::new();
     let mut unacknowledged: Vec<Action> = Vec::new();
@@ -98,8 +98,8 @@ pub(crate) fn expand(case: &Case) -> Vec<Action> {
                 actions.push(Action::Save(*budget));
                 unacknowledged.clear();
             }
-            Step::Crash => {
-                actions.push(Action::Restore);
+            Step::Crash(edition) => {
+                actions.push(Action::Restore(*edition));
                 // In another order than before: each message has a delay of its own.
                 let delayed = std::mem::take(&mut unacknowledged).into_iter().enumerate();
                 waiting.extend(delayed.map(|(n, message)| (at + 1 + (7 * n + at) % 5, message)));

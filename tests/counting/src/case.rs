@@ -62,8 +62,9 @@ pub(crate) enum Step {
     Tick,
     /// Changed panes fire, and a checkpoint becomes durable; its part of a full copy takes that many bytes, if not more.
     Save(usize),
-    /// The processor ends without warning and another one restores the state. What no checkpoint covers is redelivered.
-    Crash,
+    /// The processor ends without warning and another one restores the state, with an edition of the flows. What no
+    /// checkpoint covers is redelivered.
+    Crash(usize),
 }
 
 impl Case {
@@ -72,7 +73,7 @@ impl Case {
         let dice = &mut Dice::new(seed);
         let settings = Settings::roll(dice);
         let records = records::roll(&settings, dice);
-        let steps = arrival::roll(&records, dice);
+        let steps = arrival::roll(&records, settings.editions.len(), dice);
         Self { seed, settings, records, steps, batched: dice.percent(50) }
     }
 
@@ -105,7 +106,7 @@ impl Case {
                 covered.retain(|number| !numbers.contains(number));
                 true
             }
-            Step::Tick | Step::Save(_) | Step::Crash => true,
+            Step::Tick | Step::Save(_) | Step::Crash(_) => true,
         });
     }
 }

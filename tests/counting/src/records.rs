@@ -7,11 +7,12 @@ use event::EventTime;
 use crate::{
     case::{Content, Gap, Record},
     dice::Dice,
-    settings::{MINUTE, SECOND, Settings},
+    settings::{Flow, MINUTE, SECOND, Settings, Window},
 };
 
-/// When production begins; a multiple of every window's period.
-pub(crate) const START: i64 = 1_700_000_400_000;
+/// When production begins, 2023-10-26T18:00:00Z: a multiple of every window's period, and hours or days before the clocks
+/// of the zones in `settings` go back.
+pub(crate) const START: i64 = 1_698_343_200_000;
 pub(crate) const DAY: i64 = 24 * 60 * MINUTE;
 /// How far Pub/Sub's clock is ahead of Kafka's, so that nothing but events moves a watermark.
 const PUBLISHED: i64 = 10 * DAY;
@@ -49,6 +50,18 @@ const NUMBERS: [&str; 29] = [
     "1e400",
 ];
 
+const PRICES: [&str; 9] = [
+    "0.000000001",
+    "-0.000000001",
+    "1e-9",
+    "1.50e1",
+    "99999999999999999999999999999.999999999",
+    "-99999999999999999999999999999.999999999",
+    "1e28",
+    "12345678901234567.891",
+    "-0",
+];
+
 /// An event as its producer has it, before it is written.
 #[derive(Clone, Debug)]
 struct Draft {
@@ -80,12 +93,13 @@ struct Producer<'a> {
 
 /// Records of a case, in the order in which they are written.
 pub(crate) fn roll(settings: &Settings, dice: &mut Dice) -> Vec<Record> {
-    let reach = settings.flows.iter().map(|flow| {
-        let within = flow.join.as_ref().map_or(0, |join| join.within);
-        flow.size + flow.allowed_lateness + flow.out_of_orderness + within
-    });
-    let reach = reach.max().unwrap_or(MINUTE) + MINUTE;
-    let pace = dice.pick(&[5 * SECOND, 30 * SECOND, 2 * MINUTE, 6 * MINUTE]);
+    let reach = settings.flows().iter().map(Flow::reach).max().unwrap_or(MINUTE) + MINUTE;
+    let has_days = settings.flows().iter().any(|flow| matches!(flow.window, Window::Calendar(..)));
+    let pace = if has_days && dice.percent(80) {
+        dice.pick(&[20 * MINUTE, 60 * MINUTE, 4 * 60 * MINUTE])
+    } else {
+        dice.pick(&[5 * SECOND, 30 * SECOND, 2 * MINUTE, 6 * MINUTE])
+    };
     let has_timestamps = dice.percent(75);
     let has_long_fractions = dice.percent(10);
     let rotated_at = START + if dice.percent(20) { dice.between(0, 20 * pace) } else { DAY };
@@ -185,6 +199,8 @@ impl Producer<'_> {
         let flag = self.dice.pick(&["true", "false", "\"true\""]);
         members.push(("flag".to_owned(), flag.to_owned()));
         members.push(("n".to_owned(), self.dice.pick(&NUMBERS).to_owned()));
+        members.extend(self.price().map(|price| ("price".to_owned(), price)));
+        members.extend(self.user().map(|user| ("user".to_owned(), user)));
         if self.dice.percent(5) {
             members.push(("n2".to_owned(), "[{\"deep\":[1,\"x\"]}]".to_owned()));
         }
@@ -192,6 +208,30 @@ impl Producer<'_> {
         self.stamp(&mut draft);
         self.identify(&mut draft);
         draft
+    }
+
+    /// What sums and extremes read: exact decimals of every size, seldom what is refused.
+    fn price(&mut self) -> Option<String> {
+        let price = match self.dice.between(0, 99) {
+            0..=49 => return Some(format!("{}", self.dice.between(-30, 99))),
+            50..=69 => return Some(format!("{}.{:02}", self.dice.between(0, 99), self.dice.between(0, 99))),
+            70..=89 => self.dice.pick(&PRICES),
+            90..=92 => "null",
+            93..=95 => self.dice.pick(&["1e-10", "1e29", "0.0000000001", "\"12\"", "true", "{}", "[1]"]),
+            _ => return None,
+        };
+        Some(price.to_owned())
+    }
+
+    /// What is counted once.
+    fn user(&mut self) -> Option<String> {
+        match self.dice.between(0, 99) {
+            0..=79 => Some(format!("\"{}.u{}\"", self.key_of(self.clock), self.dice.between(1, 30))),
+            80..=86 => Some(self.dice.pick(&["7", "\"7\"", "7.0", "true", "\"true\""]).to_owned()),
+            87..=92 => Some("null".to_owned()),
+            93..=94 => Some("[\"u1\"]".to_owned()),
+            _ => None,
+        }
     }
 
     /// Writes the event's time into it, in one of the forms that producers use.
@@ -291,7 +331,7 @@ impl Producer<'_> {
             return self.copy();
         }
         let view = self.written[views[self.dice.index(views.len())]].clone();
-        let joins = self.settings.flows.iter().filter_map(|flow| flow.join.as_ref());
+        let joins = self.settings.flows().iter().filter_map(|flow| flow.join.as_ref());
         let within = joins.map(|join| join.within).max().unwrap_or(MINUTE);
         let time = view.time + self.dice.between(0, within + 30 * SECOND);
         let mut click = self.event_at(view.topic, time);

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use event::row::FlowTable;
+use flow::row::FlowTable;
 use processor::{Config as ProcessorConfig, Services, store::Store};
 use pubsub::{Connection, SubscribeOptions};
 use service::{Metrics, Readiness, admin::Admin};

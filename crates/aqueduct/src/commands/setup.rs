@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use event::row::FlowTable;
+use flow::row::FlowTable;
 use processor::store::Store;
 use pubsub::{Connection, PubSubSettings, admin};
 use writer::{Claim, Writer, WriterConfig};

@@ -8,7 +8,7 @@ use connector::{
     keyring::Keyring,
 };
 use event::{EventsSettings, Pattern, Pointer, pointer::Step};
-use processor::flow::{Flow, matching::Subject};
+use flow::{Flow, matching::Subject};
 
 /// What was read of the sections that belong together.
 #[derive(Clone, Copy, Debug)]

@@ -170,7 +170,7 @@ impl Pipe {
         let mut outbox = Outbox::default();
         let (flow, progress) = (Table::Flow("f".into()), Table::Progress("f".into()));
         for (_, rows) in &effects.output.rows {
-            send(&writer, &mut outbox, &flow, Rows::Ctr(rows)).await;
+            send(&writer, &mut outbox, &flow, Rows::Flow(rows)).await;
         }
         for (_, row) in &effects.output.progress {
             send(&writer, &mut outbox, &progress, Rows::Progress(std::slice::from_ref(row))).await;

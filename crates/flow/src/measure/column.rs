@@ -97,9 +97,10 @@ impl Columns {
     /// No rows yet. `can_forget`: whether events may be taken back.
     pub fn new(fed: &[Fed], can_forget: bool) -> Self {
         let columns = fed.iter().map(|fed| Column::new(&fed.aggregation, can_forget));
-        let sketches = fed.iter().enumerate().filter(|(_, fed)| {
-            matches!(fed.aggregation, Aggregation::Distinct { sketch: true, .. })
-        });
+        let sketches = fed
+            .iter()
+            .enumerate()
+            .filter(|(_, fed)| matches!(fed.aggregation, Aggregation::Distinct { sketch: true, .. }));
         let sketches = sketches.fold(0, |mask, (number, _)| mask | 1 << number);
         Self { columns: columns.collect(), sketches, rows: 0 }
     }
@@ -199,15 +200,14 @@ impl Columns {
 
     /// Whether nothing is in a row.
     pub fn is_empty(&self, row: usize) -> bool {
-        let is_empty = |column: &Column| cells!(column, counts => counts.get(row) == 0, cells => cells[row].is_empty());
+        let is_empty =
+            |column: &Column| cells!(column, counts => counts.get(row) == 0, cells => cells[row].is_empty());
         self.columns.iter().all(is_empty)
     }
 
     /// The values of a row.
     pub fn values(&self, row: usize) -> row::Values {
-        let value = |(number, column): (usize, &Column)| {
-            cells!(column, counts => counts.value(row), cells => cells[row].value(self.sketches >> number & 1 == 1))
-        };
+        let value = |(number, column): (usize, &Column)| cells!(column, counts => counts.value(row), cells => cells[row].value(self.sketches >> number & 1 == 1));
         self.columns.iter().enumerate().map(value).collect()
     }
 
@@ -226,10 +226,12 @@ impl Columns {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        let bytes = |column: &Column| cells!(column, counts => counts.bytes(), cells => {
-            size_of_val(cells.as_slice()) / cells.len().max(1) * cells.capacity()
-                + cells.iter().map(Cell::heap).sum::<usize>()
-        });
+        let bytes = |column: &Column| {
+            cells!(column, counts => counts.bytes(), cells => {
+                size_of_val(cells.as_slice()) / cells.len().max(1) * cells.capacity()
+                    + cells.iter().map(Cell::heap).sum::<usize>()
+            })
+        };
         self.columns.iter().map(bytes).sum()
     }
 

@@ -146,8 +146,10 @@ fn canonical(union: &HllUnion) -> Box<[u8]> {
     let mut bytes = sketch.serialize();
     match FORMS.get(usize::from(bytes[FORM] & 3)) {
         Some(&header) if bytes.len() > header => {
-            let mut values: Vec<[u8; 4]> =
-                bytes[header..].chunks_exact(4).map(|value| [value[0], value[1], value[2], value[3]]).collect();
+            let mut values: Vec<[u8; 4]> = bytes[header..]
+                .chunks_exact(4)
+                .map(|value| [value[0], value[1], value[2], value[3]])
+                .collect();
             values.sort_unstable_by_key(|value| u32::from_le_bytes(*value));
             bytes.truncate(header);
             bytes.extend(values.into_iter().flatten());

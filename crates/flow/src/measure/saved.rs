@@ -50,7 +50,9 @@ impl Columns {
         }
         let save = |(column, saved): (&Column, &mut SavedColumn)| match (column, saved) {
             (Column::Counts(counts), SavedColumn::Counts(list)) => put(list, counts.get(row), 0),
-            (Column::Sums(sums), SavedColumn::Sums(list)) => put(list, (sums[row].total, sums[row].events), 0),
+            (Column::Sums(sums), SavedColumn::Sums(list)) => {
+                put(list, (sums[row].total, sums[row].events), 0)
+            }
             (Column::Least(cells), SavedColumn::Extremes(list)) => put(list, cells[row].0, 0),
             (Column::Most(cells), SavedColumn::Extremes(list)) => put(list, cells[row].0, 0),
             (Column::Distinct(cells), SavedColumn::Sketches(list)) => {

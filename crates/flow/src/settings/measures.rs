@@ -78,7 +78,11 @@ enum Declared {
 
 impl MeasuresSettings {
     /// What is stored, and the measures in the order of their columns: those of views and clicks come first.
-    pub(super) fn resolve(&self, has_ctr: bool, has_join: bool) -> Result<(Vec<Fed>, Vec<Measure>), FlowError> {
+    pub(super) fn resolve(
+        &self,
+        has_ctr: bool,
+        has_join: bool,
+    ) -> Result<(Vec<Fed>, Vec<Measure>), FlowError> {
         let (mut fed, mut measures) = (Vec::new(), Vec::new());
         if has_ctr {
             shorthand(has_join, &mut fed, &mut measures);
@@ -117,7 +121,10 @@ impl MeasuresSettings {
             ));
         }
         if fed.len() > MOST {
-            return Err(FlowError::new("measures", format!("a flow has at most {MOST} measures that are no ratio")));
+            return Err(FlowError::new(
+                "measures",
+                format!("a flow has at most {MOST} measures that are no ratio"),
+            ));
         }
         Ok((fed, measures))
     }
@@ -158,7 +165,9 @@ fn stored(key: &str, name: &str, fed: &[Fed]) -> Result<usize, FlowError> {
 
 impl MeasureSettings {
     fn declared(&self, key: &str) -> Result<Declared, FlowError> {
-        let at = |at: &Option<Pointer>, new: fn(Pointer) -> Aggregation| at.clone().map(|at| Declared::Fed(new(at)));
+        let at = |at: &Option<Pointer>, new: fn(Pointer) -> Aggregation| {
+            at.clone().map(|at| Declared::Fed(new(at)))
+        };
         let sketch = self.sketch;
         let all = [
             ("count", self.count.as_ref().map(|_| Declared::Fed(Aggregation::Count))),
@@ -219,7 +228,8 @@ impl MeasureSettings {
 
 /// The names of a measure's columns.
 pub(super) fn columns_of(measure: &Measure, fed: &[Fed]) -> Vec<String> {
-    let named = |suffixes: &[&str]| suffixes.iter().map(|suffix| format!("{}{suffix}", measure.name)).collect();
+    let named =
+        |suffixes: &[&str]| suffixes.iter().map(|suffix| format!("{}{suffix}", measure.name)).collect();
     match measure.kind {
         Kind::Ratio { interval: true, .. } => named(&["", "_low", "_high"]),
         Kind::Ratio { .. } => named(&[""]),

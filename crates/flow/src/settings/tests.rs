@@ -85,7 +85,10 @@ fn errors_name_the_key() {
         (json!({ "window": { "session": "0s" } }), "window.session"),
         (json!({ "join": { "on": "/id", "within": "2h" } }), "allowed_lateness"),
         (json!({ "window": { "session": "30m" }, "join": { "on": "/id", "within": "1m" } }), "join"),
-        (json!({ "views": null, "clicks": null, "measures": { "a": count() }, "join": { "on": "/id", "within": "1m" } }), "join"),
+        (
+            json!({ "views": null, "clicks": null, "measures": { "a": count() }, "join": { "on": "/id", "within": "1m" } }),
+            "join",
+        ),
     ] {
         assert_eq!(flow(&changes).expect_err("the flow is wrong").key, key, "{changes}");
     }

@@ -65,10 +65,16 @@ impl WindowSettings {
                 ("timezone", self.timezone.is_some()),
             ];
             if let Some((key, _)) = beside.iter().find(|(_, is_there)| *is_there) {
-                return error(key, "a session has no size, period or time zone; remove it, or remove session");
+                return error(
+                    key,
+                    "a session has no size, period or time zone; remove it, or remove session",
+                );
             }
             if gap.0 == 0 {
-                return error("session", "the gap must be longer than 0; write for example session = \"30m\"");
+                return error(
+                    "session",
+                    "the gap must be longer than 0; write for example session = \"30m\"",
+                );
             }
             return Ok(WindowKind::Sessions { gap });
         }
@@ -111,7 +117,8 @@ impl WindowSettings {
             Size::Length(size) => *size,
             Size::Week => WEEK,
             Size::Month => {
-                let reason = "months have no fixed length; add timezone = \"UTC\" or the zone whose months you count";
+                let reason =
+                    "months have no fixed length; add timezone = \"UTC\" or the zone whose months you count";
                 return Err(FlowError::new("window.size", reason));
             }
         };

@@ -69,7 +69,8 @@ fn expected(arrivals: &[Arrival]) -> (Totals, u64) {
         let (_, key) = views.iter().find(|(other, _)| *other == time).expect("it was just found");
         *totals.entry((key.clone(), click.time.div_euclid(SIZE), OF_CLICKS)).or_default() += 1;
         if click.time % 3 == 0 {
-            *totals.entry((key.clone(), click.time.div_euclid(SIZE), OF_PRICES + click.name)).or_default() += 1;
+            *totals.entry((key.clone(), click.time.div_euclid(SIZE), OF_PRICES + click.name)).or_default() +=
+                1;
         }
         attributed.insert((key.clone(), time));
         found += 1;
@@ -202,7 +203,11 @@ fn a_value_over_its_limit_is_counted_without_the_join() {
     assert_eq!(joins.click(1, (EventTime(2), true), None, &mut effects), Clicked::OverLimit);
     joins.view(1, EventTime(3), key(1), &mut effects);
     assert_eq!((joins.parts, joins.over_limit()), (2, 2));
-    assert_eq!(joins.click(2, (EventTime(2), true), None, &mut effects), Clicked::Waits, "another value has room");
+    assert_eq!(
+        joins.click(2, (EventTime(2), true), None, &mut effects),
+        Clicked::Waits,
+        "another value has room"
+    );
     joins.expire(EventTime(1_000_000));
     assert_eq!(joins.click(1, (EventTime(1_000_000), true), None, &mut effects), Clicked::Waits);
 }

@@ -59,7 +59,10 @@ fn finals(rows: &[Row]) -> Final {
     let mut finals = Final::new();
     for row in rows {
         let page = row.key.get(0).map(str::to_owned);
-        finals.insert((row.window.start.0, row.window.end.0, page), (number(&row.values, 0), number(&row.values, 1)));
+        finals.insert(
+            (row.window.start.0, row.window.end.0, page),
+            (number(&row.values, 0), number(&row.values, 1)),
+        );
     }
     finals
 }

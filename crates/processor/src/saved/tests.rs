@@ -165,6 +165,85 @@ mod rolling {
         }
     }
 
+    fn edited(changes: serde_json::Value) -> Flow {
+        let mut settings = json!({
+            "name": "f", "by": { "page": "/page" }, "views": { "/type": "view" }, "clicks": { "/type": "click" },
+            "window": { "size": "1h" },
+        });
+        for (key, value) in changes.as_object().expect("an object") {
+            settings[key] = value.clone();
+        }
+        let settings: FlowSettings = serde_json::from_value(settings).expect("a flow");
+        Flow::try_from(settings).expect("a flow that makes sense")
+    }
+
+    #[test]
+    fn an_added_measure_counts_from_now_on() {
+        let ids = json!({ "ids": { "count": {} }, "users": { "distinct": "/id" } });
+        let (before, after) =
+            (edited(json!({})), edited(json!({ "measures": ids, "out_of_orderness": "5s" })));
+        let mut chain = Chain::new(std::slice::from_ref(&before));
+        chain.view(1);
+        chain.save(1);
+        chain.restart(std::slice::from_ref(&after)).expect("a measure may be added");
+        chain.view(1);
+        chain.save(1);
+        // Again from a chain with both definitions, and once more without the measure in the middle.
+        for flow in [&after, &before, &after] {
+            chain.restart(std::slice::from_ref(flow)).expect("measures may be added and removed");
+            chain.save(1);
+            assert_eq!(chain.views(0)["1"], 2);
+        }
+        let state = &chain.core.engine().flows()[0];
+        let hour = 3_600_000;
+        let end = EventTime(START - START % hour + hour);
+        assert_eq!([0, 2, 3].map(|measure| state.windows.since().of(measure)), [EventTime::MIN, end, end]);
+        let mut rows = Vec::new();
+        let state = &mut chain.core.engine.flows[0];
+        state.windows.advance(EventTime::MAX, EventTime(0), &mut rows, &mut |_| ());
+        let row = &rows[0].values;
+        assert_eq!(row[2..], [flow::row::Value::Null, flow::row::Value::Null]);
+    }
+
+    #[test]
+    fn an_edit_of_anything_else_is_refused() {
+        let measure = |measure: serde_json::Value| json!({ "measures": { "m": measure } });
+        let flow = edited(measure(json!({ "max": "/n" })));
+        let mut chain = Chain::new(std::slice::from_ref(&flow));
+        chain.view(1);
+        chain.save(100);
+        for (changes, key) in [
+            (json!({ "by": { "page": "/p" } }), "by"),
+            (json!({ "where": { "/type": "view" } }), "where"),
+            (json!({ "window": { "size": "30m" } }), "window"),
+            (json!({ "window": { "session": "30m" } }), "window"),
+            (json!({ "time": "kafka" }), "time"),
+            (json!({ "join": { "on": "/id", "within": "1m" } }), "join"),
+            (measure(json!({ "min": "/n" })), "measures.m"),
+        ] {
+            let error = chain.restart(&[edited(changes.clone())]).expect_err("it is an edit");
+            assert_eq!((&*error.flow, &*error.edit.key), ("f", key), "{changes}");
+        }
+        chain.restart(&[flow]).expect("the same flow");
+    }
+
+    /// What was over under a short lateness stays over under a longer one: its rows are final.
+    #[test]
+    fn a_longer_lateness_opens_no_window_again() {
+        let lateness =
+            |lateness: &str| edited(json!({ "allowed_lateness": lateness, "out_of_orderness": "0s" }));
+        let mut chain = Chain::new(&[lateness("0s")]);
+        chain.view(1);
+        let state = &mut chain.core.engine.flows[0];
+        let (mut rows, later) = (Vec::new(), EventTime(START + 3_600_000));
+        state.windows.advance(later, EventTime(0), &mut rows, &mut |_| ());
+        chain.save(100);
+        chain.restart(&[lateness("6h")]).expect("the lateness may change");
+        let windows = &mut chain.core.engine.flows[0].windows;
+        assert_eq!(windows.fate(EventTime(START)), crate::windows::Fate::Late);
+        assert_eq!(windows.fate(later), crate::windows::Fate::Counted);
+    }
+
     /// Bytes of each checkpoint of a round, when one key changes before each.
     fn round(keys: u64, bytes: usize) -> Vec<usize> {
         let mut chain = Chain::new(&[flow("f", "/page")]);

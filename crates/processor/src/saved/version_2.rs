@@ -160,7 +160,8 @@ impl From<SavedFlow2> for SavedFlow {
 impl From<SavedWindows2> for SavedWindows {
     fn from(old: SavedWindows2) -> Self {
         let slice = |(start, cells): (EventTime, Vec<(KeyId, Ctr2)>)| {
-            let column = |count: fn(&Ctr2) -> u64| SavedColumn::Counts(cells.iter().map(|(_, c)| count(c)).collect());
+            let column =
+                |count: fn(&Ctr2) -> u64| SavedColumn::Counts(cells.iter().map(|(_, c)| count(c)).collect());
             let columns = vec![column(|c| c.views), column(|c| c.clicks), column(|c| c.attributed)];
             (start, SavedSlice { ids: cells.iter().map(|(id, _)| *id).collect(), columns })
         };

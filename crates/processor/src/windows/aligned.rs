@@ -253,7 +253,11 @@ impl Aligned {
             }
             // No cell before `slice`: the first window that holds it, or the one after the gap.
             let next = self.windows.next(window);
-            let first = self.windows.holding(slice).next().unwrap_or_else(|| self.windows.next(self.windows.last(slice)));
+            let first = self
+                .windows
+                .holding(slice)
+                .next()
+                .unwrap_or_else(|| self.windows.next(self.windows.last(slice)));
             window = first.max(next);
         }
     }

@@ -88,7 +88,8 @@ impl SavedWindows {
     pub fn weight(&self) -> usize {
         let columns = |columns: &[SavedColumn]| columns.iter().map(SavedColumn::bytes).sum::<usize>();
         let keys: usize = self.keys.iter().map(|(_, key)| keys::weight(key)).sum();
-        let slice = |(_, slice): &(_, SavedSlice)| slice.ids.len() * size_of::<KeyId>() + columns(&slice.columns);
+        let slice =
+            |(_, slice): &(_, SavedSlice)| slice.ids.len() * size_of::<KeyId>() + columns(&slice.columns);
         let slices: usize = self.slices.iter().map(slice).sum();
         let indexes: usize = self.indexes.iter().map(|(_, next)| next.len()).sum();
         let sessions = size_of_val(self.sessions.sessions.as_slice()) + columns(&self.sessions.columns);
@@ -100,7 +101,8 @@ impl SavedWindows {
     pub fn reorder(&mut self, places: &[Option<usize>]) {
         let slices = self.slices.iter_mut().map(|(_, slice)| &mut slice.columns);
         for columns in slices.chain([&mut self.sessions.columns]) {
-            let mut before: Vec<Option<SavedColumn>> = std::mem::take(columns).into_iter().map(Some).collect();
+            let mut before: Vec<Option<SavedColumn>> =
+                std::mem::take(columns).into_iter().map(Some).collect();
             let mut at = |place: &Option<usize>| {
                 let column = place.and_then(|place| before.get_mut(place)).and_then(Option::take);
                 // Without rows: every cell of it begins empty.

@@ -64,8 +64,10 @@ fn count(windows: &mut WindowSet, key: u8, time: i64, feeds: u64) -> Fate {
     let key: Key = [Some(key.to_string())].into_iter().collect();
     let number = Input::Number(Amount::parse(&format!("{}.5", time % 7)).expect("it fits"));
     let of_measure = [None, Some(number), Some(number), Some(Input::Item(time.unsigned_abs() % 5))];
-    let inputs: Vec<Input> =
-        (0..4).filter(|measure| feeds >> measure & 1 == 1).filter_map(|measure| of_measure[measure]).collect();
+    let inputs: Vec<Input> = (0..4)
+        .filter(|measure| feeds >> measure & 1 == 1)
+        .filter_map(|measure| of_measure[measure])
+        .collect();
     let change = Change { feeds, inputs: &inputs, times: 1 };
     windows.count(HashedKey::new(key.as_pushed()), EventTime(time), &change)
 }
@@ -116,7 +118,9 @@ fn run(flow: &Flow, steps: &[Step], restarts: bool) -> Vec<Row> {
 fn sorted(rows: Vec<Row>) -> Vec<String> {
     let mut rows: Vec<Row> = rows.into_iter().filter(|row| row.pane != Pane::Early).collect();
     rows.iter_mut().for_each(|row| row.pane_index = 0);
-    rows.sort_by(|a, b| (a.window, &a.key, a.watermark, a.pane).cmp(&(b.window, &b.key, b.watermark, b.pane)));
+    rows.sort_by(|a, b| {
+        (a.window, &a.key, a.watermark, a.pane).cmp(&(b.window, &b.key, b.watermark, b.pane))
+    });
     rows.iter().map(|row| format!("{row:?}")).collect()
 }
 
@@ -196,10 +200,16 @@ fn a_measure_that_was_added_is_null_in_older_windows() {
     let flow = sliding();
     let mut windows = WindowSet::new(&flow);
     count(&mut windows, 1, 5, 3);
-    windows.set_since(Since::new(vec![EventTime::MIN, windows.end_of_events(), EventTime::MIN, EventTime::MIN]));
+    windows.set_since(Since::new(vec![
+        EventTime::MIN,
+        windows.end_of_events(),
+        EventTime::MIN,
+        EventTime::MIN,
+    ]));
     count(&mut windows, 1, 15, 3);
     let mut rows = Vec::new();
     windows.advance(EventTime::MAX, EventTime(0), &mut rows, &mut |_| ());
-    let known: Vec<_> = rows.iter().map(|row| (row.window.start.0, row.values[1] != flow::row::Value::Null)).collect();
+    let known: Vec<_> =
+        rows.iter().map(|row| (row.window.start.0, row.values[1] != flow::row::Value::Null)).collect();
     assert_eq!(known, [(-20, false), (-10, false), (0, false), (10, true)]);
 }

@@ -165,7 +165,8 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
 fn is_numeric(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let is_digits = |digits: &str, most| digits.len() <= most && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_digits =
+        |digits: &str, most| digits.len() <= most && digits.bytes().all(|byte| byte.is_ascii_digit());
     !whole.is_empty() && is_digits(whole, 29) && is_digits(fraction, 9)
 }
 
@@ -209,7 +210,7 @@ mod tests {
             ("sketch", "BYTES"),
         ]
         .map(|(name, kind)| Column { name: name.to_owned(), kind: kind.to_owned() })
-            .into()
+        .into()
     }
 
     fn row(put: impl FnOnce(&mut Vec<u8>)) -> Vec<Vec<u8>> {

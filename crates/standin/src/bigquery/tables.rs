@@ -57,7 +57,9 @@ impl Tables {
                 after.iter().any(|other| other["name"] == field["name"] && other["type"] == field["type"])
             };
             if !before.iter().all(kept) {
-                return Err(Status::invalid_argument(format!("the schema of {name} would lose or change columns")));
+                return Err(Status::invalid_argument(format!(
+                    "the schema of {name} would lose or change columns"
+                )));
             }
             let is_new = |field: &&Value| !before.iter().any(|other| other["name"] == field["name"]);
             for column in after.iter().filter(is_new).filter_map(column) {

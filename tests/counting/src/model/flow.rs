@@ -1,25 +1,77 @@
-//! One flow: its windows, its join and its ledger.
+//! One flow: its windows, its join, its ledger, and what an edit changes.
+//!
+//! A cell is the list of everything that was counted in it; its values are worked out when somebody asks. A session is
+//! worked out, too, from all events of its key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
-use crate::settings::{Flow, Join, Kind, Matcher};
+use crate::settings::{Flow, Join, Kind, Matcher, What, Window};
 
 use super::{
-    Times,
-    value::{Members, Value, at, holds},
+    Times, calendar,
+    value::{Members, Value, at, billionths, decimal_text, holds},
 };
 
 pub(crate) type Key = Vec<Option<String>>;
-/// Views, clicks, attributed clicks by the start of the window and the key.
-pub(crate) type Rows = BTreeMap<(i64, Key), [i64; 3]>;
+/// Start and end of a window, and the key.
+pub(crate) type Place = ((i64, i64), Key);
 pub(crate) type Ledger = BTreeMap<&'static str, i64>;
+/// What is counted in a cell.
+type Changes = Vec<Change>;
+
+/// The value of a measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    Null,
+    Count(i64),
+    Number(String),
+    Distinct(BTreeSet<String>),
+}
+
+/// What an event brings to a measure.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Input {
+    Event,
+    /// In billionths.
+    Number(i128),
+    Item(String),
+}
+
+type Feeds = BTreeMap<String, Input>;
+
+/// An event counts, or is taken back.
+#[derive(Clone)]
+pub(crate) struct Change {
+    /// The action that did it.
+    action: usize,
+    time: i64,
+    feeds: Rc<Feeds>,
+    times: i64,
+}
+
+/// The flow as a process runs it, and since when its added measures count.
+#[derive(Clone)]
+pub(crate) struct Epoch<'a> {
+    pub(crate) flow: &'a Flow,
+    since: BTreeMap<&'a str, i64>,
+}
 
 #[derive(Clone)]
-pub(super) struct FlowModel<'a> {
-    pub(super) flow: &'a Flow,
+pub(crate) struct FlowModel<'a> {
+    pub(super) epoch: Epoch<'a>,
+    pub(super) action: usize,
     pub(super) watermark: i64,
-    pub(super) rows: Rows,
-    pub(super) ledger: Ledger,
+    /// Windows that end at or before it take nothing any more.
+    closed: i64,
+    /// The newest time of an event that was read.
+    newest: i64,
+    cells: BTreeMap<Place, Changes>,
+    /// In place of cells, where windows are sessions.
+    events: BTreeMap<Key, Changes>,
+    pub(crate) ledger: Ledger,
     /// Views that clicks may still belong to.
     views: Vec<View>,
     clicks: Vec<Click>,
@@ -38,6 +90,8 @@ struct View {
 struct Click {
     on: String,
     time: i64,
+    /// What moves with it.
+    feeds: Rc<Feeds>,
     view: Option<View>,
     is_pending: bool,
     is_forgotten: bool,
@@ -45,16 +99,30 @@ struct Click {
 
 impl<'a> FlowModel<'a> {
     pub(super) fn new(flow: &'a Flow) -> Self {
-        let (rows, ledger) = (Rows::new(), Ledger::new());
         Self {
-            flow,
+            epoch: Epoch { flow, since: BTreeMap::new() },
+            action: 0,
             watermark: i64::MIN,
-            rows,
-            ledger,
+            closed: i64::MIN,
+            newest: i64::MIN,
+            cells: BTreeMap::new(),
+            events: BTreeMap::new(),
+            ledger: Ledger::new(),
             views: Vec::new(),
             clicks: Vec::new(),
             is_late: false,
         }
+    }
+
+    /// Another edition of the flow goes on.
+    pub(super) fn edit(&mut self, flow: &'a Flow) {
+        let (before, begin) = (self.epoch.flow.stored(), self.watermark.max(self.newest.saturating_add(1)));
+        let since = flow.stored().into_iter().map(|name| match before.contains(&name) {
+            true => (name, self.epoch.since.get(name).copied().unwrap_or(i64::MIN)),
+            false => (name, begin),
+        });
+        self.epoch = Epoch { since: since.collect(), flow };
+        self.close();
     }
 
     pub(super) fn account(&mut self, outcome: &'static str, offsets: i64) {
@@ -62,7 +130,7 @@ impl<'a> FlowModel<'a> {
     }
 
     fn time(&self, times: Times) -> Option<i64> {
-        match self.flow.time {
+        match self.epoch.flow.time {
             Kind::Event => times.event,
             Kind::Kafka => times.kafka,
             Kind::Processing => Some(times.published.max(self.watermark)),
@@ -71,23 +139,26 @@ impl<'a> FlowModel<'a> {
 
     /// Whether an event that is at most `within` from one at these times may still count.
     pub(super) fn needs(&self, times: Times, within: i64) -> bool {
-        let time = if self.flow.time == Kind::Processing { Some(times.published) } else { self.time(times) };
-        time.is_some_and(|time| time + within + self.flow.size + self.flow.allowed_lateness > self.watermark)
+        let flow = self.epoch.flow;
+        let time = if flow.time == Kind::Processing { Some(times.published) } else { self.time(times) };
+        let end = |time: i64| match flow.window {
+            Window::Sliding(size, _) => time + size,
+            Window::Session(gap) => time + gap,
+            Window::Calendar(unit, zone) => calendar::holding(unit, zone, time).1,
+        };
+        time.is_some_and(|time| end(time + within) > self.closed)
     }
 
     /// Accounts for an event; says how, and whether the rules leave that open.
     pub(super) fn event(&mut self, members: &Members<'_>, topic: &str, times: Times) -> (&'static str, bool) {
-        let flow = self.flow;
         let (outcome, is_open) = match self.time(times) {
             None => ("rejected", false),
             Some(time) => {
-                let is = |matcher: &Matcher| matcher.0.iter().all(|pair| holds(pair, members, topic));
-                match (is(&flow.views), is(&flow.clicks), &flow.join) {
-                    (false, false, _) => ("ignored", false),
-                    (view, click, None) => {
-                        (self.plain(members, time, [i64::from(view), i64::from(click), 0]), false)
-                    }
-                    (view, click, Some(join)) => self.joined(members, time, (view, click), join),
+                self.newest = self.newest.max(time);
+                match self.feeds(members, topic) {
+                    None => ("rejected", false),
+                    Some(feeds) if feeds.is_empty() => ("ignored", false),
+                    Some(feeds) => self.counted(members, time, feeds),
                 }
             }
         };
@@ -96,24 +167,54 @@ impl<'a> FlowModel<'a> {
         (outcome, is_open)
     }
 
-    fn plain(&mut self, members: &Members<'_>, time: i64, change: [i64; 3]) -> &'static str {
-        let Some(key) = self.key(members) else { return "rejected" };
-        self.change(&key, time, change);
-        self.fate(time)
+    /// What an event feeds; nothing where a measure refuses it.
+    fn feeds(&self, members: &Members<'_>, topic: &str) -> Option<Feeds> {
+        let flow = self.epoch.flow;
+        let is = |matcher: &Matcher| matcher.0.iter().all(|pair| holds(pair, members, topic));
+        let mut feeds = Feeds::new();
+        if !flow.events.as_ref().is_none_or(is) {
+            return Some(feeds);
+        }
+        for (name, matcher) in ["views", "clicks"].into_iter().zip(flow.ctr.iter().flatten()) {
+            if is(matcher) {
+                feeds.insert(name.to_owned(), Input::Event);
+            }
+        }
+        for measure in flow.measures.iter().filter(|measure| measure.events.as_ref().is_none_or(is)) {
+            let input = match measure.what {
+                What::Count => Input::Event,
+                What::Sum(pointer) | What::Min(pointer) | What::Max(pointer) => match at(members, pointer) {
+                    Value::Absent => continue,
+                    Value::Number(number) => Input::Number(billionths(&number)?),
+                    Value::Text(_) | Value::Bool(_) | Value::Container => return None,
+                },
+                What::Distinct(pointer, _) => match at(members, pointer) {
+                    Value::Absent => continue,
+                    value => Input::Item(value.scalar()?),
+                },
+            };
+            feeds.insert(measure.name.clone(), input);
+        }
+        Some(feeds)
     }
 
-    fn joined(
-        &mut self,
-        members: &Members<'_>,
-        time: i64,
-        (is_view, is_click): (bool, bool),
-        join: &Join,
-    ) -> (&'static str, bool) {
+    fn counted(&mut self, members: &Members<'_>, time: i64, feeds: Feeds) -> (&'static str, bool) {
+        let flow = self.epoch.flow;
+        let (is_view, is_click) = (feeds.contains_key("views"), feeds.contains_key("clicks"));
+        let Some(join) = flow.join.as_ref().filter(|_| is_view || is_click) else {
+            let Some(key) = self.key(members) else { return ("rejected", false) };
+            self.change(&key, time, &Rc::new(feeds), 1);
+            return (self.fate(time), false);
+        };
         let fate = self.fate(time);
         let mut is_open = false;
+        let mut of_click = feeds.clone();
         if is_view {
             let Some(key) = self.key(members) else { return ("rejected", false) };
-            self.change(&key, time, [1, 0, 0]);
+            let mut own = feeds;
+            own.remove("clicks");
+            self.change(&key, time, &Rc::new(own), 1);
+            of_click.retain(|name, _| name == "clicks");
             if let Some(on) = at(members, &join.view).scalar() {
                 // A view that is forgotten as soon as it arrives may still give an outcome to a click that waits.
                 let over = time.saturating_add(self.kept(join)) <= self.watermark;
@@ -130,8 +231,8 @@ impl<'a> FlowModel<'a> {
         let on = at(members, &join.click).scalar();
         let has_click = is_click && fate == "counted" && on.is_some();
         if has_click {
-            let (on, is_pending) = (on.unwrap_or_default(), !is_view);
-            self.clicks.push(Click { on, time, view: None, is_pending, is_forgotten: false });
+            let (on, is_pending, feeds) = (on.unwrap_or_default(), !is_view, Rc::new(of_click));
+            self.clicks.push(Click { on, time, feeds, view: None, is_pending, is_forgotten: false });
         }
         let of_click = if has_click { "pending" } else { "unmatched" };
         (if is_view || fate != "counted" { fate } else { of_click }, is_open)
@@ -139,13 +240,19 @@ impl<'a> FlowModel<'a> {
 
     /// How long behind their own time a view and a click are kept.
     fn kept(&self, join: &Join) -> i64 {
-        join.within + self.flow.size + self.flow.allowed_lateness
+        let Flow { window, allowed_lateness, .. } = self.epoch.flow;
+        let size = match *window {
+            Window::Sliding(size, _) => size,
+            Window::Session(gap) => gap,
+            Window::Calendar(unit, _) => calendar::longest(unit),
+        };
+        join.within + size + allowed_lateness
     }
 
     /// Every click takes the newest view before it, and what that changes is counted.
     fn rematch(&mut self) {
-        let Some(join) = &self.flow.join else { return };
-        let before = assigned(&self.clicks);
+        let Some(join) = &self.epoch.flow.join else { return };
+        let before = self.clicks.clone();
         let mut found = 0;
         for click in self.clicks.iter_mut().filter(|click| !click.is_forgotten) {
             let fits = |view: &&View| {
@@ -159,20 +266,28 @@ impl<'a> FlowModel<'a> {
         }
         self.account("pending", -found);
         self.account("counted", found);
-        let after = assigned(&self.clicks);
-        let places: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
-        for place in places {
-            let [old, new] = [&before, &after].map(|counts| counts.get(&place).copied().unwrap_or_default());
-            let (key, time) = place;
-            self.change(&key, time, [0, new[0] - old[0], new[1] - old[1]]);
+        for (old, new) in before.iter().zip(self.clicks.clone()) {
+            let [from, to] = [&old.view, &new.view].map(|view| view.as_ref().map(|view| &view.key));
+            if from != to {
+                from.into_iter().for_each(|key| self.change(key, new.time, &new.feeds, -1));
+                to.into_iter().for_each(|key| self.change(key, new.time, &new.feeds, 1));
+            }
         }
+        let attributed = Rc::new(Feeds::from([("attributed_clicks".to_owned(), Input::Event)]));
+        let clicked = |clicks: &[Click]| clicks.iter().filter_map(|click| click.view.clone()).collect();
+        let (old, new): (BTreeSet<View>, BTreeSet<View>) = (clicked(&before), clicked(&self.clicks));
+        old.difference(&new).for_each(|view| self.change(&view.key, view.time, &attributed, -1));
+        new.difference(&old).for_each(|view| self.change(&view.key, view.time, &attributed, 1));
     }
 
     pub(super) fn advance(&mut self, clock: i64) {
-        let watermark =
-            if clock == i64::MAX { clock } else { clock.saturating_sub(self.flow.out_of_orderness) };
+        let watermark = match clock {
+            i64::MAX => clock,
+            _ => clock.saturating_sub(self.epoch.flow.out_of_orderness),
+        };
         self.watermark = self.watermark.max(watermark);
-        let Some(join) = &self.flow.join else { return };
+        self.close();
+        let Some(join) = &self.epoch.flow.join else { return };
         let kept = self.kept(join);
         let mut unmatched = 0;
         for click in self.clicks.iter_mut().filter(|click| click.time + kept <= self.watermark) {
@@ -183,34 +298,43 @@ impl<'a> FlowModel<'a> {
         self.account("unmatched", unmatched);
     }
 
-    /// The windows that hold a time, and whether each is over.
-    fn windows(&self, time: i64) -> Vec<(i64, bool)> {
-        let &Flow { size, period, allowed_lateness, .. } = self.flow;
-        let starts = (0_i64..).map(|n| time - time.rem_euclid(period) - n * period);
-        let holding = starts.take_while(|start| start + size > time);
-        holding.map(|start| (start, start + size + allowed_lateness <= self.watermark)).collect()
+    fn close(&mut self) {
+        self.closed = self.closed.max(self.watermark.saturating_sub(self.epoch.flow.allowed_lateness));
+    }
+
+    /// The windows that hold a time; of a session the one of an event alone.
+    fn windows(&self, time: i64) -> Vec<(i64, i64)> {
+        match self.epoch.flow.window {
+            Window::Sliding(size, period) => {
+                let starts = (0_i64..).map(|n| time - time.rem_euclid(period) - n * period);
+                starts.take_while(|start| start + size > time).map(|start| (start, start + size)).collect()
+            }
+            Window::Session(gap) => vec![(time, time + gap)],
+            Window::Calendar(unit, zone) => vec![calendar::holding(unit, zone, time)],
+        }
     }
 
     fn fate(&self, time: i64) -> &'static str {
         match self.windows(time)[..] {
             [] => "ignored",
-            ref windows if windows.iter().all(|(_, is_over)| *is_over) => "late",
+            ref windows if windows.iter().all(|(_, end)| *end <= self.closed) => "late",
             _ => "counted",
         }
     }
 
     /// Counts in every window that is not over.
-    fn change(&mut self, key: &Key, time: i64, change: [i64; 3]) {
-        if change == [0; 3] {
-            return;
-        }
-        for (start, is_over) in self.windows(time) {
-            if is_over {
+    fn change(&mut self, key: &Key, time: i64, feeds: &Rc<Feeds>, times: i64) {
+        let (closed, action) = (self.closed, self.action);
+        for window in self.windows(time) {
+            if window.1 <= closed {
                 self.is_late = true;
                 continue;
             }
-            let counts = self.rows.entry((start, key.clone())).or_default();
-            (0..3).for_each(|n| counts[n] += change[n]);
+            let changes = match self.epoch.flow.window {
+                Window::Session(_) => self.events.entry(key.clone()).or_default(),
+                _ => self.cells.entry((window, key.clone())).or_default(),
+            };
+            changes.push(Change { action, time, feeds: feeds.clone(), times });
         }
     }
 
@@ -220,20 +344,86 @@ impl<'a> FlowModel<'a> {
             Value::Container => None,
             value => Some(value.scalar()),
         };
-        self.flow.by.iter().map(column).collect()
+        self.epoch.flow.by.iter().map(column).collect()
+    }
+
+    /// Every window with what was counted in it.
+    pub(crate) fn places(&self) -> BTreeMap<Place, Changes> {
+        let sessions = self.events.keys().flat_map(|key| {
+            self.sessions(key, usize::MAX).into_iter().map(|(window, changes)| ((window, key.clone()), changes))
+        });
+        self.cells.iter().map(|(place, changes)| (place.clone(), changes.clone())).chain(sessions).collect()
+    }
+
+    /// What was counted in a window by the end of an action; nothing if there is no such window.
+    pub(crate) fn cell(&self, place: &Place, action: usize) -> Option<Changes> {
+        if matches!(self.epoch.flow.window, Window::Session(_)) {
+            let sessions = self.sessions(&place.1, action);
+            return sessions.into_iter().find(|(window, _)| *window == place.0).map(|(_, changes)| changes);
+        }
+        let changes = self.cells.get(place)?.iter();
+        Some(changes.filter(|change| change.action <= action).cloned().collect())
+    }
+
+    fn sessions(&self, key: &Key, action: usize) -> Vec<((i64, i64), Changes)> {
+        let Window::Session(gap) = self.epoch.flow.window else { return Vec::new() };
+        let mut events: Changes = self.events.get(key).into_iter().flatten().cloned().collect();
+        events.retain(|change| change.action <= action);
+        events.sort_by_key(|change| change.time);
+        let mut sessions: Vec<((i64, i64), Changes)> = Vec::new();
+        for event in events {
+            match sessions.last_mut() {
+                Some(((_, end), changes)) if event.time < *end => {
+                    *end = event.time + gap;
+                    changes.push(event);
+                }
+                _ => sessions.push(((event.time, event.time + gap), vec![event])),
+            }
+        }
+        sessions
     }
 }
 
-/// What clicks and their views count, by key and time: clicks, and distinct clicked views.
-fn assigned(clicks: &[Click]) -> BTreeMap<(Key, i64), [i64; 2]> {
-    let mut counts: BTreeMap<(Key, i64), [i64; 2]> = BTreeMap::new();
-    let matched = || clicks.iter().filter_map(|click| click.view.as_ref().map(|view| (click, view)));
-    for (click, view) in matched() {
-        counts.entry((view.key.clone(), click.time)).or_default()[0] += 1;
+impl Epoch<'_> {
+    /// The values of a row, in the order of the columns.
+    pub(crate) fn values(&self, place: &Place, changes: &[Change]) -> Vec<Expected> {
+        let value = |name: &str| {
+            if self.since.get(name).is_some_and(|since| place.0.0 < *since) {
+                return Expected::Null;
+            }
+            let measure = self.flow.measures.iter().find(|measure| measure.name == name);
+            value(measure.map_or(What::Count, |measure| measure.what), name, changes)
+        };
+        self.flow.stored().into_iter().map(value).collect()
     }
-    let clicked: BTreeSet<&View> = matched().map(|(_, view)| view).collect();
-    for view in clicked {
-        counts.entry((view.key.clone(), view.time)).or_default()[1] += 1;
+}
+
+fn value(what: What, name: &str, changes: &[Change]) -> Expected {
+    let mut inputs: BTreeMap<&Input, i64> = BTreeMap::new();
+    for change in changes {
+        if let Some(input) = change.feeds.get(name) {
+            *inputs.entry(input).or_default() += change.times;
+        }
     }
-    counts
+    inputs.retain(|_, times| *times != 0);
+    let mut numbers = inputs.iter().filter_map(|(input, times)| match input {
+        Input::Number(number) => Some((*number, *times)),
+        Input::Event | Input::Item(_) => None,
+    });
+    let number = |number: Option<(i128, i64)>| {
+        number.map_or(Expected::Null, |(number, _)| Expected::Number(decimal_text(&[(number, 1)])))
+    };
+    match what {
+        What::Count => Expected::Count(inputs.values().sum()),
+        What::Sum(_) => Expected::Number(decimal_text(&numbers.collect::<Vec<_>>())),
+        What::Min(_) => number(numbers.next()),
+        What::Max(_) => number(numbers.last()),
+        What::Distinct(..) => {
+            let items = inputs.keys().filter_map(|input| match input {
+                Input::Item(item) => Some(item.clone()),
+                Input::Event | Input::Number(_) => None,
+            });
+            Expected::Distinct(items.collect())
+        }
+    }
 }

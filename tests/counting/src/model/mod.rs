@@ -6,6 +6,7 @@
 //! watermark each time. Every arrival looks at everything. Where the rules leave an outcome open, the arrival is listed
 //! in [`Judged::undecided`].
 
+mod calendar;
 mod flow;
 mod value;
 
@@ -17,17 +18,16 @@ use crate::{
     settings::{Flow, Kind, Settings},
 };
 
-pub(crate) use self::flow::{Key, Ledger, Rows};
+pub(crate) use self::flow::{Epoch, Expected, FlowModel, Key, Ledger, Place};
 use self::{
-    flow::FlowModel,
     value::{Members, Value, at, millis},
 };
 
 /// What a run comes to.
-#[derive(Debug)]
-pub(crate) struct Judged {
-    /// Each flow's name, final rows and ledger.
-    pub(crate) flows: Vec<(String, Rows, Ledger)>,
+pub(crate) struct Judged<'a> {
+    pub(crate) flows: Vec<FlowModel<'a>>,
+    /// By the number of restarts before, the flows as they run.
+    pub(crate) epochs: Vec<Vec<Epoch<'a>>>,
     /// The flows' watermarks behind each tick.
     pub(crate) watermarks: Vec<Vec<i64>>,
     /// Records whose outcome the rules leave open.
@@ -74,17 +74,24 @@ struct Log {
 }
 
 /// Judges the flows that are chosen. `is_named`: whether all partitions are known from the beginning.
-pub(crate) fn judge(case: &Case, actions: &[Action], is_named: bool, chosen: fn(&Flow) -> bool) -> Judged {
-    let partitions = case.settings.partitions().len();
-    let flows = case.settings.flows.iter().filter(|flow| chosen(flow)).map(FlowModel::new).collect();
-    let logs = vec![Log::default(); partitions];
-    let (ids, undecided) = (Vec::new(), Vec::new());
+pub(crate) fn judge<'a>(
+    case: &'a Case,
+    actions: &[Action],
+    is_named: bool,
+    chosen: fn(&Flow) -> bool,
+) -> Judged<'a> {
     let settings = &case.settings;
+    let of = |edition: usize| settings.editions[edition].iter().filter(move |flow| chosen(flow));
+    let flows = of(0).map(FlowModel::new).collect();
+    let logs = vec![Log::default(); settings.partitions().len()];
+    let (ids, undecided) = (Vec::new(), Vec::new());
     let mut model =
         Model { settings, flows, ids, logs, is_named, published: i64::MIN, undecided, is_late: false };
     let mut saved = model.clone();
-    let mut watermarks = Vec::new();
-    for action in actions {
+    let epochs = |model: &Model<'a>| model.flows.iter().map(|flow| flow.epoch.clone()).collect();
+    let (mut watermarks, mut all_epochs) = (Vec::new(), vec![epochs(&model)]);
+    for (number, action) in actions.iter().enumerate() {
+        model.flows.iter_mut().for_each(|flow| flow.action = number);
         match action {
             Action::Data(number, offset) => model.data(case.record(*number), *offset),
             Action::Mark(covered) => {
@@ -96,18 +103,20 @@ pub(crate) fn judge(case: &Case, actions: &[Action], is_named: bool, chosen: fn(
                 watermarks.push(model.flows.iter().map(|flow| flow.watermark).collect());
             }
             Action::Save(_) => saved = model.clone(),
-            Action::Restore => {
+            Action::Restore(edition) => {
                 let seen = std::mem::replace(&mut model, saved.clone());
                 model.undecided = seen.undecided;
                 model.is_late |= seen.is_late || seen.flows.iter().any(|flow| flow.is_late);
+                model.flows.iter_mut().zip(of(*edition)).for_each(|(flow, now)| flow.edit(now));
+                all_epochs.push(epochs(&model));
             }
             Action::EndOf(partition) => model.logs[*partition].has_ended = true,
             Action::End => model.advance((i64::MAX, i64::MAX, i64::MAX)),
         }
     }
     let is_late = model.is_late || model.flows.iter().any(|flow| flow.is_late);
-    let flows = model.flows.into_iter().map(|flow| (flow.flow.name.clone(), flow.rows, flow.ledger));
-    Judged { flows: flows.collect(), watermarks, undecided: model.undecided, is_late }
+    let (flows, undecided) = (model.flows, model.undecided);
+    Judged { flows, epochs: all_epochs, watermarks, undecided, is_late }
 }
 
 impl Model<'_> {
@@ -129,7 +138,7 @@ impl Model<'_> {
 
     fn advance(&mut self, (event, kafka, processing): (i64, i64, i64)) {
         for flow in &mut self.flows {
-            flow.advance(match flow.flow.time {
+            flow.advance(match flow.epoch.flow.time {
                 Kind::Event => event,
                 Kind::Kafka => kafka,
                 Kind::Processing => processing,

@@ -71,6 +71,33 @@ fn decimal(text: &str) -> (bool, String, i64) {
     (text.starts_with('-'), short.to_owned(), power - fraction.len() as i64 + zeros)
 }
 
+/// A number in billionths; nothing where it has a tenth digit behind the point, or a thirtieth before it.
+pub(super) fn billionths(text: &str) -> Option<i128> {
+    let (is_negative, digits, power) = decimal(text);
+    let zeros = usize::try_from(if digits.is_empty() { 0 } else { power + 9 }).ok()?;
+    if digits.len() + zeros > 38 {
+        return None;
+    }
+    let value: i128 = format!("0{digits}{}", "0".repeat(zeros)).parse().ok()?;
+    Some(if is_negative { -value } else { value })
+}
+
+/// The sum of billionths, each so many times, as a decimal without zeros at its end.
+pub(super) fn decimal_text(terms: &[(i128, i64)]) -> String {
+    const ONE: i128 = 1_000_000_000;
+    // Whole numbers and fractions apart, so that many large ones fit.
+    let sum = |part: fn(i128) -> i128| terms.iter().map(|(of, times)| part(*of) * i128::from(*times)).sum::<i128>();
+    let (whole, fraction) = (sum(|of| of.div_euclid(ONE)), sum(|of| of.rem_euclid(ONE)));
+    let (whole, fraction) = (whole + fraction.div_euclid(ONE), fraction.rem_euclid(ONE));
+    let (sign, whole, fraction) = match (whole < 0, fraction) {
+        (false, _) => ("", whole, fraction),
+        (true, 0) => ("-", -whole, 0),
+        (true, _) => ("-", -whole - 1, ONE - fraction),
+    };
+    let text = format!("{sign}{whole}.{fraction:09}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Milliseconds since the epoch, of a number of them or of `2026-01-01T10:00:00.123456Z`; finer digits are cut off.
 pub(super) fn millis(value: &Value) -> Option<i64> {
     match value {
@@ -111,6 +138,19 @@ mod tests {
         ] {
             assert_eq!(decimal(one) == decimal(other), are_equal, "{one} and {other}");
         }
+    }
+
+    #[test]
+    fn sums_are_exact() {
+        let largest = "99999999999999999999999999999.999999999";
+        assert_eq!(billionths("1e-10"), None);
+        assert_eq!(billionths("1e29"), None);
+        assert_eq!(billionths("-0"), Some(0));
+        let number = |text: &str| billionths(text).expect("it fits");
+        assert_eq!(decimal_text(&[(number(largest), 2)]), "199999999999999999999999999999.999999998");
+        assert_eq!(decimal_text(&[(number("-0.5"), 1), (number("0.25"), 1)]), "-0.25");
+        assert_eq!(decimal_text(&[(number("1.50e1"), 1), (number("-3"), 5)]), "0");
+        assert_eq!(decimal_text(&[(number("-1e-9"), 1)]), "-0.000000001");
     }
 
     #[test]

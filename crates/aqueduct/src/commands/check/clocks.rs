@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use connector::KafkaConfig;
 use event::Millis;
-use processor::flow::{Flow, TimeKind};
+use flow::{Flow, TimeKind};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
     client::DefaultClientContext,
@@ -100,7 +100,7 @@ pub(super) fn warnings(
 
 #[cfg(test)]
 mod tests {
-    use processor::flow::FlowSettings;
+    use flow::FlowSettings;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 //! are.
 
 use event::ByteSize;
-use processor::flow::Flow;
+use flow::Flow;
 
 use super::Sections;
 

@@ -16,7 +16,7 @@ use connector::{
     anonymise::{Anonymiser, Raw, RejectCode},
 };
 use event::EventTime;
-use processor::flow::{Flow, Match, matching::Subject};
+use flow::{Flow, Match, matching::Subject};
 use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use tokio_util::sync::CancellationToken;
 

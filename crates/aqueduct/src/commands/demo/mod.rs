@@ -152,7 +152,7 @@ impl Demo {
         outcome?;
         let mut rows = 0;
         for table in &tables {
-            rows += reader.count(&event::append::Table::Flow(table.flow.clone())).await?;
+            rows += reader.count(&flow::append::Table::Flow(table.flow.clone())).await?;
         }
         reader.close().await?;
         let balanced = screen.summary(&screen::Totals {

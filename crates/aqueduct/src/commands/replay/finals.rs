@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use event::{Ctr, CtrRow, EventTime, Key, Millis, Pane, Window};
-use processor::flow::Flow;
+use event::{Ctr, Row, EventTime, Key, Millis, Pane, Window};
+use flow::Flow;
 use rustc_hash::FxHashSet;
 
 /// The newest panes of one flow.
@@ -15,7 +15,7 @@ pub(super) struct Finals {
     /// By the window's end.
     windows: BTreeMap<EventTime, Panes>,
     /// Scratch of [`Self::take_until`].
-    rows: Vec<CtrRow>,
+    rows: Vec<Row>,
 }
 
 /// Panes of one window in the order in which they fired; most have one firing in common, so that a pane is small.
@@ -46,7 +46,7 @@ impl Finals {
     }
 
     /// Takes panes in the order in which they fired.
-    pub(super) fn add(&mut self, rows: &mut Vec<CtrRow>) {
+    pub(super) fn add(&mut self, rows: &mut Vec<Row>) {
         for row in rows.drain(..) {
             let panes = self.windows.entry(row.window.end).or_insert_with(|| Panes::new(row.window));
             panes.add(row);
@@ -57,7 +57,7 @@ impl Finals {
     pub(super) fn take_until(
         &mut self,
         watermark: EventTime,
-        take: &mut dyn FnMut(&mut Vec<CtrRow>) -> anyhow::Result<()>,
+        take: &mut dyn FnMut(&mut Vec<Row>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         while let Some(first) = self.windows.first_entry() {
             if *first.key() + self.allowed_lateness > watermark {
@@ -78,8 +78,8 @@ impl Panes {
         Self { window, firings: Vec::new(), panes: Vec::new(), distinct: 0 }
     }
 
-    fn add(&mut self, row: CtrRow) {
-        let CtrRow { key, ctr, pane, pane_index, watermark, emitted_at, .. } = row;
+    fn add(&mut self, row: Row) {
+        let Row { key, ctr, pane, pane_index, watermark, emitted_at, .. } = row;
         let firing = Firing { pane, pane_index, watermark, emitted_at };
         if self.firings.last() != Some(&firing) {
             self.firings.push(firing);
@@ -113,11 +113,11 @@ impl Panes {
         }
     }
 
-    fn rows(self) -> impl Iterator<Item = CtrRow> {
+    fn rows(self) -> impl Iterator<Item = Row> {
         let Self { window, firings, panes, .. } = self;
         panes.into_iter().map(move |(key, ctr, number)| {
             let Firing { pane, pane_index, watermark, emitted_at } = firings[number as usize];
-            CtrRow { key, window, ctr, pane, pane_index, watermark, emitted_at }
+            Row { key, window, ctr, pane, pane_index, watermark, emitted_at }
         })
     }
 }
@@ -126,8 +126,8 @@ impl Panes {
 mod tests {
     use super::*;
 
-    fn row(end: i64, key: &str, pane_index: u32) -> CtrRow {
-        CtrRow {
+    fn row(end: i64, key: &str, pane_index: u32) -> Row {
+        Row {
             key: [Some(key.into())].into(),
             window: Window { start: EventTime(end - 10), end: EventTime(end) },
             ctr: Ctr::default(),
@@ -142,9 +142,9 @@ mod tests {
         Finals { allowed_lateness: Millis(5), windows: BTreeMap::new(), rows: Vec::new() }
     }
 
-    fn take(finals: &mut Finals, until: EventTime) -> Vec<Vec<CtrRow>> {
+    fn take(finals: &mut Finals, until: EventTime) -> Vec<Vec<Row>> {
         let mut taken = Vec::new();
-        let mut keep = |window: &mut Vec<CtrRow>| {
+        let mut keep = |window: &mut Vec<Row>| {
             taken.push(window.to_vec());
             Ok(())
         };

@@ -12,8 +12,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use event::CtrRow;
-use processor::flow::Flow;
+use event::Row;
+use flow::Flow;
 use writer::NdjsonFormat;
 
 use crate::output::Output;
@@ -40,7 +40,7 @@ pub(super) struct Pen {
 }
 
 /// A flow's number, and rows of it.
-type Rows = (usize, Vec<CtrRow>);
+type Rows = (usize, Vec<Row>);
 
 /// Number of lines that are written together.
 const TOGETHER: usize = 256;
@@ -74,7 +74,7 @@ impl Lines {
     }
 
     /// Takes rows of a flow, all that are there.
-    pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<CtrRow>) -> anyhow::Result<()> {
+    pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<Row>) -> anyhow::Result<()> {
         match self {
             Self::Here(pen) => pen.write(flow, rows),
             Self::Aside(aside) => aside.write(flow, rows),
@@ -93,7 +93,7 @@ impl Lines {
 }
 
 impl Aside {
-    fn write(&mut self, flow: usize, rows: &mut Vec<CtrRow>) -> anyhow::Result<()> {
+    fn write(&mut self, flow: usize, rows: &mut Vec<Row>) -> anyhow::Result<()> {
         let mut rows = rows.drain(..);
         loop {
             let some: Vec<_> = rows.by_ref().take(ASIDE).collect();
@@ -124,7 +124,7 @@ impl Pen {
         Ok(self)
     }
 
-    fn write(&mut self, flow: usize, rows: &[CtrRow]) -> anyhow::Result<()> {
+    fn write(&mut self, flow: usize, rows: &[Row]) -> anyhow::Result<()> {
         self.rows += rows.len() as u64;
         for some in rows.chunks(TOGETHER) {
             self.lines.clear();

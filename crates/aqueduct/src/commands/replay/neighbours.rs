@@ -12,7 +12,7 @@
 //! Pure.
 
 use event::{EventTime, EventsSettings, Millis};
-use processor::flow::{Flow, TimeKind};
+use flow::{Flow, TimeKind};
 
 /// Number of following events that decide whether an event is in the future.
 pub(super) const FOLLOWING: usize = 16;
@@ -63,7 +63,7 @@ impl Neighbours {
 
 #[cfg(test)]
 mod tests {
-    use processor::flow::FlowSettings;
+    use flow::FlowSettings;
 
     use super::*;
 

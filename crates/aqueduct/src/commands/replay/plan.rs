@@ -8,7 +8,7 @@ use std::{
 
 use connector::{KafkaConfig, anonymise::Anonymiser};
 use event::{EventTime, EventsSettings};
-use processor::flow::{Flow, TimeKind};
+use flow::{Flow, TimeKind};
 use writer::WriterConfig;
 
 use super::{Args, tables::PIPELINE};

@@ -1,7 +1,7 @@
 //! Where rows go: lines of JSON, an SQLite file, or the configured tables.
 
-use event::{CtrRow, Ledger};
-use processor::flow::Flow;
+use event::{Row, Ledger};
+use flow::Flow;
 use tokio_util::sync::CancellationToken;
 
 use super::{lines::Lines, plan::Target, tables::Tables};
@@ -39,7 +39,7 @@ impl RowSink {
     }
 
     /// Takes rows of a flow, all that are there or none.
-    pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<CtrRow>) -> anyhow::Result<()> {
+    pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<Row>) -> anyhow::Result<()> {
         match self {
             Self::Lines(lines) => lines.write(flow, rows),
             Self::Tables(tables) => tables.write(flow, rows),

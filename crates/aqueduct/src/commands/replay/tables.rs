@@ -14,11 +14,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use event::{
-    CtrRow, EventTime, Ledger, Millis,
+    Row, EventTime, Ledger, Millis,
     append::{Append, Appended, Rows, Table},
     row::ProgressRow,
 };
-use processor::flow::Flow;
+use flow::Flow;
 use service::Backoff;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -48,7 +48,7 @@ enum Kind {
 struct FlowTable {
     table: Table,
     allowed_lateness: Millis,
-    waiting: Vec<CtrRow>,
+    waiting: Vec<Row>,
     place: Place,
     last_end: Option<EventTime>,
 }
@@ -122,7 +122,7 @@ impl Tables {
         &self.name
     }
 
-    pub(super) fn write(&mut self, flow: usize, rows: &[CtrRow]) -> anyhow::Result<()> {
+    pub(super) fn write(&mut self, flow: usize, rows: &[Row]) -> anyhow::Result<()> {
         let flow_table = &mut self.flows[flow];
         flow_table.last_end =
             rows.iter().map(|row| Some(row.window.end)).fold(flow_table.last_end, Option::max);
@@ -149,7 +149,7 @@ impl Tables {
     fn flush(&mut self, flow: usize) -> anyhow::Result<()> {
         let mut rows = std::mem::take(&mut self.flows[flow].waiting);
         let table = self.flows[flow].table.clone();
-        let large = self.writer.too_large(Rows::Ctr(&rows));
+        let large = self.writer.too_large(Rows::Flow(&rows));
         if !large.is_empty() {
             let left_out = large.len();
             tracing::error!(
@@ -162,7 +162,7 @@ impl Tables {
             rows.retain(|_| index.next().is_none_or(|index| !large.contains(&index)));
         }
         let mut place = std::mem::take(&mut self.flows[flow].place);
-        self.send(&table, Rows::Ctr(&rows), &mut place)?;
+        self.send(&table, Rows::Flow(&rows), &mut place)?;
         self.flows[flow].place = place;
         self.rows += rows.len() as u64;
         Ok(())

@@ -70,7 +70,8 @@ fn keys_of_one_page_are_added_up() {
     let pages = board.busiest(Ask { by: Some(0), find: "", limit: 1 });
     assert_eq!((pages.found, pages.rows.len(), pages.rows[0].keys), (2, 1, 2));
     assert_eq!(pages.rows[0].values[..], [Value::Count(30), Value::Count(4)]);
-    let course: Vec<_> = pages.rows[0].course.iter().map(|(end, values)| (end.0 / MINUTE, weight(values))).collect();
+    let course: Vec<_> =
+        pages.rows[0].course.iter().map(|(end, values)| (end.0 / MINUTE, weight(values))).collect();
     assert_eq!(course, [(11, 30), (12, 30)]);
 }
 

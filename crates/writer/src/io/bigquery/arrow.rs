@@ -237,7 +237,8 @@ mod tests {
         assert_eq!(convert(&old, &target).expect("it is a record batch"), expected, "{table:?}");
         let (from_old, from_new) = (
             rows::without(&old, &target, &[0]).expect("it is a record batch"),
-            rows::without(&append(table, expected.rows, &expected.bytes), &target, &[0]).expect("our bytes"),
+            rows::without(&append(table.clone(), expected.rows, &expected.bytes), &target, &[0])
+                .expect("our bytes"),
         );
         assert_eq!(from_old, from_new);
         let more = Append { rows: old.rows + 1, ..old };
@@ -259,11 +260,7 @@ mod tests {
             pointer: None,
             seen_at: TEN_PAST,
         };
-        check(
-            flow(),
-            include_bytes!("../../../tests/data/panes.arrow"),
-            Rows::Panes(&panes()),
-        );
+        check(flow(), include_bytes!("../../../tests/data/panes.arrow"), Rows::Panes(&panes()));
         check(
             Table::Progress("box_ctr".into()),
             include_bytes!("../../../tests/data/progress.arrow"),
@@ -287,7 +284,7 @@ mod tests {
             let tables = tables();
             let target = tables.target(&table).expect("the table is known");
             // It does not panic, whatever the bytes are.
-            let _ = convert(&append(table, 11, &altered), &target);
+            let _ = convert(&append(table.clone(), 11, &altered), &target);
         }
     }
 }

@@ -17,8 +17,7 @@ use super::{
 use crate::{
     LatestRow, Refusals, WriterError,
     cells::{Value, Values},
-    schema,
-    stamp,
+    schema, stamp,
 };
 
 /// How far behind the watermark the newest window is searched for first.

@@ -357,7 +357,8 @@ mod tests {
         let parts = Parts::read(&append, &append.body).expect("its own bytes");
         let mut schema = parts.schema;
         let schema = take(&mut schema, SCHEMA).expect("its own bytes");
-        let fields = ProtoSchema::decode(schema).expect("a schema").proto_descriptor.expect("a descriptor").field;
+        let fields =
+            ProtoSchema::decode(schema).expect("a schema").proto_descriptor.expect("a descriptor").field;
         let types: Vec<_> = fields.iter().map(|field| (field.name(), field.r#type())).collect();
         assert_eq!(
             types[3..12],

@@ -79,7 +79,9 @@ impl Wanted {
                 _ if matches!(kind, Kind::Real | Kind::Bytes) => {}
                 Value::Null => same.push(format!("t.`{name}` IS NULL")),
                 // A number beyond NUMERIC is in no table, and casting it would be an error.
-                Value::Text(text) if *kind == Kind::Decimal && Total::parse(text).and_then(Total::amount).is_none() => {
+                Value::Text(text)
+                    if *kind == Kind::Decimal && Total::parse(text).and_then(Total::amount).is_none() =>
+                {
                     same.push("FALSE".to_owned());
                 }
                 Value::Text(text) => {

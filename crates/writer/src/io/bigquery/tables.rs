@@ -102,9 +102,10 @@ async fn ensure_columns(
     mode: Mode,
 ) -> Result<State, WriterError> {
     let name = target.name();
-    let text = |field: &Map<String, Value>, key| field.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let found: Vec<_> =
-        schema.fields.iter().map(|f| (text(f, "name"), standard(&text(f, "type")))).collect();
+    let text = |field: &Map<String, Value>, key| {
+        field.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let found: Vec<_> = schema.fields.iter().map(|f| (text(f, "name"), standard(&text(f, "type")))).collect();
     let gained = target.gained(&bigquery.full(&name), &found, spelled)?;
     match (gained.first(), mode) {
         (None, _) => Ok(State::Exists),
@@ -114,7 +115,8 @@ async fn ensure_columns(
             Err(WriterError::Absent { what })
         }
         (Some(_), Mode::Apply) => {
-            let fields: Value = schema.fields.into_iter().map(Value::Object).chain(gained.into_iter().map(field)).collect();
+            let fields: Value =
+                schema.fields.into_iter().map(Value::Object).chain(gained.into_iter().map(field)).collect();
             let change = json!({ "schema": { "fields": fields } });
             let patched = bigquery.rest.patch(&bigquery.table_path(&name), &change).await;
             patched.map_err(|error| fault::rest(format!("add columns to table {name}"), error))?;
@@ -199,7 +201,8 @@ fn describe(flow: &FlowTable) -> String {
     let columns = flow.all_columns();
     // Views of release 0.1.0 are up to date, so their description does not change.
     let measures = if columns != schema::release_0_1_0(flow).all_columns() {
-        let names: Vec<_> = flow.measures.iter().flat_map(|measure| measure.columns()).map(|c| c.name).collect();
+        let names: Vec<_> =
+            flow.measures.iter().flat_map(|measure| measure.columns()).map(|c| c.name).collect();
         format!(", with {}", names.join(", "))
     } else if columns.iter().any(|column| column.name == "attributed_clicks") {
         ", with attributed clicks".to_owned()

@@ -15,7 +15,10 @@ use flow::{
 use serde::{Deserialize, Serialize};
 
 use super::legacy::{self, Legacy};
-use crate::{WriterError, requests, schema::Target};
+use crate::{
+    WriterError, requests,
+    schema::{self, Target},
+};
 
 const VERSION: u8 = 2;
 
@@ -43,6 +46,9 @@ impl<'a> Decoded<'a> {
     pub(crate) fn read(append: &Append, body: &'a [u8]) -> Result<Self, WriterError> {
         let decoded = body.split_first().and_then(|(_, rest)| Self::parse(rest));
         let decoded = decoded.ok_or_else(|| wrong(append, "holds rows that cannot be read"))?;
+        if !decoded.columns.contains(&schema::partitioned_by(&append.table)) {
+            return Err(wrong(append, "holds rows of another table"));
+        }
         if decoded.rows().len() != append.rows as usize {
             return Err(wrong(append, "holds another number of rows than it says"));
         }

@@ -88,8 +88,10 @@ fn ensure_table(connection: &Connection, target: &Target<'_>, mode: Mode) -> Res
         (Some(_), Mode::Apply) => {
             for column in gained {
                 let kind = spelled(column.kind);
-                connection
-                    .execute_batch(&format!("ALTER TABLE \"{name}\" ADD COLUMN \"{}\" {kind}", column.name))?;
+                connection.execute_batch(&format!(
+                    "ALTER TABLE \"{name}\" ADD COLUMN \"{}\" {kind}",
+                    column.name
+                ))?;
             }
             Ok(State::Updated)
         }
@@ -139,7 +141,8 @@ fn indexes(flow: &FlowTable) -> String {
     let mut sql = format!("CREATE INDEX \"{index}\" ON \"{name}\" (window_end, {by}pane_index)");
     if flow.merging {
         let index = names::sessions_index_name(flow);
-        sql += &format!("; CREATE INDEX \"{index}\" ON \"{name}\" ({by}window_end, window_start, pane_index)");
+        sql +=
+            &format!("; CREATE INDEX \"{index}\" ON \"{name}\" ({by}window_end, window_start, pane_index)");
     }
     sql
 }

@@ -17,7 +17,17 @@ pub(super) const VERSION: u8 = 1;
 
 /// The columns of `<flow>_progress`.
 const PROGRESS: [&str; 11] = [
-    "at", "watermark", "counted", "duplicate", "late", "rejected", "ignored", "unmatched", "lost", "absent", "pending",
+    "at",
+    "watermark",
+    "counted",
+    "duplicate",
+    "late",
+    "rejected",
+    "ignored",
+    "unmatched",
+    "lost",
+    "absent",
+    "pending",
 ];
 /// The columns of `dead_letters`.
 const DEAD_LETTERS: [&str; 7] = ["topic", "partition", "offset", "stage", "reason", "pointer", "seen_at"];
@@ -192,7 +202,8 @@ mod tests {
         ledger.add(Outcome::Counted, 900);
         ledger.add(Outcome::Pending, 7);
         let line = row::ProgressRow { at: EventTime(-5), watermark: EventTime::MIN, ledger };
-        let old = ProgressRow { at: line.at, watermark: line.watermark, ledger: [900, 0, 0, 0, 0, 0, 0, 0, 7] };
+        let old =
+            ProgressRow { at: line.at, watermark: line.watermark, ledger: [900, 0, 0, 0, 0, 0, 0, 0, 7] };
         let table = Table::Progress("box_ctr".into());
         check(&fixtures::ctr(true), &table, &version_1(&[old]), Rows::Progress(&[line]));
         let letter = row::DeadLetterRow {

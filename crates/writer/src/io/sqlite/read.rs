@@ -8,8 +8,7 @@ use super::fault::Fault;
 use crate::{
     LatestRow, Refusals,
     cells::{Value, Values},
-    schema,
-    stamp,
+    schema, stamp,
 };
 
 pub(crate) fn count(connection: &Connection, table: &str) -> Result<u64, Fault> {
@@ -75,6 +74,21 @@ fn panes(
         latest.push(LatestRow { row: values.pane(flow)?, is_final });
     }
     Ok(latest)
+}
+
+/// All panes of a flow in the order in which they were added.
+#[cfg(test)]
+pub(crate) fn all(connection: &Connection, flow: &FlowTable) -> Result<Vec<flow::row::Row>, Fault> {
+    let columns = schema::read_back(flow);
+    let sql = format!("SELECT {} FROM \"{}\" ORDER BY rowid", list(&columns), flow.flow);
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut panes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let values = values(row, columns.len())?;
+        panes.push(Values { table: &flow.flow, columns: &columns, values }.pane(flow)?);
+    }
+    Ok(panes)
 }
 
 pub(crate) fn refusals(connection: &Connection) -> Result<Vec<Refusals>, Fault> {

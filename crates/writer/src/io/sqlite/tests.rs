@@ -1,40 +1,35 @@
-//! The port against real files.
+//! The backend against real files.
 
 use event::{
-    Ctr, CtrRow, EventTime, Millis, Pane, Window,
+    EventTime, Millis,
     ledger::{Ledger, Outcome},
-    row::{DeadLetterRow, FlowTable},
+};
+use flow::{
+    number::Total,
+    row::{DeadLetterRow, FlowTable, MeasureColumns, Pane, Row, Value},
+    window::Window,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    Claim, State, Writer, WriterConfig,
-    cells::{Value, Values},
-    schema,
-};
+use crate::{Claim, State, Writer, WriterConfig, fixtures};
 
 const MINUTE: i64 = 60_000;
 
-fn flow(join: bool) -> FlowTable {
-    FlowTable {
-        flow: "box_ctr".into(),
-        columns: vec!["page".to_owned(), "box".to_owned()],
-        join,
-        allowed_lateness: Millis(2 * MINUTE),
-    }
+fn flow() -> FlowTable {
+    fixtures::ctr(true)
 }
 
 fn panes() -> Table {
     Table::Flow("box_ctr".into())
 }
 
-fn pane(page: Option<&str>, end: i64, index: u32, views: u64) -> CtrRow {
-    CtrRow {
+fn pane(page: Option<&str>, end: i64, index: u32, views: u64) -> Row {
+    Row {
         key: [page.map(Into::into), None].into(),
         window: Window { start: EventTime(end - 10 * MINUTE), end: EventTime(end) },
-        ctr: Ctr { views, clicks: views / 2, attributed: 0 },
+        values: fixtures::counts([views, views / 2, 0]),
         pane: if index == 0 { Pane::OnTime } else { Pane::Late },
         pane_index: index,
         watermark: EventTime(end),
@@ -69,41 +64,20 @@ impl File {
     }
 
     /// All panes in the order in which they were added.
-    fn panes(&self, flow: &FlowTable) -> Vec<CtrRow> {
+    fn panes(&self, flow: &FlowTable) -> Vec<Row> {
         let connection = Connection::open(self.path()).expect("the file opens");
-        let columns = schema::pane_columns(flow);
-        let mut statement =
-            connection.prepare("SELECT * FROM box_ctr ORDER BY rowid").expect("the table is there");
-        let rows = statement
-            .query_map([], |row| {
-                (0..columns.len())
-                    .map(|index| {
-                        Ok(match row.get(index)? {
-                            rusqlite::types::Value::Integer(number) => Value::Integer(number),
-                            rusqlite::types::Value::Real(number) => Value::Real(number),
-                            rusqlite::types::Value::Text(text) => Value::Text(text),
-                            _ => Value::Null,
-                        })
-                    })
-                    .collect::<rusqlite::Result<Vec<_>>>()
-            })
-            .expect("rows are read");
-        rows.map(|values| {
-            let values = values.expect("a row reads");
-            Values { table: "box_ctr", columns: &columns, values }.pane(2).expect("a row is a pane")
-        })
-        .collect()
+        read::all(&connection, flow).unwrap_or_else(|_| panic!("the rows are read"))
     }
 }
 
-fn append_of(writer: &Writer, stream: &str, offset: u64, rows: &[CtrRow]) -> Append {
-    let mut bodies = writer.encode(&panes(), Rows::Ctr(rows)).expect("rows encode");
+fn append_of(writer: &Writer, stream: &str, offset: u64, rows: &[Row]) -> Append {
+    let mut bodies = writer.encode(&panes(), Rows::Panes(rows)).expect("rows encode");
     assert_eq!(bodies.len(), 1, "few rows make one body");
     let body = bodies.remove(0);
     Append { table: panes(), stream: stream.to_owned(), offset, rows: body.rows, body: body.bytes.into() }
 }
 
-async fn add(writer: &Writer, rows: &[CtrRow]) {
+async fn add(writer: &Writer, rows: &[Row]) {
     let stream = writer.open_stream(&panes()).await.expect("a stream opens");
     let append = append_of(writer, &stream, 0, rows);
     assert_eq!(writer.append(&append).await.expect("rows are added"), Appended::Done);
@@ -126,7 +100,7 @@ fn progress(at: i64, watermark: EventTime) -> ProgressRow {
 
 #[tokio::test]
 async fn an_append_stands_once_and_tells_where_its_stream_ends() {
-    let (file, flow) = (File::new(), flow(false));
+    let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let stream = writer.open_stream(&panes()).await.expect("a stream opens");
     let rows: Vec<_> = (0..5).map(|n| pane(Some("/a"), n * MINUTE, 0, 4)).collect();
@@ -151,23 +125,23 @@ async fn an_append_stands_once_and_tells_where_its_stream_ends() {
         error.to_string(),
         "the append to box_ctr at offset 4 covers the end of its stream; it was made by another version or altered"
     );
-    let altered = Append { body: [2_u8, 0].as_slice().into(), ..first };
+    let altered = Append { body: [9_u8, 0].as_slice().into(), ..first };
     assert!(!writer.append(&altered).await.expect_err("the version is unknown").is_retryable());
     assert_eq!(writer.count(&panes()).await.expect("rows are counted"), 5);
 }
 
 #[tokio::test]
 async fn rows_of_a_stream_that_is_gone_are_found_in_all_their_columns() {
-    let (file, flow) = (File::new(), flow(true));
+    let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let rows = [pane(None, MINUTE, 0, 0), pane(Some("/it's"), MINUTE, 0, 4)];
-    let stands = async |rows: &[CtrRow]| {
+    let stands = async |rows: &[Row]| {
         writer.stands(&append_of(&writer, "box_ctr/0000", 0, rows)).await.expect("the file answers")
     };
     assert!(!stands(&rows).await);
     add(&writer, &rows).await;
     assert!(stands(&rows).await && stands(&rows[..1]).await && stands(&rows[1..]).await);
-    let with = |change: fn(&mut CtrRow)| {
+    let with = |change: fn(&mut Row)| {
         let mut row = rows[1].clone();
         change(&mut row);
         [row]
@@ -175,7 +149,7 @@ async fn rows_of_a_stream_that_is_gone_are_found_in_all_their_columns() {
     assert!(!stands(&with(|row| row.key = [None, None].into())).await);
     assert!(!stands(&with(|row| row.pane_index = 1)).await);
     assert!(!stands(&with(|row| row.emitted_at = EventTime(MINUTE))).await);
-    assert!(!stands(&with(|row| row.ctr.attributed = 1)).await);
+    assert!(!stands(&with(|row| row.values[2] = Value::Count(1))).await);
     let line = progress(7, EventTime::MAX);
     let table = Table::Progress("box_ctr".into());
     let body =
@@ -194,7 +168,7 @@ async fn rows_of_a_stream_that_is_gone_are_found_in_all_their_columns() {
 
 #[tokio::test]
 async fn the_view_shows_the_newest_pane_and_what_is_final() {
-    let (file, mut flow) = (File::new(), flow(true));
+    let (file, mut flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let (early, late) = (20 * MINUTE, 21 * MINUTE);
     let rows = [
@@ -204,7 +178,7 @@ async fn the_view_shows_the_newest_pane_and_what_is_final() {
         pane(Some("/a"), early, 1, 12),
         pane(None, early, 1, 5),
         // The open window: above the watermark of the newest row.
-        CtrRow { watermark: EventTime(late), ..pane(Some("/a"), 22 * MINUTE, 0, 99) },
+        Row { watermark: EventTime(late), ..pane(Some("/a"), 22 * MINUTE, 0, 99) },
     ];
     add(&writer, &rows).await;
     let newest = writer.latest("box_ctr", 10).await.expect("panes are read");
@@ -229,7 +203,7 @@ async fn the_view_shows_the_newest_pane_and_what_is_final() {
     let a = || Some("/a".to_owned());
     assert_eq!(seen(&flow), [(a(), 12, true), (None, 5, true), (a(), 6, false), (a(), 99, false)]);
 
-    // One more millisecond of lateness, and the view is made anew.
+    // One more millisecond of lateness, and the view is created again.
     writer.close().await.expect("the file closes");
     flow.allowed_lateness = Millis(2 * MINUTE + 1);
     let flows = std::slice::from_ref(&flow);
@@ -249,7 +223,7 @@ async fn the_view_shows_the_newest_pane_and_what_is_final() {
 
 #[tokio::test]
 async fn the_view_reads_only_what_it_shows() {
-    let (file, flow) = (File::new(), flow(false));
+    let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     add(&writer, &[pane(Some("/a"), 0, 0, 1)]).await;
     let connection = Connection::open(file.path()).expect("the file opens");
@@ -274,12 +248,12 @@ async fn the_view_reads_only_what_it_shows() {
 
 #[tokio::test]
 async fn a_full_disk_is_waited_for_and_nothing_is_half_written() {
-    let (file, flow) = (File::new(), flow(false));
+    let (file, flow) = (File::new(), flow());
     let sqlite = file.sqlite(&flow).await;
     let stream = sqlite.open_stream(&panes()).await.expect("a stream opens");
     let page = "x".repeat(100_000);
     let rows: Vec<_> = (0..20).map(|n| pane(Some(&page), n * MINUTE, 0, 4)).collect();
-    let body = sqlite.encode(&panes(), Rows::Ctr(&rows)).expect("rows encode").remove(0);
+    let body = sqlite.encode(&panes(), Rows::Panes(&rows)).expect("rows encode").remove(0);
     let append = Append { table: panes(), stream, offset: 0, rows: body.rows, body: body.bytes.into() };
     let limit = async |pages: u32| {
         sqlite
@@ -309,13 +283,13 @@ async fn a_full_disk_is_waited_for_and_nothing_is_half_written() {
 
 #[tokio::test]
 async fn a_reader_does_not_hinder_and_a_writer_is_waited_for() {
-    let (file, flow) = (File::new(), flow(false));
+    let (file, flow) = (File::new(), flow());
     let sqlite = file.sqlite(&flow).await;
     let other = Connection::open(file.path()).expect("the file opens");
     other.execute_batch("BEGIN; SELECT count(*) FROM box_ctr").expect("it is read");
     let stream = sqlite.open_stream(&panes()).await.expect("a reader does not hinder");
     let rows = [pane(Some("/a"), 0, 0, 4)];
-    let body = sqlite.encode(&panes(), Rows::Ctr(&rows)).expect("rows encode").remove(0);
+    let body = sqlite.encode(&panes(), Rows::Panes(&rows)).expect("rows encode").remove(0);
     let append = Append { table: panes(), stream, offset: 0, rows: body.rows, body: body.bytes.into() };
     other.execute_batch("COMMIT; BEGIN IMMEDIATE").expect("it is locked");
     let hurry = |connection: &mut Connection| Ok(connection.busy_timeout(Duration::ZERO)?);
@@ -328,7 +302,7 @@ async fn a_reader_does_not_hinder_and_a_writer_is_waited_for() {
 
 #[tokio::test]
 async fn a_file_is_prepared_checked_and_closed_whole() {
-    let (file, flow) = (File::new(), flow(false));
+    let (file, flow) = (File::new(), flow());
     let flows = std::slice::from_ref(&flow);
     let config = file.config();
     let missing = Writer::open(&config, flows).await.expect_err("there is no file");
@@ -371,7 +345,7 @@ async fn a_file_is_prepared_checked_and_closed_whole() {
 
 #[tokio::test]
 async fn a_table_of_another_shape_is_named_and_left_alone() {
-    let (file, flow) = (File::new(), flow(false));
+    let (file, flow) = (File::new(), flow());
     file.connect(&flow).await.close().await.expect("the file closes");
     let mut other = flow.clone();
     other.columns = vec!["page".to_owned(), "box".to_owned(), "country".to_owned()];
@@ -393,7 +367,7 @@ async fn a_table_of_another_shape_is_named_and_left_alone() {
 async fn what_cannot_be_opened_is_named() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let connect = async |path: PathBuf| {
-        Writer::connect(&WriterConfig::Sqlite(SqliteConfig { path }), &[flow(false)])
+        Writer::connect(&WriterConfig::Sqlite(SqliteConfig { path }), &[flow()])
             .await
             .expect_err("it is no database")
     };
@@ -410,7 +384,7 @@ async fn what_cannot_be_opened_is_named() {
 
 #[tokio::test]
 async fn dead_letters_are_kept() {
-    let (file, flow) = (File::new(), flow(false));
+    let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let letter = DeadLetterRow {
         topic: "events".into(),
@@ -437,16 +411,16 @@ async fn dead_letters_are_kept() {
     assert_eq!(row.expect("there is a row"), expected);
 }
 
-fn any_pane() -> impl Strategy<Value = CtrRow> {
+fn any_pane() -> impl Strategy<Value = Row> {
     let text = || proptest::option::of("[^\0]{0,12}".prop_map(String::into_boxed_str));
     let counts = (0_u64..1000, 0_u64..1000, 0_u64..1000);
     let time = prop_oneof![-5_000_000_000_000_i64..5_000_000_000_000, Just(i64::MAX), Just(i64::MIN)];
-    let pane = prop_oneof![Just(Pane::Early), Just(Pane::OnTime), Just(Pane::Late)];
+    let pane = proptest::sample::select(&Pane::ALL[..]);
     ((text(), text()), counts, 0_i64..100, time, pane, 0_u32..5).prop_map(
-        |((page, other), (views, clicks, attributed), start, watermark, pane, pane_index)| CtrRow {
+        |((page, other), (views, clicks, attributed), start, watermark, pane, pane_index)| Row {
             key: [page, other].into(),
             window: Window { start: EventTime(start), end: EventTime(start + 600) },
-            ctr: Ctr { views, clicks, attributed },
+            values: fixtures::counts([views, clicks, attributed]),
             pane,
             pane_index,
             watermark: EventTime(watermark),
@@ -467,7 +441,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is made");
         runtime.block_on(async {
-            let (file, flow) = (File::new(), flow(true));
+            let (file, flow) = (File::new(), flow());
             let mut writer = file.connect(&flow).await;
             let stream = writer.open_stream(&panes()).await.expect("a stream opens");
             let mut offset = 0;
@@ -494,7 +468,7 @@ proptest! {
 
 #[tokio::test]
 async fn a_value_of_others_is_named_by_its_column() {
-    let (file, flow) = (File::new(), flow(false));
+    let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     add(&writer, &[pane(Some("/a"), 10 * MINUTE, 0, 3)]).await;
     add_progress(&writer, &[progress(1, EventTime(10 * MINUTE))]).await;
@@ -523,7 +497,7 @@ async fn a_value_of_others_is_named_by_its_column() {
 async fn rows_do_not_go_into_a_file_that_was_deleted_or_replaced() {
     for replace in [false, true] {
         let file = File::new();
-        let writer = file.connect(&flow(false)).await;
+        let writer = file.connect(&flow()).await;
         let stream = writer.open_stream(&panes()).await.expect("a stream opens");
         let first = append_of(&writer, &stream, 0, &[pane(Some("/a"), 10 * MINUTE, 0, 1)]);
         assert_eq!(writer.append(&first).await.expect("rows are added"), Appended::Done);
@@ -549,10 +523,10 @@ async fn tables_belong_to_the_pipeline_that_claimed_them() {
     let file = File::new();
     let look = |pipeline: &'static str| {
         let config = file.config();
-        async move { Writer::check_owner(&config, &[flow(false)], pipeline).await }
+        async move { Writer::check_owner(&config, &[flow()], pipeline).await }
     };
     look("state file:///one").await.expect("there is no file yet");
-    let flow = flow(false);
+    let flow = flow();
     let writer = file.connect(&flow).await;
     look("state file:///one").await.expect("it is unclaimed");
     assert_eq!(crate::pipelines(&file.path()).expect("it reads"), [""; 0]);
@@ -572,4 +546,259 @@ async fn tables_belong_to_the_pipeline_that_claimed_them() {
     third.claim("state file:///two", Claim::Take).await.expect("its flow is free");
     second.claim("state file:///two", Claim::Adopt).await.expect("the state was moved");
     assert_eq!(crate::pipelines(&file.path()).expect("it reads"), ["state file:///two"]);
+}
+
+/// A row of an `f` with counts, sums and so on.
+async fn add_to(writer: &Writer, flow: &FlowTable, rows: &[Row]) -> Append {
+    let table = Table::Flow(flow.flow.clone());
+    let stream = writer.open_stream(&table).await.expect("a stream opens");
+    let body = writer.encode(&table, Rows::Panes(rows)).expect("rows encode").remove(0);
+    let append = Append { table, stream, offset: 0, rows: body.rows, body: body.bytes.into() };
+    assert_eq!(writer.append(&append).await.expect("rows are added"), Appended::Done);
+    append
+}
+
+/// Sketches are not read back.
+fn without_sketch(mut row: Row) -> Row {
+    for value in &mut row.values {
+        if let Value::Distinct(estimate) = value {
+            estimate.sketch = None;
+        }
+    }
+    row
+}
+
+#[tokio::test]
+async fn every_kind_of_measure_is_read_back() {
+    let (file, flow) = (File::new(), fixtures::measures());
+    let writer = file.connect(&flow).await;
+    let rows = [fixtures::measured("-0.1", Some(7)), fixtures::measured("0", None)];
+    let append = add_to(&writer, &flow, &rows).await;
+    assert_eq!(file.panes(&flow), rows.clone().map(without_sketch));
+    assert!(writer.stands(&append).await.expect("the file answers"));
+    let other = Append {
+        body: writer
+            .encode(&append.table, Rows::Panes(&[fixtures::measured("-0.2", Some(7))]))
+            .expect("rows encode")
+            .remove(0)
+            .bytes
+            .into(),
+        rows: 1,
+        ..append.clone()
+    };
+    assert!(!writer.stands(&other).await.expect("the file answers"));
+    let rest = writer.without(&append, &[0]).expect("its own bytes");
+    assert_eq!(vec![rest], writer.encode(&append.table, Rows::Panes(&rows[1..])).expect("rows encode"));
+
+    let connection = Connection::open(file.path()).expect("the file opens");
+    let sql = "SELECT typeof(revenue), users, users_sketch, share, rpm FROM sales ORDER BY rowid LIMIT 1";
+    let seen: (String, i64, Vec<u8>, f64, f64) = connection
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+        .expect("a row");
+    assert_eq!(seen, ("real".to_owned(), 7, vec![7, 0xFF, 0], 1.0, -25.0));
+    let sql = "SELECT count(*) FROM sales WHERE views IS NULL AND revenue IS NULL AND users_sketch IS NULL AND rpm IS NULL";
+    assert_eq!(connection.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a row"), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn decimals_are_read_back_exactly(totals in proptest::collection::vec(fixtures::any_total(), 1..20)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is made");
+        runtime.block_on(async {
+            let (file, flow) = (File::new(), fixtures::measures());
+            let writer = file.connect(&flow).await;
+            let rows: Vec<_> = totals.iter().map(|total| fixtures::measured(&total.to_string(), Some(1))).collect();
+            add_to(&writer, &flow, &rows).await;
+            let read: Vec<_> = file.panes(&flow).into_iter().map(|row| row.values[1].clone()).collect();
+            let expected: Vec<_> = totals.iter().map(|total| Value::Number(Box::new(*total))).collect();
+            assert_eq!(read, expected);
+        });
+    }
+}
+
+#[tokio::test]
+async fn tables_gain_measures_and_keep_removed_ones() {
+    let (file, old) = (
+        File::new(),
+        fixtures::table(
+            r#"{ "name": "sales", "by": { "page": "/page" }, "window": { "size": "10m" },
+            "measures": { "lowest": { "min": "/price" }, "old": { "max": "/price" } } }"#,
+        ),
+    );
+    let flow = fixtures::measures();
+    let number = |text| Value::Number(Box::new(Total::parse(text).expect("a number")));
+    let row = Row {
+        key: [Some("/a".into())].into(),
+        values: [number("1.5"), number("2.5")].into_iter().collect(),
+        ..fixtures::row()
+    };
+    let writer = file.connect(&old).await;
+    let append = add_to(&writer, &old, std::slice::from_ref(&row)).await;
+    // Encoded before the edit, and sent after it.
+    let body =
+        writer.encode(&append.table, Rows::Panes(std::slice::from_ref(&row))).expect("rows encode").remove(0);
+    let waiting = Append { offset: 1, body: body.bytes.into(), ..append };
+    writer.close().await.expect("the file closes");
+
+    let (config, flows) = (file.config(), std::slice::from_ref(&flow));
+    assert!(matches!(Writer::open(&config, flows).await, Err(WriterError::Absent { .. })));
+    let states = |steps: Vec<Step>| [0, 1, 3].map(|step: usize| steps[step].state);
+    let planned = Writer::setup(&config, flows, true).await.expect("nothing is in the way");
+    assert_eq!(states(planned), [State::WouldUpdate, State::Exists, State::WouldUpdate]);
+    let done = Writer::setup(&config, flows, false).await.expect("nothing is in the way");
+    assert_eq!(states(done), [State::Updated, State::Exists, State::Updated]);
+    let again = Writer::setup(&config, flows, false).await.expect("nothing is in the way");
+    assert_eq!(states(again), [State::Exists; 3]);
+
+    let writer = file.connect(&flow).await;
+    assert!(!writer.stands(&Append { stream: "gone".to_owned(), ..waiting.clone() }).await.is_err());
+    assert_eq!(writer.append(&waiting).await.expect("rows are added"), Appended::Done);
+    let new = fixtures::measured("3", Some(2));
+    add_to(&writer, &flow, std::slice::from_ref(&new)).await;
+    let lacking = Row {
+        values: [Value::Null, Value::Null, number("1.5"), Value::Null, Value::Null].into_iter().collect(),
+        ..row
+    };
+    assert_eq!(file.panes(&flow), [lacking.clone(), lacking, without_sketch(new)]);
+    let connection = Connection::open(file.path()).expect("the file opens");
+    let mut statement =
+        connection.prepare("SELECT old FROM sales ORDER BY rowid").expect("the column is kept");
+    let old: Vec<Option<f64>> = statement
+        .query_map([], |row| row.get(0))
+        .expect("rows")
+        .map(|value| value.expect("a value"))
+        .collect();
+    assert_eq!(old, [Some(2.5), Some(2.5), None]);
+
+    // The table was deleted since: the removed measure has no column.
+    let (empty, table) = (File::new(), waiting.table.clone());
+    let writer = empty.connect(&flow).await;
+    let stream = writer.open_stream(&table).await.expect("a stream opens");
+    assert_eq!(
+        writer.append(&Append { stream, offset: 0, ..waiting }).await.expect("rows are added"),
+        Appended::Done
+    );
+
+    let mut other = flow.clone();
+    other.measures =
+        [flow.measures[0].clone(), MeasureColumns { name: "old".to_owned(), ..flow.measures[0].clone() }]
+            .into();
+    assert!(
+        matches!(Writer::connect(&config, &[other]).await, Err(WriterError::Mismatch { .. })),
+        "a column has one type for good"
+    );
+}
+
+fn sessions() -> FlowTable {
+    fixtures::table(
+        r#"{ "name": "visits", "by": { "user": "/user", "site": "/site" }, "window": { "session": "10m" },
+            "measures": { "events": { "count": {} } } }"#,
+    )
+}
+
+fn session(user: Option<&str>, (start, end): (i64, i64), index: u32, events: u64) -> Row {
+    Row {
+        key: [user.map(Into::into), None].into(),
+        window: Window { start: EventTime(start * MINUTE), end: EventTime(end * MINUTE) },
+        values: fixtures::counts([events]),
+        pane: Pane::Late,
+        pane_index: index,
+        watermark: EventTime(0),
+        emitted_at: EventTime(0),
+    }
+}
+
+/// Panes as sessions of ten minutes fire them: one after each event, numbered above those of the sessions that merged.
+fn fire(events: &[(bool, i64)]) -> Vec<Row> {
+    let mut open: Vec<Row> = Vec::new();
+    let mut panes = Vec::new();
+    for (is_known, minute) in events {
+        let mut new = session(is_known.then_some("/u"), (*minute, minute + 10), 0, 1);
+        let (merged, rest) =
+            open.into_iter().partition(|other| other.key == new.key && other.window.overlaps(new.window));
+        open = rest;
+        for other in merged {
+            new.window.start = new.window.start.min(other.window.start);
+            new.window.end = new.window.end.max(other.window.end);
+            new.pane_index = new.pane_index.max(other.pane_index + 1);
+            new.values =
+                fixtures::counts([new.values[0].count().unwrap_or(0) + other.values[0].count().unwrap_or(0)]);
+        }
+        panes.push(new.clone());
+        open.push(new);
+    }
+    panes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// The view against sessions that are computed from all events at once.
+    #[test]
+    fn the_view_shows_each_session_once(events in proptest::collection::vec((any::<bool>(), 0_i64..200), 1..25)) {
+        let mut expected = Vec::new();
+        for is_known in [false, true] {
+            let mut times: Vec<_> = events.iter().filter(|event| event.0 == is_known).map(|event| event.1).collect();
+            times.sort_unstable();
+            for part in times.chunk_by(|a, b| b - a < 10) {
+                let user = is_known.then(|| "/u".to_owned());
+                expected.push((user, part[0] * MINUTE, (part[part.len() - 1] + 10) * MINUTE, part.len() as i64));
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is made");
+        let seen = runtime.block_on(async {
+            let (file, flow) = (File::new(), sessions());
+            let writer = file.connect(&flow).await;
+            add_to(&writer, &flow, &fire(&events)).await;
+            let connection = Connection::open(file.path()).expect("the file opens");
+            let sql = "SELECT user, window_start, window_end, events FROM visits_latest ORDER BY user, window_start";
+            let mut statement = connection.prepare(sql).expect("the view is there");
+            let time = |text: String| crate::stamp::parse(&text).expect("a time").0;
+            let rows = statement.query_map([], |row| {
+                Ok((row.get(0)?, time(row.get(1)?), time(row.get(2)?), row.get(3)?))
+            });
+            rows.expect("rows").map(|row| row.expect("a row")).collect::<Vec<(Option<String>, i64, i64, i64)>>()
+        });
+        prop_assert_eq!(seen, expected);
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_ended_last_are_shown_first() {
+    let (file, flow) = (File::new(), sessions());
+    let writer = file.connect(&flow).await;
+    assert_eq!(writer.latest("visits", 5).await.expect("panes are read"), []);
+    let rows = [
+        session(Some("/a"), (0, 20), 0, 3),
+        session(Some("/b"), (5, 20), 0, 4),
+        session(Some("/a"), (30, 45), 0, 1),
+        session(Some("/c"), (30, 41), 0, 1),
+        // Replaces two, and ends later than the watermark.
+        session(Some("/a"), (0, 80), 1, 9),
+        Row { watermark: EventTime(50 * MINUTE), ..session(Some("/d"), (44, 90), 0, 2) },
+    ];
+    add_to(&writer, &flow, &rows[..5]).await;
+    let shown = async |limit| -> Vec<Row> {
+        let latest = writer.latest("visits", limit).await.expect("panes are read");
+        latest.into_iter().map(|latest| latest.row).collect()
+    };
+    assert_eq!(shown(1).await, [rows[1].clone()], "all are open: the first to end");
+    add_to(&writer, &flow, &rows[5..]).await;
+    assert_eq!(shown(5).await, [rows[3].clone(), rows[1].clone()]);
+}
+
+#[tokio::test]
+async fn an_index_finds_the_sessions_of_a_key() {
+    let (file, flow) = (File::new(), sessions());
+    let writer = file.connect(&flow).await;
+    add_to(&writer, &flow, &[session(None, (0, 10), 0, 1)]).await;
+    let connection = Connection::open(file.path()).expect("the file opens");
+    let mut statement =
+        connection.prepare("EXPLAIN QUERY PLAN SELECT * FROM visits_latest").expect("the view is there");
+    let plan: Vec<String> =
+        statement.query_map([], |row| row.get(3)).expect("a plan").map(|row| row.expect("a line")).collect();
+    let expected = "SEARCH n USING COVERING INDEX visits_sessions (user=? AND site=? AND window_end>?)";
+    assert!(plan.iter().any(|line| line == expected), "{plan:?}");
 }
