@@ -34,6 +34,8 @@ pub struct Joins {
     within: Millis,
     /// How far the watermark passes a view or a click before it is forgotten.
     keep: Millis,
+    /// The same by the configuration. While a state is restored, `keep` is that of its checkpoints.
+    configured: Millis,
     /// The most views and clicks of one value.
     limit: usize,
     windows: Windows,
@@ -136,9 +138,11 @@ const SECOND: i64 = 1_000;
 impl Joins {
     /// The join of a flow over these windows.
     pub fn new(join: &Join, windows: Windows, flow: &Flow) -> Self {
+        let keep = Millis(join.within.0.saturating_add(flow.open().0));
         Self {
             within: join.within,
-            keep: Millis(join.within.0.saturating_add(flow.open().0)),
+            keep,
+            configured: keep,
             limit: join.limit,
             windows,
             bits: Bits {
@@ -277,6 +281,28 @@ impl Joins {
             }
         }
         unmatched
+    }
+
+    /// Forgets views and clicks sooner or later than before.
+    fn set_keep(&mut self, keep: Millis) {
+        if self.keep == keep {
+            return;
+        }
+        self.keep = keep;
+        let before = std::mem::take(&mut self.due);
+        self.due_count = 0;
+        for (second, values) in before {
+            for on in values {
+                // A value may be listed more than once; the last one counts.
+                let Some(entry) = self.entries.get_mut(on).filter(|entry| entry.due == second) else {
+                    continue;
+                };
+                let Some(oldest) = entry.oldest() else { continue };
+                let due = second_after(oldest + keep);
+                entry.due = due;
+                self.register(due, on);
+            }
+        }
     }
 
     fn register(&mut self, due: i64, on: u128) {

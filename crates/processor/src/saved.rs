@@ -288,6 +288,7 @@ impl Restoring {
         let accounted = core.frontier.accounted();
         for state in &mut core.engine.flows {
             state.windows.restored();
+            state.joins.iter_mut().for_each(Joins::restored);
             let added = state.windows.end_of_events();
             match known.iter().find(|known| *known.name == *state.flow.name) {
                 None => {

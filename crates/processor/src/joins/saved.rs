@@ -12,7 +12,7 @@
 //! may be listed under another second meanwhile, but under an earlier one only beside the old one, and it leaves the old one
 //! only for a later one, when the watermark has passed both.
 
-use event::{EventTime, Key};
+use event::{EventTime, Key, Millis};
 use flow::{
     measure::{Feeds, Input},
     number::Amount,
@@ -32,6 +32,9 @@ pub struct SavedJoins {
     pub views: Vec<(u128, EventTime, Key)>,
     /// Clicks.
     pub clicks: Vec<SavedClick>,
+    /// How far the watermark passed a view or a click before it was forgotten, in milliseconds; 0 where the checkpoint is
+    /// of version 2, whose flows could not change it.
+    pub keep: i64,
     /// Times of the newest forgotten view of values that still have clicks.
     pub forgotten: Vec<(u128, EventTime)>,
 }
@@ -139,7 +142,7 @@ impl More {
 impl Joins {
     /// What arrived since the last call.
     pub fn save(&mut self) -> SavedJoins {
-        std::mem::take(&mut self.unsaved)
+        SavedJoins { keep: self.keep.0, ..std::mem::take(&mut self.unsaved) }
     }
 
     /// Adds everything from a place on, while there is room. Returns where to go on, if there is more.
@@ -172,6 +175,11 @@ impl Joins {
 
     /// Applies what [`Self::save`] and [`Self::walk`] returned, in the same order. `watermark`: the flow's, at that checkpoint.
     pub fn restore(&mut self, saved: SavedJoins, watermark: EventTime) {
+        // What the process had forgotten by then stays forgotten, also where the configuration keeps it for longer now: its
+        // outcome is in the ledger.
+        if saved.keep != 0 {
+            self.set_keep(Millis(saved.keep));
+        }
         for on in saved.replaced {
             self.remove(on);
         }
@@ -197,7 +205,12 @@ impl Joins {
         self.expire(watermark);
     }
 
-    /// Records no more what arrives: for a run without checkpoints.
+    /// The state is whole.
+    pub fn restored(&mut self) {
+        self.set_keep(self.configured);
+    }
+
+    /// Records what arrives no longer: for a run without checkpoints.
     pub fn never_saved(&mut self) {
         self.is_saved = false;
     }

@@ -244,6 +244,34 @@ mod rolling {
         assert_eq!(windows.fate(later), crate::windows::Fate::Counted);
     }
 
+    /// A click that was given up under a short lateness is not there again under a longer one: its outcome is in the ledger.
+    #[test]
+    fn a_longer_lateness_brings_no_click_back() {
+        let flow = |lateness: &str| {
+            edited(json!({
+                "allowed_lateness": lateness, "out_of_orderness": "0s", "join": { "on": "/id", "within": "1s" },
+                "clicks": { "/type": "view" }, "views": { "/type": "shown" },
+            }))
+        };
+        let mut chain = Chain::new(&[flow("1s")]);
+        chain.view(1);
+        chain.save(1);
+        let watermarks = |hours: i64| crate::engine::Watermarks {
+            clocks: Clocks::all(EventTime(START + hours * 3_600_000)),
+            processing: EventTime::MIN,
+        };
+        chain.core.engine.advance(&watermarks(3), EventTime(0), &mut crate::engine::Output::default());
+        chain.save(1);
+        for lateness in ["6h", "1s", "48h"] {
+            chain.restart(&[flow(lateness)]).expect("the lateness may change");
+            chain.save(1);
+        }
+        chain.core.engine.advance(&watermarks(100), EventTime(0), &mut crate::engine::Output::default());
+        let ledger = chain.core.engine().flows()[0].ledger;
+        let outcomes = [Outcome::Unmatched, Outcome::Pending].map(|outcome| ledger.get(outcome));
+        assert_eq!(outcomes, [1, 0]);
+    }
+
     /// Bytes of each checkpoint of a round, when one key changes before each.
     fn round(keys: u64, bytes: usize) -> Vec<usize> {
         let mut chain = Chain::new(&[flow("f", "/page")]);

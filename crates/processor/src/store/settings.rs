@@ -11,19 +11,37 @@ use super::place;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateSettings {
-    /// `file://FOLDER`, relative to the configuration's folder, or `gs://BUCKET/PATH`.
+    /// Where the processor keeps its state: `file://FOLDER`, relative to the configuration file, or
+    /// `gs://BUCKET/PATH`. A standby on another machine needs a bucket.
+    ///
+    /// Example: `checkpoints = "gs://shop-analytics-aqueduct/state"`
     pub checkpoints: String,
-    /// A checkpoint is written at least that often, whether or not anything changed.
+    /// Longest time between two checkpoints. Rows and acknowledgements wait for a checkpoint.
+    ///
+    /// Example: `period = "1s"`
     pub period: Millis,
-    /// A stand-by takes over when no new checkpoint has appeared for that long.
+    /// A standby takes over if no checkpoint was written for this long; at least twice `period`.
+    ///
+    /// Example: `takeover_after = "30s"`
     pub takeover_after: Millis,
-    /// How long a start without state waits for lower offsets.
+    /// Without a state: how long the processor waits for lower offsets before it accepts the lowest one as the
+    /// beginning.
+    ///
+    /// Example: `cold_start = "5m"`
     pub cold_start: Millis,
-    /// What the processor may use.
+    /// Memory for the live state; the process needs at most 100 MB more. Beyond it the processor writes a last
+    /// checkpoint and stops.
+    ///
+    /// Example: `memory = "4GiB"`
     pub memory: ByteSize,
-    /// A caught-up partition without new records moves with the clock after that long.
+    /// A partition without new events for this long does not hold the watermark back.
+    ///
+    /// Example: `idle_after = "1m"`
     pub idle_after: Millis,
-    /// A hole below the committed offset is abandoned after that long.
+    /// A published message that has not arrived after this long counts as lost, until it arrives. A topic that was
+    /// removed from `[kafka] topics` holds rows back for as much time.
+    ///
+    /// Example: `hole_limit = "30m"`
     pub hole_limit: Millis,
 }
 
