@@ -52,6 +52,9 @@ pub struct FlowState {
     pub imbalances: u64,
     /// Offsets that were accounted for before the flow was added.
     pub before: u64,
+    /// The newest time of an event that was read, whatever its outcome. A window that begins later has lost nothing that
+    /// a measure counts which is added now: also no event that was ignored until now, or that is a pending click.
+    pub(crate) newest: EventTime,
     last_early: EventTime,
     last_progress: EventTime,
     /// The measures that say whether an event is a view or a click.
@@ -299,6 +302,7 @@ impl FlowState {
             ledger: Ledger::default(),
             imbalances: 0,
             before: 0,
+            newest: EventTime::MIN,
             last_early: EventTime::MIN,
             last_progress: EventTime::MIN,
             effects: Effects::default(),
@@ -342,6 +346,7 @@ impl FlowState {
         if self.flow.time == TimeKind::Processing {
             time = time.max(self.windows.watermark());
         }
+        self.newest = self.newest.max(time);
         if let Some(refusal) = &part.refusal {
             return Err((**refusal).clone());
         }

@@ -7,7 +7,7 @@ mod room;
 mod round;
 mod version_2;
 
-use event::{EventTime, Ledger};
+use event::{EventTime, Ledger, Millis};
 use flow::{Definition, TimeKind, definition::Edit, measure::Source};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,8 @@ pub struct SavedFlow {
     pub ledger: Ledger,
     /// Offsets that were accounted for before the flow was added.
     pub before: u64,
+    /// The newest time of an event that was read.
+    pub newest: EventTime,
     /// Its windows.
     pub windows: SavedWindows,
     /// Its joins.
@@ -183,6 +185,7 @@ pub fn save(core: &mut Core, outbox: &mut Outbox, round: &mut Round, budget: Bud
         meaning: Meaning::Defined(state.saved_definition()),
         ledger: state.ledger,
         before: state.before,
+        newest: state.newest,
         windows: state.windows.save(),
         joins: state.joins.as_mut().map(Joins::save),
     });
@@ -264,6 +267,7 @@ impl Restoring {
             };
             state.ledger = flow.ledger;
             state.before = flow.before;
+            state.newest = flow.newest;
             let places = flow.meaning.places(state);
             let mut windows = std::mem::take(&mut flow.windows);
             windows.reorder(&places);
@@ -289,7 +293,7 @@ impl Restoring {
         for state in &mut core.engine.flows {
             state.windows.restored();
             state.joins.iter_mut().for_each(Joins::restored);
-            let added = state.windows.end_of_events();
+            let added = state.windows.end_of_events().max(state.newest + Millis(1));
             match known.iter().find(|known| *known.name == *state.flow.name) {
                 None => {
                     state.before = accounted;

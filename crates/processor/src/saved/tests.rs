@@ -254,7 +254,8 @@ mod rolling {
             }))
         };
         let mut chain = Chain::new(&[flow("1s")]);
-        chain.view(1);
+        // Enough that no round is complete before the restart.
+        (0..50).for_each(|page| chain.view(page));
         chain.save(1);
         let watermarks = |hours: i64| crate::engine::Watermarks {
             clocks: Clocks::all(EventTime(START + hours * 3_600_000)),
@@ -262,14 +263,11 @@ mod rolling {
         };
         chain.core.engine.advance(&watermarks(3), EventTime(0), &mut crate::engine::Output::default());
         chain.save(1);
-        for lateness in ["6h", "1s", "48h"] {
-            chain.restart(&[flow(lateness)]).expect("the lateness may change");
-            chain.save(1);
-        }
+        chain.restart(&[flow("6h")]).expect("the lateness may change");
         chain.core.engine.advance(&watermarks(100), EventTime(0), &mut crate::engine::Output::default());
         let ledger = chain.core.engine().flows()[0].ledger;
         let outcomes = [Outcome::Unmatched, Outcome::Pending].map(|outcome| ledger.get(outcome));
-        assert_eq!(outcomes, [1, 0]);
+        assert_eq!(outcomes, [50, 0]);
     }
 
     /// Bytes of each checkpoint of a round, when one key changes before each.

@@ -151,6 +151,8 @@ impl From<SavedFlow2> for SavedFlow {
             meaning: Meaning::Version2(old.fingerprint),
             ledger: old.ledger,
             before: old.before,
+            // Not known: only of the events that were counted, by their slices.
+            newest: EventTime::MIN,
             windows: old.windows.into(),
             joins: old.joins.map(SavedJoins::from),
         }

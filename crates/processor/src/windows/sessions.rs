@@ -266,7 +266,7 @@ impl Sessions {
 
     /// Just past the last event that was counted, or later.
     pub(super) fn end_of_events(&self) -> EventTime {
-        self.by_end.last().map_or(EventTime::MIN, |(end, _)| *end)
+        self.by_end.last().map_or(EventTime::MIN, |(end, _)| *end - self.gap + Millis(1))
     }
 
     /// The number of keys with sessions.
