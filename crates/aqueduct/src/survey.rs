@@ -10,10 +10,10 @@ use connector::{
     KafkaConfig,
     io::survey::{Survey as Logs, survey},
 };
-use event::{EventTime, EventsSettings, Millis, append::Table, row::FlowTable};
+use event::{EventTime, EventsSettings, Millis};
+use flow::{Flow, append::Table, row::FlowTable};
 use processor::{
     core::Core,
-    flow::Flow,
     frontier::{Holder, Limits},
     outbox::Outbox,
     saved::recover,

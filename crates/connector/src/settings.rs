@@ -18,22 +18,41 @@ use crate::start::StartRule;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSettings {
-    /// `host:port`, several with commas between.
+    /// Brokers as `host:port`, separated by commas.
+    ///
+    /// Example: `bootstrap_servers = "kafka-1:9092,kafka-2:9092"`
     pub bootstrap_servers: String,
-    /// The topics; several make one stream.
+    /// Topics to read. Several topics form one stream of events.
+    ///
+    /// Example: `topics = ["views", "clicks"]`
     pub topics: Vec<String>,
-    /// The consumer group.
+    /// Consumer group. No other consumer may use it.
+    ///
+    /// Example: `group_id = "aqueduct"`
     pub group_id: String,
-    /// The name of this replica for static membership; the host's name unless given, `""` for a dynamic member.
+    /// Name of this replica for static membership, so that a restart moves no partitions. Two replicas on one host
+    /// need different names. `""` makes the replica a dynamic member.
+    ///
+    /// Default: the name of the host
+    ///
+    /// Example: `group_instance_id = "connector-0"`
     #[serde(default)]
     pub group_instance_id: Option<String>,
-    /// Where a group begins that never committed.
+    /// Where a group without committed offsets begins.
+    ///
+    /// Example: `start = "latest"`
     #[serde(default)]
     pub start: StartRule,
-    /// How much is read ahead.
+    /// Bytes of records that are read ahead of the anonymiser; at least 1 MiB.
+    ///
+    /// Example: `buffer = "64MiB"`
     #[serde(default = "default_buffer")]
     pub buffer: ByteSize,
-    /// Properties of librdkafka.
+    /// Any other property of [librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md):
+    /// TLS, SASL, tuning. A property on which a guarantee depends, such as `enable.auto.commit` or `isolation.level`,
+    /// is refused with the reason.
+    ///
+    /// Example: `properties = { "security.protocol" = "SSL" }`
     #[serde(default)]
     pub properties: Properties,
 }

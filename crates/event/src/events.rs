@@ -10,18 +10,30 @@ use crate::{pick::Value, pointer::Pointer, time::EventTime, units::Millis};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventsSettings {
-    /// The event's time: RFC 3339, or a number of milliseconds since the epoch.
+    /// Time of the event: RFC 3339 and some forms of ISO 8601 ([rejects.md](rejects.md#times)), or milliseconds since
+    /// 1970.
+    ///
+    /// Example: `time = "/time"`
     pub time: Pointer,
-    /// An event is rejected whose time lies further ahead of its record's Kafka timestamp.
+    /// An event that is further ahead of its record's Kafka timestamp is rejected. For files see
+    /// [guarantees.md](guarantees.md#clocks).
+    ///
+    /// Example: `future = "10m"`
     #[serde(default = "an_hour")]
     pub future: Millis,
-    /// The event's id, by which events are dropped that the producer wrote twice.
+    /// ID of the event, by which duplicates that the producer wrote are removed. All topics share one set of IDs.
+    ///
+    /// Example: `id = "/event_id"`
     #[serde(default)]
     pub id: Option<Pointer>,
-    /// How far apart, in event time, the two may be.
+    /// How far apart in event time two duplicates may be.
+    ///
+    /// Example: `id_within = "1h"`
     #[serde(default = "ten_minutes")]
     pub id_within: Millis,
-    /// Topics whose events keep their time or id elsewhere.
+    /// Topics whose events have their time or ID elsewhere.
+    ///
+    /// Example: `topics.clicks = { time = "/clicked_at" }`
     #[serde(default)]
     pub topics: BTreeMap<String, TopicEvents>,
 }
@@ -30,10 +42,18 @@ pub struct EventsSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicEvents {
-    /// The time, if it stands elsewhere.
+    /// Time of an event of this topic.
+    ///
+    /// Default: `time` of `[events]`
+    ///
+    /// Example: `time = "/clicked_at"`
     #[serde(default)]
     pub time: Option<Pointer>,
-    /// The id, if it stands elsewhere.
+    /// ID of an event of this topic. It is compared within the topic only.
+    ///
+    /// Default: `id` of `[events]`
+    ///
+    /// Example: `id = "/click_id"`
     #[serde(default)]
     pub id: Option<Pointer>,
 }

@@ -21,36 +21,61 @@ pub use window::WindowSettings;
 #[serde(deny_unknown_fields)]
 pub struct FlowSettings {
     /// Name of the flow and of its table.
+    ///
+    /// Example: `name = "box_ctr"`
     pub name: String,
-    /// Column = pointer to its value in the event.
+    /// The columns by which events are counted.
+    ///
+    /// Example: `by = { page = "/page", box = "/box" }`
     pub by: Columns,
-    /// Events that do not match are ignored.
+    /// Events that do not match are ignored by this flow.
+    ///
+    /// Example: `where = { "/country" = ["PL", "CZ"] }`
     #[serde(default, rename = "where")]
     pub events: Option<MatchSettings>,
-    /// What counts as a view; short for the measures `views`, `clicks` and `ctr`.
+    /// Which events are views. Short for the measures `views`, `clicks` and `ctr`; needs `clicks` beside it.
+    ///
+    /// Example: `views = { "/type" = ["view", "impression"] }`
     #[serde(default)]
     pub views: Option<MatchSettings>,
-    /// What counts as a click.
+    /// Which events are clicks.
+    ///
+    /// Example: `clicks = { topic = "clicks" }`
     #[serde(default)]
     pub clicks: Option<MatchSettings>,
-    /// Measures instead of, or beside, views and clicks.
+    /// What is counted, beside views and clicks or instead of them. The name of a measure is that of its column.
+    ///
+    /// Example: `measures.users = { distinct = "/user_id" }`
     #[serde(default)]
     pub measures: MeasuresSettings,
-    /// Size and period, session gap, or size and time zone.
+    /// How windows cover time.
+    ///
+    /// Example: `window = { size = "10m", period = "1m" }`
     pub window: WindowSettings,
-    /// Which time counts.
+    /// Which time decides the window: that of the event, that of the Kafka record, or the time at which Pub/Sub first
+    /// had the message ([limits](guarantees.md#where-it-ends)).
+    ///
+    /// Example: `time = "kafka"`
     #[serde(default)]
     pub time: TimeKind,
-    /// How much older than the newest event before it an event may be without being late.
+    /// How much older than the newest event of its partition an event may be and still be on time.
+    ///
+    /// Example: `out_of_orderness = "2m"`
     #[serde(default = "default_out_of_orderness")]
     pub out_of_orderness: Millis,
-    /// How long after its end a window takes late events.
+    /// How far the watermark may pass the end of a window before the window rejects late events.
+    ///
+    /// Example: `allowed_lateness = "6h"`
     #[serde(default = "default_allowed_lateness")]
     pub allowed_lateness: Millis,
-    /// Early panes, at most this often.
+    /// Publishes windows that are still open, at most this often; at least 1 s.
+    ///
+    /// Example: `early = "15s"`
     #[serde(default)]
     pub early: Option<Millis>,
-    /// Clicks find their views.
+    /// Attributes each click to its view. Needs `views` and `clicks`, and windows with a size.
+    ///
+    /// Example: `join = { on = "/view_id", within = "30m" }`
     #[serde(default)]
     pub join: Option<JoinSettings>,
 }
@@ -59,11 +84,17 @@ pub struct FlowSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinSettings {
-    /// What view and click share.
+    /// The value that view and click share.
+    ///
+    /// Example: `on = { view = "/id", click = "/view_id" }`
     pub on: JoinOn,
-    /// How long before its click a view may be.
+    /// How much older than its click a view may be; at most `allowed_lateness`.
+    ///
+    /// Example: `within = "30m"`
     pub within: Millis,
-    /// The most views and clicks of one value that are kept; further ones are counted without the join.
+    /// Views and clicks of one value that are kept. Further ones are counted without the join.
+    ///
+    /// Example: `limit = 1000`
     #[serde(default = "default_limit")]
     pub limit: NonZeroUsize,
 }
@@ -209,7 +240,8 @@ fn check_join(
     Ok(())
 }
 
-/// No measure may have a column that is there already.
+/// No measure may have a column that is there already. A clash with a `by` column is reported there, as views and clicks
+/// are in the file only by their short form.
 fn check_columns(
     by: &[(String, Pointer)],
     measures: &[crate::measure::Measure],
@@ -217,17 +249,23 @@ fn check_columns(
 ) -> Result<(), FlowError> {
     let own =
         ["window_start", "window_end", "pane", "pane_index", "watermark", "emitted_at", "is_final", "flow"];
-    let mut taken: Vec<String> = by.iter().map(|(column, _)| column.to_lowercase()).collect();
-    taken.extend(own.map(str::to_owned));
+    let by: Vec<String> = by.iter().map(|(column, _)| column.to_lowercase()).collect();
+    let mut taken: Vec<String> = own.map(str::to_owned).into();
     for measure in measures {
         for column in measures::columns_of(measure, fed) {
-            if taken.contains(&column.to_lowercase()) {
+            let name = column.to_lowercase();
+            if let Some(clash) = by.iter().find(|by| **by == name) {
+                let reason =
+                    format!("measure {} has a column {column:?}; give the column another name", measure.name);
+                return Err(FlowError::new(format!("by.{clash}"), reason));
+            }
+            if taken.contains(&name) {
                 return Err(FlowError::new(
                     format!("measures.{}", measure.name),
                     format!("the table has a column {column:?} already; give the measure another name"),
                 ));
             }
-            taken.push(column.to_lowercase());
+            taken.push(name);
         }
     }
     Ok(())

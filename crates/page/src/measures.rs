@@ -21,11 +21,11 @@ pub struct Reading {
 
 /// A measure as a person reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Text {
-    /// The value.
-    pub(crate) text: String,
+pub struct Text {
+    /// The value; a dash for NULL.
+    pub text: String,
     /// The same for machines; `None` for NULL and for ratios.
-    pub(crate) exact: Option<String>,
+    pub exact: Option<String>,
 }
 
 /// The measure that charts show: the first ratio with an interval, else the first ratio, else the first measure.
@@ -61,7 +61,7 @@ pub fn is_share(measure: &MeasureColumns, measures: &[MeasureColumns]) -> bool {
 }
 
 /// The value of a measure in a row.
-pub(crate) fn text(measure: &MeasureColumns, measured: &Measured) -> Text {
+pub fn text(measure: &MeasureColumns, measured: &Measured) -> Text {
     if is_share(measure, &measured.measures) {
         return Text { text: words::percent(measure.shows.rate(&measured.values)), exact: None };
     }
@@ -80,6 +80,13 @@ pub(crate) fn text(measure: &MeasureColumns, measured: &Measured) -> Text {
         });
     });
     first.unwrap_or_else(|| Text { text: "–".to_owned(), exact: None })
+}
+
+/// The 95 % interval of a ratio of counts: `4.21 % to 7.05 %`.
+pub fn interval(measure: &MeasureColumns, measured: &Measured) -> Option<String> {
+    let (low, high) = measure.shows.interval(&measured.values)?;
+    let text = |value| scaled(measure, &measured.measures, value);
+    Some(format!("{} to {}", text(low), text(high)))
 }
 
 /// A value of a measure that is not in a row, such as a bound of its interval.

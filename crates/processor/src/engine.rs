@@ -328,7 +328,7 @@ impl FlowState {
 
     /// Moves offsets in the ledger. A move that does not balance is a defect of this program: it fails every test, and
     /// is counted and reported in production.
-    fn shift(&mut self, from: Outcome, to: Outcome, offsets: u64) {
+    pub(crate) fn shift(&mut self, from: Outcome, to: Outcome, offsets: u64) {
         if let Err(imbalance) = self.ledger.shift(from, to, offsets) {
             debug_assert!(false, "flow {}: {imbalance}", self.flow.name);
             self.imbalances += 1;

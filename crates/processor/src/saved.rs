@@ -7,7 +7,7 @@ mod room;
 mod round;
 mod version_2;
 
-use event::{EventTime, Ledger, Millis};
+use event::{EventTime, Ledger, Millis, ledger::Outcome};
 use flow::{Definition, TimeKind, definition::Edit, measure::Source};
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,14 @@ impl Meaning {
                     |source| [Source::Views, Source::Clicks, Source::Join].iter().position(|s| *s == source);
                 state.flow.fed.iter().map(|fed| place(fed.source)).collect()
             }
+        }
+    }
+
+    /// Whether the checkpoint has a column of a measure that the flow no longer has. `places`: those of the flow's.
+    fn has_more(&self, places: &[Option<usize>]) -> bool {
+        match self {
+            Self::Defined(before) => before.measures.len() > places.iter().flatten().count(),
+            Self::Version2(_) => false,
         }
     }
 
@@ -292,7 +300,8 @@ impl Restoring {
         let accounted = core.frontier.accounted();
         for state in &mut core.engine.flows {
             state.windows.restored();
-            state.joins.iter_mut().for_each(Joins::restored);
+            let unmatched = state.joins.iter_mut().map(Joins::restored).sum();
+            state.shift(Outcome::Pending, Outcome::Unmatched, unmatched);
             let added = state.windows.end_of_events().max(state.newest + Millis(1));
             match known.iter().find(|known| *known.name == *state.flow.name) {
                 None => {
@@ -303,8 +312,11 @@ impl Restoring {
                     if let Some(edit) = known.meaning.edited(state) {
                         return Err(Edited { flow: known.name.clone(), edit });
                     }
-                    let since = known.meaning.places(state).into_iter();
-                    let since = since.map(|place| place.map_or(added, |column| known.meaning.since(column)));
+                    let places = known.meaning.places(state);
+                    if known.meaning.has_more(&places) {
+                        state.windows.measure_removed();
+                    }
+                    let since = places.into_iter().map(|place| place.map_or(added, |column| known.meaning.since(column)));
                     state.windows.set_since(Since::new(since.collect()));
                 }
             }

@@ -11,23 +11,41 @@ use crate::{connection::Endpoint, error::Error};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PubSubSettings {
-    /// The Google Cloud project.
+    /// Google Cloud project ID.
+    ///
+    /// Example: `project = "shop-analytics"`
     pub project: String,
-    /// The data topic. The marks topic is `<topic>-marks`.
+    /// Topic for events. Marks go to `<topic>-marks`.
+    ///
+    /// Example: `topic = "events"`
     pub topic: String,
-    /// The data subscription; the marks subscription is `<subscription>-marks`. The connector does not need it.
+    /// Subscription of the processor, which also uses `<subscription>-marks`. The connector does not need it.
+    ///
+    /// Example: `subscription = "events-ctr"`
     #[serde(default)]
     pub subscription: Option<String>,
-    /// Regions in which messages may be stored; empty for any region that the organisation allows.
+    /// Google Cloud regions in which messages may be stored. Empty: as the organisation's policy allows.
+    ///
+    /// Example: `regions = ["europe-west1"]`
     #[serde(default)]
     pub regions: Vec<String>,
-    /// Retention of messages, including acknowledged ones.
+    /// How long Pub/Sub keeps messages, including acknowledged ones, so that a subscription can seek back: `10m` to
+    /// `31d`. `"0s"` keeps no acknowledged message; use it with an emulator, which keeps everything in memory.
+    ///
+    /// Example: `retention = "1d"`
     #[serde(default = "default_retention")]
     pub retention: Millis,
-    /// Maximum number of bytes that are published and not yet acknowledged by Pub/Sub.
+    /// Bytes that are published and not yet acknowledged by Pub/Sub. A batch counts at least 32 KiB. When they are
+    /// used up, the connector stops reading.
+    ///
+    /// Example: `in_flight = "64MiB"`
     #[serde(default = "default_in_flight")]
     pub in_flight: ByteSize,
-    /// `host:port` of an emulator.
+    /// Address of an emulator, as `host:port`.
+    ///
+    /// Default: `PUBSUB_EMULATOR_HOST`
+    ///
+    /// Example: `emulator_host = "localhost:8085"`
     #[serde(default)]
     pub emulator_host: Option<String>,
 }

@@ -29,8 +29,13 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServiceSettings {
-    /// Host and port of the server; port 0 takes a free one. Without it each part listens on a loopback port of its own,
-    /// so that the parts of one configuration run side by side on one machine.
+    /// Address of the live page, `/api/v1/`, `/metrics`, `/healthz`, `/readyz` and `/log`. There is no login. Port 0
+    /// selects a free port, which is logged. The defaults differ so that the parts of one configuration run side by
+    /// side on one machine.
+    ///
+    /// Default: `"127.0.0.1:9464"` for the connector, `"127.0.0.1:9465"` for the processor
+    ///
+    /// Example: `listen = "0.0.0.0:9464"`
     pub listen: Option<String>,
 }
 

@@ -58,13 +58,13 @@ pub enum WriterError {
         /// The dataset, table or view.
         what: String,
     },
-    /// A view that an older configuration made.
+    /// A view of another configuration.
     #[error("view {view} was made for another configuration; run `aqueduct setup`")]
     Outdated {
         /// The view.
         view: String,
     },
-    /// A file that nobody made yet, and that is only to be read.
+    /// A file that does not exist yet, and is only to be read.
     #[error("{} does not exist; it is made when `aqueduct processor` or `aqueduct demo` first runs", .path.display())]
     NoFile {
         /// The file.
@@ -145,7 +145,7 @@ pub enum WriterError {
     Unavailable {
         /// What was tried.
         doing: String,
-        /// What came back, when something did.
+        /// The answer, if there was one.
         source: Option<Source>,
     },
     /// BigQuery refuses the caller.
@@ -156,7 +156,7 @@ pub enum WriterError {
     Denied {
         /// What was tried.
         doing: String,
-        /// What came back.
+        /// The answer.
         source: Source,
     },
     /// Any other answer of BigQuery.
@@ -164,7 +164,7 @@ pub enum WriterError {
     BigQuery {
         /// What was tried.
         doing: String,
-        /// What came back.
+        /// The answer.
         source: Source,
     },
     /// A value in a table that this version does not write.

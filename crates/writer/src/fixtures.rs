@@ -43,6 +43,14 @@ pub(crate) fn measures() -> FlowTable {
     )
 }
 
+/// The number of events in each session of a user on a site.
+pub(crate) fn sessions() -> FlowTable {
+    table(
+        r#"{ "name": "visits", "by": { "user": "/user", "site": "/site" }, "window": { "session": "10m" },
+            "measures": { "events": { "count": {} } } }"#,
+    )
+}
+
 /// A row of [`measures`] with all values or none.
 pub(crate) fn measured(revenue: &str, users: Option<u64>) -> Row {
     let number = || Value::Number(Box::new(Total::parse(revenue).expect("a number")));

@@ -8,7 +8,7 @@ use flow::{
 /// Bytes of rows in one request. BigQuery takes 10 MB, including everything around the rows.
 pub(crate) const BODY_BYTES: usize = 4 << 20;
 
-/// Bytes of a row beside its contents and columns.
+/// Bytes of a row beside its contents and its columns.
 const FIXED: usize = 32;
 /// Bytes that a column takes in a row, beside text and other contents.
 const COLUMN: usize = 12;

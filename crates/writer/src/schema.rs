@@ -229,15 +229,13 @@ mod tests {
         for flow in [fixtures::ctr(true), fixtures::ctr(false)] {
             assert_eq!(release_0_1_0(&flow), flow);
         }
-        let old = release_0_1_0(&fixtures::measures());
-        assert_eq!(
-            old.all_columns(),
-            FlowTable { columns: old.columns.clone(), ..fixtures::ctr(false) }.all_columns()
-        );
+        let other = FlowTable { columns: fixtures::ctr(false).columns, ..fixtures::measures() };
+        assert_eq!(release_0_1_0(&other).all_columns(), fixtures::ctr(false).all_columns());
     }
 
     #[test]
     fn tables_gain_measures_and_nothing_else() {
+        type Found = Vec<(String, String)>;
         let tables = Tables::try_new(&[fixtures::ctr(false)]).expect("the names are good");
         let table = Table::Flow("box_ctr".into());
         let target = tables.target(&table).expect("the table is known");
@@ -247,14 +245,13 @@ mod tests {
         };
         let all: Vec<_> =
             target.columns.iter().map(|c| (c.name.clone(), spelled(c.kind).to_owned())).collect();
-        let check = |change: &dyn Fn(&mut Vec<(String, String)>)| {
+        let check = |change: &dyn Fn(&mut Found)| {
             let mut found = all.clone();
             change(&mut found);
             let gained = target.gained("t", &found, spelled);
             gained.map(|gained| gained.iter().map(|column| column.name.clone()).collect::<Vec<_>>()).ok()
         };
-        let without =
-            |name: &'static str| move |found: &mut Vec<(String, String)>| found.retain(|(n, _)| n != name);
+        let without = |name: &'static str| move |found: &mut Found| found.retain(|(n, _)| n != name);
         assert_eq!(check(&|found| found.reverse()), Some(Vec::new()));
         assert_eq!(check(&|found| found[0].0 = "PAGE".to_owned()), Some(Vec::new()));
         assert_eq!(check(&|found| found.push(("old".to_owned(), "OTHER".to_owned()))), Some(Vec::new()));

@@ -21,24 +21,50 @@ pub enum WriterKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriterSettings {
-    /// Where rows go.
+    /// Where rows are written.
+    ///
+    /// Example: `kind = "bigquery"`
     pub kind: WriterKind,
-    /// `sqlite`: the file.
+    /// The SQLite file.
+    ///
+    /// Default: required for `sqlite`
+    ///
+    /// Example: `path = "aqueduct.db"`
     #[serde(default)]
     pub path: Option<PathBuf>,
-    /// `bigquery`: the Google Cloud project.
+    /// Google Cloud project ID.
+    ///
+    /// Default: required for `bigquery`
+    ///
+    /// Example: `project = "shop-analytics"`
     #[serde(default)]
     pub project: Option<String>,
-    /// `bigquery`: the dataset.
+    /// The dataset. `setup` creates it.
+    ///
+    /// Default: required for `bigquery`
+    ///
+    /// Example: `dataset = "ctr"`
     #[serde(default)]
     pub dataset: Option<String>,
-    /// `bigquery`: where the dataset is kept, such as `EU`.
+    /// Region or multi-region of the dataset.
+    ///
+    /// Default: required for `bigquery`
+    ///
+    /// Example: `location = "EU"`
     #[serde(default)]
     pub location: Option<String>,
-    /// `bigquery`: REST address of an emulator.
+    /// REST address of a BigQuery emulator; needs `grpc_endpoint` beside it.
+    ///
+    /// Default: Google Cloud
+    ///
+    /// Example: `rest_endpoint = "http://localhost:9050"`
     #[serde(default)]
     pub rest_endpoint: Option<String>,
-    /// `bigquery`: gRPC address of an emulator.
+    /// gRPC address of the emulator.
+    ///
+    /// Default: Google Cloud
+    ///
+    /// Example: `grpc_endpoint = "http://localhost:9060"`
     #[serde(default)]
     pub grpc_endpoint: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! Times as a table can hold them: from year 1 to year 9999, to the millisecond.
 //!
-//! BigQuery's TIMESTAMP has no infinities, and text must sort as time does. So a watermark that
-//! stands at the end of all input is written as `9999-12-31T23:59:59.999Z`, one that knows nothing
-//! yet as `0001-01-01T00:00:00.000Z`, in every kind of table; times beyond are cut to these.
+//! BigQuery's TIMESTAMP has no infinities, and text must sort as time does. So the watermark at the end of all input is
+//! written as `9999-12-31T23:59:59.999Z`, and one before any event as `0001-01-01T00:00:00.000Z`, in every kind of
+//! table; times beyond are cut to these.
 
 use event::{EventTime, calendar};
 

@@ -125,11 +125,11 @@ async fn check(faults: &[Fault], errors: u32, answer: Appended, stands: Option<b
             offset += 2;
         }
     }
-    assert_eq!(bench.rows(&flow()).await, 6, "{faults:?}: each row stands once");
+    assert_eq!(bench.rows(&flow()).await, 6, "{faults:?}: each row is in the table once");
 }
 
 #[tokio::test]
-async fn what_passes_is_sent_again_and_stands_once() {
+async fn temporary_errors_are_retried_and_add_rows_once() {
     for code in [
         Code::Unavailable,
         Code::ResourceExhausted,
@@ -167,7 +167,7 @@ async fn rows_of_a_stream_that_is_gone_are_looked_for() {
 }
 
 #[tokio::test]
-async fn an_answer_that_no_waiting_mends_is_told() {
+async fn permanent_errors_are_returned() {
     let bench = Bench::new().await;
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let append = bench.append(&flow(), &stream, 0, Rows::Panes(&[pane(None, TEN, 0)]));
@@ -189,7 +189,7 @@ async fn an_answer_that_no_waiting_mends_is_told() {
 }
 
 #[tokio::test]
-async fn what_the_service_says_is_told_with_what_was_tried() {
+async fn errors_name_the_call_and_its_cause() {
     let bench = Bench::new().await;
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let append = bench.append(&flow(), &stream, 0, Rows::Panes(&[pane(None, TEN, 0)]));
@@ -290,7 +290,7 @@ async fn a_refused_row_is_taken_out_of_its_append() {
 }
 
 #[tokio::test]
-async fn a_row_at_the_limit_is_taken_and_one_beyond_told_before() {
+async fn a_row_at_the_limit_is_added_and_one_beyond_is_refused() {
     let bench = Bench::new().await;
     let (fits, large) = ("p".repeat((8 << 20) - 1_000), "p".repeat(8 << 20));
     let rows = [pane(None, TEN, 0), pane(Some(&large), TEN, 0), pane(Some(&fits), TEN, 0)];
@@ -308,7 +308,7 @@ async fn a_row_at_the_limit_is_taken_and_one_beyond_told_before() {
 }
 
 #[tokio::test]
-async fn rows_of_every_table_are_found_by_what_they_hold() {
+async fn rows_of_every_table_are_found_by_their_values() {
     let bench = Bench::new().await;
     let texts = ["/a", "", "it's \"quoted\" `so` \\ @p0", "\u{1F600}\n"];
     let mut panes: Vec<_> = texts.iter().map(|text| pane(Some(text), TEN, 0)).collect();
@@ -334,7 +334,7 @@ async fn rows_of_every_table_are_found_by_what_they_hold() {
         let stream = bench.writer.open_stream(&table).await.expect("a stream");
         let append = bench.append(&table, &stream, 0, rows);
         bench.bigquery.faults().forget_streams(&table.name());
-        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{table:?}: nothing stands yet");
+        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{table:?}: the table is empty");
         let next = bench.writer.open_stream(&table).await.expect("a stream");
         let moved = Append { stream: next, ..append.clone() };
         assert_eq!(bench.sent(&moved).await.1.expect("an answer"), Appended::Done);

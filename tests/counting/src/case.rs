@@ -131,7 +131,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{arrival::Action, model};
+    use crate::{
+        arrival::Action,
+        model::{self, Expected},
+        records::DAY,
+        settings::Window,
+    };
 
     const SEEDS: std::ops::RangeInclusive<u64> = 1..=300;
 
@@ -146,16 +151,27 @@ mod tests {
     #[test]
     fn cases_have_every_outcome() {
         let mut outcomes = BTreeSet::new();
-        let (mut attributed, mut restored, mut undecided, mut records) = (0, 0, 0, 0);
+        let (mut attributed, mut restored, mut edited, mut undecided, mut records) = (0, 0, 0, 0, 0);
+        let (mut hidden, mut merged, mut changed) = (0, 0, 0);
         for seed in SEEDS {
             let case = Case::generate(seed);
             let actions = arrival::expand(&case);
             let judged = model::judge(&case, &actions, false, |_| true);
-            for (_, rows, ledger) in &judged.flows {
-                outcomes.extend(ledger.iter().filter(|(_, count)| **count > 0).map(|(outcome, _)| *outcome));
-                attributed += rows.values().filter(|counts| counts[2] > 0).count();
+            for flow in &judged.flows {
+                outcomes.extend(flow.ledger.iter().filter(|(_, count)| **count > 0).map(|(outcome, _)| *outcome));
+                for (place, changes) in flow.places() {
+                    let values = flow.epoch.values(&place, &changes);
+                    let is_joined = flow.epoch.flow.join.is_some();
+                    attributed += usize::from(is_joined && values[2] != Expected::Count(0));
+                    hidden += usize::from(!flow.epoch.flow.measures.is_empty() && values.last() == Some(&Expected::Null));
+                    merged += usize::from(matches!(flow.epoch.flow.window, Window::Session(_)) && changes.len() > 1);
+                    let zone = matches!(flow.epoch.flow.window, Window::Calendar(..));
+                    changed += usize::from(zone && (place.0.1 - place.0.0) % DAY != 0);
+                }
             }
-            restored += actions.iter().filter(|action| **action == Action::Restore).count();
+            let restores = actions.iter().filter(|action| matches!(action, Action::Restore(_)));
+            edited += restores.clone().filter(|action| **action != Action::Restore(0)).count();
+            restored += restores.count();
             undecided += judged.undecided.len();
             records += case.records.len();
         }
@@ -164,6 +180,10 @@ mod tests {
         assert!(
             attributed > 100 && restored > 50,
             "{attributed} rows with clicked views, {restored} restarts"
+        );
+        assert!(
+            edited > 30 && hidden > 30 && merged > 100 && changed > 20,
+            "{edited} edits, {hidden} NULLs, {merged} merged sessions, {changed} days with another clock"
         );
         assert!(undecided * 5 < records, "{undecided} of {records} events have no outcome by the rules");
     }

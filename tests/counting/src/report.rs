@@ -6,6 +6,7 @@ use crate::{
     arrival::{self, Action},
     case::{Case, Content},
     check::Finding,
+    settings::Flow,
 };
 
 /// The finding as text, with everything that it takes to see it again.
@@ -15,7 +16,11 @@ pub fn report(finding: &Finding) -> String {
     for difference in &finding.differences {
         text.push_str(&format!("  {difference}\n"));
     }
-    text.push_str(&format!("\n# aqueduct.toml\n{}", case.settings.to_toml()));
+    text.push_str(&format!("\n# aqueduct.toml\n{}", case.settings.to_toml(0)));
+    for edition in 1..case.settings.editions.len() {
+        let flows: String = case.settings.editions[edition].iter().map(Flow::to_toml).collect();
+        text.push_str(&format!("\n# edition {edition} of the flows\n{flows}"));
+    }
     for (name, lines) in files(case) {
         text.push_str(&format!("\n# {name}\n{lines}"));
     }
@@ -36,7 +41,7 @@ pub fn report(finding: &Finding) -> String {
 /// The folder cannot be written.
 pub fn save(finding: &Finding, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    fs::write(folder.join("aqueduct.toml"), finding.case.settings.to_toml())?;
+    fs::write(folder.join("aqueduct.toml"), finding.case.settings.to_toml(0))?;
     for (name, lines) in files(&finding.case) {
         fs::write(folder.join(name), lines)?;
     }
@@ -87,7 +92,7 @@ fn line(case: &Case, action: &Action) -> String {
         }
         Action::Tick => "tick\n".to_owned(),
         Action::Save(budget) => format!("checkpoint with a part of {budget} bytes\n"),
-        Action::Restore => "crash, restore\n".to_owned(),
+        Action::Restore(edition) => format!("crash, restore with edition {edition} of the flows\n"),
         Action::EndOf(partition) => format!("end of partition {partition}\n"),
         Action::End => "end: every window is over\n".to_owned(),
     }

@@ -364,7 +364,7 @@ impl Flow {
         size + self.allowed_lateness + self.out_of_orderness + within
     }
 
-    fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let by: Vec<String> =
             self.by.iter().map(|(column, pointer)| format!("{column} = {pointer:?}")).collect();
         let mut text = format!(

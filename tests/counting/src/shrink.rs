@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::{
-    case::{Case, Content},
+    case::{Case, Content, Step},
     check::{Finding, check},
+    settings::{Flow, Window},
 };
 
 /// Cases that shrinking may check.
@@ -25,22 +26,49 @@ struct Shrinking {
 /// Changes a case to a simpler one; false where it is that simple already.
 type Simplify = fn(&mut Case) -> bool;
 
-const SIMPLER: [Simplify; 10] = [
+const SIMPLER: [Simplify; 15] = [
     |case| !std::mem::take(&mut case.steps).is_empty(),
     |case| std::mem::take(&mut case.batched),
     |case| !std::mem::take(&mut case.settings.events.topics).is_empty(),
     |case| case.settings.events.id.take().is_some(),
-    |case| case.settings.flows.iter_mut().any(|flow| flow.early.take().is_some()),
-    |case| case.settings.flows.iter_mut().any(|flow| flow.join.take().is_some()),
+    without_last_edition,
+    |case| flows(case, |flow| flow.early.take().is_some()),
+    |case| flows(case, |flow| flow.join.take().is_some()),
+    |case| flows(case, |flow| flow.events.take().is_some()),
+    |case| flows(case, |flow| !flow.measures.is_empty() && flow.join.is_none() && flow.ctr.take().is_some()),
+    |case| flows(case, |flow| !std::mem::take(&mut flow.ratios).is_empty()),
+    |case| flows(case, |flow| flow.ctr.is_some() && flow.measures.pop().is_some()),
+    |case| flows(case, |flow| flow.measures.len() > 1 && flow.measures.pop().is_some()),
     |case| {
-        let period =
-            |flow: &mut crate::settings::Flow| std::mem::replace(&mut flow.period, flow.size) != flow.size;
-        case.settings.flows.iter_mut().any(period)
+        flows(case, |flow| match &mut flow.window {
+            Window::Sliding(size, period) => std::mem::replace(period, *size) != *size,
+            Window::Session(_) | Window::Calendar(..) => false,
+        })
     },
-    |case| case.settings.flows.iter_mut().any(|flow| std::mem::take(&mut flow.out_of_orderness) != 0),
+    |case| flows(case, |flow| std::mem::take(&mut flow.out_of_orderness) != 0),
     |case| case.records.iter_mut().filter_map(|record| record.kafka_time.take()).count() > 0,
-    without_last_partition,
 ];
+
+/// Changes the flows in all their editions.
+fn flows(case: &mut Case, change: fn(&mut Flow) -> bool) -> bool {
+    let editions = case.settings.editions.iter_mut().flatten();
+    editions.fold(false, |is_changed, flow| is_changed | change(flow))
+}
+
+/// Removes the last edition; restarts take the one before.
+fn without_last_edition(case: &mut Case) -> bool {
+    let last = case.settings.editions.len() - 1;
+    if last == 0 {
+        return false;
+    }
+    case.settings.editions.pop();
+    for step in &mut case.steps {
+        if let Step::Crash(edition) = step {
+            *edition = (*edition).min(last - 1);
+        }
+    }
+    true
+}
 
 impl Shrinking {
     /// Tries everything once; says whether anything became smaller.
@@ -49,12 +77,15 @@ impl Shrinking {
         for simplify in SIMPLER {
             is_smaller |= self.accepts(simplify);
         }
+        is_smaller |= self.accepts(without_last_partition);
         is_smaller |= self.chunks(
-            |case| case.settings.flows.len(),
+            |case| case.settings.flows().len(),
             |case, range| {
                 // Without a flow there is nothing to compare.
-                if range.len() < case.settings.flows.len() {
-                    case.settings.flows.drain(range);
+                if range.len() < case.settings.flows().len() {
+                    for flows in &mut case.settings.editions {
+                        flows.drain(range.clone());
+                    }
                 }
             },
         );

@@ -1,5 +1,5 @@
-//! Contradictions between sections: pseudonyms that change under a flow, and values that a flow reads but
-//! `[anonymise]` does not forward.
+//! Contradictions between sections: pseudonyms that change under a flow, and values that a flow reads but `[anonymise]`
+//! changes or does not forward.
 //!
 //! Pure.
 
@@ -8,7 +8,11 @@ use connector::{
     keyring::Keyring,
 };
 use event::{EventsSettings, Pattern, Pointer, pointer::Step};
-use flow::{Flow, matching::Subject};
+use flow::{
+    Flow,
+    matching::{Match, Subject},
+    measure::{Aggregation, Source},
+};
 
 /// What was read of the sections that belong together.
 #[derive(Clone, Copy, Debug)]
@@ -22,20 +26,49 @@ pub struct Across<'a> {
 }
 
 /// A value that the processor reads, and the key that declares it.
-struct Place<'a> {
-    key: String,
-    pointer: &'a Pointer,
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The dotted key, such as `flows[0].by.page`.
+    pub key: String,
+    /// Where the value is in the event.
+    pub pointer: &'a Pointer,
+    role: Role,
+}
+
+/// What a value is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// To be compared with those of other events: a key, an id, a join, a number of distinct values.
+    Compared,
+    /// To be compared with values of the configuration.
+    Matched,
+    /// To be added up, or as the smallest or largest.
+    Number,
 }
 
 impl<'a> Across<'a> {
+    /// Keys, with what is wrong there, whatever the keyring: a sum of something that is no number any more.
+    pub fn errors(&self) -> Vec<(String, String)> {
+        let error = |place: Place<'a>| {
+            let pointer = place.pointer.as_str();
+            let (what, next) = if self.is_pseudonymised(place.pointer) {
+                ("pseudonymised", "a pseudonym is no number; measure another field, or take it out of anonymise.pseudonymise")
+            } else if self.is_removed(place.pointer) {
+                ("removed", "the processor never receives it; measure another field, or take it out of anonymise.remove")
+            } else {
+                return None;
+            };
+            Some((place.key, format!("{pointer:?} is {what} by [anonymise]: {next}")))
+        };
+        places(self.flows).into_iter().filter(|place| place.role == Role::Number).filter_map(error).collect()
+    }
+
     /// Keys, with what is wrong there: pseudonyms change with the key in use, so that with several keys the same
     /// person, event or view would no longer be the same.
     pub fn rotation_errors(&self, keyring: &Keyring) -> Vec<(String, String)> {
         if keyring.keys().len() < 2 {
             return Vec::new();
         }
-        let hashed =
-            |place: &Place<'_>| self.anonymise.pseudonymise.iter().any(|p| leads_to(p, place.pointer));
         let text = |place: Place<'a>| {
             let text = format!(
                 "{:?} is pseudonymised and the keyring has {} keys: each key derives another pseudonym, so equal \
@@ -46,63 +79,38 @@ impl<'a> Across<'a> {
             );
             (place.key, text)
         };
-        self.compared().into_iter().filter(hashed).map(text).collect()
+        let compared = self.ids().into_iter().chain(places(self.flows));
+        let compared = compared.filter(|place| place.role == Role::Compared);
+        compared.filter(|place| self.is_pseudonymised(place.pointer)).map(text).collect()
     }
 
-    /// Keys of flows whose value never reaches the processor, and what follows.
+    /// Keys of flows whose value never reaches the processor as it is, and what follows. Those of [`Self::errors`] are
+    /// left out.
     pub fn warnings(&self) -> Vec<(String, String)> {
-        let kept_back = |place: &Place<'_>| !self.passes(place.pointer);
         let text = |place: Place<'_>| {
-            let text = format!(
-                "{:?} is not forwarded by [anonymise], so the processor will not find it",
-                place.pointer.as_str()
-            );
-            (place.key, text)
+            let pointer = place.pointer.as_str();
+            let text = if !self.passes(place.pointer) {
+                format!("{pointer:?} is not forwarded by [anonymise], so the processor will not find it")
+            } else if place.role == Role::Matched && self.is_pseudonymised(place.pointer) {
+                format!("{pointer:?} is pseudonymised by [anonymise], so it never equals a value of the configuration")
+            } else {
+                return None;
+            };
+            Some((place.key, text))
         };
-        self.of_flows().into_iter().chain(self.of_matches()).filter(kept_back).map(text).collect()
+        let errors = self.errors();
+        let places = places(self.flows).into_iter();
+        places.filter(|place| errors.iter().all(|(key, _)| *key != place.key)).filter_map(text).collect()
     }
 
-    /// Places whose values are compared with each other over time.
-    fn compared(&self) -> Vec<Place<'a>> {
-        let mut places = Vec::new();
-        if let Some(events) = self.events {
-            places.extend(events.id.iter().map(|id| Place { key: "events.id".to_owned(), pointer: id }));
-            for (topic, own) in &events.topics {
-                let key = || format!("events.topics.{topic}.id");
-                places.extend(own.id.iter().map(|id| Place { key: key(), pointer: id }));
-            }
-        }
-        places.extend(self.of_flows());
-        places
-    }
-
-    fn of_flows(&self) -> Vec<Place<'a>> {
-        let mut places = Vec::new();
-        for (n, flow) in self.flows.iter().enumerate() {
-            let place = |key: &str, pointer| Place { key: format!("flows[{n}].{key}"), pointer };
-            places.extend(flow.by.iter().map(|(column, pointer)| place(&format!("by.{column}"), pointer)));
-            if let Some(join) = &flow.join {
-                places.push(place("join.on", &join.view));
-                places.extend((join.click != join.view).then(|| place("join.on", &join.click)));
-            }
-        }
-        places
-    }
-
-    /// Values by which flows recognise views and clicks.
-    fn of_matches(&self) -> Vec<Place<'a>> {
-        let mut places = Vec::new();
-        for (n, flow) in self.flows.iter().enumerate() {
-            for (key, matches) in [("views", &flow.views), ("clicks", &flow.clicks)] {
-                places.extend(matches.terms.iter().filter_map(|term| match &term.subject {
-                    Subject::At(pointer) => {
-                        Some(Place { key: format!("flows[{n}].{key}.\"{}\"", pointer.as_str()), pointer })
-                    }
-                    Subject::Topic => None,
-                }));
-            }
-        }
-        places
+    /// Where the ids of events are.
+    fn ids(&self) -> Vec<Place<'a>> {
+        let Some(events) = self.events else { return Vec::new() };
+        let place = |key, pointer| Place { key, pointer, role: Role::Compared };
+        let general = events.id.iter().map(|id| place("events.id".to_owned(), id));
+        let of_topics = events.topics.iter().filter_map(|(topic, own)| Some((topic, own.id.as_ref()?)));
+        let of_topics = of_topics.map(|(topic, id)| place(format!("events.topics.{topic}.id"), id));
+        general.chain(of_topics).collect()
     }
 
     fn passes(&self, pointer: &Pointer) -> bool {
@@ -110,8 +118,66 @@ impl<'a> Across<'a> {
             Forward::All => true,
             Forward::List(list) => list.iter().any(|pattern| leads_to(pattern, pointer)),
         };
-        forwarded && !self.anonymise.remove.iter().any(|pattern| leads_to(pattern, pointer))
+        forwarded && !self.is_removed(pointer)
     }
+
+    fn is_pseudonymised(&self, pointer: &Pointer) -> bool {
+        self.anonymise.pseudonymise.iter().any(|pattern| leads_to(pattern, pointer))
+    }
+
+    fn is_removed(&self, pointer: &Pointer) -> bool {
+        self.anonymise.remove.iter().any(|pattern| leads_to(pattern, pointer))
+    }
+}
+
+/// Every value that flows read of events.
+pub fn places(flows: &[Flow]) -> Vec<Place<'_>> {
+    flows.iter().enumerate().flat_map(|(number, flow)| of_flow(number, flow)).collect()
+}
+
+fn of_flow(number: usize, flow: &Flow) -> Vec<Place<'_>> {
+    let mut places = Vec::new();
+    let place = |key: &str, pointer, role| Place { key: format!("flows[{number}].{key}"), pointer, role };
+    for (column, pointer) in &flow.by {
+        places.push(place(&format!("by.{}", quoted(column)), pointer, Role::Compared));
+    }
+    if let Some(join) = &flow.join {
+        places.push(place("join.on", &join.view, Role::Compared));
+        places.extend((join.click != join.view).then(|| place("join.on", &join.click, Role::Compared)));
+    }
+    let mut matches: Vec<(String, &Match)> = Vec::new();
+    matches.extend(flow.events.iter().map(|events| ("where".to_owned(), events)));
+    if let Some(ctr) = &flow.ctr {
+        matches.extend([("views".to_owned(), &ctr.views), ("clicks".to_owned(), &ctr.clicks)]);
+    }
+    for fed in flow.fed.iter().filter(|fed| fed.source == Source::Events) {
+        let measure = format!("measures.{}", quoted(&fed.name));
+        let (word, role) = match &fed.aggregation {
+            Aggregation::Count => ("count", Role::Matched),
+            Aggregation::Sum(_) => ("sum", Role::Number),
+            Aggregation::Min(_) => ("min", Role::Number),
+            Aggregation::Max(_) => ("max", Role::Number),
+            Aggregation::Distinct { .. } => ("distinct", Role::Compared),
+        };
+        places.extend(fed.aggregation.at().map(|at| place(&format!("{measure}.{word}"), at, role)));
+        let key = if fed.aggregation == Aggregation::Count { "count" } else { "where" };
+        matches.extend(fed.events.iter().map(|events| (format!("{measure}.{key}"), events)));
+    }
+    for (key, matched) in matches {
+        places.extend(matched.terms.iter().filter_map(|term| match &term.subject {
+            Subject::At(pointer) => {
+                Some(place(&format!("{key}.\"{}\"", pointer.as_str()), pointer, Role::Matched))
+            }
+            Subject::Topic => None,
+        }));
+    }
+    places
+}
+
+/// A name as a part of a dotted key.
+pub(super) fn quoted(name: &str) -> String {
+    let is_bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    if is_bare { name.to_owned() } else { format!("\"{name}\"") }
 }
 
 /// Whether the pattern leads to the place, or to something that it lies in.

@@ -18,20 +18,18 @@ use connector::{
     anonymise::{AnonymiseSettings, Anonymiser},
     keyring::Keyring,
 };
-use event::{ByteSize, EventsSettings, row::FlowTable};
-use processor::{
-    flow::{Flow, FlowSettings},
-    store::StateSettings,
-};
+use event::{ByteSize, EventsSettings};
+use flow::{Flow, FlowSettings, row::FlowTable};
+use processor::store::StateSettings;
 use pubsub::PubSubSettings;
 use rdkafka::{ClientConfig, error::KafkaError};
 use serde::de::DeserializeOwned;
 use service::{ServiceSettings, Settings, SettingsError};
-use writer::{WriterConfig, WriterError, WriterSettings};
+use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
 
 use crate::{cli::Global, commands::check::memory, exit};
 
-pub use across::Across;
+pub use across::{Across, places};
 
 /// The sections that a file may have.
 pub const SECTIONS: &[&str] =
@@ -217,8 +215,12 @@ impl Config {
         let tables: Vec<FlowTable> = flows.iter().map(Flow::table).collect();
         match writer::validate_tables(&tables) {
             Ok(()) => Ok(tables),
-            Err(WriterError::Name { flow, column, problem, .. }) => {
-                let key = column.map_or("name".to_owned(), |column| format!("by.{column}"));
+            Err(WriterError::Name { flow, name, problem, .. }) => {
+                let key = match name {
+                    NameOf::Flow => "name".to_owned(),
+                    NameOf::By(column) => format!("by.{}", across::quoted(&column)),
+                    NameOf::Measure { measure, .. } => format!("measures.{}", across::quoted(&measure)),
+                };
                 Err(self.error_at(&format!("flows[{flow}].{key}"), problem))
             }
             Err(other) => Err(self.error_at("flows", other)),
@@ -312,13 +314,27 @@ impl Config {
         let anonymise = self.anonymise()?;
         let events = self.events_if_any()?;
         let flows = self.flows().unwrap_or_default();
+        self.check_measures(&flows)?;
         if anonymise.needs_keyring() {
             let across = Across { anonymise: &anonymise, events: events.as_ref(), flows: &flows };
-            let problems = across.rotation_errors(&self.keyring(&anonymise)?);
-            let errors = problems.into_iter().map(|(key, text)| self.settings.error_at(&key, text));
-            ConfigError::unless_empty(errors.collect(), ())?;
+            self.unless_any(across.rotation_errors(&self.keyring(&anonymise)?))?;
         }
         self.anonymiser()
+    }
+
+    /// Refuses measures of values that `[anonymise]` removes or makes a pseudonym of. What is wrong in that section itself
+    /// is left to the commands that need it.
+    ///
+    /// # Errors
+    /// The measures.
+    pub fn check_measures(&self, flows: &[Flow]) -> Result<(), ConfigError> {
+        let Ok(Some(anonymise)) = self.settings.section::<AnonymiseSettings>("anonymise") else { return Ok(()) };
+        self.unless_any(Across { anonymise: &anonymise, events: None, flows }.errors())
+    }
+
+    fn unless_any(&self, problems: Vec<(String, String)>) -> Result<(), ConfigError> {
+        let errors = problems.into_iter().map(|(key, text)| self.settings.error_at(&key, text));
+        ConfigError::unless_empty(errors.collect(), ())
     }
 
     fn keyring(&self, anonymise: &AnonymiseSettings) -> Result<Keyring, ConfigError> {

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use event::{EventTime, row::Key};
+use event::{EventTime, Key};
 use page::{
     Facts, Source,
-    facts::{Ask, Busiest, Condition, KeyWindow, Setting, ShownPane},
+    facts::{Ask, Busiest, Condition, KeyWindow, Measured, Setting, ShownPane},
     history::History,
 };
 use service::Readiness;
@@ -132,15 +132,17 @@ impl Source for Live {
 
     fn busiest(&self, flow: &str, ask: &Ask) -> Option<Busiest> {
         let ask = processor::board::Ask { by: ask.by, find: &ask.find, limit: ask.limit };
-        self.look(flow, |board| processes::busiest(board.busiest(ask)))
+        let flows = &self.processor.as_ref()?.0;
+        self.look(flow, |board| flows.busiest(flow, board.busiest(ask)))?
     }
 
     fn windows(&self, flow: &str, key: &[Option<Box<str>>]) -> Option<Vec<KeyWindow>> {
         let key: Key = key.iter().map(Option::as_ref).collect();
+        let measures = self.processor.as_ref()?.0.measures(flow)?;
         let pane = |shown: &processor::board::Shown| ShownPane {
             pane: shown.pane,
             pane_index: shown.index,
-            ctr: shown.ctr,
+            measured: Measured { measures: measures.clone(), values: shown.values.clone() },
             watermark: shown.watermark,
             emitted_at: shown.emitted_at,
         };

@@ -1,10 +1,19 @@
 //! The processor's facts for the live page.
 
-use event::{EventTime, Ledger};
-use page::facts::{self, Busy, Flow, Outcome, Partition, Point, Processor, Rate, millis_between};
+use std::sync::Arc;
+
+use event::{EventTime, Ledger, Millis};
+use flow::{
+    Flow as Configured, Windows,
+    calendar,
+    row::{MeasureColumns, Values},
+    window::WindowKind,
+};
+use page::facts::{
+    self, Busy, Flow, Measured, Outcome, Partition, Point, Processor, Rate, Unit, Windowing, millis_between,
+};
 use processor::{
-    board::Course,
-    flow::Flow as Configured,
+    board,
     view::{FlowView, PartitionView},
 };
 
@@ -35,7 +44,7 @@ impl ProcessorLabels {
             held_by: detail
                 .holder
                 .as_ref()
-                .map_or_else(|| "nobody yet".to_owned(), |holder| held_by(holder, detail.has_unpositioned)),
+                .map_or_else(|| "not known yet".to_owned(), |holder| held_by(holder, detail.has_unpositioned)),
             has_unpositioned: detail.has_unpositioned,
             accounted: detail.accounted,
             messages: detail.counters.events,
@@ -64,15 +73,13 @@ impl ProcessorLabels {
 }
 
 fn flow_facts(configured: &Configured, seen: Option<&FlowView>, now: EventTime) -> Flow {
-    let length = |millis: event::Millis| millis.0.unsigned_abs();
     let ledger = seen.map_or_else(Ledger::default, |flow| flow.ledger);
     let watermark = seen.and_then(|flow| EventTime::from_millis(flow.watermark.0));
     Flow {
         name: configured.name.to_string(),
         columns: configured.by.iter().map(|(column, _)| column.clone()).collect(),
-        has_join: configured.join.is_some(),
-        size_ms: length(configured.windows.size()),
-        period_ms: length(configured.windows.period()),
+        measures: configured.table().measures,
+        windows: windowing(&configured.windows),
         out_of_orderness_ms: length(configured.out_of_orderness),
         allowed_lateness_ms: length(configured.allowed_lateness),
         watermark,
@@ -103,20 +110,53 @@ fn partition_facts(seen: &PartitionView, now: EventTime) -> Partition {
     }
 }
 
-/// The busiest keys as the page wants them.
-pub(super) fn busiest(busiest: processor::board::Busiest) -> facts::Busiest {
-    let course = |course: Course| course.into_iter().map(|(end, ctr)| Point { end, ctr }).collect();
-    let busy = |row: processor::board::Busy| Busy {
-        key: row.values,
-        keys: row.keys,
-        ctr: row.ctr,
-        course: course(row.course),
-    };
-    facts::Busiest {
-        window: busiest.window,
-        is_complete: busiest.is_complete,
-        found: busiest.found,
-        left_out: busiest.left_out,
-        rows: busiest.rows.into_iter().map(busy).collect(),
+fn length(millis: Millis) -> u64 {
+    millis.0.unsigned_abs()
+}
+
+fn windowing(windows: &WindowKind) -> Windowing {
+    match windows {
+        WindowKind::Sessions { gap } => Windowing::Sessions { gap_ms: length(*gap) },
+        WindowKind::Aligned(Windows::Sliding(sliding)) => {
+            Windowing::Sliding { size_ms: length(sliding.size()), period_ms: length(sliding.period()) }
+        }
+        WindowKind::Aligned(Windows::Calendar(calendar)) => Windowing::Calendar {
+            unit: match calendar.unit() {
+                calendar::Unit::Day => Unit::Day,
+                calendar::Unit::Week => Unit::Week,
+                calendar::Unit::Month => Unit::Month,
+            },
+            timezone: calendar.zone().to_owned(),
+        },
+    }
+}
+
+impl ProcessorLabels {
+    /// The measures of a flow; `None` if there is no flow of that name.
+    pub(super) fn measures(&self, flow: &str) -> Option<Arc<[MeasureColumns]>> {
+        self.flows.iter().find(|known| &*known.name == flow).map(|flow| flow.table().measures)
+    }
+
+    /// The busiest keys of a flow, for the page.
+    pub(super) fn busiest(&self, flow: &str, busiest: board::Busiest) -> Option<facts::Busiest> {
+        let flow = self.flows.iter().find(|known| &*known.name == flow)?;
+        let measures = flow.table().measures;
+        let measured = |values: Values| Measured { measures: measures.clone(), values };
+        let session = busiest.window.filter(|_| matches!(flow.windows, WindowKind::Sessions { .. }));
+        let point = |(end, values)| Point { end, measured: measured(values) };
+        let busy = |row: board::Busy| Busy {
+            key: row.key,
+            keys: row.keys,
+            session,
+            measured: measured(row.values),
+            course: row.course.into_iter().map(point).collect(),
+        };
+        Some(facts::Busiest {
+            window: busiest.window,
+            is_complete: busiest.is_complete,
+            found: busiest.found,
+            left_out: busiest.left_out,
+            rows: busiest.rows.into_iter().map(busy).collect(),
+        })
     }
 }

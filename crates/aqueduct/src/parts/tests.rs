@@ -1,10 +1,7 @@
 //! Each part that stands still is the one that is named.
 
-use event::{
-    EventTime,
-    append::{Body, Table},
-    mark::Reason,
-};
+use event::{EventTime, mark::Reason};
+use flow::append::{Body, Table};
 
 use super::{Stand, parts, text, verdict};
 use crate::{commands::reconcile::tests::survey, survey::Survey};

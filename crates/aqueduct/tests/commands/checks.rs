@@ -18,7 +18,7 @@ window = { size = "20m", period = "1s" }
 /// It is too small for flow `by_page`.
 #[test]
 fn memory_without_room_for_a_key_is_refused() {
-    let place = Place::with(&format!("{FLOW}[state]\nmemory = \"100kB\"\n"));
+    let place = Place::with(&format!("{FLOW}[state]\nmemory = \"10kB\"\n"));
     let run = place.run("check --offline");
     assert_eq!(run.code, Some(2), "{}", run.out);
     assert!(run.err.starts_with("error: aqueduct.toml:11: state.memory: "), "{}", run.err);

@@ -13,6 +13,9 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
         "views=views.ndjson clicks=clicks.ndjson",
         &["flow box_ctr: 184 = 177 counted + 7 duplicate"],
     ),
+    ("revenue", "events.ndjson", &["flow variant_revenue: 200 = 199 counted + 1 rejected"]),
+    ("sessions", "events.ndjson", &["flow reader_session: 80 = 79 counted + 1 ignored"]),
+    ("daily-uniques", "events.ndjson", &["flow section_day: 285 = 285 counted"]),
     (
         "three-flows",
         "events.ndjson",

@@ -26,6 +26,7 @@ mod memory;
 mod privacy;
 
 mod examples;
+mod flows;
 mod services;
 
 mod refusals;

@@ -5,12 +5,14 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use connector::{KafkaSettings, io::survey::survey};
 use event::{
     EventTime, Mark, Millis, Partition,
-    append::{Append, Appended, Rows, Table},
     mark::{LogEnd, PartitionMark, TopicMark},
+};
+use flow::{
+    Flow, FlowSettings,
+    append::{Append, Appended, Rows, Table},
 };
 use processor::{
     core::{Core, Data},
-    flow::{Flow, FlowSettings},
     frontier::Limits,
     outbox::Outbox,
     saved::{Budget, Round, save},
@@ -170,7 +172,7 @@ impl Pipe {
         let mut outbox = Outbox::default();
         let (flow, progress) = (Table::Flow("f".into()), Table::Progress("f".into()));
         for (_, rows) in &effects.output.rows {
-            send(&writer, &mut outbox, &flow, Rows::Flow(rows)).await;
+            send(&writer, &mut outbox, &flow, Rows::Panes(rows)).await;
         }
         for (_, row) in &effects.output.progress {
             send(&writer, &mut outbox, &progress, Rows::Progress(std::slice::from_ref(row))).await;

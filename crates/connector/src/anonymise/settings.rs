@@ -16,31 +16,50 @@ use super::attributes::{MAX_HEADERS, MAX_NAME};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnonymiseSettings {
-    /// Scalars that are replaced with their pseudonym.
+    /// Strings and numbers that are replaced with their pseudonym.
+    ///
+    /// Example: `pseudonymise = ["/user_id", "/items/*/seller_id"]`
     #[serde(default)]
     pub pseudonymise: Vec<Pattern>,
-    /// Values of any shape that are taken out.
+    /// Values of any shape that are removed.
+    ///
+    /// Example: `remove = ["/ip"]`
     #[serde(default)]
     pub remove: Vec<Pattern>,
-    /// URLs that lose user name, password, query and fragment.
+    /// URLs whose user name, password, query and fragment are removed.
+    ///
+    /// Example: `strip_query = ["/page"]`
     #[serde(default)]
     pub strip_query: Vec<Pattern>,
-    /// What passes; everything else is dropped.
+    /// What may pass. With a list, everything else is dropped.
+    ///
+    /// Example: `forward = ["/type", "/time", "/page"]`
     pub forward: Forward,
-    /// What becomes of the Kafka key.
+    /// What happens to the Kafka key.
+    ///
+    /// Example: `key = "pseudonymise"`
     #[serde(default)]
     pub key: KeyRule,
-    /// The names of the headers that pass.
+    /// Names of Kafka headers that are published as attributes.
+    ///
+    /// Example: `headers = ["trace"]`
     #[serde(default)]
     pub headers: Vec<String>,
-    /// Where the secrets are.
+    /// File with the secrets, created by `aqueduct keys new`.
+    ///
+    /// Example: `keyring = "/etc/aqueduct/keys.toml"`
     #[serde(default = "default_keyring")]
     pub keyring: PathBuf,
-    /// The id of a key that the keyring must have: a replica that a rotation has not reached stops before it publishes
-    /// pseudonyms that others do not make.
+    /// ID of a key that the keyring must contain. A replica without it stops before it publishes pseudonyms that the
+    /// other replicas do not make, so that a rotation reaches all of them.
+    ///
+    /// Example: `newest_key = "a5e8b4c7"`
     #[serde(default)]
     pub newest_key: Option<String>,
-    /// How many of the last 10,000 records may be rejected before the connector stops.
+    /// The connector stops if more than this share of the last 10,000 records, and more than 100 records, were
+    /// rejected.
+    ///
+    /// Example: `max_rejects = "5%"`
     #[serde(default)]
     pub max_rejects: Share,
 }

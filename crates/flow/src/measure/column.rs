@@ -166,11 +166,11 @@ impl Columns {
         }
     }
 
-    /// Adds one row of these columns to another.
+    /// Moves one row of these columns into another.
     pub fn merge_within(&mut self, row: usize, from: usize) {
         for column in &mut self.columns {
             cells!(column, counts => counts.set(row, counts.get(row) + counts.get(from)), cells => {
-                let other = cells[from].clone();
+                let other = std::mem::take(&mut cells[from]);
                 cells[row].merge(&other);
             });
         }

@@ -47,7 +47,7 @@ pub struct Extreme<E>(pub(super) Option<Amount>, PhantomData<E>);
 
 /// All values, with the number of events that have each: the event with the extreme one may be taken back.
 #[derive(Clone, Debug, Default)]
-pub struct Values<E>(pub(super) Option<Box<BTreeMap<Amount, u64>>>, PhantomData<E>);
+pub struct Values<E>(pub(super) BTreeMap<Amount, u64>, PhantomData<E>);
 
 impl<E> Extreme<E> {
     pub(super) fn new(amount: Option<Amount>) -> Self {
@@ -57,8 +57,7 @@ impl<E> Extreme<E> {
 
 impl<E> Values<E> {
     pub(super) fn new(values: impl IntoIterator<Item = (Amount, u64)>) -> Self {
-        let values: BTreeMap<_, _> = values.into_iter().collect();
-        Self((!values.is_empty()).then(|| Box::new(values)), PhantomData)
+        Self(values.into_iter().collect(), PhantomData)
     }
 }
 
@@ -88,34 +87,30 @@ impl<E: End> Cell for Extreme<E> {
 impl<E: End> Cell for Values<E> {
     fn add(&mut self, input: Option<Input>, times: i64) {
         let Some(Input::Number(amount)) = input else { return };
-        let values = self.0.get_or_insert_default();
-        let count = values.entry(amount).or_default();
+        let count = self.0.entry(amount).or_default();
         *count = count.saturating_add_signed(times);
         if *count == 0 {
-            values.remove(&amount);
-        }
-        if values.is_empty() {
-            self.0 = None;
+            self.0.remove(&amount);
         }
     }
 
     fn merge(&mut self, other: &Self) {
-        for (amount, count) in other.0.iter().flat_map(|values| values.iter()) {
-            *self.0.get_or_insert_default().entry(*amount).or_default() += count;
+        for (amount, count) in &other.0 {
+            *self.0.entry(*amount).or_default() += count;
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.0.is_empty()
     }
 
     fn value(&self, _sketch: bool) -> Value {
-        self.0.as_ref().and_then(|values| E::of_all(values)).map_or(Value::Null, Value::from)
+        E::of_all(&self.0).map_or(Value::Null, Value::from)
     }
 
     fn heap(&self) -> usize {
         /// A node of the tree that is two thirds full.
         const ENTRY: usize = 40;
-        self.0.as_ref().map_or(0, |values| 64 + ENTRY * values.len())
+        ENTRY * self.0.len()
     }
 }

@@ -61,12 +61,12 @@ impl Columns {
                 put(list, bytes, heap)
             }
             (Column::LeastOf(cells), SavedColumn::Values(list)) => {
-                let values = pairs(cells[row].0.iter().flat_map(|values| values.iter()));
+                let values = pairs(cells[row].0.iter());
                 let heap = size_of_val(values.as_slice());
                 put(list, values, heap)
             }
             (Column::MostOf(cells), SavedColumn::Values(list)) => {
-                let values = pairs(cells[row].0.iter().flat_map(|values| values.iter()));
+                let values = pairs(cells[row].0.iter());
                 let heap = size_of_val(values.as_slice());
                 put(list, values, heap)
             }

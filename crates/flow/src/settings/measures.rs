@@ -22,31 +22,54 @@ pub struct MeasuresSettings(pub Vec<(String, MeasureSettings)>);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MeasureSettings {
-    /// The number of events that match.
+    /// The number of events that match; `{}` counts all events of the flow.
+    ///
+    /// Example: `count = { "/type" = "view" }`
     #[serde(default)]
     pub count: Option<MatchSettings>,
-    /// The sum of this value.
+    /// The exact sum of a number.
+    ///
+    /// Example: `sum = "/price"`
     #[serde(default)]
     pub sum: Option<Pointer>,
-    /// The smallest value.
+    /// The smallest number.
+    ///
+    /// Example: `min = "/price"`
     #[serde(default)]
     pub min: Option<Pointer>,
-    /// The largest value.
+    /// The largest number.
+    ///
+    /// Example: `max = "/price"`
     #[serde(default)]
     pub max: Option<Pointer>,
-    /// The estimated number of different values.
+    /// The estimated number of different values; the standard error is 1.63 %.
+    ///
+    /// Example: `distinct = "/user_id"`
     #[serde(default)]
     pub distinct: Option<Pointer>,
-    /// One measure divided by another.
+    /// One measure divided by another: the names of two measures that are not ratios. Of two counts, `NAME_low` and
+    /// `NAME_high` are Wilson's interval.
+    ///
+    /// Example: `ratio = ["clicks", "views"]`
     #[serde(default)]
     pub ratio: Option<[String; 2]>,
-    /// Which events count; all if it is absent.
+    /// Which events feed `sum`, `min`, `max` or `distinct`.
+    ///
+    /// Default: all events of the flow
+    ///
+    /// Example: `where = { "/type" = "purchase" }`
     #[serde(default, rename = "where")]
     pub events: Option<MatchSettings>,
-    /// With `distinct`: whether rows carry the sketch.
+    /// With `distinct`: whether a column `NAME_sketch` has the sketch, so that windows can be merged in SQL.
+    ///
+    /// Example: `sketch = true`
     #[serde(default)]
     pub sketch: bool,
-    /// With `ratio`: a factor.
+    /// With `ratio`: a factor above 0.
+    ///
+    /// Default: `1`
+    ///
+    /// Example: `per = 1000`
     #[serde(default)]
     pub per: Option<Factor>,
 }

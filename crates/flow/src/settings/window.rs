@@ -14,16 +14,26 @@ use crate::{
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WindowSettings {
-    /// Length; with a time zone `1d`, `1w` or `1mo`.
+    /// Length of a window. With `timezone`: `1d`, `1w` or `1mo`.
+    ///
+    /// Example: `size = "10m"`
     #[serde(default)]
     pub size: Option<Size>,
-    /// Distance between two starts; absent for fixed windows.
+    /// A window starts every `period`. An event falls into at most 1,440 windows.
+    ///
+    /// Default: `size`, so that windows do not overlap
+    ///
+    /// Example: `period = "1m"`
     #[serde(default)]
     pub period: Option<Millis>,
-    /// The gap that ends a session.
+    /// The pause that ends a session, instead of `size`; at most `allowed_lateness`.
+    ///
+    /// Example: `session = "30m"`
     #[serde(default)]
     pub session: Option<Millis>,
-    /// The zone whose days, weeks or months the windows are.
+    /// Windows are days, weeks or months of this time zone of the IANA database.
+    ///
+    /// Example: `timezone = "Europe/Warsaw"`
     #[serde(default)]
     pub timezone: Option<String>,
 }

@@ -54,12 +54,16 @@ impl KeyPage<'_> {
 
     /// Complete windows only: open ones are not comparable.
     fn picture(&self, leading: &MeasureColumns) -> Markup {
-        let reading = |shown: &KeyWindow| {
-            let pane = shown.panes.last().filter(|pane| pane.pane != Pane::Early)?;
+        let complete = |shown: &&KeyWindow| {
+            !self.is_replaced(shown) && shown.panes.last().is_some_and(|pane| pane.pane != Pane::Early)
+        };
+        let newest = |shown: &KeyWindow| {
+            let pane = shown.panes.last()?;
             Some(measures::reading(leading, &pane.measured, shown.window.end))
         };
-        let complete = self.windows.iter().rev().filter(|shown| !self.is_replaced(shown));
-        let readings: Vec<Reading> = complete.filter_map(reading).collect();
+        let readings: Vec<Reading> = self.windows.iter().rev().filter(complete).filter_map(newest).collect();
+        let interval = self.windows.iter().find(complete).and_then(|shown| shown.panes.last());
+        let interval = interval.and_then(|pane| measures::interval(leading, &pane.measured));
         let text = |value| measures::scaled(leading, &self.flow.measures, value);
         let (scale, lines) = Scale::of(&readings).rounded();
         html! {
@@ -68,8 +72,8 @@ impl KeyPage<'_> {
                     figcaption {
                         span { (leading.name) }
                         strong { (last.value.map_or_else(|| "–".to_owned(), text)) }
-                        @if let Some((low, high)) = last.interval {
-                            span { span.swatch.band aria-hidden="true" {} "95 % interval " (text(low)) " to " (text(high)) }
+                        @if let Some(interval) = interval {
+                            span { span.swatch.band aria-hidden="true" {} "95 % interval " (interval) }
                         }
                     }
                     div.plot {

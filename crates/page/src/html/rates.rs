@@ -192,14 +192,11 @@ fn has_interval(measure: &MeasureColumns, leading: Option<&MeasureColumns>) -> b
 }
 
 fn between(measure: &MeasureColumns, row: &Busy, scale: Scale) -> Markup {
-    let reading = row.reading(measure);
-    let text = |value| measures::scaled(measure, &row.measured.measures, value);
+    let interval = measures::interval(measure, &row.measured);
     html! {
         td.between role="cell" data-label="95 % interval" {
-            @if let Some((low, high)) = reading.interval {
-                span { (text(low)) " to " (text(high)) }
-            } @else { span { "–" } }
-            (PreEscaped(chart::interval(&reading, scale)))
+            span { (interval.unwrap_or_else(|| "–".to_owned())) }
+            (PreEscaped(chart::interval(&row.reading(measure), scale)))
         }
     }
 }

@@ -1,4 +1,6 @@
-//! What is served, to whom, and that nothing which comes from outside becomes a part of the page.
+//! What is served, for any flow, and that nothing from users becomes markup.
+
+mod flows;
 
 use axum::{body::Body, http::Request};
 use event::EventTime;

@@ -205,9 +205,11 @@ impl Joins {
         self.expire(watermark);
     }
 
-    /// The state is whole.
-    pub fn restored(&mut self) {
+    /// The state is whole. Returns how many pending clicks never found a view: where the configuration keeps them for less
+    /// time now, they are forgotten at once, so that the next checkpoint holds what follows from its watermark.
+    pub fn restored(&mut self) -> u64 {
         self.set_keep(self.configured);
+        self.expire(self.watermark)
     }
 
     /// Records what arrives no longer: for a run without checkpoints.

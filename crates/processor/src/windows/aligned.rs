@@ -383,6 +383,23 @@ impl Aligned {
         }
     }
 
+    /// A measure was removed. A cell that had nothing else is empty now, so that it no longer says whether its key has had
+    /// an ON_TIME pane: the index of the next one is remembered instead.
+    pub(super) fn measure_removed(&mut self) {
+        let mut emptied = Vec::new();
+        for (start, cells) in self.slices.iter_mut() {
+            emptied.extend(cells.ids().into_iter().filter(|id| !cells.holds(*id)).map(|id| (start, id)));
+        }
+        for (start, id) in emptied {
+            for window in self.windows.holding(start) {
+                let is_known = self.indexes.get(&window.start).is_some_and(|next| next.contains_key(&id));
+                if window.end <= self.watermark && !self.is_over(window) && !is_known {
+                    self.set_index(window.start, id, 1);
+                }
+            }
+        }
+    }
+
     /// How many keys have cells.
     pub(super) fn key_count(&self) -> usize {
         self.keys.count()

@@ -122,6 +122,13 @@ impl WindowSet {
         each!(self, windows => windows.since = since);
     }
 
+    /// The flow had a measure that it no longer has.
+    pub fn measure_removed(&mut self) {
+        if let Self::Aligned(aligned) = self {
+            aligned.measure_removed();
+        }
+    }
+
     /// Just past the last event that was counted, or later: windows that begin there have lost no event.
     pub fn end_of_events(&self) -> EventTime {
         each!(self, windows => windows.end_of_events().max(windows.watermark))

@@ -61,7 +61,7 @@ pub(crate) struct Epoch<'a> {
 
 #[derive(Clone)]
 pub(crate) struct FlowModel<'a> {
-    pub(super) epoch: Epoch<'a>,
+    pub(crate) epoch: Epoch<'a>,
     pub(super) action: usize,
     pub(super) watermark: i64,
     /// Windows that end at or before it take nothing any more.

@@ -18,7 +18,7 @@ use crate::{
     settings::{Flow, Kind, Settings},
 };
 
-pub(crate) use self::flow::{Epoch, Expected, FlowModel, Key, Ledger, Place};
+pub(crate) use self::flow::{Epoch, Expected, FlowModel, Key, Place};
 use self::{
     value::{Members, Value, at, millis},
 };

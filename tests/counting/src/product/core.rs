@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use event::{
-    CtrRow, EventTime, EventsSettings, Incarnation, Mark, Millis, Partition,
+    EventTime, EventsSettings, Incarnation, Mark, Millis, Partition,
     mark::{LogEnd, MarkRange, PartitionMark, Reason, TopicMark},
 };
+use flow::Flow;
 use processor::{
     core::{Core, Data},
-    flow::Flow,
     frontier::Limits,
     outbox::Outbox,
     saved::{Budget, Restoring, Round, Saved, save},
@@ -22,20 +22,27 @@ use crate::{
     records::{DAY, START},
 };
 
-use super::{Ran, configured};
+use super::{Fired, Ran, configured};
 
 /// The processor's time at the beginning. Everything was published days before: the processor is never caught up, so that
 /// no time passes without events and no hole is given up.
-const NOW: i64 = START + 12 * DAY;
+const NOW: i64 = START + 21 * DAY;
 /// When the marks of the end are published: behind every window.
-const END: i64 = START + 20 * DAY;
+const END: i64 = START + 60 * DAY;
 /// Between two actions.
 const STEP: i64 = 700;
 
 struct Run<'a> {
     case: &'a Case,
     events: EventsSettings,
-    flows: Vec<Flow>,
+    editions: Vec<Vec<Flow>>,
+    /// The edition that runs, and the one of the last checkpoint.
+    edition: usize,
+    saved_edition: usize,
+    /// How many restarts there were.
+    epoch: usize,
+    /// The number of the action.
+    action: usize,
     partitions: Vec<Partition>,
     core: Core,
     outbox: Outbox,
@@ -48,26 +55,32 @@ struct Run<'a> {
     now: i64,
     marks: u64,
     /// Panes that no checkpoint holds yet: a crash takes them.
-    fired: Vec<(usize, CtrRow)>,
-    rows: Vec<(usize, CtrRow)>,
+    fired: Vec<Fired>,
+    rows: Vec<Fired>,
     watermarks: Vec<Vec<i64>>,
 }
 
 /// Runs all flows.
 pub(crate) fn run(case: &Case, actions: &[Action]) -> Result<Ran> {
-    let (events, flows) = configured(&case.settings.to_toml())?;
+    let (events, _) = configured(&case.settings.to_toml(0))?;
+    let flows = (0..case.settings.editions.len()).map(|edition| Ok(configured(&case.settings.to_toml(edition))?.1));
+    let editions = flows.collect::<Result<Vec<_>>>()?;
     let partitions = case.settings.partitions().into_iter().map(|(topic, partition)| Partition {
         topic: Arc::from(topic),
         incarnation: incarnation(),
         partition,
     });
-    let core = new_core(&events, &flows, NOW);
+    let core = new_core(&events, &editions[0], NOW);
     let mut run = Run {
         case,
         partitions: partitions.collect(),
         core,
         events,
-        flows,
+        editions,
+        edition: 0,
+        saved_edition: 0,
+        epoch: 0,
+        action: 0,
         outbox: Outbox::default(),
         round: Round::default(),
         checkpoints: Vec::new(),
@@ -79,9 +92,10 @@ pub(crate) fn run(case: &Case, actions: &[Action]) -> Result<Ran> {
         rows: Vec::new(),
         watermarks: Vec::new(),
     };
-    for action in actions {
+    for (number, action) in actions.iter().enumerate() {
+        run.action = number;
         run.now += STEP;
-        run.action(action)?;
+        run.step(action)?;
     }
     let ledgers = run.core.engine().flows().iter().map(|flow| (flow.name().to_string(), flow.ledger));
     let ledgers = ledgers.collect();
@@ -89,13 +103,13 @@ pub(crate) fn run(case: &Case, actions: &[Action]) -> Result<Ran> {
 }
 
 impl Run<'_> {
-    fn action(&mut self, action: &Action) -> Result<()> {
+    fn step(&mut self, action: &Action) -> Result<()> {
         let case = self.case;
         match action {
             Action::Data(number, offset) => self.data(case.record(*number), *offset),
             Action::Mark(covered) => {
                 let entries = covered.iter().map(|(number, offset)| self.covered(*number, *offset)).collect();
-                self.mark(entries, START + 11 * DAY);
+                self.mark(entries, START + 20 * DAY);
             }
             Action::Tick => {
                 self.tick()?;
@@ -103,7 +117,7 @@ impl Run<'_> {
                 self.watermarks.push(flows.iter().map(|flow| flow.windows.watermark().0).collect());
             }
             Action::Save(budget) => self.save(*budget)?,
-            Action::Restore => self.restore()?,
+            Action::Restore(edition) => self.restore(*edition)?,
             Action::EndOf(_) => bail!("partitions end together in the core"),
             Action::End => self.end()?,
         }
@@ -163,8 +177,12 @@ impl Run<'_> {
     }
 
     fn take_rows(&mut self) {
-        let fired = self.core.take_effects().output.rows.into_iter();
-        self.fired.extend(fired.flat_map(|(flow, rows)| rows.into_iter().map(move |row| (flow, row))));
+        let flows = &self.editions[self.edition];
+        let at = (self.epoch, self.action);
+        for (flow, rows) in self.core.take_effects().output.rows {
+            let columns = flows[flow].table().measures;
+            self.fired.extend(rows.into_iter().map(|row| Fired::new(flow, at, &columns, row)));
+        }
     }
 
     fn save(&mut self, bytes: usize) -> Result<()> {
@@ -185,17 +203,41 @@ impl Run<'_> {
             self.checkpoints.retain(|checkpoint| checkpoint.number >= first);
         }
         self.rows.append(&mut self.fired);
+        self.saved_edition = self.edition;
         Ok(())
     }
 
-    fn restore(&mut self) -> Result<()> {
+    fn restore(&mut self, edition: usize) -> Result<()> {
         self.fired.clear();
-        let mut restoring = Restoring::new(new_core(&self.events, &self.flows, self.now));
+        (self.edition, self.epoch) = (edition, self.epoch + 1);
+        if !self.checkpoints.is_empty() {
+            self.restore_redefined()?;
+        }
+        (self.core, self.outbox, _) = self.restoring(&self.editions[edition])?.finish()?;
+        (self.round, self.first) = (Round::default(), None);
+        Ok(())
+    }
+
+    fn restoring(&self, flows: &[Flow]) -> Result<Restoring> {
+        let mut restoring = Restoring::new(new_core(&self.events, flows, self.now));
         for checkpoint in &self.checkpoints {
             restoring.apply(Saved::decode(checkpoint)?);
         }
-        (self.core, self.outbox, _) = restoring.finish()?;
-        (self.round, self.first) = (Round::default(), None);
+        Ok(restoring)
+    }
+
+    /// An edit that changes what a flow counted is refused, with its key.
+    fn restore_redefined(&self) -> Result<()> {
+        let settings = &self.case.settings;
+        let mut flows = settings.editions[self.edition].clone();
+        let (number, kind) = (self.epoch % flows.len(), self.case.seed as usize + self.epoch);
+        let before = &settings.editions[self.saved_edition][number];
+        let Some((redefined, key)) = flows[number].redefined(before, kind) else { return Ok(()) };
+        flows[number] = redefined;
+        let (_, flows) = configured(&settings.with_flows(&flows))?;
+        let Err(edited) = self.restoring(&flows)?.finish() else { bail!("an edit of {key} is accepted") };
+        let name = &before.name;
+        ensure!(edited.flow == *name && edited.edit.key == key, "an edit of {name}.{key} is refused as {edited:?}");
         Ok(())
     }
 

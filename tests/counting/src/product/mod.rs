@@ -6,8 +6,11 @@ pub(crate) mod replay;
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result};
-use event::{CtrRow, EventsSettings, Ledger};
-use processor::flow::{Flow, FlowSettings};
+use event::{EventsSettings, Ledger};
+use flow::{
+    Flow, FlowSettings,
+    row::{MeasureColumns, Row},
+};
 use service::Settings;
 
 /// What a run of the product gave.
@@ -15,12 +18,34 @@ use service::Settings;
 pub(crate) struct Ran {
     /// Each flow's name and ledger.
     pub(crate) ledgers: Vec<(String, Ledger)>,
-    /// Panes with the index of their flow, in the order in which they fired.
-    pub(crate) rows: Vec<(usize, CtrRow)>,
+    /// In the order in which they fired.
+    pub(crate) rows: Vec<Fired>,
     /// The flows' watermarks behind each tick.
     pub(crate) watermarks: Vec<Vec<i64>>,
     /// How many offsets must be in each ledger.
     pub(crate) offsets: u64,
+}
+
+/// A pane.
+#[derive(Clone, Debug)]
+pub(crate) struct Fired {
+    /// The index of its flow.
+    pub(crate) flow: usize,
+    /// How many restarts were before.
+    pub(crate) epoch: usize,
+    /// The action in which it fired.
+    pub(crate) action: usize,
+    pub(crate) row: Row,
+    /// The flow's ratios that have a value.
+    pub(crate) ratios: Vec<(String, f64)>,
+}
+
+impl Fired {
+    fn new(flow: usize, (epoch, action): (usize, usize), columns: &[MeasureColumns], row: Row) -> Self {
+        let rate = |measure: &MeasureColumns| Some((measure.name.clone(), measure.shows.rate(&row.values)?));
+        let ratios = columns.iter().filter_map(rate).collect();
+        Self { flow, epoch, action, row, ratios }
+    }
 }
 
 /// `[events]` and `[[flows]]` of a configuration, read as the commands read them.

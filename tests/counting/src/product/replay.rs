@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result};
 use event::EventTime;
+use flow::TimeKind;
 use processor::{
     digest::Digests,
-    flow::TimeKind,
     read::Reader,
     replay::{self, Replay},
 };
@@ -17,16 +17,17 @@ use crate::{
     records::{DAY, START},
 };
 
-use super::{Ran, configured};
+use super::{Fired, Ran, configured};
 
 /// The present: behind everything but the events that are refused for their time.
 const NOW: EventTime = EventTime(START + 12 * DAY);
 
 /// Runs the flows that can be replayed. Returns the order in which records were read, too, as the model needs it.
 pub(crate) fn run(case: &Case) -> Result<(Ran, Vec<Action>)> {
-    let (events, mut flows) = configured(&case.settings.to_toml())?;
+    let (events, mut flows) = configured(&case.settings.to_toml(0))?;
     // Nothing keeps the time at which Pub/Sub received an event.
     flows.retain(|flow| flow.time != TimeKind::Processing);
+    let columns: Vec<_> = flows.iter().map(|flow| flow.table().measures).collect();
     let partitions = case.settings.partitions();
     let mut files: Vec<VecDeque<&Record>> = vec![VecDeque::new(); partitions.len()];
     for record in case.records.iter().filter(|record| is_line(record)) {
@@ -56,7 +57,10 @@ pub(crate) fn run(case: &Case) -> Result<(Ran, Vec<Action>)> {
                 }
             }
         }
-        replay.advance(&mut |flow, fired| rows.extend(fired.drain(..).map(|row| (flow, row))));
+        let at = (0, actions.len());
+        replay.advance(&mut |flow, fired| {
+            rows.extend(fired.drain(..).map(|row| Fired::new(flow, at, &columns[flow], row)));
+        });
         actions.push(Action::Tick);
         watermarks.push(replay.engine().flows().iter().map(|flow| flow.windows.watermark().0).collect());
     }

@@ -16,13 +16,12 @@ use connector::{
     anonymise::{Anonymiser, Raw, RejectCode},
 };
 use event::EventTime;
-use flow::{Flow, Match, matching::Subject};
 use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
 use tokio_util::sync::CancellationToken;
 
 use super::{Args, Sections};
 use crate::{
-    config::Config,
+    config::{Config, places},
     exit::WrongUsage,
     grid::Format,
     input::Input,
@@ -169,15 +168,6 @@ fn known(sections: &Sections) -> Known {
         known.times = own().filter_map(|own| own.time.clone()).chain([events.time.clone()]).collect();
         known.others = own().filter_map(|own| own.id.clone()).chain(events.id.clone()).collect();
     }
-    for Flow { by, join, views, clicks, .. } in &sections.flows {
-        known.others.extend(by.iter().map(|(_, pointer)| pointer.clone()));
-        known.others.extend(join.iter().flat_map(|join| [join.view.clone(), join.click.clone()]));
-        let subjects = |part: &Match| part.terms.iter().map(|term| term.subject.clone()).collect::<Vec<_>>();
-        for subject in [subjects(views), subjects(clicks)].concat() {
-            if let Subject::At(pointer) = subject {
-                known.others.push(pointer);
-            }
-        }
-    }
+    known.others.extend(places(&sections.flows).into_iter().map(|place| place.pointer.clone()));
     known
 }

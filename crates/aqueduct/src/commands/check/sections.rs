@@ -7,11 +7,9 @@ use connector::{
     anonymise::{AnonymiseSettings, Anonymiser},
     keyring::{Keyring, KeyringError},
 };
-use event::{EventTime, EventsSettings, Millis, row::FlowTable};
-use processor::{
-    flow::{Flow, TimeKind},
-    store::StateSettings,
-};
+use event::{EventTime, EventsSettings, Millis};
+use flow::{Flow, TimeKind, row::FlowTable};
+use processor::store::StateSettings;
 use pubsub::{Endpoint, PubSubSettings};
 use service::SettingsError;
 use writer::WriterConfig;
@@ -134,8 +132,9 @@ impl Sections {
             }
             Err(error) => errors.push(config.settings().error_at("anonymise", error)),
         }
+        let at = |(key, text): (String, String)| config.settings().error_at(&key, text);
+        errors.extend(across.errors().into_iter().map(at));
         if let Some(keyring) = usable {
-            let at = |(key, text): (String, String)| config.settings().error_at(&key, text);
             errors.extend(across.rotation_errors(keyring).into_iter().map(at));
         }
         let at = |(key, text): (String, String)| config.settings().error_at(&key, text).to_string();

@@ -135,7 +135,7 @@ impl Demo {
         let reader = Writer::connect(&writer, &tables).await?;
         let outcome = tokio::select! {
             fed = feed.run(&shutdown, duration) => fed,
-            shown = screen.run(&reader, &tables[0].flow, &view) => shown,
+            shown = screen.run(&reader, &tables[0], &view) => shown,
             // Neither ends on its own; without one of them the demo could not continue.
             ended = &mut connector => return Err(ended_early(runtime::joined("the connector", ended))),
             ended = &mut processor => return Err(ended_early(runtime::joined("the processor", ended))),
@@ -160,7 +160,7 @@ impl Demo {
             connector: &connector,
             processor: &processor,
             rows,
-            columns: &tables[0].columns,
+            table: &tables[0],
         });
         Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -9,7 +9,9 @@ use std::{
 };
 
 use event::{EventTime, Millis, ledger::Outcome};
+use flow::row::{FlowTable, Kind, MeasureColumns, Row, Shows};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use page::{facts::Measured, measures};
 use tokio::{sync::watch, time::Instant};
 use writer::{LatestRow, Writer};
 
@@ -33,7 +35,7 @@ pub(super) struct Totals<'a> {
     pub(super) connector: &'a connector::Summary,
     pub(super) processor: &'a processor::Summary,
     pub(super) rows: u64,
-    pub(super) columns: &'a [String],
+    pub(super) table: &'a FlowTable,
 }
 
 const LIVE: Duration = Duration::from_secs(1);
@@ -73,24 +75,24 @@ impl Screen {
     pub(super) async fn run(
         &mut self,
         reader: &Writer,
-        flow: &str,
+        table: &FlowTable,
         view: &watch::Receiver<processor::View>,
     ) -> anyhow::Result<()> {
         let mut first_rows = false;
         loop {
-            let latest = reader.latest(flow, BUSIEST).await?;
+            let latest = reader.latest(&table.flow, BUSIEST).await?;
             let seen = view.borrow().clone();
             if !first_rows && !latest.is_empty() {
                 first_rows = true;
                 self.print(&format!("first rows after {:.1} s\n", self.started.elapsed().as_secs_f64()));
             }
-            self.draw(&seen, &latest);
+            self.draw(&seen, table, &latest);
             let pause = if self.bar.is_some() || !first_rows { LIVE } else { LINES };
             tokio::time::sleep(pause).await;
         }
     }
 
-    fn draw(&mut self, view: &processor::View, latest: &[LatestRow]) {
+    fn draw(&mut self, view: &processor::View, flow: &FlowTable, latest: &[LatestRow]) {
         let (at, events) = std::mem::replace(&mut self.last, (Instant::now(), view.events));
         let rate = view.events.saturating_sub(events) as f64 / at.elapsed().as_secs_f64().max(0.001);
         let watermark = view.flows.first().map_or(EventTime::MIN, |(_, watermark, _)| *watermark);
@@ -100,14 +102,14 @@ impl Screen {
         }
         match &self.bar {
             Some(bar) => {
-                bar.set_message(format!("{status}\n{}", table(latest)));
+                bar.set_message(format!("{status}\n{}", table(flow, latest)));
                 let seconds = self.started.elapsed().as_secs();
                 bar.set_prefix(so_long(seconds, self.duration));
                 bar.set_position(seconds);
             }
             None => {
-                let busiest =
-                    latest.first().map(|row| format!("; busiest {}", line(row))).unwrap_or_default();
+                let busiest = latest.first().map(|row| format!("; busiest {}", named(flow, &row.row)));
+                let busiest = busiest.unwrap_or_default();
                 say(&format!("{status}{busiest}\n"));
             }
         }
@@ -169,13 +171,11 @@ impl Screen {
             "DOES NOT BALANCE: not every record is accounted for, or not every row is in the file."
         };
         let _ = writeln!(text, "{verdict} It ran for {} s.", self.started.elapsed().as_secs());
-        let columns = totals.columns.join(", ");
-        let flow = view.flows.first().map_or("box_ctr", |(name, _, _)| name);
         let _ = writeln!(
             text,
-            "Query the rows:\n  sqlite3 -box {} \"select {columns}, window_end, views, clicks, ctr, ctr_low, ctr_high, is_final \
-             from {flow}_latest order by window_end desc, views desc limit 10\"",
-            self.path.display()
+            "Query the rows:\n  sqlite3 -box {} \"{}\"",
+            self.path.display(),
+            query(totals.table)
         );
         say(&text);
         let _ = (self.address, self.duration);
@@ -207,35 +207,69 @@ fn status(view: &processor::View, rate: f64, watermark: EventTime) -> String {
     format!("{} events, {rate:.0}/s; {} rows; watermark {behind}", view.events, view.flow_rows)
 }
 
-/// The busiest boxes of the newest complete window.
-fn table(latest: &[LatestRow]) -> String {
+/// The newest rows of a flow, the busiest first.
+fn query(table: &FlowTable) -> String {
+    let of_measures = table.measures.iter().flat_map(MeasureColumns::columns);
+    // Sketches are not to be read by people.
+    let of_measures = of_measures.filter(|column| column.kind != Kind::Bytes).map(|column| column.name);
+    let columns: Vec<String> = table.columns.iter().cloned().chain(["window_end".to_owned()]).chain(of_measures).collect();
+    let is_count = |measure: &&MeasureColumns| matches!(measure.shows, Shows::Count(_) | Shows::Distinct { .. });
+    let busiest = table.measures.iter().find(is_count);
+    let busiest = busiest.map(|measure| format!(", {} desc", measure.name)).unwrap_or_default();
+    format!(
+        "select {}, is_final from {} order by window_end desc{busiest} limit 10",
+        columns.join(", "),
+        table.latest_name()
+    )
+}
+
+/// The busiest keys of the newest complete window.
+fn table(flow: &FlowTable, latest: &[LatestRow]) -> String {
     let Some(first) = latest.first() else { return "waiting for the first rows ...".to_owned() };
     let window = first.row.window;
-    let mut text =
-        format!("window {} to {}\n", &window.start.to_string()[11..16], &window.end.to_string()[11..16]);
-    let _ = writeln!(text, "{:<44} {:>8} {:>7} {:>7}  95 % interval", "", "views", "clicks", "CTR");
+    let mut text = if latest.iter().all(|row| row.row.window == window) {
+        format!("window {} to {}\n", &window.start.to_string()[..16], &window.end.to_string()[..16])
+    } else {
+        "newest windows\n".to_owned()
+    };
+    let leading = measures::leading(&flow.measures);
+    let _ = write!(text, "{:<KEY$}", "");
+    for measure in flow.measures.iter() {
+        let _ = write!(text, " {:>1$}", measure.name, width(measure));
+    }
+    let has_interval = leading.is_some_and(|leading| matches!(leading.shows, Shows::Ratio { interval: true, .. }));
+    let _ = writeln!(text, "{}", if has_interval { "  95 % interval" } else { "" });
     for row in latest {
-        let _ = writeln!(text, "{}", line(row));
+        let measured = Measured { measures: flow.measures.clone(), values: row.row.values.clone() };
+        let _ = write!(text, "{:<KEY$}", key(&row.row));
+        for measure in flow.measures.iter() {
+            let _ = write!(text, " {:>1$}", measures::text(measure, &measured).text, width(measure));
+        }
+        let interval = leading.and_then(|leading| measures::interval(leading, &measured));
+        let _ = writeln!(text, "{}", interval.map(|interval| format!("  {interval}")).unwrap_or_default());
     }
     text
 }
 
-fn line(row: &LatestRow) -> String {
-    let key: Vec<&str> = row.row.key.iter().map(|value| value.unwrap_or("-")).collect();
-    let mut key = key.join("  ");
-    if key.chars().count() > 44 {
-        key = key.chars().take(43).chain(['…']).collect();
-    }
-    let percent = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| format!("{:.2} %", rate * 100.0));
-    let interval = row.row.ctr.interval();
-    format!(
-        "{key:<44} {:>8} {:>7} {:>7}  {} to {}",
-        row.row.ctr.views,
-        row.row.ctr.clicks,
-        percent(row.row.ctr.rate()),
-        percent(interval.map(|(low, _)| low)),
-        percent(interval.map(|(_, high)| high)),
-    )
+/// A row in a line without a heading.
+fn named(flow: &FlowTable, row: &Row) -> String {
+    let measured = Measured { measures: flow.measures.clone(), values: row.values.clone() };
+    let text = |measure: &MeasureColumns| format!("{} {}", measure.name, measures::text(measure, &measured).text);
+    let texts: Vec<String> = flow.measures.iter().map(text).collect();
+    format!("{}: {}", key(row), texts.join(", "))
+}
+
+/// Characters of a key.
+const KEY: usize = 44;
+
+fn key(row: &Row) -> String {
+    let key: Vec<&str> = row.key.iter().map(|value| value.unwrap_or("-")).collect();
+    let key = key.join("  ");
+    if key.chars().count() > KEY { key.chars().take(KEY - 1).chain(['…']).collect() } else { key }
+}
+
+fn width(measure: &MeasureColumns) -> usize {
+    measure.name.chars().count().max(8)
 }
 
 /// Writes to standard output; a closed pipe is not an error of the demo.

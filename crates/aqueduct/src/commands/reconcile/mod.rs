@@ -2,6 +2,7 @@
 //!
 //! See [`super::status`] for the progress of each component.
 
+mod counted;
 mod findings;
 mod text;
 

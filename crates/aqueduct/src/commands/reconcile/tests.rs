@@ -3,12 +3,14 @@
 use connector::io::survey::{Log, Survey as Logs};
 use event::{
     EventTime, Mark, Millis, Partition,
-    append::{Body, Table},
     mark::{LogEnd, MarkRange, PartitionMark, Reason, TopicMark},
+};
+use flow::{
+    Flow, FlowSettings,
+    append::{Body, Table},
 };
 use processor::{
     core::{Core, Data},
-    flow::{Flow, FlowSettings},
     frontier::Limits,
     outbox::Outbox,
 };

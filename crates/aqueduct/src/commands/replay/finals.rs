@@ -1,16 +1,30 @@
-//! The last pane of each window and key, kept only until no later pane can fire.
+//! The last pane of each window and key, kept only until no later pane can fire. Of sessions that were merged the last pane
+//! of all.
 //!
 //! Pure.
 
 use std::collections::BTreeMap;
 
-use event::{Ctr, Row, EventTime, Key, Millis, Pane, Window};
-use flow::Flow;
-use rustc_hash::FxHashSet;
+use event::{EventTime, Key, Millis};
+use flow::{
+    Flow, Window,
+    row::{Pane, Row, Values},
+    window::WindowKind,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The newest panes of one flow.
 #[derive(Debug)]
-pub(super) struct Finals {
+pub(super) enum Finals {
+    /// Windows that all keys share.
+    Aligned(Aligned),
+    /// Sessions.
+    Sessions(Sessions),
+}
+
+/// Panes by their window.
+#[derive(Debug)]
+pub(super) struct Aligned {
     allowed_lateness: Millis,
     /// By the window's end.
     windows: BTreeMap<EventTime, Panes>,
@@ -18,12 +32,24 @@ pub(super) struct Finals {
     rows: Vec<Row>,
 }
 
+/// Panes of sessions that no later pane of the same key overlaps.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// No pane replaces one whose session ended this long before the watermark.
+    kept: Millis,
+    /// By the session's end, then in the order in which they fired.
+    rows: BTreeMap<(EventTime, u64), Row>,
+    /// The places in `rows` of each key's panes, with their windows.
+    keys: FxHashMap<Key, Vec<((EventTime, u64), Window)>>,
+    fired: u64,
+}
+
 /// Panes of one window in the order in which they fired; most have one firing in common, so that a pane is small.
 #[derive(Debug)]
 struct Panes {
     window: Window,
     firings: Vec<Firing>,
-    panes: Vec<(Key, Ctr, u32)>,
+    panes: Vec<(Key, Values, u32)>,
     /// Number of panes after older panes of the same keys were last removed.
     distinct: usize,
 }
@@ -37,28 +63,49 @@ struct Firing {
     emitted_at: EventTime,
 }
 
+/// Takes rows.
+type Take<'a> = &'a mut dyn FnMut(&mut Vec<Row>) -> anyhow::Result<()>;
+
 /// Panes that one window may have more than keys before they are looked through.
 const SLACK: usize = 1024;
 
 impl Finals {
     pub(super) fn new(flow: &Flow) -> Self {
-        Self { allowed_lateness: flow.allowed_lateness, windows: BTreeMap::new(), rows: Vec::new() }
+        let allowed_lateness = flow.allowed_lateness;
+        match flow.windows {
+            WindowKind::Aligned(_) => {
+                Self::Aligned(Aligned { allowed_lateness, windows: BTreeMap::new(), rows: Vec::new() })
+            }
+            WindowKind::Sessions { gap } => Self::Sessions(Sessions::new(Millis(allowed_lateness.0.saturating_add(gap.0)))),
+        }
     }
 
     /// Takes panes in the order in which they fired.
     pub(super) fn add(&mut self, rows: &mut Vec<Row>) {
+        match self {
+            Self::Aligned(aligned) => aligned.add(rows),
+            Self::Sessions(sessions) => rows.drain(..).for_each(|row| sessions.add(row)),
+        }
+    }
+
+    /// Hands on the windows of which no later pane can fire, the earliest first, each with its last panes.
+    pub(super) fn take_until(&mut self, watermark: EventTime, take: Take<'_>) -> anyhow::Result<()> {
+        match self {
+            Self::Aligned(aligned) => aligned.take_until(watermark, take),
+            Self::Sessions(sessions) => sessions.take_until(watermark, take),
+        }
+    }
+}
+
+impl Aligned {
+    fn add(&mut self, rows: &mut Vec<Row>) {
         for row in rows.drain(..) {
             let panes = self.windows.entry(row.window.end).or_insert_with(|| Panes::new(row.window));
             panes.add(row);
         }
     }
 
-    /// Hands on the windows whose lateness has passed, the earliest first, each with its last panes.
-    pub(super) fn take_until(
-        &mut self,
-        watermark: EventTime,
-        take: &mut dyn FnMut(&mut Vec<Row>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn take_until(&mut self, watermark: EventTime, take: Take<'_>) -> anyhow::Result<()> {
         while let Some(first) = self.windows.first_entry() {
             if *first.key() + self.allowed_lateness > watermark {
                 break;
@@ -73,18 +120,64 @@ impl Finals {
     }
 }
 
+impl Sessions {
+    fn new(kept: Millis) -> Self {
+        Self { kept, rows: BTreeMap::new(), keys: FxHashMap::default(), fired: 0 }
+    }
+
+    /// Takes a pane; the earlier ones that it counts again are dropped.
+    fn add(&mut self, row: Row) {
+        let place = (row.window.end, self.fired);
+        self.fired += 1;
+        let places = self.keys.entry(row.key.clone()).or_default();
+        places.retain(|(place, window)| {
+            let stays = !window.overlaps(row.window);
+            if !stays {
+                self.rows.remove(place);
+            }
+            stays
+        });
+        places.push((place, row.window));
+        self.rows.insert(place, row);
+    }
+
+    fn take_until(&mut self, watermark: EventTime, take: Take<'_>) -> anyhow::Result<()> {
+        let mut rows = Vec::new();
+        while let Some(first) = self.rows.first_entry() {
+            let place = *first.key();
+            if place.0 + self.kept > watermark {
+                break;
+            }
+            rows.push(first.remove());
+        }
+        for row in &rows {
+            self.forget(row);
+        }
+        if rows.is_empty() { Ok(()) } else { take(&mut rows) }
+    }
+
+    fn forget(&mut self, row: &Row) {
+        if let Some(places) = self.keys.get_mut(&row.key) {
+            places.retain(|(_, window)| *window != row.window);
+            if places.is_empty() {
+                self.keys.remove(&row.key);
+            }
+        }
+    }
+}
+
 impl Panes {
     fn new(window: Window) -> Self {
         Self { window, firings: Vec::new(), panes: Vec::new(), distinct: 0 }
     }
 
     fn add(&mut self, row: Row) {
-        let Row { key, ctr, pane, pane_index, watermark, emitted_at, .. } = row;
+        let Row { key, values, pane, pane_index, watermark, emitted_at, .. } = row;
         let firing = Firing { pane, pane_index, watermark, emitted_at };
         if self.firings.last() != Some(&firing) {
             self.firings.push(firing);
         }
-        self.panes.push((key, ctr, self.firings.len() as u32 - 1));
+        self.panes.push((key, values, self.firings.len() as u32 - 1));
         // One firing alone has a pane a key.
         if self.firings.len() == 1 {
             self.distinct = self.panes.len();
@@ -115,22 +208,24 @@ impl Panes {
 
     fn rows(self) -> impl Iterator<Item = Row> {
         let Self { window, firings, panes, .. } = self;
-        panes.into_iter().map(move |(key, ctr, number)| {
+        panes.into_iter().map(move |(key, values, number)| {
             let Firing { pane, pane_index, watermark, emitted_at } = firings[number as usize];
-            Row { key, window, ctr, pane, pane_index, watermark, emitted_at }
+            Row { key, window, values, pane, pane_index, watermark, emitted_at }
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
 
     fn row(end: i64, key: &str, pane_index: u32) -> Row {
         Row {
             key: [Some(key.into())].into(),
             window: Window { start: EventTime(end - 10), end: EventTime(end) },
-            ctr: Ctr::default(),
+            values: smallvec![],
             pane: Pane::Late,
             pane_index,
             watermark: EventTime(0),
@@ -138,14 +233,14 @@ mod tests {
         }
     }
 
-    fn finals() -> Finals {
-        Finals { allowed_lateness: Millis(5), windows: BTreeMap::new(), rows: Vec::new() }
+    fn aligned() -> Aligned {
+        Aligned { allowed_lateness: Millis(5), windows: BTreeMap::new(), rows: Vec::new() }
     }
 
     fn take(finals: &mut Finals, until: EventTime) -> Vec<Vec<Row>> {
         let mut taken = Vec::new();
         let mut keep = |window: &mut Vec<Row>| {
-            taken.push(window.to_vec());
+            taken.push(window.clone());
             Ok(())
         };
         finals.take_until(until, &mut keep).expect("nothing fails");
@@ -154,24 +249,41 @@ mod tests {
 
     #[test]
     fn a_window_goes_out_when_its_lateness_has_passed() {
-        let mut finals = finals();
+        let mut finals = Finals::Aligned(aligned());
         finals.add(&mut vec![row(10, "b", 0), row(10, "a", 0), row(20, "a", 0), row(10, "b", 1)]);
         assert!(take(&mut finals, EventTime(14)).is_empty());
         assert_eq!(take(&mut finals, EventTime(15)), [[row(10, "a", 0), row(10, "b", 1)]]);
         finals.add(&mut vec![row(30, "a", 0), row(20, "a", 1)]);
         assert_eq!(take(&mut finals, EventTime::MAX), [[row(20, "a", 1)], [row(30, "a", 0)]]);
-        assert!(finals.windows.is_empty());
+        assert!(take(&mut finals, EventTime::MAX).is_empty());
     }
 
     #[test]
     fn many_late_panes_take_no_more_room_than_keys() {
-        let mut finals = finals();
+        let mut aligned = aligned();
         for n in 0..100_000 {
-            finals.add(&mut vec![row(10, ["a", "b", "c"][n as usize % 3], n)]);
+            aligned.add(&mut vec![row(10, ["a", "b", "c"][n as usize % 3], n)]);
         }
-        let window = &finals.windows[&EventTime(10)];
+        let window = &aligned.windows[&EventTime(10)];
         assert!(window.panes.len() <= SLACK + 7 && window.firings.len() <= SLACK + 7);
-        let last = take(&mut finals, EventTime::MAX);
+        let last = take(&mut Finals::Aligned(aligned), EventTime::MAX);
         assert_eq!(last[0].iter().map(|row| row.pane_index).collect::<Vec<_>>(), [99_997, 99_998, 99_999]);
+    }
+
+    #[test]
+    fn merged_sessions_are_replaced_by_their_last_pane() {
+        let session = |start, end, key, pane_index| {
+            let window = Window { start: EventTime(start), end: EventTime(end) };
+            Row { window, ..row(end, key, pane_index) }
+        };
+        let mut finals = Finals::Sessions(Sessions::new(Millis(5)));
+        finals.add(&mut vec![session(0, 10, "a", 0), session(20, 30, "a", 0), session(0, 10, "b", 0)]);
+        // Connects both sessions of one key; that of another key and one that only touches it stay.
+        finals.add(&mut vec![session(0, 30, "a", 2), session(30, 40, "a", 0)]);
+        assert!(take(&mut finals, EventTime(14)).is_empty());
+        assert_eq!(take(&mut finals, EventTime(15)), [[session(0, 10, "b", 0)]]);
+        assert_eq!(take(&mut finals, EventTime::MAX), [[session(0, 30, "a", 2), session(30, 40, "a", 0)]]);
+        let Finals::Sessions(Sessions { rows, keys, .. }) = finals else { panic!("they were sessions") };
+        assert!(rows.is_empty() && keys.is_empty(), "nothing is kept");
     }
 }

@@ -12,8 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use event::Row;
-use flow::Flow;
+use flow::{Flow, row::Row};
 use writer::NdjsonFormat;
 
 use crate::output::Output;

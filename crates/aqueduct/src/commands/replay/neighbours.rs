@@ -36,7 +36,7 @@ impl Neighbours {
             .filter(|flow| flow.time == TimeKind::Event)
             .map(|flow| {
                 let lateness = flow.allowed_lateness.0.saturating_add(flow.out_of_orderness.0);
-                Millis(lateness.saturating_add(flow.windows.size().0))
+                Millis(lateness.saturating_add(flow.windows.longest().0))
             })
             .max();
         Self { future: events.future, late: late.unwrap_or(Millis(i64::MAX)), highest: None }

@@ -1,7 +1,7 @@
 //! Where rows go: lines of JSON, an SQLite file, or the configured tables.
 
-use event::{Row, Ledger};
-use flow::Flow;
+use event::Ledger;
+use flow::{Flow, row::Row};
 use tokio_util::sync::CancellationToken;
 
 use super::{lines::Lines, plan::Target, tables::Tables};

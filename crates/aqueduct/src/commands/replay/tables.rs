@@ -13,12 +13,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use event::{
-    Row, EventTime, Ledger, Millis,
+use event::{EventTime, Ledger, Millis};
+use flow::{
+    Flow,
     append::{Append, Appended, Rows, Table},
-    row::ProgressRow,
+    row::{ProgressRow, Row},
 };
-use flow::Flow;
 use service::Backoff;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -149,7 +149,7 @@ impl Tables {
     fn flush(&mut self, flow: usize) -> anyhow::Result<()> {
         let mut rows = std::mem::take(&mut self.flows[flow].waiting);
         let table = self.flows[flow].table.clone();
-        let large = self.writer.too_large(Rows::Flow(&rows));
+        let large = self.writer.too_large(Rows::Panes(&rows));
         if !large.is_empty() {
             let left_out = large.len();
             tracing::error!(
@@ -162,7 +162,7 @@ impl Tables {
             rows.retain(|_| index.next().is_none_or(|index| !large.contains(&index)));
         }
         let mut place = std::mem::take(&mut self.flows[flow].place);
-        self.send(&table, Rows::Flow(&rows), &mut place)?;
+        self.send(&table, Rows::Panes(&rows), &mut place)?;
         self.flows[flow].place = place;
         self.rows += rows.len() as u64;
         Ok(())

@@ -216,10 +216,8 @@ fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use processor::{
-        engine::Engine,
-        flow::{Flow, FlowSettings},
-    };
+    use flow::{Flow, FlowSettings};
+    use processor::engine::Engine;
 
     use super::*;
 

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use event::{EventTime, Partition, append::Table};
+use event::{EventTime, Partition};
+use flow::append::Table;
 use processor::{engine::FlowState, frontier::Track};
 use serde::Serialize;
 

@@ -228,9 +228,9 @@ mod tests {
     }
 
     /// A body that release 0.1.0 wrote has the rows that it had.
-    fn check(table: Table, written: &[u8], rows: Rows<'_>) {
+    fn check(table: &Table, written: &[u8], rows: Rows<'_>) {
         let tables = tables();
-        let target = tables.target(&table).expect("the table is known");
+        let target = tables.target(table).expect("the table is known");
         let expected = rows::encode(&target, rows).expect("the rows fit").remove(0);
         assert!(is_arrow(written) && !is_arrow(&expected.bytes));
         let old = append(table.clone(), expected.rows, written);
@@ -260,14 +260,14 @@ mod tests {
             pointer: None,
             seen_at: TEN_PAST,
         };
-        check(flow(), include_bytes!("../../../tests/data/panes.arrow"), Rows::Panes(&panes()));
+        check(&flow(), include_bytes!("../../../tests/data/panes.arrow"), Rows::Panes(&panes()));
         check(
-            Table::Progress("box_ctr".into()),
+            &Table::Progress("box_ctr".into()),
             include_bytes!("../../../tests/data/progress.arrow"),
             Rows::Progress(&[line]),
         );
         check(
-            Table::DeadLetters,
+            &Table::DeadLetters,
             include_bytes!("../../../tests/data/dead_letters.arrow"),
             Rows::DeadLetters(&[letter]),
         );

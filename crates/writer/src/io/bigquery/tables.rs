@@ -271,3 +271,59 @@ fn standard(kind: &str) -> String {
     }
     .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BigQueryConfig, Endpoints, fixtures, schema::Tables};
+
+    fn bigquery(flow: &FlowTable) -> BigQuery {
+        let config = BigQueryConfig {
+            project: "p".to_owned(),
+            dataset: "d".to_owned(),
+            location: "EU".to_owned(),
+            emulator: Some(Endpoints { rest: "http://h:1".to_owned(), grpc: "http://h:1".to_owned() }),
+        };
+        let tables = Tables::try_new(std::slice::from_ref(flow)).expect("the names are good");
+        BigQuery::new(&config, tables).expect("clients")
+    }
+
+    /// With another description `check` refuses the views that release 0.1.0 made.
+    #[tokio::test]
+    async fn views_of_release_0_1_0_are_up_to_date() {
+        for (join, description, columns) in [
+            (
+                false,
+                "The newest pane of each window by page, box; final 120000 ms after its end. Made by `aqueduct setup`, \
+                 version 1.",
+                "",
+            ),
+            (
+                true,
+                "The newest pane of each window by page, box, with attributed clicks; final 120000 ms after its end. Made \
+                 by `aqueduct setup`, version 1.",
+                "`attributed_clicks`, `ctr_attributed`, ",
+            ),
+        ] {
+            let flow = fixtures::ctr(join);
+            assert_eq!(describe(&flow), description);
+            let expected = format!(
+                "CREATE OR REPLACE VIEW `p.d.box_ctr_latest` AS SELECT `page`, `box`, `window_start`, `window_end`, `views`, \
+                 `clicks`, `ctr`, `ctr_low`, `ctr_high`, {columns}`pane`, `pane_index`, `watermark`, `emitted_at`, \
+                 COALESCE(TIMESTAMP_DIFF((SELECT p.watermark FROM `p.d.box_ctr_progress` AS p ORDER BY p.`at` DESC LIMIT 1), \
+                 window_end, MILLISECOND) >= 120000, FALSE) AS is_final FROM `p.d.box_ctr` WHERE TRUE QUALIFY ROW_NUMBER() \
+                 OVER (PARTITION BY window_end, `page`, `box` ORDER BY pane_index DESC, emitted_at DESC) = 1"
+            );
+            assert_eq!(view(&bigquery(&flow), &flow), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_view_is_described_by_its_measures() {
+        let flow = fixtures::measures();
+        let mut other = flow.clone();
+        other.measures = flow.measures[1..].into();
+        assert_ne!(describe(&flow), describe(&other));
+        assert_ne!(view(&bigquery(&flow), &flow), view(&bigquery(&other), &other));
+    }
+}

@@ -23,7 +23,7 @@ use crate::{
 const VERSION: u8 = 2;
 
 /// One value, as it is saved.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 enum Saved<'a> {
     Null,
     Text(&'a str),

@@ -1,4 +1,4 @@
-//! What SQLite's errors mean to whoever runs the pipeline.
+//! What SQLite's errors mean to an operator.
 
 use std::path::Path;
 

@@ -84,7 +84,7 @@ impl Place for SqliteConfig {
                 try_writing(&path)?;
             }
             if exists && mode == Mode::Check {
-                // A table that is missing is made when the file is first written.
+                // A table or column that is missing is added when the file is first written.
                 return ddl::prepare(&open_for_reading(&path)?, &path, &tables, Mode::DryRun);
             }
             if exists && mode == Mode::DryRun {

@@ -99,7 +99,7 @@ fn progress(at: i64, watermark: EventTime) -> ProgressRow {
 }
 
 #[tokio::test]
-async fn an_append_stands_once_and_tells_where_its_stream_ends() {
+async fn an_append_is_added_once_at_its_offset() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let stream = writer.open_stream(&panes()).await.expect("a stream opens");
@@ -120,7 +120,7 @@ async fn an_append_stands_once_and_tells_where_its_stream_ends() {
     let other = Append { table: Table::DeadLetters, ..first.clone() };
     assert!(writer.append(&other).await.is_err(), "rows of another table are no dead letters");
     let across = append_of(&writer, &stream, 4, &rows[3..]);
-    let error = writer.append(&across).await.expect_err("one row stands and one does not");
+    let error = writer.append(&across).await.expect_err("one row is in the table and one is not");
     assert_eq!(
         error.to_string(),
         "the append to box_ctr at offset 4 covers the end of its stream; it was made by another version or altered"
@@ -364,7 +364,7 @@ async fn a_table_of_another_shape_is_named_and_left_alone() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_opened_is_named() {
+async fn a_path_that_cannot_be_opened_is_named() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let connect = async |path: PathBuf| {
         Writer::connect(&WriterConfig::Sqlite(SqliteConfig { path }), &[flow()])
@@ -548,7 +548,7 @@ async fn tables_belong_to_the_pipeline_that_claimed_them() {
     assert_eq!(crate::pipelines(&file.path()).expect("it reads"), ["state file:///two"]);
 }
 
-/// A row of an `f` with counts, sums and so on.
+/// Adds rows to a flow's table by a stream of their own, and returns the append.
 async fn add_to(writer: &Writer, flow: &FlowTable, rows: &[Row]) -> Append {
     let table = Table::Flow(flow.flow.clone());
     let stream = writer.open_stream(&table).await.expect("a stream opens");
@@ -653,7 +653,7 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     assert_eq!(states(again), [State::Exists; 3]);
 
     let writer = file.connect(&flow).await;
-    assert!(!writer.stands(&Append { stream: "gone".to_owned(), ..waiting.clone() }).await.is_err());
+    assert!(writer.stands(&waiting).await.expect("the file answers"), "the same row is in the table");
     assert_eq!(writer.append(&waiting).await.expect("rows are added"), Appended::Done);
     let new = fixtures::measured("3", Some(2));
     add_to(&writer, &flow, std::slice::from_ref(&new)).await;
@@ -689,13 +689,6 @@ async fn tables_gain_measures_and_keep_removed_ones() {
         matches!(Writer::connect(&config, &[other]).await, Err(WriterError::Mismatch { .. })),
         "a column has one type for good"
     );
-}
-
-fn sessions() -> FlowTable {
-    fixtures::table(
-        r#"{ "name": "visits", "by": { "user": "/user", "site": "/site" }, "window": { "session": "10m" },
-            "measures": { "events": { "count": {} } } }"#,
-    )
 }
 
 fn session(user: Option<&str>, (start, end): (i64, i64), index: u32, events: u64) -> Row {
@@ -749,7 +742,7 @@ proptest! {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is made");
         let seen = runtime.block_on(async {
-            let (file, flow) = (File::new(), sessions());
+            let (file, flow) = (File::new(), fixtures::sessions());
             let writer = file.connect(&flow).await;
             add_to(&writer, &flow, &fire(&events)).await;
             let connection = Connection::open(file.path()).expect("the file opens");
@@ -767,7 +760,7 @@ proptest! {
 
 #[tokio::test]
 async fn sessions_that_ended_last_are_shown_first() {
-    let (file, flow) = (File::new(), sessions());
+    let (file, flow) = (File::new(), fixtures::sessions());
     let writer = file.connect(&flow).await;
     assert_eq!(writer.latest("visits", 5).await.expect("panes are read"), []);
     let rows = [
@@ -791,7 +784,7 @@ async fn sessions_that_ended_last_are_shown_first() {
 
 #[tokio::test]
 async fn an_index_finds_the_sessions_of_a_key() {
-    let (file, flow) = (File::new(), sessions());
+    let (file, flow) = (File::new(), fixtures::sessions());
     let writer = file.connect(&flow).await;
     add_to(&writer, &flow, &[session(None, (0, 10), 0, 1)]).await;
     let connection = Connection::open(file.path()).expect("the file opens");
