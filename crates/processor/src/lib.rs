@@ -61,6 +61,8 @@ pub mod metrics;
 
 mod readiness;
 
+mod oddities;
+
 mod table;
 
 pub mod board;

@@ -35,6 +35,7 @@ use crate::{
         tasks::{self, Ended},
     },
     metrics::ProcessorMetrics,
+    oddities::Oddities,
     pace::Pace,
     readiness::CHECKPOINTS,
     saved::Budget,
@@ -83,9 +84,7 @@ struct Driver<S> {
     streams_asked: bool,
     last_checkpoint: Option<Instant>,
     last_report: Instant,
-    /// By flow: late and counted events at the last report. What a recovered state holds was reported by the processor that
-    /// saw it.
-    late_reported: Vec<(u64, u64)>,
+    oddities: Oddities,
     pace: Pace,
     partitions: Partitions,
     rows: u64,
