@@ -2,7 +2,7 @@
 //!
 //! Not here: how one slice holds its counts ([`super::cells`]).
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use event::{Ctr, EventTime};
 
@@ -11,8 +11,11 @@ use super::{bits::Bits, cells::Cells, keys::KeyId};
 /// All live slices by their start.
 #[derive(Debug, Default)]
 pub struct Slices {
-    /// In the order of their starts: new ones come at the end, and what is over leaves at the front.
-    slices: VecDeque<(EventTime, Cells)>,
+    /// In no order. Sorted, they would move for each event of another time than those before: with short windows and events
+    /// in any order there are as many slices as events.
+    slices: Vec<(EventTime, Cells)>,
+    /// The place of each slice in the list.
+    places: BTreeMap<EventTime, usize>,
     /// Where the last look-up ended: most events fall into the slice of the one before.
     last: usize,
 }
@@ -33,45 +36,49 @@ impl Slices {
     #[inline]
     pub fn at(&mut self, start: EventTime) -> &mut Cells {
         if self.slices.get(self.last).is_none_or(|(other, _)| *other != start) {
-            self.last = self.find(start).unwrap_or_else(|at| {
-                self.slices.insert(at, (start, Cells::default()));
-                at
-            });
+            let next = self.slices.len();
+            self.last = *self.places.entry(start).or_insert(next);
+            if self.last == next {
+                self.slices.push((start, Cells::default()));
+            }
         }
         &mut self.slices[self.last].1
     }
 
     /// The slices that begin in `[from, to)`.
     pub fn between(&self, from: EventTime, to: EventTime) -> impl Iterator<Item = &Cells> {
-        let (Ok(first) | Err(first)) = self.find(from);
-        self.slices.range(first..).take_while(move |(start, _)| *start < to).map(|(_, cells)| cells)
+        self.places.range(from..to.max(from)).map(|(_, place)| &self.slices[*place].1)
     }
 
-    /// The slices in order of time, to be changed.
+    /// The slices in no order, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (EventTime, &mut Cells)> {
         self.slices.iter_mut().map(|(start, cells)| (*start, cells))
     }
 
     /// Start of the first slice at or after a time.
     pub fn next_start(&self, from: EventTime) -> Option<EventTime> {
-        self.at_or_after(from).map(|(start, _)| start)
+        self.places.range(from..).next().map(|(start, _)| *start)
     }
 
     /// Start of the first slice of all.
     pub fn first_start(&self) -> Option<EventTime> {
-        self.slices.front().map(|(start, _)| *start)
+        self.places.first_key_value().map(|(start, _)| *start)
     }
 
     /// The first slice that begins at a time or after it.
     pub fn at_or_after(&self, from: EventTime) -> Option<(EventTime, &Cells)> {
-        let (Ok(at) | Err(at)) = self.find(from);
-        self.slices.get(at).map(|(start, cells)| (*start, cells))
+        let (start, place) = self.places.range(from..).next()?;
+        Some((*start, &self.slices[*place].1))
     }
 
     /// Takes the slice away for good; gives the keys that counted in it.
     pub fn remove(&mut self, start: EventTime) -> Vec<KeyId> {
-        let removed = self.find(start).ok().and_then(|at| self.slices.remove(at));
-        removed.map_or_else(Vec::new, |(_, cells)| cells.sorted().into_iter().map(|(id, _)| id).collect())
+        let Some(place) = self.places.remove(&start) else { return Vec::new() };
+        let (_, cells) = self.slices.swap_remove(place);
+        if let Some((moved, _)) = self.slices.get(place) {
+            self.places.insert(*moved, place);
+        }
+        cells.sorted().into_iter().map(|(id, _)| id).collect()
     }
 
     /// Sums of all slices that begin in `[from, to)`, added to `sums`, and the keys in them.
@@ -83,13 +90,14 @@ impl Slices {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> usize {
-        self.slices.iter().map(|(_, cells)| cells.bytes()).sum()
-    }
-
-    fn find(&self, start: EventTime) -> Result<usize, usize> {
-        self.slices.binary_search_by_key(&start, |(other, _)| *other)
+        let cells: usize = self.slices.iter().map(|(_, cells)| cells.bytes()).sum();
+        let free = self.slices.capacity() - self.slices.len();
+        cells + free * size_of::<(EventTime, Cells)>() + self.slices.len() * PLACE_BYTES
     }
 }
+
+/// Bytes of a place in a tree whose nodes are little more than half full, and of the start beside the cells.
+const PLACE_BYTES: usize = 36;
 
 impl Change {
     /// A view, a click, or an event that is both.
@@ -97,3 +105,6 @@ impl Change {
         Self { views: i64::from(view), clicks: i64::from(click), attributed: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests;
