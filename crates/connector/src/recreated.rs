@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For how long a broker may still describe a topic as it was before. The id is trusted again afterwards: whoever reported
+/// For how long a broker may still describe a topic as it was before. The id is trusted again afterwards: the report
 /// that it had changed may have been wrong.
 const PROPAGATION: Duration = Duration::from_secs(10);
 

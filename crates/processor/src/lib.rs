@@ -59,6 +59,8 @@ pub mod metrics;
 
 mod readiness;
 
+mod oddities;
+
 mod table;
 
 pub mod board;

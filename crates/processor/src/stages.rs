@@ -8,7 +8,7 @@ mod gone;
 
 mod rows;
 
-use event::{EventTime, Mark};
+use event::{EventTime, Mark, mark::MarkError};
 use flow::{
     append::{Append, Table},
     row::Row,
@@ -127,16 +127,45 @@ impl<A> Stages<A> {
         self.has_streams() && self.outbox.bytes() < OUTBOX_BYTES
     }
 
-    /// Applies a data message; [`Self::applied`] follows.
-    pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
+    /// Applies a data message; [`Self::applied`] follows. `format`: what the message contains instead of one event.
+    ///
+    /// # Errors
+    /// A newer connector wrote the message. It must not be acknowledged.
+    pub fn data(
+        &mut self,
+        data: &Data<'_>,
+        format: Option<&[u8]>,
+        now: EventTime,
+    ) -> Result<(), ProcessorError> {
+        if let Some(format) = format {
+            let format = String::from_utf8_lossy(format).into_owned();
+            return Err(ProcessorError::NewerMessage { format });
+        }
         self.core.data(data, now);
+        Ok(())
     }
 
-    /// Applies a mark; `None` for a message that no connector wrote. [`Self::applied`] follows.
-    pub fn mark(&mut self, mark: Option<&Mark>, published: EventTime, now: EventTime) {
-        match mark {
-            Some(mark) => self.core.mark(mark, published, now),
-            None => self.core.unreadable_mark(),
+    /// Applies a message of the marks subscription; [`Self::applied`] follows. Returns the mark; `None` for a message
+    /// that no connector wrote.
+    ///
+    /// # Errors
+    /// A newer connector wrote the mark. Acknowledged, it would be gone: its offsets would become holes, and then lost.
+    pub fn mark(
+        &mut self,
+        message: &[u8],
+        published: EventTime,
+        now: EventTime,
+    ) -> Result<Option<Mark>, ProcessorError> {
+        match Mark::from_json(message) {
+            Ok(mark) => {
+                self.core.mark(&mark, published, now);
+                Ok(Some(mark))
+            }
+            Err(MarkError::Newer { version }) => Err(ProcessorError::NewerMark { version }),
+            Err(MarkError::Malformed { .. }) => {
+                self.core.unreadable_mark();
+                Ok(None)
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 //! Every answer that the Storage Write API can give to an append, or not give: in the end each row is in its table once.
+#![cfg(feature = "cloud")]
 
 use event::{EventTime, Ledger, ledger::Outcome};
 use flow::{

@@ -21,16 +21,10 @@ pub(crate) struct Happening {
     pub(crate) is_view: bool,
     /// Its id; two events with the same one are one.
     pub(crate) id: usize,
+    /// The view that it is, or that it is a click on.
+    pub(crate) view: usize,
     pub(crate) class: Class,
     pub(crate) payload: Vec<u8>,
-}
-
-impl Happening {
-    /// The view that it is, or that it is a click on: a few events have one in common, so that there is something to
-    /// join.
-    pub(crate) fn view(&self) -> usize {
-        self.id / 4
-    }
 }
 
 /// What must become of an event.
@@ -44,6 +38,8 @@ pub(crate) enum Class {
     Contested,
     /// The second copy of another: counts as it does.
     Copy,
+    /// Some of its windows may be over when it arrives: the watermark of that moment decides.
+    Delayed,
     /// Its time lies too far ahead: the processor rejects it, and it moves nothing.
     Future,
 }

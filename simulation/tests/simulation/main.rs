@@ -8,6 +8,7 @@
 //! | [`scenarios`] | the runs that there are |
 //! | [`kafka`], [`pubsub`], [`store`], [`table`] | the simulated services |
 //! | [`replica`], [`worker`] | one connector, one processor, around their real cores |
+//! | [`wire`] | the bytes of messages, in two versions |
 //! | [`world`] | the queue of what happens |
 //! | [`steps`] | what producers, operators and accidents do |
 //! | [`check`] | the invariants |
@@ -26,5 +27,6 @@ mod shrink;
 mod steps;
 mod store;
 mod table;
+mod wire;
 mod worker;
 mod world;

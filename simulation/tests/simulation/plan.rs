@@ -65,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) slow_ends: u64,
     /// Pub/Sub takes a batch only after many attempts, while it takes everything else.
     pub(crate) held_up: u64,
+    /// When nothing is stuck or held up any more, milliseconds from the beginning.
+    pub(crate) troubled: i64,
     pub(crate) loose: u64,
     pub(crate) contested: u64,
     pub(crate) copies: u64,
@@ -73,6 +75,8 @@ pub(crate) struct Config {
     pub(crate) edge: u64,
     /// An event is ahead of its record, and near enough to be taken.
     pub(crate) ahead: u64,
+    /// An event of a view that was seen before, about as late as a window of a join may still take it.
+    pub(crate) delayed: u64,
     pub(crate) old_commits_stay: u64,
     /// Final rows may differ, because a state was lost on purpose.
     pub(crate) is_inexact: bool,
@@ -86,6 +90,11 @@ pub(crate) struct Config {
     pub(crate) refuses: Option<&'static str>,
     /// Connectors are static members: one that comes back within its session is handed its old assignment.
     pub(crate) is_static: bool,
+    /// What an older incarnation does not hold any more it never holds again: once everything has arrived, the
+    /// watermark follows the time.
+    pub(crate) is_prompt: bool,
+    /// Programs of two versions run. In the end every processor has the next one.
+    pub(crate) has_versions: bool,
 }
 
 /// One step.
@@ -122,6 +131,10 @@ pub(crate) enum Step {
     CrashWorker(usize, i64),
     StopWorker(usize, i64),
     PauseWorker(usize, i64),
+    /// A connector restarts with the next version.
+    UpgradeReplica(usize),
+    /// A processor restarts with the next version.
+    UpgradeWorker(usize),
     /// Pub/Sub takes nothing for so long.
     Outage(i64),
     StreamsGone,
@@ -180,12 +193,14 @@ impl Config {
             slow_data: 0,
             slow_ends: 0,
             held_up: 0,
+            troubled: i64::MAX,
             loose: 0,
             contested: 0,
             copies: 0,
             future: 20,
             edge: 200,
             ahead: 0,
+            delayed: 0,
             old_commits_stay: 0,
             is_inexact: false,
             poison_for_ever: false,
@@ -193,7 +208,20 @@ impl Config {
             has_join: false,
             refuses: None,
             is_static: false,
+            is_prompt: false,
+            has_versions: false,
         }
+    }
+
+    /// How old an event may be when it is written. A little less than at most as long as a window of its view or click
+    /// takes it.
+    pub(crate) fn longest_delay(&self) -> i64 {
+        JOIN_WITHIN + self.size + self.lateness_of_join() + 2 * self.out_of_orderness
+    }
+
+    /// The allowed lateness of the flow with a join.
+    pub(crate) fn lateness_of_join(&self) -> i64 {
+        self.lateness.max(JOIN_WITHIN)
     }
 
     pub(crate) fn events(&self) -> EventsSettings {
@@ -225,7 +253,7 @@ impl Config {
         };
         let mut flows = vec![flow("sliding", "event", size / 2, self.lateness), flow("fixed", time, size, 0)];
         if self.has_join {
-            flows.push(flow(JOINED, "event", size, self.lateness.max(JOIN_WITHIN)));
+            flows.push(flow(JOINED, "event", size, self.lateness_of_join()));
         }
         flows
     }
@@ -268,6 +296,14 @@ impl Drawing {
             self.steps.push((at, salt, make(Dice(salt), n)));
         }
         self
+    }
+
+    /// A step of a kind at each of these times.
+    pub(crate) fn at(&mut self, kind: &'static str, times: &[i64], make: impl Fn(Dice, u64) -> Step) {
+        for (n, at) in (0u64..).zip(times) {
+            let salt = self.dice.roll(kind, &[n, 2]);
+            self.steps.push((*at, salt, make(Dice(salt), n)));
+        }
     }
 
     /// A step of a kind every so many milliseconds.

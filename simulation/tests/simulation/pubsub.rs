@@ -2,9 +2,9 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use event::{Mark, Partition};
+use event::Partition;
 
-use crate::kafka::Happening;
+use crate::{kafka::Happening, wire::WireMark};
 
 /// Which subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,15 @@ pub(crate) enum Kind {
 /// What a message holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
-    Data { partition: Arc<Partition>, offset: u64, timestamp: i64, event: Rc<Happening> },
-    Mark(Rc<Mark>),
+    Data {
+        partition: Arc<Partition>,
+        offset: u64,
+        timestamp: i64,
+        event: Rc<Happening>,
+        /// In a format that only the next version can read.
+        is_packed: bool,
+    },
+    Mark(Rc<WireMark>),
 }
 
 #[derive(Debug)]

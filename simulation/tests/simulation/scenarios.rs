@@ -144,6 +144,31 @@ fn lives_cut_short(dice: Dice) -> Plan {
     })
 }
 
+/// Lives that are cut short leave the watermark's minimum. Then processors restart, and messages of those lives arrive.
+fn restarts_around_retired_lives(dice: Dice) -> Plan {
+    let mut drawing = Drawing::new(dice, 150_000);
+    drawing.exactly("produce", 150, |dice, _| Step::Produce(part(dice, 4), part(dice, 5)));
+    let early: Vec<i64> = (0..40).map(|n| 300 * n).collect();
+    drawing.at("early", &early, |dice, _| Step::Produce(part(dice, 4), part(dice, 5)));
+    let crashes = [3_600, 3_700, 8_600, 8_700];
+    drawing.at("crash replica", &crashes, |d, n| Step::CrashReplica(n as usize, long(d, 500, 3_000)));
+    drawing.at("remake", &[4_000, 9_000, 11_000], |d, _| Step::Remake(part(d, 4)));
+    drawing.at("crash worker", &[50_000, 110_000], |d, _| Step::CrashWorker(0, long(d, 200, 3_000)));
+    drawing.at("stop worker", &[80_000, 140_000], |d, _| Step::StopWorker(0, long(d, 3_000, 5_000)));
+    drawing.plan(Config {
+        topics: 2,
+        partitions: 1,
+        replicas: 2,
+        old_commits_stay: 500,
+        publish_lost: 200,
+        stuck: 150,
+        held_up: 300,
+        troubled: 12_000,
+        is_prompt: true,
+        ..Config::simple(dice)
+    })
+}
+
 /// Retention takes what was read and published before anything was committed, and others begin behind it.
 fn a_young_group(dice: Dice) -> Plan {
     let mut drawing = Drawing::new(dice, 12_000);
@@ -302,6 +327,25 @@ fn joins(dice: Dice) -> Plan {
     drawing.plan(Config { has_join: true, redelivered: 200, ..Config::simple(dice) })
 }
 
+/// Clicks and views arrive while some of their windows may take them, and shortly after none does.
+fn joins_with_delayed_events(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 120);
+    accidents(&mut drawing, 1, 3);
+    drawing.plan(Config { has_join: true, delayed: 400, redelivered: 200, ..Config::simple(dice) })
+}
+
+/// Connectors and processors are upgraded one by one, in any order. A processor of the present version stops at what a
+/// connector of the next one writes, until it is upgraded too.
+fn two_versions(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 70);
+    drawing.exactly("poison", 30, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
+    accidents(&mut drawing, 1, 1);
+    drawing.exactly("upgrade replica", 2, |_, n| Step::UpgradeReplica(n as usize));
+    let workers = 1 + dice.below(2, "workers", &[]) as usize;
+    drawing.some("upgrade worker", workers as u64, |_, n| Step::UpgradeWorker(n as usize));
+    drawing.plan(Config { replicas: 2, workers, has_versions: true, ..Config::simple(dice) })
+}
+
 fn rows_refused(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     accidents(&mut drawing, 0, 3);
@@ -370,6 +414,7 @@ scenarios! {
     runs_latest, latest, 150;
     runs_topics_made_anew, topics_made_anew, 120;
     runs_lives_cut_short, lives_cut_short, 60;
+    runs_restarts_around_retired_lives, restarts_around_retired_lives, 40;
     runs_offsets_reset, offsets_reset, 40;
     runs_a_topic_dropped, a_topic_dropped, 60;
     runs_changed_topics, changed_topics, 120;
@@ -385,7 +430,9 @@ scenarios! {
     runs_publishing_held_up, publishing_held_up, 40;
     runs_streams_gone, streams_gone, 100;
     runs_joins, joins, 120;
+    runs_joins_with_delayed_events, joins_with_delayed_events, 120;
     runs_rows_refused, rows_refused, 100;
+    runs_two_versions, two_versions, 100;
     runs_unclean_elections, unclean_elections, 120;
     runs_lost_state, lost_state, 60;
     runs_mixed, mixed, 150;

@@ -7,9 +7,10 @@ use connector::plan::Place;
 use crate::{
     dice::Dice,
     kafka::{Class, Happening, Kind},
-    plan::Step,
+    plan::{JOIN_WITHIN, Step},
     replica,
     store::Gated,
+    wire::Version,
     world::{Event, World, topic},
 };
 
@@ -106,6 +107,15 @@ impl World {
                 self.at(down.max(3_000), Event::BootWorker(n));
             }
             Step::PauseWorker(n, long) => self.pause_worker(n % self.workers.len(), long),
+            Step::UpgradeReplica(n) => {
+                let n = n % self.replicas.len();
+                self.replicas[n].version = Version::Next;
+                if self.replicas[n].is_up {
+                    self.crash_replica(n);
+                }
+                self.at(200, Event::BootReplica(n));
+            }
+            Step::UpgradeWorker(n) => self.upgrade_worker(n % self.workers.len()),
             Step::Outage(long) => self.outage_until = self.now + long,
             Step::StreamsGone => self.sink.tables().forget_streams(),
             Step::LoseState => self.lose_state(),
@@ -144,6 +154,11 @@ impl World {
             (config.copies, Class::Copy, self.now),
             (config.contested, Class::Contested, time),
             (config.ahead, Class::Firm, self.now + dice.millis(0, 9_500, "ahead", &[])),
+            (
+                config.delayed,
+                Class::Delayed,
+                self.now - dice.millis(0, config.longest_delay(), "delayed", &[]),
+            ),
             (1_000, Class::Firm, time),
         ];
         let mut draw = dice.below(1_000, "class", &[]);
@@ -183,9 +198,19 @@ impl World {
             let original = firm[dice.below(firm.len() as u64, "original", &[]) as usize];
             (id, time, is_view, key) = (original.id, original.time, original.is_view, original.key.clone());
         }
+        // A few events have a view in common, so that there is something to join.
+        let mut view = id / 4;
+        if class == Class::Delayed {
+            is_view = dice.chance(300, "delayed view", &[]);
+            let (from, to) = if is_view { (time, time + JOIN_WITHIN) } else { (time - JOIN_WITHIN, time) };
+            let fits = |other: &&Rc<Happening>| other.is_view != is_view && (from..=to).contains(&other.time);
+            let others: Vec<&Rc<Happening>> = self.events.iter().filter(fits).collect();
+            let other = others.get(dice.below(others.len() as u64, "other", &[]) as usize);
+            view = other.map_or(view, |partner| partner.view);
+        }
         let kind = if is_view { "v" } else { "c" };
-        let mut event = Happening { number, time, key, is_view, id, class, payload: Vec::new() };
-        let (key, view) = (&event.key, event.view());
+        let mut event = Happening { number, time, key, is_view, id, view, class, payload: Vec::new() };
+        let key = &event.key;
         let payload = format!(r#"{{"t":{time},"p":"{key}","k":"{kind}","id":"e{id}","v":"v{view}"}}"#);
         event.payload = payload.into_bytes();
         let event = Rc::new(event);
@@ -258,6 +283,14 @@ impl World {
         let partition = log.partition.clone();
         self.check_reset(&partition, offset);
         self.kafka.commit(place, offset, String::new());
+    }
+
+    pub(super) fn upgrade_worker(&mut self, number: usize) {
+        self.workers[number].version = Version::Next;
+        if self.workers[number].is_up {
+            self.crash_worker(number);
+        }
+        self.at(500, Event::BootWorker(number));
     }
 
     pub(super) fn lose_state(&mut self) {

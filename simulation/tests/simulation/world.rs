@@ -19,6 +19,7 @@ use crate::{
     replica::{self, CommitFor, Delivery, Offsets, Replica},
     store::Gated,
     table::SimulatedSink,
+    wire::Version,
     worker::{self, Worker},
 };
 
@@ -239,6 +240,9 @@ impl World {
         }
         for number in 0..self.workers.len() {
             self.workers[number].paused_until = self.now.min(self.workers[number].paused_until);
+            if self.plan.config.has_versions && self.workers[number].version == Version::Present {
+                self.upgrade_worker(number);
+            }
             self.at(10, Event::BootWorker(number));
             self.at(5_000, Event::BootWorker(number));
         }
@@ -248,6 +252,11 @@ impl World {
             }
         }
         self.at(2_000, Event::Look);
+    }
+
+    /// Whether messages may be stuck or held up.
+    pub(crate) fn is_troubled(&self) -> bool {
+        !self.is_calm && self.now - self.plan.config.epoch < self.plan.config.troubled
     }
 
     /// A message reaches Pub/Sub.
@@ -265,7 +274,7 @@ impl World {
         if is_data && self.dice.chance(config.slow_data, "slow data", &salt) {
             delay = self.dice.millis(0, config.slowest_message, "slow data", &[message as u64, 1]);
         }
-        if is_data && !self.is_calm && self.dice.chance(config.stuck, "stuck", &salt) {
+        if is_data && self.is_troubled() && self.dice.chance(config.stuck, "stuck", &salt) {
             self.pubsub.messages[message].is_stuck = true;
             delay = 2 * config.hole_limit;
         }

@@ -52,6 +52,7 @@ fn each_example_is_checked_and_replayed() {
     }
 }
 
+#[cfg(feature = "cloud")]
 #[test]
 fn the_configuration_for_kubernetes_is_right() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes/base/aqueduct.toml");

@@ -31,6 +31,9 @@ mod services;
 
 mod refusals;
 
+#[cfg(feature = "cloud")]
+mod refused_tables;
+
 mod on_disk;
 
 mod checks;

@@ -44,7 +44,7 @@ use witness::Nobody;
 
 pub use attributes::{MAX_EVENT_BYTES, MAX_RECORD_BYTES};
 pub use reject::{Reject, RejectCode};
-pub use settings::{AnonymiseSettings, Forward, KeyRule, SettingsError, Share};
+pub use settings::{AnonymiseSettings, Forward, KeyRule, SettingsError, Share, Warning};
 pub use witness::{Outcome, Sight, Step, Witness};
 
 /// A record as it came from Kafka or a file.
@@ -116,7 +116,7 @@ pub struct Anonymiser {
     keyring: Option<Arc<Keyring>>,
     key: KeyRule,
     headers: Vec<Arc<str>>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     scratch: Scratch,
 }
 
@@ -153,7 +153,7 @@ impl Anonymiser {
     }
 
     /// What is allowed, but hardly meant.
-    pub fn warnings(&self) -> &[String] {
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 

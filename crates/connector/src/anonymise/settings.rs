@@ -90,6 +90,15 @@ pub enum KeyRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
 
+/// Something in the settings that is allowed, but hardly meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The key that it is about, such as `anonymise.remove`.
+    pub key: String,
+    /// What is odd about it.
+    pub text: String,
+}
+
 /// Why the section cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
@@ -225,40 +234,39 @@ pub(super) fn checked_headers(names: &[String]) -> Result<Vec<Arc<str>>, Setting
     if headers.len() > MAX_HEADERS { Err(SettingsError::TooManyHeaders(headers.len())) } else { Ok(headers) }
 }
 
-/// What is allowed, but hardly meant.
-pub(super) fn warnings(settings: &AnonymiseSettings, events: Option<&EventsSettings>) -> Vec<String> {
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.text)
+    }
+}
+
+pub(super) fn warnings(settings: &AnonymiseSettings, events: Option<&EventsSettings>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let declared = [("pseudonymise", &settings.pseudonymise), ("strip_query", &settings.strip_query)];
     for (list, pattern) in
         declared.iter().flat_map(|(list, patterns)| patterns.iter().map(move |p| (list, p)))
     {
-        if settings.remove.iter().any(|removed| covers(removed, pattern)) {
-            warnings.push(format!(
-                "anonymise.{list}: {:?} lies in what anonymise.remove takes out",
-                pattern.as_str()
-            ));
-        } else if !forwards(settings, pattern) {
-            warnings.push(format!(
-                "anonymise.{list}: {:?} is not in anonymise.forward, and is dropped",
-                pattern.as_str()
-            ));
-        }
+        let is_removed = settings.remove.iter().any(|removed| covers(removed, pattern));
+        let what = match (is_removed, forwards(settings, pattern)) {
+            (true, _) => "lies in what anonymise.remove takes out",
+            (false, false) => "is not in anonymise.forward, and is dropped",
+            (false, true) => continue,
+        };
+        let (key, text) = (format!("anonymise.{list}"), format!("{:?} {what}", pattern.as_str()));
+        warnings.push(Warning { key, text });
     }
-    for (place, pointer) in events.iter().flat_map(|events| places(events)) {
+    for (key, pointer) in events.iter().flat_map(|events| places(events)) {
         let pattern = Pattern::from(pointer.clone());
-        if settings.remove.iter().any(|removed| covers(removed, &pattern)) || !forwards(settings, &pattern) {
-            warnings.push(format!(
-                "{place} {:?} does not pass [anonymise], so that the processor will not find it",
-                pointer.as_str()
-            ));
-        } else if place.ends_with("time")
-            && settings.pseudonymise.iter().any(|hashed| covers(hashed, &pattern))
-        {
-            warnings.push(format!(
-                "{place} {:?} is pseudonymised, so that the processor cannot read it",
-                pointer.as_str()
-            ));
-        }
+        let is_removed = settings.remove.iter().any(|removed| covers(removed, &pattern));
+        let is_pseudonym = || settings.pseudonymise.iter().any(|hashed| covers(hashed, &pattern));
+        let what = if is_removed || !forwards(settings, &pattern) {
+            "does not pass [anonymise], so that the processor will not find it"
+        } else if key.ends_with("time") && is_pseudonym() {
+            "is pseudonymised, so that the processor cannot read it"
+        } else {
+            continue;
+        };
+        warnings.push(Warning { key, text: format!("{:?} {what}", pointer.as_str()) });
     }
     warnings
 }
@@ -358,9 +366,10 @@ mod tests {
             "anonymise.pseudonymise: \"/gone/u\" lies in what anonymise.remove takes out",
             "anonymise.pseudonymise: \"/x\" is not in anonymise.forward, and is dropped",
             "anonymise.strip_query: \"/page\" is not in anonymise.forward, and is dropped",
-            "events.time \"/time\" is pseudonymised, so that the processor cannot read it",
-            "events.id \"/id\" does not pass [anonymise], so that the processor will not find it",
+            "events.time: \"/time\" is pseudonymised, so that the processor cannot read it",
+            "events.id: \"/id\" does not pass [anonymise], so that the processor will not find it",
         ];
-        assert_eq!(warnings(&settings, Some(&events)), expect);
+        let found: Vec<String> = warnings(&settings, Some(&events)).iter().map(Warning::to_string).collect();
+        assert_eq!(found, expect);
     }
 }

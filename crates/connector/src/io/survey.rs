@@ -1,4 +1,4 @@
-//! How far the logs and the group are, for whoever looks on: joins no group and changes nothing.
+//! How far the logs and the group are, for commands that only look: joins no group and changes nothing.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::{Key, KeyringError};
 
 const HEADER: &str = "\
-# Aqueduct's keyring: whoever has these secrets can find out which person a pseudonym stands for.
+# Aqueduct's keyring: anyone who has these secrets can find out which person a pseudonym stands for.
 # Keep it out of version control, readable by its owner only, and back it up apart from the data.
 ";
 

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use event::{events::EventsSettings, ledger::Outcome};
+use event::events::EventsSettings;
 use pubsub::{Connection, SubscribeOptions};
 use service::{metrics::Metrics, readiness::Readiness};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
@@ -21,6 +21,7 @@ use crate::{
     frontier::Limits,
     io::{messages::Partitions, tasks},
     metrics::ProcessorMetrics,
+    oddities::Oddities,
     pace::Pace,
     readiness::{self, CHECKPOINTS, PUBSUB, STATE, TABLES},
     sink::Sink,
@@ -124,11 +125,7 @@ pub async fn run<S: Sink>(
     let marks = services.connection.subscribe(&config.marks);
     metrics.begin(core.engine().flows().iter().map(|flow| (flow.name().clone(), flow.ledger)));
     services.readiness.watch(CHECKPOINTS, config.state.period.std() * 6 + Duration::from_secs(30));
-    let late_reported = core.engine().flows().iter().map(|flow| {
-        let ledger = &flow.ledger;
-        (ledger.get(Outcome::Late), ledger.get(Outcome::Counted))
-    });
-    let late_reported = late_reported.collect();
+    let oddities = Oddities::new(core.engine().flows());
     let board = Board::new(&config.flows, BOARD_BYTES.min(config.state.memory.0 / BOARD_SHARE));
     let driver = Driver {
         board,
@@ -145,7 +142,7 @@ pub async fn run<S: Sink>(
         streams_asked: false,
         last_checkpoint: None,
         last_report: Instant::now(),
-        late_reported,
+        oddities,
         pace: Pace::default(),
         partitions: Partitions::default(),
         rows: 0,

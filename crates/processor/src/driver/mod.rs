@@ -15,7 +15,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use event::{EventTime, Mark, mark::MarkError};
+use event::EventTime;
 use pubsub::{AckHandle, Inbound, Subscription, link::Link};
 use service::readiness::Readiness;
 use tokio::{
@@ -35,6 +35,7 @@ use crate::{
         tasks::{self, Ended},
     },
     metrics::ProcessorMetrics,
+    oddities::Oddities,
     pace::Pace,
     readiness::CHECKPOINTS,
     saved::Budget,
@@ -83,9 +84,7 @@ struct Driver<S> {
     streams_asked: bool,
     last_checkpoint: Option<Instant>,
     last_report: Instant,
-    /// By flow: late and counted events at the last report. What a recovered state holds was reported by the processor that
-    /// saw it.
-    late_reported: Vec<(u64, u64)>,
+    oddities: Oddities,
     pace: Pace,
     partitions: Partitions,
     rows: u64,
@@ -163,17 +162,13 @@ impl<S: Sink> Driver<S> {
         for Inbound { messages, ack } in batch.drain(..) {
             for message in messages.iter() {
                 let origin = self.partitions.origin(&message);
-                if let Some(format) = origin.format {
-                    let format = String::from_utf8_lossy(format).into_owned();
-                    return Err(ProcessorError::NewerMessage { format });
-                }
                 let data = Data {
                     position: origin.position,
                     kafka_time: origin.kafka_time,
                     publish_time: message.publish_time,
                     payload: message.data,
                 };
-                self.stages.data(&data, now);
+                self.stages.data(&data, origin.format, now)?;
             }
             self.stages.applied(ack, messages.len());
         }
@@ -184,24 +179,16 @@ impl<S: Sink> Driver<S> {
         let now = now();
         for Inbound { messages, ack } in batch.drain(..) {
             for message in messages.iter() {
-                let mark = match Mark::from_json(message.data) {
-                    Ok(mark) => {
-                        self.own.last_mark = Some(now);
-                        self.own.ahead = Some(Ahead::of(&mark, message.publish_time, now));
-                        Some(mark)
-                    }
-                    // Acknowledged, it would be gone: its offsets would become holes, and then lost.
-                    Err(MarkError::Newer { version }) => return Err(ProcessorError::NewerMark { version }),
-                    Err(MarkError::Malformed { .. }) => {
-                        warn!(
-                            message_id = message.message_id,
-                            action = "revoke whatever else may publish to the marks topic",
-                            "ignored a message on the marks subscription that is not a mark"
-                        );
-                        None
-                    }
-                };
-                self.stages.mark(mark.as_ref(), message.publish_time, now);
+                if let Some(mark) = self.stages.mark(message.data, message.publish_time, now)? {
+                    self.own.last_mark = Some(now);
+                    self.own.ahead = Some(Ahead::of(&mark, message.publish_time, now));
+                } else {
+                    warn!(
+                        message_id = message.message_id,
+                        action = "revoke whatever else may publish to the marks topic",
+                        "ignored a message on the marks subscription that is not a mark"
+                    );
+                }
             }
             self.stages.applied(ack, messages.len());
         }

@@ -1,6 +1,6 @@
 //! What the driver tells: to spectators, to probes, to the log, and that memory does not suffice.
 
-use event::{EventTime, Millis, ledger::Outcome};
+use event::{EventTime, Millis};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -68,42 +68,8 @@ impl<S: Sink> Driver<S> {
             flows = flows.join("; "),
             "so far"
         );
-        self.report_late();
-        self.report_odd_times();
-    }
-
-    /// Once a minute at most, however many there are.
-    fn report_late(&mut self) {
-        let flows = self.stages.core().engine().flows();
-        for (flow, reported) in flows.iter().zip(&mut self.late_reported) {
-            let (late, counted) = (flow.ledger.get(Outcome::Late), flow.ledger.get(Outcome::Counted));
-            let (late_before, counted_before) = std::mem::replace(reported, (late, counted));
-            let (more, others) = (late.saturating_sub(late_before), counted.saturating_sub(counted_before));
-            if more > 0 {
-                warn!(
-                    flow = %flow.name(),
-                    late = more,
-                    share = format!("{:.2} %", more as f64 / (more + others) as f64 * 100.0),
-                    action = "look for a producer whose clock is fast or that sends later than allowed_lateness; `aqueduct check --sample` shows the delays",
-                    "events came too late to be counted since the last report"
-                );
-            }
-        }
-    }
-
-    /// Seconds since the epoch, taken for milliseconds, lie in January 1970.
-    fn report_odd_times(&mut self) {
-        const FEBRUARY: EventTime = EventTime(31 * 86_400_000);
-        let flows = self.stages.core().engine().flows().iter();
-        let mut event_timed = flows.filter(|flow| flow.flow.time == TimeKind::Event);
-        let is_odd = |flow: &FlowState| (EventTime(0)..FEBRUARY).contains(&flow.windows.watermark());
-        if let Some(flow) = event_timed.find(|flow| is_odd(flow)) {
-            warn!(
-                flow = %flow.name(),
-                watermark = %flow.windows.watermark(),
-                action = "have the producer write milliseconds or RFC 3339, or name another place in [events] time",
-                "event times fall in January 1970: a number is taken for milliseconds since the epoch, and these look like seconds"
-            );
+        for oddity in self.oddities.look(core.engine().flows()) {
+            oddity.tell();
         }
     }
 

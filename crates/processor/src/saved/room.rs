@@ -1,12 +1,12 @@
 //! The budget of one part.
 
 /// What is left of the bytes that a part may take. A container puts entries in while it is not full, so that a part exceeds
-/// its budget by one entry at most, and holds at least one.
+/// its budget by at most one entry, and contains at least one.
 #[derive(Clone, Copy, Debug)]
 pub struct Room(usize);
 
 impl Room {
-    /// Room for so many bytes, but for one at least.
+    /// Room for this many bytes, and for at least one.
     pub fn new(bytes: usize) -> Self {
         Self(bytes.max(1))
     }
@@ -16,7 +16,7 @@ impl Room {
         self.0 == 0
     }
 
-    /// An entry of so many bytes goes in.
+    /// Adds an entry of this many bytes.
     pub fn take(&mut self, bytes: usize) {
         self.0 = self.0.saturating_sub(bytes.max(1));
     }

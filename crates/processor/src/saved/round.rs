@@ -43,7 +43,7 @@ const LARGE: usize = 2 << 20;
 const LONG: u64 = 1_500;
 
 impl Budget {
-    /// For a live state of so many bytes, whose recovery would read so many checkpoints by now.
+    /// For a live state of this many bytes, whose recovery would read this many checkpoints by now.
     pub fn of(state_bytes: u64, checkpoints: u64) -> Self {
         let share = usize::try_from(state_bytes / PARTS).unwrap_or(LARGE).clamp(SMALL, LARGE);
         let least = if checkpoints > LONG { LARGE } else { share };

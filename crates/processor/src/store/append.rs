@@ -1,8 +1,8 @@
 //! The next checkpoint, fenced; and pruning what a complete round has made needless.
 //!
 //! The fence: the object is created only if it is absent, then the store is listed. The listing matters as much:
-//! a processor that was stopped for long may find its number absent again, because whoever took over has written
-//! it and pruned it since.
+//! a processor that was stopped for long may find its number absent again, because the processor that took over has
+//! written and pruned it since.
 //!
 //! Not here: when a checkpoint is due, and which part of the state it holds.
 
@@ -38,7 +38,7 @@ pub struct Appender {
     chain: u64,
     /// Everything below was pruned.
     pruned: u64,
-    /// The newest checkpoint of whoever took over.
+    /// The newest checkpoint of the processor that took over.
     fenced_by: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
 //! The lock file of a folder that holds the state.
 //!
-//! The operating system frees a lock when its holder ends. A holder that is merely stopped keeps it: whoever takes
+//! The operating system frees a lock when its holder ends. A holder that is merely stopped keeps it: a process that takes
 //! over from it puts another lock file in place of the first, so that the next to come sees the new holder's lock.
 //! A lock counts only while its file still stands at the path.
 //!

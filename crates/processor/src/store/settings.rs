@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(defaults.validate(), Ok(()));
         assert_eq!(serde_json::from_str::<StateSettings>("{}").expect("no key is required"), defaults);
         let settings: StateSettings = serde_json::from_str(
-            r#"{"checkpoints": "gs://b/p", "period": "1s", "takeover_after": "2s", "cold_start": "3s",
+            r#"{"checkpoints": "file:///state", "period": "1s", "takeover_after": "2s", "cold_start": "3s",
                 "memory": "4MiB", "idle_after": "5s", "hole_limit": "6s"}"#,
         )
         .expect("every key is known");

@@ -10,7 +10,7 @@ use processor::frontier::Frontier;
 
 use super::{
     Outcome, Outcomes,
-    recount::{Cell, Count, Taken},
+    recount::{Arrival, Cell, Count, Taken},
 };
 use crate::{
     kafka::Class,
@@ -82,7 +82,8 @@ impl World {
             .or_else(|| self.wrong_letters());
         let taken = self.taken(&running.outcomes);
         let counted = taken.len();
-        if let Some(wrong) = wrong.or_else(|| self.wrong_rows(&taken)) {
+        let joined = self.plan.config.recount_join(&self.arrivals(&running.outcomes));
+        if let Some(wrong) = wrong.or_else(|| self.wrong_rows(&taken, &joined)) {
             self.fail(wrong);
         }
         counted
@@ -95,7 +96,7 @@ impl World {
                 if log.reset_to.is_some_and(|reset_to| *offset < reset_to) {
                     return false;
                 }
-                let must = |class| matches!(class, Class::Firm | Class::Copy | Class::Future);
+                let must = |class| !matches!(class, Class::Loose | Class::Contested);
                 log.is_event(*offset).is_some_and(|event| must(event.class))
                     && !self.check.copies.contains_key(&(log.partition.clone(), *offset))
             };
@@ -152,18 +153,29 @@ impl World {
         for (partition, offset, outcome) in outcomes.iter() {
             let (Some(event), Outcome::Data(_, kafka)) = (self.event_of(outcome), outcome) else { continue };
             let is_unawaited = outcomes.unawaited.contains(&(partition.clone(), offset));
-            let is_open = is_unawaited || event.class == Class::Loose;
+            let is_open = is_unawaited || matches!(event.class, Class::Loose | Class::Delayed);
             taken.insert(event.id, Taken { event, kafka, is_open });
         }
         taken.into_values().collect()
     }
 
+    /// The events that the flow with a join was given, in their order.
+    fn arrivals(&self, outcomes: &Outcomes) -> Vec<Arrival<'_>> {
+        let events = outcomes.arrivals.iter().map(|&(number, watermark)| (&*self.events[number], watermark));
+        let arrivals = events.map(|(event, watermark)| Arrival { event, watermark });
+        arrivals.filter(|arrival| arrival.event.class != Class::Future).collect()
+    }
+
     /// A cell whose final row does not hold what it must.
-    fn wrong_rows(&self, taken: &[Taken<'_>]) -> Option<String> {
+    fn wrong_rows(&self, taken: &[Taken<'_>], joined: &BTreeMap<Cell, Count>) -> Option<String> {
         let found = self.finals();
         let config = &self.plan.config;
         let sure: Vec<Taken<'_>> = taken.iter().filter(|taken| !taken.is_open).copied().collect();
-        let (least, most) = (config.recount(&sure), config.recount(taken));
+        let [least, most] = [sure.as_slice(), taken].map(|taken| {
+            let mut counts = config.recount(taken);
+            counts.extend(joined.clone());
+            counts
+        });
         let cells: BTreeSet<&Cell> = least.keys().chain(most.keys()).chain(found.keys()).collect();
         let is_refused = |cell: &Cell| config.refuses == Some(cell.2.as_str());
         cells.into_iter().filter(|cell| !is_refused(cell)).find_map(|cell| {

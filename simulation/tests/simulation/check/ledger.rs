@@ -55,7 +55,7 @@ impl World {
                 Outcome::Lost => tally.lost += 1,
                 Outcome::Data(number, _) => {
                     let event = &self.events[number];
-                    tally.has_loose |= event.class == Class::Loose;
+                    tally.has_loose |= matches!(event.class, Class::Loose | Class::Delayed);
                     if event.class == Class::Future {
                         tally.future += 1;
                     } else if self.plan.config.has_ids {

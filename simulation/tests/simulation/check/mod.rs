@@ -27,6 +27,7 @@ use crate::{
 mod end;
 mod ledger;
 mod outcomes;
+mod prompt;
 mod recount;
 
 use self::outcomes::Outcome;
@@ -87,8 +88,8 @@ impl World {
                 self.check.landed.entry((**partition).clone()).or_default().insert(*offset..offset + 1);
                 self.check.copies.entry((partition.clone(), *offset)).or_default().push(message);
             }
-            Body::Mark(mark) => {
-                for entry in &mark.partitions {
+            Body::Mark(written) => {
+                for entry in &written.mark.partitions {
                     for range in &entry.ranges {
                         let landed = self.check.landed.entry(entry.partition.clone()).or_default();
                         landed.insert(range.offsets());
@@ -206,6 +207,7 @@ impl World {
         }
         self.check_passed(number, before[0]);
         self.check_older_lives(number, before[0]);
+        self.check_prompt(number);
     }
 
     fn event_of(&self, outcome: Outcome) -> Option<&Happening> {
@@ -293,7 +295,7 @@ impl World {
             None => false,
             Some(head) => match &self.pubsub.messages[message].body {
                 Body::Data { partition, offset, .. } => head.peek(partition, *offset) != Arrival::New,
-                Body::Mark(mark) => mark.partitions.iter().all(|entry| {
+                Body::Mark(written) => written.mark.partitions.iter().all(|entry| {
                     entry.ranges.iter().all(|range| {
                         let mut tracks = head.tracks();
                         let track = tracks.find(|(partition, _)| **partition == entry.partition);

@@ -32,6 +32,8 @@ pub(crate) struct Outcomes {
     /// Data that nothing had waited for: its offset counted as missing, or it is of an older life of its topic, and no
     /// mark had spoken of it.
     pub(super) unawaited: BTreeSet<(Partition, u64)>,
+    /// Data in the order of its arrival: the event's number, and the watermark of the flow with a join at that moment.
+    pub(super) arrivals: Vec<(usize, i64)>,
     /// The ledgers have been compared with it since the last message.
     pub(crate) is_checked: bool,
 }
@@ -43,7 +45,12 @@ impl Outcome {
 }
 
 impl Outcomes {
-    pub(crate) fn data(&mut self, partition: &Partition, offset: u64, number: usize, timestamp: i64) {
+    pub(crate) fn data(
+        &mut self,
+        (partition, offset): (&Partition, u64),
+        (number, timestamp): (usize, i64),
+        watermark: i64,
+    ) {
         self.is_checked = false;
         let entry = self.offsets.entry(partition.clone()).or_default();
         let known = entry.get(&offset);
@@ -53,6 +60,7 @@ impl Outcomes {
             return;
         }
         entry.insert(offset, Outcome::Data(number, timestamp));
+        self.arrivals.push((number, watermark));
     }
 
     /// Data of an older life of a topic is about to come behind the watermark; what marks had spoken of does not.

@@ -22,6 +22,13 @@ pub(super) struct Taken<'a> {
     pub(super) is_open: bool,
 }
 
+/// An event that reached the flow with a join, and the flow's watermark at that moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) event: &'a Happening,
+    pub(super) watermark: i64,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
     views: u64,
@@ -62,12 +69,72 @@ impl Config {
                 counts.add(&fixed, *kafka, &event.key, Count::one(event));
             }
         }
-        if self.has_join {
-            let events: Vec<&Happening> = by_event().map(|taken| taken.event).collect();
-            counts.join(&Flow { name: JOINED, windows: laid(self.size) }, &events);
-        }
         counts.0
     }
+
+    /// What the flow with a join counts, one arrival after another: everything is looked at again, and what has changed
+    /// is counted in the windows that are not over.
+    pub(super) fn recount_join(&self, arrivals: &[Arrival<'_>]) -> BTreeMap<Cell, Count> {
+        let mut counts: BTreeMap<Cell, [i64; 3]> = BTreeMap::new();
+        if !self.has_join {
+            return BTreeMap::new();
+        }
+        let start = |time: i64| time - time.rem_euclid(self.size);
+        let is_over =
+            |time: i64, watermark: i64| start(time) + self.size + self.lateness_of_join() <= watermark;
+        let (mut views, mut clicks) = (Vec::new(), Vec::new());
+        let mut before = BTreeMap::new();
+        for &Arrival { event, watermark } in arrivals {
+            let is_late = is_over(event.time, watermark);
+            if event.is_view {
+                views.push(event);
+                if !is_late {
+                    counts.entry(cell(start(event.time), &event.key)).or_default()[0] += 1;
+                }
+            } else if !is_late {
+                clicks.push(event);
+            }
+            let after = joined(&views, &clicks);
+            let places: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+            for &(key, time) in places.into_iter().filter(|(_, time)| !is_over(*time, watermark)) {
+                let [old, new] =
+                    [&before, &after].map(|at| at.get(&(key, time)).copied().unwrap_or_default());
+                let count = counts.entry(cell(start(time), key)).or_default();
+                (0..3).for_each(|n| count[n] += new[n] - old[n]);
+            }
+            before = after;
+        }
+        let count = |[views, clicks, attributed]: [i64; 3]| Count {
+            views: views.unsigned_abs(),
+            clicks: clicks.unsigned_abs(),
+            attributed: attributed.unsigned_abs(),
+        };
+        counts.into_iter().map(|(cell, counts)| (cell, count(counts))).collect()
+    }
+}
+
+fn cell(start: i64, key: &str) -> Cell {
+    (JOINED.to_owned(), start, key.to_owned())
+}
+
+/// Clicks and attributed views, by key and time. A click counts for the newest view of its own that is not too old, of
+/// two at one time for the one with the smaller key; a view is attributed once.
+fn joined<'a>(views: &[&'a Happening], clicks: &[&Happening]) -> BTreeMap<(&'a str, i64), [i64; 3]> {
+    let mut counts: BTreeMap<(&str, i64), [i64; 3]> = BTreeMap::new();
+    let mut attributed = BTreeSet::new();
+    for click in clicks {
+        let fits = |view: &&&Happening| {
+            view.view == click.view && (click.time - JOIN_WITHIN..=click.time).contains(&view.time)
+        };
+        if let Some(view) = views.iter().filter(fits).min_by_key(|view| (-view.time, &view.key)) {
+            counts.entry((view.key.as_str(), click.time)).or_default()[1] += 1;
+            attributed.insert((view.view, view.time, view.key.as_str()));
+        }
+    }
+    for (_, time, key) in attributed {
+        counts.entry((key, time)).or_default()[2] += 1;
+    }
+    counts
 }
 
 impl Count {
@@ -91,30 +158,6 @@ impl Counts {
             sum.views += count.views;
             sum.clicks += count.clicks;
             sum.attributed += count.attributed;
-        }
-    }
-
-    /// A click counts for the newest view of its own that is not too old, of two at one time for the one with the
-    /// smaller key; a view is attributed once.
-    fn join(&mut self, flow: &Flow, events: &[&Happening]) {
-        let (views, clicks): (Vec<&Happening>, Vec<&Happening>) =
-            events.iter().copied().partition(|e| e.is_view);
-        let mut attributed = BTreeSet::new();
-        for view in &views {
-            self.add(flow, view.time, &view.key, Count::one(view));
-        }
-        for click in clicks {
-            let fits = |view: &&&Happening| {
-                view.view() == click.view() && (click.time - JOIN_WITHIN..=click.time).contains(&view.time)
-            };
-            let newest = views.iter().filter(fits).min_by_key(|view| (-view.time, &view.key));
-            if let Some(view) = newest {
-                self.add(flow, click.time, &view.key, Count::one(click));
-                attributed.insert((view.view(), view.time, &view.key));
-            }
-        }
-        for (_, time, key) in attributed {
-            self.add(flow, time, key, Count { attributed: 1, ..Count::default() });
         }
     }
 }

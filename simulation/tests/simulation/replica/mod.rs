@@ -19,10 +19,11 @@ use connector::{
     plan::{Answers, Place},
     slot::{Commit, Slot},
 };
-use event::{EventTime, Mark, Partition, mark::TopicMark};
+use event::{EventTime, Partition, mark::TopicMark};
 
 use crate::{
     pubsub::Body,
+    wire::{Version, WireMark},
     world::{Event, World},
 };
 
@@ -46,6 +47,7 @@ pub(crate) struct Replica {
     pub(crate) life: u32,
     pub(crate) is_up: bool,
     pub(crate) paused_until: i64,
+    pub(crate) version: Version,
     /// Of its membership in the group.
     epoch: u64,
     pub(crate) core: Core,
@@ -127,7 +129,7 @@ pub(crate) struct Batch {
 #[derive(Clone, Debug)]
 pub(crate) enum Delivery {
     Batch(Batch),
-    Mark(MarkId, Rc<Mark>),
+    Mark(MarkId, Rc<WireMark>),
 }
 
 /// Offsets on their way to the coordinator.
@@ -167,6 +169,7 @@ impl Replica {
             life: 0,
             is_up: false,
             paused_until: 0,
+            version: Version::default(),
             epoch: 0,
             core: Core::new(number.to_string(), MAX_REJECTS),
             held: BTreeMap::new(),
@@ -195,7 +198,7 @@ impl Replica {
 impl World {
     /// Starts a replica that is down.
     pub(crate) fn boot_replica(&mut self, number: usize) {
-        let life = self.replicas[number].life + 1;
+        let (life, version) = (self.replicas[number].life + 1, self.replicas[number].version);
         if self.replicas[number].is_up {
             return;
         }
@@ -207,7 +210,7 @@ impl World {
         }
         let epoch = self.kafka.join(number);
         let fit = Fit::new(is_returning);
-        self.replicas[number] = Replica { life, is_up: true, epoch, fit, ..Replica::new(number) };
+        self.replicas[number] = Replica { life, is_up: true, version, epoch, fit, ..Replica::new(number) };
         if is_returning {
             let owned = self.kafka.owners.iter().filter(|(_, owner)| **owner == number);
             let owned = owned.map(|(place, _)| place.clone()).collect();
@@ -354,9 +357,8 @@ impl World {
                             "connector {number} has {MARKS} marks in flight and writes another"
                         ));
                     }
-                    // What is on the wire is JSON.
-                    let mark = Mark::from_json(&mark.to_json()).expect("a mark can be read");
-                    self.deliver(number, Delivery::Mark(id, Rc::new(mark)), 0);
+                    let mark = self.replicas[number].version.write(mark);
+                    self.deliver(number, Delivery::Mark(id, mark), 0);
                 }
                 Effect::Commit(commits) => {
                     let held = &self.replicas[number].held;

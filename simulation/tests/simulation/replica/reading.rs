@@ -13,6 +13,7 @@ use super::{Batch, Happens, Held, IN_FLIGHT, Job, RECORDS};
 use crate::{
     kafka::{Class, Kind},
     pubsub::Body,
+    wire::Version,
     world::World,
 };
 
@@ -91,6 +92,7 @@ impl World {
         let differ = self.plan.config.replicas_differ;
         let log = self.kafka.log(place).expect("it was there");
         let partition = self.replicas[number].held[place].partition.clone();
+        let is_next = self.replicas[number].version == Version::Next;
         while at < stable && at < next + RECORDS {
             if log.is_readable(at) {
                 let record = &log.records[at as usize];
@@ -103,6 +105,7 @@ impl World {
                             offset: at,
                             timestamp: record.timestamp,
                             event: event.clone(),
+                            is_packed: is_next && self.dice.chance(500, "packed", &[event.number as u64]),
                         });
                         entries.push(Entry::Data(at..at + 1));
                     }

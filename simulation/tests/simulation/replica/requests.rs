@@ -51,7 +51,7 @@ impl World {
     fn is_held_up(&self, &[number, life, batch, attempt]: &[u64; 4], delivery: &Delivery) -> bool {
         let salt = [number, life, batch];
         matches!(delivery, Delivery::Batch(..))
-            && !self.is_calm
+            && self.is_troubled()
             && self.dice.chance(self.plan.config.held_up, "held up", &salt)
             && attempt < self.dice.below(60, "attempts", &salt)
     }

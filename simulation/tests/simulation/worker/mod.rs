@@ -30,6 +30,7 @@ use crate::{
     plan::millis,
     pubsub::{self, Body},
     store::PREFIX,
+    wire::Version,
     world::{Event, World},
 };
 
@@ -43,6 +44,7 @@ pub(crate) struct Worker {
     pub(crate) life: u32,
     pub(crate) is_up: bool,
     pub(crate) paused_until: i64,
+    pub(crate) version: Version,
     pub(crate) phase: Phase,
     store: Option<Store>,
 }
@@ -69,6 +71,8 @@ pub(crate) struct Running {
     last: Option<u32>,
     /// The flows' watermarks at the last look.
     pub(crate) watermarks: Vec<EventTime>,
+    /// The first of them as it was recovered, and when.
+    pub(crate) recovered: (EventTime, i64),
     /// What must have become of each offset.
     pub(crate) outcomes: Outcomes,
     /// The same, as of the checkpoint that is on its way.
@@ -90,7 +94,14 @@ pub(crate) enum Happens {
 
 impl Worker {
     pub(crate) fn new() -> Self {
-        Self { life: 0, is_up: false, paused_until: 0, phase: Phase::StandBy(0, 0), store: None }
+        Self {
+            life: 0,
+            is_up: false,
+            paused_until: 0,
+            version: Version::default(),
+            phase: Phase::StandBy(0, 0),
+            store: None,
+        }
     }
 
     pub(crate) fn running(&self) -> Option<&Running> {
@@ -107,10 +118,10 @@ impl World {
             return;
         }
         self.tell(|| format!("processor {number} starts"));
-        let life = self.workers[number].life + 1;
+        let (life, version) = (self.workers[number].life + 1, self.workers[number].version);
         let phase = Phase::StandBy(u64::MAX, self.now);
         let store = Some(Store::over(std::sync::Arc::new(self.store.clone()), PREFIX));
-        self.workers[number] = Worker { life, is_up: true, paused_until: 0, phase, store };
+        self.workers[number] = Worker { life, is_up: true, paused_until: 0, version, phase, store };
         self.for_worker(number, 10, Happens::Tick);
     }
 
@@ -212,7 +223,8 @@ impl World {
             Err(error) => return self.fail(format!("the state does not fit: {error}")),
         };
         let store = self.workers[number].store.clone().expect("it was booted");
-        let watermarks = core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
+        let watermarks: Vec<EventTime> =
+            core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
         self.tell(|| format!("processor {number} goes on behind checkpoint {:?}", recovered.newest));
         self.workers[number].phase = Phase::Running(Box::new(Running {
             stages: Stages::new(core, outbox),
@@ -223,6 +235,7 @@ impl World {
             sending: VecDeque::new(),
             done: None,
             last: None,
+            recovered: (watermarks[0], self.now),
             watermarks,
             outcomes: self.check.outcomes_of(recovered.newest),
             saving_outcomes: Rc::default(),
@@ -254,37 +267,43 @@ impl World {
             for n in 0..self.plan.config.pull {
                 let draw = self.dice.roll("pull", &[self.now.unsigned_abs(), number as u64, n]);
                 let Some(message) = self.pubsub.pull(kind, draw) else { break };
-                self.apply(number, life, message);
+                if let Err(error) = self.apply(number, life, message) {
+                    return self.end_worker(number, &error.to_string());
+                }
             }
         }
     }
 
-    fn apply(&mut self, number: usize, life: u32, index: usize) {
+    /// Applies a message, as the driver does.
+    fn apply(&mut self, number: usize, life: u32, index: usize) -> Result<(), ProcessorError> {
         let now = EventTime(self.now);
+        let version = self.workers[number].version;
         let message = &mut self.pubsub.messages[index];
         message.deliveries += 1;
         message.lease = Some((number, life));
         let deliveries = message.deliveries;
         let published = EventTime(message.published);
-        let Phase::Running(running) = &mut self.workers[number].phase else { return };
+        let Phase::Running(running) = &mut self.workers[number].phase else { return Ok(()) };
         match &message.body {
-            Body::Data { partition, offset, timestamp, event } => {
+            Body::Data { partition, offset, timestamp, event, is_packed } => {
+                let (format, payload) = version.unpack(event, *is_packed);
                 let data = Data {
                     position: Some((&**partition, *offset)),
                     kafka_time: Some(EventTime(*timestamp)),
                     publish_time: published,
-                    payload: &event.payload,
+                    payload: &payload,
                 };
-                running.stages.data(&data, now);
+                running.stages.data(&data, format, now)?;
                 let is_older = self.kafka.dead.iter().any(|log| log.partition == *partition);
                 if is_older && event.time < running.watermarks[0].0 {
                     running.outcomes.unheard(partition, *offset);
                 }
-                running.outcomes.data(partition, *offset, event.number, *timestamp);
+                let watermark = running.watermarks.last().map_or(i64::MIN, |watermark| watermark.0);
+                running.outcomes.data((&**partition, *offset), (event.number, *timestamp), watermark);
             }
-            Body::Mark(mark) => {
-                running.stages.mark(Some(&**mark), published, now);
-                running.outcomes.mark(mark);
+            Body::Mark(written) => {
+                running.stages.mark(version.read(&written.bytes), published, now)?;
+                running.outcomes.mark(&written.mark);
             }
         }
         running.stages.applied(index, 1);
@@ -293,6 +312,7 @@ impl World {
         if !self.is_calm && self.dice.chance(self.plan.config.redelivered, "redelivered", &salt) {
             self.at(self.dice.millis(20, 3_000, "redelivery", &salt), Event::Ready(index));
         }
+        Ok(())
     }
 
     /// A lease has run out, unless whoever holds the message lives and has it extended.

@@ -1,6 +1,6 @@
 //! Every section that is there, and everything that is wrong with them, one by one and together.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use connector::{
     KafkaConfig,
@@ -67,8 +67,8 @@ impl Sections {
             ));
         }
         sections.check_rules(config, errors);
-        sections.check_cold_start();
-        sections.check_processing_time();
+        sections.check_cold_start(config);
+        sections.check_processing_time(config);
         sections
     }
 
@@ -83,14 +83,15 @@ impl Sections {
 
     /// The messages of a killed processor are redelivered when their leases end. That must not be after
     /// `cold_start`, which accepts the lowest offset as the beginning.
-    fn check_cold_start(&mut self) {
+    fn check_cold_start(&mut self, config: &Config) {
         let Some((_, endpoint)) = &self.pubsub else { return };
         let (lease, cold_start) = (Millis(endpoint.lease().as_millis() as i64), self.state.cold_start);
         if cold_start < lease {
-            self.warnings.push(format!(
-                "state.cold_start: \"{cold_start}\" is shorter than a Pub/Sub lease ({lease}); if a processor \
-                 is killed in its first minute, its messages are redelivered too late to be counted; raise it"
-            ));
+            let text = format!(
+                "\"{cold_start}\" is shorter than a Pub/Sub lease ({lease}); if a processor is killed in its first \
+                 minute, its messages are redelivered too late to be counted; raise it"
+            );
+            self.warn(config, "state.cold_start", text);
         }
     }
 
@@ -98,21 +99,29 @@ impl Sections {
     /// earlier messages are still missing; on a topic that another producer fills there are none. There the
     /// messages of a killed processor are redelivered when their leases end, after newer messages, and count
     /// at the watermark.
-    fn check_processing_time(&mut self) {
+    fn check_processing_time(&mut self, config: &Config) {
         let Some((_, endpoint)) = self.pubsub.as_ref().filter(|_| self.kafka.is_none()) else { return };
         // A restart by hand may take longer than one by the service manager.
         const LEAST: Millis = Millis(60_000);
         let restart = Millis(endpoint.lease().as_millis() as i64 + self.state.takeover_after.0).max(LEAST);
-        for flow in &self.flows {
-            if flow.time == TimeKind::Processing && flow.out_of_orderness < restart {
-                self.warnings.push(format!(
-                    "flow {}: out_of_orderness = \"{}\" is shorter than a restart after a kill can take \
-                     ({restart}), and without [kafka] no marks show which messages are missing; messages that \
-                     are redelivered after it are counted in windows later than their own; raise it",
-                    flow.name, flow.out_of_orderness
-                ));
-            }
+        let is_short = |flow: &Flow| flow.time == TimeKind::Processing && flow.out_of_orderness < restart;
+        let short = self.flows.iter().enumerate().filter(|(_, flow)| is_short(flow));
+        let text = |(number, flow): (usize, &Flow)| {
+            let text = format!(
+                "\"{}\" is shorter than a restart after a kill can take ({restart}), and without [kafka] no marks \
+                 show which messages are missing; messages that are redelivered after it are counted in \
+                 windows later than their own; raise it",
+                flow.out_of_orderness
+            );
+            (format!("flows[{number}].out_of_orderness"), text)
+        };
+        for (key, text) in short.map(text).collect::<Vec<_>>() {
+            self.warn(config, &key, text);
         }
+    }
+
+    fn warn(&mut self, config: &Config, key: &str, text: impl fmt::Display) {
+        self.warnings.push(config.settings().error_at(key, text).to_string());
     }
 
     /// What shows only when `[anonymise]`, the keyring, `[events]` and `[[flows]]` are seen together.
@@ -127,7 +136,10 @@ impl Sections {
         let any = usable.cloned().or_else(throw_away_keyring);
         match Anonymiser::new(anonymise, self.events.as_ref(), any) {
             Ok(anonymiser) => {
-                self.warnings.extend_from_slice(anonymiser.warnings());
+                for warning in anonymiser.warnings() {
+                    let line = config.settings().error_at(&warning.key, &warning.text);
+                    self.warnings.push(line.to_string());
+                }
                 self.anonymiser = Some(anonymiser);
             }
             Err(error) => errors.push(config.settings().error_at("anonymise", error)),

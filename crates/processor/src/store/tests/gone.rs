@@ -44,7 +44,7 @@ async fn an_emptied_folder_is_noticed() {
 }
 
 #[tokio::test]
-async fn whoever_took_over_and_pruned_is_reported_as_that() {
+async fn a_takeover_that_pruned_is_reported_as_one() {
     let home = tempfile::tempdir().expect("a folder");
     let (store, mut first) = writer(home.path()).await;
     first.append(Part::whole(), payload()).await.expect("room");

@@ -92,7 +92,7 @@ impl Texted {
         store.recover(Self::default, apply).await
     }
 
-    /// The checkpoint after a new text, with a copy of so many others.
+    /// The checkpoint after a new text, with a copy of this many others.
     fn push(&mut self, text: &str, copies: usize) -> (Part, Bytes) {
         self.all.push(text.to_owned());
         let end = self.all.len().min(self.copied + copies);
