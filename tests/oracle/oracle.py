@@ -84,6 +84,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             done[name] += compared.cases
             totals.update(compared.counts)
             failures.extend(compared.failures)
+    failures.extend(_sketches())
     # The shortest stories tell most.
     for failure in sorted(failures, key=len)[:STORIES]:
         print(failure, flush=True)
@@ -94,6 +95,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     failed = len(failures)
     print(f"oracle: {sum(done.values()) - failed} passed, {failed} failed", flush=True)
     return 1 if failed or not done else 0
+
+
+def _sketches() -> list:
+    import sketches
+
+    return sketches.compare(TARGET / "debug" / "aqueduct")
 
 
 def _generated(arguments: argparse.Namespace, scripts: int) -> list:
