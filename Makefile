@@ -37,6 +37,7 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 	@echo "make test: format, lints and all tests passed"
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
+	cargo build --locked
 	cargo build --locked --package oracle
 	python3 tests/oracle/oracle.py --cases 2500 --finals 1000 --joins 1000 $(ARGS)
 

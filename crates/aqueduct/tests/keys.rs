@@ -7,8 +7,8 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use syn::{
-    Attribute, Expr, Field, Fields, GenericArgument, Item, ItemEnum, ItemStruct, Lit, Meta, PathArguments, Stmt,
-    Type, punctuated::Punctuated, token::Comma,
+    Attribute, Expr, Field, Fields, GenericArgument, Item, ItemEnum, ItemStruct, Lit, Meta, PathArguments,
+    Stmt, Type, punctuated::Punctuated, token::Comma,
 };
 
 /// Each section, and the struct that it is read into.
@@ -115,7 +115,9 @@ impl Crates {
 
     fn structure(&self, file: &str, name: &str) -> Option<&ItemStruct> {
         self.find(file, |item| match item {
-            Item::Struct(found) if found.ident == name && is_derived(&found.attrs, "Deserialize") => Some(found),
+            Item::Struct(found) if found.ident == name && is_derived(&found.attrs, "Deserialize") => {
+                Some(found)
+            }
             _ => None,
         })
     }
@@ -126,7 +128,9 @@ impl Crates {
 
     fn enumeration(&self, file: &str, name: &str) -> Option<&ItemEnum> {
         self.find(file, |item| match item {
-            Item::Enum(found) if found.ident == name && is_derived(&found.attrs, "Deserialize") => Some(found),
+            Item::Enum(found) if found.ident == name && is_derived(&found.attrs, "Deserialize") => {
+                Some(found)
+            }
             _ => None,
         })
     }
@@ -141,7 +145,10 @@ impl Crates {
             let known = self.default(file, of, field);
             let default = match (default, known) {
                 (Some(written), Some(known)) => {
-                    assert_eq!(known, "none", "{key} has a default in the code; its comment must not name one");
+                    assert_eq!(
+                        known, "none",
+                        "{key} has a default in the code; its comment must not name one"
+                    );
                     written
                 }
                 (Some(_), None) => panic!("{key} is required; its comment must not name a default"),
@@ -151,12 +158,17 @@ impl Crates {
             let example = example.unwrap_or_default();
             let inner = example.trim_matches('`');
             assert!(
-                inner.is_empty() || inner.starts_with(&format!("{name} = ")) || inner.starts_with(&format!("{name}.")),
+                inner.is_empty()
+                    || inner.starts_with(&format!("{name} = "))
+                    || inner.starts_with(&format!("{name}.")),
                 "the example of {key} is another key's: {example}"
             );
             let kind = self.kind(file, &field.ty);
             let cells = [format!("`{key}`"), kind, default, meaning, example];
-            assert!(cells.iter().all(|cell| !cell.contains('|')), "{key}: a cell contains the border of a table");
+            assert!(
+                cells.iter().all(|cell| !cell.contains('|')),
+                "{key}: a cell contains the border of a table"
+            );
             rows.push(format!("| {} |\n", cells.join(" | ")));
             if let Some((inner, below)) = self.table(file, &field.ty) {
                 rows.extend(self.rows(file, inner, &format!("{key}.{below}")));
@@ -192,7 +204,10 @@ impl Crates {
                 None => match self.enumeration(file, name) {
                     Some(found) => alternatives(&words(found)),
                     None => {
-                        assert!(self.structure(file, name).is_some(), "the type {name} has no name in the document");
+                        assert!(
+                            self.structure(file, name).is_some(),
+                            "the type {name} has no name in the document"
+                        );
                         "table".to_owned()
                     }
                 },
@@ -212,9 +227,7 @@ impl Crates {
                 }
                 let value = self.default_impl(file, &of.ident.to_string());
                 let Some(Expr::Struct(value)) = value else { panic!("{} has no literal default", of.ident) };
-                let named = |member: &syn::Member| {
-                    matches!(member, syn::Member::Named(name) if Some(name) == field.ident.as_ref())
-                };
+                let named = |member: &syn::Member| matches!(member, syn::Member::Named(name) if Some(name) == field.ident.as_ref());
                 let value = value.fields.iter().find(|value| named(&value.member));
                 let value = &value.expect("a value for each field").expr;
                 return Some(self.literal(file, value, &path(&field.ty).0));
@@ -244,7 +257,8 @@ impl Crates {
                     format!("`{}`", words(found)[number.expect("a default variant")])
                 }
                 None => {
-                    let value = self.default_impl(file, name).unwrap_or_else(|| panic!("{name} has no default"));
+                    let value =
+                        self.default_impl(file, name).unwrap_or_else(|| panic!("{name} has no default"));
                     self.literal(file, value, name)
                 }
             },

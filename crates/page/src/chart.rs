@@ -78,7 +78,8 @@ impl Scale {
         }
         let exact = span / LINES;
         let power = 10_f64.powf(exact.log10().floor());
-        let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= exact);
+        let step =
+            [1.0, 2.0, 2.5, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= exact);
         let step = step.unwrap_or(exact);
         let (first, last) = ((self.low / step).floor() as i64, (self.high / step).ceil() as i64);
         let scale = Self { low: first as f64 * step, high: last as f64 * step };
@@ -244,7 +245,10 @@ mod tests {
         let check = |low, high, lines: &[f64]| {
             let (scale, found) = Scale { low, high }.rounded();
             let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9;
-            assert!(found.len() == lines.len() && found.iter().zip(lines).all(near), "{low} {high}: {found:?}");
+            assert!(
+                found.len() == lines.len() && found.iter().zip(lines).all(near),
+                "{low} {high}: {found:?}"
+            );
             assert!(scale.low <= low && scale.high >= high);
         };
         check(0.0, 0.0712, &[0.08, 0.06, 0.04, 0.02, 0.0]);

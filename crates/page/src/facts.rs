@@ -1,6 +1,4 @@
-//! What there is to be shown, as plain values; the JSON of `/api/v1/` is made of them.
-//!
-//! Not here: what is good or bad about them ([`crate::judge`]).
+//! What is shown, as plain values; the JSON of `/api/v1/` is made of them. See [`crate::judge`] for what is good or bad.
 
 mod rates;
 
@@ -14,22 +12,22 @@ use serde::Serialize;
 
 pub use rates::{Ask, Busiest, Busy, KeyWindow, Measured, Point, ShownPane};
 
-/// Where the page looks. Asked for each request; it must not wait.
+/// Provides what the page shows. Called for each request; it must not wait.
 pub trait Source: Send + Sync + 'static {
-    /// The pipe as it stands.
+    /// The pipeline now.
     fn facts(&self) -> Facts;
-    /// The busiest keys of a flow; nothing where no flow has that name.
+    /// The busiest keys of a flow; `None` if there is no flow of that name.
     fn busiest(&self, flow: &str, ask: &Ask) -> Option<Busiest>;
-    /// The windows of one key of a flow, the newest first; nothing where no flow has that name.
+    /// The windows of one key of a flow, the newest first; `None` if there is no flow of that name.
     fn windows(&self, flow: &str, key: &[Option<Box<str>>]) -> Option<Vec<KeyWindow>>;
     /// The configuration in force.
     fn settings(&self) -> Vec<Setting>;
 }
 
-/// The pipe as it stands, or the part of it that runs in this process.
+/// The pipeline now, or the part of it that runs in this process.
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
-    /// When it was looked at.
+    /// The present.
     #[serde(serialize_with = "json::time")]
     pub at: EventTime,
     /// Of this program.
@@ -39,7 +37,7 @@ pub struct Facts {
     /// When it was started.
     #[serde(serialize_with = "json::time")]
     pub started_at: EventTime,
-    /// What `/readyz` tells.
+    /// The conditions of `/readyz`.
     pub conditions: Vec<Condition>,
     /// Kafka to Pub/Sub, where this process does that.
     pub connector: Option<Connector>,
@@ -47,16 +45,16 @@ pub struct Facts {
     pub processor: Option<Processor>,
 }
 
-/// Something that must be in order.
+/// A condition of `/readyz`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Condition {
     /// Its name.
     pub name: &'static str,
-    /// Why it is not in order.
+    /// Why it is not met.
     pub trouble: Option<String>,
 }
 
-/// How much a second, now and over the last minutes.
+/// Events per second, now and over the last minutes.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Rate {
     /// Over the last ten seconds.
@@ -72,7 +70,7 @@ pub struct Connector {
     pub topics: String,
     /// Where it publishes.
     pub to: String,
-    /// Whether it has told anything yet.
+    /// Whether it has reported yet.
     pub is_known: bool,
     /// Partitions that this replica reads.
     pub partitions: usize,
@@ -80,7 +78,7 @@ pub struct Connector {
     pub records: u64,
     /// Of those, published.
     pub published: u64,
-    /// Of those, refused, by reason.
+    /// Of those, rejected, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// Offsets without a record, by reason.
     pub without_record: BTreeMap<String, u64>,
@@ -105,12 +103,12 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Records that were refused.
+    /// Rejected records.
     pub fn refused(&self) -> u64 {
         self.rejected.values().sum()
     }
 
-    /// Records that were read and are neither published nor refused yet.
+    /// Records that were read and are neither published nor rejected yet.
     pub fn on_the_way(&self) -> u64 {
         self.records.saturating_sub(self.published + self.refused())
     }
@@ -145,13 +143,13 @@ pub struct Processor {
     pub subscription: String,
     /// Where the rows go.
     pub to: String,
-    /// How long ago it told what follows, in milliseconds; nothing before it holds its state.
+    /// Age of what follows, in milliseconds; `None` before it holds its state.
     pub told_ms: Option<u64>,
     /// Whether no backlog is being read.
     pub is_caught_up: bool,
     /// Which partition holds the watermark, and why.
     pub held_by: String,
-    /// Whether some other producer fills the topic: there is no ledger against Kafka then.
+    /// Whether another producer fills the topic, so that offsets cannot be balanced with Kafka's.
     pub has_unpositioned: bool,
     /// Offsets that are accounted for.
     pub accounted: u64,
@@ -161,9 +159,9 @@ pub struct Processor {
     pub redelivered: u64,
     /// Marks since the start.
     pub marks: u64,
-    /// Messages on the marks subscription that are none.
+    /// Messages on the marks subscription that are not marks.
     pub unreadable_marks: u64,
-    /// How long ago the last mark came, in milliseconds.
+    /// Age of the last mark, in milliseconds.
     pub last_mark_ms: Option<u64>,
     /// Messages that wait for a durable checkpoint.
     pub unacknowledged: usize,
@@ -181,7 +179,7 @@ pub struct Processor {
     pub state_bytes: u64,
     /// How large it may be.
     pub memory_bytes: u64,
-    /// Requests on their way to their tables.
+    /// Requests in flight to their tables.
     pub requests: usize,
     /// Their bytes.
     pub request_bytes: u64,
@@ -195,7 +193,7 @@ pub struct Processor {
     pub row_rate: Rate,
     /// The flows, in the order of the configuration.
     pub flows: Vec<Flow>,
-    /// The partitions that were heard of.
+    /// The known partitions.
     pub partitions: Vec<Partition>,
 }
 
@@ -216,12 +214,12 @@ pub struct Flow {
     pub out_of_orderness_ms: u64,
     /// See the configuration, in milliseconds.
     pub allowed_lateness_ms: u64,
-    /// Nothing older comes; nothing while that is not known.
+    /// The watermark; `None` while it is not known.
     #[serde(serialize_with = "json::maybe_time")]
     pub watermark: Option<EventTime>,
     /// How far that is behind the clock, in milliseconds.
     pub delay_ms: Option<u64>,
-    /// What became of every offset, in the order of the columns of `<flow>_progress`.
+    /// The outcome of every offset, in the order of the columns of `<flow>_progress`.
     pub ledger: Vec<Outcome>,
     /// Their sum.
     pub total: u64,
@@ -290,7 +288,7 @@ pub struct Partition {
     pub topic: String,
     /// The partition's number.
     pub partition: i32,
-    /// Which life of the topic.
+    /// The topic's incarnation.
     pub incarnation: String,
     /// Everything below is accounted for.
     pub frontier: u64,
@@ -302,15 +300,15 @@ pub struct Partition {
     pub asked_ms: Option<u64>,
     /// Offsets below the log's end that are not accounted for.
     pub missing: u64,
-    /// Committed offsets that did not come, the first few: first and one past the last.
+    /// Committed offsets that did not arrive, the first few ranges: first and one past the last.
     pub holes: Vec<(u64, u64)>,
     /// How many such ranges there are.
     pub hole_count: usize,
     /// How many offsets are in them.
     pub hole_offsets: u64,
-    /// How long the oldest has stood, in milliseconds, while the processor is caught up.
+    /// Age of the oldest, in milliseconds, while the processor is caught up.
     pub hole_ms: Option<u64>,
-    /// How far its events are.
+    /// The time of its newest event.
     #[serde(serialize_with = "json::maybe_time")]
     pub clock: Option<EventTime>,
     /// Whether it moves with the clock, having no new events.
@@ -322,7 +320,7 @@ pub struct Partition {
 pub struct Setting {
     /// `kafka.group_id`, `flows[0].name`.
     pub key: String,
-    /// As it is written; where it may be a secret, that it is set and no more.
+    /// As it is written; of a possible secret only that it is set.
     pub value: String,
     /// The file and line, or the variable.
     pub from: String,

@@ -1,6 +1,6 @@
-//! Green, amber or red, and why, in words. Pure; the bounds stand here and nowhere else.
+//! Green, amber or red, and the reason. Pure; all bounds are here.
 //!
-//! Not here: `/readyz`, which has conditions of its own; where one is not in order, its station is red.
+//! `/readyz` has conditions of its own; a station whose condition is not met is red.
 
 mod kafka;
 
@@ -16,21 +16,21 @@ use crate::facts::{Facts, Rate};
 
 pub use ledger::{ledger, records};
 
-/// How something is.
+/// The state of a station, as a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// As it should be.
     Green,
-    /// Nothing can be said yet.
+    /// Not known yet.
     Grey,
     /// Worth a look.
     Amber,
-    /// Somebody is needed.
+    /// Needs action.
     Red,
 }
 
-/// How something is, and why.
+/// The state of a station with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Health {
     /// Its colour.
@@ -44,23 +44,23 @@ pub struct Health {
 pub struct Station {
     /// `kafka`, `connector`, `pubsub`, `processor`, `tables`.
     pub id: &'static str,
-    /// Its name for people.
+    /// Its heading.
     pub name: &'static str,
     /// Which one: topics, a subscription, a table's place.
     pub place: String,
-    /// How it is.
+    /// Its state.
     pub health: Health,
-    /// What passes it.
+    /// Its throughput.
     pub rate: Option<Rate>,
     /// Of what.
     pub rate_of: &'static str,
-    /// What waits there, and how long the oldest of it has waited.
+    /// The backlog, and the age of its oldest part.
     pub waits: String,
     /// Numbers with their names.
     pub figures: Vec<(&'static str, String)>,
 }
 
-/// Whatever waits is worth a look after that long, and somebody is needed after the second bound, in milliseconds.
+/// Ages of a backlog that are amber and red, in milliseconds.
 const WAIT: (u64, u64) = (10_000, 60_000);
 /// The same for records that are not read yet, by the time that it takes to read them.
 const UNREAD: (u64, u64) = (30_000, 300_000);
@@ -70,7 +70,7 @@ const DELAY: (u64, u64) = (60_000, 600_000);
 const MEMORY: (u64, u64) = (75, 90);
 /// A mark comes every second.
 const MARK_MS: u64 = 15_000;
-/// A running part tells twice a second how it is.
+/// A running part reports twice a second.
 const TOLD_MS: u64 = 10_000;
 /// Rejects of a hundred records that are worth a look.
 const REJECTS: u64 = 1;
@@ -135,7 +135,7 @@ pub fn overall(facts: &Facts, stations: &[Station]) -> Health {
     let stations = stations.iter().map(|station| (station.name, "", station.health.clone()));
     let all: Vec<_> = stations.chain(ledgers).collect();
     let Some((part, of, worst)) = all.into_iter().rev().max_by_key(|(_, _, health)| health.level) else {
-        return Health::grey("nothing runs here");
+        return Health::grey("nothing is running");
     };
     match worst.level {
         Level::Green => Health::green("all is well"),

@@ -30,7 +30,8 @@ pub struct Text {
 
 /// The measure that charts show: the first ratio with an interval, else the first ratio, else the first measure.
 pub fn leading(measures: &[MeasureColumns]) -> Option<&MeasureColumns> {
-    let has_interval = |measure: &&MeasureColumns| matches!(measure.shows, Shows::Ratio { interval: true, .. });
+    let has_interval =
+        |measure: &&MeasureColumns| matches!(measure.shows, Shows::Ratio { interval: true, .. });
     let is_ratio = |measure: &&MeasureColumns| matches!(measure.shows, Shows::Ratio { .. });
     measures.iter().find(has_interval).or_else(|| measures.iter().find(is_ratio)).or(measures.first())
 }
@@ -87,6 +88,11 @@ pub fn interval(measure: &MeasureColumns, measured: &Measured) -> Option<String>
     let (low, high) = measure.shows.interval(&measured.values)?;
     let text = |value| scaled(measure, &measured.measures, value);
     Some(format!("{} to {}", text(low), text(high)))
+}
+
+/// A label of an axis: as few digits as a round number needs.
+pub(crate) fn label(measure: &MeasureColumns, measures: &[MeasureColumns], value: f64) -> String {
+    if is_share(measure, measures) { format!("{} %", words::real(value * 100.0)) } else { words::real(value) }
 }
 
 /// A value of a measure that is not in a row, such as a bound of its interval.

@@ -7,8 +7,7 @@
   const lost = document.getElementById("lost");
   let since = null;
 
-  // Puts the next version of each live part into its place. The focus stays where it was, and text that somebody has
-  // selected is left alone.
+  // Replaces each live part by its next version. The focus stays where it is, and selected text is left alone.
   function replace(next) {
     const selection = document.getSelection();
     for (const part of document.querySelectorAll("[data-live]")) {
@@ -34,7 +33,7 @@
     } else if (since === null) {
       since = new Date();
       lost.textContent = `No answer from Aqueduct since ${since.toISOString().slice(11, 19)} UTC. ` +
-        "What is shown is as of then; the page goes on by itself once there is an answer.";
+        "The page shows the state at that time and resumes automatically.";
       lost.hidden = false;
     }
     document.body.classList.toggle("stale", since !== null);

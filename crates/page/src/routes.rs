@@ -1,6 +1,6 @@
 //! What is served where: the page, what it is made of, and the same as JSON.
 //!
-//! Nothing is cached, nothing may be framed, and the browser is told to load nothing from elsewhere.
+//! Nothing is cached, nothing may be framed, and the browser must not load anything from other hosts.
 
 use std::sync::Arc;
 

@@ -52,9 +52,15 @@ impl<'a> Across<'a> {
         let error = |place: Place<'a>| {
             let pointer = place.pointer.as_str();
             let (what, next) = if self.is_pseudonymised(place.pointer) {
-                ("pseudonymised", "a pseudonym is no number; measure another field, or take it out of anonymise.pseudonymise")
+                (
+                    "pseudonymised",
+                    "a pseudonym is no number; measure another field, or take it out of anonymise.pseudonymise",
+                )
             } else if self.is_removed(place.pointer) {
-                ("removed", "the processor never receives it; measure another field, or take it out of anonymise.remove")
+                (
+                    "removed",
+                    "the processor never receives it; measure another field, or take it out of anonymise.remove",
+                )
             } else {
                 return None;
             };
@@ -92,7 +98,9 @@ impl<'a> Across<'a> {
             let text = if !self.passes(place.pointer) {
                 format!("{pointer:?} is not forwarded by [anonymise], so the processor will not find it")
             } else if place.role == Role::Matched && self.is_pseudonymised(place.pointer) {
-                format!("{pointer:?} is pseudonymised by [anonymise], so it never equals a value of the configuration")
+                format!(
+                    "{pointer:?} is pseudonymised by [anonymise], so it never equals a value of the configuration"
+                )
             } else {
                 return None;
             };
@@ -176,7 +184,8 @@ fn of_flow(number: usize, flow: &Flow) -> Vec<Place<'_>> {
 
 /// A name as a part of a dotted key.
 pub(super) fn quoted(name: &str) -> String {
-    let is_bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let is_bare =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     if is_bare { name.to_owned() } else { format!("\"{name}\"") }
 }
 

@@ -328,7 +328,9 @@ impl Config {
     /// # Errors
     /// The measures.
     pub fn check_measures(&self, flows: &[Flow]) -> Result<(), ConfigError> {
-        let Ok(Some(anonymise)) = self.settings.section::<AnonymiseSettings>("anonymise") else { return Ok(()) };
+        let Ok(Some(anonymise)) = self.settings.section::<AnonymiseSettings>("anonymise") else {
+            return Ok(());
+        };
         self.unless_any(Across { anonymise: &anonymise, events: None, flows }.errors())
     }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use event::{EventTime, Ledger, Millis};
 use flow::{
-    Flow as Configured, Windows,
-    calendar,
+    Flow as Configured, Windows, calendar,
     row::{MeasureColumns, Values},
     window::WindowKind,
 };
@@ -41,10 +40,10 @@ impl ProcessorLabels {
             to: self.to.clone(),
             told_ms: ago(detail.at),
             is_caught_up: view.caught_up,
-            held_by: detail
-                .holder
-                .as_ref()
-                .map_or_else(|| "not known yet".to_owned(), |holder| held_by(holder, detail.has_unpositioned)),
+            held_by: detail.holder.as_ref().map_or_else(
+                || "not known yet".to_owned(),
+                |holder| held_by(holder, detail.has_unpositioned),
+            ),
             has_unpositioned: detail.has_unpositioned,
             accounted: detail.accounted,
             messages: detail.counters.events,

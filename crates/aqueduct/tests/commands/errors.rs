@@ -233,11 +233,7 @@ fn what_cannot_be_is_told_with_what_can() {
                 2,
                 "a flow needs a name; it is also its table",
             ),
-            (
-                "AQUEDUCT__FLOWS__0__EARLY=10ms aqueduct check --offline",
-                2,
-                "flows[0].early: ",
-            ),
+            ("AQUEDUCT__FLOWS__0__EARLY=10ms aqueduct check --offline", 2, "flows[0].early: "),
             (
                 "AQUEDUCT__FLOWS__0__VIEWS='{}' aqueduct check --offline",
                 2,

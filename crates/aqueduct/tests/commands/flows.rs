@@ -28,7 +28,8 @@ fn errors(place: &Place) -> Vec<(usize, String)> {
         };
         Some((number.parse::<usize>().ok()? + 1 - FIRST, key.to_owned()))
     };
-    let errors: Vec<_> = run.err.lines().map(|line| error(line).unwrap_or_else(|| panic!("{line}"))).collect();
+    let errors: Vec<_> =
+        run.err.lines().map(|line| error(line).unwrap_or_else(|| panic!("{line}"))).collect();
     assert_eq!(run.code, Some(if errors.is_empty() { 0 } else { 2 }), "{}{}", run.out, run.err);
     errors
 }
@@ -73,8 +74,14 @@ fn unknown_keys_of_measures_come_with_the_nearest_known_one() {
     for (flow, hint) in [
         ("window = { sise = \"10m\" }\nmeasures.a = { count = {} }", "size"),
         ("window = { size = \"10m\" }\nmeasures.a = { distnct = \"/id\" }", "distinct"),
-        ("window = { size = \"1d\", timezone = \"Europe/Warszaw\" }\nmeasures.a = { count = {} }", "Europe/Warsaw"),
-        ("window = { size = \"10m\" }\nmeasures.views = { count = {} }\nmeasures.a = { ratio = [\"viws\", \"views\"] }", "views"),
+        (
+            "window = { size = \"1d\", timezone = \"Europe/Warszaw\" }\nmeasures.a = { count = {} }",
+            "Europe/Warsaw",
+        ),
+        (
+            "window = { size = \"10m\" }\nmeasures.views = { count = {} }\nmeasures.a = { ratio = [\"viws\", \"views\"] }",
+            "views",
+        ),
     ] {
         let run = Place::with(&format!("{REST}{flow}\n")).run("check --offline");
         let hinted = run.err.rsplit("; did you mean ").next().unwrap_or_default();
@@ -87,9 +94,13 @@ fn pseudonyms_and_removed_fields_are_no_numbers() {
     let flow = "window = { size = \"10m\" }\n[flows.measures]\n\
                 a = { sum = \"/user_id\" }\nb = { min = \"/payment/price\" }\nc = { max = \"/session/user\" }\n\
                 d = { sum = \"/price\" }\ne = { distinct = \"/user_id\" }";
-    let expected = [(3, "flows[0].measures.a.sum"), (4, "flows[0].measures.b.min"), (5, "flows[0].measures.c.max")];
+    let expected =
+        [(3, "flows[0].measures.a.sum"), (4, "flows[0].measures.b.min"), (5, "flows[0].measures.c.max")];
     check(flow, &expected);
-    let place = Place::with(&format!("{}{flow}\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n", REST.trim_start()));
+    let place = Place::with(&format!(
+        "{}{flow}\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n",
+        REST.trim_start()
+    ));
     assert_eq!(place.run("keys new").code, Some(0));
     place.write("events.ndjson", "{}\n");
     let replay = place.run("replay events.ndjson");
@@ -130,14 +141,27 @@ fn values_that_never_match_are_warnings() {
 fn memory_is_estimated_for_each_kind_of_window() {
     for (window, most) in [
         // 1 GiB holds 600,000 keys with 71 slices of views and clicks.
-        ("window = { size = \"10m\", period = \"1m\" }\nviews = { \"/t\" = \"v\" }\nclicks = { \"/t\" = \"c\" }", 600_000),
+        (
+            "window = { size = \"10m\", period = \"1m\" }\nviews = { \"/t\" = \"v\" }\nclicks = { \"/t\" = \"c\" }",
+            600_000,
+        ),
         ("window = { session = \"30m\" }\nmeasures.a = { count = {} }", 100_000),
         ("window = { size = \"1d\", timezone = \"UTC\" }\nmeasures.a = { distinct = \"/id\" }", 10_000),
     ] {
-        let run = Place::with(&format!("{REST}{window}\n[state]\nmemory = \"1GiB\"\n")).run("check --offline");
-        let line = run.out.lines().find(|line| line.starts_with("memory  flow f: ")).unwrap_or_else(|| panic!("{}", run.err));
+        let run =
+            Place::with(&format!("{REST}{window}\n[state]\nmemory = \"1GiB\"\n")).run("check --offline");
+        let line = run
+            .out
+            .lines()
+            .find(|line| line.starts_with("memory  flow f: "))
+            .unwrap_or_else(|| panic!("{}", run.err));
         let keys = line.rsplit("has room for ").next().unwrap_or_default();
-        let keys: u64 = keys.trim_start_matches("at least ").split(' ').next().and_then(|keys| keys.parse().ok()).unwrap_or_default();
+        let keys: u64 = keys
+            .trim_start_matches("at least ")
+            .split(' ')
+            .next()
+            .and_then(|keys| keys.parse().ok())
+            .unwrap_or_default();
         assert!(keys >= most, "{line}");
     }
 }

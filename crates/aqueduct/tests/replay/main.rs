@@ -136,6 +136,45 @@ fn an_sqlite_file_holds_the_same_rows() {
     }
 }
 
+/// Sessions, sums and distinct values: the last panes are those of the view, whatever the order of arrival.
+#[test]
+fn final_rows_of_sessions_are_those_of_the_view() {
+    let place = Place::new(&format!(
+        "{EVENTS}[[flows]]\nname = \"s\"\nby = {{ page = \"/page\" }}\nwindow = {{ session = \"1m\" }}\n\
+         allowed_lateness = \"10m\"\nout_of_orderness = \"0s\"\n[flows.measures]\nreads = {{ count = {{}} }}\n\
+         price = {{ sum = \"/price\" }}\nusers = {{ distinct = \"/user\" }}\n"
+    ));
+    let event = |n: i64| {
+        let (page, price) = (if n % 7 == 0 { "a" } else { "b" }, n % 10);
+        let time = n * 9_000 + if n % 40 > 30 { 120_000 } else { 0 };
+        format!("{{\"time\":{time},\"event_id\":\"{n}\",\"page\":\"{page}\",\"price\":0.{price},\"user\":{}}}\n", n % 5)
+    };
+    // Within ten minutes, in an order that connects sessions late.
+    let order: Vec<i64> = (0..300).map(|n| n / 50 * 50 + n * 37 % 50).collect();
+    place.write("sorted.ndjson", (0..300).map(event).collect::<String>().as_bytes());
+    place.write("events.ndjson", order.iter().copied().map(event).collect::<String>().as_bytes());
+    let columns = ["window_start", "window_end", "page", "reads", "price", "users"];
+    let values = |bytes: &[u8]| {
+        let value = |row: &serde_json::Value| columns.map(|column| row[column].to_string().trim_matches('"').to_owned());
+        rows(bytes).iter().map(value).collect::<std::collections::BTreeSet<_>>()
+    };
+    let late = values(&place.replay(&["--final", "events.ndjson"]).out);
+    assert!(late.len() > 5 && late == values(&place.replay(&["--final", "sorted.ndjson"]).out), "{late:?}");
+    place.replay(&["events.ndjson", "--output", "rows.db"]);
+    let database = rusqlite::Connection::open(place.path("rows.db")).expect("a database");
+    let count = |table: &str| -> i64 {
+        database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).expect("the table")
+    };
+    assert!(count("s") > count("s_latest"), "sessions were merged");
+    let list = columns.map(|column| format!("CAST({column} AS TEXT)")).join(", ");
+    let mut view = database.prepare(&format!("SELECT {list} FROM s_latest")).expect("the view");
+    let found = view.query_map([], |row| {
+        let values: Vec<String> = (0..columns.len()).map(|at| row.get(at)).collect::<Result<_, _>>()?;
+        Ok(<[String; 6]>::try_from(values).expect("six columns"))
+    });
+    assert_eq!(found.expect("rows").map(|row| row.expect("a row")).collect::<std::collections::BTreeSet<_>>(), late);
+}
+
 #[test]
 fn files_are_read_side_by_side_by_event_time() {
     let place = Place::new(&impatient());

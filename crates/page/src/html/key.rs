@@ -77,7 +77,7 @@ impl KeyPage<'_> {
                         }
                     }
                     div.plot {
-                        div.scale aria-hidden="true" { @for line in &lines { span { (text(*line)) } } }
+                        div.scale aria-hidden="true" { @for line in &lines { span { (measures::label(leading, &self.flow.measures, *line)) } } }
                         (PreEscaped(chart::course(&readings, scale, &lines, COURSE, "course")))
                         div.ends aria-hidden="true" { @for text in ends(first.end, last.end) { span { (text) } } }
                     }
@@ -143,13 +143,20 @@ impl KeyPage<'_> {
     fn is_replaced(&self, shown: &KeyWindow) -> bool {
         let newest = |shown: &KeyWindow| shown.panes.iter().map(|pane| pane.pane_index).max();
         let replaces = |other: &KeyWindow| {
-            other.window.overlaps(shown.window) && newest(other) > newest(shown) && other.window != shown.window
+            other.window.overlaps(shown.window)
+                && newest(other) > newest(shown)
+                && other.window != shown.window
         };
         matches!(self.flow.windows, Windowing::Sessions { .. }) && self.windows.iter().any(replaces)
     }
 
     fn state(&self, end: EventTime, newest: Pane) -> &'static str {
-        let lateness = i64::try_from(self.flow.allowed_lateness_ms).unwrap_or(i64::MAX);
+        let gap = match self.flow.windows {
+            // An event that is not late may still extend a session for one more gap.
+            Windowing::Sessions { gap_ms } => gap_ms,
+            _ => 0,
+        };
+        let lateness = i64::try_from(self.flow.allowed_lateness_ms.saturating_add(gap)).unwrap_or(i64::MAX);
         let is_final =
             self.flow.watermark.is_some_and(|watermark| watermark.0 >= end.0.saturating_add(lateness));
         match newest {

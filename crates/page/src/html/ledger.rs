@@ -1,4 +1,4 @@
-//! What became of every offset, flow by flow; and how far each partition is.
+//! The outcome of every offset, flow by flow; and the progress of each partition.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -13,27 +13,27 @@ use crate::{
 const MEANINGS: [(&str, &str); 9] = [
     ("counted", "in at least one window"),
     ("duplicate", "its event id was seen before"),
-    ("late", "too late for all its windows"),
-    ("rejected", "refused by the connector or the processor; see dead_letters"),
-    ("ignored", "neither a view nor a click"),
-    ("unmatched", "a click whose view never came"),
-    ("lost", "taken by retention, or published and not come"),
+    ("late", "too late for all of its windows"),
+    ("rejected", "rejected by the connector or the processor; see dead_letters"),
+    ("ignored", "feeds no measure"),
+    ("unmatched", "a click without a view"),
+    ("lost", "deleted by retention, or published and not received"),
     ("absent", "never an event: control records, compacted gaps, before the start"),
-    ("pending", "waits, a click for its view"),
+    ("pending", "a click that waits for its view"),
 ];
 
 pub(super) fn sections(processor: &Processor) -> Markup {
     html! {
         section #ledger aria-labelledby="ledger-title" {
             h2 #ledger-title { "The ledger" }
-            p.note { "Every Kafka offset ends, in each flow, as exactly one of these. Their sum is the number of offsets that are accounted for." }
+            p.note { "Every Kafka offset has exactly one outcome in each flow, so the outcomes add up." }
             div #ledgers data-live { @for flow in &processor.flows { (ledger(processor, flow)) } }
         }
         section #partitions aria-labelledby="partitions-title" {
             h2 #partitions-title { "Partitions" }
             div #logs data-live {
-                p.note { "What holds the watermark: " (processor.held_by) @if !processor.held_by.ends_with('?') { "." } }
-                @if processor.partitions.is_empty() { p.empty { "No partition has been heard of yet." } } @else { (partitions(processor)) }
+                p.note { "The watermark is held by " (processor.held_by) @if !processor.held_by.ends_with('?') { "." } }
+                @if processor.partitions.is_empty() { p.empty { "No partitions yet." } } @else { (partitions(processor)) }
             }
         }
     }
@@ -67,7 +67,7 @@ fn ledger(processor: &Processor, flow: &Flow) -> Markup {
                         th scope="row" role="rowheader" { "sum" }
                         td.figure role="cell" { (number(flow.total + flow.before)) }
                         td.meaning role="cell" {
-                            @if processor.has_unpositioned { "messages without offsets are in it" }
+                            @if processor.has_unpositioned { "includes messages without offsets" }
                             @else { (if flow.total + flow.before == processor.accounted { "= " } else { "≠ " }) (words::number(processor.accounted)) " offsets accounted for" }
                         }
                     }
@@ -80,7 +80,7 @@ fn ledger(processor: &Processor, flow: &Flow) -> Markup {
 fn partitions(processor: &Processor) -> Markup {
     html! {
         table.logs role="table" {
-            caption.unseen { "How far each partition is" }
+            caption.unseen { "Progress of each partition" }
             thead { tr role="row" {
                 th scope="col" { "partition" }
                 th.figure scope="col" { "log end" }

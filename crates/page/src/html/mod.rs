@@ -155,7 +155,11 @@ pub(crate) fn window(flow: &Flow, window: Window, now: EventTime) -> Markup {
 /// From the start to the end, with days other than `now`'s.
 fn span(window: Window, now: EventTime, clock: fn(EventTime) -> String) -> Markup {
     let text = |at: EventTime| {
-        if words::day(at) == words::day(now) { clock(at) } else { format!("{} {}", words::day(at), clock(at)) }
+        if words::day(at) == words::day(now) {
+            clock(at)
+        } else {
+            format!("{} {}", words::day(at), clock(at))
+        }
     };
     html! { (time(window.start, &text(window.start))) " to " (time(window.end, &text(window.end))) }
 }
@@ -170,7 +174,7 @@ fn dates(window: Window, unit: Unit, zone: &str) -> String {
     }
 }
 
-/// The values of a key; NULL is told from an empty text.
+/// A value of a key; NULL and an empty text look different.
 pub(crate) fn value(value: Option<&str>) -> Markup {
     match value {
         Some("") => html! { span.null { "(empty)" } },

@@ -1,9 +1,14 @@
-//! The pipe as a picture: its stations in the order of an event's way.
+//! The pipeline: its stations in the order in which an event passes them.
 
 use maud::{Markup, PreEscaped, html};
 
 use super::badge;
-use crate::{chart, facts::Facts, judge::Station, words};
+use crate::{
+    chart,
+    facts::Facts,
+    judge::{Level, Station},
+    words,
+};
 
 pub(super) fn section(facts: &Facts, stations: &[Station]) -> Markup {
     html! {
@@ -13,20 +18,20 @@ pub(super) fn section(facts: &Facts, stations: &[Station]) -> Markup {
                 @for one in stations { (station(one)) }
             }
             @if facts.processor.is_some() || facts.connector.is_some() {
-                p.note { "Acknowledgements flow back: " (way_back(facts)) }
+                p.note { "Acknowledgements: " (acknowledgements(facts)) }
             }
         }
     }
 }
 
-fn way_back(facts: &Facts) -> &'static str {
+fn acknowledgements(facts: &Facts) -> &'static str {
     match (&facts.connector, &facts.processor) {
         (Some(_), Some(_)) => {
-            "a Kafka offset is committed once Pub/Sub has it, a message acknowledged once a durable checkpoint holds it, \
-             and rows are sent after that."
+            "a Kafka offset is committed after Pub/Sub has its event; a message is acknowledged, and rows are sent, after a \
+             durable checkpoint."
         }
-        (Some(_), None) => "a Kafka offset is committed once Pub/Sub has everything below it.",
-        _ => "a message is acknowledged once a durable checkpoint holds it, and rows are sent after that.",
+        (Some(_), None) => "a Kafka offset is committed after Pub/Sub has everything below it.",
+        _ => "a message is acknowledged, and rows are sent, after a durable checkpoint.",
     }
 }
 
@@ -36,13 +41,13 @@ fn station(station: &Station) -> Markup {
         li.station.(level) #{ "station-" (station.id) } data-live {
             h3 { (station.name) }
             p.place title=(station.place) { (station.place) }
-            p.health { (badge(station.health.level)) " " (station.health.reason) }
+            p.health { (badge(station.health.level)) @if station.health.level != Level::Green { " " (station.health.reason) } }
             @if let Some(rate) = &station.rate {
                 p.rate { strong { (words::per_second(rate.per_second)) } " " (station.rate_of) " a second" }
                 (PreEscaped(chart::spark(&rate.course)))
             }
             dl {
-                dt { "waits" } dd { (station.waits) }
+                dt { "backlog" } dd { (station.waits) }
                 @for (name, value) in &station.figures { dt { (name) } dd { (value) } }
             }
         }

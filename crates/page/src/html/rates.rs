@@ -79,7 +79,8 @@ impl Rates<'_> {
 
     fn about(&self) -> Markup {
         let busiest = self.busiest;
-        let overlap = matches!(self.flow.windows, Windowing::Sliding { size_ms, period_ms } if size_ms > period_ms);
+        let overlap =
+            matches!(self.flow.windows, Windowing::Sliding { size_ms, period_ms } if size_ms > period_ms);
         html! {
             p.note {
                 strong { (self.flow.name) } ": " (windows_of(self.flow)) ". "
@@ -108,9 +109,8 @@ impl Rates<'_> {
             None => self.flow.columns.iter().map(String::as_str).collect(),
         };
         let has_sessions = busiest.rows.iter().any(|row| row.session.is_some());
-        let readings: Vec<Reading> = leading.map_or_else(Vec::new, |leading| {
-            busiest.rows.iter().map(|row| row.reading(leading)).collect()
-        });
+        let readings: Vec<Reading> = leading
+            .map_or_else(Vec::new, |leading| busiest.rows.iter().map(|row| row.reading(leading)).collect());
         let scale = Scale::of(&readings);
         html! {
             @if busiest.rows.is_empty() {
@@ -139,7 +139,8 @@ impl Rates<'_> {
     fn caption(&self) -> String {
         let (shown, found) = (self.busiest.rows.len(), self.busiest.found);
         let what = if self.ask.find.is_empty() { "" } else { " found" };
-        let is_count = |measure: &&MeasureColumns| matches!(measure.shows, Shows::Count(_) | Shows::Distinct { .. });
+        let is_count =
+            |measure: &&MeasureColumns| matches!(measure.shows, Shows::Count(_) | Shows::Distinct { .. });
         let order = self.flow.measures.iter().find(is_count);
         let order = order.map_or_else(String::new, |measure| format!(", the most {} first", measure.name));
         if shown == found {

@@ -1,4 +1,4 @@
-//! What became of every record that the connector read, and how far it is in each partition.
+//! The outcome of every record that the connector read, and its progress in each partition.
 
 use maud::{Markup, html};
 
@@ -12,7 +12,7 @@ pub(super) fn section(connector: &Connector) -> Markup {
     html! {
         section #records aria-labelledby="records-title" {
             h2 #records-title { "From Kafka to Pub/Sub" }
-            p.note { "Every record that was read since the start of this process is published, refused, or on its way." }
+            p.note { "Every record read since this process started is published, rejected or in flight." }
             div #read data-live { (sums(connector)) @if !connector.logs.is_empty() { (logs(&connector.logs)) } }
         }
     }
@@ -25,18 +25,18 @@ fn sums(connector: &Connector) -> Markup {
             h3 { "Records" }
             p.health { (badge(health.level)) " " (health.reason) }
             table.sums role="table" {
-                caption.unseen { "What became of the records" }
+                caption.unseen { "Outcomes of the records" }
                 thead.unseen { tr { th scope="col" { "outcome" } th scope="col" { "records" } th scope="col" { "meaning" } } }
                 tbody {
-                    (line("published", connector.published, "anonymised, and acknowledged by Pub/Sub"))
-                    @for (reason, count) in &connector.rejected { (line(&format!("refused: {reason}"), *count, "see dead_letters")) }
-                    @if connector.on_the_way() > 0 { (line("on their way", connector.on_the_way(), "read, and not acknowledged by Pub/Sub yet")) }
+                    (line("published", connector.published, "anonymised and acknowledged by Pub/Sub"))
+                    @for (reason, count) in &connector.rejected { (line(&format!("rejected: {reason}"), *count, "see dead_letters")) }
+                    @if connector.on_the_way() > 0 { (line("in flight", connector.on_the_way(), "not acknowledged by Pub/Sub yet")) }
                 }
                 tfoot { (line("sum", connector.published + connector.refused() + connector.on_the_way(), "records read")) }
             }
             @if !connector.without_record.is_empty() {
                 p.note {
-                    "Beside them, offsets without a record: "
+                    "Offsets without a record: "
                     @for (place, (reason, count)) in connector.without_record.iter().enumerate() {
                         @if place > 0 { ", " } (number(*count)) " " (reason)
                     }

@@ -1,4 +1,4 @@
-//! Kafka and the connector: what is read, what waits to be read, and what waits for Pub/Sub.
+//! Kafka and the connector: consumer lag, and what waits for Pub/Sub.
 
 use std::collections::BTreeSet;
 
@@ -18,17 +18,17 @@ pub(super) fn kafka(facts: &Facts, connector: &Connector) -> Station {
         }
         match to_read {
             _ if connector.partitions == 0 => Health::amber("no partition is assigned to this replica: it is joining, or there are more replicas than partitions"),
-            _ if unread == 0 => Health::green("read to its end"),
+            _ if unread == 0 => Health::green("no lag"),
             None => Health::amber(format!(
-                "{} wait and none is read: the connector's log says why",
+                "{} unread and none is being read: see the connector's log",
                 counted(unread, "record", "records")
             )),
             Some(time) => match beyond(time, UNREAD) {
-                Level::Green => Health::green("read as it is written"),
+                Level::Green => Health::green("read as fast as it is written"),
                 level => Health::new(
                     level,
                     format!(
-                        "the connector is about {} of reading behind: add a replica if that grows",
+                        "the lag takes about {} to read: add a replica if it grows",
                         length(time)
                     ),
                 ),
@@ -37,7 +37,7 @@ pub(super) fn kafka(facts: &Facts, connector: &Connector) -> Station {
     });
     let waits = match to_read {
         _ if unread == 0 => "nothing".to_owned(),
-        Some(time) => format!("{}, about {} of reading", counted(unread, "record", "records"), length(time)),
+        Some(time) => format!("{}, about {} to read", counted(unread, "record", "records"), length(time)),
         None => counted(unread, "record", "records"),
     };
     Station {
@@ -50,22 +50,22 @@ pub(super) fn kafka(facts: &Facts, connector: &Connector) -> Station {
         waits,
         figures: vec![
             ("partitions here", number(connector.partitions as u64)),
-            ("lag", format!("{} offsets", number(connector.lag))),
+            ("consumer lag", format!("{} offsets", number(connector.lag))),
         ],
     }
 }
 
-/// Where only a processor runs, the marks tell how Kafka's logs stand.
+/// Where only a processor runs, the ends of Kafka's logs are known from the connector's marks.
 pub(super) fn kafka_by_marks(processor: &Processor) -> Station {
     let lag: u64 = processor.partitions.iter().map(beyond_committed).sum();
     let asked = processor.partitions.iter().filter_map(|partition| partition.asked_ms).max();
     let health = match asked {
-        None => Health::grey("no mark has told of it yet: does a connector run?"),
+        None => Health::grey("no mark from a connector yet: is one running?"),
         Some(asked) if asked > WAIT.1 => Health::amber(format!(
-            "nobody asked for the end of some log for {}: do all connectors run?",
+            "the end of a log has not been queried for {}: are all connectors running?",
             length(asked)
         )),
-        Some(_) => Health::green("as the connector's marks tell"),
+        Some(_) => Health::green("as reported by the connector"),
     };
     let topics: BTreeSet<&str> = processor.partitions.iter().map(|partition| &*partition.topic).collect();
     Station {
@@ -94,23 +94,23 @@ pub(super) fn connects(facts: &Facts, connector: &Connector) -> Station {
         health
     } else if lost > 0 {
         Health::red(format!(
-            "retention took {} before it was read: keep records longer in Kafka, or add replicas",
+            "retention deleted {} before the connector read them: keep records longer in Kafka, or add replicas",
             counted(lost, "offset", "offsets")
         ))
     } else if connector.outage_ms.is_some() {
-        Health::amber("waits for Pub/Sub; nothing is lost")
+        Health::amber("waiting for Pub/Sub; nothing is lost")
     } else if beyond(oldest, WAIT) > Level::Green {
         Health::new(
             beyond(oldest, WAIT),
-            format!("what was read {} ago is not in Pub/Sub yet: the log says why", length(oldest)),
+            format!("records read {} ago are not in Pub/Sub yet: see the connector's log", length(oldest)),
         )
     } else if rejected * 100 > connector.records * REJECTS {
         let most = connector.rejected.iter().max_by_key(|(_, count)| **count).map_or("", |(code, _)| code);
         Health::amber(format!(
-            "more than {REJECTS} % of the records are refused, most of them as {most}: dead_letters says where they stand"
+            "more than {REJECTS} % of the records are rejected, most of them as {most}: dead_letters has their positions"
         ))
     } else {
-        Health::green("people are taken out, and all of it is published")
+        Health::green("personal data is pseudonymised or removed, and everything is published")
     };
     let waits = match (connector.in_flight_bytes, connector.oldest_ms) {
         (0, _) => "nothing".to_owned(),
@@ -127,8 +127,8 @@ pub(super) fn connects(facts: &Facts, connector: &Connector) -> Station {
         waits,
         figures: vec![
             ("published", number(connector.published)),
-            ("refused", number(rejected)),
-            ("in flight, at most", bytes(connector.in_flight_limit)),
+            ("rejected", number(rejected)),
+            ("in flight, limit", bytes(connector.in_flight_limit)),
         ],
     }
 }

@@ -1,4 +1,4 @@
-//! The processor and its tables: how far behind the watermark is, and what waits for a checkpoint or for a table.
+//! The processor and its tables: the watermark's delay, and what waits for a checkpoint or for a table.
 
 use super::{DELAY, Health, Level, MARK_MS, MEMORY, Station, TOLD_MS, WAIT, beyond, trouble};
 use crate::{
@@ -39,7 +39,7 @@ pub(super) fn processes(facts: &Facts, processor: &Processor) -> Station {
         rate_of: "new messages",
         waits,
         figures: vec![
-            ("watermark behind", delay),
+            ("watermark delay", delay),
             ("last checkpoint", checkpoint),
             ("state", format!("{} of {}", bytes(processor.state_bytes), bytes(processor.memory_bytes))),
         ],
@@ -52,10 +52,10 @@ fn processor_health(facts: &Facts, processor: &Processor, slowest: Option<(u64, 
         let is_standby = health.reason.contains("standing by");
         return if is_standby { Health::amber(health.reason) } else { health };
     }
-    let Some(told) = processor.told_ms else { return Health::grey("starts") };
+    let Some(told) = processor.told_ms else { return Health::grey("starting") };
     if told > TOLD_MS {
         return Health::red(format!(
-            "has told nothing of itself for {}: the machine is too busy, or it is stuck and is to be restarted",
+            "no report for {}: the machine is overloaded, or the processor is stuck; restart it",
             length(told)
         ));
     }
@@ -67,16 +67,16 @@ fn processor_health(facts: &Facts, processor: &Processor, slowest: Option<(u64, 
         return Health::new(
             beyond(used, MEMORY),
             format!(
-                "the live state takes {used} % of [state] memory: raise it, or shorten windows or lateness"
+                "the live state uses {used} % of [state] memory: raise it, or shorten windows or lateness"
             ),
         );
     }
     match processor.last_mark_ms {
         None if processor.has_unpositioned => {}
-        None => return Health::grey("no mark has come yet: the watermark waits for the connector"),
+        None => return Health::grey("no mark yet: the watermark waits for the connector"),
         Some(age) if age > MARK_MS => {
             return Health::red(format!(
-                "no mark for {}: the watermark stands still until a connector runs",
+                "no mark for {}: the watermark is stalled until a connector runs",
                 length(age)
             ));
         }
@@ -87,9 +87,9 @@ fn processor_health(facts: &Facts, processor: &Processor, slowest: Option<(u64, 
     };
     let behind = delay.saturating_sub(flow.out_of_orderness_ms);
     match beyond(behind, DELAY) {
-        Level::Green => Health::green(format!("counts {} behind the present", length(delay))),
+        Level::Green => Health::green(format!("watermark delay {}", length(delay))),
         _ if !processor.is_caught_up => Health::amber(format!(
-            "reads a backlog: the watermark is {} behind; nothing to do while that shrinks",
+            "processing a backlog: the watermark is {} behind; no action while that shrinks",
             length(delay)
         )),
         level => Health::new(
@@ -102,12 +102,12 @@ fn processor_health(facts: &Facts, processor: &Processor, slowest: Option<(u64, 
 pub(super) fn tables(processor: &Processor) -> Station {
     let oldest = processor.oldest_request_ms.unwrap_or(0);
     let health = match beyond(oldest, WAIT) {
-        Level::Green if processor.told_ms.is_none() => Health::grey("nothing was written yet"),
-        Level::Green => Health::green("every row stands in its table soon after it fires"),
+        Level::Green if processor.told_ms.is_none() => Health::grey("no rows yet"),
+        Level::Green => Health::green("rows are written as they fire"),
         level => Health::new(
             level,
             format!(
-                "rows have waited for their table for {}; they are safe in the state, and the log says why they wait",
+                "rows have waited for their table for {}; they are safe in the state; see the log for the reason",
                 length(oldest)
             ),
         ),
@@ -128,7 +128,7 @@ pub(super) fn tables(processor: &Processor) -> Station {
         waits,
         figures: vec![
             ("rows since the start", number(processor.rows)),
-            ("on their way", bytes(processor.request_bytes)),
+            ("in flight", bytes(processor.request_bytes)),
         ],
     }
 }

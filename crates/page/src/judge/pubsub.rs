@@ -1,4 +1,4 @@
-//! Pub/Sub: whether it answers, and what was published and has not come.
+//! Pub/Sub: whether it answers, and what was published and not received.
 
 use super::{Health, Level, Station, WAIT, beyond, trouble};
 use crate::{
@@ -17,8 +17,7 @@ pub(super) fn pubsub(facts: &Facts) -> Station {
     let outage = facts.connector.as_ref().and_then(|connector| connector.outage_ms);
     let health = if let Some(outage) = outage {
         Health::red(format!(
-            "has not answered for {}: look at the network and at Google Cloud's status; nothing is lost, records wait in \
-             Kafka",
+            "no answer for {}: check the network and the status of Google Cloud; nothing is lost, records wait in Kafka",
             length(outage)
         ))
     } else if let Some(health) = trouble(facts, "pubsub") {
@@ -28,16 +27,16 @@ pub(super) fn pubsub(facts: &Facts) -> Station {
         Health::new(
             beyond(age, WAIT),
             format!(
-                "{} in {} were published and have not come, the oldest for {}: does anyone else pull this subscription?",
+                "{} in {} published and not received, the oldest for {}: does another program pull this subscription?",
                 counted(offsets, "message", "messages"),
                 counted(ranges as u64, "range", "ranges"),
                 length(age)
             ),
         )
     } else if facts.processor.as_ref().is_some_and(|processor| processor.told_ms.is_none()) {
-        Health::grey("nothing was pulled yet")
+        Health::grey("no messages yet")
     } else {
-        Health::green("what was published has come, or is on its way")
+        Health::green("everything published was received, or is in flight")
     };
     let waits = match (offsets, oldest) {
         (0, _) => "nothing".to_owned(),
@@ -54,7 +53,7 @@ pub(super) fn pubsub(facts: &Facts) -> Station {
     let mut figures = Vec::new();
     if let Some(processor) = &facts.processor {
         figures.push(("holes", number(ranges as u64)));
-        figures.push(("seen twice", number(processor.redelivered)));
+        figures.push(("duplicates", number(processor.redelivered)));
         figures.push(("marks", number(processor.marks)));
     }
     Station { id: "pubsub", name: "Pub/Sub", place, health, rate: None, rate_of: "", waits, figures }

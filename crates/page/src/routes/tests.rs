@@ -12,7 +12,9 @@ use smallvec::smallvec;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::facts::{Busiest, Busy, Flow, KeyWindow, Measured, Point, Processor, Setting, ShownPane, Windowing};
+use crate::facts::{
+    Busiest, Busy, Flow, KeyWindow, Measured, Point, Processor, Setting, ShownPane, Windowing,
+};
 
 /// A name as only somebody with bad intentions gives it.
 const HOSTILE: &str = "\"><script>alert(1)</script>&<img src=x onerror=alert(2)>";
@@ -66,7 +68,13 @@ impl Source for Hostile {
 
     fn busiest(&self, flow: &str, _: &Ask) -> Option<Busiest> {
         let course = vec![Point { end: shown().end, measured: measured() }];
-        let row = Busy { key: vec![Some(HOSTILE.into()), None], keys: 1, session: None, measured: measured(), course };
+        let row = Busy {
+            key: vec![Some(HOSTILE.into()), None],
+            keys: 1,
+            session: None,
+            measured: measured(),
+            course,
+        };
         (flow == "box_ctr").then(|| Busiest {
             window: Some(shown()),
             found: 1,
@@ -78,7 +86,13 @@ impl Source for Hostile {
     fn windows(&self, flow: &str, key: &[Option<Box<str>>]) -> Option<Vec<KeyWindow>> {
         assert_eq!(key, [Some(HOSTILE.into()), None], "the key arrives as it was sent");
         let at = EventTime(1_250_000);
-        let pane = ShownPane { pane: Pane::OnTime, pane_index: 0, measured: measured(), watermark: at, emitted_at: at };
+        let pane = ShownPane {
+            pane: Pane::OnTime,
+            pane_index: 0,
+            measured: measured(),
+            watermark: at,
+            emitted_at: at,
+        };
         (flow == "box_ctr").then(|| vec![KeyWindow { window: shown(), panes: vec![pane] }])
     }
 

@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{Driver, now};
-use flow::TimeKind;
 
 use crate::{
     engine::FlowState,

@@ -31,9 +31,7 @@ fn estimate(flow: &Flow, memory: ByteSize) -> String {
         WindowKind::Aligned(Windows::Calendar(_)) => {
             (format!("{live} calendar windows are live"), "with events in all of them ")
         }
-        WindowKind::Sessions { .. } => {
-            (format!("a key has at most {live} live sessions"), "with as many ")
-        }
+        WindowKind::Sessions { .. } => (format!("a key has at most {live} live sessions"), "with as many "),
     };
     let sketches = sketches(flow);
     format!(

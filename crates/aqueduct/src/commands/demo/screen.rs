@@ -212,8 +212,10 @@ fn query(table: &FlowTable) -> String {
     let of_measures = table.measures.iter().flat_map(MeasureColumns::columns);
     // Sketches are not to be read by people.
     let of_measures = of_measures.filter(|column| column.kind != Kind::Bytes).map(|column| column.name);
-    let columns: Vec<String> = table.columns.iter().cloned().chain(["window_end".to_owned()]).chain(of_measures).collect();
-    let is_count = |measure: &&MeasureColumns| matches!(measure.shows, Shows::Count(_) | Shows::Distinct { .. });
+    let columns: Vec<String> =
+        table.columns.iter().cloned().chain(["window_end".to_owned()]).chain(of_measures).collect();
+    let is_count =
+        |measure: &&MeasureColumns| matches!(measure.shows, Shows::Count(_) | Shows::Distinct { .. });
     let busiest = table.measures.iter().find(is_count);
     let busiest = busiest.map(|measure| format!(", {} desc", measure.name)).unwrap_or_default();
     format!(
@@ -237,7 +239,8 @@ fn table(flow: &FlowTable, latest: &[LatestRow]) -> String {
     for measure in flow.measures.iter() {
         let _ = write!(text, " {:>1$}", measure.name, width(measure));
     }
-    let has_interval = leading.is_some_and(|leading| matches!(leading.shows, Shows::Ratio { interval: true, .. }));
+    let has_interval =
+        leading.is_some_and(|leading| matches!(leading.shows, Shows::Ratio { interval: true, .. }));
     let _ = writeln!(text, "{}", if has_interval { "  95 % interval" } else { "" });
     for row in latest {
         let measured = Measured { measures: flow.measures.clone(), values: row.row.values.clone() };
@@ -254,7 +257,8 @@ fn table(flow: &FlowTable, latest: &[LatestRow]) -> String {
 /// A row in a line without a heading.
 fn named(flow: &FlowTable, row: &Row) -> String {
     let measured = Measured { measures: flow.measures.clone(), values: row.values.clone() };
-    let text = |measure: &MeasureColumns| format!("{} {}", measure.name, measures::text(measure, &measured).text);
+    let text =
+        |measure: &MeasureColumns| format!("{} {}", measure.name, measures::text(measure, &measured).text);
     let texts: Vec<String> = flow.measures.iter().map(text).collect();
     format!("{}: {}", key(row), texts.join(", "))
 }
@@ -282,6 +286,46 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn flow() -> FlowTable {
+        let settings: flow::FlowSettings = serde_json::from_value(serde_json::json!({
+            "name": "f", "by": { "page": "/page" }, "window": { "size": "10m" }, "measures": {
+                "revenue": { "sum": "/price" },
+                "share": { "ratio": ["views", "views"] },
+                "users": { "distinct": "/user", "sketch": true },
+                "views": { "count": {} },
+            },
+        }))
+        .expect("the flow");
+        flow::Flow::try_from(settings).expect("the flow makes sense").table()
+    }
+
+    #[test]
+    fn the_table_has_the_columns_of_any_flow() {
+        let amount = flow::number::Amount::parse("1999.5").expect("it fits");
+        let row = Row {
+            key: [Some("/a".into())].into(),
+            window: flow::Window { start: EventTime(0), end: EventTime(600_000) },
+            values: smallvec::smallvec![amount.into(), flow::row::Value::Null, flow::row::Value::Count(20)],
+            pane: flow::row::Pane::OnTime,
+            pane_index: 0,
+            watermark: EventTime(0),
+            emitted_at: EventTime(0),
+        };
+        let text = table(&flow(), &[LatestRow { row, is_final: false }]);
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[1], ["revenue", "share", "users", "views", "95", "%", "interval"]);
+        assert_eq!(words[2], ["/a", "1,999.5", "100.00", "%", "–", "20", "83.89", "%", "to", "100.00", "%"]);
+    }
+
+    #[test]
+    fn the_query_leaves_sketches_out() {
+        assert_eq!(
+            query(&flow()),
+            "select page, window_end, revenue, share, share_low, share_high, users, views, is_final from f_latest \
+             order by window_end desc, users desc limit 10"
+        );
+    }
 
     #[test]
     fn a_demo_says_how_long_it_will_run() {

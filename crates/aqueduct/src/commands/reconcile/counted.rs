@@ -35,8 +35,12 @@ pub(super) fn counted(state: &FlowState, window: Window) -> Option<BTreeMap<Key,
         }
         // A session of another length is a different window.
         WindowKind::Sessions { .. } => {
-            let of_window = saved.sessions.sessions.iter().map(|session| (session.window == window, session.key));
-            vec![(of_window.map(|(is_it, key)| if is_it { key } else { u32::MAX }).collect(), &saved.sessions.columns)]
+            let of_window =
+                saved.sessions.sessions.iter().map(|session| (session.window == window, session.key));
+            vec![(
+                of_window.map(|(is_it, key)| if is_it { key } else { u32::MAX }).collect(),
+                &saved.sessions.columns,
+            )]
         }
     };
     for (keys, cells) in parts {

@@ -272,8 +272,10 @@ fn windows(survey: &Survey) -> Vec<WindowFinding> {
             return None;
         }
         let counted = counted(flow, window)?;
-        let found: BTreeMap<_, _> = rows.iter().map(|LatestRow { row, .. }| (&row.key, &row.values)).collect();
-        let is_same = |(key, values): &(&Key, &Values)| found.get(key).is_some_and(|found| same(found, values));
+        let found: BTreeMap<_, _> =
+            rows.iter().map(|LatestRow { row, .. }| (&row.key, &row.values)).collect();
+        let is_same =
+            |(key, values): &(&Key, &Values)| found.get(key).is_some_and(|found| same(found, values));
         let differing = counted.iter().filter(|entry| !is_same(entry)).count();
         Some(WindowFinding {
             flow: flow.name().to_string(),

@@ -76,7 +76,9 @@ impl Finals {
             WindowKind::Aligned(_) => {
                 Self::Aligned(Aligned { allowed_lateness, windows: BTreeMap::new(), rows: Vec::new() })
             }
-            WindowKind::Sessions { gap } => Self::Sessions(Sessions::new(Millis(allowed_lateness.0.saturating_add(gap.0)))),
+            WindowKind::Sessions { gap } => {
+                Self::Sessions(Sessions::new(Millis(allowed_lateness.0.saturating_add(gap.0))))
+            }
         }
     }
 

@@ -109,7 +109,7 @@ impl Tables {
         }
         let flow_table = |flow: &Flow| FlowTable {
             table: Table::Flow(flow.name.clone()),
-            allowed_lateness: flow.allowed_lateness,
+            allowed_lateness: flow.table().allowed_lateness,
             waiting: Vec::new(),
             place: Place::default(),
             last_end: None,

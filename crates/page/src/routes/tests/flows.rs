@@ -96,7 +96,13 @@ fn one(windows: Windowing, shown: Window, panes: Vec<(Window, ShownPane)>) -> On
             windows,
             ..Flow::default()
         },
-        busiest: Busiest { window: Some(shown), is_complete: true, found: 1, left_out: false, rows: vec![row] },
+        busiest: Busiest {
+            window: Some(shown),
+            is_complete: true,
+            found: 1,
+            left_out: false,
+            rows: vec![row],
+        },
         windows: panes.into_iter().map(|(window, pane)| KeyWindow { window, panes: vec![pane] }).collect(),
     }
 }
@@ -148,7 +154,8 @@ async fn json_has_the_columns_of_the_table() {
     assert_eq!((row["measure_course"].clone(), row["course"][0]["views"].clone()), (json!(60), json!(1_200)));
     let pipe: serde_json::Value = serde_json::from_str(&body(day(), "/api/v1/pipe").await).expect("JSON");
     let flow = &pipe["processor"]["flows"][0];
-    let columns = json!(["views", "clicks", "revenue", "readers", "rpm", "ctr", "ctr_low", "ctr_high", "course"]);
+    let columns =
+        json!(["views", "clicks", "revenue", "readers", "rpm", "ctr", "ctr_low", "ctr_high", "course"]);
     assert_eq!(flow["measures"], columns);
     assert_eq!((&flow["unit"], &flow["timezone"]), (&json!("day"), &json!("Europe/Warsaw")));
 }
@@ -179,8 +186,12 @@ async fn merged_sessions_are_not_shown_as_rows_of_their_own() {
     let source = || one(windows.clone(), merged, panes.clone());
     let page = body(source(), "/flows/sections/key?section=/news").await;
     assert_eq!(page.matches("merged into a longer session").count(), 2, "{page}");
-    assert!(page.contains("1 h 40 min") && page.contains("sessions, ended by 30 min without an event"), "{page}");
-    let chart = page.split("class=\"line\"").nth(1).and_then(|rest| rest.split(" d=\"").nth(1).or(Some(rest)));
+    assert!(
+        page.contains("1 h 40 min") && page.contains("sessions, ended by 30 min without an event"),
+        "{page}"
+    );
+    let chart =
+        page.split("class=\"line\"").nth(1).and_then(|rest| rest.split(" d=\"").nth(1).or(Some(rest)));
     assert!(chart.is_some(), "two sessions that are not replaced make a chart: {page}");
     let overview = body(source(), "/").await;
     assert_eq!(cells(&overview, "session").len(), 1, "{overview}");
