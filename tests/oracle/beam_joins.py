@@ -69,11 +69,11 @@ def run(cases: list) -> list:
                 (views, joined)
                 | f"{name} together" >> beam.Flatten()
                 | f"{name} times" >> beam.Map(lambda change: TimestampedValue(change[1], timestamp(change[0])))
-                | f"{name} windows" >> beam.WindowInto(assign({"size": size, "period": period}))
+                | f"{name} windows" >> beam.WindowInto(assign({"size": size, "period": period, "is_session": False}))
                 | f"{name} counts" >> beam.CombinePerKey(beam.combiners.TupleCombineFn(sum, sum, sum))
                 | f"{name} rows" >> beam.ParDo(sink.Final())
             )
     rows = [{} for _ in cases]
-    for (case, page), start, counts in sink.ROWS:
+    for (case, page), (start, _), counts in sink.ROWS:
         rows[case][start, page] = counts
     return rows

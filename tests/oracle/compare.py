@@ -7,7 +7,8 @@ fails and is printed with the seed and both sides.
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from beam_panes import early_steps, event_time, holds
+from beam_finals import MERGES, shown, values_of
+from beam_panes import early_steps, event_time, holds, reopens
 
 PANES = {name: f"{name} panes alike" for name in ("EARLY", "ON_TIME", "LATE")}
 ROWS = "final rows alike"
@@ -17,6 +18,8 @@ LEDGERS = "ledgers alike"
 AT_EQUALITY = "explained: Python's Beam counts an event as the watermark equals the end plus the lateness, Java's drops it"
 TOGETHER = "explained: late panes of a key fire together at the next checkpoint, Beam's trigger fires one a bundle"
 TOLD_AGAIN = "explained: after a restart early panes are told again"
+REOPENED = "explained: a late event opens a session again, for which Python's Beam has no second ON_TIME pane"
+STALLED = "explained: Python's Beam stalls after it has merged sessions"
 GAP = "explained: an event between two windows, at which Python's TestStream fails, is not given to it"
 
 
@@ -36,6 +39,9 @@ def panes(script: dict, beam: list) -> Compared:
     for case, fired in zip(script["cases"], beam, strict=True):
         compared.cases += 1
         counts = Counter(_shapes(script))
+        if fired is None:
+            compared.counts.update({REOPENED if reopens(script, case) else STALLED: 1})
+            continue
         try:
             _Case(script, case, fired, counts).compare()
             compared.counts.update(counts)
@@ -48,9 +54,9 @@ def finals(cases: list, beam: list) -> Compared:
     compared = Compared()
     for case, theirs in zip(cases, beam, strict=True):
         compared.cases += 1
-        ours = {(start, key): (views, clicks) for start, key, views, clicks in case["rows"]}
-        gaps = sum(kind != "other" and not holds(case["settings"], time) for _, time, _, kind in case["events"])
-        others = sum(kind == "other" for *_, kind in case["events"])
+        ours = {(start, end, key): tuple(values) for start, end, key, values in case["rows"]}
+        gaps = sum(kind != "other" and not holds(case["settings"], time) for _, time, _, kind, *_ in case["events"])
+        others = sum(kind == "other" for _, _, _, kind, *_ in case["events"])
         if ours == theirs and case["ignored"] == gaps + others:
             compared.counts.update({ROWS: len(ours)})
         else:
@@ -88,8 +94,8 @@ class _Case:
     def compare(self) -> None:
         self._watermarks()
         ours = defaultdict(list)
-        for step, start, key, pane, index, views, clicks in self.case["panes"]:
-            ours[start, key].append((step, pane, index, (views, clicks)))
+        for step, start, end, key, pane, index, values in self.case["panes"]:
+            ours[start, end, key].append((step, pane, index, tuple(values)))
         for place in sorted(ours.keys() | self.fired.keys(), key=str):
             try:
                 self._window(place[0], ours.get(place, []), self.fired.get(place, []))
@@ -101,7 +107,7 @@ class _Case:
         """The newest time so far less the out-of-orderness."""
         newest = None
         for number, step in enumerate(self.steps):
-            times = [time for at, time, _, _ in self.case["events"] if at <= number]
+            times = [time for at, time, *_ in self.case["events"] if at <= number]
             newest = max(times) - self.case["out_of_orderness"]
             if not newest == step["watermark"] == self.case["watermarks"][number]:
                 raise Unexplained(f"step {number}: the watermark is not {newest}")
@@ -133,7 +139,9 @@ class _Case:
         step, pane, index, counts = ours
         beam_step, beam_pane, beam_index, events = theirs
         on_step = self._in_time(step, beam_step) if pane == "LATE" else step == beam_step
-        return on_step and (pane, index, counts) == (beam_pane, beam_index + shift, self._counts(events))
+        # Python's Beam counts the panes of a session from 0 again when it is merged.
+        on_index = self.settings["is_session"] or index == beam_index + shift
+        return on_step and on_index and (pane, counts) == (beam_pane, self._counts(events))
 
     def _in_time(self, ours: int, theirs: int) -> bool:
         """Late panes fire at the next checkpoint at the latest."""
@@ -156,10 +164,10 @@ class _Case:
         return pane == "LATE" and new and set(seen) < set(events) and all(self._only_equal(start, e) for e in new)
 
     def _ledger(self) -> None:
-        panes = ((start, event) for (start, _), fired in self.fired.items() for *_, events in fired for event in events)
+        panes = ((place[0], event) for place, fired in self.fired.items() for *_, events in fired for event in events)
         counted = len({event for start, event in panes if not self._only_equal(start, event)})
-        gaps = sum(kind != "other" and not self._held(step, time) for step, time, _, kind in self.case["events"])
-        ignored = gaps + sum(kind == "other" for *_, kind in self.case["events"])
+        gaps = sum(kind != "other" and not self._held(step, time) for step, time, _, kind, *_ in self.case["events"])
+        ignored = gaps + sum(kind == "other" for _, _, _, kind, *_ in self.case["events"])
         late = len(self.case["events"]) - counted - ignored
         theirs = {"counted": counted, "late": late, "ignored": ignored}
         ours = {name: self.case[name] for name in theirs}
@@ -169,7 +177,10 @@ class _Case:
 
     def _only_equal(self, start: int, event: int) -> bool:
         """Whether an event came at the one watermark at which Python's Beam takes what Java's drops."""
-        step = self.case["events"][event][0]
+        step, time = self.case["events"][event][:2]
+        if self.settings["is_session"]:
+            # Of the event's own window.
+            start = event_time(self.case, time, self.steps[step - 1]["watermark"] if step else None)
         over = start + self.settings["size"] + self.settings["allowed_lateness"]
         return step > 0 and self.steps[step - 1]["watermark"] == over
 
@@ -178,8 +189,8 @@ class _Case:
         return holds(self.settings, event_time(self.case, time, before))
 
     def _counts(self, events: tuple) -> tuple:
-        kinds = [self.case["events"][event][3] for event in events]
-        return sum(kind in ("view", "both") for kind in kinds), sum(kind in ("click", "both") for kind in kinds)
+        values = [values_of(*self.case["events"][event][3:]) for event in events]
+        return shown(tuple(merge(column) for merge, column in zip(MERGES, zip(*values), strict=True)))
 
     def _shown(self, pane: tuple) -> tuple:
         step, name, index, events = pane
@@ -189,7 +200,7 @@ class _Case:
 def _shapes(script: dict) -> dict:
     """What kind of case it is, to see that every kind is there."""
     size, period = script["settings"]["size"], script["settings"]["period"]
-    shape = "fixed windows"
+    shape = "sessions" if script["settings"]["is_session"] else "fixed windows"
     if period is not None:
         shape = "gaps between windows" if period > size else "sliding windows"
         if period < size and size % period:
@@ -207,13 +218,13 @@ def _story(script: dict, case: dict, fired: dict, difference: Unexplained) -> st
         f"panes of seed {script['seed']}, case {number} differ: {difference}",
         f"  settings {script['settings']}, time {case['time']}, out_of_orderness {case['out_of_orderness']}",
     ]
-    shown = _Case(script, case, fired, Counter())
+    story = _Case(script, case, fired, Counter())
     for at, step in enumerate(script["steps"]):
-        events = [f"{n}:{kind}@{time} {key}" for n, (s, time, key, kind) in enumerate(case["events"]) if s == at]
+        events = [f"{n}:{kind}@{time} {key}" for n, (s, time, key, kind, *_) in enumerate(case["events"]) if s == at]
         ends = "".join(f", {name}" for name in ("checkpoint", "restart") if step[name])
         lines.append(f"  step {at}: {'; '.join(events) or 'no event'}; then watermark {step['watermark']}{ends}")
         lines += [f"    ours   {pane[1:]}" for pane in case["panes"] if pane[0] == at]
-        for (start, key), panes in fired.items():
+        for place, panes in fired.items():
             for pane in (p for p in panes if p[0] == at):
-                lines.append(f"    Beam's {[start, key, *shown._shown(pane)[1:]]} of events {list(pane[3])}")
+                lines.append(f"    Beam's {[*place, *story._shown(pane)[1:]]} of events {list(pane[3])}")
     return "\n".join(lines)

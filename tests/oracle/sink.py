@@ -20,17 +20,18 @@ class Mark(beam.DoFn):
 
 
 class Pane(beam.DoFn):
-    """Keeps a pane: step, case and key, start of the window, timing, index, numbers of its events."""
+    """Keeps a pane: step, case and key, start and end of the window, timing, index, numbers of its events."""
 
     def process(self, element, window=beam.DoFn.WindowParam, pane=beam.DoFn.PaneInfoParam):
         case_and_key, events = element
-        start = window.start.micros // 1000
-        ROWS.append((STEP, case_and_key, start, pane.timing, pane.index, tuple(sorted(events))))
+        span = window.start.micros // 1000, window.end.micros // 1000
+        ROWS.append((STEP, case_and_key, span, pane.timing, pane.index, tuple(sorted(events))))
 
 
 class Final(beam.DoFn):
-    """Keeps a final row: case and key, start of the window, views and clicks."""
+    """Keeps a final row: case and key, start and end of the window, values."""
 
     def process(self, element, window=beam.DoFn.WindowParam):
         case_and_key, counts = element
-        ROWS.append((case_and_key, window.start.micros // 1000, tuple(counts)))
+        span = window.start.micros // 1000, window.end.micros // 1000
+        ROWS.append((case_and_key, span, tuple(counts)))

@@ -10,12 +10,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use event::{
-    Ctr, CtrRow, EventTime, Ledger, Millis, Pane, Window,
+use event::{EventTime, Ledger, Millis, ledger::Outcome};
+use flow::{
+    Flow, FlowSettings, Window,
     append::{Append, Appended, Rows, Table},
-    ledger::Outcome,
-    row::{DeadLetterRow, FlowTable, ProgressRow},
+    row::{DeadLetterRow, FlowTable, Pane, ProgressRow, Row, Value, Values},
 };
+use serde_json::json;
 use writer::{BigQueryConfig, Endpoints, State, Writer, WriterConfig, WriterError};
 
 const MINUTE: i64 = 60_000;
@@ -42,28 +43,34 @@ fn config(test: &str) -> Result<WriterConfig> {
 }
 
 fn flow() -> FlowTable {
-    FlowTable {
-        flow: "box_ctr".into(),
-        columns: vec!["page".to_owned(), "box".to_owned()],
-        join: true,
-        allowed_lateness: Millis(10 * MINUTE),
-    }
+    let settings: FlowSettings = serde_json::from_value(json!({
+        "name": "box_ctr", "by": { "page": "/page", "box": "/box" }, "views": { "/type": "view" },
+        "clicks": { "/type": "click" }, "window": { "size": "10m" }, "join": { "on": "/id", "within": "10m" },
+        "allowed_lateness": "10m",
+    }))
+    .expect("the section is complete");
+    Flow::try_from(settings).expect("the flow makes sense").table()
 }
 
 fn panes() -> Table {
     Table::Flow("box_ctr".into())
 }
 
-fn pane(key: (Option<&str>, Option<&str>), end: i64, index: u32, views: u64) -> CtrRow {
-    CtrRow {
+fn pane(key: (Option<&str>, Option<&str>), end: i64, index: u32, views: u64) -> Row {
+    Row {
         key: [key.0.map(Into::into), key.1.map(Into::into)].into(),
         window: Window { start: EventTime(end - 10 * MINUTE), end: EventTime(end) },
-        ctr: Ctr { views, clicks: views / 2, attributed: views / 4 },
+        values: counts([views, views / 2, views / 4]),
         pane: [Pane::Early, Pane::OnTime, Pane::Late][index.min(2) as usize],
         pane_index: index,
         watermark: EventTime(end),
         emitted_at: EventTime(end + 250),
     }
+}
+
+/// Views, clicks, attributed clicks.
+fn counts(counts: [u64; 3]) -> Values {
+    counts.into_iter().map(Value::Count).collect()
 }
 
 fn appends(writer: &Writer, table: &Table, stream: &str, start: u64, rows: Rows<'_>) -> Result<Vec<Append>> {
@@ -156,7 +163,7 @@ async fn an_append_stands_once_whatever_is_repeated() -> Result<()> {
     let stream = writer.open_stream(&panes()).await?;
     let mut sent = Vec::new();
     for (n, part) in rows.chunks(2).enumerate() {
-        sent.extend(appends(&writer, &panes(), &stream, 2 * n as u64, Rows::Ctr(part))?);
+        sent.extend(appends(&writer, &panes(), &stream, 2 * n as u64, Rows::Panes(part))?);
     }
     assert_eq!(writer.append(&sent[1]).await?, Appended::Gap);
     assert_eq!(writer.append(&sent[0]).await?, Appended::Done);
@@ -185,14 +192,14 @@ async fn a_stream_that_is_no_more_is_told_apart() -> Result<()> {
 
     let stream = writer.open_stream(&panes()).await?;
     let (path, _) = stream.rsplit_once('/').context("a stream's name has parts")?;
-    let unknown = appends(&writer, &panes(), &format!("{path}/0123456789abcdef"), 0, Rows::Ctr(&rows))?;
+    let unknown = appends(&writer, &panes(), &format!("{path}/0123456789abcdef"), 0, Rows::Panes(&rows))?;
     assert_eq!(writer.append(&unknown[0]).await?, Appended::StreamGone);
 
-    let late = appends(&writer, &panes(), &stream, 0, Rows::Ctr(&rows))?;
+    let late = appends(&writer, &panes(), &stream, 0, Rows::Panes(&rows))?;
     // Finalizes the stream, as the service does with one that was idle for days.
     assert!(!writer.stands(&late[0]).await?);
     assert_eq!(writer.append(&late[0]).await?, Appended::StreamGone);
-    add(&writer, &panes(), Rows::Ctr(&rows)).await?;
+    add(&writer, &panes(), Rows::Panes(&rows)).await?;
     assert_eq!(writer.count(&panes()).await?, 1);
     Ok(())
 }
@@ -215,7 +222,7 @@ async fn rows_are_found_by_what_they_hold() -> Result<()> {
         seen_at: EventTime(TEN),
     };
     for (table, rows) in [
-        (panes(), Rows::Ctr(&rows)),
+        (panes(), Rows::Panes(&rows)),
         (Table::Progress("box_ctr".into()), Rows::Progress(&[progress(TEN, EventTime::MIN)])),
         (Table::DeadLetters, Rows::DeadLetters(&[letter])),
     ] {
@@ -227,15 +234,15 @@ async fn rows_are_found_by_what_they_hold() -> Result<()> {
         add(&writer, &table, rows).await?;
         assert!(writer.stands(&append).await?, "{table:?}");
     }
-    let other = [CtrRow { emitted_at: EventTime(TEN + 251), ..rows[2].clone() }];
+    let other = [Row { emitted_at: EventTime(TEN + 251), ..rows[2].clone() }];
     let stream = writer.open_stream(&panes()).await?;
     let (path, _) = stream.rsplit_once('/').context("a stream's name has parts")?;
-    let other = appends(&writer, &panes(), &format!("{path}/0123456789abcdef"), 0, Rows::Ctr(&other))?;
+    let other = appends(&writer, &panes(), &format!("{path}/0123456789abcdef"), 0, Rows::Panes(&other))?;
     assert!(!writer.stands(&other[0]).await?);
 
     // A stream that is known tells how many rows it took, and takes none from then on.
-    let first = appends(&writer, &panes(), &stream, 0, Rows::Ctr(&rows[..2]))?.remove(0);
-    let second = appends(&writer, &panes(), &stream, 2, Rows::Ctr(&rows[2..]))?.remove(0);
+    let first = appends(&writer, &panes(), &stream, 0, Rows::Panes(&rows[..2]))?.remove(0);
+    let second = appends(&writer, &panes(), &stream, 2, Rows::Panes(&rows[2..]))?.remove(0);
     assert_eq!(writer.append(&first).await?, Appended::Done);
     assert!(writer.stands(&first).await? && !writer.stands(&second).await?);
     assert_eq!(writer.append(&second).await?, Appended::StreamGone);
@@ -273,8 +280,7 @@ async fn the_newest_panes_are_shown_and_what_is_final() -> Result<()> {
     assert_eq!(writer.latest("box_ctr", 5).await?, []);
     assert_eq!(writer.progress("box_ctr").await?, None);
 
-    let quiet =
-        CtrRow { ctr: Ctr { views: 0, clicks: 3, attributed: 0 }, ..pane((None, Some("x")), TEN, 1, 0) };
+    let quiet = Row { values: counts([0, 3, 0]), ..pane((None, Some("x")), TEN, 1, 0) };
     let rows = [
         pane((Some("/a"), Some("top")), TEN, 0, 8),
         pane((Some("/a"), Some("top")), TEN, 1, 10),
@@ -285,7 +291,7 @@ async fn the_newest_panes_are_shown_and_what_is_final() -> Result<()> {
         quiet,
         pane((Some("/a"), Some("top")), TEN + MINUTE, 0, 99),
     ];
-    add(&writer, &panes(), Rows::Ctr(&rows)).await?;
+    add(&writer, &panes(), Rows::Panes(&rows)).await?;
     let table = Table::Progress("box_ctr".into());
     let lines = [progress(TEN, EventTime::MIN), progress(TEN + MINUTE, EventTime(TEN))];
     add(&writer, &table, Rows::Progress(&lines)).await?;
@@ -337,7 +343,7 @@ async fn large_appends_are_cut_below_the_limit() -> Result<()> {
     let page = "p".repeat(200_000);
     let rows: Vec<_> = (0..60).map(|n| pane((Some(&page), None), TEN + n * MINUTE, 1, 10)).collect();
     let stream = writer.open_stream(&panes()).await?;
-    let parts = appends(&writer, &panes(), &stream, 0, Rows::Ctr(&rows))?;
+    let parts = appends(&writer, &panes(), &stream, 0, Rows::Panes(&rows))?;
     assert!(parts.len() > 1 && parts.iter().all(|append| append.body.len() < 9 << 20));
     for append in &parts {
         assert_eq!(writer.append(append).await?, Appended::Done);

@@ -13,9 +13,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use event::{EventTime, EventsSettings, Millis, Partition};
+use flow::{Flow, FlowSettings};
 use processor::{
     core::{Core, Data},
-    flow::{Flow, FlowSettings},
     frontier::Limits,
     outbox::Outbox,
     saved::{Budget, Round, save},

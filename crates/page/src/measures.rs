@@ -125,6 +125,7 @@ mod tests {
             measure("users", Shows::Distinct { value: 3, sketch: true }),
             ratio("rpm", 2, 1_000.0, false),
             ratio("ctr", 1, 1.0, true),
+            ratio("per_mille", 1, 1_000.0, true),
         ])
     }
 
@@ -139,7 +140,7 @@ mod tests {
         ];
         let measured = Measured { measures: measures(), values };
         let texts: Vec<_> = measured.measures.iter().map(|measure| text(measure, &measured).text).collect();
-        assert_eq!(texts, ["1,250", "50", "1,999.5", "1,048", "1,599.6", "4.00 %"]);
+        assert_eq!(texts, ["1,250", "50", "1,999.5", "1,048", "1,599.6", "4.00 %", "40"]);
         let null = Measured { values: smallvec![Value::Null; 4], ..measured };
         assert!(null.measures.iter().all(|measure| text(measure, &null).text == "–"));
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use connector::start::StartRule;
 use event::{Millis, events::EventsSettings};
-use processor::flow::{Flow, FlowSettings};
+use flow::{Flow, FlowSettings};
 use serde_json::json;
 
 use crate::dice::Dice;

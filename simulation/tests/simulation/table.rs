@@ -5,19 +5,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use event::{
-    CtrRow,
+use flow::{
     append::{Append, Appended, Body, Rows, Table},
-    row::DeadLetterRow,
+    row::{DeadLetterRow, Pane, Row, Value},
 };
 use processor::sink::{Sink, SinkError};
+use serde::{Deserialize, Serialize};
 
 /// All tables.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     streams: BTreeMap<String, Stream>,
     /// Rows of the flows, in the order in which they landed.
-    pub(crate) rows: Vec<(Arc<str>, CtrRow)>,
+    pub(crate) rows: Vec<(Arc<str>, Written)>,
     /// Refused records and rows.
     pub(crate) letters: Vec<DeadLetterRow>,
     /// The rows that were refused, each once.
@@ -30,6 +30,21 @@ pub(crate) struct Tables {
     seen: BTreeSet<RowName>,
     /// Requests that are no panes.
     others: BTreeSet<(Table, Arc<[u8]>)>,
+}
+
+/// A row as it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    /// The key as one text.
+    pub(crate) key: String,
+    /// The start of the window.
+    pub(crate) start: i64,
+    /// Every measure of these flows is a count.
+    pub(crate) counts: Vec<u64>,
+    pane: Pane,
+    pub(crate) pane_index: u32,
+    watermark: i64,
+    emitted_at: i64,
 }
 
 /// Flow, start of the window, key and pane index.
@@ -87,7 +102,7 @@ impl Tables {
         };
         let refused: Vec<(u32, String)> = (0u32..)
             .zip(&rows)
-            .filter(|(_, row)| self.refuses.contains(&key(row)))
+            .filter(|(_, row)| self.refuses.contains(&row.key))
             .map(|(index, _)| (index, "refused".to_owned()))
             .collect();
         if let (Table::Flow(flow), false) = (&append.table, refused.is_empty()) {
@@ -110,9 +125,7 @@ impl Tables {
                 if !self.seen.insert(name(flow, &row)) {
                     self.wrong.push(format!(
                         "a row stands twice in {flow}: window {}, key {}, pane {}",
-                        row.window.start.0,
-                        key(&row),
-                        row.pane_index
+                        row.start, row.key, row.pane_index
                     ));
                 }
                 self.rows.push((flow.clone(), row));
@@ -132,16 +145,23 @@ impl Tables {
     }
 }
 
-/// The key as one text.
-pub(crate) fn key(row: &CtrRow) -> String {
-    row.key.iter().map(|value| value.unwrap_or("-")).collect::<Vec<_>>().join("|")
+fn written(row: &Row) -> Written {
+    Written {
+        key: row.key.iter().map(|value| value.unwrap_or("-")).collect::<Vec<_>>().join("|"),
+        start: row.window.start.0,
+        counts: row.values.iter().filter_map(Value::count).collect(),
+        pane: row.pane,
+        pane_index: row.pane_index,
+        watermark: row.watermark.0,
+        emitted_at: row.emitted_at.0,
+    }
 }
 
-fn name(flow: &Arc<str>, row: &CtrRow) -> RowName {
-    (flow.clone(), row.window.start.0, key(row), row.pane_index)
+fn name(flow: &Arc<str>, row: &Written) -> RowName {
+    (flow.clone(), row.start, row.key.clone(), row.pane_index)
 }
 
-fn decode(body: &[u8]) -> Vec<CtrRow> {
+fn decode(body: &[u8]) -> Vec<Written> {
     postcard::from_bytes(body).expect("the simulation wrote it")
 }
 
@@ -157,7 +177,10 @@ impl Sink for SimulatedSink {
     fn encode(&self, _: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError> {
         // Two rows a request, so that a crash finds some of them sent.
         let bodies = match rows {
-            Rows::Ctr(rows) => rows.chunks(2).map(|part| (part.len(), encode(&part))).collect::<Vec<_>>(),
+            Rows::Panes(rows) => {
+                let written = |part: &[Row]| part.iter().map(written).collect::<Vec<_>>();
+                rows.chunks(2).map(|part| (part.len(), encode(&written(part)))).collect::<Vec<_>>()
+            }
             Rows::Progress(rows) => vec![(rows.len(), encode(&rows))],
             Rows::DeadLetters(rows) => vec![(rows.len(), encode(&rows))],
         };
@@ -166,7 +189,7 @@ impl Sink for SimulatedSink {
 
     fn without(&self, append: &Append, rows: &[u32]) -> Result<Body, SinkError> {
         let kept = (0u32..).zip(decode(&append.body)).filter(|(index, _)| !rows.contains(index));
-        let kept: Vec<CtrRow> = kept.map(|(_, row)| row).collect();
+        let kept: Vec<Written> = kept.map(|(_, row)| row).collect();
         Ok(Body { rows: kept.len() as u32, bytes: encode(&kept) })
     }
 

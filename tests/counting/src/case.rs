@@ -158,13 +158,18 @@ mod tests {
             let actions = arrival::expand(&case);
             let judged = model::judge(&case, &actions, false, |_| true);
             for flow in &judged.flows {
-                outcomes.extend(flow.ledger.iter().filter(|(_, count)| **count > 0).map(|(outcome, _)| *outcome));
+                outcomes
+                    .extend(flow.ledger.iter().filter(|(_, count)| **count > 0).map(|(outcome, _)| *outcome));
                 for (place, changes) in flow.places() {
                     let values = flow.epoch.values(&place, &changes);
                     let is_joined = flow.epoch.flow.join.is_some();
                     attributed += usize::from(is_joined && values[2] != Expected::Count(0));
-                    hidden += usize::from(!flow.epoch.flow.measures.is_empty() && values.last() == Some(&Expected::Null));
-                    merged += usize::from(matches!(flow.epoch.flow.window, Window::Session(_)) && changes.len() > 1);
+                    hidden += usize::from(
+                        !flow.epoch.flow.measures.is_empty() && values.last() == Some(&Expected::Null),
+                    );
+                    merged += usize::from(
+                        matches!(flow.epoch.flow.window, Window::Session(_)) && changes.len() > 1,
+                    );
                     let zone = matches!(flow.epoch.flow.window, Window::Calendar(..));
                     changed += usize::from(zone && (place.0.1 - place.0.0) % DAY != 0);
                 }

@@ -3,12 +3,13 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `settings` | generates `[events]` and `[[flows]]` and renders them as TOML |
+//! | `settings` | generates `[events]` and `[[flows]]` with their edits, and renders them as TOML |
 //! | `records` | generates the logs of the partitions: views, clicks, copies, refused events, gaps |
 //! | `arrival` | generates the order of arrival, ticks, checkpoints and crashes, and expands it with redeliveries |
 //! | `model` | the naive model: what is right |
 //! | `product` | the same case through `replay` and through the core |
-//! | `check` | compares the three; the laws that hold for every pane |
+//! | `check` | compares the three |
+//! | `panes` | what must hold of every pane |
 //! | `shrink` | makes a failing case small |
 //! | `report` | prints it |
 //! | [`dice`] | random choices, also those of the cases for Apache Beam (`tests/oracle`) |
@@ -23,6 +24,7 @@ mod check;
 pub mod dice;
 mod hunt;
 mod model;
+mod panes;
 mod product;
 mod records;
 mod report;

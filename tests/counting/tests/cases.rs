@@ -145,7 +145,8 @@ fn ids_of_old_events_are_kept_by_kafka_time() {
     assert_eq!(ledger_of(&state.ledger), BTreeMap::from([("counted", 3), ("duplicate", 1)]));
     // Behind the end of the window, so that it fires.
     let after = EventTime(start + 86_400_000);
-    let data = Data { position: Some((&partition, 4)), kafka_time: Some(after), publish_time: now, payload: b"{}" };
+    let data =
+        Data { position: Some((&partition, 4)), kafka_time: Some(after), publish_time: now, payload: b"{}" };
     core.data(&data, now);
     core.tick(now);
     let rows: Vec<Row> = core.take_effects().output.rows.into_iter().flat_map(|(_, rows)| rows).collect();

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::{Result, bail};
 use counting::dice::Dice;
-use event::{CtrRow, EventTime, Ledger, ledger::Outcome};
-use processor::{
-    flow::{Flow, TimeKind},
-    replay::{Record, Replay},
+use event::{EventTime, Ledger, ledger::Outcome};
+use flow::{
+    Flow, TimeKind,
+    row::{Row, Value as Measured},
 };
+use processor::replay::{Record, Replay};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,8 +18,15 @@ use crate::{
     settings::{self, Settings},
 };
 
-/// Windows that several cases share, so that Beam runs all of those in one pipeline: size and period in units.
-const SHAPES: [(i64, Option<i64>); 12] = [
+/// The measures of a row in order; prices in hundredths, nothing where there is no smallest or largest one.
+pub(crate) type Values = Vec<Option<i64>>;
+
+/// Windows that several cases share, so that Beam runs all of those in one pipeline: size and period in units. A period
+/// of 0 stands for sessions.
+const SHAPES: [(i64, Option<i64>); 15] = [
+    (1, Some(0)),
+    (3, Some(0)),
+    (8, Some(0)),
     (1, None),
     (7, None),
     (10, Some(1)),
@@ -45,13 +53,16 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     let payloads =
         partitions.iter().map(|events| events.iter().map(|event| event.payload(event.time)).collect());
     let (rows, ledger) = replayed(seed, flow, payloads.collect())?;
-    let mut last = BTreeMap::new();
+    let mut last: BTreeMap<(i64, i64, Option<String>), Values> = BTreeMap::new();
     for row in rows {
-        let key = row.key.get(0).map(str::to_owned);
-        last.insert((row.window.start.0, key), (row.ctr.views, row.ctr.clicks));
+        let (start, end, key) = (row.window.start.0, row.window.end.0, row.key.get(0).map(str::to_owned));
+        if settings.is_session {
+            last.retain(|(other, other_end, of), _| *of != key || *other_end <= start || end <= *other);
+        }
+        last.insert((start, end, key), values(&row));
     }
     let rows: Vec<_> =
-        last.into_iter().map(|((start, key), (views, clicks))| (start, key, views, clicks)).collect();
+        last.into_iter().map(|((start, end, key), values)| (start, end, key, values)).collect();
     Ok(json!({
         "seed": seed, "settings": settings, "events": events, "rows": rows,
         "ignored": ledger.get(Outcome::Ignored),
@@ -63,7 +74,7 @@ pub(crate) fn replayed(
     seed: u64,
     flow: Flow,
     mut partitions: Vec<VecDeque<String>>,
-) -> Result<(Vec<CtrRow>, Ledger)> {
+) -> Result<(Vec<Row>, Ledger)> {
     let mut replay = Replay::new(&settings::events()?, vec![flow], partitions.len(), EventTime(i64::MAX / 2));
     let mut rows = Vec::new();
     while let Some(number) = replay.next_partition() {
@@ -86,8 +97,22 @@ pub(crate) fn replayed(
 fn roll(dice: &mut Dice) -> Settings {
     let unit = dice.pick(&[250, 60_000]);
     let (size, period) = dice.pick(&SHAPES);
-    let allowed_lateness = if dice.percent(30) { 0 } else { dice.between(0, 2 * size * unit) };
-    Settings { unit, size: size * unit, period: period.map(|p| p * unit), allowed_lateness, early: None }
+    let is_session = period == Some(0);
+    let period = period.filter(|_| !is_session).map(|period| period * unit);
+    let lateness = if dice.percent(30) { 0 } else { dice.between(0, 2 * size * unit) };
+    let size = size * unit;
+    let allowed_lateness = if is_session { lateness.max(size) } else { lateness };
+    Settings { unit, size, is_session, period, allowed_lateness, early: None }
+}
+
+/// The measures of a row.
+pub(crate) fn values(row: &Row) -> Values {
+    let value = |value: &Measured| match value {
+        Measured::Null => None,
+        Measured::Number(_) => value.to_f64().map(|price| (100.0 * price).round() as i64),
+        Measured::Count(_) | Measured::Distinct(_) => value.count().map(|count| count as i64),
+    };
+    row.values.iter().map(value).collect()
 }
 
 /// Each partition's clock goes on at its own pace, and its events lag behind it as far as they may.

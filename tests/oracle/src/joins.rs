@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use anyhow::Result;
 use counting::dice::Dice;
 use event::ledger::Outcome;
-use processor::flow::TimeKind;
+use flow::TimeKind;
 use serde_json::{Value, json};
 
 use crate::{finals, settings::Settings};
@@ -29,6 +29,7 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     let settings = Settings {
         unit: UNIT,
         size: size * UNIT,
+        is_session: false,
         period: period.map(|period| period * UNIT),
         allowed_lateness: within + dice.between(0, 2 * size * UNIT),
         early: None,
@@ -49,11 +50,11 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     for row in rows {
         // Where a view has no page, its click has none either; both sides write that as an empty text.
         let page = row.key.get(0).unwrap_or_default().to_owned();
-        let counts = (row.ctr.views, row.ctr.clicks, row.ctr.attributed);
+        let counts = finals::values(&row);
         last.insert((row.window.start.0, page), counts);
     }
     // A click that was taken back by a nearer view may leave a row without counts.
-    last.retain(|_, counts| *counts != (0, 0, 0));
+    last.retain(|_, counts| counts.iter().any(|count| *count != Some(0)));
     let rows: Vec<_> = last.into_iter().map(|((start, page), counts)| (start, page, counts)).collect();
     Ok(json!({
         "seed": seed, "settings": settings, "within": within, "events": events, "rows": rows,

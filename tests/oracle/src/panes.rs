@@ -3,10 +3,10 @@
 
 use anyhow::Result;
 use counting::dice::Dice;
-use event::{CtrRow, EventTime, ledger::Outcome};
+use event::{EventTime, ledger::Outcome};
+use flow::{Flow, TimeKind, row::Row};
 use processor::{
     core::{Core, Data},
-    flow::{Flow, TimeKind},
     frontier::Limits,
     outbox::Outbox,
     saved::{Budget, Restoring, Round, Saved, save},
@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    finals::{Values, values},
     script::{self, Case, Event, Step},
     settings::{self, Settings},
 };
@@ -23,7 +24,7 @@ use crate::{
 const CASES: usize = 5;
 
 /// A pane and the step that fired it.
-type Fired = (usize, i64, Option<String>, &'static str, u32, u64, u64);
+type Fired = (usize, i64, i64, Option<String>, &'static str, u32, Values);
 
 /// What became of a case.
 #[derive(Debug, Serialize)]
@@ -32,7 +33,7 @@ struct Ran {
     case: Case,
     /// The watermark behind every step.
     watermarks: Vec<i64>,
-    /// Step, start of the window, key, pane, index, views, clicks.
+    /// Step, start and end of the window, key, pane, index, values.
     panes: Vec<Fired>,
     counted: u64,
     late: u64,
@@ -131,9 +132,10 @@ impl Run {
     }
 }
 
-fn fired(step: usize, row: &CtrRow) -> Fired {
+fn fired(step: usize, row: &Row) -> Fired {
     let key = row.key.get(0).map(str::to_owned);
-    (step, row.window.start.0, key, row.pane.as_str(), row.pane_index, row.ctr.views, row.ctr.clicks)
+    let (start, end) = (row.window.start.0, row.window.end.0);
+    (step, start, end, key, row.pane.as_str(), row.pane_index, values(row))
 }
 
 fn core(flow: &Flow, now: i64) -> Result<Core> {

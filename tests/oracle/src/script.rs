@@ -4,7 +4,7 @@
 //! out-of-orderness, so that Beam runs them in one pipeline.
 
 use counting::dice::Dice;
-use processor::flow::TimeKind;
+use flow::TimeKind;
 use serde::{Serialize, Serializer, ser::SerializeTuple as _};
 
 use crate::settings::Settings;
@@ -29,6 +29,9 @@ pub(crate) struct Event {
     pub(crate) time: i64,
     pub(crate) key: Option<i64>,
     pub(crate) kind: &'static str,
+    /// In hundredths.
+    pub(crate) price: i64,
+    pub(crate) user: i64,
 }
 
 /// Events with the settings that are their case's own.
@@ -56,7 +59,8 @@ pub(crate) fn steps(settings: &Settings, dice: &mut Dice) -> Vec<Step> {
     for number in 0..dice.between(4, 12) {
         watermark += if number == 0 { 0 } else { advance(settings, dice) };
         now += dice.between(100, 2_500);
-        let checkpoint = dice.percent(65);
+        // Of sessions every step, or a session that a late event extends twice has two panes in Beam.
+        let checkpoint = dice.percent(65) || settings.is_session;
         let restart = checkpoint && dice.percent(8);
         steps.push(Step { now, watermark, checkpoint, restart });
     }
@@ -121,25 +125,31 @@ pub(crate) fn case(settings: &Settings, steps: &[Step], dice: &mut Dice) -> Case
 pub(crate) fn event(step: usize, time: i64, dice: &mut Dice) -> Event {
     let key = dice.percent(88).then(|| dice.between(0, 2));
     let kind = dice.pick(&["view", "view", "view", "view", "click", "click", "click", "both", "other"]);
-    Event { step, time, key, kind }
+    let (price, user) = (dice.between(-300, 9_999), dice.between(1, 12));
+    Event { step, time, key, kind, price, user }
 }
 
 impl Event {
     /// The event as JSON; the time in it is what `[events]` reads.
     pub(crate) fn payload(&self, time: i64) -> String {
         let key = self.key.map_or("null".to_owned(), |key| format!("\"{key}\""));
-        format!(r#"{{"t":{time},"p":{key},"k":"{}"}}"#, self.kind)
+        let Self { kind, user, price, .. } = self;
+        let (sign, price) = (if *price < 0 { "-" } else { "" }, price.abs());
+        let (whole, cents) = (price / 100, price % 100);
+        format!(r#"{{"t":{time},"p":{key},"k":"{kind}","x":{sign}{whole}.{cents:02},"u":"u{user}"}}"#)
     }
 }
 
-/// `[step, time, key, kind]`: there are many.
+/// `[step, time, key, kind, price, user]`: there are many.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(4)?;
+        let mut tuple = serializer.serialize_tuple(6)?;
         tuple.serialize_element(&self.step)?;
         tuple.serialize_element(&self.time)?;
         tuple.serialize_element(&self.key.map(|key| key.to_string()))?;
         tuple.serialize_element(self.kind)?;
+        tuple.serialize_element(&self.price)?;
+        tuple.serialize_element(&self.user)?;
         tuple.end()
     }
 }

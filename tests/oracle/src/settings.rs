@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use counting::dice::Dice;
 use event::EventsSettings;
-use processor::flow::{Flow, FlowSettings, TimeKind};
+use flow::{Flow, FlowSettings, TimeKind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 pub(crate) struct Settings {
     /// What all lengths are about a multiple of, so that times meet borders often.
     pub(crate) unit: i64,
+    /// Of sessions the gap.
     pub(crate) size: i64,
+    pub(crate) is_session: bool,
     /// Absent for fixed windows.
     pub(crate) period: Option<i64>,
     pub(crate) allowed_lateness: i64,
@@ -22,14 +24,18 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn roll(dice: &mut Dice) -> Self {
         let unit = dice.pick(&[1, 10, 250, 1_000, 60_000]);
-        let (size, period) = shape(dice);
+        let is_session = dice.percent(25);
+        let (size, period) = if is_session { (dice.between(1, 12), None) } else { shape(dice) };
         let lateness = match dice.between(0, 9) {
             0..=1 => 0,
             2..=7 => dice.between(1, 2 * size) * unit,
             _ => dice.between(1, 2 * size * unit),
         };
-        let early = dice.percent(45).then(|| dice.pick(&[1_000, 2_000, 5_000]));
-        Self { unit, size: size * unit, period: period.map(|p| p * unit), allowed_lateness: lateness, early }
+        let early = (!is_session && dice.percent(45)).then(|| dice.pick(&[1_000, 2_000, 5_000]));
+        let size = size * unit;
+        // Sessions are not kept for less than their gap.
+        let allowed_lateness = if is_session { lateness.max(size) } else { lateness };
+        Self { unit, size, is_session, period: period.map(|p| p * unit), allowed_lateness, early }
     }
 
     /// The distance between two starts.
@@ -39,7 +45,14 @@ impl Settings {
 
     /// The flow as its file would have it.
     pub(crate) fn flow(&self, time: TimeKind, out_of_orderness: i64) -> Result<Flow> {
-        resolve(self.section(time, out_of_orderness))
+        let mut flow = self.section(time, out_of_orderness);
+        flow["measures"] = json!({
+            "least": { "min": "/x", "where": { "/k": ["view", "both"] } },
+            "most": { "max": "/x", "where": { "/k": ["view", "both"] } },
+            "revenue": { "sum": "/x", "where": { "/k": ["click", "both"] } },
+            "users": { "distinct": "/u", "where": { "/k": ["view", "click", "both"] } },
+        });
+        resolve(flow)
     }
 
     /// The flow with a join by `/v`.
@@ -60,6 +73,9 @@ impl Settings {
             "out_of_orderness": millis(out_of_orderness),
             "allowed_lateness": millis(self.allowed_lateness),
         });
+        if self.is_session {
+            flow["window"] = json!({ "session": millis(self.size) });
+        }
         if let Some(period) = self.period {
             flow["window"]["period"] = millis(period).into();
         }

@@ -18,7 +18,7 @@ fn kinds(cases: &[Value]) -> BTreeSet<String> {
     let panes = cases.iter().flat_map(|script| script["cases"].as_array().into_iter().flatten());
     panes
         .flat_map(|case| case["panes"].as_array().into_iter().flatten())
-        .map(|pane| pane[3].to_string())
+        .map(|pane| pane[4].to_string())
         .collect()
 }
 

@@ -147,7 +147,10 @@ fn final_rows_of_sessions_are_those_of_the_view() {
     let event = |n: i64| {
         let (page, price) = (if n % 7 == 0 { "a" } else { "b" }, n % 10);
         let time = n * 9_000 + if n % 40 > 30 { 120_000 } else { 0 };
-        format!("{{\"time\":{time},\"event_id\":\"{n}\",\"page\":\"{page}\",\"price\":0.{price},\"user\":{}}}\n", n % 5)
+        format!(
+            "{{\"time\":{time},\"event_id\":\"{n}\",\"page\":\"{page}\",\"price\":0.{price},\"user\":{}}}\n",
+            n % 5
+        )
     };
     // Within ten minutes, in an order that connects sessions late.
     let order: Vec<i64> = (0..300).map(|n| n / 50 * 50 + n * 37 % 50).collect();
@@ -155,7 +158,9 @@ fn final_rows_of_sessions_are_those_of_the_view() {
     place.write("events.ndjson", order.iter().copied().map(event).collect::<String>().as_bytes());
     let columns = ["window_start", "window_end", "page", "reads", "price", "users"];
     let values = |bytes: &[u8]| {
-        let value = |row: &serde_json::Value| columns.map(|column| row[column].to_string().trim_matches('"').to_owned());
+        let value = |row: &serde_json::Value| {
+            columns.map(|column| row[column].to_string().trim_matches('"').to_owned())
+        };
         rows(bytes).iter().map(value).collect::<std::collections::BTreeSet<_>>()
     };
     let late = values(&place.replay(&["--final", "events.ndjson"]).out);
@@ -172,7 +177,10 @@ fn final_rows_of_sessions_are_those_of_the_view() {
         let values: Vec<String> = (0..columns.len()).map(|at| row.get(at)).collect::<Result<_, _>>()?;
         Ok(<[String; 6]>::try_from(values).expect("six columns"))
     });
-    assert_eq!(found.expect("rows").map(|row| row.expect("a row")).collect::<std::collections::BTreeSet<_>>(), late);
+    assert_eq!(
+        found.expect("rows").map(|row| row.expect("a row")).collect::<std::collections::BTreeSet<_>>(),
+        late
+    );
 }
 
 #[test]

@@ -21,6 +21,8 @@ use crate::{
 pub(crate) use self::rates::key_link;
 pub(crate) use self::{key::KeyPage, rates::Rates};
 
+const HOUR_MS: u64 = 3_600_000;
+
 /// Everything that the first page shows.
 pub(crate) struct Overview<'a> {
     pub(crate) facts: &'a Facts,
@@ -138,17 +140,22 @@ pub(crate) fn measure(measure: &flow::row::MeasureColumns, measured: &Measured) 
 
 /// A window: `22:04 to 22:14`; of a calendar `2026-10-25, 25 h`; of a session with its length.
 pub(crate) fn window(flow: &Flow, window: Window, now: EventTime) -> Markup {
-    let length = words::length(millis_between(window.start, window.end));
+    let length = millis_between(window.start, window.end);
     match &flow.windows {
         Windowing::Sliding { .. } => span(window, now, words::clock),
         Windowing::Sessions { .. } => html! {
             (span(window, now, words::seconds))
-            span.unit { (length) }
+            span.unit { " (" (words::length(length)) ")" }
         },
-        Windowing::Calendar { unit, timezone } => html! {
-            (time(window.start, &dates(window, *unit, timezone)))
-            span.unit { (length) ", " (span(window, now, words::clock)) " UTC" }
-        },
+        Windowing::Calendar { unit, timezone } => {
+            // A day has 23, 24 or 25 hours.
+            let length =
+                if *unit == Unit::Day { format!("{} h", length / HOUR_MS) } else { words::length(length) };
+            html! {
+                (time(window.start, &dates(window, *unit, timezone)))
+                span.unit { " (" (length) ", " (span(window, now, words::clock)) " UTC)" }
+            }
+        }
     }
 }
 

@@ -127,7 +127,7 @@ impl Rates<'_> {
                                 th.figure scope="col" { (measure.name) }
                                 @if has_interval(measure, leading) { th scope="col" { "95 % interval" } }
                             }
-                            @if let Some(leading) = leading { th scope="col" { (leading.name) ", last hour" } }
+                            @if let Some(leading) = leading { th scope="col" { (leading.name) ", over time" } }
                         } }
                         tbody { @for row in &busiest.rows { (self.row(row, &columns, leading, scale)) } }
                     }
@@ -173,7 +173,7 @@ impl Rates<'_> {
                     @if has_interval(one, leading) { (between(one, row, scale)) }
                 }
                 @if let Some(leading) = leading {
-                    td.hour role="cell" data-label={ (leading.name) ", last hour" } { (course(leading, row)) }
+                    td.hour role="cell" data-label={ (leading.name) ", over time" } { (course(leading, row)) }
                 }
             }
         }

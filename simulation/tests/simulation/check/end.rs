@@ -12,12 +12,7 @@ use super::{
     Outcome, Outcomes,
     recount::{Arrival, Cell, Count, Taken},
 };
-use crate::{
-    kafka::Class,
-    pubsub::Body,
-    table::{RowName, key},
-    world::World,
-};
+use crate::{kafka::Class, pubsub::Body, table::RowName, world::World};
 
 /// Topic, partition and offset.
 type Spot = (Arc<str>, i32, u64);
@@ -194,9 +189,9 @@ impl World {
         let tables = self.sink.tables();
         let mut newest: BTreeMap<Cell, (u32, Count)> = BTreeMap::new();
         for (flow, row) in &tables.rows {
-            let entry = newest.entry((flow.to_string(), row.window.start.0, key(row))).or_default();
+            let entry = newest.entry((flow.to_string(), row.start, row.key.clone())).or_default();
             if row.pane_index >= entry.0 {
-                *entry = (row.pane_index, Count::of(&row.ctr));
+                *entry = (row.pane_index, Count::of(&row.counts));
             }
         }
         newest.into_iter().map(|(cell, (_, count))| (cell, count)).collect()

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use connector::plan::Place;
 use event::{
     EventTime, Incarnation, Partition, Ranges,
-    append::Append,
     mark::{MarkRange, Reason},
 };
+use flow::append::Append;
 use processor::{
     frontier::{Abandoned, Arrival, Frontier},
     outbox::Outbox,
@@ -275,7 +275,7 @@ impl World {
         self.check.outcomes.insert(number, outcomes);
         let checkpoint = Checkpoint { number: 0, version: FORMAT, payload: payload.clone() };
         let saved = Saved::decode(&checkpoint).expect("the simulation wrote it");
-        let watermarks: Vec<i64> = saved.flows.iter().map(|flow| flow.windows.watermark).collect();
+        let watermarks: Vec<i64> = saved.flows.iter().map(|flow| flow.windows.watermark.0).collect();
         let mut outbox = Outbox::default();
         outbox.restore(saved.outbox);
         for (_, append) in outbox.pending_from(0) {

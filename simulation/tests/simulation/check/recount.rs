@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use event::{Ctr, EventTime, Windows};
+use event::EventTime;
+use flow::Windows;
 
 use crate::{
     kafka::{Class, Happening},
@@ -37,8 +38,10 @@ pub(super) struct Count {
 }
 
 impl Count {
-    pub(super) fn of(ctr: &Ctr) -> Self {
-        Self { views: ctr.views, clicks: ctr.clicks, attributed: ctr.attributed }
+    /// Of the values of a row, in the order of its columns.
+    pub(super) fn of(counts: &[u64]) -> Self {
+        let count = |number: usize| counts.get(number).copied().unwrap_or_default();
+        Self { views: count(0), clicks: count(1), attributed: count(2) }
     }
 
     pub(super) fn is_within(self, least: Self, most: Self) -> bool {
@@ -52,7 +55,7 @@ impl Config {
     pub(super) fn recount(&self, taken: &[Taken<'_>]) -> BTreeMap<Cell, Count> {
         let mut counts = Counts::default();
         let laid =
-            |period| Windows::try_new(millis(self.size), millis(period)).expect("lengths are positive");
+            |period| Windows::sliding(millis(self.size), millis(period)).expect("lengths are positive");
         let by_event = || taken.iter().filter(|taken| taken.event.class != Class::Future);
         let sliding = Flow { name: "sliding", windows: laid(self.size / 2) };
         let fixed = Flow { name: "fixed", windows: laid(self.size) };

@@ -11,10 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use event::{
-    EventTime,
-    append::{Append, Appended, Table},
-};
+use event::EventTime;
+use flow::append::{Append, Appended, Table};
 use futures::FutureExt;
 use processor::{
     ProcessorError,

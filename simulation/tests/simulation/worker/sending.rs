@@ -1,9 +1,7 @@
 //! Rows of a processor on their way to their tables.
 
-use event::{
-    EventTime,
-    append::{Appended, Table},
-};
+use event::EventTime;
+use flow::append::{Appended, Table};
 use futures::FutureExt;
 use processor::{
     sink::Sink,

@@ -350,7 +350,9 @@ impl<'a> FlowModel<'a> {
     /// Every window with what was counted in it.
     pub(crate) fn places(&self) -> BTreeMap<Place, Changes> {
         let sessions = self.events.keys().flat_map(|key| {
-            self.sessions(key, usize::MAX).into_iter().map(|(window, changes)| ((window, key.clone()), changes))
+            self.sessions(key, usize::MAX)
+                .into_iter()
+                .map(|(window, changes)| ((window, key.clone()), changes))
         });
         self.cells.iter().map(|(place, changes)| (place.clone(), changes.clone())).chain(sessions).collect()
     }
@@ -417,7 +419,7 @@ fn value(what: What, name: &str, changes: &[Change]) -> Expected {
         What::Count => Expected::Count(inputs.values().sum()),
         What::Sum(_) => Expected::Number(decimal_text(&numbers.collect::<Vec<_>>())),
         What::Min(_) => number(numbers.next()),
-        What::Max(_) => number(numbers.last()),
+        What::Max(_) => number(numbers.next_back()),
         What::Distinct(..) => {
             let items = inputs.keys().filter_map(|input| match input {
                 Input::Item(item) => Some(item.clone()),

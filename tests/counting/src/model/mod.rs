@@ -18,10 +18,8 @@ use crate::{
     settings::{Flow, Kind, Settings},
 };
 
-pub(crate) use self::flow::{Epoch, Expected, FlowModel, Key, Place};
-use self::{
-    value::{Members, Value, at, millis},
-};
+pub(crate) use self::flow::{Change, Epoch, Expected, FlowModel, Key, Place};
+use self::value::{Members, Value, at, millis};
 
 /// What a run comes to.
 pub(crate) struct Judged<'a> {

@@ -146,7 +146,14 @@ fn what_a_click_feeds_moves_with_it() {
 fn sessions_merge_where_they_overlap() {
     let mut flow = priced(What::Sum("/price"), None);
     flow.window = Window::Session(5 * MINUTE);
-    let lines = [("view", 0, ""), ("view", 8, ""), ("view", 13, ""), ("view", 4, ""), ("view", 75, ""), ("view", 9, "")];
+    let lines = [
+        ("view", 0, ""),
+        ("view", 8, ""),
+        ("view", 13, ""),
+        ("view", 4, ""),
+        ("view", 75, ""),
+        ("view", 9, ""),
+    ];
     let rows: [Counted<'_>; 3] = [(0, &[3, 0, 12]), (13, &[1, 0, 13]), (75, &[1, 0, 75])];
     check(flow, None, &lines, &rows, &[("counted", 5), ("late", 1)]);
 }
@@ -156,7 +163,10 @@ fn days_have_25_hours_where_the_clock_goes_back() {
     const HOUR: i64 = 60 * MINUTE;
     let start = 1_698_267_600_000;
     assert_eq!(calendar::holding(Unit::Day, "Africa/Cairo", start), (start, start + 25 * HOUR));
-    assert_eq!(calendar::holding(Unit::Day, "Africa/Cairo", start + 25 * HOUR - 1), (start, start + 25 * HOUR));
+    assert_eq!(
+        calendar::holding(Unit::Day, "Africa/Cairo", start + 25 * HOUR - 1),
+        (start, start + 25 * HOUR)
+    );
     let warsaw = calendar::holding(Unit::Day, "Europe/Warsaw", 1_698_541_200_000);
     assert_eq!(warsaw.1 - warsaw.0, 25 * HOUR);
     let week = calendar::holding(Unit::Week, "America/Toronto", 1_699_164_000_000);

@@ -86,7 +86,8 @@ pub(super) fn billionths(text: &str) -> Option<i128> {
 pub(super) fn decimal_text(terms: &[(i128, i64)]) -> String {
     const ONE: i128 = 1_000_000_000;
     // Whole numbers and fractions apart, so that many large ones fit.
-    let sum = |part: fn(i128) -> i128| terms.iter().map(|(of, times)| part(*of) * i128::from(*times)).sum::<i128>();
+    let sum =
+        |part: fn(i128) -> i128| terms.iter().map(|(of, times)| part(*of) * i128::from(*times)).sum::<i128>();
     let (whole, fraction) = (sum(|of| of.div_euclid(ONE)), sum(|of| of.rem_euclid(ONE)));
     let (whole, fraction) = (whole + fraction.div_euclid(ONE), fraction.rem_euclid(ONE));
     let (sign, whole, fraction) = match (whole < 0, fraction) {

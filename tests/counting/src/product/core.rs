@@ -63,7 +63,8 @@ struct Run<'a> {
 /// Runs all flows.
 pub(crate) fn run(case: &Case, actions: &[Action]) -> Result<Ran> {
     let (events, _) = configured(&case.settings.to_toml(0))?;
-    let flows = (0..case.settings.editions.len()).map(|edition| Ok(configured(&case.settings.to_toml(edition))?.1));
+    let flows =
+        (0..case.settings.editions.len()).map(|edition| Ok(configured(&case.settings.to_toml(edition))?.1));
     let editions = flows.collect::<Result<Vec<_>>>()?;
     let partitions = case.settings.partitions().into_iter().map(|(topic, partition)| Partition {
         topic: Arc::from(topic),
@@ -237,7 +238,10 @@ impl Run<'_> {
         let (_, flows) = configured(&settings.with_flows(&flows))?;
         let Err(edited) = self.restoring(&flows)?.finish() else { bail!("an edit of {key} is accepted") };
         let name = &before.name;
-        ensure!(edited.flow == *name && edited.edit.key == key, "an edit of {name}.{key} is refused as {edited:?}");
+        ensure!(
+            edited.flow == *name && edited.edit.key == key,
+            "an edit of {name}.{key} is refused as {edited:?}"
+        );
         Ok(())
     }
 
