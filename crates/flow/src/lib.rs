@@ -150,12 +150,17 @@ impl Flow {
 
     /// The flow's table.
     pub fn table(&self) -> FlowTable {
+        // An event that is not late may still extend a session that ended up to a gap before.
+        let (merging, gap) = match self.windows {
+            WindowKind::Sessions { gap } => (true, gap),
+            WindowKind::Aligned(_) => (false, Millis(0)),
+        };
         FlowTable {
             flow: self.name.clone(),
             columns: self.by.iter().map(|(column, _)| column.clone()).collect(),
             measures: self.measures.iter().map(|measure| self.columns_of(measure)).collect(),
-            merging: matches!(self.windows, WindowKind::Sessions { .. }),
-            allowed_lateness: self.allowed_lateness,
+            merging,
+            allowed_lateness: Millis(self.allowed_lateness.0.saturating_add(gap.0)),
         }
     }
 

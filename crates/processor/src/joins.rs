@@ -138,7 +138,7 @@ const SECOND: i64 = 1_000;
 impl Joins {
     /// The join of a flow over these windows.
     pub fn new(join: &Join, windows: Windows, flow: &Flow) -> Self {
-        let keep = Millis(join.within.0.saturating_add(flow.allowed_lateness.0));
+        let keep = Millis(join.within.0.saturating_add(flow.open().0));
         Self {
             within: join.within,
             keep,

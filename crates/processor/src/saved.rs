@@ -316,7 +316,9 @@ impl Restoring {
                     if known.meaning.has_more(&places) {
                         state.windows.measure_removed();
                     }
-                    let since = places.into_iter().map(|place| place.map_or(added, |column| known.meaning.since(column)));
+                    let since = places
+                        .into_iter()
+                        .map(|place| place.map_or(added, |column| known.meaning.since(column)));
                     state.windows.set_since(Since::new(since.collect()));
                 }
             }

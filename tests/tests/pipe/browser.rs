@@ -26,7 +26,7 @@ const RATES: &str = "
       lines: [...document.querySelectorAll('table.rates tbody tr')].map(line => ({
         key: [...line.querySelectorAll('.key')].map(text),
         counts: [value(line, 'views'), value(line, 'clicks')],
-        rate: figure(line, 'CTR').textContent,
+        rate: figure(line, 'ctr').textContent,
       })),
     };";
 

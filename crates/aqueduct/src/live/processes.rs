@@ -141,12 +141,11 @@ impl ProcessorLabels {
         let flow = self.flows.iter().find(|known| &*known.name == flow)?;
         let measures = flow.table().measures;
         let measured = |values: Values| Measured { measures: measures.clone(), values };
-        let session = busiest.window.filter(|_| matches!(flow.windows, WindowKind::Sessions { .. }));
         let point = |(end, values)| Point { end, measured: measured(values) };
         let busy = |row: board::Busy| Busy {
             key: row.key,
             keys: row.keys,
-            session,
+            session: row.session,
             measured: measured(row.values),
             course: row.course.into_iter().map(point).collect(),
         };

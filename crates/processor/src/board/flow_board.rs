@@ -16,6 +16,8 @@ use rustc_hash::FxHashMap;
 pub struct FlowBoard {
     name: Arc<str>,
     columns: Vec<String>,
+    /// Whether windows of a key replace each other by merging.
+    merging: bool,
     /// How each stored measure adds up over keys.
     aggregations: Vec<Aggregation>,
     keep: Millis,
@@ -75,6 +77,8 @@ pub struct Busiest {
 /// One key, or all keys with one value in a column.
 #[derive(Clone, Debug)]
 pub struct Busy {
+    /// The window of a single key, if it is a session.
+    pub session: Option<Window>,
     /// The key's values, or the one value.
     pub key: Vec<Option<Box<str>>>,
     /// The stored measures of the window. NULL where those of several keys cannot be added up.
@@ -109,6 +113,7 @@ impl FlowBoard {
         Self {
             name: flow.name.clone(),
             columns: flow.by.iter().map(|(column, _)| column.clone()).collect(),
+            merging: matches!(flow.windows, WindowKind::Sessions { .. }),
             aggregations: flow.fed.iter().map(|fed| fed.aggregation.clone()).collect(),
             keep: HOUR.max(least),
             keys: FxHashMap::default(),
@@ -159,7 +164,7 @@ impl FlowBoard {
         let mut groups: FxHashMap<Key, Group<'_>> = FxHashMap::default();
         for (key, panes) in &self.keys {
             let values = ask.by.map_or_else(|| key.clone(), |column| Key::from_iter([key.get(column)]));
-            if let Some(newest) = newest(panes, window)
+            if let Some(newest) = self.newest(panes, window)
                 && holds(&values, &find)
             {
                 let (values, keys) = groups.entry(values).or_default();
@@ -173,6 +178,7 @@ impl FlowBoard {
         rows.sort_by_cached_key(|(key, (values, _))| (Reverse(counts(values)), key.clone()));
         rows.truncate(ask.limit);
         let busy = |(key, (values, keys)): (Key, Group<'_>)| Busy {
+            session: self.session(&keys, window),
             key: key.iter().map(|value| value.map(Box::from)).collect(),
             values,
             keys: keys.len(),
@@ -215,15 +221,28 @@ impl FlowBoard {
     fn course<'a>(&self, shown: Window, keys: impl Iterator<Item = (&'a Key, &'a Vec<Shown>)>) -> Course {
         let mut course: BTreeMap<EventTime, Values> = BTreeMap::new();
         for (_, panes) in keys {
-            // Panes of a window stand together, the newest last.
-            for (at, pane) in panes.iter().enumerate() {
-                let is_newest = panes.get(at + 1).is_none_or(|next| next.window != pane.window);
-                if is_newest && pane.window.end <= shown.end && pane.window.end + self.keep > shown.end {
+            for pane in valid(panes, self.merging) {
+                if pane.window.end <= shown.end && pane.window.end + self.keep > shown.end {
                     self.merge(course.entry(pane.window.end).or_default(), &pane.values);
                 }
             }
         }
         course.into_iter().collect()
+    }
+
+    /// The pane of a key that is valid in a window; with sessions that of its last session which ends no later.
+    fn newest<'a>(&self, panes: &'a [Shown], window: Window) -> Option<&'a Shown> {
+        if self.merging {
+            return valid(panes, true).into_iter().rfind(|pane| pane.window.end <= window.end);
+        }
+        let end = panes.partition_point(|pane| pane.window <= window);
+        panes[..end].last().filter(|pane| pane.window == window)
+    }
+
+    fn session(&self, keys: &[&Key], window: Window) -> Option<Window> {
+        let [key] = keys else { return None };
+        let panes = self.keys.get(*key).filter(|_| self.merging)?;
+        self.newest(panes, window).map(|pane| pane.window)
     }
 
     fn oldest(&self) -> Option<Window> {
@@ -367,9 +386,25 @@ fn thin_out(panes: &mut Vec<Shown>, window: Window) {
     });
 }
 
-fn newest(panes: &[Shown], window: Window) -> Option<&Shown> {
-    let end = panes.partition_point(|pane| pane.window <= window);
-    panes[..end].last().filter(|pane| pane.window == window)
+/// The panes that no other one replaced. They are sorted by window and index, so that those of one window are side by
+/// side, the newest last. A session that was merged overlaps no session but the one that it became part of, so that
+/// panes which overlap in a chain belong to one session, and the highest index is valid.
+fn valid(panes: &[Shown], merging: bool) -> Vec<&Shown> {
+    let mut valid: Vec<&Shown> = Vec::new();
+    let mut end = EventTime::MIN;
+    for pane in panes {
+        let replaces = |last: &&mut &Shown| match merging {
+            true => pane.window.start < end,
+            false => last.window == pane.window,
+        };
+        match valid.last_mut().filter(replaces) {
+            Some(last) if pane.index > last.index => *last = pane,
+            Some(_) => {}
+            None => valid.push(pane),
+        }
+        end = end.max(pane.window.end);
+    }
+    valid
 }
 
 fn holds(values: &Key, find: &str) -> bool {

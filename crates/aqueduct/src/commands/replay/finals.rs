@@ -71,14 +71,12 @@ const SLACK: usize = 1024;
 
 impl Finals {
     pub(super) fn new(flow: &Flow) -> Self {
-        let allowed_lateness = flow.allowed_lateness;
+        let allowed_lateness = flow.table().allowed_lateness;
         match flow.windows {
             WindowKind::Aligned(_) => {
                 Self::Aligned(Aligned { allowed_lateness, windows: BTreeMap::new(), rows: Vec::new() })
             }
-            WindowKind::Sessions { gap } => {
-                Self::Sessions(Sessions::new(Millis(allowed_lateness.0.saturating_add(gap.0))))
-            }
+            WindowKind::Sessions { .. } => Self::Sessions(Sessions::new(allowed_lateness)),
         }
     }
 

@@ -109,6 +109,38 @@ fn long_windows_are_kept_for_longer() {
     assert_eq!(board.keep, Millis(12 * day.0));
 }
 
+/// Two sessions, then a late event between them.
+#[test]
+fn merged_sessions_are_one() {
+    let mut settings: serde_json::Value = serde_json::json!({ "session": "10m" });
+    settings = serde_json::json!({
+        "name": "visits", "by": { "page": "/page", "box": "/box" }, "window": settings,
+        "measures": { "views": { "count": {} } },
+    });
+    let settings: FlowSettings = serde_json::from_value(settings).expect("a flow");
+    let flow = Flow::try_from(settings).expect("a flow that makes sense");
+    let session = |name, from: i64, to: i64, views, pane: (Pane, u32)| {
+        let window = Window { start: EventTime(from * MINUTE), end: EventTime(to * MINUTE) };
+        Row { window, values: smallvec![Value::Count(views)], ..row(key(1, name), to, (0, 0), pane) }
+    };
+    let mut board = FlowBoard::new(&flow, 1 << 20);
+    board.add(&[
+        session(1, 0, 10, 1, ON_TIME),
+        session(1, 12, 22, 2, ON_TIME),
+        session(2, 30, 40, 3, ON_TIME),
+    ]);
+    let shown = |board: &FlowBoard| -> Vec<_> {
+        let rows = board.busiest(ask("")).rows;
+        rows.iter()
+            .map(|row| (weight(&row.values), row.session.map(|window| window.start.0 / MINUTE)))
+            .collect()
+    };
+    assert_eq!(shown(&board), [(3, Some(30)), (2, Some(12))]);
+    board.add(&[session(1, 0, 22, 4, (Pane::Late, 2))]);
+    assert_eq!(shown(&board), [(4, Some(0)), (3, Some(30))]);
+    assert_eq!(board.busiest(ask("")).rows[0].course.len(), 1);
+}
+
 proptest! {
     /// However many keys there are, memory is bounded, and the busiest stay.
     #[test]
