@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from beam_finals import MERGES, shown, values_of
-from beam_panes import early_steps, event_time, holds, reopens
+from beam_panes import at_equality, early_steps, event_time, holds, reopens
 
 PANES = {name: f"{name} panes alike" for name in ("EARLY", "ON_TIME", "LATE")}
 ROWS = "final rows alike"
@@ -173,16 +173,20 @@ class _Case:
         ours = {name: self.case[name] for name in theirs}
         if ours != theirs:
             raise Unexplained(f"ledger: ours {ours}, by Beam's panes {theirs}")
-        self.counts.update({LEDGERS: 1, GAP: gaps})
+        equal = sum(kind != "other" and self._is_equal(step, time) for step, time, _, kind, *_ in self.case["events"])
+        self.counts.update({LEDGERS: 1, GAP: gaps, AT_EQUALITY: equal})
 
     def _only_equal(self, start: int, event: int) -> bool:
         """Whether an event came at the one watermark at which Python's Beam takes what Java's drops."""
-        step, time = self.case["events"][event][:2]
         if self.settings["is_session"]:
-            # Of the event's own window.
-            start = event_time(self.case, time, self.steps[step - 1]["watermark"] if step else None)
+            return False
+        step = self.case["events"][event][0]
         over = start + self.settings["size"] + self.settings["allowed_lateness"]
         return step > 0 and self.steps[step - 1]["watermark"] == over
+
+    def _is_equal(self, step: int, time: int) -> bool:
+        before = self.steps[step - 1]["watermark"] if step else None
+        return at_equality(self.settings, event_time(self.case, time, before), before)
 
     def _held(self, step: int, time: int) -> bool:
         before = self.steps[step - 1]["watermark"] if step else None

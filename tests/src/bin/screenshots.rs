@@ -111,7 +111,9 @@ fn pubsub_gone(camera: &Camera) -> Result<()> {
     pipe.set("pubsub.emulator_host", door.address());
     let mut connector = pipe.start(&["connector"])?;
     camera.browser.open(&format!("http://{}/", connector.address()?))?;
-    camera.browser.until("everything to be published", &of_station("connector", "everything is published"))?;
+    camera
+        .browser
+        .until("everything to be published", &of_station("connector", "everything is published"))?;
     door.close();
     produce(&pipe, Traffic::new(20_000, 3))?;
     camera.browser.until("the outage to be seen", &of_station("pubsub", "no answer for"))?;
