@@ -197,6 +197,16 @@ class Follow(unittest.TestCase):
         shutil.copytree(ROOT / "examples", place.folder / "examples", ignore=ignored)
         self.shows(Document("docs/flows.md").section("Joins"), place)
 
+    def test_the_measures_and_sessions_of_the_flows(self):
+        for title in ("Measures", "Sessions"):
+            with self.subTest(title), tempfile.TemporaryDirectory(prefix="aqueduct-documents-") as folder:
+                section = Document("docs/flows.md").section(title)
+                place = Place(folder)
+                place.write("aqueduct.toml", toml(section))
+                events = next(block for block in indented(section) if block[0].startswith("{"))
+                place.write("events.ndjson", "\n".join(events) + "\n")
+                self.shows(section, place)
+
     @unittest.skipUnless("KAFKA_BOOTSTRAP" in os.environ, "services.py run starts Kafka and the emulator")
     def test_the_pipeline_on_one_machine(self):
         section = Document("docs/getting-started.md").section("On one machine")

@@ -18,6 +18,7 @@
 //! | `live` | the page of a running command |
 //! | `survey` | what can be seen of a pipeline from outside |
 //! | `parts` | which component of it is stalled |
+//! | `edits` | flows that were edited so that their state does not fit |
 //! | `refused` | rejected records, by reason |
 //! | `totals` | the totals of the log line of each minute |
 //! | [`traffic`] | generated page views and clicks |
@@ -37,6 +38,8 @@ pub mod input;
 pub mod grid;
 
 mod kafka;
+
+mod edits;
 
 mod late;
 

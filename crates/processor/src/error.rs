@@ -19,6 +19,18 @@ pub enum ProcessorError {
         /// Why, where it has this version's format.
         source: Option<postcard::Error>,
     },
+    /// A checkpoint of a newer processor.
+    #[error(
+        "checkpoint {number} has version {version} of the state, and this processor reads versions up to {}: run the \
+         newer release that wrote it, or begin with an empty [state] checkpoints",
+        crate::store::FORMAT
+    )]
+    NewerState {
+        /// Its number.
+        number: u64,
+        /// Its version.
+        version: u16,
+    },
     /// A mark of a newer connector.
     #[error(
         "received a mark of version {version}, and this processor reads marks up to version {}: upgrade the processor \

@@ -8,7 +8,7 @@ mod round;
 mod version_2;
 
 use event::{EventTime, Ledger, Millis, ledger::Outcome};
-use flow::{Definition, TimeKind, definition::Edit, measure::Source};
+use flow::{Definition, Flow, TimeKind, definition::Edit, measure::Source};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -77,11 +77,11 @@ pub enum Meaning {
 
 impl Meaning {
     /// The key of a flow that means something else than it did and may not, if there is one.
-    fn edited(&self, state: &FlowState) -> Option<Edit> {
+    fn edited(&self, flow: &Flow) -> Option<Edit> {
         match self {
-            Self::Defined(before) => state.definition.edited(before),
+            Self::Defined(before) => flow.definition().edited(before),
             Self::Version2(before) => {
-                let now = state.flow.version_2().unwrap_or_default();
+                let now = flow.version_2().unwrap_or_default();
                 (now != *before).then(|| Edit { key: String::new(), before: before.clone(), now })
             }
         }
@@ -149,6 +149,9 @@ impl Saved {
             version_2::FORMAT => {
                 version_2::decode(&checkpoint.payload).map_err(|source| unreadable(Some(source)))
             }
+            version if version > FORMAT => {
+                Err(ProcessorError::NewerState { number: checkpoint.number, version })
+            }
             _ => Err(unreadable(None)),
         }
     }
@@ -208,6 +211,23 @@ pub fn save(core: &mut Core, outbox: &mut Outbox, round: &mut Round, budget: Bud
     };
     saved.part = round.walk(core, outbox, budget, &mut saved);
     saved
+}
+
+/// Compares flows with the newest checkpoint, without reading the state: before tables are prepared for flows that the
+/// state will refuse.
+///
+/// # Errors
+/// [`ProcessorError::Edited`], or the newest checkpoint cannot be read.
+pub async fn check_flows(store: &Store, flows: &[Flow]) -> Result<(), ProcessorError> {
+    let Some(newest) = store.newest_checkpoint().await? else { return Ok(()) };
+    let saved = Saved::decode(&newest)?;
+    for flow in flows {
+        let known = saved.flows.iter().find(|known| *known.name == *flow.name);
+        if let Some(edit) = known.and_then(|known| known.meaning.edited(flow)) {
+            return Err(Edited { flow: flow.name.to_string(), edit }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Reads the state back into a core without state, which `new_core` gives: again, where the reading has to begin again.
@@ -309,7 +329,7 @@ impl Restoring {
                     restored.added.push(state.flow.name.to_string());
                 }
                 Some(known) => {
-                    if let Some(edit) = known.meaning.edited(state) {
+                    if let Some(edit) = known.meaning.edited(&state.flow) {
                         return Err(Edited { flow: known.name.clone(), edit });
                     }
                     let places = known.meaning.places(state);

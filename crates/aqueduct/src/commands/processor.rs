@@ -14,6 +14,7 @@ use writer::{Claim, Writer, WriterError};
 use crate::{
     cli::Global,
     config::{Config, ConfigError},
+    edits,
     live::{self, Live, ProcessorLabels},
     runtime,
     tables::{Tables, Trouble},
@@ -48,6 +49,8 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let levels = global.start_logging()?;
     runtime::use_small_pages();
     runtime::run(|shutdown| async move {
+        // Before tables gain columns for flows that the state will refuse.
+        edits::check(&config, &parts.store, &parts.processor.flows).await?;
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
         readiness.expect(&["state"]);
         service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "processor");

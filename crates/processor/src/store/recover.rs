@@ -107,6 +107,19 @@ impl Store {
         }
     }
 
+    /// The newest whole checkpoint. Never writes.
+    ///
+    /// # Errors
+    /// The place cannot be read.
+    pub async fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
+        for number in self.list().await?.numbers.iter().rev() {
+            if let Fetched::Whole(object, _) = self.fetch(*number).await? {
+                return Ok(Some(checkpoint(object)));
+            }
+        }
+        Ok(None)
+    }
+
     async fn recover_from<T, E: From<StoreError>>(
         &self,
         listing: &Listing,

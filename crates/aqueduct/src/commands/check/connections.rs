@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use writer::{Writer, WriterConfig};
 
 use super::{Sections, clocks, say};
-use crate::{commands::processor::pipeline, config::Config, exit, kafka::Asker};
+use crate::{commands::processor::pipeline, config::Config, edits, exit, kafka::Asker};
 
 /// No connection takes longer than this. A service that is slower than that is not of much use to a pipe.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -136,12 +136,8 @@ fn looks<'a>(config: &'a Config, sections: &'a Sections) -> Vec<Look<'a>> {
     if !sections.flows.is_empty() {
         let checkpoints = &sections.state.checkpoints;
         let what = format!("state {checkpoints}");
-        let answer = async move {
-            vec![line(
-                &format!("state {checkpoints}"),
-                check_state(checkpoints, config.settings().dir()).await,
-            )]
-        };
+        let answer =
+            async move { vec![line(&format!("state {checkpoints}"), check_state(config, sections).await)] };
         add(what, Box::pin(answer));
     }
     looks
@@ -274,9 +270,11 @@ fn describe(writer: &WriterConfig) -> String {
 }
 
 /// Reads the state, and tests whether its folder is writable. Leaves nothing behind.
-async fn check_state(checkpoints: &str, folder: &Path) -> Result<String> {
-    let (recovered, ()) =
-        Store::open(checkpoints, folder)?.recover(|| (), |(), _| Ok::<_, StoreError>(())).await?;
+async fn check_state(config: &Config, sections: &Sections) -> Result<String> {
+    let (checkpoints, folder) = (&*sections.state.checkpoints, config.settings().dir());
+    let store = Store::open(checkpoints, folder)?;
+    edits::check(config, &store, &sections.flows).await?;
+    let (recovered, ()) = store.recover(|| (), |(), _| Ok::<_, StoreError>(())).await?;
     if let Some(path) = checkpoints.strip_prefix("file://") {
         try_writing(&folder.join(path))?;
     }
