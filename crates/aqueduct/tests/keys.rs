@@ -294,7 +294,8 @@ impl Crates {
             "Share" => &[(100, "%")],
             _ => return format!("`{number}`"),
         };
-        let (factor, unit) = units.iter().find(|(factor, _)| number % factor == 0).expect("a unit that fits");
+        let (factor, unit) =
+            units.iter().find(|(factor, _)| number.is_multiple_of(*factor)).expect("a unit that fits");
         format!("`\"{}{unit}\"`", number / factor)
     }
 

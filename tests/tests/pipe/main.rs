@@ -9,6 +9,7 @@ mod browser;
 mod canary;
 mod configuration;
 mod demo;
+mod edits;
 mod outage;
 mod page;
 mod reconciled;

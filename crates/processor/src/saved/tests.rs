@@ -166,7 +166,7 @@ mod rolling {
         }
     }
 
-    fn edited(changes: serde_json::Value) -> Flow {
+    fn edited(changes: &serde_json::Value) -> Flow {
         let mut settings = json!({
             "name": "f", "by": { "page": "/page" }, "views": { "/type": "view" }, "clicks": { "/type": "click" },
             "window": { "size": "1h" },
@@ -182,7 +182,7 @@ mod rolling {
     fn an_added_measure_counts_from_now_on() {
         let ids = json!({ "ids": { "count": {} }, "users": { "distinct": "/id" } });
         let (before, after) =
-            (edited(json!({})), edited(json!({ "measures": ids, "out_of_orderness": "5s" })));
+            (edited(&json!({})), edited(&json!({ "measures": ids, "out_of_orderness": "5s" })));
         let mut chain = Chain::new(std::slice::from_ref(&before));
         chain.view(1);
         chain.save(1);
@@ -209,7 +209,7 @@ mod rolling {
     #[test]
     fn an_edit_of_anything_else_is_refused() {
         let measure = |measure: serde_json::Value| json!({ "measures": { "m": measure } });
-        let flow = edited(measure(json!({ "max": "/n" })));
+        let flow = edited(&measure(json!({ "max": "/n" })));
         let mut chain = Chain::new(std::slice::from_ref(&flow));
         chain.view(1);
         chain.save(100);
@@ -222,7 +222,7 @@ mod rolling {
             (json!({ "join": { "on": "/id", "within": "1m" } }), "join"),
             (measure(json!({ "min": "/n" })), "measures.m"),
         ] {
-            let error = chain.restart(&[edited(changes.clone())]).expect_err("it is an edit");
+            let error = chain.restart(&[edited(&changes)]).expect_err("it is an edit");
             assert_eq!((&*error.flow, &*error.edit.key), ("f", key), "{changes}");
         }
         chain.restart(&[flow]).expect("the same flow");
@@ -232,7 +232,7 @@ mod rolling {
     #[test]
     fn a_longer_lateness_opens_no_window_again() {
         let lateness =
-            |lateness: &str| edited(json!({ "allowed_lateness": lateness, "out_of_orderness": "0s" }));
+            |lateness: &str| edited(&json!({ "allowed_lateness": lateness, "out_of_orderness": "0s" }));
         let mut chain = Chain::new(&[lateness("0s")]);
         chain.view(1);
         let state = &mut chain.core.engine.flows[0];
@@ -249,7 +249,7 @@ mod rolling {
     #[test]
     fn a_longer_lateness_brings_no_click_back() {
         let flow = |lateness: &str| {
-            edited(json!({
+            edited(&json!({
                 "allowed_lateness": lateness, "out_of_orderness": "0s", "join": { "on": "/id", "within": "1s" },
                 "clicks": { "/type": "view" }, "views": { "/type": "shown" },
             }))

@@ -40,7 +40,7 @@ pub(super) struct Sessions {
     /// By the session's end, then in the order in which they fired.
     rows: BTreeMap<(EventTime, u64), Row>,
     /// The places in `rows` of each key's panes, with their windows.
-    keys: FxHashMap<Key, Vec<((EventTime, u64), Window)>>,
+    keys: FxHashMap<Key, Vec<Place>>,
     fired: u64,
 }
 
@@ -62,6 +62,9 @@ struct Firing {
     watermark: EventTime,
     emitted_at: EventTime,
 }
+
+/// The place of a pane in the rows, and its window.
+type Place = ((EventTime, u64), Window);
 
 /// Takes rows.
 type Take<'a> = &'a mut dyn FnMut(&mut Vec<Row>) -> anyhow::Result<()>;
