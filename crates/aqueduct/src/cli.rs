@@ -102,7 +102,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 /// The crates to which a plain log level such as `debug` applies.
 const OWN_CRATES: &[&str] =
-    &["aqueduct", "connector", "processor", "writer", "pubsub", "service", "standin", "event"];
+    &["aqueduct", "connector", "kafka", "processor", "writer", "pubsub", "service", "standin", "event"];
 
 impl Command {
     /// Runs the command.

@@ -9,8 +9,6 @@
 //! | [`output`] | where rows and events go: a file, compressed or not, or standard output |
 //! | `grid` | columns of text |
 //! | [`input`] | where they come from: a file, compressed or not, or standard input |
-//! | `kafka` | queries to Kafka |
-//! | `topic` | a range of a Kafka topic, read without commits |
 //! | `sample` | what a sample of records contains, and what happens to it |
 //! | [`progress`] | a bar on a terminal |
 //! | [`runtime`] | threads and signals |
@@ -37,8 +35,6 @@ pub mod input;
 
 pub mod grid;
 
-mod kafka;
-
 mod edits;
 
 mod late;
@@ -52,8 +48,6 @@ pub mod runtime;
 mod sample;
 
 mod tables;
-
-mod topic;
 
 mod parts;
 

@@ -6,12 +6,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
-use connector::{
-    KafkaConfig,
-    io::survey::{Survey as Logs, survey},
-};
 use event::{EventTime, EventsSettings, Millis};
 use flow::{Flow, append::Table, row::FlowTable};
+use kafka::{
+    KafkaConfig,
+    survey::{Survey as Logs, survey},
+};
 use processor::{
     core::Core,
     frontier::{Holder, Limits},

@@ -4,12 +4,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use kafka::Slot;
 use pubsub::limits;
 
 use crate::{
     core::{BatchId, Entry, Read, ReadPart, Reject},
     message::Message,
-    slot::Slot,
 };
 
 /// A batch with the books of the records that it was made from.

@@ -14,13 +14,12 @@ use event::{
     EventTime, Mark, Partition,
     mark::{LogEnd, TopicMark},
 };
+use kafka::{Commit, Slot, start::Start};
 
 use crate::{
     ledger::Ledger,
     marks::{MarkId, Marks},
     rejects::RejectWindow,
-    slot::{Commit, Slot},
-    start::Start,
     view::PartitionView,
 };
 

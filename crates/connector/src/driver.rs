@@ -1,6 +1,6 @@
 //! The driver: the one `select!` between the Kafka threads, the publishing tasks and the clock.
 //!
-//! It owns the core and does what the core says. Not here: decisions ([`crate::core`]), and SDKs (`io`).
+//! It owns the core and carries out its effects. See [`crate::core`] for the decisions, and the crate `kafka` for the threads.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -10,9 +10,10 @@ use std::{
 };
 
 use event::{Mark, Partition};
+use kafka::{Commit, Orders, Permits, Slot};
 use service::Readiness;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc::Receiver, watch},
+    sync::{OwnedSemaphorePermit, mpsc::Receiver, watch},
     task::{JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
@@ -23,13 +24,10 @@ use crate::{
     core::{BatchId, Core, Effect, Input, StopReason},
     deliver::{Delivery, PUBSUB},
     error::ConnectorError,
-    io::orders::Orders,
     marks::MarkId,
     message::{Publish, PublishError},
     metrics::{ConnectorMetrics, of_partition, published},
     pace::{PROGRESS, Pace},
-    slot::{Commit, Slot},
-    stimulus::Stimulus,
     summary::Summary,
     view::View,
 };
@@ -42,6 +40,9 @@ const CONCURRENCY: usize = 12;
 const PERIOD: Duration = Duration::from_secs(1);
 /// The code of a record that Pub/Sub refuses although it keeps to the limits.
 const REFUSED: &str = "refused-by-pubsub";
+
+/// A stimulus of the connector.
+pub(crate) type Stimulus = kafka::Stimulus<Batch>;
 
 /// The driver's state.
 pub(crate) struct Driver<'a, P> {
@@ -65,7 +66,7 @@ pub(crate) struct Driver<'a, P> {
     read_at: BTreeMap<BatchId, Instant>,
     watch: watch::Sender<View>,
     /// Of bytes in flight.
-    permits: Arc<Semaphore>,
+    permits: Permits,
     pace: Pace,
 }
 
@@ -75,7 +76,7 @@ pub(crate) struct Setup<P> {
     pub(crate) publisher: P,
     pub(crate) orders: Arc<Orders>,
     pub(crate) drain_limit: Duration,
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: Permits,
     pub(crate) metrics: ConnectorMetrics,
     pub(crate) readiness: Readiness,
     pub(crate) watch: watch::Sender<View>,
@@ -139,9 +140,9 @@ impl<'a, P: Publish> Driver<'a, P> {
         loop {
             tokio::select! {
                 stimulus = stimuli.recv() => match stimulus {
-                    Some(Stimulus::Closed(result)) => return self.closed(result).await,
+                    Some(Stimulus::Closed(result)) => return self.closed(result.map_err(Into::into)).await,
                     Some(stimulus) => self.on_stimulus(stimulus),
-                    None => return Err(self.failure.unwrap_or(ConnectorError::Defect("kafka"))),
+                    None => return Err(self.failure.unwrap_or(kafka::Error::Defect("kafka").into())),
                 },
                 Some(done) = self.tasks.join_next() => self.on_done(done),
                 _ = ticks.tick() => self.on_tick(),
@@ -235,7 +236,7 @@ impl<'a, P: Publish> Driver<'a, P> {
         self.labelled = held;
         self.summary.in_outage = self.delivery.outage.is_on();
         let view = self.view();
-        metrics.free_permits.set(i64::try_from(self.permits.available_permits()).unwrap_or(i64::MAX));
+        metrics.free_permits.set(i64::try_from(self.permits.available()).unwrap_or(i64::MAX));
         metrics.oldest.set(view.oldest_in_flight.unwrap_or_default().as_secs_f64());
         metrics.outage.set(view.outage.unwrap_or_default().as_secs_f64());
         let now = Instant::now().into_std();

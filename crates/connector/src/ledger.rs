@@ -10,8 +10,7 @@ use event::{
     Partition, Ranges,
     mark::{MarkRange, Reason},
 };
-
-use crate::start::Start;
+use kafka::start::Start;
 
 /// The books of one partition, kept from the start of its assignment.
 #[derive(Clone, Debug)]
@@ -153,10 +152,10 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use kafka::start::{Facts, StartRule, decide};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::start::{Facts, StartRule, decide};
 
     fn open(low: u64) -> Ledger {
         let facts = Facts {

@@ -1,30 +1,29 @@
-//! Kafka -> anonymise -> Pub/Sub, with every offset accounted for by exactly one data message or mark.
+//! Kafka to Pub/Sub, with personal data pseudonymised or removed. Every offset is accounted for by exactly one data message
+//! or mark.
 //!
-//! | module | idea |
+//! | module | contents |
 //! |---|---|
-//! | [`keyring`] | the secrets that make pseudonyms |
+//! | [`keyring`] | the secrets from which pseudonyms are derived |
 //! | [`anonymise`] | a raw record in, an [`anonymise::Anonymised`] or a reject out |
-//! | [`message`] | data messages, and the port that takes nothing else |
-//! | [`settings`] | the `[kafka]` section |
-//! | [`run`] | the connector as a whole: [`run()`], its [`Config`] and its end |
-//! | `fencing` | whether to join again when our name in the group was taken |
-//! | `recreated` | whether topics were recreated, so that the Kafka client has to be replaced |
-//! | [`fit`] | whether to join again because the group's assignment does not fit the topics |
-//! | [`core`] | the state machine: what was read and acknowledged in, what to publish, mark and commit out |
-//! | [`ledger`], [`marks`], [`rejects`], [`start`], [`plan`], [`slot`], [`asked`], [`batch`] | its parts, all pure |
-//! | `driver`, `deliver`, `outage`, `pace` | the one `select!`, bringing a batch to Pub/Sub until it is there, and whether it goes on |
-//! | [`view`], [`metrics`], [`figures`] | what a spectator sees; what is counted; what librdkafka counts |
-//! | [`io`] | the Kafka threads and the publisher; SDKs stay in there |
+//! | [`message`] | data messages, and the publishing port, which takes nothing else |
+//! | [`run`] | the connector as a whole: [`run()`] and its [`Config`] |
+//! | `fencing` | whether to join again after another member took this replica's name |
+//! | [`core`] | the state machine: records and acknowledgements in, messages, marks and commits out |
+//! | [`ledger`], [`marks`], [`rejects`], [`batch`] | its parts, all pure |
+//! | `intake` | from a record of Kafka to a batch, on the thread that polls |
+//! | `driver`, `deliver`, `outage`, `pace` | the one `select!`; publishing a batch until Pub/Sub has it; whether it makes progress |
+//! | `publisher` | the publishing port over Pub/Sub's client |
+//! | [`view`], [`metrics`] | the state once a second, and the metrics |
 //!
-//! Unsafe code stands in `io/unwrapped.rs` alone, for what rust-rdkafka does not wrap.
+//! See the crate `kafka` for the consumer, its threads, and where partitions are read from.
+
+#![forbid(unsafe_code)]
 
 pub mod keyring;
 
 pub mod anonymise;
 
 pub mod message;
-
-pub mod settings;
 
 pub mod run;
 
@@ -36,23 +35,11 @@ pub mod marks;
 
 pub mod rejects;
 
-pub mod start;
-
-pub mod plan;
-
-pub mod slot;
-
-pub mod asked;
-
 pub mod batch;
 
 mod driver;
 
 mod fencing;
-
-mod recreated;
-
-pub mod fit;
 
 mod deliver;
 
@@ -60,13 +47,11 @@ mod outage;
 
 mod pace;
 
-mod stimulus;
+mod intake;
 
-pub mod io;
+mod publisher;
 
 pub mod metrics;
-
-pub mod figures;
 
 pub mod summary;
 
@@ -75,9 +60,8 @@ pub mod view;
 pub mod error;
 
 pub use error::ConnectorError;
-pub use io::{faults::refusal, pubsub::PubSubPublisher};
 pub use metrics::ConnectorMetrics;
+pub use publisher::PubSubPublisher;
 pub use run::{Config, Shown, run};
-pub use settings::{KafkaConfig, KafkaSettings};
 pub use summary::Summary;
 pub use view::View;

@@ -12,8 +12,9 @@ use event::{
     Mark,
     mark::{LogEnd, PartitionMark, TopicMark},
 };
+use kafka::Slot;
 
-use crate::{ledger::Ledger, slot::Slot};
+use crate::ledger::Ledger;
 
 /// The number of a mark message in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,11 +1,12 @@
-//! The connector's metrics. Those of librdkafka stand in [`crate::figures`].
+//! The connector's metrics. See [`kafka::metrics`] for those of librdkafka.
 
+use kafka::KafkaMetrics;
 use service::{
     Metrics,
     metrics::{Counter, Described, Family, FloatGauge, Gauge},
 };
 
-use crate::{figures::Figures, keyring::Key};
+use crate::keyring::Key;
 
 /// Records by what became of them.
 pub const RECORDS: Described = Described::counter(
@@ -147,7 +148,7 @@ pub struct ConnectorMetrics {
     pub(crate) partitions: Gauge,
     pub(crate) lag: Family<PartitionLabels, Gauge>,
     pub(crate) keys: Family<Label, FloatGauge>,
-    pub(crate) figures: Figures,
+    pub(crate) kafka: KafkaMetrics,
 }
 
 impl ConnectorMetrics {
@@ -174,7 +175,7 @@ impl ConnectorMetrics {
             partitions: metrics.gauge(&PARTITIONS),
             lag: metrics.gauges(&LAG),
             keys: metrics.float_gauges(&KEYS),
-            figures: Figures::shown_in(metrics),
+            kafka: KafkaMetrics::new(metrics),
         }
     }
 

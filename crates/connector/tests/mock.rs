@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 use connector::ConnectorError;
 use event::{ByteSize, mark::Reason};
 use harness::{Kafka, Sink};
+use kafka::Error;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 /// The mock cluster waits for a session timeout before it rebalances, even after a member has left.
@@ -92,35 +93,38 @@ async fn too_many_rejects_stop_the_connector() {
 }
 
 /// How a connector ends when the broker answers these requests so.
-async fn end_after(requests: RDKafkaApiKey, answer: RDKafkaRespErr) -> ConnectorError {
+async fn end_after(requests: RDKafkaApiKey, answer: RDKafkaRespErr) -> Error {
     let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
     kafka.produce("events", 1, 0..10);
     kafka.answer(requests, &[answer; 20]);
     let ended = tokio::time::timeout(harness::DEADLINE, kafka.connect(&sink, MULTI).ended()).await;
     let error = ended.expect("it ends").expect_err("waiting does not help");
     assert_eq!(sink.published("events"), 0);
-    error
+    match error {
+        ConnectorError::Kafka(error) => error,
+        other => panic!("{other}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_brokers_refuse_ends_it_with_its_own_error() {
     use {RDKafkaApiKey as Request, RDKafkaRespErr as Answer};
-    type Expected = fn(&ConnectorError) -> bool;
+    type Expected = fn(&Error) -> bool;
     let is_authorization: Expected =
-        |error| matches!(error, ConnectorError::Authorization { group, .. } if group == "g-events");
+        |error| matches!(error, Error::Authorization { group, .. } if group == "g-events");
     for (requests, answer, is_expected) in [
         (Request::JoinGroup, Answer::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, is_authorization),
         (Request::Fetch, Answer::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, is_authorization),
         (Request::Fetch, Answer::RD_KAFKA_RESP_ERR_INVALID_RECORD, |error| {
-            matches!(error, ConnectorError::Unreadable { .. })
+            matches!(error, Error::Unreadable { .. })
         }),
         (
             Request::Fetch,
             Answer::RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE,
-            |error| matches!(error, ConnectorError::Kafka { name, .. } if name == "UnsupportedCompressionType (76)"),
+            |error| matches!(error, Error::Unknown { name, .. } if name == "UnsupportedCompressionType (76)"),
         ),
         (Request::JoinGroup, Answer::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT, |error| {
-            matches!(error, ConnectorError::Consumer { .. })
+            matches!(error, Error::Consumer { .. })
         }),
     ] {
         let error = end_after(requests, answer).await;
@@ -238,7 +242,7 @@ async fn a_property_that_librdkafka_does_not_know_is_an_error() {
     let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
     let running = kafka.connect(&sink, "[properties]\n'fetch.wait.max.mss' = 10");
     let error = running.ended().await.expect_err("an unknown property");
-    assert!(matches!(error, ConnectorError::Client { .. }), "{error}");
+    assert!(matches!(error, ConnectorError::Kafka(Error::Client { .. })), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

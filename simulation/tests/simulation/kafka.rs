@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use connector::{plan::Place, start::Committed};
+use kafka::{TopicPartition, start::Committed};
 use event::{Incarnation, Partition};
 
 /// One event that a producer wrote.
@@ -106,11 +106,11 @@ pub(crate) struct Kafka {
     /// Logs of topics that were deleted.
     pub(crate) dead: Vec<Log>,
     /// Offsets with their metadata.
-    pub(crate) committed: BTreeMap<Place, (u64, String)>,
+    pub(crate) committed: BTreeMap<TopicPartition, (u64, String)>,
     /// Members by replica, with the epoch of their membership.
     pub(crate) members: BTreeMap<usize, u64>,
     /// Who has been given a partition and has not given it back.
-    pub(crate) owners: BTreeMap<Place, usize>,
+    pub(crate) owners: BTreeMap<TopicPartition, usize>,
     pub(crate) epoch: u64,
     /// The group has committed something.
     pub(crate) has_begun: bool,
@@ -120,8 +120,8 @@ pub(crate) struct Kafka {
 /// What is to be told to members.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
-    pub(crate) revoke: BTreeMap<usize, Vec<Place>>,
-    pub(crate) assign: BTreeMap<usize, Vec<Place>>,
+    pub(crate) revoke: BTreeMap<usize, Vec<TopicPartition>>,
+    pub(crate) assign: BTreeMap<usize, Vec<TopicPartition>>,
 }
 
 impl Log {
@@ -237,7 +237,7 @@ impl Kafka {
 
     /// An election without a replica in sync: the log ends before what the group committed of its present life.
     /// Returns where.
-    pub(crate) fn cut(&mut self, place: &Place, offsets: u64, now: i64) -> Option<u64> {
+    pub(crate) fn cut(&mut self, place: &TopicPartition, offsets: u64, now: i64) -> Option<u64> {
         let (committed, metadata) = self.committed.get(place)?.clone();
         let log = self.log(place)?;
         let at = committed.checked_sub(offsets)?;
@@ -253,7 +253,7 @@ impl Kafka {
     }
 
     /// The coordinator takes a commit.
-    pub(crate) fn commit(&mut self, place: Place, offset: u64, metadata: String) {
+    pub(crate) fn commit(&mut self, place: TopicPartition, offset: u64, metadata: String) {
         if self.committed.is_empty() {
             let logs = self.topics.values_mut().flat_map(|topic| &mut topic.logs);
             logs.for_each(|log| log.is_first = true);
@@ -267,15 +267,15 @@ impl Kafka {
         self.committed.insert(place, (offset, metadata));
     }
 
-    pub(crate) fn log(&self, place: &Place) -> Option<&Log> {
+    pub(crate) fn log(&self, place: &TopicPartition) -> Option<&Log> {
         self.topics.get(&place.0)?.logs.get(place.1 as usize)
     }
 
-    pub(crate) fn log_mut(&mut self, place: &Place) -> Option<&mut Log> {
+    pub(crate) fn log_mut(&mut self, place: &TopicPartition) -> Option<&mut Log> {
         self.topics.get_mut(&place.0)?.logs.get_mut(place.1 as usize)
     }
 
-    pub(crate) fn logs(&self) -> impl Iterator<Item = (Place, &Log)> {
+    pub(crate) fn logs(&self) -> impl Iterator<Item = (TopicPartition, &Log)> {
         self.topics.iter().flat_map(|(name, topic)| {
             topic.logs.iter().enumerate().map(move |(n, log)| ((name.clone(), n as i32), log))
         })
@@ -286,7 +286,7 @@ impl Kafka {
     }
 
     /// What the group committed, as the connector reads it.
-    pub(crate) fn committed(&self, topics: &BTreeSet<Arc<str>>) -> BTreeMap<Place, Committed> {
+    pub(crate) fn committed(&self, topics: &BTreeSet<Arc<str>>) -> BTreeMap<TopicPartition, Committed> {
         let ours = self.committed.iter().filter(|((topic, _), _)| topics.contains(topic));
         ours.map(|(place, (offset, text))| (place.clone(), Committed::parse(*offset, text.as_bytes())))
             .collect()
@@ -308,7 +308,7 @@ impl Kafka {
     /// Cooperative and sticky: who has too many gives some back, who has too few gets those that are free.
     pub(crate) fn rebalance(&mut self, topics: &BTreeSet<Arc<str>>) -> Moves {
         let mut moves = Moves::default();
-        let places: Vec<Place> =
+        let places: Vec<TopicPartition> =
             self.logs().map(|(place, _)| place).filter(|(topic, _)| topics.contains(topic)).collect();
         if self.members.is_empty() {
             return moves;

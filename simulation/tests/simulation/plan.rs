@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use connector::start::StartRule;
 use event::{Millis, events::EventsSettings};
 use flow::{Flow, FlowSettings};
+use kafka::StartRule;
 use serde_json::json;
 
 use crate::dice::Dice;

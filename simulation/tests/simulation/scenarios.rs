@@ -1,6 +1,6 @@
 //! The runs that there are, each with the faults that it is about.
 
-use connector::start::StartRule;
+use kafka::StartRule;
 
 use crate::{
     dice::Dice,

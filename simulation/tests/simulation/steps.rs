@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use connector::plan::Place;
+use kafka::TopicPartition;
 
 use crate::{
     dice::Dice,
@@ -123,13 +123,13 @@ impl World {
     }
 
     /// A partition by numbers that may be too large.
-    pub(super) fn place(&self, t: usize, p: usize) -> Option<Place> {
+    pub(super) fn place(&self, t: usize, p: usize) -> Option<TopicPartition> {
         let name = topic(t % self.kafka.topics.len());
         let partitions = self.kafka.topics.get(&name)?.logs.len();
         Some((name, (p % partitions) as i32))
     }
 
-    pub(super) fn append(&mut self, place: &Place, kind: Kind, transaction: Option<usize>) -> Option<u64> {
+    pub(super) fn append(&mut self, place: &TopicPartition, kind: Kind, transaction: Option<usize>) -> Option<u64> {
         let now = self.now;
         let log = self.kafka.log_mut(place).filter(|log| !log.is_cut)?;
         Some(log.append(kind, now, transaction))
@@ -176,7 +176,7 @@ impl World {
     pub(super) fn event(
         &mut self,
         salt: u64,
-        place: &Place,
+        place: &TopicPartition,
         class: Class,
         time: i64,
         transaction: Option<usize>,

@@ -14,15 +14,14 @@ use std::{
 };
 
 use connector::{
-    KafkaConfig, KafkaSettings,
     anonymise::{AnonymiseSettings, Anonymiser},
     keyring::Keyring,
 };
 use event::{ByteSize, EventsSettings};
 use flow::{Flow, FlowSettings, row::FlowTable};
+use kafka::{KafkaConfig, KafkaSettings, Problem};
 use processor::store::StateSettings;
 use pubsub::PubSubSettings;
-use rdkafka::{ClientConfig, error::KafkaError};
 use serde::de::DeserializeOwned;
 use service::{ServiceSettings, Settings, SettingsError};
 use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
@@ -98,8 +97,7 @@ impl Config {
     pub fn kafka(&self) -> Result<KafkaConfig, ConfigError> {
         let kafka: KafkaSettings = self.required("kafka")?;
         let kafka = kafka.resolve(&host()).map_err(|problems| {
-            let at =
-                |p: connector::settings::Problem| self.settings.error_at(&format!("kafka.{}", p.key), p.text);
+            let at = |p: Problem| self.settings.error_at(&format!("kafka.{}", p.key), p.text);
             ConfigError(problems.into_iter().map(at).collect())
         })?;
         if let Some((property, _)) = kafka.client().find(|(name, value)| needs_tls(name, value)) {
@@ -109,7 +107,7 @@ impl Config {
                 "needs TLS, which this build lacks; build with the feature `cloud`, which is on by default",
             ));
         }
-        match librdkafka(&kafka) {
+        match kafka.check_properties() {
             Ok(()) => Ok(kafka),
             Err((property, text)) => Err(self.error_at(&format!("kafka.properties.\"{property}\""), text)),
         }
@@ -352,22 +350,6 @@ impl Config {
 
     fn required<T: DeserializeOwned>(&self, section: &'static str) -> Result<T, ConfigError> {
         Ok(self.settings.required(section, examples::of(section))?)
-    }
-}
-
-/// Checks that librdkafka knows every property and accepts its value. Otherwise returns the first that it
-/// does not, with its message.
-fn librdkafka(kafka: &KafkaConfig) -> Result<(), (String, String)> {
-    let mut client = ClientConfig::new();
-    kafka.consumer().for_each(|(name, value)| {
-        client.set(name, value);
-    });
-    match client.create_native_config() {
-        Err(KafkaError::ClientConfig(_, text, property, _)) => {
-            Err((property, format!("{text}; see librdkafka's CONFIGURATION.md")))
-        }
-        // Anything else shows when a client is made.
-        _ => Ok(()),
     }
 }
 

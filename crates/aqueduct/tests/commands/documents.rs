@@ -16,7 +16,7 @@ fn sections() -> Vec<(&'static str, Vec<Described>)> {
     vec![
         ("Every process", [&process::ALL[..], &[readiness::READY]].concat()),
         ("Connector", connector::metrics::ALL.to_vec()),
-        ("Connector: what librdkafka counts", connector::figures::ALL.to_vec()),
+        ("Connector: what librdkafka counts", kafka::metrics::ALL.to_vec()),
         ("Processor", processor::metrics::ALL.to_vec()),
     ]
 }

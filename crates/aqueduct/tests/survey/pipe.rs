@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
-use connector::{KafkaSettings, io::survey::survey};
 use event::{
     EventTime, Mark, Millis, Partition,
     mark::{LogEnd, PartitionMark, TopicMark},
@@ -11,6 +10,7 @@ use flow::{
     Flow, FlowSettings,
     append::{Append, Appended, Rows, Table},
 };
+use kafka::{KafkaSettings, survey::survey};
 use processor::{
     core::{Core, Data},
     frontier::Limits,

@@ -1,10 +1,10 @@
 //! The core against a simulated log: any interleaving of reading, acknowledging, rebalancing and crashing.
 
 use event::{Ranges, mark::Reason};
+use kafka::start::{Committed, Facts, StartRule, decide};
 use proptest::prelude::*;
 
 use super::*;
-use crate::start::{Committed, Facts, StartRule, decide};
 
 const ID: &str = "abcdefghijklmnopqrstuv";
 

@@ -1,18 +1,16 @@
-//! What waits while Pub/Sub does not answer.
+//! The batches and tasks that wait while Pub/Sub does not answer.
 
 use std::future::pending;
 
 use event::Incarnation;
+use kafka::start::Start;
 use pubsub::Encoder;
-use tokio::runtime::Handle;
 
 use super::*;
 use crate::{
     anonymise::{AnonymiseSettings, Anonymiser, Raw},
     batch::BatchBuilder,
-    io::reader::Permits,
     message::{Message, Origin},
-    start::Start,
 };
 
 /// A Pub/Sub that takes requests and answers none.
@@ -47,14 +45,14 @@ async fn pile_up(total: usize, records: u64) -> Pile {
     let (mut encoder, origin) = (Encoder::default(), Origin::new(partition));
     let slot = Slot { topic: "events".into(), partition: 0, generation: 1 };
 
-    let permits = Permits { runtime: Handle::current(), bytes: Arc::new(Semaphore::new(total)), total };
+    let permits = Permits::new(total as u64);
     let mut summary = Summary::default();
     let setup = Setup {
         core: Core::new("r".to_owned(), 100),
         publisher: Silent,
         orders: Arc::new(Orders::default()),
         drain_limit: Duration::from_secs(15),
-        permits: permits.bytes.clone(),
+        permits: permits.clone(),
         metrics: ConnectorMetrics::new(&service::Metrics::default()),
         readiness: Readiness::default(),
         watch: watch::Sender::default(),
@@ -78,7 +76,7 @@ async fn pile_up(total: usize, records: u64) -> Pile {
             offset += 1;
         }
         let batch = builder.take().expect("records");
-        let Ok(permit) = permits.bytes.clone().try_acquire_many_owned(permits.wanted(&batch)) else { break };
+        let Some(permit) = permits.try_acquire(batch.bytes) else { break };
         driver.on_stimulus(Stimulus::Read(Box::new(batch), Some(permit)));
         driver.on_tick();
         batches += 1;

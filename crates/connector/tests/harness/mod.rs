@@ -12,11 +12,12 @@ use std::{
 };
 
 use connector::{
-    Config, ConnectorError, ConnectorMetrics, KafkaSettings, Shown, Summary,
+    Config, ConnectorError, ConnectorMetrics, Shown, Summary,
     anonymise::{AnonymiseSettings, Anonymiser},
     message::{Message, Publish, PublishError},
 };
 use event::{ByteSize, Mark, Ranges, mark::Reason, wire};
+use kafka::KafkaSettings;
 use prost::Message as _;
 use rdkafka::{
     ClientConfig,
@@ -69,7 +70,7 @@ pub(crate) struct Running {
 
 impl Kafka {
     pub(crate) fn new(topics: &[(&str, i32)]) -> Self {
-        // `RUST_LOG=connector=debug` shows what happens; set up once, by whichever test comes first.
+        // `RUST_LOG=connector=debug,kafka=debug` shows what happens; set up once, by whichever test comes first.
         let log =
             tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         drop(log.with_test_writer().try_init());

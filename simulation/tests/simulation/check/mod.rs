@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use connector::plan::Place;
+use kafka::TopicPartition;
 use event::{
     EventTime, Incarnation, Partition, Ranges,
     mark::{MarkRange, Reason},
@@ -65,7 +65,7 @@ impl Check {
 
 impl World {
     /// An offset is committed only when everything below it is in Pub/Sub.
-    pub(crate) fn check_commit(&mut self, place: &Place, offset: u64, metadata: &str) {
+    pub(crate) fn check_commit(&mut self, place: &TopicPartition, offset: u64, metadata: &str) {
         let partition = Partition {
             topic: place.0.clone(),
             incarnation: Incarnation::from(metadata),
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// Nothing is read from below where an operator set the offset.
-    pub(crate) fn check_read(&mut self, place: &Place, next: u64) {
+    pub(crate) fn check_read(&mut self, place: &TopicPartition, next: u64) {
         let reset_to = self.kafka.log(place).and_then(|log| log.reset_to);
         if let Some(offset) = reset_to.filter(|offset| next < *offset) {
             let (topic, number) = place;

@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use connector::{
-    core::Input,
-    plan::{self, Answers, Place},
-    slot::{Commit, Slot},
-    start::{StartRule, topic_id},
-};
+use connector::core::Input;
 use event::Partition;
+use kafka::{
+    Commit, Slot, StartRule, TopicPartition,
+    plan::{self, Answers},
+    start::topic_id,
+};
 
 use super::{Busy, CommitFor, DRAIN, Drain, Happens, Held, Job, Lookup, Then, offsets};
 use crate::{
@@ -28,8 +28,8 @@ impl World {
         let Some(job) = replica.jobs.pop_front() else { return };
         match job {
             Job::Assign(places) => {
-                let is_ours = |(topic, _): &Place| self.topics.contains(topic);
-                let (places, strays): (Vec<Place>, Vec<Place>) = places.into_iter().partition(is_ours);
+                let is_ours = |(topic, _): &TopicPartition| self.topics.contains(topic);
+                let (places, strays): (Vec<TopicPartition>, Vec<TopicPartition>) = places.into_iter().partition(is_ours);
                 replica.assignments += 1;
                 replica.strays.extend(strays);
                 self.look_up(number, places, BTreeMap::new(), BTreeMap::new());
@@ -65,9 +65,9 @@ impl World {
         self.at(20, Event::Rebalance);
     }
 
-    pub(super) fn drain(&mut self, number: usize, places: Vec<Place>, then: Then) {
+    pub(super) fn drain(&mut self, number: usize, places: Vec<TopicPartition>, then: Then) {
         let replica = &mut self.replicas[number];
-        let places: Vec<Place> =
+        let places: Vec<TopicPartition> =
             places.into_iter().filter(|place| replica.held.contains_key(place)).collect();
         let slots: BTreeSet<Slot> = places.iter().map(|place| replica.held[place].slot.clone()).collect();
         let task = replica.next_task();
@@ -137,8 +137,8 @@ impl World {
     pub(super) fn look_up(
         &mut self,
         number: usize,
-        places: Vec<Place>,
-        read: BTreeMap<Place, u64>,
+        places: Vec<TopicPartition>,
+        read: BTreeMap<TopicPartition, u64>,
         outdated: BTreeMap<Arc<str>, String>,
     ) {
         let replica = &mut self.replicas[number];

@@ -14,12 +14,14 @@ use std::{
 
 use connector::{
     core::{BatchId, Core, Effect, Input},
-    fit::{Fit, Group, Look},
     marks::MarkId,
-    plan::{Answers, Place},
-    slot::{Commit, Slot},
 };
 use event::{EventTime, Partition, mark::TopicMark};
+use kafka::{
+    Commit, Slot, TopicPartition,
+    fit::{Fit, Group, Look},
+    plan::Answers,
+};
 
 use crate::{
     pubsub::Body,
@@ -51,7 +53,7 @@ pub(crate) struct Replica {
     /// Of its membership in the group.
     epoch: u64,
     pub(crate) core: Core,
-    held: BTreeMap<Place, Held>,
+    held: BTreeMap<TopicPartition, Held>,
     generation: u64,
     batches: u64,
     unsent: BTreeMap<BatchId, Batch>,
@@ -67,7 +69,7 @@ pub(crate) struct Replica {
     fit: Fit,
     assignments: u64,
     /// Partitions that it was handed and that its configuration does not have.
-    strays: BTreeSet<Place>,
+    strays: BTreeSet<TopicPartition>,
 }
 
 /// A partition that the reader holds.
@@ -80,10 +82,10 @@ struct Held {
 /// What the reader does instead of reading, one after another.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Assign(Vec<Place>),
-    Revoke(Vec<Place>),
+    Assign(Vec<TopicPartition>),
+    Revoke(Vec<TopicPartition>),
     /// Topics were made anew, or logs were cut.
-    Restart(Vec<Place>),
+    Restart(Vec<TopicPartition>),
     /// The assignment does not fit the topics.
     Rejoin,
     Lost,
@@ -97,8 +99,8 @@ enum Busy {
 
 struct Lookup {
     task: u64,
-    places: Vec<Place>,
-    read: BTreeMap<Place, u64>,
+    places: Vec<TopicPartition>,
+    read: BTreeMap<TopicPartition, u64>,
     outdated: BTreeMap<Arc<str>, String>,
     answers: Answers,
 }
@@ -106,7 +108,7 @@ struct Lookup {
 struct Drain {
     task: u64,
     slots: BTreeSet<Slot>,
-    places: Vec<Place>,
+    places: Vec<TopicPartition>,
     then: Then,
 }
 
@@ -133,7 +135,7 @@ pub(crate) enum Delivery {
 }
 
 /// Offsets on their way to the coordinator.
-pub(crate) type Offsets = Vec<(Place, u64, String)>;
+pub(crate) type Offsets = Vec<(TopicPartition, u64, String)>;
 
 /// What reaches one replica.
 #[derive(Debug)]
@@ -146,7 +148,7 @@ pub(crate) enum Happens {
     Topics(Vec<TopicMark>),
     Delivered(Delivery),
     Undelivered(Delivery, u64),
-    Committed(Vec<(Place, u64)>),
+    Committed(Vec<(TopicPartition, u64)>),
     CommittedFirst { task: u64, accepted: bool },
     Drained(u64),
     DrainTooLong(u64),

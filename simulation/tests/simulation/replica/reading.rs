@@ -2,12 +2,8 @@
 
 use std::rc::Rc;
 
-use connector::{
-    core::{BatchId, Entry, Input, Read, ReadPart, Reject},
-    plan::Place,
-    slot::Slot,
-    start::topic_id,
-};
+use connector::core::{BatchId, Entry, Input, Read, ReadPart, Reject};
+use kafka::{Slot, TopicPartition, start::topic_id};
 
 use super::{Batch, Happens, Held, IN_FLIGHT, Job, RECORDS};
 use crate::{
@@ -32,10 +28,10 @@ impl World {
         if replica.busy.is_some() || replica.core.is_full() || replica.in_flight >= IN_FLIGHT {
             return;
         }
-        let is_other = |place: &Place, held: &Held| {
+        let is_other = |place: &TopicPartition, held: &Held| {
             self.kafka.id(&place.0).is_some_and(|id| id != topic_id(&held.partition.incarnation))
         };
-        let other: Vec<Place> = replica
+        let other: Vec<TopicPartition> = replica
             .held
             .iter()
             .filter(|(place, held)| is_other(place, held))
@@ -45,7 +41,7 @@ impl World {
             self.replicas[number].jobs.push_back(Job::Restart(other));
             return self.next_job(number);
         }
-        let places: Vec<Place> = replica.held.keys().cloned().collect();
+        let places: Vec<TopicPartition> = replica.held.keys().cloned().collect();
         let mut read = Read::default();
         let (mut messages, mut passed) = (Messages::default(), Vec::new());
         for place in places {
@@ -70,7 +66,7 @@ impl World {
     pub(super) fn fetch(
         &mut self,
         number: usize,
-        place: &Place,
+        place: &TopicPartition,
         (read, messages, passed): (&mut Read, &mut Messages, &mut Vec<(Slot, u64)>),
     ) {
         let Some(log) = self.kafka.log(place) else { return };

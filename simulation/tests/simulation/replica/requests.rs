@@ -3,8 +3,9 @@
 
 use std::{cell::Cell, sync::Arc};
 
-use connector::{asked::asked, core::Input, plan::Place, slot::Commit};
+use connector::core::Input;
 use event::{EventTime, Incarnation, mark::TopicMark};
+use kafka::{Commit, TopicPartition, ask::ask};
 
 use super::{CommitFor, Delivery, Happens, Held, Offsets};
 use crate::{
@@ -102,9 +103,9 @@ impl World {
         }
     }
 
-    pub(super) fn committed(&mut self, number: usize, offsets: Vec<(Place, u64)>) {
+    pub(super) fn committed(&mut self, number: usize, offsets: Vec<(TopicPartition, u64)>) {
         let held = &self.replicas[number].held;
-        let of_slot = |(place, offset): (Place, u64)| {
+        let of_slot = |(place, offset): (TopicPartition, u64)| {
             held.get(&place).map(|held| Commit { slot: held.slot.clone(), offset })
         };
         let commits: Vec<Commit> = offsets.into_iter().filter_map(of_slot).collect();
@@ -150,7 +151,7 @@ impl World {
     /// A question that the brokers answer at once and that waits for its answer so long.
     fn question<T>(&self, delay: i64, answer: T) -> (EventTime, T) {
         let clock = Cell::new(self.now);
-        asked(
+        ask(
             || EventTime(clock.get()),
             || {
                 clock.set(self.now + delay);

@@ -3,15 +3,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use connector::KafkaConfig;
 use event::Millis;
 use flow::{Flow, TimeKind};
-use rdkafka::{
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    client::DefaultClientContext,
-};
-
-use crate::kafka;
+use kafka::KafkaConfig;
 
 /// The timestamp settings of a topic, as the broker reports them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +38,13 @@ impl TopicClock {
 }
 
 /// The clocks of the topics that this user may describe. A topic that is not readable is not an error.
-pub(super) fn ask(kafka: &KafkaConfig, topics: &[&str]) -> BTreeMap<String, TopicClock> {
-    let mut found = BTreeMap::new();
-    let Ok(admin) = kafka::client(kafka).create::<AdminClient<DefaultClientContext>>() else { return found };
-    let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER));
-    let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
-    if resources.is_empty() {
-        return found;
-    }
-    let answers = futures::executor::block_on(admin.describe_configs(&resources, &options));
-    for (topic, answer) in topics.iter().zip(answers.unwrap_or_default()) {
-        let Ok(answer) = answer else { continue };
-        let property = |name: &str| answer.get(name).and_then(|entry| entry.value.as_deref());
-        if let Some(clock) = TopicClock::of(property) {
-            found.insert((*topic).to_owned(), clock);
-        }
-    }
-    found
+pub(super) fn ask(config: &KafkaConfig, topics: &[&str]) -> BTreeMap<String, TopicClock> {
+    let found = kafka::topic_properties(config, topics, ANSWER);
+    let clock = |(topic, properties): (String, BTreeMap<String, String>)| {
+        let property = |name: &str| properties.get(name).map(String::as_str);
+        Some((topic, TopicClock::of(property)?))
+    };
+    found.into_iter().filter_map(clock).collect()
 }
 
 /// What a fast clock of one producer would do to flows that count by the time of the event or of the record.

@@ -11,8 +11,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use connector::{ConnectorError, KafkaConfig};
 use futures::{StreamExt as _, stream::FuturesUnordered};
+use kafka::{Brokers, KafkaConfig};
 use processor::store::{Store, StoreError};
 use pubsub::{Connection, Endpoint, Error as PubSubError, PubSubSettings, admin};
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use writer::{Writer, WriterConfig};
 
 use super::{Sections, clocks, say};
-use crate::{commands::processor::pipeline, config::Config, edits, exit, kafka::Asker};
+use crate::{commands::processor::pipeline, config::Config, edits, exit};
 
 /// No connection takes longer than this. A service that is slower than that is not of much use to a pipe.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -162,7 +162,7 @@ async fn check_writer(config: &Config, sections: &Sections, writer: &WriterConfi
 
 /// What Kafka reports about each topic.
 struct Topics {
-    partitions: Vec<Result<usize>>,
+    partitions: Vec<Result<usize, kafka::Error>>,
     /// `None` if the broker does not report it.
     clocks: Vec<Option<clocks::TopicClock>>,
 }
@@ -202,12 +202,12 @@ async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
 }
 
 /// One result per topic; an error if no broker responds at all.
-fn ask_kafka(kafka: &KafkaConfig) -> Result<Topics> {
-    let asker = Asker::patient(kafka, KAFKA_LIMIT)?;
+fn ask_kafka(kafka: &KafkaConfig) -> Result<Topics, kafka::Error> {
+    let brokers = Brokers::open(kafka)?;
     let mut partitions = Vec::new();
     for topic in &kafka.topics {
-        match asker.partitions(topic) {
-            Err(error) if error.is::<ConnectorError>() => return Err(error),
+        match brokers.partitions(topic, KAFKA_LIMIT) {
+            Err(error) if !error.is_about_topic() => return Err(error),
             answer => partitions.push(answer),
         }
     }

@@ -11,12 +11,8 @@ use std::{
 };
 
 use anyhow::bail;
-use connector::{
-    KafkaConfig,
-    anonymise::{Anonymiser, Raw, RejectCode},
-};
-use event::EventTime;
-use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
+use connector::anonymise::{Anonymiser, Raw, RejectCode};
+use kafka::{KafkaConfig, Log, Record, Stretch, Taken};
 use tokio_util::sync::CancellationToken;
 
 use super::{Args, Sections};
@@ -28,7 +24,6 @@ use crate::{
     output::mark_closed,
     progress, runtime,
     sample::{Known, Report, Sample, Times},
-    topic::{Log, Stretch, Taken},
 };
 
 /// Number of lines of a file without `--sample`.
@@ -91,16 +86,12 @@ impl Reading {
         self.sample.records() >= self.wanted
     }
 
-    fn message(&mut self, topic: &str, message: &OwnedMessage) {
-        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-        let headers: Vec<(&str, &[u8])> =
-            headers.filter_map(|header| Some((header.key, header.value?))).collect();
-        let raw = Raw { topic, value: message.payload(), key: message.key(), headers: &headers };
+    fn record(&mut self, topic: &str, record: &Record<'_>) {
+        let headers: Vec<(&str, &[u8])> = record.headers().collect();
+        let raw = Raw { topic, value: record.value, key: record.key, headers: &headers };
         self.sample.take(&mut self.anonymiser, &raw);
-        if let (Some(times), Some(value)) = (&mut self.times, message.payload()) {
-            // Kafka writes -1 where a record has no timestamp.
-            let time = message.timestamp().to_millis().filter(|millis| *millis > 0).map(EventTime);
-            times.take(topic, value, time);
+        if let (Some(times), Some(value)) = (&mut self.times, record.value) {
+            times.take(topic, value, record.timestamp);
         }
     }
 }
@@ -138,8 +129,8 @@ fn of_kafka(
         let mut log = Log::open(kafka, topic, Stretch::Newest(each))?;
         for partition in 0..log.partitions() {
             while !reading.is_complete() {
-                let Taken::Record(message) = log.take(partition, stop)? else { break };
-                reading.message(topic, &message);
+                let Taken::Record(owned) = log.take(partition, stop)? else { break };
+                reading.record(topic, &owned.record());
                 if reading.sample.records().is_multiple_of(GLANCE) {
                     bar.set_position(reading.sample.records());
                 }

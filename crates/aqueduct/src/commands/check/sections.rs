@@ -3,21 +3,18 @@
 use std::{fmt, sync::Arc};
 
 use connector::{
-    KafkaConfig,
     anonymise::{AnonymiseSettings, Anonymiser},
     keyring::{Keyring, KeyringError},
 };
 use event::{EventTime, EventsSettings, Millis};
 use flow::{Flow, TimeKind, row::FlowTable};
+use kafka::KafkaConfig;
 use processor::store::StateSettings;
 use pubsub::{Endpoint, PubSubSettings};
 use service::SettingsError;
 use writer::WriterConfig;
 
-use crate::{
-    config::{Across, Config, ConfigError, REQUIRED},
-    kafka,
-};
+use crate::config::{Across, Config, ConfigError, REQUIRED};
 
 /// What the file has.
 #[derive(Default)]
@@ -60,7 +57,7 @@ impl Sections {
             // Nothing to check: most likely the wrong folder.
             errors.extend(config.kafka().err().into_iter().flat_map(|error| error.0));
         }
-        if let Some(Err(error)) = sections.kafka.as_ref().map(kafka::try_consumer) {
+        if let Some(Err(error)) = sections.kafka.as_ref().map(KafkaConfig::check_combination) {
             errors.push(config.settings().error_at(
                 "kafka.properties",
                 format!("librdkafka rejects this combination of properties: {error}"),

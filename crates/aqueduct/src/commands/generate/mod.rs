@@ -9,6 +9,7 @@ use std::{
     process::ExitCode,
 };
 
+use ::kafka::Producer;
 use event::{EventTime, Millis};
 
 use crate::{
@@ -121,8 +122,8 @@ fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
     // Not the seed of an earlier run: its event ids would pass for duplicates.
     let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) << 48 ^ now.0.unsigned_abs());
     let topic = args.topic.clone().unwrap_or_else(|| kafka.topics[0].to_string());
-    let target = kafka::Target::connect(&kafka, topic)?;
-    runtime::run_blocking(|shutdown| kafka::send(args.order(seed, start), &target, &shutdown))
+    let producer = Producer::connect(&kafka, topic)?;
+    runtime::run_blocking(|shutdown| kafka::send(args.order(seed, start), &producer, &shutdown))
 }
 
 impl Args {

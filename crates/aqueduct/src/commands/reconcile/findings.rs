@@ -4,12 +4,12 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use connector::io::survey::Log;
 use event::{Key, Partition};
 use flow::{
     append::Table,
     row::{Value, Values},
 };
+use kafka::survey::Log;
 use processor::{engine::FlowState, frontier::Track};
 use serde::Serialize;
 use writer::LatestRow;

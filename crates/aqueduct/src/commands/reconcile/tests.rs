@@ -1,6 +1,5 @@
 //! What is missing is found, and said to be where it is stuck.
 
-use connector::io::survey::{Log, Survey as Logs};
 use event::{
     EventTime, Mark, Millis, Partition,
     mark::{LogEnd, MarkRange, PartitionMark, Reason, TopicMark},
@@ -9,6 +8,7 @@ use flow::{
     Flow, FlowSettings,
     append::{Body, Table},
 };
+use kafka::survey::{Log, Survey as Logs};
 use processor::{
     core::{Core, Data},
     frontier::Limits,

@@ -1,22 +1,19 @@
 //! A range of the Kafka topics, read in parallel by event time, without commits.
 //!
-//! See [`crate::topic`] for the records of one topic.
+//! See [`kafka::Log`] for the records of one topic.
 
 use std::sync::Arc;
 
 use connector::{anonymise::Raw, message::Origin};
-use event::{EventTime, Incarnation, Partition};
-use rdkafka::message::{Headers, Message as _, OwnedMessage};
+use event::{Incarnation, Partition};
+use kafka::{Log, OwnedRecord, Stretch, Taken};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     plan::Span,
     session::{At, Session},
 };
-use crate::{
-    progress,
-    topic::{Log, Stretch, Taken},
-};
+use crate::progress;
 
 /// The topics that are to be read.
 pub(super) struct Logs {
@@ -40,7 +37,7 @@ impl Logs {
         for topic in &span.kafka.topics {
             let log = Log::open(&span.kafka, topic, stretch)?;
             for partition in 0..log.partitions() {
-                let incarnation = Incarnation::from(connector::start::NO_TOPIC_ID);
+                let incarnation = Incarnation::from(kafka::start::NO_TOPIC_ID);
                 let partition = Partition { topic: Arc::clone(topic), incarnation, partition };
                 places.push((logs.len(), Origin::new(partition)));
             }
@@ -66,7 +63,7 @@ impl Logs {
             match self.logs[*log].take(origin.partition().partition, shutdown)? {
                 Taken::Stopped => break,
                 Taken::End => session.end_partition(number)?,
-                Taken::Record(message) => record(session, number, origin, &message)?,
+                Taken::Record(owned) => record(session, number, origin, &owned)?,
             }
         }
         bar.finish_and_clear();
@@ -74,21 +71,11 @@ impl Logs {
     }
 }
 
-fn record(
-    session: &mut Session,
-    number: usize,
-    origin: &Origin,
-    message: &OwnedMessage,
-) -> anyhow::Result<()> {
-    let headers: Vec<(&str, &[u8])> = if session.wants_headers() {
-        let headers = message.headers().into_iter().flat_map(Headers::iter);
-        headers.filter_map(|header| Some((header.key, header.value?))).collect()
-    } else {
-        Vec::new()
-    };
-    let value = message.payload();
-    let raw = Raw { topic: &origin.partition().topic, value, key: message.key(), headers: &headers };
-    // A missing or non-positive timestamp counts as absent.
-    let time = message.timestamp().to_millis().filter(|millis| *millis > 0).map(EventTime);
-    session.record(number, &raw, At::Offset(origin, message.offset().unsigned_abs(), time))
+fn record(session: &mut Session, number: usize, origin: &Origin, owned: &OwnedRecord) -> anyhow::Result<()> {
+    let record = owned.record();
+    let headers: Vec<(&str, &[u8])> =
+        if session.wants_headers() { record.headers().collect() } else { Vec::new() };
+    let raw =
+        Raw { topic: &origin.partition().topic, value: record.value, key: record.key, headers: &headers };
+    session.record(number, &raw, At::Offset(origin, record.offset, record.timestamp))
 }

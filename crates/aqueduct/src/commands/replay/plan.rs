@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use connector::{KafkaConfig, anonymise::Anonymiser};
+use connector::anonymise::Anonymiser;
 use event::{EventTime, EventsSettings};
 use flow::{Flow, TimeKind};
+use kafka::KafkaConfig;
 use writer::WriterConfig;
 
 use super::{Args, tables::PIPELINE};

@@ -1,0 +1,42 @@
+//! The publishing port over Pub/Sub's client.
+
+use event::Mark;
+use pubsub::{Attributes, Encoder, Error, PubSubSettings, Publisher};
+
+use crate::message::{Message, Publish, PublishError};
+
+/// Publishes data messages and marks to their two topics.
+#[derive(Clone, Debug)]
+pub struct PubSubPublisher {
+    publisher: Publisher,
+    topic: String,
+    marks_topic: String,
+}
+
+impl PubSubPublisher {
+    /// Over a connection's publisher, to the topics of the section.
+    pub fn new(publisher: Publisher, settings: &PubSubSettings) -> Self {
+        Self { publisher, topic: settings.topic_path(), marks_topic: settings.marks_topic_path() }
+    }
+}
+
+impl Publish for PubSubPublisher {
+    async fn publish(&self, batch: &[Message]) -> Result<(), PublishError> {
+        self.publisher.publish(&self.topic, batch.iter().map(Message::out)).await.map_err(classify)
+    }
+
+    async fn publish_mark(&self, mark: &Mark) -> Result<(), PublishError> {
+        let message = Encoder::default()
+            .encode(&mark.to_json(), &Attributes::default(), std::iter::empty())
+            .map_err(|_| PublishError::Refused("a mark is beyond the limits of a message".into()))?;
+        self.publisher.publish(&self.marks_topic, [message].iter()).await.map_err(classify)
+    }
+}
+
+fn classify(error: Error) -> PublishError {
+    match error {
+        Error::Unavailable { .. } => PublishError::Unavailable(error.into()),
+        Error::Refused { .. } | Error::TooLarge { .. } => PublishError::Refused(error.into()),
+        _ => PublishError::Impossible(error.into()),
+    }
+}

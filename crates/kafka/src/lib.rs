@@ -1,0 +1,76 @@
+//! Kafka, as the rest of Aqueduct sees it. This is the only crate that uses librdkafka, and the only one with unsafe code.
+//! It knows neither the anonymiser nor Pub/Sub.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `settings` | the `[kafka]` section: [`KafkaSettings`] as written, [`KafkaConfig`] as resolved |
+//! | `error` | [`Error`], the one error |
+//! | `client/` | librdkafka's clients: properties, callbacks, the meaning of its errors, functions that rust-rdkafka does not wrap; [`Brokers`], the client that asks questions; [`topic_properties`] |
+//! | `group/` | [`Member`], a member of a consumer group: one thread polls and speaks one closed enum, [`Stimulus`]; the pure rules [`start`], [`plan`], [`fit`] |
+//! | [`survey`] | how far the logs and the group are, without joining it |
+//! | `range` | [`Log`], a range of one topic without a group, for `replay` and samples |
+//! | `producer` | [`Producer`], for `generate` |
+//! | `record` | [`Record`], what a poll returns |
+//! | [`metrics`] | librdkafka's statistics |
+//!
+//! Every blocking function says so. None of them may be called on an async thread.
+//!
+//! # Example
+//!
+//! ```
+//! let section = r#"
+//!     bootstrap_servers = "localhost:9092"
+//!     topics = ["events"]
+//!     group_id = "aqueduct"
+//!
+//!     [properties]
+//!     "session.timeout.ms" = 6000
+//! "#;
+//! let settings: kafka::KafkaSettings = toml::from_str(section).expect("valid TOML");
+//! let config = settings.resolve("node-1").expect("no mistakes");
+//! assert_eq!(config.instance.as_deref(), Some("node-1"));
+//! assert_eq!(config.session_timeout.as_secs(), 6);
+//! assert!(config.consumer().any(|property| property == ("isolation.level", "read_committed")));
+//! config.check_properties().expect("librdkafka knows every property");
+//! ```
+
+mod client;
+
+mod error;
+
+mod group;
+
+mod producer;
+
+mod range;
+
+mod record;
+
+mod settings;
+
+pub mod metrics;
+
+pub mod survey;
+
+use std::sync::Arc;
+
+pub use client::{admin::topic_properties, brokers::Brokers};
+pub use error::{Error, KafkaText};
+pub use group::{
+    Intake, Member, ask, fit,
+    orders::Orders,
+    permits::Permits,
+    plan,
+    slot::{Commit, Slot},
+    start,
+    stimulus::{Stimuli, Stimulus},
+};
+pub use metrics::KafkaMetrics;
+pub use producer::Producer;
+pub use range::{Log, Stretch, Taken};
+pub use record::{OwnedRecord, Record};
+pub use settings::{KafkaConfig, KafkaSettings, Problem, Properties, Property};
+pub use start::StartRule;
+
+/// The name of a topic, and the number of one of its partitions.
+pub type TopicPartition = (Arc<str>, i32);

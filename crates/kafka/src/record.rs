@@ -1,0 +1,77 @@
+//! A record as other crates see it: borrowed fields, without librdkafka's types.
+
+use event::EventTime;
+use rdkafka::{
+    Message, Timestamp,
+    message::{BorrowedHeaders, BorrowedMessage, Headers as _, OwnedMessage},
+};
+
+/// A record of a topic. It has no `Debug`, because key, value and headers can be personal data.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    /// Its offset in the partition.
+    pub offset: u64,
+    /// Kafka's timestamp. A missing or non-positive one is `None`.
+    pub timestamp: Option<EventTime>,
+    /// The key's bytes.
+    pub key: Option<&'a [u8]>,
+    /// The value's bytes; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    message: AnyMessage<'a>,
+}
+
+/// A record that owns its bytes.
+pub struct OwnedRecord(OwnedMessage);
+
+#[derive(Clone, Copy)]
+enum AnyMessage<'a> {
+    Borrowed(&'a BorrowedMessage<'a>),
+    Owned(&'a OwnedMessage),
+}
+
+/// What a record takes beside its key and value.
+const OVERHEAD: usize = 200;
+
+impl<'a> Record<'a> {
+    pub(crate) fn borrowed(message: &'a BorrowedMessage<'a>) -> Self {
+        Self::of(message, AnyMessage::Borrowed(message))
+    }
+
+    fn of(fields: &'a impl Message, message: AnyMessage<'a>) -> Self {
+        let timestamp = match fields.timestamp() {
+            Timestamp::NotAvailable => None,
+            Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => {
+                (millis > 0).then_some(EventTime(millis))
+            }
+        };
+        let offset = fields.offset().unsigned_abs();
+        Self { offset, timestamp, key: fields.key(), value: fields.payload(), message }
+    }
+
+    /// The headers that have a value, in the order of the record. librdkafka parses the headers at this call, so a caller
+    /// that needs none should not ask for them.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let headers: Option<&'a BorrowedHeaders> = match self.message {
+            AnyMessage::Borrowed(message) => message.headers(),
+            AnyMessage::Owned(message) => message.headers().map(|headers| headers.as_borrowed()),
+        };
+        let all = headers.into_iter().flat_map(|headers| headers.iter());
+        all.filter_map(|header| Some((header.key, header.value?)))
+    }
+}
+
+impl OwnedRecord {
+    pub(crate) fn new(message: OwnedMessage) -> Self {
+        Self(message)
+    }
+
+    /// Its fields.
+    pub fn record(&self) -> Record<'_> {
+        Record::of(&self.0, AnyMessage::Owned(&self.0))
+    }
+
+    /// About how many bytes it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        OVERHEAD + self.0.payload().map_or(0, <[u8]>::len) + self.0.key().map_or(0, <[u8]>::len)
+    }
+}
