@@ -13,7 +13,7 @@ use syn::{
 
 /// Each section, and the struct that it is read into.
 const SECTIONS: [(&str, &str, &str); 8] = [
-    ("kafka", "connector/src/settings.rs", "KafkaSettings"),
+    ("kafka", "kafka/src/settings.rs", "KafkaSettings"),
     ("pubsub", "pubsub/src/settings.rs", "PubSubSettings"),
     ("anonymise", "connector/src/anonymise/settings.rs", "AnonymiseSettings"),
     ("events", "event/src/events.rs", "EventsSettings"),
@@ -26,10 +26,10 @@ const SECTIONS: [(&str, &str, &str); 8] = [
 /// Where else the types of their fields are defined.
 const ELSEWHERE: [&str; 5] = [
     "aqueduct/src/config/mod.rs",
-    "connector/src/start.rs",
     "flow/src/lib.rs",
     "flow/src/settings/measures.rs",
     "flow/src/settings/window.rs",
+    "kafka/src/group/start.rs",
 ];
 
 /// Types that are one value in the file, and how the document names them.

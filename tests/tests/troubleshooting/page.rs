@@ -27,7 +27,7 @@ const COLUMNS: &str = "| it says | it means | what to do | provoked by |\n|---|-
 /// The headings, and the parts whose errors stand below them.
 const CHAPTERS: [(&str, &[&str]); 6] = [
     ("Settings and the command line", &["aqueduct", "service", "event"]),
-    ("The connector and its keyring", &["connector"]),
+    ("The connector and its keyring", &["kafka", "connector"]),
     ("Pub/Sub", &["pubsub"]),
     ("The processor and its state", &["processor"]),
     ("The tables", &["writer"]),
