@@ -99,7 +99,7 @@ mod tests {
     use event::{EventTime, Partition};
 
     use super::*;
-    use crate::start::{Facts, StartRule, decide};
+    use kafka::start::{Facts, StartRule, decide};
 
     fn ledger(partition: i32) -> (Slot, Ledger) {
         let facts = Facts {

@@ -44,7 +44,9 @@ impl Intake for Offsets {
     }
 }
 
-fn cluster(partitions: i32) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, KafkaConfig) {
+fn cluster(
+    partitions: i32,
+) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, KafkaConfig) {
     let cluster = MockCluster::new(1).expect("a mock cluster");
     cluster.create_topic("events", partitions, 1).expect("a topic");
     let section = format!(
@@ -142,7 +144,8 @@ fn questions_are_answered_or_their_error_names_the_cause() {
 #[test]
 fn properties_are_checked_without_a_broker() {
     let check = |properties: &str| {
-        let section = format!("bootstrap_servers = 'b:1'\ntopics = ['t']\ngroup_id = 'g'\n[properties]\n{properties}");
+        let section =
+            format!("bootstrap_servers = 'b:1'\ntopics = ['t']\ngroup_id = 'g'\n[properties]\n{properties}");
         let settings: KafkaSettings = toml::from_str(&section).expect("complete");
         settings.resolve("host").expect("valid")
     };

@@ -8,8 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use kafka::{TopicPartition, start::Committed};
 use event::{Incarnation, Partition};
+use kafka::{TopicPartition, start::Committed};
 
 /// One event that a producer wrote.
 #[derive(Debug)]

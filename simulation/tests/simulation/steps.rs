@@ -129,7 +129,12 @@ impl World {
         Some((name, (p % partitions) as i32))
     }
 
-    pub(super) fn append(&mut self, place: &TopicPartition, kind: Kind, transaction: Option<usize>) -> Option<u64> {
+    pub(super) fn append(
+        &mut self,
+        place: &TopicPartition,
+        kind: Kind,
+        transaction: Option<usize>,
+    ) -> Option<u64> {
         let now = self.now;
         let log = self.kafka.log_mut(place).filter(|log| !log.is_cut)?;
         Some(log.append(kind, now, transaction))

@@ -33,7 +33,8 @@ pub(crate) struct Said {
 pub(crate) type Texts = BTreeMap<String, Said>;
 
 /// The parts whose errors a user meets; `standin` is for tests, `page` says nothing of its own.
-const PARTS: [&str; 8] = ["aqueduct", "service", "kafka", "connector", "processor", "writer", "pubsub", "event"];
+const PARTS: [&str; 8] =
+    ["aqueduct", "service", "kafka", "connector", "processor", "writer", "pubsub", "event"];
 
 /// Where sentences about the configuration are made, of which any text with a blank in it is one.
 const SETTINGS: [&str; 10] = [

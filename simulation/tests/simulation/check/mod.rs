@@ -4,12 +4,12 @@
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
-use kafka::TopicPartition;
 use event::{
     EventTime, Incarnation, Partition, Ranges,
     mark::{MarkRange, Reason},
 };
 use flow::append::Append;
+use kafka::TopicPartition;
 use processor::{
     frontier::{Abandoned, Arrival, Frontier},
     outbox::Outbox,

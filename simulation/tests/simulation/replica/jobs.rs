@@ -29,7 +29,8 @@ impl World {
         match job {
             Job::Assign(places) => {
                 let is_ours = |(topic, _): &TopicPartition| self.topics.contains(topic);
-                let (places, strays): (Vec<TopicPartition>, Vec<TopicPartition>) = places.into_iter().partition(is_ours);
+                let (places, strays): (Vec<TopicPartition>, Vec<TopicPartition>) =
+                    places.into_iter().partition(is_ours);
                 replica.assignments += 1;
                 replica.strays.extend(strays);
                 self.look_up(number, places, BTreeMap::new(), BTreeMap::new());
