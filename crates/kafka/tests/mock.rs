@@ -69,38 +69,40 @@ fn produce(config: &KafkaConfig, records: u64) {
 async fn a_member_reads_each_record_once_and_drains() {
     let (_cluster, config) = cluster(3);
     let of_producer = config.clone();
-    tokio::task::spawn_blocking(move || produce(&of_producer, 100)).await.expect("no panic");
+    tokio::task::spawn_blocking(move || produce(&of_producer, 95)).await.expect("no panic");
     let permits = Permits::new(1 << 20);
     let (member, mut stimuli) =
         Member::join(config, Offsets::default(), permits.clone(), KafkaMetrics::default()).expect("a client");
     let orders = member.orders();
     let (mut assigned, mut read, mut gone) = (0, BTreeMap::<i32, Vec<u64>>::new(), 0);
-    loop {
-        let stimulus = tokio::time::timeout(PATIENCE, stimuli.recv()).await.expect("something happens");
-        match stimulus.expect("the last one is `Closed`") {
-            Stimulus::Assigned(slots) => assigned += slots.len(),
-            Stimulus::Read(batch, permit) => {
-                assert!((1..=10).contains(&batch.len()));
-                assert!(permit.is_some() || orders.is_stopping(), "only a drain needs no permit");
-                for (slot, offset) in *batch {
-                    read.entry(slot.partition).or_default().push(offset);
+    let until_closed = async {
+        loop {
+            match stimuli.recv().await.expect("the last one is `Closed`") {
+                Stimulus::Assigned(slots) => assigned += slots.len(),
+                Stimulus::Read(batch, permit) => {
+                    assert!((1..=10).contains(&batch.len()));
+                    assert!(permit.is_some() || orders.is_stopping(), "only a drain needs no permit");
+                    for (slot, offset) in *batch {
+                        read.entry(slot.partition).or_default().push(offset);
+                    }
+                    if read.values().map(Vec::len).sum::<usize>() == 95 {
+                        orders.stop();
+                    }
                 }
-                if read.values().map(Vec::len).sum::<usize>() == 100 {
-                    orders.stop();
+                Stimulus::Drain(slots, reply) => {
+                    assert_eq!(slots.len(), 3);
+                    reply.send(Vec::new()).expect("the reader waits");
                 }
+                Stimulus::Gone(slots) => gone += slots.len(),
+                Stimulus::Closed(result) => {
+                    result.expect("it was stopped");
+                    break;
+                }
+                _ => {}
             }
-            Stimulus::Drain(slots, reply) => {
-                assert_eq!(slots.len(), 3);
-                reply.send(Vec::new()).expect("the reader waits");
-            }
-            Stimulus::Gone(slots) => gone += slots.len(),
-            Stimulus::Closed(result) => {
-                result.expect("it was stopped");
-                break;
-            }
-            _ => {}
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, until_closed).await.expect("all records arrive");
     assert_eq!((assigned, gone), (3, 3));
     for offsets in read.values() {
         assert_eq!(*offsets, (0..offsets.len() as u64).collect::<Vec<_>>());
