@@ -129,7 +129,7 @@ impl<'a, P: Publish> Driver<'a, P> {
         }
     }
 
-    /// Runs until the consumer has left its group, which it does when told to stop or when it fails.
+    /// Runs until the consumer has left its group, which it does when it is stopped or fails.
     pub(crate) async fn run(
         mut self,
         mut stimuli: Receiver<Stimulus>,
@@ -216,7 +216,7 @@ impl<'a, P: Publish> Driver<'a, P> {
     fn drained(&mut self, commits: Vec<(Commit, Partition)>) {
         if let Some(drain) = self.drain.take() {
             self.summary.commits += commits.len() as u64;
-            // The reader waits for nothing else; if it is gone, its end is told next.
+            // The reader waits for nothing else; if it has ended, `Closed` follows.
             drain.reply.try_send(commits).unwrap_or_else(|_| tracing::debug!("nobody waits for the drain"));
         }
     }
@@ -355,7 +355,7 @@ impl<'a, P: Publish> Driver<'a, P> {
         self.delivery.metrics.records.get_or_create(&[("outcome", format!("rejected:{code}"))]).inc_by(count);
     }
 
-    /// The first failure decides; the reader is told to leave.
+    /// The first failure decides; the reader leaves the group.
     fn fail(&mut self, error: ConnectorError) {
         if self.failure.is_none() {
             self.failure = Some(error);
@@ -391,7 +391,7 @@ fn labels(slot: &Slot) -> [(&'static str, String); 2] {
     of_partition(&slot.topic, slot.partition)
 }
 
-/// How many offsets a mark covers that never were records of ours, by reason.
+/// How many offsets of a mark never were a record, by reason.
 fn absent(mark: &Mark) -> BTreeMap<&'static str, u64> {
     use event::mark::Reason;
     let name = |reason: Reason| match reason {

@@ -11,84 +11,84 @@ use service::{
 };
 
 /// How long a broker takes.
-pub const ROUND_TRIP: Described = Described::gauge(
+const ROUND_TRIP: Described = Described::gauge(
     "aqueduct_connector_kafka_round_trip_seconds",
     "seconds",
     &["broker", "of"],
     "How long a broker took to answer within the last seconds: `of` is `mean` or `p99`; a fetch that finds nothing waits 0.1 s",
 );
 /// Requests to brokers.
-pub const REQUESTS: Described = Described::counter(
+const REQUESTS: Described = Described::counter(
     "aqueduct_connector_kafka_requests_total",
     "requests",
     &["broker"],
     "Requests sent to a broker",
 );
 /// Bytes to brokers.
-pub const SENT: Described = Described::counter(
+const SENT: Described = Described::counter(
     "aqueduct_connector_kafka_sent_bytes_total",
     "bytes",
     &["broker"],
     "Bytes sent to a broker",
 );
 /// Bytes from brokers.
-pub const RECEIVED: Described = Described::counter(
+const RECEIVED: Described = Described::counter(
     "aqueduct_connector_kafka_received_bytes_total",
     "bytes",
     &["broker"],
     "Bytes received from a broker, compressed as they come",
 );
 /// Requests that failed.
-pub const FAILURES: Described = Described::counter(
+const FAILURES: Described = Described::counter(
     "aqueduct_connector_kafka_failures_total",
     "requests",
     &["broker"],
     "Requests to a broker that could not be sent, were not understood, or had no answer in time",
 );
 /// Connections that ended.
-pub const DISCONNECTS: Described = Described::counter(
+const DISCONNECTS: Described = Described::counter(
     "aqueduct_connector_kafka_disconnects_total",
     "connections",
     &["broker"],
     "Connections to a broker that ended",
 );
 /// Messages from Kafka.
-pub const MESSAGES: Described = Described::counter(
+const MESSAGES: Described = Described::counter(
     "aqueduct_connector_kafka_messages_total",
     "records",
     &[],
     "Records that librdkafka fetched, those of them too that are fetched again",
 );
 /// Their bytes.
-pub const MESSAGE_BYTES: Described = Described::counter(
+const MESSAGE_BYTES: Described = Described::counter(
     "aqueduct_connector_kafka_message_bytes_total",
     "bytes",
     &[],
     "Bytes of the records that librdkafka fetched, after decompression",
 );
 /// Rebalances.
-pub const REBALANCES: Described = Described::counter(
+const REBALANCES: Described = Described::counter(
     "aqueduct_connector_kafka_rebalances_total",
     "rebalances",
     &[],
     "Assignments and revocations of this member of the group",
 );
 /// What librdkafka takes for the lag.
-pub const LAG: Described = Described::gauge(
+const LAG: Described = Described::gauge(
     "aqueduct_connector_kafka_lag_offsets",
     "offsets",
     &["topic", "partition"],
     "Offsets between what was handed to the connector and the end of what may be read, as librdkafka knows it",
 );
 /// Records that wait in this process.
-pub const QUEUE: Described = Described::gauge(
+const QUEUE: Described = Described::gauge(
     "aqueduct_connector_kafka_fetch_queue_records",
     "records",
     &["topic", "partition"],
     "Records fetched and not yet handed to the connector",
 );
 /// Their bytes.
-pub const QUEUE_BYTES: Described = Described::gauge(
+const QUEUE_BYTES: Described = Described::gauge(
     "aqueduct_connector_kafka_fetch_queue_bytes",
     "bytes",
     &["topic", "partition"],

@@ -141,7 +141,7 @@ pub(crate) fn group<C: ClientContext>(
     let name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     let mut list: *const sys::rd_kafka_group_list = std::ptr::null();
-    // SAFETY: the client is live while it is borrowed, and the name outlives the call. The list is null or ours, and is
+    // SAFETY: the client is live while it is borrowed, and the name outlives the call. The list is null or owned here, and is
     // destroyed by its guard after everything has been copied.
     unsafe {
         let code = sys::rd_kafka_list_groups(client.native_ptr(), name.as_ptr(), &raw mut list, millis);

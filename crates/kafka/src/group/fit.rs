@@ -220,7 +220,7 @@ mod tests {
         grown.check(true, 1, Some((0, unread("a", 1, 1))));
         let removed = Case { strays: places(&[("b", 0)]), ..case(&[("a", 1)], &[("a", 0)], &[]) };
         removed.check(true, 1, Some((0, Misfit::Stray(("b".into(), 0), 1))));
-        // The own assignment shows that a topic was removed: the coordinator is not needed.
+        // The assignment itself shows that a topic was removed: the coordinator is not needed.
         Case { group: None, ..removed }.check(true, 1, Some((0, Misfit::Stray(("b".into(), 0), 1))));
     }
 
