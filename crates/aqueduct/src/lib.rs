@@ -15,11 +15,10 @@
 //! | [`progress`] | a bar on a terminal |
 //! | [`runtime`] | threads and signals |
 //! | `tables` | the writer behind the processor's port |
-//! | `live` | the page of a running command |
+//! | `live` | the status of a running command |
 //! | `survey` | what can be seen of a pipeline from outside |
-//! | `parts` | which component of it is stalled |
 //! | `edits` | flows that were edited so that their state does not fit |
-//! | `refused` | rejected records, by reason |
+//! | `sections` | what `status` and `reconcile` both print |
 //! | `totals` | the totals of the log line of each minute |
 //! | [`traffic`] | generated page views and clicks |
 
@@ -41,8 +40,6 @@ mod kafka;
 
 mod edits;
 
-mod late;
-
 pub mod output;
 
 pub mod progress;
@@ -55,9 +52,7 @@ mod tables;
 
 mod topic;
 
-mod parts;
-
-mod refused;
+mod sections;
 
 mod survey;
 

@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     endpoint: Endpoint,
     service: ServiceSettings,
     /// For the page.
-    settings: Vec<page::facts::Setting>,
+    settings: Vec<report::status::Setting>,
 }
 
 /// Runs until stopped.
@@ -135,7 +135,7 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     let mut beside = JoinSet::new();
     let router =
         admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
-            .merge(page::router(live.clone()));
+            .merge(report::router(live.clone()));
     beside.spawn(admin::serve(listener, router, drained.clone()));
     beside.spawn(live.sample(drained.clone()));
     beside.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.tell()));

@@ -62,7 +62,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         info!(%address, page = format!("http://{address}/"), "metrics and probes");
         let drained = CancellationToken::new();
         let admin = Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels };
-        let router = service::admin::router(admin).merge(page::router(live.clone()));
+        let router = service::admin::router(admin).merge(report::router(live.clone()));
         let served = tokio::spawn(service::admin::serve(listener, router, drained.clone()));
         let sampled = tokio::spawn(live.sample(drained.clone()));
         let ended = parts.run(metrics, readiness, shutdown, watch).await;
@@ -95,7 +95,7 @@ pub(crate) struct Parts {
     /// Why rows wait, for the page and the status.
     pub(crate) trouble: Trouble,
     /// For the page.
-    pub(crate) settings: Vec<page::facts::Setting>,
+    pub(crate) settings: Vec<report::status::Setting>,
 }
 
 impl Parts {

@@ -121,7 +121,7 @@ impl Demo {
         let (live, mut view) = (Arc::new(live), seen.subscribe());
         let router =
             admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
-                .merge(page::router(live.clone()));
+                .merge(report::router(live.clone()));
         let ended = CancellationToken::new();
         let served = tokio::spawn(admin::serve(listener, router, ended.clone()));
         let sampled = tokio::spawn(live.sample(ended.clone()));

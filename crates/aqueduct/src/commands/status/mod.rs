@@ -2,7 +2,7 @@
 //!
 //! See [`super::reconcile`] for what is missing.
 
-mod report;
+mod document;
 mod text;
 
 use std::{
@@ -10,9 +10,11 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
+
 use crate::{cli::Global, config::Config, grid::Format, output::mark_closed, runtime, survey::Places};
 
-use report::Report;
+use document::Report;
 
 /// The options of `status`.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,9 +43,10 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let places = Places::read(&config)?;
     global.start_logging()?;
     let survey = runtime::run(|_| async move { places.look().await })?;
-    let report = Report::of(&survey);
+    let status = survey.status();
+    let report = Report::of(&survey, &status).context("internal error: a survey without a status")?;
     let text = match args.format {
-        Format::Text => text::of(&report),
+        Format::Text => text::of(&report, status.at),
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
     };
     io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;
