@@ -2,10 +2,13 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`cli`] | the command line |
-//! | [`commands`] | one file for each command |
+//! | `cli` | the command line |
+//! | `commands` | one file for each command |
 //! | [`config`] | the sections of `aqueduct.toml`, read when a command needs them |
-//! | [`exit`] | the text of errors, and exit codes |
+//! | `global` | the options of every command |
+//! | `errors` | the text of errors |
+//! | `exit` | exit codes |
+//! | `memory` | how many keys fit into the processor's memory |
 //! | [`output`] | where rows and events go: a file, compressed or not, or standard output |
 //! | `grid` | columns of text |
 //! | [`input`] | where they come from: a file, compressed or not, or standard input |
@@ -24,13 +27,19 @@
 
 #![forbid(unsafe_code)]
 
-pub mod cli;
+mod cli;
 
-pub mod commands;
+mod commands;
 
 pub mod config;
 
-pub mod exit;
+mod errors;
+
+mod exit;
+
+mod global;
+
+mod memory;
 
 pub mod input;
 

@@ -62,7 +62,7 @@ fn token(runtime: &Runtime) -> anyhow::Result<CancellationToken> {
 
 #[cfg(test)]
 mod tests {
-    use crate::exit;
+    use crate::errors;
 
     use super::*;
 
@@ -70,7 +70,7 @@ mod tests {
     async fn a_panic_is_told_without_its_words() {
         let ended = tokio::task::spawn_blocking(|| -> u32 { panic!("user-4711") }).await;
         let error = joined("the replay", ended).expect_err("a panic");
-        assert_eq!(exit::one_line(error.as_ref()), "internal error: the replay panicked; please report it");
+        assert_eq!(errors::one_line(error.as_ref()), "internal error: the replay panicked; please report it");
         assert_eq!(joined("the replay", tokio::spawn(async { 7 }).await).expect("no panic"), 7);
     }
 }

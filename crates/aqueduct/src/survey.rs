@@ -27,7 +27,7 @@ use report::{
 };
 use writer::{LatestRow, Refusals, Writer, WriterConfig};
 
-use crate::{config::Config, exit};
+use crate::{config::Config, errors};
 
 /// Where to look.
 pub(crate) struct Places {
@@ -209,7 +209,7 @@ impl Places {
         let logs = self.logs().await;
         let state = self.state(at).await?;
         let tables = match tokio::time::timeout(PATIENCE, self.tables()).await {
-            Ok(answer) => answer.map_err(|error| exit::one_line(error.as_ref())),
+            Ok(answer) => answer.map_err(|error| errors::one_line(error.as_ref())),
             Err(_) => Err(format!("the tables do not answer within {} seconds", PATIENCE.as_secs())),
         };
         Ok(Survey { at, state, logs, tables })
@@ -220,8 +220,8 @@ impl Places {
             return Err("there is no [kafka] in the configuration".to_owned());
         };
         match tokio::task::spawn_blocking(move || survey(&kafka)).await {
-            Ok(answer) => answer.map_err(|error| exit::one_line(&error)),
-            Err(error) => Err(exit::one_line(&error)),
+            Ok(answer) => answer.map_err(|error| errors::one_line(&error)),
+            Err(error) => Err(errors::one_line(&error)),
         }
     }
 
@@ -256,7 +256,7 @@ impl Places {
             for table in [Table::Flow(flow.clone()), Table::Progress(flow.clone())] {
                 seen.rows.insert(table.clone(), counted(&writer, &table).await);
             }
-            let newest = writer.latest(&flow, KEYS).await.map_err(|error| exit::one_line(&error));
+            let newest = writer.latest(&flow, KEYS).await.map_err(|error| errors::one_line(&error));
             seen.newest.insert(flow, newest);
         }
         let letters = match writer.refusals().await {
@@ -264,7 +264,7 @@ impl Places {
                 seen.refusals = refusals;
                 counted(&writer, &Table::DeadLetters).await
             }
-            Err(error) => Err(exit::one_line(&error)),
+            Err(error) => Err(errors::one_line(&error)),
         };
         seen.rows.insert(Table::DeadLetters, letters);
         writer.close().await?;
@@ -273,7 +273,7 @@ impl Places {
 }
 
 async fn counted(writer: &Writer, table: &Table) -> Result<u64, String> {
-    writer.count(table).await.map_err(|error| exit::one_line(&error))
+    writer.count(table).await.map_err(|error| errors::one_line(&error))
 }
 
 #[cfg(test)]

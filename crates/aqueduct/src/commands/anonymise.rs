@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use connector::anonymise::{Anonymiser, Raw};
 
-use crate::{cli::Global, config::Config, output::Output};
+use crate::{global::Global, output::Output};
 
 /// The options of `anonymise`.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,7 +36,7 @@ const BUFFER: usize = 256 << 10;
 /// # Errors
 /// The configuration or the keyring is wrong, or standard input or output fails.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let anonymiser = config.anonymiser()?;
     let mut complaints = BufWriter::new(io::stderr());
     for warning in anonymiser.warnings() {

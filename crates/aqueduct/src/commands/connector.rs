@@ -13,8 +13,8 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::Global,
     config::{self, Config},
+    global::Global,
     live::{self, ConnectorLabels, Live},
     runtime,
 };
@@ -54,7 +54,7 @@ pub(crate) struct Plan {
 /// # Errors
 /// The configuration is invalid, or the connector cannot continue.
 pub fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let plan = Plan::read(&Config::open(global)?)?;
+    let plan = Plan::read(&global.config()?)?;
     let levels = global.start_logging()?;
     runtime::use_small_pages();
     runtime::run(|shutdown| serve(plan, levels, shutdown))

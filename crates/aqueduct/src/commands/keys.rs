@@ -9,10 +9,7 @@ use std::{
 use connector::keyring::{Key, Keyring};
 use event::EventTime;
 
-use crate::{
-    cli::{self, Global},
-    config::Config,
-};
+use crate::global::{self, Global};
 
 /// The options of `keys`.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +32,7 @@ enum Action {
     #[command(after_long_help = "Example:\n  aqueduct keys rotate --at 2027-01-01T00:00:00Z")]
     Rotate {
         /// Event time at which the new key takes effect
-        #[arg(long, value_name = "TIME", value_parser = cli::time)]
+        #[arg(long, value_name = "TIME", value_parser = global::time)]
         at: EventTime,
         #[command(flatten)]
         place: Place,
@@ -119,7 +116,7 @@ impl Place {
     fn path(&self, global: &Global) -> anyhow::Result<PathBuf> {
         match &self.keyring {
             Some(path) => Ok(path.clone()),
-            None => Ok(Config::open(global)?.keyring_path()?),
+            None => Ok(global.config()?.keyring_path()?),
         }
     }
 }

@@ -3,9 +3,6 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
-
-use crate::cli::Cli;
 
 /// The options of `man`.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,11 +22,11 @@ Example: for this user
 ///
 /// # Errors
 /// The folder cannot be made or written.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args, command: clap::Command) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     std::fs::create_dir_all(&args.folder)
         .with_context(|| format!("cannot create folder {folder}; choose a folder that you own"))?;
-    clap_mangen::generate_to(Cli::command(), &args.folder)
+    clap_mangen::generate_to(command, &args.folder)
         .with_context(|| format!("cannot write manual pages into {folder}; choose a folder that you own"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -12,9 +12,9 @@ use tracing::info;
 use writer::{Claim, Writer, WriterError};
 
 use crate::{
-    cli::Global,
     config::{Config, ConfigError},
     edits,
+    global::Global,
     live::{self, Live, ProcessorLabels},
     runtime,
     tables::{Tables, Trouble},
@@ -44,7 +44,7 @@ const LISTEN: &str = "127.0.0.1:9465";
 /// # Errors
 /// The configuration is wrong, the state belongs to other flows, or Pub/Sub or the tables refuse for good.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let parts = Parts::read(&config, args.streams.into())?;
     let levels = global.start_logging()?;
     runtime::use_small_pages();

@@ -11,7 +11,7 @@ use processor::store::Store;
 use pubsub::{Connection, PubSubSettings, admin};
 use writer::{Claim, Writer, WriterConfig};
 
-use crate::{cli::Global, commands::processor::pipeline, config::Config, output::mark_closed, runtime};
+use crate::{commands::processor::pipeline, config::Config, global::Global, output::mark_closed, runtime};
 
 /// The options of `setup`.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +39,7 @@ that writes it, which is identified by the location of its [state]; --adopt chan
 /// # Errors
 /// The configuration is wrong or names nothing to make, or a service refuses or does not answer.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let pubsub = if config.settings().has("pubsub") { Some(config.pubsub()?) } else { None };
     let tables =
         if config.settings().has("writer") { Some((config.writer()?, config.tables()?)) } else { None };

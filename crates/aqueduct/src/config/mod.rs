@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use service::{ServiceSettings, Settings, SettingsError};
 use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
 
-use crate::{cli::Global, commands::check::memory, exit};
+use crate::{errors, memory};
 
 pub use across::{Across, places};
 
@@ -68,14 +68,6 @@ pub struct Config {
 pub struct ConfigError(pub Vec<SettingsError>);
 
 impl Config {
-    /// Opens the file; reads no section yet.
-    ///
-    /// # Errors
-    /// The file was named and is not there, cannot be read, is no TOML, or has an unknown section.
-    pub fn open(global: &Global) -> Result<Self, ConfigError> {
-        Ok(Self { settings: global.settings()? })
-    }
-
     /// The configuration of settings that were read before.
     pub fn of(settings: Settings) -> Self {
         Self { settings }
@@ -341,7 +333,7 @@ impl Config {
 
     fn keyring(&self, anonymise: &AnonymiseSettings) -> Result<Keyring, ConfigError> {
         Keyring::load_with(&anonymise.keyring, anonymise.newest_key.as_deref())
-            .map_err(|error| self.error_at("anonymise.keyring", exit::one_line(&error)))
+            .map_err(|error| self.error_at("anonymise.keyring", errors::one_line(&error)))
     }
 
     /// A path as the file means it, without a dot in front.

@@ -4,7 +4,6 @@
 
 mod clocks;
 mod connections;
-pub(crate) mod memory;
 mod sample;
 mod sections;
 
@@ -16,13 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{
-    cli::Global,
-    config::{Config, ConfigError},
-    grid::Format,
-    output::mark_closed,
-    runtime,
-};
+use crate::{config::ConfigError, global::Global, grid::Format, memory, output::mark_closed, runtime};
 
 use sections::Sections;
 
@@ -64,7 +57,7 @@ FAILED and names the next step; the exit code is then 1.";
 /// The configuration is wrong.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     sample::check_usage(args)?;
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let mut errors = Vec::new();
     let sections = Sections::read(&config, &mut errors);
     if !errors.is_empty() {
@@ -81,7 +74,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     for warning in &sections.warnings {
         say(format_args!("warning {warning}"))?;
     }
-    for estimate in memory::estimates(&sections) {
+    for estimate in memory::estimates(&sections.flows, sections.state.memory) {
         say(format_args!("memory  {estimate}"))?;
     }
     if args.offline {

@@ -16,7 +16,7 @@ use writer::{Writer, WriterConfig};
 
 use self::{feed::Feed, place::Place, screen::Screen};
 use super::{connector::Plan, processor::Parts};
-use crate::{cli::Global, live::Live, runtime};
+use crate::{global::Global, live::Live, runtime};
 
 /// The options of `demo`.
 #[derive(Clone, Debug, clap::Args)]

@@ -12,9 +12,8 @@ use std::{
 use event::{EventTime, Millis};
 
 use crate::{
-    cli::{self, Global},
-    config::Config,
-    exit::WrongUsage,
+    errors::WrongUsage,
+    global::{self, Global},
     runtime,
     traffic::{DEFAULT_START, Shape, Share, Traffic},
 };
@@ -60,7 +59,7 @@ pub struct Args {
     seed: Option<u64>,
     /// Time of the first event [default: 2026-01-01T00:00:00Z for a file, now for Kafka]. Events in the past are sent to
     /// Kafka immediately
-    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    #[arg(long, value_name = "TIME", value_parser = global::time)]
     start: Option<EventTime>,
     /// Write lines to this file instead of Kafka; - is standard output; .gz and .zst compress
     #[arg(long, value_name = "FILE")]
@@ -109,7 +108,7 @@ fn to_file(args: &Args, path: &Path) -> anyhow::Result<Tally> {
 }
 
 fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let kafka = config.kafka()?;
     global.start_logging()?;
     let now = EventTime(jiff::Timestamp::now().as_millisecond());

@@ -14,7 +14,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{cli::Global, config::Config, grid::Format, output::mark_closed, runtime, survey::Places};
+use crate::{global::Global, grid::Format, output::mark_closed, runtime, survey::Places};
 
 use findings::Findings;
 
@@ -43,7 +43,7 @@ const ATTEMPTS: usize = 3;
 /// # Errors
 /// The configuration is invalid, or the state cannot be read.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let places = Places::read(&config)?;
     global.start_logging()?;
     let findings = runtime::run(|_| async move {

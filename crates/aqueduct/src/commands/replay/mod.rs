@@ -32,8 +32,7 @@ use event::EventTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{self, Global},
-    config::Config,
+    global::{self, Global},
     runtime,
 };
 
@@ -53,10 +52,10 @@ pub struct Args {
     #[arg(long)]
     kafka: bool,
     /// First Kafka timestamp to read [default: the start of the topics]
-    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    #[arg(long, value_name = "TIME", value_parser = global::time)]
     from: Option<EventTime>,
     /// First Kafka timestamp not to read any more [default: the current end of the topics]
-    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    #[arg(long, value_name = "TIME", value_parser = global::time)]
     to: Option<EventTime>,
     /// The events are pseudonymised already: do not apply [anonymise]
     #[arg(long)]
@@ -96,7 +95,7 @@ time = \"processing\" cannot be replayed, and flows with time = \"kafka\" only f
 /// # Errors
 /// The configuration is wrong or cannot be replayed, a source cannot be read to its end, rows cannot be written.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let plan = Plan::make(args, &config)?;
     global.start_logging()?;
     runtime::run(|shutdown| async move {

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::{cli::Global, config::Config, grid::Format, output::mark_closed, runtime, survey::Places};
+use crate::{global::Global, grid::Format, output::mark_closed, runtime, survey::Places};
 
 use document::Report;
 
@@ -39,7 +39,7 @@ the state cannot be read.";
 /// # Errors
 /// The configuration is invalid, or the state cannot be read.
 pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let places = Places::read(&config)?;
     global.start_logging()?;
     let survey = runtime::run(|_| async move { places.look().await })?;

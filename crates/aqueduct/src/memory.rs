@@ -8,8 +8,6 @@ use flow::{
     window::WindowKind,
 };
 
-use super::Sections;
-
 /// Bytes of a key with its text, for texts of the usual length.
 const KEY: u64 = 160;
 /// Bytes by which a session is found, beside its measures.
@@ -18,8 +16,8 @@ const SESSION: u64 = 120;
 const SKETCH: u64 = 4_240;
 
 /// One line a flow.
-pub(super) fn estimates(sections: &Sections) -> Vec<String> {
-    sections.flows.iter().map(|flow| estimate(flow, sections.state.memory)).collect()
+pub(crate) fn estimates(flows: &[Flow], memory: ByteSize) -> Vec<String> {
+    flows.iter().map(|flow| estimate(flow, memory)).collect()
 }
 
 fn estimate(flow: &Flow, memory: ByteSize) -> String {
