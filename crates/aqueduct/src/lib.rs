@@ -4,19 +4,19 @@
 //! |---|---|
 //! | `cli` | the command line |
 //! | `commands` | one file for each command |
-//! | [`config`] | the sections of `aqueduct.toml`, read when a command needs them |
+//! | `config` | the sections of `aqueduct.toml`, read when a command needs them |
 //! | `global` | the options of every command |
 //! | `errors` | the text of errors |
 //! | `exit` | exit codes |
 //! | `memory` | how many keys fit into the processor's memory |
-//! | [`output`] | where rows and events go: a file, compressed or not, or standard output |
+//! | `output` | where rows and events go: a file, compressed or not, or standard output |
 //! | `grid` | columns of text |
-//! | [`input`] | where they come from: a file, compressed or not, or standard input |
+//! | `input` | where they come from: a file, compressed or not, or standard input |
 //! | `kafka` | queries to Kafka |
 //! | `topic` | a range of a Kafka topic, read without commits |
 //! | `sample` | what a sample of records contains, and what happens to it |
-//! | [`progress`] | a bar on a terminal |
-//! | [`runtime`] | threads and signals |
+//! | `progress` | a bar on a terminal |
+//! | `runtime` | threads and signals |
 //! | `tables` | the writer behind the processor's port |
 //! | `live` | the status of a running command |
 //! | `survey` | what can be seen of a pipeline from outside |
@@ -31,7 +31,7 @@ mod cli;
 
 mod commands;
 
-pub mod config;
+mod config;
 
 mod errors;
 
@@ -41,19 +41,19 @@ mod global;
 
 mod memory;
 
-pub mod input;
+mod input;
 
-pub mod grid;
+mod grid;
 
 mod kafka;
 
 mod edits;
 
-pub mod output;
+mod output;
 
-pub mod progress;
+mod progress;
 
-pub mod runtime;
+mod runtime;
 
 mod sample;
 

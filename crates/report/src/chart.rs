@@ -12,7 +12,7 @@ use svg::{
 use crate::measures::Reading;
 
 /// An SVG element as text.
-pub type Svg = String;
+pub(crate) type Svg = String;
 
 const GAP: f64 = 2.0;
 /// Charts in rows are wider than this for their height.
@@ -28,7 +28,7 @@ fn canvas(width: f64, height: f64, class: &str) -> Document {
 }
 
 /// A course of rates, from nothing to its highest.
-pub fn spark(course: &[f64]) -> Svg {
+pub(crate) fn spark(course: &[f64]) -> Svg {
     const SIZE: (f64, f64) = (160.0, 36.0);
     let canvas = canvas(SIZE.0, SIZE.1, "spark");
     let most = course.iter().copied().fold(0.0, f64::max);
@@ -51,14 +51,14 @@ pub fn spark(course: &[f64]) -> Svg {
 
 /// What a chart spans: from the lowest to the highest value, and always 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scale {
+pub(crate) struct Scale {
     low: f64,
     high: f64,
 }
 
 impl Scale {
     /// A scale for these readings with their intervals.
-    pub fn of<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Self {
+    pub(crate) fn of<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Self {
         let mut scale = Self { low: 0.0, high: 0.0 };
         for reading in readings {
             let (low, high) = reading.interval.unzip();
@@ -71,7 +71,7 @@ impl Scale {
     }
 
     /// The same scale out to round numbers, and lines between them, the highest first.
-    pub fn rounded(self) -> (Self, Vec<f64>) {
+    pub(crate) fn rounded(self) -> (Self, Vec<f64>) {
         const LINES: f64 = 4.0;
         let span = self.high - self.low;
         if !(span.is_finite() && span > 0.0) {
@@ -93,7 +93,7 @@ impl Scale {
 }
 
 /// A measure of window after window with its interval. `lines` are drawn behind it.
-pub fn course(
+pub(crate) fn course(
     readings: &[Reading],
     scale: Scale,
     lines: &[f64],
@@ -143,7 +143,7 @@ pub fn course(
 }
 
 /// A value with its interval on a scale.
-pub fn interval(reading: &Reading, scale: Scale) -> Svg {
+pub(crate) fn interval(reading: &Reading, scale: Scale) -> Svg {
     const SIZE: (f64, f64) = (120.0, 14.0);
     let middle = SIZE.1 / 2.0;
     let mut canvas = canvas(SIZE.0, SIZE.1, "interval").add(level(SIZE.0, middle));
@@ -174,7 +174,7 @@ pub fn interval(reading: &Reading, scale: Scale) -> Svg {
 }
 
 /// Shares of a whole, side by side; each has its outcome as a class, and is wide enough to be seen.
-pub fn shares(ledger: &Ledger) -> Svg {
+pub(crate) fn shares(ledger: &Ledger) -> Svg {
     const SIZE: (f64, f64) = (1000.0, 20.0);
     const LEAST: f64 = 4.0;
     let mut canvas = canvas(SIZE.0, SIZE.1, "shares");

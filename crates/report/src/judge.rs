@@ -16,7 +16,8 @@ use serde::Serialize;
 
 use crate::status::{Rate, Status};
 
-pub use ledger::{is_balanced, ledger, records};
+pub use ledger::is_balanced;
+pub(crate) use ledger::{ledger, records};
 
 /// The state of a station, as a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -9,11 +9,11 @@
 //! | [`judge`] | green, amber or red, and the reason |
 //! | [`history`] | totals to rates and their course |
 //! | [`measures`] | measures of any flow as text and as points of a chart |
-//! | [`chart`] | charts as SVG |
+//! | `chart` | charts as SVG |
 //! | [`words`] | numbers, times and sizes as text |
 //! | `html` | the page |
 //! | [`late`] | the share of late events |
-//! | [`routes`] | what is served where |
+//! | `routes` | what is served where |
 //!
 //! What a processor knows of itself is `processor::view`, which is part of the status. Connector and writer are unknown here:
 //! the binary adds what they report.
@@ -29,13 +29,13 @@ pub mod history;
 
 pub mod measures;
 
-pub mod chart;
+mod chart;
 
 pub mod words;
 
 mod html;
 
-pub mod routes;
+mod routes;
 
 pub use routes::router;
 pub use status::{Source, Status};

@@ -8,13 +8,13 @@ use crate::words;
 
 /// One measure at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// The end of its window.
-    pub end: EventTime,
+    pub(crate) end: EventTime,
     /// `None` for NULL.
-    pub value: Option<f64>,
+    pub(crate) value: Option<f64>,
     /// The 95 % interval of a ratio of counts.
-    pub interval: Option<(f64, f64)>,
+    pub(crate) interval: Option<(f64, f64)>,
 }
 
 /// A measure as a person reads it.
@@ -35,7 +35,7 @@ pub fn leading(measures: &[MeasureColumns]) -> Option<&MeasureColumns> {
 }
 
 /// A measure of a row as a point of a chart.
-pub fn reading(measure: &MeasureColumns, measured: &Measured, end: EventTime) -> Reading {
+pub(crate) fn reading(measure: &MeasureColumns, measured: &Measured, end: EventTime) -> Reading {
     let value = match measure.shows {
         Shows::Count(value) | Shows::Number(value) | Shows::Distinct { value, .. } => {
             measured.values.get(value).and_then(Value::to_f64)
@@ -46,12 +46,12 @@ pub fn reading(measure: &MeasureColumns, measured: &Measured, end: EventTime) ->
 }
 
 /// A measure of several rows as points of a chart.
-pub fn readings(measure: &MeasureColumns, points: &[Point]) -> Vec<Reading> {
+pub(crate) fn readings(measure: &MeasureColumns, points: &[Point]) -> Vec<Reading> {
     points.iter().map(|point| reading(measure, &point.measured, point.end)).collect()
 }
 
 /// Whether a measure is a part of a whole and shown in percent: one number of events divided by another.
-pub fn is_share(measure: &MeasureColumns, measures: &[MeasureColumns]) -> bool {
+pub(crate) fn is_share(measure: &MeasureColumns, measures: &[MeasureColumns]) -> bool {
     let is_count = |value: usize| measures.iter().any(|measure| measure.shows == Shows::Count(value));
     match measure.shows {
         Shows::Ratio { of, over, per, .. } => per == 1.0 && is_count(of) && is_count(over),

@@ -4,7 +4,7 @@ use event::EventTime;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// `1,234,567`.
-pub fn number(value: u64) -> String {
+pub(crate) fn number(value: u64) -> String {
     grouped(&value.to_string())
 }
 
@@ -20,17 +20,17 @@ fn grouped(digits: &str) -> String {
 }
 
 /// `1,998` or, below ten, `0.4`.
-pub fn per_second(rate: f64) -> String {
+pub(crate) fn per_second(rate: f64) -> String {
     if rate >= 9.95 || rate == 0.0 { number(rate.round() as u64) } else { format!("{rate:.1}") }
 }
 
 /// `5.61 %`; a dash where there is none.
-pub fn percent(rate: Option<f64>) -> String {
+pub(crate) fn percent(rate: Option<f64>) -> String {
     rate.map_or_else(|| "–".to_owned(), |rate| format!("{:.2} %", rate * 100.0))
 }
 
 /// `1,999.5` of an exact decimal's digits.
-pub fn decimal(digits: &str) -> String {
+pub(crate) fn decimal(digits: &str) -> String {
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("−", rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let point = if fraction.is_empty() { "" } else { "." };
@@ -38,7 +38,7 @@ pub fn decimal(digits: &str) -> String {
 }
 
 /// `1,599.6`, `12.35` or `0.00123`: a double with as many digits as a person compares.
-pub fn real(value: f64) -> String {
+pub(crate) fn real(value: f64) -> String {
     let places = match value.abs() {
         100.0.. => 1,
         1.0.. => 2,
@@ -66,7 +66,7 @@ pub fn length(millis: u64) -> String {
 }
 
 /// `312 B`, `4.2 kB`, `1.5 GB`.
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if size < 999.5 {
@@ -87,17 +87,17 @@ pub fn counted(count: u64, one: &str, many: &str) -> String {
 }
 
 /// `22:14` in UTC.
-pub fn clock(time: EventTime) -> String {
+pub(crate) fn clock(time: EventTime) -> String {
     time.to_string().get(11..16).unwrap_or("–").to_owned()
 }
 
 /// `22:14:53` in UTC.
-pub fn seconds(time: EventTime) -> String {
+pub(crate) fn seconds(time: EventTime) -> String {
     time.to_string().get(11..19).unwrap_or("–").to_owned()
 }
 
 /// `2026-11-23` in a time zone of the IANA database; in UTC if there is no zone of that name.
-pub fn day_in(time: EventTime, zone: &str) -> String {
+pub(crate) fn day_in(time: EventTime, zone: &str) -> String {
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
     match Timestamp::from_millisecond(time.0) {
         Ok(timestamp) => zone.to_datetime(timestamp).date().to_string(),
@@ -106,7 +106,7 @@ pub fn day_in(time: EventTime, zone: &str) -> String {
 }
 
 /// `2026-11-23`.
-pub fn day(time: EventTime) -> String {
+pub(crate) fn day(time: EventTime) -> String {
     time.to_string().get(..10).unwrap_or("–").to_owned()
 }
 

@@ -21,10 +21,10 @@ use crate::{
 
 /// `connector` has no options of its own; everything is in the configuration.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: create the keyring and the topics once, then run it
   aqueduct keys new
   aqueduct setup
@@ -53,7 +53,7 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 /// The configuration is invalid, or the connector cannot continue.
-pub fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let plan = Plan::read(&global.config()?)?;
     let levels = global.start_logging()?;
     runtime::use_small_pages();

@@ -13,7 +13,7 @@ use crate::global::{self, Global};
 
 /// The options of `keys`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
 }
@@ -50,7 +50,7 @@ struct Place {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: create the keyring of the configured connector, and list it
   aqueduct keys new
   aqueduct keys list
@@ -62,7 +62,7 @@ it, pseudonyms cannot be continued. Keep a copy where only operators have access
 ///
 /// # Errors
 /// The keyring does not exist, exists already, or cannot be read or written.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let now = EventTime(jiff::Timestamp::now().as_millisecond());
     let text = match &args.action {
         Action::New(place) => {

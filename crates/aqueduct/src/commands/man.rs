@@ -6,14 +6,14 @@ use anyhow::Context as _;
 
 /// The options of `man`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Folder for the pages; it is created if it does not exist
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: for this user
   aqueduct man ~/.local/share/man/man1
   man aqueduct-replay";
@@ -22,7 +22,7 @@ Example: for this user
 ///
 /// # Errors
 /// The folder cannot be made or written.
-pub fn run(args: &Args, command: clap::Command) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, command: clap::Command) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     std::fs::create_dir_all(&args.folder)
         .with_context(|| format!("cannot create folder {folder}; choose a folder that you own"))?;

@@ -22,7 +22,7 @@ use crate::{
 
 /// The options of `processor`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Number of concurrent streaming pulls
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub streams: u16,
@@ -43,7 +43,7 @@ const LISTEN: &str = "127.0.0.1:9465";
 ///
 /// # Errors
 /// The configuration is wrong, the state belongs to other flows, or Pub/Sub or the tables refuse for good.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let parts = Parts::read(&config, args.streams.into())?;
     let levels = global.start_logging()?;

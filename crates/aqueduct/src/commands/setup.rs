@@ -15,7 +15,7 @@ use crate::{commands::processor::pipeline, config::Config, global::Global, outpu
 
 /// The options of `setup`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Show what would be created, and create nothing
     #[arg(long)]
     dry_run: bool,
@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: look first, then create
   aqueduct setup --dry-run
   aqueduct setup
@@ -38,7 +38,7 @@ that writes it, which is identified by the location of its [state]; --adopt chan
 ///
 /// # Errors
 /// The configuration is wrong or names nothing to make, or a service refuses or does not answer.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let pubsub = if config.settings().has("pubsub") { Some(config.pubsub()?) } else { None };
     let tables =

@@ -7,7 +7,7 @@ use super::Health;
 use crate::{status::Connector, words::number};
 
 /// Whether more records were published and refused than were read.
-pub fn records(connector: &Connector) -> Health {
+pub(crate) fn records(connector: &Connector) -> Health {
     if !connector.is_known {
         return Health::grey("no records yet");
     }
@@ -33,7 +33,7 @@ pub fn is_balanced(detail: &Detail, flow: &FlowView) -> bool {
 }
 
 /// Whether every offset is accounted for once.
-pub fn ledger(detail: &Detail, flow: &FlowView) -> Health {
+pub(crate) fn ledger(detail: &Detail, flow: &FlowView) -> Health {
     if detail.at.is_none() {
         return Health::grey("no offsets yet");
     }

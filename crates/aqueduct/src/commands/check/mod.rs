@@ -21,7 +21,7 @@ use sections::Sections;
 
 /// The options of `check`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Validate the configuration only; connect to nothing
     #[arg(long)]
     offline: bool,
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: before a deployment, without a connection to the services, and on the host itself
   aqueduct check --offline
   aqueduct check
@@ -55,7 +55,7 @@ FAILED and names the next step; the exit code is then 1.";
 ///
 /// # Errors
 /// The configuration is wrong.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     sample::check_usage(args)?;
     let config = global.config()?;
     let mut errors = Vec::new();

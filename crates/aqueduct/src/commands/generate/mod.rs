@@ -26,7 +26,7 @@ pub(crate) use tally::Tally;
 
 /// The options of `generate`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Events per second. Kafka receives them at this rate; in a file, their times have this distance
     #[arg(long, value_name = "N", default_value = "1000")]
     rate: NonZeroU64,
@@ -70,7 +70,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: a hundred thousand events of an hour, some of them late or broken, in a compressed file
   aqueduct generate --events 100000 --rate 28 --late 1% --broken 0.1% --output events.ndjson.zst
 and live traffic for the configured Kafka topic, until Ctrl-C
@@ -87,7 +87,7 @@ pub(crate) struct Order {
 ///
 /// # Errors
 /// The file or Kafka does not accept them.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let tally = match &args.output {
         Some(path) => to_file(args, path)?,
         None => to_kafka(args, global)?,

@@ -43,7 +43,7 @@ use session::Session;
 
 /// The options of `replay`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Files with one JSON event per line, plain, .gz or .zst; - is standard input. TOPIC=FILE treats the events of a file
     /// as those of a Kafka topic. Each file is a partition; files are read in parallel, in the order of event time
     #[arg(value_name = "FILE", required_unless_present = "kafka", conflicts_with = "kafka")]
@@ -77,7 +77,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: the final rates of two days, in an SQLite file
   aqueduct replay --final --output rates.db monday.ndjson.gz tuesday.ndjson.gz
 of views and clicks in separate files
@@ -94,7 +94,7 @@ time = \"processing\" cannot be replayed, and flows with time = \"kafka\" only f
 ///
 /// # Errors
 /// The configuration is wrong or cannot be replayed, a source cannot be read to its end, rows cannot be written.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let plan = Plan::make(args, &config)?;
     global.start_logging()?;

@@ -18,14 +18,14 @@ use document::Report;
 
 /// The options of `status`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Format of the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: what holds the watermark, and the lag for a script
   aqueduct status
   aqueduct status --format json | jq '[.partitions[].lag] | add'
@@ -38,7 +38,7 @@ the state cannot be read.";
 ///
 /// # Errors
 /// The configuration is invalid, or the state cannot be read.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let places = Places::read(&config)?;
     global.start_logging()?;
