@@ -32,7 +32,7 @@ pub(crate) struct Said {
 /// All texts, each once.
 pub(crate) type Texts = BTreeMap<String, Said>;
 
-/// The parts whose errors a user meets; `standin` is for tests, `page` says nothing of its own.
+/// The parts whose errors a user meets; `standin` is for tests, `report` says nothing of its own.
 const PARTS: [&str; 7] = ["aqueduct", "service", "connector", "processor", "writer", "pubsub", "event"];
 
 /// Where sentences about the configuration are made, of which any text with a blank in it is one.
