@@ -1,13 +1,10 @@
-//! The command line: global options and the list of commands. The options of a command are in its own module
-//! ([`crate::commands`]).
+//! The command line: the list of commands. The options of a command are in its own module ([`crate::commands`]).
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use event::EventTime;
-use service::{LogFormat, LogLevels, Settings, SettingsError, Source};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{commands, config, progress::Lines};
+use crate::{commands, global::Global};
 
 /// Kafka to Pub/Sub with personal data pseudonymised, and click-through rates in BigQuery
 ///
@@ -22,39 +19,18 @@ use crate::{commands, config, progress::Lines};
     arg_required_else_help = true
 )]
 #[command(after_help = EXIT_CODES)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The options of every command.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// The command.
     #[command(subcommand)]
-    pub command: Command,
-}
-
-/// The options of every command.
-#[derive(Clone, Debug, Args)]
-pub struct Global {
-    /// Configuration file [default: $AQUEDUCT_CONFIG, or aqueduct.toml in the current folder]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "General")]
-    pub config: Option<PathBuf>,
-    /// Format of log lines on standard error: text or json
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "General")]
-    #[arg(hide_possible_values = true)]
-    pub log_format: LogLines,
-}
-
-/// Format of log lines.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LogLines {
-    /// Text
-    Text,
-    /// One JSON object per line
-    Json,
+    pub(crate) command: Command,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the whole pipeline in one process with generated traffic; needs no services
     #[command(after_long_help = commands::demo::EXAMPLE)]
     Demo(commands::demo::Args),
@@ -100,16 +76,12 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 `aqueduct COMMAND --help` describes a command and shows an example.";
 
-/// The crates to which a plain log level such as `debug` applies.
-const OWN_CRATES: &[&str] =
-    &["aqueduct", "connector", "kafka", "processor", "writer", "pubsub", "service", "standin", "event"];
-
 impl Command {
     /// Runs the command.
     ///
     /// # Errors
     /// The reason why the command failed; [`crate::exit`] derives the exit code from it.
-    pub fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         match self {
             Self::Demo(args) => commands::demo::run(&args, global),
             Self::Processor(args) => commands::processor::run(&args, global),
@@ -122,58 +94,14 @@ impl Command {
             Self::Generate(args) => commands::generate::run(&args, global),
             Self::Status(args) => commands::status::run(&args, global),
             Self::Reconcile(args) => commands::reconcile::run(&args, global),
-            Self::Completions(args) => commands::completions::run(&args),
-            Self::Man(args) => commands::man::run(&args),
+            Self::Completions(args) => commands::completions::run(&args, Cli::command()),
+            Self::Man(args) => commands::man::run(&args, Cli::command()),
         }
     }
 }
 
-impl Global {
-    /// The configuration that the command line, the environment or the current folder names.
-    ///
-    /// # Errors
-    /// The named file does not exist, cannot be read, is not valid TOML, or has an unknown section.
-    pub fn settings(&self) -> Result<Settings, SettingsError> {
-        let source =
-            Source::choose(self.config.clone(), std::env::var_os(service::settings::CONFIG_VARIABLE));
-        Settings::open(&source, config::SECTIONS)
-    }
-
-    /// Starts logging to standard error.
-    ///
-    /// # Errors
-    /// `AQUEDUCT_LOG` is not a valid log level.
-    pub fn start_logging(&self) -> anyhow::Result<LogLevels> {
-        let format = match self.log_format {
-            LogLines::Text => LogFormat::Text,
-            LogLines::Json => LogFormat::Json,
-        };
-        let colour = service::telemetry::colour();
-        let init = service::telemetry::init_with_writer(format, OWN_CRATES, colour, || Lines);
-        init.map_err(|error| match error {
-            service::ServiceError::Levels { .. } => {
-                crate::exit::WrongUsage(format!("{}: {error}", service::telemetry::LOG_VARIABLE)).into()
-            }
-            other => other.into(),
-        })
-    }
-}
-
-/// Parses a time on the command line.
-///
-/// # Errors
-/// The text is not an RFC 3339 time between 1970 and 9000. The upper bound leaves room for windows and lateness after it.
-pub fn time(text: &str) -> Result<EventTime, String> {
-    const YEAR_9000: EventTime = EventTime(221_845_392_000_000);
-    EventTime::from_rfc3339(text)
-        .filter(|time| (EventTime(0)..YEAR_9000).contains(time))
-        .ok_or_else(|| "expected a time since 1970 with an offset, such as 2026-11-01T12:00:00Z".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -186,16 +114,6 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.starts_with("Example") && help.contains("  aqueduct "), "{}", command.get_name());
-        }
-    }
-
-    #[test]
-    fn times_need_an_offset() {
-        assert_eq!(time("1970-01-01T01:00:01+01:00"), Ok(EventTime(1000)));
-        for text in
-            ["now", "2026-11-01", "2026-11-01T12:00:00", "1969-12-31T23:59:59Z", "9000-01-01T00:00:00Z"]
-        {
-            assert!(time(text).is_err(), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The text of errors, and exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Only [`crate::run`] needs them.
 
 use std::{
     error::Error,
@@ -8,18 +8,17 @@ use std::{
 
 use service::SettingsError;
 
-use crate::{config::ConfigError, output::StdoutClosed};
-
-/// Options that contradict each other or the existing files; the text says what to write instead.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct WrongUsage(pub String);
+use crate::{
+    config::ConfigError,
+    errors::{WrongUsage, causes},
+    output::StdoutClosed,
+};
 
 /// Wrong usage or configuration.
 const WRONG: u8 = 2;
 
 /// An error of clap; `--help` and `--version` are not failures.
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     // Whoever closed the pipe does not want to read it.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG))
@@ -27,7 +26,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 
 /// Prints the error with its causes, and returns the exit code. If the reader of standard output has closed
 /// it, that is not a failure.
-pub fn failed(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     if is_stdout_closed(error) {
         return ExitCode::SUCCESS;
     }
@@ -64,32 +63,6 @@ fn lines(error: &(dyn Error + 'static)) -> String {
         text.push_str(&format!("  caused by: {cause}\n"));
     }
     text
-}
-
-/// One error and its causes on one line.
-pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    for cause in causes(error) {
-        text.push_str(": ");
-        text.push_str(&cause);
-    }
-    text
-}
-
-/// The causes that add information: some libraries repeat their cause in their own text.
-fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
-    let mut said = error.to_string();
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !said.contains(&words) {
-            causes.push(words.clone());
-        }
-        said = words;
-        next = cause.source();
-    }
-    causes
 }
 
 #[cfg(test)]

@@ -2,56 +2,60 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | [`cli`] | the command line |
-//! | [`commands`] | one file for each command |
-//! | [`config`] | the sections of `aqueduct.toml`, read when a command needs them |
-//! | [`exit`] | the text of errors, and exit codes |
-//! | [`output`] | where rows and events go: a file, compressed or not, or standard output |
+//! | `cli` | the command line |
+//! | `commands` | one file for each command |
+//! | `config` | the sections of `aqueduct.toml`, read when a command needs them |
+//! | `global` | the options of every command |
+//! | `errors` | the text of errors |
+//! | `exit` | exit codes |
+//! | `memory` | how many keys fit into the processor's memory |
+//! | `output` | where rows and events go: a file, compressed or not, or standard output |
 //! | `grid` | columns of text |
-//! | [`input`] | where they come from: a file, compressed or not, or standard input |
+//! | `input` | where they come from: a file, compressed or not, or standard input |
 //! | `sample` | what a sample of records contains, and what happens to it |
-//! | [`progress`] | a bar on a terminal |
-//! | [`runtime`] | threads and signals |
+//! | `progress` | a bar on a terminal |
+//! | `runtime` | threads and signals |
 //! | `tables` | the writer behind the processor's port |
-//! | `live` | the page of a running command |
+//! | `live` | the status of a running command |
 //! | `survey` | what can be seen of a pipeline from outside |
-//! | `parts` | which component of it is stalled |
 //! | `edits` | flows that were edited so that their state does not fit |
-//! | `refused` | rejected records, by reason |
+//! | `sections` | what `status` and `reconcile` both print |
 //! | `totals` | the totals of the log line of each minute |
 //! | [`traffic`] | generated page views and clicks |
 
 #![forbid(unsafe_code)]
 
-pub mod cli;
+mod cli;
 
-pub mod commands;
+mod commands;
 
-pub mod config;
+mod config;
 
-pub mod exit;
+mod errors;
 
-pub mod input;
+mod exit;
 
-pub mod grid;
+mod global;
+
+mod memory;
+
+mod input;
+
+mod grid;
 
 mod edits;
 
-mod late;
+mod output;
 
-pub mod output;
+mod progress;
 
-pub mod progress;
-
-pub mod runtime;
+mod runtime;
 
 mod sample;
 
 mod tables;
 
-mod parts;
-
-mod refused;
+mod sections;
 
 mod survey;
 

@@ -17,7 +17,7 @@ use tempfile::NamedTempFile;
 
 /// A place for lines. Call [`Output::finish`]; without it a file is not made.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     name: String,
     encoder: Encoder,
 }
@@ -25,7 +25,7 @@ pub struct Output {
 /// Standard output was closed by its reader; carried within an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 #[error("standard output was closed")]
-pub struct StdoutClosed;
+pub(crate) struct StdoutClosed;
 
 enum Encoder {
     Plain(BufWriter<Target>),
@@ -54,7 +54,7 @@ impl Output {
     ///
     /// # Errors
     /// The folder is not there, or nothing may be written in it.
-    pub fn create(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let name =
             if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
         let target = Target::open(path).with_context(|| format!("cannot write {name}"))?;
@@ -68,7 +68,7 @@ impl Output {
     }
 
     /// The file, or `standard output`.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -76,7 +76,7 @@ impl Output {
     ///
     /// # Errors
     /// The rest cannot be written, for example because the disk is full. An existing file is unchanged.
-    pub fn finish(self) -> anyhow::Result<()> {
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
         let name = self.name;
         self.encoder.finish().with_context(|| format!("cannot write {name}"))
     }

@@ -16,14 +16,14 @@ use nix::{
 
 /// A bar that log lines do not run into; gone when it is dropped.
 #[derive(Debug)]
-pub struct Bar {
+pub(crate) struct Bar {
     bar: ProgressBar,
     _echo: Option<NoEcho>,
 }
 
 /// Where log lines go: standard error, above the bar that is shown there.
 #[derive(Clone, Copy, Debug)]
-pub struct Lines;
+pub(crate) struct Lines;
 
 /// A terminal that does not echo `^C`, which would push the bar up a line, where it could not be removed.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ struct NoEcho(Termios);
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
 /// A bar over `total` items named `unit`; hidden if standard error is not a terminal.
-pub fn counting(total: u64, unit: &str) -> Bar {
+pub(crate) fn counting(total: u64, unit: &str) -> Bar {
     let template = format!("{{bar:40}} {{human_pos}} of {{human_len}} {unit}, {{rate}}/s, {{eta}} left");
     styled(total, &template)
 }
 
 /// A bar over bytes.
-pub fn bytes(total: u64) -> Bar {
+pub(crate) fn bytes(total: u64) -> Bar {
     styled(total, "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
 }
 
@@ -54,7 +54,7 @@ fn styled(total: u64, template: &str) -> Bar {
 
 impl Bar {
     /// Shows a bar.
-    pub fn over(bar: ProgressBar) -> Self {
+    pub(crate) fn over(bar: ProgressBar) -> Self {
         let _echo = if bar.is_hidden() { None } else { NoEcho::begin() };
         *shown() = Some(bar.clone());
         Self { bar, _echo }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Errors
 /// No files or signal handlers can be had, or the command fails.
-pub fn run<T, F>(command: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
+pub(crate) fn run<T, F>(command: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
 {
@@ -26,7 +26,9 @@ where
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_blocking<T>(command: impl FnOnce(CancellationToken) -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub(crate) fn run_blocking<T>(
+    command: impl FnOnce(CancellationToken) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(1);
     let runtime = build(builder)?;
@@ -35,7 +37,7 @@ pub fn run_blocking<T>(command: impl FnOnce(CancellationToken) -> anyhow::Result
 
 /// For programs that run day and night. The allocator asks for huge pages, and keeps each that is used at all: at a steady
 /// rate a processor has several times the memory with them, and no less processor time (`docs/performance.md`).
-pub fn use_small_pages() {
+pub(crate) fn use_small_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
         tracing::debug!(%error, "huge pages stay allowed");
@@ -47,7 +49,7 @@ pub fn use_small_pages() {
 ///
 /// # Errors
 /// The task panicked.
-pub fn joined<T>(task: &str, ended: Result<T, JoinError>) -> anyhow::Result<T> {
+pub(crate) fn joined<T>(task: &str, ended: Result<T, JoinError>) -> anyhow::Result<T> {
     ended.map_err(|_| anyhow!("internal error: {task} panicked; please report it"))
 }
 
@@ -62,7 +64,7 @@ fn token(runtime: &Runtime) -> anyhow::Result<CancellationToken> {
 
 #[cfg(test)]
 mod tests {
-    use crate::exit;
+    use crate::errors;
 
     use super::*;
 
@@ -70,7 +72,7 @@ mod tests {
     async fn a_panic_is_told_without_its_words() {
         let ended = tokio::task::spawn_blocking(|| -> u32 { panic!("user-4711") }).await;
         let error = joined("the replay", ended).expect_err("a panic");
-        assert_eq!(exit::one_line(error.as_ref()), "internal error: the replay panicked; please report it");
+        assert_eq!(errors::one_line(error.as_ref()), "internal error: the replay panicked; please report it");
         assert_eq!(joined("the replay", tokio::spawn(async { 7 }).await).expect("no panic"), 7);
     }
 }

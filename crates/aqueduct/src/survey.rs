@@ -1,27 +1,33 @@
-//! What can be seen of a pipeline from outside: its last checkpoint, the brokers and the tables. Changes
-//! nothing.
+//! What can be seen of a pipeline from outside: its last checkpoint, the brokers and the tables. Changes nothing. Its
+//! [`Survey::status`] is what `report` judges.
 //!
 //! See [`crate::commands::status`] and [`crate::commands::reconcile`] for its interpretation.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
-use event::{EventTime, EventsSettings, Millis};
+use event::{EventTime, EventsSettings, Millis, Partition};
 use flow::{Flow, append::Table, row::FlowTable};
 use kafka::{
     KafkaConfig,
-    survey::{Survey as Logs, survey},
+    survey::{Log, Survey as Logs, survey},
 };
 use processor::{
     core::Core,
-    frontier::{Holder, Limits},
+    engine::FlowState,
+    frontier::{Limits, Track},
     outbox::Outbox,
     saved::recover,
     store::{StateSettings, Store},
+    view::{Detail, Own, PartitionView},
+};
+use report::{
+    Status,
+    status::{self, Brokers, Checkpoint, Processor},
 };
 use writer::{LatestRow, Refusals, Writer, WriterConfig};
 
-use crate::{config::Config, exit};
+use crate::{config::Config, errors};
 
 /// Where to look.
 pub(crate) struct Places {
@@ -57,6 +63,8 @@ pub(crate) struct State {
     pub(crate) added: Vec<String>,
     /// A processor that wrote no checkpoint for so long does not run.
     pub(crate) takeover_after: Millis,
+    /// Bytes that the live state may take.
+    pub(crate) memory: u64,
 }
 
 /// What the tables hold.
@@ -73,6 +81,107 @@ pub(crate) struct Tables {
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Keys of one window that are looked at.
 const KEYS: usize = 100_000;
+
+impl Survey {
+    /// The status, as a running processor has it of itself, with what the services returned.
+    pub(crate) fn status(&self) -> Status {
+        let state = &self.state;
+        let own = Own { memory: state.memory, ..Own::default() };
+        let partitions = self.partitions();
+        let detail = Detail { partitions, ..Detail::of(&state.core, &state.outbox, own, self.at) };
+        let is_caught_up = detail.partitions.iter().all(|partition| partition.lag.unwrap_or(0) == 0);
+        let tables = self.tables.as_ref().map_err(Clone::clone);
+        let survey = status::Survey {
+            state: Checkpoint {
+                place: state.place.clone(),
+                checkpoint: state.checkpoint,
+                written_at: state.written_at,
+                takeover_after: state.takeover_after,
+                hole_limit: state.core.limits().hole_limit,
+            },
+            kafka: self.logs.as_ref().map(brokers).map_err(Clone::clone),
+            tables: tables.and_then(|tables| tables.status(&state.outbox)),
+        };
+        Status {
+            at: self.at,
+            version: env!("CARGO_PKG_VERSION"),
+            command: "status",
+            started_at: self.at,
+            conditions: Vec::new(),
+            connector: None,
+            processor: Some(Processor { is_caught_up, detail, ..Processor::default() }),
+            survey: Some(survey),
+        }
+    }
+
+    /// Every partition that Kafka or the state knows, with its track and its log.
+    pub(crate) fn tracks(&self) -> BTreeMap<&Partition, (Track, Option<&Log>)> {
+        let tracks = self.state.core.frontier().tracks();
+        let mut all: BTreeMap<_, _> =
+            tracks.map(|(partition, track)| (partition, (track.clone(), None))).collect();
+        for log in self.logs.iter().flat_map(|logs| &logs.logs) {
+            all.entry(&log.partition).or_insert_with(|| (Track::new(), None)).1 = Some(log);
+        }
+        all
+    }
+
+    fn partitions(&self) -> Vec<PartitionView> {
+        let limits = self.state.core.limits();
+        let view = |(partition, (track, log)): (&Partition, (Track, Option<&Log>))| {
+            let mut view = PartitionView::of(partition, &track, limits, None);
+            if let Some(log) = log {
+                view.asked(log.low, log.high, log.committed, &track);
+            }
+            view
+        };
+        self.tracks().into_iter().map(view).collect()
+    }
+
+    /// Whether the last checkpoint does not contain a flow of the configuration.
+    pub(crate) fn is_new(&self, flow: &FlowState) -> bool {
+        self.state.added.iter().any(|added| **added == **flow.name())
+    }
+
+    /// What was rejected, by partition, stage and reason.
+    pub(crate) fn refusals(&self) -> &[Refusals] {
+        self.tables.as_ref().map_or(&[], |tables| &tables.refusals)
+    }
+}
+
+impl Tables {
+    fn status(&self, outbox: &Outbox) -> Result<status::Tables, String> {
+        let mut all = status::Tables::default();
+        for rows in self.rows.values() {
+            all.rows += *rows.as_ref().map_err(Clone::clone)?;
+        }
+        all.waiting = outbox.pending_from(0).map(|(_, append)| u64::from(append.rows)).sum();
+        for (table, sent) in outbox.given() {
+            let taken = sent.saturating_sub(waiting(outbox, table));
+            if let Some(Ok(rows)) = self.rows.get(table) {
+                all.missing += taken.saturating_sub(*rows);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Rows that wait in the state for their table.
+pub(crate) fn waiting(outbox: &Outbox, table: &Table) -> u64 {
+    let of_table = outbox.pending_from(0).filter(|(_, append)| append.table == *table);
+    of_table.map(|(_, append)| u64::from(append.rows)).sum()
+}
+
+fn brokers(logs: &Logs) -> Brokers {
+    let offsets = |log: &Log| {
+        let uncommitted = log.high.saturating_sub(log.committed.unwrap_or(log.low).max(log.low));
+        (log.partition.to_string(), (log.high.saturating_sub(log.low), uncommitted))
+    };
+    Brokers {
+        missing_topics: logs.missing.iter().map(ToString::to_string).collect(),
+        members: logs.members,
+        offsets: logs.logs.iter().map(offsets).collect(),
+    }
+}
 
 impl Places {
     /// Reads the sections: `[events]`, `[[flows]]` and `[state]`, and `[kafka]` and `[writer]` where they are there.
@@ -100,7 +209,7 @@ impl Places {
         let logs = self.logs().await;
         let state = self.state(at).await?;
         let tables = match tokio::time::timeout(PATIENCE, self.tables()).await {
-            Ok(answer) => answer.map_err(|error| exit::one_line(error.as_ref())),
+            Ok(answer) => answer.map_err(|error| errors::one_line(error.as_ref())),
             Err(_) => Err(format!("the tables do not answer within {} seconds", PATIENCE.as_secs())),
         };
         Ok(Survey { at, state, logs, tables })
@@ -111,8 +220,8 @@ impl Places {
             return Err("there is no [kafka] in the configuration".to_owned());
         };
         match tokio::task::spawn_blocking(move || survey(&kafka)).await {
-            Ok(answer) => answer.map_err(|error| exit::one_line(&error)),
-            Err(error) => Err(exit::one_line(&error)),
+            Ok(answer) => answer.map_err(|error| errors::one_line(&error)),
+            Err(error) => Err(errors::one_line(&error)),
         }
     }
 
@@ -133,6 +242,7 @@ impl Places {
             outbox,
             added: restored.added,
             takeover_after: self.state.takeover_after,
+            memory: self.state.memory.0,
         })
     }
 
@@ -146,7 +256,7 @@ impl Places {
             for table in [Table::Flow(flow.clone()), Table::Progress(flow.clone())] {
                 seen.rows.insert(table.clone(), counted(&writer, &table).await);
             }
-            let newest = writer.latest(&flow, KEYS).await.map_err(|error| exit::one_line(&error));
+            let newest = writer.latest(&flow, KEYS).await.map_err(|error| errors::one_line(&error));
             seen.newest.insert(flow, newest);
         }
         let letters = match writer.refusals().await {
@@ -154,7 +264,7 @@ impl Places {
                 seen.refusals = refusals;
                 counted(&writer, &Table::DeadLetters).await
             }
-            Err(error) => Err(exit::one_line(&error)),
+            Err(error) => Err(errors::one_line(&error)),
         };
         seen.rows.insert(Table::DeadLetters, letters);
         writer.close().await?;
@@ -163,39 +273,8 @@ impl Places {
 }
 
 async fn counted(writer: &Writer, table: &Table) -> Result<u64, String> {
-    writer.count(table).await.map_err(|error| exit::one_line(&error))
+    writer.count(table).await.map_err(|error| errors::one_line(&error))
 }
 
-/// Describes which partition holds the watermark, and why.
-pub(crate) fn held_by(holder: &Holder, has_unpositioned: bool) -> String {
-    match holder {
-        Holder::NoMark if has_unpositioned => {
-            "messages without positions: the clock is that of the newest event".to_owned()
-        }
-        Holder::NoMark => "no mark has arrived yet: is the connector running?".to_owned(),
-        Holder::Unheard(topic, partition) => {
-            format!("{topic}[{partition}], of which nothing has arrived: does a connector read it?")
-        }
-        Holder::Topic(topic, asked_at) => {
-            format!("topic {topic}, whose partitions were last counted at {asked_at}")
-        }
-        Holder::Partition(partition, clock, hole) => {
-            let (at, without_event) = match known(*clock) {
-                Some(clock) => (format!(" at {clock}"), ""),
-                None => (String::new(), ", without an event so far"),
-            };
-            match (hole, without_event) {
-                (Some(end), _) => {
-                    format!("{partition}{at}: offsets below {end} were published and have not arrived")
-                }
-                (None, "") => format!("{partition}{at}, the lowest clock"),
-                (None, without_event) => format!("{partition}{without_event}"),
-            }
-        }
-    }
-}
-
-/// A time that RFC 3339 can write; nothing for the ends of time and what lies close to them.
-pub(crate) fn known(time: EventTime) -> Option<String> {
-    EventTime::from_millis(time.0).map(|time| time.to_string())
-}
+#[cfg(test)]
+mod tests;

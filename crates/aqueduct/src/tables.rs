@@ -6,7 +6,7 @@ use flow::append::{Append, Appended, Body, Rows, Table};
 use processor::sink::{Sink, SinkError};
 use writer::{Writer, WriterError};
 
-use crate::exit::one_line;
+use crate::errors::one_line;
 
 /// A writer as the processor sees it.
 #[derive(Clone, Debug)]

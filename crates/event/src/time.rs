@@ -8,7 +8,7 @@ use std::{
     ops::{Add, Sub},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{calendar, units::Millis};
 
@@ -53,6 +53,22 @@ impl EventTime {
     pub fn from_millis(millis: i64) -> Option<Self> {
         Self::BOUNDS.contains(&millis).then_some(Self(millis))
     }
+}
+
+/// Serialises a time as RFC 3339; by itself it is a number.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn as_text<S: Serializer>(time: &EventTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
+/// [`as_text`] of a time that may be unknown.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn known_as_text<S: Serializer>(time: &Option<EventTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_string()).serialize(serializer)
 }
 
 /// RFC 3339 allows any number of digits in the fraction; the parser takes as many as make a nanosecond.

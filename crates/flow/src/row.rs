@@ -242,6 +242,12 @@ pub fn weight(values: &[Value]) -> u64 {
 }
 
 impl MeasureColumns {
+    /// The names of the columns that are shown to humans and in JSON: sketches are only in the table.
+    pub fn shown(&self) -> Vec<String> {
+        let columns = self.columns().into_iter();
+        columns.filter(|column| column.kind != Kind::Bytes).map(|column| column.name).collect()
+    }
+
     /// The columns, in order.
     pub fn columns(&self) -> Vec<Column> {
         let named = |suffix: &str, kind| Column { name: format!("{}{suffix}", self.name), kind };

@@ -45,9 +45,10 @@ pub struct Core {
 }
 
 /// Counts since the process began, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counters {
     /// Data messages that were new.
+    #[serde(rename = "messages")]
     pub events: u64,
     /// Data messages that had been seen.
     pub redelivered: u64,

@@ -20,7 +20,7 @@ pub struct LatestRow {
 }
 
 /// Records of one partition that one stage refused for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Refusals {
     /// The Kafka topic; the table if the writer refused a row.
     pub topic: String,
@@ -31,6 +31,7 @@ pub struct Refusals {
     /// The reason code.
     pub reason: String,
     /// The number of records.
+    #[serde(rename = "records")]
     pub rows: u64,
 }
 

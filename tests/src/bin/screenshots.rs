@@ -134,7 +134,7 @@ fn no_connector(camera: &Camera) -> Result<()> {
         .browser
         .until("the rates", "return document.querySelectorAll('table.rates tbody tr').length == 20")?;
     connector.kill()?;
-    camera.browser.until("the connector to be missed", &of_station("processor", "no mark for"))?;
+    camera.browser.until("the connector to be missed", &of_station("connector", "no mark for"))?;
     camera.take("no-connector")?;
     processor.stop().map(drop)
 }

@@ -11,18 +11,18 @@ use std::{
 use anyhow::Context as _;
 use connector::anonymise::{Anonymiser, Raw};
 
-use crate::{cli::Global, config::Config, output::Output};
+use crate::{global::Global, output::Output};
 
 /// The options of `anonymise`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Treat the events as those of this Kafka topic, if it has a section in [events.topics]
     #[arg(long, default_value = "", hide_default_value = true)]
     topic: String,
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: what is published of three events
   aqueduct generate --events 3 --output - | aqueduct anonymise
 
@@ -35,8 +35,8 @@ const BUFFER: usize = 256 << 10;
 ///
 /// # Errors
 /// The configuration or the keyring is wrong, or standard input or output fails.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = global.config()?;
     let anonymiser = config.anonymiser()?;
     let mut complaints = BufWriter::new(io::stderr());
     for warning in anonymiser.warnings() {

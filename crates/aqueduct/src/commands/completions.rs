@@ -2,21 +2,18 @@
 
 use std::{io::Write as _, process::ExitCode};
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
-
-use crate::cli::Cli;
 
 /// The options of `completions`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: for bash, from the next session on
   mkdir -p ~/.local/share/bash-completion/completions
   aqueduct completions bash > ~/.local/share/bash-completion/completions/aqueduct
@@ -28,10 +25,10 @@ for zsh, into a folder of $fpath
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<ExitCode> {
     // First into memory: the library takes a closed standard output for a defect.
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "aqueduct", &mut text);
+    clap_complete::generate(args.shell, &mut command, "aqueduct", &mut text);
     std::io::stdout().write_all(&text)?;
     Ok(ExitCode::SUCCESS)
 }

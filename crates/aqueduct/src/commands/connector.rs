@@ -13,18 +13,18 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::Global,
     config::{self, Config},
+    global::Global,
     live::{self, ConnectorLabels, Live},
     runtime,
 };
 
 /// `connector` has no options of its own; everything is in the configuration.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: create the keyring and the topics once, then run it
   aqueduct keys new
   aqueduct setup
@@ -46,15 +46,15 @@ pub(crate) struct Plan {
     endpoint: Endpoint,
     service: ServiceSettings,
     /// For the page.
-    settings: Vec<page::facts::Setting>,
+    settings: Vec<report::status::Setting>,
 }
 
 /// Runs until stopped.
 ///
 /// # Errors
 /// The configuration is invalid, or the connector cannot continue.
-pub fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let plan = Plan::read(&Config::open(global)?)?;
+pub(crate) fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let plan = Plan::read(&global.config()?)?;
     let levels = global.start_logging()?;
     runtime::use_small_pages();
     runtime::run(|shutdown| serve(plan, levels, shutdown))
@@ -135,7 +135,7 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     let mut beside = JoinSet::new();
     let router =
         admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
-            .merge(page::router(live.clone()));
+            .merge(report::router(live.clone()));
     beside.spawn(admin::serve(listener, router, drained.clone()));
     beside.spawn(live.sample(drained.clone()));
     beside.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.tell()));

@@ -9,14 +9,11 @@ use std::{
 use connector::keyring::{Key, Keyring};
 use event::EventTime;
 
-use crate::{
-    cli::{self, Global},
-    config::Config,
-};
+use crate::global::{self, Global};
 
 /// The options of `keys`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
 }
@@ -35,7 +32,7 @@ enum Action {
     #[command(after_long_help = "Example:\n  aqueduct keys rotate --at 2027-01-01T00:00:00Z")]
     Rotate {
         /// Event time at which the new key takes effect
-        #[arg(long, value_name = "TIME", value_parser = cli::time)]
+        #[arg(long, value_name = "TIME", value_parser = global::time)]
         at: EventTime,
         #[command(flatten)]
         place: Place,
@@ -53,7 +50,7 @@ struct Place {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: create the keyring of the configured connector, and list it
   aqueduct keys new
   aqueduct keys list
@@ -65,7 +62,7 @@ it, pseudonyms cannot be continued. Keep a copy where only operators have access
 ///
 /// # Errors
 /// The keyring does not exist, exists already, or cannot be read or written.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let now = EventTime(jiff::Timestamp::now().as_millisecond());
     let text = match &args.action {
         Action::New(place) => {
@@ -119,7 +116,7 @@ impl Place {
     fn path(&self, global: &Global) -> anyhow::Result<PathBuf> {
         match &self.keyring {
             Some(path) => Ok(path.clone()),
-            None => Ok(Config::open(global)?.keyring_path()?),
+            None => Ok(global.config()?.keyring_path()?),
         }
     }
 }

@@ -3,20 +3,17 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
-
-use crate::cli::Cli;
 
 /// The options of `man`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Folder for the pages; it is created if it does not exist
     #[arg(value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: for this user
   aqueduct man ~/.local/share/man/man1
   man aqueduct-replay";
@@ -25,11 +22,11 @@ Example: for this user
 ///
 /// # Errors
 /// The folder cannot be made or written.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, command: clap::Command) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     std::fs::create_dir_all(&args.folder)
         .with_context(|| format!("cannot create folder {folder}; choose a folder that you own"))?;
-    clap_mangen::generate_to(Cli::command(), &args.folder)
+    clap_mangen::generate_to(command, &args.folder)
         .with_context(|| format!("cannot write manual pages into {folder}; choose a folder that you own"))?;
     Ok(ExitCode::SUCCESS)
 }

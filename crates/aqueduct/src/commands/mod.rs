@@ -1,27 +1,27 @@
 //! One file a command: what it takes, and what it puts together. In the order of `aqueduct --help`.
 
-pub mod demo;
+pub(crate) mod demo;
 
-pub mod connector;
+pub(crate) mod connector;
 
-pub mod processor;
+pub(crate) mod processor;
 
-pub mod replay;
+pub(crate) mod replay;
 
-pub mod anonymise;
+pub(crate) mod anonymise;
 
-pub mod check;
+pub(crate) mod check;
 
-pub mod setup;
+pub(crate) mod setup;
 
-pub mod keys;
+pub(crate) mod keys;
 
-pub mod generate;
+pub(crate) mod generate;
 
-pub mod status;
+pub(crate) mod status;
 
-pub mod reconcile;
+pub(crate) mod reconcile;
 
-pub mod completions;
+pub(crate) mod completions;
 
-pub mod man;
+pub(crate) mod man;

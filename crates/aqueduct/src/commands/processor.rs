@@ -12,9 +12,9 @@ use tracing::info;
 use writer::{Claim, Writer, WriterError};
 
 use crate::{
-    cli::Global,
     config::{Config, ConfigError},
     edits,
+    global::Global,
     live::{self, Live, ProcessorLabels},
     runtime,
     tables::{Tables, Trouble},
@@ -22,7 +22,7 @@ use crate::{
 
 /// The options of `processor`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Number of concurrent streaming pulls
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub streams: u16,
@@ -43,8 +43,8 @@ const LISTEN: &str = "127.0.0.1:9465";
 ///
 /// # Errors
 /// The configuration is wrong, the state belongs to other flows, or Pub/Sub or the tables refuse for good.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = global.config()?;
     let parts = Parts::read(&config, args.streams.into())?;
     let levels = global.start_logging()?;
     runtime::use_small_pages();
@@ -62,7 +62,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         info!(%address, page = format!("http://{address}/"), "metrics and probes");
         let drained = CancellationToken::new();
         let admin = Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels };
-        let router = service::admin::router(admin).merge(page::router(live.clone()));
+        let router = service::admin::router(admin).merge(report::router(live.clone()));
         let served = tokio::spawn(service::admin::serve(listener, router, drained.clone()));
         let sampled = tokio::spawn(live.sample(drained.clone()));
         let ended = parts.run(metrics, readiness, shutdown, watch).await;
@@ -95,7 +95,7 @@ pub(crate) struct Parts {
     /// Why rows wait, for the page and the status.
     pub(crate) trouble: Trouble,
     /// For the page.
-    pub(crate) settings: Vec<page::facts::Setting>,
+    pub(crate) settings: Vec<report::status::Setting>,
 }
 
 impl Parts {

@@ -11,11 +11,11 @@ use processor::store::Store;
 use pubsub::{Connection, PubSubSettings, admin};
 use writer::{Claim, Writer, WriterConfig};
 
-use crate::{cli::Global, commands::processor::pipeline, config::Config, output::mark_closed, runtime};
+use crate::{commands::processor::pipeline, config::Config, global::Global, output::mark_closed, runtime};
 
 /// The options of `setup`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Show what would be created, and create nothing
     #[arg(long)]
     dry_run: bool,
@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: look first, then create
   aqueduct setup --dry-run
   aqueduct setup
@@ -38,8 +38,8 @@ that writes it, which is identified by the location of its [state]; --adopt chan
 ///
 /// # Errors
 /// The configuration is wrong or names nothing to make, or a service refuses or does not answer.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = global.config()?;
     let pubsub = if config.settings().has("pubsub") { Some(config.pubsub()?) } else { None };
     let tables =
         if config.settings().has("writer") { Some((config.writer()?, config.tables()?)) } else { None };

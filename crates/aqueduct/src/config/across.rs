@@ -16,7 +16,7 @@ use flow::{
 
 /// What was read of the sections that belong together.
 #[derive(Clone, Copy, Debug)]
-pub struct Across<'a> {
+pub(crate) struct Across<'a> {
     /// `[anonymise]`.
     pub anonymise: &'a AnonymiseSettings,
     /// `[events]`.
@@ -27,7 +27,7 @@ pub struct Across<'a> {
 
 /// A value that the processor reads, and the key that declares it.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// The dotted key, such as `flows[0].by.page`.
     pub key: String,
     /// Where the value is in the event.
@@ -48,7 +48,7 @@ enum Role {
 
 impl<'a> Across<'a> {
     /// Keys, with what is wrong there, whatever the keyring: a sum of something that is no number any more.
-    pub fn errors(&self) -> Vec<(String, String)> {
+    pub(crate) fn errors(&self) -> Vec<(String, String)> {
         let error = |place: Place<'a>| {
             let pointer = place.pointer.as_str();
             let (what, next) = if self.is_pseudonymised(place.pointer) {
@@ -71,7 +71,7 @@ impl<'a> Across<'a> {
 
     /// Keys, with what is wrong there: pseudonyms change with the key in use, so that with several keys the same
     /// person, event or view would no longer be the same.
-    pub fn rotation_errors(&self, keyring: &Keyring) -> Vec<(String, String)> {
+    pub(crate) fn rotation_errors(&self, keyring: &Keyring) -> Vec<(String, String)> {
         if keyring.keys().len() < 2 {
             return Vec::new();
         }
@@ -92,7 +92,7 @@ impl<'a> Across<'a> {
 
     /// Keys of flows whose value never reaches the processor as it is, and what follows. Those of [`Self::errors`] are
     /// left out.
-    pub fn warnings(&self) -> Vec<(String, String)> {
+    pub(crate) fn warnings(&self) -> Vec<(String, String)> {
         let text = |place: Place<'_>| {
             let pointer = place.pointer.as_str();
             let text = if !self.passes(place.pointer) {
@@ -139,7 +139,7 @@ impl<'a> Across<'a> {
 }
 
 /// Every value that flows read of events.
-pub fn places(flows: &[Flow]) -> Vec<Place<'_>> {
+pub(crate) fn places(flows: &[Flow]) -> Vec<Place<'_>> {
     flows.iter().enumerate().flat_map(|(number, flow)| of_flow(number, flow)).collect()
 }
 

@@ -26,19 +26,19 @@ use serde::de::DeserializeOwned;
 use service::{ServiceSettings, Settings, SettingsError};
 use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
 
-use crate::{cli::Global, commands::check::memory, exit};
+use crate::{errors, memory};
 
-pub use across::{Across, places};
+pub(crate) use across::{Across, places};
 
 /// The sections that a file may have.
-pub const SECTIONS: &[&str] =
+pub(crate) const SECTIONS: &[&str] =
     &["kafka", "pubsub", "anonymise", "events", "flows", "writer", "state", "service"];
 
 /// Those of them that have keys without a default.
-pub const REQUIRED: &[&str] = &["kafka", "pubsub", "anonymise", "events", "flows", "writer"];
+pub(crate) const REQUIRED: &[&str] = &["kafka", "pubsub", "anonymise", "events", "flows", "writer"];
 
 /// The variable that sends Pub/Sub's clients to an emulator.
-pub const EMULATOR_VARIABLE: &str = "PUBSUB_EMULATOR_HOST";
+pub(crate) const EMULATOR_VARIABLE: &str = "PUBSUB_EMULATOR_HOST";
 
 /// Whether a property of Kafka's clients needs a library that this build lacks.
 fn needs_tls(name: &str, value: &str) -> bool {
@@ -52,41 +52,33 @@ fn needs_tls(name: &str, value: &str) -> bool {
 }
 
 /// What this machine is called; nothing where it has no name.
-pub fn host() -> String {
+pub(crate) fn host() -> String {
     hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The configuration of a command.
 #[derive(Debug)]
-pub struct Config {
+pub(crate) struct Config {
     settings: Settings,
 }
 
 /// Everything that is wrong in what was read; never empty.
 #[derive(Debug)]
-pub struct ConfigError(pub Vec<SettingsError>);
+pub(crate) struct ConfigError(pub Vec<SettingsError>);
 
 impl Config {
-    /// Opens the file; reads no section yet.
-    ///
-    /// # Errors
-    /// The file was named and is not there, cannot be read, is no TOML, or has an unknown section.
-    pub fn open(global: &Global) -> Result<Self, ConfigError> {
-        Ok(Self { settings: global.settings()? })
-    }
-
     /// The configuration of settings that were read before.
-    pub fn of(settings: Settings) -> Self {
+    pub(crate) fn of(settings: Settings) -> Self {
         Self { settings }
     }
 
     /// The file, for messages.
-    pub fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
     /// An error with the place of a key such as `kafka.topics`.
-    pub fn error_at(&self, key: &str, message: impl fmt::Display) -> ConfigError {
+    pub(crate) fn error_at(&self, key: &str, message: impl fmt::Display) -> ConfigError {
         self.settings.error_at(key, message).into()
     }
 
@@ -94,7 +86,7 @@ impl Config {
     ///
     /// # Errors
     /// It is missing or wrong.
-    pub fn kafka(&self) -> Result<KafkaConfig, ConfigError> {
+    pub(crate) fn kafka(&self) -> Result<KafkaConfig, ConfigError> {
         let kafka: KafkaSettings = self.required("kafka")?;
         let kafka = kafka.resolve(&host()).map_err(|problems| {
             let at = |p: Problem| self.settings.error_at(&format!("kafka.{}", p.key), p.text);
@@ -117,7 +109,7 @@ impl Config {
     ///
     /// # Errors
     /// It is missing or wrong, or has what Pub/Sub would refuse.
-    pub fn pubsub(&self) -> Result<PubSubSettings, ConfigError> {
+    pub(crate) fn pubsub(&self) -> Result<PubSubSettings, ConfigError> {
         let pubsub: PubSubSettings = self.required("pubsub")?;
         let problems = pubsub.problems();
         let errors = problems.iter().map(|p| self.settings.error_at(&format!("pubsub.{}", p.key), &p.text));
@@ -128,7 +120,7 @@ impl Config {
     ///
     /// # Errors
     /// The emulator's address is none.
-    pub fn pubsub_endpoint(&self, pubsub: &PubSubSettings) -> Result<pubsub::Endpoint, ConfigError> {
+    pub(crate) fn pubsub_endpoint(&self, pubsub: &PubSubSettings) -> Result<pubsub::Endpoint, ConfigError> {
         let variable = std::env::var(EMULATOR_VARIABLE).ok();
         match pubsub.endpoint(variable.as_deref()) {
             Ok(pubsub::Endpoint::GoogleCloud) if !cfg!(feature = "cloud") => Err(self.error_at(
@@ -148,7 +140,7 @@ impl Config {
     ///
     /// # Errors
     /// It is missing or wrong.
-    pub fn anonymise(&self) -> Result<AnonymiseSettings, ConfigError> {
+    pub(crate) fn anonymise(&self) -> Result<AnonymiseSettings, ConfigError> {
         let mut anonymise: AnonymiseSettings = self.required("anonymise")?;
         anonymise.keyring = self.resolve(&anonymise.keyring);
         Ok(anonymise)
@@ -158,7 +150,7 @@ impl Config {
     ///
     /// # Errors
     /// It is missing or wrong.
-    pub fn events(&self) -> Result<EventsSettings, ConfigError> {
+    pub(crate) fn events(&self) -> Result<EventsSettings, ConfigError> {
         self.required("events")
     }
 
@@ -166,7 +158,7 @@ impl Config {
     ///
     /// # Errors
     /// It is wrong.
-    pub fn events_if_any(&self) -> Result<Option<EventsSettings>, ConfigError> {
+    pub(crate) fn events_if_any(&self) -> Result<Option<EventsSettings>, ConfigError> {
         Ok(self.settings.section("events")?)
     }
 
@@ -174,7 +166,7 @@ impl Config {
     ///
     /// # Errors
     /// There are none, one is wrong, or two have the same name.
-    pub fn flows(&self) -> Result<Vec<Flow>, ConfigError> {
+    pub(crate) fn flows(&self) -> Result<Vec<Flow>, ConfigError> {
         let tables: Vec<FlowSettings> = self.required("flows")?;
         let mut flows: Vec<Flow> = Vec::new();
         let mut errors = Vec::new();
@@ -201,7 +193,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`flows`](Self::flows); or a name that a database does not take.
-    pub fn tables(&self) -> Result<Vec<FlowTable>, ConfigError> {
+    pub(crate) fn tables(&self) -> Result<Vec<FlowTable>, ConfigError> {
         self.tables_of(&self.flows()?)
     }
 
@@ -209,7 +201,7 @@ impl Config {
     ///
     /// # Errors
     /// A name that a database does not take.
-    pub fn tables_of(&self, flows: &[Flow]) -> Result<Vec<FlowTable>, ConfigError> {
+    pub(crate) fn tables_of(&self, flows: &[Flow]) -> Result<Vec<FlowTable>, ConfigError> {
         let tables: Vec<FlowTable> = flows.iter().map(Flow::table).collect();
         match writer::validate_tables(&tables) {
             Ok(()) => Ok(tables),
@@ -229,7 +221,7 @@ impl Config {
     ///
     /// # Errors
     /// It is missing or wrong.
-    pub fn writer(&self) -> Result<WriterConfig, ConfigError> {
+    pub(crate) fn writer(&self) -> Result<WriterConfig, ConfigError> {
         let mut writer: WriterSettings = self.required("writer")?;
         writer.path =
             writer.path.map(|path| if path.as_os_str().is_empty() { path } else { self.resolve(&path) });
@@ -243,7 +235,7 @@ impl Config {
     ///
     /// # Errors
     /// It is wrong.
-    pub fn state(&self) -> Result<StateSettings, ConfigError> {
+    pub(crate) fn state(&self) -> Result<StateSettings, ConfigError> {
         let state: StateSettings = self.settings.section_or_default("state")?;
         match state.validate() {
             Ok(()) => Ok(state),
@@ -255,7 +247,7 @@ impl Config {
     ///
     /// # Errors
     /// The flow that has none.
-    pub fn check_memory(&self, flows: &[Flow], state: &StateSettings) -> Result<(), ConfigError> {
+    pub(crate) fn check_memory(&self, flows: &[Flow], state: &StateSettings) -> Result<(), ConfigError> {
         match flows.iter().find(|flow| memory::keys(flow, state.memory) == 0) {
             None => Ok(()),
             Some(flow) => Err(self.error_at(
@@ -275,7 +267,7 @@ impl Config {
     ///
     /// # Errors
     /// It is wrong.
-    pub fn service(&self) -> Result<ServiceSettings, ConfigError> {
+    pub(crate) fn service(&self) -> Result<ServiceSettings, ConfigError> {
         Ok(self.settings.section_or_default("service")?)
     }
 
@@ -283,7 +275,7 @@ impl Config {
     ///
     /// # Errors
     /// `[anonymise]` is there and wrong.
-    pub fn keyring_path(&self) -> Result<PathBuf, ConfigError> {
+    pub(crate) fn keyring_path(&self) -> Result<PathBuf, ConfigError> {
         if self.settings.has("anonymise") {
             return Ok(self.anonymise()?.keyring);
         }
@@ -294,7 +286,7 @@ impl Config {
     ///
     /// # Errors
     /// The section is missing or wrong, or the keyring cannot be used.
-    pub fn anonymiser(&self) -> Result<Anonymiser, ConfigError> {
+    pub(crate) fn anonymiser(&self) -> Result<Anonymiser, ConfigError> {
         let anonymise = self.anonymise()?;
         let events = self.events_if_any()?;
         let keyring =
@@ -308,7 +300,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`anonymiser`](Self::anonymiser), and where pseudonyms would change.
-    pub fn checked_anonymiser(&self) -> Result<Anonymiser, ConfigError> {
+    pub(crate) fn checked_anonymiser(&self) -> Result<Anonymiser, ConfigError> {
         let anonymise = self.anonymise()?;
         let events = self.events_if_any()?;
         let flows = self.flows().unwrap_or_default();
@@ -325,7 +317,7 @@ impl Config {
     ///
     /// # Errors
     /// The measures.
-    pub fn check_measures(&self, flows: &[Flow]) -> Result<(), ConfigError> {
+    pub(crate) fn check_measures(&self, flows: &[Flow]) -> Result<(), ConfigError> {
         let Ok(Some(anonymise)) = self.settings.section::<AnonymiseSettings>("anonymise") else {
             return Ok(());
         };
@@ -339,7 +331,7 @@ impl Config {
 
     fn keyring(&self, anonymise: &AnonymiseSettings) -> Result<Keyring, ConfigError> {
         Keyring::load_with(&anonymise.keyring, anonymise.newest_key.as_deref())
-            .map_err(|error| self.error_at("anonymise.keyring", exit::one_line(&error)))
+            .map_err(|error| self.error_at("anonymise.keyring", errors::one_line(&error)))
     }
 
     /// A path as the file means it, without a dot in front.

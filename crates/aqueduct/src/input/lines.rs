@@ -6,14 +6,14 @@ use std::{
 };
 
 /// The longest line that is kept: the anonymiser takes no larger record.
-pub const MAX_LINE: usize = connector::anonymise::MAX_RECORD_BYTES;
+pub(crate) const MAX_LINE: usize = connector::anonymise::MAX_RECORD_BYTES;
 
 /// Fits the cache of a core.
 const BUFFER: usize = 256 << 10;
 
 /// Lines with their numbers.
 #[derive(Debug)]
-pub struct Lines<R> {
+pub(crate) struct Lines<R> {
     source: R,
     buffer: Vec<u8>,
     /// Of the line that is being looked for.
@@ -30,7 +30,7 @@ pub struct Lines<R> {
 
 /// A line that is not blank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// Counts from 1, blank lines too.
     pub number: u64,
     /// Without white space around it; nothing when it is longer than [`MAX_LINE`].
@@ -39,7 +39,7 @@ pub struct Line<'a> {
 
 impl<R: Read> Lines<R> {
     /// Lines of these bytes.
-    pub fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         Self {
             source,
             buffer: vec![0; BUFFER],
@@ -56,7 +56,7 @@ impl<R: Read> Lines<R> {
     ///
     /// # Errors
     /// The bytes cannot be read. What was complete before was given.
-    pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub(crate) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         while let Some(found) = self.find()? {
             let Some(range) = found else { return Ok(Some(Line { number: self.number, bytes: None })) };
             let range = self.trim(range);
@@ -68,7 +68,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next line that is not blank, if it is in memory already.
-    pub fn next_held(&mut self) -> Option<Line<'_>> {
+    pub(crate) fn next_held(&mut self) -> Option<Line<'_>> {
         while let Some(found) = self.find_held() {
             let Some(range) = found else { return Some(Line { number: self.number, bytes: None }) };
             let range = self.trim(range);

@@ -6,5 +6,5 @@ mod open;
 
 mod lines;
 
-pub use lines::{Line, Lines, MAX_LINE};
-pub use open::Input;
+pub(crate) use lines::Line;
+pub(crate) use open::Input;

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// One source of lines.
-pub struct Input {
+pub(crate) struct Input {
     name: String,
     size: Option<u64>,
     read: Arc<AtomicU64>,
@@ -45,7 +45,7 @@ impl Input {
     ///
     /// # Errors
     /// The file does not exist, cannot be read, or is not what its extension states.
-    pub fn open(path: &Path, stop: &CancellationToken) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, stop: &CancellationToken) -> anyhow::Result<Self> {
         let is_stdin = path == Path::new("-");
         let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
         let failed = || format!("cannot read {name}");
@@ -78,17 +78,17 @@ impl Input {
     }
 
     /// The file, or `standard input`.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// How many bytes it has as it lies there, if it is a regular file.
-    pub fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<u64> {
         self.size
     }
 
     /// How many of these were read.
-    pub fn bytes_read(&self) -> u64 {
+    pub(crate) fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
@@ -96,7 +96,7 @@ impl Input {
     ///
     /// # Errors
     /// The file cannot be read to its end, or its compressed content is damaged or cut short.
-    pub fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
+    pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
         let name = &self.name;
         self.lines.next_line().with_context(|| {
             format!("cannot read {name} to its end; it is damaged or truncated; fetch it again")
@@ -104,7 +104,7 @@ impl Input {
     }
 
     /// The next line that is not blank, if it is in memory already.
-    pub fn next_held(&mut self) -> Option<Line<'_>> {
+    pub(crate) fn next_held(&mut self) -> Option<Line<'_>> {
         self.lines.next_held()
     }
 }

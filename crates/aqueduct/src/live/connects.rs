@@ -1,9 +1,9 @@
-//! The connector's facts for the live page.
+//! The connector's part of the status.
 
 use std::time::Duration;
 
 use connector::view::PartitionView;
-use page::facts::{Connector, Log, Rate};
+use report::status::{Connector, Log, Rate};
 
 /// The labels of a connector, from the configuration.
 pub(crate) struct ConnectorLabels {
@@ -13,7 +13,7 @@ pub(crate) struct ConnectorLabels {
 }
 
 impl ConnectorLabels {
-    pub(super) fn facts(&self, view: &connector::View, rate: Rate, published_rate: Rate) -> Connector {
+    pub(super) fn status(&self, view: &connector::View, rate: Rate, published_rate: Rate) -> Connector {
         let summary = &view.summary;
         let unread = |p: &PartitionView| p.end.map_or(0, |end| end.offset.saturating_sub(p.position));
         let logs: Vec<Log> = view.partitions.iter().map(log).collect();

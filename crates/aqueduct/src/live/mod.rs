@@ -1,8 +1,7 @@
-//! The live page of a running command: collects the facts of connector and processor for the crate `page`,
-//! which judges and renders them.
+//! The status of a running command: what connector and processor publish, with what the configuration says of them. The
+//! crate `report` judges and renders it.
 
 mod connects;
-mod processes;
 mod settings;
 
 use std::{
@@ -11,16 +10,21 @@ use std::{
 };
 
 use event::{EventTime, Key};
-use page::{
-    Facts, Source,
-    facts::{Ask, Busiest, Condition, KeyWindow, Measured, Setting, ShownPane},
+use flow::Flow;
+use processor::{
+    board::{Ask, Busiest, FlowBoard, KeyWindow},
+    view::{Detail, FlowView},
+};
+use report::{
+    Source, Status,
     history::History,
+    status::{Condition, Processor, Rate, Setting},
 };
 use service::Readiness;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{connects::ConnectorLabels, processes::ProcessorLabels, settings::settings};
+pub(crate) use self::{connects::ConnectorLabels, settings::settings};
 
 /// Totals are sampled that often.
 const SAMPLE: Duration = Duration::from_secs(1);
@@ -34,6 +38,13 @@ pub(crate) struct Live {
     connector: Option<(ConnectorLabels, watch::Receiver<connector::View>)>,
     processor: Option<(ProcessorLabels, watch::Receiver<processor::View>)>,
     histories: Mutex<Histories>,
+}
+
+/// The labels of a processor, from the configuration.
+pub(crate) struct ProcessorLabels {
+    pub(crate) subscription: String,
+    pub(crate) to: String,
+    pub(crate) flows: Vec<Flow>,
 }
 
 #[derive(Default)]
@@ -99,57 +110,61 @@ impl Live {
         report.conditions.into_iter().map(condition).collect()
     }
 
-    fn look<T>(&self, flow: &str, look: impl FnOnce(&processor::board::FlowBoard) -> T) -> Option<T> {
+    fn look<T>(&self, flow: &str, look: impl FnOnce(&FlowBoard) -> T) -> Option<T> {
         let (_, view) = self.processor.as_ref()?;
         let board = view.borrow().board.clone();
         board.look(flow, look)
     }
 }
 
+impl ProcessorLabels {
+    fn status(&self, view: &processor::View, (rate, row_rate): (Rate, Rate)) -> Processor {
+        let mut detail = (*view.detail).clone();
+        // The flows are known before the state is: the page has its parts from the start.
+        if detail.at.is_none() {
+            let (flows, held_by) =
+                (self.flows.iter().map(FlowView::new).collect(), "not known yet".to_owned());
+            detail = Detail { flows, held_by, ..detail };
+        }
+        Processor {
+            subscription: self.subscription.clone(),
+            to: self.to.clone(),
+            is_caught_up: view.caught_up,
+            rows: view.flow_rows,
+            rate,
+            row_rate,
+            detail,
+        }
+    }
+}
+
 impl Source for Live {
-    fn facts(&self) -> Facts {
-        let at = processor::driver::now();
+    fn status(&self) -> Status {
         let histories = self.histories.lock().unwrap_or_else(PoisonError::into_inner);
         let (read, published) = (histories.read.rate(), histories.published.rate());
-        let (messages, rows) = (histories.messages.rate(), histories.rows.rate());
+        let processed = (histories.messages.rate(), histories.rows.rate());
         drop(histories);
-        Facts {
-            at,
+        let connector = self.connector.as_ref();
+        let processor = self.processor.as_ref();
+        Status {
+            at: processor::driver::now(),
             version: env!("CARGO_PKG_VERSION"),
             command: self.command,
             started_at: self.started_at,
             conditions: self.conditions(),
-            connector: self
-                .connector
-                .as_ref()
-                .map(|(labels, view)| labels.facts(&view.borrow(), read, published)),
-            processor: self
-                .processor
-                .as_ref()
-                .map(|(labels, view)| labels.facts(&view.borrow(), (messages, rows), at)),
+            connector: connector.map(|(labels, view)| labels.status(&view.borrow(), read, published)),
+            processor: processor.map(|(labels, view)| labels.status(&view.borrow(), processed)),
+            survey: None,
         }
     }
 
     fn busiest(&self, flow: &str, ask: &Ask) -> Option<Busiest> {
-        let ask = processor::board::Ask { by: ask.by, find: &ask.find, limit: ask.limit };
-        let flows = &self.processor.as_ref()?.0;
-        self.look(flow, |board| flows.busiest(flow, board.busiest(ask)))?
+        self.look(flow, |board| board.busiest(ask))
     }
 
     fn windows(&self, flow: &str, key: &[Option<Box<str>>]) -> Option<Vec<KeyWindow>> {
         let key: Key = key.iter().map(Option::as_ref).collect();
-        let measures = self.processor.as_ref()?.0.measures(flow)?;
-        let pane = |shown: &processor::board::Shown| ShownPane {
-            pane: shown.pane,
-            pane_index: shown.index,
-            measured: Measured { measures: measures.clone(), values: shown.values.clone() },
-            watermark: shown.watermark,
-            emitted_at: shown.emitted_at,
-        };
-        let windows = self.look(flow, |board| board.windows(&key))?;
-        let shown =
-            |(window, panes): (_, Vec<_>)| KeyWindow { window, panes: panes.iter().map(pane).collect() };
-        Some(windows.into_iter().map(shown).collect())
+        self.look(flow, |board| board.windows(&key))
     }
 
     fn settings(&self) -> Vec<Setting> {

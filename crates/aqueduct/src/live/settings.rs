@@ -1,6 +1,6 @@
 //! The configuration in force, for the page: no secret gets there.
 
-use page::facts::Setting;
+use report::status::Setting;
 
 use crate::config::Config;
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use email_address::{EmailAddress, Options};
 
-use super::national;
+use super::national::{self, luhn};
 
 /// What a value may look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,19 +157,6 @@ fn is_card(run: &str) -> bool {
         _ => false,
     };
     is_of_a_network && luhn(digits.bytes())
-}
-
-/// Whether the last digit is the check digit of those before it.
-pub(super) fn luhn(digits: impl DoubleEndedIterator<Item = u8>) -> bool {
-    let sum: u32 = digits
-        .rev()
-        .enumerate()
-        .map(|(place, digit)| {
-            let value = u32::from(digit - b'0') * if place % 2 == 1 { 2 } else { 1 };
-            value / 10 + value % 10
-        })
-        .sum();
-    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@
 //! The rules are those of the issuing authorities, as python-stdnum states them. IDs without a check digit or
 //! a specific form are left out, because any number matches them by chance.
 
-use super::looks::luhn;
-
 /// Whether the text contains one.
 pub(super) fn stands_in(text: &str) -> bool {
     let between = |c: char| c.is_whitespace() || ",;<>()[]{}\"'=&?\\|#:".contains(c);
@@ -147,6 +145,19 @@ fn nino(text: &str) -> bool {
     let is_prefix = prefix.bytes().all(|byte| byte.is_ascii_uppercase() && !b"DFIQUV".contains(&byte))
         && !["BG", "GB", "KN", "NK", "NT", "TN", "ZZ"].contains(&prefix);
     is_prefix && digits::<6>(number).is_some() && ["A", "B", "C", "D"].contains(&suffix)
+}
+
+/// Whether the last digit is the check digit of those before it.
+pub(super) fn luhn(digits: impl DoubleEndedIterator<Item = u8>) -> bool {
+    let sum: u32 = digits
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| {
+            let value = u32::from(digit - b'0') * if place % 2 == 1 { 2 } else { 1 };
+            value / 10 + value % 10
+        })
+        .sum();
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]

@@ -83,6 +83,9 @@ impl Defect {
     }
 }
 
+/// How often a click is followed by another on the same view.
+const SECOND_CLICK: u32 = u32::MAX / 20;
+
 impl Happening {
     pub(super) fn new(
         number: u64,
@@ -107,6 +110,15 @@ impl Happening {
             page: world.draw_page(random.next_u64()),
             slot: world.draw_box(random.next_u64()),
             detail: random.next_u32(),
+        }
+    }
+
+    /// A random 32-bit number below it means that a click follows.
+    pub(super) fn click_threshold(&self, world: &World) -> u32 {
+        match self.kind {
+            Kind::View => world.clicks(self.slot),
+            Kind::Click => SECOND_CLICK,
+            Kind::Search | Kind::Contact => 0,
         }
     }
 

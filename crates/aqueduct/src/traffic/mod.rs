@@ -195,7 +195,7 @@ impl Traffic {
 
     /// A click on a view, or another one after a click. A click does not wait for a view that is late.
     fn follow(&mut self, happening: &Happening) {
-        if self.draws(self.world.click_threshold(happening)) {
+        if self.draws(happening.click_threshold(&self.world)) {
             let number = self.number();
             self.schedule.click(happening.click(number), self.random.next_u64());
         }

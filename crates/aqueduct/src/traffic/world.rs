@@ -2,8 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use super::{Kind, happening::Happening};
-
 /// Everything that is drawn from.
 #[derive(Debug)]
 pub(super) struct World {
@@ -42,9 +40,6 @@ const BOXES: [&str; 8] = [
 /// Click-through rates of the boxes in turn, in one thousandth.
 const RATES: [u32; 10] = [62, 118, 35, 21, 9, 48, 27, 80, 14, 5];
 
-/// How often a click is followed by another on the same view.
-const SECOND_CLICK: u32 = u32::MAX / 20;
-
 impl World {
     pub(super) fn new(pages: NonZeroU32, boxes: NonZeroU32) -> Self {
         Self {
@@ -72,13 +67,9 @@ impl World {
         &self.boxes[index as usize]
     }
 
-    /// A random 32-bit number below it means that a click follows.
-    pub(super) fn click_threshold(&self, happening: &Happening) -> u32 {
-        match happening.kind {
-            Kind::View => self.clicks[happening.slot as usize],
-            Kind::Click => SECOND_CLICK,
-            Kind::Search | Kind::Contact => 0,
-        }
+    /// The click threshold of a view of this box.
+    pub(super) fn clicks(&self, slot: u32) -> u32 {
+        self.clicks[slot as usize]
     }
 }
 

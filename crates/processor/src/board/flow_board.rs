@@ -6,16 +6,18 @@ use event::{EventTime, Key, Millis};
 use flow::{
     Flow, Window,
     measure::Aggregation,
-    row::{Pane, Row, Value, Values, weight},
+    row::{MeasureColumns, Pane, Row, Value, Values, weight},
     window::WindowKind,
 };
 use rustc_hash::FxHashMap;
+
+use super::shown::{Ask, Busiest, Busy, KeyWindow, Measured, Point, ShownPane};
 
 /// A flow's rows of the last hour, or of its last windows where those are longer.
 #[derive(Debug)]
 pub struct FlowBoard {
     name: Arc<str>,
-    columns: Vec<String>,
+    measures: Arc<[MeasureColumns]>,
     /// Whether windows of a key replace each other by merging.
     merging: bool,
     /// How each stored measure adds up over keys.
@@ -33,64 +35,20 @@ pub struct FlowBoard {
 
 /// A row without its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+struct Shown {
     /// The window.
-    pub window: Window,
+    window: Window,
     /// The stored measures.
-    pub values: Values,
+    values: Values,
     /// Which firing.
-    pub pane: Pane,
+    pane: Pane,
     /// Counts the firings of this window and key from 0.
-    pub index: u32,
+    index: u32,
     /// The flow's watermark when it fired.
-    pub watermark: EventTime,
+    watermark: EventTime,
     /// When it fired.
-    pub emitted_at: EventTime,
+    emitted_at: EventTime,
 }
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
-    /// The column that keys are added up by; nothing for single keys.
-    pub by: Option<usize>,
-    /// Only keys with this text in them, whatever its case; empty for all.
-    pub find: &'a str,
-    /// So many at most.
-    pub limit: usize,
-}
-
-/// The busiest keys of one window.
-#[derive(Clone, Debug, Default)]
-pub struct Busiest {
-    /// The newest window that is complete, or the oldest open one while none is; nothing while there are no rows.
-    pub window: Option<Window>,
-    /// Whether it has fired ON_TIME.
-    pub is_complete: bool,
-    /// The most views first.
-    pub rows: Vec<Busy>,
-    /// How many there are in that window, shown or not.
-    pub found: usize,
-    /// Whether keys with few views are left out for want of room.
-    pub left_out: bool,
-}
-
-/// One key, or all keys with one value in a column.
-#[derive(Clone, Debug)]
-pub struct Busy {
-    /// The window of a single key, if it is a session.
-    pub session: Option<Window>,
-    /// The key's values, or the one value.
-    pub key: Vec<Option<Box<str>>>,
-    /// The stored measures of the window. NULL where those of several keys cannot be added up.
-    pub values: Values,
-    /// How many keys were added up.
-    pub keys: usize,
-    /// The newest panes of the windows of the last hour, by their end, up to the one that is shown.
-    pub course: Course,
-}
-
-/// Measures by the end of their window.
-pub type Course = Vec<(EventTime, Values)>;
 
 type Group<'a> = (Values, Vec<&'a Key>);
 
@@ -112,7 +70,7 @@ impl FlowBoard {
         let least = Millis(distance.0.saturating_mul(LEAST_WINDOWS));
         Self {
             name: flow.name.clone(),
-            columns: flow.by.iter().map(|(column, _)| column.clone()).collect(),
+            measures: flow.table().measures,
             merging: matches!(flow.windows, WindowKind::Sessions { .. }),
             aggregations: flow.fed.iter().map(|fed| fed.aggregation.clone()).collect(),
             keep: HOUR.max(least),
@@ -147,18 +105,13 @@ impl FlowBoard {
         &self.name
     }
 
-    /// Names of the key's columns.
-    pub fn columns(&self) -> &[String] {
-        &self.columns
-    }
-
     /// About how many bytes it takes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The busiest keys of the newest window that is complete.
-    pub fn busiest(&self, ask: Ask<'_>) -> Busiest {
+    pub fn busiest(&self, ask: &Ask) -> Busiest {
         let Some(window) = self.complete.or_else(|| self.oldest()) else { return Busiest::default() };
         let find = ask.find.trim().to_lowercase();
         let mut groups: FxHashMap<Key, Group<'_>> = FxHashMap::default();
@@ -180,7 +133,7 @@ impl FlowBoard {
         let busy = |(key, (values, keys)): (Key, Group<'_>)| Busy {
             session: self.session(&keys, window),
             key: key.iter().map(|value| value.map(Box::from)).collect(),
-            values,
+            measured: self.measured(values),
             keys: keys.len(),
             // Keys that were quiet in this window belong to the group all the same.
             course: match ask.by {
@@ -201,16 +154,27 @@ impl FlowBoard {
     }
 
     /// The windows of one key with their panes, the newest window first.
-    pub fn windows(&self, key: &Key) -> Vec<(Window, Vec<Shown>)> {
-        let mut windows: Vec<(Window, Vec<Shown>)> = Vec::new();
-        for pane in self.keys.get(key).into_iter().flatten() {
+    pub fn windows(&self, key: &Key) -> Vec<KeyWindow> {
+        let mut windows: Vec<KeyWindow> = Vec::new();
+        for shown in self.keys.get(key).into_iter().flatten() {
+            let pane = ShownPane {
+                pane: shown.pane,
+                pane_index: shown.index,
+                measured: self.measured(shown.values.clone()),
+                watermark: shown.watermark,
+                emitted_at: shown.emitted_at,
+            };
             match windows.last_mut() {
-                Some((window, panes)) if *window == pane.window => panes.push(pane.clone()),
-                _ => windows.push((pane.window, vec![pane.clone()])),
+                Some(last) if last.window == shown.window => last.panes.push(pane),
+                _ => windows.push(KeyWindow { window: shown.window, panes: vec![pane] }),
             }
         }
         windows.reverse();
         windows
+    }
+
+    fn measured(&self, values: Values) -> Measured {
+        Measured { measures: self.measures.clone(), values }
     }
 
     /// The newest window that has fired ON_TIME.
@@ -218,7 +182,7 @@ impl FlowBoard {
         self.complete
     }
 
-    fn course<'a>(&self, shown: Window, keys: impl Iterator<Item = (&'a Key, &'a Vec<Shown>)>) -> Course {
+    fn course<'a>(&self, shown: Window, keys: impl Iterator<Item = (&'a Key, &'a Vec<Shown>)>) -> Vec<Point> {
         let mut course: BTreeMap<EventTime, Values> = BTreeMap::new();
         for (_, panes) in keys {
             for pane in valid(panes, self.merging) {
@@ -227,7 +191,7 @@ impl FlowBoard {
                 }
             }
         }
-        course.into_iter().collect()
+        course.into_iter().map(|(end, values)| Point { end, measured: self.measured(values) }).collect()
     }
 
     /// The pane of a key that is valid in a window; with sessions that of its last session which ends no later.

@@ -6,6 +6,8 @@
 
 mod fired;
 mod flow_board;
+mod json;
+mod shown;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,7 +15,8 @@ use flow::{Flow, row::Row};
 
 pub use self::{
     fired::Fired,
-    flow_board::{Ask, Busiest, Busy, Course, FlowBoard, Shown},
+    flow_board::FlowBoard,
+    shown::{Ask, Busiest, Busy, KeyWindow, Measured, Point, ShownPane},
 };
 
 /// The boards of all flows, shared by cloning.

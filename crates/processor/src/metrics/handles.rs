@@ -176,9 +176,9 @@ impl ProcessorMetrics {
         self.partitions.observe(&detail.partitions, now);
         for flow in &detail.flows {
             let labels = [("flow", flow.name.to_string())];
-            if flow.watermark > EventTime::MIN {
-                self.watermark.get_or_create(&labels).set(seconds(flow.watermark.0));
-                self.delay.get_or_create(&labels).set(seconds(now.0.saturating_sub(flow.watermark.0)));
+            if let Some(watermark) = flow.watermark {
+                self.watermark.get_or_create(&labels).set(seconds(watermark.0));
+                self.delay.get_or_create(&labels).set(seconds(now.0.saturating_sub(watermark.0)));
             }
             self.keys.get_or_create(&labels).set(flow.keys as i64);
             raise(&self.imbalances.get_or_create(&labels), flow.imbalances);
@@ -209,7 +209,7 @@ impl OfPartitions {
         for life in partitions {
             let partition = (life.partition.topic.clone(), life.partition.partition);
             let sum = together.entry(partition).or_default();
-            sum.missing += life.missing;
+            sum.missing += life.lag.unwrap_or(0);
             sum.holes += life.hole_count;
             sum.hole_offsets += life.hole_offsets;
             sum.hole_since = [sum.hole_since, life.hole_since].into_iter().flatten().min();
@@ -274,10 +274,7 @@ mod tests {
     use event::{Incarnation, Mark, Partition, mark::TopicMark};
 
     use super::*;
-    use crate::{
-        frontier::Clocks,
-        view::{Ahead, FlowView, Own},
-    };
+    use crate::view::{Ahead, FlowView, Own};
 
     const NOW: EventTime = EventTime(1_000_000);
 
@@ -289,25 +286,19 @@ mod tests {
         ledger
     }
 
-    fn flow(ledger: Ledger, watermark: EventTime) -> FlowView {
+    fn flow(ledger: Ledger, watermark: Option<EventTime>) -> FlowView {
         FlowView {
             name: "ctr".into(),
-            table: flow::row::FlowTable {
-                flow: "f".into(),
-                columns: Vec::new(),
-                measures: [].into(),
-                merging: false,
-                allowed_lateness: event::Millis(0),
-            },
-            has_join: false,
+            columns: Vec::new(),
+            measures: [].into(),
             windows: flow::window::WindowKind::Sessions { gap: event::Millis(60_000) },
             out_of_orderness: event::Millis(0),
             allowed_lateness: event::Millis(0),
             watermark,
+            delay_ms: None,
             ledger,
             before: 0,
             keys: 3,
-            bytes: 0,
             over_limit: 0,
             imbalances: 0,
         }
@@ -319,13 +310,14 @@ mod tests {
             partition: Partition { topic: "t".into(), incarnation, partition: 4 },
             frontier: 0,
             committed: None,
-            end: None,
-            missing,
+            log_end: None,
+            asked_at: None,
+            lag: Some(missing),
             holes: Vec::new(),
             hole_count: usize::from(hole_since.is_some()),
             hole_offsets: 2,
             hole_since,
-            clocks: Clocks::NONE,
+            clock: None,
             is_idle: false,
         }
     }
@@ -343,19 +335,18 @@ mod tests {
         let metrics = Metrics::default();
         let mut shown = ProcessorMetrics::new(&metrics, 9);
         shown.begin([("ctr".into(), ledger(1_000, 5, 7))].into_iter());
-        let mut detail =
-            Detail { flows: vec![flow(ledger(1_000, 5, 7), EventTime::MIN)], ..Detail::default() };
+        let mut detail = Detail { flows: vec![flow(ledger(1_000, 5, 7), None)], ..Detail::default() };
         shown.observe(&detail, true, NOW);
         let counted = "aqueduct_processor_events_total{flow=\"ctr\",outcome=\"counted\"}";
         let lost = "aqueduct_processor_events_total{flow=\"ctr\",outcome=\"lost\"}";
         let pending = "aqueduct_processor_ledger_offsets{flow=\"ctr\",outcome=\"pending\"}";
         check(&metrics, &[&format!("{counted} 0"), &format!("{lost} 0"), &format!("{pending} 5")]);
         // What was pending and lost is counted.
-        detail.flows = vec![flow(ledger(1_009, 2, 3), EventTime(998_500))];
+        detail.flows = vec![flow(ledger(1_009, 2, 3), Some(EventTime(998_500)))];
         shown.observe(&detail, true, NOW);
         check(&metrics, &[&format!("{counted} 9"), &format!("{lost} 0"), &format!("{pending} 2")]);
         check(&metrics, &["aqueduct_processor_watermark_delay_seconds{flow=\"ctr\"} 1.5"]);
-        detail.flows = vec![flow(ledger(1_009, 2, 4), EventTime(998_500))];
+        detail.flows = vec![flow(ledger(1_009, 2, 4), Some(EventTime(998_500)))];
         shown.observe(&detail, true, NOW);
         check(&metrics, &[&format!("{lost} 1"), "aqueduct_processor_caught_up 1"]);
         let page = metrics.encode().expect("text");

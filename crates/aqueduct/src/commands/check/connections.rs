@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use writer::{Writer, WriterConfig};
 
 use super::{Sections, clocks, say};
-use crate::{commands::processor::pipeline, config::Config, edits, exit};
+use crate::{commands::processor::pipeline, config::Config, edits, errors};
 
 /// No connection takes longer than this. A service that is slower than that is not of much use to a pipe.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -120,7 +120,7 @@ fn looks<'a>(config: &'a Config, sections: &'a Sections) -> Vec<Look<'a>> {
     }
     if let Some(keyring) = &sections.keyring {
         let answer = keyring.as_ref().map(|ring| counted(ring.keys().len(), "key"));
-        let line = line("keyring", answer.map_err(|error| anyhow!(exit::one_line(error))));
+        let line = line("keyring", answer.map_err(|error| anyhow!(errors::one_line(error))));
         add("keyring".to_owned(), Box::pin(async { vec![line] }));
     }
     if let Some(writer) = &sections.writer {
@@ -148,7 +148,7 @@ fn line<T: Display, E: Into<anyhow::Error>>(what: &str, result: Result<T, E>) ->
         Ok(good) => Line::Good(format!("{what}: {good}")),
         Err(error) => {
             let error: anyhow::Error = error.into();
-            Line::Failed(format!("{what}: {}", exit::one_line(error.as_ref())))
+            Line::Failed(format!("{what}: {}", errors::one_line(error.as_ref())))
         }
     }
 }

@@ -4,7 +4,6 @@
 
 mod clocks;
 mod connections;
-pub(crate) mod memory;
 mod sample;
 mod sections;
 
@@ -16,19 +15,13 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{
-    cli::Global,
-    config::{Config, ConfigError},
-    grid::Format,
-    output::mark_closed,
-    runtime,
-};
+use crate::{config::ConfigError, global::Global, grid::Format, memory, output::mark_closed, runtime};
 
 use sections::Sections;
 
 /// The options of `check`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Validate the configuration only; connect to nothing
     #[arg(long)]
     offline: bool,
@@ -46,7 +39,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: before a deployment, without a connection to the services, and on the host itself
   aqueduct check --offline
   aqueduct check
@@ -62,9 +55,9 @@ FAILED and names the next step; the exit code is then 1.";
 ///
 /// # Errors
 /// The configuration is wrong.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     sample::check_usage(args)?;
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let mut errors = Vec::new();
     let sections = Sections::read(&config, &mut errors);
     if !errors.is_empty() {
@@ -81,7 +74,7 @@ pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     for warning in &sections.warnings {
         say(format_args!("warning {warning}"))?;
     }
-    for estimate in memory::estimates(&sections) {
+    for estimate in memory::estimates(&sections.flows, sections.state.memory) {
         say(format_args!("memory  {estimate}"))?;
     }
     if args.offline {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Args, Sections};
 use crate::{
     config::{Config, places},
-    exit::WrongUsage,
+    errors::WrongUsage,
     grid::Format,
     input::Input,
     output::mark_closed,

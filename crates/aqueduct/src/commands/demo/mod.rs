@@ -16,11 +16,11 @@ use writer::{Writer, WriterConfig};
 
 use self::{feed::Feed, place::Place, screen::Screen};
 use super::{connector::Plan, processor::Parts};
-use crate::{cli::Global, live::Live, runtime};
+use crate::{global::Global, live::Live, runtime};
 
 /// The options of `demo`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Stop after this time, such as 30s or 5m [default: until Ctrl-C]
     #[arg(long, value_name = "TIME")]
     duration: Option<Millis>,
@@ -33,7 +33,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: run the whole pipeline for a minute, then query its rows
   aqueduct demo --duration 1m
   sqlite3 -box demo.db 'select * from box_ctr_latest order by window_end desc, views desc limit 10'
@@ -50,7 +50,7 @@ pub(crate) const PAST: Millis = Millis(12 * 60_000);
 ///
 /// # Errors
 /// A part of the pipe fails, or the numbers do not balance at the end.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let place = Place::prepare(&args.path, global.config.as_deref())?;
     let levels = place::start_logging(global)?;
     runtime::use_small_pages();
@@ -121,7 +121,7 @@ impl Demo {
         let (live, mut view) = (Arc::new(live), seen.subscribe());
         let router =
             admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
-                .merge(page::router(live.clone()));
+                .merge(report::router(live.clone()));
         let ended = CancellationToken::new();
         let served = tokio::spawn(admin::serve(listener, router, ended.clone()));
         let sampled = tokio::spawn(live.sample(ended.clone()));

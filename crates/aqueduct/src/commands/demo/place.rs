@@ -10,9 +10,9 @@ use connector::keyring::Keyring;
 use service::{LogLevels, Settings};
 
 use crate::{
-    cli::Global,
     config::{Config, SECTIONS},
-    exit::WrongUsage,
+    errors::WrongUsage,
+    global::Global,
 };
 
 /// A folder for keyring and state, gone when the demo is, and the file for the rows, which stays.

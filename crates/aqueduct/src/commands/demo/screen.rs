@@ -9,9 +9,10 @@ use std::{
 };
 
 use event::{EventTime, Millis, ledger::Outcome};
-use flow::row::{FlowTable, Kind, MeasureColumns, Row, Shows};
+use flow::row::{FlowTable, MeasureColumns, Row, Shows};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use page::{facts::Measured, measures};
+use processor::board::Measured;
+use report::measures;
 use tokio::{sync::watch, time::Instant};
 use writer::{LatestRow, Writer};
 
@@ -209,9 +210,8 @@ fn status(view: &processor::View, rate: f64, watermark: EventTime) -> String {
 
 /// The newest rows of a flow, the busiest first.
 fn query(table: &FlowTable) -> String {
-    let of_measures = table.measures.iter().flat_map(MeasureColumns::columns);
+    let of_measures = table.measures.iter().flat_map(MeasureColumns::shown);
     // Sketches are not to be read by people.
-    let of_measures = of_measures.filter(|column| column.kind != Kind::Bytes).map(|column| column.name);
     let columns: Vec<String> =
         table.columns.iter().cloned().chain(["window_end".to_owned()]).chain(of_measures).collect();
     let is_count =

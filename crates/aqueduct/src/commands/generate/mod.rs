@@ -13,9 +13,8 @@ use ::kafka::Producer;
 use event::{EventTime, Millis};
 
 use crate::{
-    cli::{self, Global},
-    config::Config,
-    exit::WrongUsage,
+    errors::WrongUsage,
+    global::{self, Global},
     runtime,
     traffic::{DEFAULT_START, Shape, Share, Traffic},
 };
@@ -28,7 +27,7 @@ pub(crate) use tally::Tally;
 
 /// The options of `generate`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Events per second. Kafka receives them at this rate; in a file, their times have this distance
     #[arg(long, value_name = "N", default_value = "1000")]
     rate: NonZeroU64,
@@ -61,7 +60,7 @@ pub struct Args {
     seed: Option<u64>,
     /// Time of the first event [default: 2026-01-01T00:00:00Z for a file, now for Kafka]. Events in the past are sent to
     /// Kafka immediately
-    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    #[arg(long, value_name = "TIME", value_parser = global::time)]
     start: Option<EventTime>,
     /// Write lines to this file instead of Kafka; - is standard output; .gz and .zst compress
     #[arg(long, value_name = "FILE")]
@@ -72,7 +71,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: a hundred thousand events of an hour, some of them late or broken, in a compressed file
   aqueduct generate --events 100000 --rate 28 --late 1% --broken 0.1% --output events.ndjson.zst
 and live traffic for the configured Kafka topic, until Ctrl-C
@@ -89,7 +88,7 @@ pub(crate) struct Order {
 ///
 /// # Errors
 /// The file or Kafka does not accept them.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let tally = match &args.output {
         Some(path) => to_file(args, path)?,
         None => to_kafka(args, global)?,
@@ -110,7 +109,7 @@ fn to_file(args: &Args, path: &Path) -> anyhow::Result<Tally> {
 }
 
 fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
-    let config = Config::open(global)?;
+    let config = global.config()?;
     let kafka = config.kafka()?;
     global.start_logging()?;
     let now = EventTime(jiff::Timestamp::now().as_millisecond());

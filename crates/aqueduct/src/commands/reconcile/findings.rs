@@ -4,22 +4,27 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use event::{Key, Partition};
+use event::{Key, Ledger, Partition};
 use flow::{
     append::Table,
     row::{Value, Values},
 };
 use kafka::survey::Log;
-use processor::{engine::FlowState, frontier::Track};
+use processor::{
+    engine::FlowState,
+    frontier::Track,
+    view::{FlowView, outcomes},
+};
+use report::{
+    Status,
+    judge::{self, Station},
+    status::Processor,
+};
 use serde::Serialize;
-use writer::LatestRow;
+use writer::{LatestRow, Refusals};
 
 use super::counted::counted;
-use crate::{
-    parts::{Part, parts},
-    refused::Refused,
-    survey::Survey,
-};
+use crate::survey::{Survey, waiting};
 
 /// Everything that was compared.
 #[derive(Debug, Serialize)]
@@ -29,12 +34,12 @@ pub(super) struct Findings {
     pub(super) unreachable: Vec<String>,
     pub(super) partitions: Vec<PartitionFinding>,
     /// What was refused, by partition, stage and reason.
-    pub(super) refused: Vec<Refused>,
+    pub(super) refused: Vec<Refusals>,
     pub(super) flows: Vec<FlowFinding>,
     pub(super) tables: Vec<TableFinding>,
     pub(super) windows: Vec<WindowFinding>,
     /// Every component, and whether it is stalled.
-    pub(super) parts: Vec<Part>,
+    pub(super) stations: Vec<Station>,
 }
 
 /// One partition: Kafka's offsets against the frontier.
@@ -83,7 +88,8 @@ pub(super) struct FlowFinding {
     pub(super) flow: String,
     /// Not in the state yet, so that there is nothing to compare.
     pub(super) is_new: bool,
-    pub(super) ledger: BTreeMap<&'static str, u64>,
+    #[serde(serialize_with = "outcomes")]
+    pub(super) ledger: Ledger,
     /// Offsets in the ledger, and those from before the flow was added.
     pub(super) total: u64,
     pub(super) accounted: u64,
@@ -134,22 +140,16 @@ impl Findings {
                 unreachable.push(error.clone());
             }
         }
+        let status = survey.status();
         let mut findings = Self {
             nothing_missing: false,
             unreachable,
             partitions: partitions(survey),
-            flows: survey
-                .state
-                .core
-                .engine()
-                .flows()
-                .iter()
-                .map(|flow| FlowFinding::of(flow, survey))
-                .collect(),
+            flows: flows(survey, &status),
             tables: tables(survey),
             windows: windows(survey),
-            refused: survey.tables.iter().flat_map(|tables| &tables.refusals).map(Refused::of).collect(),
-            parts: parts(survey),
+            refused: survey.refusals().to_vec(),
+            stations: judge::stations(&status),
         };
         findings.nothing_missing = findings.unreachable.is_empty()
             && findings.partitions.iter().all(|partition| partition.missing.is_empty())
@@ -161,35 +161,26 @@ impl Findings {
 }
 
 fn partitions(survey: &Survey) -> Vec<PartitionFinding> {
-    let unheard = Track::new();
-    let mut tracks: BTreeMap<&Partition, &Track> = survey.state.core.frontier().tracks().collect();
-    let logs: BTreeMap<&Partition, &Log> =
-        survey.logs.iter().flat_map(|logs| &logs.logs).map(|log| (&log.partition, log)).collect();
-    for partition in logs.keys() {
-        tracks.entry(partition).or_insert(&unheard);
-    }
-    let finding = |(partition, track): (&Partition, &Track)| {
-        let log = logs.get(partition).copied();
-        PartitionFinding {
-            topic: partition.topic.to_string(),
-            partition: partition.partition,
-            incarnation: partition.incarnation.to_string(),
-            log_start: log.map(|log| log.low),
-            log_end: log.map(|log| log.high),
-            committed: log.map_or(track.committed(), |log| log.committed),
-            accounted: track.accounted(),
-            refused: refused(partition, survey),
-            lost: track.lost().iter().map(|range| range.end - range.start).sum(),
-            missing: missing(track, log, survey.logs.is_ok()),
-        }
+    let finding = |(partition, (track, log)): (&Partition, (Track, Option<&Log>))| PartitionFinding {
+        topic: partition.topic.to_string(),
+        partition: partition.partition,
+        incarnation: partition.incarnation.to_string(),
+        log_start: log.map(|log| log.low),
+        log_end: log.map(|log| log.high),
+        committed: log.map_or(track.committed(), |log| log.committed),
+        accounted: track.accounted(),
+        refused: refused(partition, survey),
+        lost: track.lost().iter().map(|range| range.end - range.start).sum(),
+        missing: missing(&track, log, survey.logs.is_ok()),
     };
-    tracks.into_iter().map(finding).collect()
+    survey.tracks().into_iter().map(finding).collect()
 }
 
 fn refused(partition: &Partition, survey: &Survey) -> u64 {
-    let refusals = survey.tables.iter().flat_map(|tables| &tables.refusals);
-    let of_partition =
-        refusals.filter(|r| r.topic == *partition.topic && r.partition == i64::from(partition.partition));
+    let of_partition = survey
+        .refusals()
+        .iter()
+        .filter(|r| r.topic == *partition.topic && r.partition == i64::from(partition.partition));
     of_partition.map(|refusals| refusals.rows).sum()
 }
 
@@ -231,22 +222,17 @@ impl Stage {
     }
 }
 
-impl FlowFinding {
-    fn of(flow: &FlowState, survey: &Survey) -> Self {
-        let state = &survey.state;
-        let is_new = state.added.iter().any(|added| **added == **flow.name());
-        let (total, accounted) = (flow.ledger.total() + flow.before, state.core.frontier().accounted());
-        // Messages without positions are in the ledger, and nowhere else.
-        let balanced = if state.core.has_unpositioned() { total >= accounted } else { total == accounted };
-        Self {
-            flow: flow.name().to_string(),
-            is_new,
-            ledger: flow.ledger.iter().map(|(outcome, count)| (outcome.as_str(), count)).collect(),
-            total,
-            accounted,
-            balanced,
-        }
-    }
+fn flows(survey: &Survey, status: &Status) -> Vec<FlowFinding> {
+    let Some(Processor { detail, .. }) = &status.processor else { return Vec::new() };
+    let finding = |(state, view): (&FlowState, &FlowView)| FlowFinding {
+        flow: view.name.to_string(),
+        is_new: survey.is_new(state),
+        ledger: view.ledger,
+        total: view.ledger.total() + view.before,
+        accounted: detail.accounted,
+        balanced: judge::is_balanced(detail, view),
+    };
+    survey.state.core.engine().flows().iter().zip(&detail.flows).map(finding).collect()
 }
 
 fn tables(survey: &Survey) -> Vec<TableFinding> {
@@ -254,8 +240,7 @@ fn tables(survey: &Survey) -> Vec<TableFinding> {
     let outbox = &survey.state.outbox;
     let finding = |(table, sent): (&Table, u64)| {
         let rows = *tables.rows.get(table)?.as_ref().ok()?;
-        let waiting = outbox.pending_from(0).filter(|(_, append)| append.table == *table);
-        let waiting = waiting.map(|(_, append)| u64::from(append.rows)).sum();
+        let waiting = waiting(outbox, table);
         Some(TableFinding { table: table.name(), sent, waiting, rows, missing: sent.saturating_sub(rows) })
     };
     outbox.given().filter_map(finding).collect()

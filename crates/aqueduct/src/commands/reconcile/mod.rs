@@ -14,20 +14,20 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{cli::Global, config::Config, grid::Format, output::mark_closed, runtime, survey::Places};
+use crate::{global::Global, grid::Format, output::mark_closed, runtime, survey::Places};
 
 use findings::Findings;
 
 /// The options of `reconcile`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Format of the findings
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: in a script, after the producers have stopped and the pipeline is idle
   aqueduct reconcile || echo 'something is missing'
 
@@ -42,8 +42,8 @@ const ATTEMPTS: usize = 3;
 ///
 /// # Errors
 /// The configuration is invalid, or the state cannot be read.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = global.config()?;
     let places = Places::read(&config)?;
     global.start_logging()?;
     let findings = runtime::run(|_| async move {

@@ -1,7 +1,9 @@
 //! The findings of `reconcile` as text.
 
+use report::{judge, late};
+
 use super::findings::{Findings, FlowFinding, Missing, PartitionFinding, Stage, TableFinding};
-use crate::{grid::grid, late, parts, refused};
+use crate::{grid::grid, sections};
 
 /// Number of ranges shown for each partition.
 const RANGES: usize = 5;
@@ -58,11 +60,11 @@ pub(super) fn of(findings: &Findings) -> String {
     if !late.is_empty() {
         text.push_str(&format!("\nLate events\n{}\n", late.join("\n")));
     }
-    if let Some(refused) = refused::text(&findings.refused) {
-        text.push_str(&format!("\nRejected records\n{refused}"));
+    if let Some(rejected) = sections::rejected(&findings.refused) {
+        text.push_str(&format!("\nRejected records\n{rejected}"));
     }
-    text.push_str(&format!("\nComponents\n{}", parts::text(&findings.parts)));
-    text.push_str(&format!("{}\n", parts::verdict(&findings.parts)));
+    text.push_str(&format!("\nComponents\n{}", sections::components(&findings.stations)));
+    text.push_str(&format!("{}\n", judge::verdict(&findings.stations)));
     text.push_str(&format!("\n{}\n", verdict(findings)));
     text
 }
@@ -119,8 +121,9 @@ fn range(missing: &Missing) -> String {
 }
 
 fn flow(finding: &FlowFinding) -> Vec<String> {
-    let outcomes = finding.ledger.iter().filter(|(_, count)| **count > 0);
-    let outcomes: Vec<String> = outcomes.map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    let outcomes = finding.ledger.iter().filter(|(_, count)| *count > 0);
+    let outcomes: Vec<String> =
+        outcomes.map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
     let balance = match (finding.is_new, finding.balanced) {
         (true, _) => "new",
         (false, true) => "balances",

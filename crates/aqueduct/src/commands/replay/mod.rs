@@ -32,8 +32,7 @@ use event::EventTime;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{self, Global},
-    config::Config,
+    global::{self, Global},
     runtime,
 };
 
@@ -44,7 +43,7 @@ use session::Session;
 
 /// The options of `replay`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Files with one JSON event per line, plain, .gz or .zst; - is standard input. TOPIC=FILE treats the events of a file
     /// as those of a Kafka topic. Each file is a partition; files are read in parallel, in the order of event time
     #[arg(value_name = "FILE", required_unless_present = "kafka", conflicts_with = "kafka")]
@@ -53,10 +52,10 @@ pub struct Args {
     #[arg(long)]
     kafka: bool,
     /// First Kafka timestamp to read [default: the start of the topics]
-    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    #[arg(long, value_name = "TIME", value_parser = global::time)]
     from: Option<EventTime>,
     /// First Kafka timestamp not to read any more [default: the current end of the topics]
-    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    #[arg(long, value_name = "TIME", value_parser = global::time)]
     to: Option<EventTime>,
     /// The events are pseudonymised already: do not apply [anonymise]
     #[arg(long)]
@@ -78,7 +77,7 @@ pub struct Args {
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: the final rates of two days, in an SQLite file
   aqueduct replay --final --output rates.db monday.ndjson.gz tuesday.ndjson.gz
 of views and clicks in separate files
@@ -95,8 +94,8 @@ time = \"processing\" cannot be replayed, and flows with time = \"kafka\" only f
 ///
 /// # Errors
 /// The configuration is wrong or cannot be replayed, a source cannot be read to its end, rows cannot be written.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = global.config()?;
     let plan = Plan::make(args, &config)?;
     global.start_logging()?;
     runtime::run(|shutdown| async move {

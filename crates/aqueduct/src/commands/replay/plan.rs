@@ -15,7 +15,7 @@ use writer::WriterConfig;
 use super::{Args, tables::PIPELINE};
 use crate::{
     config::{Config, ConfigError},
-    exit::WrongUsage,
+    errors::WrongUsage,
 };
 
 /// A replay.

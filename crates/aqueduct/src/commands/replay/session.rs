@@ -1,7 +1,6 @@
 //! Records in, rows out: what files and Kafka have in common.
 
 use std::{
-    fmt,
     io::{self, Write as _},
     sync::Arc,
     time::Instant,
@@ -9,7 +8,7 @@ use std::{
 
 use connector::{
     anonymise::{Anonymised, Anonymiser, Raw, RejectCode},
-    message::{Message, Origin},
+    message::Message,
 };
 use event::{EventTime, EventsSettings};
 use processor::{
@@ -27,6 +26,8 @@ use super::{
     tally::Tally,
 };
 
+pub(super) use super::tally::At;
+
 /// A replay that runs.
 pub(super) struct Session {
     events: EventsSettings,
@@ -39,15 +40,6 @@ pub(super) struct Session {
     tally: Tally,
     began: Instant,
     now: EventTime,
-}
-
-/// The position of a record.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum At<'a> {
-    /// A line of a file.
-    Line(&'a str, u64),
-    /// An offset of a partition, with Kafka's timestamp.
-    Offset(&'a Origin, u64, Option<EventTime>),
 }
 
 impl Session {
@@ -229,22 +221,4 @@ fn published(
         Message::new(encoder, &event, origin, offset, time).map_err(|reason| (reason, None))?;
     }
     Ok(event)
-}
-
-impl At<'_> {
-    fn kafka_time(self) -> Option<EventTime> {
-        match self {
-            Self::Line(..) => None,
-            Self::Offset(_, _, time) => time,
-        }
-    }
-}
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Line(file, line) => write!(f, "{file}:{line}"),
-            Self::Offset(origin, offset, _) => write!(f, "{}@{offset}", origin.partition()),
-        }
-    }
 }

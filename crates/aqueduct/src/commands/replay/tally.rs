@@ -1,12 +1,23 @@
 //! What a replay counted, for the summary on standard error: reasons and positions, never a value.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use anyhow::bail;
+use connector::message::Origin;
 use event::{EventTime, ledger::Outcome};
 use processor::{engine::FlowState, joins::Joins};
 
-use super::session::At;
+/// The position of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum At<'a> {
+    /// A line of a file.
+    Line(&'a str, u64),
+    /// An offset of a partition, with Kafka's timestamp.
+    Offset(&'a Origin, u64, Option<EventTime>),
+}
 
 /// Counts of a replay.
 #[derive(Debug)]
@@ -212,6 +223,24 @@ fn line(text: &mut String, what: &str, count: u64, first: &[String]) {
 
 fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("a text in memory takes everything");
+}
+
+impl At<'_> {
+    pub(super) fn kafka_time(self) -> Option<EventTime> {
+        match self {
+            Self::Line(..) => None,
+            Self::Offset(_, _, time) => time,
+        }
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(file, line) => write!(f, "{file}:{line}"),
+            Self::Offset(origin, offset, _) => write!(f, "{}@{offset}", origin.partition()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! See [`super::reconcile`] for what is missing.
 
-mod report;
+mod document;
 mod text;
 
 use std::{
@@ -10,20 +10,22 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{cli::Global, config::Config, grid::Format, output::mark_closed, runtime, survey::Places};
+use anyhow::Context as _;
 
-use report::Report;
+use crate::{global::Global, grid::Format, output::mark_closed, runtime, survey::Places};
+
+use document::Report;
 
 /// The options of `status`.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Format of the report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 /// Shown by `--help`.
-pub const EXAMPLE: &str = "\
+pub(crate) const EXAMPLE: &str = "\
 Example: what holds the watermark, and the lag for a script
   aqueduct status
   aqueduct status --format json | jq '[.partitions[].lag] | add'
@@ -36,14 +38,15 @@ the state cannot be read.";
 ///
 /// # Errors
 /// The configuration is invalid, or the state cannot be read.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = Config::open(global)?;
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = global.config()?;
     let places = Places::read(&config)?;
     global.start_logging()?;
     let survey = runtime::run(|_| async move { places.look().await })?;
-    let report = Report::of(&survey);
+    let status = survey.status();
+    let report = Report::of(&survey, &status).context("internal error: a survey without a status")?;
     let text = match args.format {
-        Format::Text => text::of(&report),
+        Format::Text => text::of(&report, status.at),
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",
     };
     io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;

@@ -2,66 +2,71 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::report::{FlowReport, PartitionReport, Report};
-use crate::{grid::grid, late, parts, refused};
+use event::EventTime;
+use processor::view::PartitionView;
+use report::{
+    judge, late,
+    status::millis_between,
+    words::{counted, length},
+};
 
-/// Number of holes shown for each partition.
-const HOLES: usize = 3;
+use super::document::{FlowReport, Report};
+use crate::{grid::grid, sections};
 
-pub(super) fn of(report: &Report) -> String {
+pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
     let mut text = String::new();
     let mut line = |name: &str, words: &str| {
         writeln!(text, "{name:<10}{words}").expect("a text in memory takes everything");
     };
-    line("state", &state(report));
-    if let Some(reason) = &report.kafka_unreachable {
-        line("Kafka", &format!("{reason}; ends and commits are those of the last marks"));
-    }
-    for topic in &report.missing_topics {
-        line("Kafka", &format!("there is no topic {topic}"));
-    }
-    if let Some(reason) = &report.tables_unreachable {
-        line("tables", reason);
-    }
-    for flow in &report.flows {
-        if let Some(reason) = &flow.rows_unreachable {
-            line("tables", &format!("{}: {reason}", flow.flow));
+    line("state", &state(report, at));
+    match &report.answers.kafka {
+        Err(reason) => line("Kafka", &format!("{reason}; ends and commits are those of the last marks")),
+        Ok(brokers) => {
+            for topic in &brokers.missing_topics {
+                line("Kafka", &format!("there is no topic {topic}"));
+            }
         }
     }
+    let unreachable = report.flows.iter().filter_map(|flow| Some((flow, flow.rows_unreachable.as_ref()?)));
+    let unreachable: Vec<_> = unreachable.map(|(flow, why)| format!("{}: {why}", flow.view.name)).collect();
+    match &report.answers.tables {
+        Err(reason) if unreachable.is_empty() => line("tables", reason),
+        _ => unreachable.iter().for_each(|reason| line("tables", reason)),
+    }
     line("watermark", &format!("held by {}", report.held_by));
-    line("verdict", &parts::verdict(&report.parts));
+    line("verdict", &judge::verdict(&report.stations));
     for flow in &report.flows {
-        if let Some(words) = late::words(&flow.flow, &flow.ledger) {
+        if let Some(words) = late::words(&flow.view.name, &flow.view.ledger) {
             line("late", &words);
         }
     }
-    text.push_str(&format!("\n{}", parts::text(&report.parts)));
+    text.push_str(&format!("\n{}", sections::components(&report.stations)));
     if !report.partitions.is_empty() {
         let head = ["topic", "partition", "log end", "committed", "frontier", "lag", "holes", "clock"];
-        let topics = topics(&report.partitions);
+        let topics = topics(report.partitions);
         let rows: Vec<Vec<String>> =
             report.partitions.iter().zip(topics).map(|(one, topic)| partition(one, topic)).collect();
         text.push_str(&format!("\n{}", grid(&head, &rows)));
     }
-    let head = ["flow", "watermark", "behind", "keys", "rows", "waiting", "offsets"];
+    let head = ["flow", "watermark", "watermark delay", "keys", "rows", "waiting", "offsets"];
     let rows: Vec<Vec<String>> = report.flows.iter().map(flow).collect();
     text.push_str(&format!("\n{}", grid(&head, &rows)));
-    if let Some(refused) = refused::text(&report.refused) {
-        text.push_str(&format!("\n{refused}"));
+    if let Some(rejected) = sections::rejected(report.refused) {
+        text.push_str(&format!("\n{rejected}"));
     }
     text
 }
 
-fn state(report: &Report) -> String {
-    let state = &report.state;
-    let waiting = match state.waiting_requests {
+fn state(report: &Report<'_>, at: EventTime) -> String {
+    let state = &report.answers.state;
+    let waiting = match report.waiting_requests {
         0 => String::new(),
-        1 => ", 1 request waits for its table".to_owned(),
-        requests => format!(", {requests} requests wait for their tables"),
+        requests => format!(", {} in flight", counted(requests as u64, "request", "requests")),
     };
-    match (state.checkpoint, state.age_ms) {
-        (Some(number), Some(age)) => {
-            format!("{}: checkpoint {number}, written {} ago{waiting}", state.place, length(age))
+    match (state.checkpoint, state.written_at) {
+        (Some(number), Some(written)) => {
+            let age = length(millis_between(written, at));
+            format!("{}: checkpoint {number}, written {age} ago{waiting}", state.place)
         }
         _ => format!("{}: no checkpoint yet; no processor has used it", state.place),
     }
@@ -69,90 +74,77 @@ fn state(report: &Report) -> String {
 
 /// The topic of each partition, with its incarnation where there are several: a topic that was deleted and recreated, or cut by
 /// an election.
-fn topics(partitions: &[PartitionReport]) -> Vec<String> {
+fn topics(partitions: &[PartitionView]) -> Vec<String> {
     let mut counts: BTreeMap<(&str, i32), usize> = BTreeMap::new();
-    for one in partitions {
+    let partitions = || partitions.iter().map(|one| &one.partition);
+    for one in partitions() {
         *counts.entry((&one.topic, one.partition)).or_default() += 1;
     }
-    let name = |one: &PartitionReport| match counts[&(&*one.topic, one.partition)] {
-        1 => one.topic.clone(),
+    let name = |one: &event::Partition| match counts[&(&*one.topic, one.partition)] {
+        1 => one.topic.to_string(),
         _ => format!("{} ({})", one.topic, one.incarnation),
     };
-    partitions.iter().map(name).collect()
+    partitions().map(name).collect()
 }
 
-fn partition(report: &PartitionReport, topic: String) -> Vec<String> {
-    let mut holes: Vec<String> =
-        report.holes.iter().take(HOLES).map(|(from, to)| format!("{from}..{to}")).collect();
-    if report.holes.len() > HOLES {
-        holes.push(format!("{} more", report.holes.len() - HOLES));
+fn partition(view: &PartitionView, topic: String) -> Vec<String> {
+    let mut holes: Vec<String> = view.holes.iter().map(|(from, to)| format!("{from}..{to}")).collect();
+    if view.hole_count > holes.len() {
+        holes.push(format!("{} more", view.hole_count - holes.len()));
     }
     vec![
         topic,
-        report.partition.to_string(),
-        number(report.log_end),
-        number(report.committed),
-        report.frontier.to_string(),
-        number(report.lag),
+        view.partition.partition.to_string(),
+        known(view.log_end),
+        known(view.committed),
+        view.frontier.to_string(),
+        known(view.lag),
         if holes.is_empty() { "-".to_owned() } else { holes.join(", ") },
-        report.clock.clone().unwrap_or_else(|| "-".to_owned()),
+        known(view.clock),
     ]
 }
 
-fn flow(report: &FlowReport) -> Vec<String> {
-    let outcomes: Vec<String> = report
-        .ledger
-        .iter()
-        .filter(|(_, count)| **count > 0)
-        .map(|(outcome, count)| format!("{count} {outcome}"))
-        .collect();
+fn flow(report: &FlowReport<'_>) -> Vec<String> {
+    let view = report.view;
+    let outcomes = view.ledger.iter().filter(|(_, count)| *count > 0);
+    let outcomes: Vec<String> =
+        outcomes.map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
     let offsets = match (report.is_new, outcomes.is_empty()) {
         (true, _) => "new: begins with the next start of the processor".to_owned(),
         (false, true) => "-".to_owned(),
         (false, false) => format!("{} = {}", report.total, outcomes.join(" + ")),
     };
     vec![
-        report.flow.clone(),
-        report.watermark.clone().unwrap_or_else(|| "-".to_owned()),
-        report.delay_ms.map_or("-".to_owned(), length),
-        report.keys.to_string(),
-        number(report.rows),
+        view.name.to_string(),
+        known(view.watermark),
+        known(view.delay_ms.map(length)),
+        view.keys.to_string(),
+        known(report.rows),
         report.waiting_rows.to_string(),
         offsets,
     ]
 }
 
-fn number(number: Option<u64>) -> String {
-    number.map_or("-".to_owned(), |number| number.to_string())
-}
-
-/// A length of time, to the second from ten seconds on.
-fn length(millis: i64) -> String {
-    if millis < 10_000 {
-        format!("{:.1}s", millis as f64 / 1e3)
-    } else {
-        event::Millis(millis / 1000 * 1000).to_string()
-    }
+fn known(value: Option<impl ToString>) -> String {
+    value.map_or("-".to_owned(), |value| value.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use event::{Incarnation, Millis, Partition};
+    use processor::frontier::{Limits, Track};
+
     use super::*;
 
     #[test]
     fn incarnations_of_one_partition_are_told_apart() {
-        let report = |topic: &str, partition, incarnation: &str| PartitionReport {
-            topic: topic.to_owned(),
-            partition,
-            incarnation: incarnation.to_owned(),
-            log_end: None,
-            committed: None,
-            frontier: 0,
-            lag: None,
-            holes: Vec::new(),
-            clock: None,
+        let view = |topic: &str, partition, incarnation: &str| {
+            let incarnation = Incarnation::from(incarnation);
+            let partition = Partition { topic: topic.into(), incarnation, partition };
+            let limits = Limits { idle_after: Millis(1), hole_limit: Millis(1), cold_start: Millis(1) };
+            PartitionView::of(&partition, &Track::new(), &limits, None)
         };
-        let partitions = [report("a", 0, "x"), report("a", 0, "y"), report("a", 1, "y"), report("b", 0, "x")];
+        let partitions = [view("a", 0, "x"), view("a", 0, "y"), view("a", 1, "y"), view("b", 0, "x")];
         assert_eq!(topics(&partitions), ["a (x)", "a (y)", "a", "b"]);
     }
 }

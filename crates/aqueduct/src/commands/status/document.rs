@@ -1,0 +1,83 @@
+//! The report of `status`: the status of the pipeline, with what the tables and the state add to each flow. Pure.
+
+use flow::append::Table;
+use processor::{
+    engine::FlowState,
+    view::{FlowView, PartitionView},
+};
+use report::{
+    Status,
+    judge::{self, Health, Station},
+    late,
+    status::Survey as Answers,
+};
+use serde::Serialize;
+use writer::Refusals;
+
+use crate::survey::{Survey, waiting};
+
+/// The whole report.
+#[derive(Debug, Serialize)]
+pub(super) struct Report<'a> {
+    pub(super) health: Health,
+    /// Every component, and whether it is stalled.
+    pub(super) stations: Vec<Station>,
+    #[serde(flatten)]
+    pub(super) answers: &'a Answers,
+    /// Which partition holds the watermark, and why.
+    pub(super) held_by: &'a str,
+    pub(super) waiting_requests: usize,
+    pub(super) partitions: &'a [PartitionView],
+    pub(super) flows: Vec<FlowReport<'a>>,
+    /// What was refused, by partition, stage and reason.
+    pub(super) refused: &'a [Refusals],
+}
+
+/// One flow.
+#[derive(Debug, Serialize)]
+pub(super) struct FlowReport<'a> {
+    #[serde(flatten)]
+    pub(super) view: &'a FlowView,
+    pub(super) is_new: bool,
+    pub(super) total: u64,
+    /// The share of late events among counted and late ones; absent if there are none of either.
+    pub(super) late_share: Option<f64>,
+    pub(super) rows: Option<u64>,
+    pub(super) rows_unreachable: Option<String>,
+    pub(super) waiting_rows: u64,
+}
+
+impl<'a> Report<'a> {
+    /// `None` unless the status is that of a survey.
+    pub(super) fn of(survey: &'a Survey, status: &'a Status) -> Option<Self> {
+        let detail = &status.processor.as_ref()?.detail;
+        let stations = judge::stations(status);
+        let flows = survey.state.core.engine().flows().iter().zip(&detail.flows);
+        Some(Self {
+            health: judge::overall(status, &stations),
+            stations,
+            answers: status.survey.as_ref()?,
+            held_by: &detail.held_by,
+            waiting_requests: detail.requests,
+            partitions: &detail.partitions,
+            flows: flows.map(|(state, view)| FlowReport::of(state, view, survey)).collect(),
+            refused: survey.refusals(),
+        })
+    }
+}
+
+impl<'a> FlowReport<'a> {
+    fn of(state: &FlowState, view: &'a FlowView, survey: &Survey) -> Self {
+        let table = Table::Flow(view.name.clone());
+        let counted = survey.tables.as_ref().ok().and_then(|tables| tables.rows.get(&table));
+        Self {
+            view,
+            is_new: survey.is_new(state),
+            total: view.ledger.total(),
+            late_share: late::share(&view.ledger),
+            rows: counted.and_then(|rows| rows.as_ref().ok().copied()),
+            rows_unreachable: counted.and_then(|rows| rows.as_ref().err().cloned()),
+            waiting_rows: waiting(&survey.state.outbox, &table),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The stalled component is the one that is named.
+
+use event::{EventTime, mark::Reason};
+use flow::append::{Body, Table};
+
+use report::judge::{Level, Station, stations, verdict};
+
+use super::Survey;
+use crate::{commands::reconcile::tests::survey, sections::components};
+
+/// A pipe in which every part does what it should.
+fn well() -> Survey {
+    survey(&[0, 1, 3], &[(2, 3, Reason::Rejected("not-json".to_owned()))], (0, 4, Some(4)))
+}
+
+fn later(survey: &mut Survey, seconds: i64) -> EventTime {
+    survey.at = EventTime(survey.at.0 + seconds * 1_000);
+    survey.at
+}
+
+/// Looks at what a change made of one component; all others are green.
+#[track_caller]
+fn check(change: impl FnOnce(&mut Survey), name: &str, level: Level, reason: &str) {
+    let mut survey = well();
+    change(&mut survey);
+    let stations = judged(&survey);
+    for Station { name: found, health, .. } in &stations {
+        if *found == name {
+            assert_eq!((health.level, health.reason.as_str()), (level, reason));
+        } else {
+            assert_eq!(health.level, Level::Green, "{found}: {health:?}");
+        }
+    }
+    let expected =
+        if level == Level::Red { format!("STALLED: {name}") } else { "nothing is stalled".to_owned() };
+    assert_eq!(verdict(&stations), expected);
+    assert!(components(&stations).contains(reason), "{}", components(&stations));
+}
+
+fn judged(survey: &Survey) -> Vec<Station> {
+    stations(&survey.status())
+}
+
+fn set_log(survey: &mut Survey, high: u64, committed: u64, members: usize) {
+    let logs = survey.logs.as_mut().expect("Kafka answers");
+    (logs.logs[0].high, logs.logs[0].committed, logs.members) = (high, Some(committed), Some(members));
+}
+
+#[test]
+fn where_nothing_waits_all_is_well() {
+    check(|_| {}, "connector", Level::Green, "one member; everything is committed");
+    check(|_| {}, "processor", Level::Green, "checkpoint 1, 0.0 s ago; watermark delay 40 s");
+    check(|_| {}, "Kafka", Level::Green, "one partition with 4 offsets");
+    check(|_| {}, "tables", Level::Green, "0 rows; none waiting");
+}
+
+#[test]
+fn what_is_not_committed_waits_for_the_connector() {
+    let seen = "2 members; 3 offsets are not committed: events[0]";
+    check(|survey| set_log(survey, 7, 4, 2), "connector", Level::Amber, seen);
+    let seen = "the consumer group has no members: start `aqueduct connector`; 3 offsets are not committed: events[0]";
+    check(|survey| set_log(survey, 7, 4, 0), "connector", Level::Red, seen);
+}
+
+#[test]
+fn a_connector_without_marks_stands_still_although_it_is_in_the_group() {
+    let silent = |survey: &mut Survey| {
+        let now = later(survey, 31);
+        survey.state.written_at = Some(now);
+    };
+    let seen = "no mark for 31 s about events[0]; everything is committed";
+    check(silent, "connector", Level::Red, seen);
+}
+
+#[test]
+fn what_was_committed_and_did_not_come_is_in_pubsub() {
+    let seen = "2 offsets were published and have not arrived: events[0]; they count as lost after 10 min";
+    check(|survey| set_log(survey, 6, 6, 1), "Pub/Sub", Level::Amber, seen);
+}
+
+#[test]
+fn a_processor_without_a_checkpoint_stands_still() {
+    let old = |survey: &mut Survey| {
+        later(survey, 200);
+    };
+    check(
+        old,
+        "processor",
+        Level::Red,
+        "no checkpoint for 3 min 20 s: start `aqueduct processor`, or check its log",
+    );
+    let mut survey = well();
+    later(&mut survey, 200);
+    set_log(&mut survey, 6, 6, 1);
+    assert_eq!(judged(&survey)[2].health.reason, "2 offsets wait for the processor: events[0]");
+    (survey.state.checkpoint, survey.state.written_at) = (None, None);
+    assert_eq!(verdict(&judged(&survey)), "STALLED: processor");
+}
+
+#[test]
+fn rows_that_their_table_took_and_lost_are_missing_there() {
+    let table = Table::Flow("f".into());
+    let sent = |done: bool, there: u64| {
+        let table = table.clone();
+        move |survey: &mut Survey| {
+            survey.state.outbox.open(&table, "s".to_owned());
+            survey.state.outbox.push(&table, vec![Body { rows: 3, bytes: vec![1] }]);
+            if done {
+                survey.state.outbox.done(0);
+            }
+            survey.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
+        }
+    };
+    check(sent(false, 0), "tables", Level::Green, "0 rows; 3 rows in flight");
+    check(sent(true, 3), "tables", Level::Green, "3 rows; none waiting");
+    let seen = "one row that was sent is missing: run `aqueduct reconcile`";
+    check(sent(true, 2), "tables", Level::Red, seen);
+}
+
+#[test]
+fn what_could_not_be_asked_is_not_called_well() {
+    let mut survey = well();
+    survey.logs = Err("Kafka does not answer".to_owned());
+    survey.tables = Err("the tables do not answer".to_owned());
+    let levels: Vec<Level> = judged(&survey).iter().map(|station| station.health.level).collect();
+    assert_eq!(levels, [Level::Grey, Level::Grey, Level::Green, Level::Green, Level::Grey]);
+}

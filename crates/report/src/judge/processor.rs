@@ -1,0 +1,175 @@
+//! The processor and its tables: the watermark's delay, and what waits for a checkpoint or for a table.
+
+use processor::view::FlowView;
+
+use super::{DELAY, Health, Level, MEMORY, Station, TOLD_MS, WAIT, beyond, connector::marks, trouble};
+use crate::{
+    status::{Checkpoint, Processor, Status, Survey, Tables},
+    words::{bytes, counted, length, number},
+};
+
+pub(super) fn processes(status: &Status, processor: &Processor) -> Station {
+    let detail = &processor.detail;
+    let own = &detail.own;
+    let slowest = detail.flows.iter().filter_map(|flow| Some((flow.delay_ms?, flow))).max_by_key(|(d, _)| *d);
+    let waits = match (own.unacknowledged, status.age(own.oldest_unacknowledged())) {
+        (0, _) | (_, None) => "nothing".to_owned(),
+        (count, Some(age)) => {
+            format!(
+                "{} for a checkpoint, the oldest for {}",
+                counted(count as u64, "message", "messages"),
+                length(age)
+            )
+        }
+    };
+    let checkpoint = match (status.age(own.last_checkpoint), own.checkpoint_millis) {
+        (Some(ago), Some(took)) => {
+            format!("{} ago, {} in {}", length(ago), bytes(own.checkpoint_bytes), length(took))
+        }
+        _ => "none yet".to_owned(),
+    };
+    let delay = slowest.map_or_else(|| "not known yet".to_owned(), |(delay, _)| length(delay));
+    Station {
+        id: "processor",
+        name: "processor",
+        place: if detail.flows.len() == 1 {
+            "windows".to_owned()
+        } else {
+            format!("{} flows", detail.flows.len())
+        },
+        health: processor_health(status, processor, slowest),
+        rate: Some(processor.rate.clone()),
+        rate_of: "new messages",
+        waits,
+        figures: vec![
+            ("watermark delay", delay),
+            ("last checkpoint", checkpoint),
+            ("state", format!("{} of {}", bytes(detail.state_bytes), bytes(own.memory))),
+        ],
+    }
+}
+
+fn processor_health(status: &Status, processor: &Processor, slowest: Option<(u64, &FlowView)>) -> Health {
+    if let Some(health) = trouble(status, "state") {
+        // A stand-by does what it is for.
+        let is_standby = health.reason.contains("standing by");
+        return if is_standby { Health::amber(health.reason) } else { health };
+    }
+    let detail = &processor.detail;
+    if let Some(stopped) = status.survey.as_ref().and_then(|survey| stopped(status, survey)) {
+        return stopped;
+    }
+    let Some(told) = status.age(detail.at) else { return Health::grey("starting") };
+    if told > TOLD_MS {
+        return Health::red(format!(
+            "no report for {}: the machine is overloaded, or the processor is stuck; restart it",
+            length(told)
+        ));
+    }
+    if let Some(health) = trouble(status, "checkpoints") {
+        return health;
+    }
+    let used = 100 * detail.state_bytes / detail.own.memory.max(1);
+    if beyond(used, MEMORY) > Level::Green {
+        return Health::new(
+            beyond(used, MEMORY),
+            format!(
+                "the live state uses {used} % of [state] memory: raise it, or shorten windows or lateness"
+            ),
+        );
+    }
+    let checkpoint = status.survey.as_ref().map(|survey| checkpoint(status, &survey.state));
+    let with = |reason: String| match &checkpoint {
+        Some(checkpoint) => format!("{checkpoint}; {reason}"),
+        None => reason,
+    };
+    if marks(status, processor).is_some() {
+        // The connector is red for that.
+        return Health::green(with("the watermark waits for the connector".to_owned()));
+    }
+    let Some((delay, flow)) = slowest else {
+        return Health::grey(with(format!("no watermark yet: it waits for {}", detail.held_by)));
+    };
+    let delayed = format!("watermark delay {}", length(delay));
+    match beyond(delay.saturating_sub(flow.out_of_orderness.0.unsigned_abs()), DELAY) {
+        Level::Green => Health::green(with(delayed)),
+        _ if !processor.is_caught_up => {
+            let advice = "processing a backlog; no action while that shrinks";
+            Health::amber(with(format!("{delayed}: {advice}")))
+        }
+        level => Health::new(level, with(format!("{delayed}; held by {}", detail.held_by))),
+    }
+}
+
+/// Why the last checkpoint shows that no processor is running.
+fn stopped(status: &Status, survey: &Survey) -> Option<Health> {
+    let state = &survey.state;
+    let Some(age) = status.age(state.written_at) else {
+        return Some(Health::red(format!("no checkpoint in {}: start `aqueduct processor`", state.place)));
+    };
+    let reason = "start `aqueduct processor`, or check its log";
+    (!state.is_fresh(status.at)).then(|| Health::red(format!("no checkpoint for {}: {reason}", length(age))))
+}
+
+fn checkpoint(status: &Status, state: &Checkpoint) -> String {
+    let age = status.age(state.written_at).unwrap_or(0);
+    format!("checkpoint {}, {} ago", state.checkpoint.unwrap_or(0), length(age))
+}
+
+pub(super) fn tables(status: &Status, processor: &Processor) -> Station {
+    let detail = &processor.detail;
+    let oldest = status.age(detail.own.oldest_request).unwrap_or(0);
+    let health = match (&status.survey, beyond(oldest, WAIT)) {
+        (Some(survey), _) => found(status, survey),
+        (None, Level::Green) if detail.at.is_none() => Health::grey("no rows yet"),
+        (None, Level::Green) => Health::green("rows are written as they fire"),
+        (None, level) => Health::new(
+            level,
+            format!(
+                "rows have waited for their table for {}; they are safe in the state; see the log for the reason",
+                length(oldest)
+            ),
+        ),
+    };
+    let waits = match detail.requests {
+        0 => "nothing".to_owned(),
+        count => {
+            format!("{}, the oldest for {}", counted(count as u64, "request", "requests"), length(oldest))
+        }
+    };
+    Station {
+        id: "tables",
+        name: "tables",
+        place: processor.to.clone(),
+        health,
+        rate: Some(processor.row_rate.clone()),
+        rate_of: "rows added",
+        waits,
+        figures: vec![
+            ("rows since the start", number(processor.rows)),
+            ("in flight", bytes(detail.request_bytes)),
+        ],
+    }
+}
+
+/// Whether the rows that were sent are in their tables.
+fn found(status: &Status, survey: &Survey) -> Health {
+    let (state, Tables { rows, waiting, missing }) = match &survey.tables {
+        Ok(tables) => (&survey.state, *tables),
+        Err(reason) => return Health::grey(reason),
+    };
+    if missing > 0 {
+        let missing = counted(missing, "row that was sent is", "rows that were sent are");
+        return Health::red(format!("{missing} missing: run `aqueduct reconcile`"));
+    }
+    let waiting = match waiting {
+        0 => return Health::green(format!("{}; none waiting", counted(rows, "row", "rows"))),
+        _ => counted(waiting, "row", "rows"),
+    };
+    if !state.is_fresh(status.at) {
+        return Health::amber(format!("{waiting} in the state, waiting for the processor"));
+    }
+    // They wait for at least as long as the checkpoint is old.
+    let level = beyond(status.age(state.written_at).unwrap_or(0), WAIT);
+    Health::new(level, format!("{}; {waiting} in flight", counted(rows, "row", "rows")))
+}
