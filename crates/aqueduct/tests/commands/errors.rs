@@ -28,7 +28,7 @@ fn unusable_streams_fail() {
             ("aqueduct anonymise < events.ndjson > /dev/full", 1, "standard output"),
             ("aqueduct generate --events 10 --output - > /dev/full", 1, "standard output"),
             ("aqueduct generate --events 10 --output /dev/full", 1, "/dev/full"),
-            ("aqueduct replay .", 1, ": ."),
+            ("aqueduct replay .", 1, "folder"),
             ("aqueduct replay - - < events.ndjson", 2, "standard input"),
         ],
     );
@@ -100,7 +100,6 @@ fn unusable_keyrings_fail() {
 fn values_that_cannot_be_are_named_by_key() {
     let place = Place::with(SHOP);
     for (variable, named) in [
-        ("AQUEDUCT_LOG=loud", "AQUEDUCT_LOG"),
         ("AQUEDUCT__FLOWS__0__EARLY=10ms", "flows[0].early: "),
         ("AQUEDUCT__FLOWS__0__JOIN='{ on = \"/view_id\", within = \"2h\" }'", "join.within"),
         ("AQUEDUCT__FLOWS__0__NAME=", "flows[0].name: "),
@@ -124,6 +123,8 @@ fn values_that_cannot_be_are_named_by_key() {
     ] {
         check(&place, &[(&format!("{variable} aqueduct check --offline"), 2, named)]);
     }
+    let line = "aqueduct keys new; AQUEDUCT_LOG=loud aqueduct replay events.ndjson";
+    check(&place, &[(line, 2, "AQUEDUCT_LOG")]);
 }
 
 #[test]
