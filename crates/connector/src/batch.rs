@@ -1,6 +1,6 @@
-//! Filling batches: records of any partitions, in the order in which they were read, until a publish request is full.
+//! Fills batches: records of any partitions, in the order in which they were read, until a publish request is full.
 //!
-//! Pure. Not here: when a batch that is not full is sent, and the permits for its bytes.
+//! Pure. The caller decides when a batch that is not full is sent, and holds the permits for its bytes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,16 +12,16 @@ use crate::{
     message::Message,
 };
 
-/// A batch with the books of the records that it was made from.
+/// A batch, and the records that it was made from.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The data messages; none when every record was refused.
+    /// The data messages; empty if every record was rejected.
     pub messages: Vec<Message>,
-    /// Where each message's record stood: an index into the parts of `read`, and the offset.
+    /// The position of each message's record: an index into the parts of `read`, and the offset.
     pub places: Vec<(u32, u64)>,
     /// Encoded size of the messages.
     pub bytes: usize,
-    /// What was read.
+    /// The records that were read.
     pub read: Read,
 }
 
@@ -34,7 +34,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// No batch is larger than `limit` bytes unless a single message is, nor than a publish request takes.
+    /// No batch is larger than `limit` bytes (unless a single message is), or than a publish request may be.
     pub fn new(limit: usize) -> Self {
         Self { limit: limit.min(limits::MAX_BYTES), next_id: 1, batch: Batch::default() }
     }
@@ -45,13 +45,13 @@ impl BatchBuilder {
         messages > 0 && !limits::fits(messages, self.batch.bytes + limits::MAX_BYTES - self.limit, bytes)
     }
 
-    /// Whether the batch should be taken at once.
+    /// Whether the batch has to be taken now.
     pub fn is_full(&self) -> bool {
         self.batch.messages.len() >= limits::MAX_MESSAGES
             || self.batch.read.records >= 10 * limits::MAX_MESSAGES as u64
     }
 
-    /// Whether no record waits.
+    /// Whether the batch contains no record.
     pub fn is_empty(&self) -> bool {
         self.batch.read.records == 0
     }
@@ -70,7 +70,7 @@ impl BatchBuilder {
         self.batch.places.push((part as u32, offset));
     }
 
-    /// Adds a record that was refused.
+    /// Adds a rejected record.
     pub fn reject(&mut self, slot: &Slot, offset: u64, code: &'static str, pointer: Option<Arc<str>>) {
         let part = self.part(slot);
         let index = self.batch.read.records;
@@ -79,7 +79,7 @@ impl BatchBuilder {
         self.batch.read.records += 1;
     }
 
-    /// Takes the batch and begins the next one. Nothing when no record waits.
+    /// Takes the batch and begins the next one. `None` if it contains no record.
     pub fn take(&mut self) -> Option<Batch> {
         if self.is_empty() {
             return None;
@@ -92,7 +92,7 @@ impl BatchBuilder {
         Some(batch)
     }
 
-    /// The part of a slot; its generation alone tells it from all others.
+    /// The part of a slot, which is identified by its generation alone.
     fn part(&mut self, slot: &Slot) -> usize {
         let parts = &mut self.batch.read.parts;
         if let Some(index) = parts.iter().rposition(|part| part.slot.generation == slot.generation) {
@@ -104,14 +104,14 @@ impl BatchBuilder {
 }
 
 impl Batch {
-    /// Where the record of a message stood.
+    /// The position of a message's record.
     pub fn place(&self, message: usize) -> (Slot, u64) {
         let (part, offset) = self.places[message];
         (self.read.parts[part as usize].slot.clone(), offset)
     }
 }
 
-/// How many records were refused, by code.
+/// Number of rejected records by code.
 pub fn rejects(read: &Read) -> BTreeMap<&'static str, u64> {
     let mut counts = BTreeMap::new();
     for entry in read.parts.iter().flat_map(|part| &part.entries) {

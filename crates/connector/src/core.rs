@@ -1,8 +1,9 @@
-//! The connector's state machine: what was read, acknowledged and asked comes in; what is to be published, marked and
-//! committed comes out.
+//! The state machine of the connector. Inputs are what was read, acknowledged and reported; effects are what to
+//! publish, mark and commit.
 //!
-//! Pure: no clock, no Kafka, no Pub/Sub, so that a simulation drives the very code that production runs. Time enters
-//! only as [`Input::Tick`] (once a second) and inside the facts. Payloads never pass through: a batch is its number.
+//! Pure: no clock, no Kafka, no Pub/Sub, so that the simulation runs the same code as production. Time enters only as
+//! [`Input::Tick`] (once a second) and with the reported facts. Payloads stay outside: a batch is represented by its
+//! number.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -34,24 +35,24 @@ pub enum Input {
     Assigned(Vec<(Slot, Start)>),
     /// Records were read; their data messages form one batch.
     Read(Read),
-    /// The reader of a partition stands here; there is no record between the last one read and it.
+    /// The reader of a partition is at this position; there is no record between the last one read and it.
     Passed(Slot, u64),
-    /// Retention took everything below this offset before it was read.
+    /// Retention deleted everything below this offset before it was read.
     Overtaken(Slot, u64),
-    /// The leaders were asked for the ends of these logs.
+    /// The leaders reported the ends of these logs.
     Ends {
-        /// Taken before asking.
+        /// The clock, read before the request.
         asked_at: EventTime,
         /// The high watermarks.
         ends: Vec<(Slot, u64)>,
     },
     /// The configured topics as the brokers describe them.
     Topics(Vec<TopicMark>),
-    /// Pub/Sub has the batch, apart from the records that it refuses.
+    /// Pub/Sub has the batch, except for the records that it refuses.
     Published {
-        /// Which.
+        /// The batch.
         batch: BatchId,
-        /// What it refuses, with the code to reject it by.
+        /// The refused records, with the code of the reject.
         refused: Vec<(Slot, u64, &'static str)>,
     },
     /// Pub/Sub has the mark.
@@ -60,7 +61,7 @@ pub enum Input {
     Committed(Vec<Commit>),
     /// A second has passed.
     Tick,
-    /// These partitions are about to be given away: bring to an end what was read of them.
+    /// These partitions are about to be given up: drain what was read of them.
     Drain(BTreeSet<Slot>),
     /// These partitions are gone, drained or not.
     Gone(BTreeSet<Slot>),
@@ -69,83 +70,83 @@ pub enum Input {
 /// Records that were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {
-    /// The batch of their data messages; none when every record was refused.
+    /// The batch of their data messages; `None` if every record was rejected.
     pub batch: Option<BatchId>,
-    /// How many records there are.
+    /// Number of records.
     pub records: u64,
-    /// By partition, what became of its offsets, ascending.
+    /// For each partition, the results of its offsets, ascending.
     pub parts: Vec<ReadPart>,
 }
 
 /// Records of one partition that were read, in the order of their offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadPart {
-    /// Where.
+    /// The partition.
     pub slot: Slot,
-    /// What became of them, ascending.
+    /// The results, ascending.
     pub entries: Vec<Entry>,
 }
 
 impl ReadPart {
-    /// The place alone.
+    /// A part without entries.
     pub fn place(&self) -> Self {
         Self { slot: self.slot.clone(), entries: Vec::new() }
     }
 }
 
-/// What became of one record, or of a run of them.
+/// The result of one record, or of a run of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// Neighbouring offsets with a data message each.
+    /// Consecutive offsets with a data message each.
     Data(Range<u64>),
-    /// A record that was refused.
+    /// A rejected record.
     Reject(Reject),
 }
 
-/// A record that was refused: where and why, never what.
+/// A rejected record: its position and the reason, never its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Its offset.
     pub offset: u64,
-    /// How many records of the same [`Read`] were read before it.
+    /// Number of records of the same [`Read`] that were read before it.
     pub index: u64,
-    /// Why.
+    /// The code of the reason.
     pub code: &'static str,
-    /// The declared pointer that it is about.
+    /// The declared pointer that the reject is about.
     pub pointer: Option<Arc<str>>,
 }
 
-/// What is to be done.
+/// An instruction to the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Publish a batch; again and again until Pub/Sub has it.
+    /// Publish a batch, and retry until Pub/Sub has it.
     Publish(BatchId),
-    /// Publish a mark; again and again until Pub/Sub has it.
+    /// Publish a mark, and retry until Pub/Sub has it.
     PublishMark(MarkId, Mark),
-    /// Commit these offsets, with their incarnation.
+    /// Commit these offsets, with their incarnations.
     Commit(Vec<(Commit, Partition)>),
-    /// What was read of the drained partitions is accounted for: commit this, and give them away.
+    /// The drained partitions are accounted for: commit these offsets, and give the partitions up.
     Drained(Vec<(Commit, Partition)>),
-    /// Read no further, and say why.
+    /// Stop reading, and report the reason.
     Stop(StopReason),
 }
 
-/// Why the connector stops by itself.
+/// Why the connector stops itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// More rejects than `max_rejects` allows.
     TooManyRejects {
-        /// Within the last 10,000 records.
+        /// Among the last 10,000 records.
         rejects: u64,
     },
 }
 
-/// Marks in flight beyond which the next one waits: an outage of Pub/Sub must not pile them up.
+/// If this many marks are in flight, the next one waits, so that marks do not accumulate during an outage of Pub/Sub.
 const MARKS_IN_FLIGHT: usize = 2;
-/// Ranges that wait for a mark beyond which nothing more should be read.
+/// If this many ranges wait for a mark, reading pauses.
 const UNMARKED_LIMIT: usize = 100_000;
 
-/// The state.
+/// The state of the connector.
 #[derive(Clone, Debug)]
 pub struct Core {
     ledgers: BTreeMap<Slot, Ledger>,
@@ -159,7 +160,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// `replica` names this process in its marks; `max_rejects` is how many rejects within 10,000 records are allowed.
+    /// `replica` names this process in its marks; `max_rejects` is the number of rejects that are allowed among 10,000
+    /// records.
     pub fn new(replica: String, max_rejects: u32) -> Self {
         Self {
             ledgers: BTreeMap::new(),
@@ -173,7 +175,7 @@ impl Core {
         }
     }
 
-    /// Takes one input and tells what is to be done.
+    /// Applies one input and returns its effects.
     pub fn step(&mut self, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
@@ -196,22 +198,22 @@ impl Core {
         effects
     }
 
-    /// Whether so much waits for a mark that nothing more should be read.
+    /// Whether so many ranges wait for a mark that reading has to pause.
     pub fn is_full(&self) -> bool {
         self.ledgers.values().map(Ledger::unmarked).sum::<usize>() > UNMARKED_LIMIT
     }
 
-    /// What can be committed now of these partitions, whatever is still in flight.
+    /// The offsets of these partitions that can be committed now, regardless of what is in flight.
     pub fn commits(&self, slots: &BTreeSet<Slot>) -> Vec<(Commit, Partition)> {
         self.uncommitted(|slot| slots.contains(slot))
     }
 
-    /// The partitions of this replica with the next offset to be read of each.
+    /// The partitions of this replica, each with the next offset to be read.
     pub fn positions(&self) -> impl Iterator<Item = (&Slot, u64)> {
         self.ledgers.iter().map(|(slot, ledger)| (slot, ledger.next()))
     }
 
-    /// How far behind the end of its log each partition is, where the end is known.
+    /// The lag of each partition behind the end of its log, if the end is known.
     pub fn lag(&self) -> impl Iterator<Item = (&Slot, u64)> {
         let lag = |(slot, ledger): (_, &Ledger)| {
             self.ends.get(slot).map(|end| (slot, end.offset.saturating_sub(ledger.commit_point())))
@@ -219,7 +221,7 @@ impl Core {
         self.ledgers.iter().filter_map(lag)
     }
 
-    /// What a spectator sees of the partitions of this replica.
+    /// A snapshot of the partitions of this replica.
     pub fn partitions(&self) -> impl Iterator<Item = PartitionView> {
         self.ledgers.iter().map(|(slot, ledger)| PartitionView {
             topic: slot.topic.clone(),
@@ -272,7 +274,7 @@ impl Core {
 
     fn count_rejects(&mut self, records: u64, rejected: Vec<u64>, effects: &mut Vec<Effect>) {
         if let Some(rejects) = self.rejects.count(records, rejected) {
-            // No mark after this one: what was refused last is read again after the restart.
+            // There is no mark after this one. What was rejected last is read again after the restart.
             self.stopped = true;
             effects.push(Effect::Stop(StopReason::TooManyRejects { rejects }));
         }

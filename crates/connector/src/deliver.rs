@@ -27,7 +27,7 @@ pub(crate) struct Delivery<P> {
     pub(crate) outage: Arc<Outage>,
     pub(crate) metrics: ConnectorMetrics,
     pub(crate) readiness: Readiness,
-    /// Changes whenever a request of this driver succeeds, a mark's too.
+    /// Incremented whenever a request of this driver succeeds, including those for marks.
     successes: watch::Sender<u64>,
 }
 
@@ -109,7 +109,7 @@ impl<P: Publish> Delivery<P> {
     }
 }
 
-/// An even draw from 0 to 1, to spread the attempts of many replicas.
+/// A uniform random number from 0 to 1, to spread the attempts of many replicas.
 fn random() -> f64 {
     getrandom::u32().map_or(1.0, |draw| f64::from(draw) / f64::from(u32::MAX))
 }
@@ -184,7 +184,7 @@ mod tests {
         Delivery::new(picky, ConnectorMetrics::new(&service::Metrics::default()), Readiness::default())
     }
 
-    /// Which of `count` messages are rejected when Pub/Sub refuses these; a mark passes once all others are done.
+    /// Which of `count` messages are rejected if Pub/Sub refuses these. A mark succeeds once all others are done.
     async fn check(count: u64, refused: &[usize]) -> usize {
         let batch = messages(count);
         let picky = Picky::default();

@@ -34,11 +34,11 @@ use crate::{
 
 /// The readiness condition of Kafka.
 pub(crate) const KAFKA: &str = "kafka";
-/// Publish requests for batches that run at a time. Each is one task; the other batches wait without one.
+/// Maximum number of concurrent publish requests for batches. Each is one task; the other batches wait without one.
 const CONCURRENCY: usize = 12;
-/// How often a mark is written and offsets are committed.
+/// Interval of marks and commits.
 const PERIOD: Duration = Duration::from_secs(1);
-/// The code of a record that Pub/Sub refuses although it keeps to the limits.
+/// The code of a record that Pub/Sub refuses although it is within the limits.
 const REFUSED: &str = "refused-by-pubsub";
 
 /// A stimulus of the connector.
@@ -48,21 +48,21 @@ pub(crate) type Stimulus = kafka::Stimulus<Batch>;
 pub(crate) struct Driver<'a, P> {
     core: Core,
     delivery: Delivery<P>,
-    /// Requests that run: at most [`CONCURRENCY`] for batches, and those for marks, which the core bounds.
+    /// Running requests: at most [`CONCURRENCY`] for batches, and those for marks, which the core bounds.
     tasks: JoinSet<Done>,
     /// How many of `tasks` publish a batch.
     requests: usize,
     orders: Arc<Orders>,
     /// Batches that were read, until the core has decided whether to publish them.
     read: HashMap<BatchId, Admitted>,
-    /// Batches to be published once a request is free, the oldest first. Their permits bound them.
+    /// Batches to be published as soon as a request is free, oldest first. Their permits bound them.
     waiting: VecDeque<(BatchId, Admitted)>,
     drain: Option<Drain>,
     drain_limit: Duration,
     summary: &'a mut Summary,
     failure: Option<ConnectorError>,
     labelled: BTreeSet<Slot>,
-    /// When the batches were read that Pub/Sub does not have yet, the oldest first.
+    /// When each batch was read that Pub/Sub does not have yet, oldest first.
     read_at: BTreeMap<BatchId, Instant>,
     watch: watch::Sender<View>,
     /// Of bytes in flight.
@@ -70,7 +70,7 @@ pub(crate) struct Driver<'a, P> {
     pace: Pace,
 }
 
-/// What the driver is made with.
+/// The parts from which a driver is made.
 pub(crate) struct Setup<P> {
     pub(crate) core: Core,
     pub(crate) publisher: P,
@@ -82,20 +82,20 @@ pub(crate) struct Setup<P> {
     pub(crate) watch: watch::Sender<View>,
 }
 
-/// Partitions that are being brought to an end.
+/// Partitions that are being drained before they are given up.
 struct Drain {
     slots: BTreeSet<Slot>,
     reply: SyncSender<Vec<(Commit, Partition)>>,
     deadline: Instant,
 }
 
-/// A delivery that has ended. The permit goes with it.
+/// A finished delivery. Dropping it releases its permit.
 struct Done {
     what: Delivered,
     result: Result<Vec<usize>, PublishError>,
 }
 
-/// A batch with the permit for its memory; none at a drain.
+/// A batch with the permit for its memory; none during a drain.
 type Admitted = (Box<Batch>, Option<OwnedSemaphorePermit>);
 
 enum Delivered {
@@ -129,7 +129,7 @@ impl<'a, P: Publish> Driver<'a, P> {
         }
     }
 
-    /// Runs until the consumer has left its group, which it does when it is stopped or fails.
+    /// Runs until the consumer has left its group: after a shutdown, or after a failure.
     pub(crate) async fn run(
         mut self,
         mut stimuli: Receiver<Stimulus>,
@@ -188,7 +188,7 @@ impl<'a, P: Publish> Driver<'a, P> {
             None => drop(permit),
         }
         self.step(Input::Read(read));
-        // What the core does not want any more is not published.
+        // The core did not ask for these batches to be published.
         for (id, (batch, _)) in self.read.drain() {
             self.read_at.remove(&id);
             self.delivery.metrics.in_flight.dec_by(batch.bytes as i64);
@@ -216,7 +216,7 @@ impl<'a, P: Publish> Driver<'a, P> {
     fn drained(&mut self, commits: Vec<(Commit, Partition)>) {
         if let Some(drain) = self.drain.take() {
             self.summary.commits += commits.len() as u64;
-            // The reader waits for nothing else; if it has ended, `Closed` follows.
+            // The reader waits for nothing else. If it is gone, its end is the next stimulus.
             drain.reply.try_send(commits).unwrap_or_else(|_| tracing::debug!("nobody waits for the drain"));
         }
     }
@@ -277,7 +277,7 @@ impl<'a, P: Publish> Driver<'a, P> {
         self.fill_requests();
     }
 
-    /// Starts requests for waiting batches until all requests are taken.
+    /// Starts requests for waiting batches until all requests are in use.
     fn fill_requests(&mut self) {
         while self.requests < CONCURRENCY
             && let Some((id, (mut batch, permit))) = self.waiting.pop_front()
@@ -355,12 +355,12 @@ impl<'a, P: Publish> Driver<'a, P> {
         self.delivery.metrics.records.get_or_create(&[("outcome", format!("rejected:{code}"))]).inc_by(count);
     }
 
-    /// The first failure decides; the reader leaves the group.
+    /// The first failure decides; the reader is ordered to leave the group.
     fn fail(&mut self, error: ConnectorError) {
         if self.failure.is_none() {
             self.failure = Some(error);
             self.orders.stop();
-            // A drain would wait for what cannot be published.
+            // A drain would wait for batches that cannot be published.
             if let Some(drain) = &mut self.drain {
                 drain.deadline = Instant::now();
             }
@@ -391,7 +391,7 @@ fn labels(slot: &Slot) -> [(&'static str, String); 2] {
     of_partition(&slot.topic, slot.partition)
 }
 
-/// How many offsets of a mark never were a record, by reason.
+/// Number of offsets in a mark that were never records, by reason.
 fn absent(mark: &Mark) -> BTreeMap<&'static str, u64> {
     use event::mark::Reason;
     let name = |reason: Reason| match reason {

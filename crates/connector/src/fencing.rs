@@ -1,23 +1,23 @@
-//! What to do when the broker gives our name in the group to another member.
+//! Decides whether to rejoin when the broker gives our name in the group to another member.
 //!
-//! A static member may fence itself: when the answer to its join is lost with a broker, it joins again, and the broker
-//! takes that for a second member of its name. A session that ended while the process was frozen looks the same. Both are
-//! mended by joining anew. Two replicas with one name are not: each would fence the other for ever, so the one that is
-//! fenced a second time ends. Not here: how fencing shows (`io::faults`), and joining ([`crate::run`]).
+//! A static member can fence itself: if the response to its join is lost with a broker, it joins again, and the broker
+//! treats that as a second member with the same name. A session that expired while the process was frozen has the same
+//! effect. Rejoining repairs both. It does not repair two replicas with one name: each would fence the other forever,
+//! so the one that is fenced a second time ends. See [`crate::run`] for joining.
 
 use std::time::{Duration, Instant};
 
-/// A second time within this is no accident.
+/// A second time within this period is not an accident.
 const ACCIDENTS_APART: Duration = Duration::from_secs(600);
 
-/// When the name was last taken from us.
+/// When the name was last taken.
 #[derive(Debug, Default)]
 pub(crate) struct Fencing {
     last: Option<Instant>,
 }
 
 impl Fencing {
-    /// The name was taken at `now`: whether to join again.
+    /// The name was taken at `now`. Returns whether to rejoin.
     pub(crate) fn may_rejoin(&mut self, now: Instant) -> bool {
         let last = self.last.replace(now);
         last.is_none_or(|last| now.duration_since(last) > ACCIDENTS_APART)

@@ -1,8 +1,8 @@
-//! What became of the offsets of one partition in one assignment: read, accounted for by data or mark, acknowledged.
+//! The state of the offsets of one partition in one assignment: read, accounted for by data or a mark, acknowledged.
 //!
-//! Every offset from the first one on is accounted for by exactly one data message or one mark range, and the commit
-//! point is the end of the prefix in which all of them are acknowledged. Pure. Not here: several partitions, messages
-//! in flight ([`crate::core`]), and the marks themselves ([`crate::marks`]).
+//! Every offset from the first one on is accounted for by exactly one data message or one range of a mark. The commit
+//! point is the end of the prefix in which all of them are acknowledged. Pure. See [`crate::core`] for several
+//! partitions, and [`crate::marks`] for writing marks.
 
 use std::{ops::Range, sync::Arc};
 
@@ -12,22 +12,22 @@ use event::{
 };
 use kafka::start::Start;
 
-/// The books of one partition, kept from the start of its assignment.
+/// The ledger of one partition, from the start of its assignment.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     partition: Partition,
     /// The next offset to be read.
     next: u64,
-    /// What is acknowledged; all that was committed before counts as such.
+    /// The acknowledged offsets; everything that was committed before counts as acknowledged.
     acknowledged: Ranges,
-    /// What the coordinator has confirmed.
+    /// The offset that the coordinator has confirmed.
     committed: Option<u64>,
-    /// Ranges without an event that no mark has carried yet.
+    /// Ranges without an event that are not in any mark yet.
     unmarked: Vec<MarkRange>,
 }
 
 impl Ledger {
-    /// Opens the books at the start of an assignment.
+    /// Opens the ledger at the start of an assignment.
     pub fn open(partition: Partition, start: &Start) -> Self {
         let accounted = start.skipped.as_ref().map_or(start.offset, |(range, _)| range.start);
         let mut ledger = Self {
@@ -44,26 +44,26 @@ impl Ledger {
         ledger
     }
 
-    /// Data was read at these offsets; what lies between the last offset read and them was empty.
+    /// Records data at these offsets. The offsets between the last one read and them were empty.
     pub fn read(&mut self, run: &Range<u64>) {
         self.pass(run.start);
         self.next = self.next.max(run.end);
     }
 
-    /// A record was refused.
+    /// Records a reject.
     pub fn reject(&mut self, offset: u64, code: &str, pointer: Option<&Arc<str>>) {
         self.pass(offset);
         self.next = self.next.max(offset + 1);
         self.refuse(offset, code, pointer);
     }
 
-    /// A record that was read before is refused after all, by Pub/Sub.
+    /// Records that Pub/Sub refused a record that was read before.
     pub fn refuse(&mut self, offset: u64, code: &str, pointer: Option<&Arc<str>>) {
         let pointer = pointer.map(|pointer| pointer.to_string());
         self.unmark(offset..offset + 1, Reason::Rejected(code.to_owned()), pointer);
     }
 
-    /// The reader stands at `position`: there is no record between the last one and it.
+    /// The reader is at `position`: there is no record between the last one and it.
     pub fn pass(&mut self, position: u64) {
         if position > self.next {
             self.unmark(self.next..position, Reason::Empty, None);
@@ -71,7 +71,7 @@ impl Ledger {
         }
     }
 
-    /// Retention took everything below `position` before it was read. Returns how many offsets.
+    /// Retention deleted everything below `position` before it was read. Returns the number of offsets.
     pub fn lose(&mut self, position: u64) -> u64 {
         let lost = self.next..position.max(self.next);
         self.unmark(lost.clone(), Reason::Lost, None);
@@ -84,20 +84,20 @@ impl Ledger {
         self.acknowledged.insert(range);
     }
 
-    /// The coordinator has confirmed a commit. An answer beyond the commit point is one to an older assignment, perhaps
-    /// of another life of the topic, whose offsets mean nothing here.
+    /// The coordinator has confirmed a commit. A confirmation beyond the commit point belongs to an older assignment,
+    /// perhaps of another incarnation of the topic, whose offsets have no meaning here.
     pub fn confirm(&mut self, offset: u64) {
         if offset <= self.commit_point() {
             self.committed = self.committed.max(Some(offset));
         }
     }
 
-    /// Takes the ranges that the next mark must carry.
+    /// Takes the ranges for the next mark.
     pub fn take_unmarked(&mut self) -> Vec<MarkRange> {
         std::mem::take(&mut self.unmarked)
     }
 
-    /// How many ranges wait for a mark.
+    /// Number of ranges that wait for a mark.
     pub fn unmarked(&self) -> usize {
         self.unmarked.len()
     }
@@ -107,7 +107,7 @@ impl Ledger {
         self.acknowledged.prefix_end(0)
     }
 
-    /// The offset to be committed, if the coordinator does not have it.
+    /// The offset to commit; `None` if the coordinator already has it.
     pub fn uncommitted(&self) -> Option<u64> {
         let point = self.commit_point();
         (point > self.committed.unwrap_or(0)).then_some(point)
@@ -118,7 +118,7 @@ impl Ledger {
         self.commit_point() >= self.next
     }
 
-    /// Which partition of which life of the topic.
+    /// The partition, with the incarnation of its topic.
     pub fn partition(&self) -> &Partition {
         &self.partition
     }
@@ -128,12 +128,12 @@ impl Ledger {
         self.next
     }
 
-    /// What the coordinator has confirmed.
+    /// The offset that the coordinator has confirmed.
     pub fn committed(&self) -> Option<u64> {
         self.committed
     }
 
-    /// Notes a range for the next mark; ranges that touch and mean the same are one.
+    /// Adds a range for the next mark; adjacent ranges with the same reason are merged.
     fn unmark(&mut self, range: Range<u64>, reason: Reason, pointer: Option<String>) {
         if range.is_empty() {
             return;
@@ -213,7 +213,7 @@ mod tests {
 
     proptest! {
         /// Random records with gaps, each acknowledged at a random time: the commit point is always the first offset
-        /// that is not acknowledged, and data and ranges together are every offset exactly once.
+        /// that is not acknowledged, and data and ranges together cover every offset exactly once.
         #[test]
         fn every_offset_is_accounted_for_once(
             records in prop::collection::vec((0u64..3, any::<bool>()), 1..60), low in 0u64..4, seed in any::<u64>(),

@@ -1,6 +1,6 @@
-//! Writing marks: what a replica says once a second and at each drain, and what each mark in flight accounts for.
+//! Writes marks, once a second and at each drain, and remembers what each mark in flight accounts for.
 //!
-//! Pure. Not here: when a mark is due ([`crate::core`]), and its format ([`event::mark`]).
+//! Pure. See [`crate::core`] for when a mark is due, and [`event::mark`] for its format.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,21 +29,21 @@ pub struct Marks {
     in_flight: BTreeMap<MarkId, Covered>,
 }
 
-/// Which offsets of which assignment a mark accounts for.
+/// The offsets that a mark accounts for, with their assignment.
 pub type Covered = Vec<(Slot, Range<u64>)>;
 
 impl Marks {
-    /// `replica` names the speaker; for people.
+    /// `replica` names this process in its marks; for humans.
     pub fn new(replica: String) -> Self {
         Self { replica, sequence: 0, next_id: 0, in_flight: BTreeMap::new() }
     }
 
-    /// How many mark messages wait for their acknowledgement.
+    /// Number of mark messages that wait for their acknowledgement.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// Writes the next mark over all ledgers: one message, or several where there are very many ranges.
+    /// Writes the next mark over all ledgers: one message, or several if there are very many ranges.
     pub fn write(
         &mut self,
         ledgers: &mut BTreeMap<Slot, Ledger>,
@@ -65,7 +65,7 @@ impl Marks {
         mark.split().into_iter().map(|part| (self.send(&part, &slots), part)).collect()
     }
 
-    /// A mark was acknowledged: what it accounts for.
+    /// A mark was acknowledged. Returns what it accounts for.
     pub fn acknowledged(&mut self, id: MarkId) -> Covered {
         self.in_flight.remove(&id).unwrap_or_default()
     }

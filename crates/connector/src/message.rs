@@ -1,7 +1,7 @@
-//! Data messages: an anonymised record and where it stood, as Pub/Sub gets it.
+//! Data messages: an anonymised record and its position, as it is published.
 //!
-//! A [`Message`] is made from an [`Anonymised`] and nothing else, and [`Publish`] takes nothing else: what was not
-//! anonymised cannot be published.
+//! A [`Message`] is made from an [`Anonymised`] and nothing else, and [`Publish`] accepts nothing else, so a record
+//! that was not anonymised cannot be published.
 
 use std::{error::Error, fmt, future::Future};
 
@@ -21,34 +21,34 @@ pub struct Origin {
     attributes: Attributes,
 }
 
-/// Publishes batches and marks; one attempt a call.
+/// Publishes batches and marks; one attempt for each call.
 pub trait Publish: Clone + Send + Sync + 'static {
-    /// Publishes a batch in one request; done when Pub/Sub has all of it.
+    /// Publishes a batch in one request. Returns when Pub/Sub has all of it.
     fn publish(&self, batch: &[Message]) -> impl Future<Output = Result<(), PublishError>> + Send;
 
-    /// Publishes a mark; done when Pub/Sub has it.
+    /// Publishes a mark. Returns when Pub/Sub has it.
     fn publish_mark(&self, mark: &Mark) -> impl Future<Output = Result<(), PublishError>> + Send;
 }
 
 /// Why an attempt to publish failed.
 #[derive(Debug)]
 pub enum PublishError {
-    /// Pub/Sub cannot just now: try the same again.
+    /// A temporary failure: retry the same request.
     Unavailable(Cause),
-    /// Pub/Sub will not take this request, whatever is tried.
+    /// Pub/Sub refuses this request, and a retry does not help.
     Refused(Cause),
     /// Nothing can be published: a topic or a permission is missing.
     Impossible(Cause),
 }
 
-/// What the publisher said.
+/// The message of the publisher.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
 impl Message {
-    /// The message of a record. `timestamp` is Kafka's, in milliseconds, if the record has one.
+    /// The message for a record. `timestamp` is Kafka's, in milliseconds, if the record has one.
     ///
     /// # Errors
-    /// The code to reject the record by, when Pub/Sub would refuse the message.
+    /// The code of the reject, if Pub/Sub would refuse the message.
     pub fn new(
         encoder: &mut Encoder,
         anonymised: &Anonymised,
@@ -70,19 +70,19 @@ impl Message {
         }
     }
 
-    /// Bytes in a publish request.
+    /// Size in a publish request, in bytes.
     pub fn wire_len(&self) -> usize {
         self.0.wire_len()
     }
 
-    /// What Pub/Sub's client takes.
+    /// The encoded message for the Pub/Sub client.
     pub fn out(&self) -> &OutMessage {
         &self.0
     }
 }
 
 impl Origin {
-    /// Encodes what the messages of a partition share.
+    /// Encodes the attributes that all messages of a partition share.
     pub fn new(partition: Partition) -> Self {
         let mut number = itoa::Buffer::new();
         let shared = [
@@ -94,7 +94,7 @@ impl Origin {
         Self { attributes: attributes.expect("a topic's name has at most 249 bytes"), partition }
     }
 
-    /// Which partition.
+    /// The partition.
     pub fn partition(&self) -> &Partition {
         &self.partition
     }
@@ -143,7 +143,7 @@ mod tests {
         let origin = Origin::new(partition);
         let message = Message::new(&mut Encoder::default(), &event, &origin, u64::MAX, Some(i64::MAX));
         let spare = pubsub::limits::MAX_BYTES - message.expect("a message").wire_len();
-        // The id of a key is missing here.
+        // The ID of a key is missing here.
         assert!((100..2_048).contains(&spare), "{spare}");
     }
 }

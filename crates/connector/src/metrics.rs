@@ -8,7 +8,7 @@ use service::{
 
 use crate::keyring::Key;
 
-/// Records by what became of them.
+/// Records by outcome.
 pub const RECORDS: Described = Described::counter(
     "aqueduct_connector_records_total",
     "records",
@@ -36,38 +36,38 @@ pub const REQUESTS: Described = Described::counter(
     &[],
     "Batches of data messages that Pub/Sub acknowledged",
 );
-/// Publish requests that were tried again.
+/// Publish requests that were retried.
 pub const RETRIES: Described = Described::counter(
     "aqueduct_connector_publish_retries_total",
     "attempts",
     &[],
     "Publish requests, of data and of marks, that failed and are tried again",
 );
-/// Bytes read and not yet acknowledged.
+/// Bytes that were read and are not yet acknowledged.
 pub const IN_FLIGHT: Described = Described::gauge(
     "aqueduct_connector_in_flight_bytes",
     "bytes",
     &[],
     "Bytes read from Kafka and not yet acknowledged by Pub/Sub",
 );
-/// Bytes that may be in flight.
+/// Maximum number of bytes in flight.
 pub const PERMITS: Described = Described::gauge(
     "aqueduct_connector_permits_bytes",
     "bytes",
     &[],
     "Bytes that may be in flight, `[pubsub] in_flight`; without a permit nothing more is read",
 );
-/// Bytes that may be read at once.
+/// Maximum number of bytes that may be read at once.
 pub const FREE_PERMITS: Described =
     Described::gauge("aqueduct_connector_free_permits_bytes", "bytes", &[], "Permits that nothing holds");
-/// How long the oldest batch has waited.
+/// Age of the oldest batch.
 pub const OLDEST: Described = Described::gauge(
     "aqueduct_connector_oldest_in_flight_seconds",
     "seconds",
     &[],
     "How long the oldest batch has waited for Pub/Sub; 0 when none waits",
 );
-/// How long Pub/Sub has not answered.
+/// Length of the current outage of Pub/Sub.
 pub const OUTAGE: Described = Described::gauge(
     "aqueduct_connector_pubsub_outage_seconds",
     "seconds",
@@ -91,7 +91,7 @@ pub const PARTITIONS: Described = Described::gauge(
     &[],
     "Partitions that this replica reads",
 );
-/// Offsets between the commit point and the log's end.
+/// Offsets between the commit point and the end of the log.
 pub const LAG: Described = Described::gauge(
     "aqueduct_connector_lag_offsets",
     "offsets",
@@ -106,7 +106,7 @@ pub const KEYS: Described = Described::gauge(
     "From when on a key of the keyring makes the pseudonyms, by its id; 0 for the first. Replicas must agree",
 );
 
-/// All of them.
+/// All metrics of this module.
 pub const ALL: [Described; 15] = [
     RECORDS,
     BYTES,
@@ -152,10 +152,10 @@ pub struct ConnectorMetrics {
 }
 
 impl ConnectorMetrics {
-    /// Registers all of them; once a registry.
+    /// Registers all of them; once for each registry.
     pub fn new(metrics: &Metrics) -> Self {
         let records: Family<Label, Counter> = metrics.counters(&RECORDS);
-        // What has not happened yet is 0, so that its first time is a rise.
+        // Initialised to 0, so that the first event is an increase.
         drop(records.get_or_create(&published()));
         let offsets: Family<Label, Counter> = metrics.counters(&OFFSETS);
         drop(offsets.get_or_create(&[("reason", "lost".to_owned())]));
@@ -179,7 +179,7 @@ impl ConnectorMetrics {
         }
     }
 
-    /// Shows the keys of a keyring: their ids, and from when each holds.
+    /// Exports the keys of a keyring: their IDs, and when each becomes valid.
     pub(crate) fn show_keys(&self, keys: &[Key]) {
         for key in keys {
             let from = key.from().map_or(0.0, |from| from.0 as f64 / 1000.0);
@@ -188,7 +188,7 @@ impl ConnectorMetrics {
     }
 }
 
-/// The label of what Pub/Sub has.
+/// The label for records that Pub/Sub has.
 pub(crate) fn published() -> Label {
     [("outcome", "published".to_owned())]
 }

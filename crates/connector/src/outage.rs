@@ -1,4 +1,5 @@
-//! One WARN when Pub/Sub stops answering, one INFO when it answers again, however many attempts fail between.
+//! Detects the beginning and the end of an outage of Pub/Sub, so that each is logged once, however many attempts fail
+//! in between.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -14,7 +15,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// An attempt failed. Whether it is the first one.
+    /// An attempt failed. Returns whether it is the first one.
     pub(crate) fn failed(&self) -> bool {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         let is_first = since.is_none();
@@ -22,13 +23,13 @@ impl Outage {
         is_first
     }
 
-    /// An attempt worked. How long none did, if it is the first one.
+    /// An attempt succeeded. Returns the length of the outage that it ends.
     pub(crate) fn worked(&self) -> Option<Duration> {
         let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
         since.map(|since| since.elapsed())
     }
 
-    /// How long no attempt has worked, where the last one failed.
+    /// The length of the current outage; `None` if the last attempt succeeded.
     pub(crate) fn length(&self) -> Option<Duration> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }

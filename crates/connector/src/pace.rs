@@ -1,26 +1,26 @@
-//! Whether records go on from Kafka to Pub/Sub: a connector that is connected and stands still is not ready.
+//! Detects a connector that is connected but makes no progress from Kafka to Pub/Sub, so that it becomes not ready.
 //!
-//! Pure: the view and the time come in. Not here: what is done about it.
+//! Pure: the snapshot and the time are arguments.
 
 use std::time::{Duration, Instant};
 
 use crate::view::View;
 
-/// The readiness condition of going on.
+/// The readiness condition for progress.
 pub(crate) const PROGRESS: &str = "progress";
 
-/// Longer than a rebalance and a slow broker take; an order of magnitude above what a publish takes.
+/// Longer than a rebalance with a slow broker, and an order of magnitude longer than a publish request.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How far it was, and since when.
+/// The progress so far, and when it last changed.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Records read, the sum of the positions, and since when neither has moved.
+    /// The records read and the sum of the positions, and since when neither has changed.
     stands: Option<(u64, u64, Instant)>,
 }
 
 impl Pace {
-    /// In order, or in words what stands still.
+    /// `Ok`, or the reason why there is no progress.
     pub(crate) fn judge(&mut self, view: &View, now: Instant) -> Result<(), String> {
         if let Some(waited) = view.oldest_in_flight.filter(|waited| *waited > LIMIT) {
             return Err(format!(
@@ -36,7 +36,7 @@ impl Pace {
         let position = view.partitions.iter().fold(0_u64, |sum, p| sum.wrapping_add(p.position));
         let here = (view.summary.records, position);
         let since = match self.stands {
-            // What waits for Pub/Sub is in flight, and judged above.
+            // Batches that wait for Pub/Sub are in flight, and are judged above.
             Some((records, positions, since))
                 if (records, positions) == here && unread > 0 && view.oldest_in_flight.is_none() =>
             {

@@ -1,13 +1,14 @@
-//! The brake on rejects: a stream that is refused as a whole must not drain into the dead letters.
+//! Stops the connector when too many records are rejected, so that a stream with a wrong format does not end in the
+//! dead letters.
 //!
-//! Counts the rejects within the last 10,000 records; a restart counts anew.
+//! Counts the rejects among the last 10,000 records, from the start of the process.
 
 use std::collections::VecDeque;
 
-/// How many of the last records are looked at.
+/// Size of the window in records.
 const WINDOW: u64 = 10_000;
 
-/// The rejects within the last 10,000 records.
+/// The rejects among the last 10,000 records.
 #[derive(Clone, Debug)]
 pub struct RejectWindow {
     limit: u32,
@@ -17,13 +18,13 @@ pub struct RejectWindow {
 }
 
 impl RejectWindow {
-    /// At most `limit` rejects are allowed within 10,000 records, and also while there were fewer records.
+    /// Allows at most `limit` rejects among 10,000 records, and also while there have been fewer records.
     pub fn new(limit: u32) -> Self {
         Self { limit, records: 0, rejected: VecDeque::new() }
     }
 
-    /// Counts records, of which those at the ascending indices `rejected` were refused.
-    /// Returns how many rejects the window holds once they are more than allowed.
+    /// Counts records, of which those at the ascending indices `rejected` were rejected. Returns the number of rejects
+    /// in the window if it exceeds the limit.
     pub fn count(&mut self, records: u64, rejected: impl IntoIterator<Item = u64>) -> Option<u64> {
         let first = self.records;
         self.records += records;

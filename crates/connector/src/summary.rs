@@ -1,15 +1,15 @@
-//! What a connector did in its life.
+//! The totals of one run of a connector.
 
 use std::{collections::BTreeMap, fmt};
 
-/// The totals of a run.
+/// Totals since the start of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Records read.
     pub records: u64,
     /// Data messages that Pub/Sub acknowledged.
     pub published: u64,
-    /// Records refused, by code.
+    /// Rejected records, by code.
     pub rejected: BTreeMap<&'static str, u64>,
     /// Offsets without a record, by reason: `empty`, `before`, `lost`.
     pub absent: BTreeMap<&'static str, u64>,
@@ -17,19 +17,19 @@ pub struct Summary {
     pub bytes: u64,
     /// Marks that Pub/Sub acknowledged.
     pub marks: u64,
-    /// Offsets committed, one a partition.
+    /// Committed offsets, one for each partition and commit.
     pub commits: u64,
-    /// Whether Pub/Sub did not answer at the end.
+    /// Whether Pub/Sub was unavailable at the end.
     pub in_outage: bool,
 }
 
 impl Summary {
-    /// Offsets that retention took before they were read.
+    /// Offsets that retention deleted before they were read.
     pub fn lost(&self) -> u64 {
         self.absent.get("lost").copied().unwrap_or(0)
     }
 
-    /// The most frequent reasons of rejects, for people.
+    /// The most frequent reasons of rejects, for humans.
     pub fn reasons(&self) -> String {
         let mut reasons: Vec<_> = self.rejected.iter().collect();
         reasons.sort_unstable_by_key(|(code, count)| (std::cmp::Reverse(**count), **code));

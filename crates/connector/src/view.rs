@@ -1,6 +1,4 @@
-//! What a spectator sees of a running connector, once a second.
-//!
-//! Not here: how it is shown, and what is good or bad about it.
+//! A snapshot of a running connector, once a second, for the live page and metrics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,18 +6,18 @@ use event::mark::LogEnd;
 
 use crate::summary::Summary;
 
-/// The connector as it stands; nothing in it before the first second is over.
+/// The state of the connector; empty during the first second.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// The totals so far.
     pub summary: Summary,
     /// The partitions that this replica reads.
     pub partitions: Vec<PartitionView>,
-    /// Bytes read and not yet acknowledged by Pub/Sub.
+    /// Bytes that were read and are not yet acknowledged by Pub/Sub.
     pub in_flight_bytes: u64,
     /// How long the oldest batch has waited for Pub/Sub.
     pub oldest_in_flight: Option<Duration>,
-    /// How long Pub/Sub has not answered.
+    /// The length of the current outage of Pub/Sub.
     pub outage: Option<Duration>,
 }
 
@@ -34,6 +32,6 @@ pub struct PartitionView {
     pub position: u64,
     /// Everything below is in Pub/Sub, as data or in a mark.
     pub accounted: u64,
-    /// Where the log ended when its leader was last asked.
+    /// The end of the log at the last request.
     pub end: Option<LogEnd>,
 }

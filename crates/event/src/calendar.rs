@@ -1,6 +1,6 @@
-//! Days and their dates, before 1970 too.
+//! Days and their dates, including those before 1970.
 //!
-//! Howard Hinnant's `days_from_civil` and its inverse (proleptic Gregorian). Not here: hours, and any clock.
+//! Howard Hinnant's `days_from_civil` and its inverse (proleptic Gregorian calendar).
 
 /// Year, month and day of a number of days since the epoch.
 pub fn date(days: i64) -> (i64, i64, i64) {
@@ -25,7 +25,7 @@ pub fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// How many days a month has; 0 where there is no such month.
+/// The number of days in a month; 0 if there is no such month.
 pub fn days_in(year: i64, month: i64) -> i64 {
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {

@@ -1,4 +1,5 @@
-//! The `[events]` section: what every event has, read by connector (which key) and processor (windows).
+//! The `[events]` section: where events have their time and ID. The connector uses it to choose the key, the processor
+//! for windows.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{pick::Value, pointer::Pointer, time::EventTime, units::Millis};
 
-/// Where an event's time and id stand.
+/// Where the time and the ID of an event are.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventsSettings {
@@ -38,7 +39,7 @@ pub struct EventsSettings {
     pub topics: BTreeMap<String, TopicEvents>,
 }
 
-/// What differs in the events of one topic.
+/// The settings that differ for the events of one topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicEvents {
@@ -59,18 +60,18 @@ pub struct TopicEvents {
 }
 
 impl EventsSettings {
-    /// Where the events of a topic keep their time.
+    /// The pointer to the time in events of this topic.
     pub fn time_for(&self, topic: &str) -> &Pointer {
         self.topics.get(topic).and_then(|settings| settings.time.as_ref()).unwrap_or(&self.time)
     }
 
-    /// Where the events of a topic keep their id, if they have one.
+    /// The pointer to the ID in events of this topic, if they have one.
     pub fn id_for(&self, topic: &str) -> Option<&Pointer> {
         self.topics.get(topic).and_then(|settings| settings.id.as_ref()).or(self.id.as_ref())
     }
 }
 
-/// The time that a value states, if it is one.
+/// The time that a value contains, if it is valid.
 pub fn event_time(value: &Value<'_>) -> Option<EventTime> {
     match value {
         Value::Text(text) => EventTime::from_rfc3339(text),

@@ -1,7 +1,7 @@
-//! The values of a row's `by` columns as one text: compared, hashed and cloned as a whole.
+//! The values of a row's `by` columns as one text, which is compared, hashed and cloned as a whole.
 //!
-//! Each value is its length and then its characters; NULL is a length of its own. Two keys are the same text exactly
-//! when their values are the same, so that whoever looks keys up compares bytes. Not here: what the columns are called.
+//! Each value is its length followed by its characters; NULL is a length of its own. Two keys are the same text exactly
+//! if their values are equal, so a lookup compares bytes. The names of the columns are in the flow.
 
 use std::{cmp::Ordering, fmt, sync::Arc};
 
@@ -15,9 +15,10 @@ pub struct Key(Arc<str>);
 #[derive(Clone, Debug)]
 pub struct Values<'a>(&'a str);
 
-/// Lengths are written in digits of six bits, the lowest first, so that they stay ASCII and the whole stays text.
+/// Lengths are written in digits of six bits, the lowest first, so that they stay ASCII and the result stays valid
+/// UTF-8.
 const DIGIT: u32 = 6;
-/// Set in every digit but the last.
+/// Set in every digit except the last.
 const MORE: u8 = 1 << DIGIT;
 
 impl Key {
@@ -26,7 +27,7 @@ impl Key {
         Self(text.into())
     }
 
-    /// As [`push`] writes it.
+    /// The text as [`push`] writes it.
     pub fn as_pushed(&self) -> &str {
         &self.0
     }
@@ -42,7 +43,7 @@ impl Key {
     }
 }
 
-/// Adds one value to a key that is being made.
+/// Appends one value to a key that is being built.
 #[inline]
 pub fn push(value: Option<&str>, key: &mut String) {
     let mut rest = value.map_or(0, |text| text.len() + 1);
@@ -102,7 +103,7 @@ impl<'a> IntoIterator for &'a Key {
     }
 }
 
-/// As the values compare, NULL first.
+/// Ordered by the values, NULL first.
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
         self.iter().cmp(other.iter())
@@ -121,7 +122,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A list of texts and nulls, as a state keeps it.
+/// A list of texts and nulls, as in a saved state.
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(Some(self.iter().count()))?;

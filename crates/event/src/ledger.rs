@@ -1,25 +1,25 @@
-//! What became of every Kafka offset, for one flow.
+//! The outcome of every Kafka offset, for one flow.
 
 use serde::{Deserialize, Serialize};
 
-/// How one offset ended in one flow.
+/// The outcome of one offset in one flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// Counted in at least one window.
     Counted,
-    /// Its event id was seen before.
+    /// Its event ID was seen before.
     Duplicate,
-    /// Too late for all its windows.
+    /// Too late for all of its windows.
     Late,
-    /// Refused by the connector or the processor.
+    /// Rejected by the connector or the processor.
     Rejected,
-    /// Neither a view nor a click, or between two windows.
+    /// Fed no measure, or was between two windows.
     Ignored,
-    /// A click whose view never came.
+    /// A click without a view.
     Unmatched,
-    /// Taken by retention, or abandoned as a hole until it arrives.
+    /// Deleted by retention, or given up as a hole until it arrives.
     Lost,
-    /// Never an event: control records, compacted gaps, before the group's start.
+    /// Never an event: control records, compacted gaps, offsets before the start of the group.
     Absent,
     /// Received and waiting: a click for its view.
     Pending,
@@ -29,17 +29,17 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger([u64; 9]);
 
-/// More offsets were to leave an outcome than it has: a defect of the program, whose ledger is wrong from now on.
+/// More offsets were to leave an outcome than it has. This is a bug, and the ledger is wrong from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{offsets} offsets cannot move from {} to {}: only {held} are there", .from.as_str(), .to.as_str())]
 pub struct Imbalance {
-    /// Where the offsets were to be.
+    /// The outcome that the offsets should have had.
     pub from: Outcome,
-    /// Where they were to go.
+    /// The outcome that they were to get.
     pub to: Outcome,
-    /// How many.
+    /// The number of offsets to move.
     pub offsets: u64,
-    /// How many were there.
+    /// The number of offsets that had the outcome.
     pub held: u64,
 }
 
@@ -57,7 +57,7 @@ impl Outcome {
         Self::Pending,
     ];
 
-    /// The column's and the metric label's word.
+    /// The name of the column and the label of the metric.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Counted => "counted",
@@ -79,11 +79,11 @@ impl Ledger {
         self.0[outcome as usize] += offsets;
     }
 
-    /// Moves offsets from one outcome to another: a pending click that found its view, a lost record that arrived.
-    /// The sum stays.
+    /// Moves offsets from one outcome to another: a pending click whose view arrived, or a lost record that arrived.
+    /// The sum stays the same.
     ///
     /// # Errors
-    /// When fewer offsets have the first outcome; then nothing is moved.
+    /// If fewer offsets have the first outcome; nothing is moved then.
     pub fn shift(&mut self, from: Outcome, to: Outcome, offsets: u64) -> Result<(), Imbalance> {
         let held = self.get(from);
         let left = held.checked_sub(offsets).ok_or(Imbalance { from, to, offsets, held })?;
@@ -92,7 +92,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// How many offsets ended so.
+    /// The number of offsets with this outcome.
     pub fn get(&self, outcome: Outcome) -> u64 {
         self.0[outcome as usize]
     }
@@ -102,7 +102,7 @@ impl Ledger {
         Outcome::ALL.iter().map(|&outcome| (outcome, self.get(outcome)))
     }
 
-    /// How many offsets are accounted for.
+    /// The number of offsets that are accounted for.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }

@@ -1,23 +1,23 @@
-//! The vocabulary of Aqueduct: what an event, a position, a window, a mark and a row are.
+//! The vocabulary that all crates share: times, positions, ranges, marks, keys, the ledger, and reading the JSON of an
+//! event.
 //!
-//! Pure: bytes and values in, values out. No runtime, no SDK, no clock and no I/O; whoever needs
-//! the time passes it in.
+//! Pure: values in, values out. There is no runtime, SDK, clock or I/O; the caller passes the time.
 //!
-//! | module | idea |
+//! | module | contents |
 //! |---|---|
-//! | [`units`] | durations and byte sizes as people write them |
+//! | [`units`] | durations and byte sizes as users write them |
 //! | [`time`] | points in time, milliseconds since the epoch |
 //! | [`calendar`] | days and their dates |
-//! | [`position`] | where a record stands in Kafka |
+//! | [`position`] | the position of a record in Kafka |
 //! | [`ranges`] | sets of offsets as disjoint half-open ranges |
 //! | [`mark`] | the small messages that account for offsets without an event |
-//! | [`pointer`] | where a value stands in an event |
-//! | [`json`] | a strict reader over the bytes of one event |
-//! | [`pick`] | looks several places of an event up in one pass |
-//! | [`events`] | the `[events]` section: where time and id stand |
+//! | [`pointer`] | the path to a value in an event |
+//! | [`json`] | a strict scanner over the bytes of one event |
+//! | [`pick`] | reads several fields of an event in one pass |
+//! | [`events`] | the `[events]` section: where the time and the ID are |
 //! | [`wire`] | names of the attributes and topics that connector and processor share |
 //! | [`key`] | the values of a row's `by` columns |
-//! | [`ledger`] | what became of every offset |
+//! | [`ledger`] | the outcome of every offset |
 
 #![forbid(unsafe_code)]
 

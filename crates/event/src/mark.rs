@@ -1,5 +1,5 @@
-//! Marks: small JSON messages on the marks topic that account for offsets which carry no event,
-//! and say how far the connector and the log are.
+//! Marks: small JSON messages on the marks topic. They account for the offsets that carry no event, and report the
+//! progress of the connector and the ends of the logs.
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
@@ -10,73 +10,73 @@ use crate::{
     time::EventTime,
 };
 
-/// What one replica says about its assignment at one moment.
+/// What one replica reports about its assignment at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Format version: 1.
     pub version: u32,
-    /// Which replica speaks; for people.
+    /// The replica that wrote the mark; for humans.
     pub replica: String,
-    /// Counts the replica's marks from 1; for people.
+    /// Numbers the replica's marks from 1; for humans.
     pub sequence: u64,
-    /// One entry a partition, or several where its ranges were split over marks.
+    /// One entry for each partition, or several if its ranges were split over marks.
     pub partitions: Vec<PartitionMark>,
-    /// Every configured topic; empty in all but one part of a mark that was split.
+    /// Every configured topic; empty in all but one part of a split mark.
     pub topics: Vec<TopicMark>,
 }
 
-/// What a mark says about one partition.
+/// What a mark reports about one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionMark {
-    /// Which partition of which life of which topic.
+    /// The partition, with the incarnation of its topic.
     #[serde(flatten)]
     pub partition: Partition,
-    /// Offsets without an event, disjoint.
+    /// Offsets without an event, as disjoint ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ranges: Vec<MarkRange>,
     /// The next offset to be read.
     pub position: u64,
-    /// The committed offset, if any was committed.
+    /// The committed offset, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed: Option<u64>,
-    /// The log's end as its leader answered, and when it was asked.
+    /// The end of the log as its leader reported it, and when it was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<LogEnd>,
 }
 
-/// A half-open range of offsets that carry no event, with the one reason.
+/// A half-open range of offsets that carry no event, with one reason for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MarkRange {
     /// First offset.
     pub from: u64,
     /// One past the last offset.
     pub to: u64,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// The declared pointer that a reject is about; never a name or a value from the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
 }
 
-/// The end of a partition's log (its high watermark), asked at a time.
+/// The end of a partition's log (its high watermark) at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEnd {
     /// High watermark: one past the last record, open transactions included.
     pub offset: u64,
-    /// When the leader was asked, by the connector's clock, taken before asking.
+    /// When the end was requested from the leader: the connector's clock, read before the request.
     pub asked_at: EventTime,
 }
 
-/// A configured topic and how many partitions it has.
+/// A configured topic and its number of partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicMark {
     /// The topic's name.
     pub topic: Arc<str>,
-    /// Its present life.
+    /// Its current incarnation.
     pub incarnation: Incarnation,
-    /// How many partitions it has.
+    /// The number of partitions.
     pub partitions: i32,
-    /// When that was asked, taken before asking.
+    /// When this was requested; the clock is read before the request.
     pub asked_at: EventTime,
 }
 
@@ -84,18 +84,18 @@ pub struct TopicMark {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
 pub enum Reason {
-    /// The record was refused; the code says why (`not-an-object`, `tombstone`, ...). A reason that only a later version
-    /// knows counts as refused too, with its whole text as the code: its offsets carry no event either.
+    /// The record was rejected, with a code (`not-an-object`, `tombstone`, ...). A reason that only a newer version
+    /// knows counts as rejected too, with its whole text as the code, because its offsets carry no event either.
     Rejected(String),
-    /// Control records and compacted gaps: there never was an event, or there is none any more.
+    /// Control records and compacted gaps: there was never an event, or there no longer is one.
     Empty,
-    /// Kafka's retention took the records before they were read.
+    /// Kafka's retention deleted the records before they were read.
     Lost,
-    /// Before the group's start.
+    /// Before the start of the group.
     Before,
 }
 
-/// Why bytes are no mark that this program can use.
+/// Why bytes are not a mark that this program can use.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {
     /// A later version wrote it, and its ranges may mean something else.
@@ -107,15 +107,15 @@ pub enum MarkError {
         /// Of the mark.
         version: u32,
     },
-    /// It is no mark at all, or one that was cut short.
+    /// It is not a mark, or it is truncated.
     #[error("malformed mark; find out what else publishes to the marks topic")]
     Malformed {
-        /// What the JSON reader says.
+        /// The message of the JSON parser.
         source: serde_json::Error,
     },
 }
 
-/// What every version of a mark has.
+/// The fields that every version of a mark has.
 #[derive(Deserialize)]
 struct Version {
     version: u32,
@@ -153,21 +153,21 @@ impl MarkRange {
 impl Mark {
     /// The format that this program writes.
     pub const VERSION: u32 = 1;
-    /// Ranges in one message: about 100 bytes each, so a mark stays well below Pub/Sub's 10 MB.
+    /// Maximum number of ranges in one message. Each takes about 100 bytes, so a mark stays well below Pub/Sub's 10 MB.
     pub const MAX_RANGES: usize = 10_000;
 
-    /// The JSON text that goes on the wire.
+    /// The JSON text that is published.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a mark has no maps with non-text keys and no failing fields")
     }
 
-    /// Reads a mark of this version or an earlier one. Fields that this version does not know are passed over.
+    /// Reads a mark of this version or an earlier one. Unknown fields are ignored.
     ///
     /// # Errors
     /// [`MarkError::Newer`] must not be acknowledged: the offsets that the mark accounts for would count as lost.
-    /// [`MarkError::Malformed`] is a message that no connector wrote, as Pub/Sub cuts nothing short.
+    /// [`MarkError::Malformed`] was not written by a connector, because Pub/Sub does not truncate messages.
     pub fn from_json(bytes: &[u8]) -> Result<Self, MarkError> {
-        // The version first: the rest of a later one need not have these fields.
+        // The version is read first, because a newer mark need not have the other fields.
         let malformed = |source| MarkError::Malformed { source };
         let Version { version } = serde_json::from_slice(bytes).map_err(malformed)?;
         if version > Self::VERSION {
@@ -176,7 +176,7 @@ impl Mark {
         serde_json::from_slice(bytes).map_err(malformed)
     }
 
-    /// Splits a mark with very many ranges or partitions into several that mean the same.
+    /// Splits a mark with very many ranges or partitions into several with the same meaning.
     pub fn split(self) -> Vec<Self> {
         let total: usize = self.partitions.iter().map(|p| p.ranges.len() + 1).sum();
         if total <= Self::MAX_RANGES {
@@ -205,7 +205,7 @@ impl Mark {
         marks
     }
 
-    /// How many offsets each reason covers, for logs and tests.
+    /// Number of offsets for each reason, for logs and tests.
     pub fn counts(&self) -> BTreeMap<Reason, u64> {
         let mut counts = BTreeMap::new();
         for range in self.partitions.iter().flat_map(|p| &p.ranges) {

@@ -1,8 +1,8 @@
-//! Looks several places of an event up in one pass over its bytes.
+//! Reads several fields of an event in one pass over its bytes.
 //!
-//! Made for data that others wrote, too: where a member name occurs twice the first one counts (a reader
-//! that took the last could answer only at the end), escaped names are understood, and a pointer that
-//! leads through a scalar finds nothing. The whole text is checked, also behind the last place.
+//! It also handles data from other producers: of duplicate member names the first one counts (taking the last would
+//! delay every result until the end of the event), escaped names are decoded, and a pointer that leads through a scalar
+//! finds nothing. The whole text is checked, including what follows the last field.
 
 use std::borrow::Cow;
 
@@ -11,18 +11,18 @@ use crate::{
     pointer::{Pointer, array_index},
 };
 
-/// What stands at a place of an event.
+/// The value that a pointer leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// There is no such place.
+    /// The pointer leads nowhere.
     Missing,
     /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number, as it was written.
+    /// A number, as it is written.
     Number(&'a str),
-    /// A string, without its escapes.
+    /// A string, with its escapes decoded.
     Text(Cow<'a, str>),
     /// An array.
     Array,
@@ -31,7 +31,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// A string as it is, a number or boolean as its JSON text; nothing for everything else.
+    /// A string as it is, a number or boolean as its JSON text, and `None` for everything else.
     pub fn scalar(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -42,30 +42,31 @@ impl Value<'_> {
         }
     }
 
-    /// Whether nothing stands there: no such place, or `null`.
+    /// Whether there is no value: the pointer leads nowhere, or to `null`.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Missing | Self::Null)
     }
 
-    /// Whether an array or object stands there.
+    /// Whether it is an array or an object.
     pub fn is_container(&self) -> bool {
         matches!(self, Self::Array | Self::Object)
     }
 }
 
-/// What is kept from one event to the next: memory, and the order of members, which a producer seldom changes.
+/// What is reused from one event to the next: memory, and the order of members, which a producer rarely changes.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     values: Vec<Value<'static>>,
-    /// For each node the members of the last object that stood there.
+    /// For each node, the members of the last object at that node.
     order: Vec<Vec<Known>>,
     seen: Vec<bool>,
 }
 
-/// A member that was met, and the node that it leads to.
+/// A member of the last object, and the node that it leads to.
 #[derive(Clone, Debug, Default)]
 struct Known {
-    /// Quoted, with the colon behind it: what the next event most likely has here. Empty where nothing is remembered.
+    /// The name in quotes with its colon, which the next event most likely has at the same position. Empty if nothing
+    /// is remembered.
     text: Vec<u8>,
     child: Option<usize>,
 }
@@ -76,7 +77,7 @@ impl Known {
     }
 }
 
-/// Longer names, and members beyond so many, are looked up each time.
+/// Longer names, and members beyond this number, are looked up each time.
 const KNOWN_BYTES: usize = 64;
 const KNOWN: usize = 512;
 
@@ -86,33 +87,34 @@ impl Scratch {
         emptied(std::mem::take(&mut self.values))
     }
 
-    /// Keeps the list's memory.
+    /// Keeps the memory of the list.
     pub fn put(&mut self, values: Vec<Value<'_>>) {
         self.values = emptied(values);
     }
 }
 
-/// The same memory for values of another lifetime: collecting from a list into one of the same shape happens in place.
+/// Reuses the memory for values of another lifetime: collecting from a list into one of the same layout happens in
+/// place.
 fn emptied<'a>(mut values: Vec<Value<'_>>) -> Vec<Value<'a>> {
     values.clear();
     values.into_iter().map(|_| Value::Missing).collect()
 }
 
-/// The places to look up, as a tree.
+/// The fields to read, as a tree.
 #[derive(Clone, Debug)]
 pub struct Picker {
-    /// The first is the event itself.
+    /// The first node is the event itself.
     nodes: Vec<Node>,
     pointers: usize,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// By name: an event has as many members as a configuration has columns, and each may be looked up.
+    /// Sorted by name. An event can have as many members as a configuration has columns, and each may be looked up.
     children: Vec<Child>,
-    /// The children that an element of an array can be, by its index.
+    /// The children that can be an element of an array, by index.
     elements: Vec<(usize, usize)>,
-    /// The pointers that end here, by their position in the list.
+    /// The pointers that end at this node, by their position in the list.
     ends: Vec<usize>,
 }
 
@@ -123,7 +125,7 @@ struct Child {
 }
 
 impl Node {
-    /// Where the child of this name is among the children, or where it belongs.
+    /// The position of the child with this name, or the position at which it would be inserted.
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.children.binary_search_by(|child| {
             count_comparison();
@@ -145,7 +147,7 @@ impl Node {
 }
 
 impl Picker {
-    /// Prepares the look-up; a pointer may occur more than once.
+    /// Prepares the lookup; a pointer may occur more than once.
     pub fn new(pointers: &[Pointer]) -> Self {
         let mut picker = Self { nodes: vec![Node::default()], pointers: pointers.len() };
         for (position, pointer) in pointers.iter().enumerate() {
@@ -158,10 +160,11 @@ impl Picker {
         picker
     }
 
-    /// Fills `out` with what stands at each pointer, in the order of the pointers. The scratch is this picker's alone.
+    /// Fills `out` with the value at each pointer, in the order of the pointers. A scratch must not be shared between
+    /// pickers.
     ///
     /// # Errors
-    /// When the payload is no JSON object; `out` is then of no use.
+    /// If the payload is not a JSON object; the contents of `out` are then meaningless.
     pub fn pick<'a>(
         &self,
         payload: &'a [u8],
@@ -188,7 +191,7 @@ impl Picker {
         let parent = &mut self.nodes[node];
         parent.children.insert(place, Child { name: name.into(), node: new });
         if let Some(index) = array_index(name) {
-            // Each index has one text, so that none is there twice.
+            // Each index has only one text, so none occurs twice.
             let place = parent.elements.partition_point(|(found, _)| *found < index);
             parent.elements.insert(place, (index, new));
         }
@@ -201,11 +204,11 @@ impl Picker {
     }
 }
 
-/// One walk over one payload.
+/// One pass over one payload.
 struct Pass<'p, 'a> {
     picker: &'p Picker,
     scanner: &'p mut Scanner<'a>,
-    /// Nodes that were met are seen: a second member of the same name is passed over.
+    /// Nodes that have been reached; a second member with the same name is skipped.
     scratch: &'p mut Scratch,
     out: &'p mut Vec<Value<'a>>,
 }
@@ -257,7 +260,7 @@ impl Pass<'_, '_> {
         Ok(())
     }
 
-    /// Reads the value that stands here, for a node or for none.
+    /// Reads the next value, for a node or for none.
     fn child(&mut self, node: Option<usize>) -> Result<(), Error> {
         let Some(node) = node.filter(|&node| !self.scratch.seen[node]) else {
             return self.scanner.skip_value();
@@ -279,7 +282,7 @@ impl Pass<'_, '_> {
     }
 }
 
-/// What the look-ups of an event cost, for the test that bounds it.
+/// The cost of reading an event, for the test that bounds it.
 #[cfg(not(test))]
 #[inline]
 fn count_comparison() {}
@@ -337,7 +340,7 @@ mod tests {
             comparisons(places, &payload, |place| format!("/a/{place}"))
         };
         for (few, many) in [(members(500), members(4_000)), (elements(500), elements(4_000))] {
-            // 8 times the places, each with three comparisons more.
+            // 8 times as many fields, each with three more comparisons.
             assert!(many <= 8 * (few + 4 * 500), "{few} and {many}");
             assert!(few <= 500 * 11, "{few}");
         }
@@ -417,7 +420,7 @@ mod tests {
         );
     }
 
-    /// Whether serde_json's value is what was picked.
+    /// Whether serde_json's value equals the picked one.
     fn same(theirs: Option<&serde_json::Value>, ours: &Value<'_>) -> bool {
         use serde_json::Value as V;
         match (theirs, ours) {
@@ -447,7 +450,7 @@ mod tests {
             let payload = if pretty { format!("{event:#}") } else { event.to_string() };
             let mut out = Vec::new();
             let (picker, mut scratch) = (Picker::new(&pointers), Scratch::default());
-            // Whatever came before: another event, and the same one, whose order of members is then known.
+            // Regardless of what was read before: another event, or the same one, whose order of members is then known.
             let before = before.to_string();
             for payload in [&before, &payload, &payload] {
                 picker.pick(payload.as_bytes(), &mut scratch, &mut out).expect("an object");

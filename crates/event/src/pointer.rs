@@ -1,15 +1,14 @@
-//! JSON pointers (RFC 6901): where a value stands in an event.
+//! JSON pointers (RFC 6901), which lead to a value in an event.
 //!
-//! A [`Pointer`] names one place. A [`Pattern`] may also hold `*`, which stands for any element of an
-//! array and any member of an object; only the lists of `[anonymise]` take patterns.
-//!
-//! Not here: reading JSON ([`crate::json`]) and looking places up in it ([`crate::pick`]).
+//! A [`Pointer`] leads to one field. A [`Pattern`] may also contain `*`, which stands for any element of an array and
+//! any member of an object; only the lists of `[anonymise]` accept patterns. See [`crate::pick`] for reading the
+//! values.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// One place in an event, such as `/session/user` or `/items/0`; never the whole event.
+/// One field of an event, such as `/session/user` or `/items/0`; never the whole event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pointer {
@@ -17,7 +16,7 @@ pub struct Pointer {
     names: Arc<[Box<str>]>,
 }
 
-/// One or many places in an event, such as `/items/*/seller_id`; never the whole event.
+/// One or many fields of an event, such as `/items/*/seller_id`; never the whole event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern {
@@ -28,24 +27,24 @@ pub struct Pattern {
 /// One step down from an object or array.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
-    /// To the member of that name, or, when it is a number, to that element of an array.
+    /// To the member with this name or, if the name is a number, to the element of an array with this index.
     Name(Box<str>),
     /// To every member or element.
     Any,
 }
 
-/// Why a text is no pointer; the text comes from the configuration, never from an event.
+/// Why a text is not a pointer. The text is from the configuration, never from an event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PointerError {
-    /// Nothing, or no slash at the start.
+    /// The text is empty or does not start with a slash.
     #[error(
         "invalid JSON pointer {0:?}; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\""
     )]
     NoSlash(String),
-    /// A tilde that escapes nothing.
+    /// A tilde that does not begin an escape.
     #[error("{0:?} has a stray \"~\"; write \"~0\" for a \"~\" and \"~1\" for a \"/\" inside a name")]
     Escape(String),
-    /// A star where one place is needed.
+    /// A star where a single field is required.
     #[error(
         "{0:?} has a \"*\", but one place is needed here; write the name or number of the member or element"
     )]
@@ -53,40 +52,40 @@ pub enum PointerError {
 }
 
 impl Pointer {
-    /// The pointer as it was written.
+    /// The pointer as it is written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The pointer as it was written, shared.
+    /// The pointer as it is written, shared.
     pub fn text(&self) -> Arc<str> {
         Arc::clone(&self.text)
     }
 
-    /// The names on the way down, unescaped; at least one.
+    /// The names along the path, unescaped; at least one.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(AsRef::as_ref)
     }
 }
 
 impl Pattern {
-    /// The pattern as it was written.
+    /// The pattern as it is written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The pattern as it was written, shared.
+    /// The pattern as it is written, shared.
     pub fn text(&self) -> Arc<str> {
         Arc::clone(&self.text)
     }
 
-    /// The steps on the way down; at least one.
+    /// The steps along the path; at least one.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 }
 
-/// The element of an array that a name stands for: digits without leading zeros.
+/// The index of the array element that a name stands for: digits without leading zeros.
 pub fn array_index(name: &str) -> Option<usize> {
     let canonical = name == "0" || !name.starts_with(['0', '+']);
     canonical.then(|| name.parse().ok())?
@@ -119,7 +118,7 @@ impl FromStr for Pointer {
     }
 }
 
-/// A name without its `~0` and `~1`, or nothing when another `~` stands in it.
+/// A name with `~0` and `~1` decoded; `None` if it contains any other `~`.
 fn unescape(name: &str) -> Option<Box<str>> {
     let mut parts = name.split('~');
     let mut plain = parts.next().unwrap_or_default().to_owned();

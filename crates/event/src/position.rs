@@ -1,32 +1,32 @@
-//! Where a record stands in Kafka.
+//! The position of a record in Kafka.
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// Which life of a Kafka topic: its topic id (base64, ASCII), followed by `+n` after an unclean
-/// election cut the log. Offsets mean nothing across incarnations.
+/// The incarnation of a Kafka topic: its topic ID (base64, ASCII), followed by `+n` after an unclean election cut the
+/// log. Offsets are comparable only within one incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub Arc<str>);
 
-/// One partition of one life of a topic.
+/// One partition of one incarnation of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Partition {
     /// The topic's name.
     pub topic: Arc<str>,
-    /// The topic's life.
+    /// The topic's incarnation.
     pub incarnation: Incarnation,
     /// The partition's number.
     pub partition: i32,
 }
 
-/// One record.
+/// The position of one record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Position {
-    /// Where the log is.
+    /// The partition.
     pub partition: Partition,
-    /// The record's offset in it.
+    /// The record's offset.
     pub offset: u64,
 }
 

@@ -1,15 +1,15 @@
-//! Sets of offsets as disjoint half-open ranges. Memory grows with the number of holes, not with
-//! the number of offsets.
+//! Sets of offsets as disjoint half-open ranges. Memory is proportional to the number of gaps, not to the number of
+//! offsets.
 
 use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-/// A set of offsets. Ranges that touch are one.
+/// A set of offsets. Adjacent ranges are merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ranges {
-    /// start -> end, disjoint, never touching, never empty.
+    /// start -> end; disjoint, never adjacent, never empty.
     by_start: BTreeMap<u64, u64>,
 }
 
@@ -21,7 +21,7 @@ impl Ranges {
         }
         let (mut start, mut end) = (range.start, range.end);
         let mut known = 0;
-        // Whatever begins at or before our end may touch us; walk it from the right.
+        // Only ranges that begin at or before the new end can touch it; they are visited from the right.
         while let Some((&s, &e)) = self.by_start.range(..=end).next_back() {
             if e < start {
                 break;
@@ -60,7 +60,7 @@ impl Ranges {
         self.by_start.range(..=offset).next_back().is_some_and(|(_, &end)| offset < end)
     }
 
-    /// The end of the run that begins at or before `from` and holds it; `from` itself if it is not in the set.
+    /// The end of the range that contains `from`; `from` itself if it is not in the set.
     pub fn prefix_end(&self, from: u64) -> u64 {
         match self.by_start.range(..=from).next_back() {
             Some((_, &end)) if end > from => end,
@@ -92,17 +92,17 @@ impl Ranges {
         self.by_start.iter().map(|(&start, &end)| start..end)
     }
 
-    /// How many ranges there are.
+    /// The number of ranges.
     pub fn len(&self) -> usize {
         self.by_start.len()
     }
 
-    /// How many offsets the set holds.
+    /// The number of offsets in the set.
     pub fn count(&self) -> u64 {
         self.by_start.iter().map(|(start, end)| end - start).sum()
     }
 
-    /// Whether the set holds nothing.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.by_start.is_empty()
     }

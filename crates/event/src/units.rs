@@ -1,6 +1,5 @@
-//! Durations and byte sizes as a configuration file writes them: `30s`, `10m`, `7d`, `32MiB`.
-//!
-//! Not here: points in time ([`crate::time`]).
+//! Durations and byte sizes as they are written in a configuration file: `30s`, `10m`, `7d`, `32MiB`. See
+//! [`crate::time`] for points in time.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -63,7 +62,7 @@ impl FromStr for ByteSize {
     }
 }
 
-/// Sum of `<number><unit>` parts, or nothing when the text is anything else.
+/// The sum of the `<number><unit>` parts; `None` if the text has another form.
 fn parts(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let mut rest = text.trim();
     let mut total: u64 = 0;

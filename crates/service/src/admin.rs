@@ -1,7 +1,7 @@
 //! The HTTP server of a running command: `/metrics`, `/healthz`, `/readyz` and `/log`.
 //!
-//! It binds to loopback unless told otherwise and serves nothing personal. The caller owns the socket and the token, and
-//! merges routes of its own into [`router`]. Not here: what the conditions and metrics are.
+//! It binds to loopback by default and serves no personal data. The caller owns the socket and the token, and merges
+//! its own routes into [`router`].
 
 use std::{
     io,
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{LogLevels, Metrics, Readiness, ServiceError, metrics};
 
-/// How long connections may finish their answers once the server is told to stop.
+/// How long open connections may finish their responses after shutdown.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The section `[service]`.
@@ -39,18 +39,18 @@ pub struct ServiceSettings {
     pub listen: Option<String>,
 }
 
-/// What the server tells about.
+/// What the server exposes.
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// Served at `/metrics`.
     pub metrics: Metrics,
     /// Served at `/readyz`.
     pub readiness: Readiness,
-    /// Told and changed at `/log`.
+    /// Read and changed at `/log`.
     pub levels: LogLevels,
 }
 
-/// Takes the address of the settings, or `default` where they name none.
+/// Binds the address of the settings, or `default` if they have none.
 ///
 /// # Errors
 /// [`ServiceError::AddressInUse`] and [`ServiceError::Listen`] name the address and the key to change.
@@ -72,7 +72,7 @@ pub async fn bind(settings: &ServiceSettings, default: &str) -> Result<TcpListen
     Ok(listener)
 }
 
-/// The routes that every command has. Shows readiness among the metrics, too.
+/// The routes that every command has. Also exports readiness as a metric.
 pub fn router(admin: Admin) -> Router {
     admin.readiness.show(&admin.metrics);
     Router::new()
@@ -83,10 +83,10 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// Serves until `shutdown`, then lets open answers finish for two seconds at most.
+/// Serves until `shutdown`, and then lets open responses finish for at most two seconds.
 ///
-/// Give it a token that is cancelled only when the work is drained, so that probes are answered until then. A listener
-/// that cannot accept just now, as too many files are open, is tried again every second.
+/// Pass a token that is cancelled only when the work is drained, so that probes are answered until then. If accepting
+/// fails because too many files are open, it is retried every second.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -95,7 +95,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        // Says of itself that it never fails.
+        // Its documentation says that it never fails.
         _ = server.into_future() => {}
         () = deadline => {}
     }
@@ -108,7 +108,7 @@ async fn show_metrics(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Whether it is of use to wait any longer: a loop that stands still is mended by a restart only.
+/// Whether waiting can help: a loop that no longer turns is repaired only by a restart.
 async fn show_health(State(admin): State<Admin>) -> Response {
     match admin.readiness.stillness() {
         None => "ok\n".into_response(),
@@ -155,7 +155,7 @@ async fn change_levels(
     format!("{levels}\n").into_response()
 }
 
-/// Whether the request comes from this machine and was addressed to it: a web page that makes its own name resolve to
+/// Whether the request is from this machine and was addressed to it. A web page that makes its own name resolve to
 /// loopback sends that name as the host.
 fn is_local(peer: IpAddr, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

@@ -1,14 +1,12 @@
 //! Exponential backoff with full jitter: how long to wait before the next attempt.
 //!
-//! Pure state: the caller brings the randomness and does the waiting. Not here: which errors are worth another
-//! attempt, and how many.
+//! Pure: the caller supplies the random number, waits, and decides which errors are worth another attempt.
 
 use std::time::Duration;
 
-/// The growing ceiling of the waits; each wait is a random part of it.
-///
-/// Full jitter spreads the attempts of many clients best; see "Exponential Backoff And Jitter" (AWS Architecture
-/// Blog, 2015).
+/// The upper bound of the delays, which grows; each delay is a random part of it.
+/// Full jitter spreads the attempts of many clients best; see "Exponential Backoff And Jitter" (AWS Architecture Blog,
+/// 2015).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
     min: Duration,
@@ -17,14 +15,14 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first wait is at most `min`; the ceiling doubles with each attempt up to `max` (at least `min`).
+    /// The first delay is at most `min`; the bound doubles with each attempt up to `max` (at least `min`).
     pub fn new(min: Duration, max: Duration) -> Self {
         Self { min, max: max.max(min), ceiling: min }
     }
 
-    /// How long to wait now: `random` (from 0 to 1, evenly drawn) of the ceiling, which then doubles.
+    /// The next delay: `random` (uniform from 0 to 1) times the bound, which then doubles.
     ///
-    /// A `random` outside that range is clamped, one that is not a number counts as 1.
+    /// A `random` outside of that range is clamped; NaN counts as 1.
     pub fn next(&mut self, random: f64) -> Duration {
         let part = if random.is_nan() { 1.0 } else { random.clamp(0.0, 1.0) };
         let wait = self.ceiling.mul_f64(part).min(self.ceiling);
@@ -32,7 +30,7 @@ impl Backoff {
         wait
     }
 
-    /// An attempt worked: the next wait is short again.
+    /// An attempt succeeded: the next delay is short again.
     pub fn reset(&mut self) {
         self.ceiling = self.min;
     }

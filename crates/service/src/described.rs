@@ -1,32 +1,30 @@
-//! What a metric is called, and what it means: for the registry, for `# HELP`, and for the documentation.
-//!
-//! Not here: values.
+//! The name and meaning of a metric: for the registry, for `# HELP`, and for the documentation.
 
 use std::fmt::Write as _;
 
 /// A metric as it is registered and documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Described {
-    /// As it is exposed, `_total` and the unit included.
+    /// The exported name, including `_total` and the unit.
     pub name: &'static str,
-    /// How it behaves.
+    /// The type of the metric.
     pub kind: Kind,
-    /// What one of it is.
+    /// The unit of its values.
     pub unit: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// What it means.
+    /// The meaning, for `# HELP` and the documentation.
     pub help: &'static str,
 }
 
-/// How a metric behaves.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows, and begins at 0 with the process.
+    /// Only grows, and starts at 0 with the process.
     Counter,
-    /// It goes up and down.
+    /// Goes up and down.
     Gauge,
-    /// How often values fell below bounds.
+    /// How many values were below each bound.
     Histogram,
 }
 
@@ -62,7 +60,7 @@ impl Described {
     }
 }
 
-/// A table of metrics in Markdown.
+/// A Markdown table of metrics.
 pub fn table(metrics: &[Described]) -> String {
     let mut text = "| metric | labels | kind | unit | meaning |\n|---|---|---|---|---|\n".to_owned();
     for Described { name, kind, unit, labels, help } in metrics {

@@ -1,45 +1,43 @@
-//! What can go wrong while a program sets up its shell.
-//!
-//! Not here: errors of the configuration ([`crate::settings::SettingsError`]), which have a place in a file.
+//! Errors while a process sets up its shell. See [`crate::settings::SettingsError`] for those of the configuration.
 
 use std::io;
 
-/// Why the shell of a program could not be set up.
+/// Why the shell of a process could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// A text that should say which log lines are wanted does not.
+    /// Invalid log level.
     #[error(
         "invalid log level {part:?} (expected off, error, warn, info, debug or trace, or target=level, such as \"debug,rdkafka=info\")"
     )]
     Levels {
-        /// The part that was not understood.
+        /// The part that is invalid.
         part: String,
     },
-    /// The debug output of a library is asked for while the program runs.
+    /// The debug output of a library was requested while the process runs.
     #[error(
         "{target} is another project's library, whose debug output may quote records: it is let through only where AQUEDUCT_LOG named it at the start; restart with AQUEDUCT_LOG={target}=debug if you accept that"
     )]
     LevelsOfOthers {
-        /// The target that was named.
+        /// The named target.
         target: String,
     },
-    /// Somebody else installed a subscriber first.
+    /// Another subscriber was installed before.
     #[error("logging was already set up in this process")]
     TelemetryInstalled,
-    /// Somebody else listens there.
+    /// Another program listens on the address.
     #[error(
         "cannot listen on {address}: the address is in use; stop what listens there, or set another address in [service] listen (or AQUEDUCT__SERVICE__LISTEN)"
     )]
     AddressInUse {
-        /// Where the program wanted to listen.
+        /// The address.
         address: String,
     },
-    /// The address cannot be listened on.
+    /// The operating system refuses the address.
     #[error("cannot listen on {address}; correct [service] listen (or AQUEDUCT__SERVICE__LISTEN)")]
     Listen {
-        /// Where the program wanted to listen.
+        /// The address.
         address: String,
-        /// What the operating system says.
+        /// The message of the operating system.
         source: io::Error,
     },
 }

@@ -1,12 +1,12 @@
-//! Which log lines are let through, as `AQUEDUCT_LOG` says it: `info`, `debug,rdkafka=info`, `warn,processor=trace`.
+//! Log levels as `AQUEDUCT_LOG` sets them: `info`, `debug,rdkafka=info`, `warn,processor=trace`.
 //!
-//! A plain level is for our own crates only. Everyone else is capped at WARN, because the debug output of a client
-//! library may quote the payloads that it carries; only naming a target lifts its cap, and whoever does so accepts that
-//! records may stand in the log. That is decided where the program is started, never while it runs
-//! ([`Levels::lifts_beyond`]). Names match whole path segments: `event` is not `event_listener`.
+//! A plain level applies to our own crates only. All others are capped at WARN, because the debug output of a client
+//! library may quote the payloads that it processes. Only naming a target lifts its cap, and whoever does that accepts
+//! records in the log. This is decided when the program is started, never while it runs ([`Levels::lifts_beyond`]).
+//! Names match whole path segments: `event` does not match `event_listener`.
 //!
-//! Not here: where the lines go ([`crate::telemetry`]). Filters by span or field value do not exist: without them no
-//! filter can lift the cap by accident.
+//! There are no filters by span or field value, so that no filter can lift the cap by accident. See
+//! [`crate::telemetry`] for the output.
 
 use std::{fmt, str::FromStr as _};
 
@@ -15,17 +15,17 @@ use tracing_subscriber::{Layer, layer::Context};
 
 use crate::ServiceError;
 
-/// A level for our own crates, one for all others, and those for targets that were named.
+/// A level for our own crates, one for all others, and levels for named targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
     own: &'static [&'static str],
     base: LevelFilter,
-    /// Longest name first, so that the first match is the closest.
+    /// Longest name first, so that the first match is the most specific.
     named: Vec<(String, LevelFilter)>,
 }
 
 impl Levels {
-    /// Reads levels from text; an empty one means INFO. `own` are the names of the crates that a plain level is for.
+    /// Parses levels; an empty text means INFO. `own` are the names of the crates to which a plain level applies.
     ///
     /// # Errors
     /// [`ServiceError::Levels`] with the part that is no level.
@@ -50,7 +50,7 @@ impl Levels {
         Ok(levels)
     }
 
-    /// Up to which level lines of this target are let through.
+    /// The most verbose level that is logged for this target.
     pub fn of(&self, target: &str) -> LevelFilter {
         if let Some((_, level)) = self.named.iter().find(|(name, _)| is_within(target, name)) {
             return *level;
@@ -61,7 +61,7 @@ impl Levels {
         self.base.min(LevelFilter::WARN)
     }
 
-    /// The first target of others that these levels let say more than WARN, and more than `start` did.
+    /// The first target outside our crates for which these levels allow more than WARN, and more than `start` did.
     pub fn lifts_beyond(&self, start: &Self) -> Option<&str> {
         let is_own = |target: &str| self.own.iter().any(|name| is_within(target, name));
         let lifted = |(target, level): &&(String, LevelFilter)| {

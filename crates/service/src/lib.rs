@@ -1,21 +1,20 @@
-//! The shell that every program of Aqueduct shares: how it is configured, how it tells what it
-//! does, and how it is asked to stop.
+//! The shell that every command shares: configuration, logs, metrics, probes and shutdown.
 //!
-//! It knows no domain: no event, no offset, no window. It never depends on `event`; types such as
-//! durations reach it only as something that serde can read.
+//! It contains no domain logic: no event, no offset, no window. It never depends on `event`; types such as durations
+//! reach it only as types that serde can read.
 //!
-//! | module | idea |
+//! | module | contents |
 //! |---|---|
-//! | [`settings`] | one TOML file, the environment over it, and errors with line and key |
-//! | [`levels`] | which log lines are let through; third parties are capped |
+//! | [`settings`] | one TOML file, overridden by the environment, and errors with line and key |
+//! | [`levels`] | log levels; other libraries are capped |
 //! | [`telemetry`] | logs and panics to standard error |
-//! | [`metrics`], [`described`] | counters, gauges and histograms, as OpenMetrics text; what each one means |
-//! | [`process`] | what every process tells of itself |
-//! | [`readiness`] | what keeps a program from being ready, in words |
+//! | [`metrics`], [`described`] | counters, gauges and histograms, as OpenMetrics text; their names and meanings |
+//! | [`process`] | metrics that every process exports |
+//! | [`readiness`] | whether a process is ready, with the reasons |
 //! | [`admin`] | the HTTP server for probes, metrics and log levels |
 //! | [`shutdown`] | SIGTERM and Ctrl-C as a cancellation token |
-//! | [`backoff`] | how long to wait before trying again |
-//! | [`error`] | what can go wrong here, apart from the settings |
+//! | [`backoff`] | the delay before another attempt |
+//! | [`error`] | errors of this crate, other than those of the settings |
 
 #![forbid(unsafe_code)]
 

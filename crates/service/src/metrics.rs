@@ -1,9 +1,9 @@
 //! The registry of metrics, and its OpenMetrics text.
 //!
-//! A thin wrapper around `prometheus-client`: it lets several crates register into one registry, and takes a metric as it
-//! is [`Described`]: the name in the code is the name on the dashboard, and its line in `docs/metrics.md` is made from the
-//! same constant. Not here: the metrics themselves; they stand in a `metrics.rs` of each crate. What every program has
-//! stands in [`crate::process`] and [`crate::readiness`].
+//! A thin wrapper around `prometheus-client`: several crates register into one registry, and a metric is registered as
+//! it is [`Described`], so its name in the code, on the dashboard and in `docs/metrics.md` is one constant. The metrics
+//! themselves are in a `metrics.rs` of each crate; those of every process are in [`crate::process`] and
+//! [`crate::readiness`].
 
 use std::{
     collections::BTreeSet,
@@ -31,13 +31,13 @@ pub use crate::described::{Described, Kind};
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A gauge that holds a fraction: seconds, ratios.
+/// A gauge for a fraction: seconds, ratios.
 pub type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 
-/// Histograms with the same buckets, one a set of labels.
+/// Histograms with the same buckets, one for each set of labels.
 pub type Histograms<L> = Family<L, Histogram, Buckets>;
 
-/// What a measurement gave: labels and value, as many as there are.
+/// The result of a measurement: any number of label sets with their values.
 pub type Samples = Vec<(Vec<(&'static str, String)>, f64)>;
 
 /// The registry of a process, shared by cloning.
@@ -97,7 +97,7 @@ impl Metrics {
         self.register(what, Kind::Histogram, Family::new_with_constructor(buckets))
     }
 
-    /// A counter or gauge that is measured when somebody asks. It is left out while the measurement gives nothing.
+    /// A counter or gauge that is measured on each scrape. It is omitted while the measurement returns nothing.
     pub fn measured(&self, what: &'static Described, measure: impl Fn() -> Samples + Send + Sync + 'static) {
         self.take_name(what);
         self.lock().registry.register_collector(Box::new(Measured { what, measure: Box::new(measure) }));
@@ -106,7 +106,7 @@ impl Metrics {
     /// All metrics as OpenMetrics text.
     ///
     /// # Errors
-    /// A metric could not write itself.
+    /// If a metric cannot be encoded.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.lock().registry)?;
@@ -127,19 +127,19 @@ impl Metrics {
         metric
     }
 
-    /// A name that is used twice makes the whole exposition invalid: a defect that shows at start-up.
+    /// A name that is used twice makes the whole exposition invalid, so this is checked at start-up.
     fn take_name(&self, what: &Described) {
         let is_new = self.lock().names.insert(what.name);
         assert!(is_new, "metric {} is registered once", what.name);
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // A registry is never left half changed.
+        // A poisoned lock is harmless: the registry is never left half changed.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the encoder calls a metric: it adds the unit, and `_total` to counters.
+/// The name that the encoder expects: it appends the unit, and `_total` for counters.
 fn stem(what: &Described) -> (&'static str, Option<Unit>) {
     let name = what.name.strip_suffix("_total").unwrap_or(what.name);
     for (suffix, unit) in [("_bytes", Unit::Bytes), ("_seconds", Unit::Seconds)] {
@@ -168,7 +168,7 @@ impl Collector for Measured {
         };
         let help = format!("{}.", self.what.help.trim_end_matches('.'));
         let mut family = encoder.encode_descriptor(stem, &help, unit.as_ref(), kind)?;
-        // Without labels it is no family.
+        // A metric without labels is not a family.
         if let [(labels, value)] = samples.as_slice()
             && labels.is_empty()
         {
@@ -193,7 +193,7 @@ impl fmt::Debug for Measured {
     }
 }
 
-/// What can be the labels of a family: a struct that derives `EncodeLabelSet`, or an array of pairs.
+/// Types that can be the labels of a family: a struct that derives `EncodeLabelSet`, or an array of pairs.
 pub trait Labels: EncodeLabelSet + Clone + Hash + Eq + Send + Sync + fmt::Debug + 'static {}
 
 impl<T: EncodeLabelSet + Clone + Hash + Eq + Send + Sync + fmt::Debug + 'static> Labels for T {}

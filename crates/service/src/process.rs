@@ -1,6 +1,4 @@
-//! What every process tells of itself: which version it is, since when it runs, how much memory it takes.
-//!
-//! Not here: what it works on.
+//! Metrics that every process exports: its version, its start time, and its memory.
 
 use std::{
     fs,
@@ -9,24 +7,24 @@ use std::{
 
 use crate::metrics::{Described, Metrics};
 
-/// Which program this is; always 1.
+/// The version and command of the process; always 1.
 pub const BUILD: Described =
     Described::gauge("aqueduct_build", "", &["version", "command"], "Always 1; its labels say what runs");
-/// When the process began.
+/// The start time of the process.
 pub const STARTED: Described = Described::gauge(
     "process_start_time_seconds",
     "seconds since 1970",
     &[],
     "When the process began; counters begin at 0 then",
 );
-/// The memory that the process takes.
+/// The resident memory of the process.
 pub const MEMORY: Described =
     Described::gauge("process_resident_memory_bytes", "bytes", &[], "Memory that the process takes now");
 
-/// All of them.
+/// All metrics of this module.
 pub const ALL: [Described; 3] = [BUILD, STARTED, MEMORY];
 
-/// Registers all of them.
+/// Registers all of them in a registry.
 pub fn show(metrics: &Metrics, version: &'static str, command: &'static str) {
     let labels = vec![("version", version.to_owned()), ("command", command.to_owned())];
     metrics.measured(&BUILD, move || vec![(labels.clone(), 1.0)]);
@@ -35,7 +33,7 @@ pub fn show(metrics: &Metrics, version: &'static str, command: &'static str) {
     metrics.measured(&MEMORY, || resident_bytes().map_or_else(Vec::new, |bytes| vec![(Vec::new(), bytes)]));
 }
 
-/// What the kernel counts for this process; nothing where it does not tell in this way.
+/// Resident memory according to the kernel; `None` on systems without `/proc`.
 fn resident_bytes() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,12 +1,11 @@
-//! What keeps a program from being ready, in words; and whether it lives.
+//! Whether a process is ready, with the reasons if it is not; and whether it is alive.
 //!
-//! Conditions have names (`kafka`, `pubsub`, `checkpoints`). One is in order once it was reported so, and, where a limit
-//! is set, while progress was reported within that limit: a pipe that stands still is not ready, however connected.
-//! Without any condition nothing is ready.
+//! Conditions have names (`kafka`, `pubsub`, `checkpoints`). A condition is met once it was reported so and, if it has
+//! a limit, while progress was reported within that limit: a pipeline that is stalled is not ready, even if it is
+//! connected. Without any condition a process is not ready.
 //!
-//! A program lives while its loop turns: what is not ready is left to work on, what does not live is restarted.
-//!
-//! Not here: HTTP ([`crate::admin`]), and what the conditions are.
+//! A process is alive while its loop turns. One that is not ready keeps working; one that is not alive has to be
+//! restarted.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::metrics::{Described, Metrics};
 
-/// Whether each condition is in order.
+/// Whether each condition is met.
 pub const READY: Described = Described::gauge(
     "aqueduct_ready",
     "0 or 1",
@@ -27,10 +26,10 @@ pub const READY: Described = Described::gauge(
     "Whether a condition of `/readyz` is in order; `/readyz` says why one is not",
 );
 
-/// A loop that has not turned for so long will not turn again.
+/// A loop that has not turned for this long is considered dead.
 pub const LIFE: Duration = Duration::from_secs(60);
 
-/// The conditions of a process, shared by cloning; it brings the clock to [`Conditions`].
+/// The conditions of a process, shared by cloning. Passes the clock to [`Conditions`].
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
     shared: Arc<Mutex<Conditions>>,
@@ -40,7 +39,7 @@ pub struct Readiness {
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     by_name: BTreeMap<&'static str, Condition>,
-    /// When the loop turned last.
+    /// When the loop last turned.
     beat: Option<Instant>,
 }
 
@@ -55,7 +54,7 @@ enum State {
     #[default]
     Unreported,
     Good,
-    /// In order, with a word about it.
+    /// Met, with a remark.
     Noted(String),
     Bad(String),
 }
@@ -66,74 +65,74 @@ struct Progress {
     last: Instant,
 }
 
-/// How things stand, for people and probes.
+/// The state of all conditions, for humans and probes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether every condition is in order.
+    /// Whether every condition is met.
     pub ready: bool,
     /// Each condition, by name.
     pub conditions: Vec<ConditionReport>,
 }
 
-/// How one condition stands.
+/// The state of one condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConditionReport {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is in order.
+    /// Whether it is met.
     pub ready: bool,
-    /// Why it is not.
+    /// Why it is not met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What is to be known of it although it is in order.
+    /// A remark on a condition that is met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
 impl Readiness {
-    /// Names conditions that must be reported before the program is ready.
+    /// Declares conditions that must be reported before the process is ready.
     pub fn expect(&self, names: &[&'static str]) {
         let mut conditions = self.lock();
         names.iter().for_each(|name| conditions.expect(name));
     }
 
-    /// Reports a condition: in order, or the reason why not (for people; never a value from the data).
+    /// Reports a condition: met, or the reason why not (for humans; never a value from the data).
     pub fn set(&self, name: &'static str, state: Result<(), String>) {
         self.lock().set(name, state);
     }
 
-    /// Reports a condition that is in order, with a word about it: a stand-by is ready to stand by.
+    /// Reports a condition that is met, with a remark: a standby is ready to stand by.
     pub fn note(&self, name: &'static str, note: &str) {
         self.lock().note(name, note);
     }
 
-    /// From now on this condition must report progress at least every `limit`.
+    /// From now on this condition has to report progress at least every `limit`.
     pub fn watch(&self, name: &'static str, limit: Duration) {
         self.lock().watch(name, limit, Instant::now());
     }
 
-    /// A watched component did some of its work, or found that there is none: the condition is in order.
+    /// A watched component did some work, or found that there is none: the condition is met.
     pub fn progress(&self, name: &'static str) {
         self.lock().progress(name, Instant::now());
     }
 
-    /// How things stand now.
+    /// The current state.
     pub fn report(&self) -> Report {
         self.lock().report(Instant::now())
     }
 
-    /// The program's loop has turned.
+    /// The loop of the process has turned.
     pub fn beat(&self) {
         self.lock().beat(Instant::now());
     }
 
-    /// For how long the program's loop has stood still, when that is longer than [`LIFE`]. A program whose loop has not
-    /// begun to turn lives.
+    /// How long the loop has not turned, if that is longer than [`LIFE`]. A process whose loop has not started yet is
+    /// alive.
     pub fn stillness(&self) -> Option<Duration> {
         self.lock().stillness(Instant::now())
     }
 
-    /// Shows the conditions as [`READY`].
+    /// Exports the conditions as [`READY`].
     pub fn show(&self, metrics: &Metrics) {
         let readiness = self.clone();
         metrics.measured(&READY, move || {
@@ -145,7 +144,7 @@ impl Readiness {
     }
 
     fn lock(&self) -> MutexGuard<'_, Conditions> {
-        // Each change is one assignment: nothing is left half changed.
+        // A poisoned lock is harmless: each change is a single assignment.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,23 +1,22 @@
 //! SIGTERM and Ctrl-C as a cancellation token.
 //!
-//! The first signal asks the program to finish the work in flight; the second one ends it at once. Not here: what is to
-//! be finished.
+//! The first signal asks the program to finish the work in flight; the second one ends it at once.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What a process ends with when it was told twice: 128 + SIGINT.
+/// The exit code after a second signal: 128 + SIGINT.
 pub const IMPATIENT_EXIT_CODE: i32 = 130;
 
 /// A token that is cancelled by the first SIGTERM or Ctrl-C; the second exits the process with code 130.
 ///
-/// From the return of this function on no signal is missed. The task behind it waits for signals until the process or
-/// its runtime ends, and holds nothing that would need draining. Call it once, within a Tokio runtime.
+/// No signal is missed once this function has returned. Its task waits for signals until the process or its runtime
+/// ends, and holds nothing that has to be drained. Call it once, within a Tokio runtime.
 ///
 /// # Errors
-/// The operating system refuses the handlers.
+/// If the operating system refuses the handlers.
 pub fn token() -> io::Result<CancellationToken> {
     let mut signals =
         Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };

@@ -1,11 +1,9 @@
 //! Logs and panics, as text or JSON lines on standard error.
 //!
-//! `AQUEDUCT_LOG` says what is let through ([`crate::levels`]); it can be changed while the program runs. Colour only
-//! on a terminal, and not where `NO_COLOR` is set. A panic is logged with its place and never with its message, because
-//! a message (an index, an `expect` with a value) may quote data.
-//! (Tokio's `JoinError` quotes that message when it is displayed: log [`task_failure`] instead.)
-//!
-//! Not here: metrics ([`crate::metrics`]), and what is worth a line.
+//! `AQUEDUCT_LOG` sets the levels ([`crate::levels`]), which can be changed while the process runs. There is colour
+//! only on a terminal, unless `NO_COLOR` is set. A panic is logged with its place but never with its message, because a
+//! message (an index, an `expect` with a value) may quote data.
+//! Tokio's `JoinError` quotes that message when it is displayed: log [`task_failure`] instead.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -21,32 +19,32 @@ use tracing_subscriber::{
 
 use crate::{Levels, ServiceError};
 
-/// The variable that says which log lines are wanted.
+/// The variable with the log levels.
 pub const LOG_VARIABLE: &str = "AQUEDUCT_LOG";
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// For humans.
     #[default]
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object per line.
     Json,
 }
 
-/// Changes and tells the levels of a running program.
+/// Changes and reports the levels of a running process.
 #[derive(Clone)]
 pub struct LogLevels {
     own: &'static [&'static str],
-    /// What the program was started with.
+    /// The levels at the start of the process.
     start: Levels,
     handle: reload::Handle<Levels, Registry>,
 }
 
-/// Sets up logging to standard error for the whole process. `own` are the crates for which a plain level is meant.
+/// Sets up logging to standard error for the whole process. `own` are the crates to which a plain level applies.
 ///
 /// # Errors
-/// `AQUEDUCT_LOG` is no level, or logging was set up before.
+/// `AQUEDUCT_LOG` is invalid, or logging was set up before.
 pub fn init(format: LogFormat, own: &'static [&'static str]) -> Result<LogLevels, ServiceError> {
     init_with_writer(format, own, colour(), std::io::stderr)
 }
@@ -57,7 +55,7 @@ pub fn colour() -> bool {
     !no_color && std::io::stderr().is_terminal()
 }
 
-/// As [`init`], with another place for the lines: a progress bar, say, that must be lifted out of their way.
+/// As [`init`], with another writer: for example a progress bar, which has to make room for log lines.
 ///
 /// # Errors
 /// As [`init`].
@@ -85,11 +83,11 @@ where
 }
 
 impl LogLevels {
-    /// Lets through what `text` says from now on: of libraries nothing that the start did not let through. Crates that log through the `log` crate stay below the most verbose
-    /// level that was set at the start.
+    /// Sets the levels. Of libraries, nothing is logged that was not allowed at the start. Crates that use the `log`
+    /// crate stay below the most verbose level that was set at the start.
     ///
     /// # Errors
-    /// The text is no level, or names a library.
+    /// The text is invalid, or names a library.
     pub fn set(&self, text: &str) -> Result<(), ServiceError> {
         let levels = Levels::parse(text, self.own)?;
         if let Some(target) = levels.lifts_beyond(&self.start) {
@@ -99,7 +97,7 @@ impl LogLevels {
         Ok(())
     }
 
-    /// What is let through, in the form that [`set`](Self::set) reads.
+    /// The levels, in the form that [`set`](Self::set) parses.
     pub fn text(&self) -> String {
         self.handle.with_current(ToString::to_string).unwrap_or_default()
     }
@@ -114,7 +112,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let at = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or_default();
-    // Honours RUST_BACKTRACE; it holds names of functions, no values.
+    // Honours RUST_BACKTRACE; a backtrace contains names of functions, no values.
     let backtrace = Backtrace::capture();
     let backtrace =
         (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));

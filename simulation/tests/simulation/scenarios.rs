@@ -1,4 +1,4 @@
-//! The runs that there are, each with the faults that it is about.
+//! The scenarios, each with the faults that it is about.
 
 use kafka::StartRule;
 
@@ -8,10 +8,10 @@ use crate::{
     shrink::check,
 };
 
-/// How long things are produced, milliseconds.
+/// How long events are produced, in milliseconds.
 const LENGTH: i64 = 30_000;
 
-/// Events over all partitions at even times.
+/// Events at random times on all partitions.
 fn traffic(dice: Dice, events: u64) -> Drawing {
     let mut drawing = Drawing::new(dice, LENGTH);
     drawing.exactly("produce", events, |dice, _| Step::Produce(part(dice, 4), part(dice, 5)));
@@ -27,7 +27,7 @@ fn long(dice: Dice, from: i64, to: i64) -> i64 {
     dice.millis(from, to, "long", &[])
 }
 
-/// The faults that any run may have, up to so many of each.
+/// Faults that any run may have, up to this many of each.
 fn accidents(drawing: &mut Drawing, replicas: u64, workers: u64) {
     drawing.some("crash replica", replicas, |d, n| Step::CrashReplica(n as usize, long(d, 200, 9_000)));
     drawing.some("stop replica", replicas, |d, n| Step::StopReplica(n as usize, long(d, 4_000, 9_000)));
@@ -73,7 +73,7 @@ fn fencing(dice: Dice) -> Plan {
     drawing.plan(Config { workers: 2, has_lock, slowest: 1_500, store_faults: 60, ..Config::simple(dice) })
 }
 
-/// The ends of transactions stand beside records that are refused.
+/// The ends of transactions are next to records that are rejected.
 fn open_transactions(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 50);
     drawing.some("poison", 30, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
@@ -81,14 +81,14 @@ fn open_transactions(dice: Dice) -> Plan {
     drawing.plan(Config::simple(dice))
 }
 
-/// Few events, of which some come long after the marks that speak of them, and answers that come long after the question.
+/// Few events, some of which arrive long after the marks that mention them, and responses long after the request.
 fn idleness(dice: Dice) -> Plan {
     let config =
         Config { partitions: 3, slowest_message: 12_000, slowest_ends: 9_000, ..Config::simple(dice) };
     traffic(dice, 20).plan(config)
 }
 
-/// Old events, one after another: the partition is not idle, though nothing of the present comes.
+/// Old events, one after another: the partition is not idle, although none of them is recent.
 fn a_backfill(dice: Dice) -> Plan {
     let mut drawing = Drawing::new(dice, LENGTH);
     drawing.some("poison", 10, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
@@ -114,7 +114,7 @@ fn latest(dice: Dice) -> Plan {
     drawing.plan(Config { rule: StartRule::Latest, slowest: 1_500, ..Config::simple(dice) })
 }
 
-/// Events of a topic's older life come long after the marks that speak of them.
+/// Events of a topic's older incarnation arrive long after the marks that mention them.
 fn topics_made_anew(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     accidents(&mut drawing, 2, 0);
@@ -129,7 +129,7 @@ fn topics_made_anew(dice: Dice) -> Plan {
     })
 }
 
-/// Connectors die with what they have read of a topic, and it is made anew before another one reads that again.
+/// Connectors crash with what they have read of a topic, and the topic is recreated before another one reads it again.
 fn lives_cut_short(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     drawing.exactly("crash replica", 8, |d, n| Step::CrashReplica(n as usize, long(d, 2_000, 9_000)));
@@ -144,7 +144,8 @@ fn lives_cut_short(dice: Dice) -> Plan {
     })
 }
 
-/// Lives that are cut short leave the watermark's minimum. Then processors restart, and messages of those lives arrive.
+/// Incarnations that are cut short leave the watermark's minimum. Then processors restart, and messages of those
+/// incarnations arrive.
 fn restarts_around_retired_lives(dice: Dice) -> Plan {
     let mut drawing = Drawing::new(dice, 150_000);
     drawing.exactly("produce", 150, |dice, _| Step::Produce(part(dice, 4), part(dice, 5)));
@@ -169,7 +170,7 @@ fn restarts_around_retired_lives(dice: Dice) -> Plan {
     })
 }
 
-/// Retention takes what was read and published before anything was committed, and others begin behind it.
+/// Retention deletes what was read and published before anything was committed, and other replicas begin after it.
 fn a_young_group(dice: Dice) -> Plan {
     let mut drawing = Drawing::new(dice, 12_000);
     drawing.exactly("produce", 50, |dice, _| Step::Produce(part(dice, 4), part(dice, 5)));
@@ -187,7 +188,7 @@ fn a_young_group(dice: Dice) -> Plan {
     })
 }
 
-/// Many events are ahead of their records, and older ones come later than they.
+/// Many events are ahead of their records, and older ones arrive later than they do.
 fn clocks_ahead(dice: Dice) -> Plan {
     let partitions = 1 + dice.below(2, "partitions", &[]) as i32;
     let config =
@@ -195,8 +196,8 @@ fn clocks_ahead(dice: Dice) -> Plan {
     traffic(dice, 60).plan(config)
 }
 
-/// Between the question for the ends and its answer events are written, as late as they may be, and read after the
-/// mark that carries the answer.
+/// Between the request for the ends of logs and its response, events are written that are as late as allowed, and they
+/// are read after the mark that carries the response.
 fn slow_answers(dice: Dice) -> Plan {
     traffic(dice, 12).plan(Config {
         partitions: 1,
@@ -210,13 +211,13 @@ fn slow_answers(dice: Dice) -> Plan {
     })
 }
 
-/// Messages that are read, and published only after longer than a hole may stand.
+/// Messages that are read, and published only after more time than a hole may last.
 fn publishing_held_up(dice: Dice) -> Plan {
     let config = Config { hole_limit: 6_000, held_up: 150, ..Config::simple(dice) };
     traffic(dice, 60).plan(config)
 }
 
-/// A hole is given up while other messages of its partition are on their way.
+/// A hole is given up while other messages of its partition are in transit.
 fn holes_one_after_another(dice: Dice) -> Plan {
     traffic(dice, 80).plan(Config {
         hole_limit: 8_000,
@@ -227,7 +228,7 @@ fn holes_one_after_another(dice: Dice) -> Plan {
     })
 }
 
-/// A processor wakes when another one has written its number and pruned it since.
+/// A processor resumes when another one has written its checkpoint number and has since pruned it.
 fn long_pauses(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     drawing.exactly("pause worker", 3, |d, n| Step::PauseWorker(n as usize, long(d, 12_000, 25_000)));
@@ -262,7 +263,7 @@ fn changed_topics(dice: Dice) -> Plan {
     })
 }
 
-/// Pub/Sub refuses messages for their own sake, often ones that are alone in their batch.
+/// Pub/Sub refuses individual messages, often ones that are alone in their batch.
 fn refusals(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 40);
     drawing.exactly("refused", 20, |d, _| Step::Refused(part(d, 4), part(d, 5)));
@@ -270,7 +271,7 @@ fn refusals(dice: Dice) -> Plan {
     drawing.plan(Config { replicas: 2, publish_lost: 100, ..Config::simple(dice) })
 }
 
-/// Pub/Sub takes nothing for long, while single records trickle in.
+/// Pub/Sub accepts nothing for a long time, while single records trickle in.
 fn small_batches_in_an_outage(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 80);
     drawing.exactly("outage", 2, |d, _| Step::Outage(long(d, 5_000, 12_000)));
@@ -327,15 +328,15 @@ fn joins(dice: Dice) -> Plan {
     drawing.plan(Config { has_join: true, redelivered: 200, ..Config::simple(dice) })
 }
 
-/// Clicks and views arrive while some of their windows may take them, and shortly after none does.
+/// Clicks and views arrive while some of their windows still accept them, and shortly after none does.
 fn joins_with_delayed_events(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 120);
     accidents(&mut drawing, 1, 3);
     drawing.plan(Config { has_join: true, delayed: 400, redelivered: 200, ..Config::simple(dice) })
 }
 
-/// Connectors and processors are upgraded one by one, in any order. A processor of the present version stops at what a
-/// connector of the next one writes, until it is upgraded too.
+/// Connectors and processors are upgraded one by one, in any order. A processor of the present version stops at
+/// messages of a connector of the next one, until it is upgraded too.
 fn two_versions(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 70);
     drawing.exactly("poison", 30, |dice, _| Step::Poison(part(dice, 4), part(dice, 5)));
@@ -352,8 +353,8 @@ fn rows_refused(dice: Dice) -> Plan {
     drawing.plan(Config { refuses: Some("p1"), workers: 2, appends_lost: 150, ..Config::simple(dice) })
 }
 
-/// A replica that stood still and goes on reading in a log that was cut meanwhile is not among the accidents: the
-/// brokers refuse it, and this Kafka does not.
+/// A frozen replica that continues to read a log that was cut in the meantime is not among the faults: brokers refuse
+/// such a read, and the simulated Kafka does not.
 fn unclean_elections(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     drawing.some("crash replica", 3, |d, n| Step::CrashReplica(n as usize, long(d, 200, 9_000)));
@@ -369,7 +370,7 @@ fn lost_state(dice: Dice) -> Plan {
     drawing.plan(Config { is_inexact: true, ..Config::simple(dice) })
 }
 
-/// Anything at once.
+/// All faults together.
 fn mixed(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 70);
     accidents(&mut drawing, 2, 2);

@@ -7,7 +7,6 @@ mod answers;
 mod away;
 mod browser;
 mod canary;
-mod configuration;
 mod demo;
 mod edits;
 mod outage;

@@ -9,14 +9,13 @@
 //! |---|---|
 //! | [`places`] | the tree of places and what was counted at each |
 //! | [`fold`] | which names are shown, and which are folded into `*` |
-//! | [`looks`], [`national`], [`distinct`] | what values look like, and how many there are |
+//! | [`looks`], [`distinct`] | what values look like, and how many there are |
 //! | [`times`] | when events happened, beside their records' timestamps |
 //! | [`report`], [`text`] | the report as values and as text |
 
 mod distinct;
 mod fold;
 mod looks;
-mod national;
 mod places;
 mod report;
 mod text;

@@ -2,47 +2,32 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Place, until};
+use crate::support::{FLOW, Place, until};
 
-const FLOW: &str = r#"
-[events]
-time = "/time"
-[[flows]]
-name = "by_page"
-by = { page = "/page" }
-views = { "/type" = "view" }
-clicks = { "/type" = "click" }
-window = { size = "20m", period = "1s" }
-"#;
+/// A flow with 1,200 windows for each event.
+fn flow() -> String {
+    format!("{FLOW}window = {{ size = \"20m\", period = \"1s\" }}\n")
+}
 
 /// It is too small for flow `by_page`.
 #[test]
 fn memory_without_room_for_a_key_is_refused() {
-    let place = Place::with(&format!("{FLOW}[state]\nmemory = \"10kB\"\n"));
+    let place = Place::with(&format!("{}[state]\nmemory = \"10kB\"\n", flow()));
     let run = place.run("check --offline");
     assert_eq!(run.code, Some(2), "{}", run.out);
     assert!(run.err.starts_with("error: aqueduct.toml:11: state.memory: "), "{}", run.err);
-    let place = Place::with(&format!("{FLOW}[state]\nmemory = \"10MB\"\n"));
+    let place = Place::with(&format!("{}[state]\nmemory = \"10MB\"\n", flow()));
     assert_eq!(place.run("check --offline").code, Some(0));
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_is_no_place_for_rows() {
     // Nothing can be created there, not even by root.
-    let place = Place::with(&format!("{FLOW}[writer]\nkind = \"sqlite\"\npath = \"/proc/rows.db\"\n"));
+    let place = Place::with(&format!("{}[writer]\nkind = \"sqlite\"\npath = \"/proc/rows.db\"\n", flow()));
     let run = place.run("check");
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
     let failed = run.out.lines().find(|line| line.starts_with("FAILED  SQLite file"));
     assert!(failed.is_some_and(|line| line.contains("/proc/rows.db")), "{}", run.out);
-}
-
-#[test]
-fn derived_names_that_meet_are_named_with_their_line() {
-    let second = FLOW.replace("\n[events]\ntime = \"/time\"", "").replace("by_page", "by_page_panes");
-    let place = Place::with(&format!("{FLOW}{second}"));
-    let run = place.run("check --offline");
-    assert_eq!(run.code, Some(2), "{}", run.out);
-    assert!(run.err.starts_with("error: aqueduct.toml:12: flows[1].name: "), "{}", run.err);
 }
 
 /// Listeners that take connections and never answer.
@@ -78,7 +63,8 @@ fn each_part_has_a_port_of_its_own() {
     let place = Place::with(&format!(
         "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\ntopics = [\"t\"]\ngroup_id = \"g\"\n\
          [pubsub]\nproject = \"project\"\ntopic = \"topic\"\nsubscription = \"subscription\"\nemulator_host = \"127.0.0.1:1\"\n\
-         [anonymise]\nforward = \"all\"\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n{FLOW}"
+         [anonymise]\nforward = \"all\"\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n{}",
+        flow()
     ));
     // A port may be taken by another program: then the address is in the error.
     for (part, address) in [("connector", "127.0.0.1:9464"), ("processor", "127.0.0.1:9465")] {

@@ -1,25 +1,19 @@
-//! Wrong configurations: the exact messages, all of them at once, exit code 2.
+//! Wrong configurations: each mistake with its line and key, all of them at once, exit code 2.
 
 use crate::support::Place;
 
 /// The example that people copy.
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 
-/// The errors of `check --offline` for the example with `old` replaced.
-fn check(old: &str, new: &str, expected: &str) {
+/// The one error of `check --offline` for the example with `old` replaced: it has a line and names the key.
+fn check(old: &str, new: &str, key: &str) {
     assert!(SHOP.contains(old), "the example has no {old:?}");
     let place = Place::with(&SHOP.replacen(old, new, 1));
     let run = place.run("check --offline");
-    assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{new}: {}", run.err);
-    let errors: Vec<&str> = run.err.lines().map(without_place).collect();
-    assert_eq!(errors, [expected], "{new}");
-}
-
-/// The text behind `error: aqueduct.toml:12: `; the number moves with the example.
-fn without_place(line: &str) -> &str {
-    line.strip_prefix("error: aqueduct.toml:")
-        .and_then(|line| line.split_once(": "))
-        .map_or(line, |(_, text)| text)
+    assert_eq!((run.code, run.out.as_str(), run.err.lines().count()), (Some(2), "", 1), "{new}: {}", run.err);
+    let located = run.err.strip_prefix("error: aqueduct.toml:").and_then(|rest| rest.split_once(": "));
+    let (line, text) = located.unwrap_or_else(|| panic!("{new}: {}", run.err));
+    assert!(line.parse::<usize>().is_ok() && text.contains(key), "{new}: {}", run.err);
 }
 
 #[test]
@@ -35,74 +29,58 @@ fn the_example_is_right() {
 }
 
 #[test]
-fn every_mistake_has_its_message() {
-    for (old, new, expected) in [
-        ("[kafka]", "[kafak]", "unknown section kafak; did you mean kafka?"),
-        ("group_id =", "gruop_id =", "unknown key kafka.gruop_id; did you mean group_id?"),
-        ("group_id = \"aqueduct\"", "", "missing key kafka.group_id"),
-        ("[\"events\"]", "[]", "kafka.topics: names no topic; write at least one"),
+fn each_mistake_has_its_line_and_key() {
+    for (old, new, key) in [
+        ("[kafka]", "[kafak]", "kafka"),
+        ("[kafka]", "[kafka", "TOML"),
+        ("group_id =", "gruop_id =", "kafka.gruop_id; did you mean group_id?"),
+        ("group_id = \"aqueduct\"", "", "kafka.group_id"),
+        ("group_id =", "buffer = \"12 parsecs\"\ngroup_id =", "kafka.buffer: "),
         (
             "group_id =",
             "properties.\"enable.auto.commit\" = true\ngroup_id =",
-            "kafka.properties.\"enable.auto.commit\": cannot be set: an offset is committed only when Pub/Sub has \
-             everything before it",
+            "kafka.properties.\"enable.auto.commit\": ",
         ),
-        (
-            "\"shop-analytics\"",
-            "\"shop\"",
-            "pubsub.project: \"shop\" is no project id; write 6 or more lower-case letters, digits and hyphens, a letter first",
-        ),
-        (
-            "\"localhost:8085\"",
-            "\"localhost\"",
-            "pubsub.emulator_host: emulator host \"localhost\" is no address; write host:port, such as \"localhost:8085\"",
-        ),
-        ("forward = \"all\"", "", "missing key anonymise.forward"),
-        (
-            "[\"/ip\"]",
-            "[\"ip\"]",
-            "anonymise.remove[0]: invalid JSON pointer \"ip\"; write a \"/\" before each name, such as \"/user_id\" or \"/session/user\"",
-        ),
-        (
-            "strip_query = [\"/page\"]",
-            "strip_query = [\"/user_id\"]",
-            "anonymise: \"/user_id\" in anonymise.strip_query meets \"/user_id\" in anonymise.pseudonymise; take one of the two out",
-        ),
-        (
-            "\"/time\"",
-            "\"/times/*\"",
-            "events.time: \"/times/*\" has a \"*\", but one place is needed here; write the name or number of the member or element",
-        ),
-        ("size = \"10m\"", "size = \"0s\"", "flows[0].window.size: size and period must be longer than 0"),
-        (
-            "size = \"10m\"",
-            "size = \"10\"",
-            "flows[0].window.size: invalid duration \"10\" (expected a number with ms, s, m, h or d, such as \"30s\" or \"1h30m\")",
-        ),
-        ("name = \"box_ctr\"", "", "missing key flows[0].name"),
-        ("path = \"aqueduct.db\"", "", "writer.path: is missing; kind = \"sqlite\" needs it"),
-        (
-            "kind = \"sqlite\"",
-            "kind = \"sqllite\"",
-            "writer.kind: unknown value \"sqllite\"; did you mean sqlite?",
-        ),
+        ("[\"events\"]", "[]", "kafka.topics: "),
+        ("[\"events\"]", "[\"${env:AQUEDUCT_TEST_NOT_SET}\"]", "AQUEDUCT_TEST_NOT_SET"),
+        ("\"shop-analytics\"", "\"shop\"", "pubsub.project: "),
+        ("\"localhost:8085\"", "\"localhost\"", "pubsub.emulator_host: "),
+        ("forward = \"all\"", "", "anonymise.forward"),
+        ("[\"/ip\"]", "[\"ip\"]", "anonymise.remove[0]: "),
+        ("strip_query = [\"/page\"]", "strip_query = [\"/user_id\"]", "anonymise.strip_query"),
+        ("\"/time\"", "\"/times/*\"", "events.time: "),
+        // Even if every topic has its own time: messages of other topics may arrive.
+        ("time = \"/time\"", "topics.events.time = \"/at\"", "events.time"),
+        ("size = \"10m\"", "size = \"0s\"", "flows[0].window.size: "),
+        ("size = \"10m\"", "size = \"10\"", "flows[0].window.size: "),
+        ("name = \"box_ctr\"", "", "flows[0].name"),
+        ("path = \"aqueduct.db\"", "", "writer.path: "),
+        ("kind = \"sqlite\"", "kind = \"sqllite\"", "did you mean sqlite?"),
     ] {
-        check(old, new, expected);
+        check(old, new, key);
     }
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_with_their_lines() {
+fn all_mistakes_are_reported_at_once() {
     let config = "[kafka]\nbootstrap_servers = \"\"\ntopics = []\ngroup_id = \"a\"\n\n[state]\nperiod = \"0s\"\n\n[writer]\nkind = \"sqlite\"\n";
     let run = Place::with(config).run("check --offline");
     assert_eq!(run.code, Some(2));
+    let located: Vec<&str> = run.err.lines().filter_map(|line| line.splitn(3, ": ").nth(1)).collect();
     assert_eq!(
-        run.err,
-        "error: aqueduct.toml:2: kafka.bootstrap_servers: names no broker; write host:port, such as \"localhost:9092\"\n\
-         error: aqueduct.toml:3: kafka.topics: names no topic; write at least one\n\
-         error: aqueduct.toml:9: writer.path: is missing; kind = \"sqlite\" needs it\n\
-         error: aqueduct.toml:7: state.period: period must be longer than 0s\n"
+        located,
+        ["aqueduct.toml:2", "aqueduct.toml:3", "aqueduct.toml:9", "aqueduct.toml:7"],
+        "{}",
+        run.err
     );
+}
+
+#[test]
+fn two_flows_cannot_have_one_name() {
+    let (start, end) = (SHOP.find("[[flows]]").expect("a flow"), SHOP.find("[writer]").expect("a writer"));
+    let run = Place::with(&format!("{SHOP}\n{}", &SHOP[start..end])).run("check --offline");
+    assert_eq!(run.code, Some(2), "{}", run.out);
+    assert!(run.err.contains(": flows[1].name: "), "{}", run.err);
 }
 
 #[test]
@@ -119,11 +97,6 @@ fn pseudonyms_that_change_are_refused_where_they_are_compared() {
         assert_eq!(run.code, Some(2), "{command}: {}", run.err);
         let keys: Vec<_> = run.err.lines().filter_map(|line| line.split(": ").nth(2)).collect();
         assert_eq!(keys, ["events.id", "flows[0].join.on"], "{}", run.err);
-        assert!(
-            run.err.contains("\"/user_id\" is pseudonymised and the keyring has 2 keys: "),
-            "{}",
-            run.err
-        );
     }
 }
 
@@ -133,13 +106,6 @@ fn what_a_flow_reads_and_nobody_forwards_is_a_warning() {
         Place::with(&SHOP.replace("forward = \"all\"", "forward = [\"/time\", \"/event_id\", \"/page\"]"));
     let run = place.run("check --offline");
     assert_eq!(run.code, Some(0), "{}", run.err);
-    assert!(
-        run.out.contains(
-            ": flows[0].by.box: \"/box\" is not forwarded by [anonymise], so the processor will not find it\n"
-        ),
-        "{}",
-        run.out
-    );
     // Each of them has its line, also where the pointers of views and clicks do not pass.
     for key in ["flows[0].by.box", "flows[0].views.\"/type\"", "flows[0].clicks.\"/type\""] {
         has_line(&run.out, key);
@@ -199,22 +165,16 @@ fn without_any_configuration_the_least_is_shown() {
     for command in ["check", "connector", "generate"] {
         let run = Place::new().run(command);
         assert_eq!(run.code, Some(2), "{command}");
-        assert_eq!(
-            run.err,
-            "error: aqueduct.toml (no such file): the section kafka is missing; the least to add is\n\n\
-             [kafka]\nbootstrap_servers = \"localhost:9092\"\ntopics = [\"events\"]\ngroup_id = \"aqueduct\"\n",
-            "{command}"
-        );
+        let example = "\n[kafka]\nbootstrap_servers = \"localhost:9092\"\ntopics = [\"events\"]\ngroup_id = \"aqueduct\"\n";
+        assert!(run.err.ends_with(example), "{command}: {}", run.err);
     }
 }
 
 #[test]
 fn a_named_file_must_be_there() {
     let run = Place::new().run("check --config other.toml");
-    assert_eq!(
-        (run.code, run.err.as_str()),
-        (Some(2), "error: other.toml: no such file (named by --config)\n")
-    );
+    assert_eq!(run.code, Some(2));
+    assert!(run.err.starts_with("error: other.toml: "), "{}", run.err);
 }
 
 #[test]

@@ -1,57 +1,50 @@
-//! What can go wrong before anything runs, each provoked: the message, its next step, and the exit code. The page of all
-//! errors (docs/troubleshooting.md) names these tests.
+//! What a user gets wrong before anything runs: the exit code, and the key or file that the error names.
 
-use crate::support::Place;
+use crate::support::{FLOW, Place};
 
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 const KAFKA: &str = "[kafka]\nbootstrap_servers = \"localhost:9\"\ntopics = [\"events\"]\ngroup_id = \"g\"\n";
 
-const FLOW: &str = "[events]\ntime = \"/time\"\n[[flows]]\nname = \"f\"\nby = { page = \"/page\" }\n\
-    views = { \"/type\" = \"view\" }\nclicks = { \"/type\" = \"click\" }\nwindow = { size = \"10m\" }\n";
-
-/// What a line of the shell says, and its exit code.
+/// Runs lines of the shell, and expects an exit code and a key or file in the error.
 fn check(place: &Place, cases: &[(&str, i32, &str)]) {
-    for (line, code, expected) in cases {
+    for (line, code, named) in cases {
         let run = place.shell(line);
         assert_eq!(run.code, Some(*code), "{line}: {}{}", run.out, run.err);
-        // What `check` finds stands in its report.
-        let said = run.out + &run.err;
-        assert!(said.contains(expected), "{line}: no {expected:?} in\n{said}");
+        // `check` reports its findings on standard output.
+        let output = run.out + &run.err;
+        assert!(output.contains(named), "{line}: no {named:?} in\n{output}");
     }
 }
 
 #[test]
-fn streams_that_cannot_be_used_are_told() {
+fn unusable_streams_fail() {
     let place = Place::with(SHOP);
     check(
         &place,
         &[
-            ("aqueduct keys new", 0, "created "),
+            ("aqueduct keys new", 0, "keys.toml"),
             ("aqueduct generate --events 10 --output events.ndjson", 0, "10 records"),
-            ("aqueduct anonymise < .", 1, "cannot read standard input"),
-            ("aqueduct anonymise < events.ndjson > /dev/full", 1, "cannot write standard output"),
-            ("aqueduct generate --events 10 --output - > /dev/full", 1, "cannot write standard output"),
-            ("aqueduct generate --events 10 --output /dev/full", 1, "cannot write /dev/full"),
-            ("aqueduct replay .", 1, "cannot read .: it is a folder; name the files in it"),
-            (
-                "aqueduct replay - - < events.ndjson",
-                2,
-                "- is standard input, which can be read only once; name it once",
-            ),
-            (
-                "echo old > rows.db; echo log > rows.db-wal; aqueduct replay events.ndjson --output rows.db --replace",
-                1,
-                "rows.db: another program writes to it (",
-            ),
+            ("aqueduct anonymise < .", 1, "standard input"),
+            ("aqueduct anonymise < events.ndjson > /dev/full", 1, "standard output"),
+            ("aqueduct generate --events 10 --output - > /dev/full", 1, "standard output"),
+            ("aqueduct generate --events 10 --output /dev/full", 1, "/dev/full"),
+            ("aqueduct replay .", 1, "folder"),
+            ("aqueduct replay - - < events.ndjson", 2, "standard input"),
         ],
     );
+    // The write-ahead log of another program's connection, without which its rows would be lost.
+    place.write("rows.db", "old");
+    place.write("rows.db-wal", "log");
+    check(&place, &[("aqueduct replay events.ndjson --output rows.db --replace", 1, "rows.db-wal")]);
+    assert_eq!(place.read("rows.db"), b"old");
 }
 
 fn with_properties(properties: &str) -> Place {
-    Place::with(&format!("{KAFKA}[kafka.properties]\n{properties}\n[anonymise]\nforward = \"all\"\n{FLOW}"))
+    Place::with(&format!(
+        "{KAFKA}[kafka.properties]\n{properties}\n[anonymise]\nforward = \"all\"\n{FLOW}window = {{ size = \"10m\" }}\n"
+    ))
 }
 
-/// Each names the property: see librdkafka's CONFIGURATION.md.
 #[test]
 fn properties_are_checked_before_anything_runs() {
     let commands = ["generate --events 1", "check --sample 1", "check --offline", "replay --kafka", "status"];
@@ -78,318 +71,117 @@ fn properties_are_checked_before_anything_runs() {
 
 #[cfg(feature = "cloud")]
 #[test]
-fn a_certificate_that_is_not_there_is_told() {
+fn a_missing_certificate_is_refused() {
     let missing = "\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"/nowhere/ca.pem\"";
     let place = with_properties(missing);
-    let run = place.run("check --offline");
-    assert_eq!(run.code, Some(2), "{}{}", run.out, run.err);
-    assert!(run.err.contains(": kafka.properties: "), "{}", run.err);
-    check(
-        &place,
-        &[(
-            "aqueduct replay --kafka",
-            1,
-            "cannot create a Kafka client; correct [kafka] or [kafka.properties]",
-        )],
-    );
-}
-
-#[test]
-fn a_demo_says_what_it_cannot_use() {
-    let place = Place::new();
-    place.write("mine.db", "not a demo's");
     check(
         &place,
         &[
-            (
-                "TMPDIR=/proc/none aqueduct demo",
-                1,
-                "cannot create a folder for the state; set TMPDIR to a writable folder",
-            ),
-            ("aqueduct demo --config nowhere.toml", 2, "cannot read nowhere.toml; correct --config"),
-            (
-                "aqueduct demo --path mine.db",
-                2,
-                "mine.db exists and was not created by a demo; name another file with --path",
-            ),
-        ],
-    );
-    assert_eq!(place.read("mine.db"), b"not a demo's");
-}
-
-#[test]
-fn manual_pages_need_a_folder_that_may_be_written() {
-    let place = Place::new();
-    place.write("file", "");
-    check(
-        &place,
-        &[
-            ("aqueduct man file/pages", 1, "cannot create folder file/pages; choose a folder that you own"),
-            (
-                "aqueduct man /proc/self",
-                1,
-                "cannot write manual pages into /proc/self; choose a folder that you own",
-            ),
+            ("aqueduct check --offline", 2, ": kafka.properties: "),
+            ("aqueduct replay --kafka", 1, "[kafka.properties]"),
         ],
     );
 }
 
 #[test]
-fn a_keyring_that_cannot_be_used_is_told() {
+fn unusable_keyrings_fail() {
     let place = Place::with(SHOP);
     std::fs::create_dir(place.path("keys.toml")).expect("a folder");
     check(
         &place,
         &[
-            (
-                "chmod 700 keys.toml; aqueduct keys list",
-                1,
-                "cannot read the keyring keys.toml; check that the user who runs this owns it",
-            ),
-            (
-                "aqueduct keys new --keyring nowhere/keys.toml",
-                1,
-                "cannot write the keyring nowhere/keys.toml; check the folder's permissions and free space",
-            ),
-            (
-                "aqueduct keys list --keyring none.toml",
-                1,
-                "no keyring at none.toml; make one with `aqueduct keys new`",
-            ),
-            (
-                "aqueduct keys new --keyring k.toml && aqueduct keys rotate --at 2020-01-01T00:00:00Z --keyring k.toml",
-                1,
-                "has passed: events since then have their pseudonyms; choose a later time than",
-            ),
-            (
-                "aqueduct keys rotate --at 2999-01-01T00:00:00Z --keyring k.toml && aqueduct keys rotate --at 2998-01-01T00:00:00Z --keyring k.toml",
-                1,
-                "a key that holds from 2999-01-01T00:00:00.000Z is in the keyring; choose a later time than that",
-            ),
-            (
-                "touch k.toml.new; aqueduct keys rotate --at 3000-01-01T00:00:00Z --keyring k.toml",
-                1,
-                "k.toml.new exists: another rotation is under way; if none is, remove that file",
-            ),
+            ("chmod 700 keys.toml; aqueduct keys list", 1, "keys.toml"),
+            ("aqueduct keys new --keyring nowhere/keys.toml", 1, "nowhere/keys.toml"),
         ],
     );
 }
 
 #[test]
-fn what_a_section_lacks_is_told_with_the_next_step() {
+fn values_that_cannot_be_are_named_by_key() {
     let place = Place::with(SHOP);
-    check(
-        &place,
-        &[
-            ("aqueduct connector", 2, "no keyring at keys.toml; make one with `aqueduct keys new`"),
-            (
-                "aqueduct keys new; AQUEDUCT_LOG=loud aqueduct replay events.ndjson",
-                2,
-                "AQUEDUCT_LOG: invalid log level \"loud\" (expected off, error, warn, info, debug or trace",
-            ),
-            (
-                "AQUEDUCT__FLOWS__0__WINDOW__PERIOD=100ms aqueduct check --offline",
-                2,
-                "an event would fall into more than 1440 windows; use a longer period or a shorter size",
-            ),
-            (
-                "AQUEDUCT__STATE__TAKEOVER_AFTER=5s aqueduct check --offline",
-                2,
-                "takeover_after = \"5s\" is too short for period = \"5s\": a stand-by would take over from a processor that lives",
-            ),
-            (
-                "AQUEDUCT__STATE__CHECKPOINTS=ftp://x aqueduct check --offline",
-                2,
-                "checkpoints = \"ftp://x\" is no place for the state; write \"file://FOLDER\" or \"gs://BUCKET/PATH\"",
-            ),
-            ("AQUEDUCT__KAFKA__BUFFER=32 aqueduct check --offline", 2, "kafka.buffer"),
-            (
-                "rm -rf keys.toml; aqueduct keys new; AQUEDUCT__SERVICE__LISTEN=192.0.2.1:9 aqueduct connector",
-                1,
-                "cannot listen on 192.0.2.1:9; correct [service] listen (or AQUEDUCT__SERVICE__LISTEN)",
-            ),
-        ],
-    );
+    for (variable, named) in [
+        ("AQUEDUCT__FLOWS__0__EARLY=10ms", "flows[0].early: "),
+        ("AQUEDUCT__FLOWS__0__JOIN='{ on = \"/view_id\", within = \"2h\" }'", "join.within"),
+        ("AQUEDUCT__FLOWS__0__NAME=", "flows[0].name: "),
+        ("AQUEDUCT__FLOWS__0__VIEWS='{}'", "flows[0].views: "),
+        ("AQUEDUCT__FLOWS__0__WINDOW__PERIOD=100ms", "flows[0].window"),
+        ("AQUEDUCT__KAFKA__BUFFER=32", "kafka.buffer: "),
+        ("AQUEDUCT__KAFKA__GROUP_ID=", "kafka.group_id: "),
+        ("AQUEDUCT__KAFKA__GROUP_ID=$(printf '\\377')", "AQUEDUCT__KAFKA__GROUP_ID"),
+        (
+            "AQUEDUCT__KAFKA__PROPERTIES='{ \"session.timeout.ms\" = \"long\" }'",
+            "kafka.properties.\"session.timeout.ms\": ",
+        ),
+        (
+            "AQUEDUCT__KAFKA__PROPERTIES='{ \"client.rack\" = \"a\\u0000b\" }'",
+            "kafka.properties.\"client.rack\": ",
+        ),
+        ("AQUEDUCT__PUBSUB__RETENTION=1m", "pubsub.retention: "),
+        ("AQUEDUCT__STATE__CHECKPOINTS=ftp://x", "checkpoints"),
+        ("AQUEDUCT__STATE__TAKEOVER_AFTER=5s", "takeover_after"),
+        ("AQUEDUCT__WRITER__PATH=", "writer.path: "),
+    ] {
+        check(&place, &[(&format!("{variable} aqueduct check --offline"), 2, named)]);
+    }
+    let line = "aqueduct keys new; AQUEDUCT_LOG=loud aqueduct replay events.ndjson";
+    check(&place, &[(line, 2, "AQUEDUCT_LOG")]);
 }
 
 #[test]
-fn what_cannot_be_is_told_with_what_can() {
+fn a_listen_address_of_another_host_is_named() {
     let place = Place::with(SHOP);
-    check(
-        &place,
-        &[
-            (
-                "AQUEDUCT__KAFKA__GROUP_ID= aqueduct check --offline",
-                2,
-                "is empty; write a name that no other consumer uses",
-            ),
-            (
-                "AQUEDUCT__PUBSUB__RETENTION=1m aqueduct check --offline",
-                2,
-                "is out of bounds; Pub/Sub keeps messages from 10m to 31d",
-            ),
-            (
-                "AQUEDUCT__FLOWS__0__NAME= aqueduct check --offline",
-                2,
-                "a flow needs a name; it is also its table",
-            ),
-            ("AQUEDUCT__FLOWS__0__EARLY=10ms aqueduct check --offline", 2, "flows[0].early: "),
-            (
-                "AQUEDUCT__FLOWS__0__VIEWS='{}' aqueduct check --offline",
-                2,
-                "matches nothing; name at least one pair",
-            ),
-            ("AQUEDUCT__WRITER__PATH= aqueduct check --offline", 2, "is empty; name a file such as"),
-            (
-                "AQUEDUCT__FLOWS__0__JOIN='{ on = \"/view_id\", within = \"2h\" }' aqueduct check --offline",
-                2,
-                "is shorter than join.within: a view could still be missing when its click is given up; make it at least",
-            ),
-            (
-                "AQUEDUCT__KAFKA__GROUP_ID=$(printf '\\377') aqueduct check --offline",
-                2,
-                "AQUEDUCT__KAFKA__GROUP_ID: the value is not UTF-8",
-            ),
-            (
-                "AQUEDUCT__KAFKA__PROPERTIES='{ \"session.timeout.ms\" = \"long\" }' aqueduct check --offline",
-                2,
-                "kafka.properties.\"session.timeout.ms\": is no number of milliseconds",
-            ),
-            (
-                "AQUEDUCT__KAFKA__PROPERTIES='{ \"client.rack\" = \"a\\u0000b\" }' aqueduct check --offline",
-                2,
-                "a property cannot hold a NUL character",
-            ),
-        ],
-    );
+    let line = "aqueduct keys new; AQUEDUCT__SERVICE__LISTEN=192.0.2.1:9 aqueduct connector";
+    check(&place, &[("aqueduct connector", 2, "aqueduct keys new"), (line, 1, "192.0.2.1:9")]);
 }
 
 #[test]
-fn two_flows_with_one_name_are_told() {
-    let flow = &SHOP[SHOP.find("[[flows]]").expect("a flow")..SHOP.find("[writer]").expect("a writer")];
-    let place = Place::with(&format!("{SHOP}\n{flow}"));
-    check(
-        &place,
-        &[(
-            "aqueduct check --offline",
-            2,
-            "flows[1].name: another flow is already named \"box_ctr\"; choose a different name",
-        )],
-    );
-}
-
-#[test]
-fn several_keys_without_the_event_s_time_are_told() {
+fn several_keys_need_the_time_of_events() {
     let place = Place::with("[anonymise]\npseudonymise = [\"/user_id\"]\nforward = \"all\"\n");
     check(
         &place,
         &[
             ("aqueduct keys new && aqueduct keys rotate --at 2999-01-01T00:00:00Z", 0, "2999"),
-            (
-                "aqueduct anonymise < keys.toml",
-                2,
-                "the keyring has several keys, and the event's time chooses between them; say in events.time where it stands",
-            ),
+            ("aqueduct anonymise < keys.toml", 2, "events.time"),
         ],
     );
 }
 
 #[test]
-fn a_place_for_the_state_that_takes_nothing_is_told() {
+fn a_state_folder_that_cannot_be_written_fails() {
     let place = Place::with(&format!(
-        "{FLOW}[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n[state]\ncheckpoints = \"file:///proc/none/state\"\n"
+        "{FLOW}window = {{ size = \"10m\" }}\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n\
+         [state]\ncheckpoints = \"file:///proc/none/state\"\n"
     ));
-    check(
-        &place,
-        &[(
-            "aqueduct check",
-            1,
-            "cannot write in /proc; correct its permissions or [state] checkpoints, or free some space",
-        )],
-    );
+    check(&place, &[("aqueduct check", 1, "[state] checkpoints")]);
 }
 
 #[test]
-fn a_demo_s_file_that_cannot_go_is_told() {
-    let place = Place::new();
-    place.write("demo.db", "");
-    // A folder stands where SQLite would have a file of its own.
-    check(
-        &place,
-        &[
-            ("mkdir demo.db-shm; aqueduct demo --path demo.db", 1, "demo.db; name another file with --path"),
-            (
-                "mkdir gone; cd gone; rmdir ../gone; aqueduct demo --path rows.db",
-                1,
-                "cannot resolve rows.db; make --path absolute",
-            ),
-        ],
-    );
-}
-
-#[test]
-fn limits_of_the_system_are_told() {
-    let place =
-        Place::with(&format!("{FLOW}[anonymise]\npseudonymise = [\"/user_id\"]\nforward = \"all\"\n"));
-    check(
-        &place,
-        &[
-            ("aqueduct keys new && aqueduct generate --events 10 --output events.ndjson", 0, "10 records"),
-            (
-                "ulimit -n 4; aqueduct replay events.ndjson",
-                1,
-                "cannot start; raise the limit of open files (ulimit -n)",
-            ),
-        ],
-    );
-}
-
-/// Each thread needs room for its stack. How much the program needs beside those is not ours to know: somewhere between
-/// too little to start and enough for 64 threads it starts and cannot have them all.
-#[test]
-fn threads_that_cannot_be_had_are_told() {
-    let place = Place::with(FLOW);
-    assert_eq!(place.run("generate --events 10 --output events.ndjson").code, Some(0));
-    let expected = "cannot start the threads of the replay; ask for fewer with --threads";
-    let told = (100..3_000).step_by(50).any(|mebibytes| {
-        let line = format!("ulimit -v {}; aqueduct replay events.ndjson --threads 64", mebibytes << 10);
-        place.shell(&line).err.contains(expected)
-    });
-    assert!(told, "no bound on memory leads to it");
-}
-
-#[test]
-fn what_is_interrupted_says_that_it_is_not_complete() {
-    let place = Place::with(FLOW);
+fn an_interrupted_replay_keeps_the_old_output() {
+    let place = Place::with(&format!("{FLOW}window = {{ size = \"10m\" }}\n"));
     place.write("rows.ndjson", "old");
     let started = place.shell("mkfifo events");
     assert_eq!(started.code, Some(0), "{}", started.err);
     let running = place.start("replay events --output rows.ndjson");
-    // Opened once the program reads; it then waits for what never comes.
+    // Opening it returns once the program reads; it then waits for input that never arrives.
     let writer = std::fs::File::options().write(true).open(place.path("events")).expect("the program reads");
     running.signal("INT");
     let run = running.wait();
     drop(writer);
     assert_eq!(run.code, Some(1), "{}", run.err);
-    assert!(
-        run.err
-            .contains("error: interrupted: the input was not read completely, and rows.ndjson is incomplete"),
-        "{}",
-        run.err
-    );
+    assert!(run.err.contains("rows.ndjson"), "{}", run.err);
     assert_eq!(place.read("rows.ndjson"), b"old");
 }
 
 #[cfg(feature = "cloud")]
 #[test]
-fn without_credentials_google_cloud_is_not_asked() {
+fn setup_needs_google_cloud_credentials() {
     let place = Place::with(&SHOP.replace("emulator_host = ", "# emulator_host = "));
     check(
         &place,
         &[(
             "GOOGLE_APPLICATION_CREDENTIALS=nowhere.json aqueduct setup",
             1,
-            "no usable Google Cloud credentials; run `gcloud auth application-default login`, or set",
+            "GOOGLE_APPLICATION_CREDENTIALS",
         )],
     );
 }
@@ -403,22 +195,13 @@ fn a_build_without_the_cloud_names_the_feature() {
     check(
         &place,
         &[
-            ("aqueduct keys new", 0, "created "),
-            (
-                "AQUEDUCT__WRITER__KIND=bigquery aqueduct check --offline",
-                2,
-                "writer.kind: is \"bigquery\", which this build lacks",
-            ),
-            (
-                "AQUEDUCT__STATE__CHECKPOINTS=gs://b/p aqueduct check --offline",
-                2,
-                "is in Cloud Storage, which this build lacks",
-            ),
+            ("aqueduct keys new", 0, "keys.toml"),
+            ("AQUEDUCT__WRITER__KIND=bigquery aqueduct check --offline", 2, "`cloud`"),
+            ("AQUEDUCT__STATE__CHECKPOINTS=gs://b/p aqueduct check --offline", 2, "`cloud`"),
         ],
     );
     let place = Place::with(&SHOP.replace("emulator_host = ", "# emulator_host = "));
-    check(&place, &[("aqueduct setup", 2, "names no emulator, and this build cannot reach Google Cloud")]);
-    let properties = "[kafka.properties]\n\"security.protocol\" = \"sasl_ssl\"\n";
-    let place = Place::with(&format!("{KAFKA}{properties}[anonymise]\nforward = \"all\"\n{FLOW}"));
-    check(&place, &[("aqueduct replay --kafka", 2, "needs TLS, which this build lacks")]);
+    check(&place, &[("aqueduct setup", 2, "`cloud`")]);
+    let place = with_properties("\"security.protocol\" = \"sasl_ssl\"");
+    check(&place, &[("aqueduct replay --kafka", 2, "`cloud`")]);
 }

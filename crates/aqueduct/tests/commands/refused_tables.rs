@@ -40,61 +40,41 @@ fn published(services: &Services) {
 }
 
 #[test]
-fn a_processor_whose_tables_refuse_says_which_and_why() {
+fn a_processor_stops_when_its_table_refuses() {
     let (services, bigquery) = with_bigquery();
     published(&services);
-    for (code, words) in [
-        (
-            Code::PermissionDenied,
-            &["rows cannot be written to BigQuery", "bigquery refuses to append to box_ctr"][..],
-        ),
-        (
-            Code::OutOfRange,
-            &[
-                "the stream of table box_ctr ends before the rows that come next: rows that were delivered are gone; run \
-               `aqueduct reconcile` to see which",
-            ][..],
-        ),
-    ] {
+    // Missing permissions, and rows of an earlier run that are gone from the stream.
+    for (code, remedy) in [(Code::PermissionDenied, "gcloud"), (Code::OutOfRange, "aqueduct reconcile")] {
         bigquery.faults().next("box_ctr", Fault::Answer(code));
-        refused(&services.place.run("processor"), words);
+        refused(&services.place.run("processor"), &["box_ctr", remedy]);
         assert_eq!(bigquery.faults().waiting(), 0, "{code} was met");
     }
     services.stop();
 }
 
 #[test]
-fn a_state_that_outgrows_its_bound_is_told_with_its_flow() {
+fn a_state_beyond_its_limit_names_the_flow() {
     let (services, _bigquery) = with_bigquery();
     published(&services);
     let run = services.place.shell("AQUEDUCT__STATE__MEMORY=20kB aqueduct processor");
-    refused(
-        &run,
-        &["the live state needs ", "more than [state] memory allows; most of it is flow box_ctr with "],
-    );
+    refused(&run, &["[state] memory", "flow box_ctr"]);
     services.stop();
 }
 
 #[test]
-fn a_replay_into_tables_that_refuse_says_what_to_do() {
+fn a_replay_stops_when_its_table_refuses() {
     let (services, bigquery) = with_bigquery();
     done(&services, &["generate --events 300 --rate 100 --output events.ndjson"]);
     bigquery.faults().next("box_ctr", Fault::Answer(Code::OutOfRange));
-    refused(
-        &services.place.run("replay events.ndjson --output bigquery"),
-        &["table box_ctr has fewer rows than were sent to it; empty it and replay again"],
-    );
+    refused(&services.place.run("replay events.ndjson --output bigquery"), &["table box_ctr"]);
     bigquery.faults().refuse("top-picks");
-    refused(
-        &services.place.run("replay events.ndjson --output bigquery"),
-        &["table box_ctr rejected ", "; correct its columns, or give the flow a new name"],
-    );
+    refused(&services.place.run("replay events.ndjson --output bigquery"), &["table box_ctr"]);
     services.stop();
 }
 
-/// A disk that takes no file beyond 512 bytes, which the first checkpoint with events is.
+/// The limit on file sizes acts as a full disk for files beyond 512 bytes, such as the first checkpoint with events.
 #[test]
-fn a_last_checkpoint_that_finds_no_room_is_told() {
+fn a_last_checkpoint_without_room_fails() {
     let (services, _bigquery) = with_bigquery();
     published(&services);
     let program = env!("CARGO_BIN_EXE_aqueduct");
@@ -106,15 +86,13 @@ fn a_last_checkpoint_that_finds_no_room_is_told() {
         .expect("a shell starts");
     let mut said = BufReader::new(processor.stderr.take().expect("piped"));
     let mut log = String::new();
-    while !log.contains("no space is left for the state in ") {
+    while !log.contains("no space") {
         assert_ne!(said.read_line(&mut log).expect("text"), 0, "it ended: {log}");
     }
     let status = Command::new("kill").args(["-s", "TERM", &processor.id().to_string()]).status();
     assert!(status.expect("kill is there").success());
     said.read_to_string(&mut log).expect("text");
     assert_eq!(processor.wait().expect("it is our child").code(), Some(1), "{log}");
-    let expected = "error: the last checkpoint could not be written; what it would have held is not acknowledged and comes \
-                    again at the next start";
-    assert!(log.contains(expected), "{log}");
+    assert!(log.lines().any(|line| line.starts_with("error: ") && line.contains("checkpoint")), "{log}");
     services.stop();
 }

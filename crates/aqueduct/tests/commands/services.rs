@@ -90,17 +90,6 @@ impl Services {
 }
 
 #[test]
-fn properties_that_contradict_what_a_producer_needs_are_told() {
-    let services = Services::start();
-    let line = "printf '[kafka.properties]\n\"max.in.flight\" = 1000\n' >> aqueduct.toml; aqueduct generate --events 1";
-    let run = services.place.shell(line);
-    assert_eq!(run.code, Some(1), "{}", run.err);
-    let expected = "cannot create a Kafka producer; correct [kafka.properties]";
-    assert!(run.err.contains(expected) && run.err.contains("max.in.flight"), "{}", run.err);
-    services.stop();
-}
-
-#[test]
 fn generate_fills_a_topic_by_user() {
     let services = Services::start();
     let words =

@@ -9,6 +9,17 @@ use std::{
 
 use tempfile::TempDir;
 
+/// A flow by page, without its window, so that a test adds `window = ...` and other keys of the flow.
+pub(crate) const FLOW: &str = r#"
+[events]
+time = "/time"
+[[flows]]
+name = "by_page"
+by = { page = "/page" }
+views = { "/type" = "view" }
+clicks = { "/type" = "click" }
+"#;
+
 /// Where a test keeps its files; the program runs in it.
 pub(crate) struct Place {
     folder: TempDir,

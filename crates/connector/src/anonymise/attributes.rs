@@ -1,4 +1,4 @@
-//! The attributes that are taken from a record, the Kafka key and the headers, and Pub/Sub's limits.
+//! The attributes that are taken from a record (the Kafka key and the headers), and the limits of Pub/Sub.
 
 use std::{str, sync::Arc};
 
@@ -7,23 +7,23 @@ use event::wire;
 use super::{KeyRule, Reject, RejectCode, settings::OWN_ATTRIBUTES};
 use crate::keyring::Key;
 
-/// Bytes in the name of an attribute.
+/// Maximum size of the name of an attribute.
 pub(super) const MAX_NAME: usize = 256;
-/// Bytes in the value of an attribute.
+/// Maximum size of the value of an attribute.
 const MAX_VALUE: usize = 1_024;
-/// Attributes of a message, less those that every message has.
+/// Maximum number of attributes, without those that every message has.
 pub(super) const MAX_HEADERS: usize = 100 - OWN_ATTRIBUTES.len();
-/// Bytes of what passes of a record: the event, the Kafka key and the headers, with the names of their attributes. The
-/// one limit on the size of a message, for the connector and for every command that shows what it would publish.
+/// Maximum size of the forwarded parts of a record: the event, the Kafka key and the headers, with the names of their
+/// attributes. The connector, and every command that shows what it would publish, use this one limit.
 ///
-/// It is what a message may have, less the attributes that say where the record was (519 bytes at most, with the
-/// longest topic and the longest id of a key) and protobuf's tags and lengths (9 bytes an attribute).
+/// It is the limit of a message, less the attributes with the record's position (519 bytes at most, with the longest
+/// topic and the longest key ID) and the tags and lengths of protobuf (9 bytes for each attribute).
 pub const MAX_EVENT_BYTES: usize = pubsub::limits::MAX_BYTES - 2 * 1_024;
-/// Bytes of a record before it is anonymised, which may take most of it away. More is not looked at, so that a line
-/// without an end does not fill the memory.
+/// Maximum size of a record before it is anonymised, which may remove most of it. A larger one is not read further, so
+/// that a line without an end does not fill the memory.
 pub const MAX_RECORD_BYTES: usize = 40_000_000;
 
-/// The attribute for the Kafka key, if it passes.
+/// The attribute for the Kafka key, if it is forwarded.
 pub(super) fn kafka_key(
     rule: KeyRule,
     raw: Option<&[u8]>,
@@ -44,7 +44,7 @@ pub(super) fn kafka_key(
     }
 }
 
-/// The attributes for the headers that pass; of several headers of one name the last one counts.
+/// The attributes for the headers that are forwarded; of several headers with one name the last one counts.
 pub(super) fn headers(names: &[Arc<str>], raw: &[(&str, &[u8])]) -> Result<Vec<(Arc<str>, String)>, Reject> {
     let mut headers = Vec::new();
     for name in names {
@@ -60,7 +60,7 @@ fn checked(text: &str) -> Result<String, Reject> {
     if text.len() > MAX_VALUE { Err(Reject::new(RejectCode::AttributeTooLarge)) } else { Ok(text.to_owned()) }
 }
 
-/// Bytes of these attributes, names included.
+/// Size of these attributes in bytes, including their names.
 pub(super) fn size(kafka_key: Option<&str>, headers: &[(Arc<str>, String)]) -> usize {
     let key = kafka_key.map_or(0, |key| wire::KEY.len() + key.len());
     key + headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()

@@ -1,19 +1,19 @@
-//! Whether a member's name stood in its object before.
+//! Detects duplicate member names in an object.
 
 use std::{borrow::Cow, collections::HashSet};
 
-/// From that many members on a hash set takes over from comparing.
+/// Objects with at least this many members use a hash set instead of comparisons.
 const MANY: usize = 16;
 
-/// The names of the objects that are open, innermost last; kept from record to record for its memory.
+/// The names of the open objects, innermost last; kept from record to record for its memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     spans: Vec<Span>,
-    /// Names that are written with escapes, without them.
+    /// Names that are written with escapes, decoded.
     decoded: String,
 }
 
-/// A name, by where it begins and ends.
+/// A name, by its start and end.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: usize,
@@ -25,9 +25,9 @@ struct Span {
 /// The names of one object.
 pub(super) struct Level<'a> {
     first: usize,
-    /// One bit a name, by length and outer bytes: a name whose bit is not set is new.
+    /// One bit for each name, by its length and outer bytes: a name whose bit is not set is new.
     bits: u64,
-    /// Randomly keyed, so that nobody can choose names that collide.
+    /// Randomly keyed, so that a producer cannot choose names that collide.
     many: Option<HashSet<Cow<'a, str>>>,
 }
 
@@ -45,7 +45,8 @@ impl Names {
         self.spans.truncate(level.first);
     }
 
-    /// Takes a name that begins at `start` of the input, where it is borrowed from it; false when it stood there before.
+    /// Adds a name, which begins at `start` of the input if it is borrowed from it; returns `false` if the object
+    /// already has it.
     pub(super) fn add<'a>(
         &mut self,
         level: &mut Level<'a>,

@@ -1,14 +1,13 @@
-//! Takes the people out of a record: the one way from a raw record to something that may be published.
+//! Removes and pseudonymises personal data: the only way from a raw record to a value that can be published.
 //!
-//! It fails closed: a record that meets a rule in a shape that the rule did not expect is rejected as a
-//! whole. What goes out are the bytes that came in, with spans cut out and replaced in the same pass that
-//! checks them; nothing is parsed a second time, so that nothing can be seen differently.
+//! It fails closed: if a value at a declared pointer has an unexpected shape, the whole record is rejected. The output
+//! consists of the input's bytes, with ranges cut out and replaced in the same pass that checks them. Nothing is parsed
+//! a second time, so no second parser can read the record differently.
 //!
-//! Pseudonyms take the text of a string, the canonical decimal text of a number, `true` or `false`: the
-//! same id gives the same pseudonym wherever it stands. `null`, missing members and an absent or empty
-//! Kafka key stay as they are.
+//! Pseudonyms are made from the text of a string, the canonical decimal text of a number, `true` or `false`: the same
+//! ID has the same pseudonym everywhere. `null`, missing members and an absent or empty Kafka key stay unchanged.
 //!
-//! Not here: secrets ([`crate::keyring`]), and what the connector does with a reject.
+//! See [`crate::keyring`] for the secrets.
 //!
 //! Only [`Anonymiser::anonymise`] makes an [`Anonymised`]:
 //!
@@ -47,20 +46,20 @@ pub use reject::{Reject, RejectCode};
 pub use settings::{AnonymiseSettings, Forward, KeyRule, SettingsError, Share, Warning};
 pub use witness::{Outcome, Sight, Step, Witness};
 
-/// A record as it came from Kafka or a file.
+/// A record as it is in Kafka or in a file.
 #[derive(Clone, Copy)]
 pub struct Raw<'a> {
-    /// The Kafka topic; decides where the event's time stands.
+    /// The Kafka topic, which decides where the event's time is.
     pub topic: &'a str,
-    /// The record's value; nothing for a tombstone.
+    /// The value of the record; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
-    /// The record's key.
+    /// The key of the record.
     pub key: Option<&'a [u8]>,
     /// The headers that have a value.
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
-/// What may be published of a record. It has no public constructor, and its parts cannot be changed.
+/// The parts of a record that may be published. There is no public constructor, and the parts cannot be changed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Anonymised {
     data: Vec<u8>,
@@ -75,28 +74,28 @@ impl Anonymised {
         &self.data
     }
 
-    /// The Kafka key, when it passes: its pseudonym or itself, as the configuration says.
+    /// The Kafka key, if it is forwarded: pseudonymised or unchanged, depending on the configuration.
     pub fn kafka_key(&self) -> Option<&str> {
         self.kafka_key.as_deref()
     }
 
-    /// The headers that pass; each becomes an attribute of its own name.
+    /// The forwarded headers; each becomes an attribute with the same name.
     pub fn headers(&self) -> &[(Arc<str>, String)] {
         &self.headers
     }
 
-    /// The id of the key that made the pseudonyms.
+    /// The ID of the key that made the pseudonyms.
     pub fn key_id(&self) -> Option<&Arc<str>> {
         self.key_id.as_ref()
     }
 
-    /// Bytes of the data and of the attributes that were taken from the record.
+    /// Size of the data and of the attributes that were taken from the record, in bytes.
     pub fn size(&self) -> usize {
         self.data.len() + attributes::size(self.kafka_key.as_deref(), &self.headers)
     }
 }
 
-/// Sizes only: what was forwarded is nobody's business in a log.
+/// Sizes only: the content does not belong in a log.
 impl fmt::Debug for Anonymised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Anonymised")
@@ -107,11 +106,11 @@ impl fmt::Debug for Anonymised {
     }
 }
 
-/// The rules of `[anonymise]`, ready to run; one a thread.
+/// The compiled rules of `[anonymise]`; one for each thread.
 #[derive(Clone, Debug)]
 pub struct Anonymiser {
     rules: Rules,
-    /// Topics whose events keep their time elsewhere.
+    /// Topics whose events have their time at another pointer.
     topics: Vec<(Box<str>, Rules)>,
     keyring: Option<Arc<Keyring>>,
     key: KeyRule,
@@ -121,11 +120,11 @@ pub struct Anonymiser {
 }
 
 impl Anonymiser {
-    /// Checks the settings and prepares their rules. `events` tells where an event's time stands, by which
-    /// the key is chosen when the keyring has several.
+    /// Checks the settings and compiles their rules. `events` has the pointer to the event's time, which selects the
+    /// key if the keyring has several.
     ///
     /// # Errors
-    /// When declarations contradict each other, or need a keyring or a time that is not there.
+    /// If declarations contradict each other, or require a keyring or a time that is missing.
     pub fn new(
         settings: &AnonymiseSettings,
         events: Option<&EventsSettings>,
@@ -152,30 +151,30 @@ impl Anonymiser {
         Ok(Self { rules, topics, keyring, key: settings.key, headers, warnings, scratch: Scratch::default() })
     }
 
-    /// What is allowed, but hardly meant.
+    /// Settings that are allowed but probably not intended.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// The keys that make the pseudonyms, oldest first; none where nothing is pseudonymised.
+    /// The keys that make the pseudonyms, oldest first; empty if nothing is pseudonymised.
     pub fn keys(&self) -> &[Key] {
         self.keyring.as_ref().map_or(&[], |keyring| keyring.keys())
     }
 
-    /// The names of the headers that may pass.
+    /// The names of the headers that may be forwarded.
     pub fn headers(&self) -> &[Arc<str>] {
         &self.headers
     }
 
-    /// Takes the people out of a record.
+    /// Anonymises a record.
     ///
     /// # Errors
-    /// When the record cannot be published without a risk, or at all.
+    /// If the record cannot be published safely, or at all.
     pub fn anonymise(&mut self, raw: &Raw<'_>) -> Result<Anonymised, Reject> {
         self.take(raw, &mut Nobody)
     }
 
-    /// As [`Self::anonymise`], with somebody looking on. Of a record that is rejected nothing is told.
+    /// As [`Self::anonymise`], with an observer. It learns nothing of a record that is rejected.
     ///
     /// # Errors
     /// As [`Self::anonymise`].
@@ -209,7 +208,7 @@ impl Anonymiser {
     }
 }
 
-/// The key that holds at the event's own time.
+/// The key that is valid at the event's own time.
 fn choose<'k>(
     keyring: &'k Keyring,
     rules: &Rules,
@@ -222,7 +221,7 @@ fn choose<'k>(
     }
 }
 
-/// Stands where a pseudonym comes once the key is known.
+/// Takes the place of a pseudonym until the key is known.
 const PLACEHOLDER: [u8; PSEUDONYM_LENGTH] = [b'.'; PSEUDONYM_LENGTH];
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! Numbers as ids: the one decimal text that all spellings of a number share.
+//! Numbers as IDs: the one decimal text for all spellings of a number.
 
 use std::borrow::Cow;
 
 use event::number::Decimal;
 
-/// Digits, sign and point of the longest number that is hashed.
+/// Maximum length, in digits, sign and point, of a number that is hashed.
 const MAX_LENGTH: usize = 64;
 
-/// The exact decimal text of a JSON number, so that `123`, `123.0` and `1.23e2` agree with the string
-/// `123`: no exponent, no zeros that say nothing, no negative zero. Nothing is rounded; a number whose
-/// text is too long is refused.
+/// The exact decimal text of a JSON number, so that `123`, `123.0` and `1.23e2` get the same pseudonym as the string
+/// `123`: no exponent, no insignificant zeros, no negative zero. Nothing is rounded; a number whose text is too long is
+/// rejected.
 pub(super) fn canonical(number: &str) -> Option<Cow<'_, str>> {
     let text = if number.contains(['.', 'e', 'E']) {
         Cow::Owned(plain(number)?)
@@ -66,7 +66,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_exact_value_stays(whole in any::<i64>(), places in 0usize..12, shift in 0usize..12) {
-            // The same number, written with a point `places` digits to the left and moved back by an exponent.
+            // The same number, with the point `places` digits to the left and an exponent that compensates for it.
             let digits = format!("{:0>13}", whole.unsigned_abs());
             let (left, right) = digits.split_at(digits.len() - places.max(1));
             let left = left.trim_start_matches('0');

@@ -1,54 +1,54 @@
-//! Why a record was not let through: a code, a declared pointer, a byte position, and nothing of the record.
+//! Why a record was rejected: a code, a declared pointer, a byte position, and nothing of the record's content.
 
 use std::{fmt, sync::Arc};
 
 use event::json::{self, ErrorKind};
 
-/// A record that was refused.
+/// A rejected record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// Why.
+    /// The reason.
     pub code: RejectCode,
-    /// The pointer of the configuration that it is about.
+    /// The pointer of the configuration that the reject is about.
     pub pointer: Option<Arc<str>>,
-    /// The byte of the value at which it showed, counted from 0.
+    /// The byte of the value at which it was detected, counted from 0.
     pub at: Option<usize>,
 }
 
-/// Why a record was refused.
+/// The reasons for rejecting a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RejectCode {
     /// The record has no value.
     Tombstone,
-    /// The value is no JSON.
+    /// The value is not JSON.
     NotJson,
-    /// The value is JSON, but no object.
+    /// The value is JSON, but not an object.
     NotAnObject,
     /// The value is not UTF-8.
     InvalidUtf8,
-    /// A string holds half of a surrogate pair.
+    /// A string contains half of a surrogate pair.
     LoneSurrogate,
-    /// Something stands behind the object.
+    /// Something follows the object.
     TrailingData,
     /// Objects and arrays are nested deeper than [`json::MAX_DEPTH`].
     TooDeep,
-    /// An object has two members of the same name, escapes decoded: readers differ on which of them counts.
+    /// An object has two members with the same name, after decoding escapes. Consumers differ on which of them counts.
     DuplicateMember,
-    /// A declared pointer met an array, object or scalar that it does not fit.
+    /// The value at a declared pointer is an array, object or scalar that the rule does not expect.
     UnexpectedShape,
-    /// A number to be hashed that has no decimal text of a sensible length.
+    /// A number to be hashed has no decimal text of a reasonable length.
     Number,
-    /// A text declared as a URL that is none and may hold a user's name.
+    /// A text that is declared as a URL is not one, and may contain a user name.
     NotAUrl,
-    /// The event's time, which chooses the key, is missing or unreadable.
+    /// The event's time, which selects the key, is missing or invalid.
     Time,
-    /// The Kafka key is to pass, but is not UTF-8.
+    /// The Kafka key is to be forwarded, but is not UTF-8.
     KeyNotUtf8,
-    /// A header is to pass, but is not UTF-8.
+    /// A header is to be forwarded, but is not UTF-8.
     HeaderNotUtf8,
-    /// An attribute is longer than Pub/Sub takes.
+    /// An attribute is longer than Pub/Sub allows.
     AttributeTooLarge,
-    /// The message is larger than Pub/Sub takes.
+    /// The message is larger than Pub/Sub allows.
     TooLarge,
 }
 
@@ -73,7 +73,7 @@ impl RejectCode {
         Self::TooLarge,
     ];
 
-    /// The stable text that marks, dead letters and metrics carry.
+    /// The stable text in marks, dead letters and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tombstone => "tombstone",

@@ -1,11 +1,11 @@
-//! The declared pointers as one tree: at each place of an event one node says what becomes of it.
+//! The declared pointers as one tree: at each field of an event, one node decides its outcome.
 //!
-//! Patterns with `*` overlap, so that a place can belong to several of them. The tree is therefore made
-//! like a deterministic automaton from a nondeterministic one (subset construction): a node stands for the
-//! set of patterns that lead there or further.
+//! Patterns with `*` overlap, so a field can match several of them. The tree is therefore built like a deterministic
+//! automaton from a nondeterministic one (subset construction): a node represents the set of patterns that lead to it
+//! or further.
 //!
-//! Precedence: `remove` wins over everything at or below it; then what `forward` does not name goes; then
-//! pseudonyms and URLs. A declaration that never decides anything checks no shape either.
+//! Precedence: `remove` wins over everything at or below it; then fields that `forward` does not name are dropped; then
+//! pseudonyms and URLs apply. A declaration that never decides an outcome does not check a shape either.
 
 use std::sync::Arc;
 
@@ -16,45 +16,45 @@ use event::{
 
 use super::{AnonymiseSettings, Forward, SettingsError, witness::Step as WitnessStep};
 
-/// The tree; places that it does not hold share the fate of the last node above them.
+/// The tree. Fields that are not in it have the outcome of the last node above them.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     nodes: Vec<Node>,
     time: Option<Arc<str>>,
 }
 
-/// What becomes of a place.
+/// The rule for a field.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) fate: Fate,
-    /// A pattern that leads further: a scalar here is a shape that it does not expect.
+    /// A pattern leads further, so a scalar here is an unexpected shape.
     pub(super) below: Option<Arc<str>>,
-    /// A pattern that leads further by a name: an array here is a shape that it does not expect.
+    /// A pattern leads further by a name, so an array here is an unexpected shape.
     pub(super) named_below: Option<Arc<str>>,
-    /// The event's time stands here.
+    /// The event's time is here.
     pub(super) time: bool,
     children: Vec<Child>,
     any: Option<usize>,
 }
 
-/// What becomes of a value.
+/// The outcome of a value.
 #[derive(Clone, Debug)]
 pub(super) enum Fate {
-    /// It passes with what is inside, unless a node below says otherwise.
+    /// Forwarded with its content, unless a node below decides otherwise.
     Keep,
-    /// It leads to something that passes; of the rest nothing does.
+    /// Leads to something that is forwarded; everything else in it is dropped.
     Lead,
-    /// It goes with all that is inside, as nothing says that it may pass.
+    /// Dropped with its content, because nothing forwards it.
     Drop,
-    /// It goes with all that is inside, as `remove` says.
+    /// Dropped with its content, because of `remove`.
     Remove,
-    /// A scalar that becomes a pseudonym.
+    /// A scalar that is pseudonymised.
     Pseudonymise(Arc<str>),
     /// A string that is a URL.
     StripQuery(Arc<str>),
 }
 
-/// Where the reader is in the tree.
+/// The position in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// At a node.
@@ -81,7 +81,7 @@ enum Kind {
     Time,
 }
 
-/// A pattern of which the first `done` steps were taken.
+/// A pattern, of which the first `done` steps were taken.
 #[derive(Clone, Copy)]
 struct Live<'s> {
     kind: Kind,
@@ -108,19 +108,19 @@ impl Rules {
         }
         let mut rules = Self { nodes: Vec::new(), time: time.as_ref().map(Pattern::text) };
         let root = rules.add(&live, all)?;
-        // Also where nothing is declared to pass, what passes is an object.
+        // Even if nothing is declared to be forwarded, the output is an object.
         if matches!(rules.nodes[root].fate, Fate::Drop) {
             rules.nodes[root].fate = Fate::Lead;
         }
         Ok(rules)
     }
 
-    /// Where the event begins.
+    /// The position at the start of the event.
     pub(super) fn root(&self) -> Place {
         Place::Node(0)
     }
 
-    /// Where the event's time stands, when it is read.
+    /// The pointer to the event's time, if it is read.
     pub(super) fn time(&self) -> Option<&Arc<str>> {
         self.time.as_ref()
     }
@@ -132,17 +132,17 @@ impl Rules {
         }
     }
 
-    /// The member of that name of an object at `place`.
+    /// The member with this name of an object at `place`.
     pub(super) fn member(&self, place: Place, name: &str) -> Place {
         self.child(place, |child| *child.name == *name)
     }
 
-    /// The element of that index of an array at `place`.
+    /// The element with this index of an array at `place`.
     pub(super) fn element(&self, place: Place, index: usize) -> Place {
         self.child(place, |child| child.index == Some(index))
     }
 
-    /// The step to that member, for a witness.
+    /// The step to this member, for an observer.
     pub(super) fn step<'a>(&self, place: Place, name: &'a str) -> WitnessStep<'a> {
         match self.node(place) {
             Some(node) if node.children.iter().any(|child| *child.name == *name) => {
@@ -153,7 +153,7 @@ impl Rules {
         }
     }
 
-    /// The step to that element, for a witness.
+    /// The step to this element, for an observer.
     pub(super) fn step_to_element(&self, place: Place, index: usize) -> WitnessStep<'_> {
         let named =
             self.node(place).and_then(|node| node.children.iter().find(|child| child.index == Some(index)));
@@ -172,7 +172,8 @@ impl Rules {
         }
     }
 
-    /// Adds the node for a set of patterns, and those below it; `covered` is what lies in something forwarded.
+    /// Adds the node for a set of patterns, and those below it. `covered` is whether it is inside something that is
+    /// forwarded.
     fn add(&mut self, live: &[Live<'_>], covered_above: bool) -> Result<usize, SettingsError> {
         let ends = |kind: Kind| live.iter().find(|live| live.kind == kind && live.rest().is_empty());
         let removed = ends(Kind::Remove).is_some();
@@ -227,8 +228,8 @@ impl<'s> Live<'s> {
         self.pattern.text()
     }
 
-    /// The pattern one step on, if that is to the named member or element, or, without a name, to one that no
-    /// pattern names.
+    /// The pattern after one step to this member or element, if it leads there; without a name, after a step to one
+    /// that no pattern names.
     fn step(self, to: Option<&str>) -> Option<Self> {
         let fits = match (self.rest().first()?, to) {
             (Step::Any, _) => true,
@@ -239,7 +240,7 @@ impl<'s> Live<'s> {
     }
 }
 
-/// The names by which the patterns lead on, once each.
+/// The names by which the patterns continue, once each.
 fn names<'s>(below: &[Live<'s>]) -> Vec<&'s str> {
     let mut names: Vec<&str> = Vec::new();
     for live in below {
@@ -252,7 +253,7 @@ fn names<'s>(below: &[Live<'s>]) -> Vec<&'s str> {
     names
 }
 
-/// What becomes of a place that is declared to be one scalar.
+/// The outcome of a field that is declared to be a scalar.
 fn scalar_fate(
     pseudonym: Option<&Live<'_>>,
     url: Option<&Live<'_>>,

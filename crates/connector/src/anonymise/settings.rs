@@ -1,6 +1,6 @@
-//! The `[anonymise]` section, and what is wrong or odd about it.
+//! The `[anonymise]` section, and its errors and warnings.
 //!
-//! Not here: contradictions between pointers, which show when the rules are made ([`super::rules`]).
+//! Contradictions between pointers are found when the rules are compiled ([`super::rules`]).
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -12,7 +12,7 @@ use serde::{
 
 use super::attributes::{MAX_HEADERS, MAX_NAME};
 
-/// What becomes of the parts of a record.
+/// The outcome of each part of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnonymiseSettings {
@@ -64,25 +64,25 @@ pub struct AnonymiseSettings {
     pub max_rejects: Share,
 }
 
-/// What passes.
+/// What is forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forward {
     /// Everything that is not removed.
     All,
-    /// What these pointers lead to, each with all that is inside.
+    /// What these pointers lead to, with everything inside.
     List(Vec<Pattern>),
 }
 
-/// What becomes of the Kafka key.
+/// The outcome of the Kafka key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyRule {
-    /// It does not pass.
+    /// It is dropped.
     #[default]
     Drop,
-    /// Its pseudonym passes.
+    /// It is pseudonymised.
     Pseudonymise,
-    /// It passes as it is.
+    /// It is forwarded unchanged.
     Forward,
 }
 
@@ -90,28 +90,28 @@ pub enum KeyRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
 
-/// Something in the settings that is allowed, but hardly meant.
+/// A setting that is allowed but probably not intended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// The key that it is about, such as `anonymise.remove`.
+    /// The key that the warning is about, such as `anonymise.remove`.
     pub key: String,
-    /// What is odd about it.
+    /// The text of the warning.
     pub text: String,
 }
 
 /// Why the section cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// A value that is one text cannot have parts.
+    /// A value that is declared as a scalar cannot have parts.
     #[error(
         "anonymise.{list} declares {scalar:?} as a single value, but {below:?} declares something inside it; take one of the two out"
     )]
     Inside {
         /// The list that declares a single value.
         list: &'static str,
-        /// The pointer that stands there.
+        /// The pointer of that list.
         scalar: Arc<str>,
-        /// The pointer that leads on.
+        /// The pointer that leads further.
         below: Arc<str>,
     },
     /// A value cannot be both a pseudonym and a URL.
@@ -129,17 +129,17 @@ pub enum SettingsError {
         "[anonymise] makes pseudonyms, but no keyring was read; name it in anonymise.keyring, or make one with `aqueduct keys new`"
     )]
     NoKeyring,
-    /// Several keys need a time to choose by.
+    /// Several keys need a time that selects one of them.
     #[error(
         "the keyring has several keys, and the event's time chooses between them; say in events.time where it stands"
     )]
     NoTime,
-    /// A name that cannot be an attribute, or one that is taken.
+    /// The name cannot be an attribute, or is reserved.
     #[error(
         "anonymise.headers: {0:?} cannot pass; names have 1 to 256 bytes and do not begin with \"kafka.\", \"aqueduct.\" or \"goog\""
     )]
     Header(String),
-    /// More names than attributes.
+    /// More names than a message can have attributes.
     #[error(
         "anonymise.headers lists {0} names; Pub/Sub takes {MAX_HEADERS} beside those that every message has"
     )]
@@ -147,14 +147,14 @@ pub enum SettingsError {
 }
 
 impl AnonymiseSettings {
-    /// Whether anything becomes a pseudonym.
+    /// Whether anything is pseudonymised.
     pub fn needs_keyring(&self) -> bool {
         !self.pseudonymise.is_empty() || self.key == KeyRule::Pseudonymise
     }
 }
 
 impl Share {
-    /// So many of 10,000.
+    /// The share of 10,000, as a number.
     pub fn per_10_000(self) -> u32 {
         self.0
     }
@@ -271,7 +271,7 @@ pub(super) fn warnings(settings: &AnonymiseSettings, events: Option<&EventsSetti
     warnings
 }
 
-/// The places that the processor reads, with the keys that declare them.
+/// The fields that the processor reads, with the keys that declare them.
 fn places(events: &EventsSettings) -> Vec<(String, &Pointer)> {
     let mut places = vec![("events.time".to_owned(), &events.time)];
     places.extend(events.id.iter().map(|id| ("events.id".to_owned(), id)));
@@ -289,13 +289,13 @@ fn forwards(settings: &AnonymiseSettings, pattern: &Pattern) -> bool {
     }
 }
 
-/// Whether something that `inner` leads to can lie at or inside what `outer` leads to.
+/// Whether `inner` can lead to something at or inside of what `outer` leads to.
 fn covers(outer: &Pattern, inner: &Pattern) -> bool {
     let fits = |(a, b): (&Step, &Step)| a == b || *a == Step::Any || *b == Step::Any;
     outer.steps().len() <= inner.steps().len() && outer.steps().iter().zip(inner.steps()).all(fits)
 }
 
-/// The attributes that every message has beside its headers.
+/// The attributes that every message has in addition to its headers.
 pub(super) const OWN_ATTRIBUTES: [&str; 7] =
     [wire::TOPIC, wire::PARTITION, wire::OFFSET, wire::TIMESTAMP, wire::KEY, wire::INCARNATION, wire::KEY_ID];
 

@@ -1,34 +1,34 @@
-//! The output: the input's bytes, with spans cut out and replaced as the reader passes them.
+//! The output: the bytes of the input, with ranges cut out and replaced while the scanner passes them.
 
-/// Copies the input lazily: nothing is written before it is known to pass.
+/// Copies the input lazily: a range is copied only when it is known to be forwarded.
 pub(super) struct Spans<'a> {
     input: &'a [u8],
     output: Vec<u8>,
-    /// Up to here the input was copied, or left out.
+    /// The input up to here was copied or left out.
     done: usize,
-    /// Inside something that is dropped: nothing is written.
+    /// Inside a value that is dropped: nothing is written.
     hidden: bool,
 }
 
-/// How far an object or array is: what was kept of it and where its last item ended.
+/// The state of an object or array: what was kept of it, and where its last item ended.
 #[derive(Clone, Copy)]
 pub(super) struct Items {
-    /// Behind the opening bracket, or behind the last item.
+    /// After the opening bracket, or after the last item.
     end: usize,
     kept: bool,
     dropped: bool,
     is_array: bool,
-    /// Elements of an array that were dropped since the last one that stayed.
+    /// Elements of an array that were dropped since the last one that was kept.
     gaps: usize,
 }
 
 impl Items {
-    /// Of an object that was opened just before `at`.
+    /// For an object that was opened just before `at`.
     pub(super) fn opened(at: usize) -> Self {
         Self { end: at, kept: false, dropped: false, is_array: false, gaps: 0 }
     }
 
-    /// Of an array that was opened just before `at`.
+    /// For an array that was opened just before `at`.
     pub(super) fn of_array(at: usize) -> Self {
         Self { is_array: true, ..Self::opened(at) }
     }
@@ -40,16 +40,16 @@ impl Items {
 }
 
 impl<'a> Spans<'a> {
-    /// `start`: where the text begins.
+    /// `start` is the beginning of the text.
     pub(super) fn new(input: &'a [u8], start: usize) -> Self {
         let output = Vec::with_capacity(input.len() + input.len() / 8 + 32);
         Self { input, output, done: start, hidden: false }
     }
 
-    /// The item that begins at `start` stays. A comma before it stays only behind another item.
+    /// Keeps the item that begins at `start`. A comma before it is kept only after another item.
     ///
     /// Elements of an array that were dropped before it become `null` now, so that a pointer still finds it at its
-    /// index. Those behind the last one that stays leave nothing, not even their number.
+    /// index. Elements after the last one that is kept leave no trace, not even their number.
     pub(super) fn keep(&mut self, items: &mut Items, start: usize) {
         if items.is_array {
             self.fill_gaps(items);
@@ -65,13 +65,13 @@ impl<'a> Spans<'a> {
             return;
         }
         for gap in 0..gaps {
-            // What was copied ends behind the opening bracket or behind the element before; the comma after the last
-            // gap is the one in the input.
+            // The copy ends after the opening bracket or the previous element; the comma after the last gap is the one
+            // in the input.
             self.output.extend_from_slice(if items.kept || gap > 0 { b",null" } else { b"null" });
         }
     }
 
-    /// The item that begins next goes, together with the comma before it; [`Self::show`] ends it.
+    /// Drops the item that begins next, together with the comma before it; [`Self::show`] ends it.
     pub(super) fn hide(&mut self, items: &mut Items) -> bool {
         self.copy_to(items.end);
         items.dropped = true;
@@ -79,13 +79,13 @@ impl<'a> Spans<'a> {
         std::mem::replace(&mut self.hidden, true)
     }
 
-    /// The item that was hidden ends at `end`; `before` is what [`Self::hide`] answered.
+    /// The dropped item ends at `end`; `before` is the result of [`Self::hide`].
     pub(super) fn show(&mut self, end: usize, before: bool) {
         self.hidden = before;
         self.done = end;
     }
 
-    /// Puts other bytes in place of `start..end`; answers where they stand in the output.
+    /// Replaces `start..end` with other bytes; returns their position in the output.
     pub(super) fn replace(&mut self, start: usize, end: usize, bytes: &[&[u8]]) -> usize {
         self.copy_to(start);
         self.done = end;
@@ -96,7 +96,7 @@ impl<'a> Spans<'a> {
         at
     }
 
-    /// The output, with the rest of the input.
+    /// The output, including the rest of the input.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.copy_to(self.input.len());
         self.output

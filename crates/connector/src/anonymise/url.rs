@@ -1,20 +1,20 @@
-//! URLs without the parts that tell who asked: user name, password, query and fragment.
+//! Removes the parts of a URL that can identify a person: user name, password, query and fragment.
 
 use std::{borrow::Cow, sync::LazyLock};
 
 use url::{ParseError, Url};
 
-/// What relative URLs are relative to; its own parts never get out.
+/// The base for relative URLs; none of its parts is in the output.
 static BASE: LazyLock<Url> = LazyLock::new(|| "https://base.invalid/".parse().expect("an absolute URL"));
 
-/// The URL, absolute or relative, without user name, password, query and fragment. What stays is written
-/// as it was, unless a user name had to go. Nothing when the text is no URL and might hide one.
+/// The URL, absolute or relative, without user name, password, query and fragment. The rest is unchanged, unless a user
+/// name had to be removed. `None` if the text is not a URL and might contain a user name.
 ///
-/// By the URL standard (WHATWG) as by RFC 3986 the first `?` or `#` ends whatever part it stands in, so that
-/// cutting there needs no parser. A user name needs one: `https:\\name@host` is a URL, too.
+/// According to the URL standard (WHATWG) and RFC 3986, the first `?` or `#` ends the part that contains it, so cutting
+/// there needs no parser. A user name needs one: `https:\\name@host` is a URL, too.
 pub(super) fn strip(text: &str) -> Option<Cow<'_, str>> {
     let path = &text[..text.find(['?', '#']).unwrap_or(text.len())];
-    // Asked of the whole text: in "https://name:pass?word@host" the cut leaves a name that is no host.
+    // The whole text is parsed: in "https://name:pass?word@host" the cut leaves a name that is not a host.
     if !text.contains('@') {
         return Some(Cow::Borrowed(path));
     }

@@ -1,7 +1,7 @@
-//! The one pass over an event: checks it, cuts and replaces, and notes where pseudonyms come.
+//! The one pass over an event: checks it, cuts and replaces, and records where pseudonyms are needed.
 //!
-//! Pseudonyms are filled in afterwards, because the event's time, which chooses the key, may stand behind
-//! the ids. Until then a placeholder of the same length stands there.
+//! Pseudonyms are filled in afterwards, because the event's time, which selects the key, may follow the IDs. Until then
+//! a placeholder of the same length takes their place.
 
 use std::{ops::Range, sync::Arc};
 
@@ -34,14 +34,14 @@ pub(super) struct Walked {
 pub(super) struct Scratch {
     names: Names,
     spots: Vec<Spot>,
-    /// Ids that do not stand in the input as they are hashed.
+    /// IDs whose hashed text is not part of the input.
     decoded: String,
 }
 
-/// Where a pseudonym comes, and of what.
+/// The position of a pseudonym, and what it is made of.
 #[derive(Clone, Debug)]
 struct Spot {
-    /// Where it begins in the output.
+    /// Its start in the output.
     at: usize,
     id: Id,
 }
@@ -73,7 +73,7 @@ pub(super) fn walk<W: Witness>(
 }
 
 impl Scratch {
-    /// Puts the pseudonyms in.
+    /// Fills in the pseudonyms.
     pub(super) fn fill(&self, input: &[u8], data: &mut [u8], key: &Key) {
         for spot in &self.spots {
             let id = match &spot.id {
@@ -93,7 +93,7 @@ struct Walk<'w, 'a, W> {
     scratch: &'w mut Scratch,
     time: Option<EventTime>,
     witness: &'w mut W,
-    /// Within something that does not pass: why.
+    /// The outcome of the enclosing value that is dropped.
     hidden: Option<Outcome>,
 }
 
@@ -104,7 +104,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         let mut level = self.scratch.names.open();
         let mut is_empty = true;
         while let Some(member) = self.scanner.next_member()? {
-            // By what it says, not by how it is written: it could be a declared name in disguise.
+            // By its decoded text: an escaped name could be a declared name in disguise.
             let name = member.name.decode();
             let inside = self.rules.member(place, &name);
             if W::LOOKS {
@@ -141,7 +141,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         Ok(())
     }
 
-    /// A member or element that begins at `start`, with its value next.
+    /// A member or element that begins at `start`; its value follows.
     fn item(&mut self, items: &mut Items, start: usize, place: Place) -> Result<(), Reject> {
         let at = self.scanner.position();
         let token = self.scanner.value()?;
@@ -170,7 +170,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         Ok(())
     }
 
-    /// A value that passes, at a node.
+    /// A value that is forwarded, at a node.
     fn declared(&mut self, place: Place, node: &'w Node, token: Token<'_>, at: usize) -> Result<(), Reject> {
         let unexpected = |pointer| Err(Reject::declared(RejectCode::UnexpectedShape, pointer, at));
         match (&node.fate, token) {
@@ -207,7 +207,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         }
     }
 
-    /// What is inside a value; nothing in a scalar.
+    /// The content of a value; nothing for a scalar.
     fn inside(&mut self, place: Place, token: Token<'_>) -> Result<(), Reject> {
         match token {
             Token::Object => self.object(place),
@@ -227,7 +227,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         }
     }
 
-    /// Tells of a value that nothing is done to: it passes, or lies in something that does not.
+    /// Reports a value that is not changed: it is forwarded, or is inside of something that is dropped.
     fn saw(&mut self, sight: Sight<'_>) {
         match self.hidden {
             None => self.witness_value(Outcome::Forwarded, sight),
@@ -275,7 +275,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
     }
 }
 
-/// Whether anything of a value passes. A `null` on the way to something that passes is as good as missing.
+/// Whether anything of a value is forwarded. A `null` on the way to something that is forwarded counts as missing.
 fn passes(place: Place, node: Option<&Node>, token: Token<'_>) -> bool {
     match node.map(|node| &node.fate) {
         None => place == Place::Kept,
@@ -293,7 +293,7 @@ fn why_hidden(node: Option<&Node>) -> Outcome {
     }
 }
 
-/// What becomes of a `null` that passes.
+/// The outcome of a `null` that is forwarded.
 fn outcome(fate: &Fate) -> Outcome {
     match fate {
         Fate::Pseudonymise(_) => Outcome::Pseudonymised,

@@ -1,63 +1,64 @@
-//! Looking on while a record is anonymised: which places it has, and what becomes of each.
+//! Observes the anonymiser: which fields a record has, and the outcome of each.
 //!
-//! It is told by the very pass that writes the output, so that a report cannot differ from what is published.
-//! Values are shown only where they pass.
+//! It is called by the pass that writes the output, so a report cannot differ from what is published. Values are passed
+//! only if they are forwarded.
 
-/// Looks on. Places are entered and left like folders; the last one entered is where a value stands.
+/// An observer. Fields are entered and left like folders; a value belongs to the field that was entered last.
 pub trait Witness {
-    /// Whether it wants to be told anything.
+    /// Whether it wants to be called at all.
     const LOOKS: bool = true;
 
-    /// A step down to a member or an element.
+    /// Enters a member or an element.
     fn enter(&mut self, step: Step<'_>);
 
-    /// What becomes of the value here: a scalar, or an object or array with nothing in it.
+    /// The outcome of the value of the current field: a scalar, or an empty object or array.
     fn value(&mut self, outcome: Outcome, sight: Sight<'_>);
 
-    /// A step up.
+    /// Leaves the current field.
     fn leave(&mut self);
 }
 
-/// One step down, and who knows its name.
+/// One step down, and whether its name is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step<'a> {
     /// To a member or element that the configuration names.
     Declared(&'a str),
     /// To a member for which a `*` of the configuration stands.
     Any(&'a str),
-    /// To a member that the configuration does not know. Its name may be somebody's id.
+    /// To a member that the configuration does not name. Its name may be the ID of a person.
     Undeclared(&'a str),
     /// To an element that the configuration does not name.
     Element,
 }
 
-/// What becomes of a value.
+/// The outcome of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// It passes as it is.
+    /// It is forwarded unchanged.
     Forwarded,
-    /// It passes without user name, password, query and fragment.
+    /// It is forwarded without user name, password, query and fragment.
     QueryStripped,
-    /// Its pseudonym passes.
+    /// It is replaced with its pseudonym.
     Pseudonymised,
-    /// It is taken out, as `remove` says.
+    /// It is removed because of `remove`.
     Removed,
-    /// It does not pass, as `forward` does not name it.
+    /// It is dropped because `forward` does not name it.
     Dropped,
 }
 
-/// A value, where it passes.
+/// A value, if it is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight<'a> {
-    /// A string that passes, as a reader will see it.
+    /// A string that is forwarded, decoded.
     Text(&'a str),
-    /// A number that passes, as it is written.
+    /// A number that is forwarded, as it is written.
     Number(&'a str),
-    /// Anything that does not pass, and what says nothing: `null`, `true`, `false`, an empty object or array.
+    /// Anything that is not forwarded, and values without information: `null`, `true`, `false`, empty objects and
+    /// arrays.
     Nothing,
 }
 
-/// Nobody looks on: costs nothing.
+/// No observer; costs nothing.
 pub(super) struct Nobody;
 
 impl Witness for Nobody {

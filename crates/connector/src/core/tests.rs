@@ -139,16 +139,16 @@ fn what_pubsub_refuses_becomes_a_reject() {
     assert_eq!(commits(&core.step(Input::Tick)), [5]);
 }
 
-/// A partition of a simulated log, and what Pub/Sub and the coordinator hold of it.
+/// A partition of a simulated log, and what Pub/Sub and the coordinator have of it.
 #[derive(Default)]
 struct Log {
     committed: Option<u64>,
     low: u64,
-    /// What Pub/Sub holds, over all lives of the connector.
+    /// What Pub/Sub has, over all runs of the connector.
     stored: Ranges,
 }
 
-/// One step of the simulation; numbers choose among what is possible.
+/// One step of the simulation; numbers select one of the possible choices.
 #[derive(Clone, Debug)]
 enum Step {
     Read { partition: usize, kinds: Vec<u8> },
@@ -175,13 +175,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..120)
 }
 
-/// Drives the core, and checks it against what the simulated services hold.
+/// Drives the core, and compares it with the state of the simulated services.
 struct World {
     core: Core,
     logs: [Log; 2],
     slots: [Slot; 2],
     next: [u64; 2],
-    /// In this assignment: every offset that a data message or a mark was handed out for.
+    /// Every offset of this assignment that a data message or a mark accounts for.
     handed: [Ranges; 2],
     generation: u64,
     batches: Vec<(BatchId, usize, Vec<Range<u64>>)>,

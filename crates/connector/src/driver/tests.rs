@@ -13,7 +13,7 @@ use crate::{
     message::{Message, Origin},
 };
 
-/// A Pub/Sub that takes requests and answers none.
+/// A Pub/Sub that accepts requests and answers none.
 #[derive(Clone)]
 struct Silent;
 
@@ -27,15 +27,15 @@ impl Publish for Silent {
     }
 }
 
-/// What piles up in an outage.
+/// What accumulates during an outage.
 #[derive(Debug, PartialEq, Eq)]
 struct Pile {
     batches: usize,
     tasks: usize,
 }
 
-/// Reads batches of `records` small records each, a mark's period apart, until no permit is left; `total` bytes may be
-/// in flight.
+/// Reads batches of `records` small records each, one period of marks apart, until no permit is left. `total` is the
+/// limit of bytes in flight.
 async fn pile_up(total: usize, records: u64) -> Pile {
     let settings: AnonymiseSettings = toml::from_str("forward = \"all\"").expect("settings");
     let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules");
@@ -91,7 +91,7 @@ async fn small_batches_in_an_outage_are_bounded_in_number() {
     assert_eq!(pile_up(32 << 20, 1).await, Pile { batches: 1_024, tasks: CONCURRENCY + marks });
     assert_eq!(pile_up(8 << 20, 1).await, Pile { batches: 256, tasks: CONCURRENCY + marks });
     assert_eq!(pile_up(8 << 20, 50).await, Pile { batches: 256, tasks: CONCURRENCY + marks });
-    // So few bytes that the least permit is a share of them.
+    // So few bytes that the smallest permit is a large share of them.
     assert_eq!(pile_up(100_000, 1).await, Pile { batches: 16, tasks: CONCURRENCY + marks });
 }
 

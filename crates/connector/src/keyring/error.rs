@@ -1,4 +1,4 @@
-//! What can be wrong with a keyring; never quotes the file.
+//! Errors of a keyring; they never quote the file.
 
 use std::{io, path::PathBuf};
 
@@ -7,26 +7,26 @@ use event::EventTime;
 /// Why a keyring cannot be used or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error("no keyring at {}; make one with `aqueduct keys new`", .0.display())]
     Missing(PathBuf),
-    /// There is one already.
+    /// The file exists already.
     #[error("there is a keyring at {} already, and it is never overwritten; `aqueduct keys rotate --at TIME` adds a key", .0.display())]
     Exists(PathBuf),
-    /// The operating system refused to read it.
+    /// The operating system refused to read the file.
     #[error("cannot read the keyring {}; check that the user who runs this owns it", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The operating system refused to write it.
+    /// The operating system refused to write the file.
     #[error("cannot write the keyring {}; check the folder's permissions and free space", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Others than the owner may use the file.
@@ -37,53 +37,53 @@ pub enum KeyringError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The file is no TOML, or has other keys or types than a keyring.
+    /// The file is not TOML, or has other keys or types than a keyring.
     #[error("line {line} of keyring {} is not what a keyring holds; put it back from its copy", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// Where, counted from 1.
+        /// The line, counted from 1.
         line: usize,
     },
-    /// The file holds no key.
+    /// The file contains no key.
     #[error("keyring {} holds no key; move it away and make one with `aqueduct keys new`", .0.display())]
     Empty(PathBuf),
-    /// The configuration names a key that is not there.
+    /// The configuration names a key that is not in the file.
     #[error("keyring {} lacks the key {id:?} that anonymise.newest_key names; bring this replica the keyring that has it, as `aqueduct keys list` shows", path.display())]
     Lacks {
         /// The file.
         path: PathBuf,
-        /// The id.
+        /// The ID of the key.
         id: String,
     },
-    /// An id that cannot stand in an attribute.
+    /// An ID that cannot be an attribute.
     #[error("the id of key {number} in keyring {} must be 1 to 64 letters, digits, \"-\" or \"_\"; put it back from its copy", path.display())]
     Id {
         /// The file.
         path: PathBuf,
-        /// Which key, counted from 1.
+        /// The number of the key, counted from 1.
         number: usize,
     },
-    /// An id that occurs twice.
+    /// Two keys have the same ID.
     #[error("two keys in keyring {} have the same id; put it back from its copy", .0.display())]
     SameId(PathBuf),
-    /// A secret that is too short, too long or garbled.
+    /// A secret that is too short, too long or not base64.
     #[error("the secret of key {number} in keyring {} is not the base64 of 32 bytes; put it back from its copy", path.display())]
     Secret {
         /// The file.
         path: PathBuf,
-        /// Which key, counted from 1.
+        /// The number of the key, counted from 1.
         number: usize,
     },
-    /// The first key must hold for the oldest events.
+    /// The first key must be valid for the oldest events.
     #[error("key 1 in keyring {} must hold since always; take its `from` out", .0.display())]
     First(PathBuf),
-    /// A later key without a time, or out of order.
+    /// A later key without a time, or not in order.
     #[error("key {number} in keyring {} needs a `from` later than those of the keys before it, in RFC 3339", path.display())]
     From {
         /// The file.
         path: PathBuf,
-        /// Which key, counted from 1.
+        /// The number of the key, counted from 1.
         number: usize,
     },
     /// A rotation into the past would change pseudonyms that were published.
@@ -91,16 +91,16 @@ pub enum KeyringError {
     Past {
         /// The time that was asked for.
         at: EventTime,
-        /// The present.
+        /// The current time.
         now: EventTime,
     },
-    /// A rotation before one that is planned.
+    /// A rotation before one that is already planned.
     #[error("a key that holds from {last} is in the keyring; choose a later time than that")]
     Planned {
-        /// From when the last key holds.
+        /// When the last key becomes valid.
         last: EventTime,
     },
-    /// Another rotation is under way, or one was killed.
+    /// Another rotation is running, or was killed.
     #[error("{} exists: another rotation is under way; if none is, remove that file", .0.display())]
     Busy(PathBuf),
     /// The operating system gave no random bytes.

@@ -1,6 +1,6 @@
-//! The keyring's file: TOML that only its owner may read, replaced as a whole.
+//! The keyring file: TOML that only its owner may read, replaced as a whole.
 //!
-//! Errors name lines and numbers of keys, never what stands there.
+//! Errors name lines and numbers of keys, never any content.
 
 use std::{
     ffi::OsString,
@@ -24,13 +24,13 @@ const HEADER: &str = "\
 # Keep it out of version control, readable by its owner only, and back it up apart from the data.
 ";
 
-/// Nobody but the owner.
+/// Owner only.
 const PRIVATE: u32 = 0o600;
 const OTHERS: u32 = 0o077;
-/// The owner's group may read.
+/// Readable by the owner's group.
 const GROUP_READS: u32 = 0o040;
 
-/// More bytes than one entry takes.
+/// More bytes than one entry needs.
 const ENTRY_ROOM: usize = 256;
 
 #[derive(Deserialize)]
@@ -49,7 +49,7 @@ struct Entry {
     created: Option<String>,
 }
 
-/// How much of the stack may hold parts of secrets; more than reading a keyring takes.
+/// How much of the stack may contain parts of secrets; more than reading a keyring uses.
 const SCRUBBED: usize = 64 << 10;
 
 /// The text of the file, and its keys.
@@ -59,8 +59,8 @@ pub(super) fn read(path: &Path) -> Result<(Zeroizing<String>, Vec<Key>), Keyring
     result
 }
 
-/// Overwrites what this thread's stack has held below here. Making an HMAC leaves the padded secret there, and every move
-/// of a value leaves a copy: no library wipes those.
+/// Overwrites what this thread's stack has held below this frame. Computing an HMAC leaves the padded secret there, and
+/// every move of a value leaves a copy, which no library wipes.
 #[inline(never)]
 fn scrub_stack() {
     let mut below = Zeroizing::new([0_u8; SCRUBBED]);
@@ -92,7 +92,7 @@ pub(super) fn create(path: &Path, now: EventTime) -> Result<(), KeyringError> {
 }
 
 pub(super) fn rotate(path: &Path, at: EventTime, now: EventTime) -> Result<(), KeyringError> {
-    // Before the file is read, so that two rotations cannot both add to the same old text.
+    // Created before the file is read, so that two rotations cannot both extend the same old text.
     let replacement = Replacement::begin(path)?;
     let (mut text, keys) = read(path)?;
     if at <= now {
@@ -105,7 +105,7 @@ pub(super) fn rotate(path: &Path, at: EventTime, now: EventTime) -> Result<(), K
     replacement.finish(&text).map_err(|source| KeyringError::Write { path: path.to_owned(), source })
 }
 
-/// Reads a file after making sure that it is private; the check is on the open file, not on its name.
+/// Reads a file after verifying that it is private. The open file is checked, not its name.
 fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => KeyringError::Missing(path.to_owned()),
@@ -118,15 +118,15 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     if !is_private(mode, (metadata.uid(), metadata.gid()), reader) {
         return Err(KeyringError::Open { path: path.to_owned(), mode });
     }
-    // Room for the whole file and one entry more: a text that grows leaves a copy behind that nobody wipes.
+    // Room for the whole file and one more entry: a text that grows leaves behind a copy that is not wiped.
     let length = usize::try_from(metadata.len()).unwrap_or(0);
     let mut text = Zeroizing::new(String::with_capacity(length + ENTRY_ROOM));
     file.read_to_string(&mut text).map_err(failed)?;
     Ok(text)
 }
 
-/// Whether nobody but the owner may use the file. A secret that Kubernetes mounts belongs to root, and a process that is
-/// not root reads it through the group of its pod (`fsGroup`): that is as private, where the group is the process's own.
+/// Whether only the owner may use the file. A secret that Kubernetes mounts belongs to root, and a process that is not
+/// root reads it through the group of its pod (`fsGroup`). That is as private, if the group is the process's own.
 fn is_private(mode: u32, (owner, group): (u32, u32), (user, own_group): (u32, u32)) -> bool {
     let is_mounted = owner == 0 && user != 0 && group == own_group && group != 0;
     mode & if is_mounted { OTHERS & !GROUP_READS } else { OTHERS } == 0
@@ -156,7 +156,7 @@ fn key(path: &Path, entry: &Entry, before: &[Key]) -> Result<Key, KeyringError> 
 }
 
 fn secret(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    // Decoding wants room for three bytes more than come out.
+    // Decoding needs room for three more bytes than it returns.
     let mut bytes = Zeroizing::new([0; 36]);
     let length = STANDARD.decode_slice(text.trim(), bytes.as_mut_slice()).ok()?;
     let mut secret = Zeroizing::new([0; 32]);
@@ -167,7 +167,7 @@ fn secret(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     Some(secret)
 }
 
-/// Adds a fresh key to the text of a keyring.
+/// Appends a new key to the text of a keyring.
 fn add_entry(
     text: &mut String,
     others: &[Key],
@@ -187,7 +187,7 @@ fn add_entry(
     Ok(())
 }
 
-/// Eight hexadecimal digits that no other key has; they have nothing to do with the secret.
+/// Eight hexadecimal digits that no other key has; they do not depend on the secret.
 fn fresh_id(others: &[Key]) -> Result<String, KeyringError> {
     loop {
         let id = format!("{:08x}", getrandom::u32().map_err(KeyringError::Random)?);
@@ -197,7 +197,7 @@ fn fresh_id(others: &[Key]) -> Result<String, KeyringError> {
     }
 }
 
-/// A new version of a file: readers see the old one or the new one, never a part. There is one at a time.
+/// A new version of a file: readers see the old one or the new one, never a part. Only one can exist at a time.
 struct Replacement {
     target: PathBuf,
     temporary: PathBuf,
@@ -231,20 +231,20 @@ impl Replacement {
     }
 }
 
-/// After a failure nothing is left behind; after success the name is gone already.
+/// After a failure nothing is left behind; after success the name no longer exists.
 impl Drop for Replacement {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.temporary);
     }
 }
 
-/// Writes a file that must not exist yet, to the disk; a file that was written in part is taken away again.
+/// Writes a new file and syncs it to disk; a partially written file is removed.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = new_file(path)?;
     let written =
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path));
     if written.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs::remove_file(path);
     }
     written

@@ -1,4 +1,4 @@
-//! One key: makes pseudonyms, and never shows its secret.
+//! One key: makes pseudonyms, and never reveals its secret.
 
 use std::{fmt, sync::Arc};
 
@@ -7,19 +7,19 @@ use event::EventTime;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// How many characters a pseudonym has.
+/// Length of a pseudonym in characters.
 pub const PSEUDONYM_LENGTH: usize = 22;
 
-/// How many bytes of the HMAC a pseudonym keeps.
+/// Number of bytes of the HMAC in a pseudonym.
 const KEPT: usize = 16;
 
-/// A secret with its id, prepared for hashing.
+/// A secret with its ID, prepared for hashing.
 #[derive(Clone)]
 pub struct Key {
     id: Arc<str>,
     from: Option<EventTime>,
     created: Option<EventTime>,
-    /// Both halves of the key schedule are done; each pseudonym starts from a copy.
+    /// Both halves of the key schedule are computed; each pseudonym starts from a copy.
     mac: Hmac<Sha256>,
 }
 
@@ -34,17 +34,17 @@ impl Key {
         Self { id, from, created, mac }
     }
 
-    /// The id under which messages name the key; says nothing about the secret.
+    /// The ID by which messages name the key; reveals nothing about the secret.
     pub fn id(&self) -> &Arc<str> {
         &self.id
     }
 
-    /// From when on the key holds; nothing for the first one, which holds since always.
+    /// When the key becomes valid; `None` for the first one, which is valid for all earlier times.
     pub fn from(&self) -> Option<EventTime> {
         self.from
     }
 
-    /// When the key was made, if the file says so.
+    /// When the key was created, if the file has it.
     pub fn created(&self) -> Option<EventTime> {
         self.created
     }
@@ -60,7 +60,7 @@ impl Key {
     }
 }
 
-/// The id only.
+/// The ID only.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.id)
@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn the_secret_is_wiped() {
-        // An HMAC is hash states that took the padded secret; it does not bear the mark itself, they do.
+        // An HMAC contains hash states that absorbed the padded secret, so the states are checked, not the secret
+        // itself.
         fn check<T: zeroize::ZeroizeOnDrop>() {}
         check::<Sha256>();
     }

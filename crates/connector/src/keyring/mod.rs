@@ -1,12 +1,12 @@
-//! The keyring: the secrets that make pseudonyms, and from when on each holds.
+//! The keyring: the secrets that make pseudonyms, and when each becomes valid.
 //!
-//! A pseudonym is HMAC-SHA256 under a secret of 32 bytes, cut to 128 bits, as 22 characters of URL-safe
-//! base64. Among 10^9 ids two collide with a probability of 1.5 x 10^-21 (n^2 / 2^129).
+//! A pseudonym is HMAC-SHA256 with a secret of 32 bytes, truncated to 128 bits, as 22 characters of URL-safe base64.
+//! Among 10^9 IDs two collide with a probability of 1.5 x 10^-21 (n^2 / 2^129).
 //!
-//! The key is chosen by the event's own time, so that a replay or a late event gets the pseudonym that
-//! it had. Secrets are wiped from memory as far as this program holds them, and never printed.
+//! The key is selected by the event's own time, so that a replay or a late event gets the same pseudonym as before.
+//! Secrets are wiped from memory as far as this program holds them, and never printed.
 //!
-//! Not here: which fields are hashed ([`crate::anonymise`]).
+//! See [`crate::anonymise`] for the fields that are hashed.
 
 mod error;
 mod file;
@@ -19,10 +19,10 @@ use event::EventTime;
 pub use error::KeyringError;
 pub use key::{Key, PSEUDONYM_LENGTH};
 
-/// One key or several, each with the time from which it holds.
+/// One or more keys, each with the time from which it is valid.
 #[derive(Clone, Debug)]
 pub struct Keyring {
-    /// Oldest first, never empty; only the first holds since always.
+    /// Oldest first, never empty; only the first has no start.
     keys: Vec<Key>,
 }
 
@@ -30,33 +30,33 @@ impl Keyring {
     /// Reads a keyring file.
     ///
     /// # Errors
-    /// When there is none, when others than its owner may read it, or when it is damaged.
+    /// If there is none, if others than its owner may read it, or if it is damaged.
     pub fn load(path: &Path) -> Result<Self, KeyringError> {
         file::read(path).map(|(_, keys)| Self { keys })
     }
 
-    /// Makes a keyring file with one key, which holds since always.
+    /// Creates a keyring file with one key, which is valid for all times.
     ///
     /// # Errors
-    /// When there is such a file already, or when it cannot be written.
+    /// If the file exists, or cannot be written.
     pub fn create(path: &Path, now: EventTime) -> Result<Self, KeyringError> {
         file::create(path, now)?;
         Self::load(path)
     }
 
-    /// Adds a key that holds from `at` on; the others stay.
+    /// Adds a key that is valid from `at` on; the others are kept.
     ///
     /// # Errors
-    /// When `at` does not lie ahead of `now` and of every key, or when the file cannot be read or replaced.
+    /// If `at` is not later than `now` and than every key, or if the file cannot be read or replaced.
     pub fn rotate(path: &Path, at: EventTime, now: EventTime) -> Result<Self, KeyringError> {
         file::rotate(path, at, now)?;
         Self::load(path)
     }
 
-    /// As [`Self::load`], and a key of that id must be in it.
+    /// As [`Self::load`], and requires a key with this ID.
     ///
     /// # Errors
-    /// As [`Self::load`], and when that key is missing.
+    /// As [`Self::load`], and if the key is missing.
     pub fn load_with(path: &Path, id: Option<&str>) -> Result<Self, KeyringError> {
         let keyring = Self::load(path)?;
         match id.filter(|id| keyring.keys.iter().all(|key| **key.id() != **id)) {
@@ -70,7 +70,7 @@ impl Keyring {
         &self.keys
     }
 
-    /// The key that holds at a time.
+    /// The key that is valid at a time.
     pub fn key_at(&self, time: EventTime) -> &Key {
         let later = self.keys.partition_point(|key| key.from().is_none_or(|from| from <= time));
         &self.keys[later.max(1) - 1]
@@ -102,7 +102,7 @@ mod tests {
             self.0.path().join("keys.toml")
         }
 
-        /// A file with that text that only its owner may read.
+        /// A file with this text that only its owner may read.
         fn with(text: &str) -> Self {
             let folder = Self::new();
             fs::write(folder.path(), text).expect("a file");
@@ -114,7 +114,7 @@ mod tests {
             fs::set_permissions(self.path(), fs::Permissions::from_mode(mode)).expect("a mode");
         }
 
-        /// What loading says, without the folder.
+        /// The error of loading, without the folder.
         fn error(&self) -> String {
             let error = Keyring::load(&self.path()).expect_err("a refusal").to_string();
             error.replace(&format!("{}/", self.0.path().display()), "")

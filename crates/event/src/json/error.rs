@@ -1,41 +1,41 @@
-//! Why bytes are no JSON object, and where.
+//! Why bytes are not a JSON object, and where.
 
 use std::fmt;
 
-/// What was wrong and where; holds nothing of the text.
+/// An error and its position; contains nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} at byte {at}")]
 pub struct Error {
-    /// What was wrong.
+    /// The kind of error.
     pub kind: ErrorKind,
-    /// The byte at which it shows, counted from 0.
+    /// The byte at which it was detected, counted from 0.
     pub at: usize,
 }
 
-/// What is wrong with a text.
+/// The kind of error in a text.
 ///
-/// A whole word, because the reader's answers share their memory with it: with a byte here each answer is
-/// moved in odd pieces, which costs half of the reader's speed (measured).
+/// A whole word, because the scanner's results share their memory with it. With one byte, each result is moved in odd
+/// pieces, which halves the speed of the scanner (measured).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
 pub enum ErrorKind {
     /// The bytes are not UTF-8.
     InvalidUtf8,
-    /// JSON, but its top is no object.
+    /// The text is JSON, but not an object.
     NotAnObject,
-    /// A byte that the grammar does not allow there.
+    /// A byte that the grammar does not allow at this position.
     Syntax,
-    /// The text stops before the object does.
+    /// The text ends before the object does.
     UnexpectedEnd,
     /// An unescaped control character in a string.
     ControlCharacter,
-    /// A backslash with something behind it that is no escape.
+    /// A backslash that does not begin a valid escape.
     Escape,
     /// Half of a surrogate pair.
     LoneSurrogate,
-    /// Deeper than [`crate::json::MAX_DEPTH`].
+    /// Nested deeper than [`crate::json::MAX_DEPTH`].
     TooDeep,
-    /// Something behind the object.
+    /// Something follows the object.
     TrailingData,
 }
 

@@ -1,13 +1,11 @@
-//! A strict reader of JSON texts (RFC 8259) that works on the bytes as they are: one pass, no tree,
-//! nothing copied.
+//! A strict JSON scanner (RFC 8259) over the bytes of one event: one pass, no tree, no copies.
 //!
-//! It refuses what RFC 8259 refuses, and also lone surrogates in escapes, invalid UTF-8, and nesting
-//! deeper than [`MAX_DEPTH`]. A byte order mark before the text is passed over, as the RFC allows.
-//! Numbers are checked by their grammar and handed on as text, so that none loses a digit. Errors name a
-//! kind and a byte position, never content.
+//! It rejects what RFC 8259 rejects, and also lone surrogates in escapes, invalid UTF-8, and nesting deeper than
+//! [`MAX_DEPTH`]. A byte order mark before the text is skipped, as the RFC allows. Numbers are checked by their grammar
+//! and returned as text, so that none loses a digit. Errors have a kind and a byte position, never any content.
 //!
-//! Member names have no rules here. Duplicate names are legal JSON; the anonymiser refuses them, and
-//! [`crate::pick`] takes the first.
+//! Duplicate member names are legal JSON and are not checked. The anonymiser rejects them, and [`crate::pick`] takes
+//! the first.
 
 mod error;
 mod scan;
@@ -20,12 +18,12 @@ pub use text::Text;
 /// The byte order mark in UTF-8, which some editors and producers write before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The text without a byte order mark before it. The one rule for records, and for the lines of files.
+/// The text without a leading byte order mark. Records and lines of files both use this rule.
 pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-/// Objects and arrays inside each other, the outermost included.
+/// Maximum nesting of objects and arrays, including the outermost.
 pub const MAX_DEPTH: u32 = 128;
 
 #[cfg(test)]
@@ -33,7 +31,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
-    /// Any JSON value; few names, so that pointers meet them.
+    /// Any JSON value. There are few names, so that pointers often match.
     pub(crate) fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -57,7 +55,7 @@ pub(crate) mod tests {
             .prop_map(|members| Value::Object(members.into_iter().collect()))
     }
 
-    /// A member's name: mostly one of a few, with the awkward ones among them.
+    /// The name of a member: usually one of a few, sometimes a difficult one.
     pub(crate) fn name() -> impl Strategy<Value = String> {
         let few =
             ["a", "b", "c", "0", "1", "01", "", "a/b", "m~n", "\"", "ü", "\u{1}", "\\"].map(str::to_owned);

@@ -1,31 +1,30 @@
-//! The reader: hands out one value or member at a time and knows where it stands.
+//! The scanner: returns one value or member at a time.
 //!
-//! The caller walks: it asks for a value, and where that opens an object or array it asks for its
-//! members or elements until there are none. What it does not care for it skips; skipped parts are
-//! checked as strictly as the others.
+//! The caller drives it: it requests a value, and if that opens an object or array, its members or elements until there
+//! are none. Values that the caller skips are checked as strictly as the others.
 
 use super::{Error, ErrorKind, MAX_DEPTH, Text, text, without_byte_order_mark};
 
-/// A reader over one text whose top is an object.
+/// A scanner over one text whose top level is an object.
 #[derive(Clone, Debug)]
 pub struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
-    /// An object or array was opened and nothing of it was read: no comma comes next.
+    /// An object or array was opened and nothing of it has been read, so no comma is expected.
     fresh: bool,
 }
 
-/// The start of a value: scalars are complete, objects and arrays were only opened.
+/// The start of a value. Scalars are complete; of objects and arrays only the bracket was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token<'a> {
-    /// `{`; go on with [`Scanner::next_member`] until it answers nothing.
+    /// `{`; continue with [`Scanner::next_member`] until it returns `None`.
     Object,
-    /// `[`; go on with [`Scanner::next_element`] until it answers false.
+    /// `[`; continue with [`Scanner::next_element`] until it returns `false`.
     Array,
     /// A string.
     Text(Text<'a>),
-    /// A number, as it was written.
+    /// A number, as it is written.
     Number(&'a str),
     /// `true`.
     True,
@@ -35,22 +34,22 @@ pub enum Token<'a> {
     Null,
 }
 
-/// The name of an object's member; its value comes next.
+/// The name of a member; its value follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// Where the name's opening quote stands.
+    /// Position of the name's opening quote.
     pub start: usize,
     /// The name.
     pub name: Text<'a>,
 }
 
 impl<'a> Scanner<'a> {
-    /// Opens the object at the top; its members come next.
+    /// Opens the top-level object; its members follow.
     ///
     /// # Errors
-    /// When the bytes are not UTF-8 or their top is no object.
+    /// If the bytes are not UTF-8 or not an object.
     pub fn object(payload: &'a [u8]) -> Result<Self, Error> {
-        // The standard library looks at a few bytes at a time, and is asked only where the fault is.
+        // The standard library checks a few bytes at a time, so it is used only to find the exact position of an error.
         let text = simdutf8::basic::from_utf8(payload)
             .map_err(|_| Error { kind: ErrorKind::InvalidUtf8, at: valid_up_to(payload) })?;
         let start = payload.len() - without_byte_order_mark(payload).len();
@@ -65,8 +64,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Where the reader stands: after a member's name or a positive [`Scanner::next_element`] at the first
-    /// byte of the value, after a value one past its last byte.
+    /// The current position: after a member's name or a positive [`Scanner::next_element`], the first byte of the
+    /// value; after a value, one past its last byte.
     pub fn position(&self) -> usize {
         self.at
     }
@@ -74,7 +73,7 @@ impl<'a> Scanner<'a> {
     /// Reads a scalar or opens an object or array.
     ///
     /// # Errors
-    /// When no value stands here.
+    /// If there is no value at this position.
     #[inline]
     pub fn value(&mut self) -> Result<Token<'a>, Error> {
         self.skip_space();
@@ -90,10 +89,10 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next member of the object that is open, or nothing when that ended it.
+    /// The next member of the open object, or `None` if the object has ended.
     ///
     /// # Errors
-    /// When neither a member nor the object's end stands here.
+    /// If neither a member nor the end of the object follows.
     #[inline]
     pub fn next_member(&mut self) -> Result<Option<Member<'a>>, Error> {
         if !self.next_item(b'}')? {
@@ -113,12 +112,12 @@ impl<'a> Scanner<'a> {
         Ok(Some(Member { start, name }))
     }
 
-    /// Whether the next member's name is this one; if so it was read, and its value comes next. `expected`: the name
-    /// between its quotes as it stands in the text, and the colon right behind it.
+    /// Whether the next member has this name. If so, the name has been read and its value follows. `expected` is the
+    /// name between its quotes as it is written, immediately followed by the colon.
     #[inline]
     pub fn next_member_is(&mut self, expected: &[u8]) -> bool {
         let rest = &self.text.as_bytes()[self.at..];
-        // Behind a comma, unless nothing of the object was read yet.
+        // After a comma, unless nothing of the object has been read.
         let Some(rest) = (if self.fresh { Some(rest) } else { rest.strip_prefix(b",") }) else {
             return false;
         };
@@ -131,22 +130,22 @@ impl<'a> Scanner<'a> {
         true
     }
 
-    /// Whether the array that is open has another element; if not, that ended it.
+    /// Whether the open array has another element. If not, the array has ended.
     ///
     /// # Errors
-    /// When neither an element nor the array's end stands here.
+    /// If neither an element nor the end of the array follows.
     #[inline]
     pub fn next_element(&mut self) -> Result<bool, Error> {
         self.next_item(b']')
     }
 
-    /// Reads the rest of a value whose start was just read.
+    /// Reads the rest of a value whose start has been read.
     ///
     /// # Errors
-    /// When it is no JSON.
+    /// If it is not JSON.
     pub fn skip(&mut self, start: Token<'a>) -> Result<(), Error> {
         let mut token = start;
-        // One bit for each level opened here, the innermost lowest: 1 for an object. MAX_DEPTH bits suffice.
+        // One bit for each level opened here, the innermost lowest: 1 for an object. MAX_DEPTH bits are enough.
         let mut objects: u128 = 0;
         let mut levels = 0;
         loop {
@@ -170,25 +169,25 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a whole value and forgets it.
+    /// Reads a whole value and discards it.
     ///
     /// # Errors
-    /// When it is no JSON.
+    /// If it is not JSON.
     pub fn skip_value(&mut self) -> Result<(), Error> {
         let start = self.value()?;
         self.skip(start)
     }
 
-    /// Ends the reading after the object at the top has ended.
+    /// Finishes after the top-level object has ended.
     ///
     /// # Errors
-    /// When anything but white space is left.
+    /// If anything but white space is left.
     pub fn finish(mut self) -> Result<(), Error> {
         self.skip_space();
         if self.at == self.text.len() { Ok(()) } else { Err(self.error(ErrorKind::TrailingData)) }
     }
 
-    /// Moves to the next member or element; false when `close` stood there and was read.
+    /// Moves to the next member or element; returns `false` if `close` was there and has been read.
     #[inline]
     fn next_item(&mut self, close: u8) -> Result<bool, Error> {
         self.skip_space();
@@ -220,7 +219,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Reads a string from its opening quote to behind its closing one.
+    /// Reads a string from its opening quote to after its closing quote.
     #[inline]
     fn string(&mut self) -> Result<Text<'a>, Error> {
         let bytes = self.text.as_bytes();
@@ -388,7 +387,7 @@ mod tests {
         check(&nested(MAX_DEPTH as usize + 1), Err((ErrorKind::TooDeep, 5 + MAX_DEPTH as usize - 1)));
     }
 
-    /// Texts near JSON: pieces that make and break objects, strung together.
+    /// Texts close to JSON: fragments that form and break objects, concatenated.
     fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
         const PIECES: [&[u8]; 36] = [
             b"{",
@@ -440,7 +439,7 @@ mod tests {
         let theirs = serde_json::from_slice::<Map<String, Value>>(bytes);
         let out_of_range =
             theirs.as_ref().is_err_and(|error| error.to_string().starts_with("number out of range"));
-        // Numbers too large for a double are JSON all the same.
+        // Numbers that are too large for a double are valid JSON.
         prop_assert!(ours.is_ok() == theirs.is_ok() || out_of_range, "{:?} {:?} {:?}", ours, theirs, bytes);
         Ok(())
     }

@@ -1,30 +1,30 @@
-//! Strings: where they end, whether their escapes are sound, and what they say.
+//! JSON strings: finding their end, checking their escapes, and decoding them.
 
 use std::borrow::Cow;
 
 use super::error::ErrorKind;
 
-/// A string as it stands in the text, without its quotes; its escapes were checked.
+/// A string as it is written, without its quotes. Its escapes have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     pub(super) raw: &'a str,
-    /// Bytes before the first escape. (A flag would do; a whole word keeps the reader's answers free of padding,
-    /// which would be copied byte by byte.)
+    /// Bytes before the first escape. A flag would be enough, but a whole word keeps the scanner's results free of
+    /// padding, which would be copied byte by byte.
     pub(super) plain: usize,
 }
 
 impl<'a> Text<'a> {
-    /// The bytes between the quotes, escapes as they were written.
+    /// The bytes between the quotes, with escapes as they are written.
     pub fn raw(&self) -> &'a str {
         self.raw
     }
 
-    /// Whether the raw text holds escapes, so that it says something else than it shows.
+    /// Whether the raw text contains escapes, so that it differs from the decoded string.
     pub fn is_escaped(&self) -> bool {
         self.plain < self.raw.len()
     }
 
-    /// What the string says; borrowed unless there are escapes.
+    /// The decoded string; borrowed if there are no escapes.
     pub fn decode(&self) -> Cow<'a, str> {
         if !self.is_escaped() {
             return Cow::Borrowed(self.raw);
@@ -43,12 +43,13 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The first quote, backslash or control character from `at` on; the end if there is none.
+/// The index of the first quote, backslash or control character from `at` on; the length of the text if there is none.
 #[inline]
 pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const LOW: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    // Eight bytes at a time (H. S. Warren, Hacker's Delight, 6-1): the lowest flag is exact, those above it may not be.
+    // Eight bytes at a time (H. S. Warren, Hacker's Delight, 6-1). Only the lowest flag is exact, which is enough to
+    // find the first byte.
     while let Some(chunk) = bytes.get(at..at + 8) {
         let word = u64::from_le_bytes(chunk.try_into().expect("the slice is eight bytes long"));
         let zero = |x: u64| x.wrapping_sub(LOW) & !x;
@@ -65,7 +66,7 @@ pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// How long the escape at the start of `bytes` is.
+/// Length of the escape at the start of `bytes`.
 pub(super) fn escape_length(bytes: &[u8]) -> Result<usize, ErrorKind> {
     match bytes.get(1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
@@ -82,7 +83,7 @@ pub(super) fn escape_length(bytes: &[u8]) -> Result<usize, ErrorKind> {
     }
 }
 
-/// The character of the escape at the start of `text`, and how long the escape is.
+/// The character of the escape at the start of `text`, and the length of the escape.
 fn decode_escape(text: &str) -> Option<(char, usize)> {
     let bytes = text.as_bytes();
     let character = match bytes.get(1)? {
@@ -105,7 +106,7 @@ fn decode_escape(text: &str) -> Option<(char, usize)> {
     Some((character, 2))
 }
 
-/// The UTF-16 unit of a `\uXXXX` at the start of `bytes`.
+/// The UTF-16 code unit of a `\uXXXX` at the start of `bytes`.
 fn unit(bytes: &[u8]) -> Result<u32, ErrorKind> {
     if !bytes.starts_with(b"\\u") {
         return Err(ErrorKind::Escape);

@@ -1,11 +1,12 @@
-//! What is wrong with a configuration, for the person who wrote it.
+//! Errors of a configuration, for the person who wrote it.
 
 use std::{io, path::PathBuf};
 
-/// Why settings could not be read. One a call; a caller that wants all of them reads every section and collects.
+/// Why settings could not be read. One error for each call; a caller that wants all of them reads every section and
+/// collects.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file that was asked for does not exist.
+    /// The named file does not exist.
     #[error("{path}: no such file (named by {by})", path = .path.display())]
     NotFound {
         /// The file.
@@ -13,22 +14,22 @@ pub enum SettingsError {
         /// `--config` or the name of the variable.
         by: String,
     },
-    /// The file exists and cannot be read as text.
+    /// The file exists but cannot be read as text.
     #[error("{path}: cannot be read; it must be text that this user may read", path = .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The message of the operating system.
         source: io::Error,
     },
-    /// A section that the command needs is not there.
+    /// A section that the command requires is missing.
     #[error("{place}: the section {section} is missing; the least to add is\n\n{example}\n")]
     MissingSection {
         /// The file.
         place: String,
         /// The name of the section.
         section: &'static str,
-        /// What to add.
+        /// The minimum to add.
         example: String,
     },
     /// Something in the file or the environment is wrong.
@@ -36,7 +37,7 @@ pub enum SettingsError {
     At {
         /// `file:line`, the file, or the variable.
         place: String,
-        /// The key and what is wrong with it.
+        /// The key and the problem.
         problem: String,
     },
 }

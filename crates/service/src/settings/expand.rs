@@ -1,7 +1,7 @@
-//! `${env:NAME}` and `${file:PATH}` in string values, so that secrets need not stand in the file.
+//! `${env:NAME}` and `${file:PATH}` in string values, so that secrets need not be in the file.
 //!
-//! The content of a file loses one newline at its end; its path is relative to the configuration's folder. What is put in
-//! is not expanded again. `$${` stands for `${`. Errors name the variable or the file, never a content.
+//! One newline at the end of an included file is removed; its path is relative to the configuration's folder. The
+//! inserted text is not expanded again. `$${` stands for `${`. Errors name the variable or the file, never a content.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use super::{SettingsError, overrides::PREFIX, source::CONFIG_VARIABLE};
 
-/// What expansion needs to know: the environment, and the folder of the file.
+/// The inputs of an expansion: the environment, and the folder of the file.
 pub(crate) struct Context {
     variables: BTreeMap<String, String>,
     dir: PathBuf,
@@ -29,7 +29,7 @@ impl Context {
         &self.dir
     }
 
-    /// The text with everything put in.
+    /// The expanded text.
     pub(crate) fn expand(&self, text: &str) -> Result<String, String> {
         let mut expanded = String::with_capacity(text.len());
         let mut rest = text;
@@ -72,12 +72,12 @@ impl Context {
     }
 }
 
-/// Whether anything would be put into this text.
+/// Whether this text contains anything to expand.
 pub(crate) fn is_template(text: &str) -> bool {
     text.replace("$${", " ").contains("${")
 }
 
-/// The environment of the process. Names and values that are not UTF-8 are left out, except where they were meant for us.
+/// The environment of the process. Names and values that are not UTF-8 are left out, except those with our prefix.
 pub(crate) fn process_variables() -> Result<Vec<(String, String)>, SettingsError> {
     let mut variables = Vec::new();
     for (name, value) in std::env::vars_os() {

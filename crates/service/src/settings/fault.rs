@@ -1,7 +1,7 @@
-//! What is wrong with a value, while it is being read: collects the key on the way out, and keeps secrets in.
+//! An error in a value while it is being read: collects the key on the way up, and keeps secrets out of the message.
 //!
-//! A value that was put in by `${...}` is never quoted: a message of the type that refused it is left out where it is the
-//! value's own, and blotted out where it belongs to something around it.
+//! A value that was expanded from `${...}` is never quoted. If a type rejected the value itself, its message is
+//! omitted; if the message is about an enclosing value, the secret is blotted out.
 
 use std::fmt;
 
@@ -13,10 +13,10 @@ use super::{
     tree::{Entry, Node, Origin, Value},
 };
 
-/// An error of serde's with its place.
+/// A serde error with its place.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    /// From the innermost outwards.
+    /// From the innermost segment outwards.
     path: Vec<Segment>,
     origin: Option<Origin>,
     kind: Kind,
@@ -33,9 +33,9 @@ enum Kind {
         name: String,
         known: &'static [&'static str],
     },
-    /// A text of serde's or of a type's own, which may quote the value.
+    /// A message of serde or of a type, which may quote the value.
     Foreign(String),
-    /// A text of ours, which quotes nothing.
+    /// A message of our own, which quotes nothing.
     Own(String),
 }
 
@@ -48,7 +48,7 @@ impl Fault {
         Self { path: Vec::new(), origin: None, kind }
     }
 
-    /// The error came out of reading `node`: keeps its place, unless one further inside is known.
+    /// The error occurred while `node` was read: records its place, unless an inner one is known.
     pub(crate) fn within(mut self, node: &Node, context: &Context) -> Self {
         if self.origin.is_none() {
             self.origin = Some(self.kind.origin(node));
@@ -57,7 +57,7 @@ impl Fault {
         self
     }
 
-    /// The key of an entry does not fit; that it is unknown is said by the table around it.
+    /// The key of an entry is invalid. That it is unknown is reported by the enclosing table.
     pub(crate) fn at_key(mut self, entry: &Entry) -> Self {
         if !matches!(self.kind, Kind::UnknownKey { .. }) {
             self.origin = Some(entry.origin.clone());
@@ -66,13 +66,13 @@ impl Fault {
         self
     }
 
-    /// The node stands at `segment` of what is around it.
+    /// The node is at `segment` of the enclosing value.
     pub(crate) fn below(mut self, segment: Segment) -> Self {
         self.path.push(segment);
         self
     }
 
-    /// The place, and a sentence with the full key.
+    /// The place, and a message with the full key.
     pub(crate) fn explain(self, section: &str) -> (Origin, String) {
         let mut key = Key(vec![Segment::Key(section.to_owned())]);
         key.0.extend(self.path.into_iter().rev());
@@ -145,7 +145,7 @@ fn blot(message: String, secrets: &[String]) -> String {
     message
 }
 
-/// The nearest known name, or all of them.
+/// The most similar known name, or all of them.
 pub(crate) fn hint(name: &str, known: &[&str], what: &str) -> String {
     if let Some(nearest) = nearest(name, known) {
         return format!("did you mean {nearest}?");
@@ -195,7 +195,7 @@ impl de::Error for Fault {
     }
 }
 
-/// What was found, without its value.
+/// The type that was found, without its value.
 fn kind_of(found: Unexpected<'_>) -> &'static str {
     match found {
         Unexpected::Bool(_) => "a boolean",
@@ -208,7 +208,7 @@ fn kind_of(found: Unexpected<'_>) -> &'static str {
     }
 }
 
-/// What serde wanted, in the words of TOML.
+/// The type that serde expected, in the terms of TOML.
 fn wanted(expected: &dyn Expected) -> String {
     let text = expected.to_string();
     match text.as_str() {
@@ -225,7 +225,7 @@ fn wanted(expected: &dyn Expected) -> String {
 }
 
 impl fmt::Display for Fault {
-    /// Only for code that wraps one error of serde's in another.
+    /// Only for code that wraps one serde error in another.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::UnknownKey { key, .. } => write!(f, "unknown key {key}"),

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// The way from the root to a value.
+/// The path from the root to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Key(pub(crate) Vec<Segment>);
 
-/// One step of it.
+/// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Segment {
     /// Into a table.
@@ -16,7 +16,8 @@ pub(crate) enum Segment {
 }
 
 impl Key {
-    /// Reads what `Display` writes. Lenient, as the text comes from our own code: what is no index is part of a name.
+    /// Parses what `Display` writes. Lenient, because the text is from our own code: what is not an index is part of a
+    /// name.
     pub(crate) fn parse(text: &str) -> Self {
         let mut segments = Vec::new();
         let mut rest = text;
@@ -78,7 +79,7 @@ impl fmt::Display for Segment {
     }
 }
 
-/// Whether TOML takes it as a key without quotes.
+/// Whether TOML accepts it as a key without quotes.
 fn is_bare(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

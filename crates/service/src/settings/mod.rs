@@ -1,15 +1,16 @@
-//! One TOML file, the environment over it, and errors that say where and what to do.
+//! One TOML file, overridden by the environment, and errors with their place and a remedy.
 //!
 //! A command reads the sections that it uses into its own serde structs (with `deny_unknown_fields`):
-//! `settings.required::<KafkaSettings>("kafka", HINT)?`. Nothing else is looked at, so that a missing secret of another
-//! command is no error here.
+//! `settings.required::<KafkaSettings>("kafka", HINT)?`. Other sections are not read, so a missing secret of another
+//! command is not an error.
 //!
 //! - `AQUEDUCT__KAFKA__GROUP_ID=x` overrides `kafka.group_id`: see [`overrides`].
-//! - `${env:NAME}` and `${file:PATH}` work in any string value: see [`expand`]. What they bring never stands in an error.
+//! - `${env:NAME}` and `${file:PATH}` work in any string value: see [`expand`]. Errors never contain the expanded
+//!   text.
 //! - Errors name file and line (or the variable) and the key: `aqueduct.toml:12: unknown key kafka.bootstrap_server; did
 //!   you mean bootstrap_servers?`
 //!
-//! Not here: what the keys mean. A check across keys is the caller's; [`Settings::error_at`] gives it the line.
+//! A check across keys is up to the caller; [`Settings::error_at`] finds its line.
 
 mod source;
 
@@ -45,7 +46,7 @@ use fault::Fault;
 use key::{Key, Segment};
 use tree::{Origin, Table};
 
-/// The configuration of a command: what the file and the environment say, read section by section.
+/// The configuration of a command, from the file and the environment, read section by section.
 pub struct Settings {
     path: PathBuf,
     is_file: bool,
@@ -54,7 +55,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads what `source` names, and the environment of the process. Without a default file there are only overrides.
+    /// Reads the file of `source`, and the environment of the process. Without a default file there are only overrides.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -73,14 +74,14 @@ impl Settings {
     /// Reads a file, and the environment of the process.
     ///
     /// # Errors
-    /// The file cannot be read or is no TOML, a section is unknown, or a variable `AQUEDUCT__...` fits nothing.
+    /// The file cannot be read or is not TOML, a section is unknown, or a variable `AQUEDUCT__...` does not name a key.
     pub fn load(path: &Path, known_sections: &[&str]) -> Result<Self, SettingsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text, path, expand::process_variables()?, known_sections)
     }
 
-    /// As [`load`](Self::load), with the text and the environment given.
+    /// As [`load`](Self::load), with the text and the environment as arguments.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -95,7 +96,7 @@ impl Settings {
         Self::assemble(path, true, root, variables, known_sections)
     }
 
-    /// Settings without a file; the environment may hold overrides. `path` is where the file would be.
+    /// Settings without a file; the environment may contain overrides. `path` is where the file would be.
     ///
     /// # Errors
     /// As [`load`](Self::load), for the environment.
@@ -131,11 +132,11 @@ impl Settings {
         Err(self.at(&entry.origin, problem))
     }
 
-    /// Reads a section: a table into a struct, an array of tables into a `Vec`. `None` when neither the file nor the
+    /// Reads a section: a table into a struct, an array of tables into a `Vec`. `None` if neither the file nor the
     /// environment mentions it.
     ///
     /// # Errors
-    /// An unknown key, a missing key or a value that does not fit, with its place.
+    /// An unknown key, a missing key or an invalid value, with its place.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SettingsError> {
         let Some(entry) = self.root.get(name) else {
             return Ok(None);
@@ -143,8 +144,8 @@ impl Settings {
         read::read(&entry.node, &self.context).map(Some).map_err(|fault| self.locate(name, fault))
     }
 
-    /// Reads a section that the command cannot do without. `example` is the least that has to be added when it is
-    /// missing, as it would stand in the file.
+    /// Reads a section that the command requires. `example` is the minimum to add to the file if the section is
+    /// missing.
     ///
     /// # Errors
     /// The section is missing; or as [`section`](Self::section).
@@ -173,14 +174,14 @@ impl Settings {
         self.root.get(section).is_some()
     }
 
-    /// An error at a key such as `flows[0].window.period` or `kafka.properties."sasl.password"`; where that key is not
-    /// written, at the nearest thing around it that is. The message must not quote a secret.
+    /// An error at a key such as `flows[0].window.period` or `kafka.properties."sasl.password"`. If the key is not in
+    /// the file, the place is the nearest enclosing key that is. The message must not quote a secret.
     pub fn error_at(&self, key: &str, message: impl fmt::Display) -> SettingsError {
         let origin = self.root.origin_of(&Key::parse(key));
         self.at(&origin, format!("{key}: {message}"))
     }
 
-    /// Every value as it is written, for people; of keys that are not `public` only that they are set.
+    /// Every value as it is written, for display. Of keys that are not `public`, only whether they are set.
     pub fn shown(&self, public: &dyn Fn(&str) -> bool) -> Vec<Shown> {
         shown::all(&self.root, public)
     }
@@ -190,7 +191,7 @@ impl Settings {
         self.context.dir()
     }
 
-    /// A path as the file means it.
+    /// A path, relative to the folder of the file.
     pub fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         self.dir().join(path)
     }
@@ -210,7 +211,7 @@ impl Settings {
     }
 }
 
-/// How an error begins.
+/// The start of an error.
 fn place(path: &Path, is_file: bool, origin: &Origin) -> String {
     let file = path.display();
     match origin {
@@ -221,7 +222,7 @@ fn place(path: &Path, is_file: bool, origin: &Origin) -> String {
     }
 }
 
-/// Where relative paths of a file start.
+/// The folder to which the paths of a file are relative.
 fn folder(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -230,7 +231,7 @@ fn folder(path: &Path) -> PathBuf {
 }
 
 impl fmt::Debug for Settings {
-    /// Without any value: they may be secrets.
+    /// Without any values, because they may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("path", &self.path).finish_non_exhaustive()
     }

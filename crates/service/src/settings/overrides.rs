@@ -1,13 +1,13 @@
 //! Variables that override keys: `AQUEDUCT__KAFKA__GROUP_ID` is `kafka.group_id`.
 //!
-//! - Two underscores separate levels; names are lower-cased. A number steps into a list and may add one element at its
-//!   end: `AQUEDUCT__FLOWS__0__NAME`.
-//! - Below a table named `properties` the rest is one key, in which `_` stands for `.` and `__` for `_`:
+//! - Two underscores separate levels; names are lower-cased. A number selects an element of a list, and may append
+//!   one: `AQUEDUCT__FLOWS__0__NAME`.
+//! - Below a table named `properties`, the rest is one key, in which `_` stands for `.` and `__` for `_`:
 //!   `AQUEDUCT__KAFKA__PROPERTIES__SECURITY_PROTOCOL` is `kafka.properties."security.protocol"`.
-//! - The value is read as the type that its key has. A text is taken as it stands (`123` is a text where one is wanted); a
-//!   list may be TOML (`["a", "b"]`) or separated by commas (`a,b`; empty: no element); a table is TOML
-//!   (`{ "/type" = "view" }`). Where a key takes a text or a list, a list must be TOML.
-//! - `AQUEDUCT_CONFIG` and `AQUEDUCT_LOG` have one underscore and are no overrides.
+//! - The value is read as the type of its key. A string is taken as it is (`123` is a string where one is expected);
+//!   a list may be TOML (`["a", "b"]`) or separated by commas (`a,b`; empty: no element); a table is TOML
+//!   (`{ "/type" = "view" }`). Where a key accepts a string or a list, a list must be TOML.
+//! - `AQUEDUCT_CONFIG` and `AQUEDUCT_LOG` have one underscore and are not overrides.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
@@ -16,12 +16,12 @@ use super::{
     tree::{Entry, Node, Origin, Table, Value},
 };
 
-/// How the name of every override begins.
+/// The prefix of every override.
 pub const PREFIX: &str = "AQUEDUCT__";
 
 const PROPERTIES: &str = "__properties__";
 
-/// Lays the overrides among `variables` over the tree; the error is the variable and what is wrong with it.
+/// Applies the overrides among `variables` to the tree. The error is the variable and its problem.
 pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> Result<(), (String, String)> {
     let mut overrides = Vec::new();
     for (name, value) in variables {
@@ -32,7 +32,7 @@ pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> R
             overrides.push((path, name, value));
         }
     }
-    // A list is filled in the order of its numbers; a whole comes before its parts.
+    // Lists are filled in the order of their indices, and a whole value before its parts.
     overrides.sort_by(|a, b| compare(&a.0, &b.0));
     for (path, name, value) in overrides {
         let origin = Origin::Variable(name.as_str().into());
@@ -42,7 +42,7 @@ pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> R
     Ok(())
 }
 
-/// The levels that a name stands for.
+/// The path that a name stands for.
 fn path(rest: &str) -> Option<Vec<String>> {
     let lower = rest.to_ascii_lowercase();
     let (levels, property) = match lower.find(PROPERTIES) {
@@ -105,7 +105,7 @@ fn place(node: &mut Node, name: &Segment, path: &[String], leaf: Node) -> Result
     }
 }
 
-/// What must stand where a path goes on.
+/// The type that a value must have so that a path can continue in it.
 fn implied(rest: &[String]) -> Node {
     let is_index = rest.first().is_some_and(|next| next.bytes().all(|byte| byte.is_ascii_digit()));
     let value = if is_index { Value::List(Vec::new()) } else { Value::Table(Table::default()) };

@@ -1,7 +1,7 @@
-//! Reads a node of the tree into whatever serde asks for.
+//! Deserializes a node of the tree into any type.
 //!
-//! A deserializer of our own, for three reasons: a variable takes the type of its key, `${...}` is put in only where it is
-//! read, and an error knows its key and line.
+//! A deserializer of our own for three reasons: a variable takes the type of its key, `${...}` is expanded only where
+//! it is read, and an error knows its key and line.
 
 use serde::{
     Deserializer,

@@ -1,4 +1,4 @@
-//! The settings as they are written, for people. What `${...}` brings is never put in.
+//! The settings as they are written, for display. `${...}` is never expanded.
 
 use super::{
     key::{Key, Segment},
@@ -14,14 +14,14 @@ pub struct Shown {
     pub value: String,
     /// Its line in the file.
     pub line: Option<usize>,
-    /// The variable that it comes from.
+    /// The variable that it is from.
     pub variable: Option<String>,
 }
 
-/// What stands in place of a value that may be a secret.
+/// Shown instead of a value that may be a secret.
 pub const HIDDEN: &str = "(set)";
 
-/// Every value with its key, in the order of the file; of keys that are not `public` only that they are set.
+/// Every value with its key, in the order of the file. Of keys that are not `public`, only whether they are set.
 pub(crate) fn all(root: &Table, public: &dyn Fn(&str) -> bool) -> Vec<Shown> {
     let mut shown = Vec::new();
     table(root, &Key::default(), public, &mut shown);
@@ -45,7 +45,7 @@ fn node(value: &Node, at: &Key, public: &dyn Fn(&str) -> bool, shown: &mut Vec<S
         simple => {
             let key = at.to_string();
             let text = text(simple);
-            // Whoever writes a password into an address should not find it here.
+            // An address may contain a password.
             let has_user = text.contains("://") && text.contains('@');
             let value_text = if public(&key) && !has_user { text } else { HIDDEN.to_owned() };
             let (line, variable) = match &value.origin {

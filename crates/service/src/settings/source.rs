@@ -1,26 +1,24 @@
-//! Which configuration file a command reads.
-//!
-//! Not here: reading it ([`Settings::open`](super::Settings::open)), and the command line.
+//! Chooses the configuration file that a command reads. See [`Settings::open`](super::Settings::open) for reading it.
 
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
 };
 
-/// The file that is read when none is named.
+/// The file that is read if none is named.
 pub const DEFAULT_FILE: &str = "aqueduct.toml";
 
 /// The variable that names the file.
 pub const CONFIG_VARIABLE: &str = "AQUEDUCT_CONFIG";
 
-/// Which file, and who named it: a named one must exist, the default need not.
+/// The file, and where it was named. A named file must exist, the default need not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// `--config` or the variable.
     Named {
         /// The file.
         path: PathBuf,
-        /// Who named it, for the error when it is not there.
+        /// Where it was named, for the error if it does not exist.
         by: String,
     },
     /// [`DEFAULT_FILE`] in the current folder, if there is one.
@@ -28,8 +26,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// The argument of `--config` before the value of [`CONFIG_VARIABLE`] (an empty one counts as unset) before the
-    /// default.
+    /// The argument of `--config` has precedence over the value of [`CONFIG_VARIABLE`] (empty counts as unset), and
+    /// that over the default.
     pub fn choose(argument: Option<PathBuf>, variable: Option<OsString>) -> Self {
         if let Some(path) = argument {
             return Self::Named { path, by: "--config".to_owned() };

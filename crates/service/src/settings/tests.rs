@@ -1,4 +1,4 @@
-//! What people read when their configuration is wrong, and what they get when it is right.
+//! The errors that a user reads when the configuration is wrong, and the values when it is right.
 
 use std::{collections::BTreeMap, fmt::Debug};
 
@@ -68,7 +68,7 @@ enum Writer {
     Bigquery { project: String },
 }
 
-/// A duration that quotes what it refuses, as the real one does.
+/// A duration whose error quotes the rejected text, as the real one does.
 #[derive(Debug, PartialEq)]
 struct Span(u64);
 
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// A table that quotes all of what it refuses.
+/// A table whose error quotes all of the rejected text.
 #[derive(Debug)]
 struct Quoting;
 
@@ -113,7 +113,7 @@ fn all(text: &str, variables: &[(&str, &str)]) -> Result<All, SettingsError> {
     })
 }
 
-/// The text without its first line break: the key under test then stands on line 1.
+/// The text without its first line break, so that the key under test is on line 1.
 #[track_caller]
 fn check(text: &str, expected: &str) {
     check_with(text, &[], expected);
@@ -516,7 +516,7 @@ proptest! {
     }
 }
 
-/// An error's text; an arbitrary secret may be equal to a piece of our own words only with a probability of nil.
+/// The text of an error. The probability that an arbitrary secret equals a part of our own text is negligible.
 fn no_templates(error: &impl Debug) -> String {
     format!("{error:?}")
 }

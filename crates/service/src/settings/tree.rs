@@ -1,6 +1,6 @@
-//! The configuration as a tree whose values and keys know where they come from.
+//! The configuration as a tree in which values and keys know their origin.
 //!
-//! Not here: types. What a value is read into is decided in `read`. Nothing here prints a value: it may be a secret.
+//! Untyped: `read` decides what a value is read into. Nothing here prints a value, because it may be a secret.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::key::{Key, Segment};
 
-/// Where something was written.
+/// Where a value is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// On this line of the file, from 1.
     Line(usize),
     /// In this variable of the environment.
     Variable(Arc<str>),
-    /// Nowhere in particular: the root, and tables that overrides imply.
+    /// No specific place: the root, and tables that overrides imply.
     File,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     /// A TOML string, or a date and time as it is written.
     Text(String),
-    /// What a variable holds: its type is whatever is asked for.
+    /// The content of a variable, which takes the type of its key.
     Untyped(String),
     Integer(i64),
     Float(f64),
@@ -51,7 +51,7 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
-/// Reads a document; the error is the place and what is wrong there.
+/// Parses a document; the error is the place and the problem.
 pub(crate) fn parse(text: &str) -> Result<Table, (Origin, String)> {
     let lines = Lines::new(text);
     let document = DeTable::parse(text).map_err(|error| {
@@ -61,7 +61,7 @@ pub(crate) fn parse(text: &str) -> Result<Table, (Origin, String)> {
     table(document.into_inner(), &|offset| lines.origin(offset))
 }
 
-/// Reads one value, such as `["a", "b"]`; all of it comes from `origin`.
+/// Parses one value, such as `["a", "b"]`, with `origin` as the origin of all its parts.
 pub(crate) fn parse_value(text: &str, origin: &Origin) -> Result<Node, String> {
     let value = DeValue::parse(text.trim()).map_err(|error| error.message().to_owned())?;
     node(value, &|_| origin.clone()).map_err(|(_, problem)| problem)
@@ -105,7 +105,7 @@ impl Table {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// Where a key is written, or the nearest thing around it.
+    /// Where a key is written, or the nearest enclosing one.
     pub(crate) fn origin_of(&self, key: &Key) -> Origin {
         let mut nearest = Origin::File;
         let Some((Segment::Key(first), rest)) = key.0.split_first() else {
@@ -136,7 +136,7 @@ impl Table {
 }
 
 impl Origin {
-    /// Moves on to a place further inside, if that is one.
+    /// Moves to a part of the value, if there is one.
     fn narrow(&mut self, inner: &Self) {
         if *inner != Self::File {
             *self = inner.clone();
@@ -144,7 +144,7 @@ impl Origin {
     }
 }
 
-/// Turns byte offsets into lines.
+/// Converts byte offsets to lines.
 struct Lines {
     starts: Vec<usize>,
 }

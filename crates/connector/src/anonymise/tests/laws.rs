@@ -1,5 +1,5 @@
-//! Laws over arbitrary events and declarations: what goes out is what a plain recursion over a tree says,
-//! and nothing that was declared goes out as it was.
+//! Properties over arbitrary events and declarations: the output equals that of a naive recursion over a tree, and no
+//! declared value is published unchanged.
 
 use std::collections::HashMap;
 
@@ -58,7 +58,7 @@ fn section() -> impl Strategy<Value = AnonymiseSettings> {
     )
 }
 
-/// Whether the first steps of a pattern lead to a place.
+/// Whether the first steps of a pattern lead to a field.
 fn leads(pattern: &Pattern, place: &[String]) -> bool {
     let fits = |(step, name): (&Step, &String)| match step {
         Step::Any => true,
@@ -78,8 +78,8 @@ fn forwarded(section: &AnonymiseSettings, place: &[String]) -> bool {
     }
 }
 
-/// The anonymiser again, as a recursion over a tree that looks every pattern up at every place: the value
-/// that passes, nothing when none does, an error for a shape that a pattern does not expect.
+/// The anonymiser again, as a recursion over a tree that looks up every pattern at every field: the forwarded value,
+/// `None` if nothing is forwarded, an error for a shape that a pattern does not expect.
 fn naive(section: &AnonymiseSettings, value: &Value, place: &mut Vec<String>) -> Result<Option<Value>, ()> {
     let list = if let Forward::List(list) = &section.forward { list.as_slice() } else { &[] };
     let (covered, top) = (forwarded(section, place), place.is_empty());
@@ -97,7 +97,7 @@ fn naive(section: &AnonymiseSettings, value: &Value, place: &mut Vec<String>) ->
         .flat_map(|list| list.iter())
         .filter(|p| p.steps().len() > place.len() && leads(p, place))
     {
-        // At the top of an event of which nothing passes no pattern decides anything.
+        // If nothing of an event is forwarded, no pattern decides at its top level.
         let decides = covered || on_the_way;
         let by_name =
             matches!(&further.steps()[place.len()], Step::Name(name) if name.parse::<usize>().is_err());
@@ -132,7 +132,7 @@ fn naive(section: &AnonymiseSettings, value: &Value, place: &mut Vec<String>) ->
             for (index, element) in elements.iter().enumerate() {
                 passed.push(inner(index.to_string(), element)?);
             }
-            // What does not pass holds the place of what does behind it.
+            // A dropped element keeps the index of those after it.
             while passed.pop_if(|last| last.is_none()).is_some() {}
             Ok(Some(passed.into_iter().map(Option::unwrap_or_default).collect()))
         }
@@ -162,7 +162,7 @@ fn rules(section: &AnonymiseSettings) -> Option<Anonymiser> {
 const CANARY: &str = "canary-31415926535";
 const NUMBER: i64 = 314_159_265_358;
 
-/// Whether nothing at or below a place passes.
+/// Whether nothing at or below a field is forwarded.
 fn dropped(section: &AnonymiseSettings, place: &[String]) -> bool {
     let leads_on = match &section.forward {
         Forward::All => true,
@@ -171,8 +171,8 @@ fn dropped(section: &AnonymiseSettings, place: &[String]) -> bool {
     !leads_on && !forwarded(section, place)
 }
 
-/// Puts canaries wherever the section protects a scalar, and as names where it protects a member, each with `tail` behind
-/// it; answers how many.
+/// Inserts canaries wherever the section protects a scalar, and as names where it protects a member, each followed by
+/// `tail`; returns their number.
 fn plant(
     section: &AnonymiseSettings,
     value: &mut Value,
@@ -210,7 +210,7 @@ fn plant(
     }
 }
 
-/// The canary as it may stand in an event: in escapes of small or capital letters.
+/// The canary as it may be written in an event: with escapes in lower or upper case.
 fn escapes(capital: bool) -> String {
     let escape = |byte| if capital { format!("\\u{byte:04X}") } else { format!("\\u{byte:04x}") };
     CANARY.bytes().map(escape).collect()
@@ -233,7 +233,7 @@ proptest! {
             // As names and in texts.
             _ => event.to_string().replace('a', "\\u0061").replace('ü', "\\u00FC"),
         };
-        // In `true` and `false`, and behind a backslash, that is no escape.
+        // Within `true` and `false`, and after a backslash, it is not an escape.
         prop_assume!(serde_json::from_str::<Value>(payload.trim_start_matches('\u{feff}')).is_ok_and(|same| same == event));
         let expect = naive(&section, &event, &mut Vec::new());
         match anonymiser.anonymise(&value(payload.as_bytes())) {
@@ -260,7 +260,7 @@ proptest! {
         let payload = match written {
             0 => event.to_string(),
             1 => format!("{event:#}"),
-            // Names too.
+            // Names, too.
             capital => event.to_string().replace(CANARY, &escapes(capital == 2)),
         };
         let raw = Raw { key: Some(CANARY.as_bytes()), headers: &[("user", CANARY.as_bytes())], ..value(payload.as_bytes()) };
@@ -280,7 +280,7 @@ proptest! {
         let at = cut.index(payload.len());
         payload[at] = byte;
         if let Ok(out) = anonymiser.anonymise(&value(&payload)) {
-            // Not a `Value`: that refuses numbers beyond a double, which pass as they were written.
+            // Not a `Value`, which rejects numbers beyond a double, although they are forwarded as they are written.
             for json in [out.data(), &payload] {
                 prop_assert!(serde_json::from_slice::<HashMap<String, IgnoredAny>>(json).is_ok());
             }

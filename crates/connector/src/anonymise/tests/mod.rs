@@ -1,4 +1,4 @@
-//! What the anonymiser lets through, and what it refuses.
+//! What the anonymiser forwards, and what it rejects.
 
 mod laws;
 mod tables;

@@ -1,8 +1,8 @@
-//! Cases, one a line.
+//! Cases, one on each line.
 
 use super::*;
 
-/// The event that goes out; `<id>` in `expect` stands for the pseudonym of `id`.
+/// The event that is published; `<id>` in `expect` stands for the pseudonym of `id`.
 fn check(section: &str, event: &str, expect: &str) {
     let out = anonymiser(section).anonymise(&value(event.as_bytes())).expect("an event that passes");
     let mut wanted = String::new();
@@ -128,7 +128,7 @@ fn positions_in_arrays_survive() {
     for (event, expect) in [
         (r#"{"path":["user-17","box-3"]}"#, r#"{"path":[null,"box-3"]}"#),
         (r#"{"path":[ "user-17" , "box-3" ]}"#, r#"{"path":[null , "box-3" ]}"#),
-        // How many elements follow the last one that passes is nowhere in the output.
+        // The output does not show how many elements follow the last one that is forwarded.
         (r#"{"path":["user-17","box-3","a",["b"],{}]}"#, r#"{"path":[null,"box-3"]}"#),
         (r#"{"path":["user-17"]}"#, r#"{"path":[]}"#),
         (r#"{"path":[["user",{"id":17}],null]}"#, r#"{"path":[null,null]}"#),
@@ -234,7 +234,7 @@ fn contradictions_are_told() {
     }
     let error = Anonymiser::new(&settings(USER), None, None).expect_err("a refusal").to_string();
     assert!(error.contains("aqueduct keys new"), "{error}");
-    // What is removed anyway contradicts nothing.
+    // A value that is removed anyway contradicts nothing.
     check(
         "pseudonymise = [\"/s\", \"/s/u\"]\nremove = [\"/s\"]\nforward = \"all\"",
         r#"{"s":{"u":1}}"#,
@@ -266,7 +266,7 @@ fn the_events_own_time_chooses_the_key() {
         assert_eq!(reject.to_string(), "time at \"/t/at\"", "{event}");
     }
     assert_eq!(Anonymiser::new(&section, None, Some(keys)).map(|_| ()), Err(SettingsError::NoTime));
-    // One key holds always: no time is needed.
+    // A single key is always valid, so no time is needed.
     check(USER, r#"{"user":"u1"}"#, r#"{"user":"<u1>"}"#);
 }
 
@@ -314,7 +314,7 @@ fn what_pubsub_does_not_take_is_refused() {
     let fits = MAX_EVENT_BYTES - frame;
     assert_eq!(code(anonymiser.anonymise(&value(&event("a", fits)))), Ok(MAX_EVENT_BYTES));
     assert_eq!(code(anonymiser.anonymise(&value(&event("a", fits + 1)))), Err(RejectCode::TooLarge));
-    // What is taken away does not count, as long as it is read at all.
+    // Removed parts do not count, as long as the record is read at all.
     assert_eq!(code(anonymiser.anonymise(&value(&event("big", 11_000_000)))), Ok(2));
     assert_eq!(
         code(anonymiser.anonymise(&value(&event("big", MAX_RECORD_BYTES)))),
