@@ -1,4 +1,6 @@
-//! Points in time: milliseconds since the epoch, including times before 1970.
+//! Points in time: milliseconds since the epoch, before 1970 too.
+//!
+//! Not here: any clock. Whoever needs the present passes it in.
 
 use std::{
     borrow::Cow,
@@ -10,25 +12,25 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{calendar, units::Millis};
 
-/// Milliseconds since 1970-01-01T00:00:00Z. Times of events are between the years -9999 and 9999.
+/// Milliseconds since 1970-01-01T00:00:00Z. Between years -9999 and 9999 when it came from an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventTime(pub i64);
 
 impl EventTime {
-    /// Before every event: the watermark while nothing is known.
+    /// Before every event: where a watermark stands that knows nothing.
     pub const MIN: Self = Self(i64::MIN);
-    /// After every event: the watermark once the input has ended.
+    /// After every event: where a watermark stands once the input has ended.
     pub const MAX: Self = Self(i64::MAX);
-    /// The bounds of what RFC 3339 can represent.
+    /// The furthest times that RFC 3339 can write.
     const BOUNDS: std::ops::RangeInclusive<i64> = -377_705_023_201_000..=253_402_207_200_999;
 
-    /// Parses an RFC 3339 time with its offset, truncated to milliseconds.
+    /// An RFC 3339 time with its offset, to the millisecond (finer digits are cut off).
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         if let Some(time) = from_plain_utc(text.as_bytes()) {
             return Some(time);
         }
-        // RFC 3339 always has a `T` (or `t`, or a space) after the date; other forms are rejected.
+        // RFC 3339 always has a `T` (or `t`, or a space) behind the date; other forms are refused.
         if !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) {
             return None;
         }
@@ -37,23 +39,39 @@ impl EventTime {
         i64::try_from(nanos.div_euclid(1_000_000)).ok().and_then(Self::from_millis)
     }
 
-    /// Parses a number of milliseconds since the epoch from its JSON text. A fraction is rounded towards the past.
+    /// A number of milliseconds since the epoch, as its JSON text; a fraction is cut off towards the past.
     pub fn from_json_number(text: &str) -> Option<Self> {
         if let Ok(whole) = text.parse::<i64>() {
             return Self::from_millis(whole);
         }
         let number: f64 = text.parse().ok()?;
-        // 2^53: above it a double cannot represent every millisecond, and the bounds are far below.
+        // 2^53: beyond it a double no longer tells milliseconds apart, and the bounds are far below.
         (number.abs() < 9_007_199_254_740_992.0).then(|| Self::from_millis(number.floor() as i64))?
     }
 
-    /// The time, if RFC 3339 can represent it.
+    /// The time, when RFC 3339 can write it.
     pub fn from_millis(millis: i64) -> Option<Self> {
         Self::BOUNDS.contains(&millis).then_some(Self(millis))
     }
 }
 
-/// RFC 3339 allows any number of digits in the fraction; the parser takes at most nanoseconds.
+/// Serialises a time as RFC 3339; by itself it is a number.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn as_text<S: Serializer>(time: &EventTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
+}
+
+/// [`as_text`] of a time that may be unknown.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn known_as_text<S: Serializer>(time: &Option<EventTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_string()).serialize(serializer)
+}
+
+/// RFC 3339 allows any number of digits in the fraction; the parser takes as many as make a nanosecond.
 fn cut_fraction(text: &str) -> Cow<'_, str> {
     const NANOSECOND: usize = 9;
     let Some(start) = text.find('.').map(|point| point + 1) else { return Cow::Borrowed(text) };
@@ -64,8 +82,8 @@ fn cut_fraction(text: &str) -> Cow<'_, str> {
     Cow::Owned([&text[..start + NANOSECOND], &text[start + digits..]].concat())
 }
 
-/// The form that most producers write, `2026-09-27T10:00:00.250Z` with or without the fraction; `None` for any other
-/// form, and for invalid times.
+/// The form that most producers write, `2026-09-27T10:00:00.250Z` or without a fraction; nothing where the text has
+/// another, or is no time.
 fn from_plain_utc(text: &[u8]) -> Option<EventTime> {
     let (start, fraction) = match text {
         [start @ .., b'.', a, b, c, b'Z'] => (start, digits(&[*a, *b, *c])?),
@@ -106,7 +124,7 @@ impl Add<Millis> for EventTime {
     }
 }
 
-/// The ends of time stay unchanged.
+/// The ends of time stay where they are.
 impl Sub<Millis> for EventTime {
     type Output = Self;
     fn sub(self, length: Millis) -> Self {
