@@ -9,6 +9,7 @@ mod browser;
 mod canary;
 mod demo;
 mod edits;
+mod examples;
 mod outage;
 mod page;
 mod reconciled;

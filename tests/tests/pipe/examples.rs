@@ -1,0 +1,82 @@
+//! The flows of the examples through the real services: the final rows are those of a replay of the same file.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
+use rusqlite::{Connection, types::Value};
+use tests::{
+    kafka::{Producer, create_topic},
+    pipe::Pipe,
+    traffic::Outgoing,
+    wait,
+};
+
+/// When and why a pane fired depends on the pace of arrival.
+const OF_A_PANE: [&str; 5] = ["pane", "pane_index", "watermark", "emitted_at", "is_final"];
+
+fn check(example: &str, flow: &str) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example);
+    let pipe = Pipe::new(example)?;
+    let own = fs::read_to_string(pipe.path("aqueduct.toml"))?;
+    let theirs = fs::read_to_string(folder.join("aqueduct.toml"))?;
+    let flows = |text: &str| -> Result<std::ops::Range<usize>> {
+        let from = text.find("[anonymise]").context("[anonymise]")?;
+        Ok(from..text.find("[writer]").context("[writer]")?)
+    };
+    pipe.write("aqueduct.toml", &own.replace(&own[flows(&own)?], &theirs[flows(&theirs)?]))?;
+    let events = fs::read_to_string(folder.join("events.ndjson"))?;
+    pipe.write("events.ndjson", &events)?;
+    pipe.run_well(&["replay", "--final", "--output", "replayed.db", "events.ndjson"])?;
+
+    create_topic(pipe.name(), 1, &[])?;
+    pipe.run_well(&["setup"])?;
+    let producer = Producer::new(pipe.name(), &[])?;
+    for line in events.lines() {
+        let value = Some(line.as_bytes().to_vec());
+        producer.send(&Outgoing { partition: 0, key: None, value, refused: None })?;
+    }
+    producer.flush()?;
+    let mut processor = pipe.start(&["processor"])?;
+    let mut connector = pipe.start(&["connector"])?;
+    let expected = rows(&pipe.path("replayed.db"), flow)?;
+    ensure!(!expected.is_empty(), "the replay has rows");
+    let view = format!("{flow}_latest");
+    wait::until_right("the rows of the replay", || {
+        let found = rows(&pipe.path("rows.db"), &view)?;
+        Ok((found != expected)
+            .then(|| format!("{} of {} rows", found.intersection(&expected).count(), expected.len())))
+    })?;
+    connector.stop()?;
+    pipe.until_reconciled()?;
+    processor.stop()?;
+    assert_eq!(rows(&pipe.path("rows.db"), &view)?, expected);
+    Ok(())
+}
+
+/// The rows of a table or view, without what describes the pane.
+fn rows(file: &Path, table: &str) -> Result<BTreeSet<Vec<String>>> {
+    let database = Connection::open(file)?;
+    let mut statement = database.prepare(&format!("SELECT * FROM {table}"))?;
+    let kept: Vec<usize> = (0..statement.column_count())
+        .filter(|column| !OF_A_PANE.contains(&statement.column_name(*column).unwrap_or_default()))
+        .collect();
+    let rows = statement.query_map([], |row| {
+        kept.iter().map(|column| row.get::<_, Value>(*column).map(|value| format!("{value:?}"))).collect()
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+#[test]
+fn revenue_by_variant() -> Result<()> {
+    check("revenue", "variant_revenue")
+}
+
+#[test]
+fn sessions_of_readers() -> Result<()> {
+    check("sessions", "reader_session")
+}
+
+#[test]
+fn daily_uniques_in_a_time_zone() -> Result<()> {
+    check("daily-uniques", "section_day")
+}
