@@ -186,8 +186,8 @@ impl<B> Facts<B> {
             } else if self.known.contains(&**topic) && self.missing.insert(topic.to_string()) {
                 tracing::warn!(
                     %topic, brokers = %self.brokers.servers(),
-                    action = "make the topic anew, or take it out of kafka.topics and restart",
-                    "the topic has gone; waiting until it is made anew"
+                    action = "recreate the topic, or remove it from kafka.topics and restart",
+                    "the topic was deleted; waiting until it is recreated"
                 );
             }
         }

@@ -111,13 +111,13 @@ pub async fn run<S: Sink>(
     let millis = started.elapsed().as_millis() as u64;
     info!(checkpoints = recovered.checkpoints, millis, "state recovered");
     for flow in &restored.added {
-        info!(flow, "a new flow begins at the present watermark");
+        info!(flow, "a new flow starts at the current watermark");
     }
     for flow in &restored.removed {
         warn!(
             flow,
             action = "nothing if it was taken out on purpose; its table stays as it is",
-            "the configuration names this flow no more; its state is dropped"
+            "this flow is no longer configured; its state is dropped"
         );
     }
     let appender = Box::new(services.store.appender(&recovered));

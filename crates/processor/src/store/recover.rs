@@ -169,7 +169,7 @@ impl Store {
             warn!(
                 place = %self.place,
                 action = "nothing: no message was acknowledged before a first whole checkpoint",
-                "the only checkpoint is damaged; the state begins anew"
+                "the only checkpoint is damaged; the state starts empty"
             );
         }
         Ok(Recovered {
