@@ -1,7 +1,7 @@
 //! The board: the rows of the last hour that are in their tables, for the live page.
 //!
 //! It contains only rows that a table has accepted, so every row on the page can be found in its table. Its memory is
-//! bounded: if there are too many keys, it drops those with the fewest events, and reports that it did.
+//! bounded: if there are too many keys, it drops those with the lowest counts, and reports that it did.
 
 mod fired;
 mod flow_board;
