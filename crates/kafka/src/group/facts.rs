@@ -44,7 +44,7 @@ pub(super) struct Facts<B> {
     known: BTreeSet<String>,
     /// Those of them that were deleted.
     missing: BTreeSet<String>,
-    /// The last question had no answer, and a warning was logged.
+    /// Whether the last question had no answer and a warning was logged.
     is_down: bool,
     group_id: String,
     /// The topics that exist, with their numbers of partitions, as last described.

@@ -108,7 +108,7 @@ impl<S: Sink> Driver<S> {
     ) -> Result<Summary, ProcessorError> {
         let ended = self.until_stopped(&mut data, &mut marks, shutdown).await;
         if matches!(ended, Err(ProcessorError::Memory { .. })) {
-            // The last checkpoint keeps what still fits in memory; the next run starts from it.
+            // Everything applied so far is saved, so the next run starts where this one stops.
             self.finish().await?;
         }
         if ended.is_err() {

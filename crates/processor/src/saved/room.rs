@@ -22,7 +22,7 @@ impl Room {
         self.0 = self.0.saturating_sub(bytes.max(1));
     }
 
-    /// Passes an entry that was removed. It costs a byte, because walking over it takes time too.
+    /// Passes an empty slot, which counts as one byte because walking over it takes time too.
     pub fn pass(&mut self) {
         self.take(1);
     }
