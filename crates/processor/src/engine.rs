@@ -224,7 +224,7 @@ impl Engine {
     }
 
     /// As [`Self::advance`], without rows of progress. Calls `fired` with a flow's index and the rows of one window at
-    /// a time; `fired` must empty the list.
+    /// a time, which `fired` may take out; the list is cleared afterwards.
     pub fn advance_each(
         &mut self,
         watermarks: &Watermarks,

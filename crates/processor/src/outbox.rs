@@ -91,7 +91,8 @@ impl Outbox {
         }
     }
 
-    /// Replaces the body of a pending request. The offsets of later requests in its stream follow.
+    /// Replaces the body of a pending request. If it has fewer rows, the later requests of
+    /// the same table move to lower offsets, so that the stream has no gap.
     pub fn replace(&mut self, number: u64, body: Body) {
         let Ok(at) = self.find(number) else { return };
         let (table, removed) = {
@@ -114,7 +115,7 @@ impl Outbox {
     }
 
     /// Records that the rows of a pending request are in their table. The request stays until those before it are done,
-    /// but is not sent again. Returns the number of its rows.
+    /// but is not sent again. Returns the number of its rows; 0 if no such request is pending.
     pub fn stands(&mut self, number: u64) -> u32 {
         let Ok(at) = self.find(number) else { return 0 };
         let append = &mut self.pending[at].1;

@@ -1,6 +1,6 @@
 //! The conditions of the readiness probe: Pub/Sub answers, and rows reach their tables.
 //!
-//! Pure. The store reports the condition of checkpoints itself, and `service::readiness` combines all conditions.
+//! Pure. The driver reports each durable checkpoint itself, and `service::readiness` combines all conditions.
 
 use event::EventTime;
 use pubsub::link::Link;

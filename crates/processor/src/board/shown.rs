@@ -78,6 +78,7 @@ pub struct Point {
 /// A window of one key with its panes.
 #[derive(Clone, Debug, Serialize)]
 pub struct KeyWindow {
+    /// Its start and end.
     #[serde(flatten, serialize_with = "window")]
     pub window: Window,
     /// The panes by index; if there are many EARLY or LATE ones, only the newest.

@@ -397,8 +397,8 @@ impl Frontier {
         self.tracks.iter().chain(self.retired.iter().map(|(partition, retired)| (partition, &retired.track)))
     }
 
-    /// Since when the oldest hole of a partition has been watched while the processor was caught up; `None` if it has
-    /// no hole.
+    /// Since when the oldest hole of a partition has been watched while the processor was caught up; `None` if
+    /// none is being watched.
     pub fn watched_since(&self, partition: &Partition) -> Option<EventTime> {
         let ends = (partition.clone(), 0, 0)..=(partition.clone(), u64::MAX, u64::MAX);
         self.watches.range(ends).map(|(_, since)| *since).min()

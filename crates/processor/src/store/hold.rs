@@ -3,8 +3,8 @@
 //! This only avoids needless conflicts. The fence of [`super::append`] protects the state: if two processors both
 //! believe that they hold it, no harm is done and one of them stops.
 //!
-//! A folder has a lock, which the operating system releases whenever its holder ends. In a bucket, a clean stop leaves
-//! a marker instead. In both places a holder that writes no checkpoint for `takeover_after` counts as dead, because it
+//! A folder has a lock, which the operating system releases whenever its holder ends. Elsewhere, a clean stop leaves a
+//! marker. In both cases a holder that writes no checkpoint for `takeover_after` counts as dead, because it
 //! writes one every period even if nothing happens.
 
 use std::{error::Error, time::Duration};
