@@ -10,7 +10,7 @@ use service::{
     metrics::{Described, Samples},
 };
 
-/// How long a broker takes.
+/// Round-trip time to a broker.
 const ROUND_TRIP: Described = Described::gauge(
     "aqueduct_connector_kafka_round_trip_seconds",
     "seconds",
@@ -24,14 +24,14 @@ const REQUESTS: Described = Described::counter(
     &["broker"],
     "Requests sent to a broker",
 );
-/// Bytes to brokers.
+/// Bytes sent to brokers.
 const SENT: Described = Described::counter(
     "aqueduct_connector_kafka_sent_bytes_total",
     "bytes",
     &["broker"],
     "Bytes sent to a broker",
 );
-/// Bytes from brokers.
+/// Bytes received from brokers.
 const RECEIVED: Described = Described::counter(
     "aqueduct_connector_kafka_received_bytes_total",
     "bytes",
@@ -45,21 +45,21 @@ const FAILURES: Described = Described::counter(
     &["broker"],
     "Requests to a broker that could not be sent, were not understood, or had no answer in time",
 );
-/// Connections that ended.
+/// Lost connections.
 const DISCONNECTS: Described = Described::counter(
     "aqueduct_connector_kafka_disconnects_total",
     "connections",
     &["broker"],
     "Connections to a broker that ended",
 );
-/// Messages from Kafka.
+/// Messages received from Kafka.
 const MESSAGES: Described = Described::counter(
     "aqueduct_connector_kafka_messages_total",
     "records",
     &[],
     "Records that librdkafka fetched, those of them too that are fetched again",
 );
-/// Their bytes.
+/// Bytes of these messages.
 const MESSAGE_BYTES: Described = Described::counter(
     "aqueduct_connector_kafka_message_bytes_total",
     "bytes",
@@ -73,21 +73,21 @@ const REBALANCES: Described = Described::counter(
     &[],
     "Assignments and revocations of this member of the group",
 );
-/// What librdkafka takes for the lag.
+/// The lag according to librdkafka.
 const LAG: Described = Described::gauge(
     "aqueduct_connector_kafka_lag_offsets",
     "offsets",
     &["topic", "partition"],
     "Offsets between what was handed to the connector and the end of what may be read, as librdkafka knows it",
 );
-/// Records that wait in this process.
+/// Records that are fetched and not read yet.
 const QUEUE: Described = Described::gauge(
     "aqueduct_connector_kafka_fetch_queue_records",
     "records",
     &["topic", "partition"],
     "Records fetched and not yet handed to the connector",
 );
-/// Their bytes.
+/// Bytes of these records.
 const QUEUE_BYTES: Described = Described::gauge(
     "aqueduct_connector_kafka_fetch_queue_bytes",
     "bytes",
@@ -95,7 +95,7 @@ const QUEUE_BYTES: Described = Described::gauge(
     "Bytes of the records fetched and not yet handed to the connector; `[kafka] buffer` bounds them",
 );
 
-/// All of them.
+/// All metrics of this module.
 pub const ALL: [Described; 12] = [
     ROUND_TRIP,
     REQUESTS,
@@ -153,7 +153,8 @@ pub(crate) struct PartitionStats {
 }
 
 impl KafkaMetrics {
-    /// Registers them; once for each registry. They have no samples before librdkafka has reported its first statistics.
+    /// Registers the metrics; call it once for each registry. They have no samples before librdkafka has reported its
+    /// first statistics.
     pub fn new(metrics: &Metrics) -> Self {
         let statistics = Self::default();
         let show = |what: &'static Described, samples: fn(&Snapshot) -> Samples| {
@@ -184,7 +185,7 @@ impl KafkaMetrics {
         statistics
     }
 
-    /// librdkafka has reported new statistics.
+    /// Takes over new statistics from librdkafka.
     pub(crate) fn replace(&self, snapshot: Snapshot) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
     }

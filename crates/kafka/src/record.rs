@@ -29,7 +29,7 @@ enum AnyMessage<'a> {
     Owned(&'a OwnedMessage),
 }
 
-/// What a record takes beside its key and value.
+/// Approximate bytes of a record besides its key and value.
 const OVERHEAD: usize = 200;
 
 impl<'a> Record<'a> {
@@ -70,7 +70,7 @@ impl OwnedRecord {
         Record::of(&self.0, AnyMessage::Owned(&self.0))
     }
 
-    /// About how many bytes it takes in memory.
+    /// Approximate bytes in memory.
     pub(crate) fn size(&self) -> usize {
         OVERHEAD + self.0.payload().map_or(0, <[u8]>::len) + self.0.key().map_or(0, <[u8]>::len)
     }

@@ -86,7 +86,7 @@ pub struct KafkaConfig {
     pub group_id: String,
     /// The name of this replica, if it is a static member.
     pub instance: Option<String>,
-    /// Where a group begins that has never committed.
+    /// Where a group without a committed offset starts.
     pub start: StartRule,
     /// How long the group waits for a silent member.
     pub session_timeout: Duration,

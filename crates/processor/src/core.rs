@@ -1,7 +1,7 @@
-//! The processor as a pure state machine: messages, marks and the time in; rows and dead letters out.
+//! The processor as a pure state machine: messages, marks and the current time in; rows and dead letters out.
 //!
-//! Everything that must survive a crash is in here, and [`crate::saved`] tells how it is written.
-//! Not here: Pub/Sub, acknowledgements, checkpoints, tables.
+//! It holds everything that must survive a crash; see [`crate::saved`] for the encoding. It knows nothing of Pub/Sub,
+//! checkpoints or tables, so tests and the simulation run it without any of them.
 
 use std::sync::Arc;
 
@@ -15,27 +15,28 @@ use crate::{
     read::Envelope,
 };
 
-/// A data message.
+/// A data message with the attributes that the core needs.
 #[derive(Clone, Debug)]
 pub struct Data<'a> {
-    /// Where the record stands in Kafka; absent when some other producer filled the topic.
+    /// The record's position in Kafka; `None` if another producer published the message.
     pub position: Option<(&'a Partition, u64)>,
-    /// The record's timestamp; absent when missing or not positive.
+    /// The record's timestamp; `None` if it is missing or not positive.
     pub kafka_time: Option<EventTime>,
     /// When Pub/Sub received it.
     pub publish_time: EventTime,
-    /// The event.
+    /// The event as JSON.
     pub payload: &'a [u8],
 }
 
-/// Frontier, flows and everything they remember.
+/// The frontier and the flows: the whole state that a checkpoint contains, apart from the outbox.
 #[derive(Debug)]
 pub struct Core {
     pub(crate) engine: Engine,
     pub(crate) frontier: Frontier,
-    /// Clock of messages without positions: bounded out-of-orderness is all that can be had there.
+    /// The clocks of messages without positions. Such messages have no prefix, so only bounded out-of-orderness
+    /// applies.
     pub(crate) unpositioned: Option<Clocks>,
-    /// Pub/Sub's time as far as it was seen.
+    /// The highest publish time seen so far.
     pub(crate) published: EventTime,
     caught_up: CaughtUp,
     limits: Limits,
@@ -44,35 +45,35 @@ pub struct Core {
     counters: Counters,
 }
 
-/// Counts since the process began, for metrics.
+/// Counts since the process started, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counters {
-    /// Data messages that were new.
+    /// Data messages that arrived for the first time.
     #[serde(rename = "messages")]
     pub events: u64,
-    /// Data messages that had been seen.
+    /// Data messages that had arrived before.
     pub redelivered: u64,
-    /// Marks.
+    /// Marks that were applied.
     pub marks: u64,
     /// Messages on the marks subscription that are not marks.
     pub unreadable_marks: u64,
 }
 
-/// The allocator rounds up and keeps what was freed between other things: a tenth of what it is asked for, as measured with
-/// `make bench-recover`.
+/// The allocator rounds sizes up and keeps freed memory in gaps between live allocations. This adds one tenth of the
+/// requested bytes, measured with `make bench-recover`.
 const ALLOCATOR_SHARE: u64 = 10;
 
-/// What the core wants written.
+/// The output of the core since the last [`Core::take_effects`].
 #[derive(Debug, Default)]
 pub struct Effects {
-    /// Panes and progress.
+    /// Panes, and rows of progress.
     pub output: Output,
-    /// Refused records.
+    /// Rejects.
     pub dead_letters: Vec<DeadLetterRow>,
 }
 
 impl Core {
-    /// A core without state.
+    /// Creates a core with an empty state.
     pub fn new(events: &EventsSettings, flows: Vec<Flow>, limits: Limits, now: EventTime) -> Self {
         Self {
             engine: Engine::new(events, flows),
@@ -142,7 +143,7 @@ impl Core {
         }
     }
 
-    /// Applies a mark.
+    /// Applies a mark. `published` is the mark's publish time.
     pub fn mark(&mut self, mark: &Mark, published: EventTime, now: EventTime) {
         self.counters.marks += 1;
         self.caught_up.mark(published, now);
@@ -169,12 +170,12 @@ impl Core {
         }
     }
 
-    /// A message on the marks subscription that no connector wrote.
+    /// Counts a message on the marks subscription that is not a mark.
     pub fn unreadable_mark(&mut self) {
         self.counters.unreadable_marks += 1;
     }
 
-    /// Lets time pass: holes, idle partitions, watermarks, windows. Returns the holes that were given up.
+    /// Advances holes, idle partitions, watermarks and windows to `now`. Returns the holes that were abandoned.
     pub fn tick(&mut self, now: EventTime) -> Vec<Abandoned> {
         let caught_up = self.caught_up.is(now);
         let abandoned = self.frontier.tick(now, caught_up, &self.limits);
@@ -190,8 +191,8 @@ impl Core {
     fn watermarks(&mut self, now: EventTime) -> Watermarks {
         let frontier = self.frontier.advance(&self.limits);
         let is_marked = self.frontier.is_marked();
-        // Of messages without positions, none older than a few seconds arrives without a backlog, and time may pass
-        // without events.
+        // Without a backlog, messages without positions are at most a few seconds old when they arrive, so their clock
+        // may advance without events.
         if self.caught_up.is(now) {
             self.published = self.published.max(now);
         }
@@ -206,18 +207,18 @@ impl Core {
         Watermarks { clocks, processing }
     }
 
-    /// Lets LATE and EARLY panes fire: before a checkpoint, so that it holds no half-told story.
+    /// Fires LATE and EARLY panes. Called before each checkpoint, so that its panes contain every event that it covers.
     pub fn fire_changed(&mut self, now: EventTime) {
         self.engine.fire_changed(now, &mut self.output);
     }
 
-    /// A line of progress of every flow, at the end of a run.
+    /// Adds a row of progress for every flow, at the end of a run.
     pub fn progress(&mut self, now: EventTime) {
         let progress = self.engine.progress(now);
         self.output.progress.extend(progress);
     }
 
-    /// What is to be written since the last call.
+    /// Takes the output since the last call.
     pub fn take_effects(&mut self) -> Effects {
         Effects {
             output: std::mem::take(&mut self.output),
@@ -225,7 +226,7 @@ impl Core {
         }
     }
 
-    /// Whether panes wait to be written.
+    /// Whether any panes have not been taken yet.
     pub fn has_rows(&self) -> bool {
         !self.output.rows.is_empty()
     }
@@ -235,12 +236,12 @@ impl Core {
         &self.engine
     }
 
-    /// The partitions.
+    /// The frontier.
     pub fn frontier(&self) -> &Frontier {
         &self.frontier
     }
 
-    /// Whether messages came that have no positions: some other producer fills the topic.
+    /// Whether any message without a position has arrived, because another producer publishes to the topic.
     pub fn has_unpositioned(&self) -> bool {
         self.unpositioned.is_some()
     }
@@ -255,12 +256,12 @@ impl Core {
         self.caught_up.is(now)
     }
 
-    /// Counts since the process began.
+    /// Counts since the process started.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Bytes in memory, with what the allocator takes for itself.
+    /// Approximate bytes in memory, with the allocator's overhead.
     pub fn bytes(&self) -> u64 {
         let asked = self.engine.bytes() + self.frontier.bytes() + 200 * self.dead_letters.len() as u64;
         asked + asked / ALLOCATOR_SHARE
@@ -291,7 +292,7 @@ mod tests {
         }
     }
 
-    /// After a crash the connector may cut its ranges elsewhere.
+    /// After a crash the connector may split its ranges differently.
     #[test]
     fn a_refused_record_is_told_of_once_whatever_range_it_comes_in() {
         let limits = Limits { idle_after: Millis(1), hole_limit: Millis(1), cold_start: Millis(1) };
@@ -308,7 +309,7 @@ mod tests {
         assert_eq!(told, (3..11).collect::<Vec<_>>());
     }
 
-    /// What a killed processor had leased is delivered again only when its lease ends, after newer messages.
+    /// Messages that a killed processor had leased are redelivered only when their lease ends, after newer messages.
     #[test]
     fn processing_time_waits_for_what_was_published_before() {
         let limits =

@@ -1,79 +1,79 @@
-//! Events as the flows need them: what counts, under which key, and nothing else of the payload.
+//! Digests: the values of each event that the flows need, without the rest of its payload.
 //!
-//! Reading an event depends on that event alone, so that many can be read at once, in any thread; what they do to the
-//! counts depends on their order. A digest is what goes from the first to the second. Not here: either of the two.
+//! Reading an event depends on that event alone, so several threads can read. Applying it depends on the order of
+//! events, so one thread applies. Digests carry the result from [`crate::read`] to [`crate::engine`].
 
 use event::EventTime;
 use flow::measure::{Feeds, Input};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
-/// Events of one batch, each with a part for each flow. Reused from batch to batch.
+/// The digests of one batch of events, with a part for each flow. Its memory is reused for the next batch.
 #[derive(Debug, Default)]
 pub struct Digests {
     pub(crate) heads: Vec<Head>,
-    /// Of the events that have an id, or should have.
+    /// The IDs of events that have one, or whose ID is invalid.
     pub(crate) ids: Vec<Id>,
-    /// Those of the first event, then those of the second.
+    /// The parts of all events, one for each flow, in the order of the events.
     pub(crate) parts: Vec<Part>,
     pub(crate) joins: Vec<JoinValues>,
-    /// Inputs of measures, those of one part side by side.
+    /// The inputs of measures. Those of one part are contiguous.
     pub(crate) inputs: Vec<Input>,
-    /// All keys, one behind the other.
+    /// The texts of all keys, concatenated.
     pub(crate) keys: String,
     pub(crate) flows: usize,
 }
 
-/// What all flows see of an event. Small, as it goes from one thread's cache to another's.
+/// The part of a digest that all flows share. It is small because it moves from one core's cache to another's.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) time: Result<EventTime, Box<Refusal>>,
-    /// Where its id stands in [`Digests::ids`]; beyond them where it has none.
+    /// The index of its ID in [`Digests::ids`]; out of bounds if the event has none.
     pub(crate) id: u32,
 }
 
-/// An event's id, hashed, or why it cannot be told.
+/// The hash of an event's ID, or the reason why it is invalid.
 pub(crate) type Id = Result<u128, Box<Refusal>>;
 
-/// What one flow sees of an event.
+/// The part of a digest that belongs to one flow.
 #[derive(Debug, Default)]
 pub(crate) struct Part {
-    /// The measures that it feeds.
+    /// The measures that the event feeds.
     pub(crate) feeds: Feeds,
-    /// Where its inputs are in [`Digests::inputs`].
+    /// The range of its inputs in [`Digests::inputs`].
     pub(crate) inputs: (u32, u32),
-    /// Where its key stands in [`Digests::keys`].
+    /// The range of its key in [`Digests::keys`].
     pub(crate) key: (u32, u32),
     pub(crate) hash: u64,
-    /// Why the flow refuses it.
+    /// Why the flow refuses the event.
     pub(crate) refusal: Option<Box<Refusal>>,
-    /// Where its values stand in [`Digests::joins`], if the flow has a join.
+    /// The index of its join values in [`Digests::joins`], if the flow has a join.
     pub(crate) join: u32,
 }
 
-/// What a view and a click share with their partners, hashed; nothing where it is missing or no scalar.
+/// The hashed values by which views and clicks are joined; `None` if a value is missing or not a scalar.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct JoinValues {
     pub(crate) view: Option<u128>,
     pub(crate) click: Option<u128>,
 }
 
-/// Why an event is refused, with the declared pointer that it is about.
+/// Why an event is refused, and at which declared pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// A stable code.
+    /// A stable reason code.
     pub reason: &'static str,
-    /// The declared pointer.
+    /// The declared pointer, if the reason concerns one.
     pub pointer: Option<String>,
 }
 
-/// A key as the windows look it up: its text ([`event::key`]) and the hash of that.
+/// A key as the windows look it up: its text (see [`event::key`]) and the hash of the text.
 #[derive(Clone, Copy, Debug)]
 pub struct HashedKey<'a> {
     pub(crate) text: &'a str,
     pub(crate) hash: u64,
 }
 
-/// One event of a batch.
+/// A borrowed digest of one event in a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Digest<'a> {
     pub(crate) head: &'a Head,
@@ -82,7 +82,7 @@ pub struct Digest<'a> {
 }
 
 impl Digests {
-    /// Forgets the events and keeps the memory.
+    /// Removes all events and keeps the allocated memory.
     pub fn clear(&mut self) {
         self.heads.clear();
         self.ids.clear();
@@ -97,7 +97,7 @@ impl Digests {
         self.ids.len() as u32 - 1
     }
 
-    /// The event with this number, counted from 0.
+    /// The digest of the event at this index.
     #[inline]
     pub fn get(&self, number: usize) -> Option<Digest<'_>> {
         let head = self.heads.get(number)?;
@@ -107,7 +107,7 @@ impl Digests {
 }
 
 impl<'a> Digest<'a> {
-    /// The event's own time, where it can be read.
+    /// The event time; `None` if the event has none that is valid.
     pub fn time(&self) -> Option<EventTime> {
         self.head.time.as_ref().ok().copied()
     }
@@ -145,23 +145,23 @@ impl<'a> HashedKey<'a> {
     }
 }
 
-/// A join's value: 128 bits (XXH3), so that with 10^9 alive the odds that any two meet are below 10^-20.
+/// The hash of a join value. It has 128 bits (XXH3), so with 10^9 live values the probability of any collision is below
+/// 10^-20.
 #[inline]
 pub(crate) fn identity(text: &str) -> u128 {
     scoped_identity(text, SHARED)
 }
 
-/// An id: equal ids of different scopes have different hashes.
+/// The hash of an ID within its scope: equal IDs of different scopes have different hashes.
 #[inline]
 pub(crate) fn scoped_identity(text: &str, scope: u64) -> u128 {
     xxh3_128_with_seed(text.as_bytes(), scope)
 }
 
-/// The scope of ids that all topics share.
+/// The scope of IDs that all topics share.
 pub(crate) const SHARED: u64 = 0;
 
-/// The scope of ids that are declared for a topic.
+/// The scope of IDs that are declared for one topic. It never equals [`SHARED`].
 pub(crate) fn scope(topic: &str) -> u64 {
-    // The shared scope is no topic's.
     xxh3_64(topic.as_bytes()).max(SHARED + 1)
 }

@@ -1,7 +1,7 @@
-//! All flows over one stream of events: reading, de-duplication by event id, joins, windows and the ledger.
+//! All flows over one stream of events: reading, deduplication by event ID, joins, windows and the ledger.
 //!
-//! The same engine runs behind Pub/Sub and over files. Pure: watermarks and the time are arguments.
-//! Not here: where watermarks come from ([`crate::frontier`], or a file's own order).
+//! Live processing and replay share this engine, so they count alike. It is pure: watermarks ([`crate::frontier`], or
+//! the order of a file) and the current time are arguments.
 
 use std::sync::Arc;
 
@@ -26,78 +26,78 @@ use crate::{
 #[derive(Debug)]
 pub struct Engine {
     reader: Reader,
-    /// Scratch of [`Self::event`].
+    /// Scratch memory of [`Self::event`].
     digests: Digests,
-    /// Scratch of [`Self::advance_each`].
+    /// Scratch memory of [`Self::advance_each`].
     rows: Vec<Row>,
     pub(crate) flows: Vec<FlowState>,
-    /// Event ids, for each kind of time that a flow uses.
+    /// The event IDs, for each kind of time that a flow uses.
     pub(crate) ids: Vec<(TimeKind, Ids)>,
 }
 
 /// One flow with its state.
 #[derive(Debug)]
 pub struct FlowState {
-    /// What it counts.
+    /// The flow as configured.
     pub flow: Flow,
-    /// The same, as the state remembers it.
+    /// The flow as the state stores it.
     pub(crate) definition: Definition,
-    /// Where it counts.
+    /// The counts.
     pub windows: WindowSet,
-    /// Clicks that wait for views, and views that wait for clicks.
+    /// Views and clicks that may still be joined, if the flow has a join.
     pub joins: Option<Joins>,
-    /// The outcome of every offset.
+    /// The number of offsets for each outcome.
     pub ledger: Ledger,
-    /// Moves in the ledger that did not balance, since the process began; any is a defect of this program.
+    /// Moves in the ledger that did not balance, since the process started. Any is a defect of this program.
     pub imbalances: u64,
     /// Offsets that were accounted for before the flow was added.
     pub before: u64,
-    /// The newest time of an event that was read, whatever its outcome. A window that begins later has lost nothing that
-    /// a measure counts which is added now: also no event that was ignored until now, or that is a pending click.
+    /// The newest time of any event that was read, whatever its outcome. If a measure is added, it is complete in every
+    /// window that begins later: no event of such a window was ignored before, or is a pending click.
     pub(crate) newest: EventTime,
     last_early: EventTime,
     last_progress: EventTime,
-    /// The measures that say whether an event is a view or a click.
+    /// The measures that determine whether an event is a view or a click.
     views: Feeds,
     clicks: Feeds,
-    /// Scratch of [`Self::joined`].
+    /// Scratch memory of [`Self::joined`].
     effects: Effects,
 }
 
-/// How far the three kinds of time are.
+/// The clocks of the three kinds of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
-    /// Event and Kafka time.
+    /// Event time and Kafka time.
     pub clocks: Clocks,
-    /// Pub/Sub's time.
+    /// Processing time: Pub/Sub's publish time.
     pub processing: EventTime,
 }
 
-/// What an event did.
+/// The effect of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The event's own time, where it can be read: what moves the clocks.
+    /// The event time, which advances the clocks; `None` if it cannot be read.
     pub time: Option<EventTime>,
-    /// Whether any flow could read it.
+    /// Whether at least one flow could read the event.
     pub readable: bool,
     /// The first reason for which a flow refused it.
     pub refusal: Option<Refusal>,
 }
 
-/// What the flows have to say, by the flow's number.
+/// The output of the flows, each with the flow's index.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Panes.
     pub rows: Vec<(usize, Vec<Row>)>,
-    /// Lines of progress.
+    /// Rows of progress.
     pub progress: Vec<(usize, ProgressRow)>,
 }
 
-/// A line of progress is written that often.
+/// The interval between two rows of progress.
 const PROGRESS_EVERY: Millis = Millis(60_000);
 
 impl Engine {
-    /// An engine without state.
+    /// Creates an engine with an empty state.
     pub fn new(events: &EventsSettings, flows: Vec<Flow>) -> Self {
         let reader = Reader::new(events, &flows);
         let kinds = [TimeKind::Event, TimeKind::Kafka, TimeKind::Processing].into_iter();
@@ -110,7 +110,7 @@ impl Engine {
         Self { reader, digests: Digests::default(), rows: Vec::new(), flows, ids }
     }
 
-    /// Reads one event and counts it. `instead_of`: the outcome under which its offset stood in the ledger so far.
+    /// Reads and counts one event. `instead_of` is the outcome that its offset has in the ledger so far, if any.
     pub fn event(&mut self, payload: &[u8], envelope: &Envelope<'_>, instead_of: Option<Outcome>) -> Verdict {
         let mut digests = std::mem::take(&mut self.digests);
         digests.clear();
@@ -125,7 +125,7 @@ impl Engine {
         verdict
     }
 
-    /// Counts one event that a reader of these flows has read.
+    /// Counts one event that a [`Reader`] of these flows has read.
     pub fn count(
         &mut self,
         digest: Digest<'_>,
@@ -138,10 +138,10 @@ impl Engine {
             Some(Err(refusal)) => (None, Some(refusal)),
             None => (None, None),
         };
-        // A copy is one for every flow, whichever of them took the first.
+        // A duplicate is a duplicate in every flow, whichever flow took the first copy.
         let event = time.or(envelope.kafka_time).unwrap_or(envelope.publish_time);
         let is_copy = id.is_some_and(|id| self.ids.iter().any(|(_, ids)| ids.holds(id, event)));
-        // Only what is wrong with the event itself concerns every flow.
+        // Only a defect of the event itself is a reason in every flow.
         let mut refusal = unidentified.map(|refusal| (**refusal).clone());
         let mut is_taken = false;
         for (number, flow) in self.flows.iter_mut().enumerate() {
@@ -161,7 +161,7 @@ impl Engine {
                 }
             }
         }
-        // The id of an event that no flow took stays free: the producer's corrected copy is the first one to count.
+        // The ID of an event that no flow took stays free, so that a corrected copy from the producer counts.
         if let Some(id) = id.filter(|_| is_taken) {
             for (kind, ids) in &mut self.ids {
                 let clock = match kind {
@@ -185,12 +185,12 @@ impl Engine {
         Verdict { time: None, readable: false, refusal: Some(refusal) }
     }
 
-    /// A reader for these flows, to read beside this one.
+    /// A reader for these flows that may run in another thread.
     pub fn reader(&self) -> Reader {
         self.reader.clone()
     }
 
-    /// Records no more what a checkpoint would have to hold: for a run without checkpoints.
+    /// Stops recording changes for checkpoints, in a run that writes none.
     pub fn never_saved(&mut self) {
         self.ids.iter_mut().for_each(|(_, ids)| ids.never_saved());
         for flow in &mut self.flows {
@@ -206,7 +206,7 @@ impl Engine {
         }
     }
 
-    /// Moves every flow to its watermark and lets fire what is due.
+    /// Advances every flow to its watermark and fires the panes that are due.
     pub fn advance(&mut self, watermarks: &Watermarks, now: EventTime, output: &mut Output) {
         let mut fired = Vec::new();
         self.advance_each(watermarks, now, &mut |number, rows| {
@@ -223,8 +223,8 @@ impl Engine {
         }
     }
 
-    /// As [`Self::advance`], without lines of progress; `fired` gets each flow's number with rows as they fire, a window
-    /// at a time, and takes them out.
+    /// As [`Self::advance`], without rows of progress. Calls `fired` with a flow's index and the rows of one window at
+    /// a time, which `fired` may take out; the list is cleared afterwards.
     pub fn advance_each(
         &mut self,
         watermarks: &Watermarks,
@@ -249,13 +249,13 @@ impl Engine {
         }
     }
 
-    /// A line of progress of every flow that had none at this time: a line is known by its time.
+    /// A row of progress for every flow that has none for this time yet. The time identifies a row.
     pub fn progress(&mut self, now: EventTime) -> Vec<(usize, ProgressRow)> {
         let flows = self.flows.iter_mut().enumerate().filter(|(_, flow)| flow.last_progress < now);
         flows.map(|(number, flow)| (number, flow.progress(now))).collect()
     }
 
-    /// Lets LATE panes fire that are due, and EARLY ones.
+    /// Fires the LATE panes that are due, and EARLY ones.
     pub fn fire_changed(&mut self, now: EventTime, output: &mut Output) {
         for (number, flow) in self.flows.iter_mut().enumerate() {
             let mut rows = Vec::new();
@@ -309,7 +309,7 @@ impl FlowState {
         }
     }
 
-    /// Forgets everything that it counted.
+    /// Removes everything that was counted.
     pub(crate) fn clear(&mut self) {
         if self.windows.watermark() > EventTime::MIN
             || self.ledger != Ledger::default()
@@ -327,7 +327,7 @@ impl FlowState {
     }
 
     /// Moves offsets in the ledger. A move that does not balance is a defect of this program: it fails every test, and
-    /// is counted and reported in production.
+    /// in production it is counted and reported.
     pub(crate) fn shift(&mut self, from: Outcome, to: Outcome, offsets: u64) {
         if let Err(imbalance) = self.ledger.shift(from, to, offsets) {
             debug_assert!(false, "flow {}: {imbalance}", self.flow.name);
@@ -341,7 +341,7 @@ impl FlowState {
         part: &Part,
         envelope: &Envelope<'_>,
     ) -> Result<Outcome, Refusal> {
-        // An event whose own time cannot be read is refused even where it counts as nothing.
+        // An event whose own time is invalid is refused, even if it feeds no measure.
         let mut time = time_of(self.flow.time, digest, envelope)?;
         if self.flow.time == TimeKind::Processing {
             time = time.max(self.windows.watermark());
@@ -360,8 +360,8 @@ impl FlowState {
         Ok(outcome(self.windows.count(digest.key(part), time, &change)))
     }
 
-    /// A view or a click of a flow with a join. A view is counted by its own columns. A click is counted by those of its
-    /// view, with everything else that it feeds.
+    /// Counts a view or a click of a flow with a join. A view counts under its own columns; a click counts under those
+    /// of its view, with everything else that it feeds.
     fn joined(&mut self, digest: Digest<'_>, part: &Part, time: EventTime) -> Outcome {
         let (key, on, inputs) = (digest.key(part), digest.join(part), digest.inputs(part));
         let (is_view, is_click) = (part.feeds & self.views != 0, part.feeds & self.clicks != 0);
@@ -420,7 +420,7 @@ impl FlowState {
         }
     }
 
-    /// The definition, with the times since when its measures count.
+    /// The definition with the time from which each measure counts.
     pub(crate) fn saved_definition(&self) -> Definition {
         let mut definition = self.definition.clone();
         for (number, measure) in definition.measures.iter_mut().enumerate() {
@@ -440,7 +440,7 @@ impl FlowState {
     }
 }
 
-/// The time of an event by which a flow goes.
+/// The time of an event in the kind of time that a flow uses.
 fn time_of(kind: TimeKind, digest: Digest<'_>, envelope: &Envelope<'_>) -> Result<EventTime, Refusal> {
     match kind {
         TimeKind::Event => digest.head.time.as_ref().copied().map_err(|refusal| (**refusal).clone()),
@@ -450,7 +450,7 @@ fn time_of(kind: TimeKind, digest: Digest<'_>, envelope: &Envelope<'_>) -> Resul
 }
 
 impl Watermarks {
-    /// The watermark of a flow: the clock of its kind of time, less its out-of-orderness.
+    /// The watermark of a flow: the clock of its kind of time minus its out-of-orderness.
     pub fn of(&self, flow: &Flow) -> EventTime {
         let clock = match flow.time {
             TimeKind::Event => self.clocks.event,

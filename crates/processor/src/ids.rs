@@ -1,16 +1,16 @@
-//! The ids of events that some flow took, to recognise what a producer wrote twice.
+//! The IDs of events that some flow took, to recognise events that a producer wrote twice.
 //!
-//! An id is its 128-bit hash (see [`crate::digest`]). Two events are one when they have the same id and their event
-//! times are at most `within` apart. An id keeps every time at which it was taken: with only the newest of them, copies
-//! of two distant events would take turns and each would count again.
+//! An ID is stored as a 128-bit hash (see [`crate::digest`]). Two events are the same if they have the same ID and
+//! their event times are at most `within` apart. An ID keeps every time at which it was taken: with only the newest
+//! time, copies of two distant events that alternate would each count again.
 //!
-//! How long an id is kept is measured by the clock of the flows that need it, so there is one [`Ids`] for each kind
-//! of time that a flow uses.
+//! The flows' clock determines how long an ID is kept, so there is one [`Ids`] for each kind of time that a flow uses.
 //!
-//! Checkpoints hold the ids that were taken since the one before, and a part of all, minute by minute. An id is forgotten by the
-//! watermark alone, which each checkpoint has, so that a part never brings one back for good; what was taken twice, once as
-//! a change and once in a part, is one. A minute's list only grows until the minute is forgotten as a whole, and no id changes
-//! its minute, so that a walk that keeps the minute and the place in its list misses none that was there at its beginning.
+//! A checkpoint contains the IDs that were taken since the one before, and a part of all IDs, minute by minute. Only
+//! the watermark removes an ID, and each checkpoint contains the watermark, so a part never restores a removed ID for
+//! good. An ID that is read twice, once as a change and once in a part, counts once. The list of a minute only grows
+//! until the whole minute is removed, and no ID changes its minute, so a walk that remembers its minute and index
+//! misses no ID that was present when it started.
 
 use std::collections::BTreeMap;
 
@@ -19,55 +19,55 @@ use serde::{Deserialize, Serialize};
 
 use crate::{saved::Room, table::Table};
 
-/// The ids that flows of one kind of time have taken.
+/// The IDs that flows of one kind of time have taken.
 #[derive(Debug)]
 pub struct Ids {
     within: Millis,
     keep: Millis,
-    /// The first time at which each id was taken.
+    /// The first time at which each ID was taken.
     taken: Table<Taken>,
-    /// Further times, more than `within` from the first; few ids have any.
+    /// Further times, each more than `within` from the first. Few IDs have any.
     more: Table<Vec<Taken>>,
-    /// How many further times there are.
+    /// The number of further times.
     more_count: usize,
-    /// Ids by the minute of their time in the clock of the flows.
+    /// IDs by the minute of their time in the flows' clock.
     by_minute: BTreeMap<i64, Vec<u128>>,
-    /// Whether there will be checkpoints.
+    /// Whether changes are recorded for checkpoints.
     is_saved: bool,
     unsaved: Vec<(u128, Taken)>,
     /// The lowest watermark of the flows.
     watermark: EventTime,
 }
 
-/// When an event was that took an id.
+/// The time of an event that took an ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
-    /// Its event time, or `clock` where it has none.
+    /// Its event time, or `clock` if it has none.
     pub event: EventTime,
-    /// Its time in the clock of the flows: event, Kafka or processing time.
+    /// Its time in the flows' clock: event, Kafka or processing time.
     pub clock: EventTime,
 }
 
-/// The part of a checkpoint that holds the ids of one kind of time.
+/// The part of a checkpoint that contains the IDs of one kind of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedIds {
-    /// Ids that were taken since the last checkpoint, and those of a part.
+    /// IDs that were taken since the last checkpoint, and those of the part.
     pub new: Vec<(u128, Taken)>,
     /// The lowest watermark of the flows, in milliseconds.
     pub watermark: i64,
 }
 
-/// Where a walk over the ids goes on: the minute, and the place in its list.
+/// Where a walk over the IDs continues: the minute, and the index in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(i64, usize);
 
 impl Place {
-    /// The beginning.
+    /// The start of the IDs.
     pub const START: Self = Self(i64::MIN, 0);
 }
 
 impl SavedIds {
-    /// Bytes in memory, roughly.
+    /// Approximate bytes in memory.
     pub fn weight(&self) -> usize {
         self.new.len() * size_of::<(u128, Taken)>()
     }
@@ -76,8 +76,8 @@ impl SavedIds {
 const MINUTE: i64 = 60_000;
 
 impl Ids {
-    /// Ids are kept until the watermark is `within` and `open` (window size and allowed lateness, the most that any
-    /// of the flows has) past them: until then a window may still take a copy.
+    /// IDs are kept until the watermark is `within` + `open` past them, because a window may take a copy until then.
+    /// `open` is the largest sum of window size and allowed lateness of the flows.
     pub fn new(within: Millis, open: Millis) -> Self {
         Self {
             within,
@@ -92,18 +92,19 @@ impl Ids {
         }
     }
 
-    /// Whether an event with this id and event time was taken before.
+    /// Whether an event with this ID was taken before at most `within` from this event time.
     #[inline]
     pub fn holds(&self, id: u128, event: EventTime) -> bool {
         let Some(first) = self.taken.get(id) else { return false };
-        // Exact, though ids are dropped by the minute: the answer must not depend on when that happened.
+        // The comparison is exact, although IDs are removed by the minute: the result must not depend on when that
+        // happens.
         let same = |taken: &Taken| {
             (taken.event.0.saturating_sub(event.0)).saturating_abs() <= self.within.0 && !self.is_over(taken)
         };
         same(first) || self.more.get(id).is_some_and(|more| more.iter().any(same))
     }
 
-    /// A flow took an event with this id.
+    /// Records that a flow took an event with this ID.
     pub fn take(&mut self, id: u128, taken: Taken) {
         if self.is_over(&taken) {
             return;
@@ -128,13 +129,13 @@ impl Ids {
         }
         let ids = self.by_minute.entry(minute(taken.clock)).or_default();
         if ids.len() == ids.capacity() {
-            // By a quarter: a list of a busy minute is large.
+            // Grows by a quarter, because the list of a busy minute is large.
             ids.reserve_exact((ids.len() / 4).max(4));
         }
         ids.push(id);
     }
 
-    /// Moves the watermark and forgets what no window can take a copy of any more.
+    /// Advances the watermark and removes IDs of which no window can take a copy any more.
     pub fn advance(&mut self, watermark: EventTime) {
         if watermark == EventTime::MIN {
             return;
@@ -148,7 +149,7 @@ impl Ids {
         }
     }
 
-    /// Forgets the times of an id that are over.
+    /// Removes the expired times of an ID.
     fn forget(&mut self, id: u128) {
         let (watermark, keep) = (self.watermark, self.keep);
         let is_kept = |taken: &Taken| taken.clock + keep > watermark;
@@ -173,12 +174,12 @@ impl Ids {
         }
     }
 
-    /// What was taken since the last call.
+    /// The IDs that were taken since the last call.
     pub fn save(&mut self) -> SavedIds {
         SavedIds { new: std::mem::take(&mut self.unsaved), watermark: self.watermark.0 }
     }
 
-    /// Adds everything from a place on, while there is room. Returns where to go on, if there is more.
+    /// Adds IDs from a place on while there is room. Returns where to continue, or `None` at the end.
     pub fn walk(&self, Place(minute, at): Place, room: &mut Room, saved: &mut SavedIds) -> Option<Place> {
         for (&next, ids) in self.by_minute.range(minute..) {
             let from = if next == minute { at } else { 0 };
@@ -199,7 +200,7 @@ impl Ids {
         None
     }
 
-    /// Applies one checkpoint, in the order in which they were made.
+    /// Applies one checkpoint. Checkpoints must be applied in the order in which they were written.
     pub fn restore(&mut self, saved: SavedIds) {
         for (id, taken) in saved.new {
             let mut more = self.more.get(id).into_iter().flatten();
@@ -210,12 +211,12 @@ impl Ids {
         self.advance(EventTime(saved.watermark));
     }
 
-    /// Forgets everything.
+    /// Removes everything.
     pub fn clear(&mut self) {
         *self = Self::new(self.within, Millis(self.keep.0.saturating_sub(self.within.0)));
     }
 
-    /// Records no more what is taken: for a run without checkpoints.
+    /// Stops recording changes, in a run without checkpoints.
     pub fn never_saved(&mut self) {
         self.is_saved = false;
     }
@@ -229,7 +230,7 @@ impl Ids {
     }
 }
 
-/// Bytes of a list of further times that are no time in it: it has room for four.
+/// Bytes by which a list of further times exceeds its one time: it has room for four.
 const MORE_BYTES: usize = 3 * size_of::<Taken>();
 
 fn minute(time: EventTime) -> i64 {
@@ -263,7 +264,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list of everything that was taken.
+        /// Compared with a list of everything that was taken.
         #[test]
         fn ids_are_what_a_list_holds(
             steps in proptest::collection::vec((0u128..4, 0i64..3_000_000, -1_500_000i64..600_000), 0..60),

@@ -1,28 +1,34 @@
-//! Pub/Sub -> frontier -> windows -> panes, with checkpoints.
+//! The processor: messages from Pub/Sub in, rows of counted windows out, with exactly-once results.
 //!
-//! | module | idea |
+//! Pure modules decide; `driver` waits and does the I/O, in the order that `stages` prescribes: a message is acknowledged
+//! and its rows are sent only after a checkpoint that contains its effect is durable.
+//!
+//! | module | contents |
 //! |---|---|
-//! | [`flow`] | what a flow is, and `[[flows]]` |
-//! | [`digest`] | an event as the flows need it |
-//! | [`read`] | one pass over a payload for all flows |
-//! | [`frontier`] | which offsets are accounted for, and the clocks that follow |
-//! | [`windows`] | counting into slices, firing panes |
-//! | [`joins`] | clicks find their views |
-//! | [`ids`] | what a producer wrote twice |
-//! | [`engine`] | all flows over one stream of events |
-//! | [`core`] | the whole as a pure state machine |
-//! | [`replay`] | the engine over files: batch is streaming over a bounded source |
-//! | [`outbox`] | rows with their place, until they stand in their tables |
-//! | [`saved`] | what a checkpoint holds |
-//! | [`stages`] | what may be acknowledged, saved and sent, and when |
-//! | [`sink`] | the port to the tables |
-//! | [`io`] | Pub/Sub's messages, and the tasks beside the driver |
-//! | [`board`] | the rows of the last hour, for a page |
-//! | [`view`] | what a spectator sees |
-//! | [`pace`] | how long a backlog takes |
-//! | [`metrics`], `readiness` | what is counted, and whether it goes on |
-//! | [`driver`] | the one loop |
-//! | [`store`] | durable, fenced checkpoints |
+//! | [`digest`] | the values of one event that the flows need |
+//! | [`read`] | payload to digest, in one pass for all flows |
+//! | [`frontier`] | the offsets that are accounted for, and the clocks that follow from them |
+//! | [`windows`] | slices, sessions, and the panes that they fire |
+//! | [`joins`] | assigns clicks to views |
+//! | [`ids`] | recognises events that a producer wrote twice |
+//! | [`engine`] | all flows over one stream of digests |
+//! | [`core`] | the state machine of frontier and engine: messages and time in, rows out |
+//! | [`replay`] | the engine over bounded sources such as files |
+//! | [`outbox`] | rows that have a stream and an offset and are not yet in their tables |
+//! | [`saved`] | the contents of a checkpoint, and their versions |
+//! | [`stages`] | which messages may be acknowledged, and which state and rows written, at each moment |
+//! | [`store`] | durable checkpoints, fenced so that only one processor writes them |
+//! | [`sink`] | the interface to the tables |
+//! | [`io`] | the attributes of messages, and the tasks that run beside the driver |
+//! | [`driver`] | the event loop: the only `select!` |
+//! | [`board`] | the rows of the last hour, for the live page |
+//! | [`view`] | the status that page, metrics and `aqueduct status` share |
+//! | [`pace`] | the estimated time until a backlog is processed |
+//! | [`metrics`] | names of the metrics, and their values from the view |
+//! | `readiness` | the conditions of the readiness probe |
+//! | `oddities` | warnings about producers: late events, seconds instead of milliseconds |
+//! | `table` | a sharded hash table that grows without long pauses |
+//! | [`error`] | the errors that stop a processor |
 #![forbid(unsafe_code)]
 
 pub mod digest;

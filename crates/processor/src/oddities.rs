@@ -1,6 +1,7 @@
-//! What the events of the flows suggest about their producers: some send too late, or write seconds for milliseconds.
+//! Detects signs of mistakes in the producers: events that are sent too late, and seconds where milliseconds are
+//! expected.
 //!
-//! Pure: the driver looks once a minute, and logs what is returned.
+//! Pure: the driver calls it once a minute and logs the result.
 
 use std::sync::Arc;
 
@@ -11,44 +12,44 @@ use flow::TimeKind;
 
 use crate::engine::FlowState;
 
-/// What was reported before.
+/// The state of the last look, so that nothing is reported twice.
 #[derive(Debug)]
 pub(crate) struct Oddities {
-    /// By flow: late and counted events at the last look.
+    /// The late and counted events of each flow at the last look.
     reported: Vec<(u64, u64)>,
 }
 
-/// What a producer may have to correct.
+/// A mistake that a producer may have to correct.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Oddity {
-    /// Events of a flow that were late since the last look, and those that were counted.
+    /// The late and the counted events of a flow since the last look.
     Late { flow: Arc<str>, late: u64, counted: u64 },
-    /// The watermark of a flow is in January 1970: its event times look like seconds since the epoch.
+    /// A flow whose watermark is in January 1970: its event times look like seconds since the epoch.
     Seconds { flow: Arc<str>, watermark: EventTime },
 }
 
-/// Seconds since the epoch, taken for milliseconds, are in January 1970 until the year 2054.
+/// Until the year 2054, seconds since the epoch that are read as milliseconds are in January 1970.
 const FEBRUARY_1970: EventTime = EventTime(31 * 86_400_000);
 
 impl Oddities {
-    /// What a recovered state holds was reported by the processor that saw it.
+    /// Starts from a recovered state, which the processor that wrote it has already reported on.
     pub(crate) fn new(flows: &[FlowState]) -> Self {
         Self { reported: flows.iter().map(late_and_counted).collect() }
     }
 
-    /// What is new since the last look.
+    /// The mistakes that are new since the last look.
     pub(crate) fn look(&mut self, flows: &[FlowState]) -> Vec<Oddity> {
         let mut found = Vec::new();
         for (state, reported) in flows.iter().zip(&mut self.reported) {
             let (late, counted) = late_and_counted(state);
             let (late_before, counted_before) = std::mem::replace(reported, (late, counted));
-            // Data that is taken back from the lost may leave either of them.
+            // Data that moves from lost to another outcome may lower either count.
             let (late, counted) = (late.saturating_sub(late_before), counted.saturating_sub(counted_before));
             if late > 0 {
                 found.push(Oddity::Late { flow: state.name().clone(), late, counted });
             }
         }
-        // The flows share the place of the time: one of them says it for all.
+        // Flows share the pointer of the time, so one report covers them all.
         found.extend(flows.iter().find_map(seconds));
         found
     }
@@ -65,7 +66,7 @@ fn seconds(state: &FlowState) -> Option<Oddity> {
 }
 
 impl Oddity {
-    /// Logs it.
+    /// Logs the mistake.
     pub(crate) fn tell(&self) {
         match self {
             Self::Late { flow, late, counted } => warn!(
@@ -131,7 +132,7 @@ mod tests {
         for time in [NOW, NOW - 20_000, NOW, NOW - 30_000, NOW] {
             event(&mut engine, time);
         }
-        // One was counted and reported before.
+        // One late event was counted and reported before.
         assert_eq!(oddities.look(engine.flows()), [Oddity::Late { flow: "f".into(), late: 2, counted: 3 }]);
         event(&mut engine, NOW);
         assert_eq!(oddities.look(engine.flows()), []);

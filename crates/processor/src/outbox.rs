@@ -1,5 +1,7 @@
-//! Rows on their way: every request gets its stream and offset before it is first sent, and stays in the
-//! state until the table has it.
+//! The outbox: rows that have a stream and an offset and are not yet in their tables.
+//!
+//! A request gets its stream and offset before it is first sent and stays in the state until its table has the rows, so
+//! a repeated request is recognised and no row is added twice.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::saved::Room;
 
-/// The requests that are to be sent, in order.
+/// The requests that are to be sent, in order, and the streams of all tables.
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
     streams: BTreeMap<Table, Stream>,
@@ -24,12 +26,13 @@ pub struct Outbox {
 struct Stream {
     name: String,
     rows: u64,
-    /// Rows that the table's earlier streams were given and kept.
+    /// Rows that were appended to the table's earlier streams and kept.
     before: u64,
 }
 
-/// What of the outbox goes into a checkpoint: the streams, the requests that changed, and a part of all. Requests have numbers, so
-/// that one may be in any number of checkpoints; all below a number end together.
+/// The part of a checkpoint that contains the outbox: the streams, the requests that changed, and a part of all
+/// requests. Requests have numbers, so several checkpoints may contain the same one. Requests below `done_below` are
+/// all done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedOutbox {
     streams: Vec<(Table, Stream)>,
@@ -39,13 +42,13 @@ pub struct SavedOutbox {
 }
 
 impl SavedOutbox {
-    /// Bytes in memory, roughly.
+    /// Approximate bytes in memory.
     pub fn weight(&self) -> usize {
         self.added.iter().map(|(_, append)| weight(append)).sum()
     }
 }
 
-/// Bytes of a request in a part.
+/// Approximate bytes of a request in a part.
 fn weight(append: &Append) -> usize {
     size_of::<(u64, Append)>() + append.body.len()
 }
@@ -56,7 +59,7 @@ impl Outbox {
         self.streams.contains_key(table)
     }
 
-    /// Gives a table its stream; pending requests of an older one move there, from offset 0.
+    /// Gives a table a new stream. Its pending requests move to the new stream, from offset 0.
     pub fn open(&mut self, table: &Table, name: String) {
         let mut rows = 0;
         for (number, append) in self.pending.iter_mut().filter(|(_, append)| append.table == *table) {
@@ -69,7 +72,7 @@ impl Outbox {
         self.streams.insert(table.clone(), Stream { name, rows, before });
     }
 
-    /// Fixes where these rows go.
+    /// Adds requests with these bodies and fixes their stream and offsets.
     pub fn push(&mut self, table: &Table, bodies: Vec<Body>) {
         let Some(stream) = self.streams.get_mut(table) else { return };
         for body in bodies.into_iter().filter(|body| body.rows > 0) {
@@ -88,7 +91,8 @@ impl Outbox {
         }
     }
 
-    /// Puts another body into a pending request; those behind it in its stream move up.
+    /// Replaces the body of a pending request. If it has fewer rows, the later requests of
+    /// the same table move to lower offsets, so that the stream has no gap.
     pub fn replace(&mut self, number: u64, body: Body) {
         let Ok(at) = self.find(number) else { return };
         let (table, removed) = {
@@ -110,8 +114,8 @@ impl Outbox {
         self.drop_empty();
     }
 
-    /// The rows of a pending request stand in their table: it stays until those before it are done, but nothing of it
-    /// is sent any more. Returns how many rows they are.
+    /// Records that the rows of a pending request are in their table. The request stays until those before it are done,
+    /// but is not sent again. Returns the number of its rows; 0 if no such request is pending.
     pub fn stands(&mut self, number: u64) -> u32 {
         let Ok(at) = self.find(number) else { return 0 };
         let append = &mut self.pending[at].1;
@@ -122,17 +126,17 @@ impl Outbox {
         rows
     }
 
-    /// Every table's stream, and how many rows it has been given.
+    /// The stream of each table, and the number of rows that were given to it.
     pub fn streams(&self) -> impl Iterator<Item = (&Table, &str, u64)> {
         self.streams.iter().map(|(table, stream)| (table, stream.name.as_str(), stream.rows))
     }
 
-    /// How many rows each table has been given by all its streams, those that wait among them.
+    /// The number of rows that were given to each table in all its streams, with pending ones.
     pub fn given(&self) -> impl Iterator<Item = (&Table, u64)> {
         self.streams.iter().map(|(table, stream)| (table, stream.before + stream.rows))
     }
 
-    /// How many rows the table's stream has been given.
+    /// The number of rows that were given to the table's stream.
     pub fn stream_rows(&self, table: &Table) -> u64 {
         self.streams.get(table).map_or(0, |stream| stream.rows)
     }
@@ -142,13 +146,13 @@ impl Outbox {
         self.pending.iter().filter(move |(number, _)| *number >= from)
     }
 
-    /// The request's rows stand in their table. Requests end in order.
+    /// Records that the rows of a request are in their table. Requests are done in order.
     pub fn done(&mut self, number: u64) {
         self.drop_front(|(first, _)| *first <= number);
         self.drop_empty();
     }
 
-    /// A request without rows needs no sending.
+    /// Removes requests without rows from the front: they need not be sent.
     fn drop_empty(&mut self) {
         self.drop_front(|(_, append)| append.rows == 0);
     }
@@ -163,27 +167,27 @@ impl Outbox {
         self.pending.binary_search_by_key(&number, |(other, _)| *other)
     }
 
-    /// How many requests wait.
+    /// The number of pending requests.
     pub fn len(&self) -> usize {
         self.pending.len()
     }
 
-    /// Whether none waits.
+    /// Whether no request is pending.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Number of the next request.
+    /// The number of the next request.
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// Bytes of the requests that wait.
+    /// Bytes of the pending requests.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// What changed since the last call.
+    /// The changes since the last call.
     pub fn save(&mut self) -> SavedOutbox {
         let done_below = self.pending.front().map_or(self.next, |(number, _)| *number);
         let mut unsaved = std::mem::take(&mut self.unsaved);
@@ -195,7 +199,7 @@ impl Outbox {
         SavedOutbox { streams, added, done_below }
     }
 
-    /// Adds the requests from a number on, while there is room. Returns where to go on, if there are more.
+    /// Adds requests from a number on while there is room. Returns where to continue, or `None` at the end.
     pub fn walk(&self, from: u64, room: &mut Room, saved: &mut SavedOutbox) -> Option<u64> {
         let (Ok(at) | Err(at)) = self.find(from);
         for (number, append) in self.pending.range(at..) {
@@ -208,7 +212,7 @@ impl Outbox {
         None
     }
 
-    /// Applies one checkpoint, in the order in which they were made.
+    /// Applies one checkpoint. Checkpoints must be applied in the order in which they were written.
     pub fn restore(&mut self, saved: SavedOutbox) {
         self.streams = saved.streams.into_iter().collect();
         for (number, append) in saved.added {

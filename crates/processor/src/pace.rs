@@ -1,19 +1,19 @@
-//! How long until new events are served again, while the processor gets through a backlog.
+//! Estimates how long the processor needs to catch up with a backlog.
 //!
-//! Nobody can ask Pub/Sub what is still to come, but the marks tell how far each log goes: what is missing below that, and
-//! how fast that shrinks, tells the time. Where no fresh mark came (the connector is away), the watermark alone is judged:
-//! how far it is behind, and how fast it moved. It is the worse judge, as it stands still until the slowest delivery has
-//! begun and then leaps. Not here: what a flow's watermark is, and what is missing.
+//! Pub/Sub does not report the size of a backlog, but marks report the end of each log. The offsets that are missing
+//! below these ends, and how fast their number falls, give the remaining time. Without recent marks (the connector is
+//! down) the watermark is the fallback: its distance from the clock, and its speed. It is less accurate, because the
+//! slowest delivery holds it back and then it jumps.
 
 use event::{EventTime, Millis};
 use tracing::{info, warn};
 
-/// Watches how far the watermark is behind.
+/// Tracks a backlog.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
-    /// What was seen when it was last spoken of.
+    /// The observation at the last report.
     last: Option<Spoken>,
-    /// Since when it has been spoken of.
+    /// When the backlog was first reported.
     since: Option<EventTime>,
 }
 
@@ -22,39 +22,40 @@ struct Spoken {
     at: EventTime,
     behind: Millis,
     missing: Option<u64>,
-    /// How long nothing is said again.
+    /// The time until the next report.
     pause: Millis,
 }
 
-/// What there is to say.
+/// A report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum News {
     /// A backlog is being read.
     CatchingUp {
-        /// How far the watermark is behind what it would be without a backlog.
+        /// How far the watermark is behind the one it would have without a backlog.
         behind: Millis,
-        /// Seconds of events a second.
+        /// Seconds of event time processed in one second.
         speed: f64,
-        /// Until new events are served; nothing where the backlog grows.
+        /// The remaining time; `None` if the backlog grows.
         remaining: Option<Millis>,
     },
-    /// New events are served again.
+    /// The backlog has been processed.
     CaughtUp {
-        /// How long that took since it was first spoken of.
+        /// The time since the first report.
         took: Millis,
     },
 }
 
-/// Less than that is no backlog.
+/// A shorter delay does not count as a backlog.
 const BACKLOG: Millis = Millis(60_000);
-/// The first estimate comes after that long, the next ones at twice the distance each ...
+/// The first estimate follows after this time; each further interval is twice as long ...
 const FIRST: Millis = Millis(10_000);
-/// ... but not further apart than that.
+/// ... up to this one.
 const LONGEST: Millis = Millis(60_000);
 
 impl Pace {
-    /// `behind`: how far the slowest watermark is behind the clock, less what it may always be; nothing while no watermark
-    /// is known. `missing`: offsets of all logs that are not accounted for; nothing where that is not known up to now.
+    /// Returns a report if one is due. `behind` is how far the slowest watermark is behind the clock, beyond its normal
+    /// delay; `None` if no watermark is known. `missing` is the number of offsets in all logs that are not accounted
+    /// for; `None` if that is not known at present.
     pub fn look(&mut self, behind: Option<Millis>, missing: Option<u64>, now: EventTime) -> Option<News> {
         let behind = behind?;
         let seen = |pause| Spoken { at: now, behind, missing, pause };
@@ -70,7 +71,7 @@ impl Pace {
             return since.map(|since| News::CaughtUp { took: Millis(now.0 - since.0) });
         }
         if self.since.is_none() && last.missing.is_none() && missing.is_some() {
-            // The marks have come: from here on there is something better to judge by.
+            // Marks have arrived, so the estimate starts again from the better measurement.
             self.last = Some(seen(FIRST));
             return None;
         }
@@ -81,7 +82,7 @@ impl Pace {
         let seen = seen(Millis(last.pause.0 * 2).min(LONGEST));
         self.last = Some(seen);
         let remaining = last.until_nothing_remains(&seen);
-        // While what remains passes, the watermark moves by that and by what it is behind.
+        // While the remaining time passes, the watermark moves by that time and by its present delay.
         let speed = match remaining {
             Some(remaining) => 1.0 + behind.0 as f64 / remaining.0.max(1) as f64,
             None => last.speed_of_watermark(&seen).min(1.0),
@@ -103,19 +104,19 @@ impl Spoken {
         }
     }
 
-    /// The watermark moved by what passed, and by what it came closer.
+    /// The watermark moved by the time that passed and by the reduction of its delay.
     fn speed_of_watermark(&self, later: &Self) -> f64 {
         1.0 + (self.behind.0 - later.behind.0) as f64 / (later.at.0 - self.at.0).max(1) as f64
     }
 }
 
-/// How long what is left takes at the pace of what was gained in a time; nothing when nothing was gained.
+/// The time for what is left at the recent pace; `None` if nothing was gained.
 fn time(left: f64, gained: f64, passed: i64) -> Option<Millis> {
     (gained > 0.0).then(|| Millis((left / gained * passed as f64) as i64))
 }
 
 impl News {
-    /// Says it.
+    /// Logs the report.
     pub fn tell(&self) {
         match self {
             Self::CatchingUp { behind, speed, remaining: Some(remaining) } => info!(
@@ -149,7 +150,7 @@ mod tests {
 
     const TWENTY_HOURS: i64 = 72_000;
 
-    /// Looks once a second while the backlog of twenty hours shrinks; what was said, and when.
+    /// Looks once a second while a backlog of twenty hours shrinks. Returns the reports with their times.
     fn said(shrinks: impl Fn(i64) -> i64, missing: impl Fn(i64) -> Option<u64>) -> Vec<(i64, News)> {
         let mut pace = Pace::default();
         let look = |n| {
@@ -177,7 +178,8 @@ mod tests {
         }
     }
 
-    /// The slowest delivery holds the watermark for twenty seconds; the count knows better, once the marks have come.
+    /// The slowest delivery holds the watermark back for twenty seconds; missing offsets give a better estimate once
+    /// marks arrive.
     #[test]
     fn what_is_missing_is_a_better_judge_than_a_watermark_that_is_held() {
         let held = |n: i64| (n - 20).max(0) * 200;
@@ -190,7 +192,7 @@ mod tests {
         assert!(matches!(first, News::CatchingUp { remaining: None, .. }), "{first:?}");
     }
 
-    /// Others are counted as they come, one partition stands still: nothing is gained.
+    /// The others are counted as they arrive, but one partition is stalled, so nothing is gained.
     #[test]
     fn a_partition_that_stands_still_has_no_end() {
         for (n, news) in said(|n| -n, |_| Some(1_000)) {

@@ -1,23 +1,23 @@
-//! Whether the processor goes on: connected, and not standing still.
+//! The conditions of the readiness probe: Pub/Sub answers, and rows reach their tables.
 //!
-//! Pure. Not here: what becomes of it (`service::readiness`), and whether checkpoints go on, which report themselves.
+//! Pure. The driver reports each durable checkpoint itself, and `service::readiness` combines all conditions.
 
 use event::EventTime;
 use pubsub::link::Link;
 
-/// The condition of holding the state, or of standing by.
+/// The name of the condition that this processor holds the state or is a standby.
 pub(crate) const STATE: &str = "state";
-/// The condition of checkpoints that become durable.
+/// The name of the condition that checkpoints become durable.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
-/// The condition of Pub/Sub answering.
+/// The name of the condition that Pub/Sub answers.
 pub(crate) const PUBSUB: &str = "pubsub";
-/// The condition of rows reaching their tables.
+/// The name of the condition that rows reach their tables.
 pub(crate) const TABLES: &str = "tables";
 
-/// What a stand-by says of itself.
+/// The status of a standby.
 pub(crate) const STANDING_BY: &str = "another processor holds the state; standing by";
 
-/// An order of magnitude above what an append takes.
+/// Ten times what an append normally takes, or more.
 const LIMIT_MILLIS: i64 = 60_000;
 
 /// Whether Pub/Sub answers for every subscription.
@@ -28,7 +28,7 @@ pub(crate) fn pubsub(links: [Link; 2]) -> Result<(), String> {
     if links.contains(&Link::Unknown) { Err("has not heard of Pub/Sub yet".to_owned()) } else { Ok(()) }
 }
 
-/// Whether rows reach their tables. `oldest` is since when the oldest request waits.
+/// Whether rows reach their tables. `oldest` is the time since which the oldest request has waited.
 pub(crate) fn tables(oldest: Option<EventTime>, now: EventTime) -> Result<(), String> {
     let waited = oldest.map_or(0, |since| now.0.saturating_sub(since.0));
     if waited <= LIMIT_MILLIS {

@@ -1,7 +1,7 @@
-//! The engine over a bounded source: every file is a partition, read side by side by event time, and
-//! when all have ended the watermark is at the end of time.
+//! The engine over a bounded source. Each file is a partition; partitions are merged by event time, and when all have
+//! ended the watermark moves to the end of time.
 //!
-//! Pure. Not here: files, Kafka, tables.
+//! Pure: the caller reads files or Kafka and writes the rows.
 
 use event::{EventTime, events::EventsSettings};
 
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Replay {
     engine: Engine,
-    /// Clocks of the partitions; at the end of time where one has ended.
+    /// The clocks of the partitions; the end of time for a partition that has ended.
     partitions: Vec<Clocks>,
     least: Clocks,
     now: EventTime,
@@ -27,19 +27,19 @@ pub struct Replay {
 /// One record of a partition.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Number of the partition, from 0.
+    /// The partition's index.
     pub partition: usize,
-    /// The Kafka topic; empty where a file names none.
+    /// The Kafka topic; empty for a file without one.
     pub topic: &'a str,
-    /// The record's timestamp in Kafka; files have none.
+    /// The record's Kafka timestamp; `None` for files.
     pub kafka_time: Option<EventTime>,
-    /// The event, anonymised.
+    /// The anonymised event.
     pub payload: &'a [u8],
 }
 
 impl Replay {
-    /// A run over that many partitions. `now`: the present, against which future events are judged and which
-    /// stands in `emitted_at`.
+    /// Creates a run over this many partitions. `now` is the time against which future events are judged, and the value
+    /// of `emitted_at`.
     pub fn new(events: &EventsSettings, flows: Vec<Flow>, partitions: usize, now: EventTime) -> Self {
         let partitions = vec![Clocks::NONE; partitions];
         let mut engine = Engine::new(events, flows);
@@ -47,13 +47,13 @@ impl Replay {
         Self { engine, partitions, least: Clocks::NONE, now }
     }
 
-    /// The partition to read from next: the one whose clock is lowest; nothing when all have ended.
+    /// The partition to read next, which has the lowest clock; `None` if all have ended.
     pub fn next_partition(&self) -> Option<usize> {
         let (number, clocks) = self.partitions.iter().enumerate().min_by_key(|(_, clocks)| clocks.event)?;
         (clocks.event != EventTime::MAX).then_some(number)
     }
 
-    /// Counts one record. [`Self::advance`] comes before the next one.
+    /// Counts one record. Call [`Self::advance`] before the next one.
     pub fn event(&mut self, record: &Record<'_>) -> Verdict {
         let envelope = self.envelope(record.topic, record.kafka_time);
         let verdict = self.engine.event(record.payload, &envelope, None);
@@ -78,7 +78,7 @@ impl Replay {
         self.engine.reader()
     }
 
-    /// What surrounds a record, for a [`Self::reader`].
+    /// The attributes of a record for a [`Self::reader`].
     pub fn envelope<'a>(&self, topic: &'a str, kafka_time: Option<EventTime>) -> Envelope<'a> {
         Envelope { topic, kafka_time, publish_time: self.now }
     }
@@ -90,13 +90,13 @@ impl Replay {
         }
     }
 
-    /// The partition has no more records.
+    /// Records that a partition has ended.
     pub fn end(&mut self, partition: usize) {
         self.partitions[partition] = Clocks::all(EventTime::MAX);
     }
 
-    /// Moves the watermark as far as the last record or end allows. `fired` gets each flow's number with the panes that
-    /// fire, a window at a time.
+    /// Advances the watermark as far as the last record or end allows. Calls `fired` with a flow's index and the panes
+    /// of one window at a time.
     pub fn advance(&mut self, fired: &mut dyn FnMut(usize, &mut Vec<Row>)) {
         let least =
             self.partitions.iter().fold(Clocks::all(EventTime::MAX), |least, clocks| least.min(*clocks));
@@ -108,12 +108,12 @@ impl Replay {
         self.engine.advance_each(&watermarks, self.now, fired);
     }
 
-    /// Accounts for records that the anonymiser refused.
+    /// Accounts for records that the anonymiser rejected.
     pub fn rejected(&mut self, records: u64) {
         self.engine.account(event::ledger::Outcome::Rejected, records);
     }
 
-    /// The flows, their ledgers and watermarks.
+    /// The flows with their ledgers and watermarks.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }

@@ -1,8 +1,9 @@
-//! The order that keeps the promises: applied, then in a checkpoint, then durable, and only then acknowledged and sent.
+//! The order that guarantees exactly-once results: applied, then in a checkpoint, then durable, and only then
+//! acknowledged and sent.
 //!
-//! Pure: it says what may be acknowledged, saved and sent now, and is told what became of it, so that a simulation
-//! drives the very order that production keeps. `A` is whatever acknowledges a message. Not here: when a checkpoint is
-//! due, and anything that waits.
+//! Pure: it returns what may be acknowledged, saved and sent, and receives the outcomes, so the simulation runs the
+//! same order as production. `A` is the handle that acknowledges a message. The driver decides when a checkpoint is
+//! due.
 
 mod gone;
 
@@ -27,82 +28,83 @@ use crate::{
     sink::{Sink, SinkError},
 };
 
-/// Request bytes that may wait before messages are left where they are.
+/// The limit of request bytes that may wait. Beyond it messages stay in Pub/Sub.
 const OUTBOX_BYTES: u64 = 64 << 20;
 
-/// Core and outbox, with what waits for a checkpoint and what waits for its table.
+/// Core and outbox, with the messages that wait for a checkpoint and the rows that wait for a table.
 #[derive(Debug)]
 pub struct Stages<A> {
     core: Core,
     outbox: Outbox,
-    /// How far the full copy of the state has come that checkpoints take in parts.
+    /// The position of the round: how far the copy of the state in parts has progressed.
     round: Round,
-    /// The rows of the flows that wait in the outbox, for those who watch.
+    /// The rows of the flows that wait in the outbox, for the board.
     fired: Fired,
-    /// Applied since the last checkpoint was taken.
+    /// Messages that were applied since the last checkpoint was taken.
     applied: Unacknowledged<A>,
-    /// Covered by the checkpoint that is on its way.
+    /// Messages that the checkpoint in flight contains.
     covered: Unacknowledged<A>,
     is_saving: bool,
     is_sending: bool,
-    /// The table whose stream is gone: nothing is sent before it has another.
+    /// The table whose stream is gone. Nothing is sent until it has another stream.
     reopening: Option<Reopening>,
-    /// Rows that no request can carry, since they were last asked for.
+    /// Rows that are too large for a request, since they were last taken.
     left_out: Vec<(Table, usize)>,
     /// Requests below this number have been handed to the sender.
     sent: u64,
     /// Requests below this number are in a durable checkpoint.
     durable: u64,
-    /// Requests below this number are in the checkpoint that is on its way.
+    /// Requests below this number are in the checkpoint in flight.
     covers: u64,
 }
 
-/// What acknowledges messages, one by one or some together.
+/// Handles that acknowledge messages, each for one or several.
 #[derive(Debug)]
 struct Unacknowledged<A> {
     handles: Vec<A>,
     messages: usize,
 }
 
-/// How far a run of requests came.
+/// The result of sending requests in order.
 #[derive(Debug)]
 pub struct Sent {
-    /// The last request whose rows stand in their table.
+    /// The number of the last request whose rows are in their table.
     pub done: Option<u64>,
-    /// Why it ended before the last request.
+    /// Why sending ended before the last request.
     pub stopped: Option<Stopped>,
 }
 
-/// What ended a run of requests.
+/// What stopped the sending.
 #[derive(Debug)]
 pub enum Stopped {
-    /// The request's stream is no more.
+    /// The request's stream no longer exists.
     StreamGone(Table),
-    /// The table refuses rows of the request.
+    /// The table refuses these rows of the request.
     Refused(u64, Vec<(u32, String)>),
-    /// Rows are missing in front of the request.
+    /// Rows before the request are missing in its stream.
     Gap(String),
     /// Waiting does not help.
     Failed(SinkError),
 }
 
-/// What a run of requests brought.
+/// The effect of a [`Sent`].
 #[derive(Debug, Default)]
 pub struct Delivered {
-    /// Rows that stand in their tables.
+    /// Rows that are now in their tables.
     pub rows: u64,
     /// Those of them that are panes.
     pub flow_rows: u64,
-    /// The table whose stream is gone: [`Stages::reopening`] says what comes next.
+    /// The table whose stream is gone. [`Stages::reopening`] returns the next step.
     pub gone: Option<Table>,
     /// The table that refused rows, and how many.
     pub refused: Option<(Table, usize)>,
-    /// The panes that stand in their tables now, by the flow's number; those of an earlier run are not among them.
+    /// The panes that are now in their tables, by the flow's index, without those of an earlier run.
     pub shown: Vec<(usize, Vec<Row>)>,
 }
 
 impl<A> Stages<A> {
-    /// What recovery gave. What an earlier run fixed may be sent at once: it is durable.
+    /// Starts from a recovered state. Requests that an earlier run created may be sent at once, because they are
+    /// durable.
     pub fn new(core: Core, outbox: Outbox) -> Self {
         let durable = outbox.next();
         Self {
@@ -122,15 +124,16 @@ impl<A> Stages<A> {
         }
     }
 
-    /// Whether messages may be applied. Without streams a pane that fires has no place in the state yet.
+    /// Whether messages may be applied. A pane that fires needs a stream to be part of the state.
     pub fn has_room(&self) -> bool {
         self.has_streams() && self.outbox.bytes() < OUTBOX_BYTES
     }
 
-    /// Applies a data message; [`Self::applied`] follows. `format`: what the message contains instead of one event.
+    /// Applies a data message; call [`Self::applied`] next. `format` names the contents of the message if it is not one
+    /// event.
     ///
     /// # Errors
-    /// A newer connector wrote the message. It must not be acknowledged.
+    /// Returns an error if a newer connector wrote the message, which must not be acknowledged.
     pub fn data(
         &mut self,
         data: &Data<'_>,
@@ -145,11 +148,12 @@ impl<A> Stages<A> {
         Ok(())
     }
 
-    /// Applies a message of the marks subscription; [`Self::applied`] follows. Returns the mark; `None` for a message
-    /// that no connector wrote.
+    /// Applies a message of the marks subscription; call [`Self::applied`] next. Returns the mark, or `None` if the
+    /// message is not a mark.
     ///
     /// # Errors
-    /// A newer connector wrote the mark. Acknowledged, it would be gone: its offsets would become holes, and then lost.
+    /// Returns an error if a newer connector wrote the mark. If it were acknowledged, its offsets would become holes
+    /// and then count as lost.
     pub fn mark(
         &mut self,
         message: &[u8],
@@ -169,13 +173,14 @@ impl<A> Stages<A> {
         }
     }
 
-    /// So many messages have been applied, which this acknowledges once a checkpoint that holds them is durable.
+    /// Records that `messages` messages were applied. `ack` acknowledges them once a checkpoint that contains them is
+    /// durable.
     pub fn applied(&mut self, ack: A, messages: usize) {
         self.applied.handles.push(ack);
         self.applied.messages += messages;
     }
 
-    /// Lets time pass. Returns the holes that were given up.
+    /// Advances the time. Returns the holes that were abandoned.
     pub fn tick(&mut self, now: EventTime) -> Vec<Abandoned> {
         if self.has_streams() { self.core.tick(now) } else { Vec::new() }
     }
@@ -190,20 +195,21 @@ impl<A> Stages<A> {
         self.tables().all(|table| self.outbox.has_stream(&table))
     }
 
-    /// A table has this stream from now on.
+    /// Gives a table this stream.
     pub fn opened(&mut self, table: &Table, stream: String) {
         self.outbox.open(table, stream);
         if self.reopening.take_if(|reopening| reopening.table == *table).is_some() {
-            // Requests have moved: a checkpoint must hold their new place first, not the one that is on its way.
+            // The requests have moved. A later checkpoint must contain their new offsets before they are sent; the one
+            // in flight has the old ones.
             self.hold_back();
         }
     }
 
-    /// Takes a checkpoint: lets fire what changed, fixes where every row goes, and says what is to be made durable.
-    /// Nothing while one is on its way.
+    /// Takes a checkpoint: fires the panes that changed, fixes the stream and offset of every row, and returns the
+    /// state to be saved; `None` while another checkpoint is in flight.
     ///
     /// # Errors
-    /// Rows do not fit their table.
+    /// Returns an error if rows do not fit their table.
     pub fn checkpoint(
         &mut self,
         budget: Budget,
@@ -223,19 +229,21 @@ impl<A> Stages<A> {
         Ok(Some(save(&mut self.core, &mut self.outbox, &mut self.round, budget)))
     }
 
-    /// The checkpoint is durable, and nobody had taken over by then. Returns what is to be acknowledged.
+    /// Records that the checkpoint is durable, and that no other processor had taken over by then. Returns the messages
+    /// to acknowledge.
     pub fn durable(&mut self) -> Vec<A> {
         self.is_saving = false;
         self.durable = self.durable.max(self.covers);
         std::mem::take(&mut self.covered).handles
     }
 
-    /// Whether a checkpoint is on its way.
+    /// Whether a checkpoint is in flight.
     pub fn is_saving(&self) -> bool {
         self.is_saving
     }
 
-    /// Takes what is durable and was not sent yet, to be sent in order. Nothing while a run is on its way.
+    /// Takes the durable requests that were not sent yet, to be sent in order; empty while other requests are being
+    /// sent.
     pub fn requests(&mut self) -> Vec<(u64, Append)> {
         if self.is_sending || self.reopening.is_some() || self.sent >= self.durable {
             return Vec::new();
@@ -251,15 +259,15 @@ impl<A> Stages<A> {
         requests
     }
 
-    /// Whether a run of requests is on its way or could be.
+    /// Whether requests are being sent or could be.
     pub fn is_sending(&self) -> bool {
         self.is_sending || self.sent < self.durable
     }
 
-    /// A run of requests has ended.
+    /// Handles the result of sending requests.
     ///
     /// # Errors
-    /// Waiting does not help.
+    /// Returns an error if waiting does not help.
     pub fn sent(
         &mut self,
         sent: Sent,
@@ -290,8 +298,8 @@ impl<A> Stages<A> {
             }
             Stopped::Refused(number, rows) => {
                 delivered.refused = self.refused(number, &rows, now, sink)?.map(|table| (table, rows.len()));
-                // Another processor, which stood still meanwhile, may hold the same requests at their old places: what has
-                // moved goes to a stream that it does not know. Nothing behind the refused request was sent.
+                // Another processor that was frozen may hold the same requests with their old offsets, so the requests
+                // that moved go to a stream that it does not know. Nothing after the refused request was sent.
                 self.reopening = delivered.refused.as_ref().map(|(table, _)| Reopening {
                     table: table.clone(),
                     from: below,
@@ -302,7 +310,7 @@ impl<A> Stages<A> {
         Ok(delivered)
     }
 
-    /// The panes of requests that are done.
+    /// The panes of the requests that are done.
     fn shown(&mut self) -> Vec<(usize, Vec<Row>)> {
         let first = self.first_pending();
         first.checked_sub(1).map_or_else(Vec::new, |last| self.fired.delivered(last))
@@ -312,7 +320,7 @@ impl<A> Stages<A> {
         self.outbox.pending_from(0).next().map_or(self.outbox.next(), |(number, _)| *number)
     }
 
-    /// Whatever is changed now is sent only after a checkpoint holds it.
+    /// Holds changed requests back until a checkpoint contains them.
     fn hold_back(&mut self) {
         let first = self.first_pending();
         self.sent = first;
@@ -320,27 +328,27 @@ impl<A> Stages<A> {
         self.covers = self.covers.min(first);
     }
 
-    /// Every table that rows go to.
+    /// Every table that receives rows.
     fn tables(&self) -> impl Iterator<Item = Table> {
         let flows = self.core.engine().flows().iter().map(|flow| flow.name().clone());
         let tables = flows.flat_map(|flow| [Table::Flow(flow.clone()), Table::Progress(flow)]);
         tables.chain([Table::DeadLetters])
     }
 
-    /// A line of progress of every flow, at the end of a run.
+    /// Adds a row of progress for every flow, at the end of a run.
     pub fn progress(&mut self, now: EventTime) {
         if self.has_streams() {
             self.core.progress(now);
         }
     }
 
-    /// Forgets what acknowledges the messages: they come again.
+    /// Drops the handles of unacknowledged messages, so that Pub/Sub redelivers them.
     pub fn give_back(&mut self) {
         self.applied = Unacknowledged::default();
         self.covered = Unacknowledged::default();
     }
 
-    /// How many messages wait for a durable checkpoint.
+    /// The number of messages that wait for a durable checkpoint.
     pub fn unacknowledged(&self) -> usize {
         self.applied.messages + self.covered.messages
     }
@@ -350,7 +358,7 @@ impl<A> Stages<A> {
         &self.core
     }
 
-    /// The rows of the flows on their way.
+    /// The rows of the flows that are not in their tables yet.
     pub fn fired(&self) -> &Fired {
         &self.fired
     }

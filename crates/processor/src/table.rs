@@ -1,13 +1,14 @@
-//! Hash tables in shards, by hashes that the caller has.
+//! Hash tables in shards, for callers that already have the hashes.
 //!
-//! A hash table doubles when it is full: for a moment it needs three times its memory, and an event waits until all entries
-//! have moved. Each shard doubles alone, so that both are a small part of that. A shard shrinks when most of it is empty.
+//! A hash table doubles when it is full: for a moment it needs three times its memory, and an event waits until all
+//! entries have moved. Each shard doubles alone, which reduces both to a small part. A shard shrinks when most of it is
+//! empty.
 
 use hashbrown::HashTable;
 
-/// A power of two, and as many as an array may have for `Default`.
+/// A power of two, and the largest length for which arrays implement `Default`.
 const SHARDS: usize = 32;
-/// Smaller shards stay as they are.
+/// Smaller shards never shrink.
 const SHRINKS: usize = 64;
 
 /// Entries by a 64-bit hash.
@@ -38,7 +39,7 @@ impl<T> Shards<T> {
         self.shards[shard(hash)].find_mut(hash, is)
     }
 
-    /// Adds an entry that is not there yet.
+    /// Adds an entry that must not be present yet.
     pub(crate) fn insert(&mut self, hash: u64, entry: T, hash_of: impl Fn(&T) -> u64) -> &mut T {
         self.len += 1;
         self.shards[shard(hash)].insert_unique(hash, entry, hash_of).into_mut()
@@ -94,7 +95,7 @@ impl<V> Table<V> {
         }
     }
 
-    /// The value of a key; a new one if there is none.
+    /// The value of a key, which is created if there is none.
     pub(crate) fn get_or_insert_with(&mut self, key: u128, new: impl FnOnce() -> V) -> &mut V {
         if self.get(key).is_none() {
             self.0.insert(half(key), (key, new()), |(key, _)| half(*key));
@@ -122,7 +123,8 @@ impl<V> Table<V> {
     }
 }
 
-/// The lowest bits choose the place in a shard and the highest tell entries apart there, so these are from the middle.
+/// The shard of a hash. The lowest bits select the bucket within a shard and the highest distinguish entries there, so
+/// the shard uses bits from the middle.
 fn shard(hash: u64) -> usize {
     (hash >> 48) as usize % SHARDS
 }
@@ -154,7 +156,7 @@ mod tests {
         fn a_table_is_a_map(steps in proptest::collection::vec((any::<bool>(), 0u128..300, any::<u8>()), 0..600)) {
             let (mut table, mut map) = (Table::default(), BTreeMap::new());
             for (inserts, key, value) in steps {
-                // As hashes are: all bits differ.
+                // All bits of a key differ, as with real hashes.
                 let key = key.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
                 if inserts {
                     table.insert(key, value);

@@ -18,106 +18,106 @@ use crate::{
     outbox::Outbox,
 };
 
-/// What a spectator sees, at each tick.
+/// The status of a processor at one tick.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// Data messages that were new since the start.
+    /// Data messages that arrived for the first time, since the start.
     pub events: u64,
-    /// Rows added to their tables since the start.
+    /// Rows that were added to their tables, since the start.
     pub rows: u64,
-    /// Those of them in the tables of the flows.
+    /// Those of them that went to the tables of flows.
     pub flow_rows: u64,
-    /// Each flow's watermark and ledger.
+    /// The watermark and ledger of each flow.
     pub flows: Vec<(Arc<str>, EventTime, Ledger)>,
-    /// Whether no backlog is being read.
+    /// Whether the processor is caught up.
     pub caught_up: bool,
-    /// More, twice a second.
+    /// The detailed status, updated twice a second.
     pub detail: Arc<Detail>,
     /// The rows of the last hour.
     pub board: Board,
 }
 
-/// The state in detail; nothing before the first look.
+/// The detailed status; empty before the first update.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Detail {
-    /// When it was looked at; `None` before the processor holds its state.
+    /// The time of this status; `None` before the processor holds its state.
     #[serde(serialize_with = "known_as_text")]
     pub at: Option<EventTime>,
-    /// Which partition holds the watermark, and why.
+    /// What holds the watermark back, and why.
     pub held_by: String,
-    /// Whether another producer fills the topic, so that offsets cannot be balanced with Kafka's.
+    /// Whether another producer publishes to the topic, so that offsets do not match Kafka's.
     pub has_unpositioned: bool,
-    /// Offsets that are accounted for.
+    /// The number of offsets that are accounted for.
     pub accounted: u64,
     /// Counts since the start.
     #[serde(flatten)]
     pub counters: Counters,
-    /// Requests in flight to their tables.
+    /// Requests that wait for their tables.
     pub requests: usize,
-    /// Their bytes.
+    /// The bytes of these requests.
     pub request_bytes: u64,
     /// Approximate bytes of the live state.
     pub state_bytes: u64,
-    /// What the driver adds.
+    /// The part that only the driver knows.
     #[serde(flatten)]
     pub own: Own,
     /// The flows, in the order of the configuration.
     pub flows: Vec<FlowView>,
-    /// The known partitions.
+    /// All known partitions.
     pub partitions: Vec<PartitionView>,
 }
 
-/// What only the driver knows.
+/// The part of the status that only the driver knows.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Own {
-    /// When this run began.
+    /// When this run started.
     #[serde(skip)]
     pub started: Option<EventTime>,
-    /// How large the live state may be.
+    /// The limit of the live state in bytes.
     #[serde(rename = "memory_bytes")]
     pub memory: u64,
     /// Messages that wait for a durable checkpoint.
     pub unacknowledged: usize,
-    /// Since when the oldest message waits that no checkpoint contains yet.
+    /// Since when the oldest message has waited that no checkpoint contains yet.
     #[serde(serialize_with = "known_as_text")]
     pub unacknowledged_since: Option<EventTime>,
-    /// Since when the oldest message waits that the checkpoint in flight contains.
+    /// Since when the oldest message has waited that the checkpoint in flight contains.
     #[serde(serialize_with = "known_as_text")]
     pub covered_since: Option<EventTime>,
-    /// Since when the oldest request waits for its table.
+    /// Since when the oldest request has waited for its table.
     #[serde(serialize_with = "known_as_text")]
     pub oldest_request: Option<EventTime>,
     /// When the last mark arrived.
     #[serde(serialize_with = "known_as_text")]
     pub last_mark: Option<EventTime>,
-    /// What it showed of the clocks.
+    /// The clock differences that the last mark showed.
     #[serde(skip)]
     pub ahead: Option<Ahead>,
     /// Durable checkpoints of this run.
     pub checkpoints: u64,
-    /// When the last one became durable.
+    /// When the last checkpoint became durable.
     #[serde(serialize_with = "known_as_text")]
     pub last_checkpoint: Option<EventTime>,
-    /// How long it took.
+    /// The duration of the last checkpoint.
     #[serde(rename = "checkpoint_ms")]
     pub checkpoint_millis: Option<u64>,
-    /// Bytes of the last one that was begun.
+    /// The bytes of the last checkpoint that was started.
     pub checkpoint_bytes: u64,
 }
 
-/// How far clocks are ahead, in milliseconds: idle partitions move by the connector's, so that what comes may be late by
-/// as much.
+/// How far clocks are ahead, in milliseconds. Idle partitions move with the connector's clock, so later events may be
+/// late by this much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ahead {
-    /// The connector's, by which it asked, of Pub/Sub's, by which the mark was published after that. Nothing where the mark
-    /// holds no answer.
+    /// The connector's clock when it asked, relative to Pub/Sub's clock when it published the mark afterwards; `None`
+    /// if the mark contains no answer.
     pub connector: Option<i64>,
-    /// Pub/Sub's of ours.
+    /// Pub/Sub's clock relative to this machine's.
     pub pubsub: i64,
 }
 
 impl Ahead {
-    /// What a mark tells that comes now.
+    /// The differences that a mark shows when it arrives at `now`.
     pub fn of(mark: &Mark, published: EventTime, now: EventTime) -> Self {
         let of_logs = mark.partitions.iter().filter_map(|partition| partition.end).map(|end| end.asked_at);
         let asked = mark.topics.iter().map(|topic| topic.asked_at).chain(of_logs).max();
@@ -131,78 +131,78 @@ impl Ahead {
 /// One partition of one incarnation.
 #[derive(Clone, Debug, Serialize)]
 pub struct PartitionView {
-    /// Which.
+    /// The partition.
     #[serde(flatten)]
     pub partition: Partition,
-    /// Everything below is accounted for.
+    /// Every offset below this one is accounted for.
     pub frontier: u64,
-    /// What the connector committed.
+    /// The committed offset.
     pub committed: Option<u64>,
-    /// Where the log ended when its leader was last asked.
+    /// The end of the log when its leader was last asked.
     pub log_end: Option<u64>,
-    /// When a connector asked; `None` before its first mark.
+    /// When the connector asked; `None` before the first mark.
     #[serde(serialize_with = "known_as_text")]
     pub asked_at: Option<EventTime>,
-    /// Offsets below the log's end that are not accounted for.
+    /// The number of offsets below the end of the log that are not accounted for.
     pub lag: Option<u64>,
-    /// Committed offsets that did not arrive, the first few ranges: first and one past the last.
+    /// The first few ranges of committed offsets that have not arrived: the first offset, and one past the last.
     pub holes: Vec<(u64, u64)>,
-    /// How many such ranges there are.
+    /// The number of such ranges.
     pub hole_count: usize,
-    /// How many offsets are in them.
+    /// The number of offsets in them.
     pub hole_offsets: u64,
-    /// Since when the oldest of them is watched, while the processor is caught up.
+    /// Since when the oldest of them has been watched while the processor was caught up.
     #[serde(serialize_with = "known_as_text")]
     pub hole_since: Option<EventTime>,
-    /// The time of its newest event.
+    /// The time of the partition's newest event.
     #[serde(serialize_with = "known_as_text")]
     pub clock: Option<EventTime>,
-    /// Whether it moves with the clock, having no new events.
+    /// Whether the partition has no new events and moves with the clock.
     pub is_idle: bool,
 }
 
-/// One flow.
+/// The status of one flow.
 #[derive(Clone, Debug, Serialize)]
 pub struct FlowView {
-    /// Its name; also the table's.
+    /// The name of the flow and of its table.
     pub name: Arc<str>,
-    /// Names of its key's columns.
+    /// The names of its key's columns.
     pub columns: Vec<String>,
-    /// Its measures in the order of their columns; in JSON the names of these columns.
+    /// Its measures in the order of their columns; in JSON, the names of these columns.
     #[serde(serialize_with = "shown")]
     pub measures: Arc<[MeasureColumns]>,
     /// How its windows cover time.
     #[serde(flatten, serialize_with = "windowing")]
     pub windows: WindowKind,
-    /// See the configuration.
+    /// The configured `out_of_orderness`.
     #[serde(rename = "out_of_orderness_ms", serialize_with = "millis")]
     pub out_of_orderness: Millis,
-    /// See the configuration.
+    /// The configured `allowed_lateness`.
     #[serde(rename = "allowed_lateness_ms", serialize_with = "millis")]
     pub allowed_lateness: Millis,
-    /// No older events are expected on time; `None` before that is known.
+    /// The watermark; `None` before it is known.
     #[serde(serialize_with = "known_as_text")]
     pub watermark: Option<EventTime>,
-    /// How far that is behind the clock, in milliseconds.
+    /// How far the watermark is behind the clock, in milliseconds.
     pub delay_ms: Option<u64>,
-    /// The outcome of every offset.
+    /// The number of offsets for each outcome.
     #[serde(serialize_with = "outcomes")]
     pub ledger: Ledger,
     /// Offsets that were accounted for before the flow was added.
     pub before: u64,
     /// Keys with live counts.
     pub keys: usize,
-    /// Views and clicks that were counted without the join, since the process began.
+    /// Views and clicks that were counted without the join, since the start.
     pub over_limit: u64,
-    /// Moves in the ledger that did not balance, since the process began: a defect of this program.
+    /// Moves in the ledger that did not balance, since the start. Any is a defect of this program.
     pub imbalances: u64,
 }
 
-/// The number of holes shown for each partition.
+/// The number of holes that are listed for each partition.
 const HOLES: usize = 3;
 
 impl Detail {
-    /// The status at this time.
+    /// Collects the status at this time.
     pub fn of(core: &Core, outbox: &Outbox, own: Own, now: EventTime) -> Self {
         let (frontier, limits) = (core.frontier(), core.limits());
         let partition = |(partition, track)| {
@@ -225,14 +225,14 @@ impl Detail {
 }
 
 impl Own {
-    /// Since when the oldest message waits for a durable checkpoint.
+    /// Since when the oldest message has waited for a durable checkpoint; `None` if none waits.
     pub fn oldest_unacknowledged(&self) -> Option<EventTime> {
         self.covered_since.or(self.unacknowledged_since)
     }
 }
 
 impl PartitionView {
-    /// The status of a partition. `hole_since` is the time since which its oldest hole is watched.
+    /// The status of a partition. `hole_since` is the time since which its oldest hole has been watched.
     pub fn of(partition: &Partition, track: &Track, limits: &Limits, hole_since: Option<EventTime>) -> Self {
         let mut view = Self {
             partition: partition.clone(),
@@ -252,7 +252,7 @@ impl PartitionView {
         view
     }
 
-    /// Takes what Kafka itself returned, which is newer than the last mark.
+    /// Updates the status with Kafka's own answer, which is newer than the last mark.
     pub fn asked(&mut self, low: u64, high: u64, committed: Option<u64>, track: &Track) {
         self.committed = committed;
         let below = committed.unwrap_or(0);
@@ -268,7 +268,7 @@ impl PartitionView {
 }
 
 impl FlowView {
-    /// A flow of which nothing is known but its configuration.
+    /// The status of a flow of which only the configuration is known.
     pub fn new(flow: &Flow) -> Self {
         let table = flow.table();
         Self {
@@ -303,7 +303,7 @@ impl FlowView {
     }
 }
 
-/// Which partition holds the watermark, and why.
+/// Describes what holds the watermark back, and why.
 fn held_by(holder: &Holder, has_unpositioned: bool) -> String {
     match holder {
         Holder::NoMark if has_unpositioned => {
@@ -341,10 +341,10 @@ fn shown<S: Serializer>(measures: &[MeasureColumns], s: S) -> Result<S::Ok, S::E
     s.collect_seq(measures.iter().flat_map(MeasureColumns::shown))
 }
 
-/// Serialises the offsets of each outcome by its name.
+/// Serialises the number of offsets for each outcome by its name.
 ///
 /// # Errors
-/// Those of the serialiser.
+/// Returns the serialiser's errors.
 pub fn outcomes<S: Serializer>(ledger: &Ledger, s: S) -> Result<S::Ok, S::Error> {
     s.collect_map(ledger.iter().map(|(outcome, offsets)| (outcome.as_str(), offsets)))
 }

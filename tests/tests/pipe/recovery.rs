@@ -81,8 +81,8 @@ fn a_flow_that_was_edited_is_refused() -> Result<()> {
     pipe.edit("name = \"box_ctr\"", "name = \"box_ctr_20m\"")?;
     pipe.run_well(&["setup"])?;
     let mut renamed = pipe.start(&["processor"])?;
-    renamed.says("a new flow begins at the present watermark")?;
-    renamed.says("the configuration names this flow no more; its state is dropped")?;
+    renamed.says("a new flow starts at the current watermark")?;
+    renamed.says("this flow is no longer configured; its state is dropped")?;
     renamed.stop()?;
     Ok(())
 }
@@ -102,7 +102,7 @@ fn a_flow_that_was_taken_out_and_comes_again_begins_anew() -> Result<()> {
     pipe.edit("name = \"box_ctr\"", "name = \"another\"")?;
     pipe.run_well(&["setup"])?;
     let mut another = pipe.start(&["processor"])?;
-    another.says("the configuration names this flow no more; its state is dropped")?;
+    another.says("this flow is no longer configured; its state is dropped")?;
     until_checkpoint(&mut another)?;
     another.stop()?;
 

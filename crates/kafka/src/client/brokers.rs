@@ -36,12 +36,12 @@ pub struct Brokers {
     config: KafkaConfig,
 }
 
-/// How long the client's queue is served at least.
+/// The minimum time for which the client's queue is served.
 pub(crate) const SERVE: Duration = Duration::from_millis(50);
 /// How long to wait for an answer before the first look at why there is none. Each further wait is twice as long, so that
 /// a distant broker is waited for as well.
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// How long a topic may take that is being created.
+/// How long to wait for a topic that is being created.
 const NEW_TOPIC: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_millis(100);
 
@@ -123,7 +123,7 @@ impl Brokers {
         }
     }
 
-    /// The configured topics in their order; a topic that does not exist has its own error.
+    /// The configured topics in their order. The entry of a topic that does not exist is its error.
     pub(crate) fn describe(&self) -> Result<Vec<Result<Topic, RDKafkaErrorCode>>, RDKafkaErrorCode> {
         self.describe_within(ANSWER_TIMEOUT)
     }

@@ -33,11 +33,11 @@ pub(crate) struct Context {
     callbacks: Mutex<Vec<Callback>>,
     /// The last error of the client.
     failure: Mutex<Option<(RDKafkaErrorCode, String)>>,
-    /// Rebalances are answered in the callback.
+    /// Whether rebalances are answered in the callback.
     is_closing: AtomicBool,
-    /// The last statistics named no broker.
+    /// Whether the last statistics named no broker.
     is_alone: AtomicBool,
-    /// `renewed` is not empty. Checked for every record, therefore without a lock.
+    /// Whether `renewed` has entries. It is read for every record, so it needs no lock.
     has_renewed: AtomicBool,
     /// Recreated topics with their new IDs.
     renewed: Mutex<BTreeMap<String, String>>,

@@ -42,7 +42,7 @@ pub(crate) enum End {
 
 /// How long to wait for an answer.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a consumer may take to leave its group.
+/// The time limit for leaving the group.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// librdkafka's configuration from its properties.
@@ -50,7 +50,7 @@ pub(crate) fn client_config<'a>(properties: impl Iterator<Item = (&'a str, &'a s
     let mut config = plain_config(properties);
     // `properties.debug = "cgrp,fetch"` with the log level `librdkafka=trace` shows what librdkafka does.
     let debug = config.get("debug").map(|contexts| format!("{contexts},metadata"));
-    // That a topic was recreated is logged among the lines about metadata, see `Context::take_renewed`.
+    // librdkafka logs that a topic was recreated among its metadata lines, see `Context::take_renewed`.
     config.set("debug", debug.as_deref().unwrap_or("metadata"));
     config.set_log_level(RDKafkaLogLevel::Debug);
     config

@@ -237,7 +237,7 @@ pub(crate) fn metadata(offsets: &TopicPartitionList, n: usize) -> Vec<u8> {
     }
 }
 
-/// Commits without waiting; the answer comes to the consumer's commit callback.
+/// Commits without waiting. The consumer's commit callback receives the answer.
 #[expect(unsafe_code, reason = "rust-rdkafka's asynchronous commit is never answered")]
 pub(crate) fn commit_later<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
@@ -256,8 +256,8 @@ pub(crate) fn commit_later<C: ConsumerContext>(
     }
 }
 
-/// Commits, and waits this long for the answer. librdkafka's own call waits without a limit, as long as the coordinator
-/// keeps the connection and is silent. An answer that arrives later is dropped.
+/// Commits, and waits this long for the answer. librdkafka's own call waits without a limit while the coordinator keeps
+/// the connection open and is silent. An answer that arrives later is dropped.
 #[expect(unsafe_code, reason = "rust-rdkafka's synchronous commit takes no timeout")]
 pub(crate) fn commit<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
@@ -290,11 +290,11 @@ pub(crate) fn commit<C: ConsumerContext>(
     }
 }
 
-/// Adds brokers to a client, `host:port` separated by commas. Those that it has stay as they are.
+/// Adds brokers to a client, as `host:port` separated by commas. Existing ones are kept.
 #[expect(unsafe_code, reason = "rust-rdkafka 0.39 does not wrap rd_kafka_brokers_add")]
 pub(crate) fn add_brokers<C: ClientContext>(client: &Client<C>, servers: &str) {
     let Ok(servers) = CString::new(servers) else { return };
-    // SAFETY: the client is live while it is borrowed; the text is copied by the call, which may come from any thread.
+    // SAFETY: the client is live while it is borrowed; the text is copied by the call, which is allowed on any thread.
     unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), servers.as_ptr()) };
 }
 
@@ -333,7 +333,7 @@ impl<T> Drop for Owned<T> {
     #[expect(unsafe_code, reason = "gives a handle back to librdkafka")]
     fn drop(&mut self) {
         if !self.handle.is_null() {
-            // SAFETY: the handle came from the constructor that belongs to this destructor, and is used no more.
+            // SAFETY: the handle was created by the constructor that belongs to this destructor, and is not used again.
             unsafe { (self.destroy)(self.handle) }
         }
     }

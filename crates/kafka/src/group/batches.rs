@@ -11,7 +11,7 @@ use rdkafka::{Message as _, message::BorrowedMessage};
 use super::{Intake, assignment::Assignment};
 use crate::Record;
 
-/// How long the first record of a batch waits for more.
+/// How long the first record of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(10);
 
 /// Passes records to an intake and queues its batches.

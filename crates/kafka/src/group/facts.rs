@@ -44,7 +44,7 @@ pub(super) struct Facts<B> {
     known: BTreeSet<String>,
     /// Those of them that were deleted.
     missing: BTreeSet<String>,
-    /// The last question had no answer, and a warning was logged.
+    /// Whether the last question had no answer and a warning was logged.
     is_down: bool,
     group_id: String,
     /// The topics that exist, with their numbers of partitions, as last described.
@@ -186,8 +186,8 @@ impl<B> Facts<B> {
             } else if self.known.contains(&**topic) && self.missing.insert(topic.to_string()) {
                 tracing::warn!(
                     %topic, brokers = %self.brokers.servers(),
-                    action = "make the topic anew, or take it out of kafka.topics and restart",
-                    "the topic has gone; waiting until it is made anew"
+                    action = "recreate the topic, or remove it from kafka.topics and restart",
+                    "the topic was deleted; waiting until it is recreated"
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! What driver, reader and facts leave for each other. Each order is the newest value, never a queue.
+//! The mailbox between driver, reader and facts. Each order holds only the newest value, never a queue.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ use crate::TopicPartition;
 pub struct Orders {
     /// Driver to both threads: drain, commit, leave the group. Never reset.
     stop: AtomicBool,
-    /// Driver to reader: read nothing for now.
+    /// Driver to reader: stop reading for now.
     hold: AtomicBool,
     /// Driver to reader: offsets to commit.
     commits: Mutex<Vec<(Commit, Partition)>>,

@@ -1,4 +1,5 @@
-//! Permits for bytes in flight: what was read and is not published yet. They bound the memory of an outage.
+//! Permits for the bytes in flight, which were read and are not published yet. They bound memory during an outage of
+//! Pub/Sub.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +14,7 @@ use tokio::{
 pub struct Permits {
     runtime: Handle,
     bytes: Arc<Semaphore>,
-    /// How many there are in all.
+    /// The number of permits in total.
     total: usize,
 }
 
@@ -34,12 +35,12 @@ impl Permits {
         Self { runtime: Handle::current(), bytes: Arc::new(Semaphore::new(total)), total }
     }
 
-    /// How many bytes there are in all.
+    /// The total number of bytes.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// How many bytes no batch holds.
+    /// The number of bytes that no batch holds.
     pub fn available(&self) -> usize {
         self.bytes.available_permits()
     }

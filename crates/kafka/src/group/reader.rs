@@ -60,7 +60,7 @@ pub(super) struct Reader<I: Intake> {
     pub(super) assignment: Assignment<I::Origin>,
     pub(super) batches: Batches<I>,
     pub(super) orders: Arc<Orders>,
-    /// A batch waits for a permit, and librdkafka fetches nothing.
+    /// Whether a batch waits for a permit, so that librdkafka fetches nothing.
     pub(super) is_paused: bool,
     /// Finds recreated topics, upon which the client is replaced.
     pub(super) topic_ids: TopicIds,
@@ -68,11 +68,11 @@ pub(super) struct Reader<I: Intake> {
     permits: Permits,
     positions_checked_at: Instant,
     topics_checked_at: Instant,
-    /// The last commit failed, and a warning was logged.
+    /// Whether the last commit failed and a warning was logged.
     is_commit_failing: bool,
 }
 
-/// The driver has ended: end without an error.
+/// The driver has ended, so the thread ends without an error.
 #[derive(Debug)]
 pub(super) struct Orphaned;
 
@@ -256,7 +256,7 @@ impl<I: Intake> Reader<I> {
         Ok(done.map_err(|error| stuck(&error))?)
     }
 
-    /// Commits what the driver requests, and checks positions and topics regularly.
+    /// Commits the offsets that the driver requested, and checks positions and topics at their intervals.
     fn keep_house(&mut self) -> Result<(), End> {
         if let Some(misfit) = self.orders.take_rejoin() {
             self.rejoin(&misfit)?;

@@ -420,7 +420,7 @@ fn announce(slot: &Slot, start: &Start) {
             tracing::warn!(
                 %partition, offset,
                 action = "nothing if the topic was deleted on purpose",
-                "the topic was made anew; reading it from its beginning"
+                "the topic was deleted and recreated; reading it from its beginning"
             );
         }
         Some(Notice::Lost { records }) => tracing::error!(

@@ -1,7 +1,7 @@
 //! One partition in one assignment.
 //!
-//! A replica that loses a partition and regains it knows nothing of the time between. Anything that arrives for an older
-//! generation (an acknowledgement, a log end, a commit) is recognised by its generation and dropped.
+//! A replica that loses a partition and regains it knows nothing about the time between. Anything that arrives for an
+//! older generation (an acknowledgement, a log end, a commit) is recognised by its generation and dropped.
 
 use std::{fmt, sync::Arc};
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use event::{Incarnation, mark::Reason};
 
-/// Where a group begins that has never committed.
+/// Where a group without a committed offset starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StartRule {
@@ -45,7 +45,7 @@ pub struct Committed {
     pub is_unannounced: bool,
 }
 
-/// Where to begin.
+/// Where reading starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
     /// The incarnation that is read.

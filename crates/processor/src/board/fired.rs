@@ -1,13 +1,14 @@
-//! Rows between their firing and their table: request by request, as the outbox numbers them.
+//! Rows that have fired and are not in their tables yet, grouped by the requests of [`crate::outbox`].
 //!
-//! Not here: the requests themselves ([`crate::outbox`]). Those of an earlier run are not known here.
+//! The board shows a row only once it is in its table, and the outbox holds encoded bytes, so the rows wait here.
+//! Requests of an earlier run are absent: their rows are not decoded.
 
 use std::collections::VecDeque;
 
 use event::EventTime;
 use flow::row::Row;
 
-/// Rows on their way.
+/// The rows of the requests in flight.
 #[derive(Debug, Default)]
 pub struct Fired {
     requests: VecDeque<Request>,
@@ -22,11 +23,11 @@ struct Request {
     rows: Vec<Row>,
 }
 
-/// About what a row takes beside the key that it shares.
+/// Approximate bytes of a row without its key, which is shared.
 const ROW_BYTES: u64 = 144;
 
 impl Fired {
-    /// Notes the rows of a flow that go into requests of these sizes, the first of which has this number.
+    /// Adds the rows of a flow that go into requests of these sizes. `first` is the number of the first request.
     pub fn push(
         &mut self,
         first: u64,
@@ -43,7 +44,7 @@ impl Fired {
         }
     }
 
-    /// The table refuses these rows (indexes in the request).
+    /// Removes the rows that the table refused, by their indexes in the request.
     pub fn refused(&mut self, number: u64, refused: &[u32]) {
         if let Some(request) = self.requests.iter_mut().find(|request| request.number == number) {
             let mut index = 0;
@@ -54,7 +55,7 @@ impl Fired {
         }
     }
 
-    /// The requests up to this number stand in their tables; their rows, by the flow's number.
+    /// Removes the requests up to this number, which are in their tables. Returns their rows with the flow's index.
     pub fn delivered(&mut self, number: u64) -> Vec<(usize, Vec<Row>)> {
         let mut delivered = Vec::new();
         while self.requests.front().is_some_and(|request| request.number <= number)
@@ -66,12 +67,12 @@ impl Fired {
         delivered
     }
 
-    /// The oldest request that waits: its number, and since when.
+    /// The number of the oldest request, and the time at which it was added; `None` if no request waits.
     pub fn oldest(&self) -> Option<(u64, EventTime)> {
         self.requests.front().map(|request| (request.number, request.at))
     }
 
-    /// About how many bytes the rows take.
+    /// Approximate bytes of the rows.
     pub fn bytes(&self) -> u64 {
         ROW_BYTES * self.rows as u64
     }

@@ -1,4 +1,4 @@
-//! One flow's rows of the last hour.
+//! The rows of one flow from the last hour.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -13,14 +13,14 @@ use rustc_hash::FxHashMap;
 
 use super::shown::{Ask, Busiest, Busy, KeyWindow, Measured, Point, ShownPane};
 
-/// A flow's rows of the last hour, or of its last windows where those are longer.
+/// The rows of one flow from the last hour, or from its last windows if an hour has only few.
 #[derive(Debug)]
 pub struct FlowBoard {
     name: Arc<str>,
     measures: Arc<[MeasureColumns]>,
-    /// Whether windows of a key replace each other by merging.
+    /// Whether windows of a key are sessions, of which one may replace others by merging.
     merging: bool,
-    /// How each stored measure adds up over keys.
+    /// How each stored measure is aggregated over keys.
     aggregations: Vec<Aggregation>,
     keep: Millis,
     keys: FxHashMap<Key, Vec<Shown>>,
@@ -28,7 +28,7 @@ pub struct FlowBoard {
     complete: Option<Window>,
     bytes: u64,
     most: u64,
-    /// Keys with less [`weight`] are not taken while there is no room.
+    /// Keys with a lower [`weight`] are rejected while there is no room.
     floor: u64,
     left_out: bool,
 }
@@ -40,25 +40,25 @@ struct Shown {
     window: Window,
     /// The stored measures.
     values: Values,
-    /// Which firing.
+    /// The kind of firing.
     pane: Pane,
-    /// Counts the firings of this window and key from 0.
+    /// The index of this firing among those of its window and key, from 0.
     index: u32,
     /// The flow's watermark when it fired.
     watermark: EventTime,
-    /// When it fired.
+    /// The time at which it fired, by the processor's clock.
     emitted_at: EventTime,
 }
 
 type Group<'a> = (Values, Vec<&'a Key>);
 
 const HOUR: Millis = Millis(3_600_000);
-/// So many windows are kept where an hour has fewer.
+/// The board keeps at least this many windows.
 const LEAST_WINDOWS: i64 = 12;
-/// EARLY panes of a window beside its ON_TIME pane, and without one.
+/// How many EARLY panes a window keeps: with its ON_TIME pane, and without one.
 const EARLY: (usize, usize) = (1, 2);
 const LATE: usize = 3;
-/// A pane, with a share of what its values point to.
+/// Approximate bytes of a pane with its share of the data that its values point to.
 const PANE_BYTES: u64 = size_of::<Shown>() as u64 + 16;
 
 impl FlowBoard {
@@ -105,12 +105,12 @@ impl FlowBoard {
         &self.name
     }
 
-    /// About how many bytes it takes.
+    /// Approximate bytes in memory.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The busiest keys of the newest window that is complete.
+    /// The busiest keys of the newest complete window.
     pub fn busiest(&self, ask: &Ask) -> Busiest {
         let Some(window) = self.complete.or_else(|| self.oldest()) else { return Busiest::default() };
         let find = ask.find.trim().to_lowercase();
@@ -135,7 +135,7 @@ impl FlowBoard {
             key: key.iter().map(|value| value.map(Box::from)).collect(),
             measured: self.measured(values),
             keys: keys.len(),
-            // Keys that were quiet in this window belong to the group all the same.
+            // Keys without events in this window still belong to their group.
             course: match ask.by {
                 Some(column) => {
                     let same = |(other, _): &(&Key, _)| other.get(column) == key.get(0);
@@ -153,7 +153,7 @@ impl FlowBoard {
         }
     }
 
-    /// The windows of one key with their panes, the newest window first.
+    /// The windows of one key with their panes, the newest window first; empty if the key is unknown.
     pub fn windows(&self, key: &Key) -> Vec<KeyWindow> {
         let mut windows: Vec<KeyWindow> = Vec::new();
         for shown in self.keys.get(key).into_iter().flatten() {
@@ -194,7 +194,7 @@ impl FlowBoard {
         course.into_iter().map(|(end, values)| Point { end, measured: self.measured(values) }).collect()
     }
 
-    /// The pane of a key that is valid in a window; with sessions that of its last session which ends no later.
+    /// The valid pane of a key in a window. With sessions, the pane of the key's last session that ends no later.
     fn newest<'a>(&self, panes: &'a [Shown], window: Window) -> Option<&'a Shown> {
         if self.merging {
             return valid(panes, true).into_iter().rfind(|pane| pane.window.end <= window.end);
@@ -229,7 +229,8 @@ impl FlowBoard {
         let before = panes.len();
         let place = (row.window, row.pane_index);
         let at = panes.partition_point(|pane| (pane.window, pane.index) < place);
-        // A pane that came before, from the table at the start, say, is the same pane.
+        // A pane with the same window and index is the same pane, for example one that was read from the table at the
+        // start.
         if panes.get(at).is_none_or(|pane| (pane.window, pane.index) != place) {
             panes.insert(
                 at,
@@ -248,7 +249,7 @@ impl FlowBoard {
             (self.bytes + PANE_BYTES * panes.len() as u64).saturating_sub(PANE_BYTES * before as u64);
     }
 
-    /// Adds the measures of another key. What cannot be added up without its sketch becomes NULL.
+    /// Adds the measures of another key. A measure that cannot be added without its sketch becomes NULL.
     fn merge(&self, sums: &mut Values, values: &[Value]) {
         if sums.is_empty() {
             sums.extend(values.iter().cloned());
@@ -259,7 +260,7 @@ impl FlowBoard {
         }
     }
 
-    /// Drops what is older than an hour.
+    /// Removes rows that are older than an hour.
     fn forget(&mut self) {
         let Some(complete) = self.complete else { return };
         let keep = self.keep;
@@ -271,7 +272,7 @@ impl FlowBoard {
         self.count_bytes();
     }
 
-    /// Drops the keys with the least weight, until a quarter is free.
+    /// Removes the keys with the lowest weight until a quarter of the memory is free.
     fn make_room(&mut self) {
         let newest = |panes: &[Shown]| panes.last().map_or(0, |pane| weight(&pane.values));
         let mut sizes: Vec<(u64, u64)> =
@@ -325,7 +326,7 @@ fn key_bytes(key: &Key) -> u64 {
     128 + key.as_pushed().len() as u64
 }
 
-/// Many EARLY and LATE panes of one window tell little: the newest of each stay.
+/// Keeps only the newest EARLY and LATE panes of a window.
 fn thin_out(panes: &mut Vec<Shown>, window: Window) {
     let first = panes.partition_point(|pane| pane.window < window);
     let end = panes.partition_point(|pane| pane.window <= window);
@@ -350,8 +351,9 @@ fn thin_out(panes: &mut Vec<Shown>, window: Window) {
     });
 }
 
-/// The panes that no other one replaced. They are sorted by window and index, so that those of one window are side by
-/// side, the newest last. A session that was merged overlaps no session but the one that it became part of, so that
+/// The panes that no later pane replaced. Panes are sorted by window and index, so those of one window are adjacent,
+/// the newest last. A merged session overlaps only the session that it became part of, so panes that overlap in a chain
+/// belong to one session, and the highest index is valid.
 /// panes which overlap in a chain belong to one session, and the highest index is valid.
 fn valid(panes: &[Shown], merging: bool) -> Vec<&Shown> {
     let mut valid: Vec<&Shown> = Vec::new();

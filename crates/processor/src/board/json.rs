@@ -1,4 +1,4 @@
-//! Windows and measures in JSON: times as text, measures under the names of their columns.
+//! Windows and measures as JSON: times are text, and measures have the names of their columns.
 
 use flow::{Window, row::Cell};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::shown::Measured;
 
-/// Members of a row, a point or a pane that a measure may have the name of. Such a measure gets [`PREFIX`].
+/// Members of a row, a point or a pane. A measure with one of these names gets [`PREFIX`].
 const MEMBERS: [&str; 6] = ["key", "keys", "course", "end", "session", "panes"];
 const PREFIX: &str = "measure_";
 
@@ -30,7 +30,8 @@ pub(super) fn maybe_window<S: Serializer>(window: &Option<Window>, s: S) -> Resu
     window.map(Bounds::from).serialize(s)
 }
 
-/// Measures as the columns are called. Sketches are left out: the table has them.
+/// Serialises measures under the names of their columns. Sketches are left out, because they are only useful in the
+/// table.
 pub(super) fn measured<S: Serializer>(measured: &Measured, s: S) -> Result<S::Ok, S::Error> {
     let mut map = s.serialize_map(None)?;
     let mut done = Ok(());
@@ -57,7 +58,7 @@ impl Serialize for Written<'_> {
             Cell::Null | Cell::Bytes(_) => s.serialize_unit(),
             Cell::Text(text) => s.serialize_str(text),
             Cell::Integer(number) => s.serialize_i64(number),
-            // With all digits, as in the lines of `replay`.
+            // All digits are kept, as in the output of `replay`.
             Cell::Decimal(total) => match RawValue::from_string(total.to_string()) {
                 Ok(number) => number.serialize(s),
                 Err(_) => s.serialize_f64(total.to_f64()),

@@ -1,8 +1,7 @@
-//! The rows that stand in their tables, as far back as a page shows them: the last hour of the busiest keys.
+//! The board: the rows of the last hour that are in their tables, for the live page.
 //!
-//! Filled with what the tables took, and with nothing else, so that what is shown can be found there. Its memory is
-//! bounded: where the keys are too many, those with the fewest views are left out, and it says so.
-//! Not here: how it is shown.
+//! It contains only rows that a table has accepted, so every row on the page can be found in its table. Its memory is
+//! bounded: if there are too many keys, it drops those with the lowest counts, and reports that it did.
 
 mod fired;
 mod flow_board;
@@ -19,34 +18,34 @@ pub use self::{
     shown::{Ask, Busiest, Busy, KeyWindow, Measured, Point, ShownPane},
 };
 
-/// The boards of all flows, shared by cloning.
+/// The boards of all flows. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
     flows: Arc<[RwLock<FlowBoard>]>,
 }
 
 impl Board {
-    /// Empty boards that together take about `bytes` at most.
+    /// Creates empty boards that together take at most about `bytes` bytes.
     pub fn new(flows: &[Flow], bytes: u64) -> Self {
         let share = bytes / flows.len().max(1) as u64;
         Self { flows: flows.iter().map(|flow| RwLock::new(FlowBoard::new(flow, share))).collect() }
     }
 
-    /// Adds rows of a flow, by its number, that stand in their table.
+    /// Adds rows that are in their table. `flow` is the flow's index.
     pub fn add(&self, flow: usize, rows: &[Row]) {
         if let Some(board) = self.flows.get(flow) {
-            // Each row is one assignment more: a board is never left half changed.
+            // Each row is added by one assignment, so a panic leaves no board half changed.
             board.write().unwrap_or_else(PoisonError::into_inner).add(rows);
         }
     }
 
-    /// Looks at a flow's board; nothing where no flow has that name.
+    /// Calls `look` with a flow's board; `None` if there is no flow of that name.
     pub fn look<T>(&self, flow: &str, look: impl FnOnce(&FlowBoard) -> T) -> Option<T> {
         let boards = self.flows.iter().map(|board| board.read().unwrap_or_else(PoisonError::into_inner));
         boards.into_iter().find(|board| &**board.name() == flow).map(|board| look(&board))
     }
 
-    /// About how many bytes it takes.
+    /// Approximate bytes of all boards.
     pub fn bytes(&self) -> u64 {
         let bytes = |board: &RwLock<FlowBoard>| board.read().unwrap_or_else(PoisonError::into_inner).bytes();
         self.flows.iter().map(bytes).sum()

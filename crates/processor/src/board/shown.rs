@@ -1,4 +1,4 @@
-//! What a board shows: the busiest keys of a window, and the windows of one key with their panes.
+//! The results of a board's queries: the busiest keys of a window, and the windows of one key with their panes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::json::{maybe_window, measured, window};
 
-/// The measures of a row, and how its columns follow from them.
+/// The values of a row, and the measures that turn them into columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// The measures of the flow, shared by all of its rows.
@@ -20,57 +20,57 @@ pub struct Measured {
     pub values: Values,
 }
 
-/// Which keys are asked for.
+/// A query for keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask {
-    /// The column that keys are added up by; nothing for single keys.
+    /// The index of the column by which keys are grouped; `None` for single keys.
     pub by: Option<usize>,
-    /// Only those with this text in them.
+    /// Only keys that contain this text.
     pub find: String,
-    /// At most this many.
+    /// The maximum number of rows.
     pub limit: usize,
 }
 
 /// The busiest keys of one window.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Busiest {
-    /// The newest complete window, or the oldest open one while none is; nothing while there are no rows.
+    /// The newest complete window, or the oldest open one if none is complete; `None` if there are no rows.
     #[serde(serialize_with = "maybe_window")]
     pub window: Option<Window>,
-    /// Whether it has fired ON_TIME.
+    /// Whether the window has fired ON_TIME.
     pub is_complete: bool,
-    /// How many there are, shown or not.
+    /// The number of keys or groups that match, shown or not.
     pub found: usize,
-    /// Whether the least busy keys are left out for want of room.
+    /// Whether the least busy keys were dropped because the board is full.
     pub left_out: bool,
-    /// The busiest first.
+    /// The rows, the busiest first.
     pub rows: Vec<Busy>,
 }
 
-/// One key, or all keys with one value in a column.
+/// One key, or all keys with one value of a column.
 #[derive(Clone, Debug, Serialize)]
 pub struct Busy {
-    /// The key's values, or the one value; null is a group of its own.
+    /// The values of the key, or the value of the group. NULL is a group of its own.
     pub key: Vec<Option<Box<str>>>,
-    /// How many keys were added up.
+    /// How many keys the row aggregates.
     pub keys: usize,
-    /// Its own window, where keys do not share theirs.
+    /// The row's own window, if keys do not share their windows.
     #[serde(serialize_with = "maybe_window", skip_serializing_if = "Option::is_none")]
     pub session: Option<Window>,
-    /// What was measured.
+    /// The measures.
     #[serde(flatten, serialize_with = "measured")]
     pub measured: Measured,
     /// The windows of the last hour.
     pub course: Vec<Point>,
 }
 
-/// One window in a course.
+/// One window of a course.
 #[derive(Clone, Debug, Serialize)]
 pub struct Point {
-    /// The window's end.
+    /// The end of the window.
     #[serde(serialize_with = "as_text")]
     pub end: EventTime,
-    /// What was measured in it.
+    /// The measures.
     #[serde(flatten, serialize_with = "measured")]
     pub measured: Measured,
 }
@@ -78,27 +78,27 @@ pub struct Point {
 /// A window of one key with its panes.
 #[derive(Clone, Debug, Serialize)]
 pub struct KeyWindow {
-    /// The window.
+    /// Its start and end.
     #[serde(flatten, serialize_with = "window")]
     pub window: Window,
-    /// Its panes by index; of many early or late ones the newest.
+    /// The panes by index; if there are many EARLY or LATE ones, only the newest.
     pub panes: Vec<ShownPane>,
 }
 
 /// A pane.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShownPane {
-    /// Which firing.
+    /// The kind of firing.
     pub pane: Pane,
-    /// Counts the firings from 0.
+    /// The index of the firing, from 0.
     pub pane_index: u32,
-    /// What was measured.
+    /// The measures.
     #[serde(flatten, serialize_with = "measured")]
     pub measured: Measured,
     /// The flow's watermark when it fired.
     #[serde(serialize_with = "as_text")]
     pub watermark: EventTime,
-    /// When it fired.
+    /// The time at which it fired, by the processor's clock.
     #[serde(serialize_with = "as_text")]
     pub emitted_at: EventTime,
 }

@@ -1,6 +1,5 @@
-//! From a configuration to a driver that runs: the state is taken hold of and recovered.
-//!
-//! Not here: the loop ([`super`]).
+//! Starts a processor: acquires the state, recovers it, opens the subscriptions, and hands over to the loop in
+//! [`super`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,57 +29,58 @@ use crate::{
     view::{Own, View},
 };
 
-/// What a processor needs to know.
+/// The configuration of a processor.
 #[derive(Debug)]
 pub struct Config {
-    /// `[events]`.
+    /// The `[events]` section.
     pub events: EventsSettings,
-    /// `[[flows]]`.
+    /// The `[[flows]]` tables.
     pub flows: Vec<Flow>,
-    /// `[state]`.
+    /// The `[state]` section.
     pub state: StateSettings,
-    /// The data subscription.
+    /// Options of the data subscription.
     pub data: SubscribeOptions,
-    /// The marks subscription.
+    /// Options of the marks subscription.
     pub marks: SubscribeOptions,
 }
 
-/// What the rest of the process lends it.
+/// The services that a processor uses and does not own.
 #[derive(Debug)]
 pub struct Services {
-    /// Pub/Sub.
+    /// The connection to Pub/Sub.
     pub connection: Connection,
-    /// Where checkpoints go.
+    /// Where checkpoints are stored.
     pub store: Store,
-    /// Where metrics are shown.
+    /// The registry for the processor's metrics.
     pub metrics: Metrics,
-    /// Who is ready.
+    /// The conditions of the readiness probe.
     pub readiness: Readiness,
-    /// Told to stop.
+    /// Cancelled to stop the processor.
     pub shutdown: CancellationToken,
-    /// Sees the state at each tick: the demo's table, and the page.
+    /// Receives the status at each tick, for the demo's table and the live page.
     pub watch: watch::Sender<View>,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// The last view.
+    /// The last status.
     pub view: View,
-    /// Durable checkpoints.
+    /// The number of checkpoints that became durable.
     pub checkpoints: u64,
-    /// Requests that wait in the state for the next run.
+    /// Requests that the state still holds for the next run.
     pub pending_requests: usize,
 }
 
-/// What the rows of the last hour may take: this part of `memory`, and no more than that.
+/// The board may use this fraction of `memory`, but no more than [`BOARD_BYTES`].
 const BOARD_SHARE: u64 = 16;
 const BOARD_BYTES: u64 = 32 << 20;
 
-/// Runs until told to stop. Returns once everything that was applied is durable.
+/// Runs until `shutdown` is cancelled. Returns once everything that was applied is durable.
 ///
 /// # Errors
-/// When the state belongs to somebody else or to other flows, and when Pub/Sub or the tables refuse for good.
+/// Returns an error if another processor or other flows own the state, or if Pub/Sub or the tables reject a request
+/// permanently.
 pub async fn run<S: Sink>(
     config: Config,
     services: Services,
@@ -111,13 +111,13 @@ pub async fn run<S: Sink>(
     let millis = started.elapsed().as_millis() as u64;
     info!(checkpoints = recovered.checkpoints, millis, "state recovered");
     for flow in &restored.added {
-        info!(flow, "a new flow begins at the present watermark");
+        info!(flow, "a new flow starts at the current watermark");
     }
     for flow in &restored.removed {
         warn!(
             flow,
             action = "nothing if it was taken out on purpose; its table stays as it is",
-            "the configuration names this flow no more; its state is dropped"
+            "this flow is no longer configured; its state is dropped"
         );
     }
     let appender = Box::new(services.store.appender(&recovered));
@@ -155,7 +155,7 @@ pub async fn run<S: Sink>(
     driver.run(data, marks, hold, &services.shutdown).await
 }
 
-/// A stand-by is ready: to stand by. One that does not see the state could not take over.
+/// Reports a standby as ready, because it can take over, unless it cannot read the state.
 fn tell_standing(readiness: &Readiness, standing: Standing<'_>) {
     match standing {
         Standing::By => readiness.note(STATE, readiness::STANDING_BY),

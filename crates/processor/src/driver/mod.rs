@@ -1,8 +1,8 @@
-//! The one loop: messages, marks, the clock, checkpoints and rows on their way.
+//! The event loop of the processor: messages, marks, ticks, checkpoints and rows.
 //!
-//! The order that keeps the promises: apply -> checkpoint durable -> acknowledge and send rows. The thinking is
-//! in [`crate::core`], that order in [`crate::stages`]; here is only what waits. Not here: how a driver comes to be ([`begin`]), what
-//! it reports ([`reports`]), and rows on their way ([`rows`]).
+//! An event is applied, then in a durable checkpoint, then acknowledged and its rows sent; no step may overtake
+//! another. [`crate::core`] computes, [`crate::stages`] enforces the order, and this module only waits. See [`begin`]
+//! for the start, [`reports`] for status and logs, and [`rows`] for rows.
 
 mod begin;
 
@@ -50,18 +50,19 @@ use reports::{report_defects, report_hole};
 
 const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 2_000;
-/// A firing pane brings the next checkpoint forward, but not more often than this.
+/// A pane that fires brings the next checkpoint forward, but no closer than this to the last one.
 const SOONEST: Duration = Duration::from_millis(500);
-/// How many ticks pass between two updates of the details for page, metrics and status.
+/// Ticks between two updates of the details for page, metrics and status.
 const DETAIL_TICKS: u32 = 5;
-/// How many ticks pass between two looks at the files of tables and state: a deleted file would take rows as before.
+/// Ticks between two checks that the files of tables and state still exist: writes to a deleted file succeed, and are
+/// lost.
 const PLACE_TICKS: u32 = 10;
-/// How long a checkpoint may take at the end.
+/// How long the last checkpoint may take at shutdown.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(15);
-/// How long rows may take at the end; what is left waits in the state.
+/// How long the last rows may take at shutdown. The state keeps the remaining ones.
 const LAST_ROWS: Duration = Duration::from_secs(10);
 
-/// The present, by this machine's clock.
+/// The current time of this machine.
 pub fn now() -> EventTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     EventTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -72,13 +73,13 @@ struct Driver<S> {
     sink: Arc<S>,
     state: StateSettings,
     metrics: ProcessorMetrics,
-    /// Whether Pub/Sub answers for the data and the marks.
+    /// Whether Pub/Sub answers for the data and marks subscriptions.
     links: [watch::Receiver<Link>; 2],
     readiness: Readiness,
     watch: watch::Sender<View>,
-    /// Looked for while nothing is written to it.
+    /// Checked while no checkpoint is being written.
     store: Store,
-    /// Here when no checkpoint is on its way.
+    /// `None` while a checkpoint is being written.
     appender: Option<Box<Appender>>,
     tasks: JoinSet<Ended>,
     streams_asked: bool,
@@ -91,7 +92,7 @@ struct Driver<S> {
     flow_rows: u64,
     checkpoints: u64,
     board: Board,
-    /// What a spectator sees beside the core.
+    /// The part of the status that only the driver knows.
     own: Own,
     detail: Arc<Detail>,
     ticks: u32,
@@ -107,11 +108,11 @@ impl<S: Sink> Driver<S> {
     ) -> Result<Summary, ProcessorError> {
         let ended = self.until_stopped(&mut data, &mut marks, shutdown).await;
         if matches!(ended, Err(ProcessorError::Memory { .. })) {
-            // What fits is kept: the next run begins where this one stops.
+            // Everything applied so far is saved, so the next run starts where this one stops.
             self.finish().await?;
         }
         if ended.is_err() {
-            // Nothing is acknowledged that is not durable: dropped handles give their messages back.
+            // Only durable messages are acknowledged. Dropping the handles returns the others to Pub/Sub.
             self.stages.give_back();
             tokio::join!(data.close(Duration::from_secs(1)), marks.close(Duration::from_secs(1)));
             return ended.map(|()| Summary::default());
@@ -303,7 +304,7 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    /// The last checkpoint and the last rows.
+    /// Writes the last checkpoint and sends the last rows.
     async fn finish(&mut self) -> Result<(), ProcessorError> {
         self.last_durable().await?;
         let now = now();
@@ -312,18 +313,18 @@ impl<S: Sink> Driver<S> {
         self.start_checkpoint(now)?;
         self.last_durable().await?;
         self.last_rows().await?;
-        // One more, so that the next run knows which rows stand in their tables.
+        // One more checkpoint records which rows are in their tables, so the next run does not send them again.
         if self.appender.is_some() {
             self.start_checkpoint(now)?;
             self.last_durable().await?;
-            // It may have fixed rows of its own.
+            // That checkpoint may have added rows of its own.
             self.last_rows().await?;
         }
         self.report();
         Ok(())
     }
 
-    /// Waits for the rows that are on their way, but not for a table that does not answer.
+    /// Waits for the rows in flight, but no longer than [`LAST_ROWS`] for a table that does not answer.
     async fn last_rows(&mut self) -> Result<(), ProcessorError> {
         let rows = self.settle(|driver| !driver.stages.is_sending());
         match tokio::time::timeout(LAST_ROWS, rows).await {
@@ -339,7 +340,7 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    /// Waits for the checkpoint that is on its way, but not for a disk that stays full.
+    /// Waits for the checkpoint in flight, but no longer than [`LAST_CHECKPOINT`] for a disk that stays full.
     async fn last_durable(&mut self) -> Result<(), ProcessorError> {
         let durable = self.settle(|driver| driver.appender.is_some());
         tokio::time::timeout(LAST_CHECKPOINT, durable).await.map_err(|_| ProcessorError::LastCheckpoint)?

@@ -1,4 +1,4 @@
-//! What the driver tells: to spectators, to probes, to the log, and that memory does not suffice.
+//! What the driver reports: the status, readiness, log lines, and a state that has outgrown `memory`.
 
 use event::{EventTime, Millis};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl<S: Sink> Driver<S> {
-    /// Whether this processor goes on, for those who ask.
+    /// Updates the conditions of the readiness probe.
     pub(super) fn judge(&self, now: EventTime) {
         self.readiness.beat();
         let links = self.links.each_ref().map(|link| *link.borrow());
@@ -38,7 +38,7 @@ impl<S: Sink> Driver<S> {
     }
 
     pub(super) fn look(&self, unacknowledged: usize, now: EventTime) -> Detail {
-        // A request that an earlier run fixed waits since this one began, as far as anyone here knows.
+        // The age of a request from an earlier run is unknown, so it counts from the start of this run.
         let first = self.stages.outbox().pending_from(0).next().map(|(number, _)| *number);
         let oldest_request = first.and_then(|first| match self.stages.fired().oldest() {
             Some((number, at)) if number <= first => Some(at),
@@ -72,7 +72,8 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    /// How far the slowest flow's watermark is behind where it would be without a backlog.
+    /// How far the slowest watermark lags behind the one it would have without a backlog; `None` if no watermark is
+    /// unknown.
     pub(super) fn behind(&self, now: EventTime) -> Option<Millis> {
         let flows = self.stages.core().engine().flows().iter();
         let known = flows.filter(|state| state.windows.watermark() > EventTime::MIN);
@@ -81,7 +82,7 @@ impl<S: Sink> Driver<S> {
     }
 
     pub(super) fn check_memory(&self, unacknowledged: usize) -> Result<(), ProcessorError> {
-        // An ack id is some 200 bytes on Google Cloud.
+        // An ack ID takes about 200 bytes on Google Cloud.
         let shown = self.board.bytes() + self.stages.fired().bytes();
         let bytes =
             self.stages.core().bytes() + self.stages.outbox().bytes() + shown + 200 * unacknowledged as u64;
@@ -112,7 +113,7 @@ pub(super) fn report_hole(hole: &Abandoned) {
     }
 }
 
-/// Reports what must not happen, and what a flow's data made of its join, when there is more of it than before.
+/// Logs defects of the ledger, and joins that reached their limit, if there are more than before.
 pub(super) fn report_defects(before: &Detail, after: &Detail) {
     for (flow, before) in after.flows.iter().zip(&before.flows) {
         if flow.imbalances > before.imbalances {
@@ -123,7 +124,7 @@ pub(super) fn report_defects(before: &Detail, after: &Detail) {
                 "the flow's ledger does not balance"
             );
         }
-        // Once as it begins, then at each power of two: a hot value has thousands of events.
+        // Logs the first one and then each power of two, because a hot value has thousands of events.
         if flow.over_limit.next_power_of_two() > before.over_limit.next_power_of_two() {
             warn!(
                 flow = &*flow.name,

@@ -1,6 +1,5 @@
-//! Rows on their way to their tables: streams are opened, requests sent, answers taken.
-//!
-//! Not here: which request may go, and what an answer means ([`crate::stages`]).
+//! Moves rows to their tables: opens streams, sends requests and handles the answers. [`crate::stages`] decides which
+//! request may be sent and what an answer means.
 
 use tracing::{error, warn};
 
@@ -25,7 +24,7 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    /// Sends what is durable and was not sent yet.
+    /// Sends the durable requests that have not been sent yet.
     pub(super) fn send_rows(&mut self) {
         let requests = self.stages.requests();
         if !requests.is_empty() {
@@ -67,7 +66,7 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    /// The next step towards another stream for a table whose stream is gone.
+    /// Takes the next step towards a new stream for a table whose stream is gone.
     pub(super) fn reopen(&mut self) {
         match self.stages.reopening() {
             Some(Reopen::Ask(append)) => {

@@ -1,36 +1,37 @@
-//! Whether the processor is caught up with its subscriptions. Never by the frontier: a hole would
-//! then hold back the very clock that ends it.
+//! Decides whether the processor is caught up with its subscriptions, from the age of new messages and from marks.
+//!
+//! The frontier must not take part in this decision: a hole would hold back the very clock that ends it.
 
 use event::{EventTime, Millis};
 
-/// Watches how old messages are when they are first seen.
+/// Tracks how old messages are when they first arrive.
 #[derive(Clone, Copy, Debug)]
 pub struct CaughtUp {
     last_old: EventTime,
     last_mark: EventTime,
 }
 
-/// A message older than this when first seen belongs to a backlog; and for this long after such a
-/// one more may come.
+/// A message that is older than this when it first arrives belongs to a backlog, and another one may follow for this
+/// long.
 const FEW_SECONDS: Millis = Millis(5_000);
 
 impl CaughtUp {
-    /// At the start nothing is known: a backlog may come.
+    /// Starts as not caught up, because a backlog may follow.
     pub fn new(now: EventTime) -> Self {
         Self { last_old: now, last_mark: EventTime::MIN }
     }
 
-    /// A message that was not seen before.
+    /// Records a message that arrived for the first time.
     pub fn first_seen(&mut self, published: EventTime, now: EventTime) {
         if published + FEW_SECONDS < now {
             self.last_old = self.last_old.max(now);
         }
     }
 
-    /// Any mark.
+    /// Records a mark.
     ///
-    /// After a silence nothing is known either: a process that was frozen may be handed a mark of now before the events
-    /// that waited with it.
+    /// After a silence the processor does not count as caught up: a process that was frozen may receive a current mark
+    /// before the events that waited with it.
     pub fn mark(&mut self, published: EventTime, now: EventTime) {
         self.first_seen(published, now);
         if now > self.last_mark + FEW_SECONDS {
@@ -41,7 +42,7 @@ impl CaughtUp {
         }
     }
 
-    /// Whether nothing old came for a few seconds while marks did.
+    /// Whether no old message has arrived for a few seconds while marks have.
     pub fn is(&self, now: EventTime) -> bool {
         now >= self.last_old + FEW_SECONDS && now <= self.last_mark + FEW_SECONDS
     }
@@ -62,7 +63,7 @@ mod tests {
             caught_up.mark(second(n), second(n));
             assert_eq!(caught_up.is(second(n)), n >= 5, "{n}");
         }
-        // Frozen for twenty minutes, without a tick; the first that is pulled is a mark of now.
+        // The process is frozen for twenty minutes without a tick, and then receives a current mark first.
         for n in 1_200..1_210 {
             caught_up.mark(second(n), second(n));
             assert_eq!(caught_up.is(second(n)), n >= 1_205, "{n}");

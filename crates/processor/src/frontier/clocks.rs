@@ -1,25 +1,26 @@
-//! The clocks that positions drive: event time, Kafka time, and the time at which Pub/Sub first had a message.
+//! The clocks that follow from positions: event time, Kafka time, and the time at which Pub/Sub first received a
+//! message.
 
 use event::EventTime;
 use serde::{Deserialize, Serialize};
 
-/// Highest times of a set of events. Merging takes the maximum of each.
+/// The highest times of a set of events. Merging two sets takes the maximum of each clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clocks {
-    /// Highest min(event time, Kafka timestamp): a wrong event time in the future runs ahead of nothing.
+    /// The highest min(event time, Kafka timestamp), so an event time in the future cannot advance the clock too far.
     pub event: EventTime,
-    /// Highest Kafka timestamp.
+    /// The highest Kafka timestamp.
     pub kafka: EventTime,
-    /// Highest publish time. By the contiguous prefix, as the others: what a dead processor had leased arrives after
-    /// newer messages, and the clock waits for it.
+    /// The highest publish time. It covers the contiguous prefix, as the others do: messages that a dead processor had
+    /// leased arrive after newer ones, and the clock waits for them.
     pub published: EventTime,
 }
 
 impl Clocks {
-    /// No event.
+    /// The clocks of no events.
     pub const NONE: Self = Self { event: EventTime::MIN, kafka: EventTime::MIN, published: EventTime::MIN };
 
-    /// One event. A refused event moves no clock and has no business here.
+    /// The clocks of one event. A refused event must not advance any clock, so do not call this for one.
     pub fn of(event: Option<EventTime>, kafka: Option<EventTime>, published: EventTime) -> Self {
         let bounded = match (event, kafka) {
             (Some(event), Some(kafka)) => event.min(kafka),
@@ -29,12 +30,12 @@ impl Clocks {
         Self { event: bounded, kafka: kafka.unwrap_or(EventTime::MIN), published }
     }
 
-    /// All at the same time.
+    /// All clocks at the same time.
     pub fn all(time: EventTime) -> Self {
         Self { event: time, kafka: time, published: time }
     }
 
-    /// The higher of each.
+    /// The maximum of each clock.
     pub fn max(self, other: Self) -> Self {
         Self {
             event: self.event.max(other.event),
@@ -43,7 +44,7 @@ impl Clocks {
         }
     }
 
-    /// The lower of each.
+    /// The minimum of each clock.
     pub fn min(self, other: Self) -> Self {
         Self {
             event: self.event.min(other.event),

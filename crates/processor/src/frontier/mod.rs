@@ -1,7 +1,8 @@
-//! The frontier: exact de-duplication, and a watermark that knows idleness from ignorance.
+//! The frontier: exact deduplication by offset, and a watermark that distinguishes an idle partition from an unknown
+//! one.
 //!
-//! Pure: the processor's time is an argument, the leaders' times come with the marks.
-//! The rules are those of ARCHITECTURE.md, "The frontier".
+//! Pure: the processor's time is an argument, and the leaders' times arrive with the marks. See "The frontier" in
+//! ARCHITECTURE.md for the rules.
 
 pub mod caught_up;
 pub mod clocks;
@@ -25,40 +26,40 @@ pub use self::{
     track::{Absence, Arrival, Track},
 };
 
-/// The bounds that the configuration sets.
+/// The limits that the configuration sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A caught-up partition without new events moves with the clock after that long.
+    /// A partition that is read to its end and has no new events for this long advances with the clock.
     pub idle_after: Millis,
-    /// A hole is given up after that long.
+    /// A hole is abandoned after this long.
     pub hole_limit: Millis,
-    /// Without state: how long nothing lower may come before the start is believed.
+    /// Without a state: how long no lower offset may arrive before the lowest one counts as the start.
     pub cold_start: Millis,
 }
 
-/// All partitions.
+/// The tracks of all partitions, and the clocks that follow from them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Frontier {
     #[serde(with = "as_list")]
     tracks: BTreeMap<Partition, Track>,
     topics: BTreeMap<Arc<str>, Topic>,
-    /// Never goes back.
+    /// The clocks of the pipeline. They never move back.
     clocks: Clocks,
-    /// Set while the processor began without state and some partition's beginning is unknown.
+    /// Whether the processor started without a state and the start of some partition is still unknown.
     cold: bool,
-    /// Older incarnations that have left the watermark's minimum. They are saved, as what has left stays away, and kept
-    /// for as long as Pub/Sub may deliver one of their messages again.
+    /// Older incarnations that no longer hold the watermark back. They are saved, because they must not hold it back
+    /// again after a restart, and kept for as long as Pub/Sub may redeliver one of their messages.
     #[serde(with = "as_list")]
     retired: BTreeMap<Partition, Retired>,
-    /// Offsets of retired incarnations that are not kept any more.
+    /// The number of offsets of retired incarnations that were dropped.
     forgotten: u64,
-    /// When holes were first seen, while the processor is caught up.
+    /// When each hole was first seen while the processor was caught up.
     #[serde(skip)]
     watches: BTreeMap<(Partition, u64, u64), EventTime>,
-    /// Since when older incarnations wait to be retired, while the processor is caught up.
+    /// Since when each older incarnation has waited to be retired while the processor was caught up.
     #[serde(skip)]
     superseded: BTreeMap<Partition, EventTime>,
-    /// `None` when names were added or have gone since it was computed.
+    /// `None` if names were added or removed since it was computed.
     #[serde(skip)]
     shape: Option<Shape>,
 }
@@ -69,56 +70,56 @@ pub(crate) struct Topic {
     incarnation: Incarnation,
     partitions: i32,
     asked_at: EventTime,
-    /// When a mark named it last, by the processor's clock.
+    /// When a mark last named the topic, by the processor's clock.
     named_at: EventTime,
 }
 
-/// An incarnation that has left the watermark's minimum.
+/// An incarnation that no longer holds the watermark back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Retired {
     track: Track,
     at: EventTime,
 }
 
-/// Offsets that are newly accounted for without an event.
+/// Offsets without an event that are newly accounted for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered {
-    /// Where.
+    /// Their partition.
     pub partition: Partition,
-    /// Which offsets, all of them new.
+    /// The offsets, all of them new.
     pub offsets: Range<u64>,
-    /// Why.
+    /// Why they have no event.
     pub reason: Reason,
     /// The declared pointer of a reject.
     pub pointer: Option<String>,
 }
 
-/// A hole that was given up.
+/// A hole that was abandoned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abandoned {
-    /// Where.
+    /// Its partition.
     pub partition: Partition,
-    /// Which offsets.
+    /// Its offsets.
     pub offsets: Range<u64>,
-    /// The beginning of a log whose earlier part a lost state had counted; nothing is missing.
+    /// Whether it is the start of a log that a lost state had counted, so that nothing is missing.
     pub before_start: bool,
 }
 
-/// Which partition holds the watermark, and why.
+/// What holds the watermark back, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// No mark has named a topic yet.
     NoMark,
     /// A named partition has not been heard of.
     Unheard(Arc<str>, i32),
-    /// A topic's partitions were counted that long ago.
+    /// The time at which a topic's partitions were last counted.
     Topic(Arc<str>, EventTime),
-    /// The partition with the lowest clock; whether it has a hole at its prefix, and where that ends.
+    /// The partition with the lowest clock, that clock, and the end of the hole after its prefix, if there is one.
     Partition(Partition, EventTime, Option<u64>),
 }
 
 impl Frontier {
-    /// A frontier without state.
+    /// Creates a frontier without a state.
     pub fn new() -> Self {
         Self {
             tracks: BTreeMap::new(),
@@ -133,7 +134,7 @@ impl Frontier {
         }
     }
 
-    /// The frontier of a state of version 2, which did not save what had left.
+    /// Converts the frontier of a version 2 state, which did not save retired incarnations.
     pub(crate) fn from_version_2(
         tracks: BTreeMap<Partition, Track>,
         topics: BTreeMap<Arc<str>, Topic>,
@@ -143,7 +144,7 @@ impl Frontier {
         Self { tracks, topics, clocks, cold, ..Self::new() }
     }
 
-    /// What a data message at this position would be, changing nothing.
+    /// Classifies a data message at this position without changing anything.
     pub fn peek(&self, partition: &Partition, offset: u64) -> Arrival {
         self.known(partition).map_or(Arrival::New, |track| track.peek(offset))
     }
@@ -161,7 +162,7 @@ impl Frontier {
     }
 
     fn track(&mut self, partition: &Partition) -> &mut Track {
-        // Two look-ups, as a reference that one branch returns would be held in the other.
+        // Two look-ups: the borrow checker would extend a reference that one branch returns into the other.
         if self.tracks.contains_key(partition) {
             return self.tracks.get_mut(partition).expect("it was just found");
         }
@@ -172,8 +173,8 @@ impl Frontier {
         self.tracks.entry(partition.clone()).or_default()
     }
 
-    /// Applies a mark and returns what it newly accounts for. A leader was never asked later than
-    /// the mark was published, whatever the connector's clock says.
+    /// Applies a mark and returns the offsets that it newly accounts for. The time of a leader's answer is capped at
+    /// the mark's publish time, whatever the connector's clock shows.
     pub fn mark(&mut self, mark: &Mark, published: EventTime, now: EventTime) -> Vec<Covered> {
         let mut covered = Vec::new();
         for topic in &mark.topics {
@@ -225,8 +226,8 @@ impl Frontier {
         self.topics.insert(topic.topic.clone(), named);
     }
 
-    /// Lets the clocks of holes run and gives up those that stood for `hole_limit`. They run only while the
-    /// processor is caught up: in a backlog a hole is only a message that comes later.
+    /// Advances the clocks of holes and abandons holes that are older than `hole_limit`. These clocks run only while
+    /// the processor is caught up: in a backlog, a hole may be a message that arrives later.
     pub fn tick(&mut self, now: EventTime, caught_up: bool, limits: &Limits) -> Vec<Abandoned> {
         self.retire(now, caught_up, limits);
         if !caught_up {
@@ -263,8 +264,8 @@ impl Frontier {
         abandoned
     }
 
-    /// Older incarnations leave once they are complete or have waited for `hole_limit`; so do topics that no mark names
-    /// any more while others are named.
+    /// Retires older incarnations that are complete or have waited for `hole_limit`, and topics that no mark names any
+    /// more while marks name others.
     fn retire(&mut self, now: EventTime, caught_up: bool, limits: &Limits) {
         if let Some(newest) = self.topics.values().map(|topic| topic.named_at).max() {
             let named = self.topics.len();
@@ -290,7 +291,7 @@ impl Frontier {
                 continue;
             }
             if !caught_up {
-                // In a backlog what is missing of it may only be late.
+                // In a backlog, its missing messages may only be late.
                 self.superseded.insert(partition.clone(), now);
             }
             remaining.push(partition);
@@ -304,7 +305,7 @@ impl Frontier {
         });
     }
 
-    /// A topic that is named again, or whose newest generation went, is current again.
+    /// A topic that is named again becomes current again, and so does the older generation when the newest one is gone.
     fn take_back_current(&mut self) {
         let topics = &self.topics;
         let named: Vec<Partition> =
@@ -325,7 +326,7 @@ impl Frontier {
         self.shape.get_or_insert_with(|| Shape::of(topics, tracks.keys()))
     }
 
-    /// Moves the pipeline's clocks as far as every partition allows, and returns them. They never go back.
+    /// Advances the pipeline's clocks as far as every partition allows, and returns them. They never move back.
     pub fn advance(&mut self, limits: &Limits) -> Clocks {
         if let Ok(clocks) = self.bound(limits) {
             self.clocks = self.clocks.max(clocks);
@@ -338,12 +339,12 @@ impl Frontier {
         !self.topics.is_empty()
     }
 
-    /// The clocks as they stand.
+    /// The current clocks.
     pub fn clocks(&self) -> Clocks {
         self.clocks
     }
 
-    /// The least over all partitions and topics, or the partition that has not been heard of.
+    /// The minimum over all partitions and topics, or the holder for which there is no clock yet.
     fn bound(&self, limits: &Limits) -> Result<Clocks, Holder> {
         let mut least = Clocks::all(EventTime::MAX);
         if self.topics.is_empty() {
@@ -369,7 +370,7 @@ impl Frontier {
         Ok(least)
     }
 
-    /// Which partition holds the event-time watermark, and why.
+    /// What holds the event-time watermark back, and why.
     pub fn holder(&self, limits: &Limits) -> Holder {
         if let Err(holder) = self.bound(limits) {
             return holder;
@@ -391,24 +392,25 @@ impl Frontier {
         }
     }
 
-    /// Every partition that was heard of, retired incarnations among them.
+    /// All partitions that were heard of, with retired incarnations.
     pub fn tracks(&self) -> impl Iterator<Item = (&Partition, &Track)> {
         self.tracks.iter().chain(self.retired.iter().map(|(partition, retired)| (partition, &retired.track)))
     }
 
-    /// Since when the oldest hole of a partition has stood, while the processor is caught up.
+    /// Since when the oldest hole of a partition has been watched while the processor was caught up; `None` if
+    /// none is being watched.
     pub fn watched_since(&self, partition: &Partition) -> Option<EventTime> {
         let ends = (partition.clone(), 0, 0)..=(partition.clone(), u64::MAX, u64::MAX);
         self.watches.range(ends).map(|(_, since)| *since).min()
     }
 
-    /// How many offsets are accounted for.
+    /// The number of offsets that are accounted for.
     pub fn accounted(&self) -> u64 {
         self.forgotten + self.tracks().map(|(_, track)| track.accounted()).sum::<u64>()
     }
 
-    /// How many offsets of the logs are not accounted for, in Pub/Sub or still in Kafka; nothing unless marks tell how far
-    /// every topic goes now.
+    /// The number of offsets in the logs that are not accounted for, in Pub/Sub or still in Kafka; `None` unless recent
+    /// marks report the end of every log.
     pub fn missing(&self, now: EventTime) -> Option<u64> {
         let is_told = |topic: &Topic| now <= topic.asked_at + FRESH;
         (!self.topics.is_empty() && self.topics.values().all(is_told))
@@ -427,13 +429,13 @@ impl Default for Frontier {
     }
 }
 
-/// A mark that asked not longer ago tells how far the logs go now: one comes every second, and clocks differ.
+/// A mark whose question is no older than this is recent. One arrives every second, and clocks differ.
 const FRESH: Millis = Millis(30_000);
 
-/// The longest time for which a Pub/Sub subscription keeps a message.
+/// The longest message retention of a Pub/Sub subscription.
 const LONGEST_RETENTION: Millis = Millis(31 * 24 * 3_600_000);
 
-/// A map whose keys are not text, as a list of pairs.
+/// Serialises a map whose keys are not text as a list of pairs.
 pub(crate) mod as_list {
     use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! Which partitions the marks lead us to expect, and which of those that were heard of are older incarnations.
+//! Which partitions the marks lead us to expect, and which known ones belong to older incarnations.
 //!
-//! Follows from the names alone, so it is computed when one is added or goes, and not at every tick.
+//! The answer follows from the names alone, so it is computed when a name is added or removed, and not at every tick.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,12 +9,12 @@ use rustc_hash::FxHashMap;
 
 use super::Topic;
 
-/// What the names of topics and partitions say.
+/// The expectations that follow from the names of topics and partitions.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shape {
-    /// The first named partition that was not heard of.
+    /// The first named partition that has not been heard of.
     pub(super) unheard: Option<(Arc<str>, i32)>,
-    /// Partitions of older incarnations, and of topics that are not named any more.
+    /// Partitions of older incarnations, and of topics that are no longer named.
     pub(super) older: Vec<Partition>,
 }
 
@@ -46,22 +46,22 @@ impl Shape {
     }
 }
 
-/// Whether a partition belongs to the topic id that the marks name, in whatever generation.
+/// Whether a partition belongs to a topic ID that the marks name, in any generation.
 pub(super) fn is_of_named(topics: &BTreeMap<Arc<str>, Topic>, partition: &Partition) -> bool {
     topics
         .get(&partition.topic)
         .is_some_and(|topic| family(&partition.incarnation) == family(&topic.incarnation))
 }
 
-/// A topic id in base64; it may hold a `+` itself.
+/// The length of a topic ID in base64, which may contain a `+` itself.
 const TOPIC_ID: usize = 22;
 
-/// The topic id of an incarnation, without the count of elections that cut the log.
+/// The topic ID of an incarnation, without the number of elections that cut the log.
 pub(super) fn family(incarnation: &Incarnation) -> &str {
     split(incarnation).0
 }
 
-/// How many elections cut the log.
+/// The number of elections that cut the log.
 fn generation(incarnation: &Incarnation) -> u32 {
     split(incarnation).1.and_then(|count| count.parse().ok()).unwrap_or(0)
 }

@@ -15,7 +15,7 @@ fn partition(incarnation: &str, number: i32) -> Partition {
     Partition { topic: "events".into(), incarnation: incarnation.into(), partition: number }
 }
 
-/// A mark about the whole of some incarnations, in a world where the last one is current.
+/// A mark that accounts for whole incarnations, of which the last one is current.
 fn mark(entries: &[(&str, u64)], asked_at: i64) -> Mark {
     let partitions = entries.iter().map(|&(incarnation, position)| PartitionMark {
         partition: partition(incarnation, 0),
@@ -40,7 +40,7 @@ fn mark(entries: &[(&str, u64)], asked_at: i64) -> Mark {
     }
 }
 
-/// Saves and loads the frontier, as a restart does.
+/// Saves and loads the frontier, as at a restart.
 fn restart(frontier: &Frontier) -> Frontier {
     let bytes = postcard::to_stdvec(frontier).expect("a frontier");
     postcard::from_bytes(&bytes).expect("what was written")
@@ -69,7 +69,7 @@ fn tick(frontier: &mut Frontier, now: i64, caught_up: bool) -> EventTime {
 fn a_retired_incarnation_stays_away_after_a_restart() {
     let mut frontier = recreated();
     assert_eq!(tick(&mut frontier, 6_000, true), EventTime(10), "the old incarnation is not complete");
-    // The hole is given up at the same time, so only the limit of the incarnation matters here.
+    // The hole would be abandoned at the same time, so only the limit of the incarnation is tested here.
     frontier.watches.clear();
     assert_eq!(tick(&mut frontier, 606_000, true), EventTime(5_000));
     let mut frontier = restart(&frontier);
@@ -88,7 +88,7 @@ fn a_retired_incarnation_still_recognises_copies() {
     assert_eq!(frontier.peek(&partition(OLD, 0), 2), Arrival::Seen);
     assert_eq!(frontier.data(&partition(OLD, 0), 0, at(10)), Arrival::Seen);
     assert_eq!(frontier.accounted(), accounted);
-    // A message lives at most 31 days; then the offsets remain in the total alone.
+    // A message is kept for at most 31 days; after that, only the total contains its offsets.
     tick(&mut frontier, 40 * 24 * 3_600_000, true);
     assert_eq!(frontier.tracks().count(), 1);
     assert_eq!(frontier.accounted(), accounted);
@@ -122,7 +122,7 @@ fn a_topic_that_is_named_again_is_current_again() {
     assert_eq!(frontier.tracks.keys().collect::<Vec<_>>(), [&partition(NEW, 0)]);
 }
 
-/// Counts how many partitions are looked at, for 100 and for 800 of them.
+/// Counts how many partitions a tick visits, for 100 and for 800 of them.
 #[test]
 fn the_shape_of_many_partitions_takes_linear_time() {
     let looks = |partitions: i32| {
@@ -138,7 +138,7 @@ fn the_shape_of_many_partitions_takes_linear_time() {
     assert_eq!(looks(800), 8 * looks(100));
 }
 
-/// A tick computes the shape again only when names were added or have gone.
+/// A tick computes the shape again only when names were added or removed.
 #[test]
 fn a_tick_without_news_keeps_the_shape() {
     let mut frontier = recreated();

@@ -1,8 +1,8 @@
-//! One partition of one incarnation: which offsets are accounted for, how far without a gap, and
-//! what the clocks say there.
+//! The track of one partition of one incarnation: which offsets are accounted for, the prefix without a gap, and its
+//! clocks.
 //!
-//! Beyond the contiguous prefix one maximum is kept a covered interval, so that memory is the
-//! number of holes; merging by maximum is never early.
+//! Each covered interval beyond the prefix keeps one maximum, so memory is proportional to the number of gaps.
+//! Intervals merge by maximum, so a clock never runs ahead.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -11,28 +11,28 @@ use serde::{Deserialize, Serialize};
 
 use super::clocks::Clocks;
 
-/// What is known of a partition.
+/// The state of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {
-    /// Everything below is accounted for.
+    /// Every offset below this one is accounted for.
     pub(super) prefix: u64,
-    /// Clocks over the data of the prefix.
+    /// The clocks over the data of the prefix.
     pub(super) clocks: Clocks,
     /// One past the highest data offset of the prefix.
     pub(super) data_end: u64,
-    /// Covered intervals beyond the prefix, by their start; disjoint, never touching.
+    /// Covered intervals beyond the prefix by their start. They are disjoint and do not touch.
     pub(super) islands: BTreeMap<u64, Island>,
-    /// Offsets counted as lost; data that comes for them after all is taken.
+    /// Offsets that count as lost. Data that still arrives for one of them is taken.
     pub(super) lost: Ranges,
-    /// Offsets before the start; data that comes for them after all is taken.
+    /// Offsets before the start. Data that still arrives for one of them is taken.
     pub(super) before: Ranges,
-    /// Highest offset that anyone has spoken of.
+    /// The highest offset that any message has mentioned.
     pub(super) heard_to: u64,
-    /// Committed offset, as the marks carry it.
+    /// The committed offset in the latest mark.
     pub(super) committed: Option<u64>,
-    /// The newest answer of the leader.
+    /// The leader's latest answer.
     pub(super) end: Option<LogEnd>,
-    /// The earliest answer that already reached `data_end`: no event was appended after it.
+    /// The earliest answer that already covered `data_end`: no event was appended after it.
     pub(super) quiet_since: Option<EventTime>,
 }
 
@@ -43,30 +43,30 @@ pub(super) struct Island {
     pub(super) data_end: u64,
 }
 
-/// Why offsets carry no data.
+/// Why offsets have no data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
-    /// There is no event: refused, a control record, a compacted gap.
+    /// There is no event: a reject, a control record, or a gap from compaction.
     Final,
-    /// Taken by retention, or an abandoned hole.
+    /// Retention took the records, or the hole was abandoned.
     Lost,
-    /// Before the start.
+    /// The offsets are before the start.
     Before,
 }
 
-/// What became of one data message.
+/// The classification of a data message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// Its offset was not accounted for before.
+    /// Its offset was not accounted for yet.
     New,
-    /// Seen before: a redelivery, or the connector publishing again.
+    /// It was seen before: a redelivery, or the connector published it again.
     Seen,
-    /// Its offset was accounted for in that way; the data is taken after all.
+    /// Its offset was accounted for as absent; the data is taken nevertheless.
     Retaken(Absence),
 }
 
 impl Track {
-    /// A partition of which nothing is known.
+    /// Creates the track of a partition of which nothing is known.
     pub fn new() -> Self {
         Self {
             prefix: 0,
@@ -82,7 +82,7 @@ impl Track {
         }
     }
 
-    /// Asks what a data message would be, changing nothing.
+    /// Classifies a data message without changing anything.
     pub fn peek(&self, offset: u64) -> Arrival {
         if self.lost.contains(offset) {
             Arrival::Retaken(Absence::Lost)
@@ -110,7 +110,7 @@ impl Track {
         arrival
     }
 
-    /// Accounts for a range without events and returns those of its offsets that were new.
+    /// Accounts for a range without events. Returns the offsets in it that were new.
     pub fn absent(&mut self, range: Range<u64>, absence: Absence) -> Vec<Range<u64>> {
         let gaps = self.gaps(range);
         for gap in &gaps {
@@ -124,7 +124,7 @@ impl Track {
         gaps
     }
 
-    /// Takes note of what a mark says beside its ranges.
+    /// Records what a mark reports besides its ranges.
     pub fn heard(&mut self, position: u64, committed: Option<u64>, end: Option<LogEnd>) {
         self.heard_to = self.heard_to.max(position);
         self.committed = self.committed.max(committed);
@@ -137,8 +137,7 @@ impl Track {
         }
     }
 
-    /// The clocks of this partition: those of its prefix, or, when it is idle, the time at which
-    /// its leader was asked.
+    /// The clocks of this partition: those of its prefix, or, if it is idle, the time at which its leader was asked.
     pub fn clocks(&self, idle_after: Millis) -> Clocks {
         match self.idle_at(idle_after) {
             Some(asked_at) => self.clocks.max(Clocks::all(asked_at)),
@@ -146,22 +145,22 @@ impl Track {
         }
     }
 
-    /// The time up to which the partition is known to be idle.
+    /// The time up to which the partition is known to be idle; `None` if it is not.
     ///
-    /// What was read and has not come keeps it awake, whatever end was answered: where a topic is made anew, a leader
-    /// is asked about the old log and answers with the end of the new one.
+    /// A record that was read and has not arrived keeps the partition awake, whatever log end the leader reported:
+    /// after a topic is recreated, a question about the old log is answered with the end of the new one.
     pub fn idle_at(&self, idle_after: Millis) -> Option<EventTime> {
         let (end, quiet_since) = (self.end?, self.quiet_since?);
         let is_reached = self.prefix >= end.offset && self.prefix >= self.heard_to;
         (is_reached && end.asked_at >= quiet_since + idle_after).then_some(end.asked_at)
     }
 
-    /// The unaccounted ranges below the committed offset: what was published and did not come.
+    /// The ranges below the committed offset that are not accounted for: published messages that have not arrived.
     pub fn holes(&self) -> Vec<Range<u64>> {
         self.committed.map(|committed| self.gaps(self.prefix..committed.max(self.prefix))).unwrap_or_default()
     }
 
-    /// Without state: the part of the log below everything that came, once it is known to have been committed.
+    /// Without a state: the part of the log below everything that arrived, once it is known to have been committed.
     pub fn leading_hole(&self) -> Option<Range<u64>> {
         let first = self.islands.keys().next().copied();
         let lowest = match (first, self.committed) {
@@ -172,43 +171,43 @@ impl Track {
         (self.prefix == 0 && lowest > 0).then_some(0..lowest)
     }
 
-    /// Everything below is accounted for.
+    /// Every offset below this one is accounted for.
     pub fn prefix(&self) -> u64 {
         self.prefix
     }
 
-    /// Highest offset that anyone has spoken of.
+    /// The highest offset that any message has mentioned.
     pub fn heard_to(&self) -> u64 {
         self.heard_to
     }
 
-    /// How many offsets are accounted for.
+    /// The number of offsets that are accounted for.
     pub fn accounted(&self) -> u64 {
         self.prefix + self.islands.iter().map(|(start, island)| island.end - start).sum::<u64>()
     }
 
-    /// How many offsets of the log are not accounted for, as far as anyone has spoken of it.
+    /// The number of offsets below the highest one mentioned that are not accounted for.
     pub fn missing(&self) -> u64 {
         let end = self.end.map_or(0, |end| end.offset).max(self.heard_to);
         end.saturating_sub(self.accounted())
     }
 
-    /// Offsets that count as lost: taken by retention, or abandoned holes whose data has not come.
+    /// Offsets that count as lost: taken by retention, or abandoned holes whose data has not arrived.
     pub fn lost(&self) -> &Ranges {
         &self.lost
     }
 
-    /// Number of covered intervals beyond the prefix.
+    /// The number of covered intervals beyond the prefix.
     pub fn islands(&self) -> usize {
         self.islands.len()
     }
 
-    /// Committed offset, as the marks carry it.
+    /// The committed offset in the latest mark.
     pub fn committed(&self) -> Option<u64> {
         self.committed
     }
 
-    /// The newest answer of the leader.
+    /// The leader's latest answer.
     pub fn end(&self) -> Option<LogEnd> {
         self.end
     }
@@ -237,7 +236,7 @@ impl Track {
         gaps
     }
 
-    /// Covers a range of which nothing is covered, and lets the prefix grow over what now touches it.
+    /// Covers a range of which nothing is covered yet, and extends the prefix over intervals that now touch it.
     fn cover(&mut self, range: Range<u64>, clocks: Clocks, data_end: u64) {
         self.heard_to = self.heard_to.max(range.end);
         let mut island = Island { end: range.end, clocks, data_end };
@@ -300,7 +299,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order, with repetitions: the prefix, its clock and what was new are those of the set.
+        /// In any order and with repetitions, prefix, clocks and new offsets depend only on the set of offsets.
         #[test]
         fn order_and_repetition_do_not_matter(
             order in Just((0u64..30).collect::<Vec<_>>()).prop_shuffle(),

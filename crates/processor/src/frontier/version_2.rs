@@ -1,4 +1,4 @@
-//! Clocks and tracks as a state of version 2 holds them: without the publish time. See [`crate::saved`].
+//! Clocks and tracks as version 2 of the state contains them, without the publish time. See [`crate::saved`].
 
 use std::collections::BTreeMap;
 

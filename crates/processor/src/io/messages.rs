@@ -1,27 +1,27 @@
-//! From a Pub/Sub message to where its record stands in Kafka.
+//! Reads the position of a record from the attributes of its Pub/Sub message.
 
 use event::{EventTime, Incarnation, Partition, wire};
 use pubsub::Message;
 
-/// The partitions that messages name, so that a message costs no allocation for its own.
+/// The partitions that messages name, interned so that a message needs no allocation for its own.
 #[derive(Debug, Default)]
 pub struct Partitions {
     known: Vec<Partition>,
     last: usize,
 }
 
-/// What a message's attributes say of its record.
+/// What a message's attributes say about its record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin<'a> {
-    /// Where it stands in Kafka; nothing when some other producer wrote the message.
+    /// The record's position in Kafka; `None` if another producer published the message.
     pub position: Option<(&'a Partition, u64)>,
-    /// Its timestamp; a missing or non-positive one is absent.
+    /// The record's timestamp; `None` if it is missing or not positive.
     pub kafka_time: Option<EventTime>,
-    /// The message holds something other than one JSON event: the format that it names, which a newer connector knows.
+    /// The format that a newer connector names if the message is not one JSON event.
     pub format: Option<&'a [u8]>,
 }
 
-/// The attributes as they stand.
+/// The attributes as bytes, in any order.
 #[derive(Default)]
 struct Named<'a> {
     topic: Option<&'a [u8]>,
@@ -33,7 +33,7 @@ struct Named<'a> {
 }
 
 impl Partitions {
-    /// Where the message's record comes from.
+    /// The origin of the message's record.
     pub fn origin<'a>(&'a mut self, message: &Message<'a>) -> Origin<'a> {
         let named = Named::of(message);
         let kafka_time = named.timestamp.filter(|millis| *millis > 0).and_then(EventTime::from_millis);
@@ -66,7 +66,7 @@ impl Partitions {
 }
 
 impl<'a> Named<'a> {
-    /// One pass over the attributes, whatever their order.
+    /// Collects the attributes in one pass.
     fn of(message: &Message<'a>) -> Self {
         let mut named = Self::default();
         for (name, value) in message.attributes() {

@@ -1,4 +1,4 @@
-//! Pub/Sub's messages as the core takes them, and the tasks that the driver has running beside it.
+//! Pub/Sub messages as the core takes them, and the tasks that run beside the driver.
 
 pub mod messages;
 pub mod tasks;

@@ -1,5 +1,5 @@
-//! What runs beside the driver, one of each at a time: a checkpoint on its way to the store, streams being
-//! opened, rows on their way to their tables. Each waits out passing trouble by itself and says so once.
+//! The tasks that run beside the driver, at most one of each kind at a time: writing a checkpoint, opening streams, and
+//! sending rows. Each task waits out transient errors itself and logs them once.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -17,23 +17,23 @@ use crate::{
     store::{Appender, Recovered, Store},
 };
 
-/// How a task ended.
+/// The result of a task.
 #[derive(Debug)]
 pub enum Ended {
-    /// A checkpoint of so many bytes before compression is durable, or never will be.
+    /// A checkpoint is durable, with its size in bytes before compression, or it failed permanently.
     Checkpoint(Box<Appender>, Result<u64, ProcessorError>),
-    /// Tables have streams.
+    /// Streams were opened.
     Streams(Result<Vec<(Table, String)>, SinkError>),
     /// Requests were sent, in order.
     Sent(Sent),
-    /// Whether the rows of a request stand in their table, whose stream is gone.
+    /// Whether the rows of a request whose stream is gone are in their table.
     Stands(Result<bool, SinkError>),
 }
 
 const MIN_WAIT: Duration = Duration::from_millis(100);
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// Waits between attempts, and tells once that there is trouble and once that it is over.
+/// Waits between attempts, and logs once that there is trouble and once that it is over.
 struct Patience {
     backoff: Backoff,
     waiting: bool,
@@ -67,7 +67,7 @@ impl Patience {
     }
 }
 
-/// An error with its causes on one line.
+/// An error with its causes, on one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -78,10 +78,10 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Reads the state back.
+/// Reads the state.
 ///
 /// # Errors
-/// When it cannot be read for good.
+/// Returns an error if the state cannot be read and waiting does not help.
 pub async fn recover(
     store: &Store,
     new_core: impl Fn() -> Core,
@@ -96,10 +96,10 @@ pub async fn recover(
     }
 }
 
-/// Makes a checkpoint durable.
+/// Writes a checkpoint until it is durable.
 pub async fn checkpoint(mut appender: Box<Appender>, saved: Saved, retries: Counter) -> Ended {
     let part = saved.part;
-    // Beside the loop: the events go on meanwhile.
+    // Encoding runs in another thread, so events are applied meanwhile.
     let encoded = match tokio::task::spawn_blocking(move || saved.encode()).await {
         Ok(encoded) => encoded,
         Err(failed) => Err(ProcessorError::Task(service::telemetry::task_failure(&failed))),
@@ -144,7 +144,7 @@ pub async fn open_streams<S: Sink>(sink: Arc<S>, tables: Vec<Table>, retries: Co
     Ended::Streams(Ok(streams))
 }
 
-/// Sends requests in order, each until its rows stand in their table.
+/// Sends requests in order, each one until its rows are in their table.
 pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>, retries: Counter) -> Ended {
     let mut done = None;
     let mut patience = Patience::new(retries);
@@ -168,7 +168,7 @@ pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>, retries: 
     Ended::Sent(Sent { done, stopped: None })
 }
 
-/// Asks whether the rows of a request stand, until there is an answer.
+/// Asks until there is an answer whether the rows of a request are in their table.
 pub async fn stands<S: Sink>(sink: Arc<S>, append: Append, retries: Counter) -> Ended {
     let mut patience = Patience::new(retries);
     loop {

@@ -1,4 +1,4 @@
-//! Handles to the metrics, brought up to date with what a spectator sees.
+//! The processor's metrics, updated from its status ([`crate::view`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,7 @@ type PartitionLabels = [(&'static str, String); 2];
 const TIMES: Buckets = Buckets(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]);
 const SIZES: Buckets = Buckets(&[1e3, 1e4, 1e5, 1e6, 4e6, 16e6, 64e6, 256e6, 1e9]);
 
-/// Handles to what is exposed.
+/// Handles to the metrics of a processor.
 #[derive(Debug)]
 pub struct ProcessorMetrics {
     messages: Counter,
@@ -30,7 +30,7 @@ pub struct ProcessorMetrics {
     unreadable_marks: Counter,
     events: Family<OutcomeLabels, Counter>,
     ledger: Family<OutcomeLabels, Gauge>,
-    /// The ledgers at the last look; what was restored is not counted again.
+    /// The ledgers at the last update. What a recovered state contains is not counted again.
     seen: BTreeMap<Arc<str>, Ledger>,
     watermark: Family<Label, FloatGauge>,
     delay: Family<Label, FloatGauge>,
@@ -53,28 +53,28 @@ pub struct ProcessorMetrics {
     pub holds_state: Gauge,
     /// Checkpoints that became durable.
     pub checkpoints: Counter,
-    /// How long they took, in seconds.
+    /// The duration of checkpoints in seconds.
     pub checkpoint_time: Histogram,
-    /// Their bytes.
+    /// The bytes of checkpoints.
     pub checkpoint_size: Histogram,
-    /// Rows that stand in their tables.
+    /// Rows that are in their tables.
     pub rows: Counter,
     /// Rows that tables refused.
     pub refused_rows: Counter,
 }
 
-/// What is told of each partition.
+/// The metrics of partitions.
 #[derive(Debug)]
 struct OfPartitions {
     lag: Family<PartitionLabels, Gauge>,
     holes: Family<PartitionLabels, Gauge>,
     hole_offsets: Family<PartitionLabels, Gauge>,
     oldest_hole: Family<PartitionLabels, FloatGauge>,
-    /// Those that were told of last.
+    /// The partitions that the last update contained.
     labelled: BTreeSet<(Arc<str>, i32)>,
 }
 
-/// The lives of one partition together.
+/// The sums over all incarnations of one partition.
 #[derive(Clone, Copy, Debug, Default)]
 struct Together {
     missing: u64,
@@ -83,17 +83,17 @@ struct Together {
     hole_since: Option<EventTime>,
 }
 
-/// A time that is left out until it is known.
+/// A time that is not exposed until it is known.
 #[derive(Clone, Debug)]
 struct Moment(Arc<AtomicI64>);
 
 impl ProcessorMetrics {
-    /// Registers all of them; once a registry. `memory` is what the state may take.
+    /// Registers all metrics; call it once for each registry. `memory` is the limit of the state in bytes.
     pub fn new(metrics: &Metrics, memory: u64) -> Self {
         metrics.gauge(&names::MEMORY).set(whole(memory));
         let retries: Family<Label, Counter> = metrics.counters(&names::RETRIES);
         for what in ["recovery", "checkpoint", "stream", "append"] {
-            // What has not happened yet is 0, so that its first time is a rise.
+            // A counter that starts at 0 shows its first event as an increase.
             drop(retries.get_or_create(&[("what", what.to_owned())]));
         }
         Self {
@@ -136,22 +136,22 @@ impl ProcessorMetrics {
         }
     }
 
-    /// So many requests are on their way: told at once where one is added or done, not only at the next tick.
+    /// Sets the number of requests that wait. Called whenever a request is added or done, not only at the next tick.
     pub fn pending(&self, requests: usize) {
         self.requests.set(requests as i64);
     }
 
-    /// The ledgers that were restored: offsets are counted from here on.
+    /// Sets the ledgers of a recovered state, so that only later offsets are counted.
     pub fn begin(&mut self, ledgers: impl Iterator<Item = (Arc<str>, Ledger)>) {
         self.seen = ledgers.collect();
     }
 
-    /// The counter of attempts at something.
+    /// The counter of repeated attempts at an action.
     pub fn retries(&self, what: &str) -> Counter {
         self.retries.get_or_create(&[("what", what.to_owned())]).clone()
     }
 
-    /// Brings everything up to date.
+    /// Updates all metrics from the status.
     pub fn observe(&mut self, detail: &Detail, is_caught_up: bool, now: EventTime) {
         raise(&self.messages, detail.counters.events);
         raise(&self.redelivered, detail.counters.redelivered);
@@ -187,15 +187,16 @@ impl ProcessorMetrics {
         }
     }
 
-    /// Adds what a ledger has more than at the last look. What left an outcome again (an offset that was given up and came
-    /// after all, a click whose view came) leaves its counter as it is; the ledger itself stands beside it.
+    /// Adds the growth of a ledger since the last update. A counter never decreases: an offset that leaves an outcome
+    /// (an abandoned hole whose data arrives, a click whose view arrives) stays counted there. The ledger itself is
+    /// exposed as a gauge.
     fn count(&mut self, flow: &Arc<str>, ledger: Ledger) {
         let before = self.seen.insert(flow.clone(), ledger).unwrap_or_default();
         for outcome in Outcome::ALL {
             let labels = [("flow", flow.to_string()), ("outcome", outcome.as_str().to_owned())];
             let offsets = ledger.get(outcome);
             self.ledger.get_or_create(&labels).set(whole(offsets));
-            // What waits is no end.
+            // Pending is not a final outcome.
             if outcome != Outcome::Pending {
                 self.events.get_or_create(&labels).inc_by(offsets.saturating_sub(before.get(outcome)));
             }
@@ -341,7 +342,7 @@ mod tests {
         let lost = "aqueduct_processor_events_total{flow=\"ctr\",outcome=\"lost\"}";
         let pending = "aqueduct_processor_ledger_offsets{flow=\"ctr\",outcome=\"pending\"}";
         check(&metrics, &[&format!("{counted} 0"), &format!("{lost} 0"), &format!("{pending} 5")]);
-        // What was pending and lost is counted.
+        // Pending and lost offsets are counted.
         detail.flows = vec![flow(ledger(1_009, 2, 3), Some(EventTime(998_500)))];
         shown.observe(&detail, true, NOW);
         check(&metrics, &[&format!("{counted} 9"), &format!("{lost} 0"), &format!("{pending} 2")]);
@@ -357,7 +358,8 @@ mod tests {
     fn a_clock_that_is_ahead_is_told() {
         let metrics = Metrics::default();
         let mut shown = ProcessorMetrics::new(&metrics, 9);
-        // The connector asked at 1,007 by its clock; at 999 by Pub/Sub's the mark was published, and it came at 1,000.
+        // The connector asked at 1,007 by its clock. Pub/Sub published the mark at 999 by its own, and the mark arrived
+        // at 1,000.
         let topic = TopicMark {
             topic: "t".into(),
             incarnation: Incarnation::from("a"),

@@ -1,6 +1,6 @@
-//! From a payload to what the flows need of it: one pass over the bytes for all flows together.
+//! Reads a payload into a digest, in one pass over its bytes for all flows.
 //!
-//! Not here: whether an event is late or was seen before ([`crate::engine`]).
+//! A digest does not depend on any other event. [`crate::engine`] decides whether the event is late or a duplicate.
 
 mod slots;
 
@@ -21,7 +21,7 @@ use crate::digest::{Digests, HashedKey, Head, JoinValues, Part, Refusal, identit
 
 use self::slots::{FlowSlots, InputSlot, JoinSlots, MatchSlots, Slots, TopicSlots};
 
-/// Tables hold times from the year 1 to the year 9999: see `writer::stamp`.
+/// Tables can hold times from the year 1 to the year 9999, see `writer::stamp`.
 const FIRST: EventTime = EventTime(-62_135_596_800_000);
 const LAST: EventTime = EventTime(253_402_300_799_999);
 
@@ -29,32 +29,32 @@ const LAST: EventTime = EventTime(253_402_300_799_999);
 #[derive(Clone, Debug)]
 pub struct Reader {
     picker: Picker,
-    /// Those of topics that have their own, then the general ones.
+    /// The slots of topics with their own pointers, followed by the general ones.
     topics: Vec<TopicSlots>,
     flows: Vec<FlowSlots>,
     future: Millis,
-    /// The times whose windows tables can hold, whichever flow they belong to.
+    /// The times whose windows tables can hold, in every flow.
     range: RangeInclusive<EventTime>,
     scratch: Scratch,
 }
 
-/// What surrounds a payload.
+/// The attributes of a payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
     /// The Kafka topic; empty without a position.
     pub topic: &'a str,
-    /// The record's timestamp; absent when missing or not positive.
+    /// The record's timestamp; `None` if it is missing or not positive.
     pub kafka_time: Option<EventTime>,
-    /// When Pub/Sub received it; for a file, the present.
+    /// When Pub/Sub received it; for a file, the current time.
     pub publish_time: EventTime,
 }
 
-/// 2011-01-01T00:00:00Z, the month of Kafka's first release. A record cannot be older: its producer set another
-/// timestamp, such as a number of seconds, and it is that which is wrong, not the event's time.
+/// 2011-01-01T00:00:00Z, the month of Kafka's first release. No record is older, so an earlier timestamp is wrong (for
+/// example a number of seconds), and the event time is not refused because of it.
 const FIRST_KAFKA: EventTime = EventTime(1_293_840_000_000);
 
 impl Reader {
-    /// A reader for these flows.
+    /// Creates a reader for these flows.
     pub fn new(events: &EventsSettings, flows: &[Flow]) -> Self {
         let mut slots = Slots::default();
         let mut topics: Vec<TopicSlots> =
@@ -67,10 +67,10 @@ impl Reader {
         Self { picker, topics, flows, future: events.future, range, scratch: Scratch::default() }
     }
 
-    /// Reads one payload and adds the event to a batch, which must be of this reader alone.
+    /// Reads one payload and adds its digest to a batch, which only this reader may fill.
     ///
     /// # Errors
-    /// When the payload is no JSON object; nothing is added then.
+    /// Returns a refusal if the payload is not a JSON object, and adds nothing.
     pub fn read(
         &mut self,
         payload: &[u8],
@@ -92,7 +92,7 @@ impl Reader {
         let slots = if general == 0 { None } else { named() }.unwrap_or(&self.topics[general]);
         let time = self.time(&values[slots.time], slots, envelope);
         for flow in &self.flows {
-            // A flow refuses an event whose time it cannot read before it looks at anything else.
+            // A flow refuses an event with an invalid time before it looks at any other value.
             let is_timed = flow.time != TimeKind::Event || time.is_ok();
             let part = if is_timed { flow.part(values, envelope.topic, into) } else { Part::default() };
             into.parts.push(part);
@@ -138,7 +138,7 @@ impl TopicSlots {
 }
 
 impl FlowSlots {
-    /// Adds this flow's part of an event.
+    /// Adds the part of one flow to a digest.
     fn part(&self, values: &[Value<'_>], topic: &str, into: &mut Digests) -> Part {
         let mut part = Part::default();
         if self.events.as_ref().is_some_and(|events| !events.hold(values, topic)) {
@@ -155,7 +155,7 @@ impl FlowSlots {
                     part.feeds |= fed.bit;
                     into.inputs.push(input);
                 }
-                // As in SQL, a value that is missing or null is not in a sum.
+                // As in SQL, a missing or null value does not feed a measure.
                 Some(Ok(None)) => {}
                 Some(Err(refused)) => {
                     part.refusal.get_or_insert(refused);
@@ -175,8 +175,8 @@ impl FlowSlots {
             };
             part.join = into.joins.len() as u32;
             into.joins.push(JoinValues { view: value(is_view, view), click: value(is_click, click) });
-            // A click that is no view takes the columns of its view; its own are used only where its value has reached
-            // the join's limit.
+            // A click that is not a view counts under the columns of its view. Its own columns are used only if its
+            // value has reached the join's limit.
             takes_columns = is_click && !is_view;
         }
         let start = into.keys.len();
@@ -195,7 +195,7 @@ impl FlowSlots {
 }
 
 impl InputSlot {
-    /// The input of an event; `None` where it has no value.
+    /// The input of an event; `None` if it has no value.
     fn read(&self, values: &[Value<'_>]) -> Result<Option<Input>, Box<Refusal>> {
         let value = &values[self.slot];
         if value.is_absent() {
@@ -234,7 +234,7 @@ fn refusal(reason: &'static str, pointer: &Pointer) -> Box<Refusal> {
 mod tests {
     use super::*;
 
-    /// Why an event at `time` is refused, when its record has that Kafka timestamp.
+    /// Checks why an event at `time` is refused if its record has this Kafka timestamp.
     fn check(time: i64, kafka: Option<i64>, expected: Option<&str>) {
         let events: EventsSettings =
             serde_json::from_str(r#"{"time":"/time","future":"1h"}"#).expect("settings");
@@ -259,7 +259,7 @@ mod tests {
         check(NOW + HOUR + 1, Some(NOW), Some("future"));
         check(NOW + HOUR + 1, None, Some("future"));
         check(NOW + HOUR, Some(NOW), None);
-        // As old as its timestamp: both are taken for what they say.
+        // The event is as old as its timestamp, so both are accepted.
         check(1, Some(1), None);
     }
 }

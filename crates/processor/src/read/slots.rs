@@ -1,6 +1,5 @@
-//! Every pointer that a flow or the `[events]` section names has one slot; a reader fills the slots in one pass.
-//!
-//! Not here: reading.
+//! Assigns a slot to every pointer that a flow or the `[events]` section names, so that one pass over the payload fills
+//! them all.
 
 use event::{events::EventsSettings, pointer::Pointer};
 
@@ -12,19 +11,19 @@ use flow::{
 
 use crate::digest::{SHARED, scope};
 
-/// Where the events of a topic keep time and id.
+/// The slots of time and ID in the events of a topic.
 #[derive(Clone, Debug)]
 pub(super) struct TopicSlots {
-    /// `None`: every topic that is not named.
+    /// `None` for every topic without an entry of its own.
     pub(super) topic: Option<String>,
     pub(super) time: usize,
     pub(super) time_pointer: Pointer,
     pub(super) id: Option<(usize, Pointer)>,
-    /// Ids that are declared for a topic identify events of that topic only: the topic is part of their hash.
+    /// The scope of IDs. IDs that are declared for a topic identify events of that topic only.
     pub(super) id_scope: u64,
 }
 
-/// Where a flow finds what it looks at.
+/// The slots that a flow needs.
 #[derive(Clone, Debug)]
 pub(super) struct FlowSlots {
     pub(super) by: Vec<(usize, Pointer)>,
@@ -36,42 +35,42 @@ pub(super) struct FlowSlots {
     pub(super) join: Option<JoinSlots>,
 }
 
-/// A measure, and where its input is.
+/// A measure and the slot of its input.
 #[derive(Clone, Debug)]
 pub(super) struct FedSlots {
     pub(super) bit: Feeds,
-    /// Which events feed it; all if there is none.
+    /// The events that feed it; all if `None`.
     pub(super) events: Option<MatchSlots>,
     pub(super) input: Option<InputSlot>,
 }
 
-/// Where a measure finds its input.
+/// The slot of a measure's input.
 #[derive(Clone, Debug)]
 pub(super) struct InputSlot {
     pub(super) slot: usize,
     pub(super) pointer: Pointer,
-    /// Whether it is a number; otherwise any scalar.
+    /// Whether the input must be a number; otherwise any scalar is accepted.
     pub(super) is_number: bool,
 }
 
-/// Where view and click have the value that they share.
+/// The slots of the value that views and clicks share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JoinSlots {
     pub(super) view: usize,
     pub(super) click: usize,
-    /// The measures that say which of both an event is.
+    /// The measures that determine whether an event is a view or a click.
     pub(super) views: Feeds,
     pub(super) clicks: Feeds,
 }
 
-/// A match, and the slot of each of its terms.
+/// A match with the slot of each term.
 #[derive(Clone, Debug)]
 pub(super) struct MatchSlots {
     pub(super) of: Match,
     pub(super) slots: Vec<usize>,
 }
 
-/// Gives every pointer one slot.
+/// Assigns one slot to each distinct pointer.
 #[derive(Default)]
 pub(super) struct Slots {
     pub(super) pointers: Vec<Pointer>,
@@ -115,7 +114,7 @@ impl Slots {
         }
     }
 
-    /// A measure of a flow, if events feed it.
+    /// The slots of a measure of a flow; `None` if events do not feed it.
     fn fed(&mut self, flow: &Flow, number: usize) -> Option<FedSlots> {
         let Fed { aggregation, events, source, .. } = &flow.fed[number];
         let events = match source {

@@ -1,4 +1,4 @@
-//! Windows over a file against a naive recount.
+//! Replay over a file compared with a naive count.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ fn finals(rows: &[Row]) -> Final {
     finals
 }
 
-/// Every event in every window that was still open under the exact watermark at its arrival.
+/// Counts every event in every window that was still open under the exact watermark at its arrival.
 fn recount(events: &[(i64, Option<u8>, bool)], lateness: i64) -> (Final, u64) {
     let (mut finals, mut late, mut clock) = (Final::new(), 0, i64::MIN);
     for &(time, page, view) in events {
@@ -103,7 +103,7 @@ proptest! {
         prop_assert_eq!(finals(&rows), expected);
         prop_assert_eq!(replay.engine().flows()[0].ledger.get(Outcome::Late), late);
         prop_assert_eq!(replay.engine().flows()[0].ledger.total(), events.len() as u64);
-        // Panes: at most one ON_TIME, nothing but LATE behind it, indexes without a gap from 0.
+        // At most one ON_TIME pane, only LATE panes after it, and indexes without a gap from 0.
         let mut panes: BTreeMap<_, Vec<(u32, Pane)>> = BTreeMap::new();
         for row in &rows {
             panes.entry((row.window, row.key.clone())).or_default().push((row.pane_index, row.pane));

@@ -1,17 +1,18 @@
-//! The budget of one part.
+//! The byte budget of one part of a round.
 
-/// What is left of the bytes that a part may take. A container puts entries in while it is not full, so that a part exceeds
+/// The bytes that are left in a part. A container adds entries while the part is not full, so a part exceeds its budget
+/// by at most one entry and contains at least one.
 /// its budget by at most one entry, and contains at least one.
 #[derive(Clone, Copy, Debug)]
 pub struct Room(usize);
 
 impl Room {
-    /// Room for this many bytes, and for at least one.
+    /// Creates room for this many bytes, and for at least one.
     pub fn new(bytes: usize) -> Self {
         Self(bytes.max(1))
     }
 
-    /// Whether no entry fits any more.
+    /// Whether no further entry fits.
     pub fn is_full(&self) -> bool {
         self.0 == 0
     }
@@ -21,7 +22,7 @@ impl Room {
         self.0 = self.0.saturating_sub(bytes.max(1));
     }
 
-    /// An empty place was passed: that takes time, too.
+    /// Passes an empty slot, which counts as one byte because walking over it takes time too.
     pub fn pass(&mut self) {
         self.take(1);
     }

@@ -1,49 +1,52 @@
-//! The walk over the state that takes a full copy of it in parts.
+//! A round: the walk over the state that copies all of it in parts, so that no checkpoint has to contain everything.
 //!
-//! A round goes once over flows (names of keys, counts, pane indexes, joins), ids and pending requests. Each checkpoint holds the
-//! next part, and whatever changed since the checkpoint before. A state is recovered from the first checkpoint of the last complete
-//! round on, in order: what was there at its beginning came in one of its parts, and everything newer in one of the deltas.
-//! What is gone must not come back: each container says in its own module why it does not.
+//! A round visits flows (names of keys, counts, pane indexes, joins), IDs and pending requests once. Each checkpoint
+//! contains the next part, and everything that changed since the checkpoint before. Recovery reads the checkpoints in
+//! order, from the first one of the last complete round on: what was there when the round began is in one of its parts,
+//! and everything newer is in a delta. A removed entry must not come back; the module of each container states why it
+//! does not.
 
 use super::{Room, Saved};
 use crate::{core::Core, ids, joins, outbox::Outbox, store::Part, windows};
 
-/// How far the walk over the state has come. Each process begins with a new round.
+/// How far the walk over the state has progressed. Each process starts a new round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Round(Place);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// In the windows of a flow, by its number.
+    /// In the windows of a flow, by the flow's index.
     Windows(usize, windows::saved::Place),
     /// In the joins of a flow.
     Joins(usize, joins::Place),
-    /// In the ids of a kind of time, by its number.
+    /// In the IDs of a kind of time, by its index.
     Ids(usize, ids::Place),
     /// At a pending request.
     Requests(u64),
 }
 
-/// How many bytes the part of a checkpoint takes, measured in memory: as many as what changed, within bounds.
+/// The bytes of a part, measured in memory: as many as changed since the last checkpoint, within limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// At least.
+    /// The lower limit.
     pub least: usize,
-    /// At most.
+    /// The upper limit.
     pub most: usize,
 }
 
-/// A round takes about 500 checkpoints, as a count is smaller in memory than in a part; more where parts are [`LARGE`].
+/// A round takes about 500 checkpoints, because a count is smaller in memory than in a part. It takes more if parts are
+/// [`LARGE`].
 const PARTS: u64 = 384;
-/// A state that is not larger than this is in each checkpoint.
+/// A state of at most this many bytes is in each checkpoint as a whole.
 const SMALL: usize = 64 << 10;
-/// What a part takes must not hold up the events: 65,000 counts or ids, each of which is looked up, take some 10 ms.
+/// The limit of a part, so that taking it does not delay events: 65,000 counts or IDs, each of which is looked up, take
+/// about 10 ms.
 const LARGE: usize = 2 << 20;
-/// A chain of that many checkpoints is too long: restarts kept its rounds from being completed.
+/// A chain of this many checkpoints is too long: restarts have kept its rounds from being completed.
 const LONG: u64 = 1_500;
 
 impl Budget {
-    /// For a live state of this many bytes, whose recovery would read this many checkpoints by now.
+    /// The budget for a live state of this many bytes whose recovery would read this many checkpoints.
     pub fn of(state_bytes: u64, checkpoints: u64) -> Self {
         let share = usize::try_from(state_bytes / PARTS).unwrap_or(LARGE).clamp(SMALL, LARGE);
         let least = if checkpoints > LONG { LARGE } else { share };

@@ -22,7 +22,7 @@ fn an_unknown_format_is_refused_and_not_guessed_at() {
     assert!(matches!(error, ProcessorError::NewerState { number: 7, version } if version == FORMAT + 1));
 }
 
-/// Processors one after the other on one chain of checkpoints, which is pruned as the store does it.
+/// Successive processors on one chain of checkpoints, which is pruned as the store does it.
 mod rolling {
     use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ mod rolling {
         outbox: Outbox,
         round: Round,
         offset: u64,
-        /// Since the beginning of the last complete round, and of the present one.
+        /// Checkpoints since the start of the last complete round, and of the current one.
         saved: [Vec<Vec<u8>>; 2],
     }
 
@@ -83,7 +83,7 @@ mod rolling {
             self.offset += 1;
         }
 
-        /// The bytes of the checkpoint.
+        /// Writes a checkpoint, and returns its size in bytes.
         fn save(&mut self, bytes: usize) -> usize {
             let budget = Budget { least: bytes, most: bytes };
             let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
@@ -125,7 +125,7 @@ mod rolling {
         let mut chain = Chain::new(&[kept.clone(), other.clone()]);
         (0..20).for_each(|page| chain.view(page));
         chain.save(100);
-        // Another meaning under the old name is refused, as long as the flow was not taken out.
+        // Another definition under the old name is refused while the flow is in the state.
         let edited = flow("other", "/other");
         let error = chain.restart(&[kept.clone(), edited.clone()]).expect_err("it was edited");
         assert_eq!(error.flow, "other");
@@ -138,7 +138,7 @@ mod rolling {
             let ledger = chain.core.engine().flows()[1].ledger;
             assert_eq!(ledger.get(Outcome::Counted), 0);
         }
-        // It was there before: what it counts from now on is not mixed with that.
+        // The flow was there before; new counts must not mix with the old ones.
         chain.view(7);
         chain.save(100);
         chain.restart(&[kept, flow("other", "/page")]).expect("the same flows");
@@ -189,7 +189,7 @@ mod rolling {
         chain.restart(std::slice::from_ref(&after)).expect("a measure may be added");
         chain.view(1);
         chain.save(1);
-        // Again from a chain with both definitions, and once more without the measure in the middle.
+        // Starts again from a chain with both definitions, and once more without the measure in the middle.
         for flow in [&after, &before, &after] {
             chain.restart(std::slice::from_ref(flow)).expect("measures may be added and removed");
             chain.save(1);
@@ -228,7 +228,7 @@ mod rolling {
         chain.restart(&[flow]).expect("the same flow");
     }
 
-    /// What was over under a short lateness stays over under a longer one: its rows are final.
+    /// A window that was closed under a short lateness stays closed under a longer one, because its rows are final.
     #[test]
     fn a_longer_lateness_opens_no_window_again() {
         let lateness =
@@ -245,7 +245,8 @@ mod rolling {
         assert_eq!(windows.fate(later), crate::windows::Fate::Counted);
     }
 
-    /// A click that was given up under a short lateness is not there again under a longer one: its outcome is in the ledger.
+    /// A click that was unmatched under a short lateness does not return under a longer one: the ledger has its
+    /// outcome.
     #[test]
     fn a_longer_lateness_brings_no_click_back() {
         let flow = |lateness: &str| {
@@ -255,7 +256,7 @@ mod rolling {
             }))
         };
         let mut chain = Chain::new(&[flow("1s")]);
-        // Enough that no round is complete before the restart.
+        // Enough keys that no round is complete before the restart.
         (0..50).for_each(|page| chain.view(page));
         chain.save(1);
         let watermarks = |hours: i64| crate::engine::Watermarks {
@@ -271,7 +272,7 @@ mod rolling {
         assert_eq!(outcomes, [50, 0]);
     }
 
-    /// Bytes of each checkpoint of a round, when one key changes before each.
+    /// The bytes of each checkpoint of a round when one key changes before each.
     fn round(keys: u64, bytes: usize) -> Vec<usize> {
         let mut chain = Chain::new(&[flow("f", "/page")]);
         (0..keys).for_each(|key| chain.view(key));
@@ -295,8 +296,8 @@ mod rolling {
     }
 }
 
-/// A base and a delta as release 0.1.0 wrote them. Flow `pages` has sliding windows, `joined` a join; an old incarnation
-/// lacks offset 1; the clicks of the values v3 and v9 wait for their views.
+/// A base and a delta as release 0.1.0 wrote them. Flow `pages` has sliding windows, `joined` a join. An old
+/// incarnation lacks offset 1, and the clicks of the values v3 and v9 wait for their views.
 mod version_2 {
     use event::{Incarnation, Millis, Partition, ledger::Outcome};
     use serde_json::json;
@@ -382,7 +383,7 @@ mod version_2 {
         }
     }
 
-    /// The first round of checkpoints stands on a base of 0.1.0, and replaces it when it is complete.
+    /// The first round of checkpoints builds on a base of 0.1.0, and replaces it once it is complete.
     #[test]
     fn a_state_of_0_1_0_is_copied_in_parts() {
         let budget = Budget { least: 1, most: 1 };
@@ -417,7 +418,7 @@ mod version_2 {
         let old = Partition { topic: "events".into(), incarnation: old, partition: 0 };
         let arrivals = [0, 1, 2].map(|offset| core.frontier().peek(&old, offset));
         assert_eq!(arrivals, [Arrival::Seen, Arrival::New, Arrival::Seen]);
-        // The same event again at a new offset, by its id.
+        // The same event at a new offset, recognised by its ID.
         send(&mut core, 6, 700_000, "view", 5, "v3");
         assert!(outcomes(&core, 0).contains(&(Outcome::Duplicate, 1)));
     }

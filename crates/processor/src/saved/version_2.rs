@@ -1,11 +1,12 @@
-//! Version 2 of the state, as release 0.1.0 wrote it, and its conversion.
+//! Version 2 of the state, as release 0.1.0 wrote it, and its conversion to version 3.
 //!
-//! Differences from version 3: the frontier did not save which incarnations had left; an id held its newest time only,
-//! and there was one set of ids for all kinds of time; clocks had no publish time; joins were saved as whole values and not
-//! as arrivals; counts were always views, clicks and attributed clicks, and a flow's meaning was a text.
+//! Version 2 did not contain retired incarnations. An ID had its newest time only, and all kinds of time shared one set
+//! of IDs. Clocks had no publish time. Joins were saved as whole values and not as arrivals. Counts were always views,
+//! clicks and attributed clicks, and the meaning of a flow was a text.
 //!
-//! Ids that are declared for a topic have hashes of their own since version 3, so those of a state of version 2 recognise
-//! no copies: a copy that arrives after the upgrade of an event before it counts again. Shared ids are not affected.
+//! Since version 3, IDs that are declared for a topic have hashes of their own, so those of a version 2 state recognise
+//! no copies: if a copy of an event from before the upgrade arrives after it, it counts again. Shared IDs are not
+//! affected.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -56,7 +57,7 @@ struct Frontier2 {
 #[derive(Deserialize)]
 struct SavedIds2 {
     new: Vec<(u128, i64)>,
-    /// Ids of events older than this were forgotten.
+    /// IDs of events older than this had been removed.
     floor: i64,
 }
 
@@ -86,7 +87,7 @@ struct Ctr2 {
     attributed: u64,
 }
 
-/// Values that changed; `None` where nothing of them was left.
+/// Values that changed; `None` for values that were removed.
 #[derive(Deserialize)]
 struct SavedJoins2 {
     entries: Vec<(u128, Option<Entry2>)>,
@@ -119,7 +120,7 @@ impl From<Saved2> for Saved {
     fn from(old: Saved2) -> Self {
         let Frontier2 { tracks, topics, clocks, cold } = old.frontier;
         let tracks = tracks.into_iter().map(|(partition, track)| (partition, track.into())).collect();
-        // The processing time was that of the newest message. It does not go back; it waits for the partitions.
+        // The processing time was that of the newest message. It must not move back, so it waits for the partitions.
         let clocks = Clocks { published: old.published, ..clocks.into() };
         Self {
             part: Part::whole(),
@@ -134,11 +135,12 @@ impl From<Saved2> for Saved {
 }
 
 impl From<SavedIds2> for Vec<(TimeKind, SavedIds)> {
-    /// All times are event times, so flows of another time keep these ids for as long as their clock is near to that.
+    /// All times are event times, so flows of another kind of time keep these IDs while their clock is close to event
+    /// time.
     fn from(old: SavedIds2) -> Self {
         let taken = |time| Taken { event: EventTime(time), clock: EventTime(time) };
         let new: Vec<_> = old.new.into_iter().map(|(id, time)| (id, taken(time))).collect();
-        // What was below the floor has gone with its last minute; a watermark was not saved.
+        // IDs below the floor were removed with their last minute. No watermark was saved.
         let ids = SavedIds { new, watermark: old.floor };
         [TimeKind::Event, TimeKind::Kafka, TimeKind::Processing].map(|kind| (kind, ids.clone())).into()
     }
@@ -151,7 +153,7 @@ impl From<SavedFlow2> for SavedFlow {
             meaning: Meaning::Version2(old.fingerprint),
             ledger: old.ledger,
             before: old.before,
-            // Not known: only of the events that were counted, by their slices.
+            // Version 2 did not save it. Only the slices of counted events are known.
             newest: EventTime::MIN,
             windows: old.windows.into(),
             joins: old.joins.map(SavedJoins::from),
@@ -184,7 +186,8 @@ impl From<SavedJoins2> for SavedJoins {
         for (on, entry) in old.entries {
             saved.replaced.push(on);
             let Some(entry) = entry else { continue };
-            // Views were forgotten before their clicks. A click that had found one of those keeps its count where it is.
+            // Views were removed before their clicks. A click that was matched with a removed view keeps its count
+            // where it is.
             let newest_matched =
                 entry.clicks.iter().filter(|click| click.matched).map(|click| click.time).max();
             let oldest_view = entry.views.first().map(|view| view.time);

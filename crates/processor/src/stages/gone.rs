@@ -1,33 +1,33 @@
-//! A table whose stream is gone gets another one, and what stands already does not move there.
+//! Replaces the stream of a table whose stream is gone, without appending any row twice.
 //!
-//! Requests reach a stream in order and whole, so that those whose rows stand are the first ones: they are asked about
-//! in order, up to the first that does not stand. Not here: how the table is asked.
+//! Requests reach a stream in order and whole, so the requests whose rows are in the table are the first ones. The
+//! table is asked about each in order, up to the first whose rows are missing.
 
 use flow::append::{Append, Table};
 
 use super::{Delivered, Stages};
 
-/// A table whose stream is gone, and its requests of which nobody knows whether their rows stand.
+/// A table whose stream is gone, and the range of its requests whose outcome is unknown.
 #[derive(Debug)]
 pub(super) struct Reopening {
     pub(super) table: Table,
-    /// The first number.
+    /// The number of the first request.
     pub(super) from: u64,
-    /// What follows the last one: nothing from here on was ever sent.
+    /// One past the last request. Nothing from here on was ever sent.
     pub(super) below: u64,
 }
 
-/// What a table whose stream is gone needs next.
+/// The next step for a table whose stream is gone.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reopen {
-    /// Whether the rows of this request stand: [`Stages::answered`] with it.
+    /// Ask whether the rows of this request are in the table; answer with [`Stages::answered`].
     Ask(Append),
-    /// Another stream: [`Stages::opened`] with it.
+    /// Open another stream; answer with [`Stages::opened`].
     Open(Table),
 }
 
 impl<A> Stages<A> {
-    /// What the table whose stream is gone needs next, if there is one.
+    /// The next step for the table whose stream is gone; `None` if there is no such table.
     pub fn reopening(&self) -> Option<Reopen> {
         let reopening = self.reopening.as_ref()?;
         Some(match self.in_doubt(reopening) {
@@ -36,8 +36,8 @@ impl<A> Stages<A> {
         })
     }
 
-    /// Whether the rows stand that [`Self::reopening`] asked about. Those that do are never sent again: the checkpoint
-    /// that holds the new stream holds that too, and nothing goes to the new stream before it is durable.
+    /// Takes the answer to [`Self::reopening`]. Rows that are in the table are never sent again: nothing goes to the
+    /// new stream before a durable checkpoint contains both the stream and this answer.
     pub fn answered(&mut self, stands: bool) -> Delivered {
         let mut delivered = Delivered::default();
         let Some(number) = self.reopening.as_ref().and_then(|gone| self.in_doubt(gone)).map(|(n, _)| *n)
@@ -56,7 +56,7 @@ impl<A> Stages<A> {
         delivered
     }
 
-    /// The first request of a table of which nobody knows whether its rows stand.
+    /// The first request of a table whose outcome is unknown.
     fn in_doubt(&self, reopening: &Reopening) -> Option<&(u64, Append)> {
         let mut pending = self.outbox.pending_from(reopening.from);
         pending.find(|(number, append)| {

@@ -1,4 +1,4 @@
-//! What fired becomes requests; what a table does not take becomes dead letters.
+//! Turns fired panes into requests, and rows that a table refuses into rows of `dead_letters`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use super::Stages;
 use crate::{error::ProcessorError, sink::Sink};
 
 impl<A> Stages<A> {
-    /// Takes refused rows out of their request, and tells where.
+    /// Removes refused rows from their request and records them as dead letters. Returns the table of the request; `None`
+    /// if there is no such request.
     pub(super) fn refused(
         &mut self,
         number: u64,
@@ -33,7 +34,7 @@ impl<A> Stages<A> {
         Ok(Some(append.table))
     }
 
-    /// Fixes where every row goes that fired since the last time.
+    /// Fixes the stream and offset of every row that fired since the last call.
     pub(super) fn fill_outbox(&mut self, now: EventTime, sink: &impl Sink) -> Result<(), ProcessorError> {
         let effects = self.core.take_effects();
         let names: Vec<Arc<str>> =
@@ -56,7 +57,8 @@ impl<A> Stages<A> {
         self.push_dead_letters(&effects.dead_letters, sink)
     }
 
-    /// Takes out the rows that no request can carry: they stand in `dead_letters` where their stream had come to.
+    /// Removes rows that are too large for a request. Their `dead_letters` rows have the offset that the stream had
+    /// reached.
     fn leave_out(
         &mut self,
         table: &Table,
@@ -82,13 +84,13 @@ impl<A> Stages<A> {
         Ok(())
     }
 
-    /// The rows that no request could carry, by their table, since the last call.
+    /// Takes the number of rows that were too large for a request since the last call, by table.
     pub fn take_left_out(&mut self) -> Vec<(Table, usize)> {
         std::mem::take(&mut self.left_out)
     }
 }
 
-/// What stands in `dead_letters` for a row of ours that its table does not take.
+/// The row of `dead_letters` for a row that its table refuses.
 fn dead_row(table: &Table, offset: u64, reason: &str, now: EventTime) -> DeadLetterRow {
     DeadLetterRow {
         topic: table.name().into(),

@@ -1,10 +1,8 @@
-//! The next checkpoint, fenced; and pruning what a complete round has made needless.
+//! Writes the next checkpoint, fenced, and prunes checkpoints that a complete round has made obsolete.
 //!
-//! The fence: the object is created only if it is absent, then the store is listed. The listing matters as much:
-//! a processor that was stopped for long may find its number absent again, because the processor that took over has
-//! written and pruned it since.
-//!
-//! Not here: when a checkpoint is due, and which part of the state it holds.
+//! The fence has two steps: the object is created only if it is absent, and then the store is listed. The second step
+//! is as important as the first. A processor that was frozen for a long time may find its number absent, because the
+//! processor that took over has written and pruned that number since.
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -18,32 +16,32 @@ use super::{
     objects::{Fetched, blocking},
 };
 
-/// So many old checkpoints are pruned together.
+/// This many old checkpoints are pruned together.
 const PRUNED_TOGETHER: u64 = 16;
 
-/// The one writer of a chain. It owns the number, so that none is skipped or used twice.
+/// The only writer of a chain. It owns the next number, so that no number is skipped or used twice.
 #[derive(Debug)]
 pub struct Appender {
     store: Store,
     next: u64,
-    /// The checkpoint that the next one builds on.
+    /// The number of the checkpoint that the next one follows.
     previous: u64,
-    /// The first checkpoint of the last complete round: a reader begins there.
+    /// The first checkpoint of the last complete round, where a reader starts.
     base: u64,
-    /// The base before that one: it is kept, so that a checkpoint that completes a round and is damaged can be passed over.
+    /// The base before that one. It is kept so that recovery can skip a damaged checkpoint that had completed a round.
     keep: u64,
-    /// The first checkpoint of the round that is on its way; none where that began in an earlier process.
+    /// The first checkpoint of the round in progress; `None` if an earlier process started it.
     round: Option<u64>,
-    /// How many checkpoints a reader reads.
+    /// How many checkpoints a recovery reads.
     chain: u64,
-    /// Everything below was pruned.
+    /// Every checkpoint below this number was pruned.
     pruned: u64,
-    /// The newest checkpoint of the processor that took over.
+    /// The newest checkpoint of the processor that took over, if one did.
     fenced_by: Option<u64>,
 }
 
 impl Store {
-    /// Goes on where the recovered chain ends.
+    /// An appender that continues the recovered chain.
     pub fn appender(&self, recovered: &Recovered) -> Appender {
         self.newest.set(recovered.newest.unwrap_or(NONE));
         Appender {
@@ -61,11 +59,12 @@ impl Store {
 }
 
 impl Appender {
-    /// Writes the next checkpoint. `Ok` gives its number: it is durable, and nobody had taken over by then.
+    /// Writes the next checkpoint. Returns its number once it is durable and no other processor had taken over by then.
     ///
-    /// After a transient error ([`StoreError::is_transient`]) the write may have happened or not: call again with
-    /// the same part and payload, and what landed is recognised as one's own. After [`StoreError::Fenced`] every
-    /// call answers the same. Do not drop the future half way and then come with another payload.
+    /// After a transient error ([`StoreError::is_transient`]) it is unknown whether the write happened. Call again with
+    /// the same part and payload: an object that was written is recognised as this writer's own. After
+    /// [`StoreError::Fenced`] every call returns the same error. If the future is dropped before it ends, the next call
+    /// must have the same payload.
     pub async fn append(&mut self, part: Part, payload: Bytes) -> Result<u64, StoreError> {
         let number = self.next;
         if let Some(newest) = self.fenced_by {
@@ -83,15 +82,15 @@ impl Appender {
         Ok(number)
     }
 
-    /// Whether [`Self::prune`] would delete more than a few: it lists the store, and a small state completes a round with
-    /// each checkpoint.
+    /// Whether [`Self::prune`] would delete more than a few checkpoints. Pruning lists the store, and a small state
+    /// completes a round with each checkpoint.
     pub fn has_old(&self) -> bool {
         self.below().saturating_sub(self.pruned) >= PRUNED_TOGETHER
     }
 
-    /// Deletes what neither the last complete round nor the one before it needs.
+    /// Deletes the checkpoints that neither the last complete round nor the one before it needs.
     ///
-    /// Best effort: what is left over is ignored by every reader, and goes the next time.
+    /// Errors are ignored: readers skip what is left over, and the next call deletes it.
     pub async fn prune(&mut self) {
         let numbers = match self.store.list().await {
             Ok(listing) => listing.numbers,
@@ -129,17 +128,17 @@ impl Appender {
         }
     }
 
-    /// The number of the checkpoint to be written next.
+    /// The number of the next checkpoint.
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// The newest checkpoint of the chain.
+    /// The number of the newest checkpoint in the chain; `None` if there is none.
     pub fn newest(&self) -> Option<u64> {
         (self.previous != NONE).then_some(self.previous)
     }
 
-    /// How many checkpoints the next start reads.
+    /// How many checkpoints the next start has to read.
     pub fn chain(&self) -> u64 {
         self.chain
     }
@@ -155,7 +154,7 @@ impl Appender {
         let object = blocking(payload.len(), move || format::encode(&header, &content))
             .await
             .map_err(|e| StoreError::of_io(&store.place, "written", e))?;
-        // A write would make a folder that was deleted again.
+        // Writing would create a folder again that was deleted.
         store.check_present()?;
         match store.objects.put_opts(&path, object, PutOptions::from(PutMode::Create)).await {
             Ok(_) => {}
@@ -168,7 +167,8 @@ impl Appender {
             return Err(self.fenced(newest));
         }
         if let Err(gone) = store.check_previous(header.previous) {
-            // Deleted between the look and the write: what builds on nothing must not be found by the next start.
+            // The folder was deleted between the check and the write. The next start must not find a checkpoint without
+            // its predecessors.
             let _ = store.objects.delete(&path).await;
             return Err(gone);
         }
@@ -185,20 +185,21 @@ impl Appender {
         }
     }
 
-    /// The first checkpoint of the round that the next checkpoint completes, if it does.
+    /// The first checkpoint of the round that the next checkpoint completes, if it completes one.
     fn completes(&self, part: Part) -> Option<u64> {
         let first = if part.first { Some(self.next) } else { self.round };
         first.filter(|_| part.last)
     }
 
-    /// Something stands there already. Fine if it is what an earlier attempt of ours wrote without hearing of it.
+    /// Checks whether an existing object is the one that an earlier attempt of this writer created without receiving
+    /// the answer.
     async fn expect_own(&self, header: &Header, payload: &Bytes) -> Result<(), StoreError> {
         match self.store.fetch(header.number).await? {
             Fetched::Whole(found, _) if found.header == *header && found.payload == *payload => Ok(()),
             Fetched::Whole(found, _) if found.header.writer == header.writer => {
                 Err(StoreError::Changed { place: self.store.place.to_string(), number: header.number })
             }
-            // Not whole: ours would be, as objects are created whole or not at all.
+            // A damaged object cannot be this writer's own, because objects are created whole or not at all.
             Fetched::Whole(..) | Fetched::Torn | Fetched::Gone => Err(self.fenced(header.number)),
         }
     }
@@ -216,7 +217,7 @@ impl Appender {
             self.keep = self.base;
             self.base = first;
             self.round = None;
-            // Numbers that were burnt in between are few, and no concern.
+            // Numbers that were skipped in between are counted too. They are few, so the error does not matter.
             self.chain = self.next - first;
         }
     }

@@ -1,4 +1,4 @@
-//! A state in Google Cloud Storage.
+//! State in Google Cloud Storage.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,21 +10,21 @@ use object_store::{
 
 use super::{Store, StoreError};
 
-/// Options of the client. The timeout of a whole request leaves time for a large base.
+/// Options of the client. The timeout of a whole request is long enough for a large base.
 const CLIENT: [(ClientConfigKey, &str); 4] = [
     (ClientConfigKey::ConnectTimeout, "5s"),
     (ClientConfigKey::ReadTimeout, "30s"),
     (ClientConfigKey::Timeout, "5m"),
-    // For an emulator: it takes a credentials file that names such an address.
+    // Emulators: the credentials file may name an `http` address.
     (ClientConfigKey::AllowHttp, "true"),
 ];
 
-/// A bucket with the credentials of the environment.
+/// Opens a bucket with the credentials of the environment.
 pub(super) fn open(bucket: &str, path: &str) -> Result<Store, StoreError> {
     over(GoogleCloudStorageBuilder::from_env(), bucket, path)
 }
 
-/// A bucket; `builder` has the credentials.
+/// Opens a bucket with the credentials of `builder`.
 pub(super) fn over(
     builder: GoogleCloudStorageBuilder,
     bucket: &str,
@@ -36,7 +36,7 @@ pub(super) fn over(
         .into_iter()
         .fold(builder, |builder, (key, value)| builder.with_config(GoogleConfigKey::Client(key), value))
         .with_bucket_name(bucket)
-        // Short: the caller waits longer by itself, and logs that.
+        // Short, because the caller retries for longer itself, and logs it.
         .with_retry(RetryConfig {
             max_retries: 3,
             retry_timeout: Duration::from_secs(10),

@@ -1,6 +1,4 @@
-//! What can go wrong with the state, and whether waiting helps.
-//!
-//! Not here: the waiting.
+//! The errors of the state's store. Each one reports whether waiting can help; the callers wait.
 
 use std::{error::Error, fmt, io};
 
@@ -11,56 +9,56 @@ type Source = Box<dyn Error + Send + Sync>;
 /// Why the state could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The URL names no place.
+    /// The URL names neither a folder nor a bucket.
     #[error(
         "[state] checkpoints = {url:?} is no place for the state; write \"file://FOLDER\" or \"gs://BUCKET/PATH\""
     )]
     Url {
-        /// As configured.
+        /// The URL as configured.
         url: String,
     },
-    /// Nothing can be kept there.
+    /// No state can be stored in this place.
     #[error("the state cannot be kept in {place}; correct [state] checkpoints, or what stands there")]
     Unusable {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// Why.
+        /// The cause.
         source: Source,
     },
-    /// The bucket is not there.
+    /// The bucket does not exist.
     #[error(
         "there is no such place for the state as {place}; make the bucket, or correct [state] checkpoints"
     )]
     Missing {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// What the object store says.
+        /// The object store's error.
         source: Source,
     },
     /// Missing permissions or credentials.
     #[error("access to the state in {place} is refused; let this user list, read, create and delete there")]
     Denied {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// What the object store says.
+        /// The object store's error.
         source: Source,
     },
-    /// The disk is full. Waiting helps once somebody makes room.
+    /// The disk is full. Waiting helps once an operator frees space.
     #[error("no space is left for the state in {place}; make room there, it then goes on by itself")]
     Full {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// What the operating system says.
+        /// The operating system's error.
         source: Source,
     },
-    /// Passing trouble. Waiting helps.
+    /// A transient error. Waiting helps.
     #[error("the state in {place} cannot be {action} at present; it is tried again")]
     Unavailable {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// Why it failed.
+        /// The cause.
         source: Source,
     },
     /// Another processor writes to the same state.
@@ -69,11 +67,11 @@ pub enum StoreError {
          {number}); this one stops, nothing is lost"
     )]
     Fenced {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// What this one was about to write, or had just written.
+        /// The number that this processor was about to write, or had just written.
         number: u64,
-        /// The newest that was seen.
+        /// The newest number in the store.
         newest: u64,
     },
     /// The state was deleted, moved or replaced while a processor used it.
@@ -82,69 +80,69 @@ pub enum StoreError {
          back and start again; without it the next start counts again from what Pub/Sub still holds"
     )]
     Gone {
-        /// Where it was.
+        /// The place where it was.
         place: String,
         /// The newest checkpoint that was there.
         number: u64,
     },
-    /// An append was repeated with something else.
+    /// An append was repeated with another payload.
     #[error(
         "checkpoint {number} in {place} stands already with an earlier content of this processor; start it again, it \
          recovers from there"
     )]
     Changed {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// Which one.
+        /// The checkpoint's number.
         number: u64,
     },
-    /// The state is newer than the program.
+    /// A newer program wrote the state.
     #[error(
         "checkpoint {number} in {place} has format {version}, and this program reads up to {FORMAT}; start the newer \
          program that wrote it"
     )]
     Newer {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// Which one.
+        /// The checkpoint's number.
         number: u64,
-        /// Its format.
+        /// The version of its format.
         version: u16,
     },
-    /// The chain is broken below its newest checkpoint.
+    /// A checkpoint is missing or damaged below the newest one.
     #[error(
         "checkpoint {number} in {place} is {damage}, and checkpoint {needed_by} builds on it; put it back from a copy, \
          or name an empty place in [state] checkpoints and seek the subscription back to before that state began"
     )]
     Broken {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// Which one.
+        /// The number of that checkpoint.
         number: u64,
-        /// What is wrong with it.
+        /// The kind of damage.
         damage: Damage,
-        /// What cannot be read without it.
+        /// The number of the checkpoint that cannot be read without it.
         needed_by: u64,
     },
-    /// There are checkpoints, and none is whole.
+    /// There are checkpoints, but all are damaged.
     #[error(
         "none of the {count} checkpoints in {place} can be read; put them back from a copy, or name an empty place in \
          [state] checkpoints and seek the subscription back to before that state began"
     )]
     Unreadable {
-        /// Where.
+        /// The configured place.
         place: String,
-        /// How many there are.
+        /// The number of checkpoints.
         count: usize,
     },
 }
 
-/// What is wrong with one checkpoint.
+/// The damage to a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// It is not there.
+    /// The object does not exist.
     Missing,
-    /// It is not whole.
+    /// The object is truncated or altered.
     Torn,
 }
 
@@ -212,7 +210,7 @@ impl StoreError {
     }
 }
 
-/// What the operating system said, however deep it lies: `object_store` wraps it twice.
+/// The operating system's error, at any depth: `object_store` wraps it twice.
 fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -224,13 +222,13 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     None
 }
 
-/// The HTTP status of an answer that will stay the same, read from the text: `object_store` 0.14 gives it for objects
-/// as a variant, but for listings and bad requests keeps the type that holds it to itself.
+/// The HTTP status of an answer that will not change, parsed from the text. `object_store` 0.14 has variants for errors
+/// about objects, but for listings and bad requests the type that holds the status is private.
 fn status(error: &object_store::Error) -> Option<u16> {
     let text = error.to_string();
     let (_, rest) = text.split_once("non-2xx status code: ")?;
     let code = rest.get(..3)?.parse().ok()?;
-    // "request timeout" and "too many requests" pass.
+    // "Request timeout" and "too many requests" are transient.
     (!matches!(code, 408 | 429)).then_some(code)
 }
 

@@ -1,7 +1,7 @@
-//! The bytes of one checkpoint: a header with a checksum of its own, then the payload, compressed.
+//! The bytes of one checkpoint: a header with its own checksum, then the compressed payload.
 //!
-//! Numbers are little-endian. Every version begins with the magic and the version, so that an older program can
-//! say that it meets a newer state.
+//! Numbers are little-endian. Every version begins with the magic and the version, so that an older program can report
+//! that the state is newer.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -10,53 +10,51 @@
 //! | 1 + 1 | 0 (in version 2 the kind: 0 base, 1 delta), 0 |
 //! | 8 | number, as in the object's name |
 //! | 8 | number of the checkpoint before it, 0 for none |
-//! | 8 | base: number of the checkpoint from which on it is read, its own perhaps; 0 for all |
-//! | 16 | who wrote it: drawn at random once a start |
+//! | 8 | base: number of the checkpoint where reading starts, possibly its own; 0 for all |
+//! | 16 | writer: drawn at random at each start |
 //! | 8 + 8 | length of the payload, and of the body that follows |
 //! | 4 | CRC-32 of the payload |
 //! | 4 | CRC-32 of the header up to here |
 //! | | body: the payload, zstd |
-//!
-//! Not here: where the bytes go.
 
 use std::io;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use object_store::PutPayload;
 
-/// The version that is written. Raise it when the payload changes: older ones are handed over with their version,
-/// newer ones are refused.
+/// The version that is written. Increase it when the payload changes: readers receive older payloads with their
+/// version, and refuse newer ones.
 pub const FORMAT: u16 = 3;
 
 const MAGIC: &[u8; 8] = b"AQUEDUCT";
 const HEADER: usize = 76;
-/// Checkpoints come at most twice a second and are mostly small: speed counts more than size.
+/// Checkpoints are written at most twice a second and are mostly small, so speed matters more than size.
 const COMPRESSION: i32 = 1;
 
-/// Which part of a round a checkpoint holds. A round is a full copy of the state in parts, one in each checkpoint.
+/// Which part of a round a checkpoint contains. A round is a full copy of the state in parts, one in each checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// It begins a round.
+    /// Whether it is the first part of a round.
     pub first: bool,
-    /// It completes a round.
+    /// Whether it is the last part of a round.
     pub last: bool,
 }
 
 impl Part {
-    /// The whole copy.
+    /// The whole copy in one part.
     pub fn whole() -> Self {
         Self { first: true, last: true }
     }
 }
 
-/// A start of a processor.
+/// Identifies one start of a processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Writer([u8; 16]);
 
-/// A number that stands for no checkpoint: the first is 1.
+/// Stands for no checkpoint: the first number is 1.
 pub(super) const NONE: u64 = 0;
 
-/// All that is known of a checkpoint without its payload.
+/// Everything about a checkpoint except its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) version: u16,
@@ -73,12 +71,12 @@ pub(super) struct Object {
     pub(super) payload: Bytes,
 }
 
-/// Why bytes are no checkpoint.
+/// Why bytes are not a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// Cut short, altered, or something else altogether.
+    /// Truncated, altered, or something else altogether.
     Torn,
-    /// Written by a newer program.
+    /// Written by a newer program, with this version.
     Newer(u16),
 }
 
@@ -89,13 +87,13 @@ impl Writer {
         Self(bytes)
     }
 
-    /// As a file name carries it.
+    /// As hexadecimal text for a file name.
     pub(super) fn hex(self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
-/// The object, as two parts so that the body is not copied.
+/// Encodes the object in two parts, so that the body is not copied.
 pub(super) fn encode(header: &Header, payload: &[u8]) -> io::Result<PutPayload> {
     let body = zstd::bulk::compress(payload, COMPRESSION)?;
     let mut bytes = BytesMut::with_capacity(HEADER);
@@ -114,7 +112,7 @@ pub(super) fn encode(header: &Header, payload: &[u8]) -> io::Result<PutPayload> 
     Ok([bytes.freeze(), Bytes::from(body)].into_iter().collect())
 }
 
-/// The checkpoint that the bytes of object `number` hold.
+/// Decodes the checkpoint in the bytes of object `number`.
 pub(super) fn decode(number: u64, bytes: &[u8]) -> Result<Object, Unreadable> {
     let known = bytes.strip_prefix(MAGIC).ok_or(Unreadable::Torn)?;
     let version = known.first_chunk().map(|version| u16::from_le_bytes(*version)).ok_or(Unreadable::Torn)?;
@@ -127,7 +125,7 @@ pub(super) fn decode(number: u64, bytes: &[u8]) -> Result<Object, Unreadable> {
         return Err(Unreadable::Torn);
     }
     let mut rest = &covered[MAGIC.len() + 2..];
-    // The kind is known from the base, in version 2 as well.
+    // Recovery finds the kind from the base, in version 2 as well.
     if rest.get_u16_le() > 1 {
         return Err(Unreadable::Torn);
     }
@@ -199,7 +197,7 @@ mod tests {
             prop_assert_eq!(decode(7, &whole[..at.index(whole.len())]), Err(Unreadable::Torn));
             let mut altered = whole.clone();
             altered[at.index(whole.len())] ^= 1_u8 << bit;
-            // A flipped bit may make the version a newer one, and may leave zstd the same content (unused bits).
+            // A flipped bit may make the version a newer one, or leave the content unchanged in zstd's unused bits.
             match decode(7, &altered) {
                 Ok(object) => prop_assert_eq!(object, Object { header, payload: payload.into() }),
                 Err(Unreadable::Newer(_)) => prop_assert!((8..10).contains(&at.index(whole.len()))),

@@ -1,13 +1,11 @@
-//! Who may write: at most one processor at a time tries, the others stand by.
+//! Decides which processor may write: one holds the state, and the others stand by and pull no messages.
 //!
-//! This is for good order only. What keeps the state right is the fence of [`super::append`]: two processors that
-//! both believe to hold it harm nothing, one of them stops.
+//! This only avoids needless conflicts. The fence of [`super::append`] protects the state: if two processors both
+//! believe that they hold it, no harm is done and one of them stops.
 //!
-//! A folder has a lock, which the operating system frees when its holder ends, however it ends. Elsewhere a clean
-//! stop leaves a marker. In both places a holder that writes no checkpoint for `takeover_after` counts as dead: it
-//! writes one every period even when nothing happens.
-//!
-//! Not here: what a stand-by must not do meanwhile, which is to pull.
+//! A folder has a lock, which the operating system releases whenever its holder ends. Elsewhere, a clean stop leaves a
+//! marker. In both cases a holder that writes no checkpoint for `takeover_after` counts as dead, because it
+//! writes one every period even if nothing happens.
 
 use std::{error::Error, time::Duration};
 
@@ -22,31 +20,32 @@ use super::{
     objects::Listing,
 };
 
-/// How often a stand-by tries the lock of a folder: a local file.
+/// How often a standby tries the lock of a folder, which is a local file.
 const LOCK_POLL: Duration = Duration::from_millis(250);
 
-/// Leave to write, until it is dropped. Dropping it frees the lock; only [`Hold::release`] tells other places.
+/// Permission to write, until it is dropped. Dropping it releases the lock; other places are informed only by
+/// [`Hold::release`].
 #[derive(Debug)]
 pub struct Hold {
     store: Store,
     lock: Option<Lock>,
 }
 
-/// How a processor stands that may not write yet.
+/// The situation of a standby.
 #[derive(Clone, Copy, Debug)]
 pub enum Standing<'a> {
-    /// It watches the state of another one.
+    /// It watches the state of another processor.
     By,
-    /// It does not see the state.
+    /// It cannot read the state.
     Blind(&'a StoreError),
 }
 
 impl Store {
-    /// Waits until this processor may write; nothing when `shutdown` came first.
+    /// Waits until this processor may write; `None` if `shutdown` is cancelled first.
     ///
-    /// At once in an empty store, after a clean stop, and where a folder's lock is free. From then on the holder
-    /// must append at least every `period`, also while it waits for something else. `tell` hears after each look how it
-    /// goes.
+    /// Returns at once if the store is empty, after a clean stop, and if the lock of a folder is free. From then on the
+    /// holder must append at least every `period`, even while it waits for something else. Calls `tell` after each look
+    /// that does not end the wait.
     pub async fn hold(
         &self,
         takeover_after: Duration,
@@ -58,7 +57,8 @@ impl Store {
 }
 
 impl Hold {
-    /// After the last checkpoint of a clean stop: the next processor need not wait. `newest` is that checkpoint.
+    /// Call after the last checkpoint of a clean stop, so that the next processor need not wait. `newest` is that
+    /// checkpoint.
     pub async fn release(self, newest: Option<u64>) {
         if self.lock.is_some() {
             return;
@@ -74,7 +74,7 @@ impl Hold {
     }
 }
 
-/// One waiting processor.
+/// A processor that waits.
 struct StandBy<'a> {
     store: &'a Store,
     takeover_after: Duration,
@@ -83,7 +83,7 @@ struct StandBy<'a> {
     told: Told,
 }
 
-/// What was logged already: each thing once.
+/// What was logged already, so that each message is logged once.
 #[derive(Default)]
 struct Told {
     waiting: bool,
@@ -91,26 +91,26 @@ struct Told {
     trouble: bool,
 }
 
-/// Since when the newest checkpoint has been the same one, by this processor's clock.
+/// Since when the newest checkpoint has not changed, by this processor's clock.
 #[derive(Debug, Default)]
 struct Watch {
     seen: Option<(Option<u64>, Instant)>,
     moved: bool,
 }
 
-/// What the lock says.
+/// The state of the lock.
 enum Locked {
-    /// It is ours.
+    /// This processor has it.
     Ours(Lock),
-    /// It is somebody's.
+    /// Another processor has it.
     Others,
-    /// There is none in this place.
+    /// The place has no lock.
     None,
 }
 
 impl<'a> StandBy<'a> {
     fn new(store: &'a Store, takeover_after: Duration) -> Self {
-        // Listing a bucket costs money: a few looks within the time are enough.
+        // Listing a bucket costs money, so a few looks within the time must suffice.
         let look = (takeover_after / 8).clamp(Duration::from_millis(50), Duration::from_secs(5));
         let poll = if store.folder.is_some() { LOCK_POLL.min(look) } else { look };
         Self { store, takeover_after, poll, watch: Watch::default(), told: Told::default() }
@@ -161,7 +161,7 @@ impl<'a> StandBy<'a> {
         }
     }
 
-    /// Whether the last holder stopped cleanly and nobody wrote since.
+    /// Whether the last holder stopped cleanly and no processor has written since.
     async fn is_released(&self, listing: &Listing) -> Result<bool, StoreError> {
         if !listing.released {
             return Ok(false);
@@ -172,8 +172,8 @@ impl<'a> StandBy<'a> {
         Ok(number.is_some() && number == listing.newest())
     }
 
-    /// The holder is dead or stands still. If it comes back, the fence stops it; its lock, which it then still
-    /// has, is on a file that is not the lock file any more.
+    /// Takes over from a holder that is dead or frozen. If it resumes, the fence stops it; the lock that it still has
+    /// is on a file that is no longer the lock file.
     async fn take_over(&self, has_lock: bool, newest: Option<u64>) -> Result<Hold, StoreError> {
         warn!(
             place = %self.store.place, newest, takeover_after = ?self.takeover_after,
@@ -192,7 +192,8 @@ impl<'a> StandBy<'a> {
 
     async fn hold(&self, lock: Option<Lock>) -> Hold {
         if lock.is_none() {
-            // Another start must not take an old marker for a new one. If it stays, its number is too low soon.
+            // A later start must not mistake an old marker for a new one. If the marker cannot be deleted, its number
+            // is soon too low.
             match self.store.objects.delete(&self.store.marker()).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
@@ -222,7 +223,7 @@ impl<'a> StandBy<'a> {
         }
     }
 
-    /// While the store cannot be seen, the holder cannot write either: its silence then says nothing.
+    /// While this processor cannot read the store, the holder may be unable to write, so its silence proves nothing.
     fn trouble(&mut self, error: &StoreError) {
         self.watch = Watch::default();
         if !std::mem::replace(&mut self.told.trouble, true) {

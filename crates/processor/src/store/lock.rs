@@ -1,10 +1,8 @@
 //! The lock file of a folder that holds the state.
 //!
-//! The operating system frees a lock when its holder ends. A holder that is merely stopped keeps it: a process that takes
-//! over from it puts another lock file in place of the first, so that the next to come sees the new holder's lock.
-//! A lock counts only while its file still stands at the path.
-//!
-//! Not here: the decision to take over, and what makes it harmless ([`super::append`]).
+//! The operating system releases a lock when its holder ends. A holder that is merely frozen keeps its lock: a
+//! processor that takes over from it replaces the lock file, so that later ones see the new holder's lock. A lock
+//! therefore counts only while its file is still at the path. [`super::hold`] decides when to take over.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -21,25 +19,25 @@ pub(super) struct Lock {
     _file: File,
 }
 
-/// What became of an attempt.
+/// The result of an attempt to lock.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    /// It is ours.
+    /// This processor has the lock.
     Taken(Lock),
-    /// Somebody has it.
+    /// Another process has the lock.
     Busy,
     /// This file system has no locks.
     Unsupported,
 }
 
-/// Tries to take the lock of `folder`, which is made if it is not there.
+/// Tries to lock `folder`, which is created if it does not exist.
 pub(super) fn attempt(folder: &Path) -> io::Result<Attempt> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let path = folder.join(NAME);
     take(options().open(&path)?, &path)
 }
 
-/// Puts a lock file of our own, locked already, in place of the one that is there.
+/// Replaces the lock file by a new one that is already locked.
 pub(super) fn replace(folder: &Path, writer: &str) -> io::Result<Lock> {
     let own = folder.join(format!("{NAME}.{writer}"));
     let file = options().open(&own)?;
@@ -48,7 +46,7 @@ pub(super) fn replace(folder: &Path, writer: &str) -> io::Result<Lock> {
     Ok(Lock { _file: file })
 }
 
-/// Removes what writers that were killed half way left of checkpoints below `below`. Best effort.
+/// Removes temporary files that killed writers left for checkpoints below `below`. Errors are ignored.
 ///
 /// `object_store` writes to `<name>#<count>` first and does not list such files.
 pub(super) fn sweep(folder: &Path, below: u64) {
@@ -60,13 +58,13 @@ pub(super) fn sweep(folder: &Path, below: u64) {
             .and_then(|name| name.split_once('#'))
             .and_then(|(number, _)| number.parse::<u64>().ok());
         if number.is_some_and(|number| number < below) {
-            // Left for the next time, if it cannot be removed.
+            // A file that cannot be removed now is tried again next time.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Between opening a file and locking it, somebody may have put another in its place: then it is worth nothing.
+/// Another process may have replaced the file between opening and locking it; such a lock is worthless.
 fn take(file: File, path: &Path) -> io::Result<Attempt> {
     match file.try_lock() {
         Ok(()) if stands_at(&file, path)? => Ok(Attempt::Taken(Lock { _file: file })),

@@ -1,26 +1,26 @@
-//! Durable, fenced checkpoints over an object store.
+//! Durable checkpoints over an object store, fenced so that only one processor writes them.
 //!
-//! A checkpoint is an object `<prefix>/<number as 20 digits>` that is created only if it is absent. Who finds it
-//! there, or finds a newer one after creating it, was overtaken by another processor and stops: nothing that
-//! rests on its checkpoint (an acknowledgement, a row) may leave it. A checkpoint holds what changed since the one before it, and a
-//! part of a full copy of the state. It names the one before it, and its base: the first checkpoint of the last complete copy,
-//! where reading begins. So a chain is read back exactly or not at all.
+//! A checkpoint is an object `<prefix>/<number as 20 digits>` that is created only if it is absent. A processor that
+//! finds it present, or finds a newer one after creating it, was overtaken by another processor and stops: nothing that
+//! depends on its checkpoint (an acknowledgement, a row) may leave it. A checkpoint contains the changes since the one
+//! before it, and a part of a full copy of the state. It names the one before it and its base, the first checkpoint of
+//! the last complete copy, where reading starts. A chain is therefore read back exactly or not at all.
 //!
-//! | module | idea |
+//! | module | contents |
 //! |---|---|
 //! | [`settings`] | the section `[state]` |
-//! | [`place`] | where the state lies: a folder or a bucket |
+//! | [`place`] | the URL of the state: a folder or a bucket |
 //! | `bucket` | Google Cloud Storage; needs the feature `cloud` |
 //! | [`format`] | the bytes of one checkpoint |
 //! | [`objects`] | listing and reading them |
-//! | [`recover`] | the chain that stands, read-only |
-//! | [`append`] | the next checkpoint, fenced; and pruning |
-//! | [`hold`] | who may write: the stand-by that waits, the clean hand-over |
+//! | [`recover`] | reads the chain of checkpoints; never writes |
+//! | [`append`] | writes the next checkpoint, fenced, and prunes old ones |
+//! | [`hold`] | which processor may write: standby, takeover, clean hand-over |
 //! | [`lock`] | the lock file of a folder |
-//! | [`present`] | whether the state is still where it was written |
-//! | [`error`] | what can go wrong |
+//! | [`present`] | checks that the state is still where it was written |
+//! | [`error`] | the errors, and whether waiting helps |
 //!
-//! Not here: what a checkpoint means. Payloads are opaque bytes with a version.
+//! Payloads are opaque bytes with a version; see [`crate::saved`] for their contents.
 
 mod settings;
 
@@ -60,36 +60,36 @@ pub use hold::{Hold, Standing};
 pub use recover::{Checkpoint, Recovered};
 pub use settings::{StateProblem, StateSettings};
 
-/// Where the checkpoints of one pipeline lie. Cheap to clone; the clones are one writer.
+/// The checkpoints of one pipeline. Clones are cheap, and all of them are one writer.
 #[derive(Clone, Debug)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
     prefix: object_store::path::Path,
-    /// As messages name it.
+    /// The place as messages name it.
     place: Arc<str>,
-    /// Where the lock file stands, when the place is a folder.
+    /// The folder of the lock file, if the place is a folder.
     folder: Option<Arc<Path>>,
-    /// Drawn once: tells an object that this writer made from another's.
+    /// Drawn at random once, to tell this writer's objects from another's.
     writer: format::Writer,
-    /// The newest checkpoint that this writer knows to be there.
+    /// The newest checkpoint that this writer knows to exist.
     newest: present::Newest,
 }
 
 impl Store {
-    /// The place that `[state] checkpoints` names: `file://FOLDER`, relative to `folder`, or `gs://BUCKET/PATH`.
+    /// Opens the place that `[state] checkpoints` names: `file://FOLDER`, relative to `folder`, or `gs://BUCKET/PATH`.
     ///
-    /// Nothing is read, written or made yet.
+    /// Nothing is read, written or created yet.
     pub fn open(url: &str, folder: &Path) -> Result<Self, StoreError> {
         place::open(url, folder)
     }
 
-    /// Any other object store. It has no lock file, so that a clean stop is told by a marker object.
+    /// Uses any other object store. It has no lock file, so a clean stop leaves a marker object.
     pub fn over(objects: Arc<dyn ObjectStore>, prefix: &str) -> Self {
         let place = format!("{objects}/{prefix}");
         Self::new(objects, object_store::path::Path::from(prefix), &place, None)
     }
 
-    /// Where it is, as messages and records name it: `file://` with an absolute path, or `gs://BUCKET/PATH`.
+    /// The place as messages and records name it: `file://` with an absolute path, or `gs://BUCKET/PATH`.
     pub fn place(&self) -> &str {
         &self.place
     }

@@ -1,6 +1,4 @@
-//! Listing and reading the checkpoints of a store.
-//!
-//! Not here: which of them make up the state ([`super::recover`]).
+//! Lists and reads the checkpoints of a store. [`super::recover`] decides which of them make up the state.
 
 use bytes::Bytes;
 use event::time::EventTime;
@@ -12,28 +10,28 @@ use super::{
     format::{self, Object, Unreadable},
 };
 
-/// Marks a clean stop; holds the number of the newest checkpoint then.
+/// The object that marks a clean stop. It contains the number of the newest checkpoint at that time.
 pub(super) const RELEASED: &str = "released";
-/// Up to here the work on bytes is done at once; above, where it cannot hold up the other tasks.
+/// Up to this many bytes are processed in place; more in a thread where they cannot delay other tasks.
 const INLINE: usize = 64 << 10;
 
-/// What reading one checkpoint gave.
+/// The result of reading one checkpoint.
 #[derive(Debug)]
 pub(super) enum Fetched {
-    /// All of it, and when it was written by the object store's clock.
+    /// The whole checkpoint, and when it was written by the object store's clock.
     Whole(Object, EventTime),
-    /// It is there, but not whole.
+    /// It exists, but is damaged.
     Torn,
-    /// It is not there (any more).
+    /// It does not exist, or not any more.
     Gone,
 }
 
-/// What stands in the store.
+/// The contents of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listing {
-    /// Of all checkpoints, ascending.
+    /// The numbers of all checkpoints, ascending.
     pub(super) numbers: Vec<u64>,
-    /// Their sizes.
+    /// Their sizes in bytes.
     pub(super) sizes: Vec<u64>,
     /// Whether a clean stop left its marker.
     pub(super) released: bool,
@@ -70,7 +68,7 @@ impl Store {
         Ok(listing)
     }
 
-    /// The newest checkpoint above `number`.
+    /// The newest checkpoint above `number`; `None` if there is none.
     pub(super) async fn newer_than(&self, number: u64) -> Result<Option<u64>, StoreError> {
         self.objects
             .list_with_offset(Some(&self.prefix), &self.path_of(number))
@@ -88,7 +86,7 @@ impl Store {
         self.decode(number, fetched).await
     }
 
-    /// What the bytes of a checkpoint are.
+    /// Decodes the bytes of a checkpoint.
     pub(super) async fn decode(
         &self,
         number: u64,
@@ -104,7 +102,7 @@ impl Store {
         }
     }
 
-    /// An object's bytes and when it was written; nothing when it is not there.
+    /// The bytes of an object and when it was written; `None` if it does not exist.
     pub(super) async fn get(&self, path: &Path) -> Result<Option<(Bytes, EventTime)>, StoreError> {
         let result = match self.objects.get(path).await {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -119,7 +117,7 @@ impl Store {
         StoreError::of(&self.place, action, error)
     }
 
-    /// The name of an object that stands directly in this store, not below it.
+    /// The name of an object directly in this store, not below it.
     fn name_in<'a>(&self, location: &'a Path) -> Option<&'a str> {
         let below = location.as_ref().strip_prefix(self.prefix.as_ref())?;
         let name = below.strip_prefix('/').unwrap_or(below);
@@ -127,7 +125,7 @@ impl Store {
     }
 }
 
-/// Runs what takes time in proportion to `bytes`.
+/// Runs work that takes time in proportion to `bytes`.
 pub(super) async fn blocking<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -139,7 +137,7 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(done) => done,
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is going down: nothing that waits here will be polled again.
+            // The runtime is shutting down, so nothing that waits here will be polled again.
             Err(_) => future::pending().await,
         },
     }
@@ -149,7 +147,7 @@ pub(super) fn name_of(number: u64) -> String {
     format!("{number:020}")
 }
 
-/// Nothing for what is no checkpoint: the lock file, the marker, what somebody left there.
+/// `None` for anything that is not a checkpoint: the lock file, the marker, or another file.
 pub(super) fn number_of(name: &str) -> Option<u64> {
     if name.len() != 20 || !name.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -1,6 +1,7 @@
-//! Where the state lies: `file://FOLDER` or `gs://BUCKET/PATH`.
+//! The place of the state: `file://FOLDER` or `gs://BUCKET/PATH`.
 //!
-//! Not here: making the folder. It is made by who holds the state, so that looking at it leaves no trace.
+//! Opening a place does not create a folder: the processor that holds the state does, so that reading it leaves no
+//! trace.
 
 use std::{
     path::{Component, Path, PathBuf},
@@ -11,16 +12,16 @@ use object_store::{local::LocalFileSystem, path::Path as ObjectPath};
 
 use super::{Store, StoreError};
 
-/// A URL, taken apart.
+/// A parsed URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place<'a> {
-    /// A folder, as written.
+    /// A folder as written in the URL.
     Folder(&'a str),
     /// Google Cloud Storage.
     Bucket {
-        /// Its name.
+        /// The bucket's name.
         bucket: &'a str,
-        /// What stands before the numbers; may be empty.
+        /// The prefix of the objects' names; may be empty.
         path: &'a str,
     },
 }
@@ -33,7 +34,7 @@ pub(super) fn open(url: &str, folder: &Path) -> Result<Store, StoreError> {
     }
 }
 
-/// The parts of a URL. A folder is taken literally: no percent-encoding.
+/// Parses a URL. A folder is taken literally, without percent-decoding.
 pub(super) fn parse(url: &str) -> Option<Place<'_>> {
     if let Some(path) = url.strip_prefix("file://") {
         return (!path.is_empty()).then_some(Place::Folder(path));
@@ -46,7 +47,7 @@ fn open_folder(folder: &Path) -> Result<Store, StoreError> {
     let place = format!("file://{}", folder.display());
     let prefix =
         ObjectPath::from_absolute_path(folder).map_err(|source| StoreError::unusable(&place, source))?;
-    // Without fsync a checkpoint that was acknowledged on could be gone after a power cut.
+    // Without fsync, a power failure could remove a checkpoint whose messages were already acknowledged.
     let objects = LocalFileSystem::new().with_fsync(true);
     Ok(Store::new(Arc::new(objects), prefix, &place, Some(folder.to_owned())))
 }
@@ -62,7 +63,7 @@ fn open_bucket(bucket: &str, path: &str) -> Result<Store, StoreError> {
     Err(StoreError::unusable(&format!("gs://{bucket}/{path}"), problem))
 }
 
-/// `path` as seen from `folder`, without `.` and `..`, which object paths do not know.
+/// `path` relative to `folder`, without `.` and `..`, which object paths do not support.
 fn absolute(folder: &Path, path: &str) -> PathBuf {
     let from = std::fs::canonicalize(folder)
         .or_else(|_| std::path::absolute(folder))

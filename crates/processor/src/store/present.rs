@@ -1,9 +1,9 @@
-//! Whether the state is still where it was written.
+//! Checks that the state is still where it was written.
 //!
-//! A folder that is deleted under a running processor is made again by the next write, which then holds a checkpoint that
-//! builds on nothing: the next start could not read it. So the newest checkpoint is looked for before each write, after it,
-//! and by [`Store::check_present`] in between. Only folders are looked at: a look costs nothing there, and what deletes them is a
-//! person or a script on the same machine.
+//! If a folder is deleted while a processor runs, the next write creates it again with a checkpoint whose predecessors
+//! are gone, which the next start could not read. The newest checkpoint is therefore checked before each write, after
+//! it, and in between by [`Store::check_present`]. Only folders are checked: a check costs nothing there, and they are
+//! deleted by a person or a script on the same machine.
 
 use std::{
     io,
@@ -41,11 +41,11 @@ impl Newest {
 }
 
 impl Store {
-    /// Whether the newest checkpoint of this writer is still there. `Ok` before the first one, for a bucket, and where a newer
-    /// checkpoint shows that another processor took over, which the next append reports.
+    /// Checks that the newest checkpoint of this writer still exists. `Ok` before the first one, for a bucket, and if a
+    /// newer checkpoint shows that another processor took over, which the next append reports.
     ///
     /// # Errors
-    /// [`StoreError::Gone`].
+    /// [`StoreError::Gone`] if it does not exist.
     pub fn check_present(&self) -> Result<(), StoreError> {
         match self.newest.get() {
             Some(number) => self.check_number(number, number),
@@ -53,19 +53,19 @@ impl Store {
         }
     }
 
-    /// As [`check_present`](Self::check_present), right after the checkpoint behind `previous` was written.
+    /// As [`check_present`](Self::check_present), right after the checkpoint that follows `previous` was written.
     pub(super) fn check_previous(&self, previous: u64) -> Result<(), StoreError> {
         if previous == NONE { Ok(()) } else { self.check_number(previous, previous.saturating_add(1)) }
     }
 
-    /// Whether `number` is there, or a checkpoint above `own` shows that another processor took over.
+    /// Checks that `number` exists, or that a checkpoint above `own` shows that another processor took over.
     fn check_number(&self, number: u64, own: u64) -> Result<(), StoreError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         match folder.join(name_of(number)).metadata() {
             Err(error) if is_absent(&error) && !is_superseded(folder, own) => {
                 Err(StoreError::Gone { place: self.place.to_string(), number })
             }
-            // A file system that does not answer is the next write's concern.
+            // If the file system does not answer, the next write reports it.
             _ => Ok(()),
         }
     }
@@ -75,7 +75,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// A processor that took over removes old checkpoints, too.
+/// Whether another processor took over: it prunes old checkpoints, too.
 fn is_superseded(folder: &Path, number: u64) -> bool {
     let Ok(entries) = folder.read_dir() else { return false };
     entries

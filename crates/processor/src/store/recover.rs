@@ -1,12 +1,10 @@
-//! The chain of checkpoints that stands: from the base that the newest whole one names, up to that one.
+//! Reads the chain of checkpoints: from the base that the newest whole one names, up to that one.
 //!
-//! It only reads, so that `status` and `reconcile` may look at the state of a running processor. That one prunes
-//! meanwhile: when a checkpoint vanishes and the listing has changed, the reading starts again.
+//! It only reads, so `status` and `reconcile` can read the state of a running processor. That processor prunes
+//! meanwhile: if a checkpoint vanishes and the listing has changed, reading starts again.
 //!
-//! Checkpoints are handed over one at a time, as all of them together are larger than the state. Some are fetched ahead, in their
-//! compressed form.
-//!
-//! Not here: what the payloads mean.
+//! Checkpoints are handed over one at a time, because all of them together are larger than the state. Some are fetched
+//! ahead in compressed form. Payloads are opaque here.
 
 use std::pin::pin;
 
@@ -21,49 +19,49 @@ use super::{
     objects::{Fetched, Listing},
 };
 
-/// How often a reader starts again because the writer pruned under it. It does so once per round at most.
+/// How often a reader starts again because the writer pruned. A writer prunes once per round at most.
 const ATTEMPTS: usize = 10;
-/// How many checkpoints are read side by side, and how many bytes of them.
+/// How many checkpoints are read in parallel, and how many bytes of them.
 const READS: usize = 16;
 const READ_BYTES: u64 = 16 << 20;
 
-/// Which checkpoints were read back.
+/// The checkpoints that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// How many there were.
+    /// Their number.
     pub checkpoints: u64,
-    /// The number of the next checkpoint: above all that stand there, whole or not.
+    /// The number of the next checkpoint: above all that exist, whole or damaged.
     pub next: u64,
-    /// The newest whole checkpoint.
+    /// The newest whole checkpoint; `None` if there is none.
     pub newest: Option<u64>,
-    /// When that was written, by the object store's clock.
+    /// When it was written, by the object store's clock.
     pub written_at: Option<EventTime>,
-    /// The damaged checkpoints above it, which were passed over.
+    /// The damaged checkpoints above it, which were skipped.
     pub torn: Vec<u64>,
-    /// The base that the newest one names.
+    /// The base that the newest checkpoint names.
     pub(super) base: u64,
 }
 
-/// One checkpoint, as it was given to [`super::Appender::append`].
+/// One checkpoint, as it was passed to [`super::Appender::append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Counts from 1.
+    /// Its number, from 1.
     pub number: u64,
-    /// The format of the payload: [`super::FORMAT`] or an older one.
+    /// The version of the payload: [`super::FORMAT`] or an older one.
     pub version: u16,
-    /// What was written.
+    /// The payload that was written.
     pub payload: Bytes,
 }
 
-/// The newest whole checkpoint, without its payload.
+/// The newest whole checkpoint without its payload.
 struct Newest {
     header: Header,
     written_at: EventTime,
 }
 
-/// Why an attempt to read the chain ended.
+/// Why an attempt to read the chain failed.
 enum Failed<E> {
-    /// Something is missing or damaged; the writer may just have pruned it.
+    /// A checkpoint is missing or damaged; the writer may just have pruned it.
     Broken(StoreError),
     /// Reading again would not help.
     Other(E),
@@ -79,11 +77,11 @@ impl<E: From<StoreError>> From<StoreError> for Failed<E> {
 }
 
 impl Store {
-    /// Reads the state back. Never writes. `apply` gets the checkpoints in order, for what `begin` made: once, or again from the
-    /// beginning where the writer pruned meanwhile.
+    /// Reads the state. Never writes. Calls `apply` with each checkpoint in order and the value that `begin` returned.
+    /// If the writer pruned meanwhile, both are called again from the start.
     ///
-    /// Damaged checkpoints above the newest whole one were being written when the machine went down; they are
-    /// passed over with a WARN and their numbers are not used again. Damage below it is an error.
+    /// Damaged checkpoints above the newest whole one were being written when the machine crashed. They are skipped
+    /// with a warning, and their numbers are not used again. Damage below the newest whole one is an error.
     pub async fn recover<T, E: From<StoreError>>(
         &self,
         begin: impl Fn() -> T,
@@ -107,10 +105,10 @@ impl Store {
         }
     }
 
-    /// The newest whole checkpoint. Never writes.
+    /// Reads the newest whole checkpoint; `None` if there is none. Never writes.
     ///
     /// # Errors
-    /// The place cannot be read.
+    /// Returns an error if the place cannot be read.
     pub async fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
         for number in self.list().await?.numbers.iter().rev() {
             if let Fetched::Whole(object, _) = self.fetch(*number).await? {
@@ -160,7 +158,7 @@ impl Store {
         Ok(None)
     }
 
-    /// An empty store, or one whose very first checkpoint was cut short.
+    /// The result for an empty store, or for one whose very first checkpoint is damaged.
     fn nothing_whole(&self, numbers: &[u64]) -> Result<Recovered, StoreError> {
         if !matches!(numbers, [] | [1]) {
             return Err(StoreError::Unreadable { place: self.place.to_string(), count: numbers.len() });
@@ -169,7 +167,7 @@ impl Store {
             warn!(
                 place = %self.place,
                 action = "nothing: no message was acknowledged before a first whole checkpoint",
-                "the only checkpoint is damaged; the state begins anew"
+                "the only checkpoint is damaged; the state starts empty"
             );
         }
         Ok(Recovered {
@@ -182,8 +180,8 @@ impl Store {
         })
     }
 
-    /// Applies the checkpoints from the base of `newest` up to it, and returns how many there were. Each names the one before it,
-    /// so that a missing one is noticed, whereas a damaged one whose number was not used again is no link of the chain.
+    /// Applies the checkpoints from the base of `newest` up to it, and returns their number. Each one names the one
+    /// before it, so a missing one is noticed. A damaged one whose number was not used again is not part of the chain.
     async fn apply_to<T, E: From<StoreError>>(
         &self,
         newest: &Header,
@@ -202,7 +200,7 @@ impl Store {
                 }
                 Fetched::Gone => continue,
             };
-            // What the first one builds on is in it, or it is the first of all.
+            // The first checkpoint contains what it builds on, or is the first of all.
             let previous = object.header.previous;
             let is_first = number == newest.base || previous == NONE;
             if previous != last && !(last == NONE && is_first) {
@@ -223,7 +221,7 @@ impl Store {
         StoreError::Broken { place: self.place.to_string(), number, damage, needed_by }
     }
 
-    /// The objects of these numbers in order, still compressed; some are fetched ahead.
+    /// The objects of these numbers in order, still compressed. Some are fetched ahead.
     fn fetch_all(
         &self,
         listing: &Listing,
@@ -236,7 +234,7 @@ impl Store {
             .filter(|(number, _)| range.contains(number))
             .map(|(number, size)| (*number, *size))
             .collect();
-        // In runs that fit together; the next run begins when this one is applied.
+        // Fetches runs that fit into memory together. The next run starts when this one has been applied.
         let mut runs: Vec<(u64, Vec<u64>)> = Vec::new();
         for (number, size) in wanted {
             match runs.last_mut() {

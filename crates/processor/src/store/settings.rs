@@ -1,13 +1,12 @@
-//! The section `[state]` of the configuration.
-//!
-//! Not here: what the windows and the frontier make of `cold_start`, `idle_after`, `hole_limit` and `memory`.
+//! The `[state]` section of the configuration. Windows and frontier use `cold_start`, `idle_after`, `hole_limit` and
+//! `memory`.
 
 use event::units::{ByteSize, Millis};
 use serde::Deserialize;
 
 use super::place;
 
-/// Where the state is kept, and the limits that belong to it.
+/// The place of the state, and the limits that apply to it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateSettings {
@@ -45,32 +44,32 @@ pub struct StateSettings {
     pub hole_limit: Millis,
 }
 
-/// What is wrong with the section.
+/// A mistake in the section.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateProblem {
     /// The place is neither a folder nor a bucket.
     #[error("checkpoints = {0:?} is no place for the state; write \"file://FOLDER\" or \"gs://BUCKET/PATH\"")]
     Checkpoints(String),
-    /// A bucket, which this build cannot reach.
+    /// The place is a bucket, which this build does not support.
     #[error(
         "checkpoints = {0:?} is in Cloud Storage, which this build lacks; write \"file://FOLDER\", or build with the \
          feature `cloud`, which is on by default"
     )]
     NotBuilt(String),
-    /// A length of time that must not be zero is.
+    /// A duration that must be positive is zero.
     #[error("{0} must be longer than 0s")]
     Zero(&'static str),
-    /// A processor that lives would be taken for dead.
+    /// A healthy processor would count as dead.
     #[error(
         "takeover_after = \"{takeover_after}\" is too short for period = \"{period}\": a stand-by would take over from a \
          processor that lives; write at least \"{least}\""
     )]
     TakeoverAfter {
-        /// As configured.
+        /// The configured value.
         takeover_after: Millis,
-        /// As configured.
+        /// The configured value.
         period: Millis,
-        /// The least that is accepted.
+        /// The smallest valid value.
         least: Millis,
     },
 }
@@ -90,7 +89,7 @@ impl Default for StateSettings {
 }
 
 impl StateSettings {
-    /// What can be told without touching the place.
+    /// Checks everything that can be checked without opening the place.
     pub fn validate(&self) -> Result<(), StateProblem> {
         match place::parse(&self.checkpoints) {
             None => return Err(StateProblem::Checkpoints(self.checkpoints.clone())),
@@ -119,7 +118,7 @@ impl StateSettings {
 }
 
 impl StateProblem {
-    /// The key that it is about.
+    /// The key that the problem concerns.
     pub fn key(&self) -> &'static str {
         match self {
             Self::Checkpoints(_) | Self::NotBuilt(_) => "checkpoints",

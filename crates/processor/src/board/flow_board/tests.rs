@@ -1,4 +1,4 @@
-//! The board against what a table would answer.
+//! The board compared with what a query of the table would return.
 
 use std::collections::BTreeMap;
 
@@ -146,7 +146,7 @@ fn merged_sessions_are_one() {
 }
 
 proptest! {
-    /// However many keys there are, memory is bounded, and the busiest stay.
+    /// With any number of keys, memory is bounded and the busiest keys are kept.
     #[test]
     fn the_busiest_keys_stay(views in prop::collection::vec(1u64..1000, 50..250)) {
         const MOST: u64 = 14_000;

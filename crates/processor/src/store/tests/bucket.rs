@@ -1,4 +1,4 @@
-//! The store over a bucket: Google Cloud Storage's XML interface, as far as `object_store` uses it, on this machine.
+//! The store over a bucket: a local server with the part of Google Cloud Storage's XML API that `object_store` uses.
 
 use std::{
     collections::BTreeMap,
@@ -23,15 +23,15 @@ use crate::store::bucket;
 const LAST_MODIFIED: &str = "Mon, 23 Nov 2026 10:00:00 GMT";
 const XML_MODIFIED: &str = "2026-11-23T10:00:00.000Z";
 
-/// One bucket, `bucket`. Any other is not found.
+/// One bucket, named `bucket`. No other exists.
 #[derive(Default)]
 struct Bucket {
     objects: Mutex<BTreeMap<String, Bytes>>,
-    /// What every request is answered, if anything.
+    /// The status of every response, if it is set.
     status: Mutex<Option<StatusCode>>,
 }
 
-/// The bucket and its server, which ends with it.
+/// The bucket and its server, which stops when this is dropped.
 struct Service {
     bucket: Arc<Bucket>,
     url: String,

@@ -1,4 +1,4 @@
-//! Appending, recovering and pruning, by one writer.
+//! Appending, recovering and pruning by one writer.
 
 use proptest::prelude::*;
 
@@ -68,7 +68,7 @@ async fn a_round_is_the_base_once_it_is_complete() {
     let objects = memory();
     let store = over(&objects);
     let mut writer = appender(&store).await;
-    // What is neither first nor last is in the middle; the round that a restart cut short does not count.
+    // A part that is neither first nor last is in the middle. The round that a restart interrupted does not count.
     write(&mut writer, &["B1", "First2", "three"]).await;
     let mut writer = appender(&store).await;
     write(&mut writer, &["First4", "five"]).await;
@@ -197,7 +197,7 @@ async fn a_write_whose_answer_was_lost_is_recognised_as_ones_own() {
             assert!(error.is_transient(), "{error}");
             assert_eq!(matches!(error, StoreError::Full { .. }), fault == Fault::Full, "{error}");
         }
-        // After a lost answer the object stands, so that the second fault fails the put with "already exists".
+        // After a lost answer the object exists, so the second fault makes the put fail with "already exists".
         assert_eq!(writer.append(NEITHER, payload("x")).await.expect("it goes through"), number);
     }
     assert_eq!(texts(&store).await.len(), 3);

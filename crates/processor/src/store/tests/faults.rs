@@ -1,4 +1,5 @@
-//! An object store that fails as told, and that yields before each operation, so that a test can decide who is next.
+//! An object store with injected faults. It yields before each operation, so that a test can choose which task runs
+//! next.
 
 use std::{
     collections::VecDeque,
@@ -16,16 +17,16 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
 };
 
-/// What becomes of one put.
+/// The fault of one put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// It works.
+    /// The put succeeds.
     None,
     /// The request never arrives.
     Before,
-    /// It arrives, its answer does not.
+    /// The request arrives, but its response is lost.
     After,
-    /// Half of it is written, by a store that is not atomic.
+    /// Half of the object is written, as by a store without atomic writes.
     Torn,
     /// The disk is full.
     Full,
@@ -35,9 +36,9 @@ pub(super) enum Fault {
 #[derive(Debug)]
 pub(super) struct Faulty {
     pub(super) inner: Arc<InMemory>,
-    /// For the next puts; none left: they work.
+    /// The faults of the next puts; none when it is empty.
     puts: Mutex<VecDeque<Fault>>,
-    /// For the next listings: whether they fail.
+    /// Whether each of the next listings fails.
     lists: Mutex<VecDeque<bool>>,
     yields: bool,
 }
@@ -132,7 +133,7 @@ impl ObjectStore for Faulty {
         self.inner.delete_stream(paused.boxed())
     }
 
-    // The listing is taken when the stream is made; `InMemory` does the same.
+    // The listing is taken when the stream is created, as in `InMemory`.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.listing(self.inner.list(prefix))
     }
@@ -160,7 +161,7 @@ impl fmt::Display for Faulty {
     }
 }
 
-/// Pending once. Not tokio's: the tests that use it poll by hand.
+/// Pending once. It replaces tokio's, because the tests that use it poll by hand.
 struct Yield(bool);
 
 impl Future for Yield {

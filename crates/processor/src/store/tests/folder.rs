@@ -1,4 +1,4 @@
-//! The store over a folder of this machine.
+//! The store over a local folder.
 
 use std::{fs, path::PathBuf, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A state that is deleted under its writer.
+//! State that is deleted while its writer runs.
 
 use bytes::Bytes;
 

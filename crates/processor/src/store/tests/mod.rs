@@ -1,4 +1,4 @@
-//! The store as its users see it, over memory, over a folder, and over both with faults.
+//! The store through its public interface: in memory, in a folder, and in both with faults.
 
 mod faults;
 
@@ -17,7 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, memory::InMemory, path:
 
 use super::*;
 
-/// The prefix under which every test keeps its state.
+/// The prefix of every test's state.
 const PREFIX: &str = "a/state";
 
 fn memory() -> Arc<InMemory> {
@@ -40,7 +40,7 @@ async fn appender(store: &Store) -> Appender {
     store.appender(&recover(store).await.expect("the chain is whole").0)
 }
 
-/// The state as these tests have it: the texts of the checkpoints that were read.
+/// The state in these tests: the texts of the checkpoints that were read.
 type Texts = Vec<String>;
 
 async fn recover(store: &Store) -> Result<(Recovered, Texts), StoreError> {
@@ -57,24 +57,25 @@ async fn texts(store: &Store) -> Texts {
 
 const NEITHER: Part = Part { first: false, last: false };
 
-/// By its first letter, what part of a round a text is: `B` all of it, `F` the first, `L` the last.
+/// The part of a round, by the first letter of a text: `B` for all of it, `F` for the first, `L` for the last.
 fn part(text: &str) -> Part {
     Part { first: text.starts_with(['B', 'F']), last: text.starts_with(['B', 'L']) }
 }
 
-/// Appends texts with the part that [`part`] tells.
+/// Appends texts as the parts that [`part`] returns.
 async fn write(appender: &mut Appender, texts: &[&str]) {
     for text in texts {
         appender.append(part(text), payload(text)).await.expect("nobody else writes");
     }
 }
 
-/// What stands for a processor's state: all texts that were ever appended, without spaces. A checkpoint holds the newest, and some of
+/// A simulated state: all texts that were ever appended, without spaces. A checkpoint contains the newest one and a
+/// copy of others.
 /// all.
 #[derive(Default)]
 struct Texted {
     all: Vec<String>,
-    /// Of how many the round has a copy.
+    /// The number of texts that the round has copied.
     copied: usize,
 }
 
@@ -92,7 +93,7 @@ impl Texted {
         store.recover(Self::default, apply).await
     }
 
-    /// The checkpoint after a new text, with a copy of this many others.
+    /// The checkpoint after a new text, with copies of this many others.
     fn push(&mut self, text: &str, copies: usize) -> (Part, Bytes) {
         self.all.push(text.to_owned());
         let end = self.all.len().min(self.copied + copies);
@@ -109,7 +110,7 @@ impl Texted {
     }
 }
 
-/// Cuts an object in half.
+/// Truncates an object to half its length.
 async fn tear(objects: &dyn ObjectStore, path: &Path) {
     let whole = objects.get(path).await.expect("it stands there").bytes().await.expect("it can be read");
     let half = whole.slice(..whole.len() / 2);

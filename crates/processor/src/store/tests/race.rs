@@ -1,7 +1,7 @@
-//! Several processors on one state, in any interleaving of their single operations, with crashes and lost answers.
+//! Several processors on one state, in any interleaving of their operations, with crashes and lost responses.
 //!
-//! The laws: no number is appended twice; who was fenced never succeeds again; all that was acknowledged is in the
-//! state, once, in the order of the numbers.
+//! The laws: no number is appended twice; a fenced processor never succeeds again; the state contains everything that
+//! was acknowledged, once, in the order of the numbers.
 
 use std::{
     cell::RefCell,
@@ -18,16 +18,16 @@ use super::{
     *,
 };
 
-/// What one start of one processor is to do.
+/// The script of one start of one processor.
 #[derive(Clone, Debug)]
 struct Script {
-    /// Of each append: how much of a full copy is in it, and whether the old is pruned after it.
+    /// For each append: how many texts it copies, and whether it is followed by pruning.
     appends: Vec<(usize, bool)>,
-    /// Of its puts.
+    /// The faults of its puts.
     faults: Vec<Fault>,
 }
 
-/// What happened, in order.
+/// The events of a run, in order.
 #[derive(Debug)]
 enum Event {
     Appended { number: u64, id: String },
@@ -37,7 +37,7 @@ enum Event {
 
 type Log = Rc<RefCell<Vec<Event>>>;
 
-/// A processor from its start to its end. Its state is the list of the ids that were ever appended.
+/// Runs a processor from start to end. Its state is the list of the IDs that were ever appended.
 async fn live(start: usize, objects: Arc<InMemory>, script: Script, log: Log) {
     let faulty = Faulty::yielding(objects, script.faults);
     let store = Store::over(Arc::new(faulty), PREFIX);
@@ -73,10 +73,10 @@ fn scripts() -> impl Strategy<Value = Vec<Script>> {
     prop::collection::vec(script, 2..6)
 }
 
-/// Polls the processors one operation at a time in the order of `turns`; some of them crash half way.
+/// Polls the processors one operation at a time in the order of `turns`. Some of them crash halfway.
 fn race(scripts: Vec<Script>, turns: &[(prop::sample::Index, u8)]) -> (Vec<Event>, Texted) {
     let objects = memory();
-    // One whole checkpoint, so that a cut one never stands alone.
+    // One whole checkpoint, so that a truncated one is never the only one.
     futures::executor::block_on(async { write(&mut appender(&over(&objects)).await, &["Begin"]).await });
     let log = Log::default();
     let mut context = Context::from_waker(Waker::noop());
@@ -106,7 +106,7 @@ proptest! {
     ) {
         let (events, recovered) = race(scripts, &turns);
         let state = recovered.sorted();
-        // By number, not by time: an answer may come late, after somebody has built on what it tells of.
+        // By number, not by time: a response may arrive after another processor has built on its checkpoint.
         let mut appended = BTreeMap::new();
         for event in &events {
             match event {
@@ -124,7 +124,7 @@ proptest! {
 
 #[test]
 fn the_race_reaches_what_it_is_about() {
-    // Two processors, each turn in turn: both recover the empty store and want checkpoint 1.
+    // Two processors in turn: both recover the empty store and try to write checkpoint 1.
     let script = Script { appends: vec![(usize::MAX / 2, true); 3], faults: Vec::new() };
     let turns: Vec<(prop::sample::Index, u8)> = Vec::new();
     let (alone, _) = race(vec![script.clone()], &turns);

@@ -1,4 +1,4 @@
-//! Who may write, and when: in paused time, so that an hour's wait takes none.
+//! Which processor may write, and when. Time is paused, so that waiting for an hour takes none.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{faults::Faulty, *};
 const TAKEOVER: Duration = Duration::from_secs(15);
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Holds, and how long that took.
+/// Waits for the hold, and measures the time.
 async fn hold(store: &Store) -> (Hold, Duration) {
     let start = Instant::now();
     let hold = store
@@ -21,7 +21,7 @@ async fn hold(store: &Store) -> (Hold, Duration) {
     (hold, start.elapsed())
 }
 
-/// Between the time and the time with one more look at the store.
+/// Checks that a wait took the expected time, or at most one look longer.
 fn about(waited: Duration, expected: Duration) {
     assert!(waited >= expected && waited < expected + TAKEOVER / 4, "{waited:?} is not about {expected:?}");
 }
@@ -77,7 +77,7 @@ async fn a_stand_by_waits_while_the_holder_writes_and_takes_over_when_it_stops()
     }
     let silent = Instant::now();
     let ((_held, _), standby) = waiting.await.expect("it ends by itself");
-    // It notices the last beat at its next look, up to a look late.
+    // The standby notices the last checkpoint at its next look, so up to one look late.
     about(silent.elapsed(), TAKEOVER);
     write(&mut appender(&standby).await, &["mine"]).await;
     assert!(holder.append(NEITHER, payload("late")).await.expect_err("it was overtaken").is_fenced());
@@ -89,7 +89,7 @@ async fn a_store_that_cannot_be_listed_says_nothing_about_its_holder() {
     let plain = over(&objects);
     write(&mut appender(&plain).await, &["B1"]).await;
     let faulty = Arc::new(Faulty::new(objects));
-    // Fails once in a while for a long time: the wait begins anew each time.
+    // Listing fails now and then for a long time: each failure restarts the wait.
     let fails: Vec<bool> = (0..40).map(|look| look % 4 == 3).collect();
     faulty.fail_lists(&fails);
     let store = Store::over(faulty, PREFIX);
