@@ -33,11 +33,12 @@ const ELSEWHERE: [&str; 5] = [
 ];
 
 /// Types that are one value in the file, and how the document names them.
-const VALUES: [(&str, &str); 17] = [
+const VALUES: [(&str, &str); 18] = [
     ("String", "string"),
     ("bool", "boolean"),
     ("NonZeroUsize", "number"),
     ("Factor", "number"),
+    ("Quotient", "list of two strings"),
     ("PathBuf", "path"),
     ("Millis", "duration"),
     ("ByteSize", "size"),

@@ -133,18 +133,20 @@ impl<'de> Deserialize<'de> for Key {
 
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarsVisitor)
+        deserializer.deserialize_any(ScalarsVisitor { may_be_list: true })
     }
 }
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let OneOrMany(mut scalars) = deserializer.deserialize_any(ScalarsVisitor)?;
+        let OneOrMany(mut scalars) = deserializer.deserialize_any(ScalarsVisitor { may_be_list: false })?;
         scalars.pop().filter(|_| scalars.is_empty()).ok_or_else(|| de::Error::custom("a list inside a list"))
     }
 }
 
-struct ScalarsVisitor;
+struct ScalarsVisitor {
+    may_be_list: bool,
+}
 
 impl<'de> Visitor<'de> for ScalarsVisitor {
     type Value = OneOrMany;
@@ -180,6 +182,9 @@ impl<'de> Visitor<'de> for ScalarsVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+        if !self.may_be_list {
+            return Err(de::Error::custom("a list inside a list; write one list of values"));
+        }
         let mut scalars = Vec::new();
         while let Some(scalar) = list.next_element::<Scalar>()? {
             scalars.push(scalar);

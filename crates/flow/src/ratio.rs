@@ -5,7 +5,8 @@ const Z: f64 = 1.959_963_984_540_054;
 
 /// A rate; `None` if there is nothing to divide by. Above 1 where clicks are in a later window than their views.
 pub fn rate(of: f64, over: f64) -> Option<f64> {
-    (over != 0.0).then(|| of / over)
+    // Adding 0 turns a negative zero into zero.
+    (over != 0.0).then(|| of / over + 0.0)
 }
 
 /// Wilson's score interval at 95 % (E. B. Wilson, 1927) of a share; `None` without trials or with more successes than

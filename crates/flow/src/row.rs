@@ -226,6 +226,16 @@ impl Value {
         }
     }
 
+    /// Whether it is 0 or NULL.
+    pub fn is_zero(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Count(number) => *number == 0,
+            Self::Number(total) => **total == Total::default(),
+            Self::Distinct(estimate) => estimate.number == 0,
+        }
+    }
+
     /// A number of events, or of distinct values.
     pub fn count(&self) -> Option<u64> {
         match self {

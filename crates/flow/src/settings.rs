@@ -128,7 +128,7 @@ impl FlowError {
     }
 }
 
-const NOTHING: &str = "matches nothing; name at least one pair such as \"/type\" = \"view\"";
+const NOTHING: &str = "is empty; name at least one pair such as \"/type\" = \"view\", or remove it";
 
 fn default_out_of_orderness() -> Millis {
     Millis(30_000)
@@ -162,7 +162,7 @@ impl TryFrom<FlowSettings> for Flow {
             (None, Some(_)) => return Err(lone("clicks", "views")),
         };
         if settings.early.is_some_and(|early| early.0 < 1_000) {
-            return Err(FlowError::new("early", "early panes at most once a second; write 1s or more"));
+            return Err(FlowError::new("early", "must be at least 1s"));
         }
         let join = settings.join.map(|join| Join {
             view: join.on.view,

@@ -5,7 +5,7 @@ use std::fmt;
 use event::pointer::Pointer;
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{self, MapAccess, SeqAccess, Visitor},
 };
 
 use super::{FlowError, NOTHING};
@@ -52,7 +52,7 @@ pub struct MeasureSettings {
     ///
     /// Example: `ratio = ["clicks", "views"]`
     #[serde(default)]
-    pub ratio: Option<[String; 2]>,
+    pub ratio: Option<Quotient>,
     /// Which events feed `sum`, `min`, `max` or `distinct`.
     ///
     /// Default: all events of the flow
@@ -74,22 +74,60 @@ pub struct MeasureSettings {
     pub per: Option<Factor>,
 }
 
+/// The measures that a ratio divides: numerator and denominator.
+#[derive(Clone, Debug)]
+pub struct Quotient(pub [String; 2]);
+
 /// A number, written with or without a fraction.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Factor {
-    /// Without.
-    Whole(i64),
-    /// With.
-    Fraction(f64),
+#[derive(Clone, Copy, Debug)]
+pub struct Factor(pub f64);
+
+impl<'de> Deserialize<'de> for Quotient {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct QuotientVisitor;
+        impl<'de> Visitor<'de> for QuotientVisitor {
+            type Value = Quotient;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the names of two measures, such as [\"clicks\", \"views\"]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Quotient, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element::<String>()? {
+                    names.push(name);
+                }
+                let count = names.len();
+                names.try_into().map(Quotient).map_err(|_| de::Error::invalid_length(count, &self))
+            }
+        }
+        deserializer.deserialize_any(QuotientVisitor)
+    }
 }
 
-impl Factor {
-    fn value(self) -> f64 {
-        match self {
-            Self::Whole(number) => number as f64,
-            Self::Fraction(number) => number,
+impl<'de> Deserialize<'de> for Factor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FactorVisitor;
+        impl Visitor<'_> for FactorVisitor {
+            type Value = Factor;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number above 0, such as 1000")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Factor, E> {
+                Ok(Factor(number as f64))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Factor, E> {
+                Ok(Factor(number as f64))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Factor, E> {
+                Ok(Factor(number))
+            }
         }
+        deserializer.deserialize_any(FactorVisitor)
     }
 }
 
@@ -130,6 +168,15 @@ impl MeasuresSettings {
             }
         }
         for (number, key, [of, over], per) in ratios {
+            let is_ratio = |name: &str| {
+                self.0.iter().any(|(known, settings)| known == name && settings.ratio.is_some())
+                    || !fed.iter().any(|fed: &Fed| fed.name == name)
+                        && measures.iter().any(|known: &Measure| known.name == name)
+            };
+            if let Some(name) = [&of, &over].into_iter().find(|name| is_ratio(name)) {
+                let reason = format!("{name:?} is a ratio itself; divide two measures that are not ratios");
+                return Err(FlowError::new(format!("{key}.ratio"), reason));
+            }
             let [of, over] = [of, over].map(|name| stored(&key, &name, &fed));
             let (of, over) = (of?, over?);
             let is_count = |column: usize| fed[column].aggregation == Aggregation::Count;
@@ -139,14 +186,14 @@ impl MeasuresSettings {
         if fed.is_empty() {
             return Err(FlowError::new(
                 "measures",
-                "the flow counts nothing; write views = { ... } and clicks = { ... }, or at least one measure that is no \
+                "the flow counts nothing; write views = { ... } and clicks = { ... }, or at least one measure that is not a \
                  ratio",
             ));
         }
         if fed.len() > MOST {
             return Err(FlowError::new(
                 "measures",
-                format!("a flow has at most {MOST} measures that are no ratio"),
+                format!("a flow has at most {MOST} measures that are not ratios"),
             ));
         }
         Ok((fed, measures))
@@ -198,7 +245,7 @@ impl MeasureSettings {
             ("min", at(&self.min, Aggregation::Min)),
             ("max", at(&self.max, Aggregation::Max)),
             ("distinct", self.distinct.clone().map(|at| Declared::Fed(Aggregation::Distinct { at, sketch }))),
-            ("ratio", self.ratio.clone().map(Declared::Ratio)),
+            ("ratio", self.ratio.clone().map(|Quotient(names)| Declared::Ratio(names))),
         ];
         let mut declared = all.into_iter().filter_map(|(word, declared)| Some((word, declared?)));
         let Some((word, first)) = declared.next() else {
@@ -225,11 +272,11 @@ impl MeasureSettings {
             return wrong("where", "a ratio counts no events; write where in the measures that it divides");
         }
         if self.events.is_some() && word == "count" {
-            return wrong("where", "a count has its match itself: count = { \"/type\" = \"view\" }");
+            return wrong("where", "a count states its condition directly: count = { \"/type\" = \"view\" }");
         }
         match self.per {
-            Some(per) if !(per.value().is_finite() && per.value() > 0.0) => {
-                wrong("per", "the factor must be above 0, such as 1000")
+            Some(Factor(per)) if !(per.is_finite() && per > 0.0) => {
+                wrong("per", "the factor must be a finite number above 0, such as 1000")
             }
             _ => Ok(()),
         }
@@ -245,7 +292,7 @@ impl MeasureSettings {
     }
 
     fn factor(&self) -> f64 {
-        self.per.map_or(1.0, Factor::value)
+        self.per.map_or(1.0, |Factor(per)| per)
     }
 }
 

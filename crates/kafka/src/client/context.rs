@@ -124,8 +124,11 @@ impl ClientContext for Context {
         if let Some(code) = error.rdkafka_error_code() {
             tracing::debug!(target: "librdkafka", %code, reason);
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            // "All brokers are down" follows the error of the last one, which is more specific.
-            if failure.is_none() || code != RDKafkaErrorCode::AllBrokersDown {
+            // "All brokers are down" and "transport failure" follow an error that is more specific, and librdkafka reports
+            // that one only once: a rejected certificate must not look like a broker that does not answer.
+            let is_vague =
+                matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure);
+            if failure.is_none() || !is_vague {
                 *failure = Some((code, reason.to_owned()));
             }
         }

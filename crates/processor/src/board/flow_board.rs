@@ -26,6 +26,8 @@ pub struct FlowBoard {
     keys: FxHashMap<Key, Vec<Shown>>,
     /// The newest window that has fired ON_TIME.
     complete: Option<Window>,
+    /// The end of the newest complete window when old panes were last looked for.
+    forgotten: EventTime,
     bytes: u64,
     most: u64,
     /// Keys with a lower [`weight`] are rejected while there is no room.
@@ -52,6 +54,8 @@ struct Shown {
 
 type Group<'a> = (Values, Vec<&'a Key>);
 
+/// Old panes are looked for this many times while the time passes for which panes are kept.
+const FORGETTING: i64 = 64;
 const HOUR: Millis = Millis(3_600_000);
 /// The board keeps at least this many windows.
 const LEAST_WINDOWS: i64 = 12;
@@ -76,6 +80,7 @@ impl FlowBoard {
             keep: HOUR.max(least),
             keys: FxHashMap::default(),
             complete: None,
+            forgotten: EventTime::MIN,
             bytes: 0,
             most,
             floor: 0,
@@ -89,7 +94,11 @@ impl FlowBoard {
             if row.pane != Pane::Early && self.complete.is_none_or(|complete| complete.end < window.end) {
                 self.complete = Some(window);
                 self.floor = 0;
-                self.forget();
+                // A look at all keys for each session that ends would be quadratic.
+                if window.end - Millis(self.keep.0 / FORGETTING) >= self.forgotten {
+                    self.forgotten = window.end;
+                    self.forget();
+                }
             }
             if !self.is_old(window) {
                 self.insert(row);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use event::{EventTime, Key, Millis};
 use flow::{
     Flow, Window,
-    row::{Pane, Row, Values},
+    row::{Pane, Row, Value, Values},
     window::WindowKind,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -25,6 +25,8 @@ pub(super) enum Finals {
 /// Panes by their window.
 #[derive(Debug)]
 pub(super) struct Aligned {
+    /// Whether events may be taken back, so that nothing is left for a key that has fired.
+    takes_back: bool,
     allowed_lateness: Millis,
     /// By the window's end.
     windows: BTreeMap<EventTime, Panes>,
@@ -33,10 +35,8 @@ pub(super) struct Aligned {
 }
 
 /// Panes of sessions that no later pane of the same key overlaps.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sessions {
-    /// No pane replaces one whose session ended this long before the watermark.
-    kept: Millis,
     /// By the session's end, then in the order in which they fired.
     rows: BTreeMap<(EventTime, u64), Row>,
     /// The places in `rows` of each key's panes, with their windows.
@@ -77,9 +77,15 @@ impl Finals {
         let allowed_lateness = flow.table().allowed_lateness;
         match flow.windows {
             WindowKind::Aligned(_) => {
-                Self::Aligned(Aligned { allowed_lateness, windows: BTreeMap::new(), rows: Vec::new() })
+                let takes_back = flow.takes_back();
+                Self::Aligned(Aligned {
+                    allowed_lateness,
+                    takes_back,
+                    windows: BTreeMap::new(),
+                    rows: Vec::new(),
+                })
             }
-            WindowKind::Sessions { .. } => Self::Sessions(Sessions::new(allowed_lateness)),
+            WindowKind::Sessions { .. } => Self::Sessions(Sessions::default()),
         }
     }
 
@@ -117,6 +123,10 @@ impl Aligned {
             panes.keep_last();
             self.rows.clear();
             self.rows.extend(panes.rows());
+            if self.takes_back {
+                // Clicks that another view took in the end: in another order of arrival the key has no row at all.
+                self.rows.retain(|row| !row.values.iter().all(Value::is_zero));
+            }
             take(&mut self.rows)?;
         }
         Ok(())
@@ -124,10 +134,6 @@ impl Aligned {
 }
 
 impl Sessions {
-    fn new(kept: Millis) -> Self {
-        Self { kept, rows: BTreeMap::new(), keys: FxHashMap::default(), fired: 0 }
-    }
-
     /// Takes a pane; the earlier ones that it counts again are dropped.
     fn add(&mut self, row: Row) {
         let place = (row.window.end, self.fired);
@@ -144,28 +150,15 @@ impl Sessions {
         self.rows.insert(place, row);
     }
 
+    /// A late event may have merged a session into one that is still open, and no pane shows that before it ends. So all
+    /// sessions are kept until the end of the input.
     fn take_until(&mut self, watermark: EventTime, take: Take<'_>) -> anyhow::Result<()> {
-        let mut rows = Vec::new();
-        while let Some(first) = self.rows.first_entry() {
-            let place = *first.key();
-            if place.0 + self.kept > watermark {
-                break;
-            }
-            rows.push(first.remove());
+        if watermark < EventTime::MAX || self.rows.is_empty() {
+            return Ok(());
         }
-        for row in &rows {
-            self.forget(row);
-        }
-        if rows.is_empty() { Ok(()) } else { take(&mut rows) }
-    }
-
-    fn forget(&mut self, row: &Row) {
-        if let Some(places) = self.keys.get_mut(&row.key) {
-            places.retain(|(_, window)| *window != row.window);
-            if places.is_empty() {
-                self.keys.remove(&row.key);
-            }
-        }
+        self.keys.clear();
+        let mut rows = std::mem::take(&mut self.rows).into_values().collect();
+        take(&mut rows)
     }
 }
 
@@ -237,7 +230,7 @@ mod tests {
     }
 
     fn aligned() -> Aligned {
-        Aligned { allowed_lateness: Millis(5), windows: BTreeMap::new(), rows: Vec::new() }
+        Aligned { takes_back: false, allowed_lateness: Millis(5), windows: BTreeMap::new(), rows: Vec::new() }
     }
 
     fn take(finals: &mut Finals, until: EventTime) -> Vec<Vec<Row>> {
@@ -279,13 +272,14 @@ mod tests {
             let window = Window { start: EventTime(start), end: EventTime(end) };
             Row { window, ..row(end, key, pane_index) }
         };
-        let mut finals = Finals::Sessions(Sessions::new(Millis(5)));
+        let mut finals = Finals::Sessions(Sessions::default());
         finals.add(&mut vec![session(0, 10, "a", 0), session(20, 30, "a", 0), session(0, 10, "b", 0)]);
         // Connects both sessions of one key; that of another key and one that only touches it stay.
         finals.add(&mut vec![session(0, 30, "a", 2), session(30, 40, "a", 0)]);
-        assert!(take(&mut finals, EventTime(14)).is_empty());
-        assert_eq!(take(&mut finals, EventTime(15)), [[session(0, 10, "b", 0)]]);
-        assert_eq!(take(&mut finals, EventTime::MAX), [[session(0, 30, "a", 2), session(30, 40, "a", 0)]]);
+        // A session that is still open may have merged any of them.
+        assert!(take(&mut finals, EventTime(1_000)).is_empty());
+        let last = [session(0, 10, "b", 0), session(0, 30, "a", 2), session(30, 40, "a", 0)];
+        assert_eq!(take(&mut finals, EventTime::MAX), [last]);
         let Finals::Sessions(Sessions { rows, keys, .. }) = finals else { panic!("they were sessions") };
         assert!(rows.is_empty() && keys.is_empty(), "nothing is kept");
     }

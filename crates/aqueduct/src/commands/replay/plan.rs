@@ -75,12 +75,7 @@ impl Plan {
         replayable(&flows, args.kafka).map_err(|(key, text)| config.error_at(&key, text))?;
         config.tables_of(&flows)?;
         let raw = !args.anonymised && config.settings().has("anonymise");
-        let anonymiser = if raw {
-            config.check_measures(&flows)?;
-            Some(config.anonymiser()?)
-        } else {
-            None
-        };
+        let anonymiser = if raw { Some(config.checked_anonymiser()?) } else { None };
         let output = Target::choose(&args.output, config)?;
         let source = if args.kafka {
             Source::Kafka(Box::new(Span::make(args, config)?))
