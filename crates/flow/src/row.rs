@@ -38,8 +38,9 @@ pub enum Value {
     Distinct(Box<Estimate>),
 }
 
-/// The stored measures of a row, in the order of the flow. Ratios follow from them.
-pub type Values = SmallVec<[Value; 3]>;
+/// The stored measures of a row, in the order of the flow. Ratios follow from them. Those of views and clicks are in the row
+/// itself: a window may fire millions of rows at once, and their size is what that costs.
+pub type Values = SmallVec<[Value; 2]>;
 
 /// One flow, window, key and pane.
 #[derive(Clone, Debug, PartialEq, Eq)]
