@@ -198,7 +198,7 @@ impl Core {
         effects
     }
 
-    /// Whether so many ranges wait for a mark that reading has to pause.
+    /// Whether the number of ranges that wait for a mark is so high that reading has to pause.
     pub fn is_full(&self) -> bool {
         self.ledgers.values().map(Ledger::unmarked).sum::<usize>() > UNMARKED_LIMIT
     }

@@ -54,7 +54,7 @@ impl<'a> Across<'a> {
             let (what, next) = if self.is_pseudonymised(place.pointer) {
                 (
                     "pseudonymised",
-                    "a pseudonym is no number; measure another field, or take it out of anonymise.pseudonymise",
+                    "a pseudonym is not a number; measure another field, or remove this one from anonymise.pseudonymise",
                 )
             } else if self.is_removed(place.pointer) {
                 (

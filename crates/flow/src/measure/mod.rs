@@ -138,8 +138,7 @@ impl Aggregation {
 
 /// A value that events change and that merges with others of its kind, in any order with the same result.
 ///
-/// A type that cannot forget may be given changes with negative `times` only where [`Column::new`] was told so and
-/// chose one that can.
+/// Changes with negative `times` reach only columns for which [`Column::new`] was asked for a type that can forget.
 pub(crate) trait Cell: Default + Clone {
     /// Applies a change.
     fn add(&mut self, input: Option<Input>, times: i64);

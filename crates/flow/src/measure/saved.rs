@@ -120,18 +120,6 @@ impl Columns {
 }
 
 impl SavedColumn {
-    /// The number of rows.
-    pub fn rows(&self) -> usize {
-        match self {
-            Self::Counts(list) => list.len(),
-            Self::Sums(list) => list.len(),
-            Self::Extremes(list) => list.len(),
-            Self::Sketches(list) => list.len(),
-            Self::Values(list) => list.len(),
-            Self::Items(list) => list.len(),
-        }
-    }
-
     /// Bytes in memory, roughly.
     pub fn bytes(&self) -> usize {
         match self {

@@ -153,7 +153,7 @@ impl Aligned {
                 self.set_index(window.start, id, 0);
             }
             self.late.entry(window.start).or_default().insert(id);
-            // Its pane must be told before the window is over, and its slices count for others alone.
+            // Its pane must fire before the window is over. After that, its slices count only for later windows.
             self.border = self.border.min(window.end + self.allowed_lateness);
         }
     }

@@ -136,10 +136,7 @@ impl Sessions {
         }
         let row = row.unwrap_or_else(|| {
             self.keys.hold(key);
-            self.free.pop().unwrap_or_else(|| {
-                self.columns.resize(self.columns.rows() + 1);
-                self.columns.rows() - 1
-            })
+            self.new_row()
         });
         self.columns.add(row, change);
         let id = (key, window.start);
@@ -158,6 +155,14 @@ impl Sessions {
         let before = before.filter(|(_, session)| session.end > window.start);
         let after = self.sessions.range((key, window.start + Millis(1))..(key, window.end));
         before.into_iter().chain(after).map(|(id, _)| *id).collect()
+    }
+
+    /// An empty row for a session.
+    fn new_row(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.columns.resize(self.columns.rows() + 1);
+            self.columns.rows() - 1
+        })
     }
 
     fn put(&mut self, id: Id, session: Session) {
@@ -336,10 +341,7 @@ impl Sessions {
                 true => self.take(id).row,
                 false => {
                     self.keys.restore_hold(session.key);
-                    self.free.pop().unwrap_or_else(|| {
-                        self.columns.resize(self.columns.rows() + 1);
-                        self.columns.rows() - 1
-                    })
+                    self.new_row()
                 }
             };
             self.columns.restore(row, &saved.columns, number);
