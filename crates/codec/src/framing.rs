@@ -1,0 +1,1 @@
+//! Where a record has the ID of its schema: Confluent's prefix and headers, and Hermes's headers.
