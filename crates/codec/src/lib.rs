@@ -1,19 +1,26 @@
 //! Kafka's bytes to one JSON event.
 //!
-//! A [`TopicCodec`] knows the declared format of one topic. It finds the schema of a record ([`framing`]), decodes key and
-//! value to JSON ([`json`], `avro`, `protobuf`), and takes the event out of its envelope (`envelope`). Everything after it
+//! A [`TopicCodec`] knows the declared format of one topic. It finds the schema of a record (`framing`), decodes key and
+//! value to JSON (`avro`, `protobuf`), and takes the event out of its envelope (`envelope`). Everything after it
 //! (pointers, the anonymiser, flows, dead letters) sees that JSON only. A new format is one module that implements
 //! [`Schema`], and one line in [`Format`].
 //!
 //! Schemas come from a file or from a registry; see [`Schemas`]. Nothing here waits: a record whose schema is not there yet
 //! is [`Undecoded::Waits`], and the caller gives it again later.
 
-pub mod framing;
+mod envelope;
+mod framing;
+pub mod registry;
 mod reject;
 mod schema;
+mod topic;
 
+pub use envelope::Envelope;
 pub use reject::{Part, Reject, RejectCode};
-pub use schema::{Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas};
+pub use schema::{
+    Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas,
+};
+pub use topic::{Source, TopicCodec, TopicFormat};
 
 /// A record's bytes as they are in Kafka. It has no `Debug`, because they can be personal data.
 #[derive(Clone, Copy)]
