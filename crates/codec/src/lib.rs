@@ -13,7 +13,9 @@ mod reject;
 mod schema;
 
 pub use reject::{Part, Reject, RejectCode};
-pub use schema::{Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas};
+pub use schema::{
+    Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas,
+};
 
 /// A record's bytes as they are in Kafka. It has no `Debug`, because they can be personal data.
 #[derive(Clone, Copy)]
