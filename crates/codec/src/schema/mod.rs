@@ -55,6 +55,17 @@ pub trait Schema: Send + Sync {
     /// The full name of its record or message, by which registries name subjects, too; `None` if it has none.
     fn name(&self) -> Option<&str>;
 
+    /// Whether records of this schema can be of the record or message with this full name. A Protobuf schema has
+    /// several, of which [`Schema::name`] is the first.
+    fn has_name(&self, name: &str) -> bool {
+        self.name() == Some(name)
+    }
+
+    /// Whether a payload is the JSON itself, so that a caller need not copy it through [`Schema::decode`].
+    fn is_json(&self) -> bool {
+        false
+    }
+
     /// The subjects that it is registered for, if the registry told.
     fn subjects(&self) -> Option<&[String]>;
 }
