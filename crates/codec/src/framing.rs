@@ -50,14 +50,17 @@ pub(crate) fn confluent<'a>(
     }
 }
 
-/// Hermes's framing of a value: the payload has no prefix, and headers name the schema. `subject` is the one that a
-/// version refers to.
+/// Hermes's framing: the payload has no prefix, and headers name the schema of the value. There are none for the key.
+/// `subject` is the one that a version refers to.
 pub(crate) fn hermes<'a>(
     part: Part,
     bytes: &'a [u8],
     headers: &[(&str, &'a [u8])],
     subject: &Arc<str>,
 ) -> Result<Framed<'a>, Reject> {
+    if part == Part::Key {
+        return Err(missing(part));
+    }
     let id = match (header(headers, "sid"), header(headers, "sv")) {
         (Some(id), _) => number(id).map(SchemaId::Id),
         (None, Some(version)) => number(version).map(|version| SchemaId::Version(subject.clone(), version)),

@@ -1,5 +1,8 @@
 //! The decoder of one topic.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -7,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     Decoded, Lookup, Part, Payload, Raw, Schema, SchemaId, Schemas, Undecoded,
     envelope::{Envelope, Unwrapped},
-    framing::{self, Framed},
+    framing,
     reject::{Reject, RejectCode},
     schema::Indexes,
 };
@@ -140,15 +143,24 @@ impl PartCodec {
                 )
             }
         };
-        clear(&mut self.out);
-        let decoded = schema.decode(payload, &mut self.out).and_then(|()| match self.part {
-            Part::Value if self.out.first() != Some(&b'{') => Err(Reject::whole(RejectCode::NotAnObject)),
-            _ => Ok(()),
-        });
-        match decoded {
-            Ok(()) => Ok((&self.out, Some(schema))),
-            Err(reject) => Err(Undecoded::Reject(Reject { part: self.part, ..reject })),
+        let json = if schema.is_json() {
+            payload.bytes
+        } else {
+            clear(&mut self.out);
+            schema.decode(payload, &mut self.out).map_err(|reject| self.part.rejects(reject))?;
+            &self.out
+        };
+        if self.part == Part::Value && json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Undecoded::Reject(Reject::whole(RejectCode::NotAnObject)));
         }
+        Ok((json, Some(schema)))
+    }
+}
+
+impl Part {
+    /// Schemas do not know which part they decode.
+    fn rejects(self, reject: Reject) -> Undecoded {
+        Undecoded::Reject(Reject { part: self, ..reject })
     }
 }
 
@@ -217,7 +229,7 @@ fn belongs(part: Part, topic: &str, other: &str, schema: &dyn Schema) -> bool {
         Part::Key => "-key",
         Part::Value => "-value",
     };
-    let is_name = |name: &str| schema.name() == Some(name);
+    let is_name = |name: &str| schema.has_name(name);
     subjects.iter().map(|subject| without_context(subject)).any(|subject| {
         let of = |topic: &str| {
             subject.strip_prefix(topic).is_some_and(|rest| {

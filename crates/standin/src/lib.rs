@@ -1,4 +1,4 @@
-//! Stand-ins for Kafka, Pub/Sub and BigQuery within the current process, for the demo, tests and benchmarks.
+//! Stand-ins for Kafka, Pub/Sub, BigQuery and a schema registry within the current process, for the demo, tests and benchmarks.
 //!
 //! | module | contents |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | [`kafka`] | librdkafka's mock cluster, which speaks the Kafka protocol |
 //! | `tls` | TLS in front of Pub/Sub; needs the feature `tls` |
 //! | [`bigquery`] | BigQuery on a free port: the Storage Write API, tables and queries, injectable faults |
+//! | [`registry`] | a schema registry on a free port: IDs, GUIDs, credentials, injectable faults |
 //!
 //! All of them keep their data in memory. They share no code with the rest of Aqueduct, so that a misunderstanding of a
 //! protocol cannot be the same on both sides.
@@ -17,6 +18,8 @@ pub mod pubsub;
 pub mod kafka;
 
 pub mod bigquery;
+
+pub mod registry;
 
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -20,25 +20,40 @@
 //! }
 //! ```
 
+mod answer;
+mod auth;
 mod cache;
+mod fetch;
+mod http;
+pub mod metrics;
+mod outage;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use service::Metrics;
-use tokio::sync::mpsc;
+use service::{Backoff, Metrics};
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use cache::{Answer, Cache, State};
+use fetch::Fetched;
+use http::{Failure, Http};
+use metrics::Counters;
+use outage::Outage;
 pub use settings::{Problem, RegistryConfig, RegistrySettings};
 
-use crate::{Format, Lookup, SchemaId, SchemaText, Schemas};
+use crate::{Format, Lookup, Schema, SchemaError, SchemaId, SchemaText, Schemas};
 
 /// IDs that are asked for before the fetcher takes them. One that finds no room is asked for again by the next lookup.
 const QUEUED: usize = 1_024;
+/// IDs that are fetched at the same time. Most of them wait for an answer or for the next attempt; the number of
+/// requests has a bound of its own.
+const FETCHED: usize = 256;
 
 /// The cache of a registry. Cheap to clone; clones share the schemas.
 #[derive(Clone)]
@@ -54,7 +69,23 @@ pub struct Fetcher {
 
 struct Shared {
     cache: Mutex<Cache>,
+    /// IDs on their way to the fetcher.
     queue: mpsc::Sender<SchemaId>,
+    http: Http,
+    compile: Compile,
+    outage: Outage,
+    /// The bounds of the pause between two attempts.
+    pause: (Duration, Duration),
+}
+
+/// Makes a schema of its text.
+type Compile = fn(&SchemaText) -> Result<Arc<dyn Schema>, SchemaError>;
+
+/// What a test replaces.
+struct Parts {
+    compile: Compile,
+    timeout: Duration,
+    pause: (Duration, Duration),
 }
 
 /// A version of a subject.
@@ -62,9 +93,9 @@ struct Shared {
 pub struct Version {
     /// The version, from 1.
     pub version: u32,
-    /// The ID of its schema.
-    pub id: u32,
-    /// Its schema; the registry's words if it has a format that is not known here.
+    /// The ID of its schema, if the registry tells it.
+    pub id: Option<u32>,
+    /// Its schema with everything that it refers to, or why there is none.
     pub schema: Result<SchemaText, String>,
 }
 
@@ -74,14 +105,15 @@ pub enum RegistryError {
     /// The registry refuses the credentials, or there are none.
     #[error("the schema registry {url} refuses the request with status {status}; {action}")]
     Refused {
-        /// The registry's address.
+        /// The address that refused it.
         url: String,
-        /// 401 or 403.
+        /// The status: 401 or 403, from an issuer of tokens also 400 or 404.
         status: u16,
         /// What to set.
         action: &'static str,
     },
-    /// The settings can never work: a file that cannot be read, a certificate that is not trusted.
+    /// The settings can never work: a file that cannot be read, a certificate that is not trusted, an address that is not
+    /// that of a registry.
     #[error("schema_registry.{key}: {problem}")]
     Settings {
         /// The key within `[schema_registry]`.
@@ -89,7 +121,7 @@ pub enum RegistryError {
         /// What is wrong.
         problem: String,
     },
-    /// The registry did not answer one request of a command. A retry may help.
+    /// The registry did not answer a request of a command that does not wait. A retry may help.
     #[error("the schema registry {url} does not answer: {problem}")]
     Unavailable {
         /// The registry's address.
@@ -103,13 +135,33 @@ pub enum RegistryError {
 }
 
 impl Registry {
-    /// A cache without schemas, and the task that fills it. Reads the files of the settings; sends nothing.
+    /// A cache without schemas, and the task that fills it. Reads the files of the settings; sends nothing. A process has
+    /// at most one registry, because its metrics have no label.
     ///
     /// # Errors
     /// [`RegistryError::Settings`].
-    pub fn new(_config: RegistryConfig, _metrics: &Metrics) -> Result<(Self, Fetcher), RegistryError> {
+    pub fn new(config: RegistryConfig, metrics: &Metrics) -> Result<(Self, Fetcher), RegistryError> {
+        let pause = (Duration::from_millis(200), Duration::from_secs(5));
+        let parts = Parts { compile: |text| text.compile(None), timeout: http::TIMEOUT, pause };
+        Self::with(config, metrics, parts)
+    }
+
+    fn with(
+        config: RegistryConfig,
+        metrics: &Metrics,
+        parts: Parts,
+    ) -> Result<(Self, Fetcher), RegistryError> {
         let (queue, asked) = mpsc::channel(QUEUED);
-        let shared = Arc::new(Shared { cache: Mutex::default(), queue });
+        let http = Http::new(config, parts.timeout, Counters::new(metrics))?;
+        let shared = Arc::new(Shared {
+            cache: Mutex::default(),
+            queue,
+            http,
+            compile: parts.compile,
+            outage: Outage::default(),
+            pause: parts.pause,
+        });
+        metrics::measure(metrics, &shared);
         Ok((Self { shared: shared.clone() }, Fetcher { shared, asked }))
     }
 
@@ -123,8 +175,11 @@ impl Registry {
     ///
     /// # Errors
     /// As [`Fetcher::run`].
-    pub async fn wait_for(&self, _id: &SchemaId) -> Result<(), RegistryError> {
-        Ok(())
+    pub async fn wait_for(&self, id: &SchemaId) -> Result<(), RegistryError> {
+        match self.shared.cache().get(id, Instant::now()) {
+            State::Answered(_) => Ok(()),
+            State::Pending | State::Missing => self.shared.fetch(id.clone()).await,
+        }
     }
 
     /// The names of all subjects.
@@ -132,15 +187,18 @@ impl Registry {
     /// # Errors
     /// As [`Fetcher::run`], and [`RegistryError::Unavailable`] if no address of the registry answers.
     pub async fn subjects(&self) -> Result<Vec<String>, RegistryError> {
-        Ok(Vec::new())
+        let http = &self.shared.http;
+        http.subjects().await.map_err(|failure| failure.into_error(http.url()))
     }
 
-    /// Every version of a subject, from the oldest, with its text and references.
+    /// Every version of a subject that is not deleted, from the oldest.
     ///
     /// # Errors
     /// As [`Registry::subjects`], and [`RegistryError::NoSubject`].
     pub async fn versions(&self, subject: &str) -> Result<Vec<Version>, RegistryError> {
-        Err(RegistryError::NoSubject(subject.to_owned()))
+        let http = &self.shared.http;
+        let versions = http.versions(subject).await.map_err(|failure| failure.into_error(http.url()))?;
+        versions.ok_or_else(|| RegistryError::NoSubject(subject.to_owned()))
     }
 
     /// How many IDs wait for an answer of the registry.
@@ -153,13 +211,24 @@ impl Fetcher {
     /// Asks the registry until `shutdown`. An outage is logged when it begins and when it ends, and waited for.
     ///
     /// # Errors
-    /// [`RegistryError::Refused`] if the registry answers 401 or 403; [`RegistryError::Settings`] if no connection can
-    /// ever succeed, because its certificate is not trusted.
+    /// [`RegistryError::Refused`] if the registry refuses the credentials; [`RegistryError::Settings`] if no request can
+    /// ever succeed: a certificate that is not trusted, an address that is not that of a registry.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), RegistryError> {
-        while let Some(Some(id)) = shutdown.run_until_cancelled(self.asked.recv()).await {
-            self.shared.cache().answered(id, Answer::Unknown, Instant::now());
+        let mut fetches = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                id = self.asked.recv(), if fetches.len() < FETCHED => {
+                    let Some(id) = id else { return Ok(()) };
+                    let shared = self.shared.clone();
+                    fetches.spawn(async move { shared.fetch(id).await });
+                }
+                Some(done) = fetches.join_next() => match done {
+                    Ok(fetched) => fetched?,
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+            }
         }
-        Ok(())
     }
 }
 
@@ -182,6 +251,62 @@ impl Shared {
         }
         None
     }
+
+    /// Asks for a schema until there is an answer, and puts that into the cache.
+    async fn fetch(&self, id: SchemaId) -> Result<(), RegistryError> {
+        let mut backoff = Backoff::new(self.pause.0, self.pause.1);
+        let mut attempt = self.outage.attempt();
+        let fetched = loop {
+            match self.http.schema(&id).await {
+                Ok(fetched) => break fetched,
+                Err(Failure::Fatal(error)) => return Err(error),
+                Err(Failure::Retry { after, problem }) => {
+                    if attempt.failed() {
+                        tracing::warn!(
+                            url = self.http.url(),
+                            problem,
+                            action = "see the network and the registry's log; partitions with schemas that are not known yet wait",
+                            "the schema registry does not answer; trying until it does"
+                        );
+                    }
+                    tokio::time::sleep(after.max(backoff.next(random()))).await;
+                }
+            }
+        };
+        if let Some(length) = attempt.worked() {
+            tracing::info!(
+                seconds = length.as_secs(),
+                url = self.http.url(),
+                "the schema registry answers again"
+            );
+        }
+        let answer = self.compiled(fetched).await;
+        if matches!(answer, Answer::Unusable) {
+            // Why is the schema's text, which no log may have.
+            tracing::warn!(
+                schema = %Shown(&id),
+                action = "see what `aqueduct check` reports about the topic's schemas",
+                "a schema of the registry cannot be used; records with it are rejected"
+            );
+        }
+        self.cache().answered(id, answer, Instant::now());
+        Ok(())
+    }
+
+    /// The schema of a text. Large ones take long, so this happens where it blocks no other task.
+    async fn compiled(&self, fetched: Fetched) -> Answer {
+        let (text, compile) = match fetched {
+            Fetched::Schema(text) => (text, self.compile),
+            Fetched::Unusable(_) => return Answer::Unusable,
+            Fetched::Unknown => return Answer::Unknown,
+        };
+        let format = text.format;
+        match tokio::task::spawn_blocking(move || compile(&text)).await {
+            Ok(Ok(schema)) => Answer::Found(format, schema),
+            // A library that panics has a mistake in it, which the registry's text has found.
+            Ok(Err(_)) | Err(_) => Answer::Unusable,
+        }
+    }
 }
 
 /// The schemas of one format.
@@ -199,4 +324,22 @@ impl Schemas for OfFormat {
             Some(Answer::Found(..) | Answer::Unusable) => Lookup::Unusable,
         }
     }
+}
+
+/// An ID for the log, without the name of a subject.
+struct Shown<'a>(&'a SchemaId);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            SchemaId::Id(id) => write!(f, "{id}"),
+            SchemaId::Guid(guid) => f.write_str(&answer::guid_text(guid)),
+            SchemaId::Version(_, version) => write!(f, "version {version}"),
+        }
+    }
+}
+
+/// A uniform random number from 0 to 1, to spread the attempts of many replicas.
+fn random() -> f64 {
+    getrandom::u32().map_or(1.0, |draw| f64::from(draw) / f64::from(u32::MAX))
 }
