@@ -11,11 +11,12 @@ import containers
 import kafka
 import process
 import pubsub
+import registry
 import signals
 from layout import LOGS, Fail, say, shown
 from state import Running, State
 
-SERVICES = {service.NAME: service for service in (kafka, pubsub, bigquery)}
+SERVICES = {service.NAME: service for service in (kafka, pubsub, bigquery, registry)}
 # Below every system's ephemeral ports: between choosing a port and listening on it, no outgoing connection takes it.
 PORT_RANGE = range(20000, 30000)
 TAIL_LINES = 20

@@ -53,7 +53,7 @@ def fetch() -> None:
     with fetched.renewed(FOLDER, _pins()) as stale:
         if not stale:
             return
-        _check_java_version()
+        check_java_version("Kafka 4.1")
         fetched.run(
             ["mvn", "-B", "-q", "-f", POM, COPY_DEPENDENCIES, f"-DoutputDirectory={LIBS}", "-DincludeScope=runtime"],
             "Maven could not copy Kafka's jars",
@@ -198,13 +198,13 @@ def _pins() -> str:
     return hashlib.sha256(POM.read_bytes() + "".join(made).encode()).hexdigest()
 
 
-def _check_java_version() -> None:
+def check_java_version(what: str) -> None:
     answer = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr
     found = re.search(r'version "(\d+)', answer)
     if not found or int(found[1]) < 17:
-        what = found[1] if found else "unknown"
+        version = found[1] if found else "unknown"
         install = "Debian: apt-get install default-jre-headless"
-        raise Fail(f"java is version {what}, Kafka 4.1 needs 17 or newer ({install})")
+        raise Fail(f"java is version {version}, {what} needs 17 or newer ({install})")
 
 
 def _write_properties(path: Path, settings: dict) -> None:

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""The real services for tests and for trying Aqueduct: Kafka, Google's Pub/Sub emulator and a BigQuery emulator.
+"""The real services for tests and for trying Aqueduct: Kafka, Google's Pub/Sub emulator, a BigQuery emulator
+and Apicurio's schema registry.
 
     services.py start             starts them on free ports, leaves them running, prints the addresses
     services.py stop              ends them and removes their data
     services.py status            what runs; exit code 1 if something that was started is not healthy, or nothing runs
     services.py run -- COMMAND    starts what is missing, runs COMMAND with the addresses in its environment
-                                  (KAFKA_BOOTSTRAP, PUBSUB_EMULATOR_HOST, BIGQUERY_REST, BIGQUERY_GRPC), stops what it
-                                  started whatever happens, exits with COMMAND's code
+                                  (KAFKA_BOOTSTRAP, PUBSUB_EMULATOR_HOST, BIGQUERY_REST, BIGQUERY_GRPC, SCHEMA_REGISTRY),
+                                  stops what it started whatever happens, exits with COMMAND's code
     services.py restart           ends those that run and starts them again on the same ports and data (--only kafka)
     services.py fetch             downloads what is needed, starts nothing
 
-Options: --only kafka,pubsub,bigquery  a part of them; --docker  containers instead of native processes.
+Options: --only kafka,pubsub,bigquery,registry  a part of them; --docker  containers instead of native processes.
 Downloads, logs, addresses and a ready aqueduct.toml lie in target/services. Standard library only.
 """
 

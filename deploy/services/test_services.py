@@ -1,5 +1,6 @@
 """How commands are run and processes ended: what must hold whatever the services are. Needs nothing but Python."""
 
+import hashlib
 import io
 import json
 import os
@@ -7,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -18,6 +20,7 @@ sys.path.insert(0, str(HERE))
 
 import fleet  # noqa: E402
 import process  # noqa: E402
+import registry  # noqa: E402
 import runner  # noqa: E402
 import signals  # noqa: E402
 import state  # noqa: E402
@@ -134,6 +137,41 @@ class Processes(Folder):
         identity = process.Identity.of(child.pid)
         self.until(lambda: not identity.alive())
         self.assertEqual(child.wait(), 0)
+
+
+class Registry(Folder):
+    def setUp(self):
+        super().setUp()
+        (self.folder / "app.jar").write_text("a jar")
+        self.archive = self.folder / "app.tar.gz"
+        self.unpacked = self.folder / "unpacked"
+
+    def pack(self, name: str) -> str:
+        """The checksum of an archive with one file under that name."""
+        with tarfile.open(self.archive, "w:gz") as archive:
+            archive.add(self.folder / "app.jar", name)
+        return hashlib.sha256(self.archive.read_bytes()).hexdigest()
+
+    def test_the_pinned_archive_is_unpacked(self):
+        registry.unpack(self.archive, self.pack("lib/app.jar"), self.unpacked)
+        self.assertEqual((self.unpacked / "lib" / "app.jar").read_text(), "a jar")
+
+    def test_a_changed_archive_is_not_unpacked(self):
+        pinned = self.pack("app.jar")
+        self.pack("lib/app.jar")
+        with self.assertRaises(Fail):
+            registry.unpack(self.archive, pinned, self.unpacked)
+        self.assertFalse(self.unpacked.exists())
+
+    def test_nothing_is_unpacked_elsewhere(self):
+        with self.assertRaises(tarfile.FilterError):
+            registry.unpack(self.archive, self.pack("../app2.jar"), self.unpacked)
+        self.assertFalse((self.folder / "app2.jar").exists())
+
+    def test_a_restart_finds_its_schemas(self):
+        commands = [registry.native({"http": port}, self.folder) for port in (21000, 21001)]
+        self.assertEqual(commands[0].env, commands[1].env)
+        self.assertIn(str(self.folder), commands[0].env["REGISTRY_DATASOURCE_URL"])
 
 
 class Broken:
