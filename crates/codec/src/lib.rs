@@ -8,12 +8,16 @@
 //! Schemas come from a file or from a registry; see [`Schemas`]. Nothing here waits: a record whose schema is not there yet
 //! is [`Undecoded::Waits`], and the caller gives it again later.
 
+pub mod avro;
 pub mod framing;
 mod reject;
 mod schema;
+mod write;
 
 pub use reject::{Part, Reject, RejectCode};
-pub use schema::{Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas};
+pub use schema::{
+    Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas,
+};
 
 /// A record's bytes as they are in Kafka. It has no `Debug`, because they can be personal data.
 #[derive(Clone, Copy)]
