@@ -8,12 +8,14 @@
 //! Schemas come from a file or from a registry; see [`Schemas`]. Nothing here waits: a record whose schema is not there yet
 //! is [`Undecoded::Waits`], and the caller gives it again later.
 
+pub mod avro;
 mod envelope;
 mod framing;
 pub mod registry;
 mod reject;
 mod schema;
 mod topic;
+mod write;
 
 pub use envelope::Envelope;
 pub use reject::{Part, Reject, RejectCode};
