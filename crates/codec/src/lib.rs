@@ -8,9 +8,12 @@
 //! Schemas come from a file or from a registry; see [`Schemas`]. Nothing here waits: a record whose schema is not there yet
 //! is [`Undecoded::Waits`], and the caller gives it again later.
 
+mod decimal;
 pub mod framing;
+pub mod protobuf;
 mod reject;
 mod schema;
+mod write;
 
 pub use reject::{Part, Reject, RejectCode};
 pub use schema::{
