@@ -10,6 +10,7 @@
 
 mod decimal;
 pub mod framing;
+pub mod json_schema;
 pub mod protobuf;
 mod reject;
 mod schema;
