@@ -9,8 +9,12 @@
 //! is [`Undecoded::Waits`], and the caller gives it again later.
 
 pub mod avro;
+mod decimal;
 mod envelope;
+pub mod files;
 mod framing;
+pub mod json_schema;
+pub mod protobuf;
 pub mod registry;
 mod reject;
 mod schema;

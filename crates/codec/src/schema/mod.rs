@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::Reject;
+use crate::{Reject, avro, json_schema, protobuf};
 use event::Pattern;
 
 /// How a record names its schema.
@@ -150,13 +150,17 @@ pub enum Lookup {
 pub struct SchemaError(pub String);
 
 impl SchemaText {
-    /// The schema of this text.
+    /// The schema of this text. `message` is the full name of the Protobuf message that values are, where no index in a
+    /// record tells it.
     ///
     /// # Errors
     /// If the text is not a schema of its format, or needs a text that is not among its references.
     pub fn compile(&self, message: Option<&str>) -> Result<Arc<dyn Schema>, SchemaError> {
-        let _ = message;
-        Err(SchemaError(format!("{} is not built", self.format)))
+        match self.format {
+            Format::Avro => avro::compile(self),
+            Format::Protobuf => protobuf::compile(self, message),
+            Format::JsonSchema => json_schema::compile(self),
+        }
     }
 }
 
