@@ -12,6 +12,7 @@ need 'command -v pkg-config' pkg-config
 need 'test -e /usr/include/openssl/ssl.h' libssl-dev
 need 'command -v java' default-jre-headless
 need 'command -v mvn' maven
+need 'command -v node && command -v npm' npm
 need 'command -v prometheus && command -v promtool' prometheus
 need 'command -v chromium' chromium
 need 'command -v chromedriver' chromium-driver

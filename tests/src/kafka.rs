@@ -13,6 +13,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedHeaders, Headers as _},
     metadata::MetadataPartition,
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
@@ -144,6 +145,50 @@ pub fn offsets(topic: &str, partition: i32, end: u64) -> Result<BTreeSet<u64>> {
         }
     }
     Ok(offsets.into_iter().filter(|offset| *offset < end).collect())
+}
+
+/// A record as it is in Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its offset.
+    pub offset: i64,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+    /// The headers that have a value.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// The records of partition 0, from the first to the last.
+///
+/// # Errors
+/// Kafka takes too long.
+pub fn records(topic: &str) -> Result<Vec<Stored>> {
+    let mut config = client()?;
+    config.set("group.id", "records").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+    let consumer: BaseConsumer = config.create()?;
+    let mut from = TopicPartitionList::new();
+    from.add_partition_offset(topic, 0, Offset::Beginning)?;
+    consumer.assign(&from)?;
+    let mut records = Vec::new();
+    loop {
+        match consumer.poll(PATIENCE).context("Kafka takes too long to be read")? {
+            Ok(record) => {
+                let headers = record.headers().map(BorrowedHeaders::iter).into_iter().flatten();
+                let headers =
+                    headers.filter_map(|header| Some((header.key.to_owned(), header.value?.to_vec())));
+                records.push(Stored {
+                    offset: record.offset(),
+                    key: record.key().map(<[u8]>::to_vec),
+                    value: record.payload().map(<[u8]>::to_vec),
+                    headers: headers.collect(),
+                });
+            }
+            Err(KafkaError::PartitionEOF(_)) => return Ok(records),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn client() -> Result<ClientConfig> {

@@ -6,6 +6,7 @@
 //!   [`unaware`]
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively; [`topics`]: to which topics, where
 //!   these change
+//! - [`registry`]: a schema registry, and writers of other formats than JSON
 //! - [`canary`]: whether an id left in any form
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
 //! - [`backlog`]: hours of events that nobody keeps, made while they are delivered
@@ -30,6 +31,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod pubsub;
 pub mod recount;
+pub mod registry;
 pub mod rows;
 pub mod services;
 pub mod topics;

@@ -24,6 +24,11 @@ pub const BIGQUERY_REST: &str = "BIGQUERY_REST";
 /// The BigQuery emulator's gRPC address, a URL.
 pub const BIGQUERY_GRPC: &str = "BIGQUERY_GRPC";
 
+/// The schema registry's address, a URL.
+pub const SCHEMA_REGISTRY: &str = "SCHEMA_REGISTRY";
+/// The schema registry's program, a jar.
+pub const SCHEMA_REGISTRY_JAR: &str = "SCHEMA_REGISTRY_JAR";
+
 /// The address of a service.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::{Format, Schema, SchemaError, SchemaText, protobuf};
 /// If the file cannot be read, is not a schema of this format, or is one of another.
 pub fn load(path: &Path, format: Format, message: Option<&str>) -> Result<Arc<dyn Schema>, SchemaError> {
     let failed = |problem: String| SchemaError(format!("{}: {problem}", path.display()));
-    // Avro is JSON, and nearly every JSON is a JSON Schema: the name says what the author meant.
+    // Avro is JSON, and nearly every JSON is a JSON Schema: only the name distinguishes them.
     if let Some(other) = of_name(path)
         && other != format
     {
@@ -27,7 +27,7 @@ pub fn load(path: &Path, format: Format, message: Option<&str>) -> Result<Arc<dy
     text.compile(None).map_err(|error| failed(error.0))
 }
 
-/// The format that a file's name tells. `.json` can be Avro, too.
+/// The format that the name of a file implies. `.json` can also be Avro.
 fn of_name(path: &Path) -> Option<Format> {
     match path.extension()?.to_str()? {
         "avsc" => Some(Format::Avro),
@@ -41,7 +41,8 @@ mod tests {
     use super::*;
     use crate::{Indexes, Payload};
 
-    const AVRO: &str = r#"{"type": "record", "name": "View", "fields": [{"name": "page", "type": "string"}]}"#;
+    const AVRO: &str =
+        r#"{"type": "record", "name": "View", "fields": [{"name": "page", "type": "string"}]}"#;
     const PROTO: &str = "syntax = \"proto3\";\npackage shop;\nimport \"kinds.proto\";\n\
         message View { string page = 1; Kind kind = 2; }\nmessage Click { string page = 1; }\n";
     const KINDS: &str = "syntax = \"proto3\";\npackage shop;\nenum Kind { UNKNOWN = 0; BOX = 1; }\n";
@@ -84,7 +85,10 @@ mod tests {
         assert!(check(&[("view.proto", PROTO)], Format::Avro, None, b"").is_err());
         assert!(check(&[("view.avsc", PROTO)], Format::Avro, None, b"").is_err());
         assert!(check(&[("view.avsc", AVRO)], Format::Avro, Some("View"), b"").is_err());
-        assert!(check(&[("view.proto", PROTO)], Format::Protobuf, Some("shop.View"), b"").is_err(), "an import is missing");
+        assert!(
+            check(&[("view.proto", PROTO)], Format::Protobuf, Some("shop.View"), b"").is_err(),
+            "an import is missing"
+        );
         assert!(load(Path::new("nowhere.avsc"), Format::Avro, None).is_err());
     }
 }

@@ -85,8 +85,8 @@ fn number(bytes: &[u8]) -> Option<u32> {
     bytes.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// The first header with this name. Confluent's deserializers take the last one in Java and the first in Python; nobody
-/// writes two.
+/// The first header with this name. Confluent's Java deserializer takes the last one and its Python deserializer the
+/// first; no serializer writes two.
 fn header<'a>(headers: &[(&str, &'a [u8])], name: &str) -> Option<&'a [u8]> {
     headers.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
 }
@@ -149,7 +149,7 @@ mod tests {
     fn anything_else_has_no_id() {
         for bytes in [&[][..], &[0], &[0, 1, 2, 3], &[2, 0, 0, 0, 1], b"{}", &guid(&[])[..16]] {
             check(bytes, &[], None);
-            // A broken header is not made up for by what looks like a prefix.
+            // A broken header is a reject, even if the payload begins like a prefix.
             check(&[0, 0, 0, 0, 1], &[("__value_schema_id", bytes)], None);
         }
     }

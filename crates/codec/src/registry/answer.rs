@@ -1,7 +1,7 @@
 //! What an answer of the registry means. Pure.
 //!
-//! Only the registry itself may say that a schema does not exist: its records are rejected then. Everything that can
-//! stand between (a proxy's page, a balancer without servers) is an outage, which is waited for.
+//! Only an answer of the registry itself can mean that a schema does not exist, because records are rejected for it. An
+//! answer of anything in between (a proxy's page, a load balancer without servers) is an outage, and is retried.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ pub(crate) fn judge<T: DeserializeOwned>(reply: &Reply) -> Judgement<T> {
     }
 }
 
-/// Whether a schema is the one that was asked for, as far as the answer says what it is.
+/// Whether a schema is the requested one, as far as the answer identifies it.
 pub(crate) fn is_of(reply: &SchemaReply, id: &SchemaId) -> bool {
     match id {
         SchemaId::Id(id) => reply.id.is_none_or(|found| found == i64::from(*id)),
@@ -114,7 +114,7 @@ pub(crate) fn is_of(reply: &SchemaReply, id: &SchemaId) -> bool {
     }
 }
 
-/// Whether a schema is this version of this subject, as far as the answer says what it is. A version below 1 stands for
+/// Whether a schema is this version of this subject, as far as the answer identifies it. A version below 1 stands for
 /// the newest.
 pub(crate) fn is_version(reply: &SchemaReply, subject: &str, version: i64) -> bool {
     (version < 1 || reply.version.is_none_or(|found| found == version))

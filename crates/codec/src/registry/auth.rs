@@ -20,7 +20,7 @@ use super::{
 
 /// The scope of Google's registry.
 const GOOGLE_SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// The life of a token whose issuer does not tell it.
+/// The assumed life of a token without `expires_in`.
 const ASSUMED_LIFE: Duration = Duration::from_secs(300);
 
 /// Makes the headers that authenticate a request. It has no `Debug`: it has secrets.

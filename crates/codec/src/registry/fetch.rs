@@ -91,7 +91,7 @@ impl Http {
         self.get(&["subjects", subject, "versions", &version.to_string()], DELETED).await
     }
 
-    /// The subjects of an ID; `None` if the registry does not tell them.
+    /// The subjects of an ID; `None` if the registry does not list them.
     async fn subjects_of(&self, id: u32) -> Result<Option<Vec<String>>, Failure> {
         match self
             .get::<Vec<SubjectVersion>>(&["schemas", "ids", &id.to_string(), "versions"], DELETED)

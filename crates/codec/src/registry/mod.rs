@@ -93,13 +93,13 @@ struct Parts {
 pub struct Version {
     /// The version, from 1.
     pub version: u32,
-    /// The ID of its schema, if the registry tells it.
+    /// The ID of its schema, if the registry sends it.
     pub id: Option<u32>,
     /// Its schema with everything that it refers to, or why there is none.
     pub schema: Result<SchemaText, String>,
 }
 
-/// Why the registry cannot be used. Retries do not help, except where it says so.
+/// Why the registry cannot be used. Retries help only for [`RegistryError::Unavailable`].
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The registry refuses the credentials, or there are none.

@@ -339,7 +339,7 @@ async fn refused_credentials_end_the_fetcher() {
     let server = server().await;
     server.register("a-value", avro(AVRO));
     for (access, section) in [
-        (Access::Nobody, ""),
+        (Access::Refused, ""),
         (Access::Bearer("right".to_owned()), ""),
         (Access::Bearer("right".to_owned()), "bearer_token = \"hidden\""),
         (
@@ -451,6 +451,16 @@ async fn an_address_without_a_registry_ends_the_fetcher() {
     other.abort();
 }
 
+#[cfg(feature = "cloud")]
+#[tokio::test]
+async fn a_handshake_that_can_never_succeed_ends_the_fetcher() {
+    let server = server().await;
+    let client = Client::with(&format!("url = \"https://{}\"", server.address()));
+    client.lookup(&SchemaId::Id(1));
+    let error = client.ends().await;
+    assert!(matches!(error, RegistryError::Settings { key: "ca", .. }), "{error}");
+}
+
 #[tokio::test]
 async fn files_that_cannot_be_read_are_found_at_once() {
     for (key, section) in [
@@ -475,7 +485,7 @@ async fn a_batch_waits_without_the_fetcher() {
     assert!(matches!(client.lookup(&SchemaId::Id(1)), Lookup::Found(_)));
     client.registry.wait_for(&SchemaId::Id(9)).await.expect("that is an answer");
     assert!(matches!(client.lookup(&SchemaId::Id(9)), Lookup::Unknown));
-    server.require(Access::Nobody);
+    server.require(Access::Refused);
     let refused = client.registry.wait_for(&SchemaId::Id(2)).await;
     assert!(matches!(refused, Err(RegistryError::Refused { status: 403, .. })));
 }

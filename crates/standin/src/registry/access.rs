@@ -24,8 +24,8 @@ pub enum Access {
         /// Its secret.
         secret: String,
     },
-    /// Nobody may read, whatever the credentials: status 403.
-    Nobody,
+    /// All credentials are refused with status 403.
+    Refused,
 }
 
 /// The current access, and the tokens that were issued.
@@ -42,7 +42,7 @@ impl Gate {
     pub(super) fn refusal(&self, header: Option<&str>) -> Option<u16> {
         let is_accepted = match &self.access {
             Access::Anyone => true,
-            Access::Nobody => return Some(403),
+            Access::Refused => return Some(403),
             Access::Basic { user, password } => header == Some(&basic(user, password)),
             Access::Bearer(token) => header.and_then(|header| header.strip_prefix("Bearer ")) == Some(token),
             Access::OAuth { .. } => {

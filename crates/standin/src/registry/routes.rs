@@ -27,6 +27,7 @@ pub(super) fn routes(shared: Shared) -> Router {
         .route("/schemas/guids/{guid}", get(by_guid))
         .route("/schemas/guids/{guid}/ids", get(ids_of))
         .route("/subjects", get(subjects))
+        .route("/subjects/{subject}", post(find))
         .route("/subjects/{subject}/versions", get(versions).post(register))
         .route("/subjects/{subject}/versions/{version}", get(by_version))
         .fallback(async || (StatusCode::NOT_FOUND, Html(PAGE)))
@@ -119,8 +120,18 @@ async fn register(
     Json(body): Json<Value>,
 ) -> Response {
     let Some(schema) = schema(&body) else { return problem(422) };
-    let id = shared.state().schemas.register(&subject, schema);
-    found(Some(json!({"id": id})))
+    let mut state = shared.state();
+    state.schemas.register(&subject, schema.clone());
+    found(state.schemas.find(&subject, &schema))
+}
+
+async fn find(
+    State(shared): State<Shared>,
+    Path(subject): Path<String>,
+    Json(body): Json<Value>,
+) -> Response {
+    let Some(schema) = schema(&body) else { return problem(422) };
+    found(shared.state().schemas.find(&subject, &schema))
 }
 
 /// The issuer of tokens.

@@ -63,6 +63,13 @@ impl Schemas {
         id
     }
 
+    /// The version of a subject that is this schema.
+    pub(super) fn find(&self, subject: &str, schema: &Schema) -> Option<Value> {
+        let ids = self.subjects.get(subject)?;
+        let place = ids.iter().position(|id| self.schema(*id) == Some(schema))?;
+        self.by_version(subject, &(place + 1).to_string())
+    }
+
     pub(super) fn by_id(&self, id: u32) -> Option<Value> {
         let schema = self.schema(id)?;
         let mut answer = json!({"schema": schema.text, "guid": guid_text(guid(id))});
