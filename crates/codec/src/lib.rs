@@ -9,6 +9,7 @@
 //! is [`Undecoded::Waits`], and the caller gives it again later.
 
 mod decimal;
+mod envelope;
 pub mod framing;
 pub mod json_schema;
 pub mod protobuf;
@@ -16,6 +17,7 @@ mod reject;
 mod schema;
 mod write;
 
+pub use envelope::{Envelope, EnvelopeError};
 pub use reject::{Part, Reject, RejectCode};
 pub use schema::{
     Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas,
