@@ -202,6 +202,7 @@ fn a_pointer_leads_to_an_object() {
     }
     check("/a", r#"{"\u0061":{"b":1}}"#, Ok(Some(r#"{"b":1}"#)));
     check("/a", r#"{"a":{},"a":{}}"#, Err(RejectCode::NoEnvelope));
+    check("/a/1", r#"{"a":[{}]}"#, Err(RejectCode::NoEnvelope));
     check("/a", r#"{"a":{},"b":}"#, Err(RejectCode::NoEnvelope));
 }
 
