@@ -21,7 +21,7 @@ mod schema;
 mod topic;
 mod write;
 
-pub use envelope::Envelope;
+pub use envelope::{Envelope, EnvelopeError};
 pub use reject::{Part, Reject, RejectCode};
 pub use schema::{
     Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas,

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     Decoded, Lookup, Part, Payload, Raw, Schema, SchemaId, Schemas, Undecoded,
-    envelope::{Envelope, Unwrapped},
+    envelope::Envelope,
     framing,
     reject::{Reject, RejectCode},
     schema::Indexes,
@@ -102,11 +102,7 @@ impl TopicCodec {
         let (value, schema) = self.value.decode(&self.topic, bytes, raw.headers)?;
         let Some(envelope) = &self.unwrap else { return Ok(Decoded { key, value: Some(value), schema }) };
         clear(&mut self.unwrapped);
-        let value =
-            match envelope.unwrap(value, raw.headers, &mut self.unwrapped).map_err(Undecoded::Reject)? {
-                Unwrapped::Event => Some(self.unwrapped.as_slice()),
-                Unwrapped::Tombstone => None,
-            };
+        let value = envelope.unwrap(value, raw.headers, &mut self.unwrapped).map_err(Undecoded::Reject)?;
         Ok(Decoded { key, value, schema })
     }
 }

@@ -255,3 +255,16 @@ fn a_large_event_leaves_no_large_buffer() {
     assert!(event(&mut codec, &raw(b"{}", &[])).is_ok());
     assert!(codec.value.out.capacity() <= KEPT);
 }
+
+#[test]
+fn an_envelope_is_taken_off_whatever_the_format() {
+    let deleted = r#"{"before":{"a":1},"after":null,"op":"d","ts_ms":5}"#;
+    let event_of = |source, bytes: &[u8]| {
+        let format = TopicFormat { value: source, key: None, unwrap: Some(Envelope::Debezium) };
+        event(&mut TopicCodec::new("events", format), &raw(bytes, &[]))
+    };
+    let expected = Ok(r#"{"a":1,"__op":"d","__ts_ms":5,"__deleted":"true"}"#);
+    assert_eq!(event_of(None, deleted.as_bytes()).as_deref(), expected);
+    assert_eq!(event_of(Some(Source::File(plain(&[]))), deleted.as_bytes()).as_deref(), expected);
+    assert_eq!(event_of(None, b"{}"), Err(reject(RejectCode::NoEnvelope)));
+}
