@@ -111,7 +111,7 @@ impl Schemas {
     }
 
     pub(super) fn subjects(&self) -> Value {
-        self.subjects.keys().collect()
+        self.subjects.keys().cloned().collect()
     }
 
     pub(super) fn versions(&self, subject: &str) -> Option<Value> {
