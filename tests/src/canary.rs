@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_is_opened() -> Result<()> {
+    fn compressed_files_are_searched() -> Result<()> {
         let frame = zstd::bulk::compress(b"canary-4711", 1)?;
         let file = [b"AQUEDUCT header".as_slice(), &frame].concat();
         assert_eq!(opened(&file), [b"canary-4711"]);

@@ -100,7 +100,7 @@ fn progress(at: i64, watermark: EventTime) -> ProgressRow {
 }
 
 #[tokio::test]
-async fn setup_makes_all_and_is_safe_to_repeat() -> Result<()> {
+async fn setup_is_idempotent() -> Result<()> {
     let (config, mut flow) = (config("setup")?, flow());
     let flows = std::slice::from_ref(&flow);
     let error = Writer::check(&config, flows).await.expect_err("nothing is there");
@@ -131,7 +131,7 @@ async fn setup_makes_all_and_is_safe_to_repeat() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_table_of_another_shape_is_named_and_left_alone() -> Result<()> {
+async fn a_different_table_is_left_unchanged() -> Result<()> {
     let (config, mut flow) = (config("mismatch")?, flow());
     Writer::setup(&config, std::slice::from_ref(&flow), false).await?;
     flow.columns.push("place".to_owned());
@@ -177,7 +177,7 @@ async fn a_table_gains_columns_and_loses_none() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_append_stands_once_whatever_is_repeated() -> Result<()> {
+async fn a_repeated_append_adds_rows_once() -> Result<()> {
     let (config, flow) = (config("append")?, flow());
     let flows = std::slice::from_ref(&flow);
     Writer::setup(&config, flows, false).await?;
@@ -206,7 +206,7 @@ async fn an_append_stands_once_whatever_is_repeated() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_no_more_is_told_apart() -> Result<()> {
+async fn a_lost_stream_is_recognised() -> Result<()> {
     let (config, flow) = (config("gone")?, flow());
     let flows = std::slice::from_ref(&flow);
     Writer::setup(&config, flows, false).await?;
@@ -228,7 +228,7 @@ async fn a_stream_that_is_no_more_is_told_apart() -> Result<()> {
 }
 
 #[tokio::test]
-async fn rows_are_found_by_what_they_hold() -> Result<()> {
+async fn rows_are_found_by_content() -> Result<()> {
     let (config, flow) = (config("stands")?, flow());
     let flows = std::slice::from_ref(&flow);
     Writer::setup(&config, flows, false).await?;
@@ -273,7 +273,7 @@ async fn rows_are_found_by_what_they_hold() -> Result<()> {
 }
 
 #[tokio::test]
-async fn without_tables_or_a_server_the_next_step_is_named() -> Result<()> {
+async fn missing_tables_name_the_next_step() -> Result<()> {
     let config = config("absent")?;
     let flow = flow();
     let flows = std::slice::from_ref(&flow);
@@ -295,7 +295,7 @@ async fn without_tables_or_a_server_the_next_step_is_named() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_newest_panes_are_shown_and_what_is_final() -> Result<()> {
+async fn the_views_show_the_newest_panes() -> Result<()> {
     let (config, flow) = (config("latest")?, flow());
     let flows = std::slice::from_ref(&flow);
     Writer::setup(&config, flows, false).await?;
@@ -358,7 +358,7 @@ async fn dead_letters_are_kept() -> Result<()> {
 }
 
 #[tokio::test]
-async fn large_appends_are_cut_below_the_limit() -> Result<()> {
+async fn large_appends_are_split() -> Result<()> {
     let (config, flow) = (config("large")?, flow());
     let flows = std::slice::from_ref(&flow);
     Writer::setup(&config, flows, false).await?;

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_stand_below_their_error() {
+    fn causes_follow_the_error() {
         let error =
             Err::<(), _>(io::Error::other("disk gone")).context("cannot write rows").expect_err("an error");
         assert_eq!(describe(&error), "error: cannot write rows\n  caused by: disk gone\n");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_is_2_whatever_stands_around_it() {
+    fn invalid_usage_is_exit_code_2() {
         let error = anyhow::Error::new(WrongUsage("no".to_owned())).context("while reading");
         assert_eq!(code(&error), 2);
     }

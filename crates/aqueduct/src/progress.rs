@@ -47,7 +47,7 @@ fn styled(total: u64, template: &str) -> Bar {
         // What cannot be written is not shown.
         let _ = write!(text, "{}", HumanCount(state.per_sec() as u64));
     };
-    let style = ProgressStyle::with_template(template).expect("the templates above are valid");
+    let style = ProgressStyle::with_template(template).expect("the templates are valid");
     let target = ProgressDrawTarget::stderr_with_hz(5);
     Bar::over(ProgressBar::with_draw_target(Some(total), target).with_style(style.with_key("rate", rate)))
 }

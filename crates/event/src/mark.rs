@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_survives_the_wire() {
+    fn a_mark_round_trips() {
         let sent = mark(2);
         let text = String::from_utf8(sent.to_json()).expect("JSON is UTF-8");
         assert!(text.contains(r#""reason":"rejected:tombstone""#), "{text}");
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_mark_is_split_and_means_the_same() {
+    fn a_long_mark_is_split_without_loss() {
         let whole = mark(25_000);
         let parts = whole.clone().split();
         assert!(parts.len() > 2);

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_to_write() {
+    fn errors_name_the_expected_form() {
         for (text, expect) in [
             (
                 "",
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_hold_stars() {
+    fn patterns_may_have_wildcards() {
         let pattern: Pattern = serde_json::from_str("\"/items/*/id\"").expect("a pattern");
         assert_eq!(pattern.steps(), [Step::Name("items".into()), Step::Any, Step::Name("id".into())]);
         assert_eq!(serde_json::to_string(&pattern).expect("text"), "\"/items/*/id\"");

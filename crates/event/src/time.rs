@@ -165,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_plain_form_says_what_any_parser_says(
+        fn the_fast_parser_agrees_with_chrono(
             date in (0i64..=9999, 0i64..=13, 0i64..=32), time in (0i64..=24, 0i64..=60, 0i64..=59),
             fraction in proptest::option::of(0i64..1000),
         ) {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_time_are_written() {
+    fn extreme_times_are_written() {
         assert_eq!(EventTime::MIN.to_string(), "-inf");
         assert_eq!(EventTime::MAX.to_string(), "+inf");
         assert_eq!(EventTime::MAX - Millis(5), EventTime::MAX);

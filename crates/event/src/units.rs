@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_write_durations() {
+    fn durations_are_parsed_and_written() {
         for (text, millis) in
             [("250ms", 250), ("30s", 30_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("0s", 0)]
         {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn people_write_sizes() {
+    fn sizes_are_parsed_and_written() {
         for (text, bytes) in [("32MiB", 32 << 20), ("1GiB", 1 << 30), ("7B", 7)] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
             assert_eq!(ByteSize(bytes).to_string(), text);

@@ -38,7 +38,7 @@ fn place(message: &Message) -> (i32, u64) {
 }
 
 #[test]
-fn marks_of_0_1_0_are_read_whole() {
+fn marks_of_0_1_0_are_read() {
     for (line, mark) in MARKS.lines().zip(marks()) {
         assert_eq!(mark.version, 1);
         // Nothing of it is dropped on the way.
@@ -61,7 +61,7 @@ fn marks_of_0_1_0_are_read_whole() {
 }
 
 #[test]
-fn messages_of_0_1_0_have_their_attributes_and_their_event() {
+fn messages_of_0_1_0_are_read() {
     let picker = Picker::new(&["/user_id".parse().expect("a pointer")]);
     let mut scratch = Scratch::default();
     for Message { attributes, data } in messages() {
@@ -83,7 +83,7 @@ fn messages_of_0_1_0_have_their_attributes_and_their_event() {
 }
 
 #[test]
-fn messages_and_marks_of_0_1_0_account_for_every_offset() {
+fn offsets_of_0_1_0_are_accounted_for() {
     let mut offsets: Vec<(i32, u64)> = messages().iter().map(place).collect();
     for partition in marks().iter().flat_map(|mark| &mark.partitions) {
         let number = partition.partition.partition;

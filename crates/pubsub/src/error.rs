@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_retried() {
+    fn transient_errors_are_retried() {
         for code in [
             Code::Unavailable,
             Code::ResourceExhausted,
@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_the_service_about_a_publish_stay_out() {
+    fn publish_errors_omit_the_services_message() {
         let error = published(Code::InvalidArgument);
         assert_eq!(chain(&error), "Pub/Sub refused the request for projects/p/topics/t: INVALID_ARGUMENT");
         assert!(chain(&Error::of_call("t", answered(Code::InvalidArgument))).contains("u-17"));
     }
 
     #[test]
-    fn the_words_of_the_service_about_a_pull_are_kept() {
+    fn pull_errors_keep_the_services_message() {
         let text = "Pub/Sub refused the request for projects/p/subscriptions/s: INVALID_ARGUMENT: not now";
         assert_eq!(chain(&pulled(Code::InvalidArgument)), text);
     }

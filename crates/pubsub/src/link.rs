@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_is_noted_once_and_so_is_its_end() {
+    fn an_outage_is_reported_once() {
         let states: Vec<Link> = [false, false, true, true, false, true]
             .iter()
             .scan(Link::Unknown, |link, &answered| {

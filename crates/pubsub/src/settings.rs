@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_and_names_follow_the_design() {
+    fn defaults_are_as_documented() {
         let settings = read("project = 'shop-analytics'\ntopic = 'events'\nsubscription = 'events-ctr'")
             .expect("complete");
         assert_eq!(settings.retention.to_string(), "7d");
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_section_comes_before_the_environment() {
+    fn the_section_overrides_the_environment() {
         let mut settings = read("project = 'shop-analytics'\ntopic = 'events'").expect("complete");
         assert_eq!(settings.subscription_path(), None);
         assert_eq!(settings.endpoint(None).expect("no host"), Endpoint::GoogleCloud);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pubsub_would_refuse_is_found_offline() {
+    fn invalid_names_are_found_offline() {
         let text = "project = 'p'\ntopic = 'goog-x'\nsubscription = '1a'\nretention = '1m'\nemulator_host = 'localhost'";
         let keys: Vec<_> = read(text).expect("complete").problems().iter().map(|p| p.key).collect();
         assert_eq!(keys, ["project", "topic", "subscription", "retention", "emulator_host"]);

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_stream_has_its_part_of_what_may_be_outstanding() {
+    fn streams_share_the_outstanding_limit() {
         let options = SubscribeOptions { streams: 3, outstanding_messages: 10, ..SubscribeOptions::new("s") };
         let opening = options.opening(Duration::from_secs(60), "c".to_owned());
         assert_eq!((opening.max_outstanding_messages, opening.stream_ack_deadline_seconds), (4, 60));

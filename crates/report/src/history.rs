@@ -75,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_falls_to_nothing_after_ten_seconds() {
+    fn a_rate_falls_to_zero_after_ten_seconds() {
         let rate =
             sampled((0..60).map(|second| (second, if second < 40 { second as u64 * 10 } else { 400 })));
         assert_eq!(rate.per_second, 0.0);
     }
 
     #[test]
-    fn one_sample_is_no_rate_and_a_total_that_falls_begins_anew() {
+    fn a_rate_needs_two_samples_without_reset() {
         assert_eq!(sampled([(0, 5)].into_iter()).per_second, 0.0);
         let rate = sampled([(0, 500), (1, 600), (2, 0), (3, 10)].into_iter());
         assert_eq!((rate.per_second, rate.course.len()), (10.0, 1));

@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_is_of_what_could_have_been_counted() {
+    fn the_share_is_of_countable_events() {
         let check = |outcomes: &[(Outcome, u64)], expected| {
             let mut ledger = Ledger::default();
             outcomes.iter().for_each(|(outcome, offsets)| ledger.add(*outcome, *offsets));

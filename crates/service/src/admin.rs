@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_must_come_from_here_and_be_meant_for_here() {
+    fn changes_must_be_local() {
         let cases = [
             ("127.0.0.1", "127.0.0.1:9464", true),
             ("127.0.0.1", "localhost", true),

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_level_is_named() {
+    fn an_invalid_level_is_named() {
         for (text, part) in
             [("loud", "loud"), ("info,h2=loud", "h2=loud"), ("=info", "=info"), ("[span]", "[span]")]
         {
@@ -165,13 +165,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_plain_level_lets_a_third_party_past_warn(level in "off|error|warn|info|debug|trace", target in "[a-z_]{1,12}") {
+        fn plain_levels_cap_third_parties_at_warn(level in "off|error|warn|info|debug|trace", target in "[a-z_]{1,12}") {
             let levels = Levels::parse(&level, OWN).expect("a level");
             prop_assert!(OWN.contains(&target.as_str()) || levels.of(&target) <= LevelFilter::WARN);
         }
 
         #[test]
-        fn any_text_is_levels_or_an_error(text in ".{0,40}") {
+        fn any_text_parses_or_fails(text in ".{0,40}") {
             let _ = Levels::parse(&text, OWN);
         }
     }

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_measured_is_left_out() {
+    fn missing_measurements_are_omitted() {
         let metrics = Metrics::default();
         metrics.measured(&SENT, Vec::new);
         assert_eq!(metrics.encode().expect("text"), "# EOF\n");
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "aqueduct_holes is registered as it is described")]
-    fn a_metric_is_what_it_is_described_as() {
+    fn metrics_match_their_descriptions() {
         Metrics::default().counter(&HOLES);
     }
 }

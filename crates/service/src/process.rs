@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_tells_what_it_is() {
+    fn process_metrics_are_exposed() {
         let metrics = Metrics::default();
         show(&metrics, "1.2.3", "connector");
         let page = metrics.encode().expect("text");

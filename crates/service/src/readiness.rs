@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_does_not_keep_from_being_ready() {
+    fn a_note_does_not_affect_readiness() {
         let now = Instant::now();
         let mut conditions = Conditions::default();
         conditions.note("state", "standing by");
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_that_stands_still_is_dead() {
+    fn a_stalled_loop_is_not_alive() {
         let start = Instant::now();
         let mut conditions = Conditions::default();
         assert_eq!(conditions.stillness(start), None);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_shared_one_brings_the_clock() {
+    async fn shared_conditions_use_the_clock() {
         let readiness = Readiness::default();
         readiness.expect(&["a"]);
         readiness.watch("a", LIMIT);

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_failed_task_is_told_without_its_message() {
+    async fn a_panic_is_logged_without_its_message() {
         let task = tokio::spawn(async { std::future::pending::<()>().await });
         task.abort();
         assert_eq!(task_failure(&task.await.expect_err("aborted")), "a task was cancelled");

@@ -68,7 +68,7 @@ fn check(answer: &str, status: &str, body: &str) {
 }
 
 #[tokio::test]
-async fn probes_tell_in_words() {
+async fn probes_explain_their_status() {
     let server = Server::start().await;
     check(&server.ask("GET /healthz").await, "200", "ok");
     server.readiness.beat();
@@ -116,7 +116,7 @@ async fn levels_change_from_this_machine_only() {
 }
 
 #[tokio::test]
-async fn an_open_connection_does_not_hold_up_the_end() {
+async fn open_connections_do_not_delay_shutdown() {
     let server = Server::start().await;
     let mut half = TcpStream::connect(server.address).await.expect("connection");
     half.write_all(b"GET /healthz HTTP/1.1\r\n").await.expect("half a request");
@@ -125,7 +125,7 @@ async fn an_open_connection_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn a_loop_that_stands_still_is_not_healthy() {
+async fn a_stalled_loop_is_unhealthy() {
     let server = Server::start().await;
     server.readiness.set("kafka", Ok(()));
     server.readiness.beat();

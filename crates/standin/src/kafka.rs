@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_sent_is_consumed() {
+    async fn sent_records_are_consumed() {
         let kafka = Kafka::start(&[("events", 2)]).expect("a mock cluster starts");
         let record = Record { key: Some(b"k"), payload: Some(b"one"), timestamp: Some(1_700_000_000_000) };
         assert_eq!(kafka.send("events", 1, record).await.expect("taken"), 0);

@@ -98,7 +98,7 @@ async fn next(stream: &mut MessageStream) -> (u32, Handler) {
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_does_not_come_again() {
+async fn acknowledged_messages_are_not_redelivered() {
     let bench = Bench::new().await;
     bench.publish(0..5_000).await.expect("published");
     let mut stream = bench.stream();
@@ -115,7 +115,7 @@ async fn what_is_acknowledged_does_not_come_again() {
 }
 
 #[tokio::test]
-async fn what_is_given_back_comes_again_at_once() {
+async fn nacked_messages_are_redelivered_at_once() {
     let bench = Bench::new().await;
     bench.publish(0..1).await.expect("published");
     let mut stream = bench.stream();
@@ -125,7 +125,7 @@ async fn what_is_given_back_comes_again_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_vanished_client_held_comes_again() {
+async fn messages_of_a_lost_client_are_redelivered() {
     let bench = Bench::new().await;
     bench.publish(0..1).await.expect("published");
     let url = format!("http://{}", bench.pubsub.host());
@@ -153,7 +153,7 @@ async fn what_a_vanished_client_held_comes_again() {
 }
 
 #[tokio::test]
-async fn seeking_back_brings_acknowledged_messages() {
+async fn seeking_back_redelivers_acknowledged_messages() {
     let bench = Bench::new().await;
     bench.publish(0..10).await.expect("published");
     let mut stream = bench.stream();
@@ -173,7 +173,7 @@ async fn seeking_back_brings_acknowledged_messages() {
 }
 
 #[tokio::test]
-async fn publishes_fail_as_planned() {
+async fn injected_publish_failures_occur() {
     let bench = Bench::new().await;
     let faults = bench.pubsub.faults();
     faults.fail_publishes(1, Code::ResourceExhausted);
@@ -196,7 +196,7 @@ async fn publishes_fail_as_planned() {
 }
 
 #[tokio::test]
-async fn cut_streams_redeliveries_and_disorder_lose_nothing() {
+async fn injected_faults_lose_nothing() {
     let bench = Bench::new().await;
     let faults = bench.pubsub.faults();
     faults.redeliver(0.2);
@@ -251,7 +251,7 @@ impl Source for Numbers {
 }
 
 #[tokio::test]
-async fn what_is_made_on_delivery_comes_in_disorder_and_is_kept_until_it_is_acknowledged() {
+async fn generated_messages_are_kept_until_acknowledged() {
     let bench = Bench::new().await;
     bench.pubsub.faults().reorder(50);
     let open = Arc::default();

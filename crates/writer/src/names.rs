@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_judged() {
+    fn names_are_validated() {
         let by = |column: &str| Some((0, NameOf::By(column.to_owned())));
         for (flow, column, expected) in [
             ("box_ctr", "page", None),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn measures_are_judged() {
+    fn measures_are_validated() {
         let check = |names: &[&str]| {
             let shows = Shows::Distinct { value: 0, sketch: true };
             let measures =
@@ -219,7 +219,7 @@ mod tests {
 
     /// A second table, view or index beside that of another flow; a column that is there twice (names ignore case).
     #[test]
-    fn derived_names_do_not_meet() {
+    fn derived_names_do_not_collide() {
         for derived in ["a_latest", "a_progress", "a_panes", "A", "A_Panes"] {
             for names in [["a", derived], [derived, "a"]] {
                 let tables = names.map(|name| table(name, &["x"]));

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_holds_the_columns_in_order() {
+    fn columns_are_in_order() {
         assert_eq!(
             counted([4, 1, 2]),
             "{\"flow\":\"box_ctr\",\"page\":\"/a \\\"b\\\"\\n\u{e9}\",\"box\":null,\
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn measures_in_the_same_place_do_not_mix() {
+    fn measures_do_not_mix() {
         let table = fixtures::ctr(true);
         let mut format = NdjsonFormat::new(&table);
         for views in 0..5_000 {

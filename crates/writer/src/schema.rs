@@ -204,7 +204,7 @@ mod tests {
     use crate::fixtures;
 
     #[test]
-    fn columns_are_in_their_order() {
+    fn columns_are_in_order() {
         let tables = Tables::try_new(&[fixtures::ctr(true)]).expect("the names are good");
         let names = |table: &Table| -> String {
             let target = tables.target(table).expect("the table is known");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_gain_measures_and_nothing_else() {
+    fn tables_only_gain_measures() {
         type Found = Vec<(String, String)>;
         let tables = Tables::try_new(&[fixtures::ctr(false)]).expect("the names are good");
         let table = Table::Flow("box_ctr".into());

@@ -130,7 +130,7 @@ async fn check(faults: &[Fault], errors: u32, answer: Appended, stands: Option<b
 }
 
 #[tokio::test]
-async fn temporary_errors_are_retried_and_add_rows_once() {
+async fn retries_add_rows_once() {
     for code in [
         Code::Unavailable,
         Code::ResourceExhausted,
@@ -148,7 +148,7 @@ async fn temporary_errors_are_retried_and_add_rows_once() {
 }
 
 #[tokio::test]
-async fn rows_whose_answer_was_lost_exist_already() {
+async fn rows_with_a_lost_response_already_exist() {
     for fault in [Fault::AnswerLost, Fault::CutAfter] {
         check(&[fault], 0, Appended::Done, None).await;
     }
@@ -158,7 +158,7 @@ async fn rows_whose_answer_was_lost_exist_already() {
 }
 
 #[tokio::test]
-async fn rows_of_a_stream_that_is_gone_are_looked_for() {
+async fn rows_of_a_lost_stream_are_searched() {
     let gone = Appended::StreamGone;
     check(&[Fault::Finalized], 0, gone.clone(), Some(false)).await;
     check(&[Fault::Forgotten], 0, gone.clone(), Some(false)).await;
@@ -233,7 +233,7 @@ fn said_by_the_service(error: &WriterError) -> String {
 }
 
 #[tokio::test]
-async fn a_dataset_in_another_place_is_not_used() {
+async fn a_dataset_in_another_location_is_rejected() {
     let bigquery = BigQuery::start().await.expect("a free port");
     let url = format!("http://{}", bigquery.host());
     let config = |location: &str| {
@@ -275,7 +275,7 @@ async fn a_table_belongs_to_the_pipeline_that_claimed_it() {
 }
 
 #[tokio::test]
-async fn a_refused_row_is_taken_out_of_its_append() {
+async fn a_rejected_row_is_removed_from_its_append() {
     let bench = Bench::new().await;
     bench.bigquery.faults().refuse("/bad");
     let rows = [pane(Some("/a"), TEN, 0), pane(Some("/bad"), TEN, 0), pane(None, TEN, 0)];
@@ -291,7 +291,7 @@ async fn a_refused_row_is_taken_out_of_its_append() {
 }
 
 #[tokio::test]
-async fn a_row_at_the_limit_is_added_and_one_beyond_is_refused() {
+async fn the_row_size_limit_is_exact() {
     let bench = Bench::new().await;
     let (fits, large) = ("p".repeat((8 << 20) - 1_000), "p".repeat(8 << 20));
     let rows = [pane(None, TEN, 0), pane(Some(&large), TEN, 0), pane(Some(&fits), TEN, 0)];
@@ -446,7 +446,7 @@ async fn every_kind_of_measure_is_written_and_found() {
 }
 
 #[tokio::test]
-async fn a_sum_beyond_numeric_is_refused() {
+async fn a_sum_beyond_numeric_is_rejected() {
     let bench = Bench::of(sales("")).await;
     let table = Table::Flow("sales".into());
     let rows = [sale("100000000000000000000000000000", []), sale("1", [])];

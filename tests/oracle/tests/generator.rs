@@ -23,7 +23,7 @@ fn kinds(cases: &[Value]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_cases_wherever_it_stands() {
+fn a_seed_gives_the_same_cases() {
     let arguments = ["--seed", "5", "--scripts", "20", "--finals", "20"];
     let cases = lines(&arguments);
     assert_eq!(cases.len(), 40);

@@ -146,7 +146,7 @@ mod tests {
     const NOW: i64 = 1_760_000_040_000;
 
     #[test]
-    fn a_reader_that_was_idle_drops_what_is_older_than_its_lateness() {
+    fn an_idle_reader_drops_late_events() {
         let mut rule = Rule::idle_until(WINDOWS, NOW);
         // One event a minute of twenty hours, all read at once.
         for minute in (0..20 * 60).rev() {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_begins_with_the_backlog_follows_what_it_read() {
+    fn a_new_reader_follows_the_backlog() {
         let mut rule = Rule::new(WINDOWS);
         let mut now = NOW;
         for second in 0..20 * 3_600 {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_of_the_last_minute_takes_ten_messages_in_two_buckets() {
+    fn the_minimum_needs_ten_messages() {
         let mut least = MovingLeast::default();
         for second in 0..9 {
             least.add(NOW + second * 1_000, second);

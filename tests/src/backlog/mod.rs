@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_offsets_agree_with_the_records() {
+    fn times_and_offsets_match_the_records() {
         for (an_hour, partitions) in [(3_600, 1), (25_001, 3), (1_800_000, 6), (10_800_000, 4)] {
             let shape = shape(an_hour, partitions);
             for number in 0..5_000 {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recount_is_that_of_every_event_in_each_of_its_windows() -> Result<()> {
+    fn the_recount_covers_every_window() -> Result<()> {
         let shape = shape(7_200, 3);
         let complete = shape.start + 900_000;
         let recount = shape.recount(2_000, complete)?;

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_has_one_plan_and_many_have_everything() {
+    fn seeds_cover_every_accident() {
         let plans: Vec<String> = (1..=200).map(|seed| Plan::of(seed).to_string()).collect();
         let again: Vec<String> = (1..=200).map(|seed| Plan::of(seed).to_string()).collect();
         assert_eq!(plans, again);

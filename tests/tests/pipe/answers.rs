@@ -42,7 +42,7 @@ fn check_progress(dataset: &Dataset) -> Result<()> {
 }
 
 #[test]
-fn whatever_bigquery_answers_each_row_stands_once() -> Result<()> {
+fn any_bigquery_answer_gives_each_row_once() -> Result<()> {
     let standin = StandIn::start()?;
     let (pipe, dataset) = prepared("answers", &standin)?;
     let faults = [
@@ -94,7 +94,7 @@ fn whatever_bigquery_answers_each_row_stands_once() -> Result<()> {
 }
 
 #[test]
-fn killed_around_an_append_each_row_stands_once() -> Result<()> {
+fn a_kill_during_append_duplicates_no_row() -> Result<()> {
     let standin = StandIn::start()?;
     let (pipe, dataset) = prepared("around", &standin)?;
     let (mut traffic, mut produced) = (Traffic::new(1_500, 1), Produced::default());
@@ -138,7 +138,7 @@ fn killed_around_an_append_each_row_stands_once() -> Result<()> {
 }
 
 #[test]
-fn rows_that_bigquery_does_not_take_are_dead_letters_and_the_others_stand() -> Result<()> {
+fn rejected_rows_are_dead_letters() -> Result<()> {
     const REFUSED: &str = "/p/3";
     let standin = StandIn::start()?;
     let pipe = Pipe::new("refused")?.into_bigquery_at(&standin.url(), &standin.url())?;

@@ -17,7 +17,7 @@ use tests::{
 use crate::{brought_to_an_end, prepared, produced};
 
 #[test]
-fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
+fn start_waits_for_services() -> Result<()> {
     let mut pipe = prepared("away", 1)?;
     let (_, recount) = produced(&pipe, Traffic::new(500, 1))?;
     let kafka = Proxy::closed(&services::address(services::KAFKA)?)?;
@@ -41,7 +41,7 @@ fn services_that_are_away_at_first_are_waited_for() -> Result<()> {
 /// With such an answer librdkafka lets every broker go, the configured ones too. Whether it then asks somebody again is
 /// a race of its own, so that it is told until it does not.
 #[test]
-fn a_broker_that_names_none_is_found_again() -> Result<()> {
+fn a_broker_without_metadata_is_found_again() -> Result<()> {
     let mut pipe = prepared("unaware", 2)?;
     let front = services::address(services::KAFKA_FRONT)?;
     let door = Unaware::open(&front, &services::address(services::KAFKA_BEHIND)?)?;
@@ -70,7 +70,7 @@ fn a_broker_that_names_none_is_found_again() -> Result<()> {
 }
 
 #[test]
-fn what_waits_can_be_stopped() -> Result<()> {
+fn a_waiting_process_can_be_stopped() -> Result<()> {
     let nowhere = Proxy::closed("nowhere")?;
     let pipe = Pipe::new("waiting")?
         .with("kafka.bootstrap_servers", nowhere.address())
@@ -85,7 +85,7 @@ fn what_waits_can_be_stopped() -> Result<()> {
 }
 
 #[test]
-fn a_topic_that_does_not_exist_is_named() -> Result<()> {
+fn a_missing_topic_is_named() -> Result<()> {
     let pipe = Pipe::new("no-topic")?;
     pipe.run_well(&["setup"])?;
     let ended = pipe.run(&["connector"])?;

@@ -45,7 +45,7 @@ const PANES: &str = "
     return panes;";
 
 #[test]
-fn a_browser_shows_the_rows_of_the_table_and_survives_a_restart() -> Result<()> {
+fn the_page_survives_a_restart() -> Result<()> {
     let pipe = prepared("browser", 2)?;
     let (_, recount) = produced(&pipe, Traffic::new(3_000, 2).with_trouble())?;
     let mut processor = pipe.start(&["processor"])?;
@@ -96,7 +96,7 @@ fn a_browser_shows_the_rows_of_the_table_and_survives_a_restart() -> Result<()> 
 }
 
 #[test]
-fn a_demo_is_seen_at_work_with_scripts_and_without() -> Result<()> {
+fn the_page_works_without_scripts() -> Result<()> {
     let pipe = Pipe::bare("seen")?;
     let mut demo = pipe.start(&["demo", "--rate", "200"])?;
     let home = format!("http://{}/", demo.demo_address()?);

@@ -219,7 +219,7 @@ fn escapes(text: &str) -> String {
 }
 
 #[test]
-fn nobody_is_in_any_byte_that_left() -> Result<()> {
+fn no_identifier_leaves_the_connector() -> Result<()> {
     let mut crowd = Crowd::default();
     crowd.sound();
     crowd.broken();

@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use tests::pipe::Pipe;
 
 #[test]
-fn ctrl_c_ends_the_demo_with_a_balance() -> Result<()> {
+fn ctrl_c_ends_the_demo_cleanly() -> Result<()> {
     let pipe = Pipe::bare("demo")?;
     let mut demo = pipe.start(&["demo", "--duration", "60s", "--rate", "50"])?;
     demo.says("first rows after")?;

@@ -15,7 +15,7 @@ const EDITED: &str = "allowed_lateness = \"3h\"\nearly = \"30s\"\n[flows.measure
 /// The added measure is NULL in windows that began before the edit and whole in all others; views and clicks are those of a
 /// recount throughout.
 #[test]
-fn an_added_measure_counts_from_the_edit_on() -> Result<()> {
+fn an_added_measure_starts_at_the_edit() -> Result<()> {
     let pipe = prepared("edited", 2)?;
     let producer = Producer::new(pipe.name(), &[])?;
     let (mut traffic, mut produced) = (Traffic::new(6_000, 2), Produced::default());

@@ -65,7 +65,7 @@ const RESIDENT: u64 = 512 << 20;
 /// Events of twenty hours lie in Pub/Sub with the processor dead, made by the stand-in while it delivers them: out of order
 /// by up to an hour, some twice. Then it comes back. Ten a second; `make outage` has 500.
 #[test]
-fn twenty_hours_in_pubsub_are_counted_as_they_were() -> Result<()> {
+fn a_twenty_hour_backlog_is_counted() -> Result<()> {
     let held = Held::start(20)?;
     let mut pipe = Pipe::new("twenty-hours")?;
     pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"0s\"")?;

@@ -69,7 +69,7 @@ fn aborted_transactions_are_not_counted() -> Result<()> {
 }
 
 #[test]
-fn what_compaction_removed_is_absent() -> Result<()> {
+fn compacted_records_are_absent() -> Result<()> {
     let pipe = Pipe::new("compacted")?;
     let segments = ("segment.bytes", "1048576");
     create_topic(pipe.name(), 1, &[segments])?;

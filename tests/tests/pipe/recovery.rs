@@ -21,7 +21,7 @@ use tests::{
 use crate::{prepared, produced};
 
 #[test]
-fn a_lost_state_is_made_again_by_seeking_back() -> Result<()> {
+fn a_lost_state_is_rebuilt_by_seek() -> Result<()> {
     let pipe = prepared("lost-state", 2)?;
     // The emulator takes whole seconds for the time of a message.
     let before = Timestamp::now() - 2.seconds();
@@ -57,7 +57,7 @@ fn a_lost_state_is_made_again_by_seeking_back() -> Result<()> {
 }
 
 #[test]
-fn a_lost_state_is_made_again_from_kafka() -> Result<()> {
+fn a_lost_state_is_rebuilt_from_kafka() -> Result<()> {
     let pipe = Pipe::new("lost-state-bigquery")?.into_bigquery()?;
     create_topic(pipe.name(), 2, &[])?;
     pipe.run_well(&["setup"])?;
@@ -69,7 +69,7 @@ fn a_lost_state_is_made_again_from_kafka() -> Result<()> {
 }
 
 #[test]
-fn a_flow_that_was_edited_is_refused() -> Result<()> {
+fn an_edited_flow_is_rejected() -> Result<()> {
     let pipe = prepared("edited", 1)?;
     let mut processor = pipe.start(&["processor"])?;
     until_checkpoint(&mut processor)?;
@@ -88,7 +88,7 @@ fn a_flow_that_was_edited_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_flow_that_was_taken_out_and_comes_again_begins_anew() -> Result<()> {
+fn a_readded_flow_starts_empty() -> Result<()> {
     let pipe = prepared("comes-again", 1)?;
     produced(&pipe, Traffic::new(500, 1))?;
     let mut connector = pipe.start(&["connector"])?;

@@ -19,7 +19,7 @@ const COLD_START: &str = "cold_start = \"2s\"";
 const LONGER_THAN_LEASES: &str = "cold_start = \"20s\"";
 
 #[test]
-fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
+fn a_kill_loses_and_duplicates_nothing() -> Result<()> {
     let pipe = prepared("killed", 3)?;
     pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     let producer = Producer::new(pipe.name(), &[])?;
@@ -48,7 +48,7 @@ fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
 }
 
 #[test]
-fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
+fn a_standby_processor_takes_over() -> Result<()> {
     let pipe = prepared("standby", 1)?;
     pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     let (_, recount) = produced(&pipe, Traffic::new(2_000, 1))?;
@@ -68,7 +68,7 @@ fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
 
 /// Frozen for longer than `takeover_after`, it comes back and believes that it still holds the state.
 #[test]
-fn a_processor_that_was_frozen_ends_without_harm() -> Result<()> {
+fn a_suspended_processor_exits_cleanly() -> Result<()> {
     let pipe = prepared("frozen", 2)?.with("state.takeover_after", "3s");
     pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     let producer = Producer::new(pipe.name(), &[])?;
@@ -108,7 +108,7 @@ fn a_processor_that_was_frozen_ends_without_harm() -> Result<()> {
 }
 
 #[test]
-fn of_two_connectors_with_one_name_one_stays() -> Result<()> {
+fn connectors_with_one_name_are_fenced() -> Result<()> {
     let pipe = prepared("namesakes", 2)?;
     let (_, recount) = produced(&pipe, Traffic::new(2_000, 2))?;
     let mut processor = pipe.start(&["processor"])?;
@@ -134,7 +134,7 @@ fn of_two_connectors_with_one_name_one_stays() -> Result<()> {
 }
 
 #[test]
-fn what_a_producer_wrote_before_a_restart_is_known_after_it() -> Result<()> {
+fn producer_duplicates_are_known_after_a_restart() -> Result<()> {
     let pipe = prepared("ids", 2)?;
     pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     pipe.edit("id = \"/event_id\"", "id = \"/event_id\"\nid_within = \"2h\"")?;

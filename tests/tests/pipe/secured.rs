@@ -55,7 +55,7 @@ impl Secured {
 }
 
 #[test]
-fn records_come_over_tls_with_a_password() -> Result<()> {
+fn records_are_read_over_tls() -> Result<()> {
     let secured = Secured::find()?;
     for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-256"] {
         let pipe = prepared("secured", 2)?;
@@ -73,7 +73,7 @@ fn records_come_over_tls_with_a_password() -> Result<()> {
 }
 
 #[test]
-fn a_password_that_stands_in_the_file_is_told_nowhere() -> Result<()> {
+fn passwords_are_not_logged() -> Result<()> {
     let secured = Secured::find()?;
     let pipe = prepared("secured-page", 1)?;
     let in_file = format!("${{file:{}/password}}", secured.secrets);
@@ -91,7 +91,7 @@ fn a_password_that_stands_in_the_file_is_told_nowhere() -> Result<()> {
 }
 
 #[test]
-fn what_keeps_a_client_out_is_one_error_that_says_what_to_do() -> Result<()> {
+fn a_rejected_client_has_one_error() -> Result<()> {
     let secured = Secured::find()?;
     let pipe = prepared("kept-out", 1)?;
     let plain = fs::read_to_string(pipe.path("aqueduct.toml"))?;

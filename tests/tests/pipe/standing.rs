@@ -9,7 +9,7 @@ use tests::{
 use crate::prepared;
 
 #[test]
-fn it_is_told_which_part_stands_still() -> Result<()> {
+fn status_names_the_stalled_stage() -> Result<()> {
     let pipe = prepared("standing", 2)?.with("state.takeover_after", "3s");
     let producer = Producer::new(pipe.name(), &[])?;
     let (mut traffic, mut produced) = (Traffic::new(3_000, 2).with_trouble(), Produced::default());

@@ -302,7 +302,7 @@ fn three_notions_of_time_run_side_by_side() -> Result<()> {
 }
 
 #[test]
-fn a_topic_with_the_clocks_of_its_producers_is_a_warning() -> Result<()> {
+fn producer_timestamps_are_warned_about() -> Result<()> {
     // Kafka takes timestamps up to an hour ahead by default.
     for (settings, lateness, warned) in [
         (&[][..], "2h", false),

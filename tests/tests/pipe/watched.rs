@@ -87,7 +87,7 @@ fn dashboard() -> Result<Vec<String>> {
 }
 
 #[test]
-fn prometheus_sees_what_is_described_and_the_dashboard_shows_it() -> Result<()> {
+fn the_dashboard_uses_exposed_metrics() -> Result<()> {
     let pipe = prepared("watched", 2)?;
     let (_, recount) = produced(&pipe, Traffic::new(3_000, 2).with_trouble())?;
     let mut processor = pipe.start(&["processor"])?;
@@ -158,7 +158,7 @@ fn is_ready(process: &mut Process) -> Result<()> {
 }
 
 #[test]
-fn without_pubsub_nobody_is_ready_and_everybody_lives() -> Result<()> {
+fn without_pubsub_processes_live_but_are_unready() -> Result<()> {
     let mut pipe = prepared("unready", 1)?;
     let (_, recount) = produced(&pipe, Traffic::new(500, 1))?;
     let pubsub = Proxy::closed(&services::address(services::PUBSUB)?)?;
@@ -185,7 +185,7 @@ fn without_pubsub_nobody_is_ready_and_everybody_lives() -> Result<()> {
 }
 
 #[test]
-fn a_log_tells_what_begins_how_it_goes_and_what_was_done() -> Result<()> {
+fn the_log_has_start_progress_and_totals() -> Result<()> {
     let pipe = prepared("log", 1)?;
     let (_, recount) = produced(&pipe, Traffic::new(500, 1).with_trouble())?;
     let mut processor = pipe.start(&["processor"])?;

@@ -6,7 +6,7 @@ use std::{
     hash::BuildHasher as _,
 };
 
-use connector::anonymise::{Outcome, Sight, Step, Witness};
+use connector::anonymise::{Observer, Outcome, Step, Visible};
 use event::Pointer;
 
 use super::{
@@ -146,7 +146,7 @@ impl Places {
     }
 }
 
-impl Witness for Places {
+impl Observer for Places {
     fn enter(&mut self, step: Step<'_>) {
         let here = self.here();
         let next = match step {
@@ -169,7 +169,7 @@ impl Witness for Places {
         self.path.push(next);
     }
 
-    fn value(&mut self, outcome: Outcome, sight: Sight<'_>) {
+    fn value(&mut self, outcome: Outcome, visible: Visible<'_>) {
         let (here, record) = (self.here(), self.record);
         let count = self.all[here].counts.entry(outcome).or_default();
         count.times += 1;
@@ -177,11 +177,11 @@ impl Witness for Places {
             count.last_record = record;
             count.records += 1;
         }
-        match sight {
-            Sight::Text(text) => count.see(text, &self.hasher),
+        match visible {
+            Visible::Text(text) => count.see(text, &self.hasher),
             // Prices and shares identify no one.
-            Sight::Number(number) if !number.contains(['.', 'e', 'E']) => count.see(number, &self.hasher),
-            Sight::Number(_) | Sight::Nothing => {}
+            Visible::Number(number) if !number.contains(['.', 'e', 'E']) => count.see(number, &self.hasher),
+            Visible::Number(_) | Visible::Nothing => {}
         }
     }
 

@@ -11,7 +11,7 @@ fn flow() -> String {
 
 /// It is too small for flow `by_page`.
 #[test]
-fn memory_without_room_for_a_key_is_refused() {
+fn too_little_memory_for_a_key_is_rejected() {
     let place = Place::with(&format!("{}[state]\nmemory = \"10kB\"\n", flow()));
     let run = place.run("check --offline");
     assert_eq!(run.code, Some(2), "{}", run.out);
@@ -21,7 +21,7 @@ fn memory_without_room_for_a_key_is_refused() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_no_place_for_rows() {
+fn an_unwritable_directory_is_reported() {
     // Nothing can be created there, not even by root.
     let place = Place::with(&format!("{}[writer]\nkind = \"sqlite\"\npath = \"/proc/rows.db\"\n", flow()));
     let run = place.run("check");
@@ -38,7 +38,7 @@ fn silent() -> (TcpListener, String) {
 }
 
 #[test]
-fn silent_services_are_named_and_an_interrupt_ends_it() {
+fn check_names_silent_services_until_interrupted() {
     let ((_kafka, kafka), (_pubsub, pubsub)) = (silent(), silent());
     let place = Place::with(&format!(
         "[kafka]\nbootstrap_servers = \"{kafka}\"\ntopics = [\"t\"]\ngroup_id = \"g\"\n\
@@ -59,7 +59,7 @@ fn silent_services_are_named_and_an_interrupt_ends_it() {
 }
 
 #[test]
-fn each_part_has_a_port_of_its_own() {
+fn each_service_has_its_own_port() {
     let place = Place::with(&format!(
         "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\ntopics = [\"t\"]\ngroup_id = \"g\"\n\
          [pubsub]\nproject = \"project\"\ntopic = \"topic\"\nsubscription = \"subscription\"\nemulator_host = \"127.0.0.1:1\"\n\

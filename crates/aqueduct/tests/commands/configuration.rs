@@ -17,7 +17,7 @@ fn check(old: &str, new: &str, key: &str) {
 }
 
 #[test]
-fn the_example_is_right() {
+fn the_example_is_valid() {
     let place = Place::with(SHOP);
     let run = place.run("check --offline");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
@@ -29,7 +29,7 @@ fn the_example_is_right() {
 }
 
 #[test]
-fn each_mistake_has_its_line_and_key() {
+fn each_error_has_line_and_key() {
     for (old, new, key) in [
         ("[kafka]", "[kafak]", "kafka"),
         ("[kafka]", "[kafka", "TOML"),
@@ -62,7 +62,7 @@ fn each_mistake_has_its_line_and_key() {
 }
 
 #[test]
-fn all_mistakes_are_reported_at_once() {
+fn all_errors_are_reported_at_once() {
     let config = "[kafka]\nbootstrap_servers = \"\"\ntopics = []\ngroup_id = \"a\"\n\n[state]\nperiod = \"0s\"\n\n[writer]\nkind = \"sqlite\"\n";
     let run = Place::with(config).run("check --offline");
     assert_eq!(run.code, Some(2));
@@ -76,7 +76,7 @@ fn all_mistakes_are_reported_at_once() {
 }
 
 #[test]
-fn two_flows_cannot_have_one_name() {
+fn flow_names_are_unique() {
     let (start, end) = (SHOP.find("[[flows]]").expect("a flow"), SHOP.find("[writer]").expect("a writer"));
     let run = Place::with(&format!("{SHOP}\n{}", &SHOP[start..end])).run("check --offline");
     assert_eq!(run.code, Some(2), "{}", run.out);
@@ -84,7 +84,7 @@ fn two_flows_cannot_have_one_name() {
 }
 
 #[test]
-fn pseudonyms_that_change_are_refused_where_they_are_compared() {
+fn compared_pseudonyms_need_one_key() {
     let config = SHOP
         .replace("id = \"/event_id\"", "id = \"/user_id\"")
         .replace("window = {", "join = { on = \"/session/user\", within = \"30m\" }\nwindow = {");
@@ -101,7 +101,7 @@ fn pseudonyms_that_change_are_refused_where_they_are_compared() {
 }
 
 #[test]
-fn what_a_flow_reads_and_nobody_forwards_is_a_warning() {
+fn fields_that_are_not_forwarded_are_warned_about() {
     let place =
         Place::with(&SHOP.replace("forward = \"all\"", "forward = [\"/time\", \"/event_id\", \"/page\"]"));
     let run = place.run("check --offline");
@@ -121,7 +121,7 @@ fn has_line(out: &str, key: &str) {
 }
 
 #[test]
-fn odd_rules_are_warnings_with_their_lines() {
+fn ineffective_rules_are_warned_about_by_line() {
     let run = Place::with(&SHOP.replace("forward = \"all\"", "forward = [\"/time\"]")).run("check --offline");
     assert_eq!(run.code, Some(0), "{}", run.err);
     for key in ["anonymise.strip_query", "events.id"] {
@@ -130,7 +130,7 @@ fn odd_rules_are_warnings_with_their_lines() {
 }
 
 #[test]
-fn processing_time_that_a_restart_shifts_is_a_warning() {
+fn a_short_processing_lateness_is_a_warning() {
     // Another producer fills the topic: its messages have no positions, and no marks say what is missing.
     let (head, rest) = SHOP.split_once("[kafka]").expect("the example has the section");
     let unpositioned = format!("{head}{}", &rest[rest.find("\n[").expect("another section")..]);
@@ -161,7 +161,7 @@ fn a_cold_start_shorter_than_a_lease_is_a_warning() {
 }
 
 #[test]
-fn without_any_configuration_the_least_is_shown() {
+fn without_configuration_a_minimal_one_is_shown() {
     for command in ["check", "connector", "generate"] {
         let run = Place::new().run(command);
         assert_eq!(run.code, Some(2), "{command}");
@@ -171,14 +171,14 @@ fn without_any_configuration_the_least_is_shown() {
 }
 
 #[test]
-fn a_named_file_must_be_there() {
+fn a_given_configuration_must_exist() {
     let run = Place::new().run("check --config other.toml");
     assert_eq!(run.code, Some(2));
     assert!(run.err.starts_with("error: other.toml: "), "{}", run.err);
 }
 
 #[test]
-fn a_dry_run_of_setup_says_what_it_would_make_and_makes_nothing() {
+fn a_dry_run_of_setup_creates_nothing() {
     let place = Place::with(SHOP);
     let run = place.run("setup --dry-run");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));

@@ -22,7 +22,7 @@ fn sections() -> Vec<(&'static str, Vec<Described>)> {
 }
 
 #[test]
-fn every_reason_of_a_reject_is_explained() {
+fn every_reject_code_is_documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rejects.md");
     let text = fs::read_to_string(&path).expect("docs/rejects.md");
     let of_processor = ["time-range", "future", "no-timestamp", "refused-by-pubsub"];
@@ -34,7 +34,7 @@ fn every_reason_of_a_reject_is_explained() {
 }
 
 #[test]
-fn every_metric_stands_in_its_document() {
+fn every_metric_is_documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
     let before = fs::read_to_string(&path).expect("docs/metrics.md");
     let prose = before.split(MADE).next().expect("a first part");
@@ -51,7 +51,7 @@ fn every_metric_stands_in_its_document() {
 }
 
 #[test]
-fn names_tell_what_they_are() {
+fn metric_names_follow_the_conventions() {
     let mut names = BTreeSet::new();
     for metric in sections().into_iter().flat_map(|(_, metrics)| metrics) {
         let Described { name, kind, unit, help, .. } = metric;
@@ -94,7 +94,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_warning_and_error_says_what_to_do() {
+fn every_warning_and_error_has_an_action() {
     let mut files = Vec::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).expect("the crates") {
         sources(&entry.expect("an entry").path().join("src"), &mut files);

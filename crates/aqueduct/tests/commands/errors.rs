@@ -97,7 +97,7 @@ fn unusable_keyrings_fail() {
 }
 
 #[test]
-fn values_that_cannot_be_are_named_by_key() {
+fn invalid_values_are_named_by_key() {
     let place = Place::with(SHOP);
     for (variable, named) in [
         ("AQUEDUCT__FLOWS__0__EARLY=10ms", "flows[0].early: "),
@@ -128,7 +128,7 @@ fn values_that_cannot_be_are_named_by_key() {
 }
 
 #[test]
-fn a_listen_address_of_another_host_is_named() {
+fn a_foreign_listen_address_is_named() {
     let place = Place::with(SHOP);
     let line = "aqueduct keys new; AQUEDUCT__SERVICE__LISTEN=192.0.2.1:9 aqueduct connector";
     check(&place, &[("aqueduct connector", 2, "aqueduct keys new"), (line, 1, "192.0.2.1:9")]);
@@ -147,7 +147,7 @@ fn several_keys_need_the_time_of_events() {
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_written_fails() {
+fn an_unwritable_state_fails() {
     let place = Place::with(&format!(
         "{FLOW}window = {{ size = \"10m\" }}\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n\
          [state]\ncheckpoints = \"file:///proc/none/state\"\n"

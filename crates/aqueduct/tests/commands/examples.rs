@@ -28,7 +28,7 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn each_example_is_checked_and_replayed() {
+fn every_example_is_checked_and_replayed() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
     let there: BTreeSet<String> = fs::read_dir(&examples)
         .expect("examples")
@@ -54,7 +54,7 @@ fn each_example_is_checked_and_replayed() {
 
 #[cfg(feature = "cloud")]
 #[test]
-fn the_configuration_for_kubernetes_is_right() {
+fn the_kubernetes_configuration_is_valid() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes/base/aqueduct.toml");
     let text = fs::read_to_string(path).expect("the configuration");
     let mounted = "/etc/aqueduct/keyring/keys.toml";

@@ -36,7 +36,7 @@ fn elsewhere(line: &str) -> Option<&'static (&'static str, &'static str)> {
 }
 
 #[test]
-fn every_example_works_as_it_stands() {
+fn every_example_works() {
     let (mut tried, mut left) = (0, Vec::new());
     for command in COMMANDS {
         let place = Place::with(SHOP);

@@ -19,7 +19,7 @@ const PAGE_BYTES: usize = 4096;
 const PADS: [u8; 2] = [0x36, 0x5c];
 
 #[test]
-fn no_secret_can_be_read_in_memory_once_it_is_prepared() {
+fn secrets_are_wiped_from_memory() {
     let place = Place::with("[anonymise]\npseudonymise = [\"/user\"]\nforward = \"all\"\n");
     assert_eq!(place.run("keys new").code, Some(0));
     let keyring = String::from_utf8(place.read("keys.toml")).expect("text");

@@ -31,7 +31,8 @@ fn pipe() -> Services {
     let services = Services::start();
     append(&services.place, FLOW);
     append(&services.place, REST);
-    // The mock cluster does not know static members, and a second connector waits there for the session of the first to end.
+    // The mock cluster does not know static members, and a second connector waits there for the session of the first to
+    // end.
     append(&services.place, "[kafka.properties]\n\"session.timeout.ms\" = 6000\n");
     let config = String::from_utf8(services.place.read("aqueduct.toml")).expect("text");
     let config = config.replace("group_id = \"test\"", "group_id = \"test\"\ngroup_instance_id = \"\"");
@@ -131,7 +132,7 @@ fn the_next_run_counts_what_comes(services: &Services) {
 }
 
 #[test]
-fn deleted_rows_are_noticed_and_later_ones_kept() {
+fn deleted_rows_are_detected() {
     let services = pipe();
     let run = while_it_runs(&services, |place| {
         fs::remove_file(place.path("rows.db")).expect("it is there");
@@ -145,7 +146,7 @@ fn deleted_rows_are_noticed_and_later_ones_kept() {
 }
 
 #[test]
-fn a_replaced_rows_file_is_noticed_when_idle() {
+fn a_replaced_database_is_detected_when_idle() {
     let services = pipe();
     let run = while_it_runs(&services, |place| {
         fs::rename(place.path("rows.db"), place.path("old.db")).expect("it is there");
@@ -156,7 +157,7 @@ fn a_replaced_rows_file_is_noticed_when_idle() {
 }
 
 #[test]
-fn a_deleted_state_is_noticed_and_not_half_made() {
+fn a_deleted_state_is_not_recreated() {
     let services = pipe();
     let run = while_it_runs(&services, |place| {
         fs::remove_dir_all(place.path("state")).expect("it is there");
@@ -168,7 +169,7 @@ fn a_deleted_state_is_noticed_and_not_half_made() {
 }
 
 #[test]
-fn a_second_pipeline_may_not_write_the_same_tables() {
+fn tables_belong_to_one_pipeline() {
     let services = pipe();
     let state = |name: &str| format!("AQUEDUCT__STATE__CHECKPOINTS=file://./{name}");
     let connector = second(&services, "connector");
@@ -266,7 +267,7 @@ fn foreign(path: &Path) {
 }
 
 #[test]
-fn a_demo_on_a_full_disk_does_not_balance() {
+fn a_demo_on_a_full_disk_fails() {
     // Without ids the state is small, and the rows are what finds no room.
     let place = Place::with(FULL);
     // A limit on the size of a file is a disk that is full for that file; the signal would end the program before it sees

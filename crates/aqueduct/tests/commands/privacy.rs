@@ -58,7 +58,7 @@ fn ids(seed: u64) -> Vec<Value> {
 }
 
 #[test]
-fn pseudonyms_are_those_of_pythons_hmac() {
+fn pseudonyms_match_pythons_hmac() {
     let place = Place::with(
         "[anonymise]\npseudonymise = [\"/id\", \"/again/*\"]\nforward = [\"/id\", \"/again\", \"/time\"]\n[events]\ntime = \"/time\"\n",
     );
@@ -157,7 +157,7 @@ forward = "all"
 "#;
 
 #[test]
-fn every_shape_that_was_not_expected_is_refused() {
+fn every_unexpected_shape_is_rejected() {
     let place = Place::with(RULES);
     assert_eq!(place.run("keys new").code, Some(0));
     const TOLD: &str = "s3cr3t4711";
@@ -196,7 +196,7 @@ fn every_shape_that_was_not_expected_is_refused() {
 }
 
 #[test]
-fn null_and_what_is_missing_pass_and_what_is_removed_has_any_shape() {
+fn null_and_missing_fields_pass() {
     let place = Place::with(RULES);
     assert_eq!(place.run("keys new").code, Some(0));
     for (event, expected) in [
@@ -231,7 +231,7 @@ fn null_and_what_is_missing_pass_and_what_is_removed_has_any_shape() {
 }
 
 #[test]
-fn a_replica_that_lacks_the_key_of_the_configuration_stops() {
+fn a_replica_without_newest_key_stops() {
     let place = Place::with(&format!("{RULES}[events]\ntime = \"/time\"\n"));
     assert_eq!(place.run("keys new").code, Some(0));
     let old = place.read("keys.toml");
@@ -279,7 +279,7 @@ forward = "all"
 "#;
 
 #[test]
-fn only_this_machine_reaches_the_page_unless_told_otherwise() {
+fn the_page_is_local_by_default() {
     const WARNING: &str = "the admin server can be reached from other machines";
     for (service, said, warned) in [
         // The port may be taken by somebody else: then the address stands in the error.
@@ -322,7 +322,7 @@ fn modes_below(folder: &Path) -> BTreeMap<PathBuf, u32> {
 }
 
 #[test]
-fn files_are_for_their_owner_alone() {
+fn files_are_private() {
     let config = include_str!("../../../../examples/shop/aqueduct.toml");
     let place = Place::with(config);
     let ours = ["aqueduct.toml", ".input", "events.ndjson"];

@@ -36,7 +36,7 @@ pub(crate) fn done(services: &Services, commands: &[&str]) {
 }
 
 #[test]
-fn a_refusal_of_kafka_names_the_topic() {
+fn kafka_errors_name_the_topic() {
     let services = Services::start();
     services.kafka.answer(Request::Produce, &[Answer::RD_KAFKA_RESP_ERR_POLICY_VIOLATION; 20]);
     refused(&services.place.run("generate --events 1"), &["topic events"]);

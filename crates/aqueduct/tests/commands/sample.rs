@@ -14,7 +14,7 @@ id = "/event_id"
 "#;
 
 #[test]
-fn a_page_for_people_names_places_and_no_values() {
+fn the_sample_report_has_no_values() {
     let place = Place::with(CONFIG);
     let lines = (0..40).map(|n| {
         format!(
@@ -53,7 +53,8 @@ fn a_page_for_people_names_places_and_no_values() {
     let json = place.run("check --offline --sample 30 --sample-file events.ndjson --format json");
     let report: serde_json::Value = serde_json::from_str(&json.out).expect("a JSON object");
     assert_eq!((&report["records"]["read"], &report["records"]["passed"]), (&30.into(), &30.into()));
-    // The times of these events are a few milliseconds after the epoch, as seconds would be; a file has no Kafka timestamps.
+    // The times of these events are a few milliseconds after the epoch, as seconds would be; a file has no Kafka
+    // timestamps.
     assert_eq!((&report["times"]["read"], &report["times"]["in_january_1970"]), (&30.into(), &30.into()));
     assert!(report["times"]["delay_p50_ms"].is_null());
     assert!(run.out.contains("January 1970"), "{}", run.out);
@@ -66,7 +67,7 @@ fn a_page_for_people_names_places_and_no_values() {
 }
 
 #[test]
-fn what_cannot_be_sampled_is_said() {
+fn unusable_samples_are_errors() {
     let place = Place::with(CONFIG);
     place.write("empty.ndjson", "\n");
     for (words, code, expected) in [

@@ -110,7 +110,7 @@ fn generate_fills_a_topic_by_user() {
 }
 
 #[test]
-fn generate_goes_on_until_it_is_interrupted() {
+fn generate_runs_until_interrupted() {
     let services = Services::start();
     let running = services.place.start("generate --rate 500");
     services.consume(50);
@@ -126,7 +126,7 @@ fn generate_goes_on_until_it_is_interrupted() {
 }
 
 #[test]
-fn check_tells_what_is_missing_and_what_works() {
+fn check_reports_each_connection() {
     let services = Services::start();
     let before = services.place.run("check");
     assert_eq!(before.code, Some(1), "{}", before.err);
@@ -165,7 +165,7 @@ fn check_tells_what_is_missing_and_what_works() {
 }
 
 #[test]
-fn a_sample_of_the_topic_tells_what_becomes_of_it_and_leaves_no_trace() {
+fn a_sample_of_a_topic_commits_nothing() {
     let services = Services::start();
     let run = services
         .place
@@ -195,7 +195,7 @@ fn a_sample_of_the_topic_tells_what_becomes_of_it_and_leaves_no_trace() {
 }
 
 #[test]
-fn a_connector_publishes_everything_and_stops_when_told() {
+fn a_connector_publishes_everything_and_stops() {
     let services = Services::start();
     for command in ["keys new", "setup", "generate --events 1000 --rate 100000 --start 2026-01-01T00:00:00Z"]
     {

@@ -104,14 +104,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn escaped_text_is_itself(text in "[${}:a]{0,12}|.{0,20}") {
+        fn escaped_text_is_unchanged(text in "[${}:a]{0,12}|.{0,20}") {
             let escaped = text.replace("${", "$${");
             prop_assert!(!is_template(&escaped));
             prop_assert_eq!(context().expand(&escaped), Ok(text));
         }
 
         #[test]
-        fn what_is_put_in_is_not_expanded_again(before in "[a-z}]{0,5}", after in "[a-z}]{0,5}") {
+        fn expansions_are_not_expanded_again(before in "[a-z}]{0,5}", after in "[a-z}]{0,5}") {
             let template = format!("{before}${{env:NAME}}{after}");
             prop_assert!(is_template(&template));
             prop_assert_eq!(context().expand(&template), Ok(format!("{before}${{env:NAME}}{after}")));

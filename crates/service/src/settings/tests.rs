@@ -128,7 +128,7 @@ fn check_with(text: &str, variables: &[(&str, &str)], expected: &str) {
 const KAFKA: &str = "[kafka]\nbootstrap_servers = 'b:9092'\ntopics = ['events']\ngroup_id = 'g'\n";
 
 #[test]
-fn a_good_file_is_read() {
+fn a_valid_file_is_read() {
     let text = format!(
         "{KAFKA}start = 'latest'\nport = 0x10\nratio = 1\neager = true\n[kafka.properties]\n'security.protocol' = 'SSL'\n\
          [[flows]]\nname = 'a'\nwindow = {{ size = '10s', period = '1s' }}\nviews = {{ '/type' = 'view' }}\nkey = ['x']\n\
@@ -148,7 +148,7 @@ fn a_good_file_is_read() {
 }
 
 #[test]
-fn what_is_no_toml_has_a_line() {
+fn invalid_toml_has_a_line() {
     check("[kafka]\ntopics = [\n", "aqueduct.toml:2: invalid TOML: unclosed array, expected `]`");
     check("[kafka]\n\ngroup_id = 'a'\ngroup_id = 'b'\n", "aqueduct.toml:4: invalid TOML: duplicate key");
     check("[kafka]\nport 9092\n", "aqueduct.toml:2: invalid TOML: key with no value, expected `=`");
@@ -168,7 +168,7 @@ fn every_float_of_toml_is_read() {
 }
 
 #[test]
-fn unknown_names_come_with_the_nearest_known_one() {
+fn unknown_names_suggest_the_nearest() {
     check("\n[kafak]\n", "aqueduct.toml:1: unknown section kafak; did you mean kafka?");
     check(
         "listen = 1\n",
@@ -208,7 +208,7 @@ fn missing_keys_are_named_at_their_table() {
 }
 
 #[test]
-fn a_value_that_does_not_fit_has_its_key_and_line() {
+fn an_invalid_value_has_key_and_line() {
     check(
         "[kafka]\nbootstrap_servers = 3\n",
         "aqueduct.toml:2: kafka.bootstrap_servers: expected a string, found an integer",
@@ -282,7 +282,7 @@ fn variables_override_keys_of_any_type() {
 }
 
 #[test]
-fn variables_give_the_values_they_hold() {
+fn variables_take_the_type_of_the_key() {
     let read = all(
         KAFKA,
         &[
@@ -354,7 +354,7 @@ fn errors_of_overrides_name_the_variable() {
 }
 
 #[test]
-fn without_a_file_the_error_says_so() {
+fn a_missing_file_is_reported() {
     let variables = [("AQUEDUCT__KAFKA__TOPICS".to_owned(), "a".to_owned())];
     let settings = Settings::empty(Path::new("aqueduct.toml"), variables, KNOWN).expect("overrides");
     let error = settings.required::<Kafka>("kafka", "").expect_err("incomplete").to_string();
@@ -371,7 +371,7 @@ fn without_a_file_the_error_says_so() {
 }
 
 #[test]
-fn values_are_put_in_from_variables_and_files() {
+fn values_are_expanded_from_variables_and_files() {
     let dir = tempfile::tempdir().expect("folder");
     std::fs::write(dir.path().join("secret"), "s3cret\n\r\n").expect("file");
     let text = "[kafka]\nbootstrap_servers = 'x${env:HOST}:${env:PORT}'\ntopics = ['$${env:HOST}', 'a$b{c}']\ngroup_id = '${file:secret}'\n";
@@ -384,7 +384,7 @@ fn values_are_put_in_from_variables_and_files() {
 }
 
 #[test]
-fn what_cannot_be_put_in_is_an_error() {
+fn failed_expansions_are_errors() {
     let check = |value: &str, expected: &str| {
         check(
             &format!("[kafka]\ngroup_id = '{value}'\n"),
@@ -404,7 +404,7 @@ fn what_cannot_be_put_in_is_an_error() {
 }
 
 #[test]
-fn what_was_put_in_is_not_shown() {
+fn expanded_values_are_not_shown() {
     let secret = [("S", "hunter2\"\\")];
     check_with(
         "[kafka]\nstart = '${env:S}'\n",
@@ -428,7 +428,7 @@ fn what_was_put_in_is_not_shown() {
 }
 
 #[test]
-fn a_check_of_the_caller_has_its_line() {
+fn errors_of_the_caller_have_a_line() {
     let text = format!(
         "{KAFKA}[kafka.properties]\n'a.b' = 'x'\n[[flows]]\nname = 'a'\n[[flows]]\nname = 'b'\nwindow = {{ size = '1s' }}\n"
     );
@@ -475,14 +475,14 @@ fn files_are_found_and_paths_resolved() {
 
 proptest! {
     #[test]
-    fn any_text_is_settings_or_an_error_with_a_place(text in "(?s)[\\[\\]a-z='\"\n.{},#]{0,60}|.{0,60}") {
+    fn any_text_parses_or_has_a_location(text in "(?s)[\\[\\]a-z='\"\n.{},#]{0,60}|.{0,60}") {
         if let Err(error) = all(&text, &[]) {
             prop_assert!(error.to_string().starts_with("conf/aqueduct.toml:"), "{}", error);
         }
     }
 
     #[test]
-    fn any_override_applies_or_is_an_error(
+    fn any_override_applies_or_fails(
         variables in prop::collection::vec(("[A-Z0-9_]{0,12}|KAFKA__[A-Z_0-9]{0,14}|FLOWS__[0-2](__[A-Z]{1,4}){0,2}", "[\\[\\]{}a,'=0-9]{0,8}"), 0..6),
     ) {
         let variables: Vec<_> = variables.iter().map(|(name, value)| (format!("AQUEDUCT__{name}"), value.clone())).collect();
@@ -491,14 +491,14 @@ proptest! {
     }
 
     #[test]
-    fn a_text_is_taken_from_a_variable_as_it_stands(value in "[^\0]{0,20}") {
+    fn strings_from_variables_are_verbatim(value in "[^\0]{0,20}") {
         prop_assume!(!value.contains("${"));
         let read = all(KAFKA, &[("AQUEDUCT__KAFKA__GROUP_ID", &value)]).expect("a text");
         prop_assert_eq!(read.kafka.expect("kafka").group_id, value);
     }
 
     #[test]
-    fn no_secret_stands_in_an_error(secret in "[!-~]{6,20}", key in prop::sample::select(vec![
+    fn no_error_contains_a_secret(secret in "[!-~]{6,20}", key in prop::sample::select(vec![
         "kafka.start", "kafka.port", "kafka.eager", "kafka.topics", "kafka.ratio", "kafka.properties", "kafka",
         "writer", "writer.kind", "flows",
     ])) {

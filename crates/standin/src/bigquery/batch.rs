@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn schemas_that_do_not_fit_are_refused() {
+    fn mismatched_schemas_are_rejected() {
         let read = |name, kind| Batch::read(&descriptor(&[(name, kind)]), &[], &table());
         assert!(matches!(read("other", Type::String), Err(Refusal::ExtraField(name)) if name == "other"));
         for (name, kind) in
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_do_not_fit_are_refused() {
+    fn mismatched_rows_are_rejected() {
         for rows in [
             row(|row| int64::encode(9, &1, row)),
             row(|row| int64::encode(1, &1, row)),

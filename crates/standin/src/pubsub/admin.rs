@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_kept_as_in_the_rest_api() {
+    fn messages_have_the_rest_format() {
         let week = Duration { seconds: 604_800, nanos: 0 };
         let topic = Topic {
             name: "projects/p/topics/t".to_owned(),

@@ -59,7 +59,7 @@ pub(super) async fn check(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => {
-                return Err(anyhow!("interrupted: not every connection was tried"));
+                return Err(anyhow!("interrupted before all connections were tested"));
             }
             () = &mut patience, if !is_told => {
                 is_told = true;
@@ -84,8 +84,10 @@ pub(super) async fn check(
 async fn limited((index, look): (usize, Look<'_>)) -> (usize, Vec<Line>) {
     let what = look.what;
     let lines = tokio::time::timeout(LIMIT, look.answer).await.unwrap_or_else(|_| {
-        let text =
-            format!("{what}: does not answer within {} s; start it, or correct its address", LIMIT.as_secs());
+        let text = format!(
+            "{what}: no response within {} s; start the service, or correct its address",
+            LIMIT.as_secs()
+        );
         vec![Line::Failed(text)]
     });
     (index, lines)
@@ -179,7 +181,9 @@ async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
         return vec![line::<String, _>("Kafka", Err(error))];
     }
     let Ok(answer) = answer.await else {
-        return vec![Line::Failed("Kafka: internal error: the check panicked; please report it".to_owned())];
+        return vec![Line::Failed(
+            "Kafka: internal error: the check panicked; this is a bug, please report it".to_owned(),
+        )];
     };
     let topics = match answer {
         Ok(topics) => topics,
@@ -251,9 +255,9 @@ async fn check_pubsub(pubsub: &PubSubSettings, endpoint: &Endpoint) -> Vec<Line>
 /// An account may be allowed to work and not to look.
 fn look(what: &str, result: Result<(), PubSubError>, good: String, may: &str) -> Line {
     match result {
-        Err(error @ PubSubError::Denied { .. }) => Line::Warning(format!(
-            "{what}: cannot determine whether they exist ({error}); it may still {may}"
-        )),
+        Err(error @ PubSubError::Denied { .. }) => {
+            Line::Warning(format!("{what}: cannot check that they exist ({error}); it may still {may}"))
+        }
         other => line(what, other.map(|()| good)),
     }
 }
@@ -288,7 +292,7 @@ fn try_writing(folder: &Path) -> Result<()> {
     let there = nearest_existing(folder);
     tempfile::tempfile_in(there).map(drop).with_context(|| {
         format!(
-            "cannot write in {}; correct its permissions or [state] checkpoints, or free some space",
+            "cannot write to {}; correct its permissions or [state] checkpoints, or free disk space",
             there.display()
         )
     })

@@ -50,7 +50,7 @@ impl SoFar {
 
     pub(super) fn tell(self) {
         let Self { published, rejected, partitions, lag, in_flight_bytes, retries } = self;
-        tracing::info!(published, rejected, partitions, lag, in_flight_bytes, retries, "so far");
+        tracing::info!(published, rejected, partitions, lag, in_flight_bytes, retries, "totals since start");
     }
 }
 
@@ -82,12 +82,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_a_minute_says_how_it_goes() {
+    async fn a_line_is_logged_every_minute() {
         let (told, ended) = (RefCell::new(Vec::new()), CancellationToken::new());
         let telling = each_minute(shown(), ended.clone(), |so_far| told.borrow_mut().push(so_far));
         let watching = async {
             tokio::time::sleep(Duration::from_secs(59)).await;
-            assert!(told.borrow().is_empty(), "the start has its own lines");
+            assert!(told.borrow().is_empty(), "no line at the start");
             tokio::time::sleep(Duration::from_secs(122)).await;
             ended.cancel();
         };

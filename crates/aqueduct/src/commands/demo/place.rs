@@ -34,7 +34,7 @@ impl Place {
         let folder = tempfile::Builder::new()
             .prefix("aqueduct-demo-")
             .tempdir()
-            .context("cannot create a folder for the state; set TMPDIR to a writable folder")?;
+            .context("cannot create a directory for the state; set TMPDIR to a writable directory")?;
         let text = match config {
             Some(path) => {
                 let text = fs::read_to_string(path).map_err(|error| {
@@ -106,7 +106,7 @@ fn replace(rows: &Path) -> anyhow::Result<()> {
         match fs::remove_file(&name) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| {
-                    format!("cannot replace {}; name another file with --path", rows.display())
+                    format!("cannot replace {}; choose another file with --path", rows.display())
                 });
             }
             _ => {}
@@ -120,14 +120,16 @@ fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
     let owners = writer::pipelines(rows).unwrap_or_default();
     if owners.is_empty() || owners.iter().any(|owner| owner != PIPELINE) {
         return Err(WrongUsage(format!(
-            "{path} exists and was not created by a demo; name another file with --path, or move this one"
+            "{path} exists and was not created by the demo; choose another file with --path, or move this one"
         )));
     }
     // Leaves WAL mode, for which no other connection may have the file.
     let unused =
         rusqlite::Connection::open(rows).and_then(|file| file.pragma_update(None, "journal_mode", "delete"));
     unused.map_err(|_| {
-        WrongUsage(format!("{path} is in use by another program; stop it, or name another file with --path"))
+        WrongUsage(format!(
+            "{path} is in use by another program; stop it, or choose another file with --path"
+        ))
     })
 }
 

@@ -125,7 +125,7 @@ impl Findings {
         unreachable.extend(survey.logs.as_ref().err().cloned());
         unreachable.extend(survey.tables.as_ref().err().cloned());
         for topic in survey.logs.iter().flat_map(|logs| &logs.missing) {
-            unreachable.push(format!("there is no topic {topic}"));
+            unreachable.push(format!("topic {topic} does not exist"));
         }
         let rows = survey
             .tables

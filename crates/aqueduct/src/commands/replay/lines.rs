@@ -60,7 +60,7 @@ impl Lines {
         let thread = std::thread::Builder::new()
             .name("aqueduct-rows".to_owned())
             .spawn(move || pen.write_all(&rows))
-            .context("cannot start the threads of the replay; ask for fewer with --threads")?;
+            .context("cannot start the threads of the replay; reduce --threads")?;
         Ok(Self::Aside(Aside { name, writing: Some((sender, thread)) }))
     }
 

@@ -109,9 +109,9 @@ impl Session {
         next: Option<Digest<'_>>,
         at: At<'_>,
     ) -> anyhow::Result<bool> {
-        match line.became.as_ref().expect("a batch is read before it is counted") {
+        match line.became.as_ref().expect("a batch is read before it is applied") {
             Became::Event => {
-                let digest = next.expect("a worker leaves a digest for each event that it read");
+                let digest = next.expect("a worker returns a digest for each event");
                 let verdict = self.replay.count(partition, None, digest);
                 self.counted(verdict, at)?;
                 return Ok(true);

@@ -155,8 +155,8 @@ impl Tables {
             tracing::error!(
                 table = table.name(),
                 left_out,
-                action = "find the events whose `by` columns have such long values",
-                "rows exceed the size of a request and are skipped"
+                action = "shorten the values of the `by` columns at the source",
+                "rows skipped: they exceed the maximum size of a request"
             );
             let mut index = 0..;
             rows.retain(|_| index.next().is_none_or(|index| !large.contains(&index)));
@@ -228,7 +228,7 @@ impl Tables {
                     );
                 }
                 Appended::Gap => bail!(
-                    "table {} has fewer rows than were sent to it; empty it and replay again",
+                    "table {} has fewer rows than were sent; empty it and repeat the replay",
                     append.table.name()
                 ),
             }
@@ -248,8 +248,8 @@ impl Tables {
                     let wait = backoff.next(1.0);
                     tracing::warn!(
                         %error, ?wait,
-                        action = "none if it recovers; otherwise check that BigQuery is reachable and no quota is exhausted",
-                        "rows are sent again"
+                        action = "none if it recovers; otherwise check that BigQuery is reachable and the quotas are not exhausted",
+                        "append failed; retrying"
                     );
                     let stopped =
                         async { tokio::time::timeout(wait, self.shutdown.cancelled()).await.is_ok() };
@@ -277,7 +277,7 @@ fn refuse_if_in_use(path: &Path) -> anyhow::Result<()> {
     log.push("-wal");
     if Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0) {
         bail!(
-            "cannot replace {}: another program writes to it ({} exists); stop it, or name another file",
+            "cannot replace {}: another program is using it ({} exists); stop it, or choose another file",
             path.display(),
             Path::new(&log).display()
         );

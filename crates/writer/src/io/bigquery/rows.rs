@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_cut_into_requests() {
+    fn rows_are_split_into_requests() {
         let flow = fixtures::ctr(true);
         let long = "x".repeat(1 << 20);
         let rows: Vec<_> = (0..10).map(|_| row(&long)).collect();

@@ -131,7 +131,7 @@ async fn an_append_is_added_once_at_its_offset() {
 }
 
 #[tokio::test]
-async fn rows_of_a_stream_that_is_gone_are_found_in_all_their_columns() {
+async fn rows_of_a_lost_stream_are_found() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let rows = [pane(None, MINUTE, 0, 0), pane(Some("/it's"), MINUTE, 0, 4)];
@@ -167,7 +167,7 @@ async fn rows_of_a_stream_that_is_gone_are_found_in_all_their_columns() {
 }
 
 #[tokio::test]
-async fn the_view_shows_the_newest_pane_and_what_is_final() {
+async fn the_view_shows_the_newest_pane() {
     let (file, mut flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let (early, late) = (20 * MINUTE, 21 * MINUTE);
@@ -222,7 +222,7 @@ async fn the_view_shows_the_newest_pane_and_what_is_final() {
 }
 
 #[tokio::test]
-async fn the_view_reads_only_what_it_shows() {
+async fn the_view_uses_the_index() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     add(&writer, &[pane(Some("/a"), 0, 0, 1)]).await;
@@ -247,7 +247,7 @@ async fn the_view_reads_only_what_it_shows() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_waited_for_and_nothing_is_half_written() {
+async fn a_full_disk_is_retried() {
     let (file, flow) = (File::new(), flow());
     let sqlite = file.sqlite(&flow).await;
     let stream = sqlite.open_stream(&panes()).await.expect("a stream opens");
@@ -282,7 +282,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_half_written() {
 }
 
 #[tokio::test]
-async fn a_reader_does_not_hinder_and_a_writer_is_waited_for() {
+async fn readers_do_not_block_writes() {
     let (file, flow) = (File::new(), flow());
     let sqlite = file.sqlite(&flow).await;
     let other = Connection::open(file.path()).expect("the file opens");
@@ -301,7 +301,7 @@ async fn a_reader_does_not_hinder_and_a_writer_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_file_is_prepared_checked_and_closed_whole() {
+async fn a_file_is_prepared_and_closed() {
     let (file, flow) = (File::new(), flow());
     let flows = std::slice::from_ref(&flow);
     let config = file.config();
@@ -344,7 +344,7 @@ async fn a_file_is_prepared_checked_and_closed_whole() {
 }
 
 #[tokio::test]
-async fn a_table_of_another_shape_is_named_and_left_alone() {
+async fn a_different_table_is_left_unchanged() {
     let (file, flow) = (File::new(), flow());
     file.connect(&flow).await.close().await.expect("the file closes");
     let mut other = flow.clone();
@@ -364,7 +364,7 @@ async fn a_table_of_another_shape_is_named_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_opened_is_named() {
+async fn an_unusable_path_is_named() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let connect = async |path: PathBuf| {
         Writer::connect(&WriterConfig::Sqlite(SqliteConfig { path }), &[flow()])
@@ -435,7 +435,7 @@ proptest! {
     /// Whatever is sent again, in whatever order, and wherever the process dies between two calls:
     /// once every append was sent in turn, the table holds each row once and as it was.
     #[test]
-    fn rows_come_back_once_and_equal(
+    fn rows_are_read_back_equal(
         batches in proptest::collection::vec(proptest::collection::vec(any_pane(), 1..6), 1..6),
         script in proptest::collection::vec((0_usize..6, any::<bool>()), 0..20),
     ) {
@@ -467,7 +467,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_value_of_others_is_named_by_its_column() {
+async fn a_foreign_value_is_named_by_column() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     add(&writer, &[pane(Some("/a"), 10 * MINUTE, 0, 3)]).await;
@@ -494,7 +494,7 @@ async fn a_value_of_others_is_named_by_its_column() {
 }
 
 #[tokio::test]
-async fn rows_do_not_go_into_a_file_that_was_deleted_or_replaced() {
+async fn a_deleted_or_replaced_file_is_detected() {
     for replace in [false, true] {
         let file = File::new();
         let writer = file.connect(&flow()).await;
@@ -730,7 +730,7 @@ proptest! {
 
     /// The view against sessions that are computed from all events at once.
     #[test]
-    fn the_view_shows_each_session_once(events in proptest::collection::vec((any::<bool>(), 0_i64..200), 1..25)) {
+    fn the_view_has_each_session_once(events in proptest::collection::vec((any::<bool>(), 0_i64..200), 1..25)) {
         let mut expected = Vec::new();
         for is_known in [false, true] {
             let mut times: Vec<_> = events.iter().filter(|event| event.0 == is_known).map(|event| event.1).collect();
@@ -759,7 +759,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn sessions_that_ended_last_are_shown_first() {
+async fn the_latest_sessions_are_first() {
     let (file, flow) = (File::new(), fixtures::sessions());
     let writer = file.connect(&flow).await;
     assert_eq!(writer.latest("visits", 5).await.expect("panes are read"), []);
