@@ -24,7 +24,7 @@ const SCHEMA: &str = r#"{"type":"record","name":"Event","namespace":"shop","fiel
 const JSON: &str = concat!(
     r#"{"event_id":"0123456789abcdef","type":"click","time":"2026-01-31T12:34:56.789Z","page":"/page/1234","#,
     r#""user_id":12345678,"session":{"id":"s12345","user":"u-12345678"},"ip":"192.0.2.17","box":"similar","#,
-    r#""view_id":"fedcba9876543210","items":[{"id":"123456","seller_id":"seller-123"}]}"#
+    r#""view_id":"fedc","items":[{"id":"123456","seller_id":"seller-123"}]}"#
 );
 
 fn main() {
@@ -72,7 +72,7 @@ fn event() -> Vec<u8> {
         long(1),
         text("similar"),
         long(1),
-        text("fedcba9876543210"),
+        text("fedc"),
         long(1),
         text("123456"),
         text("seller-123"),
