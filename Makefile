@@ -7,7 +7,7 @@ SERVICES := python3 deploy/services/services.py
 RELEASE := cargo build --release --locked --package aqueduct --package benches --bins
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise fuzz mutants screenshots
+.PHONY: help build demo test oracle fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,9 @@ bench-recover: ## what checkpoints of 100,000 keys in 70 slices cost, and how so
 
 bench-anonymise: ## what taking the people out of an event costs on one core, beside only parsing it (ARGS="anonymised")
 	cargo bench --locked --package benches --bench anonymise -- $(ARGS)
+
+bench-formats: ## the time to decode one event on one core
+	cargo bench --locked --package codec
 
 # What cargo-fuzz would set, less the sanitizer, which needs a nightly compiler and finds nothing where no code is unsafe.
 FUZZ_TARGET = $(shell rustc -vV | sed -n 's/^host: //p')

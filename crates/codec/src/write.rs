@@ -306,6 +306,17 @@ mod tests {
         assert_eq!(written(|out| base64(out, &[0; 1000], 100)), None);
     }
 
+    #[test]
+    fn every_character_is_escaped_anywhere() {
+        for special in (0..0x80u8).map(char::from).chain(['ż', '\u{2028}', '😀']) {
+            for before in 0..20 {
+                let text = format!("{}{special}{}", "a".repeat(before), "b".repeat(before % 9));
+                let json = written(|out| string(out, &text, usize::MAX)).expect("there is no limit");
+                assert_eq!(serde_json::from_str::<String>(&json).ok(), Some(text), "{json}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn strings_read_back(text: String) {

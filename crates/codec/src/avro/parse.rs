@@ -86,6 +86,10 @@ fn prepare(schema: &mut Value) -> Result<Vec<Value>, SchemaError> {
 
 fn prepare_definition(definition: &mut Map<String, Value>) -> Result<Vec<Value>, SchemaError> {
     let mut tags = take_tags(definition);
+    // The record of an error in a protocol, which Java takes for a record as well.
+    if definition.get("type").is_some_and(|name| name == "error") {
+        definition.insert("type".to_owned(), json!("record"));
+    }
     definition.retain(|name, _| TYPE_ATTRIBUTES.contains(&name.as_str()));
     // Java ignores a logical type that is no string; `apache_avro` refuses it.
     if definition.get("logicalType").is_some_and(|name| !name.is_string()) {

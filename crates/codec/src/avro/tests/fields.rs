@@ -89,7 +89,8 @@ fn tags_are_of_fields_and_of_types() {
             {"name":"i","confluent:tags":["PII"],"type":{"type":"record","name":"I","fields":[
                 {"name":"j","type":"int"},{"name":"k","type":"int","confluent:tags":["EU"]}]}},
             {"name":"l","type":"I"},
-            {"name":"m","type":"string","confluent:tags":"PII"}]}"#,
+            {"name":"m","type":"string","confluent:tags":"PII"},
+            {"name":"n","type":{"type":{"type":"string","confluent:tags":["PII"]}}}]}"#,
         &[
             "/a Text EU PII",
             "/b Text PII",
@@ -108,6 +109,7 @@ fn tags_are_of_fields_and_of_types() {
             "/l/j Number",
             "/l/k Number EU",
             "/m Text PII",
+            "/n Text PII",
         ],
     );
 }

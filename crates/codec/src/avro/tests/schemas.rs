@@ -21,6 +21,11 @@ fn names_have_namespaces() {
         r#"{"a":"X","b":"X","c":"X","d":{"e":"AQ==","f":"Ag==","g":"X"},"h":"Aw=="}"#,
     );
     assert_eq!(compiled(schema).name(), Some("com.my-shop.Outer"));
+    // An empty namespace is none, inside of another, too.
+    let schema = r#"{"type":"record","name":"n.R","fields":[
+        {"name":"a","type":{"type":"record","name":"S","namespace":"","fields":[{"name":"b","type":["null","S"]}]}},
+        {"name":"c","type":{"type":"error","name":"S","fields":[{"name":"d","type":["null","S"]}]}}]}"#;
+    check(schema, [0, 2, 0], r#"{"a":{"b":null},"c":{"d":{"d":null}}}"#);
     check_refused(r#"{"type":"record","name":"a.R","fields":[{"name":"a","type":"b.R"}]}"#);
     check_refused(r#"{"type":"record","name":"a.R","fields":[{"name":"a","type":".R"}]}"#);
 }
