@@ -15,6 +15,7 @@ use std::{fmt, str::FromStr};
 
 mod cloudevents;
 mod debezium;
+mod fields;
 mod hermes;
 mod pointer;
 mod splice;
