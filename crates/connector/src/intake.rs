@@ -2,7 +2,7 @@
 //! never leave it.
 
 use event::Partition;
-use kafka::{Record, Slot};
+use kafka::{Admission, Record, Slot};
 use pubsub::Encoder;
 
 use crate::{
@@ -42,7 +42,7 @@ impl kafka::Intake for Intake {
         Origin::new(partition)
     }
 
-    fn take(&mut self, record: &Record<'_>, slot: &Slot, origin: &Origin) -> Option<Batch> {
+    fn take(&mut self, record: &Record<'_>, slot: &Slot, origin: &Origin) -> Admission<Batch> {
         let headers = self.headers(record);
         let topic = &origin.partition().topic;
         let raw = Raw { topic, value: record.value, key: record.key, headers: &headers };
@@ -66,7 +66,7 @@ impl kafka::Intake for Intake {
             }
         }
         // If the batch before this record is full, the one that begins with it is not.
-        full.or_else(|| if self.builder.is_full() { self.builder.take() } else { None })
+        Admission::Taken(full.or_else(|| if self.builder.is_full() { self.builder.take() } else { None }))
     }
 
     fn is_empty(&self) -> bool {

@@ -57,7 +57,7 @@ use std::sync::Arc;
 pub use client::{admin::topic_properties, brokers::Brokers};
 pub use error::{Error, KafkaText};
 pub use group::{
-    Intake, Member, ask, fit,
+    Admission, Intake, Member, ask, fit,
     orders::Orders,
     permits::Permits,
     plan,

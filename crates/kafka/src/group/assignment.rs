@@ -1,21 +1,24 @@
 //! The partitions that the reader holds, with the next offset of each.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use event::{Incarnation, Partition};
 use rustc_hash::FxHashMap;
 
 use super::{slot::Slot, start::Start};
-use crate::TopicPartition;
+use crate::{OwnedRecord, TopicPartition};
 
 /// One partition that is held. `O` is the intake's origin.
-#[derive(Debug)]
 pub(super) struct Held<O> {
     pub(super) slot: Slot,
     pub(super) incarnation: Incarnation,
     pub(super) origin: O,
-    /// The next offset to be read.
+    /// The next offset to be taken by the intake.
     pub(super) next: u64,
+    /// Records that the intake could not take yet, in the order of their offsets; the first one is at `next`. While there
+    /// are any, the partition is paused. It is one record, and those that librdkafka returns in spite of the pause:
+    /// dropping them would lose them, because librdkafka continues after what it has returned.
+    pub(super) waiting: VecDeque<OwnedRecord>,
     /// Whether librdkafka's position is known to belong to this assignment: right after one it may still be that of an
     /// older assignment of the same partition, and would pass over records that were never read.
     pub(super) is_position_trusted: bool,
@@ -28,10 +31,19 @@ impl<O> Held<O> {
     pub(super) fn topic_partition(&self) -> TopicPartition {
         (self.slot.topic.clone(), self.slot.partition)
     }
+
+    /// Whether a record waits for the intake, so that nothing else of the partition may be read.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The lowest offset that was not received.
+    pub(super) fn expected(&self) -> u64 {
+        self.waiting.back().map_or(self.next, |last| last.record().offset + 1)
+    }
 }
 
 /// All partitions that are held.
-#[derive(Debug)]
 pub(super) struct Assignment<O> {
     topics: Vec<Arc<str>>,
     /// By the index of the topic and the number of the partition: found for every record, without a copy of the name.
@@ -66,6 +78,7 @@ impl<O> Assignment<O> {
             incarnation,
             origin,
             next: start.offset,
+            waiting: VecDeque::new(),
             is_position_trusted: false,
             since: now,
         };
@@ -87,6 +100,10 @@ impl<O> Assignment<O> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Held<O>> {
         self.held.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Held<O>> {
+        self.held.values_mut()
     }
 
     pub(super) fn slots(&self) -> Vec<Slot> {

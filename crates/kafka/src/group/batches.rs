@@ -8,8 +8,11 @@ use std::{
 use event::Partition;
 use rdkafka::{Message as _, message::BorrowedMessage};
 
-use super::{Intake, assignment::Assignment};
-use crate::Record;
+use super::{
+    Admission, Intake,
+    assignment::{Assignment, Held},
+};
+use crate::{OwnedRecord, Record, TopicPartition};
 
 /// How long the first record of a batch waits for others.
 const LINGER: Duration = Duration::from_millis(10);
@@ -33,24 +36,59 @@ impl<I: Intake> Batches<I> {
         self.intake.origin(partition)
     }
 
-    /// Takes a record; drops it if it was read before, or if its partition is not assigned.
-    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>, assignment: &mut Assignment<I::Origin>) {
-        let Some(held) = assignment.get(message.topic(), message.partition()) else { return };
+    /// Takes a record; drops it if it was read before, or if its partition is not assigned. Returns whether its partition
+    /// has begun to wait for the intake.
+    pub(super) fn take(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        assignment: &mut Assignment<I::Origin>,
+    ) -> bool {
+        let Some(held) = assignment.get(message.topic(), message.partition()) else { return false };
         let record = Record::borrowed(message);
         held.is_position_trusted = true;
         // A record that was in flight while the partition was paused arrives twice.
-        if record.offset < held.next {
-            return;
+        if record.offset < held.expected() {
+            return false;
         }
+        let was_waiting = held.is_waiting();
+        if was_waiting || !self.offer(&record, held) {
+            held.waiting.push_back(OwnedRecord::new(message.detach()));
+        }
+        held.is_waiting() && !was_waiting
+    }
+
+    /// Gives waiting records to the intake again, in order, until one of the partition has to wait. Returns the partitions
+    /// of which no record waits any more.
+    pub(super) fn take_waiting(&mut self, assignment: &mut Assignment<I::Origin>) -> Vec<TopicPartition> {
+        let mut resumed = Vec::new();
+        for held in assignment.iter_mut().filter(|held| held.is_waiting()) {
+            while let Some(record) = held.waiting.pop_front() {
+                if !self.offer(&record.record(), held) {
+                    held.waiting.push_front(record);
+                    break;
+                }
+            }
+            if !held.is_waiting() {
+                resumed.push(held.topic_partition());
+            }
+        }
+        resumed
+    }
+
+    /// Whether the intake has taken the record.
+    fn offer(&mut self, record: &Record<'_>, held: &mut Held<I::Origin>) -> bool {
+        let was_empty = self.intake.is_empty();
+        let Admission::Taken(full) = self.intake.take(record, &held.slot, &held.origin) else { return false };
         held.next = record.offset + 1;
-        if self.intake.is_empty() {
+        if was_empty {
             self.since = Some(Instant::now());
         }
-        if let Some(batch) = self.intake.take(&record, &held.slot, &held.origin) {
+        if let Some(batch) = full {
             self.full.push_back(batch);
             // The record may be the first of the next batch.
             self.since = (!self.intake.is_empty()).then(Instant::now);
         }
+        true
     }
 
     /// Finishes the current batch.

@@ -72,11 +72,12 @@ use crate::{
 
 /// Turns records into batches on the polling thread, so that raw bytes never leave it.
 ///
-/// The reader passes each record of an assigned partition once and in the order of its offsets. It takes a batch when
-/// [`take`](Self::take) returns it, or with [`close`](Self::close) a few milliseconds after the batch's first record.
+/// The reader passes each record of an assigned partition in the order of its offsets, and once, unless the record has to
+/// [wait](Admission::Waits). It takes a batch when [`take`](Self::take) returns it, or with [`close`](Self::close) a few
+/// milliseconds after the batch's first record.
 ///
 /// ```
-/// use kafka::{Intake, Record, Slot};
+/// use kafka::{Admission, Intake, Record, Slot};
 ///
 /// /// Batches of a hundred offsets.
 /// #[derive(Default)]
@@ -88,9 +89,9 @@ use crate::{
 ///
 ///     fn origin(&self, _: event::Partition) {}
 ///
-///     fn take(&mut self, record: &Record<'_>, _: &Slot, (): &()) -> Option<Vec<u64>> {
+///     fn take(&mut self, record: &Record<'_>, _: &Slot, (): &()) -> Admission<Vec<u64>> {
 ///         self.0.push(record.offset);
-///         if self.0.len() < 100 { None } else { self.close() }
+///         Admission::Taken(if self.0.len() < 100 { None } else { self.close() })
 ///     }
 ///
 ///     fn is_empty(&self) -> bool {
@@ -115,8 +116,8 @@ pub trait Intake: Send + 'static {
     /// A partition was assigned, or assigned again.
     fn origin(&self, partition: Partition) -> Self::Origin;
 
-    /// Adds a record to the current batch. Returns a batch that is full, with or without this record.
-    fn take(&mut self, record: &Record<'_>, slot: &Slot, origin: &Self::Origin) -> Option<Self::Batch>;
+    /// Adds a record to the current batch, unless it has to wait.
+    fn take(&mut self, record: &Record<'_>, slot: &Slot, origin: &Self::Origin) -> Admission<Self::Batch>;
 
     /// Whether the current batch has no record.
     fn is_empty(&self) -> bool;
@@ -126,6 +127,16 @@ pub trait Intake: Send + 'static {
 
     /// How many bytes of the permits a batch needs.
     fn bytes(batch: &Self::Batch) -> usize;
+}
+
+/// The answer of [`Intake::take`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission<B> {
+    /// The record is in a batch. Holds a batch that is full, with or without this record.
+    Taken(Option<B>),
+    /// The record cannot be taken yet, and no batch has changed. The reader pauses its partition and gives the record
+    /// again several times a second, while it reads the other partitions.
+    Waits,
 }
 
 /// One membership of a consumer group, with the threads that it runs on. A member that is dropped without

@@ -27,6 +27,10 @@ impl<I: Intake> Reader<I> {
         let (mut passed, mut doubtful) = (Vec::new(), Vec::new());
         for element in positions.elements() {
             let Some(held) = self.assignment.get(element.topic(), element.partition()) else { continue };
+            if held.is_waiting() {
+                // The position is behind a record that the intake has not taken.
+                continue;
+            }
             match element.offset() {
                 Offset::Offset(position) if held.is_position_trusted => {
                     if position.unsigned_abs() > held.next {
@@ -56,13 +60,18 @@ impl<I: Intake> Reader<I> {
     }
 
     /// Makes librdkafka fetch these partitions from the reader's positions, by removing them from its assignment and
-    /// adding them again: after an error it fetches no more, and then refuses to seek.
+    /// adding them again: after an error it fetches no more, and then refuses to seek. A record that waits is fetched again.
     pub(super) fn fetch_again(&mut self, partitions: &[TopicPartition]) -> Result<(), End> {
         let (mut out, mut back) = (TopicPartitionList::new(), TopicPartitionList::new());
+        let mut waiting = Vec::new();
         for (topic, partition) in partitions {
             let Some(held) = self.assignment.get(topic, *partition) else { continue };
             held.is_position_trusted = false;
             held.since = Instant::now();
+            if held.is_waiting() {
+                held.waiting.clear();
+                waiting.push(held.topic_partition());
+            }
             let offset = Offset::Offset(i64::try_from(held.next).unwrap_or(i64::MAX));
             out.add_partition(topic, *partition);
             back.add_partition_offset(topic, *partition, offset).map_err(|error| consumer_error(&error))?;
@@ -71,6 +80,9 @@ impl<I: Intake> Reader<I> {
             return Ok(());
         }
         self.consumer.incremental_unassign(&out).map_err(|error| consumer_error(&error))?;
+        if !self.is_paused {
+            self.resume(&waiting)?;
+        }
         self.consumer.incremental_assign(&back).map_err(|error| consumer_error(&error))?;
         if self.is_paused { self.pause(true) } else { Ok(()) }
     }

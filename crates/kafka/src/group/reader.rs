@@ -2,7 +2,11 @@
 //!
 //! Back-pressure: every batch needs a permit for its bytes. If there is none, nothing is polled; after a second the
 //! partitions are paused and the consumer is polled again, so that its membership of the group outlives an outage of
-//! Pub/Sub. See [`super::rebalance`] for rebalances and [`super::positions`] for positions.
+//! Pub/Sub.
+//!
+//! A record that the intake cannot take yet ([`Admission::Waits`](super::Admission)) pauses its partition alone, until the
+//! intake takes it. Both pauses are one flag of librdkafka, so a partition is resumed only when it has neither.
+//! See [`super::rebalance`] for rebalances and [`super::positions`] for positions.
 
 use std::{
     sync::{Arc, mpsc::sync_channel},
@@ -19,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc::Sender};
 
 use super::{
     Intake,
-    assignment::Assignment,
+    assignment::{Assignment, Held},
     batches::Batches,
     lookup,
     orders::Orders,
@@ -29,7 +33,7 @@ use super::{
     stimulus::Stimulus,
 };
 use crate::{
-    Brokers, Error, KafkaConfig,
+    Brokers, Error, KafkaConfig, TopicPartition,
     client::{
         self,
         context::Context,
@@ -43,6 +47,8 @@ const IDLE: Duration = Duration::from_millis(100);
 const POLLS: usize = 1_000;
 /// How often positions are checked.
 const POSITIONS: Duration = Duration::from_millis(250);
+/// How often records that wait are given to the intake again.
+const WAITING: Duration = Duration::from_millis(50);
 /// How often topics are compared with what the asking thread found.
 const TOPICS: Duration = Duration::from_secs(1);
 /// How long the queue of the client that asks questions is served. Records wait during that time.
@@ -62,6 +68,10 @@ pub(super) struct Reader<I: Intake> {
     pub(super) orders: Arc<Orders>,
     /// Whether a batch waits for a permit, so that librdkafka fetches nothing.
     pub(super) is_paused: bool,
+    /// Whether a partition may be waiting for the intake.
+    is_any_waiting: bool,
+    /// When waiting records were last given to the intake.
+    waiting_tried_at: Instant,
     /// Finds recreated topics, upon which the client is replaced.
     pub(super) topic_ids: TopicIds,
     driver: Sender<Stimulus<I::Batch>>,
@@ -111,6 +121,8 @@ impl<I: Intake> Reader<I> {
             batches,
             orders,
             is_paused: false,
+            is_any_waiting: false,
+            waiting_tried_at: now,
             topic_ids: TopicIds::default(),
             driver,
             permits,
@@ -144,8 +156,10 @@ impl<I: Intake> Reader<I> {
         }
         self.join()?;
         while !self.orders.is_stopping() {
-            self.poll(self.batches.patience().unwrap_or(IDLE))?;
+            let idle = if self.is_any_waiting { WAITING } else { IDLE };
+            self.poll(self.batches.patience().unwrap_or(idle))?;
             self.serve()?;
+            self.take_waiting()?;
             if self.batches.patience().is_some_and(|patience| patience.is_zero()) {
                 self.batches.close();
             }
@@ -165,8 +179,14 @@ impl<I: Intake> Reader<I> {
                 Some(Ok(record)) => {
                     note_renewed(self.consumer.context(), &mut self.topic_ids);
                     // Records of a recreated topic are fetched again by the new client.
-                    if !self.topic_ids.is_renewed(record.topic()) {
-                        self.batches.take(&record, &mut self.assignment);
+                    if !self.topic_ids.is_renewed(record.topic())
+                        && self.batches.take(&record, &mut self.assignment)
+                    {
+                        self.is_any_waiting = true;
+                        if !self.is_paused {
+                            let partition = [(record.topic().into(), record.partition())];
+                            self.consumer.pause(&list(&partition)).map_err(|error| consumer_error(&error))?;
+                        }
                     }
                 }
                 Some(Err(error)) => match faults::judge(&error, &self.config) {
@@ -245,15 +265,35 @@ impl<I: Intake> Reader<I> {
         Ok(())
     }
 
+    /// Gives records that wait to the intake again, and resumes the partitions of which it has taken them.
+    fn take_waiting(&mut self) -> Result<(), End> {
+        if !self.is_any_waiting || self.waiting_tried_at.elapsed() < WAITING {
+            return Ok(());
+        }
+        let resumed = self.batches.take_waiting(&mut self.assignment);
+        self.is_any_waiting = self.assignment.iter().any(Held::is_waiting);
+        self.waiting_tried_at = Instant::now();
+        Ok(self.resume(&resumed)?)
+    }
+
     /// At a pause librdkafka drops what it has fetched, and continues after the last record that it returned.
     pub(super) fn pause(&mut self, pause: bool) -> Result<(), End> {
         self.is_paused = pause;
-        let mut list = TopicPartitionList::new();
-        for held in self.assignment.iter() {
-            list.add_partition(&held.slot.topic, held.slot.partition);
+        let is_concerned = |held: &&Held<_>| pause || !held.is_waiting();
+        let partitions: Vec<_> =
+            self.assignment.iter().filter(is_concerned).map(Held::topic_partition).collect();
+        if !pause {
+            return Ok(self.resume(&partitions)?);
         }
-        let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        Ok(done.map_err(|error| consumer_error(&error))?)
+        Ok(self.consumer.pause(&list(&partitions)).map_err(|error| consumer_error(&error))?)
+    }
+
+    /// Makes librdkafka fetch paused partitions again.
+    pub(super) fn resume(&self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        self.consumer.resume(&list(partitions)).map_err(|error| consumer_error(&error))
     }
 
     /// Commits the offsets that the driver requested, and checks positions and topics at their intervals.
@@ -333,6 +373,14 @@ impl<I: Intake> Reader<I> {
         }
         Ok(())
     }
+}
+
+fn list(partitions: &[TopicPartition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for (topic, partition) in partitions {
+        list.add_partition(topic, *partition);
+    }
+    list
 }
 
 /// Takes over what librdkafka logged about recreated topics.

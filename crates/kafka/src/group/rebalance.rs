@@ -172,7 +172,10 @@ impl<I: Intake> Reader<I> {
     }
 
     /// Finishes partitions and gives them up. Returns why their last offsets could not be committed.
+    ///
+    /// Records that wait for the intake are dropped; they were not accounted for.
     fn close(&mut self, slots: &[Slot], commit: bool) -> Result<Option<KafkaError>, Orphaned> {
+        self.unpause(slots);
         let mut uncommitted = None;
         if commit && !slots.is_empty() {
             let commits = self.drain(slots)?;
@@ -188,6 +191,21 @@ impl<I: Intake> Reader<I> {
         self.orders.set_slots(self.assignment.slots());
         self.send(Stimulus::Gone(slots.iter().cloned().collect()))?;
         Ok(uncommitted)
+    }
+
+    /// librdkafka keeps a partition paused after it has been taken away, so that it would still be paused when it is
+    /// assigned again.
+    fn unpause(&mut self, slots: &[Slot]) {
+        let mut paused = Vec::new();
+        for slot in slots {
+            let Some(held) = self.assignment.get(&slot.topic, slot.partition) else { continue };
+            if self.is_paused || held.is_waiting() {
+                paused.push(held.topic_partition());
+            }
+        }
+        if let Err(error) = self.resume(&paused) {
+            tracing::debug!(%error, "partitions that are given up stay paused");
+        }
     }
 
     /// Opens partitions at their starts.
