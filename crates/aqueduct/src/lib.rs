@@ -5,6 +5,7 @@
 //! | `cli` | the command line |
 //! | `commands` | one file for each command |
 //! | `config` | the sections of `aqueduct.toml`, read when a command needs them |
+//! | `decoding` | from records to events, waiting for the schema registry |
 //! | `global` | the options of every command |
 //! | `errors` | the text of errors |
 //! | `exit` | exit codes |
@@ -30,6 +31,8 @@ mod cli;
 mod commands;
 
 mod config;
+
+mod decoding;
 
 mod errors;
 

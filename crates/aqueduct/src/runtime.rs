@@ -32,7 +32,10 @@ pub(crate) fn run_blocking<T>(
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(1);
     let runtime = build(builder)?;
-    command(token(&runtime)?)
+    let shutdown = token(&runtime)?;
+    // What the command waits for may be a future.
+    let _guard = runtime.enter();
+    command(shutdown)
 }
 
 /// For programs that run day and night. The allocator asks for huge pages, and keeps each that is used at all: at a

@@ -12,8 +12,9 @@ use syn::{
 };
 
 /// Each section, and the struct that it is read into.
-const SECTIONS: [(&str, &str, &str); 8] = [
+const SECTIONS: [(&str, &str, &str); 9] = [
     ("kafka", "kafka/src/settings.rs", "KafkaSettings"),
+    ("schema_registry", "codec/src/registry/settings.rs", "RegistrySettings"),
     ("pubsub", "pubsub/src/settings.rs", "PubSubSettings"),
     ("anonymise", "connector/src/anonymise/settings.rs", "AnonymiseSettings"),
     ("events", "event/src/events.rs", "EventsSettings"),
@@ -24,17 +25,20 @@ const SECTIONS: [(&str, &str, &str); 8] = [
 ];
 
 /// Where else the types of their fields are defined.
-const ELSEWHERE: [&str; 5] = [
+const ELSEWHERE: [&str; 6] = [
     "aqueduct/src/config/mod.rs",
     "flow/src/lib.rs",
     "flow/src/settings/measures.rs",
     "flow/src/settings/window.rs",
+    "kafka/src/format.rs",
     "kafka/src/group/start.rs",
 ];
 
 /// Types that are one value in the file, and how the document names them.
-const VALUES: [(&str, &str); 18] = [
+const VALUES: [(&str, &str); 22] = [
     ("String", "string"),
+    ("Secret", "string"),
+    ("Urls", "string or list of strings"),
     ("bool", "boolean"),
     ("NonZeroUsize", "number"),
     ("Factor", "number"),
@@ -45,12 +49,14 @@ const VALUES: [(&str, &str); 18] = [
     ("Share", "share"),
     ("Pointer", "pointer"),
     ("Pattern", "pattern"),
+    ("Targets", "list of patterns and tags"),
     ("MatchSettings", "condition"),
     ("Columns", "table: column = pointer"),
     ("Properties", "table"),
     ("JoinOn", "pointer, or `{ view, click }`"),
     ("Forward", "`\"all\"`, or list of patterns"),
     ("Size", "duration, `\"1w\"` or `\"1mo\"`"),
+    ("Unwrap", "`\"hermes\"`, `\"debezium\"`, `\"cloudevents\"`, or pointer"),
     ("MeasuresSettings", "table: name = measure"),
 ];
 
@@ -247,7 +253,7 @@ impl Crates {
         let (name, _) = path(of);
         match name.as_str() {
             "Option" => "none".to_owned(),
-            "Vec" => "`[]`".to_owned(),
+            "Vec" | "Targets" => "`[]`".to_owned(),
             "bool" => "`false`".to_owned(),
             "BTreeMap" | "Properties" | "MeasuresSettings" => "empty".to_owned(),
             name => match self.enumeration(file, name) {
@@ -377,14 +383,30 @@ fn last(statements: &[Stmt]) -> Option<&Expr> {
 /// The variants of an enum as the file has them.
 fn words(of: &ItemEnum) -> Vec<String> {
     let rule = serde(&of.attrs, "rename_all").flatten();
-    assert_eq!(rule.as_deref(), Some("lowercase"), "{} has another rule for its words", of.ident);
+    let gap = match rule.as_deref() {
+        Some("lowercase") => "",
+        Some("kebab-case") => "-",
+        _ => panic!("{} has another rule for its words", of.ident),
+    };
     of.variants
         .iter()
         .map(|variant| {
             assert!(matches!(variant.fields, Fields::Unit), "{} is no list of words", of.ident);
-            format!("\"{}\"", variant.ident.to_string().to_lowercase())
+            format!("\"{}\"", lowercase(&variant.ident.to_string(), gap))
         })
         .collect()
+}
+
+/// The words of a name such as `JsonSchema`, with `gap` between them.
+fn lowercase(name: &str, gap: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push_str(gap);
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
 }
 
 /// `"a"`, `"b"` or `"c"`.

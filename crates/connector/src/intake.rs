@@ -1,31 +1,45 @@
-//! From a record of Kafka to a batch for Pub/Sub. Records are anonymised on the thread that polls them, so that raw bytes
-//! never leave it.
+//! From a record of Kafka to a batch for Pub/Sub. Records are decoded and anonymised on the thread that polls them, so that
+//! raw bytes never leave it.
 
 use event::Partition;
 use kafka::{Admission, Record, Slot};
 use pubsub::Encoder;
+use service::metrics::{Counter, Family};
 
 use crate::{
     anonymise::{Anonymiser, Raw},
     batch::{Batch, BatchBuilder},
+    decode::{Decoder, Event, Undecoded},
     message::{Message, Origin},
+    metrics::Label,
 };
 
-/// Anonymises records and fills batches.
+/// Decodes and anonymises records, and fills batches.
 pub(crate) struct Intake {
+    decoder: Decoder,
     anonymiser: Anonymiser,
     encoder: Encoder,
     builder: BatchBuilder,
+    new_fields: Family<Label, Counter>,
 }
 
 impl Intake {
     /// No batch is larger than `batch_limit` bytes unless a single message is.
-    pub(crate) fn new(anonymiser: Anonymiser, batch_limit: usize) -> Self {
-        Self { anonymiser, encoder: Encoder::default(), builder: BatchBuilder::new(batch_limit) }
+    pub(crate) fn new(
+        decoder: Decoder,
+        anonymiser: Anonymiser,
+        batch_limit: usize,
+        new_fields: Family<Label, Counter>,
+    ) -> Self {
+        let builder = BatchBuilder::new(batch_limit);
+        Self { decoder, anonymiser, encoder: Encoder::default(), builder, new_fields }
     }
 
-    /// The headers that may pass and have a value.
-    fn headers<'a>(&self, record: &Record<'a>) -> Vec<(&'a str, &'a [u8])> {
+    /// The headers that are needed to decode the record, or may pass.
+    fn headers<'a>(&self, record: &Record<'a>, topic: &str) -> Vec<(&'a str, &'a [u8])> {
+        if self.decoder.wants_headers(topic) {
+            return record.headers().collect();
+        }
         let wanted = self.anonymiser.headers();
         if wanted.is_empty() {
             return Vec::new();
@@ -43,18 +57,25 @@ impl kafka::Intake for Intake {
     }
 
     fn take(&mut self, record: &Record<'_>, slot: &Slot, origin: &Origin) -> Admission<Batch> {
-        let headers = self.headers(record);
         let topic = &origin.partition().topic;
-        let raw = Raw { topic, value: record.value, key: record.key, headers: &headers };
-        let timestamp = record.timestamp.map(|timestamp| timestamp.0);
-        let message = self
-            .anonymiser
-            .anonymise(&raw)
-            .map_err(|reject| (reject.code.as_str(), reject.pointer))
-            .and_then(|anonymised| {
-                Message::new(&mut self.encoder, &anonymised, origin, record.offset, timestamp)
-                    .map_err(|code| (code, None))
-            });
+        let headers = self.headers(record, topic);
+        let bytes = codec::Raw { key: record.key, value: record.value, headers: &headers };
+        let message = match self.decoder.decode(topic, &bytes) {
+            Err(Undecoded::Waits(_)) => return Admission::Waits,
+            Err(Undecoded::Reject(code, _)) => Err((code, None)),
+            Ok(Event { key, value, schema }) => {
+                if let Some(schema) = schema {
+                    warn_added(topic, self.anonymiser.fields_added(topic, schema), &self.new_fields);
+                }
+                let raw = Raw { topic, value, key: key.as_deref(), headers: &headers };
+                let timestamp = record.timestamp.map(|timestamp| timestamp.0);
+                let anonymised = self.anonymiser.anonymise_decoded(&raw, schema);
+                anonymised.map_err(|reject| (reject.code.as_str(), reject.pointer)).and_then(|anonymised| {
+                    Message::new(&mut self.encoder, &anonymised, origin, record.offset, timestamp)
+                        .map_err(|code| (code, None))
+                })
+            }
+        };
         let mut full = None;
         match message {
             Err((code, pointer)) => self.builder.reject(slot, record.offset, code, pointer),
@@ -66,7 +87,8 @@ impl kafka::Intake for Intake {
             }
         }
         // If the batch before this record is full, the one that begins with it is not.
-        Admission::Taken(full.or_else(|| if self.builder.is_full() { self.builder.take() } else { None }))
+        let full = full.or_else(|| if self.builder.is_full() { self.builder.take() } else { None });
+        Admission::Taken(full)
     }
 
     fn is_empty(&self) -> bool {
@@ -80,4 +102,18 @@ impl kafka::Intake for Intake {
     fn bytes(batch: &Batch) -> usize {
         batch.bytes
     }
+}
+
+/// A new schema has fields that the configuration does not name, and everything passes. Their names are not logged.
+fn warn_added(topic: &str, fields: usize, metric: &Family<Label, Counter>) {
+    if fields == 0 {
+        return;
+    }
+    metric.get_or_create(&[("topic", topic.to_owned())]).inc_by(fields as u64);
+    tracing::warn!(
+        topic,
+        fields,
+        action = "find them with `aqueduct check`; if they are personal data, name them in anonymise.pseudonymise or anonymise.remove, or write a list in anonymise.forward",
+        "a later schema of the topic has fields that pass because anonymise.forward is \"all\""
+    );
 }

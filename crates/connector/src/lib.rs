@@ -10,6 +10,7 @@
 //! | `fencing` | whether to join again after another member took this replica's name |
 //! | [`core`] | the state machine: records and acknowledgements in, messages, marks and commits out |
 //! | [`ledger`], [`marks`], [`rejects`], [`batch`] | its parts, all pure |
+//! | [`decode`] | from the bytes of a record to the event that is anonymised |
 //! | `intake` | from a record of Kafka to a batch, on the thread that polls |
 //! | `driver`, `deliver`, `outage`, `pace` | the one `select!`; publishing a batch until Pub/Sub has it; whether it makes progress |
 //! | `publisher` | the publishing port over Pub/Sub's client |
@@ -36,6 +37,8 @@ pub mod marks;
 pub mod rejects;
 
 pub mod batch;
+
+pub mod decode;
 
 mod driver;
 

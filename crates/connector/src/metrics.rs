@@ -81,6 +81,13 @@ pub const OUTAGE: Described = Described::gauge(
 /// Marks that Pub/Sub acknowledged.
 pub const MARKS: Described =
     Described::counter("aqueduct_connector_marks_total", "marks", &[], "Marks that Pub/Sub acknowledged");
+/// Fields that pass because a new schema has them.
+pub const NEW_FIELDS: Described = Described::counter(
+    "aqueduct_connector_new_fields_total",
+    "fields",
+    &["topic"],
+    "Fields that a later schema of the topic adds, and that pass because `forward` is \"all\"",
+);
 /// Commits that the coordinator confirmed.
 pub const COMMITS: Described = Described::counter(
     "aqueduct_connector_commits_total",
@@ -111,7 +118,7 @@ pub const KEYS: Described = Described::gauge(
 );
 
 /// All metrics of this module.
-pub const ALL: [Described; 15] = [
+pub const ALL: [Described; 16] = [
     RECORDS,
     BYTES,
     OFFSETS,
@@ -123,6 +130,7 @@ pub const ALL: [Described; 15] = [
     OLDEST,
     OUTAGE,
     MARKS,
+    NEW_FIELDS,
     COMMITS,
     PARTITIONS,
     LAG,
@@ -148,6 +156,7 @@ pub struct ConnectorMetrics {
     pub(crate) oldest: FloatGauge,
     pub(crate) outage: FloatGauge,
     pub(crate) marks: Counter,
+    pub(crate) new_fields: Family<Label, Counter>,
     pub(crate) commits: Counter,
     pub(crate) partitions: Gauge,
     pub(crate) lag: Family<PartitionLabels, Gauge>,
@@ -175,6 +184,7 @@ impl ConnectorMetrics {
             oldest: metrics.float_gauge(&OLDEST),
             outage: metrics.float_gauge(&OUTAGE),
             marks: metrics.counter(&MARKS),
+            new_fields: metrics.counters(&NEW_FIELDS),
             commits: metrics.counter(&COMMITS),
             partitions: metrics.gauge(&PARTITIONS),
             lag: metrics.gauges(&LAG),

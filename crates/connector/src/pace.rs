@@ -50,7 +50,7 @@ impl Pace {
             return Ok(());
         }
         Err(format!(
-            "stalled: {unread} records are unread in Kafka and none was read for {} s; check for an open transaction, or restart the connector",
+            "stalled: {unread} records are unread in Kafka and none was read for {} s; check the schema registry and for open transactions, or restart the connector",
             silence.as_secs()
         ))
     }

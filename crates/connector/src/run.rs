@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    anonymise::Anonymiser,
+    anonymise::{Anonymiser, KeyRule},
     core::Core,
+    decode::{Decoder, Formats},
     driver::{Driver, Setup},
     error::ConnectorError,
     fencing::Fencing,
@@ -26,6 +27,8 @@ use crate::{
 pub struct Config {
     /// `[kafka]`.
     pub kafka: KafkaConfig,
+    /// The formats of the topics.
+    pub formats: Formats,
     /// `[pubsub] in_flight`: bytes published and not yet acknowledged.
     pub in_flight: ByteSize,
     /// How many rejects within 10,000 records are allowed.
@@ -95,7 +98,8 @@ async fn membership<P: Publish>(
     shown.metrics.permits.set(i64::try_from(permits.total()).unwrap_or(i64::MAX));
     let drain_limit = LONGEST_DRAIN.min(config.kafka.session_timeout / 3);
     // A quarter: so that reading, encoding and sending overlap.
-    let intake = Intake::new(anonymiser, permits.total() / 4);
+    let decoder = Decoder::new(&config.formats, anonymiser.key_rule() != KeyRule::Drop);
+    let intake = Intake::new(decoder, anonymiser, permits.total() / 4, shown.metrics.new_fields.clone());
     let (member, stimuli) = Member::join(config.kafka, intake, permits.clone(), shown.metrics.kafka.clone())?;
     let setup = Setup {
         core: Core::new(config.replica, config.max_rejects),

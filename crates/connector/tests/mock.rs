@@ -2,9 +2,17 @@
 
 mod harness;
 
-use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use connector::ConnectorError;
+use codec::{Field, Lookup, Payload, Reject, Schema, SchemaId, Schemas, Source, TopicFormat};
+use connector::{ConnectorError, decode::Formats};
 use event::{ByteSize, mark::Reason};
 use harness::{Kafka, Sink};
 use kafka::Error;
@@ -73,6 +81,72 @@ async fn bad_records_are_marked_without_a_stall() {
     let reasons = sink.reasons();
     assert_eq!(reasons.get(&Reason::Rejected("tombstone".to_owned())), Some(&1), "{reasons:?}");
     assert_eq!(reasons.get(&Reason::Rejected("not-an-object".to_owned())), Some(&1), "{reasons:?}");
+}
+
+/// A registry that knows the schema 1 from some time on, and no other.
+#[derive(Default)]
+struct Late(AtomicBool);
+
+impl Schemas for Late {
+    fn lookup(&self, id: &SchemaId) -> Lookup {
+        match (id, self.0.load(Ordering::Acquire)) {
+            (_, false) => Lookup::Pending,
+            (SchemaId::Id(1), true) => Lookup::Found(Arc::new(Json)),
+            _ => Lookup::Unknown,
+        }
+    }
+}
+
+/// A schema whose values are JSON.
+struct Json;
+
+impl Schema for Json {
+    fn decode(&self, payload: Payload<'_>, out: &mut Vec<u8>) -> Result<(), Reject> {
+        out.extend_from_slice(payload.bytes);
+        Ok(())
+    }
+
+    fn fields(&self) -> &[Field] {
+        &[]
+    }
+
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    fn subjects(&self) -> Option<&[String]> {
+        None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_wait_for_their_schema() {
+    let (kafka, sink) = (Kafka::new(&[("events", 2), ("clicks", 1)]), Sink::default());
+    for n in 0..200 {
+        // Of every ten, one has an ID that does not exist.
+        let id = if n % 20 == 19 { '\u{2}' } else { '\u{1}' };
+        kafka.send("events", n % 2, Some(&format!("\0\0\0\0{id}{{\"n\":{n}}}")));
+    }
+    kafka.produce("clicks", 1, 0..100);
+    let registry = Arc::new(Late::default());
+    let value = Some(Source::Registry(registry.clone()));
+    let formats = Formats::new([("events".into(), TopicFormat { value, key: None, unwrap: None })]);
+    let mut settings = kafka.settings(MULTI);
+    settings.topics.push("clicks".to_owned());
+    let running = kafka.connect_decoding(&settings, &sink, ByteSize(1 << 20), formats);
+    sink.wait_for("clicks", 100).await;
+    // Longer than the session timeout: the membership must outlive the wait.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    kafka.produce("clicks", 1, 100..200);
+    sink.wait_for("clicks", 200).await;
+    assert_eq!((sink.published("events"), sink.reasons()), (0, BTreeMap::new()));
+    registry.0.store(true, Ordering::Release);
+    sink.wait_for("events", 190).await;
+    let summary = running.stop().await;
+    assert_eq!((summary.records, summary.published), (400, 390), "each was read once");
+    assert_accounted(&sink, "events", &[100; 2]);
+    assert_accounted(&sink, "clicks", &[200]);
+    assert_eq!(sink.reasons(), BTreeMap::from([(Reason::Rejected("unknown-schema".to_owned()), 10)]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

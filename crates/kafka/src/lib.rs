@@ -4,6 +4,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `settings` | the `[kafka]` section: [`KafkaSettings`] as written, [`KafkaConfig`] as resolved |
+//! | `format` | the declared formats of topics, as they are written |
 //! | `error` | [`Error`], the one error |
 //! | `client/` | librdkafka's clients: properties, callbacks, the meaning of its errors, functions that rust-rdkafka does not wrap; [`Brokers`], the client that asks questions; [`topic_properties`] |
 //! | `group/` | [`Member`], a member of a consumer group: one thread polls and speaks one closed enum, [`Stimulus`]; the pure rules [`start`], [`plan`], [`fit`] |
@@ -38,6 +39,8 @@ mod client;
 
 mod error;
 
+mod format;
+
 mod group;
 
 mod producer;
@@ -56,6 +59,7 @@ use std::sync::Arc;
 
 pub use client::{admin::topic_properties, brokers::Brokers};
 pub use error::{Error, KafkaText};
+pub use format::{FormatSettings, KeyFormat, SchemaSource, TopicFormat, Unwrap, ValueFormat};
 pub use group::{
     Admission, Intake, Member, ask, fit,
     orders::Orders,

@@ -12,7 +12,10 @@ use std::{
 use event::ByteSize;
 use serde::{Deserialize, Deserializer, de::Visitor};
 
-use crate::group::start::StartRule;
+use crate::{
+    format::{self, FormatSettings, TopicFormat},
+    group::start::StartRule,
+};
 
 /// The `[kafka]` section as it is written in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -48,6 +51,18 @@ pub struct KafkaSettings {
     /// Example: `buffer = "64MiB"`
     #[serde(default = "default_buffer")]
     pub buffer: ByteSize,
+    /// The format of records.
+    ///
+    /// Default: JSON values and text keys
+    ///
+    /// Example: `format = { value = "avro" }`
+    #[serde(default)]
+    pub format: Option<FormatSettings>,
+    /// Topics whose records have another format. A key that is missing here is that of `format`.
+    ///
+    /// Example: `formats.clicks = { value = "protobuf" }`
+    #[serde(default)]
+    pub formats: BTreeMap<String, FormatSettings>,
     /// Any other property of [librdkafka](https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md):
     /// TLS, SASL, tuning. A property on which a guarantee depends, such as `enable.auto.commit` or `isolation.level`,
     /// is refused with the reason.
@@ -82,6 +97,8 @@ pub struct KafkaConfig {
     pub bootstrap_servers: String,
     /// The topics.
     pub topics: Vec<Arc<str>>,
+    /// The format of each topic, in their order.
+    pub formats: Vec<TopicFormat>,
     /// The consumer group.
     pub group_id: String,
     /// The name of this replica, if it is a static member.
@@ -170,6 +187,14 @@ impl KafkaSettings {
         if self.buffer.0 < MIN_BUFFER {
             note("buffer", format!("{} is too small; the minimum is 1MiB", self.buffer));
         }
+        let known: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        for topic in self.formats.keys().filter(|topic| !self.topics.contains(topic)) {
+            let hint = service::settings::hint(topic, &known, "topics");
+            note(&format::table(topic), format!("is a topic that kafka.topics does not name; {hint}"));
+        }
+        let all = self.format.clone().unwrap_or_default();
+        problems.extend(format::problems(&self.topic_formats(), &all));
+        let mut note = |key: &str, text: String| problems.push(Problem { key: key.to_owned(), text });
         for (name, property) in &self.properties.0 {
             if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
                 note(&format!("properties.\"{name}\""), format!("cannot be set: {reason}"));
@@ -204,6 +229,7 @@ impl KafkaSettings {
         let session_timeout = session.and_then(|(_, value)| value.parse().ok()).unwrap_or(45_000);
         Ok(KafkaConfig {
             bootstrap_servers: self.bootstrap_servers.clone(),
+            formats: self.topic_formats(),
             topics: self.topics.iter().map(|topic| Arc::from(topic.as_str())).collect(),
             group_id: self.group_id.clone(),
             instance,
@@ -212,6 +238,12 @@ impl KafkaSettings {
             client,
             consumer,
         })
+    }
+
+    fn topic_formats(&self) -> Vec<TopicFormat> {
+        let all = self.format.clone().unwrap_or_default();
+        let format = |topic: &String| TopicFormat::new(&topic.as_str().into(), &all, self.formats.get(topic));
+        self.topics.iter().map(format).collect()
     }
 
     fn consumer_defaults(&self, instance: Option<&str>) -> Vec<(String, String)> {

@@ -9,14 +9,17 @@ use std::{
 };
 
 use anyhow::Context as _;
-use connector::anonymise::{Anonymiser, Raw};
+use connector::{
+    anonymise::{Anonymiser, Raw},
+    decode::{Decoder, Undecoded},
+};
 
 use crate::{global::Global, output::Output};
 
 /// The options of `anonymise`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Treat the events as those of this Kafka topic, if it has a section in [events.topics]
+    /// Treat the events as those of this Kafka topic, if it has a section in [events.topics] or [kafka.formats]
     #[arg(long, default_value = "", hide_default_value = true)]
     topic: String,
 }
@@ -36,6 +39,7 @@ const BUFFER: usize = 256 << 10;
 /// The configuration or the keyring is wrong, or standard input or output fails.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
+    let decoder = config.line_decoder(&args.topic)?;
     let anonymiser = config.anonymiser()?;
     let mut complaints = BufWriter::new(io::stderr());
     for warning in anonymiser.warnings() {
@@ -43,7 +47,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let mut output = Output::create(Path::new("-"))?;
     let input = BufReader::with_capacity(BUFFER, io::stdin());
-    let rejected = lines(anonymiser, &args.topic, input, &mut output, &mut complaints);
+    let rejected = lines((decoder, anonymiser), &args.topic, input, &mut output, &mut complaints);
     complaints.flush()?;
     let rejected = rejected?;
     output.finish()?;
@@ -52,7 +56,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 
 /// Anonymises lines; returns the number of rejected ones.
 fn lines(
-    mut anonymiser: Anonymiser,
+    (mut decoder, mut anonymiser): (Decoder, Anonymiser),
     topic: &str,
     mut input: impl BufRead,
     output: &mut impl Write,
@@ -69,7 +73,18 @@ fn lines(
         if value.is_empty() {
             continue;
         }
-        match anonymiser.anonymise(&Raw { topic, value: Some(value), key: None, headers: &[] }) {
+        let bytes = codec::Raw { key: None, value: Some(value), headers: &[] };
+        let event = match decoder.decode(topic, &bytes) {
+            Ok(event) => event,
+            Err(Undecoded::Reject(code, _)) => {
+                rejected += 1;
+                writeln!(complaints, "line {number}: rejected: {code}")?;
+                continue;
+            }
+            Err(Undecoded::Waits(_)) => unreachable!("a line has no schema in a registry"),
+        };
+        let raw = Raw { topic, value: event.value, key: None, headers: &[] };
+        match anonymiser.anonymise_decoded(&raw, event.schema) {
             Ok(event) => output
                 .write_all(event.data())
                 .and_then(|()| output.write_all(b"\n"))

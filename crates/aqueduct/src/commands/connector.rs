@@ -6,14 +6,14 @@ mod so_far;
 
 use std::{process::ExitCode, sync::Arc};
 
-use connector::{ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser};
+use connector::{ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser, decode::Formats};
 use pubsub::{Connection, Endpoint, PubSubSettings};
 use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Declared, Open},
     global::Global,
     live::{self, ConnectorLabels, Live},
     runtime,
@@ -39,6 +39,7 @@ const LISTEN: &str = "127.0.0.1:9464";
 /// Everything that a connector is made of.
 pub(crate) struct Plan {
     connector: connector::Config,
+    formats: Declared,
     anonymiser: Anonymiser,
     pubsub: PubSubSettings,
     endpoint: Endpoint,
@@ -61,6 +62,7 @@ pub(crate) fn run(Args {}: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 impl Plan {
     pub(crate) fn read(config: &Config) -> anyhow::Result<Self> {
         let kafka = config.kafka()?;
+        let formats = config.formats(&kafka)?;
         let pubsub = config.pubsub()?;
         let endpoint = config.pubsub_endpoint(&pubsub)?;
         let service = config.service()?;
@@ -68,8 +70,18 @@ impl Plan {
         let anonymiser = config.checked_anonymiser()?;
         let of_this_process = || format!("{}-{}", config::host(), std::process::id());
         let replica = kafka.instance.clone().unwrap_or_else(of_this_process);
-        let connector = connector::Config { kafka, in_flight: pubsub.in_flight, max_rejects, replica };
-        Ok(Self { connector, anonymiser, pubsub, endpoint, service, settings: live::settings(config) })
+        let in_flight = pubsub.in_flight;
+        let connector =
+            connector::Config { kafka, formats: Formats::default(), in_flight, max_rejects, replica };
+        Ok(Self {
+            connector,
+            formats,
+            anonymiser,
+            pubsub,
+            endpoint,
+            service,
+            settings: live::settings(config),
+        })
     }
 
     fn announce(&self) {
@@ -111,7 +123,20 @@ impl Plan {
         let shown = Shown { metrics: ConnectorMetrics::new(metrics), readiness, watch };
         let connection = Connection::open(self.endpoint).await?;
         let publisher = PubSubPublisher::new(connection.publisher(), &self.pubsub);
-        Ok(connector::run(self.connector, self.anonymiser, publisher, shown, shutdown).await?)
+        let Open { formats, registry } = self.formats.open(metrics)?;
+        let config = connector::Config { formats, ..self.connector };
+        let stop = shutdown.child_token();
+        let carried = async {
+            let carried = connector::run(config, self.anonymiser, publisher, shown, stop.clone()).await;
+            stop.cancel();
+            carried
+        };
+        let Some((_, fetcher)) = registry else { return Ok(carried.await?) };
+        // If the registry refuses to answer for good, what was read is still published and committed.
+        let fetched = async { fetcher.run(stop.clone()).await.inspect_err(|_| stop.cancel()) };
+        let (carried, fetched) = tokio::join!(carried, fetched);
+        fetched?;
+        Ok(carried?)
     }
 }
 

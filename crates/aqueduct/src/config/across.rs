@@ -46,6 +46,33 @@ enum Role {
     Number,
 }
 
+/// What a pointer of the configuration needs at its place in an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A time.
+    Time,
+    /// A number.
+    Number,
+    /// A single value.
+    Scalar,
+    /// A single value that may be missing, because it is only protected.
+    Protected,
+    /// A string that may be missing.
+    Url,
+    /// Anything.
+    Anything,
+}
+
+impl Place<'_> {
+    /// What the flow needs there.
+    pub(crate) fn need(&self) -> Need {
+        match self.role {
+            Role::Number => Need::Number,
+            Role::Compared | Role::Matched => Need::Scalar,
+        }
+    }
+}
+
 impl<'a> Across<'a> {
     /// Keys, with what is wrong there, whatever the keyring: a sum of something that is no number any more.
     pub(crate) fn errors(&self) -> Vec<(String, String)> {
@@ -128,7 +155,7 @@ impl<'a> Across<'a> {
     }
 
     fn is_pseudonymised(&self, pointer: &Pointer) -> bool {
-        self.anonymise.pseudonymise.iter().any(|pattern| leads_to(pattern, pointer))
+        self.anonymise.pseudonymise.patterns.iter().any(|pattern| leads_to(pattern, pointer))
     }
 
     fn is_removed(&self, pointer: &Pointer) -> bool {

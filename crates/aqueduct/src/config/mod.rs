@@ -6,6 +6,7 @@
 
 mod across;
 mod examples;
+mod formats;
 
 use std::{
     fmt,
@@ -28,11 +29,12 @@ use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
 
 use crate::{errors, memory};
 
-pub(crate) use across::{Across, places};
+pub(crate) use across::{Across, Need, places};
+pub(crate) use formats::{Declared, Open, envelope_of};
 
 /// The sections that a file may have.
 pub(crate) const SECTIONS: &[&str] =
-    &["kafka", "pubsub", "anonymise", "events", "flows", "writer", "state", "service"];
+    &["kafka", "schema_registry", "pubsub", "anonymise", "events", "flows", "writer", "state", "service"];
 
 /// Those of them that have keys without a default.
 pub(crate) const REQUIRED: &[&str] = &["kafka", "pubsub", "anonymise", "events", "flows", "writer"];

@@ -1,10 +1,12 @@
-//! Lines of files, plain or compressed, and of standard input.
+//! Lines of files, plain or compressed, and of standard input; and the events of Avro object container files.
 
 mod ahead;
+
+mod events;
 
 mod open;
 
 mod lines;
 
 pub(crate) use lines::Line;
-pub(crate) use open::Input;
+pub(crate) use open::{Input, is_container};

@@ -11,20 +11,33 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use codec::Schema;
 use flate2::bufread::MultiGzDecoder;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     ahead::Ahead,
+    events::Events,
     lines::{Line, Lines},
 };
+
+/// Whether a file is an Avro object container file, by its name.
+pub(crate) fn is_container(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "avro")
+}
 
 /// One source of lines.
 pub(crate) struct Input {
     name: String,
     size: Option<u64>,
     read: Arc<AtomicU64>,
-    lines: Lines<Box<dyn Read + Send>>,
+    content: Content,
+}
+
+/// What is in a file.
+enum Content {
+    Lines(Lines<Box<dyn Read + Send>>),
+    Events(Events<Box<dyn Read + Send>>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +54,7 @@ const BUFFER: usize = 256 << 10;
 
 impl Input {
     /// Opens a file, or standard input for `-`. The first bytes decide about compression; a file with the
-    /// extension `.gz` or `.zst` must be compressed accordingly.
+    /// extension `.gz` or `.zst` must be compressed accordingly, and one with `.avro` be an Avro object container file.
     ///
     /// # Errors
     /// The file does not exist, cannot be read, or is not what its extension states.
@@ -74,7 +87,12 @@ impl Input {
         }
         let whole = io::Cursor::new(magic).chain(source);
         let decoded = decode(whole, found, stop).with_context(failed)?;
-        Ok(Self { name, size, read, lines: Lines::new(decoded) })
+        let content = if is_container(path) {
+            Content::Events(Events::open(decoded).with_context(failed)?)
+        } else {
+            Content::Lines(Lines::new(decoded))
+        };
+        Ok(Self { name, size, read, content })
     }
 
     /// The file, or `standard input`.
@@ -92,20 +110,35 @@ impl Input {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// The next line that is not blank; nothing at the end.
+    /// The schema of the events, if the file has one.
+    pub(crate) fn schema(&self) -> Option<Arc<dyn Schema>> {
+        match &self.content {
+            Content::Lines(_) => None,
+            Content::Events(events) => Some(events.schema()),
+        }
+    }
+
+    /// The next line that is not blank, or event of an Avro file; nothing at the end.
     ///
     /// # Errors
     /// The file cannot be read to its end, or its compressed content is damaged or cut short.
     pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
         let name = &self.name;
-        self.lines.next_line().with_context(|| {
+        let next = match &mut self.content {
+            Content::Lines(lines) => lines.next_line().map_err(anyhow::Error::from),
+            Content::Events(events) => events.next_event().map_err(anyhow::Error::from),
+        };
+        next.with_context(|| {
             format!("cannot read {name} to the end: it is corrupt or truncated; restore it and try again")
         })
     }
 
     /// The next line that is not blank, if it is in memory already.
     pub(crate) fn next_held(&mut self) -> Option<Line<'_>> {
-        self.lines.next_held()
+        match &mut self.content {
+            Content::Lines(lines) => lines.next_held(),
+            Content::Events(events) => events.next_held(),
+        }
     }
 }
 

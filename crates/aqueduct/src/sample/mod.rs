@@ -23,7 +23,8 @@ mod times;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use connector::anonymise::{Anonymiser, KeyRule, Observer as _, Outcome, Raw, RejectCode, Step, Visible};
+use codec::Schema;
+use connector::anonymise::{Anonymiser, KeyRule, Observer as _, Outcome, Raw, Step, Visible};
 use event::Pointer;
 
 use places::Places;
@@ -65,9 +66,14 @@ impl Sample {
     }
 
     /// Anonymises a record and looks on.
-    pub(crate) fn take(&mut self, anonymiser: &mut Anonymiser, raw: &Raw<'_>) {
+    pub(crate) fn take(
+        &mut self,
+        anonymiser: &mut Anonymiser,
+        raw: &Raw<'_>,
+        schema: Option<&Arc<dyn Schema>>,
+    ) {
         self.values.begin_record();
-        match anonymiser.anonymise_observed(raw, &mut self.values) {
+        match anonymiser.anonymise_observed(raw, schema, &mut self.values) {
             Ok(passed) => {
                 self.passed += 1;
                 self.attributes.begin_record();
@@ -84,13 +90,13 @@ impl Sample {
                     self.attribute(&[Step::Declared(HEADERS), step], outcome, text);
                 }
             }
-            Err(reject) => self.reject(reject.code, reject.pointer),
+            Err(reject) => self.reject(reject.code.as_str(), reject.pointer),
         }
     }
 
     /// Takes a record that is not even read.
-    pub(crate) fn reject(&mut self, code: RejectCode, pointer: Option<Arc<str>>) {
-        *self.rejected.entry((code.as_str(), pointer)).or_default() += 1;
+    pub(crate) fn reject(&mut self, code: &'static str, pointer: Option<Arc<str>>) {
+        *self.rejected.entry((code, pointer)).or_default() += 1;
     }
 
     /// How many records were taken.

@@ -16,7 +16,7 @@ fn report(section: &str, events: impl IntoIterator<Item = String>) -> Report {
     for event in events {
         let headers: &[(&str, &[u8])] = &[("trace", b"t"), ("x-user-4711", b"u")];
         let raw = Raw { topic: "t", value: Some(event.as_bytes()), key: Some(b"jan@example.com"), headers };
-        sample.take(&mut anonymiser, &raw);
+        sample.take(&mut anonymiser, &raw, None);
     }
     Report::of(sample, None, "a test".to_owned(), Vec::new())
 }

@@ -17,6 +17,7 @@ fn sections() -> Vec<(&'static str, Vec<Described>)> {
         ("Every process", [&process::ALL[..], &[readiness::READY]].concat()),
         ("Connector", connector::metrics::ALL.to_vec()),
         ("Connector: what librdkafka counts", kafka::metrics::ALL.to_vec()),
+        ("Schema registry", codec::registry::metrics::ALL.to_vec()),
         ("Processor", processor::metrics::ALL.to_vec()),
     ]
 }
@@ -26,7 +27,11 @@ fn every_reject_code_is_documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rejects.md");
     let text = fs::read_to_string(&path).expect("docs/rejects.md");
     let of_processor = ["time-range", "future", "no-timestamp", "refused-by-pubsub"];
-    let codes = connector::anonymise::RejectCode::ALL.iter().map(|code| code.as_str()).chain(of_processor);
+    let codes = connector::anonymise::RejectCode::ALL
+        .iter()
+        .map(|code| code.as_str())
+        .chain(codec::RejectCode::ALL.iter().map(|code| code.as_str()))
+        .chain(of_processor);
     for code in codes {
         let rows = text.lines().filter(|line| line.starts_with(&format!("| `{code}` |"))).count();
         assert_eq!(rows, 1, "{code} in docs/rejects.md");

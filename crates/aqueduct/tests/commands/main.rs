@@ -27,6 +27,7 @@ mod privacy;
 
 mod examples;
 mod flows;
+mod formats;
 mod services;
 
 mod refusals;

@@ -176,7 +176,9 @@ impl Registry {
     /// # Errors
     /// As [`Fetcher::run`].
     pub async fn wait_for(&self, id: &SchemaId) -> Result<(), RegistryError> {
-        match self.shared.cache().get(id, Instant::now()) {
+        // The lock is released before the registry is asked.
+        let state = self.shared.cache().get(id, Instant::now());
+        match state {
             State::Answered(_) => Ok(()),
             State::Pending | State::Missing => self.shared.fetch(id.clone()).await,
         }

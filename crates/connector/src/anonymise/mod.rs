@@ -21,6 +21,7 @@
 //! let forged: Anonymised = Vec::from(r#"{"user":"u1"}"#).into();
 //! ```
 
+mod added;
 mod attributes;
 mod duplicates;
 mod number;
@@ -29,22 +30,28 @@ mod reject;
 mod rules;
 mod settings;
 mod spans;
+mod tagged;
 mod url;
 mod walk;
 
 use std::{fmt, sync::Arc};
 
+use codec::Schema;
 use event::EventsSettings;
 
 use crate::keyring::{Key, Keyring, PSEUDONYM_LENGTH};
+use added::Added;
 use observer::NoopObserver;
 use rules::Rules;
+use tagged::Tagged;
 use walk::Scratch;
+
+pub(crate) use number::canonical as canonical_number;
 
 pub use attributes::{MAX_EVENT_BYTES, MAX_RECORD_BYTES};
 pub use observer::{Observer, Outcome, Step, Visible};
 pub use reject::{Reject, RejectCode};
-pub use settings::{AnonymiseSettings, Forward, KeyRule, SettingsError, Share, Warning};
+pub use settings::{AnonymiseSettings, Forward, KeyRule, SettingsError, Share, Targets, Warning};
 
 /// A record as it is in Kafka or in a file.
 #[derive(Clone, Copy)]
@@ -112,6 +119,9 @@ pub struct Anonymiser {
     rules: Rules,
     /// Topics whose events have their time at another pointer.
     topics: Vec<(Box<str>, Rules)>,
+    /// The rules of events whose schema tags fields.
+    tagged: Tagged,
+    added: Added,
     keyring: Option<Arc<Keyring>>,
     key: KeyRule,
     headers: Vec<Arc<str>>,
@@ -135,20 +145,33 @@ impl Anonymiser {
         let headers = settings::checked_headers(&settings.headers)?;
         let warnings = settings::warnings(settings, events);
         let several = keyring.as_ref().is_some_and(|keyring| keyring.keys().len() > 1);
-        let (rules, topics) = match (several, events) {
-            (false, _) => (Rules::new(settings, None)?, Vec::new()),
+        let (time, times) = match (several, events) {
+            (false, _) => (None, Vec::new()),
             (true, None) => return Err(SettingsError::NoTime),
             (true, Some(events)) => {
-                let mut topics = Vec::new();
-                for (topic, own) in &events.topics {
-                    if own.time.is_some() {
-                        topics.push((topic.as_str().into(), Rules::new(settings, own.time.as_ref())?));
-                    }
-                }
-                (Rules::new(settings, Some(&events.time))?, topics)
+                let topics = events.topics.iter();
+                let times =
+                    topics.filter_map(|(topic, own)| Some((topic.as_str().into(), own.time.clone()?)));
+                (Some(events.time.clone()), times.collect())
             }
         };
-        Ok(Self { rules, topics, keyring, key: settings.key, headers, warnings, scratch: Scratch::default() })
+        let rules = Rules::new(settings, time.as_ref())?;
+        let of_topic = |(topic, time): &(Box<str>, event::Pointer)| {
+            Ok((topic.clone(), Rules::new(settings, Some(time))?))
+        };
+        let topics = times.iter().map(of_topic).collect::<Result<_, _>>()?;
+        let (tagged, added) = (Tagged::new(settings, time, times), Added::new(settings));
+        Ok(Self {
+            rules,
+            topics,
+            tagged,
+            added,
+            keyring,
+            key: settings.key,
+            headers,
+            warnings,
+            scratch: Scratch::default(),
+        })
     }
 
     /// Settings that are allowed but probably not intended.
@@ -166,34 +189,70 @@ impl Anonymiser {
         &self.headers
     }
 
+    /// What happens to the Kafka key.
+    pub fn key_rule(&self) -> KeyRule {
+        self.key
+    }
+
+    /// How many fields of this schema pass only because everything does, and were in no schema of the topic before. Counts
+    /// each schema once, and not the first one of a topic.
+    pub fn fields_added(&mut self, topic: &Arc<str>, schema: &Arc<dyn Schema>) -> usize {
+        self.added.by(topic, schema)
+    }
+
     /// Anonymises a record.
     ///
     /// # Errors
     /// If the record cannot be published safely, or at all.
     pub fn anonymise(&mut self, raw: &Raw<'_>) -> Result<Anonymised, Reject> {
-        self.take(raw, &mut NoopObserver)
+        self.take(raw, None, &mut NoopObserver)
     }
 
-    /// As [`Self::anonymise`], with an observer. It learns nothing of a record that is rejected.
+    /// As [`Self::anonymise`], for an event that was decoded with a schema, whose tags apply.
+    ///
+    /// # Errors
+    /// As [`Self::anonymise`].
+    pub fn anonymise_decoded(
+        &mut self,
+        raw: &Raw<'_>,
+        schema: Option<&Arc<dyn Schema>>,
+    ) -> Result<Anonymised, Reject> {
+        self.take(raw, schema, &mut NoopObserver)
+    }
+
+    /// As [`Self::anonymise_decoded`], with an observer. It learns nothing of a record that is rejected.
     ///
     /// # Errors
     /// As [`Self::anonymise`].
     pub fn anonymise_observed(
         &mut self,
         raw: &Raw<'_>,
+        schema: Option<&Arc<dyn Schema>>,
         observer: &mut impl Observer,
     ) -> Result<Anonymised, Reject> {
-        self.anonymise(raw)?;
-        self.take(raw, observer)
+        self.anonymise_decoded(raw, schema)?;
+        self.take(raw, schema, observer)
     }
 
-    fn take<W: Observer>(&mut self, raw: &Raw<'_>, observer: &mut W) -> Result<Anonymised, Reject> {
+    fn take<W: Observer>(
+        &mut self,
+        raw: &Raw<'_>,
+        schema: Option<&Arc<dyn Schema>>,
+        observer: &mut W,
+    ) -> Result<Anonymised, Reject> {
         let value = raw.value.ok_or(Reject::new(RejectCode::Tombstone))?;
         if value.len() > MAX_RECORD_BYTES {
             return Err(Reject::new(RejectCode::TooLarge));
         }
-        let own = self.topics.iter().find(|(topic, _)| **topic == *raw.topic);
-        let rules = own.map_or(&self.rules, |(_, rules)| rules);
+        let own = self.topics.iter().position(|(topic, _)| **topic == *raw.topic);
+        let tagged = match schema {
+            Some(schema) => self.tagged.rules(schema, own),
+            None => None,
+        };
+        let rules = match tagged {
+            Some(rules) => rules.map_err(Reject::new)?,
+            None => own.map_or(&self.rules, |own| &self.topics[own].1),
+        };
         let walked = walk::walk(rules, value, &mut self.scratch, observer)?;
         let key = match &self.keyring {
             None => None,

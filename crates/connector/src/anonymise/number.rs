@@ -10,7 +10,7 @@ const MAX_LENGTH: usize = 64;
 /// The exact decimal text of a JSON number, so that `123`, `123.0` and `1.23e2` get the same pseudonym as the string
 /// `123`: no exponent, no insignificant zeros, no negative zero. Nothing is rounded; a number whose text is too long is
 /// rejected.
-pub(super) fn canonical(number: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn canonical(number: &str) -> Option<Cow<'_, str>> {
     let text = if number.contains(['.', 'e', 'E']) {
         Cow::Owned(plain(number)?)
     } else {

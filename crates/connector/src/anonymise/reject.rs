@@ -36,6 +36,9 @@ pub enum RejectCode {
     DuplicateMember,
     /// The value at a declared pointer is an array, object or scalar that the rule does not expect.
     UnexpectedShape,
+    /// A tag of the schema declares a single value where a pointer of the configuration leads further, or the other way
+    /// round.
+    TagConflict,
     /// A number to be hashed has no decimal text of a reasonable length.
     Number,
     /// A text that is declared as a URL is not one, and may contain a user name.
@@ -54,7 +57,7 @@ pub enum RejectCode {
 
 impl RejectCode {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Tombstone,
         Self::NotJson,
         Self::NotAnObject,
@@ -64,6 +67,7 @@ impl RejectCode {
         Self::TooDeep,
         Self::DuplicateMember,
         Self::UnexpectedShape,
+        Self::TagConflict,
         Self::Number,
         Self::NotAUrl,
         Self::Time,
@@ -85,6 +89,7 @@ impl RejectCode {
             Self::TooDeep => ErrorKind::TooDeep.code(),
             Self::DuplicateMember => "duplicate-member",
             Self::UnexpectedShape => "unexpected-shape",
+            Self::TagConflict => "tag-conflict",
             Self::Number => "number",
             Self::NotAUrl => "not-a-url",
             Self::Time => "time",

@@ -86,11 +86,23 @@ enum Kind {
 struct Live<'s> {
     kind: Kind,
     pattern: &'s Pattern,
+    /// What stands for the pattern in a reject; `None` is the pattern itself.
+    label: Option<&'s Arc<str>>,
     done: usize,
 }
 
 impl Rules {
     pub(super) fn new(settings: &AnonymiseSettings, time: Option<&Pointer>) -> Result<Self, SettingsError> {
+        Self::with_tagged(settings, time, &[])
+    }
+
+    /// As [`Self::new`], with further patterns to be pseudonymised, each with what stands for it in a reject: the names of
+    /// fields of a schema are not published.
+    pub(super) fn with_tagged(
+        settings: &AnonymiseSettings,
+        time: Option<&Pointer>,
+        tagged: &[(Pattern, Arc<str>)],
+    ) -> Result<Self, SettingsError> {
         let time = time.cloned().map(Pattern::from);
         let (all, forward) = match &settings.forward {
             Forward::All => (true, [].as_slice()),
@@ -98,14 +110,20 @@ impl Rules {
         };
         let mut live = Vec::new();
         for (kind, patterns) in [
-            (Kind::Pseudonymise, settings.pseudonymise.as_slice()),
+            (Kind::Pseudonymise, settings.pseudonymise.patterns.as_slice()),
             (Kind::Remove, &settings.remove),
             (Kind::StripQuery, &settings.strip_query),
             (Kind::Forward, forward),
             (Kind::Time, time.as_slice()),
         ] {
-            live.extend(patterns.iter().map(|pattern| Live { kind, pattern, done: 0 }));
+            live.extend(patterns.iter().map(|pattern| Live { kind, pattern, label: None, done: 0 }));
         }
+        live.extend(tagged.iter().map(|(pattern, label)| Live {
+            kind: Kind::Pseudonymise,
+            pattern,
+            label: Some(label),
+            done: 0,
+        }));
         let mut rules = Self { nodes: Vec::new(), time: time.as_ref().map(Pattern::text) };
         let root = rules.add(&live, all)?;
         // Even if nothing is declared to be forwarded, the output is an object.
@@ -225,7 +243,7 @@ impl<'s> Live<'s> {
     }
 
     fn text(&self) -> Arc<str> {
-        self.pattern.text()
+        self.label.map_or_else(|| self.pattern.text(), Arc::clone)
     }
 
     /// The pattern after one step to this member or element, if it leads there; without a name, after a step to one
@@ -261,6 +279,8 @@ fn scalar_fate(
 ) -> Result<Option<Fate>, SettingsError> {
     let (list, scalar) = match (pseudonym, url) {
         (None, None) => return Ok(None),
+        // A tag protects more than a URL without its query does.
+        (Some(pseudonym), Some(_)) if pseudonym.label.is_some() => ("pseudonymise", pseudonym),
         (Some(pseudonym), Some(url)) => {
             return Err(SettingsError::Both { url: url.text(), pseudonym: pseudonym.text() });
         }

@@ -4,7 +4,11 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use event::{EventsSettings, Pattern, Pointer, pointer::Step, wire};
+use event::{
+    EventsSettings, Pattern, Pointer,
+    pointer::{PointerError, Step},
+    wire,
+};
 use serde::{
     Deserialize, Deserializer,
     de::{self, SeqAccess, Visitor, value::SeqAccessDeserializer},
@@ -12,15 +16,19 @@ use serde::{
 
 use super::attributes::{MAX_HEADERS, MAX_NAME};
 
+/// Comes before the name of a tag.
+pub(super) const TAG: &str = "tag:";
+
 /// The outcome of each part of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnonymiseSettings {
-    /// Strings and numbers that are replaced with their pseudonym.
+    /// Strings and numbers that are replaced with their pseudonym. `tag:NAME` stands for every field that the schema of an
+    /// event tags with this name: `confluent:tags` in Avro, `confluent.field_meta` in Protobuf.
     ///
-    /// Example: `pseudonymise = ["/user_id", "/items/*/seller_id"]`
+    /// Example: `pseudonymise = ["/user_id", "/items/*/seller_id", "tag:PII"]`
     #[serde(default)]
-    pub pseudonymise: Vec<Pattern>,
+    pub pseudonymise: Targets,
     /// Values of any shape that are removed.
     ///
     /// Example: `remove = ["/ip"]`
@@ -62,6 +70,24 @@ pub struct AnonymiseSettings {
     /// Example: `max_rejects = "5%"`
     #[serde(default)]
     pub max_rejects: Share,
+}
+
+/// Patterns, and tags that stand for the patterns of a schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Vec<Target>")]
+pub struct Targets {
+    /// What is named by a pattern.
+    pub patterns: Vec<Pattern>,
+    /// The names of the tags.
+    pub tags: Vec<Arc<str>>,
+}
+
+/// One of [`Targets`].
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+enum Target {
+    Pattern(Pattern),
+    Tag(Arc<str>),
 }
 
 /// What is forwarded.
@@ -150,6 +176,44 @@ impl AnonymiseSettings {
     /// Whether anything is pseudonymised.
     pub fn needs_keyring(&self) -> bool {
         !self.pseudonymise.is_empty() || self.key == KeyRule::Pseudonymise
+    }
+}
+
+impl Targets {
+    /// Whether nothing is named.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty() && self.tags.is_empty()
+    }
+}
+
+impl From<Vec<Target>> for Targets {
+    fn from(list: Vec<Target>) -> Self {
+        let mut targets = Self::default();
+        for target in list {
+            match target {
+                Target::Pattern(pattern) => targets.patterns.push(pattern),
+                Target::Tag(tag) => targets.tags.push(tag),
+            }
+        }
+        targets
+    }
+}
+
+impl From<Vec<Pattern>> for Targets {
+    fn from(patterns: Vec<Pattern>) -> Self {
+        Self { patterns, tags: Vec::new() }
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.strip_prefix(TAG) {
+            Some("") => Err("a tag has a name, such as \"tag:PII\"".to_owned()),
+            Some(tag) => Ok(Self::Tag(tag.into())),
+            None => text.parse().map(Self::Pattern).map_err(|error: PointerError| error.to_string()),
+        }
     }
 }
 
@@ -244,7 +308,8 @@ impl fmt::Display for Warning {
 
 pub(super) fn warnings(settings: &AnonymiseSettings, events: Option<&EventsSettings>) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let declared = [("pseudonymise", &settings.pseudonymise), ("strip_query", &settings.strip_query)];
+    let declared =
+        [("pseudonymise", &settings.pseudonymise.patterns), ("strip_query", &settings.strip_query)];
     for (list, pattern) in
         declared.iter().flat_map(|(list, patterns)| patterns.iter().map(move |p| (list, p)))
     {
@@ -260,7 +325,7 @@ pub(super) fn warnings(settings: &AnonymiseSettings, events: Option<&EventsSetti
     for (key, pointer) in events.iter().flat_map(|events| places(events)) {
         let pattern = Pattern::from(pointer.clone());
         let is_removed = settings.remove.iter().any(|removed| covers(removed, &pattern));
-        let is_pseudonym = || settings.pseudonymise.iter().any(|hashed| covers(hashed, &pattern));
+        let is_pseudonym = || settings.pseudonymise.patterns.iter().any(|hashed| covers(hashed, &pattern));
         let what = if is_removed || !forwards(settings, &pattern) {
             "is removed by [anonymise], so the processor cannot read it"
         } else if key.ends_with("time") && is_pseudonym() {
@@ -292,7 +357,7 @@ fn forwards(settings: &AnonymiseSettings, pattern: &Pattern) -> bool {
 }
 
 /// Whether `inner` can lead to something at or inside of what `outer` leads to.
-fn covers(outer: &Pattern, inner: &Pattern) -> bool {
+pub(super) fn covers(outer: &Pattern, inner: &Pattern) -> bool {
     let fits = |(a, b): (&Step, &Step)| a == b || *a == Step::Any || *b == Step::Any;
     outer.steps().len() <= inner.steps().len() && outer.steps().iter().zip(inner.steps()).all(fits)
 }
@@ -341,6 +406,17 @@ mod tests {
         for share in ["1", "1.234%", "101%", "-1%", "%", "1.%"] {
             assert!(read(&format!("forward = \"all\"\nmax_rejects = \"{share}\"")).is_err(), "{share}");
         }
+    }
+
+    #[test]
+    fn tags_stand_beside_patterns() {
+        let settings =
+            read("forward = \"all\"\npseudonymise = [\"tag:PII\", \"/a\", \"tag:GDPR\"]").expect("settings");
+        assert_eq!(settings.pseudonymise.patterns, ["/a".parse().expect("a pattern")]);
+        assert_eq!(settings.pseudonymise.tags, ["PII".into(), "GDPR".into()]);
+        assert!(read("forward = \"all\"\npseudonymise = [\"tag:PII\"]").expect("settings").needs_keyring());
+        check_error("forward = \"all\"\npseudonymise = [\"tag:\"]", "a tag has a name");
+        check_error("forward = \"all\"\nremove = [\"tag:PII\"]", "write a \"/\" before each name");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::{
 use connector::{
     Config, ConnectorError, ConnectorMetrics, Shown, Summary,
     anonymise::{AnonymiseSettings, Anonymiser},
+    decode::Formats,
     message::{Message, Publish, PublishError},
 };
 use event::{ByteSize, Mark, Ranges, mark::Reason, wire};
@@ -147,9 +148,20 @@ impl Kafka {
     }
 
     pub(crate) fn connect_with(&self, settings: &KafkaSettings, sink: &Sink, in_flight: ByteSize) -> Running {
+        self.connect_decoding(settings, sink, in_flight, Formats::default())
+    }
+
+    pub(crate) fn connect_decoding(
+        &self,
+        settings: &KafkaSettings,
+        sink: &Sink,
+        in_flight: ByteSize,
+        formats: Formats,
+    ) -> Running {
         let anonymise: AnonymiseSettings = toml::from_str("forward = 'all'").expect("valid settings");
         let anonymiser = Anonymiser::new(&anonymise, None, None).expect("valid settings");
         let config = Config {
+            formats,
             kafka: settings.resolve("test").expect("valid settings"),
             in_flight,
             max_rejects: 100,

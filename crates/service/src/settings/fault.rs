@@ -145,8 +145,8 @@ fn blot(message: String, secrets: &[String]) -> String {
     message
 }
 
-/// The most similar known name, or all of them.
-pub(crate) fn hint(name: &str, known: &[&str], what: &str) -> String {
+/// The most similar known name, or all of them; for the end of an error about an unknown one.
+pub fn hint(name: &str, known: &[&str], what: &str) -> String {
     if let Some(nearest) = nearest(name, known) {
         return format!("did you mean {nearest}?");
     }

@@ -38,6 +38,7 @@ use std::{
 use serde::de::DeserializeOwned;
 
 pub use error::SettingsError;
+pub use fault::hint;
 pub use shown::{HIDDEN, Shown};
 pub use source::{CONFIG_VARIABLE, DEFAULT_FILE, Source};
 

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use writer::{Writer, WriterConfig};
 
-use super::{Sections, clocks, say};
+use super::{Sections, clocks, registry, say};
 use crate::{commands::processor::pipeline, config::Config, edits, errors};
 
 /// No connection takes longer than this. A service that is slower than that is not of much use to a pipe.
@@ -30,7 +30,7 @@ const KAFKA_LIMIT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The result of one connection.
-enum Line {
+pub(super) enum Line {
     Good(String),
     Warning(String),
     Failed(String),
@@ -117,6 +117,9 @@ fn looks<'a>(config: &'a Config, sections: &'a Sections) -> Vec<Look<'a>> {
     if let Some(kafka) = &sections.kafka {
         add("Kafka".to_owned(), Box::pin(check_kafka(kafka, sections)));
     }
+    if let Some(declared) = sections.formats.as_ref().filter(|declared| declared.needs_registry()) {
+        add("schema registry".to_owned(), Box::pin(registry::check(declared, config, sections)));
+    }
     if let Some((pubsub, endpoint)) = &sections.pubsub {
         add(named(endpoint), Box::pin(check_pubsub(pubsub, endpoint)));
     }
@@ -145,7 +148,7 @@ fn looks<'a>(config: &'a Config, sections: &'a Sections) -> Vec<Look<'a>> {
     looks
 }
 
-fn line<T: Display, E: Into<anyhow::Error>>(what: &str, result: Result<T, E>) -> Line {
+pub(super) fn line<T: Display, E: Into<anyhow::Error>>(what: &str, result: Result<T, E>) -> Line {
     match result {
         Ok(good) => Line::Good(format!("{what}: {good}")),
         Err(error) => {
@@ -262,7 +265,7 @@ fn look(what: &str, result: Result<(), PubSubError>, good: String, may: &str) ->
     }
 }
 
-fn counted(number: usize, thing: &str) -> String {
+pub(super) fn counted(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 

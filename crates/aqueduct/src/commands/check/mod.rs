@@ -4,7 +4,9 @@
 
 mod clocks;
 mod connections;
+mod registry;
 mod sample;
+mod schemas;
 mod sections;
 
 use std::{

@@ -4,23 +4,31 @@
 //! See [`crate::sample`] for the report.
 
 use std::{
+    borrow::Cow,
     io::{self, Write as _},
     num::NonZeroU64,
     path::Path,
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::bail;
-use connector::anonymise::{Anonymiser, Raw, RejectCode};
+use codec::Schema;
+use connector::{
+    anonymise::{Anonymiser, KeyRule, Raw, RejectCode},
+    decode::Event,
+};
+use event::EventTime;
 use kafka::{KafkaConfig, Log, LogRange, Polled, Record};
 use tokio_util::sync::CancellationToken;
 
 use super::{Args, Sections};
 use crate::{
     config::{Config, places},
+    decoding::Decoding,
     errors::WrongUsage,
     grid::Format,
-    input::Input,
+    input::{Input, is_container},
     output::mark_closed,
     progress, runtime,
     sample::{Known, Report, Sample, Times},
@@ -40,7 +48,17 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
     let anonymiser = sections.anonymiser.clone().expect("a valid section has rules");
     let wanted = args.sample.map_or(RECORDS, NonZeroU64::get);
     let times = sections.events.as_ref().map(Times::new);
-    let reading = Reading { anonymiser, sample: Sample::new(rules.key, &known(sections)), times, wanted };
+    if args.sample_file.as_ref().is_some_and(|file| !is_container(file)) {
+        config.refuse_tags()?;
+    }
+    let declared = sections.formats.as_ref();
+    let decoding = match (declared, &args.sample_file) {
+        (None, _) => None,
+        (Some(declared), Some(_)) => Some(Decoding::of_lines(declared)),
+        (Some(declared), None) => Some(Decoding::new(declared, rules.key != KeyRule::Drop)?),
+    };
+    let sample = Sample::new(rules.key, &known(sections));
+    let reading = Reading { anonymiser, decoding, sample, times, wanted };
     let (source, sample, times) = runtime::run_blocking(|stop| match &args.sample_file {
         Some(file) => of_file(reading, file, topic(sections.kafka.as_ref()), &stop),
         None => of_kafka(reading, &config.kafka()?, &stop),
@@ -74,6 +92,8 @@ pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
 /// A sample that is being read.
 struct Reading {
     anonymiser: Anonymiser,
+    /// `None` if every record is JSON as it is.
+    decoding: Option<Decoding>,
     sample: Sample,
     times: Option<Times>,
     wanted: u64,
@@ -84,12 +104,37 @@ impl Reading {
         self.sample.records() >= self.wanted
     }
 
-    fn record(&mut self, topic: &str, record: &Record<'_>) {
+    /// Takes a record of Kafka; returns whether the sample goes on.
+    fn record(&mut self, topic: &str, record: &Record<'_>, stop: &CancellationToken) -> anyhow::Result<bool> {
         let headers: Vec<(&str, &[u8])> = record.headers().collect();
-        let raw = Raw { topic, value: record.value, key: record.key, headers: &headers };
-        self.sample.take(&mut self.anonymiser, &raw);
-        if let (Some(times), Some(value)) = (&mut self.times, record.value) {
-            times.take(topic, value, record.timestamp);
+        let raw = codec::Raw { key: record.key, value: record.value, headers: &headers };
+        self.take(topic, &raw, (record.timestamp, None), stop)
+    }
+
+    fn take(
+        &mut self,
+        topic: &str,
+        raw: &codec::Raw<'_>,
+        (timestamp, of_file): (Option<EventTime>, Option<&Arc<dyn Schema>>),
+        stop: &CancellationToken,
+    ) -> anyhow::Result<bool> {
+        let (sample, anonymiser, times) = (&mut self.sample, &mut self.anonymiser, &mut self.times);
+        let look = |event: Result<Event<'_>, &'static str>| match event {
+            Ok(Event { key, value, schema }) => {
+                let raw = Raw { topic, value, key: key.as_deref(), headers: raw.headers };
+                sample.take(anonymiser, &raw, schema.or(of_file));
+                if let (Some(times), Some(value)) = (times, value) {
+                    times.take(topic, value, timestamp);
+                }
+            }
+            Err(code) => sample.reject(code, None),
+        };
+        match &mut self.decoding {
+            Some(decoding) => Ok(decoding.decode(topic, raw, stop, look)?.is_some()),
+            None => {
+                look(Ok(Event { key: raw.key.map(Cow::Borrowed), value: raw.value, schema: None }));
+                Ok(true)
+            }
         }
     }
 }
@@ -102,15 +147,15 @@ fn of_file(
 ) -> anyhow::Result<(String, Sample, Option<Times>)> {
     let mut input = Input::open(path, stop)?;
     let source = input.name().to_owned();
+    let schema = input.schema();
     while !reading.is_complete() && !stop.is_cancelled() {
         let Some(line) = input.next_line()? else { break };
         match line.bytes {
             Some(value) => {
-                let raw = Raw { topic, value: Some(value), key: None, headers: &[] };
-                reading.sample.take(&mut reading.anonymiser, &raw);
-                reading.times.iter_mut().for_each(|times| times.take(topic, value, None));
+                let raw = codec::Raw { key: None, value: Some(value), headers: &[] };
+                reading.take(topic, &raw, (None, schema.as_ref()), stop)?;
             }
-            None => reading.sample.reject(RejectCode::TooLarge, None),
+            None => reading.sample.reject(RejectCode::TooLarge.as_str(), None),
         }
     }
     Ok((source, reading.sample, reading.times))
@@ -128,7 +173,9 @@ fn of_kafka(
         for partition in 0..log.partitions() {
             while !reading.is_complete() {
                 let Polled::Record(owned) = log.take(partition, stop)? else { break };
-                reading.record(topic, &owned.record());
+                if !reading.record(topic, &owned.record(), stop)? {
+                    break;
+                }
                 if reading.sample.records().is_multiple_of(GLANCE) {
                     bar.set_position(reading.sample.records());
                 }

@@ -14,12 +14,15 @@ use pubsub::{Endpoint, PubSubSettings};
 use service::SettingsError;
 use writer::WriterConfig;
 
-use crate::config::{Across, Config, ConfigError, REQUIRED};
+use super::schemas::{self, Wanted};
+use crate::config::{Across, Config, ConfigError, Declared, REQUIRED, envelope_of};
 
 /// What the file has.
 #[derive(Default)]
 pub(super) struct Sections {
     pub(super) kafka: Option<KafkaConfig>,
+    /// How the records of its topics are decoded.
+    pub(super) formats: Option<Declared>,
     pub(super) pubsub: Option<(PubSubSettings, Endpoint)>,
     pub(super) anonymise: Option<AnonymiseSettings>,
     /// The rules, with a keyring of their own where the configured one is not at hand.
@@ -40,6 +43,8 @@ impl Sections {
         let mut sections = Self::default();
         let mut reader = Reader { config, errors, absent: &mut sections.absent };
         sections.kafka = reader.section("kafka", Config::kafka);
+        let formats = |kafka: &KafkaConfig| reader.keep(config.formats(kafka));
+        sections.formats = sections.kafka.as_ref().and_then(formats);
         sections.pubsub = reader.section("pubsub", |config| {
             let pubsub = config.pubsub()?;
             let endpoint = config.pubsub_endpoint(&pubsub)?;
@@ -64,6 +69,7 @@ impl Sections {
             ));
         }
         sections.check_rules(config, errors);
+        sections.check_schema_files(config);
         sections.check_cold_start(config);
         sections.check_processing_time(config);
         sections
@@ -112,6 +118,28 @@ impl Sections {
         for (key, text) in short.map(text).collect::<Vec<_>>() {
             self.warn(config, &key, text);
         }
+    }
+
+    /// What the configuration reads, compared with schemas in files.
+    fn check_schema_files(&mut self, config: &Config) {
+        let Some(declared) = &self.formats else { return };
+        let mut warnings = Vec::new();
+        for (format, schema) in declared.schema_files() {
+            let fields = schemas::unwrapped(schema.fields(), envelope_of(format).as_ref());
+            let wanted = self.wanted(&format.topic);
+            for finding in schemas::findings(&wanted, &[(1, fields.as_slice())]) {
+                let text = finding.of_file(&format.topic);
+                warnings.push((finding.key.clone(), text));
+            }
+        }
+        for (key, text) in warnings {
+            self.warn(config, &key, text);
+        }
+    }
+
+    /// Everything that the configuration reads of the events of a topic.
+    pub(super) fn wanted(&self, topic: &str) -> Vec<Wanted> {
+        schemas::wanted(topic, self.events.as_ref(), self.anonymise.as_ref(), &self.flows)
     }
 
     fn warn(&mut self, config: &Config, key: &str, text: impl fmt::Display) {

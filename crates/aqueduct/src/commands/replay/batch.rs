@@ -4,7 +4,11 @@
 
 use std::sync::Arc;
 
-use connector::anonymise::{Anonymiser, MAX_EVENT_BYTES, Raw, RejectCode};
+use codec::Schema;
+use connector::{
+    anonymise::{Anonymiser, MAX_EVENT_BYTES, Raw, RejectCode},
+    decode::{Decoder, Undecoded},
+};
 use event::EventTime;
 use processor::{
     digest::{Digests, Refusal},
@@ -53,6 +57,8 @@ pub(super) struct Rejected {
 /// One thread's means to read lines.
 #[derive(Clone, Debug)]
 pub(super) struct Worker {
+    /// Takes envelopes off.
+    pub(super) decoder: Decoder,
     /// Nothing where events are taken as they are.
     pub(super) anonymiser: Option<Anonymiser>,
     pub(super) reader: Reader,
@@ -90,18 +96,24 @@ impl Batch {
 
 impl Worker {
     /// Reads all lines of a batch.
-    pub(super) fn read(&mut self, batch: &mut Batch, topic: &str) {
+    pub(super) fn read(&mut self, batch: &mut Batch, topic: &str, schema: Option<&Arc<dyn Schema>>) {
         for line in &mut batch.lines {
             line.became = Some(match line.place {
                 Some((start, end)) => {
-                    self.line(&batch.text[start as usize..end as usize], topic, &mut batch.digests)
+                    self.line(&batch.text[start as usize..end as usize], topic, schema, &mut batch.digests)
                 }
                 None => rejected(RejectCode::TooLarge.as_str(), None),
             });
         }
     }
 
-    fn line(&mut self, bytes: &[u8], topic: &str, digests: &mut Digests) -> Became {
+    fn line(
+        &mut self,
+        bytes: &[u8],
+        topic: &str,
+        schema: Option<&Arc<dyn Schema>>,
+        digests: &mut Digests,
+    ) -> Became {
         let envelope = Envelope { topic, kafka_time: None, publish_time: self.now };
         let anonymised;
         let payload = match &mut self.anonymiser {
@@ -109,8 +121,14 @@ impl Worker {
             None if bytes.len() > MAX_EVENT_BYTES => return rejected(RejectCode::TooLarge.as_str(), None),
             None => bytes,
             Some(anonymiser) => {
-                let raw = Raw { topic, value: Some(bytes), key: None, headers: &[] };
-                match anonymiser.anonymise(&raw) {
+                let line = codec::Raw { key: None, value: Some(bytes), headers: &[] };
+                let value = match self.decoder.decode(topic, &line) {
+                    Ok(event) => event.value,
+                    Err(Undecoded::Reject(code, _)) => return rejected(code, None),
+                    Err(Undecoded::Waits(_)) => unreachable!("a line has no schema in a registry"),
+                };
+                let raw = Raw { topic, value, key: None, headers: &[] };
+                match anonymiser.anonymise_decoded(&raw, schema) {
                     Ok(event) => {
                         anonymised = event;
                         anonymised.data()

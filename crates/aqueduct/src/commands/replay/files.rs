@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use codec::Schema;
 use event::EventTime;
 use processor::digest::Digests;
 use tokio_util::sync::CancellationToken;
@@ -212,7 +213,7 @@ impl OpenFile {
         while self.ahead.len() < ahead && !self.is_at_end {
             let batch = self.lines_together(workers.spare.pop().unwrap_or_default())?;
             if !batch.is_empty() {
-                self.ahead.push_back(workers.start(batch, &self.topic));
+                self.ahead.push_back(workers.start(batch, &self.topic, self.input.schema()));
             }
         }
         Ok(self.ahead.pop_front().map(|next| finished(&next)))
@@ -241,13 +242,13 @@ fn add_times(digests: &Digests, first: usize, times: &mut Vec<EventTime>) {
 }
 
 impl Workers {
-    fn start(&self, mut batch: Batch, topic: &Arc<str>) -> Receiver<Batch> {
+    fn start(&self, mut batch: Batch, topic: &Arc<str>, schema: Option<Arc<dyn Schema>>) -> Receiver<Batch> {
         let (sender, receiver) = sync_channel(1);
         let known = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut worker = known.unwrap_or_else(|| self.first.clone());
         let (idle, topic) = (Arc::clone(&self.idle), Arc::clone(topic));
         rayon::spawn_fifo(move || {
-            worker.read(&mut batch, &topic);
+            worker.read(&mut batch, &topic, schema.as_ref());
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
             // After the replay was stopped, no one waits for the batch.
             let _ = sender.send(batch);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use connector::{anonymise::Raw, message::Origin};
+use connector::{anonymise::Raw, decode::Event, message::Origin};
 use event::{Incarnation, Partition};
 use kafka::{Log, LogRange, OwnedRecord, Polled};
 use tokio_util::sync::CancellationToken;
@@ -13,13 +13,14 @@ use super::{
     plan::Span,
     session::{At, Session},
 };
-use crate::progress;
+use crate::{decoding::Decoding, progress};
 
 /// The topics that are to be read.
 pub(super) struct Logs {
     logs: Vec<Log>,
     /// The log and the origin of each partition, by index.
     places: Vec<(usize, Origin)>,
+    decoding: Decoding,
 }
 
 /// Number of records between two checks of the progress bar and the token.
@@ -31,6 +32,7 @@ impl Logs {
     /// # Errors
     /// Kafka does not answer, or a topic does not exist.
     pub(super) fn open(span: &Span) -> anyhow::Result<Self> {
+        let decoding = Decoding::new(&span.formats, span.has_keys)?;
         let range = LogRange::Times { from: span.from, to: span.to };
         let mut logs = Vec::new();
         let mut places = Vec::new();
@@ -43,7 +45,7 @@ impl Logs {
             }
             logs.push(log);
         }
-        Ok(Self { logs, places })
+        Ok(Self { logs, places, decoding })
     }
 
     pub(super) fn partitions(&self) -> usize {
@@ -63,7 +65,11 @@ impl Logs {
             match self.logs[*log].take(origin.partition().partition, shutdown)? {
                 Polled::Stopped => break,
                 Polled::End => session.end_partition(number)?,
-                Polled::Record(owned) => record(session, number, origin, &owned)?,
+                Polled::Record(owned) => {
+                    if !record(&mut self.decoding, session, (number, origin), &owned, shutdown)? {
+                        break;
+                    }
+                }
             }
         }
         bar.finish_and_clear();
@@ -71,11 +77,28 @@ impl Logs {
     }
 }
 
-fn record(session: &mut Session, number: usize, origin: &Origin, owned: &OwnedRecord) -> anyhow::Result<()> {
-    let record = owned.record();
-    let headers: Vec<(&str, &[u8])> =
-        if session.wants_headers() { record.headers().collect() } else { Vec::new() };
-    let raw =
-        Raw { topic: &origin.partition().topic, value: record.value, key: record.key, headers: &headers };
-    session.record(number, &raw, At::Offset(origin, record.offset, record.timestamp))
+/// Counts a record; returns whether it was not stopped before.
+fn record(
+    decoding: &mut Decoding,
+    session: &mut Session,
+    (number, origin): (usize, &Origin),
+    owned: &OwnedRecord,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let (record, topic) = (owned.record(), &origin.partition().topic);
+    let wants_headers = session.wants_headers() || decoding.wants_headers(topic);
+    let headers: Vec<(&str, &[u8])> = if wants_headers { record.headers().collect() } else { Vec::new() };
+    let bytes = codec::Raw { key: record.key, value: record.value, headers: &headers };
+    let at = At::Offset(origin, record.offset, record.timestamp);
+    let counted = decoding.decode(topic, &bytes, shutdown, |event| match event {
+        Ok(Event { key, value, schema }) => {
+            let raw = Raw { topic, value, key: key.as_deref(), headers: &headers };
+            session.record(number, &raw, schema, at)
+        }
+        Err(code) => {
+            session.reject(code, None, at);
+            Ok(())
+        }
+    })?;
+    counted.map_or(Ok(false), |counted| counted.map(|()| true))
 }

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use connector::anonymise::Anonymiser;
+use connector::{
+    anonymise::{Anonymiser, KeyRule},
+    decode::Decoder,
+};
 use event::{EventTime, EventsSettings};
 use flow::{Flow, TimeKind};
 use kafka::KafkaConfig;
@@ -14,8 +17,9 @@ use writer::WriterConfig;
 
 use super::{Args, tables::PIPELINE};
 use crate::{
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Declared},
     errors::WrongUsage,
+    input::is_container,
 };
 
 /// A replay.
@@ -32,6 +36,8 @@ pub(super) struct Plan {
 pub(super) struct Rules {
     pub(super) events: EventsSettings,
     pub(super) flows: Vec<Flow>,
+    /// Takes envelopes off lines of files.
+    pub(super) line_decoder: Decoder,
     /// Nothing where the events were published already, or are to be taken as they are.
     pub(super) anonymiser: Option<Anonymiser>,
     pub(super) only_final: bool,
@@ -54,6 +60,9 @@ pub(super) struct Place {
 /// A stretch of the Kafka topics.
 pub(super) struct Span {
     pub(super) kafka: KafkaConfig,
+    pub(super) formats: Declared,
+    /// Whether keys are used.
+    pub(super) has_keys: bool,
     pub(super) from: Option<EventTime>,
     pub(super) to: Option<EventTime>,
 }
@@ -77,8 +86,11 @@ impl Plan {
         let raw = !args.anonymised && config.settings().has("anonymise");
         let anonymiser = if raw { Some(config.checked_anonymiser()?) } else { None };
         let output = Target::choose(&args.output, config)?;
+        let mut line_decoder = Decoder::default();
         let source = if args.kafka {
-            Source::Kafka(Box::new(Span::make(args, config)?))
+            let has_keys =
+                anonymiser.as_ref().is_some_and(|anonymiser| anonymiser.key_rule() != KeyRule::Drop);
+            Source::Kafka(Box::new(Span::make(args, config, has_keys)?))
         } else {
             if args.from.is_some() || args.to.is_some() {
                 let text = "--from and --to require --kafka".to_owned();
@@ -86,6 +98,9 @@ impl Plan {
             }
             let places = places(&args.files)?;
             refuse_own_input(&args.output, &places, config, anonymiser.is_some())?;
+            if anonymiser.is_some() {
+                line_decoder = decoder_of(&places, config)?;
+            }
             Source::Files(places)
         };
         if let Target::Database(path) = &output
@@ -93,10 +108,24 @@ impl Plan {
         {
             refuse_database_of_others(path)?;
         }
-        let rules = Rules { events, flows: flows.clone(), anonymiser, only_final: args.only_final };
+        let rules =
+            Rules { events, flows: flows.clone(), line_decoder, anonymiser, only_final: args.only_final };
         let threads = args.threads.map_or_else(default_threads, usize::from);
         Ok(Self { source, rules, flows, output, threads })
     }
+}
+
+/// What takes envelopes off the lines of files, of which only some may name their topic.
+fn decoder_of(places: &[Place], config: &Config) -> Result<Decoder, ConfigError> {
+    if places.iter().any(|place| !is_container(&place.path)) {
+        config.refuse_tags()?;
+    }
+    let is_any_named = places.iter().any(|place| !place.topic.is_empty());
+    if !is_any_named || !config.settings().has("kafka") {
+        return Ok(Decoder::default());
+    }
+    let formats = config.formats(&config.kafka()?)?.of_lines();
+    Ok(Decoder::new(&formats, false))
 }
 
 /// The rows must not replace what they are made from, by whatever path it is named.
@@ -194,14 +223,16 @@ impl Place {
 }
 
 impl Span {
-    fn make(args: &Args, config: &Config) -> anyhow::Result<Self> {
+    fn make(args: &Args, config: &Config, has_keys: bool) -> anyhow::Result<Self> {
         if let (Some(from), Some(to)) = (args.from, args.to)
             && from >= to
         {
             let text = format!("--from {from} is not before --to {to}; correct one of them");
             return Err(WrongUsage(text).into());
         }
-        Ok(Self { kafka: config.kafka()?, from: args.from, to: args.to })
+        let kafka = config.kafka()?;
+        let formats = config.formats(&kafka)?;
+        Ok(Self { kafka, formats, has_keys, from: args.from, to: args.to })
     }
 }
 

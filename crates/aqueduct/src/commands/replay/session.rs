@@ -6,8 +6,10 @@ use std::{
     time::Instant,
 };
 
+use codec::Schema;
 use connector::{
     anonymise::{Anonymised, Anonymiser, Raw, RejectCode},
+    decode::Decoder,
     message::Message,
 };
 use event::{EventTime, EventsSettings};
@@ -32,6 +34,8 @@ pub(super) use super::tally::At;
 pub(super) struct Session {
     events: EventsSettings,
     replay: Replay,
+    /// For lines of files.
+    decoder: Decoder,
     anonymiser: Option<Anonymiser>,
     encoder: Encoder,
     /// One a flow, where only the last panes are wanted.
@@ -51,6 +55,7 @@ impl Session {
         Self {
             events: rules.events,
             replay,
+            decoder: rules.line_decoder,
             anonymiser: rules.anonymiser,
             encoder: Encoder::default(),
             finals,
@@ -63,7 +68,12 @@ impl Session {
 
     /// Reads lines as this replay needs them.
     pub(super) fn worker(&self) -> Worker {
-        Worker { anonymiser: self.anonymiser.clone(), reader: self.replay.reader(), now: self.now }
+        Worker {
+            decoder: self.decoder.clone(),
+            anonymiser: self.anonymiser.clone(),
+            reader: self.replay.reader(),
+            now: self.now,
+        }
     }
 
     /// The partition to read from next; nothing when all have ended.
@@ -77,10 +87,16 @@ impl Session {
     }
 
     /// Counts a record.
-    pub(super) fn record(&mut self, partition: usize, raw: &Raw<'_>, at: At<'_>) -> anyhow::Result<()> {
+    pub(super) fn record(
+        &mut self,
+        partition: usize,
+        raw: &Raw<'_>,
+        schema: Option<&Arc<dyn Schema>>,
+        at: At<'_>,
+    ) -> anyhow::Result<()> {
         let anonymised;
         let payload = match (&mut self.anonymiser, raw.value) {
-            (Some(anonymiser), _) => match published(anonymiser, &mut self.encoder, raw, at) {
+            (Some(anonymiser), _) => match published((anonymiser, &mut self.encoder), raw, schema, at) {
                 Ok(event) => {
                     anonymised = event;
                     anonymised.data()
@@ -210,12 +226,13 @@ impl Session {
 
 /// What the connector would publish, or why it would not.
 fn published(
-    anonymiser: &mut Anonymiser,
-    encoder: &mut Encoder,
+    (anonymiser, encoder): (&mut Anonymiser, &mut Encoder),
     raw: &Raw<'_>,
+    schema: Option<&Arc<dyn Schema>>,
     at: At<'_>,
 ) -> Result<Anonymised, (&'static str, Option<Arc<str>>)> {
-    let event = anonymiser.anonymise(raw).map_err(|reject| (reject.code.as_str(), reject.pointer))?;
+    let event =
+        anonymiser.anonymise_decoded(raw, schema).map_err(|reject| (reject.code.as_str(), reject.pointer))?;
     if let At::Offset(origin, offset, time) = at {
         let time = time.map(|time| time.0);
         Message::new(encoder, &event, origin, offset, time).map_err(|reason| (reason, None))?;

@@ -49,7 +49,7 @@ fn section() -> impl Strategy<Value = AnonymiseSettings> {
     let forward = prop_oneof![Just(Forward::All), patterns(4).prop_map(Forward::List)];
     (patterns(2), patterns(2), patterns(1), forward).prop_map(
         |(pseudonymise, remove, strip_query, forward)| AnonymiseSettings {
-            pseudonymise,
+            pseudonymise: pseudonymise.into(),
             remove,
             strip_query,
             forward,
@@ -90,7 +90,7 @@ fn naive(section: &AnonymiseSettings, value: &Value, place: &mut Vec<String>) ->
     if value.is_null() {
         return Ok(covered.then_some(Value::Null));
     }
-    let lists = [&section.pseudonymise, &section.remove, &section.strip_query].map(Vec::as_slice);
+    let lists = [&section.pseudonymise.patterns, &section.remove, &section.strip_query].map(Vec::as_slice);
     for further in lists
         .iter()
         .chain([&list])
@@ -105,7 +105,7 @@ fn naive(section: &AnonymiseSettings, value: &Value, place: &mut Vec<String>) ->
             return Err(());
         }
     }
-    if section.pseudonymise.iter().any(|p| is(p, place)) {
+    if section.pseudonymise.patterns.iter().any(|p| is(p, place)) {
         return match value {
             Value::String(text) => Ok(Some(pseudonym_of(text))),
             Value::Bool(bool) => Ok(Some(pseudonym_of(&bool.to_string()))),
@@ -181,7 +181,8 @@ fn plant(
     tail: &str,
 ) -> usize {
     let hidden = hidden || section.remove.iter().any(|p| is(p, place));
-    let protected = hidden || section.pseudonymise.iter().any(|p| is(p, place)) || !forwarded(section, place);
+    let protected =
+        hidden || section.pseudonymise.patterns.iter().any(|p| is(p, place)) || !forwarded(section, place);
     let mut inner = |name: String, value: &mut Value| {
         place.push(name);
         let planted = plant(section, value, place, hidden, tail);

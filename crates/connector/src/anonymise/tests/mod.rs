@@ -5,6 +5,7 @@ mod tables;
 
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
 
+use codec::{Field, Kind, Payload, Schema};
 use event::EventsSettings;
 
 use super::*;
@@ -22,7 +23,7 @@ fn keyring(keys: usize) -> Arc<Keyring> {
     Arc::new(Keyring::load(&path).expect("a keyring"))
 }
 
-fn settings(toml: &str) -> AnonymiseSettings {
+pub(super) fn settings(toml: &str) -> AnonymiseSettings {
     toml::from_str(toml).expect("settings")
 }
 
@@ -31,7 +32,7 @@ fn events(toml: &str) -> EventsSettings {
 }
 
 /// The anonymiser of a section, with one key.
-fn anonymiser(toml: &str) -> Anonymiser {
+pub(super) fn anonymiser(toml: &str) -> Anonymiser {
     Anonymiser::new(&settings(toml), None, Some(keyring(1))).expect("rules")
 }
 
@@ -39,6 +40,38 @@ fn value(payload: &[u8]) -> Raw<'_> {
     Raw { topic: "events", value: Some(payload), key: None, headers: &[] }
 }
 
-fn pseudonym(id: &str) -> String {
+pub(super) fn pseudonym(id: &str) -> String {
     keyring(1).keys()[0].pseudonym(id).map(char::from).iter().collect()
+}
+
+/// What a schema declares.
+struct Declared(Vec<Field>);
+
+impl Schema for Declared {
+    fn decode(&self, _: Payload<'_>, _: &mut Vec<u8>) -> Result<(), codec::Reject> {
+        unreachable!("events are decoded already")
+    }
+
+    fn fields(&self) -> &[Field] {
+        &self.0
+    }
+
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    fn subjects(&self) -> Option<&[String]> {
+        None
+    }
+}
+
+/// A schema with these fields and their tags.
+pub(super) fn schema(fields: &[(&str, &[&str])]) -> Arc<dyn Schema> {
+    let field = |(pattern, tags): &(&str, &[&str])| Field {
+        pattern: pattern.parse().expect("a pattern"),
+        kind: Kind::Text,
+        optional: false,
+        tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
+    };
+    Arc::new(Declared(fields.iter().map(field).collect()))
 }
