@@ -13,17 +13,12 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedHeaders, Headers as _},
+    message::{BorrowedHeaders, Header, Headers as _, OwnedHeaders},
     metadata::MetadataPartition,
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
-use crate::{
-    produced::{Produced, Record},
-    services,
-    traffic::Outgoing,
-    wait,
-};
+use crate::{formats::Encoded, produced::Produced, services, traffic::Outgoing, wait};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -221,11 +216,30 @@ impl Producer {
     /// # Errors
     /// librdkafka refuses it.
     pub fn send(&self, outgoing: &Outgoing) -> Result<()> {
+        self.send_as(outgoing, outgoing.value.as_deref(), &[])
+    }
+
+    /// As [`send`](Self::send), with another value and with headers.
+    ///
+    /// # Errors
+    /// librdkafka refuses it.
+    pub fn send_as(
+        &self,
+        outgoing: &Outgoing,
+        value: Option<&[u8]>,
+        headers: &[(&str, Vec<u8>)],
+    ) -> Result<()> {
         loop {
             let mut record: BaseRecord<'_, [u8], [u8]> =
                 BaseRecord::to(&self.topic).partition(outgoing.partition);
             record.key = outgoing.key.as_deref();
-            record.payload = outgoing.value.as_deref();
+            record.payload = value;
+            if !headers.is_empty() {
+                let all = headers.iter().fold(OwnedHeaders::new(), |all, (key, value)| {
+                    all.insert(Header { key, value: Some(value) })
+                });
+                record = record.headers(all);
+            }
             match self.inner.send(record) {
                 Ok(()) => break,
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
@@ -257,10 +271,29 @@ impl Producer {
     ) -> Result<()> {
         for outgoing in traffic {
             self.send(&outgoing)?;
-            let Outgoing { partition, value, refused, .. } = outgoing;
-            let offset = produced.next_offset(partition);
-            produced.records.push(Record { partition, offset, value, refused });
+            produced.add(outgoing);
         }
+        self.settle(produced)
+    }
+
+    /// As [`produce`](Self::produce), where Kafka gets other bytes than what is remembered.
+    ///
+    /// # Errors
+    /// As [`produce`](Self::produce).
+    pub fn produce_as(
+        &self,
+        traffic: impl IntoIterator<Item = (Outgoing, Encoded)>,
+        produced: &mut Produced,
+    ) -> Result<()> {
+        for (outgoing, encoded) in traffic {
+            self.send_as(&outgoing, Some(&encoded.value), &encoded.headers)?;
+            produced.add(outgoing);
+        }
+        self.settle(produced)
+    }
+
+    /// Waits until Kafka has everything that is remembered.
+    fn settle(&self, produced: &Produced) -> Result<()> {
         self.flush()?;
         for partition in 0..produced.partitions() {
             let (_, end) = self.ends(partition)?;

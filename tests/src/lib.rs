@@ -6,6 +6,7 @@
 //!   [`unaware`]
 //! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively; [`topics`]: to which topics, where
 //!   these change
+//! - [`formats`]: the same events in Avro and Protobuf, with the schema registry
 //! - [`registry`]: a schema registry, and writers of other formats than JSON
 //! - [`canary`]: whether an id left in any form
 //! - [`rows`]: what the pipe wrote, to be compared with the recount
@@ -22,6 +23,7 @@ pub mod bigquery;
 pub mod browser;
 pub mod canary;
 pub mod chaos;
+pub mod formats;
 pub mod http;
 pub mod kafka;
 pub mod pipe;

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::traffic::Outgoing;
+
 /// Every record of a topic, in the order of production.
 #[derive(Debug, Default)]
 pub struct Produced {
@@ -38,6 +40,13 @@ impl Produced {
     pub fn next_offset(&self, partition: i32) -> u64 {
         let of_partition = self.records.iter().rev().find(|record| record.partition == partition);
         of_partition.map_or(0, |record| record.offset + 1)
+    }
+
+    /// Remembers a record.
+    pub fn add(&mut self, outgoing: Outgoing) {
+        let Outgoing { partition, value, refused, .. } = outgoing;
+        let offset = self.next_offset(partition);
+        self.records.push(Record { partition, offset, value, refused });
     }
 
     /// How many partitions have a record; they are used from the first on.

@@ -21,7 +21,7 @@ use tests::{
 };
 
 /// All levels of our own crates and of the client libraries, which is more than an operator should ever ask for.
-const EVERYTHING: &str = "trace,librdkafka=trace,rdkafka=trace,h2=trace,hyper=trace,hyper_util=trace,tonic=trace,\
+pub(crate) const EVERYTHING: &str = "trace,librdkafka=trace,rdkafka=trace,h2=trace,hyper=trace,hyper_util=trace,tonic=trace,\
     tower=trace,reqwest=trace,google_cloud_pubsub=trace,google_cloud_auth=trace,google_cloud_gax=trace,object_store=trace";
 
 const RULES: [(&str, &str); 3] = [

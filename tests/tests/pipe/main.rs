@@ -10,6 +10,7 @@ mod canary;
 mod demo;
 mod edits;
 mod examples;
+mod formats;
 mod outage;
 mod page;
 mod reconciled;
