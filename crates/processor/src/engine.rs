@@ -223,8 +223,8 @@ impl Engine {
         }
     }
 
-    /// As [`Self::advance`], without rows of progress. Calls `fired` with a flow's index and the rows of one window at
-    /// a time, which `fired` may take out; the list is cleared afterwards.
+    /// As [`Self::advance`], without rows of progress. Calls `fired` with a flow's index and rows of one window, all or a
+    /// part of them, which `fired` may take out; the list is cleared afterwards.
     pub fn advance_each(
         &mut self,
         watermarks: &Watermarks,

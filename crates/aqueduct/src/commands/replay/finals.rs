@@ -32,6 +32,8 @@ pub(super) struct Aligned {
     windows: BTreeMap<EventTime, Panes>,
     /// Scratch of [`Self::take_until`].
     rows: Vec<Row>,
+    /// The memory of the last window that went out, for the next one.
+    spare: Vec<(Key, Values, u32)>,
 }
 
 /// Panes of sessions that no later pane of the same key overlaps.
@@ -72,6 +74,9 @@ type Take<'a> = &'a mut dyn FnMut(&mut Vec<Row>) -> anyhow::Result<()>;
 /// Panes that one window may have more than keys before they are looked through.
 const SLACK: usize = 1024;
 
+/// How many rows go out together at most. All rows of a large window would need new memory each time.
+const TOGETHER: usize = 4_096;
+
 impl Finals {
     pub(super) fn new(flow: &Flow) -> Self {
         let allowed_lateness = flow.table().allowed_lateness;
@@ -83,6 +88,7 @@ impl Finals {
                     takes_back,
                     windows: BTreeMap::new(),
                     rows: Vec::new(),
+                    spare: Vec::new(),
                 })
             }
             WindowKind::Sessions { .. } => Self::Sessions(Sessions::default()),
@@ -97,7 +103,8 @@ impl Finals {
         }
     }
 
-    /// Hands on the windows of which no later pane can fire, the earliest first, each with its last panes.
+    /// Hands on the windows of which no later pane can fire, the earliest first, each with its last panes, in several calls
+    /// if there are many.
     pub(super) fn take_until(&mut self, watermark: EventTime, take: Take<'_>) -> anyhow::Result<()> {
         match self {
             Self::Aligned(aligned) => aligned.take_until(watermark, take),
@@ -109,8 +116,8 @@ impl Finals {
 impl Aligned {
     fn add(&mut self, rows: &mut Vec<Row>) {
         for row in rows.drain(..) {
-            let panes = self.windows.entry(row.window.end).or_insert_with(|| Panes::new(row.window));
-            panes.add(row);
+            let panes = self.windows.entry(row.window.end);
+            panes.or_insert_with(|| Panes::new(row.window, std::mem::take(&mut self.spare))).add(row);
         }
     }
 
@@ -121,13 +128,20 @@ impl Aligned {
             }
             let mut panes = first.remove();
             panes.keep_last();
-            self.rows.clear();
-            self.rows.extend(panes.rows());
-            if self.takes_back {
-                // Clicks that another view took in the end: in another order of arrival the key has no row at all.
-                self.rows.retain(|row| !row.values.iter().all(Value::is_zero));
+            // Clicks that another view took in the end: in another order of arrival the key has no row at all.
+            let takes_back = self.takes_back;
+            let is_final = |row: &Row| !(takes_back && row.values.iter().all(Value::is_zero));
+            let mut rows = panes.rows().filter(is_final);
+            loop {
+                self.rows.clear();
+                self.rows.extend(rows.by_ref().take(TOGETHER));
+                if self.rows.is_empty() {
+                    break;
+                }
+                take(&mut self.rows)?;
             }
-            take(&mut self.rows)?;
+            drop(rows);
+            self.spare = std::mem::take(&mut panes.panes);
         }
         Ok(())
     }
@@ -163,8 +177,8 @@ impl Sessions {
 }
 
 impl Panes {
-    fn new(window: Window) -> Self {
-        Self { window, firings: Vec::new(), panes: Vec::new(), distinct: 0 }
+    fn new(window: Window, panes: Vec<(Key, Values, u32)>) -> Self {
+        Self { window, firings: Vec::new(), panes, distinct: 0 }
     }
 
     fn add(&mut self, row: Row) {
@@ -202,9 +216,11 @@ impl Panes {
         }
     }
 
-    fn rows(self) -> impl Iterator<Item = Row> {
+    /// Takes the panes out as rows.
+    fn rows(&mut self) -> impl Iterator<Item = Row> {
         let Self { window, firings, panes, .. } = self;
-        panes.into_iter().map(move |(key, values, number)| {
+        let window = *window;
+        panes.drain(..).map(move |(key, values, number)| {
             let Firing { pane, pane_index, watermark, emitted_at } = firings[number as usize];
             Row { key, window, values, pane, pane_index, watermark, emitted_at }
         })
@@ -230,7 +246,13 @@ mod tests {
     }
 
     fn aligned() -> Aligned {
-        Aligned { takes_back: false, allowed_lateness: Millis(5), windows: BTreeMap::new(), rows: Vec::new() }
+        Aligned {
+            takes_back: false,
+            allowed_lateness: Millis(5),
+            windows: BTreeMap::new(),
+            rows: Vec::new(),
+            spare: Vec::new(),
+        }
     }
 
     fn take(finals: &mut Finals, until: EventTime) -> Vec<Vec<Row>> {

@@ -10,7 +10,8 @@ use connector::{
     anonymise::{Anonymised, Anonymiser, Raw, RejectCode},
     message::Message,
 };
-use event::{EventTime, EventsSettings};
+use event::{EventTime, EventsSettings, Millis};
+use flow::row::Row;
 use processor::{
     digest::{Digest, Refusal},
     engine::Verdict,
@@ -167,9 +168,12 @@ impl Session {
             let all = match &mut self.finals {
                 None => self.rows.write(flow, fired),
                 Some(finals) => {
-                    let watermark = fired.last().map_or(EventTime::MIN, |row| row.watermark);
+                    // The window that fires now may have more rows in the next call, and windows fire in the order of
+                    // their ends.
+                    let before = |row: &Row| row.watermark.min(row.window.end - Millis(1));
+                    let until = fired.last().map_or(EventTime::MIN, before);
                     finals[flow].add(fired);
-                    finals[flow].take_until(watermark, &mut |window| self.rows.write(flow, window))
+                    finals[flow].take_until(until, &mut |window| self.rows.write(flow, window))
                 }
             };
             // The first error is returned; later panes of this call are lost with the output.
