@@ -41,6 +41,16 @@ struct Schema {
     fields: Vec<Map<String, Value>>,
 }
 
+impl Definition {
+    /// Whether it has a column of this name.
+    pub(super) fn has(&self, column: &str) -> bool {
+        let name = |field: &Map<String, Value>| {
+            field.get("name").and_then(Value::as_str).is_some_and(|name| name.eq_ignore_ascii_case(column))
+        };
+        self.schema.fields.iter().any(name)
+    }
+}
+
 pub(super) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>, WriterError> {
     let dataset = ensure_dataset(bigquery, mode).await?;
     let mut steps = vec![Step { what: format!("dataset {}", bigquery.config.dataset), state: dataset }];
