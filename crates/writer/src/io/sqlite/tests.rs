@@ -806,9 +806,9 @@ async fn an_open_session_is_not_final() {
         let connection = Connection::open(file.path()).expect("the file opens");
         let mut statement = connection.prepare(sql).expect("the view is there");
         let shown = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        let shown: Vec<_> = shown.expect("rows").map(|row| row.expect("a row")).collect();
+        let shown: Vec<(String, i64, bool)> = shown.expect("rows").map(|row| row.expect("a row")).collect();
         for (user, _, is_final) in &shown {
-            let read = newest.iter().find(|latest| latest.row.key.get(0) == Some(user));
+            let read = newest.iter().find(|latest| latest.row.key.get(0) == Some(user.as_str()));
             assert!(read.is_none_or(|latest| latest.is_final == *is_final), "{user}: {newest:?}");
         }
         shown
