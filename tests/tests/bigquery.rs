@@ -295,6 +295,44 @@ async fn without_tables_or_a_server_the_next_step_is_named() -> Result<()> {
 }
 
 #[tokio::test]
+async fn each_session_is_shown_once() -> Result<()> {
+    let settings: FlowSettings = serde_json::from_value(json!({
+        "name": "visits", "by": { "page": "/page", "box": "/box" }, "window": { "session": "10m" },
+        "allowed_lateness": "10m", "measures": { "events": { "count": {} } },
+    }))?;
+    let flow = Flow::try_from(settings)?.table();
+    let (config, flows) = (config("sessions")?, std::slice::from_ref(&flow));
+    Writer::setup(&config, flows, false).await?;
+    let writer = Writer::connect(&config, flows).await?;
+    let session = |page: Option<&str>, (start, end): (i64, i64), index: u32, pane_kind: Pane| Row {
+        window: Window { start: EventTime(TEN + start * MINUTE), end: EventTime(TEN + end * MINUTE) },
+        values: [Value::Count(u64::from(index) + 1)].into_iter().collect(),
+        pane: pane_kind,
+        ..pane((page, None), TEN, index, 0)
+    };
+    let rows = [
+        session(Some("/a"), (0, 10), 0, Pane::OnTime),
+        session(Some("/a"), (18, 28), 0, Pane::OnTime),
+        session(None, (0, 10), 0, Pane::OnTime),
+        // A late event merged the first two; the panes of the sessions beside them stay.
+        session(Some("/a"), (0, 28), 2, Pane::Late),
+        session(Some("/a"), (28, 40), 0, Pane::OnTime),
+        // Open again, and therefore not final.
+        session(None, (0, 25), 1, Pane::Early),
+        session(None, (60, 70), 0, Pane::OnTime),
+        session(None, (60, 70), 1, Pane::Late),
+    ];
+    add(&writer, &Table::Flow("visits".into()), Rows::Panes(&rows)).await?;
+    let line = progress(TEN, EventTime(TEN + 85 * MINUTE));
+    add(&writer, &Table::Progress("visits".into()), Rows::Progress(&[line])).await?;
+    let newest = writer.latest("visits", 10).await?;
+    let shown: Vec<_> = newest.iter().map(|latest| (latest.row.clone(), latest.is_final)).collect();
+    let expected = [(7, false), (4, true), (3, true), (5, false)];
+    assert_eq!(shown, expected.map(|(row, is_final)| (rows[row].clone(), is_final)));
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_newest_panes_are_shown_and_what_is_final() -> Result<()> {
     let (config, flow) = (config("latest")?, flow());
     let flows = std::slice::from_ref(&flow);

@@ -36,7 +36,7 @@ const ELSEWHERE: [&str; 5] = [
 const VALUES: [(&str, &str); 18] = [
     ("String", "string"),
     ("bool", "boolean"),
-    ("NonZeroUsize", "number"),
+    ("usize", "number"),
     ("Factor", "number"),
     ("Quotient", "list of two strings"),
     ("PathBuf", "path"),

@@ -379,7 +379,8 @@ impl FlowState {
             let feeds = part.feeds & !self.clicks;
             let more = (!is_view && feeds != 0).then(|| Box::new(More { feeds, inputs: inputs.into() }));
             let of_click = match self.windows.fate(time) {
-                Fate::Counted => on.click.map_or(Outcome::Unmatched, |on| {
+                // Between two windows it counts in none, but its view, which is older, may count as clicked.
+                Fate::Counted | Fate::Between { open: true } => on.click.map_or(Outcome::Unmatched, |on| {
                     match joins.click(on, (time, !is_view), more, &mut effects) {
                         Clicked::Found => Outcome::Counted,
                         Clicked::Waits => Outcome::Pending,
@@ -465,6 +466,6 @@ fn outcome(fate: Fate) -> Outcome {
     match fate {
         Fate::Counted => Outcome::Counted,
         Fate::Late => Outcome::Late,
-        Fate::Between => Outcome::Ignored,
+        Fate::Between { .. } => Outcome::Ignored,
     }
 }

@@ -492,4 +492,15 @@ async fn tables_gain_measures_and_keep_removed_ones() {
 
     let other = sales(r#", "lowest": { "count": {} }"#);
     assert!(matches!(Writer::setup(&bench.config, &[other], false).await, Err(WriterError::Mismatch { .. })));
+
+    // A dataset that was created since: the removed measure has no column.
+    let new = Bench::of(sales(r#", "lowest": { "min": "/price" }"#)).await;
+    let stream = new.writer.open_stream(&table).await.expect("a stream");
+    let moved = Append { stream, offset: 0, ..waiting };
+    let appended = new.writer.append(&moved).await;
+    assert_eq!(appended.expect("the table takes the other columns"), Appended::Done);
+    let seen = query(&new, "SELECT views, revenue, lowest FROM `shop.rates.sales`").await;
+    assert_eq!(seen, [[text("2"), text("1"), None]]);
+    new.bigquery.faults().forget_streams("sales");
+    assert!(new.writer.stands(&moved).await.expect("an answer"));
 }

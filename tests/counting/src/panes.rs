@@ -151,7 +151,7 @@ fn shown(values: &[Value]) -> String {
 /// What is wrong with the panes of a flow, in the order in which they fired.
 pub(crate) fn laws(flow: &Flow, fired: &[&Fired], is_edited: bool) -> Vec<String> {
     match flow.window {
-        Window::Session(_) => session_laws(fired),
+        Window::Session(gap) => session_laws(flow, gap, fired, is_edited),
         Window::Sliding(..) | Window::Calendar(..) => pane_laws(flow, fired, is_edited),
     }
 }
@@ -206,9 +206,13 @@ fn has_wrong_kind(row: &Row) -> bool {
     (row.pane == Pane::Early) != (row.window.end > row.watermark)
 }
 
-/// Sessions only grow, and their panes are counted together: a pane replaces all before it that it overlaps.
-fn session_laws(fired: &[&Fired]) -> Vec<String> {
+/// Sessions only grow, and their panes are counted together: a pane replaces all before it that it overlaps, and none of
+/// them was final by then.
+fn session_laws(flow: &Flow, gap: i64, fired: &[&Fired], is_edited: bool) -> Vec<String> {
     let mut broken = Vec::new();
+    let places: Vec<Place> = fired.iter().map(|fired| place(&fired.row)).collect();
+    let replaces =
+        |new: usize, old: usize| places[new].1 == places[old].1 && overlaps(&places[new], &places[old]);
     for (number, new) in fired.iter().enumerate() {
         let (row, at) = (&new.row, place(&new.row));
         let mut say = |what: String| broken.push(format!("{}: {what}", named(&at)));
@@ -219,6 +223,16 @@ fn session_laws(fired: &[&Fired]) -> Vec<String> {
         }
         if replaced.iter().any(|(((start, end), _), _)| *start < at.0.0 || at.0.1 < *end) {
             say("it lacks a part of a pane that it replaces".to_owned());
+        }
+        // An edit of the lateness changes what is final.
+        let was_final = |old: usize| {
+            let pane = &fired[old].row;
+            let end = pane.window.end.0 + flow.allowed_lateness + gap;
+            let is_first = || !(old + 1..number).any(|other| replaces(other, old));
+            pane.pane != Pane::Early && end <= row.watermark.0 && replaces(number, old) && is_first()
+        };
+        if !is_edited && (0..number).any(was_final) {
+            say("it replaces a pane that was final".to_owned());
         }
         // Where the watermark has passed the end already, only a late event makes another pane.
         let is_again = replaced.iter().any(|(old, row)| old.0.1 == at.0.1 && row.pane != Pane::Early);

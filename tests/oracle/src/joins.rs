@@ -13,8 +13,8 @@ use crate::{finals, settings::Settings};
 
 /// Windows that several cases share, so that Beam runs all of those in one pipeline: size, period and the longest time
 /// between view and click, in units.
-const SHAPES: [(i64, Option<i64>, i64); 5] =
-    [(1, None, 2), (7, None, 3), (10, Some(1), 4), (6, Some(4), 10), (5, Some(2), 0)];
+const SHAPES: [(i64, Option<i64>, i64); 6] =
+    [(1, None, 2), (7, None, 3), (10, Some(1), 4), (6, Some(4), 10), (5, Some(2), 0), (2, Some(5), 4)];
 
 const UNIT: i64 = 1_000;
 

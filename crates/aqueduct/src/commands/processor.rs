@@ -104,7 +104,7 @@ impl Parts {
         let pubsub = config.pubsub()?;
         let flows = config.flows()?;
         let tables = config.tables_of(&flows)?;
-        config.check_measures(&flows)?;
+        config.check_across(&flows)?;
         let (data, marks) = subscriptions(config, &pubsub)?;
         let state = config.state()?;
         config.check_memory(&flows, &state)?;

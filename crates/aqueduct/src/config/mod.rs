@@ -246,21 +246,32 @@ impl Config {
     /// Whether `[state] memory` has room for one key of each flow.
     ///
     /// # Errors
-    /// The flow that has none.
+    /// The flow that has none: at `memory` if the file has that section, or at the length that needs most of it.
     pub(crate) fn check_memory(&self, flows: &[Flow], state: &StateSettings) -> Result<(), ConfigError> {
-        match flows.iter().find(|flow| memory::keys(flow, state.memory) == 0) {
-            None => Ok(()),
-            Some(flow) => Err(self.error_at(
-                "state.memory",
-                format!(
-                    "\"{}\" is too small for flow {}: a key in all of its windows needs {}; raise it, or \
-                     shorten allowed_lateness or the windows",
-                    state.memory,
-                    flow.name,
-                    ByteSize(memory::a_key(flow)),
-                ),
-            )),
-        }
+        let Some(number) = flows.iter().position(|flow| memory::keys(flow, state.memory) == 0) else {
+            return Ok(());
+        };
+        let flow = &flows[number];
+        let lengths = [
+            ("window", flow.windows.longest()),
+            ("allowed_lateness", flow.allowed_lateness),
+            ("out_of_orderness", flow.out_of_orderness),
+        ];
+        let longest = lengths.into_iter().max_by_key(|(_, length)| *length).map_or("window", |(key, _)| key);
+        let key = match self.settings.has("state") {
+            true => "state.memory".to_owned(),
+            false => format!("flows[{number}].{longest}"),
+        };
+        Err(self.error_at(
+            &key,
+            format!(
+                "state.memory = \"{}\" is too small for flow {}: a key in all of its windows needs {}; raise it, or shorten \
+                 allowed_lateness, out_of_orderness or the windows",
+                state.memory,
+                flow.name,
+                ByteSize(memory::a_key(flow)),
+            ),
+        ))
     }
 
     /// `[service]`.
@@ -301,27 +312,29 @@ impl Config {
     /// # Errors
     /// As [`anonymiser`](Self::anonymiser), and where pseudonyms would change.
     pub(crate) fn checked_anonymiser(&self) -> Result<Anonymiser, ConfigError> {
-        let anonymise = self.anonymise()?;
-        let events = self.events_if_any()?;
-        let flows = self.flows().unwrap_or_default();
-        self.check_measures(&flows)?;
-        if anonymise.needs_keyring() {
-            let across = Across { anonymise: &anonymise, events: events.as_ref(), flows: &flows };
-            self.unless_any(across.rotation_errors(&self.keyring(&anonymise)?))?;
-        }
+        self.check_across(&self.flows().unwrap_or_default())?;
         self.anonymiser()
     }
 
-    /// Refuses measures of values that `[anonymise]` removes or makes a pseudonym of. What is wrong in that section itself
-    /// is left to the commands that need it.
+    /// Refuses flows that read what `[anonymise]` removes or makes a pseudonym of where they cannot, and event IDs and
+    /// compared values whose pseudonyms change with the key. What is wrong in that section itself, or with the keyring, is
+    /// left to the commands that need them: a processor has no keyring.
     ///
     /// # Errors
-    /// The measures.
-    pub(crate) fn check_measures(&self, flows: &[Flow]) -> Result<(), ConfigError> {
-        let Ok(Some(anonymise)) = self.settings.section::<AnonymiseSettings>("anonymise") else {
+    /// The keys of flows and events.
+    pub(crate) fn check_across(&self, flows: &[Flow]) -> Result<(), ConfigError> {
+        let (Ok(Some(_)), Ok(anonymise)) =
+            (self.settings.section::<AnonymiseSettings>("anonymise"), self.anonymise())
+        else {
             return Ok(());
         };
-        self.unless_any(Across { anonymise: &anonymise, events: None, flows }.errors())
+        let events = self.events_if_any()?;
+        let across = Across { anonymise: &anonymise, events: events.as_ref(), flows };
+        self.unless_any(across.errors())?;
+        match anonymise.needs_keyring().then(|| self.keyring(&anonymise)) {
+            Some(Ok(keyring)) => self.unless_any(across.rotation_errors(&keyring)),
+            Some(Err(_)) | None => Ok(()),
+        }
     }
 
     fn unless_any(&self, problems: Vec<(String, String)>) -> Result<(), ConfigError> {

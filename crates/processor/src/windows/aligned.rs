@@ -68,8 +68,8 @@ const TOGETHER: usize = 4_096;
 struct Here {
     start: EventTime,
     end: EventTime,
-    /// Where the last window that holds it ends; `None` between two windows.
-    last_end: Option<EventTime>,
+    /// Where the last window that begins at or before it ends.
+    last_end: EventTime,
 }
 
 impl Aligned {
@@ -96,7 +96,7 @@ impl Aligned {
             is_saved: true,
             unsaved_indexes: BTreeMap::new(),
             dropped: Vec::new(),
-            here: Here { start: EventTime::MAX, end: EventTime::MIN, last_end: None },
+            here: Here { start: EventTime::MAX, end: EventTime::MIN, last_end: EventTime::MAX },
         }
     }
 
@@ -106,17 +106,16 @@ impl Aligned {
         if time < self.here.start || time >= self.here.end {
             self.here = self.slice_of(time);
         }
-        match self.here.last_end {
-            None => Fate::Between,
-            Some(end) if end <= self.closed => Fate::Late,
-            Some(_) => Fate::Counted,
+        let open = self.here.last_end > self.closed;
+        if self.here.last_end <= time {
+            return Fate::Between { open };
         }
+        if open { Fate::Counted } else { Fate::Late }
     }
 
     fn slice_of(&self, time: EventTime) -> Here {
         let slice = self.windows.slice_of(time);
-        let last = self.windows.last(time);
-        Here { start: slice.start, end: slice.end, last_end: (time < last.end).then_some(last.end) }
+        Here { start: slice.start, end: slice.end, last_end: self.windows.last(time).end }
     }
 
     /// Counts an event, or takes one back.

@@ -229,13 +229,24 @@ impl<'a> FlowModel<'a> {
             }
         }
         let on = at(members, &join.click).scalar();
-        let has_click = is_click && fate == "counted" && on.is_some();
+        // Between two windows a click counts in none, but its view may be in the one before.
+        let takes_click = fate == "counted" || fate == "ignored" && !self.is_past(time);
+        self.is_late |= is_click && !takes_click;
+        let has_click = is_click && takes_click && on.is_some();
         if has_click {
             let (on, is_pending, feeds) = (on.unwrap_or_default(), !is_view, Rc::new(of_click));
             self.clicks.push(Click { on, time, feeds, view: None, is_pending, is_forgotten: false });
         }
         let of_click = if has_click { "pending" } else { "unmatched" };
-        (if is_view || fate != "counted" { fate } else { of_click }, is_open)
+        (if is_view || !takes_click { fate } else { of_click }, is_open)
+    }
+
+    /// Whether every window that begins at or before a time is over.
+    fn is_past(&self, time: i64) -> bool {
+        match self.epoch.flow.window {
+            Window::Sliding(size, period) => time - time.rem_euclid(period) + size <= self.closed,
+            Window::Session(_) | Window::Calendar(..) => false,
+        }
     }
 
     /// How long behind their own time a view and a click are kept.

@@ -321,8 +321,18 @@ impl Window {
     fn roll(dice: &mut Dice) -> Self {
         match dice.between(0, 99) {
             0..=64 => {
-                let shapes =
-                    [(1_i64, 1_i64), (2, 2), (5, 5), (10, 10), (2, 1), (5, 1), (10, 5), (3, 2), (2, 3)];
+                let shapes = [
+                    (1_i64, 1_i64),
+                    (2, 2),
+                    (5, 5),
+                    (10, 10),
+                    (2, 1),
+                    (5, 1),
+                    (10, 5),
+                    (3, 2),
+                    (2, 3),
+                    (1, 5),
+                ];
                 let (size, period) = dice.pick(&shapes);
                 Self::Sliding(size * MINUTE, period * MINUTE)
             }

@@ -74,6 +74,7 @@ impl Plan {
         let (events, flows) = (config.events()?, config.flows()?);
         replayable(&flows, args.kafka).map_err(|(key, text)| config.error_at(&key, text))?;
         config.tables_of(&flows)?;
+        config.check_across(&flows)?;
         let raw = !args.anonymised && config.settings().has("anonymise");
         let anonymiser = if raw { Some(config.checked_anonymiser()?) } else { None };
         let output = Target::choose(&args.output, config)?;

@@ -18,14 +18,14 @@ use tonic_prost::ProstCodec;
 
 use super::{
     fault,
-    rows::{self, Parts},
+    rows::Parts,
     verdict,
     wire::{
         self, AppendRowsRequest, AppendRowsResponse, COMMITTED, CreateWriteStreamRequest,
         FinalizeWriteStreamResponse, NamedRequest, WriteStream,
     },
 };
-use crate::{WriterError, schema::Target};
+use crate::WriterError;
 
 /// An append that takes longer is abandoned and sent again. Without a limit it could wait forever.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
@@ -80,12 +80,8 @@ impl Streams {
         }
     }
 
-    /// Sends an append and returns what the answer says about its rows.
-    pub(super) async fn append(&self, append: &Append, target: &Target<'_>) -> Result<Appended, WriterError> {
-        let body = match rows::current(append, target)? {
-            std::borrow::Cow::Borrowed(_) => Bytes::from_owner(append.body.clone()),
-            std::borrow::Cow::Owned(bytes) => bytes.into(),
-        };
+    /// Sends an append with this body and returns what the answer says about its rows.
+    pub(super) async fn append(&self, append: &Append, body: Bytes) -> Result<Appended, WriterError> {
         // Taken out: a connection that fails, or whose caller goes away while it waits, is not used again.
         let kept = self.open.lock().await.remove(&append.table);
         if let Some(connection) = kept.filter(|connection| connection.stream == append.stream) {

@@ -84,7 +84,11 @@ async fn add(writer: &Writer, rows: &[Row]) {
 }
 
 async fn add_progress(writer: &Writer, rows: &[ProgressRow]) {
-    let table = Table::Progress("box_ctr".into());
+    add_progress_of(writer, "box_ctr", rows).await;
+}
+
+async fn add_progress_of(writer: &Writer, flow: &str, rows: &[ProgressRow]) {
+    let table = Table::Progress(flow.into());
     let stream = writer.open_stream(&table).await.expect("a stream opens");
     let body = writer.encode(&table, Rows::Progress(rows)).expect("rows encode").remove(0);
     let append = Append { table, stream, offset: 0, rows: body.rows, body: body.bytes.into() };
@@ -782,16 +786,71 @@ async fn sessions_that_ended_last_are_shown_first() {
     assert_eq!(shown(5).await, [rows[3].clone(), rows[1].clone()]);
 }
 
+/// What an EARLY pane shows has not ended, even if the watermark is far past what was its end when it fired.
+#[tokio::test]
+async fn an_open_session_is_not_final() {
+    let (file, flow) = (File::new(), fixtures::sessions());
+    let writer = file.connect(&flow).await;
+    let rows = [
+        Row { pane: Pane::OnTime, ..session(Some("/a"), (0, 10), 0, 1) },
+        Row { pane: Pane::Early, ..session(Some("/a"), (0, 25), 1, 3) },
+        Row { pane: Pane::OnTime, ..session(Some("/b"), (0, 10), 0, 1) },
+        Row { pane: Pane::OnTime, ..session(Some("/c"), (200, 210), 0, 1) },
+    ];
+    let sql = "SELECT user, events, is_final FROM visits_latest ORDER BY user";
+    let shown = async |rows: &[Row], watermark: i64| -> Vec<(String, i64, bool)> {
+        add_to(&writer, &flow, rows).await;
+        let line = progress(watermark, EventTime(watermark * MINUTE));
+        add_progress_of(&writer, "visits", &[line]).await;
+        let newest = writer.latest("visits", 10).await.expect("panes are read");
+        let connection = Connection::open(file.path()).expect("the file opens");
+        let mut statement = connection.prepare(sql).expect("the view is there");
+        let shown = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let shown: Vec<(String, i64, bool)> = shown.expect("rows").map(|row| row.expect("a row")).collect();
+        for (user, _, is_final) in &shown {
+            let read = newest.iter().find(|latest| latest.row.key.get(0) == Some(user.as_str()));
+            assert!(read.is_none_or(|latest| latest.is_final == *is_final), "{user}: {newest:?}");
+        }
+        shown
+    };
+    let name = |name: &str| name.to_owned();
+    assert_eq!(shown(&rows[..3], 79).await, [(name("/a"), 3, false), (name("/b"), 1, false)]);
+    let c = (name("/c"), 1, false);
+    assert_eq!(shown(&rows[3..], 212).await, [(name("/a"), 3, false), (name("/b"), 1, true), c.clone()]);
+    let end = Row { pane: Pane::OnTime, ..session(Some("/a"), (0, 90), 2, 8) };
+    assert_eq!(shown(&[end], 213).await, [(name("/a"), 8, true), (name("/b"), 1, true), c]);
+}
+
 #[tokio::test]
 async fn an_index_finds_the_sessions_of_a_key() {
     let (file, flow) = (File::new(), fixtures::sessions());
     let writer = file.connect(&flow).await;
     add_to(&writer, &flow, &[session(None, (0, 10), 0, 1)]).await;
     let connection = Connection::open(file.path()).expect("the file opens");
-    let mut statement =
-        connection.prepare("EXPLAIN QUERY PLAN SELECT * FROM visits_latest").expect("the view is there");
+    let sql = format!("EXPLAIN QUERY PLAN {}", ddl::newest(&flow));
+    let mut statement = connection.prepare(&sql).expect("the table is there");
     let plan: Vec<String> =
         statement.query_map([], |row| row.get(3)).expect("a plan").map(|row| row.expect("a line")).collect();
     let expected = "SEARCH n USING COVERING INDEX visits_sessions (user=? AND site=? AND window_end>?)";
     assert!(plan.iter().any(|line| line == expected), "{plan:?}");
+}
+
+/// One key with all sessions is the worst case.
+#[tokio::test]
+async fn the_view_of_sessions_takes_as_many_steps_as_a_sort() {
+    let mut steps = Vec::new();
+    for sessions in [500, 4_000] {
+        let (file, flow) = (File::new(), fixtures::sessions());
+        let writer = file.connect(&flow).await;
+        let rows: Vec<_> = (0..sessions).map(|n| session(Some("/a"), (20 * n, 20 * n + 10), 0, 1)).collect();
+        add_to(&writer, &flow, &rows).await;
+        let connection = Connection::open(file.path()).expect("the file opens");
+        let mut statement = connection
+            .prepare("SELECT count(*), sum(is_final) FROM visits_latest")
+            .expect("the view is there");
+        let count: i64 = statement.query_row([], |row| row.get(0)).expect("a row");
+        assert_eq!(count, sessions);
+        steps.push(statement.get_status(rusqlite::StatementStatus::VmStep));
+    }
+    assert!(steps[1] < 10 * steps[0], "{steps:?} steps for eight times as many sessions");
 }
