@@ -1,4 +1,4 @@
-//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Only [`crate::run`] needs them.
+//! Exit codes: 0 success, 1 failure, 2 invalid usage or configuration. Only [`crate::run`] needs them.
 
 use std::{
     error::Error,

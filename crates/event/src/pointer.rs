@@ -45,9 +45,7 @@ pub enum PointerError {
     #[error("{0:?} has a stray \"~\"; write \"~0\" for a \"~\" and \"~1\" for a \"/\" inside a name")]
     Escape(String),
     /// A star where a single field is required.
-    #[error(
-        "{0:?} has a \"*\", but one place is needed here; write the name or number of the member or element"
-    )]
+    #[error("{0:?} has a \"*\", which is not allowed here; write the name or index")]
     Star(String),
 }
 
@@ -221,10 +219,7 @@ mod tests {
                 "/a~ü",
                 "\"/a~ü\" has a stray \"~\"; write \"~0\" for a \"~\" and \"~1\" for a \"/\" inside a name",
             ),
-            (
-                "/a/*",
-                "\"/a/*\" has a \"*\", but one place is needed here; write the name or number of the member or element",
-            ),
+            ("/a/*", "\"/a/*\" has a \"*\", which is not allowed here; write the name or index"),
         ] {
             assert_eq!(text.parse::<Pointer>().expect_err("no pointer").to_string(), expect);
         }

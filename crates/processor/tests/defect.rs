@@ -37,7 +37,7 @@ impl Sink for Defective {
         Ok(Appended::Done)
     }
 
-    async fn stands(&self, _: &Append) -> Result<bool, SinkError> {
+    async fn contains(&self, _: &Append) -> Result<bool, SinkError> {
         Ok(false)
     }
 }
@@ -66,6 +66,6 @@ async fn a_task_that_panics_ends_the_processor_without_its_words() {
     assert!(matches!(error, ProcessorError::Task(_)), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "a task of the processor ended unexpectedly (a task panicked); start it again, nothing is lost"
+        "a task of the processor ended unexpectedly (a task panicked); restart the processor; no data is lost"
     );
 }

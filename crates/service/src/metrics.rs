@@ -114,7 +114,7 @@ impl Metrics {
     }
 
     fn register<M: Metric + Clone>(&self, what: &Described, kind: Kind, metric: M) -> M {
-        assert_eq!(what.kind, kind, "{} is registered as it is described", what.name);
+        assert_eq!(what.kind, kind, "{} is registered with the type of its description", what.name);
         self.take_name(what);
         let (stem, unit) = stem(what);
         let mut shared = self.lock();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "aqueduct_holes is registered as it is described")]
+    #[should_panic(expected = "aqueduct_holes is registered with the type of its description")]
     fn metrics_match_their_descriptions() {
         Metrics::default().counter(&HOLES);
     }

@@ -87,7 +87,7 @@ fn logging_is_set_up_once() {
     }
     let output = child("logging_is_set_up_once", &[]).wait_with_output().expect("child");
     let said = String::from_utf8(output.stdout).expect("text");
-    assert!(said.contains("\nlogging was already set up in this process\n"), "{said}");
+    assert!(said.contains("\nlogging is already initialised in this process\n"), "{said}");
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`count`](Self::count); the body was not encoded by this backend.
-    async fn stands(&self, append: &Append) -> Result<bool, WriterError>;
+    async fn contains(&self, append: &Append) -> Result<bool, WriterError>;
 
     /// The number of rows in a table.
     ///

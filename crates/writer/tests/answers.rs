@@ -98,7 +98,7 @@ fn pane(page: Option<&str>, end: i64, index: u32) -> Row {
 
 /// The number of errors that the processor gets in between, and whether the rows are in the table if the stream is gone.
 /// The first fault hits a connection that was used before, the next one a new connection.
-async fn check(faults: &[Fault], errors: u32, answer: Appended, stands: Option<bool>) {
+async fn check(faults: &[Fault], errors: u32, answer: Appended, contains: Option<bool>) {
     let bench = Bench::new().await;
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let rows: Vec<_> = (0..6).map(|n| pane(Some("/a"), TEN + n * MINUTE, 0)).collect();
@@ -115,12 +115,12 @@ async fn check(faults: &[Fault], errors: u32, answer: Appended, stands: Option<b
     if answer == Appended::Done {
         assert_eq!(bench.sent(&appends[2]).await.1.expect("an answer"), Appended::Done, "{faults:?}");
     }
-    if let Some(stands) = stands {
-        let found = [bench.writer.stands(&appends[1]).await, bench.writer.stands(&appends[2]).await];
-        assert_eq!(found.map(|answer| answer.expect("an answer")), [stands, false], "{faults:?}");
+    if let Some(contains) = contains {
+        let found = [bench.writer.contains(&appends[1]).await, bench.writer.contains(&appends[2]).await];
+        assert_eq!(found.map(|answer| answer.expect("an answer")), [contains, false], "{faults:?}");
         let next = bench.writer.open_stream(&flow()).await.expect("a stream");
         let mut offset = 0;
-        for append in &appends[if stands { 2 } else { 1 }..] {
+        for append in &appends[if contains { 2 } else { 1 }..] {
             let append = Append { stream: next.clone(), offset, ..append.clone() };
             assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done, "{faults:?}");
             offset += 2;
@@ -179,8 +179,7 @@ async fn permanent_errors_are_returned() {
     assert!(matches!(refused, WriterError::Denied { .. }), "{refused:?}");
     assert_eq!(
         refused.to_string(),
-        "bigquery refuses to append to box_ctr: the credentials are missing, expired or may not do it; run `gcloud auth \
-         application-default login`, or grant roles/bigquery.dataEditor and roles/bigquery.jobUser"
+        "BigQuery denied access (append to box_ctr): the credentials are missing, expired or lack a permission; run `gcloud auth application-default login`, or grant roles/bigquery.dataEditor and roles/bigquery.jobUser"
     );
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
@@ -198,7 +197,7 @@ async fn errors_name_the_call_and_its_cause() {
         (
             Code::Unavailable,
             true,
-            "bigquery does not answer (append to box_ctr); rows wait and it is tried again",
+            "no response from BigQuery (append to box_ctr); retrying; rows are kept in the state",
         ),
         (Code::FailedPrecondition, false, "bigquery cannot append to box_ctr"),
     ] {
@@ -215,13 +214,13 @@ async fn errors_name_the_call_and_its_cause() {
     ] {
         assert_eq!(
             error.to_string(),
-            "table page_ctr belongs to no flow of this configuration; please report this defect"
+            "table page_ctr belongs to no configured flow; this is a bug, please report it"
         );
     }
     let error =
         bench.writer.encode(&Table::DeadLetters, Rows::Panes(&[pane(None, TEN, 0)])).expect_err("panes");
     assert_eq!(error.to_string(), "cannot encode rows for dead_letters");
-    assert_eq!(said_by_the_service(&error), "the rows are of another kind than the table");
+    assert_eq!(said_by_the_service(&error), "the rows are of another type than the table");
 }
 
 fn said_by_the_service(error: &WriterError) -> String {
@@ -248,7 +247,7 @@ async fn a_dataset_in_another_location_is_rejected() {
     let error = Writer::check(&config("US"), &[]).await.expect_err("it is in the EU");
     assert_eq!(
         error.to_string(),
-        "dataset shop.rates is in EU, writer.location says US; correct writer.location, or name another dataset"
+        "dataset shop.rates is in EU, but writer.location is US; correct writer.location, or choose another dataset"
     );
     Writer::check(&config("eu"), &[]).await.expect("capitals tell no places apart");
 }
@@ -299,13 +298,13 @@ async fn the_row_size_limit_is_exact() {
     let error = bench.writer.encode(&flow(), Rows::Panes(&rows)).expect_err("one fits no request");
     assert_eq!(
         error.to_string(),
-        "row 1 for box_ctr is larger than a request may be; please report this defect"
+        "row 1 for box_ctr exceeds the maximum size of a request; this is a bug, please report it"
     );
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let append = bench.append(&flow(), &stream, 0, Rows::Panes(&rows[2..]));
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
     bench.bigquery.faults().forget_streams("box_ctr");
-    assert!(bench.writer.stands(&append).await.expect("an answer"), "a large row is found too");
+    assert!(bench.writer.contains(&append).await.expect("an answer"), "a large row is found too");
 }
 
 #[tokio::test]
@@ -335,11 +334,11 @@ async fn rows_of_every_table_are_found_by_their_values() {
         let stream = bench.writer.open_stream(&table).await.expect("a stream");
         let append = bench.append(&table, &stream, 0, rows);
         bench.bigquery.faults().forget_streams(&table.name());
-        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{table:?}: the table is empty");
+        assert!(!bench.writer.contains(&append).await.expect("an answer"), "{table:?}: the table is empty");
         let next = bench.writer.open_stream(&table).await.expect("a stream");
         let moved = Append { stream: next, ..append.clone() };
         assert_eq!(bench.sent(&moved).await.1.expect("an answer"), Appended::Done);
-        assert!(bench.writer.stands(&append).await.expect("an answer"), "{table:?}: by whatever stream");
+        assert!(bench.writer.contains(&append).await.expect("an answer"), "{table:?}: by whatever stream");
     }
     // Whatever differs makes it another row.
     let other = |change: fn(&mut Row)| {
@@ -361,7 +360,7 @@ async fn rows_of_every_table_are_found_by_their_values() {
             0,
             Rows::Panes(std::slice::from_ref(&row)),
         );
-        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{row:?}");
+        assert!(!bench.writer.contains(&append).await.expect("an answer"), "{row:?}");
     }
 }
 
@@ -385,7 +384,7 @@ async fn rows_of_release_0_1_0_are_sent_and_found() {
     }
     assert_eq!(bench.rows(&flow()).await, 12);
     bench.bigquery.faults().forget_streams("box_ctr");
-    assert!(bench.writer.stands(&append(stream, 1)).await.expect("an answer"));
+    assert!(bench.writer.contains(&append(stream, 1)).await.expect("an answer"));
 }
 
 /// Of each kind a measure, with `more` beside them.
@@ -437,11 +436,11 @@ async fn every_kind_of_measure_is_written_and_found() {
     bench.bigquery.faults().forget_streams("sales");
     for row in 0..rows.len() {
         let single = bench.append(&table, &stream, 0, Rows::Panes(&rows[row..=row]));
-        assert!(bench.writer.stands(&single).await.expect("an answer"), "{row}");
+        assert!(bench.writer.contains(&single).await.expect("an answer"), "{row}");
     }
     for other in [sale("-0.000000002", []), sale("99999999999999999999999999999999", [])] {
         let append = bench.append(&table, &stream, 0, Rows::Panes(std::slice::from_ref(&other)));
-        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{other:?}");
+        assert!(!bench.writer.contains(&append).await.expect("an answer"), "{other:?}");
     }
 }
 
@@ -472,7 +471,7 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     let flows = std::slice::from_ref(&bench.flow);
     assert!(matches!(Writer::check(&bench.config, flows).await, Err(WriterError::Absent { .. })));
     let states = async |dry_run| -> Vec<State> {
-        let steps = Writer::setup(&bench.config, flows, dry_run).await.expect("nothing is in the way");
+        let steps = Writer::setup(&bench.config, flows, dry_run).await.expect("nothing prevents it");
         steps.into_iter().map(|step| step.state).filter(|state| *state != State::Exists).collect()
     };
     assert_eq!(states(true).await, [State::WouldUpdate; 2]);
@@ -488,7 +487,7 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(seen, [[text("1"), text("7.5"), None], [text("2"), None, text("0.5")]]);
     bench.bigquery.faults().forget_streams("sales");
-    assert!(bench.writer.stands(&waiting).await.expect("an answer"), "what both have is compared");
+    assert!(bench.writer.contains(&waiting).await.expect("an answer"), "what both have is compared");
 
     let other = sales(r#", "lowest": { "count": {} }"#);
     assert!(matches!(Writer::setup(&bench.config, &[other], false).await, Err(WriterError::Mismatch { .. })));

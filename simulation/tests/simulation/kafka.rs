@@ -1,6 +1,6 @@
 //! The simulated Kafka: topics with ids, logs with transactions, compaction and retention, and one consumer group.
 //!
-//! Not here: what the connector asks and when.
+//! See [`crate::replica`] for the requests of the connector.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +44,7 @@ pub(crate) enum Class {
     Future,
 }
 
-/// What stands at one offset.
+/// The content of one offset.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) kind: Kind,
@@ -73,7 +73,7 @@ enum Transaction {
     Aborted,
 }
 
-/// One partition of one life of a topic.
+/// One partition of one incarnation of a topic.
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) partition: Arc<Partition>,
@@ -84,7 +84,7 @@ pub(crate) struct Log {
     pub(crate) first_start: Option<u64>,
     /// It was there when the group committed for the first time.
     pub(crate) is_first: bool,
-    /// What lies below belongs to the life before an election cut the log.
+    /// Offsets below it belong to the incarnation before an election truncated the log.
     pub(crate) begins: u64,
     /// An election has cut it, and the group has not committed a start behind that: nothing is written.
     pub(crate) is_cut: bool,
@@ -114,10 +114,10 @@ pub(crate) struct Kafka {
     pub(crate) epoch: u64,
     /// The group has committed something.
     pub(crate) has_begun: bool,
-    lives: u64,
+    incarnations: u64,
 }
 
-/// What is to be told to members.
+/// What members are to be notified of.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
     pub(crate) revoke: BTreeMap<usize, Vec<TopicPartition>>,
@@ -215,10 +215,10 @@ impl Log {
 }
 
 impl Kafka {
-    /// Makes a topic, anew where there is one. The group's commits may outlive the old one for a while.
+    /// Creates a topic, or recreates it. The group's commits may outlive the old one for a while.
     pub(crate) fn make(&mut self, topic: &Arc<str>, partitions: i32, keeps_commits: bool, now: i64) {
-        self.lives += 1;
-        let id = format!("life{:018}", self.lives);
+        self.incarnations += 1;
+        let id = format!("starts{:018}", self.incarnations);
         let logs = (0..partitions).map(|number| Log::new(topic, &id, number)).collect();
         if let Some(old) = self.topics.insert(topic.clone(), Topic { id, logs }) {
             self.dead.extend(old.logs.into_iter().map(|log| Log { died_at: now, ..log }));
@@ -235,7 +235,7 @@ impl Kafka {
         }
     }
 
-    /// An election without a replica in sync: the log ends before what the group committed of its present life.
+    /// An election without a replica in sync: the log ends before the committed offset of its current incarnation.
     /// Returns where.
     pub(crate) fn cut(&mut self, place: &TopicPartition, offsets: u64, now: i64) -> Option<u64> {
         let (committed, metadata) = self.committed.get(place)?.clone();

@@ -33,7 +33,7 @@ pub(crate) struct Config {
     pub(crate) size: i64,
     pub(crate) has_ids: bool,
     pub(crate) id_within: i64,
-    /// A stand-by is told at once when the holder has died.
+    /// A standby learns at once when the holder has died.
     pub(crate) has_lock: bool,
     /// Which replica takes a record is not the same for all of them.
     pub(crate) replicas_differ: bool,
@@ -58,14 +58,14 @@ pub(crate) struct Config {
     pub(crate) store_faults: u64,
     pub(crate) appends_lost: u64,
     pub(crate) vanish: u64,
-    pub(crate) stuck: u64,
+    pub(crate) stalled: u64,
     /// A data message takes anything up to the slowest delivery.
     pub(crate) slow_data: u64,
     /// An answer about the ends takes anything up to the slowest one.
     pub(crate) slow_ends: u64,
     /// Pub/Sub takes a batch only after many attempts, while it takes everything else.
     pub(crate) held_up: u64,
-    /// When nothing is stuck or held up any more, milliseconds from the beginning.
+    /// When nothing is stalled or delayed any more, milliseconds from the beginning.
     pub(crate) troubled: i64,
     pub(crate) loose: u64,
     pub(crate) contested: u64,
@@ -189,7 +189,7 @@ impl Config {
             store_faults: 20,
             appends_lost: 40,
             vanish: 0,
-            stuck: 0,
+            stalled: 0,
             slow_data: 0,
             slow_ends: 0,
             held_up: 0,

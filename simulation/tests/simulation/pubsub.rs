@@ -35,8 +35,8 @@ pub(crate) struct Message {
     /// It never comes.
     pub(crate) is_vanished: bool,
     /// It comes much later than everything else.
-    pub(crate) is_stuck: bool,
-    /// Whom it was given to last: worker and life.
+    pub(crate) is_stalled: bool,
+    /// Who received it last: the worker, and how often that had started.
     pub(crate) lease: Option<(usize, u32)>,
     pub(crate) deliveries: u64,
 }
@@ -66,7 +66,7 @@ impl PubSub {
             published: now,
             is_acked: false,
             is_vanished: false,
-            is_stuck: false,
+            is_stalled: false,
             lease: None,
             deliveries: 0,
         });

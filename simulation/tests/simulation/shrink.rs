@@ -1,4 +1,4 @@
-//! Runs many seeds of a scenario; of one that fails it finds a short plan that fails too, and tells its story.
+//! Runs many seeds of a scenario. For a failing seed it finds a shorter plan that also fails, and prints its log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -18,7 +18,7 @@ impl World {
     pub(super) fn step(&mut self, salt: u64, step: Step) {
         match step {
             Step::Produce(..) | Step::Poison(..) | Step::Refused(..) => {}
-            other => self.tell(|| format!("step: {other:?}")),
+            other => self.log(|| format!("step: {other:?}")),
         }
         match step {
             Step::Produce(t, p) => self.produce(salt, t, p),
@@ -74,7 +74,7 @@ impl World {
                 if let Some(place) = self.place(t, p)
                     && let Some(at) = self.kafka.cut(&place, offsets, self.now)
                 {
-                    self.tell(|| format!("{}[{}] is cut at {at}", place.0, place.1));
+                    self.log(|| format!("{}[{}] is truncated at {at}", place.0, place.1));
                 }
             }
             Step::Reset(t, p, back) => self.reset_offset(t, p, back),
@@ -224,7 +224,7 @@ impl World {
         if offset.is_none() {
             return;
         }
-        self.tell(|| format!("{}[{}] {offset:?}: {class:?} event {number}", place.0, place.1));
+        self.log(|| format!("{}[{}] {offset:?}: {class:?} event {number}", place.0, place.1));
         if matches!(class, Class::Firm | Class::Contested) {
             self.check_appended(time);
         }
@@ -272,7 +272,7 @@ impl World {
         }
     }
 
-    /// What Kafka's tool does with a group that has no members: the offset stands alone, without an incarnation.
+    /// What Kafka's tool does with a group that has no members: the offset has no incarnation.
     pub(super) fn reset_offset(&mut self, t: usize, p: usize, back: u64) {
         let Some(place) = self.place(t, p) else { return };
         for number in 0..self.replicas.len() {

@@ -1,4 +1,4 @@
-//! The simulated object store: each poll of whoever uses it does one operation, and puts fail as told.
+//! The simulated object store: each poll does one operation, and puts fail as planned.
 //!
 //! The processor's own store runs on top of it, so that fencing, recovery and pruning are the real ones.
 
@@ -124,7 +124,7 @@ impl ObjectStore for Gated {
         self.inner.delete_stream(gated.boxed())
     }
 
-    // What is listed is what stands there when the gate opens.
+    // The listing has the objects that exist when the gate opens.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.gated_listing(prefix, None)
     }

@@ -113,7 +113,7 @@ impl Tables {
         stream.requests.insert(append.offset, (append.rows, append.body.clone()));
         let other = (append.table.clone(), append.body.clone());
         if !matches!(append.table, Table::Flow(_)) && !self.others.insert(other) {
-            self.wrong.push(format!("a request stands twice in {}", append.table.name()));
+            self.wrong.push(format!("a request is twice in {}", append.table.name()));
         }
         if let Table::DeadLetters = &append.table {
             let letters: Vec<DeadLetterRow> =
@@ -124,7 +124,7 @@ impl Tables {
             for row in rows {
                 if !self.seen.insert(name(flow, &row)) {
                     self.wrong.push(format!(
-                        "a row stands twice in {flow}: window {}, key {}, pane {}",
+                        "a row is twice in {flow}: window {}, key {}, pane {}",
                         row.start, row.key, row.pane_index
                     ));
                 }
@@ -134,7 +134,7 @@ impl Tables {
         Appended::Done
     }
 
-    fn stands(&self, append: &Append) -> bool {
+    fn contains(&self, append: &Append) -> bool {
         match &append.table {
             Table::Flow(flow) => {
                 let rows = decode(&append.body);
@@ -201,7 +201,7 @@ impl Sink for SimulatedSink {
         Ok(self.tables().append(append))
     }
 
-    async fn stands(&self, append: &Append) -> Result<bool, SinkError> {
-        Ok(self.tables().stands(append))
+    async fn contains(&self, append: &Append) -> Result<bool, SinkError> {
+        Ok(self.tables().contains(append))
     }
 }

@@ -1,5 +1,5 @@
-//! What connectors put on the wire. The present version is the real one; the next one exists only here, to see what
-//! the present processor does with it.
+//! What connectors put on the wire. The present version is the real one; the next one exists only in the simulation, to
+//! see what the present processor does with it.
 
 use std::{borrow::Cow, rc::Rc};
 

@@ -1,4 +1,4 @@
-//! What `status` and `reconcile` tell when a part is away: somebody who is called at night sees which one stands still.
+//! The reports of `status` and `reconcile` when a component is down: they name the stalled stage.
 
 use anyhow::{Result, ensure};
 use tests::{
@@ -17,10 +17,10 @@ fn status_names_the_stalled_stage() -> Result<()> {
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
     pipe.until_reconciled()?;
-    told(&pipe, &["nothing is stalled", "one member; everything is committed"])?;
+    told(&pipe, &["nothing is stalled", "one member; all offsets are committed"])?;
     every_reason_is_told(&pipe, &produced)?;
 
-    // It is a member of the group until its session ends.
+    // It remains a member of the group until its session expires.
     connector.kill()?;
     told(&pipe, &["STALLED: connector\n", "the consumer group has no members: start `aqueduct connector`"])?;
     producer.produce(traffic.by_ref().take(1_000), &mut produced)?;
@@ -36,9 +36,12 @@ fn status_names_the_stalled_stage() -> Result<()> {
     processor.kill()?;
     told(&pipe, &["STALLED: connector, processor\n", "no checkpoint for "])?;
     let mut connector = pipe.start(&["connector"])?;
-    told(&pipe, &["STALLED: processor\n", "everything is committed", "offsets wait for the processor"])?;
+    told(
+        &pipe,
+        &["STALLED: processor\n", "all offsets are committed", "offsets are waiting for the processor"],
+    )?;
 
-    // Somebody else takes messages: they do not come.
+    // Another consumer takes messages, so they do not arrive.
     let thief = Onlooker::of(&format!("{}-ctr", pipe.name()))?;
     wait::until("messages to be there", || Ok((!thief.some()?.is_empty()).then_some(())))?;
     let mut processor = pipe.start(&["processor"])?;
@@ -52,7 +55,7 @@ fn status_names_the_stalled_stage() -> Result<()> {
     Ok(())
 }
 
-/// Waits until `status` tells all of this at once.
+/// Waits until `status` reports all of this.
 fn told(pipe: &Pipe, parts: &[&str]) -> Result<()> {
     wait::until_right("status to tell it", || {
         let status = pipe.run_well(&["status"])?.out;
@@ -61,7 +64,7 @@ fn told(pipe: &Pipe, parts: &[&str]) -> Result<()> {
     })
 }
 
-/// Stage, reason and number of what was refused, of every partition.
+/// Stage, reason and count of rejected records of all partitions.
 fn every_reason_is_told(pipe: &Pipe, produced: &Produced) -> Result<()> {
     let mut expected = std::collections::BTreeMap::<_, u64>::new();
     for (partition, _, stage, reason, _) in produced.dead_letters() {

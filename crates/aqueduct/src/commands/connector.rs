@@ -127,16 +127,16 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     tracing::info!(%address, page = format!("http://{address}/"), "metrics and probes");
     // Probes are answered until the drain is over.
     let drained = CancellationToken::new();
-    let mut beside = JoinSet::new();
+    let mut background = JoinSet::new();
     let router =
         admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
             .merge(report::router(live.clone()));
-    beside.spawn(admin::serve(listener, router, drained.clone()));
-    beside.spawn(live.sample(drained.clone()));
-    beside.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.tell()));
+    background.spawn(admin::serve(listener, router, drained.clone()));
+    background.spawn(live.sample(drained.clone()));
+    background.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.log()));
     let result = plan.run(&metrics, readiness, shutdown, watch).await;
     drained.cancel();
-    while let Some(ended) = beside.join_next().await {
+    while let Some(ended) = background.join_next().await {
         runtime::joined("a background task of the connector", ended)?;
     }
     let summary = result?;

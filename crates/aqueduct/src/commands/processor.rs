@@ -189,7 +189,7 @@ impl Parts {
 
     /// Checks that subscriptions and tables exist. If a service is unavailable, logs it once and waits.
     async fn wait_for_services(&self, connection: &Connection) -> anyhow::Result<()> {
-        let mut told = false;
+        let mut warned = false;
         loop {
             let trouble = match pubsub::admin::check_subscriptions(connection, &self.pubsub).await {
                 Err(error) if error.is_retryable() => anyhow::Error::from(error),
@@ -200,7 +200,7 @@ impl Parts {
                     Ok(()) => return Ok(()),
                 },
             };
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut warned, true) {
                 tracing::warn!(
                     error = format!("{trouble:#}"),
                     action = "check that the service is running and reachable; test with `aqueduct check`",

@@ -227,7 +227,7 @@ mod tests {
         for (name, kind) in [("a.gz", "gzip"), ("a.zst", "Zstandard")] {
             let error = read(name, b"{}").expect_err("plain").to_string();
             assert!(
-                error.ends_with(&format!("it is not a {kind} file; rename it if it contains plain lines")),
+                error.ends_with(&format!("it is not a {kind} file; rename it if it is not compressed")),
                 "{error}"
             );
         }

@@ -141,23 +141,23 @@ impl Places {
         self.star(place)
     }
 
-    fn here(&self) -> usize {
+    fn current(&self) -> usize {
         self.path.last().copied().unwrap_or(0)
     }
 }
 
 impl Observer for Places {
     fn enter(&mut self, step: Step<'_>) {
-        let here = self.here();
+        let current = self.current();
         let next = match step {
             Step::Declared(name) => {
-                let member = self.member(here, name);
+                let member = self.member(current, name);
                 self.all[member].known = true;
                 member
             }
-            Step::Any(name) => self.fold_name(here, name),
-            Step::Undeclared(name) => self.unknown_member(here, name),
-            Step::Element => self.star(here),
+            Step::Any(name) => self.fold_name(current, name),
+            Step::Undeclared(name) => self.unknown_member(current, name),
+            Step::Element => self.star(current),
         };
         let record = self.record;
         let place = &mut self.all[next];
@@ -170,8 +170,8 @@ impl Observer for Places {
     }
 
     fn value(&mut self, outcome: Outcome, visible: Visible<'_>) {
-        let (here, record) = (self.here(), self.record);
-        let count = self.all[here].counts.entry(outcome).or_default();
+        let (current, record) = (self.current(), self.record);
+        let count = self.all[current].counts.entry(outcome).or_default();
         count.times += 1;
         if count.last_record != record {
             count.last_record = record;

@@ -277,8 +277,8 @@ fn a_demo_on_a_full_disk_fails() {
     );
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
     let said = format!("{}{}", run.out, run.err);
-    assert!(said.contains("full.db: the disk is full or fails"), "{said}");
-    assert!(!run.out.contains("Everything balances"), "{}", run.out);
+    assert!(said.contains("full.db: disk full or I/O error"), "{said}");
+    assert!(!run.out.contains("All records are accounted for"), "{}", run.out);
 }
 
 const FULL: &str = r#"

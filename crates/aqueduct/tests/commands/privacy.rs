@@ -250,7 +250,7 @@ fn a_replica_without_newest_key_stops() {
     assert_eq!(place.run_with("anonymise", event).code, Some(0), "the keyring has it");
     // A replica that the rotation has not reached.
     place.write("keys.toml", old);
-    let lacks = format!("keyring keys.toml lacks the key \"{id}\" that anonymise.newest_key names");
+    let lacks = format!("keyring keys.toml does not contain the key \"{id}\"");
     for command in ["connector", "anonymise"] {
         let run = place.run_with(command, event);
         assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{command}: {}", run.err);
@@ -280,7 +280,7 @@ forward = "all"
 
 #[test]
 fn the_page_is_local_by_default() {
-    const WARNING: &str = "the admin server can be reached from other machines";
+    const WARNING: &str = "the admin server is reachable from other hosts";
     for (service, said, warned) in [
         // The port may be taken by somebody else: then the address stands in the error.
         ("", "127.0.0.1:9464", false),

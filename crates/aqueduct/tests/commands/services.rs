@@ -132,7 +132,7 @@ fn check_reports_each_connection() {
     assert_eq!(before.code, Some(1), "{}", before.err);
     for line in [
         "-       not configured: [events], [[flows]], [writer]",
-        "FAILED  keyring: no keyring at keys.toml; make one with `aqueduct keys new`",
+        "FAILED  keyring: no keyring at keys.toml; create one with `aqueduct keys new`",
     ] {
         assert!(before.out.lines().any(|found| found == line), "no {line:?} in\n{}", before.out);
     }

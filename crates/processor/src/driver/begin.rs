@@ -116,7 +116,7 @@ pub async fn run<S: Sink>(
     for flow in &restored.removed {
         warn!(
             flow,
-            action = "nothing if it was taken out on purpose; its table stays as it is",
+            action = "none if it was removed on purpose; its table is unchanged",
             "this flow is no longer configured; its state is dropped"
         );
     }
@@ -160,7 +160,7 @@ fn tell_standing(readiness: &Readiness, standing: Standing<'_>) {
     match standing {
         Standing::By => readiness.note(STATE, readiness::STANDING_BY),
         Standing::Blind(error) => {
-            readiness.set(STATE, Err(format!("the state cannot be watched: {}", tasks::chain(error))));
+            readiness.set(STATE, Err(format!("cannot check the state: {}", tasks::chain(error))));
         }
     }
 }

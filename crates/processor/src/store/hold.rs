@@ -67,8 +67,8 @@ impl Hold {
         if let Err(error) = self.store.objects.put(&self.store.marker(), newest.to_string().into()).await {
             warn!(
                 place = %self.store.place, error = &error as &dyn Error,
-                action = "nothing; the next start takes a little longer",
-                "the state could not be marked as released; the next start waits for takeover_after"
+                action = "none; the next start takes longer",
+                "cannot mark the state as released; the next start waits for takeover_after"
             );
         }
     }
@@ -177,7 +177,7 @@ impl<'a> StandBy<'a> {
     async fn take_over(&self, has_lock: bool, newest: Option<u64>) -> Result<Hold, StoreError> {
         warn!(
             place = %self.store.place, newest, takeover_after = ?self.takeover_after,
-            action = "see why the other processor stopped; if it still runs, it ends by itself",
+            action = "find out why the other processor stopped; if it is still running, it will exit",
             "no new checkpoint appeared; taking over the state"
         );
         let lock = match (&self.store.folder, has_lock) {
@@ -199,8 +199,8 @@ impl<'a> StandBy<'a> {
                 Err(error) => {
                     warn!(
                         place = %self.store.place, error = &error as &dyn Error,
-                        action = "nothing once; if it repeats, let this account delete objects there",
-                        "the mark of the last clean stop stays"
+                        action = "none if it happens once; if it repeats, allow this account to delete objects there",
+                        "cannot remove the marker of the last clean shutdown"
                     );
                 }
             }
@@ -218,7 +218,7 @@ impl<'a> StandBy<'a> {
         } else if !std::mem::replace(&mut self.told.waiting, true) {
             info!(
                 %place, takeover_after = ?self.takeover_after,
-                "the state was not released by a clean stop; waiting to see whether another processor holds it"
+                "the last processor did not release the state; waiting to see whether it is still running"
             );
         }
     }
@@ -229,8 +229,8 @@ impl<'a> StandBy<'a> {
         if !std::mem::replace(&mut self.told.trouble, true) {
             warn!(
                 place = %self.store.place, error = error as &dyn Error,
-                action = "see whether the place of the checkpoints can be reached and listed from here",
-                "the state cannot be watched; waiting"
+                action = "check that the checkpoints can be reached and listed from this host",
+                "cannot check the state; retrying"
             );
         }
     }

@@ -27,7 +27,7 @@ pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> R
     for (name, value) in variables {
         if let Some(rest) = name.strip_prefix(PREFIX) {
             let path = path(rest).ok_or_else(|| {
-                (name.clone(), format!("no key; an override is named as {PREFIX}SECTION__KEY"))
+                (name.clone(), format!("the name contains no key; expected {PREFIX}SECTION__KEY"))
             })?;
             overrides.push((path, name, value));
         }
@@ -94,14 +94,14 @@ fn place(node: &mut Node, name: &Segment, path: &[String], leaf: Node) -> Result
             let length = items.len();
             let index = first.parse().ok().filter(|index| *index <= length);
             let index: usize = index.ok_or_else(|| {
-                format!("{name} is a list of {length}; a number from 0 to {length} must follow, not {first}")
+                format!("{name} is a list with {length} elements; expected a number from 0 to {length}, found {first}")
             })?;
             if index == length {
                 items.push(implied(rest));
             }
             place(&mut items[index], &Segment::Index(index), rest, leaf)
         }
-        _ => Err(format!("{name} is no table; {first} cannot be set in it")),
+        _ => Err(format!("{name} is not a table; cannot set {first} in it")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is checked at the end: nothing stands still, nothing is missing, and the rows are a recount.
+//! What is checked at the end: nothing is stalled, nothing is missing, and the rows are a recount.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -118,10 +118,10 @@ impl World {
         let rows = tables.letters.iter().filter(|letter| &*letter.stage == "writer").count();
         if rows != tables.refused.len() {
             let refused: &BTreeSet<RowName> = &tables.refused;
-            return Some(format!("{} rows were refused, {rows} are told of: {refused:?}", refused.len()));
+            return Some(format!("{} rows were refused, {rows} are reported of: {refused:?}", refused.len()));
         }
         let records = tables.letters.iter().filter(|letter| &*letter.stage != "writer");
-        let mut told: Vec<Spot> =
+        let mut reported: Vec<Spot> =
             records.map(|letter| (letter.topic.clone(), letter.partition, letter.offset)).collect();
         let newest = self.check.outcomes.values().next_back();
         let is_refused = |outcome: Outcome| {
@@ -137,9 +137,9 @@ impl World {
             .filter(|(_, _, outcome)| is_refused(*outcome))
             .map(spot)
             .collect();
-        told.sort();
+        reported.sort();
         refused.sort();
-        (told != refused).then(|| format!("refused were {refused:?}, and told {told:?}"))
+        (reported != refused).then(|| format!("refused were {refused:?}, and reported {reported:?}"))
     }
 
     /// What the rows are to hold: of every event that came, one copy.

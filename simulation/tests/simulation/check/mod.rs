@@ -161,11 +161,12 @@ impl World {
         }
     }
 
-    /// What an older life of a topic is known to have read holds the watermark, for a while.
-    fn check_older_lives(&mut self, number: usize, before: EventTime) {
+    /// An older incarnation of a topic holds the watermark at what was read of it, for a while.
+    fn check_older_incarnations(&mut self, number: usize, before: EventTime) {
         let Some(running) = self.workers[number].running() else { return };
         let (watermark, outcomes) = (running.watermarks[0], &running.outcomes);
-        // It waits from when it heard of the life and of another one in its place, and that may be before its end.
+        // The wait begins when it has heard of the incarnation and of a newer one, which may be before the end of the
+        // older.
         let waits = |log: &&Log| self.now < log.died_at + self.plan.config.hole_limit / 2;
         let found = self.kafka.dead.iter().filter(waits).find_map(|log| {
             let heard = outcomes.heard.get(&*log.partition).map_or(0, |heard| (*heard).min(log.high()));
@@ -179,7 +180,7 @@ impl World {
         });
         if let Some((partition, offset)) = found {
             let watermark = watermark.0 - self.plan.config.epoch;
-            self.fail(format!("the watermark {watermark} passes {partition}@{offset}, of an older life"));
+            self.fail(format!("the watermark {watermark} passes {partition}@{offset}, of an older starts"));
         }
     }
 
@@ -206,7 +207,7 @@ impl World {
             running.watermarks = now;
         }
         self.check_passed(number, before[0]);
-        self.check_older_lives(number, before[0]);
+        self.check_older_incarnations(number, before[0]);
         self.check_prompt(number);
     }
 
@@ -248,7 +249,7 @@ impl World {
         // Of two that run one is fenced by its next checkpoint, and what it believes until then counts for nothing.
         let is_alone = self.workers.iter().filter(|worker| worker.running().is_some()).count() < 2;
         for hole in holes {
-            self.tell(|| format!("processor {number} gives up {} {:?}", hole.partition, hole.offsets));
+            self.log(|| format!("processor {number} gives up {} {:?}", hole.partition, hole.offsets));
             for offset in hole.offsets.clone() {
                 if hole.before_start {
                     continue;
@@ -259,7 +260,7 @@ impl World {
                 }
                 let comes = |message: &usize| {
                     let message = &self.pubsub.messages[*message];
-                    !message.is_vanished && !message.is_stuck
+                    !message.is_vanished && !message.is_stalled
                 };
                 let is_wrong = copies.is_none_or(|copies| copies.iter().any(comes));
                 if is_wrong && is_alone && !self.plan.config.is_inexact {

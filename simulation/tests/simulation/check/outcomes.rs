@@ -29,8 +29,8 @@ pub(crate) struct Outcomes {
     offsets: BTreeMap<Partition, BTreeMap<u64, Outcome>>,
     /// How far the marks say that each partition was read.
     pub(super) heard: BTreeMap<Partition, u64>,
-    /// Data that nothing had waited for: its offset counted as missing, or it is of an older life of its topic, and no
-    /// mark had spoken of it.
+    /// Data that nothing had waited for: its offset counted as missing, or it is of an older incarnation of its topic,
+    /// and no mark had spoken of it.
     pub(super) unawaited: BTreeSet<(Partition, u64)>,
     /// Data in the order of its arrival: the event's number, and the watermark of the flow with a join at that moment.
     pub(super) arrivals: Vec<(usize, i64)>,
@@ -63,7 +63,7 @@ impl Outcomes {
         self.arrivals.push((number, watermark));
     }
 
-    /// Data of an older life of a topic is about to come behind the watermark; what marks had spoken of does not.
+    /// Data of an older incarnation is about to arrive behind the watermark; offsets that marks mentioned are not.
     pub(crate) fn unheard(&mut self, partition: &Partition, offset: u64) {
         if self.get(partition, offset).is_none() {
             self.unawaited.insert((partition.clone(), offset));

@@ -10,7 +10,7 @@ const ARRIVED: i64 = 6_000;
 const BEHIND: i64 = 20_000;
 
 impl World {
-    /// A watermark beyond the end of an older life shows that the life had left. From then on nothing but events that
+    /// A watermark beyond the end of an older incarnation shows that it was retired. From then on nothing but events that
     /// have not arrived may hold the watermark.
     pub(super) fn check_prompt(&mut self, number: usize) {
         let Some(running) = self.workers[number].running().filter(|_| self.plan.config.is_prompt) else {

@@ -55,7 +55,7 @@ impl World {
     }
 
     pub(super) fn assignment_lost(&mut self, number: usize) {
-        self.tell(|| format!("connector {number} hears that its partitions are others'"));
+        self.log(|| format!("connector {number} learns that it lost its partitions"));
         let replica = &mut self.replicas[number];
         replica.jobs.clear();
         replica.busy = None;
@@ -126,7 +126,7 @@ impl World {
                 }
             }
             Then::Leave => {
-                self.tell(|| format!("connector {number} has left"));
+                self.log(|| format!("connector {number} has left"));
                 self.kafka.leave(number);
                 self.replicas[number].is_up = false;
             }
@@ -163,12 +163,12 @@ impl World {
         let is_outdated =
             lookup.answers.topics.iter().any(|(name, (_, id))| lookup.outdated.get(name) == Some(id));
         let salt = [number as u64, self.now.unsigned_abs()];
-        let delay = self.dice.travel(self.plan.config.slowest, "look", &salt);
-        let happens = if is_outdated { Happens::LookAgain(task) } else { Happens::Look(task) };
+        let delay = self.dice.travel(self.plan.config.slowest, "observed", &salt);
+        let happens = if is_outdated { Happens::LookAgain(task) } else { Happens::Looked(task) };
         self.for_replica(number, delay, happens);
     }
 
-    /// The other questions: where the logs begin and end. Then the starts are known.
+    /// The other requests: where the logs begin and end. Then the start offsets are known.
     pub(super) fn look_at_ends(&mut self, number: usize, task: u64) {
         let rule = self.plan.config.rule;
         let Some(Busy::Lookup(lookup)) = &mut self.replicas[number].busy else { return };
@@ -231,7 +231,7 @@ impl World {
             replica.held.insert(place.clone(), held);
             opened.push((slot, start));
         }
-        self.tell(|| format!("connector {number} reads {}", notes.join(", ")));
+        self.log(|| format!("connector {number} reads {}", notes.join(", ")));
         self.step_core(number, Input::Assigned(opened));
         self.next_job(number);
     }

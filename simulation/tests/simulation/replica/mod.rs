@@ -19,7 +19,7 @@ use connector::{
 use event::{EventTime, Partition, mark::TopicMark};
 use kafka::{
     Commit, Slot, TopicPartition,
-    fit::{Fit, Group, Look},
+    fit::{Fit, Group, Observed},
     plan::Answers,
 };
 
@@ -46,7 +46,7 @@ const REFUSED: &str = "refused-by-pubsub";
 const MAX_REJECTS: u32 = 1_000_000;
 
 pub(crate) struct Replica {
-    pub(crate) life: u32,
+    pub(crate) starts: u32,
     pub(crate) is_up: bool,
     pub(crate) paused_until: i64,
     pub(crate) version: Version,
@@ -84,7 +84,7 @@ struct Held {
 pub(crate) enum Job {
     Assign(Vec<TopicPartition>),
     Revoke(Vec<TopicPartition>),
-    /// Topics were made anew, or logs were cut.
+    /// Topics were recreated, or logs were truncated.
     Restart(Vec<TopicPartition>),
     /// The assignment does not fit the topics.
     Rejoin,
@@ -152,7 +152,7 @@ pub(crate) enum Happens {
     CommittedFirst { task: u64, accepted: bool },
     Drained(u64),
     DrainTooLong(u64),
-    Look(u64),
+    Looked(u64),
     LookAgain(u64),
     Job(Job),
 }
@@ -168,7 +168,7 @@ pub(crate) enum CommitFor {
 impl Replica {
     pub(crate) fn new(number: usize) -> Self {
         Self {
-            life: 0,
+            starts: 0,
             is_up: false,
             paused_until: 0,
             version: Version::default(),
@@ -200,11 +200,11 @@ impl Replica {
 impl World {
     /// Starts a replica that is down.
     pub(crate) fn boot_replica(&mut self, number: usize) {
-        let (life, version) = (self.replicas[number].life + 1, self.replicas[number].version);
+        let (starts, version) = (self.replicas[number].starts + 1, self.replicas[number].version);
         if self.replicas[number].is_up {
             return;
         }
-        self.tell(|| format!("connector {number} starts"));
+        self.log(|| format!("connector {number} starts"));
         // The group knows it still: its subscription is stored, and nothing is computed.
         let is_returning = self.plan.config.is_static && self.kafka.members.contains_key(&number);
         if !is_returning {
@@ -212,7 +212,7 @@ impl World {
         }
         let epoch = self.kafka.join(number);
         let fit = Fit::new(is_returning);
-        self.replicas[number] = Replica { life, is_up: true, version, epoch, fit, ..Replica::new(number) };
+        self.replicas[number] = Replica { starts, is_up: true, version, epoch, fit, ..Replica::new(number) };
         if is_returning {
             let owned = self.kafka.owners.iter().filter(|(_, owner)| **owner == number);
             let owned = owned.map(|(place, _)| place.clone()).collect();
@@ -227,7 +227,7 @@ impl World {
     }
 
     pub(crate) fn crash_replica(&mut self, number: usize) {
-        self.tell(|| format!("connector {number} crashes"));
+        self.log(|| format!("connector {number} crashes"));
         let replica = &mut self.replicas[number];
         replica.is_up = false;
         let epoch = replica.epoch;
@@ -236,15 +236,15 @@ impl World {
 
     pub(crate) fn session_ends(&mut self, number: usize, epoch: u64) {
         if self.kafka.members.get(&number) == Some(&epoch) {
-            self.tell(|| format!("the group takes connector {number} for dead"));
+            self.log(|| format!("the group takes connector {number} for dead"));
             self.kafka.leave(number);
             self.at(10, Event::Rebalance);
         }
     }
 
-    /// The replica stands still, and does not know that it did.
+    /// The replica is suspended, without noticing it.
     pub(crate) fn pause_replica(&mut self, number: usize, millis: i64) {
-        self.tell(|| format!("connector {number} stands still for {millis} ms"));
+        self.log(|| format!("connector {number} is suspended for {millis} ms"));
         let until = self.now + millis;
         let replica = &mut self.replicas[number];
         replica.paused_until = until;
@@ -257,7 +257,7 @@ impl World {
 
     /// The group gives its partitions to others, and it hears of that only later.
     pub(crate) fn cut_off_replica(&mut self, number: usize, millis: i64) {
-        self.tell(|| format!("connector {number} loses its partitions and hears of it after {millis} ms"));
+        self.log(|| format!("connector {number} loses its partitions and hears of it after {millis} ms"));
         self.kafka.leave(number);
         self.at(10, Event::Rebalance);
         self.for_replica(number, millis, Happens::Job(Job::Lost));
@@ -309,7 +309,7 @@ impl World {
             Happens::CommittedFirst { task, accepted } => self.committed_first(number, task, accepted),
             Happens::Drained(task) => self.let_go(number, task),
             Happens::DrainTooLong(task) => self.drain_too_long(number, task),
-            Happens::Look(task) => self.look_at_ends(number, task),
+            Happens::Looked(task) => self.look_at_ends(number, task),
             Happens::LookAgain(task) => self.look_at_topics(number, task),
             Happens::Job(Job::Lost) => self.assignment_lost(number),
             Happens::Job(job) => {
@@ -334,9 +334,9 @@ impl World {
         let replica = &mut self.replicas[number];
         let held = replica.held.keys().cloned().collect();
         let (strays, assignments) = (&replica.strays, replica.assignments);
-        let look = Look { topics: &topics, held: &held, strays, group: Some(&group), assignments };
-        if let Some(misfit) = replica.fit.judge(&look, now) {
-            self.tell(|| format!("connector {number} joins again: {misfit}"));
+        let observed = Observed { topics: &topics, held: &held, strays, group: Some(&group), assignments };
+        if let Some(mismatch) = replica.fit.judge(&observed, now) {
+            self.log(|| format!("connector {number} rejoins: {mismatch}"));
             self.for_replica(number, 1, Happens::Job(Job::Rejoin));
         }
     }

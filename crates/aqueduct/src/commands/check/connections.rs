@@ -55,15 +55,15 @@ pub(super) async fn check(
     let mut running: FuturesUnordered<_> = looks.into_iter().enumerate().map(limited).collect();
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
-    let (mut all_good, mut shown, mut is_told) = (true, 0, false);
+    let (mut all_good, mut shown, mut is_reported) = (true, 0, false);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => {
                 return Err(anyhow!("interrupted before all connections were tested"));
             }
-            () = &mut patience, if !is_told => {
-                is_told = true;
-                tell_waiting(&waiting);
+            () = &mut patience, if !is_reported => {
+                is_reported = true;
+                report_waiting(&waiting);
             }
             answered = running.next() => {
                 let Some((index, lines)) = answered else { return Ok(all_good) };
@@ -94,7 +94,7 @@ async fn limited((index, look): (usize, Look<'_>)) -> (usize, Vec<Line>) {
 }
 
 /// Written to standard error, so that standard output does not depend on how long the check takes.
-fn tell_waiting(waiting: &[Option<String>]) {
+fn report_waiting(waiting: &[Option<String>]) {
     let names: Vec<&str> = waiting.iter().flatten().map(String::as_str).collect();
     // Lost only where standard error is closed.
     let _ = writeln!(io::stderr(), "waiting for {} (up to {} s)", names.join(", "), LIMIT.as_secs());
@@ -171,11 +171,11 @@ struct Topics {
 
 async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
     let (sender, answer) = oneshot::channel();
-    let asked = kafka.clone();
+    let config = kafka.clone();
     // A thread of its own: librdkafka blocks, and the end of this command must not wait for it.
     let thread = std::thread::Builder::new().name("aqueduct-check".to_owned()).spawn(move || {
         // The receiver is gone if the command was interrupted.
-        let _ = sender.send(ask_kafka(&asked));
+        let _ = sender.send(ask_kafka(&config));
     });
     if let Err(error) = thread {
         return vec![line::<String, _>("Kafka", Err(error))];

@@ -20,13 +20,13 @@ use crate::{
 pub(super) struct Place {
     folder: tempfile::TempDir,
     rows: PathBuf,
-    /// The user's file, or the demo's own.
+    /// The user's file, or the built-in one.
     text: (PathBuf, String),
 }
 
 /// What the tables record as their writer.
 pub(super) const PIPELINE: &str = "demo";
-const OWN: &str = include_str!("demo.toml");
+const BUILT_IN: &str = include_str!("demo.toml");
 
 impl Place {
     /// Makes room for the rows and reads the configuration.
@@ -42,7 +42,7 @@ impl Place {
                 })?;
                 (path.to_owned(), text)
             }
-            None => (folder.path().join("demo.toml"), OWN.to_owned()),
+            None => (folder.path().join("demo.toml"), BUILT_IN.to_owned()),
         };
         let rows = std::path::absolute(rows)
             .with_context(|| format!("cannot resolve {}; make --path absolute", rows.display()))?;
@@ -54,7 +54,7 @@ impl Place {
     /// The configuration with the demo's addresses and folders.
     pub(super) fn config(&self, brokers: &str, pubsub: &str) -> anyhow::Result<Config> {
         let inside = |name: &str| self.folder.path().join(name).display().to_string();
-        let own = [
+        let keys = [
             ("KAFKA__BOOTSTRAP_SERVERS", brokers.to_owned()),
             ("KAFKA__TOPICS", format!("[\"{}\"]", super::feed::TOPIC)),
             ("PUBSUB__EMULATOR_HOST", pubsub.to_owned()),
@@ -64,7 +64,7 @@ impl Place {
             ("STATE__CHECKPOINTS", format!("file://{}", inside("state"))),
         ];
         let mut variables: Vec<(String, String)> =
-            own.into_iter().map(|(key, value)| (format!("AQUEDUCT__{key}"), value)).collect();
+            keys.into_iter().map(|(key, value)| (format!("AQUEDUCT__{key}"), value)).collect();
         let (path, mut text) = (self.text.0.clone(), self.text.1.clone());
         if path != self.folder.path().join("demo.toml") {
             text = with_missing_sections(&text);
@@ -77,14 +77,14 @@ impl Place {
 /// A user's file may leave out what only the real services need.
 fn with_missing_sections(text: &str) -> String {
     let mut text = text.to_owned();
-    let own = [
+    let sections = [
         ("[kafka]", "\n[kafka]\ngroup_id = \"aqueduct-demo\"\n"),
         (
             "[pubsub]",
             "\n[pubsub]\nproject = \"aqueduct-demo\"\ntopic = \"events\"\nsubscription = \"events-ctr\"\n",
         ),
     ];
-    for (section, lines) in own {
+    for (section, lines) in sections {
         if !text.lines().any(|line| line.trim_start().starts_with(section)) {
             text.push_str(lines);
         }

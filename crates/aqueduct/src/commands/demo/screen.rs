@@ -198,14 +198,14 @@ fn so_long(seconds: u64, duration: Option<Millis>) -> String {
 }
 
 fn status(view: &processor::View, rate: f64, watermark: EventTime) -> String {
-    let behind = match watermark {
+    let delay = match watermark {
         EventTime::MIN => "unknown".to_owned(),
         watermark => {
-            let behind = processor::driver::now().0.saturating_sub(watermark.0) as f64 / 1000.0;
-            format!("{watermark} ({behind:.1} s behind)")
+            let delay = processor::driver::now().0.saturating_sub(watermark.0) as f64 / 1000.0;
+            format!("{watermark} ({delay:.1} s behind)")
         }
     };
-    format!("{} events, {rate:.0}/s; {} rows; watermark {behind}", view.events, view.flow_rows)
+    format!("{} events, {rate:.0}/s; {} rows; watermark {delay}", view.events, view.flow_rows)
 }
 
 /// The newest rows of a flow, the busiest first.

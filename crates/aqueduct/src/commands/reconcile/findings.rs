@@ -186,7 +186,7 @@ fn refused(partition: &Partition, survey: &Survey) -> u64 {
 
 /// The offsets of a partition without an outcome, and those that are lost. If Kafka did not respond, the end
 /// of the log is taken from the marks.
-fn missing(track: &Track, log: Option<&Log>, asked: bool) -> Vec<Missing> {
+fn missing(track: &Track, log: Option<&Log>, is_available: bool) -> Vec<Missing> {
     let end = log.map_or(track.heard_to(), |log| log.high);
     // A log of which nothing was read starts at its current beginning.
     let start = match log {
@@ -196,7 +196,7 @@ fn missing(track: &Track, log: Option<&Log>, asked: bool) -> Vec<Missing> {
     // Records that Kafka has deleted will not arrive.
     let gone_below = match log {
         Some(log) => log.low,
-        None if asked => end,
+        None if is_available => end,
         None => 0,
     };
     let committed = log.map_or(track.committed(), |log| log.committed).unwrap_or_default();

@@ -37,7 +37,7 @@ pub(super) struct Tables {
 }
 
 enum Kind {
-    /// A new file in a folder beside the old one.
+    /// A new file in a folder folder the old one.
     Replace {
         folder: TempDir,
         path: PathBuf,
@@ -73,10 +73,10 @@ impl Tables {
         // Through links, so that they stay links.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         refuse_if_in_use(&path)?;
-        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = tempfile::Builder::new()
             .prefix(".aqueduct-")
-            .tempdir_in(beside)
+            .tempdir_in(folder)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let config = WriterConfig::Sqlite(SqliteConfig { path: folder.path().join(FILE) });
         let name = path.display().to_string();
@@ -210,7 +210,7 @@ impl Tables {
             match self.retried(async || self.writer.append(append).await)? {
                 Appended::Done => return Ok(()),
                 // The answer to an earlier attempt may have been lost.
-                Appended::StreamGone if self.retried(async || self.writer.stands(append).await)? => {
+                Appended::StreamGone if self.retried(async || self.writer.contains(append).await)? => {
                     append.stream = self.retried(async || self.writer.open_stream(&append.table).await)?;
                     (append.offset, append.rows) = (0, 0);
                     return Ok(());
@@ -235,7 +235,7 @@ impl Tables {
         }
     }
 
-    /// A shared database may be unavailable for a while; a file beside the output fails immediately.
+    /// A shared database may be unavailable for a while; a file folder the output fails immediately.
     fn retried<T, F: Future<Output = Result<T, WriterError>>>(
         &self,
         attempt: impl Fn() -> F,
@@ -263,7 +263,7 @@ impl Tables {
     }
 }
 
-/// A file that is being written has a log beside it, which would not belong to the new file.
+/// A file that is being written has a log folder it, which would not belong to the new file.
 /// The new file has the mode of the one that it replaces.
 fn put_into_place(new: &Path, path: &Path) -> io::Result<()> {
     if let Ok(replaced) = path.metadata() {

@@ -35,7 +35,7 @@ pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
         Err(reason) if unreachable.is_empty() => line("tables", reason),
         _ => unreachable.iter().for_each(|reason| line("tables", reason)),
     }
-    line("watermark", &format!("held by {}", report.held_by));
+    line("watermark", &format!("held back by {}", report.held_by));
     line("verdict", &judge::verdict(&report.stations));
     for flow in &report.flows {
         if let Some(words) = late::words(&flow.view.name, &flow.view.ledger) {

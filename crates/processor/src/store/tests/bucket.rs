@@ -151,7 +151,7 @@ async fn a_bucket_keeps_the_state_fences_and_hands_over() {
     let _held = hold(&second, LONG).await.expect("it was released");
     let mut taker = appender(&second).await;
     write(&mut taker, &["six"]).await;
-    assert!(writer.append(NEITHER, payload("sechs")).await.expect_err("six stands there").is_fenced());
+    assert!(writer.append(NEITHER, payload("sechs")).await.expect_err("six exists").is_fenced());
     assert_eq!(texts(&first).await, ["B5", "six"]);
     assert_eq!(
         recover(&first).await.expect("whole").0.written_at.map(|at| at.to_string()),

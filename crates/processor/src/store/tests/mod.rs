@@ -112,7 +112,7 @@ impl Texted {
 
 /// Truncates an object to half its length.
 async fn tear(objects: &dyn ObjectStore, path: &Path) {
-    let whole = objects.get(path).await.expect("it stands there").bytes().await.expect("it can be read");
+    let whole = objects.get(path).await.expect("it exists").bytes().await.expect("it can be read");
     let half = whole.slice(..whole.len() / 2);
     objects.put_opts(path, half.into(), PutMode::Overwrite.into()).await.expect("it can be written");
 }

@@ -270,7 +270,7 @@ pub(super) fn malformed(append: &Append) -> WriterError {
     WriterError::Append {
         table: append.table.name(),
         offset: append.offset,
-        problem: "has a body that cannot be decoded",
+        problem: "cannot decode the body",
     }
 }
 

@@ -123,7 +123,7 @@ async fn an_append_is_added_once_at_its_offset() {
     let error = writer.append(&across).await.expect_err("one row is in the table and one is not");
     assert_eq!(
         error.to_string(),
-        "the append to box_ctr at offset 4 covers the end of its stream; it was made by another version or altered"
+        "invalid append to box_ctr at offset 4 in the state: it overlaps the end of its stream; another version wrote it, or it was modified"
     );
     let altered = Append { body: [9_u8, 0].as_slice().into(), ..first };
     assert!(!writer.append(&altered).await.expect_err("the version is unknown").is_retryable());
@@ -135,21 +135,21 @@ async fn rows_of_a_lost_stream_are_found() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let rows = [pane(None, MINUTE, 0, 0), pane(Some("/it's"), MINUTE, 0, 4)];
-    let stands = async |rows: &[Row]| {
-        writer.stands(&append_of(&writer, "box_ctr/0000", 0, rows)).await.expect("the file answers")
+    let contains = async |rows: &[Row]| {
+        writer.contains(&append_of(&writer, "box_ctr/0000", 0, rows)).await.expect("the file answers")
     };
-    assert!(!stands(&rows).await);
+    assert!(!contains(&rows).await);
     add(&writer, &rows).await;
-    assert!(stands(&rows).await && stands(&rows[..1]).await && stands(&rows[1..]).await);
+    assert!(contains(&rows).await && contains(&rows[..1]).await && contains(&rows[1..]).await);
     let with = |change: fn(&mut Row)| {
         let mut row = rows[1].clone();
         change(&mut row);
         [row]
     };
-    assert!(!stands(&with(|row| row.key = [None, None].into())).await);
-    assert!(!stands(&with(|row| row.pane_index = 1)).await);
-    assert!(!stands(&with(|row| row.emitted_at = EventTime(MINUTE))).await);
-    assert!(!stands(&with(|row| row.values[2] = Value::Count(1))).await);
+    assert!(!contains(&with(|row| row.key = [None, None].into())).await);
+    assert!(!contains(&with(|row| row.pane_index = 1)).await);
+    assert!(!contains(&with(|row| row.emitted_at = EventTime(MINUTE))).await);
+    assert!(!contains(&with(|row| row.values[2] = Value::Count(1))).await);
     let line = progress(7, EventTime::MAX);
     let table = Table::Progress("box_ctr".into());
     let body =
@@ -161,9 +161,9 @@ async fn rows_of_a_lost_stream_are_found() {
         rows: 1,
         body: body.bytes.into(),
     };
-    assert!(!writer.stands(&append).await.expect("the file answers"));
+    assert!(!writer.contains(&append).await.expect("the file answers"));
     add_progress(&writer, &[line]).await;
-    assert!(writer.stands(&append).await.expect("the file answers"));
+    assert!(writer.contains(&append).await.expect("the file answers"));
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn a_full_disk_is_retried() {
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot write to {}: the disk is full or fails; free some space, the rows wait until then",
+                "cannot write to {}: disk full or I/O error; free disk space; rows are kept in the state",
                 file.path().display()
             )
         );
@@ -308,12 +308,12 @@ async fn a_file_is_prepared_and_closed() {
     let missing = Writer::open(&config, flows).await.expect_err("there is no file");
     assert!(missing.to_string().contains("does not exist"), "{missing}");
     Writer::check(&config, flows).await.expect("a file that is not there yet is no fault");
-    let planned = Writer::setup(&config, flows, true).await.expect("nothing is in the way");
+    let planned = Writer::setup(&config, flows, true).await.expect("nothing prevents it");
     assert!(planned.iter().all(|step| step.state == State::WouldCreate));
     assert!(!file.path().exists(), "a dry run makes nothing");
     let what: Vec<_> = Writer::setup(&config, flows, false)
         .await
-        .expect("nothing is in the way")
+        .expect("nothing prevents it")
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -486,8 +486,7 @@ async fn a_foreign_value_is_named_by_column() {
         assert_eq!(
             error.to_string(),
             format!(
-                "table {table}: column {column} holds a value that aqueduct does not write; find out who else writes to \
-                 that table"
+                "table {table}: column {column} contains a value that Aqueduct does not write; check whether another program writes to the table"
             )
         );
     }
@@ -575,7 +574,7 @@ async fn every_kind_of_measure_is_read_back() {
     let rows = [fixtures::measured("-0.1", Some(7)), fixtures::measured("0", None)];
     let append = add_to(&writer, &flow, &rows).await;
     assert_eq!(file.panes(&flow), rows.clone().map(without_sketch));
-    assert!(writer.stands(&append).await.expect("the file answers"));
+    assert!(writer.contains(&append).await.expect("the file answers"));
     let other = Append {
         body: writer
             .encode(&append.table, Rows::Panes(&[fixtures::measured("-0.2", Some(7))]))
@@ -586,7 +585,7 @@ async fn every_kind_of_measure_is_read_back() {
         rows: 1,
         ..append.clone()
     };
-    assert!(!writer.stands(&other).await.expect("the file answers"));
+    assert!(!writer.contains(&other).await.expect("the file answers"));
     let rest = writer.without(&append, &[0]).expect("its own bytes");
     assert_eq!(vec![rest], writer.encode(&append.table, Rows::Panes(&rows[1..])).expect("rows encode"));
 
@@ -645,15 +644,15 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     let (config, flows) = (file.config(), std::slice::from_ref(&flow));
     assert!(matches!(Writer::open(&config, flows).await, Err(WriterError::Absent { .. })));
     let states = |steps: Vec<Step>| [0, 1, 3].map(|step: usize| steps[step].state);
-    let planned = Writer::setup(&config, flows, true).await.expect("nothing is in the way");
+    let planned = Writer::setup(&config, flows, true).await.expect("nothing prevents it");
     assert_eq!(states(planned), [State::WouldUpdate, State::Exists, State::WouldUpdate]);
-    let done = Writer::setup(&config, flows, false).await.expect("nothing is in the way");
+    let done = Writer::setup(&config, flows, false).await.expect("nothing prevents it");
     assert_eq!(states(done), [State::Updated, State::Exists, State::Updated]);
-    let again = Writer::setup(&config, flows, false).await.expect("nothing is in the way");
+    let again = Writer::setup(&config, flows, false).await.expect("nothing prevents it");
     assert_eq!(states(again), [State::Exists; 3]);
 
     let writer = file.connect(&flow).await;
-    assert!(writer.stands(&waiting).await.expect("the file answers"), "the same row is in the table");
+    assert!(writer.contains(&waiting).await.expect("the file answers"), "the same row is in the table");
     assert_eq!(writer.append(&waiting).await.expect("rows are added"), Appended::Done);
     let new = fixtures::measured("3", Some(2));
     add_to(&writer, &flow, std::slice::from_ref(&new)).await;
