@@ -22,7 +22,7 @@ const LIMIT_MILLIS: i64 = 60_000;
 
 /// Whether Pub/Sub answers for every subscription.
 pub(crate) fn pubsub(links: [Link; 2]) -> Result<(), String> {
-    if links.iter().any(|link| matches!(link, Link::Away { .. })) {
+    if links.iter().any(|link| matches!(link, Link::Outage { .. })) {
         return Err("Pub/Sub is unreachable; retrying".to_owned());
     }
     if links.contains(&Link::Unknown) { Err("not connected to Pub/Sub yet".to_owned()) } else { Ok(()) }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn both_subscriptions_must_answer() {
-        let (up, away) = (Link::Up { returns: 1 }, Link::Away { returns: 0 });
+        let (up, away) = (Link::Up { returns: 1 }, Link::Outage { returns: 0 });
         assert_eq!(pubsub([up, up]), Ok(()));
         assert!(pubsub([up, away]).is_err_and(|reason| reason.contains("does not answer")));
         assert!(pubsub([away, Link::Unknown]).is_err_and(|reason| reason.contains("does not answer")));

@@ -1,4 +1,4 @@
-//! The scenarios, each with the faults that it is about.
+//! The scenarios, each with its faults.
 
 use kafka::StartRule;
 

@@ -1,4 +1,4 @@
-//! The simulated tables behind the processor's own port: streams with offsets, and every row that ever landed.
+//! The simulated tables as a `Sink` of the processor: streams with offsets, and all rows.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,26 +16,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     streams: BTreeMap<String, Stream>,
-    /// Rows of the flows, in the order in which they landed.
+    /// Rows of the flows, in order of arrival.
     pub(crate) rows: Vec<(Arc<str>, Written)>,
-    /// Refused records and rows.
+    /// Rejected records and rows.
     pub(crate) letters: Vec<DeadLetterRow>,
-    /// The rows that were refused, each once.
+    /// The rejected rows, each once.
     pub(crate) refused: BTreeSet<RowName>,
-    /// What landed twice, or at a place where something else stood.
+    /// Duplicated rows, and conflicting appends.
     pub(crate) wrong: Vec<String>,
-    /// Keys that no table takes.
+    /// Keys that every table rejects.
     pub(crate) refuses: BTreeSet<String>,
     names: u64,
     seen: BTreeSet<RowName>,
-    /// Requests that are no panes.
+    /// Requests of other tables.
     others: BTreeSet<(Table, Arc<[u8]>)>,
 }
 
 /// A row as it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Written {
-    /// The key as one text.
+    /// The key as text.
     pub(crate) key: String,
     /// The start of the window.
     pub(crate) start: i64,
@@ -57,7 +57,7 @@ struct Stream {
     is_gone: bool,
 }
 
-/// Clones are one place.
+/// Clones share the tables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimulatedSink(Arc<Mutex<Tables>>);
 
@@ -175,7 +175,7 @@ impl Sink for SimulatedSink {
     }
 
     fn encode(&self, _: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError> {
-        // Two rows a request, so that a crash finds some of them sent.
+        // Two rows per request, so that a crash occurs between requests.
         let bodies = match rows {
             Rows::Panes(rows) => {
                 let written = |part: &[Row]| part.iter().map(written).collect::<Vec<_>>();

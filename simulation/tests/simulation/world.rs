@@ -1,4 +1,4 @@
-//! The world of one run: the queue of what is to happen, and who it happens to.
+//! The world of one run: the event queue and its actors.
 //!
 //! Time is virtual, and everything happens in one thread, in the order of its time.
 
@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) kafka: Kafka,
     /// The configured topics.
     pub(crate) topics: BTreeSet<Arc<str>>,
-    /// What `now` is counted from, where an instant is wanted.
+    /// The `Instant` that corresponds to time 0.
     pub(crate) clock: Instant,
     pub(crate) pubsub: PubSub,
     pub(crate) store: Gated,
@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) check: Check,
-    /// The faults are over.
+    /// Whether the faults are over.
     pub(crate) is_calm: bool,
     pub(crate) outage_until: i64,
     pub(crate) events: Vec<Rc<Happening>>,
@@ -48,7 +48,7 @@ pub(crate) struct World {
     story: Option<Vec<String>>,
 }
 
-/// What is to happen.
+/// The event queue.
 #[derive(Debug)]
 pub(crate) enum Event {
     Step(usize),
@@ -74,10 +74,10 @@ struct Entry {
     event: Event,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// What was wrong.
+    /// The violated invariant, if any.
     pub(crate) wrong: Option<String>,
     /// What happened, if that was requested.
     pub(crate) story: Vec<String>,
@@ -116,7 +116,7 @@ impl World {
         world
     }
 
-    /// Lets everything happen.
+    /// Runs all events.
     pub(crate) fn run(mut self) -> Ended {
         for (number, (at, _, _)) in self.plan.steps.clone().into_iter().enumerate() {
             self.at(at, Event::Step(number));
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// The first thing that is wrong decides.
+    /// Only the first failure is kept.
     pub(crate) fn fail(&mut self, what: String) {
         self.log(|| format!("WRONG: {what}"));
         self.wrong.get_or_insert(what);

@@ -1,8 +1,8 @@
-//! What is told: each run as it ends, and of all runs the median with the least and the most.
+//! The output: each run as it ends, and the median, minimum and maximum of all runs.
 
 use crate::{Cost, Killed, worker::Worker};
 
-/// Figures of one worker, run by run.
+/// The results of one worker by run.
 struct Row<T> {
     worker: Worker,
     part: &'static str,
@@ -55,7 +55,7 @@ impl Table<Killed> {
     }
 }
 
-/// The median, the least and the most.
+/// Median, minimum and maximum.
 fn spread<T>(runs: &[T], digits: usize, figure: impl Fn(&T) -> f64) -> String {
     let mut figures: Vec<f64> = runs.iter().map(figure).collect();
     figures.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! A backlog in Google's emulator, by its REST interface.
+//! A backlog in Google's emulator, over REST.
 
 use anyhow::Result;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -16,7 +16,7 @@ pub(crate) struct Publisher {
     topic: String,
     disorder: Disorder,
     lanes: Option<Lanes>,
-    /// Records that a mark told of.
+    /// Records that marks have covered.
     told: u64,
     sequence: u64,
 }
@@ -30,7 +30,7 @@ impl Publisher {
         Ok(Self { host, topic, disorder, lanes: None, told: 0, sequence: 0 })
     }
 
-    /// What was written until a time and is not published yet, and the marks of every ten minutes and of that time.
+    /// Publishes what was written until a time, and the marks of every ten minutes and of that time.
     pub(crate) fn publish(&mut self, shape: &Shape, until: i64) -> Result<()> {
         let written = shape.written_by(until);
         let mut lanes = self

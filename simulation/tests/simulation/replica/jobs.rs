@@ -1,4 +1,4 @@
-//! What a replica's reader does instead of reading, one after another: looking up where to begin, and draining.
+//! Jobs of a replica's reader, one after another, during which it does not read: finding start offsets, and draining.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -91,7 +91,7 @@ impl World {
         let Some(Busy::Drain(drain)) = &self.replicas[number].busy else { return };
         let task = drain.task;
         if drain.then == Then::Restart {
-            // What was read is still accounted for; committing it would mean the new log.
+            // Records that were read are still accounted for; a commit would refer to the new log.
             return self.let_go(number, task);
         }
         self.commit(number, offsets(commits), CommitFor::Drain(task));
@@ -149,7 +149,7 @@ impl World {
         self.look_at_topics(number, task);
     }
 
-    /// The first questions: what the topics are, and what was committed.
+    /// The first requests: the topics, and the committed offsets.
     pub(super) fn look_at_topics(&mut self, number: usize, task: u64) {
         let topics = self.topics.clone();
         let Some(Busy::Lookup(lookup)) = &mut self.replicas[number].busy else { return };
@@ -236,8 +236,8 @@ impl World {
         self.next_job(number);
     }
 
-    /// The first offset of a log that must be read: with `latest`, what was there when the group began is read from
-    /// where it began.
+    /// The first offset of a log that must be read: with `latest`, logs that existed when the group was created are
+    /// read from its start.
     pub(crate) fn required_from(&self, log: &Log) -> u64 {
         let is_late = self.plan.config.rule == StartRule::Latest && (log.is_first || !self.kafka.has_begun);
         let start = if is_late { log.first_start.unwrap_or(u64::MAX) } else { 0 };

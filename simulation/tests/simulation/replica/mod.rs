@@ -1,5 +1,5 @@
-//! One connector: the real core, and around it what its threads do in production: the reader with its assignment, the
-//! deliveries that try until they are answered, and the questions about logs and topics.
+//! One connector: the real core, with a model of its threads: the reader with its assignment, deliveries with retries,
+//! and the requests about logs and topics.
 
 mod jobs;
 mod reading;
@@ -29,18 +29,18 @@ use crate::{
     world::{Event, World},
 };
 
-/// A session that is not heard of for so long has ended.
+/// The session timeout.
 pub(crate) const SESSION: i64 = 6_000;
-/// How long a drain may take.
+/// The time limit of a drain.
 const DRAIN: i64 = 3_000;
 const SECOND: i64 = 1_000;
 /// Batches in flight beyond which nothing is read.
 const IN_FLIGHT: usize = 6;
-/// Marks in flight that a connector never has more of: one a second while two are out, and one at each drain.
+/// Maximum number of marks in flight: one a second while two are in flight, and one at each drain.
 const MARKS: usize = 8;
-/// Records that one poll reads of a partition.
+/// Records per partition and poll.
 const RECORDS: u64 = 6;
-/// The code of a record that Pub/Sub refuses.
+/// The code of a record that Pub/Sub rejects.
 const REFUSED: &str = "refused-by-pubsub";
 /// More rejects than any run has.
 const MAX_REJECTS: u32 = 1_000_000;
@@ -50,7 +50,7 @@ pub(crate) struct Replica {
     pub(crate) is_up: bool,
     pub(crate) paused_until: i64,
     pub(crate) version: Version,
-    /// Of its membership in the group.
+    /// The epoch of its membership in the group.
     epoch: u64,
     pub(crate) core: Core,
     held: BTreeMap<TopicPartition, Held>,
@@ -64,22 +64,22 @@ pub(crate) struct Replica {
     /// When the newest commit reaches the coordinator.
     last_commit_at: i64,
     marks_in_flight: usize,
-    /// Batches of which Pub/Sub has taken nothing: what it refused waits until it takes something else.
+    /// Batches of which Pub/Sub has accepted nothing: a refused message waits until another request succeeds.
     doubted: Vec<Batch>,
     fit: Fit,
     assignments: u64,
-    /// Partitions that it was handed and that its configuration does not have.
+    /// Partitions that were assigned to it and are not configured.
     strays: BTreeSet<TopicPartition>,
 }
 
-/// A partition that the reader holds.
+/// An assigned partition.
 struct Held {
     slot: Slot,
     partition: Arc<Partition>,
     next: u64,
 }
 
-/// What the reader does instead of reading, one after another.
+/// Jobs of the reader, one after another, during which it does not read.
 #[derive(Debug)]
 pub(crate) enum Job {
     Assign(Vec<TopicPartition>),
@@ -119,7 +119,7 @@ enum Then {
     Leave,
 }
 
-/// The messages of a batch, and the records whose messages Pub/Sub refuses.
+/// The messages of a batch, and the records whose messages Pub/Sub rejects.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     id: BatchId,
@@ -134,10 +134,10 @@ pub(crate) enum Delivery {
     Mark(MarkId, Rc<WireMark>),
 }
 
-/// Offsets on their way to the coordinator.
+/// Offsets in transit to the coordinator.
 pub(crate) type Offsets = Vec<(TopicPartition, u64, String)>;
 
-/// What reaches one replica.
+/// An event of one replica.
 #[derive(Debug)]
 pub(crate) enum Happens {
     Poll,
@@ -157,7 +157,7 @@ pub(crate) enum Happens {
     Job(Job),
 }
 
-/// What a commit is for.
+/// The purpose of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommitFor {
     Later,
@@ -205,7 +205,7 @@ impl World {
             return;
         }
         self.log(|| format!("connector {number} starts"));
-        // The group knows it still: its subscription is stored, and nothing is computed.
+        // The group still has this member: its subscription is stored, and no assignment is computed.
         let is_returning = self.plan.config.is_static && self.kafka.members.contains_key(&number);
         if !is_returning {
             self.kafka.leave(number);
@@ -255,7 +255,7 @@ impl World {
         }
     }
 
-    /// The group gives its partitions to others, and it hears of that only later.
+    /// The group assigns its partitions to others, and the replica learns of it later.
     pub(crate) fn cut_off_replica(&mut self, number: usize, millis: i64) {
         self.log(|| format!("connector {number} loses its partitions and hears of it after {millis} ms"));
         self.kafka.leave(number);

@@ -1,5 +1,4 @@
-//! What a replica sends and asks: publish requests that try until they are answered, commits, and the questions about
-//! logs and topics.
+//! The requests of a replica: publish requests with retries, commits, and requests about logs and topics.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -22,7 +21,7 @@ impl World {
         self.at(delay, Event::Publish { number, starts, delivery, attempt });
     }
 
-    /// A publish request reaches Pub/Sub, whatever has become of who sent it.
+    /// A publish request reaches Pub/Sub, even if its sender has crashed.
     pub(crate) fn publish(&mut self, number: usize, starts: u32, delivery: Delivery, attempt: u64) {
         let salt = [number as u64, starts.into(), delivery.salt(), attempt];
         let faults = if self.is_calm { 0 } else { self.plan.config.publish_lost };
@@ -48,7 +47,7 @@ impl World {
         self.for_replica(number, delay, happens);
     }
 
-    /// Whether Pub/Sub does not take this batch yet, whatever else it takes.
+    /// Whether Pub/Sub still rejects this batch, although it accepts others.
     fn is_held_up(&self, &[number, starts, batch, attempt]: &[u64; 4], delivery: &Delivery) -> bool {
         let salt = [number, starts, batch];
         matches!(delivery, Delivery::Batch(..))
@@ -148,7 +147,7 @@ impl World {
         self.for_replica(number, delay, Happens::Topics(topics));
     }
 
-    /// A question that the brokers answer at once and that waits for its answer so long.
+    /// A request that the brokers answer at once, and whose response takes this long.
     fn question<T>(&self, delay: i64, answer: T) -> (EventTime, T) {
         let clock = Cell::new(self.now);
         ask(

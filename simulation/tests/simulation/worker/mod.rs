@@ -1,4 +1,4 @@
-//! One processor: the real stages, core and store, and around them what its driver and tasks do in production.
+//! One processor: the real stages, core and store, with a model of its driver and tasks.
 
 mod saving;
 mod sending;
@@ -48,7 +48,7 @@ pub(crate) struct Worker {
 }
 
 pub(crate) enum Phase {
-    /// Somebody else holds the state: the newest checkpoint, and since when it has been that one.
+    /// Another processor owns the state: its newest checkpoint, and since when that is the newest.
     StandBy(u64, i64),
     Recovering(Work<Result<(Recovered, Restoring), ProcessorError>>),
     Running(Box<Running>),
@@ -65,19 +65,19 @@ pub(crate) struct Running {
     streams_asked: bool,
     sending: VecDeque<(u64, Append)>,
     done: Option<u64>,
-    /// Checkpoints that a clean stop still has to write.
+    /// Checkpoints that a clean shutdown still has to write.
     last: Option<u32>,
-    /// The flows' watermarks at the last look.
+    /// The flows' watermarks at the last check.
     pub(crate) watermarks: Vec<EventTime>,
     /// The first of them as it was recovered, and when.
     pub(crate) recovered: (EventTime, i64),
-    /// What must have become of each offset.
+    /// The expected outcome of each offset.
     pub(crate) outcomes: Outcomes,
-    /// The same, as of the checkpoint that is on its way.
+    /// The same, as of the checkpoint in progress.
     saving_outcomes: Rc<Outcomes>,
 }
 
-/// What reaches one worker.
+/// An event of one worker.
 #[derive(Debug)]
 pub(crate) enum Happens {
     Pull,
@@ -142,7 +142,7 @@ impl World {
         }
     }
 
-    /// It stops by itself; what it held is given out again.
+    /// It exits; its messages are redelivered.
     fn end_worker(&mut self, number: usize, why: &str) {
         self.log(|| format!("processor {number} ends: {why}"));
         let starts = self.workers[number].starts;
@@ -187,7 +187,7 @@ impl World {
         }
         let still = self.now - *since;
         let others = (0..self.workers.len()).filter(|other| *other != number);
-        // A lock is freed by a crash, not by standing still.
+        // A lock is released by a crash, not by a suspension.
         let is_locked = others.clone().any(|other| self.workers[other].is_up && !self.is_standing_by(other));
         let is_free = self.plan.config.has_lock && !is_locked;
         if newest > 0 && !is_free && still < self.plan.config.takeover_after {
@@ -242,7 +242,7 @@ impl World {
         self.for_worker(number, 10, Happens::Pull);
     }
 
-    /// Makes cores without state, as of now.
+    /// Creates cores without state, at the current time.
     fn new_core(&self) -> impl Fn() -> Core + use<> {
         let config = &self.plan.config;
         let limits = Limits {
@@ -313,7 +313,7 @@ impl World {
         Ok(())
     }
 
-    /// A lease has run out, unless whoever holds the message incarnations and has it extended.
+    /// A lease expires, unless its holder is alive and extends it.
     pub(crate) fn lease(&mut self, message: usize, number: usize, starts: u32) {
         let holder = &self.workers[number];
         if self.pubsub.messages[message].is_acked

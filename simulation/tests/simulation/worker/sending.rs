@@ -1,4 +1,4 @@
-//! Rows of a processor on their way to their tables.
+//! Sends the rows of a processor to their tables.
 
 use event::EventTime;
 use flow::append::{Appended, Table};
@@ -20,7 +20,7 @@ impl World {
         }
     }
 
-    /// One step towards another stream.
+    /// One step of opening another stream.
     pub(super) fn reopen(&mut self, number: usize) {
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
         match running.stages.reopening() {
