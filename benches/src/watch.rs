@@ -24,7 +24,7 @@ pub fn until(goal: u64, patience: Duration, mut counter: impl FnMut() -> Result<
         if count != last {
             (last, moved) = (count, Instant::now());
         }
-        ensure!(moved.elapsed() < patience, "stood still at {count} of {goal}");
+        ensure!(moved.elapsed() < patience, "no progress at {count} of {goal}");
         sleep(LOOK);
     }
 }

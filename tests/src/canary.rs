@@ -53,7 +53,7 @@ impl Search {
         let Some(found) = self.forms.find(bytes) else { return Ok(()) };
         let (from, to) = (found.start().saturating_sub(200), (found.end() + 200).min(bytes.len()));
         bail!(
-            "{what} tells who it is at byte {}: {}",
+            "{what} contains an ID at byte {}: {}",
             found.start(),
             String::from_utf8_lossy(&bytes[from..to])
         )
@@ -148,7 +148,7 @@ mod tests {
             let around = format!("before {form} behind");
             ensure!(search.look("it", around.as_bytes()).is_err(), "{form} is not found");
         }
-        search.look("it", b"somebody else, 4711 of them")?;
+        search.look("it", b"another user, 4711 of them")?;
         Ok(())
     }
 

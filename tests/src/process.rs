@@ -151,7 +151,7 @@ impl Process {
     pub fn peak_memory(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells the peak")?;
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux reports the peak")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
     }
 

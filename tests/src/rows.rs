@@ -203,7 +203,7 @@ impl Database {
         while let Some(row) = rows.next()? {
             let key = (row.get(0)?, row.get(1)?, row.get(2)?);
             let counts = (row.get::<_, i64>(3)?.unsigned_abs(), row.get::<_, i64>(4)?.unsigned_abs());
-            ensure!(latest.insert(key, counts).is_none(), "a window and key stands twice in box_ctr_latest");
+            ensure!(latest.insert(key, counts).is_none(), "a window and key is duplicated in box_ctr_latest");
             last += row.get::<_, i64>(5)?.unsigned_abs();
         }
         Ok((latest, last))

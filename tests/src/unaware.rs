@@ -29,11 +29,11 @@ pub struct Unaware {
 #[derive(Default)]
 struct State {
     is_unaware: AtomicBool,
-    told: AtomicU64,
+    without_brokers: AtomicU64,
 }
 
 /// Correlation IDs of pending metadata requests, with their versions.
-type Asked = Mutex<HashMap<[u8; 4], i16>>;
+type Pending = Mutex<HashMap<[u8; 4], i16>>;
 
 impl Unaware {
     /// Listens at an address, in front of a broker that advertises this address.
@@ -60,16 +60,16 @@ impl Unaware {
     }
 
     /// Number of responses without brokers.
-    pub fn told(&self) -> u64 {
-        self.state.told.load(Ordering::SeqCst)
+    pub fn without_brokers(&self) -> u64 {
+        self.state.without_brokers.load(Ordering::SeqCst)
     }
 }
 
 fn join(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
     let ends = || Ok::<_, std::io::Error>((client.try_clone()?, server.try_clone()?));
     let (Ok(up), Ok(down)) = (ends(), ends()) else { return };
-    let asked = Arc::<Asked>::default();
-    let (noted, state) = (Arc::clone(&asked), Arc::clone(state));
+    let pending = Arc::<Pending>::default();
+    let (noted, state) = (Arc::clone(&pending), Arc::clone(state));
     thread::spawn(move || {
         let note = |frame: Vec<u8>| {
             note(&frame, &noted);
@@ -77,7 +77,7 @@ fn join(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
         };
         pass_on(&up.0, &up.1, note)
     });
-    thread::spawn(move || pass_on(&down.1, &down.0, |frame| answer(frame, &asked, &state)));
+    thread::spawn(move || pass_on(&down.1, &down.0, |frame| answer(frame, &pending, &state)));
 }
 
 /// Forwards frames until one end is closed, then closes the other.
@@ -106,26 +106,26 @@ fn pass_on(
 }
 
 /// `api (2 bytes), version (2), correlation ID (4)` are in the header of each request.
-fn note(frame: &[u8], asked: &Asked) {
+fn note(frame: &[u8], pending: &Pending) {
     if let Some((head, _)) = frame.split_first_chunk::<8>() {
         let [a, b, c, d, number @ ..] = *head;
         if i16::from_be_bytes([a, b]) == METADATA {
             let version = i16::from_be_bytes([c, d]);
-            asked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, version);
+            pending.lock().unwrap_or_else(PoisonError::into_inner).insert(number, version);
         }
     }
 }
 
-fn answer(frame: Vec<u8>, asked: &Asked, state: &State) -> Result<Vec<u8>> {
+fn answer(frame: Vec<u8>, pending: &Pending, state: &State) -> Result<Vec<u8>> {
     let number = *frame.first_chunk::<4>().context("an answer without a number")?;
-    let Some(version) = asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&number) else {
+    let Some(version) = pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&number) else {
         return Ok(frame);
     };
     if !state.is_unaware.load(Ordering::SeqCst) {
         return Ok(frame);
     }
     ensure!(version >= COMPACT, "metadata of version {version} is not understood here");
-    state.told.fetch_add(1, Ordering::SeqCst);
+    state.without_brokers.fetch_add(1, Ordering::SeqCst);
     without_brokers(&frame).context("a short answer")
 }
 

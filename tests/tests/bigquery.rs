@@ -287,9 +287,9 @@ async fn missing_tables_name_the_next_step() -> Result<()> {
     let address = "http://127.0.0.1:9".to_owned();
     nowhere.emulator = Some(Endpoints { rest: address.clone(), grpc: address });
     let writer = Writer::connect(&WriterConfig::BigQuery(nowhere), flows).await?;
-    let error = writer.open_stream(&panes()).await.expect_err("nobody answers");
+    let error = writer.open_stream(&panes()).await.expect_err("no server");
     assert!(error.is_retryable(), "{error:?}");
-    let error = writer.count(&panes()).await.expect_err("nobody answers");
+    let error = writer.count(&panes()).await.expect_err("no server");
     assert!(error.is_retryable(), "{error:?}");
     Ok(())
 }

@@ -111,7 +111,7 @@ fn main() -> Result<()> {
         let started = Instant::now();
         let mut processor = pipe.start(&["processor"])?;
         processor.says(RECOVERED)?;
-        let (all, said) = (started.elapsed(), told(&processor)?);
+        let (all, said) = (started.elapsed(), recovery_time(&processor)?);
         let peak = processor.peak_memory()?;
         // Killed, so that the next run finds almost the same state.
         processor.kill()?;
@@ -127,22 +127,22 @@ fn millis(time: Duration) -> f64 {
 /// A line of this process's status, in bytes.
 fn status(line: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let value = status.lines().find_map(|found| found.strip_prefix(line)).context("Linux tells")?;
+    let value = status.lines().find_map(|found| found.strip_prefix(line)).context("Linux reports it")?;
     Ok(value.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
 }
 
 /// The recovery time that the processor logs.
-fn told(processor: &Process) -> Result<Duration> {
+fn recovery_time(processor: &Process) -> Result<Duration> {
     let err = processor.err();
     let line = err.lines().find(|line| line.contains(RECOVERED)).context("it said so")?;
     let millis = line.split("millis=").nth(1).and_then(|rest| rest.split_whitespace().next());
-    Ok(Duration::from_millis(millis.context("the line tells how long")?.parse()?))
+    Ok(Duration::from_millis(millis.context("the line has the time")?.parse()?))
 }
 
 /// The CPU time of this thread.
 fn cpu_time() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
-    Ok(Duration::from_nanos(stat.split_whitespace().next().context("Linux tells")?.parse()?))
+    Ok(Duration::from_nanos(stat.split_whitespace().next().context("Linux reports it")?.parse()?))
 }
 
 /// A state on disk, and the cost of writing it.

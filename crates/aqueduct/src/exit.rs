@@ -19,7 +19,7 @@ const WRONG: u8 = 2;
 
 /// An error of clap; `--help` and `--version` are not failures.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    // Whoever closed the pipe does not want to read it.
+    // The pipe was closed, so no error is printed.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG))
 }

@@ -162,7 +162,7 @@ impl Write for Target {
     }
 }
 
-/// Tells a closed standard output from other broken pipes.
+/// Distinguishes a closed standard output from other broken pipes.
 pub(crate) fn mark_closed(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed),

@@ -1,6 +1,6 @@
 //! JSON pointers (RFC 6901), which lead to a value in an event.
 //!
-//! A [`Pointer`] leads to one field. A [`Pattern`] may also contain `*`, which stands for any element of an array and
+//! A [`Pointer`] leads to one field. A [`Pattern`] may also contain `*`, which matches any element of an array and
 //! any member of an object; only the lists of `[anonymise]` accept patterns. See [`crate::pick`] for reading the
 //! values.
 
@@ -83,7 +83,7 @@ impl Pattern {
     }
 }
 
-/// The index of the array element that a name stands for: digits without leading zeros.
+/// The array index in a pointer: digits without leading zeros.
 pub fn array_index(name: &str) -> Option<usize> {
     let canonical = name == "0" || !name.starts_with(['0', '+']);
     canonical.then(|| name.parse().ok())?

@@ -67,7 +67,7 @@ fn seconds(state: &FlowState) -> Option<Oddity> {
 
 impl Oddity {
     /// Logs the mistake.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn log(&self) {
         match self {
             Self::Late { flow, late, counted } => warn!(
                 flow = &**flow,

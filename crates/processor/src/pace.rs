@@ -117,7 +117,7 @@ fn time(left: f64, gained: f64, passed: i64) -> Option<Millis> {
 
 impl News {
     /// Logs the report.
-    pub fn tell(&self) {
+    pub fn log(&self) {
         match self {
             Self::CatchingUp { behind, speed, remaining: Some(remaining) } => info!(
                 behind = %seconds(*behind), speed = format!("{speed:.0}x"), remaining = %seconds(*remaining),
@@ -187,7 +187,10 @@ mod tests {
         let (n, first) = said(held, missing)[0];
         assert_eq!(n, 13);
         let remaining = Some(Millis(347_000));
-        assert!(matches!(first, News::CatchingUp { remaining: told, .. } if told == remaining), "{first:?}");
+        assert!(
+            matches!(first, News::CatchingUp { remaining: estimate, .. } if estimate == remaining),
+            "{first:?}"
+        );
         let (_, first) = said(held, |_| None)[0];
         assert!(matches!(first, News::CatchingUp { remaining: None, .. }), "{first:?}");
     }

@@ -1,8 +1,8 @@
 //! Log levels as `AQUEDUCT_LOG` sets them: `info`, `debug,rdkafka=info`, `warn,processor=trace`.
 //!
 //! A plain level applies to our own crates only. All others are capped at WARN, because the debug output of a client
-//! library may quote the payloads that it processes. Only naming a target lifts its cap, and whoever does that accepts
-//! records in the log. This is decided when the program is started, never while it runs ([`Levels::lifts_beyond`]).
+//! library may quote the payloads that it processes. Only naming a target lifts its cap, and an operator who does that
+//! accepts records in the log. This is decided when the program is started, never while it runs ([`Levels::lifts_beyond`]).
 //! Names match whole path segments: `event` does not match `event_listener`.
 //!
 //! There are no filters by span or field value, so that no filter can lift the cap by accident. See

@@ -19,12 +19,7 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-pub use prometheus_client::metrics::{
-    counter::Counter,
-    family::{Family, MetricConstructor},
-    gauge::Gauge,
-    histogram::Histogram,
-};
+pub use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 
 pub use crate::described::{Described, Kind};
 
@@ -33,9 +28,6 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// A gauge for a fraction: seconds, ratios.
 pub type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
-
-/// Histograms with the same buckets, one for each set of labels.
-pub type Histograms<L> = Family<L, Histogram, Buckets>;
 
 /// The result of a measurement: any number of label sets with their values.
 pub type Samples = Vec<(Vec<(&'static str, String)>, f64)>;
@@ -89,12 +81,7 @@ impl Metrics {
 
     /// A histogram.
     pub fn histogram(&self, what: &Described, buckets: Buckets) -> Histogram {
-        self.register(what, Kind::Histogram, buckets.new_metric())
-    }
-
-    /// Histograms with labels.
-    pub fn histograms<L: Labels>(&self, what: &Described, buckets: Buckets) -> Histograms<L> {
-        self.register(what, Kind::Histogram, Family::new_with_constructor(buckets))
+        self.register(what, Kind::Histogram, Histogram::new(buckets.0.iter().copied()))
     }
 
     /// A counter or gauge that is measured on each scrape. It is omitted while the measurement returns nothing.
@@ -197,12 +184,6 @@ impl fmt::Debug for Measured {
 pub trait Labels: EncodeLabelSet + Clone + Hash + Eq + Send + Sync + fmt::Debug + 'static {}
 
 impl<T: EncodeLabelSet + Clone + Hash + Eq + Send + Sync + fmt::Debug + 'static> Labels for T {}
-
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
-    }
-}
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

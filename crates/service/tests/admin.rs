@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Logging is set up once a process.
+/// Logging is initialised once per process.
 static LEVELS: LazyLock<LogLevels> = LazyLock::new(|| {
     telemetry::init_with_writer(LogFormat::Text, &["service"], false, std::io::sink).expect("once")
 });

@@ -20,7 +20,7 @@ use crate::{
 /// How far [`Place::prepare`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Creates what is missing.
+    /// Creates missing tables and views.
     Apply,
     /// Reports what would be created.
     DryRun,

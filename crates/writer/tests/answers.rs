@@ -1,4 +1,5 @@
-//! Every answer that the Storage Write API can give to an append, or not give: in the end each row is in its table once.
+//! Every response that the Storage Write API can give to an append, or no response: in the end each row is in its table
+//! once.
 #![cfg(feature = "cloud")]
 
 use event::{EventTime, Ledger, ledger::Outcome};
@@ -51,14 +52,14 @@ impl Bench {
         Self { bigquery, config, flow, writer }
     }
 
-    /// An append of these rows at a place.
+    /// An append of these rows at an offset.
     fn append(&self, table: &Table, stream: &str, offset: u64, rows: Rows<'_>) -> Append {
         let body = self.writer.encode(table, rows).expect("rows of this table").remove(0);
         let (rows, body) = (body.rows, body.bytes.into());
         Append { table: table.clone(), stream: stream.to_owned(), offset, rows, body }
     }
 
-    /// Sends an append again and again until the answer says something about its rows, as the processor does.
+    /// Repeats an append until it is decided, as the processor does.
     async fn sent(&self, append: &Append) -> (u32, Result<Appended, WriterError>) {
         let mut errors = 0;
         loop {
@@ -249,7 +250,7 @@ async fn a_dataset_in_another_location_is_rejected() {
         error.to_string(),
         "dataset shop.rates is in EU, but writer.location is US; correct writer.location, or choose another dataset"
     );
-    Writer::check(&config("eu"), &[]).await.expect("capitals tell no places apart");
+    Writer::check(&config("eu"), &[]).await.expect("locations ignore case");
 }
 
 #[tokio::test]
@@ -269,7 +270,7 @@ async fn a_table_belongs_to_the_pipeline_that_claimed_it() {
     assert!(matches!(refused, Err(WriterError::Owned { .. })));
     bench.writer.claim(other, Claim::Adopt).await.expect("adoption takes any table over");
     look(other).await.expect("it is the other's now");
-    // The label is all that changed.
+    // Only the label changed.
     Writer::check(&bench.config, std::slice::from_ref(&bench.flow)).await.expect("the columns are the same");
 }
 
@@ -340,7 +341,7 @@ async fn rows_of_every_table_are_found_by_their_values() {
         assert_eq!(bench.sent(&moved).await.1.expect("an answer"), Appended::Done);
         assert!(bench.writer.contains(&append).await.expect("an answer"), "{table:?}: by whatever stream");
     }
-    // Whatever differs makes it another row.
+    // Any difference makes it another row.
     let other = |change: fn(&mut Row)| {
         let mut row = pane(Some("/a"), TEN, 0);
         change(&mut row);
@@ -364,7 +365,7 @@ async fn rows_of_every_table_are_found_by_their_values() {
     }
 }
 
-/// A body that waited in the state when the processor was upgraded.
+/// A body that was in the state when the processor was upgraded.
 #[tokio::test]
 async fn rows_of_release_0_1_0_are_sent_and_found() {
     let bench = Bench::new().await;
@@ -387,7 +388,7 @@ async fn rows_of_release_0_1_0_are_sent_and_found() {
     assert!(bench.writer.contains(&append(stream, 1)).await.expect("an answer"));
 }
 
-/// Of each kind a measure, with `more` beside them.
+/// A measure of each kind, and `more`.
 fn sales(more: &str) -> FlowTable {
     table(&format!(
         r#"{{ "name": "sales", "by": {{ "page": "/page" }}, "window": {{ "size": "10m" }}, "measures": {{

@@ -62,7 +62,7 @@ impl Held {
         self.pubsub.host()
     }
 
-    /// Fills the subscriptions of a pipeline with the backlog, and a mark every so many milliseconds. Computes what
+    /// Fills the subscriptions of a pipeline with the backlog, and a mark at this interval in milliseconds. Computes what
     /// Beam's rule would do for these readers.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Held {
             every: mark_every,
             until: Arc::clone(&self.until),
             sequence: 0,
-            told: 0,
+            covered: 0,
             encoder: Encoder::default(),
         };
         let name = |part: &str| format!("projects/{PROJECT}/subscriptions/{}-ctr{part}", pipe.name());
@@ -161,7 +161,7 @@ struct Marks {
     until: Arc<AtomicI64>,
     sequence: u64,
     /// Records that marks have covered.
-    told: u64,
+    covered: u64,
     encoder: Encoder,
 }
 
@@ -176,12 +176,12 @@ impl Source for Marks {
         }
         let time = if is_due { due } else { halt };
         let written = self.shape.written_by(time);
-        if !is_due && written <= self.told {
+        if !is_due && written <= self.covered {
             return None;
         }
-        let mark = marks::mark(&self.shape, self.sequence + 1, time, self.told, written);
+        let mark = marks::mark(&self.shape, self.sequence + 1, time, self.covered, written);
         self.sequence += u64::from(is_due);
-        self.told = self.told.max(written);
+        self.covered = self.covered.max(written);
         Some(made(time, self.encoder.plain(mark.to_string().as_bytes())))
     }
 }

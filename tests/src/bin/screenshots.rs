@@ -73,7 +73,7 @@ fn empty(camera: &Camera) -> Result<()> {
     let pipe = prepared("empty")?;
     let mut processor = pipe.start(&["processor"])?;
     camera.browser.open(&format!("http://{}/", processor.address()?))?;
-    camera.browser.until("the processor to tell of itself", &of_station("processor", "watermark"))?;
+    camera.browser.until("the processor's first report", &of_station("processor", "watermark"))?;
     camera.take("empty")?;
     processor.stop().map(drop)
 }

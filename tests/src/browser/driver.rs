@@ -39,7 +39,7 @@ impl Driver {
     }
 
     /// Sends a command to the session, and returns the value of the response.
-    pub(super) fn tell(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(super) fn send(&self, path: &str, body: &Value) -> Result<Value> {
         self.ask("POST", path, Some(body))
     }
 

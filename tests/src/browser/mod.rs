@@ -68,7 +68,7 @@ impl Browser {
     /// # Errors
     /// The page cannot be loaded.
     pub fn open(&self, url: &str) -> Result<()> {
-        self.driver.tell("/url", &json!({"url": url})).map(drop)
+        self.driver.send("/url", &json!({"url": url})).map(drop)
     }
 
     /// Runs a function body in the page, and returns its result.
@@ -76,7 +76,7 @@ impl Browser {
     /// # Errors
     /// The function throws.
     pub fn run(&self, body: &str) -> Result<Value> {
-        self.driver.tell("/execute/sync", &json!({"script": body, "args": []}))
+        self.driver.send("/execute/sync", &json!({"script": body, "args": []}))
     }
 
     /// As [`run`](Self::run), for a function that returns text.
@@ -121,7 +121,7 @@ impl Browser {
     /// # Errors
     /// Chromium rejects the command.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
-        self.driver.tell("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
+        self.driver.send("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }
 
     /// Messages on the console since the last call, including those of the browser.
@@ -155,7 +155,7 @@ impl Browser {
     }
 
     fn log(&self, kind: &str) -> Result<Vec<Value>> {
-        match self.driver.tell("/se/log", &json!({"type": kind}))? {
+        match self.driver.send("/se/log", &json!({"type": kind}))? {
             Value::Array(entries) => Ok(entries),
             other => bail!("the log {kind} is {other}"),
         }

@@ -30,7 +30,7 @@ pub fn beyond_edge(browser: &Browser) -> Result<Vec<String>> {
 
 /// The accessibility tree of the page, summarised.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Summary {
     /// Interactive elements without an accessible name.
     pub nameless: Vec<String>,
     /// The levels of the headings, in order.
@@ -43,27 +43,27 @@ pub struct Told {
 ///
 /// # Errors
 /// The browser is gone.
-pub fn told(browser: &Browser) -> Result<Told> {
+pub fn summary(browser: &Browser) -> Result<Summary> {
     const USED: [&str; 6] = ["link", "button", "searchbox", "textbox", "table", "navigation"];
     let tree = browser.devtools("Accessibility.getFullAXTree", &json!({}))?;
-    let mut told = Told::default();
+    let mut summary = Summary::default();
     for node in tree["nodes"].as_array().context("a tree has nodes")? {
         if node["ignored"] == Value::Bool(true) {
             continue;
         }
         let role = node["role"]["value"].as_str().unwrap_or_default();
-        *told.roles.entry(role.to_owned()).or_default() += 1;
+        *summary.roles.entry(role.to_owned()).or_default() += 1;
         let name = node["name"]["value"].as_str().unwrap_or_default();
         if USED.contains(&role) && name.trim().is_empty() {
-            told.nameless.push(node.to_string());
+            summary.nameless.push(node.to_string());
         }
         if role == "heading" {
             let level =
                 node["properties"].as_array().into_iter().flatten().find(|one| one["name"] == "level");
-            told.headings.push(level.and_then(|one| one["value"]["value"].as_u64()).unwrap_or(0));
+            summary.headings.push(level.and_then(|one| one["value"]["value"].as_u64()).unwrap_or(0));
         }
     }
-    Ok(told)
+    Ok(summary)
 }
 
 /// All interactive elements, as `id or address or name`, in page order.

@@ -65,7 +65,7 @@ fn any_bigquery_answer_gives_each_row_once() -> Result<()> {
         standin.faults().next(FLOW, fault);
         producer.produce(traffic.by_ref().take(200), &mut produced)?;
         until_met(&standin)?;
-        wait::until("its rows to stand", || {
+        wait::until("its rows in the table", || {
             Ok((processor.metric("aqueduct_processor_pending_requests", "")? == 0).then_some(()))
         })?;
     }
@@ -82,10 +82,10 @@ fn any_bigquery_answer_gives_each_row_once() -> Result<()> {
     assert_eq!(difference(&finals(&dataset.rows()?)?, &recount.counts), None);
     assert_eq!(letters()?, expected);
     check_progress(&dataset)?;
-    assert!(standin.faults().answers(Code::AlreadyExists) >= 2, "lost answers are asked for again");
+    assert!(standin.faults().answers(Code::AlreadyExists) >= 2, "lost responses are requested again");
     assert_eq!(ended.err.matches("the table's stream is gone").count(), 6, "{}", ended.err);
     assert_eq!(
-        ended.err.matches("these rows stand, though their answer was lost").count(),
+        ended.err.matches("these rows are in the table although the response was lost").count(),
         4,
         "{}",
         ended.err

@@ -198,17 +198,17 @@ fn anyone_can_use_it(browser: &Browser) -> Result<()> {
     for look in LOOKS {
         browser.look(look)?;
         let (faint, beyond) = (probe::faint(browser)?, probe::beyond_edge(browser)?);
-        ensure!(faint.is_empty(), "{look:?}: text that stands out too little: {faint:#?}");
+        ensure!(faint.is_empty(), "{look:?}: text with too little contrast: {faint:#?}");
         ensure!(beyond.is_empty(), "{look:?}: the page is too wide: {beyond:#?}");
     }
     browser.look(LOOKS[0])?;
-    let told = probe::told(browser)?;
-    ensure!(told.nameless.is_empty(), "without a name: {:#?}", told.nameless);
-    ensure!(told.headings.first() == Some(&1), "the first heading is the page's: {:?}", told.headings);
-    ensure!(told.headings.iter().filter(|level| **level == 1).count() == 1, "{:?}", told.headings);
-    ensure!(told.headings.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{:?}", told.headings);
+    let summary = probe::summary(browser)?;
+    ensure!(summary.nameless.is_empty(), "without a name: {:#?}", summary.nameless);
+    ensure!(summary.headings.first() == Some(&1), "the first heading is the page's: {:?}", summary.headings);
+    ensure!(summary.headings.iter().filter(|level| **level == 1).count() == 1, "{:?}", summary.headings);
+    ensure!(summary.headings.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{:?}", summary.headings);
     for landmark in ["banner", "main", "contentinfo", "navigation"] {
-        ensure!(told.roles.contains_key(landmark), "there is no {landmark}: {:?}", told.roles);
+        ensure!(summary.roles.contains_key(landmark), "there is no {landmark}: {:?}", summary.roles);
     }
     let (usable, reached) = (probe::usable(browser)?, probe::reached(browser)?);
     ensure!(usable == reached, "the keyboard reaches {reached:#?}\nof {usable:#?}");

@@ -289,7 +289,7 @@ fn no_identifier_leaves_the_connector() -> Result<()> {
     assert_eq!(letters.len(), crowd.refused, "dead letters: {letters:?}");
     check_pseudonyms(&pipe, &events)?;
     say(&format!(
-        "{} records, {} ids in {} forms, {} bytes searched, nobody found",
+        "{} records, {} ids in {} forms, {} bytes searched, no ID found",
         crowd.records.len(),
         crowd.ids.len(),
         search.forms(),
@@ -349,14 +349,14 @@ fn check_modes(pipe: &Pipe) -> Result<()> {
     Ok(())
 }
 
-fn collect_modes(folder: &Path, told: &mut impl FnMut(&Path, u32)) -> Result<()> {
+fn collect_modes(folder: &Path, note: &mut impl FnMut(&Path, u32)) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         // A file that a running program has deleted has no mode.
         let Ok(metadata) = path.symlink_metadata() else { continue };
-        told(&path, metadata.mode() & 0o777);
+        note(&path, metadata.mode() & 0o777);
         if metadata.is_dir() {
-            collect_modes(&path, told)?;
+            collect_modes(&path, note)?;
         }
     }
     Ok(())
@@ -385,7 +385,7 @@ fn texts(path: &Path, table: &str) -> Result<Vec<String>> {
 }
 
 /// The totals of the search, shown with `--nocapture`.
-#[expect(clippy::print_stdout, reason = "the figures of the search")]
+#[expect(clippy::print_stdout, reason = "the totals of the search")]
 fn say(text: &str) {
     println!("{text}");
 }

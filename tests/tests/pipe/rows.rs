@@ -34,10 +34,10 @@ fn sqlite_rows_equal_a_recount() -> Result<()> {
     }
     assert_eq!(database.dead_letters()?, produced.dead_letters());
     for text in [connector.err, connector.out, processor.err, processor.out] {
-        assert!(!text.contains(CANARY), "a log tells who it is");
+        assert!(!text.contains(CANARY), "a log contains an ID");
     }
     for name in ["rows.db", "state"] {
-        assert_eq!(pipe.find(name, CANARY)?, None, "who it is stands in {name}");
+        assert_eq!(pipe.find(name, CANARY)?, None, "an ID is in {name}");
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Secured {
 
     fn check_silence(&self, ended: &Ended) -> Result<()> {
         for said in [&ended.out, &ended.err] {
-            ensure!(!said.contains(&self.password), "the password was told:\n{said}");
+            ensure!(!said.contains(&self.password), "the password was printed:\n{said}");
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ fn passwords_are_not_logged() -> Result<()> {
     let mut connector = pipe.start_with(&["connector"], &everything)?;
     connector.says("reading")?;
     for path in ["/", "/metrics", "/readyz", "/log", "/api/v1/pipe", "/api/v1/configuration"] {
-        ensure!(!connector.get(path)?.contains(&secured.password), "the password stands on {path}");
+        ensure!(!connector.get(path)?.contains(&secured.password), "the password is in {path}");
     }
     let ended = connector.stop()?;
     ensure!(ended.err.contains("SASL_SSL") || ended.err.contains("sasl_ssl"), "librdkafka says nothing");
@@ -108,7 +108,7 @@ fn a_rejected_client_has_one_error() -> Result<()> {
         ),
         (
             brokers,
-            another(&format!("${{file:{secrets}/user}}"), "nobody"),
+            another(&format!("${{file:{secrets}/user}}"), "stranger"),
             [refused, "Authentication failed"],
         ),
         (brokers, another("authority.pem", "stranger.pem"), [refused, "certificate verify failed"]),

@@ -78,7 +78,7 @@ fn latest(pipe: &Pipe, flow: &str, attributed: &str) -> Result<Counts> {
     while let Some(row) = rows.next()? {
         let count = |index| Ok::<_, rusqlite::Error>(row.get::<_, i64>(index)?.unsigned_abs());
         let key = (row.get(0)?, row.get(1)?, row.get(2)?);
-        ensure!(counts.insert(key, (count(3)?, count(4)?, count(5)?)).is_none(), "a window stands twice");
+        ensure!(counts.insert(key, (count(3)?, count(4)?, count(5)?)).is_none(), "a window is duplicated");
     }
     Ok(counts)
 }
@@ -149,7 +149,7 @@ impl Shop {
             if n % 40 == 0 {
                 clicks.push((
                     time,
-                    json!({ "view": format!("nobody-{n}"), "at": stamp(time).expect("this year") }),
+                    json!({ "view": format!("unknown-{n}"), "at": stamp(time).expect("this year") }),
                 ));
             }
         }

@@ -61,13 +61,13 @@ impl Described {
                 labels.filter(|l| !beside.contains(&l.as_str())).cloned().collect();
             ensure!(labels == self.labels, "{series} has the labels {labels:?}, not {:?}", self.labels);
         }
-        let told = prometheus.get(&format!("/api/v1/metadata?metric={}", self.family()))?;
-        let Some(told) = told[self.family()].get(0) else {
+        let reported = prometheus.get(&format!("/api/v1/metadata?metric={}", self.family()))?;
+        let Some(reported) = reported[self.family()].get(0) else {
             return Ok(Some(format!("{} has no metadata", self.family())));
         };
-        ensure!(told["type"] == self.kind.as_str(), "{}: {told}", self.name);
+        ensure!(reported["type"] == self.kind.as_str(), "{}: {reported}", self.name);
         // The encoder appends a full stop.
-        ensure!(told["help"].as_str() == Some(&format!("{}.", self.help)), "{}: {told}", self.name);
+        ensure!(reported["help"].as_str() == Some(&format!("{}.", self.help)), "{}: {reported}", self.name);
         Ok(None)
     }
 }

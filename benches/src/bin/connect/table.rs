@@ -18,10 +18,10 @@ impl<T> Table<T> {
         Self { rows: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, worker: Worker, part: &'static str, figures: T) {
+    pub(crate) fn add(&mut self, worker: Worker, part: &'static str, results: T) {
         match self.rows.iter_mut().find(|row| row.worker == worker && row.part == part) {
-            Some(row) => row.runs.push(figures),
-            None => self.rows.push(Row { worker, part, runs: vec![figures] }),
+            Some(row) => row.runs.push(results),
+            None => self.rows.push(Row { worker, part, runs: vec![results] }),
         }
     }
 }
@@ -56,10 +56,10 @@ impl Table<Killed> {
 }
 
 /// Median, minimum and maximum.
-fn spread<T>(runs: &[T], digits: usize, figure: impl Fn(&T) -> f64) -> String {
-    let mut figures: Vec<f64> = runs.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    let middle = (figures[figures.len() / 2] + figures[(figures.len() - 1) / 2]) / 2.0;
-    let (least, most) = (figures[0], figures[figures.len() - 1]);
+fn spread<T>(runs: &[T], digits: usize, value: impl Fn(&T) -> f64) -> String {
+    let mut results: Vec<f64> = runs.iter().map(value).collect();
+    results.sort_by(f64::total_cmp);
+    let middle = (results[results.len() / 2] + results[(results.len() - 1) / 2]) / 2.0;
+    let (least, most) = (results[0], results[results.len() - 1]);
     format!("{middle:.digits$} ({least:.digits$} to {most:.digits$})")
 }

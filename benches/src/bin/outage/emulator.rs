@@ -17,7 +17,7 @@ pub(crate) struct Publisher {
     disorder: Disorder,
     lanes: Option<Lanes>,
     /// Records that marks have covered.
-    told: u64,
+    covered: u64,
     sequence: u64,
 }
 
@@ -27,7 +27,7 @@ const TOGETHER: usize = 1_000;
 impl Publisher {
     pub(crate) fn new(topic: &str, disorder: Disorder) -> Result<Self> {
         let (host, topic) = (services::address(services::PUBSUB)?, topic.to_owned());
-        Ok(Self { host, topic, disorder, lanes: None, told: 0, sequence: 0 })
+        Ok(Self { host, topic, disorder, lanes: None, covered: 0, sequence: 0 })
     }
 
     /// Publishes what was written until a time, and the marks of every ten minutes and of that time.
@@ -61,14 +61,14 @@ impl Publisher {
 
     fn mark(&mut self, shape: &Shape, until: i64) -> Result<()> {
         let mut marks = Vec::new();
-        let mut time = shape.written(self.told) + 600_000;
+        let mut time = shape.written(self.covered) + 600_000;
         loop {
             let at = time.min(until);
             let written = shape.written_by(at);
             self.sequence += 1;
-            let mark = marks::mark(shape, self.sequence, at, self.told, written);
+            let mark = marks::mark(shape, self.sequence, at, self.covered, written);
             marks.push(json!({"data": BASE64_STANDARD.encode(mark.to_string())}));
-            self.told = written;
+            self.covered = written;
             if at == until {
                 return self.send("-marks", &marks);
             }

@@ -48,7 +48,7 @@ impl fmt::Display for Report {
             writeln!(f, "{:>12.1}  s until the log says that it caught up", caught_up.as_secs_f64())?;
         }
         if let Some(served) = course.served {
-            writeln!(f, "{:>12.1}  s until a window of new events stood in the table", served.as_secs_f64())?;
+            writeln!(f, "{:>12.1}  s until a window of new events was in the table", served.as_secs_f64())?;
         }
         writeln!(f, "{:>12.0}  MiB of live state at most", course.state_bytes as f64 / MIB)?;
         writeln!(f, "{:>12.0}  MiB resident at most", self.peak as f64 / MIB)?;

@@ -125,7 +125,7 @@ impl Watch {
             }
         }
         self.applied = applied;
-        ensure!(self.moved.elapsed() < PATIENCE, "it stood still at {applied} events");
+        ensure!(self.moved.elapsed() < PATIENCE, "no progress after {applied} events");
         let bytes = processor.metric("aqueduct_processor_state_bytes", "")?;
         self.course.state_bytes = self.course.state_bytes.max(bytes);
         self.listen(&processor.err())

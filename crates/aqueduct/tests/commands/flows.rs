@@ -140,7 +140,7 @@ fn values_that_never_match_are_warnings() {
 #[test]
 fn memory_is_estimated_for_each_kind_of_window() {
     for (window, most) in [
-        // 1 GiB holds 600,000 keys with 71 slices of views and clicks.
+        // 1 GiB is enough for 600,000 keys with 71 slices of views and clicks.
         (
             "window = { size = \"10m\", period = \"1m\" }\nviews = { \"/t\" = \"v\" }\nclicks = { \"/t\" = \"c\" }",
             600_000,

@@ -1,4 +1,4 @@
-//! `check --sample-file`: what becomes of every place of some events, without any of their values.
+//! `check --sample-file`: the outcome of every field, without values.
 
 use crate::support::Place;
 

@@ -220,7 +220,7 @@ impl<S: Sink> Driver<S> {
             self.judge(now);
             let missing = self.stages.core().frontier().missing(now);
             if let Some(news) = self.pace.look(self.behind(now), missing, now) {
-                news.tell();
+                news.log();
             }
         }
         self.watch.send_replace(self.view());
@@ -289,7 +289,7 @@ impl<S: Sink> Driver<S> {
                 Ok(())
             }
             Ended::Sent(sent) => self.rows_sent(sent),
-            Ended::Stands(contains) => {
+            Ended::Queried(contains) => {
                 let delivered = self.stages.answered(contains?);
                 if delivered.rows > 0 {
                     info!(

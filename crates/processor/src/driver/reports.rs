@@ -68,7 +68,7 @@ impl<S: Sink> Driver<S> {
             "totals since start"
         );
         for oddity in self.oddities.look(core.engine().flows()) {
-            oddity.tell();
+            oddity.log();
         }
     }
 

@@ -27,7 +27,7 @@ pub enum Ended {
     /// Requests were sent, in order.
     Sent(Sent),
     /// Whether the rows of a request whose stream is gone are in their table.
-    Stands(Result<bool, SinkError>),
+    Queried(Result<bool, SinkError>),
 }
 
 const MIN_WAIT: Duration = Duration::from_millis(100);
@@ -176,7 +176,7 @@ pub async fn contains<S: Sink>(sink: Arc<S>, append: Append, retries: Counter) -
             Err(error) if error.retryable => patience.wait(&error).await,
             answer => {
                 patience.over("the writer");
-                return Ended::Stands(answer);
+                return Ended::Queried(answer);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `${env:NAME}` and `${file:PATH}` in string values, so that secrets need not be in the file.
 //!
 //! One newline at the end of an included file is removed; its path is relative to the configuration's folder. The
-//! inserted text is not expanded again. `$${` stands for `${`. Errors name the variable or the file, never a content.
+//! inserted text is not expanded again. `$${` is a literal `${`. Errors name the variable or the file, never a content.
 
 use std::{
     collections::BTreeMap,

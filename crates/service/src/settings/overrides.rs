@@ -2,7 +2,7 @@
 //!
 //! - Two underscores separate levels; names are lower-cased. A number selects an element of a list, and may append
 //!   one: `AQUEDUCT__FLOWS__0__NAME`.
-//! - Below a table named `properties`, the rest is one key, in which `_` stands for `.` and `__` for `_`:
+//! - Below a table named `properties`, the rest is one key, in which `_` means `.` and `__` means `_`:
 //!   `AQUEDUCT__KAFKA__PROPERTIES__SECURITY_PROTOCOL` is `kafka.properties."security.protocol"`.
 //! - The value is read as the type of its key. A string is taken as it is (`123` is a string where one is expected);
 //!   a list may be TOML (`["a", "b"]`) or separated by commas (`a,b`; empty: no element); a table is TOML
@@ -42,7 +42,7 @@ pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> R
     Ok(())
 }
 
-/// The path that a name stands for.
+/// The path of a name.
 fn path(rest: &str) -> Option<Vec<String>> {
     let lower = rest.to_ascii_lowercase();
     let (levels, property) = match lower.find(PROPERTIES) {

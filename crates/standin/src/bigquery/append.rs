@@ -159,8 +159,8 @@ fn serve(shared: &Shared, memory: &mut Memory, request: AppendRowsRequest) -> Ou
 }
 
 /// Discards the result of an operation that took effect, and answers with another one.
-fn then(_: Outcome, told: Outcome) -> Outcome {
-    told
+fn then(_: Outcome, answer: Outcome) -> Outcome {
+    answer
 }
 
 fn append(

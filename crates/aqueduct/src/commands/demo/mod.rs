@@ -186,7 +186,7 @@ async fn wait_until_counted(view: &mut watch::Receiver<processor::View>, produce
     let (mut before, mut is_complete) = counted(&view.borrow());
     while !is_complete {
         let more = view.wait_for(|view| counted(view).0 > before || counted(view).1);
-        // If nothing more arrives, the summary shows what is missing.
+        // If nothing more arrives, the summary shows the difference.
         let Ok(Ok(seen)) = tokio::time::timeout(LAST_EVENTS, more).await else { return };
         (before, is_complete) = counted(&seen);
     }

@@ -48,13 +48,13 @@ pub(super) struct PartitionFinding {
     pub(super) topic: String,
     pub(super) partition: i32,
     pub(super) incarnation: String,
-    /// Absent for an earlier life of the topic, of which Kafka knows no more.
+    /// Absent for an earlier incarnation of the topic, which Kafka does not have any more.
     pub(super) log_start: Option<u64>,
     pub(super) log_end: Option<u64>,
     pub(super) committed: Option<u64>,
     /// Offsets that ended as something.
     pub(super) accounted: u64,
-    /// Those of them that have a dead letter, of whatever life of the topic.
+    /// Those of them that have a dead letter, of any incarnation of the topic.
     pub(super) refused: u64,
     /// Those of them that are lost unless they arrive later.
     pub(super) lost: u64,
@@ -70,7 +70,7 @@ pub(super) struct Missing {
     pub(super) stage: Stage,
 }
 
-/// Where missing offsets are stuck.
+/// The stage at which offsets are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Stage {

@@ -1,4 +1,4 @@
-//! `aqueduct reconcile`: compares Kafka's offsets, the ledgers and the tables, and reports what is missing.
+//! `aqueduct reconcile`: compares Kafka's offsets, the ledgers and the tables, and reports missing offsets and rows.
 //!
 //! See [`super::status`] for the progress of each component.
 

@@ -108,7 +108,7 @@ impl Files {
         while let Some(partition) = session.next_partition() {
             let file = &mut self.files[partition];
             if file.is_counted() && !file.next_batch(&mut workers, ahead)? {
-                // Told to stop, standard input seems to end.
+                // After a stop, standard input seems to end.
                 if shutdown.is_cancelled() {
                     break;
                 }

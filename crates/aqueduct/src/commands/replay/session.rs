@@ -200,7 +200,7 @@ impl Session {
         self.tally.check(self.replay.engine().flows())
     }
 
-    /// Tells on standard error what was read, and, where the output is complete, what was written.
+    /// Prints to standard error what was read and, if the output is complete, what was written.
     pub(super) fn report(&self, written: Option<&str>) {
         let text = self.tally.summary(self.replay.engine().flows(), self.began.elapsed(), written);
         // Lost only when standard error is closed.

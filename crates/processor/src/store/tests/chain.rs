@@ -143,7 +143,7 @@ async fn damage_below_the_newest_names_the_checkpoint() {
             StoreError::Broken { number: 2, needed_by: 3, damage: found, .. } => assert_eq!(*found, damage),
             other => panic!("{other}"),
         }
-        assert!(!error.is_transient() && error.to_string().contains("seek the subscription back"));
+        assert!(!error.is_transient());
     }
 }
 
@@ -193,7 +193,7 @@ async fn a_write_whose_answer_was_lost_is_recognised_as_ones_own() {
         faulty.fail_puts(&[fault, fault]);
         let number = writer.next();
         for _ in 0..if fault == Fault::After { 1 } else { 2 } {
-            let error = writer.append(NEITHER, payload("x")).await.expect_err("told to fail");
+            let error = writer.append(NEITHER, payload("x")).await.expect_err("an injected failure");
             assert!(error.is_transient(), "{error}");
             assert_eq!(matches!(error, StoreError::Full { .. }), fault == Fault::Full, "{error}");
         }
@@ -209,7 +209,9 @@ async fn a_listing_that_fails_after_the_write_is_made_up_for() {
     let store = Store::over(Arc::clone(&faulty) as Arc<dyn ObjectStore>, PREFIX);
     let mut writer = appender(&store).await;
     faulty.fail_lists(&[true]);
-    assert!(writer.append(Part::whole(), payload("B")).await.expect_err("told to fail").is_transient());
+    assert!(
+        writer.append(Part::whole(), payload("B")).await.expect_err("an injected failure").is_transient()
+    );
     assert_eq!(writer.append(Part::whole(), payload("B")).await.expect("it exists"), 1);
 }
 
@@ -219,7 +221,7 @@ async fn another_payload_after_a_lost_answer_is_refused() {
     let store = Store::over(Arc::clone(&faulty) as Arc<dyn ObjectStore>, PREFIX);
     let mut writer = appender(&store).await;
     faulty.fail_puts(&[Fault::After]);
-    writer.append(NEITHER, payload("x")).await.expect_err("told to fail");
+    writer.append(NEITHER, payload("x")).await.expect_err("an injected failure");
     let error = writer.append(NEITHER, payload("y")).await.expect_err("x exists");
     assert!(matches!(error, StoreError::Changed { number: 1, .. }), "{error}");
 }

@@ -27,11 +27,7 @@ impl Home {
 }
 
 async fn hold(store: &Store) -> Hold {
-    store
-        .hold(LONG, &CancellationToken::new(), |_| {})
-        .await
-        .expect("no trouble")
-        .expect("nobody asked to stop")
+    store.hold(LONG, &CancellationToken::new(), |_| {}).await.expect("no trouble").expect("not stopped")
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ fn part(text: &str) -> Part {
 /// Appends texts as the parts that [`part`] returns.
 async fn write(appender: &mut Appender, texts: &[&str]) {
     for text in texts {
-        appender.append(part(text), payload(text)).await.expect("nobody else writes");
+        appender.append(part(text), payload(text)).await.expect("no other writer");
     }
 }
 

@@ -17,7 +17,7 @@ async fn hold(store: &Store) -> (Hold, Duration) {
         .hold(TAKEOVER, &CancellationToken::new(), |_| {})
         .await
         .expect("no trouble")
-        .expect("nobody stops it");
+        .expect("not stopped");
     (hold, start.elapsed())
 }
 

@@ -296,8 +296,8 @@ async fn readers_do_not_block_writes() {
     sqlite.write("hurry", hurry).await.expect("the timeout is set");
     let error = sqlite.append(&append).await.expect_err("the file is locked");
     assert!(error.is_retryable() && error.to_string().contains("is locked by another program"), "{error}");
-    other.execute_batch("COMMIT").expect("it is let go");
-    assert_eq!(sqlite.append(&append).await.expect("nobody holds it"), Appended::Done);
+    other.execute_batch("COMMIT").expect("it is released");
+    assert_eq!(sqlite.append(&append).await.expect("it is free"), Appended::Done);
 }
 
 #[tokio::test]
