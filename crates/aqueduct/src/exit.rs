@@ -1,4 +1,4 @@
-//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Only [`crate::run`] needs them.
+//! Exit codes: 0 success, 1 failure, 2 invalid usage or configuration. Only [`crate::run`] needs them.
 
 use std::{
     error::Error,
@@ -19,7 +19,7 @@ const WRONG: u8 = 2;
 
 /// An error of clap; `--help` and `--version` are not failures.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    // Whoever closed the pipe does not want to read it.
+    // The pipe was closed, so no error is printed.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG))
 }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_stand_below_their_error() {
+    fn causes_follow_the_error() {
         let error =
             Err::<(), _>(io::Error::other("disk gone")).context("cannot write rows").expect_err("an error");
         assert_eq!(describe(&error), "error: cannot write rows\n  caused by: disk gone\n");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_usage_is_2_whatever_stands_around_it() {
+    fn invalid_usage_is_exit_code_2() {
         let error = anyhow::Error::new(WrongUsage("no".to_owned())).context("while reading");
         assert_eq!(code(&error), 2);
     }

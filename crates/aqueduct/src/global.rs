@@ -79,12 +79,13 @@ impl Global {
 /// Parses a time on the command line.
 ///
 /// # Errors
-/// The text is not an RFC 3339 time between 1970 and 9000. The upper bound leaves room for windows and lateness after it.
+/// The text is not an RFC 3339 time between 1970 and 9000. The upper bound leaves room for windows and lateness after
+/// it.
 pub(crate) fn time(text: &str) -> Result<EventTime, String> {
     const YEAR_9000: EventTime = EventTime(221_845_392_000_000);
     EventTime::from_rfc3339(text)
         .filter(|time| (EventTime(0)..YEAR_9000).contains(time))
-        .ok_or_else(|| "expected a time since 1970 with an offset, such as 2026-11-01T12:00:00Z".to_owned())
+        .ok_or_else(|| "expected an RFC 3339 time from 1970 on, for example 2026-11-01T12:00:00Z".to_owned())
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) fn grid(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn numbers_stand_right_and_words_left() {
+    fn numbers_are_right_aligned() {
         let rows = [["events", "7", "10..12"], ["e", "1234", "-"]].map(|row| row.map(str::to_owned).to_vec());
         let expected = "\
 topic   partition  holes

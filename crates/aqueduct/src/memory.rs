@@ -33,12 +33,11 @@ fn estimate(flow: &Flow, memory: ByteSize) -> String {
     };
     let sketches = sketches(flow);
     format!(
-        "flow {}: {parts}; a key {busy}needs {}{a_key} bytes, so state.memory = \"{memory}\" has room for {}{keys} such \
-         keys{}",
+        "flow {}: {parts}; a key {busy}needs {}{a_key} bytes, so state.memory = \"{memory}\" is enough for {}{keys} such keys{}",
         flow.name,
         if sketches > 0 { "up to " } else { "" },
         if sketches > 0 { "at least " } else { "" },
-        if flow.join.is_some() { ", minus the memory of views that wait for their clicks" } else { "" },
+        if flow.join.is_some() { ", minus the memory for views that are kept for the join" } else { "" },
     )
 }
 

@@ -162,7 +162,7 @@ impl Write for Target {
     }
 }
 
-/// Tells a closed standard output from other broken pipes.
+/// Distinguishes a closed standard output from other broken pipes.
 pub(crate) fn mark_closed(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed),
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_private_and_a_replaced_one_keeps_its_mode() {
+    fn a_replaced_file_keeps_its_mode() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("rows");
         let mode = || path.metadata().expect("the file").permissions().mode() & 0o777;
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_stays_what_it_is() {
+    fn a_device_is_not_replaced() {
         write(Path::new("/dev/null"), "gone").finish().expect("it takes everything");
         assert!(!Path::new("/dev/null").metadata().expect("the device").is_file());
     }

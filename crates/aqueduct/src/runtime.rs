@@ -35,12 +35,12 @@ pub(crate) fn run_blocking<T>(
     command(token(&runtime)?)
 }
 
-/// For programs that run day and night. The allocator asks for huge pages, and keeps each that is used at all: at a steady
-/// rate a processor has several times the memory with them, and no less processor time (`docs/performance.md`).
+/// For programs that run day and night. The allocator asks for huge pages, and keeps each that is used at all: at a
+/// steady rate a processor has several times the memory with them, and no less processor time (`docs/performance.md`).
 pub(crate) fn use_small_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
-        tracing::debug!(%error, "huge pages stay allowed");
+        tracing::debug!(%error, "cannot disable transparent huge pages");
     }
 }
 
@@ -50,11 +50,14 @@ pub(crate) fn use_small_pages() {
 /// # Errors
 /// The task panicked.
 pub(crate) fn joined<T>(task: &str, ended: Result<T, JoinError>) -> anyhow::Result<T> {
-    ended.map_err(|_| anyhow!("internal error: {task} panicked; please report it"))
+    ended.map_err(|_| anyhow!("internal error: {task} panicked; this is a bug, please report it"))
 }
 
 fn build(mut builder: Builder) -> anyhow::Result<Runtime> {
-    builder.enable_all().build().context("cannot start; raise the limit of open files (ulimit -n)")
+    builder
+        .enable_all()
+        .build()
+        .context("cannot start the runtime; raise the limit of open files (ulimit -n)")
 }
 
 fn token(runtime: &Runtime) -> anyhow::Result<CancellationToken> {
@@ -69,10 +72,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_told_without_its_words() {
+    async fn a_panic_message_is_not_printed() {
         let ended = tokio::task::spawn_blocking(|| -> u32 { panic!("user-4711") }).await;
         let error = joined("the replay", ended).expect_err("a panic");
-        assert_eq!(errors::one_line(error.as_ref()), "internal error: the replay panicked; please report it");
+        assert_eq!(
+            errors::one_line(error.as_ref()),
+            "internal error: the replay panicked; this is a bug, please report it"
+        );
         assert_eq!(joined("the replay", tokio::spawn(async { 7 }).await).expect("no panic"), 7);
     }
 }

@@ -210,14 +210,14 @@ impl Places {
         let state = self.state(at).await?;
         let tables = match tokio::time::timeout(PATIENCE, self.tables()).await {
             Ok(answer) => answer.map_err(|error| errors::one_line(error.as_ref())),
-            Err(_) => Err(format!("the tables do not answer within {} seconds", PATIENCE.as_secs())),
+            Err(_) => Err(format!("no response from the tables within {} seconds", PATIENCE.as_secs())),
         };
         Ok(Survey { at, state, logs, tables })
     }
 
     async fn logs(&self) -> Result<Logs, String> {
         let Some(kafka) = self.kafka.clone() else {
-            return Err("there is no [kafka] in the configuration".to_owned());
+            return Err("[kafka] is not configured".to_owned());
         };
         match tokio::task::spawn_blocking(move || survey(&kafka)).await {
             Ok(answer) => answer.map_err(|error| errors::one_line(&error)),
@@ -248,7 +248,7 @@ impl Places {
 
     async fn tables(&self) -> anyhow::Result<Tables> {
         let Some(config) = &self.writer else {
-            return Err(anyhow!("there is no [writer] in the configuration; add it to see the rows too"));
+            return Err(anyhow!("[writer] is not configured; add it to include the rows"));
         };
         let writer = Writer::open(config, &self.tables).await?;
         let mut seen = Tables::default();

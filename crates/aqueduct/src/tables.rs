@@ -72,7 +72,7 @@ impl Sink for Tables {
         appended
     }
 
-    async fn stands(&self, append: &Append) -> Result<bool, SinkError> {
-        self.writer.stands(append).await.map_err(|e| self.error(e))
+    async fn contains(&self, append: &Append) -> Result<bool, SinkError> {
+        self.writer.contains(append).await.map_err(|e| self.error(e))
     }
 }

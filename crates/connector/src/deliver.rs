@@ -57,14 +57,14 @@ impl<P: Publish> Delivery<P> {
                     open.extend([range.start..middle, middle..range.end]);
                 }
                 Err(PublishError::Refused(cause)) => {
-                    tracing::debug!(%cause, "Pub/Sub refused a message that was alone in its request");
+                    tracing::debug!(%cause, "Pub/Sub rejected a message that was sent alone");
                     refused.push(range.start);
                 }
                 Err(error) => return Err(error),
             }
         }
         if !refused.is_empty() {
-            successes.changed().await.expect("`self` holds a sender");
+            successes.changed().await.expect("`self` owns a sender");
         }
         Ok(refused)
     }
@@ -87,15 +87,15 @@ impl<P: Publish> Delivery<P> {
                         let error = crate::error::chain(&*cause);
                         tracing::warn!(
                             error,
-                            action = "see the network, Google Cloud's status, and whether the service account may publish; nothing is lost while Kafka keeps the records",
-                            "Pub/Sub does not take messages; trying until it does"
+                            action = "check the network, the status of Google Cloud, and that the service account has roles/pubsub.publisher; no record is lost while Kafka retains it",
+                            "cannot publish to Pub/Sub; retrying"
                         );
-                        self.readiness.set(PUBSUB, Err("Pub/Sub does not answer".to_owned()));
+                        self.readiness.set(PUBSUB, Err("no response from Pub/Sub".to_owned()));
                     }
                 }
                 answer => {
                     if let Some(length) = self.outage.worked() {
-                        tracing::info!(seconds = length.as_secs(), "Pub/Sub takes messages again");
+                        tracing::info!(seconds = length.as_secs(), "publishing to Pub/Sub again");
                     }
                     if answer.is_ok() {
                         self.readiness.set(PUBSUB, Ok(()));
@@ -195,14 +195,14 @@ mod tests {
         // Polled in this order: the batch waits for a success before there is a mark.
         let (found, marked) = tokio::join!(biased; delivery.batch(&batch), delivery.mark(&mark));
         marked.expect("a mark passes");
-        let mut found = found.expect("the connector goes on");
+        let mut found = found.expect("the connector continues");
         found.sort_unstable();
         assert_eq!(found, refused, "of {count}");
         delivery.publisher.requests.load(Ordering::Relaxed)
     }
 
     #[tokio::test]
-    async fn a_refused_message_is_rejected_once_another_request_passes() {
+    async fn a_refused_message_is_rejected_after_a_success() {
         for (count, refused) in
             [(1, &[0][..]), (2, &[1]), (2, &[0, 1]), (5, &[0, 3]), (8, &[]), (3, &[0, 1, 2])]
         {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_grow_with_the_refused_messages_only() {
+    async fn requests_grow_only_with_rejected_messages() {
         assert_eq!(check(1, &[0]).await, 1, "alone in its batch it is tried once");
         for n in [64, 512] {
             let all: Vec<usize> = (0..n as usize).collect();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_rejected_while_nothing_passes() {
+    async fn nothing_is_rejected_during_an_outage() {
         let batch = messages(2);
         let picky = Picky { refuses_marks: true, ..Picky::default() };
         picky.refused.lock().expect("no panic").extend(batch.iter().map(|m| m.out().encoded().to_vec()));

@@ -1,6 +1,7 @@
 //! The driver: the one `select!` between the Kafka threads, the publishing tasks and the clock.
 //!
-//! It owns the core and carries out its effects. See [`crate::core`] for the decisions, and the crate `kafka` for the threads.
+//! It owns the core and carries out its effects. See [`crate::core`] for the decisions, and the crate `kafka` for the
+//! threads.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -168,7 +169,7 @@ impl<'a, P: Publish> Driver<'a, P> {
             Stimulus::Ends { asked_at, ends } => self.step(Input::Ends { asked_at, ends }),
             Stimulus::Topics(topics) => self.step(Input::Topics(topics)),
             Stimulus::Brokers(state) => self.delivery.readiness.set(KAFKA, state),
-            Stimulus::Closed(_) => unreachable!("the loop has taken it"),
+            Stimulus::Closed(_) => unreachable!("the loop has received it"),
         }
     }
 
@@ -205,8 +206,8 @@ impl<'a, P: Publish> Driver<'a, P> {
         if let Some(drain) = &self.drain {
             tracing::warn!(
                 seconds = self.drain_limit.as_secs(),
-                action = "nothing; the processor recognises what comes twice",
-                "not everything that was read reached Pub/Sub in time; it is read and published again"
+                action = "none; the processor drops the duplicates",
+                "the drain timed out before all records were published; the others will be read and published again"
             );
             let commits = self.core.commits(&drain.slots);
             self.drained(commits);
@@ -217,7 +218,7 @@ impl<'a, P: Publish> Driver<'a, P> {
         if let Some(drain) = self.drain.take() {
             self.summary.commits += commits.len() as u64;
             // The reader waits for nothing else. If it is gone, its end is the next stimulus.
-            drain.reply.try_send(commits).unwrap_or_else(|_| tracing::debug!("nobody waits for the drain"));
+            drain.reply.try_send(commits).unwrap_or_else(|_| tracing::debug!("the drain has no receiver"));
         }
     }
 

@@ -10,7 +10,7 @@ pub enum ConnectorError {
     Kafka(#[from] kafka::Error),
     /// More rejects than `max_rejects` allows.
     #[error(
-        "{rejects} of the last 10,000 records were refused, which is more than anonymise.max_rejects allows; nothing was committed past them; correct the producer or [anonymise]; most frequent: {reasons}"
+        "{rejects} of the last 10,000 records were rejected, more than anonymise.max_rejects allows; no offset was committed past them; correct the producer or [anonymise]; most frequent: {reasons}"
     )]
     TooManyRejects {
         /// Within the last 10,000 records.
@@ -25,7 +25,7 @@ pub enum ConnectorError {
         source: PublishError,
     },
     /// A task of the connector panicked.
-    #[error("the thread {0:?} ended unexpectedly; this is a defect, please report it")]
+    #[error("thread {0:?} ended unexpectedly; this is a bug, please report it")]
     Defect(&'static str),
 }
 

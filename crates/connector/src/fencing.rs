@@ -1,4 +1,4 @@
-//! Decides whether to rejoin when the broker gives our name in the group to another member.
+//! Decides whether to rejoin when another member joins the group with our `group.instance.id`.
 //!
 //! A static member can fence itself: if the response to its join is lost with a broker, it joins again, and the broker
 //! treats that as a second member with the same name. A session that expired while the process was frozen has the same
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_accident_is_forgiven_and_a_rival_is_not() {
+    fn a_second_fencing_is_final() {
         let start = Instant::now();
         let mut fencing = Fencing::default();
         let mut taken_at = |seconds| fencing.may_rejoin(start + Duration::from_secs(seconds));

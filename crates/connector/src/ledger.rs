@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_books_of_a_partition() {
+    fn a_partition_is_accounted_for() {
         let mut ledger = open(5);
         ledger.read(&(5..8));
         ledger.reject(8, "tombstone", None);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_that_is_known_changes_nothing() {
+    fn a_known_position_changes_nothing() {
         let mut ledger = open(0);
         ledger.read(&(0..4));
         ledger.pass(2);

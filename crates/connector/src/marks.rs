@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_carries_each_range_once_and_every_fact() {
+    fn a_mark_has_each_range_once() {
         let mut ledgers = BTreeMap::from([ledger(0), ledger(1)]);
         let slot = ledgers.keys().next().expect("there are two").clone();
         let end = LogEnd { offset: 9, asked_at: EventTime(5) };
@@ -135,12 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_with_very_many_ranges_is_acknowledged_in_parts() {
-        let (slot, mut books) = ledger(0);
+    fn a_large_mark_is_acknowledged_in_parts() {
+        let (slot, mut ledger) = ledger(0);
         for n in 0..25_000u64 {
-            books.reject(4 + 2 * n, "not-json", None);
+            ledger.reject(4 + 2 * n, "not-json", None);
         }
-        let mut ledgers = BTreeMap::from([(slot.clone(), books)]);
+        let mut ledgers = BTreeMap::from([(slot.clone(), ledger)]);
         let mut marks = Marks::new("a".to_owned());
         let parts = marks.write(&mut ledgers, &HashMap::new(), &[]);
         assert!(parts.len() > 2);

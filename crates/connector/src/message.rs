@@ -122,7 +122,7 @@ mod tests {
     use crate::anonymise::{AnonymiseSettings, Anonymiser, MAX_EVENT_BYTES, Raw};
 
     #[test]
-    fn every_event_that_passes_fits_a_message() {
+    fn every_accepted_event_fits_a_message() {
         let names: Vec<String> = (0..90).map(|n| format!("h{n}")).collect();
         let section = format!("forward = \"all\"\nkey = \"forward\"\nheaders = {names:?}");
         let settings: AnonymiseSettings = toml::from_str(&section).expect("settings");

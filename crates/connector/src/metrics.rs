@@ -13,21 +13,21 @@ pub const RECORDS: Described = Described::counter(
     "aqueduct_connector_records_total",
     "records",
     &["outcome"],
-    "Records read from Kafka: `published`, or `rejected:` and the reason",
+    "Records read from Kafka by outcome: `published`, or `rejected:` and the reason",
 );
 /// Data messages that Pub/Sub acknowledged, in bytes.
 pub const BYTES: Described = Described::counter(
     "aqueduct_connector_published_bytes_total",
     "bytes",
     &[],
-    "Encoded bytes of the data messages that Pub/Sub acknowledged",
+    "Encoded size of the data messages that Pub/Sub acknowledged",
 );
 /// Offsets without a record, by reason.
 pub const OFFSETS: Described = Described::counter(
     "aqueduct_connector_offsets_without_event_total",
     "offsets",
     &["reason"],
-    "Offsets that never were a record: `empty` (control records, compaction), `before` the group's start, `lost` to retention",
+    "Offsets without a record: `empty` (control records, compaction), `before` (before the group's start), `lost` (deleted by retention)",
 );
 /// Publish requests that Pub/Sub acknowledged.
 pub const REQUESTS: Described = Described::counter(
@@ -41,38 +41,42 @@ pub const RETRIES: Described = Described::counter(
     "aqueduct_connector_publish_retries_total",
     "attempts",
     &[],
-    "Publish requests, of data and of marks, that failed and are tried again",
+    "Publish requests for data and marks that failed and are retried",
 );
 /// Bytes that were read and are not yet acknowledged.
 pub const IN_FLIGHT: Described = Described::gauge(
     "aqueduct_connector_in_flight_bytes",
     "bytes",
     &[],
-    "Bytes read from Kafka and not yet acknowledged by Pub/Sub",
+    "Bytes in flight: read from Kafka and not yet acknowledged by Pub/Sub",
 );
 /// Maximum number of bytes in flight.
 pub const PERMITS: Described = Described::gauge(
     "aqueduct_connector_permits_bytes",
     "bytes",
     &[],
-    "Bytes that may be in flight, `[pubsub] in_flight`; without a permit nothing more is read",
+    "Limit for the bytes in flight, `[pubsub] in_flight`; reading pauses when it is reached",
 );
 /// Maximum number of bytes that may be read at once.
-pub const FREE_PERMITS: Described =
-    Described::gauge("aqueduct_connector_free_permits_bytes", "bytes", &[], "Permits that nothing holds");
+pub const FREE_PERMITS: Described = Described::gauge(
+    "aqueduct_connector_free_permits_bytes",
+    "bytes",
+    &[],
+    "Bytes that are available below the limit for the bytes in flight",
+);
 /// Age of the oldest batch.
 pub const OLDEST: Described = Described::gauge(
     "aqueduct_connector_oldest_in_flight_seconds",
     "seconds",
     &[],
-    "How long the oldest batch has waited for Pub/Sub; 0 when none waits",
+    "Age of the oldest batch that Pub/Sub has not acknowledged; 0 if there is none",
 );
 /// Length of the current outage of Pub/Sub.
 pub const OUTAGE: Described = Described::gauge(
     "aqueduct_connector_pubsub_outage_seconds",
     "seconds",
     &[],
-    "How long every attempt to publish has failed; 0 when the last one worked",
+    "Time since every publish request has failed; 0 if the last one succeeded",
 );
 /// Marks that Pub/Sub acknowledged.
 pub const MARKS: Described =
@@ -82,28 +86,28 @@ pub const COMMITS: Described = Described::counter(
     "aqueduct_connector_commits_total",
     "commits",
     &[],
-    "Offsets that Kafka confirmed as committed, one a partition",
+    "Offset that Kafka confirmed as committed, by partition",
 );
 /// Partitions that this replica holds.
 pub const PARTITIONS: Described = Described::gauge(
     "aqueduct_connector_partitions",
     "partitions",
     &[],
-    "Partitions that this replica reads",
+    "Partitions assigned to this replica",
 );
 /// Offsets between the commit point and the end of the log.
 pub const LAG: Described = Described::gauge(
     "aqueduct_connector_lag_offsets",
     "offsets",
     &["topic", "partition"],
-    "Offsets between what is accounted for in Pub/Sub and the end of the log",
+    "Offsets between the log end and the last offset that is accounted for in Pub/Sub",
 );
 /// The keys of the keyring.
 pub const KEYS: Described = Described::gauge(
     "aqueduct_connector_key_from_timestamp_seconds",
     "seconds since 1970",
     &["key"],
-    "From when on a key of the keyring makes the pseudonyms, by its id; 0 for the first. Replicas must agree",
+    "Time from which a key of the keyring is used, by key ID; 0 for the first key. Must be equal in all replicas",
 );
 
 /// All metrics of this module.

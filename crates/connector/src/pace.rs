@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// The records read and the sum of the positions, and since when neither has changed.
-    stands: Option<(u64, u64, Instant)>,
+    last: Option<(u64, u64, Instant)>,
 }
 
 impl Pace {
@@ -24,7 +24,7 @@ impl Pace {
     pub(crate) fn judge(&mut self, view: &View, now: Instant) -> Result<(), String> {
         if let Some(waited) = view.oldest_in_flight.filter(|waited| *waited > LIMIT) {
             return Err(format!(
-                "stalled: what was read has waited for Pub/Sub for {} s; see whether Pub/Sub answers",
+                "stalled: records have waited {} s for Pub/Sub; check that Pub/Sub is reachable",
                 waited.as_secs()
             ));
         }
@@ -34,24 +34,23 @@ impl Pace {
             .map(|p| p.end.map_or(0, |end| end.offset.saturating_sub(p.position)))
             .sum();
         let position = view.partitions.iter().fold(0_u64, |sum, p| sum.wrapping_add(p.position));
-        let here = (view.summary.records, position);
-        let since = match self.stands {
+        let progress = (view.summary.records, position);
+        let since = match self.last {
             // Batches that wait for Pub/Sub are in flight, and are judged above.
             Some((records, positions, since))
-                if (records, positions) == here && unread > 0 && view.oldest_in_flight.is_none() =>
+                if (records, positions) == progress && unread > 0 && view.oldest_in_flight.is_none() =>
             {
                 since
             }
             _ => now,
         };
-        self.stands = Some((here.0, here.1, since));
+        self.last = Some((progress.0, progress.1, since));
         let silence = now.saturating_duration_since(since);
         if silence <= LIMIT {
             return Ok(());
         }
         Err(format!(
-            "stalled: {unread} records wait in Kafka and none was read for {} s; see whether a transaction is left open, or \
-             restart the connector",
+            "stalled: {unread} records are unread in Kafka and none was read for {} s; check for an open transaction, or restart the connector",
             silence.as_secs()
         ))
     }
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_and_does_not_move_is_a_stall() {
+    fn waiting_records_without_progress_are_a_stall() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut pace = Pace::default();
@@ -81,14 +80,14 @@ mod tests {
         assert_eq!(pace.judge(&view(5, 9), after(560)), Ok(()));
         let stalled = pace.judge(&view(5, 12), after(571)).expect_err("a stall");
         assert!(
-            stalled.starts_with("stalled: 7 records wait in Kafka and none was read for 71 s"),
+            stalled.starts_with("stalled: 7 records are unread in Kafka and none was read for 71 s"),
             "{stalled}"
         );
         assert_eq!(pace.judge(&view(6, 12), after(572)), Ok(()));
         let mut waiting = view(6, 12);
         waiting.oldest_in_flight = Some(Duration::from_secs(61));
         let stalled = pace.judge(&waiting, after(573)).expect_err("a stall");
-        assert!(stalled.contains("waited for Pub/Sub for 61 s"), "{stalled}");
+        assert!(stalled.contains("waited 61 s for Pub/Sub"), "{stalled}");
         waiting.oldest_in_flight = Some(Duration::from_secs(1));
         assert_eq!(pace.judge(&waiting, after(700)), Ok(()), "what is in flight goes on");
     }

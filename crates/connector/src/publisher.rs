@@ -28,7 +28,7 @@ impl Publish for PubSubPublisher {
     async fn publish_mark(&self, mark: &Mark) -> Result<(), PublishError> {
         let message = Encoder::default()
             .encode(&mark.to_json(), &Attributes::default(), std::iter::empty())
-            .map_err(|_| PublishError::Refused("a mark is beyond the limits of a message".into()))?;
+            .map_err(|_| PublishError::Refused("a mark exceeds the size limit of a message".into()))?;
         self.publisher.publish(&self.marks_topic, [message].iter()).await.map_err(classify)
     }
 }

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hundred_rejects_pass_and_one_more_does_not() {
+    fn the_limit_of_rejects_is_exact() {
         let mut window = RejectWindow::new(100);
         assert_eq!(window.count(100, 0..100), None);
         assert_eq!(window.count(9_900, []), None);
@@ -61,7 +61,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_window_is_what_a_recount_finds(
+        fn the_window_matches_a_recount(
             stream in prop::collection::vec(prop::bool::weighted(0.02), 0..30_000), batch in 1usize..1500, limit in 0u32..300,
         ) {
             let mut window = RejectWindow::new(limit);

@@ -48,9 +48,9 @@ pub struct Shown {
 /// The longest drain. It is at most a third of the session timeout, so that the member can still leave the group.
 const LONGEST_DRAIN: Duration = Duration::from_secs(15);
 
-/// Carries records from Kafka to Pub/Sub until `shutdown` is cancelled, or until it cannot go on. Returns once what was
-/// read is published and committed, or its time to drain is over, and both threads have ended. Joins the group again when
-/// its name was taken by accident.
+/// Publishes records from Kafka to Pub/Sub until `shutdown` is cancelled or an error occurs. Returns once what was
+/// read is published and committed, or its time to drain is over, and both threads have ended. Joins the group again
+/// when its name was taken by accident.
 ///
 /// # Errors
 /// See [`ConnectorError`]. In no case is an offset committed that Pub/Sub does not have everything below of.
@@ -74,8 +74,8 @@ pub async fn run<P: Publish>(
                 tracing::warn!(
                     %group,
                     %instance,
-                    action = "give each replica its own kafka.group_instance_id if two run; nothing after a restart of a broker",
-                    "our name in the group was taken, by a broker that restarted or by another replica; joining again, and ending if that happens again soon"
+                    action = "none after a broker restart; if two replicas run, give each its own kafka.group_instance_id",
+                    "fenced: another member joined with this group.instance.id, or a broker restarted; rejoining once, exiting if it recurs"
                 );
             }
             Err(error) => return Err(error),

@@ -27,7 +27,7 @@ fn assert_accounted(sink: &Sink, topic: &str, ends: &[u64]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn records_are_carried_and_committed() {
+async fn records_are_published_and_committed() {
     let (kafka, sink) = (Kafka::new(&[("events", 3)]), Sink::default());
     kafka.produce("events", 3, 0..3_000);
     let running = kafka.connect(&sink, MULTI);
@@ -59,7 +59,7 @@ async fn records_are_carried_and_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_records_are_marked_and_do_not_stall() {
+async fn bad_records_are_marked_without_a_stall() {
     let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
     for value in [Some("{\"n\":1}"), None, Some("[]"), Some("{\"n\":"), Some("{\"n\":2}")] {
         kafka.send("events", 0, value);
@@ -107,7 +107,7 @@ async fn end_after(requests: RDKafkaApiKey, answer: RDKafkaRespErr) -> Error {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_brokers_refuse_ends_it_with_its_own_error() {
+async fn a_broker_refusal_is_a_specific_error() {
     use {RDKafkaApiKey as Request, RDKafkaRespErr as Answer};
     type Expected = fn(&Error) -> bool;
     let is_authorization: Expected =
@@ -133,7 +133,7 @@ async fn what_brokers_refuse_ends_it_with_its_own_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_pubsub_refuses_for_good_ends_it() {
+async fn a_permanent_pubsub_error_ends_it() {
     let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
     sink.refuses("no topic of that name");
     kafka.produce("events", 1, 0..10);
@@ -144,15 +144,12 @@ async fn what_pubsub_refuses_for_good_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_defect_ends_it_and_commits_nothing() {
+async fn a_panic_ends_it_without_a_commit() {
     let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
     kafka.produce("events", 1, 0..10);
     sink.panics();
     let error = kafka.connect(&sink, MULTI).ended().await.expect_err("a defect");
-    assert_eq!(
-        error.to_string(),
-        "the thread \"publish\" ended unexpectedly; this is a defect, please report it"
-    );
+    assert_eq!(error.to_string(), "thread \"publish\" ended unexpectedly; this is a bug, please report it");
     sink.heals();
     let running = kafka.connect(&sink, MULTI);
     sink.wait_for("events", 10).await;
@@ -199,7 +196,7 @@ async fn replicas_join_and_leave_without_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn latest_begins_at_the_end_and_says_what_lies_before() {
+async fn latest_starts_at_the_end_with_a_mark() {
     let (kafka, sink) = (Kafka::new(&[("events", 2)]), Sink::default());
     kafka.produce("events", 2, 0..100);
     let running = kafka.connect(&sink, "start = 'latest'");
@@ -227,7 +224,7 @@ async fn several_topics_make_one_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_that_does_not_exist_is_named() {
+async fn a_missing_topic_is_named() {
     let (kafka, sink) = (Kafka::new(&[("others", 1)]), Sink::default());
     let mut settings = kafka.settings("");
     settings.topics = vec!["others".to_owned(), "evnts".to_owned()];
@@ -238,7 +235,7 @@ async fn a_topic_that_does_not_exist_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_property_that_librdkafka_does_not_know_is_an_error() {
+async fn an_unknown_property_is_an_error() {
     let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
     let running = kafka.connect(&sink, "[properties]\n'fetch.wait.max.mss' = 10");
     let error = running.ended().await.expect_err("an unknown property");
@@ -246,7 +243,7 @@ async fn a_property_that_librdkafka_does_not_know_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_is_away_is_waited_for_and_stopping_works() {
+async fn it_stops_while_waiting_for_brokers() {
     let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
     let mut settings = kafka.settings("");
     settings.bootstrap_servers = "127.0.0.1:1".to_owned();
@@ -257,7 +254,7 @@ async fn a_broker_that_is_away_is_waited_for_and_stopping_works() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_goes_away_does_not_keep_it_from_stopping() {
+async fn it_stops_after_losing_the_broker() {
     let (kafka, sink) = (Kafka::new(&[("events", 1)]), Sink::default());
     kafka.produce("events", 1, 0..10);
     let running = kafka.connect(&sink, MULTI);

@@ -43,8 +43,8 @@ async fn create(kafka: &Kafka, topic: &str, partitions: i32, config: &[(&str, &s
     known(kafka, topic, partitions).await;
 }
 
-/// Waits until the broker knows a topic with so many partitions: the controller, which made them, may be ahead of it, and
-/// a connector ends where a topic does not exist.
+/// Waits until the broker knows a topic with this many partitions: the controller, which made them, may be ahead of it,
+/// and a connector ends where a topic does not exist.
 async fn known(kafka: &Kafka, topic: &str, partitions: i32) {
     let (admin, asked) = (admin(kafka), Instant::now());
     let are_known = || {
@@ -87,7 +87,7 @@ async fn wait_committed(sink: &Sink, topic: &str, partition: i32, end: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn transactions_are_read_committed_and_their_markers_accounted_for() {
+async fn transaction_markers_are_accounted_for() {
     let topic = fresh("transactions");
     let id = fresh("producer");
     let kafka = Kafka::real(&[("transactional.id", &id)]);
@@ -142,8 +142,8 @@ async fn every_compression_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_made_anew_is_another_incarnation() {
-    let topic = fresh("anew");
+async fn a_recreated_topic_is_another_incarnation() {
+    let topic = fresh("recreated");
     let kafka = Kafka::real(&[]);
     create(&kafka, &topic, 1, &[]).await;
     kafka.produce(&topic, 1, 0..100);
@@ -163,8 +163,8 @@ async fn a_topic_made_anew_is_another_incarnation() {
     let other = Kafka::real(&[]);
     other.produce(&topic, 1, 0..150);
     sink.until("the new topic", |state| {
-        let lives: Vec<_> = state.data.iter().filter(|(place, _)| place.0 == topic).collect();
-        lives.len() == 2 && lives.iter().any(|(_, offsets)| offsets.len() == 150)
+        let incarnations: Vec<_> = state.data.iter().filter(|(place, _)| place.0 == topic).collect();
+        incarnations.len() == 2 && incarnations.iter().any(|(_, offsets)| offsets.len() == 150)
     })
     .await;
     running.stop().await;
@@ -175,7 +175,7 @@ async fn a_topic_made_anew_is_another_incarnation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_retention_took_is_lost_while_stopped_and_while_reading() {
+async fn records_deleted_by_retention_are_lost() {
     let topic = fresh("retention");
     let kafka = Kafka::real(&[]);
     create(&kafka, &topic, 1, &[]).await;
@@ -190,7 +190,7 @@ async fn what_retention_took_is_lost_while_stopped_and_while_reading() {
     wait_committed(&sink, &topic, 0, 100).await;
     assert_accounted(&sink, &topic, 0, 100);
     assert_eq!(running.stop().await.lost(), 20);
-    // So few bytes in flight that the reader stands still while the log is cut behind it.
+    // Few bytes in flight, so that the reader is paused while the log is truncated.
     sink.is_down.store(true, Ordering::Release);
     kafka.produce(&topic, 1, 100..60_100);
     let settings = kafka.settings_of(&topic, &format!("buffer = '1MiB'\n{QUICK}"));
@@ -211,7 +211,7 @@ async fn truncate(kafka: &Kafka, topic: &str, before: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_that_are_added_are_read_from_their_beginning() {
+async fn added_partitions_are_read_from_the_beginning() {
     let topic = fresh("added");
     let kafka = Kafka::real(&[("topic.metadata.refresh.interval.ms", "500")]);
     create(&kafka, &topic, 1, &[]).await;
@@ -271,7 +271,7 @@ async fn replicas_come_and_go_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn committed_offsets_of_an_operator_and_beyond_the_log_are_understood() {
+async fn reset_and_truncated_offsets_are_handled() {
     let topic = fresh("commits");
     let kafka = Kafka::real(&[]);
     create(&kafka, &topic, 1, &[]).await;
@@ -282,8 +282,8 @@ async fn committed_offsets_of_an_operator_and_beyond_the_log_are_understood() {
     let running = connect(&kafka, &topic, &sink, QUICK);
     wait_committed(&sink, &topic, 0, 100).await;
     running.stop().await;
-    let lives = |sink: &Sink| sink.with(|state| state.data.keys().cloned().collect::<Vec<_>>());
-    let id = lives(&sink).remove(0).2;
+    let incarnations = |sink: &Sink| sink.with(|state| state.data.keys().cloned().collect::<Vec<_>>());
+    let id = incarnations(&sink).remove(0).2;
     assert_eq!(sink.published(&topic), 60);
     // What an unclean election leaves behind: a committed offset beyond the end, under the same id.
     commit(&kafka, &topic, 1_000, &id);
@@ -293,16 +293,16 @@ async fn committed_offsets_of_an_operator_and_beyond_the_log_are_understood() {
     kafka.produce(&topic, 1, 100..110);
     wait_committed(&sink, &topic, 0, 110).await;
     running.stop().await;
-    assert_eq!(lives(&sink), [(topic.clone(), 0, format!("{id}+1"))]);
+    assert_eq!(incarnations(&sink), [(topic.clone(), 0, format!("{id}+1"))]);
     assert_accounted(&sink, &topic, 0, 110);
     assert_eq!(sink.reasons(), BTreeMap::from([(Reason::Before, 100)]));
-    // And it stays that life.
+    // It stays in that incarnation.
     kafka.produce(&topic, 1, 110..120);
     let sink = Sink::default();
     let running = connect(&kafka, &topic, &sink, QUICK);
     wait_committed(&sink, &topic, 0, 120).await;
     running.stop().await;
-    assert_eq!(lives(&sink), [(topic, 0, format!("{id}+1"))]);
+    assert_eq!(incarnations(&sink), [(topic, 0, format!("{id}+1"))]);
     assert_eq!(sink.reasons(), BTreeMap::new());
 }
 

@@ -44,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_date_is_its_day(day in -800_000i64..4_000_000) {
+        fn dates_map_to_days(day in -800_000i64..4_000_000) {
             let (year, month, of_month) = date(day);
             prop_assert!((1..=days_in(year, month)).contains(&of_month));
             prop_assert_eq!(days(year, month, of_month), day);

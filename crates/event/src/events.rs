@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_falls_back_to_the_general_places() {
+    fn a_topic_inherits_the_general_pointers() {
         let settings: EventsSettings = serde_json::from_str(
             r#"{"time":"/time","id":"/id","topics":{"clicks":{"time":"/at"},"views":{"id":"/view"}}}"#,
         )
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_sections_are_refused() {
+    fn invalid_sections_are_rejected() {
         for text in [
             r"{}",
             r#"{"time":"/t","tme":1}"#,

@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_is_its_values(one in values(), other in values()) {
+        fn keys_are_equal_by_value(one in values(), other in values()) {
             let (a, b): (Key, Key) = (one.iter().cloned().collect(), other.iter().cloned().collect());
             let read: Vec<_> = a.iter().map(|value| value.map(str::to_owned)).collect();
             prop_assert_eq!(&read, &one);

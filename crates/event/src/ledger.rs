@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_move_that_does_not_balance_is_an_error_and_moves_nothing() {
+    fn an_unbalanced_move_is_an_error() {
         let mut ledger = Ledger::default();
         ledger.add(Outcome::Pending, 2);
         assert_eq!(ledger.shift(Outcome::Pending, Outcome::Counted, 2), Ok(()));

@@ -100,7 +100,7 @@ pub enum Reason {
 pub enum MarkError {
     /// A later version wrote it, and its ranges may mean something else.
     #[error(
-        "the mark has version {version} and this processor reads versions up to {}; upgrade the processor",
+        "the mark has version {version}, but this processor reads versions up to {}; upgrade the processor",
         Mark::VERSION
     )]
     Newer {
@@ -108,7 +108,7 @@ pub enum MarkError {
         version: u32,
     },
     /// It is not a mark, or it is truncated.
-    #[error("malformed mark; find out what else publishes to the marks topic")]
+    #[error("malformed mark; check what else publishes to the marks topic")]
     Malformed {
         /// The message of the JSON parser.
         source: serde_json::Error,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_survives_the_wire() {
+    fn a_mark_round_trips() {
         let sent = mark(2);
         let text = String::from_utf8(sent.to_json()).expect("JSON is UTF-8");
         assert!(text.contains(r#""reason":"rejected:tombstone""#), "{text}");
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_mark_is_split_and_means_the_same() {
+    fn a_long_mark_is_split_without_loss() {
         let whole = mark(25_000);
         let parts = whole.clone().split();
         assert!(parts.len() > 2);

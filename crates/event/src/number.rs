@@ -152,7 +152,7 @@ mod tests {
         }
 
         #[test]
-        fn doubles_survive(double in any::<f64>().prop_filter("finite", |double| double.is_finite())) {
+        fn doubles_round_trip(double in any::<f64>().prop_filter("finite", |double| double.is_finite())) {
             let decimal = Decimal::from_double(double).expect("a finite number");
             prop_assert_eq!(decimal.to_string().parse::<f64>(), Ok(double + 0.0));
         }

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn look_ups_grow_no_faster_than_n_log_n() {
+    fn lookups_are_at_most_n_log_n() {
         let members = |places: usize| {
             let members: Vec<String> = (0..places).map(|place| format!("\"m{place}\":1")).collect();
             comparisons(places, &format!("{{{}}}", members.join(",")), |place| format!("/m{place}"))
@@ -392,12 +392,12 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_hides_nothing() {
+    fn a_byte_order_mark_is_skipped() {
         check("\u{feff}{\"a\":1}", &["/a"], &[Value::Number("1")]);
     }
 
     #[test]
-    fn errors_behind_the_last_place_count() {
+    fn errors_after_the_last_field_count() {
         let picker = Picker::new(&pointers(&["/a"]));
         for payload in ["{\"a\":1,\"b\":tru}", "{\"a\":1}}", "[]"] {
             assert!(

@@ -17,10 +17,14 @@ pub struct ByteSize(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Invalid duration.
-    #[error("invalid duration {0:?} (expected a number with ms, s, m, h or d, such as \"30s\" or \"1h30m\")")]
+    #[error(
+        "invalid duration {0:?}; expected a number with ms, s, m, h or d, for example \"30s\" or \"1h30m\""
+    )]
     Duration(String),
     /// Invalid size.
-    #[error("invalid size {0:?} (expected a number with B, KiB, MiB, GiB, kB, MB or GB, such as \"32MiB\")")]
+    #[error(
+        "invalid size {0:?}; expected a number with B, KiB, MiB, GiB, kB, MB or GB, for example \"32MiB\""
+    )]
     Size(String),
 }
 
@@ -137,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_write_durations() {
+    fn durations_are_parsed_and_written() {
         for (text, millis) in
             [("250ms", 250), ("30s", 30_000), ("1h30m", 5_400_000), ("7d", 604_800_000), ("0s", 0)]
         {
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn people_write_sizes() {
+    fn sizes_are_parsed_and_written() {
         for (text, bytes) in [("32MiB", 32 << 20), ("1GiB", 1 << 30), ("7B", 7)] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
             assert_eq!(ByteSize(bytes).to_string(), text);

@@ -1,7 +1,7 @@
 //! Appends: rows on their way to a table, fixed before the first attempt so that every repetition
 //! is the same bytes at the same place.
 //!
-//! Not here: how the bytes are made and sent (the writer), and when (the processor).
+//! See the writer for encoding and sending, and the processor for the time of sending.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ pub struct Append {
     pub body: Arc<[u8]>,
 }
 
-/// What became of an [`Append`].
+/// The outcome of an [`Append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// The rows stand in the table, from this attempt or from an earlier one.

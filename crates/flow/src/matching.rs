@@ -190,7 +190,7 @@ impl<'de> Visitor<'de> for ScalarsVisitor {
     type Value = OneOrMany;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, a number, true, false, or a list of them")
+        f.write_str("a string, a number, true, false, or a list of them")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {

@@ -1,16 +1,16 @@
 //! The one error of this crate. Every text names the object and the next step, and no text contains a record.
 
-/// Why something with Kafka failed. No offset is committed by any of these, so a consumer that starts again reads what
+/// Why an operation on Kafka failed. No offset is committed by any of these, so a consumer that starts again reads what
 /// was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// librdkafka rejects the configuration of the group's consumer.
-    #[error("no Kafka client can be made from this configuration; correct [kafka] or [kafka.properties]")]
+    #[error("cannot create the consumer of the group; correct [kafka] or [kafka.properties]")]
     Client {
         /// librdkafka's message.
         source: KafkaText,
     },
-    /// librdkafka rejects the configuration of the client that asks questions.
+    /// librdkafka rejects the configuration of the client for metadata requests.
     #[error("cannot create a Kafka client; correct [kafka] or [kafka.properties]")]
     Questions {
         /// librdkafka's message.
@@ -36,16 +36,16 @@ pub enum Error {
         /// The configured brokers.
         brokers: String,
     },
-    /// A topic that was asked about does not exist.
-    #[error("Kafka at {brokers} has no topic {topic}; create it, or correct [kafka] topics")]
+    /// The requested topic does not exist.
+    #[error("topic {topic} does not exist on {brokers}; create it, or correct kafka.topics")]
     TopicNotFound {
         /// The topic.
         topic: String,
         /// The configured brokers.
         brokers: String,
     },
-    /// The brokers do not let this user see the topic.
-    #[error("Kafka at {brokers} denies access to topic {topic}; allow this user to use it")]
+    /// This user is not authorized for the topic.
+    #[error("not authorized for topic {topic} on {brokers}; grant this user access to it")]
     TopicDenied {
         /// The topic.
         topic: String,
@@ -53,7 +53,9 @@ pub enum Error {
         brokers: String,
     },
     /// No leader of the topic answers, or no record arrives.
-    #[error("Kafka at {brokers} does not answer for topic {topic}; start it, or correct [kafka]")]
+    #[error(
+        "no response from {brokers} for topic {topic}; check that the brokers are running, or correct [kafka]"
+    )]
     TopicUnanswered {
         /// The topic.
         topic: String,
@@ -62,16 +64,16 @@ pub enum Error {
         /// librdkafka's last message, if it had one.
         source: Option<KafkaText>,
     },
-    /// The brokers answer a read with an error that does not pass.
-    #[error("Kafka denies reading topic {topic}; allow this user to read it")]
+    /// The brokers reject a read with a permanent error.
+    #[error("not authorized to read topic {topic}; grant this user Read on it")]
     ReadDenied {
         /// The topic.
         topic: String,
         /// librdkafka's message.
         source: KafkaText,
     },
-    /// The brokers did not take a record.
-    #[error("Kafka rejected an event for topic {topic}; check the broker's log and [kafka.properties]")]
+    /// The brokers rejected a record.
+    #[error("Kafka rejected a record for topic {topic}; check the broker's log and [kafka.properties]")]
     Rejected {
         /// The topic.
         topic: String,
@@ -80,7 +82,7 @@ pub enum Error {
     },
     /// The brokers do not answer.
     #[error(
-        "Kafka at {brokers} does not answer; start it, or correct [kafka] bootstrap_servers and [kafka.properties]"
+        "no response from Kafka at {brokers}; check that the brokers are running, or correct kafka.bootstrap_servers and [kafka.properties]"
     )]
     Unanswered {
         /// The configured brokers.
@@ -89,7 +91,9 @@ pub enum Error {
         source: KafkaText,
     },
     /// The brokers reject the credentials or the certificate.
-    #[error("{brokers} refused this client; correct the security settings in [kafka.properties]")]
+    #[error(
+        "{brokers} rejected this client's credentials; correct the security settings in [kafka.properties]"
+    )]
     Authentication {
         /// The configured brokers.
         brokers: String,
@@ -98,7 +102,7 @@ pub enum Error {
     },
     /// The user has no permission for the topics or the group.
     #[error(
-        "no permission on {brokers}; allow this user to read and describe the topics, and to read the group {group:?}"
+        "not authorized on {brokers}; grant this user Read and Describe on the topics, and Read on the group {group:?}"
     )]
     Authorization {
         /// The configured brokers.
@@ -110,7 +114,7 @@ pub enum Error {
     },
     /// Another member took this replica's name in the group, twice within minutes.
     #[error(
-        "the name {instance:?} in group {group:?} is another connector's now; nothing is lost: give each replica its own kafka.group_instance_id, and start this one again"
+        "another connector joined group {group:?} with the instance ID {instance:?}; no record is lost: give each replica its own kafka.group_instance_id, and restart this one"
     )]
     Fenced {
         /// The consumer group.
@@ -118,10 +122,10 @@ pub enum Error {
         /// The name of this replica.
         instance: String,
     },
-    /// A record in Kafka is damaged: a wrong checksum, or a batch that does not decompress. This is the only error after
-    /// which skipping records is the way out.
+    /// A record in Kafka is damaged: a wrong checksum, or a batch that does not decompress. This is the only error
+    /// after which skipping records is the way out.
     #[error(
-        "records in Kafka are damaged; nothing was committed past them; repair the topic, or move the group's offset past them with Kafka's own tools"
+        "Kafka returned corrupt records; no offset was committed past them; repair the topic, or move the group's offset past them with kafka-consumer-groups.sh"
     )]
     Unreadable {
         /// librdkafka's message.
@@ -130,7 +134,7 @@ pub enum Error {
     /// Kafka reported an error for which there is no rule. The consumer ends rather than guess: librdkafka may have
     /// dropped records with it.
     #[error(
-        "Kafka reported {name}, for which the connector has no rule; nothing was committed past it; see Kafka's list of error codes, remove the cause, and start the connector again"
+        "unexpected Kafka error {name}; no offset was committed past it; observed up the code in Kafka's list of errors, remove the cause, and restart the connector"
     )]
     Unknown {
         /// The error's name and number, as in `PolicyViolation (44)`.
@@ -139,13 +143,13 @@ pub enum Error {
         source: KafkaText,
     },
     /// The consumer cannot continue.
-    #[error("the Kafka consumer cannot go on; start the connector again")]
+    #[error("the Kafka consumer failed; restart the connector")]
     Consumer {
         /// librdkafka's message.
         source: KafkaText,
     },
     /// One of the two threads panicked or could not be started.
-    #[error("the thread {0:?} ended unexpectedly; this is a defect, please report it")]
+    #[error("thread {0:?} ended unexpectedly; this is a bug, please report it")]
     Defect(&'static str),
 }
 

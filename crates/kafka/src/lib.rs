@@ -1,5 +1,5 @@
-//! Kafka, as the rest of Aqueduct sees it. This is the only crate that uses librdkafka, and the only one with unsafe code.
-//! It knows neither the anonymiser nor Pub/Sub.
+//! Kafka, as the rest of Aqueduct sees it. This is the only crate that uses librdkafka, and the only one with unsafe
+//! code. It knows neither the anonymiser nor Pub/Sub.
 //!
 //! | module | contents |
 //! |---|---|
@@ -67,7 +67,7 @@ pub use group::{
 };
 pub use metrics::KafkaMetrics;
 pub use producer::Producer;
-pub use range::{Log, Stretch, Taken};
+pub use range::{Log, LogRange, Polled};
 pub use record::{OwnedRecord, Record};
 pub use settings::{KafkaConfig, KafkaSettings, Problem, Properties, Property};
 pub use start::StartRule;

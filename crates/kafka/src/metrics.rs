@@ -15,7 +15,7 @@ const ROUND_TRIP: Described = Described::gauge(
     "aqueduct_connector_kafka_round_trip_seconds",
     "seconds",
     &["broker", "of"],
-    "How long a broker took to answer within the last seconds: `of` is `mean` or `p99`; a fetch that finds nothing waits 0.1 s",
+    "Round-trip time of requests to a broker in the last five seconds: `of` is `mean` or `p99`; includes the 0.1 s that an empty fetch waits",
 );
 /// Requests to brokers.
 const REQUESTS: Described = Described::counter(
@@ -36,35 +36,35 @@ const RECEIVED: Described = Described::counter(
     "aqueduct_connector_kafka_received_bytes_total",
     "bytes",
     &["broker"],
-    "Bytes received from a broker, compressed as they come",
+    "Bytes received from a broker, before decompression",
 );
 /// Requests that failed.
 const FAILURES: Described = Described::counter(
     "aqueduct_connector_kafka_failures_total",
     "requests",
     &["broker"],
-    "Requests to a broker that could not be sent, were not understood, or had no answer in time",
+    "Requests to a broker that failed: not sent, response invalid, or timed out",
 );
 /// Lost connections.
 const DISCONNECTS: Described = Described::counter(
     "aqueduct_connector_kafka_disconnects_total",
     "connections",
     &["broker"],
-    "Connections to a broker that ended",
+    "Connections to a broker that were closed or lost",
 );
 /// Messages received from Kafka.
 const MESSAGES: Described = Described::counter(
     "aqueduct_connector_kafka_messages_total",
     "records",
     &[],
-    "Records that librdkafka fetched, those of them too that are fetched again",
+    "Records that librdkafka fetched, including those fetched more than once",
 );
 /// Bytes of these messages.
 const MESSAGE_BYTES: Described = Described::counter(
     "aqueduct_connector_kafka_message_bytes_total",
     "bytes",
     &[],
-    "Bytes of the records that librdkafka fetched, after decompression",
+    "Bytes of the fetched records, after decompression",
 );
 /// Rebalances.
 const REBALANCES: Described = Described::counter(
@@ -78,21 +78,21 @@ const LAG: Described = Described::gauge(
     "aqueduct_connector_kafka_lag_offsets",
     "offsets",
     &["topic", "partition"],
-    "Offsets between what was handed to the connector and the end of what may be read, as librdkafka knows it",
+    "Consumer lag as librdkafka reports it: offsets between the connector's position and the last stable offset",
 );
 /// Records that are fetched and not read yet.
 const QUEUE: Described = Described::gauge(
     "aqueduct_connector_kafka_fetch_queue_records",
     "records",
     &["topic", "partition"],
-    "Records fetched and not yet handed to the connector",
+    "Records fetched and not yet passed to the connector",
 );
 /// Bytes of these records.
 const QUEUE_BYTES: Described = Described::gauge(
     "aqueduct_connector_kafka_fetch_queue_bytes",
     "bytes",
     &["topic", "partition"],
-    "Bytes of the records fetched and not yet handed to the connector; `[kafka] buffer` bounds them",
+    "Bytes of the records fetched and not yet passed to the connector, bounded by `[kafka] buffer`",
 );
 
 /// All metrics of this module.

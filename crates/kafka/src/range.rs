@@ -1,7 +1,7 @@
 //! A range of one topic, read by a consumer that joins no group and commits nothing.
 //!
-//! Records of the requested partition are returned as they arrive. Those of other partitions are buffered up to a number
-//! of bytes for each partition, after which the partition is paused.
+//! Records of the requested partition are returned as they arrive. Those of other partitions are buffered up to a
+//! number of bytes for each partition, after which the partition is paused.
 
 use std::{
     collections::VecDeque,
@@ -38,7 +38,7 @@ pub struct Log {
 
 /// Which records of a topic.
 #[derive(Clone, Copy, Debug)]
-pub enum Stretch {
+pub enum LogRange {
     /// From the first record of a time on, or from the log's start, to the first one of another time, or to its end.
     Times {
         /// `None` is the log's start.
@@ -51,7 +51,7 @@ pub enum Stretch {
 }
 
 /// The result of requesting a record.
-pub enum Taken {
+pub enum Polled {
     /// The next record.
     Record(OwnedRecord),
     /// The partition has no further record in the range.
@@ -93,7 +93,7 @@ impl Log {
     /// # Errors
     /// As [`Brokers::partitions`]; [`Error::RangeConsumer`] if librdkafka rejects the configuration;
     /// [`Error::TopicUnanswered`] if a leader does not answer.
-    pub fn open(config: &KafkaConfig, topic: &str, stretch: Stretch) -> Result<Self, Error> {
+    pub fn open(config: &KafkaConfig, topic: &str, range: LogRange) -> Result<Self, Error> {
         let count = Brokers::open(config)?.partitions(topic, ANSWER)?;
         let mut properties = plain_config(config.consumer());
         properties.remove("group.instance.id");
@@ -109,23 +109,23 @@ impl Log {
             room: (ROOM / count).max(LEAST_ROOM),
             last_error: None,
         };
-        log.find(stretch, count)?;
+        log.find(range, count)?;
         log.assign().map_err(|error| log.unanswered(Some(error.into())))?;
         Ok(log)
     }
 
     /// The range of every partition.
-    fn find(&mut self, stretch: Stretch, count: usize) -> Result<(), Error> {
+    fn find(&mut self, range: LogRange, count: usize) -> Result<(), Error> {
         let low = self.offsets(count, FIRST)?;
         let high = self.offsets(count, LAST)?;
         // No offset: every record is older.
         let ends = |number: usize| (low[number].unwrap_or_default(), high[number].unwrap_or_default());
-        let bounds: Vec<(u64, u64)> = match stretch {
-            Stretch::Newest(records) => {
+        let bounds: Vec<(u64, u64)> = match range {
+            LogRange::Newest(records) => {
                 let each = records.div_ceil(count.max(1) as u64);
                 (0..count).map(ends).map(|(low, high)| (high.saturating_sub(each).max(low), high)).collect()
             }
-            Stretch::Times { from, to } => {
+            LogRange::Times { from, to } => {
                 let at = |time: Option<EventTime>, end| time.map_or(end, |time| Offset::Offset(time.0));
                 let from = self.offsets(count, at(from, FIRST))?;
                 let to = self.offsets(count, at(to, LAST))?;
@@ -199,7 +199,7 @@ impl Log {
     /// # Errors
     /// [`Error::ReadDenied`] if Kafka answers with an error that does not pass, [`Error::TopicUnanswered`] if nothing
     /// arrives for a minute.
-    pub fn take(&mut self, partition: i32, shutdown: &CancellationToken) -> Result<Taken, Error> {
+    pub fn take(&mut self, partition: i32, shutdown: &CancellationToken) -> Result<Polled, Error> {
         let index = usize::try_from(partition).unwrap_or_default();
         let mut heard = Instant::now();
         loop {
@@ -207,13 +207,13 @@ impl Log {
                 if self.partitions[index].bytes <= self.room / 2 {
                     self.resume(index);
                 }
-                return Ok(Taken::Record(record));
+                return Ok(Polled::Record(record));
             }
             if self.partitions[index].is_received {
-                return Ok(Taken::End);
+                return Ok(Polled::End);
             }
             if shutdown.is_cancelled() {
-                return Ok(Taken::Stopped);
+                return Ok(Polled::Stopped);
             }
             if self.receive()? {
                 heard = Instant::now();
@@ -240,7 +240,7 @@ impl Log {
         };
         let index = usize::try_from(number).unwrap_or_default();
         let partition =
-            self.partitions.get_mut(index).expect("Kafka gives records of what was assigned only");
+            self.partitions.get_mut(index).expect("librdkafka returns records of assigned partitions only");
         match message {
             Some(message) => partition.push(&message),
             None => partition.is_received = true,
@@ -248,7 +248,7 @@ impl Log {
         let is_full = partition.bytes >= self.room || partition.is_received;
         if is_full && !partition.is_paused {
             partition.is_paused = true;
-            self.consumer.pause(&self.one(index)).expect("a partition that is assigned can be paused");
+            self.consumer.pause(&self.one(index)).expect("an assigned partition can be paused");
         }
         Ok(true)
     }
@@ -257,7 +257,7 @@ impl Log {
         let partition = &mut self.partitions[index];
         if partition.is_paused && !partition.is_received {
             partition.is_paused = false;
-            self.consumer.resume(&self.one(index)).expect("a partition that is assigned can be resumed");
+            self.consumer.resume(&self.one(index)).expect("an assigned partition can be resumed");
         }
     }
 
@@ -279,7 +279,7 @@ impl ClientContext for Quiet {
                 %error,
                 reason,
                 action = "none if records keep arriving; otherwise check that the brokers are reachable",
-                "Kafka's client reports"
+                "Kafka client error"
             );
         }
     }

@@ -62,7 +62,7 @@ pub struct KafkaSettings {
 #[serde(transparent)]
 pub struct Properties(pub BTreeMap<String, Property>);
 
-/// The value of a property: a text, a number or a boolean in the file.
+/// The value of a property: a string, a number or a boolean in the file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Property(pub String);
 
@@ -98,21 +98,21 @@ pub struct KafkaConfig {
 
 /// Properties that the connector sets itself, with the reason why a user cannot.
 const RESERVED: [(&str, &str); 15] = [
-    ("bootstrap.servers", "write it as kafka.bootstrap_servers"),
-    ("metadata.broker.list", "write it as kafka.bootstrap_servers"),
-    ("group.id", "write it as kafka.group_id"),
-    ("group.instance.id", "write it as kafka.group_instance_id"),
-    ("group.protocol", "rebalances are handled by the classic protocol"),
-    ("partition.assignment.strategy", "rebalances are cooperative"),
-    ("enable.auto.commit", "an offset is committed only when Pub/Sub has everything before it"),
-    ("enable.auto.offset.store", "an offset is committed only when Pub/Sub has everything before it"),
-    ("auto.commit.interval.ms", "offsets are committed once a second"),
-    ("auto.offset.reset", "write kafka.start; later no offset is ever skipped silently"),
-    ("topic.auto.offset.reset", "write kafka.start; later no offset is ever skipped silently"),
-    ("isolation.level", "aborted transactions are never published"),
-    ("enable.partition.eof", "ends of logs are asked from their leaders"),
-    ("check.crcs", "records are checked before they are published"),
-    ("queued.max.messages.kbytes", "write it as kafka.buffer"),
+    ("bootstrap.servers", "use kafka.bootstrap_servers"),
+    ("metadata.broker.list", "use kafka.bootstrap_servers"),
+    ("group.id", "use kafka.group_id"),
+    ("group.instance.id", "use kafka.group_instance_id"),
+    ("group.protocol", "the connector uses the classic rebalance protocol"),
+    ("partition.assignment.strategy", "the connector uses cooperative rebalancing"),
+    ("enable.auto.commit", "the connector commits an offset once everything before it is in Pub/Sub"),
+    ("enable.auto.offset.store", "the connector commits an offset once everything before it is in Pub/Sub"),
+    ("auto.commit.interval.ms", "the connector commits once a second"),
+    ("auto.offset.reset", "use kafka.start; after the first start no offset is skipped silently"),
+    ("topic.auto.offset.reset", "use kafka.start; after the first start no offset is skipped silently"),
+    ("isolation.level", "records of aborted transactions are never published"),
+    ("enable.partition.eof", "the connector requests log ends from the leaders"),
+    ("check.crcs", "the connector verifies checksums before it publishes"),
+    ("queued.max.messages.kbytes", "use kafka.buffer"),
 ];
 
 /// Properties of a consumer, which other clients would warn about.
@@ -147,33 +147,37 @@ impl KafkaSettings {
         if self.bootstrap_servers.trim().is_empty() {
             note(
                 "bootstrap_servers",
-                "names no broker; write host:port, such as \"localhost:9092\"".to_owned(),
+                "is empty; expected host:port, for example \"localhost:9092\"".to_owned(),
             );
         }
         if self.group_id.is_empty() {
-            note("group_id", "is empty; write a name that no other consumer uses".to_owned());
+            note("group_id", "is empty; choose a name that no other consumer uses".to_owned());
         }
         if self.topics.is_empty() {
-            note("topics", "names no topic; write at least one".to_owned());
+            note("topics", "is empty; list at least one topic".to_owned());
         }
         let mut seen = BTreeSet::new();
         for topic in &self.topics {
             if !is_topic(topic) {
-                let text =
-                    format!("{topic:?} is no topic; write 1 to 249 letters, digits and ._- as Kafka has it");
+                let text = format!(
+                    "invalid topic {topic:?}; expected 1 to 249 letters, digits, \".\", \"_\" or \"-\""
+                );
                 note("topics", text);
             } else if !seen.insert(topic) {
-                note("topics", format!("names {topic:?} twice"));
+                note("topics", format!("lists {topic:?} twice"));
             }
         }
         if self.buffer.0 < MIN_BUFFER {
-            note("buffer", format!("{} is too small; write at least 1MiB", self.buffer));
+            note("buffer", format!("{} is too small; the minimum is 1MiB", self.buffer));
         }
         for (name, property) in &self.properties.0 {
             if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
                 note(&format!("properties.\"{name}\""), format!("cannot be set: {reason}"));
             } else if name == SESSION_TIMEOUT && property.0.parse::<u64>().is_err() {
-                note(&format!("properties.\"{name}\""), "is no number of milliseconds".to_owned());
+                note(
+                    &format!("properties.\"{name}\""),
+                    "invalid value; expected a number of milliseconds".to_owned(),
+                );
             }
         }
         problems
@@ -213,8 +217,8 @@ impl KafkaSettings {
     fn consumer_defaults(&self, instance: Option<&str>) -> Vec<(String, String)> {
         // Fetches are small compared with the buffer, because a compressed one grows several times when it is opened.
         let fetch = (self.buffer.0 / 8).clamp(1 << 20, 8 << 20).to_string();
-        // librdkafka counts only the bytes of records, and keeps a structure for each, which takes as much again for small
-        // records.
+        // librdkafka counts only the bytes of records, and keeps a structure for each, which takes as much again for
+        // small records.
         let kilobytes = (self.buffer.0 / 2 / 1024).to_string();
         // For very small records the structures take most of the memory. The bounds are those of librdkafka, except the
         // lowest.
@@ -298,12 +302,12 @@ impl Visitor<'_> for PropertyVisitor {
     type Value = Property;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, a number or a boolean")
+        f.write_str("a string, a number or a boolean")
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Property, E> {
         if text.contains('\0') {
-            return Err(E::custom("a property cannot hold a NUL character"));
+            return Err(E::custom("a property cannot contain a NUL character"));
         }
         Ok(Property(text.to_owned()))
     }
@@ -342,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_design() {
+    fn defaults_are_as_documented() {
         let properties = resolved("");
         for (name, value) in [
             ("group.instance.id", "node-1"),
@@ -373,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn properties_that_break_a_guarantee_are_refused() {
+    fn reserved_properties_are_rejected() {
         let settings = read("buffer = '1kB'\n[properties]\n'group.id' = 'x'\n'enable.auto.commit' = true");
         let keys: Vec<_> = settings.problems().into_iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["buffer", "properties.\"enable.auto.commit\"", "properties.\"group.id\""]);

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use event::Partition;
 use kafka::{
-    Brokers, Error, Intake, KafkaConfig, KafkaMetrics, KafkaSettings, Log, Member, Permits, Producer, Record,
-    Slot, Stimulus, Stretch, Taken,
+    Brokers, Error, Intake, KafkaConfig, KafkaMetrics, KafkaSettings, Log, LogRange, Member, Permits, Polled,
+    Producer, Record, Slot, Stimulus,
 };
 use rdkafka::mocking::MockCluster;
 use tokio_util::sync::CancellationToken;
@@ -116,20 +116,20 @@ async fn a_member_reads_each_record_once_and_drains() {
 fn a_range_returns_the_newest_records() {
     let (_cluster, config) = cluster(1);
     produce(&config, 50);
-    let mut log = Log::open(&config, "events", Stretch::Newest(20)).expect("the mock answers");
+    let mut log = Log::open(&config, "events", LogRange::Newest(20)).expect("the mock answers");
     assert_eq!((log.partitions(), log.offsets_wanted()), (1, 20));
     let stop = CancellationToken::new();
     for expected in 30..50 {
-        let Taken::Record(owned) = log.take(0, &stop).expect("a record") else { panic!("no {expected}") };
+        let Polled::Record(owned) = log.take(0, &stop).expect("a record") else { panic!("no {expected}") };
         let record = owned.record();
         assert_eq!((record.offset, record.value), (expected, Some(&b"value"[..])));
     }
-    assert!(matches!(log.take(0, &stop), Ok(Taken::End)));
+    assert!(matches!(log.take(0, &stop), Ok(Polled::End)));
     assert_eq!(log.offsets_received(), 20);
 }
 
 #[test]
-fn questions_are_answered_or_their_error_names_the_cause() {
+fn failed_requests_name_the_cause() {
     let (_cluster, config) = cluster(3);
     let brokers = Brokers::open(&config).expect("a client");
     assert!(matches!(brokers.partitions("events", PATIENCE), Ok(3)));

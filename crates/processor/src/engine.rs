@@ -116,7 +116,7 @@ impl Engine {
         digests.clear();
         let verdict = match self.reader.read(payload, envelope, &mut digests) {
             Ok(()) => {
-                let digest = digests.get(0).expect("an event that was read stands in the batch");
+                let digest = digests.get(0).expect("a digest for each event");
                 self.count(digest, envelope, instead_of)
             }
             Err(refusal) => self.refuse(refusal, instead_of),

@@ -146,7 +146,7 @@ impl Keeper {
                         method,
                         subscription = &*self.subscription,
                         cause,
-                        "a call about leases failed"
+                        "lease request failed"
                     );
                     if !matches!(error, Error::Unavailable { .. }) {
                         return false;
@@ -165,7 +165,7 @@ mod tests {
 
     /// Without the wait, a stream that replaces a broken one could deliver its full limit again.
     #[tokio::test(start_paused = true)]
-    async fn another_stream_waits_until_half_is_done_with() {
+    async fn another_stream_waits_for_half_its_window() {
         let terms = Terms { lease: Duration::from_secs(10), longest: Duration::from_secs(100) };
         let register = Register::new(Leases::new("s", terms, 1));
         let mut hold = |name| register.leases().hold(0, ids([name]), Duration::ZERO, Instant::now());

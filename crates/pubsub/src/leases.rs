@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_extended_in_time_and_again() {
+    fn a_lease_is_extended_repeatedly() {
         let mut bench = Bench::new();
         let (a, b) = (bench.hold("a", 0), bench.hold("b", 3));
         assert_eq!(bench.due(3), NONE);
@@ -229,7 +229,7 @@ mod tests {
 
     /// Pub/Sub starts a lease when it sends the response, not when the client reads it.
     #[test]
-    fn what_waited_to_be_read_is_due_earlier() {
+    fn delayed_responses_are_extended_earlier() {
         let mut bench = Bench::new();
         let waited = Duration::from_secs(9);
         let now = bench.at(20);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_with_is_sent_once_and_not_extended() {
+    fn settled_messages_are_sent_once() {
         let mut bench = Bench::new();
         let (a, b, c) = (bench.hold("a", 0), bench.hold("b", 0), bench.hold("c", 0));
         bench.leases.look(bench.at(5));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_too_long_is_let_go() {
+    fn messages_held_too_long_are_released() {
         let mut bench = Bench::new();
         let number = bench.hold("a", 0);
         bench.due(99);

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_those_of_the_wire() {
+    fn sizes_match_the_wire_format() {
         // Tag, length, then data (tag, length, bytes); an attribute is a nested pair of two fields.
         let len = |data: usize, attributes: &[(&str, &str)]| {
             encode(&vec![1; data], attributes).expect("within the limits").wire_len()
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pubsub_refuses_is_known_before() {
+    fn invalid_messages_are_rejected_before_publishing() {
         let refused = |data: usize, attributes: &[(&str, &str)]| encode(&vec![0; data], attributes).err();
         assert_eq!(refused(1, &[]), None);
         assert_eq!(refused(0, &[]), Some(Violation::Empty));

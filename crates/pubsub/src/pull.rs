@@ -169,11 +169,11 @@ impl Pull {
                 Ok(None) => continue,
                 Err(error) => return ended(error),
             };
-            let asked = Instant::now();
+            let waiting_since = Instant::now();
             if !matches!(stop.run_until_cancelled(self.outlet.send(Ok(inbound))).await, Some(Ok(()))) {
                 return End::Stopped;
             }
-            waited = asked.elapsed();
+            waited = waiting_since.elapsed();
         }
     }
 
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_stream_is_opened_kept_alive_and_ended_by_us() {
+    async fn a_stream_is_opened_kept_alive_and_closed() {
         let (begin, end) = (Instant::now(), CancellationToken::new());
         let mut words = Words::new(Bytes::from_static(b"opening"), end.clone());
         assert_eq!(words.next().await, Some(Bytes::from_static(b"opening")));
@@ -286,7 +286,7 @@ mod tests {
 
     /// Encoded by hand: field number times eight plus wire type, then the value.
     #[test]
-    fn a_stream_opens_with_the_fields_of_the_service() {
+    fn the_first_request_has_the_required_fields() {
         let opening = Opening {
             subscription: "s".to_owned(),
             stream_ack_deadline_seconds: 10,

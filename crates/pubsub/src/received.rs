@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_protobuf_library_writes_is_read() {
+    fn messages_of_a_protobuf_library_are_read() {
         let attributes = [("kafka.topic", "events"), ("ü", ""), ("long", &*"v".repeat(300))];
         let (messages, ids) = read(vec![
             received(&[7; 200], &attributes, Some((1_700_000_000, 123_999_999))),
@@ -292,7 +292,7 @@ mod tests {
 
     /// The fields of a message may be in any order, and the last of several wins.
     #[test]
-    fn attributes_may_stand_apart() {
+    fn attributes_may_be_interleaved() {
         let message = [
             &b"\x12\x06\x0a\x01a\x12\x011"[..],
             b"\x0a\x03old",
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused_wherever_it_stands() {
+    fn garbage_is_rejected_at_every_position() {
         for body in [
             &b"\x0a\x09short"[..],
             b"\x0a\x04\x12\x02\x0a\x05",

@@ -37,8 +37,8 @@ impl AckIds {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let length = decode_varint(&mut rest).ok()?;
-            let (id, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-            rest = behind;
+            let (id, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            rest = after;
             Some(id)
         })
     }
@@ -127,7 +127,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn requests_are_those_of_a_protobuf_library() {
+    fn requests_match_a_protobuf_library() {
         let mut waiting = VecDeque::from([ids(["a", "b"]), ids([]), ids([&*"c".repeat(200)])]);
         let read = decoded(acknowledge("s", &mut waiting));
         assert_eq!((read.subscription.as_str(), read.acknowledged.len()), ("s", 3));
@@ -141,7 +141,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_request_holds_a_thousand_ids_and_the_rest_waits() {
+    fn a_request_has_at_most_a_thousand_ids() {
         let names: Vec<String> = (0..2_500).map(|n| n.to_string()).collect();
         let all = |range: std::ops::Range<usize>| ids(names[range].iter().map(String::as_str));
         let mut waiting = VecDeque::from([all(0..300), all(300..2_400), all(2_400..2_500)]);
@@ -155,7 +155,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn long_ids_are_spread_over_requests() {
+    fn long_ids_are_split_across_requests() {
         let long = "x".repeat(150_000);
         let mut waiting = VecDeque::from([ids([&*long; 5])]);
         let sizes: Vec<usize> =

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_field_is_read_or_passed_over() {
+    fn every_kind_of_field_is_read_or_skipped() {
         check(&[], &[]);
         check(b"\x08\x96\x01\x12\x02hi", &[Ok((1, Value::Varint(150))), Ok((2, Value::Bytes(b"hi")))]);
         check(b"\x0d1234\x0a\x00", &[Ok((1, Value::Fixed)), Ok((1, Value::Bytes(b"")))]);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_no_protobuf() {
+    fn truncated_protobuf_is_an_error() {
         for bytes in
             [&b"\x12\x03hi"[..], b"\x02\x01x", b"\x08\x96", b"\x0d123", b"\x08", b"\x0b\x0c", b"\x00\x00"]
         {

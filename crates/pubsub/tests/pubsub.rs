@@ -115,7 +115,7 @@ fn ack_all(batch: Vec<Inbound>) {
 }
 
 #[tokio::test]
-async fn setup_is_safe_to_run_twice() {
+async fn setup_is_idempotent() {
     let bench = Bench::new().await;
     let plan = admin::plan(&bench.settings);
     assert_eq!(plan.len(), 4);
@@ -132,11 +132,11 @@ async fn setup_is_safe_to_run_twice() {
         step.to_string().starts_with("subscription projects/test-project/subscriptions/events-ctr to"),
         "{step}"
     );
-    assert_eq!(outcome.to_string(), "differs: does not keep messages for 2d");
+    assert_eq!(outcome.to_string(), "differs: has a message retention other than 2d");
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn missing_things_are_named() {
     let bench = Bench::bare().await;
     let missing =
         admin::check_topics(&bench.connection, &bench.settings).await.expect_err("nothing is there");
@@ -154,7 +154,7 @@ async fn what_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_is_unavailable() {
+async fn an_unreachable_server_is_unavailable() {
     let bench = Bench::new().await;
     bench.server.faults().down(true);
     for error in [
@@ -176,7 +176,7 @@ async fn a_server_that_is_away_is_unavailable() {
 }
 
 #[tokio::test]
-async fn one_call_is_one_request_done_whole_or_not() {
+async fn a_publish_is_one_atomic_request() {
     let bench = Bench::new().await;
     let faults = bench.server.faults();
     faults.fail_publishes(1, Code::ResourceExhausted);
@@ -244,7 +244,7 @@ async fn parallel_streams_deliver_each_message_once() {
 }
 
 #[tokio::test]
-async fn closing_gives_back_what_was_not_acknowledged() {
+async fn closing_returns_unacknowledged_messages() {
     let bench = Bench::new().await;
     bench.publish(0..100).await.expect("published");
     let options = SubscribeOptions {
@@ -295,7 +295,7 @@ async fn an_outage_is_noticed_and_survived() {
 
 /// The stand-in would lease messages to a stream without a reader while it is open.
 #[tokio::test]
-async fn streams_that_are_opened_anew_leave_none_behind() {
+async fn reopened_streams_leave_no_open_stream() {
     let bench = Bench::new().await;
     let subscription = bench.subscribe(2);
     let mut link = subscription.link();
@@ -314,7 +314,7 @@ async fn streams_that_are_opened_anew_leave_none_behind() {
 
 /// The limit is for all streams together.
 #[tokio::test]
-async fn what_is_outstanding_is_bounded() {
+async fn outstanding_messages_are_bounded() {
     let bench = Bench::new().await;
     bench.publish(0..5_000).await.expect("published");
     let options = SubscribeOptions {
@@ -336,7 +336,7 @@ async fn what_is_outstanding_is_bounded() {
 
 /// The stand-in redelivers a message that is neither acknowledged nor extended within ten seconds.
 #[tokio::test]
-async fn what_is_held_is_extended_and_not_delivered_again() {
+async fn held_messages_are_not_redelivered() {
     let bench = Bench::new().await;
     bench.publish(0..10).await.expect("published");
     let mut subscription = bench.subscribe(1);

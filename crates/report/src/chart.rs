@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_flat_line() {
+    fn an_empty_series_is_a_flat_line() {
         let none = course(&[], Scale::of([]), &[], (160.0, 36.0), "course");
         for picture in [spark(&[]), spark(&[0.0, 0.0]), none] {
             assert!(picture.contains("class=\"level\"") && !picture.contains("class=\"line\""), "{picture}");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_outcome_that_is_there_is_seen() {
+    fn every_nonzero_outcome_is_visible() {
         let mut ledger = Ledger::default();
         ledger.add(Outcome::Counted, 1_000_000);
         ledger.add(Outcome::Lost, 1);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_at_round_numbers() {
+    fn grid_lines_are_at_round_numbers() {
         let check = |low, high, lines: &[f64]| {
             let (scale, found) = Scale { low, high }.rounded();
             let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9;

@@ -16,7 +16,7 @@ pub struct History {
 const KEPT_MS: u64 = 300_000;
 /// What a rate is measured over.
 const WINDOW_MS: u64 = 10_000;
-/// Samples are no closer than this, so that memory is bounded whoever samples.
+/// Minimum distance of samples, which bounds the memory.
 const STEP_MS: u64 = 950;
 /// Points of a course.
 const POINTS: u64 = 60;
@@ -75,14 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn what_stopped_falls_to_nothing_after_ten_seconds() {
+    fn a_rate_falls_to_zero_after_ten_seconds() {
         let rate =
             sampled((0..60).map(|second| (second, if second < 40 { second as u64 * 10 } else { 400 })));
         assert_eq!(rate.per_second, 0.0);
     }
 
     #[test]
-    fn one_sample_is_no_rate_and_a_total_that_falls_begins_anew() {
+    fn a_rate_needs_two_samples_without_reset() {
         assert_eq!(sampled([(0, 5)].into_iter()).per_second, 0.0);
         let rate = sampled([(0, 500), (1, 600), (2, 0), (3, 10)].into_iter());
         assert_eq!((rate.per_second, rate.course.len()), (10.0, 1));

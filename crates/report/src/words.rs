@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_read_them() {
+    fn numbers_are_readable() {
         assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.0, 0.44, 9.94, 9.96, 1998.4].map(per_second), ["0", "0.4", "9.9", "10", "1,998"]);
         assert_eq!([Some(0.0561), Some(1.5), None].map(percent), ["5.61 %", "150.00 %", "–"]);

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Logging is set up once a process.
+/// Logging is initialised once per process.
 static LEVELS: LazyLock<LogLevels> = LazyLock::new(|| {
     telemetry::init_with_writer(LogFormat::Text, &["service"], false, std::io::sink).expect("once")
 });
@@ -68,7 +68,7 @@ fn check(answer: &str, status: &str, body: &str) {
 }
 
 #[tokio::test]
-async fn probes_tell_in_words() {
+async fn probes_explain_their_status() {
     let server = Server::start().await;
     check(&server.ask("GET /healthz").await, "200", "ok");
     server.readiness.beat();
@@ -116,7 +116,7 @@ async fn levels_change_from_this_machine_only() {
 }
 
 #[tokio::test]
-async fn an_open_connection_does_not_hold_up_the_end() {
+async fn open_connections_do_not_delay_shutdown() {
     let server = Server::start().await;
     let mut half = TcpStream::connect(server.address).await.expect("connection");
     half.write_all(b"GET /healthz HTTP/1.1\r\n").await.expect("half a request");
@@ -125,14 +125,14 @@ async fn an_open_connection_does_not_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn a_loop_that_stands_still_is_not_healthy() {
+async fn a_stalled_loop_is_unhealthy() {
     let server = Server::start().await;
     server.readiness.set("kafka", Ok(()));
     server.readiness.beat();
     tokio::time::pause();
-    tokio::time::advance(readiness::LIFE + Duration::from_secs(2)).await;
+    tokio::time::advance(readiness::STALL_LIMIT + Duration::from_secs(2)).await;
     tokio::time::resume();
-    check(&server.ask("GET /healthz").await, "503", "stuck: the main loop has not turned for 62 s");
+    check(&server.ask("GET /healthz").await, "503", "stalled: no iteration of the main loop for 62 s");
     check(&server.ask("GET /readyz").await, "200", "");
     server.stop().await;
 }

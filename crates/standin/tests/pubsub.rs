@@ -35,14 +35,15 @@ impl Bench {
     async fn new() -> Self {
         let pubsub = PubSub::start(Options::default()).await.expect("a free port");
         let url = format!("http://{}", pubsub.host());
-        let nobody = anonymous::Builder::new().build();
-        let topics = TopicAdmin::builder().with_endpoint(&url).with_credentials(nobody.clone());
-        let subscriptions = SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(nobody.clone());
+        let anonymous_user = anonymous::Builder::new().build();
+        let topics = TopicAdmin::builder().with_endpoint(&url).with_credentials(anonymous_user.clone());
+        let subscriptions =
+            SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(anonymous_user.clone());
         let publisher = BasePublisher::builder()
             .with_endpoint(&url)
-            .with_credentials(nobody.clone())
+            .with_credentials(anonymous_user.clone())
             .with_retry_policy(NeverRetry);
-        let subscriber = Subscriber::builder().with_endpoint(&url).with_credentials(nobody);
+        let subscriber = Subscriber::builder().with_endpoint(&url).with_credentials(anonymous_user);
         let subscriptions = subscriptions.build().await.expect("a client");
         let topics = topics.build().await.expect("a client");
         topics.create_topic().set_name(TOPIC).send().await.expect("a topic");
@@ -98,7 +99,7 @@ async fn next(stream: &mut MessageStream) -> (u32, Handler) {
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_does_not_come_again() {
+async fn acknowledged_messages_are_not_redelivered() {
     let bench = Bench::new().await;
     bench.publish(0..5_000).await.expect("published");
     let mut stream = bench.stream();
@@ -115,7 +116,7 @@ async fn what_is_acknowledged_does_not_come_again() {
 }
 
 #[tokio::test]
-async fn what_is_given_back_comes_again_at_once() {
+async fn nacked_messages_are_redelivered_at_once() {
     let bench = Bench::new().await;
     bench.publish(0..1).await.expect("published");
     let mut stream = bench.stream();
@@ -125,7 +126,7 @@ async fn what_is_given_back_comes_again_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_vanished_client_held_comes_again() {
+async fn messages_of_a_lost_client_are_redelivered() {
     let bench = Bench::new().await;
     bench.publish(0..1).await.expect("published");
     let url = format!("http://{}", bench.pubsub.host());
@@ -133,10 +134,10 @@ async fn what_a_vanished_client_held_comes_again() {
         // Dropping the runtime stops its tasks, so the message is neither returned nor its lease extended.
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let handler = runtime.block_on(async {
-            let nobody = anonymous::Builder::new().build();
+            let anonymous_user = anonymous::Builder::new().build();
             let client = Subscriber::builder()
                 .with_endpoint(url)
-                .with_credentials(nobody)
+                .with_credentials(anonymous_user)
                 .build()
                 .await
                 .expect("a client");
@@ -153,7 +154,7 @@ async fn what_a_vanished_client_held_comes_again() {
 }
 
 #[tokio::test]
-async fn seeking_back_brings_acknowledged_messages() {
+async fn seeking_back_redelivers_acknowledged_messages() {
     let bench = Bench::new().await;
     bench.publish(0..10).await.expect("published");
     let mut stream = bench.stream();
@@ -173,7 +174,7 @@ async fn seeking_back_brings_acknowledged_messages() {
 }
 
 #[tokio::test]
-async fn publishes_fail_as_planned() {
+async fn injected_publish_failures_occur() {
     let bench = Bench::new().await;
     let faults = bench.pubsub.faults();
     faults.fail_publishes(1, Code::ResourceExhausted);
@@ -196,7 +197,7 @@ async fn publishes_fail_as_planned() {
 }
 
 #[tokio::test]
-async fn cut_streams_redeliveries_and_disorder_lose_nothing() {
+async fn injected_faults_lose_nothing() {
     let bench = Bench::new().await;
     let faults = bench.pubsub.faults();
     faults.redeliver(0.2);
@@ -251,7 +252,7 @@ impl Source for Numbers {
 }
 
 #[tokio::test]
-async fn what_is_made_on_delivery_comes_in_disorder_and_is_kept_until_it_is_acknowledged() {
+async fn generated_messages_are_kept_until_acknowledged() {
     let bench = Bench::new().await;
     bench.pubsub.faults().reorder(50);
     let open = Arc::default();
@@ -276,6 +277,6 @@ async fn what_is_made_on_delivery_comes_in_disorder_and_is_kept_until_it_is_ackn
     bench.settled(2_000).await;
     let counts = bench.pubsub.counts(SUBSCRIPTION).expect("it is there");
     assert_eq!(counts.delivered, 2_020, "twenty were given back, and nothing else came twice");
-    let nobody = Numbers { next: 0, end: 0, open };
-    assert!(bench.pubsub.fill("projects/project/subscriptions/nobody", nobody, 1).is_err());
+    let missing = Numbers { next: 0, end: 0, open };
+    assert!(bench.pubsub.fill("projects/project/subscriptions/missing", missing, 1).is_err());
 }

@@ -153,7 +153,7 @@ fn value(cell: Cell<'_>, out: &mut Vec<u8>) {
         Cell::Real(number) => serde_json::to_writer(out, &number),
         Cell::Bytes(bytes) => serde_json::to_writer(out, &STANDARD.encode(bytes)),
     };
-    written.expect("text and numbers are written to memory without fail");
+    written.expect("writing to memory does not fail");
 }
 
 fn quoted(text: &str) -> String {
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_holds_the_columns_in_order() {
+    fn columns_are_in_order() {
         assert_eq!(
             counted([4, 1, 2]),
             "{\"flow\":\"box_ctr\",\"page\":\"/a \\\"b\\\"\\n\u{e9}\",\"box\":null,\
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn measures_in_the_same_place_do_not_mix() {
+    fn measures_do_not_mix() {
         let table = fixtures::ctr(true);
         let mut format = NdjsonFormat::new(&table);
         for views in 0..5_000 {

@@ -89,7 +89,7 @@ impl Target<'_> {
             | (Table::Progress(_), Rows::Progress(_))
             | (Table::DeadLetters, Rows::DeadLetters(_)) => Ok(()),
             _ => {
-                let source = "the rows are of another kind than the table".into();
+                let source = "the rows are of another type than the table".into();
                 Err(WriterError::Encode { table: self.name(), source })
             }
         }
@@ -133,7 +133,7 @@ impl Target<'_> {
             let (wanted, spelled) = (&column.name, spelled(column.kind));
             let difference = match found.iter().find(|(other, _)| other.eq_ignore_ascii_case(wanted)) {
                 Some((_, other)) if other == spelled => continue,
-                Some((_, other)) => format!("column {wanted} is {other}, this configuration needs {spelled}"),
+                Some((_, other)) => format!("column {wanted} has type {other}, expected {spelled}"),
                 None if self.may_gain(wanted) => {
                     gained.push(column);
                     continue;
@@ -204,7 +204,7 @@ mod tests {
     use crate::fixtures;
 
     #[test]
-    fn columns_are_in_their_order() {
+    fn columns_are_in_order() {
         let tables = Tables::try_new(&[fixtures::ctr(true)]).expect("the names are good");
         let names = |table: &Table| -> String {
             let target = tables.target(table).expect("the table is known");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_gain_measures_and_nothing_else() {
+    fn tables_only_gain_measures() {
         type Found = Vec<(String, String)>;
         let tables = Tables::try_new(&[fixtures::ctr(false)]).expect("the names are good");
         let table = Table::Flow("box_ctr".into());

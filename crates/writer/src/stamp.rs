@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_of_time_can_be_held() {
+    fn extreme_times_can_be_stored() {
         assert_eq!(text(EventTime::MAX), "9999-12-31T23:59:59.999Z");
         assert_eq!(text(EventTime::MIN), "0001-01-01T00:00:00.000Z");
         assert_eq!(parse("9999-12-31T23:59:59.999Z"), Some(EventTime::MAX));
@@ -92,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_time_reads_as_event_time_writes_it(millis in FIRST + 1..=253_402_207_200_999_i64) {
+        fn times_are_formatted_like_event_times(millis in FIRST + 1..=253_402_207_200_999_i64) {
             let time = EventTime(millis);
             prop_assert_eq!(text(time), time.to_string());
             prop_assert_eq!(parse(&text(time)), Some(time));

@@ -1,10 +1,10 @@
-//! What `generate` makes, carried through the pipe, as `reconcile` and `status` tell it.
+//! Generated events through the whole pipeline, and the reports of `reconcile` and `status`.
 
 use crate::prepared;
 use anyhow::Result;
 
 #[test]
-fn what_is_generated_is_reconciled() -> Result<()> {
+fn generated_events_are_reconciled() -> Result<()> {
     let pipe = prepared("reconciled", 3)?;
     let traffic = ["--events", "4000", "--broken", "1%", "--duplicates", "1%", "--late", "1%", "--seed", "9"];
     pipe.run_well(&[&["generate"], &traffic[..]].concat())?;

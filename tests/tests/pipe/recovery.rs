@@ -1,5 +1,5 @@
-//! A state that does not fit the flows is refused; one that is lost is made again: from what Pub/Sub keeps, by seeking the
-//! subscriptions back, or from Kafka.
+//! A state that does not match the flows is rejected; a lost one is rebuilt from Pub/Sub by seeking the subscriptions
+//! back, or from Kafka.
 
 use std::fs;
 
@@ -21,9 +21,9 @@ use tests::{
 use crate::{prepared, produced};
 
 #[test]
-fn a_lost_state_is_made_again_by_seeking_back() -> Result<()> {
+fn a_lost_state_is_rebuilt_by_seek() -> Result<()> {
     let pipe = prepared("lost-state", 2)?;
-    // The emulator takes whole seconds for the time of a message.
+    // The emulator rounds the time of a message to seconds.
     let before = Timestamp::now() - 2.seconds();
     let producer = Producer::new(pipe.name(), &[])?;
     let (mut traffic, mut produced) = (Traffic::new(4_000, 2).with_trouble(), Produced::default());
@@ -47,7 +47,7 @@ fn a_lost_state_is_made_again_by_seeking_back() -> Result<()> {
     pipe.until_reconciled()?;
     processor.stop()?;
 
-    // What the lost state had fired stands there too, until somebody takes it away.
+    // The rows of the lost state remain, too, until an operator removes them.
     let table = rusqlite::Connection::open(pipe.path("rows.db"))?;
     let taken = table.execute("delete from box_ctr where emitted_at < ?1", [format!("{again:.3}")])?;
     assert!(taken > 0, "the lost state had fired nothing");
@@ -57,7 +57,7 @@ fn a_lost_state_is_made_again_by_seeking_back() -> Result<()> {
 }
 
 #[test]
-fn a_lost_state_is_made_again_from_kafka() -> Result<()> {
+fn a_lost_state_is_rebuilt_from_kafka() -> Result<()> {
     let pipe = Pipe::new("lost-state-bigquery")?.into_bigquery()?;
     create_topic(pipe.name(), 2, &[])?;
     pipe.run_well(&["setup"])?;
@@ -69,7 +69,7 @@ fn a_lost_state_is_made_again_from_kafka() -> Result<()> {
 }
 
 #[test]
-fn a_flow_that_was_edited_is_refused() -> Result<()> {
+fn an_edited_flow_is_rejected() -> Result<()> {
     let pipe = prepared("edited", 1)?;
     let mut processor = pipe.start(&["processor"])?;
     until_checkpoint(&mut processor)?;
@@ -88,13 +88,13 @@ fn a_flow_that_was_edited_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_flow_that_was_taken_out_and_comes_again_begins_anew() -> Result<()> {
+fn a_readded_flow_starts_empty() -> Result<()> {
     let pipe = prepared("comes-again", 1)?;
     produced(&pipe, Traffic::new(500, 1))?;
     let mut connector = pipe.start(&["connector"])?;
     let mut processor = pipe.start(&["processor"])?;
     pipe.until_reconciled()?;
-    // Metrics follow the state by half a second.
+    // Metrics lag the state by half a second.
     wait::until("counted events", || Ok((counted(&mut processor)? > 0).then_some(())))?;
     processor.stop()?;
     connector.stop()?;

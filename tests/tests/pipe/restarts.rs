@@ -1,4 +1,4 @@
-//! Processes that die in the middle: nothing is lost, nothing counted twice, no row written twice.
+//! Processes that are killed: no event is lost or counted twice, and no row is duplicated.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -15,11 +15,11 @@ use tests::{
 use crate::{brought_to_an_end, prepared, produced};
 
 const COLD_START: &str = "cold_start = \"2s\"";
-/// What the killed processor held comes again when its lease ends; a cold start must not end before.
+/// Messages of the killed processor are redelivered when their lease ends; a cold start must not end before.
 const LONGER_THAN_LEASES: &str = "cold_start = \"20s\"";
 
 #[test]
-fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
+fn a_kill_loses_and_duplicates_nothing() -> Result<()> {
     let pipe = prepared("killed", 3)?;
     pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     let producer = Producer::new(pipe.name(), &[])?;
@@ -48,7 +48,7 @@ fn killed_in_the_middle_nothing_is_lost_or_counted_twice() -> Result<()> {
 }
 
 #[test]
-fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
+fn a_standby_processor_takes_over() -> Result<()> {
     let pipe = prepared("standby", 1)?;
     pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     let (_, recount) = produced(&pipe, Traffic::new(2_000, 1))?;
@@ -66,9 +66,9 @@ fn a_second_processor_stands_by_and_takes_over() -> Result<()> {
     brought_to_an_end(&pipe, &recount, &mut connector, &mut second).map(drop)
 }
 
-/// Frozen for longer than `takeover_after`, it comes back and believes that it still holds the state.
+/// Suspended for longer than `takeover_after`, it resumes and assumes that it still owns the state.
 #[test]
-fn a_processor_that_was_frozen_ends_without_harm() -> Result<()> {
+fn a_suspended_processor_exits_cleanly() -> Result<()> {
     let pipe = prepared("frozen", 2)?.with("state.takeover_after", "3s");
     pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     let producer = Producer::new(pipe.name(), &[])?;
@@ -108,7 +108,7 @@ fn a_processor_that_was_frozen_ends_without_harm() -> Result<()> {
 }
 
 #[test]
-fn of_two_connectors_with_one_name_one_stays() -> Result<()> {
+fn connectors_with_one_name_are_fenced() -> Result<()> {
     let pipe = prepared("namesakes", 2)?;
     let (_, recount) = produced(&pipe, Traffic::new(2_000, 2))?;
     let mut processor = pipe.start(&["processor"])?;
@@ -119,11 +119,11 @@ fn of_two_connectors_with_one_name_one_stays() -> Result<()> {
         for (is_first, connector) in [(true, &mut first), (false, &mut second)] {
             if let Some(ended) = connector.has_ended()? {
                 ensure!(
-                    ended.code == Some(1) && ended.err.contains("is another connector's now"),
+                    ended.code == Some(1) && ended.err.contains("another connector joined group"),
                     "{}",
                     ended.err
                 );
-                ensure!(ended.err.contains("joining again"), "it gave up at once: {}", ended.err);
+                ensure!(ended.err.contains("rejoining once"), "it gave up at once: {}", ended.err);
                 return Ok(Some(is_first));
             }
         }
@@ -134,7 +134,7 @@ fn of_two_connectors_with_one_name_one_stays() -> Result<()> {
 }
 
 #[test]
-fn what_a_producer_wrote_before_a_restart_is_known_after_it() -> Result<()> {
+fn producer_duplicates_are_known_after_a_restart() -> Result<()> {
     let pipe = prepared("ids", 2)?;
     pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
     pipe.edit("id = \"/event_id\"", "id = \"/event_id\"\nid_within = \"2h\"")?;
@@ -144,12 +144,12 @@ fn what_a_producer_wrote_before_a_restart_is_known_after_it() -> Result<()> {
     producer.produce(all[..1_000].to_vec(), &mut produced)?;
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
-    // Their rows stand, so that a checkpoint holds their ids and all are acknowledged.
+    // Their rows are in the table, so a checkpoint contains their IDs and all messages are acknowledged.
     wait_for(&Database::open(&pipe.path("rows.db"))?, &recount(&produced)?)?;
     processor.kill()?;
     producer.produce(all[700..].to_vec(), &mut produced)?;
     let recount = recount(&produced)?;
-    // Copies of events that no flow takes are ignored as those are.
+    // Copies of ignored events are ignored, too.
     let copied = produced.records[700..1_000].iter().filter_map(Record::event);
     let copies =
         copied.filter(|event| matches!(event["type"].as_str(), Some("view" | "click"))).count() as u64;

@@ -23,11 +23,10 @@ pub(crate) struct Args {
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: what is published of three events
+Example: show how three events are published
   aqueduct generate --events 3 --output - | aqueduct anonymise
 
-Needs [anonymise]; with more than one key in the keyring also [events]. Blank lines are skipped. For each rejected line, \
-standard error has its number and the reason, without any of its content, and the exit code is 1.";
+Requires [anonymise], and [events] if the keyring has more than one key. Skips blank lines. For each rejected line, writes its number and the reason to standard error, without any content, and exits with 1.";
 
 const BUFFER: usize = 256 << 10;
 

@@ -14,10 +14,10 @@ pub(crate) struct Args {
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: for bash, from the next session on
+Example: for bash, in new sessions
   mkdir -p ~/.local/share/bash-completion/completions
   aqueduct completions bash > ~/.local/share/bash-completion/completions/aqueduct
-for zsh, into a folder of $fpath
+for zsh, in a directory of $fpath
   mkdir -p ~/.zfunc
   aqueduct completions zsh > ~/.zfunc/_aqueduct";
 

@@ -25,14 +25,12 @@ pub(crate) struct Args {}
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: create the keyring and the topics once, then run it
+Example: create the keyring and the topics once, then start the connector
   aqueduct keys new
   aqueduct setup
   aqueduct connector
 
-Needs [kafka], [pubsub] and [anonymise]; with more than one key in the keyring also [events]. SIGTERM and Ctrl-C \
-publish and commit what was read, then exit with 0. Live page, metrics and probes: [service] listen, by default \
-127.0.0.1:9464.";
+Requires [kafka], [pubsub] and [anonymise], and [events] if the keyring has more than one key. On SIGTERM or Ctrl-C, publishes and commits the records that were read, and exits with 0. The live page, metrics and probes are at [service] listen, by default 127.0.0.1:9464.";
 
 /// Where the admin server listens without `[service] listen`. The processor has the next port, so that both run on one
 /// machine with one configuration.
@@ -87,10 +85,7 @@ impl Plan {
             "connector starting"
         );
         for warning in self.anonymiser.warnings() {
-            tracing::warn!(
-                action = "correct the configuration, or ignore this if it is intended",
-                "{warning}"
-            );
+            tracing::warn!(action = "correct the configuration; none if this is intended", "{warning}");
         }
     }
 }
@@ -132,17 +127,17 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     tracing::info!(%address, page = format!("http://{address}/"), "metrics and probes");
     // Probes are answered until the drain is over.
     let drained = CancellationToken::new();
-    let mut beside = JoinSet::new();
+    let mut background = JoinSet::new();
     let router =
         admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
             .merge(report::router(live.clone()));
-    beside.spawn(admin::serve(listener, router, drained.clone()));
-    beside.spawn(live.sample(drained.clone()));
-    beside.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.tell()));
+    background.spawn(admin::serve(listener, router, drained.clone()));
+    background.spawn(live.sample(drained.clone()));
+    background.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.log()));
     let result = plan.run(&metrics, readiness, shutdown, watch).await;
     drained.cancel();
-    while let Some(ended) = beside.join_next().await {
-        runtime::joined("a task beside the connector", ended)?;
+    while let Some(ended) = background.join_next().await {
+        runtime::joined("a background task of the connector", ended)?;
     }
     let summary = result?;
     tracing::info!(

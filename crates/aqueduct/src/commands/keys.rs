@@ -25,10 +25,10 @@ enum Action {
     New(Place),
     /// Add a key that takes effect at a future time; older keys are kept
     ///
-    /// The new key derives other pseudonyms, so from that time on a person cannot be linked to earlier events. Values that
-    /// flows compare over time (by, join.on, events.id) must not be pseudonymised then; `aqueduct check` refuses it. A
-    /// connector reads its keyring when it starts. Give all of them the new keyring and restart them before that time, and set
-    /// anonymise.newest_key to the new key, so that a connector without it stops.
+    /// The new key derives other pseudonyms, so from that time on a person cannot be linked to earlier events. Values
+    /// that flows compare over time (by, join.on, events.id) must not be pseudonymised then; `aqueduct check` refuses
+    /// it. A connector reads its keyring when it starts. Give all of them the new keyring and restart them before that
+    /// time, and set anonymise.newest_key to the new key, so that a connector without it stops.
     #[command(after_long_help = "Example:\n  aqueduct keys rotate --at 2027-01-01T00:00:00Z")]
     Rotate {
         /// Event time at which the new key takes effect
@@ -55,8 +55,7 @@ Example: create the keyring of the configured connector, and list it
   aqueduct keys new
   aqueduct keys list
 
-The keyring is the secret from which pseudonyms are derived. With it, a pseudonym can be resolved by trying IDs; without \
-it, pseudonyms cannot be continued. Keep a copy where only operators have access.";
+The keyring contains the secrets from which pseudonyms are derived. Anyone who has it can resolve a pseudonym by trying all IDs. If it is lost, the same IDs get different pseudonyms. Keep a backup that only operators can read.";
 
 /// Runs the action.
 ///
@@ -69,7 +68,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             let path = place.path(global)?;
             let keyring = Keyring::create(&path, now)?;
             format!(
-                "created {} with key {}; keep a copy in a safe place\n",
+                "created {} with key {}; keep a backup in a safe place\n",
                 path.display(),
                 newest(&keyring).id()
             )
@@ -79,9 +78,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             let keyring = Keyring::rotate(&path, *at, now)?;
             let id = newest(&keyring).id();
             format!(
-                "added key {id} to {}; it takes effect at {at}\n\
-                 before that time, give every connector this keyring, set newest_key = \"{id}\" in [anonymise], so that a \
-                 connector without it stops, and restart them\n",
+                "added key {id} to {}, valid from {at}\n\
+                 before that time, copy the keyring to every connector, set newest_key = \"{id}\" in [anonymise], so that \
+                 a connector without the key does not start, and restart them\n",
                 path.display()
             )
         }
@@ -109,7 +108,7 @@ fn list(path: &Path, now: EventTime) -> anyhow::Result<String> {
 }
 
 fn newest(keyring: &Keyring) -> &Key {
-    keyring.keys().last().expect("a keyring is never empty")
+    keyring.keys().last().expect("a keyring has at least one key")
 }
 
 impl Place {

@@ -7,14 +7,14 @@ use anyhow::Context as _;
 /// The options of `man`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Folder for the pages; it is created if it does not exist
-    #[arg(value_name = "FOLDER", default_value = ".")]
+    /// Directory for the pages; created if it does not exist
+    #[arg(value_name = "DIRECTORY", default_value = ".")]
     folder: PathBuf,
 }
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: for this user
+Example: install them for the current user
   aqueduct man ~/.local/share/man/man1
   man aqueduct-replay";
 
@@ -25,8 +25,8 @@ Example: for this user
 pub(crate) fn run(args: &Args, command: clap::Command) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     std::fs::create_dir_all(&args.folder)
-        .with_context(|| format!("cannot create folder {folder}; choose a folder that you own"))?;
+        .with_context(|| format!("cannot create the directory {folder}; choose a writable location"))?;
     clap_mangen::generate_to(command, &args.folder)
-        .with_context(|| format!("cannot write manual pages into {folder}; choose a folder that you own"))?;
+        .with_context(|| format!("cannot write to {folder}; choose a writable directory"))?;
     Ok(ExitCode::SUCCESS)
 }

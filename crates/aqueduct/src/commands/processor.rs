@@ -32,9 +32,7 @@ pub(crate) const EXAMPLE: &str = "\
 Example:
   aqueduct processor --config aqueduct.toml
 
-Needs [pubsub] with a subscription, [events], [[flows]] and [writer]. A second processor with the same [state] is a \
-standby: it takes over when the first one stops. SIGTERM and Ctrl-C write a last checkpoint and exit with 0; open windows \
-stay in the state. Live page, metrics and probes: [service] listen, by default 127.0.0.1:9465.";
+Requires [pubsub] with a subscription, [events], [[flows]] and [writer]. A second processor with the same [state] is a standby, which takes over when the first one stops. On SIGTERM or Ctrl-C, writes a final checkpoint, which includes open windows, and exits with 0. The live page, metrics and probes are at [service] listen, by default 127.0.0.1:9465.";
 
 /// Where the admin server listens without `[service] listen`: the port after the connector's.
 const LISTEN: &str = "127.0.0.1:9465";
@@ -74,7 +72,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             rows = summary.view.flow_rows,
             checkpoints = summary.checkpoints,
             waiting = summary.pending_requests,
-            "stopped; open windows stay in the state"
+            "stopped; the state contains the open windows"
         );
         Ok(ExitCode::SUCCESS)
     })
@@ -191,7 +189,7 @@ impl Parts {
 
     /// Checks that subscriptions and tables exist. If a service is unavailable, logs it once and waits.
     async fn wait_for_services(&self, connection: &Connection) -> anyhow::Result<()> {
-        let mut told = false;
+        let mut warned = false;
         loop {
             let trouble = match pubsub::admin::check_subscriptions(connection, &self.pubsub).await {
                 Err(error) if error.is_retryable() => anyhow::Error::from(error),
@@ -202,11 +200,11 @@ impl Parts {
                     Ok(()) => return Ok(()),
                 },
             };
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut warned, true) {
                 tracing::warn!(
                     error = format!("{trouble:#}"),
-                    action = "check that the service is running and reachable; `aqueduct check` tries every connection",
-                    "waiting for a service; the processor starts when it is available"
+                    action = "check that the service is running and reachable; test with `aqueduct check`",
+                    "waiting for a service to become available"
                 );
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -222,9 +220,9 @@ pub(crate) fn pipeline(store: &Store) -> String {
 fn subscriptions(config: &Config, pubsub: &pubsub::PubSubSettings) -> Result<(String, String), ConfigError> {
     match (pubsub.subscription_path(), pubsub.marks_subscription_path()) {
         (Some(data), Some(marks)) => Ok((data, marks)),
-        _ => {
-            Err(config
-                .error_at("pubsub.subscription", "missing key pubsub.subscription; the processor needs it"))
-        }
+        _ => Err(config.error_at(
+            "pubsub.subscription",
+            "missing key pubsub.subscription, which the processor requires",
+        )),
     }
 }

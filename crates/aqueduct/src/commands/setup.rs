@@ -1,4 +1,4 @@
-//! `aqueduct setup`: topics, subscriptions, tables and views. Makes what is missing, changes nothing that holds data.
+//! `aqueduct setup`: creates missing topics, subscriptions, tables and views, and changes no existing data.
 
 use std::{
     fmt::Display,
@@ -26,27 +26,23 @@ pub(crate) struct Args {
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: look first, then create
+Example: preview, then create
   aqueduct setup --dry-run
   aqueduct setup
 
-Uses the sections that exist: topics and subscriptions of [pubsub], tables and views of [writer] with [[flows]]. It is \
-safe to run again; existing resources with other properties are reported and left unchanged. A table belongs to the pipeline \
-that writes it, which is identified by the location of its [state]; --adopt changes that.";
+Creates the topics and subscriptions of [pubsub], if configured, and the tables and views of [writer] for each of [[flows]]. Can be run again: existing resources are left unchanged, and differences are reported. A table belongs to the pipeline that writes to it, identified by the location of its [state]; --adopt transfers it to this pipeline.";
 
 /// Makes what the configuration needs.
 ///
 /// # Errors
-/// The configuration is wrong or names nothing to make, or a service refuses or does not answer.
+/// The configuration is invalid or has nothing to set up, or a service rejects a request or does not respond.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let pubsub = if config.settings().has("pubsub") { Some(config.pubsub()?) } else { None };
     let tables =
         if config.settings().has("writer") { Some((config.writer()?, config.tables()?)) } else { None };
     if pubsub.is_none() && tables.is_none() {
-        return Err(config
-            .error_at("pubsub", "neither [pubsub] nor [writer] is configured: there is nothing to set up")
-            .into());
+        return Err(config.error_at("pubsub", "nothing to set up: configure [pubsub] or [writer]").into());
     }
     global.start_logging()?;
     runtime::run(|_| async {
@@ -67,7 +63,7 @@ async fn set_up_pubsub(config: &Config, pubsub: &PubSubSettings, dry_run: bool) 
     let endpoint = config.pubsub_endpoint(pubsub)?;
     let steps = admin::plan(pubsub);
     if dry_run {
-        return steps.iter().try_for_each(|step| say(format_args!("would ensure {step}")));
+        return steps.iter().try_for_each(|step| say(format_args!("would create if missing: {step}")));
     }
     let connection = Connection::open(endpoint).await?;
     // One by one, so that each line is printed before the next step can fail.
@@ -99,7 +95,7 @@ async fn claim(
     let database = Writer::connect(writer, tables).await?;
     database.claim(&pipeline, if adopt { Claim::Adopt } else { Claim::Take }).await?;
     database.close().await?;
-    say(format_args!("tables of all flows: written by {pipeline}"))
+    say(format_args!("tables of all flows, owned by {pipeline}"))
 }
 
 fn say(line: impl Display) -> anyhow::Result<()> {

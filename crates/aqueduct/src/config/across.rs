@@ -59,7 +59,7 @@ impl<'a> Across<'a> {
             } else if self.is_removed(place.pointer) {
                 (
                     "removed",
-                    "the processor never receives it; measure another field, or take it out of anonymise.remove",
+                    "the processor does not receive it; measure another field, or remove it from anonymise.remove",
                 )
             } else {
                 return None;
@@ -77,9 +77,7 @@ impl<'a> Across<'a> {
         }
         let text = |place: Place<'a>| {
             let text = format!(
-                "{:?} is pseudonymised and the keyring has {} keys: each key derives another pseudonym, so equal \
-                 values would no longer match; use a value that is not pseudonymised, or a keyring with \
-                 one key",
+                "{:?} is pseudonymised and the keyring has {} keys: pseudonyms of the same value differ between keys, so equal values would not match; use a value that is not pseudonymised, or a keyring with one key",
                 place.pointer.as_str(),
                 keyring.keys().len(),
             );
@@ -96,7 +94,7 @@ impl<'a> Across<'a> {
         let text = |place: Place<'_>| {
             let pointer = place.pointer.as_str();
             let text = if !self.passes(place.pointer) {
-                format!("{pointer:?} is not forwarded by [anonymise], so the processor will not find it")
+                format!("{pointer:?} is not forwarded by [anonymise], so the processor cannot read it")
             } else if place.role == Role::Matched && self.is_pseudonymised(place.pointer) {
                 format!(
                     "{pointer:?} is pseudonymised by [anonymise], so it never equals a value of the configuration"
@@ -204,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_leads_to_what_is_at_or_in_it() {
+    fn patterns_cover_nested_values() {
         for (pattern, place, expected) in [
             ("/user_id", "/user_id", true),
             ("/session", "/session/user", true),

@@ -96,7 +96,7 @@ impl Config {
             let key = format!("kafka.properties.\"{property}\"");
             return Err(self.error_at(
                 &key,
-                "needs TLS, which this build lacks; build with the feature `cloud`, which is on by default",
+                "requires TLS, which this build does not include; build with the default feature `cloud`",
             ));
         }
         match kafka.check_properties() {
@@ -125,8 +125,7 @@ impl Config {
         match pubsub.endpoint(variable.as_deref()) {
             Ok(pubsub::Endpoint::GoogleCloud) if !cfg!(feature = "cloud") => Err(self.error_at(
                 "pubsub",
-                "names no emulator, and this build cannot reach Google Cloud; add emulator_host, or build with the \
-                 feature `cloud`, which is on by default",
+                "requires Google Cloud, which this build does not include; add emulator_host, or build with the default feature `cloud`",
             )),
             Ok(endpoint) => Ok(endpoint),
             Err(error) => {
@@ -184,7 +183,7 @@ impl Config {
             }
         }
         if flows.is_empty() && errors.is_empty() {
-            errors.push(self.settings.error_at("flows", "there is no flow; add a [[flows]]"));
+            errors.push(self.settings.error_at("flows", "no flow is configured; add [[flows]]"));
         }
         ConfigError::unless_empty(errors, flows)
     }

@@ -43,7 +43,7 @@ impl Ahead {
                 // Stopped; the reader checks the token before it reads on.
                 Err(RecvTimeoutError::Timeout) => return Ok(Vec::new()),
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(io::Error::other("the thread that reads it has ended early"));
+                    return Err(io::Error::other("the thread that reads it panicked"));
                 }
             }
         }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_are_those_of_the_reader() {
+    fn bytes_are_passed_through() {
         let bytes: Vec<u8> = (0..3 * CHUNK + 7).map(|n| n as u8).collect();
         let mut ahead =
             Ahead::new(io::Cursor::new(bytes.clone()), CancellationToken::new()).expect("a thread");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_comes_behind_what_was_read() {
+    fn an_error_follows_the_data() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_never_answers_does_not_keep_it_from_stopping() {
+    fn a_blocked_reader_does_not_delay_the_end() {
         let (_writer, reader) = {
             let (reader, writer) = io::pipe().expect("a pipe");
             (writer, reader)

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_are_skipped_and_the_last_needs_no_end() {
+    fn blank_lines_are_skipped() {
         let text = b"\xef\xbb\xbfone\r\n\r\n  \t\n two \nthree";
         let expected = [(1, &b"one"[..]), (4, b"two"), (5, b"three")];
         assert_eq!(all(text, 3), expected.map(|(number, line)| (number, Some(line.to_vec()))));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_not_kept() {
+    fn an_overlong_line_is_dropped() {
         let long = vec![b'x'; MAX_LINE + 1];
         for drip in [100_000, usize::MAX] {
             let text = [b"a\n", &long[..], b"\nb\n", &long[1..], b"\n", &long[..]].concat();
@@ -199,7 +199,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_those_of_the_standard_library(text in "[ab \n\r]{0,60}", drip in 1usize..9) {
+        fn lines_match_the_standard_library(text in "[ab \n\r]{0,60}", drip in 1usize..9) {
             let expected: Vec<_> = text
                 .split('\n')
                 .enumerate()

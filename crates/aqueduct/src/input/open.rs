@@ -56,7 +56,7 @@ impl Input {
             let file = File::open(path).with_context(failed)?;
             let metadata = file.metadata().with_context(failed)?;
             if metadata.is_dir() {
-                bail!("cannot read {name}: it is a folder; name the files in it");
+                bail!("cannot read {name}: it is a directory; give the files in it");
             }
             if metadata.is_file() {
                 (Box::new(file), Some(metadata.len()))
@@ -70,7 +70,7 @@ impl Input {
         let found = Compression::of_bytes(&magic);
         let promised = Compression::of_name(path);
         if promised != Compression::None && promised != found {
-            bail!("cannot read {name}: it is not a {promised} file; rename it if it contains plain lines");
+            bail!("cannot read {name}: it is not a {promised} file; rename it if it is not compressed");
         }
         let whole = io::Cursor::new(magic).chain(source);
         let decoded = decode(whole, found, stop).with_context(failed)?;
@@ -99,7 +99,7 @@ impl Input {
     pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
         let name = &self.name;
         self.lines.next_line().with_context(|| {
-            format!("cannot read {name} to its end; it is damaged or truncated; fetch it again")
+            format!("cannot read {name} to the end: it is corrupt or truncated; restore it and try again")
         })
     }
 
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_the_compression() {
+    fn compression_is_detected_by_magic_bytes() {
         let zstd = zstd::encode_all(&b"one\ntwo"[..], 1).expect("memory");
         // Files made in parts have several members.
         let parts = [gzip(b"one\n"), gzip(b"two")].concat();
@@ -223,18 +223,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_what_its_name_says_is_refused() {
+    fn a_misnamed_file_is_rejected() {
         for (name, kind) in [("a.gz", "gzip"), ("a.zst", "Zstandard")] {
             let error = read(name, b"{}").expect_err("plain").to_string();
             assert!(
-                error.ends_with(&format!("it is not a {kind} file; rename it if it contains plain lines")),
+                error.ends_with(&format!("it is not a {kind} file; rename it if it is not compressed")),
                 "{error}"
             );
         }
     }
 
     #[test]
-    fn a_file_that_was_cut_short_is_an_error() {
+    fn a_truncated_file_is_an_error() {
         let text: Vec<u8> = (0..20_000).flat_map(|n| format!("{n}\n").into_bytes()).collect();
         let zstd = zstd::encode_all(&text[..], 1).expect("memory");
         for (name, bytes) in [("a.gz", gzip(&text)), ("a.zst", zstd)] {

@@ -122,8 +122,7 @@ impl ProcessorLabels {
         let mut detail = (*view.detail).clone();
         // The flows are known before the state is: the page has its parts from the start.
         if detail.at.is_none() {
-            let (flows, held_by) =
-                (self.flows.iter().map(FlowView::new).collect(), "not known yet".to_owned());
+            let (flows, held_by) = (self.flows.iter().map(FlowView::new).collect(), "unknown".to_owned());
             detail = Detail { flows, held_by, ..detail };
         }
         Processor {

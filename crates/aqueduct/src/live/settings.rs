@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_property_is_a_secret_unless_it_is_known_not_to_be() {
+    fn unknown_properties_are_hidden() {
         for (key, expected) in [
             ("kafka.group_id", true),
             ("kafka.properties.\"session.timeout.ms\"", true),

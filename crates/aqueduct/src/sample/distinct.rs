@@ -56,7 +56,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn parts_count_as_the_whole(values in proptest::collection::vec(0u32..4000, 0..4000), cut in any::<proptest::sample::Index>()) {
+        fn merged_sketches_count_as_one(values in proptest::collection::vec(0u32..4000, 0..4000), cut in any::<proptest::sample::Index>()) {
             let hasher = RandomState::new();
             let [mut whole, mut left, mut right] = [const { Distinct { smallest: BTreeSet::new() } }; 3];
             let cut = cut.index(values.len() + 1);

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_seen_wherever_they_stand() {
+    fn addresses_are_found_at_any_position() {
         for text in [
             "jan.kowalski@example.com",
             "Jan <jan+shop@mail.example.co.uk>, please",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_people_have_are_seen() {
+    fn phone_and_card_numbers_are_found() {
         for text in [
             "+48 601 234 567",
             "call +1 (555) 123-4567 now",
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_events_hold_otherwise_looks_like_nobody() {
+    fn ordinary_values_are_not_flagged() {
         for text in [
             "",
             "box-3",
@@ -218,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_can_be_looked_at(text in any::<String>(), digits in "[0-9 +().@:-]{0,40}") {
+        fn any_text_can_be_scanned(text in any::<String>(), digits in "[0-9 +().@:-]{0,40}") {
             let _ = looks(&text).count() + looks(&digits).count();
         }
     }

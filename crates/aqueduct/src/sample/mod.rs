@@ -2,7 +2,7 @@
 //! it occurs, what the anonymiser does with it, and whether a forwarded value looks like personal data. It never
 //! contains a value.
 //!
-//! The anonymiser itself reports the outcomes while it works ([`connector::anonymise::Witness`]), so the report
+//! The anonymiser itself reports the outcomes while it works ([`connector::anonymise::Observer`]), so the report
 //! cannot differ from what is published. See [`crate::commands::check`] for the source of the records.
 //!
 //! | module | idea |
@@ -23,7 +23,7 @@ mod times;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use connector::anonymise::{Anonymiser, KeyRule, Outcome, Raw, RejectCode, Sight, Step, Witness as _};
+use connector::anonymise::{Anonymiser, KeyRule, Observer as _, Outcome, Raw, RejectCode, Step, Visible};
 use event::Pointer;
 
 use places::Places;
@@ -67,7 +67,7 @@ impl Sample {
     /// Anonymises a record and looks on.
     pub(crate) fn take(&mut self, anonymiser: &mut Anonymiser, raw: &Raw<'_>) {
         self.values.begin_record();
-        match anonymiser.watched(raw, &mut self.values) {
+        match anonymiser.anonymise_observed(raw, &mut self.values) {
             Ok(passed) => {
                 self.passed += 1;
                 self.attributes.begin_record();
@@ -109,7 +109,7 @@ impl Sample {
     fn attribute(&mut self, steps: &[Step<'_>], outcome: Outcome, text: Option<&str>) {
         steps.iter().for_each(|step| self.attributes.enter(*step));
         let shown = text.filter(|_| outcome == Outcome::Forwarded);
-        self.attributes.value(outcome, shown.map_or(Sight::Nothing, Sight::Text));
+        self.attributes.value(outcome, shown.map_or(Visible::Nothing, Visible::Text));
         steps.iter().for_each(|_| self.attributes.leave());
     }
 }

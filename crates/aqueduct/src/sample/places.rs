@@ -6,7 +6,7 @@ use std::{
     hash::BuildHasher as _,
 };
 
-use connector::anonymise::{Outcome, Sight, Step, Witness};
+use connector::anonymise::{Observer, Outcome, Step, Visible};
 use event::Pointer;
 
 use super::{
@@ -141,23 +141,23 @@ impl Places {
         self.star(place)
     }
 
-    fn here(&self) -> usize {
+    fn current(&self) -> usize {
         self.path.last().copied().unwrap_or(0)
     }
 }
 
-impl Witness for Places {
+impl Observer for Places {
     fn enter(&mut self, step: Step<'_>) {
-        let here = self.here();
+        let current = self.current();
         let next = match step {
             Step::Declared(name) => {
-                let member = self.member(here, name);
+                let member = self.member(current, name);
                 self.all[member].known = true;
                 member
             }
-            Step::Any(name) => self.fold_name(here, name),
-            Step::Undeclared(name) => self.unknown_member(here, name),
-            Step::Element => self.star(here),
+            Step::Any(name) => self.fold_name(current, name),
+            Step::Undeclared(name) => self.unknown_member(current, name),
+            Step::Element => self.star(current),
         };
         let record = self.record;
         let place = &mut self.all[next];
@@ -169,19 +169,19 @@ impl Witness for Places {
         self.path.push(next);
     }
 
-    fn value(&mut self, outcome: Outcome, sight: Sight<'_>) {
-        let (here, record) = (self.here(), self.record);
-        let count = self.all[here].counts.entry(outcome).or_default();
+    fn value(&mut self, outcome: Outcome, visible: Visible<'_>) {
+        let (current, record) = (self.current(), self.record);
+        let count = self.all[current].counts.entry(outcome).or_default();
         count.times += 1;
         if count.last_record != record {
             count.last_record = record;
             count.records += 1;
         }
-        match sight {
-            Sight::Text(text) => count.see(text, &self.hasher),
+        match visible {
+            Visible::Text(text) => count.see(text, &self.hasher),
             // Prices and shares identify no one.
-            Sight::Number(number) if !number.contains(['.', 'e', 'E']) => count.see(number, &self.hasher),
-            Sight::Number(_) | Sight::Nothing => {}
+            Visible::Number(number) if !number.contains(['.', 'e', 'E']) => count.see(number, &self.hasher),
+            Visible::Number(_) | Visible::Nothing => {}
         }
     }
 

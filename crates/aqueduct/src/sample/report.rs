@@ -77,8 +77,7 @@ impl Report {
         let times = times.map(Times::report);
         if let Some(odd) = times.as_ref().map(|times| times.in_january_1970).filter(|odd| *odd > 0) {
             warnings.push(format!(
-                "events.time: {odd} event times fall in January 1970: numbers are read as milliseconds since \
-                 the epoch, and these look like seconds"
+                "events.time: {odd} event times are in January 1970: numbers are milliseconds since the epoch, and these look like seconds"
             ));
         }
         let (read, passed) = (sample.records(), sample.passed);
@@ -159,14 +158,14 @@ fn line(place: &Place, pointer: &str, outcome: Outcome, count: &Count, records: 
 fn of_values(place: &Place, count: &Count) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (look, seen) in Look::ALL.into_iter().zip(count.looks).filter(|(_, seen)| *seen > 0) {
-        let text = format!("{seen} of {} values hold what looks like {}", count.values, look.text());
+        let text = format!("{seen} of {} values look like {}", count.values, look.text());
         warnings.push(Warning { kind: look.code(), text });
     }
     let (different, values) = (count.distinct.count().min(count.values), count.values);
     let is_identifier =
         different >= FEW && different * 2 >= values || different >= MANY && different * 20 >= values;
     if is_identifier && !place.is_time {
-        let text = format!("about {different} distinct values among {values}: a value may identify a person");
+        let text = format!("about {different} distinct values among {values}: values may identify persons");
         warnings.push(Warning { kind: "high-cardinality", text });
     }
     warnings
@@ -178,10 +177,10 @@ fn of_names(place: &Place) -> Vec<Warning> {
     if names == 0 {
         return Vec::new();
     }
-    let text = format!("about {names} distinct member names are forwarded: names can be IDs, too");
+    let text = format!("about {names} distinct member names are forwarded: they may be IDs");
     let mut warnings = vec![Warning { kind: "names-vary", text }];
     for (look, seen) in Look::ALL.into_iter().zip(place.names.looks).filter(|(_, seen)| *seen > 0) {
-        let text = format!("{seen} of these names hold what looks like {}", look.text());
+        let text = format!("{seen} of these names look like {}", look.text());
         warnings.push(Warning { kind: look.code(), text });
     }
     warnings

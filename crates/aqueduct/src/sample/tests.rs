@@ -1,4 +1,4 @@
-//! Samples of a few events, and what is told of them.
+//! Reports about samples of a few events.
 
 use super::*;
 
@@ -33,7 +33,7 @@ fn lines(report: &Report) -> Vec<String> {
 }
 
 #[test]
-fn every_place_is_told_with_what_becomes_of_it() {
+fn every_field_is_reported_with_its_outcome() {
     let event = |n: u64| {
         format!(
             r#"{{"type":"view","time":{n},"page":"/p/{}?u=1","ip":"10.0.0.1","mail":"u{n}@example.com",
@@ -71,7 +71,7 @@ fn every_place_is_told_with_what_becomes_of_it() {
 }
 
 #[test]
-fn names_are_shown_where_they_behave_like_fields() {
+fn stable_member_names_are_shown() {
     let stable = |n: u64| {
         format!(r#"{{"a":1,"b_c":{n},"größe":2{}}}"#, if n.is_multiple_of(50) { ",\"rare\":1" } else { "" })
     };
@@ -84,7 +84,7 @@ fn names_are_shown_where_they_behave_like_fields() {
             "/rare forwarded 4"
         ]
     );
-    // Once is too seldom, and a few names of many events are people.
+    // A name that occurs once is too rare, and a few names in many events may be persons.
     let once = report(ALL, [r#"{"type":1,"jan":2}"#.to_owned()]);
     assert_eq!(lines(&once)[..2], ["/type forwarded 1", "/* forwarded 1 names-vary"]);
     let people = |n: u64| {
@@ -101,7 +101,7 @@ fn names_are_shown_where_they_behave_like_fields() {
 }
 
 #[test]
-fn rejected_records_are_counted_and_nothing_of_them_is_told() {
+fn rejected_records_are_only_counted() {
     let events =
         [r#"{"type":1}"#, r#"{"user":"u","user":"v"}"#, r#"{"page":7}"#, r#"{"page":8}"#].map(str::to_owned);
     let report = report(r#"{"strip_query": ["/page"], "forward": "all"}"#, events);
@@ -110,11 +110,11 @@ fn rejected_records_are_counted_and_nothing_of_them_is_told() {
         report.rejects.iter().map(|r| (r.reason, r.pointer.as_deref(), r.records)).collect();
     assert_eq!(rejects, [("unexpected-shape", Some("/page"), 2), ("duplicate-member", None, 1)]);
     assert_eq!(lines(&report)[0], "/type forwarded 1");
-    assert!(report.to_string().contains("4 records of a test: 1 pass, 3 are rejected"));
+    assert!(report.to_string().contains("4 records of a test: 1 accepted, 3 rejected"));
 }
 
 #[test]
-fn memory_is_bounded_whatever_names_there_are() {
+fn memory_is_bounded_for_any_names() {
     let event = |n: u64| {
         let members =
             (0..50).map(|m| format!("\"{}\":{{\"v\":{m}}}", "n".repeat(1 + (n * 50 + m) as usize % 997)));

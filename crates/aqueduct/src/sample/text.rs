@@ -14,7 +14,7 @@ impl fmt::Display for Report {
         let records = &self.records;
         writeln!(
             f,
-            "{} records of {}: {} pass, {} are rejected",
+            "{} records of {}: {} accepted, {} rejected",
             records.read, self.source, records.passed, records.rejected
         )?;
         for reject in &self.rejects {
@@ -42,9 +42,7 @@ impl fmt::Display for Report {
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning {warning}"))?;
         writeln!(
             f,
-            "\nNo values are shown. A member name that is not in the configuration is shown as * if names \
-             vary or occur once.\nA field without a note can still be personal data: check each line that is \
-             forwarded."
+            "\nValues are not shown. Member names that are not in the configuration are shown as * if they vary or occur once.\nA field without a note can still be personal data: check every forwarded field."
         )
     }
 }
@@ -53,20 +51,19 @@ fn of_times(times: &TimesReport) -> String {
     let seconds = |millis: i64| format!("{:.1} s", millis as f64 / 1e3);
     match (times.delay_p50_ms, times.delay_max_ms, times.ahead_max_ms) {
         (Some(middle), Some(most), Some(ahead)) => format!(
-            "{} event times; from the event to its Kafka timestamp: half within {}, all within {}; at most {} \
-             ahead of it",
+            "{} event times; delay until the Kafka timestamp: median {}, maximum {}; at most {} ahead of it",
             times.read,
             seconds(middle),
             seconds(most),
             seconds(ahead)
         ),
-        _ => format!("{} event times; no Kafka timestamps to compare them with", times.read),
+        _ => format!("{} event times, without Kafka timestamps to compare", times.read),
     }
 }
 
 fn row(line: &Line) -> Vec<String> {
     let outcome = match line.outcome {
-        "query-stripped" => "forwarded without its query",
+        "query-stripped" => "forwarded without query",
         other => other,
     };
     let kinds: Vec<&str> = line.warnings.iter().map(|warning| warning.kind).collect();

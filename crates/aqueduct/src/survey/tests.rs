@@ -47,15 +47,15 @@ fn set_log(survey: &mut Survey, high: u64, committed: u64, members: usize) {
 }
 
 #[test]
-fn where_nothing_waits_all_is_well() {
-    check(|_| {}, "connector", Level::Green, "one member; everything is committed");
+fn an_idle_pipeline_is_healthy() {
+    check(|_| {}, "connector", Level::Green, "one member; all offsets are committed");
     check(|_| {}, "processor", Level::Green, "checkpoint 1, 0.0 s ago; watermark delay 40 s");
     check(|_| {}, "Kafka", Level::Green, "one partition with 4 offsets");
     check(|_| {}, "tables", Level::Green, "0 rows; none waiting");
 }
 
 #[test]
-fn what_is_not_committed_waits_for_the_connector() {
+fn uncommitted_offsets_are_the_connectors() {
     let seen = "2 members; 3 offsets are not committed: events[0]";
     check(|survey| set_log(survey, 7, 4, 2), "connector", Level::Amber, seen);
     let seen = "the consumer group has no members: start `aqueduct connector`; 3 offsets are not committed: events[0]";
@@ -63,23 +63,24 @@ fn what_is_not_committed_waits_for_the_connector() {
 }
 
 #[test]
-fn a_connector_without_marks_stands_still_although_it_is_in_the_group() {
+fn a_connector_without_marks_is_stalled() {
     let silent = |survey: &mut Survey| {
         let now = later(survey, 31);
         survey.state.written_at = Some(now);
     };
-    let seen = "no mark for 31 s about events[0]; everything is committed";
+    let seen = "no mark for 31 s about events[0]; all offsets are committed";
     check(silent, "connector", Level::Red, seen);
 }
 
 #[test]
-fn what_was_committed_and_did_not_come_is_in_pubsub() {
-    let seen = "2 offsets were published and have not arrived: events[0]; they count as lost after 10 min";
+fn committed_offsets_not_received_are_in_pubsub() {
+    let seen =
+        "2 offsets were published and have not arrived: events[0]; they will count as lost after 10 min";
     check(|survey| set_log(survey, 6, 6, 1), "Pub/Sub", Level::Amber, seen);
 }
 
 #[test]
-fn a_processor_without_a_checkpoint_stands_still() {
+fn a_processor_without_a_checkpoint_is_stalled() {
     let old = |survey: &mut Survey| {
         later(survey, 200);
     };
@@ -92,13 +93,13 @@ fn a_processor_without_a_checkpoint_stands_still() {
     let mut survey = well();
     later(&mut survey, 200);
     set_log(&mut survey, 6, 6, 1);
-    assert_eq!(judged(&survey)[2].health.reason, "2 offsets wait for the processor: events[0]");
+    assert_eq!(judged(&survey)[2].health.reason, "2 offsets are waiting for the processor: events[0]");
     (survey.state.checkpoint, survey.state.written_at) = (None, None);
     assert_eq!(verdict(&judged(&survey)), "STALLED: processor");
 }
 
 #[test]
-fn rows_that_their_table_took_and_lost_are_missing_there() {
+fn deleted_rows_are_missing_in_the_table() {
     let table = Table::Flow("f".into());
     let sent = |done: bool, there: u64| {
         let table = table.clone();
@@ -118,7 +119,7 @@ fn rows_that_their_table_took_and_lost_are_missing_there() {
 }
 
 #[test]
-fn what_could_not_be_asked_is_not_called_well() {
+fn an_unreachable_service_is_not_healthy() {
     let mut survey = well();
     survey.logs = Err("Kafka does not answer".to_owned());
     survey.tables = Err("the tables do not answer".to_owned());

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_write_shares() {
+    fn shares_are_parsed() {
         for (text, expected) in [("1%", 0.01), ("0.5 %", 0.005), ("0.25", 0.25), ("0", 0.0), ("100%", 1.0)] {
             let share: Share = text.parse().expect(text);
             assert!((share.0 - expected).abs() < 1e-12, "{text}: {share}");
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn never_is_never() {
+    fn a_zero_share_never_happens() {
         assert_eq!(Share::NEVER.threshold(), 0);
         assert_eq!(Share(1.0).threshold(), u32::MAX);
     }

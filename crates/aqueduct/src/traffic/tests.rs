@@ -36,7 +36,7 @@ fn a_seed_fixes_every_byte() {
 }
 
 #[test]
-fn every_event_is_json_with_the_expected_members_and_its_own_id() {
+fn every_event_is_json_with_a_unique_id() {
     let mut ids = HashSet::new();
     let mut bytes = 0;
     for (meta, text) in events(shape(), 1, 20_000) {
@@ -64,7 +64,7 @@ fn times_are_spaced_by_the_rate_and_in_order() {
 }
 
 #[test]
-fn a_click_follows_its_view_by_the_same_person() {
+fn a_click_follows_a_view_of_its_user() {
     let mut views = HashMap::new();
     let mut clicks = 0;
     for (meta, text) in events(shape(), 3, 50_000) {
@@ -100,7 +100,7 @@ fn boxes_differ_in_their_rate() {
 }
 
 #[test]
-fn late_events_come_seconds_to_minutes_after_their_time() {
+fn late_events_are_seconds_to_minutes_late() {
     let late: Vec<_> = events(Shape { late: share("10%"), ..shape() }, 1, 200_000)
         .into_iter()
         .filter(|(meta, _)| meta.late)
@@ -123,7 +123,7 @@ fn duplicates_repeat_earlier_bytes() {
 }
 
 #[test]
-fn what_is_broken_is_broken_as_it_says() {
+fn broken_events_are_broken_as_labelled() {
     let mut seen = HashSet::new();
     for (meta, text) in events(Shape { broken: share("10%"), ..shape() }, 1, 20_000) {
         let event: Result<Value, _> = serde_json::from_slice(&text);

@@ -1,4 +1,4 @@
-//! `anonymise`: one line in, one line out or one complaint; no person in either.
+//! `anonymise`: each input line gives an output line or an error; neither contains an ID.
 
 use crate::support::Place;
 
@@ -17,7 +17,7 @@ fn place() -> Place {
 }
 
 #[test]
-fn what_comes_out_has_no_person_in_it() {
+fn the_output_has_no_identifiers() {
     let place = place();
     let events = place.run("generate --events 500 --output -").out;
     let run = place.run_with("anonymise", &events);
@@ -36,7 +36,7 @@ fn what_comes_out_has_no_person_in_it() {
 }
 
 #[test]
-fn rejects_are_told_by_line_and_place_without_any_content() {
+fn rejects_are_reported_without_content() {
     let place = place();
     let input =
         b"{\"user_id\":1,\"n\":1}\r\n\n{\"user_id\":[\"secret-4711\"]}\n{\"user_id\":\"secret-4711\"\n[1]\n\
@@ -57,13 +57,13 @@ fn rejects_are_told_by_line_and_place_without_any_content() {
 }
 
 #[test]
-fn nothing_in_nothing_out() {
+fn empty_input_gives_empty_output() {
     let run = place().run_with("anonymise", "\n \n");
     assert_eq!((run.code, run.out.as_str(), run.err.as_str()), (Some(0), "", ""));
 }
 
 #[test]
-fn what_is_missing_is_said_with_the_next_step() {
+fn missing_configuration_names_the_next_step() {
     let place = Place::with(CONFIG);
     let run = place.run("anonymise");
     assert_eq!(run.code, Some(2));
@@ -74,7 +74,7 @@ fn what_is_missing_is_said_with_the_next_step() {
 }
 
 #[test]
-fn a_keyring_that_others_may_read_is_refused() {
+fn a_readable_keyring_is_rejected() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = place();
     let mode = std::fs::Permissions::from_mode(0o644);

@@ -1,4 +1,4 @@
-//! `check` validates by the code that runs, all at once, and can be interrupted.
+//! `check` validates with the code of the commands, reports all errors at once, and can be interrupted.
 
 use std::net::TcpListener;
 
@@ -11,7 +11,7 @@ fn flow() -> String {
 
 /// It is too small for flow `by_page`.
 #[test]
-fn memory_without_room_for_a_key_is_refused() {
+fn too_little_memory_for_a_key_is_rejected() {
     let place = Place::with(&format!("{}[state]\nmemory = \"10kB\"\n", flow()));
     let run = place.run("check --offline");
     assert_eq!(run.code, Some(2), "{}", run.out);
@@ -21,8 +21,8 @@ fn memory_without_room_for_a_key_is_refused() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_no_place_for_rows() {
-    // Nothing can be created there, not even by root.
+fn an_unwritable_directory_is_reported() {
+    // Nothing can be created there, even by root.
     let place = Place::with(&format!("{}[writer]\nkind = \"sqlite\"\npath = \"/proc/rows.db\"\n", flow()));
     let run = place.run("check");
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
@@ -30,7 +30,7 @@ fn a_folder_that_cannot_be_written_is_no_place_for_rows() {
     assert!(failed.is_some_and(|line| line.contains("/proc/rows.db")), "{}", run.out);
 }
 
-/// Listeners that take connections and never answer.
+/// Listeners that accept connections and never respond.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -38,7 +38,7 @@ fn silent() -> (TcpListener, String) {
 }
 
 #[test]
-fn silent_services_are_named_and_an_interrupt_ends_it() {
+fn check_names_silent_services_until_interrupted() {
     let ((_kafka, kafka), (_pubsub, pubsub)) = (silent(), silent());
     let place = Place::with(&format!(
         "[kafka]\nbootstrap_servers = \"{kafka}\"\ntopics = [\"t\"]\ngroup_id = \"g\"\n\
@@ -51,7 +51,7 @@ fn silent_services_are_named_and_an_interrupt_ends_it() {
     running.signal("INT");
     let run = running.wait();
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
-    // Without an interrupt both are failures, and the second is not waited for after the first.
+    // Without an interrupt both fail, in parallel.
     let run = place.run("check");
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
     let failed = run.out.lines().filter(|line| line.starts_with("FAILED")).count();
@@ -59,14 +59,14 @@ fn silent_services_are_named_and_an_interrupt_ends_it() {
 }
 
 #[test]
-fn each_part_has_a_port_of_its_own() {
+fn each_service_has_its_own_port() {
     let place = Place::with(&format!(
         "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\ntopics = [\"t\"]\ngroup_id = \"g\"\n\
          [pubsub]\nproject = \"project\"\ntopic = \"topic\"\nsubscription = \"subscription\"\nemulator_host = \"127.0.0.1:1\"\n\
          [anonymise]\nforward = \"all\"\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n{}",
         flow()
     ));
-    // A port may be taken by another program: then the address is in the error.
+    // A port may be in use by another program; then the address is in the error.
     for (part, address) in [("connector", "127.0.0.1:9464"), ("processor", "127.0.0.1:9465")] {
         let running = place.start(part);
         until(address, || String::from_utf8_lossy(&place.read(".err")).contains(address).then_some(()));

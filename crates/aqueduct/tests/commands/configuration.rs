@@ -1,8 +1,8 @@
-//! Wrong configurations: each mistake with its line and key, all of them at once, exit code 2.
+//! Invalid configurations: each error with its line and key, all of them at once, exit code 2.
 
 use crate::support::Place;
 
-/// The example that people copy.
+/// The example that users copy.
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 
 /// The one error of `check --offline` for the example with `old` replaced: it has a line and names the key.
@@ -17,7 +17,7 @@ fn check(old: &str, new: &str, key: &str) {
 }
 
 #[test]
-fn the_example_is_right() {
+fn the_example_is_valid() {
     let place = Place::with(SHOP);
     let run = place.run("check --offline");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
@@ -29,7 +29,7 @@ fn the_example_is_right() {
 }
 
 #[test]
-fn each_mistake_has_its_line_and_key() {
+fn each_error_has_line_and_key() {
     for (old, new, key) in [
         ("[kafka]", "[kafak]", "kafka"),
         ("[kafka]", "[kafka", "TOML"),
@@ -49,7 +49,7 @@ fn each_mistake_has_its_line_and_key() {
         ("[\"/ip\"]", "[\"ip\"]", "anonymise.remove[0]: "),
         ("strip_query = [\"/page\"]", "strip_query = [\"/user_id\"]", "anonymise.strip_query"),
         ("\"/time\"", "\"/times/*\"", "events.time: "),
-        // Even if every topic has its own time: messages of other topics may arrive.
+        // Even if every topic has its own time pointer: messages of other topics may arrive.
         ("time = \"/time\"", "topics.events.time = \"/at\"", "events.time"),
         ("size = \"10m\"", "size = \"0s\"", "flows[0].window.size: "),
         ("size = \"10m\"", "size = \"10\"", "flows[0].window.size: "),
@@ -62,7 +62,7 @@ fn each_mistake_has_its_line_and_key() {
 }
 
 #[test]
-fn all_mistakes_are_reported_at_once() {
+fn all_errors_are_reported_at_once() {
     let config = "[kafka]\nbootstrap_servers = \"\"\ntopics = []\ngroup_id = \"a\"\n\n[state]\nperiod = \"0s\"\n\n[writer]\nkind = \"sqlite\"\n";
     let run = Place::with(config).run("check --offline");
     assert_eq!(run.code, Some(2));
@@ -76,7 +76,7 @@ fn all_mistakes_are_reported_at_once() {
 }
 
 #[test]
-fn two_flows_cannot_have_one_name() {
+fn flow_names_are_unique() {
     let (start, end) = (SHOP.find("[[flows]]").expect("a flow"), SHOP.find("[writer]").expect("a writer"));
     let run = Place::with(&format!("{SHOP}\n{}", &SHOP[start..end])).run("check --offline");
     assert_eq!(run.code, Some(2), "{}", run.out);
@@ -84,7 +84,7 @@ fn two_flows_cannot_have_one_name() {
 }
 
 #[test]
-fn pseudonyms_that_change_are_refused_where_they_are_compared() {
+fn compared_pseudonyms_need_one_key() {
     let config = SHOP
         .replace("id = \"/event_id\"", "id = \"/user_id\"")
         .replace("window = {", "join = { on = \"/session/user\", within = \"30m\" }\nwindow = {");
@@ -101,12 +101,12 @@ fn pseudonyms_that_change_are_refused_where_they_are_compared() {
 }
 
 #[test]
-fn what_a_flow_reads_and_nobody_forwards_is_a_warning() {
+fn fields_that_are_not_forwarded_are_warned_about() {
     let place =
         Place::with(&SHOP.replace("forward = \"all\"", "forward = [\"/time\", \"/event_id\", \"/page\"]"));
     let run = place.run("check --offline");
     assert_eq!(run.code, Some(0), "{}", run.err);
-    // Each of them has its line, also where the pointers of views and clicks do not pass.
+    // Each has its line, also if the pointers of views and clicks are not forwarded.
     for key in ["flows[0].by.box", "flows[0].views.\"/type\"", "flows[0].clicks.\"/type\""] {
         has_line(&run.out, key);
     }
@@ -121,7 +121,7 @@ fn has_line(out: &str, key: &str) {
 }
 
 #[test]
-fn odd_rules_are_warnings_with_their_lines() {
+fn ineffective_rules_are_warned_about_by_line() {
     let run = Place::with(&SHOP.replace("forward = \"all\"", "forward = [\"/time\"]")).run("check --offline");
     assert_eq!(run.code, Some(0), "{}", run.err);
     for key in ["anonymise.strip_query", "events.id"] {
@@ -130,8 +130,9 @@ fn odd_rules_are_warnings_with_their_lines() {
 }
 
 #[test]
-fn processing_time_that_a_restart_shifts_is_a_warning() {
-    // Another producer fills the topic: its messages have no positions, and no marks say what is missing.
+fn a_short_processing_lateness_is_a_warning() {
+    // Another producer publishes to the topic: its messages have no positions, and without marks missing messages are
+    // not detected.
     let (head, rest) = SHOP.split_once("[kafka]").expect("the example has the section");
     let unpositioned = format!("{head}{}", &rest[rest.find("\n[").expect("another section")..]);
     let warned = |config: &str, flow: &str| {
@@ -147,7 +148,7 @@ fn processing_time_that_a_restart_shifts_is_a_warning() {
     assert!(warned(&unpositioned, "time = \"processing\""), "the default is shorter than a restart");
     assert!(!warned(&unpositioned, "time = \"processing\"\nout_of_orderness = \"5m\""));
     assert!(!warned(&unpositioned, "time = \"event\""));
-    assert!(!warned(SHOP, "time = \"processing\""), "marks say what is missing");
+    assert!(!warned(SHOP, "time = \"processing\""), "marks show missing messages");
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn a_cold_start_shorter_than_a_lease_is_a_warning() {
 }
 
 #[test]
-fn without_any_configuration_the_least_is_shown() {
+fn without_configuration_a_minimal_one_is_shown() {
     for command in ["check", "connector", "generate"] {
         let run = Place::new().run(command);
         assert_eq!(run.code, Some(2), "{command}");
@@ -171,14 +172,14 @@ fn without_any_configuration_the_least_is_shown() {
 }
 
 #[test]
-fn a_named_file_must_be_there() {
+fn a_given_configuration_must_exist() {
     let run = Place::new().run("check --config other.toml");
     assert_eq!(run.code, Some(2));
     assert!(run.err.starts_with("error: other.toml: "), "{}", run.err);
 }
 
 #[test]
-fn a_dry_run_of_setup_says_what_it_would_make_and_makes_nothing() {
+fn a_dry_run_of_setup_creates_nothing() {
     let place = Place::with(SHOP);
     let run = place.run("setup --dry-run");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));

@@ -1,4 +1,4 @@
-//! Documents whose tables are made from the code, and stand in the repository for those who do not read code.
+//! Documents with tables that are generated from the code.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 
 use service::{described, metrics::Described, process, readiness};
 
-/// What follows it is made here.
+/// The text after it is generated.
 const MADE: &str = "<!-- From here on it is made from the code:";
 const COMMAND: &str = "UPDATE_DOCS=1 cargo test -p aqueduct --test commands documents";
 
@@ -22,7 +22,7 @@ fn sections() -> Vec<(&'static str, Vec<Described>)> {
 }
 
 #[test]
-fn every_reason_of_a_reject_is_explained() {
+fn every_reject_code_is_documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rejects.md");
     let text = fs::read_to_string(&path).expect("docs/rejects.md");
     let of_processor = ["time-range", "future", "no-timestamp", "refused-by-pubsub"];
@@ -34,7 +34,7 @@ fn every_reason_of_a_reject_is_explained() {
 }
 
 #[test]
-fn every_metric_stands_in_its_document() {
+fn every_metric_is_documented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/metrics.md");
     let before = fs::read_to_string(&path).expect("docs/metrics.md");
     let prose = before.split(MADE).next().expect("a first part");
@@ -47,15 +47,15 @@ fn every_metric_stands_in_its_document() {
         fs::write(&path, made).expect("docs/metrics.md can be written");
         return;
     }
-    assert!(before == made, "docs/metrics.md does not say what the code does; make it anew: {COMMAND}");
+    assert!(before == made, "docs/metrics.md differs from the code; regenerate it: {COMMAND}");
 }
 
 #[test]
-fn names_tell_what_they_are() {
+fn metric_names_follow_the_conventions() {
     let mut names = BTreeSet::new();
     for metric in sections().into_iter().flat_map(|(_, metrics)| metrics) {
         let Described { name, kind, unit, help, .. } = metric;
-        assert!(names.insert(name), "{name} stands twice");
+        assert!(names.insert(name), "{name} is duplicated");
         assert!(name.starts_with("aqueduct_") || name.starts_with("process_"), "{name}");
         let is_counter = kind == service::metrics::Kind::Counter;
         assert_eq!(name.ends_with("_total"), is_counter, "{name}: counters, and only they, end in _total");
@@ -94,7 +94,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn every_warning_and_error_says_what_to_do() {
+fn every_warning_and_error_has_an_action() {
     let mut files = Vec::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).expect("the crates") {
         sources(&entry.expect("an entry").path().join("src"), &mut files);

@@ -1,11 +1,11 @@
-//! What a user gets wrong before anything runs: the exit code, and the key or file that the error names.
+//! User errors before a command runs: the exit code, and the key or file in the error.
 
 use crate::support::{FLOW, Place};
 
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 const KAFKA: &str = "[kafka]\nbootstrap_servers = \"localhost:9\"\ntopics = [\"events\"]\ngroup_id = \"g\"\n";
 
-/// Runs lines of the shell, and expects an exit code and a key or file in the error.
+/// Runs shell commands, and expects an exit code and a key or file in the error.
 fn check(place: &Place, cases: &[(&str, i32, &str)]) {
     for (line, code, named) in cases {
         let run = place.shell(line);
@@ -51,7 +51,7 @@ fn properties_are_checked_before_anything_runs() {
     for (property, value) in [
         ("no.such.property", "1"),
         ("fetch.min.bytes", "\"many\""),
-        // The consumer's alone, and out of its range.
+        // A consumer property with an invalid value.
         ("max.partition.fetch.bytes", "0"),
         ("isolation.level", "\"read_comitted\""),
     ] {
@@ -63,7 +63,7 @@ fn properties_are_checked_before_anything_runs() {
             assert!(run.err.starts_with(&expected), "{command}: {}", run.err);
         }
     }
-    // What shows only when a client is made: two properties that contradict each other.
+    // An error that only creating a client shows: two conflicting properties.
     let run = with_properties("\"receive.message.max.bytes\" = 1000").run("check --offline");
     assert_eq!(run.code, Some(2), "{}{}", run.out, run.err);
     assert!(run.err.contains(": kafka.properties: "), "{}", run.err);
@@ -97,7 +97,7 @@ fn unusable_keyrings_fail() {
 }
 
 #[test]
-fn values_that_cannot_be_are_named_by_key() {
+fn invalid_values_are_named_by_key() {
     let place = Place::with(SHOP);
     for (variable, named) in [
         ("AQUEDUCT__FLOWS__0__EARLY=10ms", "flows[0].early: "),
@@ -128,7 +128,7 @@ fn values_that_cannot_be_are_named_by_key() {
 }
 
 #[test]
-fn a_listen_address_of_another_host_is_named() {
+fn a_foreign_listen_address_is_named() {
     let place = Place::with(SHOP);
     let line = "aqueduct keys new; AQUEDUCT__SERVICE__LISTEN=192.0.2.1:9 aqueduct connector";
     check(&place, &[("aqueduct connector", 2, "aqueduct keys new"), (line, 1, "192.0.2.1:9")]);
@@ -147,7 +147,7 @@ fn several_keys_need_the_time_of_events() {
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_written_fails() {
+fn an_unwritable_state_fails() {
     let place = Place::with(&format!(
         "{FLOW}window = {{ size = \"10m\" }}\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n\
          [state]\ncheckpoints = \"file:///proc/none/state\"\n"
@@ -162,7 +162,7 @@ fn an_interrupted_replay_keeps_the_old_output() {
     let started = place.shell("mkfifo events");
     assert_eq!(started.code, Some(0), "{}", started.err);
     let running = place.start("replay events --output rows.ndjson");
-    // Opening it returns once the program reads; it then waits for input that never arrives.
+    // Opening it returns once the program reads; the program then waits for input that never arrives.
     let writer = std::fs::File::options().write(true).open(place.path("events")).expect("the program reads");
     running.signal("INT");
     let run = running.wait();
@@ -186,7 +186,7 @@ fn setup_needs_google_cloud_credentials() {
     );
 }
 
-/// Parts that are left out of the demo's build. Run with `cargo test --package aqueduct --package processor --package
+/// Features that are not in the demo build. Run with `cargo test --package aqueduct --package processor --package
 /// writer --no-default-features`.
 #[cfg(not(feature = "cloud"))]
 #[test]

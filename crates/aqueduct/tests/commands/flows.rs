@@ -42,7 +42,7 @@ fn check(flow: &str, expected: &[(usize, &str)]) {
 }
 
 #[test]
-fn measures_and_windows_name_the_wrong_key() {
+fn invalid_measures_and_windows_name_the_key() {
     let window = "window = { size = \"10m\" }\n[flows.measures]\n";
     for (measures, line, key) in [
         ("views = { count = {} }", 0, ""),
@@ -87,7 +87,7 @@ fn measures_and_windows_name_the_wrong_key() {
 }
 
 #[test]
-fn unknown_keys_of_measures_come_with_the_nearest_known_one() {
+fn unknown_measure_keys_suggest_the_nearest() {
     for (flow, hint) in [
         ("window = { sise = \"10m\" }\nmeasures.a = { count = {} }", "size"),
         ("window = { size = \"10m\" }\nmeasures.a = { distnct = \"/id\" }", "distinct"),
@@ -107,7 +107,7 @@ fn unknown_keys_of_measures_come_with_the_nearest_known_one() {
 }
 
 #[test]
-fn pseudonyms_and_removed_fields_are_no_numbers() {
+fn pseudonyms_and_removed_fields_cannot_be_measured() {
     let flow = "window = { size = \"10m\" }\n[flows.measures]\n\
                 a = { sum = \"/user_id\" }\nb = { min = \"/payment/price\" }\nc = { max = \"/session/user\" }\n\
                 d = { sum = \"/price\" }\ne = { distinct = \"/user_id\" }";
@@ -198,7 +198,7 @@ fn values_that_never_match_are_warnings() {
 #[test]
 fn memory_is_estimated_for_each_kind_of_window() {
     for (window, most) in [
-        // 1 GiB holds 600,000 keys with 71 slices of views and clicks.
+        // 1 GiB is enough for 600,000 keys with 71 slices of views and clicks.
         (
             "window = { size = \"10m\", period = \"1m\" }\nviews = { \"/t\" = \"v\" }\nclicks = { \"/t\" = \"c\" }",
             600_000,

@@ -1,4 +1,4 @@
-//! `generate` into files: the same bytes from the same seed, compressed by name, replaced only when complete.
+//! `generate` into files: reproducible by seed, compressed by name, replaced only when complete.
 
 use std::{
     io::Read as _,
@@ -25,7 +25,7 @@ fn the_same_seed_gives_the_same_bytes() {
 }
 
 #[test]
-fn the_start_is_fixed_and_the_seed_is_1_unless_given() {
+fn start_and_seed_have_fixed_defaults() {
     let place = Place::new();
     let default = place.run("generate --events 100 --output -");
     assert!(
@@ -41,7 +41,7 @@ fn the_start_is_fixed_and_the_seed_is_1_unless_given() {
 }
 
 #[test]
-fn one_line_at_the_end_tells_what_was_made() {
+fn a_summary_is_printed_at_the_end() {
     let run = Place::new().run("generate --rate 10 --duration 2s --output -");
     assert_eq!(run.out.lines().count(), 20);
     assert_eq!(run.err.lines().count(), 1, "{}", run.err);
@@ -54,14 +54,14 @@ fn one_line_at_the_end_tells_what_was_made() {
 }
 
 #[test]
-fn the_lesser_of_events_and_duration_counts() {
+fn the_smaller_limit_applies() {
     let place = Place::new();
     let lines = |more: &str| place.run(&format!("generate --rate 10 --output - {more}")).out.lines().count();
     assert_eq!([lines("--events 5 --duration 1h"), lines("--events 500 --duration 1s")], [5, 10]);
 }
 
 #[test]
-fn the_name_of_the_file_compresses() {
+fn the_file_name_selects_compression() {
     let place = Place::new();
     for name in ["plain", "events.ndjson.gz", "events.ndjson.zst"] {
         assert_eq!(place.run(&format!("{BUSY} --events 2000 --output {name}")).code, Some(0));
@@ -75,7 +75,7 @@ fn the_name_of_the_file_compresses() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_named() {
+fn an_unwritable_file_is_named() {
     let run = Place::new().run("generate --events 1 --output nowhere/events");
     assert_eq!(run.code, Some(1));
     assert!(
@@ -86,7 +86,7 @@ fn a_file_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_aqueduct"))
         .args(["generate", "--output", "-"])
         .stdout(Stdio::piped())

@@ -6,7 +6,7 @@ use crate::support::Place;
 
 const IN_A_YEAR_OR_MORE: &str = "2999-01-01T00:00:00Z";
 
-/// What stands between the quotes behind every `secret`.
+/// The values of all `secret` keys.
 fn secrets(keyring: &[u8]) -> Vec<String> {
     let text = std::str::from_utf8(keyring).expect("a text file");
     let quoted = |line: &str| line.split('"').nth(1).map(str::to_owned);
@@ -14,7 +14,7 @@ fn secrets(keyring: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn a_keyring_is_made_for_its_owner_alone_and_never_overwritten() {
+fn a_keyring_is_private_and_never_overwritten() {
     let place = Place::new();
     let made = place.run("keys new");
     assert_eq!((made.code, made.err.as_str()), (Some(0), ""));
@@ -29,7 +29,7 @@ fn a_keyring_is_made_for_its_owner_alone_and_never_overwritten() {
 }
 
 #[test]
-fn rotation_adds_a_key_for_the_future_and_nothing_prints_one() {
+fn rotation_adds_a_key_without_printing_it() {
     let place = Place::new();
     let runs = [
         place.run("keys new"),
@@ -51,7 +51,7 @@ fn rotation_adds_a_key_for_the_future_and_nothing_prints_one() {
 }
 
 #[test]
-fn the_configuration_or_the_command_line_says_where_the_keyring_is() {
+fn the_keyring_is_found() {
     let place = Place::with("[anonymise]\nforward = \"all\"\nkeyring = \"secret/ring.toml\"\n");
     std::fs::create_dir(place.path("secret")).expect("a folder");
     assert_eq!(place.run("keys new").code, Some(0));

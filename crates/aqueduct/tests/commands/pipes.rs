@@ -1,11 +1,11 @@
-//! What is piped: whoever reads may leave when he has seen enough, and nothing but text comes.
+//! Pipes: a reader may close its end early, and the output is plain text.
 
 use crate::support::Place;
 
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_a_command_without_a_word() {
+fn a_closed_pipe_ends_a_command_silently() {
     let place = Place::with(SHOP);
     assert_eq!(place.run("keys new").code, Some(0));
     assert_eq!(place.run("generate --events 50000 --rate 50 --output events.ndjson").code, Some(0));
@@ -21,7 +21,7 @@ fn a_reader_that_has_seen_enough_ends_a_command_without_a_word() {
         ("aqueduct replay --help", 1),
         ("aqueduct keys list", 1),
     ] {
-        // The code is the command's own: the shell gives that of the last in a pipe.
+        // The exit code of the command itself, not of the last command in the pipe.
         let run = place.shell(&format!("{{ set +e; {command}; echo $? >code; }} | head -n {lines}"));
         assert_eq!((run.code, run.out.lines().count()), (Some(0), lines), "{command}: {}", run.err);
         for word in ["panic", "roken pipe", "standard output was closed", "error:"] {
@@ -32,7 +32,7 @@ fn a_reader_that_has_seen_enough_ends_a_command_without_a_word() {
 }
 
 #[test]
-fn nothing_but_text_goes_into_a_pipe_or_a_file() {
+fn pipes_and_files_receive_plain_text() {
     let place = Place::with(SHOP);
     assert_eq!(place.run("keys new").code, Some(0));
     assert_eq!(place.run("generate --events 300 --output events.ndjson").code, Some(0));
@@ -53,9 +53,9 @@ fn nothing_but_text_goes_into_a_pipe_or_a_file() {
     }
 }
 
-/// On a terminal there may be colours, unless `NO_COLOR` is set. `script` gives a command a terminal.
+/// Colours on a terminal, unless `NO_COLOR` is set. `script` provides a terminal.
 #[test]
-fn colours_are_for_terminals_and_not_where_they_are_not_wanted() {
+fn colours_need_a_terminal() {
     let place = Place::with(SHOP);
     let on_terminal = |variables: &str, command: &str| {
         place.shell(&format!("{variables} TERM=xterm script -qec '{command}' /dev/null || true")).out

@@ -1,11 +1,11 @@
-//! Refusals of services while a command runs, from stand-ins: the exit code, and the object that the error names. See
-//! [`crate::errors`] for errors before anything runs, and [`crate::refused_tables`] for tables in BigQuery.
+//! Errors of services while a command runs, with stand-ins: the exit code, and the object in the error. See
+//! [`crate::errors`] for errors before a command runs, and [`crate::refused_tables`] for tables in BigQuery.
 
 use rdkafka::types::{RDKafkaApiKey as Request, RDKafkaRespErr as Answer};
 
 use crate::{services::Services, support::Run};
 
-/// A flow whose windows end at once.
+/// A flow with very short windows.
 pub(crate) const FLOW: &str = r#"
 [events]
 time = "/time"
@@ -36,7 +36,7 @@ pub(crate) fn done(services: &Services, commands: &[&str]) {
 }
 
 #[test]
-fn a_refusal_of_kafka_names_the_topic() {
+fn kafka_errors_name_the_topic() {
     let services = Services::start();
     services.kafka.answer(Request::Produce, &[Answer::RD_KAFKA_RESP_ERR_POLICY_VIOLATION; 20]);
     refused(&services.place.run("generate --events 1"), &["topic events"]);

@@ -1,5 +1,4 @@
-//! The commands that talk to services, against stand-ins: Kafka's protocol from rdkafka's mock cluster, Pub/Sub's from
-//! a server in this process.
+//! Commands that use services, with stand-ins: rdkafka's mock cluster for Kafka, a server in this process for Pub/Sub.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -110,7 +109,7 @@ fn generate_fills_a_topic_by_user() {
 }
 
 #[test]
-fn generate_goes_on_until_it_is_interrupted() {
+fn generate_runs_until_interrupted() {
     let services = Services::start();
     let running = services.place.start("generate --rate 500");
     services.consume(50);
@@ -126,13 +125,13 @@ fn generate_goes_on_until_it_is_interrupted() {
 }
 
 #[test]
-fn check_tells_what_is_missing_and_what_works() {
+fn check_reports_each_connection() {
     let services = Services::start();
     let before = services.place.run("check");
     assert_eq!(before.code, Some(1), "{}", before.err);
     for line in [
         "-       not configured: [events], [[flows]], [writer]",
-        "FAILED  keyring: no keyring at keys.toml; make one with `aqueduct keys new`",
+        "FAILED  keyring: no keyring at keys.toml; create one with `aqueduct keys new`",
     ] {
         assert!(before.out.lines().any(|found| found == line), "no {line:?} in\n{}", before.out);
     }
@@ -157,7 +156,7 @@ fn check_tells_what_is_missing_and_what_works() {
         again.err
     );
     let after = services.place.run("check");
-    // On a slow machine it says what it waits for.
+    // On a slow machine it prints what it waits for.
     let errors = after.err.lines().filter(|line| !line.starts_with("waiting for ")).count();
     assert_eq!((after.code, errors), (Some(0), 0), "{}{}", after.out, after.err);
     assert!(after.out.contains("has 3 partitions\n") && !after.out.contains("FAILED"), "{}", after.out);
@@ -165,7 +164,7 @@ fn check_tells_what_is_missing_and_what_works() {
 }
 
 #[test]
-fn a_sample_of_the_topic_tells_what_becomes_of_it_and_leaves_no_trace() {
+fn a_sample_of_a_topic_commits_nothing() {
     let services = Services::start();
     let run = services
         .place
@@ -195,7 +194,7 @@ fn a_sample_of_the_topic_tells_what_becomes_of_it_and_leaves_no_trace() {
 }
 
 #[test]
-fn a_connector_publishes_everything_and_stops_when_told() {
+fn a_connector_publishes_everything_and_stops() {
     let services = Services::start();
     for command in ["keys new", "setup", "generate --events 1000 --rate 100000 --start 2026-01-01T00:00:00Z"]
     {

@@ -1,4 +1,4 @@
-//! The command line as such.
+//! The command line.
 
 use crate::support::Place;
 
@@ -34,7 +34,7 @@ fn every_command_explains_itself_with_an_example() {
 }
 
 #[test]
-fn the_program_tells_its_version_and_commands() {
+fn version_and_commands_are_printed() {
     let place = Place::new();
     assert_eq!(place.run("--version").out, format!("aqueduct {}\n", env!("CARGO_PKG_VERSION")));
     let help = place.run("--help");
@@ -45,7 +45,7 @@ fn the_program_tells_its_version_and_commands() {
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2() {
+fn invalid_usage_is_exit_code_2() {
     let place = Place::new();
     for (words, expected) in [
         ("", "Usage: aqueduct"),

@@ -9,7 +9,7 @@ fn json(ran: &Ran) -> serde_json::Value {
 }
 
 #[test]
-fn a_pipe_that_is_drained_lacks_nothing() {
+fn a_drained_pipeline_is_complete() {
     let pipe = Pipe::filled();
     let ran = pipe.run(&["status", "--format", "json"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
@@ -33,7 +33,7 @@ fn a_pipe_that_is_drained_lacks_nothing() {
     assert_eq!(text.code, Some(0), "{}", text.err);
     for part in [
         "state     file://./state: checkpoint 1, written ",
-        "watermark held by events[0] at ",
+        "watermark held back by events[0] at ",
         "10 = 9 counted + 1 rejected",
     ] {
         assert!(text.out.contains(part), "{part}\n{}", text.out);
@@ -51,7 +51,7 @@ fn a_pipe_that_is_drained_lacks_nothing() {
 }
 
 #[test]
-fn records_behind_the_committed_offset_and_rows_that_went_are_missing() {
+fn uncommitted_records_and_deleted_rows_are_missing() {
     let pipe = Pipe::filled();
     pipe.produce(3);
     let ran = pipe.run(&["reconcile"]);
@@ -70,13 +70,14 @@ fn records_behind_the_committed_offset_and_rows_that_went_are_missing() {
 }
 
 #[test]
-fn what_cannot_be_reached_says_so() {
+fn unreachable_services_are_reported() {
     let pipe = Pipe::filled();
     let nowhere =
         [("AQUEDUCT__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1"), ("AQUEDUCT__WRITER__PATH", "none.db")];
     let ran = pipe.run_with(&["status"], &nowhere);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    for part in ["Kafka     Kafka at 127.0.0.1:1 does not answer", "none.db does not exist", "10 = 9 counted"]
+    for part in
+        ["Kafka     no response from Kafka at 127.0.0.1:1", "none.db does not exist", "10 = 9 counted"]
     {
         assert!(ran.out.contains(part), "{part}\n{}", ran.out);
     }
@@ -86,12 +87,12 @@ fn what_cannot_be_reached_says_so() {
 }
 
 #[test]
-fn a_pipe_that_never_ran_has_a_status() {
+fn a_new_pipeline_has_a_status() {
     let pipe = Pipe::empty();
     let ran = pipe.run(&["status"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(
-        ran.out.contains("no checkpoint yet") && ran.out.contains("no mark has arrived yet"),
+        ran.out.contains("no checkpoint yet") && ran.out.contains("has not sent a mark yet"),
         "{}",
         ran.out
     );
@@ -99,7 +100,7 @@ fn a_pipe_that_never_ran_has_a_status() {
 }
 
 #[test]
-fn a_state_that_cannot_be_read_is_a_failure() {
+fn an_unreadable_state_is_a_failure() {
     let pipe = Pipe::filled();
     let config = std::fs::read_to_string(pipe.path("aqueduct.toml")).expect("the file");
     std::fs::write(pipe.path("aqueduct.toml"), config.replace("10s", "20s")).expect("room");

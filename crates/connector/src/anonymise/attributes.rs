@@ -37,7 +37,7 @@ pub(super) fn kafka_key(
         KeyRule::Drop => Ok(None),
         KeyRule::Forward => checked(text).map(Some),
         KeyRule::Pseudonymise => {
-            let key = key.expect("a rule that makes pseudonyms was refused without a keyring");
+            let key = key.expect("a rule that pseudonymises requires a keyring");
             let pseudonym = key.pseudonym(text);
             Ok(Some(str::from_utf8(&pseudonym).expect("base64 is ASCII").to_owned()))
         }

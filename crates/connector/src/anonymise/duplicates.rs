@@ -106,7 +106,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_are_new_once(
+        fn duplicate_names_are_detected(
             lists in proptest::collection::vec(proptest::collection::vec("[a-c]{0,3}", 0..60), 1..3),
             decoded in any::<u64>(),
         ) {

@@ -24,27 +24,27 @@
 mod attributes;
 mod duplicates;
 mod number;
+mod observer;
 mod reject;
 mod rules;
 mod settings;
 mod spans;
 mod url;
 mod walk;
-mod witness;
 
 use std::{fmt, sync::Arc};
 
 use event::EventsSettings;
 
 use crate::keyring::{Key, Keyring, PSEUDONYM_LENGTH};
+use observer::NoopObserver;
 use rules::Rules;
 use walk::Scratch;
-use witness::Nobody;
 
 pub use attributes::{MAX_EVENT_BYTES, MAX_RECORD_BYTES};
+pub use observer::{Observer, Outcome, Step, Visible};
 pub use reject::{Reject, RejectCode};
 pub use settings::{AnonymiseSettings, Forward, KeyRule, SettingsError, Share, Warning};
-pub use witness::{Outcome, Sight, Step, Witness};
 
 /// A record as it is in Kafka or in a file.
 #[derive(Clone, Copy)]
@@ -171,26 +171,30 @@ impl Anonymiser {
     /// # Errors
     /// If the record cannot be published safely, or at all.
     pub fn anonymise(&mut self, raw: &Raw<'_>) -> Result<Anonymised, Reject> {
-        self.take(raw, &mut Nobody)
+        self.take(raw, &mut NoopObserver)
     }
 
     /// As [`Self::anonymise`], with an observer. It learns nothing of a record that is rejected.
     ///
     /// # Errors
     /// As [`Self::anonymise`].
-    pub fn watched(&mut self, raw: &Raw<'_>, witness: &mut impl Witness) -> Result<Anonymised, Reject> {
+    pub fn anonymise_observed(
+        &mut self,
+        raw: &Raw<'_>,
+        observer: &mut impl Observer,
+    ) -> Result<Anonymised, Reject> {
         self.anonymise(raw)?;
-        self.take(raw, witness)
+        self.take(raw, observer)
     }
 
-    fn take<W: Witness>(&mut self, raw: &Raw<'_>, witness: &mut W) -> Result<Anonymised, Reject> {
+    fn take<W: Observer>(&mut self, raw: &Raw<'_>, observer: &mut W) -> Result<Anonymised, Reject> {
         let value = raw.value.ok_or(Reject::new(RejectCode::Tombstone))?;
         if value.len() > MAX_RECORD_BYTES {
             return Err(Reject::new(RejectCode::TooLarge));
         }
         let own = self.topics.iter().find(|(topic, _)| **topic == *raw.topic);
         let rules = own.map_or(&self.rules, |(_, rules)| rules);
-        let walked = walk::walk(rules, value, &mut self.scratch, witness)?;
+        let walked = walk::walk(rules, value, &mut self.scratch, observer)?;
         let key = match &self.keyring {
             None => None,
             Some(keyring) => Some(choose(keyring, rules, walked.time)?),

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_numbers_are_refused() {
+    fn huge_numbers_are_rejected() {
         for number in [
             "1e64",
             "1e-64",
@@ -65,7 +65,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_exact_value_stays(whole in any::<i64>(), places in 0usize..12, shift in 0usize..12) {
+        fn the_exact_value_is_kept(whole in any::<i64>(), places in 0usize..12, shift in 0usize..12) {
             // The same number, with the point `places` digits to the left and an exponent that compensates for it.
             let digits = format!("{:0>13}", whole.unsigned_abs());
             let (left, right) = digits.split_at(digits.len() - places.max(1));

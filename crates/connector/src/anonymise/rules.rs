@@ -14,7 +14,7 @@ use event::{
     pointer::{Step, array_index},
 };
 
-use super::{AnonymiseSettings, Forward, SettingsError, witness::Step as WitnessStep};
+use super::{AnonymiseSettings, Forward, SettingsError, observer::Step as ObserverStep};
 
 /// The tree. Fields that are not in it have the outcome of the last node above them.
 #[derive(Clone, Debug)]
@@ -143,21 +143,21 @@ impl Rules {
     }
 
     /// The step to this member, for an observer.
-    pub(super) fn step<'a>(&self, place: Place, name: &'a str) -> WitnessStep<'a> {
+    pub(super) fn step<'a>(&self, place: Place, name: &'a str) -> ObserverStep<'a> {
         match self.node(place) {
             Some(node) if node.children.iter().any(|child| *child.name == *name) => {
-                WitnessStep::Declared(name)
+                ObserverStep::Declared(name)
             }
-            Some(node) if node.any.is_some() => WitnessStep::Any(name),
-            _ => WitnessStep::Undeclared(name),
+            Some(node) if node.any.is_some() => ObserverStep::Any(name),
+            _ => ObserverStep::Undeclared(name),
         }
     }
 
     /// The step to this element, for an observer.
-    pub(super) fn step_to_element(&self, place: Place, index: usize) -> WitnessStep<'_> {
+    pub(super) fn step_to_element(&self, place: Place, index: usize) -> ObserverStep<'_> {
         let named =
             self.node(place).and_then(|node| node.children.iter().find(|child| child.index == Some(index)));
-        named.map_or(WitnessStep::Element, |child| WitnessStep::Declared(&child.name))
+        named.map_or(ObserverStep::Element, |child| ObserverStep::Declared(&child.name))
     }
 
     fn child(&self, place: Place, matches: impl Fn(&Child) -> bool) -> Place {

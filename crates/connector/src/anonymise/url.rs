@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn queries_and_fragments_go() {
+    fn queries_and_fragments_are_removed() {
         for (text, expect) in [
             ("https://shop.example/a/b?user=1#top", "https://shop.example/a/b"),
             ("https://shop.example?x", "https://shop.example"),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn user_names_and_passwords_go() {
+    fn user_names_and_passwords_are_removed() {
         for (text, expect) in [
             ("https://name:pass@shop.example/a?b", "https://shop.example/a"),
             ("https://name@shop.example", "https://shop.example/"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_urls_with_names_are_refused() {
+    fn broken_urls_with_names_are_rejected() {
         for text in ["https://name:pass?word@shop.example/", "https://name@", "https://name@ho st/"] {
             check(text, None);
         }

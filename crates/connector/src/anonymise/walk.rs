@@ -16,10 +16,10 @@ use super::{
     PLACEHOLDER, Reject, RejectCode,
     duplicates::Names,
     number,
+    observer::{Observer, Outcome, Visible},
     rules::{Fate, Node, Place, Rules},
     spans::{Items, Spans},
     url,
-    witness::{Outcome, Sight, Witness},
 };
 use crate::keyring::{Key, PSEUDONYM_LENGTH};
 
@@ -55,18 +55,18 @@ enum Id {
 }
 
 /// Reads an event once.
-pub(super) fn walk<W: Witness>(
+pub(super) fn walk<W: Observer>(
     rules: &Rules,
     input: &[u8],
     scratch: &mut Scratch,
-    witness: &mut W,
+    observer: &mut W,
 ) -> Result<Walked, Reject> {
     scratch.names.clear();
     scratch.spots.clear();
     scratch.decoded.clear();
     let scanner = Scanner::object(input)?;
     let spans = Spans::new(input, input.len() - without_byte_order_mark(input).len());
-    let mut walk = Walk { rules, input, scanner, spans, scratch, time: None, witness, hidden: None };
+    let mut walk = Walk { rules, input, scanner, spans, scratch, time: None, observer, hidden: None };
     walk.object(rules.root())?;
     walk.scanner.finish()?;
     Ok(Walked { data: walk.spans.finish(), time: walk.time })
@@ -92,12 +92,12 @@ struct Walk<'w, 'a, W> {
     spans: Spans<'a>,
     scratch: &'w mut Scratch,
     time: Option<EventTime>,
-    witness: &'w mut W,
+    observer: &'w mut W,
     /// The outcome of the enclosing value that is dropped.
     hidden: Option<Outcome>,
 }
 
-impl<'w, W: Witness> Walk<'w, '_, W> {
+impl<'w, W: Observer> Walk<'w, '_, W> {
     /// The members of an object that was opened.
     fn object(&mut self, place: Place) -> Result<(), Reject> {
         let mut items = Items::opened(self.scanner.position());
@@ -107,8 +107,8 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
             // By its decoded text: an escaped name could be a declared name in disguise.
             let name = member.name.decode();
             let inside = self.rules.member(place, &name);
-            if W::LOOKS {
-                self.witness.enter(self.rules.step(place, &name));
+            if W::IS_ENABLED {
+                self.observer.enter(self.rules.step(place, &name));
             }
             if !self.scratch.names.add(&mut level, self.input, name, member.start + 1) {
                 return Err(Reject::at(RejectCode::DuplicateMember, member.start));
@@ -118,7 +118,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         }
         self.scratch.names.close(&level);
         if is_empty {
-            self.saw(Sight::Nothing);
+            self.report_value(Visible::Nothing);
         }
         Ok(())
     }
@@ -129,14 +129,14 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         let mut index = 0;
         while self.scanner.next_element()? {
             let start = self.scanner.position();
-            if W::LOOKS {
-                self.witness.enter(self.rules.step_to_element(place, index));
+            if W::IS_ENABLED {
+                self.observer.enter(self.rules.step_to_element(place, index));
             }
             self.item(&mut items, start, self.rules.element(place, index))?;
             index += 1;
         }
         if index == 0 {
-            self.saw(Sight::Nothing);
+            self.report_value(Visible::Nothing);
         }
         Ok(())
     }
@@ -164,8 +164,8 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
             self.spans.show(self.scanner.position(), before);
         }
         items.ended(self.scanner.position());
-        if W::LOOKS {
-            self.witness.leave();
+        if W::IS_ENABLED {
+            self.observer.leave();
         }
         Ok(())
     }
@@ -175,7 +175,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         let unexpected = |pointer| Err(Reject::declared(RejectCode::UnexpectedShape, pointer, at));
         match (&node.fate, token) {
             (fate, Token::Null) => {
-                self.witness_value(outcome(fate), Sight::Nothing);
+                self.report(outcome(fate), Visible::Nothing);
                 Ok(())
             }
             (Fate::Pseudonymise(pointer), Token::Object | Token::Array) => unexpected(pointer),
@@ -212,32 +212,32 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         match token {
             Token::Object => self.object(place),
             Token::Array => self.array(place),
-            Token::Text(text) if W::LOOKS && self.hidden.is_none() => {
-                self.saw(Sight::Text(&text.decode()));
+            Token::Text(text) if W::IS_ENABLED && self.hidden.is_none() => {
+                self.report_value(Visible::Text(&text.decode()));
                 Ok(())
             }
             Token::Number(number) => {
-                self.saw(Sight::Number(number));
+                self.report_value(Visible::Number(number));
                 Ok(())
             }
             _ => {
-                self.saw(Sight::Nothing);
+                self.report_value(Visible::Nothing);
                 Ok(())
             }
         }
     }
 
     /// Reports a value that is not changed: it is forwarded, or is inside of something that is dropped.
-    fn saw(&mut self, sight: Sight<'_>) {
+    fn report_value(&mut self, visible: Visible<'_>) {
         match self.hidden {
-            None => self.witness_value(Outcome::Forwarded, sight),
-            Some(outcome) => self.witness_value(outcome, Sight::Nothing),
+            None => self.report(Outcome::Forwarded, visible),
+            Some(outcome) => self.report(outcome, Visible::Nothing),
         }
     }
 
-    fn witness_value(&mut self, outcome: Outcome, sight: Sight<'_>) {
-        if W::LOOKS {
-            self.witness.value(outcome, sight);
+    fn report(&mut self, outcome: Outcome, visible: Visible<'_>) {
+        if W::IS_ENABLED {
+            self.observer.value(outcome, visible);
         }
     }
 
@@ -254,7 +254,7 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
     fn pseudonym(&mut self, at: usize, id: Id) {
         let start = self.spans.replace(at, self.scanner.position(), &[b"\"", &PLACEHOLDER, b"\""]);
         self.scratch.spots.push(Spot { at: start + 1, id });
-        self.witness_value(Outcome::Pseudonymised, Sight::Nothing);
+        self.report(Outcome::Pseudonymised, Visible::Nothing);
     }
 
     fn remember(&mut self, id: &str) -> Id {
@@ -267,10 +267,10 @@ impl<'w, W: Witness> Walk<'w, '_, W> {
         let decoded = text.decode();
         let clean = url::strip(&decoded).ok_or_else(|| Reject::declared(RejectCode::NotAUrl, pointer, at))?;
         if *clean != *decoded {
-            let json = serde_json::to_vec(&clean).expect("a text is JSON");
+            let json = serde_json::to_vec(&clean).expect("a string is valid JSON");
             self.spans.replace(at, self.scanner.position(), &[&json]);
         }
-        self.witness_value(Outcome::QueryStripped, Sight::Text(&clean));
+        self.report(Outcome::QueryStripped, Visible::Text(&clean));
         Ok(())
     }
 }

@@ -56,7 +56,7 @@ fn commits(effects: &[Effect]) -> Vec<u64> {
 }
 
 #[test]
-fn nothing_is_committed_before_data_and_mark_are_acknowledged() {
+fn commits_wait_for_data_and_marks() {
     let (mut core, at) = (Core::new("a".to_owned(), 100), slot(0, 1));
     core.step(Input::Assigned(vec![(at.clone(), start(None, 3, 9))]));
     core.step(data(1, &at, 3..5));
@@ -76,7 +76,7 @@ fn nothing_is_committed_before_data_and_mark_are_acknowledged() {
 }
 
 #[test]
-fn an_outage_does_not_pile_up_marks() {
+fn marks_do_not_accumulate_in_an_outage() {
     let (mut core, at) = (Core::new("a".to_owned(), 100), slot(0, 1));
     core.step(Input::Assigned(vec![(at.clone(), start(Some(0), 0, 9))]));
     let sent: usize = (0..10).map(|_| marks(&core.step(Input::Tick)).len()).sum();
@@ -87,7 +87,7 @@ fn an_outage_does_not_pile_up_marks() {
 }
 
 #[test]
-fn a_drain_ends_when_everything_read_is_accounted_for() {
+fn a_drain_ends_once_all_is_accounted_for() {
     let (mut core, at) = (Core::new("a".to_owned(), 100), slot(0, 1));
     core.step(Input::Assigned(vec![(at.clone(), start(Some(3), 0, 9))]));
     core.step(data(1, &at, 3..5));
@@ -103,7 +103,7 @@ fn a_drain_ends_when_everything_read_is_accounted_for() {
 }
 
 #[test]
-fn acknowledgements_of_an_older_assignment_are_dropped() {
+fn stale_acknowledgements_are_dropped() {
     let (mut core, old, new) = (Core::new("a".to_owned(), 100), slot(0, 1), slot(0, 2));
     core.step(Input::Assigned(vec![(old.clone(), start(Some(0), 0, 9))]));
     core.step(data(1, &old, 0..5));
@@ -114,7 +114,7 @@ fn acknowledgements_of_an_older_assignment_are_dropped() {
 }
 
 #[test]
-fn a_stream_of_rejects_stops_the_connector_and_is_not_committed() {
+fn too_many_rejects_stop_without_a_commit() {
     let (mut core, at) = (Core::new("a".to_owned(), 100), slot(0, 1));
     core.step(Input::Assigned(vec![(at.clone(), start(Some(0), 0, 900))]));
     core.step(data(1, &at, 0..5));
@@ -126,7 +126,7 @@ fn a_stream_of_rejects_stops_the_connector_and_is_not_committed() {
 }
 
 #[test]
-fn what_pubsub_refuses_becomes_a_reject() {
+fn refused_messages_become_rejects() {
     let (mut core, at) = (Core::new("a".to_owned(), 100), slot(0, 1));
     core.step(Input::Assigned(vec![(at.clone(), start(Some(0), 0, 9))]));
     core.step(data(1, &at, 0..5));
@@ -358,7 +358,7 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn no_interleaving_commits_what_pubsub_does_not_have(steps in steps()) {
+    fn no_interleaving_commits_unpublished_offsets(steps in steps()) {
         let mut world = World::new();
         for step in &steps {
             world.step(step);

@@ -8,13 +8,13 @@ use event::EventTime;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// The file does not exist.
-    #[error("no keyring at {}; make one with `aqueduct keys new`", .0.display())]
+    #[error("no keyring at {}; create one with `aqueduct keys new`", .0.display())]
     Missing(PathBuf),
     /// The file exists already.
-    #[error("there is a keyring at {} already, and it is never overwritten; `aqueduct keys rotate --at TIME` adds a key", .0.display())]
+    #[error("a keyring exists at {} and is not overwritten; add a key with `aqueduct keys rotate --at TIME`", .0.display())]
     Exists(PathBuf),
     /// The operating system refused to read the file.
-    #[error("cannot read the keyring {}; check that the user who runs this owns it", path.display())]
+    #[error("cannot read the keyring {}; check that the current user owns it", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum KeyringError {
         source: io::Error,
     },
     /// The operating system refused to write the file.
-    #[error("cannot write the keyring {}; check the folder's permissions and free space", path.display())]
+    #[error("cannot write the keyring {}; check the directory's permissions and the free space", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum KeyringError {
         source: io::Error,
     },
     /// Others than the owner may use the file.
-    #[error("keyring {path} can be read by others (mode {mode:04o}); type `chmod 600 {path}` (for a mounted secret: defaultMode 0440, and fsGroup equal to runAsGroup)", path = path.display())]
+    #[error("keyring {path} is readable by other users (mode {mode:04o}); run `chmod 600 {path}` (for a mounted secret: defaultMode 0440, and fsGroup equal to runAsGroup)", path = path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum KeyringError {
         mode: u32,
     },
     /// The file is not TOML, or has other keys or types than a keyring.
-    #[error("line {line} of keyring {} is not what a keyring holds; put it back from its copy", path.display())]
+    #[error("invalid line {line} in keyring {}; restore it from the backup", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -46,10 +46,10 @@ pub enum KeyringError {
         line: usize,
     },
     /// The file contains no key.
-    #[error("keyring {} holds no key; move it away and make one with `aqueduct keys new`", .0.display())]
+    #[error("keyring {} is empty; move it away and create one with `aqueduct keys new`", .0.display())]
     Empty(PathBuf),
     /// The configuration names a key that is not in the file.
-    #[error("keyring {} lacks the key {id:?} that anonymise.newest_key names; bring this replica the keyring that has it, as `aqueduct keys list` shows", path.display())]
+    #[error("keyring {} does not contain the key {id:?} of anonymise.newest_key; copy the current keyring to this replica (compare with `aqueduct keys list`)", path.display())]
     Lacks {
         /// The file.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum KeyringError {
         id: String,
     },
     /// An ID that cannot be an attribute.
-    #[error("the id of key {number} in keyring {} must be 1 to 64 letters, digits, \"-\" or \"_\"; put it back from its copy", path.display())]
+    #[error("invalid ID of key {number} in keyring {}; expected 1 to 64 letters, digits, \"-\" or \"_\"; restore it from the backup", path.display())]
     Id {
         /// The file.
         path: PathBuf,
@@ -65,10 +65,10 @@ pub enum KeyringError {
         number: usize,
     },
     /// Two keys have the same ID.
-    #[error("two keys in keyring {} have the same id; put it back from its copy", .0.display())]
+    #[error("two keys in keyring {} have the same ID; restore it from the backup", .0.display())]
     SameId(PathBuf),
     /// A secret that is too short, too long or not base64.
-    #[error("the secret of key {number} in keyring {} is not the base64 of 32 bytes; put it back from its copy", path.display())]
+    #[error("invalid secret of key {number} in keyring {}; expected 32 bytes in base64; restore it from the backup", path.display())]
     Secret {
         /// The file.
         path: PathBuf,
@@ -76,10 +76,10 @@ pub enum KeyringError {
         number: usize,
     },
     /// The first key must be valid for the oldest events.
-    #[error("key 1 in keyring {} must hold since always; take its `from` out", .0.display())]
+    #[error("key 1 in keyring {} must be valid from the beginning; remove its `from`", .0.display())]
     First(PathBuf),
     /// A later key without a time, or not in order.
-    #[error("key {number} in keyring {} needs a `from` later than those of the keys before it, in RFC 3339", path.display())]
+    #[error("key {number} in keyring {} needs a `from` in RFC 3339 that is later than that of the previous key", path.display())]
     From {
         /// The file.
         path: PathBuf,
@@ -87,23 +87,25 @@ pub enum KeyringError {
         number: usize,
     },
     /// A rotation into the past would change pseudonyms that were published.
-    #[error("{at} has passed: events since then have their pseudonyms; choose a later time than {now}")]
+    #[error(
+        "{at} is in the past, and events since then were pseudonymised with another key; choose a time after {now}"
+    )]
     Past {
-        /// The time that was asked for.
+        /// The requested time.
         at: EventTime,
         /// The current time.
         now: EventTime,
     },
     /// A rotation before one that is already planned.
-    #[error("a key that holds from {last} is in the keyring; choose a later time than that")]
+    #[error("the keyring has a key that is valid from {last}; choose a later time")]
     Planned {
         /// When the last key becomes valid.
         last: EventTime,
     },
     /// Another rotation is running, or was killed.
-    #[error("{} exists: another rotation is under way; if none is, remove that file", .0.display())]
+    #[error("{} exists: another rotation is in progress; if not, remove that file", .0.display())]
     Busy(PathBuf),
     /// The operating system gave no random bytes.
-    #[error("the operating system gave no random bytes for a secret; try again")]
+    #[error("the operating system returned no random bytes for a secret; try again")]
     Random(#[source] getrandom::Error),
 }

@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 use super::{Key, KeyringError};
 
 const HEADER: &str = "\
-# Aqueduct's keyring: anyone who has these secrets can find out which person a pseudonym stands for.
-# Keep it out of version control, readable by its owner only, and back it up apart from the data.
+# Aqueduct's keyring: anyone who has these secrets can find out who a pseudonym belongs to.
+# Keep it out of version control, readable by its owner only, and back it up separately from the data.
 ";
 
 /// Owner only.
@@ -118,7 +118,7 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     if !is_private(mode, (metadata.uid(), metadata.gid()), reader) {
         return Err(KeyringError::Open { path: path.to_owned(), mode });
     }
-    // Room for the whole file and one more entry: a text that grows leaves behind a copy that is not wiped.
+    // Room for the whole file and one more entry: a string that grows leaves a copy in memory that is not wiped.
     let length = usize::try_from(metadata.len()).unwrap_or(0);
     let mut text = Zeroizing::new(String::with_capacity(length + ENTRY_ROOM));
     file.read_to_string(&mut text).map_err(failed)?;
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mounted_secret_is_read_through_the_group_of_its_pod() {
+    fn a_mounted_secret_is_readable_by_its_group() {
         let (root, pod, other) = (0, 10_001, 10_002);
         for (mode, owner, reader, expected) in [
             (0o600, (pod, pod), (pod, pod), true),

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn pseudonyms_are_those_of_another_implementation() {
+    fn pseudonyms_match_another_implementation() {
         check([0x0b; 32], "Hi There", "GYpgfrRL-8aZA6Dxzyu9xQ");
         check([0; 32], "", "thNnmggU2ex3L5XXeMNfxQ");
         check([0xaa; 32], "123", "5AVuSDN1bu1Hk-z1BW2adQ");
@@ -95,7 +95,7 @@ mod tests {
 
     /// Test cases 1, 2, 3 and 6 of RFC 4231.
     #[test]
-    fn the_hash_is_rfc_4231s() {
+    fn the_hash_matches_rfc_4231() {
         let cases: [(&[u8], &[u8], &str); 4] = [
             (&[0x0b; 20], b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
             (

@@ -114,10 +114,9 @@ mod tests {
             fs::set_permissions(self.path(), fs::Permissions::from_mode(mode)).expect("a mode");
         }
 
-        /// The error of loading, without the folder.
-        fn error(&self) -> String {
-            let error = Keyring::load(&self.path()).expect_err("a refusal").to_string();
-            error.replace(&format!("{}/", self.0.path().display()), "")
+        /// The error of loading.
+        fn error(&self) -> KeyringError {
+            Keyring::load(&self.path()).expect_err("an error")
         }
     }
 
@@ -135,8 +134,8 @@ mod tests {
             (1, None, Some(NOW))
         );
         let before = fs::read(folder.path()).expect("a file");
-        let error = Keyring::create(&folder.path(), NOW).expect_err("a refusal").to_string();
-        assert!(error.contains("never overwritten") && error.contains("keys rotate"), "{error}");
+        let error = Keyring::create(&folder.path(), NOW).expect_err("an error");
+        assert!(matches!(error, KeyringError::Exists(_)), "{error}");
         assert_eq!(fs::read(folder.path()).expect("a file"), before);
         let other = Keyring::create(&folder.path().with_extension("other"), NOW).expect("a keyring");
         assert_ne!(other.keys()[0].pseudonym("123"), keyring.keys()[0].pseudonym("123"));
@@ -166,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn rotations_lie_ahead() {
+    fn rotations_need_a_future_time() {
         let folder = Folder::new();
         Keyring::create(&folder.path(), NOW).expect("a keyring");
         Keyring::rotate(&folder.path(), later(10), NOW).expect("a key");
         let before = fs::read(folder.path()).expect("a file");
         for at in [later(-1), NOW, later(5), later(10)] {
-            let error = Keyring::rotate(&folder.path(), at, NOW).expect_err("a refusal").to_string();
-            assert!(error.contains("later"), "{error}");
+            let error = Keyring::rotate(&folder.path(), at, NOW).expect_err("an error");
+            assert!(matches!(error, KeyringError::Past { .. } | KeyringError::Planned { .. }), "{error}");
         }
         assert_eq!(fs::read(folder.path()).expect("a file"), before);
     }
@@ -188,8 +187,8 @@ mod tests {
         assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
         assert_eq!(Keyring::load(&folder.path()).expect("a keyring").keys().len(), 2);
         fs::write(folder.0.path().join("keys.toml.new"), "").expect("a file");
-        let error = Keyring::rotate(&link, later(20), NOW).expect_err("a refusal").to_string();
-        assert!(error.contains("another rotation"), "{error}");
+        let error = Keyring::rotate(&link, later(20), NOW).expect_err("an error");
+        assert!(matches!(error, KeyringError::Busy(_)), "{error}");
     }
 
     #[test]
@@ -198,73 +197,40 @@ mod tests {
         Keyring::create(&folder.path(), NOW).expect("a keyring");
         for mode in [0o640, 0o604, 0o660, 0o610] {
             folder.mode(mode);
-            let error = folder.error();
-            assert!(
-                error.contains(&format!("mode {mode:04o}")) && error.contains("chmod 600 keys.toml"),
-                "{error}"
-            );
+            assert!(matches!(folder.error(), KeyringError::Open { mode: found, .. } if found == mode));
         }
         folder.mode(0o400);
         Keyring::load(&folder.path()).expect("a keyring that its owner may only read");
     }
 
     #[test]
-    fn a_missing_keyring_says_how_to_make_one() {
-        assert_eq!(Folder::new().error(), "no keyring at keys.toml; make one with `aqueduct keys new`");
-    }
-
-    #[test]
-    fn damaged_keyrings_are_refused_without_quoting_them() {
+    fn invalid_keyrings_are_rejected_without_quoting_them() {
+        use KeyringError as Error;
         let key = |rest: &str| format!("[[keys]]\nid = \"k1\"\nsecret = \"{SECRET}\"\n{rest}\n");
         let second = |rest: &str| format!("{}{}", key(""), key(rest).replace("k1", "k2"));
         let from = |time: &str| format!("from = \"{time}\"");
-        for (text, expect) in [
-            (
-                String::new(),
-                "keyring keys.toml holds no key; move it away and make one with `aqueduct keys new`",
-            ),
-            (
-                key("oops = 1"),
-                "line 4 of keyring keys.toml is not what a keyring holds; put it back from its copy",
-            ),
-            (
-                format!("keys = {SECRET}"),
-                "line 1 of keyring keys.toml is not what a keyring holds; put it back from its copy",
-            ),
-            (
-                key("").replace("CwsL", "Cws*"),
-                "the secret of key 1 in keyring keys.toml is not the base64 of 32 bytes; put it back from its copy",
-            ),
-            (
-                key("").replace("CwsL", ""),
-                "the secret of key 1 in keyring keys.toml is not the base64 of 32 bytes; put it back from its copy",
-            ),
-            (
-                key("").replace("k1", "k/1"),
-                "the id of key 1 in keyring keys.toml must be 1 to 64 letters, digits, \"-\" or \"_\"; put it back from its copy",
-            ),
-            (key("").repeat(2), "two keys in keyring keys.toml have the same id; put it back from its copy"),
-            (
-                key(&from("2026-01-01T00:00:00Z")),
-                "key 1 in keyring keys.toml must hold since always; take its `from` out",
-            ),
-            (
-                second(""),
-                "key 2 in keyring keys.toml needs a `from` later than those of the keys before it, in RFC 3339",
-            ),
-            (
-                second(&from("soon")),
-                "key 2 in keyring keys.toml needs a `from` later than those of the keys before it, in RFC 3339",
-            ),
-        ] {
+        let cases: [(String, fn(&Error) -> bool); 10] = [
+            (String::new(), |error| matches!(error, Error::Empty(_))),
+            (key("oops = 1"), |error| matches!(error, Error::Syntax { line: 4, .. })),
+            (format!("keys = {SECRET}"), |error| matches!(error, Error::Syntax { line: 1, .. })),
+            (key("").replace("CwsL", "Cws*"), |error| matches!(error, Error::Secret { number: 1, .. })),
+            (key("").replace("CwsL", ""), |error| matches!(error, Error::Secret { number: 1, .. })),
+            (key("").replace("k1", "k/1"), |error| matches!(error, Error::Id { number: 1, .. })),
+            (key("").repeat(2), |error| matches!(error, Error::SameId(_))),
+            (key(&from("2026-01-01T00:00:00Z")), |error| matches!(error, Error::First(_))),
+            (second(""), |error| matches!(error, Error::From { number: 2, .. })),
+            (second(&from("soon")), |error| matches!(error, Error::From { number: 2, .. })),
+        ];
+        for (text, is_expected) in cases {
             let error = Folder::with(&text).error();
-            assert_eq!(error, expect);
-            assert!(!error.contains("Cws"), "{error}");
+            assert!(is_expected(&error), "{text}: {error:?}");
+            assert!(!format!("{error} {error:?}").contains("Cws"), "{error:?}");
         }
+        assert!(matches!(Folder::new().error(), Error::Missing(_)));
     }
 
     #[test]
-    fn nothing_prints_a_secret() {
+    fn debug_output_has_no_secret() {
         let folder = Folder::with(&format!("[[keys]]\nid = \"k1\"\nsecret = \"{SECRET}\"\n"));
         let keyring = Keyring::load(&folder.path()).expect("a keyring");
         assert_eq!(format!("{keyring:?}"), "Keyring { keys: [Key(k1)] }");

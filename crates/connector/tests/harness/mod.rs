@@ -170,7 +170,7 @@ impl Running {
     /// SIGTERM.
     pub(crate) async fn stop(self) -> Summary {
         self.shutdown.cancel();
-        self.ended().await.expect("a connector that was told to stop ends well")
+        self.ended().await.expect("a cancelled connector ends without an error")
     }
 
     pub(crate) async fn ended(self) -> Result<Summary, ConnectorError> {
@@ -248,7 +248,7 @@ impl Sink {
         self.with(|state| state.data.iter().filter(|(place, _)| place.0 == topic).map(|(_, o)| o.len()).sum())
     }
 
-    /// Waits until so many distinct offsets of a topic were published.
+    /// Waits until this many distinct offsets of a topic were published.
     pub(crate) async fn wait_for(&self, topic: &str, count: usize) {
         self.until(&format!("{count} records of {topic}"), |state| {
             let found: usize =

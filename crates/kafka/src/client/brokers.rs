@@ -30,7 +30,7 @@ use crate::{
 /// A client without a group. It sees records of open transactions too.
 ///
 /// A client with wrong credentials gets no answers; the reason arrives only in an error event. Without reading these
-/// events, a wrong password would look like a broker that does not respond.
+/// events, a wrong password would observed like a broker that does not respond.
 pub struct Brokers {
     client: BaseConsumer<Context>,
     config: KafkaConfig,
@@ -38,8 +38,8 @@ pub struct Brokers {
 
 /// The minimum time for which the client's queue is served.
 pub(crate) const SERVE: Duration = Duration::from_millis(50);
-/// How long to wait for an answer before the first look at why there is none. Each further wait is twice as long, so that
-/// a distant broker is waited for as well.
+/// How long to wait for an answer before the first observed at why there is none. Each further wait is twice as long,
+/// so that a distant broker is waited for as well.
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// How long to wait for a topic that is being created.
 const NEW_TOPIC: Duration = Duration::from_secs(5);
@@ -187,8 +187,9 @@ impl Brokers {
         self.client.context().take_failure()
     }
 
-    /// Serves the client's queue for this long. Without a group the queue carries errors, log lines and statistics only.
-    /// With a wait of zero rust-rdkafka would take a single log line: lines would pile up, with errors after them.
+    /// Serves the client's queue for this long. Without a group the queue carries errors, log lines and statistics
+    /// only. With a wait of zero rust-rdkafka would take a single log line: lines would pile up, with errors after
+    /// them.
     pub(crate) fn serve(&self, wait: Duration) {
         while self.client.poll(wait).is_some() {}
         find_again(&self.client, self.servers(), "questions");

@@ -1,7 +1,7 @@
 //! librdkafka's callbacks, recorded for the thread that polls.
 //!
-//! A rebalance is only recorded: with events, the assignment may be taken up after the callback has returned, so that the
-//! reader handles it with its state at hand and without a lock.
+//! A rebalance is only recorded: with events, the assignment may be taken up after the callback has returned, so that
+//! the reader handles it with its state at hand and without a lock.
 
 use std::{
     collections::BTreeMap,
@@ -76,8 +76,8 @@ impl Context {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Topics that librdkafka has found to be recreated, with their new IDs. It continues to fetch at the old offsets and
-    /// reports the change only in a log line, which is in the queue before every record of the new topic.
+    /// Topics that librdkafka has found to be recreated, with their new IDs. It continues to fetch at the old offsets
+    /// and reports the change only in a log line, which is in the queue before every record of the new topic.
     pub(crate) fn take_renewed(&self) -> BTreeMap<String, String> {
         if !self.has_renewed.load(Ordering::Acquire) {
             return BTreeMap::new();
@@ -124,8 +124,8 @@ impl ClientContext for Context {
         if let Some(code) = error.rdkafka_error_code() {
             tracing::debug!(target: "librdkafka", %code, reason);
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            // "All brokers are down" and "transport failure" follow an error that is more specific, and librdkafka reports
-            // that one only once: a rejected certificate must not look like a broker that does not answer.
+            // "All brokers are down" and "transport failure" follow an error that is more specific, and librdkafka
+            // reports that one only once: a rejected certificate must not observed like a broker that does not answer.
             let is_vague =
                 matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure);
             if failure.is_none() || !is_vague {
@@ -174,7 +174,8 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Whether there is no broker to ask. All other sources are librdkafka's internal ones, such as one for "the coordinator".
+/// Whether there is no broker to ask. All other sources are librdkafka's internal ones, such as one for "the
+/// coordinator".
 fn is_alone(statistics: &Statistics) -> bool {
     !statistics.brokers.values().any(|broker| matches!(&*broker.source, "learned" | "configured"))
 }

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn only_damaged_records_are_unreadable() {
+    fn only_corrupt_records_are_unreadable() {
         for code in [Code::BadMessage, Code::BadCompression, Code::InvalidMessage, Code::InvalidRecord] {
             check(code, |judged| matches!(judged, Some(Error::Unreadable { .. })));
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn broker_conditions_pass() {
+    fn transient_broker_errors_are_ignored() {
         for code in [Code::AllBrokersDown, Code::LeaderNotAvailable, Code::RebalanceInProgress] {
             check(code, Option::is_none);
         }

@@ -71,8 +71,8 @@ pub(crate) fn create(config: &ClientConfig, context: Context) -> KafkaResult<Bas
 
 /// Leaves the group and destroys the client. Returns whether that was done in time.
 ///
-/// librdkafka waits without a limit for answers that the coordinator owes, such as the one to a commit. If the brokers are
-/// silent, the thread is left behind: it ends once they answer, or with the process.
+/// librdkafka waits without a limit for answers that the coordinator owes, such as the one to a commit. If the brokers
+/// are silent, the thread is detached: it ends once they answer, or with the process.
 pub(crate) fn close(consumer: BaseConsumer<Context>) -> bool {
     consumer.context().close();
     let (running, ended) = channel::<()>();
@@ -91,7 +91,7 @@ pub(crate) fn find_again(consumer: &BaseConsumer<Context>, servers: &str, client
         tracing::info!(
             client,
             brokers = servers,
-            "a broker named no broker, itself neither; asking from the start"
+            "a broker returned metadata without any broker; starting again from bootstrap_servers"
         );
         unwrapped::add_brokers(consumer.client(), servers);
     }

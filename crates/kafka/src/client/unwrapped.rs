@@ -1,8 +1,8 @@
 //! Functions that rust-rdkafka does not wrap: the IDs of topics, the assignments of a consumer group, the metadata of
 //! committed offsets as bytes, commits that are answered later or within a time, and adding brokers to a client.
 //!
-//! This is the only module with unsafe code. Each function takes a safe handle that outlives the call, and copies what it
-//! returns.
+//! This is the only module with unsafe code. Each function takes a safe handle that outlives the call, and copies what
+//! it returns.
 
 use std::{
     ffi::{CStr, CString, c_char},
@@ -51,7 +51,7 @@ pub(crate) fn topics<C: ClientContext>(
     let broker = any_broker(client, first, timeout)?;
     let names: Vec<CString> = names
         .iter()
-        .map(|name| CString::new(*name).expect("topic names are checked and hold no NUL"))
+        .map(|name| CString::new(*name).expect("topic names are validated and contain no NUL"))
         .collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
@@ -129,9 +129,9 @@ unsafe fn described_topic(topic: *const sys::rd_kafka_TopicDescription_t) -> Res
 
 /// Describes a consumer group: its members and their partitions.
 ///
-/// Every broker is asked, as only the coordinator knows the group. `rd_kafka_DescribeConsumerGroups` asks the coordinator
-/// alone, but librdkafka aborts the process when that connection is lost at the wrong moment (librdkafka issue 4605), as
-/// with every request of its admin interface that goes to a coordinator.
+/// Queries every broker, because only the coordinator knows the group. `rd_kafka_DescribeConsumerGroups` queries the
+/// coordinator alone, but librdkafka aborts the process when that connection is lost at the wrong moment (librdkafka
+/// issue 4605), as with every request of its admin interface that goes to a coordinator.
 #[expect(unsafe_code, reason = "rust-rdkafka 0.39 panics on a group or member without content")]
 pub(crate) fn group<C: ClientContext>(
     client: &Client<C>,
@@ -141,8 +141,8 @@ pub(crate) fn group<C: ClientContext>(
     let name = CString::new(name).map_err(|_| RDKafkaErrorCode::InvalidGroupId)?;
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
     let mut list: *const sys::rd_kafka_group_list = std::ptr::null();
-    // SAFETY: the client is live while it is borrowed, and the name outlives the call. The list is null or owned here, and is
-    // destroyed by its guard after everything has been copied.
+    // SAFETY: the client is live while it is borrowed, and the name outlives the call. The list is null or owned here,
+    // and is destroyed by its guard after everything has been copied.
     unsafe {
         let code = sys::rd_kafka_list_groups(client.native_ptr(), name.as_ptr(), &raw mut list, millis);
         let list = Owned::new(list.cast_mut(), destroy_group_list);
@@ -157,7 +157,7 @@ pub(crate) fn group<C: ClientContext>(
     }
 }
 
-#[expect(unsafe_code, reason = "the guard's destructor takes a pointer to what it owns")]
+#[expect(unsafe_code, reason = "the guard's destructor takes a raw pointer")]
 unsafe extern "C" fn destroy_group_list(list: *mut sys::rd_kafka_group_list) {
     // SAFETY: the guard passes the list that rd_kafka_list_groups made, once.
     unsafe { sys::rd_kafka_group_list_destroy(list) };
@@ -199,8 +199,8 @@ fn instance(member: &str) -> Option<String> {
     name.strip_suffix('-').filter(|_| is_uuid).map(str::to_owned)
 }
 
-/// The partitions of an assignment in the encoding of Kafka's consumer protocol: a version, topics with their partitions,
-/// and data that only the assignor reads. `None` if it is malformed.
+/// The partitions of an assignment in the encoding of Kafka's consumer protocol: a version, topics with their
+/// partitions, and data that only the assignor reads. `None` if it is malformed.
 fn assigned(bytes: &[u8]) -> Option<Vec<TopicPartition>> {
     let (_version, mut rest) = bytes.split_first_chunk::<2>()?;
     let mut places = Vec::new();
@@ -266,8 +266,8 @@ pub(crate) fn commit<C: ConsumerContext>(
 ) -> Result<(), RDKafkaErrorCode> {
     let handle = consumer.client().native_ptr();
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: the client is live while it is borrowed; the list is copied by the call. Queue and event are owned here and
-    // destroyed by their guards, the event before the queue. The list of an event belongs to it and is only read.
+    // SAFETY: the client is live while it is borrowed; the list is copied by the call. Queue and event are owned here
+    // and destroyed by their guards, the event before the queue. The list of an event belongs to it and is only read.
     unsafe {
         let queue = Owned::new(sys::rd_kafka_queue_new(handle), sys::rd_kafka_queue_destroy);
         let code = sys::rd_kafka_commit_queue(handle, offsets.ptr(), queue.get(), None, std::ptr::null_mut());
@@ -330,7 +330,7 @@ impl<T> Owned<T> {
 }
 
 impl<T> Drop for Owned<T> {
-    #[expect(unsafe_code, reason = "gives a handle back to librdkafka")]
+    #[expect(unsafe_code, reason = "returns a handle to librdkafka")]
     fn drop(&mut self) {
         if !self.handle.is_null() {
             // SAFETY: the handle was created by the constructor that belongs to this destructor, and is not used again.
@@ -348,7 +348,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_secs(20);
 
     #[test]
-    fn a_missing_topic_is_an_error_of_its_own() {
+    fn a_missing_topic_is_an_error() {
         let cluster = MockCluster::new(1).expect("a mock cluster");
         cluster.create_topic("events", 3, 1).expect("a topic");
         let client: BaseConsumer = ClientConfig::new()

@@ -1,9 +1,9 @@
-//! The time of a question to the brokers.
+//! The time of a request to the brokers.
 
 use event::EventTime;
 
-/// Puts a question, and returns its answer with the time that was read before. The answer holds for that time: it does not
-/// cover what happened between the question and the answer.
+/// Sends a request, and returns its answer with the time before the request. The answer is valid for that time: it does
+/// not cover what happened between request and answer.
 ///
 /// ```
 /// let (asked_at, answer) = kafka::ask::ask(|| event::EventTime(7), || "an answer");

@@ -15,7 +15,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::{
     ask::ask,
-    fit::{Fit, Look},
+    fit::{Fit, Observed},
     orders::Orders,
     slot::Slot,
     stimulus::Stimulus,
@@ -25,8 +25,8 @@ use crate::{
     client::{End, unwrapped::Topic},
 };
 
-/// No watermark passes the time of the last question, and a mark carries the answer once a second. Asking more often than
-/// that makes rows appear in their tables sooner.
+/// No watermark passes the time of the last question, and a mark carries the answer once a second. Asking more often
+/// than that makes rows appear in their tables sooner.
 const PERIOD: Duration = Duration::from_millis(250);
 /// How often the group is asked for its assignments, if this replica does not read every partition: `SOON` while it is
 /// doubtful whether they fit, `SELDOM` otherwise and after a question without an answer.
@@ -86,7 +86,7 @@ impl<B> Facts<B> {
                 question(&mut self);
             }
             if let Some((code, reason)) = self.brokers.take_failure() {
-                tracing::debug!(%code, reason, "the client that asks for facts");
+                tracing::debug!(%code, reason, "connection failure of the metadata client");
             }
             if stop.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
                 return;
@@ -128,7 +128,7 @@ impl<B> Facts<B> {
         let new = || (membership.client, Fit::new(membership.is_returning));
         let (_, fit) = self.fit.get_or_insert_with(new);
         let slots = self.orders.slots();
-        let mut look = Look {
+        let mut observed = Observed {
             topics: &self.topics,
             held: &slots.iter().map(|slot| (slot.topic.clone(), slot.partition)).collect(),
             strays: &membership.strays,
@@ -136,18 +136,19 @@ impl<B> Facts<B> {
             assignments: membership.assignments,
         };
         let group;
-        if membership.strays.is_empty() && !look.is_complete() {
+        if membership.strays.is_empty() && !observed.is_complete() {
             if now < self.ask_group_at {
                 return;
             }
             let answer = self.brokers.group(&self.group_id, GROUP_TIMEOUT);
             let is_urgent = answer.is_ok() && fit.is_doubtful(now);
             self.ask_group_at = now + if is_urgent { SOON } else { SELDOM };
-            group = answer.inspect_err(|code| tracing::debug!(%code, "the group is not described")).ok();
-            look.group = group.as_ref();
+            group =
+                answer.inspect_err(|code| tracing::debug!(%code, "cannot describe the consumer group")).ok();
+            observed.group = group.as_ref();
         }
-        if let Some(misfit) = fit.judge(&look, now) {
-            self.orders.rejoin(misfit);
+        if let Some(mismatch) = fit.judge(&observed, now) {
+            self.orders.rejoin(mismatch);
         }
     }
 
@@ -181,12 +182,12 @@ impl<B> Facts<B> {
             if ids.contains_key(&**topic) {
                 self.known.insert(topic.to_string());
                 if self.missing.remove(&**topic) {
-                    tracing::info!(%topic, "the topic is there again");
+                    tracing::info!(%topic, "the topic exists again");
                 }
             } else if self.known.contains(&**topic) && self.missing.insert(topic.to_string()) {
                 tracing::warn!(
                     %topic, brokers = %self.brokers.servers(),
-                    action = "recreate the topic, or remove it from kafka.topics and restart",
+                    action = "recreate the topic, or remove it from kafka.topics and restart the connector",
                     "the topic was deleted; waiting until it is recreated"
                 );
             }
@@ -195,7 +196,7 @@ impl<B> Facts<B> {
 
     fn answered(&mut self) {
         if std::mem::take(&mut self.is_down) {
-            tracing::info!(brokers = %self.brokers.servers(), "Kafka answers again");
+            tracing::info!(brokers = %self.brokers.servers(), "Kafka is reachable again");
         }
         self.send(Stimulus::Brokers(Ok(())));
     }
@@ -207,11 +208,11 @@ impl<B> Facts<B> {
         if !std::mem::replace(&mut self.is_down, true) {
             tracing::warn!(
                 brokers = %self.brokers.servers(), reason,
-                action = "see whether the brokers run and can be reached from here",
-                "Kafka does not answer; trying until it does"
+                action = "check that the brokers are running and reachable from this host",
+                "Kafka is unreachable; retrying"
             );
         }
-        self.send(Stimulus::Brokers(Err(format!("{} does not answer", self.brokers.servers()))));
+        self.send(Stimulus::Brokers(Err(format!("no response from {}", self.brokers.servers()))));
     }
 
     fn send(&self, stimulus: Stimulus<B>) {

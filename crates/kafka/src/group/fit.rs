@@ -33,7 +33,7 @@ pub struct Group {
 
 /// The assignment and the topics at one time.
 #[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
+pub struct Observed<'a> {
     /// The configured topics that exist, with their numbers of partitions.
     pub topics: &'a BTreeMap<Arc<str>, i32>,
     /// The partitions that this replica reads.
@@ -49,7 +49,7 @@ pub struct Look<'a> {
 
 /// Why an assignment does not fit: one partition for the log, and how many there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misfit {
+pub enum Mismatch {
     /// A partition of a configured topic has no reader.
     Unread(TopicPartition, usize),
     /// A partition is assigned to this replica, and it does not read it.
@@ -76,16 +76,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The patience doubles each time, so that an assignment which cannot fit does not keep the group rebalancing.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
 
-impl Look<'_> {
+impl Observed<'_> {
     /// Whether this replica reads every partition, so that the group need not be asked.
     pub fn is_complete(&self) -> bool {
         self.strays.is_empty() && self.subscribed().all(|place| self.held.contains(&place))
     }
 
     /// What does not fit; `Err` if that is unknown at the moment.
-    fn misfit(&self) -> Result<Option<Misfit>, ()> {
+    fn mismatch(&self) -> Result<Option<Mismatch>, ()> {
         if let Some(first) = self.strays.first() {
-            return Ok(Some(Misfit::Stray(first.clone(), self.strays.len())));
+            return Ok(Some(Mismatch::Stray(first.clone(), self.strays.len())));
         }
         if self.is_complete() {
             return Ok(None);
@@ -94,7 +94,7 @@ impl Look<'_> {
         let is_unread =
             |place: &TopicPartition| !self.held.contains(place) && !group.assigned.contains(place);
         let mut unread = self.subscribed().filter(is_unread);
-        Ok(unread.next().map(|first| Misfit::Unread(first, 1 + unread.count())))
+        Ok(unread.next().map(|first| Mismatch::Unread(first, 1 + unread.count())))
     }
 
     fn subscribed(&self) -> impl Iterator<Item = TopicPartition> {
@@ -114,13 +114,13 @@ impl Fit {
     }
 
     /// Judges the assignment. Returns why to join the group again, if that must be done now.
-    pub fn judge(&mut self, look: &Look<'_>, now: Instant) -> Option<Misfit> {
-        if look.assignments == 0 {
+    pub fn judge(&mut self, observed: &Observed<'_>, now: Instant) -> Option<Mismatch> {
+        if observed.assignments == 0 {
             return None;
         }
         let joined_at = *self.joined_at.get_or_insert(now);
-        let misfit = match look.misfit() {
-            Ok(Some(misfit)) => misfit,
+        let mismatch = match observed.mismatch() {
+            Ok(Some(mismatch)) => mismatch,
             Ok(None) => {
                 self.unfit_since = None;
                 return None;
@@ -128,13 +128,13 @@ impl Fit {
             Err(()) => return None,
         };
         let since = match self.unfit_since {
-            Some((assignment, since)) if assignment == look.assignments => since,
+            Some((assignment, since)) if assignment == observed.assignments => since,
             _ => {
-                self.unfit_since = Some((look.assignments, now));
+                self.unfit_since = Some((observed.assignments, now));
                 now
             }
         };
-        let is_old = self.is_returning && look.assignments == 1 && now.duration_since(joined_at) < RETURN;
+        let is_old = self.is_returning && observed.assignments == 1 && now.duration_since(joined_at) < RETURN;
         if !is_old && now.duration_since(since) < self.patience {
             return None;
         }
@@ -143,20 +143,25 @@ impl Fit {
         }
         self.is_returning = false;
         self.unfit_since = None;
-        Some(misfit)
+        Some(mismatch)
     }
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unread((topic, partition), 1) => write!(f, "no member reads {topic}[{partition}]"),
             Self::Unread((topic, partition), count) => {
-                write!(f, "no member reads {count} partitions, such as {topic}[{partition}]")
+                write!(f, "no member reads {count} partitions, for example {topic}[{partition}]")
             }
-            Self::Stray((topic, partition), 1) => write!(f, "this member was assigned {topic}[{partition}]"),
+            Self::Stray((topic, partition), 1) => {
+                write!(f, "this member was assigned {topic}[{partition}], which it does not read")
+            }
             Self::Stray((topic, partition), count) => {
-                write!(f, "this member was assigned {count} foreign partitions, such as {topic}[{partition}]")
+                write!(
+                    f,
+                    "this member was assigned {count} partitions that it does not read, for example {topic}[{partition}]"
+                )
             }
         }
     }
@@ -192,24 +197,25 @@ mod tests {
         /// The first second at which the replica joins again, looking once a second, and why.
         #[track_caller]
         #[expect(clippy::needless_pass_by_value, reason = "expectations are written in place")]
-        fn check(&self, is_returning: bool, assignments: u64, expected: Option<(u64, Misfit)>) {
+        fn check(&self, is_returning: bool, assignments: u64, expected: Option<(u64, Mismatch)>) {
             let start = Instant::now();
             let mut fit = Fit::new(is_returning);
-            let look = Look {
+            let observed = Observed {
                 topics: &self.topics,
                 held: &self.held,
                 strays: &self.strays,
                 group: self.group.as_ref(),
                 assignments,
             };
-            let found = (0..300)
-                .find_map(|second| Some((second, fit.judge(&look, start + Duration::from_secs(second))?)));
+            let found = (0..300).find_map(|second| {
+                Some((second, fit.judge(&observed, start + Duration::from_secs(second))?))
+            });
             assert_eq!(found, expected);
         }
     }
 
-    fn unread(topic: &str, partition: i32, count: usize) -> Misfit {
-        Misfit::Unread((topic.into(), partition), count)
+    fn unread(topic: &str, partition: i32, count: usize) -> Mismatch {
+        Mismatch::Unread((topic.into(), partition), count)
     }
 
     #[test]
@@ -219,9 +225,9 @@ mod tests {
         let grown = case(&[("a", 3)], &[("a", 0)], &[("a", 0), ("a", 2)]);
         grown.check(true, 1, Some((0, unread("a", 1, 1))));
         let removed = Case { strays: places(&[("b", 0)]), ..case(&[("a", 1)], &[("a", 0)], &[]) };
-        removed.check(true, 1, Some((0, Misfit::Stray(("b".into(), 0), 1))));
+        removed.check(true, 1, Some((0, Mismatch::Stray(("b".into(), 0), 1))));
         // The assignment itself shows that a topic was removed: the coordinator is not needed.
-        Case { group: None, ..removed }.check(true, 1, Some((0, Misfit::Stray(("b".into(), 0), 1))));
+        Case { group: None, ..removed }.check(true, 1, Some((0, Mismatch::Stray(("b".into(), 0), 1))));
     }
 
     #[test]
@@ -232,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assignment_that_fits_or_is_unknown_stays() {
+    fn matching_or_unknown_assignments_are_kept() {
         case(&[("a", 2)], &[("a", 0), ("a", 1)], &[]).check(true, 1, None);
         case(&[("a", 2)], &[("a", 0)], &[("a", 0), ("a", 1)]).check(true, 1, None);
         let unknown = case(&[("a", 2)], &[("a", 0)], &[("a", 0)]);
@@ -251,14 +257,14 @@ mod tests {
         let mut assignments = 1;
         let mut times = Vec::new();
         for second in 0..4_000 {
-            let look = Look {
+            let observed = Observed {
                 topics: &case.topics,
                 held: &case.held,
                 strays: &case.strays,
                 group: case.group.as_ref(),
                 assignments,
             };
-            if fit.judge(&look, start + Duration::from_secs(second)).is_some() {
+            if fit.judge(&observed, start + Duration::from_secs(second)).is_some() {
                 times.push(second);
                 assignments += 1;
             }

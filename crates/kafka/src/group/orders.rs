@@ -11,7 +11,7 @@ use std::{
 use event::Partition;
 
 use super::{
-    fit::Misfit,
+    fit::Mismatch,
     slot::{Commit, Slot},
 };
 use crate::TopicPartition;
@@ -32,7 +32,7 @@ pub struct Orders {
     /// Reader to facts.
     membership: Mutex<Membership>,
     /// Facts to reader: join the group again.
-    rejoin: Mutex<Option<Misfit>>,
+    rejoin: Mutex<Option<Mismatch>>,
 }
 
 /// The state of this replica in its group.
@@ -118,11 +118,11 @@ impl Orders {
     }
 
     /// The facts: join the group again, for this reason.
-    pub(crate) fn rejoin(&self, misfit: Misfit) {
-        *lock(&self.rejoin) = Some(misfit);
+    pub(crate) fn rejoin(&self, mismatch: Mismatch) {
+        *lock(&self.rejoin) = Some(mismatch);
     }
 
-    pub(crate) fn take_rejoin(&self) -> Option<Misfit> {
+    pub(crate) fn take_rejoin(&self) -> Option<Mismatch> {
         lock(&self.rejoin).take()
     }
 

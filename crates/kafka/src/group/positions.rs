@@ -1,5 +1,5 @@
-//! librdkafka's positions compared with the reader's: passing control records, restarting the fetcher after an error, and
-//! noticing that a topic was recreated.
+//! librdkafka's positions compared with the reader's: passing control records, restarting the fetcher after an error,
+//! and noticing that a topic was recreated.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 
 use super::{
     Intake,
-    reader::{End, Reader, stuck},
+    reader::{End, Reader, consumer_error},
     stimulus::Stimulus,
 };
 use crate::TopicPartition;
@@ -16,8 +16,8 @@ use crate::TopicPartition;
 const DOUBT: Duration = Duration::from_secs(3);
 
 impl<I: Intake> Reader<I> {
-    /// librdkafka's position passes control records, which are never returned. There is no record between the last one and
-    /// the position: positions move only in this thread, when records are returned or control records skipped.
+    /// librdkafka's position passes control records, which are never returned. There is no record between the last one
+    /// and the position: positions move only in this thread, when records are returned or control records skipped.
     pub(super) fn check_positions(&mut self) -> Result<(), End> {
         // While paused a batch waits, and no position may overtake it.
         if self.assignment.is_empty() || self.is_paused {
@@ -65,13 +65,13 @@ impl<I: Intake> Reader<I> {
             held.since = Instant::now();
             let offset = Offset::Offset(i64::try_from(held.next).unwrap_or(i64::MAX));
             out.add_partition(topic, *partition);
-            back.add_partition_offset(topic, *partition, offset).map_err(|error| stuck(&error))?;
+            back.add_partition_offset(topic, *partition, offset).map_err(|error| consumer_error(&error))?;
         }
         if out.count() == 0 {
             return Ok(());
         }
-        self.consumer.incremental_unassign(&out).map_err(|error| stuck(&error))?;
-        self.consumer.incremental_assign(&back).map_err(|error| stuck(&error))?;
+        self.consumer.incremental_unassign(&out).map_err(|error| consumer_error(&error))?;
+        self.consumer.incremental_assign(&back).map_err(|error| consumer_error(&error))?;
         if self.is_paused { self.pause(true) } else { Ok(()) }
     }
 

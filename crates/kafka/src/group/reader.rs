@@ -127,12 +127,12 @@ impl<I: Intake> Reader<I> {
             Err(End::Orphaned) | Ok(()) => Ok(()),
         };
         let uncommitted = self.leave().unwrap_or_else(|Orphaned| {
-            tracing::debug!("nobody is left to drain for");
+            tracing::debug!("not draining: the driver has ended");
             None
         });
         let Self { consumer, driver, .. } = self;
         let has_left = client::close(consumer);
-        warn_undone(uncommitted.as_ref(), has_left);
+        warn_incomplete_shutdown(uncommitted.as_ref(), has_left);
         if driver.blocking_send(Stimulus::Closed(result)).is_err() {
             tracing::debug!("the driver has ended");
         }
@@ -152,7 +152,7 @@ impl<I: Intake> Reader<I> {
             while let Some(batch) = self.batches.pop() {
                 self.hand_over(batch)?;
             }
-            self.keep_house()?;
+            self.maintain()?;
         }
         Ok(())
     }
@@ -170,8 +170,8 @@ impl<I: Intake> Reader<I> {
                     }
                 }
                 Some(Err(error)) => match faults::judge(&error, &self.config) {
-                    Fault::Passing(code) => tracing::debug!(%code, "Kafka reports"),
-                    Fault::OutOfRange => return self.mend_positions(),
+                    Fault::Passing(code) => tracing::debug!(%code, "transient Kafka error"),
+                    Fault::OutOfRange => return self.reset_positions(),
                     Fault::Final(error) => return Err(error.into()),
                 },
                 None => break,
@@ -228,7 +228,7 @@ impl<I: Intake> Reader<I> {
         while !self.orders.is_stopping() {
             self.poll(IDLE)?;
             self.serve()?;
-            self.keep_house()?;
+            self.maintain()?;
             if self.orders.is_held() {
                 continue;
             }
@@ -241,7 +241,7 @@ impl<I: Intake> Reader<I> {
             break;
         }
         self.pause(false)?;
-        tracing::debug!("reading again");
+        tracing::debug!("resumed");
         Ok(())
     }
 
@@ -253,13 +253,13 @@ impl<I: Intake> Reader<I> {
             list.add_partition(&held.slot.topic, held.slot.partition);
         }
         let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        Ok(done.map_err(|error| stuck(&error))?)
+        Ok(done.map_err(|error| consumer_error(&error))?)
     }
 
     /// Commits the offsets that the driver requested, and checks positions and topics at their intervals.
-    fn keep_house(&mut self) -> Result<(), End> {
-        if let Some(misfit) = self.orders.take_rejoin() {
-            self.rejoin(&misfit)?;
+    fn maintain(&mut self) -> Result<(), End> {
+        if let Some(mismatch) = self.orders.take_rejoin() {
+            self.rejoin(&mismatch)?;
         }
         let commits = self.orders.take_commits();
         let is_held = |commit: &Commit, reader: &mut Self| {
@@ -270,7 +270,7 @@ impl<I: Intake> Reader<I> {
         if !commits.is_empty()
             && let Err(error) = lookup::commit_later(&self.consumer, &commits)
         {
-            tracing::debug!(%error, "offsets are committed again in a second");
+            tracing::debug!(%error, "commit failed; retrying in a second");
         }
         if self.positions_checked_at.elapsed() >= POSITIONS {
             self.positions_checked_at = Instant::now();
@@ -295,8 +295,8 @@ impl<I: Intake> Reader<I> {
                     self.is_commit_failing = true;
                     tracing::warn!(
                         %topic, partition, %code,
-                        action = "see whether the group's coordinator runs, and whether the user may commit for this group",
-                        "offsets cannot be committed; trying until they can"
+                        action = "check that the group coordinator is running and that this user has Read on the group",
+                        "cannot commit offsets; retrying"
                     );
                 }
                 Err(_) => {}
@@ -308,7 +308,7 @@ impl<I: Intake> Reader<I> {
             }
         }
         if !commits.is_empty() && std::mem::take(&mut self.is_commit_failing) {
-            tracing::info!("offsets are committed again");
+            tracing::info!("committing offsets again");
         }
         if commits.is_empty() { Ok(()) } else { Ok(self.send(Stimulus::Committed(commits))?) }
     }
@@ -343,19 +343,19 @@ fn note_renewed(context: &Context, topic_ids: &mut TopicIds) {
 }
 
 /// Logs what could not be finished, because Kafka did not answer in time or refused it.
-fn warn_undone(uncommitted: Option<&KafkaError>, has_left: bool) {
-    let offsets = uncommitted.map(|error| format!("the last offsets are not committed ({error})"));
-    let group = (!has_left).then(|| "the group was not left".to_owned());
-    let undone: Vec<String> = offsets.into_iter().chain(group).collect();
-    if !undone.is_empty() {
+fn warn_incomplete_shutdown(uncommitted: Option<&KafkaError>, has_left: bool) {
+    let offsets = uncommitted.map(|error| format!("the last offsets were not committed ({error})"));
+    let group = (!has_left).then(|| "the member did not leave the group".to_owned());
+    let incomplete: Vec<String> = offsets.into_iter().chain(group).collect();
+    if !incomplete.is_empty() {
         tracing::warn!(
-            undone = undone.join(", "),
-            action = "nothing; the next start reads and publishes the last records again, and the processor recognises the copies",
-            "stopped before Kafka confirmed everything"
+            incomplete = incomplete.join(", "),
+            action = "none; the next start publishes the last records again, and the processor drops the duplicates",
+            "shut down before Kafka confirmed all requests"
         );
     }
 }
 
-pub(super) fn stuck(error: &KafkaError) -> Error {
+pub(super) fn consumer_error(error: &KafkaError) -> Error {
     Error::Consumer { source: error.into() }
 }

@@ -14,9 +14,9 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaError,
 use super::{
     Intake,
     assignment::Held,
-    fit::Misfit,
+    fit::Mismatch,
     lookup::{self, Lookup},
-    reader::{End, Orphaned, Reader, stuck},
+    reader::{End, Orphaned, Reader, consumer_error},
     slot::Slot,
     start::{Notice, Start, topic_id},
     stimulus::Stimulus,
@@ -52,7 +52,7 @@ impl<I: Intake> Reader<I> {
                     return Ok(true);
                 }
                 // The asking thread logs it.
-                Err(code) => tracing::debug!(%code, "the topics are not described yet"),
+                Err(code) => tracing::debug!(%code, "cannot describe the topics yet"),
             }
             patience = (patience * 2).min(ANSWER_TIMEOUT);
             std::thread::sleep(RETRY);
@@ -77,7 +77,7 @@ impl<I: Intake> Reader<I> {
 
     fn subscribe(&self) -> Result<(), Error> {
         let topics: Vec<&str> = self.config.topics.iter().map(|topic| &**topic).collect();
-        self.consumer.subscribe(&topics).map_err(|error| stuck(&error))
+        self.consumer.subscribe(&topics).map_err(|error| consumer_error(&error))
     }
 
     /// Joins the group again, so that it computes a new assignment.
@@ -86,10 +86,10 @@ impl<I: Intake> Reader<I> {
     /// poll), and a subscription that follows at once makes it join again as the same member, with an empty list of
     /// owned partitions and the number of its last generation. This metadata differs from what the coordinator has
     /// stored, so it starts a rebalance.
-    pub(super) fn rejoin(&mut self, misfit: &Misfit) -> Result<(), End> {
+    pub(super) fn rejoin(&mut self, mismatch: &Mismatch) -> Result<(), End> {
         tracing::info!(
-            group = %self.config.group_id, reason = %misfit,
-            "the group's assignment does not fit kafka.topics; joining the group again"
+            group = %self.config.group_id, reason = %mismatch,
+            "the group's assignment does not match kafka.topics; rejoining the group"
         );
         self.consumer.unsubscribe();
         Ok(self.subscribe()?)
@@ -128,13 +128,13 @@ impl<I: Intake> Reader<I> {
             for ((topic, partition), start) in &starts {
                 let offset = i64::try_from(start.offset).unwrap_or(i64::MAX);
                 list.add_partition_offset(topic, *partition, Offset::Offset(offset))
-                    .map_err(|error| stuck(&error))?;
+                    .map_err(|error| consumer_error(&error))?;
             }
             let opened: BTreeSet<&TopicPartition> = starts.iter().map(|(partition, _)| partition).collect();
             strays.extend(partitions.iter().filter(|partition| !opened.contains(partition)).cloned());
         }
         // Without starts the assignment is lost or this member is leaving: an empty one answers the group.
-        self.consumer.incremental_assign(&list).map_err(|error| stuck(&error))?;
+        self.consumer.incremental_assign(&list).map_err(|error| consumer_error(&error))?;
         self.orders.assigned(strays);
         if self.is_paused {
             self.pause(true)?;
@@ -149,7 +149,7 @@ impl<I: Intake> Reader<I> {
             |(topic, partition): &TopicPartition| Some(self.assignment.get(topic, *partition)?.slot.clone());
         let slots: Vec<Slot> = partitions.iter().filter_map(held).collect();
         // librdkafka refuses to give back what was never taken up: a partition that this replica could not read.
-        let taken_up = self.consumer.assignment().map_err(|error| stuck(&error))?;
+        let taken_up = self.consumer.assignment().map_err(|error| consumer_error(&error))?;
         let mut list = TopicPartitionList::new();
         for (topic, partition) in &partitions {
             if taken_up.find_partition(topic, *partition).is_some() {
@@ -159,14 +159,14 @@ impl<I: Intake> Reader<I> {
         if is_lost {
             tracing::warn!(
                 partitions = slots.len(),
-                action = "nothing once; if it repeats, this machine is too slow for session.timeout.ms or was frozen",
-                "the group gave our partitions to others; what was not committed is read there"
+                action = "none if it happens once; if it repeats, this host is too slow for session.timeout.ms, or the process was suspended",
+                "lost the assignment: the group moved these partitions to other members, which continue from the committed offsets"
             );
         }
         if let Some(error) = self.close(&slots, !is_lost)? {
             warn_uncommitted(&error);
         }
-        self.consumer.incremental_unassign(&list).map_err(|error| stuck(&error))?;
+        self.consumer.incremental_unassign(&list).map_err(|error| consumer_error(&error))?;
         self.orders.revoked(&partitions);
         Ok(())
     }
@@ -236,7 +236,7 @@ impl<I: Intake> Reader<I> {
             {
                 tracing::info!(
                     partitions = partitions.len() - existing.len(),
-                    "partitions were assigned that do not exist; the next rebalance takes them back"
+                    "ignoring assigned partitions that do not exist; the next rebalance revokes them"
                 );
                 partitions = existing;
                 continue;
@@ -251,8 +251,8 @@ impl<I: Intake> Reader<I> {
                 silent_since = None;
                 tracing::warn!(
                     %error,
-                    action = "see whether the brokers that lead these partitions and the group's coordinator run",
-                    "Kafka does not tell where to start; asking until it does"
+                    action = "check that the leaders of these partitions and the group coordinator are running",
+                    "cannot determine the start offsets; retrying"
                 );
             }
             self.brokers.serve(brokers::SERVE);
@@ -302,7 +302,7 @@ impl<I: Intake> Reader<I> {
         for (topic, partition) in &partitions {
             list.add_partition(topic, *partition);
         }
-        self.consumer.incremental_unassign(&list).map_err(|error| stuck(&error))?;
+        self.consumer.incremental_unassign(&list).map_err(|error| consumer_error(&error))?;
         self.orders.strayed(partitions);
         Ok(())
     }
@@ -324,15 +324,20 @@ impl<I: Intake> Reader<I> {
         let client = client::create(&client::client_config(self.config.consumer()), context)
             .map_err(|error| Error::Client { source: error.into() })?;
         if !client::close(std::mem::replace(&mut self.consumer, client)) {
-            tracing::debug!("the old Kafka client waits for the brokers; the group will drop it");
+            tracing::debug!(
+                "the old Kafka client did not close in time; the group will remove it when its session expires"
+            );
         }
         let topics = self.topic_ids.replace_client(Instant::now());
-        tracing::info!(topics = topics.join(","), "topics were recreated; reading with a new Kafka client");
+        tracing::info!(
+            topics = topics.join(","),
+            "topics were recreated; continuing with a new Kafka client"
+        );
         Ok(self.join()?)
     }
 
     /// Some position is outside its log: retention overtook the reader, or the log was cut.
-    pub(super) fn mend_positions(&mut self) -> Result<(), End> {
+    pub(super) fn reset_positions(&mut self) -> Result<(), End> {
         let partitions: Vec<TopicPartition> = self.assignment.iter().map(Held::topic_partition).collect();
         let bounds = || {
             let low = self.brokers.ends(&partitions, client::End::Low).ok()?;
@@ -367,8 +372,8 @@ impl<I: Intake> Reader<I> {
         for (slot, next, first) in partitions {
             tracing::error!(
                 partition = %slot, from = next, to = first, records = first - next,
-                action = "lengthen the topic's retention at once; then find out what held the connector up",
-                "retention took records before they were read: they are lost; lengthen the topic's retention"
+                action = "increase the topic's retention now, then find out why the connector was delayed",
+                "records lost: retention deleted them before they were read"
             );
             if let Some(held) = self.assignment.get(&slot.topic, slot.partition) {
                 held.next = first;
@@ -390,8 +395,8 @@ impl<I: Intake> Reader<I> {
 fn warn_uncommitted(error: &KafkaError) {
     tracing::warn!(
         %error,
-        action = "nothing; the processor recognises what comes twice",
-        "the last offsets could not be committed; what lies behind them is read and published again"
+        action = "none; the processor drops the duplicates",
+        "cannot commit the last offsets; the records after the committed offsets will be published again"
     );
 }
 
@@ -412,27 +417,26 @@ fn announce(slot: &Slot, start: &Start) {
         Some(Notice::Reset) => {
             tracing::warn!(
                 %partition, offset,
-                action = "nothing if an operator set it; the processor counts what it has not seen, and nothing twice",
-                "the committed offset was set by somebody else; reading from there"
+                action = "none if an operator reset the offset; the processor counts new offsets and drops duplicates",
+                "the committed offset was set by another client; reading from it"
             );
         }
         Some(Notice::NewTopic) => {
             tracing::warn!(
                 %partition, offset,
-                action = "nothing if the topic was deleted on purpose",
-                "the topic was deleted and recreated; reading it from its beginning"
+                action = "none if the topic was deleted on purpose",
+                "the topic was deleted and recreated; reading from the beginning"
             );
         }
         Some(Notice::Lost { records }) => tracing::error!(
             %partition, offset, records,
-            action = "lengthen the topic's retention at once; run the connector without longer breaks than that",
-            "retention took records before they were read: they are lost; lengthen the topic's retention"
+            action = "increase the topic's retention now, and keep downtimes of the connector shorter than the retention",
+            "records lost: retention deleted them before they were read"
         ),
         Some(Notice::Cut { records }) => tracing::error!(
             %partition, offset, records,
-            action = "set unclean.leader.election.enable=false and min.insync.replicas in Kafka; compare with `aqueduct reconcile`",
-            "the log ends before the committed offset, as after an unclean election: records are lost or were replaced; \
-             reading on from its end as a new incarnation"
+            action = "set unclean.leader.election.enable=false and min.insync.replicas in Kafka, and run `aqueduct reconcile`",
+            "the log ends before the committed offset, as after an unclean leader election: records were lost or replaced; continuing from the log end as a new incarnation"
         ),
     }
 }

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outdated_id_is_refused_until_brokers_must_know() {
+    fn an_outdated_id_is_refused_for_a_while() {
         let mut ids = TopicIds::default();
         let now = Instant::now();
         ids.read(&topic(), "a");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_saw_an_older_id_first_is_replaced() {
+    fn a_client_with_an_older_id_is_replaced() {
         let mut ids = TopicIds::default();
         let now = Instant::now();
         ids.read(&topic(), "b");

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn records_that_retention_took_are_lost() {
+    fn records_deleted_by_retention_are_lost() {
         let start =
             check(&facts(Some((4, ID))), StartRule::Latest, (ID, 10, Some((4..10, Reason::Lost)), false));
         assert_eq!((start.committed, start.notice), (Some(4), Some(Notice::Lost { records: 6 })));
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_log_is_a_new_incarnation_at_its_end() {
+    fn a_truncated_log_is_a_new_incarnation() {
         let before = Some((0..20, Reason::Before));
         let start = check(
             &facts(Some((25, ID))),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_of_other_programs_is_no_incarnation() {
+    fn foreign_metadata_is_ignored() {
         for text in
             ["", "x", &format!("{ID}x"), &format!("{ID}+"), &format!("{ID}+x"), "überraschung überraschung"]
         {

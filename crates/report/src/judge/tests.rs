@@ -71,7 +71,7 @@ fn check(status: &Status, id: &str, level: Level, case: &str) {
 }
 
 #[test]
-fn a_pipe_that_flows_is_green() {
+fn a_healthy_pipeline_is_green() {
     let status = status(Some(connector()), Some(processor()));
     for id in ["kafka", "connector", "pubsub", "processor", "tables"] {
         check(&status, id, Level::Green, "");
@@ -80,7 +80,7 @@ fn a_pipe_that_flows_is_green() {
 }
 
 #[test]
-fn each_trouble_has_its_colour() {
+fn each_problem_has_its_level() {
     use Level::{Amber, Grey, Red};
     type Change = fn(&mut Connector, &mut Processor);
     let cases: [(Change, &str, Level); 18] = [
@@ -95,7 +95,7 @@ fn each_trouble_has_its_colour() {
         (|_, p| p.detail.partitions = hole(70_000), "pubsub", Red),
         (|_, p| p.detail.own.last_mark = ago(31_000), "connector", Red),
         (|_, p| p.detail.own.last_mark = None, "connector", Grey),
-        (|_, p| p.detail.partitions = asked(31_000), "connector", Red),
+        (|_, p| p.detail.partitions = requested(31_000), "connector", Red),
         (|_, p| p.detail.at = ago(11_000), "processor", Red),
         (|_, p| p.detail.state_bytes = 800, "processor", Amber),
         (|_, p| p.detail.flows[0].delay_ms = Some(100_000), "processor", Amber),
@@ -110,7 +110,7 @@ fn each_trouble_has_its_colour() {
     }
 }
 
-fn asked(age: i64) -> Vec<PartitionView> {
+fn requested(age: i64) -> Vec<PartitionView> {
     let partition = Partition { topic: "events".into(), incarnation: Incarnation::from("a"), partition: 0 };
     vec![PartitionView {
         partition,
@@ -129,13 +129,13 @@ fn asked(age: i64) -> Vec<PartitionView> {
 }
 
 fn hole(age: i64) -> Vec<PartitionView> {
-    let mut partitions = asked(0);
+    let mut partitions = requested(0);
     (partitions[0].hole_count, partitions[0].hole_offsets, partitions[0].hole_since) = (1, 3, ago(age));
     partitions
 }
 
 #[test]
-fn a_connector_does_not_claim_to_publish_while_pubsub_is_away() {
+fn a_connector_without_pubsub_is_not_publishing() {
     let connector = Connector { outage_ms: Some(3_000), ..connector() };
     let stations = stations(&status(Some(connector), None));
     let health = &stations.iter().find(|station| station.id == "connector").expect("a station").health;
@@ -143,7 +143,7 @@ fn a_connector_does_not_claim_to_publish_while_pubsub_is_away() {
 }
 
 #[test]
-fn a_condition_that_is_not_met_makes_its_station_red() {
+fn an_unmet_condition_is_red() {
     let mut status = status(Some(connector()), Some(processor()));
     status.conditions = vec![Condition { name: "kafka", trouble: Some("no broker answers".into()) }];
     check(&status, "kafka", Level::Red, "no broker answers");
@@ -155,7 +155,7 @@ fn a_condition_that_is_not_met_makes_its_station_red() {
 }
 
 #[test]
-fn a_ledger_balances_or_not() {
+fn an_unbalanced_ledger_is_reported() {
     let (mut flow, detail) = (flow(), processor().detail);
     assert_eq!(ledger(&detail, &flow).level, Level::Green);
     flow.before = 1;
@@ -168,7 +168,7 @@ fn a_ledger_balances_or_not() {
 }
 
 #[test]
-fn records_are_published_refused_or_on_their_way() {
+fn records_are_published_rejected_or_in_flight() {
     let check = |published, level| {
         let rejected = [("not-json".to_owned(), 100)].into();
         let health = records(&Connector { published, rejected, ..connector() });

@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::status::{Processor, Setting};
 
-/// A name as only somebody with bad intentions gives it.
+/// A malicious name.
 const HOSTILE: &str = "\"><script>alert(1)</script>&<img src=x onerror=alert(2)>";
 
 /// A processor with one flow, whose one key and whose settings are hostile.
@@ -133,7 +133,7 @@ fn key() -> String {
 }
 
 #[tokio::test]
-async fn what_comes_from_outside_is_text() {
+async fn external_text_is_escaped() {
     let find = url::form_urlencoded::Serializer::new(String::new()).append_pair("find", HOSTILE).finish();
     for path in ["/".to_owned(), format!("/?{find}"), key()] {
         let (status, _, body) = get(&path).await;
@@ -144,7 +144,7 @@ async fn what_comes_from_outside_is_text() {
 }
 
 #[tokio::test]
-async fn the_browser_is_told_to_keep_to_this_address() {
+async fn the_page_has_a_content_security_policy() {
     for path in ["/", &key()] {
         let (_, headers, _) = get(path).await;
         let value =
@@ -160,7 +160,7 @@ async fn the_browser_is_told_to_keep_to_this_address() {
 }
 
 #[tokio::test]
-async fn the_interface_says_the_same() {
+async fn the_api_matches_the_page() {
     let (_, _, body) = get("/api/v1/flows/box_ctr/busiest?limit=5").await;
     let busiest: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     assert_eq!(busiest["rows"][0]["key"], serde_json::json!([HOSTILE, null]));

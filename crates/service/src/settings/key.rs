@@ -92,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_is_read_as_it_is_written(
+        fn keys_round_trip(
             segments in prop::collection::vec(
                 prop_oneof![".{0,6}".prop_map(Segment::Key), any::<usize>().prop_map(Segment::Index)],
                 0..6,
@@ -103,7 +103,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_key(text in ".{0,30}") {
+        fn any_text_parses_as_a_key(text in ".{0,30}") {
             Key::parse(&text);
         }
     }

@@ -224,7 +224,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
-        let entry = self.current.take().expect("serde asks for a value only after its key");
+        let entry = self.current.take().expect("serde reads a value only after its key");
         let (node, context) = (&entry.node, self.reader.context);
         let value = seed.deserialize(self.reader.with(node));
         value.map_err(|fault| fault.within(node, context).below(Segment::Key(entry.key.clone())))

@@ -78,7 +78,7 @@ mod tests {
     use crate::Settings;
 
     #[test]
-    fn what_may_be_a_secret_is_not_shown() {
+    fn possible_secrets_are_not_shown() {
         let file = "[kafka]\ntopics = [\"a\", \"b\"]\ngroup_id = \"${env:GROUP}\"\n[kafka.properties]\n\
                     \"sasl.password\" = \"canary\"\n\"session.timeout.ms\" = 6000\n[[flows]]\nname = \"x\"\n\
                     window = { size = \"1m\" }\n[pubsub]\nemulator_host = \"http://me:canary@host\"\n";

@@ -89,10 +89,10 @@ fn node(value: toml::Spanned<DeValue<'_>>, place: Place<'_>) -> Result<Node, Fai
         DeValue::Boolean(boolean) => Value::Boolean(boolean),
         DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) => Value::Integer(number),
-            Err(_) => return Err((origin, "a number needs more than 64 bits".to_owned())),
+            Err(_) => return Err((origin, "a number exceeds 64 bits".to_owned())),
         },
         DeValue::Float(float) => {
-            Value::Float(float.as_str().parse().expect("what TOML takes for a float is one of Rust's"))
+            Value::Float(float.as_str().parse().expect("a TOML float parses as a Rust float"))
         }
         DeValue::Array(list) => {
             Value::List(list.into_iter().map(|item| node(item, place)).collect::<Result<_, _>>()?)

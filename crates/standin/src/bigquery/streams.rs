@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offset_is_judged_by_the_rows_before_it() {
+    fn offsets_are_checked() {
         let mut streams = Streams::default();
         let name = streams.make("projects/p/datasets/d/tables/t");
         streams.added(&name, 3);

@@ -1,4 +1,4 @@
-//! The model on cases that are counted by hand.
+//! The model on cases that were counted by hand.
 
 use super::*;
 use crate::settings::{Events, Join, MINUTE, Matcher, Measure, Scalar, Unit, What, Window};
@@ -27,7 +27,7 @@ fn flow(lateness: i64, join: Option<i64>) -> Flow {
     }
 }
 
-/// Judges lines of one file; rows by the minute at which the window begins.
+/// Evaluates the lines of one file; rows by the minute at which the window begins.
 fn check(flow: Flow, id: Option<&str>, lines: &[Line], rows: &[Counted<'_>], outcomes: &[(&str, i64)]) {
     let events = Events {
         time: "/time".to_owned(),
@@ -99,7 +99,7 @@ fn a_nearer_view_takes_a_click_over() {
 }
 
 #[test]
-fn what_is_over_takes_nothing() {
+fn closed_windows_change_no_count() {
     let lines =
         [("view", 0, "v"), ("other", 29, "x"), ("view", 19, "v"), ("view", 20, "v"), ("click", 9, "v")];
     let rows: [Counted<'_>; 2] = [(0, &[1, 0]), (20, &[1, 0])];
@@ -107,7 +107,7 @@ fn what_is_over_takes_nothing() {
 }
 
 #[test]
-fn an_id_has_all_its_times() {
+fn an_id_keeps_all_its_times() {
     let lines = [("view", 0, "x"), ("view", 20, "x"), ("view", 0, "x"), ("view", 20, "x"), ("view", 10, "x")];
     let rows: [Counted<'_>; 2] = [(0, &[1, 0]), (20, &[1, 0])];
     check(flow(60, None), Some("/on"), &lines, &rows, &[("counted", 2), ("duplicate", 3)]);
@@ -120,7 +120,7 @@ fn an_ignored_event_takes_no_id() {
     check(flow(60, None), Some("/on"), &lines, &[(0, &[1, 0])], &outcomes);
 }
 
-/// What a measure makes of the minutes of events.
+/// The value of a measure over events at these minutes.
 fn priced(what: What, join: Option<i64>) -> Flow {
     let mut flow = flow(60, join);
     flow.measures.push(Measure { name: "m".to_owned(), what, events: None });
@@ -128,7 +128,7 @@ fn priced(what: What, join: Option<i64>) -> Flow {
 }
 
 #[test]
-fn what_a_click_feeds_moves_with_it() {
+fn further_measures_move_with_their_click() {
     let lines = [("view", 0, "v"), ("click", 13, "v"), ("view", 12, "v"), ("click", 44, "w")];
     for (what, first, second) in [
         (What::Count, 1, 2),
@@ -159,7 +159,7 @@ fn sessions_merge_where_they_overlap() {
 }
 
 #[test]
-fn days_have_25_hours_where_the_clock_goes_back() {
+fn a_day_can_have_25_hours() {
     const HOUR: i64 = 60 * MINUTE;
     let start = 1_698_267_600_000;
     assert_eq!(calendar::holding(Unit::Day, "Africa/Cairo", start), (start, start + 25 * HOUR));

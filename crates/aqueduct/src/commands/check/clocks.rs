@@ -1,5 +1,6 @@
-//! Whose clock a topic's timestamps are, and how far ahead it may be. A partition's clock follows the newest event up to
-//! the record's timestamp, and with `CreateTime` both are the producer's: one fast clock makes the events of all others late.
+//! Whose clock a topic's timestamps are, and how far ahead it may be. A partition's clock follows the newest event up
+//! to the record's timestamp, and with `CreateTime` both are the producer's: one fast clock makes the events of all
+//! others late.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -65,19 +66,17 @@ pub(super) fn warnings(
             return match future.filter(|future| *future > lateness) {
                 Some(future) => vec![format!(
                     "events.future = \"{future}\" exceeds allowed_lateness = \"{lateness}\" of flow {name}, \
-                     and topic {topic} has the timestamps of its producers ({TYPE} = CreateTime): an event \
-                     that far ahead can make the events of other producers late; lower events.future or raise \
+                     and topic {topic} uses producer timestamps ({TYPE} = CreateTime): an event that far in the future can make the events of other producers late; lower events.future or raise \
                      allowed_lateness"
                 )],
                 None => Vec::new(),
             };
         }
         Some((bound, property)) => format!("up to {bound} ahead ({property})"),
-        None => "however far ahead they are".to_owned(),
+        None => "without a limit".to_owned(),
     };
     vec![format!(
-        "topic {topic} has the timestamps of its producers ({TYPE} = CreateTime), {cause}: one producer whose clock is ahead by \
-         more than allowed_lateness = \"{lateness}\" of flow {name} makes the events of all others late; set {AFTER} of the topic \
+        "topic {topic} uses producer timestamps ({TYPE} = CreateTime), {cause}: a producer whose clock is ahead by more than allowed_lateness = \"{lateness}\" of flow {name} makes the events of all others late; set {AFTER} of the topic \
          to less than that, or {TYPE} = LogAppendTime, or raise allowed_lateness"
     )]
 }
@@ -108,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_producer_s_clock_may_be_ahead_by_the_lateness() {
+    fn producer_clocks_may_be_ahead_by_lateness() {
         let create = (TYPE, "CreateTime");
         let never = i64::MAX.to_string();
         check(&[], 0, "0s", 0);

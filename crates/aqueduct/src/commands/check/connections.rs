@@ -55,15 +55,15 @@ pub(super) async fn check(
     let mut running: FuturesUnordered<_> = looks.into_iter().enumerate().map(limited).collect();
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
-    let (mut all_good, mut shown, mut is_told) = (true, 0, false);
+    let (mut all_good, mut shown, mut is_reported) = (true, 0, false);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => {
-                return Err(anyhow!("interrupted: not every connection was tried"));
+                return Err(anyhow!("interrupted before all connections were tested"));
             }
-            () = &mut patience, if !is_told => {
-                is_told = true;
-                tell_waiting(&waiting);
+            () = &mut patience, if !is_reported => {
+                is_reported = true;
+                report_waiting(&waiting);
             }
             answered = running.next() => {
                 let Some((index, lines)) = answered else { return Ok(all_good) };
@@ -84,15 +84,17 @@ pub(super) async fn check(
 async fn limited((index, look): (usize, Look<'_>)) -> (usize, Vec<Line>) {
     let what = look.what;
     let lines = tokio::time::timeout(LIMIT, look.answer).await.unwrap_or_else(|_| {
-        let text =
-            format!("{what}: does not answer within {} s; start it, or correct its address", LIMIT.as_secs());
+        let text = format!(
+            "{what}: no response within {} s; start the service, or correct its address",
+            LIMIT.as_secs()
+        );
         vec![Line::Failed(text)]
     });
     (index, lines)
 }
 
 /// Written to standard error, so that standard output does not depend on how long the check takes.
-fn tell_waiting(waiting: &[Option<String>]) {
+fn report_waiting(waiting: &[Option<String>]) {
     let names: Vec<&str> = waiting.iter().flatten().map(String::as_str).collect();
     // Lost only where standard error is closed.
     let _ = writeln!(io::stderr(), "waiting for {} (up to {} s)", names.join(", "), LIMIT.as_secs());
@@ -169,17 +171,19 @@ struct Topics {
 
 async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
     let (sender, answer) = oneshot::channel();
-    let asked = kafka.clone();
+    let config = kafka.clone();
     // A thread of its own: librdkafka blocks, and the end of this command must not wait for it.
     let thread = std::thread::Builder::new().name("aqueduct-check".to_owned()).spawn(move || {
         // The receiver is gone if the command was interrupted.
-        let _ = sender.send(ask_kafka(&asked));
+        let _ = sender.send(ask_kafka(&config));
     });
     if let Err(error) = thread {
         return vec![line::<String, _>("Kafka", Err(error))];
     }
     let Ok(answer) = answer.await else {
-        return vec![Line::Failed("Kafka: internal error: the check panicked; please report it".to_owned())];
+        return vec![Line::Failed(
+            "Kafka: internal error: the check panicked; this is a bug, please report it".to_owned(),
+        )];
     };
     let topics = match answer {
         Ok(topics) => topics,
@@ -251,9 +255,9 @@ async fn check_pubsub(pubsub: &PubSubSettings, endpoint: &Endpoint) -> Vec<Line>
 /// An account may be allowed to work and not to look.
 fn look(what: &str, result: Result<(), PubSubError>, good: String, may: &str) -> Line {
     match result {
-        Err(error @ PubSubError::Denied { .. }) => Line::Warning(format!(
-            "{what}: cannot determine whether they exist ({error}); it may still {may}"
-        )),
+        Err(error @ PubSubError::Denied { .. }) => {
+            Line::Warning(format!("{what}: cannot check that they exist ({error}); it may still {may}"))
+        }
         other => line(what, other.map(|()| good)),
     }
 }
@@ -288,7 +292,7 @@ fn try_writing(folder: &Path) -> Result<()> {
     let there = nearest_existing(folder);
     tempfile::tempfile_in(there).map(drop).with_context(|| {
         format!(
-            "cannot write in {}; correct its permissions or [state] checkpoints, or free some space",
+            "cannot write to {}; correct its permissions or [state] checkpoints, or free disk space",
             there.display()
         )
     })

@@ -22,34 +22,33 @@ use sections::Sections;
 /// The options of `check`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Validate the configuration only; connect to nothing
+    /// Validate the configuration only, without connections
     #[arg(long)]
     offline: bool,
-    /// Read the newest N records of the topics and report every field: how often it occurs, what happens to it, and
-    /// whether a forwarded field looks like personal data. Shows no values
+    /// Read the newest N records of the topics and report for every field how often it occurs, how it is processed, and
+    /// whether a forwarded field looks like personal data. Does not show values
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroU64>,
     /// Report the same for the first N lines of a file (NDJSON, plain, .gz or .zst; - is standard input); N is 10000
     /// without --sample
     #[arg(long, value_name = "FILE")]
     sample_file: Option<PathBuf>,
-    /// Format of the report about the sample
+    /// Format of the sample report
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: before a deployment, without a connection to the services, and on the host itself
+Example: before a deployment, without access to the services, and then on the host
   aqueduct check --offline
   aqueduct check
 
-What happens to every field of the last 10,000 records, as a report for the data protection officer
+Report how every field of the last 10,000 records is processed, for the data protection officer
   aqueduct check --sample 10000
   aqueduct check --sample-file events.ndjson --format json
 
-Reports every error with file, line and key, and exits with 2. A connection that fails is one line that starts with \
-FAILED and names the next step; the exit code is then 1.";
+Reports every configuration error with file, line and key, and exits with 2. For each failed connection, prints a line that starts with FAILED and names the next step, and exits with 1.";
 
 /// Checks.
 ///

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::bail;
 use connector::anonymise::{Anonymiser, Raw, RejectCode};
-use kafka::{KafkaConfig, Log, Record, Stretch, Taken};
+use kafka::{KafkaConfig, Log, LogRange, Polled, Record};
 use tokio_util::sync::CancellationToken;
 
 use super::{Args, Sections};
@@ -37,8 +37,7 @@ const GLANCE: u64 = 256;
 /// `[anonymise]` is missing, the file or Kafka cannot be read, or there are no records.
 pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::Result<ExitCode> {
     let rules = config.anonymise()?;
-    let anonymiser =
-        sections.anonymiser.clone().expect("a section that is there and without a mistake gives its rules");
+    let anonymiser = sections.anonymiser.clone().expect("a valid section has rules");
     let wanted = args.sample.map_or(RECORDS, NonZeroU64::get);
     let times = sections.events.as_ref().map(Times::new);
     let reading = Reading { anonymiser, sample: Sample::new(rules.key, &known(sections)), times, wanted };
@@ -47,7 +46,7 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
         None => of_kafka(reading, &config.kafka()?, &stop),
     })?;
     if sample.records() == 0 {
-        bail!("{source} contains no records; name another source, or wait until records are written");
+        bail!("{source} contains no records; choose another source, or wait until records are written");
     }
     let report = Report::of(sample, times, source, sections.warnings.clone());
     let text = match args.format {
@@ -66,8 +65,7 @@ pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
     }
     if args.offline && is_sample && args.sample_file.is_none() {
         return Err(WrongUsage(
-            "--offline makes no connections, but --sample reads Kafka; name a file with --sample-file"
-                .to_owned(),
+            "--sample reads Kafka and cannot be used with --offline; use --sample-file".to_owned(),
         ));
     }
     Ok(())
@@ -126,10 +124,10 @@ fn of_kafka(
     let bar = progress::counting(reading.wanted, "records");
     let each = reading.wanted.div_ceil(kafka.topics.len().max(1) as u64);
     for topic in &kafka.topics {
-        let mut log = Log::open(kafka, topic, Stretch::Newest(each))?;
+        let mut log = Log::open(kafka, topic, LogRange::Newest(each))?;
         for partition in 0..log.partitions() {
             while !reading.is_complete() {
-                let Taken::Record(owned) = log.take(partition, stop)? else { break };
+                let Polled::Record(owned) = log.take(partition, stop)? else { break };
                 reading.record(topic, &owned.record());
                 if reading.sample.records().is_multiple_of(GLANCE) {
                     bar.set_position(reading.sample.records());

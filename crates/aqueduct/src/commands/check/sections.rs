@@ -85,8 +85,7 @@ impl Sections {
         let (lease, cold_start) = (Millis(endpoint.lease().as_millis() as i64), self.state.cold_start);
         if cold_start < lease {
             let text = format!(
-                "\"{cold_start}\" is shorter than a Pub/Sub lease ({lease}); if a processor is killed in its first \
-                 minute, its messages are redelivered too late to be counted; raise it"
+                "\"{cold_start}\" is shorter than a Pub/Sub lease ({lease}); messages that are redelivered after the processor is killed in its first minute would not be counted; increase it"
             );
             self.warn(config, "state.cold_start", text);
         }
@@ -105,9 +104,7 @@ impl Sections {
         let short = self.flows.iter().enumerate().filter(|(_, flow)| is_short(flow));
         let text = |(number, flow): (usize, &Flow)| {
             let text = format!(
-                "\"{}\" is shorter than a restart after a kill can take ({restart}), and without [kafka] no marks \
-                 show which messages are missing; messages that are redelivered after it are counted in \
-                 windows later than their own; raise it",
+                "\"{}\" is shorter than a restart after a kill can take ({restart}), and without [kafka] no marks show which messages are missing; messages that are redelivered later would be counted in a later window; increase it",
                 flow.out_of_orderness
             );
             (format!("flows[{number}].out_of_orderness"), text)

@@ -27,19 +27,18 @@ pub(crate) struct Args {
     /// Events per second
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     rate: u32,
-    /// SQLite file for the rows. A file of an earlier demo is replaced; any other existing file is refused
+    /// SQLite file for the rows. Replaces the file of an earlier demo; any other existing file is an error
     #[arg(long, value_name = "FILE", default_value = "demo.db")]
     path: PathBuf,
 }
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: run the whole pipeline for a minute, then query its rows
+Example: run the pipeline for a minute, then query its rows
   aqueduct demo --duration 1m
   sqlite3 -box demo.db 'select * from box_ctr_latest order by window_end desc, views desc limit 10'
 
-The demo ignores aqueduct.toml. With --config, it applies [anonymise], [events] and [[flows]] of that file to its own \
-traffic; Kafka, Pub/Sub and the state remain those of the demo.";
+The demo ignores aqueduct.toml. With --config, it applies [anonymise], [events] and [[flows]] of that file to its generated traffic, and still uses its built-in Kafka and Pub/Sub.";
 
 /// How long the end waits while nothing more of what was produced is counted.
 const LAST_EVENTS: Duration = Duration::from_secs(20);
@@ -169,7 +168,9 @@ impl Demo {
 fn ended_early<T>(ended: anyhow::Result<anyhow::Result<T>>) -> anyhow::Error {
     match ended {
         Ok(Ok(_)) => {
-            anyhow::anyhow!("internal error: a component of the demo ended unexpectedly; please report it")
+            anyhow::anyhow!(
+                "internal error: a component of the demo ended unexpectedly; this is a bug, please report it"
+            )
         }
         Ok(Err(error)) | Err(error) => error,
     }
@@ -185,7 +186,7 @@ async fn wait_until_counted(view: &mut watch::Receiver<processor::View>, produce
     let (mut before, mut is_complete) = counted(&view.borrow());
     while !is_complete {
         let more = view.wait_for(|view| counted(view).0 > before || counted(view).1);
-        // If nothing more arrives, the summary shows what is missing.
+        // If nothing more arrives, the summary shows the difference.
         let Ok(Ok(seen)) = tokio::time::timeout(LAST_EVENTS, more).await else { return };
         (before, is_complete) = counted(&seen);
     }

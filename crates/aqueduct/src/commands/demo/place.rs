@@ -20,13 +20,13 @@ use crate::{
 pub(super) struct Place {
     folder: tempfile::TempDir,
     rows: PathBuf,
-    /// The user's file, or the demo's own.
+    /// The user's file, or the built-in one.
     text: (PathBuf, String),
 }
 
 /// What the tables record as their writer.
 pub(super) const PIPELINE: &str = "demo";
-const OWN: &str = include_str!("demo.toml");
+const BUILT_IN: &str = include_str!("demo.toml");
 
 impl Place {
     /// Makes room for the rows and reads the configuration.
@@ -34,7 +34,7 @@ impl Place {
         let folder = tempfile::Builder::new()
             .prefix("aqueduct-demo-")
             .tempdir()
-            .context("cannot create a folder for the state; set TMPDIR to a writable folder")?;
+            .context("cannot create a directory for the state; set TMPDIR to a writable directory")?;
         let text = match config {
             Some(path) => {
                 let text = fs::read_to_string(path).map_err(|error| {
@@ -42,7 +42,7 @@ impl Place {
                 })?;
                 (path.to_owned(), text)
             }
-            None => (folder.path().join("demo.toml"), OWN.to_owned()),
+            None => (folder.path().join("demo.toml"), BUILT_IN.to_owned()),
         };
         let rows = std::path::absolute(rows)
             .with_context(|| format!("cannot resolve {}; make --path absolute", rows.display()))?;
@@ -54,7 +54,7 @@ impl Place {
     /// The configuration with the demo's addresses and folders.
     pub(super) fn config(&self, brokers: &str, pubsub: &str) -> anyhow::Result<Config> {
         let inside = |name: &str| self.folder.path().join(name).display().to_string();
-        let own = [
+        let keys = [
             ("KAFKA__BOOTSTRAP_SERVERS", brokers.to_owned()),
             ("KAFKA__TOPICS", format!("[\"{}\"]", super::feed::TOPIC)),
             ("PUBSUB__EMULATOR_HOST", pubsub.to_owned()),
@@ -64,7 +64,7 @@ impl Place {
             ("STATE__CHECKPOINTS", format!("file://{}", inside("state"))),
         ];
         let mut variables: Vec<(String, String)> =
-            own.into_iter().map(|(key, value)| (format!("AQUEDUCT__{key}"), value)).collect();
+            keys.into_iter().map(|(key, value)| (format!("AQUEDUCT__{key}"), value)).collect();
         let (path, mut text) = (self.text.0.clone(), self.text.1.clone());
         if path != self.folder.path().join("demo.toml") {
             text = with_missing_sections(&text);
@@ -77,14 +77,14 @@ impl Place {
 /// A user's file may leave out what only the real services need.
 fn with_missing_sections(text: &str) -> String {
     let mut text = text.to_owned();
-    let own = [
+    let sections = [
         ("[kafka]", "\n[kafka]\ngroup_id = \"aqueduct-demo\"\n"),
         (
             "[pubsub]",
             "\n[pubsub]\nproject = \"aqueduct-demo\"\ntopic = \"events\"\nsubscription = \"events-ctr\"\n",
         ),
     ];
-    for (section, lines) in own {
+    for (section, lines) in sections {
         if !text.lines().any(|line| line.trim_start().starts_with(section)) {
             text.push_str(lines);
         }
@@ -106,7 +106,7 @@ fn replace(rows: &Path) -> anyhow::Result<()> {
         match fs::remove_file(&name) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| {
-                    format!("cannot replace {}; name another file with --path", rows.display())
+                    format!("cannot replace {}; choose another file with --path", rows.display())
                 });
             }
             _ => {}
@@ -120,14 +120,16 @@ fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
     let owners = writer::pipelines(rows).unwrap_or_default();
     if owners.is_empty() || owners.iter().any(|owner| owner != PIPELINE) {
         return Err(WrongUsage(format!(
-            "{path} exists and was not created by a demo; name another file with --path, or move this one"
+            "{path} exists and was not created by the demo; choose another file with --path, or move this one"
         )));
     }
     // Leaves WAL mode, for which no other connection may have the file.
     let unused =
         rusqlite::Connection::open(rows).and_then(|file| file.pragma_update(None, "journal_mode", "delete"));
     unused.map_err(|_| {
-        WrongUsage(format!("{path} is in use by another program; stop it, or name another file with --path"))
+        WrongUsage(format!(
+            "{path} is in use by another program; stop it, or choose another file with --path"
+        ))
     })
 }
 

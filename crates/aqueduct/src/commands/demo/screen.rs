@@ -99,7 +99,7 @@ impl Screen {
         let watermark = view.flows.first().map_or(EventTime::MIN, |(_, watermark, _)| *watermark);
         let mut status = status(view, rate, watermark);
         if let Some(reason) = self.trouble.reason() {
-            let _ = write!(status, "; ROWS WAIT: {reason}");
+            let _ = write!(status, "; ROWS NOT WRITTEN: {reason}");
         }
         match &self.bar {
             Some(bar) => {
@@ -162,14 +162,14 @@ impl Screen {
         if waiting > 0 {
             let _ = writeln!(
                 text,
-                "{waiting:>12}  requests with rows were not written: {}",
-                self.trouble.reason().unwrap_or_else(|| "there was not enough time".to_owned())
+                "{waiting:>12}  requests with rows not written: {}",
+                self.trouble.reason().unwrap_or_else(|| "timed out".to_owned())
             );
         }
         let verdict = if balanced {
-            "Everything balances."
+            "All records are accounted for."
         } else {
-            "DOES NOT BALANCE: not every record is accounted for, or not every row is in the file."
+            "MISMATCH: some records are not accounted for, or some rows are not in the file."
         };
         let _ = writeln!(text, "{verdict} It ran for {} s.", self.started.elapsed().as_secs());
         let _ = writeln!(
@@ -198,14 +198,14 @@ fn so_long(seconds: u64, duration: Option<Millis>) -> String {
 }
 
 fn status(view: &processor::View, rate: f64, watermark: EventTime) -> String {
-    let behind = match watermark {
-        EventTime::MIN => "not known yet".to_owned(),
+    let delay = match watermark {
+        EventTime::MIN => "unknown".to_owned(),
         watermark => {
-            let behind = processor::driver::now().0.saturating_sub(watermark.0) as f64 / 1000.0;
-            format!("{watermark} ({behind:.1} s behind)")
+            let delay = processor::driver::now().0.saturating_sub(watermark.0) as f64 / 1000.0;
+            format!("{watermark} ({delay:.1} s behind)")
         }
     };
-    format!("{} events, {rate:.0}/s; {} rows; watermark {behind}", view.events, view.flow_rows)
+    format!("{} events, {rate:.0}/s; {} rows; watermark {delay}", view.events, view.flow_rows)
 }
 
 /// The newest rows of a flow, the busiest first.
@@ -227,7 +227,7 @@ fn query(table: &FlowTable) -> String {
 
 /// The busiest keys of the newest complete window.
 fn table(flow: &FlowTable, latest: &[LatestRow]) -> String {
-    let Some(first) = latest.first() else { return "waiting for the first rows ...".to_owned() };
+    let Some(first) = latest.first() else { return "waiting for the first rows...".to_owned() };
     let window = first.row.window;
     let mut text = if latest.iter().all(|row| row.row.window == window) {
         format!("window {} to {}\n", &window.start.to_string()[..16], &window.end.to_string()[..16])
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_leaves_sketches_out() {
+    fn the_query_omits_sketches() {
         assert_eq!(
             query(&flow()),
             "select page, window_end, revenue, share, share_low, share_high, users, views, is_final from f_latest \
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_demo_says_how_long_it_will_run() {
+    fn the_demo_shows_the_remaining_time() {
         let check = |seconds, duration, expected: &str| assert_eq!(so_long(seconds, duration), expected);
         check(0, Some(Millis(40_000)), "0 s of 40 s, 40 s left");
         check(7, Some(Millis(40_000)), "7 s of 40 s, 33 s left");

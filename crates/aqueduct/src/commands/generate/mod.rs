@@ -28,7 +28,7 @@ pub(crate) use tally::Tally;
 /// The options of `generate`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Events per second. Kafka receives them at this rate; in a file, their times have this distance
+    /// Events per second: the rate at which Kafka receives them, or the rate of the event times in a file
     #[arg(long, value_name = "N", default_value = "1000")]
     rate: NonZeroU64,
     /// Stop after this number of events
@@ -43,10 +43,10 @@ pub(crate) struct Args {
     /// Number of pages; the n-th is viewed 1/n as often as the first
     #[arg(long, value_name = "N", default_value = "200")]
     pages: NonZeroU32,
-    /// Number of boxes (content slots); each has its own click-through rate
+    /// Number of boxes (content slots), each with its own click-through rate
     #[arg(long, value_name = "N", default_value = "20")]
     boxes: NonZeroU32,
-    /// Share of events that are written one second to ten minutes after their time, such as 1% or 0.01
+    /// Share of events that are written one second to ten minutes late, such as 1% or 0.01
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     late: Share,
     /// Share of events that are written twice, within a minute
@@ -58,8 +58,8 @@ pub(crate) struct Args {
     /// Seed; the same seed and options produce the same bytes [default: 1 for a file, random for Kafka]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Time of the first event [default: 2026-01-01T00:00:00Z for a file, now for Kafka]. Events in the past are sent to
-    /// Kafka immediately
+    /// Time of the first event [default: 2026-01-01T00:00:00Z for a file, now for Kafka]. Events in the past are sent
+    /// to Kafka immediately
     #[arg(long, value_name = "TIME", value_parser = global::time)]
     start: Option<EventTime>,
     /// Write lines to this file instead of Kafka; - is standard output; .gz and .zst compress
@@ -72,9 +72,9 @@ pub(crate) struct Args {
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: a hundred thousand events of an hour, some of them late or broken, in a compressed file
+Example: 100,000 events over an hour, some of them late or broken, in a compressed file
   aqueduct generate --events 100000 --rate 28 --late 1% --broken 0.1% --output events.ndjson.zst
-and live traffic for the configured Kafka topic, until Ctrl-C
+live traffic for the configured Kafka topic, until Ctrl-C
   aqueduct generate --rate 2000";
 
 /// How many events to make, and of which shape.
@@ -101,8 +101,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 fn to_file(args: &Args, path: &Path) -> anyhow::Result<Tally> {
     let order = args.order(args.seed.unwrap_or(1), args.start.unwrap_or(DEFAULT_START));
     if order.limit.is_none() && path != Path::new("-") {
-        let text =
-            "a file needs a limit; add --events N or --duration TIME, such as --duration 1h".to_owned();
+        let text = "--output requires a limit; add --events N or --duration TIME, for example --duration 1h"
+            .to_owned();
         return Err(WrongUsage(text).into());
     }
     runtime::run_blocking(|shutdown| file::write(order, path, &shutdown))
@@ -115,7 +115,9 @@ fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
     let now = EventTime(jiff::Timestamp::now().as_millisecond());
     let start = args.start.unwrap_or(now);
     if start > now {
-        let text = format!("--start {start} is in the future; events are sent at their time");
+        let text = format!(
+            "--start {start} is in the future, but Kafka receives each event at its time; choose an earlier time, or use --output"
+        );
         return Err(WrongUsage(text).into());
     }
     // Not the seed of an earlier run: its event ids would pass for duplicates.

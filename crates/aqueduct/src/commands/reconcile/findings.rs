@@ -48,13 +48,13 @@ pub(super) struct PartitionFinding {
     pub(super) topic: String,
     pub(super) partition: i32,
     pub(super) incarnation: String,
-    /// Absent for an earlier life of the topic, of which Kafka knows no more.
+    /// Absent for an earlier incarnation of the topic, which Kafka does not have any more.
     pub(super) log_start: Option<u64>,
     pub(super) log_end: Option<u64>,
     pub(super) committed: Option<u64>,
     /// Offsets that ended as something.
     pub(super) accounted: u64,
-    /// Those of them that have a dead letter, of whatever life of the topic.
+    /// Those of them that have a dead letter, of any incarnation of the topic.
     pub(super) refused: u64,
     /// Those of them that are lost unless they arrive later.
     pub(super) lost: u64,
@@ -70,7 +70,7 @@ pub(super) struct Missing {
     pub(super) stage: Stage,
 }
 
-/// Where missing offsets are stuck.
+/// The stage at which offsets are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Stage {
@@ -125,7 +125,7 @@ impl Findings {
         unreachable.extend(survey.logs.as_ref().err().cloned());
         unreachable.extend(survey.tables.as_ref().err().cloned());
         for topic in survey.logs.iter().flat_map(|logs| &logs.missing) {
-            unreachable.push(format!("there is no topic {topic}"));
+            unreachable.push(format!("topic {topic} does not exist"));
         }
         let rows = survey
             .tables
@@ -186,7 +186,7 @@ fn refused(partition: &Partition, survey: &Survey) -> u64 {
 
 /// The offsets of a partition without an outcome, and those that are lost. If Kafka did not respond, the end
 /// of the log is taken from the marks.
-fn missing(track: &Track, log: Option<&Log>, asked: bool) -> Vec<Missing> {
+fn missing(track: &Track, log: Option<&Log>, is_available: bool) -> Vec<Missing> {
     let end = log.map_or(track.heard_to(), |log| log.high);
     // A log of which nothing was read starts at its current beginning.
     let start = match log {
@@ -196,7 +196,7 @@ fn missing(track: &Track, log: Option<&Log>, asked: bool) -> Vec<Missing> {
     // Records that Kafka has deleted will not arrive.
     let gone_below = match log {
         Some(log) => log.low,
-        None if asked => end,
+        None if is_available => end,
         None => 0,
     };
     let committed = log.map_or(track.committed(), |log| log.committed).unwrap_or_default();

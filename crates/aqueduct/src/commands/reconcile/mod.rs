@@ -1,4 +1,4 @@
-//! `aqueduct reconcile`: compares Kafka's offsets, the ledgers and the tables, and reports what is missing.
+//! `aqueduct reconcile`: compares Kafka's offsets, the ledgers and the tables, and reports missing offsets and rows.
 //!
 //! See [`super::status`] for the progress of each component.
 
@@ -31,9 +31,7 @@ pub(crate) const EXAMPLE: &str = "\
 Example: in a script, after the producers have stopped and the pipeline is idle
   aqueduct reconcile || echo 'something is missing'
 
-Compares Kafka's offsets with those that the state accounts for, each flow's ledger with both, and the tables with the rows \
-that were sent to them. Exit code 0: nothing is missing; 1: something is missing, or a service could not be queried. While \
-the pipeline runs, events in flight count as missing.";
+Compares the offsets in Kafka with the offsets that the state and the ledger of each flow account for, and the rows in the tables with the rows that were sent. Exit code 0: nothing is missing. Exit code 1: something is missing, or a service could not be queried. While the pipeline is running, events in flight are reported as missing.";
 
 /// How often it looks again when the processor went on meanwhile.
 const ATTEMPTS: usize = 3;

@@ -1,4 +1,4 @@
-//! What is missing is found, and said to be where it is stuck.
+//! Missing offsets and rows are found, with the stage.
 
 use event::{
     EventTime, Mark, Millis, Partition,
@@ -98,7 +98,7 @@ fn check(survey: &Survey, expected: &[(u64, u64, Stage)], verdict: &str) {
 }
 
 #[test]
-fn a_log_that_is_accounted_for_is_complete() {
+fn an_accounted_log_is_complete() {
     let rejected = Reason::Rejected("not-json".to_owned());
     // The tail is a control record, which no message carries.
     let ranges = [(0, 10, Reason::Before), (12, 13, rejected), (15, 16, Reason::Empty)];
@@ -110,7 +110,7 @@ fn a_log_that_is_accounted_for_is_complete() {
 }
 
 #[test]
-fn what_is_missing_is_told_by_where_it_is_stuck() {
+fn missing_offsets_are_reported_by_stage() {
     let gaps = survey(&[0, 1, 4, 7], &[(2, 3, Reason::Lost)], (1, 9, Some(6)));
     let expected = [
         (2, 3, Stage::Lost),
@@ -125,7 +125,7 @@ fn what_is_missing_is_told_by_where_it_is_stuck() {
 }
 
 #[test]
-fn what_retention_took_before_it_was_read_is_lost() {
+fn records_deleted_by_retention_are_lost() {
     let taken = survey(&[0], &[], (3, 5, Some(1)));
     check(
         &taken,
@@ -135,7 +135,7 @@ fn what_retention_took_before_it_was_read_is_lost() {
 }
 
 #[test]
-fn an_earlier_life_of_a_topic_cannot_come_any_more() {
+fn earlier_incarnations_are_not_expected() {
     let mut remade = survey(&[0, 2], &[], (0, 3, Some(3)));
     let other = Partition { incarnation: "b".into(), ..partition() };
     let log = Log { partition: other, low: 0, high: 0, committed: None };
@@ -144,7 +144,7 @@ fn an_earlier_life_of_a_topic_cannot_come_any_more() {
 }
 
 #[test]
-fn rows_that_were_sent_must_be_there() {
+fn sent_rows_must_be_in_the_table() {
     let mut rows = survey(&[0], &[], (0, 1, Some(1)));
     let table = Table::Flow("f".into());
     rows.state.outbox.open(&table, "s".to_owned());
@@ -152,7 +152,7 @@ fn rows_that_were_sent_must_be_there() {
     rows.state.outbox.done(0);
     for (there, verdict) in [
         (2, "missing: 3 rows"),
-        // The last request may have arrived although nobody noted it.
+        // The last request may have arrived without a recorded response.
         (5, "nothing is missing"),
     ] {
         rows.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
@@ -172,7 +172,7 @@ fn rows_that_were_sent_must_be_there() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_not_taken_for_complete() {
+fn an_unreachable_service_is_not_complete() {
     let mut deaf = survey(&[0, 2], &[], (0, 3, Some(3)));
     deaf.logs = Err("Kafka does not answer".to_owned());
     let verdict = "missing: 1 offsets committed and not received by the processor, 1 answers";

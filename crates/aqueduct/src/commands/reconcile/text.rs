@@ -127,7 +127,7 @@ fn flow(finding: &FlowFinding) -> Vec<String> {
     let balance = match (finding.is_new, finding.balanced) {
         (true, _) => "new",
         (false, true) => "balances",
-        (false, false) => "DOES NOT BALANCE",
+        (false, false) => "OUT OF BALANCE",
     };
     vec![
         finding.flow.clone(),

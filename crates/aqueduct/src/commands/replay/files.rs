@@ -96,7 +96,7 @@ impl Files {
             .num_threads(self.threads)
             .thread_name(|number| format!("aqueduct-replay-{number}"))
             .build()
-            .context("cannot start the threads of the replay; ask for fewer with --threads")?;
+            .context("cannot start the threads of the replay; reduce --threads")?;
         // Counting is one of the pool's threads: it reads, too, while it waits.
         pool.install(|| self.count(session, shutdown))
     }
@@ -108,7 +108,7 @@ impl Files {
         while let Some(partition) = session.next_partition() {
             let file = &mut self.files[partition];
             if file.is_counted() && !file.next_batch(&mut workers, ahead)? {
-                // Told to stop, standard input seems to end.
+                // After a stop, standard input seems to end.
                 if shutdown.is_cancelled() {
                     break;
                 }
@@ -263,7 +263,7 @@ fn finished(batch: &Receiver<Batch>) -> Batch {
             Ok(read) => return read,
             Err(TryRecvError::Empty) if rayon::yield_now() == Some(rayon::Yield::Executed) => {}
             // Nothing is left to read here: another thread has it.
-            Err(_) => return batch.recv().expect("a thread that takes a batch hands it back"),
+            Err(_) => return batch.recv().expect("a thread returns every batch that it receives"),
         }
     }
 }

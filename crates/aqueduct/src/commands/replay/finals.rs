@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_goes_out_when_its_lateness_has_passed() {
+    fn final_windows_are_written() {
         let mut finals = Finals::Aligned(aligned());
         finals.add(&mut vec![row(10, "b", 0), row(10, "a", 0), row(20, "a", 0), row(10, "b", 1)]);
         assert!(take(&mut finals, EventTime(14)).is_empty());
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn many_late_panes_take_no_more_room_than_keys() {
+    fn late_panes_need_no_more_memory() {
         let mut aligned = aligned();
         for n in 0..100_000 {
             aligned.add(&mut vec![row(10, ["a", "b", "c"][n as usize % 3], n)]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use connector::{anonymise::Raw, message::Origin};
 use event::{Incarnation, Partition};
-use kafka::{Log, OwnedRecord, Stretch, Taken};
+use kafka::{Log, LogRange, OwnedRecord, Polled};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -26,16 +26,16 @@ pub(super) struct Logs {
 const GLANCE: u64 = 1024;
 
 impl Logs {
-    /// Finds the stretch in every partition.
+    /// Finds the range in every partition.
     ///
     /// # Errors
     /// Kafka does not answer, or a topic does not exist.
     pub(super) fn open(span: &Span) -> anyhow::Result<Self> {
-        let stretch = Stretch::Times { from: span.from, to: span.to };
+        let range = LogRange::Times { from: span.from, to: span.to };
         let mut logs = Vec::new();
         let mut places = Vec::new();
         for topic in &span.kafka.topics {
-            let log = Log::open(&span.kafka, topic, stretch)?;
+            let log = Log::open(&span.kafka, topic, range)?;
             for partition in 0..log.partitions() {
                 let incarnation = Incarnation::from(kafka::start::NO_TOPIC_ID);
                 let partition = Partition { topic: Arc::clone(topic), incarnation, partition };
@@ -61,9 +61,9 @@ impl Logs {
             }
             let (log, origin) = &self.places[number];
             match self.logs[*log].take(origin.partition().partition, shutdown)? {
-                Taken::Stopped => break,
-                Taken::End => session.end_partition(number)?,
-                Taken::Record(owned) => record(session, number, origin, &owned)?,
+                Polled::Stopped => break,
+                Polled::End => session.end_partition(number)?,
+                Polled::Record(owned) => record(session, number, origin, &owned)?,
             }
         }
         bar.finish_and_clear();

@@ -19,7 +19,7 @@ use crate::output::Output;
 
 /// Lines of JSON.
 pub(super) enum Lines {
-    Here(Box<Pen>),
+    Inline(Box<Pen>),
     Aside(Aside),
 }
 
@@ -53,21 +53,21 @@ impl Lines {
         let formats = flows.iter().map(|flow| NdjsonFormat::new(&flow.table())).collect();
         let pen = Pen { output: Output::create(path)?, formats, lines: Vec::new(), rows: 0 };
         if threads < 2 {
-            return Ok(Self::Here(Box::new(pen)));
+            return Ok(Self::Inline(Box::new(pen)));
         }
         let name = pen.output.name().to_owned();
         let (sender, rows) = sync_channel(AHEAD);
         let thread = std::thread::Builder::new()
             .name("aqueduct-rows".to_owned())
             .spawn(move || pen.write_all(&rows))
-            .context("cannot start the threads of the replay; ask for fewer with --threads")?;
+            .context("cannot start the threads of the replay; reduce --threads")?;
         Ok(Self::Aside(Aside { name, writing: Some((sender, thread)) }))
     }
 
     /// The file, or `standard output`.
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Here(pen) => pen.output.name(),
+            Self::Inline(pen) => pen.output.name(),
             Self::Aside(aside) => &aside.name,
         }
     }
@@ -75,7 +75,7 @@ impl Lines {
     /// Takes rows of a flow, all that are there.
     pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<Row>) -> anyhow::Result<()> {
         match self {
-            Self::Here(pen) => pen.write(flow, rows),
+            Self::Inline(pen) => pen.write(flow, rows),
             Self::Aside(aside) => aside.write(flow, rows),
         }
     }
@@ -83,7 +83,7 @@ impl Lines {
     /// Completes the output; returns the number of its rows.
     pub(super) fn finish(self) -> anyhow::Result<u64> {
         let pen = match self {
-            Self::Here(pen) => *pen,
+            Self::Inline(pen) => *pen,
             Self::Aside(mut aside) => aside.end()?,
         };
         pen.output.finish()?;

@@ -44,31 +44,31 @@ use session::Session;
 /// The options of `replay`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files with one JSON event per line, plain, .gz or .zst; - is standard input. TOPIC=FILE treats the events of a file
-    /// as those of a Kafka topic. Each file is a partition; files are read in parallel, in the order of event time
+    /// Files with one JSON event per line, plain, .gz or .zst; - is standard input. TOPIC=FILE processes the events of
+    /// a file as those of a Kafka topic. Each file is a partition, and all files are merged by event time
     #[arg(value_name = "FILE", required_unless_present = "kafka", conflicts_with = "kafka")]
     files: Vec<PathBuf>,
-    /// Read the configured Kafka topics instead of files; commits nothing
+    /// Read the configured Kafka topics instead of files; commits no offsets
     #[arg(long)]
     kafka: bool,
     /// First Kafka timestamp to read [default: the start of the topics]
     #[arg(long, value_name = "TIME", value_parser = global::time)]
     from: Option<EventTime>,
-    /// First Kafka timestamp not to read any more [default: the current end of the topics]
+    /// Kafka timestamp before which to stop [default: the current end of the topics]
     #[arg(long, value_name = "TIME", value_parser = global::time)]
     to: Option<EventTime>,
-    /// The events are pseudonymised already: do not apply [anonymise]
+    /// Do not apply [anonymise], because the events are already pseudonymised
     #[arg(long)]
     anonymised: bool,
-    /// Destination of the rows: a file for JSON lines (.gz and .zst compress), an SQLite file (.db), `bigquery` for the
-    /// tables of [writer], or - for standard output. An existing file is replaced only once the new one is complete, an
+    /// Destination of the rows: a file for JSON lines (compressed if .gz or .zst), an SQLite file (.db), `bigquery` for
+    /// the tables of [writer], or - for standard output. An existing file is replaced when the new one is complete; an
     /// SQLite file only if a replay created it
     #[arg(long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Replace the SQLite file of --output even if a processor or another program created it
     #[arg(long)]
     replace: bool,
-    /// Number of threads that read and count [default: one per core, at most four]
+    /// Number of threads [default: one per core, at most four]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     threads: Option<u16>,
     /// Write only the last pane of each window and key
@@ -78,17 +78,14 @@ pub(crate) struct Args {
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: the final rates of two days, in an SQLite file
+Example: the final rows of two days, in an SQLite file
   aqueduct replay --final --output rates.db monday.ndjson.gz tuesday.ndjson.gz
-of views and clicks in separate files
+views and clicks in separate files
   aqueduct replay views=views.ndjson.zst clicks=clicks.ndjson.zst --output rates.ndjson
-and of a day in Kafka
+a day of the Kafka topics
   aqueduct replay --kafka --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --final
 
-Needs [events] and [[flows]]; applies [anonymise] if there is one; needs [writer] for --output bigquery. Reports late and \
-rejected events on standard error. Files have no Kafka timestamps, so an event counts as `future` if it is far ahead of the \
-current time or of its neighbours in the file. If every record is rejected, nothing is written. Flows with \
-time = \"processing\" cannot be replayed, and flows with time = \"kafka\" only from Kafka.";
+Requires [events] and [[flows]], and [writer] for --output bigquery. Applies [anonymise] if it is configured. Reports late and rejected events on standard error. Files have no Kafka timestamps, so an event is rejected as `future` if its time is far ahead of the current time or of the neighbouring events in the file. If all records are rejected, no output is written. Flows with time = \"processing\" cannot be replayed; flows with time = \"kafka\" can be replayed only from Kafka.";
 
 /// Reads everything once, and writes what fired.
 ///
@@ -122,7 +119,7 @@ fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> 
     }
     if shutdown.is_cancelled() {
         session.report(None);
-        bail!("interrupted: the input was not read completely, and {output} is incomplete");
+        bail!("interrupted before the end of the input; {output} is incomplete");
     }
     session.finish()?;
     Ok(ExitCode::SUCCESS)

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn outliers_are_refused_and_pauses_are_not() {
+    fn outliers_are_rejected_and_pauses_are_not() {
         assert_eq!(refused("1h", &with(60, &[])), [] as [usize; 0]);
         assert_eq!(refused("1h", &with(60, &[(10, DAY)])), [10]);
         // A producer with a fast clock, now and then two of its events together.
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_nobody_late_is_kept() {
+    fn harmless_outliers_are_kept() {
         assert_eq!(refused("2d", &with(60, &[(10, DAY)])), [] as [usize; 0]);
         // Random order within the lateness, by a fixed shuffle.
         let shuffled: Vec<i64> = (0..600).map(|n| n * 389 % 600).collect();

@@ -82,7 +82,7 @@ impl Plan {
             Source::Kafka(Box::new(Span::make(args, config)?))
         } else {
             if args.from.is_some() || args.to.is_some() {
-                let text = "--from and --to require --kafka; a file is always read completely".to_owned();
+                let text = "--from and --to require --kafka".to_owned();
                 return Err(WrongUsage(text).into());
             }
             let places = places(&args.files)?;
@@ -120,7 +120,7 @@ fn refuse_own_input(
         return Ok(());
     };
     let output = output.display();
-    Err(WrongUsage(format!("--output {output} would replace {what}; name another file")).into())
+    Err(WrongUsage(format!("--output {output} would replace {what}; choose another file")).into())
 }
 
 /// The device and number of a regular file, whatever links lead to it.
@@ -142,10 +142,10 @@ fn refuse_database_of_others(path: &Path) -> Result<(), WrongUsage> {
     }
     let path = path.display();
     let whose = match owners.iter().find(|owner| *owner != PIPELINE) {
-        Some(owner) => format!("is written by a pipeline ({owner})"),
+        Some(owner) => format!("belongs to a pipeline ({owner})"),
         None => "was not created by a replay".to_owned(),
     };
-    Err(WrongUsage(format!("--output {path} exists and {whose}; name another file, or add --replace")))
+    Err(WrongUsage(format!("--output {path} exists and {whose}; choose another file, or add --replace")))
 }
 
 /// Counting is one thread's work: more than three that read for it would wait.
@@ -158,12 +158,10 @@ fn replayable(flows: &[Flow], kafka: bool) -> Result<(), (String, &'static str)>
     for (n, flow) in flows.iter().enumerate() {
         let text = match flow.time {
             TimeKind::Processing => {
-                "\"processing\" is the time at which Pub/Sub received an event, which is not stored, so the \
-                 flow cannot be replayed; use a configuration without it"
+                "a flow with time = \"processing\" cannot be replayed, because the time at which Pub/Sub received an event is not stored; use a configuration without it"
             }
             TimeKind::Kafka if !kafka => {
-                "\"kafka\" is the record's timestamp, which files do not have; use --kafka, or a \
-                 configuration without this flow"
+                "a flow with time = \"kafka\" cannot be replayed from files, which have no Kafka timestamps; use --kafka, or a configuration without this flow"
             }
             TimeKind::Kafka | TimeKind::Event => continue,
         };
@@ -175,7 +173,7 @@ fn replayable(flows: &[Flow], kafka: bool) -> Result<(), (String, &'static str)>
 fn places(files: &[PathBuf]) -> Result<Vec<Place>, WrongUsage> {
     let places: Vec<Place> = files.iter().map(|file| Place::parse(file)).collect();
     if places.iter().filter(|place| place.path == Path::new("-")).count() > 1 {
-        return Err(WrongUsage("- is standard input, which can be read only once; name it once".to_owned()));
+        return Err(WrongUsage("- (standard input) can be given only once".to_owned()));
     }
     Ok(places)
 }
@@ -216,7 +214,7 @@ impl Target {
                 WriterConfig::BigQuery(_) => Ok(Self::Tables(Box::new(writer))),
                 WriterConfig::Sqlite(_) => Err(config.error_at(
                     "writer.kind",
-                    "is \"sqlite\", and --output bigquery needs a dataset; write kind = \"bigquery\", or name a file",
+                    "is \"sqlite\", but --output bigquery requires kind = \"bigquery\"; change it, or give --output a file",
                 )),
             };
         }
@@ -232,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_stands_before_its_file() {
+    fn a_topic_prefixes_its_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let odd = folder.path().join("a=b");
         std::fs::write(&odd, "").expect("room");

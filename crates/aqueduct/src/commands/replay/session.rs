@@ -110,9 +110,9 @@ impl Session {
         next: Option<Digest<'_>>,
         at: At<'_>,
     ) -> anyhow::Result<bool> {
-        match line.became.as_ref().expect("a batch is read before it is counted") {
+        match line.became.as_ref().expect("a batch is read before it is applied") {
             Became::Event => {
-                let digest = next.expect("a worker leaves a digest for each event that it read");
+                let digest = next.expect("a worker returns a digest for each event");
                 let verdict = self.replay.count(partition, None, digest);
                 self.counted(verdict, at)?;
                 return Ok(true);
@@ -204,7 +204,7 @@ impl Session {
         self.tally.check(self.replay.engine().flows())
     }
 
-    /// Tells on standard error what was read, and, where the output is complete, what was written.
+    /// Prints to standard error what was read and, if the output is complete, what was written.
     pub(super) fn report(&self, written: Option<&str>) {
         let text = self.tally.summary(self.replay.engine().flows(), self.began.elapsed(), written);
         // Lost only when standard error is closed.

@@ -37,7 +37,7 @@ pub(super) struct Tables {
 }
 
 enum Kind {
-    /// A new file in a folder beside the old one.
+    /// A new file in a folder folder the old one.
     Replace {
         folder: TempDir,
         path: PathBuf,
@@ -73,10 +73,10 @@ impl Tables {
         // Through links, so that they stay links.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         refuse_if_in_use(&path)?;
-        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = tempfile::Builder::new()
             .prefix(".aqueduct-")
-            .tempdir_in(beside)
+            .tempdir_in(folder)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let config = WriterConfig::Sqlite(SqliteConfig { path: folder.path().join(FILE) });
         let name = path.display().to_string();
@@ -155,8 +155,8 @@ impl Tables {
             tracing::error!(
                 table = table.name(),
                 left_out,
-                action = "find the events whose `by` columns have such long values",
-                "rows exceed the size of a request and are skipped"
+                action = "shorten the values of the `by` columns at the source",
+                "rows skipped: they exceed the maximum size of a request"
             );
             let mut index = 0..;
             rows.retain(|_| index.next().is_none_or(|index| !large.contains(&index)));
@@ -210,7 +210,7 @@ impl Tables {
             match self.retried(async || self.writer.append(append).await)? {
                 Appended::Done => return Ok(()),
                 // The answer to an earlier attempt may have been lost.
-                Appended::StreamGone if self.retried(async || self.writer.stands(append).await)? => {
+                Appended::StreamGone if self.retried(async || self.writer.contains(append).await)? => {
                     append.stream = self.retried(async || self.writer.open_stream(&append.table).await)?;
                     (append.offset, append.rows) = (0, 0);
                     return Ok(());
@@ -228,14 +228,14 @@ impl Tables {
                     );
                 }
                 Appended::Gap => bail!(
-                    "table {} has fewer rows than were sent to it; empty it and replay again",
+                    "table {} has fewer rows than were sent; empty it and repeat the replay",
                     append.table.name()
                 ),
             }
         }
     }
 
-    /// A shared database may be unavailable for a while; a file beside the output fails immediately.
+    /// A shared database may be unavailable for a while; a file folder the output fails immediately.
     fn retried<T, F: Future<Output = Result<T, WriterError>>>(
         &self,
         attempt: impl Fn() -> F,
@@ -248,8 +248,8 @@ impl Tables {
                     let wait = backoff.next(1.0);
                     tracing::warn!(
                         %error, ?wait,
-                        action = "none if it recovers; otherwise check that BigQuery is reachable and no quota is exhausted",
-                        "rows are sent again"
+                        action = "none if it recovers; otherwise check that BigQuery is reachable and the quotas are not exhausted",
+                        "append failed; retrying"
                     );
                     let stopped =
                         async { tokio::time::timeout(wait, self.shutdown.cancelled()).await.is_ok() };
@@ -263,7 +263,7 @@ impl Tables {
     }
 }
 
-/// A file that is being written has a log beside it, which would not belong to the new file.
+/// A file that is being written has a log folder it, which would not belong to the new file.
 /// The new file has the mode of the one that it replaces.
 fn put_into_place(new: &Path, path: &Path) -> io::Result<()> {
     if let Ok(replaced) = path.metadata() {
@@ -277,7 +277,7 @@ fn refuse_if_in_use(path: &Path) -> anyhow::Result<()> {
     log.push("-wal");
     if Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0) {
         bail!(
-            "cannot replace {}: another program writes to it ({} exists); stop it, or name another file",
+            "cannot replace {}: another program is using it ({} exists); stop it, or choose another file",
             path.display(),
             Path::new(&log).display()
         );

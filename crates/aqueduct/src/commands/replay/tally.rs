@@ -87,7 +87,7 @@ impl Tally {
         }
         let most = self.rejects.iter().max_by_key(|complaint| complaint.count);
         let reason = most.map_or("", |complaint| complaint.reason);
-        Some(format!("all {} records were rejected, most of them as {reason}", self.records))
+        Some(format!("all {} records were rejected, most of them with {reason}", self.records))
     }
 
     /// It was refused by the anonymiser, or by at least one flow.
@@ -159,8 +159,7 @@ impl Tally {
             push(
                 &mut text,
                 format_args!(
-                    "warning: {} event times fall in January 1970: numbers are read as milliseconds since the \
-                     epoch, and these look like seconds",
+                    "warning: {} event times are in January 1970: numbers are milliseconds since the epoch, and these look like seconds",
                     self.in_january_1970
                 ),
             );
@@ -171,8 +170,7 @@ impl Tally {
                 push(
                     &mut text,
                     format_args!(
-                        "warning: flow {}: {over_limit} views and clicks were counted without the join, because a value of \
-                         join.on has more live events than join.limit; look for a value that is not an id, or raise the limit",
+                        "warning: flow {}: {over_limit} views and clicks were counted without the join, because a value of join.on has more live events than join.limit; check for a placeholder value, or increase the limit",
                         flow.name()
                     ),
                 );
@@ -222,7 +220,7 @@ fn line(text: &mut String, what: &str, count: u64, first: &[String]) {
 }
 
 fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
-    writeln!(text, "{line}").expect("a text in memory takes everything");
+    writeln!(text, "{line}").expect("writing to a string does not fail");
 }
 
 impl At<'_> {
@@ -251,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ledger_that_does_not_add_up_is_a_defect_with_its_numbers() {
+    fn an_inconsistent_ledger_is_an_error() {
         let settings: FlowSettings = serde_json::from_str(
             r#"{"name": "box_ctr", "by": {"page": "/page"}, "window": {"size": "10m"},
                 "views": {"/type": "view"}, "clicks": {"/type": "click"}}"#,

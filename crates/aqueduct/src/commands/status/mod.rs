@@ -1,6 +1,6 @@
 //! `aqueduct status`: the progress of every component, whether or not it is running.
 //!
-//! See [`super::reconcile`] for what is missing.
+//! See [`super::reconcile`] for missing offsets and rows.
 
 mod document;
 mod text;
@@ -26,13 +26,11 @@ pub(crate) struct Args {
 
 /// Shown by `--help`.
 pub(crate) const EXAMPLE: &str = "\
-Example: what holds the watermark, and the lag for a script
+Example: what holds back the watermark, and the lag for a script
   aqueduct status
   aqueduct status --format json | jq '[.partitions[].lag] | add'
 
-Needs [events], [[flows]] and [state]; queries [kafka] and [writer] if they are configured. Reports the last checkpoint, \
-whether or not the processor is running. A service that cannot be reached is reported as such; the exit code is 1 only if \
-the state cannot be read.";
+Requires [events], [[flows]] and [state], and queries [kafka] and [writer] if they are configured. Reports the last checkpoint, whether the processor is running or not. Unreachable services are reported; the exit code is 1 only if the state cannot be read.";
 
 /// Surveys the pipeline and prints the report.
 ///
@@ -44,7 +42,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     global.start_logging()?;
     let survey = runtime::run(|_| async move { places.look().await })?;
     let status = survey.status();
-    let report = Report::of(&survey, &status).context("internal error: a survey without a status")?;
+    let report =
+        Report::of(&survey, &status).context("internal error: no status; this is a bug, please report it")?;
     let text = match args.format {
         Format::Text => text::of(&report, status.at),
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",

@@ -16,14 +16,16 @@ use crate::{grid::grid, sections};
 pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
     let mut text = String::new();
     let mut line = |name: &str, words: &str| {
-        writeln!(text, "{name:<10}{words}").expect("a text in memory takes everything");
+        writeln!(text, "{name:<10}{words}").expect("writing to a string does not fail");
     };
     line("state", &state(report, at));
     match &report.answers.kafka {
-        Err(reason) => line("Kafka", &format!("{reason}; ends and commits are those of the last marks")),
+        Err(reason) => {
+            line("Kafka", &format!("{reason}; log ends and committed offsets are from the last marks"))
+        }
         Ok(brokers) => {
             for topic in &brokers.missing_topics {
-                line("Kafka", &format!("there is no topic {topic}"));
+                line("Kafka", &format!("topic {topic} does not exist"));
             }
         }
     }
@@ -33,7 +35,7 @@ pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
         Err(reason) if unreachable.is_empty() => line("tables", reason),
         _ => unreachable.iter().for_each(|reason| line("tables", reason)),
     }
-    line("watermark", &format!("held by {}", report.held_by));
+    line("watermark", &format!("held back by {}", report.held_by));
     line("verdict", &judge::verdict(&report.stations));
     for flow in &report.flows {
         if let Some(words) = late::words(&flow.view.name, &flow.view.ledger) {
@@ -72,8 +74,8 @@ fn state(report: &Report<'_>, at: EventTime) -> String {
     }
 }
 
-/// The topic of each partition, with its incarnation where there are several: a topic that was deleted and recreated, or cut by
-/// an election.
+/// The topic of each partition, with its incarnation where there are several: a topic that was deleted and recreated,
+/// or cut by an election.
 fn topics(partitions: &[PartitionView]) -> Vec<String> {
     let mut counts: BTreeMap<(&str, i32), usize> = BTreeMap::new();
     let partitions = || partitions.iter().map(|one| &one.partition);
@@ -110,7 +112,7 @@ fn flow(report: &FlowReport<'_>) -> Vec<String> {
     let outcomes: Vec<String> =
         outcomes.map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
     let offsets = match (report.is_new, outcomes.is_empty()) {
-        (true, _) => "new: begins with the next start of the processor".to_owned(),
+        (true, _) => "new: starts when the processor is restarted".to_owned(),
         (false, true) => "-".to_owned(),
         (false, false) => format!("{} = {}", report.total, outcomes.join(" + ")),
     };
@@ -137,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn incarnations_of_one_partition_are_told_apart() {
+    fn incarnations_of_a_partition_are_distinguished() {
         let view = |topic: &str, partition, incarnation: &str| {
             let incarnation = Incarnation::from(incarnation);
             let partition = Partition { topic: topic.into(), incarnation, partition };

@@ -224,7 +224,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn what_passes_is_what_a_plain_recursion_says(section in section(), event in event(), written in 0..4_u8) {
+    fn output_matches_a_plain_recursion(section in section(), event in event(), written in 0..4_u8) {
         let Some(mut anonymiser) = rules(&section) else { return Ok(()) };
         let payload = match written {
             0 => event.to_string(),
@@ -249,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn no_canary_gets_out(
+    fn no_canary_is_published(
         section in section(),
         mut event in event(),
         written in 0..4_u8,

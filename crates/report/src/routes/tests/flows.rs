@@ -170,7 +170,7 @@ async fn calendar_windows_have_dates_and_their_length() {
 }
 
 #[tokio::test]
-async fn merged_sessions_are_not_shown_as_rows_of_their_own() {
+async fn merged_sessions_are_hidden() {
     let windows = WindowKind::Sessions { gap: Millis(30 * 60_000) };
     let (first, second) = (window(0, 40 * MINUTE), window(60 * MINUTE, 100 * MINUTE));
     let (merged, later) = (window(0, 100 * MINUTE), window(200 * MINUTE, 240 * MINUTE));
@@ -200,7 +200,7 @@ async fn merged_sessions_are_not_shown_as_rows_of_their_own() {
 
 /// A key with an hour of windows, to be looked at: `AQUEDUCT_PAGE=folder cargo test -p report pages_to_look_at`.
 #[tokio::test]
-async fn pages_to_look_at_render() {
+async fn all_pages_render() {
     let clicks = [41_u64, 44, 39, 47, 52, 60, 58, 66, 71, 64, 59, 55, 57, 62, 70, 76, 81, 74, 69, 63];
     let panes = clicks.iter().enumerate().rev().map(|(n, clicks)| {
         let start = n as i64 * MINUTE;

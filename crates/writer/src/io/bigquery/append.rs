@@ -145,7 +145,7 @@ impl Streams {
         let offset = i64::try_from(append.offset).map_err(|_| WriterError::Append {
             table: append.table.name(),
             offset: append.offset,
-            problem: "is beyond the end of any stream",
+            problem: "the offset is beyond the end of any stream",
         })?;
         let schema = Parts::read(append, body)?.schema;
         let request = |proto_rows| AppendRowsRequest {
@@ -166,9 +166,9 @@ impl Streams {
                 None => self.connect(&append.stream, request(body.clone()), schema).await?,
             };
             let answer = connection.answers.message().await?;
-            answer
-                .map(|answer| (connection, answer))
-                .ok_or_else(|| CallError::from(Status::unavailable("the connection ended without an answer")))
+            answer.map(|answer| (connection, answer)).ok_or_else(|| {
+                CallError::from(Status::unavailable("the connection was closed without a response"))
+            })
         };
         Ok(match timeout(APPEND_DEADLINE, exchange).await {
             Ok(Ok((connection, answer))) => {
@@ -195,7 +195,7 @@ impl Streams {
         schema: &[u8],
     ) -> Result<Connection, CallError> {
         let (requests, outlet) = mpsc::channel(1);
-        requests.try_send(first).expect("the channel is new and has room for one");
+        requests.try_send(first).expect("a new channel has capacity");
         let mut request = Request::new(ReceiverStream::new(outlet));
         *request.metadata_mut() = self.caller.credentials.metadata("write_stream", stream).await?;
         let mut grpc = Grpc::new(self.caller.channel.clone()).max_decoding_message_size(MAX_ANSWER);
@@ -217,7 +217,7 @@ impl Streams {
         A: prost::Message + Default + 'static,
     {
         let call = self.caller.unary(method, routing, request);
-        let late = |_| CallError::Status(Status::deadline_exceeded("no answer in time"));
+        let late = |_| CallError::Status(Status::deadline_exceeded("timed out"));
         timeout(CALL_DEADLINE, call).await.map_err(late)?
     }
 }

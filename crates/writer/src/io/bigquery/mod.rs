@@ -5,12 +5,12 @@
 
 mod append;
 mod arrow;
+mod contains;
 mod fault;
 mod owner;
 mod read;
 mod rest;
 mod rows;
-mod stands;
 mod tables;
 mod verdict;
 mod wire;
@@ -141,12 +141,12 @@ impl Backend for BigQuery {
         self.streams.append(append, body).await
     }
 
-    async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
+    async fn contains(&self, append: &Append) -> Result<bool, WriterError> {
         let target = self.tables.target(&append.table)?;
         if let Some(rows) = self.streams.finish(append).await? {
             return Ok(append.offset + u64::from(append.rows) <= rows);
         }
-        stands::ask(self, append, &target).await
+        contains::ask(self, append, &target).await
     }
 
     async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {

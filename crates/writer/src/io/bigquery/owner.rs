@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_stay_the_same() {
+    fn labels_are_stable() {
         // The reference values of FNV-1a.
         for (text, expected) in
             [("", "cbf29ce484222325"), ("a", "af63dc4c8601ec8c"), ("foobar", "85944171f73967e8")]

@@ -47,7 +47,7 @@ pub(super) enum RestError {
         reason: String,
         message: String,
     },
-    #[error("the query has not ended within {} s", QUERY_DEADLINE.as_secs())]
+    #[error("the query did not finish within {} s", QUERY_DEADLINE.as_secs())]
     Slow,
 }
 
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_and_outages_are_temporary() {
+    fn quota_and_outage_errors_are_temporary() {
         for (status, reason, expected) in [
             (429, "", true),
             (500, "backendError", true),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_put_together() {
+    fn pages_are_joined() {
         let page = |text: &str| serde_json::from_str::<Page>(text).expect("a page");
         let mut answer = Answer::default();
         answer.add(page(

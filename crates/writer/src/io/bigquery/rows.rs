@@ -307,7 +307,7 @@ pub(super) fn malformed(append: &Append) -> WriterError {
     WriterError::Append {
         table: append.table.name(),
         offset: append.offset,
-        problem: "has a body that cannot be decoded",
+        problem: "cannot decode the body",
     }
 }
 
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_cut_into_requests() {
+    fn rows_are_split_into_requests() {
         let flow = fixtures::ctr(true);
         let long = "x".repeat(1 << 20);
         let rows: Vec<_> = (0..10).map(|_| row(&long)).collect();

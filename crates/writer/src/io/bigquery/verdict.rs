@@ -46,7 +46,7 @@ fn of_error(error: &RpcStatus, doing: impl Fn() -> String) -> Result<Appended, W
 fn unsaid(error: &RpcStatus, status: Status, doing: impl Fn() -> String) -> WriterError {
     if own_code(error) == Some(storage_code::SCHEMA_MISMATCH_EXTRA_FIELDS) {
         // `setup` has added the column; the Storage Write API sees it only minutes later.
-        let doing = format!("{}, which may take minutes after a column was added", doing());
+        let doing = format!("{}; this can take minutes after a column was added", doing());
         return WriterError::Unavailable { doing, source: Some(status.into()) };
     }
     fault::call(doing(), CallError::Status(status))
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_judged() {
+    fn codes_are_classified() {
         assert_eq!(check(Code::AlreadyExists, "offset", None), Some(Appended::Done));
         assert_eq!(check(Code::OutOfRange, "offset", None), Some(Appended::Gap));
         assert_eq!(check(Code::NotFound, "stream", None), Some(Appended::StreamGone));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_services_own_code_has_priority() {
+    fn the_storage_error_code_has_priority() {
         for (own, expected) in [
             (3, Some(Appended::StreamGone)),
             (6, Some(Appended::StreamGone)),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn details_of_a_failed_call_are_read() {
+    fn error_details_are_read() {
         let value = StorageError { code: storage_code::STREAM_FINALIZED }.encode_to_vec();
         let type_url = format!("type.googleapis.com/{STORAGE_ERROR}");
         let own = RpcStatus { details: vec![prost_types::Any { type_url, value }], ..RpcStatus::default() };
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_is_not_known_yet_is_retried() {
+    fn an_unknown_column_is_retried() {
         let value = StorageError { code: storage_code::SCHEMA_MISMATCH_EXTRA_FIELDS }.encode_to_vec();
         let type_url = format!("type.googleapis.com/{STORAGE_ERROR}");
         let own = RpcStatus {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_rows_have_a_reason_without_content() {
+    fn rejected_rows_have_a_reason_without_content() {
         let row_errors = vec![RowError { index: 3, code: FIELDS_ERROR }, RowError { index: 5, code: 9 }];
         let answer = AppendRowsResponse { error: None, row_errors };
         let expected = vec![(3, "fields_error".to_owned()), (5, "row_error".to_owned())];

@@ -26,7 +26,7 @@ pub(crate) fn prepare(
     tables: &Tables,
     mode: Mode,
 ) -> Result<Vec<Step>, WriterError> {
-    run(connection, tables, mode).map_err(|fault| fault.at(path, "make the tables"))
+    run(connection, tables, mode).map_err(|fault| fault.at(path, "create the tables"))
 }
 
 fn run(connection: &Connection, tables: &Tables, mode: Mode) -> Result<Vec<Step>, Fault> {

@@ -127,7 +127,7 @@ async fn an_append_is_added_once_at_its_offset() {
     let error = writer.append(&across).await.expect_err("one row is in the table and one is not");
     assert_eq!(
         error.to_string(),
-        "the append to box_ctr at offset 4 covers the end of its stream; it was made by another version or altered"
+        "invalid append to box_ctr at offset 4 in the state: it overlaps the end of its stream; another version wrote it, or it was modified"
     );
     let altered = Append { body: [9_u8, 0].as_slice().into(), ..first };
     assert!(!writer.append(&altered).await.expect_err("the version is unknown").is_retryable());
@@ -135,25 +135,25 @@ async fn an_append_is_added_once_at_its_offset() {
 }
 
 #[tokio::test]
-async fn rows_of_a_stream_that_is_gone_are_found_in_all_their_columns() {
+async fn rows_of_a_lost_stream_are_found() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let rows = [pane(None, MINUTE, 0, 0), pane(Some("/it's"), MINUTE, 0, 4)];
-    let stands = async |rows: &[Row]| {
-        writer.stands(&append_of(&writer, "box_ctr/0000", 0, rows)).await.expect("the file answers")
+    let contains = async |rows: &[Row]| {
+        writer.contains(&append_of(&writer, "box_ctr/0000", 0, rows)).await.expect("the file answers")
     };
-    assert!(!stands(&rows).await);
+    assert!(!contains(&rows).await);
     add(&writer, &rows).await;
-    assert!(stands(&rows).await && stands(&rows[..1]).await && stands(&rows[1..]).await);
+    assert!(contains(&rows).await && contains(&rows[..1]).await && contains(&rows[1..]).await);
     let with = |change: fn(&mut Row)| {
         let mut row = rows[1].clone();
         change(&mut row);
         [row]
     };
-    assert!(!stands(&with(|row| row.key = [None, None].into())).await);
-    assert!(!stands(&with(|row| row.pane_index = 1)).await);
-    assert!(!stands(&with(|row| row.emitted_at = EventTime(MINUTE))).await);
-    assert!(!stands(&with(|row| row.values[2] = Value::Count(1))).await);
+    assert!(!contains(&with(|row| row.key = [None, None].into())).await);
+    assert!(!contains(&with(|row| row.pane_index = 1)).await);
+    assert!(!contains(&with(|row| row.emitted_at = EventTime(MINUTE))).await);
+    assert!(!contains(&with(|row| row.values[2] = Value::Count(1))).await);
     let line = progress(7, EventTime::MAX);
     let table = Table::Progress("box_ctr".into());
     let body =
@@ -165,13 +165,13 @@ async fn rows_of_a_stream_that_is_gone_are_found_in_all_their_columns() {
         rows: 1,
         body: body.bytes.into(),
     };
-    assert!(!writer.stands(&append).await.expect("the file answers"));
+    assert!(!writer.contains(&append).await.expect("the file answers"));
     add_progress(&writer, &[line]).await;
-    assert!(writer.stands(&append).await.expect("the file answers"));
+    assert!(writer.contains(&append).await.expect("the file answers"));
 }
 
 #[tokio::test]
-async fn the_view_shows_the_newest_pane_and_what_is_final() {
+async fn the_view_shows_the_newest_pane() {
     let (file, mut flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let (early, late) = (20 * MINUTE, 21 * MINUTE);
@@ -226,7 +226,7 @@ async fn the_view_shows_the_newest_pane_and_what_is_final() {
 }
 
 #[tokio::test]
-async fn the_view_reads_only_what_it_shows() {
+async fn the_view_uses_the_index() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     add(&writer, &[pane(Some("/a"), 0, 0, 1)]).await;
@@ -251,7 +251,7 @@ async fn the_view_reads_only_what_it_shows() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_waited_for_and_nothing_is_half_written() {
+async fn a_full_disk_is_retried() {
     let (file, flow) = (File::new(), flow());
     let sqlite = file.sqlite(&flow).await;
     let stream = sqlite.open_stream(&panes()).await.expect("a stream opens");
@@ -274,7 +274,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_half_written() {
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot write to {}: the disk is full or fails; free some space, the rows wait until then",
+                "cannot write to {}: disk full or I/O error; free disk space; rows are kept in the state",
                 file.path().display()
             )
         );
@@ -286,7 +286,7 @@ async fn a_full_disk_is_waited_for_and_nothing_is_half_written() {
 }
 
 #[tokio::test]
-async fn a_reader_does_not_hinder_and_a_writer_is_waited_for() {
+async fn readers_do_not_block_writes() {
     let (file, flow) = (File::new(), flow());
     let sqlite = file.sqlite(&flow).await;
     let other = Connection::open(file.path()).expect("the file opens");
@@ -300,24 +300,24 @@ async fn a_reader_does_not_hinder_and_a_writer_is_waited_for() {
     sqlite.write("hurry", hurry).await.expect("the timeout is set");
     let error = sqlite.append(&append).await.expect_err("the file is locked");
     assert!(error.is_retryable() && error.to_string().contains("is locked by another program"), "{error}");
-    other.execute_batch("COMMIT").expect("it is let go");
-    assert_eq!(sqlite.append(&append).await.expect("nobody holds it"), Appended::Done);
+    other.execute_batch("COMMIT").expect("it is released");
+    assert_eq!(sqlite.append(&append).await.expect("it is free"), Appended::Done);
 }
 
 #[tokio::test]
-async fn a_file_is_prepared_checked_and_closed_whole() {
+async fn a_file_is_prepared_and_closed() {
     let (file, flow) = (File::new(), flow());
     let flows = std::slice::from_ref(&flow);
     let config = file.config();
     let missing = Writer::open(&config, flows).await.expect_err("there is no file");
     assert!(missing.to_string().contains("does not exist"), "{missing}");
     Writer::check(&config, flows).await.expect("a file that is not there yet is no fault");
-    let planned = Writer::setup(&config, flows, true).await.expect("nothing is in the way");
+    let planned = Writer::setup(&config, flows, true).await.expect("nothing prevents it");
     assert!(planned.iter().all(|step| step.state == State::WouldCreate));
     assert!(!file.path().exists(), "a dry run makes nothing");
     let what: Vec<_> = Writer::setup(&config, flows, false)
         .await
-        .expect("nothing is in the way")
+        .expect("nothing prevents it")
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -348,7 +348,7 @@ async fn a_file_is_prepared_checked_and_closed_whole() {
 }
 
 #[tokio::test]
-async fn a_table_of_another_shape_is_named_and_left_alone() {
+async fn a_different_table_is_left_unchanged() {
     let (file, flow) = (File::new(), flow());
     file.connect(&flow).await.close().await.expect("the file closes");
     let mut other = flow.clone();
@@ -368,7 +368,7 @@ async fn a_table_of_another_shape_is_named_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_opened_is_named() {
+async fn an_unusable_path_is_named() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let connect = async |path: PathBuf| {
         Writer::connect(&WriterConfig::Sqlite(SqliteConfig { path }), &[flow()])
@@ -439,7 +439,7 @@ proptest! {
     /// Whatever is sent again, in whatever order, and wherever the process dies between two calls:
     /// once every append was sent in turn, the table holds each row once and as it was.
     #[test]
-    fn rows_come_back_once_and_equal(
+    fn rows_are_read_back_equal(
         batches in proptest::collection::vec(proptest::collection::vec(any_pane(), 1..6), 1..6),
         script in proptest::collection::vec((0_usize..6, any::<bool>()), 0..20),
     ) {
@@ -471,7 +471,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_value_of_others_is_named_by_its_column() {
+async fn a_foreign_value_is_named_by_column() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     add(&writer, &[pane(Some("/a"), 10 * MINUTE, 0, 3)]).await;
@@ -490,15 +490,14 @@ async fn a_value_of_others_is_named_by_its_column() {
         assert_eq!(
             error.to_string(),
             format!(
-                "table {table}: column {column} holds a value that aqueduct does not write; find out who else writes to \
-                 that table"
+                "table {table}: column {column} contains a value that Aqueduct does not write; check whether another program writes to the table"
             )
         );
     }
 }
 
 #[tokio::test]
-async fn rows_do_not_go_into_a_file_that_was_deleted_or_replaced() {
+async fn a_deleted_or_replaced_file_is_detected() {
     for replace in [false, true] {
         let file = File::new();
         let writer = file.connect(&flow()).await;
@@ -579,7 +578,7 @@ async fn every_kind_of_measure_is_read_back() {
     let rows = [fixtures::measured("-0.1", Some(7)), fixtures::measured("0", None)];
     let append = add_to(&writer, &flow, &rows).await;
     assert_eq!(file.panes(&flow), rows.clone().map(without_sketch));
-    assert!(writer.stands(&append).await.expect("the file answers"));
+    assert!(writer.contains(&append).await.expect("the file answers"));
     let other = Append {
         body: writer
             .encode(&append.table, Rows::Panes(&[fixtures::measured("-0.2", Some(7))]))
@@ -590,7 +589,7 @@ async fn every_kind_of_measure_is_read_back() {
         rows: 1,
         ..append.clone()
     };
-    assert!(!writer.stands(&other).await.expect("the file answers"));
+    assert!(!writer.contains(&other).await.expect("the file answers"));
     let rest = writer.without(&append, &[0]).expect("its own bytes");
     assert_eq!(vec![rest], writer.encode(&append.table, Rows::Panes(&rows[1..])).expect("rows encode"));
 
@@ -649,15 +648,15 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     let (config, flows) = (file.config(), std::slice::from_ref(&flow));
     assert!(matches!(Writer::open(&config, flows).await, Err(WriterError::Absent { .. })));
     let states = |steps: Vec<Step>| [0, 1, 3].map(|step: usize| steps[step].state);
-    let planned = Writer::setup(&config, flows, true).await.expect("nothing is in the way");
+    let planned = Writer::setup(&config, flows, true).await.expect("nothing prevents it");
     assert_eq!(states(planned), [State::WouldUpdate, State::Exists, State::WouldUpdate]);
-    let done = Writer::setup(&config, flows, false).await.expect("nothing is in the way");
+    let done = Writer::setup(&config, flows, false).await.expect("nothing prevents it");
     assert_eq!(states(done), [State::Updated, State::Exists, State::Updated]);
-    let again = Writer::setup(&config, flows, false).await.expect("nothing is in the way");
+    let again = Writer::setup(&config, flows, false).await.expect("nothing prevents it");
     assert_eq!(states(again), [State::Exists; 3]);
 
     let writer = file.connect(&flow).await;
-    assert!(writer.stands(&waiting).await.expect("the file answers"), "the same row is in the table");
+    assert!(writer.contains(&waiting).await.expect("the file answers"), "the same row is in the table");
     assert_eq!(writer.append(&waiting).await.expect("rows are added"), Appended::Done);
     let new = fixtures::measured("3", Some(2));
     add_to(&writer, &flow, std::slice::from_ref(&new)).await;
@@ -734,7 +733,7 @@ proptest! {
 
     /// The view against sessions that are computed from all events at once.
     #[test]
-    fn the_view_shows_each_session_once(events in proptest::collection::vec((any::<bool>(), 0_i64..200), 1..25)) {
+    fn the_view_has_each_session_once(events in proptest::collection::vec((any::<bool>(), 0_i64..200), 1..25)) {
         let mut expected = Vec::new();
         for is_known in [false, true] {
             let mut times: Vec<_> = events.iter().filter(|event| event.0 == is_known).map(|event| event.1).collect();
@@ -763,7 +762,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn sessions_that_ended_last_are_shown_first() {
+async fn the_latest_sessions_are_first() {
     let (file, flow) = (File::new(), fixtures::sessions());
     let writer = file.connect(&flow).await;
     assert_eq!(writer.latest("visits", 5).await.expect("panes are read"), []);

@@ -4,15 +4,15 @@
 //! only if they are forwarded.
 
 /// An observer. Fields are entered and left like folders; a value belongs to the field that was entered last.
-pub trait Witness {
-    /// Whether it wants to be called at all.
-    const LOOKS: bool = true;
+pub trait Observer {
+    /// Whether the anonymiser calls it at all.
+    const IS_ENABLED: bool = true;
 
     /// Enters a member or an element.
     fn enter(&mut self, step: Step<'_>);
 
     /// The outcome of the value of the current field: a scalar, or an empty object or array.
-    fn value(&mut self, outcome: Outcome, sight: Sight<'_>);
+    fn value(&mut self, outcome: Outcome, visible: Visible<'_>);
 
     /// Leaves the current field.
     fn leave(&mut self);
@@ -23,7 +23,7 @@ pub trait Witness {
 pub enum Step<'a> {
     /// To a member or element that the configuration names.
     Declared(&'a str),
-    /// To a member for which a `*` of the configuration stands.
+    /// To a member that a `*` of the configuration matches.
     Any(&'a str),
     /// To a member that the configuration does not name. Its name may be the ID of a person.
     Undeclared(&'a str),
@@ -48,7 +48,7 @@ pub enum Outcome {
 
 /// A value, if it is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight<'a> {
+pub enum Visible<'a> {
     /// A string that is forwarded, decoded.
     Text(&'a str),
     /// A number that is forwarded, as it is written.
@@ -58,15 +58,15 @@ pub enum Sight<'a> {
     Nothing,
 }
 
-/// No observer; costs nothing.
-pub(super) struct Nobody;
+/// Observes nothing, at no cost.
+pub(super) struct NoopObserver;
 
-impl Witness for Nobody {
-    const LOOKS: bool = false;
+impl Observer for NoopObserver {
+    const IS_ENABLED: bool = false;
 
     fn enter(&mut self, _: Step<'_>) {}
 
-    fn value(&mut self, _: Outcome, _: Sight<'_>) {}
+    fn value(&mut self, _: Outcome, _: Visible<'_>) {}
 
     fn leave(&mut self) {}
 }
