@@ -502,5 +502,5 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     let seen = query(&new, "SELECT views, revenue, lowest FROM `shop.rates.sales`").await;
     assert_eq!(seen, [[text("2"), text("1"), None]]);
     new.bigquery.faults().forget_streams("sales");
-    assert!(new.writer.stands(&moved).await.expect("an answer"));
+    assert!(new.writer.contains(&moved).await.expect("an answer"));
 }
