@@ -85,7 +85,7 @@ impl Plan {
             "connector starting"
         );
         for warning in self.anonymiser.warnings() {
-            tracing::warn!(action = "correct the configuration; none if this is intended", "{warning}");
+            tracing::warn!(action = "none if this is intended; otherwise correct the configuration", "{warning}");
         }
     }
 }
