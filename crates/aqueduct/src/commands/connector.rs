@@ -85,7 +85,10 @@ impl Plan {
             "connector starting"
         );
         for warning in self.anonymiser.warnings() {
-            tracing::warn!(action = "none if this is intended; otherwise correct the configuration", "{warning}");
+            tracing::warn!(
+                action = "none if this is intended; otherwise correct the configuration",
+                "{warning}"
+            );
         }
     }
 }
