@@ -14,7 +14,7 @@ use crate::{
     output::StdoutClosed,
 };
 
-/// Wrong usage or configuration.
+/// Invalid usage or configuration.
 const WRONG: u8 = 2;
 
 /// An error of clap; `--help` and `--version` are not failures.
@@ -48,7 +48,7 @@ fn is_stdout_closed(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(of_stdout)
 }
 
-/// `error: ...` and one line a cause; each mistake in a configuration is an error of its own.
+/// `error: ...` and one line per cause; each configuration error is printed separately.
 fn describe(error: &anyhow::Error) -> String {
     if let Some(ConfigError(errors)) = error.downcast_ref::<ConfigError>() {
         return errors.iter().map(|error| lines(error)).collect();

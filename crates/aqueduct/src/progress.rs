@@ -1,4 +1,4 @@
-//! A progress bar on a terminal, for work whose end is known; nothing elsewhere.
+//! A progress bar on a terminal, for work with a known end; hidden elsewhere.
 //!
 //! Log lines are written above the bar.
 
@@ -10,11 +10,11 @@ use std::{
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// A bar that log lines do not run into; gone when it is dropped.
+/// A bar with log lines above it, removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Bar(ProgressBar);
 
-/// Where log lines go: standard error, above the bar that is shown there.
+/// The destination of log lines: standard error, above the bar.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lines;
 
@@ -33,7 +33,7 @@ pub(crate) fn bytes(total: u64) -> Bar {
 
 fn styled(total: u64, template: &str) -> Bar {
     let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-        // What cannot be written is not shown.
+        // A formatting error is ignored.
         let _ = write!(text, "{}", HumanCount(state.per_sec() as u64));
     };
     let style = ProgressStyle::with_template(template).expect("the templates are valid");

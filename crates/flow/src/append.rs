@@ -47,7 +47,7 @@ pub struct Append {
     pub table: Table,
     /// The stream's name as the writer gave it.
     pub stream: String,
-    /// How many rows stand before it in the stream.
+    /// The number of rows before it in the stream.
     pub offset: u64,
     /// How many rows it adds.
     pub rows: u32,
@@ -58,7 +58,7 @@ pub struct Append {
 /// The outcome of an [`Append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// The rows stand in the table, from this attempt or from an earlier one.
+    /// The rows are in the table, from this attempt or from an earlier one.
     Done,
     /// The stream is no more (BigQuery forgets idle ones); the rows need another.
     StreamGone,

@@ -160,7 +160,7 @@ fn kept(retention: Millis) -> Option<prost_types::Duration> {
     })
 }
 
-/// The resources that have to exist, topics before their subscriptions.
+/// The required resources, topics before their subscriptions.
 pub fn plan(settings: &PubSubSettings) -> Vec<Step> {
     let topic = |path| {
         Step::Topic(TopicPlan { path, retention: settings.retention, regions: settings.regions.clone() })

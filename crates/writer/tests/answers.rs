@@ -200,12 +200,12 @@ async fn errors_name_the_call_and_its_cause() {
             true,
             "no response from BigQuery (append to box_ctr); retrying; rows are kept in the state",
         ),
-        (Code::FailedPrecondition, false, "bigquery cannot append to box_ctr"),
+        (Code::FailedPrecondition, false, "BigQuery cannot append to box_ctr"),
     ] {
         bench.bigquery.faults().next("box_ctr", Fault::Answer(code));
-        let error = bench.writer.append(&append).await.expect_err("a planned fault");
+        let error = bench.writer.append(&append).await.expect_err("an injected fault");
         assert_eq!((error.to_string().as_str(), error.is_retryable()), (expected, retryable));
-        assert!(said_by_the_service(&error).contains("a planned fault"), "{error:?}");
+        assert!(said_by_the_service(&error).contains("injected fault"), "{error:?}");
     }
     let other = Table::Flow("page_ctr".into());
     for error in [

@@ -116,7 +116,7 @@ fn pubsub_gone(camera: &Camera) -> Result<()> {
         .until("everything to be published", &of_station("connector", "everything is published"))?;
     door.close();
     produce(&pipe, Traffic::new(20_000, 3))?;
-    camera.browser.until("the outage to be seen", &of_station("pubsub", "no answer for"))?;
+    camera.browser.until("the outage to be seen", &of_station("pubsub", "no response for"))?;
     let waits = "return document.querySelector('#station-connector dl')?.textContent.includes('the oldest for') ?? false;";
     camera.browser.until("records to wait", waits)?;
     camera.take("pubsub-gone")?;

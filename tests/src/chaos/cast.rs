@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The error of a processor that was overtaken. It exits, and its supervisor restarts it.
-const OVERTAKEN: &str = "another processor has taken over the state";
+const OVERTAKEN: &str = "another processor took over the state";
 /// The error of a connector that was fenced twice, because it was suspended for longer than its session repeatedly.
 const FENCED: &str = "another connector joined group";
 

@@ -83,7 +83,7 @@ fn any_bigquery_answer_gives_each_row_once() -> Result<()> {
     assert_eq!(letters()?, expected);
     check_progress(&dataset)?;
     assert!(standin.faults().answers(Code::AlreadyExists) >= 2, "lost responses are requested again");
-    assert_eq!(ended.err.matches("the table's stream is gone").count(), 6, "{}", ended.err);
+    assert_eq!(ended.err.matches("the table's stream no longer exists").count(), 6, "{}", ended.err);
     assert_eq!(
         ended.err.matches("these rows are in the table although the response was lost").count(),
         4,

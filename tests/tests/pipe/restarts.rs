@@ -98,7 +98,7 @@ fn a_suspended_processor_exits_cleanly() -> Result<()> {
         ended.err.lines().partition(|line| line.starts_with("error:") || line.contains("ERROR"));
     ensure!(ended.code == Some(1) && errors.len() == 1, "{:?}: {errors:?}\n{others:?}", ended.code);
     ensure!(errors[0].contains("another processor has taken over the state"), "{errors:?}");
-    ensure!(errors[0].contains("this one stops, nothing is lost"), "{errors:?}");
+    ensure!(errors[0].contains("stopping; no data is lost"), "{errors:?}");
 
     producer.produce(traffic, &mut produced)?;
     let recount = recount(&produced)?;

@@ -20,7 +20,7 @@ fn a_newer_connector_stops_the_processor_and_loses_nothing() -> Result<()> {
     let newer_data = json!({"aqueduct.format": "pack-1", "kafka.topic": pipe.name()});
     for ((topic, content, attributes, error), subscription) in [
         (&marks, &newer_mark[..], &json!({}), "received a mark of version 2"),
-        (&data, &b"packed"[..], &newer_data, "received a message of format \"pack-1\""),
+        (&data, &b"packed"[..], &newer_data, "received a message with the unknown format \"pack-1\""),
     ]
     .into_iter()
     .zip(subscriptions)

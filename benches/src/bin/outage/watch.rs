@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(180);
 
 const ANNOUNCED: &str = "catching up with a backlog";
-const CAUGHT_UP: &str = "caught up: new events are served again";
+const CAUGHT_UP: &str = "caught up with the backlog";
 
 /// The current time, milliseconds since the epoch.
 pub(crate) fn now() -> Result<i64> {

@@ -19,7 +19,7 @@ use crate::{
     runtime,
 };
 
-/// `connector` has no options of its own; everything is in the configuration.
+/// `connector` has no options; everything is in the configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -36,7 +36,7 @@ Requires [kafka], [pubsub] and [anonymise], and [events] if the keyring has more
 /// machine with one configuration.
 const LISTEN: &str = "127.0.0.1:9464";
 
-/// Everything that a connector is made of.
+/// The resolved configuration of a connector.
 pub(crate) struct Plan {
     connector: connector::Config,
     anonymiser: Anonymiser,
@@ -85,13 +85,16 @@ impl Plan {
             "connector starting"
         );
         for warning in self.anonymiser.warnings() {
-            tracing::warn!(action = "correct the configuration; none if this is intended", "{warning}");
+            tracing::warn!(
+                action = "none if this is intended; otherwise correct the configuration",
+                "{warning}"
+            );
         }
     }
 }
 
 impl Plan {
-    /// What the live page shows of the configuration.
+    /// The part of the configuration that the live page shows.
     pub(crate) fn labels(&self) -> ConnectorLabels {
         ConnectorLabels {
             topics: self.connector.kafka.topics.join(", "),

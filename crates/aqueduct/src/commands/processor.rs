@@ -40,14 +40,14 @@ const LISTEN: &str = "127.0.0.1:9465";
 /// Runs it.
 ///
 /// # Errors
-/// The configuration is wrong, the state belongs to other flows, or Pub/Sub or the tables refuse for good.
+/// The configuration is invalid, the state belongs to other flows, or Pub/Sub or the tables return a permanent error.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let parts = Parts::read(&config, args.streams.into())?;
     let levels = global.start_logging()?;
     runtime::use_small_pages();
     runtime::run(|shutdown| async move {
-        // Before tables gain columns for flows that the state will refuse.
+        // Before tables gain columns for flows that the state does not accept.
         edits::check(&config, &parts.store, &parts.processor.flows).await?;
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
         readiness.expect(&["state"]);
@@ -131,7 +131,7 @@ impl Parts {
         }
     }
 
-    /// What the live page shows of the configuration.
+    /// The part of the configuration that the live page shows.
     pub(crate) fn labels(&self) -> ProcessorLabels {
         ProcessorLabels {
             subscription: self.pubsub.subscription.clone().unwrap_or_default(),

@@ -32,7 +32,7 @@ Example: preview, then create
 
 Creates the topics and subscriptions of [pubsub], if configured, and the tables and views of [writer] for each of [[flows]]. Can be run again: existing resources are left unchanged, and differences are reported. A table belongs to the pipeline that writes to it, identified by the location of its [state]; --adopt transfers it to this pipeline.";
 
-/// Makes what the configuration needs.
+/// Creates what the configuration needs.
 ///
 /// # Errors
 /// The configuration is invalid or has nothing to set up, or a service rejects a request or does not respond.

@@ -8,7 +8,7 @@ use report::judge::{Level, Station, stations, verdict};
 use super::Survey;
 use crate::{commands::reconcile::tests::survey, sections::components};
 
-/// A pipe in which every part does what it should.
+/// A healthy pipeline.
 fn well() -> Survey {
     survey(&[0, 1, 3], &[(2, 3, Reason::Rejected("not-json".to_owned()))], (0, 4, Some(4)))
 }
@@ -18,7 +18,7 @@ fn later(survey: &mut Survey, seconds: i64) -> EventTime {
     survey.at
 }
 
-/// Looks at what a change made of one component; all others are green.
+/// Checks the effect of a change on one component; all others are green.
 #[track_caller]
 fn check(change: impl FnOnce(&mut Survey), name: &str, level: Level, reason: &str) {
     let mut survey = well();

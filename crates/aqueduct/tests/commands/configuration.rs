@@ -184,7 +184,7 @@ fn a_dry_run_of_setup_creates_nothing() {
     let run = place.run("setup --dry-run");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     for line in [
-        "would ensure topic projects/shop-analytics/topics/events-marks (keeps messages 7d)",
+        "would create if missing: topic projects/shop-analytics/topics/events-marks (message retention 7d)",
         "table box_ctr: would be created",
     ] {
         assert!(run.out.lines().any(|found| found == line), "no {line:?} in\n{}", run.out);

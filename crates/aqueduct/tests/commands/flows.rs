@@ -213,7 +213,7 @@ fn memory_is_estimated_for_each_kind_of_window() {
             .lines()
             .find(|line| line.starts_with("memory  flow f: "))
             .unwrap_or_else(|| panic!("{}", run.err));
-        let keys = line.rsplit("has room for ").next().unwrap_or_default();
+        let keys = line.rsplit("is enough for ").next().unwrap_or_default();
         let keys: u64 = keys
             .trim_start_matches("at least ")
             .split(' ')

@@ -112,6 +112,7 @@ fn an_unreadable_state_is_a_failure() {
     pipe.spoil();
     let ran = pipe.run(&["status"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
-    let expected = "error: checkpoint 2 holds no state that this version can read; run the version that wrote it\n  caused by: ";
+    let expected =
+        "error: cannot decode the state in checkpoint 2; run the version that wrote it\n  caused by: ";
     assert!(ran.err.starts_with(expected), "{}", ran.err);
 }

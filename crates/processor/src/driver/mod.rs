@@ -248,7 +248,7 @@ impl<S: Sink> Driver<S> {
             error!(
                 table,
                 rows,
-                action = "find the key with such a long value: its dead letter has the stage writer",
+                action = "find the overlong key value in dead_letters (stage writer)",
                 "rows exceed the maximum size of a request; they were skipped and are in dead_letters"
             );
         }

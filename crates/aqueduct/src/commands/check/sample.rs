@@ -71,7 +71,7 @@ pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
     Ok(())
 }
 
-/// A sample that is being read.
+/// The state of a sample while it is read.
 struct Reading {
     anonymiser: Anonymiser,
     sample: Sample,
@@ -149,7 +149,7 @@ fn topic(kafka: Option<&KafkaConfig>) -> &str {
     }
 }
 
-/// What the configuration reads of events.
+/// The pointers that the configuration reads.
 fn known(sections: &Sections) -> Known {
     let mut known = Known::default();
     if let Some(events) = &sections.events {

@@ -1,4 +1,4 @@
-//! The connector's log line of each minute, read from its own metrics.
+//! The connector's log line of each minute, derived from its metrics.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::totals::Totals;
 
-/// How it goes since the start.
+/// Totals since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SoFar {
     published: u64,
@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    /// What a connector shows that has published 7 records, refused 3 for two reasons, and has 2 partitions.
+    /// The metrics of a connector that has published 7 records, rejected 3 for two reasons, and has 2 partitions.
     fn shown() -> Metrics {
         let shown = Metrics::default();
         let records: Family<Label, Counter> = shown.counters(&metrics::RECORDS);

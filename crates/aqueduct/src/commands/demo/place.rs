@@ -1,4 +1,4 @@
-//! Where a demo keeps its things, and the configuration that it runs with.
+//! The files of a demo, and its configuration.
 
 use std::{
     fs, io,
@@ -15,7 +15,7 @@ use crate::{
     global::Global,
 };
 
-/// A folder for keyring and state, gone when the demo is, and the file for the rows, which stays.
+/// A temporary directory for keyring and state, and the file for the rows, which remains.
 #[derive(Debug)]
 pub(super) struct Place {
     folder: tempfile::TempDir,
@@ -24,12 +24,12 @@ pub(super) struct Place {
     text: (PathBuf, String),
 }
 
-/// What the tables record as their writer.
+/// The owner that the tables record.
 pub(super) const PIPELINE: &str = "demo";
 const BUILT_IN: &str = include_str!("demo.toml");
 
 impl Place {
-    /// Makes room for the rows and reads the configuration.
+    /// Prepares the file for the rows and reads the configuration.
     pub(super) fn prepare(rows: &Path, config: Option<&Path>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("aqueduct-demo-")
@@ -51,7 +51,7 @@ impl Place {
         Ok(Self { folder, rows, text })
     }
 
-    /// The configuration with the demo's addresses and folders.
+    /// The configuration with the demo's addresses and paths.
     pub(super) fn config(&self, brokers: &str, pubsub: &str) -> anyhow::Result<Config> {
         let inside = |name: &str| self.folder.path().join(name).display().to_string();
         let keys = [
@@ -74,7 +74,7 @@ impl Place {
     }
 }
 
-/// A user's file may leave out what only the real services need.
+/// A user's file may omit what only the real services need.
 fn with_missing_sections(text: &str) -> String {
     let mut text = text.to_owned();
     let sections = [
@@ -123,7 +123,7 @@ fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
             "{path} exists and was not created by the demo; choose another file with --path, or move this one"
         )));
     }
-    // Leaves WAL mode, for which no other connection may have the file.
+    // Leaves WAL mode, which requires that no other connection uses the file.
     let unused =
         rusqlite::Connection::open(rows).and_then(|file| file.pragma_update(None, "journal_mode", "delete"));
     unused.map_err(|_| {
@@ -133,8 +133,8 @@ fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
     })
 }
 
-/// Shows only warnings of the log, unless more is configured, because the demo prints its own lines. Rows and
-/// checkpoints that wait for a disk are warnings.
+/// Logs only warnings by default, because the demo prints its own lines. Rows and checkpoints that wait for a disk are
+/// warnings.
 pub(super) fn start_logging(global: &Global) -> anyhow::Result<LogLevels> {
     let levels = global.start_logging()?;
     if std::env::var_os(service::telemetry::LOG_VARIABLE).is_none() {

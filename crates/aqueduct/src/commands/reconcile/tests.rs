@@ -161,7 +161,7 @@ fn sent_rows_must_be_in_the_table() {
     let finding = &Findings::of(&rows).tables[0];
     assert_eq!((finding.sent, finding.waiting), (5, 2));
 
-    // A new stream is given what waits; what the old one kept must be there all the same.
+    // A new stream receives the waiting rows; those of the old one must still be in the table.
     rows.state.outbox.open(&table, "t".to_owned());
     for (there, verdict) in [(4, "missing: 1 rows"), (5, "nothing is missing")] {
         rows.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));

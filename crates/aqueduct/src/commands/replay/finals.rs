@@ -25,7 +25,7 @@ pub(super) enum Finals {
 /// Panes by their window.
 #[derive(Debug)]
 pub(super) struct Aligned {
-    /// Whether events may be taken back, so that nothing is left for a key that has fired.
+    /// Whether events may be retracted, so that nothing is left for a key that has fired.
     takes_back: bool,
     allowed_lateness: Millis,
     /// By the window's end.
@@ -71,7 +71,7 @@ type Place = ((EventTime, u64), Window);
 /// Takes rows.
 type Take<'a> = &'a mut dyn FnMut(&mut Vec<Row>) -> anyhow::Result<()>;
 
-/// Panes that one window may have more than keys before they are looked through.
+/// Excess of panes over keys at which a window is compacted.
 const SLACK: usize = 1024;
 
 /// How many rows go out together at most. All rows of a large window would need new memory each time.
@@ -103,8 +103,8 @@ impl Finals {
         }
     }
 
-    /// Hands on the windows of which no later pane can fire, the earliest first, each with its last panes, in several calls
-    /// if there are many.
+    /// Passes on the windows that no later pane can change, earliest first, each with its last panes, in several calls if
+    /// there are many.
     pub(super) fn take_until(&mut self, watermark: EventTime, take: Take<'_>) -> anyhow::Result<()> {
         match self {
             Self::Aligned(aligned) => aligned.take_until(watermark, take),
@@ -128,7 +128,7 @@ impl Aligned {
             }
             let mut panes = first.remove();
             panes.keep_last();
-            // Clicks that another view took in the end: in another order of arrival the key has no row at all.
+            // Clicks that moved to another view: in another order of arrival the key has no row.
             let takes_back = self.takes_back;
             let is_final = |row: &Row| !(takes_back && row.values.iter().all(Value::is_zero));
             let mut rows = panes.rows().filter(is_final);
@@ -148,7 +148,7 @@ impl Aligned {
 }
 
 impl Sessions {
-    /// Takes a pane; the earlier ones that it counts again are dropped.
+    /// Adds a pane, and drops the earlier ones that it overlaps.
     fn add(&mut self, row: Row) {
         let place = (row.window.end, self.fired);
         self.fired += 1;
@@ -188,7 +188,7 @@ impl Panes {
             self.firings.push(firing);
         }
         self.panes.push((key, values, self.firings.len() as u32 - 1));
-        // One firing alone has a pane a key.
+        // A single firing has one pane per key.
         if self.firings.len() == 1 {
             self.distinct = self.panes.len();
         } else if self.panes.len() > 2 * self.distinct + SLACK {
@@ -296,7 +296,7 @@ mod tests {
         };
         let mut finals = Finals::Sessions(Sessions::default());
         finals.add(&mut vec![session(0, 10, "a", 0), session(20, 30, "a", 0), session(0, 10, "b", 0)]);
-        // Connects both sessions of one key; that of another key and one that only touches it stay.
+        // Merges both sessions of one key; that of another key and one that only touches it remain.
         finals.add(&mut vec![session(0, 30, "a", 2), session(30, 40, "a", 0)]);
         // A session that is still open may have merged any of them.
         assert!(take(&mut finals, EventTime(1_000)).is_empty());

@@ -26,11 +26,11 @@ pub(super) enum Lines {
 /// A thread that writes.
 pub(super) struct Aside {
     name: String,
-    /// Nothing once the thread has failed or ended.
+    /// `None` once the thread has failed or ended.
     writing: Option<(SyncSender<Rows>, JoinHandle<anyhow::Result<Pen>>)>,
 }
 
-/// Writes one line after the other.
+/// Writes lines.
 pub(super) struct Pen {
     output: Output,
     formats: Vec<NdjsonFormat>,
@@ -48,7 +48,7 @@ const ASIDE: usize = 4_096;
 const AHEAD: usize = 4;
 
 impl Lines {
-    /// Opens the output. With more than one thread, writing has one of its own.
+    /// Opens the output. With more than one thread, writing has a separate one.
     pub(super) fn create(path: &Path, flows: &[Flow], threads: usize) -> anyhow::Result<Self> {
         let formats = flows.iter().map(|flow| NdjsonFormat::new(&flow.table())).collect();
         let pen = Pen { output: Output::create(path)?, formats, lines: Vec::new(), rows: 0 };
@@ -72,7 +72,7 @@ impl Lines {
         }
     }
 
-    /// Takes rows of a flow, all that are there.
+    /// Takes all rows of a flow.
     pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<Row>) -> anyhow::Result<()> {
         match self {
             Self::Inline(pen) => pen.write(flow, rows),

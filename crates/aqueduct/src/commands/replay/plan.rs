@@ -1,4 +1,4 @@
-//! The plan of a replay, from the command line and the configuration. Opens nothing but the keyring.
+//! The plan of a replay, from command line and configuration. Opens only the keyring.
 
 use std::{
     fs::Metadata,
@@ -28,11 +28,11 @@ pub(super) struct Plan {
     pub(super) threads: usize,
 }
 
-/// How events are taken.
+/// The processing of events.
 pub(super) struct Rules {
     pub(super) events: EventsSettings,
     pub(super) flows: Vec<Flow>,
-    /// Nothing where the events were published already, or are to be taken as they are.
+    /// `None` if the events are already pseudonymised or are not to be.
     pub(super) anonymiser: Option<Anonymiser>,
     pub(super) only_final: bool,
 }
@@ -46,12 +46,12 @@ pub(super) enum Source {
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Empty where none is named.
+    /// Empty without a topic.
     pub(super) topic: String,
     pub(super) path: PathBuf,
 }
 
-/// A stretch of the Kafka topics.
+/// A range of the Kafka topics.
 pub(super) struct Span {
     pub(super) kafka: KafkaConfig,
     pub(super) from: Option<EventTime>,
@@ -63,7 +63,7 @@ pub(super) struct Span {
 pub(super) enum Target {
     /// Lines of JSON; `-` is standard output.
     Lines(PathBuf),
-    /// An SQLite file of our own.
+    /// An SQLite file of the replay.
     Database(PathBuf),
     /// The configured tables.
     Tables(Box<WriterConfig>),
@@ -100,7 +100,7 @@ impl Plan {
     }
 }
 
-/// The rows must not replace what they are made from, by whatever path it is named.
+/// The output must not replace an input, by any path.
 fn refuse_own_input(
     output: &Path,
     places: &[Place],
@@ -148,12 +148,12 @@ fn refuse_database_of_others(path: &Path) -> Result<(), WrongUsage> {
     Err(WrongUsage(format!("--output {path} exists and {whose}; choose another file, or add --replace")))
 }
 
-/// Counting is one thread's work: more than three that read for it would wait.
+/// Counting uses one thread, which can use at most three reading threads.
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
 }
 
-/// Which flow goes by a time that the source does not have.
+/// The flow with a kind of time that the source does not have.
 fn replayable(flows: &[Flow], kafka: bool) -> Result<(), (String, &'static str)> {
     for (n, flow) in flows.iter().enumerate() {
         let text = match flow.time {

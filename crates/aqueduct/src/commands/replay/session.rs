@@ -1,4 +1,4 @@
-//! Records in, rows out: what files and Kafka have in common.
+//! The common part of files and Kafka: records in, rows out.
 
 use std::{
     io::{self, Write as _},
@@ -29,13 +29,13 @@ use super::{
 
 pub(super) use super::tally::At;
 
-/// A replay that runs.
+/// A running replay.
 pub(super) struct Session {
     events: EventsSettings,
     replay: Replay,
     anonymiser: Option<Anonymiser>,
     encoder: Encoder,
-    /// One a flow, where only the last panes are wanted.
+    /// One per flow, with --final.
     finals: Option<Vec<Finals>>,
     rows: RowSink,
     tally: Tally,
@@ -67,12 +67,12 @@ impl Session {
         Worker { anonymiser: self.anonymiser.clone(), reader: self.replay.reader(), now: self.now }
     }
 
-    /// The partition to read from next; nothing when all have ended.
+    /// The partition to read from next; `None` once all have ended.
     pub(super) fn next_partition(&self) -> Option<usize> {
         self.replay.next_partition()
     }
 
-    /// The headers that may pass; others need not be collected.
+    /// The forwarded headers; others need not be collected.
     pub(super) fn wants_headers(&self) -> bool {
         self.anonymiser.as_ref().is_some_and(|anonymiser| !anonymiser.headers().is_empty())
     }
@@ -126,7 +126,7 @@ impl Session {
         Ok(false)
     }
 
-    /// Accounts for an event that lies far ahead of its neighbours in its file.
+    /// Accounts for an event that is far ahead of its neighbours in its file.
     pub(super) fn future(&mut self, topic: &str, at: At<'_>) -> anyhow::Result<()> {
         self.tally.out_of_line();
         let pointer = Some(self.events.time_for(topic).as_str().to_owned());
@@ -184,7 +184,7 @@ impl Session {
         written
     }
 
-    /// All partitions have ended: what is still held goes out.
+    /// All partitions have ended: the remaining panes are written.
     pub(super) fn end(&mut self) -> anyhow::Result<()> {
         for (flow, finals) in self.finals.iter_mut().flatten().enumerate() {
             if self.replay.next_partition().is_some() {
@@ -207,12 +207,12 @@ impl Session {
     /// Prints to standard error what was read and, if the output is complete, what was written.
     pub(super) fn report(&self, written: Option<&str>) {
         let text = self.tally.summary(self.replay.engine().flows(), self.began.elapsed(), written);
-        // Lost only when standard error is closed.
+        // Lost only if standard error is closed.
         let _ = io::stderr().write_all(text.as_bytes());
     }
 }
 
-/// What the connector would publish, or why it would not.
+/// The result of anonymisation.
 fn published(
     anonymiser: &mut Anonymiser,
     encoder: &mut Encoder,

@@ -21,7 +21,7 @@ pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
     line("state", &state(report, at));
     match &report.answers.kafka {
         Err(reason) => {
-            line("Kafka", &format!("{reason}; log ends and committed offsets are from the last marks"))
+            line("Kafka", &format!("{reason}; log ends and committed offsets are from the last marks"));
         }
         Ok(brokers) => {
             for topic in &brokers.missing_topics {
