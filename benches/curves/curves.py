@@ -160,18 +160,18 @@ def measure(names, runs):
     found = {}
     for name, (title, values, shape) in CURVES.items():
         if name in names:
-            found[name] = title, {"replay": [(x, told(title, x, replay(shape(x), runs))) for x in values]}
+            found[name] = title, {"replay": [(x, cost_of(title, x, replay(shape(x), runs))) for x in values]}
     for name, (title, values, shape) in PIPE.items():
         if name in names:
             drawn = {"connector": [], "processor": []}
             for x in values:
                 for part, cost in pipe(*shape(x), runs).items():
-                    drawn[part].append((x, told(f"{title}, {part}", x, cost)))
+                    drawn[part].append((x, cost_of(f"{title}, {part}", x, cost)))
             found[name] = title, drawn
     return found
 
 
-def told(title, x, cost):
+def cost_of(title, x, cost):
     rows = f", {cost.rows:,} rows" if cost.rows else ""
     print(f"{title} {x:,}: {cost.micros:.2f} us, {cost.megabytes:.0f} MB{rows}", file=sys.stderr, flush=True)
     return cost
@@ -203,7 +203,7 @@ def draw(found):
     import matplotlib
 
     matplotlib.use("svg")
-    # The same figures give the same bytes.
+    # The same results give the same bytes.
     matplotlib.rcParams.update({"svg.hashsalt": "aqueduct", "font.size": 8, "axes.spines.top": False})
     from matplotlib import pyplot, ticker
 
@@ -241,7 +241,7 @@ def main():
     WORK.mkdir(parents=True, exist_ok=True)
     found = measure(names, arguments.runs)
     table(found)
-    (WORK / "figures.json").write_text(json.dumps(found, default=vars, indent=1))
+    (WORK / "results.json").write_text(json.dumps(found, default=vars, indent=1))
     if len(found) == len(every):
         draw(found)
 

@@ -36,7 +36,7 @@ JOINED = "with a join (last panes)"
 # What Flink is given.
 ALL, FEW = "all", "few"
 
-# Pages and boxes of the generator that give about so many keys with this many events.
+# Pages and boxes of the generator that give about this many keys with this many events.
 SHAPES = {"few": ("1,000 keys", 25, 10), "many": ("100,000 keys", 600, 50)}
 
 CONFIG = """
@@ -117,8 +117,8 @@ def programs(events, peers):
 
 
 def flinks(events):
-    """Flink with all events, and with a few to tell what its start costs; with one task also twice in one process, to
-    tell what the second time costs."""
+    """Flink with all events, and with a few to measure its start; with one task also twice in one process, to
+    measure the second run."""
     few = WORK / "few.ndjson"
     with open(events, "rb") as source:
         few.write_bytes(b"".join(itertools.islice(source, 10)))
@@ -148,18 +148,18 @@ def others(events, generate):
 
 
 def measure(title, found, events, arguments):
-    figures = {name: [] for name in found}
+    results = {name: [] for name in found}
     answers = {}
     for number in range(arguments.runs + 1):
         for name, program in found.items():
             for rows in program.rows:
                 remove(rows)
-            figure = run(program.command)
+            result = run(program.command)
             if number == 0:
                 # The first round warms the page cache, and is compared.
                 answers |= {(name, place): answer(rows) for place, rows in enumerate(program.rows)}
             else:
-                figures[name].append(figure)
+                results[name].append(result)
             for rows in program.rows:
                 remove(rows)
     if len(set(answers.values())) != 1:
@@ -171,7 +171,7 @@ def measure(title, found, events, arguments):
     print(f", median of {arguments.runs} runs\n")
     print("| program | events/s (least to most) | CPU-seconds a million | MB |")
     print("|---|---|---|---|")
-    for name, taken in shown(figures).items():
+    for name, taken in shown(results).items():
         print(f"| {name} | {line(taken, count)} |", flush=True)
 
 
@@ -182,17 +182,17 @@ def remove(path):
         path.unlink(missing_ok=True)
 
 
-def shown(figures):
+def shown(results):
     """The lines of the table: most programs as they ran, Flink also less what its start costs."""
-    table = {name: taken for name, taken in figures.items() if isinstance(name, str)}
-    for tasks in sorted({name[0] for name in figures if not isinstance(name, str)}):
+    table = {name: taken for name, taken in results.items() if isinstance(name, str)}
+    for tasks in sorted({name[0] for name in results if not isinstance(name, str)}):
         name = f"Flink SQL {flink.VERSION}, parallelism {tasks}"
-        once, start = figures[tasks, 1, ALL], figures[tasks, 1, FEW]
+        once, start = results[tasks, 1, ALL], results[tasks, 1, FEW]
         table[name] = once
-        seconds, cpu = (statistics.median(figure[place] for figure in start) for place in (0, 1))
+        seconds, cpu = (statistics.median(result[place] for result in start) for place in (0, 1))
         table[f"{name}, less its start of {seconds:.1f} s and {cpu:.1f} CPU-seconds"] = less(once, start)
-        if (tasks, 2, ALL) in figures:
-            again, second_start = (less(figures[tasks, 2, what], figures[tasks, 1, what]) for what in (ALL, FEW))
+        if (tasks, 2, ALL) in results:
+            again, second_start = (less(results[tasks, 2, what], results[tasks, 1, what]) for what in (ALL, FEW))
             table[f"{name}, once warm: the second job of a process, less its start"] = less(again, second_start)
     return table
 
@@ -204,7 +204,7 @@ def less(taken, off):
 
 def line(taken, count):
     if min(wall for wall, _, _ in taken) <= 0:
-        return "too few events to tell | | "
+        return "too few events | | "
     rates = sorted(count / wall for wall, _, _ in taken)
     cpu = statistics.median(cpu for _, cpu, _ in taken) / count * 1e6
     memory = max(memory for _, _, memory in taken)

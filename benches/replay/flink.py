@@ -56,14 +56,14 @@ def command(folder: pathlib.Path, libs: pathlib.Path, parallelism: int, inputs: 
     for number, (events, rows) in enumerate(zip(inputs, outputs)):
         script += JOB.format(number=number, events=events, rows=rows)
     (folder / "job.sql").write_text(script)
-    # The client wants a configuration to be there; what it needs stands in the job.
+    # The client wants a configuration to be there; its values are in the job.
     (folder / "config.yaml").write_text("")
     java = ["env", f"FLINK_CONF_DIR={folder}", "java", "-cp", f"{libs}/*"]
     return [*java, CLIENT, "-f", folder / "job.sql", "-hist", folder / "history"], outputs
 
 
 def deal(events: pathlib.Path, folder: pathlib.Path, hands: int) -> pathlib.Path:
-    """The lines of a file dealt out into so many files of a folder."""
+    """Distributes the lines of a file over this many files of a directory."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     files = [open(folder / f"{hand}.ndjson", "wb") for hand in range(hands)]

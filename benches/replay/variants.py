@@ -71,6 +71,6 @@ def check_join(rows, events):
 
 
 if __name__ == "__main__":
-    told, counted = attributed(sys.argv[1]), expected(sys.argv[2])
-    if told != counted:
-        sys.exit(f"{told} clicked views were counted, and {counted} by a recount")
+    found, counted = attributed(sys.argv[1]), expected(sys.argv[2])
+    if found != counted:
+        sys.exit(f"{found} clicked views were counted, and {counted} by a recount")

@@ -1,4 +1,4 @@
-//! What the benches share: what the connector is told to do, and how a process is watched from outside.
+//! Shared by the benchmarks: the rules of the connector, and measurements of a process from outside.
 #![forbid(unsafe_code)]
 
 pub mod accounted;

@@ -1,20 +1,20 @@
-//! What the connector does with an event while it is measured.
+//! The rules of the connector for benchmarks.
 
 use anyhow::Result;
 use clap::ValueEnum;
 use tests::pipe::Pipe;
 
-/// Which rules the connector has.
+/// A set of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Rules {
-    /// One id and the Kafka key become pseudonyms and one member is removed: what MaskField in Kafka Connect is beside.
+    /// One ID and the Kafka key are pseudonymised and one member is removed, comparable to MaskField in Kafka Connect.
     OneId,
-    /// As a shop has it: two ids and those in a list, one member removed, a query stripped.
+    /// The rules of a shop: two IDs and those in a list are pseudonymised, one member is removed, a query is stripped.
     Shop,
 }
 
 impl Rules {
-    /// Gives a pipe these rules.
+    /// Configures a pipeline with these rules.
     ///
     /// # Errors
     /// The configuration cannot be written.

@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-/// How often a counter is looked at.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// When a counter reached `goal`.
+/// Waits until a counter reaches `goal`; returns the time.
 ///
 /// # Errors
-/// The counter fails, or stands still for longer than `patience`.
+/// The counter fails, or makes no progress for `patience`.
 pub fn until(goal: u64, patience: Duration, mut counter: impl FnMut() -> Result<u64>) -> Result<Instant> {
     let (mut last, mut moved) = (0, Instant::now());
     loop {
@@ -24,7 +24,7 @@ pub fn until(goal: u64, patience: Duration, mut counter: impl FnMut() -> Result<
         if count != last {
             (last, moved) = (count, Instant::now());
         }
-        ensure!(moved.elapsed() < patience, "stood still at {count} of {goal}");
+        ensure!(moved.elapsed() < patience, "no progress at {count} of {goal}");
         sleep(LOOK);
     }
 }

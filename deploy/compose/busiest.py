@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints the busiest boxes of the newest complete window every minute, from BigQuery's REST interface.
 
-    busiest.py           every minute, until told to stop
+    busiest.py           every minute, until stopped
     busiest.py --once    once; exit code 1 if there are no rows yet
 
 BIGQUERY_REST, PROJECT, DATASET and FLOW say where the rows are. Until the first window is complete, the one that ends
@@ -48,7 +48,7 @@ def main() -> int:
         try:
             text = report()
         except OSError as error:
-            # Nobody answers, or there is no such table yet: said once.
+            # No response, or no such table yet: reported once.
             text = ""
             if trouble != str(error):
                 trouble = str(error)
@@ -91,7 +91,7 @@ def query(sql: str) -> list:
             answer = json.load(response)
     except HTTPError as error:
         raise OSError(message(error.read()) or str(error)) from error
-    # bqemulator tells what went wrong in an answer of status 200.
+    # bqemulator reports errors in a response with status 200.
     if answer.get("errors"):
         raise OSError(answer["errors"][0]["message"])
     return [[cell["v"] for cell in row["f"]] for row in answer.get("rows", [])]

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by compose-test.sh: podman with settings and a storage of its own, below target/containers. What is made there,
-# such as stand-ins under the names of public images, is seen by nobody else on this machine.
+# such as stand-ins under the names of public images, is not visible to other users of this machine.
 
 CONTAINERS=${CARGO_TARGET_DIR:-$ROOT/target}/containers
 SERVICES=${CARGO_TARGET_DIR:-$ROOT/target}/services

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# when-there.sh HOST:PORT... -- COMMAND...: runs COMMAND as soon as somebody listens at every address, and gives up after
+# when-there.sh HOST:PORT... -- COMMAND...: runs COMMAND once every address accepts connections, and gives up after
 # two minutes. For the services of docker-compose.yml, as not every engine waits for health checks.
 set -euo pipefail
 
@@ -12,7 +12,7 @@ until [ "$1" = -- ]; do
       echo "waiting for $1" >&2
     fi
     if [ "$SECONDS" -ge 120 ]; then
-      echo "nobody listens at $1 after $SECONDS seconds; see the log of service $host" >&2
+      echo "no server at $1 after $SECONDS seconds; see the log of service $host" >&2
       exit 1
     fi
     sleep 1

@@ -144,7 +144,7 @@ def of_whole(resources: list[dict]) -> list[str]:
     expect(secret["defaultMode"] & 0o037 == 0, "connector: others could read the keyring")
     mount = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] == "keyring")
     expect(settings["anonymise"]["keyring"].startswith(f"{mount}/"), "connector: the keyring is mounted elsewhere")
-    expect(processor["spec"]["replicas"] == 2, "processor: one works and one stands by")
+    expect(processor["spec"]["replicas"] == 2, "processor: one is active and one is a standby")
     expect(settings["state"]["checkpoints"].startswith("gs://"), "processor: the state must outlive its pod")
     memory = quantity(settings["state"]["memory"].removesuffix("B"))
     (container,) = processor["spec"]["template"]["spec"]["containers"]

@@ -1,4 +1,4 @@
-"""Starting, reusing and stopping the services: what each is stands in its own module, what runs in state.json."""
+"""Starts, reuses and stops the services: each has its own module, and state.json lists the running ones."""
 
 import random
 import socket
@@ -108,7 +108,7 @@ def address(name: str, running: Running) -> str:
 
 
 def _forget_dead(state: State) -> None:
-    """A service that died since is reported and started anew."""
+    """A service that has died is reported and restarted."""
     for name in [name for name, running in state.services.items() if not alive(running)]:
         say(f"{name}: was started earlier and has died since; its log was {shown(state.services[name].log)}")
         stop(state, [name])

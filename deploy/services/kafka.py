@@ -19,7 +19,7 @@ from layout import HERE, TARGET, Fail
 from process import Command
 
 NAME = "kafka"
-# Nobody listens on `front`: clients of `behind` are sent there, so that a test can put a proxy between the two.
+# No server listens on `front`: clients of `behind` are redirected there, so that a test can add a proxy.
 PORTS = ("broker", "controller", "behind", "front", "secured")
 IMAGE = "apache/kafka:4.1.0"
 FOLDER = TARGET / "kafka"
@@ -99,7 +99,7 @@ def container(ports: dict) -> tuple:
 
 
 def properties(ports: dict, logs, host: str = "127.0.0.1") -> dict:
-    """The broker's settings. Clients are always told 127.0.0.1, whatever it listens on."""
+    """The broker's settings. The advertised address is always 127.0.0.1."""
     broker, controller, behind, front, _secured = (ports[name] for name in PORTS)
     return {
         "process.roles": "broker,controller",
@@ -115,7 +115,7 @@ def properties(ports: dict, logs, host: str = "127.0.0.1") -> dict:
         "file.delete.delay.ms": 1000,
         # Compacted topics are compacted before one's eyes.
         "log.cleaner.backoff.ms": 500,
-        # One node: its internal topics have one replica and, as nobody shares them, few partitions.
+        # One node: its internal topics have one replica and few partitions.
         "offsets.topic.replication.factor": 1,
         "offsets.topic.num.partitions": 3,
         "transaction.state.log.replication.factor": 1,

@@ -17,12 +17,12 @@ LOCK_FILE = TARGET / "lock"
 ENV_FILE = TARGET / "env"
 CONFIG_FILE = TARGET / "aqueduct.toml"
 
-# The project that the emulators are told; Google's needs six characters or more.
+# The project of the emulators; Google's needs six characters or more.
 PROJECT = "aqueduct-local"
 
 
 class Fail(Exception):
-    """Something that the user can mend: printed as it is, without a trace."""
+    """An error that the user can correct: printed without a stack trace."""
 
 
 def say(line: str) -> None:

@@ -18,7 +18,7 @@ GRACE_SECONDS = 20.0
 
 
 def run(argv: list, variables: dict) -> int:
-    """The command's exit code as a shell would tell it; 128 + signal when this program was interrupted."""
+    """The command's exit code as in a shell; 128 + signal if this program was interrupted."""
     child = None
     try:
         with signals.held():
@@ -49,7 +49,7 @@ def _wait(pid: int) -> int:
         if not os.WIFSTOPPED(status):
             code = os.waitstatus_to_exitcode(status)
             return 128 - code if code < 0 else code
-        # Ctrl-Z: a stopped command with services behind it helps nobody, and the shell would not see it.
+        # Ctrl-Z: a suspended command with running services is useless, and the shell would not notice it.
         if os.isatty(0):
             process.signal_group(pid, signal.SIGCONT)
 

@@ -5,7 +5,7 @@ and Apicurio's schema registry.
     services.py start             starts them on free ports, leaves them running, prints the addresses
     services.py stop              ends them and removes their data
     services.py status            what runs; exit code 1 if something that was started is not healthy, or nothing runs
-    services.py run -- COMMAND    starts what is missing, runs COMMAND with the addresses in its environment
+    services.py run -- COMMAND    starts missing services, runs COMMAND with the addresses in its environment
                                   (KAFKA_BOOTSTRAP, PUBSUB_EMULATOR_HOST, BIGQUERY_REST, BIGQUERY_GRPC, SCHEMA_REGISTRY),
                                   stops what it started whatever happens, exits with COMMAND's code
     services.py restart           ends those that run and starts them again on the same ports and data (--only kafka)
@@ -79,7 +79,7 @@ def status(options) -> int:
 
 
 def run(options) -> int:
-    """What this starts is stopped again by whoever uses it last."""
+    """The last user stops the services that this starts."""
     try:
         with states.locked():
             state = states.load()
@@ -98,7 +98,7 @@ def fetch(options) -> int:
         began = time.monotonic()
         running = [name for name in options.only if name in states.load().services]
         if running:
-            raise Fail(f"{', '.join(running)} running: stop the services before fetching them anew")
+            raise Fail(f"{', '.join(running)} running: stop the services before fetching them again")
         fleet.fetch(options.only, options.docker)
     say(f"fetched {', '.join(options.only)} in {time.monotonic() - began:.1f} s")
     return 0
@@ -123,7 +123,7 @@ def _start(state, options) -> None:
 
 
 def _release() -> None:
-    """Leaves; the last one out stops what nobody asked to keep."""
+    """Leaves; the last user stops the services that are not kept."""
     with states.locked():
         state = states.load()
         state.leave()

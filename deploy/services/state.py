@@ -1,7 +1,7 @@
 """What runs: target/services/state.json, read and written under one lock.
 
 Several commands may use the same services at once. Each `run` enters itself as a user; services that `start` left
-running are `kept`. The last user stops what is not kept. How services are started is not here.
+running are `kept`. The last user stops what is not kept. See fleet.py for starting services.
 """
 
 import fcntl

@@ -85,11 +85,11 @@ class Run(Folder):
                 self.until(lambda: not child.alive())
 
     def test_a_command_that_ignores_signals_dies_at_the_second(self):
-        script = "trap 'touch told' INT; echo $$ > child; while :; do sleep 0.1; done"
+        script = "trap 'touch interrupted' INT; echo $$ > child; while :; do sleep 0.1; done"
         running = self.start(script, stderr=subprocess.PIPE)
         child = process.Identity.of(self.pid_in("child"))
         running.send_signal(signal.SIGINT)
-        self.until((self.folder / "told").exists)
+        self.until((self.folder / "interrupted").exists)
         running.send_signal(signal.SIGINT)
         self.assertEqual(running.wait(), 128 + signal.SIGINT)
         self.assertIn(b"second signal", running.stderr.read())
@@ -214,8 +214,8 @@ class Fleet(Folder):
         now = state.State()
         with self.assertRaises(Fail) as caught:
             fleet.start(now, ["broken"], docker=False, timeout_seconds=600)
-        told = "  | no memory\nbroken: died at its start (exit code 3); its whole log is "
-        self.assertIn(told, str(caught.exception))
+        printed = "  | no memory\nbroken: died at its start (exit code 3); its whole log is "
+        self.assertIn(printed, str(caught.exception))
         self.assertEqual(json.loads((self.folder / "state.json").read_text())["services"], {})
         self.assertEqual(now.scratch, "")
 
@@ -249,9 +249,9 @@ class Fleet(Folder):
 
     def test_an_unreadable_state_is_taken_as_empty(self):
         (self.folder / "state.json").write_text("{")
-        with redirect_stderr(io.StringIO()) as told:
+        with redirect_stderr(io.StringIO()) as printed:
             self.assertEqual(state.load(), state.State())
-        self.assertIn("cannot be read", told.getvalue())
+        self.assertIn("cannot be read", printed.getvalue())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import fetched
 AUTHORITY, STRANGER, BROKER = "authority.pem", "stranger.pem", "broker.p12"
 # A store wants one. What it keeps is worth nothing outside this machine's tests.
 PASSWORD = "for-tests-only"
-# Not `localhost`: who connects by that name meets a certificate for somebody else.
+# Not `localhost`: a client that connects by that name must get a certificate for another name.
 NAMES = "san=ip:127.0.0.1"
 DAYS = 3650
 

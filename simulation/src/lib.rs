@@ -1,2 +1,2 @@
-//! Holds the simulation of the pure cores; it is a test, and stands in `tests/`.
+//! The simulation of the pure cores is a test: see `tests/`.
 #![forbid(unsafe_code)]

@@ -236,7 +236,7 @@ class Follow(unittest.TestCase):
                 self.assertLess(time.monotonic(), deadline, "no complete window")
                 time.sleep(0.5)
             status, deadline = following(), time.monotonic() + PATIENCE
-            while "everything is committed" not in (shown := place.run(status)):
+            while "all offsets are committed" not in (shown := place.run(status)):
                 self.assertLess(time.monotonic(), deadline, shown)
                 time.sleep(0.5)
         self.assertIn("nothing is missing", place.run(next(lines)))

@@ -17,7 +17,7 @@ LEDGERS = "ledgers alike"
 # The differences that are known; docs/beam.md has the reasons.
 AT_EQUALITY = "explained: Python's Beam counts an event as the watermark equals the end plus the lateness, Java's drops it"
 TOGETHER = "explained: late panes of a key fire together at the next checkpoint, Beam's trigger fires one a bundle"
-TOLD_AGAIN = "explained: after a restart early panes are told again"
+FIRED_AGAIN = "explained: early panes fire again after a restart"
 REOPENED = "explained: a late event opens a session again, for which Python's Beam has no second ON_TIME pane"
 STALLED = "explained: Python's Beam stalls after it has merged sessions"
 GAP = "explained: an event between two windows, at which Python's TestStream fails, is not given to it"
@@ -121,7 +121,7 @@ class _Case:
                 self.counts[AT_EQUALITY] += 1
                 seen = theirs.pop()[3]
             elif ours and self._is_told_again(ours[-1], last, theirs):
-                self.counts[TOLD_AGAIN] += 1
+                self.counts[FIRED_AGAIN] += 1
                 shift += 1
                 last = ours.pop()
             elif ours and len(theirs) > 1 and self._is_together(ours[-1], theirs[-1], theirs[-2]):

@@ -85,7 +85,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             totals.update(compared.counts)
             failures.extend(compared.failures)
     failures.extend(_sketches())
-    # The shortest stories tell most.
+    # The shortest cases are the most useful.
     for failure in sorted(failures, key=len)[:STORIES]:
         print(failure, flush=True)
     _report(done, totals, time.monotonic() - started)

@@ -9,7 +9,7 @@ STEP = -1
 
 
 class Mark(beam.DoFn):
-    """Takes the marks out that tell which step of the script has begun."""
+    """Removes the marks of the starts of steps."""
 
     def process(self, element):
         global STEP

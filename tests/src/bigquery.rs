@@ -1,5 +1,4 @@
-//! A flow's table in the BigQuery emulator or its stand-in, by their REST interface; and the stand-in, which gives the
-//! answers that a test asks for.
+//! A flow's table in the BigQuery emulator or the stand-in, over REST; and the stand-in, with injected faults.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -14,10 +13,10 @@ use crate::{
     services,
 };
 
-/// BigQuery's stand-in in this process.
+/// The BigQuery stand-in in this process.
 pub struct StandIn {
     bigquery: BigQuery,
-    /// Drives it.
+    /// Its runtime.
     _runtime: Runtime,
 }
 
@@ -25,7 +24,7 @@ impl StandIn {
     /// Starts one.
     ///
     /// # Errors
-    /// There is no free port.
+    /// No port is free.
     pub fn start() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let bigquery = runtime.block_on(BigQuery::start())?;
@@ -37,7 +36,7 @@ impl StandIn {
         format!("http://{}", self.bigquery.host())
     }
 
-    /// What goes wrong there.
+    /// Its injected faults.
     pub fn faults(&self) -> Faults {
         self.bigquery.faults()
     }
@@ -64,20 +63,20 @@ impl Dataset {
         Ok(Self { host: url.trim_start_matches("http://").to_owned(), name })
     }
 
-    /// A number that a query gives.
+    /// The single number that a query returns.
     ///
     /// # Errors
-    /// The emulator refuses it, or answers something else.
+    /// The emulator rejects the query, or the result is not a number.
     pub fn number(&self, sql: &str) -> Result<u64> {
         let rows = self.query(sql)?;
         let number = rows.first().and_then(|row| row.first()).and_then(Value::as_str);
         number.context("a query for a number gives one")?.parse().context("a number")
     }
 
-    /// The cells of every row that a query gives.
+    /// The cells of every row of a query.
     ///
     /// # Errors
-    /// The emulator refuses it.
+    /// The emulator rejects it.
     pub fn query(&self, sql: &str) -> Result<Vec<Vec<Value>>> {
         let body = json!({"query": sql, "useLegacySql": false, "maxResults": 100_000, "timeoutMs": 60_000});
         let path = format!("/bigquery/v2/projects/{PROJECT}/queries");
@@ -90,7 +89,7 @@ impl Dataset {
         rows.iter().map(cells).collect()
     }
 
-    /// A table or view of the dataset, as a query names it.
+    /// The name of a table or view of the dataset in a query.
     pub fn table(&self, name: &str) -> String {
         format!("`{PROJECT}.{}.{name}`", self.name)
     }

@@ -1,6 +1,6 @@
-//! A search for ids in everything that left: as they are, in any usual encoding, or hashed without a key.
+//! A search for IDs in all output: in plain form, in any usual encoding, or hashed without a key.
 //!
-//! The forms come from Python's libraries (`canary.py`), so that they share no code with the product.
+//! The forms are computed by `canary.py`, so that they share no code with the product.
 
 use std::{
     fs,
@@ -12,10 +12,10 @@ use std::{
 use aho_corasick::AhoCorasick;
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// How a frame of Zstandard begins.
+/// The magic bytes of a Zstandard frame.
 const FRAME: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 
-/// What is searched for, and how much was searched.
+/// The forms to search for, and how many bytes were searched.
 pub struct Search {
     forms: AhoCorasick,
     count: usize,
@@ -23,10 +23,10 @@ pub struct Search {
 }
 
 impl Search {
-    /// A search for ids. Small and capital letters are the same.
+    /// A case-insensitive search for IDs.
     ///
     /// # Errors
-    /// There is no python3.
+    /// python3 is not installed.
     pub fn of(ids: &[String]) -> Result<Self> {
         let forms = forms(ids)?;
         ensure!(forms.len() > 20 * ids.len(), "only {} forms of {} ids", forms.len(), ids.len());
@@ -34,12 +34,12 @@ impl Search {
         Ok(Self { forms: automaton, count: forms.len(), bytes: 0 })
     }
 
-    /// How many forms are searched for.
+    /// Number of forms.
     pub fn forms(&self) -> usize {
         self.count
     }
 
-    /// How many bytes were searched.
+    /// Number of bytes searched.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -47,19 +47,19 @@ impl Search {
     /// Searches bytes.
     ///
     /// # Errors
-    /// An id is there; the error shows what stands around it.
+    /// An ID was found; the error shows its context.
     pub fn look(&mut self, what: &str, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len() as u64;
         let Some(found) = self.forms.find(bytes) else { return Ok(()) };
         let (from, to) = (found.start().saturating_sub(200), (found.end() + 200).min(bytes.len()));
         bail!(
-            "{what} tells who it is at byte {}: {}",
+            "{what} contains an ID at byte {}: {}",
             found.start(),
             String::from_utf8_lossy(&bytes[from..to])
         )
     }
 
-    /// Searches every file below a path, and what is compressed in it.
+    /// Searches every file below a path, and compressed contents.
     ///
     /// # Errors
     /// As [`look`](Self::look); or a file cannot be read.
@@ -79,14 +79,14 @@ impl Search {
                 }
                 Ok(())
             }
-            // A file that a running program has taken away.
+            // A running program has deleted the file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error).context(name),
         }
     }
 }
 
-/// What is compressed in a file: a checkpoint has a header of its own before it.
+/// The compressed content of a file; a checkpoint has a header before it.
 pub fn opened(bytes: &[u8]) -> Vec<Vec<u8>> {
     let starts = (0..bytes.len()).filter(|start| bytes[*start..].starts_with(&FRAME));
     let content = |start: usize| {
@@ -121,7 +121,7 @@ fn bytes(hexadecimal: &str) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// What other programs make of two ids, written down by hand with openssl and coreutils.
+    /// Forms of two IDs, computed with openssl and coreutils.
     const FORMS: [&str; 14] = [
         "user=canary-jürgen-1!",
         "canary-j\\u00FCrgen-1!",
@@ -148,7 +148,7 @@ mod tests {
             let around = format!("before {form} behind");
             ensure!(search.look("it", around.as_bytes()).is_err(), "{form} is not found");
         }
-        search.look("it", b"somebody else, 4711 of them")?;
+        search.look("it", b"another user, 4711 of them")?;
         Ok(())
     }
 

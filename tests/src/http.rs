@@ -1,6 +1,6 @@
-//! One HTTP request a connection, by HTTP/1.0, so that no answer comes in chunks; by 1.1 where a server wants no less.
+//! One HTTP request per connection, with HTTP/1.0, so that no response is chunked; with 1.1 if a server requires it.
 //!
-//! Not here: redirects, TLS, chunks, connections that are kept.
+//! No redirects, TLS, chunks or persistent connections.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -13,15 +13,15 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Sends a request to `host:port` and returns the body of an answer of 200.
+/// Sends a request to `host:port`, and returns the body of a response with 200.
 ///
 /// # Errors
-/// Nobody answers, or another status comes; the error shows the body.
+/// No response, or another status; the error shows the body.
 pub fn request(host: &str, method: &str, path: &str, body: Option<&Value>) -> Result<String> {
     by("1.0", host, method, path, body)
 }
 
-/// As [`json`], by HTTP/1.1, from a server that tells the length of its answers.
+/// As [`json`], with HTTP/1.1, from a server that sends Content-Length.
 ///
 /// # Errors
 /// As [`json`].
@@ -46,7 +46,7 @@ fn by(version: &str, host: &str, method: &str, path: &str, body: Option<&Value>)
     Ok(body)
 }
 
-/// Head and body. The emulator of Pub/Sub keeps a connection open, others leave out the length.
+/// Head and body. The Pub/Sub emulator keeps the connection open; others omit Content-Length.
 fn answer(mut stream: BufReader<TcpStream>) -> Result<(String, String)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -60,10 +60,10 @@ fn answer(mut stream: BufReader<TcpStream>) -> Result<(String, String)> {
     Ok((head, body))
 }
 
-/// As [`request`], with JSON in the answer.
+/// As [`request`], for a JSON response.
 ///
 /// # Errors
-/// As [`request`]; or the answer is no JSON.
+/// As [`request`], or the response is not JSON.
 pub fn json(host: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
     parsed(&request(host, method, path, body)?, host, path)
 }

@@ -1,6 +1,4 @@
-//! The real Kafka: topics, and producers that know the offset of every record.
-//!
-//! Not here: what is produced ([`crate::traffic`]).
+//! The real Kafka: topics, and producers that know the offset of every record. See [`crate::traffic`] for the records.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,16 +20,17 @@ use crate::{formats::Encoded, produced::Produced, services, traffic::Outgoing, w
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Writes to the partitions of a topic that nobody else writes to.
+/// The only producer of a topic.
 pub struct Producer {
     inner: BaseProducer,
     topic: String,
 }
 
-/// Makes a topic with one replica, and waits until the broker knows it: a connector ends where its topic does not exist.
+/// Creates a topic with one replica, and waits until the broker knows it: a connector exits if its topic does not
+/// exist.
 ///
 /// # Errors
-/// Kafka refuses, there is such a topic, or the broker takes too long.
+/// Kafka rejects it, the topic exists, or the broker takes too long.
 pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin: AdminClient<DefaultClientContext> = client()?.create()?;
@@ -48,11 +47,11 @@ pub fn create_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> R
     until_known(&admin, name, partitions)
 }
 
-/// Adds partitions to a topic, and waits until the broker knows them: a producer that is told of fewer partitions drops the
-/// records of the others.
+/// Adds partitions to a topic, and waits until the broker knows them: a producer with older metadata drops records for
+/// the new partitions.
 ///
 /// # Errors
-/// Kafka refuses, the topic has as many already, or the broker takes too long.
+/// Kafka rejects it, the topic has as many already, or the broker takes too long.
 pub fn add_partitions(name: &str, total: i32) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin: AdminClient<DefaultClientContext> = client()?.create()?;
@@ -63,7 +62,7 @@ pub fn add_partitions(name: &str, total: i32) -> Result<()> {
     until_known(&admin, name, total)
 }
 
-/// The controller, which makes partitions, may be ahead of the broker.
+/// The controller, which creates partitions, may be ahead of the broker.
 fn until_known(admin: &AdminClient<DefaultClientContext>, name: &str, partitions: i32) -> Result<()> {
     let partitions = usize::try_from(partitions)?;
     wait::until("the broker to know the partitions", || {
@@ -75,10 +74,10 @@ fn until_known(admin: &AdminClient<DefaultClientContext>, name: &str, partitions
     })
 }
 
-/// Deletes a topic. Its name may be taken for some moments more.
+/// Deletes a topic. Its name may remain in use for some moments.
 ///
 /// # Errors
-/// Kafka refuses, or there is no such topic.
+/// Kafka rejects it, or the topic does not exist.
 pub fn delete_topic(name: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin: AdminClient<DefaultClientContext> = client()?.create()?;
@@ -88,10 +87,10 @@ pub fn delete_topic(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The offsets that a group has committed in the first partitions of a topic; 0 where it has committed none.
+/// The committed offsets of a group in the first partitions of a topic; 0 if it has none.
 ///
 /// # Errors
-/// Kafka does not answer.
+/// Kafka does not respond.
 pub fn committed(group: &str, topic: &str, partitions: i32) -> Result<Vec<u64>> {
     let consumer: BaseConsumer = client()?.set("group.id", group).create()?;
     let mut wanted = TopicPartitionList::new();
@@ -101,10 +100,10 @@ pub fn committed(group: &str, topic: &str, partitions: i32) -> Result<Vec<u64>> 
     Ok(found.elements().iter().map(|element| offset(element.offset())).collect())
 }
 
-/// Gives a topic these settings and no others.
+/// Replaces the configuration of a topic.
 ///
 /// # Errors
-/// Kafka refuses, or there is no such topic.
+/// Kafka rejects it, or the topic does not exist.
 pub fn configure_topic(name: &str, settings: &[(&str, &str)]) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let admin: AdminClient<DefaultClientContext> = client()?.create()?;
@@ -196,7 +195,7 @@ impl Producer {
     /// A producer with properties of librdkafka, such as `compression.type`.
     ///
     /// # Errors
-    /// A property is wrong.
+    /// A property is invalid.
     pub fn new(topic: &str, properties: &[(&str, &str)]) -> Result<Self> {
         let mut config = client()?;
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("message.max.bytes", "20000000");
@@ -211,10 +210,10 @@ impl Producer {
         &self.inner
     }
 
-    /// Hands a record over, without waiting.
+    /// Queues a record.
     ///
     /// # Errors
-    /// librdkafka refuses it.
+    /// librdkafka rejects it.
     pub fn send(&self, outgoing: &Outgoing) -> Result<()> {
         self.send_as(outgoing, outgoing.value.as_deref(), &[])
     }
@@ -252,7 +251,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Waits until Kafka has everything.
+    /// Waits until Kafka has acknowledged everything.
     ///
     /// # Errors
     /// Kafka takes too long.
@@ -260,10 +259,10 @@ impl Producer {
         self.inner.flush(PATIENCE).context("Kafka takes what is produced")
     }
 
-    /// Produces all, waits until Kafka has it, and remembers it.
+    /// Produces records, waits for the acknowledgements, and remembers the records.
     ///
     /// # Errors
-    /// Kafka refuses some of it.
+    /// Kafka rejects a record.
     pub fn produce(
         &self,
         traffic: impl IntoIterator<Item = Outgoing>,
@@ -306,10 +305,10 @@ impl Producer {
         Ok(())
     }
 
-    /// The first offset and the one behind the last.
+    /// The first offset, and the one after the last.
     ///
     /// # Errors
-    /// Kafka does not answer.
+    /// Kafka does not respond.
     pub fn ends(&self, partition: i32) -> Result<(u64, u64)> {
         let (low, high) = self.inner.client().fetch_watermarks(&self.topic, partition, PATIENCE)?;
         Ok((u64::try_from(low)?, u64::try_from(high)?))

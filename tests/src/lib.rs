@@ -1,21 +1,18 @@
-//! What the end-to-end tests stand on: the real binary as processes, the real services, and an expectation that
+//! Support for the end-to-end tests: the real binary as processes, the real services, and an expected result that
 //! shares no code with the product.
 //!
-//! - [`services`]: where Kafka, Pub/Sub and BigQuery are; [`kafka`], [`pubsub`], [`bigquery`] speak to them
-//! - [`pipe`]: a configuration of its own for a test, and the commands that run with it; [`process`], [`proxy`],
-//!   [`unaware`]
-//! - [`traffic`]: what is produced; [`produced`] keeps it; [`recount`] counts it, naively; [`topics`]: to which topics, where
-//!   these change
+//! - [`services`]: addresses of Kafka, Pub/Sub and BigQuery; [`kafka`], [`pubsub`], [`bigquery`]: their clients
+//! - [`pipe`]: a pipeline with its own configuration, and the commands; [`process`], [`proxy`], [`unaware`]
+//! - [`traffic`]: the records; [`produced`] keeps them; [`recount`] counts them naively; [`topics`]: several topics
+//!   that change
 //! - [`formats`]: the same events in Avro and Protobuf, with the schema registry
 //! - [`registry`]: a schema registry, and writers of other formats than JSON
-//! - [`canary`]: whether an id left in any form
-//! - [`rows`]: what the pipe wrote, to be compared with the recount
-//! - [`backlog`]: hours of events that nobody keeps, made while they are delivered
-//! - [`prometheus`]: what watches it
+//! - [`canary`]: searches output for IDs
+//! - [`rows`]: the rows of the pipeline, compared with the recount
+//! - [`backlog`]: hours of events, generated on delivery
+//! - [`prometheus`]: a Prometheus server
 //! - [`browser`]: a real Chromium, for the live page
-//! - [`chaos`]: seeded runs of all of it in which things go wrong
-//!
-//! Not here: the tests (`tests/`).
+//! - [`chaos`]: seeded runs with injected failures
 #![forbid(unsafe_code)]
 
 pub mod backlog;

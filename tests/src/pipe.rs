@@ -1,4 +1,4 @@
-//! A pipe of a test's own: a folder with a configuration whose names nobody else uses, and the commands run in it.
+//! The pipeline of one test: a directory with a configuration whose names are unique, and the commands run in it.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::{
 /// The Pub/Sub project of all tests.
 pub const PROJECT: &str = "aqueduct-test";
 
-/// A configuration and its folder.
+/// A configuration and its directory.
 pub struct Pipe {
     name: String,
     folder: TempDir,
@@ -79,7 +79,7 @@ impl Pipe {
     /// A configuration with names that begin with the test's, and a new keyring.
     ///
     /// # Errors
-    /// The services or the binary are missing.
+    /// The services are not running, or the binary does not exist.
     pub fn new(test: &str) -> Result<Self> {
         let pipe = Self::bare(test)?;
         let config = CONFIG
@@ -91,10 +91,10 @@ impl Pipe {
         Ok(pipe)
     }
 
-    /// A folder without a configuration.
+    /// A directory without a configuration.
     ///
     /// # Errors
-    /// There is no room.
+    /// The disk is full.
     pub fn bare(test: &str) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -103,20 +103,20 @@ impl Pipe {
         Ok(Self { name, folder: TempDir::new()?, overrides: Vec::new() })
     }
 
-    /// Overrides a key such as `kafka.bootstrap_servers`, by the environment.
+    /// Overrides a key such as `kafka.bootstrap_servers` with an environment variable.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.set(key, value);
         self
     }
 
-    /// As [`with`](Self::with), for the commands that come.
+    /// As [`with`](Self::with), for later commands.
     pub fn set(&mut self, key: &str, value: &str) {
         let variable = format!("AQUEDUCT__{}", key.to_uppercase().replace('.', "__"));
         self.overrides.push((variable, value.to_owned()));
     }
 
-    /// Writes rows into a dataset of this pipe's own in the BigQuery emulator.
+    /// Writes rows to a new dataset in the BigQuery emulator.
     ///
     /// # Errors
     /// The emulator was not started, or the configuration cannot be written.
@@ -126,7 +126,7 @@ impl Pipe {
         self.into_bigquery_at(&rest, &grpc)
     }
 
-    /// As [`into_bigquery`](Self::into_bigquery), with an emulator's two addresses.
+    /// As [`into_bigquery`](Self::into_bigquery), with the two addresses of an emulator.
     ///
     /// # Errors
     /// The configuration cannot be written.
@@ -151,23 +151,23 @@ impl Pipe {
         self.name.replace('-', "_")
     }
 
-    /// A file in the folder.
+    /// A file in the directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Writes a file in the folder.
+    /// Writes a file in the directory.
     ///
     /// # Errors
-    /// There is no room.
+    /// The disk is full.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         Ok(fs::write(self.path(name), text)?)
     }
 
-    /// Changes a text of the configuration.
+    /// Replaces a string in the configuration.
     ///
     /// # Errors
-    /// It is not there.
+    /// It does not occur.
     pub fn edit(&self, from: &str, to: &str) -> Result<()> {
         let text = fs::read_to_string(self.path("aqueduct.toml"))?;
         ensure!(text.contains(from), "the configuration has no {from:?}");
@@ -177,24 +177,24 @@ impl Pipe {
     /// Starts a command of the binary.
     ///
     /// # Errors
-    /// There is no binary.
+    /// The binary does not exist.
     pub fn start(&self, arguments: &[&str]) -> Result<Process> {
         self.start_with(arguments, &[])
     }
 
-    /// As [`start`](Self::start), with variables of its own.
+    /// As [`start`](Self::start), with environment variables.
     ///
     /// # Errors
-    /// There is no binary.
+    /// The binary does not exist.
     pub fn start_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Process> {
         self.run_as(Command::new(binary()?), arguments, variables)
     }
 
-    /// As [`start`](Self::start), where a write beyond a limit on the size of files ([`Process::limit_files`]) fails as on a
-    /// full disk instead of ending the program by a signal.
+    /// As [`start`](Self::start), for a process in which a write beyond a file size limit ([`Process::limit_files`])
+    /// fails as on a full disk, instead of ending the process with a signal.
     ///
     /// # Errors
-    /// There is no binary.
+    /// The binary does not exist.
     pub fn start_limitable(&self, arguments: &[&str]) -> Result<Process> {
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(binary()?);
@@ -215,43 +215,43 @@ impl Pipe {
         Process::start(&arguments.join(" "), &mut command)
     }
 
-    /// Runs a command of the binary to its end.
+    /// Runs a command of the binary until it exits.
     ///
     /// # Errors
-    /// There is no binary, or it takes too long.
+    /// The binary does not exist, or it takes too long.
     pub fn run(&self, arguments: &[&str]) -> Result<Ended> {
         self.start(arguments)?.ended()
     }
 
-    /// As [`run`](Self::run), and it must work.
+    /// As [`run`](Self::run), for a command that must succeed.
     ///
     /// # Errors
-    /// As [`run`](Self::run); or its exit code is not 0.
+    /// As [`run`](Self::run), or its exit code is not 0.
     pub fn run_well(&self, arguments: &[&str]) -> Result<Ended> {
         let ended = self.run(arguments)?;
         ensure!(ended.code == Some(0), "{arguments:?} ended with {:?}: {}", ended.code, ended.err);
         Ok(ended)
     }
 
-    /// What `reconcile` tells as long as something is missing.
+    /// The output of `reconcile` while something is missing.
     ///
     /// # Errors
-    /// There is no binary, or it takes too long.
+    /// The binary does not exist, or it takes too long.
     pub fn missing(&self) -> Result<Option<String>> {
         let ended = self.run(&["reconcile"])?;
         Ok((ended.code != Some(0)).then(|| ended.out + &ended.err))
     }
 
-    /// Waits until the processor's state accounts for every record: what a connector told at its end may still be on
-    /// its way when the rows are there.
+    /// Waits until the processor's state accounts for every record: the last marks of a connector may still be in
+    /// flight when the rows are complete.
     ///
     /// # Errors
-    /// Something is missing for too long.
+    /// Something is still missing after the time limit.
     pub fn until_reconciled(&self) -> Result<()> {
         wait::until_right("reconcile to find nothing missing", || self.missing())
     }
 
-    /// Whether a text stands in any file below a name in the folder; the first such file.
+    /// The first file below a path in the directory that contains a text.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -273,7 +273,7 @@ fn find(path: &Path, text: &[u8]) -> Result<Option<PathBuf>> {
     Ok(bytes.windows(text.len()).any(|part| part == text).then(|| path.to_owned()))
 }
 
-/// The binary beside this program: `target/debug/aqueduct` for `target/debug/deps/TEST` and `target/debug/chaos`.
+/// The binary next to this program: `target/debug/aqueduct` for `target/debug/deps/TEST` and `target/debug/chaos`.
 fn binary() -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let folder = this.parent().context("a program lies in a folder")?;

@@ -1,4 +1,4 @@
-//! A child process whose words are kept: shown when the test fails, searched for what must not be said.
+//! A child process whose output is kept, to be shown when a test fails and to be searched.
 
 use std::{
     io::{BufRead as _, BufReader, Read},
@@ -15,7 +15,7 @@ use nix::{
 
 use crate::{http, wait};
 
-/// A running command. Killed where a test ends before it.
+/// A running command. Killed when it is dropped.
 pub struct Process {
     name: String,
     child: Child,
@@ -24,10 +24,10 @@ pub struct Process {
     readers: Vec<JoinHandle<()>>,
 }
 
-/// What a command left.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ended {
-    /// Nothing where a signal ended it.
+    /// The exit code; `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub out: String,
@@ -39,7 +39,7 @@ impl Process {
     /// Starts a command.
     ///
     /// # Errors
-    /// It cannot be started.
+    /// The command cannot be started.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
@@ -54,24 +54,24 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, err, out, readers })
     }
 
-    /// What it said so far on standard error.
+    /// Standard error so far.
     pub fn err(&self) -> String {
         self.err.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What it said so far on standard output.
+    /// Standard output so far.
     pub fn out(&self) -> String {
         self.out.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until it has said this, on either.
+    /// Waits until its output contains this text.
     ///
     /// # Errors
-    /// It ended without, or takes too long.
+    /// It exits without it, or takes too long.
     pub fn says(&mut self, text: &str) -> Result<()> {
         let what = format!("{} to say {text:?}", self.name);
         wait::until(&what, || {
-            // Asked first: what an ended process said is complete once its readers ended.
+            // Checked first: the output of an exited process is complete once its readers have ended.
             let ended = self.child.try_wait()?;
             if ended.is_some() {
                 self.join_readers();
@@ -88,10 +88,10 @@ impl Process {
         })
     }
 
-    /// The sum of a metric over all labels that hold `label`, from `/metrics`; 0 while there is none.
+    /// The sum of a metric in `/metrics` over all label sets that contain `label`; 0 if there is none.
     ///
     /// # Errors
-    /// It does not say where its metrics are, or does not answer.
+    /// It does not log its address, or does not respond.
     pub fn metric(&mut self, name: &str, label: &str) -> Result<u64> {
         let page = self.get("/metrics")?;
         let of_metric = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
@@ -99,15 +99,15 @@ impl Process {
         Ok(values.sum::<f64>() as u64)
     }
 
-    /// What it serves at a path.
+    /// The response to GET at a path.
     ///
     /// # Errors
-    /// It does not say where it listens, or does not answer with 200.
+    /// It does not log its address, or the status is not 200.
     pub fn get(&mut self, path: &str) -> Result<String> {
         http::request(&self.address()?, "GET", path, None)
     }
 
-    /// What it answers to a change.
+    /// The response to PUT at a path.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -115,10 +115,10 @@ impl Process {
         http::request(&self.address()?, "PUT", path, None)
     }
 
-    /// Where it listens, `host:port`.
+    /// The address that it listens on, `host:port`.
     ///
     /// # Errors
-    /// It ended without saying so.
+    /// It exits before it logs the address.
     pub fn address(&mut self) -> Result<String> {
         self.says("metrics and probes")?;
         let err = self.err();
@@ -127,10 +127,10 @@ impl Process {
         Ok(address.split_whitespace().next().context("the address is a word")?.to_owned())
     }
 
-    /// Where a demo serves its page, `host:port`.
+    /// The address of a demo's page, `host:port`.
     ///
     /// # Errors
-    /// It does not say so.
+    /// It does not print the address.
     pub fn demo_address(&mut self) -> Result<String> {
         const BEFORE: &str = "live page: http://";
         self.says(BEFORE)?;
@@ -139,35 +139,35 @@ impl Process {
         Ok(address.context("it said so")?.to_owned())
     }
 
-    /// Its process id.
+    /// Its process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The most memory that it ever held, in bytes.
+    /// Its peak memory in bytes.
     ///
     /// # Errors
-    /// This is no Linux, or it has ended.
+    /// The system is not Linux, or the process has exited.
     pub fn peak_memory(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux tells the peak")?;
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("Linux reports the peak")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
     }
 
     /// Sends a signal.
     ///
     /// # Errors
-    /// The process is gone.
+    /// The process has exited.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.child.id())?);
         kill(pid, signal).with_context(|| format!("{} cannot be sent {signal}", self.name))
     }
 
-    /// From now on its files can have this many bytes; without a number, any.
+    /// Limits its file size in bytes, or removes the limit.
     ///
     /// # Errors
-    /// The process is gone, or util-linux is missing.
+    /// The process has exited, or util-linux is not installed.
     pub fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
         let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
         let pid = self.child.id().to_string();
@@ -177,7 +177,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until it ends.
+    /// Waits until it exits.
     ///
     /// # Errors
     /// It takes too long.
@@ -188,20 +188,20 @@ impl Process {
         Ok(Ended { code: status.code(), out: self.out(), err: self.err() })
     }
 
-    /// What it left, if it has ended.
+    /// Its result, if it has exited.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The status is unavailable.
     pub fn has_ended(&mut self) -> Result<Option<Ended>> {
         let Some(status) = self.child.try_wait()? else { return Ok(None) };
         self.join_readers();
         Ok(Some(Ended { code: status.code(), out: self.out(), err: self.err() }))
     }
 
-    /// SIGTERM, which must end it with 0.
+    /// Sends SIGTERM; it must exit with 0.
     ///
     /// # Errors
-    /// It ends otherwise, or takes too long.
+    /// It exits with another code, or takes too long.
     pub fn stop(&mut self) -> Result<Ended> {
         self.signal(Signal::SIGTERM)?;
         let ended = self.ended()?;
@@ -215,10 +215,10 @@ impl Process {
         Ok(ended)
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     ///
     /// # Errors
-    /// It had ended by itself.
+    /// It had already exited.
     pub fn kill(&mut self) -> Result<Ended> {
         let ended = self.child.try_wait()?;
         ensure!(ended.is_none(), "{} ended by itself ({ended:?}):\n{}", self.name, self.err());
@@ -228,7 +228,7 @@ impl Process {
 
     fn join_readers(&mut self) {
         for reader in self.readers.drain(..) {
-            // A reader that panicked has kept what it had read.
+            // A reader that panicked keeps what it had read.
             let _ = reader.join();
         }
     }
@@ -236,7 +236,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail where it has ended.
+        // Both fail if the process has exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.join_readers();
@@ -244,15 +244,15 @@ impl Drop for Process {
     }
 }
 
-/// What processes said that are gone, where somebody wants it ([`keep_words`]).
+/// Output of processes that were dropped, if it is kept ([`keep_words`]).
 static KEPT: Mutex<Option<String>> = Mutex::new(None);
 
-/// From now on the last words of processes are kept instead of printed; gives those that were kept so far.
+/// Keeps the output of dropped processes instead of printing it, and returns what was kept so far.
 pub fn keep_words() -> Option<String> {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner).replace(String::new())
 }
 
-/// The test runner shows it only where the test fails.
+/// The test runner shows it only if the test fails.
 #[expect(clippy::print_stderr, reason = "the log of a failed test")]
 fn say(text: &str) {
     match KEPT.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {

@@ -1,4 +1,4 @@
-//! What was produced, kept to be counted again.
+//! The produced records, kept for the recount.
 
 use serde_json::Value;
 
@@ -11,27 +11,27 @@ pub struct Produced {
     pub records: Vec<Record>,
 }
 
-/// A record where it stands.
+/// A record and its position.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its partition.
     pub partition: i32,
     /// Its offset.
     pub offset: u64,
-    /// Its value; nothing for a tombstone.
+    /// Its value; `None` for a tombstone.
     pub value: Option<Vec<u8>>,
-    /// What the pipe must say about it, where it is broken.
+    /// The expected dead letter, if it is broken.
     pub refused: Option<Refused>,
 }
 
-/// How a broken record must stand in `dead_letters`.
+/// The expected row in `dead_letters` of a broken record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refused {
     /// `connector` or `processor`.
     pub stage: &'static str,
     /// The reason code.
     pub reason: &'static str,
-    /// The declared pointer that it is about.
+    /// The declared pointer that it refers to.
     pub pointer: Option<&'static str>,
 }
 
@@ -42,19 +42,19 @@ impl Produced {
         of_partition.map_or(0, |record| record.offset + 1)
     }
 
-    /// Remembers a record.
+    /// Adds a record at the next offset of its partition.
     pub fn add(&mut self, outgoing: Outgoing) {
         let Outgoing { partition, value, refused, .. } = outgoing;
         let offset = self.next_offset(partition);
         self.records.push(Record { partition, offset, value, refused });
     }
 
-    /// How many partitions have a record; they are used from the first on.
+    /// Number of partitions that have a record.
     pub fn partitions(&self) -> i32 {
         self.records.iter().map(|record| record.partition + 1).max().unwrap_or(0)
     }
 
-    /// Every record that must be refused, as `dead_letters` shows it, in order.
+    /// Every record that must be rejected, as rows of `dead_letters`, in order.
     pub fn dead_letters(&self) -> Vec<(i32, u64, String, String, Option<String>)> {
         let letter = |record: &Record| {
             let refused = record.refused?;
@@ -73,7 +73,7 @@ impl Produced {
 }
 
 impl Record {
-    /// The event, where the record is sound.
+    /// The event, if the record is valid.
     pub fn event(&self) -> Option<Value> {
         if self.refused.is_some() {
             return None;

@@ -1,4 +1,4 @@
-//! A Prometheus of a test's own, which scrapes the processes of a pipe and judges them by the alerts that are shipped.
+//! A Prometheus server for one test, which scrapes the processes of a pipeline and evaluates the shipped alerts.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{http, process::Process};
 
-/// A running server. It ends with the test.
+/// A running server, stopped when it is dropped.
 pub struct Prometheus {
     address: String,
     process: Process,
@@ -21,7 +21,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes these addresses twice a second.
+    /// Starts a server that scrapes these addresses twice a second.
     ///
     /// # Errors
     /// Debian's `prometheus` is not installed, or does not start.
@@ -47,26 +47,26 @@ impl Prometheus {
         Ok(Self { address, process, _folder: folder })
     }
 
-    /// The samples that a query gives now.
+    /// The current samples of a query.
     ///
     /// # Errors
-    /// The query is no PromQL.
+    /// The query is not valid PromQL.
     pub fn query(&self, query: &str) -> Result<Vec<Value>> {
         let answer = self.get(&format!("/api/v1/query?query={}", encoded(query)))?;
         answer["result"].as_array().cloned().with_context(|| format!("{query}: {answer}"))
     }
 
-    /// The `data` of an answer of its interface.
+    /// The `data` of an API response.
     ///
     /// # Errors
-    /// It does not answer with success.
+    /// The status is not `success`.
     pub fn get(&self, path: &str) -> Result<Value> {
         let mut answer = http::json(&self.address, "GET", path, None)?;
         ensure!(answer["status"] == "success", "{path}: {answer}");
         Ok(answer["data"].take())
     }
 
-    /// What it said, for a failed test.
+    /// Its output, for a failed test.
     pub fn log(&self) -> String {
         self.process.err()
     }
@@ -75,13 +75,13 @@ impl Prometheus {
 /// A file below `deploy/`.
 ///
 /// # Errors
-/// It is not there.
+/// The file does not exist.
 pub fn shipped(name: &str) -> Result<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name);
     fs::canonicalize(&path).with_context(|| path.display().to_string())
 }
 
-/// A text as a part of a URL.
+/// A URL-encoded text.
 pub fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

@@ -1,6 +1,7 @@
-//! A door before a service: closed nobody listens, open it passes bytes on, late or not at all where a test says so.
+//! A proxy in front of a service. Closed, it refuses connections; open, it forwards bytes, with a delay or not at all
+//! if a test requests that.
 //!
-//! Not here: when what goes wrong ([`crate::chaos`]).
+//! See [`crate::chaos`] for the times of faults.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -18,21 +19,21 @@ use socket2::SockRef;
 
 use crate::wait;
 
-/// How often a quiet connection looks whether it is still wanted.
+/// Interval at which an idle connection checks whether it was closed.
 const LOOK: Duration = Duration::from_millis(20);
 const CHUNK: usize = 16 << 10;
 
-/// A port of this machine before another one. Closed at first; dropping it closes it.
+/// A local port in front of another one. Initially closed; dropping it closes it.
 pub struct Proxy {
     address: String,
     target: Arc<Mutex<String>>,
     door: Arc<Door>,
 }
 
-/// What the connections of a proxy obey.
+/// The state that the connections of a proxy follow.
 #[derive(Default)]
 struct Door {
-    /// A connection ends when this is no longer what it was at its beginning.
+    /// A connection is closed when this differs from its value at the start.
     generation: AtomicU64,
     open: AtomicBool,
     held: AtomicBool,
@@ -40,16 +41,16 @@ struct Door {
 }
 
 impl Proxy {
-    /// A closed one on a free port, before a service at `host:port`.
+    /// A closed proxy on a free port, in front of a service at `host:port`.
     ///
     /// # Errors
-    /// There is no free port.
+    /// No port is free.
     pub fn closed(target: &str) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         Ok(Self::at(&address, target))
     }
 
-    /// A closed one on a given port.
+    /// A closed proxy on a given port.
     pub fn at(address: &str, target: &str) -> Self {
         Self {
             address: address.to_owned(),
@@ -58,15 +59,15 @@ impl Proxy {
         }
     }
 
-    /// Where it is.
+    /// Its address.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// From now on connections are taken. A listener of before may take a moment to let go of the port.
+    /// Accepts connections. An earlier listener may take a moment to release the port.
     ///
     /// # Errors
-    /// The port was taken in between.
+    /// The port was taken in the meantime.
     pub fn open(&self) -> Result<()> {
         if self.is_open() {
             return Ok(());
@@ -91,37 +92,37 @@ impl Proxy {
         Ok(())
     }
 
-    /// New connections go to another service: it was started anew, at another port.
+    /// New connections go to another service, which was restarted at another port.
     pub fn lead_to(&self, target: &str) {
         target.clone_into(&mut self.target.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Whether connections are taken.
+    /// Whether connections are accepted.
     fn is_open(&self) -> bool {
         self.door.open.load(Ordering::SeqCst)
     }
 
-    /// Nobody listens any more, and every connection is reset.
+    /// Closes the port and resets every connection.
     pub fn close(&self) {
         self.door.generation.fetch_add(1, Ordering::SeqCst);
         self.door.open.store(false, Ordering::SeqCst);
     }
 
-    /// Every connection is reset; new ones are taken.
+    /// Resets every connection; new ones are accepted.
     ///
     /// # Errors
-    /// The port was taken in between.
+    /// The port was taken in the meantime.
     pub fn reset(&self) -> Result<()> {
         self.close();
         self.open()
     }
 
-    /// Connections stay, and nothing passes; or it passes again.
+    /// Pauses or resumes the forwarding of bytes, with connections open.
     pub fn hold(&self, held: bool) {
         self.door.held.store(held, Ordering::SeqCst);
     }
 
-    /// Every 16 KiB wait so long.
+    /// Delays every 16 KiB by this time.
     pub fn delay(&self, delay: Duration) {
         self.door.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
@@ -138,7 +139,7 @@ impl Door {
         self.generation.load(Ordering::SeqCst) == generation
     }
 
-    /// Whether the connection is still wanted when the bytes may pass.
+    /// Waits until bytes may pass; returns whether the connection is still open.
     fn wait(&self, generation: u64) -> bool {
         thread::sleep(Duration::from_millis(self.delay_ms.load(Ordering::SeqCst)));
         while self.held.load(Ordering::SeqCst) && self.is(generation) {
@@ -149,14 +150,14 @@ impl Door {
 }
 
 fn connect(inside: &TcpStream, target: &str, door: &Arc<Door>, generation: u64) {
-    // A service that is away closes the connection, as a load balancer does.
+    // If the service is down, the connection is closed, as a load balancer does.
     let Ok(outside) = TcpStream::connect(target) else { return };
     for (from, to) in [(inside, &outside), (&outside, inside)] {
         let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { return };
         let door = Arc::clone(door);
         thread::spawn(move || {
             if !pass_on(&from, &to, &door, generation) {
-                // Closed with a reset: what was on its way is gone.
+                // Closed with a reset: bytes in flight are lost.
                 for end in [&from, &to] {
                     let _ = SockRef::from(end).set_linger(Some(Duration::ZERO));
                 }
@@ -165,10 +166,10 @@ fn connect(inside: &TcpStream, target: &str, door: &Arc<Door>, generation: u64) 
     }
 }
 
-/// Until the sender ends; false where the connection was cut before.
+/// Forwards until the sender closes; `false` if the connection was reset before.
 fn pass_on(mut from: &TcpStream, mut to: &TcpStream, door: &Door, generation: u64) -> bool {
     let mut chunk = [0; CHUNK];
-    // What was accepted without waiting is read with it.
+    // The accepted connections inherit non-blocking mode.
     if from.set_nonblocking(false).and(from.set_read_timeout(Some(LOOK))).is_err() {
         return false;
     }
@@ -176,7 +177,7 @@ fn pass_on(mut from: &TcpStream, mut to: &TcpStream, door: &Door, generation: u6
     while door.is(generation) {
         match from.read(&mut chunk) {
             Ok(0) => {
-                // The other end may be gone already.
+                // The other end may already be closed.
                 let _ = to.shutdown(Shutdown::Write);
                 return true;
             }

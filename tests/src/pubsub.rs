@@ -1,4 +1,4 @@
-//! Google's Pub/Sub emulator by its REST interface: an onlooker's subscription of its own.
+//! Google's Pub/Sub emulator over REST: the subscription of an observer.
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{http, pipe::PROJECT, services};
 
-/// Sees every message of a topic from now on.
+/// Receives every message of a topic from now on.
 pub struct Onlooker {
     host: String,
     path: String,
@@ -16,7 +16,7 @@ impl Onlooker {
     /// Subscribes to a topic.
     ///
     /// # Errors
-    /// There is no such topic.
+    /// The topic does not exist.
     pub fn subscribe(topic: &str) -> Result<Self> {
         let host = services::address(services::PUBSUB)?;
         let path = format!("/v1/projects/{PROJECT}/subscriptions/{topic}-onlooker");
@@ -25,7 +25,7 @@ impl Onlooker {
         Ok(Self { host, path })
     }
 
-    /// Uses a subscription that is there: what is taken from it, its owner does not get.
+    /// Uses an existing subscription: its owner does not receive the messages that are pulled.
     ///
     /// # Errors
     /// The emulator was not started.
@@ -34,10 +34,10 @@ impl Onlooker {
         Ok(Self { host: services::address(services::PUBSUB)?, path })
     }
 
-    /// All messages that are there, each as the JSON of its data (base64) and attributes.
+    /// All available messages, each as the JSON of its data (base64) and attributes.
     ///
     /// # Errors
-    /// The emulator refuses.
+    /// The emulator rejects the request.
     pub fn messages(&self) -> Result<Vec<Value>> {
         let mut messages = Vec::new();
         loop {
@@ -49,10 +49,10 @@ impl Onlooker {
         }
     }
 
-    /// As many messages as come at once, acknowledged; none where none is there.
+    /// The messages of one pull, acknowledged; empty if there are none.
     ///
     /// # Errors
-    /// The emulator refuses.
+    /// The emulator rejects the request.
     pub fn some(&self) -> Result<Vec<Value>> {
         let body = json!({"maxMessages": 1000, "returnImmediately": true});
         let answer = http::json(&self.host, "POST", &format!("{}:pull", self.path), Some(&body))?;
@@ -65,10 +65,10 @@ impl Onlooker {
         Ok(received.iter().map(|message| message["message"].clone()).collect())
     }
 
-    /// Has every message since a time (RFC 3339) delivered again, acknowledged ones too.
+    /// Seeks back to a time (RFC 3339), so that all messages since then are redelivered.
     ///
     /// # Errors
-    /// The emulator refuses.
+    /// The emulator rejects the request.
     pub fn seek(&self, time: &str) -> Result<()> {
         let path = format!("{}:seek", self.path);
         http::request(&self.host, "POST", &path, Some(&json!({"time": time}))).map(drop)
@@ -78,7 +78,7 @@ impl Onlooker {
 /// Publishes one message.
 ///
 /// # Errors
-/// There is no such topic, or the emulator refuses.
+/// The topic does not exist, or the emulator rejects the request.
 pub fn publish(topic: &str, data: &[u8], attributes: &Value) -> Result<()> {
     let path = format!("/v1/projects/{PROJECT}/topics/{topic}:publish");
     let data = base64::engine::general_purpose::STANDARD.encode(data);
@@ -89,7 +89,7 @@ pub fn publish(topic: &str, data: &[u8], attributes: &Value) -> Result<()> {
 /// The bytes of a message's data.
 ///
 /// # Errors
-/// It is no base64.
+/// It is not base64.
 pub fn data(message: &Value) -> Result<Vec<u8>> {
     let text = message["data"].as_str().context("a message has data")?;
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! The rates that were produced, counted naively: ten-minute windows every minute, in plain maps.
+//! The naive recount of the produced events: ten-minute windows with a period of a minute, in plain maps.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -13,12 +13,12 @@ pub type Key = (String, Option<String>, Option<String>);
 /// Views and clicks of every window and key.
 pub type Counts = BTreeMap<Key, (u64, u64)>;
 
-/// What must come out.
+/// The expected result.
 #[derive(Debug, Default)]
 pub struct Recount {
     /// Views and clicks.
     pub counts: Counts,
-    /// What must become of all records.
+    /// The expected outcomes of all records.
     pub ledger: BTreeMap<&'static str, u64>,
 }
 
@@ -28,7 +28,7 @@ const SIZE: i64 = 10 * MINUTE;
 /// Counts everything that was produced.
 ///
 /// # Errors
-/// What is meant to be an event is none.
+/// A valid record is not an event.
 pub fn recount(produced: &Produced) -> Result<Recount> {
     let mut recount = Recount::default();
     let mut ids = HashSet::new();
@@ -38,7 +38,7 @@ pub fn recount(produced: &Produced) -> Result<Recount> {
             continue;
         }
         let event = record.event().context("a record that is not refused is an event")?;
-        // An event that no flow takes does not take its id either: its copies are ignored as it is.
+        // An ignored event does not reserve its ID: its copies are ignored, too.
         let (views, clicks) = match event["type"].as_str() {
             Some("view") => (1, 0),
             Some("click") => (0, 1),
@@ -70,7 +70,7 @@ impl Recount {
         *self.ledger.entry(outcome).or_default() += 1;
     }
 
-    /// How many records there are.
+    /// Number of records.
     pub fn total(&self) -> u64 {
         self.ledger.values().sum()
     }
@@ -91,10 +91,10 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// A time as the tables show it.
+/// A time in the format of the tables.
 ///
 /// # Errors
-/// It is beyond what a calendar holds.
+/// It is out of range.
 pub fn stamp(millis: i64) -> Result<String> {
     Ok(format!("{:.3}", Timestamp::from_millisecond(millis)?))
 }

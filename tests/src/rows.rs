@@ -1,6 +1,5 @@
-//! What the pipe wrote, to be compared with a recount; and the SQLite file that it stands in.
-//!
-//! Not here: the BigQuery emulator ([`crate::bigquery`]).
+//! The rows that the pipeline wrote, and the SQLite file that contains them. See [`crate::bigquery`] for the BigQuery
+//! emulator.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +15,7 @@ use crate::{
     wait,
 };
 
-/// Partition, offset, stage, reason and pointer of a refused record.
+/// Partition, offset, stage, reason and pointer of a rejected record.
 pub type DeadLetter = (i32, u64, String, String, Option<String>);
 
 /// A row of a flow's table.
@@ -28,17 +27,17 @@ pub struct Row {
     pub views: u64,
     /// Clicks.
     pub clicks: u64,
-    /// Clicks a view.
+    /// Clicks per view.
     pub ctr: Option<f64>,
     /// EARLY, ON_TIME or LATE.
     pub pane: String,
-    /// Counts the firings of its window and key.
+    /// The pane index.
     pub index: u64,
 }
 
-/// A table that can be read while the pipe writes it.
+/// A table that can be read while the pipeline writes to it.
 pub trait Rows {
-    /// Every row, in no order.
+    /// All rows, unordered.
     ///
     /// # Errors
     /// The table cannot be read.
@@ -48,10 +47,10 @@ pub trait Rows {
 /// An SQLite file.
 pub struct Database(Connection);
 
-/// The last row of each window and key. Each firing must stand in the table once, and none may be missing.
+/// The last row of each window and key. Each pane must be in the table once.
 ///
 /// # Errors
-/// A firing stands there twice or is missing, or a rate is wrong.
+/// A pane is duplicated or missing, or a rate is wrong.
 pub fn finals(rows: &[Row]) -> Result<Counts> {
     let mut panes: BTreeMap<&Key, Vec<&Row>> = BTreeMap::new();
     for row in rows {
@@ -70,18 +69,18 @@ pub fn finals(rows: &[Row]) -> Result<Counts> {
     Ok(finals)
 }
 
-/// Waits until the last rows are what was counted.
+/// Waits until the last rows equal the recount.
 ///
 /// # Errors
-/// They never are; the error shows differences.
+/// They differ after the time limit; the error shows the differences.
 pub fn wait_for(table: &impl Rows, recount: &Recount) -> Result<()> {
     wait::until_right("the rows", || Ok(difference(&finals(&table.rows()?)?, &recount.counts)))
 }
 
-/// What stands in the file after the end is what was counted, and every offset is accounted for.
+/// Checks that the file contains the recount, and that every offset is accounted for.
 ///
 /// # Errors
-/// It is not so.
+/// They differ.
 pub fn check_balance(database: &Database, recount: &Recount) -> Result<()> {
     if let Some(difference) = difference(&finals(&database.rows()?)?, &recount.counts) {
         bail!("{difference}");
@@ -109,7 +108,7 @@ pub fn difference(found: &Counts, expected: &Counts) -> Option<String> {
 }
 
 impl Database {
-    /// Opens a file that `setup` made.
+    /// Opens a file that `setup` created.
     ///
     /// # Errors
     /// It is not there.
@@ -133,10 +132,10 @@ impl Database {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The last line of `box_ctr_progress`: what became of all offsets, without zeros.
+    /// The last row of `box_ctr_progress`: the nonzero outcomes.
     ///
     /// # Errors
-    /// The file cannot be read, or there is no line.
+    /// The file cannot be read, or there is no row.
     pub fn ledger(&self) -> Result<BTreeMap<&'static str, u64>> {
         const OUTCOMES: [&str; 9] =
             ["counted", "duplicate", "late", "rejected", "ignored", "unmatched", "lost", "absent", "pending"];
@@ -149,7 +148,7 @@ impl Database {
         Ok(OUTCOMES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect())
     }
 
-    /// The rows that were added behind a row of `box_ctr`: of each its number and the end of its window.
+    /// The rows that were added after a row of `box_ctr`: row number and window end of each.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -160,7 +159,7 @@ impl Database {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The end of the newest window that has a row.
+    /// The end of the newest window with a row.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -171,17 +170,17 @@ impl Database {
     /// The last watermark of `box_ctr_progress`, milliseconds since the epoch.
     ///
     /// # Errors
-    /// The file cannot be read, or there is no line.
+    /// The file cannot be read, or there is no row.
     pub fn watermark(&self) -> Result<i64> {
         let sql = "select max(watermark) from box_ctr_progress";
         let text: String = self.0.query_row(sql, [], |row| row.get(0))?;
         Ok(text.parse::<jiff::Timestamp>()?.as_millisecond())
     }
 
-    /// The watermark of `box_ctr_progress` never went back.
+    /// Checks that the watermark of `box_ctr_progress` never moved back.
     ///
     /// # Errors
-    /// It did, or the file cannot be read.
+    /// It moved back, or the file cannot be read.
     pub fn check_watermark(&self) -> Result<()> {
         let mut statement = self.0.prepare("select watermark from box_ctr_progress order by rowid")?;
         let watermarks = statement.query_map([], |row| row.get::<_, String>(0))?;
@@ -204,7 +203,7 @@ impl Database {
         while let Some(row) = rows.next()? {
             let key = (row.get(0)?, row.get(1)?, row.get(2)?);
             let counts = (row.get::<_, i64>(3)?.unsigned_abs(), row.get::<_, i64>(4)?.unsigned_abs());
-            ensure!(latest.insert(key, counts).is_none(), "a window and key stands twice in box_ctr_latest");
+            ensure!(latest.insert(key, counts).is_none(), "a window and key is duplicated in box_ctr_latest");
             last += row.get::<_, i64>(5)?.unsigned_abs();
         }
         Ok((latest, last))

@@ -1,4 +1,4 @@
-//! Where the services are: `make test` starts them and tells by the environment.
+//! The addresses of the services, which `make test` starts and passes in the environment.
 
 use std::process::Command;
 
@@ -6,16 +6,16 @@ use anyhow::{Context as _, Result, ensure};
 
 /// The brokers, `host:port`.
 pub const KAFKA: &str = "KAFKA_BOOTSTRAP";
-/// The same brokers for clients that are sent to [`KAFKA_FRONT`] from there, `host:port`.
+/// The same brokers for clients that use [`KAFKA_FRONT`] afterwards, `host:port`.
 pub const KAFKA_BEHIND: &str = "KAFKA_BEHIND";
-/// Where a proxy before [`KAFKA_BEHIND`] listens, `host:port`.
+/// Address of a proxy in front of [`KAFKA_BEHIND`], `host:port`.
 pub const KAFKA_FRONT: &str = "KAFKA_FRONT";
-/// The script that runs the brokers, and can restart them.
+/// The script that runs and restarts the brokers.
 pub const KAFKA_SERVICES: &str = "KAFKA_SERVICES";
-/// The same broker where it wants TLS and a password, `host:port`.
+/// The listener of the same broker with TLS and a password, `host:port`.
 pub const KAFKA_SECURED: &str = "KAFKA_SECURED";
-/// A folder with what clients of [`KAFKA_SECURED`] need: `authority.pem`, `user` and `password`; and `stranger.pem`, an
-/// authority that signed nothing.
+/// A directory for clients of [`KAFKA_SECURED`]: `authority.pem`, `user`, `password`, and `stranger.pem`, an unrelated
+/// authority.
 pub const KAFKA_SECRETS: &str = "KAFKA_SECRETS";
 /// Google's Pub/Sub emulator, `host:port`.
 pub const PUBSUB: &str = "PUBSUB_EMULATOR_HOST";
@@ -32,16 +32,16 @@ pub const SCHEMA_REGISTRY_JAR: &str = "SCHEMA_REGISTRY_JAR";
 /// The address of a service.
 ///
 /// # Errors
-/// The services were not started.
+/// The services are not running.
 pub fn address(variable: &str) -> Result<String> {
     std::env::var(variable)
         .with_context(|| format!("{variable} is not set; run `make test`, which starts the services"))
 }
 
-/// Restarts the broker with its data and ports. Only for what has it for itself: every other test shares it.
+/// Restarts the broker with its data and ports. Only for tests that use the broker alone.
 ///
 /// # Errors
-/// It was not started natively, or does not answer again.
+/// It was not started natively, or does not respond afterwards.
 pub fn restart_kafka() -> Result<()> {
     let services = address(KAFKA_SERVICES)?;
     let ended = Command::new("python3").args([&services, "restart", "--only", "kafka"]).output()?;

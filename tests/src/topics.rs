@@ -1,4 +1,4 @@
-//! The topics of a pipe, and what was produced to each of their incarnations.
+//! The topics of a pipeline, and the records of each of their incarnations.
 
 use anyhow::{Context as _, Result};
 
@@ -10,13 +10,13 @@ use crate::{
     wait,
 };
 
-/// What a topic gets when it has more partitions, or is another one.
+/// Number of records for a topic that was recreated or gained partitions.
 const MORE: u64 = 1_500;
 
-/// Every incarnation of every topic, the oldest first. Records are produced to the newest.
+/// All incarnations of all topics, oldest first. Records are produced to the newest.
 pub struct Topics {
     incarnations: Vec<Incarnation>,
-    /// How often something was produced: each time has event ids of its own.
+    /// Number of productions; each has its own event IDs.
     rounds: u32,
 }
 
@@ -24,15 +24,15 @@ struct Incarnation {
     topic: String,
     partitions: i32,
     produced: Produced,
-    /// It is in the configuration.
+    /// Whether it is in the configuration.
     listed: bool,
 }
 
 impl Topics {
-    /// With the one of a pipe's configuration.
+    /// Starts with the topic of a pipeline's configuration.
     ///
     /// # Errors
-    /// Kafka refuses.
+    /// Kafka rejects it.
     pub fn new(pipe: &Pipe, partitions: i32, events: u64) -> Result<Self> {
         let mut topics = Self { incarnations: Vec::new(), rounds: 0 };
         create_topic(pipe.name(), partitions, &[])?;
@@ -40,10 +40,10 @@ impl Topics {
         Ok(topics)
     }
 
-    /// One more, in the configuration too.
+    /// Adds a topic, also to the configuration.
     ///
     /// # Errors
-    /// Kafka refuses.
+    /// Kafka rejects it.
     pub fn add(&mut self, pipe: &Pipe, partitions: i32, events: u64) -> Result<()> {
         let topic = format!("{}-{}", pipe.name(), self.incarnations.len());
         create_topic(&topic, partitions, &[])?;
@@ -52,10 +52,10 @@ impl Topics {
         pipe.edit(&before, &self.listed())
     }
 
-    /// More partitions of the newest, and events for all of them.
+    /// Adds partitions to the newest topic, and events for all of them.
     ///
     /// # Errors
-    /// Kafka refuses.
+    /// Kafka rejects it.
     pub fn grow(&mut self, more: i32) -> Result<()> {
         let newest = self.newest()?;
         newest.partitions += more;
@@ -63,10 +63,10 @@ impl Topics {
         self.produce(MORE)
     }
 
-    /// The newest leaves the configuration, and the one before it gets more events.
+    /// Removes the newest topic from the configuration, and adds events to the one before it.
     ///
     /// # Errors
-    /// Kafka refuses.
+    /// Kafka rejects it.
     pub fn remove(&mut self, pipe: &Pipe) -> Result<()> {
         let before = self.listed();
         self.newest()?.listed = false;
@@ -74,10 +74,10 @@ impl Topics {
         self.produce(MORE)
     }
 
-    /// The newest is deleted, and recreated with other events.
+    /// Deletes the newest topic, and recreates it with other events.
     ///
     /// # Errors
-    /// Kafka refuses.
+    /// Kafka rejects it.
     pub fn recreate(&mut self, partitions: i32) -> Result<()> {
         let newest = self.newest()?;
         newest.listed = false;
@@ -90,7 +90,7 @@ impl Topics {
     /// What the group has not committed, if anything.
     ///
     /// # Errors
-    /// Kafka does not answer.
+    /// Kafka does not respond.
     pub fn unread(&self, group: &str) -> Result<Option<String>> {
         for one in self.incarnations.iter().filter(|one| one.listed) {
             let found = committed(group, &one.topic, one.partitions)?;
@@ -106,7 +106,7 @@ impl Topics {
     /// Produces more events.
     ///
     /// # Errors
-    /// Kafka refuses.
+    /// Kafka rejects it.
     pub fn more(&mut self) -> Result<()> {
         self.produce(MORE)
     }
@@ -127,7 +127,7 @@ impl Topics {
         self.incarnations.last_mut().context("a run has a topic")
     }
 
-    /// To the newest that is listed.
+    /// Produces to the newest configured topic.
     fn produce(&mut self, events: u64) -> Result<()> {
         self.rounds += 1;
         let ids = format!("e-{}", self.rounds);
@@ -137,7 +137,7 @@ impl Topics {
         Producer::new(topic, &[])?.produce(traffic, produced)
     }
 
-    /// The line of the configuration.
+    /// The line `topics = ...` of the configuration.
     fn listed(&self) -> String {
         let listed = self.incarnations.iter().filter(|one| one.listed);
         let names: Vec<_> = listed.map(|one| format!("{:?}", one.topic)).collect();

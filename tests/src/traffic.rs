@@ -1,5 +1,5 @@
-//! What the tests produce: views and clicks of half an hour or more that has passed, slightly out of order, some of them twice,
-//! some broken. Every value of a person holds the word [`CANARY`], which must show up nowhere behind the connector.
+//! The records of the tests: views and clicks of the last half hour or more, slightly out of order, some duplicated,
+//! some broken. Every personal value contains [`CANARY`], which must not appear anywhere after the connector.
 
 use std::collections::VecDeque;
 
@@ -9,30 +9,30 @@ use serde_json::{Value, json};
 
 use crate::{produced::Refused, recount::stamp};
 
-/// Part of every raw id of a person.
+/// Part of every raw ID.
 pub const CANARY: &str = "canary";
 
 /// A record to be produced.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    /// To which partition.
+    /// The partition.
     pub partition: i32,
-    /// With which key.
+    /// The key.
     pub key: Option<Vec<u8>>,
-    /// With which value; nothing for a tombstone.
+    /// The value; `None` for a tombstone.
     pub value: Option<Vec<u8>>,
-    /// What must be said about it, where it is broken.
+    /// The expected dead letter, if it is broken.
     pub refused: Option<Refused>,
 }
 
-/// The records of half an hour, or longer; the same every time but for the time of day.
+/// The records of half an hour, or longer; always the same except for the time of day.
 pub struct Traffic {
     partitions: i32,
     events: u64,
     next: u64,
-    /// One record of so many is broken.
+    /// One of this many records is broken.
     pub broken_every: u64,
-    /// One record of so many comes again.
+    /// One of this many records is duplicated.
     pub twice_every: u64,
     start: i64,
     span: i64,
@@ -43,14 +43,14 @@ pub struct Traffic {
 
 const MINUTE: i64 = 60_000;
 const SPAN: i64 = 30 * MINUTE;
-/// Windows that hold the last events have ended too.
+/// The windows of the last events have ended, too.
 const AGO: i64 = 15 * MINUTE;
-/// How far an event may stand behind those before it; less than `out_of_orderness`.
+/// Maximum disorder of the events; less than `out_of_orderness`.
 const DISORDER: u64 = 4_000;
 const AGAIN_AFTER: u64 = 15;
 
 impl Traffic {
-    /// So many events, spread over the partitions.
+    /// This many events, spread over the partitions.
     pub fn new(events: u64, partitions: i32) -> Self {
         let now = Timestamp::now().as_millisecond();
         let start = now - now.rem_euclid(MINUTE) - SPAN - AGO;
@@ -69,14 +69,14 @@ impl Traffic {
         }
     }
 
-    /// The same records with event ids of their own.
+    /// The same records with other event IDs.
     #[must_use]
     pub fn with_ids(mut self, ids: &str) -> Self {
         ids.clone_into(&mut self.ids);
         self
     }
 
-    /// The same records over so many hours.
+    /// The same records spread over this many hours.
     #[must_use]
     pub fn over_hours(mut self, hours: i64) -> Self {
         self.start -= hours * 60 * MINUTE - self.span;
@@ -84,7 +84,7 @@ impl Traffic {
         self
     }
 
-    /// With broken records and duplicates among them.
+    /// With broken records and duplicates.
     #[must_use]
     pub fn with_trouble(mut self) -> Self {
         (self.broken_every, self.twice_every) = (101, 97);
@@ -175,7 +175,7 @@ impl Traffic {
         Ok(Outgoing { partition, key: Some(key), value: (!is_tombstone).then_some(value), refused })
     }
 
-    /// A number below another, by a linear congruential generator (Knuth's MMIX).
+    /// A pseudo-random number below another (Knuth's MMIX).
     fn below(&mut self, limit: u64) -> u64 {
         self.random =
             self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

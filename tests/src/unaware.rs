@@ -1,8 +1,8 @@
-//! A door before a Kafka broker that can be made to know of no broker, itself neither: so answers one that has just
-//! started under KRaft, which has read its topics and not yet that it is registered.
+//! A proxy in front of a Kafka broker that can remove all brokers from its metadata, as a broker under KRaft does right
+//! after its start, when it has read its topics but not its own registration.
 //!
-//! It reads the frames that pass: a request's API and version stand at its head, an answer has only the number of its
-//! request. Not here: connections that are cut or held ([`crate::proxy`]).
+//! It reads the frames: API and version are in the header of a request, a response has only the correlation ID. See
+//! [`crate::proxy`] for closed and paused connections.
 
 use std::{
     collections::HashMap,
@@ -18,10 +18,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 const METADATA: i16 = 3;
-/// From this version on the answer's lists are compact, and its header ends in tags.
+/// From this version on the lists of the response are compact, and its header ends with tags.
 const COMPACT: i16 = 9;
 
-/// The door; it stays open for as long as the process runs.
+/// The proxy, open for the lifetime of the process.
 pub struct Unaware {
     state: Arc<State>,
 }
@@ -29,24 +29,24 @@ pub struct Unaware {
 #[derive(Default)]
 struct State {
     is_unaware: AtomicBool,
-    told: AtomicU64,
+    without_brokers: AtomicU64,
 }
 
-/// Numbers of requests for metadata that are not answered yet, with their versions.
-type Asked = Mutex<HashMap<[u8; 4], i16>>;
+/// Correlation IDs of pending metadata requests, with their versions.
+type Pending = Mutex<HashMap<[u8; 4], i16>>;
 
 impl Unaware {
-    /// Opens the door at an address, before a broker that names that address as its own.
+    /// Listens at an address, in front of a broker that advertises this address.
     ///
     /// # Errors
-    /// The address is taken.
+    /// The address is in use.
     pub fn open(address: &str, broker: &str) -> Result<Self> {
         let listener = TcpListener::bind(address).with_context(|| format!("listen at {address}"))?;
         let state = Arc::<State>::default();
         let (shared, broker) = (Arc::clone(&state), broker.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // A broker that is away closes the connection.
+                // If the broker is down, the connection is closed.
                 let Ok(server) = TcpStream::connect(&broker) else { continue };
                 join(&client, &server, &shared);
             }
@@ -54,22 +54,22 @@ impl Unaware {
         Ok(Self { state })
     }
 
-    /// From now on metadata names no broker, or names them again.
+    /// Removes the brokers from metadata, or stops doing so.
     pub fn forget(&self, is_unaware: bool) {
         self.state.is_unaware.store(is_unaware, Ordering::SeqCst);
     }
 
-    /// How many answers named no broker.
-    pub fn told(&self) -> u64 {
-        self.state.told.load(Ordering::SeqCst)
+    /// Number of responses without brokers.
+    pub fn without_brokers(&self) -> u64 {
+        self.state.without_brokers.load(Ordering::SeqCst)
     }
 }
 
 fn join(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
     let ends = || Ok::<_, std::io::Error>((client.try_clone()?, server.try_clone()?));
     let (Ok(up), Ok(down)) = (ends(), ends()) else { return };
-    let asked = Arc::<Asked>::default();
-    let (noted, state) = (Arc::clone(&asked), Arc::clone(state));
+    let pending = Arc::<Pending>::default();
+    let (noted, state) = (Arc::clone(&pending), Arc::clone(state));
     thread::spawn(move || {
         let note = |frame: Vec<u8>| {
             note(&frame, &noted);
@@ -77,10 +77,10 @@ fn join(client: &TcpStream, server: &TcpStream, state: &Arc<State>) {
         };
         pass_on(&up.0, &up.1, note)
     });
-    thread::spawn(move || pass_on(&down.1, &down.0, |frame| answer(frame, &asked, &state)));
+    thread::spawn(move || pass_on(&down.1, &down.0, |frame| answer(frame, &pending, &state)));
 }
 
-/// Frame by frame until one end is gone, and then the other goes.
+/// Forwards frames until one end is closed, then closes the other.
 fn pass_on(
     mut from: &TcpStream,
     mut to: &TcpStream,
@@ -105,32 +105,32 @@ fn pass_on(
     ended
 }
 
-/// `api (2 bytes), version (2), number (4)` stand at the head of each request.
-fn note(frame: &[u8], asked: &Asked) {
+/// `api (2 bytes), version (2), correlation ID (4)` are in the header of each request.
+fn note(frame: &[u8], pending: &Pending) {
     if let Some((head, _)) = frame.split_first_chunk::<8>() {
         let [a, b, c, d, number @ ..] = *head;
         if i16::from_be_bytes([a, b]) == METADATA {
             let version = i16::from_be_bytes([c, d]);
-            asked.lock().unwrap_or_else(PoisonError::into_inner).insert(number, version);
+            pending.lock().unwrap_or_else(PoisonError::into_inner).insert(number, version);
         }
     }
 }
 
-fn answer(frame: Vec<u8>, asked: &Asked, state: &State) -> Result<Vec<u8>> {
+fn answer(frame: Vec<u8>, pending: &Pending, state: &State) -> Result<Vec<u8>> {
     let number = *frame.first_chunk::<4>().context("an answer without a number")?;
-    let Some(version) = asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&number) else {
+    let Some(version) = pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&number) else {
         return Ok(frame);
     };
     if !state.is_unaware.load(Ordering::SeqCst) {
         return Ok(frame);
     }
     ensure!(version >= COMPACT, "metadata of version {version} is not understood here");
-    state.told.fetch_add(1, Ordering::SeqCst);
+    state.without_brokers.fetch_add(1, Ordering::SeqCst);
     without_brokers(&frame).context("a short answer")
 }
 
-/// `number (4), tags (1: none), throttle (4)`, then the brokers: their number plus one, and of each `id (4), host, port
-/// (4), rack, tags`, each text behind its length plus one.
+/// `correlation ID (4), tags (1: none), throttle (4)`, then the brokers: their number plus one, and for each `id (4),
+/// host, port (4), rack, tags`; strings are preceded by their length plus one.
 fn without_brokers(frame: &[u8]) -> Option<Vec<u8>> {
     let (head, mut rest) = frame.split_at_checked(9)?;
     for _ in 1..varint(&mut rest)? {

@@ -1,18 +1,18 @@
-//! Waiting for a condition, never for a time.
+//! Waits for conditions, never for a fixed time.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How long anything may take; a test that works needs a small part of it.
+/// Time limit; a passing test needs a small part of it.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// Asks until the answer is something. `what` is for the message when the limit passes.
+/// Polls until the result is `Some`. `what` is for the message at the time limit.
 ///
 /// # Errors
-/// The condition fails, or does not come true within [`LIMIT`].
+/// The condition fails, or is not met within [`LIMIT`].
 pub fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let started = Instant::now();
     loop {
@@ -26,10 +26,10 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> Result<Option<T>>) ->
     }
 }
 
-/// Asks until nothing is wrong; the last complaint is the error when the limit passes.
+/// Polls until there is no error; at the time limit the last error is returned.
 ///
 /// # Errors
-/// The question fails, or there is a complaint after [`LIMIT`] too.
+/// The condition fails, or there is still an error after [`LIMIT`].
 pub fn until_right(what: &str, mut complaint: impl FnMut() -> Result<Option<String>>) -> Result<()> {
     let started = Instant::now();
     while let Some(complaint) = complaint()? {

@@ -1,8 +1,8 @@
-//! The writer against a BigQuery emulator that checks offsets: rows once whatever is repeated, `setup`
-//! twice, tables of another shape, streams that are no more, the views.
+//! The writer against a BigQuery emulator that checks offsets: repeated appends, repeated `setup`, tables with another
+//! schema, lost streams, views.
 //!
-//! `make test` starts the emulator and tells where it is by `BIGQUERY_REST` and `BIGQUERY_GRPC`. Each
-//! test has a dataset of its own.
+//! `make test` starts the emulator and passes its addresses in `BIGQUERY_REST` and `BIGQUERY_GRPC`. Each test has its
+//! own dataset.
 
 use std::{
     process,
@@ -31,7 +31,7 @@ fn endpoints() -> Result<Endpoints> {
     Ok(Endpoints { rest: url("BIGQUERY_REST")?, grpc: url("BIGQUERY_GRPC")? })
 }
 
-/// A dataset that no other test and no earlier run has.
+/// A unique dataset.
 fn config(test: &str) -> Result<WriterConfig> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     Ok(WriterConfig::BigQuery(BigQueryConfig {
@@ -148,7 +148,7 @@ async fn a_different_table_is_left_unchanged() -> Result<()> {
     Ok(())
 }
 
-/// A measure that is added to a flow is a column that its table gains; one that is removed stays as a column.
+/// An added measure becomes a column; the column of a removed measure stays.
 #[tokio::test]
 async fn a_table_gains_columns_and_loses_none() -> Result<()> {
     let (config, before) = (config("columns")?, flow());
@@ -169,7 +169,7 @@ async fn a_table_gains_columns_and_loses_none() -> Result<()> {
         steps.iter().any(|step| step.what == "table box_ctr" && step.state == State::Updated),
         "{steps:?}"
     );
-    // The emulator changes the schema, but not the table behind it, so rows are appended in the tests with the stand-in.
+    // The emulator changes the schema but not the table, so appends are tested with the stand-in.
     Writer::check(&config, flows).await?;
     let again = Writer::setup(&config, flows, false).await?;
     assert!(again.iter().all(|step| step.state == State::Exists), "{again:?}");
@@ -192,7 +192,7 @@ async fn a_repeated_append_adds_rows_once() -> Result<()> {
     assert_eq!(writer.append(&sent[0]).await?, Appended::Done);
     assert_eq!(writer.append(&sent[0]).await?, Appended::Done);
     assert_eq!(writer.append(&sent[2]).await?, Appended::Gap);
-    // Another process takes over, knowing no more than the appends, and sends all again.
+    // Another process takes over with only the appends, and sends all of them again.
     let next = Writer::connect(&config, flows).await?;
     for append in sent.iter().chain(&sent) {
         assert_eq!(next.append(append).await?, Appended::Done);
@@ -219,8 +219,8 @@ async fn a_lost_stream_is_recognised() -> Result<()> {
     assert_eq!(writer.append(&unknown[0]).await?, Appended::StreamGone);
 
     let late = appends(&writer, &panes(), &stream, 0, Rows::Panes(&rows))?;
-    // Finalizes the stream, as the service does with one that was idle for days.
-    assert!(!writer.stands(&late[0]).await?);
+    // Finalizes the stream, as the service does with idle streams.
+    assert!(!writer.contains(&late[0]).await?);
     assert_eq!(writer.append(&late[0]).await?, Appended::StreamGone);
     add(&writer, &panes(), Rows::Panes(&rows)).await?;
     assert_eq!(writer.count(&panes()).await?, 1);
@@ -229,7 +229,7 @@ async fn a_lost_stream_is_recognised() -> Result<()> {
 
 #[tokio::test]
 async fn rows_are_found_by_content() -> Result<()> {
-    let (config, flow) = (config("stands")?, flow());
+    let (config, flow) = (config("contains")?, flow());
     let flows = std::slice::from_ref(&flow);
     Writer::setup(&config, flows, false).await?;
     let writer = Writer::connect(&config, flows).await?;
@@ -251,23 +251,23 @@ async fn rows_are_found_by_content() -> Result<()> {
     ] {
         let stream = writer.open_stream(&table).await?;
         let (path, _) = stream.rsplit_once('/').context("a stream's name has parts")?;
-        // A stream that nobody knows: the table is asked.
+        // An unknown stream: the table is queried.
         let append = appends(&writer, &table, &format!("{path}/0123456789abcdef"), 0, rows)?.remove(0);
-        assert!(!writer.stands(&append).await?, "{table:?}: nothing stands yet");
+        assert!(!writer.contains(&append).await?, "{table:?}: nothing contains yet");
         add(&writer, &table, rows).await?;
-        assert!(writer.stands(&append).await?, "{table:?}");
+        assert!(writer.contains(&append).await?, "{table:?}");
     }
     let other = [Row { emitted_at: EventTime(TEN + 251), ..rows[2].clone() }];
     let stream = writer.open_stream(&panes()).await?;
     let (path, _) = stream.rsplit_once('/').context("a stream's name has parts")?;
     let other = appends(&writer, &panes(), &format!("{path}/0123456789abcdef"), 0, Rows::Panes(&other))?;
-    assert!(!writer.stands(&other[0]).await?);
+    assert!(!writer.contains(&other[0]).await?);
 
-    // A stream that is known tells how many rows it took, and takes none from then on.
+    // A known stream reports its row count, and is finalized.
     let first = appends(&writer, &panes(), &stream, 0, Rows::Panes(&rows[..2]))?.remove(0);
     let second = appends(&writer, &panes(), &stream, 2, Rows::Panes(&rows[2..]))?.remove(0);
     assert_eq!(writer.append(&first).await?, Appended::Done);
-    assert!(writer.stands(&first).await? && !writer.stands(&second).await?);
+    assert!(writer.contains(&first).await? && !writer.contains(&second).await?);
     assert_eq!(writer.append(&second).await?, Appended::StreamGone);
     Ok(())
 }
@@ -283,14 +283,52 @@ async fn missing_tables_name_the_next_step() -> Result<()> {
     assert!(!error.is_retryable());
 
     let WriterConfig::BigQuery(mut nowhere) = config else { unreachable!("it was made above") };
-    // Port 9 is reserved for discarding; nothing listens on loopback.
+    // Port 9 is the discard port; nothing listens there on loopback.
     let address = "http://127.0.0.1:9".to_owned();
     nowhere.emulator = Some(Endpoints { rest: address.clone(), grpc: address });
     let writer = Writer::connect(&WriterConfig::BigQuery(nowhere), flows).await?;
-    let error = writer.open_stream(&panes()).await.expect_err("nobody answers");
+    let error = writer.open_stream(&panes()).await.expect_err("no server");
     assert!(error.is_retryable(), "{error:?}");
-    let error = writer.count(&panes()).await.expect_err("nobody answers");
+    let error = writer.count(&panes()).await.expect_err("no server");
     assert!(error.is_retryable(), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_session_is_shown_once() -> Result<()> {
+    let settings: FlowSettings = serde_json::from_value(json!({
+        "name": "visits", "by": { "page": "/page", "box": "/box" }, "window": { "session": "10m" },
+        "allowed_lateness": "10m", "measures": { "events": { "count": {} } },
+    }))?;
+    let flow = Flow::try_from(settings)?.table();
+    let (config, flows) = (config("sessions")?, std::slice::from_ref(&flow));
+    Writer::setup(&config, flows, false).await?;
+    let writer = Writer::connect(&config, flows).await?;
+    let session = |page: Option<&str>, (start, end): (i64, i64), index: u32, pane_kind: Pane| Row {
+        window: Window { start: EventTime(TEN + start * MINUTE), end: EventTime(TEN + end * MINUTE) },
+        values: [Value::Count(u64::from(index) + 1)].into_iter().collect(),
+        pane: pane_kind,
+        ..pane((page, None), TEN, index, 0)
+    };
+    let rows = [
+        session(Some("/a"), (0, 10), 0, Pane::OnTime),
+        session(Some("/a"), (18, 28), 0, Pane::OnTime),
+        session(None, (0, 10), 0, Pane::OnTime),
+        // A late event merged the first two; the panes of the sessions beside them stay.
+        session(Some("/a"), (0, 28), 2, Pane::Late),
+        session(Some("/a"), (28, 40), 0, Pane::OnTime),
+        // Open again, and therefore not final.
+        session(None, (0, 25), 1, Pane::Early),
+        session(None, (60, 70), 0, Pane::OnTime),
+        session(None, (60, 70), 1, Pane::Late),
+    ];
+    add(&writer, &Table::Flow("visits".into()), Rows::Panes(&rows)).await?;
+    let line = progress(TEN, EventTime(TEN + 85 * MINUTE));
+    add(&writer, &Table::Progress("visits".into()), Rows::Progress(&[line])).await?;
+    let newest = writer.latest("visits", 10).await?;
+    let shown: Vec<_> = newest.iter().map(|latest| (latest.row.clone(), latest.is_final)).collect();
+    let expected = [(7, false), (4, true), (3, true), (5, false)];
+    assert_eq!(shown, expected.map(|(row, is_final)| (rows[row].clone(), is_final)));
     Ok(())
 }
 

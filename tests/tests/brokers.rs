@@ -1,4 +1,4 @@
-//! The broker restarts or falls silent under running connectors. A binary of its own, because all other tests share the
+//! The broker restarts or stops responding while connectors run. A separate binary, because all other tests share the
 //! broker.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use tests::{
     wait,
 };
 
-/// A pipe that runs, with a topic of three partitions.
+/// A running pipeline with a topic of three partitions.
 struct Line {
     pipe: Pipe,
     topics: Topics,
@@ -24,7 +24,7 @@ struct Line {
 }
 
 impl Line {
-    /// `instance` is the connector's static name; an empty one makes it a regular member.
+    /// `instance` is the group instance ID of the connector; an empty one makes it a dynamic member.
     fn start(name: &str, instance: &str) -> Result<Self> {
         Self::start_in(Pipe::new(name)?.with("kafka.group_instance_id", instance))
     }
@@ -38,7 +38,7 @@ impl Line {
 
     fn until_read(&self) -> Result<()> {
         wait::until_right("everything to be committed", || {
-            // A broker that has just restarted does not know its groups yet.
+            // A broker that has just restarted does not have its groups loaded yet.
             let unread = self.topics.unread(self.pipe.name());
             Ok(unread.unwrap_or_else(|error| Some(format!("{error:#}"))))
         })
@@ -56,7 +56,7 @@ impl Line {
     }
 }
 
-/// One test at a time: one of them restarts the broker, and there is one address to put a proxy at.
+/// One test at a time: one of them restarts the broker, and there is one proxy address.
 fn alone() -> MutexGuard<'static, ()> {
     static BROKER: Mutex<()> = Mutex::new(());
     BROKER.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,7 +91,7 @@ fn a_topic_recreated_after_broker_restarts_is_read() -> Result<()> {
     Ok(())
 }
 
-/// Connections to Kafka stay open and nothing passes, so that no commit is answered and the group is not left.
+/// Connections to Kafka stay open without traffic, so that no commit is answered and the member cannot leave the group.
 #[test]
 fn a_connector_stops_while_kafka_is_silent() -> Result<()> {
     let _alone = alone();

@@ -1,8 +1,8 @@
-//! What a replay costs at least: the same sliding windows over the same lines, without anything that a replay is for.
+//! The lower bound for a replay: the same sliding windows over the same lines, without any other feature of a replay.
 //!
-//! serde_json borrows four fields of each line, counts stand in one list a minute, and windows of ten are summed where
-//! they end. Events are in order, times are in one form, nothing is checked, nothing is rejected, nothing is late. Usage:
-//! `floor EVENTS ROWS`.
+//! serde_json borrows four fields of each line, counts are in one list per minute, and windows of ten are summed at
+//! their end. Events are in order, times have one form, nothing is checked, rejected or late. Usage: `floor EVENTS
+//! ROWS`.
 
 use std::{
     collections::HashMap,

@@ -1,10 +1,9 @@
-//! `make bench-live`: the whole pipe at a steady rate: how soon a row stands in its table, what each part costs, whether
-//! memory grows.
+//! `make bench-live`: the whole pipeline at a steady rate: latency of rows, cost of each component, growth of memory.
 //!
-//! `aqueduct generate` writes events at the times that a clock gives them, whether or not the pipe keeps up, and a row is
-//! due when the clock passes its window's end and the bound on disorder. So a pipe that stands still makes every row that
-//! was due meanwhile late, and none is left out (no coordinated omission). A row is there when another connection to the
-//! table sees it. Nothing is told before `reconcile` finds no event missing.
+//! `aqueduct generate` writes events on schedule, whether or not the pipeline keeps up, and a row is due when the clock
+//! passes its window's end plus the bound on disorder. A stalled pipeline therefore makes every due row late, and none
+//! is left out (no coordinated omission). A row is visible when another connection to the table sees it. Results are
+//! printed only if `reconcile` finds no event missing.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -22,70 +21,70 @@ use standin::pubsub::{Options, PubSub};
 use tests::{kafka::create_topic, pipe::Pipe, process::Process, rows::Database};
 use tokio::runtime::Builder;
 
-/// The whole pipe at a steady rate.
+/// Measures the whole pipeline at a steady rate.
 #[derive(Parser)]
 struct Arguments {
     /// Events a second.
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
-    /// How long; rows come at the end of each minute.
+    /// Duration; rows appear at the end of each minute.
     #[arg(long, default_value_t = 5)]
     minutes: u64,
     /// Partitions of the topic.
     #[arg(long, default_value_t = 6)]
     partitions: i32,
-    /// Pages, with boxes each.
+    /// Number of pages.
     #[arg(long, default_value_t = 200)]
     pages: u64,
-    /// Boxes of a page.
+    /// Number of boxes per page.
     #[arg(long, default_value_t = 20)]
     boxes: u64,
-    /// Removes what a producer wrote twice, too: ids are kept for half an hour.
+    /// Also remove duplicates of producers: IDs are kept for half an hour.
     #[arg(long)]
     ids: bool,
 }
 
-/// How often the table is looked at: what a latency is right to.
+/// Interval at which the table is read, which is the precision of latencies.
 const LOOK: Duration = Duration::from_millis(10);
-/// How many samples of memory are shown.
+/// Number of memory samples shown.
 const COURSE: usize = 12;
-/// How often memory is looked at.
+/// Interval of memory samples.
 const SAMPLE: Duration = Duration::from_secs(10);
 /// The configuration's `out_of_orderness`.
 const OUT_OF_ORDERNESS: i64 = 10_000;
-/// Of the figures: an hour in milliseconds, three digits.
+/// Range of the histogram: an hour in milliseconds, three digits.
 const LONGEST: u64 = 3_600_000;
 const DIGITS: u8 = 3;
 
-/// A process that is measured.
+/// A measured process.
 struct Part {
     name: &'static str,
     process: Process,
-    /// When it had come up.
+    /// When it was ready.
     cpu: f64,
     since: Instant,
     /// Memory over time, in MB.
     memory: Vec<f64>,
 }
 
-/// What was seen of the rows.
+/// Observed rows.
 struct Seen {
     database: Database,
     last: i64,
-    /// How long after it was due each row was seen, in milliseconds.
+    /// Delay of each row after it was due, in milliseconds.
     delays: Histogram<u64>,
 }
 
 #[expect(clippy::print_stdout, reason = "a command for people")]
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    // It holds what is not yet acknowledged: some seconds, or what a pipe that does not keep up leaves behind.
+    // It contains unacknowledged messages: some seconds, or the backlog of a pipeline that does not keep up.
     let capacity = usize::try_from(arguments.rate * arguments.minutes * 60 * 1_000)?;
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stand_in = runtime.block_on(PubSub::start(Options { capacity, ..Options::default() }))?;
     let mut pipe = Pipe::new("live")?.with("pubsub.emulator_host", &stand_in.host());
     pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"10m\"")?;
-    // The stand-in would keep what was acknowledged in memory: 16 GB in an hour at 10,000 a second.
+    // Otherwise the stand-in would keep acknowledged messages in memory: 16 GB in an hour at 10,000 a second.
     pipe.set("pubsub.retention", "0s");
     if !arguments.ids {
         pipe.edit("id = \"/event_id\"\n", "")?;
@@ -164,7 +163,7 @@ impl Part {
         Ok(())
     }
 
-    /// A dozen of the samples, evenly far apart.
+    /// A dozen evenly spaced samples.
     fn course(&self) -> String {
         let step = self.memory.len().div_ceil(COURSE).max(1);
         let course: Vec<String> = self.memory.iter().step_by(step).map(|mb| format!("{mb:.0}")).collect();
@@ -221,10 +220,10 @@ impl fmt::Display for Seen {
     }
 }
 
-/// What the checkpoints of the run took.
+/// The cost of the checkpoints.
 struct Checkpoints {
     count: u64,
-    /// Of the time of the run.
+    /// As a share of the time of the run.
     share: f64,
     mean_kilobytes: f64,
 }

@@ -1,8 +1,8 @@
-//! `make bench-pipe`: what the connector and the processor cost, each by itself, on a backlog of events.
+//! `make bench-pipe`: the cost of connector and processor, each alone, on a backlog of events.
 //!
-//! A real Kafka holds the events; the gRPC stand-in for Pub/Sub runs in this process, so that its cost can be told from
-//! theirs. First the connector carries everything, then the processor counts it. Nothing is told before `reconcile` finds
-//! no event missing.
+//! A real Kafka contains the events; the Pub/Sub stand-in runs in this process, so that its cost is measured
+//! separately. First the connector publishes everything, then the processor counts it. Results are printed only if
+//! `reconcile` finds no event missing.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use standin::pubsub::{Options, PubSub};
 use tests::{kafka::create_topic, pipe::Pipe, process::Process};
 use tokio::runtime::{Builder, Runtime};
 
-/// What the connector and the processor cost on a backlog of events.
+/// Measures the cost of connector and processor on a backlog of events.
 #[derive(Parser)]
 struct Arguments {
     /// Events in Kafka before the connector starts.
@@ -27,26 +27,26 @@ struct Arguments {
     /// Partitions of the topic.
     #[arg(long, default_value_t = 6)]
     partitions: i32,
-    /// What the connector does with each event.
+    /// The rules of the connector.
     #[arg(long, value_enum, default_value = "one-id")]
     rules: Rules,
-    /// How often to do all of it.
+    /// Number of runs.
     #[arg(long, default_value_t = 3)]
     runs: u32,
 }
 
-/// No counter may stand still for so long.
+/// Limit for a counter without progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a part needed.
+/// The cost of a component.
 struct Cost {
-    /// From the first event that it was done with to the last.
+    /// Time from the first to the last event.
     seconds: f64,
-    /// Of the process, all threads, from its start on.
+    /// CPU time of the process since its start.
     cpu: f64,
-    /// Of this process at the same time: the stand-in for Pub/Sub.
+    /// CPU time of this process in the same time, for the Pub/Sub stand-in.
     stand_in_cpu: f64,
-    /// The most memory that it ever held, in MB.
+    /// Peak memory in MB.
     megabytes: f64,
 }
 

@@ -1,9 +1,10 @@
-//! `make bench-recover`: what checkpoints of a large state cost, and how long a processor takes to come back with it.
+//! `make bench-recover`: the cost of checkpoints of a large state, and the time that a processor takes to recover with
+//! it.
 //!
-//! The state is made by the processor's own core: every key seen in every slice, then a round of checkpoints and more, with
-//! some keys changed before each. What the event loop does for a checkpoint is timed apart from encoding and writing it, which
-//! happen beside the loop. Then the real binary starts with the state, and says how long recovery took. Not here:
-//! catching up with what lies in Pub/Sub (`outage`).
+//! The state is created by the processor's core: every key in every slice, then a round of checkpoints and more, with
+//! some keys changed before each. The part of a checkpoint in the event loop is timed separately from encoding and
+//! writing, which happen outside the loop. Then the real binary starts with the state, and reports the time of
+//! recovery. See `outage` for catching up with Pub/Sub.
 
 use std::{
     fs,
@@ -24,17 +25,17 @@ use processor::{
 use standin::pubsub::{Options, PubSub};
 use tests::{pipe::Pipe, process::Process};
 
-/// As the processor's own.
+/// The defaults of the processor.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What checkpoints of a large state cost, and how long a processor takes to come back with it.
+/// Measures checkpoints of a large state, and recovery with it.
 #[derive(Parser)]
 struct Arguments {
-    /// Keys.
+    /// Number of keys.
     #[arg(long, default_value_t = 100_000)]
     keys: u64,
-    /// Slices of a minute; every key has a count in each.
+    /// Number of slices of a minute; every key has a count in each.
     #[arg(long, default_value_t = 70)]
     slices: u64,
     /// Whether each event has an ID of its own, and IDs are remembered.
@@ -49,7 +50,7 @@ struct Arguments {
     /// Keys that change before each.
     #[arg(long, default_value_t = 10_000)]
     changed: u64,
-    /// How often to start.
+    /// Number of starts.
     #[arg(long, default_value_t = 3)]
     runs: u32,
 }
@@ -110,9 +111,9 @@ fn main() -> Result<()> {
         let started = Instant::now();
         let mut processor = pipe.start(&["processor"])?;
         processor.says(RECOVERED)?;
-        let (all, said) = (started.elapsed(), told(&processor)?);
+        let (all, said) = (started.elapsed(), recovery_time(&processor)?);
         let peak = processor.peak_memory()?;
-        // Killed, so that the next run finds the same state but for a checkpoint.
+        // Killed, so that the next run finds almost the same state.
         processor.kill()?;
         println!("{run:>3} {:>14} {:>27} {:>12}", said.as_millis(), all.as_millis(), peak / 1_000_000);
     }
@@ -126,44 +127,44 @@ fn millis(time: Duration) -> f64 {
 /// A line of this process's status, in bytes.
 fn status(line: &str) -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let value = status.lines().find_map(|found| found.strip_prefix(line)).context("Linux tells")?;
+    let value = status.lines().find_map(|found| found.strip_prefix(line)).context("Linux reports it")?;
     Ok(value.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
 }
 
-/// How long recovery took, as the processor says.
-fn told(processor: &Process) -> Result<Duration> {
+/// The recovery time that the processor logs.
+fn recovery_time(processor: &Process) -> Result<Duration> {
     let err = processor.err();
     let line = err.lines().find(|line| line.contains(RECOVERED)).context("it said so")?;
     let millis = line.split("millis=").nth(1).and_then(|rest| rest.split_whitespace().next());
-    Ok(Duration::from_millis(millis.context("the line tells how long")?.parse()?))
+    Ok(Duration::from_millis(millis.context("the line has the time")?.parse()?))
 }
 
-/// How long this thread has run.
+/// The CPU time of this thread.
 fn cpu_time() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
-    Ok(Duration::from_nanos(stat.split_whitespace().next().context("Linux tells")?.parse()?))
+    Ok(Duration::from_nanos(stat.split_whitespace().next().context("Linux reports it")?.parse()?))
 }
 
-/// A state on disk, and what it took to write it.
+/// A state on disk, and the cost of writing it.
 #[derive(Default)]
 struct Written {
     disk: u64,
-    /// How many checkpoints the next start reads.
+    /// Number of checkpoints that the next start reads.
     chain: u64,
     live: u64,
-    /// Resident memory more than before.
+    /// Growth of resident memory.
     grown: u64,
     peak: u64,
-    /// How long each checkpoint held up the event loop, while the state grew and afterwards.
+    /// Time of each checkpoint in the event loop, while the state grew and afterwards.
     filling: Vec<Duration>,
     held_up: Vec<Duration>,
-    /// As `held_up`, without what other processes on these cores take.
+    /// As `held_up`, without the time of other processes on these cores.
     cpu: Vec<Duration>,
     encoding: Vec<Duration>,
     durable: Vec<Duration>,
 }
 
-/// Writes the state into the pipe's folder.
+/// Writes the state to the pipeline's directory.
 async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<Written> {
     let before = status("VmRSS:")?;
     let store = Store::open("file://./state", &pipe.path("."))?;
@@ -204,7 +205,7 @@ async fn fill(arguments: &Arguments, pipe: &Pipe) -> Result<Written> {
     Ok(written)
 }
 
-/// A core that is being filled.
+/// A core while it is filled.
 struct Filling {
     core: Core,
     partition: Partition,
@@ -215,7 +216,7 @@ struct Filling {
 }
 
 impl Filling {
-    /// Writes what changed, and the next part of everything.
+    /// Writes the changes, and the next part of the full copy.
     async fn checkpoint(&mut self, written: &mut Written) -> Result<()> {
         let (began, on_cpu) = (Instant::now(), cpu_time()?);
         let budget = Budget::of(self.core.bytes(), self.appender.chain());
@@ -235,7 +236,7 @@ impl Filling {
         Ok(())
     }
 
-    /// One more event of a key in a slice; not all cells alike, as the checkpoint is compressed.
+    /// Adds an event of a key to a slice; cells differ, because the checkpoint is compressed.
     fn count(&mut self, key: u64, slice: u64) {
         let time = START + slice as i64 * MINUTE;
         let kind = if (key * 31 + slice * 17).is_multiple_of(5) { "click" } else { "view" };
@@ -257,7 +258,7 @@ impl Filling {
     }
 }
 
-/// A core for the flows of the pipe's configuration.
+/// A core for the flows of the pipeline's configuration.
 fn core(pipe: &Pipe) -> Result<Core> {
     let config: toml::Table = toml::from_str(&fs::read_to_string(pipe.path("aqueduct.toml"))?)?;
     let events: EventsSettings = config["events"].clone().try_into()?;

@@ -1,4 +1,4 @@
-//! Flows that were edited so that their state does not fit them any more.
+//! Flows whose edits do not match their state.
 
 use flow::Flow;
 use processor::{ProcessorError, saved::check_flows, store::Store};
@@ -16,7 +16,7 @@ pub(crate) async fn check(config: &Config, store: &Store, flows: &[Flow]) -> Res
             let key = format!("flows[{number}].{}", edited.edit.key);
             Err(config.error_at(key.trim_end_matches('.'), edited))
         }
-        // Whatever else is wrong with the state is reported, or waited for, by what reads it.
+        // Other errors of the state are reported, or waited for, by the code that reads it.
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Only [`crate::run`] needs them.
+//! Exit codes: 0 success, 1 failure, 2 invalid usage or configuration. Only [`crate::run`] needs them.
 
 use std::{
     error::Error,
@@ -14,12 +14,12 @@ use crate::{
     output::StdoutClosed,
 };
 
-/// Wrong usage or configuration.
+/// Invalid usage or configuration.
 const WRONG: u8 = 2;
 
 /// An error of clap; `--help` and `--version` are not failures.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
-    // Whoever closed the pipe does not want to read it.
+    // The pipe was closed, so no error is printed.
     let _ = error.print();
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG))
 }
@@ -48,7 +48,7 @@ fn is_stdout_closed(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(of_stdout)
 }
 
-/// `error: ...` and one line a cause; each mistake in a configuration is an error of its own.
+/// `error: ...` and one line per cause; each configuration error is printed separately.
 fn describe(error: &anyhow::Error) -> String {
     if let Some(ConfigError(errors)) = error.downcast_ref::<ConfigError>() {
         return errors.iter().map(|error| lines(error)).collect();

@@ -88,9 +88,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Rows, checkpoints and copies of events hold what was forwarded, and pseudonyms: files and folders are made for their
-/// owner alone, whatever library makes them. Who wants to share a file changes its mode, and it stays changed. Manual
-/// pages are for everybody.
+/// Rows, checkpoints and copies of events contain forwarded values and pseudonyms, so files and directories are created
+/// private, whichever library creates them. A mode that the user changes is kept. Manual pages are public.
 fn keep_files_private() {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }

@@ -1,4 +1,4 @@
-//! The program `aqueduct`. Everything is in the library, so that tests and benches reach it.
+//! The program `aqueduct`. All code is in the library, so that tests and benchmarks can use it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! How many different keys fit into the processor's memory. Pure; an estimate, as only the events know how many there
-//! are.
+//! The number of keys for which the processor's memory is enough. Pure; an estimate, because the actual number depends
+//! on the events.
 
 use event::{ByteSize, Millis};
 use flow::{
@@ -10,12 +10,12 @@ use flow::{
 
 /// Bytes of a key with its text, for texts of the usual length.
 const KEY: u64 = 160;
-/// Bytes by which a session is found, beside its measures.
+/// Bytes of a session besides its measures.
 const SESSION: u64 = 120;
 /// Bytes of a sketch with many values; one with few is smaller.
 const SKETCH: u64 = 4_240;
 
-/// One line a flow.
+/// One line per flow.
 pub(crate) fn estimates(flows: &[Flow], memory: ByteSize) -> Vec<String> {
     flows.iter().map(|flow| estimate(flow, memory)).collect()
 }
@@ -46,7 +46,7 @@ pub(crate) fn a_key(flow: &Flow) -> u64 {
     KEY + cell(flow) * live(flow)
 }
 
-/// How many such keys fit into `memory`.
+/// The number of such keys for which `memory` is enough.
 pub(crate) fn keys(flow: &Flow, memory: ByteSize) -> u64 {
     memory.0 / a_key(flow)
 }
@@ -54,7 +54,7 @@ pub(crate) fn keys(flow: &Flow, memory: ByteSize) -> u64 {
 /// Bytes of the measures of one key in one slice, or of a session.
 fn cell(flow: &Flow) -> u64 {
     let row = Columns::new(&flow.fed, flow.takes_back()).row_bytes() as u64;
-    // Columns grow by a quarter, and a bit each says whether there is a cell and whether it changed.
+    // Columns grow by a quarter, and two bits per cell record whether it exists and whether it changed.
     let stored = row + row.div_ceil(4) + 1;
     let session = if matches!(flow.windows, WindowKind::Sessions { .. }) { SESSION } else { 0 };
     stored + session + SKETCH * sketches(flow)
@@ -71,11 +71,11 @@ fn live(flow: &Flow) -> u64 {
     let late = flow.allowed_lateness.0.saturating_add(flow.out_of_orderness.0);
     let of = |span: i64, part: Millis| (span / part.0.max(1)).unsigned_abs() + 1;
     match &flow.windows {
-        // A slice lives until the last window that holds it is final.
+        // A slice is live until the last window that contains it is final.
         WindowKind::Aligned(Windows::Sliding(sliding)) => {
             of(late.saturating_add(sliding.size().0), sliding.slice())
         }
-        // One that is open, and those whose lateness has not passed. The shortest day has 23 hours.
+        // The open one, and those whose allowed lateness has not passed. The shortest day has 23 hours.
         WindowKind::Aligned(windows) => of(late, Millis(windows.longest().0 / 2)) + 1,
         // A session is kept for its lateness and one more gap.
         WindowKind::Sessions { gap } => of(late.saturating_add(gap.0), *gap) + 1,

@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use flate2::{Compression, write::GzEncoder};
 use tempfile::NamedTempFile;
 
-/// A place for lines. Call [`Output::finish`]; without it a file is not made.
+/// A destination for lines. Without [`Output::finish`] no file is created.
 #[derive(Debug)]
 pub(crate) struct Output {
     name: String,
@@ -46,14 +46,14 @@ enum Target {
 
 /// Wide enough for few system calls, narrow enough for the cache.
 const BUFFER: usize = 256 << 10;
-/// Of a new file.
+/// The temporary file.
 const PRIVATE: u32 = 0o600;
 
 impl Output {
-    /// A place for lines: `-` is standard output, a name in `.gz` or `.zst` compresses.
+    /// Opens a destination: `-` is standard output, a name in `.gz` or `.zst` compresses.
     ///
     /// # Errors
-    /// The folder is not there, or nothing may be written in it.
+    /// The directory does not exist or is not writable.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let name =
             if path == Path::new("-") { "standard output".to_owned() } else { path.display().to_string() };
@@ -162,7 +162,7 @@ impl Write for Target {
     }
 }
 
-/// Tells a closed standard output from other broken pipes.
+/// Distinguishes a closed standard output from other broken pipes.
 pub(crate) fn mark_closed(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed),

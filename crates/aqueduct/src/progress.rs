@@ -1,6 +1,6 @@
-//! A progress bar on a terminal, for work whose end is known; nothing elsewhere.
+//! A progress bar on a terminal, for work with a known end; hidden elsewhere.
 //!
-//! Log lines are written above the bar, and Ctrl-C leaves no trace of it.
+//! Log lines are written above the bar.
 
 use std::{
     io::{self, Write},
@@ -9,25 +9,14 @@ use std::{
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use nix::{
-    sys::termios::{self, LocalFlags, SetArg, Termios},
-    unistd,
-};
 
-/// A bar that log lines do not run into; gone when it is dropped.
+/// A bar with log lines above it, removed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Bar {
-    bar: ProgressBar,
-    _echo: Option<NoEcho>,
-}
+pub(crate) struct Bar(ProgressBar);
 
-/// Where log lines go: standard error, above the bar that is shown there.
+/// The destination of log lines: standard error, above the bar.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lines;
-
-/// A terminal that does not echo `^C`, which would push the bar up a line, where it could not be removed.
-#[derive(Debug)]
-struct NoEcho(Termios);
 
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
@@ -44,7 +33,7 @@ pub(crate) fn bytes(total: u64) -> Bar {
 
 fn styled(total: u64, template: &str) -> Bar {
     let rate = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-        // What cannot be written is not shown.
+        // A formatting error is ignored.
         let _ = write!(text, "{}", HumanCount(state.per_sec() as u64));
     };
     let style = ProgressStyle::with_template(template).expect("the templates are valid");
@@ -55,9 +44,8 @@ fn styled(total: u64, template: &str) -> Bar {
 impl Bar {
     /// Shows a bar.
     pub(crate) fn over(bar: ProgressBar) -> Self {
-        let _echo = if bar.is_hidden() { None } else { NoEcho::begin() };
         *shown() = Some(bar.clone());
-        Self { bar, _echo }
+        Self(bar)
     }
 }
 
@@ -65,13 +53,13 @@ impl Deref for Bar {
     type Target = ProgressBar;
 
     fn deref(&self) -> &ProgressBar {
-        &self.bar
+        &self.0
     }
 }
 
 impl Drop for Bar {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        self.0.finish_and_clear();
         *shown() = None;
     }
 }
@@ -93,33 +81,6 @@ impl Write for Lines {
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
-}
-
-impl NoEcho {
-    /// `None` if standard error is not a terminal, or is that of another job.
-    fn begin() -> Option<Self> {
-        if !is_foreground() {
-            return None;
-        }
-        let before = termios::tcgetattr(io::stderr()).ok()?;
-        let mut quiet = before.clone();
-        quiet.local_flags.remove(LocalFlags::ECHOCTL);
-        termios::tcsetattr(io::stderr(), SetArg::TCSANOW, &quiet).ok()?;
-        Some(Self(before))
-    }
-}
-
-impl Drop for NoEcho {
-    fn drop(&mut self) {
-        // In a background job this call would stop the process; its shell has reset the terminal already.
-        if is_foreground() {
-            let _ = termios::tcsetattr(io::stderr(), SetArg::TCSANOW, &self.0);
-        }
-    }
-}
-
-fn is_foreground() -> bool {
-    unistd::tcgetpgrp(io::stderr()).is_ok_and(|group| group == unistd::getpgrp())
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Runs a command of many tasks; the token is cancelled by SIGTERM or Ctrl-C.
+/// Runs an async command; the token is cancelled by SIGTERM or Ctrl-C.
 ///
 /// # Errors
-/// No files or signal handlers can be had, or the command fails.
+/// The runtime or the signal handlers cannot be created, or the command fails.
 pub(crate) fn run<T, F>(command: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
@@ -22,7 +22,7 @@ where
     runtime.block_on(command(shutdown))
 }
 
-/// Runs a command that works on this thread and looks at the token now and then.
+/// Runs a blocking command on this thread, which polls the token.
 ///
 /// # Errors
 /// As [`run`].
@@ -38,8 +38,8 @@ pub(crate) fn run_blocking<T>(
     command(shutdown)
 }
 
-/// For programs that run day and night. The allocator asks for huge pages, and keeps each that is used at all: at a
-/// steady rate a processor has several times the memory with them, and no less processor time (`docs/performance.md`).
+/// For long-running commands. The allocator requests huge pages, and keeps each that is partly used: at a steady rate a
+/// processor has several times the memory with them, and no less processor time (`docs/performance.md`).
 pub(crate) fn use_small_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = nix::sys::prctl::set_thp_disable(true) {

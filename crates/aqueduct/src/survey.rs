@@ -1,5 +1,5 @@
-//! What can be seen of a pipeline from outside: its last checkpoint, the brokers and the tables. Changes nothing. Its
-//! [`Survey::status`] is what `report` judges.
+//! The state of a pipeline from outside: its last checkpoint, the brokers and the tables. Changes nothing.
+//! [`Survey::status`] is the input of `report`.
 //!
 //! See [`crate::commands::status`] and [`crate::commands::reconcile`] for its interpretation.
 
@@ -29,7 +29,7 @@ use writer::{LatestRow, Refusals, Writer, WriterConfig};
 
 use crate::{config::Config, errors};
 
-/// Where to look.
+/// The sources.
 pub(crate) struct Places {
     events: EventsSettings,
     flows: Vec<Flow>,
@@ -40,10 +40,10 @@ pub(crate) struct Places {
     writer: Option<WriterConfig>,
 }
 
-/// The result. What could not be reached has the reason.
+/// The result, with the reasons for unreachable services.
 #[derive(Debug)]
 pub(crate) struct Survey {
-    /// When it was begun.
+    /// Start time.
     pub(crate) at: EventTime,
     pub(crate) state: State,
     pub(crate) logs: Result<Logs, String>,
@@ -54,20 +54,20 @@ pub(crate) struct Survey {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) place: String,
-    /// Its number; nothing where none was written yet.
+    /// Its number; `None` if there is none yet.
     pub(crate) checkpoint: Option<u64>,
     pub(crate) written_at: Option<EventTime>,
     pub(crate) core: Core,
     pub(crate) outbox: Outbox,
-    /// Flows that it does not know yet.
+    /// Flows that it does not contain yet.
     pub(crate) added: Vec<String>,
-    /// A processor that wrote no checkpoint for so long does not run.
+    /// A processor without a checkpoint for this long is not running.
     pub(crate) takeover_after: Millis,
-    /// Bytes that the live state may take.
+    /// Memory limit of the live state.
     pub(crate) memory: u64,
 }
 
-/// What the tables hold.
+/// The contents of the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) rows: BTreeMap<Table, Result<u64, String>>,
@@ -79,11 +79,11 @@ pub(crate) struct Tables {
 
 /// How long the tables may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Keys of one window that are looked at.
+/// Maximum number of keys of a window that are compared.
 const KEYS: usize = 100_000;
 
 impl Survey {
-    /// The status, as a running processor has it of itself, with what the services returned.
+    /// The status, in the form of a running processor, with the results of the services.
     pub(crate) fn status(&self) -> Status {
         let state = &self.state;
         let own = Own { memory: state.memory, ..Own::default() };
@@ -184,7 +184,7 @@ fn brokers(logs: &Logs) -> Brokers {
 }
 
 impl Places {
-    /// Reads the sections: `[events]`, `[[flows]]` and `[state]`, and `[kafka]` and `[writer]` where they are there.
+    /// Reads the sections `[events]`, `[[flows]]` and `[state]`, and `[kafka]` and `[writer]` if configured.
     pub(crate) fn read(config: &Config) -> anyhow::Result<Self> {
         let flows = config.flows()?;
         let state = config.state()?;
@@ -200,7 +200,7 @@ impl Places {
         })
     }
 
-    /// Looks. The brokers first and the tables last: what flows on meanwhile is not taken for missing.
+    /// Runs the survey: the brokers first and the tables last, so that events in flight are not reported as missing.
     ///
     /// # Errors
     /// The state cannot be read.

@@ -1,4 +1,4 @@
-//! The writer behind the processor's port; the two crates do not depend on each other.
+//! The writer as the processor's `Sink`; the two crates do not depend on each other.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,7 +33,7 @@ impl Trouble {
 }
 
 impl Tables {
-    /// `place` is how messages name it.
+    /// `place` is its name in messages.
     pub(crate) fn new(writer: Writer, place: String, trouble: Trouble) -> Self {
         Self { writer, place, trouble }
     }
@@ -72,7 +72,7 @@ impl Sink for Tables {
         appended
     }
 
-    async fn stands(&self, append: &Append) -> Result<bool, SinkError> {
-        self.writer.stands(append).await.map_err(|e| self.error(e))
+    async fn contains(&self, append: &Append) -> Result<bool, SinkError> {
+        self.writer.contains(append).await.map_err(|e| self.error(e))
     }
 }

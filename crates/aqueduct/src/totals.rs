@@ -1,6 +1,6 @@
-//! Totals for a log line, read from the page that `/metrics` serves, so that log and dashboard never disagree.
+//! Totals for a log line, read from the output of `/metrics`, so that log and dashboard never disagree.
 
-/// The samples of one page of metrics.
+/// The samples of one scrape.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Totals<'a>(pub(crate) &'a str);
 

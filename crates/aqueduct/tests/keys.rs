@@ -1,8 +1,8 @@
-//! The tables of keys in docs/configuration.md, made from the settings structs.
+//! The tables of keys in docs/configuration.md, generated from the settings structs.
 //!
-//! Only the sources are read, so that the tables are complete: a field that serde fills has a row. Its doc comment is the
-//! meaning; the paragraphs `Default: ...` and `Example: ...` of the comment fill these columns. A default that serde knows
-//! is taken from the code.
+//! They are generated from the sources, so that they are complete: each field that serde reads has a row. Its doc
+//! comment is the meaning; the paragraphs `Default: ...` and `Example: ...` fill these columns. A default of serde is
+//! read from the code.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -11,7 +11,7 @@ use syn::{
     Stmt, Type, punctuated::Punctuated, token::Comma,
 };
 
-/// Each section, and the struct that it is read into.
+/// Each section and its struct.
 const SECTIONS: [(&str, &str, &str); 9] = [
     ("kafka", "kafka/src/settings.rs", "KafkaSettings"),
     ("schema_registry", "codec/src/registry/settings.rs", "RegistrySettings"),
@@ -24,7 +24,7 @@ const SECTIONS: [(&str, &str, &str); 9] = [
     ("service", "service/src/admin.rs", "ServiceSettings"),
 ];
 
-/// Where else the types of their fields are defined.
+/// Other files with types of their fields.
 const ELSEWHERE: [&str; 6] = [
     "aqueduct/src/config/mod.rs",
     "flow/src/lib.rs",
@@ -34,13 +34,13 @@ const ELSEWHERE: [&str; 6] = [
     "kafka/src/group/start.rs",
 ];
 
-/// Types that are one value in the file, and how the document names them.
+/// Types that are a single value in the file, and their names in the document.
 const VALUES: [(&str, &str); 22] = [
     ("String", "string"),
     ("Secret", "string"),
     ("Urls", "string or list of strings"),
     ("bool", "boolean"),
-    ("NonZeroUsize", "number"),
+    ("usize", "number"),
     ("Factor", "number"),
     ("Quotient", "list of two strings"),
     ("PathBuf", "path"),
@@ -114,7 +114,7 @@ impl Crates {
         Self(SECTIONS.iter().map(|(_, file, _)| *file).chain(ELSEWHERE).map(read).collect())
     }
 
-    /// The first item of a file, or else of any file, that `select` takes.
+    /// The first item that `select` accepts, in a file or else in any file.
     fn find<'a, T>(&'a self, file: &str, select: impl Fn(&'a Item) -> Option<T>) -> Option<T> {
         let first = self.0.get(file).into_iter();
         first.chain(self.0.values()).flat_map(|file| &file.items).find_map(select)
@@ -184,7 +184,7 @@ impl Crates {
         rows
     }
 
-    /// The struct inside a field, and what is between the keys of both: `NAME.` in a table with names of the user.
+    /// The struct inside a field, and the key segment between both: `NAME.` in a table with user-defined names.
     fn table(&self, file: &str, of: &Type) -> Option<(&ItemStruct, &'static str)> {
         let (name, arguments) = path(of);
         match name.as_str() {
@@ -222,7 +222,7 @@ impl Crates {
         }
     }
 
-    /// The default that serde takes; `None` for a key that is required.
+    /// The default of serde; `None` for a required key.
     fn default(&self, file: &str, of: &ItemStruct, field: &Field) -> Option<String> {
         let function = match serde(&field.attrs, "default") {
             Some(Some(function)) => function,
@@ -288,7 +288,7 @@ impl Crates {
         })
     }
 
-    /// A value as the file would have it.
+    /// A value in the format of the file.
     fn literal(&self, file: &str, value: &Expr, kind: &str) -> String {
         if let Some(text) = text(value) {
             return format!("`\"{text}\"`");
@@ -380,7 +380,7 @@ fn last(statements: &[Stmt]) -> Option<&Expr> {
     }
 }
 
-/// The variants of an enum as the file has them.
+/// The variants of an enum in the format of the file.
 fn words(of: &ItemEnum) -> Vec<String> {
     let rule = serde(&of.attrs, "rename_all").flatten();
     let gap = match rule.as_deref() {

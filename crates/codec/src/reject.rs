@@ -105,11 +105,6 @@ impl Reject {
     pub(crate) fn whole(code: RejectCode) -> Self {
         Self { code, part: Part::Value, at: None }
     }
-
-    /// The same of the key.
-    pub(crate) fn of_key(self) -> Self {
-        Self { part: Part::Key, ..self }
-    }
 }
 
 impl fmt::Display for Reject {

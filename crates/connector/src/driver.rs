@@ -218,7 +218,10 @@ impl<'a, P: Publish> Driver<'a, P> {
         if let Some(drain) = self.drain.take() {
             self.summary.commits += commits.len() as u64;
             // The reader waits for nothing else. If it is gone, its end is the next stimulus.
-            drain.reply.try_send(commits).unwrap_or_else(|_| tracing::debug!("the drain has no receiver"));
+            drain
+                .reply
+                .try_send(commits)
+                .unwrap_or_else(|_| tracing::debug!("the reader no longer waits for the drain"));
         }
     }
 

@@ -80,14 +80,14 @@ mod tests {
         assert_eq!(pace.judge(&view(5, 9), after(560)), Ok(()));
         let stalled = pace.judge(&view(5, 12), after(571)).expect_err("a stall");
         assert!(
-            stalled.starts_with("stalled: 7 records wait in Kafka and none was read for 71 s"),
+            stalled.starts_with("stalled: 7 records are unread in Kafka and none was read for 71 s"),
             "{stalled}"
         );
         assert_eq!(pace.judge(&view(6, 12), after(572)), Ok(()));
         let mut waiting = view(6, 12);
         waiting.oldest_in_flight = Some(Duration::from_secs(61));
         let stalled = pace.judge(&waiting, after(573)).expect_err("a stall");
-        assert!(stalled.contains("waited for Pub/Sub for 61 s"), "{stalled}");
+        assert!(stalled.contains("waited 61 s for Pub/Sub"), "{stalled}");
         waiting.oldest_in_flight = Some(Duration::from_secs(1));
         assert_eq!(pace.judge(&waiting, after(700)), Ok(()), "what is in flight goes on");
     }

@@ -29,11 +29,16 @@ impl Summary {
         self.absent.get("lost").copied().unwrap_or(0)
     }
 
-    /// The most frequent reasons of rejects, for humans.
+    /// The three most frequent reasons of rejects with their counts, and the count of all others.
     pub fn reasons(&self) -> String {
         let mut reasons: Vec<_> = self.rejected.iter().collect();
         reasons.sort_unstable_by_key(|(code, count)| (std::cmp::Reverse(**count), **code));
-        let texts: Vec<_> = reasons.iter().take(3).map(|(code, count)| format!("{code} {count}")).collect();
+        let (most, others) = reasons.split_at(reasons.len().min(3));
+        let mut texts: Vec<_> = most.iter().map(|(code, count)| format!("{code} {count}")).collect();
+        let others: u64 = others.iter().map(|(_, count)| **count).sum();
+        if others > 0 {
+            texts.push(format!("others {others}"));
+        }
         texts.join(", ")
     }
 }

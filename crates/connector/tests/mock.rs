@@ -223,10 +223,7 @@ async fn a_panic_ends_it_without_a_commit() {
     kafka.produce("events", 1, 0..10);
     sink.panics();
     let error = kafka.connect(&sink, MULTI).ended().await.expect_err("a defect");
-    assert_eq!(
-        error.to_string(),
-        "the thread \"publish\" ended unexpectedly; this is a defect, please report it"
-    );
+    assert_eq!(error.to_string(), "thread \"publish\" ended unexpectedly; this is a bug, please report it");
     sink.heals();
     let running = kafka.connect(&sink, MULTI);
     sink.wait_for("events", 10).await;

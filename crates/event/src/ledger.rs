@@ -31,7 +31,7 @@ pub struct Ledger([u64; 9]);
 
 /// More offsets were to leave an outcome than it has. This is a bug, and the ledger is wrong from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{offsets} offsets cannot move from {} to {}: only {held} are there", .from.as_str(), .to.as_str())]
+#[error("cannot move {offsets} offsets from {} to {}: only {held} are available", .from.as_str(), .to.as_str())]
 pub struct Imbalance {
     /// The outcome that the offsets should have had.
     pub from: Outcome,

@@ -100,7 +100,7 @@ pub enum Reason {
 pub enum MarkError {
     /// A later version wrote it, and its ranges may mean something else.
     #[error(
-        "the mark has version {version} and this processor reads versions up to {}; upgrade the processor",
+        "the mark has version {version}, but this processor reads versions up to {}; upgrade the processor",
         Mark::VERSION
     )]
     Newer {
@@ -108,7 +108,7 @@ pub enum MarkError {
         version: u32,
     },
     /// It is not a mark, or it is truncated.
-    #[error("malformed mark; find out what else publishes to the marks topic")]
+    #[error("malformed mark; check what else publishes to the marks topic")]
     Malformed {
         /// The message of the JSON parser.
         source: serde_json::Error,

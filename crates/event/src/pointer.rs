@@ -1,6 +1,6 @@
 //! JSON pointers (RFC 6901), which lead to a value in an event.
 //!
-//! A [`Pointer`] leads to one field. A [`Pattern`] may also contain `*`, which stands for any element of an array and
+//! A [`Pointer`] leads to one field. A [`Pattern`] may also contain `*`, which matches any element of an array and
 //! any member of an object; only the lists of `[anonymise]` accept patterns. See [`crate::pick`] for reading the
 //! values.
 
@@ -45,9 +45,7 @@ pub enum PointerError {
     #[error("{0:?} has a stray \"~\"; write \"~0\" for a \"~\" and \"~1\" for a \"/\" inside a name")]
     Escape(String),
     /// A star where a single field is required.
-    #[error(
-        "{0:?} has a \"*\", but one place is needed here; write the name or number of the member or element"
-    )]
+    #[error("{0:?} has a \"*\", which is not allowed here; write the name or index")]
     Star(String),
 }
 
@@ -85,7 +83,7 @@ impl Pattern {
     }
 }
 
-/// The index of the array element that a name stands for: digits without leading zeros.
+/// The array index in a pointer: digits without leading zeros.
 pub fn array_index(name: &str) -> Option<usize> {
     let canonical = name == "0" || !name.starts_with(['0', '+']);
     canonical.then(|| name.parse().ok())?
@@ -221,10 +219,7 @@ mod tests {
                 "/a~ü",
                 "\"/a~ü\" has a stray \"~\"; write \"~0\" for a \"~\" and \"~1\" for a \"/\" inside a name",
             ),
-            (
-                "/a/*",
-                "\"/a/*\" has a \"*\", but one place is needed here; write the name or number of the member or element",
-            ),
+            ("/a/*", "\"/a/*\" has a \"*\", which is not allowed here; write the name or index"),
         ] {
             assert_eq!(text.parse::<Pointer>().expect_err("no pointer").to_string(), expect);
         }

@@ -1,6 +1,6 @@
 //! Points in time: milliseconds since the epoch, before 1970 too.
 //!
-//! Not here: any clock. Whoever needs the present passes it in.
+//! No clock: callers pass the current time.
 
 use std::{
     borrow::Cow,
@@ -18,9 +18,9 @@ use crate::{calendar, units::Millis};
 pub struct EventTime(pub i64);
 
 impl EventTime {
-    /// Before every event: where a watermark stands that knows nothing.
+    /// Before every event: the initial watermark.
     pub const MIN: Self = Self(i64::MIN);
-    /// After every event: where a watermark stands once the input has ended.
+    /// After every event: the watermark at the end of the input.
     pub const MAX: Self = Self(i64::MAX);
     /// The furthest times that RFC 3339 can write.
     const BOUNDS: std::ops::RangeInclusive<i64> = -377_705_023_201_000..=253_402_207_200_999;
@@ -45,7 +45,7 @@ impl EventTime {
             return Self::from_millis(whole);
         }
         let number: f64 = text.parse().ok()?;
-        // 2^53: beyond it a double no longer tells milliseconds apart, and the bounds are far below.
+        // 2^53: beyond it doubles do not distinguish milliseconds, and the bounds are far below.
         (number.abs() < 9_007_199_254_740_992.0).then(|| Self::from_millis(number.floor() as i64))?
     }
 

@@ -17,10 +17,14 @@ pub struct ByteSize(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Invalid duration.
-    #[error("invalid duration {0:?} (expected a number with ms, s, m, h or d, such as \"30s\" or \"1h30m\")")]
+    #[error(
+        "invalid duration {0:?}; expected a number with ms, s, m, h or d, for example \"30s\" or \"1h30m\""
+    )]
     Duration(String),
     /// Invalid size.
-    #[error("invalid size {0:?} (expected a number with B, KiB, MiB, GiB, kB, MB or GB, such as \"32MiB\")")]
+    #[error(
+        "invalid size {0:?}; expected a number with B, KiB, MiB, GiB, kB, MB or GB, for example \"32MiB\""
+    )]
     Size(String),
 }
 

@@ -1,5 +1,5 @@
-//! What earlier releases published is still read: a subscription keeps messages for days, and connectors and processors
-//! are not upgraded at the same moment. `tests/data/capture.py` makes the data of a release.
+//! Messages of earlier releases are still read: a subscription keeps messages for days, and connectors and processors
+//! are not upgraded at the same time. `tests/data/capture.py` creates the data of a release.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ fn place(message: &Message) -> (i32, u64) {
 fn marks_of_0_1_0_are_read() {
     for (line, mark) in MARKS.lines().zip(marks()) {
         assert_eq!(mark.version, 1);
-        // Nothing of it is dropped on the way.
+        // Nothing of it is lost.
         assert_eq!(String::from_utf8(mark.to_json()).expect("JSON"), line);
     }
     let mut reasons = BTreeMap::new();
@@ -72,7 +72,7 @@ fn messages_of_0_1_0_are_read() {
         assert_eq!(attributes[wire::INCARNATION].len(), 22);
         let mut picked = Vec::new();
         picker.pick(data.as_bytes(), &mut scratch, &mut picked).expect("a JSON object");
-        // A pseudonym, in the event as in the key.
+        // A pseudonym, in the event and in the key.
         if let Value::Text(id) = &picked[0] {
             assert_eq!(id.len(), 22);
             assert_eq!(attributes.get(wire::KEY).map_or(22, String::len), 22);

@@ -1,7 +1,7 @@
 //! Appends: rows on their way to a table, fixed before the first attempt so that every repetition
 //! is the same bytes at the same place.
 //!
-//! Not here: how the bytes are made and sent (the writer), and when (the processor).
+//! See the writer for encoding and sending, and the processor for the time of sending.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub struct Append {
     pub table: Table,
     /// The stream's name as the writer gave it.
     pub stream: String,
-    /// How many rows stand before it in the stream.
+    /// The number of rows before it in the stream.
     pub offset: u64,
     /// How many rows it adds.
     pub rows: u32,
@@ -55,10 +55,10 @@ pub struct Append {
     pub body: Arc<[u8]>,
 }
 
-/// What became of an [`Append`].
+/// The outcome of an [`Append`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// The rows stand in the table, from this attempt or from an earlier one.
+    /// The rows are in the table, from this attempt or from an earlier one.
     Done,
     /// The stream is no more (BigQuery forgets idle ones); the rows need another.
     StreamGone,

@@ -112,17 +112,18 @@ impl Calendar {
     }
 }
 
+/// Names that a typing error may have made into this one; a city without its continent is one.
 fn nearest(zone: &str) -> Vec<String> {
+    let zone = zone.to_lowercase();
+    let allowed = (zone.chars().count() / 4).min(3);
+    let distance = |name: &str| {
+        let name = name.to_lowercase();
+        let city = name.rsplit('/').next().unwrap_or(&name);
+        strsim::damerau_levenshtein(&name, &zone).min(strsim::damerau_levenshtein(city, &zone))
+    };
     let names = jiff::tz::db().available();
-    let mut near: Vec<(usize, String)> = names
-        .map(|name| {
-            (
-                strsim::damerau_levenshtein(&name.as_str().to_lowercase(), &zone.to_lowercase()),
-                name.to_string(),
-            )
-        })
-        .filter(|(distance, _)| *distance <= 3)
-        .collect();
+    let names = names.map(|name| (distance(name.as_str()), name.to_string()));
+    let mut near: Vec<(usize, String)> = names.filter(|(distance, _)| *distance <= allowed).collect();
     near.sort();
     near.into_iter().map(|(_, name)| name).take(3).collect()
 }
@@ -181,7 +182,11 @@ mod tests {
     fn an_unknown_zone_has_near_ones() {
         assert_eq!(Calendar::try_new(Unit::Day, "Europe/Warszaw"), Err(vec!["Europe/Warsaw".to_owned()]));
         assert_eq!(Calendar::try_new(Unit::Day, "europe/warsaw"), Err(vec!["Europe/Warsaw".to_owned()]));
-        assert_eq!(Calendar::try_new(Unit::Day, "Nowhere at all"), Err(vec![]));
+        assert_eq!(Calendar::try_new(Unit::Day, "Warsaw"), Err(vec!["Europe/Warsaw".to_owned()]));
+        // Any short name is a few letters from every other one.
+        for far in ["Nowhere at all", "XYZ", "+01:00", ""] {
+            assert_eq!(Calendar::try_new(Unit::Day, far), Err(vec![]), "{far}");
+        }
     }
 
     proptest! {

@@ -9,8 +9,9 @@ use event::EventTime;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Flow,
+    Ctr, Flow,
     calendar::Unit,
+    matching::Match,
     measure::{Aggregation, Fed, Source},
     window::{WindowKind, Windows},
 };
@@ -75,27 +76,76 @@ impl Flow {
 
     /// The text by which version 2 of the state recognised a flow; it could hold nothing but views and clicks.
     pub fn version_2(&self) -> Option<String> {
-        let (Some(ctr), None, WindowKind::Aligned(Windows::Sliding(sliding))) =
-            (&self.ctr, &self.events, &self.windows)
-        else {
+        if self.ctr.is_none() || self.events.is_some() {
             return None;
+        }
+        let (Some(_), keys) = (self.version_2_window(), self.version_2_keys()) else { return None };
+        Some(keys.map(|(key, value)| format!("{key} {value}")).join("; "))
+    }
+
+    /// The first key with another value than in a text of version 2, if the flow is not that of the text.
+    pub fn edited_since_version_2(&self, text: &str) -> Option<Edit> {
+        if self.version_2().is_some_and(|now| now == text) {
+            return None;
+        }
+        let edit = |key: &str, before: &str, now: &str| {
+            Some(Edit { key: key.to_owned(), before: before.to_owned(), now: now.to_owned() })
         };
+        let keys = self.version_2_keys();
+        let names = keys.each_ref().map(|(key, _)| *key);
+        let before = split_version_2(text, &names).unwrap_or_default();
+        for ((key, now), before) in keys.iter().zip(before) {
+            if now != before {
+                return edit(key, before, now);
+            }
+        }
+        match &self.events {
+            Some(events) => edit("where", "", &events.to_string()),
+            // No flow of version 2 has this text.
+            None => edit("by", text, &self.version_2().unwrap_or_default()),
+        }
+    }
+
+    /// The keys of version 2 in their order, with today's values.
+    fn version_2_keys(&self) -> [(&'static str, String); 8] {
+        let by: Vec<String> = self.by.iter().map(|(column, pointer)| format!("{column}={pointer}")).collect();
+        let matched =
+            |of: fn(&Ctr) -> &Match| self.ctr.as_ref().map_or_else(String::new, |ctr| of(ctr).to_string());
         let join =
             self.join.as_ref().map(|join| format!("{}={} within {}", join.view, join.click, join.within));
-        let by: Vec<String> = self.by.iter().map(|(column, pointer)| format!("{column}={pointer}")).collect();
-        Some(format!(
-            "by {}; views {}; clicks {}; window {}/{}; time {:?}; out_of_orderness {}; allowed_lateness {}; join {}",
-            by.join(","),
-            ctr.views,
-            ctr.clicks,
-            sliding.size(),
-            sliding.period(),
-            self.time,
-            self.out_of_orderness,
-            self.allowed_lateness,
-            join.unwrap_or_default(),
-        ))
+        [
+            ("by", by.join(",")),
+            ("views", matched(|ctr| &ctr.views)),
+            ("clicks", matched(|ctr| &ctr.clicks)),
+            ("window", self.version_2_window().unwrap_or_else(|| window(&self.windows))),
+            ("time", format!("{:?}", self.time)),
+            ("out_of_orderness", self.out_of_orderness.to_string()),
+            ("allowed_lateness", self.allowed_lateness.to_string()),
+            ("join", join.unwrap_or_default()),
+        ]
     }
+
+    fn version_2_window(&self) -> Option<String> {
+        match &self.windows {
+            WindowKind::Aligned(Windows::Sliding(sliding)) => {
+                Some(format!("{}/{}", sliding.size(), sliding.period()))
+            }
+            WindowKind::Aligned(Windows::Calendar(_)) | WindowKind::Sessions { .. } => None,
+        }
+    }
+}
+
+/// The values of these keys in a text of version 2.
+fn split_version_2<'a>(text: &'a str, keys: &[&str]) -> Option<Vec<&'a str>> {
+    let mut values = Vec::with_capacity(keys.len());
+    let mut rest = text.strip_prefix(keys.first()?)?.strip_prefix(' ')?;
+    for key in &keys[1..] {
+        let (value, after) = rest.split_once(&format!("; {key} "))?;
+        values.push(value);
+        rest = after;
+    }
+    values.push(rest);
+    Some(values)
 }
 
 impl Definition {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use event::{number::Decimal, pick::Value, pointer::Pointer};
 use serde::{
     Deserialize, Deserializer,
-    de::{self, SeqAccess, Visitor},
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 
 /// A conjunction of terms. Without terms it matches nothing.
@@ -100,8 +100,7 @@ impl fmt::Debug for AnyOf {
 }
 
 /// The section's raw form: pointers, or the word `topic`, to a value or a list of values.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug)]
 pub struct MatchSettings(BTreeMap<Key, OneOrMany>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,6 +117,45 @@ impl MatchSettings {
             any_of: AnyOf::new(values.0.clone()),
         });
         Some(Match { terms: terms.collect() }).filter(|m: &Match| !m.terms.is_empty())
+    }
+}
+
+impl<'de> Deserialize<'de> for MatchSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MatchVisitor;
+        impl<'de> Visitor<'de> for MatchVisitor {
+            type Value = MatchSettings;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of conditions such as { \"/type\" = \"view\" }")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MatchSettings, A::Error> {
+                let mut terms = BTreeMap::new();
+                while let Some(key) = map.next_key::<Key>()? {
+                    let values = map.next_value_seed(ScalarsOf(&key))?;
+                    terms.insert(key, values);
+                }
+                Ok(MatchSettings(terms))
+            }
+        }
+        deserializer.deserialize_map(MatchVisitor)
+    }
+}
+
+/// Reads the values of a term.
+struct ScalarsOf<'a>(&'a Key);
+
+impl<'de> DeserializeSeed<'de> for ScalarsOf<'_> {
+    type Value = OneOrMany;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<OneOrMany, D::Error> {
+        let values = OneOrMany::deserialize(deserializer)?;
+        let is_text = |scalar: &Scalar| matches!(scalar, Scalar::Text(_));
+        if self.0.0.is_none() && !values.0.iter().all(is_text) {
+            return Err(de::Error::custom("the name of a topic is a text; write it in quotes"));
+        }
+        Ok(values)
     }
 }
 
@@ -152,7 +190,7 @@ impl<'de> Visitor<'de> for ScalarsVisitor {
     type Value = OneOrMany;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, a number, true, false, or a list of them")
+        f.write_str("a string, a number, true, false, or a list of them")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {

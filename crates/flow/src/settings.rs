@@ -3,7 +3,7 @@
 mod measures;
 mod window;
 
-use std::{fmt, num::NonZeroUsize};
+use std::fmt;
 
 use event::{Millis, pointer::Pointer};
 use serde::{
@@ -14,7 +14,7 @@ use serde::{
 use crate::{Ctr, Flow, Join, TimeKind, matching::MatchSettings, window::WindowKind};
 
 pub use measures::{MeasureSettings, MeasuresSettings};
-pub use window::WindowSettings;
+pub use window::{Size, WindowSettings};
 
 /// One `[[flows]]` table.
 #[derive(Clone, Debug, Deserialize)]
@@ -96,7 +96,7 @@ pub struct JoinSettings {
     ///
     /// Example: `limit = 1000`
     #[serde(default = "default_limit")]
-    pub limit: NonZeroUsize,
+    pub limit: usize,
 }
 
 /// One pointer for both, or one for each.
@@ -134,8 +134,8 @@ fn default_out_of_orderness() -> Millis {
     Millis(30_000)
 }
 
-fn default_limit() -> NonZeroUsize {
-    const { NonZeroUsize::new(10_000).expect("above 0") }
+fn default_limit() -> usize {
+    10_000
 }
 
 fn default_allowed_lateness() -> Millis {
@@ -149,6 +149,7 @@ impl TryFrom<FlowSettings> for Flow {
         if settings.name.is_empty() {
             return Err(FlowError::new("name", "a flow needs a name; it is also its table"));
         }
+        check_lengths(&settings)?;
         let windows = settings.window.resolve()?;
         let matched =
             |key, settings: &MatchSettings| settings.resolve().ok_or_else(|| FlowError::new(key, NOTHING));
@@ -168,7 +169,7 @@ impl TryFrom<FlowSettings> for Flow {
             view: join.on.view,
             click: join.on.click,
             within: join.within,
-            limit: join.limit.get(),
+            limit: join.limit,
         });
         if let Some(join) = &join {
             check_join(join, ctr.is_some(), &windows, settings.allowed_lateness)?;
@@ -204,6 +205,31 @@ impl TryFrom<FlowSettings> for Flow {
     }
 }
 
+/// No length of a flow is longer: 100 years. So a window and everything that is kept beside it stay within the years 1 to
+/// 9999, which tables can show, and no sum of times overflows.
+const LONGEST: Millis = Millis(36_525 * 86_400_000);
+
+fn check_lengths(settings: &FlowSettings) -> Result<(), FlowError> {
+    let WindowSettings { size, period, session, .. } = &settings.window;
+    let size = if let Some(Size::Length(size)) = size { Some(*size) } else { None };
+    let lengths = [
+        ("window.size", size),
+        ("window.period", *period),
+        ("window.session", *session),
+        ("out_of_orderness", Some(settings.out_of_orderness)),
+        ("allowed_lateness", Some(settings.allowed_lateness)),
+        ("early", settings.early),
+        ("join.within", settings.join.as_ref().map(|join| join.within)),
+    ];
+    match lengths.into_iter().find(|(_, length)| length.is_some_and(|length| length > LONGEST)) {
+        Some((key, _)) => Err(FlowError::new(
+            key,
+            format!("the longest time is \"{LONGEST}\" (100 years); write a shorter one"),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn lone(key: &str, other: &str) -> FlowError {
     FlowError::new(
         key,
@@ -229,6 +255,9 @@ fn check_join(
             "a flow with session windows cannot have a join, because a click that moves to another view would have to \
              split a session; use windows with a size, or remove the join",
         ));
+    }
+    if join.limit == 0 {
+        return Err(FlowError::new("join.limit", "must be at least 1; to join nothing, remove join"));
     }
     if allowed_lateness < join.within {
         return Err(FlowError::new(

@@ -4,7 +4,7 @@ use std::num::NonZeroI64;
 
 use event::{EventTime, Millis};
 
-use crate::window::{MAX_OVERLAP, Window, WindowError};
+use crate::window::{MAX_OVERLAP, MAX_SLICES, Window, WindowError};
 
 /// Fixed and sliding windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,8 @@ impl Sliding {
     /// Windows of `size` that begin every `period`.
     ///
     /// # Errors
-    /// When a length is 0, or an event would fall into more than [`MAX_OVERLAP`] windows.
+    /// When a length is 0, an event would fall into more than [`MAX_OVERLAP`] windows, or a window would consist of more than
+    /// [`MAX_SLICES`] slices.
     pub fn try_new(size: Millis, period: Millis) -> Result<Self, WindowError> {
         let (Some(size), Some(period)) = (NonZeroI64::new(size.0.max(0)), NonZeroI64::new(period.0.max(0)))
         else {
@@ -28,6 +29,10 @@ impl Sliding {
             return Err(WindowError::TooMany);
         }
         let slice = gcd(size, period);
+        let slices = size.get() / slice.get();
+        if slices > MAX_SLICES {
+            return Err(WindowError::TooFine(slices));
+        }
         Ok(Self { size, period, slice })
     }
 

@@ -46,10 +46,17 @@ pub enum WindowError {
     /// A key would be written to too many windows.
     #[error("an event would fall into more than 1440 windows; use a longer period or a shorter size")]
     TooMany,
+    /// A key would be kept in too many slices.
+    #[error(
+        "each window would consist of {0} slices, more than 100000; choose a period that divides the size"
+    )]
+    TooFine(i64),
 }
 
 /// The most windows that one event may fall into.
 pub const MAX_OVERLAP: i64 = 1440;
+/// The most slices of a window: a pane merges all of them.
+pub const MAX_SLICES: i64 = 100_000;
 
 impl Window {
     /// Whether two windows have a millisecond in common.

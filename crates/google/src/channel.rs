@@ -16,7 +16,7 @@ pub enum ChannelError {
     #[error(transparent)]
     Address(#[from] tonic::transport::Error),
     /// This binary was built without the feature `cloud`.
-    #[error("this build has no TLS; build with the feature `cloud`, which is on by default")]
+    #[error("this build does not include TLS; build with the default feature `cloud`")]
     NotBuilt,
 }
 

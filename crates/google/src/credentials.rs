@@ -19,13 +19,13 @@ enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The source of tokens is unavailable. A retry can help.
-    #[error("no Google Cloud token is available at the moment")]
+    #[error("no Google Cloud token available")]
     Temporary(#[source] Source),
     /// The credentials are missing, invalid or expired.
     #[error("no usable Google Cloud credentials")]
     Refused(#[source] Source),
     /// This binary was built without the feature `cloud`.
-    #[error("this build cannot reach Google Cloud; build with the feature `cloud`, which is on by default")]
+    #[error("this build does not include Google Cloud; build with the default feature `cloud`")]
     NotBuilt,
 }
 

@@ -23,6 +23,3 @@ pub mod status;
 pub use call::{CallError, Caller};
 pub use channel::ChannelError;
 pub use credentials::{Credentials, TokenError};
-
-/// Whether Google Cloud can be reached, or only an emulator.
-pub const HAS_CLOUD: bool = cfg!(feature = "cloud");

@@ -303,10 +303,10 @@ mod tests {
         for offsets in [4..5, 8..10, 3..11, 8..11] {
             core.mark(&rejects(offsets), now, now);
         }
-        let mut told: Vec<u64> =
+        let mut numbers: Vec<u64> =
             core.take_effects().dead_letters.iter().map(|letter| letter.offset).collect();
-        told.sort_unstable();
-        assert_eq!(told, (3..11).collect::<Vec<_>>());
+        numbers.sort_unstable();
+        assert_eq!(numbers, (3..11).collect::<Vec<_>>());
     }
 
     /// Messages that a killed processor had leased are redelivered only when their lease ends, after newer messages.

@@ -116,7 +116,7 @@ impl Engine {
         digests.clear();
         let verdict = match self.reader.read(payload, envelope, &mut digests) {
             Ok(()) => {
-                let digest = digests.get(0).expect("an event that was read stands in the batch");
+                let digest = digests.get(0).expect("a digest for each event");
                 self.count(digest, envelope, instead_of)
             }
             Err(refusal) => self.refuse(refusal, instead_of),
@@ -223,8 +223,8 @@ impl Engine {
         }
     }
 
-    /// As [`Self::advance`], without rows of progress. Calls `fired` with a flow's index and the rows of one window at
-    /// a time, which `fired` may take out; the list is cleared afterwards.
+    /// As [`Self::advance`], without rows of progress. Calls `fired` with a flow's index and rows of one window, all or a
+    /// part of them, which `fired` may take out; the list is cleared afterwards.
     pub fn advance_each(
         &mut self,
         watermarks: &Watermarks,
@@ -379,7 +379,8 @@ impl FlowState {
             let feeds = part.feeds & !self.clicks;
             let more = (!is_view && feeds != 0).then(|| Box::new(More { feeds, inputs: inputs.into() }));
             let of_click = match self.windows.fate(time) {
-                Fate::Counted => on.click.map_or(Outcome::Unmatched, |on| {
+                // Between two windows it counts in none, but its view, which is older, may count as clicked.
+                Fate::Counted | Fate::Between { open: true } => on.click.map_or(Outcome::Unmatched, |on| {
                     match joins.click(on, (time, !is_view), more, &mut effects) {
                         Clicked::Found => Outcome::Counted,
                         Clicked::Waits => Outcome::Pending,
@@ -465,6 +466,6 @@ fn outcome(fate: Fate) -> Outcome {
     match fate {
         Fate::Counted => Outcome::Counted,
         Fate::Late => Outcome::Late,
-        Fate::Between => Outcome::Ignored,
+        Fate::Between { .. } => Outcome::Ignored,
     }
 }

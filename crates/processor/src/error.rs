@@ -12,7 +12,7 @@ pub enum ProcessorError {
     #[error(transparent)]
     Edited(#[from] Edited),
     /// This program cannot read a checkpoint.
-    #[error("checkpoint {number} holds no state that this version can read; run the version that wrote it")]
+    #[error("cannot decode the state in checkpoint {number}; run the version that wrote it")]
     Unreadable {
         /// The checkpoint's number.
         number: u64,
@@ -21,8 +21,7 @@ pub enum ProcessorError {
     },
     /// A newer processor wrote a checkpoint.
     #[error(
-        "checkpoint {number} has version {version} of the state, and this processor reads versions up to {}: run the \
-         newer release that wrote it, or begin with an empty [state] checkpoints",
+        "checkpoint {number} has state version {version}, but this processor reads versions up to {}; run the newer release that wrote it, or start with an empty [state] checkpoints",
         crate::store::FORMAT
     )]
     NewerState {
@@ -33,8 +32,7 @@ pub enum ProcessorError {
     },
     /// A newer connector wrote a mark.
     #[error(
-        "received a mark of version {version}, and this processor reads marks up to version {}: upgrade the processor \
-         first, then the connector; nothing was acknowledged, the upgraded processor continues where this one stopped",
+        "received a mark of version {version}, but this processor reads versions up to {}; upgrade the processor first, then the connector; no message was acknowledged, so the upgraded processor continues here",
         event::Mark::VERSION
     )]
     NewerMark {
@@ -43,8 +41,7 @@ pub enum ProcessorError {
     },
     /// A newer connector wrote a message.
     #[error(
-        "received a message of format {format:?}, which this processor cannot read: upgrade the processor first, then \
-         the connector; nothing was acknowledged, the upgraded processor continues where this one stopped"
+        "received a message with the unknown format {format:?}; upgrade the processor first, then the connector; no message was acknowledged, so the upgraded processor continues here"
     )]
     NewerMessage {
         /// The value of the message's `aqueduct.format` attribute.
@@ -58,8 +55,7 @@ pub enum ProcessorError {
     Sink(#[from] SinkError),
     /// A table's stream lacks rows that had been reported as delivered.
     #[error(
-        "the stream of table {table} ends before the rows that come next: rows that were delivered are gone; run \
-         `aqueduct reconcile` to see which, and begin with an empty state after mending the table"
+        "the stream of table {table} is shorter than expected: rows that were written are missing; find them with `aqueduct reconcile`, repair the table, and start with an empty state"
     )]
     Gap {
         /// The table.
@@ -67,8 +63,7 @@ pub enum ProcessorError {
     },
     /// The state has outgrown `memory`.
     #[error(
-        "the live state needs {bytes} bytes, more than [state] memory allows; most of it is flow {flow} with {keys} \
-         keys: raise memory, shorten its window or lateness, or count by fewer values"
+        "the live state needs {bytes} bytes, more than state.memory; the largest flow is {flow} with {keys} keys; increase state.memory, shorten its window or allowed_lateness, or use fewer values in `by`"
     )]
     Memory {
         /// Approximate bytes of the state.
@@ -80,11 +75,10 @@ pub enum ProcessorError {
     },
     /// The last state could not be written before the process ended.
     #[error(
-        "the last checkpoint could not be written; what it would have held is not acknowledged and comes again at the \
-         next start"
+        "cannot write the final checkpoint; its messages were not acknowledged and will be redelivered at the next start"
     )]
     LastCheckpoint,
     /// A task of the processor panicked or was aborted.
-    #[error("a task of the processor ended unexpectedly ({0}); start it again, nothing is lost")]
+    #[error("a task of the processor ended unexpectedly ({0}); restart the processor; no data is lost")]
     Task(&'static str),
 }

@@ -67,20 +67,20 @@ fn seconds(state: &FlowState) -> Option<Oddity> {
 
 impl Oddity {
     /// Logs the mistake.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn log(&self) {
         match self {
             Self::Late { flow, late, counted } => warn!(
                 flow = &**flow,
                 late,
                 share = format!("{:.2} %", *late as f64 / (late + counted) as f64 * 100.0),
-                action = "look for a producer whose clock is fast or that sends later than allowed_lateness; `aqueduct check --sample` shows the delays",
-                "events came too late to be counted since the last report"
+                action = "find a producer whose clock is ahead or that sends later than allowed_lateness; `aqueduct check --sample` shows the delays",
+                "events were too late to be counted"
             ),
             Self::Seconds { flow, watermark } => warn!(
                 flow = &**flow,
                 %watermark,
-                action = "have the producer write milliseconds or RFC 3339, or name another place in [events] time",
-                "event times fall in January 1970: a number is taken for milliseconds since the epoch, and these look like seconds"
+                action = "change the producer to write milliseconds or RFC 3339, or change events.time",
+                "event times are in January 1970: numbers are milliseconds since the epoch, and these look like seconds"
             ),
         }
     }

@@ -116,7 +116,7 @@ impl Outbox {
 
     /// Records that the rows of a pending request are in their table. The request stays until those before it are done,
     /// but is not sent again. Returns the number of its rows; 0 if no such request is pending.
-    pub fn stands(&mut self, number: u64) -> u32 {
+    pub fn mark_written(&mut self, number: u64) -> u32 {
         let Ok(at) = self.find(number) else { return 0 };
         let append = &mut self.pending[at].1;
         let rows = std::mem::take(&mut append.rows);
@@ -270,7 +270,7 @@ mod tests {
         outbox.push(&other, bodies(&[7]));
         outbox.push(&table, bodies(&[2, 4]));
         let before = outbox.save();
-        assert_eq!((outbox.stands(0), outbox.stands(2)), (3, 2));
+        assert_eq!((outbox.mark_written(0), outbox.mark_written(2)), (3, 2));
         outbox.open(&table, "s2".into());
         let after = outbox.save();
         let mut again = Outbox::default();

@@ -117,20 +117,20 @@ fn time(left: f64, gained: f64, passed: i64) -> Option<Millis> {
 
 impl News {
     /// Logs the report.
-    pub fn tell(&self) {
+    pub fn log(&self) {
         match self {
             Self::CatchingUp { behind, speed, remaining: Some(remaining) } => info!(
                 behind = %seconds(*behind), speed = format!("{speed:.0}x"), remaining = %seconds(*remaining),
-                "catching up with a backlog; new events are served when nothing remains"
+                "catching up with a backlog"
             ),
             Self::CatchingUp { behind, speed, remaining: None } => warn!(
                 behind = %seconds(*behind),
                 speed = format!("{speed:.2}x"),
-                action = "`aqueduct status` names the partition that holds the watermark; if none stands still, give the processor more",
-                "falling behind: events come faster than they are counted, or one partition stands still"
+                action = "find the partition that holds back the watermark with `aqueduct status`; if none is stalled, give the processor more CPU",
+                "falling behind: events arrive faster than they are processed, or a partition is stalled"
             ),
             Self::CaughtUp { took } => {
-                info!(took = %seconds(*took), "caught up: new events are served again");
+                info!(took = %seconds(*took), "caught up with the backlog");
             }
         }
     }
@@ -187,7 +187,10 @@ mod tests {
         let (n, first) = said(held, missing)[0];
         assert_eq!(n, 13);
         let remaining = Some(Millis(347_000));
-        assert!(matches!(first, News::CatchingUp { remaining: told, .. } if told == remaining), "{first:?}");
+        assert!(
+            matches!(first, News::CatchingUp { remaining: estimate, .. } if estimate == remaining),
+            "{first:?}"
+        );
         let (_, first) = said(held, |_| None)[0];
         assert!(matches!(first, News::CatchingUp { remaining: None, .. }), "{first:?}");
     }

@@ -22,10 +22,10 @@ const LIMIT_MILLIS: i64 = 60_000;
 
 /// Whether Pub/Sub answers for every subscription.
 pub(crate) fn pubsub(links: [Link; 2]) -> Result<(), String> {
-    if links.iter().any(|link| matches!(link, Link::Away { .. })) {
-        return Err("Pub/Sub does not answer; it is tried until it does".to_owned());
+    if links.iter().any(|link| matches!(link, Link::Outage { .. })) {
+        return Err("Pub/Sub is unreachable; retrying".to_owned());
     }
-    if links.contains(&Link::Unknown) { Err("has not heard of Pub/Sub yet".to_owned()) } else { Ok(()) }
+    if links.contains(&Link::Unknown) { Err("not connected to Pub/Sub yet".to_owned()) } else { Ok(()) }
 }
 
 /// Whether rows reach their tables. `oldest` is the time since which the oldest request has waited.
@@ -35,7 +35,7 @@ pub(crate) fn tables(oldest: Option<EventTime>, now: EventTime) -> Result<(), St
         return Ok(());
     }
     Err(format!(
-        "stalled: rows have waited for their table for {} s; see whether it takes rows",
+        "stalled: rows have waited {} s for their table; check that the table accepts rows",
         waited / 1000
     ))
 }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn both_subscriptions_must_answer() {
-        let (up, away) = (Link::Up { returns: 1 }, Link::Away { returns: 0 });
+        let (up, away) = (Link::Up { returns: 1 }, Link::Outage { returns: 0 });
         assert_eq!(pubsub([up, up]), Ok(()));
         assert!(pubsub([up, away]).is_err_and(|reason| reason.contains("does not answer")));
         assert!(pubsub([away, Link::Unknown]).is_err_and(|reason| reason.contains("does not answer")));

@@ -95,8 +95,8 @@ impl Replay {
         self.partitions[partition] = Clocks::all(EventTime::MAX);
     }
 
-    /// Advances the watermark as far as the last record or end allows. Calls `fired` with a flow's index and the panes
-    /// of one window at a time.
+    /// Advances the watermark as far as the last record or end allows. Calls `fired` with a flow's index and panes of
+    /// one window, which may be a part of them.
     pub fn advance(&mut self, fired: &mut dyn FnMut(usize, &mut Vec<Row>)) {
         let least =
             self.partitions.iter().fold(Clocks::all(EventTime::MAX), |least, clocks| least.min(*clocks));

@@ -80,10 +80,7 @@ impl Meaning {
     fn edited(&self, flow: &Flow) -> Option<Edit> {
         match self {
             Self::Defined(before) => flow.definition().edited(before),
-            Self::Version2(before) => {
-                let now = flow.version_2().unwrap_or_default();
-                (now != *before).then(|| Edit { key: String::new(), before: before.clone(), now })
-            }
+            Self::Version2(before) => flow.edited_since_version_2(before),
         }
     }
 

@@ -6,7 +6,7 @@ use flow::append::{Append, Appended, Body, Rows, Table};
 
 /// Why an append failed.
 #[derive(Debug, thiserror::Error)]
-#[error("rows cannot be written to {place}")]
+#[error("cannot write rows to {place}")]
 pub struct SinkError {
     /// The table or database.
     pub place: String,
@@ -50,5 +50,5 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Whether the rows of a request whose stream is gone are in their table: either all are or none. By the time of
     /// this call nothing can add them any more.
-    fn stands(&self, append: &Append) -> impl Future<Output = Result<bool, SinkError>> + Send;
+    fn contains(&self, append: &Append) -> impl Future<Output = Result<bool, SinkError>> + Send;
 }

@@ -307,14 +307,14 @@ impl FlowView {
 fn held_by(holder: &Holder, has_unpositioned: bool) -> String {
     match holder {
         Holder::NoMark if has_unpositioned => {
-            "messages without positions: the clock is that of the newest event".to_owned()
+            "the newest event, because messages have no positions".to_owned()
         }
-        Holder::NoMark => "no mark has arrived yet: is the connector running?".to_owned(),
+        Holder::NoMark => "the connector, which has not sent a mark yet".to_owned(),
         Holder::Unheard(topic, partition) => {
-            format!("{topic}[{partition}], of which nothing has arrived: does a connector read it?")
+            format!("{topic}[{partition}], from which nothing has arrived yet")
         }
         Holder::Topic(topic, asked_at) => {
-            format!("topic {topic}, whose partitions were last counted at {asked_at}")
+            format!("topic {topic}, whose partitions were last listed at {asked_at}")
         }
         Holder::Partition(partition, clock, hole) => match (EventTime::from_millis(clock.0), hole) {
             (Some(clock), None) => format!("{partition} at {clock}, the lowest clock"),
@@ -324,7 +324,7 @@ fn held_by(holder: &Holder, has_unpositioned: bool) -> String {
             (None, Some(end)) => {
                 format!("{partition}: offsets below {end} were published and have not arrived")
             }
-            (None, None) => format!("{partition}, without an event so far"),
+            (None, None) => format!("{partition}, which has no event yet"),
         },
     }
 }

@@ -1,5 +1,5 @@
-//! What a state says it takes, against what the allocator gave for it: `[state] memory` bounds the first and must hold for the
-//! second.
+//! What a state says it takes, against what the allocator gave for it: `[state] memory` bounds the first and must hold
+//! for the second.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -76,10 +76,10 @@ fn check(
     }
     let budget = Budget::of(core.bytes(), 0);
     save(&mut core, &mut outbox, &mut round, budget);
-    let (given, told) = (IN_USE.load(Ordering::Relaxed) - before, core.bytes() as isize);
-    let percent = 100 * told / given;
+    let (given, reported) = (IN_USE.load(Ordering::Relaxed) - before, core.bytes() as isize);
+    let percent = 100 * reported / given;
     // With a tenth for what the allocator takes for itself.
-    (!(104..=124).contains(&percent)).then(|| format!("{what}: {told} bytes told, {given} given"))
+    (!(104..=124).contains(&percent)).then(|| format!("{what}: {reported} bytes reported, {given} given"))
 }
 
 fn flow(size: &str, period: &str, more: &Value) -> Value {

@@ -37,7 +37,7 @@ impl Sink for Defective {
         Ok(Appended::Done)
     }
 
-    async fn stands(&self, _: &Append) -> Result<bool, SinkError> {
+    async fn contains(&self, _: &Append) -> Result<bool, SinkError> {
         Ok(false)
     }
 }
@@ -45,7 +45,7 @@ impl Sink for Defective {
 #[tokio::test]
 async fn a_task_that_panics_ends_the_processor_without_its_words() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Nobody listens there: nothing comes.
+    // No service listens there, so nothing arrives.
     let endpoint = Endpoint::Emulator { url: "http://127.0.0.1:9".to_owned() };
     let services = Services {
         connection: Connection::open(endpoint).await.expect("clients"),
@@ -64,8 +64,4 @@ async fn a_task_that_panics_ends_the_processor_without_its_words() {
     };
     let error = processor::run(config, services, Arc::new(Defective)).await.expect_err("a defect");
     assert!(matches!(error, ProcessorError::Task(_)), "{error:?}");
-    assert_eq!(
-        error.to_string(),
-        "a task of the processor ended unexpectedly (a task panicked); start it again, nothing is lost"
-    );
 }

@@ -160,7 +160,7 @@ fn kept(retention: Millis) -> Option<prost_types::Duration> {
     })
 }
 
-/// The resources that have to exist, topics before their subscriptions.
+/// The required resources, topics before their subscriptions.
 pub fn plan(settings: &PubSubSettings) -> Vec<Step> {
     let topic = |path| {
         Step::Topic(TopicPlan { path, retention: settings.retention, regions: settings.regions.clone() })
@@ -236,23 +236,27 @@ impl fmt::Display for Step {
                 write!(f, "topic {}", plan.path)
             }
             Self::Subscription(plan) if plan.retention == KEEPS_NOTHING => {
-                write!(f, "subscription {} to {} (never expires)", plan.path, plan.topic)
+                write!(f, "subscription {} to topic {} (never expires)", plan.path, plan.topic)
             }
             Self::Topic(plan) if plan.regions.is_empty() => {
-                write!(f, "topic {} (keeps messages {})", plan.path, plan.retention)
+                write!(f, "topic {} (message retention {})", plan.path, plan.retention)
             }
             Self::Topic(plan) => {
                 write!(
                     f,
-                    "topic {} (keeps messages {} in {})",
+                    "topic {} (message retention {}, stored in {})",
                     plan.path,
                     plan.retention,
                     plan.regions.join(", ")
                 )
             }
             Self::Subscription(plan) => {
-                write!(f, "subscription {} to {} (keeps messages {}", plan.path, plan.topic, plan.retention)?;
-                f.write_str(", acknowledged ones too; never expires)")
+                write!(
+                    f,
+                    "subscription {} to topic {} (message retention {}",
+                    plan.path, plan.topic, plan.retention
+                )?;
+                f.write_str(", including acknowledged messages; never expires)")
             }
         }
     }
@@ -331,7 +335,7 @@ where
     Q: Message + 'static,
     A: Message + Default + 'static,
 {
-    let late = |_| CallError::Status(tonic::Status::deadline_exceeded("no answer in time"));
+    let late = |_| CallError::Status(tonic::Status::deadline_exceeded("timed out"));
     timeout(CALL_DEADLINE, connection.caller.unary(method, routing, request)).await.map_err(late)?
 }
 
@@ -351,16 +355,16 @@ fn outcome(differences: Vec<String>) -> Outcome {
 fn topic_differences(plan: &TopicPlan, found: &Topic, endpoint: &Endpoint) -> Vec<String> {
     let mut differences = Vec::new();
     // An emulator does not return properties that it does not implement.
-    let told = *endpoint == Endpoint::GoogleCloud || found.message_retention_duration.is_some();
-    if told
+    let is_reported = *endpoint == Endpoint::GoogleCloud || found.message_retention_duration.is_some();
+    if is_reported
         && plan.retention > KEEPS_NOTHING
         && !keeps(found.message_retention_duration.as_ref(), plan.retention)
     {
-        differences.push(format!("does not keep messages for {}", plan.retention));
+        differences.push(format!("has a message retention other than {}", plan.retention));
     }
     let regions = found.message_storage_policy.as_ref().map(|policy| &policy.allowed_persistence_regions[..]);
-    let told = *endpoint == Endpoint::GoogleCloud || regions.is_some();
-    if told && !plan.regions.is_empty() && regions.unwrap_or_default() != plan.regions {
+    let is_reported = *endpoint == Endpoint::GoogleCloud || regions.is_some();
+    if is_reported && !plan.regions.is_empty() && regions.unwrap_or_default() != plan.regions {
         differences.push(format!("may store messages outside {}", plan.regions.join(", ")));
     }
     differences
@@ -370,20 +374,20 @@ fn subscription_differences(plan: &SubscriptionPlan, found: &PubsubSubscription)
     let expires = found.expiration_policy.as_ref().is_some_and(|policy| policy.ttl.is_some());
     let mut differences = Vec::new();
     let mut note = |wrong: bool, text: String| differences.extend(wrong.then_some(text));
-    note(found.topic != plan.topic, format!("reads {}; it must read {}", found.topic, plan.topic));
+    note(found.topic != plan.topic, format!("is attached to {}, not to {}", found.topic, plan.topic));
     let keeping = plan.retention > KEEPS_NOTHING;
-    note(keeping && !found.retain_acked_messages, "does not keep acknowledged messages".to_owned());
+    note(keeping && !found.retain_acked_messages, "does not retain acknowledged messages".to_owned());
     note(
         keeping && !keeps(found.message_retention_duration.as_ref(), plan.retention),
-        format!("does not keep messages for {}", plan.retention),
+        format!("has a message retention other than {}", plan.retention),
     );
-    note(expires, "expires when it is idle".to_owned());
+    note(expires, "expires when idle".to_owned());
     note(
         found.enable_exactly_once_delivery,
-        "has exactly-once delivery, which is slow and of no use here".to_owned(),
+        "has exactly-once delivery, which is slow and not needed".to_owned(),
     );
-    note(found.enable_message_ordering, "orders messages, which is slow and of no use here".to_owned());
-    note(!found.filter.is_empty(), "filters messages: what it drops would be missing for ever".to_owned());
+    note(found.enable_message_ordering, "has message ordering, which is slow and not needed".to_owned());
+    note(!found.filter.is_empty(), "has a filter: filtered messages would be missing permanently".to_owned());
     note(found.push_config.as_ref().is_some_and(|push| !push.push_endpoint.is_empty()), "pushes".to_owned());
     note(found.detached, "is detached from its topic".to_owned());
     differences

@@ -98,7 +98,8 @@ impl Connection {
 }
 
 /// The advice in the log while no token is available.
-const LOOK_FOR_TOKENS: &str = "see whether the metadata server or the token endpoint can be reached, and GOOGLE_APPLICATION_CREDENTIALS";
+const LOOK_FOR_TOKENS: &str =
+    "check that the metadata server or token endpoint is reachable, and check GOOGLE_APPLICATION_CREDENTIALS";
 
 /// Application default credentials that have returned a token. If their source is temporarily unavailable, the calls
 /// that need a token wait for it later.
@@ -108,12 +109,12 @@ async fn default_credentials() -> Result<Credentials, Error> {
         Ok(Err(error)) if !error.is_temporary() => return Err(Error::credentials(&error)),
         Ok(Err(error)) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(cause, action = LOOK_FOR_TOKENS, "no Google Cloud token yet; going on trying");
+            tracing::warn!(cause, action = LOOK_FOR_TOKENS, "cannot get a Google Cloud token; retrying");
         }
         Err(_) => tracing::warn!(
             waited = ?CREDENTIALS_DEADLINE,
             action = LOOK_FOR_TOKENS,
-            "no Google Cloud token yet; going on trying"
+            "cannot get a Google Cloud token; retrying"
         ),
         Ok(Ok(_)) => {}
     }

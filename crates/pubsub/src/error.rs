@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address of the emulator is invalid.
-    #[error("emulator host {host:?} is no address; write host:port, such as \"localhost:8085\"")]
+    #[error("invalid emulator host {host:?}; expected host:port, for example \"localhost:8085\"")]
     EmulatorHost {
         /// The configured address.
         host: String,
@@ -32,7 +32,7 @@ pub enum Error {
         path: String,
     },
     /// The account lacks a permission.
-    #[error("no permission for {path}; grant this account a Pub/Sub role on it")]
+    #[error("permission denied for {path}; grant this account a Pub/Sub role on it")]
     Denied {
         /// Path of the resource.
         path: String,
@@ -40,7 +40,7 @@ pub enum Error {
         source: Cause,
     },
     /// Pub/Sub did not answer, or reported a temporary condition. A retry can help.
-    #[error("Pub/Sub does not answer for {path}; check the network, or that the emulator runs")]
+    #[error("no response from Pub/Sub for {path}; check the network, or that the emulator is running")]
     Unavailable {
         /// Path of the resource.
         path: String,
@@ -48,7 +48,7 @@ pub enum Error {
         source: Cause,
     },
     /// Pub/Sub will never accept this request.
-    #[error("Pub/Sub refused the request for {path}")]
+    #[error("Pub/Sub rejected the request for {path}")]
     Refused {
         /// Path of the resource.
         path: String,
@@ -56,7 +56,7 @@ pub enum Error {
         source: Cause,
     },
     /// The batch exceeds the limits of one request. Nothing was sent.
-    #[error("{messages} messages of {bytes} bytes are too much for one publish request")]
+    #[error("{messages} messages with {bytes} bytes exceed the limits of a publish request")]
     TooLarge {
         /// Number of messages.
         messages: usize,
@@ -117,7 +117,10 @@ impl Error {
 
     /// The response could not be decoded.
     pub(crate) fn unreadable(path: &str) -> Self {
-        Self::Refused { path: path.to_owned(), source: Cause("the answer is no protobuf".to_owned()) }
+        Self::Refused {
+            path: path.to_owned(),
+            source: Cause("the response is not valid protobuf".to_owned()),
+        }
     }
 
     /// The client could not be created, or has no token.
@@ -203,13 +206,13 @@ mod tests {
     #[test]
     fn publish_errors_omit_the_services_message() {
         let error = published(Code::InvalidArgument);
-        assert_eq!(chain(&error), "Pub/Sub refused the request for projects/p/topics/t: INVALID_ARGUMENT");
+        assert_eq!(chain(&error), "Pub/Sub rejected the request for projects/p/topics/t: INVALID_ARGUMENT");
         assert!(chain(&Error::of_call("t", answered(Code::InvalidArgument))).contains("u-17"));
     }
 
     #[test]
     fn pull_errors_keep_the_services_message() {
-        let text = "Pub/Sub refused the request for projects/p/subscriptions/s: INVALID_ARGUMENT: not now";
+        let text = "Pub/Sub rejected the request for projects/p/subscriptions/s: INVALID_ARGUMENT: not now";
         assert_eq!(chain(&pulled(Code::InvalidArgument)), text);
     }
 

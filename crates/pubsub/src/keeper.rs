@@ -146,7 +146,7 @@ impl Keeper {
                         method,
                         subscription = &*self.subscription,
                         cause,
-                        "a call about leases failed"
+                        "lease request failed"
                     );
                     if !matches!(error, Error::Unavailable { .. }) {
                         return false;

@@ -21,7 +21,7 @@ use crate::{admin, connection::Connection, error::Error};
 /// How often a quiet subscription is checked.
 const QUIET_PERIOD: Duration = Duration::from_secs(5);
 /// How often a subscription that does not answer is checked.
-const AWAY_PERIOD: Duration = Duration::from_secs(1);
+const OUTAGE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Whether Pub/Sub answers for a subscription.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Link {
         returns: u64,
     },
     /// Pub/Sub does not answer.
-    Away {
+    Outage {
         /// Number of earlier outages.
         returns: u64,
     },
@@ -51,10 +51,10 @@ impl Link {
     fn after(self, answered: bool) -> Self {
         match (self, answered) {
             (Self::Unknown, true) => Self::Up { returns: 0 },
-            (Self::Unknown, false) => Self::Away { returns: 0 },
-            (Self::Away { returns }, true) => Self::Up { returns: returns + 1 },
-            (Self::Up { returns }, false) => Self::Away { returns },
-            (Self::Up { .. }, true) | (Self::Away { .. }, false) => self,
+            (Self::Unknown, false) => Self::Outage { returns: 0 },
+            (Self::Outage { returns }, true) => Self::Up { returns: returns + 1 },
+            (Self::Up { returns }, false) => Self::Outage { returns },
+            (Self::Up { .. }, true) | (Self::Outage { .. }, false) => self,
         }
     }
 }
@@ -80,7 +80,7 @@ impl LinkWatch {
                 self.note(Ok(()));
             }
             received = now_received;
-            let pause = if self.state.borrow().is_up() { QUIET_PERIOD } else { AWAY_PERIOD };
+            let pause = if self.state.borrow().is_up() { QUIET_PERIOD } else { OUTAGE_PERIOD };
             stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
@@ -104,12 +104,12 @@ impl LinkWatch {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(
                     subscription, endpoint = %self.connection.endpoint(), cause,
-                    action = "see the network and Google Cloud's status; messages wait in the subscription meanwhile",
-                    "Pub/Sub does not answer; going on trying"
+                    action = "check the network and the status of Google Cloud; messages remain in the subscription",
+                    "Pub/Sub is unreachable; retrying"
                 );
             }
             (Link::Unknown, Ok(())) => tracing::debug!(subscription, "connected to Pub/Sub"),
-            (_, Ok(())) => tracing::info!(subscription, "Pub/Sub answers again"),
+            (_, Ok(())) => tracing::info!(subscription, "Pub/Sub is reachable again"),
         }
         self.state.send_replace(after);
     }
@@ -128,8 +128,8 @@ mod tests {
                 Some(*link)
             })
             .collect();
-        let (away, up) = (|returns| Link::Away { returns }, |returns| Link::Up { returns });
-        assert_eq!(states, [away(0), away(0), up(1), up(1), away(1), up(2)]);
+        let (outage, up) = (|returns| Link::Outage { returns }, |returns| Link::Up { returns });
+        assert_eq!(states, [outage(0), outage(0), up(1), up(1), outage(1), up(2)]);
         assert_eq!(Link::Unknown.after(true), up(0));
     }
 }

@@ -169,11 +169,11 @@ impl Pull {
                 Ok(None) => continue,
                 Err(error) => return ended(error),
             };
-            let asked = Instant::now();
+            let waiting_since = Instant::now();
             if !matches!(stop.run_until_cancelled(self.outlet.send(Ok(inbound))).await, Some(Ok(()))) {
                 return End::Stopped;
             }
-            waited = asked.elapsed();
+            waited = waiting_since.elapsed();
         }
     }
 

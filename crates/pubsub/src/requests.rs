@@ -37,8 +37,8 @@ impl AckIds {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let length = decode_varint(&mut rest).ok()?;
-            let (id, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-            rest = behind;
+            let (id, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            rest = after;
             Some(id)
         })
     }

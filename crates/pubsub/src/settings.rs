@@ -123,7 +123,7 @@ fn project_problem(project: &str) -> Option<String> {
         && project.starts_with(|c: char| c.is_ascii_lowercase())
         && project.chars().all(known);
     (!good).then(|| {
-        format!("{project:?} is no project id; write 6 or more lower-case letters, digits and hyphens, a letter first")
+        format!("invalid project ID {project:?}; expected at least 6 lower-case letters, digits and hyphens, beginning with a letter")
     })
 }
 
@@ -136,14 +136,16 @@ fn name_problem(name: &str) -> Option<String> {
         && name.chars().all(known);
     (!good).then(|| {
         format!(
-            "{name:?} is no name for Pub/Sub; write 3 to 249 letters, digits and -_.~+%, a letter first, not \"goog\""
+            "invalid name {name:?}; expected 3 to 249 letters, digits and -_.~+%, beginning with a letter and not with \"goog\""
         )
     })
 }
 
 fn retention_problem(retention: Millis) -> Option<String> {
     let good = retention.0 == 0 || (10 * MINUTE..=31 * DAY).contains(&retention.0);
-    (!good).then(|| format!("{retention} is out of bounds; Pub/Sub keeps messages from 10m to 31d, with 0s none that are acknowledged"))
+    (!good).then(|| {
+        format!("{retention} is out of range; expected 10m to 31d, or 0s to not retain acknowledged messages")
+    })
 }
 
 #[cfg(test)]

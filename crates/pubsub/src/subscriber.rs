@@ -74,7 +74,7 @@ pub struct Inbound {
 /// Acknowledges the messages of one response, once. The handle is only a number; the ack IDs are kept with the
 /// leases. Dropping it without [`ack`](Self::ack) is a nack: the messages are redelivered.
 #[derive(Debug)]
-#[must_use = "dropping the handle has the messages delivered again"]
+#[must_use = "dropping the handle returns its messages for redelivery"]
 pub struct AckHandle {
     register: Arc<Register>,
     number: u64,
@@ -177,8 +177,8 @@ impl Subscription {
         if tokio::time::timeout(grace, drain).await.is_err() {
             tracing::warn!(
                 ?grace,
-                action = "nothing; the processor recognises what comes twice",
-                "Pub/Sub did not take the last acknowledgements; those messages will come again"
+                action = "none; the processor drops the duplicates",
+                "the last acknowledgements failed; those messages will be redelivered"
             );
         }
     }

@@ -132,7 +132,7 @@ async fn setup_is_idempotent() {
         step.to_string().starts_with("subscription projects/test-project/subscriptions/events-ctr to"),
         "{step}"
     );
-    assert_eq!(outcome.to_string(), "differs: does not keep messages for 2d");
+    assert_eq!(outcome.to_string(), "differs: has a message retention other than 2d");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ pub struct History {
 const KEPT_MS: u64 = 300_000;
 /// What a rate is measured over.
 const WINDOW_MS: u64 = 10_000;
-/// Samples are no closer than this, so that memory is bounded whoever samples.
+/// Minimum distance of samples, which bounds the memory.
 const STEP_MS: u64 = 950;
 /// Points of a course.
 const POINTS: u64 = 60;

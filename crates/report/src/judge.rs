@@ -60,7 +60,7 @@ pub struct Station {
     /// The backlog, and the age of its oldest part.
     pub waits: String,
     /// Numbers with their names.
-    pub figures: Vec<(&'static str, String)>,
+    pub details: Vec<(&'static str, String)>,
 }
 
 /// Ages of a backlog that are amber and red, in milliseconds.
@@ -74,7 +74,7 @@ const MEMORY: (u64, u64) = (75, 90);
 /// Marks are sent every second; a connector without one for this long is stalled.
 const MARK_MS: u64 = 30_000;
 /// A running part reports twice a second.
-const TOLD_MS: u64 = 10_000;
+const REPORT_LIMIT_MS: u64 = 10_000;
 /// Rejects of a hundred records that are worth a look.
 const REJECTS: u64 = 1;
 
@@ -150,10 +150,10 @@ pub fn overall(status: &Status, stations: &[Station]) -> Health {
     let stations = stations.iter().map(|station| (station.name, "", station.health.clone()));
     let all: Vec<_> = stations.chain(ledgers).collect();
     let Some((part, of, worst)) = all.into_iter().rev().max_by_key(|(_, _, health)| health.level) else {
-        return Health::grey("nothing is running");
+        return Health::grey("not running");
     };
     match worst.level {
-        Level::Green => Health::green("all is well"),
+        Level::Green => Health::green("healthy"),
         level if of.is_empty() => Health::new(level, format!("{part}: {}", worst.reason)),
         level => Health::new(level, format!("{part} of {of}: {}", worst.reason)),
     }

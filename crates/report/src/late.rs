@@ -13,8 +13,7 @@ pub fn words(flow: &str, ledger: &Ledger) -> Option<String> {
     let late = Some(ledger.get(Outcome::Late)).filter(|late| *late > 0)?;
     let percent = share(ledger).unwrap_or_default() * 100.0;
     Some(format!(
-        "{flow}: {late} events arrived too late to be counted ({percent:.2} % of the counted and late \
-         events); a producer has a fast clock or sends later than allowed_lateness (docs/guarantees.md)"
+        "{flow}: {late} events were too late ({percent:.2} % of counted and late events); a producer's clock is ahead, or it sends later than allowed_lateness (docs/guarantees.md)"
     ))
 }
 

@@ -151,8 +151,7 @@ fn key_of(flow: &FlowView, values: &[(String, String)]) -> Vec<Option<Box<str>>>
 }
 
 fn no_flow() -> Response {
-    (StatusCode::NOT_FOUND, "no flow of this process has that name; /api/v1/pipe lists them\n")
-        .into_response()
+    (StatusCode::NOT_FOUND, "unknown flow; /api/v1/pipe lists the flows\n").into_response()
 }
 
 const NEVER_STORED: [(HeaderName, &str); 3] = [

@@ -65,8 +65,8 @@ pub async fn bind(settings: &ServiceSettings, default: &str) -> Result<TcpListen
         Ok(bound) if bound.ip().is_loopback() => {}
         _ => tracing::warn!(
             listen,
-            action = "see that only your own people and Prometheus reach it; it has no login",
-            "the admin server can be reached from other machines"
+            action = "restrict access to operators and Prometheus, because there is no authentication",
+            "the admin server is reachable from other hosts"
         ),
     }
     Ok(listener)
@@ -104,7 +104,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 async fn show_metrics(State(admin): State<Admin>) -> Response {
     match admin.metrics.encode() {
         Ok(page) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response(),
-        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "a metric could not be written\n").into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "cannot encode the metrics\n").into_response(),
     }
 }
 
@@ -114,7 +114,7 @@ async fn show_health(State(admin): State<Admin>) -> Response {
         None => "ok\n".into_response(),
         Some(silence) => {
             let body = format!(
-                "stuck: the main loop has not turned for {} s; restart the process\n",
+                "stalled: no iteration of the main loop for {} s; restart the process\n",
                 silence.as_secs()
             );
             (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
@@ -145,7 +145,7 @@ async fn change_levels(
     Query(change): Query<ChangeLevels>,
 ) -> Response {
     if !is_local(peer.ip(), &headers) {
-        return (StatusCode::FORBIDDEN, "log levels are changed from this machine only\n").into_response();
+        return (StatusCode::FORBIDDEN, "log levels can be changed from this host only\n").into_response();
     }
     if let Err(error) = admin.levels.set(&change.filter) {
         return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();

@@ -7,7 +7,7 @@ use std::io;
 pub enum ServiceError {
     /// Invalid log level.
     #[error(
-        "invalid log level {part:?} (expected off, error, warn, info, debug or trace, or target=level, such as \"debug,rdkafka=info\")"
+        "invalid log level {part:?}; expected off, error, warn, info, debug or trace, or target=level, for example \"debug,rdkafka=info\""
     )]
     Levels {
         /// The part that is invalid.
@@ -15,25 +15,25 @@ pub enum ServiceError {
     },
     /// The debug output of a library was requested while the process runs.
     #[error(
-        "{target} is another project's library, whose debug output may quote records: it is let through only where AQUEDUCT_LOG named it at the start; restart with AQUEDUCT_LOG={target}=debug if you accept that"
+        "{target} is a third-party library whose debug output may quote records, so its level can be raised only at the start; to accept that, restart with AQUEDUCT_LOG={target}=debug"
     )]
     LevelsOfOthers {
         /// The named target.
         target: String,
     },
     /// Another subscriber was installed before.
-    #[error("logging was already set up in this process")]
+    #[error("logging is already initialised in this process")]
     TelemetryInstalled,
     /// Another program listens on the address.
     #[error(
-        "cannot listen on {address}: the address is in use; stop what listens there, or set another address in [service] listen (or AQUEDUCT__SERVICE__LISTEN)"
+        "cannot listen on {address}: address in use; stop the other process, or change service.listen (or AQUEDUCT__SERVICE__LISTEN)"
     )]
     AddressInUse {
         /// The address.
         address: String,
     },
     /// The operating system refuses the address.
-    #[error("cannot listen on {address}; correct [service] listen (or AQUEDUCT__SERVICE__LISTEN)")]
+    #[error("cannot listen on {address}; correct service.listen (or AQUEDUCT__SERVICE__LISTEN)")]
     Listen {
         /// The address.
         address: String,

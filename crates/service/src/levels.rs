@@ -1,8 +1,8 @@
 //! Log levels as `AQUEDUCT_LOG` sets them: `info`, `debug,rdkafka=info`, `warn,processor=trace`.
 //!
 //! A plain level applies to our own crates only. All others are capped at WARN, because the debug output of a client
-//! library may quote the payloads that it processes. Only naming a target lifts its cap, and whoever does that accepts
-//! records in the log. This is decided when the program is started, never while it runs ([`Levels::lifts_beyond`]).
+//! library may quote the payloads that it processes. Only naming a target lifts its cap, and an operator who does that
+//! accepts records in the log. This is decided when the program is started, never while it runs ([`Levels::lifts_beyond`]).
 //! Names match whole path segments: `event` does not match `event_listener`.
 //!
 //! There are no filters by span or field value, so that no filter can lift the cap by accident. See
@@ -18,19 +18,19 @@ use crate::ServiceError;
 /// A level for our own crates, one for all others, and levels for named targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels {
-    own: &'static [&'static str],
+    our_crates: &'static [&'static str],
     base: LevelFilter,
     /// Longest name first, so that the first match is the most specific.
     named: Vec<(String, LevelFilter)>,
 }
 
 impl Levels {
-    /// Parses levels; an empty text means INFO. `own` are the names of the crates to which a plain level applies.
+    /// Parses levels; an empty text means INFO. `our_crates` are the names of the crates to which a plain level applies.
     ///
     /// # Errors
     /// [`ServiceError::Levels`] with the part that is no level.
-    pub fn parse(text: &str, own: &'static [&'static str]) -> Result<Self, ServiceError> {
-        let mut levels = Self { own, base: LevelFilter::INFO, named: Vec::new() };
+    pub fn parse(text: &str, our_crates: &'static [&'static str]) -> Result<Self, ServiceError> {
+        let mut levels = Self { our_crates, base: LevelFilter::INFO, named: Vec::new() };
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (target, level) = part.split_once('=').map_or(("", part), |(t, l)| (t.trim(), l.trim()));
             let Ok(level) = LevelFilter::from_str(level) else {
@@ -55,7 +55,7 @@ impl Levels {
         if let Some((_, level)) = self.named.iter().find(|(name, _)| is_within(target, name)) {
             return *level;
         }
-        if self.own.iter().any(|name| is_within(target, name)) {
+        if self.our_crates.iter().any(|name| is_within(target, name)) {
             return self.base;
         }
         self.base.min(LevelFilter::WARN)
@@ -63,9 +63,9 @@ impl Levels {
 
     /// The first target outside our crates for which these levels allow more than WARN, and more than `start` did.
     pub fn lifts_beyond(&self, start: &Self) -> Option<&str> {
-        let is_own = |target: &str| self.own.iter().any(|name| is_within(target, name));
+        let is_ours = |target: &str| self.our_crates.iter().any(|name| is_within(target, name));
         let lifted = |(target, level): &&(String, LevelFilter)| {
-            !is_own(target) && *level > LevelFilter::WARN && *level > start.of(target)
+            !is_ours(target) && *level > LevelFilter::WARN && *level > start.of(target)
         };
         self.named.iter().find(lifted).map(|(target, _)| target.as_str())
     }
@@ -118,7 +118,7 @@ mod tests {
         for (target, level) in expected {
             assert_eq!(levels.of(target), *level, "{text}: {target}");
         }
-        assert_eq!(Levels::parse(&levels.to_string(), OWN).expect("own text"), levels);
+        assert_eq!(Levels::parse(&levels.to_string(), OWN).expect("a valid text"), levels);
     }
 
     #[test]

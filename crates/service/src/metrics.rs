@@ -19,12 +19,7 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-pub use prometheus_client::metrics::{
-    counter::Counter,
-    family::{Family, MetricConstructor},
-    gauge::Gauge,
-    histogram::Histogram,
-};
+pub use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 
 pub use crate::described::{Described, Kind};
 
@@ -33,9 +28,6 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// A gauge for a fraction: seconds, ratios.
 pub type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
-
-/// Histograms with the same buckets, one for each set of labels.
-pub type Histograms<L> = Family<L, Histogram, Buckets>;
 
 /// The result of a measurement: any number of label sets with their values.
 pub type Samples = Vec<(Vec<(&'static str, String)>, f64)>;
@@ -89,12 +81,7 @@ impl Metrics {
 
     /// A histogram.
     pub fn histogram(&self, what: &Described, buckets: Buckets) -> Histogram {
-        self.register(what, Kind::Histogram, buckets.new_metric())
-    }
-
-    /// Histograms with labels.
-    pub fn histograms<L: Labels>(&self, what: &Described, buckets: Buckets) -> Histograms<L> {
-        self.register(what, Kind::Histogram, Family::new_with_constructor(buckets))
+        self.register(what, Kind::Histogram, Histogram::new(buckets.0.iter().copied()))
     }
 
     /// A counter or gauge that is measured on each scrape. It is omitted while the measurement returns nothing.
@@ -114,7 +101,7 @@ impl Metrics {
     }
 
     fn register<M: Metric + Clone>(&self, what: &Described, kind: Kind, metric: M) -> M {
-        assert_eq!(what.kind, kind, "{} is registered as it is described", what.name);
+        assert_eq!(what.kind, kind, "{} is registered with the type of its description", what.name);
         self.take_name(what);
         let (stem, unit) = stem(what);
         let mut shared = self.lock();
@@ -198,12 +185,6 @@ pub trait Labels: EncodeLabelSet + Clone + Hash + Eq + Send + Sync + fmt::Debug 
 
 impl<T: EncodeLabelSet + Clone + Hash + Eq + Send + Sync + fmt::Debug + 'static> Labels for T {}
 
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
-    }
-}
-
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Metrics").field(&self.lock().names).finish()
@@ -269,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "aqueduct_holes is registered as it is described")]
+    #[should_panic(expected = "aqueduct_holes is registered with the type of its description")]
     fn metrics_match_their_descriptions() {
         Metrics::default().counter(&HOLES);
     }

@@ -8,18 +8,18 @@ use std::{
 use crate::metrics::{Described, Metrics};
 
 /// The version and command of the process; always 1.
-pub const BUILD: Described =
-    Described::gauge("aqueduct_build", "", &["version", "command"], "Always 1; its labels say what runs");
-/// The start time of the process.
-pub const STARTED: Described = Described::gauge(
-    "process_start_time_seconds",
-    "seconds since 1970",
-    &[],
-    "When the process began; counters begin at 0 then",
+pub const BUILD: Described = Described::gauge(
+    "aqueduct_build",
+    "",
+    &["version", "command"],
+    "Always 1; version and command are labels",
 );
+/// The start time of the process.
+pub const STARTED: Described =
+    Described::gauge("process_start_time_seconds", "seconds since 1970", &[], "Start time of the process");
 /// The resident memory of the process.
 pub const MEMORY: Described =
-    Described::gauge("process_resident_memory_bytes", "bytes", &[], "Memory that the process takes now");
+    Described::gauge("process_resident_memory_bytes", "bytes", &[], "Resident memory of the process");
 
 /// All metrics of this module.
 pub const ALL: [Described; 3] = [BUILD, STARTED, MEMORY];
@@ -52,7 +52,7 @@ mod tests {
         let page = metrics.encode().expect("text");
         assert!(page.contains("aqueduct_build{version=\"1.2.3\",command=\"connector\"} 1"), "{page}");
         let memory = page.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
-        let memory: f64 = memory.expect("Linux tells").parse().expect("a number");
+        let memory: f64 = memory.expect("Linux reports it").parse().expect("a number");
         assert!(memory > 100_000.0, "{memory}");
     }
 }

@@ -23,11 +23,11 @@ pub const READY: Described = Described::gauge(
     "aqueduct_ready",
     "0 or 1",
     &["condition"],
-    "Whether a condition of `/readyz` is in order; `/readyz` says why one is not",
+    "1 if this condition of `/readyz` is met, otherwise 0; `/readyz` has the reason",
 );
 
 /// A loop that has not turned for this long is considered dead.
-pub const LIFE: Duration = Duration::from_secs(60);
+pub const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// The conditions of a process, shared by cloning. Passes the clock to [`Conditions`].
 #[derive(Clone, Debug, Default)]
@@ -126,8 +126,8 @@ impl Readiness {
         self.lock().beat(Instant::now());
     }
 
-    /// How long the loop has not turned, if that is longer than [`LIFE`]. A process whose loop has not started yet is
-    /// alive.
+    /// How long the loop has not turned, if that is longer than [`STALL_LIMIT`]. A process whose loop has not started
+    /// yet is alive.
     pub fn stillness(&self) -> Option<Duration> {
         self.lock().stillness(Instant::now())
     }
@@ -176,7 +176,7 @@ impl Conditions {
     /// See [`Readiness::stillness`].
     pub fn stillness(&self, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.beat?);
-        (silence > LIFE).then_some(silence)
+        (silence > STALL_LIMIT).then_some(silence)
     }
 
     /// See [`Readiness::watch`].
@@ -220,7 +220,7 @@ impl Condition {
             let silence = now.saturating_duration_since(last);
             if silence > limit {
                 let (silence, limit) = (silence.as_secs(), limit.as_secs_f64());
-                return Some(format!("stalled: no progress for {silence} s, at most {limit} s are allowed"));
+                return Some(format!("stalled: no progress for {silence} s (limit {limit} s)"));
             }
         }
         matches!(self.state, State::Unreported).then(|| "has not reported yet".to_owned())
@@ -300,8 +300,8 @@ mod tests {
         let mut conditions = Conditions::default();
         assert_eq!(conditions.stillness(start), None);
         conditions.beat(start);
-        assert_eq!(conditions.stillness(start + LIFE), None);
-        let later = start + LIFE + Duration::from_secs(1);
+        assert_eq!(conditions.stillness(start + STALL_LIMIT), None);
+        let later = start + STALL_LIMIT + Duration::from_secs(1);
         assert_eq!(conditions.stillness(later), Some(later - start));
         conditions.beat(later);
         assert_eq!(conditions.stillness(later), None);

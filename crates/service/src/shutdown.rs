@@ -26,14 +26,14 @@ pub fn token() -> io::Result<CancellationToken> {
         let name = signals.next().await;
         tracing::info!(
             signal = name,
-            "stopping: finishing the work in flight; a second signal stops at once"
+            "shutting down: finishing work in flight; a second signal exits immediately"
         );
         cancelled.cancel();
         let name = signals.next().await;
         tracing::warn!(
             signal = name,
-            action = "send one signal only and wait, to end without repeated work",
-            "stopped at once: open work was left and will be repeated at the next start"
+            action = "to avoid repeated work, send one signal and wait",
+            "exited immediately: unfinished work will be repeated at the next start"
         );
         std::process::exit(IMPATIENT_EXIT_CODE);
     });

@@ -93,7 +93,7 @@ impl LogLevels {
         if let Some(target) = levels.lifts_beyond(&self.start) {
             return Err(ServiceError::LevelsOfOthers { target: target.to_owned() });
         }
-        self.handle.reload(levels).expect("the process keeps its subscriber to its end");
+        self.handle.reload(levels).expect("the subscriber lives as long as the process");
         Ok(())
     }
 
@@ -120,8 +120,8 @@ fn log_panic(info: &PanicHookInfo<'_>) {
         at,
         thread,
         backtrace,
-        action = "report the place and the version; the process is to be restarted",
-        "a defect: panic; its message is withheld, as it may quote data; please report the place"
+        action = "restart the process, and report the location and the version",
+        "panic: this is a bug, please report its location; the message is withheld because it may quote data"
     );
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Logging is set up once a process.
+/// Logging is initialised once per process.
 static LEVELS: LazyLock<LogLevels> = LazyLock::new(|| {
     telemetry::init_with_writer(LogFormat::Text, &["service"], false, std::io::sink).expect("once")
 });
@@ -130,9 +130,9 @@ async fn a_stalled_loop_is_unhealthy() {
     server.readiness.set("kafka", Ok(()));
     server.readiness.beat();
     tokio::time::pause();
-    tokio::time::advance(readiness::LIFE + Duration::from_secs(2)).await;
+    tokio::time::advance(readiness::STALL_LIMIT + Duration::from_secs(2)).await;
     tokio::time::resume();
-    check(&server.ask("GET /healthz").await, "503", "stuck: the main loop has not turned for 62 s");
+    check(&server.ask("GET /healthz").await, "503", "stalled: no iteration of the main loop for 62 s");
     check(&server.ask("GET /readyz").await, "200", "");
     server.stop().await;
 }

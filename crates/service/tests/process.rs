@@ -1,5 +1,5 @@
-//! What only a whole process shows: panics, signals and the streams that lines go to. Each test starts itself again as a
-//! child, told by a variable what to do.
+//! Behaviour of a whole process: panics, signals and output streams. Each test starts itself again as a child,
+//! controlled by a variable.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -82,12 +82,12 @@ fn a_panic_is_logged_without_its_message() {
 fn logging_is_set_up_once() {
     if is_child() {
         telemetry::init(LogFormat::Json, &["process"]).expect("the first");
-        let second = telemetry::init(LogFormat::Text, &["process"]).expect_err("it stands already");
+        let second = telemetry::init(LogFormat::Text, &["process"]).expect_err("it is already set up");
         return say(&second.to_string());
     }
     let output = child("logging_is_set_up_once", &[]).wait_with_output().expect("child");
     let said = String::from_utf8(output.stdout).expect("text");
-    assert!(said.contains("\nlogging was already set up in this process\n"), "{said}");
+    assert!(said.contains("\nlogging is already initialised in this process\n"), "{said}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct Kafka {
 
 /// The mock cluster or its producer failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the stand-in for Kafka failed to {action}")]
+#[error("the Kafka stand-in failed to {action}")]
 pub struct MockError {
     action: &'static str,
     source: KafkaError,
@@ -58,7 +58,7 @@ impl Kafka {
             .set("linger.ms", "5")
             .create()
             .map_err(failed("start a cluster"))?;
-        let bootstrap_servers = make_topics(&producer, topics).map_err(failed("make its topics"))?;
+        let bootstrap_servers = make_topics(&producer, topics).map_err(failed("create the topics"))?;
         Ok(Self { producer, bootstrap_servers })
     }
 
@@ -77,7 +77,7 @@ impl Kafka {
     /// # Errors
     /// If the topic does not exist.
     pub fn refuse(&self, topic: &str, error: RDKafkaRespErr) -> Result<(), MockError> {
-        let failed = |source| MockError { action: "refuse a topic", source };
+        let failed = |source| MockError { action: "reject a topic", source };
         self.cluster().topic_error(topic, error).map_err(failed)
     }
 
@@ -96,7 +96,7 @@ impl Kafka {
         wanted.timestamp = record.timestamp;
         let sent = self.producer.send(wanted, Timeout::After(SEND_DEADLINE)).await;
         sent.map(|delivery| delivery.offset)
-            .map_err(|(source, _)| MockError { action: "take a record", source })
+            .map_err(|(source, _)| MockError { action: "produce a record", source })
     }
 
     /// Writes values into one partition and waits until all have offsets.
@@ -104,7 +104,7 @@ impl Kafka {
     /// # Errors
     /// If the cluster refuses one of them.
     pub async fn send_all(&self, topic: &str, partition: i32, values: &[String]) -> Result<(), MockError> {
-        let failed = |source| MockError { action: "take a record", source };
+        let failed = |source| MockError { action: "produce a record", source };
         for chunk in values.chunks(CHUNK) {
             let mut pending = Vec::with_capacity(chunk.len());
             for value in chunk {

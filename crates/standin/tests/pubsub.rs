@@ -35,14 +35,15 @@ impl Bench {
     async fn new() -> Self {
         let pubsub = PubSub::start(Options::default()).await.expect("a free port");
         let url = format!("http://{}", pubsub.host());
-        let nobody = anonymous::Builder::new().build();
-        let topics = TopicAdmin::builder().with_endpoint(&url).with_credentials(nobody.clone());
-        let subscriptions = SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(nobody.clone());
+        let anonymous_user = anonymous::Builder::new().build();
+        let topics = TopicAdmin::builder().with_endpoint(&url).with_credentials(anonymous_user.clone());
+        let subscriptions =
+            SubscriptionAdmin::builder().with_endpoint(&url).with_credentials(anonymous_user.clone());
         let publisher = BasePublisher::builder()
             .with_endpoint(&url)
-            .with_credentials(nobody.clone())
+            .with_credentials(anonymous_user.clone())
             .with_retry_policy(NeverRetry);
-        let subscriber = Subscriber::builder().with_endpoint(&url).with_credentials(nobody);
+        let subscriber = Subscriber::builder().with_endpoint(&url).with_credentials(anonymous_user);
         let subscriptions = subscriptions.build().await.expect("a client");
         let topics = topics.build().await.expect("a client");
         topics.create_topic().set_name(TOPIC).send().await.expect("a topic");
@@ -133,10 +134,10 @@ async fn messages_of_a_lost_client_are_redelivered() {
         // Dropping the runtime stops its tasks, so the message is neither returned nor its lease extended.
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let handler = runtime.block_on(async {
-            let nobody = anonymous::Builder::new().build();
+            let anonymous_user = anonymous::Builder::new().build();
             let client = Subscriber::builder()
                 .with_endpoint(url)
-                .with_credentials(nobody)
+                .with_credentials(anonymous_user)
                 .build()
                 .await
                 .expect("a client");
@@ -276,6 +277,6 @@ async fn generated_messages_are_kept_until_acknowledged() {
     bench.settled(2_000).await;
     let counts = bench.pubsub.counts(SUBSCRIPTION).expect("it is there");
     assert_eq!(counts.delivered, 2_020, "twenty were given back, and nothing else came twice");
-    let nobody = Numbers { next: 0, end: 0, open };
-    assert!(bench.pubsub.fill("projects/project/subscriptions/nobody", nobody, 1).is_err());
+    let missing = Numbers { next: 0, end: 0, open };
+    assert!(bench.pubsub.fill("projects/project/subscriptions/missing", missing, 1).is_err());
 }

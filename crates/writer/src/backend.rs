@@ -20,7 +20,7 @@ use crate::{
 /// How far [`Place::prepare`] goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Creates what is missing.
+    /// Creates missing tables and views.
     Apply,
     /// Reports what would be created.
     DryRun,
@@ -105,7 +105,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`count`](Self::count); the body was not encoded by this backend.
-    async fn stands(&self, append: &Append) -> Result<bool, WriterError>;
+    async fn contains(&self, append: &Append) -> Result<bool, WriterError>;
 
     /// The number of rows in a table.
     ///

@@ -28,7 +28,7 @@ pub enum WriterError {
         problem: String,
     },
     /// A table of no configured flow.
-    #[error("table {0} belongs to no flow of this configuration; please report this defect")]
+    #[error("table {0} belongs to no configured flow; this is a bug, please report it")]
     Unknown(String),
     /// A table with another shape than the flows need.
     #[error(
@@ -42,7 +42,7 @@ pub enum WriterError {
     },
     /// A dataset in another location than the configuration says.
     #[error(
-        "dataset {dataset} is in {found}, writer.location says {wanted}; correct writer.location, or name another dataset"
+        "dataset {dataset} is in {found}, but writer.location is {wanted}; correct writer.location, or choose another dataset"
     )]
     Location {
         /// The dataset.
@@ -59,21 +59,20 @@ pub enum WriterError {
         what: String,
     },
     /// A view of another configuration.
-    #[error("view {view} was made for another configuration; run `aqueduct setup`")]
+    #[error("view {view} does not match the configuration; run `aqueduct setup`")]
     Outdated {
         /// The view.
         view: String,
     },
     /// A file that does not exist yet, and is only to be read.
-    #[error("{} does not exist; it is made when `aqueduct processor` or `aqueduct demo` first runs", .path.display())]
+    #[error("{} does not exist; the first run of `aqueduct processor` or `aqueduct demo` creates it", .path.display())]
     NoFile {
         /// The file.
         path: PathBuf,
     },
     /// Another pipeline writes this table.
     #[error(
-        "table {table} is written by another pipeline ({owner}), and this one is {pipeline}; name another database in [writer], \
-         or give the flow another name; if it is the same pipeline and its state moved, run `aqueduct setup --adopt`"
+        "table {table} belongs to another pipeline ({owner}; this one is {pipeline}); choose another database in [writer], or rename the flow; if the state of this pipeline was moved, run `aqueduct setup --adopt`"
     )]
     Owned {
         /// The flow's table.
@@ -85,8 +84,7 @@ pub enum WriterError {
     },
     /// The file was deleted, moved or replaced while it was in use.
     #[error(
-        "{} was deleted, moved or replaced while it was in use; put it back and start again, or start again to begin a new \
-         file; the rows that have not been written wait in the state",
+        "{} was deleted, moved or replaced while in use; restore it and restart, or restart to create a new file; rows that were not written are in the state",
         .path.display()
     )]
     Gone {
@@ -95,7 +93,7 @@ pub enum WriterError {
     },
     /// The disk does not take any more.
     #[error(
-        "cannot write to {}: the disk is full or fails; free some space, the rows wait until then", .path.display()
+        "cannot write to {}: disk full or I/O error; free disk space; rows are kept in the state", .path.display()
     )]
     Disk {
         /// The file.
@@ -104,7 +102,7 @@ pub enum WriterError {
         source: Source,
     },
     /// Another program holds the file.
-    #[error("{} is locked by another program; close what else writes to it, the rows wait until then", .path.display())]
+    #[error("{} is locked by another program; stop it; rows are kept in the state", .path.display())]
     Busy {
         /// The file.
         path: PathBuf,
@@ -112,7 +110,7 @@ pub enum WriterError {
         source: Source,
     },
     /// The file cannot be opened or written.
-    #[error("cannot open {} for writing; check that its folder exists and may be written", .path.display())]
+    #[error("cannot open {} for writing; check that its directory exists and is writable", .path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -120,7 +118,7 @@ pub enum WriterError {
         source: Source,
     },
     /// The file is no database, or a damaged one.
-    #[error("{} is no SQLite database, or a damaged one; move it away, or name another in writer.path", .path.display())]
+    #[error("{} is not an SQLite database, or is corrupt; move it away, or change writer.path", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -141,7 +139,7 @@ pub enum WriterError {
     #[error("the writer is closed")]
     Closed,
     /// BigQuery is not reached, or asks to come again.
-    #[error("bigquery does not answer ({doing}); rows wait and it is tried again")]
+    #[error("no response from BigQuery ({doing}); retrying; rows are kept in the state")]
     Unavailable {
         /// What was tried.
         doing: String,
@@ -150,8 +148,7 @@ pub enum WriterError {
     },
     /// BigQuery refuses the caller.
     #[error(
-        "bigquery refuses to {doing}: the credentials are missing, expired or may not do it; \
-         run `gcloud auth application-default login`, or grant roles/bigquery.dataEditor and roles/bigquery.jobUser"
+        "BigQuery denied access ({doing}): the credentials are missing, expired or lack a permission; run `gcloud auth application-default login`, or grant roles/bigquery.dataEditor and roles/bigquery.jobUser"
     )]
     Denied {
         /// What was tried.
@@ -160,7 +157,7 @@ pub enum WriterError {
         source: Source,
     },
     /// Any other answer of BigQuery.
-    #[error("bigquery cannot {doing}")]
+    #[error("BigQuery cannot {doing}")]
     BigQuery {
         /// What was tried.
         doing: String,
@@ -169,7 +166,7 @@ pub enum WriterError {
     },
     /// A value in a table that this version does not write.
     #[error(
-        "table {table}: column {column} holds a value that aqueduct does not write; find out who else writes to that table"
+        "table {table}: column {column} contains a value that Aqueduct does not write; check whether another program writes to the table"
     )]
     Value {
         /// The table.
@@ -178,7 +175,9 @@ pub enum WriterError {
         column: String,
     },
     /// An append that cannot be one of ours.
-    #[error("the append to {table} at offset {offset} {problem}; it was made by another version or altered")]
+    #[error(
+        "invalid append to {table} at offset {offset} in the state: {problem}; another version wrote it, or it was modified"
+    )]
     Append {
         /// The table.
         table: String,
@@ -188,7 +187,7 @@ pub enum WriterError {
         problem: &'static str,
     },
     /// A row that no request can carry.
-    #[error("row {index} for {table} is larger than a request may be; please report this defect")]
+    #[error("row {index} for {table} exceeds the maximum size of a request; this is a bug, please report it")]
     TooLarge {
         /// The table.
         table: String,

@@ -15,9 +15,9 @@ pub(crate) const STREAMS: &str = "aqueduct_streams";
 pub(crate) const PIPELINES: &str = "aqueduct_pipelines";
 /// Column names that a flow cannot have beside those of every row, and why.
 const RESERVED_COLUMNS: [(&str, &str); 3] = [
-    ("flow", "names the flow in rows that are written as JSON"),
+    ("flow", "is the field for the flow in JSON rows"),
     ("is_final", "is a column of <flow>_latest"),
-    ("rowid", "would hide SQLite's own row number, by which <flow>_latest finds the newest row"),
+    ("rowid", "would hide SQLite's rowid, which <flow>_latest uses"),
 ];
 /// The columns of every row.
 const FIXED_COLUMNS: [&str; 6] =
@@ -50,11 +50,11 @@ pub fn validate_tables(tables: &[FlowTable]) -> Result<(), WriterError> {
             let problem = match taken.insert(name.to_ascii_lowercase(), Some(&table.flow)) {
                 None => continue,
                 Some(None) => {
-                    format!("would make a second table {name:?}, which Aqueduct needs; choose another")
+                    format!("would create a second table {name:?}; choose another")
                 }
-                Some(Some(other)) => format!(
-                    "would make a second table, view or index {name:?} beside that of flow {other:?}; choose another"
-                ),
+                Some(Some(other)) => {
+                    format!("would create {name:?}, which already belongs to flow {other:?}; choose another")
+                }
             };
             return Err(error((NameOf::Flow, problem)));
         }
@@ -131,13 +131,13 @@ fn identifier(name: &str) -> Result<(), String> {
         return Err(format!("must be 1 to {MAX_LENGTH} characters long"));
     }
     if name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err("begins with a digit; begin with a letter".to_owned());
+        return Err("begins with a digit; expected a letter".to_owned());
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err("may hold letters, digits and underscores only".to_owned());
+        return Err("can contain only letters, digits and underscores".to_owned());
     }
     if let Some(prefix) = RESERVED_PREFIXES.iter().find(|prefix| lower.starts_with(**prefix)) {
-        return Err(format!("begins with {prefix:?}, which databases keep for themselves; choose another"));
+        return Err(format!("begins with {prefix:?}, which is reserved; choose another"));
     }
     Ok(())
 }
@@ -169,17 +169,17 @@ mod tests {
             ("box_ctr", "page", None),
             ("Box2", "_p", None),
             ("f", "attributed_clicks", None),
-            // begins with a digit; begin with a letter
+            // begins with a digit; expected a letter
             ("2box", "page", Some((0, NameOf::Flow))),
-            // may hold letters, digits and underscores only
+            // can contain only letters, digits and underscores
             ("box-ctr", "page", Some((0, NameOf::Flow))),
             // must be 1 to 128 characters long
             ("", "page", Some((0, NameOf::Flow))),
-            // would make a second table, which Aqueduct needs
+            // would create a second table
             ("dead_letters", "page", Some((0, NameOf::Flow))),
             ("aqueduct_streams", "page", Some((0, NameOf::Flow))),
             ("aqueduct_pipelines", "page", Some((0, NameOf::Flow))),
-            // begins with "sqlite_", which databases keep for themselves
+            // begins with "sqlite_", which is reserved
             ("sqlite_x", "page", Some((0, NameOf::Flow))),
             // is a measure of the flow, or one of its columns
             ("f", "Views", by("Views")),

@@ -153,7 +153,7 @@ fn value(cell: Cell<'_>, out: &mut Vec<u8>) {
         Cell::Real(number) => serde_json::to_writer(out, &number),
         Cell::Bytes(bytes) => serde_json::to_writer(out, &STANDARD.encode(bytes)),
     };
-    written.expect("text and numbers are written to memory without fail");
+    written.expect("writing to memory does not fail");
 }
 
 fn quoted(text: &str) -> String {

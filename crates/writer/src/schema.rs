@@ -89,7 +89,7 @@ impl Target<'_> {
             | (Table::Progress(_), Rows::Progress(_))
             | (Table::DeadLetters, Rows::DeadLetters(_)) => Ok(()),
             _ => {
-                let source = "the rows are of another kind than the table".into();
+                let source = "the rows are of another type than the table".into();
                 Err(WriterError::Encode { table: self.name(), source })
             }
         }
@@ -133,7 +133,7 @@ impl Target<'_> {
             let (wanted, spelled) = (&column.name, spelled(column.kind));
             let difference = match found.iter().find(|(other, _)| other.eq_ignore_ascii_case(wanted)) {
                 Some((_, other)) if other == spelled => continue,
-                Some((_, other)) => format!("column {wanted} is {other}, this configuration needs {spelled}"),
+                Some((_, other)) => format!("column {wanted} has type {other}, expected {spelled}"),
                 None if self.may_gain(wanted) => {
                     gained.push(column);
                     continue;

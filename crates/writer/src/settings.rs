@@ -139,15 +139,15 @@ fn sqlite(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
             return Err(unused(key, "sqlite"));
         }
     }
-    let path = settings.path.ok_or_else(|| missing("path", "kind = \"sqlite\" needs it"))?;
+    let path = settings.path.ok_or_else(|| missing("path", "kind = \"sqlite\" requires it"))?;
     if path.as_os_str().is_empty() {
-        return Err(problem("path", "is empty; name a file such as \"aqueduct.db\""));
+        return Err(problem("path", "is empty; expected a file, for example \"aqueduct.db\""));
     }
     Ok(WriterConfig::Sqlite(SqliteConfig { path }))
 }
 
 fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
-    const NEEDS: &str = "kind = \"bigquery\" needs it";
+    const NEEDS: &str = "kind = \"bigquery\" requires it";
     if !cfg!(feature = "cloud") {
         return Err(not_built());
     }
@@ -158,23 +158,23 @@ fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
     let dataset = settings.dataset.ok_or_else(|| missing("dataset", NEEDS))?;
     let location = settings
         .location
-        .ok_or_else(|| missing("location", "kind = \"bigquery\" needs it, such as \"EU\""))?;
+        .ok_or_else(|| missing("location", "kind = \"bigquery\" requires it, for example \"EU\""))?;
     if project.is_empty() || !project.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:_".contains(&b)) {
-        return Err(problem("project", "is no project id"));
+        return Err(problem("project", "is not a valid project ID"));
     }
     if dataset.is_empty() || !dataset.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(problem("dataset", "may hold letters, digits and underscores only"));
+        return Err(problem("dataset", "can contain only letters, digits and underscores"));
     }
     if location.is_empty() {
-        return Err(problem("location", "is empty; name a region or multi-region such as \"EU\""));
+        return Err(problem("location", "is empty; expected a region or multi-region, for example \"EU\""));
     }
     let emulator = match (settings.rest_endpoint, settings.grpc_endpoint) {
         (None, None) => None,
         (Some(rest), Some(grpc)) => {
             Some(Endpoints { rest: url("rest_endpoint", rest)?, grpc: url("grpc_endpoint", grpc)? })
         }
-        (Some(_), None) => return Err(missing("grpc_endpoint", "an emulator needs both endpoints")),
-        (None, Some(_)) => return Err(missing("rest_endpoint", "an emulator needs both endpoints")),
+        (Some(_), None) => return Err(missing("grpc_endpoint", "an emulator requires both endpoints")),
+        (None, Some(_)) => return Err(missing("rest_endpoint", "an emulator requires both endpoints")),
     };
     Ok(WriterConfig::BigQuery(BigQueryConfig { project, dataset, location, emulator }))
 }
@@ -183,7 +183,7 @@ fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
 fn url(key: &'static str, text: String) -> Result<String, WriterError> {
     let address = text.split_once("://").map_or(text.as_str(), |(_, address)| address);
     if address.is_empty() {
-        return Err(problem(key, "is empty; name an address such as \"http://localhost:9050\""));
+        return Err(problem(key, "is empty; expected an address, for example \"http://localhost:9050\""));
     }
     Ok(if text.contains("://") { text } else { format!("http://{text}") })
 }
@@ -192,8 +192,7 @@ fn url(key: &'static str, text: String) -> Result<String, WriterError> {
 pub(crate) fn not_built() -> WriterError {
     problem(
         "kind",
-        "is \"bigquery\", which this build lacks; write \"sqlite\", or build with the feature `cloud`, which is on by \
-         default",
+        "is \"bigquery\", which this build does not include; use \"sqlite\", or build with the default feature `cloud`",
     )
 }
 
@@ -206,78 +205,54 @@ fn missing(key: &'static str, why: &str) -> WriterError {
 }
 
 fn unused(key: &'static str, kind: &str) -> WriterError {
-    problem(key, &format!("has no meaning with kind = \"{kind}\"; take it out"))
+    problem(key, &format!("does not apply to kind = \"{kind}\"; remove it"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
-    fn check(json: &str) -> String {
+    fn resolve(json: &str) -> Result<WriterConfig, WriterError> {
         let settings: WriterSettings = serde_json::from_str(json).expect("the section is well formed");
-        match WriterConfig::try_from(settings) {
-            Ok(config) => format!("{config:?}"),
-            Err(error) => error.to_string(),
+        WriterConfig::try_from(settings)
+    }
+
+    #[track_caller]
+    fn check_key(json: &str, expected: &str) {
+        match resolve(json) {
+            Err(WriterError::Setting { key, .. }) => assert_eq!(key, expected, "{json}"),
+            other => panic!("{json}: {other:?}"),
         }
     }
 
     #[test]
     fn sections_resolve_or_name_the_key() {
-        for (json, expected) in [
-            (r#"{"kind":"sqlite","path":"a.db"}"#, "Sqlite(SqliteConfig { path: \"a.db\" })"),
-            (r#"{"kind":"sqlite"}"#, "writer.path is missing; kind = \"sqlite\" needs it"),
-            (
-                r#"{"kind":"sqlite","path":"a.db","dataset":"d"}"#,
-                "writer.dataset has no meaning with kind = \"sqlite\"; take it out",
-            ),
-        ] {
-            assert_eq!(check(json), expected, "{json}");
-        }
+        let config = resolve(r#"{"kind":"sqlite","path":"a.db"}"#).expect("a configuration");
+        assert!(matches!(config, WriterConfig::Sqlite(config) if config.path == Path::new("a.db")));
+        check_key(r#"{"kind":"sqlite"}"#, "path");
+        check_key(r#"{"kind":"sqlite","path":"a.db","dataset":"d"}"#, "dataset");
     }
 
     #[cfg(not(feature = "cloud"))]
     #[test]
     fn a_build_without_the_cloud_refuses_bigquery() {
-        let refused = check(r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU"}"#);
-        assert!(refused.contains("which this build lacks; write \"sqlite\", or build with"), "{refused}");
+        check_key(r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU"}"#, "kind");
     }
 
     #[cfg(feature = "cloud")]
     #[test]
     fn bigquery_sections_resolve_or_name_the_key() {
-        for (json, expected) in [
-            (
-                r#"{"kind":"bigquery","project":"p"}"#,
-                "writer.dataset is missing; kind = \"bigquery\" needs it",
-            ),
-            (
-                r#"{"kind":"bigquery","project":"p","dataset":"d"}"#,
-                "writer.location is missing; kind = \"bigquery\" needs it, such as \"EU\"",
-            ),
-            (
-                r#"{"kind":"bigquery","project":"p","dataset":"d-e","location":"EU"}"#,
-                "writer.dataset may hold letters, digits and underscores only",
-            ),
-            (
-                r#"{"kind":"bigquery","project":"p","dataset":"d","location":""}"#,
-                "writer.location is empty; name a region or multi-region such as \"EU\"",
-            ),
-            (
-                r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU","rest_endpoint":"h:1",
-                    "grpc_endpoint":"http://"}"#,
-                "writer.grpc_endpoint is empty; name an address such as \"http://localhost:9050\"",
-            ),
-            (
-                r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU","rest_endpoint":"h:1"}"#,
-                "writer.grpc_endpoint is missing; an emulator needs both endpoints",
-            ),
-        ] {
-            assert_eq!(check(json), expected, "{json}");
-        }
-        let emulator = check(
-            r#"{"kind":"bigquery","project":"p","dataset":"d","location":"EU",
-                "rest_endpoint":"h:1","grpc_endpoint":"http://h:2"}"#,
-        );
+        const EU: &str = r#""kind":"bigquery","project":"p","dataset":"d","location":"EU""#;
+        check_key(r#"{"kind":"bigquery","project":"p"}"#, "dataset");
+        check_key(r#"{"kind":"bigquery","project":"p","dataset":"d"}"#, "location");
+        check_key(r#"{"kind":"bigquery","project":"p","dataset":"d-e","location":"EU"}"#, "dataset");
+        check_key(r#"{"kind":"bigquery","project":"p","dataset":"d","location":""}"#, "location");
+        check_key(&format!(r#"{{{EU},"rest_endpoint":"h:1","grpc_endpoint":"http://"}}"#), "grpc_endpoint");
+        check_key(&format!(r#"{{{EU},"rest_endpoint":"h:1"}}"#), "grpc_endpoint");
+        let emulator = resolve(&format!(r#"{{{EU},"rest_endpoint":"h:1","grpc_endpoint":"http://h:2"}}"#));
+        let emulator = format!("{:?}", emulator.expect("a configuration"));
         assert!(emulator.contains("rest: \"http://h:1\", grpc: \"http://h:2\""), "{emulator}");
     }
 }

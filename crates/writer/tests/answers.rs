@@ -1,4 +1,5 @@
-//! Every answer that the Storage Write API can give to an append, or not give: in the end each row is in its table once.
+//! Every response that the Storage Write API can give to an append, or no response: in the end each row is in its table
+//! once.
 #![cfg(feature = "cloud")]
 
 use event::{EventTime, Ledger, ledger::Outcome};
@@ -51,14 +52,14 @@ impl Bench {
         Self { bigquery, config, flow, writer }
     }
 
-    /// An append of these rows at a place.
+    /// An append of these rows at an offset.
     fn append(&self, table: &Table, stream: &str, offset: u64, rows: Rows<'_>) -> Append {
         let body = self.writer.encode(table, rows).expect("rows of this table").remove(0);
         let (rows, body) = (body.rows, body.bytes.into());
         Append { table: table.clone(), stream: stream.to_owned(), offset, rows, body }
     }
 
-    /// Sends an append again and again until the answer says something about its rows, as the processor does.
+    /// Repeats an append until it is decided, as the processor does.
     async fn sent(&self, append: &Append) -> (u32, Result<Appended, WriterError>) {
         let mut errors = 0;
         loop {
@@ -98,7 +99,7 @@ fn pane(page: Option<&str>, end: i64, index: u32) -> Row {
 
 /// The number of errors that the processor gets in between, and whether the rows are in the table if the stream is gone.
 /// The first fault hits a connection that was used before, the next one a new connection.
-async fn check(faults: &[Fault], errors: u32, answer: Appended, stands: Option<bool>) {
+async fn check(faults: &[Fault], errors: u32, answer: Appended, contains: Option<bool>) {
     let bench = Bench::new().await;
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let rows: Vec<_> = (0..6).map(|n| pane(Some("/a"), TEN + n * MINUTE, 0)).collect();
@@ -115,12 +116,12 @@ async fn check(faults: &[Fault], errors: u32, answer: Appended, stands: Option<b
     if answer == Appended::Done {
         assert_eq!(bench.sent(&appends[2]).await.1.expect("an answer"), Appended::Done, "{faults:?}");
     }
-    if let Some(stands) = stands {
-        let found = [bench.writer.stands(&appends[1]).await, bench.writer.stands(&appends[2]).await];
-        assert_eq!(found.map(|answer| answer.expect("an answer")), [stands, false], "{faults:?}");
+    if let Some(contains) = contains {
+        let found = [bench.writer.contains(&appends[1]).await, bench.writer.contains(&appends[2]).await];
+        assert_eq!(found.map(|answer| answer.expect("an answer")), [contains, false], "{faults:?}");
         let next = bench.writer.open_stream(&flow()).await.expect("a stream");
         let mut offset = 0;
-        for append in &appends[if stands { 2 } else { 1 }..] {
+        for append in &appends[if contains { 2 } else { 1 }..] {
             let append = Append { stream: next.clone(), offset, ..append.clone() };
             assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done, "{faults:?}");
             offset += 2;
@@ -179,8 +180,7 @@ async fn permanent_errors_are_returned() {
     assert!(matches!(refused, WriterError::Denied { .. }), "{refused:?}");
     assert_eq!(
         refused.to_string(),
-        "bigquery refuses to append to box_ctr: the credentials are missing, expired or may not do it; run `gcloud auth \
-         application-default login`, or grant roles/bigquery.dataEditor and roles/bigquery.jobUser"
+        "BigQuery denied access (append to box_ctr): the credentials are missing, expired or lack a permission; run `gcloud auth application-default login`, or grant roles/bigquery.dataEditor and roles/bigquery.jobUser"
     );
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
@@ -198,14 +198,14 @@ async fn errors_name_the_call_and_its_cause() {
         (
             Code::Unavailable,
             true,
-            "bigquery does not answer (append to box_ctr); rows wait and it is tried again",
+            "no response from BigQuery (append to box_ctr); retrying; rows are kept in the state",
         ),
-        (Code::FailedPrecondition, false, "bigquery cannot append to box_ctr"),
+        (Code::FailedPrecondition, false, "BigQuery cannot append to box_ctr"),
     ] {
         bench.bigquery.faults().next("box_ctr", Fault::Answer(code));
-        let error = bench.writer.append(&append).await.expect_err("a planned fault");
+        let error = bench.writer.append(&append).await.expect_err("an injected fault");
         assert_eq!((error.to_string().as_str(), error.is_retryable()), (expected, retryable));
-        assert!(said_by_the_service(&error).contains("a planned fault"), "{error:?}");
+        assert!(said_by_the_service(&error).contains("injected fault"), "{error:?}");
     }
     let other = Table::Flow("page_ctr".into());
     for error in [
@@ -215,13 +215,13 @@ async fn errors_name_the_call_and_its_cause() {
     ] {
         assert_eq!(
             error.to_string(),
-            "table page_ctr belongs to no flow of this configuration; please report this defect"
+            "table page_ctr belongs to no configured flow; this is a bug, please report it"
         );
     }
     let error =
         bench.writer.encode(&Table::DeadLetters, Rows::Panes(&[pane(None, TEN, 0)])).expect_err("panes");
     assert_eq!(error.to_string(), "cannot encode rows for dead_letters");
-    assert_eq!(said_by_the_service(&error), "the rows are of another kind than the table");
+    assert_eq!(said_by_the_service(&error), "the rows are of another type than the table");
 }
 
 fn said_by_the_service(error: &WriterError) -> String {
@@ -248,9 +248,9 @@ async fn a_dataset_in_another_location_is_rejected() {
     let error = Writer::check(&config("US"), &[]).await.expect_err("it is in the EU");
     assert_eq!(
         error.to_string(),
-        "dataset shop.rates is in EU, writer.location says US; correct writer.location, or name another dataset"
+        "dataset shop.rates is in EU, but writer.location is US; correct writer.location, or choose another dataset"
     );
-    Writer::check(&config("eu"), &[]).await.expect("capitals tell no places apart");
+    Writer::check(&config("eu"), &[]).await.expect("locations ignore case");
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn a_table_belongs_to_the_pipeline_that_claimed_it() {
     assert!(matches!(refused, Err(WriterError::Owned { .. })));
     bench.writer.claim(other, Claim::Adopt).await.expect("adoption takes any table over");
     look(other).await.expect("it is the other's now");
-    // The label is all that changed.
+    // Only the label changed.
     Writer::check(&bench.config, std::slice::from_ref(&bench.flow)).await.expect("the columns are the same");
 }
 
@@ -299,13 +299,13 @@ async fn the_row_size_limit_is_exact() {
     let error = bench.writer.encode(&flow(), Rows::Panes(&rows)).expect_err("one fits no request");
     assert_eq!(
         error.to_string(),
-        "row 1 for box_ctr is larger than a request may be; please report this defect"
+        "row 1 for box_ctr exceeds the maximum size of a request; this is a bug, please report it"
     );
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let append = bench.append(&flow(), &stream, 0, Rows::Panes(&rows[2..]));
     assert_eq!(bench.sent(&append).await.1.expect("an answer"), Appended::Done);
     bench.bigquery.faults().forget_streams("box_ctr");
-    assert!(bench.writer.stands(&append).await.expect("an answer"), "a large row is found too");
+    assert!(bench.writer.contains(&append).await.expect("an answer"), "a large row is found too");
 }
 
 #[tokio::test]
@@ -335,13 +335,13 @@ async fn rows_of_every_table_are_found_by_their_values() {
         let stream = bench.writer.open_stream(&table).await.expect("a stream");
         let append = bench.append(&table, &stream, 0, rows);
         bench.bigquery.faults().forget_streams(&table.name());
-        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{table:?}: the table is empty");
+        assert!(!bench.writer.contains(&append).await.expect("an answer"), "{table:?}: the table is empty");
         let next = bench.writer.open_stream(&table).await.expect("a stream");
         let moved = Append { stream: next, ..append.clone() };
         assert_eq!(bench.sent(&moved).await.1.expect("an answer"), Appended::Done);
-        assert!(bench.writer.stands(&append).await.expect("an answer"), "{table:?}: by whatever stream");
+        assert!(bench.writer.contains(&append).await.expect("an answer"), "{table:?}: by whatever stream");
     }
-    // Whatever differs makes it another row.
+    // Any difference makes it another row.
     let other = |change: fn(&mut Row)| {
         let mut row = pane(Some("/a"), TEN, 0);
         change(&mut row);
@@ -361,11 +361,11 @@ async fn rows_of_every_table_are_found_by_their_values() {
             0,
             Rows::Panes(std::slice::from_ref(&row)),
         );
-        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{row:?}");
+        assert!(!bench.writer.contains(&append).await.expect("an answer"), "{row:?}");
     }
 }
 
-/// A body that waited in the state when the processor was upgraded.
+/// A body that was in the state when the processor was upgraded.
 #[tokio::test]
 async fn rows_of_release_0_1_0_are_sent_and_found() {
     let bench = Bench::new().await;
@@ -385,10 +385,10 @@ async fn rows_of_release_0_1_0_are_sent_and_found() {
     }
     assert_eq!(bench.rows(&flow()).await, 12);
     bench.bigquery.faults().forget_streams("box_ctr");
-    assert!(bench.writer.stands(&append(stream, 1)).await.expect("an answer"));
+    assert!(bench.writer.contains(&append(stream, 1)).await.expect("an answer"));
 }
 
-/// Of each kind a measure, with `more` beside them.
+/// A measure of each kind, and `more`.
 fn sales(more: &str) -> FlowTable {
     table(&format!(
         r#"{{ "name": "sales", "by": {{ "page": "/page" }}, "window": {{ "size": "10m" }}, "measures": {{
@@ -437,11 +437,11 @@ async fn every_kind_of_measure_is_written_and_found() {
     bench.bigquery.faults().forget_streams("sales");
     for row in 0..rows.len() {
         let single = bench.append(&table, &stream, 0, Rows::Panes(&rows[row..=row]));
-        assert!(bench.writer.stands(&single).await.expect("an answer"), "{row}");
+        assert!(bench.writer.contains(&single).await.expect("an answer"), "{row}");
     }
     for other in [sale("-0.000000002", []), sale("99999999999999999999999999999999", [])] {
         let append = bench.append(&table, &stream, 0, Rows::Panes(std::slice::from_ref(&other)));
-        assert!(!bench.writer.stands(&append).await.expect("an answer"), "{other:?}");
+        assert!(!bench.writer.contains(&append).await.expect("an answer"), "{other:?}");
     }
 }
 
@@ -472,7 +472,7 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     let flows = std::slice::from_ref(&bench.flow);
     assert!(matches!(Writer::check(&bench.config, flows).await, Err(WriterError::Absent { .. })));
     let states = async |dry_run| -> Vec<State> {
-        let steps = Writer::setup(&bench.config, flows, dry_run).await.expect("nothing is in the way");
+        let steps = Writer::setup(&bench.config, flows, dry_run).await.expect("nothing prevents it");
         steps.into_iter().map(|step| step.state).filter(|state| *state != State::Exists).collect()
     };
     assert_eq!(states(true).await, [State::WouldUpdate; 2]);
@@ -488,8 +488,19 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(seen, [[text("1"), text("7.5"), None], [text("2"), None, text("0.5")]]);
     bench.bigquery.faults().forget_streams("sales");
-    assert!(bench.writer.stands(&waiting).await.expect("an answer"), "what both have is compared");
+    assert!(bench.writer.contains(&waiting).await.expect("an answer"), "what both have is compared");
 
     let other = sales(r#", "lowest": { "count": {} }"#);
     assert!(matches!(Writer::setup(&bench.config, &[other], false).await, Err(WriterError::Mismatch { .. })));
+
+    // A dataset that was created since: the removed measure has no column.
+    let new = Bench::of(sales(r#", "lowest": { "min": "/price" }"#)).await;
+    let stream = new.writer.open_stream(&table).await.expect("a stream");
+    let moved = Append { stream, offset: 0, ..waiting };
+    let appended = new.writer.append(&moved).await;
+    assert_eq!(appended.expect("the table takes the other columns"), Appended::Done);
+    let seen = query(&new, "SELECT views, revenue, lowest FROM `shop.rates.sales`").await;
+    assert_eq!(seen, [[text("2"), text("1"), None]]);
+    new.bigquery.faults().forget_streams("sales");
+    assert!(new.writer.contains(&moved).await.expect("an answer"));
 }

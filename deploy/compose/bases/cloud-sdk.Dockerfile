@@ -1,4 +1,4 @@
-# Stands in for google/cloud-sdk:528.0.0-emulators: Google's own jar (build context `emulator`) and the one gcloud
+# Replaces google/cloud-sdk:528.0.0-emulators: Google's own jar (build context `emulator`) and the one gcloud
 # command that docker-compose.yml says.
 # hadolint ignore=DL3006
 FROM localhost/aqueduct-java

@@ -1,4 +1,4 @@
-# Stands in for apache/kafka:4.1.0: the same jars from Maven Central (build context `libs`), the same user, and the same
+# Replaces apache/kafka:4.1.0: the same jars from Maven Central (build context `libs`), the same user, and the same
 # way to say a property.
 # hadolint ignore=DL3006
 FROM localhost/aqueduct-java

@@ -1,4 +1,4 @@
-# Stands in for python:3.11-slim: Debian's own Python 3.11, under the names and with the freedom of that image, and
+# Replaces python:3.11-slim: Debian's own Python 3.11, under the names and with the freedom of that image, and
 # whom this machine trusts (build context `trust`).
 FROM debian:bookworm-slim
 # hadolint ignore=DL3008

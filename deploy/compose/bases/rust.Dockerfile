@@ -1,4 +1,4 @@
-# Stands in for rust:1.95-bookworm: this machine's toolchain (build context `toolchain`), what a C library is built
+# Replaces rust:1.95-bookworm: this machine's toolchain (build context `toolchain`), what a C library is built
 # with, and whom this machine trusts (build context `trust`).
 FROM debian:bookworm-slim
 # hadolint ignore=DL3008

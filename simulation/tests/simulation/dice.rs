@@ -1,12 +1,12 @@
-//! Randomness without a sequence: every decision is a hash of the seed and of what it is about, so that a step that is
-//! left out of a story changes nothing but what follows from it.
+//! Randomness without a sequence: every decision is a hash of the seed and its subject, so that leaving out a step
+//! changes only its consequences.
 
 /// The dice of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    /// An even draw of 64 bits for this matter.
+    /// 64 uniform bits for this subject.
     pub(crate) fn roll(self, what: &str, numbers: &[u64]) -> u64 {
         let mut state = mix(self.0);
         for byte in what.bytes() {
@@ -23,17 +23,17 @@ impl Dice {
         self.roll(what, numbers) % n.max(1)
     }
 
-    /// Whether it happens, in so many of a thousand cases.
+    /// `true` in this many of a thousand cases.
     pub(crate) fn chance(self, per_mille: u64, what: &str, numbers: &[u64]) -> bool {
         per_mille > 0 && self.below(1_000, what, numbers) < per_mille
     }
 
-    /// A draw within a range of milliseconds.
+    /// A uniform number of milliseconds in a range.
     pub(crate) fn millis(self, from: i64, to: i64, what: &str, numbers: &[u64]) -> i64 {
         from + self.below((to - from).max(1).unsigned_abs(), what, numbers).cast_signed()
     }
 
-    /// How long a request or an answer is under way: most are fast, a few are not.
+    /// The transit time of a request or response: usually short, sometimes long.
     pub(crate) fn travel(self, slowest: i64, what: &str, numbers: &[u64]) -> i64 {
         let slow = self.below(100, what, numbers);
         let most = if slow < 85 {

@@ -1,6 +1,6 @@
-//! The simulated Kafka: topics with ids, logs with transactions, compaction and retention, and one consumer group.
+//! The simulated Kafka: topics with IDs, logs with transactions, compaction and retention, and one consumer group.
 //!
-//! Not here: what the connector asks and when.
+//! See [`crate::replica`] for the requests of the connector.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,24 +27,24 @@ pub(crate) struct Happening {
     pub(crate) payload: Vec<u8>,
 }
 
-/// What must become of an event.
+/// The expected outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// It is in time by the rule: it is counted, unless it is lost.
+    /// It is on time: it is counted, unless it is lost.
     Firm,
-    /// The rules leave its outcome open, because it is too late: once at most.
+    /// It may be late, so the rules leave its outcome open: it is counted at most once.
     Loose,
-    /// One replica only refuses it, or it is compacted away: what is heard of its offset first decides.
+    /// Only one replica rejects it, or it is compacted: the first report about its offset decides.
     Contested,
     /// The second copy of another: counts as it does.
     Copy,
-    /// Some of its windows may be over when it arrives: the watermark of that moment decides.
+    /// Some of its windows may be closed when it arrives, depending on the watermark.
     Delayed,
-    /// Its time lies too far ahead: the processor rejects it, and it moves nothing.
+    /// Its time is too far in the future: the processor rejects it, and it does not move the watermark.
     Future,
 }
 
-/// What stands at one offset.
+/// The content of one offset.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) kind: Kind,
@@ -56,13 +56,13 @@ pub(crate) struct Record {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Event(Rc<Happening>),
-    /// No event that a connector takes.
+    /// A record that every connector rejects.
     Poison,
-    /// An event whose message Pub/Sub refuses.
+    /// An event whose message Pub/Sub rejects.
     Refused,
     /// The end of a transaction.
     Control,
-    /// Compacted away.
+    /// Compacted.
     Removed,
 }
 
@@ -73,24 +73,24 @@ enum Transaction {
     Aborted,
 }
 
-/// One partition of one life of a topic.
+/// One partition of one incarnation of a topic.
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) partition: Arc<Partition>,
     pub(crate) records: Vec<Record>,
     pub(crate) low: u64,
     transactions: BTreeMap<usize, Transaction>,
-    /// Where reading may begin at the latest: the first start that any replica chose.
+    /// The latest allowed start: the first start that any replica chose.
     pub(crate) first_start: Option<u64>,
-    /// It was there when the group committed for the first time.
+    /// Whether it existed when the group committed for the first time.
     pub(crate) is_first: bool,
-    /// What lies below belongs to the life before an election cut the log.
+    /// Offsets below it belong to the incarnation before an election truncated the log.
     pub(crate) begins: u64,
-    /// An election has cut it, and the group has not committed a start behind that: nothing is written.
+    /// An election truncated it, and the group has not committed a start after that: nothing is written.
     pub(crate) is_cut: bool,
-    /// Where an operator set the group's offset last.
+    /// The offset that an operator set last.
     pub(crate) reset_to: Option<u64>,
-    /// When another one took its place.
+    /// When a newer incarnation replaced it.
     pub(crate) died_at: i64,
 }
 
@@ -109,15 +109,15 @@ pub(crate) struct Kafka {
     pub(crate) committed: BTreeMap<TopicPartition, (u64, String)>,
     /// Members by replica, with the epoch of their membership.
     pub(crate) members: BTreeMap<usize, u64>,
-    /// Who has been given a partition and has not given it back.
+    /// The owner of each partition, until it is revoked.
     pub(crate) owners: BTreeMap<TopicPartition, usize>,
     pub(crate) epoch: u64,
-    /// The group has committed something.
+    /// Whether the group has committed anything.
     pub(crate) has_begun: bool,
-    lives: u64,
+    incarnations: u64,
 }
 
-/// What is to be told to members.
+/// What members are to be notified of.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
     pub(crate) revoke: BTreeMap<usize, Vec<TopicPartition>>,
@@ -141,7 +141,7 @@ impl Log {
         }
     }
 
-    /// What is left of the log when an election has cut it at an offset.
+    /// The rest of a log that an election truncated at an offset.
     fn cut(&self, at: u64) -> Self {
         let (id, cuts) =
             self.partition.incarnation.0.split_once('+').unwrap_or((&self.partition.incarnation.0, "0"));
@@ -165,7 +165,7 @@ impl Log {
         self.records.len() as u64
     }
 
-    /// The last stable offset: nothing behind the first record of an open transaction is readable.
+    /// The last stable offset: nothing after the first record of an open transaction is readable.
     pub(crate) fn stable(&self) -> u64 {
         let is_open = |r: &Record| r.transaction.is_some_and(|t| self.transactions[&t] == Transaction::Open);
         self.records.iter().position(is_open).map_or(self.high(), |at| at as u64)
@@ -193,14 +193,14 @@ impl Log {
         open.map(|(number, _)| *number).collect()
     }
 
-    /// Whether a consumer is given the record.
+    /// Whether a consumer receives the record.
     pub(crate) fn is_readable(&self, offset: u64) -> bool {
         let Some(record) = self.records.get(offset as usize) else { return false };
         matches!(record.kind, Kind::Event(_) | Kind::Poison | Kind::Refused)
             && record.transaction.is_none_or(|t| self.transactions[&t] == Transaction::Committed)
     }
 
-    /// Whether the record was or may still be given to a consumer.
+    /// Whether a consumer received or may still receive the record.
     pub(crate) fn is_event(&self, offset: u64) -> Option<&Rc<Happening>> {
         let record = &self.records[offset as usize];
         match &record.kind {
@@ -215,10 +215,10 @@ impl Log {
 }
 
 impl Kafka {
-    /// Makes a topic, anew where there is one. The group's commits may outlive the old one for a while.
+    /// Creates a topic, or recreates it. The group's commits may outlive the old one for a while.
     pub(crate) fn make(&mut self, topic: &Arc<str>, partitions: i32, keeps_commits: bool, now: i64) {
-        self.lives += 1;
-        let id = format!("life{:018}", self.lives);
+        self.incarnations += 1;
+        let id = format!("starts{:018}", self.incarnations);
         let logs = (0..partitions).map(|number| Log::new(topic, &id, number)).collect();
         if let Some(old) = self.topics.insert(topic.clone(), Topic { id, logs }) {
             self.dead.extend(old.logs.into_iter().map(|log| Log { died_at: now, ..log }));
@@ -235,7 +235,7 @@ impl Kafka {
         }
     }
 
-    /// An election without a replica in sync: the log ends before what the group committed of its present life.
+    /// An election without a replica in sync: the log ends before the committed offset of its current incarnation.
     /// Returns where.
     pub(crate) fn cut(&mut self, place: &TopicPartition, offsets: u64, now: i64) -> Option<u64> {
         let (committed, metadata) = self.committed.get(place)?.clone();
@@ -252,7 +252,7 @@ impl Kafka {
         Some(at)
     }
 
-    /// The coordinator takes a commit.
+    /// The coordinator accepts a commit.
     pub(crate) fn commit(&mut self, place: TopicPartition, offset: u64, metadata: String) {
         if self.committed.is_empty() {
             let logs = self.topics.values_mut().flat_map(|topic| &mut topic.logs);
@@ -292,20 +292,21 @@ impl Kafka {
             .collect()
     }
 
-    /// A replica joins the group, or joins again.
+    /// A replica joins or rejoins the group.
     pub(crate) fn join(&mut self, replica: usize) -> u64 {
         self.epoch += 1;
         self.members.insert(replica, self.epoch);
         self.epoch
     }
 
-    /// A replica is no member any more; its partitions are free.
+    /// A replica is no longer a member; its partitions are unassigned.
     pub(crate) fn leave(&mut self, replica: usize) {
         self.members.remove(&replica);
         self.owners.retain(|_, owner| *owner != replica);
     }
 
-    /// Cooperative and sticky: who has too many gives some back, who has too few gets those that are free.
+    /// Cooperative and sticky: a member with too many partitions loses some, and one with too few receives unassigned
+    /// ones.
     pub(crate) fn rebalance(&mut self, topics: &BTreeSet<Arc<str>>) -> Moves {
         let mut moves = Moves::default();
         let places: Vec<TopicPartition> =

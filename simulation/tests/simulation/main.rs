@@ -1,5 +1,5 @@
-//! The connector's and the processor's own cores in one thread against a simulated Kafka, Pub/Sub, object store and
-//! table, driven by a seed and a virtual clock.
+//! The real cores of connector and processor in one thread, with simulated Kafka, Pub/Sub, object store and tables, a
+//! seed, and a virtual clock.
 //!
 //! | module | idea |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | [`check`] | the invariants |
 //! | [`shrink`] | many seeds, and the shortest story of one that fails |
 //!
-//! `AQUEDUCT_SEEDS=10000` runs more seeds of each scenario, `AQUEDUCT_SEED=7` one alone, with its story.
+//! `AQUEDUCT_SEEDS=10000` runs more seeds of each scenario, `AQUEDUCT_SEED=7` a single one with its log.
 
 mod check;
 mod dice;

@@ -11,13 +11,13 @@ use crate::dice::Dice;
 
 /// The flow with a join.
 pub(crate) const JOINED: &str = "joined";
-/// How long before its click a view may be, milliseconds.
+/// Maximum time from a view to its click, milliseconds.
 pub(crate) const JOIN_WITHIN: i64 = 5_000;
 
-/// What a run is like.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// When it begins: the minute borders fall differently.
+    /// Start time, which determines the minute boundaries.
     pub(crate) epoch: i64,
     pub(crate) topics: usize,
     pub(crate) partitions: i32,
@@ -33,67 +33,67 @@ pub(crate) struct Config {
     pub(crate) size: i64,
     pub(crate) has_ids: bool,
     pub(crate) id_within: i64,
-    /// A stand-by is told at once when the holder has died.
+    /// A standby learns at once when the holder has died.
     pub(crate) has_lock: bool,
-    /// Which replica takes a record is not the same for all of them.
+    /// Replicas differ in which records they accept.
     pub(crate) replicas_differ: bool,
-    /// The slowest request or answer, milliseconds.
+    /// The slowest request or response, milliseconds.
     pub(crate) slowest: i64,
-    /// The slowest answer about topics.
+    /// The slowest response about topics.
     pub(crate) slowest_topics: i64,
-    /// The slowest answer about the ends of logs.
+    /// The slowest response about log ends.
     pub(crate) slowest_ends: i64,
     /// The slowest delivery of a message.
     pub(crate) slowest_message: i64,
     /// How often a replica reads.
     pub(crate) poll: i64,
-    /// Messages of each kind that one pull gives.
+    /// Messages of each kind per pull.
     pub(crate) pull: u64,
     /// Bytes of a full copy of the state that each checkpoint takes: from one entry to everything.
     pub(crate) part: usize,
-    // In so many of a thousand cases:
+    // In this many of a thousand cases:
     pub(crate) publish_lost: u64,
     pub(crate) redelivered: u64,
     pub(crate) acks_lost: u64,
     pub(crate) store_faults: u64,
     pub(crate) appends_lost: u64,
     pub(crate) vanish: u64,
-    pub(crate) stuck: u64,
-    /// A data message takes anything up to the slowest delivery.
+    pub(crate) stalled: u64,
+    /// A data message takes any time up to the slowest delivery.
     pub(crate) slow_data: u64,
-    /// An answer about the ends takes anything up to the slowest one.
+    /// A response about log ends takes any time up to the slowest.
     pub(crate) slow_ends: u64,
-    /// Pub/Sub takes a batch only after many attempts, while it takes everything else.
+    /// Pub/Sub accepts a batch only after many attempts, but accepts all others.
     pub(crate) held_up: u64,
-    /// When nothing is stuck or held up any more, milliseconds from the beginning.
+    /// When nothing is stalled or delayed any more, milliseconds from the beginning.
     pub(crate) troubled: i64,
     pub(crate) loose: u64,
     pub(crate) contested: u64,
     pub(crate) copies: u64,
     pub(crate) future: u64,
-    /// An event is as late as it may be.
+    /// An event is as late as allowed.
     pub(crate) edge: u64,
-    /// An event is ahead of its record, and near enough to be taken.
+    /// An event is ahead of its record, but within `events.future`.
     pub(crate) ahead: u64,
-    /// An event of a view that was seen before, about as late as a window of a join may still take it.
+    /// An event with the ID of an earlier view, about as late as a window of a join still accepts.
     pub(crate) delayed: u64,
     pub(crate) old_commits_stay: u64,
     /// Final rows may differ, because a state was lost on purpose.
     pub(crate) is_inexact: bool,
-    /// Records that no connector takes keep coming, to the first partition, until all is over.
+    /// Rejected records keep arriving on the first partition until the end.
     pub(crate) poison_for_ever: bool,
-    /// Events are so much older than their records, and no event is ahead of its time.
+    /// Events are this much older than their records, and none is in the future.
     pub(crate) lag: i64,
-    /// A third flow, in which clicks find their views.
+    /// Adds a third flow, with a join.
     pub(crate) has_join: bool,
-    /// The key that no table takes.
+    /// The key that every table rejects.
     pub(crate) refuses: Option<&'static str>,
-    /// Connectors are static members: one that comes back within its session is handed its old assignment.
+    /// Connectors are static members: one that returns within its session receives its old assignment.
     pub(crate) is_static: bool,
-    /// What an older incarnation does not hold any more it never holds again: once everything has arrived, the
-    /// watermark follows the time.
+    /// A retired incarnation never holds the watermark again: once everything has arrived, the watermark follows the
+    /// time.
     pub(crate) is_prompt: bool,
-    /// Programs of two versions run. In the end every processor has the next one.
+    /// Programs of two versions run. At the end every processor has the next one.
     pub(crate) has_versions: bool,
 }
 
@@ -102,27 +102,27 @@ pub(crate) struct Config {
 pub(crate) enum Step {
     /// An event, by topic and partition.
     Produce(usize, usize),
-    /// A record that no connector takes.
+    /// A record that every connector rejects.
     Poison(usize, usize),
-    /// A record that every connector takes and Pub/Sub refuses.
+    /// A record that connectors accept and Pub/Sub rejects.
     Refused(usize, usize),
     Begin(usize, usize),
     End(usize, usize, bool),
     Compact(usize, usize),
-    /// Retention takes this many records.
+    /// Retention deletes this many records.
     Retain(usize, usize, u64),
     AddPartition(usize),
     Remake(usize),
-    /// The configuration names the last topic no more.
+    /// The last topic is removed from the configuration.
     DropTopic,
     /// A topic is created and added to the configuration.
     AddTopic,
     /// While every connector is down a topic gets another partition.
     AddPartitionUnseen(usize),
-    /// An election without a replica in sync cuts so many offsets off what the group committed.
+    /// An unclean election truncates this many committed offsets.
     Cut(usize, usize, u64),
-    /// An operator stops every connector, sets the group's offset by so much from where the log can be read to at most,
-    /// and starts them again.
+    /// An operator stops all connectors, sets the group's offset to at most this far from the readable end, and starts
+    /// them again.
     Reset(usize, usize, u64),
     CrashReplica(usize, i64),
     StopReplica(usize, i64),
@@ -135,17 +135,17 @@ pub(crate) enum Step {
     UpgradeReplica(usize),
     /// A processor restarts with the next version.
     UpgradeWorker(usize),
-    /// Pub/Sub takes nothing for so long.
+    /// Pub/Sub accepts nothing for this long.
     Outage(i64),
     StreamsGone,
     LoseState,
 }
 
-/// A run, but for its seed.
+/// A run without its seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) config: Config,
-    /// When, a number that stays with it, and what.
+    /// Time, a stable number, and the step.
     pub(crate) steps: Vec<(i64, u64, Step)>,
     /// When the faults are over.
     pub(crate) calm_at: i64,
@@ -189,7 +189,7 @@ impl Config {
             store_faults: 20,
             appends_lost: 40,
             vanish: 0,
-            stuck: 0,
+            stalled: 0,
             slow_data: 0,
             slow_ends: 0,
             held_up: 0,
@@ -213,8 +213,7 @@ impl Config {
         }
     }
 
-    /// How old an event may be when it is written. A little less than at most as long as a window of its view or click
-    /// takes it.
+    /// The maximum age of an event when it is written. Slightly less than what a window of its view or click accepts.
     pub(crate) fn longest_delay(&self) -> i64 {
         JOIN_WITHIN + self.size + self.lateness_of_join() + 2 * self.out_of_orderness
     }
@@ -233,8 +232,8 @@ impl Config {
         serde_json::from_value(settings).expect("the section is complete")
     }
 
-    /// A sliding flow in event time that takes late events, and a fixed one that takes none: in event time where
-    /// events come twice, else by Kafka's timestamps. Perhaps a fixed one with a join.
+    /// A sliding flow in event time that accepts late events, and a fixed one that accepts none: in event time if
+    /// events are duplicated, otherwise in Kafka time. Optionally a flow with a join.
     pub(crate) fn flows(&self) -> Vec<Flow> {
         let time = if self.has_ids { "event" } else { "kafka" };
         let size = self.size;
@@ -259,7 +258,7 @@ impl Config {
     }
 }
 
-/// Draws the steps of a kind: how many on average in the whole run, and what each is.
+/// Draws the steps of a kind: their mean number in the whole run, and the step.
 pub(crate) struct Drawing {
     pub(crate) dice: Dice,
     pub(crate) length: i64,
@@ -272,7 +271,7 @@ impl Drawing {
         Self { dice, length, steps: Vec::new(), kinds: BTreeMap::new() }
     }
 
-    /// Up to `most` steps of a kind, at even times.
+    /// Up to `most` steps of a kind, at regular times.
     pub(crate) fn some(
         &mut self,
         kind: &'static str,
@@ -306,7 +305,7 @@ impl Drawing {
         }
     }
 
-    /// A step of a kind every so many milliseconds.
+    /// A step of a kind at this interval in milliseconds.
     pub(crate) fn every(&mut self, kind: &'static str, millis: i64, make: impl Fn(Dice, u64) -> Step) {
         for (n, at) in (0..self.length).step_by(millis.unsigned_abs() as usize).enumerate() {
             let salt = self.dice.roll(kind, &[n as u64, 2]);

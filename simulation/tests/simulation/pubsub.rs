@@ -1,4 +1,4 @@
-//! The simulated Pub/Sub: two topics with a subscription each, at least once and in any order.
+//! The simulated Pub/Sub: two topics with one subscription each, at-least-once delivery in any order.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -13,7 +13,7 @@ pub(crate) enum Kind {
     Marks,
 }
 
-/// What a message holds.
+/// The content of a message.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Data {
@@ -21,7 +21,7 @@ pub(crate) enum Body {
         offset: u64,
         timestamp: i64,
         event: Rc<Happening>,
-        /// In a format that only the next version can read.
+        /// A format that only the next version can read.
         is_packed: bool,
     },
     Mark(Rc<WireMark>),
@@ -32,11 +32,11 @@ pub(crate) struct Message {
     pub(crate) body: Body,
     pub(crate) published: i64,
     pub(crate) is_acked: bool,
-    /// It never comes.
+    /// It is never delivered.
     pub(crate) is_vanished: bool,
-    /// It comes much later than everything else.
-    pub(crate) is_stuck: bool,
-    /// Whom it was given to last: worker and life.
+    /// It is delivered much later than everything else.
+    pub(crate) is_stalled: bool,
+    /// Who received it last: the worker, and how often that had started.
     pub(crate) lease: Option<(usize, u32)>,
     pub(crate) deliveries: u64,
 }
@@ -45,7 +45,7 @@ pub(crate) struct Message {
 #[derive(Debug, Default)]
 pub(crate) struct PubSub {
     pub(crate) messages: Vec<Message>,
-    /// What may be delivered now.
+    /// Messages that can be delivered now.
     data: Vec<usize>,
     marks: Vec<usize>,
 }
@@ -66,14 +66,14 @@ impl PubSub {
             published: now,
             is_acked: false,
             is_vanished: false,
-            is_stuck: false,
+            is_stalled: false,
             lease: None,
             deliveries: 0,
         });
         self.messages.len() - 1
     }
 
-    /// The message may be delivered, once more perhaps.
+    /// The message can be delivered, perhaps again.
     pub(crate) fn ready(&mut self, message: usize) {
         if self.messages[message].is_acked {
             return;
@@ -84,7 +84,7 @@ impl PubSub {
         }
     }
 
-    /// Gives out one message, whichever.
+    /// Delivers any message.
     pub(crate) fn pull(&mut self, kind: Kind, draw: u64) -> Option<usize> {
         let ready = match kind {
             Kind::Data => &mut self.data,

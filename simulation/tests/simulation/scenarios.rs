@@ -1,4 +1,4 @@
-//! The scenarios, each with the faults that it is about.
+//! The scenarios, each with its faults.
 
 use kafka::StartRule;
 
@@ -115,7 +115,7 @@ fn latest(dice: Dice) -> Plan {
 }
 
 /// Events of a topic's older incarnation arrive long after the marks that mention them.
-fn topics_made_anew(dice: Dice) -> Plan {
+fn recreated_topics(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     accidents(&mut drawing, 2, 0);
     drawing.exactly("remake", 2, |d, _| Step::Remake(part(d, 4)));
@@ -130,7 +130,7 @@ fn topics_made_anew(dice: Dice) -> Plan {
 }
 
 /// Connectors crash with what they have read of a topic, and the topic is recreated before another one reads it again.
-fn lives_cut_short(dice: Dice) -> Plan {
+fn incarnations_cut_short(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     drawing.exactly("crash replica", 8, |d, n| Step::CrashReplica(n as usize, long(d, 2_000, 9_000)));
     drawing.exactly("remake", 3, |d, _| Step::Remake(part(d, 4)));
@@ -146,7 +146,7 @@ fn lives_cut_short(dice: Dice) -> Plan {
 
 /// Incarnations that are cut short leave the watermark's minimum. Then processors restart, and messages of those
 /// incarnations arrive.
-fn restarts_around_retired_lives(dice: Dice) -> Plan {
+fn restarts_around_retired_incarnations(dice: Dice) -> Plan {
     let mut drawing = Drawing::new(dice, 150_000);
     drawing.exactly("produce", 150, |dice, _| Step::Produce(part(dice, 4), part(dice, 5)));
     let early: Vec<i64> = (0..40).map(|n| 300 * n).collect();
@@ -162,7 +162,7 @@ fn restarts_around_retired_lives(dice: Dice) -> Plan {
         replicas: 2,
         old_commits_stay: 500,
         publish_lost: 200,
-        stuck: 150,
+        stalled: 150,
         held_up: 300,
         troubled: 12_000,
         is_prompt: true,
@@ -308,10 +308,10 @@ fn a_backlog(dice: Dice) -> Plan {
     drawing.plan(Config { pull: 1, hole_limit: 8_000, lateness: 0, ..Config::simple(dice) })
 }
 
-fn messages_that_never_come(dice: Dice) -> Plan {
+fn messages_that_never_arrive(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 60);
     accidents(&mut drawing, 1, 1);
-    drawing.plan(Config { vanish: 40, stuck: 20, ..Config::simple(dice) })
+    drawing.plan(Config { vanish: 40, stalled: 20, ..Config::simple(dice) })
 }
 
 fn streams_gone(dice: Dice) -> Plan {
@@ -413,9 +413,9 @@ scenarios! {
     runs_rejects_for_ever, rejects_for_ever, 60;
     runs_partitions_added, partitions_added, 120;
     runs_latest, latest, 150;
-    runs_topics_made_anew, topics_made_anew, 120;
-    runs_lives_cut_short, lives_cut_short, 60;
-    runs_restarts_around_retired_lives, restarts_around_retired_lives, 40;
+    runs_recreated_topics, recreated_topics, 120;
+    runs_incarnations_cut_short, incarnations_cut_short, 60;
+    runs_restarts_around_retired_incarnations, restarts_around_retired_incarnations, 40;
     runs_offsets_reset, offsets_reset, 40;
     runs_a_topic_dropped, a_topic_dropped, 60;
     runs_changed_topics, changed_topics, 120;
@@ -426,7 +426,7 @@ scenarios! {
     runs_replicas_that_differ, replicas_that_differ, 120;
     runs_event_ids, event_ids, 120;
     runs_a_backlog, a_backlog, 60;
-    runs_messages_that_never_come, messages_that_never_come, 100;
+    runs_messages_that_never_arrive, messages_that_never_arrive, 100;
     runs_holes_one_after_another, holes_one_after_another, 40;
     runs_publishing_held_up, publishing_held_up, 40;
     runs_streams_gone, streams_gone, 100;

@@ -1,4 +1,4 @@
-//! Runs many seeds of a scenario; of one that fails it finds a short plan that fails too, and tells its story.
+//! Runs many seeds of a scenario. For a failing seed it finds a shorter plan that also fails, and prints its log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,18 +8,18 @@ use crate::{
     world::{Ended, World},
 };
 
-/// Runs that shrinking may take.
+/// Maximum number of runs for shrinking.
 const ATTEMPTS: usize = 400;
-/// Lines at the end of a story.
+/// Number of lines of the log that are printed.
 const LINES: usize = 60;
 
-/// Runs a scenario over its seeds; panics with the story of the first that fails.
+/// Runs a scenario over its seeds; panics with the log of the first failure.
 pub(crate) fn check(name: &str, scenario: fn(Dice) -> Plan, seeds: u64) {
     let seeds = number("AQUEDUCT_SEEDS").unwrap_or(seeds);
     let one = number("AQUEDUCT_SEED");
     let range = one.map_or(0..seeds, |seed| seed..seed + 1);
     let (mut failed, mut first, mut counted) = (0u64, None, 0);
-    // To weigh how often something fails, rather than to see how.
+    // Only counts failures.
     let goes_on = std::env::var_os("AQUEDUCT_COUNT").is_some();
     for seed in range.clone() {
         let run = || World::new(scenario(Dice(seed)), seed, false).run();
@@ -45,7 +45,7 @@ pub(crate) fn check(name: &str, scenario: fn(Dice) -> Plan, seeds: u64) {
     panic!("{}", story(name, seed, &plan, &ended));
 }
 
-/// A run whose code panics has failed like any other.
+/// A panic is a failure like any other.
 fn or_panicked(run: impl FnOnce() -> Ended) -> Ended {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
@@ -63,7 +63,7 @@ fn fails(plan: &Plan, seed: u64) -> bool {
     World::new(plan.clone(), seed, false).run().wrong.is_some()
 }
 
-/// Leaves out steps, half of them at first and single ones at last, as long as it fails without them.
+/// Removes steps, first half of them and finally single ones, while the run still fails.
 fn shrink(mut plan: Plan, seed: u64) -> Plan {
     let mut size = plan.steps.len().div_ceil(2).max(1);
     let mut attempts = 0;

@@ -1,4 +1,4 @@
-//! What producers, operators and accidents do: the steps of a plan.
+//! The steps of a plan: actions of producers and operators, and accidents.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ impl World {
     pub(super) fn step(&mut self, salt: u64, step: Step) {
         match step {
             Step::Produce(..) | Step::Poison(..) | Step::Refused(..) => {}
-            other => self.tell(|| format!("step: {other:?}")),
+            other => self.log(|| format!("step: {other:?}")),
         }
         match step {
             Step::Produce(t, p) => self.produce(salt, t, p),
@@ -74,7 +74,7 @@ impl World {
                 if let Some(place) = self.place(t, p)
                     && let Some(at) = self.kafka.cut(&place, offsets, self.now)
                 {
-                    self.tell(|| format!("{}[{}] is cut at {at}", place.0, place.1));
+                    self.log(|| format!("{}[{}] is truncated at {at}", place.0, place.1));
                 }
             }
             Step::Reset(t, p, back) => self.reset_offset(t, p, back),
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    /// A partition by numbers that may be too large.
+    /// A partition, by numbers modulo the actual counts.
     pub(super) fn place(&self, t: usize, p: usize) -> Option<TopicPartition> {
         let name = topic(t % self.kafka.topics.len());
         let partitions = self.kafka.topics.get(&name)?.logs.len();
@@ -145,7 +145,7 @@ impl World {
         let config = &self.plan.config;
         let dice = Dice(salt);
         let bound = config.out_of_orderness;
-        // Some are just not late.
+        // Some are barely on time.
         let youngest = if config.lag > 0 { 0 } else { -500 };
         let age = if dice.chance(config.edge, "edge", &[]) {
             bound
@@ -203,7 +203,7 @@ impl World {
             let original = firm[dice.below(firm.len() as u64, "original", &[]) as usize];
             (id, time, is_view, key) = (original.id, original.time, original.is_view, original.key.clone());
         }
-        // A few events have a view in common, so that there is something to join.
+        // A few events share a view, so that joins find matches.
         let mut view = id / 4;
         if class == Class::Delayed {
             is_view = dice.chance(300, "delayed view", &[]);
@@ -224,7 +224,7 @@ impl World {
         if offset.is_none() {
             return;
         }
-        self.tell(|| format!("{}[{}] {offset:?}: {class:?} event {number}", place.0, place.1));
+        self.log(|| format!("{}[{}] {offset:?}: {class:?} event {number}", place.0, place.1));
         if matches!(class, Class::Firm | Class::Contested) {
             self.check_appended(time);
         }
@@ -241,7 +241,7 @@ impl World {
         }
     }
 
-    /// Removes what the rules leave open; the newest record stays.
+    /// Compacts a log; the newest record stays.
     pub(super) fn compact(&mut self, t: usize, p: usize) {
         if let Some(place) = self.place(t, p)
             && let Some(log) = self.kafka.log_mut(&place)
@@ -262,7 +262,7 @@ impl World {
         }
     }
 
-    /// Within their sessions.
+    /// Within the session timeout.
     fn restart_replicas(&mut self) {
         for number in 0..self.replicas.len() {
             if self.replicas[number].is_up {
@@ -272,7 +272,7 @@ impl World {
         }
     }
 
-    /// What Kafka's tool does with a group that has no members: the offset stands alone, without an incarnation.
+    /// What Kafka's tool does with a group that has no members: the offset has no incarnation.
     pub(super) fn reset_offset(&mut self, t: usize, p: usize, back: u64) {
         let Some(place) = self.place(t, p) else { return };
         for number in 0..self.replicas.len() {

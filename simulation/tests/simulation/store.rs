@@ -1,4 +1,4 @@
-//! The simulated object store: each poll of whoever uses it does one operation, and puts fail as told.
+//! The simulated object store: each poll does one operation, and puts fail as planned.
 //!
 //! The processor's own store runs on top of it, so that fencing, recovery and pruning are the real ones.
 
@@ -17,33 +17,33 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, memory::InMemory, path::Path,
 };
 
-/// Where the checkpoints lie in it.
+/// The path of the checkpoints.
 pub(crate) const PREFIX: &str = "state";
 
-/// What becomes of the operation that comes next.
+/// The fate of the next operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fault {
     #[default]
     None,
     /// The request does not arrive.
     Before,
-    /// The request arrives, its answer does not.
+    /// The request arrives, its response does not.
     After,
 }
 
-/// What the simulation sets before it lets somebody do an operation, and finds after it.
+/// The state that the simulation sets before an operation, and reads after it.
 #[derive(Debug, Default)]
 pub(crate) struct Dial {
     pub(crate) fault: Fault,
-    /// The checkpoint that the present writer writes.
+    /// The checkpoint that the current writer writes.
     pub(crate) payload: Option<Bytes>,
-    /// The newest checkpoint that was ever created.
+    /// The newest checkpoint that was created.
     pub(crate) newest: u64,
-    /// It, if it has not been looked at.
+    /// The same, if it was not read yet.
     pub(crate) created: Option<Bytes>,
 }
 
-/// Clones are one store.
+/// Clones share the store.
 #[derive(Clone, Debug)]
 pub(crate) struct Gated {
     inner: Arc<InMemory>,
@@ -80,7 +80,7 @@ impl Gated {
         .boxed()
     }
 
-    /// Remembers a checkpoint that was created, unless a newer one ever was.
+    /// Remembers a checkpoint that was created, unless a newer one exists.
     fn note(&self, location: &Path) {
         let mut dial = self.dial();
         let number = location.filename().and_then(|name| name.parse::<u64>().ok());
@@ -124,7 +124,7 @@ impl ObjectStore for Gated {
         self.inner.delete_stream(gated.boxed())
     }
 
-    // What is listed is what stands there when the gate opens.
+    // The listing has the objects that exist when the gate opens.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         self.gated_listing(prefix, None)
     }

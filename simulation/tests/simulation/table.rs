@@ -1,4 +1,4 @@
-//! The simulated tables behind the processor's own port: streams with offsets, and every row that ever landed.
+//! The simulated tables as a `Sink` of the processor: streams with offsets, and all rows.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,26 +16,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     streams: BTreeMap<String, Stream>,
-    /// Rows of the flows, in the order in which they landed.
+    /// Rows of the flows, in order of arrival.
     pub(crate) rows: Vec<(Arc<str>, Written)>,
-    /// Refused records and rows.
+    /// Rejected records and rows.
     pub(crate) letters: Vec<DeadLetterRow>,
-    /// The rows that were refused, each once.
+    /// The rejected rows, each once.
     pub(crate) refused: BTreeSet<RowName>,
-    /// What landed twice, or at a place where something else stood.
+    /// Duplicated rows, and conflicting appends.
     pub(crate) wrong: Vec<String>,
-    /// Keys that no table takes.
+    /// Keys that every table rejects.
     pub(crate) refuses: BTreeSet<String>,
     names: u64,
     seen: BTreeSet<RowName>,
-    /// Requests that are no panes.
+    /// Requests of other tables.
     others: BTreeSet<(Table, Arc<[u8]>)>,
 }
 
 /// A row as it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Written {
-    /// The key as one text.
+    /// The key as text.
     pub(crate) key: String,
     /// The start of the window.
     pub(crate) start: i64,
@@ -57,7 +57,7 @@ struct Stream {
     is_gone: bool,
 }
 
-/// Clones are one place.
+/// Clones share the tables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimulatedSink(Arc<Mutex<Tables>>);
 
@@ -113,7 +113,7 @@ impl Tables {
         stream.requests.insert(append.offset, (append.rows, append.body.clone()));
         let other = (append.table.clone(), append.body.clone());
         if !matches!(append.table, Table::Flow(_)) && !self.others.insert(other) {
-            self.wrong.push(format!("a request stands twice in {}", append.table.name()));
+            self.wrong.push(format!("a request is twice in {}", append.table.name()));
         }
         if let Table::DeadLetters = &append.table {
             let letters: Vec<DeadLetterRow> =
@@ -124,7 +124,7 @@ impl Tables {
             for row in rows {
                 if !self.seen.insert(name(flow, &row)) {
                     self.wrong.push(format!(
-                        "a row stands twice in {flow}: window {}, key {}, pane {}",
+                        "a row is twice in {flow}: window {}, key {}, pane {}",
                         row.start, row.key, row.pane_index
                     ));
                 }
@@ -134,7 +134,7 @@ impl Tables {
         Appended::Done
     }
 
-    fn stands(&self, append: &Append) -> bool {
+    fn contains(&self, append: &Append) -> bool {
         match &append.table {
             Table::Flow(flow) => {
                 let rows = decode(&append.body);
@@ -175,7 +175,7 @@ impl Sink for SimulatedSink {
     }
 
     fn encode(&self, _: &Table, rows: Rows<'_>) -> Result<Vec<Body>, SinkError> {
-        // Two rows a request, so that a crash finds some of them sent.
+        // Two rows per request, so that a crash occurs between requests.
         let bodies = match rows {
             Rows::Panes(rows) => {
                 let written = |part: &[Row]| part.iter().map(written).collect::<Vec<_>>();
@@ -201,7 +201,7 @@ impl Sink for SimulatedSink {
         Ok(self.tables().append(append))
     }
 
-    async fn stands(&self, append: &Append) -> Result<bool, SinkError> {
-        Ok(self.tables().stands(append))
+    async fn contains(&self, append: &Append) -> Result<bool, SinkError> {
+        Ok(self.tables().contains(append))
     }
 }

@@ -1,5 +1,5 @@
-//! What connectors put on the wire. The present version is the real one; the next one exists only here, to see what
-//! the present processor does with it.
+//! What connectors put on the wire. The present version is the real one; the next one exists only in the simulation, to
+//! see what the present processor does with it.
 
 use std::{borrow::Cow, rc::Rc};
 
@@ -38,13 +38,13 @@ impl Version {
         Rc::new(WireMark { mark, bytes })
     }
 
-    /// The mark as the present version writes it, where this version can read it.
+    /// The mark as the current version writes it, if this version can read it.
     pub(crate) fn read(self, bytes: &[u8]) -> &[u8] {
         let next = bytes.strip_prefix(BEFORE).and_then(|bytes| bytes.strip_suffix(AFTER));
         next.filter(|_| self == Self::Next).unwrap_or(bytes)
     }
 
-    /// Format and content of a data message as this version has them.
+    /// Format and content of a data message of this version.
     pub(crate) fn unpack(self, event: &Happening, is_packed: bool) -> (Option<&'static [u8]>, Cow<'_, [u8]>) {
         match (self, is_packed) {
             (Self::Present, true) => (Some(FORMAT), [PACKED, &event.payload].concat().into()),

@@ -1,4 +1,4 @@
-//! The world of one run: the queue of what is to happen, and who it happens to.
+//! The world of one run: the event queue and its actors.
 //!
 //! Time is virtual, and everything happens in one thread, in the order of its time.
 
@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) kafka: Kafka,
     /// The configured topics.
     pub(crate) topics: BTreeSet<Arc<str>>,
-    /// What `now` is counted from, where an instant is wanted.
+    /// The `Instant` that corresponds to time 0.
     pub(crate) clock: Instant,
     pub(crate) pubsub: PubSub,
     pub(crate) store: Gated,
@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) check: Check,
-    /// The faults are over.
+    /// Whether the faults are over.
     pub(crate) is_calm: bool,
     pub(crate) outage_until: i64,
     pub(crate) events: Vec<Rc<Happening>>,
@@ -48,7 +48,7 @@ pub(crate) struct World {
     story: Option<Vec<String>>,
 }
 
-/// What is to happen.
+/// The event queue.
 #[derive(Debug)]
 pub(crate) enum Event {
     Step(usize),
@@ -60,8 +60,8 @@ pub(crate) enum Event {
     BootWorker(usize),
     Replica(usize, u32, replica::Happens),
     Worker(usize, u32, worker::Happens),
-    Publish { number: usize, life: u32, delivery: Delivery, attempt: u64 },
-    Commit { number: usize, life: u32, epoch: u64, offsets: Offsets, purpose: CommitFor },
+    Publish { number: usize, starts: u32, delivery: Delivery, attempt: u64 },
+    Commit { number: usize, starts: u32, epoch: u64, offsets: Offsets, purpose: CommitFor },
     Ready(usize),
     Lease(usize, usize, u32),
     Ack(Vec<usize>),
@@ -74,19 +74,19 @@ struct Entry {
     event: Event,
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// What was wrong.
+    /// The violated invariant, if any.
     pub(crate) wrong: Option<String>,
-    /// What happened, if that was asked for.
+    /// What happened, if that was requested.
     pub(crate) story: Vec<String>,
-    /// Events that stand in the rows.
+    /// Events that are in the rows.
     pub(crate) counted: usize,
 }
 
 impl World {
-    pub(crate) fn new(plan: Plan, seed: u64, told: bool) -> Self {
+    pub(crate) fn new(plan: Plan, seed: u64, is_logged: bool) -> Self {
         let config = plan.config.clone();
         let mut world = Self {
             dice: Dice(seed),
@@ -106,7 +106,7 @@ impl World {
             queue: BinaryHeap::new(),
             sequence: 0,
             wrong: None,
-            story: told.then(Vec::new),
+            story: is_logged.then(Vec::new),
             plan,
         };
         world.sink.tables().refuses.extend(config.refuses.map(str::to_owned));
@@ -116,7 +116,7 @@ impl World {
         world
     }
 
-    /// Lets everything happen.
+    /// Runs all events.
     pub(crate) fn run(mut self) -> Ended {
         for (number, (at, _, _)) in self.plan.steps.clone().into_iter().enumerate() {
             self.at(at, Event::Step(number));
@@ -159,23 +159,23 @@ impl World {
     }
 
     pub(crate) fn for_replica(&mut self, number: usize, delay: i64, happens: replica::Happens) {
-        self.at(delay, Event::Replica(number, self.replicas[number].life, happens));
+        self.at(delay, Event::Replica(number, self.replicas[number].starts, happens));
     }
 
     pub(crate) fn for_worker(&mut self, number: usize, delay: i64, happens: worker::Happens) {
-        self.at(delay, Event::Worker(number, self.workers[number].life, happens));
+        self.at(delay, Event::Worker(number, self.workers[number].starts, happens));
     }
 
-    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn log(&mut self, line: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
             let at = self.now - self.plan.config.epoch;
             story.push(format!("{:>4}.{:03} {}", at / 1_000, at % 1_000, line()));
         }
     }
 
-    /// The first thing that is wrong decides.
+    /// Only the first failure is kept.
     pub(crate) fn fail(&mut self, what: String) {
-        self.tell(|| format!("WRONG: {what}"));
+        self.log(|| format!("WRONG: {what}"));
         self.wrong.get_or_insert(what);
     }
 
@@ -191,32 +191,32 @@ impl World {
             Event::SessionEnds(number, epoch) => self.session_ends(number, epoch),
             Event::BootReplica(number) => self.boot_replica(number),
             Event::BootWorker(number) => self.boot_worker(number),
-            Event::Replica(number, life, happens) => {
+            Event::Replica(number, starts, happens) => {
                 let replica = &self.replicas[number];
-                if replica.is_up && replica.life == life {
+                if replica.is_up && replica.starts == starts {
                     match replica.paused_until - self.now {
-                        wait @ 1.. => self.at(wait, Event::Replica(number, life, happens)),
+                        wait @ 1.. => self.at(wait, Event::Replica(number, starts, happens)),
                         _ => self.replica_happens(number, happens),
                     }
                 }
             }
-            Event::Worker(number, life, happens) => {
+            Event::Worker(number, starts, happens) => {
                 let worker = &self.workers[number];
-                if worker.is_up && worker.life == life {
+                if worker.is_up && worker.starts == starts {
                     match worker.paused_until - self.now {
-                        wait @ 1.. => self.at(wait, Event::Worker(number, life, happens)),
+                        wait @ 1.. => self.at(wait, Event::Worker(number, starts, happens)),
                         _ => self.worker_happens(number, happens),
                     }
                 }
             }
-            Event::Publish { number, life, delivery, attempt } => {
-                self.publish(number, life, delivery, attempt);
+            Event::Publish { number, starts, delivery, attempt } => {
+                self.publish(number, starts, delivery, attempt);
             }
-            Event::Commit { number, life, epoch, offsets, purpose } => {
-                self.coordinator((number, life, epoch), offsets, purpose);
+            Event::Commit { number, starts, epoch, offsets, purpose } => {
+                self.coordinator((number, starts, epoch), offsets, purpose);
             }
             Event::Ready(message) => self.pubsub.ready(message),
-            Event::Lease(message, number, life) => self.lease(message, number, life),
+            Event::Lease(message, number, starts) => self.lease(message, number, starts),
             Event::Ack(messages) => {
                 for message in messages {
                     self.pubsub.messages[message].is_acked = true;
@@ -230,7 +230,7 @@ impl World {
     }
 
     fn calm(&mut self) {
-        self.tell(|| "all faults are over".to_owned());
+        self.log(|| "all faults are over".to_owned());
         self.is_calm = true;
         self.outage_until = 0;
         for number in 0..self.replicas.len() {
@@ -254,7 +254,7 @@ impl World {
         self.at(2_000, Event::Look);
     }
 
-    /// Whether messages may be stuck or held up.
+    /// Whether messages may be stalled or delayed.
     pub(crate) fn is_troubled(&self) -> bool {
         !self.is_calm && self.now - self.plan.config.epoch < self.plan.config.troubled
     }
@@ -274,8 +274,8 @@ impl World {
         if is_data && self.dice.chance(config.slow_data, "slow data", &salt) {
             delay = self.dice.millis(0, config.slowest_message, "slow data", &[message as u64, 1]);
         }
-        if is_data && self.is_troubled() && self.dice.chance(config.stuck, "stuck", &salt) {
-            self.pubsub.messages[message].is_stuck = true;
+        if is_data && self.is_troubled() && self.dice.chance(config.stalled, "stalled", &salt) {
+            self.pubsub.messages[message].is_stalled = true;
             delay = 2 * config.hole_limit;
         }
         self.at(delay, Event::Ready(message));

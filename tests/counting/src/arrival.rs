@@ -1,11 +1,11 @@
-//! The order of arrival: random steps, and what they come to once everything that was not acknowledged is redelivered.
+//! The order of arrival: random steps, expanded with the redelivery of everything that was not acknowledged.
 
 use crate::{
     case::{Case, Content, Record, Step},
     dice::Dice,
 };
 
-/// What a processor meets, step by step, with nothing left open.
+/// The fully determined steps of a processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// The data message of a record at an offset.
@@ -14,13 +14,13 @@ pub(crate) enum Action {
     Mark(Vec<(u32, u64)>),
     /// Watermarks move.
     Tick,
-    /// A checkpoint with a part of that many bytes.
+    /// A checkpoint with a part of this many bytes.
     Save(usize),
-    /// Back to the last checkpoint, with an edition of the flows.
+    /// A restart from the last checkpoint, with an edition of the flows.
     Restore(usize),
-    /// A partition has no more records.
+    /// The end of a partition.
     EndOf(usize),
-    /// No topic has more records, and every window is over.
+    /// The end of all topics, after which every window is final.
     End,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn roll(records: &[Record], editions: usize, dice: &mut Dice) -> Vec<
         if matches!(record.content, Content::Gap(_)) {
             steps.push(Step::Mark(vec![record.number]));
         } else {
-            // Retention is said to have taken it, and then its message arrives after all.
+            // A mark reports it as lost to retention, and then its message arrives after all.
             if dice.percent(3) {
                 steps.push(Step::Mark(vec![record.number]));
             }
@@ -69,7 +69,7 @@ pub(crate) fn roll(records: &[Record], editions: usize, dice: &mut Dice) -> Vec<
     steps
 }
 
-/// The steps of a case with redeliveries, with what no step has delivered, and with the end.
+/// The steps of a case with redeliveries, the records that no step delivered, and the end.
 pub(crate) fn expand(case: &Case) -> Vec<Action> {
     let offsets = case.offsets();
     let message = |step: &Step| match step {
@@ -81,7 +81,7 @@ pub(crate) fn expand(case: &Case) -> Vec<Action> {
     };
     let mut actions = Vec::new();
     let mut unacknowledged: Vec<Action> = Vec::new();
-    // Messages with the step before which they are redelivered.
+    // Messages, and the step before which each is redelivered.
     let mut waiting: Vec<(usize, Action)> = Vec::new();
     for (at, step) in case.steps.iter().enumerate() {
         let (arriving, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(due, _)| *due <= at);
@@ -100,7 +100,7 @@ pub(crate) fn expand(case: &Case) -> Vec<Action> {
             }
             Step::Crash(edition) => {
                 actions.push(Action::Restore(*edition));
-                // In another order than before: each message has a delay of its own.
+                // In another order than before: each message has its own delay.
                 let delayed = std::mem::take(&mut unacknowledged).into_iter().enumerate();
                 waiting.extend(delayed.map(|(n, message)| (at + 1 + (7 * n + at) % 5, message)));
             }

@@ -1,4 +1,4 @@
-//! A case: a configuration, the logs of the partitions, and the steps in which a processor meets them.
+//! A case: a configuration, the logs of the partitions, and the steps of a processor.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use crate::{arrival, dice::Dice, records, settings::Settings};
 pub struct Case {
     pub(crate) seed: u64,
     pub(crate) settings: Settings,
-    /// In the order in which producers wrote them; the offsets of a partition follow from it.
+    /// In the order of production, which determines the offsets.
     pub(crate) records: Vec<Record>,
-    /// How the core meets the records; what no step names arrives behind the last one.
+    /// The steps of the core; records without a step arrive after the last one.
     pub(crate) steps: Vec<Step>,
     /// Whether `replay` reads with a separate reader, as its threads do.
     pub(crate) batched: bool,
@@ -20,7 +20,7 @@ pub struct Case {
 /// One offset of a partition.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
-    /// Names the record in steps; stays when others are removed.
+    /// Identifies the record in steps, even if others are removed.
     pub(crate) number: u32,
     /// Index into [`Settings::partitions`].
     pub(crate) partition: usize,
@@ -31,12 +31,12 @@ pub(crate) struct Record {
     pub(crate) content: Content,
 }
 
-/// What an offset holds.
+/// The content of an offset.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// The members of an event, each with its value as JSON text.
     Object(Vec<(String, String)>),
-    /// Bytes that are no JSON object.
+    /// Bytes that are not a JSON object.
     Text(String),
     /// No event.
     Gap(Gap),
@@ -56,14 +56,14 @@ pub(crate) enum Gap {
 pub(crate) enum Step {
     /// A data message arrives, perhaps again.
     Data(u32),
-    /// A mark arrives. It names the topics and covers these records: a gap for its own reason, an event as lost.
+    /// A mark arrives. It lists the topics and covers these records: a gap with its reason, an event as lost.
     Mark(Vec<u32>),
     /// Time passes: watermarks move.
     Tick,
-    /// Changed panes fire, and a checkpoint becomes durable; its part of a full copy takes that many bytes, if not more.
+    /// Changed panes fire, and a checkpoint becomes durable; its part of a full copy has at least this many bytes.
     Save(usize),
-    /// The processor ends without warning and another one restores the state, with an edition of the flows. What no
-    /// checkpoint covers is redelivered.
+    /// The processor crashes, and another one restores the state with an edition of the flows. Messages that no
+    /// checkpoint covers are redelivered.
     Crash(usize),
 }
 
@@ -97,7 +97,7 @@ impl Case {
         self.records.iter().map(offset).collect()
     }
 
-    /// Removes records, and what steps say of them.
+    /// Removes records, also from the steps.
     pub(crate) fn remove(&mut self, numbers: &[u32]) {
         self.records.retain(|record| !numbers.contains(&record.number));
         self.steps.retain_mut(|step| match step {
@@ -112,7 +112,7 @@ impl Case {
 }
 
 impl Record {
-    /// The bytes of the message; nothing where there is no event.
+    /// The bytes of the message; `None` without an event.
     pub(crate) fn payload(&self) -> Option<String> {
         match &self.content {
             Content::Object(members) => {
@@ -147,7 +147,7 @@ mod tests {
         assert_ne!(text(7), text(8));
     }
 
-    /// What no case has is not tested.
+    /// Everything must occur in some case to be tested.
     #[test]
     fn cases_have_every_outcome() {
         let mut outcomes = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Compares the product with the model, and every pane with the laws of panes.
+//! Compares the product with the model, and checks the laws of panes.
 
 use std::{
     collections::BTreeMap,
@@ -20,12 +20,12 @@ use crate::{
 /// A case in which the product and the model differ.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// Without the events whose outcome the rules leave open.
+    /// The case without the events whose outcome the rules leave open.
     pub(crate) case: Case,
     pub(crate) differences: Vec<String>,
 }
 
-/// Runs a case in all ways; nothing where they agree.
+/// Runs a case in all ways; `None` if they agree.
 pub fn check(case: &Case) -> Option<Finding> {
     let mut case = case.clone();
     let differences = run(&mut case).unwrap_or_else(|failure| vec![failure]);
@@ -107,8 +107,8 @@ fn listed(times: &[i64]) -> String {
     times.iter().map(|time| EventTime(*time).to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Where nothing is late or a duplicate in either order, both must count the same; the same values have the same
-/// estimate in any case.
+/// If nothing is late or duplicated in either order, both must count the same; equal sets of values have equal
+/// estimates in any case.
 fn order_matters(one: (&Ran, &Judged<'_>), other: (&Ran, &Judged<'_>)) -> Vec<String> {
     let is_decided = [one.1, other.1].into_iter().all(|judged| {
         let is_edited = is_edited(judged);
@@ -140,9 +140,9 @@ fn order_matters(one: (&Ran, &Judged<'_>), other: (&Ran, &Judged<'_>)) -> Vec<St
     differences
 }
 
-/// What a flow comes to in the end.
+/// The final result of a flow.
 struct Finals<'a> {
-    /// The flow by the number of restarts before.
+    /// The editions of the flow, by the number of restarts.
     epochs: Vec<&'a Epoch<'a>>,
     places: BTreeMap<Place, Vec<Change>>,
     rows: BTreeMap<Place, &'a Fired>,
@@ -173,7 +173,7 @@ impl<'a> Finals<'a> {
     }
 }
 
-/// Whether a restart took another edition of the flows.
+/// Whether a restart changed the edition of the flows.
 fn is_edited(judged: &Judged<'_>) -> bool {
     let first = &judged.epochs[0];
     let is_other = |flows: &Vec<Epoch<'_>>| {
@@ -182,7 +182,7 @@ fn is_edited(judged: &Judged<'_>) -> bool {
     judged.epochs.iter().any(is_other)
 }
 
-/// Whether an event was not counted because of when it arrived.
+/// Whether an event was not counted because of its arrival time.
 fn is_lossy(judged: &Judged<'_>) -> bool {
     let has = |flow: &FlowModel<'_>, outcome: &str| flow.ledger.get(outcome).is_some_and(|count| *count > 0);
     judged.flows.iter().any(|flow| has(flow, "duplicate") || has(flow, "late"))

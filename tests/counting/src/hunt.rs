@@ -1,4 +1,4 @@
-//! Checks one seed after the other in several threads.
+//! Checks consecutive seeds in several threads.
 
 use std::{
     sync::{
@@ -11,22 +11,22 @@ use std::{
 
 use crate::{Case, Finding, check};
 
-/// Which seeds, and for how long.
+/// The seeds and the limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Hunt {
     /// The first seed.
     pub first: u64,
-    /// How many seeds at most.
+    /// Maximum number of seeds.
     pub cases: u64,
-    /// No case begins later than this.
+    /// Deadline for the start of a case.
     pub until: Option<Instant>,
-    /// How many cases are checked at once.
+    /// Number of parallel cases.
     pub threads: usize,
-    /// Whether to count findings, rather than to stop at the first one.
+    /// Whether to count findings instead of stopping at the first.
     pub counts: bool,
 }
 
-/// How many cases were checked, how many of them are findings, and the one with the lowest seed.
+/// The number of cases, the number of findings, and the finding with the lowest seed.
 pub fn hunt(hunt: &Hunt) -> (u64, u64, Option<Finding>) {
     let (next, checked, found) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let is_over = AtomicBool::new(false);

@@ -14,8 +14,8 @@
 //! | `report` | prints it |
 //! | [`dice`] | random choices, also those of the cases for Apache Beam (`tests/oracle`) |
 //!
-//! Where the rules leave an outcome open (an id past the time for which it has to be kept), the model says so, and the
-//! case is run without that event.
+//! If the rules leave an outcome open (an ID that need not be remembered any more), the model reports it, and the case
+//! is run without that event.
 #![forbid(unsafe_code)]
 
 mod arrival;

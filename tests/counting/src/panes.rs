@@ -1,4 +1,4 @@
-//! What must hold of panes: what the model says of each, and the laws of their order.
+//! The laws of panes: each equals the model, and their order is valid.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(crate) fn named(((start, end), key): &Place) -> String {
     format!("window {} to {}, key {key:?}", EventTime(*start), EventTime(*end))
 }
 
-/// The last pane of each window and key that no later one of an overlapping session replaces.
+/// The last pane of each window and key that no later overlapping session replaces.
 pub(crate) fn finals<'a>(flow: &Flow, fired: &[&'a Fired]) -> BTreeMap<Place, &'a Fired> {
     let mut last: BTreeMap<Place, &Fired> = BTreeMap::new();
     for fired in fired {
@@ -40,7 +40,7 @@ fn overlaps(((a, a_end), _): &Place, ((b, b_end), _): &Place) -> bool {
     a < b_end && b < a_end
 }
 
-/// Every pane has what was counted in its window when it fired, and every ratio is what it divides.
+/// Every pane equals the contents of its window when it fired, and every ratio equals its division.
 pub(crate) fn wrong(judged: &Judged<'_>, model: &FlowModel<'_>, fired: &[&Fired]) -> Vec<String> {
     let mut wrong = Vec::new();
     for fired in fired {
@@ -61,7 +61,7 @@ pub(crate) fn wrong(judged: &Judged<'_>, model: &FlowModel<'_>, fired: &[&Fired]
     wrong
 }
 
-/// Ratios that are not what they divide, those of views and clicks among them.
+/// Wrong ratios, including those of views and clicks.
 fn wrong_ratios(epoch: &Epoch<'_>, fired: &Fired) -> Vec<String> {
     let stored = epoch.flow.stored();
     let mut ratios = epoch.flow.shown_ratios();
@@ -88,7 +88,7 @@ fn wrong_ratios(epoch: &Epoch<'_>, fired: &Fired) -> Vec<String> {
     wrong
 }
 
-/// The last panes are all there, with everything that was ever counted.
+/// The last panes are complete and contain everything that was counted.
 pub(crate) fn missing(judged: &Judged<'_>, model: &FlowModel<'_>, fired: &[&Fired]) -> Vec<String> {
     let (finals, places) = (finals(model.epoch.flow, fired), model.places());
     let mut missing = Vec::new();
@@ -98,7 +98,7 @@ pub(crate) fn missing(judged: &Judged<'_>, model: &FlowModel<'_>, fired: &[&Fire
         let expected = epoch.values(place, changes);
         let is_right = match last {
             Some(fired) => agree(&fired.row.values, &expected),
-            // A row that counts nothing is as good as none.
+            // A row without counts is equivalent to no row.
             None => expected.iter().all(is_nothing),
         };
         if !is_right {
@@ -148,10 +148,10 @@ fn shown(values: &[Value]) -> String {
     format!("[{}]", texts.join(", "))
 }
 
-/// What is wrong with the panes of a flow, in the order in which they fired.
+/// Violations in the panes of a flow, in the order in which they fired.
 pub(crate) fn laws(flow: &Flow, fired: &[&Fired], is_edited: bool) -> Vec<String> {
     match flow.window {
-        Window::Session(_) => session_laws(fired),
+        Window::Session(gap) => session_laws(flow, gap, fired, is_edited),
         Window::Sliding(..) | Window::Calendar(..) => pane_laws(flow, fired, is_edited),
     }
 }
@@ -165,7 +165,7 @@ fn pane_laws(flow: &Flow, fired: &[&Fired], is_edited: bool) -> Vec<String> {
     for (place, rows) in &panes {
         let mut say = |what: String| broken.push(format!("{}: {what}", named(place)));
         let indexes: Vec<u32> = rows.iter().map(|row| row.pane_index).collect();
-        // A key whose only measure is removed for a while has no pane then, and its index may be left out.
+        // A key whose only measure is removed temporarily has no pane then, and its index may be skipped.
         let follows = |(n, index): (usize, &u32)| match n.checked_sub(1) {
             Some(before) if is_edited => *index > indexes[before],
             None if is_edited => true,
@@ -193,7 +193,7 @@ fn pane_laws(flow: &Flow, fired: &[&Fired], is_edited: bool) -> Vec<String> {
         if shrinks(0) {
             say("views are taken back".to_owned());
         }
-        // A join takes a click back when a nearer view arrives.
+        // A join retracts a click when a nearer view arrives.
         if flow.join.is_none() && shrinks(1) {
             say("clicks are taken back without a join".to_owned());
         }
@@ -201,14 +201,18 @@ fn pane_laws(flow: &Flow, fired: &[&Fired], is_edited: bool) -> Vec<String> {
     broken
 }
 
-/// EARLY before the watermark is at the window's end, and nothing else.
+/// EARLY panes before the watermark reaches the window's end, and no others.
 fn has_wrong_kind(row: &Row) -> bool {
     (row.pane == Pane::Early) != (row.window.end > row.watermark)
 }
 
-/// Sessions only grow, and their panes are counted together: a pane replaces all before it that it overlaps.
-fn session_laws(fired: &[&Fired]) -> Vec<String> {
+/// Sessions only grow, and their panes are counted together: a pane replaces all before it that it overlaps, and none of
+/// them was final by then.
+fn session_laws(flow: &Flow, gap: i64, fired: &[&Fired], is_edited: bool) -> Vec<String> {
     let mut broken = Vec::new();
+    let places: Vec<Place> = fired.iter().map(|fired| place(&fired.row)).collect();
+    let replaces =
+        |new: usize, old: usize| places[new].1 == places[old].1 && overlaps(&places[new], &places[old]);
     for (number, new) in fired.iter().enumerate() {
         let (row, at) = (&new.row, place(&new.row));
         let mut say = |what: String| broken.push(format!("{}: {what}", named(&at)));
@@ -220,7 +224,17 @@ fn session_laws(fired: &[&Fired]) -> Vec<String> {
         if replaced.iter().any(|(((start, end), _), _)| *start < at.0.0 || at.0.1 < *end) {
             say("it lacks a part of a pane that it replaces".to_owned());
         }
-        // Where the watermark has passed the end already, only a late event makes another pane.
+        // An edit of the lateness changes what is final.
+        let was_final = |old: usize| {
+            let pane = &fired[old].row;
+            let end = pane.window.end.0 + flow.allowed_lateness + gap;
+            let is_first = || !(old + 1..number).any(|other| replaces(other, old));
+            pane.pane != Pane::Early && end <= row.watermark.0 && replaces(number, old) && is_first()
+        };
+        if !is_edited && (0..number).any(was_final) {
+            say("it replaces a pane that was final".to_owned());
+        }
+        // If the watermark has already passed the end, only a late event fires another pane.
         let is_again = replaced.iter().any(|(old, row)| old.0.1 == at.0.1 && row.pane != Pane::Early);
         if has_wrong_kind(row) || is_again && row.pane != Pane::Late {
             say(format!("the pane is {}", row.pane));

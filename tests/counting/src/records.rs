@@ -1,4 +1,4 @@
-//! Random logs: views and clicks, what producers write twice, what is refused, what arrives late, and gaps.
+//! Random logs: views and clicks, duplicates of producers, rejected and late events, and gaps.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,11 +10,11 @@ use crate::{
     settings::{Flow, MINUTE, SECOND, Settings, Window},
 };
 
-/// When production begins, 2023-10-26T18:00:00Z: a multiple of every window's period, and hours or days before the clocks
-/// of the zones in `settings` go back.
+/// Start of production, 2023-10-26T18:00:00Z: a multiple of every window's period, and hours or days before the clocks
+/// of the zones in `settings` are set back.
 pub(crate) const START: i64 = 1_698_343_200_000;
 pub(crate) const DAY: i64 = 24 * 60 * MINUTE;
-/// How far Pub/Sub's clock is ahead of Kafka's, so that nothing but events moves a watermark.
+/// Pub/Sub's clock is this far ahead of Kafka's, so that only events move a watermark.
 const PUBLISHED: i64 = 10 * DAY;
 
 /// Numbers of events: equal to those of matchers as decimals, or only as doubles.
@@ -62,7 +62,7 @@ const PRICES: [&str; 9] = [
     "-0",
 ];
 
-/// An event as its producer has it, before it is written.
+/// An event of a producer, before it is written.
 #[derive(Clone, Debug)]
 struct Draft {
     topic: usize,
@@ -74,13 +74,13 @@ struct Producer<'a> {
     settings: &'a Settings,
     dice: &'a mut Dice,
     clock: i64,
-    /// The most that passes between two records.
+    /// The maximum time between two records.
     pace: i64,
-    /// How old an event may be and still change something.
+    /// The maximum age at which an event can still change something.
     reach: i64,
     /// Whether records have timestamps.
     has_timestamps: bool,
-    /// Whether times are written with many digits behind the point.
+    /// Whether times have many digits after the point.
     has_long_fractions: bool,
     /// From this event time on pseudonyms have another key.
     rotated_at: i64,
@@ -155,13 +155,13 @@ impl Producer<'_> {
         }
     }
 
-    /// An event that was not written before.
+    /// A new event.
     fn event(&mut self) -> Draft {
         let time = match self.dice.between(0, 99) {
             0..=59 => self.clock - self.dice.between(0, 30 * SECOND),
             60..=84 => self.clock - self.dice.between(0, self.reach),
             85..=93 => self.clock - self.clock.rem_euclid(MINUTE),
-            // At most as far ahead as `events.future` allows.
+            // At most `events.future` in the future.
             _ => self.clock + self.dice.between(0, self.settings.events.future),
         };
         let time = if self.dice.percent(70) { time - time.rem_euclid(10 * SECOND) } else { time };
@@ -210,7 +210,7 @@ impl Producer<'_> {
         draft
     }
 
-    /// What sums and extremes read: exact decimals of every size, seldom what is refused.
+    /// The input of sums and extremes: exact decimals of every size, rarely an invalid value.
     fn price(&mut self) -> Option<String> {
         let price = match self.dice.between(0, 99) {
             0..=49 => return Some(format!("{}", self.dice.between(-30, 99))),
@@ -223,7 +223,7 @@ impl Producer<'_> {
         Some(price.to_owned())
     }
 
-    /// What is counted once.
+    /// The input of distinct counts.
     fn user(&mut self) -> Option<String> {
         match self.dice.between(0, 99) {
             0..=79 => Some(format!("\"{}.u{}\"", self.key_of(self.clock), self.dice.between(1, 30))),
@@ -234,7 +234,7 @@ impl Producer<'_> {
         }
     }
 
-    /// Writes the event's time into it, in one of the forms that producers use.
+    /// Adds the event's time, in one of the forms that producers use.
     fn stamp(&mut self, draft: &mut Draft) {
         let text = EventTime(draft.time).to_string();
         let form = match self.dice.between(0, 9) {
@@ -248,7 +248,7 @@ impl Producer<'_> {
         draft.members.push((name, form));
     }
 
-    /// Gives the event an id of its own, or seldom none.
+    /// Gives the event a new ID, or rarely none.
     fn identify(&mut self, draft: &mut Draft) {
         let Some((pointer, scope)) = self.settings.events.id_of(&self.settings.topics[draft.topic].0) else {
             return;
@@ -272,7 +272,7 @@ impl Producer<'_> {
         if time < self.rotated_at { "k1" } else { "k2" }
     }
 
-    /// An event that was written before, near or distant, perhaps into another partition.
+    /// A duplicate of a recent or distant event, perhaps in another partition.
     fn copy(&mut self) {
         let draft = if self.written.is_empty() || self.dice.percent(20) { self.event() } else { self.past() };
         self.write(draft);
@@ -288,7 +288,7 @@ impl Producer<'_> {
         self.written[at].clone()
     }
 
-    /// The id of another event at another time, around the border at which the two are one.
+    /// The ID of another event, at a time around the boundary at which both are one.
     fn same_id(&mut self) {
         if self.written.is_empty() {
             return self.copy();
@@ -301,7 +301,7 @@ impl Producer<'_> {
         self.write(draft);
     }
 
-    /// An event that is refused, and later its corrected copy.
+    /// An event that is rejected, and later its corrected copy.
     fn refused(&mut self) {
         let right = self.event();
         let mut wrong = right.clone();
@@ -344,7 +344,7 @@ impl Producer<'_> {
         self.write(click);
     }
 
-    /// An event of a device that was offline for days, perhaps written twice.
+    /// An event of a device that was offline for days, perhaps duplicated.
     fn old(&mut self) {
         let topic = self.dice.index(self.settings.topics.len());
         let time = self.clock - 2 * DAY;
@@ -365,7 +365,7 @@ impl Producer<'_> {
         let before: i32 = self.settings.topics[..topic].iter().map(|(_, count)| *count).sum();
         let number = self.dice.between(0, i64::from(self.settings.topics[topic].1) - 1);
         let jitter = self.dice.between(-2 * SECOND, 2 * SECOND);
-        // Of one record in thirty the timestamp is missing.
+        // One record in thirty has no timestamp.
         let has_time = self.has_timestamps && self.dice.percent(97);
         self.records.push(Record {
             number: self.records.len() as u32,

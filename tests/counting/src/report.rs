@@ -1,4 +1,4 @@
-//! What a finding looks like: its configuration, its events, and what differs.
+//! The report of a finding: its configuration, its events, and the differences.
 
 use std::{fs, io, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     settings::Flow,
 };
 
-/// The finding as text, with everything that it takes to see it again.
+/// The finding as text, with everything to reproduce it.
 pub fn report(finding: &Finding) -> String {
     let case = &finding.case;
     let mut text = format!("seed {}\n\n", case.seed());
@@ -35,10 +35,10 @@ pub fn report(finding: &Finding) -> String {
     text
 }
 
-/// Writes configuration, events and report into a folder.
+/// Writes configuration, events and report to a directory.
 ///
 /// # Errors
-/// The folder cannot be written.
+/// The directory cannot be written.
 pub fn save(finding: &Finding, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("aqueduct.toml"), finding.case.settings.to_toml(0))?;

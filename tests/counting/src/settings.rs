@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     /// Topics with their number of partitions.
     pub(crate) topics: Vec<(String, i32)>,
     pub(crate) events: Events,
-    /// The flows at first, and as they are edited later: the same flows in the same order. Restarts choose one of these.
+    /// The initial flows and their later editions: the same flows in the same order. Restarts choose one of these.
     pub(crate) editions: Vec<Vec<Flow>>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Events {
     pub(crate) topics: BTreeMap<String, (Option<String>, Option<String>)>,
 }
 
-/// Which time a flow goes by.
+/// The kind of time of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Event,
@@ -40,14 +40,14 @@ pub(crate) enum Kind {
     Processing,
 }
 
-/// Pairs that must all hold: `topic` or a pointer, and the values of which one must be there.
+/// Pairs that must all match: `topic` or a pointer, and the accepted values.
 #[derive(Clone, Debug)]
 pub(crate) struct Matcher(pub(crate) Vec<(String, Vec<Scalar>)>);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Scalar {
     Text(&'static str),
-    /// As TOML writes it. At most 15 digits behind a point, so that a double holds what is written.
+    /// As written in TOML. At most 15 digits after the point, so that a double represents it.
     Number(&'static str),
     Bool(bool),
 }
@@ -74,7 +74,7 @@ impl Settings {
         Self { topics, events, editions }
     }
 
-    /// The flows before any edit.
+    /// The initial flows.
     pub(crate) fn flows(&self) -> &[Flow] {
         &self.editions[0]
     }
@@ -124,8 +124,7 @@ impl Events {
         self.topics.get(topic).and_then(|own| own.0.as_deref()).unwrap_or(&self.time)
     }
 
-    /// Where events of a topic have their id, and the topic within which it identifies them; any topic where it is
-    /// declared for all.
+    /// The ID pointer of a topic, and the topic within which it identifies events; any topic if it is declared for all.
     pub(crate) fn id_of<'a>(&'a self, topic: &'a str) -> Option<(&'a str, &'a str)> {
         match self.topics.get(topic).and_then(|own| own.1.as_deref()) {
             Some(pointer) => Some((pointer, topic)),
@@ -151,7 +150,7 @@ impl Events {
     }
 }
 
-/// What counts as a view, and what as a click.
+/// The matchers of views and clicks.
 fn matchers(topics: usize, dice: &mut Dice) -> [Matcher; 2] {
     let kind = |kind| ("/type".to_owned(), vec![Scalar::Text(kind), Scalar::Text("both")]);
     let clicks = Matcher(vec![kind("click")]);
@@ -210,7 +209,7 @@ impl Kind {
     }
 }
 
-/// A length of time as a configuration writes it.
+/// A duration in the format of the configuration.
 fn span(millis: i64) -> String {
     match millis {
         0 => "0s".to_owned(),

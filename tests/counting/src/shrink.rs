@@ -1,4 +1,4 @@
-//! Makes a failing case small: everything without which it still fails is left out.
+//! Minimises a failing case: removes everything without which it still fails.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ use crate::{
     settings::{Flow, Window},
 };
 
-/// Cases that shrinking may check.
+/// Maximum number of checks.
 const ATTEMPTS: usize = 4_000;
 
-/// A smaller case that fails too, perhaps in another way.
+/// A smaller case that also fails, perhaps differently.
 pub fn shrink(finding: Finding) -> Finding {
     let mut shrinking = Shrinking { best: finding, attempts: ATTEMPTS };
     while shrinking.pass() && shrinking.attempts > 0 {}
@@ -23,7 +23,7 @@ struct Shrinking {
     attempts: usize,
 }
 
-/// Changes a case to a simpler one; false where it is that simple already.
+/// Simplifies a case; `false` if there is nothing to simplify.
 type Simplify = fn(&mut Case) -> bool;
 
 const SIMPLER: [Simplify; 15] = [
@@ -55,7 +55,7 @@ fn flows(case: &mut Case, change: fn(&mut Flow) -> bool) -> bool {
     editions.fold(false, |is_changed, flow| is_changed | change(flow))
 }
 
-/// Removes the last edition; restarts take the one before.
+/// Removes the last edition; restarts use the one before.
 fn without_last_edition(case: &mut Case) -> bool {
     let last = case.settings.editions.len() - 1;
     if last == 0 {
@@ -71,7 +71,7 @@ fn without_last_edition(case: &mut Case) -> bool {
 }
 
 impl Shrinking {
-    /// Tries everything once; says whether anything became smaller.
+    /// Tries everything once; returns whether anything became smaller.
     fn pass(&mut self) -> bool {
         let mut is_smaller = false;
         for simplify in SIMPLER {
@@ -105,7 +105,7 @@ impl Shrinking {
         is_smaller | self.members()
     }
 
-    /// Removes half of a list at first, and single elements at last.
+    /// Removes first half of a list, and finally single elements.
     fn chunks(&mut self, length: fn(&Case) -> usize, without: fn(&mut Case, Range<usize>)) -> bool {
         let mut is_smaller = false;
         let mut size = length(&self.best.case).div_ceil(2).max(1);
@@ -156,7 +156,7 @@ impl Shrinking {
         matches!(content, Some(Content::Object(members)) if member < members.len())
     }
 
-    /// Keeps a changed case if it fails as well.
+    /// Keeps a changed case if it also fails.
     fn accepts(&mut self, change: impl FnOnce(&mut Case) -> bool) -> bool {
         let mut case = self.best.case.clone();
         if self.attempts == 0 || !change(&mut case) {
@@ -173,7 +173,7 @@ fn content(case: &mut Case, record: usize) -> Option<&mut Content> {
     case.records.get_mut(record).map(|record| &mut record.content)
 }
 
-/// Removes the last partition where it has no records, with its topic if that has no other.
+/// Removes the last partition if it has no records, and its topic if it has no other.
 fn without_last_partition(case: &mut Case) -> bool {
     let last = case.settings.partitions().len() - 1;
     if last == 0 || case.records.iter().any(|record| record.partition == last) {

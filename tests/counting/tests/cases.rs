@@ -1,4 +1,4 @@
-//! Cases that were counted wrong once, each with the right rows and ledger.
+//! Regression cases, each with the correct rows and ledger.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
@@ -11,10 +11,10 @@ use processor::{
     replay::{Record, Replay},
 };
 
-/// Behind all events.
+/// After all events.
 const NOW: i64 = 1_800_000_000_000;
 const MINUTE: i64 = 60_000;
-/// When the events of `join-late` begin.
+/// The first event of `join-late`.
 const JOIN_LATE: i64 = 1_700_000_400_000;
 
 /// By start of the window and first column: views, clicks, attributed clicks of the last pane.
@@ -110,7 +110,7 @@ fn a_late_click_finds_its_view() {
     let (rows, ledger) = replay("join-late/b.toml", &[("", "join-late/unmatched.ndjson")]);
     let finals = finals(&rows);
     let of = |minute: i64| finals.get(&(JOIN_LATE + minute * MINUTE, "/a".to_owned()));
-    // The window of the view is over when the click arrives.
+    // The window of the view is closed when the click arrives.
     assert_eq!(of(0), Some(&(1, 0, 0)));
     assert_eq!(of(20), Some(&(0, 1, 0)));
     assert_eq!(ledger.get("unmatched"), None);
@@ -143,7 +143,7 @@ fn ids_of_old_events_are_kept_by_kafka_time() {
     }
     let state = &core.engine().flows()[0];
     assert_eq!(ledger_of(&state.ledger), BTreeMap::from([("counted", 3), ("duplicate", 1)]));
-    // Behind the end of the window, so that it fires.
+    // After the end of the window, so that it fires.
     let after = EventTime(start + 86_400_000);
     let data =
         Data { position: Some((&partition, 4)), kafka_time: Some(after), publish_time: now, payload: b"{}" };

@@ -1,5 +1,4 @@
-//! A fixed range of seeds: the product counts as the naive model does. `make fuzz-counting` runs others for as long as it
-//! is told to.
+//! A fixed range of seeds: the product agrees with the naive model. `make fuzz-counting` runs others.
 
 use std::thread;
 

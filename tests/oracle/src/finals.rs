@@ -1,5 +1,5 @@
-//! Bounded inputs through the replay: several partitions, read side by side by event time, in which no event is
-//! older than out-of-orderness and lateness allow. Then every event counts in all its windows.
+//! Bounded inputs through the replay: several partitions, merged by event time, in which no event is late. Every event
+//! counts in all its windows.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,11 +18,11 @@ use crate::{
     settings::{self, Settings},
 };
 
-/// The measures of a row in order; prices in hundredths, nothing where there is no smallest or largest one.
+/// The measures of a row in order; prices in hundredths, `None` without a minimum or maximum.
 pub(crate) type Values = Vec<Option<i64>>;
 
-/// Windows that several cases share, so that Beam runs all of those in one pipeline: size and period in units. A period
-/// of 0 stands for sessions.
+/// Windows that several cases share, so that Beam runs them in one pipeline: size and period in units. A period of 0
+/// means sessions.
 const SHAPES: [(i64, Option<i64>); 15] = [
     (1, Some(0)),
     (3, Some(0)),
@@ -69,7 +69,7 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     }))
 }
 
-/// Replays the events of each partition; nothing may be late.
+/// Replays the events of all partitions; none may be late.
 pub(crate) fn replayed(
     seed: u64,
     flow: Flow,
@@ -115,7 +115,7 @@ pub(crate) fn values(row: &Row) -> Values {
     row.values.iter().map(value).collect()
 }
 
-/// Each partition's clock goes on at its own pace, and its events lag behind it as far as they may.
+/// Each partition's clock advances at its own pace, and its events lag behind it by at most the limit.
 fn partitions(settings: &Settings, out_of_orderness: i64, dice: &mut Dice) -> Vec<VecDeque<Event>> {
     let base = dice.pick(&[-3_600_000, 0, 1_700_000_000_000]);
     let lag = out_of_orderness + settings.allowed_lateness;
@@ -127,7 +127,7 @@ fn partitions(settings: &Settings, out_of_orderness: i64, dice: &mut Dice) -> Ve
                     clock += dice.between(0, settings.step());
                     let time = clock - if dice.percent(40) { dice.between(0, lag) } else { 0 };
                     let aligned = time - time.rem_euclid(settings.unit);
-                    // Aligning goes back in time: only where that is not too far.
+                    // Aligning moves back in time, so only if that is within the limit.
                     let time = if clock - aligned <= lag { aligned } else { time };
                     script::event(0, time, dice)
                 })

@@ -1,5 +1,5 @@
-//! Bounded inputs of a flow with a join through the replay. No event is so late that a window it changes is over: then
-//! the join does not depend on the order of arrival, and a batch pipeline gives the same rows.
+//! Bounded inputs of a flow with a join through the replay. No event is so late that a window it changes is closed:
+//! then the join does not depend on the order of arrival, and a batch pipeline gives the same rows.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::{finals, settings::Settings};
 
-/// Windows that several cases share, so that Beam runs all of those in one pipeline: size, period and the longest time
-/// between view and click, in units.
-const SHAPES: [(i64, Option<i64>, i64); 5] =
-    [(1, None, 2), (7, None, 3), (10, Some(1), 4), (6, Some(4), 10), (5, Some(2), 0)];
+/// Windows that several cases share, so that Beam runs them in one pipeline: size, period and the maximum time between
+/// view and click, in units.
+const SHAPES: [(i64, Option<i64>, i64); 6] =
+    [(1, None, 2), (7, None, 3), (10, Some(1), 4), (6, Some(4), 10), (5, Some(2), 0), (2, Some(5), 4)];
 
 const UNIT: i64 = 1_000;
 
-/// Time, page, kind, and the value that a click shares with its view.
+/// Time, page, kind, and the join value.
 type Event = (i64, Option<&'static str>, &'static str, i64);
 
 /// A bounded case: its events, and the last pane of every window and key.
@@ -35,7 +35,7 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
         early: None,
     };
     let out_of_orderness = dice.between(0, 2 * settings.size);
-    // A click may be as late as leaves the windows of its view open.
+    // A click may be as late as the windows of its view allow.
     let lag = out_of_orderness + settings.allowed_lateness - within;
     let partitions = partitions(&settings, lag, dice);
     let events: Vec<Event> = partitions.iter().flatten().copied().collect();
@@ -48,12 +48,12 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     let (rows, ledger) = finals::replayed(seed, flow, payloads.collect())?;
     let mut last = BTreeMap::new();
     for row in rows {
-        // Where a view has no page, its click has none either; both sides write that as an empty text.
+        // If a view has no page, neither has its click; both sides write that as an empty string.
         let page = row.key.get(0).unwrap_or_default().to_owned();
         let counts = finals::values(&row);
         last.insert((row.window.start.0, page), counts);
     }
-    // A click that was taken back by a nearer view may leave a row without counts.
+    // A click that was retracted by a nearer view may leave a row without counts.
     last.retain(|_, counts| counts.iter().any(|count| *count != Some(0)));
     let rows: Vec<_> = last.into_iter().map(|((start, page), counts)| (start, page, counts)).collect();
     Ok(json!({
@@ -62,7 +62,7 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     }))
 }
 
-/// Each partition's clock runs at its own pace, and its events lag behind it as far as they may.
+/// Each partition's clock advances at its own pace, and its events lag behind it by at most the limit.
 fn partitions(settings: &Settings, lag: i64, dice: &mut Dice) -> Vec<VecDeque<Event>> {
     let values = dice.pick(&[1, 3, 12]);
     (0..dice.between(1, 3))

@@ -1,13 +1,13 @@
-//! Cases for the comparison with Apache Beam, and what this project's processor makes of them.
+//! Cases for the comparison with Apache Beam, and the processor's results.
 //!
-//! Every case is generated from its seed, run through the processor's own core, and printed as one line of
-//! JSON; `oracle.py` beside this crate runs the same cases through Beam and compares.
+//! Every case is generated from its seed, run through the processor's own core, and printed as one line of JSON;
+//! `oracle.py` in this directory runs the same cases through Beam and compares.
 //!
-//! - [`settings`]: windows, lateness and kinds of time; [`script`]: what happens when
-//! - [`panes`]: runs scripts through [`processor::core::Core`], the whole processor without its surroundings
+//! - [`settings`]: windows, lateness and kinds of time; [`script`]: the steps
+//! - [`panes`]: runs scripts through [`processor::core::Core`], the whole processor without I/O
 //! - [`finals`]: runs bounded inputs through [`processor::replay::Replay`]; [`joins`]: those of flows with a join
 //!
-//! Not here: what is right. Nothing in this crate knows what a window should hold.
+//! This crate contains no expected results.
 #![forbid(unsafe_code)]
 
 mod finals;
@@ -21,10 +21,10 @@ use std::io::{BufWriter, Write as _};
 use anyhow::Result;
 use clap::Parser;
 
-/// Prints generated cases with what the processor makes of them, a line of JSON each.
+/// Prints generated cases with the processor's results, one line of JSON each.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Seed of the first line; the next lines have the next seeds.
+    /// Seed of the first line; further lines have the next seeds.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Scripts of events, watermarks and checkpoints, several cases each: panes.

@@ -20,18 +20,18 @@ use crate::{
     settings::{self, Settings},
 };
 
-/// Cases that have their script in common.
+/// Cases that share a script.
 const CASES: usize = 5;
 
 /// A pane and the step that fired it.
 type Fired = (usize, i64, i64, Option<String>, &'static str, u32, Values);
 
-/// What became of a case.
+/// The result of a case.
 #[derive(Debug, Serialize)]
 struct Ran {
     #[serde(flatten)]
     case: Case,
-    /// The watermark behind every step.
+    /// The watermark after every step.
     watermarks: Vec<i64>,
     /// Step, start and end of the window, key, pane, index, values.
     panes: Vec<Fired>,
@@ -40,7 +40,7 @@ struct Ran {
     ignored: u64,
 }
 
-/// A script with all its cases.
+/// Runs a script with all its cases.
 pub(crate) fn run(seed: u64) -> Result<Value> {
     let dice = &mut Dice::new(seed);
     let settings = Settings::roll(dice);
@@ -54,12 +54,12 @@ pub(crate) fn run(seed: u64) -> Result<Value> {
     Ok(json!({ "seed": seed, "settings": settings, "steps": steps, "cases": cases }))
 }
 
-/// One processor over one case.
+/// Runs one case.
 struct Run {
     flow: Flow,
     core: Core,
     round: Round,
-    /// Since the beginning of the last complete round, and since that of the present one.
+    /// The checkpoints since the start of the last complete round, and since that of the current one.
     checkpoints: [Vec<Saved>; 2],
     panes: Vec<Fired>,
 }
@@ -91,7 +91,7 @@ impl Run {
 
     fn event(&mut self, event: &Event, now: i64) {
         let at = EventTime(event.time);
-        // The time that the flow does not go by is another one.
+        // The time that the flow does not use is different.
         let (own, kafka_time, publish_time) = match self.flow.time {
             TimeKind::Event => (event.time, None, EventTime(now)),
             TimeKind::Kafka => (event.time - 777, Some(at), EventTime(now)),
@@ -102,11 +102,11 @@ impl Run {
         self.core.data(&data, EventTime(now));
     }
 
-    /// As the driver does: what is due fires, then the state is saved.
+    /// As the driver does: due panes fire, then the state is saved.
     fn checkpoint(&mut self, number: usize, step: &Step) -> Result<()> {
         self.core.fire_changed(EventTime(step.now));
         self.take_panes(number);
-        // A few entries of a full copy in each.
+        // Each contains a few entries of a full copy.
         let budget = Budget { least: 100, most: 100 };
         let saved = save(&mut self.core, &mut Outbox::default(), &mut self.round, budget);
         let [chain, round] = &mut self.checkpoints;

@@ -1,7 +1,7 @@
-//! What happens in a case: steps of events, each with a watermark at its end, and checkpoints.
+//! The steps of a case: events, each step with a watermark at its end, and checkpoints.
 //!
-//! The cases of one script have the steps and the settings in common, and their own events, kind of time and
-//! out-of-orderness, so that Beam runs them in one pipeline.
+//! The cases of one script share steps and settings, but have their own events, kind of time and out-of-orderness, so
+//! that Beam runs them in one pipeline.
 
 use counting::dice::Dice;
 use flow::TimeKind;
@@ -9,16 +9,16 @@ use serde::{Serialize, Serializer, ser::SerializeTuple as _};
 
 use crate::settings::Settings;
 
-/// What a step ends with.
+/// The end of a step.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Step {
     /// The processor's time.
     pub(crate) now: i64,
-    /// The watermark behind its events.
+    /// The watermark after its events.
     pub(crate) watermark: i64,
-    /// A checkpoint follows: late panes fire, and early ones where they are due.
+    /// A checkpoint follows: late panes fire, and due early ones.
     pub(crate) checkpoint: bool,
-    /// The processor dies behind the checkpoint, and another goes on from there.
+    /// The processor crashes after the checkpoint, and another one continues.
     pub(crate) restart: bool,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Event {
     pub(crate) user: i64,
 }
 
-/// Events with the settings that are their case's own.
+/// Events with the settings of their case.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Case {
     pub(crate) time: TimeKind,
@@ -43,7 +43,7 @@ pub(crate) struct Case {
     pub(crate) events: Vec<Event>,
 }
 
-/// Far ahead of all events, so that none lies in the future.
+/// After all events, so that none is in the future.
 const NOW: i64 = 4_000_000_000_000;
 
 /// The steps of a script; the last one ends every window.
@@ -59,7 +59,7 @@ pub(crate) fn steps(settings: &Settings, dice: &mut Dice) -> Vec<Step> {
     for number in 0..dice.between(4, 12) {
         watermark += if number == 0 { 0 } else { advance(settings, dice) };
         now += dice.between(100, 2_500);
-        // Of sessions every step, or a session that a late event extends twice has two panes in Beam.
+        // For sessions, every step; otherwise a session that a late event extends twice has two panes in Beam.
         let checkpoint = dice.percent(65) || settings.is_session;
         let restart = checkpoint && dice.percent(8);
         steps.push(Step { now, watermark, checkpoint, restart });
@@ -79,7 +79,7 @@ fn advance(settings: &Settings, dice: &mut Dice) -> i64 {
     on_grid(dice.between(0, most), settings, dice)
 }
 
-/// Most times are multiples of the unit: that is where borders are.
+/// Most times are multiples of the unit, where boundaries are.
 fn on_grid(time: i64, settings: &Settings, dice: &mut Dice) -> i64 {
     if dice.percent(75) { time - time.rem_euclid(settings.unit) } else { time }
 }
@@ -101,7 +101,7 @@ pub(crate) fn case(settings: &Settings, steps: &[Step], dice: &mut Dice) -> Case
     for (number, step) in steps.iter().enumerate() {
         let before = if number == 0 { step.watermark - settings.size } else { steps[number - 1].watermark };
         let newest = step.watermark + out_of_orderness;
-        // The last step only ends what is open.
+        // The last step only closes open windows.
         let last = number + 1 == steps.len();
         let mut arriving: Vec<Event> = (0..if last { 0 } else { dice.between(0, 6) })
             .map(|_| {
@@ -111,7 +111,7 @@ pub(crate) fn case(settings: &Settings, steps: &[Step], dice: &mut Dice) -> Case
             })
             .collect();
         if number == 0 || step.watermark > before {
-            // The newest event so far: it is what moves the watermark, wherever it stands in its step.
+            // The newest event so far, which determines the watermark, wherever it is in its step.
             let kind = if last { "other" } else { dice.pick(&["other", "view", "click"]) };
             let mover = Event { kind, ..event(number, newest, dice) };
             arriving.insert(dice.between(0, arriving.len() as i64) as usize, mover);
@@ -130,7 +130,7 @@ pub(crate) fn event(step: usize, time: i64, dice: &mut Dice) -> Event {
 }
 
 impl Event {
-    /// The event as JSON; the time in it is what `[events]` reads.
+    /// The event as JSON, with the time that `[events]` reads.
     pub(crate) fn payload(&self, time: i64) -> String {
         let key = self.key.map_or("null".to_owned(), |key| format!("\"{key}\""));
         let Self { kind, user, price, .. } = self;
@@ -140,7 +140,7 @@ impl Event {
     }
 }
 
-/// `[step, time, key, kind, price, user]`: there are many.
+/// `[step, time, key, kind, price, user]`, compact because there are many.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut tuple = serializer.serialize_tuple(6)?;

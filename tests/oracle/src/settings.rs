@@ -7,12 +7,12 @@ use flow::{Flow, FlowSettings, TimeKind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Windows and when they fire; lengths are milliseconds.
+/// Windows and triggers; lengths are milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Settings {
-    /// What all lengths are about a multiple of, so that times meet borders often.
+    /// The unit of all lengths, so that times often meet boundaries.
     pub(crate) unit: i64,
-    /// Of sessions the gap.
+    /// The gap of sessions.
     pub(crate) size: i64,
     pub(crate) is_session: bool,
     /// Absent for fixed windows.
@@ -33,7 +33,7 @@ impl Settings {
         };
         let early = (!is_session && dice.percent(45)).then(|| dice.pick(&[1_000, 2_000, 5_000]));
         let size = size * unit;
-        // Sessions are not kept for less than their gap.
+        // Sessions need a lateness of at least their gap.
         let allowed_lateness = if is_session { lateness.max(size) } else { lateness };
         Self { unit, size, is_session, period: period.map(|p| p * unit), allowed_lateness, early }
     }
@@ -43,7 +43,7 @@ impl Settings {
         self.period.unwrap_or(self.size)
     }
 
-    /// The flow as its file would have it.
+    /// The flow as in a configuration file.
     pub(crate) fn flow(&self, time: TimeKind, out_of_orderness: i64) -> Result<Flow> {
         let mut flow = self.section(time, out_of_orderness);
         flow["measures"] = json!({
@@ -91,7 +91,7 @@ fn resolve(flow: Value) -> Result<Flow> {
     settings.try_into().context("the flow makes sense")
 }
 
-/// Size and period in units: fixed, sliding, sliding with a rest, with gaps between the windows.
+/// Size and period in units: fixed, sliding, sliding with a remainder, with gaps between the windows.
 fn shape(dice: &mut Dice) -> (i64, Option<i64>) {
     match dice.between(0, 9) {
         0..=1 => (dice.between(1, 12), None),

@@ -1,5 +1,5 @@
-//! The generator as a program. That it is tested has a second use: `cargo test` then builds it, and the comparison
-//! with Apache Beam finds it.
+//! The generator as a program. Because of this test, `cargo test` builds it, so that the comparison with Apache Beam
+//! finds it.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -13,7 +13,7 @@ fn lines(arguments: &[&str]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
-/// What the panes of some cases are, by their place in the list.
+/// The expected panes of some cases, by index.
 fn kinds(cases: &[Value]) -> BTreeSet<String> {
     let panes = cases.iter().flat_map(|script| script["cases"].as_array().into_iter().flatten());
     panes

@@ -1,4 +1,4 @@
-//! What Apache Beam's own source for Pub/Sub would make of the same deliveries: how many events would be dropped.
+//! What Apache Beam's own source for Pub/Sub would do with the same deliveries: how many events it would drop.
 //!
 //! The rule is that of Beam's Java SDK, `PubsubUnboundedSource` with `MovingFunction`, which every runner but Dataflow
 //! uses: the watermark is the least time of the messages read within the last 60 seconds of processing time, in buckets
@@ -6,9 +6,9 @@
 //! It never goes back, as runners hold it. An event is dropped for a window when the window's end plus the allowed
 //! lateness is not behind the watermark.
 //!
-//! Model, not the program: one reader; what it pulled counts as read at once; the watermark is looked at once for
-//! each thousand messages, as at the end of a bundle. A reader that holds pulled messages back keeps its watermark lower
-//! than this. Dataflow tracks Pub/Sub by means that are not public, and is not meant here.
+//! A model, not Beam itself. There is one reader; what it pulled counts as read at once; the watermark is evaluated for
+//! each thousand messages, as at the end of a bundle. A reader that holds pulled messages back has a lower watermark.
+//! Dataflow tracks Pub/Sub by means that are not public, and is not covered.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ pub struct Rule {
     read: MovingLeast,
     received: Option<i64>,
     watermark: i64,
-    /// Messages since the watermark was looked at.
+    /// Messages since the watermark was last evaluated.
     in_bundle: u32,
     dropped: Dropped,
 }
@@ -27,22 +27,22 @@ pub struct Rule {
 /// Sliding windows whose period divides their size; milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Windows {
-    /// Their length.
+    /// The size.
     pub size: i64,
-    /// From one to the next.
+    /// The period.
     pub period: i64,
-    /// How long each takes late events.
+    /// The allowed lateness.
     pub allowed_lateness: i64,
 }
 
-/// What a reader would have dropped.
+/// The events that a reader would have dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Events that were read.
     pub read: u64,
-    /// Events that no window takes any more.
+    /// Events that are too late for all their windows.
     pub everywhere: u64,
-    /// Events that at least one of their windows does not take any more.
+    /// Events that are too late for at least one window.
     pub somewhere: u64,
 }
 
@@ -53,13 +53,13 @@ const ENOUGH_MESSAGES: u64 = 10;
 const ENOUGH_BUCKETS: usize = 2;
 
 impl Rule {
-    /// A reader that begins with the backlog: nothing is known.
+    /// A reader that starts with the backlog.
     pub fn new(windows: Windows) -> Self {
         let read = MovingLeast::default();
         Self { windows, read, received: None, watermark: i64::MIN, in_bundle: 0, dropped: Dropped::default() }
     }
 
-    /// A reader that ran and had nothing to read for a minute before the backlog comes: whatever published was away.
+    /// A reader that was idle for a minute before the backlog arrived.
     pub fn idle_until(windows: Windows, now: i64) -> Self {
         Self { received: Some(now - SAMPLE_PERIOD - 1), watermark: now, ..Self::new(windows) }
     }
@@ -80,7 +80,7 @@ impl Rule {
         self.in_bundle += 1;
     }
 
-    /// What would have been dropped so far.
+    /// The events that would have been dropped so far.
     pub fn dropped(&self) -> Dropped {
         self.dropped
     }
@@ -97,10 +97,10 @@ impl Rule {
     }
 }
 
-/// The least of the values that were added within the last minute.
+/// The minimum of the values that were added within the last minute.
 #[derive(Clone, Debug, Default)]
 struct MovingLeast {
-    /// Number of a bucket, its least value, and how many there were.
+    /// The number of a bucket, its minimum, and its count.
     buckets: VecDeque<(i64, i64, u64)>,
 }
 
@@ -148,11 +148,12 @@ mod tests {
     #[test]
     fn an_idle_reader_drops_late_events() {
         let mut rule = Rule::idle_until(WINDOWS, NOW);
-        // One event a minute of twenty hours, all read at once.
+        // One event per minute for twenty hours, all read at once.
         for minute in (0..20 * 60).rev() {
             rule.read(NOW + 1, NOW - minute * 60_000);
         }
-        // An event's last window ends ten minutes after its minute began: what is older than 60 + 10 minutes is gone.
+        // The last window of an event ends ten minutes after its minute: anything older than 60 + 10 minutes is
+        // dropped.
         let kept = u64::try_from((HOUR + 600_000) / 60_000).expect("positive");
         let dropped = rule.dropped();
         assert_eq!((dropped.read, dropped.read - dropped.everywhere), (1_200, kept));
@@ -169,7 +170,7 @@ mod tests {
         }
         assert_eq!(rule.dropped().somewhere, 0, "it is read in order");
         assert!(rule.watermark > NOW - 20 * HOUR, "the watermark followed");
-        // The pull stands still for more than a minute; what is read afterwards is late.
+        // The pull pauses for more than a minute; events that are read afterwards are late.
         rule.read(now + SAMPLE_PERIOD + 1, NOW - 2 * HOUR);
         assert_eq!(rule.watermark, now + SAMPLE_PERIOD + 1);
         assert_eq!(rule.dropped().everywhere, 1);

@@ -1,4 +1,4 @@
-//! A backlog in a stand-in for Pub/Sub: made while it is delivered, out of order, with its marks.
+//! A backlog in the Pub/Sub stand-in: generated on delivery, out of order, with marks.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -19,20 +19,20 @@ use super::{
 };
 use crate::pipe::{PROJECT, Pipe};
 
-/// How it comes.
+/// How the backlog is delivered.
 #[derive(Clone, Copy, Debug)]
 pub struct Disorder {
-    /// Places that deliver side by side.
+    /// Number of lanes that deliver in parallel.
     pub lanes: u64,
-    /// How many records the first of them may be ahead of the last.
+    /// How many records the fastest lane may be ahead of the slowest.
     pub lead: u64,
-    /// Which of so many waiting messages comes next is chance.
+    /// Window of waiting messages from which the next one is drawn at random.
     pub among: usize,
-    /// The share of messages that come twice.
+    /// Share of messages that are delivered twice.
     pub twice: f64,
 }
 
-/// A stand-in for Pub/Sub with a backlog.
+/// A Pub/Sub stand-in with a backlog.
 pub struct Held {
     pubsub: PubSub,
     until: Arc<AtomicI64>,
@@ -40,16 +40,16 @@ pub struct Held {
     _runtime: Runtime,
 }
 
-/// A message is in Pub/Sub so long after its record was written.
+/// Delay between writing a record and its message being in Pub/Sub.
 const ON_ITS_WAY: i64 = 200;
-/// Marks that are made before they are delivered.
+/// Marks that are generated ahead of delivery.
 const MARKS_AHEAD: usize = 200;
 
 impl Held {
-    /// A stand-in without a backlog yet. It is told to a pipe before `setup`.
+    /// A stand-in without a backlog. Configure it in a pipeline before `setup`.
     ///
     /// # Errors
-    /// There is no free port.
+    /// No port is free.
     pub fn start(seed: u64) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let pubsub = runtime.block_on(PubSub::start(Options { seed, ..Options::default() }))?;
@@ -62,11 +62,11 @@ impl Held {
         self.pubsub.host()
     }
 
-    /// Lays the backlog into the subscriptions of a pipe, with a mark every so many milliseconds. What Beam's rule would
-    /// make of it is computed for these readers meanwhile.
+    /// Fills the subscriptions of a pipeline with the backlog, and a mark at this interval in milliseconds. Computes what
+    /// Beam's rule would do for these readers.
     ///
     /// # Errors
-    /// The pipe was not set up.
+    /// The pipeline was not set up.
     pub fn lay(&self, pipe: &Pipe, shape: &Shape, disorder: Disorder, mark_every: i64) -> Result<()> {
         let faults = self.pubsub.faults();
         faults.reorder(disorder.among);
@@ -83,7 +83,7 @@ impl Held {
             every: mark_every,
             until: Arc::clone(&self.until),
             sequence: 0,
-            told: 0,
+            covered: 0,
             encoder: Encoder::default(),
         };
         let name = |part: &str| format!("projects/{PROJECT}/subscriptions/{}-ctr{part}", pipe.name());
@@ -92,19 +92,20 @@ impl Held {
         Ok(())
     }
 
-    /// Delivers what was written until a time, and waits there; what is published follows by itself.
+    /// Delivers everything that was written until a time, then waits; messages that are published later follow.
     pub fn deliver_until(&self, time: i64) {
         self.until.store(time, Ordering::SeqCst);
     }
 
-    /// From now on what is delivered is also read by Beam's rule: by a reader that begins with it, and by one that was
+    /// From now on deliveries are also processed by Beam's rule: by a reader that starts with them, and by one that was
     /// idle before.
     pub fn compare_with_beam(&self, windows: Windows, now: i64) {
         let rules = vec![Rule::new(windows), Rule::idle_until(windows, now)];
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
-    /// What Beam's rule would have dropped: for a reader that begins with the backlog, and for one that was idle before.
+    /// Events that Beam's rule would have dropped: for a reader that starts with the backlog, and for one that was idle
+    /// before.
     ///
     /// # Errors
     /// Nothing was compared.
@@ -114,10 +115,10 @@ impl Held {
         dropped.try_into().ok().context("nothing was compared with Beam's rule")
     }
 
-    /// How many deliveries of events there were, repeated ones included.
+    /// The number of deliveries of events, including redeliveries.
     ///
     /// # Errors
-    /// The pipe was not set up.
+    /// The pipeline was not set up.
     pub fn delivered(&self, pipe: &Pipe) -> Result<u64> {
         let name = format!("projects/{PROJECT}/subscriptions/{}-ctr", pipe.name());
         Ok(self.pubsub.counts(&name).context("there is such a subscription")?.delivered)
@@ -159,8 +160,8 @@ struct Marks {
     every: i64,
     until: Arc<AtomicI64>,
     sequence: u64,
-    /// Records that were told of.
-    told: u64,
+    /// Records that marks have covered.
+    covered: u64,
     encoder: Encoder,
 }
 
@@ -168,19 +169,19 @@ impl Source for Marks {
     fn next(&mut self, now: u64) -> Option<Made> {
         let (halt, present) = (self.until.load(Ordering::Relaxed), i64::try_from(now).ok()? - ON_ITS_WAY);
         let due = self.shape.start + i64::try_from(self.sequence).ok()? * self.every;
-        // The last one before a halt is at the halt, whatever the pace.
+        // The last one before a stop is at the stop, at any pace.
         let is_due = due <= halt.min(present);
         if !is_due && halt > present {
             return None;
         }
         let time = if is_due { due } else { halt };
         let written = self.shape.written_by(time);
-        if !is_due && written <= self.told {
+        if !is_due && written <= self.covered {
             return None;
         }
-        let mark = marks::mark(&self.shape, self.sequence + 1, time, self.told, written);
+        let mark = marks::mark(&self.shape, self.sequence + 1, time, self.covered, written);
         self.sequence += u64::from(is_due);
-        self.told = self.told.max(written);
+        self.covered = self.covered.max(written);
         Some(made(time, self.encoder.plain(mark.to_string().as_bytes())))
     }
 }

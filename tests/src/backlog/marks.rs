@@ -1,12 +1,12 @@
-//! The marks that the connector would have published meanwhile: what it refused, how far it was, how far the log was.
+//! The marks that the connector would have published: rejected offsets, its position, and the log end.
 
 use serde_json::{Value, json};
 
 use super::{Record, Shape, message::INCARNATION};
 
-/// The mark of one moment: it tells of the records between two counts.
-pub fn mark(shape: &Shape, sequence: u64, time: i64, told: u64, written: u64) -> Value {
-    let refused: Vec<Record> = shape.refused(told, written).collect();
+/// The mark at one time, for the records between two counts.
+pub fn mark(shape: &Shape, sequence: u64, time: i64, covered: u64, written: u64) -> Value {
+    let refused: Vec<Record> = shape.refused(covered, written).collect();
     let entry = |partition: u64| {
         let end = shape.end_of(partition, written);
         let of_partition = refused.iter().filter(|record| record.partition == partition);

@@ -1,4 +1,4 @@
-//! A record as the connector would have published it: an encoded `PubsubMessage`, by hand.
+//! A record as the connector would have published it: a `PubsubMessage`, encoded by hand.
 
 use std::{fmt::Arguments, io::Write as _};
 
@@ -6,10 +6,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Kind, Record, Shape};
 
-/// The life of the topic; a topic id has as many characters.
+/// The incarnation of the topic, as long as a topic ID.
 pub const INCARNATION: &str = "twenty-hours-of-outage";
 
-/// Makes one message after another in the same memory.
+/// Encodes messages in a reused buffer.
 #[derive(Debug, Default)]
 pub struct Encoder {
     data: Vec<u8>,
@@ -22,13 +22,13 @@ const DATA: u8 = 1;
 const ATTRIBUTES: u8 = 2;
 const KEY: u8 = 1;
 const VALUE: u8 = 2;
-/// Bytes that are set aside at a time.
+/// Bytes that are allocated at a time.
 const ROOM: usize = 1 << 20;
-/// No message is larger.
+/// The maximum size of a message.
 const LARGEST: usize = 2_000;
 
 impl Encoder {
-    /// The message of a record that was not refused.
+    /// The message of a record that was not rejected.
     pub fn message(&mut self, shape: &Shape, record: &Record) -> Bytes {
         self.data.clear();
         event(record, &mut self.data);
@@ -40,7 +40,7 @@ impl Encoder {
         self.buffer.split().freeze()
     }
 
-    /// A message that is only its data.
+    /// A message without attributes.
     pub fn plain(&mut self, data: &[u8]) -> Bytes {
         field(DATA, data, &mut self.buffer);
         self.buffer.split().freeze()
@@ -84,7 +84,7 @@ pub fn event(record: &Record, into: &mut Vec<u8>) {
     .expect("memory takes everything");
 }
 
-/// A field of bytes: its number and wire type 2, the length as a varint, the bytes.
+/// A field of bytes: number and wire type 2, the length as a varint, the bytes.
 fn field(number: u8, bytes: &[u8], into: &mut impl bytes::BufMut) {
     into.put_u8(number << 3 | 2);
     let mut length = bytes.len();

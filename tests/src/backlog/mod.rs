@@ -1,12 +1,9 @@
-//! A backlog of any length that nobody keeps: record n is a function of n, for whoever delivers it and for whoever
-//! counts it again.
+//! A backlog of any length that is not stored: record n is a function of n, both for delivery and for the recount.
 //!
-//! - [`Shape`] says what record n is, and what must come of all of them
-//! - [`order`]: in which order they come; [`message`] and [`marks`]: what the connector would have published
-//! - [`held`]: a stand-in for Pub/Sub that makes them while it delivers
+//! - [`Shape`]: record n, and the expected outcome of all records
+//! - [`order`]: the order of delivery; [`message`] and [`marks`]: what the connector would have published
+//! - [`held`]: a Pub/Sub stand-in that generates them on delivery
 //! - [`beam`]: how many of them Apache Beam's rule for Pub/Sub would drop
-//!
-//! Not here: the processor that gets through it (`tests/`, `benches/`).
 
 pub mod beam;
 pub mod held;
@@ -20,39 +17,39 @@ use anyhow::Result;
 
 use crate::recount::{Counts, Recount, stamp};
 
-/// What a backlog is made of.
+/// The parameters of a backlog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// The Kafka topic.
     pub topic: String,
-    /// Its partitions, which take turns.
+    /// Number of partitions, filled in turn.
     pub partitions: u64,
-    /// Records an hour.
+    /// Records per hour.
     pub an_hour: u64,
-    /// When the first one was written, milliseconds since the epoch.
+    /// Time at which the first record was written, milliseconds since the epoch.
     pub start: i64,
-    /// Different pages.
+    /// Number of pages.
     pub pages: u64,
-    /// Different boxes on each page.
+    /// Number of boxes on each page.
     pub boxes: u64,
-    /// Decides what is drawn by lot.
+    /// Seed of the random choices.
     pub seed: u64,
 }
 
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its place in the backlog.
+    /// Its index in the backlog.
     pub number: u64,
     /// Its partition.
     pub partition: u64,
     /// Its offset.
     pub offset: u64,
-    /// When it was written.
+    /// When it was written to Kafka.
     pub written: i64,
-    /// When it happened: a little earlier.
+    /// The event time, slightly earlier.
     pub time: i64,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
     /// Number of its page.
     pub page: u64,
@@ -60,7 +57,7 @@ pub struct Record {
     pub place: u64,
 }
 
-/// What becomes of a record.
+/// The expected outcome of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Counted.
@@ -69,16 +66,16 @@ pub enum Kind {
     Click,
     /// Ignored.
     Other,
-    /// Refused by the connector: its offset stands in a mark.
+    /// Rejected by the connector: its offset is in a mark.
     Refused,
 }
 
 const HOUR: u64 = 3_600_000;
 const MINUTE: i64 = 60_000;
 const SLICES: usize = 10;
-/// How far an event may stand behind those before it; less than `out_of_orderness`.
+/// Maximum disorder of the events; less than `out_of_orderness`.
 const DISORDER: u64 = 4_000;
-/// One record of so many is refused.
+/// One of this many records is rejected.
 const REFUSED_EVERY: u64 = 997;
 
 impl Shape {
@@ -109,28 +106,28 @@ impl Shape {
         self.start + (number * HOUR / self.an_hour) as i64
     }
 
-    /// How many records were written until a time, at that time included.
+    /// Number of records that were written until a time, inclusive.
     pub fn written_by(&self, time: i64) -> u64 {
         let since = u64::try_from(time.saturating_sub(self.start));
         since.map_or(0, |since| ((since + 1) * self.an_hour).div_ceil(HOUR))
     }
 
-    /// The refused ones among the records from one number to below another.
+    /// The rejected records from one index to below another.
     pub fn refused(&self, from: u64, to: u64) -> impl Iterator<Item = Record> {
         let first = (from + 1).next_multiple_of(REFUSED_EVERY) - 1;
         (first..to).step_by(REFUSED_EVERY as usize).map(|number| self.record(number))
     }
 
-    /// Where a partition's log ended when so many records had been written in all.
+    /// The log end of a partition when this many records had been written in total.
     pub fn end_of(&self, partition: u64, records: u64) -> u64 {
         (records + self.partitions - 1 - partition) / self.partitions
     }
 
-    /// What must become of the first so many records, and the ten-minute windows every minute that end by
+    /// The expected outcomes of the first records, and the ten-minute windows with a period of a minute that end by
     /// `complete`.
     ///
     /// # Errors
-    /// A time is beyond what a calendar holds.
+    /// A time is out of range.
     pub fn recount(&self, records: u64, complete: i64) -> Result<Recount> {
         let base = (self.start - DISORDER as i64).div_euclid(MINUTE);
         let keys = usize::try_from(self.pages * self.boxes)?;
@@ -180,17 +177,17 @@ impl Shape {
     }
 }
 
-/// How a page is written.
+/// The name of a page.
 fn page(number: u64) -> String {
     format!("/p/{number}")
 }
 
-/// How a box is written.
+/// The name of a box.
 fn place(number: u64) -> String {
     format!("box-{number}")
 }
 
-/// A number that looks like chance (Steele's and Vigna's splitmix64).
+/// A pseudo-random number (splitmix64 by Steele and Vigna).
 fn mixed(number: u64) -> u64 {
     let mut bits = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

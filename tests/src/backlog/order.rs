@@ -1,24 +1,24 @@
-//! The order in which a backlog comes: from several places side by side, some of them far ahead.
+//! The order of delivery of a backlog: several lanes in parallel, some of them far ahead.
 //!
-//! Pub/Sub keeps a topic on many servers and says nothing about which of them is faster. Here each lane has every
-//! so-manieth block of records (as one publish request would land in one place) and delivers its own in order; lanes are
-//! drawn unevenly, and one may be ahead of the last by `lead` records. Not here: disorder among neighbours, which the
-//! stand-in makes by itself.
+//! Pub/Sub keeps a topic on many servers, and their relative speed is not specified. Here each lane has every n-th
+//! block of records, as one publish request would be stored on one server, and delivers its records in order. Lanes are
+//! drawn with unequal probability, and one may be ahead of the last by `lead` records. Disorder among neighbouring
+//! messages is added by the stand-in.
 
 use super::mixed;
 
-/// Records that came with one publish request.
+/// Records of one publish request.
 const BLOCK: u64 = 250;
 /// Records that a lane delivers before another one is drawn.
 const BURST: u32 = 50;
 
-/// Every record once.
+/// Delivers every record once.
 #[derive(Clone, Debug)]
 pub struct Lanes {
     /// The next record of each lane.
     heads: Vec<u64>,
     lead: u64,
-    /// The lane that delivers, up to which record, and how many more.
+    /// The delivering lane, its limit, and how many more it delivers.
     lane: usize,
     limit: u64,
     left: u32,
@@ -27,13 +27,13 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// So many lanes, the first of them at most `lead` records ahead of the last.
+    /// This many lanes, the fastest at most `lead` records ahead of the slowest.
     pub fn new(lanes: u64, lead: u64, seed: u64) -> Self {
         let heads = (0..lanes.max(1)).map(|lane| lane * BLOCK).collect();
         Self { heads, lead: lead.max(1), lane: 0, limit: 0, left: 0, seed, draws: 0 }
     }
 
-    /// The next record below `end`; nothing when all of them have come.
+    /// The next record below `end`; `None` once all were delivered.
     pub fn next(&mut self, end: u64) -> Option<u64> {
         if self.left == 0 || self.heads[self.lane] >= self.limit {
             self.draw(end)?;
@@ -55,7 +55,7 @@ impl Lanes {
         let lanes = self.heads.len() as u64;
         let lot = mixed(self.seed ^ mixed(self.draws));
         self.draws += 1;
-        // The lower of two: the first lanes are drawn more often, and run ahead.
+        // The lower of two draws: the first lanes are drawn more often, and get ahead.
         let drawn = (lot % lanes).min((lot >> 32) % lanes) as usize;
         self.lane = if self.heads[drawn] < self.limit { drawn } else { last };
         self.left = BURST;
@@ -72,7 +72,7 @@ mod tests {
         for lanes in [1, 5, 16] {
             let mut order = Lanes::new(lanes, 20_000, 3);
             let mut came: Vec<u64> = Vec::new();
-            // The end moves on, as it does while the backlog is still being written.
+            // The end moves, as if the backlog were still being written.
             for end in (1..=100).map(|part| part * 1_000) {
                 came.extend(std::iter::from_fn(|| order.next(end)));
             }

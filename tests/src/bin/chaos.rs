@@ -1,7 +1,6 @@
-//! `make chaos ARGS="--runs 20 --first 1000"`: seeded runs of the whole pipe in which things go wrong.
+//! `make chaos ARGS="--runs 20 --first 1000"`: seeded runs of the whole pipeline with injected failures.
 //!
-//! Each run's seed, plan and outcome is a line in `target/chaos.log`; `--resume` leaves out the seeds that stand there as
-//! well done.
+//! Seed, plan and outcome of each run are a line in `target/chaos.log`; `--resume` skips the seeds that passed.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -20,22 +19,22 @@ use tests::{
     process::keep_words,
 };
 
-/// Runs the pipe while things go wrong, and compares its rows with a naive recount.
+/// Runs the pipeline with injected failures, and compares its rows with a naive recount.
 #[derive(Parser)]
 struct Arguments {
-    /// The seed of the first run; each next run has the next one.
+    /// Seed of the first run; each further run has the next seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
-    /// How many runs.
+    /// Number of runs.
     #[arg(long, default_value_t = 10)]
     runs: u64,
-    /// Only seeds with one of these words in their plan, such as `AddTopic`, `Upgrade`, `Lose` or `Fill`.
+    /// Only seeds whose plan contains one of these words, such as `AddTopic`, `Upgrade`, `Lose` or `Fill`.
     #[arg(long, value_delimiter = ',')]
     with: Vec<String>,
-    /// Leaves out the seeds that the log already has as well done.
+    /// Skip the seeds that passed according to the log.
     #[arg(long)]
     resume: bool,
-    /// Where each run gets its line.
+    /// The log file.
     #[arg(long, default_value = "target/chaos.log")]
     log: PathBuf,
 }
@@ -85,7 +84,7 @@ fn hint(failed: &[u64]) -> String {
     })
 }
 
-/// The seeds whose line begins with `ok`.
+/// The seeds that passed.
 fn done(log: &PathBuf) -> HashSet<u64> {
     let text = fs::read_to_string(log).unwrap_or_default();
     text.lines().filter_map(|line| line.strip_prefix("ok ")?.split(' ').next()?.parse().ok()).collect()

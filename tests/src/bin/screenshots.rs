@@ -1,5 +1,5 @@
-//! `make screenshots`: the live page in a real Chromium, in every state that it can be in, wide and narrow, light and dark;
-//! as `target/screenshots/STATE-WIDTH-COLOURS.png`, to be looked at.
+//! `make screenshots`: screenshots of the live page in a real Chromium, in all its states, wide and narrow, light and
+//! dark, as `target/screenshots/STATE-WIDTH-COLOURS.png`.
 
 use std::{fs, path::PathBuf};
 
@@ -15,16 +15,16 @@ use tests::{
     traffic::Traffic,
 };
 
-/// Makes pictures of the live page.
+/// Takes screenshots of the live page.
 #[derive(Parser)]
 struct Arguments {
-    /// The folder for them.
+    /// Directory for the screenshots.
     #[arg(long, default_value = "target/screenshots")]
     folder: PathBuf,
-    /// Only this one: empty, busy (begins, by-page, key and lost too), pubsub-gone, no-connector.
+    /// Only this state: empty, busy (also begins, by-page, key and lost), pubsub-gone, no-connector.
     #[arg(long)]
     only: Option<String>,
-    /// Events a second of the demo; a busy machine draws a calmer picture with fewer.
+    /// Events per second of the demo.
     #[arg(long, default_value_t = 500)]
     rate: u32,
 }
@@ -34,7 +34,7 @@ type Scene = fn(&Camera) -> Result<()>;
 const SCENES: [(&str, Scene); 4] =
     [("empty", empty), ("busy", busy), ("pubsub-gone", pubsub_gone), ("no-connector", no_connector)];
 
-/// A browser, and where its pictures go.
+/// A browser, and the directory for its screenshots.
 struct Camera {
     browser: Browser,
     folder: PathBuf,
@@ -68,17 +68,17 @@ impl Camera {
     }
 }
 
-/// A processor that has just been started, and no connector: nothing has come yet.
+/// A processor that has just started, without a connector.
 fn empty(camera: &Camera) -> Result<()> {
     let pipe = prepared("empty")?;
     let mut processor = pipe.start(&["processor"])?;
     camera.browser.open(&format!("http://{}/", processor.address()?))?;
-    camera.browser.until("the processor to tell of itself", &of_station("processor", "watermark"))?;
+    camera.browser.until("the processor's first report", &of_station("processor", "watermark"))?;
     camera.take("empty")?;
     processor.stop().map(drop)
 }
 
-/// A demo: at its beginning, at work, one of its keys, and when it is gone.
+/// A demo: at the start, busy, the page of a key, and after it has stopped.
 fn busy(camera: &Camera) -> Result<()> {
     let browser = &camera.browser;
     let pipe = Pipe::bare("busy")?;
@@ -89,7 +89,7 @@ fn busy(camera: &Camera) -> Result<()> {
     let ready = "const windows = document.querySelector('.hour')?.textContent.match(/(\\d+) windows/);
                  return windows !== null && windows !== undefined && Number(windows[1]) >= 2;";
     browser.until("some windows", ready)?;
-    // A demo begins with an hour of traffic, which takes a while to count.
+    // A demo starts with an hour of traffic, which takes a while to process.
     let is_well = "return document.querySelector('#overall')?.textContent.includes('all is well') ?? false;";
     browser.until("the first hour to be counted", is_well)?;
     camera.take("busy")?;
@@ -103,7 +103,7 @@ fn busy(camera: &Camera) -> Result<()> {
     camera.take("lost")
 }
 
-/// A connector and a processor whose Pub/Sub has gone away.
+/// A connector and a processor without Pub/Sub.
 fn pubsub_gone(camera: &Camera) -> Result<()> {
     let door = Proxy::closed(&services::address(services::PUBSUB)?)?;
     door.open()?;
@@ -116,14 +116,14 @@ fn pubsub_gone(camera: &Camera) -> Result<()> {
         .until("everything to be published", &of_station("connector", "everything is published"))?;
     door.close();
     produce(&pipe, Traffic::new(20_000, 3))?;
-    camera.browser.until("the outage to be seen", &of_station("pubsub", "no answer for"))?;
+    camera.browser.until("the outage to be seen", &of_station("pubsub", "no response for"))?;
     let waits = "return document.querySelector('#station-connector dl')?.textContent.includes('the oldest for') ?? false;";
     camera.browser.until("records to wait", waits)?;
     camera.take("pubsub-gone")?;
     connector.kill().map(drop)
 }
 
-/// A processor whose connector has gone away, with an hour of windows.
+/// A processor whose connector was stopped, with an hour of windows.
 fn no_connector(camera: &Camera) -> Result<()> {
     let pipe = prepared("alone")?;
     produce(&pipe, Traffic::new(30_000, 3).over_hours(1).with_trouble())?;

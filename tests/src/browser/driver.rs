@@ -1,6 +1,6 @@
-//! Chromium's driver as a process, and WebDriver to it: JSON over HTTP, one session.
+//! Chromedriver as a process, and a WebDriver client: JSON over HTTP, one session.
 //!
-//! The crates for it bring a licence that `deny.toml` does not allow and a dozen doubled dependencies, for six requests.
+//! Existing crates have a licence that `deny.toml` does not allow and a dozen duplicate dependencies, for six requests.
 
 use std::process::Command;
 
@@ -38,8 +38,8 @@ impl Driver {
         Ok(Self { _process: process, host, session })
     }
 
-    /// Tells the session something, and gives the answer's value.
-    pub(super) fn tell(&self, path: &str, body: &Value) -> Result<Value> {
+    /// Sends a command to the session, and returns the value of the response.
+    pub(super) fn send(&self, path: &str, body: &Value) -> Result<Value> {
         self.ask("POST", path, Some(body))
     }
 
@@ -51,7 +51,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // Ends Chromium too; where the driver is gone already, there is nothing to end it with.
+        // Also ends Chromium. If the driver has already exited, there is nothing to end.
         let _ = self.ask("DELETE", "", None);
     }
 }

@@ -1,6 +1,5 @@
-//! A real Chromium without a window, driven over WebDriver; one for each test, with a new and empty profile.
-//!
-//! Not here: what a page must be like ([`probe`] asks it, the tests judge), and how Chromium is spoken to ([`driver`]).
+//! A headless Chromium, driven over WebDriver, with a new profile for each test. See [`probe`] for accessibility checks
+//! and [`driver`] for the protocol.
 
 mod driver;
 pub mod probe;
@@ -16,20 +15,20 @@ use crate::wait;
 /// A browser with one open page.
 pub struct Browser {
     driver: Driver,
-    // Dropped after the driver: Chromium uses it to its end.
+    // Dropped after the driver, because Chromium uses it until it exits.
     _profile: TempDir,
 }
 
-/// How large the page is, and in which colours it is wanted.
+/// Viewport and colour scheme.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Whether dark colours are preferred.
+    /// Whether the dark colour scheme is preferred.
     pub is_dark: bool,
 }
 
-/// Widths of a desk and of a phone, light and dark.
+/// Desktop and mobile width, light and dark.
 pub const LOOKS: [Look; 4] = [
     Look { width: 1280, is_dark: false },
     Look { width: 1280, is_dark: true },
@@ -37,7 +36,7 @@ pub const LOOKS: [Look; 4] = [
     Look { width: 390, is_dark: true },
 ];
 
-/// Nothing of its own goes out, and nothing of an earlier run is seen.
+/// No requests of the browser itself, and no data of an earlier run.
 const ARGUMENTS: [&str; 11] = [
     "--headless",
     "--no-sandbox",
@@ -56,7 +55,7 @@ impl Browser {
     /// Starts one.
     ///
     /// # Errors
-    /// Chromium or its driver is missing; the error says how to get it.
+    /// Chromium or its driver is not installed; the error says how to install it.
     pub fn start() -> Result<Self> {
         let profile = TempDir::new()?;
         let own = format!("--user-data-dir={}", profile.path().display());
@@ -64,43 +63,43 @@ impl Browser {
         Ok(Self { driver: Driver::start(&arguments)?, _profile: profile })
     }
 
-    /// Goes to an address and waits until it is loaded.
+    /// Loads an address.
     ///
     /// # Errors
-    /// It cannot be loaded.
+    /// The page cannot be loaded.
     pub fn open(&self, url: &str) -> Result<()> {
-        self.driver.tell("/url", &json!({"url": url})).map(drop)
+        self.driver.send("/url", &json!({"url": url})).map(drop)
     }
 
-    /// Runs the body of a function in the page, and gives what it returns.
+    /// Runs a function body in the page, and returns its result.
     ///
     /// # Errors
-    /// It throws.
+    /// The function throws.
     pub fn run(&self, body: &str) -> Result<Value> {
-        self.driver.tell("/execute/sync", &json!({"script": body, "args": []}))
+        self.driver.send("/execute/sync", &json!({"script": body, "args": []}))
     }
 
-    /// As [`run`](Self::run), where text comes back.
+    /// As [`run`](Self::run), for a function that returns text.
     ///
     /// # Errors
-    /// It throws, or returns something else.
+    /// The function throws, or returns another type.
     pub fn text(&self, body: &str) -> Result<String> {
         let value = self.run(body)?;
         value.as_str().map(str::to_owned).with_context(|| format!("{body:?} gave {value}"))
     }
 
-    /// Waits until the body of a function returns true.
+    /// Waits until a function body returns true.
     ///
     /// # Errors
-    /// It throws, or does not for too long.
+    /// The function throws, or does not return true in time.
     pub fn until(&self, what: &str, body: &str) -> Result<()> {
         wait::until(what, || Ok((self.run(body)? == Value::Bool(true)).then_some(())))
     }
 
-    /// Presses a key where the focus is.
+    /// Presses a key in the focused element.
     ///
     /// # Errors
-    /// The browser is gone.
+    /// The browser has exited.
     pub fn press(&self, key: Key) -> Result<()> {
         let (name, code) = match key {
             Key::Tab => ("Tab", 9),
@@ -120,24 +119,24 @@ impl Browser {
     /// One command of Chromium's DevTools.
     ///
     /// # Errors
-    /// Chromium refuses it.
+    /// Chromium rejects the command.
     pub fn devtools(&self, command: &str, parameters: &Value) -> Result<Value> {
-        self.driver.tell("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
+        self.driver.send("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }
 
-    /// What was written to the console since it was asked last, and what the browser says of the page there.
+    /// Messages on the console since the last call, including those of the browser.
     ///
     /// # Errors
-    /// The browser is gone.
+    /// The browser has exited.
     pub fn console(&self) -> Result<Vec<String>> {
         let entries = self.log("browser")?;
         Ok(entries.iter().map(ToString::to_string).collect())
     }
 
-    /// The addresses of all requests since it was asked last.
+    /// The addresses of all requests since the last call.
     ///
     /// # Errors
-    /// The browser is gone.
+    /// The browser has exited.
     pub fn requests(&self) -> Result<Vec<String>> {
         let mut addresses = Vec::new();
         for entry in self.log("performance")? {
@@ -146,7 +145,7 @@ impl Browser {
             if message["message"]["method"] == "Network.requestWillBeSent" {
                 let url = message["message"]["params"]["request"]["url"].as_str();
                 let url = url.context("a request has an address")?;
-                // The page that Chromium begins with is a part of itself, and asks nobody.
+                // The initial page is part of Chromium and makes no requests.
                 if !url.starts_with("chrome://") && !url.starts_with("data:") {
                     addresses.push(url.to_owned());
                 }
@@ -156,24 +155,24 @@ impl Browser {
     }
 
     fn log(&self, kind: &str) -> Result<Vec<Value>> {
-        match self.driver.tell("/se/log", &json!({"type": kind}))? {
+        match self.driver.send("/se/log", &json!({"type": kind}))? {
             Value::Array(entries) => Ok(entries),
             other => bail!("the log {kind} is {other}"),
         }
     }
 
-    /// Whether the page's own scripts run from the next page on.
+    /// Enables or disables JavaScript from the next page load on.
     ///
     /// # Errors
-    /// The browser is gone.
+    /// The browser has exited.
     pub fn set_scripts(&self, run: bool) -> Result<()> {
         self.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": !run})).map(drop)
     }
 
-    /// Shows the page so from now on.
+    /// Sets viewport and colour scheme.
     ///
     /// # Errors
-    /// The browser is gone.
+    /// The browser has exited.
     pub fn look(&self, look: Look) -> Result<()> {
         self.size(look.width, 900)?;
         let scheme = if look.is_dark { "dark" } else { "light" };
@@ -193,10 +192,10 @@ impl Browser {
         .map(drop)
     }
 
-    /// The whole page as a PNG, as wide as this and as high as it is.
+    /// The whole page as a PNG, with this width.
     ///
     /// # Errors
-    /// The browser is gone.
+    /// The browser has exited.
     pub fn picture(&self, look: Look) -> Result<Vec<u8>> {
         self.look(look)?;
         let height = self.run("return Math.ceil(document.documentElement.getBoundingClientRect().height)")?;
@@ -209,11 +208,11 @@ impl Browser {
     }
 }
 
-/// A key of the keyboard.
+/// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// To the next thing that takes the focus.
+    /// Moves the focus to the next element.
     Tab,
-    /// Does it.
+    /// Activates the element.
     Enter,
 }

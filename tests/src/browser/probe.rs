@@ -1,4 +1,4 @@
-//! Questions to the open page that its looks do not answer: can everything be read, named and reached without a mouse?
+//! Accessibility checks of the open page: contrast, names, and keyboard access.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Browser, Key};
 
-/// Text that stands out too little from what is behind it, by the bounds of WCAG 2.2 (1.4.3), with its contrast.
+/// Text with too little contrast by WCAG 2.2 (1.4.3), with its contrast ratio.
 ///
 /// # Errors
 /// The browser is gone.
@@ -15,7 +15,7 @@ pub fn faint(browser: &Browser) -> Result<Vec<String>> {
     strings(&browser.run(include_str!("faint.js"))?)
 }
 
-/// What stands beyond the right edge of the page, which then has to be moved sideways.
+/// Elements beyond the right edge of the page, which cause horizontal scrolling.
 ///
 /// # Errors
 /// The browser is gone.
@@ -28,45 +28,45 @@ pub fn beyond_edge(browser: &Browser) -> Result<Vec<String>> {
     strings(&browser.run(BODY)?)
 }
 
-/// What a screen reader would tell of the page.
+/// The accessibility tree of the page, summarised.
 #[derive(Debug, Default)]
-pub struct Told {
-    /// Things to use that have no name.
+pub struct Summary {
+    /// Interactive elements without an accessible name.
     pub nameless: Vec<String>,
-    /// The levels of the headings, in their order.
+    /// The levels of the headings, in order.
     pub headings: Vec<u64>,
-    /// How many there are of each role.
+    /// Number of elements of each role.
     pub roles: BTreeMap<String, usize>,
 }
 
-/// Asks Chromium for what it gives to a screen reader.
+/// Requests the accessibility tree from Chromium.
 ///
 /// # Errors
 /// The browser is gone.
-pub fn told(browser: &Browser) -> Result<Told> {
+pub fn summary(browser: &Browser) -> Result<Summary> {
     const USED: [&str; 6] = ["link", "button", "searchbox", "textbox", "table", "navigation"];
     let tree = browser.devtools("Accessibility.getFullAXTree", &json!({}))?;
-    let mut told = Told::default();
+    let mut summary = Summary::default();
     for node in tree["nodes"].as_array().context("a tree has nodes")? {
         if node["ignored"] == Value::Bool(true) {
             continue;
         }
         let role = node["role"]["value"].as_str().unwrap_or_default();
-        *told.roles.entry(role.to_owned()).or_default() += 1;
+        *summary.roles.entry(role.to_owned()).or_default() += 1;
         let name = node["name"]["value"].as_str().unwrap_or_default();
         if USED.contains(&role) && name.trim().is_empty() {
-            told.nameless.push(node.to_string());
+            summary.nameless.push(node.to_string());
         }
         if role == "heading" {
             let level =
                 node["properties"].as_array().into_iter().flatten().find(|one| one["name"] == "level");
-            told.headings.push(level.and_then(|one| one["value"]["value"].as_u64()).unwrap_or(0));
+            summary.headings.push(level.and_then(|one| one["value"]["value"].as_u64()).unwrap_or(0));
         }
     }
-    Ok(told)
+    Ok(summary)
 }
 
-/// Everything that can be used, as `id or address or name`, in the order of the page.
+/// All interactive elements, as `id or address or name`, in page order.
 ///
 /// # Errors
 /// The browser is gone.
@@ -76,10 +76,10 @@ pub fn usable(browser: &Browser) -> Result<Vec<String>> {
     ))?)
 }
 
-/// What the Tab key reaches, in its order, from the top of the page until it leaves it. Each must be seen to be reached.
+/// The elements that the Tab key reaches, in order. Each must show its focus.
 ///
 /// # Errors
-/// The browser is gone, or the focus cannot be seen on something.
+/// The browser has exited, or an element does not show its focus.
 pub fn reached(browser: &Browser) -> Result<Vec<String>> {
     let body = format!(
         "{NAME} const one = document.activeElement;

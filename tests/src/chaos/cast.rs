@@ -1,4 +1,4 @@
-//! The processes of a run: who is there, who is frozen, and what may become of them.
+//! The processes of a run, and the actions on them.
 
 use anyhow::{Result, bail, ensure};
 use nix::sys::signal::Signal;
@@ -9,34 +9,34 @@ use crate::{
     process::{Ended, Process},
 };
 
-/// What a processor says that was overtaken: it ends by itself, and whoever runs it starts it again.
-const OVERTAKEN: &str = "another processor has taken over the state";
-/// What a connector says whose name was taken twice: it was frozen longer than its session again and again.
-const FENCED: &str = "is another connector's now";
+/// The error of a processor that was overtaken. It exits, and its supervisor restarts it.
+const OVERTAKEN: &str = "another processor took over the state";
+/// The error of a connector that was fenced twice, because it was suspended for longer than its session repeatedly.
+const FENCED: &str = "another connector joined group";
 
-/// What a processor says that ends because of a full disk.
-const FULL: [&str; 2] = ["no space is left for the state", "the disk is full or fails"];
-/// What a processor says whose state or database is gone.
+/// The errors of a processor that exits because of a full disk.
+const FULL: [&str; 2] = ["no space left for the state", "disk full or I/O error"];
+/// The errors of a processor whose state or database was removed.
 const GONE: &str = "deleted, moved or replaced";
-/// What a processor says once it is not a stand-by.
+/// The log line of a processor that is not a standby any more.
 const HOLDS: &str = "this processor holds the state";
-/// What is said by a program that listens, to signals too.
+/// The log line after which a program handles signals.
 const LISTENS: &str = "metrics and probes";
 
-/// All processes of one program, the oldest first.
+/// All processes of one program, oldest first.
 pub(super) struct Cast {
     program: Program,
     members: Vec<Member>,
     started: u32,
     /// Connectors are static members of their group.
     static_members: bool,
-    /// The most bytes that a file of theirs can have.
+    /// The maximum file size of the processes.
     room: Option<u64>,
-    /// A disk was full: who ended at it may be noticed when there is room again.
+    /// The disk was full. A process that exited because of it may be noticed once there is space again.
     was_full: bool,
-    /// How many were overtaken.
+    /// Number of processes that were overtaken.
     pub(super) overtaken: u32,
-    /// How many waited or ended at a full disk.
+    /// Number of processes that waited or exited because of a full disk.
     pub(super) starved: u32,
 }
 
@@ -44,12 +44,12 @@ struct Member {
     name: String,
     process: Process,
     frozen: bool,
-    /// It was frozen once.
+    /// It was suspended at least once.
     thawed: bool,
 }
 
 impl Cast {
-    /// With one member.
+    /// Starts one process.
     ///
     /// # Errors
     /// It cannot be started.
@@ -68,7 +68,7 @@ impl Cast {
         Ok(cast)
     }
 
-    /// One more; a connector is a member of its own in the group.
+    /// Starts one more; each connector is a separate member of the group.
     ///
     /// # Errors
     /// It cannot be started.
@@ -93,10 +93,10 @@ impl Cast {
         Ok(())
     }
 
-    /// One of the actions that name a program.
+    /// Runs an action on a program.
     ///
     /// # Errors
-    /// As those below.
+    /// As the methods below.
     pub(super) fn perform(&mut self, pipe: &Pipe, action: Action) -> Result<()> {
         match action {
             Action::Kill(_) => self.kill(pipe),
@@ -108,10 +108,10 @@ impl Cast {
         }
     }
 
-    /// SIGKILL to the oldest that is awake, and a new one.
+    /// Sends SIGKILL to the oldest running process, and starts a new one.
     ///
     /// # Errors
-    /// It had ended by itself.
+    /// It had already exited.
     pub(super) fn kill(&mut self, pipe: &Pipe) -> Result<()> {
         if let Some(oldest) = self.members.iter().position(|member| !member.frozen) {
             self.members.remove(oldest).process.kill()?;
@@ -122,17 +122,17 @@ impl Cast {
     /// SIGSTOP to the oldest that is awake.
     ///
     /// # Errors
-    /// It is gone.
+    /// It has exited.
     pub(super) fn freeze(&mut self) -> Result<()> {
         let Some(oldest) = self.members.iter_mut().find(|member| !member.frozen) else { return Ok(()) };
         oldest.frozen = true;
         oldest.process.signal(Signal::SIGSTOP)
     }
 
-    /// SIGCONT to all that were stopped.
+    /// Sends SIGCONT to all suspended processes.
     ///
     /// # Errors
-    /// One is gone.
+    /// One has exited.
     pub(super) fn thaw(&mut self) -> Result<()> {
         for member in self.members.iter_mut().filter(|member| member.frozen) {
             (member.frozen, member.thawed) = (false, true);
@@ -141,10 +141,10 @@ impl Cast {
         Ok(())
     }
 
-    /// SIGTERM to the newest that is awake, unless it is the only one. It ends in its own time.
+    /// Sends SIGTERM to the newest running process, unless it is the only one. It exits in its own time.
     ///
     /// # Errors
-    /// It is gone, or ends otherwise than with 0.
+    /// It has exited, or its exit code is not 0.
     pub(super) fn leave(&mut self) -> Result<()> {
         if self.members.iter().filter(|member| !member.frozen).count() < 2 {
             return Ok(());
@@ -152,15 +152,15 @@ impl Cast {
         let newest = self.members.iter().rposition(|member| !member.frozen);
         let Some(newest) = newest else { return Ok(()) };
         let mut member = self.members.remove(newest);
-        // A program that has said nothing yet has not learnt to listen either.
+        // A program without any output does not handle signals yet.
         member.process.says(LISTENS)?;
         member.process.stop().map(drop)
     }
 
-    /// Restarts all that are awake, one after the other and under their names, as a rolling update does.
+    /// Restarts all running processes one after the other with the same names, as a rolling update does.
     ///
     /// # Errors
-    /// One ends otherwise than with 0, and was not overtaken.
+    /// One exits with an error, and was not overtaken.
     pub(super) fn roll(&mut self, pipe: &Pipe) -> Result<()> {
         self.look_after(pipe)?;
         let (frozen, awake) = self.members.drain(..).partition(|member| member.frozen);
@@ -178,11 +178,11 @@ impl Cast {
         Ok(())
     }
 
-    /// Does something that must end the processor by itself, undoes it, and starts another one. Whether the ended one
-    /// acknowledged or wrote anything in between is seen at the end: the pipe would not be exact.
+    /// Does something that must end the processor, undoes it, and starts another one. Whether the first one
+    /// acknowledged or wrote anything in between shows at the end: the result would not be exact.
     ///
     /// # Errors
-    /// It goes on, or ends otherwise.
+    /// It keeps running, or ends with another error.
     pub(super) fn lose(
         &mut self,
         pipe: &Pipe,
@@ -190,7 +190,7 @@ impl Cast {
         undo: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         self.look_after(pipe)?;
-        // A stand-by would take over without what is lost, and start from nothing.
+        // A standby would take over without the lost state, and start empty.
         let awake = |member: &Member| !member.frozen;
         let holder =
             self.members.iter().rposition(|member| awake(member) && member.process.err().contains(HOLDS));
@@ -214,10 +214,10 @@ impl Cast {
         self.join(pipe)
     }
 
-    /// From now on no file of theirs can have more bytes; or any number again.
+    /// Limits the file size of the processes, or removes the limit.
     ///
     /// # Errors
-    /// One cannot be limited.
+    /// The limit cannot be set.
     pub(super) fn limit(&mut self, pipe: &Pipe, room: Option<u64>) -> Result<()> {
         self.was_full |= room.is_some();
         self.room = room;
@@ -227,11 +227,10 @@ impl Cast {
         self.members.iter().try_for_each(|member| member.process.limit_files(room))
     }
 
-    /// Looks after those that ended by themselves: who was overtaken is replaced, anything else is a
-    /// failure.
+    /// Checks for exited processes: those that were overtaken are replaced, anything else is a failure.
     ///
     /// # Errors
-    /// A program ended that should not have.
+    /// A process exited unexpectedly.
     pub(super) fn look_after(&mut self, pipe: &Pipe) -> Result<()> {
         let mut n = 0;
         while n < self.members.len() {
@@ -264,12 +263,12 @@ impl Cast {
         bail!("a {:?} ended by itself with {code:?}:\n{err}", self.program)
     }
 
-    /// SIGTERM to all, which must end them with 0.
+    /// Sends SIGTERM to all processes, which must exit with 0.
     ///
     /// # Errors
-    /// One ends otherwise.
+    /// One exits with another code.
     pub(super) fn stop(&mut self) -> Result<()> {
-        // The newest first: a stand-by that goes last would take over for a moment.
+        // Newest first: a standby that exits last would take over for a moment.
         while let Some(mut member) = self.members.pop() {
             member.process.stop()?;
         }

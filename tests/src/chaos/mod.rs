@@ -1,9 +1,9 @@
-//! Runs of the whole pipe in which things go wrong, by a seed: real processes, a real Kafka, Google's emulator or a
-//! stand-in that repeats and shuffles, proxies before both. Whatever happens, the rows are those of a naive recount.
+//! Seeded runs of the whole pipeline with injected failures: real processes, a real Kafka, Google's emulator or a
+//! stand-in that repeats and reorders, and proxies before both. The rows must always equal a naive recount.
 //!
-//! A run takes its backlog from Kafka with no lateness allowed: an event that a watermark passed too early is missing
-//! in the rows. Topics that are added while it runs are the exception: their events are late, and late panes show them.
-//! See `bin/chaos.rs` for the command line.
+//! A run processes its backlog without allowed lateness: an event that a watermark passed too early is missing in the
+//! rows. Topics that are added during a run are the exception: their events are late and appear in late panes. See
+//! `bin/chaos.rs` for the command line.
 
 mod cast;
 mod plan;
@@ -32,33 +32,33 @@ use crate::{
 use cast::Cast;
 use plan::{Action, Change, Kept, Program, Side};
 
-/// What every 16 KiB wait in a proxy, so that the work is still going on when things go wrong.
+/// Delay of a proxy per 16 KiB, so that work is still in progress when a fault occurs.
 const PACE: Duration = Duration::from_millis(12);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What a run that went well has to tell.
+/// The results of a successful run.
 #[derive(Debug)]
 pub struct Outcome {
     /// Rows of the flow's table.
     pub rows: usize,
     /// Records in Kafka.
     pub records: u64,
-    /// Programs that found that another one had taken their place.
+    /// Processes that were overtaken.
     pub overtaken: u32,
-    /// Programs that waited or ended at a full disk.
+    /// Processes that waited or exited because of a full disk.
     pub starved: u32,
 }
 
-/// Everything of a run.
+/// The state of a run.
 struct Stage {
     pipe: Pipe,
     kafka: Proxy,
     pubsub: Proxy,
-    /// In whose place the emulator is otherwise; and what it runs on.
+    /// The stand-in that replaces the emulator, and its runtime.
     stand_in: Option<(PubSub, Runtime)>,
 }
 
-/// A stage, and who and what is on it.
+/// A pipeline with its processes and proxies.
 struct Run {
     stage: Stage,
     topics: Topics,
@@ -66,14 +66,14 @@ struct Run {
     connectors: Cast,
 }
 
-/// Runs a plan to its end.
+/// Runs a plan.
 ///
 /// # Errors
-/// A row is wrong, missing or there twice; the ledger does not balance; a watermark went back; a program ended; or
-/// it all takes too long.
+/// A row is wrong, missing or duplicated, the ledger does not balance, a watermark moved back, a process exited, or the
+/// run timed out.
 pub fn run(plan: &Plan) -> Result<Outcome> {
     let mut run = Run::new(plan)?;
-    // Suspended while something is done.
+    // Faults are suspended during an action.
     let mut now = Duration::ZERO;
     for (at, action) in &plan.actions {
         let since = Instant::now();
@@ -121,7 +121,7 @@ impl Run {
         }
         let Self { stage, topics, processors, connectors } = self;
         if matches!(action, Action::AddTopic(..) | Action::Upgrade(..) | Action::Lose(_)) {
-            // These wait for programs to end, and no outage ends meanwhile.
+            // These actions wait for processes to exit, and no outage may end meanwhile.
             stage.reach()?;
         }
         match action {
@@ -150,12 +150,12 @@ impl Run {
         }
     }
 
-    /// Something happens to a topic of which everything was read.
+    /// Changes a topic of which everything was read.
     fn change(&mut self, change: Change) -> Result<()> {
         let group = self.stage.pipe.name().to_owned();
         wait::until_right("everything to be committed", || {
             self.look_after()?;
-            // A broker that has just restarted does not know its groups yet.
+            // A broker that has just restarted does not have its groups loaded yet.
             Ok(self.topics.unread(&group).unwrap_or_else(|error| Some(format!("{error:#}"))))
         })?;
         match change {
@@ -167,7 +167,7 @@ impl Run {
         }
     }
 
-    /// Waits for what a recount expects, and ends everything.
+    /// Waits for the rows of the recount, and stops everything.
     fn finish(mut self) -> Result<Outcome> {
         let produced = self.topics.produced();
         let recount = recount(&produced)?;
@@ -183,7 +183,7 @@ impl Run {
         })?;
         self.processors.stop()?;
         let (mut found, broken) = (database.dead_letters()?, produced.dead_letters());
-        // Records of two topics may have one partition and offset.
+        // Records of two topics may have the same partition and offset.
         found.sort();
         let differs = || broken.iter().zip(&found).find(|(broken, found)| broken != found);
         ensure!(
@@ -225,7 +225,7 @@ impl Stage {
         if !plan.adds_topics() {
             pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"0s\"")?;
         }
-        // What a killed processor held comes again when its lease ends; a cold start must not end before.
+        // Messages of a killed processor are redelivered when their lease ends; a cold start must not end before.
         pipe.edit("cold_start = \"2s\"", "cold_start = \"20s\"")?;
         pipe.set("kafka.bootstrap_servers", kafka.address());
         pipe.set("pubsub.emulator_host", pubsub.address());
@@ -274,7 +274,7 @@ impl Stage {
         }
     }
 
-    /// Where something lies. SQLite's log belongs to its file.
+    /// The paths of a store. SQLite's write-ahead log belongs to its file.
     fn files(&self, kept: Kept) -> Vec<PathBuf> {
         let names = match kept {
             Kept::Rows => &["rows.db", "rows.db-wal", "rows.db-shm"][..],
@@ -283,7 +283,7 @@ impl Stage {
         names.iter().map(|name| self.pipe.path(name)).collect()
     }
 
-    /// Both services can be reached.
+    /// Both services are reachable.
     fn reach(&self) -> Result<()> {
         for proxy in [&self.kafka, &self.pubsub] {
             proxy.hold(false);
@@ -292,7 +292,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Everything that is still wrong ends, and the pace is free.
+    /// Ends all faults, and removes the delay.
     fn calm(&self) -> Result<()> {
         self.reach()?;
         for proxy in [&self.kafka, &self.pubsub] {
@@ -316,7 +316,7 @@ fn kept(path: &Path) -> PathBuf {
     path.with_extension(format!("{}.kept", path.extension().unwrap_or_default().display()))
 }
 
-/// Every third message comes again, and which of the next two thousand comes first is chance.
+/// Every third message is redelivered, and the next one is drawn from a window of two thousand.
 fn start_stand_in(seed: u64) -> Result<(PubSub, Runtime)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let stand_in = runtime.block_on(PubSub::start(Options { seed, ..Options::default() }))?;

@@ -1,35 +1,35 @@
-//! What goes wrong in a run, and when: all of it follows from the seed.
+//! The faults of a run and their times, derived from the seed.
 
 use std::{fmt, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-/// Longer than the consumer group waits for a silent member, and than a stand-by for the one that holds the state.
+/// Longer than the session timeout of the consumer group, and than `takeover_after`.
 const FROZEN: Duration = Duration::from_millis(7_500);
-/// When the last fault begins at the latest.
+/// Latest start of the last fault.
 const SPAN_MS: u64 = 7_000;
 
 /// A run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Where it comes from.
+    /// The seed.
     pub seed: u64,
-    /// Whether Pub/Sub is the stand-in, which repeats and shuffles far more than the emulator.
+    /// Whether Pub/Sub is the stand-in, which repeats and reorders far more than the emulator.
     pub stand_in: bool,
-    /// Partitions of the topic.
+    /// Number of partitions of the topic.
     pub partitions: i32,
-    /// Records besides duplicates.
+    /// Number of records without duplicates.
     pub events: u64,
     /// Whether connectors are static members of their group.
     pub static_members: bool,
-    /// What happens, in order of time since the start.
+    /// The actions, ordered by time since the start.
     pub actions: Vec<(Duration, Action)>,
-    /// What happens to the topics once the faults are over and everything was read.
+    /// Changes to the topics once the faults are over and everything was read.
     pub last: Option<Change>,
 }
 
-/// One of the two services in front of which a proxy stands.
+/// One of the two services behind a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// The brokers.
@@ -47,70 +47,70 @@ pub enum Program {
     Processor,
 }
 
-/// Something that is kept on a disk.
+/// A store on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// The SQLite file.
     Rows,
-    /// The folder with the checkpoints.
+    /// The directory with the checkpoints.
     State,
 }
 
-/// What becomes of a topic whose records have all been read: before that, records would be lost by intention.
+/// Changes to a topic whose records have all been read; before that, records would be lost on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The newest topic is taken out of the configuration, and the connectors restart one after the other.
+    /// The newest topic is removed from the configuration, and the connectors restart one after the other.
     Remove,
     /// The newest topic is deleted and recreated with this many partitions, under running connectors.
     Recreate(i32),
 }
 
-/// Something that is done to the pipe.
+/// An action on the pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// SIGKILL to the oldest, and a new one at once.
+    /// SIGKILL to the oldest process, and an immediate restart.
     Kill(Program),
-    /// SIGSTOP to the oldest.
+    /// SIGSTOP to the oldest process.
     Freeze(Program),
-    /// SIGCONT to those that were stopped: zombies, if another one took their place.
+    /// SIGCONT to all suspended processes, which may have been overtaken.
     Thaw(Program),
-    /// One more.
+    /// Starts one more process.
     Join(Program),
-    /// SIGTERM to the newest of several.
+    /// SIGTERM to the newest of several processes.
     Leave(Program),
-    /// Connections are reset and refused, as if the service were gone.
+    /// Connections are reset and refused, as if the service were down.
     Close(Side),
-    /// The service is back.
+    /// The service is reachable again.
     Open(Side),
-    /// Connections stay and are silent.
+    /// Connections stay open without traffic.
     Hold(Side),
-    /// They speak again.
+    /// Traffic resumes.
     Release(Side),
     /// Connections are reset once.
     Reset(Side),
-    /// The broker ends and starts again on the same log.
+    /// The broker restarts with the same log.
     RestartBroker,
-    /// So many publish requests are done and answered with an error.
+    /// This many publish requests succeed and return an error.
     LoseAnswers(u64),
-    /// Every pull stream ends.
+    /// All pull streams are closed.
     CutStreams,
     /// A topic with this many partitions and events of its own is added to the configuration, and the connectors
     /// restart one after the other.
     AddTopic(i32, u64),
-    /// The newest topic has this many more partitions, and more events in all of them.
+    /// The newest topic gains this many partitions, and more events in all of them.
     AddPartitions(i32),
-    /// A topic is added as above, other keys change too, and all programs restart one after the other.
+    /// A topic is added as above, other keys change too, and all processes restart one after the other.
     Upgrade(i32, u64),
-    /// Something is moved away under the one processor, which has to end by itself; then it is put back.
+    /// A store is moved away while the one processor uses it, which must exit; then it is restored.
     Lose(Kept),
-    /// The disk of the processors takes no file larger than this many bytes.
+    /// No file of the processors can be larger than this many bytes.
     Fill(u64),
-    /// The disk has room again.
+    /// The disk has space again.
     MakeRoom,
 }
 
 impl Action {
-    /// To whose processes it is done, if to any.
+    /// The program that the action affects, if any.
     pub fn program(self) -> Option<Program> {
         match self {
             Self::Kill(program)
@@ -142,7 +142,7 @@ impl Plan {
         Self { seed, stand_in, partitions, events, static_members, actions, last }
     }
 
-    /// Whether topics are added: their events are older than what the others have come to.
+    /// Whether topics are added; their events are older than the watermark.
     pub(super) fn adds_topics(&self) -> bool {
         let adds = |action: &Action| {
             matches!(action, Action::AddTopic(..) | Action::AddPartitions(_) | Action::Upgrade(..))
@@ -151,7 +151,7 @@ impl Plan {
     }
 }
 
-/// What happens besides faults: something to the topics, to the configuration or to the disk.
+/// Actions besides faults: changes to topics, configuration or disk.
 fn happening(random: &mut ChaCha8Rng) -> (Vec<(Duration, Action)>, Option<Change>) {
     let start = Duration::from_millis(random.random_range(300..SPAN_MS));
     let while_ms = Duration::from_millis(random.random_range(1_000..5_000));
@@ -181,7 +181,7 @@ fn happening(random: &mut ChaCha8Rng) -> (Vec<(Duration, Action)>, Option<Change
     }
 }
 
-/// A fault and, where it has one, its end.
+/// A fault, and its end if it has one.
 fn fault(random: &mut ChaCha8Rng, start: Duration, stand_in: bool) -> Vec<(Duration, Action)> {
     let side = if random.random_bool(0.5) { Side::Kafka } else { Side::PubSub };
     let program = if random.random_bool(0.5) { Program::Connector } else { Program::Processor };
@@ -190,7 +190,7 @@ fn fault(random: &mut ChaCha8Rng, start: Duration, stand_in: bool) -> Vec<(Durat
     match random.random_range(0..kinds) {
         0 => vec![(start, Action::Kill(program))],
         1 => vec![
-            // Somebody must be there to take over, or there is no zombie.
+            // Without another process to take over, no process is overtaken.
             (start, Action::Join(program)),
             (start + Duration::from_millis(800), Action::Freeze(program)),
             (start + Duration::from_millis(800) + FROZEN, Action::Thaw(program)),

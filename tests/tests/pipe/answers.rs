@@ -1,7 +1,7 @@
-//! The real processor against a BigQuery that gives every answer there is: each row stands once.
+//! The real processor against a BigQuery with every possible response: each row is in the table once.
 //!
-//! Each fault is met by the next append, and the next records are produced when it was met, so that every one meets
-//! another state.
+//! The next append hits each fault, and further records are produced after it, so that each fault occurs in another
+//! state.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use tonic::Code;
 
 const FLOW: &str = "box_ctr";
 
-/// A pipe whose rows go to a stand-in, with everything that it needs.
+/// A complete pipeline that writes to the stand-in.
 fn prepared(test: &str, standin: &StandIn) -> Result<(Pipe, Dataset)> {
     let pipe = Pipe::new(test)?.into_bigquery_at(&standin.url(), &standin.url())?;
     create_topic(pipe.name(), 1, &[])?;
@@ -33,7 +33,7 @@ fn until_met(standin: &StandIn) -> Result<()> {
     wait::until("the fault to be met", || Ok((standin.faults().waiting() == 0).then_some(())))
 }
 
-/// No line of progress stands twice: each has a time of its own.
+/// No progress row is duplicated: each has a different time.
 fn check_progress(dataset: &Dataset) -> Result<()> {
     let table = dataset.table("box_ctr_progress");
     let lines = dataset.number(&format!("select count(*) from {table}"))?;
@@ -65,7 +65,7 @@ fn any_bigquery_answer_gives_each_row_once() -> Result<()> {
         standin.faults().next(FLOW, fault);
         producer.produce(traffic.by_ref().take(200), &mut produced)?;
         until_met(&standin)?;
-        wait::until("its rows to stand", || {
+        wait::until("its rows in the table", || {
             Ok((processor.metric("aqueduct_processor_pending_requests", "")? == 0).then_some(()))
         })?;
     }
@@ -82,10 +82,10 @@ fn any_bigquery_answer_gives_each_row_once() -> Result<()> {
     assert_eq!(difference(&finals(&dataset.rows()?)?, &recount.counts), None);
     assert_eq!(letters()?, expected);
     check_progress(&dataset)?;
-    assert!(standin.faults().answers(Code::AlreadyExists) >= 2, "lost answers are asked for again");
-    assert_eq!(ended.err.matches("the table's stream is gone").count(), 6, "{}", ended.err);
+    assert!(standin.faults().answers(Code::AlreadyExists) >= 2, "lost responses are requested again");
+    assert_eq!(ended.err.matches("the table's stream no longer exists").count(), 6, "{}", ended.err);
     assert_eq!(
-        ended.err.matches("these rows stand, though their answer was lost").count(),
+        ended.err.matches("these rows are in the table although the response was lost").count(),
         4,
         "{}",
         ended.err
@@ -100,7 +100,7 @@ fn a_kill_during_append_duplicates_no_row() -> Result<()> {
     let (mut traffic, mut produced) = (Traffic::new(1_500, 1), Produced::default());
     let producer = Producer::new(pipe.name(), &[])?;
     let mut connector = pipe.start(&["connector"])?;
-    // Between checkpoint and append; between append and answer; the same, and the stream is gone meanwhile.
+    // Between checkpoint and append; between append and response; the same with a lost stream.
     for (fault, is_gone) in [
         (Fault::HangBefore, false),
         (Fault::HangAfter, false),
@@ -116,17 +116,13 @@ fn a_kill_during_append_duplicates_no_row() -> Result<()> {
             standin.faults().forget_streams(FLOW);
         }
     }
-    // Rows seem to be missing before an append: the processor stops rather than go on.
+    // Rows seem to be missing before an append: the processor must stop.
     let mut processor = pipe.start(&["processor"])?;
     standin.faults().next(FLOW, Fault::Answer(Code::OutOfRange));
     producer.produce(traffic, &mut produced)?;
     let ended = processor.ended()?;
     assert_eq!(ended.code, Some(1), "{}", ended.err);
-    assert!(
-        ended.err.contains("the stream of table box_ctr ends before the rows that come next"),
-        "{}",
-        ended.err
-    );
+    assert!(ended.err.contains("the stream of table box_ctr is shorter than expected"), "{}", ended.err);
 
     let mut processor = pipe.start(&["processor"])?;
     let recount = recount(&produced)?;
@@ -176,10 +172,10 @@ fn rejected_rows_are_dead_letters() -> Result<()> {
     check_progress(&dataset)
 }
 
-/// No row with so many bytes of text fits into a request; an event does into a message.
+/// A row with this much text exceeds a request, but the event fits in a message.
 const LARGE: usize = 8 << 20;
 
-/// An event like another, with a page that no row can hold.
+/// A copy of an event with a page that is too long for a row.
 fn too_large(like: &Outgoing) -> Result<Outgoing> {
     let value = like.value.as_deref().context("it is no tombstone")?;
     let mut event: Value = serde_json::from_slice(value)?;

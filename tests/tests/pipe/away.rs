@@ -1,5 +1,5 @@
-//! Services that are away at first, and things that do not exist: the pipe says what is missing, waits where waiting is
-//! right, and loses nothing.
+//! Services that are unavailable at the start, and missing resources: the pipeline reports them, waits if that can
+//! help, and loses nothing.
 
 use anyhow::Result;
 use tests::{
@@ -26,20 +26,20 @@ fn start_waits_for_services() -> Result<()> {
     pipe.set("pubsub.emulator_host", pubsub.address());
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
-    processor.says("waiting for a service; the processor starts when it is available")?;
-    assert!(processor.err().contains("Pub/Sub does not answer for"), "{}", processor.err());
-    connector.says("Kafka does not answer; trying until it does")?;
+    processor.says("waiting for a service to become available")?;
+    assert!(processor.err().contains("no response from Pub/Sub for"), "{}", processor.err());
+    connector.says("Kafka is unreachable; retrying")?;
     assert!(connector.err().contains(kafka.address()), "{}", connector.err());
     kafka.open()?;
-    connector.says("Pub/Sub does not take messages; trying until it does")?;
+    connector.says("cannot publish to Pub/Sub; retrying")?;
     pubsub.open()?;
     brought_to_an_end(&pipe, &recount, &mut connector, &mut processor)?;
-    assert!(connector.err().contains("Pub/Sub takes messages again"), "{}", connector.err());
+    assert!(connector.err().contains("publishing to Pub/Sub again"), "{}", connector.err());
     Ok(())
 }
 
-/// With such an answer librdkafka lets every broker go, the configured ones too. Whether it then asks somebody again is
-/// a race of its own, so that it is told until it does not.
+/// After such a response librdkafka drops every broker, including the configured ones. Whether it then requests
+/// metadata again is a race, so the response is repeated until it does not.
 #[test]
 fn a_broker_without_metadata_is_found_again() -> Result<()> {
     let mut pipe = prepared("unaware", 2)?;
@@ -53,14 +53,16 @@ fn a_broker_without_metadata_is_found_again() -> Result<()> {
     let mut connector = pipe.start(&["connector"])?;
     connector.says("reading")?;
     let said = |text: &str| connector.err().matches(text).count();
-    let is_alone = || said("a broker named no broker") > 0;
+    let is_alone = || said("a broker returned metadata without any broker") > 0;
     wait::until("a client without brokers", || {
-        let (told, answers) = (door.told(), said("Kafka answers again"));
+        let (before, answers) = (door.without_brokers(), said("Kafka is reachable again"));
         door.forget(true);
-        wait::until("answers without brokers", || Ok((door.told() > told + 4 || is_alone()).then_some(())))?;
+        wait::until("answers without brokers", || {
+            Ok((door.without_brokers() > before + 4 || is_alone()).then_some(()))
+        })?;
         door.forget(false);
         wait::until("an answer with one", || {
-            Ok((said("Kafka answers again") > answers || is_alone()).then_some(()))
+            Ok((said("Kafka is reachable again") > answers || is_alone()).then_some(()))
         })?;
         Ok(is_alone().then_some(()))
     })?;
@@ -78,7 +80,7 @@ fn a_waiting_process_can_be_stopped() -> Result<()> {
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
     processor.says("waiting for a service")?;
-    connector.says("Kafka does not answer")?;
+    connector.says("Kafka is unreachable")?;
     processor.stop()?;
     connector.stop()?;
     Ok(())

@@ -1,5 +1,5 @@
-//! The live page in a real Chromium: its numbers are those of the tables, it goes on by itself, tells when it has lost
-//! touch, and can be read, named and reached by whoever comes.
+//! The live page in a real Chromium: it shows the numbers of the tables, refreshes automatically, shows a lost
+//! connection, and is accessible.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use tests::{
 
 use crate::{prepared, produced};
 
-/// What the table of rates shows: the start of the window, and for each line its key, views, clicks and rate.
+/// The contents of the rates table: the window start, and key, views, clicks and rate of each row.
 const RATES: &str = "
     const text = cell => cell.querySelector('.null') ? null : cell.textContent.trim();
     const figure = (line, name) => line.querySelector(`[data-label='${name}']`);
@@ -30,7 +30,7 @@ const RATES: &str = "
       })),
     };";
 
-/// What the page of a key shows: for each pane its window's start, kind, index and counts.
+/// The contents of a key's page: window start, kind, index and counts of each pane.
 const PANES: &str = "
     const panes = [];
     for (const line of document.querySelectorAll('table.panes tbody tr')) {
@@ -83,7 +83,7 @@ fn the_page_survives_a_restart() -> Result<()> {
         "the page to go on by itself",
         "return document.getElementById('lost').hidden && !document.body.classList.contains('stale');",
     )?;
-    // The ledger is part of the state, and comes back with it.
+    // The ledger is part of the state, and is restored with it.
     browser.until("the ledger to come back", "return document.querySelectorAll('#ledgers tfoot').length == 1 && document.querySelector('#ledgers tfoot data').value !== '0'")?;
     ledger_is_that_of(&browser, &recount.ledger)?;
 
@@ -102,7 +102,7 @@ fn the_page_works_without_scripts() -> Result<()> {
     let home = format!("http://{}/", demo.demo_address()?);
     let browser = Browser::start()?;
     browser.open(&home)?;
-    // A page that is loaded again has no such mark.
+    // A reloaded page does not have this marker.
     browser.run("window.mark = true;")?;
     browser.until(
         "a window to be complete",
@@ -141,7 +141,7 @@ fn the_page_works_without_scripts() -> Result<()> {
     Ok(())
 }
 
-/// A line of the table of rates.
+/// A row of the rates table.
 #[derive(Debug)]
 struct Line {
     key: tests::recount::Key,
@@ -192,23 +192,23 @@ fn ledger_is_that_of(browser: &Browser, ledger: &BTreeMap<&'static str, u64>) ->
     Ok(())
 }
 
-/// Wide or narrow, light or dark, by keyboard, and read aloud.
+/// Viewports, colour schemes, keyboard and accessibility tree.
 fn anyone_can_use_it(browser: &Browser) -> Result<()> {
     browser.run("document.querySelectorAll('details').forEach(one => { one.open = true; });")?;
     for look in LOOKS {
         browser.look(look)?;
         let (faint, beyond) = (probe::faint(browser)?, probe::beyond_edge(browser)?);
-        ensure!(faint.is_empty(), "{look:?}: text that stands out too little: {faint:#?}");
+        ensure!(faint.is_empty(), "{look:?}: text with too little contrast: {faint:#?}");
         ensure!(beyond.is_empty(), "{look:?}: the page is too wide: {beyond:#?}");
     }
     browser.look(LOOKS[0])?;
-    let told = probe::told(browser)?;
-    ensure!(told.nameless.is_empty(), "without a name: {:#?}", told.nameless);
-    ensure!(told.headings.first() == Some(&1), "the first heading is the page's: {:?}", told.headings);
-    ensure!(told.headings.iter().filter(|level| **level == 1).count() == 1, "{:?}", told.headings);
-    ensure!(told.headings.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{:?}", told.headings);
+    let summary = probe::summary(browser)?;
+    ensure!(summary.nameless.is_empty(), "without a name: {:#?}", summary.nameless);
+    ensure!(summary.headings.first() == Some(&1), "the first heading is the page's: {:?}", summary.headings);
+    ensure!(summary.headings.iter().filter(|level| **level == 1).count() == 1, "{:?}", summary.headings);
+    ensure!(summary.headings.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{:?}", summary.headings);
     for landmark in ["banner", "main", "contentinfo", "navigation"] {
-        ensure!(told.roles.contains_key(landmark), "there is no {landmark}: {:?}", told.roles);
+        ensure!(summary.roles.contains_key(landmark), "there is no {landmark}: {:?}", summary.roles);
     }
     let (usable, reached) = (probe::usable(browser)?, probe::reached(browser)?);
     ensure!(usable == reached, "the keyboard reaches {reached:#?}\nof {usable:#?}");
@@ -219,7 +219,7 @@ fn anyone_can_use_it(browser: &Browser) -> Result<()> {
     browser.until("the first link to skip to the content", "return document.activeElement.id === 'content'")
 }
 
-/// The search by keyboard: what is found is what there is.
+/// Searches by keyboard: the result matches the table.
 fn search_finds(browser: &Browser, rows: &[Row]) -> Result<()> {
     browser.run("document.getElementById('find').focus();")?;
     browser.devtools("Input.insertText", &json!({"text": "BOX-3"}))?;
@@ -237,7 +237,7 @@ fn search_finds(browser: &Browser, rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
-/// The first key's own page: its panes are the table's rows.
+/// The page of the first key: its panes are the rows of the table.
 fn key_has_the_panes_of(browser: &Browser, rows: &[Row]) -> Result<()> {
     let key = lines(&browser.run(RATES)?)?.into_iter().next().context("a line")?.key;
     browser.run("document.querySelector('table.rates tbody a').focus();")?;

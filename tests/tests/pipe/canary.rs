@@ -1,5 +1,5 @@
-//! Nobody gets out: ids in every place of a record, in every shape that is refused too, go through the whole pipe while
-//! everything logs all that it can; then every byte that left is searched.
+//! No ID leaves the connector: IDs in every field of a record, in every rejected shape too, pass through the whole
+//! pipeline at the most verbose log level; then all output is searched.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt as _, path::Path, process, time::Duration};
 
@@ -20,7 +20,7 @@ use tests::{
     wait,
 };
 
-/// All levels of our own crates and of the client libraries, which is more than an operator should ever ask for.
+/// All log levels of our crates and of the client libraries, more than an operator should ever use.
 pub(crate) const EVERYTHING: &str = "trace,librdkafka=trace,rdkafka=trace,h2=trace,hyper=trace,hyper_util=trace,tonic=trace,\
     tower=trace,reqwest=trace,google_cloud_pubsub=trace,google_cloud_auth=trace,google_cloud_gax=trace,object_store=trace";
 
@@ -35,24 +35,24 @@ const RULES: [(&str, &str); 3] = [
         "forward = [\"/event_id\", \"/type\", \"/time\", \"/page\", \"/box\", \"/user_id\", \"/session\", \"/items\", \
          \"/visitors\", \"/context\", \"/ip\"]",
     ),
-    // So that pseudonyms stand in the state and the rows.
+    // So that the state and the rows contain pseudonyms.
     (
         "by = { page = \"/page\", box = \"/box\" }",
         "by = { page = \"/page\", box = \"/box\", user = \"/user_id\" }",
     ),
 ];
 
-/// More than Kafka's default, and less than Pub/Sub's limit.
+/// More than Kafka's default, less than Pub/Sub's limit.
 const LARGE: usize = 2_000_000;
 const TOO_LARGE: usize = 10_000_001;
 const ROUNDS: usize = 20;
 
-/// Records, and every id in them.
+/// Records, and all IDs in them.
 #[derive(Default)]
 struct Crowd {
     ids: Vec<String>,
     records: Vec<Record>,
-    /// How many of the records must be refused.
+    /// Number of records that must be rejected.
     refused: usize,
 }
 
@@ -64,7 +64,7 @@ struct Record {
 }
 
 impl Crowd {
-    /// A new person with a part in the play.
+    /// A new ID.
     fn id(&mut self, part: &str) -> String {
         let id = format!("canary-{part}-{:x}-{}", process::id(), self.ids.len());
         self.ids.push(id.clone());
@@ -92,20 +92,20 @@ impl Crowd {
             "user_id": id("user"), "ip": id("ip"), "session": {"user": id("session"), "number": 3},
             "items": [{"seller_id": id("seller")}, {"seller_id": null}, {"seller_id": id("seller")}],
             "visitors": [id("visitor"), id("visitor")],
-            // Names can be ids, too: in what is removed, and in what nothing names.
+            // Member names can be IDs, too: in removed and in undeclared values.
             "context": {id("name"): [{id("name"): id("deep")}, [id("deep")]]},
             "undeclared": {id("name"): id("dropped"), "list": [[[id("dropped")]]]},
             id("name"): 1,
         })
     }
 
-    /// Everything that passes.
+    /// The accepted records.
     fn sound(&mut self) {
         for n in 0..ROUNDS {
             let event = self.event(n);
             self.passes(event.to_string());
         }
-        // Numbers in every spelling, ids of any alphabet, escapes, white space.
+        // Numbers in every notation, IDs of any alphabet, escapes, white space.
         for (number, text) in [
             ("7734512908846613", "7734512908846613"),
             ("8812.00934571662e5", "881200934.571662"),
@@ -126,7 +126,7 @@ impl Crowd {
         self.passes(escaped(&event, &self.ids, |is_name| !is_name));
         let event = self.event(202).to_string();
         self.passes(escaped(&event, &self.ids, |_| true));
-        // A declared name in disguise, behind a byte order mark.
+        // A declared name with escapes, after a byte order mark.
         let event = self.event(205).to_string();
         self.passes(format!("\u{feff}{}", event.replacen("\"user_id\"", "\"us\\u0065r_id\"", 1)));
         let mut large = self.event(203);
@@ -139,7 +139,7 @@ impl Crowd {
         self.passes(short.to_string());
     }
 
-    /// Everything that does not.
+    /// The rejected records.
     fn broken(&mut self) {
         let mut id = || self.id("broken");
         let deep = format!("{}\"{}\"{}", "[".repeat(130), id(), "]".repeat(130));
@@ -199,7 +199,7 @@ impl Crowd {
     }
 }
 
-/// The event with its ids in escapes where `wanted` says so, which is told whether the id is a name.
+/// The event with escaped IDs where `wanted` returns true; it is passed whether the ID is a name.
 fn escaped(event: &str, ids: &[String], wanted: impl Fn(bool) -> bool) -> String {
     ids.iter().fold(event.to_owned(), |event, id| {
         let quoted = format!("\"{id}\"");
@@ -289,7 +289,7 @@ fn no_identifier_leaves_the_connector() -> Result<()> {
     assert_eq!(letters.len(), crowd.refused, "dead letters: {letters:?}");
     check_pseudonyms(&pipe, &events)?;
     say(&format!(
-        "{} records, {} ids in {} forms, {} bytes searched, nobody found",
+        "{} records, {} ids in {} forms, {} bytes searched, no ID found",
         crowd.records.len(),
         crowd.ids.len(),
         search.forms(),
@@ -298,7 +298,7 @@ fn no_identifier_leaves_the_connector() -> Result<()> {
     Ok(())
 }
 
-/// What was searched is what it should be: the pseudonym of a user is found there.
+/// Checks the search itself: the pseudonym of a user is found.
 fn check_pseudonyms(pipe: &Pipe, events: &[Value]) -> Result<()> {
     let first: Value = serde_json::from_slice(&pubsub::data(events.first().context("an event")?)?)?;
     let pseudonym = first["user_id"].as_str().context("a pseudonym")?;
@@ -328,8 +328,8 @@ fn look_at_pages(search: &mut Search, process: &mut Process, more: &[&str]) -> R
     Ok(())
 }
 
-/// Every file and folder that the commands made is its owner's alone, also while they run: the write-ahead log of SQLite
-/// is there then.
+/// All files and directories that the commands create are private, also while they run, when SQLite's write-ahead log
+/// exists.
 fn check_modes(pipe: &Pipe) -> Result<()> {
     let folder = pipe.path("aqueduct.toml").parent().context("a folder")?.to_owned();
     let mut open = Vec::new();
@@ -349,20 +349,20 @@ fn check_modes(pipe: &Pipe) -> Result<()> {
     Ok(())
 }
 
-fn collect_modes(folder: &Path, told: &mut impl FnMut(&Path, u32)) -> Result<()> {
+fn collect_modes(folder: &Path, note: &mut impl FnMut(&Path, u32)) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        // What a running program has taken away in the meantime has no mode.
+        // A file that a running program has deleted has no mode.
         let Ok(metadata) = path.symlink_metadata() else { continue };
-        told(&path, metadata.mode() & 0o777);
+        note(&path, metadata.mode() & 0o777);
         if metadata.is_dir() {
-            collect_modes(&path, told)?;
+            collect_modes(&path, note)?;
         }
     }
     Ok(())
 }
 
-/// The rows of a table, each as one text.
+/// The rows of a table, each as text.
 fn texts(path: &Path, table: &str) -> Result<Vec<String>> {
     let file = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     file.busy_timeout(Duration::from_secs(10))?;
@@ -384,8 +384,8 @@ fn texts(path: &Path, table: &str) -> Result<Vec<String>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The figures of the search, shown with `--nocapture`.
-#[expect(clippy::print_stdout, reason = "the figures of the search")]
+/// The totals of the search, shown with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "the totals of the search")]
 fn say(text: &str) {
     println!("{text}");
 }

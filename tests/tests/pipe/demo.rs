@@ -1,4 +1,4 @@
-//! `aqueduct demo` needs nothing, and Ctrl-C ends it with a summary that balances.
+//! `aqueduct demo` needs no services, and Ctrl-C ends it with a summary.
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
@@ -12,7 +12,7 @@ fn ctrl_c_ends_the_demo_cleanly() -> Result<()> {
     demo.signal(Signal::SIGINT)?;
     let ended = demo.ended()?;
     assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
-    assert!(ended.out.contains("Everything balances."), "{}", ended.out);
+    assert!(ended.out.contains("All records are accounted for."), "{}", ended.out);
     assert!(ended.out.contains("sqlite3 -box demo.db"), "{}", ended.out);
     assert!(pipe.path("demo.db").is_file());
     Ok(())

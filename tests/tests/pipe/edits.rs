@@ -1,4 +1,4 @@
-//! A flow that is edited between two runs of the processor.
+//! A flow is edited between two runs of the processor.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -8,12 +8,12 @@ use tests::{kafka::Producer, produced::Produced, recount::recount, traffic::Traf
 use crate::{brought_to_an_end, prepared};
 
 const LATENESS: &str = "allowed_lateness = \"2h\"\n";
-/// What may change: tolerances, and measures.
+/// Tolerances and measures may change.
 const EDITED: &str = "allowed_lateness = \"3h\"\nearly = \"30s\"\n[flows.measures]\n\
                       both = { count = { \"/type\" = [\"view\", \"click\"] } }\n";
 
-/// The added measure is NULL in windows that began before the edit and whole in all others; views and clicks are those of a
-/// recount throughout.
+/// The added measure is NULL in windows that began before the edit and complete in all others; views and clicks equal
+/// the recount.
 #[test]
 fn an_added_measure_starts_at_the_edit() -> Result<()> {
     let pipe = prepared("edited", 2)?;
@@ -47,7 +47,7 @@ fn an_added_measure_starts_at_the_edit() -> Result<()> {
         "windows on both sides of the edit"
     );
 
-    // Anything else is refused by its key, before the tables change.
+    // Any other edit is rejected with its key, before the tables change.
     for (from, to, key) in [
         ("period = \"1m\"", "period = \"2m\"", "flows[0].window"),
         ("box = \"/box\"", "place = \"/box\"", "flows[0].by"),

@@ -1,4 +1,4 @@
-//! The flows of the examples through the real services: the final rows are those of a replay of the same file.
+//! The flows of the examples with the real services: the final rows equal a replay of the same file.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -11,7 +11,7 @@ use tests::{
     wait,
 };
 
-/// When and why a pane fired depends on the pace of arrival.
+/// Time and kind of a pane depend on the speed of arrival.
 const OF_A_PANE: [&str; 5] = ["pane", "pane_index", "watermark", "emitted_at", "is_final"];
 
 fn check(example: &str, flow: &str) -> Result<()> {
@@ -53,7 +53,7 @@ fn check(example: &str, flow: &str) -> Result<()> {
     Ok(())
 }
 
-/// The rows of a table or view, without what describes the pane.
+/// The rows of a table or view, without the pane columns.
 fn rows(file: &Path, table: &str) -> Result<BTreeSet<Vec<String>>> {
     let database = Connection::open(file)?;
     let mut statement = database.prepare(&format!("SELECT * FROM {table}"))?;

@@ -1,5 +1,5 @@
-//! The whole pipe as its users run it: the real binary in processes of its own, a real Kafka, Google's Pub/Sub emulator,
-//! an SQLite file or a BigQuery emulator; compared with a naive recount of what was produced.
+//! The whole pipeline as users run it: the real binary in separate processes, a real Kafka, Google's Pub/Sub emulator,
+//! and an SQLite file or a BigQuery emulator, compared with a naive recount of the produced events.
 //!
 //! `make test` builds the binary and starts the services.
 
@@ -35,7 +35,7 @@ use tests::{
     traffic::Traffic,
 };
 
-/// A pipe with everything that it needs, into SQLite.
+/// A complete pipeline with SQLite.
 fn prepared(test: &str, partitions: i32) -> Result<Pipe> {
     let pipe = Pipe::new(test)?;
     create_topic(pipe.name(), partitions, &[])?;
@@ -43,7 +43,7 @@ fn prepared(test: &str, partitions: i32) -> Result<Pipe> {
     Ok(pipe)
 }
 
-/// Produces all of it, and counts it.
+/// Produces records, and recounts them.
 fn produced(pipe: &Pipe, traffic: Traffic) -> Result<(Produced, Recount)> {
     let mut produced = Produced::default();
     Producer::new(pipe.name(), &[])?.produce(traffic, &mut produced)?;
@@ -51,14 +51,14 @@ fn produced(pipe: &Pipe, traffic: Traffic) -> Result<(Produced, Recount)> {
     Ok((produced, recount))
 }
 
-/// Carries what lies in Kafka: the rows and the ledger are those of the recount.
+/// Processes the records in Kafka, and compares rows and ledger with the recount.
 fn carried(pipe: &Pipe, recount: &Recount) -> Result<Database> {
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
     brought_to_an_end(pipe, recount, &mut connector, &mut processor)
 }
 
-/// Waits for the rows, ends both when nothing is missing, and compares rows and ledger with the recount.
+/// Waits for the rows, stops both processes when nothing is missing, and compares rows and ledger with the recount.
 fn brought_to_an_end(
     pipe: &Pipe,
     recount: &Recount,

@@ -1,4 +1,4 @@
-//! The live page shows what stands in the tables.
+//! The live page shows the rows of the tables.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;

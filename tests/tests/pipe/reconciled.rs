@@ -1,4 +1,4 @@
-//! What `generate` makes, carried through the pipe, as `reconcile` and `status` tell it.
+//! Generated events through the whole pipeline, and the reports of `reconcile` and `status`.
 
 use crate::prepared;
 use anyhow::Result;

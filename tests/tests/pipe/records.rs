@@ -1,4 +1,4 @@
-//! Records as Kafka may hold them: compressed, in transactions, larger than Pub/Sub takes, made by `generate`.
+//! Records in Kafka in all forms: compressed, in transactions, too large for Pub/Sub, written by `generate`.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,7 +17,7 @@ use tests::{
 use crate::{carried, prepared};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The keys of a compacted topic's records, which take turns.
+/// The keys of the records of a compacted topic, used in turn.
 const KEYS: usize = 50;
 
 #[test]
@@ -43,7 +43,7 @@ fn aborted_transactions_are_not_counted() -> Result<()> {
     inner.init_transactions(PATIENCE)?;
     let all: Vec<Outgoing> = Traffic::new(1_200, 1).collect();
     let mut committed = Produced::default();
-    // The last one is aborted, so that the log ends in what is no event.
+    // The last one is aborted, so that the log does not end with an event.
     for (n, part) in all.chunks(200).enumerate() {
         inner.begin_transaction()?;
         if n % 2 == 0 {
@@ -60,7 +60,7 @@ fn aborted_transactions_are_not_counted() -> Result<()> {
             inner.abort_transaction(PATIENCE)?;
         }
     }
-    // Each transaction ends in a marker, which Kafka writes some time after it has answered.
+    // Each transaction ends with a marker, which Kafka writes after its response.
     let end = (all.len() + all.chunks(200).len()) as u64;
     wait::until("the last marker", || Ok((producer.ends(0)?.1 == end).then_some(())))?;
     let mut recount = recount(&committed)?;
@@ -76,7 +76,7 @@ fn compacted_records_are_absent() -> Result<()> {
     pipe.run_well(&["setup"])?;
     let mut all: Vec<Outgoing> = Traffic::new(12_000, 1).collect();
     for (n, outgoing) in all.iter_mut().enumerate() {
-        // Every second record has one key: of those only the newest is kept, between two of the others.
+        // Every second record has the same key: only the newest of them is kept, between two of the others.
         let key = if n % 2 == 0 { n / 2 % KEYS } else { KEYS };
         outgoing.key = Some(format!("key-{key}").into_bytes());
     }
@@ -84,7 +84,7 @@ fn compacted_records_are_absent() -> Result<()> {
     let producer = Producer::new(pipe.name(), &[])?;
     producer.produce(all, &mut produced)?;
     let end = produced.next_offset(0);
-    // Compaction begins when all is written: one pass over all segments but the open one, and nothing to do afterwards.
+    // Compaction starts when all is written: one pass over all segments except the active one.
     configure_topic(
         pipe.name(),
         &[segments, ("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.01")],
@@ -92,7 +92,7 @@ fn compacted_records_are_absent() -> Result<()> {
     wait::until("the log to be compacted", || {
         Ok(has_gaps(&offsets(pipe.name(), 0, end)?, end).then_some(()))
     })?;
-    // Read again: the first look may have begun before the pass ended.
+    // Read again, because the first read may have started before the pass ended.
     let kept = offsets(pipe.name(), 0, end)?;
     produced.records.retain(|record| kept.contains(&record.offset));
     let mut recount = recount(&produced)?;
@@ -102,8 +102,8 @@ fn compacted_records_are_absent() -> Result<()> {
     Ok(())
 }
 
-/// Whether a record is missing behind one that is kept. Segments are compacted in order, and only of the last one before
-/// the open segment is anything left, so that this shows the end of the pass.
+/// Whether a record is missing after one that is kept. Segments are compacted in order, and only the last one before
+/// the active segment keeps any, so this shows the end of the pass.
 fn has_gaps(kept: &BTreeSet<u64>, end: u64) -> bool {
     kept.first().is_some_and(|first| end - first > kept.len() as u64)
 }
@@ -114,7 +114,7 @@ fn a_record_beyond_the_limits_of_pubsub_is_a_dead_letter() -> Result<()> {
     create_topic(pipe.name(), 1, &[("max.message.bytes", "20000000")])?;
     pipe.run_well(&["setup"])?;
     let mut all: Vec<Outgoing> = Traffic::new(300, 1).collect();
-    // Ten kilobytes below the limit, pseudonyms included.
+    // Ten kilobytes below the limit, including pseudonyms.
     let mut event: Value = serde_json::from_slice(all[50].value.as_deref().context("an event")?)?;
     event["text"] = Value::from("x".repeat(9_987_000));
     all[50].value = Some(event.to_string().into_bytes());

@@ -1,5 +1,5 @@
-//! A state that does not fit the flows is refused; one that is lost is made again: from what Pub/Sub keeps, by seeking the
-//! subscriptions back, or from Kafka.
+//! A state that does not match the flows is rejected; a lost one is rebuilt from Pub/Sub by seeking the subscriptions
+//! back, or from Kafka.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ use crate::{prepared, produced};
 #[test]
 fn a_lost_state_is_rebuilt_by_seek() -> Result<()> {
     let pipe = prepared("lost-state", 2)?;
-    // The emulator takes whole seconds for the time of a message.
+    // The emulator rounds the time of a message to seconds.
     let before = Timestamp::now() - 2.seconds();
     let producer = Producer::new(pipe.name(), &[])?;
     let (mut traffic, mut produced) = (Traffic::new(4_000, 2).with_trouble(), Produced::default());
@@ -47,7 +47,7 @@ fn a_lost_state_is_rebuilt_by_seek() -> Result<()> {
     pipe.until_reconciled()?;
     processor.stop()?;
 
-    // What the lost state had fired stands there too, until somebody takes it away.
+    // The rows of the lost state remain, too, until an operator removes them.
     let table = rusqlite::Connection::open(pipe.path("rows.db"))?;
     let taken = table.execute("delete from box_ctr where emitted_at < ?1", [format!("{again:.3}")])?;
     assert!(taken > 0, "the lost state had fired nothing");
@@ -94,7 +94,7 @@ fn a_readded_flow_starts_empty() -> Result<()> {
     let mut connector = pipe.start(&["connector"])?;
     let mut processor = pipe.start(&["processor"])?;
     pipe.until_reconciled()?;
-    // Metrics follow the state by half a second.
+    // Metrics lag the state by half a second.
     wait::until("counted events", || Ok((counted(&mut processor)? > 0).then_some(())))?;
     processor.stop()?;
     connector.stop()?;

@@ -1,4 +1,4 @@
-//! Processes that die in the middle: nothing is lost, nothing counted twice, no row written twice.
+//! Processes that are killed: no event is lost or counted twice, and no row is duplicated.
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -15,7 +15,7 @@ use tests::{
 use crate::{brought_to_an_end, prepared, produced};
 
 const COLD_START: &str = "cold_start = \"2s\"";
-/// What the killed processor held comes again when its lease ends; a cold start must not end before.
+/// Messages of the killed processor are redelivered when their lease ends; a cold start must not end before.
 const LONGER_THAN_LEASES: &str = "cold_start = \"20s\"";
 
 #[test]
@@ -66,7 +66,7 @@ fn a_standby_processor_takes_over() -> Result<()> {
     brought_to_an_end(&pipe, &recount, &mut connector, &mut second).map(drop)
 }
 
-/// Frozen for longer than `takeover_after`, it comes back and believes that it still holds the state.
+/// Suspended for longer than `takeover_after`, it resumes and assumes that it still owns the state.
 #[test]
 fn a_suspended_processor_exits_cleanly() -> Result<()> {
     let pipe = prepared("frozen", 2)?.with("state.takeover_after", "3s");
@@ -98,7 +98,7 @@ fn a_suspended_processor_exits_cleanly() -> Result<()> {
         ended.err.lines().partition(|line| line.starts_with("error:") || line.contains("ERROR"));
     ensure!(ended.code == Some(1) && errors.len() == 1, "{:?}: {errors:?}\n{others:?}", ended.code);
     ensure!(errors[0].contains("another processor has taken over the state"), "{errors:?}");
-    ensure!(errors[0].contains("this one stops, nothing is lost"), "{errors:?}");
+    ensure!(errors[0].contains("stopping; no data is lost"), "{errors:?}");
 
     producer.produce(traffic, &mut produced)?;
     let recount = recount(&produced)?;
@@ -119,11 +119,11 @@ fn connectors_with_one_name_are_fenced() -> Result<()> {
         for (is_first, connector) in [(true, &mut first), (false, &mut second)] {
             if let Some(ended) = connector.has_ended()? {
                 ensure!(
-                    ended.code == Some(1) && ended.err.contains("is another connector's now"),
+                    ended.code == Some(1) && ended.err.contains("another connector joined group"),
                     "{}",
                     ended.err
                 );
-                ensure!(ended.err.contains("joining again"), "it gave up at once: {}", ended.err);
+                ensure!(ended.err.contains("rejoining once"), "it gave up at once: {}", ended.err);
                 return Ok(Some(is_first));
             }
         }
@@ -144,12 +144,12 @@ fn producer_duplicates_are_known_after_a_restart() -> Result<()> {
     producer.produce(all[..1_000].to_vec(), &mut produced)?;
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
-    // Their rows stand, so that a checkpoint holds their ids and all are acknowledged.
+    // Their rows are in the table, so a checkpoint contains their IDs and all messages are acknowledged.
     wait_for(&Database::open(&pipe.path("rows.db"))?, &recount(&produced)?)?;
     processor.kill()?;
     producer.produce(all[700..].to_vec(), &mut produced)?;
     let recount = recount(&produced)?;
-    // Copies of events that no flow takes are ignored as those are.
+    // Copies of ignored events are ignored, too.
     let copied = produced.records[700..1_000].iter().filter_map(Record::event);
     let copies =
         copied.filter(|event| matches!(event["type"].as_str(), Some("view" | "click"))).count() as u64;

@@ -1,4 +1,4 @@
-//! Rows, dead letters and the ledger are what a recount gives; and no person is in them.
+//! Rows, dead letters and ledger equal a recount, and contain no ID.
 
 use std::time::{Duration, Instant};
 
@@ -28,17 +28,16 @@ fn sqlite_rows_equal_a_recount() -> Result<()> {
     assert!(before.elapsed() < Duration::from_secs(30), "stopping took {:?}", before.elapsed());
 
     check_balance(&database, &recount)?;
-    // Everything was there before the pipe began, in order but for less than out_of_orderness: nothing may fire early
-    // or again.
+    // All records existed before the start, with less disorder than out_of_orderness: no pane may fire early or twice.
     for row in database.rows()? {
         assert_eq!((row.pane.as_str(), row.index), ("ON_TIME", 0), "{row:?}");
     }
     assert_eq!(database.dead_letters()?, produced.dead_letters());
     for text in [connector.err, connector.out, processor.err, processor.out] {
-        assert!(!text.contains(CANARY), "a log tells who it is");
+        assert!(!text.contains(CANARY), "a log contains an ID");
     }
     for name in ["rows.db", "state"] {
-        assert_eq!(pipe.find(name, CANARY)?, None, "who it is stands in {name}");
+        assert_eq!(pipe.find(name, CANARY)?, None, "an ID is in {name}");
     }
     Ok(())
 }
@@ -54,7 +53,7 @@ fn bigquery_rows_equal_a_recount() -> Result<()> {
     let (produced, recount) = produced(&pipe, Traffic::new(3_000, 2).with_trouble())?;
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
-    // The emulator does one thing at a time: it is asked once the rows stand there.
+    // The emulator is single-threaded: query it once the rows are written.
     wait::until("the rows to be written", || {
         let rows = processor.metric("aqueduct_processor_rows_total", "")?;
         Ok((rows >= recount.counts.len() as u64).then_some(()))

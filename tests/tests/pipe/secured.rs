@@ -1,4 +1,4 @@
-//! A Kafka that wants TLS and a password: the right ones work, and a wrong one is one clear error that ends the command.
+//! Kafka with TLS and a password: correct credentials work, and wrong ones end the command with one clear error.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tests::{pipe::Pipe, process::Ended, services, traffic::Traffic};
 
 use crate::{carried, prepared, produced};
 
-/// What a client of the secured listener needs, as its users write it.
+/// The credentials for the secured listener, as in a user's configuration.
 struct Secured {
     brokers: String,
     secrets: String,
@@ -21,7 +21,7 @@ impl Secured {
         Ok(Self { brokers: services::address(services::KAFKA_SECURED)?, secrets, password })
     }
 
-    /// The right properties.
+    /// The correct properties.
     fn properties(&self) -> String {
         let secrets = &self.secrets;
         format!(
@@ -33,7 +33,7 @@ impl Secured {
         )
     }
 
-    /// Sends the pipe to this listener, with properties.
+    /// Configures the pipeline for this listener, with properties.
     fn configure(&self, pipe: &Pipe, brokers: &str, properties: &str) -> Result<()> {
         let text = fs::read_to_string(pipe.path("aqueduct.toml"))?;
         let open = services::address(services::KAFKA)?;
@@ -48,7 +48,7 @@ impl Secured {
 
     fn check_silence(&self, ended: &Ended) -> Result<()> {
         for said in [&ended.out, &ended.err] {
-            ensure!(!said.contains(&self.password), "the password was told:\n{said}");
+            ensure!(!said.contains(&self.password), "the password was printed:\n{said}");
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ fn passwords_are_not_logged() -> Result<()> {
     let mut connector = pipe.start_with(&["connector"], &everything)?;
     connector.says("reading")?;
     for path in ["/", "/metrics", "/readyz", "/log", "/api/v1/pipe", "/api/v1/configuration"] {
-        ensure!(!connector.get(path)?.contains(&secured.password), "the password stands on {path}");
+        ensure!(!connector.get(path)?.contains(&secured.password), "the password is in {path}");
     }
     let ended = connector.stop()?;
     ensure!(ended.err.contains("SASL_SSL") || ended.err.contains("sasl_ssl"), "librdkafka says nothing");
@@ -99,7 +99,7 @@ fn a_rejected_client_has_one_error() -> Result<()> {
     let (brokers, secrets) = (secured.brokers.as_str(), &secured.secrets);
     let by_name = brokers.replace("127.0.0.1", "localhost");
     let another = |from: &str, to: &str| good.replace(from, to);
-    let refused = "refused this client; correct the security settings in [kafka.properties]";
+    let refused = "rejected this client's credentials; correct the security settings in [kafka.properties]";
     for (brokers, properties, expected) in [
         (
             brokers,
@@ -108,7 +108,7 @@ fn a_rejected_client_has_one_error() -> Result<()> {
         ),
         (
             brokers,
-            another(&format!("${{file:{secrets}/user}}"), "nobody"),
+            another(&format!("${{file:{secrets}/user}}"), "stranger"),
             [refused, "Authentication failed"],
         ),
         (brokers, another("authority.pem", "stranger.pem"), [refused, "certificate verify failed"]),
@@ -139,7 +139,7 @@ fn a_rejected_client_has_one_error() -> Result<()> {
         }
         ensure!(line.contains(brokers) && error.contains(brokers), "no broker is named: {line}\n{error}");
     }
-    // A certificate that does not exist is wrong before anyone is asked; `check` tells it from a broker's refusal.
+    // A missing certificate is an error before any connection; `check` distinguishes it from a broker's rejection.
     pipe.write("aqueduct.toml", &plain)?;
     secured.configure(&pipe, brokers, &another("authority.pem", "nowhere.pem"))?;
     for (words, code) in [(["check"].as_slice(), 2), (&["connector"], 1), (&["generate", "--events=1"], 1)] {

@@ -1,4 +1,4 @@
-//! Several topics and several notions of time in one run.
+//! Several topics and several kinds of time in one run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ const EVENTS: &str = "[events]\ntime = \"/time\"\nid = \"/event_id\"\n";
 /// Views, clicks and, with a join, the views that were clicked.
 type Counts = BTreeMap<Key, (u64, u64, u64)>;
 
-/// Numbers by a linear congruential generator (Knuth's MMIX), the same every time.
+/// Pseudo-random numbers (Knuth's MMIX), always the same.
 struct Draws(u64);
 
 impl Draws {
@@ -35,7 +35,7 @@ impl Draws {
         self.below(limit.unsigned_abs()) as i64
     }
 
-    /// In another order: each stands at most so many milliseconds from its time.
+    /// Reordered: each is at most this many milliseconds from its time.
     fn disordered<T>(&mut self, events: Vec<(i64, T)>, most: i64) -> Vec<(i64, T)> {
         let mut moved: Vec<_> =
             events.into_iter().map(|event| (event.0 + self.millis(most), event)).collect();
@@ -51,7 +51,7 @@ fn start() -> i64 {
     now - now.rem_euclid(MINUTE) - 75 * MINUTE
 }
 
-/// Writes events to two partitions, with Kafka timestamps of their own.
+/// Writes events to two partitions, with Kafka timestamps.
 fn produce<'a>(topic: &str, events: impl IntoIterator<Item = (i64, &'a Value)>) -> Result<()> {
     let producer = Producer::new(topic, &[])?;
     for (n, (timestamp, event)) in events.into_iter().enumerate() {
@@ -78,12 +78,12 @@ fn latest(pipe: &Pipe, flow: &str, attributed: &str) -> Result<Counts> {
     while let Some(row) = rows.next()? {
         let count = |index| Ok::<_, rusqlite::Error>(row.get::<_, i64>(index)?.unsigned_abs());
         let key = (row.get(0)?, row.get(1)?, row.get(2)?);
-        ensure!(counts.insert(key, (count(3)?, count(4)?, count(5)?)).is_none(), "a window stands twice");
+        ensure!(counts.insert(key, (count(3)?, count(4)?, count(5)?)).is_none(), "a window is duplicated");
     }
     Ok(counts)
 }
 
-/// What became of all offsets, by the flow's last line of progress, without zeros.
+/// The nonzero outcomes in the flow's last progress row.
 fn ledger(pipe: &Pipe, flow: &str) -> Result<BTreeMap<String, u64>> {
     let connection = Connection::open_with_flags(pipe.path("rows.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let sql = format!("select * from {flow}_progress order by rowid desc limit 1");
@@ -101,7 +101,7 @@ fn ledger(pipe: &Pipe, flow: &str) -> Result<BTreeMap<String, u64>> {
     Ok(ledger)
 }
 
-/// Waits until a flow's newest rows are these.
+/// Waits until the newest rows of a flow equal these.
 fn wait_for(pipe: &Pipe, flow: &str, attributed: &str, expected: &Counts) -> Result<()> {
     wait::until_right(&format!("the rows of {flow}"), || {
         let found = latest(pipe, flow, attributed)?;
@@ -121,7 +121,7 @@ fn finished(pipe: &Pipe, connector: &mut Process, processor: &mut Process) -> Re
     processor.stop().map(drop)
 }
 
-/// A view, and a click that may have none.
+/// A view, and a click that may be missing.
 struct Shop {
     views: Vec<(i64, Value)>,
     clicks: Vec<(i64, Value)>,
@@ -135,21 +135,21 @@ impl Shop {
         let (mut views, mut clicks) = (Vec::new(), Vec::new());
         for n in 0..1_200 {
             let time = start + n * 1_500;
-            // Some ids are of two views: a click belongs to the newer one that is not too old.
+            // Some IDs have two views: a click belongs to the newer one that is within `WITHIN`.
             let id = if n % 10 == 9 { n - 1 } else { n };
             let (page, place) = (draws.below(4), draws.below(3));
             views.push((time, json!({
                 "view_id": id, "seen": time, "page": format!("/p/{page}?q=1"), "box": format!("box-{place}"),
             })));
             for _ in 0..draws.below(3) {
-                // A few come too late for their view, or before it.
+                // A few clicks are too late for their view, or before it.
                 let at = time - 2_000 + draws.millis(WITHIN + 40_000);
                 clicks.push((at, json!({ "view": id, "at": stamp(at).expect("this year") })));
             }
             if n % 40 == 0 {
                 clicks.push((
                     time,
-                    json!({ "view": format!("nobody-{n}"), "at": stamp(time).expect("this year") }),
+                    json!({ "view": format!("unknown-{n}"), "at": stamp(time).expect("this year") }),
                 ));
             }
         }
@@ -157,7 +157,7 @@ impl Shop {
         Self { views, clicks }
     }
 
-    /// The view of a click: the newest with its id that is at most `WITHIN` before it.
+    /// The view of a click: the newest with its ID that is at most `WITHIN` older.
     fn view(&self, at: i64, click: &Value) -> Option<usize> {
         let fits = |(time, view): &(i64, Value)| {
             view["view_id"] == click["view"] && *time <= at && at - *time <= WITHIN
@@ -223,7 +223,7 @@ fn clicks_of_one_topic_find_their_views_of_another() -> Result<()> {
     let shop = Shop::open(&mut draws);
     let (expected, unmatched) = shop.recount()?;
     assert!(unmatched > 60, "{unmatched} clicks have no view");
-    // Far more disorder than the watermark allows for: late panes mend it.
+    // Far more disorder than the watermark allows; late panes correct it.
     let disordered = draws.disordered(shop.views.clone(), 2 * MINUTE);
     produce(&views, disordered.iter().map(|(time, event)| (*time, event)))?;
     let disordered = draws.disordered(shop.clicks.clone(), 2 * MINUTE);
@@ -232,7 +232,7 @@ fn clicks_of_one_topic_find_their_views_of_another() -> Result<()> {
     let mut processor = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
     wait_for(&pipe, "box_ctr", "attributed_clicks", &expected)?;
-    // The last unmatched click is known when no view of it can come any more.
+    // The last unmatched click is final once no view of it can arrive.
     finished(&pipe, &mut connector, &mut processor)?;
     wait_for(&pipe, "box_ctr", "attributed_clicks", &expected)?;
     let counted = (shop.views.len() + shop.clicks.len()) as u64 - unmatched;
@@ -266,7 +266,7 @@ fn three_notions_of_time_run_side_by_side() -> Result<()> {
     let mut events = Vec::new();
     for n in 0..2_000 {
         let time = start + n * 900;
-        // Kafka has it some minutes after it happened, in its own order.
+        // The Kafka timestamp is some minutes after the event, in another order.
         let kafka = start + 3 * MINUTE + n * 850;
         let (views, clicks) = if draws.below(4) == 0 { (0, 1) } else { (1, 0) };
         let (page, place) = (format!("/p/{}", draws.below(4)), format!("box-{}", draws.below(3)));
@@ -288,7 +288,7 @@ fn three_notions_of_time_run_side_by_side() -> Result<()> {
     let mut connector = pipe.start(&["connector"])?;
     wait_for(&pipe, "box_ctr", "0", &by_event)?;
     wait_for(&pipe, "by_kafka", "0", &by_kafka)?;
-    // When Pub/Sub received an event nobody knows here; but each is in one window.
+    // The time at which Pub/Sub received an event is unknown, but each event is in one window.
     wait::until_right("all events in windows of processing time", || {
         let counts = latest(&pipe, "by_processing", "0")?;
         let found = counts.values().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));

@@ -1,4 +1,4 @@
-//! A connector that is newer than the processor: nothing of what it wrote is acknowledged.
+//! A connector that is newer than the processor: none of its messages is acknowledged.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -20,7 +20,7 @@ fn a_newer_connector_stops_the_processor_and_loses_nothing() -> Result<()> {
     let newer_data = json!({"aqueduct.format": "pack-1", "kafka.topic": pipe.name()});
     for ((topic, content, attributes, error), subscription) in [
         (&marks, &newer_mark[..], &json!({}), "received a mark of version 2"),
-        (&data, &b"packed"[..], &newer_data, "received a message of format \"pack-1\""),
+        (&data, &b"packed"[..], &newer_data, "received a message with the unknown format \"pack-1\""),
     ]
     .into_iter()
     .zip(subscriptions)
@@ -33,7 +33,7 @@ fn a_newer_connector_stops_the_processor_and_loses_nothing() -> Result<()> {
             "{}",
             ended.err
         );
-        // It is there for the upgraded processor, whose part this subscriber takes.
+        // The message is available to the upgraded processor, which this subscriber represents.
         let subscription = Onlooker::of(&subscription)?;
         wait::until("the message to be delivered again", || {
             let messages = subscription.some()?;

@@ -1,4 +1,4 @@
-//! What those see who watch a pipe: a real Prometheus, those who ask whether it is ready, and those who read its log.
+//! The outside view of a pipeline: a real Prometheus, readiness, and logs.
 
 use std::{collections::BTreeSet, fs};
 
@@ -15,7 +15,7 @@ use tests::{
 
 use crate::{brought_to_an_end, prepared, produced};
 
-/// A line of `docs/metrics.md`, which a test of the binary holds against the code.
+/// A row of `docs/metrics.md`, which another test compares with the code.
 struct Described {
     name: String,
     labels: BTreeSet<String>,
@@ -41,12 +41,12 @@ impl Described {
         if self.kind == "histogram" { format!("{}_bucket", self.name) } else { self.name.clone() }
     }
 
-    /// The name under which Prometheus knows what it means.
+    /// The name of its metric family.
     fn family(&self) -> &str {
         self.name.strip_suffix("_total").unwrap_or(&self.name)
     }
 
-    /// What is wrong with it in a Prometheus.
+    /// The difference between it and Prometheus, if any.
     fn complaint(&self, prometheus: &Prometheus) -> Result<Option<String>> {
         let series = self.series();
         let found = prometheus.get(&format!("/api/v1/series?match[]={}", encoded(&series)))?;
@@ -61,18 +61,18 @@ impl Described {
                 labels.filter(|l| !beside.contains(&l.as_str())).cloned().collect();
             ensure!(labels == self.labels, "{series} has the labels {labels:?}, not {:?}", self.labels);
         }
-        let told = prometheus.get(&format!("/api/v1/metadata?metric={}", self.family()))?;
-        let Some(told) = told[self.family()].get(0) else {
+        let reported = prometheus.get(&format!("/api/v1/metadata?metric={}", self.family()))?;
+        let Some(reported) = reported[self.family()].get(0) else {
             return Ok(Some(format!("{} has no metadata", self.family())));
         };
-        ensure!(told["type"] == self.kind.as_str(), "{}: {told}", self.name);
-        // The encoder ends it with a full stop.
-        ensure!(told["help"].as_str() == Some(&format!("{}.", self.help)), "{}: {told}", self.name);
+        ensure!(reported["type"] == self.kind.as_str(), "{}: {reported}", self.name);
+        // The encoder appends a full stop.
+        ensure!(reported["help"].as_str() == Some(&format!("{}.", self.help)), "{}: {reported}", self.name);
         Ok(None)
     }
 }
 
-/// Every query of the dashboard, as Grafana would ask it.
+/// All queries of the dashboard, as Grafana sends them.
 fn dashboard() -> Result<Vec<String>> {
     let dashboard: Value = serde_json::from_str(&fs::read_to_string(shipped("grafana/aqueduct.json")?)?)?;
     let panels = dashboard["panels"].as_array().context("panels")?;
@@ -123,7 +123,7 @@ fn the_dashboard_uses_exposed_metrics() -> Result<()> {
         Ok(None)
     })?;
 
-    // All that was produced, in Prometheus' words.
+    // The produced records as Prometheus samples.
     let sum = format!("sum(aqueduct_processor_events_total) == {}", recount.total());
     wait::until("every record to be accounted for in Prometheus", || {
         Ok((!prometheus.query(&sum)?.is_empty()).then_some(()))
@@ -141,7 +141,7 @@ fn the_dashboard_uses_exposed_metrics() -> Result<()> {
     brought_to_an_end(&pipe, &recount, &mut connector, &mut processor).map(drop)
 }
 
-/// Waits until it is not ready for this reason.
+/// Waits until it is not ready with this reason.
 fn is_unready(process: &mut Process, reason: &str) -> Result<()> {
     wait::until_right(reason, || match process.get("/readyz") {
         Ok(ready) => Ok(Some(ready)),
@@ -170,8 +170,8 @@ fn without_pubsub_processes_live_but_are_unready() -> Result<()> {
         is_ready(process)?;
     }
     pubsub.close();
-    is_unready(&mut connector, "Pub/Sub does not answer")?;
-    is_unready(&mut processor, "Pub/Sub does not answer")?;
+    is_unready(&mut connector, "no response from Pub/Sub")?;
+    is_unready(&mut processor, "Pub/Sub is unreachable")?;
     for process in [&mut connector, &mut processor] {
         assert_eq!(process.get("/healthz")?, "ok\n");
     }
@@ -208,9 +208,9 @@ fn the_log_has_start_progress_and_totals() -> Result<()> {
     let records = format!("records={}", recount.total());
     let line = last(&connector, "connector ended")?;
     ensure!(line.contains(&records) && line.contains("rejected="), "{line}");
-    let line = last(&processor, "so far")?;
+    let line = last(&processor, "totals since start")?;
     ensure!(line.contains("box_ctr: watermark") && line.contains("counted"), "{line}");
-    let line = last(&processor, "stopped; open windows stay in the state")?;
+    let line = last(&processor, "stopped; the state contains the open windows")?;
     ensure!(line.contains("rows=") && line.contains("checkpoints="), "{line}");
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! `make bench-connect`: what our connector costs beside Kafka Connect with Google's sink for Pub/Sub, and what becomes
-//! of either when it is killed.
+//! `make bench-connect`: the cost of our connector compared with Kafka Connect and Google's sink for Pub/Sub, and the
+//! behaviour of both after a kill.
 //!
-//! A real Kafka holds the events of all runs; each worker carries them from the beginning, in turn, into a stand-in for
-//! Pub/Sub in this process. Nothing is told before every event was found there.
+//! A real Kafka contains the events of all runs; each worker publishes them from the beginning, in turn, to a Pub/Sub
+//! stand-in in this process. Results are printed only if every event arrived.
 #![forbid(unsafe_code)]
 
 mod sink;
@@ -36,35 +36,35 @@ use crate::{
     worker::{Place, Worker},
 };
 
-/// What our connector costs beside Kafka Connect with Google's sink.
+/// Compares the cost of our connector with Kafka Connect and Google's sink.
 #[derive(Parser)]
 struct Arguments {
-    /// Events that a worker carries cold; then as many again, and for the kill as many.
+    /// Events of the cold phase; the warm phase and the kill have as many each.
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
     /// Partitions of the topic.
     #[arg(long, default_value_t = 6)]
     partitions: i32,
-    /// How often to do all of it.
+    /// Number of runs.
     #[arg(long, default_value_t = 3)]
     runs: u32,
-    /// A folder with Kafka Connect's jars in `libs`, Google's sink in `sink` and `log4j2.properties`; without it only
-    /// our connector runs.
+    /// Directory with Kafka Connect's jars in `libs`, Google's sink in `sink`, and `log4j2.properties`; without it only
+    /// our connector runs
     #[arg(long)]
     jars: Option<PathBuf>,
-    /// Kills nothing.
+    /// Skip the kill.
     #[arg(long)]
     no_kill: bool,
 }
 
-/// Java starts for minutes where others compile, and Kafka waits for a worker that was killed until its session ends.
+/// Java can take minutes to start on a busy machine, and Kafka waits for a killed worker until its session expires.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// What was on its way when a worker was killed has arrived by then.
+/// Messages in flight when a worker was killed have arrived by then.
 const SETTLED: Duration = Duration::from_millis(300);
-/// A message that is kept: an event, its attributes, and what the stand-in adds.
+/// A stored message: an event, its attributes, and the fields of the stand-in.
 const MESSAGE_BYTES: u64 = 1_500;
 
-/// What a worker needed for a part of the events.
+/// The cost of a worker for a part of the events.
 struct Cost {
     events: u64,
     seconds: f64,
@@ -73,9 +73,9 @@ struct Cost {
     megabytes: f64,
 }
 
-/// What became of a worker that was killed in the middle.
+/// The result of a kill.
 struct Killed {
-    /// From the kill, after which it is started again at once, to the next message.
+    /// Time from the kill, with an immediate restart, to the next message.
     seconds: f64,
     taken: Taken,
 }
@@ -115,7 +115,7 @@ fn main() -> Result<()> {
     bench.costs()
 }
 
-/// Into the source's topic.
+/// Produces to the source topic.
 fn generate(source: &Pipe, events: u64, seed: &str, start: &str) -> Result<()> {
     let events = events.to_string();
     let mut generate = source
@@ -206,7 +206,7 @@ impl Bench<'_> {
             Ok(cost)
         };
         let mut cold = part(events, events)?;
-        // Of what had arrived when it was first looked for nobody knows how long it took.
+        // Events that had arrived at the first check are not part of the measured time.
         cold.seconds *= events as f64 / (events - before) as f64;
         let warm = part(2 * events, events)?;
         run.until_complete(&mut process, 2 * events)?;
@@ -229,7 +229,7 @@ impl Bench<'_> {
         Ok(Killed { seconds: (on - killed).as_secs_f64(), taken })
     }
 
-    /// A new folder, and a new stand-in with a topic and a subscription.
+    /// A new directory, and a new stand-in with a topic and a subscription.
     fn prepare(&self) -> Result<Run> {
         let capacity = usize::try_from(3 * self.arguments.events * MESSAGE_BYTES)?;
         let sink = Sink::start(self.secrets, capacity)?;
@@ -237,7 +237,7 @@ impl Bench<'_> {
         Rules::OneId.apply(&pipe)?;
         let own = format!("topics = [\"{}\"]", pipe.name());
         pipe.edit(&own, &format!("topics = [\"{}\"]", self.topic))?;
-        // As long as Connect's: that it goes on sooner is not for a shorter session.
+        // The session timeout of Connect, so that a shorter one is not the reason for a faster restart.
         pipe.edit("\"session.timeout.ms\" = 6000", "\"session.timeout.ms\" = 45000")?;
         pipe.run_well(&["setup"])?;
         let subscription = format!("projects/{PROJECT}/subscriptions/{}-ctr", pipe.name());
@@ -265,7 +265,7 @@ impl Run {
         self.sink.received(&self.subscription)
     }
 
-    /// Every event has arrived, some of them perhaps more than once.
+    /// Waits until every event has arrived at least once.
     fn until_complete(&self, process: &mut Process, events: u64) -> Result<Taken> {
         let mut taken = self.sink.taken(&self.subscription)?;
         while taken.distinct < events {

@@ -1,5 +1,5 @@
-//! Where all connectors publish: the stand-in for Pub/Sub in this process, also behind TLS, as Google's sink speaks
-//! nothing else; and the address that gives out the tokens that its made-up account asks for.
+//! The destination of all connectors: the Pub/Sub stand-in in this process, also behind TLS, which Google's sink
+//! requires, and a token endpoint for its made-up account.
 
 use std::{
     collections::HashSet,
@@ -22,18 +22,18 @@ use standin::{
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-/// Made once for all runs: they cost a second.
+/// Created once for all runs, because it takes a second.
 pub(crate) struct Secrets {
     folder: TempDir,
 }
 
-/// Of the trust store; it keeps nothing that is worth keeping.
+/// The password of the trust store, which contains no secret.
 pub(crate) const PASSWORD: &str = "for-benches-only";
 /// The name that the certificate is for.
 pub(crate) const HOST: &str = "localhost";
 
 impl Secrets {
-    /// A certificate with its key, a Java trust store that believes it, and credentials of an account that nobody has.
+    /// A certificate with its key, a Java trust store that trusts it, and credentials of a made-up account.
     pub(crate) fn make(project: &str) -> Result<Self> {
         let secrets = Self { folder: TempDir::new()? };
         let (key, certificate) = (secrets.key(), secrets.certificate());
@@ -84,14 +84,14 @@ impl Secrets {
     }
 }
 
-/// Answers every request with a token that nobody checks, for as long as this process lives.
+/// Responds to every request with a token that is not checked, for the lifetime of this process.
 fn give_tokens() -> Result<String> {
     const TOKEN: &str = r#"{"access_token":"bench","expires_in":3600,"token_type":"Bearer"}"#;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();
     std::thread::spawn(move || {
         for mut connection in listener.incoming().flatten() {
-            // The request is short; whoever sends it in parts asks again.
+            // The request is short; a client that sends it in parts retries.
             let _ = connection.read(&mut [0; 8 << 10]);
             let _ = write!(
                 connection,
@@ -109,20 +109,20 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A stand-in with one subscription that keeps all that is published.
+/// A stand-in with one subscription that keeps all messages.
 pub(crate) struct Sink {
     server: PubSub,
     _runtime: Runtime,
 }
 
-/// What a subscription was given.
+/// The contents of a subscription.
 pub(crate) struct Taken {
     pub(crate) messages: u64,
-    /// Messages with data that no message before had.
+    /// Number of messages with distinct data.
     pub(crate) distinct: u64,
 }
 
-/// `PubsubMessage`, as far as it tells messages apart.
+/// The part of `PubsubMessage` that identifies a message.
 #[derive(Clone, PartialEq, Message)]
 struct Published {
     #[prost(bytes = "bytes", tag = "1")]

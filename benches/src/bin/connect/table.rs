@@ -1,8 +1,8 @@
-//! What is told: each run as it ends, and of all runs the median with the least and the most.
+//! The output: each run as it ends, and the median, minimum and maximum of all runs.
 
 use crate::{Cost, Killed, worker::Worker};
 
-/// Figures of one worker, run by run.
+/// The results of one worker by run.
 struct Row<T> {
     worker: Worker,
     part: &'static str,
@@ -18,10 +18,10 @@ impl<T> Table<T> {
         Self { rows: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, worker: Worker, part: &'static str, figures: T) {
+    pub(crate) fn add(&mut self, worker: Worker, part: &'static str, results: T) {
         match self.rows.iter_mut().find(|row| row.worker == worker && row.part == part) {
-            Some(row) => row.runs.push(figures),
-            None => self.rows.push(Row { worker, part, runs: vec![figures] }),
+            Some(row) => row.runs.push(results),
+            None => self.rows.push(Row { worker, part, runs: vec![results] }),
         }
     }
 }
@@ -55,11 +55,11 @@ impl Table<Killed> {
     }
 }
 
-/// The median, the least and the most.
-fn spread<T>(runs: &[T], digits: usize, figure: impl Fn(&T) -> f64) -> String {
-    let mut figures: Vec<f64> = runs.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    let middle = (figures[figures.len() / 2] + figures[(figures.len() - 1) / 2]) / 2.0;
-    let (least, most) = (figures[0], figures[figures.len() - 1]);
+/// Median, minimum and maximum.
+fn spread<T>(runs: &[T], digits: usize, value: impl Fn(&T) -> f64) -> String {
+    let mut results: Vec<f64> = runs.iter().map(value).collect();
+    results.sort_by(f64::total_cmp);
+    let middle = (results[results.len() / 2] + results[(results.len() - 1) / 2]) / 2.0;
+    let (least, most) = (results[0], results[results.len() - 1]);
     format!("{middle:.digits$} ({least:.digits$} to {most:.digits$})")
 }

@@ -1,4 +1,4 @@
-//! Who carries the events: our connector, or a standalone worker of Kafka Connect with Google's sink.
+//! The workers: our connector, or a standalone worker of Kafka Connect with Google's sink.
 
 use std::{
     fmt::{self, Display},
@@ -19,19 +19,19 @@ use crate::sink::{PASSWORD, Secrets, Sink};
 pub(crate) enum Worker {
     /// Pseudonymises, removes, writes positions and marks.
     Ours,
-    /// Google's sink hands over the bytes of each record.
+    /// Google's sink with the bytes of each record.
     Bytes,
     /// Google's sink with a converter for JSON, a transform that masks one id, and positions as attributes.
     Json,
 }
 
-/// A worker's own folder, and what it needs from elsewhere.
+/// A worker's directory and its dependencies.
 pub(crate) struct Place<'a> {
     pub(crate) pipe: &'a Pipe,
     pub(crate) sink: &'a Sink,
     pub(crate) secrets: &'a Secrets,
     pub(crate) jars: &'a Path,
-    /// In Kafka.
+    /// The topic in Kafka.
     pub(crate) topic: &'a str,
 }
 
@@ -93,7 +93,7 @@ impl Worker {
         Process::start("Kafka Connect", &mut java)
     }
 
-    /// Writes both files of properties.
+    /// Writes both properties files.
     fn configure(self, place: &Place<'_>) -> Result<(PathBuf, PathBuf)> {
         let worker = WORKER
             .replace("{kafka}", &services::address(services::KAFKA)?)

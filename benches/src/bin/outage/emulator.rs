@@ -1,4 +1,4 @@
-//! A backlog in Google's emulator, by its REST interface.
+//! A backlog in Google's emulator, over REST.
 
 use anyhow::Result;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -16,8 +16,8 @@ pub(crate) struct Publisher {
     topic: String,
     disorder: Disorder,
     lanes: Option<Lanes>,
-    /// Records that a mark told of.
-    told: u64,
+    /// Records that marks have covered.
+    covered: u64,
     sequence: u64,
 }
 
@@ -27,10 +27,10 @@ const TOGETHER: usize = 1_000;
 impl Publisher {
     pub(crate) fn new(topic: &str, disorder: Disorder) -> Result<Self> {
         let (host, topic) = (services::address(services::PUBSUB)?, topic.to_owned());
-        Ok(Self { host, topic, disorder, lanes: None, told: 0, sequence: 0 })
+        Ok(Self { host, topic, disorder, lanes: None, covered: 0, sequence: 0 })
     }
 
-    /// What was written until a time and is not published yet, and the marks of every ten minutes and of that time.
+    /// Publishes what was written until a time, and the marks of every ten minutes and of that time.
     pub(crate) fn publish(&mut self, shape: &Shape, until: i64) -> Result<()> {
         let written = shape.written_by(until);
         let mut lanes = self
@@ -61,14 +61,14 @@ impl Publisher {
 
     fn mark(&mut self, shape: &Shape, until: i64) -> Result<()> {
         let mut marks = Vec::new();
-        let mut time = shape.written(self.told) + 600_000;
+        let mut time = shape.written(self.covered) + 600_000;
         loop {
             let at = time.min(until);
             let written = shape.written_by(at);
             self.sequence += 1;
-            let mark = marks::mark(shape, self.sequence, at, self.told, written);
+            let mark = marks::mark(shape, self.sequence, at, self.covered, written);
             marks.push(json!({"data": BASE64_STANDARD.encode(mark.to_string())}));
-            self.told = written;
+            self.covered = written;
             if at == until {
                 return self.send("-marks", &marks);
             }

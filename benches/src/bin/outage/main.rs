@@ -1,8 +1,8 @@
-//! `make outage`: twenty hours of events lie in Pub/Sub with the processor dead; it comes back.
+//! `make outage`: twenty hours of events are in Pub/Sub while the processor is down; then it restarts.
 //!
-//! The stand-in for Pub/Sub makes the events while it delivers them, out of order, some twice, with the connector's marks;
-//! new ones follow at the same rate as time passes. With `--emulator` they lie in Google's emulator. Nothing is told before
-//! every row and the ledger equal a recount. Not here: what a backlog is made of (`tests::backlog`).
+//! The Pub/Sub stand-in generates the events on delivery, out of order, some duplicated, with the connector's marks;
+//! new ones follow at the same rate. With `--emulator` they are in Google's emulator. Results are printed only if all
+//! rows and the ledger equal a recount. See `tests::backlog` for the events.
 
 mod emulator;
 mod report;
@@ -22,31 +22,31 @@ use tests::{
 
 use report::Report;
 
-/// A backlog of hours in Pub/Sub, and how the processor gets through it.
+/// Measures how the processor handles a backlog of hours in Pub/Sub.
 #[derive(Parser)]
 struct Arguments {
     /// Length of the outage.
     #[arg(long, default_value_t = 20)]
     hours: u64,
-    /// Events a second meanwhile, and afterwards.
+    /// Events per second during and after the outage.
     #[arg(long, default_value_t = 500)]
     rate: u64,
-    /// Decides the events and their order.
+    /// Seed of the events and their order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Partitions of the Kafka topic.
     #[arg(long, default_value_t = 6)]
     partitions: u64,
-    /// Different keys: so many pages with ten boxes each.
+    /// Number of keys: pages with ten boxes each.
     #[arg(long, default_value_t = 100)]
     pages: u64,
-    /// How far the fastest of sixteen places that deliver is ahead of the slowest, in minutes of events.
+    /// How far the fastest of sixteen lanes is ahead of the slowest, in minutes of events.
     #[arg(long, default_value_t = 60)]
     lead_minutes: u64,
-    /// What the processor may use.
+    /// Memory limit of the processor.
     #[arg(long, default_value = "1GiB")]
     memory: String,
-    /// Google's emulator instead of the stand-in, with 100,000 events over the hours.
+    /// Use Google's emulator instead of the stand-in, with 100,000 events.
     #[arg(long)]
     emulator: bool,
 }
@@ -83,7 +83,7 @@ impl Arguments {
     }
 }
 
-/// A pipe whose windows take late events for [`LATENESS`].
+/// A pipeline with an allowed lateness of [`LATENESS`].
 fn prepared(name: &str, memory: &str) -> Result<Pipe> {
     let mut pipe = Pipe::new(name)?;
     pipe.edit("allowed_lateness = \"2h\"", "allowed_lateness = \"1h\"")?;
@@ -123,7 +123,7 @@ fn from_emulator(arguments: &Arguments) -> Result<Report> {
     let pipe = prepared("outage", &arguments.memory)?;
     pipe.run_well(&["setup"])?;
     let back = watch::now()?;
-    // What was written until a minute ago lies there; new events come when that is counted.
+    // The backlog ends a minute ago; new events follow once it is counted.
     let shape = arguments.shape(&pipe, EMULATED / arguments.hours.max(1), back - 3 * MINUTE)?;
     let outage = back - 3 * MINUTE;
     let backlog = shape.written_by(outage);
@@ -145,12 +145,12 @@ fn from_emulator(arguments: &Arguments) -> Result<Report> {
     Ok(Report { backlog, written, course, peak, rows, beam: None })
 }
 
-/// How many of the first so many records have a message.
+/// The number of messages among the first records.
 fn data(shape: &Shape, records: u64) -> u64 {
     records - shape.refused(0, records).count() as u64
 }
 
-/// How many rows there are, once every one is the recount's and fired once and on time.
+/// The number of rows, once all equal the recount and fired once and on time.
 fn compared(database: &Database, shape: &Shape, written: u64) -> Result<u64> {
     let recount = shape.recount(written, database.watermark()?)?;
     let rows = database.rows()?;

@@ -1,4 +1,4 @@
-//! What the outage cost, for people.
+//! The report of an outage.
 
 use std::fmt;
 
@@ -6,22 +6,23 @@ use tests::backlog::beam::Dropped;
 
 use crate::watch::Course;
 
-/// Everything that was measured, after the answer was compared.
+/// The measurements, after the results were verified.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// Records that lay there when the processor came back.
+    /// Records in the backlog when the processor restarted.
     pub(crate) backlog: u64,
-    /// Records that had been written in the end.
+    /// Records that were written in total.
     pub(crate) written: u64,
     pub(crate) course: Course,
-    /// The most memory that the process ever held.
+    /// Peak memory of the process.
     pub(crate) peak: u64,
     pub(crate) rows: u64,
-    /// What a reader with Beam's rule would have dropped that begins with the backlog, and one that was idle before.
+    /// Events that a reader with Beam's rule would have dropped: one that starts with the backlog, and one that was
+    /// idle before.
     pub(crate) beam: Option<[Dropped; 2]>,
 }
 
-/// The live rate that the whole is built for; catching up shall be a multiple of it.
+/// The target live rate; catching up should be a multiple of it.
 const LIVE: f64 = 10_000.0;
 const MIB: f64 = (1 << 20) as f64;
 
@@ -47,7 +48,7 @@ impl fmt::Display for Report {
             writeln!(f, "{:>12.1}  s until the log says that it caught up", caught_up.as_secs_f64())?;
         }
         if let Some(served) = course.served {
-            writeln!(f, "{:>12.1}  s until a window of new events stood in the table", served.as_secs_f64())?;
+            writeln!(f, "{:>12.1}  s until a window of new events was in the table", served.as_secs_f64())?;
         }
         writeln!(f, "{:>12.0}  MiB of live state at most", course.state_bytes as f64 / MIB)?;
         writeln!(f, "{:>12.0}  MiB resident at most", self.peak as f64 / MIB)?;

@@ -1,4 +1,4 @@
-//! Watches a processor that gets through a backlog.
+//! Observes a processor that processes a backlog.
 
 use std::{
     thread::sleep,
@@ -8,40 +8,40 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tests::{process::Process, recount::stamp, rows::Database};
 
-/// How it went; times since the processor was started.
+/// The observations; times are since the start of the processor.
 #[derive(Debug)]
 pub(crate) struct Course {
     /// When the first events were applied.
     pub(crate) first: Duration,
-    /// When so many events as the backlog has were applied.
+    /// When as many events as the backlog has were applied.
     pub(crate) counted: Duration,
-    /// Events that were applied by then, and at the first look.
+    /// Events that were applied by then, and at the first check.
     pub(crate) events: u64,
-    /// The processor's first estimate of when new events are served, and when it was made.
+    /// The processor's first estimate of when it will be caught up, and its time.
     pub(crate) announced: Option<(Duration, String)>,
-    /// When the processor said that new events are served again.
+    /// When the processor reported that it was caught up.
     pub(crate) caught_up: Option<Duration>,
-    /// When the first window stood in the table that ended after the processor was started.
+    /// When the first window that ended after the start of the processor was in the table.
     pub(crate) served: Option<Duration>,
-    /// The most that the live state took.
+    /// Peak size of the live state.
     pub(crate) state_bytes: u64,
 }
 
-/// How often it is looked at.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(200);
-/// No counter may stand still for so long; a window ends once a minute.
+/// Limit for a counter without progress; a window ends once a minute.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 const ANNOUNCED: &str = "catching up with a backlog";
-const CAUGHT_UP: &str = "caught up: new events are served again";
+const CAUGHT_UP: &str = "caught up with the backlog";
 
-/// The present, milliseconds since the epoch.
+/// The current time, milliseconds since the epoch.
 pub(crate) fn now() -> Result<i64> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     Ok(i64::try_from(since.as_millis())?)
 }
 
-/// Until so many events are applied.
+/// Waits until this many events are applied.
 pub(crate) fn until_counted(processor: &mut Process, backlog: u64) -> Result<Course> {
     let mut watch = Watch::new();
     while watch.course.counted.is_zero() {
@@ -51,7 +51,7 @@ pub(crate) fn until_counted(processor: &mut Process, backlog: u64) -> Result<Cou
     Ok(watch.course)
 }
 
-/// Until so many events are applied and a window that ended after `back` stands in the table.
+/// Waits until this many events are applied and a window that ended after `back` is in the table.
 pub(crate) fn until_served(
     processor: &mut Process,
     database: &Database,
@@ -66,14 +66,14 @@ pub(crate) fn until_served(
         let is_counted = !watch.course.counted.is_zero();
         if is_counted && database.newest_end()?.is_some_and(|end| end > back) {
             watch.course.served = Some(watch.started.elapsed());
-            // What it says is behind what it does by a tick.
+            // Its metrics lag by a tick.
             watch.look(processor)?;
             return Ok(watch.course);
         }
     }
 }
 
-/// How long it takes until a window that ended after a time stands in the table.
+/// Waits until a window that ended after a time is in the table, and returns how long that took.
 pub(crate) fn until_row_after(processor: &mut Process, database: &Database, time: i64) -> Result<Duration> {
     let (started, time) = (Instant::now(), stamp(time)?);
     while database.newest_end()?.is_none_or(|end| end <= time) {
@@ -84,7 +84,7 @@ pub(crate) fn until_row_after(processor: &mut Process, database: &Database, time
     Ok(started.elapsed())
 }
 
-/// Until exactly so many events are applied.
+/// Waits until exactly this many events are applied.
 pub(crate) fn until_applied(processor: &mut Process, events: u64) -> Result<()> {
     let mut watch = Watch::new();
     while watch.applied != events {
@@ -125,13 +125,13 @@ impl Watch {
             }
         }
         self.applied = applied;
-        ensure!(self.moved.elapsed() < PATIENCE, "it stood still at {applied} events");
+        ensure!(self.moved.elapsed() < PATIENCE, "no progress after {applied} events");
         let bytes = processor.metric("aqueduct_processor_state_bytes", "")?;
         self.course.state_bytes = self.course.state_bytes.max(bytes);
         self.listen(&processor.err())
     }
 
-    /// Takes note when so many events are applied.
+    /// Records when this many events are applied.
     fn count(&mut self, backlog: u64) {
         if self.course.counted.is_zero() && self.applied >= backlog {
             (self.course.counted, self.course.events) = (self.started.elapsed(), self.applied);

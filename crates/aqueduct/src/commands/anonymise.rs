@@ -33,10 +33,10 @@ Requires [anonymise], and [events] if the keyring has more than one key. Skips b
 
 const BUFFER: usize = 256 << 10;
 
-/// Reads standard input to its end.
+/// Reads standard input to the end.
 ///
 /// # Errors
-/// The configuration or the keyring is wrong, or standard input or output fails.
+/// The configuration or the keyring is invalid, or standard input or output fails.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let decoder = config.line_decoder(&args.topic)?;

@@ -26,7 +26,7 @@ for zsh, in a directory of $fpath
 /// # Errors
 /// Standard output is closed.
 pub(crate) fn run(args: &Args, mut command: clap::Command) -> anyhow::Result<ExitCode> {
-    // First into memory: the library takes a closed standard output for a defect.
+    // First into memory, because the library panics on a closed standard output.
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, "aqueduct", &mut text);
     std::io::stdout().write_all(&text)?;

@@ -19,7 +19,7 @@ use crate::{
     runtime,
 };
 
-/// `connector` has no options of its own; everything is in the configuration.
+/// `connector` has no options; everything is in the configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {}
 
@@ -36,7 +36,7 @@ Requires [kafka], [pubsub] and [anonymise], and [events] if the keyring has more
 /// machine with one configuration.
 const LISTEN: &str = "127.0.0.1:9464";
 
-/// Everything that a connector is made of.
+/// The resolved configuration of a connector.
 pub(crate) struct Plan {
     connector: connector::Config,
     formats: Declared,
@@ -97,13 +97,16 @@ impl Plan {
             "connector starting"
         );
         for warning in self.anonymiser.warnings() {
-            tracing::warn!(action = "correct the configuration; none if this is intended", "{warning}");
+            tracing::warn!(
+                action = "none if this is intended; otherwise correct the configuration",
+                "{warning}"
+            );
         }
     }
 }
 
 impl Plan {
-    /// What the live page shows of the configuration.
+    /// The part of the configuration that the live page shows.
     pub(crate) fn labels(&self) -> ConnectorLabels {
         ConnectorLabels {
             topics: self.connector.kafka.topics.join(", "),
@@ -152,16 +155,16 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     tracing::info!(%address, page = format!("http://{address}/"), "metrics and probes");
     // Probes are answered until the drain is over.
     let drained = CancellationToken::new();
-    let mut beside = JoinSet::new();
+    let mut background = JoinSet::new();
     let router =
         admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
             .merge(report::router(live.clone()));
-    beside.spawn(admin::serve(listener, router, drained.clone()));
-    beside.spawn(live.sample(drained.clone()));
-    beside.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.tell()));
+    background.spawn(admin::serve(listener, router, drained.clone()));
+    background.spawn(live.sample(drained.clone()));
+    background.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.log()));
     let result = plan.run(&metrics, readiness, shutdown, watch).await;
     drained.cancel();
-    while let Some(ended) = beside.join_next().await {
+    while let Some(ended) = background.join_next().await {
         runtime::joined("a background task of the connector", ended)?;
     }
     let summary = result?;

@@ -1,4 +1,4 @@
-//! `aqueduct keys`: makes, extends and lists the keyring. Never prints a key, never overwrites one.
+//! `aqueduct keys`: creates, rotates and lists the keyring. Never prints a key or overwrites a keyring.
 
 use std::{
     io::{self, Write as _},
@@ -44,7 +44,7 @@ enum Action {
 
 #[derive(Clone, Debug, clap::Args)]
 struct Place {
-    /// Keyring file [default: anonymise.keyring, or keys.toml beside the configuration]
+    /// Keyring file [default: anonymise.keyring, or keys.toml next to the configuration]
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `aqueduct man`: a manual page for the program and one for each command, made from their help.
+//! `aqueduct man`: manual pages for the program and each command, generated from their help.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -21,7 +21,7 @@ Example: install them for the current user
 /// Writes the pages.
 ///
 /// # Errors
-/// The folder cannot be made or written.
+/// The directory cannot be created or written.
 pub(crate) fn run(args: &Args, command: clap::Command) -> anyhow::Result<ExitCode> {
     let folder = args.folder.display();
     std::fs::create_dir_all(&args.folder)

@@ -1,4 +1,4 @@
-//! One file a command: what it takes, and what it puts together. In the order of `aqueduct --help`.
+//! One file per command: its options and its wiring. In the order of `aqueduct --help`.
 
 pub(crate) mod demo;
 

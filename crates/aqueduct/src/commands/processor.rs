@@ -40,14 +40,14 @@ const LISTEN: &str = "127.0.0.1:9465";
 /// Runs it.
 ///
 /// # Errors
-/// The configuration is wrong, the state belongs to other flows, or Pub/Sub or the tables refuse for good.
+/// The configuration is invalid, the state belongs to other flows, or Pub/Sub or the tables return a permanent error.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let parts = Parts::read(&config, args.streams.into())?;
     let levels = global.start_logging()?;
     runtime::use_small_pages();
     runtime::run(|shutdown| async move {
-        // Before tables gain columns for flows that the state will refuse.
+        // Before tables gain columns for flows that the state does not accept.
         edits::check(&config, &parts.store, &parts.processor.flows).await?;
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
         readiness.expect(&["state"]);
@@ -102,7 +102,7 @@ impl Parts {
         let pubsub = config.pubsub()?;
         let flows = config.flows()?;
         let tables = config.tables_of(&flows)?;
-        config.check_measures(&flows)?;
+        config.check_across(&flows)?;
         let (data, marks) = subscriptions(config, &pubsub)?;
         let state = config.state()?;
         config.check_memory(&flows, &state)?;
@@ -131,7 +131,7 @@ impl Parts {
         }
     }
 
-    /// What the live page shows of the configuration.
+    /// The part of the configuration that the live page shows.
     pub(crate) fn labels(&self) -> ProcessorLabels {
         ProcessorLabels {
             subscription: self.pubsub.subscription.clone().unwrap_or_default(),
@@ -189,7 +189,7 @@ impl Parts {
 
     /// Checks that subscriptions and tables exist. If a service is unavailable, logs it once and waits.
     async fn wait_for_services(&self, connection: &Connection) -> anyhow::Result<()> {
-        let mut told = false;
+        let mut warned = false;
         loop {
             let trouble = match pubsub::admin::check_subscriptions(connection, &self.pubsub).await {
                 Err(error) if error.is_retryable() => anyhow::Error::from(error),
@@ -200,7 +200,7 @@ impl Parts {
                     Ok(()) => return Ok(()),
                 },
             };
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut warned, true) {
                 tracing::warn!(
                     error = format!("{trouble:#}"),
                     action = "check that the service is running and reachable; test with `aqueduct check`",

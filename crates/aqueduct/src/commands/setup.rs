@@ -1,4 +1,4 @@
-//! `aqueduct setup`: topics, subscriptions, tables and views. Makes what is missing, changes nothing that holds data.
+//! `aqueduct setup`: creates missing topics, subscriptions, tables and views, and changes no existing data.
 
 use std::{
     fmt::Display,
@@ -32,10 +32,10 @@ Example: preview, then create
 
 Creates the topics and subscriptions of [pubsub], if configured, and the tables and views of [writer] for each of [[flows]]. Can be run again: existing resources are left unchanged, and differences are reported. A table belongs to the pipeline that writes to it, identified by the location of its [state]; --adopt transfers it to this pipeline.";
 
-/// Makes what the configuration needs.
+/// Creates what the configuration needs.
 ///
 /// # Errors
-/// The configuration is wrong or names nothing to make, or a service refuses or does not answer.
+/// The configuration is invalid or has nothing to set up, or a service rejects a request or does not respond.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let pubsub = if config.settings().has("pubsub") { Some(config.pubsub()?) } else { None };

@@ -14,7 +14,7 @@ use flow::{
     measure::{Aggregation, Source},
 };
 
-/// What was read of the sections that belong together.
+/// The sections that depend on each other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Across<'a> {
     /// `[anonymise]`.
@@ -35,14 +35,14 @@ pub(crate) struct Place<'a> {
     role: Role,
 }
 
-/// What a value is read for.
+/// The use of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
-    /// To be compared with those of other events: a key, an id, a join, a number of distinct values.
+    /// Compared between events: a key, an ID, a join, a distinct count.
     Compared,
-    /// To be compared with values of the configuration.
+    /// Compared with values of the configuration.
     Matched,
-    /// To be added up, or as the smallest or largest.
+    /// Used as a number: sum, minimum or maximum.
     Number,
 }
 
@@ -74,7 +74,7 @@ impl Place<'_> {
 }
 
 impl<'a> Across<'a> {
-    /// Keys, with what is wrong there, whatever the keyring: a sum of something that is no number any more.
+    /// Errors by key, independent of the keyring: a measure of a value that is not a number any more.
     pub(crate) fn errors(&self) -> Vec<(String, String)> {
         let error = |place: Place<'a>| {
             let pointer = place.pointer.as_str();
@@ -96,8 +96,8 @@ impl<'a> Across<'a> {
         places(self.flows).into_iter().filter(|place| place.role == Role::Number).filter_map(error).collect()
     }
 
-    /// Keys, with what is wrong there: pseudonyms change with the key in use, so that with several keys the same
-    /// person, event or view would no longer be the same.
+    /// Errors by key: pseudonyms differ between keys, so with several keys the same person, event or view would not
+    /// match.
     pub(crate) fn rotation_errors(&self, keyring: &Keyring) -> Vec<(String, String)> {
         if keyring.keys().len() < 2 {
             return Vec::new();
@@ -115,8 +115,8 @@ impl<'a> Across<'a> {
         compared.filter(|place| self.is_pseudonymised(place.pointer)).map(text).collect()
     }
 
-    /// Keys of flows whose value never reaches the processor as it is, and what follows. Those of [`Self::errors`] are
-    /// left out.
+    /// Keys of flows whose value does not reach the processor unchanged, and the consequence, without those of
+    /// [`Self::errors`].
     pub(crate) fn warnings(&self) -> Vec<(String, String)> {
         let text = |place: Place<'_>| {
             let pointer = place.pointer.as_str();
@@ -136,7 +136,7 @@ impl<'a> Across<'a> {
         places.filter(|place| errors.iter().all(|(key, _)| *key != place.key)).filter_map(text).collect()
     }
 
-    /// Where the ids of events are.
+    /// The pointers of event IDs.
     fn ids(&self) -> Vec<Place<'a>> {
         let Some(events) = self.events else { return Vec::new() };
         let place = |key, pointer| Place { key, pointer, role: Role::Compared };
@@ -163,7 +163,7 @@ impl<'a> Across<'a> {
     }
 }
 
-/// Every value that flows read of events.
+/// Every value of events that flows read.
 pub(crate) fn places(flows: &[Flow]) -> Vec<Place<'_>> {
     flows.iter().enumerate().flat_map(|(number, flow)| of_flow(number, flow)).collect()
 }
@@ -214,7 +214,7 @@ pub(super) fn quoted(name: &str) -> String {
     if is_bare { name.to_owned() } else { format!("\"{name}\"") }
 }
 
-/// Whether the pattern leads to the place, or to something that it lies in.
+/// Whether the pattern matches the value, or one that contains it.
 fn leads_to(pattern: &Pattern, place: &Pointer) -> bool {
     let mut names = place.names();
     pattern.steps().iter().all(|step| match (step, names.next()) {

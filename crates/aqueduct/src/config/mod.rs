@@ -1,8 +1,7 @@
 //! The sections of `aqueduct.toml`, each read and validated when a command needs it. An invalid section does
 //! not affect a command that does not use it.
 //!
-//! The keys are defined beside the code that they configure; TOML, lines and overrides are in
-//! [`service::Settings`].
+//! The keys are defined next to the code that they configure; TOML, lines and overrides are in [`service::Settings`].
 
 mod across;
 mod examples;
@@ -42,7 +41,7 @@ pub(crate) const REQUIRED: &[&str] = &["kafka", "pubsub", "anonymise", "events",
 /// The variable that sends Pub/Sub's clients to an emulator.
 pub(crate) const EMULATOR_VARIABLE: &str = "PUBSUB_EMULATOR_HOST";
 
-/// Whether a property of Kafka's clients needs a library that this build lacks.
+/// Whether a property of Kafka's clients requires a library that this build does not include.
 fn needs_tls(name: &str, value: &str) -> bool {
     let value = value.to_ascii_uppercase();
     let is_tls = match name {
@@ -53,7 +52,7 @@ fn needs_tls(name: &str, value: &str) -> bool {
     is_tls && !cfg!(feature = "cloud")
 }
 
-/// What this machine is called; nothing where it has no name.
+/// The host name; empty if there is none.
 pub(crate) fn host() -> String {
     hostname::get().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
@@ -64,7 +63,7 @@ pub(crate) struct Config {
     settings: Settings,
 }
 
-/// Everything that is wrong in what was read; never empty.
+/// All errors; never empty.
 #[derive(Debug)]
 pub(crate) struct ConfigError(pub Vec<SettingsError>);
 
@@ -87,7 +86,7 @@ impl Config {
     /// `[kafka]`.
     ///
     /// # Errors
-    /// It is missing or wrong.
+    /// It is missing or invalid.
     pub(crate) fn kafka(&self) -> Result<KafkaConfig, ConfigError> {
         let kafka: KafkaSettings = self.required("kafka")?;
         let kafka = kafka.resolve(&host()).map_err(|problems| {
@@ -110,7 +109,7 @@ impl Config {
     /// `[pubsub]`.
     ///
     /// # Errors
-    /// It is missing or wrong, or has what Pub/Sub would refuse.
+    /// It is missing or invalid.
     pub(crate) fn pubsub(&self) -> Result<PubSubSettings, ConfigError> {
         let pubsub: PubSubSettings = self.required("pubsub")?;
         let problems = pubsub.problems();
@@ -118,10 +117,10 @@ impl Config {
         ConfigError::unless_empty(errors.collect(), pubsub)
     }
 
-    /// Where Pub/Sub is: the emulator that `[pubsub]` or the environment names, or Google Cloud.
+    /// The address of Pub/Sub: the emulator of `[pubsub]` or the environment, or Google Cloud.
     ///
     /// # Errors
-    /// The emulator's address is none.
+    /// The emulator's address is invalid.
     pub(crate) fn pubsub_endpoint(&self, pubsub: &PubSubSettings) -> Result<pubsub::Endpoint, ConfigError> {
         let variable = std::env::var(EMULATOR_VARIABLE).ok();
         match pubsub.endpoint(variable.as_deref()) {
@@ -140,7 +139,7 @@ impl Config {
     /// `[anonymise]`, with the keyring's path made absolute or relative to the current folder.
     ///
     /// # Errors
-    /// It is missing or wrong.
+    /// It is missing or invalid.
     pub(crate) fn anonymise(&self) -> Result<AnonymiseSettings, ConfigError> {
         let mut anonymise: AnonymiseSettings = self.required("anonymise")?;
         anonymise.keyring = self.resolve(&anonymise.keyring);
@@ -150,15 +149,15 @@ impl Config {
     /// `[events]`.
     ///
     /// # Errors
-    /// It is missing or wrong.
+    /// It is missing or invalid.
     pub(crate) fn events(&self) -> Result<EventsSettings, ConfigError> {
         self.required("events")
     }
 
-    /// `[events]`, if it is there.
+    /// `[events]`, if configured.
     ///
     /// # Errors
-    /// It is wrong.
+    /// It is invalid.
     pub(crate) fn events_if_any(&self) -> Result<Option<EventsSettings>, ConfigError> {
         Ok(self.settings.section("events")?)
     }
@@ -166,7 +165,7 @@ impl Config {
     /// `[[flows]]`.
     ///
     /// # Errors
-    /// There are none, one is wrong, or two have the same name.
+    /// There is no flow, one is invalid, or two have the same name.
     pub(crate) fn flows(&self) -> Result<Vec<Flow>, ConfigError> {
         let tables: Vec<FlowSettings> = self.required("flows")?;
         let mut flows: Vec<Flow> = Vec::new();
@@ -193,15 +192,15 @@ impl Config {
     /// The tables of `[[flows]]`.
     ///
     /// # Errors
-    /// As [`flows`](Self::flows); or a name that a database does not take.
+    /// As [`flows`](Self::flows), or a name that is invalid in a database.
     pub(crate) fn tables(&self) -> Result<Vec<FlowTable>, ConfigError> {
         self.tables_of(&self.flows()?)
     }
 
-    /// As [`tables`](Self::tables), of flows that were read before.
+    /// As [`tables`](Self::tables), for flows that were already read.
     ///
     /// # Errors
-    /// A name that a database does not take.
+    /// A name is invalid in a database.
     pub(crate) fn tables_of(&self, flows: &[Flow]) -> Result<Vec<FlowTable>, ConfigError> {
         let tables: Vec<FlowTable> = flows.iter().map(Flow::table).collect();
         match writer::validate_tables(&tables) {
@@ -221,7 +220,7 @@ impl Config {
     /// `[writer]`, with the path made absolute or relative to the current folder.
     ///
     /// # Errors
-    /// It is missing or wrong.
+    /// It is missing or invalid.
     pub(crate) fn writer(&self) -> Result<WriterConfig, ConfigError> {
         let mut writer: WriterSettings = self.required("writer")?;
         writer.path =
@@ -235,7 +234,7 @@ impl Config {
     /// `[state]`.
     ///
     /// # Errors
-    /// It is wrong.
+    /// It is invalid.
     pub(crate) fn state(&self) -> Result<StateSettings, ConfigError> {
         let state: StateSettings = self.settings.section_or_default("state")?;
         match state.validate() {
@@ -244,37 +243,49 @@ impl Config {
         }
     }
 
-    /// Whether `[state] memory` has room for one key of each flow.
+    /// Checks that `[state] memory` is enough for one key of each flow.
     ///
     /// # Errors
-    /// The flow that has none.
+    /// The flow for which it is too small: at `memory` if the file has `[state]`, otherwise at the flow's longest length.
     pub(crate) fn check_memory(&self, flows: &[Flow], state: &StateSettings) -> Result<(), ConfigError> {
-        match flows.iter().find(|flow| memory::keys(flow, state.memory) == 0) {
-            None => Ok(()),
-            Some(flow) => Err(self.error_at(
-                "state.memory",
-                format!(
-                    "\"{}\" is too small for flow {}: a key in all of its windows needs {}; increase it, or shorten allowed_lateness or the windows",
-                    state.memory,
-                    flow.name,
-                    ByteSize(memory::a_key(flow)),
-                ),
-            )),
-        }
+        let Some(number) = flows.iter().position(|flow| memory::keys(flow, state.memory) == 0) else {
+            return Ok(());
+        };
+        let flow = &flows[number];
+        let lengths = [
+            ("window", flow.windows.longest()),
+            ("allowed_lateness", flow.allowed_lateness),
+            ("out_of_orderness", flow.out_of_orderness),
+        ];
+        let longest = lengths.into_iter().max_by_key(|(_, length)| *length).map_or("window", |(key, _)| key);
+        let key = match self.settings.has("state") {
+            true => "state.memory".to_owned(),
+            false => format!("flows[{number}].{longest}"),
+        };
+        Err(self.error_at(
+            &key,
+            format!(
+                "state.memory = \"{}\" is too small for flow {}: a key in all of its windows needs {}; raise it, or shorten \
+                 allowed_lateness, out_of_orderness or the windows",
+                state.memory,
+                flow.name,
+                ByteSize(memory::a_key(flow)),
+            ),
+        ))
     }
 
     /// `[service]`.
     ///
     /// # Errors
-    /// It is wrong.
+    /// It is invalid.
     pub(crate) fn service(&self) -> Result<ServiceSettings, ConfigError> {
         Ok(self.settings.section_or_default("service")?)
     }
 
-    /// The keyring that `[anonymise]` names, or `keys.toml` beside the file.
+    /// The path of `[anonymise] keyring`, by default `keys.toml` next to the file.
     ///
     /// # Errors
-    /// `[anonymise]` is there and wrong.
+    /// `[anonymise]` is invalid.
     pub(crate) fn keyring_path(&self) -> Result<PathBuf, ConfigError> {
         if self.settings.has("anonymise") {
             return Ok(self.anonymise()?.keyring);
@@ -282,10 +293,10 @@ impl Config {
         Ok(self.resolve(Path::new("keys.toml")))
     }
 
-    /// The rules of `[anonymise]`, ready to run, with the keyring where they need one.
+    /// The anonymiser, with the keyring if it needs one.
     ///
     /// # Errors
-    /// The section is missing or wrong, or the keyring cannot be used.
+    /// The section is missing or invalid, or the keyring cannot be used.
     pub(crate) fn anonymiser(&self) -> Result<Anonymiser, ConfigError> {
         let anonymise = self.anonymise()?;
         let events = self.events_if_any()?;
@@ -295,33 +306,35 @@ impl Config {
             .map_err(|error| self.error_at("anonymise", error))
     }
 
-    /// As [`anonymiser`](Self::anonymiser), for what runs for long: refuses pseudonyms that change under what is
-    /// compared over time. `[[flows]]` are looked at where they can be read.
+    /// As [`anonymiser`](Self::anonymiser), for long-running commands: rejects pseudonyms that change under values that
+    /// are compared over time. Checks `[[flows]]` if they are valid.
     ///
     /// # Errors
-    /// As [`anonymiser`](Self::anonymiser), and where pseudonyms would change.
+    /// As [`anonymiser`](Self::anonymiser), or if pseudonyms would change.
     pub(crate) fn checked_anonymiser(&self) -> Result<Anonymiser, ConfigError> {
-        let anonymise = self.anonymise()?;
-        let events = self.events_if_any()?;
-        let flows = self.flows().unwrap_or_default();
-        self.check_measures(&flows)?;
-        if anonymise.needs_keyring() {
-            let across = Across { anonymise: &anonymise, events: events.as_ref(), flows: &flows };
-            self.unless_any(across.rotation_errors(&self.keyring(&anonymise)?))?;
-        }
+        self.check_across(&self.flows().unwrap_or_default())?;
         self.anonymiser()
     }
 
-    /// Refuses measures of values that `[anonymise]` removes or makes a pseudonym of. What is wrong in that section
-    /// itself is left to the commands that need it.
+    /// Rejects flows that read values which `[anonymise]` removes or pseudonymises where they cannot, and event IDs and
+    /// compared values whose pseudonyms change with the key. Errors of that section itself or of the keyring are left to
+    /// the commands that need them: a processor has no keyring.
     ///
     /// # Errors
-    /// The measures.
-    pub(crate) fn check_measures(&self, flows: &[Flow]) -> Result<(), ConfigError> {
-        let Ok(Some(anonymise)) = self.settings.section::<AnonymiseSettings>("anonymise") else {
+    /// The keys of flows and events.
+    pub(crate) fn check_across(&self, flows: &[Flow]) -> Result<(), ConfigError> {
+        let (Ok(Some(_)), Ok(anonymise)) =
+            (self.settings.section::<AnonymiseSettings>("anonymise"), self.anonymise())
+        else {
             return Ok(());
         };
-        self.unless_any(Across { anonymise: &anonymise, events: None, flows }.errors())
+        let events = self.events_if_any()?;
+        let across = Across { anonymise: &anonymise, events: events.as_ref(), flows };
+        self.unless_any(across.errors())?;
+        match anonymise.needs_keyring().then(|| self.keyring(&anonymise)) {
+            Some(Ok(keyring)) => self.unless_any(across.rotation_errors(&keyring)),
+            Some(Err(_)) | None => Ok(()),
+        }
     }
 
     fn unless_any(&self, problems: Vec<(String, String)>) -> Result<(), ConfigError> {
@@ -334,7 +347,7 @@ impl Config {
             .map_err(|error| self.error_at("anonymise.keyring", errors::one_line(&error)))
     }
 
-    /// A path as the file means it, without a dot in front.
+    /// A path relative to the file, without a leading dot.
     fn resolve(&self, path: &Path) -> PathBuf {
         let path = self.settings.resolve(path);
         path.strip_prefix(".").map(Path::to_owned).unwrap_or(path)
@@ -346,7 +359,7 @@ impl Config {
 }
 
 impl ConfigError {
-    /// The value, where nothing is wrong.
+    /// The value, if there is no error.
     fn unless_empty<T>(errors: Vec<SettingsError>, value: T) -> Result<T, Self> {
         if errors.is_empty() { Ok(value) } else { Err(Self(errors)) }
     }

@@ -1,4 +1,5 @@
-//! Reads ahead in a thread of its own: decompression beside counting, and standard input that may be left waiting.
+//! Reads ahead in a separate thread: decompression in parallel with counting, and reads of standard input that can be
+//! abandoned.
 
 use std::{
     io::{self, Read},
@@ -10,7 +11,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 const CHUNK: usize = 256 << 10;
-/// How many chunks wait at most.
+/// Maximum number of buffered chunks.
 const CHUNKS: usize = 4;
 /// Interval at which the token is checked while nothing arrives.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -1,11 +1,11 @@
-//! Lines of a stream of bytes, in place: no line is copied, and none is longer in memory than an event may be.
+//! Lines of a byte stream, in place: no line is copied, and none takes more memory than the maximum size of an event.
 
 use std::{
     io::{self, Read},
     ops::Range,
 };
 
-/// The longest line that is kept: the anonymiser takes no larger record.
+/// The maximum length of a line: the anonymiser accepts no larger record.
 pub(crate) const MAX_LINE: usize = connector::anonymise::MAX_RECORD_BYTES;
 
 /// Fits the cache of a core.
@@ -16,14 +16,14 @@ const BUFFER: usize = 256 << 10;
 pub(crate) struct Lines<R> {
     source: R,
     buffer: Vec<u8>,
-    /// Of the line that is being looked for.
+    /// Start of the current line.
     start: usize,
-    /// No line ends before it.
+    /// There is no line end before it.
     searched: usize,
-    /// Of what was read.
+    /// End of the bytes that were read.
     end: usize,
     is_at_end: bool,
-    /// Within a line whose start was too long to keep.
+    /// Whether the current line was too long to keep.
     is_skipping: bool,
     number: u64,
 }
@@ -31,9 +31,9 @@ pub(crate) struct Lines<R> {
 /// A line that is not blank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
-    /// Counts from 1, blank lines too.
+    /// Line number from 1, counting blank lines.
     pub number: u64,
-    /// Without white space around it; nothing when it is longer than [`MAX_LINE`].
+    /// Without surrounding white space; `None` if it is longer than [`MAX_LINE`].
     pub bytes: Option<&'a [u8]>,
 }
 
@@ -52,10 +52,10 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// The next line that is not blank; nothing at the end. The last line needs no line feed.
+    /// The next line that is not blank; `None` at the end. The last line needs no line feed.
     ///
     /// # Errors
-    /// The bytes cannot be read. What was complete before was given.
+    /// The bytes cannot be read. Complete lines before the error were returned.
     pub(crate) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         while let Some(found) = self.find()? {
             let Some(range) = found else { return Ok(Some(Line { number: self.number, bytes: None })) };
@@ -90,7 +90,7 @@ impl<R: Read> Lines<R> {
         Some(self.complete(line))
     }
 
-    /// Where the next line is; an inner nothing when it is too long.
+    /// The position of the next line; an inner `None` if it is too long.
     fn find(&mut self) -> io::Result<Option<Option<Range<usize>>>> {
         loop {
             if let Some(found) = self.find_held() {
@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Drip<'a>(&'a [u8], usize);
 
     impl Read for Drip<'_> {

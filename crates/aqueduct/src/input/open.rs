@@ -74,7 +74,7 @@ impl Input {
             if metadata.is_file() {
                 (Box::new(file), Some(metadata.len()))
             } else {
-                // A pipe may be left waiting, as standard input may.
+                // Reads of a pipe can be abandoned, as those of standard input.
                 (Box::new(Ahead::new(file, stop.clone()).with_context(failed)?), None)
             }
         };
@@ -100,7 +100,7 @@ impl Input {
         &self.name
     }
 
-    /// How many bytes it has as it lies there, if it is a regular file.
+    /// Its size on disk, if it is a regular file.
     pub(crate) fn size(&self) -> Option<u64> {
         self.size
     }
@@ -196,7 +196,7 @@ impl std::fmt::Display for Compression {
     }
 }
 
-/// Counts what is read.
+/// Counts the bytes that are read.
 struct Counted<R> {
     inner: R,
     read: Arc<AtomicU64>,
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn compression_is_detected_by_magic_bytes() {
         let zstd = zstd::encode_all(&b"one\ntwo"[..], 1).expect("memory");
-        // Files made in parts have several members.
+        // Concatenated files have several members.
         let parts = [gzip(b"one\n"), gzip(b"two")].concat();
         for (name, bytes) in
             [("a", &b"one\ntwo"[..]), ("a", &parts), ("a.gz", &parts), ("a", &zstd), ("a.zst", &zstd)]
@@ -260,7 +260,7 @@ mod tests {
         for (name, kind) in [("a.gz", "gzip"), ("a.zst", "Zstandard")] {
             let error = read(name, b"{}").expect_err("plain").to_string();
             assert!(
-                error.ends_with(&format!("it is not a {kind} file; rename it if it contains plain lines")),
+                error.ends_with(&format!("it is not a {kind} file; rename it if it is not compressed")),
                 "{error}"
             );
         }

@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::{connects::ConnectorLabels, settings::settings};
 
-/// Totals are sampled that often.
+/// Interval of the samples of totals.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-/// What a command that runs has to show.
+/// The status of a running command.
 pub(crate) struct Live {
     command: &'static str,
     started_at: EventTime,
@@ -56,7 +56,7 @@ struct Histories {
 }
 
 impl Live {
-    /// A page without parts yet.
+    /// A page without components yet.
     pub(crate) fn new(command: &'static str, readiness: Readiness, settings: Vec<Setting>) -> Self {
         Self {
             command,
@@ -69,14 +69,14 @@ impl Live {
         }
     }
 
-    /// Shows a connector; the sender is for it.
+    /// Adds a connector; returns its sender.
     pub(crate) fn connector(&mut self, labels: ConnectorLabels) -> watch::Sender<connector::View> {
         let (sender, receiver) = watch::channel(connector::View::default());
         self.connector = Some((labels, receiver));
         sender
     }
 
-    /// Shows a processor; the sender is for it.
+    /// Adds a processor; returns its sender.
     pub(crate) fn processor(&mut self, labels: ProcessorLabels) -> watch::Sender<processor::View> {
         let (sender, receiver) = watch::channel(processor::View::default());
         self.processor = Some((labels, receiver));

@@ -1,4 +1,4 @@
-//! The configuration in force, for the page: no secret gets there.
+//! The configuration in force, for the page, without secrets.
 
 use report::status::Setting;
 
@@ -14,7 +14,7 @@ const PUBLIC: [&str; 7] = [
     "isolation.level",
     "partition.assignment.strategy",
 ];
-/// How the names of properties end that are lengths and sizes.
+/// Suffixes of the names of properties that are durations or sizes.
 const NUMBERS: [&str; 4] = [".ms", ".bytes", ".kbytes", ".messages"];
 
 /// Every value that the file and the environment set.

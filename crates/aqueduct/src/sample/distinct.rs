@@ -1,18 +1,18 @@
-//! How many different values there were, in little memory: the k smallest hashes (Bar-Yossef et al., "Counting
-//! distinct elements in a data stream", 2002). Exact below k, within about 6 % above it. Keeps no value.
+//! The approximate number of distinct values in little memory: the k smallest hashes (Bar-Yossef et al., "Counting
+//! distinct elements in a data stream", 2002). Exact below k, within about 6 % above it. Stores no value.
 
 use std::collections::BTreeSet;
 
 const KEPT: usize = 256;
 
-/// The smallest hashes of what was seen.
+/// The smallest hashes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Distinct {
     smallest: BTreeSet<u64>,
 }
 
 impl Distinct {
-    /// Takes a value by its hash; all of them by the same hasher. Whether it is known to be new.
+    /// Adds a value by its hash, always from the same hasher. Returns whether it is known to be new.
     pub(super) fn add_hash(&mut self, hash: u64) -> bool {
         if self.smallest.len() == KEPT && self.smallest.last().is_some_and(|largest| hash >= *largest) {
             return false;
@@ -24,18 +24,18 @@ impl Distinct {
         is_new
     }
 
-    /// Takes what another has seen.
+    /// Merges another sketch.
     pub(super) fn merge(&mut self, other: &Self) {
         for hash in &other.smallest {
             self.add_hash(*hash);
         }
     }
 
-    /// How many, or about how many.
+    /// The exact or approximate number.
     pub(super) fn count(&self) -> u64 {
         match self.smallest.last() {
             Some(&largest) if self.smallest.len() == KEPT => {
-                // KEPT - 1 hashes lie below the largest of those kept: as dense as they lie there they lie everywhere.
+                // KEPT - 1 hashes are below the largest of those kept, which gives their density.
                 let dense = (KEPT as f64 - 1.0) / (largest as f64 / u64::MAX as f64);
                 dense.round() as u64
             }

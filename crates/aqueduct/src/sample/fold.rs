@@ -13,7 +13,7 @@ const LONGEST: usize = 40;
 const DIGITS: usize = 3;
 
 impl Places {
-    /// Folds the names of all places.
+    /// Folds the names of all fields.
     pub(super) fn fold(&mut self, records: u64) {
         self.all[0].records = records;
         self.fold_at(0);
@@ -44,7 +44,7 @@ impl Places {
         inner.into_iter().for_each(|inner| self.fold_at(inner));
     }
 
-    /// Adds what was counted at and below `from`.
+    /// Adds the counts at and below `from`.
     fn merge(&mut self, into: usize, from: usize) {
         let taken = std::mem::take(&mut self.all[from]);
         let place = &mut self.all[into];
@@ -72,7 +72,7 @@ impl Places {
     }
 }
 
-/// Whether a name reads like that of a field and recurs like one.
+/// Whether a name looks like that of a field and recurs like one.
 fn is_field(name: &str, place: &Place, records: u64) -> bool {
     let begins = name.starts_with(|c: char| c.is_alphabetic() || "_$".contains(c));
     let goes_on = name.chars().all(|c| c.is_alphanumeric() || "_$-.:".contains(c));

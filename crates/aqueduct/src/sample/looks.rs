@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use email_address::{EmailAddress, Options};
 
-/// What a value may look like.
+/// A kind of personal data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Look {
     Email,
@@ -40,10 +40,10 @@ impl Look {
     }
 }
 
-/// Texts longer than that are looked at up to here.
+/// Only this many bytes of a text are scanned.
 const LOOKED_AT: usize = 4_096;
 
-/// What the text looks like, or contains.
+/// The kind of personal data in the text.
 pub(super) fn looks(text: &str) -> impl Iterator<Item = Look> {
     let text = &text[..text.floor_char_boundary(LOOKED_AT)];
     // An address in a query is often written like this.

@@ -32,16 +32,16 @@ use places::Places;
 pub(crate) use report::Report;
 pub(crate) use times::Times;
 
-/// What the configuration knows of events beside the lists of `[anonymise]`; such names are shown.
+/// The names that the configuration reads besides the lists of `[anonymise]`; they are shown.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// The pointers of the event time, which differs from event to event and identifies no one.
     pub(crate) times: Vec<Pointer>,
-    /// What else is read of events.
+    /// Other pointers that are read.
     pub(crate) others: Vec<Pointer>,
 }
 
-/// What was seen so far.
+/// The state of a sample.
 #[derive(Debug)]
 pub(crate) struct Sample {
     key: KeyRule,
@@ -65,7 +65,7 @@ impl Sample {
         Self { key, values, attributes: Places::default(), passed: 0, rejected: BTreeMap::new() }
     }
 
-    /// Anonymises a record and looks on.
+    /// Anonymises a record and observes the outcomes.
     pub(crate) fn take(
         &mut self,
         anonymiser: &mut Anonymiser,
@@ -94,12 +94,12 @@ impl Sample {
         }
     }
 
-    /// Takes a record that is not even read.
+    /// Counts a record that cannot be read.
     pub(crate) fn reject(&mut self, code: &'static str, pointer: Option<Arc<str>>) {
         *self.rejected.entry((code, pointer)).or_default() += 1;
     }
 
-    /// How many records were taken.
+    /// The number of records.
     pub(crate) fn records(&self) -> u64 {
         self.passed + self.rejected.values().sum::<u64>()
     }

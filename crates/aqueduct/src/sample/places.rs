@@ -1,5 +1,4 @@
-//! The tree of places of a sample, and what was counted at each. Its memory is bounded: where there are too many names
-//! they are one place from then on.
+//! The tree of fields of a sample, with counts. Its memory is bounded: too many names are folded into one.
 
 use std::{
     collections::{BTreeMap, hash_map::RandomState},
@@ -14,16 +13,16 @@ use super::{
     looks::{Look, looks},
 };
 
-/// Most member names of one place that are shown separately.
+/// Maximum number of member names of an object that are shown separately.
 const MAX_NAMES: usize = 200;
-/// Most places in all.
+/// Maximum number of nodes.
 const MAX_PLACES: usize = 20_000;
 
-/// All of them; the first is the record.
+/// All nodes; the first is the record.
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) all: Vec<Place>,
-    /// From the record to where the reader is.
+    /// The path from the record to the current node.
     path: Vec<usize>,
     record: u64,
     hasher: RandomState,
@@ -76,7 +75,7 @@ impl Default for Places {
 }
 
 impl Places {
-    /// Takes names for known.
+    /// Marks names as known.
     pub(super) fn know(&mut self, pointer: &Pointer, is_time: bool) {
         let mut place = 0;
         for name in pointer.names() {
@@ -141,23 +140,23 @@ impl Places {
         self.star(place)
     }
 
-    fn here(&self) -> usize {
+    fn current(&self) -> usize {
         self.path.last().copied().unwrap_or(0)
     }
 }
 
 impl Observer for Places {
     fn enter(&mut self, step: Step<'_>) {
-        let here = self.here();
+        let current = self.current();
         let next = match step {
             Step::Declared(name) => {
-                let member = self.member(here, name);
+                let member = self.member(current, name);
                 self.all[member].known = true;
                 member
             }
-            Step::Any(name) => self.fold_name(here, name),
-            Step::Undeclared(name) => self.unknown_member(here, name),
-            Step::Element => self.star(here),
+            Step::Any(name) => self.fold_name(current, name),
+            Step::Undeclared(name) => self.unknown_member(current, name),
+            Step::Element => self.star(current),
         };
         let record = self.record;
         let place = &mut self.all[next];
@@ -170,8 +169,8 @@ impl Observer for Places {
     }
 
     fn value(&mut self, outcome: Outcome, visible: Visible<'_>) {
-        let (here, record) = (self.here(), self.record);
-        let count = self.all[here].counts.entry(outcome).or_default();
+        let (current, record) = (self.current(), self.record);
+        let count = self.all[current].counts.entry(outcome).or_default();
         count.times += 1;
         if count.last_record != record {
             count.last_record = record;
@@ -197,7 +196,7 @@ impl Count {
         looks(text).for_each(|look| self.looks[look as usize] += 1);
     }
 
-    /// A count in a number of records, and nothing else.
+    /// A count by records.
     pub(super) fn of_records(records: u64) -> Self {
         Self { times: records, records, ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! The report about a sample: numbers, places and texts, never a value.
+//! The report about a sample: counts and names, never a value.
 
 use connector::anonymise::Outcome;
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::{
     times::{Times, TimesReport},
 };
 
-/// A sample, as it is shown.
+/// The report.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// The source of the records.
@@ -24,7 +24,7 @@ pub(crate) struct Report {
     pub(crate) attributes: Vec<Line>,
     /// When events happened; absent without `[events]`.
     pub(crate) times: Option<TimesReport>,
-    /// What is odd in the configuration itself.
+    /// Warnings about the configuration.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -38,24 +38,24 @@ pub(crate) struct Records {
 #[derive(Debug, Serialize)]
 pub(crate) struct Rejected {
     pub(crate) reason: &'static str,
-    /// The declared pointer that the reason is about.
+    /// The declared pointer that the reason refers to.
     pub(crate) pointer: Option<String>,
     pub(crate) records: u64,
 }
 
-/// One place and one outcome.
+/// One field and one outcome.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     pub(crate) pointer: String,
     pub(crate) outcome: &'static str,
     pub(crate) occurrences: u64,
     pub(crate) records: u64,
-    /// Of the records that pass.
+    /// The share of the accepted records.
     pub(crate) share: f64,
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// A reason to look at a place.
+/// A reason to inspect a field.
 #[derive(Debug, Serialize)]
 pub(crate) struct Warning {
     pub(crate) kind: &'static str,
@@ -67,7 +67,7 @@ const FEW: u64 = 20;
 const MANY: u64 = 100;
 
 impl Report {
-    /// Of a sample from `source`.
+    /// The report of a sample from `source`.
     pub(crate) fn of(
         mut sample: Sample,
         times: Option<Times>,

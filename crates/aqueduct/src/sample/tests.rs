@@ -1,4 +1,4 @@
-//! Samples of a few events, and what is told of them.
+//! Reports about samples of a few events.
 
 use super::*;
 
@@ -84,7 +84,7 @@ fn stable_member_names_are_shown() {
             "/rare forwarded 4"
         ]
     );
-    // Once is too seldom, and a few names of many events are people.
+    // A name that occurs once is too rare, and a few names in many events may be persons.
     let once = report(ALL, [r#"{"type":1,"jan":2}"#.to_owned()]);
     assert_eq!(lines(&once)[..2], ["/type forwarded 1", "/* forwarded 1 names-vary"]);
     let people = |n: u64| {

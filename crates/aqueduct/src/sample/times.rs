@@ -16,13 +16,13 @@ pub(crate) struct Times {
     pointers: Vec<Pointer>,
     picker: Picker,
     scratch: Scratch,
-    /// Milliseconds from the event to its record's timestamp; negative where the event is ahead.
+    /// Milliseconds from the event to its record's timestamp; negative if the event is ahead.
     delays: Vec<i64>,
     read: u64,
     in_january_1970: u64,
 }
 
-/// What was seen of the times.
+/// The statistics of the times.
 #[derive(Debug, Serialize)]
 pub(crate) struct TimesReport {
     /// Events whose time could be read.
@@ -32,7 +32,7 @@ pub(crate) struct TimesReport {
     /// From the event to its record's Kafka timestamp, in milliseconds; absent for files, which have no such timestamps.
     pub(crate) delay_p50_ms: Option<i64>,
     pub(crate) delay_max_ms: Option<i64>,
-    /// How far the event that is most ahead of its record is ahead.
+    /// The maximum time by which an event is ahead of its record.
     pub(crate) ahead_max_ms: Option<i64>,
 }
 
@@ -54,7 +54,7 @@ impl Times {
         }
     }
 
-    /// Looks at a record as it is in Kafka or in a file.
+    /// Reads the times of a record from Kafka or a file.
     pub(crate) fn take(&mut self, topic: &str, value: &[u8], kafka_time: Option<EventTime>) {
         let wanted = self.settings.time_for(topic);
         let mut values = self.scratch.take();

@@ -8,7 +8,7 @@ use report::judge::{Level, Station, stations, verdict};
 use super::Survey;
 use crate::{commands::reconcile::tests::survey, sections::components};
 
-/// A pipe in which every part does what it should.
+/// A healthy pipeline.
 fn well() -> Survey {
     survey(&[0, 1, 3], &[(2, 3, Reason::Rejected("not-json".to_owned()))], (0, 4, Some(4)))
 }
@@ -18,7 +18,7 @@ fn later(survey: &mut Survey, seconds: i64) -> EventTime {
     survey.at
 }
 
-/// Looks at what a change made of one component; all others are green.
+/// Checks the effect of a change on one component; all others are green.
 #[track_caller]
 fn check(change: impl FnOnce(&mut Survey), name: &str, level: Level, reason: &str) {
     let mut survey = well();
@@ -48,7 +48,7 @@ fn set_log(survey: &mut Survey, high: u64, committed: u64, members: usize) {
 
 #[test]
 fn an_idle_pipeline_is_healthy() {
-    check(|_| {}, "connector", Level::Green, "one member; everything is committed");
+    check(|_| {}, "connector", Level::Green, "one member; all offsets are committed");
     check(|_| {}, "processor", Level::Green, "checkpoint 1, 0.0 s ago; watermark delay 40 s");
     check(|_| {}, "Kafka", Level::Green, "one partition with 4 offsets");
     check(|_| {}, "tables", Level::Green, "0 rows; none waiting");
@@ -68,13 +68,14 @@ fn a_connector_without_marks_is_stalled() {
         let now = later(survey, 31);
         survey.state.written_at = Some(now);
     };
-    let seen = "no mark for 31 s about events[0]; everything is committed";
+    let seen = "no mark for 31 s about events[0]; all offsets are committed";
     check(silent, "connector", Level::Red, seen);
 }
 
 #[test]
 fn committed_offsets_not_received_are_in_pubsub() {
-    let seen = "2 offsets were published and have not arrived: events[0]; they count as lost after 10 min";
+    let seen =
+        "2 offsets were published and have not arrived: events[0]; they will count as lost after 10 min";
     check(|survey| set_log(survey, 6, 6, 1), "Pub/Sub", Level::Amber, seen);
 }
 
@@ -92,7 +93,7 @@ fn a_processor_without_a_checkpoint_is_stalled() {
     let mut survey = well();
     later(&mut survey, 200);
     set_log(&mut survey, 6, 6, 1);
-    assert_eq!(judged(&survey)[2].health.reason, "2 offsets wait for the processor: events[0]");
+    assert_eq!(judged(&survey)[2].health.reason, "2 offsets are waiting for the processor: events[0]");
     (survey.state.checkpoint, survey.state.written_at) = (None, None);
     assert_eq!(verdict(&judged(&survey)), "STALLED: processor");
 }

@@ -1,4 +1,4 @@
-//! One event before it is text: small, and enough to write the same bytes at any time.
+//! One event before it is encoded: small, and sufficient to write the same bytes again.
 
 use std::num::NonZeroU32;
 
@@ -6,12 +6,12 @@ use rand_chacha::{ChaCha8Rng, rand_core::Rng as _};
 
 use super::world::{World, below};
 
-/// What a person did.
+/// The action of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// Saw a box on a page: `"type":"view"`.
+    /// Viewed a box on a page: `"type":"view"`.
     View,
-    /// Clicked what it showed: `"type":"click"`.
+    /// Clicked it: `"type":"click"`.
     Click,
     /// Searched; no flow counts it: `"type":"search"`.
     Search,

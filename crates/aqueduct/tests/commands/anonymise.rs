@@ -1,4 +1,4 @@
-//! `anonymise`: one line in, one line out or one complaint; no person in either.
+//! `anonymise`: each input line gives an output line or an error; neither contains an ID.
 
 use crate::support::Place;
 

@@ -1,4 +1,4 @@
-//! `check` validates by the code that runs, all at once, and can be interrupted.
+//! `check` validates with the code of the commands, reports all errors at once, and can be interrupted.
 
 use std::net::TcpListener;
 
@@ -22,7 +22,7 @@ fn too_little_memory_for_a_key_is_rejected() {
 
 #[test]
 fn an_unwritable_directory_is_reported() {
-    // Nothing can be created there, not even by root.
+    // Nothing can be created there, even by root.
     let place = Place::with(&format!("{}[writer]\nkind = \"sqlite\"\npath = \"/proc/rows.db\"\n", flow()));
     let run = place.run("check");
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
@@ -30,7 +30,7 @@ fn an_unwritable_directory_is_reported() {
     assert!(failed.is_some_and(|line| line.contains("/proc/rows.db")), "{}", run.out);
 }
 
-/// Listeners that take connections and never answer.
+/// Listeners that accept connections and never respond.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -51,7 +51,7 @@ fn check_names_silent_services_until_interrupted() {
     running.signal("INT");
     let run = running.wait();
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
-    // Without an interrupt both are failures, and the second is not waited for after the first.
+    // Without an interrupt both fail, in parallel.
     let run = place.run("check");
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
     let failed = run.out.lines().filter(|line| line.starts_with("FAILED")).count();
@@ -66,7 +66,7 @@ fn each_service_has_its_own_port() {
          [anonymise]\nforward = \"all\"\n[writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n{}",
         flow()
     ));
-    // A port may be taken by another program: then the address is in the error.
+    // A port may be in use by another program; then the address is in the error.
     for (part, address) in [("connector", "127.0.0.1:9464"), ("processor", "127.0.0.1:9465")] {
         let running = place.start(part);
         until(address, || String::from_utf8_lossy(&place.read(".err")).contains(address).then_some(()));

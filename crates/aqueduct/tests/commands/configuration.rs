@@ -1,8 +1,8 @@
-//! Wrong configurations: each mistake with its line and key, all of them at once, exit code 2.
+//! Invalid configurations: each error with its line and key, all of them at once, exit code 2.
 
 use crate::support::Place;
 
-/// The example that people copy.
+/// The example that users copy.
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 
 /// The one error of `check --offline` for the example with `old` replaced: it has a line and names the key.
@@ -49,7 +49,7 @@ fn each_error_has_line_and_key() {
         ("[\"/ip\"]", "[\"ip\"]", "anonymise.remove[0]: "),
         ("strip_query = [\"/page\"]", "strip_query = [\"/user_id\"]", "anonymise.strip_query"),
         ("\"/time\"", "\"/times/*\"", "events.time: "),
-        // Even if every topic has its own time: messages of other topics may arrive.
+        // Even if every topic has its own time pointer: messages of other topics may arrive.
         ("time = \"/time\"", "topics.events.time = \"/at\"", "events.time"),
         ("size = \"10m\"", "size = \"0s\"", "flows[0].window.size: "),
         ("size = \"10m\"", "size = \"10\"", "flows[0].window.size: "),
@@ -106,7 +106,7 @@ fn fields_that_are_not_forwarded_are_warned_about() {
         Place::with(&SHOP.replace("forward = \"all\"", "forward = [\"/time\", \"/event_id\", \"/page\"]"));
     let run = place.run("check --offline");
     assert_eq!(run.code, Some(0), "{}", run.err);
-    // Each of them has its line, also where the pointers of views and clicks do not pass.
+    // Each has its line, also if the pointers of views and clicks are not forwarded.
     for key in ["flows[0].by.box", "flows[0].views.\"/type\"", "flows[0].clicks.\"/type\""] {
         has_line(&run.out, key);
     }
@@ -131,7 +131,8 @@ fn ineffective_rules_are_warned_about_by_line() {
 
 #[test]
 fn a_short_processing_lateness_is_a_warning() {
-    // Another producer fills the topic: its messages have no positions, and no marks say what is missing.
+    // Another producer publishes to the topic: its messages have no positions, and without marks missing messages are
+    // not detected.
     let (head, rest) = SHOP.split_once("[kafka]").expect("the example has the section");
     let unpositioned = format!("{head}{}", &rest[rest.find("\n[").expect("another section")..]);
     let warned = |config: &str, flow: &str| {
@@ -147,7 +148,7 @@ fn a_short_processing_lateness_is_a_warning() {
     assert!(warned(&unpositioned, "time = \"processing\""), "the default is shorter than a restart");
     assert!(!warned(&unpositioned, "time = \"processing\"\nout_of_orderness = \"5m\""));
     assert!(!warned(&unpositioned, "time = \"event\""));
-    assert!(!warned(SHOP, "time = \"processing\""), "marks say what is missing");
+    assert!(!warned(SHOP, "time = \"processing\""), "marks show missing messages");
 }
 
 #[test]
@@ -183,7 +184,7 @@ fn a_dry_run_of_setup_creates_nothing() {
     let run = place.run("setup --dry-run");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     for line in [
-        "would ensure topic projects/shop-analytics/topics/events-marks (keeps messages 7d)",
+        "would create if missing: topic projects/shop-analytics/topics/events-marks (message retention 7d)",
         "table box_ctr: would be created",
     ] {
         assert!(run.out.lines().any(|found| found == line), "no {line:?} in\n{}", run.out);

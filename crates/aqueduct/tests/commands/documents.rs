@@ -1,4 +1,4 @@
-//! Documents whose tables are made from the code, and stand in the repository for those who do not read code.
+//! Documents with tables that are generated from the code.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 
 use service::{described, metrics::Described, process, readiness};
 
-/// What follows it is made here.
+/// The text after it is generated.
 const MADE: &str = "<!-- From here on it is made from the code:";
 const COMMAND: &str = "UPDATE_DOCS=1 cargo test -p aqueduct --test commands documents";
 
@@ -52,7 +52,7 @@ fn every_metric_is_documented() {
         fs::write(&path, made).expect("docs/metrics.md can be written");
         return;
     }
-    assert!(before == made, "docs/metrics.md does not say what the code does; make it anew: {COMMAND}");
+    assert!(before == made, "docs/metrics.md differs from the code; regenerate it: {COMMAND}");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn metric_names_follow_the_conventions() {
     let mut names = BTreeSet::new();
     for metric in sections().into_iter().flat_map(|(_, metrics)| metrics) {
         let Described { name, kind, unit, help, .. } = metric;
-        assert!(names.insert(name), "{name} stands twice");
+        assert!(names.insert(name), "{name} is duplicated");
         assert!(name.starts_with("aqueduct_") || name.starts_with("process_"), "{name}");
         let is_counter = kind == service::metrics::Kind::Counter;
         assert_eq!(name.ends_with("_total"), is_counter, "{name}: counters, and only they, end in _total");

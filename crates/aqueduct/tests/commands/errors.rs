@@ -1,11 +1,11 @@
-//! What a user gets wrong before anything runs: the exit code, and the key or file that the error names.
+//! User errors before a command runs: the exit code, and the key or file in the error.
 
 use crate::support::{FLOW, Place};
 
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 const KAFKA: &str = "[kafka]\nbootstrap_servers = \"localhost:9\"\ntopics = [\"events\"]\ngroup_id = \"g\"\n";
 
-/// Runs lines of the shell, and expects an exit code and a key or file in the error.
+/// Runs shell commands, and expects an exit code and a key or file in the error.
 fn check(place: &Place, cases: &[(&str, i32, &str)]) {
     for (line, code, named) in cases {
         let run = place.shell(line);
@@ -51,7 +51,7 @@ fn properties_are_checked_before_anything_runs() {
     for (property, value) in [
         ("no.such.property", "1"),
         ("fetch.min.bytes", "\"many\""),
-        // The consumer's alone, and out of its range.
+        // A consumer property with an invalid value.
         ("max.partition.fetch.bytes", "0"),
         ("isolation.level", "\"read_comitted\""),
     ] {
@@ -63,7 +63,7 @@ fn properties_are_checked_before_anything_runs() {
             assert!(run.err.starts_with(&expected), "{command}: {}", run.err);
         }
     }
-    // What shows only when a client is made: two properties that contradict each other.
+    // An error that only creating a client shows: two conflicting properties.
     let run = with_properties("\"receive.message.max.bytes\" = 1000").run("check --offline");
     assert_eq!(run.code, Some(2), "{}{}", run.out, run.err);
     assert!(run.err.contains(": kafka.properties: "), "{}", run.err);
@@ -162,7 +162,7 @@ fn an_interrupted_replay_keeps_the_old_output() {
     let started = place.shell("mkfifo events");
     assert_eq!(started.code, Some(0), "{}", started.err);
     let running = place.start("replay events --output rows.ndjson");
-    // Opening it returns once the program reads; it then waits for input that never arrives.
+    // Opening it returns once the program reads; the program then waits for input that never arrives.
     let writer = std::fs::File::options().write(true).open(place.path("events")).expect("the program reads");
     running.signal("INT");
     let run = running.wait();
@@ -186,7 +186,7 @@ fn setup_needs_google_cloud_credentials() {
     );
 }
 
-/// Parts that are left out of the demo's build. Run with `cargo test --package aqueduct --package processor --package
+/// Features that are not in the demo build. Run with `cargo test --package aqueduct --package processor --package
 /// writer --no-default-features`.
 #[cfg(not(feature = "cloud"))]
 #[test]

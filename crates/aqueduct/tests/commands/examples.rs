@@ -1,10 +1,10 @@
-//! The examples are right, and come to what their events hold.
+//! The examples are valid, and give the expected ledgers.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use crate::support::Place;
 
-/// The folder, what `replay` is given, and the ledgers that come of it.
+/// Directory, arguments of `replay`, and expected ledgers.
 const EXAMPLES: &[(&str, &str, &[&str])] = &[
     ("shop", "events.ndjson", &["flow box_ctr: 200 = 195 counted + 5 ignored"]),
     ("news", "events.ndjson", &["flow article_ctr: 140 = 140 counted"]),
@@ -46,8 +46,8 @@ fn every_example_is_checked_and_replayed() {
         assert_eq!((check.code, check.err.as_str()), (Some(0), ""), "{name}");
         let replay = place.run(&format!("replay --final --output rows.ndjson {files}"));
         assert_eq!(replay.code, Some(0), "{name}: {}", replay.err);
-        let told: Vec<&str> = replay.err.lines().filter(|line| line.starts_with("flow ")).collect();
-        assert_eq!(told, *ledgers, "{name}");
+        let printed: Vec<&str> = replay.err.lines().filter(|line| line.starts_with("flow ")).collect();
+        assert_eq!(printed, *ledgers, "{name}");
         assert!(!place.read("rows.ndjson").is_empty(), "{name}");
     }
 }

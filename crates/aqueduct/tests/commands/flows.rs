@@ -52,6 +52,20 @@ fn invalid_measures_and_windows_name_the_key() {
         ("a = { cuont = {} }", 3, "flows[0].measures.a.cuont"),
         ("a = { distinct = \"/id\", per = 10 }", 3, "flows[0].measures.a.per"),
         ("\"a b\" = { count = {} }", 3, "flows[0].measures.\"a b\""),
+        ("a = { sum = \"/price\", sketch = false }", 3, "flows[0].measures.a.sketch"),
+        (
+            "a = { distinct = \"/id\", sketch = true }\na_sketch = { count = {} }",
+            4,
+            "flows[0].measures.a_sketch",
+        ),
+        ("a = { count = { topic = 5 } }", 3, "flows[0].measures.a.count.topic"),
+        ("a = { count = { topic = [\"t\", true] } }", 3, "flows[0].measures.a.count.topic"),
+        ("a = { count = { \"/day\" = 2026-11-29 } }", 3, "flows[0].measures.a.count.\"/day\""),
+        (
+            "a = { count = { \"/day\" = [\"x\", 2026-11-29T10:00:00Z] } }",
+            3,
+            "flows[0].measures.a.count.\"/day\"[1]",
+        ),
         ("x = { sum = \"/price\" }\nX = { sum = \"/price\" }", 4, "flows[0].measures.X"),
     ] {
         let expected = [(line, key)];
@@ -62,6 +76,9 @@ fn invalid_measures_and_windows_name_the_key() {
         ("{ session = \"2h\" }", "flows[0].window.session"),
         ("{ size = \"1d\", timezone = \"Europe/Warszaw\" }", "flows[0].window.timezone"),
         ("{ size = \"25h\", timezone = \"Europe/Warsaw\" }", "flows[0].window.size"),
+        ("{ size = \"24h\", timezone = \"Europe/Warsaw\" }", "flows[0].window.size"),
+        ("{ size = \"182500d\" }", "flows[0].window.size"),
+        ("{ size = \"365d\", period = \"1ms\" }", "flows[0].window.period"),
         ("{ size = \"10m\", timzone = \"UTC\" }", "flows[0].window.timzone"),
         ("{ period = \"1m\" }", "flows[0].window"),
     ] {
@@ -119,6 +136,47 @@ fn distinct_pseudonyms_need_one_key() {
     assert_eq!(errors(&place), [(3, "flows[0].measures.readers.distinct".to_owned())]);
 }
 
+/// What needs too much memory is named where the file has it.
+#[test]
+fn lengths_without_room_are_named() {
+    for (line, key) in [
+        ("out_of_orderness = \"36500d\"", "flows[0].out_of_orderness"),
+        ("allowed_lateness = \"36500d\"", "flows[0].allowed_lateness"),
+        ("out_of_orderness = \"106751991167d\"", "flows[0].out_of_orderness"),
+    ] {
+        let flow = format!("window = {{ size = \"1s\" }}\n{line}\nmeasures.views = {{ count = {{}} }}");
+        check(&flow, &[(2, key)]);
+    }
+}
+
+/// The processor and `replay` refuse what `check` refuses, and in the same words.
+#[test]
+fn what_check_refuses_does_not_run() {
+    let rest = "[pubsub]\nproject = \"project\"\ntopic = \"topic\"\nsubscription = \"events\"\nemulator_host = \"127.0.0.1:9\"\n\
+                [writer]\nkind = \"sqlite\"\npath = \"rows.db\"\n";
+    let start = REST.trim_start();
+    let flow = |by: &str, measure: &str| {
+        let start = start.replace("page = \"/page\"", by);
+        format!("{start}window = {{ size = \"10m\" }}\n[flows.measures]\na = {measure}\n{rest}")
+    };
+    for (text, key) in [
+        (flow("page = \"/page\"", "{ distinct = \"/user_id\" }"), "flows[0].measures.a.distinct"),
+        (flow("user = \"/user_id\"", "{ count = {} }"), "flows[0].by.user"),
+        (flow("page = \"/page\"", "{ sum = \"/user_id\" }"), "flows[0].measures.a.sum"),
+    ] {
+        let place = Place::with(&text);
+        assert_eq!(place.run("keys new").code, Some(0));
+        assert_eq!(place.run("keys rotate --at 2999-01-01T00:00:00Z").code, Some(0));
+        place.write("events.ndjson", b"");
+        let checked = place.run("check --offline");
+        assert!(checked.err.contains(key), "{}", checked.err);
+        for command in ["processor", "replay events.ndjson", "replay --anonymised events.ndjson"] {
+            let run = place.run(command);
+            assert_eq!((run.code, &run.err), (Some(2), &checked.err), "{command}");
+        }
+    }
+}
+
 #[test]
 fn values_that_never_match_are_warnings() {
     let flow = "where = { \"/ip\" = \"1\" }\nwindow = { size = \"10m\" }\n[flows.measures]\n\
@@ -140,7 +198,7 @@ fn values_that_never_match_are_warnings() {
 #[test]
 fn memory_is_estimated_for_each_kind_of_window() {
     for (window, most) in [
-        // 1 GiB holds 600,000 keys with 71 slices of views and clicks.
+        // 1 GiB is enough for 600,000 keys with 71 slices of views and clicks.
         (
             "window = { size = \"10m\", period = \"1m\" }\nviews = { \"/t\" = \"v\" }\nclicks = { \"/t\" = \"c\" }",
             600_000,
@@ -155,7 +213,7 @@ fn memory_is_estimated_for_each_kind_of_window() {
             .lines()
             .find(|line| line.starts_with("memory  flow f: "))
             .unwrap_or_else(|| panic!("{}", run.err));
-        let keys = line.rsplit("has room for ").next().unwrap_or_default();
+        let keys = line.rsplit("is enough for ").next().unwrap_or_default();
         let keys: u64 = keys
             .trim_start_matches("at least ")
             .split(' ')

@@ -1,4 +1,4 @@
-//! `generate` into files: the same bytes from the same seed, compressed by name, replaced only when complete.
+//! `generate` into files: reproducible by seed, compressed by name, replaced only when complete.
 
 use std::{
     io::Read as _,

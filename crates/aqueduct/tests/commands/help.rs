@@ -1,11 +1,11 @@
-//! The examples that `--help` shows work as they stand.
+//! The examples in `--help` work.
 
 use crate::{support::Place, usage::COMMANDS};
 
-/// The example that people copy.
+/// The example that users copy.
 const SHOP: &str = include_str!("../../../../examples/shop/aqueduct.toml");
 
-/// Lines that need what these tests have not, and where they are tried instead.
+/// Commands that these tests cannot run, with the place of their test.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("aqueduct demo --duration 1m", "a minute long; tests/tests/pipe/demo.rs"),
     ("sqlite3 -box demo.db", "after the demo, and not ours"),
@@ -22,11 +22,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("man aqueduct-replay", "not ours"),
 ];
 
-/// The files that the examples name.
+/// The files in the examples.
 const FILES: [&str; 3] = ["monday.ndjson.gz", "tuesday.ndjson.gz", "events.ndjson"];
 
 fn elsewhere(line: &str) -> Option<&'static (&'static str, &'static str)> {
-    // A line that is the beginning of another is meant as a whole.
+    // An entry that is a prefix of others matches only the whole line.
     let longest =
         ELSEWHERE.iter().filter(|(known, _)| line == *known || line.starts_with(&format!("{known} ")));
     longest.max_by_key(|(known, _)| known.len()).filter(|(known, _)| {
@@ -40,7 +40,7 @@ fn every_example_works() {
     let (mut tried, mut left) = (0, Vec::new());
     for command in COMMANDS {
         let place = Place::with(SHOP);
-        // What makes a keyring begins without one.
+        // Commands that create a keyring start without one.
         if !matches!(command, "keys" | "keys new" | "connector") {
             assert_eq!(place.run("keys new").code, Some(0));
         }

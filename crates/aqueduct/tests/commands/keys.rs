@@ -6,7 +6,7 @@ use crate::support::Place;
 
 const IN_A_YEAR_OR_MORE: &str = "2999-01-01T00:00:00Z";
 
-/// What stands between the quotes behind every `secret`.
+/// The values of all `secret` keys.
 fn secrets(keyring: &[u8]) -> Vec<String> {
     let text = std::str::from_utf8(keyring).expect("a text file");
     let quoted = |line: &str| line.split('"').nth(1).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! The built program, as people and scripts use it: exit codes, what stands on standard output and standard error.
+//! The built program as users and scripts see it: exit codes, standard output and standard error.
 
 mod documents;
 mod support;

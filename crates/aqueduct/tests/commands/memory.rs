@@ -1,5 +1,4 @@
-//! What is left of a secret in the memory of a program that makes pseudonyms: the prepared hash, and nothing from which
-//! the secret could be read.
+//! Secrets in the memory of a running program: only the prepared hash, nothing from which the secret can be read.
 
 use std::{
     fs::{self, File},
@@ -11,11 +10,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::support::Place;
 
-/// More than the program reads and writes at once, so that it has hashed ids when its first line comes.
+/// More than the program buffers, so that it has hashed IDs when its first line is written.
 const EVENTS: usize = 40_000;
 const PAGE: u64 = 4096;
 const PAGE_BYTES: usize = 4096;
-/// What HMAC pads its secret with.
+/// The padding of HMAC.
 const PADS: [u8; 2] = [0x36, 0x5c];
 
 #[test]
@@ -31,8 +30,8 @@ fn secrets_are_wiped_from_memory() {
         place.command("anonymise").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut input = child.stdin.take().expect("piped");
     let feed = std::thread::spawn(move || {
-        let fed = (0..EVENTS).try_for_each(|_| input.write_all(b"{\"user\":\"somebody-4711\"}\n"));
-        // Kept open: the program waits for more while its memory is searched.
+        let fed = (0..EVENTS).try_for_each(|_| input.write_all(b"{\"user\":\"user-4711\"}\n"));
+        // Kept open, so that the program waits for input while its memory is searched.
         (fed, input)
     });
     let mut output = BufReader::new(child.stdout.take().expect("piped"));
@@ -41,7 +40,7 @@ fn secrets_are_wiped_from_memory() {
     assert!(line.starts_with("{\"user\":\"") && line.len() == "{\"user\":\"\"}\n".len() + 22, "{line}");
 
     let memory = Memory::of(&child);
-    assert!(memory.holds(b"somebody-4711"), "the search finds what is there");
+    assert!(memory.holds(b"user-4711"), "the search works");
     let padded = PADS.map(|pad| secret.iter().map(|byte| byte ^ pad).collect::<Vec<u8>>());
     for (what, bytes) in [
         ("text", text.as_bytes()),
@@ -50,7 +49,7 @@ fn secrets_are_wiped_from_memory() {
         ("outer pad", padded[1].as_slice()),
     ] {
         assert!(!memory.holds(bytes), "the secret's {what} can be read in memory");
-        // Half of it would do, too.
+        // Half of it would be enough, too.
         assert!(
             !memory.holds(&bytes[..bytes.len() / 2]),
             "half of the secret's {what} can be read in memory"
@@ -63,13 +62,13 @@ fn secrets_are_wiped_from_memory() {
     assert!(child.wait().expect("it ends").success());
 }
 
-/// What a process has written to: the pages of its stacks, its heap and its data that are there.
+/// The writable memory of a process: the resident pages of its stacks, heap and data.
 struct Memory(Vec<Vec<u8>>);
 
 impl Memory {
     fn of(child: &Child) -> Self {
         let file = |name: &str| format!("/proc/{}/{name}", child.id());
-        let maps = fs::read_to_string(file("maps")).expect("Linux tells");
+        let maps = fs::read_to_string(file("maps")).expect("Linux reports it");
         let [mut memory, mut pages] =
             ["mem", "pagemap"].map(|name| File::open(file(name)).expect("a parent may look"));
         let mut parts = Vec::new();
@@ -83,7 +82,7 @@ impl Memory {
             pages.read_exact(&mut present).expect("an entry a page");
             let mut part = Vec::new();
             for (page, entry) in (from..).zip(present.chunks(8)) {
-                // Bit 63 of an entry, which is little-endian on what we build for.
+                // Bit 63 of an entry, little-endian on the supported platforms.
                 if entry[7] & 0x80 != 0 {
                     let before = part.len();
                     part.resize(before + PAGE_BYTES, 0);

@@ -1,4 +1,5 @@
-//! Files and folders that are deleted, shared, replaced or full while a pipe uses them, on stand-ins for Kafka and Pub/Sub.
+//! Files and directories that are deleted, shared, replaced or full while a pipeline uses them, with stand-ins for
+//! Kafka and Pub/Sub.
 
 use std::{
     fs,
@@ -26,13 +27,13 @@ cold_start = "1s"
 idle_after = "1s"
 "#;
 
-/// A pipe that is set up and not started.
+/// A pipeline that is set up and not started.
 fn pipe() -> Services {
     let services = Services::start();
     append(&services.place, FLOW);
     append(&services.place, REST);
-    // The mock cluster does not know static members, and a second connector waits there for the session of the first to
-    // end.
+    // The mock cluster does not support static members, so a second connector waits for the session of the first to
+    // expire.
     append(&services.place, "[kafka.properties]\n\"session.timeout.ms\" = 6000\n");
     let config = String::from_utf8(services.place.read("aqueduct.toml")).expect("text");
     let config = config.replace("group_id = \"test\"", "group_id = \"test\"\ngroup_instance_id = \"\"");
@@ -49,7 +50,7 @@ fn append(place: &Place, text: &str) {
     place.write("aqueduct.toml", config + text);
 }
 
-/// This many views of a page, now.
+/// Produces this many views of a page with the current time.
 fn send(services: &Services, page: &str, views: usize) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
     let event = format!("{{\"time\":{now},\"type\":\"view\",\"page\":\"{page}\"}}");
@@ -57,7 +58,7 @@ fn send(services: &Services, page: &str, views: usize) {
     services.runtime.block_on(services.kafka.send_all("events", 0, &events)).expect("the cluster takes them");
 }
 
-/// The views of a page in the newest panes of `rows.db`; nothing where there is no such file or table.
+/// The views of a page in the newest panes of `rows.db`; `None` without such a file or table.
 fn views(place: &Place, page: &str) -> Option<u64> {
     let rows = rusqlite::Connection::open_with_flags(
         place.path("rows.db"),
@@ -72,18 +73,18 @@ fn until_counted(services: &Services, page: &str, expected: u64) {
     until(page, || (views(&services.place, page)? == expected).then_some(()));
 }
 
-/// A second part of the pipe; ends with its test.
+/// A second process of the pipeline, killed when it is dropped.
 struct Second(Child);
 
 impl Drop for Second {
     fn drop(&mut self) {
-        // It may have ended before.
+        // It may already have exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Starts a second part of the pipe, which must not write over what the first one says.
+/// Starts a second process of the pipeline, with separate output.
 fn second(services: &Services, words: &str) -> Second {
     let mut command = services.place.command(words);
     let file = |name| fs::File::create(services.place.path(name)).expect("room");
@@ -91,7 +92,7 @@ fn second(services: &Services, words: &str) -> Second {
     Second(command.spawn().expect("the program starts"))
 }
 
-/// Ends it as an operator does, so that a connector leaves its group.
+/// Stops it with SIGTERM, so that a connector leaves its group.
 fn stop(mut second: Second) {
     let id = second.0.id().to_string();
     let status = Command::new("kill").args(["-s", "TERM", &id]).status();
@@ -99,7 +100,7 @@ fn stop(mut second: Second) {
     second.0.wait().expect("it is our child");
 }
 
-/// The error of a run that failed, once.
+/// The error of a failed run, which must occur once.
 fn failed(run: &Run) -> &str {
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
     let errors: Vec<&str> = run.err.lines().filter(|line| line.starts_with("error: ")).collect();
@@ -107,8 +108,8 @@ fn failed(run: &Run) -> &str {
     errors[0]
 }
 
-/// Runs a pipe until the views of a page are in the table, does something to its files while it has nothing to write, and
-/// returns what the processor said as it ended by itself.
+/// Runs a pipeline until the views of a page are in the table, changes its files while it is idle, and returns the
+/// output of the processor when it exits.
 fn while_it_runs(services: &Services, deed: impl FnOnce(&Place)) -> Run {
     let connector = second(services, "connector");
     let processor: Running<'_> = services.place.start("processor");
@@ -120,7 +121,7 @@ fn while_it_runs(services: &Services, deed: impl FnOnce(&Place)) -> Run {
     run
 }
 
-/// What was sent after a loss is counted by the next run.
+/// Events after the loss are counted by the next run.
 fn the_next_run_counts_what_comes(services: &Services) {
     let connector = second(services, "connector");
     let processor = services.place.start("processor");
@@ -183,7 +184,7 @@ fn tables_belong_to_one_pipeline() {
     let checked = other("check");
     assert_eq!(checked.code, Some(1), "{}", checked.out);
     assert!(checked.out.lines().any(|line| line.starts_with("FAILED") && line.contains("/other")));
-    // The stand-by has the same state.
+    // The standby has the same state.
     let standby = second(&services, "processor");
     until("a stand-by", || {
         let said = fs::read_to_string(services.place.path(".err2")).ok()?;
@@ -234,7 +235,7 @@ fn a_demo_replaces_only_its_own_file() {
         let run = place.run("demo --duration 1s --rate 200 --path own.db");
         assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
     }
-    // Not while it is in use by another program.
+    // Not while another program uses it.
     let open = rusqlite::Connection::open(place.path("own.db")).expect("a file");
     open.pragma_update(None, "journal_mode", "wal").expect("no other connection is open");
     open.query_row("SELECT count(*) FROM box_ctr", [], |row| row.get::<_, i64>(0)).expect("the table");
@@ -255,10 +256,10 @@ fn a_demo_replaces_only_its_own_file() {
     );
 }
 
-/// No service is there.
+/// No service is running.
 const PUBSUB: &str = "[pubsub]\nproject = \"project\"\ntopic = \"topic\"\nsubscription = \"subscription\"\nemulator_host = \"127.0.0.1:1\"\n";
 
-/// A database of another program, with a table that is called as one of ours.
+/// A database of another program, with a table of the same name.
 fn foreign(path: &Path) {
     let database = rusqlite::Connection::open(path).expect("a file");
     database
@@ -268,17 +269,16 @@ fn foreign(path: &Path) {
 
 #[test]
 fn a_demo_on_a_full_disk_fails() {
-    // Without ids the state is small, and the rows are what finds no room.
+    // Without IDs the state is small, so that the rows fill the disk.
     let place = Place::with(FULL);
-    // A limit on the size of a file is a disk that is full for that file; the signal would end the program before it sees
-    // the error.
+    // A file size limit acts as a full disk for that file; the signal would end the program before it sees the error.
     let run = place.shell(
         "trap '' XFSZ; ulimit -f 1000; exec aqueduct demo --config aqueduct.toml --duration 10s --rate 300 --path full.db",
     );
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
     let said = format!("{}{}", run.out, run.err);
-    assert!(said.contains("full.db: the disk is full or fails"), "{said}");
-    assert!(!run.out.contains("Everything balances"), "{}", run.out);
+    assert!(said.contains("full.db: disk full or I/O error"), "{said}");
+    assert!(!run.out.contains("All records are accounted for"), "{}", run.out);
 }
 
 const FULL: &str = r#"

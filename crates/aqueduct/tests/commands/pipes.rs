@@ -1,4 +1,4 @@
-//! What is piped: whoever reads may leave when he has seen enough, and nothing but text comes.
+//! Pipes: a reader may close its end early, and the output is plain text.
 
 use crate::support::Place;
 
@@ -21,7 +21,7 @@ fn a_closed_pipe_ends_a_command_silently() {
         ("aqueduct replay --help", 1),
         ("aqueduct keys list", 1),
     ] {
-        // The code is the command's own: the shell gives that of the last in a pipe.
+        // The exit code of the command itself, not of the last command in the pipe.
         let run = place.shell(&format!("{{ set +e; {command}; echo $? >code; }} | head -n {lines}"));
         assert_eq!((run.code, run.out.lines().count()), (Some(0), lines), "{command}: {}", run.err);
         for word in ["panic", "roken pipe", "standard output was closed", "error:"] {
@@ -53,7 +53,7 @@ fn pipes_and_files_receive_plain_text() {
     }
 }
 
-/// On a terminal there may be colours, unless `NO_COLOR` is set. `script` gives a command a terminal.
+/// Colours on a terminal, unless `NO_COLOR` is set. `script` provides a terminal.
 #[test]
 fn colours_need_a_terminal() {
     let place = Place::with(SHOP);

@@ -1,5 +1,5 @@
-//! Claims of docs/privacy.md that show from outside: pseudonyms as another implementation makes them, every doubtful
-//! record refused, keys that are missing, and files for their owner alone.
+//! Claims of docs/privacy.md, tested from outside: pseudonyms match another implementation, ambiguous records are
+//! rejected, missing keys stop a replica, and files are private.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Place, until};
 
-/// Reads the keyring and ids by itself and prints the pseudonym of each.
+/// Reads the keyring and IDs, and prints the pseudonym of each.
 const PYTHON: &str = r#"
 import base64, datetime, hashlib, hmac, json, sys, tomllib
 keys = tomllib.load(open("keys.toml", "rb"))["keys"]
@@ -37,7 +37,7 @@ const ROTATED_AT: &str = "2999-01-01T00:00:00Z";
 const ROTATED_AT_MILLISECONDS: i64 = 32_472_144_000_000;
 const IDS: usize = 2_000;
 
-/// Texts of all lengths and alphabets, whole numbers of all sizes, `true` and `false`.
+/// Strings of all lengths and alphabets, integers of all sizes, `true` and `false`.
 fn ids(seed: u64) -> Vec<Value> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut below = |limit: u64| random.next_u64() % limit;
@@ -64,12 +64,12 @@ fn pseudonyms_match_pythons_hmac() {
     );
     assert_eq!(place.run("keys new").code, Some(0));
     assert_eq!(place.run(&format!("keys rotate --at {ROTATED_AT}")).code, Some(0));
-    // Another seed each time; a failure shows the id.
+    // A random seed; a failure shows the ID.
     let seed = u64::from(std::process::id());
     let events: String = (0..)
         .zip(ids(seed))
         .map(|(n, id)| {
-            // Half of them on each side of the rotation, and the two that are next to it.
+            // Half of them on each side of the rotation, and the two next to it.
             let time = ROTATED_AT_MILLISECONDS - 1_000 + n;
             let text = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
             format!("{}\n", json!({"id": id, "time": time, "again": [text]}))
@@ -91,9 +91,9 @@ fn pseudonyms_match_pythons_hmac() {
     }
 }
 
-/// Every shape that is refused, and what is said of it. `SECRET` stands for what must not be told.
+/// Every rejected shape, and its reason. `SECRET` is the content that must not be printed.
 const REFUSED: &[(&str, &str)] = &[
-    // Where a scalar was declared.
+    // In place of a scalar.
     (r#"{"user":{"SECRET":1}}"#, r#"unexpected-shape at "/user", byte 8"#),
     (r#"{"user":["SECRET"]}"#, r#"unexpected-shape at "/user", byte 8"#),
     (r#"{"user":[]}"#, r#"unexpected-shape at "/user", byte 8"#),
@@ -116,29 +116,29 @@ const REFUSED: &[(&str, &str)] = &[
     (r#"{"first":"SECRET"}"#, r#"unexpected-shape at "/first/0", byte 9"#),
     (r#"{"first":4711}"#, r#"unexpected-shape at "/first/0", byte 9"#),
     (r#"{"any":"SECRET"}"#, r#"unexpected-shape at "/any/*", byte 7"#),
-    // Numbers that do not survive.
+    // Numbers that cannot be represented.
     (r#"{"user":1e999}"#, r#"number at "/user", byte 8"#),
     (r#"{"user":-1e-999}"#, r#"number at "/user", byte 8"#),
     (r#"{"user":1e99999999999999999999}"#, r#"number at "/user", byte 8"#),
-    // URLs that may hide a name.
+    // URLs that may contain a user name.
     (r#"{"page":"https://SECRET:p?w@shop.example/"}"#, r#"not-a-url at "/page", byte 8"#),
     (r#"{"page":"https://SECRET@ho st/"}"#, r#"not-a-url at "/page", byte 8"#),
-    // Names that readers could take differently, at every depth, declared or not.
+    // Duplicate names, which readers may interpret differently, at every depth, declared or not.
     (r#"{"user":"u1","user":"SECRET"}"#, "duplicate-member at byte 13"),
     (r#"{"SECRET":1,"SECRET":2}"#, "duplicate-member at byte 12"),
     (r#"{"x":[{"y":{"SECRET":1,"SECRET":1}}]}"#, "duplicate-member at byte 23"),
     (r#"{"user":"u1","us\u0065r":"SECRET"}"#, "duplicate-member at byte 13"),
     (r#"{"x":{"SECRET/":1,"SECRET\/":1}}"#, "duplicate-member at byte 18"),
     (r#"{"us\u0065r":["SECRET"]}"#, r#"unexpected-shape at "/user", byte 13"#),
-    // Half of a pair.
+    // Half of a surrogate pair.
     (r#"{"x":"SECRET\ud800"}"#, "lone-surrogate at byte 12"),
     (r#"{"user":"\udc00SECRET"}"#, "lone-surrogate at byte 9"),
     (r#"{"device":{"ip":"\ud800\u0041SECRET"}}"#, "lone-surrogate at byte 17"),
-    // Behind the event.
+    // After the event.
     (r#"{"x":1} SECRET"#, "trailing-data at byte 8"),
     (r#"{"x":1}{"user":"SECRET"}"#, "trailing-data at byte 7"),
     (r#"{"x":1},"#, "trailing-data at byte 7"),
-    // No event.
+    // Not an event.
     (r#"["SECRET"]"#, "not-an-object at byte 0"),
     (r#""SECRET""#, "not-an-object at byte 0"),
     ("null", "not-an-object at byte 0"),
@@ -160,39 +160,40 @@ forward = "all"
 fn every_unexpected_shape_is_rejected() {
     let place = Place::with(RULES);
     assert_eq!(place.run("keys new").code, Some(0));
-    const TOLD: &str = "s3cr3t4711";
-    let lines: Vec<String> = REFUSED.iter().map(|(line, _)| line.replace("SECRET", TOLD)).collect();
-    let deep = |depth: usize| format!("{{\"gone\":{}{TOLD:?}{}}}", "[".repeat(depth), "]".repeat(depth));
-    // A line of its own each: bytes that are no text, at a value and in a name; deeper than the bound.
+    const SECRET_VALUE: &str = "s3cr3t4711";
+    let lines: Vec<String> = REFUSED.iter().map(|(line, _)| line.replace("SECRET", SECRET_VALUE)).collect();
+    let deep =
+        |depth: usize| format!("{{\"gone\":{}{SECRET_VALUE:?}{}}}", "[".repeat(depth), "]".repeat(depth));
+    // Separate lines: invalid UTF-8 in a value and in a name, and too deep nesting.
     let mut input: Vec<Vec<u8>> = lines.iter().map(|line| line.clone().into_bytes()).collect();
-    input.push([b"{\"user\":\"", TOLD.as_bytes(), b"\xff\"}"].concat());
-    input.push([b"{\"", TOLD.as_bytes(), b"\xc3\":1}"].concat());
+    input.push([b"{\"user\":\"", SECRET_VALUE.as_bytes(), b"\xff\"}"].concat());
+    input.push([b"{\"", SECRET_VALUE.as_bytes(), b"\xc3\":1}"].concat());
     input.push(deep(128).into_bytes());
     let run = place.run_with("anonymise", input.join(&b'\n'));
     assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "nothing of them is published");
     let expected = REFUSED.iter().map(|(line, reason)| {
-        // The table counts bytes with the placeholder; the longer secret moves those behind it.
+        // The table has byte positions with the placeholder; the longer secret shifts those after it.
         let (text, at) = reason.rsplit_once(' ').expect("a place");
         let at: usize = at.parse().expect("a byte");
-        let longer = TOLD.len() - "SECRET".len();
+        let longer = SECRET_VALUE.len() - "SECRET".len();
         let before = line.match_indices("SECRET").filter(|(place, _)| *place < at).count();
         format!("{text} {}", at + longer * before)
     });
     let expected = expected.chain([
-        format!("invalid-utf8 at byte {}", 9 + TOLD.len()),
-        format!("invalid-utf8 at byte {}", 2 + TOLD.len()),
+        format!("invalid-utf8 at byte {}", 9 + SECRET_VALUE.len()),
+        format!("invalid-utf8 at byte {}", 2 + SECRET_VALUE.len()),
         "too-deep at byte 135".to_owned(),
     ]);
-    for (n, (expected, told)) in (1..).zip(expected.zip(run.err.lines())) {
+    for (n, (expected, line)) in (1..).zip(expected.zip(run.err.lines())) {
         assert_eq!(
-            told,
+            line,
             format!("line {n}: rejected: {expected}"),
             "{}",
             String::from_utf8_lossy(&input[n - 1])
         );
     }
     assert_eq!(run.err.lines().count(), input.len());
-    assert!(!run.err.contains(TOLD) && !run.err.contains("4711"), "{}", run.err);
+    assert!(!run.err.contains(SECRET_VALUE) && !run.err.contains("4711"), "{}", run.err);
 }
 
 #[test]
@@ -248,9 +249,9 @@ fn a_replica_without_newest_key_stops() {
     );
     let event = "{\"user\":\"u1\",\"time\":0}\n";
     assert_eq!(place.run_with("anonymise", event).code, Some(0), "the keyring has it");
-    // A replica that the rotation has not reached.
+    // A replica without the new key.
     place.write("keys.toml", old);
-    let lacks = format!("keyring keys.toml lacks the key \"{id}\" that anonymise.newest_key names");
+    let lacks = format!("keyring keys.toml does not contain the key \"{id}\"");
     for command in ["connector", "anonymise"] {
         let run = place.run_with(command, event);
         assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{command}: {}", run.err);
@@ -265,7 +266,7 @@ fn a_replica_without_newest_key_stops() {
     );
 }
 
-const NOBODY: &str = r#"
+const MINIMAL: &str = r#"
 [kafka]
 bootstrap_servers = "127.0.0.1:1"
 topics = ["t"]
@@ -280,14 +281,14 @@ forward = "all"
 
 #[test]
 fn the_page_is_local_by_default() {
-    const WARNING: &str = "the admin server can be reached from other machines";
+    const WARNING: &str = "the admin server is reachable from other hosts";
     for (service, said, warned) in [
-        // The port may be taken by somebody else: then the address stands in the error.
+        // The port may be in use; then the address is in the error.
         ("", "127.0.0.1:9464", false),
         ("[service]\nlisten = \"localhost:0\"\n", "metrics and probes", false),
         ("[service]\nlisten = \"0.0.0.0:0\"\n", "metrics and probes", true),
     ] {
-        let place = Place::with(&format!("{NOBODY}{service}"));
+        let place = Place::with(&format!("{MINIMAL}{service}"));
         let running = place.start("connector");
         until(said, || String::from_utf8_lossy(&place.read(".err")).contains(said).then_some(()));
         running.signal("TERM");
@@ -300,7 +301,7 @@ fn the_page_is_local_by_default() {
     }
 }
 
-/// The mode of each file and folder below a folder, but for those that the test wrote.
+/// The mode of each file and directory below a directory, except those that the test wrote.
 fn modes(folder: &Path, ours: &[&str]) -> BTreeMap<PathBuf, u32> {
     let mut modes = BTreeMap::new();
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -344,14 +345,14 @@ fn files_are_private() {
     }
     let open: Vec<_> = found.iter().filter(|(_, mode)| **mode & 0o077 != 0).collect();
     assert!(open.is_empty(), "others may use {open:?}");
-    // What somebody opened to others stays open to them.
+    // The mode that a user set is kept.
     for name in ["rows.ndjson", "rows.db"] {
         fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o640)).expect("it is ours");
         assert_eq!(place.run(&format!("replay --output {name} events.ndjson")).code, Some(0));
         assert_eq!(place.path(name).metadata().expect("a file").mode() & 0o777, 0o640, "{name}");
     }
-    // Pages of a manual are no secret.
+    // Manual pages are public.
     assert_eq!(place.run("man pages").code, Some(0));
     let page = place.path("pages/aqueduct.1").metadata().expect("a page");
-    assert_eq!(page.mode() & 0o044, 0o044, "a page that nobody can read");
+    assert_eq!(page.mode() & 0o044, 0o044, "a page must be readable");
 }

@@ -1,11 +1,11 @@
-//! Refusals of services while a command runs, from stand-ins: the exit code, and the object that the error names. See
-//! [`crate::errors`] for errors before anything runs, and [`crate::refused_tables`] for tables in BigQuery.
+//! Errors of services while a command runs, with stand-ins: the exit code, and the object in the error. See
+//! [`crate::errors`] for errors before a command runs, and [`crate::refused_tables`] for tables in BigQuery.
 
 use rdkafka::types::{RDKafkaApiKey as Request, RDKafkaRespErr as Answer};
 
 use crate::{services::Services, support::Run};
 
-/// A flow whose windows end at once.
+/// A flow with very short windows.
 pub(crate) const FLOW: &str = r#"
 [events]
 time = "/time"

@@ -13,7 +13,7 @@ use crate::{
     support::until,
 };
 
-/// Services with a thousand events in Pub/Sub, and tables in a BigQuery of this process.
+/// Services with a thousand events in Pub/Sub, and tables in the BigQuery stand-in.
 fn with_bigquery() -> (Services, BigQuery) {
     let services = Services::start();
     let bigquery = services.runtime.block_on(BigQuery::start()).expect("a free port");
@@ -30,7 +30,7 @@ fn with_bigquery() -> (Services, BigQuery) {
     (services, bigquery)
 }
 
-/// A thousand events over ten seconds of 2026 that are in Pub/Sub.
+/// A thousand events in Pub/Sub over ten seconds of 2026.
 fn published(services: &Services) {
     done(services, &["generate --events 1000 --rate 100 --start 2026-01-01T00:00:00Z"]);
     let connector = services.place.start("connector");
@@ -43,7 +43,7 @@ fn published(services: &Services) {
 fn a_processor_stops_when_its_table_refuses() {
     let (services, bigquery) = with_bigquery();
     published(&services);
-    // Missing permissions, and rows of an earlier run that are gone from the stream.
+    // Missing permissions, and rows of an earlier run that are missing in the stream.
     for (code, remedy) in [(Code::PermissionDenied, "gcloud"), (Code::OutOfRange, "aqueduct reconcile")] {
         bigquery.faults().next("box_ctr", Fault::Answer(code));
         refused(&services.place.run("processor"), &["box_ctr", remedy]);

@@ -1,5 +1,4 @@
-//! The commands that talk to services, against stand-ins: Kafka's protocol from rdkafka's mock cluster, Pub/Sub's from
-//! a server in this process.
+//! Commands that use services, with stand-ins: rdkafka's mock cluster for Kafka, a server in this process for Pub/Sub.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -132,7 +131,7 @@ fn check_reports_each_connection() {
     assert_eq!(before.code, Some(1), "{}", before.err);
     for line in [
         "-       not configured: [events], [[flows]], [writer]",
-        "FAILED  keyring: no keyring at keys.toml; make one with `aqueduct keys new`",
+        "FAILED  keyring: no keyring at keys.toml; create one with `aqueduct keys new`",
     ] {
         assert!(before.out.lines().any(|found| found == line), "no {line:?} in\n{}", before.out);
     }
@@ -157,7 +156,7 @@ fn check_reports_each_connection() {
         again.err
     );
     let after = services.place.run("check");
-    // On a slow machine it says what it waits for.
+    // On a slow machine it prints what it waits for.
     let errors = after.err.lines().filter(|line| !line.starts_with("waiting for ")).count();
     assert_eq!((after.code, errors), (Some(0), 0), "{}{}", after.out, after.err);
     assert!(after.out.contains("has 3 partitions\n") && !after.out.contains("FAILED"), "{}", after.out);

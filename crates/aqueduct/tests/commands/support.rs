@@ -1,4 +1,4 @@
-//! A folder of its own for each test, and the program run in it.
+//! A temporary directory for each test, and the program run in it.
 
 use std::{
     fs::{self, File},
@@ -20,12 +20,12 @@ views = { "/type" = "view" }
 clicks = { "/type" = "click" }
 "#;
 
-/// Where a test keeps its files; the program runs in it.
+/// The directory of a test, in which the program runs.
 pub(crate) struct Place {
     folder: TempDir,
 }
 
-/// What a run left.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -33,7 +33,7 @@ pub(crate) struct Run {
     pub(crate) err: String,
 }
 
-/// No run of these tests takes that long.
+/// Time limit of a run.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 impl Place {
@@ -41,7 +41,7 @@ impl Place {
         Self { folder: tempfile::tempdir().expect("a folder") }
     }
 
-    /// A place with a configuration.
+    /// A directory with a configuration.
     pub(crate) fn with(config: &str) -> Self {
         let place = Self::new();
         place.write("aqueduct.toml", config);
@@ -60,19 +60,19 @@ impl Place {
         fs::read(self.path(name)).expect("the file")
     }
 
-    /// Runs `aqueduct` with these words, separated by blanks.
+    /// Runs `aqueduct` with these arguments, separated by spaces.
     pub(crate) fn run(&self, words: &str) -> Run {
         self.run_with(words, "")
     }
 
-    /// As [`Self::run`], with something on standard input.
+    /// As [`Self::run`], with standard input.
     pub(crate) fn run_with(&self, words: &str, input: impl AsRef<[u8]>) -> Run {
         self.write(".input", input);
         let input = File::open(self.path(".input")).expect("the file just written");
         ended(&self.command(words).stdin(input).output().expect("the program starts"))
     }
 
-    /// A line as a user types it, with the program on the path and the place as home.
+    /// Runs a shell command, with the program in PATH and the directory as HOME.
     pub(crate) fn shell(&self, line: &str) -> Run {
         let program = Path::new(env!("CARGO_BIN_EXE_aqueduct")).parent().expect("a program lies in a folder");
         let paths = std::env::var("PATH").unwrap_or_default();
@@ -82,7 +82,7 @@ impl Place {
         ended(&command.output().expect("a shell starts"))
     }
 
-    /// Starts it and goes on; what it says goes to the files `.out` and `.err`.
+    /// Starts the program with its output in the files `.out` and `.err`.
     pub(crate) fn start(&self, words: &str) -> Running<'_> {
         let file = |name| File::create(self.path(name)).expect("room for a file");
         let mut command = self.command(words);
@@ -118,7 +118,7 @@ fn ended(output: &Output) -> Run {
     Run { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-/// A program that runs; ends with its test.
+/// A running program, killed when it is dropped.
 pub(crate) struct Running<'a> {
     place: &'a Place,
     child: Child,
@@ -132,7 +132,7 @@ impl Running<'_> {
         assert!(status.success(), "{name} to {id}");
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it exits.
     pub(crate) fn wait(mut self) -> Run {
         let code = until("the program ends", || self.child.try_wait().expect("it is our child")).code();
         let text = |name| String::from_utf8(self.place.read(name)).expect("text");
@@ -142,13 +142,13 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // It may have ended long ago.
+        // It may already have exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Asks again until there is an answer.
+/// Polls until the result is `Some`.
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! The command line as such.
+//! The command line.
 
 use crate::support::Place;
 

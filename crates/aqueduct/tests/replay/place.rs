@@ -1,4 +1,4 @@
-//! A folder with a configuration, in which the built program runs.
+//! A directory with a configuration, in which the built program runs.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ pub(crate) struct Place {
     folder: TempDir,
 }
 
-/// What a run left.
+/// The result of a run.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) out: Vec<u8>,
@@ -69,14 +69,14 @@ impl Place {
             .expect("the program was built");
         let mut stdin = child.stdin.take().expect("it is piped");
         let input = input.to_vec();
-        // A program that ends early closes its end.
+        // A program that exits early closes its end.
         let writer = std::thread::spawn(move || stdin.write_all(&input).ok());
         let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
         writer.join().expect("the writer ends");
         Ran { code: status.code(), out: stdout, err: String::from_utf8(stderr).expect("UTF-8") }
     }
 
-    /// Replays and expects it to work.
+    /// Runs a replay that must succeed.
     pub(crate) fn replay(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(&[&["replay"], arguments].concat());
         assert_eq!(ran.code, Some(0), "{}", ran.err);
@@ -84,7 +84,7 @@ impl Place {
     }
 }
 
-/// Lines of JSON without what differs from run to run.
+/// JSON lines without the fields that differ between runs.
 pub(crate) fn rows(bytes: &[u8]) -> Vec<Value> {
     let lines = std::str::from_utf8(bytes).expect("UTF-8").lines();
     let row = |line: &str| {

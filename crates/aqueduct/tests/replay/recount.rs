@@ -1,4 +1,4 @@
-//! The rates that a file gives, counted naively and without any code of the product.
+//! The rates of a file, counted naively without code of the product.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ pub(crate) struct Recount {
     pub(crate) duplicates: u64,
 }
 
-/// A flow in the words of this file.
+/// A flow, as this recount needs it.
 pub(crate) struct Flow {
     pub(crate) name: &'static str,
     pub(crate) by: &'static [&'static str],
@@ -23,7 +23,7 @@ pub(crate) struct Flow {
     pub(crate) period: i64,
 }
 
-/// An event as far as it counts.
+/// The relevant part of an event.
 struct Event {
     kind: String,
     time: i64,
@@ -129,7 +129,7 @@ fn events(text: &[u8], counted: &mut Recount) -> Vec<Event> {
             continue;
         };
         let kind = all["type"].as_str().expect("generated events have a type").to_owned();
-        // An event that no flow takes does not take its id either: its copies are ignored as it is.
+        // An ignored event does not reserve its ID: its copies are ignored, too.
         let is_taken = ["view", "click"].contains(&kind.as_str());
         if is_taken && !ids.insert(all["event_id"].as_str().expect("generated events have an id").to_owned())
         {

@@ -33,7 +33,7 @@ fn a_drained_pipeline_is_complete() {
     assert_eq!(text.code, Some(0), "{}", text.err);
     for part in [
         "state     file://./state: checkpoint 1, written ",
-        "watermark held by events[0] at ",
+        "watermark held back by events[0] at ",
         "10 = 9 counted + 1 rejected",
     ] {
         assert!(text.out.contains(part), "{part}\n{}", text.out);
@@ -76,7 +76,8 @@ fn unreachable_services_are_reported() {
         [("AQUEDUCT__KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:1"), ("AQUEDUCT__WRITER__PATH", "none.db")];
     let ran = pipe.run_with(&["status"], &nowhere);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    for part in ["Kafka     Kafka at 127.0.0.1:1 does not answer", "none.db does not exist", "10 = 9 counted"]
+    for part in
+        ["Kafka     no response from Kafka at 127.0.0.1:1", "none.db does not exist", "10 = 9 counted"]
     {
         assert!(ran.out.contains(part), "{part}\n{}", ran.out);
     }
@@ -91,7 +92,7 @@ fn a_new_pipeline_has_a_status() {
     let ran = pipe.run(&["status"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(
-        ran.out.contains("no checkpoint yet") && ran.out.contains("no mark has arrived yet"),
+        ran.out.contains("no checkpoint yet") && ran.out.contains("has not sent a mark yet"),
         "{}",
         ran.out
     );
@@ -111,6 +112,7 @@ fn an_unreadable_state_is_a_failure() {
     pipe.spoil();
     let ran = pipe.run(&["status"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{}", ran.err);
-    let expected = "error: checkpoint 2 holds no state that this version can read; run the version that wrote it\n  caused by: ";
+    let expected =
+        "error: cannot decode the state in checkpoint 2; run the version that wrote it\n  caused by: ";
     assert!(ran.err.starts_with(expected), "{}", ran.err);
 }

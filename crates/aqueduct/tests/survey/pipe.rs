@@ -1,4 +1,4 @@
-//! A pipeline as it stands after a run: records in a mock Kafka, a checkpoint, rows in SQLite.
+//! A pipeline after a run: records in a mock Kafka, a checkpoint, rows in SQLite.
 
 use std::{path::PathBuf, process::Command, time::Duration};
 
@@ -59,7 +59,7 @@ impl Pipe {
         pipe
     }
 
-    /// Ten records went all the way: nine events of two pages and one that was refused.
+    /// Ten records were processed: nine events of two pages, and one that was rejected.
     pub(crate) fn filled() -> Self {
         let pipe = Self::empty();
         pipe.produce(RECORDS);
@@ -98,7 +98,7 @@ impl Pipe {
         database.execute("DELETE FROM f WHERE page = 'p1'", []).expect("the table");
     }
 
-    /// The next checkpoint is whole, and what it holds is of another program.
+    /// The next checkpoint is complete, and contains the state of another program.
     pub(crate) fn spoil(&self) {
         let store = Store::open("file://./state", self.folder.path()).expect("a place");
         let runtime = tokio::runtime::Runtime::new().expect("threads");
@@ -187,7 +187,7 @@ impl Pipe {
     }
 }
 
-/// What is in the store, without its payloads.
+/// The objects in the store, without their payloads.
 async fn recover(store: &Store) -> Recovered {
     let skip = |(): &mut (), _| Ok::<(), StoreError>(());
     store.recover(|| (), skip).await.expect("it is whole").0

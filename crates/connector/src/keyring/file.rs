@@ -30,7 +30,7 @@ const OTHERS: u32 = 0o077;
 /// Readable by the owner's group.
 const GROUP_READS: u32 = 0o040;
 
-/// More bytes than one entry needs.
+/// Upper bound for the size of an entry in bytes.
 const ENTRY_ROOM: usize = 256;
 
 #[derive(Deserialize)]
@@ -231,7 +231,7 @@ impl Replacement {
     }
 }
 
-/// After a failure nothing is left behind; after success the name no longer exists.
+/// Removes the temporary file after a failure; after success that name no longer exists.
 impl Drop for Replacement {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.temporary);

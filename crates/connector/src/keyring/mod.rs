@@ -206,10 +206,11 @@ mod tests {
     #[test]
     fn invalid_keyrings_are_rejected_without_quoting_them() {
         use KeyringError as Error;
+        type Check = fn(&Error) -> bool;
         let key = |rest: &str| format!("[[keys]]\nid = \"k1\"\nsecret = \"{SECRET}\"\n{rest}\n");
         let second = |rest: &str| format!("{}{}", key(""), key(rest).replace("k1", "k2"));
         let from = |time: &str| format!("from = \"{time}\"");
-        let cases: [(String, fn(&Error) -> bool); 10] = [
+        let cases: [(String, Check); 10] = [
             (String::new(), |error| matches!(error, Error::Empty(_))),
             (key("oops = 1"), |error| matches!(error, Error::Syntax { line: 4, .. })),
             (format!("keys = {SECRET}"), |error| matches!(error, Error::Syntax { line: 1, .. })),

@@ -64,7 +64,7 @@ impl fmt::Display for ErrorKind {
             Self::Escape => "unknown escape in a string",
             Self::LoneSurrogate => "half a surrogate pair in a string",
             Self::TooDeep => "nested too deep",
-            Self::TrailingData => "data behind the JSON object",
+            Self::TrailingData => "data after the JSON object",
         })
     }
 }

@@ -62,9 +62,11 @@ pub struct MeasureSettings {
     pub events: Option<MatchSettings>,
     /// With `distinct`: whether a column `NAME_sketch` has the sketch, so that windows can be merged in SQL.
     ///
+    /// Default: `false`
+    ///
     /// Example: `sketch = true`
     #[serde(default)]
-    pub sketch: bool,
+    pub sketch: Option<bool>,
     /// With `ratio`: a factor above 0.
     ///
     /// Default: `1`
@@ -225,7 +227,9 @@ fn stored(key: &str, name: &str, fed: &[Fed]) -> Result<usize, FlowError> {
         let known: Vec<&str> = fed.iter().map(|fed| fed.name.as_str()).collect();
         let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
         let hint = match nearest {
-            Some((distance, known)) if distance <= 2 => format!("did you mean {known:?}?"),
+            Some((distance, known)) if distance <= 2 && distance < name.chars().count() => {
+                format!("did you mean {known:?}?")
+            }
             _ if known.is_empty() => "declare it in [flows.measures]".to_owned(),
             _ => format!("a ratio takes two of: {}", known.join(", ")),
         };
@@ -238,7 +242,7 @@ impl MeasureSettings {
         let at = |at: &Option<Pointer>, new: fn(Pointer) -> Aggregation| {
             at.clone().map(|at| Declared::Fed(new(at)))
         };
-        let sketch = self.sketch;
+        let sketch = self.sketch.unwrap_or(false);
         let all = [
             ("count", self.count.as_ref().map(|_| Declared::Fed(Aggregation::Count))),
             ("sum", at(&self.sum, Aggregation::Sum)),
@@ -262,7 +266,7 @@ impl MeasureSettings {
     /// Every option that is written has an effect.
     fn check_options(&self, key: &str, word: &str) -> Result<(), FlowError> {
         let wrong = |option: &str, reason: &str| Err(FlowError::new(format!("{key}.{option}"), reason));
-        if self.sketch && word != "distinct" {
+        if self.sketch.is_some() && word != "distinct" {
             return wrong("sketch", "only distinct has a sketch; remove it");
         }
         if self.per.is_some() && word != "ratio" {

@@ -70,6 +70,7 @@ fn errors_name_the_key() {
         (json!({ "measures": { "a": {} } }), "measures.a"),
         (json!({ "measures": { "a": { "sum": "/x", "min": "/x" } } }), "measures.a.min"),
         (json!({ "measures": { "a": { "sum": "/x", "sketch": true } } }), "measures.a.sketch"),
+        (json!({ "measures": { "a": { "sum": "/x", "sketch": false } } }), "measures.a.sketch"),
         (json!({ "measures": { "a": { "sum": "/x", "per": 10 } } }), "measures.a.per"),
         (json!({ "measures": { "a": { "sum": "/x", "where": {} } } }), "measures.a.where"),
         (json!({ "measures": { "a": { "ratio": ["clicks", "viws"] } } }), "measures.a.ratio"),
@@ -80,6 +81,18 @@ fn errors_name_the_key() {
         (json!({ "window": { "size": "2d", "period": "1s" } }), "window.period"),
         (json!({ "window": { "size": "1mo" } }), "window.size"),
         (json!({ "window": { "size": "2d", "timezone": "UTC" } }), "window.size"),
+        (json!({ "window": { "size": "24h", "timezone": "UTC" } }), "window.size"),
+        (json!({ "window": { "size": "7d", "timezone": "UTC" } }), "window.size"),
+        (json!({ "window": { "size": "182500d" } }), "window.size"),
+        (json!({ "window": { "size": "365d", "period": "1ms" } }), "window.period"),
+        (json!({ "window": { "size": "365d", "period": "86400001ms" } }), "window.period"),
+        (json!({ "window": { "session": "182500d" }, "allowed_lateness": "36525d" }), "window.session"),
+        (json!({ "window": { "size": "1h", "period": "106751991167d" } }), "window.period"),
+        (json!({ "out_of_orderness": "106751991167d" }), "out_of_orderness"),
+        (json!({ "allowed_lateness": "106751991167d" }), "allowed_lateness"),
+        (json!({ "early": "106751991167d" }), "early"),
+        (json!({ "join": { "on": "/id", "within": "106751991167d" } }), "join.within"),
+        (json!({ "join": { "on": "/id", "within": "1m", "limit": 0 } }), "join.limit"),
         (json!({ "window": { "size": "1d", "timezone": "Europe/Warszaw" } }), "window.timezone"),
         (json!({ "window": { "size": "1d", "period": "1d", "timezone": "UTC" } }), "window.period"),
         (json!({ "window": { "session": "30m", "size": "1h" } }), "window.size"),
@@ -130,4 +143,35 @@ fn only_measures_and_tolerances_may_change() {
     assert_eq!(base.edited(&sum), None, "a measure may be removed");
     let sketch = with(json!({ "distinct": "/x", "sketch": true }));
     assert_eq!(sketch.edited(&with(json!({ "distinct": "/x" }))), None);
+}
+
+/// Version 2 of the state knew a flow by one text.
+#[test]
+fn an_edit_since_version_2_names_its_key() {
+    let base = flow(&json!({})).expect("the flow is right");
+    let before = base.version_2().expect("version 2 knew such flows");
+    assert_eq!(
+        before,
+        "by page=/page; views /type in [Text(\"view\")]; clicks /type in [Text(\"click\")]; window 10m/1m; time Event; \
+         out_of_orderness 30s; allowed_lateness 1h; join "
+    );
+    let edited = |changes: Value| flow(&changes).expect("the flow is right").edited_since_version_2(&before);
+    assert_eq!(edited(json!({ "measures": { "users": { "distinct": "/user" } } })), None);
+    for (changes, key, values) in [
+        (json!({ "by": { "page": "/p" } }), "by", ["page=/page", "page=/p"]),
+        (json!({ "window": { "size": "10m" } }), "window", ["10m/1m", "10m/10m"]),
+        (json!({ "window": { "session": "10m" } }), "window", ["10m/1m", "session 10m"]),
+        (json!({ "allowed_lateness": "2h" }), "allowed_lateness", ["1h", "2h"]),
+        (json!({ "join": { "on": "/id", "within": "1m" } }), "join", ["", "/id=/id within 1m"]),
+        (json!({ "where": { "/x": 1 } }), "where", ["", "/x in [Number(1.0)]"]),
+        (
+            json!({ "views": null, "clicks": null, "measures": { "n": { "count": {} } } }),
+            "views",
+            ["/type in [Text(\"view\")]", ""],
+        ),
+    ] {
+        let edit = edited(changes.clone()).expect("it is an edit");
+        assert_eq!((edit.key.as_str(), [&*edit.before, &*edit.now]), (key, values), "{changes}");
+    }
+    assert_eq!(base.edited_since_version_2("another text").expect("it is an edit").key, "by");
 }

@@ -44,6 +44,8 @@ pub struct WindowSettings {
 pub enum Size {
     /// A length.
     Length(Millis),
+    /// A day, which is no length: with a time zone it may have 23 or 25 hours.
+    Day,
     /// A week.
     Week,
     /// A month.
@@ -55,6 +57,7 @@ impl TryFrom<String> for Size {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         match text.trim() {
+            "1d" => Ok(Self::Day),
             "1w" => Ok(Self::Week),
             "1mo" => Ok(Self::Month),
             text => text.parse().map(Self::Length),
@@ -103,11 +106,22 @@ impl WindowSettings {
             return Err(FlowError::new("window.period", reason));
         }
         let unit = match size {
-            Size::Length(DAY) => Unit::Day,
-            Size::Length(WEEK) | Size::Week => Unit::Week,
+            Size::Day => Unit::Day,
+            Size::Week => Unit::Week,
             Size::Month => Unit::Month,
-            Size::Length(_) => {
-                let reason = "with a time zone the size is 1d, 1w or 1mo";
+            Size::Length(length) => {
+                let reason = match *length {
+                    DAY => {
+                        "a day of a time zone may have 23 or 25 hours; write \"1d\" for days, or remove timezone".to_owned()
+                    }
+                    WEEK => {
+                        "seven days could begin on any day; write \"1w\" for weeks from Monday, or remove timezone".to_owned()
+                    }
+                    length => format!(
+                        "with a time zone the size is \"1d\", \"1w\" or \"1mo\", not {length}; write one of these, or \
+                         remove timezone"
+                    ),
+                };
                 return Err(FlowError::new("window.size", reason));
             }
         };
@@ -125,6 +139,7 @@ impl WindowSettings {
     fn sliding(&self, size: &Size) -> Result<Windows, FlowError> {
         let size = match size {
             Size::Length(size) => *size,
+            Size::Day => DAY,
             Size::Week => WEEK,
             Size::Month => {
                 let reason =

@@ -151,7 +151,7 @@ impl ConsumerContext for Context {
                 consumer.incremental_unassign(partitions)
             };
             if let Err(error) = answer {
-                tracing::debug!(%error, "a rebalance while closing");
+                tracing::debug!(%error, "ignored a rebalance while closing");
             }
         } else if is_assignment {
             self.record(Callback::Assign(partitions.clone()));

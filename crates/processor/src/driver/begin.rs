@@ -88,8 +88,8 @@ pub async fn run<S: Sink>(
 ) -> Result<Summary, ProcessorError> {
     let mut metrics = ProcessorMetrics::new(&services.metrics, config.state.memory.0);
     let takeover_after = config.state.takeover_after.std();
-    let tell = |standing: Standing<'_>| tell_standing(&services.readiness, standing);
-    let Some(hold) = services.store.hold(takeover_after, &services.shutdown, tell).await? else {
+    let report = |standing: Standing<'_>| report_standing(&services.readiness, standing);
+    let Some(hold) = services.store.hold(takeover_after, &services.shutdown, report).await? else {
         return Ok(Summary::default());
     };
     services.readiness.set(STATE, Ok(()));
@@ -116,7 +116,7 @@ pub async fn run<S: Sink>(
     for flow in &restored.removed {
         warn!(
             flow,
-            action = "nothing if it was taken out on purpose; its table stays as it is",
+            action = "none if it was removed on purpose; its table is unchanged",
             "this flow is no longer configured; its state is dropped"
         );
     }
@@ -156,11 +156,11 @@ pub async fn run<S: Sink>(
 }
 
 /// Reports a standby as ready, because it can take over, unless it cannot read the state.
-fn tell_standing(readiness: &Readiness, standing: Standing<'_>) {
+fn report_standing(readiness: &Readiness, standing: Standing<'_>) {
     match standing {
         Standing::By => readiness.note(STATE, readiness::STANDING_BY),
         Standing::Blind(error) => {
-            readiness.set(STATE, Err(format!("the state cannot be watched: {}", tasks::chain(error))));
+            readiness.set(STATE, Err(format!("cannot check the state: {}", tasks::chain(error))));
         }
     }
 }

@@ -186,7 +186,7 @@ impl<S: Sink> Driver<S> {
                 } else {
                     warn!(
                         message_id = message.message_id,
-                        action = "revoke whatever else may publish to the marks topic",
+                        action = "allow only connectors to publish to the marks topic",
                         "ignored a message on the marks subscription that is not a mark"
                     );
                 }
@@ -220,7 +220,7 @@ impl<S: Sink> Driver<S> {
             self.judge(now);
             let missing = self.stages.core().frontier().missing(now);
             if let Some(news) = self.pace.look(self.behind(now), missing, now) {
-                news.tell();
+                news.log();
             }
         }
         self.watch.send_replace(self.view());
@@ -248,8 +248,8 @@ impl<S: Sink> Driver<S> {
             error!(
                 table,
                 rows,
-                action = "find the page or box with such a long name: its dead letter has the stage writer",
-                "rows are larger than a request may be; they are left out and stand in dead_letters"
+                action = "find the overlong key value in dead_letters (stage writer)",
+                "rows exceed the maximum size of a request; they were skipped and are in dead_letters"
             );
         }
         self.own.covered_since = self.own.unacknowledged_since.take();
@@ -289,12 +289,12 @@ impl<S: Sink> Driver<S> {
                 Ok(())
             }
             Ended::Sent(sent) => self.rows_sent(sent),
-            Ended::Stands(stands) => {
-                let delivered = self.stages.answered(stands?);
+            Ended::Queried(contains) => {
+                let delivered = self.stages.answered(contains?);
                 if delivered.rows > 0 {
                     info!(
                         rows = delivered.rows,
-                        "these rows stand, though their answer was lost: not sent again"
+                        "these rows are in the table although the response was lost; not sending them again"
                     );
                 }
                 self.count(&delivered);
@@ -332,8 +332,8 @@ impl<S: Sink> Driver<S> {
             Err(_) => {
                 warn!(
                     requests = self.stages.outbox().len(),
-                    action = "start a processor again within the life of the table's stream (four days)",
-                    "rows wait in the state; the next run sends them"
+                    action = "restart the processor within four days, while the table's stream exists",
+                    "unwritten rows are in the state; the next run writes them"
                 );
                 Ok(())
             }

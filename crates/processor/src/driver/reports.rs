@@ -65,10 +65,10 @@ impl<S: Sink> Driver<S> {
             state_bytes = core.bytes(),
             caught_up = core.is_caught_up(now()),
             flows = flows.join("; "),
-            "so far"
+            "totals since start"
         );
         for oddity in self.oddities.look(core.engine().flows()) {
-            oddity.tell();
+            oddity.log();
         }
     }
 
@@ -101,14 +101,14 @@ pub(super) fn report_hole(hole: &Abandoned) {
     if hole.before_start {
         warn!(
             partition = %hole.partition, from = hole.offsets.start, to = hole.offsets.end,
-            action = "nothing at a first start; else restore [state] checkpoints, or seek the subscription back and start without state",
-            "there is no state; counting begins behind these offsets, which an earlier processor had acknowledged"
+            action = "none at the first start; otherwise restore [state] checkpoints, or seek the subscription back and start without a state",
+            "starting without a state: earlier offsets were already acknowledged and are not counted"
         );
     } else {
         error!(
             partition = %hole.partition, from = hole.offsets.start, to = hole.offsets.end, offsets,
-            action = "look for another consumer of this subscription; `aqueduct reconcile` names what is missing",
-            "messages that the connector published did not come within hole_limit; they count as lost until they do"
+            action = "check for another consumer of this subscription; `aqueduct reconcile` lists the missing offsets",
+            "published messages did not arrive within hole_limit; they count as lost unless they arrive later"
         );
     }
 }
@@ -120,8 +120,9 @@ pub(super) fn report_defects(before: &Detail, after: &Detail) {
             error!(
                 flow = &*flow.name,
                 imbalances = flow.imbalances,
-                action = "report this defect with the log; recount the flow with `aqueduct replay`",
-                "the flow's ledger does not balance"
+                action =
+                    "this is a bug: report it with the log, and recompute the flow with `aqueduct replay`",
+                "the ledger of the flow does not balance"
             );
         }
         // Logs the first one and then each power of two, because a hot value has thousands of events.
@@ -129,8 +130,8 @@ pub(super) fn report_defects(before: &Detail, after: &Detail) {
             warn!(
                 flow = &*flow.name,
                 events = flow.over_limit,
-                action = "look for a value of join.on that is not an id, such as an empty text; otherwise raise join.limit",
-                "one value of join.on has more live events than join.limit; further events with it are counted without the join"
+                action = "check for a placeholder value in join.on, such as an empty string; otherwise increase join.limit",
+                "a value of join.on has more live events than join.limit; further events with it are counted without the join"
             );
         }
     }

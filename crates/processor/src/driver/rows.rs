@@ -41,15 +41,15 @@ impl<S: Sink> Driver<S> {
             error!(
                 table,
                 rows,
-                action = "read their reason in dead_letters, stage writer; `aqueduct setup --dry-run` shows how the table differs",
-                "the table refuses rows; they are left out and stand in dead_letters"
+                action = "see the reasons in dead_letters (stage writer); `aqueduct setup --dry-run` shows how the table differs",
+                "the table rejected rows; they were skipped and are in dead_letters"
             );
         }
         if let Some(table) = delivered.gone {
             warn!(
                 table = table.name(),
-                action = "nothing: the table is asked what stands before rows are sent again",
-                "the table's stream is gone; what does not stand in it yet moves to a new one"
+                action = "none; the table is queried for the rows that it contains before any are sent again",
+                "the table's stream no longer exists; moving unwritten rows to a new stream"
             );
         }
         self.reopen();
@@ -70,7 +70,7 @@ impl<S: Sink> Driver<S> {
     pub(super) fn reopen(&mut self) {
         match self.stages.reopening() {
             Some(Reopen::Ask(append)) => {
-                self.tasks.spawn(tasks::stands(self.sink.clone(), append, self.metrics.retries("stream")));
+                self.tasks.spawn(tasks::contains(self.sink.clone(), append, self.metrics.retries("stream")));
             }
             Some(Reopen::Open(table)) => {
                 let retries = self.metrics.retries("stream");

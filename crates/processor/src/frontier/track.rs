@@ -380,7 +380,7 @@ mod tests {
         assert_eq!(track.data(3, at(70)), Arrival::Retaken(Absence::Lost));
         assert_eq!(track.data(3, at(70)), Arrival::Seen);
         assert_eq!((track.prefix(), track.clocks(Millis(1))), (5, at(70)));
-        assert_eq!(track.absent(0..7, Absence::Final), vec![5..7], "the first outcome stands");
+        assert_eq!(track.absent(0..7, Absence::Final), vec![5..7], "the first outcome is kept");
     }
 
     #[test]

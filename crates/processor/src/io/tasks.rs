@@ -27,7 +27,7 @@ pub enum Ended {
     /// Requests were sent, in order.
     Sent(Sent),
     /// Whether the rows of a request whose stream is gone are in their table.
-    Stands(Result<bool, SinkError>),
+    Queried(Result<bool, SinkError>),
 }
 
 const MIN_WAIT: Duration = Duration::from_millis(100);
@@ -51,8 +51,8 @@ impl Patience {
             self.waiting = true;
             warn!(
                 error = %chain(error),
-                action = "see the error: the place of the checkpoints or the tables cannot be reached, or refuse for now",
-                "waiting; it is tried again until it works"
+                action = "see the error: checkpoint storage or tables are unreachable or reject requests",
+                "request failed; retrying"
             );
         }
         let random = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
@@ -61,7 +61,7 @@ impl Patience {
 
     fn over(&mut self, what: &str) {
         if std::mem::take(&mut self.waiting) {
-            info!("{what} works again");
+            info!("{what} is available again");
         }
         self.backoff.reset();
     }
@@ -169,14 +169,14 @@ pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>, retries: 
 }
 
 /// Asks until there is an answer whether the rows of a request are in their table.
-pub async fn stands<S: Sink>(sink: Arc<S>, append: Append, retries: Counter) -> Ended {
+pub async fn contains<S: Sink>(sink: Arc<S>, append: Append, retries: Counter) -> Ended {
     let mut patience = Patience::new(retries);
     loop {
-        match sink.stands(&append).await {
+        match sink.contains(&append).await {
             Err(error) if error.retryable => patience.wait(&error).await,
             answer => {
                 patience.over("the writer");
-                return Ended::Stands(answer);
+                return Ended::Queried(answer);
             }
         }
     }

@@ -38,16 +38,16 @@ impl<A> Stages<A> {
 
     /// Takes the answer to [`Self::reopening`]. Rows that are in the table are never sent again: nothing goes to the
     /// new stream before a durable checkpoint contains both the stream and this answer.
-    pub fn answered(&mut self, stands: bool) -> Delivered {
+    pub fn answered(&mut self, contains: bool) -> Delivered {
         let mut delivered = Delivered::default();
         let Some(number) = self.reopening.as_ref().and_then(|gone| self.in_doubt(gone)).map(|(n, _)| *n)
         else {
             return delivered;
         };
         if let Some(reopening) = &mut self.reopening {
-            reopening.from = if stands { number + 1 } else { reopening.below };
-            if stands {
-                delivered.rows = self.outbox.stands(number).into();
+            reopening.from = if contains { number + 1 } else { reopening.below };
+            if contains {
+                delivered.rows = self.outbox.mark_written(number).into();
                 delivered.flow_rows =
                     if matches!(reopening.table, Table::Flow(_)) { delivered.rows } else { 0 };
             }

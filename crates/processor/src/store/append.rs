@@ -97,8 +97,8 @@ impl Appender {
             Err(error) => {
                 warn!(
                     place = %self.store.place, error = &error as &dyn std::error::Error,
-                    action = "nothing once; if it repeats, let this account list the place of the checkpoints",
-                    "old checkpoints stay for now"
+                    action = "none if it happens once; if it repeats, allow this account to list the checkpoints",
+                    "cannot list old checkpoints for deletion; retrying later"
                 );
                 return;
             }
@@ -117,8 +117,8 @@ impl Appender {
                 Err(error) => {
                     warn!(
                         place = %self.store.place, error = &error as &dyn std::error::Error,
-                        action = "nothing once; if it repeats, let this account delete objects there",
-                        "an old checkpoint stays for now"
+                        action = "none if it happens once; if it repeats, allow this account to delete objects there",
+                        "cannot delete an old checkpoint; retrying later"
                     );
                 }
             }

@@ -10,15 +10,15 @@ type Source = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL names neither a folder nor a bucket.
-    #[error(
-        "[state] checkpoints = {url:?} is no place for the state; write \"file://FOLDER\" or \"gs://BUCKET/PATH\""
-    )]
+    #[error("invalid [state] checkpoints = {url:?}; expected \"file://DIRECTORY\" or \"gs://BUCKET/PATH\"")]
     Url {
         /// The URL as configured.
         url: String,
     },
     /// No state can be stored in this place.
-    #[error("the state cannot be kept in {place}; correct [state] checkpoints, or what stands there")]
+    #[error(
+        "cannot store the state in {place}; correct [state] checkpoints, or remove the file at that path"
+    )]
     Unusable {
         /// The configured place.
         place: String,
@@ -27,7 +27,7 @@ pub enum StoreError {
     },
     /// The bucket does not exist.
     #[error(
-        "there is no such place for the state as {place}; make the bucket, or correct [state] checkpoints"
+        "the location of the state, {place}, does not exist; create the bucket, or correct [state] checkpoints"
     )]
     Missing {
         /// The configured place.
@@ -36,7 +36,9 @@ pub enum StoreError {
         source: Source,
     },
     /// Missing permissions or credentials.
-    #[error("access to the state in {place} is refused; let this user list, read, create and delete there")]
+    #[error(
+        "permission denied for the state in {place}; allow this user to list, read, create and delete objects there"
+    )]
     Denied {
         /// The configured place.
         place: String,
@@ -44,7 +46,9 @@ pub enum StoreError {
         source: Source,
     },
     /// The disk is full. Waiting helps once an operator frees space.
-    #[error("no space is left for the state in {place}; make room there, it then goes on by itself")]
+    #[error(
+        "no space left for the state in {place}; free some space, and the processor continues automatically"
+    )]
     Full {
         /// The configured place.
         place: String,
@@ -52,7 +56,7 @@ pub enum StoreError {
         source: Source,
     },
     /// A transient error. Waiting helps.
-    #[error("the state in {place} cannot be {action} at present; it is tried again")]
+    #[error("the state in {place} cannot be {action} at the moment; retrying")]
     Unavailable {
         /// The configured place.
         place: String,
@@ -63,8 +67,7 @@ pub enum StoreError {
     },
     /// Another processor writes to the same state.
     #[error(
-        "another processor has taken over the state in {place} (its checkpoint {newest}, ours would have been \
-         {number}); this one stops, nothing is lost"
+        "another processor took over the state in {place} (its checkpoint is {newest}, ours would have been {number}); stopping; no data is lost"
     )]
     Fenced {
         /// The configured place.
@@ -76,8 +79,7 @@ pub enum StoreError {
     },
     /// The state was deleted, moved or replaced while a processor used it.
     #[error(
-        "checkpoint {number} is no longer in {place}: the state was deleted, moved or replaced while it was in use; put it \
-         back and start again; without it the next start counts again from what Pub/Sub still holds"
+        "checkpoint {number} is no longer in {place}: the state was deleted, moved or replaced while in use; restore it and restart; without it, the next start processes only what Pub/Sub still has"
     )]
     Gone {
         /// The place where it was.
@@ -87,8 +89,7 @@ pub enum StoreError {
     },
     /// An append was repeated with another payload.
     #[error(
-        "checkpoint {number} in {place} stands already with an earlier content of this processor; start it again, it \
-         recovers from there"
+        "checkpoint {number} already exists in {place} with an earlier content of this processor; restart it to recover from there"
     )]
     Changed {
         /// The configured place.
@@ -98,8 +99,7 @@ pub enum StoreError {
     },
     /// A newer program wrote the state.
     #[error(
-        "checkpoint {number} in {place} has format {version}, and this program reads up to {FORMAT}; start the newer \
-         program that wrote it"
+        "checkpoint {number} in {place} has format {version}, but this version reads formats up to {FORMAT}; run the newer version that wrote it"
     )]
     Newer {
         /// The configured place.
@@ -111,8 +111,7 @@ pub enum StoreError {
     },
     /// A checkpoint is missing or damaged below the newest one.
     #[error(
-        "checkpoint {number} in {place} is {damage}, and checkpoint {needed_by} builds on it; put it back from a copy, \
-         or name an empty place in [state] checkpoints and seek the subscription back to before that state began"
+        "checkpoint {number} in {place} is {damage}, and checkpoint {needed_by} depends on it; restore it from a backup, or set [state] checkpoints to an empty location and seek the subscription back to before the state began"
     )]
     Broken {
         /// The configured place.
@@ -126,8 +125,7 @@ pub enum StoreError {
     },
     /// There are checkpoints, but all are damaged.
     #[error(
-        "none of the {count} checkpoints in {place} can be read; put them back from a copy, or name an empty place in \
-         [state] checkpoints and seek the subscription back to before that state began"
+        "cannot read any of the {count} checkpoints in {place}; restore them from a backup, or set [state] checkpoints to an empty location and seek the subscription back to before the state began"
     )]
     Unreadable {
         /// The configured place.
@@ -247,7 +245,7 @@ mod tests {
         assert!(matches!(full, StoreError::Full { .. }) && full.is_transient(), "{full:?}");
         assert_eq!(
             full.to_string(),
-            "no space is left for the state in file:///state; make room there, it then goes on by itself"
+            "no space left for the state in file:///state; free some space, and the processor continues automatically"
         );
     }
 

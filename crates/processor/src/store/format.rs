@@ -51,7 +51,7 @@ impl Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Writer([u8; 16]);
 
-/// Stands for no checkpoint: the first number is 1.
+/// Means no checkpoint: the first number is 1.
 pub(super) const NONE: u64 = 0;
 
 /// Everything about a checkpoint except its payload.

@@ -44,15 +44,15 @@ impl Store {
     /// Waits until this processor may write; `None` if `shutdown` is cancelled first.
     ///
     /// Returns at once if the store is empty, after a clean stop, and if the lock of a folder is free. From then on the
-    /// holder must append at least every `period`, even while it waits for something else. Calls `tell` after each look
+    /// holder must append at least every `period`, even while it waits for something else. Calls `report` after each look
     /// that does not end the wait.
     pub async fn hold(
         &self,
         takeover_after: Duration,
         shutdown: &CancellationToken,
-        tell: impl Fn(Standing<'_>),
+        report: impl Fn(Standing<'_>),
     ) -> Result<Option<Hold>, StoreError> {
-        shutdown.run_until_cancelled(StandBy::new(self, takeover_after).wait(tell)).await.transpose()
+        shutdown.run_until_cancelled(StandBy::new(self, takeover_after).wait(report)).await.transpose()
     }
 }
 
@@ -67,8 +67,8 @@ impl Hold {
         if let Err(error) = self.store.objects.put(&self.store.marker(), newest.to_string().into()).await {
             warn!(
                 place = %self.store.place, error = &error as &dyn Error,
-                action = "nothing; the next start takes a little longer",
-                "the state could not be marked as released; the next start waits for takeover_after"
+                action = "none; the next start takes longer",
+                "cannot mark the state as released; the next start waits for takeover_after"
             );
         }
     }
@@ -80,12 +80,12 @@ struct StandBy<'a> {
     takeover_after: Duration,
     poll: Duration,
     watch: Watch,
-    told: Told,
+    logged: Logged,
 }
 
 /// What was logged already, so that each message is logged once.
 #[derive(Default)]
-struct Told {
+struct Logged {
     waiting: bool,
     held: bool,
     trouble: bool,
@@ -113,20 +113,20 @@ impl<'a> StandBy<'a> {
         // Listing a bucket costs money, so a few looks within the time must suffice.
         let look = (takeover_after / 8).clamp(Duration::from_millis(50), Duration::from_secs(5));
         let poll = if store.folder.is_some() { LOCK_POLL.min(look) } else { look };
-        Self { store, takeover_after, poll, watch: Watch::default(), told: Told::default() }
+        Self { store, takeover_after, poll, watch: Watch::default(), logged: Logged::default() }
     }
 
-    async fn wait(mut self, tell: impl Fn(Standing<'_>)) -> Result<Hold, StoreError> {
+    async fn wait(mut self, report: impl Fn(Standing<'_>)) -> Result<Hold, StoreError> {
         loop {
             match self.look().await {
                 Ok(Some(hold)) => return Ok(hold),
                 Ok(None) => {
-                    self.told.trouble = false;
-                    tell(Standing::By);
+                    self.logged.trouble = false;
+                    report(Standing::By);
                 }
                 Err(error) if error.is_transient() => {
                     self.trouble(&error);
-                    tell(Standing::Blind(&error));
+                    report(Standing::Blind(&error));
                 }
                 Err(error) => return Err(error),
             }
@@ -146,7 +146,7 @@ impl<'a> StandBy<'a> {
         }
         let still = self.watch.still_for(listing.newest(), Instant::now());
         if still < self.takeover_after {
-            self.tell(has_lock);
+            self.report(has_lock);
             return Ok(None);
         }
         self.take_over(has_lock, listing.newest()).await.map(Some)
@@ -177,7 +177,7 @@ impl<'a> StandBy<'a> {
     async fn take_over(&self, has_lock: bool, newest: Option<u64>) -> Result<Hold, StoreError> {
         warn!(
             place = %self.store.place, newest, takeover_after = ?self.takeover_after,
-            action = "see why the other processor stopped; if it still runs, it ends by itself",
+            action = "find out why the other processor stopped; if it is still running, it will exit",
             "no new checkpoint appeared; taking over the state"
         );
         let lock = match (&self.store.folder, has_lock) {
@@ -199,8 +199,8 @@ impl<'a> StandBy<'a> {
                 Err(error) => {
                     warn!(
                         place = %self.store.place, error = &error as &dyn Error,
-                        action = "nothing once; if it repeats, let this account delete objects there",
-                        "the mark of the last clean stop stays"
+                        action = "none if it happens once; if it repeats, allow this account to delete objects there",
+                        "cannot remove the marker of the last clean shutdown"
                     );
                 }
             }
@@ -209,16 +209,16 @@ impl<'a> StandBy<'a> {
         Hold { store: self.store.clone(), lock }
     }
 
-    fn tell(&mut self, has_lock: bool) {
+    fn report(&mut self, has_lock: bool) {
         let place = &self.store.place;
         if has_lock || self.watch.moved {
-            if !std::mem::replace(&mut self.told.held, true) {
+            if !std::mem::replace(&mut self.logged.held, true) {
                 info!(%place, "another processor holds the state; standing by");
             }
-        } else if !std::mem::replace(&mut self.told.waiting, true) {
+        } else if !std::mem::replace(&mut self.logged.waiting, true) {
             info!(
                 %place, takeover_after = ?self.takeover_after,
-                "the state was not released by a clean stop; waiting to see whether another processor holds it"
+                "the last processor did not release the state; waiting to see whether it is still running"
             );
         }
     }
@@ -226,11 +226,11 @@ impl<'a> StandBy<'a> {
     /// While this processor cannot read the store, the holder may be unable to write, so its silence proves nothing.
     fn trouble(&mut self, error: &StoreError) {
         self.watch = Watch::default();
-        if !std::mem::replace(&mut self.told.trouble, true) {
+        if !std::mem::replace(&mut self.logged.trouble, true) {
             warn!(
                 place = %self.store.place, error = error as &dyn Error,
-                action = "see whether the place of the checkpoints can be reached and listed from here",
-                "the state cannot be watched; waiting"
+                action = "check that the checkpoints can be reached and listed from this host",
+                "cannot check the state; retrying"
             );
         }
     }

@@ -69,7 +69,7 @@ pub struct Store {
     place: Arc<str>,
     /// The folder of the lock file, if the place is a folder.
     folder: Option<Arc<Path>>,
-    /// Drawn at random once, to tell this writer's objects from another's.
+    /// Drawn at random once, to distinguish the objects of this writer from those of others.
     writer: format::Writer,
     /// The newest checkpoint that this writer knows to exist.
     newest: present::Newest,

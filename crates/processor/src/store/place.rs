@@ -59,7 +59,7 @@ fn open_bucket(bucket: &str, path: &str) -> Result<Store, StoreError> {
 
 #[cfg(not(feature = "cloud"))]
 fn open_bucket(bucket: &str, path: &str) -> Result<Store, StoreError> {
-    let problem = "this build has no Cloud Storage; build with the feature `cloud`, which is on by default";
+    let problem = "this build does not include Cloud Storage; build with the default feature `cloud`";
     Err(StoreError::unusable(&format!("gs://{bucket}/{path}"), problem))
 }
 

@@ -134,9 +134,8 @@ impl Store {
         if !torn.is_empty() {
             warn!(
                 place = %self.place, ?torn, newest = number,
-                action = "run `aqueduct reconcile`; where events are missing, seek the subscription back and start without state",
-                "damaged checkpoints are passed over; if they were whole once, events that they held are missing: \
-                 compare with `aqueduct reconcile`"
+                action = "run `aqueduct reconcile`; if events are missing, seek the subscription back and start without a state",
+                "skipping corrupt checkpoints; if they had been complete, their events are missing"
             );
         }
         Ok(Recovered {
@@ -166,8 +165,8 @@ impl Store {
         if !numbers.is_empty() {
             warn!(
                 place = %self.place,
-                action = "nothing: no message was acknowledged before a first whole checkpoint",
-                "the only checkpoint is damaged; the state starts empty"
+                action = "none; no message is acknowledged before the first complete checkpoint",
+                "the only checkpoint is corrupt; starting with an empty state"
             );
         }
         Ok(Recovered {

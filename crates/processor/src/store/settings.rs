@@ -48,12 +48,11 @@ pub struct StateSettings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateProblem {
     /// The place is neither a folder nor a bucket.
-    #[error("checkpoints = {0:?} is no place for the state; write \"file://FOLDER\" or \"gs://BUCKET/PATH\"")]
+    #[error("invalid checkpoints = {0:?}; expected \"file://DIRECTORY\" or \"gs://BUCKET/PATH\"")]
     Checkpoints(String),
     /// The place is a bucket, which this build does not support.
     #[error(
-        "checkpoints = {0:?} is in Cloud Storage, which this build lacks; write \"file://FOLDER\", or build with the \
-         feature `cloud`, which is on by default"
+        "checkpoints = {0:?} requires Cloud Storage, which this build does not include; use \"file://DIRECTORY\", or build with the default feature `cloud`"
     )]
     NotBuilt(String),
     /// A duration that must be positive is zero.
@@ -61,8 +60,7 @@ pub enum StateProblem {
     Zero(&'static str),
     /// A healthy processor would count as dead.
     #[error(
-        "takeover_after = \"{takeover_after}\" is too short for period = \"{period}\": a stand-by would take over from a \
-         processor that lives; write at least \"{least}\""
+        "takeover_after = \"{takeover_after}\" is too short for period = \"{period}\": a standby would take over from a running processor; use at least \"{least}\""
     )]
     TakeoverAfter {
         /// The configured value.

@@ -59,13 +59,17 @@ pub struct Aligned {
     one: Columns,
 }
 
+/// How many rows are handed on together at most where there are no checkpoints. Few enough that their memory is used
+/// again and stays in a cache: a new buffer for all rows of a large window costs as much as half of their firing.
+const TOGETHER: usize = 4_096;
+
 /// A slice with what is the same for every time in it: a slice lies in a window wholly or not at all.
 #[derive(Clone, Copy, Debug)]
 struct Here {
     start: EventTime,
     end: EventTime,
-    /// Where the last window that holds it ends; `None` between two windows.
-    last_end: Option<EventTime>,
+    /// Where the last window that begins at or before it ends.
+    last_end: EventTime,
 }
 
 impl Aligned {
@@ -92,7 +96,7 @@ impl Aligned {
             is_saved: true,
             unsaved_indexes: BTreeMap::new(),
             dropped: Vec::new(),
-            here: Here { start: EventTime::MAX, end: EventTime::MIN, last_end: None },
+            here: Here { start: EventTime::MAX, end: EventTime::MIN, last_end: EventTime::MAX },
         }
     }
 
@@ -102,17 +106,16 @@ impl Aligned {
         if time < self.here.start || time >= self.here.end {
             self.here = self.slice_of(time);
         }
-        match self.here.last_end {
-            None => Fate::Between,
-            Some(end) if end <= self.closed => Fate::Late,
-            Some(_) => Fate::Counted,
+        let open = self.here.last_end > self.closed;
+        if self.here.last_end <= time {
+            return Fate::Between { open };
         }
+        if open { Fate::Counted } else { Fate::Late }
     }
 
     fn slice_of(&self, time: EventTime) -> Here {
         let slice = self.windows.slice_of(time);
-        let last = self.windows.last(time);
-        Here { start: slice.start, end: slice.end, last_end: (time < last.end).then_some(last.end) }
+        Here { start: slice.start, end: slice.end, last_end: self.windows.last(time).end }
     }
 
     /// Counts an event, or takes one back.
@@ -201,8 +204,8 @@ impl Aligned {
     }
 
     /// Moves the watermark; windows whose end it reaches fire ON_TIME in order of their ends, and those whose
-    /// lateness it passes are forgotten. A watermark that goes back changes nothing. `fired` gets the rows of one
-    /// window after the other, to take them out.
+    /// lateness it passes are forgotten. A watermark that goes back changes nothing. `fired` gets rows of one window
+    /// at a time, in several calls if there are many and no checkpoint needs them together, to take them out.
     pub(super) fn advance(
         &mut self,
         watermark: EventTime,
@@ -225,8 +228,7 @@ impl Aligned {
         self.closed = self.closed.max(watermark - self.allowed_lateness);
         let mut next = self.first_end_after(from);
         while let Some(window) = next.filter(|window| window.end <= watermark) {
-            self.fire_on_time(window, now, rows);
-            fired(rows);
+            self.fire_on_time(window, now, rows, fired);
             next = self.first_end_after(window.end);
         }
         self.forget();
@@ -262,16 +264,24 @@ impl Aligned {
         }
     }
 
-    fn fire_on_time(&mut self, window: Window, now: EventTime, rows: &mut Vec<Row>) {
+    fn fire_on_time(
+        &mut self,
+        window: Window,
+        now: EventTime,
+        rows: &mut Vec<Row>,
+        fired: &mut dyn FnMut(&mut Vec<Row>),
+    ) {
         let mut merged = std::mem::take(&mut self.merged);
         merged.resize(self.keys.bound().max(merged.rows()));
         let mut keys = Bits::default();
         self.slices.merge(window.start, window.end, &mut merged, &mut keys);
-        rows.reserve(keys.len());
+        // The rows of a checkpoint are needed together anyway.
+        let together = if self.is_saved { keys.len() } else { TOGETHER.min(keys.len()) };
+        rows.reserve(together);
         for id in keys.iter() {
             let row = id as usize;
-            let fired = self.indexes.get(&window.start).is_some_and(|next| next.contains_key(&id));
-            if merged.is_empty(row) && !fired {
+            let has_fired = self.indexes.get(&window.start).is_some_and(|next| next.contains_key(&id));
+            if merged.is_empty(row) && !has_fired {
                 // Everything was taken back before anyone saw it: a key without events has no row.
                 continue;
             }
@@ -279,7 +289,11 @@ impl Aligned {
             merged.clear(row);
             let pane_index = self.next_index(window, id, 0, false);
             rows.push(self.row(window, id, values, (Pane::OnTime, pane_index), now));
+            if rows.len() == together {
+                fired(rows);
+            }
         }
+        fired(rows);
         self.merged = merged;
     }
 

@@ -54,7 +54,7 @@ impl Keys {
 
     /// The key of a number that has cells.
     pub fn get(&self, id: KeyId) -> &Key {
-        self.slots[id as usize].key.as_ref().expect("whoever holds a number holds a cell of its key")
+        self.slots[id as usize].key.as_ref().expect("a number in use has a cell of its key")
     }
 
     /// One more cell names the key.
@@ -128,8 +128,8 @@ impl Keys {
     }
 }
 
-/// Into checkpoints and out of them. While a state is restored, a cell may come before the name of its key, and a number may
-/// still have the name of a key that is gone.
+/// Into checkpoints and out of them. While a state is restored, a cell may come before the name of its key, and a
+/// number may still have the name of a key that is gone.
 impl Keys {
     /// The names that numbers were given since the last call, in the order of the numbers.
     pub fn take_unsaved(&mut self) -> Vec<(KeyId, Key)> {

@@ -39,7 +39,10 @@ pub enum Fate {
     /// Too late for all its windows.
     Late,
     /// Between two windows.
-    Between,
+    Between {
+        /// Whether the window before it still takes events.
+        open: bool,
+    },
 }
 
 /// Since when each stored measure counts; empty where all have from the beginning. Windows that begin earlier lack events of

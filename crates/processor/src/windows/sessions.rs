@@ -1,9 +1,11 @@
 //! Sessions: for each key, events with less than the gap between them.
 //!
 //! An event opens the window from its time to its time plus the gap, and windows of one key that overlap are merged, as
-//! in Apache Beam. A session fires ON_TIME when the watermark reaches its end. If a late event extends it past the
-//! watermark, it is open again and fires ON_TIME once more, at its new end; otherwise it fires LATE. The panes of merged
-//! sessions are counted together, so that a pane always has a higher index than all panes that it replaces.
+//! in Apache Beam. A session fires ON_TIME when the watermark reaches its end. If a late event changes it afterwards, it
+//! fires LATE, unless the event extends it past the watermark: then it is open again, fires EARLY, and ON_TIME once more at
+//! its new end. Without that EARLY pane the table would show the pane of a session that is over until the new end, which
+//! may be long after that pane has become final. The panes of merged sessions are counted together, so that a pane always
+//! has a higher index than all panes that it replaces.
 //!
 //! An event is late when its own window, before any merging, ended at least the allowed lateness before the watermark.
 //! A session is kept for one more gap after its lateness, because an event that is not late may still overlap it until
@@ -44,7 +46,8 @@ pub struct Sessions {
     /// Events whose own window ends at or before it are late. It never goes back.
     pub(super) closed: EventTime,
     pub(super) since: Since,
-    /// Sessions that a late event changed and that ended before the watermark.
+    /// Sessions whose newest pane a late event made wrong: those that ended before the watermark, and open ones that have
+    /// fired after their end at the time.
     late: BTreeSet<Id>,
     /// Open sessions that changed since the last early panes.
     unseen: BTreeSet<Id>,
@@ -121,8 +124,11 @@ impl Sessions {
         }
         let key = self.keys.intern(key, self.is_saved);
         let (mut window, mut panes, mut row) = (Window { start: time, end: time + self.gap }, 0, None);
+        let mut is_reopened = false;
         for id in self.overlapping(key, window) {
+            let has_changed = self.late.contains(&id);
             let session = self.take(id);
+            is_reopened |= session.panes > 0 && (has_changed || session.end <= self.watermark);
             window.start = window.start.min(id.1);
             window.end = window.end.max(session.end);
             panes += session.panes;
@@ -141,7 +147,7 @@ impl Sessions {
         self.columns.add(row, change);
         let id = (key, window.start);
         self.put(id, Session { end: window.end, row, panes });
-        if window.end <= self.watermark {
+        if window.end <= self.watermark || is_reopened {
             self.late.insert(id);
         } else if self.early {
             self.unseen.insert(id);
@@ -191,13 +197,16 @@ impl Sessions {
         self.keys.release(key);
     }
 
-    /// Fires LATE panes of every session that late events changed since the last call.
+    /// Fires LATE panes of every session that late events changed since the last call, and EARLY ones of those that are
+    /// open again.
     pub(super) fn fire_late(&mut self, now: EventTime, rows: &mut Vec<Row>) {
         let late = std::mem::take(&mut self.late);
         // In the order of their ends, as other windows fire.
         let mut late: Vec<_> = late.into_iter().map(|id| (self.sessions[&id].end, id)).collect();
         late.sort_unstable();
-        rows.extend(late.into_iter().map(|(_, id)| self.fire(id, Pane::Late, now)));
+        let pane = |end| if end > self.watermark { Pane::Early } else { Pane::Late };
+        let late: Vec<_> = late.into_iter().map(|(end, id)| (id, pane(end))).collect();
+        rows.extend(late.into_iter().map(|(id, pane)| self.fire(id, pane, now)));
     }
 
     /// Fires EARLY panes of every open session that changed since the last call.

@@ -178,6 +178,12 @@ proptest! {
             *on_time.entry((row.key.clone(), row.window)).or_default() += 1;
         }
         prop_assert!(on_time.values().all(|panes| *panes == 1), "a window fires ON_TIME once");
+        // A pane of a session that has ended is final once the watermark is the lateness and a gap past its end.
+        for (number, row) in rows.iter().enumerate().filter(|(_, row)| row.pane != Pane::Early) {
+            let replaces = |other: &&Row| other.key == row.key && other.window.overlaps(row.window);
+            let next = rows[number + 1..].iter().find(replaces);
+            prop_assert!(next.is_none_or(|next| next.watermark.0 < row.window.end.0 + 25 + 20), "{:?} {:?}", row, next);
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl KeyPage<'_> {
                     p.note { (windows_of(self.flow)) "; late events count until " (words::length(self.flow.allowed_lateness.0.unsigned_abs())) " after a window's end. The newest pane of a window replaces the others." }
                     (begins(self.status.started_at))
                     @if self.windows.is_empty() {
-                        p.empty { "No rows of this key in the last hour: it was quiet, is less busy than the keys that are kept, or its rows are older than this process. The table has them." }
+                        p.empty { "No rows of this key in the last hour: it had no events, is not among the busiest keys, or its rows are older than this process. The table has all rows." }
                     } @else {
                         @if let Some(leading) = measures::leading(&self.flow.measures) { (self.picture(leading)) }
                         (self.table())

@@ -11,13 +11,13 @@ use crate::{chart, judge, status::millis_between, words};
 const MEANINGS: [(Outcome, &str); 9] = [
     (Outcome::Counted, "in at least one window"),
     (Outcome::Duplicate, "its event id was seen before"),
-    (Outcome::Late, "too late for all of its windows"),
+    (Outcome::Late, "too late for all its windows"),
     (Outcome::Rejected, "rejected by the connector or the processor; see dead_letters"),
     (Outcome::Ignored, "feeds no measure"),
     (Outcome::Unmatched, "a click without a view"),
     (Outcome::Lost, "deleted by retention, or published and not received"),
-    (Outcome::Absent, "never an event: control records, compacted gaps, before the start"),
-    (Outcome::Pending, "a click that waits for its view"),
+    (Outcome::Absent, "no event: control records, compacted gaps, offsets before the start"),
+    (Outcome::Pending, "a click that is waiting for its view"),
 ];
 
 pub(super) fn sections(detail: &Detail) -> Markup {
@@ -30,7 +30,7 @@ pub(super) fn sections(detail: &Detail) -> Markup {
         section #partitions aria-labelledby="partitions-title" {
             h2 #partitions-title { "Partitions" }
             div #logs data-live {
-                p.note { "The watermark is held by " (detail.held_by) @if !detail.held_by.ends_with('?') { "." } }
+                p.note { "The watermark is held back by " (detail.held_by) "." }
                 @if detail.partitions.is_empty() { p.empty { "No partitions yet." } } @else { (partitions(detail)) }
             }
         }

@@ -84,7 +84,7 @@ pub(crate) fn frame(status: &Status, overall: &Health, below: Option<&str>, body
                         ". For machines: " a href="/metrics" { "/metrics" } ", " a href="/readyz" { "/readyz" }
                         ". Times are in UTC."
                     }
-                    noscript { p { "Without scripts this page does not refresh: reload it." } }
+                    noscript { p { "Without JavaScript the page does not refresh automatically." } }
                 }
             }
         }

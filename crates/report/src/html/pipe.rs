@@ -1,4 +1,4 @@
-//! The pipeline: its stations in the order in which an event passes them.
+//! Pipelineline: its stations in the order in which an event passes them.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn section(status: &Status, stations: &[Station]) -> Markup {
     html! {
         section #pipe aria-labelledby="pipe-title" {
-            h2 #pipe-title { "The pipe" }
+            h2 #pipe-title { "Pipeline" }
             ol.pipe.{ "of" (stations.len()) } {
                 @for one in stations { (station(one)) }
             }
@@ -48,7 +48,7 @@ fn station(station: &Station) -> Markup {
             }
             dl {
                 dt { "backlog" } dd { (station.waits) }
-                @for (name, value) in &station.figures { dt { (name) } dd { (value) } }
+                @for (name, value) in &station.details { dt { (name) } dd { (value) } }
             }
         }
     }

@@ -97,12 +97,12 @@ impl Rates<'_> {
                         @if overlap { "; windows overlap, so never add them up" }
                         "."
                     }
-                    None => { "There are no rows yet: they appear when the first window ends, or an early pane fires." }
+                    None => { "No rows yet: they appear when the first window ends or an early pane fires." }
                 }
             }
             (begins(self.since))
             @if busiest.left_out {
-                p.note { "There are more keys than this page keeps. The least busy ones are only in the table." }
+                p.note { "There are more keys than this page keeps. The table has all of them." }
             }
         }
     }

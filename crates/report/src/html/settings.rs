@@ -1,4 +1,4 @@
-//! The configuration in force.
+//! Configuration in force.
 
 use maud::{Markup, html};
 
@@ -8,11 +8,11 @@ pub(super) fn section(settings: &[Setting]) -> Markup {
     html! {
         section #configuration aria-labelledby="configuration-title" {
             h2 #configuration-title { "Configuration in force" }
-            p.note { "What the file and the environment say; every other key has its default. What may be a secret is not shown." }
-            @if settings.is_empty() { p.empty { "Nothing is configured." } } @else {
+            p.note { "Keys set in the file and the environment; all others have their defaults. Possible secrets are not shown." }
+            @if settings.is_empty() { p.empty { "No keys are set." } } @else {
                 details { summary { "The " (words::counted(settings.len() as u64, "key", "keys")) " that are set" }
                 table.settings role="table" {
-                    caption.unseen { "The configuration in force" }
+                    caption.unseen { "Configuration in force" }
                     thead { tr role="row" { th scope="col" { "key" } th scope="col" { "value" } th scope="col" { "from" } } }
                     tbody {
                         @for setting in settings {

@@ -1,4 +1,4 @@
-//! The connector: what waits for Pub/Sub, and whether its marks arrive.
+//! The connector: what waits for Pub/Sub, and whether marks are arriving.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ pub(super) fn publishes(status: &Status, connector: &Connector) -> Station {
         health
     } else if lost > 0 {
         Health::red(format!(
-            "retention deleted {} before the connector read them: keep records longer in Kafka, or add replicas",
+            "retention deleted {} before the connector read them: increase the retention in Kafka, or add replicas",
             counted(lost, "offset", "offsets")
         ))
     } else if connector.outage_ms.is_some() {
-        Health::amber("waiting for Pub/Sub; nothing is lost")
+        Health::amber("waiting for Pub/Sub; no data is lost")
     } else if let Some(health) = status.processor.as_ref().and_then(|processor| marks(status, processor)) {
         health
     } else if beyond(oldest, WAIT) > Level::Green {
@@ -33,10 +33,10 @@ pub(super) fn publishes(status: &Status, connector: &Connector) -> Station {
     } else if rejected * 100 > connector.records * REJECTS {
         let most = connector.rejected.iter().max_by_key(|(_, count)| **count).map_or("", |(code, _)| code);
         Health::amber(format!(
-            "more than {REJECTS} % of the records are rejected, most of them as {most}: dead_letters has their positions"
+            "more than {REJECTS} % of the records are rejected, most of them with {most}: dead_letters has their positions"
         ))
     } else {
-        Health::green("personal data is pseudonymised or removed, and everything is published")
+        Health::green("publishing without delay")
     };
     let waits = match (connector.in_flight_bytes, connector.oldest_ms) {
         (0, _) => "nothing".to_owned(),
@@ -51,7 +51,7 @@ pub(super) fn publishes(status: &Status, connector: &Connector) -> Station {
         rate: Some(connector.published_rate.clone()),
         rate_of: "messages published",
         waits,
-        figures: vec![
+        details: vec![
             ("published", number(connector.published)),
             ("rejected", number(rejected)),
             ("in flight, limit", bytes(connector.in_flight_limit)),
@@ -64,17 +64,17 @@ pub(super) fn from_outside(status: &Status, processor: &Processor) -> Station {
     let health = match status.survey.as_ref().map(|survey| &survey.kafka) {
         Some(Err(_)) => Health::grey("unknown without Kafka"),
         Some(Ok(brokers)) => member(brokers, marks(status, processor)),
-        None => marks(status, processor).unwrap_or_else(|| Health::green("its marks arrive")),
+        None => marks(status, processor).unwrap_or_else(|| Health::green("marks are arriving")),
     };
     Station {
         id: "connector",
         name: "connector",
-        place: "as its marks show it".to_owned(),
+        place: "as reported in its marks".to_owned(),
         health,
         rate: None,
         rate_of: "",
-        waits: "not known here".to_owned(),
-        figures: vec![("marks", number(processor.detail.counters.marks))],
+        waits: "unknown".to_owned(),
+        details: vec![("marks", number(processor.detail.counters.marks))],
     }
 }
 
@@ -82,7 +82,7 @@ fn member(brokers: &Brokers, marks: Option<Health>) -> Health {
     let waiting = || brokers.offsets.iter().filter(|(_, (_, uncommitted))| *uncommitted > 0);
     let offsets: u64 = waiting().map(|(_, (_, uncommitted))| uncommitted).sum();
     let uncommitted = match offsets {
-        0 => "everything is committed".to_owned(),
+        0 => "all offsets are committed".to_owned(),
         1 => format!("one offset is not committed: {}", named(waiting().map(|(name, _)| name.clone()))),
         _ => format!(
             "{} offsets are not committed: {}",
@@ -114,7 +114,7 @@ pub(super) fn marks(status: &Status, processor: &Processor) -> Option<Health> {
         None => {
             match status.age(detail.own.last_mark) {
                 None if detail.at.is_none() || detail.has_unpositioned => return None,
-                None => return Some(Health::grey("no mark yet: is a connector running?")),
+                None => return Some(Health::grey("no mark yet: start `aqueduct connector`")),
                 Some(age) if age > MARK_MS => {
                     let reason = "the watermark is stalled until a connector runs";
                     return Some(Health::red(format!("no mark for {}: {reason}", length(age))));
@@ -125,16 +125,16 @@ pub(super) fn marks(status: &Status, processor: &Processor) -> Option<Health> {
         }
     };
     // Of a topic that was recreated, only the newest incarnation has new marks.
-    let mut asked = BTreeMap::new();
+    let mut requested = BTreeMap::new();
     for one in &detail.partitions {
         let name = format!("{}[{}]", one.partition.topic, one.partition.partition);
-        let newest = asked.entry(name).or_insert(one.asked_at);
+        let newest = requested.entry(name).or_insert(one.asked_at);
         *newest = one.asked_at.max(*newest);
     }
-    asked.retain(|name, at| {
+    requested.retain(|name, at| {
         known.is_none_or(|brokers| brokers.offsets.contains_key(name))
             && at.is_some_and(|at| millis_between(at, now) > MARK_MS)
     });
-    let age = asked.values().flatten().map(|at| millis_between(*at, now)).max()?;
-    Some(Health::red(format!("no mark for {} about {}", length(age), named(asked.into_keys()))))
+    let age = requested.values().flatten().map(|at| millis_between(*at, now)).max()?;
+    Some(Health::red(format!("no mark for {} about {}", length(age), named(requested.into_keys()))))
 }

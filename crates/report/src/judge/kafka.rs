@@ -22,15 +22,15 @@ pub(super) fn kafka(status: &Status, connector: &Connector) -> Station {
             _ if connector.partitions == 0 => Health::amber("no partition is assigned to this replica: it is joining, or there are more replicas than partitions"),
             _ if unread == 0 => Health::green("no lag"),
             None => Health::amber(format!(
-                "{} unread and none is being read: see the connector's log",
+                "{} unread and no progress: see the connector's log",
                 counted(unread, "record", "records")
             )),
             Some(time) => match beyond(time, UNREAD) {
-                Level::Green => Health::green("read as fast as it is written"),
+                Level::Green => Health::green("reading keeps up with the producers"),
                 level => Health::new(
                     level,
                     format!(
-                        "the lag takes about {} to read: add a replica if it grows",
+                        "catching up in about {}: add a replica if the lag grows",
                         length(time)
                     ),
                 ),
@@ -50,7 +50,7 @@ pub(super) fn kafka(status: &Status, connector: &Connector) -> Station {
         rate: Some(connector.rate.clone()),
         rate_of: "records read",
         waits,
-        figures: vec![
+        details: vec![
             ("partitions here", number(connector.partitions as u64)),
             ("consumer lag", format!("{} offsets", number(connector.lag))),
         ],
@@ -64,7 +64,7 @@ pub(super) fn kafka_from_outside(status: &Status, processor: &Processor) -> Stat
     let health = match status.survey.as_ref().map(|survey| &survey.kafka) {
         Some(Err(reason)) => Health::grey(reason),
         Some(Ok(brokers)) if !brokers.missing_topics.is_empty() => Health::red(format!(
-            "there is no topic {}; create it, or correct [kafka] topics",
+            "topic {} does not exist; create it, or correct kafka.topics",
             brokers.missing_topics.join(", ")
         )),
         Some(Ok(brokers)) => Health::green(format!(
@@ -86,7 +86,7 @@ pub(super) fn kafka_from_outside(status: &Status, processor: &Processor) -> Stat
         rate: None,
         rate_of: "",
         waits: if lag == 0 { "nothing".to_owned() } else { counted(lag, "offset", "offsets") },
-        figures: vec![("partitions", number(partitions.len() as u64))],
+        details: vec![("partitions", number(partitions.len() as u64))],
     }
 }
 

@@ -46,14 +46,13 @@ pub(crate) fn ledger(detail: &Detail, flow: &FlowView) -> Health {
     }
     if detail.has_unpositioned {
         return Health::green(
-            "another producer fills the topic: its messages have no Kafka offsets to balance with",
+            "another producer publishes to the topic: its messages have no Kafka offsets to account for",
         );
     }
     let lost = flow.ledger.get(Outcome::Lost);
     if lost > 0 {
         return Health::red(format!(
-            "balanced, but {} lost: deleted by retention before they were read, or published and not received within \
-             hole_limit; `aqueduct reconcile` lists them",
+            "balanced, with {} lost: deleted by retention before they were read, or published and not received within hole_limit; `aqueduct reconcile` lists them",
             if lost == 1 { "one offset is".to_owned() } else { format!("{} offsets are", number(lost)) }
         ));
     }

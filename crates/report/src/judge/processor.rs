@@ -2,7 +2,9 @@
 
 use processor::view::FlowView;
 
-use super::{DELAY, Health, Level, MEMORY, Station, TOLD_MS, WAIT, beyond, connector::marks, trouble};
+use super::{
+    DELAY, Health, Level, MEMORY, REPORT_LIMIT_MS, Station, WAIT, beyond, connector::marks, trouble,
+};
 use crate::{
     status::{Checkpoint, Processor, Status, Survey, Tables},
     words::{bytes, counted, length, number},
@@ -28,7 +30,7 @@ pub(super) fn processes(status: &Status, processor: &Processor) -> Station {
         }
         _ => "none yet".to_owned(),
     };
-    let delay = slowest.map_or_else(|| "not known yet".to_owned(), |(delay, _)| length(delay));
+    let delay = slowest.map_or_else(|| "unknown".to_owned(), |(delay, _)| length(delay));
     Station {
         id: "processor",
         name: "processor",
@@ -41,7 +43,7 @@ pub(super) fn processes(status: &Status, processor: &Processor) -> Station {
         rate: Some(processor.rate.clone()),
         rate_of: "new messages",
         waits,
-        figures: vec![
+        details: vec![
             ("watermark delay", delay),
             ("last checkpoint", checkpoint),
             ("state", format!("{} of {}", bytes(detail.state_bytes), bytes(own.memory))),
@@ -59,11 +61,11 @@ fn processor_health(status: &Status, processor: &Processor, slowest: Option<(u64
     if let Some(stopped) = status.survey.as_ref().and_then(|survey| stopped(status, survey)) {
         return stopped;
     }
-    let Some(told) = status.age(detail.at) else { return Health::grey("starting") };
-    if told > TOLD_MS {
+    let Some(age) = status.age(detail.at) else { return Health::grey("starting") };
+    if age > REPORT_LIMIT_MS {
         return Health::red(format!(
-            "no report for {}: the machine is overloaded, or the processor is stuck; restart it",
-            length(told)
+            "no report for {}: the host is overloaded, or the processor is stalled; restart it",
+            length(age)
         ));
     }
     if let Some(health) = trouble(status, "checkpoints") {
@@ -74,7 +76,7 @@ fn processor_health(status: &Status, processor: &Processor, slowest: Option<(u64
         return Health::new(
             beyond(used, MEMORY),
             format!(
-                "the live state uses {used} % of [state] memory: raise it, or shorten windows or lateness"
+                "the live state uses {used} % of state.memory: increase it, or shorten windows or allowed_lateness"
             ),
         );
     }
@@ -85,19 +87,19 @@ fn processor_health(status: &Status, processor: &Processor, slowest: Option<(u64
     };
     if marks(status, processor).is_some() {
         // The connector is red for that.
-        return Health::green(with("the watermark waits for the connector".to_owned()));
+        return Health::green(with("the watermark is waiting for the connector".to_owned()));
     }
     let Some((delay, flow)) = slowest else {
-        return Health::grey(with(format!("no watermark yet: it waits for {}", detail.held_by)));
+        return Health::grey(with(format!("no watermark yet: waiting for {}", detail.held_by)));
     };
     let delayed = format!("watermark delay {}", length(delay));
     match beyond(delay.saturating_sub(flow.out_of_orderness.0.unsigned_abs()), DELAY) {
         Level::Green => Health::green(with(delayed)),
         _ if !processor.is_caught_up => {
-            let advice = "processing a backlog; no action while that shrinks";
+            let advice = "processing a backlog; no action needed while it shrinks";
             Health::amber(with(format!("{delayed}: {advice}")))
         }
-        level => Health::new(level, with(format!("{delayed}; held by {}", detail.held_by))),
+        level => Health::new(level, with(format!("{delayed}; held back by {}", detail.held_by))),
     }
 }
 
@@ -122,11 +124,11 @@ pub(super) fn tables(status: &Status, processor: &Processor) -> Station {
     let health = match (&status.survey, beyond(oldest, WAIT)) {
         (Some(survey), _) => found(status, survey),
         (None, Level::Green) if detail.at.is_none() => Health::grey("no rows yet"),
-        (None, Level::Green) => Health::green("rows are written as they fire"),
+        (None, Level::Green) => Health::green("rows are written without delay"),
         (None, level) => Health::new(
             level,
             format!(
-                "rows have waited for their table for {}; they are safe in the state; see the log for the reason",
+                "rows have waited {} for their table and are kept in the state; see the log for the reason",
                 length(oldest)
             ),
         ),
@@ -145,7 +147,7 @@ pub(super) fn tables(status: &Status, processor: &Processor) -> Station {
         rate: Some(processor.row_rate.clone()),
         rate_of: "rows added",
         waits,
-        figures: vec![
+        details: vec![
             ("rows since the start", number(processor.rows)),
             ("in flight", bytes(detail.request_bytes)),
         ],

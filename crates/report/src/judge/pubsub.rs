@@ -17,7 +17,7 @@ pub(super) fn pubsub(status: &Status) -> Station {
     let outage = status.connector.as_ref().and_then(|connector| connector.outage_ms);
     let health = if let Some(outage) = outage {
         Health::red(format!(
-            "no answer for {}: check the network and the status of Google Cloud; nothing is lost, records wait in Kafka",
+            "no response for {}: check the network and the status of Google Cloud; no data is lost, records remain in Kafka",
             length(outage)
         ))
     } else if let Some(health) = trouble(status, "pubsub") {
@@ -37,7 +37,7 @@ pub(super) fn pubsub(status: &Status) -> Station {
     } else if status.processor.as_ref().is_some_and(|processor| processor.detail.at.is_none()) {
         Health::grey("no messages yet")
     } else {
-        Health::green("everything published was received, or is in flight")
+        Health::green("all published messages were received or are in flight")
     };
     let waits = match (offsets, oldest) {
         (0, _) => "nothing".to_owned(),
@@ -51,13 +51,13 @@ pub(super) fn pubsub(status: &Status) -> Station {
         (None, Some(connector)) => connector.to.clone(),
         (None, None) => String::new(),
     };
-    let mut figures = Vec::new();
+    let mut details = Vec::new();
     if let Some(processor) = &status.processor {
-        figures.push(("holes", number(ranges as u64)));
-        figures.push(("duplicates", number(processor.detail.counters.redelivered)));
-        figures.push(("marks", number(processor.detail.counters.marks)));
+        details.push(("holes", number(ranges as u64)));
+        details.push(("duplicates", number(processor.detail.counters.redelivered)));
+        details.push(("marks", number(processor.detail.counters.marks)));
     }
-    Station { id: "pubsub", name: "Pub/Sub", place, health, rate: None, rate_of: "", waits, figures }
+    Station { id: "pubsub", name: "Pub/Sub", place, health, rate: None, rate_of: "", waits, details }
 }
 
 /// Whether everything that was committed is in the last checkpoint.
@@ -67,13 +67,13 @@ fn committed(status: &Status, survey: &Survey, offsets: u64, holes: &[&Partition
         return Health::grey("unknown without the processor's state");
     }
     if offsets == 0 {
-        return Health::green("everything that was committed has been received");
+        return Health::green("all committed offsets were received");
     }
     Health::amber(if state.is_fresh(status.at) {
         let limit = length(state.hole_limit.0.unsigned_abs());
-        format!("{}; they count as lost after {limit}", missing(offsets, holes))
+        format!("{}; they will count as lost after {limit}", missing(offsets, holes))
     } else {
-        format!("{} offsets wait for the processor: {}", number(offsets), names(holes))
+        format!("{} offsets are waiting for the processor: {}", number(offsets), names(holes))
     })
 }
 

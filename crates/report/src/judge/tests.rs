@@ -95,7 +95,7 @@ fn each_problem_has_its_level() {
         (|_, p| p.detail.partitions = hole(70_000), "pubsub", Red),
         (|_, p| p.detail.own.last_mark = ago(31_000), "connector", Red),
         (|_, p| p.detail.own.last_mark = None, "connector", Grey),
-        (|_, p| p.detail.partitions = asked(31_000), "connector", Red),
+        (|_, p| p.detail.partitions = requested(31_000), "connector", Red),
         (|_, p| p.detail.at = ago(11_000), "processor", Red),
         (|_, p| p.detail.state_bytes = 800, "processor", Amber),
         (|_, p| p.detail.flows[0].delay_ms = Some(100_000), "processor", Amber),
@@ -110,7 +110,7 @@ fn each_problem_has_its_level() {
     }
 }
 
-fn asked(age: i64) -> Vec<PartitionView> {
+fn requested(age: i64) -> Vec<PartitionView> {
     let partition = Partition { topic: "events".into(), incarnation: Incarnation::from("a"), partition: 0 };
     vec![PartitionView {
         partition,
@@ -129,7 +129,7 @@ fn asked(age: i64) -> Vec<PartitionView> {
 }
 
 fn hole(age: i64) -> Vec<PartitionView> {
-    let mut partitions = asked(0);
+    let mut partitions = requested(0);
     (partitions[0].hole_count, partitions[0].hole_offsets, partitions[0].hole_since) = (1, 3, ago(age));
     partitions
 }

@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::status::{Processor, Setting};
 
-/// A name as only somebody with bad intentions gives it.
+/// A malicious name.
 const HOSTILE: &str = "\"><script>alert(1)</script>&<img src=x onerror=alert(2)>";
 
 /// A processor with one flow, whose one key and whose settings are hostile.

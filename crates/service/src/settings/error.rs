@@ -15,7 +15,7 @@ pub enum SettingsError {
         by: String,
     },
     /// The file exists but cannot be read as text.
-    #[error("{path}: cannot be read; it must be text that this user may read", path = .path.display())]
+    #[error("{path}: cannot read the file; it must be a UTF-8 text file that this user can read", path = .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// A section that the command requires is missing.
-    #[error("{place}: the section {section} is missing; the least to add is\n\n{example}\n")]
+    #[error("{place}: missing section {section}; the minimum is\n\n{example}\n")]
     MissingSection {
         /// The file.
         place: String,

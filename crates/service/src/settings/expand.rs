@@ -1,7 +1,7 @@
 //! `${env:NAME}` and `${file:PATH}` in string values, so that secrets need not be in the file.
 //!
 //! One newline at the end of an included file is removed; its path is relative to the configuration's folder. The
-//! inserted text is not expanded again. `$${` stands for `${`. Errors name the variable or the file, never a content.
+//! inserted text is not expanded again. `$${` is a literal `${`. Errors name the variable or the file, never a content.
 
 use std::{
     collections::BTreeMap,
@@ -41,9 +41,9 @@ impl Context {
                 continue;
             }
             expanded.push_str(&rest[..at]);
-            let (reference, after) = rest[at + 2..].split_once('}').ok_or(
-                "a ${ is not closed; write ${env:NAME}, ${file:PATH}, or $${ for the characters themselves",
-            )?;
+            let (reference, after) = rest[at + 2..]
+                .split_once('}')
+                .ok_or("unclosed ${; expected ${env:NAME} or ${file:PATH}, or $${ for a literal ${")?;
             expanded.push_str(&self.look_up(reference)?);
             rest = after;
         }
@@ -57,17 +57,17 @@ impl Context {
                 .variables
                 .get(name)
                 .cloned()
-                .ok_or_else(|| format!("${{env:{name}}}: the variable {name} is not set (or not UTF-8)")),
+                .ok_or_else(|| format!("${{env:{name}}}: variable {name} is not set or not UTF-8")),
             Some(("file", path)) => {
                 let content = std::fs::read_to_string(self.dir.join(path))
-                    .map_err(|error| format!("${{file:{path}}}: the file cannot be read: {error}"))?;
+                    .map_err(|error| format!("${{file:{path}}}: cannot read the file: {error}"))?;
                 let line = content.strip_suffix('\n').unwrap_or(&content);
                 Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
             }
-            _ => Err(
-                "a ${...} is neither ${env:NAME} nor ${file:PATH}; write $${ for the characters themselves"
-                    .to_owned(),
-            ),
+            _ => {
+                Err("invalid ${...}; expected ${env:NAME} or ${file:PATH}, or $${ for a literal ${"
+                    .to_owned())
+            }
         }
     }
 }

@@ -112,7 +112,7 @@ impl Kind {
         if let Value::Text(text) | Value::Untyped(text) = &node.value
             && is_template(text)
         {
-            return Self::Own("the value does not fit; it comes from ${...} and is not shown".to_owned());
+            return Self::Own("invalid value (from ${...}, not shown)".to_owned());
         }
         let mut secrets = Vec::new();
         collect_secrets(node, context, &mut secrets);
@@ -151,7 +151,7 @@ pub fn hint(name: &str, known: &[&str], what: &str) -> String {
         return format!("did you mean {nearest}?");
     }
     match known {
-        [] => format!("there are no {what} here"),
+        [] => format!("no {what} are allowed here"),
         _ => format!("known {what}: {}", known.join(", ")),
     }
 }
@@ -201,10 +201,11 @@ fn kind_of(found: Unexpected<'_>) -> &'static str {
         Unexpected::Bool(_) => "a boolean",
         Unexpected::Unsigned(_) | Unexpected::Signed(_) => "an integer",
         Unexpected::Float(_) => "a fraction",
-        Unexpected::Char(_) | Unexpected::Str(_) | Unexpected::Bytes(_) => "a string",
+        Unexpected::Char(_) | Unexpected::Str(_) => "a string",
+        Unexpected::Bytes(_) => "a date or time without quotes; write it in quotes",
         Unexpected::Seq => "a list",
         Unexpected::Map => "a table",
-        _ => "something else",
+        _ => "another type",
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - Two underscores separate levels; names are lower-cased. A number selects an element of a list, and may append
 //!   one: `AQUEDUCT__FLOWS__0__NAME`.
-//! - Below a table named `properties`, the rest is one key, in which `_` stands for `.` and `__` for `_`:
+//! - Below a table named `properties`, the rest is one key, in which `_` means `.` and `__` means `_`:
 //!   `AQUEDUCT__KAFKA__PROPERTIES__SECURITY_PROTOCOL` is `kafka.properties."security.protocol"`.
 //! - The value is read as the type of its key. A string is taken as it is (`123` is a string where one is expected);
 //!   a list may be TOML (`["a", "b"]`) or separated by commas (`a,b`; empty: no element); a table is TOML
@@ -27,7 +27,7 @@ pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> R
     for (name, value) in variables {
         if let Some(rest) = name.strip_prefix(PREFIX) {
             let path = path(rest).ok_or_else(|| {
-                (name.clone(), format!("no key; an override is named as {PREFIX}SECTION__KEY"))
+                (name.clone(), format!("the name contains no key; expected {PREFIX}SECTION__KEY"))
             })?;
             overrides.push((path, name, value));
         }
@@ -42,7 +42,7 @@ pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> R
     Ok(())
 }
 
-/// The path that a name stands for.
+/// The path of a name.
 fn path(rest: &str) -> Option<Vec<String>> {
     let lower = rest.to_ascii_lowercase();
     let (levels, property) = match lower.find(PROPERTIES) {
@@ -94,14 +94,14 @@ fn place(node: &mut Node, name: &Segment, path: &[String], leaf: Node) -> Result
             let length = items.len();
             let index = first.parse().ok().filter(|index| *index <= length);
             let index: usize = index.ok_or_else(|| {
-                format!("{name} is a list of {length}; a number from 0 to {length} must follow, not {first}")
+                format!("{name} is a list with {length} elements; expected a number from 0 to {length}, found {first}")
             })?;
             if index == length {
                 items.push(implied(rest));
             }
             place(&mut items[index], &Segment::Index(index), rest, leaf)
         }
-        _ => Err(format!("{name} is no table; {first} cannot be set in it")),
+        _ => Err(format!("{name} is not a table; cannot set {first} in it")),
     }
 }
 

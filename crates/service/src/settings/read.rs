@@ -81,6 +81,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Text(text) => visitor.visit_string(self.expand(text)?),
+            // Nothing else is bytes: see `Fault::invalid_type`.
+            Value::Time(text) => visitor.visit_bytes(text.as_bytes()),
             Value::Untyped(text) => self.untyped(text, visitor),
             Value::Integer(number) => visitor.visit_i64(*number),
             Value::Float(number) => visitor.visit_f64(*number),
@@ -93,6 +95,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.node.value {
             Value::Untyped(text) => visitor.visit_string(self.expand(text)?),
+            Value::Time(text) => visitor.visit_str(text),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -221,7 +224,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
-        let entry = self.current.take().expect("serde asks for a value only after its key");
+        let entry = self.current.take().expect("serde reads a value only after its key");
         let (node, context) = (&entry.node, self.reader.context);
         let value = seed.deserialize(self.reader.with(node));
         value.map_err(|fault| fault.within(node, context).below(Segment::Key(entry.key.clone())))

@@ -64,7 +64,7 @@ fn below(at: &Key, segment: Segment) -> Key {
 
 fn text(value: &Value) -> String {
     match value {
-        Value::Text(text) | Value::Untyped(text) => text.clone(),
+        Value::Text(text) | Value::Time(text) | Value::Untyped(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
         Value::Boolean(boolean) => boolean.to_string(),

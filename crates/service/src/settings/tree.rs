@@ -27,8 +27,10 @@ pub(crate) struct Node {
 
 #[derive(Clone)]
 pub(crate) enum Value {
-    /// A TOML string, or a date and time as it is written.
+    /// A TOML string.
     Text(String),
+    /// A date or time without quotes, as it is written.
+    Time(String),
     /// The content of a variable, which takes the type of its key.
     Untyped(String),
     Integer(i64),
@@ -83,14 +85,14 @@ fn node(value: toml::Spanned<DeValue<'_>>, place: Place<'_>) -> Result<Node, Fai
     let origin = place(value.span().start);
     let value = match value.into_inner() {
         DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Datetime(time) => Value::Text(time.to_string()),
+        DeValue::Datetime(time) => Value::Time(time.to_string()),
         DeValue::Boolean(boolean) => Value::Boolean(boolean),
         DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) => Value::Integer(number),
-            Err(_) => return Err((origin, "a number needs more than 64 bits".to_owned())),
+            Err(_) => return Err((origin, "a number exceeds 64 bits".to_owned())),
         },
         DeValue::Float(float) => {
-            Value::Float(float.as_str().parse().expect("what TOML takes for a float is one of Rust's"))
+            Value::Float(float.as_str().parse().expect("a TOML float parses as a Rust float"))
         }
         DeValue::Array(list) => {
             Value::List(list.into_iter().map(|item| node(item, place)).collect::<Result<_, _>>()?)

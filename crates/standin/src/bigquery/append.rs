@@ -128,7 +128,7 @@ fn serve(shared: &Shared, memory: &mut Memory, request: AppendRowsRequest) -> Ou
     let table = shared.tables().streams.table(stream).map(str::to_owned);
     let fault = table.as_deref().and_then(|path| shared.faults.take(path.rsplit('/').next().unwrap_or(path)));
     let done = || append(shared, stream, offset, schema, &rows);
-    let lost = || Status::unavailable("the answer was lost by a planned fault");
+    let lost = || Status::unavailable("response dropped by an injected fault");
     match fault {
         None => done(),
         Some(Fault::AnswerLost) => then(done(), Outcome::End(lost())),
@@ -136,7 +136,7 @@ fn serve(shared: &Shared, memory: &mut Memory, request: AppendRowsRequest) -> Ou
         Some(Fault::CutAfter) => then(done(), Outcome::Cut),
         Some(Fault::HangBefore) => Outcome::Hang,
         Some(Fault::HangAfter) => then(done(), Outcome::Hang),
-        Some(Fault::Answer(code)) => Outcome::End(Status::new(code, "a planned fault")),
+        Some(Fault::Answer(code)) => Outcome::End(Status::new(code, "injected fault")),
         Some(Fault::Finalized) => {
             shared.tables().streams.finalize(stream);
             done()
@@ -159,8 +159,8 @@ fn serve(shared: &Shared, memory: &mut Memory, request: AppendRowsRequest) -> Ou
 }
 
 /// Discards the result of an operation that took effect, and answers with another one.
-fn then(_: Outcome, told: Outcome) -> Outcome {
-    told
+fn then(_: Outcome, answer: Outcome) -> Outcome {
+    answer
 }
 
 fn append(
@@ -220,7 +220,7 @@ fn row_errors(shared: &Shared, batch: &Batch) -> Vec<RowError> {
     let row_error =
         |index, message: &str| RowError { index, code: FIELDS_ERROR, message: message.to_owned() };
     let planned = (0..).zip(&batch.rows).filter(|(_, row)| row.iter().any(is_planned));
-    let planned = planned.map(|(index, _)| row_error(index, "a planned fault"));
+    let planned = planned.map(|(index, _)| row_error(index, "injected fault"));
     let bad = batch.bad_rows.iter().map(|&index| row_error(index, "a value is out of range"));
     let mut all: Vec<_> = planned.chain(bad).collect();
     all.sort_by_key(|row| row.index);

@@ -71,7 +71,7 @@ impl Batch {
             let column = table.iter().find(|column| column.name.eq_ignore_ascii_case(field.name()));
             let column = column.ok_or_else(|| Refusal::ExtraField(field.name().to_owned()))?;
             if !fits(field.r#type(), &column.kind) {
-                let problem = format!("{:?} does not fit a column of type {}", field.r#type(), column.kind);
+                let problem = format!("{:?} is not a value of type {}", field.r#type(), column.kind);
                 return Err(Refusal::Malformed(format!("field {}: {problem}", field.name())));
             }
             let number = u32::try_from(field.number()).unwrap_or(0);
@@ -100,7 +100,7 @@ impl Refusal {
                 tonic::Code::InvalidArgument,
                 StorageCode::SchemaMismatch,
                 stream,
-                &format!("the table has no column {name}"),
+                &format!("no column {name} in the table"),
             ),
             Self::Malformed(problem) => wire::plain_status(&Status::invalid_argument(problem)),
         }
@@ -130,7 +130,7 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
         let (number, wire) = decode_key(&mut row)?;
         let Some(at) = fields.iter().position(|field| field.number == number) else {
             skip_field(wire, number, &mut row, DecodeContext::default())?;
-            return Err(malformed("a field that the schema does not have"));
+            return Err(malformed("unknown field"));
         };
         let field = &fields[at];
         values[at] = match (field.kind, wire) {
@@ -143,7 +143,7 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
             (Type::Float, WireType::ThirtyTwoBit) => Value::Real(f32::from_le_bytes(take(&mut row)?).into()),
             (Type::String | Type::Bytes, WireType::LengthDelimited) => {
                 let length = usize::try_from(decode_varint(&mut row)?).unwrap_or(usize::MAX);
-                let cut = || malformed("a field that ends after its row");
+                let cut = || malformed("truncated field");
                 let (bytes, rest) = row.split_at_checked(length).ok_or_else(cut)?;
                 row = rest;
                 match str::from_utf8(bytes) {
@@ -152,10 +152,10 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
                         is_bad |= field.bounds == Bounds::Numeric && !is_numeric(text);
                         Value::Text(text.to_owned())
                     }
-                    Err(_) => return Err(malformed("text that is not UTF-8")),
+                    Err(_) => return Err(malformed("invalid UTF-8")),
                 }
             }
-            _ => return Err(malformed("a field of another type than the schema")),
+            _ => return Err(malformed("wrong field type")),
         };
     }
     Ok((values, is_bad))
@@ -171,8 +171,7 @@ fn is_numeric(text: &str) -> bool {
 }
 
 fn take<const N: usize>(row: &mut &[u8]) -> Result<[u8; N], DecodeError> {
-    let (bytes, rest) =
-        row.split_first_chunk().ok_or_else(|| malformed("a number that ends after its row"))?;
+    let (bytes, rest) = row.split_first_chunk().ok_or_else(|| malformed("truncated number"))?;
     *row = rest;
     Ok(*bytes)
 }

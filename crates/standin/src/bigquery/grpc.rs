@@ -50,7 +50,7 @@ async fn write(
             answer.map(|body| body_cut.over(body))
         }
         _ => rpc::unimplemented(
-            "this stand-in serves CreateWriteStream, GetWriteStream, FinalizeWriteStream and AppendRows",
+            "not implemented; available are CreateWriteStream, GetWriteStream, FinalizeWriteStream and AppendRows",
         ),
     }
 }
@@ -62,7 +62,7 @@ async fn create(
     let request = call.into_inner();
     let kind = request.write_stream.map_or(0, |stream| stream.kind);
     if kind != COMMITTED {
-        return Err(Status::unimplemented("streams here are of committed type"));
+        return Err(Status::unimplemented("only streams of type COMMITTED are supported"));
     }
     let mut tables = shared.tables();
     tables.resource(&tables::name_of(&request.parent))?;

@@ -29,10 +29,10 @@ pub struct BigQuery {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// No port is available.
-    #[error("the stand-in for BigQuery cannot listen on a free port of this machine")]
+    #[error("the BigQuery stand-in cannot listen on a free port")]
     Listen(#[from] std::io::Error),
     /// The in-memory database cannot be opened.
-    #[error("the stand-in for BigQuery cannot open a database in memory")]
+    #[error("the BigQuery stand-in cannot open an in-memory database")]
     Database(#[from] rusqlite::Error),
 }
 

@@ -115,7 +115,7 @@ pub(super) async fn get_subscription(
 pub(super) async fn seek(shared: Shared, call: Request<SeekRequest>) -> Result<Response<()>, Status> {
     let request = call.into_inner();
     shared.faults.reachable()?;
-    let time = request.time.ok_or_else(|| Status::invalid_argument("seek needs a time"))?;
+    let time = request.time.ok_or_else(|| Status::invalid_argument("seek requires a time"))?;
     let millis = time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000;
     shared.broker().seek(&request.subscription, u64::try_from(millis).unwrap_or(0))?;
     shared.wake.notify_waiters();

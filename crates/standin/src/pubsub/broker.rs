@@ -123,19 +123,19 @@ impl Broker {
     ) -> Result<Vec<String>, Status> {
         self.topic(topic)?;
         if messages.is_empty() || messages.len() > 1_000 || messages.iter().any(Bytes::is_empty) {
-            return Err(Status::invalid_argument("a request takes 1 to 1,000 messages, none of them empty"));
+            return Err(Status::invalid_argument(
+                "a request must have 1 to 1,000 messages, none of them empty",
+            ));
         }
         // An ID and a time take about 30 bytes.
         let bytes: usize = messages.iter().map(|message| message.len() + 32).sum();
         if bytes > 10_100_000 {
-            return Err(Status::invalid_argument("a request takes 10 MB"));
+            return Err(Status::invalid_argument("a request must not exceed 10 MB"));
         }
         let mut targets: Vec<_> =
             self.subscriptions.values_mut().filter(|(spec, _)| is_of(spec, topic)).collect();
         if targets.iter().any(|(_, subscription)| !subscription.has_room(bytes)) {
-            return Err(Status::resource_exhausted(
-                "a subscription has no room left for unacknowledged messages",
-            ));
+            return Err(Status::resource_exhausted("a subscription has too many unacknowledged messages"));
         }
         let ids = self.next_message..self.next_message + messages.len() as u64;
         self.next_message = ids.end;
@@ -257,7 +257,7 @@ fn rules(spec: &Spec, capacity: usize) -> Result<Rules, Status> {
     let retention = spec.get("messageRetentionDuration").and_then(Value::as_str).unwrap_or(DEFAULT_RETENTION);
     let retention: f64 =
         retention.strip_suffix('s').and_then(|seconds| seconds.parse().ok()).ok_or_else(|| {
-            Status::invalid_argument("messageRetentionDuration is no duration such as \"604800s\"")
+            Status::invalid_argument("invalid messageRetentionDuration; expected for example \"604800s\"")
         })?;
     Ok(Rules {
         ack_deadline: seconds.max(1) * 1_000,

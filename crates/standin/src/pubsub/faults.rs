@@ -104,7 +104,7 @@ impl Faults {
             && *count > 0
         {
             *count -= 1;
-            return Err(Status::new(*code, "refused by a planned fault"));
+            return Err(Status::new(*code, "rejected by an injected fault"));
         }
         if plan.lost_answers > 0 {
             plan.lost_answers -= 1;

@@ -25,8 +25,7 @@ use super::{
 };
 use crate::rpc::{self, HttpRequest, HttpResponse};
 
-const SERVED: &str = "this stand-in serves Publish, Pull, StreamingPull, Acknowledge, ModifyAckDeadline, Seek, and \
-                      creating and getting topics and subscriptions";
+const SERVED: &str = "not implemented; available are Publish, Pull, StreamingPull, Acknowledge, ModifyAckDeadline, Seek, and creating and getting topics and subscriptions";
 /// How long a pull waits for messages before it returns an empty response.
 const PULL_PATIENCE: Duration = Duration::from_secs(1);
 /// The stream number of unary pulls, which have no window.
@@ -100,7 +99,7 @@ async fn publish(
     shared.wake.notify_waiters();
     match fate {
         Fate::Answered => Ok(Response::new(PublishResponse { message_ids })),
-        Fate::AnswerLost => Err(Status::unavailable("the answer was lost by a planned fault")),
+        Fate::AnswerLost => Err(Status::unavailable("response dropped by an injected fault")),
     }
 }
 

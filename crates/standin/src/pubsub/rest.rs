@@ -87,9 +87,9 @@ async fn seek(
     shared.faults.reachable()?;
     let name = subscription_name(path);
     let name =
-        name.strip_suffix(":seek").ok_or_else(|| Status::unimplemented("the only verb here is seek"))?;
+        name.strip_suffix(":seek").ok_or_else(|| Status::unimplemented("only the verb seek is supported"))?;
     let time = request.get("time").and_then(Value::as_str).and_then(millis);
-    let time = time.ok_or_else(|| Status::invalid_argument("seek needs a time in RFC 3339"))?;
+    let time = time.ok_or_else(|| Status::invalid_argument("seek requires a time in RFC 3339"))?;
     shared.broker().seek(name, time)?;
     shared.wake.notify_waiters();
     Ok(Json(json!({})))

@@ -49,7 +49,7 @@ pub struct PubSub {
 
 /// The stand-in cannot listen.
 #[derive(Debug, thiserror::Error)]
-#[error("the stand-in for Pub/Sub cannot listen on {address}; choose another port")]
+#[error("the Pub/Sub stand-in cannot listen on {address}; choose another port")]
 pub struct StartError {
     address: SocketAddr,
     source: std::io::Error,
@@ -57,7 +57,7 @@ pub struct StartError {
 
 /// The subscription does not exist.
 #[derive(Debug, thiserror::Error)]
-#[error("the stand-in has no subscription {0}; make it before it is filled")]
+#[error("the Pub/Sub stand-in has no subscription {0}; create it first")]
 pub struct NoSubscription(String);
 
 /// The state that all calls share.

@@ -29,7 +29,7 @@ pub(super) async fn open(
     let first = requests
         .message()
         .await?
-        .ok_or_else(|| Status::invalid_argument("a stream begins with a request"))?;
+        .ok_or_else(|| Status::invalid_argument("a stream must begin with a request"))?;
     let window = Window { messages: first.max_outstanding_messages, bytes: first.max_outstanding_bytes };
     let number = shared.broker().open_stream(&first.subscription, window)?;
     let (outlet, answers) = mpsc::channel(AHEAD);
@@ -62,8 +62,8 @@ impl Stream {
             // Biased: ending the stream has priority over more messages.
             tokio::select! {
                 biased;
-                () = self.shared.stop.cancelled() => return Err(Status::unavailable("the stand-in stops")),
-                _ = self.cuts.changed() => return Err(Status::unavailable("the stream was cut by a planned fault")),
+                () = self.shared.stop.cancelled() => return Err(Status::unavailable("the stand-in is stopping")),
+                _ = self.cuts.changed() => return Err(Status::unavailable("the stream was closed by an injected fault")),
                 () = outlet.closed() => return Ok(()),
                 request = self.requests.message() => match request? {
                     Some(request) => apply(&self.shared, &self.subscription, &request)?,

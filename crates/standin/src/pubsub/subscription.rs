@@ -447,15 +447,6 @@ mod tests {
     }
 
     #[test]
-    fn a_nack_redelivers_at_once() {
-        let mut bench = Bench::new(RULES);
-        bench.push([1], 0);
-        let lease = bench.take(1, 0)[0].0;
-        bench.subscription.extend(lease, 0, 1);
-        assert_eq!(bench.names(1), [1]);
-    }
-
-    #[test]
     fn seek_works_in_both_directions() {
         let mut bench = Bench::new(RULES);
         bench.push([1], 100);

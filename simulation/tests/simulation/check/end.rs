@@ -1,4 +1,4 @@
-//! What is checked at the end: nothing stands still, nothing is missing, and the rows are a recount.
+//! Checks at the end: nothing is stalled, nothing is missing, and the rows equal a recount.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use crate::{kafka::Class, pubsub::Body, table::RowName, world::World};
 type Spot = (Arc<str>, i32, u64);
 
 impl World {
-    /// Whether all has come to an end; the processor that brought it there.
+    /// Whether the run has settled; returns the processor that completed it.
     pub(crate) fn look(&mut self) -> Option<usize> {
         let config = &self.plan.config;
         let newest = self.events.iter().filter(|e| e.class != Class::Future).map(|e| e.time).max();
@@ -65,7 +65,7 @@ impl World {
         Ok(number)
     }
 
-    /// The final rows are a recount of the messages. Returns how many events they hold.
+    /// The final rows equal a recount of the messages. Returns the number of events in them.
     pub(crate) fn check_end(&mut self, number: usize) -> usize {
         if self.plan.config.is_inexact {
             return 0;
@@ -84,7 +84,7 @@ impl World {
         counted
     }
 
-    /// An event that had to be published and was not.
+    /// An event that should have been published and was not.
     fn unpublished(&self) -> Option<String> {
         self.kafka.logs().filter(|(place, _)| self.topics.contains(&place.0)).find_map(|(_, log)| {
             let is_missing = |offset: &u64| {
@@ -100,7 +100,7 @@ impl World {
         })
     }
 
-    /// An event that was acknowledged, and that nobody accounted for.
+    /// An event that was acknowledged but not accounted for.
     fn unaccounted(&self, outcomes: &Outcomes) -> Option<String> {
         let mut copies = self.check.copies.iter();
         copies.find_map(|((partition, offset), messages)| {
@@ -112,16 +112,16 @@ impl World {
         })
     }
 
-    /// Every refused record and every refused row stands in the dead letters once.
+    /// Every rejected record and row is in the dead letters once.
     fn wrong_letters(&self) -> Option<String> {
         let tables = self.sink.tables();
         let rows = tables.letters.iter().filter(|letter| &*letter.stage == "writer").count();
         if rows != tables.refused.len() {
             let refused: &BTreeSet<RowName> = &tables.refused;
-            return Some(format!("{} rows were refused, {rows} are told of: {refused:?}", refused.len()));
+            return Some(format!("{} rows were refused, {rows} are reported of: {refused:?}", refused.len()));
         }
         let records = tables.letters.iter().filter(|letter| &*letter.stage != "writer");
-        let mut told: Vec<Spot> =
+        let mut reported: Vec<Spot> =
             records.map(|letter| (letter.topic.clone(), letter.partition, letter.offset)).collect();
         let newest = self.check.outcomes.values().next_back();
         let is_refused = |outcome: Outcome| {
@@ -137,12 +137,12 @@ impl World {
             .filter(|(_, _, outcome)| is_refused(*outcome))
             .map(spot)
             .collect();
-        told.sort();
+        reported.sort();
         refused.sort();
-        (told != refused).then(|| format!("refused were {refused:?}, and told {told:?}"))
+        (reported != refused).then(|| format!("refused were {refused:?}, and reported {reported:?}"))
     }
 
-    /// What the rows are to hold: of every event that came, one copy.
+    /// The expected contents of the rows: one copy of every event that arrived.
     fn taken(&self, outcomes: &Outcomes) -> Vec<Taken<'_>> {
         let mut taken: BTreeMap<usize, Taken<'_>> = BTreeMap::new();
         for (partition, offset, outcome) in outcomes.iter() {
@@ -154,14 +154,14 @@ impl World {
         taken.into_values().collect()
     }
 
-    /// The events that the flow with a join was given, in their order.
+    /// The events of the flow with a join, in order of arrival.
     fn arrivals(&self, outcomes: &Outcomes) -> Vec<Arrival<'_>> {
         let events = outcomes.arrivals.iter().map(|&(number, watermark)| (&*self.events[number], watermark));
         let arrivals = events.map(|(event, watermark)| Arrival { event, watermark });
         arrivals.filter(|arrival| arrival.event.class != Class::Future).collect()
     }
 
-    /// A cell whose final row does not hold what it must.
+    /// A cell whose final row differs from the expectation.
     fn wrong_rows(&self, taken: &[Taken<'_>], joined: &BTreeMap<Cell, Count>) -> Option<String> {
         let found = self.finals();
         let config = &self.plan.config;

@@ -1,4 +1,4 @@
-//! Every flow's ledger is what the messages say, each offset by its first outcome.
+//! Every flow's ledger follows from the messages, each offset with its first outcome.
 
 use std::collections::BTreeSet;
 
@@ -7,23 +7,23 @@ use event::{Ledger, ledger::Outcome as Ended};
 use super::{Outcome, Outcomes};
 use crate::{kafka::Class, worker::Running, world::World};
 
-/// How many offsets stand how.
+/// The number of offsets by outcome.
 #[derive(Debug, Default)]
 struct Tally {
     total: u64,
     refused: u64,
     absent: u64,
     lost: u64,
-    /// Events whose time is refused.
+    /// Events whose time is rejected.
     future: u64,
-    /// Events that have another one's id.
+    /// Events that share their ID with another one.
     copies: u64,
-    /// An event may be late, and then it is no copy.
+    /// An event may be late, in which case it is not a duplicate.
     has_loose: bool,
 }
 
 impl World {
-    /// What is wrong with a ledger since the last message was applied.
+    /// An error in a ledger since the last message was applied.
     pub(super) fn wrong_ledger(&self, running: &Running) -> Option<String> {
         if running.outcomes.is_checked {
             return None;

@@ -1,5 +1,5 @@
-//! The invariants, after every step and at the end, judged from outside: by what stands in Kafka, what reached Pub/Sub
-//! and what was acknowledged there, never by what the cores believe.
+//! The invariants, checked after every step and at the end, from outside: by the contents of Kafka, by what reached
+//! Pub/Sub and was acknowledged there, never by the state of the cores.
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -33,19 +33,19 @@ mod recount;
 use self::outcomes::Outcome;
 pub(crate) use self::outcomes::Outcomes;
 
-/// What the checks remember.
+/// The state of the checks.
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     /// What reached Pub/Sub, as data or in a mark.
     landed: BTreeMap<Partition, Ranges>,
     /// The messages of every event's offset.
     copies: BTreeMap<(Arc<Partition>, u64), Vec<usize>>,
-    /// The newest checkpoint that was ever created.
+    /// The newest checkpoint that was created.
     head: Option<Frontier>,
     head_watermarks: Vec<i64>,
-    /// Every request that a checkpoint of the chain fixed, by stream and offset.
+    /// Every request that a checkpoint of the chain contains, by stream and offset.
     fixed: BTreeMap<(String, u64), Vec<Arc<[u8]>>>,
-    /// What must have become of each offset, as of every checkpoint.
+    /// The expected outcome of each offset, as of every checkpoint.
     outcomes: BTreeMap<u64, Rc<Outcomes>>,
 }
 
@@ -56,7 +56,7 @@ impl Check {
         self.outcomes.clear();
     }
 
-    /// What must have become of each offset by the time of a checkpoint.
+    /// The expected outcome of each offset at the time of a checkpoint.
     pub(crate) fn outcomes_of(&self, checkpoint: Option<u64>) -> Outcomes {
         let outcomes = checkpoint.and_then(|number| self.outcomes.get(&number));
         outcomes.map(|outcomes| (**outcomes).clone()).unwrap_or_default()
@@ -71,7 +71,7 @@ impl World {
             incarnation: Incarnation::from(metadata),
             partition: place.1,
         };
-        // A start that is committed before anything is read says so.
+        // A start that is committed before anything is read is marked as such.
         if metadata.ends_with(" before") {
             return;
         }
@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    /// Every offset of a range is what its one reason says.
+    /// Every offset of a range matches its reason.
     fn check_range(&mut self, partition: &Partition, range: &MarkRange) {
         let Some(log) = self.log_of(partition) else { return };
         let differ = self.plan.config.replicas_differ;
@@ -147,7 +147,7 @@ impl World {
         }
     }
 
-    /// An operator set the offset: what lies below need not have come.
+    /// An operator reset the offset: lower offsets need not have arrived.
     pub(crate) fn check_reset(&mut self, partition: &Partition, offset: u64) {
         self.check.landed.entry(partition.clone()).or_default().insert(0..offset);
     }
@@ -161,11 +161,12 @@ impl World {
         }
     }
 
-    /// What an older life of a topic is known to have read holds the watermark, for a while.
-    fn check_older_lives(&mut self, number: usize, before: EventTime) {
+    /// An older incarnation of a topic holds the watermark at what was read of it, for a while.
+    fn check_older_incarnations(&mut self, number: usize, before: EventTime) {
         let Some(running) = self.workers[number].running() else { return };
         let (watermark, outcomes) = (running.watermarks[0], &running.outcomes);
-        // It waits from when it heard of the life and of another one in its place, and that may be before its end.
+        // The wait begins when it has heard of the incarnation and of a newer one, which may be before the end of the
+        // older.
         let waits = |log: &&Log| self.now < log.died_at + self.plan.config.hole_limit / 2;
         let found = self.kafka.dead.iter().filter(waits).find_map(|log| {
             let heard = outcomes.heard.get(&*log.partition).map_or(0, |heard| (*heard).min(log.high()));
@@ -179,7 +180,7 @@ impl World {
         });
         if let Some((partition, offset)) = found {
             let watermark = watermark.0 - self.plan.config.epoch;
-            self.fail(format!("the watermark {watermark} passes {partition}@{offset}, of an older life"));
+            self.fail(format!("the watermark {watermark} passes {partition}@{offset}, of an older starts"));
         }
     }
 
@@ -187,7 +188,7 @@ impl World {
         self.check_passed(number, EventTime::MIN);
     }
 
-    /// The watermark never goes back and passes nothing; the ledger is what the frontier accounts for.
+    /// The watermark never moves back and passes no event; the ledger equals what the frontier accounts for.
     pub(crate) fn check_tick(&mut self, number: usize) {
         let Some(running) = self.workers[number].running() else { return };
         let core = running.stages.core();
@@ -206,7 +207,7 @@ impl World {
             running.watermarks = now;
         }
         self.check_passed(number, before[0]);
-        self.check_older_lives(number, before[0]);
+        self.check_older_incarnations(number, before[0]);
         self.check_prompt(number);
     }
 
@@ -217,7 +218,7 @@ impl World {
         }
     }
 
-    /// No event that is in time and to come lies behind the watermark.
+    /// No event that is on time and has not arrived is behind the watermark.
     fn check_passed(&mut self, number: usize, before: EventTime) {
         let Some(running) = self.workers[number].running() else { return };
         let watermark = running.watermarks[0];
@@ -243,12 +244,12 @@ impl World {
         }
     }
 
-    /// Only what does not come is given up.
+    /// Only offsets that do not arrive are given up.
     pub(crate) fn check_abandoned(&mut self, number: usize, holes: &[Abandoned]) {
-        // Of two that run one is fenced by its next checkpoint, and what it believes until then counts for nothing.
+        // Of two running processors one is fenced by its next checkpoint; its state until then does not count.
         let is_alone = self.workers.iter().filter(|worker| worker.running().is_some()).count() < 2;
         for hole in holes {
-            self.tell(|| format!("processor {number} gives up {} {:?}", hole.partition, hole.offsets));
+            self.log(|| format!("processor {number} gives up {} {:?}", hole.partition, hole.offsets));
             for offset in hole.offsets.clone() {
                 if hole.before_start {
                     continue;
@@ -259,7 +260,7 @@ impl World {
                 }
                 let comes = |message: &usize| {
                     let message = &self.pubsub.messages[*message];
-                    !message.is_vanished && !message.is_stuck
+                    !message.is_vanished && !message.is_stalled
                 };
                 let is_wrong = copies.is_none_or(|copies| copies.iter().any(comes));
                 if is_wrong && is_alone && !self.plan.config.is_inexact {
@@ -270,7 +271,7 @@ impl World {
         }
     }
 
-    /// Another checkpoint was created: nothing in it goes back.
+    /// Another checkpoint was created: nothing in it moves back.
     pub(crate) fn check_head(&mut self, number: u64, payload: &Bytes, outcomes: Rc<Outcomes>) {
         self.check.outcomes.insert(number, outcomes);
         let checkpoint = Checkpoint { number: 0, version: FORMAT, payload: payload.clone() };
@@ -311,7 +312,7 @@ impl World {
         }
     }
 
-    /// Nothing is sent that no checkpoint of the chain has fixed.
+    /// Nothing is sent that is not in a checkpoint of the chain.
     pub(crate) fn check_append(&mut self, number: usize, append: &Append) {
         let fixed = self.check.fixed.get(&(append.stream.clone(), append.offset));
         if fixed.is_none_or(|bodies| !bodies.contains(&append.body)) {
@@ -325,7 +326,7 @@ impl World {
 
     pub(crate) fn check_tables(&mut self) {
         let wrong = std::mem::take(&mut self.sink.tables().wrong);
-        // A lost state knows nothing of the panes that it wrote.
+        // After a lost state, the panes that it wrote are unknown.
         if let Some(wrong) = wrong.into_iter().next()
             && !self.plan.config.is_inexact
         {

@@ -1,7 +1,7 @@
-//! What each offset must have become by the messages that a processor was given, in their order: the first outcome
-//! stands, and data is taken where an offset counted as missing.
+//! The expected outcome of each offset by the messages that a processor received, in order: the first outcome is kept,
+//! and data is accepted if its offset counted as missing.
 //!
-//! The rules written down a second time, as plainly as can be: one entry an offset, no ranges and no prefix.
+//! A second implementation of the rules, as plain as possible: one entry per offset, without ranges or prefixes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
 use event::{Mark, Partition, mark::Reason};
 use processor::frontier::Abandoned;
 
-/// How one offset stands.
+/// The state of one offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// A data message, with its event's number and Kafka's timestamp.
@@ -19,7 +19,7 @@ pub(crate) enum Outcome {
     Rejected,
     Empty,
     Before,
-    /// Taken by retention, or given up.
+    /// Deleted by retention, or given up.
     Lost,
 }
 
@@ -27,12 +27,12 @@ pub(crate) enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcomes {
     offsets: BTreeMap<Partition, BTreeMap<u64, Outcome>>,
-    /// How far the marks say that each partition was read.
+    /// The position of each partition according to the marks.
     pub(super) heard: BTreeMap<Partition, u64>,
-    /// Data that nothing had waited for: its offset counted as missing, or it is of an older life of its topic, and no
-    /// mark had spoken of it.
+    /// Unexpected data: its offset counted as missing, or it is of an older incarnation of its topic, and no mark had
+    /// mentioned it.
     pub(super) unawaited: BTreeSet<(Partition, u64)>,
-    /// Data in the order of its arrival: the event's number, and the watermark of the flow with a join at that moment.
+    /// Data in order of arrival: the event's number, and the watermark of the flow with a join at that time.
     pub(super) arrivals: Vec<(usize, i64)>,
     /// The ledgers have been compared with it since the last message.
     pub(crate) is_checked: bool,
@@ -63,7 +63,7 @@ impl Outcomes {
         self.arrivals.push((number, watermark));
     }
 
-    /// Data of an older life of a topic is about to come behind the watermark; what marks had spoken of does not.
+    /// Data of an older incarnation is about to arrive behind the watermark; offsets that marks mentioned are not.
     pub(crate) fn unheard(&mut self, partition: &Partition, offset: u64) {
         if self.get(partition, offset).is_none() {
             self.unawaited.insert((partition.clone(), offset));

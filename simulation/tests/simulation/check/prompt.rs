@@ -1,16 +1,16 @@
-//! What has left the watermark's minimum stays away, whatever restarts.
+//! A retired incarnation stays out of the watermark's minimum, across restarts.
 
 use event::EventTime;
 
 use crate::{kafka::Log, world::World};
 
-/// How old a record is that has reached the processor by the time of a check, milliseconds.
+/// The age of a record that has certainly reached the processor at a check, in milliseconds.
 const ARRIVED: i64 = 6_000;
-/// How far the watermark may be behind the time by then: a partition becomes idle, and a mark reports it.
+/// The allowed delay of the watermark by then: a partition becomes idle, and a mark reports it.
 const BEHIND: i64 = 20_000;
 
 impl World {
-    /// A watermark beyond the end of an older life shows that the life had left. From then on nothing but events that
+    /// A watermark beyond the end of an older incarnation shows that it was retired. From then on nothing but events that
     /// have not arrived may hold the watermark.
     pub(super) fn check_prompt(&mut self, number: usize) {
         let Some(running) = self.workers[number].running().filter(|_| self.plan.config.is_prompt) else {

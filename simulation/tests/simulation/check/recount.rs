@@ -13,7 +13,7 @@ use crate::{
 /// Flow, start of the window, key.
 pub(super) type Cell = (String, i64, String);
 
-/// An event that a flow was given.
+/// An event that a flow received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Taken<'a> {
     pub(super) event: &'a Happening,
@@ -38,7 +38,7 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// Of the values of a row, in the order of its columns.
+    /// The number of values of a row, in column order.
     pub(super) fn of(counts: &[u64]) -> Self {
         let count = |number: usize| counts.get(number).copied().unwrap_or_default();
         Self { views: count(0), clicks: count(1), attributed: count(2) }
@@ -67,7 +67,7 @@ impl Config {
                 counts.add(&fixed, event.time, &event.key, Count::one(event));
             });
         } else {
-            // An event's own time may be refused; Kafka's is not.
+            // The event time may be rejected, Kafka's timestamp is not.
             for Taken { event, kafka, .. } in taken {
                 counts.add(&fixed, *kafka, &event.key, Count::one(event));
             }
@@ -75,8 +75,8 @@ impl Config {
         counts.0
     }
 
-    /// What the flow with a join counts, one arrival after another: everything is looked at again, and what has changed
-    /// is counted in the windows that are not over.
+    /// The counts of the flow with a join, one arrival at a time: everything is evaluated again, and changes are
+    /// counted in the windows that are still open.
     pub(super) fn recount_join(&self, arrivals: &[Arrival<'_>]) -> BTreeMap<Cell, Count> {
         let mut counts: BTreeMap<Cell, [i64; 3]> = BTreeMap::new();
         if !self.has_join {

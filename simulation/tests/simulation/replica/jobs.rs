@@ -1,4 +1,4 @@
-//! What a replica's reader does instead of reading, one after another: looking up where to begin, and draining.
+//! Jobs of a replica's reader, one after another, during which it does not read: finding start offsets, and draining.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -55,7 +55,7 @@ impl World {
     }
 
     pub(super) fn assignment_lost(&mut self, number: usize) {
-        self.tell(|| format!("connector {number} hears that its partitions are others'"));
+        self.log(|| format!("connector {number} learns that it lost its partitions"));
         let replica = &mut self.replicas[number];
         replica.jobs.clear();
         replica.busy = None;
@@ -91,7 +91,7 @@ impl World {
         let Some(Busy::Drain(drain)) = &self.replicas[number].busy else { return };
         let task = drain.task;
         if drain.then == Then::Restart {
-            // What was read is still accounted for; committing it would mean the new log.
+            // Records that were read are still accounted for; a commit would refer to the new log.
             return self.let_go(number, task);
         }
         self.commit(number, offsets(commits), CommitFor::Drain(task));
@@ -126,7 +126,7 @@ impl World {
                 }
             }
             Then::Leave => {
-                self.tell(|| format!("connector {number} has left"));
+                self.log(|| format!("connector {number} has left"));
                 self.kafka.leave(number);
                 self.replicas[number].is_up = false;
             }
@@ -149,7 +149,7 @@ impl World {
         self.look_at_topics(number, task);
     }
 
-    /// The first questions: what the topics are, and what was committed.
+    /// The first requests: the topics, and the committed offsets.
     pub(super) fn look_at_topics(&mut self, number: usize, task: u64) {
         let topics = self.topics.clone();
         let Some(Busy::Lookup(lookup)) = &mut self.replicas[number].busy else { return };
@@ -163,12 +163,12 @@ impl World {
         let is_outdated =
             lookup.answers.topics.iter().any(|(name, (_, id))| lookup.outdated.get(name) == Some(id));
         let salt = [number as u64, self.now.unsigned_abs()];
-        let delay = self.dice.travel(self.plan.config.slowest, "look", &salt);
-        let happens = if is_outdated { Happens::LookAgain(task) } else { Happens::Look(task) };
+        let delay = self.dice.travel(self.plan.config.slowest, "observed", &salt);
+        let happens = if is_outdated { Happens::LookAgain(task) } else { Happens::Looked(task) };
         self.for_replica(number, delay, happens);
     }
 
-    /// The other questions: where the logs begin and end. Then the starts are known.
+    /// The other requests: where the logs begin and end. Then the start offsets are known.
     pub(super) fn look_at_ends(&mut self, number: usize, task: u64) {
         let rule = self.plan.config.rule;
         let Some(Busy::Lookup(lookup)) = &mut self.replicas[number].busy else { return };
@@ -231,13 +231,13 @@ impl World {
             replica.held.insert(place.clone(), held);
             opened.push((slot, start));
         }
-        self.tell(|| format!("connector {number} reads {}", notes.join(", ")));
+        self.log(|| format!("connector {number} reads {}", notes.join(", ")));
         self.step_core(number, Input::Assigned(opened));
         self.next_job(number);
     }
 
-    /// The first offset of a log that must be read: with `latest`, what was there when the group began is read from
-    /// where it began.
+    /// The first offset of a log that must be read: with `latest`, logs that existed when the group was created are
+    /// read from its start.
     pub(crate) fn required_from(&self, log: &Log) -> u64 {
         let is_late = self.plan.config.rule == StartRule::Latest && (log.is_first || !self.kafka.has_begun);
         let start = if is_late { log.first_start.unwrap_or(u64::MAX) } else { 0 };

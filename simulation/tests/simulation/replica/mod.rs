@@ -1,5 +1,5 @@
-//! One connector: the real core, and around it what its threads do in production: the reader with its assignment, the
-//! deliveries that try until they are answered, and the questions about logs and topics.
+//! One connector: the real core, with a model of its threads: the reader with its assignment, deliveries with retries,
+//! and the requests about logs and topics.
 
 mod jobs;
 mod reading;
@@ -19,7 +19,7 @@ use connector::{
 use event::{EventTime, Partition, mark::TopicMark};
 use kafka::{
     Commit, Slot, TopicPartition,
-    fit::{Fit, Group, Look},
+    fit::{Fit, Group, Observed},
     plan::Answers,
 };
 
@@ -29,28 +29,28 @@ use crate::{
     world::{Event, World},
 };
 
-/// A session that is not heard of for so long has ended.
+/// The session timeout.
 pub(crate) const SESSION: i64 = 6_000;
-/// How long a drain may take.
+/// The time limit of a drain.
 const DRAIN: i64 = 3_000;
 const SECOND: i64 = 1_000;
 /// Batches in flight beyond which nothing is read.
 const IN_FLIGHT: usize = 6;
-/// Marks in flight that a connector never has more of: one a second while two are out, and one at each drain.
+/// Maximum number of marks in flight: one a second while two are in flight, and one at each drain.
 const MARKS: usize = 8;
-/// Records that one poll reads of a partition.
+/// Records per partition and poll.
 const RECORDS: u64 = 6;
-/// The code of a record that Pub/Sub refuses.
+/// The code of a record that Pub/Sub rejects.
 const REFUSED: &str = "refused-by-pubsub";
 /// More rejects than any run has.
 const MAX_REJECTS: u32 = 1_000_000;
 
 pub(crate) struct Replica {
-    pub(crate) life: u32,
+    pub(crate) starts: u32,
     pub(crate) is_up: bool,
     pub(crate) paused_until: i64,
     pub(crate) version: Version,
-    /// Of its membership in the group.
+    /// The epoch of its membership in the group.
     epoch: u64,
     pub(crate) core: Core,
     held: BTreeMap<TopicPartition, Held>,
@@ -64,27 +64,27 @@ pub(crate) struct Replica {
     /// When the newest commit reaches the coordinator.
     last_commit_at: i64,
     marks_in_flight: usize,
-    /// Batches of which Pub/Sub has taken nothing: what it refused waits until it takes something else.
+    /// Batches of which Pub/Sub has accepted nothing: a refused message waits until another request succeeds.
     doubted: Vec<Batch>,
     fit: Fit,
     assignments: u64,
-    /// Partitions that it was handed and that its configuration does not have.
+    /// Partitions that were assigned to it and are not configured.
     strays: BTreeSet<TopicPartition>,
 }
 
-/// A partition that the reader holds.
+/// An assigned partition.
 struct Held {
     slot: Slot,
     partition: Arc<Partition>,
     next: u64,
 }
 
-/// What the reader does instead of reading, one after another.
+/// Jobs of the reader, one after another, during which it does not read.
 #[derive(Debug)]
 pub(crate) enum Job {
     Assign(Vec<TopicPartition>),
     Revoke(Vec<TopicPartition>),
-    /// Topics were made anew, or logs were cut.
+    /// Topics were recreated, or logs were truncated.
     Restart(Vec<TopicPartition>),
     /// The assignment does not fit the topics.
     Rejoin,
@@ -119,7 +119,7 @@ enum Then {
     Leave,
 }
 
-/// The messages of a batch, and the records whose messages Pub/Sub refuses.
+/// The messages of a batch, and the records whose messages Pub/Sub rejects.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     id: BatchId,
@@ -134,10 +134,10 @@ pub(crate) enum Delivery {
     Mark(MarkId, Rc<WireMark>),
 }
 
-/// Offsets on their way to the coordinator.
+/// Offsets in transit to the coordinator.
 pub(crate) type Offsets = Vec<(TopicPartition, u64, String)>;
 
-/// What reaches one replica.
+/// An event of one replica.
 #[derive(Debug)]
 pub(crate) enum Happens {
     Poll,
@@ -152,12 +152,12 @@ pub(crate) enum Happens {
     CommittedFirst { task: u64, accepted: bool },
     Drained(u64),
     DrainTooLong(u64),
-    Look(u64),
+    Looked(u64),
     LookAgain(u64),
     Job(Job),
 }
 
-/// What a commit is for.
+/// The purpose of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommitFor {
     Later,
@@ -168,7 +168,7 @@ pub(crate) enum CommitFor {
 impl Replica {
     pub(crate) fn new(number: usize) -> Self {
         Self {
-            life: 0,
+            starts: 0,
             is_up: false,
             paused_until: 0,
             version: Version::default(),
@@ -200,19 +200,19 @@ impl Replica {
 impl World {
     /// Starts a replica that is down.
     pub(crate) fn boot_replica(&mut self, number: usize) {
-        let (life, version) = (self.replicas[number].life + 1, self.replicas[number].version);
+        let (starts, version) = (self.replicas[number].starts + 1, self.replicas[number].version);
         if self.replicas[number].is_up {
             return;
         }
-        self.tell(|| format!("connector {number} starts"));
-        // The group knows it still: its subscription is stored, and nothing is computed.
+        self.log(|| format!("connector {number} starts"));
+        // The group still has this member: its subscription is stored, and no assignment is computed.
         let is_returning = self.plan.config.is_static && self.kafka.members.contains_key(&number);
         if !is_returning {
             self.kafka.leave(number);
         }
         let epoch = self.kafka.join(number);
         let fit = Fit::new(is_returning);
-        self.replicas[number] = Replica { life, is_up: true, version, epoch, fit, ..Replica::new(number) };
+        self.replicas[number] = Replica { starts, is_up: true, version, epoch, fit, ..Replica::new(number) };
         if is_returning {
             let owned = self.kafka.owners.iter().filter(|(_, owner)| **owner == number);
             let owned = owned.map(|(place, _)| place.clone()).collect();
@@ -227,7 +227,7 @@ impl World {
     }
 
     pub(crate) fn crash_replica(&mut self, number: usize) {
-        self.tell(|| format!("connector {number} crashes"));
+        self.log(|| format!("connector {number} crashes"));
         let replica = &mut self.replicas[number];
         replica.is_up = false;
         let epoch = replica.epoch;
@@ -236,15 +236,15 @@ impl World {
 
     pub(crate) fn session_ends(&mut self, number: usize, epoch: u64) {
         if self.kafka.members.get(&number) == Some(&epoch) {
-            self.tell(|| format!("the group takes connector {number} for dead"));
+            self.log(|| format!("the group takes connector {number} for dead"));
             self.kafka.leave(number);
             self.at(10, Event::Rebalance);
         }
     }
 
-    /// The replica stands still, and does not know that it did.
+    /// The replica is suspended, without noticing it.
     pub(crate) fn pause_replica(&mut self, number: usize, millis: i64) {
-        self.tell(|| format!("connector {number} stands still for {millis} ms"));
+        self.log(|| format!("connector {number} is suspended for {millis} ms"));
         let until = self.now + millis;
         let replica = &mut self.replicas[number];
         replica.paused_until = until;
@@ -255,9 +255,9 @@ impl World {
         }
     }
 
-    /// The group gives its partitions to others, and it hears of that only later.
+    /// The group assigns its partitions to others, and the replica learns of it later.
     pub(crate) fn cut_off_replica(&mut self, number: usize, millis: i64) {
-        self.tell(|| format!("connector {number} loses its partitions and hears of it after {millis} ms"));
+        self.log(|| format!("connector {number} loses its partitions and hears of it after {millis} ms"));
         self.kafka.leave(number);
         self.at(10, Event::Rebalance);
         self.for_replica(number, millis, Happens::Job(Job::Lost));
@@ -309,7 +309,7 @@ impl World {
             Happens::CommittedFirst { task, accepted } => self.committed_first(number, task, accepted),
             Happens::Drained(task) => self.let_go(number, task),
             Happens::DrainTooLong(task) => self.drain_too_long(number, task),
-            Happens::Look(task) => self.look_at_ends(number, task),
+            Happens::Looked(task) => self.look_at_ends(number, task),
             Happens::LookAgain(task) => self.look_at_topics(number, task),
             Happens::Job(Job::Lost) => self.assignment_lost(number),
             Happens::Job(job) => {
@@ -334,9 +334,9 @@ impl World {
         let replica = &mut self.replicas[number];
         let held = replica.held.keys().cloned().collect();
         let (strays, assignments) = (&replica.strays, replica.assignments);
-        let look = Look { topics: &topics, held: &held, strays, group: Some(&group), assignments };
-        if let Some(misfit) = replica.fit.judge(&look, now) {
-            self.tell(|| format!("connector {number} joins again: {misfit}"));
+        let observed = Observed { topics: &topics, held: &held, strays, group: Some(&group), assignments };
+        if let Some(mismatch) = replica.fit.judge(&observed, now) {
+            self.log(|| format!("connector {number} rejoins: {mismatch}"));
             self.for_replica(number, 1, Happens::Job(Job::Rejoin));
         }
     }

@@ -78,7 +78,7 @@ impl World {
             return self.next_job(number);
         }
         if next < low {
-            self.tell(|| format!("connector {number} finds {}[{}] gone up to {low}", place.0, place.1));
+            self.log(|| format!("connector {number} finds {}[{}] gone up to {low}", place.0, place.1));
             self.replicas[number].held.get_mut(place).expect("it was there").next = low;
             return self.step_core(number, Input::Overtaken(slot, low));
         }

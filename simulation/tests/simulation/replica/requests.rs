@@ -1,5 +1,4 @@
-//! What a replica sends and asks: publish requests that try until they are answered, commits, and the questions about
-//! logs and topics.
+//! The requests of a replica: publish requests with retries, commits, and requests about logs and topics.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -15,16 +14,16 @@ use crate::{
 
 impl World {
     pub(super) fn deliver(&mut self, number: usize, delivery: Delivery, attempt: u64) {
-        let salt = [number as u64, self.replicas[number].life.into(), delivery.salt(), attempt];
+        let salt = [number as u64, self.replicas[number].starts.into(), delivery.salt(), attempt];
         let delay =
             self.dice.travel(self.plan.config.slowest, "publish", &salt) + if attempt == 0 { 0 } else { 300 };
-        let life = self.replicas[number].life;
-        self.at(delay, Event::Publish { number, life, delivery, attempt });
+        let starts = self.replicas[number].starts;
+        self.at(delay, Event::Publish { number, starts, delivery, attempt });
     }
 
-    /// A publish request reaches Pub/Sub, whatever has become of who sent it.
-    pub(crate) fn publish(&mut self, number: usize, life: u32, delivery: Delivery, attempt: u64) {
-        let salt = [number as u64, life.into(), delivery.salt(), attempt];
+    /// A publish request reaches Pub/Sub, even if its sender has crashed.
+    pub(crate) fn publish(&mut self, number: usize, starts: u32, delivery: Delivery, attempt: u64) {
+        let salt = [number as u64, starts.into(), delivery.salt(), attempt];
         let faults = if self.is_calm { 0 } else { self.plan.config.publish_lost };
         let is_out = self.now < self.outage_until || self.is_held_up(&salt, &delivery);
         let arrives = !is_out && !self.dice.chance(faults / 2, "publish arrives", &salt);
@@ -38,7 +37,7 @@ impl World {
                 Delivery::Mark(_, mark) => self.land(Body::Mark(mark.clone())),
             }
         }
-        if self.replicas[number].life != life {
+        if self.replicas[number].starts != starts {
             return;
         }
         let answered = arrives && !self.dice.chance(faults, "publish answer", &salt);
@@ -48,9 +47,9 @@ impl World {
         self.for_replica(number, delay, happens);
     }
 
-    /// Whether Pub/Sub does not take this batch yet, whatever else it takes.
-    fn is_held_up(&self, &[number, life, batch, attempt]: &[u64; 4], delivery: &Delivery) -> bool {
-        let salt = [number, life, batch];
+    /// Whether Pub/Sub still rejects this batch, although it accepts others.
+    fn is_held_up(&self, &[number, starts, batch, attempt]: &[u64; 4], delivery: &Delivery) -> bool {
+        let salt = [number, starts, batch];
         matches!(delivery, Delivery::Batch(..))
             && self.is_troubled()
             && self.dice.chance(self.plan.config.held_up, "held up", &salt)
@@ -61,20 +60,20 @@ impl World {
         if offsets.is_empty() && purpose == CommitFor::Later {
             return;
         }
-        let (life, epoch) = (self.replicas[number].life, self.replicas[number].epoch);
-        let salt = [number as u64, life.into(), self.now.unsigned_abs()];
+        let (starts, epoch) = (self.replicas[number].starts, self.replicas[number].epoch);
+        let salt = [number as u64, starts.into(), self.now.unsigned_abs()];
         // One connection carries them all, in order.
         let at = self.now + self.dice.travel(self.plan.config.slowest, "commit", &salt);
         let replica = &mut self.replicas[number];
         replica.last_commit_at = replica.last_commit_at.max(at);
         let delay = replica.last_commit_at - self.now;
-        self.at(delay, Event::Commit { number, life, epoch, offsets, purpose });
+        self.at(delay, Event::Commit { number, starts, epoch, offsets, purpose });
     }
 
     /// A commit reaches the coordinator.
     pub(crate) fn coordinator(
         &mut self,
-        (number, life, epoch): (usize, u32, u64),
+        (number, starts, epoch): (usize, u32, u64),
         offsets: Offsets,
         purpose: CommitFor,
     ) {
@@ -85,10 +84,10 @@ impl World {
                 self.kafka.commit(place.clone(), *offset, metadata.clone());
             }
         }
-        if self.replicas[number].life != life {
+        if self.replicas[number].starts != starts {
             return;
         }
-        let salt = [number as u64, life.into(), self.now.unsigned_abs()];
+        let salt = [number as u64, starts.into(), self.now.unsigned_abs()];
         let delay = self.dice.travel(self.plan.config.slowest, "committed", &salt);
         match purpose {
             CommitFor::Later if accepted => {
@@ -148,7 +147,7 @@ impl World {
         self.for_replica(number, delay, Happens::Topics(topics));
     }
 
-    /// A question that the brokers answer at once and that waits for its answer so long.
+    /// A request that the brokers answer at once, and whose response takes this long.
     fn question<T>(&self, delay: i64, answer: T) -> (EventTime, T) {
         let clock = Cell::new(self.now);
         ask(

@@ -1,4 +1,4 @@
-//! One processor: the real stages, core and store, and around them what its driver and tasks do in production.
+//! One processor: the real stages, core and store, with a model of its driver and tasks.
 
 mod saving;
 mod sending;
@@ -39,7 +39,7 @@ const SOONEST: i64 = 500;
 const LEASE: i64 = 10_000;
 
 pub(crate) struct Worker {
-    pub(crate) life: u32,
+    pub(crate) starts: u32,
     pub(crate) is_up: bool,
     pub(crate) paused_until: i64,
     pub(crate) version: Version,
@@ -48,7 +48,7 @@ pub(crate) struct Worker {
 }
 
 pub(crate) enum Phase {
-    /// Somebody else holds the state: the newest checkpoint, and since when it has been that one.
+    /// Another processor owns the state: its newest checkpoint, and since when that is the newest.
     StandBy(u64, i64),
     Recovering(Work<Result<(Recovered, Restoring), ProcessorError>>),
     Running(Box<Running>),
@@ -65,19 +65,19 @@ pub(crate) struct Running {
     streams_asked: bool,
     sending: VecDeque<(u64, Append)>,
     done: Option<u64>,
-    /// Checkpoints that a clean stop still has to write.
+    /// Checkpoints that a clean shutdown still has to write.
     last: Option<u32>,
-    /// The flows' watermarks at the last look.
+    /// The flows' watermarks at the last check.
     pub(crate) watermarks: Vec<EventTime>,
     /// The first of them as it was recovered, and when.
     pub(crate) recovered: (EventTime, i64),
-    /// What must have become of each offset.
+    /// The expected outcome of each offset.
     pub(crate) outcomes: Outcomes,
-    /// The same, as of the checkpoint that is on its way.
+    /// The same, as of the checkpoint in progress.
     saving_outcomes: Rc<Outcomes>,
 }
 
-/// What reaches one worker.
+/// An event of one worker.
 #[derive(Debug)]
 pub(crate) enum Happens {
     Pull,
@@ -93,7 +93,7 @@ pub(crate) enum Happens {
 impl Worker {
     pub(crate) fn new() -> Self {
         Self {
-            life: 0,
+            starts: 0,
             is_up: false,
             paused_until: 0,
             version: Version::default(),
@@ -115,41 +115,41 @@ impl World {
         if self.workers[number].is_up {
             return;
         }
-        self.tell(|| format!("processor {number} starts"));
-        let (life, version) = (self.workers[number].life + 1, self.workers[number].version);
+        self.log(|| format!("processor {number} starts"));
+        let (starts, version) = (self.workers[number].starts + 1, self.workers[number].version);
         let phase = Phase::StandBy(u64::MAX, self.now);
         let store = Some(Store::over(std::sync::Arc::new(self.store.clone()), PREFIX));
-        self.workers[number] = Worker { life, is_up: true, paused_until: 0, version, phase, store };
+        self.workers[number] = Worker { starts, is_up: true, paused_until: 0, version, phase, store };
         self.for_worker(number, 10, Happens::Tick);
     }
 
     pub(crate) fn crash_worker(&mut self, number: usize) {
-        self.tell(|| format!("processor {number} crashes"));
+        self.log(|| format!("processor {number} crashes"));
         self.workers[number].is_up = false;
         self.workers[number].phase = Phase::StandBy(0, 0);
     }
 
     pub(crate) fn pause_worker(&mut self, number: usize, millis: i64) {
-        self.tell(|| format!("processor {number} stands still for {millis} ms"));
+        self.log(|| format!("processor {number} is suspended for {millis} ms"));
         self.workers[number].paused_until = self.now + millis;
     }
 
     pub(crate) fn stop_worker(&mut self, number: usize) {
-        self.tell(|| format!("processor {number} is told to stop"));
+        self.log(|| format!("processor {number} is stopped"));
         match &mut self.workers[number].phase {
             Phase::Running(running) => running.last = Some(2),
             _ => self.workers[number].is_up = false,
         }
     }
 
-    /// It stops by itself; what it held is given out again.
+    /// It exits; its messages are redelivered.
     fn end_worker(&mut self, number: usize, why: &str) {
-        self.tell(|| format!("processor {number} ends: {why}"));
-        let life = self.workers[number].life;
+        self.log(|| format!("processor {number} ends: {why}"));
+        let starts = self.workers[number].starts;
         self.workers[number].is_up = false;
         self.workers[number].phase = Phase::StandBy(0, 0);
         for message in 0..self.pubsub.messages.len() {
-            if self.pubsub.messages[message].lease == Some((number, life)) {
+            if self.pubsub.messages[message].lease == Some((number, starts)) {
                 self.pubsub.messages[message].lease = None;
                 self.at(20, Event::Ready(message));
             }
@@ -187,7 +187,7 @@ impl World {
         }
         let still = self.now - *since;
         let others = (0..self.workers.len()).filter(|other| *other != number);
-        // A lock is freed by a crash, not by standing still.
+        // A lock is released by a crash, not by a suspension.
         let is_locked = others.clone().any(|other| self.workers[other].is_up && !self.is_standing_by(other));
         let is_free = self.plan.config.has_lock && !is_locked;
         if newest > 0 && !is_free && still < self.plan.config.takeover_after {
@@ -196,7 +196,7 @@ impl World {
         if newest == 0 && is_locked {
             return;
         }
-        self.tell(|| format!("processor {number} takes the state"));
+        self.log(|| format!("processor {number} takes the state"));
         let store = self.workers[number].store.clone().expect("it was booted");
         let new_core = self.new_core();
         let work = async move { saved::recover(&store, new_core).await }.boxed_local();
@@ -223,7 +223,7 @@ impl World {
         let store = self.workers[number].store.clone().expect("it was booted");
         let watermarks: Vec<EventTime> =
             core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
-        self.tell(|| format!("processor {number} goes on behind checkpoint {:?}", recovered.newest));
+        self.log(|| format!("processor {number} continues after checkpoint {:?}", recovered.newest));
         self.workers[number].phase = Phase::Running(Box::new(Running {
             stages: Stages::new(core, outbox),
             appender: Some(Box::new(store.appender(&recovered))),
@@ -242,7 +242,7 @@ impl World {
         self.for_worker(number, 10, Happens::Pull);
     }
 
-    /// Makes cores without state, as of now.
+    /// Creates cores without state, at the current time.
     fn new_core(&self) -> impl Fn() -> Core + use<> {
         let config = &self.plan.config;
         let limits = Limits {
@@ -256,7 +256,7 @@ impl World {
 
     fn pull(&mut self, number: usize) {
         self.for_worker(number, PULL, Happens::Pull);
-        let life = self.workers[number].life;
+        let starts = self.workers[number].starts;
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
         if !running.stages.has_room() || running.last.is_some() {
             return;
@@ -265,7 +265,7 @@ impl World {
             for n in 0..self.plan.config.pull {
                 let draw = self.dice.roll("pull", &[self.now.unsigned_abs(), number as u64, n]);
                 let Some(message) = self.pubsub.pull(kind, draw) else { break };
-                if let Err(error) = self.apply(number, life, message) {
+                if let Err(error) = self.apply(number, starts, message) {
                     return self.end_worker(number, &error.to_string());
                 }
             }
@@ -273,12 +273,12 @@ impl World {
     }
 
     /// Applies a message, as the driver does.
-    fn apply(&mut self, number: usize, life: u32, index: usize) -> Result<(), ProcessorError> {
+    fn apply(&mut self, number: usize, starts: u32, index: usize) -> Result<(), ProcessorError> {
         let now = EventTime(self.now);
         let version = self.workers[number].version;
         let message = &mut self.pubsub.messages[index];
         message.deliveries += 1;
-        message.lease = Some((number, life));
+        message.lease = Some((number, starts));
         let deliveries = message.deliveries;
         let published = EventTime(message.published);
         let Phase::Running(running) = &mut self.workers[number].phase else { return Ok(()) };
@@ -305,7 +305,7 @@ impl World {
             }
         }
         running.stages.applied(index, 1);
-        self.at(LEASE, Event::Lease(index, number, life));
+        self.at(LEASE, Event::Lease(index, number, starts));
         let salt = [index as u64, deliveries];
         if !self.is_calm && self.dice.chance(self.plan.config.redelivered, "redelivered", &salt) {
             self.at(self.dice.millis(20, 3_000, "redelivery", &salt), Event::Ready(index));
@@ -313,17 +313,17 @@ impl World {
         Ok(())
     }
 
-    /// A lease has run out, unless whoever holds the message lives and has it extended.
-    pub(crate) fn lease(&mut self, message: usize, number: usize, life: u32) {
+    /// A lease expires, unless its holder is alive and extends it.
+    pub(crate) fn lease(&mut self, message: usize, number: usize, starts: u32) {
         let holder = &self.workers[number];
         if self.pubsub.messages[message].is_acked
-            || self.pubsub.messages[message].lease != Some((number, life))
+            || self.pubsub.messages[message].lease != Some((number, starts))
         {
             return;
         }
-        let is_held = holder.is_up && holder.life == life && holder.paused_until <= self.now;
+        let is_held = holder.is_up && holder.starts == starts && holder.paused_until <= self.now;
         if is_held {
-            self.at(LEASE, Event::Lease(message, number, life));
+            self.at(LEASE, Event::Lease(message, number, starts));
         } else {
             self.pubsub.messages[message].lease = None;
             self.pubsub.ready(message);

@@ -1,4 +1,4 @@
-//! Rows of a processor on their way to their tables.
+//! Sends the rows of a processor to their tables.
 
 use event::EventTime;
 use flow::append::{Appended, Table};
@@ -20,15 +20,15 @@ impl World {
         }
     }
 
-    /// One step towards another stream.
+    /// One step of opening another stream.
     pub(super) fn reopen(&mut self, number: usize) {
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
         match running.stages.reopening() {
             Some(Reopen::Ask(append)) => {
-                let stands = self.sink.stands(&append).now_or_never().expect("nothing waits");
-                let stands = stands.expect("it is answered");
-                running.stages.answered(stands);
-                self.tell(|| format!("processor {number} asked whether rows stand: {stands}"));
+                let contains = self.sink.contains(&append).now_or_never().expect("nothing waits");
+                let contains = contains.expect("it is answered");
+                running.stages.answered(contains);
+                self.log(|| format!("processor {number} queried for its rows: {contains}"));
                 self.for_worker(number, self.store_delay(number), Happens::Reopen);
             }
             Some(Reopen::Open(table)) => self.opened(number, &[table]),
@@ -87,7 +87,7 @@ impl World {
         match running.stages.sent(sent, now, &sink) {
             Ok(delivered) => {
                 if let Some(table) = delivered.gone {
-                    self.tell(|| format!("processor {number} needs another stream for {}", table.name()));
+                    self.log(|| format!("processor {number} needs another stream for {}", table.name()));
                     self.for_worker(number, 300, Happens::Reopen);
                 } else if delivered.refused.is_some() {
                     self.for_worker(number, 300, Happens::Reopen);

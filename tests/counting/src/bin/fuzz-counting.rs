@@ -1,5 +1,5 @@
-//! `fuzz-counting`: random cases through `replay`, the processor's core and a naive model, until a difference or the end.
-//! Exits 1 on a finding, which it prints as small as it gets.
+//! `fuzz-counting`: random cases through `replay`, the processor's core and a naive model, until they differ or the
+//! limit is reached. Exits with 1 on a difference, and prints it minimised.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -17,7 +17,7 @@ use counting::{Hunt, hunt, report, save, shrink};
 /// Compares the counting with a naive model on random cases.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Seed of the first case; the next cases have the next seeds.
+    /// Seed of the first case; further cases have the next seeds.
     #[arg(long, default_value_t = 1)]
     first: u64,
     /// At most this many cases [default: 10000, or no limit with --seconds].
@@ -26,20 +26,20 @@ struct Arguments {
     /// At most for this long.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Cases at once [default: one for each core].
+    /// Number of parallel cases [default: one per core].
     #[arg(long)]
     threads: Option<usize>,
-    /// Counts the cases that differ, rather than to stop at the first one.
+    /// Count the cases that differ instead of stopping at the first.
     #[arg(long)]
     count: bool,
-    /// A folder for the configuration and the events of a finding.
+    /// Directory for the configuration and the events of a finding.
     #[arg(long)]
     save: Option<PathBuf>,
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    // A panic of the product is a finding, and shrinking meets it again and again.
+    // A panic of the product is a finding, which shrinking repeats many times.
     std::panic::set_hook(Box::new(|_| {}));
     let most = if arguments.seconds.is_some() { u64::MAX } else { 10_000 };
     let (checked, found, finding) = hunt(&Hunt {

@@ -4,7 +4,7 @@ use crate::{records::DAY, settings::Unit};
 
 const HOUR: i64 = DAY / 24;
 
-/// When the clock goes back by an hour, and how far it is ahead of UTC before.
+/// When the clock is set back by an hour, and its offset from UTC before.
 fn change(zone: &str) -> (i64, i64) {
     match zone {
         // 2023-10-29T01:00Z
@@ -23,7 +23,7 @@ fn ahead(zone: &str, time: i64) -> i64 {
     if time < at { before } else { before - HOUR }
 }
 
-/// When a day since the epoch begins. Every midnight of these zones is there once.
+/// The start of a day since the epoch. In these zones every midnight exists once.
 fn midnight(zone: &str, day: i64) -> i64 {
     let before = change(zone).1;
     let of = [before, before - HOUR].map(|ahead| (ahead, day * DAY - ahead));
@@ -33,7 +33,7 @@ fn midnight(zone: &str, day: i64) -> i64 {
 /// The first days of the months from August 2023 to March 2024, since the epoch.
 const MONTHS: [i64; 8] = [19_570, 19_601, 19_631, 19_662, 19_692, 19_723, 19_754, 19_783];
 
-/// Start and end of the window that holds a time.
+/// Start and end of the window that contains a time.
 pub(super) fn holding(unit: Unit, zone: &str, time: i64) -> (i64, i64) {
     let day = (time + ahead(zone, time)).div_euclid(DAY);
     let (first, next) = match unit {
@@ -48,7 +48,7 @@ pub(super) fn holding(unit: Unit, zone: &str, time: i64) -> (i64, i64) {
     (midnight(zone, first), midnight(zone, next))
 }
 
-/// No window is longer, with a change of the clock in it.
+/// The longest window, including a change of the clock.
 pub(super) fn longest(unit: Unit) -> i64 {
     match unit {
         Unit::Day => 2 * DAY,

@@ -1,7 +1,7 @@
 //! One flow: its windows, its join, its ledger, and what an edit changes.
 //!
-//! A cell is the list of everything that was counted in it; its values are worked out when somebody asks. A session is
-//! worked out, too, from all events of its key.
+//! A cell is the list of everything that was counted in it; values are computed on demand, and so are sessions, from
+//! all events of a key.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ pub(crate) type Key = Vec<Option<String>>;
 /// Start and end of a window, and the key.
 pub(crate) type Place = ((i64, i64), Key);
 pub(crate) type Ledger = BTreeMap<&'static str, i64>;
-/// What is counted in a cell.
+/// The contents of a cell.
 type Changes = Vec<Change>;
 
 /// The value of a measure.
@@ -31,7 +31,7 @@ pub(crate) enum Expected {
     Distinct(BTreeSet<String>),
 }
 
-/// What an event brings to a measure.
+/// The input of a measure from an event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Input {
     Event,
@@ -42,17 +42,17 @@ pub(crate) enum Input {
 
 type Feeds = BTreeMap<String, Input>;
 
-/// An event counts, or is taken back.
+/// Whether an event counts or is retracted.
 #[derive(Clone)]
 pub(crate) struct Change {
-    /// The action that did it.
+    /// The index of the action.
     action: usize,
     time: i64,
     feeds: Rc<Feeds>,
     times: i64,
 }
 
-/// The flow as a process runs it, and since when its added measures count.
+/// The flow as it runs, and since when its added measures count.
 #[derive(Clone)]
 pub(crate) struct Epoch<'a> {
     pub(crate) flow: &'a Flow,
@@ -64,18 +64,18 @@ pub(crate) struct FlowModel<'a> {
     pub(crate) epoch: Epoch<'a>,
     pub(super) action: usize,
     pub(super) watermark: i64,
-    /// Windows that end at or before it take nothing any more.
+    /// Windows that end at or before it are closed.
     closed: i64,
     /// The newest time of an event that was read.
     newest: i64,
     cells: BTreeMap<Place, Changes>,
-    /// In place of cells, where windows are sessions.
+    /// Replaces cells if the windows are sessions.
     events: BTreeMap<Key, Changes>,
     pub(crate) ledger: Ledger,
-    /// Views that clicks may still belong to.
+    /// Views that clicks may still match.
     views: Vec<View>,
     clicks: Vec<Click>,
-    /// Whether a window was over for something that belongs to it.
+    /// Whether a window was closed for something that belongs to it.
     pub(super) is_late: bool,
 }
 
@@ -90,7 +90,7 @@ struct View {
 struct Click {
     on: String,
     time: i64,
-    /// What moves with it.
+    /// The inputs that move with it.
     feeds: Rc<Feeds>,
     view: Option<View>,
     is_pending: bool,
@@ -114,7 +114,7 @@ impl<'a> FlowModel<'a> {
         }
     }
 
-    /// Another edition of the flow goes on.
+    /// Continues with another edition of the flow.
     pub(super) fn edit(&mut self, flow: &'a Flow) {
         let (before, begin) = (self.epoch.flow.stored(), self.watermark.max(self.newest.saturating_add(1)));
         let since = flow.stored().into_iter().map(|name| match before.contains(&name) {
@@ -149,7 +149,7 @@ impl<'a> FlowModel<'a> {
         time.is_some_and(|time| end(time + within) > self.closed)
     }
 
-    /// Accounts for an event; says how, and whether the rules leave that open.
+    /// Accounts for an event. Returns the outcome, and whether the rules leave it open.
     pub(super) fn event(&mut self, members: &Members<'_>, topic: &str, times: Times) -> (&'static str, bool) {
         let (outcome, is_open) = match self.time(times) {
             None => ("rejected", false),
@@ -167,7 +167,7 @@ impl<'a> FlowModel<'a> {
         (outcome, is_open)
     }
 
-    /// What an event feeds; nothing where a measure refuses it.
+    /// The inputs of the measures; `None` if a measure rejects the event.
     fn feeds(&self, members: &Members<'_>, topic: &str) -> Option<Feeds> {
         let flow = self.epoch.flow;
         let is = |matcher: &Matcher| matcher.0.iter().all(|pair| holds(pair, members, topic));
@@ -216,12 +216,12 @@ impl<'a> FlowModel<'a> {
             self.change(&key, time, &Rc::new(own), 1);
             of_click.retain(|name, _| name == "clicks");
             if let Some(on) = at(members, &join.view).scalar() {
-                // A view that is forgotten as soon as it arrives may still give an outcome to a click that waits.
+                // A view that is dropped on arrival may still resolve a waiting click.
                 let over = time.saturating_add(self.kept(join)) <= self.watermark;
                 let could =
                     |click: &Click| click.on == on && (time..=time + join.within).contains(&click.time);
                 is_open = over && self.clicks.iter().any(|click| click.is_pending && could(click));
-                // Too late for the join, even where it lies between two windows and no count says so.
+                // Too late for the join, even between two windows, where no count shows it.
                 self.is_late |= over;
                 if !over {
                     self.views.push(View { on, time, key });
@@ -229,16 +229,27 @@ impl<'a> FlowModel<'a> {
             }
         }
         let on = at(members, &join.click).scalar();
-        let has_click = is_click && fate == "counted" && on.is_some();
+        // Between two windows a click counts in none, but its view may be in the one before.
+        let takes_click = fate == "counted" || fate == "ignored" && !self.is_past(time);
+        self.is_late |= is_click && !takes_click;
+        let has_click = is_click && takes_click && on.is_some();
         if has_click {
             let (on, is_pending, feeds) = (on.unwrap_or_default(), !is_view, Rc::new(of_click));
             self.clicks.push(Click { on, time, feeds, view: None, is_pending, is_forgotten: false });
         }
         let of_click = if has_click { "pending" } else { "unmatched" };
-        (if is_view || fate != "counted" { fate } else { of_click }, is_open)
+        (if is_view || !takes_click { fate } else { of_click }, is_open)
     }
 
-    /// How long behind their own time a view and a click are kept.
+    /// Whether every window that begins at or before a time is over.
+    fn is_past(&self, time: i64) -> bool {
+        match self.epoch.flow.window {
+            Window::Sliding(size, period) => time - time.rem_euclid(period) + size <= self.closed,
+            Window::Session(_) | Window::Calendar(..) => false,
+        }
+    }
+
+    /// How long a view and a click are kept after their time.
     fn kept(&self, join: &Join) -> i64 {
         let Flow { window, allowed_lateness, .. } = self.epoch.flow;
         let size = match *window {
@@ -249,7 +260,7 @@ impl<'a> FlowModel<'a> {
         join.within + size + allowed_lateness
     }
 
-    /// Every click takes the newest view before it, and what that changes is counted.
+    /// Assigns every click to the newest view before it, and counts the changes.
     fn rematch(&mut self) {
         let Some(join) = &self.epoch.flow.join else { return };
         let before = self.clicks.clone();
@@ -302,7 +313,7 @@ impl<'a> FlowModel<'a> {
         self.closed = self.closed.max(self.watermark.saturating_sub(self.epoch.flow.allowed_lateness));
     }
 
-    /// The windows that hold a time; of a session the one of an event alone.
+    /// The windows that contain a time; for a session, that of the event alone.
     fn windows(&self, time: i64) -> Vec<(i64, i64)> {
         match self.epoch.flow.window {
             Window::Sliding(size, period) => {
@@ -322,7 +333,7 @@ impl<'a> FlowModel<'a> {
         }
     }
 
-    /// Counts in every window that is not over.
+    /// Counts in every open window.
     fn change(&mut self, key: &Key, time: i64, feeds: &Rc<Feeds>, times: i64) {
         let (closed, action) = (self.closed, self.action);
         for window in self.windows(time) {
@@ -338,7 +349,7 @@ impl<'a> FlowModel<'a> {
         }
     }
 
-    /// The values of the columns; nothing where one of them is no scalar.
+    /// The values of the columns; `None` if one is not a scalar.
     fn key(&self, members: &Members<'_>) -> Option<Key> {
         let column = |(_, pointer): &(String, String)| match at(members, pointer) {
             Value::Container => None,
@@ -347,7 +358,7 @@ impl<'a> FlowModel<'a> {
         self.epoch.flow.by.iter().map(column).collect()
     }
 
-    /// Every window with what was counted in it.
+    /// All windows with their contents.
     pub(crate) fn places(&self) -> BTreeMap<Place, Changes> {
         let sessions = self.events.keys().flat_map(|key| {
             self.sessions(key, usize::MAX)
@@ -357,7 +368,7 @@ impl<'a> FlowModel<'a> {
         self.cells.iter().map(|(place, changes)| (place.clone(), changes.clone())).chain(sessions).collect()
     }
 
-    /// What was counted in a window by the end of an action; nothing if there is no such window.
+    /// The contents of a window at the end of an action; `None` if it does not exist.
     pub(crate) fn cell(&self, place: &Place, action: usize) -> Option<Changes> {
         if matches!(self.epoch.flow.window, Window::Session(_)) {
             let sessions = self.sessions(&place.1, action);

@@ -1,10 +1,10 @@
-//! What is right, by the rules alone: naive, and without a line of the product.
+//! The reference result, computed naively from the rules, without code of the product.
 //!
-//! This file has what concerns all flows: offsets, clocks, ids. [`flow`] counts, [`value`] reads values.
+//! This file has what is common to all flows: offsets, clocks, IDs. [`flow`] counts, [`value`] reads values.
 //!
-//! Nothing is forgotten, so that nothing can be forgotten too early: what must no longer have an effect is judged by the
-//! watermark each time. Every arrival looks at everything. Where the rules leave an outcome open, the arrival is listed
-//! in [`Judged::undecided`].
+//! Nothing is ever dropped, so that nothing can be dropped too early: what must have no effect any more is decided by
+//! the watermark each time. Every arrival evaluates everything again. If the rules leave an outcome open, the arrival
+//! is listed in [`Judged::undecided`].
 
 mod calendar;
 mod flow;
@@ -21,16 +21,16 @@ use crate::{
 pub(crate) use self::flow::{Change, Epoch, Expected, FlowModel, Key, Place};
 use self::value::{Members, Value, at, millis};
 
-/// What a run comes to.
+/// The result of a run.
 pub(crate) struct Judged<'a> {
     pub(crate) flows: Vec<FlowModel<'a>>,
-    /// By the number of restarts before, the flows as they run.
+    /// The running flows, by the number of restarts.
     pub(crate) epochs: Vec<Vec<Epoch<'a>>>,
-    /// The flows' watermarks behind each tick.
+    /// The flows' watermarks after each tick.
     pub(crate) watermarks: Vec<Vec<i64>>,
     /// Records whose outcome the rules leave open.
     pub(crate) undecided: Vec<u32>,
-    /// Whether any window was over for an event that belongs to it.
+    /// Whether any window was closed for an event that belongs to it.
     pub(crate) is_late: bool,
 }
 
@@ -40,7 +40,7 @@ struct Model<'a> {
     flows: Vec<FlowModel<'a>>,
     ids: Vec<Remembered>,
     logs: Vec<Log>,
-    /// Whether a mark has named the topics.
+    /// Whether a mark has listed the topics.
     is_named: bool,
     published: i64,
     undecided: Vec<u32>,
@@ -52,7 +52,7 @@ struct Model<'a> {
 struct Remembered {
     id: (String, String),
     times: Times,
-    /// Whether some flow took it for certain: one for which it was only late may have taken it or not.
+    /// Whether some flow certainly accepted it: a flow for which it was late may have accepted it or not.
     is_certain: bool,
 }
 
@@ -64,14 +64,15 @@ struct Times {
     published: i64,
 }
 
-/// A partition: what each offset did to the clocks of event, Kafka and processing time, and what stood in for it without an event.
+/// A partition: the effect of each offset on the clocks of event, Kafka and processing time, and the outcomes of
+/// offsets without an event.
 #[derive(Clone, Default)]
 struct Log {
     offsets: BTreeMap<u64, ([i64; 3], Option<&'static str>)>,
     has_ended: bool,
 }
 
-/// Judges the flows that are chosen. `is_named`: whether all partitions are known from the beginning.
+/// Evaluates the selected flows. `is_named`: whether all partitions are known from the start.
 pub(crate) fn judge<'a>(
     case: &'a Case,
     actions: &[Action],
@@ -118,7 +119,8 @@ pub(crate) fn judge<'a>(
 }
 
 impl Model<'_> {
-    /// Clocks of event, Kafka and processing time: the least over the partitions of the highest in the contiguous prefix.
+    /// Clocks of event, Kafka and processing time: the minimum over the partitions of the maximum in the contiguous
+    /// prefix.
     fn clocks(&self) -> (i64, i64, i64) {
         let clock = |log: &Log| {
             if log.has_ended {
@@ -128,7 +130,7 @@ impl Model<'_> {
             prefix.fold([i64::MIN; 3], |most, (at, _)| std::array::from_fn(|n| most[n].max(at[n])))
         };
         let least = self.logs.iter().map(clock).reduce(|a, b| std::array::from_fn(|n| a[n].min(b[n])));
-        // Without a mark only the publish times say how far Pub/Sub is.
+        // Without a mark, only publish times show the progress of Pub/Sub.
         let unmarked = [i64::MIN, i64::MIN, self.published];
         let [event, kafka, published] = least.filter(|_| self.is_named).unwrap_or(unmarked);
         (event, kafka, published)
@@ -144,7 +146,7 @@ impl Model<'_> {
         }
     }
 
-    /// A mark covers an offset without an event; the first outcome stands.
+    /// A mark covers an offset without an event; the first outcome is kept.
     fn absent(&mut self, record: &Record, offset: u64) {
         let outcome = match record.content {
             Content::Gap(Gap::Rejected) => "rejected",
@@ -219,8 +221,8 @@ impl Model<'_> {
         self.flows.iter_mut().for_each(|flow| flow.account(outcome, 1));
     }
 
-    /// Whether an event with this id near this time was accepted. False where the rules leave it open: it need not be
-    /// remembered any more, may never have been, or one of the two has no time of its own.
+    /// Whether an event with this ID near this time was accepted. `false` if the rules leave it open: the ID need not
+    /// be remembered any more, may not have been accepted, or one of the two events has no time.
     fn known(&self, id: &(String, String), times: Times) -> Option<bool> {
         let within = self.settings.events.id_within;
         let apart = |other: &Remembered| times.event.zip(other.times.event).map(|(a, b)| (a - b).abs());

@@ -1,4 +1,4 @@
-//! The model on cases that are counted by hand.
+//! The model on cases that were counted by hand.
 
 use super::*;
 use crate::settings::{Events, Join, MINUTE, Matcher, Measure, Scalar, Unit, What, Window};
@@ -27,7 +27,7 @@ fn flow(lateness: i64, join: Option<i64>) -> Flow {
     }
 }
 
-/// Judges lines of one file; rows by the minute at which the window begins.
+/// Evaluates the lines of one file; rows by the minute at which the window begins.
 fn check(flow: Flow, id: Option<&str>, lines: &[Line], rows: &[Counted<'_>], outcomes: &[(&str, i64)]) {
     let events = Events {
         time: "/time".to_owned(),
@@ -120,7 +120,7 @@ fn an_ignored_event_takes_no_id() {
     check(flow(60, None), Some("/on"), &lines, &[(0, &[1, 0])], &outcomes);
 }
 
-/// What a measure makes of the minutes of events.
+/// The value of a measure over events at these minutes.
 fn priced(what: What, join: Option<i64>) -> Flow {
     let mut flow = flow(60, join);
     flow.measures.push(Measure { name: "m".to_owned(), what, events: None });

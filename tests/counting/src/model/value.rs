@@ -8,7 +8,7 @@ use crate::settings::Scalar;
 
 pub(super) type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// What is at a pointer; numbers and booleans as they are written.
+/// The value at a pointer; numbers and booleans as written.
 pub(super) enum Value {
     Absent,
     Text(String),
@@ -56,7 +56,7 @@ pub(super) fn holds((subject, any_of): &(String, Vec<Scalar>), members: &Members
     })
 }
 
-/// A number's sign, digits without zeros at either end, and power of ten: equal where the decimal values are.
+/// A number's sign, digits without leading or trailing zeros, and power of ten: equal if the decimal values are equal.
 fn decimal(text: &str) -> (bool, String, i64) {
     let (mantissa, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -71,7 +71,7 @@ fn decimal(text: &str) -> (bool, String, i64) {
     (text.starts_with('-'), short.to_owned(), power - fraction.len() as i64 + zeros)
 }
 
-/// A number in billionths; nothing where it has a tenth digit behind the point, or a thirtieth before it.
+/// A number in billionths; `None` with more than nine digits after the point or 29 before it.
 pub(super) fn billionths(text: &str) -> Option<i128> {
     let (is_negative, digits, power) = decimal(text);
     let zeros = usize::try_from(if digits.is_empty() { 0 } else { power + 9 }).ok()?;
@@ -82,7 +82,7 @@ pub(super) fn billionths(text: &str) -> Option<i128> {
     Some(if is_negative { -value } else { value })
 }
 
-/// The sum of billionths, each so many times, as a decimal without zeros at its end.
+/// The sum of billionths with their multiplicities, as a decimal without trailing zeros.
 pub(super) fn decimal_text(terms: &[(i128, i64)]) -> String {
     const ONE: i128 = 1_000_000_000;
     // Whole numbers and fractions apart, so that many large ones fit.
@@ -99,7 +99,8 @@ pub(super) fn decimal_text(terms: &[(i128, i64)]) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Milliseconds since the epoch, of a number of them or of `2026-01-01T10:00:00.123456Z`; finer digits are cut off.
+/// Milliseconds since the epoch, from a number or a text such as `2026-01-01T10:00:00.123456Z`; further digits are
+/// truncated.
 pub(super) fn millis(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => number.split('.').next()?.parse().ok(),

@@ -1,4 +1,4 @@
-//! Through the processor's core, as its driver runs it: messages, ticks, checkpoints, and restarts from them.
+//! Runs a case through the processor's core as its driver does: messages, ticks, checkpoints, and restarts.
 
 use std::sync::Arc;
 
@@ -24,10 +24,10 @@ use crate::{
 
 use super::{Fired, Ran, configured};
 
-/// The processor's time at the beginning. Everything was published days before: the processor is never caught up, so that
-/// no time passes without events and no hole is given up.
+/// The processor's start time. Everything was published days before: the processor is never caught up, so that time
+/// does not pass without events and no hole is given up.
 const NOW: i64 = START + 21 * DAY;
-/// When the marks of the end are published: behind every window.
+/// The publish time of the final marks, after every window.
 const END: i64 = START + 60 * DAY;
 /// Between two actions.
 const STEP: i64 = 700;
@@ -36,10 +36,10 @@ struct Run<'a> {
     case: &'a Case,
     events: EventsSettings,
     editions: Vec<Vec<Flow>>,
-    /// The edition that runs, and the one of the last checkpoint.
+    /// The running edition, and that of the last checkpoint.
     edition: usize,
     saved_edition: usize,
-    /// How many restarts there were.
+    /// The number of restarts.
     epoch: usize,
     /// The number of the action.
     action: usize,
@@ -47,14 +47,14 @@ struct Run<'a> {
     core: Core,
     outbox: Outbox,
     round: Round,
-    /// As the store has them after pruning: since the beginning of the last complete round.
+    /// The checkpoints after pruning: since the start of the last complete round.
     checkpoints: Vec<Checkpoint>,
-    /// The number of the first checkpoint of this process's present round.
+    /// The number of the first checkpoint of the current round.
     first: Option<u64>,
     number: u64,
     now: i64,
     marks: u64,
-    /// Panes that no checkpoint holds yet: a crash takes them.
+    /// Panes that no checkpoint contains yet, which a crash loses.
     fired: Vec<Fired>,
     rows: Vec<Fired>,
     watermarks: Vec<Vec<i64>>,
@@ -136,7 +136,7 @@ impl Run<'_> {
         self.core.data(&data, EventTime(self.now));
     }
 
-    /// What a mark says of one offset.
+    /// The entry of a mark for one offset.
     fn covered(&self, number: u32, offset: u64) -> PartitionMark {
         let record = self.case.record(number);
         let reason = match record.content {
@@ -150,7 +150,7 @@ impl Run<'_> {
         PartitionMark { partition, ranges: vec![range], position: offset + 1, committed: None, end: None }
     }
 
-    /// Every mark names all topics.
+    /// Every mark lists all topics.
     fn mark(&mut self, partitions: Vec<PartitionMark>, published: i64) {
         self.marks += 1;
         let asked_at = EventTime(published);
@@ -189,7 +189,7 @@ impl Run<'_> {
     fn save(&mut self, bytes: usize) -> Result<()> {
         self.core.fire_changed(EventTime(self.now));
         self.take_rows();
-        // Not more where more has changed, so that a round takes many checkpoints.
+        // The same for any number of changes, so that a round has many checkpoints.
         let budget = Budget { least: bytes, most: bytes };
         let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
         self.number += 1;
@@ -227,7 +227,7 @@ impl Run<'_> {
         Ok(restoring)
     }
 
-    /// An edit that changes what a flow counted is refused, with its key.
+    /// An edit that changes the meaning of counts is rejected, with its key.
     fn restore_redefined(&self) -> Result<()> {
         let settings = &self.case.settings;
         let mut flows = settings.editions[self.edition].clone();
@@ -245,7 +245,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Leaders answer that there is no more, until the processor is caught up and every partition is idle.
+    /// Leaders report the log ends, until the processor is caught up and every partition is idle.
     fn end(&mut self) -> Result<()> {
         for second in 0..12 {
             self.now = END + 1_000 * second;
@@ -274,7 +274,7 @@ fn new_core(events: &EventsSettings, flows: &[Flow], now: i64) -> Core {
     Core::new(events, flows.to_vec(), limits, EventTime(now))
 }
 
-/// A topic id as Kafka has them.
+/// A topic ID in Kafka's format.
 fn incarnation() -> Incarnation {
     Incarnation::from("AAAAAAAAAAAAAAAAAAAAAQ")
 }

@@ -1,4 +1,4 @@
-//! A case through the product.
+//! Runs a case through the product.
 
 pub(crate) mod core;
 pub(crate) mod replay;
@@ -13,16 +13,16 @@ use flow::{
 };
 use service::Settings;
 
-/// What a run of the product gave.
+/// The result of a run of the product.
 #[derive(Debug)]
 pub(crate) struct Ran {
     /// Each flow's name and ledger.
     pub(crate) ledgers: Vec<(String, Ledger)>,
     /// In the order in which they fired.
     pub(crate) rows: Vec<Fired>,
-    /// The flows' watermarks behind each tick.
+    /// The flows' watermarks after each tick.
     pub(crate) watermarks: Vec<Vec<i64>>,
-    /// How many offsets must be in each ledger.
+    /// The expected total of each ledger.
     pub(crate) offsets: u64,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Ran {
 pub(crate) struct Fired {
     /// The index of its flow.
     pub(crate) flow: usize,
-    /// How many restarts were before.
+    /// The number of earlier restarts.
     pub(crate) epoch: usize,
     /// The action in which it fired.
     pub(crate) action: usize,
     pub(crate) row: Row,
-    /// The flow's ratios that have a value.
+    /// The ratios that have a value.
     pub(crate) ratios: Vec<(String, f64)>,
 }
 
@@ -51,7 +51,7 @@ impl Fired {
 /// `[events]` and `[[flows]]` of a configuration, read as the commands read them.
 ///
 /// # Errors
-/// A section is missing or wrong.
+/// A section is missing or invalid.
 pub fn configured(text: &str) -> Result<(EventsSettings, Vec<Flow>)> {
     let sections = ["kafka", "events", "flows"];
     let settings = Settings::parse(text, Path::new("aqueduct.toml"), std::iter::empty(), &sections)?;

@@ -1,4 +1,4 @@
-//! Through `replay`: every partition is a file, and the files are read side by side.
+//! Runs a case through `replay`: every partition is a file, and the files are merged by event time.
 
 use std::collections::VecDeque;
 
@@ -19,13 +19,13 @@ use crate::{
 
 use super::{Fired, Ran, configured};
 
-/// The present: behind everything but the events that are refused for their time.
+/// The current time: after all events except those that are rejected as `future`.
 const NOW: EventTime = EventTime(START + 12 * DAY);
 
-/// Runs the flows that can be replayed. Returns the order in which records were read, too, as the model needs it.
+/// Runs the flows that can be replayed. Also returns the order in which records were read, for the model.
 pub(crate) fn run(case: &Case) -> Result<(Ran, Vec<Action>)> {
     let (events, mut flows) = configured(&case.settings.to_toml(0))?;
-    // Nothing keeps the time at which Pub/Sub received an event.
+    // The time at which Pub/Sub received an event is not stored.
     flows.retain(|flow| flow.time != TimeKind::Processing);
     let columns: Vec<_> = flows.iter().map(|flow| flow.table().measures).collect();
     let partitions = case.settings.partitions();
@@ -51,7 +51,7 @@ pub(crate) fn run(case: &Case) -> Result<(Ran, Vec<Action>)> {
                     read(&mut replay, &mut batch, partitions[number].0, record, &payload)?;
                     actions.push(Action::Data(record.number, line));
                 } else {
-                    // As the anonymiser refuses it.
+                    // Rejected as by the anonymiser.
                     replay.rejected(1);
                     actions.push(Action::Mark(vec![(record.number, line)]));
                 }
@@ -68,7 +68,7 @@ pub(crate) fn run(case: &Case) -> Result<(Ran, Vec<Action>)> {
     Ok((Ran { ledgers, rows, watermarks, offsets }, actions))
 }
 
-/// A file has no lines for offsets without an event, but for those that are refused.
+/// A file has no lines for offsets without an event, except for rejected records.
 fn is_line(record: &Record) -> bool {
     !matches!(record.content, Content::Gap(Gap::Empty | Gap::Lost | Gap::Before))
 }

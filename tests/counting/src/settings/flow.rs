@@ -1,4 +1,4 @@
-//! Random flows, their measures and windows, and what edits change.
+//! Random flows with measures, windows and edits.
 
 use crate::dice::Dice;
 
@@ -14,7 +14,7 @@ pub(crate) struct Flow {
     /// `views` and `clicks`.
     pub(crate) ctr: Option<[Matcher; 2]>,
     pub(crate) measures: Vec<Measure>,
-    /// Name, numerator, denominator and factor. One whose measures the flow lacks is left out.
+    /// Name, numerator, denominator and factor. Omitted if the flow lacks its measures.
     pub(crate) ratios: Vec<(String, [String; 2], i64)>,
     pub(crate) window: Window,
     pub(crate) time: Kind,
@@ -29,24 +29,24 @@ pub(crate) struct Flow {
 pub(crate) struct Measure {
     pub(crate) name: String,
     pub(crate) what: What,
-    /// Which events feed it; all if there is none.
+    /// The matcher; all events without one.
     pub(crate) events: Option<Matcher>,
 }
 
-/// What a measure makes of events, and the pointer to the value that it needs.
+/// The kind of a measure, and the pointer to its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Count,
     Sum(&'static str),
     Min(&'static str),
     Max(&'static str),
-    /// With or without the sketch in rows.
+    /// Whether rows contain the sketch.
     Distinct(&'static str, bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Window {
-    /// Size and period; both are the same where windows are fixed.
+    /// Size and period, which are equal for fixed windows.
     Sliding(i64, i64),
     /// The gap.
     Session(i64),
@@ -69,7 +69,7 @@ pub(crate) struct Join {
 }
 
 impl Flow {
-    /// A flow, and all measures that its edits choose from.
+    /// A flow, and all measures of its editions.
     pub(super) fn roll(name: String, topics: usize, dice: &mut Dice) -> (Self, Vec<Measure>) {
         let mut window = Window::roll(dice);
         let mut allowed_lateness = lateness(dice);
@@ -79,7 +79,7 @@ impl Flow {
                 window = Window::Sliding(5 * MINUTE, MINUTE);
             }
             let within = dice.pick(&[30 * SECOND, MINUTE, 3 * MINUTE, 10 * MINUTE]);
-            // A lateness shorter than `within` is refused.
+            // A lateness shorter than `within` is invalid.
             allowed_lateness = allowed_lateness.max(within + dice.pick(&[0, 0, MINUTE, 5 * MINUTE]));
             let click = if dice.percent(70) { "/on" } else { "/of" };
             Join { view: "/on".to_owned(), click: click.to_owned(), within }
@@ -125,7 +125,7 @@ impl Flow {
         (flow, pool)
     }
 
-    /// The flow after an edit of what may change.
+    /// The flow after an allowed edit.
     pub(super) fn edited(&self, pool: &[Measure], dice: &mut Dice) -> Self {
         let mut flow = self.clone();
         if dice.percent(40) {
@@ -144,7 +144,7 @@ impl Flow {
         flow
     }
 
-    /// Another meaning, which a running flow may not take on, and the key that says so. `before`: the flow as it ran.
+    /// A forbidden edit of a running flow, and its key. `before`: the flow as it ran.
     pub(crate) fn redefined(&self, before: &Self, kind: usize) -> Option<(Self, String)> {
         let mut flow = self.clone();
         let key = match kind % 6 {
@@ -179,7 +179,7 @@ impl Flow {
         Some((flow, key))
     }
 
-    /// Some of the measures, in another order now and then; never nothing to count.
+    /// Some of the measures, sometimes reordered; never only ratios.
     fn some_of(&self, pool: &[Measure], dice: &mut Dice) -> Vec<Measure> {
         let mut chosen: Vec<Measure> = pool.iter().filter(|_| dice.percent(65)).cloned().collect();
         if chosen.is_empty() && self.ctr.is_none() {
@@ -191,7 +191,7 @@ impl Flow {
         chosen
     }
 
-    /// As long as the configuration demands it.
+    /// As long as the configuration requires.
     pub(crate) fn keep_longer(&mut self) {
         let join = self.join.as_ref().map_or(0, |join| join.within);
         let gap = if let Window::Session(gap) = self.window { gap } else { 0 };
@@ -208,7 +208,7 @@ impl Flow {
         ctr.iter().copied().chain(self.measures.iter().map(|measure| measure.name.as_str())).collect()
     }
 
-    /// Ratios whose measures are there.
+    /// Ratios whose measures exist.
     pub(crate) fn shown_ratios(&self) -> Vec<&(String, [String; 2], i64)> {
         let stored = self.stored();
         self.ratios
@@ -217,7 +217,7 @@ impl Flow {
             .collect()
     }
 
-    /// About how long an event may be on its way and still count.
+    /// Approximately how late an event may be and still count.
     pub(crate) fn reach(&self) -> i64 {
         let within = self.join.as_ref().map_or(0, |join| join.within);
         let size = match self.window {
@@ -276,7 +276,7 @@ fn lateness(dice: &mut Dice) -> i64 {
     dice.pick(&[0, 0, 30 * SECOND, MINUTE, 5 * MINUTE, 15 * MINUTE, 60 * MINUTE])
 }
 
-/// A match that many events fulfil.
+/// A matcher that many events match.
 fn some_events(topics: usize, dice: &mut Dice) -> Matcher {
     let texts = |texts: &[&'static str]| texts.iter().map(|text| Scalar::Text(text)).collect();
     let pair = match dice.between(0, 9) {
@@ -321,8 +321,18 @@ impl Window {
     fn roll(dice: &mut Dice) -> Self {
         match dice.between(0, 99) {
             0..=64 => {
-                let shapes =
-                    [(1_i64, 1_i64), (2, 2), (5, 5), (10, 10), (2, 1), (5, 1), (10, 5), (3, 2), (2, 3)];
+                let shapes = [
+                    (1_i64, 1_i64),
+                    (2, 2),
+                    (5, 5),
+                    (10, 10),
+                    (2, 1),
+                    (5, 1),
+                    (10, 5),
+                    (3, 2),
+                    (2, 3),
+                    (1, 5),
+                ];
                 let (size, period) = dice.pick(&shapes);
                 Self::Sliding(size * MINUTE, period * MINUTE)
             }

@@ -22,11 +22,11 @@ use writer::{Writer, WriterConfig};
 use super::{Sections, clocks, registry, say};
 use crate::{commands::processor::pipeline, config::Config, edits, errors};
 
-/// No connection takes longer than this. A service that is slower than that is not of much use to a pipe.
+/// Time limit of a connection.
 const LIMIT: Duration = Duration::from_secs(8);
 /// Kafka gets less time, because its own error is more specific than a timeout.
 const KAFKA_LIMIT: Duration = Duration::from_secs(5);
-/// When the user sees what is waited for.
+/// Delay before the pending connections are printed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The result of one connection.
@@ -36,7 +36,7 @@ pub(super) enum Line {
     Failed(String),
 }
 
-/// One connection: what it is called, and its answer.
+/// One connection: its name and its result.
 struct Look<'a> {
     what: String,
     answer: Pin<Box<dyn Future<Output = Vec<Line>> + 'a>>,
@@ -55,21 +55,21 @@ pub(super) async fn check(
     let mut running: FuturesUnordered<_> = looks.into_iter().enumerate().map(limited).collect();
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
-    let (mut all_good, mut shown, mut is_told) = (true, 0, false);
+    let (mut all_good, mut shown, mut is_reported) = (true, 0, false);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => {
                 return Err(anyhow!("interrupted before all connections were tested"));
             }
-            () = &mut patience, if !is_told => {
-                is_told = true;
-                tell_waiting(&waiting);
+            () = &mut patience, if !is_reported => {
+                is_reported = true;
+                report_waiting(&waiting);
             }
             answered = running.next() => {
                 let Some((index, lines)) = answered else { return Ok(all_good) };
                 waiting[index] = None;
                 answers[index] = Some(lines);
-                // In the order of the pipe, whichever answers first.
+                // In pipeline order, whichever responds first.
                 while let Some(lines) = answers.get_mut(shown).and_then(Option::take) {
                     shown += 1;
                     for line in lines {
@@ -94,13 +94,13 @@ async fn limited((index, look): (usize, Look<'_>)) -> (usize, Vec<Line>) {
 }
 
 /// Written to standard error, so that standard output does not depend on how long the check takes.
-fn tell_waiting(waiting: &[Option<String>]) {
+fn report_waiting(waiting: &[Option<String>]) {
     let names: Vec<&str> = waiting.iter().flatten().map(String::as_str).collect();
-    // Lost only where standard error is closed.
+    // Lost only if standard error is closed.
     let _ = writeln!(io::stderr(), "waiting for {} (up to {} s)", names.join(", "), LIMIT.as_secs());
 }
 
-/// Whether the line is a good one.
+/// Whether the connection succeeded.
 fn print(line: &Line) -> Result<bool> {
     match line {
         Line::Good(text) => say(format_args!("ok      {text}")).map(|()| true),
@@ -158,7 +158,7 @@ pub(super) fn line<T: Display, E: Into<anyhow::Error>>(what: &str, result: Resul
     }
 }
 
-/// As the processor does it when it starts.
+/// As the processor does at its start.
 async fn check_writer(config: &Config, sections: &Sections, writer: &WriterConfig) -> Result<()> {
     Writer::check(writer, &sections.tables).await?;
     let store = Store::open(&sections.state.checkpoints, config.settings().dir())?;
@@ -174,11 +174,11 @@ struct Topics {
 
 async fn check_kafka(kafka: &KafkaConfig, sections: &Sections) -> Vec<Line> {
     let (sender, answer) = oneshot::channel();
-    let asked = kafka.clone();
+    let config = kafka.clone();
     // A thread of its own: librdkafka blocks, and the end of this command must not wait for it.
     let thread = std::thread::Builder::new().name("aqueduct-check".to_owned()).spawn(move || {
         // The receiver is gone if the command was interrupted.
-        let _ = sender.send(ask_kafka(&asked));
+        let _ = sender.send(ask_kafka(&config));
     });
     if let Err(error) = thread {
         return vec![line::<String, _>("Kafka", Err(error))];
@@ -255,7 +255,7 @@ async fn check_pubsub(pubsub: &PubSubSettings, endpoint: &Endpoint) -> Vec<Line>
     lines
 }
 
-/// An account may be allowed to work and not to look.
+/// An account may have permission to use resources but not to view them.
 fn look(what: &str, result: Result<(), PubSubError>, good: String, may: &str) -> Line {
     match result {
         Err(error @ PubSubError::Denied { .. }) => {
@@ -276,7 +276,7 @@ fn describe(writer: &WriterConfig) -> String {
     }
 }
 
-/// Reads the state, and tests whether its folder is writable. Leaves nothing behind.
+/// Reads the state, and tests whether its directory is writable, without leaving files.
 async fn check_state(config: &Config, sections: &Sections) -> Result<String> {
     let (checkpoints, folder) = (&*sections.state.checkpoints, config.settings().dir());
     let store = Store::open(checkpoints, folder)?;

@@ -55,7 +55,7 @@ Reports every configuration error with file, line and key, and exits with 2. For
 /// Checks.
 ///
 /// # Errors
-/// The configuration is wrong.
+/// The configuration is invalid.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     sample::check_usage(args)?;
     let config = global.config()?;

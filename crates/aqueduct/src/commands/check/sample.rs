@@ -89,7 +89,7 @@ pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
     Ok(())
 }
 
-/// A sample that is being read.
+/// The state of a sample while it is read.
 struct Reading {
     anonymiser: Anonymiser,
     /// `None` if every record is JSON as it is.
@@ -196,7 +196,7 @@ fn topic(kafka: Option<&KafkaConfig>) -> &str {
     }
 }
 
-/// What the configuration reads of events.
+/// The pointers that the configuration reads.
 fn known(sections: &Sections) -> Known {
     let mut known = Known::default();
     if let Some(events) = &sections.events {

@@ -1,4 +1,4 @@
-//! Every section that is there, and everything that is wrong with them, one by one and together.
+//! Validates every configured section, each alone and all together.
 
 use std::{fmt, sync::Arc};
 
@@ -17,7 +17,7 @@ use writer::WriterConfig;
 use super::schemas::{self, Wanted};
 use crate::config::{Across, Config, ConfigError, Declared, REQUIRED, envelope_of};
 
-/// What the file has.
+/// The sections of the file.
 #[derive(Default)]
 pub(super) struct Sections {
     pub(super) kafka: Option<KafkaConfig>,
@@ -25,7 +25,7 @@ pub(super) struct Sections {
     pub(super) formats: Option<Declared>,
     pub(super) pubsub: Option<(PubSubSettings, Endpoint)>,
     pub(super) anonymise: Option<AnonymiseSettings>,
-    /// The rules, with a keyring of their own where the configured one is not at hand.
+    /// The rules, with a temporary keyring if the configured one is not available.
     pub(super) anonymiser: Option<Anonymiser>,
     pub(super) keyring: Option<Result<Arc<Keyring>, KeyringError>>,
     pub(super) events: Option<EventsSettings>,
@@ -38,7 +38,7 @@ pub(super) struct Sections {
 }
 
 impl Sections {
-    /// Reads them all; `errors` takes what is wrong.
+    /// Reads all sections; errors are added to `errors`.
     pub(super) fn read(config: &Config, errors: &mut Vec<SettingsError>) -> Self {
         let mut sections = Self::default();
         let mut reader = Reader { config, errors, absent: &mut sections.absent };
@@ -59,7 +59,7 @@ impl Sections {
         reader.keep(config.check_memory(&sections.flows, &sections.state));
         reader.keep(config.service());
         if sections.absent.len() == REQUIRED.len() {
-            // Nothing to check: most likely the wrong folder.
+            // Nothing to check: probably the wrong directory.
             errors.extend(config.kafka().err().into_iter().flat_map(|error| error.0));
         }
         if let Some(Err(error)) = sections.kafka.as_ref().map(KafkaConfig::check_combination) {
@@ -75,7 +75,7 @@ impl Sections {
         sections
     }
 
-    /// The sections that are not there, as the file would write them.
+    /// The missing sections, in the format of the file.
     pub(super) fn absent(&self) -> Vec<String> {
         let written = |name: &str| match name {
             "flows" => "[[flows]]".to_owned(),
@@ -146,7 +146,7 @@ impl Sections {
         self.warnings.push(config.settings().error_at(key, text).to_string());
     }
 
-    /// What shows only when `[anonymise]`, the keyring, `[events]` and `[[flows]]` are seen together.
+    /// Errors that concern `[anonymise]`, the keyring, `[events]` and `[[flows]]` together.
     fn check_rules(&mut self, config: &Config, errors: &mut Vec<SettingsError>) {
         let Some(anonymise) = &self.anonymise else { return };
         let load = || Keyring::load_with(&anonymise.keyring, anonymise.newest_key.as_deref()).map(Arc::new);
@@ -177,7 +177,7 @@ impl Sections {
     }
 }
 
-/// A keyring in place of one that is not at hand, as secrets seldom are where a configuration is reviewed.
+/// A temporary keyring, because secrets are often not available where a configuration is reviewed.
 fn throw_away_keyring() -> Option<Arc<Keyring>> {
     let folder = tempfile::tempdir().ok()?;
     Keyring::create(&folder.path().join("keys.toml"), EventTime(0)).ok().map(Arc::new)
@@ -190,7 +190,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A section, if it is there and right.
+    /// A section, if it is configured and valid.
     fn section<T>(
         &mut self,
         name: &'static str,

@@ -1,4 +1,4 @@
-//! The connector's log line of each minute, read from its own metrics.
+//! The connector's log line of each minute, derived from its metrics.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::totals::Totals;
 
-/// How it goes since the start.
+/// Totals since the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SoFar {
     published: u64,
@@ -22,14 +22,14 @@ pub(super) struct SoFar {
 
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Tells it once a minute, the first time after one, until `ended`.
-pub(super) async fn each_minute(shown: Metrics, ended: CancellationToken, tell: impl Fn(SoFar)) {
+/// Logs the totals once a minute, the first time after one minute, until `ended`.
+pub(super) async fn each_minute(shown: Metrics, ended: CancellationToken, log: impl Fn(SoFar)) {
     let mut minutes = tokio::time::interval(EVERY);
     minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     minutes.tick().await;
     while ended.run_until_cancelled(minutes.tick()).await.is_some() {
         if let Ok(page) = shown.encode() {
-            tell(SoFar::read(Totals(&page)));
+            log(SoFar::read(Totals(&page)));
         }
     }
 }
@@ -48,7 +48,7 @@ impl SoFar {
         }
     }
 
-    pub(super) fn tell(self) {
+    pub(super) fn log(self) {
         let Self { published, rejected, partitions, lag, in_flight_bytes, retries } = self;
         tracing::info!(published, rejected, partitions, lag, in_flight_bytes, retries, "totals since start");
     }
@@ -63,7 +63,7 @@ mod tests {
 
     use super::*;
 
-    /// What a connector shows that has published 7 records, refused 3 for two reasons, and has 2 partitions.
+    /// The metrics of a connector that has published 7 records, rejected 3 for two reasons, and has 2 partitions.
     fn shown() -> Metrics {
         let shown = Metrics::default();
         let records: Family<Label, Counter> = shown.counters(&metrics::RECORDS);
@@ -83,17 +83,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_line_is_logged_every_minute() {
-        let (told, ended) = (RefCell::new(Vec::new()), CancellationToken::new());
-        let telling = each_minute(shown(), ended.clone(), |so_far| told.borrow_mut().push(so_far));
+        let (logged, ended) = (RefCell::new(Vec::new()), CancellationToken::new());
+        let logging = each_minute(shown(), ended.clone(), |so_far| logged.borrow_mut().push(so_far));
         let watching = async {
             tokio::time::sleep(Duration::from_secs(59)).await;
-            assert!(told.borrow().is_empty(), "no line at the start");
+            assert!(logged.borrow().is_empty(), "no line at the start");
             tokio::time::sleep(Duration::from_secs(122)).await;
             ended.cancel();
         };
-        tokio::join!(telling, watching);
+        tokio::join!(logging, watching);
         let expected =
             SoFar { published: 7, rejected: 3, partitions: 2, lag: 42, in_flight_bytes: 4_096, retries: 5 };
-        assert_eq!(*told.borrow(), [expected; 3]);
+        assert_eq!(*logged.borrow(), [expected; 3]);
     }
 }

@@ -1,4 +1,4 @@
-//! The traffic of a demo: first some minutes of the past, then live events.
+//! The traffic of a demo: first some minutes in the past, then live events.
 
 use std::{num::NonZeroU64, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::traffic::{Shape, Share, Traffic};
 
 pub(super) const TOPIC: &str = "events";
 pub(super) const PARTITIONS: i32 = 6;
-/// Events of the past at most.
+/// Maximum number of past events.
 const PAST_EVENTS: u64 = 60_000;
 const STEP: Duration = Duration::from_millis(50);
 /// Records in flight to the broker.
@@ -39,12 +39,12 @@ impl Feed {
         Self { kafka, rate, now, produced: 0 }
     }
 
-    /// How many records Kafka has.
+    /// Number of records in Kafka.
     pub(super) fn produced(&self) -> u64 {
         self.produced
     }
 
-    /// Writes until stopped, or until the time is over.
+    /// Writes until stopped, or for the given duration.
     pub(super) async fn run(
         &mut self,
         shutdown: &CancellationToken,

@@ -40,15 +40,15 @@ Example: run the pipeline for a minute, then query its rows
 
 The demo ignores aqueduct.toml. With --config, it applies [anonymise], [events] and [[flows]] of that file to its generated traffic, and still uses its built-in Kafka and Pub/Sub.";
 
-/// How long the end waits while nothing more of what was produced is counted.
+/// How long the shutdown waits without progress.
 const LAST_EVENTS: Duration = Duration::from_secs(20);
-/// How much of the past it starts with.
+/// Duration of the past events at the start.
 pub(crate) const PAST: Millis = Millis(12 * 60_000);
 
 /// Runs the demo.
 ///
 /// # Errors
-/// A part of the pipe fails, or the numbers do not balance at the end.
+/// A component fails, or the totals do not balance at the end.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let place = Place::prepare(&args.path, global.config.as_deref())?;
     let levels = place::start_logging(global)?;
@@ -70,7 +70,7 @@ struct Demo {
     readiness: Readiness,
     admin: (tokio::net::TcpListener, service::LogLevels),
     pubsub: standin::pubsub::PubSub,
-    /// Owns keyring and state, which are deleted with it.
+    /// Owns the temporary directory of keyring and state.
     _place: Place,
 }
 
@@ -82,7 +82,7 @@ impl Demo {
         let connection = pubsub::Connection::open(pubsub::Endpoint::emulator(&pubsub.host())?).await?;
         pubsub::admin::apply(&connection, pubsub::admin::plan(&config.pubsub()?)).await?;
         let (plan, mut parts) = (Plan::read(&config)?, Parts::read(&config, 4)?);
-        // Its state is in a folder that goes with the demo.
+        // Its state is in a temporary directory.
         parts.pipeline = place::PIPELINE.to_owned();
         let listener = admin::bind(&config.service()?, "127.0.0.1:0").await?;
         Ok(Self {
@@ -139,7 +139,7 @@ impl Demo {
             ended = &mut connector => return Err(ended_early(runtime::joined("the connector", ended))),
             ended = &mut processor => return Err(ended_early(runtime::joined("the processor", ended))),
         };
-        // In the order of the pipe, so that each part hands over what it has.
+        // In pipeline order, so that each component finishes its work.
         wait_until_counted(&mut view, feed.produced()).await;
         stop_connector.cancel();
         let connector = runtime::joined("the connector", connector.await)??;
@@ -186,13 +186,13 @@ async fn wait_until_counted(view: &mut watch::Receiver<processor::View>, produce
     let (mut before, mut is_complete) = counted(&view.borrow());
     while !is_complete {
         let more = view.wait_for(|view| counted(view).0 > before || counted(view).1);
-        // If nothing more arrives, the summary shows what is missing.
+        // If nothing more arrives, the summary shows the difference.
         let Ok(Ok(seen)) = tokio::time::timeout(LAST_EVENTS, more).await else { return };
         (before, is_complete) = counted(&seen);
     }
 }
 
-/// The present less the demo's past.
+/// The current time minus the duration of the past events.
 pub(crate) fn beginning(now: EventTime) -> EventTime {
     now - PAST
 }

@@ -1,4 +1,4 @@
-//! Where a demo keeps its things, and the configuration that it runs with.
+//! The files of a demo, and its configuration.
 
 use std::{
     fs, io,
@@ -15,21 +15,21 @@ use crate::{
     global::Global,
 };
 
-/// A folder for keyring and state, gone when the demo is, and the file for the rows, which stays.
+/// A temporary directory for keyring and state, and the file for the rows, which remains.
 #[derive(Debug)]
 pub(super) struct Place {
     folder: tempfile::TempDir,
     rows: PathBuf,
-    /// The user's file, or the demo's own.
+    /// The user's file, or the built-in one.
     text: (PathBuf, String),
 }
 
-/// What the tables record as their writer.
+/// The owner that the tables record.
 pub(super) const PIPELINE: &str = "demo";
-const OWN: &str = include_str!("demo.toml");
+const BUILT_IN: &str = include_str!("demo.toml");
 
 impl Place {
-    /// Makes room for the rows and reads the configuration.
+    /// Prepares the file for the rows and reads the configuration.
     pub(super) fn prepare(rows: &Path, config: Option<&Path>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("aqueduct-demo-")
@@ -42,7 +42,7 @@ impl Place {
                 })?;
                 (path.to_owned(), text)
             }
-            None => (folder.path().join("demo.toml"), OWN.to_owned()),
+            None => (folder.path().join("demo.toml"), BUILT_IN.to_owned()),
         };
         let rows = std::path::absolute(rows)
             .with_context(|| format!("cannot resolve {}; make --path absolute", rows.display()))?;
@@ -51,10 +51,10 @@ impl Place {
         Ok(Self { folder, rows, text })
     }
 
-    /// The configuration with the demo's addresses and folders.
+    /// The configuration with the demo's addresses and paths.
     pub(super) fn config(&self, brokers: &str, pubsub: &str) -> anyhow::Result<Config> {
         let inside = |name: &str| self.folder.path().join(name).display().to_string();
-        let own = [
+        let keys = [
             ("KAFKA__BOOTSTRAP_SERVERS", brokers.to_owned()),
             ("KAFKA__TOPICS", format!("[\"{}\"]", super::feed::TOPIC)),
             ("PUBSUB__EMULATOR_HOST", pubsub.to_owned()),
@@ -64,7 +64,7 @@ impl Place {
             ("STATE__CHECKPOINTS", format!("file://{}", inside("state"))),
         ];
         let mut variables: Vec<(String, String)> =
-            own.into_iter().map(|(key, value)| (format!("AQUEDUCT__{key}"), value)).collect();
+            keys.into_iter().map(|(key, value)| (format!("AQUEDUCT__{key}"), value)).collect();
         let (path, mut text) = (self.text.0.clone(), self.text.1.clone());
         if path != self.folder.path().join("demo.toml") {
             text = with_missing_sections(&text);
@@ -74,17 +74,17 @@ impl Place {
     }
 }
 
-/// A user's file may leave out what only the real services need.
+/// A user's file may omit what only the real services need.
 fn with_missing_sections(text: &str) -> String {
     let mut text = text.to_owned();
-    let own = [
+    let sections = [
         ("[kafka]", "\n[kafka]\ngroup_id = \"aqueduct-demo\"\n"),
         (
             "[pubsub]",
             "\n[pubsub]\nproject = \"aqueduct-demo\"\ntopic = \"events\"\nsubscription = \"events-ctr\"\n",
         ),
     ];
-    for (section, lines) in own {
+    for (section, lines) in sections {
         if !text.lines().any(|line| line.trim_start().starts_with(section)) {
             text.push_str(lines);
         }
@@ -123,7 +123,7 @@ fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
             "{path} exists and was not created by the demo; choose another file with --path, or move this one"
         )));
     }
-    // Leaves WAL mode, for which no other connection may have the file.
+    // Leaves WAL mode, which requires that no other connection uses the file.
     let unused =
         rusqlite::Connection::open(rows).and_then(|file| file.pragma_update(None, "journal_mode", "delete"));
     unused.map_err(|_| {
@@ -133,8 +133,8 @@ fn refuse_unless_demo(rows: &Path) -> Result<(), WrongUsage> {
     })
 }
 
-/// Shows only warnings of the log, unless more is configured, because the demo prints its own lines. Rows and
-/// checkpoints that wait for a disk are warnings.
+/// Logs only warnings by default, because the demo prints its own lines. Rows and checkpoints that wait for a disk are
+/// warnings.
 pub(super) fn start_logging(global: &Global) -> anyhow::Result<LogLevels> {
     let levels = global.start_logging()?;
     if std::env::var_os(service::telemetry::LOG_VARIABLE).is_none() {

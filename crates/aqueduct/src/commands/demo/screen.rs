@@ -1,4 +1,4 @@
-//! What a demo shows: on a terminal a small live table, elsewhere a line now and then, and at the end a summary.
+//! The output of a demo: a live table on a terminal, otherwise a line at intervals, and a summary at the end.
 
 use std::{
     fmt::Write as _,
@@ -18,7 +18,7 @@ use writer::{LatestRow, Writer};
 
 use crate::{progress::Bar, tables::Trouble};
 
-/// How the demo is shown.
+/// The output of the demo.
 pub(super) struct Screen {
     path: PathBuf,
     address: SocketAddr,
@@ -30,7 +30,7 @@ pub(super) struct Screen {
     trouble: Trouble,
 }
 
-/// What is balanced at the end.
+/// The totals that are compared at the end.
 pub(super) struct Totals<'a> {
     pub(super) produced: u64,
     pub(super) connector: &'a connector::Summary,
@@ -45,7 +45,7 @@ const BUSIEST: usize = 8;
 
 impl Screen {
     pub(super) fn new(path: &Path, address: SocketAddr, duration: Option<Millis>, trouble: Trouble) -> Self {
-        // Before there is a bar, which lines of others would run into.
+        // Before the bar is created, which other output would break.
         say(&format!(
             "Kafka (mock) -> connector -> Pub/Sub (stand-in) -> processor -> {}\nlive page: http://{address}/ \
              (metrics: /metrics)\n",
@@ -72,7 +72,7 @@ impl Screen {
         Self { path: path.to_owned(), address, started: now, duration, bar, last: (now, 0), trouble }
     }
 
-    /// Shows the pipe until it is dropped; ends by itself only on an error.
+    /// Shows the progress until it is dropped; returns only on an error.
     pub(super) async fn run(
         &mut self,
         reader: &Writer,
@@ -156,7 +156,7 @@ impl Screen {
             totals.rows,
             self.path.display()
         );
-        // A row that waits is in no table, and one that was removed is not where it was written.
+        // A row that waits is in no table, and a deleted one is missing.
         let waiting = totals.processor.pending_requests;
         balanced &= totals.rows == view.flow_rows && waiting == 0;
         if waiting > 0 {
@@ -189,7 +189,7 @@ fn reasons(connector: &connector::Summary) -> String {
     if reasons.is_empty() { String::new() } else { format!(" ({reasons})") }
 }
 
-/// How long it has run, and how long it will.
+/// The elapsed and the remaining time.
 fn so_long(seconds: u64, duration: Option<Millis>) -> String {
     match duration.map(|duration| duration.0.unsigned_abs() / 1000) {
         Some(all) => format!("{seconds} s of {all} s, {} s left", all.saturating_sub(seconds)),
@@ -198,20 +198,20 @@ fn so_long(seconds: u64, duration: Option<Millis>) -> String {
 }
 
 fn status(view: &processor::View, rate: f64, watermark: EventTime) -> String {
-    let behind = match watermark {
+    let delay = match watermark {
         EventTime::MIN => "unknown".to_owned(),
         watermark => {
-            let behind = processor::driver::now().0.saturating_sub(watermark.0) as f64 / 1000.0;
-            format!("{watermark} ({behind:.1} s behind)")
+            let delay = processor::driver::now().0.saturating_sub(watermark.0) as f64 / 1000.0;
+            format!("{watermark} ({delay:.1} s behind)")
         }
     };
-    format!("{} events, {rate:.0}/s; {} rows; watermark {behind}", view.events, view.flow_rows)
+    format!("{} events, {rate:.0}/s; {} rows; watermark {delay}", view.events, view.flow_rows)
 }
 
 /// The newest rows of a flow, the busiest first.
 fn query(table: &FlowTable) -> String {
     let of_measures = table.measures.iter().flat_map(MeasureColumns::shown);
-    // Sketches are not to be read by people.
+    // Sketches are not readable.
     let columns: Vec<String> =
         table.columns.iter().cloned().chain(["window_end".to_owned()]).chain(of_measures).collect();
     let is_count =
@@ -254,7 +254,7 @@ fn table(flow: &FlowTable, latest: &[LatestRow]) -> String {
     text
 }
 
-/// A row in a line without a heading.
+/// A row as text without a heading.
 fn named(flow: &FlowTable, row: &Row) -> String {
     let measured = Measured { measures: flow.measures.clone(), values: row.values.clone() };
     let text =
@@ -263,7 +263,7 @@ fn named(flow: &FlowTable, row: &Row) -> String {
     format!("{}: {}", key(row), texts.join(", "))
 }
 
-/// Characters of a key.
+/// Maximum characters of a key.
 const KEY: usize = 44;
 
 fn key(row: &Row) -> String {

@@ -77,7 +77,7 @@ Example: 100,000 events over an hour, some of them late or broken, in a compress
 live traffic for the configured Kafka topic, until Ctrl-C
   aqueduct generate --rate 2000";
 
-/// How many events to make, and of which shape.
+/// Number and shape of the events.
 pub(crate) struct Order {
     pub(crate) traffic: Traffic,
     pub(crate) limit: Option<u64>,
@@ -87,7 +87,7 @@ pub(crate) struct Order {
 /// Generates events until there are enough or it is stopped.
 ///
 /// # Errors
-/// The file or Kafka does not accept them.
+/// The file or Kafka rejects them.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let tally = match &args.output {
         Some(path) => to_file(args, path)?,
@@ -120,7 +120,7 @@ fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
         );
         return Err(WrongUsage(text).into());
     }
-    // Not the seed of an earlier run: its event ids would pass for duplicates.
+    // Not the seed of an earlier run, whose event IDs would count as duplicates.
     let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) << 48 ^ now.0.unsigned_abs());
     let topic = args.topic.clone().unwrap_or_else(|| kafka.topics[0].to_string());
     let producer = Producer::connect(&kafka, topic)?;
@@ -142,7 +142,7 @@ impl Args {
         Order { traffic: Traffic::new(shape, seed), limit: self.limit(), seed }
     }
 
-    /// The lesser of `--events` and what `--duration` holds.
+    /// The smaller of `--events` and the number of events in `--duration`.
     fn limit(&self) -> Option<u64> {
         let held = self.duration.map(|duration| {
             let events = u128::from(self.rate.get()) * u128::from(duration.0.unsigned_abs()) / 1000;

@@ -1,4 +1,4 @@
-//! What was made, for the one line at the end.
+//! Counts of the generated events, for the summary.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use event::EventTime;
 
 use crate::traffic::{Kind, Meta};
 
-/// What was made.
+/// The counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     target: String,
@@ -18,7 +18,7 @@ pub(crate) struct Tally {
     late: u64,
     duplicates: u64,
     broken: u64,
-    /// When the first and the last were written.
+    /// Times of the first and the last record.
     written: Option<(EventTime, EventTime)>,
 }
 

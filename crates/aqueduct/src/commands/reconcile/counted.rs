@@ -1,4 +1,4 @@
-//! What the state has counted in one window. Pure.
+//! The counts of the state in one window. Pure.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use processor::{
     windows::saved::{Place, SavedWindows},
 };
 
-/// The measures of a window by key, as rows have them; `None` once the window is over. Keys without events are left out.
+/// The measures of a window by key, as in rows; `None` once the window is final. Keys without events are omitted.
 pub(super) fn counted(state: &FlowState, window: Window) -> Option<BTreeMap<Key, Values>> {
     let mut saved = SavedWindows::default();
     let rest = state.windows.walk(Place::START, &mut Room::new(usize::MAX), &mut saved);
@@ -25,7 +25,7 @@ pub(super) fn counted(state: &FlowState, window: Window) -> Option<BTreeMap<Key,
     }
     let names: BTreeMap<_, _> = saved.keys.into_iter().collect();
     let mut columns = Columns::new(&state.flow.fed, state.flow.takes_back());
-    // Each key has a row of its own; row 0 receives the saved cells one after the other.
+    // Each key has a separate row; row 0 receives the saved cells one after the other.
     columns.resize(1);
     let mut rows = BTreeMap::new();
     let parts = match &state.flow.windows {

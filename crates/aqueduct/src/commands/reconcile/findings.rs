@@ -1,4 +1,4 @@
-//! What `reconcile` finds, as values.
+//! The findings of `reconcile`.
 //!
 //! Pure.
 
@@ -33,7 +33,7 @@ pub(super) struct Findings {
     /// Services that could not be queried, with the reason.
     pub(super) unreachable: Vec<String>,
     pub(super) partitions: Vec<PartitionFinding>,
-    /// What was refused, by partition, stage and reason.
+    /// Rejected records by partition, stage and reason.
     pub(super) refused: Vec<Refusals>,
     pub(super) flows: Vec<FlowFinding>,
     pub(super) tables: Vec<TableFinding>,
@@ -42,19 +42,19 @@ pub(super) struct Findings {
     pub(super) stations: Vec<Station>,
 }
 
-/// One partition: Kafka's offsets against the frontier.
+/// One partition: Kafka's offsets compared with the frontier.
 #[derive(Debug, Serialize)]
 pub(super) struct PartitionFinding {
     pub(super) topic: String,
     pub(super) partition: i32,
     pub(super) incarnation: String,
-    /// Absent for an earlier life of the topic, of which Kafka knows no more.
+    /// Absent for an earlier incarnation of the topic, which Kafka does not have any more.
     pub(super) log_start: Option<u64>,
     pub(super) log_end: Option<u64>,
     pub(super) committed: Option<u64>,
-    /// Offsets that ended as something.
+    /// Offsets with an outcome.
     pub(super) accounted: u64,
-    /// Those of them that have a dead letter, of whatever life of the topic.
+    /// Those of them that have a dead letter, of any incarnation of the topic.
     pub(super) refused: u64,
     /// Those of them that are lost unless they arrive later.
     pub(super) lost: u64,
@@ -70,7 +70,7 @@ pub(super) struct Missing {
     pub(super) stage: Stage,
 }
 
-/// Where missing offsets are stuck.
+/// The stage at which offsets are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Stage {
@@ -82,11 +82,11 @@ pub(super) enum Stage {
     Lost,
 }
 
-/// One flow: its ledger against the frontier.
+/// One flow: its ledger compared with the frontier.
 #[derive(Debug, Serialize)]
 pub(super) struct FlowFinding {
     pub(super) flow: String,
-    /// Not in the state yet, so that there is nothing to compare.
+    /// Whether it is not in the state yet, so that it cannot be compared.
     pub(super) is_new: bool,
     #[serde(serialize_with = "outcomes")]
     pub(super) ledger: Ledger,
@@ -96,11 +96,11 @@ pub(super) struct FlowFinding {
     pub(super) balanced: bool,
 }
 
-/// One table: rows sent against rows there.
+/// One table: rows sent compared with rows in it.
 #[derive(Debug, Serialize)]
 pub(super) struct TableFinding {
     pub(super) table: String,
-    /// Rows that its streams were given.
+    /// Rows that were sent to its streams.
     pub(super) sent: u64,
     /// Those of them that wait in the state for the next attempt, as far as is known.
     pub(super) waiting: u64,
@@ -108,12 +108,12 @@ pub(super) struct TableFinding {
     pub(super) missing: u64,
 }
 
-/// The newest window that the table has whole: its rows against the state.
+/// The newest complete window of the table: its rows compared with the state.
 #[derive(Debug, Serialize)]
 pub(super) struct WindowFinding {
     pub(super) flow: String,
     pub(super) window_end: String,
-    /// Keys that the state has counted in it.
+    /// Keys that the state has in it.
     pub(super) expected: usize,
     /// Keys whose newest row is missing or differs.
     pub(super) differing: usize,
@@ -186,7 +186,7 @@ fn refused(partition: &Partition, survey: &Survey) -> u64 {
 
 /// The offsets of a partition without an outcome, and those that are lost. If Kafka did not respond, the end
 /// of the log is taken from the marks.
-fn missing(track: &Track, log: Option<&Log>, asked: bool) -> Vec<Missing> {
+fn missing(track: &Track, log: Option<&Log>, is_available: bool) -> Vec<Missing> {
     let end = log.map_or(track.heard_to(), |log| log.high);
     // A log of which nothing was read starts at its current beginning.
     let start = match log {
@@ -196,7 +196,7 @@ fn missing(track: &Track, log: Option<&Log>, asked: bool) -> Vec<Missing> {
     // Records that Kafka has deleted will not arrive.
     let gone_below = match log {
         Some(log) => log.low,
-        None if asked => end,
+        None if is_available => end,
         None => 0,
     };
     let committed = log.map_or(track.committed(), |log| log.committed).unwrap_or_default();
@@ -272,7 +272,7 @@ fn windows(survey: &Survey) -> Vec<WindowFinding> {
     survey.state.core.engine().flows().iter().filter_map(finding).collect()
 }
 
-/// Whether two rows have the same values. Sketches are left out: their number follows from them.
+/// Whether two rows have the same values, without sketches, because their estimates follow from them.
 fn same(a: &[Value], b: &[Value]) -> bool {
     let same = |(a, b): (&Value, &Value)| match (a, b) {
         (Value::Distinct(a), Value::Distinct(b)) => a.number == b.number,

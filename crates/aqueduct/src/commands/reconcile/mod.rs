@@ -1,4 +1,4 @@
-//! `aqueduct reconcile`: compares Kafka's offsets, the ledgers and the tables, and reports what is missing.
+//! `aqueduct reconcile`: compares Kafka's offsets, the ledgers and the tables, and reports missing offsets and rows.
 //!
 //! See [`super::status`] for the progress of each component.
 
@@ -33,7 +33,7 @@ Example: in a script, after the producers have stopped and the pipeline is idle
 
 Compares the offsets in Kafka with the offsets that the state and the ledger of each flow account for, and the rows in the tables with the rows that were sent. Exit code 0: nothing is missing. Exit code 1: something is missing, or a service could not be queried. While the pipeline is running, events in flight are reported as missing.";
 
-/// How often it looks again when the processor went on meanwhile.
+/// Number of retries if the processor advanced meanwhile.
 const ATTEMPTS: usize = 3;
 
 /// Surveys the pipeline, compares, and prints the findings.
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let findings = runtime::run(|_| async move {
         let mut findings = Findings::of(&places.look().await?);
         for _ in 1..ATTEMPTS {
-            // A window that changes while it is looked at differs from its table for a moment.
+            // A window that changes during the comparison differs from its table for a moment.
             if findings.windows.iter().all(|window| window.differing == 0) {
                 break;
             }

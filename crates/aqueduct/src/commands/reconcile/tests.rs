@@ -1,4 +1,4 @@
-//! What is missing is found, and said to be where it is stuck.
+//! Missing offsets and rows are found, with the stage.
 
 use event::{
     EventTime, Mark, Millis, Partition,
@@ -152,7 +152,7 @@ fn sent_rows_must_be_in_the_table() {
     rows.state.outbox.done(0);
     for (there, verdict) in [
         (2, "missing: 3 rows"),
-        // The last request may have arrived although nobody noted it.
+        // The last request may have arrived without a recorded response.
         (5, "nothing is missing"),
     ] {
         rows.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
@@ -161,7 +161,7 @@ fn sent_rows_must_be_in_the_table() {
     let finding = &Findings::of(&rows).tables[0];
     assert_eq!((finding.sent, finding.waiting), (5, 2));
 
-    // A new stream is given what waits; what the old one kept must be there all the same.
+    // A new stream receives the waiting rows; those of the old one must still be in the table.
     rows.state.outbox.open(&table, "t".to_owned());
     for (there, verdict) in [(4, "missing: 1 rows"), (5, "nothing is missing")] {
         rows.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));

@@ -17,7 +17,7 @@ use processor::{
 
 use crate::input::Line;
 
-/// Lines that are read together. It goes from the one who counts to a thread that reads, and back.
+/// Lines that are read together, passed from the counting thread to a reading thread and back.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     text: Vec<u8>,
@@ -26,58 +26,58 @@ pub(super) struct Batch {
     pub(super) digests: Digests,
 }
 
-/// One line. Small, as it goes from one thread's cache to another's.
+/// One line. Small, because it moves between the caches of threads.
 #[derive(Debug)]
 pub(super) struct ReadLine {
     pub(super) number: u64,
     /// Its range in the text; `None` if it is longer than an event may be.
     place: Option<(u32, u32)>,
-    /// Nothing before a worker has read it.
+    /// `None` before a worker has read it.
     pub(super) became: Option<Became>,
 }
 
-/// What a line is.
+/// The content of a line.
 #[derive(Debug)]
 pub(super) enum Became {
-    /// The next of the events.
+    /// The next event.
     Event,
-    /// What no flow can read.
+    /// A record that no flow can read.
     Refused(Box<Refusal>),
-    /// What the anonymiser refuses.
+    /// A record that the anonymiser rejects.
     Rejected(Box<Rejected>),
 }
 
-/// The reason, and the declared pointer that it is about.
+/// The reason, and the declared pointer that it refers to.
 #[derive(Debug)]
 pub(super) struct Rejected {
     pub(super) reason: &'static str,
     pub(super) pointer: Option<Arc<str>>,
 }
 
-/// One thread's means to read lines.
+/// The state of a thread that reads lines.
 #[derive(Clone, Debug)]
 pub(super) struct Worker {
-    /// Takes envelopes off.
+    /// Unwraps envelopes.
     pub(super) decoder: Decoder,
-    /// Nothing where events are taken as they are.
+    /// `None` if events are not anonymised.
     pub(super) anonymiser: Option<Anonymiser>,
     pub(super) reader: Reader,
-    /// Against which events of the future are judged.
+    /// The time against which future events are checked.
     pub(super) now: EventTime,
 }
 
-/// Large enough that handing it on costs nothing, small enough for the cache of a core.
+/// Large enough to make the hand-over cheap, small enough for the cache of a core.
 const TEXT: usize = 128 << 10;
 
 impl Batch {
-    /// Forgets everything and keeps the memory.
+    /// Clears the batch and keeps its memory.
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.lines.clear();
         self.digests.clear();
     }
 
-    /// Adds a line; returns whether there is room for another.
+    /// Adds a line; returns whether another one fits.
     pub(super) fn add(&mut self, line: Line<'_>) -> bool {
         let place = line.bytes.map(|bytes| {
             let start = self.text.len() as u32;

@@ -28,7 +28,7 @@ use crate::{
     progress::{self, Bar},
 };
 
-/// Files that are open.
+/// The open files.
 pub(super) struct Files {
     files: Vec<OpenFile>,
     threads: usize,
@@ -39,9 +39,9 @@ struct OpenFile {
     name: String,
     input: Input,
     is_at_end: bool,
-    /// Batches on their way, the first lines first.
+    /// Batches in flight, in order.
     ahead: VecDeque<Receiver<Batch>>,
-    /// The batch that is being counted, and how many of its lines and events were.
+    /// The current batch, and how many of its lines and events were counted.
     batch: Batch,
     lines: usize,
     events: usize,
@@ -50,15 +50,15 @@ struct OpenFile {
     neighbours: Neighbours,
 }
 
-/// What the threads share: a worker for each that is at work.
+/// The shared state of the threads: a worker for each active one.
 struct Workers {
     first: Worker,
     idle: Arc<Mutex<Vec<Worker>>>,
-    /// Batches that were counted.
+    /// Batches for reuse.
     spare: Vec<Batch>,
 }
 
-/// Batches that a file may have on their way, for each thread.
+/// Maximum number of batches in flight per file and thread.
 const AHEAD: usize = 4;
 
 impl Files {
@@ -91,14 +91,14 @@ impl Files {
         self.files.len()
     }
 
-    /// Reads all files to their end, or until stopped.
+    /// Reads all files to the end, or until stopped.
     pub(super) fn read(self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .thread_name(|number| format!("aqueduct-replay-{number}"))
             .build()
             .context("cannot start the threads of the replay; reduce --threads")?;
-        // Counting is one of the pool's threads: it reads, too, while it waits.
+        // The counting thread also reads while it waits.
         pool.install(|| self.count(session, shutdown))
     }
 
@@ -109,7 +109,7 @@ impl Files {
         while let Some(partition) = session.next_partition() {
             let file = &mut self.files[partition];
             if file.is_counted() && !file.next_batch(&mut workers, ahead)? {
-                // Told to stop, standard input seems to end.
+                // After a stop, standard input seems to end.
                 if shutdown.is_cancelled() {
                     break;
                 }
@@ -128,7 +128,7 @@ impl Files {
         Ok(())
     }
 
-    /// A bar over the bytes as they lie there; none where the end is not known.
+    /// A progress bar over the bytes of the files; `None` if their size is unknown.
     fn bar(&self) -> Option<Bar> {
         let total = self.files.iter().map(|file| file.input.size()).sum::<Option<u64>>()?;
         Some(progress::bytes(total))
@@ -195,7 +195,7 @@ impl OpenFile {
         Ok(times)
     }
 
-    /// Takes the next batch; false at the file's end.
+    /// Takes the next batch; `false` at the end of the file.
     fn next_batch(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<bool> {
         workers.spare.push(std::mem::take(&mut self.batch));
         (self.lines, self.events) = (0, 0);
@@ -208,7 +208,7 @@ impl OpenFile {
         Ok(true)
     }
 
-    /// The next batch from the threads, while more are kept on their way; nothing at the file's end.
+    /// The next batch from the threads; `None` at the end of the file. Keeps further batches in flight.
     fn read_batch(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<Option<Batch>> {
         while self.ahead.len() < ahead && !self.is_at_end {
             let batch = self.lines_together(workers.spare.pop().unwrap_or_default())?;
@@ -219,7 +219,7 @@ impl OpenFile {
         Ok(self.ahead.pop_front().map(|next| finished(&next)))
     }
 
-    /// As many lines as are there without waiting, one at least; none at the end.
+    /// As many lines as are available without waiting, at least one; none at the end.
     fn lines_together(&mut self, mut batch: Batch) -> anyhow::Result<Batch> {
         batch.clear();
         match self.input.next_line()? {
@@ -257,13 +257,13 @@ impl Workers {
     }
 }
 
-/// The batch, once it is read; meanwhile this thread reads others.
+/// Waits for the batch; meanwhile this thread reads others.
 fn finished(batch: &Receiver<Batch>) -> Batch {
     loop {
         match batch.try_recv() {
             Ok(read) => return read,
             Err(TryRecvError::Empty) if rayon::yield_now() == Some(rayon::Yield::Executed) => {}
-            // Nothing is left to read here: another thread has it.
+            // Another thread is reading it.
             Err(_) => return batch.recv().expect("a thread returns every batch that it receives"),
         }
     }

@@ -25,13 +25,15 @@ pub(super) enum Finals {
 /// Panes by their window.
 #[derive(Debug)]
 pub(super) struct Aligned {
-    /// Whether events may be taken back, so that nothing is left for a key that has fired.
+    /// Whether events may be retracted, so that nothing is left for a key that has fired.
     takes_back: bool,
     allowed_lateness: Millis,
     /// By the window's end.
     windows: BTreeMap<EventTime, Panes>,
     /// Scratch of [`Self::take_until`].
     rows: Vec<Row>,
+    /// The memory of the last window that went out, for the next one.
+    spare: Vec<(Key, Values, u32)>,
 }
 
 /// Panes of sessions that no later pane of the same key overlaps.
@@ -69,8 +71,11 @@ type Place = ((EventTime, u64), Window);
 /// Takes rows.
 type Take<'a> = &'a mut dyn FnMut(&mut Vec<Row>) -> anyhow::Result<()>;
 
-/// Panes that one window may have more than keys before they are looked through.
+/// Excess of panes over keys at which a window is compacted.
 const SLACK: usize = 1024;
+
+/// How many rows go out together at most. All rows of a large window would need new memory each time.
+const TOGETHER: usize = 4_096;
 
 impl Finals {
     pub(super) fn new(flow: &Flow) -> Self {
@@ -83,6 +88,7 @@ impl Finals {
                     takes_back,
                     windows: BTreeMap::new(),
                     rows: Vec::new(),
+                    spare: Vec::new(),
                 })
             }
             WindowKind::Sessions { .. } => Self::Sessions(Sessions::default()),
@@ -97,7 +103,8 @@ impl Finals {
         }
     }
 
-    /// Hands on the windows of which no later pane can fire, the earliest first, each with its last panes.
+    /// Passes on the windows that no later pane can change, earliest first, each with its last panes, in several calls if
+    /// there are many.
     pub(super) fn take_until(&mut self, watermark: EventTime, take: Take<'_>) -> anyhow::Result<()> {
         match self {
             Self::Aligned(aligned) => aligned.take_until(watermark, take),
@@ -109,8 +116,8 @@ impl Finals {
 impl Aligned {
     fn add(&mut self, rows: &mut Vec<Row>) {
         for row in rows.drain(..) {
-            let panes = self.windows.entry(row.window.end).or_insert_with(|| Panes::new(row.window));
-            panes.add(row);
+            let panes = self.windows.entry(row.window.end);
+            panes.or_insert_with(|| Panes::new(row.window, std::mem::take(&mut self.spare))).add(row);
         }
     }
 
@@ -121,20 +128,27 @@ impl Aligned {
             }
             let mut panes = first.remove();
             panes.keep_last();
-            self.rows.clear();
-            self.rows.extend(panes.rows());
-            if self.takes_back {
-                // Clicks that another view took in the end: in another order of arrival the key has no row at all.
-                self.rows.retain(|row| !row.values.iter().all(Value::is_zero));
+            // Clicks that moved to another view: in another order of arrival the key has no row.
+            let takes_back = self.takes_back;
+            let is_final = |row: &Row| !(takes_back && row.values.iter().all(Value::is_zero));
+            let mut rows = panes.rows().filter(is_final);
+            loop {
+                self.rows.clear();
+                self.rows.extend(rows.by_ref().take(TOGETHER));
+                if self.rows.is_empty() {
+                    break;
+                }
+                take(&mut self.rows)?;
             }
-            take(&mut self.rows)?;
+            drop(rows);
+            self.spare = std::mem::take(&mut panes.panes);
         }
         Ok(())
     }
 }
 
 impl Sessions {
-    /// Takes a pane; the earlier ones that it counts again are dropped.
+    /// Adds a pane, and drops the earlier ones that it overlaps.
     fn add(&mut self, row: Row) {
         let place = (row.window.end, self.fired);
         self.fired += 1;
@@ -163,8 +177,8 @@ impl Sessions {
 }
 
 impl Panes {
-    fn new(window: Window) -> Self {
-        Self { window, firings: Vec::new(), panes: Vec::new(), distinct: 0 }
+    fn new(window: Window, panes: Vec<(Key, Values, u32)>) -> Self {
+        Self { window, firings: Vec::new(), panes, distinct: 0 }
     }
 
     fn add(&mut self, row: Row) {
@@ -174,7 +188,7 @@ impl Panes {
             self.firings.push(firing);
         }
         self.panes.push((key, values, self.firings.len() as u32 - 1));
-        // One firing alone has a pane a key.
+        // A single firing has one pane per key.
         if self.firings.len() == 1 {
             self.distinct = self.panes.len();
         } else if self.panes.len() > 2 * self.distinct + SLACK {
@@ -202,9 +216,11 @@ impl Panes {
         }
     }
 
-    fn rows(self) -> impl Iterator<Item = Row> {
+    /// Takes the panes out as rows.
+    fn rows(&mut self) -> impl Iterator<Item = Row> {
         let Self { window, firings, panes, .. } = self;
-        panes.into_iter().map(move |(key, values, number)| {
+        let window = *window;
+        panes.drain(..).map(move |(key, values, number)| {
             let Firing { pane, pane_index, watermark, emitted_at } = firings[number as usize];
             Row { key, window, values, pane, pane_index, watermark, emitted_at }
         })
@@ -230,7 +246,13 @@ mod tests {
     }
 
     fn aligned() -> Aligned {
-        Aligned { takes_back: false, allowed_lateness: Millis(5), windows: BTreeMap::new(), rows: Vec::new() }
+        Aligned {
+            takes_back: false,
+            allowed_lateness: Millis(5),
+            windows: BTreeMap::new(),
+            rows: Vec::new(),
+            spare: Vec::new(),
+        }
     }
 
     fn take(finals: &mut Finals, until: EventTime) -> Vec<Vec<Row>> {
@@ -274,7 +296,7 @@ mod tests {
         };
         let mut finals = Finals::Sessions(Sessions::default());
         finals.add(&mut vec![session(0, 10, "a", 0), session(20, 30, "a", 0), session(0, 10, "b", 0)]);
-        // Connects both sessions of one key; that of another key and one that only touches it stay.
+        // Merges both sessions of one key; that of another key and one that only touches it remain.
         finals.add(&mut vec![session(0, 30, "a", 2), session(30, 40, "a", 0)]);
         // A session that is still open may have merged any of them.
         assert!(take(&mut finals, EventTime(1_000)).is_empty());

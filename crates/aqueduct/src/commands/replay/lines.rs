@@ -19,18 +19,18 @@ use crate::output::Output;
 
 /// Lines of JSON.
 pub(super) enum Lines {
-    Here(Box<Pen>),
+    Inline(Box<Pen>),
     Aside(Aside),
 }
 
 /// A thread that writes.
 pub(super) struct Aside {
     name: String,
-    /// Nothing once the thread has failed or ended.
+    /// `None` once the thread has failed or ended.
     writing: Option<(SyncSender<Rows>, JoinHandle<anyhow::Result<Pen>>)>,
 }
 
-/// Writes one line after the other.
+/// Writes lines.
 pub(super) struct Pen {
     output: Output,
     formats: Vec<NdjsonFormat>,
@@ -48,12 +48,12 @@ const ASIDE: usize = 4_096;
 const AHEAD: usize = 4;
 
 impl Lines {
-    /// Opens the output. With more than one thread, writing has one of its own.
+    /// Opens the output. With more than one thread, writing has a separate one.
     pub(super) fn create(path: &Path, flows: &[Flow], threads: usize) -> anyhow::Result<Self> {
         let formats = flows.iter().map(|flow| NdjsonFormat::new(&flow.table())).collect();
         let pen = Pen { output: Output::create(path)?, formats, lines: Vec::new(), rows: 0 };
         if threads < 2 {
-            return Ok(Self::Here(Box::new(pen)));
+            return Ok(Self::Inline(Box::new(pen)));
         }
         let name = pen.output.name().to_owned();
         let (sender, rows) = sync_channel(AHEAD);
@@ -67,15 +67,15 @@ impl Lines {
     /// The file, or `standard output`.
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Here(pen) => pen.output.name(),
+            Self::Inline(pen) => pen.output.name(),
             Self::Aside(aside) => &aside.name,
         }
     }
 
-    /// Takes rows of a flow, all that are there.
+    /// Takes all rows of a flow.
     pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<Row>) -> anyhow::Result<()> {
         match self {
-            Self::Here(pen) => pen.write(flow, rows),
+            Self::Inline(pen) => pen.write(flow, rows),
             Self::Aside(aside) => aside.write(flow, rows),
         }
     }
@@ -83,7 +83,7 @@ impl Lines {
     /// Completes the output; returns the number of its rows.
     pub(super) fn finish(self) -> anyhow::Result<u64> {
         let pen = match self {
-            Self::Here(pen) => *pen,
+            Self::Inline(pen) => *pen,
             Self::Aside(mut aside) => aside.end()?,
         };
         pen.output.finish()?;

@@ -87,10 +87,10 @@ a day of the Kafka topics
 
 Requires [events] and [[flows]], and [writer] for --output bigquery. Applies [anonymise] if it is configured. Reports late and rejected events on standard error. Files have no Kafka timestamps, so an event is rejected as `future` if its time is far ahead of the current time or of the neighbouring events in the file. If all records are rejected, no output is written. Flows with time = \"processing\" cannot be replayed; flows with time = \"kafka\" can be replayed only from Kafka.";
 
-/// Reads everything once, and writes what fired.
+/// Reads the input once, and writes the panes.
 ///
 /// # Errors
-/// The configuration is wrong or cannot be replayed, a source cannot be read to its end, rows cannot be written.
+/// The configuration is invalid or cannot be replayed, a source cannot be read to the end, or rows cannot be written.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     let plan = Plan::make(args, &config)?;

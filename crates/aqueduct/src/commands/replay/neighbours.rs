@@ -19,7 +19,7 @@ pub(super) const FOLLOWING: usize = 16;
 /// Number of these that must be far older.
 const FAR_BEHIND: usize = FOLLOWING * 3 / 4;
 
-/// The state of a file: what is known from its events so far.
+/// The state of a file, from its events so far.
 #[derive(Clone, Debug)]
 pub(super) struct Neighbours {
     future: Millis,
@@ -55,7 +55,7 @@ impl Neighbours {
         following.len() >= FOLLOWING && following.iter().filter(far_behind).count() >= FAR_BEHIND
     }
 
-    /// An event was taken.
+    /// An event was accepted.
     pub(super) fn took(&mut self, time: EventTime) {
         self.highest = self.highest.max(Some(time));
     }
@@ -81,7 +81,7 @@ mod tests {
         Neighbours::new(&events, &[Flow::try_from(flow).expect("the flow makes sense")])
     }
 
-    /// The positions of the events that are refused; times in minutes.
+    /// The positions of the rejected events; times in minutes.
     fn refused(lateness: &str, minutes: &[i64]) -> Vec<usize> {
         let times: Vec<EventTime> = minutes.iter().map(|minute| EventTime(minute * MINUTE)).collect();
         let mut neighbours = neighbours(lateness);
@@ -109,7 +109,7 @@ mod tests {
     fn outliers_are_rejected_and_pauses_are_not() {
         assert_eq!(refused("1h", &with(60, &[])), [] as [usize; 0]);
         assert_eq!(refused("1h", &with(60, &[(10, DAY)])), [10]);
-        // A producer with a fast clock, now and then two of its events together.
+        // A producer whose clock is ahead, sometimes with two consecutive events.
         assert_eq!(refused("1h", &with(60, &[(10, DAY), (11, DAY), (20, DAY + 10)])), [10, 11, 20]);
         // The producers paused for a day.
         let pause: Vec<i64> = (0..30).chain(DAY..DAY + 30).collect();

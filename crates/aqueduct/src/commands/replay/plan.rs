@@ -1,4 +1,4 @@
-//! The plan of a replay, from the command line and the configuration. Opens nothing but the keyring.
+//! The plan of a replay, from command line and configuration. Opens only the keyring.
 
 use std::{
     fs::Metadata,
@@ -32,13 +32,13 @@ pub(super) struct Plan {
     pub(super) threads: usize,
 }
 
-/// How events are taken.
+/// The processing of events.
 pub(super) struct Rules {
     pub(super) events: EventsSettings,
     pub(super) flows: Vec<Flow>,
-    /// Takes envelopes off lines of files.
+    /// Unwraps the envelopes of lines of files.
     pub(super) line_decoder: Decoder,
-    /// Nothing where the events were published already, or are to be taken as they are.
+    /// `None` if the events are already pseudonymised or are not to be.
     pub(super) anonymiser: Option<Anonymiser>,
     pub(super) only_final: bool,
 }
@@ -52,12 +52,12 @@ pub(super) enum Source {
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Empty where none is named.
+    /// Empty without a topic.
     pub(super) topic: String,
     pub(super) path: PathBuf,
 }
 
-/// A stretch of the Kafka topics.
+/// A range of the Kafka topics.
 pub(super) struct Span {
     pub(super) kafka: KafkaConfig,
     pub(super) formats: Declared,
@@ -72,7 +72,7 @@ pub(super) struct Span {
 pub(super) enum Target {
     /// Lines of JSON; `-` is standard output.
     Lines(PathBuf),
-    /// An SQLite file of our own.
+    /// An SQLite file of the replay.
     Database(PathBuf),
     /// The configured tables.
     Tables(Box<WriterConfig>),
@@ -83,6 +83,7 @@ impl Plan {
         let (events, flows) = (config.events()?, config.flows()?);
         replayable(&flows, args.kafka).map_err(|(key, text)| config.error_at(&key, text))?;
         config.tables_of(&flows)?;
+        config.check_across(&flows)?;
         let raw = !args.anonymised && config.settings().has("anonymise");
         let anonymiser = if raw { Some(config.checked_anonymiser()?) } else { None };
         let output = Target::choose(&args.output, config)?;
@@ -115,7 +116,7 @@ impl Plan {
     }
 }
 
-/// What takes envelopes off the lines of files, of which only some may name their topic.
+/// The decoder of lines of files, only some of which may name their topic.
 fn decoder_of(places: &[Place], config: &Config) -> Result<Decoder, ConfigError> {
     if places.iter().any(|place| !is_container(&place.path)) {
         config.refuse_tags()?;
@@ -128,7 +129,7 @@ fn decoder_of(places: &[Place], config: &Config) -> Result<Decoder, ConfigError>
     Ok(Decoder::new(&formats, false))
 }
 
-/// The rows must not replace what they are made from, by whatever path it is named.
+/// The output must not replace an input, by any path.
 fn refuse_own_input(
     output: &Path,
     places: &[Place],
@@ -176,12 +177,12 @@ fn refuse_database_of_others(path: &Path) -> Result<(), WrongUsage> {
     Err(WrongUsage(format!("--output {path} exists and {whose}; choose another file, or add --replace")))
 }
 
-/// Counting is one thread's work: more than three that read for it would wait.
+/// Counting uses one thread, which can use at most three reading threads.
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
 }
 
-/// Which flow goes by a time that the source does not have.
+/// The flow with a kind of time that the source does not have.
 fn replayable(flows: &[Flow], kafka: bool) -> Result<(), (String, &'static str)> {
     for (n, flow) in flows.iter().enumerate() {
         let text = match flow.time {

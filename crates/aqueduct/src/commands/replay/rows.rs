@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{lines::Lines, plan::Target, tables::Tables};
 
-/// A place for rows. Without [`RowSink::finish`] no file is replaced.
+/// A destination for rows. Without [`RowSink::finish`] no file is replaced.
 pub(super) enum RowSink {
     Lines(Lines),
     Tables(Box<Tables>),
-    /// Nothing is taken any more.
+    /// It accepts no more rows.
     Closed,
 }
 
@@ -38,7 +38,7 @@ impl RowSink {
         }
     }
 
-    /// Takes rows of a flow, all that are there or none.
+    /// Takes all rows of a flow.
     pub(super) fn write(&mut self, flow: usize, rows: &mut Vec<Row>) -> anyhow::Result<()> {
         match self {
             Self::Lines(lines) => lines.write(flow, rows),

@@ -1,4 +1,4 @@
-//! Records in, rows out: what files and Kafka have in common.
+//! The common part of files and Kafka: records in, rows out.
 
 use std::{
     io::{self, Write as _},
@@ -12,7 +12,8 @@ use connector::{
     decode::Decoder,
     message::Message,
 };
-use event::{EventTime, EventsSettings};
+use event::{EventTime, EventsSettings, Millis};
+use flow::row::Row;
 use processor::{
     digest::{Digest, Refusal},
     engine::Verdict,
@@ -30,7 +31,7 @@ use super::{
 
 pub(super) use super::tally::At;
 
-/// A replay that runs.
+/// A running replay.
 pub(super) struct Session {
     events: EventsSettings,
     replay: Replay,
@@ -38,7 +39,7 @@ pub(super) struct Session {
     decoder: Decoder,
     anonymiser: Option<Anonymiser>,
     encoder: Encoder,
-    /// One a flow, where only the last panes are wanted.
+    /// One per flow, with --final.
     finals: Option<Vec<Finals>>,
     rows: RowSink,
     tally: Tally,
@@ -76,12 +77,12 @@ impl Session {
         }
     }
 
-    /// The partition to read from next; nothing when all have ended.
+    /// The partition to read from next; `None` once all have ended.
     pub(super) fn next_partition(&self) -> Option<usize> {
         self.replay.next_partition()
     }
 
-    /// The headers that may pass; others need not be collected.
+    /// The forwarded headers; others need not be collected.
     pub(super) fn wants_headers(&self) -> bool {
         self.anonymiser.as_ref().is_some_and(|anonymiser| !anonymiser.headers().is_empty())
     }
@@ -141,7 +142,7 @@ impl Session {
         Ok(false)
     }
 
-    /// Accounts for an event that lies far ahead of its neighbours in its file.
+    /// Accounts for an event that is far ahead of its neighbours in its file.
     pub(super) fn future(&mut self, topic: &str, at: At<'_>) -> anyhow::Result<()> {
         self.tally.out_of_line();
         let pointer = Some(self.events.time_for(topic).as_str().to_owned());
@@ -183,9 +184,12 @@ impl Session {
             let all = match &mut self.finals {
                 None => self.rows.write(flow, fired),
                 Some(finals) => {
-                    let watermark = fired.last().map_or(EventTime::MIN, |row| row.watermark);
+                    // The window that fires now may have more rows in the next call, and windows fire in the order of
+                    // their ends.
+                    let before = |row: &Row| row.watermark.min(row.window.end - Millis(1));
+                    let until = fired.last().map_or(EventTime::MIN, before);
                     finals[flow].add(fired);
-                    finals[flow].take_until(watermark, &mut |window| self.rows.write(flow, window))
+                    finals[flow].take_until(until, &mut |window| self.rows.write(flow, window))
                 }
             };
             // The first error is returned; later panes of this call are lost with the output.
@@ -196,7 +200,7 @@ impl Session {
         written
     }
 
-    /// All partitions have ended: what is still held goes out.
+    /// All partitions have ended: the remaining panes are written.
     pub(super) fn end(&mut self) -> anyhow::Result<()> {
         for (flow, finals) in self.finals.iter_mut().flatten().enumerate() {
             if self.replay.next_partition().is_some() {
@@ -216,15 +220,15 @@ impl Session {
         self.tally.check(self.replay.engine().flows())
     }
 
-    /// Tells on standard error what was read, and, where the output is complete, what was written.
+    /// Prints to standard error what was read and, if the output is complete, what was written.
     pub(super) fn report(&self, written: Option<&str>) {
         let text = self.tally.summary(self.replay.engine().flows(), self.began.elapsed(), written);
-        // Lost only when standard error is closed.
+        // Lost only if standard error is closed.
         let _ = io::stderr().write_all(text.as_bytes());
     }
 }
 
-/// What the connector would publish, or why it would not.
+/// The result of anonymisation.
 fn published(
     (anonymiser, encoder): (&mut Anonymiser, &mut Encoder),
     raw: &Raw<'_>,

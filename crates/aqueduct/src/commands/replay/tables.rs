@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use writer::{Claim, SqliteConfig, Writer, WriterConfig, WriterError};
 
-/// Tables that are being filled.
+/// Tables that receive rows.
 pub(super) struct Tables {
     runtime: Handle,
     writer: Writer,
@@ -37,7 +37,7 @@ pub(super) struct Tables {
 }
 
 enum Kind {
-    /// A new file in a folder beside the old one.
+    /// A new file in a directory next to the old one.
     Replace {
         folder: TempDir,
         path: PathBuf,
@@ -60,7 +60,7 @@ struct Place {
     rows: u64,
 }
 
-/// What the tables of an SQLite file record as their writer.
+/// The owner that the tables of an SQLite file record.
 pub(super) const PIPELINE: &str = "replay";
 /// Rows of one flow that are sent together.
 const BATCH: usize = 20_000;
@@ -73,17 +73,17 @@ impl Tables {
         // Through links, so that they stay links.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         refuse_if_in_use(&path)?;
-        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = tempfile::Builder::new()
             .prefix(".aqueduct-")
-            .tempdir_in(beside)
+            .tempdir_in(folder)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let config = WriterConfig::Sqlite(SqliteConfig { path: folder.path().join(FILE) });
         let name = path.display().to_string();
         Self::open(&config, flows, (Kind::Replace { folder, path }, name), shutdown)
     }
 
-    /// The configured tables, which must be there.
+    /// The configured tables, which must exist.
     pub(super) fn connect(
         config: &WriterConfig,
         flows: &[Flow],
@@ -103,7 +103,7 @@ impl Tables {
         let runtime = Handle::current();
         let tables: Vec<_> = flows.iter().map(Flow::table).collect();
         let writer = runtime.block_on(Writer::connect(config, &tables))?;
-        // The configured tables stay their pipeline's: a replay fills its past.
+        // The configured tables keep their owner: a replay fills in the past.
         if matches!(kind, Kind::Replace { .. }) {
             runtime.block_on(writer.claim(PIPELINE, Claim::Take))?;
         }
@@ -209,8 +209,8 @@ impl Tables {
         loop {
             match self.retried(async || self.writer.append(append).await)? {
                 Appended::Done => return Ok(()),
-                // The answer to an earlier attempt may have been lost.
-                Appended::StreamGone if self.retried(async || self.writer.stands(append).await)? => {
+                // The response to an earlier attempt may have been lost.
+                Appended::StreamGone if self.retried(async || self.writer.contains(append).await)? => {
                     append.stream = self.retried(async || self.writer.open_stream(&append.table).await)?;
                     (append.offset, append.rows) = (0, 0);
                     return Ok(());
@@ -235,7 +235,7 @@ impl Tables {
         }
     }
 
-    /// A shared database may be unavailable for a while; a file beside the output fails immediately.
+    /// A shared database may be unavailable for a while; a local file fails immediately.
     fn retried<T, F: Future<Output = Result<T, WriterError>>>(
         &self,
         attempt: impl Fn() -> F,
@@ -263,8 +263,8 @@ impl Tables {
     }
 }
 
-/// A file that is being written has a log beside it, which would not belong to the new file.
-/// The new file has the mode of the one that it replaces.
+/// A file that is in use has a write-ahead log next to it, which would not belong to the new file. The new file has the
+/// mode of the one that it replaces.
 fn put_into_place(new: &Path, path: &Path) -> io::Result<()> {
     if let Ok(replaced) = path.metadata() {
         fs::set_permissions(new, replaced.permissions())?;

@@ -27,7 +27,7 @@ pub(super) struct Tally {
     rejected: u64,
     rejects: Vec<Complaint>,
     late: Vec<Late>,
-    /// Events of files that were refused for the sake of their neighbours.
+    /// Events of files that were rejected as far ahead of their neighbours.
     out_of_line: u64,
     /// Event times in the first month after the epoch.
     in_january_1970: u64,
@@ -69,7 +69,7 @@ impl Tally {
         self.records += 1;
     }
 
-    /// An event was refused as `future` by its neighbours in its file.
+    /// An event was rejected as `future` because of its neighbours in its file.
     pub(super) fn out_of_line(&mut self) {
         self.out_of_line += 1;
     }
@@ -79,7 +79,7 @@ impl Tally {
         self.in_january_1970 += u64::from(time.is_some_and(looks_like_seconds));
     }
 
-    /// The message for the case that there were records and no flow could use any of them.
+    /// The message for input without any usable record.
     pub(super) fn all_rejected(&self, flows: &[FlowState]) -> Option<String> {
         let is_rejected = |flow: &FlowState| flow.ledger.get(Outcome::Rejected) == self.records;
         if self.records == 0 || !flows.iter().all(is_rejected) {
@@ -90,7 +90,7 @@ impl Tally {
         Some(format!("all {} records were rejected, most of them with {reason}", self.records))
     }
 
-    /// It was refused by the anonymiser, or by at least one flow.
+    /// It was rejected by the anonymiser, or by at least one flow.
     pub(super) fn reject(&mut self, reason: &'static str, pointer: Option<&str>, at: At<'_>) {
         self.rejected += 1;
         let same = |known: &&mut Complaint| known.reason == reason && known.pointer.as_deref() == pointer;
@@ -117,7 +117,7 @@ impl Tally {
         }
     }
 
-    /// Every record ended in each flow as exactly one thing.
+    /// Every record has exactly one outcome in each flow.
     pub(super) fn check(&self, flows: &[FlowState]) -> anyhow::Result<()> {
         for flow in flows {
             let (total, pending) = (flow.ledger.total(), flow.ledger.get(Outcome::Pending));
@@ -133,7 +133,7 @@ impl Tally {
         Ok(())
     }
 
-    /// The summary; `written` is absent where the output is not complete.
+    /// The summary; `written` is `None` if the output is not complete.
     pub(super) fn summary(&self, flows: &[FlowState], took: Duration, written: Option<&str>) -> String {
         let mut text = String::new();
         for complaint in &self.rejects {
@@ -201,7 +201,7 @@ impl Tally {
     }
 }
 
-/// Seconds since the epoch, taken for milliseconds, lie in January 1970 until the year 2054.
+/// Seconds since the epoch, read as milliseconds, are in January 1970 until the year 2054.
 fn looks_like_seconds(time: EventTime) -> bool {
     const FEBRUARY: EventTime = EventTime(31 * 86_400_000);
     (EventTime(0)..FEBRUARY).contains(&time)

@@ -24,12 +24,12 @@ pub(super) struct Report<'a> {
     pub(super) stations: Vec<Station>,
     #[serde(flatten)]
     pub(super) answers: &'a Answers,
-    /// Which partition holds the watermark, and why.
+    /// The partition that holds back the watermark, and why.
     pub(super) held_by: &'a str,
     pub(super) waiting_requests: usize,
     pub(super) partitions: &'a [PartitionView],
     pub(super) flows: Vec<FlowReport<'a>>,
-    /// What was refused, by partition, stage and reason.
+    /// Rejected records by partition, stage and reason.
     pub(super) refused: &'a [Refusals],
 }
 

@@ -1,6 +1,6 @@
 //! `aqueduct status`: the progress of every component, whether or not it is running.
 //!
-//! See [`super::reconcile`] for what is missing.
+//! See [`super::reconcile`] for missing offsets and rows.
 
 mod document;
 mod text;

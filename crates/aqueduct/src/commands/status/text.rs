@@ -21,7 +21,7 @@ pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
     line("state", &state(report, at));
     match &report.answers.kafka {
         Err(reason) => {
-            line("Kafka", &format!("{reason}; log ends and committed offsets are from the last marks"))
+            line("Kafka", &format!("{reason}; log ends and committed offsets are from the last marks"));
         }
         Ok(brokers) => {
             for topic in &brokers.missing_topics {
@@ -35,7 +35,7 @@ pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
         Err(reason) if unreachable.is_empty() => line("tables", reason),
         _ => unreachable.iter().for_each(|reason| line("tables", reason)),
     }
-    line("watermark", &format!("held by {}", report.held_by));
+    line("watermark", &format!("held back by {}", report.held_by));
     line("verdict", &judge::verdict(&report.stations));
     for flow in &report.flows {
         if let Some(words) = late::words(&flow.view.name, &flow.view.ledger) {

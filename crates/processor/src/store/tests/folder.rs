@@ -27,11 +27,7 @@ impl Home {
 }
 
 async fn hold(store: &Store) -> Hold {
-    store
-        .hold(LONG, &CancellationToken::new(), |_| {})
-        .await
-        .expect("no trouble")
-        .expect("nobody asked to stop")
+    store.hold(LONG, &CancellationToken::new(), |_| {}).await.expect("no trouble").expect("not stopped")
 }
 
 #[tokio::test]
@@ -76,7 +72,7 @@ async fn a_torn_file_is_passed_over_and_a_missing_one_named() {
     fs::write(file(3), b"").expect("writable");
     assert_eq!(texts(&store).await, ["B1", "two"]);
     write(&mut appender(&store).await, &["four"]).await;
-    fs::remove_file(file(2)).expect("it stands there");
+    fs::remove_file(file(2)).expect("it exists");
     assert!(matches!(
         recover(&store).await,
         Err(StoreError::Broken { number: 2, needed_by: 4, damage: Damage::Missing, .. })
@@ -91,7 +87,7 @@ async fn a_folder_fences_too() {
     let mut first = appender(&one).await;
     let mut second = appender(&two).await;
     write(&mut first, &["one"]).await;
-    assert!(second.append(NEITHER, payload("uno")).await.expect_err("one stands there").is_fenced());
+    assert!(second.append(NEITHER, payload("uno")).await.expect_err("one exists").is_fenced());
     write(&mut first, &["two"]).await;
 }
 

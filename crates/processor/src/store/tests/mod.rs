@@ -65,7 +65,7 @@ fn part(text: &str) -> Part {
 /// Appends texts as the parts that [`part`] returns.
 async fn write(appender: &mut Appender, texts: &[&str]) {
     for text in texts {
-        appender.append(part(text), payload(text)).await.expect("nobody else writes");
+        appender.append(part(text), payload(text)).await.expect("no other writer");
     }
 }
 
@@ -112,7 +112,7 @@ impl Texted {
 
 /// Truncates an object to half its length.
 async fn tear(objects: &dyn ObjectStore, path: &Path) {
-    let whole = objects.get(path).await.expect("it stands there").bytes().await.expect("it can be read");
+    let whole = objects.get(path).await.expect("it exists").bytes().await.expect("it can be read");
     let half = whole.slice(..whole.len() / 2);
     objects.put_opts(path, half.into(), PutMode::Overwrite.into()).await.expect("it can be written");
 }

@@ -140,5 +140,5 @@ fn the_race_reaches_what_it_is_about() {
         fenced +=
             events.iter().filter(|event| matches!(event, Event::Fenced { start } if *start < 2)).count();
     }
-    assert!(fenced > 10, "{fenced} of 50 races fenced somebody");
+    assert!(fenced > 10, "{fenced} of 50 races fenced a processor");
 }

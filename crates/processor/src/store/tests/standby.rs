@@ -17,7 +17,7 @@ async fn hold(store: &Store) -> (Hold, Duration) {
         .hold(TAKEOVER, &CancellationToken::new(), |_| {})
         .await
         .expect("no trouble")
-        .expect("nobody stops it");
+        .expect("not stopped");
     (hold, start.elapsed())
 }
 
@@ -126,7 +126,7 @@ async fn a_stopped_holder_of_a_folder_loses_it_for_good() {
     about(waited, TAKEOVER);
     let mut writer = appender(&second).await;
     write(&mut writer, &["two"]).await;
-    assert!(overtaken.append(NEITHER, payload("zwei")).await.expect_err("two stands there").is_fenced());
+    assert!(overtaken.append(NEITHER, payload("zwei")).await.expect_err("two exists").is_fenced());
     drop(stopped);
 
     let third = open();

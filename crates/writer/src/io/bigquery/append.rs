@@ -18,14 +18,14 @@ use tonic_prost::ProstCodec;
 
 use super::{
     fault,
-    rows::{self, Parts},
+    rows::Parts,
     verdict,
     wire::{
         self, AppendRowsRequest, AppendRowsResponse, COMMITTED, CreateWriteStreamRequest,
         FinalizeWriteStreamResponse, NamedRequest, WriteStream,
     },
 };
-use crate::{WriterError, schema::Target};
+use crate::WriterError;
 
 /// An append that takes longer is abandoned and sent again. Without a limit it could wait forever.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
@@ -80,12 +80,8 @@ impl Streams {
         }
     }
 
-    /// Sends an append and returns what the answer says about its rows.
-    pub(super) async fn append(&self, append: &Append, target: &Target<'_>) -> Result<Appended, WriterError> {
-        let body = match rows::current(append, target)? {
-            std::borrow::Cow::Borrowed(_) => Bytes::from_owner(append.body.clone()),
-            std::borrow::Cow::Owned(bytes) => bytes.into(),
-        };
+    /// Sends an append with this body and returns what the answer says about its rows.
+    pub(super) async fn append(&self, append: &Append, body: Bytes) -> Result<Appended, WriterError> {
         // Taken out: a connection that fails, or whose caller goes away while it waits, is not used again.
         let kept = self.open.lock().await.remove(&append.table);
         if let Some(connection) = kept.filter(|connection| connection.stream == append.stream) {
@@ -149,7 +145,7 @@ impl Streams {
         let offset = i64::try_from(append.offset).map_err(|_| WriterError::Append {
             table: append.table.name(),
             offset: append.offset,
-            problem: "is beyond the end of any stream",
+            problem: "the offset is beyond the end of any stream",
         })?;
         let schema = Parts::read(append, body)?.schema;
         let request = |proto_rows| AppendRowsRequest {
@@ -170,9 +166,9 @@ impl Streams {
                 None => self.connect(&append.stream, request(body.clone()), schema).await?,
             };
             let answer = connection.answers.message().await?;
-            answer
-                .map(|answer| (connection, answer))
-                .ok_or_else(|| CallError::from(Status::unavailable("the connection ended without an answer")))
+            answer.map(|answer| (connection, answer)).ok_or_else(|| {
+                CallError::from(Status::unavailable("the connection was closed without a response"))
+            })
         };
         Ok(match timeout(APPEND_DEADLINE, exchange).await {
             Ok(Ok((connection, answer))) => {
@@ -199,7 +195,7 @@ impl Streams {
         schema: &[u8],
     ) -> Result<Connection, CallError> {
         let (requests, outlet) = mpsc::channel(1);
-        requests.try_send(first).expect("the channel is new and has room for one");
+        requests.try_send(first).expect("a new channel has capacity");
         let mut request = Request::new(ReceiverStream::new(outlet));
         *request.metadata_mut() = self.caller.credentials.metadata("write_stream", stream).await?;
         let mut grpc = Grpc::new(self.caller.channel.clone()).max_decoding_message_size(MAX_ANSWER);
@@ -221,7 +217,7 @@ impl Streams {
         A: prost::Message + Default + 'static,
     {
         let call = self.caller.unary(method, routing, request);
-        let late = |_| CallError::Status(Status::deadline_exceeded("no answer in time"));
+        let late = |_| CallError::Status(Status::deadline_exceeded("timed out"));
         timeout(CALL_DEADLINE, call).await.map_err(late)?
     }
 }

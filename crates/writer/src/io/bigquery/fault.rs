@@ -56,5 +56,5 @@ pub(super) fn exists_already(error: &RestError) -> bool {
 }
 
 fn absent(doing: &str) -> WriterError {
-    WriterError::Absent { what: format!("the table or dataset that it takes to {doing}") }
+    WriterError::Absent { what: format!("the table or dataset to {doing}") }
 }

@@ -5,19 +5,20 @@
 
 mod append;
 mod arrow;
+mod contains;
 mod fault;
 mod owner;
 mod read;
 mod rest;
 mod rows;
-mod stands;
 mod tables;
 mod verdict;
 mod wire;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use flow::{
     append::{Append, Appended, Body, Rows, Table},
     row::ProgressRow,
@@ -27,7 +28,7 @@ use google::{Caller, Credentials, channel};
 use crate::{
     BigQueryConfig, LatestRow, Refusals, WriterError,
     backend::{Backend, Mode, Place},
-    schema::Tables,
+    schema::{Tables, Target},
     writer::{Claim, Step},
 };
 
@@ -97,6 +98,21 @@ impl BigQuery {
     fn table_path(&self, name: &str) -> String {
         format!("/datasets/{}/tables/{name}", self.config.dataset)
     }
+
+    /// The body of an append as its table takes it. Only rows with a column that the configuration lacks are compared with
+    /// the table, which has all others: BigQuery would refuse the rows for a column that the table lacks, too, and forever.
+    async fn body(&self, append: &Append, target: &Target<'_>) -> Result<Bytes, WriterError> {
+        let body = match rows::current(append, target)? {
+            Cow::Borrowed(_) => Bytes::from_owner(append.body.clone()),
+            Cow::Owned(bytes) => bytes.into(),
+        };
+        let columns = rows::Parts::read(append, &body)?.columns(append, &target.columns)?;
+        if columns.iter().all(Option::is_some) {
+            return Ok(body);
+        }
+        let Some(found) = tables::get(self, &target.name()).await? else { return Ok(body) };
+        Ok(rows::only(append, &body, |column| found.has(column))?.into())
+    }
 }
 
 #[async_trait]
@@ -121,15 +137,16 @@ impl Backend for BigQuery {
     }
 
     async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
-        self.streams.append(append, &self.tables.target(&append.table)?).await
+        let body = self.body(append, &self.tables.target(&append.table)?).await?;
+        self.streams.append(append, body).await
     }
 
-    async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
+    async fn contains(&self, append: &Append) -> Result<bool, WriterError> {
         let target = self.tables.target(&append.table)?;
         if let Some(rows) = self.streams.finish(append).await? {
             return Ok(append.offset + u64::from(append.rows) <= rows);
         }
-        stands::ask(self, append, &target).await
+        contains::ask(self, append, &target).await
     }
 
     async fn claim(&self, pipeline: &str, claim: Claim) -> Result<(), WriterError> {

@@ -47,7 +47,7 @@ pub(super) enum RestError {
         reason: String,
         message: String,
     },
-    #[error("the query has not ended within {} s", QUERY_DEADLINE.as_secs())]
+    #[error("the query did not finish within {} s", QUERY_DEADLINE.as_secs())]
     Slow,
 }
 

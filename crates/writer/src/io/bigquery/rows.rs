@@ -7,7 +7,7 @@
 //! Checkpoints contain these bytes. Each body carries its own schema, so that rows which wait in a state can be sent
 //! after the columns of their table have changed. A body of release 0.1.0 contains Arrow (see [`super::arrow`]).
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, collections::HashSet, fmt::Write as _};
 
 use flow::{
     append::{Append, Body, Rows},
@@ -118,11 +118,11 @@ fn schema(columns: &[Column]) -> Vec<u8> {
         r#type: Some(proto_type(column.kind).into()),
         ..FieldDescriptorProto::default()
     };
-    let descriptor = DescriptorProto {
-        name: Some("Row".to_owned()),
-        field: (1..).zip(columns).map(field).collect(),
-        ..DescriptorProto::default()
-    };
+    schema_of((1..).zip(columns).map(field).collect())
+}
+
+fn schema_of(field: Vec<FieldDescriptorProto>) -> Vec<u8> {
+    let descriptor = DescriptorProto { name: Some("Row".to_owned()), field, ..DescriptorProto::default() };
     let schema = ProtoSchema { proto_descriptor: Some(descriptor) };
     let mut bytes = Vec::new();
     prost::encoding::message::encode(SCHEMA, &schema, &mut bytes);
@@ -177,6 +177,40 @@ pub(crate) fn without(append: &Append, target: &Target<'_>, refused: &[u32]) -> 
     Ok(Body { rows: kept, bytes: proto_data(parts.schema, &rows) })
 }
 
+/// The body with only the columns that its table has. It lacks those of measures that were removed while the rows waited,
+/// if it was created since.
+pub(super) fn only(append: &Append, body: &[u8], has: impl Fn(&str) -> bool) -> Result<Vec<u8>, WriterError> {
+    let parts = Parts::read(append, body)?;
+    let mut fields = parts.fields(append)?;
+    fields.retain(|field| has(field.name()));
+    let kept: HashSet<i32> = fields.iter().map(FieldDescriptorProto::number).collect();
+    let mut rows = Vec::with_capacity(parts.rows.len());
+    for row in parts.iter(append) {
+        let row = fields_of(row?, |field| i32::try_from(field).is_ok_and(|field| kept.contains(&field)));
+        put_bytes(ROW, &row.ok_or_else(|| malformed(append))?, &mut rows);
+    }
+    Ok(proto_data(&schema_of(fields), &rows))
+}
+
+/// The fields of an encoded row that `keep` wants.
+fn fields_of(row: &[u8], keep: impl Fn(u32) -> bool) -> Option<Vec<u8>> {
+    let (mut kept, mut rest) = (Vec::with_capacity(row.len()), row);
+    while !rest.is_empty() {
+        let from = rest;
+        let (field, kind) = decode_key(&mut rest).ok()?;
+        match kind {
+            WireType::Varint => drop(decode_varint(&mut rest).ok()?),
+            WireType::SixtyFourBit => rest = rest.split_at_checked(8)?.1,
+            WireType::LengthDelimited => drop(take_length(&mut rest)?),
+            _ => return None,
+        }
+        if keep(field) {
+            kept.extend_from_slice(&from[..from.len() - rest.len()]);
+        }
+    }
+    Some(kept)
+}
+
 /// A body taken apart.
 pub(super) struct Parts<'a> {
     /// Field 1 of `ProtoData`, with its key and length. Can be left out of a request if the request before it on the
@@ -219,12 +253,15 @@ impl<'a> Parts<'a> {
         append: &Append,
         today: &[Column],
     ) -> Result<Vec<Option<Column>>, WriterError> {
+        let named = |field: FieldDescriptorProto| today.iter().find(|c| c.name == field.name()).cloned();
+        Ok(self.fields(append)?.into_iter().map(named).collect())
+    }
+
+    fn fields(&self, append: &Append) -> Result<Vec<FieldDescriptorProto>, WriterError> {
         let mut schema = self.schema;
         let schema = take(&mut schema, SCHEMA).and_then(|bytes| ProtoSchema::decode(bytes).ok());
-        let descriptor =
-            schema.and_then(|schema| schema.proto_descriptor).ok_or_else(|| malformed(append))?;
-        let named = |field: FieldDescriptorProto| today.iter().find(|c| c.name == field.name()).cloned();
-        Ok(descriptor.field.into_iter().map(named).collect())
+        let descriptor = schema.and_then(|schema| schema.proto_descriptor);
+        descriptor.map(|descriptor| descriptor.field).ok_or_else(|| malformed(append))
     }
 }
 
@@ -270,7 +307,7 @@ pub(super) fn malformed(append: &Append) -> WriterError {
     WriterError::Append {
         table: append.table.name(),
         offset: append.offset,
-        problem: "has a body that cannot be decoded",
+        problem: "cannot decode the body",
     }
 }
 

@@ -41,6 +41,16 @@ struct Schema {
     fields: Vec<Map<String, Value>>,
 }
 
+impl Definition {
+    /// Whether it has a column of this name.
+    pub(super) fn has(&self, column: &str) -> bool {
+        let name = |field: &Map<String, Value>| {
+            field.get("name").and_then(Value::as_str).is_some_and(|name| name.eq_ignore_ascii_case(column))
+        };
+        self.schema.fields.iter().any(name)
+    }
+}
+
 pub(super) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>, WriterError> {
     let dataset = ensure_dataset(bigquery, mode).await?;
     let mut steps = vec![Step { what: format!("dataset {}", bigquery.config.dataset), state: dataset }];
@@ -194,8 +204,8 @@ fn field(column: &Column) -> Value {
     json!({ "name": column.name, "type": spelled(column.kind), "mode": "NULLABLE" })
 }
 
-/// What the view shows. Also identifies its definition, because BigQuery may reformat a query's text. Raise the number
-/// when [`view`] changes.
+/// What the view shows. Also identifies its definition, because BigQuery may reformat a query's text. Raise the number of a
+/// kind of windows when its [`view`] changes.
 fn describe(flow: &FlowTable) -> String {
     let by = flow.columns.join(", ");
     let columns = flow.all_columns();
@@ -209,41 +219,40 @@ fn describe(flow: &FlowTable) -> String {
     } else {
         String::new()
     };
-    let window = if flow.merging { "session" } else { "window" };
+    let (window, version) = if flow.merging { ("session", 2) } else { ("window", 1) };
     format!(
-        "The newest pane of each {window} by {by}{measures}; final {} ms after its end. Made by `aqueduct setup`, version 1.",
+        "The newest pane of each {window} by {by}{measures}; final {} ms after its end. Made by `aqueduct setup`, version {version}.",
         flow.allowed_lateness.0
     )
 }
 
 /// The newest pane of each window and key. Panes are numbered within `window_end`, so a filter on it selects partitions.
 ///
-/// Sessions of a key that overlap are one session, seen at different times: the later pane counts all that the earlier did.
-/// BigQuery joins two tables only by an equality, here of all `by` columns as one text, in which NULL equals NULL.
+/// Panes of a session overlap, directly or through others, and the newest counts everything that the others do. A session of
+/// which an EARLY pane is the newest is still open, however long ago that fired. No column can be called `rowid`, which is 1
+/// where a session begins, or `flow`, which is the number of the session within its key.
 fn view(bigquery: &BigQuery, flow: &FlowTable) -> String {
     let columns: Vec<_> = flow.all_columns().iter().map(|column| format!("`{}`", column.name)).collect();
     let by: String = flow.columns.iter().map(|name| format!(", `{name}`")).collect();
     let (table, progress) = (bigquery.quoted(&flow.flow), bigquery.quoted(&flow.progress_name()));
     let lateness = flow.allowed_lateness.0;
-    let (panes, window) = if flow.merging {
-        let key = |pane: &str| {
-            let by: Vec<_> = flow.columns.iter().map(|name| format!("{pane}.`{name}`")).collect();
-            format!("TO_JSON_STRING(STRUCT({}))", by.join(", "))
-        };
-        let panes = format!(
-            "{table} AS s WHERE NOT EXISTS (SELECT 1 FROM {table} AS n WHERE {} = {} \
-             AND n.window_end > s.window_start AND n.window_start < s.window_end \
-             AND (n.pane_index > s.pane_index OR n.pane_index = s.pane_index AND n.emitted_at > s.emitted_at))",
-            key("n"),
-            key("s")
+    let (panes, window, has_ended) = if flow.merging {
+        let key = by.trim_start_matches(", ");
+        let begins = format!(
+            "SELECT *, IF(window_start < MAX(window_end) OVER (PARTITION BY {key} ORDER BY window_start, window_end \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0, 1) AS rowid FROM {table}"
         );
-        (panes, "window_start, window_end")
+        // Panes of one window are in no order here; the sum, whose frame is a range, is the same for all of them.
+        let panes = format!(
+            "(SELECT *, SUM(rowid) OVER (PARTITION BY {key} ORDER BY window_start, window_end) AS flow FROM ({begins})) WHERE TRUE"
+        );
+        (panes, "flow", "pane <> 'EARLY' AND ")
     } else {
-        (format!("{table} WHERE TRUE"), "window_end")
+        (format!("{table} WHERE TRUE"), "window_end", "")
     };
     format!(
         "CREATE OR REPLACE VIEW {} AS SELECT {}, \
-         COALESCE(TIMESTAMP_DIFF((SELECT p.watermark FROM {progress} AS p ORDER BY p.`at` DESC LIMIT 1), window_end, MILLISECOND) \
+         COALESCE({has_ended}TIMESTAMP_DIFF((SELECT p.watermark FROM {progress} AS p ORDER BY p.`at` DESC LIMIT 1), window_end, MILLISECOND) \
          >= {lateness}, FALSE) AS is_final FROM {panes} \
          QUALIFY ROW_NUMBER() OVER (PARTITION BY {window}{by} ORDER BY pane_index DESC, emitted_at DESC) = 1",
         bigquery.quoted(&flow.latest_name()),

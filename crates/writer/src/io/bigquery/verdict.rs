@@ -46,7 +46,7 @@ fn of_error(error: &RpcStatus, doing: impl Fn() -> String) -> Result<Appended, W
 fn unsaid(error: &RpcStatus, status: Status, doing: impl Fn() -> String) -> WriterError {
     if own_code(error) == Some(storage_code::SCHEMA_MISMATCH_EXTRA_FIELDS) {
         // `setup` has added the column; the Storage Write API sees it only minutes later.
-        let doing = format!("{}, which may take minutes after a column was added", doing());
+        let doing = format!("{}; this can take minutes after a column was added", doing());
         return WriterError::Unavailable { doing, source: Some(status.into()) };
     }
     fault::call(doing(), CallError::Status(status))

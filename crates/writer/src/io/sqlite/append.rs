@@ -53,7 +53,7 @@ pub(crate) fn append(
         return Ok(Appended::Gap);
     }
     if append.offset < end {
-        let problem = "covers the end of its stream";
+        let problem = "it overlaps the end of its stream";
         return Err(WriterError::Append { table, offset: append.offset, problem }.into());
     }
     insert(&transaction, &table, &rows)?;
@@ -68,7 +68,7 @@ pub(crate) fn append(
 }
 
 /// Whether one of the append's rows is in its table, in all its columns, whatever stream it arrived by.
-pub(crate) fn stands(connection: &Connection, append: &Append, target: &Target<'_>) -> Result<bool, Fault> {
+pub(crate) fn contains(connection: &Connection, append: &Append, target: &Target<'_>) -> Result<bool, Fault> {
     let body = body::current(append, target)?;
     let rows = Decoded::read(append, &body)?;
     let table = append.table.name();

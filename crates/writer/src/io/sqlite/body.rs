@@ -45,12 +45,12 @@ impl<'a> Decoded<'a> {
     /// Reads the bytes that [`current`] returned. They must have as many rows as the append.
     pub(crate) fn read(append: &Append, body: &'a [u8]) -> Result<Self, WriterError> {
         let decoded = body.split_first().and_then(|(_, rest)| Self::parse(rest));
-        let decoded = decoded.ok_or_else(|| wrong(append, "holds rows that cannot be read"))?;
+        let decoded = decoded.ok_or_else(|| wrong(append, "cannot decode the rows"))?;
         if !decoded.columns.contains(&schema::partitioned_by(&append.table)) {
-            return Err(wrong(append, "holds rows of another table"));
+            return Err(wrong(append, "the rows are of another table"));
         }
         if decoded.rows().len() != append.rows as usize {
-            return Err(wrong(append, "holds another number of rows than it says"));
+            return Err(wrong(append, "the number of rows does not match"));
         }
         Ok(decoded)
     }
@@ -106,14 +106,14 @@ pub(crate) fn current<'a>(append: &'a Append, target: &Target<'_>) -> Result<Cow
         Some((&VERSION, _)) => Ok(Cow::Borrowed(&append.body)),
         Some((&legacy::VERSION, bytes)) => {
             let rows = Legacy::read(bytes, target);
-            let rows = rows.ok_or_else(|| wrong(append, "holds rows that cannot be read"))?;
+            let rows = rows.ok_or_else(|| wrong(append, "cannot decode the rows"))?;
             let columns = rows.columns();
             let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
             let body = Encoder::new(target.name(), &columns)?
                 .rows(0..rows.len(), |index, visit| rows.cells(index, visit))?;
             Ok(Cow::Owned(body.bytes))
         }
-        _ => Err(wrong(append, "holds rows in an unknown encoding")),
+        _ => Err(wrong(append, "the rows have an unknown encoding")),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn prepare(
     tables: &Tables,
     mode: Mode,
 ) -> Result<Vec<Step>, WriterError> {
-    run(connection, tables, mode).map_err(|fault| fault.at(path, "make the tables"))
+    run(connection, tables, mode).map_err(|fault| fault.at(path, "create the tables"))
 }
 
 fn run(connection: &Connection, tables: &Tables, mode: Mode) -> Result<Vec<Step>, Fault> {
@@ -149,8 +149,13 @@ fn indexes(flow: &FlowTable) -> String {
 
 /// The view's definition. It also shows whether a view that exists is up to date.
 fn view(flow: &FlowTable) -> String {
-    let columns = flow.all_columns();
-    let list: Vec<_> = columns.iter().map(|column| format!("p.\"{}\"", column.name)).collect();
+    let newest = if flow.merging { newest_sessions(flow) } else { newest(flow) };
+    format!("CREATE VIEW \"{}\" AS {newest}", flow.latest_name())
+}
+
+/// Selects the panes that the view shows, one after the other: for a reader that stops after a few of them. It takes all
+/// panes of a key for each session, which is too much for a key with many.
+pub(super) fn newest(flow: &FlowTable) -> String {
     let same: String = flow.columns.iter().map(|name| format!("AND n.\"{name}\" IS p.\"{name}\" ")).collect();
     // Sessions that overlap are one session, seen at different times: the later pane counts all that the earlier did.
     let window = if flow.merging {
@@ -158,16 +163,39 @@ fn view(flow: &FlowTable) -> String {
     } else {
         "n.window_end = p.window_end"
     };
-    let (table, progress, latest) = (&flow.flow, flow.progress_name(), flow.latest_name());
-    let (seconds, millis) = (flow.allowed_lateness.0 / 1000, flow.allowed_lateness.0 % 1000);
+    let (shown, table) = (shown(flow), &flow.flow);
     format!(
-        "CREATE VIEW \"{latest}\" AS SELECT {}, \
-         COALESCE(p.window_end <= strftime('%Y-%m-%dT%H:%M:%fZ', \
-         (SELECT watermark FROM \"{progress}\" ORDER BY rowid DESC LIMIT 1), '-{seconds}.{millis:03} seconds'), 0) \
-         AS is_final FROM \"{table}\" AS p WHERE NOT EXISTS (SELECT 1 FROM \"{table}\" AS n \
+        "SELECT {shown} FROM \"{table}\" AS p WHERE NOT EXISTS (SELECT 1 FROM \"{table}\" AS n \
          WHERE {window} {same}AND n.pane_index >= p.pane_index \
-         AND (n.pane_index > p.pane_index OR n.rowid > p.rowid))",
-        list.join(", ")
+         AND (n.pane_index > p.pane_index OR n.rowid > p.rowid))"
+    )
+}
+
+/// As [`newest`] for sessions, all at once: panes of a key that overlap, directly or through others, are one session, of
+/// which the newest pane counts everything. Sorts the table, and no more. No column of a flow has a name with a space.
+fn newest_sessions(flow: &FlowTable) -> String {
+    let by: String = flow.columns.iter().map(|name| format!("\"{name}\", ")).collect();
+    let key = by.trim_end_matches(", ");
+    let (shown, table) = (shown(flow), &flow.flow);
+    format!(
+        "SELECT {shown} FROM (SELECT *, row_number() OVER (PARTITION BY {by}\"session number\" \
+         ORDER BY pane_index DESC, \"row number\" DESC) AS \"pane age\" FROM (SELECT *, sum(\"begins session\") OVER (PARTITION BY {key} \
+         ORDER BY window_start, \"row number\") AS \"session number\" FROM (SELECT *, rowid AS \"row number\", \
+         coalesce(window_start >= max(window_end) OVER (PARTITION BY {key} ORDER BY window_start, rowid \
+         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 1) AS \"begins session\" FROM \"{table}\"))) AS p WHERE \"pane age\" = 1"
+    )
+}
+
+/// The columns of the view. A session of which an EARLY pane is the newest is still open, however long ago that fired.
+fn shown(flow: &FlowTable) -> String {
+    let columns: String =
+        flow.all_columns().iter().map(|column| format!("p.\"{}\", ", column.name)).collect();
+    let (seconds, millis) = (flow.allowed_lateness.0 / 1000, flow.allowed_lateness.0 % 1000);
+    let has_ended = if flow.merging { "p.pane <> 'EARLY' AND " } else { "" };
+    format!(
+        "{columns}COALESCE({has_ended}p.window_end <= strftime('%Y-%m-%dT%H:%M:%fZ', \
+         (SELECT watermark FROM \"{}\" ORDER BY rowid DESC LIMIT 1), '-{seconds}.{millis:03} seconds'), 0) AS is_final",
+        flow.progress_name()
     )
 }
 

@@ -150,10 +150,10 @@ impl Backend for Sqlite {
         .await
     }
 
-    async fn stands(&self, append: &Append) -> Result<bool, WriterError> {
+    async fn contains(&self, append: &Append) -> Result<bool, WriterError> {
         let (tables, append) = (self.tables.clone(), append.clone());
         self.read("look for rows", move |connection| {
-            append::stands(connection, &append, &tables.target(&append.table)?)
+            append::contains(connection, &append, &tables.target(&append.table)?)
         })
         .await
     }
@@ -324,7 +324,7 @@ fn folder_exists(path: &Path) -> Result<(), WriterError> {
     match folder {
         Some(folder) if !folder.is_dir() => Err(WriterError::Open {
             path: PathBuf::from(path),
-            source: format!("there is no folder {}", folder.display()).into(),
+            source: format!("directory {} does not exist", folder.display()).into(),
         }),
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! Which pipeline writes the tables of a flow, as a table of the file.
 //!
 //! A second pipeline with flows of the same names would add its rows between those of the first, where no later check could
-//! tell them apart.
+//! distinguish them.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 

@@ -4,7 +4,7 @@ use event::EventTime;
 use flow::row::{Column, FlowTable, ProgressRow};
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
-use super::fault::Fault;
+use super::{ddl, fault::Fault};
 use crate::{
     LatestRow, Refusals,
     cells::{Value, Values},
@@ -59,10 +59,12 @@ fn panes(
     (end, limit): (&str, i64),
 ) -> Result<Vec<LatestRow>, Fault> {
     let (columns, view) = (schema::read_back(flow), flow.latest_name());
+    // The view would sort all sessions to show the few of them that are asked for.
+    let from = if flow.merging { format!("({})", ddl::newest(flow)) } else { format!("\"{view}\"") };
     let counts: String = schema::counts(flow).map(|name| format!(", \"{name}\" DESC")).collect();
     let by: String = flow.columns.iter().map(|name| format!(", \"{name}\"")).collect();
     let sql = format!(
-        "SELECT {}, is_final FROM \"{view}\" WHERE {condition} ORDER BY {order}{counts}{by} LIMIT ?2",
+        "SELECT {}, is_final FROM {from} WHERE {condition} ORDER BY {order}{counts}{by} LIMIT ?2",
         list(&columns)
     );
     let mut statement = connection.prepare_cached(&sql)?;

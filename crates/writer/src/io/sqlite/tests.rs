@@ -84,7 +84,11 @@ async fn add(writer: &Writer, rows: &[Row]) {
 }
 
 async fn add_progress(writer: &Writer, rows: &[ProgressRow]) {
-    let table = Table::Progress("box_ctr".into());
+    add_progress_of(writer, "box_ctr", rows).await;
+}
+
+async fn add_progress_of(writer: &Writer, flow: &str, rows: &[ProgressRow]) {
+    let table = Table::Progress(flow.into());
     let stream = writer.open_stream(&table).await.expect("a stream opens");
     let body = writer.encode(&table, Rows::Progress(rows)).expect("rows encode").remove(0);
     let append = Append { table, stream, offset: 0, rows: body.rows, body: body.bytes.into() };
@@ -123,7 +127,7 @@ async fn an_append_is_added_once_at_its_offset() {
     let error = writer.append(&across).await.expect_err("one row is in the table and one is not");
     assert_eq!(
         error.to_string(),
-        "the append to box_ctr at offset 4 covers the end of its stream; it was made by another version or altered"
+        "invalid append to box_ctr at offset 4 in the state: it overlaps the end of its stream; another version wrote it, or it was modified"
     );
     let altered = Append { body: [9_u8, 0].as_slice().into(), ..first };
     assert!(!writer.append(&altered).await.expect_err("the version is unknown").is_retryable());
@@ -135,21 +139,21 @@ async fn rows_of_a_lost_stream_are_found() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
     let rows = [pane(None, MINUTE, 0, 0), pane(Some("/it's"), MINUTE, 0, 4)];
-    let stands = async |rows: &[Row]| {
-        writer.stands(&append_of(&writer, "box_ctr/0000", 0, rows)).await.expect("the file answers")
+    let contains = async |rows: &[Row]| {
+        writer.contains(&append_of(&writer, "box_ctr/0000", 0, rows)).await.expect("the file answers")
     };
-    assert!(!stands(&rows).await);
+    assert!(!contains(&rows).await);
     add(&writer, &rows).await;
-    assert!(stands(&rows).await && stands(&rows[..1]).await && stands(&rows[1..]).await);
+    assert!(contains(&rows).await && contains(&rows[..1]).await && contains(&rows[1..]).await);
     let with = |change: fn(&mut Row)| {
         let mut row = rows[1].clone();
         change(&mut row);
         [row]
     };
-    assert!(!stands(&with(|row| row.key = [None, None].into())).await);
-    assert!(!stands(&with(|row| row.pane_index = 1)).await);
-    assert!(!stands(&with(|row| row.emitted_at = EventTime(MINUTE))).await);
-    assert!(!stands(&with(|row| row.values[2] = Value::Count(1))).await);
+    assert!(!contains(&with(|row| row.key = [None, None].into())).await);
+    assert!(!contains(&with(|row| row.pane_index = 1)).await);
+    assert!(!contains(&with(|row| row.emitted_at = EventTime(MINUTE))).await);
+    assert!(!contains(&with(|row| row.values[2] = Value::Count(1))).await);
     let line = progress(7, EventTime::MAX);
     let table = Table::Progress("box_ctr".into());
     let body =
@@ -161,9 +165,9 @@ async fn rows_of_a_lost_stream_are_found() {
         rows: 1,
         body: body.bytes.into(),
     };
-    assert!(!writer.stands(&append).await.expect("the file answers"));
+    assert!(!writer.contains(&append).await.expect("the file answers"));
     add_progress(&writer, &[line]).await;
-    assert!(writer.stands(&append).await.expect("the file answers"));
+    assert!(writer.contains(&append).await.expect("the file answers"));
 }
 
 #[tokio::test]
@@ -270,7 +274,7 @@ async fn a_full_disk_is_retried() {
         assert_eq!(
             error.to_string(),
             format!(
-                "cannot write to {}: the disk is full or fails; free some space, the rows wait until then",
+                "cannot write to {}: disk full or I/O error; free disk space; rows are kept in the state",
                 file.path().display()
             )
         );
@@ -296,8 +300,8 @@ async fn readers_do_not_block_writes() {
     sqlite.write("hurry", hurry).await.expect("the timeout is set");
     let error = sqlite.append(&append).await.expect_err("the file is locked");
     assert!(error.is_retryable() && error.to_string().contains("is locked by another program"), "{error}");
-    other.execute_batch("COMMIT").expect("it is let go");
-    assert_eq!(sqlite.append(&append).await.expect("nobody holds it"), Appended::Done);
+    other.execute_batch("COMMIT").expect("it is released");
+    assert_eq!(sqlite.append(&append).await.expect("it is free"), Appended::Done);
 }
 
 #[tokio::test]
@@ -308,12 +312,12 @@ async fn a_file_is_prepared_and_closed() {
     let missing = Writer::open(&config, flows).await.expect_err("there is no file");
     assert!(missing.to_string().contains("does not exist"), "{missing}");
     Writer::check(&config, flows).await.expect("a file that is not there yet is no fault");
-    let planned = Writer::setup(&config, flows, true).await.expect("nothing is in the way");
+    let planned = Writer::setup(&config, flows, true).await.expect("nothing prevents it");
     assert!(planned.iter().all(|step| step.state == State::WouldCreate));
     assert!(!file.path().exists(), "a dry run makes nothing");
     let what: Vec<_> = Writer::setup(&config, flows, false)
         .await
-        .expect("nothing is in the way")
+        .expect("nothing prevents it")
         .iter()
         .map(ToString::to_string)
         .collect();
@@ -486,8 +490,7 @@ async fn a_foreign_value_is_named_by_column() {
         assert_eq!(
             error.to_string(),
             format!(
-                "table {table}: column {column} holds a value that aqueduct does not write; find out who else writes to \
-                 that table"
+                "table {table}: column {column} contains a value that Aqueduct does not write; check whether another program writes to the table"
             )
         );
     }
@@ -575,7 +578,7 @@ async fn every_kind_of_measure_is_read_back() {
     let rows = [fixtures::measured("-0.1", Some(7)), fixtures::measured("0", None)];
     let append = add_to(&writer, &flow, &rows).await;
     assert_eq!(file.panes(&flow), rows.clone().map(without_sketch));
-    assert!(writer.stands(&append).await.expect("the file answers"));
+    assert!(writer.contains(&append).await.expect("the file answers"));
     let other = Append {
         body: writer
             .encode(&append.table, Rows::Panes(&[fixtures::measured("-0.2", Some(7))]))
@@ -586,7 +589,7 @@ async fn every_kind_of_measure_is_read_back() {
         rows: 1,
         ..append.clone()
     };
-    assert!(!writer.stands(&other).await.expect("the file answers"));
+    assert!(!writer.contains(&other).await.expect("the file answers"));
     let rest = writer.without(&append, &[0]).expect("its own bytes");
     assert_eq!(vec![rest], writer.encode(&append.table, Rows::Panes(&rows[1..])).expect("rows encode"));
 
@@ -645,15 +648,15 @@ async fn tables_gain_measures_and_keep_removed_ones() {
     let (config, flows) = (file.config(), std::slice::from_ref(&flow));
     assert!(matches!(Writer::open(&config, flows).await, Err(WriterError::Absent { .. })));
     let states = |steps: Vec<Step>| [0, 1, 3].map(|step: usize| steps[step].state);
-    let planned = Writer::setup(&config, flows, true).await.expect("nothing is in the way");
+    let planned = Writer::setup(&config, flows, true).await.expect("nothing prevents it");
     assert_eq!(states(planned), [State::WouldUpdate, State::Exists, State::WouldUpdate]);
-    let done = Writer::setup(&config, flows, false).await.expect("nothing is in the way");
+    let done = Writer::setup(&config, flows, false).await.expect("nothing prevents it");
     assert_eq!(states(done), [State::Updated, State::Exists, State::Updated]);
-    let again = Writer::setup(&config, flows, false).await.expect("nothing is in the way");
+    let again = Writer::setup(&config, flows, false).await.expect("nothing prevents it");
     assert_eq!(states(again), [State::Exists; 3]);
 
     let writer = file.connect(&flow).await;
-    assert!(writer.stands(&waiting).await.expect("the file answers"), "the same row is in the table");
+    assert!(writer.contains(&waiting).await.expect("the file answers"), "the same row is in the table");
     assert_eq!(writer.append(&waiting).await.expect("rows are added"), Appended::Done);
     let new = fixtures::measured("3", Some(2));
     add_to(&writer, &flow, std::slice::from_ref(&new)).await;
@@ -782,16 +785,71 @@ async fn the_latest_sessions_are_first() {
     assert_eq!(shown(5).await, [rows[3].clone(), rows[1].clone()]);
 }
 
+/// What an EARLY pane shows has not ended, even if the watermark is far past what was its end when it fired.
+#[tokio::test]
+async fn an_open_session_is_not_final() {
+    let (file, flow) = (File::new(), fixtures::sessions());
+    let writer = file.connect(&flow).await;
+    let rows = [
+        Row { pane: Pane::OnTime, ..session(Some("/a"), (0, 10), 0, 1) },
+        Row { pane: Pane::Early, ..session(Some("/a"), (0, 25), 1, 3) },
+        Row { pane: Pane::OnTime, ..session(Some("/b"), (0, 10), 0, 1) },
+        Row { pane: Pane::OnTime, ..session(Some("/c"), (200, 210), 0, 1) },
+    ];
+    let sql = "SELECT user, events, is_final FROM visits_latest ORDER BY user";
+    let shown = async |rows: &[Row], watermark: i64| -> Vec<(String, i64, bool)> {
+        add_to(&writer, &flow, rows).await;
+        let line = progress(watermark, EventTime(watermark * MINUTE));
+        add_progress_of(&writer, "visits", &[line]).await;
+        let newest = writer.latest("visits", 10).await.expect("panes are read");
+        let connection = Connection::open(file.path()).expect("the file opens");
+        let mut statement = connection.prepare(sql).expect("the view is there");
+        let shown = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let shown: Vec<(String, i64, bool)> = shown.expect("rows").map(|row| row.expect("a row")).collect();
+        for (user, _, is_final) in &shown {
+            let read = newest.iter().find(|latest| latest.row.key.get(0) == Some(user.as_str()));
+            assert!(read.is_none_or(|latest| latest.is_final == *is_final), "{user}: {newest:?}");
+        }
+        shown
+    };
+    let name = |name: &str| name.to_owned();
+    assert_eq!(shown(&rows[..3], 79).await, [(name("/a"), 3, false), (name("/b"), 1, false)]);
+    let c = (name("/c"), 1, false);
+    assert_eq!(shown(&rows[3..], 212).await, [(name("/a"), 3, false), (name("/b"), 1, true), c.clone()]);
+    let end = Row { pane: Pane::OnTime, ..session(Some("/a"), (0, 90), 2, 8) };
+    assert_eq!(shown(&[end], 213).await, [(name("/a"), 8, true), (name("/b"), 1, true), c]);
+}
+
 #[tokio::test]
 async fn an_index_finds_the_sessions_of_a_key() {
     let (file, flow) = (File::new(), fixtures::sessions());
     let writer = file.connect(&flow).await;
     add_to(&writer, &flow, &[session(None, (0, 10), 0, 1)]).await;
     let connection = Connection::open(file.path()).expect("the file opens");
-    let mut statement =
-        connection.prepare("EXPLAIN QUERY PLAN SELECT * FROM visits_latest").expect("the view is there");
+    let sql = format!("EXPLAIN QUERY PLAN {}", ddl::newest(&flow));
+    let mut statement = connection.prepare(&sql).expect("the table is there");
     let plan: Vec<String> =
         statement.query_map([], |row| row.get(3)).expect("a plan").map(|row| row.expect("a line")).collect();
     let expected = "SEARCH n USING COVERING INDEX visits_sessions (user=? AND site=? AND window_end>?)";
     assert!(plan.iter().any(|line| line == expected), "{plan:?}");
+}
+
+/// One key with all sessions is the worst case.
+#[tokio::test]
+async fn the_view_of_sessions_takes_as_many_steps_as_a_sort() {
+    let mut steps = Vec::new();
+    for sessions in [500, 4_000] {
+        let (file, flow) = (File::new(), fixtures::sessions());
+        let writer = file.connect(&flow).await;
+        let rows: Vec<_> = (0..sessions).map(|n| session(Some("/a"), (20 * n, 20 * n + 10), 0, 1)).collect();
+        add_to(&writer, &flow, &rows).await;
+        let connection = Connection::open(file.path()).expect("the file opens");
+        let mut statement = connection
+            .prepare("SELECT count(*), sum(is_final) FROM visits_latest")
+            .expect("the view is there");
+        let count: i64 = statement.query_row([], |row| row.get(0)).expect("a row");
+        assert_eq!(count, sessions);
+        steps.push(statement.get_status(rusqlite::StatementStatus::VmStep));
+    }
+    assert!(steps[1] < 10 * steps[0], "{steps:?} steps for eight times as many sessions");
 }

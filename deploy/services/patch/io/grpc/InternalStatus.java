@@ -2,7 +2,7 @@ package io.grpc;
 
 /**
  * The emulator's jar holds an older form of this class than its own network code calls, so that a cancelled stream ends
- * in NoSuchMethodError and goes on being delivered to. This form stands before the jar and has the missing method.
+ * in NoSuchMethodError and goes on being delivered to. This class precedes the jar and has the missing method.
  */
 public final class InternalStatus {
     public static final Metadata.Key<String> MESSAGE_KEY = Status.MESSAGE_KEY;
