@@ -104,7 +104,10 @@ mod tests {
     const G: [u8; 16] = [0xAB, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
     /// The ID, the payload, and the indexes in a header; `None` where there is no ID.
-    fn check(bytes: &[u8], headers: &[(&str, &[u8])], expected: Option<(SchemaId, &[u8], Option<&[u8]>)>) {
+    type Expected<'a> = Option<(SchemaId, &'a [u8], Option<&'a [u8]>)>;
+
+    #[expect(clippy::needless_pass_by_value, reason = "the tests read better without references")]
+    fn check(bytes: &[u8], headers: &[(&str, &[u8])], expected: Expected<'_>) {
         let found = confluent(Part::Value, bytes, headers);
         let found = found.as_ref().ok().map(|framed| {
             let indexes = match framed.payload.indexes {

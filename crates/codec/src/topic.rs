@@ -107,6 +107,9 @@ impl TopicCodec {
     }
 }
 
+/// JSON or text, and the schema that it was decoded by.
+type DecodedPart<'a> = (&'a [u8], Option<&'a Arc<dyn Schema>>);
+
 impl PartCodec {
     fn new(part: Part, source: Option<Source>) -> Self {
         Self { part, source, known: Known::default(), out: Vec::new() }
@@ -117,7 +120,7 @@ impl PartCodec {
         topic: &str,
         bytes: &'a [u8],
         headers: &[(&str, &'a [u8])],
-    ) -> Result<(&'a [u8], Option<&'a Arc<dyn Schema>>), Undecoded> {
+    ) -> Result<DecodedPart<'a>, Undecoded> {
         let (schema, payload) = match &self.source {
             None => return Ok((bytes, None)),
             Some(Source::File(schema)) => (schema, Payload { bytes, indexes: Indexes::None }),

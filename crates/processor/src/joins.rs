@@ -376,9 +376,18 @@ impl Entry {
         view.into_iter().chain(click).min()
     }
 
-    /// The newest view at or before a time.
+    /// The newest view at or before a time; `None` if there is none, or if it is older than one that was forgotten.
     fn newest_view(&self, time: EventTime) -> Option<usize> {
-        self.views.partition_point(|view| view.time <= time).checked_sub(1)
+        let newest = self.views.partition_point(|view| view.time <= time).checked_sub(1)?;
+        let is_newest = self.views[newest].time >= self.forgotten || time < self.forgotten;
+        is_newest.then_some(newest)
+    }
+
+    /// The time of the view after one at `time`, where `at` is the place behind it. A view can be older than one that was
+    /// forgotten only if the flow keeps views for longer since an edit.
+    fn next_view(&self, at: usize, time: EventTime) -> EventTime {
+        let next = self.views.get(at).map_or(EventTime::MAX, |next| next.time);
+        if self.forgotten > time { next.min(self.forgotten) } else { next }
     }
 
     /// Whether a view that is forgotten by now took the clicks of this time.
@@ -396,18 +405,20 @@ impl Entry {
     /// The clicks of a view.
     fn owned(&self, view: usize, within: Millis) -> Range<usize> {
         let from = self.views[view].time;
-        let next = self.views.get(view + 1).map_or(EventTime::MAX, |next| next.time);
+        let next = self.next_view(view + 1, from);
         self.between(from, next.min(just_past(from + within)))
     }
 
     /// A new view, about to be inserted at `at`, takes the clicks between it and the next view.
     fn take_over(&self, at: usize, view: &View, within: Millis, moves: &mut Moves<'_>) {
-        let next = self.views.get(at).map_or(EventTime::MAX, |next| next.time);
+        let next = self.next_view(at, view.time);
         let taken = self.between(view.time, next.min(just_past(view.time + within)));
         if taken.is_empty() {
             return;
         }
         let previous = at.checked_sub(1).map(|at| &self.views[at]);
+        let previous =
+            previous.filter(|previous| self.forgotten <= previous.time || view.time < self.forgotten);
         // The first of them, up to `within` after the view before, have had a view until now.
         let had = previous.map_or(self.forgotten, |previous| previous.time);
         let had_until = if had == EventTime::MIN { had } else { just_past(had + within) };
@@ -452,13 +463,13 @@ impl Entry {
         for click in self.clicks.drain(..clicks) {
             heap += click.heap();
             while let Some(view) = older.next_if(|view| view.time <= click.time) {
-                self.forgotten = view.time;
+                self.forgotten = self.forgotten.max(view.time);
             }
             let is_matched = self.forgotten > EventTime::MIN && click.time <= self.forgotten + within;
             unmatched += u64::from(click.pending && !is_matched);
         }
         if let Some(newest) = older.last() {
-            self.forgotten = newest.time;
+            self.forgotten = self.forgotten.max(newest.time);
         }
         heap += self.views.drain(..views).map(|view| text_bytes(&view.key)).sum::<usize>();
         (unmatched, heap)

@@ -30,9 +30,16 @@ pub(crate) enum Authenticator {
     /// A token in a file.
     File(PathBuf),
     /// A token from an issuer.
-    OAuth { token_url: Url, oauth: OAuth, token: Mutex<Option<Token>> },
+    Issued(Box<Issuer>),
     /// Google's application default credentials.
     Google(Credentials),
+}
+
+/// An issuer of tokens, with the token in use.
+pub(crate) struct Issuer {
+    token_url: Url,
+    oauth: OAuth,
+    token: Mutex<Option<Token>>,
 }
 
 /// A token that is used until it has less than a fifth of its life left.
@@ -65,7 +72,9 @@ impl Authenticator {
                 read_token(&path)?;
                 Self::File(path)
             }
-            Auth::OAuth { token_url, oauth } => Self::OAuth { token_url, oauth, token: Mutex::default() },
+            Auth::Issued { token_url, oauth } => {
+                Self::Issued(Box::new(Issuer { token_url, oauth, token: Mutex::default() }))
+            }
             Auth::Google => {
                 let credentials =
                     Credentials::application_default(GOOGLE_SCOPE).map_err(|error| no_google(&error))?;
@@ -80,15 +89,15 @@ impl Authenticator {
             Self::Fixed(headers) => Ok(headers.clone()),
             // The file may be about to be replaced.
             Self::File(path) => read_token(path).map_err(|error| Failure::retry(error.to_string())),
-            Self::OAuth { token_url, oauth, token } => {
+            Self::Issued(issuer) => {
                 // Requests that need a token at the same time wait for the one that requests it.
-                let mut token = token.lock().await;
+                let mut token = issuer.token.lock().await;
                 if let Some(token) = token.as_ref()
                     && Instant::now() < token.until
                 {
                     return Ok(token.header.clone());
                 }
-                let requested = request_token(client, token_url, oauth).await?;
+                let requested = request_token(client, &issuer.token_url, &issuer.oauth).await?;
                 Ok(token.insert(requested).header.clone())
             }
             Self::Google(credentials) => credentials.headers().await.map_err(|error| match error {
@@ -104,8 +113,8 @@ impl Authenticator {
         match self {
             Self::Fixed(_) | Self::Google(_) => false,
             Self::File(path) => read_token(path).is_ok_and(|headers| headers != *refused),
-            Self::OAuth { token, .. } => {
-                let mut token = token.lock().await;
+            Self::Issued(issuer) => {
+                let mut token = issuer.token.lock().await;
                 if token.as_ref().is_some_and(|token| token.header == *refused) {
                     *token = None;
                 }
@@ -126,7 +135,7 @@ impl Authenticator {
             Self::File(_) => {
                 "check the token in schema_registry.bearer_token_file, and that it may read schemas"
             }
-            Self::OAuth { .. } => "check schema_registry.oauth, and that the client may read schemas",
+            Self::Issued(_) => "check schema_registry.oauth, and that the client may read schemas",
             Self::Google(_) => {
                 "check that the service account may read schemas (roles/managedkafka.schemaRegistryViewer)"
             }

@@ -78,7 +78,7 @@ impl Http {
         timeout: Duration,
         counters: Counters,
     ) -> Result<Self, RegistryError> {
-        if !google::HAS_CLOUD && config.urls.iter().any(|url| url.scheme() == "https") {
+        if !cfg!(feature = "cloud") && config.urls.iter().any(|url| url.scheme() == "https") {
             return Err(settings(
                 "url",
                 "this build has no TLS; build with the feature `cloud`, which is on by default",

@@ -143,13 +143,13 @@ impl Registry {
     pub fn new(config: RegistryConfig, metrics: &Metrics) -> Result<(Self, Fetcher), RegistryError> {
         let pause = (Duration::from_millis(200), Duration::from_secs(5));
         let parts = Parts { compile: |text| text.compile(None), timeout: http::TIMEOUT, pause };
-        Self::with(config, metrics, parts)
+        Self::with(config, metrics, &parts)
     }
 
     fn with(
         config: RegistryConfig,
         metrics: &Metrics,
-        parts: Parts,
+        parts: &Parts,
     ) -> Result<(Self, Fetcher), RegistryError> {
         let (queue, asked) = mpsc::channel(QUEUED);
         let http = Http::new(config, parts.timeout, Counters::new(metrics))?;

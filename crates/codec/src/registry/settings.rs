@@ -111,7 +111,7 @@ pub(crate) enum Auth {
     Basic(BasicAuth),
     Bearer(Secret),
     BearerFile(PathBuf),
-    OAuth { token_url: Url, oauth: OAuth },
+    Issued { token_url: Url, oauth: OAuth },
     Google,
 }
 
@@ -175,7 +175,7 @@ impl RegistrySettings {
             (Self { bearer_token: Some(token), .. }, _) => Auth::Bearer(token.clone()),
             (Self { bearer_token_file: Some(path), .. }, _) => Auth::BearerFile(file(path)),
             (Self { oauth: Some(oauth), .. }, Some(Ok(token_url))) => {
-                Auth::OAuth { token_url: without_slash(token_url), oauth: oauth.clone() }
+                Auth::Issued { token_url: without_slash(token_url), oauth: oauth.clone() }
             }
             (Self { google: true, .. }, _) => Auth::Google,
             _ => Auth::None,
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn files_are_in_the_folder_of_the_configuration() {
         let text = "url = \"https://a\"\nca = \"ca.pem\"\nbearer_token_file = \"/run/token\"";
-        let config = read(text).resolve(Path::new("/etc")).ok().expect("it is right");
+        let config = read(text).resolve(Path::new("/etc")).expect("it is right");
         assert_eq!(config.tls.ca.as_deref(), Some(Path::new("/etc/ca.pem")));
         assert!(matches!(config.auth, Auth::BearerFile(path) if path == Path::new("/run/token")));
     }

@@ -69,7 +69,7 @@ impl Client {
         let pause = (Duration::from_millis(1), Duration::from_millis(20));
         let parts = Parts { compile, timeout: Duration::from_millis(500), pause };
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
-        let (registry, fetcher) = Registry::with(config, &metrics, parts)?;
+        let (registry, fetcher) = Registry::with(config, &metrics, &parts)?;
         let fetcher = tokio::spawn(fetcher.run(stop.clone()));
         Ok(Self { registry, metrics, stop, fetcher })
     }
@@ -501,7 +501,7 @@ async fn subjects_and_their_versions_are_listed() {
         client.registry.subjects().await.ok(),
         Some(vec!["a-value".to_owned(), "common.proto".to_owned()])
     );
-    let versions = client.registry.versions("a-value").await.ok().expect("there are two");
+    let versions = client.registry.versions("a-value").await.expect("there are two");
     let shown: Vec<_> = versions
         .iter()
         .map(|version| {

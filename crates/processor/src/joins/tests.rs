@@ -255,3 +255,26 @@ fn a_restored_state_forgets_what_the_process_forgot() {
     assert_eq!(joins.expire(EventTime::MAX), 1);
     assert_eq!(restored.expire(EventTime::MAX), 1);
 }
+
+/// An edit keeps views for longer, so that one arrives that is older than one that was forgotten before the edit.
+#[test]
+fn a_click_keeps_the_view_that_was_forgotten_before_an_edit() {
+    let (mut before, mut effects) = (join(WITHIN, SIZE, 20, 100), Effects::default());
+    assert_eq!(before.click(1, (EventTime(5_008), true), None, &mut effects), Clicked::Waits);
+    before.view(1, EventTime(5_000), key(1), &mut effects);
+    assert_eq!(effects.found, 1);
+    before.keep = Millis(995);
+    assert_eq!(before.expire(EventTime(6_000)), 0, "the view is forgotten, and the click is not yet");
+
+    let (mut after, watermark) = (join(WITHIN, SIZE, 5_000, 100), before.watermark);
+    after.restore(before.save(), watermark);
+    assert_eq!(after.restored(), 0);
+    effects.clear();
+    after.view(1, EventTime(4_999), key(2), &mut effects);
+    assert!(effects.changes.is_empty() && effects.found == 0, "the click belongs to the newer view");
+    assert_eq!(after.click(1, (EventTime(5_007), true), None, &mut effects), Clicked::Found);
+    assert!(effects.changes.is_empty(), "all windows of its view are over");
+    assert_eq!(after.click(1, (EventTime(4_999), true), None, &mut effects), Clicked::Found);
+    assert!(!effects.changes.is_empty(), "it belongs to the older view");
+    assert_eq!(after.expire(EventTime::MAX), 0);
+}
