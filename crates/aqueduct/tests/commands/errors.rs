@@ -28,7 +28,7 @@ fn unusable_streams_fail() {
             ("aqueduct anonymise < events.ndjson > /dev/full", 1, "standard output"),
             ("aqueduct generate --events 10 --output - > /dev/full", 1, "standard output"),
             ("aqueduct generate --events 10 --output /dev/full", 1, "/dev/full"),
-            ("aqueduct replay .", 1, "folder"),
+            ("aqueduct replay .", 1, "directory"),
             ("aqueduct replay - - < events.ndjson", 2, "standard input"),
         ],
     );

@@ -57,7 +57,7 @@ fn a_state_beyond_its_limit_names_the_flow() {
     let (services, _bigquery) = with_bigquery();
     published(&services);
     let run = services.place.shell("AQUEDUCT__STATE__MEMORY=20kB aqueduct processor");
-    refused(&run, &["[state] memory", "flow box_ctr"]);
+    refused(&run, &["state.memory", "box_ctr"]);
     services.stop();
 }
 

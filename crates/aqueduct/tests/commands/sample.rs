@@ -72,7 +72,7 @@ fn unusable_samples_are_errors() {
         ("check --sample-file none.ndjson", 1, "cannot read none.ndjson"),
         ("check --sample 10 --offline", 2, "--sample reads Kafka"),
         ("check --format json", 2, "--format requires --sample"),
-        ("check --sample 10", 2, "the section kafka is missing"),
+        ("check --sample 10", 2, "missing section kafka"),
     ] {
         let run = place.run(words);
         assert_eq!(run.code, Some(code), "{words}: {}", run.err);

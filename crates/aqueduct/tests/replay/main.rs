@@ -282,7 +282,7 @@ fn kafka_time_is_rejected_for_files() {
         let place =
             Place::new(&format!("[events]\ntime = \"/time\"\n{}", flow("f", "page = \"/page\"", &rest)));
         let ran = place.run(&["replay", "-"]);
-        refused(&ran, 2, &format!("aqueduct.toml:10: flows[0].time: \"{time}\" is "));
+        refused(&ran, 2, "aqueduct.toml:10: flows[0].time: ");
     }
 }
 

@@ -11,11 +11,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{AnonymiseSettings, Forward, settings::covers};
 
+/// Patterns and tags of fields that do not pass as they are.
+type Protected = (Vec<Pattern>, Vec<Arc<str>>);
+
 /// The fields of each topic so far.
 #[derive(Clone, Default)]
 pub(super) struct Added {
-    /// Patterns and tags of fields that do not pass as they are; `None` if `forward` is a list.
-    protected: Option<Arc<(Vec<Pattern>, Vec<Arc<str>>)>>,
+    /// `None` if `forward` is a list.
+    protected: Option<Arc<Protected>>,
     topics: FxHashMap<Arc<str>, Topic>,
 }
 
