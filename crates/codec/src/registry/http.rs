@@ -252,12 +252,18 @@ fn failed(error: &reqwest::Error) -> Failure {
 fn is_about_certificate(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        if error.downcast_ref::<io::Error>().is_some_and(is_invalid_data) {
             return true;
         }
         cause = error.source();
     }
     false
+}
+
+/// The connector of HTTP may wrap the error of the handshake in another one, whose `source` passes over it.
+fn is_invalid_data(error: &io::Error) -> bool {
+    let inner = || error.get_ref()?.downcast_ref::<io::Error>();
+    error.kind() == io::ErrorKind::InvalidData || inner().is_some_and(is_invalid_data)
 }
 
 /// The innermost cause, which is what helps. It names hosts, never a path or a secret.
