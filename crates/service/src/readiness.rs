@@ -276,7 +276,7 @@ mod tests {
         conditions.progress("pump", start);
         check(&conditions, start + LIMIT, true, "");
         let later = start + LIMIT + Duration::from_secs(1);
-        check(&conditions, later, false, "pump: stalled: no progress for 11 s, at most 10 s are allowed");
+        check(&conditions, later, false, "pump: stalled: no progress for 11 s (limit 10 s)");
         conditions.progress("pump", later);
         check(&conditions, later + LIMIT, true, "");
         conditions.set("pump", Err("the broker is gone".to_owned()));

@@ -218,7 +218,7 @@ impl Kafka {
     /// Creates a topic, or recreates it. The group's commits may outlive the old one for a while.
     pub(crate) fn make(&mut self, topic: &Arc<str>, partitions: i32, keeps_commits: bool, now: i64) {
         self.incarnations += 1;
-        let id = format!("starts{:018}", self.incarnations);
+        let id = format!("starts{:016}", self.incarnations);
         let logs = (0..partitions).map(|number| Log::new(topic, &id, number)).collect();
         if let Some(old) = self.topics.insert(topic.clone(), Topic { id, logs }) {
             self.dead.extend(old.logs.into_iter().map(|log| Log { died_at: now, ..log }));

@@ -117,6 +117,7 @@ pub(crate) enum Auth {
 
 /// PEM files.
 #[derive(Clone, Default)]
+#[cfg_attr(not(feature = "cloud"), expect(dead_code, reason = "an https address is refused without TLS"))]
 pub(crate) struct Tls {
     pub(crate) ca: Option<PathBuf>,
     pub(crate) certificate: Option<PathBuf>,
