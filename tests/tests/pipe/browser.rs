@@ -124,12 +124,12 @@ fn the_page_works_without_scripts() -> Result<()> {
     browser.open(&home)?;
     let text = browser.text("return document.body.innerText")?;
     for part in [
-        "The pipe",
+        "Pipeline",
         "the newest complete one",
         "The ledger",
         "Partitions",
         "Configuration in force",
-        "reload it",
+        "Without JavaScript",
     ] {
         ensure!(text.contains(part), "without scripts the page has no {part:?}:\n{text}");
     }
