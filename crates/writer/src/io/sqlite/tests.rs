@@ -376,7 +376,7 @@ async fn an_unusable_path_is_named() {
             .expect_err("it is no database")
     };
     let nowhere = connect(folder.path().join("no/such/rows.db")).await;
-    assert!(nowhere.to_string().contains("check that its folder exists"), "{nowhere}");
+    assert!(matches!(nowhere, WriterError::Open { .. }), "{nowhere:?}");
     let directory = connect(folder.path().to_path_buf()).await;
     assert!(matches!(directory, WriterError::Open { .. }), "{directory:?}");
     let text = folder.path().join("notes.txt");
