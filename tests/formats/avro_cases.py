@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-# Plain and logical types: the attributes, and the types that Python's values cannot tell apart in one union.
+# Plain and logical types: the attributes, and the types that Python's values do not distinguish in one union.
 SIMPLE = [
     ("null", {}, "null"),
     ("boolean", {}, "boolean"),
@@ -169,7 +169,7 @@ class Case:
         return field
 
     def definition(self, schema, space: str):
-        """The definition that a name stands for, and the namespace inside it; any other type itself."""
+        """The definition of a name, and the namespace inside it; any other type itself."""
         if isinstance(schema, str):
             full = schema if "." in schema or not space else f"{space}.{schema}"
             if full in self.named:

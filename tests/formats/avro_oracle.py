@@ -25,7 +25,7 @@ VALUES_OF_A_CASE = 4
 # What fastavro cannot write although it is valid, such as a pair of name and value deep inside a branch of a union.
 MAX_SKIPPED = 0.03
 CASES_OF_A_BATCH = 200
-# Every so many cases are also written as a file.
+# Of this many cases, one is also written as a file.
 CASES_OF_A_FILE = 10
 CODECS = ["null", "deflate", "snappy", "zstandard"]
 

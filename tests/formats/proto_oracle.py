@@ -18,7 +18,7 @@ from pathlib import Path
 
 import environment
 
-STORIES = 5
+MAX_FAILURES_SHOWN = 5
 
 
 def main() -> None:
@@ -54,8 +54,8 @@ def _compare(arguments: argparse.Namespace) -> int:
             failure = _failure(record, outcome, counts)
             if failure:
                 failures.append(f"{schema.name} {record['message']}: {failure}\n{record['payload']}\n{schema.text}")
-    # The shortest stories tell most.
-    for failure in sorted(failures, key=len)[:STORIES]:
+    # The shortest are the easiest to read.
+    for failure in sorted(failures, key=len)[:MAX_FAILURES_SHOWN]:
         print(failure, flush=True)
     outcomes = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     print(f"protobuf: {outcomes}; {time.monotonic() - started:.0f} s")

@@ -55,7 +55,7 @@ pub fn parts(url: &str) -> Result<(String, String)> {
     Ok((host.to_owned(), format!("/{path}")))
 }
 
-/// Registers a schema under a subject, and returns its ID. `at` is a registry as [`registry`] tells it.
+/// Registers a schema under a subject, and returns its ID. `at` is a registry as [`registry`] returns it.
 ///
 /// # Errors
 /// The registry refuses it.

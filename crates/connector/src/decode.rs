@@ -68,6 +68,11 @@ impl Formats {
     pub fn of(&self, topic: &str) -> Option<&TopicFormat> {
         self.0.iter().find(|(name, _)| **name == *topic).map(|(_, format)| format)
     }
+
+    /// The topics whose values have a schema.
+    pub(crate) fn with_schemas(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, format)| format.value.is_some()).map(|(topic, _)| &**topic)
+    }
 }
 
 impl Decoder {

@@ -200,6 +200,13 @@ impl ConnectorMetrics {
             self.keys.get_or_create(&[("key", key.id().to_string())]).set(from);
         }
     }
+
+    /// Exports the counter of new fields for topics with a schema, so that the first of them is an increase.
+    pub(crate) fn show_topics<'a>(&self, topics: impl IntoIterator<Item = &'a str>) {
+        for topic in topics {
+            drop(self.new_fields.get_or_create(&[("topic", topic.to_owned())]));
+        }
+    }
 }
 
 /// The label for records that Pub/Sub has.

@@ -65,6 +65,7 @@ pub async fn run<P: Publish>(
     shutdown: CancellationToken,
 ) -> Result<Summary, ConnectorError> {
     shown.metrics.show_keys(anonymiser.keys());
+    shown.metrics.show_topics(config.formats.with_schemas());
     let mut summary = Summary::default();
     let mut fencing = Fencing::default();
     loop {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tests::{
+    formats::registry,
     process::Process,
     prometheus::{Prometheus, encoded, shipped},
     proxy::Proxy,
@@ -13,7 +14,7 @@ use tests::{
     wait,
 };
 
-use crate::{brought_to_an_end, prepared, produced};
+use crate::{brought_to_an_end, formats, prepared, produced};
 
 /// A row of `docs/metrics.md`, which another test compares with the code.
 struct Described {
@@ -94,15 +95,17 @@ fn the_dashboard_uses_exposed_metrics() -> Result<()> {
     processor.says("this processor holds the state")?;
     let mut standby = pipe.start(&["processor"])?;
     let mut connector = pipe.start(&["connector"])?;
-    let targets = [connector.address()?, processor.address()?, standby.address()?];
+    // The metrics of a schema registry.
+    let with_registry = formats::pipe("watched-formats", &services::address(services::SCHEMA_REGISTRY)?)?;
+    formats::Topics::new(&with_registry, 1, &registry()?)?.produce(&mut formats::traffic(10, 1), 10)?;
+    let mut decoding = with_registry.start(&["connector"])?;
+    let targets = [connector.address()?, processor.address()?, standby.address()?, decoding.address()?];
     let prometheus = Prometheus::start(&targets)?;
 
     let described = Described::all()?;
     ensure!(described.len() > 50, "docs/metrics.md describes {} metrics", described.len());
     wait::until_right("every metric to be scraped", || {
-        // This pipeline has no schema registry.
-        let exposed = described.iter().filter(|one| !one.name.contains("registry"));
-        let complaints = exposed.map(|one| one.complaint(&prometheus));
+        let complaints = described.iter().map(|one| one.complaint(&prometheus));
         Ok(complaints.collect::<Result<Vec<_>>>()?.into_iter().flatten().next())
     })?;
     let names = prometheus.get("/api/v1/label/__name__/values")?;
@@ -140,6 +143,7 @@ fn the_dashboard_uses_exposed_metrics() -> Result<()> {
     let ready = standby.get("/readyz")?;
     ensure!(ready.contains("standing by"), "a stand-by is ready to stand by: {ready}");
     standby.stop()?;
+    decoding.stop()?;
     brought_to_an_end(&pipe, &recount, &mut connector, &mut processor).map(drop)
 }
 

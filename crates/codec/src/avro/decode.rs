@@ -321,7 +321,7 @@ fn finite(is_written: bool, start: usize) -> Result<(), Reject> {
     if is_written { Ok(()) } else { Err(Reject::at(RejectCode::NotFinite, start)) }
 }
 
-/// What an index in the input stands for.
+/// The symbol or branch at an index that was read from the input.
 fn pick<T>(all: &[T], index: i32, start: usize) -> Result<&T, Reject> {
     usize::try_from(index)
         .ok()

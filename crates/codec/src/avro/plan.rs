@@ -1,5 +1,5 @@
-//! What decoding follows: the types of a schema as nodes with indexes, so that a recursive type is an index that occurs
-//! again, and everything that is written as it is stands ready as bytes.
+//! The plan of decoding: the types of a schema as nodes with indexes. A recursive type is an index that occurs again, and
+//! output that does not depend on the record, such as names of fields, is prepared as bytes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -63,7 +63,7 @@ pub(super) enum Node {
 /// A member of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    /// What stands before its value: a comma unless it is the first, its name, and a colon.
+    /// The text before its value: a comma unless it is the first, its name, and a colon.
     pub(super) lead: Box<[u8]>,
     pub(super) node: NodeId,
 }

@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Slot {
     pub(super) start: u32,
-    /// One past the last byte. No value ends at 0, because a tag stands before it.
+    /// One past the last byte. No value ends at 0, because a tag precedes it.
     pub(super) end: u32,
     /// The index of the next slot of the chain, 0 at its end.
     pub(super) next: u32,
@@ -195,7 +195,7 @@ impl<'p, 'a> Decoder<'p, 'a, '_> {
         Ok(())
     }
 
-    /// Notes an occurrence of a list or map, which prolongs the last run if nothing stands between them.
+    /// Notes an occurrence of a list or map, which extends the last run if they are adjacent.
     fn extend_run(&mut self, head: usize, run: Slot) {
         if self.slots[head].is_absent() {
             self.slots[head] = run;

@@ -96,7 +96,7 @@ struct ProtobufSchema {
     plan: Plan,
     roots: Roots,
     fields: Vec<Field>,
-    /// The full names of the messages that a record can be; the first one stands for the schema.
+    /// The full names of the messages that a record can be; the first one names the schema.
     names: Vec<String>,
     subjects: Option<Vec<String>>,
 }

@@ -114,7 +114,7 @@ pub(crate) fn is_of(reply: &SchemaReply, id: &SchemaId) -> bool {
     }
 }
 
-/// Whether a schema is this version of this subject, as far as the answer identifies it. A version below 1 stands for
+/// Whether a schema is this version of this subject, as far as the answer identifies it. A version below 1 means
 /// the newest.
 pub(crate) fn is_version(reply: &SchemaReply, subject: &str, version: i64) -> bool {
     (version < 1 || reply.version.is_none_or(|found| found == version))
@@ -155,7 +155,7 @@ fn has_code(body: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "\n<!doctype html><p>Not here</p>";
+    const PAGE: &str = "\n<!doctype html><p>Not found</p>";
     const NOT_FOUND: &str = r#"{"error_code":40403,"message":"Schema 9 not found"}"#;
 
     fn judged(status: u16, body: &str) -> Judgement<SchemaReply> {

@@ -66,7 +66,7 @@ pub trait Schema: Send + Sync {
         false
     }
 
-    /// The subjects that it is registered for, if the registry told.
+    /// The subjects that it is registered for, if the registry returns them.
     fn subjects(&self) -> Option<&[String]>;
 }
 
@@ -93,7 +93,7 @@ pub enum Indexes<'a> {
 /// A field of the events of a schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Where it is in the event; `*` stands for elements of arrays and members of maps.
+    /// Where it is in the event; `*` matches elements of arrays and members of maps.
     pub pattern: Pattern,
     /// What it is as JSON.
     pub kind: Kind,
@@ -150,8 +150,8 @@ pub enum Lookup {
 pub struct SchemaError(pub String);
 
 impl SchemaText {
-    /// The schema of this text. `message` is the full name of the Protobuf message that values are, where no index in a
-    /// record tells it.
+    /// The schema of this text. `message` is the full name of the Protobuf message that values are, where records
+    /// have no message index.
     ///
     /// # Errors
     /// If the text is not a schema of its format, or needs a text that is not among its references.

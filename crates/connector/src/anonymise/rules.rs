@@ -86,7 +86,7 @@ enum Kind {
 struct Live<'s> {
     kind: Kind,
     pattern: &'s Pattern,
-    /// What stands for the pattern in a reject; `None` is the pattern itself.
+    /// What a reject names instead of the pattern; `None` is the pattern itself.
     label: Option<&'s Arc<str>>,
     done: usize,
 }
@@ -96,7 +96,7 @@ impl Rules {
         Self::with_tagged(settings, time, &[])
     }
 
-    /// As [`Self::new`], with further patterns to be pseudonymised, each with what stands for it in a reject: the names of
+    /// As [`Self::new`], with further patterns to be pseudonymised, each with the text that a reject names instead: names of
     /// fields of a schema are not published.
     pub(super) fn with_tagged(
         settings: &AnonymiseSettings,

@@ -23,7 +23,7 @@ pub(super) const TAG: &str = "tag:";
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnonymiseSettings {
-    /// Strings and numbers that are replaced with their pseudonym. `tag:NAME` stands for every field that the schema of an
+    /// Strings and numbers that are replaced with their pseudonym. `tag:NAME` selects every field that the schema of an
     /// event tags with this name: `confluent:tags` in Avro, `confluent.field_meta` in Protobuf.
     ///
     /// Example: `pseudonymise = ["/user_id", "/items/*/seller_id", "tag:PII"]`

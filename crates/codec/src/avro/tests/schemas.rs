@@ -116,7 +116,7 @@ fn invalid_logical_types_are_ignored() {
     ] {
         check(schema, bytes, expect);
     }
-    // A name stands for the type with its logical type.
+    // A reference by name includes the logical type.
     let schema = r#"{"type":"record","name":"R","fields":[
         {"name":"a","type":{"type":"fixed","name":"D","size":1,"logicalType":"decimal","precision":2,"scale":1}},{"name":"b","type":"D"}]}"#;
     check(schema, [1, 2], r#"{"a":0.1,"b":0.2}"#);

@@ -228,7 +228,7 @@ fn endless_values_end() {
             r#"{{"type":"record","name":"R{level}","fields":[{{"name":"a","type":{doubled}}},{{"name":"b","type":"R{inner}"}}]}}"#
         );
     }
-    // So many fields cannot be listed either.
+    // That many fields cannot be listed either.
     assert!(AvroSchema::new(&text(&doubled, &[])).is_err());
 }
 
