@@ -6,14 +6,13 @@ it has a listener `secured` too, with TLS and SCRAM.
 """
 
 import hashlib
-import re
 import shutil
 import socket
 import struct
-import subprocess
 from pathlib import Path
 
 import fetched
+import java
 import tls
 from layout import HERE, TARGET, Fail
 from process import Command
@@ -40,12 +39,7 @@ CLUSTER_ID = "YXF1ZWR1Y3QtbG9jYWwtMQ"
 
 def missing() -> list:
     """What the system lacks, one line each."""
-    lines = []
-    if not shutil.which("java"):
-        lines.append("java is missing: install Java 17 or newer (Debian: apt-get install default-jre-headless)")
-    if not shutil.which("mvn") and not fetched.is_current(FOLDER, _pins()):
-        lines.append("mvn is missing: install Maven (Debian: apt-get install maven)")
-    return lines
+    return java.missing(FOLDER, _pins())
 
 
 def fetch() -> None:
@@ -53,7 +47,7 @@ def fetch() -> None:
     with fetched.renewed(FOLDER, _pins()) as stale:
         if not stale:
             return
-        check_java_version("Kafka 4.1")
+        java.check_version("Kafka 4.1")
         fetched.run(
             ["mvn", "-B", "-q", "-f", POM, COPY_DEPENDENCIES, f"-DoutputDirectory={LIBS}", "-DincludeScope=runtime"],
             "Maven could not copy Kafka's jars",
@@ -196,15 +190,6 @@ def _ask(ports: dict, api: int, version: int, body: bytes, timeout_seconds: floa
 def _pins() -> str:
     made = (COPY_DEPENDENCIES, CLUSTER_ID, USER, PASSWORD, *SCRAM, Path(tls.__file__).read_text())
     return hashlib.sha256(POM.read_bytes() + "".join(made).encode()).hexdigest()
-
-
-def check_java_version(what: str) -> None:
-    answer = subprocess.run(["java", "-version"], capture_output=True, text=True).stderr
-    found = re.search(r'version "(\d+)', answer)
-    if not found or int(found[1]) < 17:
-        version = found[1] if found else "unknown"
-        install = "Debian: apt-get install default-jre-headless"
-        raise Fail(f"java is version {version}, {what} needs 17 or newer ({install})")
 
 
 def _write_properties(path: Path, settings: dict) -> None:

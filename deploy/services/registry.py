@@ -6,13 +6,12 @@ stand-in for those.
 
 import hashlib
 import os
-import shutil
 import tarfile
 from pathlib import Path
 
 import fetched
 import http_probe
-import kafka
+import java
 from layout import TARGET, Fail
 from process import Command
 
@@ -31,12 +30,7 @@ PATH = "/apis/ccompat/v7"
 
 def missing() -> list:
     """What the system lacks, one line each."""
-    lines = []
-    if not shutil.which("java"):
-        lines.append("java is missing: install Java 17 or newer (Debian: apt-get install default-jre-headless)")
-    if not shutil.which("mvn") and not fetched.is_current(FOLDER, _pins()):
-        lines.append("mvn is missing: install Maven (Debian: apt-get install maven)")
-    return lines
+    return java.missing(FOLDER, _pins())
 
 
 def fetch() -> None:
@@ -44,7 +38,7 @@ def fetch() -> None:
     with fetched.renewed(FOLDER, _pins()) as stale:
         if not stale:
             return
-        kafka.check_java_version("Apicurio Registry 2.6")
+        java.check_version("Apicurio Registry 2.6")
         fetched.run(
             ["mvn", "-B", "-q", COPY, f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={FOLDER}"],
             "Maven could not copy Apicurio Registry",
@@ -66,9 +60,9 @@ def unpack(archive: Path, sha256: str, folder: Path) -> None:
 
 def native(ports: dict, data: Path) -> Command:
     # The optimising compiler takes half of the time of a start.
-    java = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    command = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
     return Command(
-        argv=[*java, "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={ports['http']}", "-jar", JAR],
+        argv=[*command, "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={ports['http']}", "-jar", JAR],
         env={"REGISTRY_DATASOURCE_URL": f"jdbc:h2:file:{data}/registry"},
         folder=data,
     )

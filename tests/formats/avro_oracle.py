@@ -19,7 +19,8 @@ from datetime import date, datetime, time as time_of_day, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-import environment
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+import environment  # noqa: E402
 
 VALUES_OF_A_CASE = 4
 # What fastavro cannot write although it is valid, such as a pair of name and value deep inside a branch of a union.

@@ -16,7 +16,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import environment
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+import environment  # noqa: E402
 
 MAX_FAILURES_SHOWN = 5
 
@@ -69,7 +70,7 @@ def _compiled(schemas: list):
     from google.protobuf import descriptor_pb2, descriptor_pool
 
     google = importlib.resources.files("grpc_tools") / "_proto"
-    decimal = environment.HERE.parent.parent / "crates/codec/src/protobuf/proto/decimal.proto"
+    decimal = environment.ROOT / "crates/codec/src/protobuf/proto/decimal.proto"
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "confluent/type").mkdir(parents=True)

@@ -7,7 +7,11 @@ Reads KAFKA_BOOTSTRAP and SCHEMA_REGISTRY. Each line of its output is one record
 value, which is the input of the serializers, not what any decoder has made of it.
 """
 
-import environment
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+import environment  # noqa: E402
 
 environment.enter(__file__)
 
@@ -16,10 +20,8 @@ import decimal  # noqa: E402
 import importlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
-import sys  # noqa: E402
 import tempfile  # noqa: E402
 import uuid  # noqa: E402
-from pathlib import Path  # noqa: E402
 
 from confluent_kafka import Producer  # noqa: E402
 from confluent_kafka.schema_registry import (  # noqa: E402

@@ -16,15 +16,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
-FOLDER = TARGET / "oracle"
-PYTHON = FOLDER / "venv" / "bin" / "python"
-REQUIREMENTS = HERE / "requirements.txt"
-STAMP = FOLDER / "stamp"
-# An installation takes half a minute; a registry that hangs must not hang the tests.
-INSTALL_SECONDS = 600
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+import environment  # noqa: E402
+
 # Cases of one script, and bounded inputs of one pipeline.
 CASES_OF_A_SCRIPT = 5
 FINALS_OF_A_PIPELINE = 50
@@ -36,9 +30,7 @@ logging.disable(logging.WARNING)
 
 def main() -> None:
     arguments = _arguments()
-    if Path(sys.prefix) != FOLDER / "venv":
-        _install()
-        os.execv(PYTHON, [str(PYTHON), str(HERE / "oracle.py"), *sys.argv[1:]])
+    environment.enter(__file__)
     sys.exit(_compare(arguments))
 
 
@@ -50,27 +42,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="seed of the first case (default: %(default)s)")
     parser.add_argument("--seconds", type=float, help="begin no more cases after this long")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
-    parser.add_argument("--binary", type=Path, default=TARGET / "debug" / "oracle", help="the built generator")
+    parser.add_argument("--binary", type=Path, default=environment.TARGET / "debug" / "oracle", help="the built generator")
     return parser.parse_args()
-
-
-def _install() -> None:
-    """A virtual environment with exactly the pinned packages; one that is there and current is kept."""
-    pins = REQUIREMENTS.read_text()
-    if STAMP.exists() and STAMP.read_text() == pins:
-        return
-    if sys.version_info < (3, 11):
-        sys.exit("oracle: python3 is older than 3.11: install a newer one")
-    print(f"oracle: installing Apache Beam into {FOLDER / 'venv'}", flush=True)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    STAMP.unlink(missing_ok=True)
-    pip = [PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary", ":all:", "--no-deps"]
-    try:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", FOLDER / "venv"], check=True, timeout=INSTALL_SECONDS)
-        subprocess.run([*pip, "-r", REQUIREMENTS], check=True, timeout=INSTALL_SECONDS)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as failure:
-        sys.exit(f"oracle: Apache Beam could not be installed: {failure}; Debian needs python3-venv")
-    STAMP.write_text(pins)
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -100,7 +73,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 def _sketches() -> list:
     import sketches
 
-    return sketches.compare(TARGET / "debug" / "aqueduct")
+    return sketches.compare(environment.TARGET / "debug" / "aqueduct")
 
 
 def _generated(arguments: argparse.Namespace, scripts: int) -> list:

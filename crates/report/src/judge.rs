@@ -14,7 +14,7 @@ mod ledger;
 
 use serde::Serialize;
 
-use crate::status::{Rate, Status};
+use crate::status::{ConditionState, Rate, Status};
 
 pub use ledger::is_balanced;
 pub(crate) use ledger::{ledger, records};
@@ -189,13 +189,12 @@ fn beyond(value: u64, bounds: (u64, u64)) -> Level {
 
 fn trouble(status: &Status, name: &str) -> Option<Health> {
     let condition = status.conditions.iter().find(|condition| condition.name == name)?;
-    condition.trouble.as_ref().map(|trouble| {
-        if trouble == "has not reported yet" {
-            Health::grey("has not reported yet")
-        } else {
-            Health::red(trouble)
-        }
-    })
+    match &condition.state {
+        ConditionState::Met => None,
+        ConditionState::Idle(note) => Some(Health::amber(note)),
+        ConditionState::Unmet(reason) => Some(Health::red(reason)),
+        ConditionState::Unreported => Some(Health::grey("has not reported yet")),
+    }
 }
 
 #[cfg(test)]

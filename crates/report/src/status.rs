@@ -54,8 +54,22 @@ pub struct Status {
 pub struct Condition {
     /// Its name.
     pub name: &'static str,
-    /// Why it is not met.
-    pub trouble: Option<String>,
+    /// Whether it is met.
+    pub state: ConditionState,
+}
+
+/// Whether a condition is met.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "is", content = "reason", rename_all = "lowercase")]
+pub enum ConditionState {
+    /// It is met.
+    Met,
+    /// It is met by a process that does no work at present, such as a standby.
+    Idle(String),
+    /// It is not met, for this reason.
+    Unmet(String),
+    /// It was not reported yet.
+    Unreported,
 }
 
 /// Events per second, now and over the last minutes.

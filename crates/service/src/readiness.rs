@@ -81,6 +81,9 @@ pub struct ConditionReport {
     pub name: &'static str,
     /// Whether it is met.
     pub ready: bool,
+    /// Whether it was reported at all.
+    #[serde(skip)]
+    pub is_reported: bool,
     /// Why it is not met.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -209,21 +212,24 @@ impl Condition {
             State::Noted(note) if reason.is_none() => Some(note.clone()),
             _ => None,
         };
-        ConditionReport { name, ready: reason.is_none(), reason, note }
+        let is_reported = !matches!(self.state, State::Unreported) || self.stall(now).is_some();
+        ConditionReport { name, ready: reason.is_none(), is_reported, reason, note }
     }
 
     fn reason(&self, now: Instant) -> Option<String> {
         if let State::Bad(reason) = &self.state {
             return Some(reason.clone());
         }
-        if let Some(Progress { limit, last }) = self.progress {
-            let silence = now.saturating_duration_since(last);
-            if silence > limit {
-                let (silence, limit) = (silence.as_secs(), limit.as_secs_f64());
-                return Some(format!("stalled: no progress for {silence} s (limit {limit} s)"));
-            }
-        }
-        matches!(self.state, State::Unreported).then(|| "has not reported yet".to_owned())
+        let unreported =
+            || matches!(self.state, State::Unreported).then(|| "has not reported yet".to_owned());
+        self.stall(now).or_else(unreported)
+    }
+
+    fn stall(&self, now: Instant) -> Option<String> {
+        let Progress { limit, last } = self.progress?;
+        let silence = now.saturating_duration_since(last);
+        let (seconds, allowed) = (silence.as_secs(), limit.as_secs_f64());
+        (silence > limit).then(|| format!("stalled: no progress for {seconds} s (limit {allowed} s)"))
     }
 }
 

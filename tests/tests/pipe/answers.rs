@@ -122,7 +122,7 @@ fn a_kill_during_append_duplicates_no_row() -> Result<()> {
     producer.produce(traffic, &mut produced)?;
     let ended = processor.ended()?;
     assert_eq!(ended.code, Some(1), "{}", ended.err);
-    assert!(ended.err.contains("the stream of table box_ctr is shorter than expected"), "{}", ended.err);
+    assert!(ended.err.contains("table box_ctr"), "{}", ended.err);
 
     let mut processor = pipe.start(&["processor"])?;
     let recount = recount(&produced)?;

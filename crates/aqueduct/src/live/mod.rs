@@ -18,9 +18,9 @@ use processor::{
 use report::{
     Source, Status,
     history::History,
-    status::{Condition, Processor, Rate, Setting},
+    status::{Condition, ConditionState, Processor, Rate, Setting},
 };
-use service::Readiness;
+use service::{Readiness, readiness::ConditionReport};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -104,10 +104,16 @@ impl Live {
     }
 
     fn conditions(&self) -> Vec<Condition> {
-        let report = self.readiness.report();
-        let condition =
-            |c: service::readiness::ConditionReport| Condition { name: c.name, trouble: c.reason.or(c.note) };
-        report.conditions.into_iter().map(condition).collect()
+        let condition = |report: ConditionReport| {
+            let state = match report {
+                ConditionReport { is_reported: false, .. } => ConditionState::Unreported,
+                ConditionReport { reason: Some(reason), .. } => ConditionState::Unmet(reason),
+                ConditionReport { note: Some(note), .. } => ConditionState::Idle(note),
+                _ => ConditionState::Met,
+            };
+            Condition { name: report.name, state }
+        };
+        self.readiness.report().conditions.into_iter().map(condition).collect()
     }
 
     fn look<T>(&self, flow: &str, look: impl FnOnce(&FlowBoard) -> T) -> Option<T> {

@@ -53,9 +53,7 @@ pub(super) fn processes(status: &Status, processor: &Processor) -> Station {
 
 fn processor_health(status: &Status, processor: &Processor, slowest: Option<(u64, &FlowView)>) -> Health {
     if let Some(health) = trouble(status, "state") {
-        // A stand-by does what it is for.
-        let is_standby = health.reason.contains("standing by");
-        return if is_standby { Health::amber(health.reason) } else { health };
+        return health;
     }
     let detail = &processor.detail;
     if let Some(stopped) = status.survey.as_ref().and_then(|survey| stopped(status, survey)) {

@@ -5,7 +5,7 @@ use event::{EventTime, Incarnation, Ledger, Millis, Partition, ledger::Outcome};
 use flow::window::WindowKind;
 
 use super::*;
-use crate::status::{Condition, Connector, Processor};
+use crate::status::{Condition, ConditionState, Connector, Processor};
 
 const NOW: EventTime = EventTime(100_000_000);
 
@@ -145,13 +145,14 @@ fn a_connector_without_pubsub_is_not_publishing() {
 #[test]
 fn an_unmet_condition_is_red() {
     let mut status = status(Some(connector()), Some(processor()));
-    status.conditions = vec![Condition { name: "kafka", trouble: Some("no broker answers".into()) }];
+    status.conditions =
+        vec![Condition { name: "kafka", state: ConditionState::Unmet("no broker answers".into()) }];
     check(&status, "kafka", Level::Red, "no broker answers");
     status.conditions = vec![Condition {
         name: "state",
-        trouble: Some("another processor holds the state; standing by".into()),
+        state: ConditionState::Idle("another processor holds the state".into()),
     }];
-    check(&status, "processor", Level::Amber, "standing by");
+    check(&status, "processor", Level::Amber, "another processor");
 }
 
 #[test]
