@@ -3,12 +3,10 @@
 //! A length or count in the input is a claim: nothing is allocated or counted by it. Each step of the loops below takes a
 //! byte from the input or adds one to the output, and both are bounded.
 
-use super::{
-    decimal::decimal,
-    plan::{Node, NodeId, Plan},
-};
+use super::plan::{Node, NodeId, Plan};
 use crate::{
     Reject, RejectCode,
+    decimal::decimal,
     write::{self, MAX_DEPTH},
 };
 

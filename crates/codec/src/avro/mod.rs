@@ -5,7 +5,6 @@
 //! | `parse` | the text of a schema, with tags and without what decoding does not need |
 //! | `plan` | the types as nodes with indexes |
 //! | `decode` | the binary encoding to JSON text along the plan |
-//! | `decimal` | exact decimals |
 //! | `fields` | the fields of a schema, for `check` and tags |
 //! | [`container`] | files of events |
 //!
@@ -16,7 +15,6 @@
 use std::sync::Arc;
 
 pub mod container;
-mod decimal;
 mod decode;
 mod fields;
 mod parse;
