@@ -10,7 +10,6 @@ import base64
 import io
 import json
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
+import decoder  # noqa: E402
 import environment  # noqa: E402
 
 VALUES_OF_A_CASE = 4
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10_000, help="schemas (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first case (default: %(default)s)")
     parser.add_argument("--seconds", type=float, help="begin no more cases after this long")
-    parser.add_argument("--binary", type=Path, default=environment.TARGET / "debug" / "transcode")
+    parser.add_argument("--binary", type=Path, default=decoder.BINARY, help="the built decoder")
     arguments = parser.parse_args()
     environment.enter(__file__)
     started, cases, values, skipped = time.monotonic(), 0, 0, 0
@@ -74,12 +74,15 @@ def _work(seed: int, folder: Path) -> list:
         out = io.BytesIO()
         fastavro.schemaless_writer(out, parsed, value)
         read = fastavro.schemaless_reader(io.BytesIO(out.getvalue()), parsed, return_named_type=True)
-        written.append(out.getvalue().hex())
+        written.append(out.getvalue())
         expected.append(_json(case, case.schema, read, ""))
         if data := out.getvalue():
-            written.append(data[: case.random.randrange(len(data))].hex())
+            written.append(data[: case.random.randrange(len(data))])
             expected.append("truncated")
-    line = {"schema": json.dumps(case.schema), "references": [json.dumps(text) for text in case.references], "values": written}
+    # Avro's references are found by the names of the types in them.
+    references = [("", json.dumps(reference)) for reference in case.references]
+    records = [{"payload": base64.b64encode(data).decode()} for data in written]
+    line = {"avro": {"schema": json.dumps(case.schema), "references": references, "records": records}}
     work = [(seed, line, expected)]
     if seed % CASES_OF_A_FILE == 0 and not case.references:
         file = folder / f"{seed}.avro"
@@ -93,34 +96,27 @@ def _work(seed: int, folder: Path) -> list:
 
 
 def _compare(binary: Path, work: list) -> None:
-    lines = "".join(json.dumps(line) + "\n" for _, line, _ in work)
-    try:
-        ran = subprocess.run([binary], input=lines, stdout=subprocess.PIPE, text=True)
-    except FileNotFoundError:
-        sys.exit(f"avro oracle: {binary} is not there: cargo build -p formats")
-    # Not by all that Unicode calls a line: strings contain it.
-    outputs = ran.stdout.removesuffix("\n").split("\n")
-    for (seed, line, expected), output in zip(work, outputs):
-        decoded = json.loads(output)
+    answers = decoder.transcode(binary, [line for _, line, _ in work])
+    for (seed, line, expected), answer in zip(work, answers, strict=True):
+        if "error" in answer:
+            sys.exit(f"avro oracle: seed {seed}: {answer['error']}\n{json.dumps(line)}")
+        decoded = answer["records"]
         if len(decoded) != len(expected):
             sys.exit(f"avro oracle: seed {seed}: {len(decoded)} values instead of {len(expected)}")
         for index, (ours, theirs) in enumerate(zip(decoded, expected)):
             if not _is_same(ours, theirs):
-                value = line["values"][index] if "values" in line else line["file"]
-                schema = line.get("schema", "in the file")
-                sys.exit(f"avro oracle: seed {seed}\nschema   {schema}\nvalue    {value}\nours     {ours}\nfastavro {theirs}")
-    if ran.returncode != 0 or len(outputs) != len(work):
-        seed = work[len(outputs)][0] if len(outputs) < len(work) else work[-1][0]
-        sys.exit(f"avro oracle: the decoder failed at seed {seed}")
+                where = line["file"] if "file" in line else line["avro"]["records"][index]["payload"]
+                schema = "in the file" if "file" in line else line["avro"]["schema"]
+                sys.exit(f"avro oracle: seed {seed}\nschema   {schema}\nvalue    {where}\nours     {ours}\nfastavro {theirs}")
 
 
 def _is_same(ours, theirs) -> bool:
     if theirs == "truncated":
-        return isinstance(ours, dict) and ours["reject"] == "truncated"
-    if not isinstance(ours, str):
+        return ours.get("reject") == "truncated"
+    if "json" not in ours:
         return False
     # Members as pairs, so that order and duplicates count, and numbers as they are written.
-    parsed = json.loads(ours, object_pairs_hook=Members, parse_int=Number, parse_float=Number, parse_constant=None)
+    parsed = json.loads(ours["json"], object_pairs_hook=Members, parse_int=Number, parse_float=Number, parse_constant=None)
     return _matches(parsed, theirs)
 
 

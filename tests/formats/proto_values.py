@@ -41,7 +41,8 @@ def fill(message, rand: random.Random, known: list, depth: int = 0) -> None:
         message.value = value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
         message.scale = rand.choice([0, 2, 5, -2, 40])
         return
-    fields = list(message.DESCRIPTOR.fields) + list(message.DESCRIPTOR.file.pool.FindAllExtensions(message.DESCRIPTOR))
+    extensions = message.DESCRIPTOR.file.pool.FindAllExtensions(message.DESCRIPTOR)
+    fields = [*message.DESCRIPTOR.fields, *sorted(extensions, key=lambda field: field.number)]
     for field in fields:
         if not field.is_required and (rand.random() < 0.4 or depth > 4):
             continue
@@ -94,7 +95,7 @@ def _fill_known(message, rand: random.Random, known: list, depth: int) -> bool:
             inner = message_factory.GetMessageClass(rand.choice(known))()
             _fill_known(inner, rand, known, depth)
             message.type_url = f"type.googleapis.com/{inner.DESCRIPTOR.full_name}"
-            message.value = inner.SerializeToString()
+            message.value = inner.SerializeToString(deterministic=True)
     elif name == "Value":
         kind = rand.choice(["null_value", "number_value", "string_value", "bool_value", "struct_value", "list_value", ""])
         if kind in ("struct_value", "list_value"):

@@ -1,73 +1,104 @@
-//! `transcode`: decodes what another library wrote, for the scripts of this folder, which compare.
+//! `transcode`: decodes records that other libraries wrote, for the scripts of this folder, which compare the results.
 //!
-//! Each line of standard input is a schema with values in hexadecimal, or a container file; each line of output has the
-//! JSON of the values, in order, and the reject of one that has none.
+//! Each line of input is a schema with records, or an Avro container file. Each line of output has the results in order,
+//! or why the schema or the file is not usable.
 
 use std::{
     fs::File,
-    io::{self, BufRead, Write},
-    path::PathBuf,
+    io::{self, BufRead as _, Write as _},
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use codec::{Format, Indexes, Payload, Schema, SchemaText, avro};
 use serde::{Deserialize, Serialize};
 
 /// What to decode.
 #[derive(Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(rename_all = "lowercase")]
 enum Work {
-    File { file: PathBuf },
-    Values { schema: String, references: Vec<String>, values: Vec<String> },
+    File(PathBuf),
+    Avro(Records),
+    Protobuf(Records),
 }
 
-/// The JSON of a value, or its reject: a code and a byte.
+#[derive(Deserialize)]
+struct Records {
+    schema: String,
+    /// Names and texts.
+    references: Vec<(String, String)>,
+    records: Vec<Record>,
+}
+
+/// Bytes in base64.
+#[derive(Deserialize)]
+struct Record {
+    payload: String,
+    /// The message indexes of Protobuf if they are in a header.
+    header: Option<String>,
+}
+
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Decoded {
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Records(Vec<Outcome>),
+    Error(String),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    /// As text, because the scripts also compare how numbers are written.
     Json(String),
-    Reject { reject: &'static str, at: Option<usize> },
+    Reject(&'static str),
 }
 
 fn main() -> Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for line in io::stdin().lock().lines() {
-        let decoded = match serde_json::from_str(&line?)? {
-            Work::File { file } => of_file(&file).with_context(|| format!("{}", file.display()))?,
-            Work::Values { schema, references, values } => {
-                let references = references.into_iter().map(|text| (String::new(), text)).collect();
-                let text = SchemaText { format: Format::Avro, text: schema, references, subjects: None };
-                let schema = avro::compile(&text).with_context(|| text.text)?;
-                values.iter().map(|value| decode(&*schema, value)).collect::<Result<_>>()?
-            }
+        let answer = match serde_json::from_str(&line?)? {
+            Work::File(path) => of_file(&path).with_context(|| format!("{}", path.display())),
+            Work::Avro(work) => work.decode(Format::Avro),
+            Work::Protobuf(work) => work.decode(Format::Protobuf),
         };
-        serde_json::to_writer(&mut out, &decoded)?;
+        let answer = answer.map_or_else(|error| Answer::Error(format!("{error:#}")), Answer::Records);
+        serde_json::to_writer(&mut out, &answer)?;
         out.write_all(b"\n")?;
     }
-    Ok(())
+    Ok(out.flush()?)
 }
 
-fn decode(schema: &dyn Schema, value: &str) -> Result<Decoded> {
-    let bytes = bytes(value).ok_or_else(|| anyhow!("not hexadecimal"))?;
-    let mut json = Vec::new();
-    Ok(match schema.decode(Payload { bytes: &bytes, indexes: Indexes::None }, &mut json) {
-        Ok(()) => Decoded::Json(String::from_utf8(json)?),
-        Err(reject) => Decoded::Reject { reject: reject.code.as_str(), at: reject.at },
-    })
-}
-
-fn of_file(file: &PathBuf) -> Result<Vec<Decoded>> {
-    let mut reader = avro::container::Reader::new(File::open(file)?)?;
-    let mut decoded = Vec::new();
-    while let Some(json) = reader.next_event()? {
-        decoded.push(Decoded::Json(String::from_utf8(json.to_vec())?));
+impl Records {
+    fn decode(self, format: Format) -> Result<Vec<Outcome>> {
+        let text = SchemaText { format, text: self.schema, references: self.references, subjects: None };
+        let schema = text.compile(None)?;
+        self.records.iter().map(|record| record.decode(&*schema, format)).collect()
     }
-    Ok(decoded)
 }
 
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    text.as_bytes()
-        .chunks(2)
-        .map(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok())
-        .collect()
+impl Record {
+    fn decode(&self, schema: &dyn Schema, format: Format) -> Result<Outcome> {
+        let bytes = STANDARD.decode(&self.payload)?;
+        let header = self.header.as_ref().map(|header| STANDARD.decode(header)).transpose()?;
+        let indexes = match (&header, format) {
+            (Some(header), _) => Indexes::InHeader(header),
+            (None, Format::Protobuf) => Indexes::InPayload,
+            (None, _) => Indexes::None,
+        };
+        let mut json = Vec::new();
+        Ok(match schema.decode(Payload { bytes: &bytes, indexes }, &mut json) {
+            Ok(()) => Outcome::Json(String::from_utf8(json)?),
+            Err(reject) => Outcome::Reject(reject.code.as_str()),
+        })
+    }
+}
+
+fn of_file(path: &Path) -> Result<Vec<Outcome>> {
+    let mut reader = avro::container::Reader::new(File::open(path)?)?;
+    let mut records = Vec::new();
+    while let Some(json) = reader.next_event()? {
+        records.push(Outcome::Json(String::from_utf8(json.to_vec())?));
+    }
+    Ok(records)
 }
