@@ -99,8 +99,10 @@ pub(super) enum Kind {
 }
 
 pub(super) struct Enum {
-    /// The first name of each number in quotes, sorted by number. Null for `NullValue`.
+    /// The first name of each number in quotes, sorted by number.
     names: Vec<(i32, Box<[u8]>)>,
+    /// Whether it is `NullValue`, of which every number is null.
+    is_null: bool,
     /// Whether other numbers count as an unknown field, as in proto2.
     pub(super) is_closed: bool,
 }
@@ -186,21 +188,23 @@ impl Kind {
 impl Enum {
     fn new(found: &EnumDescriptor) -> Self {
         let is_null = found.full_name() == "google.protobuf.NullValue";
-        let json = |name: &str| if is_null { "null".to_owned() } else { format!("\"{name}\"") };
         let mut names: Vec<(i32, Box<[u8]>)> = Vec::new();
         // In the order of the schema, so that of several names of a number the first one stays.
         for value in found.enum_descriptor_proto().value.iter() {
             if names.iter().all(|&(number, _)| number != value.number()) {
-                names.push((value.number(), json(value.name()).into_bytes().into()));
+                names.push((value.number(), format!("\"{}\"", value.name()).into_bytes().into()));
             }
         }
         names.sort_unstable_by_key(|&(number, _)| number);
-        Self { names, is_closed: found.parent_file().syntax() == Syntax::Proto2 }
+        Self { names, is_null, is_closed: found.parent_file().syntax() == Syntax::Proto2 }
     }
 
     /// The JSON of a value that has a name.
     #[inline]
     pub(super) fn name(&self, number: i32) -> Option<&[u8]> {
+        if self.is_null {
+            return Some(b"null");
+        }
         // Most enums count from 0.
         let guess = usize::try_from(number).ok().and_then(|index| self.names.get(index));
         if let Some((found, name)) = guess

@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, fs, path::Path};
 
-use prost_reflect::{DescriptorPool, FileDescriptor};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use prost_reflect::{DescriptorPool, FileDescriptor, prost::Message as _, prost_types::FileDescriptorProto};
 use protox::{
     Compiler,
     file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver},
@@ -21,7 +22,8 @@ const BUILT_IN: [(&str, &str); 3] = [
     ),
 ];
 
-/// Compiles the text of a registry, whose references are named as it imports them.
+/// Compiles the text of a registry, whose references are named as it imports them. Instead of a text it may return what
+/// some clients register, a `FileDescriptorProto` in base64.
 pub(super) fn compile(text: &SchemaText) -> Result<FileDescriptor, SchemaError> {
     let references = text.references.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     // The registry does not name the file itself.
@@ -75,8 +77,24 @@ impl Texts {
 impl FileResolver for Texts {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
         match self.0.get(name) {
-            Some(text) => File::from_source(name, text),
+            Some(text) => match descriptor(name, text) {
+                Some(bytes) => {
+                    File::decode_file_descriptor_proto(bytes.as_slice()).map_err(protox::Error::new)
+                }
+                None => File::from_source(name, text),
+            },
             None => Err(protox::Error::file_not_found(name)),
         }
     }
+}
+
+/// A descriptor in base64, under the name by which it is imported. Returns `None` for the text of a schema, which is never
+/// base64: it contains a semicolon or a brace.
+fn descriptor(name: &str, text: &str) -> Option<Vec<u8>> {
+    let mut bytes = STANDARD.decode(text.trim()).ok()?;
+    FileDescriptorProto::decode(bytes.as_slice()).ok()?;
+    // The writer's own name for the file may be another, or missing. Of two names the last one counts.
+    let named = FileDescriptorProto { name: Some(name.to_owned()), ..FileDescriptorProto::default() };
+    bytes.extend(named.encode_to_vec());
+    Some(bytes)
 }

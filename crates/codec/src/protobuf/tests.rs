@@ -156,6 +156,8 @@ fn well_known_types_have_their_own_form() {
         (b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", Ok(r#"{"t":"1969-12-31T23:59:59Z"}"#)),
         (b"\x0a\x07\x08\x80\x80\x80\x80\x80\x20", Err(RejectCode::NumberRange)),
         (b"\x12\x04\x08\x03\x10\x01", Ok(r#"{"d":"3.000000001s"}"#)),
+        // Every number of `NullValue`.
+        (b"\x22\x02\x08\x7f", Ok(r#"{"v":null}"#)),
         (b"\x2a\x11\x0a\x07user_id\x0a\x06a.b_cd", Ok(r#"{"m":"userId,a.bCd"}"#)),
         (b"\x2a\x04\x0a\x02aB", Err(RejectCode::Malformed)),
         (b"\x32\x15\x0a\x11example.com/A\x2e\x42\x43\x44\x12\x00", Err(RejectCode::Malformed)),
@@ -242,6 +244,45 @@ fn references_are_imported_by_name() {
     ] {
         assert!(compile(&text(main, references), None).is_err(), "{main}");
     }
+}
+
+#[test]
+fn a_registered_descriptor_is_a_schema() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use prost_reflect::{prost::Message as _, prost_types::FileDescriptorProto};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
+    write("b.proto", r#"syntax = "proto3"; message B { int32 n = 1; }"#);
+    write(
+        "a.proto",
+        r#"syntax = "proto3"; import "b.proto"; import "confluent/meta.proto";
+           message A { B b = 1; string user = 2 [(confluent.field_meta).tags = "PII"]; }"#,
+    );
+    fs::create_dir(folder.path().join("confluent")).expect("a folder");
+    write("confluent/meta.proto", include_str!("proto/meta.proto"));
+    let mut compiler = protox::Compiler::new([folder.path()]).expect("a compiler");
+    let pool = compiler.open_file("a.proto").expect("a schema").descriptor_pool();
+    let bytes = |name: &str| pool.get_file_by_name(name).expect("a file").encode_to_vec();
+    let nameless = |name: &str| {
+        let file = FileDescriptorProto::decode(bytes(name).as_slice()).expect("a descriptor");
+        FileDescriptorProto { name: None, ..file }.encode_to_vec()
+    };
+    let compiled = |main: &[u8], imported: &[u8]| {
+        let references = vec![("b.proto".to_owned(), STANDARD.encode(imported))];
+        let text = format!("{}\n", STANDARD.encode(main));
+        compile(&SchemaText { format: Format::Protobuf, text, references, subjects: None }, None)
+    };
+    let schema = compiled(&bytes("a.proto"), &bytes("b.proto")).expect("a schema");
+    let tags: Vec<_> =
+        schema.fields().iter().flat_map(|field| field.tags.iter().map(AsRef::as_ref)).collect();
+    assert_eq!(tags, ["PII"]);
+    for schema in [schema, compiled(&nameless("a.proto"), &nameless("b.proto")).expect("a schema")] {
+        let json = decode(schema.as_ref(), b"\x00\x0a\x02\x08\x01", Indexes::InPayload);
+        assert_eq!(json.as_deref(), Ok(r#"{"b":{"n":1},"user":""}"#));
+    }
+    assert!(compiled(b"garbage", &bytes("b.proto")).is_err());
+    assert!(compiled(&bytes("a.proto"), b"garbage").is_err());
 }
 
 #[test]
