@@ -112,7 +112,7 @@ impl OwnRegistry {
             "-Dquarkus.http.host=127.0.0.1",
         ]);
         java.arg(format!("-Dquarkus.http.port={}", self.port)).arg("-jar").arg(&self.jar);
-        // Otherwise it writes a change some moments later, and loses it when it is killed.
+        // A database that delays its writes would lose the newest schemas when it is killed.
         let database = format!("jdbc:h2:file:{}/registry;WRITE_DELAY=0", self.data.path().display());
         java.env("REGISTRY_DATASOURCE_URL", database).current_dir(self.data.path());
         let mut process = Process::start("registry", &mut java)?;

@@ -451,6 +451,16 @@ async fn an_address_without_a_registry_ends_the_fetcher() {
     other.abort();
 }
 
+#[cfg(feature = "cloud")]
+#[tokio::test]
+async fn a_handshake_that_can_never_succeed_ends_the_fetcher() {
+    let server = server().await;
+    let client = Client::with(&format!("url = \"https://{}\"", server.address()));
+    client.lookup(&SchemaId::Id(1));
+    let error = client.ends().await;
+    assert!(matches!(error, RegistryError::Settings { key: "ca", .. }), "{error}");
+}
+
 #[tokio::test]
 async fn files_that_cannot_be_read_are_found_at_once() {
     for (key, section) in [
