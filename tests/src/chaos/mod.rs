@@ -23,7 +23,7 @@ pub use plan::Plan;
 use crate::{
     pipe::Pipe,
     proxy::Proxy,
-    recount::recount,
+    recount::{Recount, recount},
     rows::{Database, Rows as _, check_balance, difference, finals},
     services::{self, restart_kafka},
     topics::Topics,
@@ -160,6 +160,8 @@ impl Run {
         })?;
         match change {
             Change::Remove => {
+                // A topic that is removed before its partitions are idle holds the watermark for `hole_limit`.
+                self.wait_for_rows()?;
                 self.topics.remove(&self.stage.pipe)?;
                 self.connectors.roll(&self.stage.pipe)
             }
@@ -167,15 +169,21 @@ impl Run {
         }
     }
 
-    /// Waits for the rows of the recount, and stops everything.
-    fn finish(mut self) -> Result<Outcome> {
-        let produced = self.topics.produced();
-        let recount = recount(&produced)?;
+    /// Waits for the rows of the recount of everything that was produced.
+    fn wait_for_rows(&mut self) -> Result<(Database, Recount)> {
+        let recount = recount(&self.topics.produced())?;
         let database = Database::open(&self.stage.pipe.path("rows.db"))?;
         wait::until_right("the rows", || {
             self.look_after()?;
             Ok(difference(&finals(&database.rows()?)?, &recount.counts))
         })?;
+        Ok((database, recount))
+    }
+
+    /// Waits for all rows, and stops everything.
+    fn finish(mut self) -> Result<Outcome> {
+        let (database, recount) = self.wait_for_rows()?;
+        let produced = self.topics.produced();
         self.connectors.stop()?;
         wait::until_right("reconcile to find nothing missing", || {
             self.processors.look_after(&self.stage.pipe)?;
