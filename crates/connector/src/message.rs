@@ -19,6 +19,8 @@ pub struct Message(OutMessage);
 pub struct Origin {
     partition: Partition,
     attributes: Attributes,
+    /// What the IDs of its records begin with.
+    id_prefix: String,
 }
 
 /// Publishes batches and marks; one attempt for each call.
@@ -57,7 +59,9 @@ impl Message {
         timestamp: Option<i64>,
     ) -> Result<Self, &'static str> {
         let [mut place, mut time] = [itoa::Buffer::new(); 2];
-        let offset = [(wire::OFFSET, place.format(offset))];
+        let offset = place.format(offset);
+        let id = [&*origin.id_prefix, offset].concat();
+        let offset = [(wire::OFFSET, offset), (wire::ID, &*id)];
         let time = timestamp.map(|timestamp| (wire::TIMESTAMP, time.format(timestamp)));
         let key = anonymised.kafka_key().map(|key| (wire::KEY, key));
         let key_id = anonymised.key_id().map(|id| (wire::KEY_ID, &**id));
@@ -91,7 +95,8 @@ impl Origin {
             (wire::INCARNATION, &*partition.incarnation.0),
         ];
         let attributes = Attributes::new(shared.into_iter());
-        Self { attributes: attributes.expect("a topic's name has at most 249 bytes"), partition }
+        let attributes = attributes.expect("a topic's name has at most 249 bytes");
+        Self { attributes, id_prefix: wire::id_prefix(&partition), partition }
     }
 
     /// The partition.

@@ -1,5 +1,7 @@
 //! The names that connector and processor share on Pub/Sub.
 
+use crate::position::Partition;
+
 /// Attribute: the Kafka topic's name.
 pub const TOPIC: &str = "kafka.topic";
 /// Attribute: the partition's number.
@@ -12,6 +14,9 @@ pub const TIMESTAMP: &str = "kafka.timestamp";
 pub const KEY: &str = "kafka.key";
 /// Attribute: the topic's incarnation.
 pub const INCARNATION: &str = "aqueduct.incarnation";
+/// Attribute: topic, incarnation, partition and offset in one, as [`id_prefix`] and the offset. Unlike Pub/Sub's own message
+/// ID, it is the same for every copy of a record, so other readers can remove duplicates by this one attribute.
+pub const ID: &str = "aqueduct.id";
 /// Attribute: the ID of the key that made the pseudonyms.
 pub const KEY_ID: &str = "aqueduct.key";
 /// Attribute: the format of a message that holds something other than one JSON event. A reader that does not know the
@@ -21,4 +26,18 @@ pub const FORMAT: &str = "aqueduct.format";
 /// The topic for the marks of a data topic. The subscription for marks has the same suffix.
 pub fn marks(name: &str) -> String {
     format!("{name}-marks")
+}
+
+/// What all IDs of a partition's records begin with. A slash occurs neither in the name of a Kafka topic nor in an
+/// incarnation, so different records have different IDs.
+///
+/// ```
+/// use event::{Partition, wire};
+///
+/// let partition = Partition { topic: "events".into(), incarnation: "q2fZkNvSQh2o4lLhQ0w1Yg".into(), partition: 3 };
+/// assert_eq!(wire::id_prefix(&partition) + "42", "events/q2fZkNvSQh2o4lLhQ0w1Yg/3/42");
+/// ```
+pub fn id_prefix(partition: &Partition) -> String {
+    let Partition { topic, incarnation, partition } = partition;
+    format!("{topic}/{incarnation}/{partition}/")
 }

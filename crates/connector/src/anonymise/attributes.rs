@@ -16,9 +16,10 @@ pub(super) const MAX_HEADERS: usize = 100 - OWN_ATTRIBUTES.len();
 /// Maximum size of the forwarded parts of a record: the event, the Kafka key and the headers, with the names of their
 /// attributes. The connector, and every command that shows what it would publish, use this one limit.
 ///
-/// It is the limit of a message, less the attributes with the record's position (519 bytes at most, with the longest
-/// topic and the longest key ID) and the tags and lengths of protobuf (9 bytes for each attribute).
-pub const MAX_EVENT_BYTES: usize = pubsub::limits::MAX_BYTES - 2 * 1_024;
+/// It is the limit of a message, less the attributes with the record's position (847 bytes at most, with the longest
+/// topic and the longest key ID), the ordering key (1,024 bytes at most) and the tags and lengths of protobuf (9 bytes
+/// for each attribute).
+pub const MAX_EVENT_BYTES: usize = pubsub::limits::MAX_BYTES - 3 * 1_024;
 /// Maximum size of a record before it is anonymised, which may remove most of it. A larger one is not read further, so
 /// that a line without an end does not fill the memory.
 pub const MAX_RECORD_BYTES: usize = 40_000_000;

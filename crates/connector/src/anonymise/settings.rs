@@ -363,8 +363,16 @@ pub(super) fn covers(outer: &Pattern, inner: &Pattern) -> bool {
 }
 
 /// The attributes that every message has in addition to its headers.
-pub(super) const OWN_ATTRIBUTES: [&str; 7] =
-    [wire::TOPIC, wire::PARTITION, wire::OFFSET, wire::TIMESTAMP, wire::KEY, wire::INCARNATION, wire::KEY_ID];
+pub(super) const OWN_ATTRIBUTES: [&str; 8] = [
+    wire::TOPIC,
+    wire::PARTITION,
+    wire::OFFSET,
+    wire::TIMESTAMP,
+    wire::KEY,
+    wire::INCARNATION,
+    wire::ID,
+    wire::KEY_ID,
+];
 
 #[cfg(test)]
 mod tests {
@@ -425,7 +433,7 @@ mod tests {
             assert_eq!(checked_headers(&[name.to_owned()]), Err(SettingsError::Header(name.to_owned())));
         }
         let many: Vec<String> = (0..=MAX_HEADERS).map(|n| n.to_string()).collect();
-        assert_eq!(checked_headers(&many), Err(SettingsError::TooManyHeaders(94)));
+        assert_eq!(checked_headers(&many), Err(SettingsError::TooManyHeaders(MAX_HEADERS + 1)));
         assert_eq!(checked_headers(&["a".to_owned(), "a".to_owned()]).map(|names| names.len()), Ok(1));
     }
 
