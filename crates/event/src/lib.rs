@@ -14,6 +14,7 @@
 //! | [`pointer`] | the path to a value in an event |
 //! | [`json`] | a strict scanner over the bytes of one event |
 //! | [`pick`] | reads several fields of an event in one pass |
+//! | [`matching`] | conditions on the fields of an event |
 //! | [`events`] | the `[events]` section: where the time and the ID are |
 //! | [`wire`] | names of the attributes and topics that connector and processor share |
 //! | [`key`] | the values of a row's `by` columns |
@@ -39,6 +40,8 @@ pub mod json;
 
 pub mod number;
 pub mod pick;
+
+pub mod matching;
 
 pub mod events;
 

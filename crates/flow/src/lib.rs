@@ -6,7 +6,6 @@
 //! | module | contents |
 //! |---|---|
 //! | [`settings`] | `[[flows]]` as the file has it |
-//! | [`matching`] | which events match |
 //! | [`measure`] | what is counted, and the mergeable columns that hold it |
 //! | [`number`] | exact decimals |
 //! | [`ratio`] | rates and their Wilson interval |
@@ -37,7 +36,6 @@
 pub mod append;
 pub mod calendar;
 pub mod definition;
-pub mod matching;
 pub mod measure;
 pub mod number;
 pub mod ratio;
@@ -48,6 +46,7 @@ pub mod window;
 
 use std::sync::Arc;
 
+pub use event::matching;
 use event::{Millis, pointer::Pointer};
 use serde::{Deserialize, Serialize};
 

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use event::{number::Decimal, pick::Value, pointer::Pointer};
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
+
+use crate::{number::Decimal, pick::Value, pointer::Pointer};
 
 /// A conjunction of terms. Without terms it matches nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +35,7 @@ pub enum Subject {
 }
 
 /// A value in a configuration.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scalar {
     /// Equals a JSON string.
     Text(String),
@@ -100,13 +101,13 @@ impl fmt::Debug for AnyOf {
 }
 
 /// The section's raw form: pointers, or the word `topic`, to a value or a list of values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatchSettings(BTreeMap<Key, OneOrMany>);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(Option<Pointer>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct OneOrMany(Vec<Scalar>);
 
 impl MatchSettings {
