@@ -137,8 +137,18 @@ impl Database {
     /// # Errors
     /// The file cannot be read, or there is no row.
     pub fn ledger(&self) -> Result<BTreeMap<&'static str, u64>> {
-        const OUTCOMES: [&str; 9] =
-            ["counted", "duplicate", "late", "rejected", "ignored", "unmatched", "lost", "absent", "pending"];
+        const OUTCOMES: [&str; 10] = [
+            "counted",
+            "duplicate",
+            "late",
+            "rejected",
+            "ignored",
+            "unmatched",
+            "lost",
+            "absent",
+            "pending",
+            "filtered",
+        ];
         let sql = format!("select {} from box_ctr_progress order by rowid desc limit 1", OUTCOMES.join(", "));
         let counts = self.0.query_row(&sql, [], |row| {
             (0..OUTCOMES.len())

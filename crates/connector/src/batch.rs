@@ -15,7 +15,7 @@ use crate::{
 /// A batch, and the records that it was made from.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The data messages; empty if every record was rejected.
+    /// The data messages; empty if every record was rejected or filtered.
     pub messages: Vec<Message>,
     /// The position of each message's record: an index into the parts of `read`, and the offset.
     pub places: Vec<(u32, u64)>,
@@ -70,6 +70,17 @@ impl BatchBuilder {
         self.batch.places.push((part as u32, offset));
     }
 
+    /// Adds a record that the filter excludes.
+    pub fn filtered(&mut self, slot: &Slot, offset: u64) {
+        let part = self.part(slot);
+        let entries = &mut self.batch.read.parts[part].entries;
+        match entries.last_mut() {
+            Some(Entry::Filtered(run)) if run.end == offset => run.end += 1,
+            _ => entries.push(Entry::Filtered(offset..offset + 1)),
+        }
+        self.batch.read.records += 1;
+    }
+
     /// Adds a rejected record.
     pub fn reject(&mut self, slot: &Slot, offset: u64, code: &'static str, pointer: Option<Arc<str>>) {
         let part = self.part(slot);
@@ -109,6 +120,15 @@ impl Batch {
         let (part, offset) = self.places[message];
         (self.read.parts[part as usize].slot.clone(), offset)
     }
+}
+
+/// Number of filtered records.
+pub fn filtered(read: &Read) -> u64 {
+    let length = |entry: &Entry| match entry {
+        Entry::Filtered(run) => run.end - run.start,
+        Entry::Data(_) | Entry::Reject(_) => 0,
+    };
+    read.parts.iter().flat_map(|part| &part.entries).map(length).sum()
 }
 
 /// Number of rejected records by code.

@@ -70,7 +70,7 @@ pub enum Input {
 /// Records that were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Read {
-    /// The batch of their data messages; `None` if every record was rejected.
+    /// The batch of their data messages; `None` if every record was rejected or filtered.
     pub batch: Option<BatchId>,
     /// Number of records.
     pub records: u64,
@@ -99,6 +99,8 @@ impl ReadPart {
 pub enum Entry {
     /// Consecutive offsets with a data message each.
     Data(Range<u64>),
+    /// Consecutive offsets whose records the filter excludes.
+    Filtered(Range<u64>),
     /// A rejected record.
     Reject(Reject),
 }
@@ -257,6 +259,7 @@ impl Core {
                         ledger.read(&run);
                         data.push((part.slot.clone(), run));
                     }
+                    Entry::Filtered(run) => ledger.filter(&run),
                     Entry::Reject(reject) => {
                         ledger.reject(reject.offset, reject.code, reject.pointer.as_ref());
                         rejected.push(reject.index);

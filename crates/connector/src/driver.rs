@@ -27,7 +27,7 @@ use crate::{
     error::ConnectorError,
     marks::MarkId,
     message::{Publish, PublishError},
-    metrics::{ConnectorMetrics, of_partition, published},
+    metrics::{ConnectorMetrics, filtered, of_partition, published},
     pace::{PROGRESS, Pace},
     summary::Summary,
     view::View,
@@ -178,6 +178,11 @@ impl<'a, P: Publish> Driver<'a, P> {
         batch.read.parts = read.parts.iter().map(crate::core::ReadPart::place).collect();
         for (code, count) in crate::batch::rejects(&read) {
             self.rejected(code, count);
+        }
+        let excluded = crate::batch::filtered(&read);
+        if excluded > 0 {
+            self.summary.filtered += excluded;
+            self.delivery.metrics.records.get_or_create(&filtered()).inc_by(excluded);
         }
         self.summary.records += read.records;
         self.delivery.metrics.in_flight.inc_by(batch.bytes as i64);
@@ -399,7 +404,7 @@ fn labels(slot: &Slot) -> [(&'static str, String); 2] {
 fn absent(mark: &Mark) -> BTreeMap<&'static str, u64> {
     use event::mark::Reason;
     let name = |reason: Reason| match reason {
-        Reason::Rejected(_) => None,
+        Reason::Rejected(_) | Reason::Filtered => None,
         Reason::Empty => Some("empty"),
         Reason::Lost => Some("lost"),
         Reason::Before => Some("before"),

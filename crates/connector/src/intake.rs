@@ -69,17 +69,22 @@ impl kafka::Intake for Intake {
                 }
                 let raw = Raw { topic, value, key: key.as_deref(), headers: &headers };
                 let timestamp = record.timestamp.map(|timestamp| timestamp.0);
-                let anonymised = self.anonymiser.anonymise_decoded(&raw, schema);
-                anonymised.map_err(|reject| (reject.code.as_str(), reject.pointer)).and_then(|anonymised| {
-                    Message::new(&mut self.encoder, &anonymised, origin, record.offset, timestamp)
-                        .map_err(|code| (code, None))
-                })
+                match self.anonymiser.anonymise_decoded(&raw, schema) {
+                    Ok(None) => Ok(None),
+                    Ok(Some(event)) => {
+                        Message::new(&mut self.encoder, &event, origin, record.offset, timestamp)
+                            .map(Some)
+                            .map_err(|code| (code, None))
+                    }
+                    Err(reject) => Err((reject.code.as_str(), reject.pointer)),
+                }
             }
         };
         let mut full = None;
         match message {
             Err((code, pointer)) => self.builder.reject(slot, record.offset, code, pointer),
-            Ok(message) => {
+            Ok(None) => self.builder.filtered(slot, record.offset),
+            Ok(Some(message)) => {
                 if self.builder.is_full_for(message.wire_len()) {
                     full = self.builder.take();
                 }

@@ -50,6 +50,12 @@ impl Ledger {
         self.next = self.next.max(run.end);
     }
 
+    /// Records that the filter excludes the records at these offsets.
+    pub fn filter(&mut self, run: &Range<u64>) {
+        self.read(run);
+        self.unmark(run.clone(), Reason::Filtered, None);
+    }
+
     /// Records a reject.
     pub fn reject(&mut self, offset: u64, code: &str, pointer: Option<&Arc<str>>) {
         self.pass(offset);
@@ -182,10 +188,20 @@ mod tests {
         ledger.reject(8, "tombstone", None);
         ledger.reject(9, "tombstone", None);
         ledger.read(&(12..13));
-        ledger.pass(15);
-        assert_eq!(ledger.lose(20), 5);
+        ledger.filter(&(13..14));
+        ledger.filter(&(14..15));
+        ledger.filter(&(16..17));
+        assert_eq!(ledger.lose(20), 3);
         let ranges = ledger.take_unmarked();
-        let expected = ["0-5 before", "8-10 rejected:tombstone", "10-12 empty", "13-15 empty", "15-20 lost"];
+        let expected = [
+            "0-5 before",
+            "8-10 rejected:tombstone",
+            "10-12 empty",
+            "13-15 filtered",
+            "15-16 empty",
+            "16-17 filtered",
+            "17-20 lost",
+        ];
         assert_eq!(texts(&ranges), expected);
         assert_eq!((ledger.next(), ledger.commit_point(), ledger.uncommitted()), (20, 0, None));
         ledger.acknowledge(5..8);
@@ -216,17 +232,19 @@ mod tests {
         /// that is not acknowledged, and data and ranges together cover every offset exactly once.
         #[test]
         fn every_offset_is_accounted_for_once(
-            records in prop::collection::vec((0u64..3, any::<bool>()), 1..60), low in 0u64..4, seed in any::<u64>(),
+            records in prop::collection::vec((0u64..3, 0..3), 1..60), low in 0u64..4, seed in any::<u64>(),
         ) {
             let mut ledger = open(low);
             let (mut at, mut parts) = (low, Vec::new());
-            for (gap, is_data) in records {
+            for (gap, outcome) in records {
                 at += gap;
-                if is_data {
-                    ledger.read(&(at..at + 1));
-                    parts.push(at..at + 1);
-                } else {
-                    ledger.reject(at, "not-json", None);
+                match outcome {
+                    0 => {
+                        ledger.read(&(at..at + 1));
+                        parts.push(at..at + 1);
+                    }
+                    1 => ledger.reject(at, "not-json", None),
+                    _ => ledger.filter(&(at..at + 1)),
                 }
                 at += 1;
             }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`keyring`] | the secrets from which pseudonyms are derived |
 //! | [`anonymise`] | a raw record in, an [`anonymise::Anonymised`] or a reject out |
+//! | [`outgoing`] | whether a record is published, to which topic, and in which order |
 //! | [`message`] | data messages, and the publishing port, which takes nothing else |
 //! | [`run`] | the connector as a whole: [`run()`] and its [`Config`] |
 //! | `fencing` | whether to join again after another member took this replica's name |
@@ -23,6 +24,8 @@
 pub mod keyring;
 
 pub mod anonymise;
+
+pub mod outgoing;
 
 pub mod message;
 

@@ -13,7 +13,7 @@ pub const RECORDS: Described = Described::counter(
     "aqueduct_connector_records_total",
     "records",
     &["outcome"],
-    "Records read from Kafka by outcome: `published`, or `rejected:` and the reason",
+    "Records read from Kafka by outcome: `published`, `filtered`, or `rejected:` and the reason",
 );
 /// Data messages that Pub/Sub acknowledged, in bytes.
 pub const BYTES: Described = Described::counter(
@@ -212,6 +212,11 @@ impl ConnectorMetrics {
 /// The label for records that Pub/Sub has.
 pub(crate) fn published() -> Label {
     [("outcome", "published".to_owned())]
+}
+
+/// The label for records that the filter excludes.
+pub(crate) fn filtered() -> Label {
+    [("outcome", "filtered".to_owned())]
 }
 
 /// A partition's labels.

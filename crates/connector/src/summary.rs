@@ -9,6 +9,8 @@ pub struct Summary {
     pub records: u64,
     /// Data messages that Pub/Sub acknowledged.
     pub published: u64,
+    /// Records that the filter excluded.
+    pub filtered: u64,
     /// Rejected records, by code.
     pub rejected: BTreeMap<&'static str, u64>,
     /// Offsets without a record, by reason: `empty`, `before`, `lost`.
@@ -49,6 +51,9 @@ impl fmt::Display for Summary {
         write!(f, "{} records read, {} published, {rejected} rejected", self.records, self.published)?;
         if rejected > 0 {
             write!(f, " ({})", self.reasons())?;
+        }
+        if self.filtered > 0 {
+            write!(f, ", {} filtered", self.filtered)?;
         }
         for (reason, offsets) in &self.absent {
             write!(f, ", {offsets} offsets {reason}")?;

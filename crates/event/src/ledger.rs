@@ -23,11 +23,13 @@ pub enum Outcome {
     Absent,
     /// Received and waiting: a click for its view.
     Pending,
+    /// Not published, because the filter of the connector excludes it. After the others, whose order checkpoints have.
+    Filtered,
 }
 
 /// Counts of outcomes. Their sum is the number of offsets accounted for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ledger([u64; 9]);
+pub struct Ledger([u64; 10]);
 
 /// More offsets were to leave an outcome than it has. This is a bug, and the ledger is wrong from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +47,7 @@ pub struct Imbalance {
 
 impl Outcome {
     /// All outcomes, in the order of their columns.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Counted,
         Self::Duplicate,
         Self::Late,
@@ -55,6 +57,7 @@ impl Outcome {
         Self::Lost,
         Self::Absent,
         Self::Pending,
+        Self::Filtered,
     ];
 
     /// The name of the column and the label of the metric.
@@ -69,7 +72,17 @@ impl Outcome {
             Self::Lost => "lost",
             Self::Absent => "absent",
             Self::Pending => "pending",
+            Self::Filtered => "filtered",
         }
+    }
+}
+
+/// The counts of the first nine outcomes, which are all that releases before 0.2 knew.
+impl From<[u64; 9]> for Ledger {
+    fn from(counts: [u64; 9]) -> Self {
+        let mut ledger = Self::default();
+        ledger.0[..9].copy_from_slice(&counts);
+        ledger
     }
 }
 

@@ -87,6 +87,8 @@ pub enum Reason {
     /// The record was rejected, with a code (`not-an-object`, `tombstone`, ...). A reason that only a newer version
     /// knows counts as rejected too, with its whole text as the code, because its offsets carry no event either.
     Rejected(String),
+    /// The filter of the connector excludes the record.
+    Filtered,
     /// Control records and compacted gaps: there was never an event, or there no longer is one.
     Empty,
     /// Kafka's retention deleted the records before they were read.
@@ -125,6 +127,7 @@ impl From<Reason> for String {
     fn from(reason: Reason) -> Self {
         match reason {
             Reason::Rejected(code) => format!("rejected:{code}"),
+            Reason::Filtered => "filtered".to_owned(),
             Reason::Empty => "empty".to_owned(),
             Reason::Lost => "lost".to_owned(),
             Reason::Before => "before".to_owned(),
@@ -135,6 +138,7 @@ impl From<Reason> for String {
 impl From<String> for Reason {
     fn from(text: String) -> Self {
         match text.as_str() {
+            "filtered" => Self::Filtered,
             "empty" => Self::Empty,
             "lost" => Self::Lost,
             "before" => Self::Before,
@@ -221,13 +225,14 @@ mod tests {
 
     #[test]
     fn a_reason_of_a_later_version_counts_as_rejected() {
-        for (text, expected) in [("evaporated", "evaporated"), ("rejected:not-json", "not-json")] {
+        for (text, expected) in [("evaporated", "evaporated"), ("rejected:filtered", "filtered")] {
             assert_eq!(Reason::from(text.to_owned()), Reason::Rejected(expected.to_owned()));
         }
         let text = String::from_utf8(mark(1).to_json()).expect("JSON is UTF-8");
-        let text = text.replace("rejected:tombstone", "filtered").replace("\"from\"", "\"why\":{},\"from\"");
+        let text =
+            text.replace("rejected:tombstone", "evaporated").replace("\"from\"", "\"why\":{},\"from\"");
         let read = Mark::from_json(text.as_bytes()).expect("a mark of this version");
-        assert_eq!(read.counts(), BTreeMap::from([(Reason::Rejected("filtered".to_owned()), 1)]));
+        assert_eq!(read.counts(), BTreeMap::from([(Reason::Rejected("evaporated".to_owned()), 1)]));
     }
 
     #[test]

@@ -150,6 +150,7 @@ impl Core {
         for covered in self.frontier.mark(mark, published, now) {
             let outcome = match &covered.reason {
                 Reason::Rejected(_) => Outcome::Rejected,
+                Reason::Filtered => Outcome::Filtered,
                 Reason::Empty | Reason::Before => Outcome::Absent,
                 Reason::Lost => Outcome::Lost,
             };

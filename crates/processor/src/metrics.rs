@@ -35,7 +35,7 @@ pub const EVENTS: Described = Described::counter(
     "aqueduct_processor_events_total",
     "offsets",
     &["flow", "outcome"],
-    "Offsets by their outcome in a flow since the process started: `counted`, `duplicate`, `late`, `rejected`, `ignored`, `unmatched`, `lost`, `absent`. After a crash, events since the last checkpoint are counted again",
+    "Offsets by their outcome in a flow since the process started: `counted`, `duplicate`, `late`, `rejected`, `ignored`, `unmatched`, `lost`, `absent`, `filtered`. After a crash, events since the last checkpoint are counted again",
 );
 /// Offsets by outcome, as the ledger holds them.
 pub const LEDGER: Described = Described::gauge(

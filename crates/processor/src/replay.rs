@@ -3,7 +3,7 @@
 //!
 //! Pure: the caller reads files or Kafka and writes the rows.
 
-use event::{EventTime, events::EventsSettings};
+use event::{EventTime, events::EventsSettings, ledger::Outcome};
 
 use flow::{Flow, row::Row};
 
@@ -108,9 +108,14 @@ impl Replay {
         self.engine.advance_each(&watermarks, self.now, fired);
     }
 
-    /// Accounts for records that the anonymiser rejected.
-    pub fn rejected(&mut self, records: u64) {
-        self.engine.account(event::ledger::Outcome::Rejected, records);
+    /// Accounts for a record that the anonymiser rejected.
+    pub fn rejected(&mut self) {
+        self.engine.account(Outcome::Rejected, 1);
+    }
+
+    /// Accounts for a record that the filter excludes.
+    pub fn filtered(&mut self) {
+        self.engine.account(Outcome::Filtered, 1);
     }
 
     /// The flows with their ledgers and watermarks.

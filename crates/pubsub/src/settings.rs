@@ -2,13 +2,13 @@
 //!
 //! Pure: the value of `PUBSUB_EMULATOR_HOST` is an argument.
 
-use event::{ByteSize, Millis, wire};
-use serde::{Deserialize, Serialize};
+use event::{ByteSize, Millis, matching::MatchSettings, wire};
+use serde::Deserialize;
 
 use crate::{connection::Endpoint, error::Error};
 
 /// The `[pubsub]` section.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PubSubSettings {
     /// Google Cloud project ID.
@@ -24,6 +24,13 @@ pub struct PubSubSettings {
     /// Example: `subscription = "events-ctr"`
     #[serde(default)]
     pub subscription: Option<String>,
+    /// Events that are published. The others are `filtered`: they are in no message, and every flow accounts for them. The
+    /// condition is that of a flow's `where`, but reads the event before it is anonymised, so it may name a field that does
+    /// not pass.
+    ///
+    /// Example: `filter = { "/country" = ["PL", "CZ"] }`
+    #[serde(default)]
+    pub filter: Option<MatchSettings>,
     /// Google Cloud regions in which messages may be stored. Empty: as the organisation's policy allows.
     ///
     /// Example: `regions = ["europe-west1"]`
@@ -110,6 +117,12 @@ impl PubSubSettings {
         note("project", project_problem(&self.project));
         note("topic", name_problem(&self.topic));
         note("subscription", self.subscription.as_deref().and_then(name_problem));
+        let filter = self.filter.as_ref();
+        let is_empty = filter.is_some_and(|filter| filter.resolve().is_none());
+        note(
+            "filter",
+            is_empty.then(|| "an empty condition matches nothing; add a term, or remove the key".to_owned()),
+        );
         note("retention", retention_problem(self.retention));
         let host = self.emulator_host.as_deref().map(Endpoint::emulator);
         note("emulator_host", host.and_then(Result::err).map(|e| e.to_string()));
@@ -184,8 +197,8 @@ mod tests {
 
     #[test]
     fn invalid_names_are_found_offline() {
-        let text = "project = 'p'\ntopic = 'goog-x'\nsubscription = '1a'\nretention = '1m'\nemulator_host = 'localhost'";
+        let text = "project = 'p'\ntopic = 'goog-x'\nsubscription = '1a'\nfilter = {}\nretention = '1m'\nemulator_host = 'localhost'";
         let keys: Vec<_> = read(text).expect("complete").problems().iter().map(|p| p.key).collect();
-        assert_eq!(keys, ["project", "topic", "subscription", "retention", "emulator_host"]);
+        assert_eq!(keys, ["project", "topic", "subscription", "filter", "retention", "emulator_host"]);
     }
 }

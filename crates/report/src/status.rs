@@ -96,6 +96,8 @@ pub struct Connector {
     pub records: u64,
     /// Of those, published.
     pub published: u64,
+    /// Of those, not published because of the filter.
+    pub filtered: u64,
     /// Of those, rejected, by reason.
     pub rejected: BTreeMap<String, u64>,
     /// Offsets without a record, by reason.
@@ -126,9 +128,14 @@ impl Connector {
         self.rejected.values().sum()
     }
 
-    /// Records that were read and are neither published nor rejected yet.
+    /// Records that were read and have an outcome.
+    pub fn done(&self) -> u64 {
+        self.published + self.filtered + self.refused()
+    }
+
+    /// Records that were read and have no outcome yet.
     pub fn on_the_way(&self) -> u64 {
-        self.records.saturating_sub(self.published + self.refused())
+        self.records.saturating_sub(self.done())
     }
 }
 

@@ -25,11 +25,11 @@ pub(crate) enum Value {
     Bytes,
 }
 
-/// Visits the values of a line of progress.
-pub(crate) fn progress<'a>(row: &'a ProgressRow, visit: &mut dyn FnMut(Cell<'a>)) {
+/// Visits the values of a line of progress, for a table with this many columns. Outcomes that were added later come last.
+pub(crate) fn progress<'a>(row: &'a ProgressRow, columns: usize, visit: &mut dyn FnMut(Cell<'a>)) {
     visit(Cell::Time(row.at));
     visit(Cell::Time(row.watermark));
-    for (_, offsets) in row.ledger.iter() {
+    for (_, offsets) in row.ledger.iter().take(columns.saturating_sub(2)) {
         visit(integer(offsets));
     }
 }

@@ -100,7 +100,7 @@ impl Target<'_> {
         match (rows, self.flow) {
             (Rows::Panes(rows), Some(flow)) => rows[index].cells(flow, visit),
             (Rows::Panes(_), None) => {}
-            (Rows::Progress(rows), _) => cells::progress(&rows[index], visit),
+            (Rows::Progress(rows), _) => cells::progress(&rows[index], self.columns.len(), visit),
             (Rows::DeadLetters(rows), _) => cells::dead_letter(&rows[index], visit),
         }
     }
@@ -217,7 +217,7 @@ mod tests {
         );
         assert_eq!(
             names(&Table::Progress("box_ctr".into())),
-            "at watermark counted duplicate late rejected ignored unmatched lost absent pending"
+            "at watermark counted duplicate late rejected ignored unmatched lost absent pending filtered"
         );
         assert_eq!(names(&Table::DeadLetters), "topic partition offset stage reason pointer seen_at");
         assert_eq!(Table::DeadLetters.name(), DEAD_LETTERS);

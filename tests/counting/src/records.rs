@@ -143,7 +143,8 @@ impl Producer<'_> {
             80..=89 => self.late_click(),
             90..=93 => self.old(),
             94..=96 => {
-                let gap = self.dice.pick(&[Gap::Rejected, Gap::Rejected, Gap::Empty, Gap::Lost, Gap::Before]);
+                let gaps = [Gap::Rejected, Gap::Rejected, Gap::Filtered, Gap::Empty, Gap::Lost, Gap::Before];
+                let gap = self.dice.pick(&gaps);
                 let topic = self.dice.index(self.settings.topics.len());
                 self.record(topic, Content::Gap(gap));
             }

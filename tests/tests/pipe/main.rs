@@ -13,6 +13,7 @@ mod examples;
 mod formats;
 mod outage;
 mod page;
+mod publishing;
 mod reconciled;
 mod records;
 mod recovery;

@@ -29,7 +29,7 @@ pub(crate) const EXAMPLE: &str = "\
 Example: show how three events are published
   aqueduct generate --events 3 --output - | aqueduct anonymise
 
-Requires [anonymise], and [events] if the keyring has more than one key. Skips blank lines. For each rejected line, writes its number and the reason to standard error, without any content, and exits with 1.";
+Requires [anonymise], and [events] if the keyring has more than one key. Skips blank lines and events that do not match [pubsub] filter. For each rejected line, writes its number and the reason to standard error, without any content, and exits with 1.";
 
 const BUFFER: usize = 256 << 10;
 
@@ -85,7 +85,8 @@ fn lines(
         };
         let raw = Raw { topic, value: event.value, key: None, headers: &[] };
         match anonymiser.anonymise_decoded(&raw, event.schema) {
-            Ok(event) => output
+            Ok(None) => {}
+            Ok(Some(event)) => output
                 .write_all(event.data())
                 .and_then(|()| output.write_all(b"\n"))
                 .context("cannot write standard output")?,

@@ -171,6 +171,7 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
     tracing::info!(
         records = summary.records,
         published = summary.published,
+        filtered = summary.filtered,
         rejected = summary.rejected.values().sum::<u64>(),
         reasons = summary.reasons(),
         lost = summary.lost(),

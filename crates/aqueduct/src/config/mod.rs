@@ -16,6 +16,7 @@ use std::{
 use connector::{
     anonymise::{AnonymiseSettings, Anonymiser},
     keyring::Keyring,
+    outgoing::Outgoing,
 };
 use event::{ByteSize, EventsSettings};
 use flow::{Flow, FlowSettings, row::FlowTable};
@@ -302,8 +303,17 @@ impl Config {
         let events = self.events_if_any()?;
         let keyring =
             if anonymise.needs_keyring() { Some(Arc::new(self.keyring(&anonymise)?)) } else { None };
-        Anonymiser::new(&anonymise, events.as_ref(), keyring)
-            .map_err(|error| self.error_at("anonymise", error))
+        let anonymiser = Anonymiser::new(&anonymise, events.as_ref(), keyring)
+            .map_err(|error| self.error_at("anonymise", error))?;
+        Ok(anonymiser.with_outgoing(self.outgoing()?))
+    }
+
+    /// The rules of `[pubsub]` about single records, if it is configured.
+    fn outgoing(&self) -> Result<Outgoing, ConfigError> {
+        if !self.settings.has("pubsub") {
+            return Ok(Outgoing::default());
+        }
+        Ok(Outgoing::new(&self.pubsub()?))
     }
 
     /// As [`anonymiser`](Self::anonymiser), for long-running commands: rejects pseudonyms that change under values that

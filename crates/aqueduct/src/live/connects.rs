@@ -27,6 +27,7 @@ impl ConnectorLabels {
             partitions: view.partitions.len(),
             records: summary.records,
             published: summary.published,
+            filtered: summary.filtered,
             rejected: named(&summary.rejected),
             without_record: named(&summary.absent),
             unread: view.partitions.iter().map(unread).sum(),

@@ -50,6 +50,8 @@ pub(crate) struct Sample {
     /// Of Kafka keys and headers, as members `key` and `headers`.
     attributes: Places,
     passed: u64,
+    /// Records that the filter excludes.
+    filtered: u64,
     rejected: BTreeMap<(&'static str, Option<Arc<str>>), u64>,
 }
 
@@ -62,7 +64,7 @@ impl Sample {
         let mut values = Places::default();
         known.others.iter().for_each(|pointer| values.know(pointer, false));
         known.times.iter().for_each(|pointer| values.know(pointer, true));
-        Self { key, values, attributes: Places::default(), passed: 0, rejected: BTreeMap::new() }
+        Self { key, values, attributes: Places::default(), passed: 0, filtered: 0, rejected: BTreeMap::new() }
     }
 
     /// Anonymises a record and observes the outcomes.
@@ -74,7 +76,8 @@ impl Sample {
     ) {
         self.values.begin_record();
         match anonymiser.anonymise_observed(raw, schema, &mut self.values) {
-            Ok(passed) => {
+            Ok(None) => self.filtered += 1,
+            Ok(Some(passed)) => {
                 self.passed += 1;
                 self.attributes.begin_record();
                 if raw.key.is_some() {
@@ -101,7 +104,7 @@ impl Sample {
 
     /// The number of records.
     pub(crate) fn records(&self) -> u64 {
-        self.passed + self.rejected.values().sum::<u64>()
+        self.passed + self.filtered + self.rejected.values().sum::<u64>()
     }
 
     fn key_outcome(&self) -> Outcome {

@@ -32,6 +32,7 @@ pub(crate) struct Report {
 pub(crate) struct Records {
     pub(crate) read: u64,
     pub(crate) passed: u64,
+    pub(crate) filtered: u64,
     pub(crate) rejected: u64,
 }
 
@@ -80,7 +81,7 @@ impl Report {
                 "events.time: {odd} event times are in January 1970: numbers are milliseconds since the epoch, and these look like seconds"
             ));
         }
-        let (read, passed) = (sample.records(), sample.passed);
+        let (read, passed, filtered) = (sample.records(), sample.passed, sample.filtered);
         sample.values.fold(passed);
         sample.attributes.fold(passed);
         let rejected = sample.rejected.into_iter().map(|((reason, pointer), records)| Rejected {
@@ -100,7 +101,7 @@ impl Report {
         }
         Self {
             source,
-            records: Records { read, passed, rejected: read - passed },
+            records: Records { read, passed, filtered, rejected: read - passed - filtered },
             rejects,
             pointers: lines(&sample.values, passed),
             attributes,

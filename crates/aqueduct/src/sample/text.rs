@@ -12,9 +12,13 @@ use crate::grid::grid;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let records = &self.records;
+        let filtered = match records.filtered {
+            0 => String::new(),
+            filtered => format!(", {filtered} filtered"),
+        };
         writeln!(
             f,
-            "{} records of {}: {} accepted, {} rejected",
+            "{} records of {}: {} accepted{filtered}, {} rejected",
             records.read, self.source, records.passed, records.rejected
         )?;
         for reject in &self.rejects {

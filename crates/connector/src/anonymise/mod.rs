@@ -39,7 +39,10 @@ use std::{fmt, sync::Arc};
 use codec::Schema;
 use event::EventsSettings;
 
-use crate::keyring::{Key, Keyring, PSEUDONYM_LENGTH};
+use crate::{
+    keyring::{Key, Keyring, PSEUDONYM_LENGTH},
+    outgoing::Outgoing,
+};
 use added::Added;
 use observer::NoopObserver;
 use rules::Rules;
@@ -126,6 +129,7 @@ pub struct Anonymiser {
     key: KeyRule,
     headers: Vec<Arc<str>>,
     warnings: Vec<Warning>,
+    outgoing: Outgoing,
     scratch: Scratch,
 }
 
@@ -170,8 +174,15 @@ impl Anonymiser {
             key: settings.key,
             headers,
             warnings,
+            outgoing: Outgoing::default(),
             scratch: Scratch::default(),
         })
+    }
+
+    /// With the rules of `[pubsub]` about single records. By default every event is published.
+    #[must_use]
+    pub fn with_outgoing(self, outgoing: Outgoing) -> Self {
+        Self { outgoing, ..self }
     }
 
     /// Settings that are allowed but probably not intended.
@@ -200,7 +211,7 @@ impl Anonymiser {
         self.added.by(topic, schema)
     }
 
-    /// Anonymises a record.
+    /// Anonymises a record without a schema, whatever the filter.
     ///
     /// # Errors
     /// If the record cannot be published safely, or at all.
@@ -208,7 +219,8 @@ impl Anonymiser {
         self.take(raw, None, &mut NoopObserver)
     }
 
-    /// As [`Self::anonymise`], for an event that was decoded with a schema, whose tags apply.
+    /// Anonymises a record that was decoded. The tags of its schema apply, if it has one. `None` if the filter excludes
+    /// it.
     ///
     /// # Errors
     /// As [`Self::anonymise`].
@@ -216,11 +228,14 @@ impl Anonymiser {
         &mut self,
         raw: &Raw<'_>,
         schema: Option<&Arc<dyn Schema>>,
-    ) -> Result<Anonymised, Reject> {
-        self.take(raw, schema, &mut NoopObserver)
+    ) -> Result<Option<Anonymised>, Reject> {
+        if !self.wants(raw) {
+            return Ok(None);
+        }
+        self.take(raw, schema, &mut NoopObserver).map(Some)
     }
 
-    /// As [`Self::anonymise_decoded`], with an observer. It learns nothing of a record that is rejected.
+    /// As [`Self::anonymise_decoded`], with an observer. It learns nothing of a record that is not published.
     ///
     /// # Errors
     /// As [`Self::anonymise`].
@@ -229,9 +244,15 @@ impl Anonymiser {
         raw: &Raw<'_>,
         schema: Option<&Arc<dyn Schema>>,
         observer: &mut impl Observer,
-    ) -> Result<Anonymised, Reject> {
-        self.anonymise_decoded(raw, schema)?;
-        self.take(raw, schema, observer)
+    ) -> Result<Option<Anonymised>, Reject> {
+        if self.anonymise_decoded(raw, schema)?.is_none() {
+            return Ok(None);
+        }
+        self.take(raw, schema, observer).map(Some)
+    }
+
+    fn wants(&mut self, raw: &Raw<'_>) -> bool {
+        self.outgoing.filter.as_mut().is_none_or(|filter| filter.passes(raw.topic, raw.value))
     }
 
     fn take<W: Observer>(

@@ -191,7 +191,7 @@ impl Frontier {
                 let absence = match range.reason {
                     Reason::Lost => Absence::Lost,
                     Reason::Before => Absence::Before,
-                    Reason::Rejected(_) | Reason::Empty => Absence::Final,
+                    Reason::Rejected(_) | Reason::Filtered | Reason::Empty => Absence::Final,
                 };
                 covered.extend(track.absent(range.offsets(), absence).into_iter().map(|offsets| Covered {
                     partition: entry.partition.clone(),

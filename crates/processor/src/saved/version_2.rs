@@ -2,7 +2,7 @@
 //!
 //! Version 2 did not contain retired incarnations. An ID had its newest time only, and all kinds of time shared one set
 //! of IDs. Clocks had no publish time. Joins were saved as whole values and not as arrivals. Counts were always views,
-//! clicks and attributed clicks, and the meaning of a flow was a text.
+//! clicks and attributed clicks, the meaning of a flow was a text, and no offset was `filtered`.
 //!
 //! Since version 3, IDs that are declared for a topic have hashes of their own, so those of a version 2 state recognise
 //! no copies: if a copy of an event from before the upgrade arrives after it, it counts again. Shared IDs are not
@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use event::{EventTime, Key, Ledger, Partition};
+use event::{EventTime, Key, Partition};
 use flow::{TimeKind, measure::SavedColumn};
 use serde::Deserialize;
 
@@ -65,7 +65,7 @@ struct SavedIds2 {
 struct SavedFlow2 {
     name: String,
     fingerprint: String,
-    ledger: Ledger,
+    ledger: [u64; 9],
     before: u64,
     windows: SavedWindows2,
     joins: Option<SavedJoins2>,
@@ -151,7 +151,7 @@ impl From<SavedFlow2> for SavedFlow {
         Self {
             name: old.name,
             meaning: Meaning::Version2(old.fingerprint),
-            ledger: old.ledger,
+            ledger: old.ledger.into(),
             before: old.before,
             // Version 2 did not save it. Only the slices of counted events are known.
             newest: EventTime::MIN,

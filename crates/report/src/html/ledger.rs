@@ -8,12 +8,13 @@ use super::{badge, number};
 use crate::{chart, judge, status::millis_between, words};
 
 /// What each outcome means.
-const MEANINGS: [(Outcome, &str); 9] = [
+const MEANINGS: [(Outcome, &str); 10] = [
     (Outcome::Counted, "in at least one window"),
     (Outcome::Duplicate, "its event id was seen before"),
     (Outcome::Late, "too late for all its windows"),
     (Outcome::Rejected, "rejected by the connector or the processor; see dead_letters"),
     (Outcome::Ignored, "feeds no measure"),
+    (Outcome::Filtered, "not published, because it does not match pubsub.filter"),
     (Outcome::Unmatched, "a click without a view"),
     (Outcome::Lost, "deleted by retention, or published and not received"),
     (Outcome::Absent, "no event: control records, compacted gaps, offsets before the start"),

@@ -12,7 +12,7 @@ pub(super) fn section(connector: &Connector) -> Markup {
     html! {
         section #records aria-labelledby="records-title" {
             h2 #records-title { "From Kafka to Pub/Sub" }
-            p.note { "Every record read since this process started is published, rejected or in flight." }
+            p.note { "Every record read since this process started is published, filtered, rejected or in flight." }
             div #read data-live { (sums(connector)) @if !connector.logs.is_empty() { (logs(&connector.logs)) } }
         }
     }
@@ -29,10 +29,11 @@ fn sums(connector: &Connector) -> Markup {
                 thead.unseen { tr { th scope="col" { "outcome" } th scope="col" { "records" } th scope="col" { "meaning" } } }
                 tbody {
                     (line("published", connector.published, "anonymised and acknowledged by Pub/Sub"))
+                    @if connector.filtered > 0 { (line("filtered", connector.filtered, "does not match pubsub.filter")) }
                     @for (reason, count) in &connector.rejected { (line(&format!("rejected: {reason}"), *count, "see dead_letters")) }
                     @if connector.on_the_way() > 0 { (line("in flight", connector.on_the_way(), "not acknowledged by Pub/Sub yet")) }
                 }
-                tfoot { (line("sum", connector.published + connector.refused() + connector.on_the_way(), "records read")) }
+                tfoot { (line("sum", connector.done() + connector.on_the_way(), "records read")) }
             }
             @if !connector.without_record.is_empty() {
                 p.note {

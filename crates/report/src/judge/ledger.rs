@@ -6,15 +6,15 @@ use processor::view::{Detail, FlowView};
 use super::Health;
 use crate::{status::Connector, words::number};
 
-/// Whether more records were published and refused than were read.
+/// Whether more records were published, filtered and rejected than were read.
 pub(crate) fn records(connector: &Connector) -> Health {
     if !connector.is_known {
         return Health::grey("no records yet");
     }
-    let done = connector.published + connector.refused();
+    let done = connector.done();
     if done > connector.records {
         return Health::red(format!(
-            "{} records were read and {} are published or rejected: a bug, please report it",
+            "{} records were read and {} are published, filtered or rejected: a bug, please report it",
             number(connector.records),
             number(done)
         ));
@@ -22,7 +22,7 @@ pub(crate) fn records(connector: &Connector) -> Health {
     if done < connector.records {
         return Health::green(format!("balanced, with {} in flight", number(connector.records - done)));
     }
-    Health::green("balanced: every record is published or rejected")
+    Health::green("balanced: every record has one outcome")
 }
 
 /// Whether the outcomes of a flow add up to the offsets that are accounted for.

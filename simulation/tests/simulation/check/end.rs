@@ -106,7 +106,10 @@ impl World {
         copies.find_map(|((partition, offset), messages)| {
             let is_acked = messages.iter().any(|message| self.pubsub.messages[*message].is_acked);
             let outcome = outcomes.get(partition, *offset);
-            let is_taken = matches!(outcome, Some(Outcome::Data(..) | Outcome::Rejected | Outcome::Empty));
+            let is_taken = matches!(
+                outcome,
+                Some(Outcome::Data(..) | Outcome::Rejected | Outcome::Filtered | Outcome::Empty)
+            );
             (is_acked && !is_taken)
                 .then(|| format!("{partition}@{offset} was acknowledged and is {outcome:?}"))
         })

@@ -12,6 +12,7 @@ use crate::{kafka::Class, worker::Running, world::World};
 struct Tally {
     total: u64,
     refused: u64,
+    filtered: u64,
     absent: u64,
     lost: u64,
     /// Events whose time is rejected.
@@ -51,6 +52,7 @@ impl World {
             tally.total += 1;
             match outcome {
                 Outcome::Rejected => tally.refused += 1,
+                Outcome::Filtered => tally.filtered += 1,
                 Outcome::Empty | Outcome::Before => tally.absent += 1,
                 Outcome::Lost => tally.lost += 1,
                 Outcome::Data(number, _) => {
@@ -75,6 +77,7 @@ impl Tally {
             (Ended::Lost, self.lost),
             (Ended::Absent, self.absent),
             (Ended::Rejected, self.refused + future),
+            (Ended::Filtered, self.filtered),
             (Ended::Ignored, 0),
             open(Ended::Duplicate, self.copies),
             open(Ended::Late, 0),

@@ -106,7 +106,7 @@ impl World {
         let differ = self.plan.config.replicas_differ;
         let is_it = |offset: u64| match &range.reason {
             Reason::Empty => !log.is_readable(offset),
-            Reason::Rejected(_) => match &log.records[offset as usize].kind {
+            Reason::Rejected(_) | Reason::Filtered => match &log.records[offset as usize].kind {
                 Kind::Poison | Kind::Refused => true,
                 Kind::Event(event) => differ && event.class == Class::Contested,
                 Kind::Removed => differ,

@@ -17,6 +17,7 @@ pub(crate) enum Outcome {
     /// A data message, with its event's number and Kafka's timestamp.
     Data(usize, i64),
     Rejected,
+    Filtered,
     Empty,
     Before,
     /// Deleted by retention, or given up.
@@ -78,6 +79,7 @@ impl Outcomes {
             for range in &entry.ranges {
                 let outcome = match range.reason {
                     Reason::Rejected(_) => Outcome::Rejected,
+                    Reason::Filtered => Outcome::Filtered,
                     Reason::Empty => Outcome::Empty,
                     Reason::Before => Outcome::Before,
                     Reason::Lost => Outcome::Lost,

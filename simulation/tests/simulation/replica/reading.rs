@@ -109,6 +109,8 @@ impl World {
                         messages.refused.push((slot.clone(), at));
                         entries.push(Entry::Data(at..at + 1));
                     }
+                    // The filter excludes some of what could not be published either.
+                    _ if at % 3 == 1 => entries.push(Entry::Filtered(at..at + 1)),
                     _ => entries.push(Entry::Reject(Reject {
                         offset: at,
                         index: read.records,

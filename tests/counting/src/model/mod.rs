@@ -150,6 +150,7 @@ impl Model<'_> {
     fn absent(&mut self, record: &Record, offset: u64) {
         let outcome = match record.content {
             Content::Gap(Gap::Rejected) => "rejected",
+            Content::Gap(Gap::Filtered) => "filtered",
             Content::Gap(Gap::Empty | Gap::Before) => "absent",
             Content::Gap(Gap::Lost) | Content::Object(_) | Content::Text(_) => "lost",
         };

@@ -141,6 +141,7 @@ impl Run<'_> {
         let record = self.case.record(number);
         let reason = match record.content {
             Content::Gap(Gap::Rejected) => Reason::Rejected("tombstone".to_owned()),
+            Content::Gap(Gap::Filtered) => Reason::Filtered,
             Content::Gap(Gap::Empty) => Reason::Empty,
             Content::Gap(Gap::Before) => Reason::Before,
             Content::Gap(Gap::Lost) | Content::Object(_) | Content::Text(_) => Reason::Lost,

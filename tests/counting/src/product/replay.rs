@@ -51,8 +51,10 @@ pub(crate) fn run(case: &Case) -> Result<(Ran, Vec<Action>)> {
                     read(&mut replay, &mut batch, partitions[number].0, record, &payload)?;
                     actions.push(Action::Data(record.number, line));
                 } else {
-                    // Rejected as by the anonymiser.
-                    replay.rejected(1);
+                    match record.content {
+                        Content::Gap(Gap::Filtered) => replay.filtered(),
+                        _ => replay.rejected(),
+                    }
                     actions.push(Action::Mark(vec![(record.number, line)]));
                 }
             }
@@ -68,7 +70,7 @@ pub(crate) fn run(case: &Case) -> Result<(Ran, Vec<Action>)> {
     Ok((Ran { ledgers, rows, watermarks, offsets }, actions))
 }
 
-/// A file has no lines for offsets without an event, except for rejected records.
+/// A file has no lines for offsets without an event, except for rejected and filtered records.
 fn is_line(record: &Record) -> bool {
     !matches!(record.content, Content::Gap(Gap::Empty | Gap::Lost | Gap::Before))
 }

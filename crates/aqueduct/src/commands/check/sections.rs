@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use connector::{
     anonymise::{AnonymiseSettings, Anonymiser},
     keyring::{Keyring, KeyringError},
+    outgoing::Outgoing,
 };
 use event::{EventTime, EventsSettings, Millis};
 use flow::{Flow, TimeKind, row::FlowTable};
@@ -162,7 +163,8 @@ impl Sections {
                     let line = config.settings().error_at(&warning.key, &warning.text);
                     self.warnings.push(line.to_string());
                 }
-                self.anonymiser = Some(anonymiser);
+                let outgoing = self.pubsub.as_ref().map(|(pubsub, _)| Outgoing::new(pubsub));
+                self.anonymiser = Some(anonymiser.with_outgoing(outgoing.unwrap_or_default()));
             }
             Err(error) => errors.push(config.settings().error_at("anonymise", error)),
         }

@@ -139,7 +139,8 @@ impl Screen {
             connector.published,
             reasons(connector)
         );
-        let mut balanced = connector.published + rejected + absent == totals.produced;
+        let accounted = connector.published + connector.filtered + rejected + absent;
+        let mut balanced = accounted == totals.produced;
         for (flow, _, ledger) in &view.flows {
             let counts: Vec<String> = ledger
                 .iter()

@@ -43,6 +43,8 @@ pub(super) enum Became {
     Event,
     /// A record that no flow can read.
     Refused(Box<Refusal>),
+    /// A record that the filter excludes.
+    Filtered,
     /// A record that the anonymiser rejects.
     Rejected(Box<Rejected>),
 }
@@ -129,7 +131,8 @@ impl Worker {
                 };
                 let raw = Raw { topic, value, key: None, headers: &[] };
                 match anonymiser.anonymise_decoded(&raw, schema) {
-                    Ok(event) => {
+                    Ok(None) => return Became::Filtered,
+                    Ok(Some(event)) => {
                         anonymised = event;
                         anonymised.data()
                     }

@@ -98,9 +98,13 @@ impl Session {
         let anonymised;
         let payload = match (&mut self.anonymiser, raw.value) {
             (Some(anonymiser), _) => match published((anonymiser, &mut self.encoder), raw, schema, at) {
-                Ok(event) => {
+                Ok(Some(event)) => {
                     anonymised = event;
                     anonymised.data()
+                }
+                Ok(None) => {
+                    self.filtered();
+                    return Ok(());
                 }
                 Err((reason, pointer)) => {
                     self.reject(reason, pointer.as_deref(), at);
@@ -133,6 +137,7 @@ impl Session {
                 self.counted(verdict, at)?;
                 return Ok(true);
             }
+            Became::Filtered => self.filtered(),
             Became::Rejected(rejected) => self.reject(rejected.reason, rejected.pointer.as_deref(), at),
             Became::Refused(refusal) => {
                 let verdict = self.replay.refuse((**refusal).clone());
@@ -169,7 +174,13 @@ impl Session {
     pub(super) fn reject(&mut self, reason: &'static str, pointer: Option<&str>, at: At<'_>) {
         self.tally.record();
         self.tally.reject(reason, pointer, at);
-        self.replay.rejected(1);
+        self.replay.rejected();
+    }
+
+    /// Accounts for a record that the filter excludes.
+    fn filtered(&mut self) {
+        self.tally.record();
+        self.replay.filtered();
     }
 
     /// A partition has no more records.
@@ -228,18 +239,18 @@ impl Session {
     }
 }
 
-/// The result of anonymisation.
+/// The result of anonymisation; `None` if the filter excludes the record.
 fn published(
     (anonymiser, encoder): (&mut Anonymiser, &mut Encoder),
     raw: &Raw<'_>,
     schema: Option<&Arc<dyn Schema>>,
     at: At<'_>,
-) -> Result<Anonymised, (&'static str, Option<Arc<str>>)> {
+) -> Result<Option<Anonymised>, (&'static str, Option<Arc<str>>)> {
     let event =
         anonymiser.anonymise_decoded(raw, schema).map_err(|reject| (reject.code.as_str(), reject.pointer))?;
-    if let At::Offset(origin, offset, time) = at {
+    if let (Some(event), At::Offset(origin, offset, time)) = (&event, at) {
         let time = time.map(|time| time.0);
-        Message::new(encoder, &event, origin, offset, time).map_err(|reason| (reason, None))?;
+        Message::new(encoder, event, origin, offset, time).map_err(|reason| (reason, None))?;
     }
     Ok(event)
 }

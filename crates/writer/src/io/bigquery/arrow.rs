@@ -230,7 +230,11 @@ mod tests {
     /// A body that release 0.1.0 wrote has the rows that it had.
     fn check(table: &Table, written: &[u8], rows: Rows<'_>) {
         let tables = tables();
-        let target = tables.target(table).expect("the table is known");
+        let mut target = tables.target(table).expect("the table is known");
+        if matches!(table, Table::Progress(_)) {
+            // Release 0.1.0 did not have the outcomes after these.
+            target.columns.truncate(PROGRESS.len());
+        }
         let expected = rows::encode(&target, rows).expect("the rows fit").remove(0);
         assert!(is_arrow(written) && !is_arrow(&expected.bytes));
         let old = append(table.clone(), expected.rows, written);

@@ -172,7 +172,11 @@ mod tests {
     /// A body of release 0.1.0 has the rows that it had.
     fn check(flow: &FlowTable, table: &Table, written: &[u8], rows: Rows<'_>) {
         let tables = Tables::try_new(std::slice::from_ref(flow)).expect("the names are good");
-        let target = tables.target(table).expect("the table is known");
+        let mut target = tables.target(table).expect("the table is known");
+        if matches!(table, Table::Progress(_)) {
+            // Release 0.1.0 did not have the outcomes after these.
+            target.columns.truncate(PROGRESS.len());
+        }
         let expected = body::encode(&target, rows).expect("rows encode").remove(0);
         let old = append(table, expected.rows, written);
         assert_eq!(body::current(&old, &target).expect("it reads"), expected.bytes, "{table:?}");
