@@ -1,8 +1,9 @@
-//! Fills batches: records of any partitions, in the order in which they were read, until a publish request is full.
+//! Fills batches: records of any partitions, in the order in which they were read, until a publish request is full. The
+//! messages of a lane lie together, because a request takes only one lane.
 //!
 //! Pure. The caller decides when a batch that is not full is sent, and holds the permits for its bytes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, mem, ops::Range, sync::Arc};
 
 use kafka::Slot;
 use pubsub::limits;
@@ -15,7 +16,7 @@ use crate::{
 /// A batch, and the records that it was made from.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The data messages; empty if every record was rejected or filtered.
+    /// The data messages, lane by lane, and within a lane in the order in which they were read; empty if every record was rejected or filtered.
     pub messages: Vec<Message>,
     /// The position of each message's record: an index into the parts of `read`, and the offset.
     pub places: Vec<(u32, u64)>,
@@ -95,7 +96,8 @@ impl BatchBuilder {
         if self.is_empty() {
             return None;
         }
-        let mut batch = std::mem::take(&mut self.batch);
+        let mut batch = mem::take(&mut self.batch);
+        batch.sort_lanes();
         if !batch.messages.is_empty() {
             batch.read.batch = Some(BatchId(self.next_id));
             self.next_id += 1;
@@ -115,11 +117,33 @@ impl BatchBuilder {
 }
 
 impl Batch {
+    fn sort_lanes(&mut self) {
+        if lanes(&self.messages).len() <= 1 {
+            return;
+        }
+        let places = mem::take(&mut self.places);
+        let mut messages: Vec<_> = mem::take(&mut self.messages).into_iter().zip(places).collect();
+        // Stable: the order within a lane is what an ordering key promises.
+        messages.sort_by(|(a, _), (b, _)| a.lane().cmp(b.lane()));
+        (self.messages, self.places) = messages.into_iter().unzip();
+    }
+
     /// The position of a message's record.
     pub fn place(&self, message: usize) -> (Slot, u64) {
         let (part, offset) = self.places[message];
         (self.read.parts[part as usize].slot.clone(), offset)
     }
+}
+
+/// The messages of each run of one lane. Sorted messages have one run for each lane.
+pub fn lanes(messages: &[Message]) -> Vec<Range<usize>> {
+    let mut end = 0;
+    let run = |run: &[Message]| {
+        let start = end;
+        end += run.len();
+        start..end
+    };
+    messages.chunk_by(|a, b| a.lane() == b.lane()).map(run).collect()
 }
 
 /// Number of filtered records.

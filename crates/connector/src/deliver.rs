@@ -2,13 +2,15 @@
 //!
 //! See [`crate::driver`] for how many requests run at a time, and [`crate::core`] for what an acknowledgement means.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use event::Mark;
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use service::{Backoff, Readiness};
 use tokio::sync::watch;
 
 use crate::{
+    batch::lanes,
     message::{Message, Publish, PublishError},
     metrics::ConnectorMetrics,
     outage::Outage,
@@ -17,6 +19,8 @@ use crate::{
 /// The readiness condition of Pub/Sub.
 pub(crate) const PUBSUB: &str = "pubsub";
 
+/// Maximum number of lanes of a batch that are published at a time. Pub/Sub allows 100 requests on a connection.
+const LANES: usize = 64;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -39,22 +43,46 @@ impl<P: Publish> Delivery<P> {
 
     /// Publishes a batch, and returns the indexes of the messages that Pub/Sub refuses even alone.
     ///
+    /// Its lanes are published side by side, each in order: what follows in a lane waits until Pub/Sub has what comes
+    /// before it. A caller that has to keep the order between batches publishes them one after the other.
+    ///
     /// A refusal counts against a message only once another request has succeeded: if Pub/Sub refuses everything, the
     /// cause is the project or the topic, and rejecting records would lose them. Within a batch, the other messages
     /// settle that. If none of them passes, or the message is the only one of its batch, the next mark does: it follows
     /// within a second, or its own refusal ends the connector.
     pub(crate) async fn batch(&self, messages: &[Message]) -> Result<Vec<usize>, PublishError> {
-        let mut refused = Vec::new();
         // Subscribed before the first attempt, so that a success between the attempts counts.
         let mut successes = self.successes.subscribe();
-        // Halves a refused range until the refused messages are alone: at most 2 n requests.
-        let mut open = Vec::from_iter(std::iter::once(0..messages.len()));
+        let (mut refused, mut running) = (Vec::new(), FuturesUnordered::new());
+        for lane in lanes(messages) {
+            if running.len() == LANES
+                && let Some(found) = running.next().await
+            {
+                refused.extend(found?);
+            }
+            running.push(self.lane(messages, lane));
+        }
+        while let Some(found) = running.next().await {
+            refused.extend(found?);
+        }
+        if !refused.is_empty() {
+            successes.changed().await.expect("`self` owns a sender");
+        }
+        Ok(refused)
+    }
+
+    /// Publishes the messages of a lane, and returns the indexes of those that Pub/Sub refuses even alone.
+    async fn lane(&self, messages: &[Message], lane: Range<usize>) -> Result<Vec<usize>, PublishError> {
+        let mut refused = Vec::new();
+        // Halves a refused range until the refused messages are alone: at most 2 n requests. The first half is the next
+        // one, so that the order is kept.
+        let mut open = Vec::from_iter(std::iter::once(lane));
         while let Some(range) = open.pop() {
             match self.until_answered(|| self.publisher.publish(&messages[range.clone()])).await {
                 Ok(()) => {}
                 Err(PublishError::Refused(_)) if range.len() > 1 => {
                     let middle = range.start + range.len() / 2;
-                    open.extend([range.start..middle, middle..range.end]);
+                    open.extend([middle..range.end, range.start..middle]);
                 }
                 Err(PublishError::Refused(cause)) => {
                     tracing::debug!(%cause, "Pub/Sub rejected a message that was sent alone");
@@ -62,9 +90,6 @@ impl<P: Publish> Delivery<P> {
                 }
                 Err(error) => return Err(error),
             }
-        }
-        if !refused.is_empty() {
-            successes.changed().await.expect("`self` owns a sender");
         }
         Ok(refused)
     }
@@ -131,6 +156,7 @@ mod tests {
     use crate::{
         anonymise::{AnonymiseSettings, Anonymiser, Raw},
         message::{Cause, Origin},
+        outgoing::Outgoing,
     };
 
     /// A Pub/Sub that refuses some messages, by their encoded bytes, and marks if `refuses_marks`.
@@ -154,19 +180,75 @@ mod tests {
         }
     }
 
+    /// A Pub/Sub that fails two of three requests, and remembers what it took.
+    #[derive(Clone, Default)]
+    struct Flaky {
+        requests: Arc<AtomicUsize>,
+        taken: Arc<Mutex<Vec<Taken>>>,
+    }
+
+    /// The ordering key of a message, and its bytes.
+    type Taken = (String, Vec<u8>);
+
+    impl Publish for Flaky {
+        async fn publish(&self, batch: &[Message]) -> Result<(), PublishError> {
+            let request = self.requests.fetch_add(1, Ordering::Relaxed);
+            // Requests of other lanes overtake this one.
+            tokio::time::sleep(Duration::from_millis(request as u64 * 7 % 5)).await;
+            assert!(batch.iter().all(|message| message.lane() == batch[0].lane()), "one lane a request");
+            if !request.is_multiple_of(3) {
+                return Err(PublishError::Unavailable(cause()));
+            }
+            let taken = batch.iter().map(|m| (m.lane().key().to_owned(), m.out().encoded().to_vec()));
+            self.taken.lock().expect("no panic").extend(taken);
+            Ok(())
+        }
+
+        async fn publish_mark(&self, _: &Mark) -> Result<(), PublishError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lanes_keep_their_order_through_failures() {
+        // More lanes than are published at a time.
+        let keys = 3 * LANES as u64;
+        let mut batch = keyed(keys * 4, |offset| format!("{{\"k\":\"k{}\"}}", offset % keys));
+        batch.sort_by(|a, b| a.lane().cmp(b.lane()));
+        let metrics = ConnectorMetrics::new(&service::Metrics::default());
+        let delivery = Delivery::new(Flaky::default(), metrics, Readiness::default());
+        assert_eq!(delivery.batch(&batch).await.expect("it is published"), Vec::<usize>::new());
+        let mut taken = delivery.publisher.taken.lock().expect("no panic").clone();
+        assert_eq!(taken.len(), batch.len(), "each message is taken once");
+        // Stable: within a lane, in the order in which they were taken.
+        taken.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let sent: Vec<_> = batch.iter().map(|m| m.out().encoded().to_vec()).collect();
+        assert_eq!(taken.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), sent);
+    }
+
     fn cause() -> Cause {
         "for its own sake".into()
     }
 
     fn messages(count: u64) -> Vec<Message> {
+        keyed(count, |_| "{}".to_owned())
+    }
+
+    /// Messages of these events, by offset, with the ordering key at `/k`.
+    fn keyed(count: u64, event: impl Fn(u64) -> String) -> Vec<Message> {
         let settings: AnonymiseSettings = toml::from_str("forward = \"all\"").expect("settings");
-        let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules");
-        let raw = Raw { topic: "events", value: Some(b"{}"), key: None, headers: &[] };
-        let event = anonymiser.anonymise(&raw).expect("an event");
+        let pubsub = "project = 'test-project'\ntopic = 'events'\nordering_key = '/k'";
+        let outgoing = Outgoing::new(&toml::from_str(pubsub).expect("settings"));
+        let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules").with_outgoing(outgoing);
         let partition =
             Partition { topic: "events".into(), incarnation: Incarnation::from("i"), partition: 0 };
         let (mut encoder, origin) = (Encoder::default(), Origin::new(partition));
-        let message = |offset| Message::new(&mut encoder, &event, &origin, offset, None).expect("small");
+        let message = |offset| {
+            let event = event(offset);
+            let raw = Raw { topic: "events", value: Some(event.as_bytes()), key: None, headers: &[] };
+            let event = anonymiser.anonymise(&raw).expect("an event");
+            Message::new(&mut encoder, &event, &origin, offset, None).expect("small")
+        };
         (0..count).map(message).collect()
     }
 

@@ -29,6 +29,7 @@ use crate::{
     message::{Publish, PublishError},
     metrics::{ConnectorMetrics, filtered, of_partition, published},
     pace::{PROGRESS, Pace},
+    rates::KeyRates,
     summary::Summary,
     view::View,
 };
@@ -53,6 +54,8 @@ pub(crate) struct Driver<'a, P> {
     tasks: JoinSet<Done>,
     /// How many of `tasks` publish a batch.
     requests: usize,
+    /// Of ordering keys; `None` if messages have none. With them, batches are published one after the other.
+    rates: Option<KeyRates>,
     orders: Arc<Orders>,
     /// Batches that were read, until the core has decided whether to publish them.
     read: HashMap<BatchId, Admitted>,
@@ -77,6 +80,8 @@ pub(crate) struct Setup<P> {
     pub(crate) publisher: P,
     pub(crate) orders: Arc<Orders>,
     pub(crate) drain_limit: Duration,
+    /// Whether messages have ordering keys.
+    pub(crate) is_ordered: bool,
     pub(crate) permits: Permits,
     pub(crate) metrics: ConnectorMetrics,
     pub(crate) readiness: Readiness,
@@ -107,7 +112,8 @@ enum Delivered {
 impl<'a, P: Publish> Driver<'a, P> {
     /// Counts into `summary`, which outlives a membership of the group.
     pub(crate) fn new(setup: Setup<P>, summary: &'a mut Summary) -> Self {
-        let Setup { core, publisher, orders, drain_limit, permits, metrics, readiness, watch } = setup;
+        let Setup { core, publisher, orders, drain_limit, is_ordered, permits, metrics, readiness, watch } =
+            setup;
         readiness.expect(&[KAFKA, PUBSUB, PROGRESS]);
         let delivery = Delivery::new(publisher, metrics, readiness);
         Self {
@@ -115,6 +121,7 @@ impl<'a, P: Publish> Driver<'a, P> {
             delivery,
             tasks: JoinSet::new(),
             requests: 0,
+            rates: is_ordered.then(|| KeyRates::new(Instant::now().into_std())),
             orders,
             read: HashMap::new(),
             waiting: VecDeque::new(),
@@ -249,10 +256,25 @@ impl<'a, P: Publish> Driver<'a, P> {
         metrics.oldest.set(view.oldest_in_flight.unwrap_or_default().as_secs_f64());
         metrics.outage.set(view.outage.unwrap_or_default().as_secs_f64());
         let now = Instant::now().into_std();
+        self.measure_keys(now);
         let pace = self.pace.judge(&view, now);
         self.delivery.readiness.set(PROGRESS, pace);
         self.delivery.readiness.beat();
         self.watch.send_replace(view);
+    }
+
+    fn measure_keys(&mut self, now: std::time::Instant) {
+        let Some(rates) = &mut self.rates else { return };
+        let fastest = rates.look(now);
+        self.delivery.metrics.key_rate.set(i64::try_from(fastest.rate).unwrap_or(i64::MAX));
+        if fastest.is_news {
+            tracing::warn!(
+                bytes_per_second = fastest.rate,
+                limit = pubsub::limits::MAX_KEY_RATE,
+                action = "choose a field with more values for pubsub.ordering_key; beyond the limit Pub/Sub delays the messages, and the connector falls behind",
+                "one ordering key takes nearly all, or more, of what Pub/Sub accepts for a key"
+            );
+        }
     }
 
     fn view(&self) -> View {
@@ -288,10 +310,16 @@ impl<'a, P: Publish> Driver<'a, P> {
 
     /// Starts requests for waiting batches until all requests are in use.
     fn fill_requests(&mut self) {
-        while self.requests < CONCURRENCY
+        // A key of one batch may be in the next one, which must not overtake it.
+        let concurrency = if self.rates.is_some() { 1 } else { CONCURRENCY };
+        while self.requests < concurrency
             && let Some((id, (mut batch, permit))) = self.waiting.pop_front()
         {
             self.requests += 1;
+            if let Some(rates) = &mut self.rates {
+                let keyed = batch.messages.iter().filter(|message| !message.lane().key().is_empty());
+                keyed.for_each(|message| rates.add(message.lane().key(), message.wire_len()));
+            }
             let delivery = self.delivery.clone();
             self.tasks.spawn(async move {
                 let result = delivery.batch(&batch.messages).await;

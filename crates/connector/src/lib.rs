@@ -14,6 +14,7 @@
 //! | [`decode`] | from the bytes of a record to the event that is anonymised |
 //! | `intake` | from a record of Kafka to a batch, on the thread that polls |
 //! | `driver`, `deliver`, `outage`, `pace` | the one `select!`; publishing a batch until Pub/Sub has it; whether it makes progress |
+//! | `rates` | how fast the messages of one ordering key are published |
 //! | `publisher` | the publishing port over Pub/Sub's client |
 //! | [`view`], [`metrics`] | the state once a second, and the metrics |
 //!
@@ -52,6 +53,8 @@ mod deliver;
 mod outage;
 
 mod pace;
+
+mod rates;
 
 mod intake;
 

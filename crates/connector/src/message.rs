@@ -8,11 +8,17 @@ use std::{error::Error, fmt, future::Future};
 use event::{Mark, Partition, wire};
 use pubsub::{Attributes, Encoder, OutMessage, limits::Violation};
 
-use crate::anonymise::{Anonymised, RejectCode};
+use crate::{
+    anonymise::{Anonymised, RejectCode},
+    outgoing::Lane,
+};
 
 /// One data message.
 #[derive(Clone, Debug)]
-pub struct Message(OutMessage);
+pub struct Message {
+    out: OutMessage,
+    lane: Lane,
+}
 
 /// A partition, with the attributes that all its messages share.
 #[derive(Clone, Debug)]
@@ -25,7 +31,7 @@ pub struct Origin {
 
 /// Publishes batches and marks; one attempt for each call.
 pub trait Publish: Clone + Send + Sync + 'static {
-    /// Publishes a batch in one request. Returns when Pub/Sub has all of it.
+    /// Publishes messages of one lane in one request. Returns when Pub/Sub has all of them.
     fn publish(&self, batch: &[Message]) -> impl Future<Output = Result<(), PublishError>> + Send;
 
     /// Publishes a mark. Returns when Pub/Sub has it.
@@ -67,8 +73,9 @@ impl Message {
         let key_id = anonymised.key_id().map(|id| (wire::KEY_ID, &**id));
         let headers = anonymised.headers().iter().map(|(name, value)| (&**name, &**value));
         let attributes = offset.into_iter().chain(time).chain(key).chain(key_id).chain(headers);
-        match encoder.encode(anonymised.data(), &origin.attributes, attributes) {
-            Ok(message) => Ok(Self(message)),
+        let (data, lane) = (anonymised.data(), anonymised.lane());
+        match encoder.encode_ordered(data, &origin.attributes, attributes, lane.key()) {
+            Ok(out) => Ok(Self { out, lane: lane.clone() }),
             Err(Violation::TooLarge | Violation::Empty) => Err(RejectCode::TooLarge.as_str()),
             Err(_) => Err(RejectCode::AttributeTooLarge.as_str()),
         }
@@ -76,12 +83,17 @@ impl Message {
 
     /// Size in a publish request, in bytes.
     pub fn wire_len(&self) -> usize {
-        self.0.wire_len()
+        self.out.wire_len()
+    }
+
+    /// Where it goes, and after which other messages.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
     }
 
     /// The encoded message for the Pub/Sub client.
     pub fn out(&self) -> &OutMessage {
-        &self.0
+        &self.out
     }
 }
 
@@ -124,16 +136,24 @@ mod tests {
     use event::Incarnation;
 
     use super::*;
-    use crate::anonymise::{AnonymiseSettings, Anonymiser, MAX_EVENT_BYTES, Raw};
+    use crate::{
+        anonymise::{AnonymiseSettings, Anonymiser, MAX_EVENT_BYTES, Raw},
+        outgoing::Outgoing,
+    };
 
     #[test]
     fn every_accepted_event_fits_a_message() {
         let names: Vec<String> = (0..90).map(|n| format!("h{n}")).collect();
         let section = format!("forward = \"all\"\nkey = \"forward\"\nheaders = {names:?}");
         let settings: AnonymiseSettings = toml::from_str(&section).expect("settings");
-        let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules");
+        let pubsub = "project = 'test-project'\ntopic = 'events'\nordering_key = '/k'";
+        let outgoing = Outgoing::new(&toml::from_str(pubsub).expect("settings"));
+        let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules").with_outgoing(outgoing);
         let headers: Vec<(&str, &[u8])> = names.iter().map(|name| (&**name, &[b'v'; 1_024][..])).collect();
-        let event = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes)).into_bytes();
+        let event = |bytes: usize| {
+            let key = "k".repeat(pubsub::limits::MAX_KEY_BYTES);
+            format!("{{\"k\":\"{key}\",\"a\":\"{}\"}}", "x".repeat(bytes)).into_bytes()
+        };
         let mut pass = |value: &[u8]| {
             anonymiser.anonymise(&Raw { topic: "t", value: Some(value), key: Some(b"k"), headers: &headers })
         };

@@ -43,6 +43,13 @@ pub const RETRIES: Described = Described::counter(
     &[],
     "Publish requests for data and marks that failed and are retried",
 );
+/// The rate of the fastest ordering key.
+pub const KEY_RATE: Described = Described::gauge(
+    "aqueduct_connector_ordering_key_bytes_per_second",
+    "bytes per second",
+    &[],
+    "Messages of the fastest ordering key in the last second; Pub/Sub accepts 1 MB/s for each key",
+);
 /// Bytes that were read and are not yet acknowledged.
 pub const IN_FLIGHT: Described = Described::gauge(
     "aqueduct_connector_in_flight_bytes",
@@ -118,7 +125,7 @@ pub const KEYS: Described = Described::gauge(
 );
 
 /// All metrics of this module.
-pub const ALL: [Described; 16] = [
+pub const ALL: [Described; 17] = [
     RECORDS,
     BYTES,
     OFFSETS,
@@ -129,6 +136,7 @@ pub const ALL: [Described; 16] = [
     FREE_PERMITS,
     OLDEST,
     OUTAGE,
+    KEY_RATE,
     MARKS,
     NEW_FIELDS,
     COMMITS,
@@ -150,6 +158,7 @@ pub struct ConnectorMetrics {
     pub(crate) offsets: Family<Label, Counter>,
     pub(crate) requests: Counter,
     pub(crate) publish_retries: Counter,
+    pub(crate) key_rate: Gauge,
     pub(crate) in_flight: Gauge,
     pub(crate) permits: Gauge,
     pub(crate) free_permits: Gauge,
@@ -178,6 +187,7 @@ impl ConnectorMetrics {
             offsets,
             requests: metrics.counter(&REQUESTS),
             publish_retries: metrics.counter(&RETRIES),
+            key_rate: metrics.gauge(&KEY_RATE),
             in_flight: metrics.gauge(&IN_FLIGHT),
             permits: metrics.gauge(&PERMITS),
             free_permits: metrics.gauge(&FREE_PERMITS),

@@ -100,6 +100,7 @@ async fn membership<P: Publish>(
     let drain_limit = LONGEST_DRAIN.min(config.kafka.session_timeout / 3);
     // A quarter: so that reading, encoding and sending overlap.
     let decoder = Decoder::new(&config.formats, anonymiser.key_rule() != KeyRule::Drop);
+    let is_ordered = anonymiser.is_ordered();
     let intake = Intake::new(decoder, anonymiser, permits.total() / 4, shown.metrics.new_fields.clone());
     let (member, stimuli) = Member::join(config.kafka, intake, permits.clone(), shown.metrics.kafka.clone())?;
     let setup = Setup {
@@ -107,6 +108,7 @@ async fn membership<P: Publish>(
         publisher,
         orders: member.orders(),
         drain_limit,
+        is_ordered,
         permits,
         metrics: shown.metrics,
         readiness: shown.readiness,

@@ -16,6 +16,10 @@ pub const MAX_ATTRIBUTES: usize = 100;
 pub const MAX_NAME_BYTES: usize = 256;
 /// Maximum size of the value of an attribute.
 pub const MAX_VALUE_BYTES: usize = 1_024;
+/// Maximum size of an ordering key.
+pub const MAX_KEY_BYTES: usize = 1_024;
+/// Maximum size of the messages with one ordering key, in bytes per second.
+pub const MAX_KEY_RATE: u64 = 1_000_000;
 
 /// Why Pub/Sub would refuse a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub enum Violation {
     AttributeName,
     /// The value of an attribute is longer than [`MAX_VALUE_BYTES`].
     AttributeValue,
+    /// The ordering key is longer than [`MAX_KEY_BYTES`].
+    OrderingKey,
 }
 
 /// Whether a message of `next_bytes` fits into a request that has `messages` messages of `bytes` in total.

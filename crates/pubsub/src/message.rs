@@ -1,14 +1,14 @@
 //! Messages encoded as they are in a publish request: written once and never changed.
 //!
 //! The fields are those of `google.pubsub.v1.PubsubMessage`: `data` is 1, `attributes` is 2, a map whose entries have
-//! the key as 1 and the value as 2. They are encoded by hand, because the generated types keep every attribute as two
+//! the key as 1 and the value as 2; `ordering_key` is 5. They are encoded by hand, because the generated types keep every attribute as two
 //! strings in a hash map: creating, hashing, copying and freeing those took a quarter of the connector's time. See
 //! [`crate::publisher`] for the request.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
-use crate::limits::{MAX_ATTRIBUTES, MAX_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, Violation};
+use crate::limits::{MAX_ATTRIBUTES, MAX_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES, Violation};
 
 /// A message within Pub/Sub's limits, encoded. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ const CHUNK: usize = 128 * 1_024;
 /// Field numbers: of a message's data and attributes, and of an attribute's name and value.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
+/// Field number of a message's ordering key.
+const ORDERING_KEY: u32 = 5;
 
 impl OutMessage {
     /// Size of this message in a publish request, in bytes.
@@ -69,8 +71,28 @@ impl Encoder {
         shared: &Attributes,
         own: impl Iterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<OutMessage, Violation> {
+        self.encode_ordered(data, shared, own, "")
+    }
+
+    /// As [`Self::encode`], with an ordering key; an empty one is none. Pub/Sub accepts only one key in a request.
+    ///
+    /// # Errors
+    /// The limit of Pub/Sub that the message exceeds.
+    pub fn encode_ordered<'a>(
+        &mut self,
+        data: &[u8],
+        shared: &Attributes,
+        own: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        ordering_key: &str,
+    ) -> Result<OutMessage, Violation> {
+        if ordering_key.len() > MAX_KEY_BYTES {
+            return Err(Violation::OrderingKey);
+        }
         let (count, entries) = measure(own.clone())?;
-        let length = field_len_unless_empty(data.len()) + shared.encoded.len() + entries;
+        let length = field_len_unless_empty(data.len())
+            + shared.encoded.len()
+            + entries
+            + field_len_unless_empty(ordering_key.len());
         if length == 0 {
             return Err(Violation::Empty);
         }
@@ -87,6 +109,7 @@ impl Encoder {
         put(&mut self.memory, FIRST, data);
         self.memory.put_slice(&shared.encoded);
         put_attributes(&mut self.memory, own);
+        put(&mut self.memory, ORDERING_KEY, ordering_key.as_bytes());
         Ok(OutMessage(self.memory.split().freeze()))
     }
 }
@@ -160,6 +183,8 @@ mod tests {
         data: Vec<u8>,
         #[prost(map = "string, string", tag = "2")]
         attributes: HashMap<String, String>,
+        #[prost(string, tag = "5")]
+        ordering_key: String,
     }
 
     fn encode(data: &[u8], attributes: &[(&str, &str)]) -> Result<OutMessage, Violation> {
@@ -174,13 +199,20 @@ mod tests {
             for attributes in [&[("a", "1"), ("name", ""), ("long", &*long)][..], &[("ü", "ß")]] {
                 let (shared, own) = attributes.split_at(1);
                 let shared = Attributes::new(shared.iter().copied()).expect("within the limits");
-                let message = encoder.encode(data, &shared, own.iter().copied()).expect("within the limits");
-                let read = Read::decode(message.encoded().clone()).expect("protobuf");
-                let expected = Read {
-                    data: data.to_vec(),
-                    attributes: attributes.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-                };
-                assert_eq!(read, expected);
+                for ordering_key in ["", "k", &*long] {
+                    let own = own.iter().copied();
+                    let message = encoder.encode_ordered(data, &shared, own, ordering_key);
+                    let message = message.expect("within the limits");
+                    let read = Read::decode(message.encoded().clone()).expect("protobuf");
+                    let text = |text: &str| text.to_owned();
+                    let expected = Read {
+                        data: data.to_vec(),
+                        attributes: attributes.iter().map(|(n, v)| (text(n), text(v))).collect(),
+                        ordering_key: text(ordering_key),
+                    };
+                    assert_eq!(message.encoded().len(), expected.encoded_len());
+                    assert_eq!(read, expected);
+                }
             }
         }
     }
@@ -207,6 +239,11 @@ mod tests {
         assert_eq!(refused(1, &[("n", &"v".repeat(1_025))]), Some(Violation::AttributeValue));
         assert_eq!(refused(1, &[("n", &"v".repeat(1_024))]), None);
         assert_eq!(refused(1, &[("n", "v"); 101]), Some(Violation::TooManyAttributes));
+        let none = Attributes::default();
+        let ordered =
+            |key: &str| Encoder::default().encode_ordered(b"x", &none, std::iter::empty(), key).err();
+        assert_eq!(ordered(&"k".repeat(1_024)), None);
+        assert_eq!(ordered(&"k".repeat(1_025)), Some(Violation::OrderingKey));
         let shared = Attributes::new([("n", "v"); 60].into_iter()).expect("within the limits");
         let encode =
             |own| Encoder::default().encode(b"x", &shared, [("m", "v")].into_iter().cycle().take(own));

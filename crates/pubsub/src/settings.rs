@@ -2,7 +2,7 @@
 //!
 //! Pure: the value of `PUBSUB_EMULATOR_HOST` is an argument.
 
-use event::{ByteSize, Millis, matching::MatchSettings, wire};
+use event::{ByteSize, Millis, Pointer, matching::MatchSettings, wire};
 use serde::Deserialize;
 
 use crate::{connection::Endpoint, error::Error};
@@ -31,6 +31,14 @@ pub struct PubSubSettings {
     /// Example: `filter = { "/country" = ["PL", "CZ"] }`
     #[serde(default)]
     pub filter: Option<MatchSettings>,
+    /// Field whose value is the ordering key of a message: as `[anonymise]` publishes it, so as a pseudonym if it is
+    /// pseudonymised. Subscriptions with message ordering deliver the messages of one key in the order in which their
+    /// partition has them. Pub/Sub takes at most 1 MB/s for each key, and a request takes only one key, so that many keys
+    /// cost throughput. Without a value, a message has no order.
+    ///
+    /// Example: `ordering_key = "/user_id"`
+    #[serde(default)]
+    pub ordering_key: Option<Pointer>,
     /// Google Cloud regions in which messages may be stored. Empty: as the organisation's policy allows.
     ///
     /// Example: `regions = ["europe-west1"]`

@@ -71,6 +71,7 @@ fn settings(host: &str) -> PubSubSettings {
         topic: "events".to_owned(),
         subscription: Some("events-ctr".to_owned()),
         filter: None,
+        ordering_key: None,
         regions: vec!["europe-west1".to_owned()],
         retention: Millis(86_400_000),
         in_flight: ByteSize(1 << 20),

@@ -13,7 +13,7 @@
 //!
 //! ```compile_fail,E0451
 //! use connector::anonymise::Anonymised;
-//! let forged = Anonymised { data: Default::default(), kafka_key: None, headers: Vec::new(), key_id: None };
+//! let forged = Anonymised { data: Default::default(), kafka_key: None, headers: Vec::new(), key_id: None, lane: Default::default() };
 //! ```
 //!
 //! ```compile_fail,E0277
@@ -41,7 +41,7 @@ use event::EventsSettings;
 
 use crate::{
     keyring::{Key, Keyring, PSEUDONYM_LENGTH},
-    outgoing::Outgoing,
+    outgoing::{Lane, Outgoing},
 };
 use added::Added;
 use observer::NoopObserver;
@@ -76,6 +76,7 @@ pub struct Anonymised {
     kafka_key: Option<String>,
     headers: Vec<(Arc<str>, String)>,
     key_id: Option<Arc<str>>,
+    lane: Lane,
 }
 
 impl Anonymised {
@@ -97,6 +98,11 @@ impl Anonymised {
     /// The ID of the key that made the pseudonyms.
     pub fn key_id(&self) -> Option<&Arc<str>> {
         self.key_id.as_ref()
+    }
+
+    /// Where it goes, and after which other events.
+    pub fn lane(&self) -> &Lane {
+        &self.lane
     }
 
     /// Size of the data and of the attributes that were taken from the record, in bytes.
@@ -183,6 +189,11 @@ impl Anonymiser {
     #[must_use]
     pub fn with_outgoing(self, outgoing: Outgoing) -> Self {
         Self { outgoing, ..self }
+    }
+
+    /// Whether events are published in order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.outgoing.lanes.are_ordered()
     }
 
     /// Settings that are allowed but probably not intended.
@@ -286,7 +297,9 @@ impl Anonymiser {
         let kafka_key = attributes::kafka_key(self.key, raw.key, key)?;
         let headers = attributes::headers(&self.headers, raw.headers)?;
         let key_id = key.map(|key| Arc::clone(key.id()));
-        let anonymised = Anonymised { data, kafka_key, headers, key_id };
+        // From what is published: a value that may not pass can neither be a key nor a topic.
+        let lane = self.outgoing.lanes.of(&data)?;
+        let anonymised = Anonymised { data, kafka_key, headers, key_id, lane };
         attributes::check_size(anonymised.size())?;
         Ok(anonymised)
     }

@@ -49,6 +49,8 @@ pub enum RejectCode {
     KeyNotUtf8,
     /// A header is to be forwarded, but is not UTF-8.
     HeaderNotUtf8,
+    /// The value of the ordering key is an array or an object, or longer than Pub/Sub allows.
+    OrderingKey,
     /// An attribute is longer than Pub/Sub allows.
     AttributeTooLarge,
     /// The message is larger than Pub/Sub allows.
@@ -57,7 +59,7 @@ pub enum RejectCode {
 
 impl RejectCode {
     /// Every code.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Tombstone,
         Self::NotJson,
         Self::NotAnObject,
@@ -73,6 +75,7 @@ impl RejectCode {
         Self::Time,
         Self::KeyNotUtf8,
         Self::HeaderNotUtf8,
+        Self::OrderingKey,
         Self::AttributeTooLarge,
         Self::TooLarge,
     ];
@@ -95,6 +98,7 @@ impl RejectCode {
             Self::Time => "time",
             Self::KeyNotUtf8 => "key-not-utf8",
             Self::HeaderNotUtf8 => "header-not-utf8",
+            Self::OrderingKey => "ordering-key",
             Self::AttributeTooLarge => "attribute-too-large",
             Self::TooLarge => "too-large",
         }
@@ -102,12 +106,17 @@ impl RejectCode {
 }
 
 impl Reject {
-    pub(super) fn new(code: RejectCode) -> Self {
+    pub(crate) fn new(code: RejectCode) -> Self {
         Self { code, pointer: None, at: None }
     }
 
     pub(super) fn at(code: RejectCode, at: usize) -> Self {
         Self { code, pointer: None, at: Some(at) }
+    }
+
+    /// A reject of an event as it would be published, whose bytes are not those of the record.
+    pub(crate) fn published(code: RejectCode, pointer: &Arc<str>) -> Self {
+        Self { code, pointer: Some(Arc::clone(pointer)), at: None }
     }
 
     pub(super) fn declared(code: RejectCode, pointer: &Arc<str>, at: usize) -> Self {

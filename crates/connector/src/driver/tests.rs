@@ -36,7 +36,7 @@ struct Pile {
 
 /// Reads batches of `records` small records each, one period of marks apart, until no permit is left. `total` is the
 /// limit of bytes in flight.
-async fn pile_up(total: usize, records: u64) -> Pile {
+async fn pile_up(total: usize, records: u64, is_ordered: bool) -> Pile {
     let settings: AnonymiseSettings = toml::from_str("forward = \"all\"").expect("settings");
     let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules");
     let raw = Raw { topic: "events", value: Some(b"{\"n\":1}"), key: None, headers: &[] };
@@ -52,6 +52,7 @@ async fn pile_up(total: usize, records: u64) -> Pile {
         publisher: Silent,
         orders: Arc::new(Orders::default()),
         drain_limit: Duration::from_secs(15),
+        is_ordered,
         permits: permits.clone(),
         metrics: ConnectorMetrics::new(&service::Metrics::default()),
         readiness: Readiness::default(),
@@ -88,15 +89,21 @@ async fn pile_up(total: usize, records: u64) -> Pile {
 #[tokio::test]
 async fn small_batches_in_an_outage_are_bounded_in_number() {
     let marks = 2;
-    assert_eq!(pile_up(32 << 20, 1).await, Pile { batches: 1_024, tasks: CONCURRENCY + marks });
-    assert_eq!(pile_up(8 << 20, 1).await, Pile { batches: 256, tasks: CONCURRENCY + marks });
-    assert_eq!(pile_up(8 << 20, 50).await, Pile { batches: 256, tasks: CONCURRENCY + marks });
+    assert_eq!(pile_up(32 << 20, 1, false).await, Pile { batches: 1_024, tasks: CONCURRENCY + marks });
+    assert_eq!(pile_up(8 << 20, 1, false).await, Pile { batches: 256, tasks: CONCURRENCY + marks });
+    assert_eq!(pile_up(8 << 20, 50, false).await, Pile { batches: 256, tasks: CONCURRENCY + marks });
     // So few bytes that the smallest permit is a large share of them.
-    assert_eq!(pile_up(100_000, 1).await, Pile { batches: 16, tasks: CONCURRENCY + marks });
+    assert_eq!(pile_up(100_000, 1, false).await, Pile { batches: 16, tasks: CONCURRENCY + marks });
 }
 
 #[tokio::test]
 async fn large_batches_in_an_outage_are_bounded_in_bytes() {
-    let pile = pile_up(1 << 20, 1_000).await;
+    let pile = pile_up(1 << 20, 1_000, false).await;
     assert!(pile.batches < 16 && pile.tasks <= pile.batches + 2, "{pile:?}");
+}
+
+#[tokio::test]
+async fn ordered_batches_are_published_one_after_the_other() {
+    let marks = 2;
+    assert_eq!(pile_up(8 << 20, 50, true).await, Pile { batches: 256, tasks: 1 + marks });
 }

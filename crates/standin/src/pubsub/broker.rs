@@ -127,6 +127,11 @@ impl Broker {
                 "a request must have 1 to 1,000 messages, none of them empty",
             ));
         }
+        if !wire::have_one_key(messages) {
+            return Err(Status::invalid_argument(
+                "all messages of a request must have the same ordering key",
+            ));
+        }
         // An ID and a time take about 30 bytes.
         let bytes: usize = messages.iter().map(|message| message.len() + 32).sum();
         if bytes > 10_100_000 {

@@ -17,6 +17,22 @@ pub(super) struct PublishRequest {
     pub(super) messages: Vec<Bytes>,
 }
 
+/// The ordering key of a `PubsubMessage`.
+#[derive(Clone, PartialEq, Message)]
+struct Ordered {
+    #[prost(string, tag = "5")]
+    ordering_key: String,
+}
+
+/// Whether all messages of a request have the same ordering key, or all have none.
+pub(super) fn have_one_key(messages: &[Bytes]) -> bool {
+    let key = |message: &Bytes| Ordered::decode(&**message).ok().map(|message| message.ordering_key);
+    messages.split_first().is_none_or(|(first, others)| {
+        let first = key(first);
+        first.is_some() && others.iter().all(|message| key(message) == first)
+    })
+}
+
 /// `PublishResponse`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct PublishResponse {
