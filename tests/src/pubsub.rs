@@ -18,9 +18,24 @@ impl Onlooker {
     /// # Errors
     /// The topic does not exist.
     pub fn subscribe(topic: &str) -> Result<Self> {
+        Self::with(topic, false)
+    }
+
+    /// As [`subscribe`](Self::subscribe), with message ordering.
+    ///
+    /// # Errors
+    /// The topic does not exist.
+    pub fn ordered(topic: &str) -> Result<Self> {
+        Self::with(topic, true)
+    }
+
+    fn with(topic: &str, is_ordered: bool) -> Result<Self> {
         let host = services::address(services::PUBSUB)?;
         let path = format!("/v1/projects/{PROJECT}/subscriptions/{topic}-onlooker");
-        let body = json!({"topic": format!("projects/{PROJECT}/topics/{topic}"), "ackDeadlineSeconds": 600});
+        let body = json!({
+            "topic": format!("projects/{PROJECT}/topics/{topic}"), "ackDeadlineSeconds": 600,
+            "enableMessageOrdering": is_ordered,
+        });
         http::request(&host, "PUT", &path, Some(&body))?;
         Ok(Self { host, path })
     }

@@ -165,3 +165,58 @@ pub fn rejects(read: &Read) -> BTreeMap<&'static str, u64> {
     }
     counts
 }
+
+#[cfg(test)]
+mod tests {
+    use event::{Incarnation, Partition};
+    use pubsub::Encoder;
+
+    use super::*;
+    use crate::{
+        anonymise::{AnonymiseSettings, Anonymiser, Raw},
+        message::Origin,
+        outgoing::Outgoing,
+    };
+
+    /// The messages of a batch, as the keys of their lanes with their offsets.
+    fn check(events: &[&str], expected: &[(&str, &[u64])]) {
+        let pubsub =
+            "project = 'test-project'\ntopic = 'e-{/t}'\ntopics = ['e-1', 'e-2']\nordering_key = '/k'";
+        let outgoing = Outgoing::new(&toml::from_str(pubsub).expect("settings"));
+        let settings: AnonymiseSettings = toml::from_str("forward = \"all\"").expect("settings");
+        let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules").with_outgoing(outgoing);
+        let partition = Partition { topic: "t".into(), incarnation: Incarnation::from("i"), partition: 0 };
+        let (mut encoder, origin) = (Encoder::default(), Origin::new(partition));
+        let slot = Slot { topic: "t".into(), partition: 0, generation: 1 };
+        let mut builder = BatchBuilder::new(1 << 20);
+        for (offset, event) in (0..).zip(events) {
+            let raw = Raw { topic: "t", value: Some(event.as_bytes()), key: None, headers: &[] };
+            let event = anonymiser.anonymise(&raw).expect("an event");
+            let message = Message::new(&mut encoder, &event, &origin, offset, None).expect("small");
+            builder.data(&slot, offset, message);
+        }
+        let batch = builder.take().expect("records");
+        let lane = |range: Range<usize>| {
+            let lane = batch.messages[range.start].lane();
+            let offsets: Vec<u64> = range.map(|message| batch.place(message).1).collect();
+            (format!("{}{}", lane.topic(), lane.key()), offsets)
+        };
+        let found: Vec<_> = lanes(&batch.messages).into_iter().map(lane).collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(lane, offsets)| ((*lane).to_owned(), offsets.to_vec())).collect();
+        assert_eq!(found, expected);
+        let entries = &batch.read.parts[0].entries;
+        assert_eq!(*entries, [Entry::Data(0..events.len() as u64)], "the ledger sees the order of the log");
+    }
+
+    #[test]
+    fn a_lane_keeps_the_order_of_the_log() {
+        let [a1, b1, a2, none] =
+            [r#"{"t":1,"k":"a"}"#, r#"{"t":1,"k":"b"}"#, r#"{"t":2,"k":"a"}"#, r#"{"t":1}"#];
+        check(&[a1, a1, a1], &[("0a", &[0, 1, 2])]);
+        check(
+            &[b1, a1, a2, none, a1, b1, none, a2],
+            &[("0", &[3, 6]), ("0a", &[1, 4]), ("0b", &[0, 5]), ("1a", &[2, 7])],
+        );
+    }
+}

@@ -177,6 +177,12 @@ impl Core {
         }
     }
 
+    /// With the Pub/Sub topics among which a field of the event selects one, for the marks.
+    #[must_use]
+    pub fn with_outputs(self, outputs: Vec<Arc<str>>) -> Self {
+        Self { marks: self.marks.with_outputs(outputs), ..self }
+    }
+
     /// Applies one input and returns its effects.
     pub fn step(&mut self, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();

@@ -259,6 +259,7 @@ mod tests {
             sequence: 1,
             partitions: Vec::new(),
             topics: Vec::new(),
+            outputs: Vec::new(),
         }
     }
 

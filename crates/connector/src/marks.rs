@@ -24,6 +24,8 @@ pub struct MarkId(pub u64);
 #[derive(Clone, Debug)]
 pub struct Marks {
     replica: String,
+    /// The topics among which a field selects one.
+    outputs: Vec<Arc<str>>,
     sequence: u64,
     next_id: u64,
     in_flight: BTreeMap<MarkId, Covered>,
@@ -35,7 +37,13 @@ pub type Covered = Vec<(Slot, Range<u64>)>;
 impl Marks {
     /// `replica` names this process in its marks; for humans.
     pub fn new(replica: String) -> Self {
-        Self { replica, sequence: 0, next_id: 0, in_flight: BTreeMap::new() }
+        Self { replica, outputs: Vec::new(), sequence: 0, next_id: 0, in_flight: BTreeMap::new() }
+    }
+
+    /// With the Pub/Sub topics among which a field selects one.
+    #[must_use]
+    pub fn with_outputs(self, outputs: Vec<Arc<str>>) -> Self {
+        Self { outputs, ..self }
     }
 
     /// Number of mark messages that wait for their acknowledgement.
@@ -56,11 +64,12 @@ impl Marks {
         let partitions =
             ledgers.iter_mut().map(|(slot, ledger)| partition_mark(ledger, ends.get(slot))).collect();
         let mark = Mark {
-            version: Mark::VERSION,
+            version: if self.outputs.is_empty() { Mark::VERSION } else { Mark::ROUTED },
             replica: self.replica.clone(),
             sequence: self.sequence,
             partitions,
             topics: topics.to_vec(),
+            outputs: self.outputs.clone(),
         };
         mark.split().into_iter().map(|part| (self.send(&part, &slots), part)).collect()
     }

@@ -5,24 +5,27 @@ use pubsub::{Attributes, Encoder, Error, PubSubSettings, Publisher};
 
 use crate::message::{Message, Publish, PublishError};
 
-/// Publishes data messages and marks to their two topics.
+/// Publishes data messages and marks to their topics.
 #[derive(Clone, Debug)]
 pub struct PubSubPublisher {
     publisher: Publisher,
-    topic: String,
+    /// In the order in which lanes number them.
+    topics: Vec<String>,
     marks_topic: String,
 }
 
 impl PubSubPublisher {
     /// Over a connection's publisher, to the topics of the section.
     pub fn new(publisher: Publisher, settings: &PubSubSettings) -> Self {
-        Self { publisher, topic: settings.topic_path(), marks_topic: settings.marks_topic_path() }
+        Self { publisher, topics: settings.topic_paths(), marks_topic: settings.marks_topic_path() }
     }
 }
 
 impl Publish for PubSubPublisher {
     async fn publish(&self, batch: &[Message]) -> Result<(), PublishError> {
-        self.publisher.publish(&self.topic, batch.iter().map(Message::out)).await.map_err(classify)
+        let Some(first) = batch.first() else { return Ok(()) };
+        let topic = &self.topics[first.lane().topic()];
+        self.publisher.publish(topic, batch.iter().map(Message::out)).await.map_err(classify)
     }
 
     async fn publish_mark(&self, mark: &Mark) -> Result<(), PublishError> {

@@ -1,6 +1,9 @@
 //! The connector as a whole: a member of the group, the driver, and their end.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use event::ByteSize;
 use kafka::{KafkaConfig, Member, Permits};
@@ -29,6 +32,8 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// The formats of the topics.
     pub formats: Formats,
+    /// The Pub/Sub topics among which a field of the event selects one; empty if there is one topic.
+    pub outputs: Vec<Arc<str>>,
     /// `[pubsub] in_flight`: bytes published and not yet acknowledged.
     pub in_flight: ByteSize,
     /// How many rejects within 10,000 records are allowed.
@@ -104,7 +109,7 @@ async fn membership<P: Publish>(
     let intake = Intake::new(decoder, anonymiser, permits.total() / 4, shown.metrics.new_fields.clone());
     let (member, stimuli) = Member::join(config.kafka, intake, permits.clone(), shown.metrics.kafka.clone())?;
     let setup = Setup {
-        core: Core::new(config.replica, config.max_rejects),
+        core: Core::new(config.replica, config.max_rejects).with_outputs(config.outputs),
         publisher,
         orders: member.orders(),
         drain_limit,

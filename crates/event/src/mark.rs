@@ -13,7 +13,7 @@ use crate::{
 /// What one replica reports about its assignment at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// Format version: 1.
+    /// Format version: [`Mark::VERSION`], or [`Mark::ROUTED`] if there are outputs.
     pub version: u32,
     /// The replica that wrote the mark; for humans.
     pub replica: String,
@@ -23,6 +23,10 @@ pub struct Mark {
     pub partitions: Vec<PartitionMark>,
     /// Every configured topic; empty in all but one part of a split mark.
     pub topics: Vec<TopicMark>,
+    /// The Pub/Sub topics among which a field of the event selects one; empty if there is one topic only. A reader that
+    /// does not read all of them must not use the mark: what it does not receive would count as lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Arc<str>>,
 }
 
 /// What a mark reports about one partition.
@@ -103,7 +107,7 @@ pub enum MarkError {
     /// A later version wrote it, and its ranges may mean something else.
     #[error(
         "the mark has version {version}, but this processor reads versions up to {}; upgrade the processor",
-        Mark::VERSION
+        Mark::ROUTED
     )]
     Newer {
         /// Of the mark.
@@ -155,8 +159,10 @@ impl MarkRange {
 }
 
 impl Mark {
-    /// The format that this program writes.
+    /// The format without outputs, which all releases read.
     pub const VERSION: u32 = 1;
+    /// The format with outputs, which releases before 0.2 do not read: they know of one topic for events only.
+    pub const ROUTED: u32 = 2;
     /// Maximum number of ranges in one message. Each takes about 100 bytes, so a mark stays well below Pub/Sub's 10 MB.
     pub const MAX_RANGES: usize = 10_000;
 
@@ -174,7 +180,7 @@ impl Mark {
         // The version is read first, because a newer mark need not have the other fields.
         let malformed = |source| MarkError::Malformed { source };
         let Version { version } = serde_json::from_slice(bytes).map_err(malformed)?;
-        if version > Self::VERSION {
+        if version > Self::ROUTED {
             return Err(MarkError::Newer { version });
         }
         serde_json::from_slice(bytes).map_err(malformed)
@@ -237,8 +243,8 @@ mod tests {
 
     #[test]
     fn a_mark_of_a_later_version_is_not_read() {
-        let newer = br#"{"version":2,"packs":[{"from":7}]}"#;
-        assert!(matches!(Mark::from_json(newer), Err(MarkError::Newer { version: 2 })));
+        let newer = br#"{"version":3,"packs":[{"from":7}]}"#;
+        assert!(matches!(Mark::from_json(newer), Err(MarkError::Newer { version: 3 })));
         for bytes in [&b""[..], b"{}", b"[]", br#"{"version":1}"#, br#"{"version":"1"}"#] {
             assert!(matches!(Mark::from_json(bytes), Err(MarkError::Malformed { .. })), "{bytes:?}");
         }
@@ -266,6 +272,19 @@ mod tests {
                 partitions: 4,
                 asked_at: EventTime(5),
             }],
+            outputs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_mark_names_its_outputs() {
+        let outputs = vec!["events-PL".into(), "events-CZ".into()];
+        let sent = Mark { version: Mark::ROUTED, outputs: outputs.clone(), ..mark(25_000) };
+        let parts = sent.split();
+        assert!(parts.len() > 2);
+        for part in parts {
+            let read = Mark::from_json(&part.to_json()).expect("what was written is read");
+            assert_eq!((read.version, read.outputs), (Mark::ROUTED, outputs.clone()));
         }
     }
 
@@ -273,7 +292,7 @@ mod tests {
     fn a_mark_round_trips() {
         let sent = mark(2);
         let text = String::from_utf8(sent.to_json()).expect("JSON is UTF-8");
-        assert!(text.contains(r#""reason":"rejected:tombstone""#), "{text}");
+        assert!(text.contains(r#""reason":"rejected:tombstone""#) && !text.contains("outputs"), "{text}");
         assert_eq!(Mark::from_json(text.as_bytes()).expect("what was written is read"), sent);
     }
 

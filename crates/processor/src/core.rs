@@ -290,6 +290,7 @@ mod tests {
             sequence: 1,
             partitions: vec![entry],
             topics: vec![],
+            outputs: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The errors that stop a processor.
 
-use crate::{saved::Edited, sink::SinkError, store::StoreError};
+use crate::{inputs::Unread, saved::Edited, sink::SinkError, store::StoreError};
 
 /// Why a processor stopped without being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +33,15 @@ pub enum ProcessorError {
     /// A newer connector wrote a mark.
     #[error(
         "received a mark of version {version}, but this processor reads versions up to {}; upgrade the processor first, then the connector; no message was acknowledged, so the upgraded processor continues here",
-        event::Mark::VERSION
+        event::Mark::ROUTED
     )]
     NewerMark {
         /// The mark's version.
         version: u32,
     },
+    /// The connector publishes to a topic that is not read.
+    #[error(transparent)]
+    Unread(#[from] Unread),
     /// A newer connector wrote a message.
     #[error(
         "received a message with the unknown format {format:?}; upgrade the processor first, then the connector; no message was acknowledged, so the upgraded processor continues here"

@@ -16,6 +16,7 @@
 //! | [`replay`] | the engine over bounded sources such as files |
 //! | [`outbox`] | rows that have a stream and an offset and are not yet in their tables |
 //! | [`saved`] | the contents of a checkpoint, and their versions |
+//! | [`inputs`] | whether every topic of the connector is read |
 //! | [`stages`] | which messages may be acknowledged, and which state and rows written, at each moment |
 //! | [`store`] | durable checkpoints, fenced so that only one processor writes them |
 //! | [`sink`] | the interface to the tables |
@@ -52,6 +53,8 @@ pub mod replay;
 pub mod outbox;
 
 pub mod saved;
+
+pub mod inputs;
 
 pub mod stages;
 

@@ -23,6 +23,7 @@ use crate::{
     core::{Core, Data},
     error::ProcessorError,
     frontier::Abandoned,
+    inputs::Inputs,
     outbox::Outbox,
     saved::{Budget, Round, Saved, save},
     sink::{Sink, SinkError},
@@ -35,6 +36,8 @@ const OUTBOX_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Stages<A> {
     core: Core,
+    /// What the messages come from.
+    inputs: Inputs,
     outbox: Outbox,
     /// The position of the round: how far the copy of the state in parts has progressed.
     round: Round,
@@ -109,6 +112,7 @@ impl<A> Stages<A> {
         let durable = outbox.next();
         Self {
             core,
+            inputs: Inputs::default(),
             outbox,
             round: Round::default(),
             fired: Fired::default(),
@@ -122,6 +126,12 @@ impl<A> Stages<A> {
             durable,
             covers: 0,
         }
+    }
+
+    /// With the topics that are read.
+    #[must_use]
+    pub fn with_inputs(self, inputs: Inputs) -> Self {
+        Self { inputs, ..self }
     }
 
     /// Whether messages may be applied. A pane that fires needs a stream to be part of the state.
@@ -152,8 +162,8 @@ impl<A> Stages<A> {
     /// message is not a mark.
     ///
     /// # Errors
-    /// Returns an error if a newer connector wrote the mark. If it were acknowledged, its offsets would become holes
-    /// and then count as lost.
+    /// Returns an error if a newer connector wrote the mark, or one that publishes to a topic which is not read. If the
+    /// mark were acknowledged, offsets would become holes and then count as lost.
     pub fn mark(
         &mut self,
         message: &[u8],
@@ -162,6 +172,9 @@ impl<A> Stages<A> {
     ) -> Result<Option<Mark>, ProcessorError> {
         match Mark::from_json(message) {
             Ok(mark) => {
+                if let Some(unread) = self.inputs.unread(&mark) {
+                    return Err(unread.into());
+                }
                 self.core.mark(&mark, published, now);
                 Ok(Some(mark))
             }

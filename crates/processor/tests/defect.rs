@@ -59,6 +59,7 @@ async fn a_task_that_panics_ends_the_processor_without_its_words() {
         events: serde_json::from_str(r#"{"time": "/time"}"#).expect("[events]"),
         flows: Vec::new(),
         state: StateSettings::default(),
+        inputs: processor::inputs::Inputs::default(),
         data: SubscribeOptions::new("projects/shop/subscriptions/events".to_owned()),
         marks: SubscribeOptions::new("projects/shop/subscriptions/events-marks".to_owned()),
     };

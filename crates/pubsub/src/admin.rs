@@ -165,12 +165,12 @@ pub fn plan(settings: &PubSubSettings) -> Vec<Step> {
     let topic = |path| {
         Step::Topic(TopicPlan { path, retention: settings.retention, regions: settings.regions.clone() })
     };
-    let subscription = |path: Option<String>, topic| {
-        path.map(|path| Step::Subscription(SubscriptionPlan { path, topic, retention: settings.retention }))
-    };
-    let mut steps = vec![topic(settings.topic_path()), topic(settings.marks_topic_path())];
-    steps.extend(subscription(settings.subscription_path(), settings.topic_path()));
-    steps.extend(subscription(settings.marks_subscription_path(), settings.marks_topic_path()));
+    let subscription =
+        |(path, topic)| Step::Subscription(SubscriptionPlan { path, topic, retention: settings.retention });
+    let (topics, marks) = (settings.topic_paths(), settings.marks_topic_path());
+    let mut steps: Vec<Step> = topics.iter().cloned().chain([marks.clone()]).map(topic).collect();
+    steps.extend(settings.subscription_paths().unwrap_or_default().into_iter().zip(topics).map(subscription));
+    steps.extend(settings.marks_subscription_path().map(|path| subscription((path, marks))));
     steps
 }
 
@@ -190,25 +190,26 @@ pub async fn apply(connection: &Connection, steps: Vec<Step>) -> Result<Vec<(Ste
     Ok(done)
 }
 
-/// Checks that the data topic and the marks topic exist.
+/// Checks that the topics for events and the marks topic exist.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the first missing topic; [`Error::Denied`] if the account may publish but not read the
 /// topic.
 pub async fn check_topics(connection: &Connection, settings: &PubSubSettings) -> Result<(), Error> {
-    for path in [settings.topic_path(), settings.marks_topic_path()] {
+    for path in settings.topic_paths().into_iter().chain([settings.marks_topic_path()]) {
         get_topic(connection, &path).await?;
     }
     Ok(())
 }
 
-/// Checks that the data subscription and the marks subscription exist. Succeeds if no subscription is configured.
+/// Checks that the subscriptions for events and the marks subscription exist. Succeeds if no subscription is configured.
 ///
 /// # Errors
 /// [`Error::NotFound`] for the first missing subscription; [`Error::Denied`] if the account may pull but not read the
 /// subscription.
 pub async fn check_subscriptions(connection: &Connection, settings: &PubSubSettings) -> Result<(), Error> {
-    for path in [settings.subscription_path(), settings.marks_subscription_path()].into_iter().flatten() {
+    let events = settings.subscription_paths().unwrap_or_default();
+    for path in events.into_iter().chain(settings.marks_subscription_path()) {
         get_subscription(connection, &path).await?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`settings`] | the `[pubsub]` section and the resource names that follow from it |
+//! | [`route`] | a topic whose name has the value of a field in it |
 //! | [`error`] | the errors, and whether a retry can help |
 //! | [`connection`] | the endpoint (Google Cloud or an emulator) and credentials |
 //! | [`limits`] | the limits of a message and of a publish request |
@@ -24,6 +25,8 @@
 #![forbid(unsafe_code)]
 
 pub mod settings;
+
+pub mod route;
 
 pub mod error;
 

@@ -2,10 +2,12 @@
 //!
 //! Pure: the value of `PUBSUB_EMULATOR_HOST` is an argument.
 
+use std::sync::Arc;
+
 use event::{ByteSize, Millis, Pointer, matching::MatchSettings, wire};
 use serde::Deserialize;
 
-use crate::{connection::Endpoint, error::Error};
+use crate::{connection::Endpoint, error::Error, route::Route};
 
 /// The `[pubsub]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -15,10 +17,18 @@ pub struct PubSubSettings {
     ///
     /// Example: `project = "shop-analytics"`
     pub project: String,
-    /// Topic for events. Marks go to `<topic>-marks`.
+    /// Topic for events. Marks go to `<topic>-marks`. With a JSON pointer in braces, as in `"events-{/country}"`, the value
+    /// of that field, as `[anonymise]` publishes it, selects one of `topics`, and marks go to `events-marks`.
     ///
     /// Example: `topic = "events"`
     pub topic: String,
+    /// The topics that the pointer in `topic` may select. An event that selects another one is rejected. The processor
+    /// reads all of them, each from `<subscription>-<value>`. One topic that no value selects may be listed, too: the
+    /// processor continues to read it from `subscription`, until nothing is left of the time before there was a pointer.
+    ///
+    /// Example: `topics = ["events-PL", "events-CZ"]`
+    #[serde(default)]
+    pub topics: Vec<String>,
     /// Subscription of the processor, which also uses `<subscription>-marks`. The connector does not need it.
     ///
     /// Example: `subscription = "events-ctr"`
@@ -65,6 +75,15 @@ pub struct PubSubSettings {
     pub emulator_host: Option<String>,
 }
 
+/// One topic for events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Its name.
+    pub topic: Arc<str>,
+    /// The value that selects it; `None` if there is only this topic, or nothing is published to it any more.
+    pub value: Option<Arc<str>>,
+}
+
 /// What is wrong with one key of the section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -73,6 +92,9 @@ pub struct Problem {
     /// The problem, and what would be valid.
     pub text: String,
 }
+
+/// In the place of the value in the name of the topic for marks.
+const MARKS: &str = "marks";
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -86,24 +108,67 @@ fn default_in_flight() -> ByteSize {
 }
 
 impl PubSubSettings {
-    /// `projects/P/topics/T`.
+    /// `projects/P/topics/T`, with the pointer if the topic depends on a field. For messages.
     pub fn topic_path(&self) -> String {
-        format!("projects/{}/topics/{}", self.project, self.topic)
+        self.topic_named(&self.topic)
     }
 
     /// `projects/P/topics/T-marks`.
     pub fn marks_topic_path(&self) -> String {
-        wire::marks(&self.topic_path())
+        self.topic_named(&self.marks_topic())
     }
 
-    /// `projects/P/subscriptions/S`; `None` if no subscription is configured.
-    pub fn subscription_path(&self) -> Option<String> {
-        self.subscription.as_ref().map(|name| format!("projects/{}/subscriptions/{name}", self.project))
+    /// `projects/P/topics/T` of each topic for events, in the order of `topics`.
+    pub fn topic_paths(&self) -> Vec<String> {
+        self.outputs().iter().map(|output| self.topic_named(&output.topic)).collect()
+    }
+
+    /// `projects/P/subscriptions/S` of each topic for events, in their order; `None` if no subscription is configured.
+    pub fn subscription_paths(&self) -> Option<Vec<String>> {
+        let names = self.subscriptions()?;
+        Some(names.iter().map(|name| format!("projects/{}/subscriptions/{name}", self.project)).collect())
     }
 
     /// `projects/P/subscriptions/S-marks`; `None` if no subscription is configured.
     pub fn marks_subscription_path(&self) -> Option<String> {
-        self.subscription_path().map(|path| wire::marks(&path))
+        let name = self.subscription.as_ref()?;
+        Some(wire::marks(&format!("projects/{}/subscriptions/{name}", self.project)))
+    }
+
+    /// The name of the topic for marks.
+    pub fn marks_topic(&self) -> String {
+        self.route().map_or_else(|| wire::marks(&self.topic), |route| route.name(MARKS))
+    }
+
+    /// The names of the subscriptions to the topics for events, in their order; `None` if no subscription is configured.
+    pub fn subscriptions(&self) -> Option<Vec<String>> {
+        let name = self.subscription.as_ref()?;
+        let of = |output: &Output| match &output.value {
+            Some(value) => format!("{name}-{value}"),
+            None => name.clone(),
+        };
+        Some(self.outputs().iter().map(of).collect())
+    }
+
+    /// Which field selects a topic; `None` if there is one topic, or `topic` is invalid.
+    pub fn route(&self) -> Option<Route> {
+        Route::parse(&self.topic)?.ok()
+    }
+
+    /// The topics for events, in the order of `topics`.
+    pub fn outputs(&self) -> Vec<Output> {
+        let Some(route) = self.route() else {
+            return vec![Output { topic: self.topic.as_str().into(), value: None }];
+        };
+        let output = |topic: &String| Output {
+            topic: topic.as_str().into(),
+            value: route.value(topic).map(Arc::from),
+        };
+        self.topics.iter().map(output).collect()
+    }
+
+    fn topic_named(&self, name: &str) -> String {
+        format!("projects/{}/topics/{name}", self.project)
     }
 
     /// The endpoint of Pub/Sub. `from_environment` is the value of `PUBSUB_EMULATOR_HOST`; the section takes
@@ -123,7 +188,20 @@ impl PubSubSettings {
         let mut problems = Vec::new();
         let mut note = |key, text: Option<String>| problems.extend(text.map(|text| Problem { key, text }));
         note("project", project_problem(&self.project));
-        note("topic", name_problem(&self.topic));
+        match Route::parse(&self.topic) {
+            None => {
+                note("topic", name_problem(&self.topic));
+                let is_idle = !self.topics.is_empty();
+                let text =
+                    "has an effect only if topic has a JSON pointer in braces; add one, or remove the key";
+                note("topics", is_idle.then(|| text.to_owned()));
+            }
+            Some(Err(problem)) => note("topic", Some(format!("invalid name {:?}; {problem}", self.topic))),
+            Some(Ok(route)) => {
+                note("topic", name_problem(&route.name(MARKS)));
+                note("topics", topics_problem(&self.topic, &route, &self.topics));
+            }
+        }
         note("subscription", self.subscription.as_deref().and_then(name_problem));
         let filter = self.filter.as_ref();
         let is_empty = filter.is_some_and(|filter| filter.resolve().is_none());
@@ -136,6 +214,28 @@ impl PubSubSettings {
         note("emulator_host", host.and_then(Result::err).map(|e| e.to_string()));
         problems
     }
+}
+
+/// What is wrong with the topics that a route selects.
+fn topics_problem(topic: &str, route: &Route, topics: &[String]) -> Option<String> {
+    let values: Vec<Option<&str>> = topics.iter().map(|topic| route.value(topic)).collect();
+    if !values.iter().any(Option::is_some) {
+        return Some(format!("list the topics that {topic:?} may select, for example {:?}", route.name("A")));
+    }
+    if let Some(problem) = topics.iter().find_map(|topic| name_problem(topic)) {
+        return Some(problem);
+    }
+    if let Some(twice) = topics.iter().enumerate().find(|(n, topic)| topics[..*n].contains(topic)) {
+        return Some(format!("{:?} is listed twice; remove one of them", twice.1));
+    }
+    if values.contains(&Some(MARKS)) {
+        return Some(format!("{:?} is the topic for marks; choose another name", route.name(MARKS)));
+    }
+    let former: Vec<&String> =
+        topics.iter().zip(&values).filter(|(_, value)| value.is_none()).map(|(topic, _)| topic).collect();
+    (former.len() > 1).then(|| {
+        format!("no value of the field in {topic:?} selects {former:?}; at most one such topic may be listed")
+    })
 }
 
 fn project_problem(project: &str) -> Option<String> {
@@ -195,12 +295,41 @@ mod tests {
     #[test]
     fn the_section_overrides_the_environment() {
         let mut settings = read("project = 'shop-analytics'\ntopic = 'events'").expect("complete");
-        assert_eq!(settings.subscription_path(), None);
+        assert_eq!(settings.subscription_paths(), None);
         assert_eq!(settings.endpoint(None).expect("no host"), Endpoint::GoogleCloud);
         assert_eq!(settings.endpoint(Some("")).expect("no host"), Endpoint::GoogleCloud);
         assert_eq!(settings.endpoint(Some("h:1")).expect("a host").to_string(), "http://h:1");
         settings.emulator_host = Some("http://localhost:8085/".to_owned());
         assert_eq!(settings.endpoint(Some("h:1")).expect("a host").to_string(), "http://localhost:8085");
+    }
+
+    #[test]
+    fn a_field_selects_one_of_the_declared_topics() {
+        let settings = "project = 'shop-analytics'\ntopic = 'e-{/c}'\nsubscription = 'ctr'\ntopics = ['e-PL', 'old', 'e-CZ']";
+        let settings = read(settings).expect("complete");
+        assert_eq!(settings.problems(), []);
+        let names = |paths: &[String]| paths.iter().map(|p| p[24..].to_owned()).collect::<Vec<_>>().join(" ");
+        assert_eq!(names(&settings.topic_paths()), "topics/e-PL topics/old topics/e-CZ");
+        let subscriptions = settings.subscription_paths().expect("there are some");
+        assert_eq!(names(&subscriptions), "subscriptions/ctr-PL subscriptions/ctr subscriptions/ctr-CZ");
+        assert_eq!(settings.marks_topic(), "e-marks");
+        let marks = settings.marks_subscription_path();
+        assert_eq!(marks.as_deref(), Some("projects/shop-analytics/subscriptions/ctr-marks"));
+        for (topic, topics, key) in [
+            ("events", "['events']", "topics"),
+            ("e-{/c}", "[]", "topics"),
+            ("e-{/c}", "['old']", "topics"),
+            ("e-{/c}", "['e-PL', 'e-PL']", "topics"),
+            ("e-{/c}", "['e-marks', 'e-PL']", "topics"),
+            ("e-{/c}", "['e-PL', 'old', 'older']", "topics"),
+            ("e-{/c}", "['e-P L']", "topics"),
+            ("e-{c}", "['e-PL']", "topic"),
+            ("1-{/c}", "['e-PL', '1-PL']", "topic"),
+        ] {
+            let text = format!("project = 'shop-analytics'\ntopic = '{topic}'\ntopics = {topics}");
+            let problems = read(&text).expect("complete").problems();
+            assert_eq!(problems.first().map(|problem| problem.key), Some(key), "{text}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Receives messages: several streaming pulls of one subscription feed one bounded channel.
+//! Receives messages: several streaming pulls, of one subscription or of several, feed one bounded channel.
 //!
 //! Bypasses Google's subscriber, which creates a hash map, two strings and a lease for every message; that took 60 %
 //! of the processor's time. Here the unit is the response: its bytes are kept unchanged, it is leased and
@@ -36,12 +36,12 @@ const RESPONSES_AHEAD: usize = 2;
 /// What to pull, and the limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribeOptions {
-    /// `projects/P/subscriptions/S`.
-    pub subscription: String,
-    /// Number of parallel streaming pulls: Pub/Sub delivers about 10 MB/s on one stream, its emulator about 1,900
+    /// `projects/P/subscriptions/S` of each. Their messages arrive together, in no particular order.
+    pub subscriptions: Vec<String>,
+    /// Number of parallel streaming pulls of each subscription: Pub/Sub delivers about 10 MB/s on one stream, its emulator about 1,900
     /// messages/s.
     pub streams: usize,
-    /// Maximum number of messages that are received and not yet acknowledged, over all streams: what arrives between
+    /// Maximum number of messages that are received and not yet acknowledged, over all streams of all subscriptions: what arrives between
     /// two checkpoints. Up to half as many more while streams break.
     pub outstanding_messages: usize,
     /// Maximum size of these messages in bytes.
@@ -53,7 +53,7 @@ pub struct SubscribeOptions {
 #[derive(Debug)]
 pub struct Subscription {
     inbound: mpsc::Receiver<Result<Inbound, Error>>,
-    link: watch::Receiver<Link>,
+    links: Vec<watch::Receiver<Link>>,
     /// Stops the streams.
     stop: CancellationToken,
     streams: JoinSet<()>,
@@ -85,7 +85,7 @@ impl SubscribeOptions {
     /// The defaults: eight streams, 200,000 messages or 256 MiB outstanding.
     pub fn new(subscription: impl Into<String>) -> Self {
         Self {
-            subscription: subscription.into(),
+            subscriptions: vec![subscription.into()],
             streams: 8,
             outstanding_messages: 200_000,
             outstanding_bytes: 256 << 20,
@@ -93,11 +93,12 @@ impl SubscribeOptions {
     }
 
     /// The first request of a stream, with its share of the limits.
-    fn opening(&self, lease: Duration, client_id: String) -> Opening {
-        let share = |total: u64| total.div_ceil(self.streams.max(1) as u64).max(1);
+    fn opening(&self, subscription: &str, lease: Duration, client_id: String) -> Opening {
+        let streams = (self.streams * self.subscriptions.len()).max(1) as u64;
+        let share = |total: u64| total.div_ceil(streams).max(1);
         let bounded = |total: u64| i64::try_from(share(total)).unwrap_or(i64::MAX);
         Opening {
-            subscription: self.subscription.clone(),
+            subscription: subscription.to_owned(),
             stream_ack_deadline_seconds: i32::try_from(lease.as_secs()).unwrap_or(i32::MAX),
             client_id,
             max_outstanding_messages: bounded(self.outstanding_messages as u64),
@@ -111,34 +112,37 @@ impl Connection {
     /// Starts pulling. If Pub/Sub is unavailable, this is logged once, and the streams wait.
     pub fn subscribe(&self, options: &SubscribeOptions) -> Subscription {
         let streams = options.streams.max(1);
-        let (outlet, inbound) = mpsc::channel(streams * RESPONSES_AHEAD);
-        let (state, link) = watch::channel(Link::default());
+        let (outlet, inbound) = mpsc::channel(streams * options.subscriptions.len().max(1) * RESPONSES_AHEAD);
         let (stop, closing) = (CancellationToken::new(), CancellationToken::new());
-        let received = Arc::new(AtomicU64::new(0));
         let terms = Terms { lease: self.endpoint.lease(), longest: MAX_LEASE };
-        let register = Arc::new(Register::new(Leases::new(&options.subscription, terms, streams)));
         let (channel, client) = (self.address.connect_lazy(), client_id());
-        let mut tasks = JoinSet::new();
-        for number in 0..streams {
-            let pull = Pull {
-                channel: channel.clone(),
-                credentials: self.caller.credentials.clone(),
-                opening: options.opening(terms.lease, format!("{client}-{number}")),
-                number,
-                register: Arc::clone(&register),
-                outlet: outlet.clone(),
-                received: Arc::clone(&received),
-                link: link.clone(),
-            };
-            tasks.spawn(pull.run(stop.clone()));
+        let (mut links, mut tasks, mut keeper) = (Vec::new(), JoinSet::new(), JoinSet::new());
+        for subscription in &options.subscriptions {
+            let (state, link) = watch::channel(Link::default());
+            let received = Arc::new(AtomicU64::new(0));
+            let register = Arc::new(Register::new(Leases::new(subscription, terms, streams)));
+            for number in 0..streams {
+                let pull = Pull {
+                    channel: channel.clone(),
+                    credentials: self.caller.credentials.clone(),
+                    opening: options.opening(subscription, terms.lease, format!("{client}-{number}")),
+                    number,
+                    register: Arc::clone(&register),
+                    outlet: outlet.clone(),
+                    received: Arc::clone(&received),
+                    link: link.clone(),
+                };
+                tasks.spawn(pull.run(stop.clone()));
+            }
+            let watch =
+                LinkWatch { connection: self.clone(), subscription: subscription.clone(), received, state };
+            tasks.spawn(watch.run(stop.clone()));
+            let subscription = subscription.as_str().into();
+            let loop_of_leases = Keeper { register, caller: self.caller.clone(), subscription };
+            keeper.spawn(loop_of_leases.run(closing.clone()));
+            links.push(link);
         }
-        let subscription = options.subscription.clone();
-        tasks.spawn(LinkWatch { connection: self.clone(), subscription, received, state }.run(stop.clone()));
-        let subscription = options.subscription.as_str().into();
-        let mut keeper = JoinSet::new();
-        let loop_of_leases = Keeper { register, caller: self.caller.clone(), subscription };
-        keeper.spawn(loop_of_leases.run(closing.clone()));
-        Subscription { inbound, link, stop, streams: tasks, closing, keeper }
+        Subscription { inbound, links, stop, streams: tasks, closing, keeper }
     }
 }
 
@@ -159,9 +163,9 @@ impl Subscription {
         Ok(count)
     }
 
-    /// Whether Pub/Sub answers, with notifications of changes.
-    pub fn link(&self) -> watch::Receiver<Link> {
-        self.link.clone()
+    /// Whether Pub/Sub answers for each subscription, with notifications of changes.
+    pub fn links(&self) -> &[watch::Receiver<Link>] {
+        &self.links
     }
 
     /// Stops pulling, returns the messages that wait in the channel, and waits until Pub/Sub has all acknowledgements
@@ -228,10 +232,14 @@ mod tests {
     #[test]
     fn streams_share_the_outstanding_limit() {
         let options = SubscribeOptions { streams: 3, outstanding_messages: 10, ..SubscribeOptions::new("s") };
-        let opening = options.opening(Duration::from_secs(60), "c".to_owned());
+        let opening = options.opening("s", Duration::from_secs(60), "c".to_owned());
         assert_eq!((opening.max_outstanding_messages, opening.stream_ack_deadline_seconds), (4, 60));
         assert_eq!(opening.max_outstanding_bytes, (256_i64 << 20) / 3 + 1);
         let few = SubscribeOptions { streams: 3, outstanding_messages: 0, ..options };
-        assert_eq!(few.opening(Duration::from_secs(60), String::new()).max_outstanding_messages, 1);
+        assert_eq!(few.opening("s", Duration::from_secs(60), String::new()).max_outstanding_messages, 1);
+        let both = vec!["s".to_owned(), "t".to_owned()];
+        let two = SubscribeOptions { subscriptions: both, streams: 3, outstanding_messages: 10, ..few };
+        let opening = two.opening("t", Duration::from_secs(60), "c".to_owned());
+        assert_eq!((&*opening.subscription, opening.max_outstanding_messages), ("t", 2));
     }
 }

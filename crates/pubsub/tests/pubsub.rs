@@ -52,7 +52,7 @@ impl Bench {
     }
 
     fn subscription(&self) -> String {
-        self.settings.subscription_path().expect("configured")
+        self.settings.subscription_paths().expect("configured").remove(0)
     }
 
     async fn until(&self, holds: impl Fn(standin::pubsub::Counts) -> bool) {
@@ -69,6 +69,7 @@ fn settings(host: &str) -> PubSubSettings {
     PubSubSettings {
         project: "test-project".to_owned(),
         topic: "events".to_owned(),
+        topics: Vec::new(),
         subscription: Some("events-ctr".to_owned()),
         filter: None,
         ordering_key: None,
@@ -231,7 +232,7 @@ async fn parallel_streams_deliver_each_message_once() {
     assert_eq!(distinct(&batch), 20_000);
     let first = batch[0].messages.iter().next().expect("no empty response");
     assert!(first.publish_time > EventTime(1_600_000_000_000) && !first.message_id.is_empty());
-    assert!(subscription.link().borrow().is_up());
+    assert!(subscription.links()[0].borrow().is_up());
     ack_all(batch);
     subscription.close(PATIENCE).await;
     let counts = bench.server.counts(&bench.subscription()).expect("it exists");
@@ -278,7 +279,7 @@ async fn handles_outlive_their_streams() {
 async fn an_outage_is_noticed_and_survived() {
     let bench = Bench::new().await;
     let mut subscription = bench.subscribe(2);
-    let mut link = subscription.link();
+    let mut link = subscription.links()[0].clone();
     let mut becomes = async |up: bool| {
         let change = link.wait_for(|link| link.is_up() == up);
         tokio::time::timeout(PATIENCE, change).await.expect("noticed in time").expect("it runs");
@@ -297,7 +298,7 @@ async fn an_outage_is_noticed_and_survived() {
 async fn reopened_streams_leave_no_open_stream() {
     let bench = Bench::new().await;
     let subscription = bench.subscribe(2);
-    let mut link = subscription.link();
+    let mut link = subscription.links()[0].clone();
     let mut becomes = async |up: bool| {
         let change = link.wait_for(|link| link.is_up() == up);
         tokio::time::timeout(PATIENCE, change).await.expect("noticed in time").expect("it runs");

@@ -26,7 +26,7 @@ pub(crate) struct WireMark {
 pub(crate) const FORMAT: &[u8] = b"next";
 
 const PACKED: &[u8] = b"packed:";
-const BEFORE: &[u8] = br#"{"version":2,"next":"#;
+const BEFORE: &[u8] = br#"{"version":3,"next":"#;
 const AFTER: &[u8] = b"}";
 
 impl Version {

@@ -128,7 +128,11 @@ fn ids_of_old_events_are_kept_by_kafka_time() {
     let now = EventTime(NOW);
     let topic = TopicMark { topic: partition.topic.clone(), incarnation, partitions: 1, asked_at: now };
     let (replica, partitions, topics) = ("connector".to_owned(), Vec::new(), vec![topic]);
-    core.mark(&Mark { version: Mark::VERSION, replica, sequence: 1, partitions, topics }, now, now);
+    core.mark(
+        &Mark { version: Mark::VERSION, replica, sequence: 1, partitions, topics, outputs: Vec::new() },
+        now,
+        now,
+    );
     let start = 1_789_999_800_000;
     let lines = text("ids-of-old-events/e.ndjson");
     for ((offset, line), after) in (0..).zip(lines.lines()).zip([0, 1_000, 1_500, 2_000]) {

@@ -24,7 +24,9 @@ use tests::{
 pub(crate) const EVERYTHING: &str = "trace,librdkafka=trace,rdkafka=trace,h2=trace,hyper=trace,hyper_util=trace,tonic=trace,\
     tower=trace,reqwest=trace,google_cloud_pubsub=trace,google_cloud_auth=trace,google_cloud_gax=trace,object_store=trace";
 
-const RULES: [(&str, &str); 3] = [
+const RULES: [(&str, &str); 4] = [
+    // Pseudonyms order the messages, and a field that passes selects their topic.
+    ("emulator_host = ", "ordering_key = \"/user_id\"\nemulator_host = "),
     (
         "pseudonymise = [\"/user_id\", \"/session/user\", \"/items/*/seller_id\"]\nremove = [\"/ip\"]\n",
         "pseudonymise = [\"/user_id\", \"/session/user\", \"/items/*/seller_id\", \"/visitors/*\"]\n\
@@ -168,6 +170,11 @@ impl Crowd {
         for value in values {
             self.is_refused(value);
         }
+        // No topic and no ordering key can be made of these, and a reject does not say why.
+        let kind = self.id("kind");
+        let mut event = self.event(302);
+        event["type"] = json!(kind);
+        self.is_refused(event.to_string());
         self.is_refused(format!("{{\"user_id\":1e999,\"ip\":\"{}\"}}", self.ids[0]));
         let (key, header) = (self.id("tombstone"), self.id("header"));
         let headers = vec![("user", header.into_bytes())];
@@ -228,12 +235,17 @@ fn no_identifier_leaves_the_connector() -> Result<()> {
         pipe.edit(from, to)?;
     }
     pipe.edit("[kafka.properties]\n", "[kafka.properties]\ndebug = \"all\"\n")?;
+    let (topic, selected) = (format!("{}-{{/type}}", pipe.name()), format!("{}-view", pipe.name()));
+    pipe.edit(
+        &format!("\ntopic = {:?}\n", pipe.name()),
+        &format!("\ntopic = {topic:?}\ntopics = [{selected:?}]\n"),
+    )?;
     create_topic(pipe.name(), 1, &[("max.message.bytes", "20000000")])?;
     let loud = [("AQUEDUCT_LOG", EVERYTHING), ("RUST_LOG", "trace"), ("RUST_BACKTRACE", "1")];
     let run = |words: &[&str]| -> Result<Ended> { pipe.start_with(words, &loud)?.ended() };
     let mut said = vec![run(&["setup"])?];
     let onlookers =
-        [Onlooker::subscribe(pipe.name())?, Onlooker::subscribe(&format!("{}-marks", pipe.name()))?];
+        [Onlooker::subscribe(&selected)?, Onlooker::subscribe(&format!("{}-marks", pipe.name()))?];
     crowd.produce(&Producer::new(pipe.name(), &[])?, pipe.name())?;
 
     let mut search = Search::of(&crowd.ids)?;
@@ -273,6 +285,8 @@ fn no_identifier_leaves_the_connector() -> Result<()> {
 
     let events = onlookers[0].messages()?;
     assert_eq!(events.len(), crowd.records.len() - crowd.refused, "messages on the data topic");
+    let is_pseudonym = |message: &Value| message["orderingKey"].as_str().is_some_and(|key| key.len() == 22);
+    ensure!(events.iter().all(is_pseudonym), "a message has no pseudonym as its ordering key");
     let marks = onlookers[1].messages()?;
     ensure!(!marks.is_empty(), "there are no marks");
     for message in events.iter().chain(&marks) {

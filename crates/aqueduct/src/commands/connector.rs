@@ -70,9 +70,14 @@ impl Plan {
         let anonymiser = config.checked_anonymiser()?;
         let of_this_process = || format!("{}-{}", config::host(), std::process::id());
         let replica = kafka.instance.clone().unwrap_or_else(of_this_process);
-        let in_flight = pubsub.in_flight;
-        let connector =
-            connector::Config { kafka, formats: Formats::default(), in_flight, max_rejects, replica };
+        let connector = connector::Config {
+            kafka,
+            formats: Formats::default(),
+            outputs: selected(&pubsub),
+            in_flight: pubsub.in_flight,
+            max_rejects,
+            replica,
+        };
         Ok(Self {
             connector,
             formats,
@@ -141,6 +146,12 @@ impl Plan {
         fetched?;
         Ok(carried?)
     }
+}
+
+/// The topics among which a field selects one; empty if there is one topic.
+pub(crate) fn selected(pubsub: &PubSubSettings) -> Vec<Arc<str>> {
+    let outputs = pubsub.outputs().into_iter();
+    outputs.filter(|output| output.value.is_some()).map(|output| output.topic).collect()
 }
 
 async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use flow::row::FlowTable;
-use processor::{Config as ProcessorConfig, Services, store::Store};
+use processor::{Config as ProcessorConfig, Services, inputs::Inputs, store::Store};
 use pubsub::{Connection, SubscribeOptions};
 use service::{Metrics, Readiness, admin::Admin};
 use tokio_util::sync::CancellationToken;
@@ -107,7 +107,7 @@ impl Parts {
         let state = config.state()?;
         config.check_memory(&flows, &state)?;
         let store = Store::open(&state.checkpoints, config.settings().dir())?;
-        let data = SubscribeOptions { streams, ..SubscribeOptions::new(data) };
+        let data = SubscribeOptions { subscriptions: data, streams, ..SubscribeOptions::new("") };
         let marks = SubscribeOptions { streams: 1, ..SubscribeOptions::new(marks) };
         Ok(Self {
             endpoint: config.pubsub_endpoint(&pubsub)?,
@@ -116,7 +116,14 @@ impl Parts {
             settings: live::settings(config),
             trouble: Trouble::default(),
             pipeline: pipeline(&store),
-            processor: ProcessorConfig { events: config.events()?, flows, state, data, marks },
+            processor: ProcessorConfig {
+                events: config.events()?,
+                flows,
+                state,
+                inputs: inputs(&pubsub),
+                data,
+                marks,
+            },
             pubsub,
             store,
             tables,
@@ -217,8 +224,17 @@ pub(crate) fn pipeline(store: &Store) -> String {
     format!("state {}", store.place())
 }
 
-fn subscriptions(config: &Config, pubsub: &pubsub::PubSubSettings) -> Result<(String, String), ConfigError> {
-    match (pubsub.subscription_path(), pubsub.marks_subscription_path()) {
+fn inputs(pubsub: &pubsub::PubSubSettings) -> Inputs {
+    let (selected, others): (Vec<_>, Vec<_>) =
+        pubsub.outputs().into_iter().partition(|output| output.value.is_some());
+    Inputs { selected: selected.into_iter().map(|output| output.topic).collect(), single: !others.is_empty() }
+}
+
+fn subscriptions(
+    config: &Config,
+    pubsub: &pubsub::PubSubSettings,
+) -> Result<(Vec<String>, String), ConfigError> {
+    match (pubsub.subscription_paths(), pubsub.marks_subscription_path()) {
         (Some(data), Some(marks)) => Ok((data, marks)),
         _ => Err(config.error_at(
             "pubsub.subscription",

@@ -1,5 +1,5 @@
-//! Contradictions between sections: pseudonyms that change under a flow, and values that a flow reads but `[anonymise]`
-//! changes or does not forward.
+//! Contradictions between sections: pseudonyms that change under a flow, and values that a flow or `[pubsub]` reads but
+//! `[anonymise]` changes or does not forward.
 //!
 //! Pure.
 
@@ -10,9 +10,10 @@ use connector::{
 use event::{EventsSettings, Pattern, Pointer, pointer::Step};
 use flow::{
     Flow,
-    matching::{Match, Subject},
+    matching::{Match, Subject, Term},
     measure::{Aggregation, Source},
 };
+use pubsub::PubSubSettings;
 
 /// The sections that depend on each other.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct Across<'a> {
     pub events: Option<&'a EventsSettings>,
     /// `[[flows]]`.
     pub flows: &'a [Flow],
+    /// `[pubsub]`.
+    pub pubsub: Option<&'a PubSubSettings>,
 }
 
 /// A value that the processor reads, and the key that declares it.
@@ -74,8 +77,21 @@ impl Place<'_> {
 }
 
 impl<'a> Across<'a> {
-    /// Errors by key, independent of the keyring: a measure of a value that is not a number any more.
+    /// Errors by key, independent of the keyring: a measure of a value that is not a number any more, and a topic or an
+    /// ordering key from a value that may not pass.
     pub(crate) fn errors(&self) -> Vec<(String, String)> {
+        let hidden = |(key, pointer): (String, Pointer)| {
+            let text = format!(
+                "{:?} may not pass: [anonymise] removes it or does not forward it; choose a field that is forwarded or pseudonymised",
+                pointer.as_str()
+            );
+            (!self.passes(&pointer)).then_some((key, text))
+        };
+        let published = self.pubsub.map(published).unwrap_or_default();
+        published.into_iter().filter_map(hidden).chain(self.errors_of_flows()).collect()
+    }
+
+    fn errors_of_flows(&self) -> Vec<(String, String)> {
         let error = |place: Place<'a>| {
             let pointer = place.pointer.as_str();
             let (what, next) = if self.is_pseudonymised(place.pointer) {
@@ -131,7 +147,7 @@ impl<'a> Across<'a> {
             };
             Some((place.key, text))
         };
-        let errors = self.errors();
+        let errors = self.errors_of_flows();
         let places = places(self.flows).into_iter();
         places.filter(|place| errors.iter().all(|(key, _)| *key != place.key)).filter_map(text).collect()
     }
@@ -161,6 +177,23 @@ impl<'a> Across<'a> {
     fn is_removed(&self, pointer: &Pointer) -> bool {
         self.anonymise.remove.iter().any(|pattern| leads_to(pattern, pointer))
     }
+}
+
+/// The values of published events that decide where an event goes, with the keys that declare them.
+pub(crate) fn published(pubsub: &PubSubSettings) -> Vec<(String, Pointer)> {
+    let topic = pubsub.route().map(|route| ("pubsub.topic".to_owned(), route.pointer));
+    let key = pubsub.ordering_key.clone().map(|pointer| ("pubsub.ordering_key".to_owned(), pointer));
+    topic.into_iter().chain(key).collect()
+}
+
+/// The values of events that the filter reads, with the keys that declare them.
+pub(crate) fn filtered(pubsub: &PubSubSettings) -> Vec<(String, Pointer)> {
+    let terms = pubsub.filter.as_ref().and_then(|filter| filter.resolve()).map(|filter| filter.terms);
+    let place = |term: Term| match term.subject {
+        Subject::At(pointer) => Some((format!("pubsub.filter.\"{}\"", pointer.as_str()), pointer)),
+        Subject::Topic => None,
+    };
+    terms.unwrap_or_default().into_iter().filter_map(place).collect()
 }
 
 /// Every value of events that flows read.
@@ -226,7 +259,31 @@ fn leads_to(pattern: &Pattern, place: &Pointer) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    #[test]
+    fn a_topic_or_ordering_key_must_be_able_to_pass() {
+        let pubsub: PubSubSettings = serde_json::from_value(json!({
+            "project": "p", "topic": "e-{/c}", "topics": ["e-1"], "ordering_key": "/a/u", "filter": { "/f": 1 },
+        }))
+        .expect("settings");
+        assert_eq!(filtered(&pubsub)[0].0, "pubsub.filter.\"/f\"");
+        let check = |anonymise: Value, expected: &[&str]| {
+            let anonymise: AnonymiseSettings = serde_json::from_value(anonymise).expect("settings");
+            let across = Across { anonymise: &anonymise, events: None, flows: &[], pubsub: Some(&pubsub) };
+            let found: Vec<_> = across.errors().into_iter().map(|(key, _)| key).collect();
+            assert_eq!(found, expected, "{anonymise:?}");
+        };
+        check(json!({ "forward": "all", "pseudonymise": ["/a/u"] }), &[]);
+        check(json!({ "forward": ["/a", "/c"] }), &[]);
+        check(json!({ "forward": ["/c"], "pseudonymise": ["/a/u"] }), &["pubsub.ordering_key"]);
+        check(json!({ "forward": ["/a/u/x", "/c"] }), &["pubsub.ordering_key"]);
+        let both = ["pubsub.topic", "pubsub.ordering_key"];
+        check(json!({ "forward": "all", "remove": ["/a", "/c"] }), &both);
+        check(json!({ "forward": "all", "remove": ["/*/u"] }), &["pubsub.ordering_key"]);
+    }
 
     #[test]
     fn patterns_cover_nested_values() {

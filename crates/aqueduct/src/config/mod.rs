@@ -29,7 +29,7 @@ use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
 
 use crate::{errors, memory};
 
-pub(crate) use across::{Across, Need, places};
+pub(crate) use across::{Across, Need, filtered, places, published};
 pub(crate) use formats::{Declared, Open, envelope_of};
 
 /// The sections that a file may have.
@@ -326,7 +326,8 @@ impl Config {
         self.anonymiser()
     }
 
-    /// Rejects flows that read values which `[anonymise]` removes or pseudonymises where they cannot, and event IDs and
+    /// Rejects flows that read values which `[anonymise]` removes or pseudonymises where they cannot, topics and ordering
+    /// keys from values that may not pass, and event IDs and
     /// compared values whose pseudonyms change with the key. Errors of that section itself or of the keyring are left to
     /// the commands that need them: a processor has no keyring.
     ///
@@ -339,7 +340,9 @@ impl Config {
             return Ok(());
         };
         let events = self.events_if_any()?;
-        let across = Across { anonymise: &anonymise, events: events.as_ref(), flows };
+        let pubsub = if self.settings.has("pubsub") { self.pubsub().ok() } else { None };
+        let across =
+            Across { anonymise: &anonymise, events: events.as_ref(), flows, pubsub: pubsub.as_ref() };
         self.unless_any(across.errors())?;
         match anonymise.needs_keyring().then(|| self.keyring(&anonymise)) {
             Some(Ok(keyring)) => self.unless_any(across.rotation_errors(&keyring)),

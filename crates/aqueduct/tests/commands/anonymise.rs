@@ -56,6 +56,21 @@ fn rejects_are_reported_without_content() {
     assert!(!run.out.contains("4711"));
 }
 
+/// The filter sees what is removed afterwards. What selects no topic is rejected without its value.
+#[test]
+fn only_what_would_be_published_is_shown() {
+    let pubsub = "[pubsub]\nproject = \"shop-analytics\"\ntopic = \"e-{/country}\"\ntopics = [\"e-PL\"]\nfilter = { \"/ip\" = \"a\" }\n";
+    let place = Place::with(&format!("{CONFIG}{pubsub}"));
+    assert_eq!(place.run("keys new").code, Some(0));
+    let input = r#"{"ip":"a","country":"PL","n":1}
+{"ip":"b","country":"PL","n":2}
+{"ip":"a","country":"secret-4711"}
+{"ip":"b","country":"secret-4711"}"#;
+    let run = place.run_with("anonymise", input);
+    assert_eq!((run.code, run.out.as_str()), (Some(1), "{\"country\":\"PL\",\"n\":1}\n"));
+    assert_eq!(run.err, "line 3: rejected: undeclared-topic at \"/country\"\n");
+}
+
 #[test]
 fn empty_input_gives_empty_output() {
     let run = place().run_with("anonymise", "\n \n");

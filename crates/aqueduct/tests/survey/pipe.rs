@@ -207,7 +207,14 @@ fn mark(partition: &Partition, now: EventTime) -> Mark {
         partitions: 1,
         asked_at: now,
     };
-    Mark { version: 1, replica: "r".into(), sequence: 1, partitions: vec![entry], topics: vec![topic] }
+    Mark {
+        version: 1,
+        replica: "r".into(),
+        sequence: 1,
+        partitions: vec![entry],
+        topics: vec![topic],
+        outputs: Vec::new(),
+    }
 }
 
 async fn send(writer: &Writer, outbox: &mut Outbox, table: &Table, rows: Rows<'_>) {

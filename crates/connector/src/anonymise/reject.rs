@@ -49,6 +49,8 @@ pub enum RejectCode {
     KeyNotUtf8,
     /// A header is to be forwarded, but is not UTF-8.
     HeaderNotUtf8,
+    /// The value that selects the topic has no declared topic.
+    UndeclaredTopic,
     /// The value of the ordering key is an array or an object, or longer than Pub/Sub allows.
     OrderingKey,
     /// An attribute is longer than Pub/Sub allows.
@@ -59,7 +61,7 @@ pub enum RejectCode {
 
 impl RejectCode {
     /// Every code.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Tombstone,
         Self::NotJson,
         Self::NotAnObject,
@@ -75,6 +77,7 @@ impl RejectCode {
         Self::Time,
         Self::KeyNotUtf8,
         Self::HeaderNotUtf8,
+        Self::UndeclaredTopic,
         Self::OrderingKey,
         Self::AttributeTooLarge,
         Self::TooLarge,
@@ -98,6 +101,7 @@ impl RejectCode {
             Self::Time => "time",
             Self::KeyNotUtf8 => "key-not-utf8",
             Self::HeaderNotUtf8 => "header-not-utf8",
+            Self::UndeclaredTopic => "undeclared-topic",
             Self::OrderingKey => "ordering-key",
             Self::AttributeTooLarge => "attribute-too-large",
             Self::TooLarge => "too-large",

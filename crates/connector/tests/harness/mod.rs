@@ -163,6 +163,7 @@ impl Kafka {
         let config = Config {
             formats,
             kafka: settings.resolve("test").expect("valid settings"),
+            outputs: Vec::new(),
             in_flight,
             max_rejects: 100,
             replica: settings.group_instance_id.clone().unwrap_or_default(),

@@ -18,6 +18,7 @@ use crate::{
     core::Core,
     error::ProcessorError,
     frontier::Limits,
+    inputs::Inputs,
     io::{messages::Partitions, tasks},
     metrics::ProcessorMetrics,
     oddities::Oddities,
@@ -38,7 +39,9 @@ pub struct Config {
     pub flows: Vec<Flow>,
     /// The `[state]` section.
     pub state: StateSettings,
-    /// Options of the data subscription.
+    /// The topics that the data subscriptions are attached to.
+    pub inputs: Inputs,
+    /// Options of the data subscriptions.
     pub data: SubscribeOptions,
     /// Options of the marks subscription.
     pub marks: SubscribeOptions,
@@ -133,8 +136,8 @@ pub async fn run<S: Sink>(
         detail: Arc::default(),
         ticks: 0,
         metrics,
-        links: [data.link(), marks.link()],
-        stages: Stages::new(core, outbox),
+        links: data.links().iter().chain(marks.links()).cloned().collect(),
+        stages: Stages::new(core, outbox).with_inputs(config.inputs),
         sink,
         store: services.store,
         appender: Some(appender),

@@ -74,7 +74,7 @@ struct Driver<S> {
     state: StateSettings,
     metrics: ProcessorMetrics,
     /// Whether Pub/Sub answers for the data and marks subscriptions.
-    links: [watch::Receiver<Link>; 2],
+    links: Vec<watch::Receiver<Link>>,
     readiness: Readiness,
     watch: watch::Sender<View>,
     /// Checked while no checkpoint is being written.

@@ -19,8 +19,8 @@ impl<S: Sink> Driver<S> {
     /// Updates the conditions of the readiness probe.
     pub(super) fn judge(&self, now: EventTime) {
         self.readiness.beat();
-        let links = self.links.each_ref().map(|link| *link.borrow());
-        self.readiness.set(PUBSUB, readiness::pubsub(links));
+        let links: Vec<_> = self.links.iter().map(|link| *link.borrow()).collect();
+        self.readiness.set(PUBSUB, readiness::pubsub(&links));
         self.readiness.set(TABLES, readiness::tables(self.detail.own.oldest_request, now));
     }
 

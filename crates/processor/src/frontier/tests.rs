@@ -37,6 +37,7 @@ fn mark(entries: &[(&str, u64)], asked_at: i64) -> Mark {
         sequence: 1,
         partitions: partitions.collect(),
         topics: vec![topic],
+        outputs: Vec::new(),
     }
 }
 

@@ -372,6 +372,7 @@ mod tests {
             sequence: 1,
             partitions: Vec::new(),
             topics: vec![topic],
+            outputs: Vec::new(),
         };
         let ahead = Ahead::of(&mark, EventTime(999_000), NOW);
         let own = Own { ahead: Some(ahead), ..Own::default() };

@@ -167,6 +167,7 @@ impl Run<'_> {
             sequence: self.marks,
             partitions,
             topics: topics.collect(),
+            outputs: Vec::new(),
         };
         self.core.mark(&mark, asked_at, EventTime(self.now));
     }

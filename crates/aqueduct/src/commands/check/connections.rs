@@ -245,11 +245,12 @@ async fn check_pubsub(pubsub: &PubSubSettings, endpoint: &Endpoint) -> Vec<Line>
     };
     let topics = admin::check_topics(&connection, pubsub).await;
     let reached = !matches!(topics, Err(PubSubError::Unavailable { .. }));
-    let good = format!("topics {} and {}", pubsub.topic, event::wire::marks(&pubsub.topic));
+    let names: Vec<_> = pubsub.outputs().into_iter().map(|output| output.topic).collect();
+    let good = format!("topics {} and {}", names.join(", "), pubsub.marks_topic());
     let mut lines = vec![look(&what, topics, good, "publish")];
-    if let Some(name) = pubsub.subscription.as_ref().filter(|_| reached) {
+    if let (Some(name), Some(names), true) = (&pubsub.subscription, pubsub.subscriptions(), reached) {
         let subscriptions = admin::check_subscriptions(&connection, pubsub).await;
-        let good = format!("subscriptions {name} and {}", event::wire::marks(name));
+        let good = format!("subscriptions {} and {}", names.join(", "), event::wire::marks(name));
         lines.push(look(&what, subscriptions, good, "pull"));
     }
     lines

@@ -7,8 +7,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use codec::{Envelope, Field, Kind};
 use event::{EventsSettings, Pattern, Pointer, pointer::Step};
 use flow::Flow;
+use pubsub::PubSubSettings;
 
-use crate::config::{Need, places};
+use crate::config::{Need, filtered, places, published};
 
 /// A value that the configuration reads or protects.
 #[derive(Clone, Debug)]
@@ -82,6 +83,12 @@ pub(super) fn wanted(
         add(place.key.clone(), place.pointer.clone().into(), place.need());
     }
     wanted
+}
+
+/// What decides whether and where an event is published.
+pub(super) fn outgoing(pubsub: &PubSubSettings) -> Vec<Wanted> {
+    let places = filtered(pubsub).into_iter().chain(published(pubsub));
+    places.map(|(key, pointer)| Wanted { key, pattern: pointer.into(), need: Need::Scalar }).collect()
 }
 
 /// The fields of an event after its envelope was taken off.

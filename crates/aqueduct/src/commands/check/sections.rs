@@ -140,19 +140,23 @@ impl Sections {
 
     /// Everything that the configuration reads of the events of a topic.
     pub(super) fn wanted(&self, topic: &str) -> Vec<Wanted> {
-        schemas::wanted(topic, self.events.as_ref(), self.anonymise.as_ref(), &self.flows)
+        let pubsub = self.pubsub.as_ref().map(|(pubsub, _)| pubsub);
+        let mut wanted = schemas::wanted(topic, self.events.as_ref(), self.anonymise.as_ref(), &self.flows);
+        wanted.extend(pubsub.map(schemas::outgoing).unwrap_or_default());
+        wanted
     }
 
     fn warn(&mut self, config: &Config, key: &str, text: impl fmt::Display) {
         self.warnings.push(config.settings().error_at(key, text).to_string());
     }
 
-    /// Errors that concern `[anonymise]`, the keyring, `[events]` and `[[flows]]` together.
+    /// Errors that concern `[anonymise]`, the keyring, `[events]`, `[[flows]]` and `[pubsub]` together.
     fn check_rules(&mut self, config: &Config, errors: &mut Vec<SettingsError>) {
         let Some(anonymise) = &self.anonymise else { return };
         let load = || Keyring::load_with(&anonymise.keyring, anonymise.newest_key.as_deref()).map(Arc::new);
         let keyring = anonymise.needs_keyring().then(load);
-        let across = Across { anonymise, events: self.events.as_ref(), flows: &self.flows };
+        let pubsub = self.pubsub.as_ref().map(|(pubsub, _)| pubsub);
+        let across = Across { anonymise, events: self.events.as_ref(), flows: &self.flows, pubsub };
         let usable = keyring.as_ref().and_then(|keyring| keyring.as_ref().ok());
         // Whether the keyring is usable is checked with the connections; the rules are checked without it,
         // too.
@@ -163,7 +167,7 @@ impl Sections {
                     let line = config.settings().error_at(&warning.key, &warning.text);
                     self.warnings.push(line.to_string());
                 }
-                let outgoing = self.pubsub.as_ref().map(|(pubsub, _)| Outgoing::new(pubsub));
+                let outgoing = pubsub.map(Outgoing::new);
                 self.anonymiser = Some(anonymiser.with_outgoing(outgoing.unwrap_or_default()));
             }
             Err(error) => errors.push(config.settings().error_at("anonymise", error)),

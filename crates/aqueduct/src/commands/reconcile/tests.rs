@@ -67,8 +67,14 @@ pub(crate) fn survey(
         end: Some(LogEnd { offset: high, asked_at: NOW }),
     };
     let topic = TopicMark { topic: "events".into(), incarnation: "a".into(), partitions: 1, asked_at: NOW };
-    let mark =
-        Mark { version: 1, replica: "r".into(), sequence: 1, partitions: vec![entry], topics: vec![topic] };
+    let mark = Mark {
+        version: 1,
+        replica: "r".into(),
+        sequence: 1,
+        partitions: vec![entry],
+        topics: vec![topic],
+        outputs: Vec::new(),
+    };
     core.mark(&mark, NOW, NOW);
     core.tick(NOW);
     let state = State {
