@@ -517,6 +517,28 @@ async fn subjects_and_their_versions_are_listed() {
 }
 
 #[tokio::test]
+async fn a_schema_is_registered_once() {
+    let server = server().await;
+    let client = Client::of(&server);
+    let register = async |format, text| client.registry.register("a-value", format, text).await;
+    let id = register(Format::Avro, AVRO).await.expect("it is accepted");
+    assert_eq!(register(Format::Avro, AVRO).await.ok(), Some(id));
+    assert_ne!(register(Format::Protobuf, "P").await.ok(), Some(id));
+    assert_eq!(client.fetched(&SchemaId::Id(id)).await.as_deref(), Ok(AVRO));
+    let kinds: Vec<_> = client.registry.versions("a-value").await.expect("two versions");
+    let kinds: Vec<_> =
+        kinds.iter().filter_map(|version| Some(version.schema.as_ref().ok()?.format)).collect();
+    assert_eq!(kinds, [Format::Avro, Format::Protobuf]);
+    server.next([Fault::Status(409)]);
+    let refused = register(Format::Avro, "\"int\"").await;
+    assert!(matches!(refused, Err(RegistryError::NotAccepted { subject, .. }) if subject == "a-value"));
+    server.next([Fault::Status(503)]);
+    assert!(matches!(register(Format::Avro, AVRO).await, Err(RegistryError::Unavailable { .. })));
+    server.require(Access::Refused);
+    assert!(matches!(register(Format::Avro, AVRO).await, Err(RegistryError::Refused { status: 403, .. })));
+}
+
+#[tokio::test]
 async fn a_shutdown_does_not_wait_for_the_registry() {
     let server = server().await;
     server.always(Some(Fault::Silent));
