@@ -148,10 +148,12 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
-fuzz: ## coverage-guided fuzzing of the anonymiser (ARGS="-max_total_time=3600"); until a finding or Ctrl-C
-	mkdir -p fuzz/corpus fuzz/artifacts
+FUZZ := anonymise
+
+fuzz: ## coverage-guided fuzzing of the anonymiser, or of decoder and anonymiser (FUZZ=decode ARGS="-max_total_time=3600"); until a finding or Ctrl-C
+	mkdir -p fuzz/corpus/$(FUZZ) fuzz/artifacts
 	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --locked --manifest-path fuzz/Cargo.toml --target $(FUZZ_TARGET)
-	fuzz/target/$(FUZZ_TARGET)/release/anonymise fuzz/corpus fuzz/seeds -dict=fuzz/json.dict -max_len=2048 \
+	fuzz/target/$(FUZZ_TARGET)/release/$(FUZZ) fuzz/corpus/$(FUZZ) fuzz/seeds/$(FUZZ) -dict=fuzz/json.dict -max_len=2048 \
 		-artifact_prefix=fuzz/artifacts/ -print_final_stats=1 $(ARGS)
 
 MUTANTS := target/tools/mutants-27.1.0
