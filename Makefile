@@ -57,7 +57,7 @@ screenshots: ## screenshots of the live page in a real Chromium in all its state
 	cargo build --locked --package tests --bin screenshots
 	$(SERVICES) run --only kafka,pubsub -- target/debug/screenshots $(ARGS)
 
-bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-seconds a million, memory (ARGS="--runs 1")
+bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-seconds a million, memory (ARGS="--runs 1 --format avro,protobuf")
 	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-pipe $(ARGS)
 
@@ -66,16 +66,17 @@ COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:co
 CONNECT := target/tools/connect-4.4.0
 
 # Google's sink brings classes of its own of what Connect has too: it lies apart, as a plugin does.
-$(CONNECT)/connect-is-there: benches/connect/pom.xml deploy/services/log4j2.properties
+$(CONNECT)/connect-is-there: benches/connect/pom.xml benches/connect/avro.xml deploy/services/log4j2.properties
 	rm -rf $(CONNECT)
 	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/libs -DexcludeGroupIds=com.google.cloud
 	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/sink -DincludeGroupIds=com.google.cloud
+	$(COPY_JARS) -f benches/connect/avro.xml -DoutputDirectory=$(CURDIR)/$(CONNECT)/avro -DexcludeGroupIds=org.apache.kafka
 	cp deploy/services/log4j2.properties $(CONNECT)/
 	touch $@
 
-bench-connect: $(CONNECT)/connect-is-there ## what the connector costs compared with Kafka Connect and Google's sink, including a kill (ARGS="--runs 1")
+bench-connect: $(CONNECT)/connect-is-there ## what the connector costs compared with Kafka Connect and Google's sink, including a kill (ARGS="--runs 1 --avro")
 	$(RELEASE)
-	$(SERVICES) run --only kafka,pubsub -- target/release/bench-connect --jars $(CURDIR)/$(CONNECT) $(ARGS)
+	$(SERVICES) run --only kafka,pubsub,registry -- target/release/bench-connect --jars $(CURDIR)/$(CONNECT) $(ARGS)
 
 DUCKDB := target/tools/duckdb-2.0.1
 
