@@ -70,7 +70,7 @@ $(CONNECT)/connect-is-there: benches/connect/pom.xml benches/connect/avro.xml de
 	rm -rf $(CONNECT)
 	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/libs -DexcludeGroupIds=com.google.cloud
 	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/sink -DincludeGroupIds=com.google.cloud
-	$(COPY_JARS) -f benches/connect/avro.xml -DoutputDirectory=$(CURDIR)/$(CONNECT)/avro -DexcludeGroupIds=org.apache.kafka
+	$(COPY_JARS) -f benches/connect/avro.xml -DoutputDirectory=$(CURDIR)/$(CONNECT)/avro/converter -DexcludeGroupIds=org.apache.kafka
 	cp deploy/services/log4j2.properties $(CONNECT)/
 	touch $@
 
