@@ -21,7 +21,13 @@ mod decode;
 #[path = "../../crates/connector/src/keyring/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the connector uses more of it")]
 mod keyring;
+#[path = "../../crates/pubsub/src/limits.rs"]
+#[allow(dead_code, reason = "the connector uses more of it")]
+mod limits;
 mod rules;
+
+// The anonymiser takes its limits from the crate `pubsub`, of which this is the only module here.
+extern crate self as pubsub;
 
 use anonymise::{Anonymiser, Raw};
 use decode::{Decoder, Formats, Undecoded};
@@ -64,7 +70,7 @@ message CanaryView {
   map<string, google.protobuf.Value> people = 5;
   optional confluent.type.Decimal price = 6;
   optional google.protobuf.Timestamp at = 7;
-  repeated group CanaryGroup = 8 { repeated float f = 1 [packed = true]; optional bool b = 2; }
+  repeated group Group = 8 { repeated float f = 1 [packed = true]; optional bool b = 2; }
   optional CanaryTree tree = 9;
   optional google.protobuf.Any any = 10;
   extensions 100 to 200;
