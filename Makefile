@@ -57,7 +57,7 @@ screenshots: ## screenshots of the live page in a real Chromium in all its state
 	cargo build --locked --package tests --bin screenshots
 	$(SERVICES) run --only kafka,pubsub -- target/debug/screenshots $(ARGS)
 
-bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-seconds a million, memory (ARGS="--runs 1")
+bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-seconds a million, memory (ARGS="--runs 1 --format avro,protobuf")
 	$(RELEASE)
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-pipe $(ARGS)
 
@@ -66,16 +66,17 @@ COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:co
 CONNECT := target/tools/connect-4.4.0
 
 # Google's sink brings classes of its own of what Connect has too: it lies apart, as a plugin does.
-$(CONNECT)/connect-is-there: benches/connect/pom.xml deploy/services/log4j2.properties
+$(CONNECT)/connect-is-there: benches/connect/pom.xml benches/connect/avro.xml deploy/services/log4j2.properties
 	rm -rf $(CONNECT)
 	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/libs -DexcludeGroupIds=com.google.cloud
 	$(COPY_JARS) -f $< -DoutputDirectory=$(CURDIR)/$(CONNECT)/sink -DincludeGroupIds=com.google.cloud
+	$(COPY_JARS) -f benches/connect/avro.xml -DoutputDirectory=$(CURDIR)/$(CONNECT)/avro/converter -DexcludeGroupIds=org.apache.kafka
 	cp deploy/services/log4j2.properties $(CONNECT)/
 	touch $@
 
-bench-connect: $(CONNECT)/connect-is-there ## what the connector costs compared with Kafka Connect and Google's sink, including a kill (ARGS="--runs 1")
+bench-connect: $(CONNECT)/connect-is-there ## what the connector costs compared with Kafka Connect and Google's sink, including a kill (ARGS="--runs 1 --avro")
 	$(RELEASE)
-	$(SERVICES) run --only kafka,pubsub -- target/release/bench-connect --jars $(CURDIR)/$(CONNECT) $(ARGS)
+	$(SERVICES) run --only kafka,pubsub,registry -- target/release/bench-connect --jars $(CURDIR)/$(CONNECT) $(ARGS)
 
 DUCKDB := target/tools/duckdb-2.0.1
 
@@ -148,10 +149,12 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cllvm-args
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 
-fuzz: ## coverage-guided fuzzing of the anonymiser (ARGS="-max_total_time=3600"); until a finding or Ctrl-C
-	mkdir -p fuzz/corpus fuzz/artifacts
+FUZZ := anonymise
+
+fuzz: ## coverage-guided fuzzing of the anonymiser, or of decoder and anonymiser (FUZZ=decode ARGS="-max_total_time=3600"); until a finding or Ctrl-C
+	mkdir -p fuzz/corpus/$(FUZZ) fuzz/artifacts
 	RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --locked --manifest-path fuzz/Cargo.toml --target $(FUZZ_TARGET)
-	fuzz/target/$(FUZZ_TARGET)/release/anonymise fuzz/corpus fuzz/seeds -dict=fuzz/json.dict -max_len=2048 \
+	fuzz/target/$(FUZZ_TARGET)/release/$(FUZZ) fuzz/corpus/$(FUZZ) fuzz/seeds/$(FUZZ) -dict=fuzz/json.dict -max_len=2048 \
 		-artifact_prefix=fuzz/artifacts/ -print_final_stats=1 $(ARGS)
 
 MUTANTS := target/tools/mutants-27.1.0

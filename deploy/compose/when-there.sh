@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# when-there.sh HOST:PORT... -- COMMAND...: runs COMMAND once every address accepts connections, and gives up after
-# two minutes. For the services of docker-compose.yml, as not every engine waits for health checks.
+# when-there.sh HOST:PORT... -- COMMAND...: runs COMMAND once every address, and those in AQUEDUCT_WAIT_FOR, accept
+# connections, and gives up after two minutes. For the services of docker-compose.yml, as not every engine waits for
+# health checks.
 set -euo pipefail
 
+# shellcheck disable=SC2086  # several addresses are several words
+set -- ${AQUEDUCT_WAIT_FOR:-} "$@"
 waiting_for=""
 until [ "$1" = -- ]; do
   host=${1%:*} port=${1##*:}

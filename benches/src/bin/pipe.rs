@@ -2,10 +2,14 @@
 //!
 //! A real Kafka contains the events; the Pub/Sub stand-in runs in this process, so that its cost is measured
 //! separately. First the connector publishes everything, then the processor counts it. Results are printed only if
-//! `reconcile` finds no event missing.
+//! `reconcile` finds no event missing. With `--format` the same events follow in another format, in the same run; the
+//! stand-in for a schema registry runs in this process, too.
 #![forbid(unsafe_code)]
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use benches::{
@@ -14,7 +18,10 @@ use benches::{
     watch::until,
 };
 use clap::Parser;
-use standin::pubsub::{Options, PubSub};
+use standin::{
+    pubsub::{Options, PubSub},
+    registry::SchemaRegistry,
+};
 use tests::{kafka::create_topic, pipe::Pipe, process::Process};
 use tokio::runtime::{Builder, Runtime};
 
@@ -30,10 +37,23 @@ struct Arguments {
     /// The rules of the connector.
     #[arg(long, value_enum, default_value = "one-id")]
     rules: Rules,
+    /// Formats of the values beside JSON, such as avro,protobuf.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    format: Vec<Format>,
     /// Number of runs.
     #[arg(long, default_value_t = 3)]
     runs: u32,
 }
+
+/// How the values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+enum Format {
+    Json,
+    Avro,
+    Protobuf,
+}
+
+const CONNECTOR: &str = "connector";
 
 /// Limit for a counter without progress.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,30 +74,73 @@ struct Cost {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     println!("{} events in {} partitions", arguments.events, arguments.partitions);
-    println!("run  part       events/s  CPU s/million  stand-in CPU s/million  MB");
+    println!("run  part      format     events/s  CPU s/million  stand-in CPU s/million  MB");
+    let mut formats = vec![Format::Json];
+    formats.extend(arguments.format.iter().filter(|format| **format != Format::Json));
+    let mut of_connector: BTreeMap<Format, Vec<f64>> = BTreeMap::new();
     for run in 1..=arguments.runs {
-        for (part, cost) in measure(&arguments)? {
-            let millions = arguments.events as f64 / 1e6;
-            println!(
-                "{run:>3}  {part:9} {:>9.0} {:>14.2} {:>23.2} {:>3.0}",
-                arguments.events as f64 / cost.seconds,
-                cost.cpu / millions,
-                cost.stand_in_cpu / millions,
-                cost.megabytes
-            );
+        for format in &formats {
+            for (part, cost) in measure(&arguments, *format)? {
+                let millions = arguments.events as f64 / 1e6;
+                println!(
+                    "{run:>3}  {part:9} {:8} {:>10.0} {:>14.2} {:>23.2} {:>3.0}",
+                    format.name(),
+                    arguments.events as f64 / cost.seconds,
+                    cost.cpu / millions,
+                    cost.stand_in_cpu / millions,
+                    cost.megabytes
+                );
+                if part == CONNECTOR {
+                    of_connector.entry(*format).or_default().push(cost.cpu / millions);
+                }
+            }
         }
+    }
+    let medians: BTreeMap<_, _> =
+        of_connector.into_iter().map(|(format, cpu)| (format, median(cpu))).collect();
+    for format in &formats[1..] {
+        println!(
+            "connector, {}: {:.2} times the CPU of JSON (medians)",
+            format.name(),
+            medians[format] / medians[&Format::Json]
+        );
     }
     Ok(())
 }
 
-fn measure(arguments: &Arguments) -> Result<[(&'static str, Cost); 2]> {
-    let (stand_in, _runtime) = start_stand_in(arguments.events)?;
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Avro => "avro",
+            Self::Protobuf => "protobuf",
+        }
+    }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+fn measure(arguments: &Arguments, format: Format) -> Result<[(&'static str, Cost); 2]> {
+    let (stand_in, runtime) = start_stand_in(arguments.events)?;
+    let registry = runtime.block_on(SchemaRegistry::start())?;
     let pipe = Pipe::new("bench")?.with("pubsub.emulator_host", &stand_in.host());
     arguments.rules.apply(&pipe)?;
+    if format != Format::Json {
+        let url = registry.url();
+        let sections = format!(
+            "[kafka.format]\nvalue = \"{}\"\n[schema_registry]\nurl = \"{url}\"\n[pubsub]",
+            format.name()
+        );
+        pipe.edit("[pubsub]", &sections)?;
+    }
     create_topic(pipe.name(), arguments.partitions, &[])?;
     pipe.run_well(&["setup"])?;
     let events = arguments.events.to_string();
-    let start = ["--rate", "10000", "--seed", "1", "--start", "2026-01-01T00:00:00Z"];
+    let start =
+        ["--rate", "10000", "--seed", "1", "--start", "2026-01-01T00:00:00Z", "--format", format.name()];
     let mut generate = pipe.start(&[&["generate", "--events", &events], &start[..]].concat())?;
     until(arguments.events, PATIENCE, || {
         Ok(if generate.has_ended()?.is_some() { arguments.events } else { 0 })
@@ -94,7 +157,7 @@ fn measure(arguments: &Arguments) -> Result<[(&'static str, Cost); 2]> {
     connector.stop()?;
     pipe.until_reconciled()?;
     processor.stop()?;
-    Ok([("connector", carried), ("processor", counted)])
+    Ok([(CONNECTOR, carried), ("processor", counted)])
 }
 
 /// Keeps all messages of a run.

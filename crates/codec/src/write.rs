@@ -3,7 +3,7 @@
 //! Everything is appended to the caller's buffer; nothing allocates but the growth of that buffer.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use event::calendar;
+use event::{calendar, json::plain_end};
 
 /// Containers that may be open at once in a decoded value. JSON allows more ([`event::json::MAX_DEPTH`]), so that an
 /// envelope may add levels.
@@ -61,7 +61,7 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str, limit: usize) -> bool {
     let mut rest = text.as_bytes();
     out.push(b'"');
     loop {
-        let plain = plain_length(rest);
+        let plain = plain_end(rest, 0);
         if out.len() + plain > limit {
             return false;
         }
@@ -79,29 +79,6 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str, limit: usize) -> bool {
     }
     out.push(b'"');
     true
-}
-
-/// The number of bytes before the first that needs an escape.
-#[inline]
-fn plain_length(bytes: &[u8]) -> usize {
-    const LOW: u64 = u64::from_le_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    let mut at = 0;
-    // Eight bytes at a time, as in `event::json`: only the lowest flag is exact, which is enough to find the first.
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let word = u64::from_le_bytes(chunk.try_into().expect("the slice is eight bytes long"));
-        let zero = |x: u64| x.wrapping_sub(LOW) & !x;
-        let control = word.wrapping_sub(LOW * 0x20) & !word;
-        let found = (zero(word ^ (LOW * 0x22)) | zero(word ^ (LOW * 0x5c)) | control) & HIGH;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    while bytes.get(at).is_some_and(|&byte| byte != b'"' && byte != b'\\' && byte >= 0x20) {
-        at += 1;
-    }
-    at
 }
 
 /// Bytes as a base64 string with its quotes. Returns false, with nothing written, if `out` would be longer than `limit`.

@@ -198,30 +198,15 @@ fn scalar(json: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Undecoded> {
 mod tests {
     use super::*;
 
-    /// A schema whose payload is JSON.
-    struct Json;
-
-    impl Schema for Json {
-        fn decode(&self, payload: Payload<'_>, out: &mut Vec<u8>) -> Result<(), Reject> {
-            out.extend_from_slice(payload.bytes);
-            Ok(())
-        }
-
-        fn fields(&self) -> &[Field] {
-            &[]
-        }
-
-        fn name(&self) -> Option<&str> {
-            None
-        }
-
-        fn subjects(&self) -> Option<&[String]> {
-            None
-        }
+    /// A schema of JSON.
+    fn schema(text: &str) -> Arc<dyn Schema> {
+        let (format, text) = (codec::Format::JsonSchema, text.to_owned());
+        let text = codec::SchemaText { format, text, references: Vec::new(), subjects: None };
+        text.compile(None).expect("a schema")
     }
 
     fn decoder(has_keys: bool) -> Decoder {
-        let source = || Some(Source::File(Arc::new(Json)));
+        let source = || Some(Source::File(schema("{}")));
         let format = TopicFormat { value: source(), key: source(), unwrap: None };
         Decoder::new(&Formats::new([("events".into(), format)]), has_keys)
     }
@@ -253,36 +238,11 @@ mod tests {
         }
     }
 
-    /// A schema with one tagged field.
-    struct Tagged(Vec<Field>);
-
-    impl Schema for Tagged {
-        fn decode(&self, payload: Payload<'_>, out: &mut Vec<u8>) -> Result<(), Reject> {
-            Json.decode(payload, out)
-        }
-
-        fn fields(&self) -> &[Field] {
-            &self.0
-        }
-
-        fn name(&self) -> Option<&str> {
-            None
-        }
-
-        fn subjects(&self) -> Option<&[String]> {
-            None
-        }
-    }
-
     #[test]
     fn tags_are_those_of_the_event_in_its_envelope() {
-        let field = Field {
-            pattern: "/payload/mail".parse().expect("a pattern"),
-            kind: codec::Kind::Text,
-            optional: false,
-            tags: vec!["PII".into()],
-        };
-        let value = Some(Source::File(Arc::new(Tagged(vec![field]))));
+        let mail = r#"{ "properties": { "mail": { "type": "string", "confluent:tags": ["PII"] } } }"#;
+        let schema = schema(&format!("{{ \"properties\": {{ \"payload\": {mail} }} }}"));
+        let value = Some(Source::File(schema));
         let unwrap = Some("/payload".parse().expect("an envelope"));
         let formats = Formats::new([("events".into(), TopicFormat { value, key: None, unwrap })]);
         let mut decoder = Decoder::new(&formats, false);
@@ -292,6 +252,7 @@ mod tests {
             assert_eq!(event.value, Some(&br#"{"mail":"m"}"#[..]));
             let fields = event.schema.expect("a schema").fields();
             assert_eq!(fields.iter().map(|field| field.pattern.as_str()).collect::<Vec<_>>(), ["/mail"]);
+            assert_eq!(fields[0].tags, ["PII".into()]);
         }
     }
 

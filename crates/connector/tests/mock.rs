@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use codec::{Field, Lookup, Payload, Reject, Schema, SchemaId, Schemas, Source, TopicFormat};
+use codec::{Format, Lookup, SchemaId, SchemaText, Schemas, Source, TopicFormat};
 use connector::{ConnectorError, decode::Formats};
 use event::{ByteSize, mark::Reason};
 use harness::{Kafka, Sink};
@@ -83,7 +83,7 @@ async fn bad_records_are_marked_without_a_stall() {
     assert_eq!(reasons.get(&Reason::Rejected("not-an-object".to_owned())), Some(&1), "{reasons:?}");
 }
 
-/// A registry that knows the schema 1 from some time on, and no other.
+/// A registry that knows the schema 1, one of JSON, from some time on, and no other.
 #[derive(Default)]
 struct Late(AtomicBool);
 
@@ -91,31 +91,13 @@ impl Schemas for Late {
     fn lookup(&self, id: &SchemaId) -> Lookup {
         match (id, self.0.load(Ordering::Acquire)) {
             (_, false) => Lookup::Pending,
-            (SchemaId::Id(1), true) => Lookup::Found(Arc::new(Json)),
+            (SchemaId::Id(1), true) => {
+                let (format, text) = (Format::JsonSchema, "{}".to_owned());
+                let text = SchemaText { format, text, references: Vec::new(), subjects: None };
+                Lookup::Found(text.compile(None).expect("a schema"))
+            }
             _ => Lookup::Unknown,
         }
-    }
-}
-
-/// A schema whose values are JSON.
-struct Json;
-
-impl Schema for Json {
-    fn decode(&self, payload: Payload<'_>, out: &mut Vec<u8>) -> Result<(), Reject> {
-        out.extend_from_slice(payload.bytes);
-        Ok(())
-    }
-
-    fn fields(&self) -> &[Field] {
-        &[]
-    }
-
-    fn name(&self) -> Option<&str> {
-        None
-    }
-
-    fn subjects(&self) -> Option<&[String]> {
-        None
     }
 }
 

@@ -9,9 +9,10 @@ use tokio::time::timeout;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        self, ServerConfig,
+        self, RootCertStore, ServerConfig,
         crypto::aws_lc_rs,
         pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+        server::{VerifierBuilderError, WebPkiClientVerifier},
     },
     server::TlsStream,
 };
@@ -30,6 +31,9 @@ pub enum IdentityError {
     /// The certificate and the key do not match.
     #[error("a certificate cannot be used with its key")]
     Pair(#[from] rustls::Error),
+    /// The authority of the clients is not one.
+    #[error("certificates of clients cannot be checked")]
+    Clients(#[from] VerifierBuilderError),
 }
 
 /// How long a client may take for the handshake.
@@ -41,13 +45,35 @@ impl Identity {
     /// # Errors
     /// If one of them cannot be parsed, or they do not match.
     pub fn from_pem(certificates: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
+        Self::new(certificates, key, None)
+    }
+
+    /// As [`Self::from_pem`], for a server whose clients need a certificate of this authority.
+    ///
+    /// # Errors
+    /// As [`Self::from_pem`], or if the authority is not one.
+    pub fn for_clients_of(authority: &[u8], certificates: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
+        Self::new(certificates, key, Some(authority))
+    }
+
+    fn new(certificates: &[u8], key: &[u8], authority: Option<&[u8]>) -> Result<Self, IdentityError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
         let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(key)?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        let config =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let config = match authority {
+            None => config.with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(CertificateDer::from_pem_slice(authority)?)?;
+                config.with_client_cert_verifier(
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?,
+                )
+            }
+        };
+        let mut config = config.with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
 }

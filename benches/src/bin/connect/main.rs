@@ -28,6 +28,7 @@ use tests::{
     kafka::create_topic,
     pipe::{PROJECT, Pipe},
     process::{Process, keep_words},
+    services,
 };
 
 use crate::{
@@ -48,10 +49,13 @@ struct Arguments {
     /// Number of runs.
     #[arg(long, default_value_t = 3)]
     runs: u32,
-    /// Directory with Kafka Connect's jars in `libs`, Google's sink in `sink`, and `log4j2.properties`; without it only
-    /// our connector runs
+    /// Directory with Kafka Connect's jars in `libs`, Google's sink in `sink`, Apicurio's converter in `avro`, and
+    /// `log4j2.properties`; without it only our connector runs
     #[arg(long)]
     jars: Option<PathBuf>,
+    /// Also the same events in Avro, with schemas in the real registry.
+    #[arg(long)]
+    avro: bool,
     /// Skip the kill.
     #[arg(long)]
     no_kill: bool,
@@ -104,22 +108,44 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     keep_words();
     let secrets = Secrets::make(PROJECT)?;
-    let source = Pipe::new("connect")?;
-    create_topic(source.name(), arguments.partitions, &[])?;
-    let bench = Bench { topic: source.name(), secrets: &secrets, arguments: &arguments };
-    generate(&source, arguments.events, "1", "2026-01-01T00:00:00Z")?;
+    let json = Pipe::new("connect")?;
+    let avro = if arguments.avro { Some(in_avro(Pipe::new("connect-avro")?)?) } else { None };
+    let generate_all = |seed: &str, start: &str| -> Result<()> {
+        generate(&json, "json", arguments.events, seed, start)?;
+        avro.iter().try_for_each(|avro| generate(avro, "avro", arguments.events, seed, start))
+    };
+    for source in [Some(&json), avro.as_ref()].into_iter().flatten() {
+        create_topic(source.name(), arguments.partitions, &[])?;
+    }
+    let bench = Bench {
+        topic: json.name(),
+        avro: avro.as_ref().map(Pipe::name),
+        secrets: &secrets,
+        arguments: &arguments,
+    };
+    generate_all("1", "2026-01-01T00:00:00Z")?;
     if !arguments.no_kill {
         bench.kills()?;
     }
-    generate(&source, arguments.events, "2", "2026-01-02T00:00:00Z")?;
+    generate_all("2", "2026-01-02T00:00:00Z")?;
     bench.costs()
 }
 
+/// Declares values to be Avro with schemas of the real registry.
+fn in_avro(pipe: Pipe) -> Result<Pipe> {
+    let url = services::address(services::SCHEMA_REGISTRY)?;
+    pipe.edit(
+        "[pubsub]",
+        &format!("[kafka.format]\nvalue = \"avro\"\n[schema_registry]\nurl = \"{url}\"\n[pubsub]"),
+    )?;
+    Ok(pipe)
+}
+
 /// Produces to the source topic.
-fn generate(source: &Pipe, events: u64, seed: &str, start: &str) -> Result<()> {
+fn generate(source: &Pipe, format: &str, events: u64, seed: &str, start: &str) -> Result<()> {
     let events = events.to_string();
-    let mut generate = source
-        .start(&["generate", "--events", &events, "--rate", "10000", "--seed", seed, "--start", start])?;
+    let words = ["generate", "--events", &events, "--rate", "10000", "--seed", seed, "--start", start];
+    let mut generate = source.start(&[&words[..], &["--format", format]].concat())?;
     until(1, PATIENCE, || Ok(u64::from(generate.has_ended()?.is_some())))?;
     ensure!(generate.ended()?.code == Some(0), "generate failed: {}", generate.err());
     Ok(())
@@ -127,14 +153,20 @@ fn generate(source: &Pipe, events: u64, seed: &str, start: &str) -> Result<()> {
 
 struct Bench<'a> {
     topic: &'a str,
+    /// The topic with the same events in Avro.
+    avro: Option<&'a str>,
     secrets: &'a Secrets,
     arguments: &'a Arguments,
 }
 
 impl Bench<'_> {
-    fn workers(&self) -> &'static [Worker] {
-        const ALL: [Worker; 3] = [Worker::Ours, Worker::Bytes, Worker::Json];
-        if self.arguments.jars.is_some() { &ALL } else { &ALL[..1] }
+    fn workers(&self) -> Vec<Worker> {
+        let mut workers = vec![Worker::Ours, Worker::Bytes, Worker::Json, Worker::OursAvro, Worker::Avro];
+        workers.retain(|worker| self.avro.is_some() || !worker.is_avro());
+        if self.arguments.jars.is_none() {
+            workers.retain(|worker| matches!(worker, Worker::Ours | Worker::OursAvro));
+        }
+        workers
     }
 
     #[expect(clippy::print_stdout, reason = "a command for people")]
@@ -143,10 +175,13 @@ impl Bench<'_> {
         println!("kill -9 in the middle of {} events, and started again at once", self.arguments.events);
         println!("run  worker                     goes on after s  duplicates");
         for run in 1..=self.arguments.runs {
-            for worker in self.workers().iter().filter(|worker| **worker != Worker::Bytes) {
-                let killed = self.kill(*worker)?;
+            for worker in self.workers() {
+                if worker == Worker::Bytes || worker.is_avro() {
+                    continue;
+                }
+                let killed = self.kill(worker)?;
                 println!("{run:>3}  {worker:25} {:>16.1} {:>11}", killed.seconds, killed.duplicates());
-                table.add(*worker, "", killed);
+                table.add(worker, "", killed);
             }
         }
         table.print();
@@ -163,7 +198,7 @@ impl Bench<'_> {
         );
         for run in 1..=self.arguments.runs {
             for worker in self.workers() {
-                for (part, cost) in self.cost(*worker)? {
+                for (part, cost) in self.cost(worker)? {
                     println!(
                         "{run:>3}  {worker:25} {part:4} {:>11.0} {:>14.2} {:>23.2} {:>5.0}",
                         cost.rate(),
@@ -171,7 +206,7 @@ impl Bench<'_> {
                         cost.stand_in_a_million(),
                         cost.megabytes
                     );
-                    table.add(*worker, part, cost);
+                    table.add(worker, part, cost);
                 }
             }
         }
@@ -181,7 +216,7 @@ impl Bench<'_> {
 
     fn cost(&self, worker: Worker) -> Result<[(&'static str, Cost); 2]> {
         let events = self.arguments.events;
-        let run = self.prepare()?;
+        let run = self.prepare(worker)?;
         let mut own = cpu("self")?;
         let mut process = run.start(worker, self)?;
         let pid = process.id().to_string();
@@ -215,7 +250,7 @@ impl Bench<'_> {
 
     fn kill(&self, worker: Worker) -> Result<Killed> {
         let events = self.arguments.events;
-        let run = self.prepare()?;
+        let run = self.prepare(worker)?;
         let mut process = run.start(worker, self)?;
         until(events / 2, PATIENCE, || run.received(&mut process))?;
         process.kill()?;
@@ -230,18 +265,25 @@ impl Bench<'_> {
     }
 
     /// A new directory, and a new stand-in with a topic and a subscription.
-    fn prepare(&self) -> Result<Run> {
+    fn prepare(&self, worker: Worker) -> Result<Run> {
         let capacity = usize::try_from(3 * self.arguments.events * MESSAGE_BYTES)?;
         let sink = Sink::start(self.secrets, capacity)?;
-        let pipe = Pipe::new("connect")?.with("pubsub.emulator_host", &sink.host());
+        let mut pipe = Pipe::new("connect")?.with("pubsub.emulator_host", &sink.host());
         Rules::OneId.apply(&pipe)?;
         let own = format!("topics = [\"{}\"]", pipe.name());
-        pipe.edit(&own, &format!("topics = [\"{}\"]", self.topic))?;
+        pipe.edit(&own, &format!("topics = [\"{}\"]", self.topic_of(worker)))?;
+        if worker.is_avro() {
+            pipe = in_avro(pipe)?;
+        }
         // The session timeout of Connect, so that a shorter one is not the reason for a faster restart.
         pipe.edit("\"session.timeout.ms\" = 6000", "\"session.timeout.ms\" = 45000")?;
         pipe.run_well(&["setup"])?;
         let subscription = format!("projects/{PROJECT}/subscriptions/{}-ctr", pipe.name());
         Ok(Run { pipe, sink, subscription })
+    }
+
+    fn topic_of(&self, worker: Worker) -> &str {
+        self.avro.filter(|_| worker.is_avro()).unwrap_or(self.topic)
     }
 }
 
@@ -254,7 +296,8 @@ struct Run {
 impl Run {
     fn start(&self, worker: Worker, bench: &Bench<'_>) -> Result<Process> {
         let jars = bench.arguments.jars.clone().unwrap_or_default();
-        let (pipe, sink, secrets, topic) = (&self.pipe, &self.sink, bench.secrets, bench.topic);
+        let (pipe, sink, secrets) = (&self.pipe, &self.sink, bench.secrets);
+        let topic = bench.topic_of(worker);
         worker.start(&Place { pipe, sink, secrets, jars: &jars, topic })
     }
 

@@ -19,10 +19,15 @@ use crate::sink::{PASSWORD, Secrets, Sink};
 pub(crate) enum Worker {
     /// Pseudonymises, removes, writes positions and marks.
     Ours,
+    /// The same with events in Avro.
+    OursAvro,
     /// Google's sink with the bytes of each record.
     Bytes,
     /// Google's sink with a converter for JSON, a transform that masks one id, and positions as attributes.
     Json,
+    /// The same with Apicurio's converter for Avro. The sink takes no nested values, so nested fields are flattened, lists
+    /// are dropped, and every field but one becomes an attribute.
+    Avro,
 }
 
 /// A worker's directory and its dependencies.
@@ -51,7 +56,7 @@ key.converter=org.apache.kafka.connect.storage.StringConverter
 value.converter=org.apache.kafka.connect.converters.ByteArrayConverter
 offset.storage.file.filename={folder}/connect.offsets
 listeners=http://127.0.0.1:0
-plugin.path={sink}
+plugin.path={plugins}
 ";
 
 const SINK: &str = "\
@@ -74,9 +79,30 @@ transforms.mask.fields=user_id
 metadata.publish=true
 ";
 
+const AVRO: &str = "\
+value.converter=io.apicurio.registry.utils.converter.AvroConverter
+value.converter.apicurio.registry.url={registry}
+value.converter.apicurio.registry.as-confluent=true
+value.converter.apicurio.registry.use-id=contentId
+value.converter.apicurio.registry.headers.enabled=false
+transforms=flatten,replace,mask
+transforms.replace.type=org.apache.kafka.connect.transforms.ReplaceField$Value
+transforms.replace.exclude=items
+transforms.replace.renames=event_id:cps_message_body
+transforms.flatten.type=org.apache.kafka.connect.transforms.Flatten$Value
+transforms.mask.type=org.apache.kafka.connect.transforms.MaskField$Value
+transforms.mask.fields=user_id
+metadata.publish=true
+";
+
 impl Worker {
+    /// Whether its events are in Avro.
+    pub(crate) fn is_avro(self) -> bool {
+        matches!(self, Self::OursAvro | Self::Avro)
+    }
+
     pub(crate) fn start(self, place: &Place<'_>) -> Result<Process> {
-        if self == Self::Ours {
+        if matches!(self, Self::Ours | Self::OursAvro) {
             return place.pipe.start(&["connector"]);
         }
         let (worker, sink) = self.configure(place)?;
@@ -98,15 +124,24 @@ impl Worker {
         let worker = WORKER
             .replace("{kafka}", &services::address(services::KAFKA)?)
             .replace("{folder}", &place.pipe.path("").display().to_string())
-            .replace("{sink}", &place.jars.join("sink").display().to_string());
+            .replace(
+                "{plugins}",
+                &["sink", "avro"].map(|name| place.jars.join(name).display().to_string()).join(","),
+            );
         let mut sink = SINK
             .replace("{name}", place.pipe.name())
             .replace("{topic}", place.topic)
             .replace("{project}", PROJECT)
             .replace("{endpoint}", &place.sink.secured()?)
             .replace("{credentials}", &place.secrets.credentials().display().to_string());
-        if self == Self::Json {
-            sink += JSON;
+        match self {
+            Self::Json => sink += JSON,
+            Self::Avro => {
+                let registry = services::address(services::SCHEMA_REGISTRY)?;
+                sink +=
+                    &AVRO.replace("{registry}", &registry.replace("/apis/ccompat/v7", "/apis/registry/v2"));
+            }
+            Self::Ours | Self::OursAvro | Self::Bytes => {}
         }
         place.pipe.write("worker.properties", &worker)?;
         place.pipe.write("sink.properties", &sink)?;
@@ -120,6 +155,8 @@ impl Display for Worker {
             Self::Ours => "aqueduct connector",
             Self::Bytes => "Connect, bytes",
             Self::Json => "Connect, JSON + MaskField",
+            Self::OursAvro => "aqueduct connector, Avro",
+            Self::Avro => "Connect, Avro + MaskField",
         })
     }
 }

@@ -112,6 +112,15 @@ impl Config {
         }
     }
 
+    /// `[schema_registry]`, whether or not a topic has a format that needs it.
+    ///
+    /// # Errors
+    /// The section is missing or wrong.
+    pub(crate) fn registry(&self) -> Result<RegistryConfig, ConfigError> {
+        let _: RegistrySettings = self.required(SECTION)?;
+        Ok(self.registry_settings()?.expect("a required section is there"))
+    }
+
     /// `[schema_registry]`, if it is there.
     fn registry_settings(&self) -> Result<Option<RegistryConfig>, ConfigError> {
         let Some(settings) = self.settings.section::<RegistrySettings>(SECTION)? else { return Ok(None) };

@@ -11,6 +11,7 @@
 //! | `happening` | one event before it is text |
 //! | `schedule` | what is written later: clicks, late events, duplicates |
 //! | `render` | an event as JSON, and how it is broken |
+//! | `encode` | an event as Avro or Protobuf |
 
 use std::num::{NonZeroU32, NonZeroU64};
 
@@ -20,12 +21,14 @@ use rand_chacha::{
     rand_core::{Rng as _, SeedableRng as _},
 };
 
+mod encode;
 mod happening;
 mod render;
 mod schedule;
 mod share;
 mod world;
 
+pub use encode::{AVRO, Encoder, PROTOBUF};
 pub use happening::{Defect, Kind};
 pub use share::{Share, ShareError};
 

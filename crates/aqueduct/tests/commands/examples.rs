@@ -16,6 +16,15 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
     ("revenue", "events.ndjson", &["flow variant_revenue: 200 = 199 counted + 1 rejected"]),
     ("sessions", "events.ndjson", &["flow reader_session: 80 = 79 counted + 1 ignored"]),
     ("daily-uniques", "events.ndjson", &["flow section_day: 285 = 285 counted"]),
+    ("avro", "events.avro", &["flow box_ctr: 200 = 188 counted + 12 ignored"]),
+    ("protobuf", "events.ndjson", &["flow box_ctr: 200 = 188 counted + 12 ignored"]),
+    (
+        "hermes",
+        "pl.shop.events=events.ndjson",
+        &["flow box_ctr: 124 = 111 counted + 4 duplicate + 9 ignored"],
+    ),
+    ("debezium", "shop.public.orders=orders.ndjson", &["flow orders: 119 = 108 counted + 11 ignored"]),
+    ("cloudevents", "events=events.ndjson", &["flow box_ctr: 100 = 92 counted + 8 ignored"]),
     (
         "three-flows",
         "events.ndjson",

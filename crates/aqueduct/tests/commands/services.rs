@@ -9,6 +9,7 @@ use rdkafka::{
 use standin::{
     kafka::Kafka,
     pubsub::{Options, PubSub},
+    registry::{Access, Schema, SchemaRegistry},
 };
 use tokio::runtime::Runtime;
 
@@ -55,6 +56,14 @@ impl Services {
             pubsub.host()
         );
         Self { runtime, kafka, pubsub, place: Place::with(&config) }
+    }
+
+    /// Declares the values to be Avro with schemas of this registry.
+    fn use_registry(&self, registry: &SchemaRegistry) {
+        let config = String::from_utf8(self.place.read("aqueduct.toml")).expect("text");
+        let url = registry.url();
+        let sections = format!("[kafka.format]\nvalue = \"avro\"\n[schema_registry]\nurl = {url:?}\n");
+        self.place.write("aqueduct.toml", format!("{config}\n{sections}"));
     }
 
     pub(crate) fn stop(self) {
@@ -105,6 +114,43 @@ fn generate_fills_a_topic_by_user() {
         assert!(records.iter().filter_map(|(_, payload)| payload.as_deref()).any(of_user), "{user}");
     }
     assert!(seen.values().flatten().any(|(_, payload)| payload.is_none()), "tombstones are null values");
+    services.stop();
+}
+
+#[test]
+fn generate_registers_the_schema_of_its_format() {
+    let services = Services::start();
+    let registry = services.runtime.block_on(SchemaRegistry::start()).expect("a free port");
+    let words = "generate --events 200 --rate 100000 --broken 5% --start 2026-01-01T00:00:00Z --format avro";
+    let run = services.place.run(words);
+    assert_eq!(run.code, Some(2), "{}", run.err);
+    assert!(run.err.contains("schema_registry"), "{}", run.err);
+
+    services.use_registry(&registry);
+    for format in ["avro", "protobuf"] {
+        let run = services.place.run(&words.replace("avro", format));
+        assert_eq!(run.code, Some(0), "{}", run.err);
+    }
+    assert_eq!(registry.requests(), ["/subjects/events-value/versions"; 2]);
+    let seen = services.consume(400);
+    let framed = |id: u8| {
+        let has_prefix = |value: &Vec<u8>| value.starts_with(&[0, 0, 0, 0, id]);
+        seen.values()
+            .flatten()
+            .filter_map(|(_, value)| value.as_ref())
+            .filter(|value| has_prefix(value))
+            .count()
+    };
+    assert!(
+        (180..200).contains(&framed(1)) && (180..200).contains(&framed(2)),
+        "{} {}",
+        framed(1),
+        framed(2)
+    );
+    registry.require(Access::Refused);
+    let run = services.place.run(words);
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    assert!(run.err.contains(&registry.url()), "{}", run.err);
     services.stop();
 }
 
@@ -160,6 +206,75 @@ fn check_reports_each_connection() {
     let errors = after.err.lines().filter(|line| !line.starts_with("waiting for ")).count();
     assert_eq!((after.code, errors), (Some(0), 0), "{}{}", after.out, after.err);
     assert!(after.out.contains("has 3 partitions\n") && !after.out.contains("FAILED"), "{}", after.out);
+    services.stop();
+}
+
+/// An Avro record with these fields, as JSON.
+fn record(fields: &str) -> Schema {
+    Schema::new("AVRO", &format!(r#"{{ "type": "record", "name": "View", "fields": [{fields}] }}"#))
+}
+
+#[test]
+fn check_compares_pointers_with_every_version() {
+    let services = Services::start();
+    let registry = services.runtime.block_on(SchemaRegistry::start()).expect("a free port");
+    services.use_registry(&registry);
+    let config = String::from_utf8(services.place.read("aqueduct.toml")).expect("text");
+    let events = "[events]\ntime = \"/time\"\nid = \"/event_id\"\n";
+    services.place.write("aqueduct.toml", format!("{config}{events}"));
+    let time = r#"{ "name": "time", "type": { "type": "long", "logicalType": "timestamp-millis" } }"#;
+    let rest = r#"{ "name": "session", "type": { "type": "record", "name": "S", "fields": [{ "name": "user", "type": "string" }] } },
+        { "name": "items", "type": { "type": "array", "items": { "type": "record", "name": "I", "fields": [{ "name": "seller_id", "type": "string" }] } } },
+        { "name": "ip", "type": "string" }"#;
+    let with = |time: &str, id: &str, user: &str| {
+        let user = if user.is_empty() {
+            String::new()
+        } else {
+            format!(r#"{{ "name": "user_id", "type": {user} }},"#)
+        };
+        record(&format!(r#"{time}, {{ "name": "event_id", "type": {id} }}, {user} {rest}"#))
+    };
+    registry.register("events-value", with(time, "\"string\"", "\"long\""));
+    registry.register("events-value", with(time, r#"["null", "string"]"#, r#"["null", "long"]"#));
+    registry.register("events-value", with(r#"{ "name": "time", "type": "boolean" }"#, "\"string\"", ""));
+    // Of another topic, whose name begins in the same way.
+    registry.register("events-archive-value", record(r#"{ "name": "n", "type": "int" }"#));
+    let run = services.place.run("check");
+    let found = |key: &str, pointer: &str, versions: &str| {
+        let is_it = |line: &&str| {
+            line.starts_with("warning aqueduct.toml:")
+                && [key, pointer, versions, "events-value"].iter().all(|part| line.contains(part))
+        };
+        run.out.lines().filter(is_it).count()
+    };
+    assert_eq!(found("events.time", "\"/time\"", "version 3 "), 1, "{}", run.out);
+    assert_eq!(found("events.id", "\"/event_id\"", "version 2 "), 1, "{}", run.out);
+    assert_eq!(found("anonymise.pseudonymise", "\"/user_id\"", "version 3 "), 1, "{}", run.out);
+    assert_eq!(found("", "", "version"), 3, "{}", run.out);
+    assert!(!run.out.contains("archive"), "{}", run.out);
+
+    registry.require(Access::Refused);
+    let run = services.place.run("check");
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    let is_it = |line: &str| line.starts_with("FAILED  schema registry") && line.contains(&registry.url());
+    assert!(run.out.lines().any(is_it), "{}", run.out);
+    services.stop();
+}
+
+#[test]
+fn a_registry_that_refuses_ends_the_connector() {
+    let services = Services::start();
+    let registry = services.runtime.block_on(SchemaRegistry::start()).expect("a free port");
+    services.use_registry(&registry);
+    assert_eq!(services.place.run("keys new").code, Some(0));
+    assert_eq!(services.place.run("setup").code, Some(0));
+    let written = services.place.run("generate --events 50 --start 2026-01-01T00:00:00Z --format avro");
+    assert_eq!(written.code, Some(0), "{}", written.err);
+    registry.require(Access::Bearer("right".to_owned()));
+    let run = services.place.run("connector");
+    assert_eq!(run.code, Some(1), "{}", run.err);
+    let has_both = run.err.contains(&registry.url()) && run.err.contains("schema_registry.basic_auth");
+    assert!(has_both, "{}", run.err);
     services.stop();
 }
 

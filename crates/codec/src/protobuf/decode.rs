@@ -136,8 +136,8 @@ impl<'p, 'a> Decoder<'p, 'a, '_> {
     pub(super) fn scan(&mut self, message: &Message, content: Slot) -> Result<usize, Reject> {
         let base = self.slots.len();
         self.slots.resize(base + message.fields.len() + message.oneofs, Slot::default());
-        let mut span = content;
-        loop {
+        let mut next = Some(content);
+        while let Some(span) = next {
             let mut input = self.input(span);
             while !input.is_empty() {
                 let start = input.at;
@@ -160,11 +160,14 @@ impl<'p, 'a> Decoder<'p, 'a, '_> {
                     self.note(message, base, index, slot(value_start, value_end))?;
                 }
             }
-            if span.next == 0 {
-                return Ok(base);
-            }
-            span = self.slots[span.next as usize];
+            next = self.after(span);
         }
+        Ok(base)
+    }
+
+    /// The slot behind this one in its chain.
+    pub(super) fn after(&self, slot: Slot) -> Option<Slot> {
+        (slot.next != 0).then(|| self.slots[slot.next as usize])
     }
 
     /// Notes a value of a field that has one: the last one counts, and messages are merged.
@@ -234,8 +237,8 @@ impl<'p, 'a> Decoder<'p, 'a, '_> {
 
     pub(super) fn list(&mut self, field: &Field, first: Slot) -> Result<(), Reject> {
         self.out.push(b'[');
-        let mut run = first;
-        loop {
+        let mut next = Some(first);
+        while let Some(run) = next {
             let mut input = self.input(run);
             while !input.is_empty() {
                 let (number, wire) = input.tag()?;
@@ -249,10 +252,7 @@ impl<'p, 'a> Decoder<'p, 'a, '_> {
                     }
                 }
             }
-            if run.next == 0 {
-                break;
-            }
-            run = self.slots[run.next as usize];
+            next = self.after(run);
         }
         self.out.push(b']');
         Ok(())

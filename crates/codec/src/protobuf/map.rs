@@ -43,8 +43,8 @@ impl<'p> Decoder<'p, '_, '_> {
 
     /// Pushes a slot for each entry: its content, and as `next` and `last` the span of its key.
     fn entries(&mut self, entry: &'p Message, first: Slot) -> Result<(), Reject> {
-        let mut run = first;
-        loop {
+        let mut next = Some(first);
+        while let Some(run) = next {
             let mut input = self.input(run);
             while !input.is_empty() {
                 let (number, wire) = input.tag()?;
@@ -59,11 +59,9 @@ impl<'p> Decoder<'p, '_, '_> {
                     self.slots.push(Slot { next: key.start, last: key.end, ..content });
                 }
             }
-            if run.next == 0 {
-                return Ok(());
-            }
-            run = self.slots[run.next as usize];
+            next = self.after(run);
         }
+        Ok(())
     }
 
     fn entry(&mut self, entry: &'p Message, slot: Slot) -> Result<(), Reject> {

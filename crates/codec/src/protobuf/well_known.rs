@@ -115,8 +115,8 @@ impl<'p> Decoder<'p, '_, '_> {
     /// The paths in camel case with commas between them.
     fn field_mask(&mut self, first: Slot) -> Result<(), Reject> {
         let mut paths = String::new();
-        let mut run = first;
-        loop {
+        let mut next = Some(first);
+        while let Some(run) = next {
             let mut input = self.input(run);
             while !input.is_empty() {
                 let (number, wire) = input.tag()?;
@@ -127,10 +127,7 @@ impl<'p> Decoder<'p, '_, '_> {
                 }
                 push_camel_case(&mut paths, path).ok_or(Reject::at(RejectCode::Malformed, start))?;
             }
-            if run.next == 0 {
-                break;
-            }
-            run = self.slots[run.next as usize];
+            next = self.after(run);
         }
         self.string(&paths)
     }

@@ -70,7 +70,7 @@ pub(crate) struct SubjectVersion {
     pub(crate) subject: String,
 }
 
-/// An ID, as the registry lists those of a GUID.
+/// An ID, as the registry lists those of a GUID, and as it answers a registration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct ContextId {
     pub(crate) id: u32,
@@ -128,6 +128,15 @@ pub(crate) fn format(reply: &SchemaReply) -> Option<Format> {
         Some("PROTOBUF") => Some(Format::Protobuf),
         Some("JSON") => Some(Format::JsonSchema),
         Some(_) => None,
+    }
+}
+
+/// The name of a format.
+pub(crate) fn name(format: Format) -> &'static str {
+    match format {
+        Format::Avro => "AVRO",
+        Format::Protobuf => "PROTOBUF",
+        Format::JsonSchema => "JSON",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, vec};
 
-use crate::{SchemaId, SchemaText};
+use crate::{Format, SchemaId, SchemaText};
 
 use super::{
     RegistryError, Version,
@@ -54,6 +54,21 @@ impl Http {
             Got::Found(subjects) => Ok(subjects),
             Got::Unknown => Ok(Vec::new()),
             Got::TooLarge => Err(Failure::retry("the list of subjects is too large".to_owned())),
+        }
+    }
+
+    /// The ID of a schema that is registered for a subject; `None` if the registry does not accept it.
+    pub(crate) async fn register(
+        &self,
+        subject: &str,
+        format: Format,
+        text: &str,
+    ) -> Result<Option<u32>, Failure> {
+        let body = serde_json::json!({ "schemaType": answer::name(format), "schema": text });
+        match self.post::<ContextId>(&["subjects", subject, "versions"], body.to_string()).await? {
+            Got::Found(registered) => Ok(Some(registered.id)),
+            Got::Unknown => Ok(None),
+            Got::TooLarge => Err(Failure::retry("the answer is too large".to_owned())),
         }
     }
 

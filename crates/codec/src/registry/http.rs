@@ -26,6 +26,8 @@ use super::{
 const MAX_BODY: usize = 4 << 20;
 /// Requests at the same time.
 const CONCURRENCY: usize = 8;
+/// The type of what is posted.
+const CONTENT: &str = "application/vnd.schemaregistry.v1+json";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a whole answer. Registries that load their schemas from Kafka can take long after a start.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,6 +49,15 @@ struct Base {
     url: Url,
     /// Whether it is known to be a registry, so that its status 404 is about what was asked for.
     is_registry: AtomicBool,
+}
+
+/// What is asked of any address.
+struct Question<'q> {
+    /// Below the address.
+    path: &'q [&'q str],
+    query: &'q str,
+    /// JSON to post.
+    body: Option<String>,
 }
 
 /// The registry's answer to a question.
@@ -109,18 +120,32 @@ impl Http {
         self.bases[self.first.load(Ordering::Relaxed)].url.as_str()
     }
 
-    /// Asks each address in turn until one answers. `path` is relative to the address.
+    /// Asks for something at a path, which is relative to the address.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: &str,
     ) -> Result<Got<T>, Failure> {
+        self.request(&Question { path, query, body: None }).await
+    }
+
+    /// Sends JSON to a path. The registry must accept it twice, because no answer does not mean that it did not arrive.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: String,
+    ) -> Result<Got<T>, Failure> {
+        self.request(&Question { path, query: "", body: Some(body) }).await
+    }
+
+    /// Asks each address in turn until one answers.
+    async fn request<T: DeserializeOwned>(&self, question: &Question<'_>) -> Result<Got<T>, Failure> {
         let _permit =
             self.permits.acquire().await.map_err(|_| Failure::retry("the client is closed".to_owned()))?;
         let first = self.first.load(Ordering::Relaxed);
         let (mut longest, mut problems) = (Duration::ZERO, Vec::new());
         for place in (0..self.bases.len()).map(|step| (first + step) % self.bases.len()) {
-            let answer = self.get_at(&self.bases[place], path, query).await;
+            let answer = self.request_at(&self.bases[place], question).await;
             self.counters.count(Outcome::of(&answer));
             match answer {
                 Err(Failure::Retry { after, problem }) => {
@@ -136,13 +161,12 @@ impl Http {
         Err(Failure::Retry { after: longest, problem: problems.join("; ") })
     }
 
-    async fn get_at<T: DeserializeOwned>(
+    async fn request_at<T: DeserializeOwned>(
         &self,
         base: &Base,
-        path: &[&str],
-        query: &str,
+        question: &Question<'_>,
     ) -> Result<Got<T>, Failure> {
-        let reply = self.ask(base, path, query).await?;
+        let reply = self.ask(base, question).await?;
         match judge(&reply) {
             Judgement::Found(found) => {
                 base.is_registry.store(true, Ordering::Relaxed);
@@ -161,7 +185,7 @@ impl Http {
             return Ok(());
         }
         for path in [&["schemas", "types"][..], &["subjects"]] {
-            let reply = self.ask(base, path, "").await?;
+            let reply = self.ask(base, &Question { path, query: "", body: None }).await?;
             match judge::<Vec<String>>(&reply) {
                 Judgement::Found(_) | Judgement::TooLarge => {
                     base.is_registry.store(true, Ordering::Relaxed);
@@ -180,16 +204,23 @@ impl Http {
     }
 
     /// One request, and a second one with new credentials if those of the first have expired.
-    async fn ask(&self, base: &Base, path: &[&str], query: &str) -> Result<Reply, Failure> {
+    async fn ask(&self, base: &Base, question: &Question<'_>) -> Result<Reply, Failure> {
+        let Question { path, query, body } = question;
         let mut url = base.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
+            segments.pop_if_empty().extend(*path);
         }
-        url.set_query((!query.is_empty()).then_some(query));
+        url.set_query((!query.is_empty()).then_some(*query));
         let mut is_second = false;
         loop {
             let headers = self.authenticator.headers(&self.client).await?;
-            let request = self.client.get(url.clone()).headers(headers.clone());
+            let request = match body {
+                None => self.client.get(url.clone()),
+                Some(body) => {
+                    self.client.post(url.clone()).header("content-type", CONTENT).body(body.clone())
+                }
+            };
+            let request = request.headers(headers.clone());
             let accept = "application/vnd.schemaregistry.v1+json, application/json";
             let reply = match send(request.header("accept", accept)).await {
                 Err(Failure::Fatal(_)) if self.answered.load(Ordering::Relaxed) => {

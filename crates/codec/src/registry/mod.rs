@@ -129,6 +129,16 @@ pub enum RegistryError {
         /// What happened.
         problem: String,
     },
+    /// The registry does not accept a schema that was to be registered.
+    #[error(
+        "the schema registry {url} does not accept the schema for subject {subject:?}; check its compatibility rules, or write to another topic"
+    )]
+    NotAccepted {
+        /// The registry's address.
+        url: String,
+        /// The subject.
+        subject: String,
+    },
     /// There is no such subject.
     #[error("the schema registry has no subject {0:?}")]
     NoSubject(String),
@@ -201,6 +211,20 @@ impl Registry {
         let http = &self.shared.http;
         let versions = http.versions(subject).await.map_err(|failure| failure.into_error(http.url()))?;
         versions.ok_or_else(|| RegistryError::NoSubject(subject.to_owned()))
+    }
+
+    /// Registers a schema without references for a subject, unless it is there, and returns its ID.
+    ///
+    /// # Errors
+    /// As [`Registry::subjects`], and [`RegistryError::NotAccepted`].
+    pub async fn register(&self, subject: &str, format: Format, text: &str) -> Result<u32, RegistryError> {
+        let http = &self.shared.http;
+        let id =
+            http.register(subject, format, text).await.map_err(|failure| failure.into_error(http.url()))?;
+        id.ok_or_else(|| RegistryError::NotAccepted {
+            url: http.url().to_owned(),
+            subject: subject.to_owned(),
+        })
     }
 
     /// How many IDs wait for an answer of the registry.

@@ -461,6 +461,46 @@ async fn a_handshake_that_can_never_succeed_ends_the_fetcher() {
     assert!(matches!(error, RegistryError::Settings { key: "ca", .. }), "{error}");
 }
 
+/// A registry with TLS, and PEM files: its authority, a certificate of that authority, and one of its own.
+#[cfg(feature = "cloud")]
+async fn secured() -> (SchemaRegistry, tempfile::TempDir) {
+    use standin::tls::Identity;
+
+    let [authority, server] =
+        [include_bytes!("pem/authority.pem").as_slice(), include_bytes!("pem/server.pem")];
+    let identity = Identity::for_clients_of(authority, server, server).expect("certificates");
+    let registry = SchemaRegistry::start_secured(&identity).await.expect("there is a free port");
+    registry.register("a-value", avro(AVRO));
+    let folder = tempfile::tempdir().expect("there is room");
+    for (name, pem) in [
+        ("authority", authority),
+        ("client", include_bytes!("pem/client.pem")),
+        ("stranger", include_bytes!("pem/stranger.pem")),
+    ] {
+        fs::write(folder.path().join(format!("{name}.pem")), pem).expect("there is room");
+    }
+    (registry, folder)
+}
+
+#[cfg(feature = "cloud")]
+#[tokio::test]
+async fn a_client_certificate_is_presented() {
+    let (server, folder) = secured().await;
+    let path = |name: &str| folder.path().join(format!("{name}.pem"));
+    let section = |ca: &str, certificate: &str| {
+        let (ca, certificate) = (path(ca), path(certificate));
+        format!("url = \"https://{}\"\nca = {ca:?}\ncertificate = {certificate:?}", server.address())
+    };
+    let client = Client::with(&section("authority", "client"));
+    assert_eq!(client.fetched(&SchemaId::Id(1)).await.as_deref(), Ok(AVRO));
+
+    // Its certificate is not of the expected authority.
+    let client = Client::with(&section("stranger", "client"));
+    client.lookup(&SchemaId::Id(1));
+    let error = client.ends().await;
+    assert!(matches!(error, RegistryError::Settings { key: "ca", .. }), "{error}");
+}
+
 #[tokio::test]
 async fn files_that_cannot_be_read_are_found_at_once() {
     for (key, section) in [
@@ -514,6 +554,28 @@ async fn subjects_and_their_versions_are_listed() {
     assert!(matches!(none, Err(RegistryError::NoSubject(subject)) if subject == "b-value"));
     server.always(Some(Fault::Status(500)));
     assert!(matches!(client.registry.subjects().await, Err(RegistryError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_schema_is_registered_once() {
+    let server = server().await;
+    let client = Client::of(&server);
+    let register = async |format, text| client.registry.register("a-value", format, text).await;
+    let id = register(Format::Avro, AVRO).await.expect("it is accepted");
+    assert_eq!(register(Format::Avro, AVRO).await.ok(), Some(id));
+    assert_ne!(register(Format::Protobuf, "P").await.ok(), Some(id));
+    assert_eq!(client.fetched(&SchemaId::Id(id)).await.as_deref(), Ok(AVRO));
+    let kinds: Vec<_> = client.registry.versions("a-value").await.expect("two versions");
+    let kinds: Vec<_> =
+        kinds.iter().filter_map(|version| Some(version.schema.as_ref().ok()?.format)).collect();
+    assert_eq!(kinds, [Format::Avro, Format::Protobuf]);
+    server.next([Fault::Status(409)]);
+    let refused = register(Format::Avro, "\"int\"").await;
+    assert!(matches!(refused, Err(RegistryError::NotAccepted { subject, .. }) if subject == "a-value"));
+    server.next([Fault::Status(503)]);
+    assert!(matches!(register(Format::Avro, AVRO).await, Err(RegistryError::Unavailable { .. })));
+    server.require(Access::Refused);
+    assert!(matches!(register(Format::Avro, AVRO).await, Err(RegistryError::Refused { status: 403, .. })));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ mod text;
 
 pub use error::{Error, ErrorKind};
 pub use scan::{Member, Scanner, Token};
-pub use text::Text;
+pub use text::{Text, plain_end};
 
 /// The byte order mark in UTF-8, which some editors and producers write before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -45,7 +45,7 @@ impl<'a> Text<'a> {
 
 /// The index of the first quote, backslash or control character from `at` on; the length of the text if there is none.
 #[inline]
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+pub fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const LOW: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
     // Eight bytes at a time (H. S. Warren, Hacker's Delight, 6-1). Only the lowest flag is exact, which is enough to

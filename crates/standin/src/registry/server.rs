@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use axum::serve::Listener;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,8 @@ use super::{
     schemas::{self, Schema, Schemas},
 };
 use crate::prompt::prompt;
+#[cfg(feature = "tls")]
+use crate::tls::{Identity, Secured};
 
 /// A running stand-in for a schema registry. Dropping it stops it.
 #[derive(Debug)]
@@ -61,15 +64,33 @@ impl SchemaRegistry {
     pub async fn start_at(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
+        Ok(Self::serve(address, prompt(listener)))
+    }
+
+    /// Listens on a free port, with TLS.
+    ///
+    /// # Errors
+    /// If there is none.
+    #[cfg(feature = "tls")]
+    pub async fn start_secured(identity: &Identity) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        Ok(Self::serve(address, Secured::new(prompt(listener), identity)))
+    }
+
+    fn serve<L: Listener>(address: SocketAddr, listener: L) -> Self
+    where
+        L::Addr: std::fmt::Debug,
+    {
         let shared = Shared { state: Arc::default(), stop: CancellationToken::new() };
         let service = routes::routes(shared.clone());
         let stopped = shared.stop.clone().cancelled_owned();
         let mut server = JoinSet::new();
         server.spawn(async move {
             // Ends without an error, on the shutdown signal.
-            let _ = axum::serve(prompt(listener), service).with_graceful_shutdown(stopped).await;
+            let _ = axum::serve(listener, service).with_graceful_shutdown(stopped).await;
         });
-        Ok(Self { address, shared, _server: server })
+        Self { address, shared, _server: server }
     }
 
     /// Its address.

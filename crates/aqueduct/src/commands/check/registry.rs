@@ -98,16 +98,18 @@ fn compare(
     let fields: Vec<_> = fields.iter().map(|(version, fields)| (*version, fields.as_slice())).collect();
     lines.push(Line::Good(format!("{WHAT}: subject {subject} has {}", counted(versions.len(), "version"))));
     let mut warn = |key: &str, text: String| {
-        let text = format!("{text} of subject {subject}");
         lines.push(Line::Warning(config.settings().error_at(key, text).to_string()));
     };
     for finding in schemas::findings(&sections.wanted(&format.topic), &fields) {
-        warn(&finding.key, finding.to_string());
+        warn(&finding.key, finding.of_subject(subject));
     }
     let tags = sections.anonymise.as_ref().map_or(&[][..], |anonymise| &anonymise.pseudonymise.tags);
     for (version, fields) in fields {
         for tag in schemas::absent_tags(tags, fields) {
-            warn("anonymise.pseudonymise", format!("\"tag:{tag}\" is on no field in version {version}"));
+            warn(
+                "anonymise.pseudonymise",
+                format!("\"tag:{tag}\" is on no field in version {version} of subject {subject}"),
+            );
         }
     }
     lines

@@ -2,7 +2,7 @@
 //!
 //! Pure: fields in, findings out. See `connections` for the registry.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use codec::{Envelope, Field, Kind};
 use event::{EventsSettings, Pattern, Pointer, pointer::Step};
@@ -179,6 +179,13 @@ impl Finding {
         self.text(&format!("the schema of topic {topic}"))
     }
 
+    /// As text, about the versions of a subject.
+    pub(super) fn of_subject(&self, subject: &str) -> String {
+        let noun = if self.versions.len() == 1 { "version" } else { "versions" };
+        let versions: Vec<String> = self.versions.iter().map(u32::to_string).collect();
+        self.text(&format!("{noun} {} of subject {subject}", versions.join(", ")))
+    }
+
     fn text(&self, place: &str) -> String {
         let pointer = &self.pointer;
         match self.problem {
@@ -188,14 +195,6 @@ impl Finding {
             }
             Problem::Nullable => format!("{pointer:?} can be null or missing in {place}"),
         }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let noun = if self.versions.len() == 1 { "version" } else { "versions" };
-        let versions: Vec<String> = self.versions.iter().map(u32::to_string).collect();
-        f.write_str(&self.text(&format!("{noun} {}", versions.join(", "))))
     }
 }
 

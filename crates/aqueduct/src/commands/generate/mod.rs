@@ -10,13 +10,16 @@ use std::{
 };
 
 use ::kafka::Producer;
+use codec::registry::{Registry, RegistryError};
 use event::{EventTime, Millis};
+use service::Metrics;
+use tokio::runtime::Handle;
 
 use crate::{
     errors::WrongUsage,
     global::{self, Global},
     runtime,
-    traffic::{DEFAULT_START, Shape, Share, Traffic},
+    traffic::{self, DEFAULT_START, Encoder, Shape, Share, Traffic},
 };
 
 mod file;
@@ -65,9 +68,21 @@ pub(crate) struct Args {
     /// Write lines to this file instead of Kafka; - is standard output; .gz and .zst compress
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Format of the values in Kafka. Avro and Protobuf have the framing of Confluent's registry, and the schema is
+    /// registered for the topic at the address in [schema_registry]; broken events have no framing
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    format: Format,
     /// Kafka topic [default: the first of [kafka] topics]
     #[arg(long, conflicts_with = "output")]
     topic: Option<String>,
+}
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Json,
+    Avro,
+    Protobuf,
 }
 
 /// Shown by `--help`.
@@ -75,7 +90,9 @@ pub(crate) const EXAMPLE: &str = "\
 Example: 100,000 events over an hour, some of them late or broken, in a compressed file
   aqueduct generate --events 100000 --rate 28 --late 1% --broken 0.1% --output events.ndjson.zst
 live traffic for the configured Kafka topic, until Ctrl-C
-  aqueduct generate --rate 2000";
+  aqueduct generate --rate 2000
+the same in Avro, with the schema in the registry
+  aqueduct generate --rate 2000 --format avro";
 
 /// Number and shape of the events.
 pub(crate) struct Order {
@@ -99,6 +116,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 fn to_file(args: &Args, path: &Path) -> anyhow::Result<Tally> {
+    if args.format != Format::Json {
+        let text = "--format avro and protobuf require Kafka, because their schema is in a registry; remove --output or --format";
+        return Err(WrongUsage(text.to_owned()).into());
+    }
     let order = args.order(args.seed.unwrap_or(1), args.start.unwrap_or(DEFAULT_START));
     if order.limit.is_none() && path != Path::new("-") {
         let text = "--output requires a limit; add --events N or --duration TIME, for example --duration 1h"
@@ -123,8 +144,36 @@ fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
     // Not the seed of an earlier run, whose event IDs would count as duplicates.
     let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) << 48 ^ now.0.unsigned_abs());
     let topic = args.topic.clone().unwrap_or_else(|| kafka.topics[0].to_string());
+    let registry = match args.format {
+        Format::Json => None,
+        Format::Avro | Format::Protobuf => Some(config.registry()?),
+    };
     let producer = Producer::connect(&kafka, topic)?;
-    runtime::run_blocking(|shutdown| kafka::send(args.order(seed, start), &producer, &shutdown))
+    runtime::run_blocking(|shutdown| {
+        let encoder = match registry {
+            None => Encoder::Json,
+            Some(registry) => {
+                let (registry, _) = Registry::new(registry, &Metrics::default())?;
+                Handle::current().block_on(args.format.register(&registry, producer.topic()))?
+            }
+        };
+        kafka::send(args.order(seed, start), encoder, &producer, &shutdown)
+    })
+}
+
+impl Format {
+    /// Registers the schema of the events for a topic, unless it is there.
+    async fn register(self, registry: &Registry, topic: &str) -> Result<Encoder, RegistryError> {
+        let subject = format!("{topic}-value");
+        let register = async |format, text| registry.register(&subject, format, text).await;
+        Ok(match self {
+            Self::Json => Encoder::Json,
+            Self::Avro => Encoder::Avro { id: register(codec::Format::Avro, traffic::AVRO).await? },
+            Self::Protobuf => {
+                Encoder::Protobuf { id: register(codec::Format::Protobuf, traffic::PROTOBUF).await? }
+            }
+        })
+    }
 }
 
 impl Args {
