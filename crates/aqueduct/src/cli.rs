@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Compute the flows over files or over a time range of the Kafka topics
     #[command(after_long_help = commands::replay::EXAMPLE)]
     Replay(commands::replay::Args),
+    /// Run flow tests: given events, expected rows
+    #[command(after_long_help = commands::test::EXAMPLE)]
+    Test(commands::test::Args),
     /// Pseudonymise NDJSON from standard input as the connector does
     #[command(after_long_help = commands::anonymise::EXAMPLE)]
     Anonymise(commands::anonymise::Args),
@@ -88,6 +91,7 @@ impl Command {
             Self::Processor(args) => commands::processor::run(&args, global),
             Self::Connector(args) => commands::connector::run(&args, global),
             Self::Replay(args) => commands::replay::run(&args, global),
+            Self::Test(args) => commands::test::run(&args, global),
             Self::Anonymise(args) => commands::anonymise::run(&args, global),
             Self::Check(args) => commands::check::run(&args, global),
             Self::Setup(args) => commands::setup::run(&args, global),

@@ -2,9 +2,9 @@
 //!
 //! See [`connector::decode`] for the decoder.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use codec::{RejectCode, SchemaId, registry::Registry};
+use codec::{RejectCode, Schema, SchemaId, registry::Registry};
 use connector::decode::{Decoder, Event, Undecoded};
 use service::Metrics;
 use tokio::runtime::Handle;
@@ -35,6 +35,11 @@ impl Decoding {
     /// Takes the envelope off the lines of files, which have no schema.
     pub(crate) fn of_lines(declared: &Declared) -> Self {
         Self { decoder: Decoder::new(&declared.of_lines(), false), registry: None }
+    }
+
+    /// As [`Decoder::schema_of_events`].
+    pub(crate) fn schema_of_events(&mut self, topic: &str, schema: &Arc<dyn Schema>) -> Arc<dyn Schema> {
+        self.decoder.schema_of_events(topic, schema)
     }
 
     /// Whether the headers of the topic's records are needed.

@@ -103,6 +103,15 @@ impl Decoder {
         self.topics.iter().any(|known| known.wants_headers && *known.name == *topic)
     }
 
+    /// The schema of the events in values that have this schema: without the topic's envelope. For files, whose schema
+    /// is not that of a record.
+    pub fn schema_of_events(&mut self, topic: &str, schema: &Arc<dyn Schema>) -> Arc<dyn Schema> {
+        match self.topics.iter_mut().find(|known| *known.name == *topic) {
+            Some(Topic { unwrap: Some(envelope), events, .. }) => of_event(events, schema, envelope).clone(),
+            _ => schema.clone(),
+        }
+    }
+
     /// The event of a record. What needs no decoding is borrowed from the record.
     ///
     /// # Errors

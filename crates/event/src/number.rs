@@ -46,6 +46,20 @@ impl<'a> Decimal<'a> {
         Some(Self { negative, point, digits })
     }
 
+    /// The largest integer that is not above it, or the nearest one of 64 bits.
+    pub fn floor(&self) -> i64 {
+        let beyond = if self.negative { i64::MIN } else { i64::MAX };
+        let place = usize::try_from(self.point.clamp(0, 20)).unwrap_or(0);
+        let (whole, rest) = self.digits.split_at(place.min(self.digits.len()));
+        let zeros = if whole.is_empty() { 0 } else { place - whole.len() };
+        let magnitude = format!("0{whole}{}", "0".repeat(zeros)).parse::<i64>();
+        match (magnitude, self.negative) {
+            (Err(_), _) => beyond,
+            (Ok(whole), false) => whole,
+            (Ok(whole), true) => -whole - i64::from(!rest.is_empty()),
+        }
+    }
+
     /// The same number without a borrow.
     pub fn into_owned(self) -> Decimal<'static> {
         Decimal { digits: Cow::Owned(self.digits.into_owned()), ..self }
@@ -149,6 +163,13 @@ mod tests {
             let written = format!("{whole}{}e-{shift}", "0".repeat(shift));
             prop_assert_eq!(number(&written), Decimal::from(whole));
             prop_assert_eq!(number(&written).plain(64), Some(whole.to_string()));
+        }
+
+        #[test]
+        fn floors_are_those_of_integers_and_fractions(whole in -1_000_000_000_000_000i64..1_000_000_000_000_000, fraction in "[0-9]{1,30}") {
+            let text = format!("{whole}.{fraction}");
+            let is_below = text.starts_with('-') && fraction.bytes().any(|digit| digit != b'0');
+            prop_assert_eq!(Decimal::parse(&text).map(|number| number.floor()), Some(whole - i64::from(is_below)));
         }
 
         #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{calendar, units::Millis};
+use crate::{calendar, number::Decimal, units::Millis};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Between years -9999 and 9999 when it came from an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,14 +39,14 @@ impl EventTime {
         i64::try_from(nanos.div_euclid(1_000_000)).ok().and_then(Self::from_millis)
     }
 
-    /// A number of milliseconds since the epoch, as its JSON text; a fraction is cut off towards the past.
+    /// A number of milliseconds since the epoch, as its JSON text; a fraction is cut off towards the past. What RFC 3339
+    /// cannot write is the millisecond before or after everything that it can.
     pub fn from_json_number(text: &str) -> Option<Self> {
-        if let Ok(whole) = text.parse::<i64>() {
-            return Self::from_millis(whole);
-        }
-        let number: f64 = text.parse().ok()?;
-        // 2^53: beyond it doubles do not distinguish milliseconds, and the bounds are far below.
-        (number.abs() < 9_007_199_254_740_992.0).then(|| Self::from_millis(number.floor() as i64))?
+        let millis = match text.parse::<i64>() {
+            Ok(whole) => whole,
+            Err(_) => Decimal::parse(text)?.floor(),
+        };
+        Some(Self(millis.clamp(Self::BOUNDS.start() - 1, Self::BOUNDS.end() + 1)))
     }
 
     /// The time, when RFC 3339 can write it.
@@ -184,9 +184,12 @@ mod tests {
         {
             assert_eq!(EventTime::from_json_number(text), millis.map(EventTime), "{text}");
         }
-        for text in ["1e300", "9223372036854775807", "x"] {
-            assert_eq!(EventTime::from_json_number(text), None, "{text}");
+        for text in ["1e300", "9223372036854775807", "1767261600000000"] {
+            let time = EventTime::from_json_number(text).expect("a number");
+            assert_eq!(EventTime::from_millis(time.0), None, "{text} is out of range");
         }
+        assert_eq!(EventTime::from_json_number("1767261599999.9999"), Some(EventTime(1_767_261_599_999)));
+        assert_eq!(EventTime::from_json_number("x"), None);
     }
 
     #[test]

@@ -167,6 +167,13 @@ impl KafkaSettings {
                 "is empty; expected host:port, for example \"localhost:9092\"".to_owned(),
             );
         }
+        let servers = self.bootstrap_servers.split(',').map(str::trim).filter(|server| !server.is_empty());
+        for server in servers.filter(|server| !is_server(server)) {
+            note(
+                "bootstrap_servers",
+                format!("invalid broker {server:?}; expected host:port, with a port from 1 to 65535"),
+            );
+        }
         if self.group_id.is_empty() {
             note("group_id", "is empty; choose a name that no other consumer uses".to_owned());
         }
@@ -296,6 +303,14 @@ impl KafkaConfig {
     pub fn client(&self) -> impl Iterator<Item = (&str, &str)> {
         self.client.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// Whether this is `host:port` or `[address]:port`, or the same after the name of a listener's protocol. librdkafka takes
+/// any port modulo 65,536.
+fn is_server(text: &str) -> bool {
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 fn is_topic(name: &str) -> bool {

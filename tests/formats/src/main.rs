@@ -97,8 +97,11 @@ impl Record {
 fn of_file(path: &Path) -> Result<Vec<Outcome>> {
     let mut reader = avro::container::Reader::new(File::open(path)?)?;
     let mut records = Vec::new();
-    while let Some(json) = reader.next_event()? {
-        records.push(Outcome::Json(String::from_utf8(json.to_vec())?));
+    while let Some(event) = reader.next_event()? {
+        records.push(match event {
+            Ok(json) => Outcome::Json(String::from_utf8(json.to_vec())?),
+            Err(reject) => Outcome::Reject(reject.code.as_str()),
+        });
     }
     Ok(records)
 }

@@ -8,6 +8,8 @@ pub(crate) mod processor;
 
 pub(crate) mod replay;
 
+pub(crate) mod test;
+
 pub(crate) mod anonymise;
 
 pub(crate) mod check;

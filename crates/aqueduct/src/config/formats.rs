@@ -76,7 +76,7 @@ impl Config {
             }
             (Ok(settings), _) => settings,
         };
-        self.check_tags(kafka, &mut errors);
+        self.check_tags(kafka, &topics, &mut errors);
         ConfigError::unless_empty(errors, Declared { topics, registry })
     }
 
@@ -87,12 +87,18 @@ impl Config {
     /// As [`formats`](Self::formats); or `[anonymise]` names tags, which only a schema has.
     pub(crate) fn line_decoder(&self, topic: &str) -> Result<Decoder, ConfigError> {
         self.refuse_tags()?;
-        let formats = if topic.is_empty() || !self.settings.has("kafka") {
-            Formats::default()
-        } else {
-            self.formats(&self.kafka()?)?.of_lines()
-        };
-        Ok(Decoder::new(&formats, false))
+        if topic.is_empty() { Ok(Decoder::default()) } else { self.lines_of_topics() }
+    }
+
+    /// Reads lines of JSON of any topic.
+    ///
+    /// # Errors
+    /// A format is invalid.
+    pub(crate) fn lines_of_topics(&self) -> Result<Decoder, ConfigError> {
+        if !self.settings.has("kafka") {
+            return Ok(Decoder::default());
+        }
+        Ok(Decoder::new(&self.formats(&self.kafka()?)?.of_lines(), false))
     }
 
     /// Refuses tags where events have no schema: what they protect would pass.
@@ -146,8 +152,13 @@ impl Config {
             .map_err(|error| self.error_at(&format!("kafka.{}", format.place("schema")), error))
     }
 
-    /// A tag needs a schema that has it.
-    fn check_tags(&self, kafka: &KafkaConfig, errors: &mut Vec<SettingsError>) {
+    /// A tag needs a schema that has it. The schemas of a registry are not known yet.
+    fn check_tags(
+        &self,
+        kafka: &KafkaConfig,
+        topics: &[(TopicFormat, Option<Arc<dyn Schema>>)],
+        errors: &mut Vec<SettingsError>,
+    ) {
         let Ok(Some(anonymise)) = self.settings.section::<AnonymiseSettings>("anonymise") else {
             return;
         };
@@ -157,6 +168,14 @@ impl Config {
                 "anonymise.pseudonymise",
                 format!("\"tag:{tag}\" has no effect, because no topic of [kafka] has a schema; declare its format, or write pointers"),
             ));
+            return;
+        }
+        if topics.iter().any(|(format, schema)| format.schema.is_some() && schema.is_none()) {
+            return;
+        }
+        let schemas: Vec<&dyn Schema> = topics.iter().filter_map(|(_, schema)| schema.as_deref()).collect();
+        if let Some(problem) = absent_tag(&anonymise.pseudonymise.tags, &schemas) {
+            errors.push(self.settings.error_at("anonymise.pseudonymise", problem));
         }
     }
 }
@@ -252,6 +271,19 @@ fn of_key(key: KeyFormat) -> Option<Format> {
         KeyFormat::Protobuf => Some(Format::Protobuf),
         KeyFormat::JsonSchema => Some(Format::JsonSchema),
     }
+}
+
+/// The problem of the first tag that no field of these schemas has. What it is to protect would pass.
+pub(crate) fn absent_tag(tags: &[Arc<str>], schemas: &[&dyn Schema]) -> Option<String> {
+    let fields = || schemas.iter().flat_map(|schema| schema.fields());
+    let tag = tags.iter().find(|tag| !fields().any(|field| field.tags.contains(tag)))?;
+    let mut known: Vec<&str> = fields().flat_map(|field| &field.tags).map(|tag| &**tag).collect();
+    known.sort_unstable();
+    known.dedup();
+    let known: Vec<String> = known.into_iter().map(|tag| format!("tag:{tag}")).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let hint = service::settings::hint(&format!("tag:{tag}"), &known, "tags");
+    Some(format!("\"tag:{tag}\" is on no field of the schemas; {hint}"))
 }
 
 /// The envelope of a topic's values.

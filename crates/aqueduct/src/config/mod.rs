@@ -30,7 +30,7 @@ use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
 use crate::{errors, memory};
 
 pub(crate) use across::{Across, Need, filtered, places, published};
-pub(crate) use formats::{Declared, Open, envelope_of};
+pub(crate) use formats::{Declared, Open, absent_tag, envelope_of};
 
 /// The sections that a file may have.
 pub(crate) const SECTIONS: &[&str] =
@@ -62,6 +62,8 @@ pub(crate) fn host() -> String {
 #[derive(Debug)]
 pub(crate) struct Config {
     settings: Settings,
+    /// Takes the place of `[anonymise] keyring`.
+    keyring: Option<PathBuf>,
 }
 
 /// All errors; never empty.
@@ -71,7 +73,12 @@ pub(crate) struct ConfigError(pub Vec<SettingsError>);
 impl Config {
     /// The configuration of settings that were read before.
     pub(crate) fn of(settings: Settings) -> Self {
-        Self { settings }
+        Self { settings, keyring: None }
+    }
+
+    /// The same with another keyring, of which any key will do.
+    pub(crate) fn with_keyring(self, keyring: PathBuf) -> Self {
+        Self { keyring: Some(keyring), ..self }
     }
 
     /// The file, for messages.
@@ -143,7 +150,13 @@ impl Config {
     /// It is missing or invalid.
     pub(crate) fn anonymise(&self) -> Result<AnonymiseSettings, ConfigError> {
         let mut anonymise: AnonymiseSettings = self.required("anonymise")?;
-        anonymise.keyring = self.resolve(&anonymise.keyring);
+        match &self.keyring {
+            Some(keyring) => {
+                anonymise.keyring.clone_from(keyring);
+                anonymise.newest_key = None;
+            }
+            None => anonymise.keyring = self.resolve(&anonymise.keyring),
+        }
         Ok(anonymise)
     }
 

@@ -3,7 +3,7 @@
 use std::{io::Read, sync::Arc};
 
 use codec::{
-    Schema,
+    Reject, Schema,
     avro::container::{ContainerError, Reader},
 };
 
@@ -40,7 +40,7 @@ impl<R: Read> Events<R> {
             None => {
                 let event = self.reader.next_event()?;
                 self.number += 1;
-                Ok(event.map(|bytes| Line { number: self.number, bytes: Some(bytes) }))
+                Ok(event.map(|event| line(self.number, event)))
             }
         }
     }
@@ -53,7 +53,7 @@ impl<R: Read> Events<R> {
         match self.reader.next_event() {
             Ok(event) => {
                 self.number += 1;
-                event.map(|bytes| Line { number: self.number, bytes: Some(bytes) })
+                event.map(|event| line(self.number, event))
             }
             Err(failure) => {
                 self.failure = Some(failure);
@@ -61,4 +61,8 @@ impl<R: Read> Events<R> {
             }
         }
     }
+}
+
+fn line(number: u64, event: Result<&[u8], Reject>) -> Line<'_> {
+    Line { number, bytes: event.map_err(|reject| reject.code.as_str()) }
 }

@@ -5,6 +5,8 @@ use std::{
     ops::Range,
 };
 
+use connector::anonymise::RejectCode;
+
 /// The maximum length of a line: the anonymiser accepts no larger record.
 pub(crate) const MAX_LINE: usize = connector::anonymise::MAX_RECORD_BYTES;
 
@@ -33,8 +35,8 @@ pub(crate) struct Lines<R> {
 pub(crate) struct Line<'a> {
     /// Line number from 1, counting blank lines.
     pub number: u64,
-    /// Without surrounding white space; `None` if it is longer than [`MAX_LINE`].
-    pub bytes: Option<&'a [u8]>,
+    /// Without surrounding white space; the reason of a reject if it is longer than [`MAX_LINE`], or a value without JSON.
+    pub bytes: Result<&'a [u8], &'static str>,
 }
 
 impl<R: Read> Lines<R> {
@@ -58,10 +60,12 @@ impl<R: Read> Lines<R> {
     /// The bytes cannot be read. Complete lines before the error were returned.
     pub(crate) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         while let Some(found) = self.find()? {
-            let Some(range) = found else { return Ok(Some(Line { number: self.number, bytes: None })) };
+            let Some(range) = found else {
+                return Ok(Some(Line { number: self.number, bytes: Err(RejectCode::TooLarge.as_str()) }));
+            };
             let range = self.trim(range);
             if !range.is_empty() {
-                return Ok(Some(Line { number: self.number, bytes: Some(&self.buffer[range]) }));
+                return Ok(Some(Line { number: self.number, bytes: Ok(&self.buffer[range]) }));
             }
         }
         Ok(None)
@@ -70,10 +74,12 @@ impl<R: Read> Lines<R> {
     /// The next line that is not blank, if it is in memory already.
     pub(crate) fn next_held(&mut self) -> Option<Line<'_>> {
         while let Some(found) = self.find_held() {
-            let Some(range) = found else { return Some(Line { number: self.number, bytes: None }) };
+            let Some(range) = found else {
+                return Some(Line { number: self.number, bytes: Err(RejectCode::TooLarge.as_str()) });
+            };
             let range = self.trim(range);
             if !range.is_empty() {
-                return Some(Line { number: self.number, bytes: Some(&self.buffer[range]) });
+                return Some(Line { number: self.number, bytes: Ok(&self.buffer[range]) });
             }
         }
         None
@@ -169,7 +175,7 @@ mod tests {
         let mut lines = Lines::new(Drip(text, drip));
         let mut found = Vec::new();
         while let Some(line) = lines.next_line().expect("memory") {
-            found.push((line.number, line.bytes.map(<[u8]>::to_vec)));
+            found.push((line.number, line.bytes.ok().map(<[u8]>::to_vec)));
         }
         found
     }
@@ -193,7 +199,10 @@ mod tests {
             assert_eq!(found, [(1, Some(1)), (2, None), (3, Some(1)), (4, Some(MAX_LINE)), (5, None)]);
         }
         let mut lines = Lines::new(io::repeat(b'x').take(200 << 20));
-        assert_eq!(lines.next_line().expect("memory"), Some(Line { number: 1, bytes: None }));
+        assert_eq!(
+            lines.next_line().expect("memory"),
+            Some(Line { number: 1, bytes: Err(RejectCode::TooLarge.as_str()) })
+        );
         assert!(lines.buffer.len() < 4 * MAX_LINE);
     }
 

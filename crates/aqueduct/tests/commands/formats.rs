@@ -88,6 +88,9 @@ fn tags_need_a_schema() {
     let place =
         Place::with(&format!("{KAFKA}[kafka.format]\nvalue = \"avro\"\nschema = \"events.avsc\"\n{tagged}"));
     place.write("events.avsc", AVRO);
+    assert_eq!(place.run("check --offline").code, Some(2), "no field has the tag");
+    place.write("events.avsc", VIEW);
+    assert_eq!(place.run("keys new").code, Some(0));
     assert_eq!(place.run("check --offline").code, Some(0));
     // Lines of JSON would pass with what a tag protects.
     let refused = place.run_with("anonymise --topic events", "{}\n");
@@ -119,9 +122,15 @@ fn an_envelope_is_taken_off_lines() {
     assert_eq!((run.code, run.out.as_str()), (Some(0), "{\"payload\":{\"a\":1}}\n{\"b\":2}\n"));
 }
 
+const VIEW: &str = r#"{"type":"record","name":"SecretName","fields":[{"name":"time","type":"string"},{"name":"type","type":"string"},{"name":"page","type":"string"},{"name":"mail","type":"string","confluent:tags":["PII"]}]}"#;
+
 /// An Avro object container file with a view of each person, written by hand.
 fn container(values: &[&str]) -> Vec<u8> {
-    let schema = r#"{"type":"record","name":"SecretName","fields":[{"name":"time","type":"string"},{"name":"type","type":"string"},{"name":"page","type":"string"},{"name":"mail","type":"string","confluent:tags":["PII"]}]}"#;
+    container_of(VIEW, values)
+}
+
+/// As [`container`]; the schema is encoded as that of a view is, such as a record around it.
+fn container_of(schema: &str, values: &[&str]) -> Vec<u8> {
     let text = |text: &str, out: &mut Vec<u8>| {
         let mut length = text.len() * 2;
         while length >= 0x80 {
@@ -184,4 +193,51 @@ fn tags_of_an_avro_file_apply() {
     assert!(run.out.contains("\"views\":2") && !run.out.contains("secret"), "{}", run.out);
     place.write("events.ndjson", "{}\n");
     assert_eq!(place.run("replay --final events.ndjson").code, Some(2), "lines have no tags");
+}
+
+/// A flow by mail address, which is tagged, over a topic in an envelope.
+fn tagged(rest: &str) -> Place {
+    let flow = crate::support::FLOW.replace("page = \"/page\"", "page = \"/mail\"");
+    let config = format!("{flow}window = {{ size = \"10m\" }}\n[anonymise]\nforward = \"all\"\n{rest}");
+    let place = Place::with(&config);
+    assert_eq!(place.run("keys new").code, Some(0));
+    place
+}
+
+#[test]
+fn tags_of_an_avro_file_apply_inside_of_an_envelope() {
+    let place = tagged(&format!(
+        "pseudonymise = [\"tag:PII\"]\n{KAFKA}[kafka.format]\nvalue = \"avro\"\nunwrap = \"/after\"\n\
+         [schema_registry]\nurl = \"http://localhost:1\"\n"
+    ));
+    let schema =
+        format!(r#"{{"type":"record","name":"Change","fields":[{{"name":"after","type":{VIEW}}}]}}"#);
+    place.write("events.avro", container_of(&schema, &["secret-mail"]));
+    let replayed = place.run("replay --final events=events.avro");
+    assert_eq!(replayed.code, Some(0), "{}", replayed.err);
+    assert!(replayed.out.contains("\"views\":1"), "{}", replayed.out);
+    assert!(!replayed.out.contains("secret-mail"), "{}", replayed.out);
+    let one_topic = String::from_utf8(place.read("aqueduct.toml")).expect("text").replace(", \"clicks\"", "");
+    place.write("aqueduct.toml", one_topic);
+    let sample = place.run("check --offline --sample-file events.avro");
+    assert!(
+        sample.out.lines().any(|line| line.contains("/mail") && line.contains("pseudonymised")),
+        "{}",
+        sample.out
+    );
+}
+
+#[test]
+fn a_tag_that_no_schema_has_is_refused() {
+    let place = tagged("pseudonymise = [\"tag:PPI\"]\n");
+    place.write("events.avro", container(&["secret-mail"]));
+    for command in ["replay --final events.avro", "check --offline --sample-file events.avro"] {
+        let run = place.run(command);
+        assert_eq!(run.code, Some(2), "{command}: {}", run.err);
+        assert!(run.err.contains("tag:PII") && !run.out.contains("secret-mail"), "{command}: {}", run.err);
+    }
+    for tag in ["tag: PII", "tag:PII ", "tag:*"] {
+        let place = tagged(&format!("pseudonymise = [{tag:?}]\n"));
+        assert_eq!(place.run("check --offline").code, Some(2), "{tag}");
+    }
 }

@@ -17,6 +17,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("aqueduct generate --rate 2000", "needs Kafka and does not end; tests/replay/kafka.rs"),
     ("aqueduct replay --kafka --from", "needs Kafka; tests/replay/kafka.rs"),
     ("aqueduct replay views=views.ndjson.zst", "needs two topics; examples.rs"),
+    ("aqueduct test page.test.toml", "needs files; flow_tests.rs"),
     ("aqueduct status", "needs a state; tests/survey"),
     ("aqueduct reconcile", "needs a state; tests/survey"),
     ("man aqueduct-replay", "not ours"),

@@ -26,6 +26,7 @@ mod memory;
 mod privacy;
 
 mod examples;
+mod flow_tests;
 mod flows;
 mod formats;
 mod services;

@@ -2,11 +2,12 @@
 
 use crate::support::Place;
 
-pub(crate) const COMMANDS: [&str; 16] = [
+pub(crate) const COMMANDS: [&str; 17] = [
     "demo",
     "connector",
     "processor",
     "replay",
+    "test",
     "anonymise",
     "check",
     "setup",

@@ -61,7 +61,7 @@ pub enum ContainerError {
     /// The schema in the header cannot be used.
     #[error("the schema of the file is invalid: {0}")]
     Schema(#[from] SchemaError),
-    /// A value is not of the schema. Where the next begins is not known then.
+    /// A value is not of the schema, so that the beginning of the next one is unknown.
     #[error("value {index} of the block that begins at byte {block} cannot be decoded: {reject}")]
     Value {
         /// The first byte of its block.
@@ -134,17 +134,18 @@ impl<R: Read> Reader<R> {
         Arc::<AvroSchema>::clone(&self.schema)
     }
 
-    /// The JSON of the next value; `None` at the end of the file, and after an error.
+    /// The JSON of the next value, or why it has none; `None` at the end of the file, and after an error.
     ///
     /// # Errors
-    /// If the file is cut off or damaged, or the value has no JSON.
-    pub fn next_event(&mut self) -> Result<Option<&[u8]>, ContainerError> {
+    /// If the file is cut off or damaged.
+    pub fn next_event(&mut self) -> Result<Option<Result<&[u8], Reject>>, ContainerError> {
         if self.is_finished {
             return Ok(None);
         }
         match self.advance() {
-            Ok(true) => Ok(Some(&self.json)),
-            Ok(false) => {
+            Ok(Some(Ok(()))) => Ok(Some(Ok(&self.json))),
+            Ok(Some(Err(reject))) => Ok(Some(Err(reject))),
+            Ok(None) => {
                 self.is_finished = true;
                 Ok(None)
             }
@@ -155,29 +156,29 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn advance(&mut self) -> Result<bool, ContainerError> {
+    fn advance(&mut self) -> Result<Option<Result<(), Reject>>, ContainerError> {
         while self.block.index == self.block.count {
             if self.block.at < self.block.bytes.len() {
                 return Err(ContainerError::Damaged(self.block.start));
             }
             if !self.next_block()? {
-                return Ok(false);
+                return Ok(None);
             }
         }
         self.json.clear();
         let block = &mut self.block;
-        let length =
-            self.schema.decode_first(&block.bytes[block.at..], &mut self.json).map_err(|reject| {
-                let at = reject.at.map(|at| block.at + at);
-                ContainerError::Value {
-                    block: block.start,
-                    index: block.index,
-                    reject: Reject { at, ..reject },
-                }
-            })?;
+        let bytes = &block.bytes[block.at..];
+        let (length, decoded) = match self.schema.decode_first(bytes, &mut self.json) {
+            Ok(length) => (length, Ok(())),
+            Err(reject) => {
+                let reject = Reject { at: reject.at.map(|at| block.at + at), ..reject };
+                let damaged = |_| ContainerError::Value { block: block.start, index: block.index, reject };
+                (self.schema.length_of_first(bytes).map_err(damaged)?, Err(reject))
+            }
+        };
         block.at += length;
         block.index += 1;
-        Ok(true)
+        Ok(Some(decoded))
     }
 
     /// Reads a block; false at the end of the file.

@@ -30,9 +30,9 @@ struct Decoder<'a> {
 }
 
 /// The input and how far it was read.
-struct Input<'a> {
-    bytes: &'a [u8],
-    at: usize,
+pub(super) struct Input<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
 }
 
 impl Decoder<'_> {
@@ -227,7 +227,7 @@ impl Decoder<'_> {
 impl<'a> Input<'a> {
     /// A number of bytes of a value that began at `start`.
     #[inline]
-    fn take(&mut self, length: usize, start: usize) -> Result<&'a [u8], Reject> {
+    pub(super) fn take(&mut self, length: usize, start: usize) -> Result<&'a [u8], Reject> {
         let rest = &self.bytes[self.at..];
         let Some(bytes) = rest.get(..length) else { return Err(Reject::at(RejectCode::Truncated, start)) };
         self.at += length;
@@ -241,7 +241,7 @@ impl<'a> Input<'a> {
 
     /// Bytes after their length.
     #[inline]
-    fn counted(&mut self) -> Result<&'a [u8], Reject> {
+    pub(super) fn counted(&mut self) -> Result<&'a [u8], Reject> {
         let start = self.at;
         let length = self.long()?;
         let Ok(length) = usize::try_from(length) else {
@@ -261,7 +261,7 @@ impl<'a> Input<'a> {
 
     /// The number of elements of the next block of an array or map; `None` at its end. A negative number is followed by
     /// the size of the block in bytes, which no other reader checks either.
-    fn block(&mut self) -> Result<Option<u64>, Reject> {
+    pub(super) fn block(&mut self) -> Result<Option<u64>, Reject> {
         let count = self.long()?;
         if count < 0 {
             let at = self.at;
@@ -272,13 +272,13 @@ impl<'a> Input<'a> {
         Ok(Some(count.unsigned_abs()).filter(|&count| count > 0))
     }
 
-    fn int(&mut self) -> Result<i32, Reject> {
+    pub(super) fn int(&mut self) -> Result<i32, Reject> {
         let start = self.at;
         i32::try_from(self.long()?).map_err(|_| Reject::at(RejectCode::Malformed, start))
     }
 
     #[inline]
-    fn long(&mut self) -> Result<i64, Reject> {
+    pub(super) fn long(&mut self) -> Result<i64, Reject> {
         match self.bytes.get(self.at) {
             Some(&byte) if byte < 0x80 => {
                 self.at += 1;
@@ -320,7 +320,7 @@ fn finite(is_written: bool, start: usize) -> Result<(), Reject> {
 }
 
 /// The symbol or branch at an index that was read from the input.
-fn pick<T>(all: &[T], index: i32, start: usize) -> Result<&T, Reject> {
+pub(super) fn pick<T>(all: &[T], index: i32, start: usize) -> Result<&T, Reject> {
     usize::try_from(index)
         .ok()
         .and_then(|index| all.get(index))

@@ -5,6 +5,7 @@
 //! | `parse` | the text of a schema, with tags and without what decoding does not need |
 //! | `plan` | the types as nodes with indexes |
 //! | `decode` | the binary encoding to JSON text along the plan |
+//! | `skip` | the length of a value that has no JSON |
 //! | `fields` | the fields of a schema, for `check` and tags |
 //! | [`container`] | files of events |
 //!
@@ -19,6 +20,7 @@ mod decode;
 mod fields;
 mod parse;
 mod plan;
+mod skip;
 #[cfg(test)]
 mod tests;
 
@@ -68,6 +70,11 @@ impl AvroSchema {
     /// Appends the JSON of the value at the beginning of `bytes`, and returns its length in bytes.
     fn decode_first(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Reject> {
         decode::decode(&self.plan, bytes, out, MAX_OUTPUT)
+    }
+
+    /// The length of the value at the beginning of `bytes`, whether it has a JSON or not.
+    fn length_of_first(&self, bytes: &[u8]) -> Result<usize, Reject> {
+        skip::skip(&self.plan, bytes)
     }
 }
 

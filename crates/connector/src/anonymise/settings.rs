@@ -211,6 +211,9 @@ impl TryFrom<String> for Target {
     fn try_from(text: String) -> Result<Self, String> {
         match text.strip_prefix(TAG) {
             Some("") => Err("a tag has a name, such as \"tag:PII\"".to_owned()),
+            Some(tag) if tag.trim() != tag || tag.contains('*') => Err(format!(
+                "{text:?} is not the name of a tag; write it as the schema does, such as \"tag:PII\""
+            )),
             Some(tag) => Ok(Self::Tag(tag.into())),
             None => text.parse().map(Self::Pattern).map_err(|error: PointerError| error.to_string()),
         }

@@ -15,7 +15,7 @@ use std::{
 use anyhow::bail;
 use codec::Schema;
 use connector::{
-    anonymise::{Anonymiser, KeyRule, Raw, RejectCode},
+    anonymise::{Anonymiser, KeyRule, Raw},
     decode::Event,
 };
 use event::EventTime;
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Args, Sections};
 use crate::{
-    config::{Config, places},
+    config::{Config, absent_tag, places},
     decoding::Decoding,
     errors::WrongUsage,
     grid::Format,
@@ -58,9 +58,9 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
         (Some(declared), None) => Some(Decoding::new(declared, rules.key != KeyRule::Drop)?),
     };
     let sample = Sample::new(rules.key, &known(sections));
-    let reading = Reading { anonymiser, decoding, sample, times, wanted };
+    let reading = Reading { anonymiser, decoding, sample, times, wanted, tags: rules.pseudonymise.tags };
     let (source, sample, times) = runtime::run_blocking(|stop| match &args.sample_file {
-        Some(file) => of_file(reading, file, topic(sections.kafka.as_ref()), &stop),
+        Some(file) => of_file(reading, file, (config, topic(sections.kafka.as_ref())), &stop),
         None => of_kafka(reading, &config.kafka()?, &stop),
     })?;
     if sample.records() == 0 {
@@ -97,6 +97,8 @@ struct Reading {
     sample: Sample,
     times: Option<Times>,
     wanted: u64,
+    /// The tags that the schema of a file must have.
+    tags: Vec<Arc<str>>,
 }
 
 impl Reading {
@@ -142,20 +144,26 @@ impl Reading {
 fn of_file(
     mut reading: Reading,
     path: &Path,
-    topic: &str,
+    (config, topic): (&Config, &str),
     stop: &CancellationToken,
 ) -> anyhow::Result<(String, Sample, Option<Times>)> {
     let mut input = Input::open(path, stop)?;
     let source = input.name().to_owned();
-    let schema = input.schema();
+    if let Some(problem) = input.schema().and_then(|schema| absent_tag(&reading.tags, &[&*schema])) {
+        bail!(config.error_at("anonymise.pseudonymise", problem));
+    }
+    let schema = input.schema().map(|schema| match &mut reading.decoding {
+        Some(decoding) => decoding.schema_of_events(topic, &schema),
+        None => schema,
+    });
     while !reading.is_complete() && !stop.is_cancelled() {
         let Some(line) = input.next_line()? else { break };
         match line.bytes {
-            Some(value) => {
+            Ok(value) => {
                 let raw = codec::Raw { key: None, value: Some(value), headers: &[] };
                 reading.take(topic, &raw, (None, schema.as_ref()), stop)?;
             }
-            None => reading.sample.reject(RejectCode::TooLarge.as_str(), None),
+            Err(reason) => reading.sample.reject(reason, None),
         }
     }
     Ok((source, reading.sample, reading.times))

@@ -30,8 +30,8 @@ pub(super) struct Batch {
 #[derive(Debug)]
 pub(super) struct ReadLine {
     pub(super) number: u64,
-    /// Its range in the text; `None` if it is longer than an event may be.
-    place: Option<(u32, u32)>,
+    /// Its range in the text, or the reason of its reject.
+    place: Result<(u32, u32), &'static str>,
     /// `None` before a worker has read it.
     pub(super) became: Option<Became>,
 }
@@ -99,12 +99,16 @@ impl Batch {
 impl Worker {
     /// Reads all lines of a batch.
     pub(super) fn read(&mut self, batch: &mut Batch, topic: &str, schema: Option<&Arc<dyn Schema>>) {
+        let schema = schema.map(|schema| self.decoder.schema_of_events(topic, schema));
         for line in &mut batch.lines {
             line.became = Some(match line.place {
-                Some((start, end)) => {
-                    self.line(&batch.text[start as usize..end as usize], topic, schema, &mut batch.digests)
-                }
-                None => rejected(RejectCode::TooLarge.as_str(), None),
+                Ok((start, end)) => self.line(
+                    &batch.text[start as usize..end as usize],
+                    topic,
+                    schema.as_ref(),
+                    &mut batch.digests,
+                ),
+                Err(reason) => rejected(reason, None),
             });
         }
     }

@@ -24,6 +24,8 @@ use super::{
     session::{At, Session},
 };
 use crate::{
+    config::absent_tag,
+    errors::WrongUsage,
     input::Input,
     progress::{self, Bar},
 };
@@ -85,6 +87,16 @@ impl Files {
             })
         };
         Ok(Self { files: places.into_iter().map(open).collect::<anyhow::Result<_>>()?, threads })
+    }
+
+    /// Refuses tags that no file has: what they are to protect would pass.
+    pub(super) fn check_tags(&self, tags: &[Arc<str>]) -> Result<(), WrongUsage> {
+        let schemas: Vec<_> = self.files.iter().filter_map(|file| file.input.schema()).collect();
+        let schemas: Vec<&dyn Schema> = schemas.iter().map(|schema| &**schema).collect();
+        match absent_tag(tags, &schemas) {
+            Some(problem) => Err(WrongUsage(format!("anonymise.pseudonymise: {problem}"))),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn partitions(&self) -> usize {

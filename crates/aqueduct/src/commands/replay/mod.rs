@@ -17,6 +17,8 @@ mod session;
 
 mod finals;
 
+mod given;
+
 mod rows;
 
 mod lines;
@@ -25,7 +27,11 @@ mod tables;
 
 mod tally;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::bail;
 use event::EventTime;
@@ -35,6 +41,8 @@ use crate::{
     global::{self, Global},
     runtime,
 };
+
+pub(crate) use given::Given;
 
 use neighbours::Neighbours;
 use plan::{Plan, Source};
@@ -107,22 +115,31 @@ fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> 
     let output = rows.name().to_owned();
     let neighbours = Neighbours::new(&plan.rules.events, &plan.rules.flows);
     let source = plan.source.open(plan.threads, &neighbours, shutdown)?;
+    if let OpenSource::Files(files) = &source {
+        files.check_tags(&plan.rules.tags)?;
+    }
     let mut session = Session::new(plan.rules, source.partitions(), rows);
     let read = source.read(&mut session, shutdown);
     if let Err(error) = read.and_then(|()| session.end()) {
-        session.report(None);
+        report(&session.summary(None));
         return Err(error);
     }
     if let Some(nothing) = session.all_rejected() {
-        session.report(None);
+        report(&session.summary(None));
         bail!("{nothing}; correct the configuration or the input; {output} was not written");
     }
     if shutdown.is_cancelled() {
-        session.report(None);
+        report(&session.summary(None));
         bail!("interrupted before the end of the input; {output} is incomplete");
     }
-    session.finish()?;
+    session.finish(&report)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints to standard error what was read and, if the output is complete, what was written.
+fn report(summary: &str) {
+    // Lost only if standard error is closed.
+    let _ = io::stderr().write_all(summary.as_bytes());
 }
 
 impl Source {

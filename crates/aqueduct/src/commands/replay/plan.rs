@@ -4,6 +4,7 @@ use std::{
     fs::Metadata,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use connector::{
@@ -40,6 +41,8 @@ pub(super) struct Rules {
     pub(super) line_decoder: Decoder,
     /// `None` if the events are already pseudonymised or are not to be.
     pub(super) anonymiser: Option<Anonymiser>,
+    /// The tags that the schemas of files must have.
+    pub(super) tags: Vec<Arc<str>>,
     pub(super) only_final: bool,
 }
 
@@ -80,17 +83,11 @@ pub(super) enum Target {
 
 impl Plan {
     pub(super) fn make(args: &Args, config: &Config) -> anyhow::Result<Self> {
-        let (events, flows) = (config.events()?, config.flows()?);
-        replayable(&flows, args.kafka).map_err(|(key, text)| config.error_at(&key, text))?;
-        config.tables_of(&flows)?;
-        config.check_across(&flows)?;
-        let raw = !args.anonymised && config.settings().has("anonymise");
-        let anonymiser = if raw { Some(config.checked_anonymiser()?) } else { None };
+        let mut rules = Rules::make(config, args.kafka, !args.anonymised, args.only_final)?;
         let output = Target::choose(&args.output, config)?;
-        let mut line_decoder = Decoder::default();
         let source = if args.kafka {
             let has_keys =
-                anonymiser.as_ref().is_some_and(|anonymiser| anonymiser.key_rule() != KeyRule::Drop);
+                rules.anonymiser.as_ref().is_some_and(|anonymiser| anonymiser.key_rule() != KeyRule::Drop);
             Source::Kafka(Box::new(Span::make(args, config, has_keys)?))
         } else {
             if args.from.is_some() || args.to.is_some() {
@@ -98,10 +95,8 @@ impl Plan {
                 return Err(WrongUsage(text).into());
             }
             let places = places(&args.files)?;
-            refuse_own_input(&args.output, &places, config, anonymiser.is_some())?;
-            if anonymiser.is_some() {
-                line_decoder = decoder_of(&places, config)?;
-            }
+            refuse_own_input(&args.output, &places, config, rules.anonymiser.is_some())?;
+            rules.read_lines_of(&places, config)?;
             Source::Files(places)
         };
         if let Target::Database(path) = &output
@@ -109,10 +104,39 @@ impl Plan {
         {
             refuse_database_of_others(path)?;
         }
-        let rules =
-            Rules { events, flows: flows.clone(), line_decoder, anonymiser, only_final: args.only_final };
         let threads = args.threads.map_or_else(default_threads, usize::from);
+        let flows = rules.flows.clone();
         Ok(Self { source, rules, flows, output, threads })
+    }
+}
+
+impl Rules {
+    /// The rules of a configuration. With `is_raw`, events are anonymised, if the configuration says so.
+    pub(super) fn make(
+        config: &Config,
+        from_kafka: bool,
+        is_raw: bool,
+        only_final: bool,
+    ) -> Result<Self, ConfigError> {
+        let (events, flows) = (config.events()?, config.flows()?);
+        replayable(&flows, from_kafka).map_err(|(key, text)| config.error_at(&key, text))?;
+        config.tables_of(&flows)?;
+        config.check_across(&flows)?;
+        let is_anonymised = is_raw && config.settings().has("anonymise");
+        let (anonymiser, tags) = if is_anonymised {
+            (Some(config.checked_anonymiser()?), config.anonymise()?.pseudonymise.tags)
+        } else {
+            (None, Vec::new())
+        };
+        Ok(Self { events, flows, line_decoder: Decoder::default(), anonymiser, tags, only_final })
+    }
+
+    /// Unwraps the envelopes of these files.
+    pub(super) fn read_lines_of(&mut self, places: &[Place], config: &Config) -> Result<(), ConfigError> {
+        if self.anonymiser.is_some() {
+            self.line_decoder = decoder_of(places, config)?;
+        }
+        Ok(())
     }
 }
 
@@ -121,12 +145,10 @@ fn decoder_of(places: &[Place], config: &Config) -> Result<Decoder, ConfigError>
     if places.iter().any(|place| !is_container(&place.path)) {
         config.refuse_tags()?;
     }
-    let is_any_named = places.iter().any(|place| !place.topic.is_empty());
-    if !is_any_named || !config.settings().has("kafka") {
+    if places.iter().all(|place| place.topic.is_empty()) {
         return Ok(Decoder::default());
     }
-    let formats = config.formats(&config.kafka()?)?.of_lines();
-    Ok(Decoder::new(&formats, false))
+    config.lines_of_topics()
 }
 
 /// The output must not replace an input, by any path.

@@ -1,10 +1,6 @@
 //! The common part of files and Kafka: records in, rows out.
 
-use std::{
-    io::{self, Write as _},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use codec::Schema;
 use connector::{
@@ -222,20 +218,18 @@ impl Session {
         Ok(())
     }
 
-    /// Completes the output and returns the totals.
-    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+    /// Completes the output and reports the totals.
+    pub(super) fn finish(mut self, report: &dyn Fn(&str)) -> anyhow::Result<()> {
         let ledgers: Vec<_> = self.replay.engine().flows().iter().map(|flow| flow.ledger).collect();
         let rows = std::mem::replace(&mut self.rows, RowSink::Closed);
         let written = rows.finish(&ledgers)?;
-        self.report(Some(&written));
+        report(&self.summary(Some(&written)));
         self.tally.check(self.replay.engine().flows())
     }
 
-    /// Prints to standard error what was read and, if the output is complete, what was written.
-    pub(super) fn report(&self, written: Option<&str>) {
-        let text = self.tally.summary(self.replay.engine().flows(), self.began.elapsed(), written);
-        // Lost only if standard error is closed.
-        let _ = io::stderr().write_all(text.as_bytes());
+    /// What was read and, if the output is complete, what was written.
+    pub(super) fn summary(&self, written: Option<&str>) -> String {
+        self.tally.summary(self.replay.engine().flows(), self.began.elapsed(), written)
     }
 }
 

@@ -56,7 +56,8 @@ fn events(input: impl Read) -> (Vec<String>, Option<ContainerError>) {
     };
     loop {
         match reader.next_event() {
-            Ok(Some(json)) => events.push(String::from_utf8(json.to_vec()).expect("JSON is UTF-8")),
+            Ok(Some(Ok(json))) => events.push(String::from_utf8(json.to_vec()).expect("JSON is UTF-8")),
+            Ok(Some(Err(reject))) => events.push(format!("rejected: {}", reject.code.as_str())),
             Ok(None) => return (events, None),
             Err(error) => {
                 assert!(matches!(reader.next_event(), Ok(None)), "nothing follows an error");
@@ -147,6 +148,53 @@ fn damage_is_noticed() {
         let expect = Reject::at(RejectCode::Malformed, 2);
         matches!(error, ContainerError::Value { index: 1, reject, .. } if *reject == expect)
     });
+}
+
+/// Values of the schema below without a JSON, between others.
+#[test]
+fn a_value_without_json_is_rejected_alone() {
+    let schema = r#"{"type":"record","name":"R","fields":[
+        {"name":"x","type":"double"},
+        {"name":"s","type":{"type":"map","values":{"type":"array","items":["null","string"]}}},
+        {"name":"d","type":{"type":"bytes","logicalType":"big-decimal"}},
+        {"name":"next","type":["null","R"]}]}"#;
+    let value = |x: f64, text: &[u8], scale: i64, depth: usize| {
+        let inner = [counted([5]), long(scale)].concat();
+        let one = [
+            &x.to_le_bytes()[..],
+            &long(1),
+            &counted("k"),
+            &long(2),
+            &long(0),
+            &long(1),
+            &counted(text),
+            &long(0),
+            &long(0),
+            &counted(inner),
+        ]
+        .concat();
+        let mut all = one.clone();
+        for _ in 0..depth {
+            all.extend(long(1));
+            all.extend(&one);
+        }
+        all.extend(long(0));
+        all
+    };
+    let good = || value(1.0, b"a", 0, 1);
+    for (bad, code) in [
+        (value(f64::NAN, b"a", 0, 0), "not-finite"),
+        (value(1.0, b"\xff", 0, 3), "invalid-utf8"),
+        (value(1.0, b"a", 10_000, 0), "number-range"),
+        (value(1.0, b"a", 0, 200_000), "too-deep"),
+    ] {
+        let values = [good(), bad, good()].concat();
+        let (found, error) = events(&[header("null", schema), block("null", 3, &values)].concat()[..]);
+        assert!(error.is_none(), "{code}: {error:?}");
+        assert_eq!(found.len(), 3, "{code}");
+        assert_eq!(found[1], format!("rejected: {code}"));
+        assert_eq!(found[0], found[2], "{code}");
+    }
 }
 
 #[test]
