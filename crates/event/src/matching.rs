@@ -71,6 +71,11 @@ impl AnyOf {
         Self { written, texts, numbers }
     }
 
+    /// The texts among the values, in order.
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
     /// Whether an event's value is one of these.
     #[inline]
     pub fn contains(&self, value: &Value<'_>) -> bool {

@@ -211,11 +211,6 @@ fn of_flow(number: usize, flow: &Flow) -> Vec<Place<'_>> {
         places.push(place("join.on", &join.view, Role::Compared));
         places.extend((join.click != join.view).then(|| place("join.on", &join.click, Role::Compared)));
     }
-    let mut matches: Vec<(String, &Match)> = Vec::new();
-    matches.extend(flow.events.iter().map(|events| ("where".to_owned(), events)));
-    if let Some(ctr) = &flow.ctr {
-        matches.extend([("views".to_owned(), &ctr.views), ("clicks".to_owned(), &ctr.clicks)]);
-    }
     for fed in flow.fed.iter().filter(|fed| fed.source == Source::Events) {
         let measure = format!("measures.{}", quoted(&fed.name));
         let (word, role) = match &fed.aggregation {
@@ -226,10 +221,8 @@ fn of_flow(number: usize, flow: &Flow) -> Vec<Place<'_>> {
             Aggregation::Distinct { .. } => ("distinct", Role::Compared),
         };
         places.extend(fed.aggregation.at().map(|at| place(&format!("{measure}.{word}"), at, role)));
-        let key = if fed.aggregation == Aggregation::Count { "count" } else { "where" };
-        matches.extend(fed.events.iter().map(|events| (format!("{measure}.{key}"), events)));
     }
-    for (key, matched) in matches {
+    for (key, matched) in matches(flow) {
         places.extend(matched.terms.iter().filter_map(|term| match &term.subject {
             Subject::At(pointer) => {
                 Some(place(&format!("{key}.\"{}\"", pointer.as_str()), pointer, Role::Matched))
@@ -238,6 +231,52 @@ fn of_flow(number: usize, flow: &Flow) -> Vec<Place<'_>> {
         }));
     }
     places
+}
+
+/// The conditions of a flow, with the keys that declare them.
+fn matches(flow: &Flow) -> Vec<(String, &Match)> {
+    let mut matches: Vec<(String, &Match)> = Vec::new();
+    matches.extend(flow.events.iter().map(|events| ("where".to_owned(), events)));
+    if let Some(ctr) = &flow.ctr {
+        matches.extend([("views".to_owned(), &ctr.views), ("clicks".to_owned(), &ctr.clicks)]);
+    }
+    for fed in flow.fed.iter().filter(|fed| fed.source == Source::Events) {
+        let key = if fed.aggregation == Aggregation::Count { "count" } else { "where" };
+        let key = format!("measures.{}.{key}", quoted(&fed.name));
+        matches.extend(fed.events.iter().map(|events| (key.clone(), events)));
+    }
+    matches
+}
+
+/// Names of topics that `kafka.topics` does not have, in conditions of flows and in `[events.topics]`: the keys, and what
+/// follows. Not errors, because a topic may be removed while flows that name it stay.
+pub(crate) fn unread_topics(
+    flows: &[Flow],
+    events: Option<&EventsSettings>,
+    topics: &[&str],
+) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut look = |key: String, topic: &str| {
+        if !topics.contains(&topic) {
+            let hint = service::settings::hint(topic, topics, "topics");
+            found
+                .push((key, format!("{topic:?} is not in kafka.topics, so no event has this topic; {hint}")));
+        }
+    };
+    for topic in events.iter().flat_map(|events| events.topics.keys()) {
+        look(format!("events.topics.{}", quoted(topic)), topic);
+    }
+    for (number, flow) in flows.iter().enumerate() {
+        for (key, matched) in matches(flow) {
+            for term in matched.terms.iter().filter(|term| term.subject == Subject::Topic) {
+                term.any_of
+                    .texts()
+                    .iter()
+                    .for_each(|topic| look(format!("flows[{number}].{key}.topic"), topic));
+            }
+        }
+    }
+    found
 }
 
 /// A name as a part of a dotted key.

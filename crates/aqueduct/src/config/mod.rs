@@ -29,7 +29,7 @@ use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
 
 use crate::{errors, memory};
 
-pub(crate) use across::{Across, Need, filtered, places, published};
+pub(crate) use across::{Across, Need, filtered, places, published, unread_topics};
 pub(crate) use formats::{Declared, Open, absent_tag, envelope_of};
 
 /// The sections that a file may have.
@@ -293,7 +293,17 @@ impl Config {
     /// # Errors
     /// It is invalid.
     pub(crate) fn service(&self) -> Result<ServiceSettings, ConfigError> {
-        Ok(self.settings.section_or_default("service")?)
+        let service: ServiceSettings = self.settings.section_or_default("service")?;
+        let is_address = |text: &str| {
+            text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        match service.listen.as_deref().filter(|listen| !is_address(listen)) {
+            Some(listen) => Err(self.error_at(
+                "service.listen",
+                format!("invalid address {listen:?}; expected host:port, such as \"127.0.0.1:9464\""),
+            )),
+            None => Ok(service),
+        }
     }
 
     /// The path of `[anonymise] keyring`, by default `keys.toml` next to the file.

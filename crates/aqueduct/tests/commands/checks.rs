@@ -74,3 +74,60 @@ fn each_service_has_its_own_port() {
         running.wait();
     }
 }
+
+#[test]
+fn names_of_topics_that_are_not_read_are_warnings() {
+    let place = Place::with(
+        "[kafka]\nbootstrap_servers = \"localhost:9092\"\ntopics = [\"views\", \"clicks\"]\ngroup_id = \"g\"\n\
+         [events]\ntime = \"/time\"\n[events.topics.clikcs]\nid = \"/id\"\n\
+         [[flows]]\nname = \"f\"\nby = { page = \"/page\" }\nwindow = { size = \"1h\" }\n\
+         views = { topic = \"viewz\" }\nclicks = { topic = \"clicks\" }\n",
+    );
+    let run = place.run("check --offline");
+    let text = format!("{}{}", run.out, run.err);
+    assert_eq!(run.code, Some(0), "{text}");
+    for (line, name, nearest) in [(7, "clikcs", "clicks"), (13, "viewz", "views")] {
+        let place = format!("aqueduct.toml:{line}: ");
+        let warning =
+            text.lines().find(|line| line.contains(&place)).unwrap_or_else(|| panic!("{place}: {text}"));
+        assert!(warning.contains(name) && warning.contains(nearest), "{warning}");
+    }
+}
+
+#[test]
+fn brokers_have_a_host_and_a_port() {
+    for (servers, is_valid) in [
+        ("localhost:9092", true),
+        ("a:1, b:65535", true),
+        ("[::1]:9092", true),
+        ("SSL://a:9093", true),
+        ("localhost", false),
+        ("localhost:99999", false),
+        ("a:9092,b:0", false),
+        (":9092", false),
+    ] {
+        let place = Place::with(&format!(
+            "[kafka]\nbootstrap_servers = \"{servers}\"\ntopics = [\"events\"]\ngroup_id = \"g\"\n"
+        ));
+        let run = place.run("check --offline");
+        let is_named = run.err.starts_with("error: aqueduct.toml:2: kafka.bootstrap_servers: ");
+        assert_eq!((run.code == Some(2), is_named), (!is_valid, !is_valid), "{servers}: {}", run.err);
+    }
+}
+
+#[test]
+fn the_address_of_the_live_page_has_a_port() {
+    for (listen, is_valid) in
+        [("127.0.0.1:0", true), ("[::]:9464", true), ("localhost", false), ("a:70000", false)]
+    {
+        let place = Place::with(&format!("{}[service]\nlisten = \"{listen}\"\n", flow()));
+        let run = place.run("check --offline");
+        assert_eq!(run.code == Some(2), !is_valid, "{listen}: {}", run.err);
+        assert_eq!(
+            run.err.starts_with("error: aqueduct.toml:11: service.listen: "),
+            !is_valid,
+            "{}",
+            run.err
+        );
+    }
+}

@@ -271,7 +271,9 @@ impl<'de> Deserialize<'de> for Forward {
                 if text == "all" {
                     Ok(Forward::All)
                 } else {
-                    Err(E::invalid_value(de::Unexpected::Str(text), &self))
+                    Err(E::custom(format!(
+                        "unknown value {text:?}; expected \"all\" or a list of JSON pointers"
+                    )))
                 }
             }
 

@@ -464,3 +464,18 @@ proptest! {
 fn no_templates(error: &impl Debug) -> String {
     format!("{error:?}")
 }
+
+#[test]
+fn numbers_keep_all_their_digits_or_are_refused() {
+    let read = |number: &str| {
+        Settings::parse(&format!("[a]\nx = {number}\n"), Path::new("a.toml"), [], &["a"]).map(|_| ())
+    };
+    for number in ["0.1", "1e3", "-12.50", "1_000.25", "0.0", "123456789012345.0", "inf", "9007199254740993"]
+    {
+        assert!(read(number).is_ok(), "{number}");
+    }
+    for number in ["0.10000000000000001", "1234567890123456789.0", "1.00000000000000000001"] {
+        let error = read(number).expect_err("it is not the number that is kept").to_string();
+        assert!(error.starts_with("a.toml:2: "), "{number}: {error}");
+    }
+}

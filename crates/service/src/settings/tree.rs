@@ -92,7 +92,12 @@ fn node(value: toml::Spanned<DeValue<'_>>, place: Place<'_>) -> Result<Node, Fai
             Err(_) => return Err((origin, "a number exceeds 64 bits".to_owned())),
         },
         DeValue::Float(float) => {
-            Value::Float(float.as_str().parse().expect("a TOML float parses as a Rust float"))
+            let value: f64 = float.as_str().parse().expect("a TOML float parses as a Rust float");
+            if value.is_finite() && digits(float.as_str()) != digits(&format!("{value:e}")) {
+                let problem = "a number has more digits than can be kept; write at most 15, or an integer";
+                return Err((origin, problem.to_owned()));
+            }
+            Value::Float(value)
         }
         DeValue::Array(list) => {
             Value::List(list.into_iter().map(|item| node(item, place)).collect::<Result<_, _>>()?)
@@ -100,6 +105,13 @@ fn node(value: toml::Spanned<DeValue<'_>>, place: Place<'_>) -> Result<Node, Fai
         DeValue::Table(inner) => Value::Table(table(inner, place)?),
     };
     Ok(Node { origin, value })
+}
+
+/// The significant digits of a number.
+fn digits(number: &str) -> String {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
 }
 
 impl Table {

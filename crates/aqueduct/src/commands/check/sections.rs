@@ -16,7 +16,7 @@ use service::SettingsError;
 use writer::WriterConfig;
 
 use super::schemas::{self, Wanted};
-use crate::config::{Across, Config, ConfigError, Declared, REQUIRED, envelope_of};
+use crate::config::{Across, Config, ConfigError, Declared, REQUIRED, envelope_of, unread_topics};
 
 /// The sections of the file.
 #[derive(Default)]
@@ -71,6 +71,7 @@ impl Sections {
         }
         sections.check_rules(config, errors);
         sections.check_schema_files(config);
+        sections.check_topics(config);
         sections.check_cold_start(config);
         sections.check_processing_time(config);
         sections
@@ -134,6 +135,15 @@ impl Sections {
             }
         }
         for (key, text) in warnings {
+            self.warn(config, &key, text);
+        }
+    }
+
+    /// Names of topics in flows and `[events]`.
+    fn check_topics(&mut self, config: &Config) {
+        let Some(kafka) = &self.kafka else { return };
+        let topics: Vec<&str> = kafka.topics.iter().map(AsRef::as_ref).collect();
+        for (key, text) in unread_topics(&self.flows, self.events.as_ref(), &topics) {
             self.warn(config, &key, text);
         }
     }

@@ -189,11 +189,12 @@ impl Tally {
         let seconds = took.as_secs_f64();
         let rate = self.records as f64 / seconds.max(1e-3);
         let sources = if self.partitions == 1 { "partition" } else { "partitions" };
-        let end = written.map_or("; no output is complete".to_owned(), |written| format!(": {written}"));
+        let records = if self.records == 1 { "record" } else { "records" };
+        let end = written.map_or("; no output was written".to_owned(), |written| format!(": {written}"));
         push(
             &mut text,
             format_args!(
-                "{} records of {} {sources}, {} rejected, in {seconds:.1} s ({rate:.0} events/s){end}",
+                "{} {records} of {} {sources}, {} rejected, in {seconds:.1} s ({rate:.0} events/s){end}",
                 self.records, self.partitions, self.rejected
             ),
         );
