@@ -15,13 +15,10 @@ mod anonymise;
 #[path = "../../crates/connector/src/keyring/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "the connector uses more of it")]
 mod keyring;
-#[path = "../../crates/pubsub/src/limits.rs"]
-#[allow(dead_code, reason = "the connector uses more of it")]
-mod limits;
+#[path = "../../crates/connector/src/outgoing/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the connector uses more of it")]
+mod outgoing;
 mod rules;
-
-// The anonymiser takes its limits from the crate `pubsub`, of which this is the only module here.
-extern crate self as pubsub;
 
 use anonymise::{Anonymiser, Raw};
 use rules::{Declared, expect, json};
