@@ -56,9 +56,19 @@ const ESCAPES: [u8; 0x20] = {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// A string with its quotes. Returns false, with the string incomplete, once `out` is longer than `limit`.
-pub(crate) fn string(out: &mut Vec<u8>, text: &str, limit: usize) -> bool {
-    let mut rest = text.as_bytes();
+/// The index of the first byte that is not part of UTF-8, as the error. Most strings are short and ASCII, which is by far
+/// the fastest to check.
+#[inline]
+pub(crate) fn check_utf8(bytes: &[u8]) -> Result<(), usize> {
+    if bytes.is_ascii() || simdutf8::basic::from_utf8(bytes).is_ok() {
+        return Ok(());
+    }
+    Err(std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len))
+}
+
+/// A string, which is UTF-8, with its quotes. Returns false, with the string incomplete, once `out` is longer than `limit`.
+pub(crate) fn string(out: &mut Vec<u8>, text: &[u8], limit: usize) -> bool {
+    let mut rest = text;
     out.push(b'"');
     loop {
         let plain = plain_end(rest, 0);
@@ -278,8 +288,8 @@ mod tests {
 
     #[test]
     fn a_limit_ends_a_string() {
-        assert_eq!(written(|out| string(out, &"\u{1}".repeat(1000), 100)), None);
-        assert_eq!(written(|out| string(out, &"a".repeat(1000), 100)), None);
+        assert_eq!(written(|out| string(out, "\u{1}".repeat(1000).as_bytes(), 100)), None);
+        assert_eq!(written(|out| string(out, "a".repeat(1000).as_bytes(), 100)), None);
         assert_eq!(written(|out| base64(out, &[0; 1000], 100)), None);
     }
 
@@ -288,7 +298,8 @@ mod tests {
         for special in (0..0x80u8).map(char::from).chain(['ż', '\u{2028}', '😀']) {
             for before in 0..20 {
                 let text = format!("{}{special}{}", "a".repeat(before), "b".repeat(before % 9));
-                let json = written(|out| string(out, &text, usize::MAX)).expect("there is no limit");
+                let json =
+                    written(|out| string(out, text.as_bytes(), usize::MAX)).expect("there is no limit");
                 assert_eq!(serde_json::from_str::<String>(&json).ok(), Some(text), "{json}");
             }
         }
@@ -297,7 +308,7 @@ mod tests {
     proptest! {
         #[test]
         fn strings_read_back(text: String) {
-            let json = written(|out| string(out, &text, usize::MAX)).expect("there is no limit");
+            let json = written(|out| string(out, text.as_bytes(), usize::MAX)).expect("there is no limit");
             prop_assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
         }
 

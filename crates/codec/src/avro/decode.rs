@@ -251,12 +251,12 @@ impl<'a> Input<'a> {
     }
 
     #[inline]
-    fn text(&mut self) -> Result<&'a str, Reject> {
+    fn text(&mut self) -> Result<&'a [u8], Reject> {
         let bytes = self.counted()?;
-        simdutf8::basic::from_utf8(bytes).map_err(|_| {
-            let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
-            Reject::at(RejectCode::InvalidUtf8, self.at - bytes.len() + valid)
-        })
+        match write::check_utf8(bytes) {
+            Ok(()) => Ok(bytes),
+            Err(valid) => Err(Reject::at(RejectCode::InvalidUtf8, self.at - bytes.len() + valid)),
+        }
     }
 
     /// The number of elements of the next block of an array or map; `None` at its end. A negative number is followed by

@@ -238,7 +238,7 @@ impl Builder {
             .collect::<Result<Vec<_>, SchemaError>>()?;
         let members = record.fields.iter().zip(nodes).enumerate().map(|(index, (field, node))| {
             let mut lead = if index == 0 { Vec::new() } else { vec![b','] };
-            write::string(&mut lead, &field.name, usize::MAX);
+            write::string(&mut lead, field.name.as_bytes(), usize::MAX);
             lead.push(b':');
             Member { lead: lead.into(), node }
         });
@@ -252,7 +252,7 @@ impl Builder {
     fn enumeration(&mut self, definition: &EnumSchema) -> Result<Span, SchemaError> {
         let symbols = definition.symbols.iter().map(|symbol| {
             let mut quoted = Vec::new();
-            write::string(&mut quoted, symbol, usize::MAX);
+            write::string(&mut quoted, symbol.as_bytes(), usize::MAX);
             quoted.into()
         });
         append(&mut self.symbols, symbols)

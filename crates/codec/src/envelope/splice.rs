@@ -34,9 +34,9 @@ impl<'o> Splice<'o> {
     pub(super) fn text(&mut self, name: &str, value: &[u8]) -> Result<(), Reject> {
         let text = simdutf8::basic::from_utf8(value).map_err(|_| Reject::whole(RejectCode::InvalidUtf8))?;
         self.comma();
-        let mut fits = write::string(self.0, name, write::MAX_OUTPUT);
+        let mut fits = write::string(self.0, name.as_bytes(), write::MAX_OUTPUT);
         self.0.push(b':');
-        fits &= write::string(self.0, text, write::MAX_OUTPUT);
+        fits &= write::string(self.0, text.as_bytes(), write::MAX_OUTPUT);
         if fits { Ok(()) } else { Err(Reject::whole(RejectCode::TooLarge)) }
     }
 

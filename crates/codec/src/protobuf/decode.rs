@@ -312,7 +312,7 @@ impl<'p, 'a> Decoder<'p, 'a, '_> {
             Kind::Double => write::double(self.out, f64::from_le_bytes(input.fixed64()?)),
             Kind::Float => write::single(self.out, f32::from_le_bytes(input.fixed32()?)),
             Kind::String => {
-                let text = utf8(input)?;
+                let text = utf8_bytes(input)?;
                 return self.string(text);
             }
             Kind::Bytes => {
@@ -345,7 +345,8 @@ impl<'p, 'a> Decoder<'p, 'a, '_> {
         if is_finite { Ok(()) } else { Err(Reject::at(RejectCode::NotFinite, start)) }
     }
 
-    pub(super) fn string(&mut self, text: &str) -> Result<(), Reject> {
+    /// Writes a string, which is UTF-8.
+    pub(super) fn string(&mut self, text: &[u8]) -> Result<(), Reject> {
         let fits = write::string(self.out, text, self.limit);
         if fits { Ok(()) } else { Err(Reject::whole(RejectCode::TooLarge)) }
     }
@@ -377,12 +378,18 @@ pub(super) fn integer(kind: Kind, input: &mut Input<'_>) -> Result<Integer, Reje
     })
 }
 
-/// The rest of the input as text.
-pub(super) fn utf8<'a>(input: &mut Input<'a>) -> Result<&'a str, Reject> {
+/// The rest of the input, which is text.
+#[inline]
+pub(super) fn utf8_bytes<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Reject> {
     let start = input.at;
     let bytes = input.rest();
-    simdutf8::basic::from_utf8(bytes).map_err(|_| {
-        let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
-        Reject::at(RejectCode::InvalidUtf8, start + valid)
-    })
+    match write::check_utf8(bytes) {
+        Ok(()) => Ok(bytes),
+        Err(valid) => Err(Reject::at(RejectCode::InvalidUtf8, start + valid)),
+    }
+}
+
+/// The same as a string.
+pub(super) fn utf8<'a>(input: &mut Input<'a>) -> Result<&'a str, Reject> {
+    utf8_bytes(input).map(|bytes| str::from_utf8(bytes).expect("it was just checked"))
 }

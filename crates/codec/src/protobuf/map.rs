@@ -1,7 +1,7 @@
 //! Maps: entries with a key and a value, of which the last one with a key counts.
 
 use super::{
-    decode::{Decoder, Integer, Slot, integer, utf8},
+    decode::{Decoder, Integer, Slot, integer, utf8_bytes},
     plan::{Field, Kind, Message},
     wire::Input,
 };
@@ -70,7 +70,7 @@ impl<'p> Decoder<'p, '_, '_> {
         let mut input = Input::new(self.payload, slot.next as usize, slot.last as usize);
         match key.kind {
             Kind::String => {
-                let text = utf8(&mut input)?;
+                let text = utf8_bytes(&mut input)?;
                 self.string(text)?;
             }
             _ if input.is_empty() => {

@@ -129,7 +129,7 @@ impl<'p> Decoder<'p, '_, '_> {
             }
             next = self.after(run);
         }
-        self.string(&paths)
+        self.string(paths.as_bytes())
     }
 
     /// The URL of the type, and either the fields of the message or its own form.
@@ -147,7 +147,7 @@ impl<'p> Decoder<'p, '_, '_> {
             return Err(Reject::at(RejectCode::Malformed, url.start as usize));
         };
         self.out.extend_from_slice(b"\"@type\":");
-        self.string(text)?;
+        self.string(text.as_bytes())?;
         let inner = &plan.messages[index];
         if inner.form == Form::Plain {
             self.members(inner, value)?;
