@@ -30,7 +30,11 @@ pub(super) async fn open(
         .message()
         .await?
         .ok_or_else(|| Status::invalid_argument("a stream must begin with a request"))?;
-    let window = Window { messages: first.max_outstanding_messages, bytes: first.max_outstanding_bytes };
+    let window = Window {
+        messages: first.max_outstanding_messages,
+        bytes: first.max_outstanding_bytes,
+        ack_deadline: 1_000 * i64::from(first.stream_ack_deadline_seconds),
+    };
     let number = shared.broker().open_stream(&first.subscription, window)?;
     let (outlet, answers) = mpsc::channel(AHEAD);
     let stream = Stream { shared: shared.clone(), subscription: first.subscription, number, requests, cuts };

@@ -50,11 +50,13 @@ pub(super) struct Chaos {
     pub(super) reorder: usize,
 }
 
-/// How much a subscriber can hold at once; 0 or less is unlimited.
+/// What a stream asked for: how much it can hold at once (0 or less is unlimited), and for how long messages are leased to
+/// it, in milliseconds (0 or less is the subscription's deadline).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) messages: i64,
     pub(super) bytes: i64,
+    pub(super) ack_deadline: i64,
 }
 
 /// How many messages of a subscription are in which state.
@@ -323,7 +325,9 @@ impl Subscription {
     fn lease(&mut self, number: u64, stream: u64, bytes: usize, now: Millis) -> u64 {
         let id = self.next_lease;
         self.next_lease += 1;
-        let deadline = now + self.rules.ack_deadline;
+        let of_stream = self.streams.get(&stream).map_or(0, |outstanding| outstanding.window.ack_deadline);
+        let lease = Millis::try_from(of_stream).ok().filter(|lease| *lease > 0);
+        let deadline = now + lease.unwrap_or(self.rules.ack_deadline);
         self.leases.insert(id, Lease { number, deadline, stream, bytes });
         self.timers.push(Reverse((deadline, Timer::Expire { lease: id })));
         if let Some(outstanding) = self.streams.get_mut(&stream) {
@@ -399,7 +403,7 @@ mod tests {
 
     const RULES: Rules =
         Rules { ack_deadline: 10_000, retain_acked: true, retention: 1_000_000, capacity: 1_000 };
-    const UNLIMITED: Window = Window { messages: 0, bytes: 0 };
+    const UNLIMITED: Window = Window { messages: 0, bytes: 0, ack_deadline: 0 };
 
     struct Bench {
         subscription: Subscription,
@@ -429,6 +433,16 @@ mod tests {
         fn names(&mut self, now: Millis) -> Vec<u8> {
             self.take(100, now).into_iter().map(|(_, name)| name).collect()
         }
+    }
+
+    #[test]
+    fn a_stream_has_its_own_deadline() {
+        let mut bench = Bench::new(RULES);
+        bench.subscription.open_stream(1, Window { ack_deadline: 3_000, ..UNLIMITED });
+        bench.push([1], 0);
+        assert_eq!(bench.names(0), [1]);
+        assert_eq!(bench.names(2_999), Vec::<u8>::new());
+        assert_eq!(bench.names(3_000), [1]);
     }
 
     #[test]
@@ -500,13 +514,13 @@ mod tests {
     #[test]
     fn flow_control_bounds_a_stream() {
         let mut bench = Bench::new(RULES);
-        bench.subscription.open_stream(1, Window { messages: 2, bytes: 0 });
+        bench.subscription.open_stream(1, Window { messages: 2, ..UNLIMITED });
         bench.push([1, 2, 3], 0);
         let leases = bench.take(100, 0);
         assert_eq!(leases.len(), 2);
         bench.subscription.ack(leases[0].0);
         assert_eq!(bench.names(0), [3]);
-        bench.subscription.open_stream(1, Window { messages: 0, bytes: 15 });
+        bench.subscription.open_stream(1, Window { bytes: 15, ..UNLIMITED });
         bench.push([4, 5, 6], 0);
         assert_eq!(bench.names(0), [4, 5]);
     }
