@@ -39,14 +39,15 @@ impl EventTime {
         i64::try_from(nanos.div_euclid(1_000_000)).ok().and_then(Self::from_millis)
     }
 
-    /// A number of milliseconds since the epoch, as its JSON text; a fraction is cut off towards the past. What RFC 3339
-    /// cannot write is the millisecond before or after everything that it can.
+    /// A number of milliseconds since the epoch, as its JSON text; a fraction is cut off towards the past. A time that RFC
+    /// 3339 cannot write is [`Self::MIN`] or [`Self::MAX`].
     pub fn from_json_number(text: &str) -> Option<Self> {
         let millis = match text.parse::<i64>() {
             Ok(whole) => whole,
             Err(_) => Decimal::parse(text)?.floor(),
         };
-        Some(Self(millis.clamp(Self::BOUNDS.start() - 1, Self::BOUNDS.end() + 1)))
+        let beyond = if millis < 0 { Self::MIN } else { Self::MAX };
+        Some(Self::from_millis(millis).unwrap_or(beyond))
     }
 
     /// The time, when RFC 3339 can write it.
