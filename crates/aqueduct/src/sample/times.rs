@@ -62,7 +62,7 @@ impl Times {
         let slot = self.pointers.iter().position(|pointer| pointer == wanted);
         let time = slot.filter(|_| picked).and_then(|slot| event_time(&values[slot]));
         self.scratch.put(values);
-        let Some(time) = time else { return };
+        let Some(time) = time.filter(|time| EventTime::from_millis(time.0).is_some()) else { return };
         self.read += 1;
         self.in_january_1970 += u64::from((EventTime(0)..FEBRUARY_1970).contains(&time));
         self.delays.extend(kafka_time.map(|kafka| kafka.0.saturating_sub(time.0)));
