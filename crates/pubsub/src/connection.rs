@@ -98,8 +98,7 @@ impl Connection {
 }
 
 /// The advice in the log while no token is available.
-const LOOK_FOR_TOKENS: &str =
-    "check that the metadata server or token endpoint is reachable, and check GOOGLE_APPLICATION_CREDENTIALS";
+const LOOK_FOR_TOKENS: &str = "outside Google Cloud, run `gcloud auth application-default login` or set GOOGLE_APPLICATION_CREDENTIALS; inside, check that the metadata server is reachable";
 
 /// Application default credentials that have returned a token. If their source is temporarily unavailable, the calls
 /// that need a token wait for it later.
