@@ -30,7 +30,7 @@ use anonymise::{Anonymiser, Raw};
 use decode::{Decoder, Formats, Undecoded};
 use rules::{Declared, expect, json, pseudonym};
 
-/// Stands in the schemas wherever it must not come out.
+/// A text in the schemas, wherever it must not be part of the output.
 const CANARY: &str = "canary";
 
 const AVRO: &str = r#"{

@@ -118,7 +118,7 @@ impl BatchBuilder {
 
 impl Batch {
     fn sort_lanes(&mut self) {
-        if lanes(&self.messages).len() <= 1 {
+        if self.messages.is_sorted_by_key(Message::lane) {
             return;
         }
         let places = mem::take(&mut self.places);

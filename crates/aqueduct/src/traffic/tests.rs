@@ -158,3 +158,9 @@ fn the_pace_can_change() {
     assert_eq!(traffic.next(&mut bytes).written, present);
     assert_eq!(traffic.next(&mut bytes).written, present + event::Millis(500));
 }
+
+/// Each is complete by itself: the image is built without the examples.
+#[test]
+fn the_example_has_the_schema_of_the_generator() {
+    assert_eq!(encode::PROTOBUF, include_str!("../../../../examples/protobuf/event.proto"));
+}

@@ -147,8 +147,8 @@ mod tests {
             match (found, expected) {
                 (Ok(lane), Some(expected)) => assert_eq!(lane.key(), expected),
                 (Err(reject), None) => {
-                    let told = (reject.code, reject.pointer.as_deref());
-                    assert_eq!(told, (RejectCode::OrderingKey, Some("/a/b")));
+                    let found = (reject.code, reject.pointer.as_deref());
+                    assert_eq!(found, (RejectCode::OrderingKey, Some("/a/b")));
                 }
                 (found, _) => panic!("{found:?} of {value}"),
             }

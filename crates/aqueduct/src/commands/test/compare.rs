@@ -24,7 +24,7 @@ pub(super) enum Wanted {
 /// A row as `replay` writes it.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    /// The line, for people.
+    /// The line that a report shows.
     line: String,
     pub(super) columns: Columns<Value>,
 }

@@ -36,7 +36,7 @@ pub(super) struct TestFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FlowTest {
-    /// What it shows, for people.
+    /// Its name in reports.
     pub(super) name: String,
     /// The events in the order in which they arrive.
     pub(super) events: Events,
