@@ -123,6 +123,7 @@ impl<'a> FlowModel<'a> {
         });
         self.epoch = Epoch { since: since.collect(), flow };
         self.close();
+        self.forget();
     }
 
     pub(super) fn account(&mut self, outcome: &'static str, offsets: i64) {
@@ -298,10 +299,17 @@ impl<'a> FlowModel<'a> {
         };
         self.watermark = self.watermark.max(watermark);
         self.close();
+        self.forget();
+    }
+
+    /// Gives up clicks that are kept no longer, by whole seconds of the watermark: also where an edit keeps them for less
+    /// time, and a later edit does not bring them back.
+    fn forget(&mut self) {
         let Some(join) = &self.epoch.flow.join else { return };
-        let kept = self.kept(join);
+        let (kept, reached) =
+            (self.kept(join), self.watermark.saturating_sub(self.watermark.rem_euclid(1_000)));
         let mut unmatched = 0;
-        for click in self.clicks.iter_mut().filter(|click| click.time + kept <= self.watermark) {
+        for click in self.clicks.iter_mut().filter(|click| click.time + kept <= reached) {
             click.is_forgotten = true;
             unmatched += i64::from(std::mem::take(&mut click.is_pending));
         }
