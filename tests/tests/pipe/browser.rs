@@ -66,7 +66,8 @@ fn the_page_survives_a_restart() -> Result<()> {
     search_finds(&browser, &rows)?;
     key_has_the_panes_of(&browser, &rows)?;
     anyone_can_use_it(&browser)?;
-    ensure!(browser.console()?.is_empty(), "the console has {:?}", browser.console()?);
+    let console = browser.console()?;
+    ensure!(console.is_empty(), "the console has {console:?}");
 
     browser.open(&home)?;
     processor.stop()?;
@@ -118,7 +119,8 @@ fn the_page_works_without_scripts() -> Result<()> {
     let counted = "Number(document.querySelector('#ledgers tfoot data').value)";
     let before = browser.run(&format!("return {counted}"))?;
     browser.until("the numbers to go on", &format!("return window.mark === true && {counted} > {before}"))?;
-    ensure!(browser.console()?.is_empty(), "the console has {:?}", browser.console()?);
+    let console = browser.console()?;
+    ensure!(console.is_empty(), "the console has {console:?}");
 
     browser.set_scripts(false)?;
     browser.open(&home)?;
