@@ -184,3 +184,102 @@ fn warn_added(topic: &str, fields: usize, metric: &Family<Label, Counter>) {
         "a later schema of the topic has fields that pass because anonymise.forward is \"all\""
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use event::Incarnation;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{anonymise::AnonymiseSettings, decode::Formats};
+
+    fn intake(limit: usize, packing: Option<Packing>) -> Intake {
+        let settings: AnonymiseSettings = toml::from_str("forward = \"all\"").expect("settings");
+        let anonymiser = Anonymiser::new(&settings, None, None).expect("rules");
+        let decoder = Decoder::new(&Formats::default(), false);
+        Intake::new(decoder, anonymiser, limit, packing, Family::default())
+    }
+
+    /// Records of these partitions with events of these sizes, as batches.
+    fn batches(mut intake: Intake, records: &[(usize, usize)]) -> Vec<Batch> {
+        let (mut places, mut batches) = (BTreeMap::new(), Vec::new());
+        for (number, size) in records {
+            let (slot, origin, offset) = places.entry(*number).or_insert_with(|| {
+                let (topic, partition) = ("t".into(), *number as i32);
+                let incarnation = Incarnation::from("i");
+                let slot = Slot { topic: "t".into(), partition, generation: *number as u64 };
+                (slot, Origin::new(Partition { topic, incarnation, partition }), 0)
+            });
+            let value = format!("{{\"a\":\"{}\"}}", "x".repeat(*size));
+            let raw = Raw { topic: "t", value: Some(value.as_bytes()), key: None, headers: &[] };
+            let event = intake.anonymiser.anonymise(&raw).expect("an event");
+            batches.extend(intake.add(&event, (slot, origin), (*offset, Some(7))).expect("within the limits"));
+            if intake.is_full() {
+                batches.extend(intake.take_batch());
+            }
+            *offset += 1;
+        }
+        batches.extend(intake.take_batch());
+        batches
+    }
+
+    fn check(packing: Option<Packing>, limit: usize, records: &[(usize, usize)]) {
+        let mut next = BTreeMap::new();
+        for batch in batches(intake(limit, packing), records) {
+            assert!(batch.messages.len() <= limits::MAX_MESSAGES, "{} messages", batch.messages.len());
+            let bytes: usize = batch.messages.iter().map(Message::wire_len).sum();
+            assert_eq!(bytes, batch.bytes);
+            assert!(bytes <= limits::MAX_BYTES || batch.messages.len() == 1, "{bytes} bytes");
+            let mut found: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+            for message in 0..batch.messages.len() {
+                for (slot, offset) in batch.records(message) {
+                    found.entry(slot.generation).or_default().push(offset);
+                }
+            }
+            for (generation, mut offsets) in found {
+                offsets.sort_unstable();
+                let from = next.entry(generation).or_insert(0);
+                let to = *from + offsets.len() as u64;
+                assert!(offsets.into_iter().eq(*from..to), "each record has a message, once");
+                *from = to;
+            }
+            assert_eq!(batch.read.records, batch.places.len() as u64);
+        }
+        assert_eq!(next.values().sum::<u64>(), records.len() as u64);
+    }
+
+    const PACKING: Option<Packing> = Some(Packing { linger: Duration::from_millis(50) });
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn a_batch_fits_a_request(
+            partitions in prop_oneof![Just(1_usize), Just(6), Just(1_500)],
+            sizes in prop::collection::vec(
+                prop_oneof![60 => 0..300_usize, 2 => 200_000..300_000_usize, 1 => 1_000_000..6_000_000_usize], 1..40,
+            ),
+            limit in prop_oneof![Just(20_000_usize), Just(8 << 20), Just(64 << 20)],
+            is_packed in any::<bool>(),
+        ) {
+            // Enough of them for more than a request.
+            let sizes = sizes.iter().cycle().take(sizes.len().max(2_500 / (1 + sizes.iter().sum::<usize>() / 30_000)));
+            let records: Vec<(usize, usize)> =
+                sizes.enumerate().map(|(number, size)| (number * 7 % partitions, *size)).collect();
+            check(PACKING.filter(|_| is_packed), limit, &records);
+        }
+    }
+
+    #[test]
+    fn many_records_are_one_message() {
+        let records = vec![(0, 100); 5_000];
+        let batches = batches(intake(8 << 20, PACKING), &records);
+        let messages: usize = batches.iter().map(|batch| batch.messages.len()).sum();
+        assert_eq!((batches.len(), messages), (1, 1));
+        // Beyond the limit an event is alone.
+        let batches = self::batches(intake(8 << 20, PACKING), &[(0, 10), (0, 300 << 10), (0, 10)]);
+        assert_eq!((batches.len(), batches[0].messages.len()), (1, 2));
+        assert_eq!(batches[0].records(1).map(|(_, offset)| offset).collect::<Vec<_>>(), [0, 2]);
+    }
+}
