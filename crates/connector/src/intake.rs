@@ -215,7 +215,8 @@ mod tests {
             let value = format!("{{\"a\":\"{}\"}}", "x".repeat(*size));
             let raw = Raw { topic: "t", value: Some(value.as_bytes()), key: None, headers: &[] };
             let event = intake.anonymiser.anonymise(&raw).expect("an event");
-            batches.extend(intake.add(&event, (slot, origin), (*offset, Some(7))).expect("within the limits"));
+            batches
+                .extend(intake.add(&event, (slot, origin), (*offset, Some(7))).expect("within the limits"));
             if intake.is_full() {
                 batches.extend(intake.take_batch());
             }
@@ -277,6 +278,10 @@ mod tests {
         let batches = batches(intake(8 << 20, PACKING), &records);
         let messages: usize = batches.iter().map(|batch| batch.messages.len()).sum();
         assert_eq!((batches.len(), messages), (1, 1));
+        // A pack ends at 1 MiB, and the next one begins in the same batch.
+        let batches = self::batches(intake(8 << 20, PACKING), &vec![(0, 1_000); 5_000]);
+        let messages: usize = batches.iter().map(|batch| batch.messages.len()).sum();
+        assert_eq!((batches.len(), messages), (1, 5));
         // Beyond the limit an event is alone.
         let batches = self::batches(intake(8 << 20, PACKING), &[(0, 10), (0, 300 << 10), (0, 10)]);
         assert_eq!((batches.len(), batches[0].messages.len()), (1, 2));

@@ -61,16 +61,15 @@ impl Packs {
     ) -> Option<Finished> {
         self.last = self.place(slot, origin);
         let open = &mut self.open[self.last];
-        let mut before = open.pack.contents();
+        self.bytes -= open.pack.contents();
         let finished = open.pack.is_full().then(|| {
             let (offsets, message) = open.finish(encoder);
-            self.bytes -= std::mem::take(&mut before);
             (open.slot.clone(), offsets, message)
         });
         let headers = event.headers().iter().map(|(name, value)| (name, &**value));
         let key = (event.kafka_key(), event.key_id());
         open.pack.push(offset, timestamp, key, headers, event.data());
-        self.bytes = self.bytes + open.pack.contents() - before;
+        self.bytes += open.pack.contents();
         finished
     }
 

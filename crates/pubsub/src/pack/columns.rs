@@ -39,8 +39,11 @@ impl PackBuilder {
         self.flags.is_empty()
     }
 
-    /// An upper bound of the size of the contents.
+    /// An upper bound of the size of the contents; 0 without records.
     pub fn contents(&self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
         let names: usize = self.names.iter().map(|name| name.len() + OVERHEAD).sum();
         let columns = [&self.timestamps, &self.keys, &self.key_ids, &self.headers, &self.sizes, &self.events];
         OVERHEAD + names + self.flags.len() + columns.map(Vec::len).iter().sum::<usize>()
