@@ -2,8 +2,8 @@
 //!
 //! A real Kafka contains the events; the Pub/Sub stand-in runs in this process, so that its cost is measured
 //! separately. First the connector publishes everything, then the processor counts it. Results are printed only if
-//! `reconcile` finds no event missing. With `--format` the same events follow in another format, in the same run; the
-//! stand-in for a schema registry runs in this process, too.
+//! `reconcile` finds no event missing. With `--format` the same events follow in another format, in the same run, or as JSON
+//! in packs; the stand-in for a schema registry runs in this process, too.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -37,7 +37,7 @@ struct Arguments {
     /// The rules of the connector.
     #[arg(long, value_enum, default_value = "one-id")]
     rules: Rules,
-    /// Formats of the values beside JSON, such as avro,protobuf.
+    /// Formats of the values beside JSON, such as avro,protobuf; packs is JSON with `pack = true`.
     #[arg(long, value_enum, value_delimiter = ',')]
     format: Vec<Format>,
     /// Number of runs.
@@ -51,9 +51,11 @@ enum Format {
     Json,
     Avro,
     Protobuf,
+    Packs,
 }
 
 const CONNECTOR: &str = "connector";
+const PROCESSOR: &str = "processor";
 
 /// Limit for a counter without progress.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,42 +70,41 @@ struct Cost {
     stand_in_cpu: f64,
     /// Peak memory in MB.
     megabytes: f64,
+    /// Bytes in Pub/Sub.
+    bytes: u64,
 }
 
 #[expect(clippy::print_stdout, reason = "a command for people")]
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     println!("{} events in {} partitions", arguments.events, arguments.partitions);
-    println!("run  part      format     events/s  CPU s/million  stand-in CPU s/million  MB");
+    println!("run  part      format     events/s  CPU s/million  stand-in CPU s/million   MB  bytes/event");
     let mut formats = vec![Format::Json];
     formats.extend(arguments.format.iter().filter(|format| **format != Format::Json));
-    let mut of_connector: BTreeMap<Format, Vec<f64>> = BTreeMap::new();
+    let mut all: BTreeMap<(&str, Format), Vec<f64>> = BTreeMap::new();
     for run in 1..=arguments.runs {
         for format in &formats {
             for (part, cost) in measure(&arguments, *format)? {
                 let millions = arguments.events as f64 / 1e6;
                 println!(
-                    "{run:>3}  {part:9} {:8} {:>10.0} {:>14.2} {:>23.2} {:>3.0}",
+                    "{run:>3}  {part:9} {:8} {:>10.0} {:>14.2} {:>23.2} {:>4.0} {:>12.0}",
                     format.name(),
                     arguments.events as f64 / cost.seconds,
                     cost.cpu / millions,
                     cost.stand_in_cpu / millions,
-                    cost.megabytes
+                    cost.megabytes,
+                    cost.bytes as f64 / arguments.events as f64
                 );
-                if part == CONNECTOR {
-                    of_connector.entry(*format).or_default().push(cost.cpu / millions);
-                }
+                all.entry((part, *format)).or_default().push(cost.cpu / millions);
             }
         }
     }
-    let medians: BTreeMap<_, _> =
-        of_connector.into_iter().map(|(format, cpu)| (format, median(cpu))).collect();
+    let medians: BTreeMap<_, _> = all.into_iter().map(|(of, cpu)| (of, median(cpu))).collect();
     for format in &formats[1..] {
-        println!(
-            "connector, {}: {:.2} times the CPU of JSON (medians)",
-            format.name(),
-            medians[format] / medians[&Format::Json]
-        );
+        for part in [CONNECTOR, PROCESSOR] {
+            let times = medians[&(part, *format)] / medians[&(part, Format::Json)];
+            println!("{part}, {}: {times:.2} times the CPU of JSON (medians)", format.name());
+        }
     }
     Ok(())
 }
@@ -114,6 +115,15 @@ impl Format {
             Self::Json => "json",
             Self::Avro => "avro",
             Self::Protobuf => "protobuf",
+            Self::Packs => "packs",
+        }
+    }
+
+    /// The format of the values.
+    fn of_values(self) -> &'static str {
+        match self {
+            Self::Packs => Self::Json.name(),
+            other => other.name(),
         }
     }
 }
@@ -128,7 +138,9 @@ fn measure(arguments: &Arguments, format: Format) -> Result<[(&'static str, Cost
     let registry = runtime.block_on(SchemaRegistry::start())?;
     let pipe = Pipe::new("bench")?.with("pubsub.emulator_host", &stand_in.host());
     arguments.rules.apply(&pipe)?;
-    if format != Format::Json {
+    if format == Format::Packs {
+        pipe.edit("[pubsub]", "[pubsub]\npack = true")?;
+    } else if format != Format::Json {
         let url = registry.url();
         let sections = format!(
             "[kafka.format]\nvalue = \"{}\"\n[schema_registry]\nurl = \"{url}\"\n[pubsub]",
@@ -140,7 +152,7 @@ fn measure(arguments: &Arguments, format: Format) -> Result<[(&'static str, Cost
     pipe.run_well(&["setup"])?;
     let events = arguments.events.to_string();
     let start =
-        ["--rate", "10000", "--seed", "1", "--start", "2026-01-01T00:00:00Z", "--format", format.name()];
+        ["--rate", "10000", "--seed", "1", "--start", "2026-01-01T00:00:00Z", "--format", format.of_values()];
     let mut generate = pipe.start(&[&["generate", "--events", &events], &start[..]].concat())?;
     until(arguments.events, PATIENCE, || {
         Ok(if generate.has_ended()?.is_some() { arguments.events } else { 0 })
@@ -154,10 +166,11 @@ fn measure(arguments: &Arguments, format: Format) -> Result<[(&'static str, Cost
     let counted = cost(arguments.events, &mut processor, |processor| {
         processor.metric("aqueduct_processor_messages_total", "")
     })?;
+    let bytes = connector.metric("aqueduct_connector_published_bytes_total", "")?;
     connector.stop()?;
     pipe.until_reconciled()?;
     processor.stop()?;
-    Ok([(CONNECTOR, carried), ("processor", counted)])
+    Ok([(CONNECTOR, Cost { bytes, ..carried }), (PROCESSOR, Cost { bytes, ..counted })])
 }
 
 /// Keeps all messages of a run.
@@ -190,5 +203,6 @@ fn cost(
         cpu: cpu(&pid)?,
         stand_in_cpu: cpu("self")? - own,
         megabytes: peak(&pid)?,
+        bytes: 0,
     })
 }

@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Pseudonymise NDJSON from standard input as the connector does
     #[command(after_long_help = commands::anonymise::EXAMPLE)]
     Anonymise(commands::anonymise::Args),
+    /// Turn messages pulled from Pub/Sub, packs too, into one line for each event
+    #[command(after_long_help = commands::unpack::EXAMPLE)]
+    Unpack(commands::unpack::Args),
     /// Validate the configuration and try every connection
     #[command(after_long_help = commands::check::EXAMPLE)]
     Check(commands::check::Args),
@@ -93,6 +96,7 @@ impl Command {
             Self::Replay(args) => commands::replay::run(&args, global),
             Self::Test(args) => commands::test::run(&args, global),
             Self::Anonymise(args) => commands::anonymise::run(&args, global),
+            Self::Unpack(args) => commands::unpack::run(&args, global),
             Self::Check(args) => commands::check::run(&args, global),
             Self::Setup(args) => commands::setup::run(&args, global),
             Self::Keys(args) => commands::keys::run(&args, global),

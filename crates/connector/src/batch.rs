@@ -1,5 +1,5 @@
 //! Fills batches: records of any partitions, in the order in which they were read, until a publish request is full. The
-//! messages of a lane lie together, because a request takes only one lane.
+//! messages of a lane lie together, because a request takes only one lane. A message holds one record, or is a pack.
 //!
 //! Pure. The caller decides when a batch that is not full is sent, and holds the permits for its bytes.
 
@@ -18,8 +18,10 @@ use crate::{
 pub struct Batch {
     /// The data messages, lane by lane, and within a lane in the order in which they were read; empty if every record was rejected or filtered.
     pub messages: Vec<Message>,
-    /// The position of each message's record: an index into the parts of `read`, and the offset.
+    /// The position of each published record, message by message: an index into the parts of `read`, and the offset.
     pub places: Vec<(u32, u64)>,
+    /// Where in `places` the records of each message end; empty if every message holds one.
+    pub ends: Vec<usize>,
     /// Encoded size of the messages.
     pub bytes: usize,
     /// The records that were read.
@@ -52,13 +54,29 @@ impl BatchBuilder {
             || self.batch.read.records >= 10 * limits::MAX_MESSAGES as u64
     }
 
+    /// Number of messages so far.
+    pub fn messages(&self) -> usize {
+        self.batch.messages.len()
+    }
+
+    /// Their encoded size.
+    pub fn bytes(&self) -> usize {
+        self.batch.bytes
+    }
+
     /// Whether the batch contains no record.
     pub fn is_empty(&self) -> bool {
         self.batch.read.records == 0
     }
 
-    /// Adds a data message.
+    /// Adds a record with its message.
     pub fn data(&mut self, slot: &Slot, offset: u64, message: Message) {
+        self.packed(slot, offset);
+        self.message(slot, std::iter::once(offset), message);
+    }
+
+    /// Adds a record whose message follows.
+    pub fn packed(&mut self, slot: &Slot, offset: u64) {
         let part = self.part(slot);
         let entries = &mut self.batch.read.parts[part].entries;
         match entries.last_mut() {
@@ -66,9 +84,21 @@ impl BatchBuilder {
             _ => entries.push(Entry::Data(offset..offset + 1)),
         }
         self.batch.read.records += 1;
-        self.batch.bytes += message.wire_len();
-        self.batch.messages.push(message);
-        self.batch.places.push((part as u32, offset));
+    }
+
+    /// Adds the message of records that were added.
+    pub fn message(&mut self, slot: &Slot, offsets: impl Iterator<Item = u64>, message: Message) {
+        let (part, batch) = (self.part(slot) as u32, &mut self.batch);
+        batch.bytes += message.wire_len();
+        batch.places.extend(offsets.map(|offset| (part, offset)));
+        batch.messages.push(message);
+        // From the first pack on.
+        if !batch.ends.is_empty() || batch.places.len() != batch.messages.len() {
+            if batch.ends.is_empty() {
+                batch.ends.extend(1..batch.messages.len());
+            }
+            batch.ends.push(batch.places.len());
+        }
     }
 
     /// Adds a record that the filter excludes.
@@ -117,6 +147,7 @@ impl BatchBuilder {
 }
 
 impl Batch {
+    /// Packs have one lane.
     fn sort_lanes(&mut self) {
         if self.messages.is_sorted_by_key(Message::lane) {
             return;
@@ -128,10 +159,14 @@ impl Batch {
         (self.messages, self.places) = messages.into_iter().unzip();
     }
 
-    /// The position of a message's record.
-    pub fn place(&self, message: usize) -> (Slot, u64) {
-        let (part, offset) = self.places[message];
-        (self.read.parts[part as usize].slot.clone(), offset)
+    /// The positions of a message's records.
+    pub fn records(&self, message: usize) -> impl Iterator<Item = (Slot, u64)> {
+        let range = match self.ends.get(message) {
+            None => message..message + 1,
+            Some(end) => message.checked_sub(1).map_or(0, |before| self.ends[before])..*end,
+        };
+        let places = self.places[range].iter();
+        places.map(|(part, offset)| (self.read.parts[*part as usize].slot.clone(), *offset))
     }
 }
 
@@ -198,7 +233,8 @@ mod tests {
         let batch = builder.take().expect("records");
         let lane = |range: Range<usize>| {
             let lane = batch.messages[range.start].lane();
-            let offsets: Vec<u64> = range.map(|message| batch.place(message).1).collect();
+            let offsets: Vec<u64> =
+                range.flat_map(|message| batch.records(message)).map(|(_, o)| o).collect();
             (format!("{}{}", lane.topic(), lane.key()), offsets)
         };
         let found: Vec<_> = lanes(&batch.messages).into_iter().map(lane).collect();
@@ -207,6 +243,36 @@ mod tests {
         assert_eq!(found, expected);
         let entries = &batch.read.parts[0].entries;
         assert_eq!(*entries, [Entry::Data(0..events.len() as u64)], "the ledger sees the order of the log");
+    }
+
+    #[test]
+    fn packs_and_single_messages_know_their_records() {
+        let settings: AnonymiseSettings = toml::from_str("forward = \"all\"").expect("settings");
+        let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules");
+        let partition = Partition { topic: "t".into(), incarnation: Incarnation::from("i"), partition: 0 };
+        let (mut encoder, origin) = (Encoder::default(), Origin::new(partition));
+        let raw = Raw { topic: "t", value: Some(b"{}"), key: None, headers: &[] };
+        let event = anonymiser.anonymise(&raw).expect("an event");
+        let slots =
+            [0, 1].map(|partition| Slot { topic: "t".into(), partition, generation: 1 + partition as u64 });
+        // By how many records the messages hold.
+        for sizes in [&[1, 1, 1][..], &[3], &[1, 2, 1, 4], &[2, 1, 1]] {
+            let (mut builder, mut next, mut expected) = (BatchBuilder::new(1 << 20), 0, Vec::new());
+            for (number, size) in sizes.iter().enumerate() {
+                let (slot, offsets) = (&slots[number % 2], next..next + size);
+                next += size;
+                offsets.clone().for_each(|offset| builder.packed(slot, offset));
+                let message =
+                    Message::new(&mut encoder, &event, &origin, offsets.start, None).expect("small");
+                builder.message(slot, offsets.clone(), message);
+                expected.push(offsets.map(|offset| (slot.clone(), offset)).collect::<Vec<_>>());
+            }
+            let batch = builder.take().expect("records");
+            let found: Vec<Vec<_>> =
+                (0..sizes.len()).map(|message| batch.records(message).collect()).collect();
+            assert_eq!(found, expected);
+            assert_eq!(batch.places.len(), next as usize);
+        }
     }
 
     #[test]

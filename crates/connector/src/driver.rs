@@ -368,14 +368,14 @@ impl<'a, P: Publish> Driver<'a, P> {
 
     fn batch_done(&mut self, batch: &Batch, refused: &[usize]) {
         let metrics = &self.delivery.metrics;
-        let taken = (batch.messages.len() - refused.len()) as u64;
+        let mut refused: Vec<_> = refused.iter().flat_map(|&message| batch.records(message)).collect();
+        let taken = (batch.places.len() - refused.len()) as u64;
         metrics.in_flight.dec_by(batch.bytes as i64);
         metrics.requests.inc();
         metrics.bytes.inc_by(batch.bytes as u64);
         metrics.records.get_or_create(&published()).inc_by(taken);
         self.summary.published += taken;
         self.summary.bytes += batch.bytes as u64;
-        let mut refused: Vec<_> = refused.iter().map(|&message| batch.place(message)).collect();
         refused.sort_unstable();
         if !refused.is_empty() {
             self.rejected(REFUSED, refused.len() as u64);

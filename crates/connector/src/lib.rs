@@ -7,6 +7,7 @@
 //! | [`anonymise`] | a raw record in, an [`anonymise::Anonymised`] or a reject out |
 //! | [`outgoing`] | whether a record is published, to which topic, and in which order |
 //! | [`message`] | data messages, and the publishing port, which takes nothing else |
+//! | [`packing`] | many records in one message |
 //! | [`run`] | the connector as a whole: [`run()`] and its [`Config`] |
 //! | `fencing` | whether to join again after another member took this replica's name |
 //! | [`core`] | the state machine: records and acknowledgements in, messages, marks and commits out |
@@ -29,6 +30,8 @@ pub mod anonymise;
 pub mod outgoing;
 
 pub mod message;
+
+pub mod packing;
 
 pub mod run;
 

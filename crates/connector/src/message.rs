@@ -81,6 +81,11 @@ impl Message {
         }
     }
 
+    /// Of a pack, whose events are anonymised.
+    pub(crate) fn of_pack(out: OutMessage) -> Self {
+        Self { out, lane: Lane::default() }
+    }
+
     /// Size in a publish request, in bytes.
     pub fn wire_len(&self) -> usize {
         self.out.wire_len()
@@ -114,6 +119,11 @@ impl Origin {
     /// The partition.
     pub fn partition(&self) -> &Partition {
         &self.partition
+    }
+
+    /// The attributes of all its messages.
+    pub(crate) fn attributes(&self) -> &Attributes {
+        &self.attributes
     }
 }
 

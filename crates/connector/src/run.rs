@@ -21,6 +21,7 @@ use crate::{
     intake::Intake,
     message::Publish,
     metrics::ConnectorMetrics,
+    packing::Packing,
     summary::Summary,
     view::View,
 };
@@ -34,6 +35,8 @@ pub struct Config {
     pub formats: Formats,
     /// The Pub/Sub topics among which a field of the event selects one; empty if there is one topic.
     pub outputs: Vec<Arc<str>>,
+    /// `[pubsub] pack`; `None` if each record has its own message.
+    pub packing: Option<Packing>,
     /// `[pubsub] in_flight`: bytes published and not yet acknowledged.
     pub in_flight: ByteSize,
     /// How many rejects within 10,000 records are allowed.
@@ -106,7 +109,8 @@ async fn membership<P: Publish>(
     // A quarter: so that reading, encoding and sending overlap.
     let decoder = Decoder::new(&config.formats, anonymiser.key_rule() != KeyRule::Drop);
     let is_ordered = anonymiser.is_ordered();
-    let intake = Intake::new(decoder, anonymiser, permits.total() / 4, shown.metrics.new_fields.clone());
+    let new_fields = shown.metrics.new_fields.clone();
+    let intake = Intake::new(decoder, anonymiser, permits.total() / 4, config.packing, new_fields);
     let (member, stimuli) = Member::join(config.kafka, intake, permits.clone(), shown.metrics.kafka.clone())?;
     let setup = Setup {
         core: Core::new(config.replica, config.max_rejects).with_outputs(config.outputs),

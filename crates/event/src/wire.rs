@@ -20,8 +20,10 @@ pub const ID: &str = "aqueduct.id";
 /// Attribute: the ID of the key that made the pseudonyms.
 pub const KEY_ID: &str = "aqueduct.key";
 /// Attribute: the format of a message that holds something other than one JSON event. A reader that does not know the
-/// format must not acknowledge the message. No format is in use yet.
+/// format must not acknowledge the message.
 pub const FORMAT: &str = "aqueduct.format";
+/// Attribute: the offsets of the records in a message that holds several.
+pub const OFFSETS: &str = "aqueduct.offsets";
 
 /// The topic for the marks of a data topic. The subscription for marks has the same suffix.
 pub fn marks(name: &str) -> String {

@@ -10,6 +10,7 @@ use event::{EventTime, Mark, Partition, events::EventsSettings, ledger::Outcome,
 use flow::{Flow, row::DeadLetterRow};
 
 use crate::{
+    digest::Refusal,
     engine::{Engine, Output, Watermarks},
     frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Limits},
     read::Envelope,
@@ -90,6 +91,15 @@ impl Core {
 
     /// Applies a data message.
     pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
+        self.take(data, None, now);
+    }
+
+    /// Applies a data message whose event cannot be read at all, for this reason.
+    pub fn unreadable(&mut self, data: &Data<'_>, reason: &'static str, now: EventTime) {
+        self.take(data, Some(Refusal { reason, pointer: None }), now);
+    }
+
+    fn take(&mut self, data: &Data<'_>, unreadable: Option<Refusal>, now: EventTime) {
         let arrival =
             data.position.map_or(Arrival::New, |(partition, offset)| self.frontier.peek(partition, offset));
         if arrival == Arrival::Seen {
@@ -109,7 +119,10 @@ impl Core {
             Arrival::Retaken(_) => Some(Outcome::Absent),
             Arrival::New | Arrival::Seen => None,
         };
-        let verdict = self.engine.event(data.payload, &envelope, instead_of);
+        let verdict = match unreadable {
+            None => self.engine.event(data.payload, &envelope, instead_of),
+            Some(refusal) => self.engine.refuse(refusal, instead_of),
+        };
         let clocks = if verdict.readable {
             Clocks::of(verdict.time, data.kafka_time, data.publish_time)
         } else {

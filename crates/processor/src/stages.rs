@@ -7,6 +7,8 @@
 
 mod gone;
 
+mod packs;
+
 mod rows;
 
 use event::{EventTime, Mark, mark::MarkError};
@@ -17,6 +19,9 @@ use flow::{
 
 pub use gone::Reopen;
 use gone::Reopening;
+pub use packs::PackMessage;
+
+use pubsub::pack::Unpacker;
 
 use crate::{
     board::Fired,
@@ -38,6 +43,8 @@ pub struct Stages<A> {
     core: Core,
     /// What the messages come from.
     inputs: Inputs,
+    /// `None` until the first pack arrives.
+    unpacker: Option<Unpacker>,
     outbox: Outbox,
     /// The position of the round: how far the copy of the state in parts has progressed.
     round: Round,
@@ -113,6 +120,7 @@ impl<A> Stages<A> {
         Self {
             core,
             inputs: Inputs::default(),
+            unpacker: None,
             outbox,
             round: Round::default(),
             fired: Fired::default(),
@@ -139,23 +147,10 @@ impl<A> Stages<A> {
         self.has_streams() && self.outbox.bytes() < OUTBOX_BYTES
     }
 
-    /// Applies a data message; call [`Self::applied`] next. `format` names the contents of the message if it is not one
-    /// event.
-    ///
-    /// # Errors
-    /// Returns an error if a newer connector wrote the message, which must not be acknowledged.
-    pub fn data(
-        &mut self,
-        data: &Data<'_>,
-        format: Option<&[u8]>,
-        now: EventTime,
-    ) -> Result<(), ProcessorError> {
-        if let Some(format) = format {
-            let format = String::from_utf8_lossy(format).into_owned();
-            return Err(ProcessorError::NewerMessage { format });
-        }
+    /// Applies a message with one event; call [`Self::applied`] after all messages of a response. Messages of another
+    /// format go to [`Self::pack`].
+    pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
         self.core.data(data, now);
-        Ok(())
     }
 
     /// Applies a message of the marks subscription; call [`Self::applied`] next. Returns the mark, or `None` if the

@@ -136,6 +136,24 @@ struct GetRequest {
     path: String,
 }
 
+/// `google.pubsub.v1.ListTopicSubscriptionsRequest`.
+#[derive(Clone, PartialEq, Message)]
+struct ListRequest {
+    #[prost(string, tag = "1")]
+    topic: String,
+    #[prost(string, tag = "3")]
+    page_token: String,
+}
+
+/// `google.pubsub.v1.ListTopicSubscriptionsResponse`.
+#[derive(Clone, PartialEq, Message)]
+struct ListResponse {
+    #[prost(string, repeated, tag = "1")]
+    subscriptions: Vec<String>,
+    #[prost(string, tag = "2")]
+    next_page_token: String,
+}
+
 /// `google.pubsub.v1.SeekRequest` with a time.
 #[derive(Clone, PartialEq, Message)]
 struct SeekRequest {
@@ -149,6 +167,7 @@ const GET_TOPIC: &str = "/google.pubsub.v1.Publisher/GetTopic";
 const CREATE_TOPIC: &str = "/google.pubsub.v1.Publisher/CreateTopic";
 const GET_SUBSCRIPTION: &str = "/google.pubsub.v1.Subscriber/GetSubscription";
 const CREATE_SUBSCRIPTION: &str = "/google.pubsub.v1.Subscriber/CreateSubscription";
+const LIST: &str = "/google.pubsub.v1.Publisher/ListTopicSubscriptions";
 const SEEK: &str = "/google.pubsub.v1.Subscriber/Seek";
 /// 9999-12-31T23:59:59Z, the last second of a `google.protobuf.Timestamp`.
 const LAST_SECOND: i64 = 253_402_300_799;
@@ -213,6 +232,31 @@ pub async fn check_subscriptions(connection: &Connection, settings: &PubSubSetti
         get_subscription(connection, &path).await?;
     }
     Ok(())
+}
+
+/// The subscriptions of the topics for events that are not the processor's, as `projects/P/subscriptions/S`.
+///
+/// # Errors
+/// If Pub/Sub does not answer or refuses the call.
+pub async fn other_subscriptions(
+    connection: &Connection,
+    settings: &PubSubSettings,
+) -> Result<Vec<String>, Error> {
+    let own = settings.subscription_paths().unwrap_or_default();
+    let mut others = Vec::new();
+    for topic in settings.topic_paths() {
+        let mut request = ListRequest { topic: topic.clone(), page_token: String::new() };
+        loop {
+            let answer = call(connection, LIST, ("topic", &topic), request.clone()).await;
+            let page: ListResponse = answer.map_err(|error| Error::of_call(&topic, error))?;
+            others.extend(page.subscriptions.into_iter().filter(|path| !own.contains(path)));
+            if page.next_page_token.is_empty() {
+                break;
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+    Ok(others)
 }
 
 /// Marks every message published since `time` as unacknowledged, as far back as the retention reaches.

@@ -8,6 +8,7 @@
 //! | [`connection`] | the endpoint (Google Cloud or an emulator) and credentials |
 //! | [`limits`] | the limits of a message and of a publish request |
 //! | [`message`] | encoding messages for a publish request |
+//! | [`pack`] | one message for many records |
 //! | [`publisher`] | publishing: one call is one request |
 //! | [`subscriber`] | parallel streaming pulls into one bounded channel; acknowledgements |
 //! | [`received`] | the messages of a response |
@@ -35,6 +36,8 @@ pub mod connection;
 pub mod limits;
 
 pub mod message;
+
+pub mod pack;
 
 pub mod publisher;
 

@@ -49,6 +49,21 @@ pub struct PubSubSettings {
     /// Example: `ordering_key = "/user_id"`
     #[serde(default)]
     pub ordering_key: Option<Pointer>,
+    /// Packs many records of a partition into one compressed message, for a topic that only Aqueduct reads: a fraction of
+    /// the bytes that Pub/Sub bills, and of the processor time. Upgrade the processor before you set it. It may change while
+    /// the pipeline runs.
+    ///
+    /// Example: `pack = true`
+    #[serde(default)]
+    pub pack: bool,
+    /// How long the first record of a pack waits for others, up to `10s`. A longer time makes larger packs, and delays
+    /// every row by as much.
+    ///
+    /// Default: `"50ms"`
+    ///
+    /// Example: `pack_linger = "200ms"`
+    #[serde(default)]
+    pub pack_linger: Option<Millis>,
     /// Google Cloud regions in which messages may be stored. Empty: as the organisation's policy allows.
     ///
     /// Example: `regions = ["europe-west1"]`
@@ -95,6 +110,9 @@ pub struct Problem {
 
 /// In the place of the value in the name of the topic for marks.
 const MARKS: &str = "marks";
+
+const DEFAULT_LINGER: Millis = Millis(50);
+const LONGEST_LINGER: Millis = Millis(10_000);
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -183,6 +201,11 @@ impl PubSubSettings {
         }
     }
 
+    /// How long the first record of a pack waits for others; `None` if each record has its own message.
+    pub fn packs_after(&self) -> Option<Millis> {
+        self.pack.then(|| self.pack_linger.unwrap_or(DEFAULT_LINGER))
+    }
+
     /// Everything that Pub/Sub would refuse, found without contacting it. Empty if the section is valid.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -209,10 +232,32 @@ impl PubSubSettings {
             "filter",
             is_empty.then(|| "an empty condition matches nothing; add a term, or remove the key".to_owned()),
         );
+        note("pack", self.pack_problem());
+        note("pack_linger", self.linger_problem());
         note("retention", retention_problem(self.retention));
         let host = self.emulator_host.as_deref().map(Endpoint::emulator);
         note("emulator_host", host.and_then(Result::err).map(|e| e.to_string()));
         problems
+    }
+
+    fn pack_problem(&self) -> Option<String> {
+        let other = match (&self.ordering_key, self.route()) {
+            (Some(_), _) => "pubsub.ordering_key",
+            (None, Some(_)) => "a topic that depends on a field",
+            (None, None) => return None,
+        };
+        self.pack.then(|| {
+            format!("cannot be combined with {other}: a pack holds records of a partition for Aqueduct alone; remove one of them")
+        })
+    }
+
+    fn linger_problem(&self) -> Option<String> {
+        let linger = self.pack_linger?;
+        if !self.pack {
+            return Some("has an effect only with pack = true; add that, or remove the key".to_owned());
+        }
+        let is_good = (1..=LONGEST_LINGER.0).contains(&linger.0);
+        (!is_good).then(|| format!("{linger} is out of range; expected 1ms to {LONGEST_LINGER}"))
     }
 }
 
@@ -301,6 +346,26 @@ mod tests {
         assert_eq!(settings.endpoint(Some("h:1")).expect("a host").to_string(), "http://h:1");
         settings.emulator_host = Some("http://localhost:8085/".to_owned());
         assert_eq!(settings.endpoint(Some("h:1")).expect("a host").to_string(), "http://localhost:8085");
+    }
+
+    #[test]
+    fn packs_are_for_one_reader() {
+        let section = |keys: &str| read(&format!("project = 'shop-analytics'\ntopic = 'events'\n{keys}"));
+        assert_eq!(section("").expect("complete").packs_after(), None);
+        assert_eq!(section("pack = true").expect("complete").packs_after(), Some(Millis(50)));
+        let slow = section("pack = true\npack_linger = '10s'").expect("complete");
+        assert_eq!((slow.packs_after(), slow.problems()), (Some(Millis(10_000)), vec![]));
+        for (keys, key) in [
+            ("pack_linger = '1s'", "pack_linger"),
+            ("pack = true\npack_linger = '0s'", "pack_linger"),
+            ("pack = true\npack_linger = '11s'", "pack_linger"),
+            ("pack = true\nordering_key = '/user'", "pack"),
+        ] {
+            let problems = section(keys).expect("complete").problems();
+            assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), [key], "{keys}");
+        }
+        let routed = "project = 'shop-analytics'\ntopic = 'e-{/c}'\ntopics = ['e-PL']\npack = true";
+        assert_eq!(read(routed).expect("complete").problems()[0].key, "pack");
     }
 
     #[test]

@@ -76,6 +76,8 @@ fn settings(host: &str) -> PubSubSettings {
         regions: vec!["europe-west1".to_owned()],
         retention: Millis(86_400_000),
         in_flight: ByteSize(1 << 20),
+        pack: false,
+        pack_linger: None,
         emulator_host: Some(host.to_owned()),
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) stalled: u64,
     /// A data message takes any time up to the slowest delivery.
     pub(crate) slow_data: u64,
+    /// Polls of a partition that are published in packs.
+    pub(crate) packs: u64,
     /// A response about log ends takes any time up to the slowest.
     pub(crate) slow_ends: u64,
     /// Pub/Sub accepts a batch only after many attempts, but accepts all others.
@@ -191,6 +193,7 @@ impl Config {
             vanish: 0,
             stalled: 0,
             slow_data: 0,
+            packs: 250,
             slow_ends: 0,
             held_up: 0,
             troubled: i64::MAX,

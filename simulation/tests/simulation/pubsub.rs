@@ -18,13 +18,28 @@ pub(crate) enum Kind {
 pub(crate) enum Body {
     Data {
         partition: Arc<Partition>,
-        offset: u64,
-        timestamp: i64,
-        event: Rc<Happening>,
-        /// A format that only the next version can read.
-        is_packed: bool,
+        /// More than one only in a pack.
+        records: Vec<Sent>,
+        form: Form,
     },
     Mark(Rc<WireMark>),
+}
+
+/// A record in a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) offset: u64,
+    pub(crate) timestamp: i64,
+    pub(crate) event: Rc<Happening>,
+}
+
+/// The format of a data message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Single,
+    Pack,
+    /// Only the next version can read it.
+    Next,
 }
 
 #[derive(Debug)]

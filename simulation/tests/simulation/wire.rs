@@ -3,9 +3,10 @@
 
 use std::{borrow::Cow, rc::Rc};
 
+use ::pubsub::pack::{self, PackBuilder};
 use event::Mark;
 
-use crate::kafka::Happening;
+use crate::pubsub::{Form, Sent};
 
 /// The version of a connector or processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,9 +26,16 @@ pub(crate) struct WireMark {
 /// The value of `aqueduct.format` in a message of the next version.
 pub(crate) const FORMAT: &[u8] = b"next";
 
-const PACKED: &[u8] = b"packed:";
+const NEXT_EVENT: &[u8] = b"next:";
 const BEFORE: &[u8] = br#"{"version":3,"next":"#;
 const AFTER: &[u8] = b"}";
+
+/// A data message: its event, or what a format says.
+#[derive(Debug)]
+pub(crate) enum Written<'a> {
+    Event(Cow<'a, [u8]>),
+    Format { format: &'static [u8], offsets: String, payload: Vec<u8> },
+}
 
 impl Version {
     pub(crate) fn write(self, mark: Mark) -> Rc<WireMark> {
@@ -44,11 +52,25 @@ impl Version {
         next.filter(|_| self == Self::Next).unwrap_or(bytes)
     }
 
-    /// Format and content of a data message of this version.
-    pub(crate) fn unpack(self, event: &Happening, is_packed: bool) -> (Option<&'static [u8]>, Cow<'_, [u8]>) {
-        match (self, is_packed) {
-            (Self::Present, true) => (Some(FORMAT), [PACKED, &event.payload].concat().into()),
-            _ => (None, event.payload.as_slice().into()),
+    /// A data message, as this version receives it.
+    pub(crate) fn write_data(self, records: &[Sent], form: Form) -> Written<'_> {
+        let event = &records[0].event.payload;
+        match form {
+            Form::Next if self == Self::Present => Written::Format {
+                format: FORMAT,
+                offsets: String::new(),
+                payload: [NEXT_EVENT, event].concat(),
+            },
+            Form::Pack => {
+                let mut builder = PackBuilder::default();
+                for Sent { offset, timestamp, event } in records {
+                    let none = std::iter::empty();
+                    builder.push(*offset, Some(*timestamp), (None, None), none, &event.payload);
+                }
+                let (offsets, payload) = builder.finish();
+                Written::Format { format: pack::FORMAT.as_bytes(), offsets: offsets.to_string(), payload }
+            }
+            Form::Single | Form::Next => Written::Event(event.as_slice().into()),
         }
     }
 }

@@ -94,6 +94,7 @@ pub fn run(plan: &Plan) -> Result<Outcome> {
 impl Run {
     fn new(plan: &Plan) -> Result<Self> {
         let stage = Stage::new(plan)?;
+        stage.pipe.edit("emulator_host = ", &format!("pack = {}\nemulator_host = ", plan.packs))?;
         let topics = Topics::new(&stage.pipe, plan.partitions, plan.events)?;
         stage.pipe.run_well(&["setup"])?;
         let processors = Cast::new(&stage.pipe, Program::Processor, plan.static_members)?;
@@ -120,7 +121,7 @@ impl Run {
             return cast.perform(pipe, action);
         }
         let Self { stage, topics, processors, connectors } = self;
-        if matches!(action, Action::AddTopic(..) | Action::Upgrade(..) | Action::Lose(_)) {
+        if matches!(action, Action::AddTopic(..) | Action::Upgrade(..) | Action::Pack(_) | Action::Lose(_)) {
             // These actions wait for processes to exit, and no outage may end meanwhile.
             stage.reach()?;
         }
@@ -135,6 +136,10 @@ impl Run {
                 stage.pipe.edit("period = \"1s\"\nidle", "period = \"500ms\"\nidle")?;
                 connectors.roll(&stage.pipe)?;
                 processors.roll(&stage.pipe)
+            }
+            Action::Pack(is_on) => {
+                stage.pipe.edit(&format!("pack = {}", !is_on), &format!("pack = {is_on}"))?;
+                connectors.roll(&stage.pipe)
             }
             Action::Lose(kept) => {
                 let files = stage.files(kept);

@@ -23,6 +23,8 @@ pub struct Plan {
     pub events: u64,
     /// Whether connectors are static members of their group.
     pub static_members: bool,
+    /// Whether records are published in packs at first.
+    pub packs: bool,
     /// The actions, ordered by time since the start.
     pub actions: Vec<(Duration, Action)>,
     /// Changes to the topics once the faults are over and everything was read.
@@ -101,6 +103,8 @@ pub enum Action {
     AddPartitions(i32),
     /// A topic is added as above, other keys change too, and all processes restart one after the other.
     Upgrade(i32, u64),
+    /// The connectors restart one after the other, with packs or without.
+    Pack(bool),
     /// A store is moved away while the one processor uses it, which must exit; then it is restored.
     Lose(Kept),
     /// No file of the processors can be larger than this many bytes.
@@ -137,9 +141,14 @@ impl Plan {
         }
         let (more, last) = happening(&mut random);
         actions.extend(more);
-        actions.sort_by_key(|(at, _)| *at);
         let static_members = random.random_bool(0.5);
-        Self { seed, stand_in, partitions, events, static_members, actions, last }
+        let packs = random.random_bool(0.5);
+        if random.random_bool(0.3) {
+            let start = Duration::from_millis(random.random_range(300..SPAN_MS));
+            actions.push((start, Action::Pack(!packs)));
+        }
+        actions.sort_by_key(|(at, _)| *at);
+        Self { seed, stand_in, partitions, events, static_members, packs, actions, last }
     }
 
     /// Whether topics are added; their events are older than the watermark.
@@ -209,7 +218,8 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pubsub = if self.stand_in { "stand-in" } else { "emulator" };
         let members = if self.static_members { "static" } else { "regular" };
-        write!(f, "{} events in {} partitions, {pubsub}, {members}:", self.events, self.partitions)?;
+        let form = if self.packs { "packs" } else { "single messages" };
+        write!(f, "{} events in {} partitions, {pubsub}, {members}, {form}:", self.events, self.partitions)?;
         self.actions.iter().try_for_each(|(at, action)| write!(f, " {:.1}s {action:?}", at.as_secs_f64()))?;
         self.last.iter().try_for_each(|change| write!(f, " last {change:?}"))
     }
@@ -244,6 +254,9 @@ mod tests {
             "last Recreate",
             "static",
             "regular",
+            "single messages:",
+            "packs:",
+            "Pack(",
         ];
         for kind in kinds {
             assert!(plans.iter().filter(|plan| plan.contains(kind)).count() >= 10, "{kind} is rare");

@@ -33,6 +33,15 @@ fn killed_twice(
     pipe: &Pipe,
     expected: impl FnOnce(&Produced) -> Result<Recount>,
 ) -> Result<(Produced, Database)> {
+    killed_and_edited(pipe, || Ok(()), expected)
+}
+
+/// As [`killed_twice`]; changes the configuration each time the connector is down.
+fn killed_and_edited(
+    pipe: &Pipe,
+    mut edit: impl FnMut() -> Result<()>,
+    expected: impl FnOnce(&Produced) -> Result<Recount>,
+) -> Result<(Produced, Database)> {
     let producer = Producer::new(pipe.name(), &[])?;
     let (mut traffic, mut produced) = (Traffic::new(9_000, 3).with_trouble(), Produced::default());
     producer.produce(traffic.by_ref().take(3_000), &mut produced)?;
@@ -40,6 +49,7 @@ fn killed_twice(
     let mut connector = pipe.start(&["connector"])?;
     until_published(&mut connector)?;
     connector.kill()?;
+    edit()?;
     producer.produce(traffic.by_ref().take(3_000), &mut produced)?;
     let mut connector = pipe.start(&["connector"])?;
     wait::until("events to be counted", || {
@@ -50,6 +60,7 @@ fn killed_twice(
     let mut processor = pipe.start(&["processor"])?;
     until_published(&mut connector)?;
     connector.kill()?;
+    edit()?;
     let mut connector = pipe.start(&["connector"])?;
     let recount = expected(&produced)?;
     let database = brought_to_an_end(pipe, &recount, &mut connector, &mut processor)?;
@@ -215,4 +226,32 @@ fn a_topic_that_is_not_read_stops_the_processor() -> Result<()> {
     let former = format!("topics = {:?}", [&topics[0], &topics[1], &name]);
     pipe.edit(&whole, &former)?;
     carried(&pipe, &recount(&routed(&produced))?).map(drop)
+}
+
+/// Connectors with packs and without take turns, and each begins in the middle of what the one before had packed.
+#[test]
+fn packs_and_single_messages_count_once_under_kills() -> Result<()> {
+    let pipe = prepared("packed", 3)?;
+    pipe.edit(COLD_START, LONGER_THAN_LEASES)?;
+    configure(&pipe, "pack = true")?;
+    ensure!(!pipe.run_well(&["check"])?.out.contains("unpack"), "the processor is the only reader");
+    let onlooker = Onlooker::subscribe(pipe.name())?;
+    let warned = pipe.run_well(&["check"])?.out;
+    ensure!(warned.contains(&format!("{}-onlooker", pipe.name())), "the other reader is named: {warned}");
+    let mut packs = true;
+    let edit = || {
+        let now = |packs: bool| format!("pack = {packs}");
+        pipe.edit(&now(packs), &now(!packs))?;
+        packs = !packs;
+        Ok(())
+    };
+    let (produced, database) = killed_and_edited(&pipe, edit, recount)?;
+    assert_eq!(database.dead_letters()?, produced.dead_letters());
+    let (mut packed, mut single) = (0, 0);
+    for message in onlooker.messages()? {
+        let is_pack = message["attributes"]["aqueduct.format"] == "pack-1";
+        *if is_pack { &mut packed } else { &mut single } += 1;
+    }
+    assert!(packed > 0 && single > 0, "{packed} packs and {single} single messages");
+    Ok(())
 }

@@ -6,7 +6,9 @@ mod so_far;
 
 use std::{process::ExitCode, sync::Arc};
 
-use connector::{ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser, decode::Formats};
+use connector::{
+    ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser, decode::Formats, packing::Packing,
+};
 use pubsub::{Connection, Endpoint, PubSubSettings};
 use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
 use tokio::{sync::watch, task::JoinSet};
@@ -74,6 +76,7 @@ impl Plan {
             kafka,
             formats: Formats::default(),
             outputs: selected(&pubsub),
+            packing: pubsub.packs_after().map(|linger| Packing { linger: linger.std() }),
             in_flight: pubsub.in_flight,
             max_rejects,
             replica,

@@ -12,6 +12,8 @@ pub(crate) mod test;
 
 pub(crate) mod anonymise;
 
+pub(crate) mod unpack;
+
 pub(crate) mod check;
 
 pub(crate) mod setup;

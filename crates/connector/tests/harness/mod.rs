@@ -164,6 +164,7 @@ impl Kafka {
             formats,
             kafka: settings.resolve("test").expect("valid settings"),
             outputs: Vec::new(),
+            packing: None,
             in_flight,
             max_rejects: 100,
             replica: settings.group_instance_id.clone().unwrap_or_default(),

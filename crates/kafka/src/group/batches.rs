@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{OwnedRecord, Record, TopicPartition};
 
-/// How long the first record of a batch waits for others.
+/// How long the first record of a batch waits for others, unless the intake says otherwise.
 const LINGER: Duration = Duration::from_millis(10);
 
 /// Passes records to an intake and queues its batches.
@@ -114,6 +114,7 @@ impl<I: Intake> Batches<I> {
 
     /// How long the current batch may still wait; `None` while it is empty.
     pub(super) fn patience(&self) -> Option<Duration> {
-        self.since.map(|since| LINGER.saturating_sub(since.elapsed()))
+        let linger = self.intake.linger().unwrap_or(LINGER);
+        self.since.map(|since| linger.saturating_sub(since.elapsed()))
     }
 }

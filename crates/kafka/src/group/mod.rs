@@ -51,6 +51,7 @@ mod recreated;
 use std::{
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use event::Partition;
@@ -73,8 +74,8 @@ use crate::{
 /// Turns records into batches on the polling thread, so that raw bytes never leave it.
 ///
 /// The reader passes each record of an assigned partition in the order of its offsets, and once, unless the record has to
-/// [wait](Admission::Waits). It takes a batch when [`take`](Self::take) returns it, or with [`close`](Self::close) a few
-/// milliseconds after the batch's first record.
+/// [wait](Admission::Waits). It takes a batch when [`take`](Self::take) returns it, or with [`close`](Self::close) once
+/// the batch's first record has waited for [`linger`](Self::linger).
 ///
 /// ```
 /// use kafka::{Admission, Intake, Record, Slot};
@@ -124,6 +125,11 @@ pub trait Intake: Send + 'static {
 
     /// Takes the current batch; `None` if it has no record.
     fn close(&mut self) -> Option<Self::Batch>;
+
+    /// How long the first record of a batch waits for others; by default ten milliseconds.
+    fn linger(&self) -> Option<Duration> {
+        None
+    }
 
     /// How many bytes of the permits a batch needs.
     fn bytes(batch: &Self::Batch) -> usize;

@@ -10,7 +10,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Driver, now};
+use super::{Driver, Received, now};
 use flow::Flow;
 
 use crate::{
@@ -148,6 +148,7 @@ pub async fn run<S: Sink>(
         oddities,
         pace: Pace::default(),
         partitions: Partitions::default(),
+        received: Received::default(),
         rows: 0,
         flow_rows: 0,
         checkpoints: 0,

@@ -11,6 +11,8 @@ mod rows;
 mod reports;
 
 use std::{
+    collections::VecDeque,
+    future::ready,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -31,7 +33,7 @@ use crate::{
     core::Data,
     error::ProcessorError,
     io::{
-        messages::Partitions,
+        messages::{Origin, Partitions},
         tasks::{self, Ended},
     },
     metrics::ProcessorMetrics,
@@ -40,7 +42,7 @@ use crate::{
     readiness::CHECKPOINTS,
     saved::Budget,
     sink::Sink,
-    stages::Stages,
+    stages::{PackMessage, Stages},
     store::{Appender, Hold, StateSettings, Store},
     view::{Ahead, Detail, Own, View},
 };
@@ -50,6 +52,8 @@ use reports::{report_defects, report_hole};
 
 const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 2_000;
+/// Records of packs that are applied before anything else is done. Each pack may hold thousands.
+const AT_ONCE: u64 = 10_000;
 /// A pane that fires brings the next checkpoint forward, but no closer than this to the last one.
 const SOONEST: Duration = Duration::from_millis(500);
 /// Ticks between two updates of the details for page, metrics and status.
@@ -88,6 +92,7 @@ struct Driver<S> {
     oddities: Oddities,
     pace: Pace,
     partitions: Partitions,
+    received: Received,
     rows: u64,
     flow_rows: u64,
     checkpoints: u64,
@@ -96,6 +101,14 @@ struct Driver<S> {
     own: Own,
     detail: Arc<Detail>,
     ticks: u32,
+}
+
+/// Responses with messages that have not been applied yet.
+#[derive(Default)]
+struct Received {
+    responses: VecDeque<Inbound>,
+    /// How many messages of the first one are applied.
+    applied: usize,
 }
 
 impl<S: Sink> Driver<S> {
@@ -107,6 +120,8 @@ impl<S: Sink> Driver<S> {
         shutdown: &CancellationToken,
     ) -> Result<Summary, ProcessorError> {
         let ended = self.until_stopped(&mut data, &mut marks, shutdown).await;
+        // A response of which only a part is applied is redelivered: the offsets that were seen count once.
+        self.received = Received::default();
         if matches!(ended, Err(ProcessorError::Memory { .. })) {
             // Everything applied so far is saved, so the next run starts where this one stops.
             self.finish().await?;
@@ -144,10 +159,12 @@ impl<S: Sink> Driver<S> {
                     received?;
                     self.marks(&mut mark_batch)?;
                 }
-                received = data.receive(&mut batch, BATCH), if room => {
+                received = data.receive(&mut batch, BATCH), if room && self.received.responses.is_empty() => {
                     received?;
-                    self.data(&mut batch)?;
+                    self.received.responses.extend(batch.drain(..));
+                    self.data()?;
                 }
+                () = ready(()), if room && !self.received.responses.is_empty() => self.data()?,
                 _ = ticker.tick() => self.tick()?,
                 Some(ended) = self.tasks.join_next() => {
                     let ended = ended.map_err(|e| ProcessorError::Task(service::telemetry::task_failure(&e)))?;
@@ -157,21 +174,38 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    fn data(&mut self, batch: &mut Vec<Inbound>) -> Result<(), ProcessorError> {
+    /// Applies received messages, and stops for other work after a pack with which [`AT_ONCE`] records are reached.
+    fn data(&mut self) -> Result<(), ProcessorError> {
         let now = now();
         self.own.unacknowledged_since.get_or_insert(now);
-        for Inbound { messages, ack } in batch.drain(..) {
-            for message in messages.iter() {
+        let mut records = 0;
+        while let Some(Inbound { messages, .. }) = self.received.responses.front() {
+            for message in messages.iter().skip(self.received.applied) {
+                self.received.applied += 1;
                 let origin = self.partitions.origin(&message);
-                let data = Data {
-                    position: origin.position,
-                    kafka_time: origin.kafka_time,
-                    publish_time: message.publish_time,
-                    payload: message.data,
-                };
-                self.stages.data(&data, origin.format, now)?;
+                let publish_time = message.publish_time;
+                if let Some(format) = origin.format {
+                    let Origin { partition, offsets, .. } = origin;
+                    let pack =
+                        PackMessage { format, partition, offsets, publish_time, payload: message.data };
+                    records += self.stages.pack(&pack, now)?;
+                    if records >= AT_ONCE {
+                        return Ok(());
+                    }
+                } else {
+                    let data = Data {
+                        position: origin.position(),
+                        kafka_time: origin.kafka_time,
+                        publish_time,
+                        payload: message.data,
+                    };
+                    self.stages.data(&data, now);
+                }
             }
-            self.stages.applied(ack, messages.len());
+            if let Some(Inbound { messages, ack }) = self.received.responses.pop_front() {
+                self.stages.applied(ack, messages.len());
+            }
+            self.received.applied = 0;
         }
         Ok(())
     }

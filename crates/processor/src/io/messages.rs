@@ -13,11 +13,15 @@ pub struct Partitions {
 /// What a message's attributes say about its record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin<'a> {
-    /// The record's position in Kafka; `None` if another producer published the message.
-    pub position: Option<(&'a Partition, u64)>,
+    /// The partition; `None` if another producer published the message.
+    pub partition: Option<&'a Partition>,
+    /// The record's offset.
+    pub offset: Option<u64>,
+    /// The offsets of a message that holds several records.
+    pub offsets: Option<&'a [u8]>,
     /// The record's timestamp; `None` if it is missing or not positive.
     pub kafka_time: Option<EventTime>,
-    /// The format that a newer connector names if the message is not one JSON event.
+    /// The format of a message that is not one JSON event.
     pub format: Option<&'a [u8]>,
 }
 
@@ -28,21 +32,29 @@ struct Named<'a> {
     incarnation: Option<&'a [u8]>,
     partition: Option<i32>,
     offset: Option<u64>,
+    offsets: Option<&'a [u8]>,
     timestamp: Option<i64>,
     format: Option<&'a [u8]>,
+}
+
+impl<'a> Origin<'a> {
+    /// The record's position in Kafka.
+    pub fn position(&self) -> Option<(&'a Partition, u64)> {
+        self.partition.zip(self.offset)
+    }
 }
 
 impl Partitions {
     /// The origin of the message's record.
     pub fn origin<'a>(&'a mut self, message: &Message<'a>) -> Origin<'a> {
         let named = Named::of(message);
-        let kafka_time = named.timestamp.filter(|millis| *millis > 0).and_then(EventTime::from_millis);
-        Origin { kafka_time, format: named.format, position: self.position(&named) }
+        let Named { offset, offsets, format, .. } = named;
+        let kafka_time = named.timestamp.and_then(kafka_time);
+        Origin { partition: self.partition(&named), offset, offsets, kafka_time, format }
     }
 
-    fn position(&mut self, named: &Named<'_>) -> Option<(&Partition, u64)> {
-        let (topic, incarnation) = (named.topic?, named.incarnation?);
-        let (number, offset) = (named.partition?, named.offset?);
+    fn partition(&mut self, named: &Named<'_>) -> Option<&Partition> {
+        let (topic, incarnation, number) = (named.topic?, named.incarnation?, named.partition?);
         let same = |known: &Partition| {
             known.partition == number
                 && known.topic.as_bytes() == topic
@@ -61,7 +73,7 @@ impl Partitions {
                 }
             };
         }
-        Some((&self.known[self.last], offset))
+        Some(&self.known[self.last])
     }
 }
 
@@ -76,6 +88,8 @@ impl<'a> Named<'a> {
                 named.partition = number(value);
             } else if name == wire::OFFSET.as_bytes() {
                 named.offset = number(value);
+            } else if name == wire::OFFSETS.as_bytes() {
+                named.offsets = Some(value);
             } else if name == wire::TIMESTAMP.as_bytes() {
                 named.timestamp = number(value);
             } else if name == wire::INCARNATION.as_bytes() {
@@ -86,6 +100,11 @@ impl<'a> Named<'a> {
         }
         named
     }
+}
+
+/// A timestamp of Kafka; one that is not positive counts as absent.
+pub(crate) fn kafka_time(millis: i64) -> Option<EventTime> {
+    EventTime::from_millis(millis).filter(|_| millis > 0)
 }
 
 fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {

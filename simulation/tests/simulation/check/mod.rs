@@ -19,7 +19,7 @@ use processor::{
 
 use crate::{
     kafka::{Class, Happening, Kind, Log},
-    pubsub::Body,
+    pubsub::{Body, Sent},
     worker::Phase,
     world::World,
 };
@@ -83,10 +83,12 @@ impl World {
 
     pub(crate) fn check_landed(&mut self, body: &Body) {
         match body {
-            Body::Data { partition, offset, .. } => {
+            Body::Data { partition, records, .. } => {
                 let message = self.pubsub.messages.len();
-                self.check.landed.entry((**partition).clone()).or_default().insert(*offset..offset + 1);
-                self.check.copies.entry((partition.clone(), *offset)).or_default().push(message);
+                for Sent { offset, .. } in records {
+                    self.check.landed.entry((**partition).clone()).or_default().insert(*offset..offset + 1);
+                    self.check.copies.entry((partition.clone(), *offset)).or_default().push(message);
+                }
             }
             Body::Mark(written) => {
                 for entry in &written.mark.partitions {
@@ -295,7 +297,9 @@ impl World {
         let is_held = match &self.check.head {
             None => false,
             Some(head) => match &self.pubsub.messages[message].body {
-                Body::Data { partition, offset, .. } => head.peek(partition, *offset) != Arrival::New,
+                Body::Data { partition, records, .. } => {
+                    records.iter().all(|sent| head.peek(partition, sent.offset) != Arrival::New)
+                }
                 Body::Mark(written) => written.mark.partitions.iter().all(|entry| {
                     entry.ranges.iter().all(|range| {
                         let mut tracks = head.tracks();

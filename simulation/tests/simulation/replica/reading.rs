@@ -1,14 +1,15 @@
 //! What a replica's reader does at each poll.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use connector::core::{BatchId, Entry, Input, Read, ReadPart, Reject};
+use event::Partition;
 use kafka::{Slot, TopicPartition, start::topic_id};
 
 use super::{Batch, Happens, Held, IN_FLIGHT, Job, RECORDS};
 use crate::{
     kafka::{Class, Kind},
-    pubsub::Body,
+    pubsub::{Body, Form, Sent},
     wire::Version,
     world::World,
 };
@@ -19,6 +20,20 @@ pub(super) struct Messages {
     bodies: Vec<Body>,
     /// Records whose messages Pub/Sub refuses.
     refused: Vec<(Slot, u64)>,
+}
+
+impl Messages {
+    /// Adds a record to the last pack, or as a message of its own.
+    fn push(&mut self, partition: &Arc<Partition>, form: Form, sent: Sent, is_cut: bool) {
+        match self.bodies.last_mut() {
+            Some(Body::Data { partition: last, records, form: Form::Pack })
+                if form == Form::Pack && last == partition && !is_cut =>
+            {
+                records.push(sent);
+            }
+            _ => self.bodies.push(Body::Data { partition: partition.clone(), records: vec![sent], form }),
+        }
+    }
 }
 
 impl World {
@@ -89,6 +104,9 @@ impl World {
         let log = self.kafka.log(place).expect("it was there");
         let partition = self.replicas[number].held[place].partition.clone();
         let is_next = self.replicas[number].version == Version::Next;
+        // Connectors with packs and without take turns, and cut packs elsewhere after a crash.
+        let packs =
+            self.dice.chance(self.plan.config.packs, "packs", &[number as u64, next, self.now as u64]);
         while at < stable && at < next + RECORDS {
             if log.is_readable(at) {
                 let record = &log.records[at as usize];
@@ -96,13 +114,15 @@ impl World {
                     Kind::Event(event)
                         if !differ || event.class != Class::Contested || event.number % 2 != number % 2 =>
                     {
-                        messages.bodies.push(Body::Data {
-                            partition: partition.clone(),
-                            offset: at,
-                            timestamp: record.timestamp,
-                            event: event.clone(),
-                            is_packed: is_next && self.dice.chance(500, "packed", &[event.number as u64]),
-                        });
+                        let salt = [event.number as u64];
+                        let form = match () {
+                            () if is_next && self.dice.chance(500, "packed", &salt) => Form::Next,
+                            () if packs => Form::Pack,
+                            () => Form::Single,
+                        };
+                        let sent = Sent { offset: at, timestamp: record.timestamp, event: event.clone() };
+                        let is_cut = self.dice.chance(200, "cut", &[event.number as u64, next]);
+                        messages.push(&partition, form, sent, is_cut);
                         entries.push(Entry::Data(at..at + 1));
                     }
                     Kind::Refused => {

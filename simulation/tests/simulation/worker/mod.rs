@@ -19,16 +19,16 @@ use processor::{
     core::{Core, Data},
     frontier::Limits,
     saved::{self, Restoring},
-    stages::Stages,
+    stages::{PackMessage, Stages},
     store::{Appender, Part, Recovered, Store, StoreError},
 };
 
 use crate::{
     check::Outcomes,
     plan::millis,
-    pubsub::{self, Body},
+    pubsub::{self, Body, Sent},
     store::PREFIX,
-    wire::Version,
+    wire::{Version, Written},
     world::{Event, World},
 };
 
@@ -283,21 +283,36 @@ impl World {
         let published = EventTime(message.published);
         let Phase::Running(running) = &mut self.workers[number].phase else { return Ok(()) };
         match &message.body {
-            Body::Data { partition, offset, timestamp, event, is_packed } => {
-                let (format, payload) = version.unpack(event, *is_packed);
-                let data = Data {
-                    position: Some((&**partition, *offset)),
-                    kafka_time: Some(EventTime(*timestamp)),
-                    publish_time: published,
-                    payload: &payload,
-                };
-                running.stages.data(&data, format, now)?;
-                let is_older = self.kafka.dead.iter().any(|log| log.partition == *partition);
-                if is_older && event.time < running.watermarks[0].0 {
-                    running.outcomes.unheard(partition, *offset);
+            Body::Data { partition, records, form } => {
+                match version.write_data(records, *form) {
+                    Written::Event(payload) => {
+                        let data = Data {
+                            position: Some((&**partition, records[0].offset)),
+                            kafka_time: Some(EventTime(records[0].timestamp)),
+                            publish_time: published,
+                            payload: &payload,
+                        };
+                        running.stages.data(&data, now);
+                    }
+                    Written::Format { format, offsets, payload } => {
+                        let pack = PackMessage {
+                            format,
+                            partition: Some(&**partition),
+                            offsets: Some(offsets.as_bytes()),
+                            publish_time: published,
+                            payload: &payload,
+                        };
+                        running.stages.pack(&pack, now)?;
+                    }
                 }
+                let is_older = self.kafka.dead.iter().any(|log| log.partition == *partition);
                 let watermark = running.watermarks.last().map_or(i64::MIN, |watermark| watermark.0);
-                running.outcomes.data((&**partition, *offset), (event.number, *timestamp), watermark);
+                for Sent { offset, timestamp, event } in records {
+                    if is_older && event.time < running.watermarks[0].0 {
+                        running.outcomes.unheard(partition, *offset);
+                    }
+                    running.outcomes.data((&**partition, *offset), (event.number, *timestamp), watermark);
+                }
             }
             Body::Mark(written) => {
                 running.stages.mark(version.read(&written.bytes), published, now)?;

@@ -253,7 +253,32 @@ async fn check_pubsub(pubsub: &PubSubSettings, endpoint: &Endpoint) -> Vec<Line>
         let good = format!("subscriptions {} and {}", names.join(", "), event::wire::marks(name));
         lines.push(look(&what, subscriptions, good, "pull"));
     }
+    if pubsub.pack && reached {
+        lines.extend(other_readers(&what, pubsub, admin::other_subscriptions(&connection, pubsub).await));
+    }
     lines
+}
+
+/// Packs are for Aqueduct's processor alone.
+fn other_readers(
+    what: &str,
+    pubsub: &PubSubSettings,
+    others: Result<Vec<String>, PubSubError>,
+) -> Option<Line> {
+    const ADVICE: &str = "set pack = false, or read them with `aqueduct unpack`";
+    let text = match others {
+        Ok(others) if others.is_empty() => return None,
+        Ok(others) => format!(
+            "topic {} has other subscriptions, which receive packs because pubsub.pack = true: {}; {ADVICE}",
+            pubsub.topic,
+            others.join(", ")
+        ),
+        Err(error) => format!(
+            "cannot list the subscriptions of topic {} ({error}); any other than the processor's receives packs: {ADVICE}",
+            pubsub.topic
+        ),
+    };
+    Some(Line::Warning(format!("{what}: {text}")))
 }
 
 /// An account may have permission to use resources but not to view them.
