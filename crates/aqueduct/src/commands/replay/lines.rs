@@ -115,6 +115,17 @@ impl Aside {
     }
 }
 
+/// The thread owns the unfinished file, which is removed only if the thread ends before the process.
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some((sender, thread)) = self.writing.take() {
+            drop(sender);
+            // What failed was reported where the rows were taken.
+            let _ = thread.join();
+        }
+    }
+}
+
 impl Pen {
     fn write_all(mut self, rows: &Receiver<Rows>) -> anyhow::Result<Self> {
         while let Ok((flow, rows)) = rows.recv() {
@@ -133,5 +144,39 @@ impl Pen {
                 .with_context(|| format!("cannot write {}", self.output.name()))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::EventTime;
+    use flow::{FlowSettings, Window, row::Pane};
+
+    use super::*;
+
+    #[test]
+    fn unfinished_output_is_removed_when_dropped() {
+        let settings: FlowSettings = serde_json::from_value(serde_json::json!({
+            "name": "f", "by": { "page": "/p" }, "window": { "size": "10s" },
+        }))
+        .expect("the flow");
+        let flow = Flow::try_from(settings).expect("the flow is valid");
+        let mut rows = vec![
+            Row {
+                key: [Some("p".into())].into(),
+                window: Window { start: EventTime(0), end: EventTime(10_000) },
+                values: flow.table().measures.iter().map(|_| flow::row::Value::Count(1)).collect(),
+                pane: Pane::OnTime,
+                pane_index: 0,
+                watermark: EventTime(0),
+                emitted_at: EventTime(0),
+            };
+            AHEAD * ASIDE
+        ];
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut lines = Lines::create(&folder.path().join("rows.gz"), &[flow], 2).expect("a thread");
+        lines.write(0, &mut rows).expect("the thread runs");
+        drop(lines);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
     }
 }
