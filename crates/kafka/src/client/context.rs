@@ -129,6 +129,9 @@ impl ClientContext for Context {
             let is_vague =
                 matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure);
             if failure.is_none() || !is_vague {
+                // librdkafka's own text, such as "1/1 brokers are down", counts brokers that it has learned of.
+                let is_all = code == RDKafkaErrorCode::AllBrokersDown;
+                let reason = if is_all { "none of the brokers is reachable" } else { reason };
                 *failure = Some((code, reason.to_owned()));
             }
         }
