@@ -82,6 +82,17 @@ impl Failure {
     }
 }
 
+impl RegistryConfig {
+    /// Reads the files of the section: certificates, keys and tokens. Sends nothing.
+    ///
+    /// # Errors
+    /// [`RegistryError::Settings`].
+    pub fn check_files(&self) -> Result<(), RegistryError> {
+        with_tls(Client::builder(), &self.tls).map(drop)?;
+        Authenticator::new(self.auth.clone()).map(drop)
+    }
+}
+
 impl Http {
     /// Reads certificates, keys and tokens; sends nothing.
     pub(crate) fn new(

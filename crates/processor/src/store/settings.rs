@@ -48,19 +48,19 @@ pub struct StateSettings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateProblem {
     /// The place is neither a folder nor a bucket.
-    #[error("invalid checkpoints = {0:?}; expected \"file://DIRECTORY\" or \"gs://BUCKET/PATH\"")]
+    #[error("invalid place {0:?}; expected \"file://DIRECTORY\" or \"gs://BUCKET/PATH\"")]
     Checkpoints(String),
     /// The place is a bucket, which this build does not support.
     #[error(
-        "checkpoints = {0:?} requires Cloud Storage, which this build does not include; use \"file://DIRECTORY\", or build with the default feature `cloud`"
+        "{0:?} requires Cloud Storage, which this build does not include; use \"file://DIRECTORY\", or build with the default feature `cloud`"
     )]
     NotBuilt(String),
     /// A duration that must be positive is zero.
-    #[error("{0} must be longer than 0s")]
+    #[error("must be longer than \"0s\"")]
     Zero(&'static str),
     /// A healthy processor would count as dead.
     #[error(
-        "takeover_after = \"{takeover_after}\" is too short for period = \"{period}\": a standby would take over from a running processor; use at least \"{least}\""
+        "\"{takeover_after}\" is too short for period = \"{period}\": a standby would take over from a running processor; use at least \"{least}\""
     )]
     TakeoverAfter {
         /// The configured value.
