@@ -21,14 +21,14 @@ pub fn load(path: &Path, format: Format, message: Option<&str>) -> Result<Arc<dy
     }
     let text = fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
     if text.trim_ascii().is_empty() {
-        return Err(failed(format!("the file is empty; expected a schema of {format}")));
+        return Err(failed(format!("the file is empty; expected a schema in the format {format}")));
     }
     if format == Format::Protobuf {
         return protobuf::read(path, message);
     }
     let text = String::from_utf8(text).map_err(|_| failed("the file is not UTF-8 text".to_owned()))?;
     let text = SchemaText { format, text, references: Vec::new(), subjects: None };
-    text.compile(None).map_err(|error| failed(format!("invalid schema of {format}: {error}")))
+    text.compile(None).map_err(|error| failed(format!("not a valid schema in the format {format}: {error}")))
 }
 
 /// The format that the name of a file implies. `.json` can also be Avro.

@@ -159,7 +159,8 @@ impl Error {
 }
 
 /// The messages of an error and its sources, outermost first, without repetitions.
-fn innermost(error: &dyn std::error::Error) -> Cause {
+/// The most specific cause, such as that of the network.
+pub(crate) fn innermost(error: &dyn std::error::Error) -> Cause {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -49,7 +49,7 @@ pub struct Station {
     pub id: &'static str,
     /// Its heading.
     pub name: &'static str,
-    /// Which one: topics, a subscription, a table's place.
+    /// The resources that it uses: topics, a subscription, or the place of the tables.
     pub place: String,
     /// Its state.
     pub health: Health,

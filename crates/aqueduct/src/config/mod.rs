@@ -250,10 +250,13 @@ impl Config {
         let mut writer: WriterSettings = self.required("writer")?;
         writer.path =
             writer.path.map(|path| if path.as_os_str().is_empty() { path } else { self.resolve(&path) });
-        WriterConfig::try_from(writer).map_err(|error| match error {
-            WriterError::Setting { key, problem } => self.error_at(&format!("writer.{key}"), problem),
-            other => self.error_at("writer", other),
-        })
+        let at = |error: WriterError| match error {
+            WriterError::Setting { key, problem } => {
+                self.settings.error_at(&format!("writer.{key}"), problem)
+            }
+            other => self.settings.error_at("writer", other),
+        };
+        WriterConfig::try_from(writer).map_err(|errors| ConfigError(errors.into_iter().map(at).collect()))
     }
 
     /// `[state]`.
@@ -262,10 +265,9 @@ impl Config {
     /// It is invalid.
     pub(crate) fn state(&self) -> Result<StateSettings, ConfigError> {
         let state: StateSettings = self.settings.section_or_default("state")?;
-        match state.validate() {
-            Ok(()) => Ok(state),
-            Err(problem) => Err(self.error_at(&format!("state.{}", problem.key()), problem)),
-        }
+        let problems = state.problems();
+        let errors = problems.iter().map(|p| self.settings.error_at(&format!("state.{}", p.key()), p));
+        ConfigError::unless_empty(errors.collect(), state)
     }
 
     /// Checks that `[state] memory` is enough for one key of each flow.

@@ -17,7 +17,7 @@ use serde::{
 
 use super::attributes::{MAX_HEADERS, MAX_NAME};
 
-/// Comes before the name of a tag.
+/// The prefix of the name of a tag.
 pub(super) const TAG: &str = "tag:";
 
 /// The outcome of each part of a record.
@@ -73,7 +73,7 @@ pub struct AnonymiseSettings {
     pub max_rejects: Share,
 }
 
-/// Patterns, and tags that stand for the patterns of a schema.
+/// Patterns, and tags that are replaced with the patterns of a schema.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Vec<Target>")]
 pub struct Targets {

@@ -125,7 +125,7 @@ impl ClientContext for Context {
             tracing::debug!(target: "librdkafka", %code, reason);
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             // "All brokers are down" and "transport failure" follow an error that is more specific, and librdkafka
-            // reports that one only once: a rejected certificate must not observed like a broker that does not answer.
+            // reports that one only once: a rejected certificate must not look like a broker that does not answer.
             let is_vague =
                 matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure);
             if failure.is_none() || !is_vague {

@@ -117,7 +117,7 @@ impl Plan {
 }
 
 impl Rules {
-    /// The rules of a configuration. With `is_raw`, events are anonymised, if the configuration says so.
+    /// The rules of a configuration. With `is_raw`, events are anonymised if `[anonymise]` is configured.
     pub(super) fn make(
         config: &Config,
         from_kafka: bool,
@@ -298,12 +298,12 @@ impl Target {
     }
 }
 
-/// What the name of a file says about its format.
+/// The format that the name of a file implies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Lines,
     Database,
-    /// One that the name promises and that rows are not written in.
+    /// A format in which rows are not written.
     Other,
 }
 
