@@ -48,7 +48,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     let passed = match rules.anonymise(&raw) {
         Ok(passed) => passed,
         Err(reject) => {
-            // What it says is made of codes, declared pointers and numbers alone.
+            // Its text consists of codes, declared pointers and numbers alone.
             assert!(reject.to_string().is_ascii() && reject.to_string().len() < 80);
             return Corpus::Keep;
         }

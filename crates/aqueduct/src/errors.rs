@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// Options that contradict each other or the existing files; the text says what to write instead.
+/// Options that contradict each other or the existing files; the text names what to write instead.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct WrongUsage(pub(crate) String);

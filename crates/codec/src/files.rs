@@ -19,12 +19,16 @@ pub fn load(path: &Path, format: Format, message: Option<&str>) -> Result<Arc<dy
     if message.is_some() && format != Format::Protobuf {
         return Err(failed(format!("`message` is for protobuf only, but the format is {format}")));
     }
+    let text = fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    if text.trim_ascii().is_empty() {
+        return Err(failed(format!("the file is empty; expected a schema in the format {format}")));
+    }
     if format == Format::Protobuf {
         return protobuf::read(path, message);
     }
-    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text = String::from_utf8(text).map_err(|_| failed("the file is not UTF-8 text".to_owned()))?;
     let text = SchemaText { format, text, references: Vec::new(), subjects: None };
-    text.compile(None).map_err(|error| failed(error.0))
+    text.compile(None).map_err(|error| failed(format!("not a valid schema in the format {format}: {error}")))
 }
 
 /// The format that the name of a file implies. `.json` can also be Avro.
@@ -90,5 +94,8 @@ mod tests {
             "an import is missing"
         );
         assert!(load(Path::new("nowhere.avsc"), Format::Avro, None).is_err());
+        // An empty file is a Protobuf schema without messages.
+        assert!(check(&[("view.proto", "\n")], Format::Protobuf, None, b"").is_err());
+        assert!(check(&[("view.avsc", "")], Format::Avro, None, b"").is_err());
     }
 }

@@ -272,7 +272,7 @@ impl<'a, P: Publish> Driver<'a, P> {
                 bytes_per_second = fastest.rate,
                 limit = pubsub::limits::MAX_KEY_RATE,
                 action = "choose a field with more values for pubsub.ordering_key; beyond the limit Pub/Sub delays the messages, and the connector falls behind",
-                "one ordering key takes nearly all, or more, of what Pub/Sub accepts for a key"
+                "the messages of one ordering key are near or above the rate that Pub/Sub accepts"
             );
         }
     }

@@ -89,6 +89,6 @@ mod tests {
         let stalled = pace.judge(&waiting, after(573)).expect_err("a stall");
         assert!(stalled.contains("waited 61 s for Pub/Sub"), "{stalled}");
         waiting.oldest_in_flight = Some(Duration::from_secs(1));
-        assert_eq!(pace.judge(&waiting, after(700)), Ok(()), "what is in flight goes on");
+        assert_eq!(pace.judge(&waiting, after(700)), Ok(()), "batches in flight continue");
     }
 }

@@ -38,7 +38,7 @@ impl Publish for PubSubPublisher {
 
 fn classify(error: Error) -> PublishError {
     match error {
-        Error::Unavailable { .. } => PublishError::Unavailable(error.into()),
+        Error::Unavailable { .. } | Error::NoToken { .. } => PublishError::Unavailable(error.into()),
         Error::Refused { .. } | Error::TooLarge { .. } => PublishError::Refused(error.into()),
         _ => PublishError::Impossible(error.into()),
     }

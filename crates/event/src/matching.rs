@@ -159,7 +159,7 @@ impl<'de> DeserializeSeed<'de> for ScalarsOf<'_> {
         let values = OneOrMany::deserialize(deserializer)?;
         let is_text = |scalar: &Scalar| matches!(scalar, Scalar::Text(_));
         if self.0.0.is_none() && !values.0.iter().all(is_text) {
-            return Err(de::Error::custom("the name of a topic is a text; write it in quotes"));
+            return Err(de::Error::custom("expected the name of a topic in quotes"));
         }
         Ok(values)
     }

@@ -1,9 +1,12 @@
 //! Durations and byte sizes as they are written in a configuration file: `30s`, `10m`, `7d`, `32MiB`. See
 //! [`crate::time`] for points in time.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, marker::PhantomData, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Visitor},
+};
 
 /// A length of time in milliseconds; never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,13 +117,38 @@ impl fmt::Display for ByteSize {
 
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        deserializer.deserialize_str(Quoted::new("a duration with its unit in quotes, for example \"30s\""))
     }
 }
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        deserializer.deserialize_str(Quoted::new("a size with its unit in quotes, for example \"32MiB\""))
+    }
+}
+
+/// Reads a string that is parsed. Of another type, such as a number without a unit, the error describes what is expected.
+pub struct Quoted<T> {
+    expected: &'static str,
+    parsed: PhantomData<T>,
+}
+
+impl<T> Quoted<T> {
+    /// `expected` follows "expected" in an error, as in `a duration with its unit in quotes, for example "30s"`.
+    pub fn new(expected: &'static str) -> Self {
+        Self { expected, parsed: PhantomData }
+    }
+}
+
+impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Quoted<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

@@ -58,6 +58,17 @@ impl Calendar {
         Millis(days * 24 * HOUR)
     }
 
+    /// No window is shorter, except where a zone skipped most of a day.
+    pub(crate) fn shortest(&self) -> Millis {
+        const HOUR: i64 = 3_600_000;
+        let days = match self.unit {
+            Unit::Day => 1,
+            Unit::Week => 7,
+            Unit::Month => 28,
+        };
+        Millis((days * 24 - 1) * HOUR)
+    }
+
     /// The window that holds a time.
     pub(crate) fn holding(&self, time: EventTime) -> Window {
         let mut first = self.first_day(self.date(time));
@@ -112,9 +123,13 @@ impl Calendar {
     }
 }
 
-/// Names that a typing error may have made into this one; a city without its continent is one.
+/// Names that a typing error may have made into this one; a city without its continent is one. None for an offset such as
+/// `GMT+2`: the name nearest to it, `Etc/GMT+2`, means two hours behind Greenwich.
 fn nearest(zone: &str) -> Vec<String> {
     let zone = zone.to_lowercase();
+    if is_offset(&zone) {
+        return Vec::new();
+    }
     let allowed = (zone.chars().count() / 4).min(3);
     let distance = |name: &str| {
         let name = name.to_lowercase();
@@ -126,6 +141,13 @@ fn nearest(zone: &str) -> Vec<String> {
     let mut near: Vec<(usize, String)> = names.filter(|(distance, _)| *distance <= allowed).collect();
     near.sort();
     near.into_iter().map(|(_, name)| name).take(3).collect()
+}
+
+/// Whether the text, in lower case, is an offset from UTC rather than a place.
+pub(crate) fn is_offset(zone: &str) -> bool {
+    let zone = zone.strip_prefix("etc/").unwrap_or(zone);
+    let rest = ["utc", "gmt"].iter().find_map(|name| zone.strip_prefix(name)).unwrap_or(zone).trim_start();
+    rest.starts_with(['+', '-']) && rest[1..].starts_with(|c: char| c.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -184,7 +206,8 @@ mod tests {
         assert_eq!(Calendar::try_new(Unit::Day, "europe/warsaw"), Err(vec!["Europe/Warsaw".to_owned()]));
         assert_eq!(Calendar::try_new(Unit::Day, "Warsaw"), Err(vec!["Europe/Warsaw".to_owned()]));
         // Any short name is a few letters from every other one.
-        for far in ["Nowhere at all", "XYZ", "+01:00", ""] {
+        for far in ["Nowhere at all", "XYZ", "+01:00", "", "GMT+2", "UTC-3", "gmt +2", "Etc/GMT+02", "-05:00"]
+        {
             assert_eq!(Calendar::try_new(Unit::Day, far), Err(vec![]), "{far}");
         }
     }

@@ -58,7 +58,7 @@ use crate::{
 };
 
 pub use definition::Definition;
-pub use settings::FlowSettings;
+pub use settings::{FlowError, FlowErrors, FlowSettings};
 pub use window::{Window, Windows};
 
 /// Which time of an event a flow uses.

@@ -11,7 +11,11 @@ use serde::{
     de::{self, MapAccess, Visitor},
 };
 
-use crate::{Ctr, Flow, Join, TimeKind, matching::MatchSettings, window::WindowKind};
+use crate::{
+    Ctr, Flow, Join, TimeKind,
+    matching::{Match, MatchSettings},
+    window::WindowKind,
+};
 
 pub use measures::{MeasureSettings, MeasuresSettings};
 pub use window::{Size, WindowSettings};
@@ -68,7 +72,7 @@ pub struct FlowSettings {
     /// Example: `allowed_lateness = "6h"`
     #[serde(default = "default_allowed_lateness")]
     pub allowed_lateness: Millis,
-    /// Publishes windows that are still open, at most this often; at least 1 s.
+    /// Publishes windows that are still open, at most this often: at least 1 s, and less than a window.
     ///
     /// Example: `early = "15s"`
     #[serde(default)]
@@ -92,7 +96,7 @@ pub struct JoinSettings {
     ///
     /// Example: `within = "30m"`
     pub within: Millis,
-    /// Views and clicks of one value that are kept. Further ones are counted without the join.
+    /// Views and clicks of one value that are kept: at most 1,000,000. Further ones are counted without the join.
     ///
     /// Example: `limit = 1000`
     #[serde(default = "default_limit")]
@@ -122,6 +126,21 @@ pub struct FlowError {
     pub reason: String,
 }
 
+/// Every error of a flow that does not follow from another one; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(|error| format!("{}: {error}", error.key)).collect::<Vec<_>>().join("\n"))]
+pub struct FlowErrors(pub Vec<FlowError>);
+
+impl FlowErrors {
+    fn push(&mut self, key: impl Into<String>, reason: impl Into<String>) {
+        self.0.push(FlowError::new(key, reason));
+    }
+
+    fn keep<T>(&mut self, result: Result<T, FlowError>) -> Option<T> {
+        result.map_err(|error| self.0.push(error)).ok()
+    }
+}
+
 impl FlowError {
     fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { key: key.into(), reason: reason.into() }
@@ -134,6 +153,9 @@ fn default_out_of_orderness() -> Millis {
     Millis(30_000)
 }
 
+/// The largest [`JoinSettings::limit`]. An arrival takes its place in a sorted list of this length.
+const MOST_JOINED: usize = 1_000_000;
+
 fn default_limit() -> usize {
     10_000
 }
@@ -143,27 +165,24 @@ fn default_allowed_lateness() -> Millis {
 }
 
 impl TryFrom<FlowSettings> for Flow {
-    type Error = FlowError;
+    type Error = FlowErrors;
 
-    fn try_from(settings: FlowSettings) -> Result<Self, FlowError> {
+    fn try_from(settings: FlowSettings) -> Result<Self, FlowErrors> {
+        let mut errors = FlowErrors(Vec::new());
         if settings.name.is_empty() {
-            return Err(FlowError::new("name", "a flow needs a name; it is also its table"));
+            errors.push("name", "a flow needs a name; it is also its table");
         }
-        check_lengths(&settings)?;
-        let windows = settings.window.resolve()?;
-        let matched =
-            |key, settings: &MatchSettings| settings.resolve().ok_or_else(|| FlowError::new(key, NOTHING));
-        let events = settings.events.as_ref().map(|events| matched("where", events)).transpose()?;
-        let ctr = match (&settings.views, &settings.clicks) {
-            (Some(views), Some(clicks)) => {
-                Some(Ctr { views: matched("views", views)?, clicks: matched("clicks", clicks)? })
-            }
-            (None, None) => None,
-            (Some(_), None) => return Err(lone("views", "clicks")),
-            (None, Some(_)) => return Err(lone("clicks", "views")),
-        };
-        if settings.early.is_some_and(|early| early.0 < 1_000) {
-            return Err(FlowError::new("early", "must be at least 1s"));
+        check_lengths(&settings, &mut errors);
+        if !errors.0.is_empty() {
+            return Err(errors);
+        }
+        let windows = errors.keep(settings.window.resolve());
+        let events = errors.keep(settings.events.as_ref().map(|events| matched("where", events)).transpose());
+        let ctr = errors.keep(ctr(&settings));
+        let has_ctr = settings.views.is_some() || settings.clicks.is_some();
+        if let Some(windows) = &windows {
+            check_early(settings.early, windows, &mut errors);
+            check_session(windows, settings.allowed_lateness, &mut errors);
         }
         let join = settings.join.map(|join| Join {
             view: join.on.view,
@@ -172,36 +191,46 @@ impl TryFrom<FlowSettings> for Flow {
             limit: join.limit,
         });
         if let Some(join) = &join {
-            check_join(join, ctr.is_some(), &windows, settings.allowed_lateness)?;
+            check_join(join, has_ctr, windows.as_ref(), settings.allowed_lateness, &mut errors);
         }
-        if let WindowKind::Sessions { gap } = windows
-            && settings.allowed_lateness < gap
-        {
-            return Err(FlowError::new(
-                "window.session",
-                format!(
-                    "a late event may connect two sessions that are up to {gap} apart, but allowed_lateness ({}) keeps \
-                     them for less; make allowed_lateness at least {gap}, or the gap shorter",
-                    settings.allowed_lateness
-                ),
-            ));
+        let columns = settings.measures.resolve(has_ctr, join.is_some()).and_then(|(fed, measures)| {
+            check_columns(&settings.by.0, &settings.measures, &measures, &fed)?;
+            Ok((fed, measures))
+        });
+        match (windows, events, ctr, errors.keep(columns)) {
+            (Some(windows), Some(events), Some(ctr), Some((fed, measures))) if errors.0.is_empty() => {
+                Ok(Self {
+                    name: settings.name.into(),
+                    by: settings.by.0,
+                    events,
+                    ctr,
+                    fed,
+                    measures,
+                    windows,
+                    time: settings.time,
+                    out_of_orderness: settings.out_of_orderness,
+                    allowed_lateness: settings.allowed_lateness,
+                    early: settings.early,
+                    join,
+                })
+            }
+            _ => Err(errors),
         }
-        let (fed, measures) = settings.measures.resolve(ctr.is_some(), join.is_some())?;
-        check_columns(&settings.by.0, &measures, &fed)?;
-        Ok(Self {
-            name: settings.name.into(),
-            by: settings.by.0,
-            events,
-            ctr,
-            fed,
-            measures,
-            windows,
-            time: settings.time,
-            out_of_orderness: settings.out_of_orderness,
-            allowed_lateness: settings.allowed_lateness,
-            early: settings.early,
-            join,
-        })
+    }
+}
+
+fn matched(key: &str, settings: &MatchSettings) -> Result<Match, FlowError> {
+    settings.resolve().ok_or_else(|| FlowError::new(key, NOTHING))
+}
+
+fn ctr(settings: &FlowSettings) -> Result<Option<Ctr>, FlowError> {
+    match (&settings.views, &settings.clicks) {
+        (Some(views), Some(clicks)) => {
+            Ok(Some(Ctr { views: matched("views", views)?, clicks: matched("clicks", clicks)? }))
+        }
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(lone("views", "clicks")),
+        (None, Some(_)) => Err(lone("clicks", "views")),
     }
 }
 
@@ -209,7 +238,7 @@ impl TryFrom<FlowSettings> for Flow {
 /// 9999, which tables can show, and no sum of times overflows.
 const LONGEST: Millis = Millis(36_525 * 86_400_000);
 
-fn check_lengths(settings: &FlowSettings) -> Result<(), FlowError> {
+fn check_lengths(settings: &FlowSettings, errors: &mut FlowErrors) {
     let WindowSettings { size, period, session, .. } = &settings.window;
     let size = if let Some(Size::Length(size)) = size { Some(*size) } else { None };
     let lengths = [
@@ -221,12 +250,40 @@ fn check_lengths(settings: &FlowSettings) -> Result<(), FlowError> {
         ("early", settings.early),
         ("join.within", settings.join.as_ref().map(|join| join.within)),
     ];
-    match lengths.into_iter().find(|(_, length)| length.is_some_and(|length| length > LONGEST)) {
-        Some((key, _)) => Err(FlowError::new(
-            key,
-            format!("the longest time is \"{LONGEST}\" (100 years); write a shorter one"),
-        )),
-        None => Ok(()),
+    for (key, _) in lengths.into_iter().filter(|(_, length)| length.is_some_and(|length| length > LONGEST)) {
+        errors.push(key, format!("is too long; the maximum is \"{LONGEST}\" (100 years)"));
+    }
+}
+
+/// Early panes are those of a window that is still open.
+fn check_early(early: Option<Millis>, windows: &WindowKind, errors: &mut FlowErrors) {
+    let Some(early) = early else { return };
+    if early.0 < 1_000 {
+        errors.push("early", format!("\"{early}\" is too short; the minimum is \"1s\""));
+    }
+    // A session has no largest length.
+    if let WindowKind::Aligned(windows) = windows
+        && early >= windows.shortest()
+    {
+        let reason = format!(
+            "\"{early}\" is not shorter than a window (\"{}\"), so no early pane would be published; shorten it, or remove \
+             it",
+            windows.shortest()
+        );
+        errors.push("early", reason);
+    }
+}
+
+fn check_session(windows: &WindowKind, allowed_lateness: Millis, errors: &mut FlowErrors) {
+    if let WindowKind::Sessions { gap } = windows
+        && allowed_lateness < *gap
+    {
+        let reason = format!(
+            "\"{gap}\" is longer than allowed_lateness (\"{allowed_lateness}\"): a late event can connect two sessions that \
+             are up to {gap} apart, but the first would no longer be in memory; make allowed_lateness at least \"{gap}\", \
+             or shorten the gap"
+        );
+        errors.push("window.session", reason);
     }
 }
 
@@ -240,61 +297,73 @@ fn lone(key: &str, other: &str) -> FlowError {
 fn check_join(
     join: &Join,
     has_ctr: bool,
-    windows: &WindowKind,
+    windows: Option<&WindowKind>,
     allowed_lateness: Millis,
-) -> Result<(), FlowError> {
+    errors: &mut FlowErrors,
+) {
     if !has_ctr {
-        return Err(FlowError::new(
+        errors.push(
             "join",
             "a join connects views and clicks; write views = { ... } and clicks = { ... } in the flow",
-        ));
+        );
     }
-    if matches!(windows, WindowKind::Sessions { .. }) {
-        return Err(FlowError::new(
+    if let Some(WindowKind::Sessions { .. }) = windows {
+        errors.push(
             "join",
             "a flow with session windows cannot have a join, because a click that moves to another view would have to \
              split a session; use windows with a size, or remove the join",
-        ));
+        );
     }
     if join.limit == 0 {
-        return Err(FlowError::new("join.limit", "must be at least 1; to join nothing, remove join"));
+        errors.push("join.limit", "must be at least 1; to join nothing, remove join");
+    }
+    if join.limit > MOST_JOINED {
+        let reason = format!("{} is too large; the maximum is {MOST_JOINED}", join.limit);
+        errors.push("join.limit", reason);
     }
     if allowed_lateness < join.within {
-        return Err(FlowError::new(
-            "allowed_lateness",
-            "is shorter than join.within: a view could still be missing when its click is given up; make it at least as \
-             long",
-        ));
+        let reason = format!(
+            "\"{allowed_lateness}\" is shorter than join.within (\"{within}\"): a click would be counted as unmatched while \
+             its view can still arrive; increase it to at least \"{within}\", or shorten join.within",
+            within = join.within
+        );
+        errors.push("allowed_lateness", reason);
     }
-    Ok(())
 }
 
-/// No measure may have a column that is there already. A clash with a `by` column is reported there, as views and clicks
-/// are in the file only by their short form.
+/// No measure may have a column that is there already. `views` and `clicks` are in the file only by their short form, so
+/// that a `by` column which has their name is reported at the column.
 fn check_columns(
     by: &[(String, Pointer)],
+    declared: &MeasuresSettings,
     measures: &[crate::measure::Measure],
     fed: &[crate::measure::Fed],
 ) -> Result<(), FlowError> {
     let own =
         ["window_start", "window_end", "pane", "pane_index", "watermark", "emitted_at", "is_final", "flow"];
-    let by: Vec<String> = by.iter().map(|(column, _)| column.to_lowercase()).collect();
     let mut taken: Vec<String> = own.map(str::to_owned).into();
     for measure in measures {
+        let name = &measure.name;
+        let is_declared = declared.0.iter().any(|(declared, _)| declared == name);
         for column in measures::columns_of(measure, fed) {
-            let name = column.to_lowercase();
-            if let Some(clash) = by.iter().find(|by| **by == name) {
-                let reason =
-                    format!("measure {} has a column {column:?}; give the column another name", measure.name);
-                return Err(FlowError::new(format!("by.{clash}"), reason));
+            let lower = column.to_lowercase();
+            if let Some((clash, _)) = by.iter().find(|(by, _)| by.to_lowercase() == lower) {
+                return Err(if is_declared {
+                    let reason = format!("its column {column:?} is also a column of by; rename one of them");
+                    FlowError::new(format!("measures.{name}"), reason)
+                } else {
+                    let reason =
+                        format!("views and clicks have a column {column:?}, too; choose another name");
+                    FlowError::new(format!("by.{clash}"), reason)
+                });
             }
-            if taken.contains(&name) {
+            if taken.contains(&lower) {
                 return Err(FlowError::new(
-                    format!("measures.{}", measure.name),
-                    format!("the table has a column {column:?} already; give the measure another name"),
+                    format!("measures.{name}"),
+                    format!("the table already has a column {column:?}; choose another name for the measure"),
                 ));
             }
-            taken.push(name);
+            taken.push(lower);
         }
     }
     Ok(())

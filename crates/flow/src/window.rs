@@ -92,6 +92,14 @@ impl Windows {
         }
     }
 
+    /// No window is shorter.
+    pub fn shortest(&self) -> Millis {
+        match self {
+            Self::Sliding(sliding) => sliding.size(),
+            Self::Calendar(calendar) => calendar.shortest(),
+        }
+    }
+
     /// The most time from the start of one window to that of the next.
     pub fn period(&self) -> Millis {
         match self {

@@ -14,7 +14,7 @@
 //! | `record` | [`Record`], what a poll returns |
 //! | [`metrics`] | librdkafka's statistics |
 //!
-//! Every blocking function says so. None of them may be called on an async thread.
+//! Every blocking function is documented as such. None of them may be called on an async thread.
 //!
 //! # Example
 //!

@@ -1,6 +1,6 @@
 //! Whether this processor reads every Pub/Sub topic to which the connector publishes.
 //!
-//! A mark accounts for what is not published, and says how far everything else is. If a processor does not read one of
+//! A mark accounts for what is not published, and states how far everything else is. If a processor does not read one of
 //! the topics, the offsets of its messages become holes and then count as lost. So the connector names its topics in
 //! each mark, and a mark with other topics stops the processor before anything is acknowledged.
 

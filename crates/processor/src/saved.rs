@@ -246,8 +246,8 @@ pub async fn recover(
 /// A core and an outbox to which checkpoints are applied, in their order: each is decoded and gone before the next, as
 /// all of them together are larger than the state.
 ///
-/// The flows of a chain may change. The state of a flow that was taken out is dropped, so that it is not there any more when a flow
-/// of that name comes again, be it with another meaning.
+/// The flows of a chain may change. The state of a removed flow is dropped, so that a flow that is later added with the same name
+/// begins without it.
 #[derive(Debug)]
 pub struct Restoring {
     core: Core,

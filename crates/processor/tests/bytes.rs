@@ -1,4 +1,4 @@
-//! What a state says it takes, against what the allocator gave for it: `[state] memory` bounds the first and must hold
+//! The reported size of a state compared with what the allocator provided for it: `[state] memory` bounds the first and must hold
 //! for the second.
 
 use std::{

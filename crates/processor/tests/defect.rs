@@ -1,4 +1,4 @@
-//! A defect in what a processor is lent ends it in order: it says so, and acknowledges nothing.
+//! A defect in a service that the processor uses ends it in order: it reports the error and acknowledges nothing.
 
 use std::sync::Arc;
 

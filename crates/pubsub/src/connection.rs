@@ -8,7 +8,10 @@ use std::{fmt, time::Duration};
 use google::{Caller, Credentials, channel};
 use tonic::transport::Endpoint as Address;
 
-use crate::{admin::ACK_DEADLINE, error::Error};
+use crate::{
+    admin::ACK_DEADLINE,
+    error::{Error, innermost},
+};
 
 /// The endpoint of Pub/Sub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +110,8 @@ async fn default_credentials() -> Result<Credentials, Error> {
     match tokio::time::timeout(CREDENTIALS_DEADLINE, credentials.headers()).await {
         Ok(Err(error)) if !error.is_temporary() => return Err(Error::credentials(&error)),
         Ok(Err(error)) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(cause, action = LOOK_FOR_TOKENS, "cannot get a Google Cloud token; retrying");
+            let cause = innermost(&error);
+            tracing::warn!(%cause, action = LOOK_FOR_TOKENS, "cannot get a Google Cloud token; retrying");
         }
         Err(_) => tracing::warn!(
             waited = ?CREDENTIALS_DEADLINE,

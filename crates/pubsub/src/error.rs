@@ -25,6 +25,15 @@ pub enum Error {
         /// The message of the library.
         source: Cause,
     },
+    /// The source of access tokens is unavailable. A retry can help.
+    #[error(
+        "no access token for Google Cloud; outside Google Cloud, run `gcloud auth application-default login`, or set \
+         GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account"
+    )]
+    NoToken {
+        /// The innermost cause, such as that of the network.
+        source: Cause,
+    },
     /// The topic or subscription does not exist.
     #[error("{path} does not exist; run `aqueduct setup`")]
     NotFound {
@@ -80,20 +89,25 @@ impl std::error::Error for Cause {}
 impl Error {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::NoToken { .. })
     }
 
     /// From a failed call about a topic or a subscription, other than a publish.
     pub(crate) fn of_call(path: &str, error: CallError) -> Self {
         match error {
             CallError::Status(status) => Self::of_pull(path, &status),
-            CallError::Token(error) => Self::of_token(path, &error),
+            CallError::Token(error) => Self::of_token(&error),
         }
     }
 
     /// There is no access token.
-    pub(crate) fn of_token(path: &str, error: &TokenError) -> Self {
-        if error.is_temporary() { Self::unavailable(path, &chain(error)) } else { Self::credentials(error) }
+    pub(crate) fn of_token(error: &TokenError) -> Self {
+        // The library's own texts between the two repeat the advice at length.
+        if error.is_temporary() {
+            Self::NoToken { source: innermost(error) }
+        } else {
+            Self::credentials(error)
+        }
     }
 
     /// From a failed publish. The message of the service is left out.
@@ -145,6 +159,15 @@ impl Error {
 }
 
 /// The messages of an error and its sources, outermost first, without repetitions.
+/// The most specific cause, such as that of the network.
+pub(crate) fn innermost(error: &dyn std::error::Error) -> Cause {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    Cause(cause.to_string())
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -196,7 +219,8 @@ mod tests {
         assert!(Error::of_publish("t", &lost).is_retryable());
         assert!(Error::of_pull("t", &lost).is_retryable());
         let cause = || "no route to host".into();
-        assert!(Error::of_call("t", TokenError::Temporary(cause()).into()).is_retryable());
+        let error = Error::of_call("t", TokenError::Temporary(cause()).into());
+        assert!(error.is_retryable() && matches!(error, Error::NoToken { .. }));
         assert!(matches!(
             Error::of_call("t", TokenError::Refused(cause()).into()),
             Error::Credentials { .. }

@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     call,
-    error::Error,
     leases::{Leases, Work},
 };
 
@@ -148,7 +147,7 @@ impl Keeper {
                         cause,
                         "lease request failed"
                     );
-                    if !matches!(error, Error::Unavailable { .. }) {
+                    if !error.is_retryable() {
                         return false;
                     }
                 }

@@ -65,7 +65,7 @@ impl Publisher {
         let answer = self.caller.unary::<_, PublishResponse>(METHOD, ("topic", topic), request).await;
         answer.map(drop).map_err(|error| match error {
             CallError::Status(status) => Error::of_publish(topic, &status),
-            CallError::Token(error) => Error::of_token(topic, &error),
+            CallError::Token(error) => Error::of_token(&error),
         })
     }
 }

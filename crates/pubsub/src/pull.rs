@@ -209,7 +209,7 @@ async fn open(
 ) -> Result<Streaming<Bytes>, Error> {
     let path = &opening.subscription;
     let headers = credentials.metadata("subscription", path).await;
-    let headers = headers.map_err(|error| Error::of_token(path, &error))?;
+    let headers = headers.map_err(|error| Error::of_token(&error))?;
     let mut request = Request::new(Words::new(opening.encode_to_vec().into(), end));
     *request.metadata_mut() = headers;
     let mut grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE);

@@ -234,6 +234,7 @@ impl PubSubSettings {
         );
         note("pack", self.pack_problem());
         note("pack_linger", self.linger_problem());
+        note("regions", regions_problem(&self.regions));
         note("retention", retention_problem(self.retention));
         let host = self.emulator_host.as_deref().map(Endpoint::emulator);
         note("emulator_host", host.and_then(Result::err).map(|e| e.to_string()));
@@ -305,6 +306,24 @@ fn name_problem(name: &str) -> Option<String> {
             "invalid name {name:?}; expected 3 to 249 letters, digits and -_.~+%, beginning with a letter and not with \"goog\""
         )
     })
+}
+
+fn regions_problem(regions: &[String]) -> Option<String> {
+    if let Some(region) = regions.iter().find(|region| !is_region(region)) {
+        return Some(format!(
+            "{region:?} is not a region of Google Cloud; write for example \"europe-west1\""
+        ));
+    }
+    let twice = regions.iter().enumerate().find(|(n, region)| regions[..*n].contains(region));
+    twice.map(|(_, region)| format!("{region:?} is listed twice; remove one of them"))
+}
+
+/// Whether the name has the form of a region, such as `europe-west1`. Multi-regions and zones have others.
+fn is_region(name: &str) -> bool {
+    let Some((area, place)) = name.split_once('-') else { return false };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let letters = place.trim_end_matches(|c: char| c.is_ascii_digit());
+    is_word(area) && is_word(letters) && letters.len() < place.len()
 }
 
 fn retention_problem(retention: Millis) -> Option<String> {
@@ -395,6 +414,23 @@ mod tests {
             let problems = read(&text).expect("complete").problems();
             assert_eq!(problems.first().map(|problem| problem.key), Some(key), "{text}");
         }
+    }
+
+    #[test]
+    fn regions_have_the_form_of_a_region() {
+        let is_valid = |regions: &str| {
+            let text = format!("project = 'shop-analytics'\ntopic = 'events'\nregions = {regions}");
+            let problems = read(&text).expect("complete").problems();
+            assert!(problems.iter().all(|problem| problem.key == "regions"), "{problems:?}");
+            problems.is_empty()
+        };
+        assert!(is_valid("['europe-west1', 'northamerica-northeast2', 'us-central1', 'asia-southeast1']"));
+        for wrong in
+            ["EU", "europe", "europe-west", "europe-west1-b", "Europe-West1", "europe_west1", "", "mars1"]
+        {
+            assert!(!is_valid(&format!("['us-east1', {wrong:?}]")), "{wrong}");
+        }
+        assert!(!is_valid("['us-east1', 'us-east1']"));
     }
 
     #[test]

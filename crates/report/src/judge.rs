@@ -49,7 +49,7 @@ pub struct Station {
     pub id: &'static str,
     /// Its heading.
     pub name: &'static str,
-    /// Which one: topics, a subscription, a table's place.
+    /// The resources that it uses: topics, a subscription, or the place of the tables.
     pub place: String,
     /// Its state.
     pub health: Health,
@@ -159,11 +159,17 @@ pub fn overall(status: &Status, stations: &[Station]) -> Health {
     }
 }
 
-/// The red stations, in one line.
+/// The red stations, or else those of which nothing is known, in one line.
 pub fn verdict(stations: &[Station]) -> String {
-    let red = stations.iter().filter(|station| station.health.level == Level::Red);
-    let red: Vec<&str> = red.map(|station| station.name).collect();
-    if red.is_empty() { "nothing is stalled".to_owned() } else { format!("STALLED: {}", red.join(", ")) }
+    let of = |level: Level| {
+        let names = stations.iter().filter(|station| station.health.level == level);
+        names.map(|station| station.name).collect::<Vec<_>>().join(", ")
+    };
+    match (of(Level::Red), of(Level::Grey)) {
+        (red, _) if !red.is_empty() => format!("STALLED: {red}"),
+        (_, grey) if !grey.is_empty() => format!("nothing is stalled; unknown: {grey}"),
+        _ => "nothing is stalled".to_owned(),
+    }
 }
 
 /// The first few of these partitions.

@@ -95,7 +95,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        // Its documentation says that it never fails.
+        // It is documented never to fail.
         _ = server.into_future() => {}
         () = deadline => {}
     }

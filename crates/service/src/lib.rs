@@ -42,5 +42,5 @@ pub use error::ServiceError;
 pub use levels::Levels;
 pub use metrics::Metrics;
 pub use readiness::Readiness;
-pub use settings::{Settings, SettingsError, Source};
+pub use settings::{Settings, SettingsError, SettingsErrors, Source};
 pub use telemetry::{LogFormat, LogLevels};

@@ -104,7 +104,7 @@ impl Readiness {
         self.lock().set(name, state);
     }
 
-    /// Reports a condition that is met, with a remark: a standby is ready to stand by.
+    /// Reports a condition that is met, with a remark: a standby is ready, too.
     pub fn note(&self, name: &'static str, note: &str) {
         self.lock().note(name, note);
     }

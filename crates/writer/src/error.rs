@@ -40,7 +40,7 @@ pub enum WriterError {
         /// The column, and what differs.
         difference: String,
     },
-    /// A dataset in another location than the configuration says.
+    /// A dataset in another location than the configured one.
     #[error(
         "dataset {dataset} is in {found}, but writer.location is {wanted}; correct writer.location, or choose another dataset"
     )]

@@ -117,9 +117,10 @@ impl WriterConfig {
 }
 
 impl TryFrom<WriterSettings> for WriterConfig {
-    type Error = WriterError;
+    /// Every error of the section; never empty.
+    type Error = Vec<WriterError>;
 
-    fn try_from(settings: WriterSettings) -> Result<Self, WriterError> {
+    fn try_from(settings: WriterSettings) -> Result<Self, Vec<WriterError>> {
         match settings.kind {
             WriterKind::Sqlite => sqlite(settings),
             WriterKind::BigQuery => bigquery(settings),
@@ -127,56 +128,91 @@ impl TryFrom<WriterSettings> for WriterConfig {
     }
 }
 
-fn sqlite(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
-    for (key, value) in [
+fn sqlite(settings: WriterSettings) -> Result<WriterConfig, Vec<WriterError>> {
+    let of_bigquery = [
         ("project", &settings.project),
         ("dataset", &settings.dataset),
         ("location", &settings.location),
         ("rest_endpoint", &settings.rest_endpoint),
         ("grpc_endpoint", &settings.grpc_endpoint),
-    ] {
-        if value.is_some() {
-            return Err(unused(key, "sqlite"));
-        }
-    }
-    let path = settings.path.ok_or_else(|| missing("path", "kind = \"sqlite\" requires it"))?;
+    ];
+    let set = of_bigquery.into_iter().filter(|(_, value)| value.is_some());
+    let mut errors: Vec<WriterError> = set.map(|(key, _)| unused(key, "sqlite")).collect();
+    let path = settings.path.unwrap_or_else(|| {
+        errors.push(missing("path", "kind = \"sqlite\" requires it, for example \"aqueduct.db\""));
+        PathBuf::from("missing")
+    });
     if path.as_os_str().is_empty() {
-        return Err(problem("path", "is empty; expected a file, for example \"aqueduct.db\""));
+        errors.push(problem("path", "is empty; expected a file, for example \"aqueduct.db\""));
     }
-    Ok(WriterConfig::Sqlite(SqliteConfig { path }))
+    if errors.is_empty() { Ok(WriterConfig::Sqlite(SqliteConfig { path })) } else { Err(errors) }
 }
 
-fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
-    const NEEDS: &str = "kind = \"bigquery\" requires it";
+fn bigquery(settings: WriterSettings) -> Result<WriterConfig, Vec<WriterError>> {
     if !cfg!(feature = "cloud") {
-        return Err(not_built());
+        return Err(vec![not_built()]);
     }
+    let mut errors = Vec::new();
     if settings.path.is_some() {
-        return Err(unused("path", "bigquery"));
+        errors.push(unused("path", "bigquery"));
     }
-    let project = settings.project.ok_or_else(|| missing("project", NEEDS))?;
-    let dataset = settings.dataset.ok_or_else(|| missing("dataset", NEEDS))?;
-    let location = settings
-        .location
-        .ok_or_else(|| missing("location", "kind = \"bigquery\" requires it, for example \"EU\""))?;
-    if project.is_empty() || !project.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:_".contains(&b)) {
-        return Err(problem("project", "is not a valid project ID"));
-    }
-    if dataset.is_empty() || !dataset.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(problem("dataset", "can contain only letters, digits and underscores"));
-    }
-    if location.is_empty() {
-        return Err(problem("location", "is empty; expected a region or multi-region, for example \"EU\""));
-    }
-    let emulator = match (settings.rest_endpoint, settings.grpc_endpoint) {
-        (None, None) => None,
-        (Some(rest), Some(grpc)) => {
-            Some(Endpoints { rest: url("rest_endpoint", rest)?, grpc: url("grpc_endpoint", grpc)? })
-        }
-        (Some(_), None) => return Err(missing("grpc_endpoint", "an emulator requires both endpoints")),
-        (None, Some(_)) => return Err(missing("rest_endpoint", "an emulator requires both endpoints")),
+    let is_project = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:_".contains(&b))
     };
-    Ok(WriterConfig::BigQuery(BigQueryConfig { project, dataset, location, emulator }))
+    let is_dataset =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match settings.project.as_deref() {
+        None => errors.push(missing("project", NEEDED)),
+        Some(project) if !is_project(project) => {
+            errors.push(problem("project", &format!("invalid project ID {project:?}")));
+        }
+        Some(_) => {}
+    }
+    match settings.dataset.as_deref() {
+        None => errors.push(missing("dataset", NEEDED)),
+        Some(dataset) if !is_dataset(dataset) => {
+            let text = format!("invalid name {dataset:?}; expected letters, digits and underscores");
+            errors.push(problem("dataset", &text));
+        }
+        Some(_) => {}
+    }
+    match settings.location.as_deref() {
+        None => errors.push(missing("location", "kind = \"bigquery\" requires it, for example \"EU\"")),
+        Some("") => {
+            errors
+                .push(problem("location", "is empty; expected a region or multi-region, for example \"EU\""));
+        }
+        Some(_) => {}
+    }
+    let emulator = emulator(settings.rest_endpoint, settings.grpc_endpoint, &mut errors);
+    match (settings.project, settings.dataset, settings.location) {
+        (Some(project), Some(dataset), Some(location)) if errors.is_empty() => {
+            Ok(WriterConfig::BigQuery(BigQueryConfig { project, dataset, location, emulator }))
+        }
+        _ => Err(errors),
+    }
+}
+
+const NEEDED: &str = "kind = \"bigquery\" requires it";
+
+fn emulator(rest: Option<String>, grpc: Option<String>, errors: &mut Vec<WriterError>) -> Option<Endpoints> {
+    const BOTH: &str = "an emulator requires both endpoints";
+    match (rest, grpc) {
+        (None, None) => None,
+        (Some(_), None) => {
+            errors.push(missing("grpc_endpoint", BOTH));
+            None
+        }
+        (None, Some(_)) => {
+            errors.push(missing("rest_endpoint", BOTH));
+            None
+        }
+        (Some(rest), Some(grpc)) => {
+            let mut keep = |url: Result<String, WriterError>| url.map_err(|error| errors.push(error)).ok();
+            let (rest, grpc) = (keep(url("rest_endpoint", rest)), keep(url("grpc_endpoint", grpc)));
+            Some(Endpoints { rest: rest?, grpc: grpc? })
+        }
+    }
 }
 
 /// Accepts `host:port` as well as a URL.
@@ -214,17 +250,24 @@ mod tests {
 
     use super::*;
 
-    fn resolve(json: &str) -> Result<WriterConfig, WriterError> {
+    fn resolve(json: &str) -> Result<WriterConfig, Vec<WriterError>> {
         let settings: WriterSettings = serde_json::from_str(json).expect("the section is well formed");
         WriterConfig::try_from(settings)
     }
 
     #[track_caller]
-    fn check_key(json: &str, expected: &str) {
-        match resolve(json) {
-            Err(WriterError::Setting { key, .. }) => assert_eq!(key, expected, "{json}"),
+    fn check_keys(json: &str, expected: &[&str]) {
+        let errors = resolve(json).expect_err(json);
+        let key = |error: &WriterError| match error {
+            WriterError::Setting { key, .. } => *key,
             other => panic!("{json}: {other:?}"),
-        }
+        };
+        assert_eq!(errors.iter().map(key).collect::<Vec<_>>(), expected, "{json}");
+    }
+
+    #[track_caller]
+    fn check_key(json: &str, expected: &str) {
+        check_keys(json, &[expected]);
     }
 
     #[test]
@@ -233,6 +276,7 @@ mod tests {
         assert!(matches!(config, WriterConfig::Sqlite(config) if config.path == Path::new("a.db")));
         check_key(r#"{"kind":"sqlite"}"#, "path");
         check_key(r#"{"kind":"sqlite","path":"a.db","dataset":"d"}"#, "dataset");
+        check_keys(r#"{"kind":"sqlite","project":"p","dataset":"d"}"#, &["project", "dataset", "path"]);
     }
 
     #[cfg(not(feature = "cloud"))]
@@ -245,7 +289,7 @@ mod tests {
     #[test]
     fn bigquery_sections_resolve_or_name_the_key() {
         const EU: &str = r#""kind":"bigquery","project":"p","dataset":"d","location":"EU""#;
-        check_key(r#"{"kind":"bigquery","project":"p"}"#, "dataset");
+        check_keys(r#"{"kind":"bigquery","project":"p"}"#, &["dataset", "location"]);
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d"}"#, "location");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d-e","location":"EU"}"#, "dataset");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d","location":""}"#, "location");

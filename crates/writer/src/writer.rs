@@ -115,7 +115,7 @@ impl Writer {
     /// first written; its folder may not.
     ///
     /// # Errors
-    /// The first thing that is missing or of another shape; a database that does not answer or refuses.
+    /// The first table or column that is missing or has another type; a database that does not answer or refuses.
     pub async fn check(config: &WriterConfig, tables: &[FlowTable]) -> Result<(), WriterError> {
         config.place().prepare(Tables::try_new(tables)?, Mode::Check).await.map(drop)
     }

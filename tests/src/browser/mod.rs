@@ -55,7 +55,7 @@ impl Browser {
     /// Starts one.
     ///
     /// # Errors
-    /// Chromium or its driver is not installed; the error says how to install it.
+    /// Chromium or its driver is not installed; the error names the package to install.
     pub fn start() -> Result<Self> {
         let profile = TempDir::new()?;
         let own = format!("--user-data-dir={}", profile.path().display());

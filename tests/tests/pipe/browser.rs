@@ -81,7 +81,7 @@ fn the_page_survives_a_restart() -> Result<()> {
     let mut processor = pipe.start(&["processor"])?;
     door.lead_to(&processor.address()?);
     browser.until(
-        "the page to go on by itself",
+        "the page to resume automatically",
         "return document.getElementById('lost').hidden && !document.body.classList.contains('stale');",
     )?;
     // The ledger is part of the state, and is restored with it.
@@ -111,7 +111,7 @@ fn the_page_works_without_scripts() -> Result<()> {
     )?;
     let database = Database::open(&pipe.path("demo.db"))?;
     let shown = browser.run(RATES)?;
-    wait::until_right("every row that is shown to stand in the table", || {
+    wait::until_right("every row that is shown to be in the table", || {
         let rows = database.rows()?;
         let missing = lines(&shown)?.into_iter().find(|line| !line.stands_in(&rows));
         Ok(missing.map(|line| format!("{line:?}")))

@@ -289,7 +289,7 @@ fn neither_values_nor_schemas_leak() -> Result<()> {
     for process in [&mut connector, &mut processor] {
         for path in ["/", "/metrics", "/readyz", "/log", "/api/v1/pipe", "/api/v1/configuration"] {
             let page = match process.get(path) {
-                // A process that is not ready yet says why.
+                // A process that is not ready yet reports the reason.
                 Err(error) if path == "/readyz" => format!("{error:#}"),
                 page => page?,
             };

@@ -86,7 +86,7 @@ fn passwords_are_not_logged() -> Result<()> {
         ensure!(!connector.get(path)?.contains(&secured.password), "the password is in {path}");
     }
     let ended = connector.stop()?;
-    ensure!(ended.err.contains("SASL_SSL") || ended.err.contains("sasl_ssl"), "librdkafka says nothing");
+    ensure!(ended.err.contains("SASL_SSL") || ended.err.contains("sasl_ssl"), "librdkafka reports nothing");
     secured.check_silence(&ended)
 }
 

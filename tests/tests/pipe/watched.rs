@@ -141,7 +141,7 @@ fn the_dashboard_uses_exposed_metrics() -> Result<()> {
     }
 
     let ready = standby.get("/readyz")?;
-    ensure!(ready.contains("standing by"), "a stand-by is ready to stand by: {ready}");
+    ensure!(ready.contains("standing by"), "a standby is not ready: {ready}");
     standby.stop()?;
     decoding.stop()?;
     brought_to_an_end(&pipe, &recount, &mut connector, &mut processor).map(drop)

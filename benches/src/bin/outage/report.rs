@@ -45,7 +45,7 @@ impl fmt::Display for Report {
             )?;
         }
         if let Some(caught_up) = course.caught_up {
-            writeln!(f, "{:>12.1}  s until the log says that it caught up", caught_up.as_secs_f64())?;
+            writeln!(f, "{:>12.1}  s until the log reports that it has caught up", caught_up.as_secs_f64())?;
         }
         if let Some(served) = course.served {
             writeln!(f, "{:>12.1}  s until a window of new events was in the table", served.as_secs_f64())?;

@@ -187,7 +187,7 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
         published = summary.published,
         filtered = summary.filtered,
         rejected = summary.rejected.values().sum::<u64>(),
-        reasons = summary.reasons(),
+        reasons = (!summary.rejected.is_empty()).then(|| summary.reasons()),
         lost = summary.lost(),
         commits = summary.commits,
         "connector ended"

@@ -25,10 +25,13 @@ enum Action {
     New(Place),
     /// Add a key that takes effect at a future time; older keys are kept
     ///
-    /// The new key derives other pseudonyms, so from that time on a person cannot be linked to earlier events. Values
-    /// that flows compare over time (by, join.on, events.id) must not be pseudonymised then; `aqueduct check` refuses
-    /// it. A connector reads its keyring when it starts. Give all of them the new keyring and restart them before that
-    /// time, and set anonymise.newest_key to the new key, so that a connector without it stops.
+    /// Events with a time from then on get pseudonyms of the new key, so a person cannot be linked to earlier events. Flows
+    /// that compare values over time (by, join.on, events.id) must therefore not use pseudonyms; `aqueduct check` reports
+    /// those that do.
+    ///
+    /// A connector reads its keyring only when it starts. Before the new key takes effect, copy the keyring to every
+    /// connector, set anonymise.newest_key to the ID of the new key, so that a connector without it does not start, and
+    /// restart the connectors.
     #[command(after_long_help = "Example:\n  aqueduct keys rotate --at 2027-01-01T00:00:00Z")]
     Rotate {
         /// Event time at which the new key takes effect

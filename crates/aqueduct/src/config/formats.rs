@@ -132,7 +132,13 @@ impl Config {
         let Some(settings) = self.settings.section::<RegistrySettings>(SECTION)? else { return Ok(None) };
         let folder = self.settings.path().parent().unwrap_or(Path::new(""));
         match settings.resolve(folder) {
-            Ok(config) => Ok(Some(config)),
+            Ok(config) => match config.check_files() {
+                Ok(()) => Ok(Some(config)),
+                Err(RegistryError::Settings { key, problem }) => {
+                    Err(self.error_at(&format!("{SECTION}.{key}"), problem))
+                }
+                Err(other) => Err(self.error_at(SECTION, other)),
+            },
             Err(problems) => {
                 let at = |problem: codec::registry::Problem| {
                     self.settings.error_at(&format!("{SECTION}.{}", problem.key), problem.text)

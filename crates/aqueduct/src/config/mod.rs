@@ -19,12 +19,12 @@ use connector::{
     outgoing::Outgoing,
 };
 use event::{ByteSize, EventsSettings};
-use flow::{Flow, FlowSettings, row::FlowTable};
+use flow::{Flow, FlowErrors, FlowSettings, row::FlowTable};
 use kafka::{KafkaConfig, KafkaSettings, Problem};
 use processor::store::StateSettings;
 use pubsub::PubSubSettings;
 use serde::de::DeserializeOwned;
-use service::{ServiceSettings, Settings, SettingsError};
+use service::{ServiceSettings, Settings, SettingsError, SettingsErrors};
 use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
 
 use crate::{errors, memory};
@@ -165,7 +165,7 @@ impl Config {
     /// # Errors
     /// It is missing or invalid.
     pub(crate) fn events(&self) -> Result<EventsSettings, ConfigError> {
-        self.required("events")
+        self.checked_events(self.required("events")?)
     }
 
     /// `[events]`, if configured.
@@ -173,7 +173,16 @@ impl Config {
     /// # Errors
     /// It is invalid.
     pub(crate) fn events_if_any(&self) -> Result<Option<EventsSettings>, ConfigError> {
-        Ok(self.settings.section("events")?)
+        self.settings.section("events")?.map(|events| self.checked_events(events)).transpose()
+    }
+
+    fn checked_events(&self, events: EventsSettings) -> Result<EventsSettings, ConfigError> {
+        const KEY: &str = "events.id_within";
+        let has_id = events.id.is_some() || events.topics.values().any(|topic| topic.id.is_some());
+        if self.settings.sets(KEY) && !has_id {
+            return Err(self.error_at(KEY, "has no effect, because events have no ID; add id, or remove it"));
+        }
+        Ok(events)
     }
 
     /// `[[flows]]`.
@@ -192,9 +201,11 @@ impl Config {
                     errors.push(self.settings.error_at(&format!("flows[{n}].name"), text));
                 }
                 Ok(flow) => flows.push(flow),
-                Err(error) => {
-                    errors.push(self.settings.error_at(&format!("flows[{n}].{}", error.key), error));
-                }
+                Err(FlowErrors(found)) => errors.extend(
+                    found
+                        .iter()
+                        .map(|error| self.settings.error_at(&format!("flows[{n}].{}", error.key), error)),
+                ),
             }
         }
         if flows.is_empty() && errors.is_empty() {
@@ -239,10 +250,13 @@ impl Config {
         let mut writer: WriterSettings = self.required("writer")?;
         writer.path =
             writer.path.map(|path| if path.as_os_str().is_empty() { path } else { self.resolve(&path) });
-        WriterConfig::try_from(writer).map_err(|error| match error {
-            WriterError::Setting { key, problem } => self.error_at(&format!("writer.{key}"), problem),
-            other => self.error_at("writer", other),
-        })
+        let at = |error: WriterError| match error {
+            WriterError::Setting { key, problem } => {
+                self.settings.error_at(&format!("writer.{key}"), problem)
+            }
+            other => self.settings.error_at("writer", other),
+        };
+        WriterConfig::try_from(writer).map_err(|errors| ConfigError(errors.into_iter().map(at).collect()))
     }
 
     /// `[state]`.
@@ -251,10 +265,9 @@ impl Config {
     /// It is invalid.
     pub(crate) fn state(&self) -> Result<StateSettings, ConfigError> {
         let state: StateSettings = self.settings.section_or_default("state")?;
-        match state.validate() {
-            Ok(()) => Ok(state),
-            Err(problem) => Err(self.error_at(&format!("state.{}", problem.key()), problem)),
-        }
+        let problems = state.problems();
+        let errors = problems.iter().map(|p| self.settings.error_at(&format!("state.{}", p.key()), p));
+        ConfigError::unless_empty(errors.collect(), state)
     }
 
     /// Checks that `[state] memory` is enough for one key of each flow.
@@ -279,11 +292,11 @@ impl Config {
         Err(self.error_at(
             &key,
             format!(
-                "state.memory = \"{}\" is too small for flow {}: a key in all of its windows needs {}; raise it, or shorten \
-                 allowed_lateness, out_of_orderness or the windows",
-                state.memory,
+                "one key of flow {} needs {} in all of its windows, but [state] memory is {}; increase it, or shorten the \
+                 windows, allowed_lateness or out_of_orderness",
                 flow.name,
                 ByteSize(memory::a_key(flow)),
+                state.memory,
             ),
         ))
     }
@@ -327,7 +340,7 @@ impl Config {
         let keyring =
             if anonymise.needs_keyring() { Some(Arc::new(self.keyring(&anonymise)?)) } else { None };
         let anonymiser = Anonymiser::new(&anonymise, events.as_ref(), keyring)
-            .map_err(|error| self.error_at("anonymise", error))?;
+            .map_err(|error| self.error_at(&error.key(), error))?;
         Ok(anonymiser.with_outgoing(self.outgoing()?))
     }
 
@@ -404,6 +417,12 @@ impl ConfigError {
 impl From<SettingsError> for ConfigError {
     fn from(error: SettingsError) -> Self {
         Self(vec![error])
+    }
+}
+
+impl From<SettingsErrors> for ConfigError {
+    fn from(errors: SettingsErrors) -> Self {
+        Self(errors.0)
     }
 }
 

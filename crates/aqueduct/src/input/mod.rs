@@ -9,4 +9,4 @@ mod open;
 mod lines;
 
 pub(crate) use lines::Line;
-pub(crate) use open::{Input, is_container};
+pub(crate) use open::Input;

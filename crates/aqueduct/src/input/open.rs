@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use codec::Schema;
+use codec::{Schema, avro::container};
 use flate2::bufread::MultiGzDecoder;
 use tokio_util::sync::CancellationToken;
 
@@ -20,11 +20,6 @@ use super::{
     events::Events,
     lines::{Line, Lines},
 };
-
-/// Whether a file is an Avro object container file, by its name.
-pub(crate) fn is_container(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "avro")
-}
 
 /// One source of lines.
 pub(crate) struct Input {
@@ -53,8 +48,9 @@ const MAGIC: usize = 4;
 const BUFFER: usize = 256 << 10;
 
 impl Input {
-    /// Opens a file, or standard input for `-`. The first bytes decide about compression; a file with the
-    /// extension `.gz` or `.zst` must be compressed accordingly, and one with `.avro` be an Avro object container file.
+    /// Opens a file, or standard input for `-`. The first bytes decide about compression, and the first bytes after it
+    /// whether it is an Avro object container file. A file with the extension `.gz` or `.zst` must be compressed
+    /// accordingly, and one with `.avro` be a container file.
     ///
     /// # Errors
     /// The file does not exist, cannot be read, or is not what its extension states.
@@ -86,8 +82,11 @@ impl Input {
             bail!("cannot read {name}: it is not a {promised} file; rename it if it is not compressed");
         }
         let whole = io::Cursor::new(magic).chain(source);
-        let decoded = decode(whole, found, stop).with_context(failed)?;
-        let content = if is_container(path) {
+        let mut decoded = decode(whole, found, stop).with_context(failed)?;
+        let start = first_bytes(&mut decoded).with_context(|| corrupt(&name))?;
+        let is_container = start == container::MAGIC || is_named_avro(path);
+        let decoded: Box<dyn Read + Send> = Box::new(io::Cursor::new(start).chain(decoded));
+        let content = if is_container {
             Content::Events(Events::open(decoded).with_context(failed)?)
         } else {
             Content::Lines(Lines::new(decoded))
@@ -128,9 +127,7 @@ impl Input {
             Content::Lines(lines) => lines.next_line().map_err(anyhow::Error::from),
             Content::Events(events) => events.next_event().map_err(anyhow::Error::from),
         };
-        next.with_context(|| {
-            format!("cannot read {name} to the end: it is corrupt or truncated; restore it and try again")
-        })
+        next.with_context(|| corrupt(name))
     }
 
     /// The next line that is not blank, if it is in memory already.
@@ -140,6 +137,19 @@ impl Input {
             Content::Events(events) => events.next_held(),
         }
     }
+}
+
+fn corrupt(name: &str) -> String {
+    format!("cannot read {name} to the end: it is corrupt or truncated; restore it and try again")
+}
+
+/// Whether the name, without an extension for compression, is that of an Avro object container file.
+fn is_named_avro(path: &Path) -> bool {
+    let inner = match Compression::of_name(path) {
+        Compression::None => path,
+        Compression::Gzip | Compression::Zstd => Path::new(path.file_stem().unwrap_or_default()),
+    };
+    inner.extension().is_some_and(|extension| extension == "avro")
 }
 
 fn decode(
@@ -253,6 +263,32 @@ mod tests {
         }
         assert_eq!(read("a", b"{").expect("sound"), ["{"]);
         assert!(read("a", b"").expect("sound").is_empty());
+    }
+
+    #[test]
+    fn container_files_are_detected_by_magic_bytes() {
+        // A header and no block: one string for each schema and marker.
+        let schema = br#"{"type":"record","name":"E","fields":[]}"#;
+        let entry = [&[22][..], b"avro.schema", &[2 * schema.len() as u8], schema].concat();
+        let bytes = [&container::MAGIC[..], &[2], &entry, &[0], &[7; 16]].concat();
+        let zstd = zstd::encode_all(&bytes[..], 1).expect("memory");
+        for (name, bytes) in [
+            ("a.avro", &bytes),
+            ("a.ndjson", &bytes),
+            ("a", &gzip(&bytes)),
+            ("a.avro.gz", &gzip(&bytes)),
+            ("a.avro.zst", &zstd),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).expect("room");
+            let input = Input::open(&path, &CancellationToken::new()).expect("a container file");
+            assert!(input.schema().is_some(), "{name}");
+        }
+        for name in ["a.avro", "a.avro.gz"] {
+            let lines = if name == "a.avro" { b"{}".to_vec() } else { gzip(b"{}") };
+            assert!(read(name, &lines).is_err(), "{name}: no container file");
+        }
     }
 
     #[test]

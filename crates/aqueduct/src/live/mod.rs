@@ -1,4 +1,4 @@
-//! The status of a running command: what connector and processor publish, with what the configuration says of them. The
+//! The status of a running command: what connector and processor publish, with the settings that apply to them. The
 //! crate `report` judges and renders it.
 
 mod connects;

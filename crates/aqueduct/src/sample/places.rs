@@ -45,7 +45,7 @@ pub(super) struct Place {
     /// Members of unknown names: in the object that is being read, and in the one that had most of them.
     now: usize,
     pub(super) most: usize,
-    /// Of the members that are not shown separately.
+    /// The names of the members that are not shown separately.
     pub(super) names: Names,
 }
 

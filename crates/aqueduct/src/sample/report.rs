@@ -172,13 +172,18 @@ fn of_values(place: &Place, count: &Count) -> Vec<Warning> {
     warnings
 }
 
-/// What the names that are not shown separately look like; they are forwarded with their values.
+/// Warnings about names that are not shown separately, which are forwarded with their values.
 fn of_names(place: &Place) -> Vec<Warning> {
     let names = place.names.distinct.count();
     if names == 0 {
         return Vec::new();
     }
-    let text = format!("about {names} distinct member names are forwarded: they may be IDs");
+    let (names, verb) = if names == 1 {
+        ("one member name".to_owned(), "is")
+    } else {
+        (format!("about {names} distinct member names"), "are")
+    };
+    let text = format!("{names} that the configuration does not have {verb} forwarded, and may contain IDs");
     let mut warnings = vec![Warning { kind: "names-vary", text }];
     for (look, seen) in Look::ALL.into_iter().zip(place.names.looks).filter(|(_, seen)| *seen > 0) {
         let text = format!("{seen} of these names look like {}", look.text());

@@ -110,7 +110,7 @@ fn rejected_records_are_only_counted() {
         report.rejects.iter().map(|r| (r.reason, r.pointer.as_deref(), r.records)).collect();
     assert_eq!(rejects, [("unexpected-shape", Some("/page"), 2), ("duplicate-member", None, 1)]);
     assert_eq!(lines(&report)[0], "/type forwarded 1");
-    assert!(report.to_string().contains("4 records of a test: 1 accepted, 3 rejected"));
+    assert!(report.to_string().contains("4 records of a test: 1 passed, 3 rejected"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            "{} records of {}: {} accepted{filtered}, {} rejected",
+            "{} records of {}: {} passed{filtered}, {} rejected",
             records.read, self.source, records.passed, records.rejected
         )?;
         for reject in &self.rejects {

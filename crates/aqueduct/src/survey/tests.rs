@@ -31,8 +31,11 @@ fn check(change: impl FnOnce(&mut Survey), name: &str, level: Level, reason: &st
             assert_eq!(health.level, Level::Green, "{found}: {health:?}");
         }
     }
-    let expected =
-        if level == Level::Red { format!("STALLED: {name}") } else { "nothing is stalled".to_owned() };
+    let expected = match level {
+        Level::Red => format!("STALLED: {name}"),
+        Level::Grey => format!("nothing is stalled; unknown: {name}"),
+        Level::Amber | Level::Green => "nothing is stalled".to_owned(),
+    };
     assert_eq!(verdict(&stations), expected);
     assert!(components(&stations).contains(reason), "{}", components(&stations));
 }
@@ -95,7 +98,9 @@ fn a_processor_without_a_checkpoint_is_stalled() {
     set_log(&mut survey, 6, 6, 1);
     assert_eq!(judged(&survey)[2].health.reason, "2 offsets are waiting for the processor: events[0]");
     (survey.state.checkpoint, survey.state.written_at) = (None, None);
-    assert_eq!(verdict(&judged(&survey)), "STALLED: processor");
+    let stations = judged(&survey);
+    let processor = stations.iter().find(|station| station.id == "processor").expect("it is judged");
+    assert_eq!(processor.health.level, Level::Grey, "it was never started");
 }
 
 #[test]

@@ -115,8 +115,8 @@ impl Default for Shape {
     }
 }
 
-/// Most consecutive events that may be held back; if all are to be late, one is written immediately now
-/// and then.
+/// The most consecutive events that are held back. Even if all are to be late, one after them is written
+/// immediately.
 const MOST_LATE_AT_ONCE: usize = 16;
 
 /// Default time of the first event: 2026-01-01T00:00:00Z.

@@ -19,6 +19,7 @@ fn check(old: &str, new: &str, key: &str) {
 #[test]
 fn the_example_is_valid() {
     let place = Place::with(SHOP);
+    assert_eq!(place.run("keys new").code, Some(0));
     let run = place.run("check --offline");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     assert!(
@@ -63,6 +64,15 @@ fn each_error_has_line_and_key() {
         ("size = \"10m\"", "size = \"10\"", "flows[0].window.size: "),
         ("name = \"box_ctr\"", "", "flows[0].name"),
         ("path = \"aqueduct.db\"", "", "writer.path: "),
+        // Without an effect.
+        ("id = \"/event_id\"", "id_within = \"1h\"", "events.id_within: "),
+        ("window = {", "early = \"10m\"\nwindow = {", "flows[0].early: "),
+        ("emulator_host =", "regions = [\"EU\"]\nemulator_host =", "pubsub.regions: "),
+        (
+            "[pubsub]",
+            "[kafka.format]\nvalue = \"avro\"\n[schema_registry]\nurl = \"https://registry\"\nca = \"nowhere.pem\"\n[pubsub]",
+            "schema_registry.ca: ",
+        ),
         ("kind = \"sqlite\"", "kind = \"sqllite\"", "did you mean sqlite?"),
     ] {
         check(old, new, key);
@@ -81,6 +91,33 @@ fn all_errors_are_reported_at_once() {
         "{}",
         run.err
     );
+}
+
+#[test]
+fn all_errors_of_a_table_are_reported_at_once() {
+    let config = SHOP.replace("group_id =", "buffer = 32\ngroup = \"a\"\ngroup_id =").replace(
+        "window = {",
+        "early = \"1h\"\njoin = { on = \"/view_id\", within = \"2h\", limit = 0 }\nwindow = {",
+    );
+    let run = Place::with(&config).run("check --offline");
+    assert_eq!(run.code, Some(2));
+    let mut keys: Vec<&str> = run.err.lines().filter_map(|line| line.split(": ").nth(2)).collect();
+    // The text about an unknown key begins with it.
+    keys.retain(|key| !key.starts_with("unknown key kafka.group;"));
+    let expected = ["kafka.buffer", "flows[0].early", "flows[0].join.limit", "flows[0].allowed_lateness"];
+    assert_eq!((keys.as_slice(), run.err.lines().count()), (&expected[..], 5), "{}", run.err);
+}
+
+#[test]
+fn an_absent_keyring_is_a_warning_and_an_unusable_one_an_error() {
+    let place = Place::with(SHOP);
+    let run = place.run("check --offline");
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    has_line(&run.out, "anonymise.keyring");
+    std::fs::create_dir(place.path("keys.toml")).expect("a folder");
+    let run = place.run("check --offline");
+    assert_eq!((run.code, run.out.as_str()), (Some(2), ""), "{}", run.err);
+    assert!(run.err.contains(": anonymise.keyring: "), "{}", run.err);
 }
 
 #[test]
@@ -163,6 +200,7 @@ fn a_short_processing_lateness_is_a_warning() {
 fn a_cold_start_shorter_than_a_lease_is_a_warning() {
     let run = |seconds: u32| {
         let place = Place::with(&format!("{SHOP}\n[state]\ncold_start = \"{seconds}s\"\n"));
+        assert_eq!(place.run("keys new").code, Some(0));
         place.run("check --offline").out
     };
     has_line(&run(9), "state.cold_start");

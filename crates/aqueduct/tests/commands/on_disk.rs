@@ -186,7 +186,7 @@ fn tables_belong_to_one_pipeline() {
     assert!(checked.out.lines().any(|line| line.starts_with("FAILED") && line.contains("/other")));
     // The standby has the same state.
     let standby = second(&services, "processor");
-    until("a stand-by", || {
+    until("a standby", || {
         let said = fs::read_to_string(services.place.path(".err2")).ok()?;
         said.contains("standing by").then_some(())
     });

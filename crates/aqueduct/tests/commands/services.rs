@@ -176,7 +176,7 @@ fn check_reports_each_connection() {
     let before = services.place.run("check");
     assert_eq!(before.code, Some(1), "{}", before.err);
     for line in [
-        "-       not configured: [events], [[flows]], [writer]",
+        "skipped [events], [[flows]], [writer] (not in the file)",
         "FAILED  keyring: no keyring at keys.toml; create one with `aqueduct keys new`",
     ] {
         assert!(before.out.lines().any(|found| found == line), "no {line:?} in\n{}", before.out);

@@ -300,6 +300,19 @@ fn missing_things_are_named() {
 }
 
 #[test]
+fn an_output_in_another_format_is_refused() {
+    let place = Place::new(&three_flows());
+    generate(&place, "events.ndjson", &["--events", "10"]);
+    for (output, named) in [("rows.parquet", "rows.parquet"), ("rows.db.gz", "rows.db.gz")] {
+        let ran = place.run(&["replay", "events.ndjson", "--output", output]);
+        refused(&ran, 2, named);
+        assert!(!place.path(output).exists(), "{output}");
+    }
+    let ran = place.run(&["replay", "events.ndjson", "--output", "rows.ndjson", "--replace"]);
+    refused(&ran, 2, "--replace");
+}
+
+#[test]
 fn an_output_is_replaced_only_when_complete() {
     let place = Place::new(&impatient());
     let text: String = (0..50_000).map(|n| event(n, "view", "p")).collect();

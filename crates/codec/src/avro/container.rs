@@ -19,7 +19,8 @@ const MAX_HEADER: u64 = 16 << 20;
 /// Values without any bytes that a block may have.
 const MAX_EMPTY: u64 = 1_000_000;
 
-const MAGIC: [u8; 4] = *b"Obj\x01";
+/// The first bytes of every container file.
+pub const MAGIC: [u8; 4] = *b"Obj\x01";
 
 /// Reads the values of a file as JSON, one after the other.
 ///

@@ -9,7 +9,7 @@
 //!
 //! A value is scanned once, strictly, and the parts that are kept are copied as they are written: no number loses a digit.
 //! A member of the event that has the name of an added one is there twice, which the anonymiser rejects. A member of the
-//! envelope that is there twice is a reject, because nothing says which of them counts.
+//! envelope that is there twice is a reject, because nothing determines which of them counts.
 
 use std::{fmt, str::FromStr};
 

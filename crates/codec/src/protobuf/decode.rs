@@ -1,7 +1,7 @@
 //! Protobuf's binary encoding to JSON text along a [`Plan`], without a tree of values.
 //!
 //! The fields of a message are written in any order, a field that has one value can occur several times, and the elements
-//! of a list can stand apart. So a message is read twice: [`Decoder::scan`] notes where the values of each field are, and
+//! of a list can be apart from each other. So a message is read twice: [`Decoder::scan`] notes where the values of each field are, and
 //! [`Decoder::members`] writes them in the order of the schema. A scan passes over a nested message in one step, by its
 //! length; only groups, which have none, are read again at each level.
 //!

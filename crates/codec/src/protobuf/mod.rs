@@ -82,7 +82,8 @@ fn named(file: &FileDescriptor, name: &str) -> Result<MessageDescriptor, SchemaE
     let found = file.parent_pool().get_message_by_name(name);
     found.ok_or_else(|| {
         let names: Vec<_> = file.messages().map(|message| message.full_name().to_owned()).collect();
-        SchemaError(format!("there is no message {name:?}; the schema has {}", names.join(", ")))
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        SchemaError(format!("there is no message {name:?}; messages of the schema: {known}"))
     })
 }
 

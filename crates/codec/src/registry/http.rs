@@ -82,6 +82,17 @@ impl Failure {
     }
 }
 
+impl RegistryConfig {
+    /// Reads the files of the section: certificates, keys and tokens. Sends nothing.
+    ///
+    /// # Errors
+    /// [`RegistryError::Settings`].
+    pub fn check_files(&self) -> Result<(), RegistryError> {
+        with_tls(Client::builder(), &self.tls).map(drop)?;
+        Authenticator::new(self.auth.clone()).map(drop)
+    }
+}
+
 impl Http {
     /// Reads certificates, keys and tokens; sends nothing.
     pub(crate) fn new(
@@ -264,7 +275,7 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// A certificate that is not trusted, and an address that HTTP cannot use, stay so; everything else can pass.
+/// No retry helps if the certificate is not trusted or HTTP cannot use the address; any other failure may be temporary.
 fn failed(error: &reqwest::Error) -> Failure {
     if error.is_builder() {
         return Failure::Fatal(settings("url", causes(error)));
@@ -297,7 +308,7 @@ fn is_invalid_data(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData || inner().is_some_and(is_invalid_data)
 }
 
-/// The innermost cause, which is what helps. It names hosts, never a path or a secret.
+/// The innermost cause, which is the most specific. It names hosts, never a path or a secret.
 fn causes(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

@@ -34,7 +34,7 @@ pub struct SchemaText {
     pub format: Format,
     /// Its text.
     pub text: String,
-    /// What it refers to: the name by which it does, and the text. References of references stand before what needs them.
+    /// The schemas that it refers to: the name in the reference, and the text. A schema comes after those that it refers to.
     pub references: Vec<(String, String)>,
     /// The subjects that it is registered for; `None` where that is not known, as in a file.
     pub subjects: Option<Vec<String>>,
@@ -135,7 +135,7 @@ pub trait Schemas: Send + Sync {
 pub enum Lookup {
     /// Here it is; it never changes.
     Found(Arc<dyn Schema>),
-    /// The registry says that there is no such schema.
+    /// The registry reports that there is no such schema.
     Unknown,
     /// It exists, but does not parse, or is of another format.
     Unusable,

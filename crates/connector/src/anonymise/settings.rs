@@ -2,11 +2,12 @@
 //!
 //! Contradictions between pointers are found when the rules are compiled ([`super::rules`]).
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use event::{
     EventsSettings, Pattern, Pointer,
     pointer::{PointerError, Step},
+    units::Quoted,
     wire,
 };
 use serde::{
@@ -16,7 +17,7 @@ use serde::{
 
 use super::attributes::{MAX_HEADERS, MAX_NAME};
 
-/// Comes before the name of a tag.
+/// The prefix of the name of a tag.
 pub(super) const TAG: &str = "tag:";
 
 /// The outcome of each part of a record.
@@ -72,7 +73,7 @@ pub struct AnonymiseSettings {
     pub max_rejects: Share,
 }
 
-/// Patterns, and tags that stand for the patterns of a schema.
+/// Patterns, and tags that are replaced with the patterns of a schema.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "Vec<Target>")]
 pub struct Targets {
@@ -130,7 +131,7 @@ pub struct Warning {
 pub enum SettingsError {
     /// A value that is declared as a scalar cannot have parts.
     #[error(
-        "anonymise.{list} declares {scalar:?} as a single value, but {below:?} declares a value inside it; remove one of them"
+        "{scalar:?} is declared as a single value, but {below:?} declares a value inside it; remove one of them"
     )]
     Inside {
         /// The list that declares a single value.
@@ -141,9 +142,7 @@ pub enum SettingsError {
         below: Arc<str>,
     },
     /// A value cannot be both a pseudonym and a URL.
-    #[error(
-        "{url:?} in anonymise.strip_query overlaps {pseudonym:?} in anonymise.pseudonymise; remove one of them"
-    )]
+    #[error("{url:?} overlaps {pseudonym:?} in anonymise.pseudonymise; remove one of them")]
     Both {
         /// The pointer in `strip_query`.
         url: Arc<str>,
@@ -151,9 +150,7 @@ pub enum SettingsError {
         pseudonym: Arc<str>,
     },
     /// Pseudonyms need a secret.
-    #[error(
-        "[anonymise] pseudonymises, but has no keyring; set anonymise.keyring, or create one with `aqueduct keys new`"
-    )]
+    #[error("pseudonyms need a keyring; name one, or create it with `aqueduct keys new`")]
     NoKeyring,
     /// Several keys need a time that selects one of them.
     #[error(
@@ -162,14 +159,24 @@ pub enum SettingsError {
     NoTime,
     /// The name cannot be an attribute, or is reserved.
     #[error(
-        "anonymise.headers: invalid name {0:?}; expected 1 to 256 bytes, not beginning with \"kafka.\", \"aqueduct.\" or \"goog\""
+        "invalid name {0:?}; expected 1 to 256 bytes, not beginning with \"kafka.\", \"aqueduct.\" or \"goog\""
     )]
     Header(String),
     /// More names than a message can have attributes.
-    #[error(
-        "anonymise.headers lists {0} names; Pub/Sub allows {MAX_HEADERS} besides the attributes of every message"
-    )]
+    #[error("lists {0} names; Pub/Sub allows {MAX_HEADERS} besides the attributes of every message")]
     TooManyHeaders(usize),
+}
+
+impl SettingsError {
+    /// The key that the error is about.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Inside { list, .. } => format!("anonymise.{list}"),
+            Self::Both { .. } => "anonymise.strip_query".to_owned(),
+            Self::NoKeyring | Self::NoTime => "anonymise.keyring".to_owned(),
+            Self::Header(_) | Self::TooManyHeaders(_) => "anonymise.headers".to_owned(),
+        }
+    }
 }
 
 impl AnonymiseSettings {
@@ -236,7 +243,14 @@ impl Default for Share {
 
 impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        deserializer.deserialize_str(Quoted::new("a percentage in quotes, for example \"1%\""))
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let share = || {
             let number = text.strip_suffix('%')?.trim_end();
             let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
@@ -249,9 +263,7 @@ impl<'de> Deserialize<'de> for Share {
             (share <= 10_000).then_some(Self(share))
         };
         share().ok_or_else(|| {
-            de::Error::custom(format!(
-                "invalid percentage {text:?}; expected for example \"1%\" or \"0.25%\", at most \"100%\""
-            ))
+            format!("invalid percentage {text:?}; expected for example \"1%\" or \"0.25%\", at most \"100%\"")
         })
     }
 }

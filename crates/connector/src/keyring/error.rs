@@ -8,8 +8,14 @@ use event::EventTime;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// The file does not exist.
-    #[error("no keyring at {}; create one with `aqueduct keys new`", .0.display())]
+    #[error("the keyring {} does not exist; correct its path, or create it with `aqueduct keys new`", .0.display())]
     Missing(PathBuf),
+    /// The path is that of a directory.
+    #[error("the keyring {} is a directory; name the file in it", .0.display())]
+    Directory(PathBuf),
+    /// A keyring cannot be created in a directory that does not exist.
+    #[error("cannot create the keyring {}: its directory does not exist; create the directory, or correct the path", .0.display())]
+    NoDirectory(PathBuf),
     /// The file exists already.
     #[error("a keyring exists at {} and is not overwritten; add a key with `aqueduct keys rotate --at TIME`", .0.display())]
     Exists(PathBuf),

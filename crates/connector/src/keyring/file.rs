@@ -86,7 +86,9 @@ pub(super) fn create(path: &Path, now: EventTime) -> Result<(), KeyringError> {
     let mut text = Zeroizing::new(HEADER.to_owned());
     add_entry(&mut text, &[], None, now)?;
     write_new(path, &text).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists if path.is_dir() => KeyringError::Directory(path.to_owned()),
         io::ErrorKind::AlreadyExists => KeyringError::Exists(path.to_owned()),
+        io::ErrorKind::NotFound => KeyringError::NoDirectory(path.to_owned()),
         _ => KeyringError::Write { path: path.to_owned(), source },
     })
 }
@@ -113,6 +115,9 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     };
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(KeyringError::Directory(path.to_owned()));
+    }
     let mode = metadata.mode() & 0o7777;
     let reader = (geteuid().as_raw(), getegid().as_raw());
     if !is_private(mode, (metadata.uid(), metadata.gid()), reader) {

@@ -228,6 +228,11 @@ mod tests {
             assert!(!format!("{error} {error:?}").contains("Cws"), "{error:?}");
         }
         assert!(matches!(Folder::new().error(), Error::Missing(_)));
+        let folder = Folder::new();
+        let (itself, nowhere) = (folder.0.path(), folder.0.path().join("nowhere/keys.toml"));
+        assert!(matches!(Keyring::load(itself), Err(Error::Directory(_))));
+        assert!(matches!(Keyring::create(itself, NOW), Err(Error::Directory(_))));
+        assert!(matches!(Keyring::create(&nowhere, NOW), Err(Error::NoDirectory(_))));
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Filter {
         Self { picker: Picker::new(&pointers), of, scratch: Scratch::default() }
     }
 
-    /// Whether the record goes on to the anonymiser. A value that is not an event does: only the anonymiser knows the
+    /// Whether the record is passed on to the anonymiser. A value that is not an event does: only the anonymiser knows the
     /// reason for its reject.
     pub(crate) fn passes(&mut self, topic: &str, value: Option<&[u8]>) -> bool {
         let of_topic = self.of.terms.iter().filter(|term| term.subject == Subject::Topic);

@@ -1,4 +1,4 @@
-//! What `[pubsub]` says about single records: whether a record is published, to which topic, and in which order.
+//! The rules of `[pubsub]` for single records: whether a record is published, to which topic, and in which order.
 //!
 //! | module | contents |
 //! |---|---|

@@ -4,7 +4,7 @@ use super::*;
 use crate::{definition::Edit, measure::Kind};
 
 /// A flow of views and clicks with other keys over it; a key with null is taken out.
-fn flow(changes: &Value) -> Result<Flow, FlowError> {
+fn flow(changes: &Value) -> Result<Flow, FlowErrors> {
     let mut flow = json!({
         "name": "f",
         "by": { "page": "/page" },
@@ -62,7 +62,7 @@ fn errors_name_the_key() {
         (json!({ "views": null, "clicks": null }), "measures"),
         (json!({ "where": {} }), "where"),
         (json!({ "early": "10ms" }), "early"),
-        (json!({ "measures": { "page": count() } }), "by.page"),
+        (json!({ "measures": { "page": count() } }), "measures.page"),
         (json!({ "by": { "views": "/page" } }), "by.views"),
         (json!({ "measures": { "views": count() } }), "measures.views"),
         (json!({ "measures": { "CTR_LOW": count() } }), "measures.CTR_LOW"),
@@ -93,19 +93,50 @@ fn errors_name_the_key() {
         (json!({ "early": "106751991167d" }), "early"),
         (json!({ "join": { "on": "/id", "within": "106751991167d" } }), "join.within"),
         (json!({ "join": { "on": "/id", "within": "1m", "limit": 0 } }), "join.limit"),
+        (json!({ "join": { "on": "/id", "within": "1m", "limit": 1_000_001 } }), "join.limit"),
         (json!({ "window": { "size": "1d", "timezone": "Europe/Warszaw" } }), "window.timezone"),
         (json!({ "window": { "size": "1d", "period": "1d", "timezone": "UTC" } }), "window.period"),
         (json!({ "window": { "session": "30m", "size": "1h" } }), "window.size"),
         (json!({ "window": { "session": "2h" } }), "window.session"),
         (json!({ "window": { "session": "0s" } }), "window.session"),
         (json!({ "join": { "on": "/id", "within": "2h" } }), "allowed_lateness"),
+        (json!({ "window": { "size": "1d", "timezone": "GMT+2" } }), "window.timezone"),
         (json!({ "window": { "session": "30m" }, "join": { "on": "/id", "within": "1m" } }), "join"),
         (
             json!({ "views": null, "clicks": null, "measures": { "a": count() }, "join": { "on": "/id", "within": "1m" } }),
             "join",
         ),
     ] {
-        assert_eq!(flow(&changes).expect_err("the flow is wrong").key, key, "{changes}");
+        let errors = flow(&changes).expect_err("the flow is wrong").0;
+        let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
+        assert_eq!(keys, [key], "{changes}");
+    }
+}
+
+#[test]
+fn all_errors_of_a_flow_are_found() {
+    let changes = json!({
+        "where": {}, "views": null, "early": "10m", "window": { "size": "1m", "timezone": "UTC" },
+        "measures": { "a": {} }, "join": { "on": "/id", "within": "2h", "limit": 0 },
+    });
+    let keys: Vec<String> =
+        flow(&changes).expect_err("the flow is wrong").0.into_iter().map(|e| e.key).collect();
+    let expected = ["window.size", "where", "clicks", "join.limit", "allowed_lateness", "measures.a"];
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn early_panes_are_of_open_windows() {
+    for (window, early, is_valid) in [
+        (json!({ "size": "10m", "period": "1m" }), "599s", true),
+        (json!({ "size": "10m", "period": "1m" }), "10m", false),
+        (json!({ "size": "1d", "timezone": "UTC" }), "22h", true),
+        (json!({ "size": "1d", "timezone": "UTC" }), "1d", false),
+        (json!({ "session": "1m" }), "10m", true),
+    ] {
+        let result = flow(&json!({ "window": window, "early": early }));
+        let keys = result.map(|_| ()).map_err(|errors| errors.0[0].key.clone());
+        assert_eq!(keys, if is_valid { Ok(()) } else { Err("early".to_owned()) }, "{window} {early}");
     }
 }
 

@@ -1,7 +1,9 @@
 //! `window = { ... }` in its four forms.
 
-use event::Millis;
-use serde::Deserialize;
+use std::str::FromStr;
+
+use event::{Millis, units::Quoted};
+use serde::{Deserialize, Deserializer};
 
 use super::FlowError;
 use crate::{
@@ -39,8 +41,7 @@ pub struct WindowSettings {
 }
 
 /// A length, or a unit of the calendar.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug)]
 pub enum Size {
     /// A length.
     Length(Millis),
@@ -52,10 +53,16 @@ pub enum Size {
     Month,
 }
 
-impl TryFrom<String> for Size {
-    type Error = event::units::UnitError;
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Quoted::new("a duration with its unit in quotes, for example \"10m\""))
+    }
+}
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+impl FromStr for Size {
+    type Err = event::units::UnitError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim() {
             "1d" => Ok(Self::Day),
             "1w" => Ok(Self::Week),
@@ -127,7 +134,11 @@ impl WindowSettings {
         };
         Calendar::try_new(unit, zone).map(Windows::Calendar).map_err(|near| {
             let near: Vec<String> = near.iter().map(|name| format!("{name:?}")).collect();
-            let hint = if near.is_empty() {
+            let hint = if crate::calendar::is_offset(&zone.to_lowercase()) {
+                "an offset does not change with summer time; write a place whose clock you follow, such as \
+                 \"Europe/Warsaw\", or \"UTC\""
+                    .to_owned()
+            } else if near.is_empty() {
                 "write a name of the IANA time zone database, such as \"Europe/Warsaw\"".to_owned()
             } else {
                 format!("did you mean {}?", near.join(" or "))

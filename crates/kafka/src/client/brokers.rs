@@ -105,7 +105,7 @@ impl Brokers {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
-            // librdkafka reports a repeated error only once, and "all brokers are down" says less than the error of the
+            // librdkafka reports a repeated error only once, and "all brokers are down" is less specific than the error of the
             // last one.
             let is_specific =
                 |(code, _): &(RDKafkaErrorCode, String)| *code != RDKafkaErrorCode::AllBrokersDown;

@@ -125,10 +125,13 @@ impl ClientContext for Context {
             tracing::debug!(target: "librdkafka", %code, reason);
             let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             // "All brokers are down" and "transport failure" follow an error that is more specific, and librdkafka
-            // reports that one only once: a rejected certificate must not observed like a broker that does not answer.
+            // reports that one only once: a rejected certificate must not look like a broker that does not answer.
             let is_vague =
                 matches!(code, RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure);
             if failure.is_none() || !is_vague {
+                // librdkafka's own text, such as "1/1 brokers are down", counts brokers that it has learned of.
+                let is_all = code == RDKafkaErrorCode::AllBrokersDown;
+                let reason = if is_all { "none of the brokers is reachable" } else { reason };
                 *failure = Some((code, reason.to_owned()));
             }
         }

@@ -335,7 +335,7 @@ mod tests {
         track.heard(1, Some(1), fact(1, 1_600));
         assert_eq!(track.idle_at(Millis(500)), Some(EventTime(1_600)));
         track.heard(1, Some(1), fact(2, 2_000));
-        assert_eq!(track.idle_at(Millis(500)), None, "the log goes on beyond the prefix");
+        assert_eq!(track.idle_at(Millis(500)), None, "the log continues beyond the prefix");
         assert_eq!(track.clocks(Millis(500)), at(100));
     }
 

@@ -52,7 +52,7 @@ impl Patience {
             warn!(
                 error = %chain(error),
                 action = "see the error: checkpoint storage or tables are unreachable or reject requests",
-                "request failed; retrying"
+                "cannot write a checkpoint or rows; retrying"
             );
         }
         let random = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);

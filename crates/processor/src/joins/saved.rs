@@ -5,7 +5,7 @@
 //!
 //! Two equal clicks are two, so that a value cannot be restored twice. A part replaces the whole value, and the
 //! arrivals of the same checkpoint are not listed beside it. A value whose old content no checkpoint has held yet lacks
-//! that until its part comes. What changed before that part is of no account, and a value that is forgotten as a whole before its
+//! that until its part is saved. Changes before that part need not be saved, and a value that is forgotten as a whole before its
 //! turn is forgotten here as well, as that follows from the watermark.
 //!
 //! The walk follows the seconds in which values are due. It finds every value that is there from its beginning to its end: a value

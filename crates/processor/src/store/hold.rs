@@ -1,4 +1,4 @@
-//! Decides which processor may write: one holds the state, and the others stand by and pull no messages.
+//! Decides which processor may write: one holds the state, and the others are standbys, which pull no messages.
 //!
 //! This only avoids needless conflicts. The fence of [`super::append`] protects the state: if two processors both
 //! believe that they hold it, no harm is done and one of them stops.

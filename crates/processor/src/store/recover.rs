@@ -135,7 +135,7 @@ impl Store {
             warn!(
                 place = %self.place, ?torn, newest = number,
                 action = "run `aqueduct reconcile`; if events are missing, seek the subscription back and start without a state",
-                "skipping corrupt checkpoints; if they had been complete, their events are missing"
+                "skipping incomplete or corrupt checkpoints; if one of them was complete before, its events are missing"
             );
         }
         Ok(Recovered {

@@ -48,19 +48,19 @@ pub struct StateSettings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateProblem {
     /// The place is neither a folder nor a bucket.
-    #[error("invalid checkpoints = {0:?}; expected \"file://DIRECTORY\" or \"gs://BUCKET/PATH\"")]
+    #[error("invalid place {0:?}; expected \"file://DIRECTORY\" or \"gs://BUCKET/PATH\"")]
     Checkpoints(String),
     /// The place is a bucket, which this build does not support.
     #[error(
-        "checkpoints = {0:?} requires Cloud Storage, which this build does not include; use \"file://DIRECTORY\", or build with the default feature `cloud`"
+        "{0:?} requires Cloud Storage, which this build does not include; use \"file://DIRECTORY\", or build with the default feature `cloud`"
     )]
     NotBuilt(String),
     /// A duration that must be positive is zero.
-    #[error("{0} must be longer than 0s")]
+    #[error("must be longer than \"0s\"")]
     Zero(&'static str),
     /// A healthy processor would count as dead.
     #[error(
-        "takeover_after = \"{takeover_after}\" is too short for period = \"{period}\": a standby would take over from a running processor; use at least \"{least}\""
+        "\"{takeover_after}\" is too short for period = \"{period}\": a standby would take over from a running processor; use at least \"{least}\""
     )]
     TakeoverAfter {
         /// The configured value.
@@ -87,12 +87,13 @@ impl Default for StateSettings {
 }
 
 impl StateSettings {
-    /// Checks everything that can be checked without opening the place.
-    pub fn validate(&self) -> Result<(), StateProblem> {
+    /// Everything that is found without opening the place. Empty if the section is valid.
+    pub fn problems(&self) -> Vec<StateProblem> {
+        let mut problems = Vec::new();
         match place::parse(&self.checkpoints) {
-            None => return Err(StateProblem::Checkpoints(self.checkpoints.clone())),
+            None => problems.push(StateProblem::Checkpoints(self.checkpoints.clone())),
             Some(place::Place::Bucket { .. }) if !cfg!(feature = "cloud") => {
-                return Err(StateProblem::NotBuilt(self.checkpoints.clone()));
+                problems.push(StateProblem::NotBuilt(self.checkpoints.clone()));
             }
             Some(_) => {}
         }
@@ -100,18 +101,18 @@ impl StateSettings {
             [("period", self.period), ("idle_after", self.idle_after), ("hole_limit", self.hole_limit)]
         {
             if value.0 == 0 {
-                return Err(StateProblem::Zero(key));
+                problems.push(StateProblem::Zero(key));
             }
         }
         let least = Millis(self.period.0.saturating_mul(2));
         if self.takeover_after < least {
-            return Err(StateProblem::TakeoverAfter {
+            problems.push(StateProblem::TakeoverAfter {
                 takeover_after: self.takeover_after,
                 period: self.period,
                 least,
             });
         }
-        Ok(())
+        problems
     }
 }
 
@@ -135,7 +136,7 @@ mod tests {
     fn a_build_without_the_cloud_refuses_buckets() {
         let settings = StateSettings { checkpoints: "gs://b/p".to_owned(), ..StateSettings::default() };
         let problem = StateProblem::NotBuilt("gs://b/p".to_owned());
-        assert_eq!(settings.validate(), Err(problem.clone()));
+        assert_eq!(settings.problems(), [problem.clone()]);
         assert_eq!(problem.key(), "checkpoints");
         let opened = crate::store::Store::open("gs://b/p", std::path::Path::new("."));
         assert!(matches!(opened, Err(crate::store::StoreError::Unusable { .. })));
@@ -144,25 +145,28 @@ mod tests {
     #[test]
     fn the_defaults_are_sound_and_every_key_is_read() {
         let defaults = StateSettings::default();
-        assert_eq!(defaults.validate(), Ok(()));
+        assert_eq!(defaults.problems(), []);
         assert_eq!(serde_json::from_str::<StateSettings>("{}").expect("no key is required"), defaults);
         let settings: StateSettings = serde_json::from_str(
             r#"{"checkpoints": "file:///state", "period": "1s", "takeover_after": "2s", "cold_start": "3s",
                 "memory": "4MiB", "idle_after": "5s", "hole_limit": "6s"}"#,
         )
         .expect("every key is known");
-        assert_eq!(settings.validate(), Ok(()));
+        assert_eq!(settings.problems(), []);
         assert_eq!((settings.memory, settings.hole_limit), (ByteSize(4 << 20), Millis(6_000)));
         assert!(serde_json::from_str::<StateSettings>(r#"{"folder": "x"}"#).is_err());
     }
 
     #[test]
     fn problems_name_their_key() {
-        let check = |settings: StateSettings, key| {
-            assert_eq!(settings.validate().map_err(|problem| problem.key()), Err(key));
+        let check = |settings: StateSettings, keys: &[&str]| {
+            let found: Vec<_> = settings.problems().iter().map(StateProblem::key).collect();
+            assert_eq!(found, keys);
         };
-        check(StateSettings { checkpoints: "s3://b".to_owned(), ..Default::default() }, "checkpoints");
-        check(StateSettings { period: Millis(0), ..Default::default() }, "period");
-        check(StateSettings { takeover_after: Millis(9_999), ..Default::default() }, "takeover_after");
+        check(StateSettings { checkpoints: "s3://b".to_owned(), ..Default::default() }, &["checkpoints"]);
+        check(StateSettings { period: Millis(0), ..Default::default() }, &["period"]);
+        let settings =
+            StateSettings { takeover_after: Millis(9_999), idle_after: Millis(0), ..Default::default() };
+        check(settings, &["idle_after", "takeover_after"]);
     }
 }

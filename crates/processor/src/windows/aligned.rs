@@ -397,7 +397,7 @@ impl Aligned {
         }
     }
 
-    /// A measure was removed. A cell that had nothing else is empty now, so that it no longer says whether its key has had
+    /// A measure was removed. A cell that had nothing else is empty now, so that it no longer shows whether its key has had
     /// an ON_TIME pane: the index of the next one is remembered instead.
     pub(super) fn measure_removed(&mut self) {
         let mut emptied = Vec::new();

@@ -45,7 +45,7 @@ pub struct Place {
 enum Shape {
     /// In the order in which they became cells, so that a walk keeps its place while more are added.
     Few { rows: FxHashMap<KeyId, u32>, ids: Vec<KeyId> },
-    /// By the key's number; `held` says which of them are cells.
+    /// By the key's number; `held` marks which of them are cells.
     Most { held: Bits },
 }
 

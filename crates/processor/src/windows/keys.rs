@@ -21,7 +21,7 @@ pub struct Keys {
     texts: usize,
 }
 
-/// What a look-up reads: hash and text stand here, so that it does not go through the slot.
+/// What a look-up reads: hash and text are stored together, so that it does not have to follow the slot.
 #[derive(Debug)]
 struct Entry {
     hash: u64,

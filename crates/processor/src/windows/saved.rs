@@ -163,7 +163,7 @@ impl WindowSet {
             Self::Aligned(aligned) => aligned.restore(saved),
             Self::Sessions(sessions) => {
                 (sessions.watermark, sessions.closed) = (saved.watermark, saved.closed.max(sessions.closed));
-                // What is gone comes first: its number may have a new name.
+                // Sessions that are gone are removed first, because the numbers of their keys may be in use again.
                 let SavedSessions { gone, sessions: list, columns } = saved.sessions;
                 sessions.restore(SavedSessions { gone, ..SavedSessions::default() });
                 for (id, key) in saved.keys {

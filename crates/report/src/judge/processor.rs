@@ -105,7 +105,8 @@ fn processor_health(status: &Status, processor: &Processor, slowest: Option<(u64
 fn stopped(status: &Status, survey: &Survey) -> Option<Health> {
     let state = &survey.state;
     let Some(age) = status.age(state.written_at) else {
-        return Some(Health::red(format!("no checkpoint in {}: start `aqueduct processor`", state.place)));
+        let reason = format!("not started: no checkpoint in {} yet; start `aqueduct processor`", state.place);
+        return Some(Health::grey(reason));
     };
     let reason = "start `aqueduct processor`, or check its log";
     (!state.is_fresh(status.at)).then(|| Health::red(format!("no checkpoint for {}: {reason}", length(age))))

@@ -2,8 +2,12 @@
 
 use std::{io, path::PathBuf};
 
-/// Why settings could not be read. One error for each call; a caller that wants all of them reads every section and
-/// collects.
+/// Every error of one section, in the order in which they were found; never empty.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct SettingsErrors(pub Vec<SettingsError>);
+
+/// Why settings could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The named file does not exist.
@@ -40,4 +44,10 @@ pub enum SettingsError {
         /// The key and the problem.
         problem: String,
     },
+}
+
+impl From<SettingsError> for SettingsErrors {
+    fn from(error: SettingsError) -> Self {
+        Self(vec![error])
+    }
 }

@@ -72,6 +72,30 @@ impl Fault {
         self
     }
 
+    /// The path of the value to omit, so that the values beside it can be read.
+    pub(crate) fn rejected(&self) -> Vec<Segment> {
+        let unknown = match &self.kind {
+            Kind::UnknownKey { key, .. } => Some(Segment::Key(key.clone())),
+            _ => None,
+        };
+        self.path.iter().rev().cloned().chain(unknown).collect()
+    }
+
+    /// Whether this is no consequence of values that were omitted: a table is incomplete, or rejected by its type, only
+    /// because they are missing.
+    pub(crate) fn is_independent(&self, rest: &Node) -> bool {
+        let at = |path: &[Segment]| rest.at(path);
+        match &self.kind {
+            Kind::UnknownKey { .. } => true,
+            Kind::MissingKey(name) => {
+                let mut path = self.rejected();
+                path.push(Segment::Key((*name).to_owned()));
+                at(&path).is_none()
+            }
+            _ => !at(&self.rejected()).is_some_and(Node::has_omitted),
+        }
+    }
+
     /// The place, and a message with the full key.
     pub(crate) fn explain(self, section: &str) -> (Origin, String) {
         let mut key = Key(vec![Segment::Key(section.to_owned())]);
@@ -176,7 +200,7 @@ impl de::Error for Fault {
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::of(Kind::Foreign(match found {
             Unexpected::Signed(_) | Unexpected::Unsigned(_) | Unexpected::Float(_) => {
-                format!("expected {}, found {found}", wanted(expected)).replace('`', "")
+                format!("expected {}, found {}", wanted(expected), number(found))
             }
             _ => format!("expected {}, found {}", wanted(expected), kind_of(found)),
         }))
@@ -192,6 +216,16 @@ impl de::Error for Fault {
 
     fn missing_field(field: &'static str) -> Self {
         Self::of(Kind::MissingKey(field))
+    }
+}
+
+/// A number, as it is written in the file.
+fn number(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Signed(number) => number.to_string(),
+        Unexpected::Unsigned(number) => number.to_string(),
+        Unexpected::Float(number) => number.to_string(),
+        other => kind_of(other).to_owned(),
     }
 }
 
@@ -217,9 +251,13 @@ fn wanted(expected: &dyn Expected) -> String {
         "a map" => "a table".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "f32" | "f64" => "a number".to_owned(),
-        "u8" | "u16" | "u32" | "u64" | "usize" => format!("an integer of at least 0 ({text})"),
-        "i8" | "i16" | "i32" | "i64" | "isize" => format!("an integer ({text})"),
+        "u8" => format!("an integer from 0 to {}", u8::MAX),
+        "u16" => format!("an integer from 0 to {}", u16::MAX),
+        "u32" => format!("an integer from 0 to {}", u32::MAX),
+        "u64" | "usize" => "an integer of at least 0".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "an integer".to_owned(),
         _ if text.starts_with("struct ") || text.contains("tagged enum") => "a table".to_owned(),
+        _ if text.starts_with("a nonzero u") => "an integer of at least 1".to_owned(),
         _ if text.starts_with("a nonzero ") => "an integer other than 0".to_owned(),
         _ => text,
     }

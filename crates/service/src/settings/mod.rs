@@ -37,7 +37,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-pub use error::SettingsError;
+pub use error::{SettingsError, SettingsErrors};
 pub use fault::hint;
 pub use shown::{HIDDEN, Shown};
 pub use source::{CONFIG_VARIABLE, DEFAULT_FILE, Source};
@@ -137,12 +137,13 @@ impl Settings {
     /// environment mentions it.
     ///
     /// # Errors
-    /// An unknown key, a missing key or an invalid value, with its place.
-    pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SettingsError> {
+    /// All unknown keys, missing keys and invalid values, each with its place.
+    pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SettingsErrors> {
         let Some(entry) = self.root.get(name) else {
             return Ok(None);
         };
-        read::read(&entry.node, &self.context).map(Some).map_err(|fault| self.locate(name, fault))
+        let located = |faults: Vec<Fault>| faults.into_iter().map(|fault| self.locate(name, fault)).collect();
+        read::read(&entry.node, &self.context).map(Some).map_err(|faults| SettingsErrors(located(faults)))
     }
 
     /// Reads a section that the command requires. `example` is the minimum to add to the file if the section is
@@ -154,11 +155,11 @@ impl Settings {
         &self,
         name: &'static str,
         example: &str,
-    ) -> Result<T, SettingsError> {
-        self.section(name)?.ok_or_else(|| SettingsError::MissingSection {
-            place: place(&self.path, self.is_file, &Origin::File),
-            section: name,
-            example: example.trim_end().to_owned(),
+    ) -> Result<T, SettingsErrors> {
+        self.section(name)?.ok_or_else(|| {
+            let place = place(&self.path, self.is_file, &Origin::File);
+            let example = example.trim_end().to_owned();
+            SettingsError::MissingSection { place, section: name, example }.into()
         })
     }
 
@@ -166,13 +167,18 @@ impl Settings {
     ///
     /// # Errors
     /// As [`section`](Self::section).
-    pub fn section_or_default<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, SettingsError> {
+    pub fn section_or_default<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, SettingsErrors> {
         Ok(self.section(name)?.unwrap_or_default())
     }
 
     /// Whether the file or the environment mentions this section.
     pub fn has(&self, section: &str) -> bool {
         self.root.get(section).is_some()
+    }
+
+    /// Whether the file or the environment sets a key such as `events.id_within`.
+    pub fn sets(&self, key: &str) -> bool {
+        self.root.has(&Key::parse(key))
     }
 
     /// An error at a key such as `flows[0].window.period` or `kafka.properties."sasl.password"`. If the key is not in

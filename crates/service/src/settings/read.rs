@@ -2,6 +2,9 @@
 //!
 //! A deserializer of our own for three reasons: a variable takes the type of its key, `${...}` is expanded only where
 //! it is read, and an error knows its key and line.
+//!
+//! serde stops at the first error. To report the others too, the node is read again without the values that were
+//! rejected, until it can be read or nothing is left of it.
 
 use serde::{
     Deserializer,
@@ -20,7 +23,34 @@ use super::{
 };
 
 /// Reads all of `node`.
-pub(crate) fn read<T: DeserializeOwned>(node: &Node, context: &Context) -> Result<T, Fault> {
+///
+/// # Errors
+/// Every independent error; never empty.
+pub(crate) fn read<T: DeserializeOwned>(node: &Node, context: &Context) -> Result<T, Vec<Fault>> {
+    let mut fault = match read_once(node, context) {
+        Ok(value) => return Ok(value),
+        Err(fault) => fault,
+    };
+    let mut rest = node.clone();
+    let mut faults = Vec::new();
+    loop {
+        let rejected = fault.rejected();
+        let is_new = fault.is_independent(&rest);
+        let is_left = rest.omit(&rejected);
+        if is_new {
+            faults.push(fault);
+        }
+        if !is_left {
+            return Err(faults);
+        }
+        match read_once::<T>(&rest, context) {
+            Ok(_) => return Err(faults),
+            Err(next) => fault = next,
+        }
+    }
+}
+
+fn read_once<T: DeserializeOwned>(node: &Node, context: &Context) -> Result<T, Fault> {
     T::deserialize(Reader { node, context }).map_err(|fault| fault.within(node, context))
 }
 
@@ -89,6 +119,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Boolean(boolean) => visitor.visit_bool(*boolean),
             Value::List(items) => self.seq(items, visitor),
             Value::Table(table) => self.map(&table.entries, visitor),
+            Value::Omitted => visitor.visit_unit(),
         }
     }
 
@@ -191,11 +222,11 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Fault;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        let index = self.next;
-        let Some(node) = self.items.get(index) else {
+        let left = self.items.iter().enumerate().skip(self.next);
+        let Some((index, node)) = left.into_iter().find(|(_, node)| !node.is_omitted()) else {
             return Ok(None);
         };
-        self.next += 1;
+        self.next = index + 1;
         let value = seed.deserialize(self.reader.with(node));
         value.map(Some).map_err(|fault| fault.within(node, self.reader.context).below(Segment::Index(index)))
     }
@@ -215,7 +246,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = Fault;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
-        self.current = self.entries.next();
+        self.current = self.entries.find(|entry| !entry.node.is_omitted());
         let Some(entry) = self.current else {
             return Ok(None);
         };

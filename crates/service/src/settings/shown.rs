@@ -69,7 +69,7 @@ fn text(value: &Value) -> String {
         Value::Float(number) => number.to_string(),
         Value::Boolean(boolean) => boolean.to_string(),
         Value::List(items) => items.iter().map(|item| text(&item.value)).collect::<Vec<_>>().join(", "),
-        Value::Table(_) => String::new(),
+        Value::Table(_) | Value::Omitted => String::new(),
     }
 }
 

@@ -104,7 +104,7 @@ fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingsErr
     Settings::parse(text, Path::new("conf/aqueduct.toml"), variables, KNOWN)
 }
 
-fn all(text: &str, variables: &[(&str, &str)]) -> Result<All, SettingsError> {
+fn all(text: &str, variables: &[(&str, &str)]) -> Result<All, SettingsErrors> {
     let settings = parse(text, variables)?;
     Ok(All {
         kafka: settings.section("kafka")?,
@@ -219,6 +219,68 @@ fn an_invalid_value_has_key_and_line() {
         "[[flows]]\nwindow = { size = '1s',\n  period = '1 parsec' }\n",
         "aqueduct.toml:3: flows[0].window.period:",
     );
+}
+
+/// Each expected place and key, in the order in which they are found.
+#[test]
+fn all_independent_errors_of_a_section_are_found() {
+    let check = |text: &str, expected: &[&str]| {
+        let errors = all(text.trim_start_matches('\n'), &[]).expect_err(text).0;
+        let found: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let keys: Vec<&str> =
+            found.iter().map(|error| error.strip_prefix("conf/aqueduct.toml:").unwrap_or(error)).collect();
+        let is_equal = keys.iter().zip(expected).all(|(key, expected)| key.starts_with(expected));
+        assert!(is_equal && keys.len() == expected.len(), "{keys:?} {expected:?}");
+    };
+    check(
+        "[kafka]\nbootstrap_server = 'x'\ntopics = ['a', 1, 'b', 2]\ngroup_id = 'g'\nport = -1\neager = 'yes'\n",
+        &[
+            "2: unknown key kafka.bootstrap_server;",
+            "3: kafka.topics[1]: ",
+            "3: kafka.topics[3]: ",
+            "5: kafka.port: ",
+            "6: kafka.eager: ",
+            "1: missing key kafka.bootstrap_servers",
+        ],
+    );
+    // A key that was rejected is not missing, and neither is the table that lacks it.
+    check(
+        "[[flows]]\nname = 1\nwindow = { size = 2, period = 3 }\nviews = 4\n[[flows]]\nname = 5\n",
+        &[
+            "2: flows[0].name: ",
+            "3: flows[0].window.size: ",
+            "3: flows[0].window.period: ",
+            "4: flows[0].views: ",
+            "6: flows[1].name: ",
+        ],
+    );
+    // The second flow is complete without the first.
+    check(
+        "[[flows]]\nname = 'a'\n[[flows]]\nname = 'b'\nwindow = { size = 1 }\nkeys = 'x'\n",
+        &["1: missing key flows[0].window", "5: flows[1].window.size: ", "6: unknown key flows[1].keys;"],
+    );
+    check("[writer]\nkind = 'sqlite'\npath = 'x'\npaht = 1\n", &["4: unknown key writer.paht;"]);
+    check("kafka = 3\n", &["1: kafka: "]);
+}
+
+#[test]
+fn a_key_is_set_in_the_file_or_the_environment() {
+    let settings = parse(
+        "[kafka]\ntopics = ['a']\n[[flows]]\nwindow.size = '1s'\n",
+        &[("AQUEDUCT__STATE__PERIOD", "1s")],
+    );
+    let settings = settings.expect("settings");
+    for (key, is_set) in [
+        ("kafka.topics", true),
+        ("kafka", true),
+        ("kafka.group_id", false),
+        ("flows[0].window.size", true),
+        ("flows[0].window.period", false),
+        ("flows[1].window.size", false),
+        ("state.period", true),
+    ] {
+        assert_eq!(settings.sets(key), is_set, "{key}");
+    }
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub(crate) enum Value {
     Boolean(bool),
     List(Vec<Node>),
     Table(Table),
+    /// Rejected before: skipped while the values beside it are read.
+    Omitted,
 }
 
 #[derive(Clone, Default)]
@@ -114,9 +116,62 @@ fn digits(number: &str) -> String {
     digits.trim_matches('0').to_owned()
 }
 
+impl Node {
+    pub(crate) fn is_omitted(&self) -> bool {
+        matches!(self.value, Value::Omitted)
+    }
+
+    /// Omits the innermost value on a path. Returns `false` if that is all of the node.
+    pub(crate) fn omit(&mut self, path: &[Segment]) -> bool {
+        let inner = match (path.first(), &mut self.value) {
+            (Some(Segment::Key(name)), Value::Table(table)) => {
+                table.entries.iter_mut().find(|entry| entry.key == *name).map(|entry| &mut entry.node)
+            }
+            (Some(Segment::Index(index)), Value::List(items)) => items.get_mut(*index),
+            _ => None,
+        };
+        match inner.filter(|inner| !inner.is_omitted()) {
+            Some(inner) => {
+                if !inner.omit(&path[1..]) {
+                    inner.value = Value::Omitted;
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether this value or a part of it is omitted.
+    pub(crate) fn has_omitted(&self) -> bool {
+        match &self.value {
+            Value::Omitted => true,
+            Value::List(items) => items.iter().any(Self::has_omitted),
+            Value::Table(table) => table.entries.iter().any(|entry| entry.node.has_omitted()),
+            _ => false,
+        }
+    }
+
+    /// The part at a path.
+    pub(crate) fn at(&self, path: &[Segment]) -> Option<&Self> {
+        let Some((first, rest)) = path.split_first() else { return Some(self) };
+        let inner = match (first, &self.value) {
+            (Segment::Key(name), Value::Table(table)) => table.get(name).map(|entry| &entry.node),
+            (Segment::Index(index), Value::List(items)) => items.get(*index),
+            _ => None,
+        };
+        inner?.at(rest)
+    }
+}
+
 impl Table {
     pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Whether there is a value of this key.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        let Some((Segment::Key(first), rest)) = key.0.split_first() else { return false };
+        self.get(first).is_some_and(|entry| entry.node.at(rest).is_some())
     }
 
     /// Where a key is written, or the nearest enclosing one.

@@ -124,8 +124,11 @@ fn looks<'a>(config: &'a Config, sections: &'a Sections) -> Vec<Look<'a>> {
         add(named(endpoint), Box::pin(check_pubsub(pubsub, endpoint)));
     }
     if let Some(keyring) = &sections.keyring {
-        let answer = keyring.as_ref().map(|ring| counted(ring.keys().len(), "key"));
-        let line = line("keyring", answer.map_err(|error| anyhow!(errors::one_line(error))));
+        let line = match keyring {
+            Ok(ring) => Line::Good(format!("keyring: {}", counted(ring.keys().len(), "key"))),
+            // It names the keyring itself.
+            Err(error) => Line::Failed(errors::one_line(error)),
+        };
         add("keyring".to_owned(), Box::pin(async { vec![line] }));
     }
     if let Some(writer) = &sections.writer {
@@ -244,7 +247,7 @@ async fn check_pubsub(pubsub: &PubSubSettings, endpoint: &Endpoint) -> Vec<Line>
         Err(error) => return vec![line::<String, _>(&what, Err(error))],
     };
     let topics = admin::check_topics(&connection, pubsub).await;
-    let reached = !matches!(topics, Err(PubSubError::Unavailable { .. }));
+    let reached = !matches!(&topics, Err(error) if error.is_retryable());
     let names: Vec<_> = pubsub.outputs().into_iter().map(|output| output.topic).collect();
     let good = format!("topics {} and {}", names.join(", "), pubsub.marks_topic());
     let mut lines = vec![look(&what, topics, good, "publish")];
@@ -291,8 +294,8 @@ fn look(what: &str, result: Result<(), PubSubError>, good: String, may: &str) ->
     }
 }
 
-pub(super) fn counted(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn describe(writer: &WriterConfig) -> String {

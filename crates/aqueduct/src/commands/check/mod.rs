@@ -24,18 +24,18 @@ use sections::Sections;
 /// The options of `check`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Validate the configuration only, without connections
+    /// Validate the configuration without connecting to any service
     #[arg(long)]
     offline: bool,
-    /// Read the newest N records of the topics and report for every field how often it occurs, how it is processed, and
-    /// whether a forwarded field looks like personal data. Does not show values
+    /// Read the newest N records of the Kafka topics and report, for every field, how often it occurs, what [anonymise]
+    /// does to it, and whether a forwarded field looks like personal data. Values are not shown
     #[arg(long, value_name = "N")]
     sample: Option<NonZeroU64>,
-    /// Report the same for the first N lines of a file (NDJSON, plain, .gz or .zst; - is standard input); N is 10000
-    /// without --sample
+    /// Report the same for the first 10,000 events of a file, or as many as --sample allows: JSON lines or an Avro
+    /// container file, plain, .gz or .zst; - is standard input
     #[arg(long, value_name = "FILE")]
     sample_file: Option<PathBuf>,
-    /// Format of the sample report
+    /// Format of the report of --sample and --sample-file
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
 }
@@ -46,11 +46,11 @@ Example: before a deployment, without access to the services, and then on the ho
   aqueduct check --offline
   aqueduct check
 
-Report how every field of the last 10,000 records is processed, for the data protection officer
+For the data protection officer: what happens to every field of the newest 10,000 records
   aqueduct check --sample 10000
   aqueduct check --sample-file events.ndjson --format json
 
-Reports every configuration error with file, line and key, and exits with 2. For each failed connection, prints a line that starts with FAILED and names the next step, and exits with 1.";
+Prints every error of the configuration with its file, line and key, and exits with 2. If the configuration is valid, prints one line for each connection. A line that begins with FAILED names the next step, and the exit code is 1.";
 
 /// Checks.
 ///
@@ -60,7 +60,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     sample::check_usage(args)?;
     let config = global.config()?;
     let mut errors = Vec::new();
-    let sections = Sections::read(&config, &mut errors);
+    let mut sections = Sections::read(&config, &mut errors);
+    if args.offline {
+        sections.check_keyring(&config, &mut errors);
+    }
     if !errors.is_empty() {
         return Err(ConfigError(errors).into());
     }
@@ -70,7 +73,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     say(format_args!("ok      {}: the configuration", config.settings().path().display()))?;
     let absent = sections.absent();
     if !absent.is_empty() {
-        say(format_args!("-       not configured: {}", absent.join(", ")))?;
+        say(format_args!("skipped {} (not in the file)", absent.join(", ")))?;
     }
     for warning in &sections.warnings {
         say(format_args!("warning {warning}"))?;

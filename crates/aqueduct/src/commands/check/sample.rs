@@ -28,7 +28,7 @@ use crate::{
     decoding::Decoding,
     errors::WrongUsage,
     grid::Format,
-    input::{Input, is_container},
+    input::Input,
     output::mark_closed,
     progress, runtime,
     sample::{Known, Report, Sample, Times},
@@ -48,9 +48,6 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
     let anonymiser = sections.anonymiser.clone().expect("a valid section has rules");
     let wanted = args.sample.map_or(RECORDS, NonZeroU64::get);
     let times = sections.events.as_ref().map(Times::new);
-    if args.sample_file.as_ref().is_some_and(|file| !is_container(file)) {
-        config.refuse_tags()?;
-    }
     let declared = sections.formats.as_ref();
     let decoding = match (declared, &args.sample_file) {
         (None, _) => None,
@@ -79,7 +76,9 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
 pub(super) fn check_usage(args: &Args) -> Result<(), WrongUsage> {
     let is_sample = args.sample.is_some() || args.sample_file.is_some();
     if args.format == Format::Json && !is_sample {
-        return Err(WrongUsage("--format requires --sample; add it, or remove --format".to_owned()));
+        return Err(WrongUsage(
+            "--format requires --sample or --sample-file; add one of them, or remove --format".to_owned(),
+        ));
     }
     if args.offline && is_sample && args.sample_file.is_none() {
         return Err(WrongUsage(
@@ -149,8 +148,13 @@ fn of_file(
 ) -> anyhow::Result<(String, Sample, Option<Times>)> {
     let mut input = Input::open(path, stop)?;
     let source = input.name().to_owned();
-    if let Some(problem) = input.schema().and_then(|schema| absent_tag(&reading.tags, &[&*schema])) {
-        bail!(config.error_at("anonymise.pseudonymise", problem));
+    match input.schema() {
+        None => config.refuse_tags()?,
+        Some(schema) => {
+            if let Some(problem) = absent_tag(&reading.tags, &[&*schema]) {
+                return Err(config.error_at("anonymise.pseudonymise", problem).into());
+            }
+        }
     }
     let schema = input.schema().map(|schema| match &mut reading.decoding {
         Some(decoding) => decoding.schema_of_events(topic, &schema),

@@ -16,7 +16,10 @@ use service::SettingsError;
 use writer::WriterConfig;
 
 use super::schemas::{self, Wanted};
-use crate::config::{Across, Config, ConfigError, Declared, REQUIRED, envelope_of, unread_topics};
+use crate::{
+    config::{Across, Config, ConfigError, Declared, REQUIRED, envelope_of, unread_topics},
+    errors::one_line,
+};
 
 /// The sections of the file.
 #[derive(Default)]
@@ -28,6 +31,7 @@ pub(super) struct Sections {
     pub(super) anonymise: Option<AnonymiseSettings>,
     /// The rules, with a temporary keyring if the configured one is not available.
     pub(super) anonymiser: Option<Anonymiser>,
+    /// If one is needed.
     pub(super) keyring: Option<Result<Arc<Keyring>, KeyringError>>,
     pub(super) events: Option<EventsSettings>,
     pub(super) flows: Vec<Flow>,
@@ -156,6 +160,24 @@ impl Sections {
         wanted
     }
 
+    /// Without connections, where nothing else reports the keyring. It is often absent where a configuration is reviewed,
+    /// which is only a warning.
+    pub(super) fn check_keyring(&mut self, config: &Config, errors: &mut Vec<SettingsError>) {
+        const KEY: &str = "anonymise.keyring";
+        match &self.keyring {
+            None | Some(Ok(_)) => {}
+            Some(Err(KeyringError::Missing(path))) => {
+                let text = format!(
+                    "{} does not exist; a connector does not start without it; correct the path, or create it with `aqueduct \
+                     keys new`",
+                    path.display()
+                );
+                self.warn(config, KEY, text);
+            }
+            Some(Err(error)) => errors.push(config.settings().error_at(KEY, one_line(error))),
+        }
+    }
+
     fn warn(&mut self, config: &Config, key: &str, text: impl fmt::Display) {
         self.warnings.push(config.settings().error_at(key, text).to_string());
     }
@@ -180,7 +202,7 @@ impl Sections {
                 let outgoing = pubsub.map(Outgoing::new);
                 self.anonymiser = Some(anonymiser.with_outgoing(outgoing.unwrap_or_default()));
             }
-            Err(error) => errors.push(config.settings().error_at("anonymise", error)),
+            Err(error) => errors.push(config.settings().error_at(&error.key(), error)),
         }
         let at = |(key, text): (String, String)| config.settings().error_at(&key, text);
         errors.extend(across.errors().into_iter().map(at));

@@ -21,7 +21,8 @@ use crate::{global::Global, live::Live, runtime};
 /// The options of `demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Stop after this time, such as 30s or 5m [default: until Ctrl-C]
+    /// Generate live events for this time, such as 30s or 5m, and stop as soon as all of them are counted. The shortest
+    /// demo takes some 10 s, because it begins with 12 minutes of past events [default: until Ctrl-C]
     #[arg(long, value_name = "TIME")]
     duration: Option<Millis>,
     /// Events per second
@@ -139,6 +140,7 @@ impl Demo {
             ended = &mut connector => return Err(ended_early(runtime::joined("the connector", ended))),
             ended = &mut processor => return Err(ended_early(runtime::joined("the processor", ended))),
         };
+        screen.ending();
         // In pipeline order, so that each component finishes its work.
         wait_until_counted(&mut view, feed.produced()).await;
         stop_connector.cancel();

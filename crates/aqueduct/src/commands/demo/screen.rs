@@ -116,6 +116,12 @@ impl Screen {
         }
     }
 
+    /// No more events are generated.
+    pub(super) fn ending(&self) {
+        let seconds = self.started.elapsed().as_secs();
+        self.print(&format!("end of the events after {seconds} s; waiting until all of them are counted\n"));
+    }
+
     fn print(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text.trim_end()),
@@ -135,7 +141,7 @@ impl Screen {
         let _ = writeln!(text, "{:>12}  records in Kafka", totals.produced);
         let _ = writeln!(
             text,
-            "{:>12}  published, {rejected} rejected{}",
+            "{:>12}  published, {rejected} rejected by the connector{}",
             connector.published,
             reasons(connector)
         );
@@ -145,7 +151,12 @@ impl Screen {
             let counts: Vec<String> = ledger
                 .iter()
                 .filter(|(_, count)| *count > 0)
-                .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
+                .map(|(outcome, count)| {
+                    let is_shared = outcome == Outcome::Rejected && rejected > 0;
+                    let of_those =
+                        if is_shared { format!(" ({rejected} by the connector)") } else { String::new() };
+                    format!("{count} {}{of_those}", outcome.as_str())
+                })
                 .collect();
             let _ = writeln!(text, "{:>12}  accounted for by {flow}: {}", ledger.total(), counts.join(" + "));
             balanced &= ledger.total() == totals.produced && ledger.get(Outcome::Lost) == 0;

@@ -31,19 +31,19 @@ pub(crate) use tally::Tally;
 /// The options of `generate`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Events per second: the rate at which Kafka receives them, or the rate of the event times in a file
+    /// Events per second. Kafka receives them at this rate; in a file, only their times have it
     #[arg(long, value_name = "N", default_value = "1000")]
     rate: NonZeroU64,
     /// Stop after this number of events
     #[arg(long, value_name = "N")]
     events: Option<u64>,
-    /// Stop after this much event time, such as 30s, 10m or 2h
+    /// Stop when the event times span this duration, such as 30s, 10m or 2h
     #[arg(long, value_name = "TIME")]
     duration: Option<Millis>,
-    /// Number of users; a few are frequent, most are rare
+    /// Number of users; a few cause many events, most of them few
     #[arg(long, value_name = "N", default_value = "100000")]
     users: NonZeroU32,
-    /// Number of pages; the n-th is viewed 1/n as often as the first
+    /// Number of pages; page n is viewed 1/n times as often as page 1
     #[arg(long, value_name = "N", default_value = "200")]
     pages: NonZeroU32,
     /// Number of boxes (content slots), each with its own click-through rate
@@ -58,18 +58,19 @@ pub(crate) struct Args {
     /// Share of broken events: truncated JSON, arrays, null values, no time, invalid times, wrong shapes, invalid UTF-8
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     broken: Share,
-    /// Seed; the same seed and options produce the same bytes [default: 1 for a file, random for Kafka]
+    /// Seed of the random numbers; with the same seed and options, a file has the same bytes [default: 1 for a file,
+    /// random for Kafka]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Time of the first event [default: 2026-01-01T00:00:00Z for a file, now for Kafka]. Events in the past are sent
     /// to Kafka immediately
     #[arg(long, value_name = "TIME", value_parser = global::time)]
     start: Option<EventTime>,
-    /// Write lines to this file instead of Kafka; - is standard output; .gz and .zst compress
+    /// Write JSON lines to this file instead of Kafka, compressed if it ends in .gz or .zst; - is standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Format of the values in Kafka. Avro and Protobuf have the framing of Confluent's registry, and the schema is
-    /// registered for the topic at the address in [schema_registry]; broken events have no framing
+    /// Format of the values in Kafka. For Avro and Protobuf, the schema is registered at [schema_registry], and values
+    /// begin with its ID, as with Confluent's serializers; broken events do not
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
     /// Kafka topic [default: the first of [kafka] topics]

@@ -126,7 +126,7 @@ fn missing_offsets_are_reported_by_stage() {
         (8, 9, Stage::NotCommitted),
     ];
     let verdict = "missing: 2 offsets not committed by the connector, \
-                   2 offsets committed and not received by the processor, 1 offsets lost";
+                   2 offsets committed and not received by the processor, one offset lost";
     check(&gaps, &expected, verdict);
 }
 
@@ -181,7 +181,7 @@ fn sent_rows_must_be_in_the_table() {
 fn an_unreachable_service_is_not_complete() {
     let mut deaf = survey(&[0, 2], &[], (0, 3, Some(3)));
     deaf.logs = Err("Kafka does not answer".to_owned());
-    let verdict = "missing: 1 offsets committed and not received by the processor, 1 answers";
+    let verdict = "missing: one offset committed and not received by the processor; incomplete: 1 source could not be read";
     check(&deaf, &[(1, 2, Stage::NotReceived)], verdict);
     assert!(text::of(&Findings::of(&deaf)).starts_with("not available: Kafka does not answer\n"));
 }

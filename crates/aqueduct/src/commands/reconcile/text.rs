@@ -1,6 +1,6 @@
 //! The findings of `reconcile` as text.
 
-use report::{judge, late};
+use report::{judge, late, words::counted};
 
 use super::findings::{Findings, FlowFinding, Missing, PartitionFinding, Stage, TableFinding};
 use crate::{grid::grid, sections};
@@ -78,19 +78,27 @@ fn verdict(findings: &Findings) -> String {
         missing.filter(|missing| missing.stage == stage).map(|missing| missing.to - missing.from).sum()
     };
     let mut parts = Vec::new();
-    let mut note = |count: u64, text: &str| {
+    let mut note = |count: u64, (one, many): (&str, &str), rest: &str| {
         if count > 0 {
-            parts.push(format!("{count} {text}"));
+            parts.push(format!("{}{rest}", counted(count, one, many)));
         }
     };
-    note(offsets(Stage::NotCommitted), "offsets not committed by the connector");
-    note(offsets(Stage::NotReceived), "offsets committed and not received by the processor");
-    note(offsets(Stage::Lost), "offsets lost");
-    note(findings.flows.iter().filter(|flow| !flow.balanced).count() as u64, "flows out of balance");
-    note(findings.tables.iter().map(|table| table.missing).sum(), "rows");
-    note(findings.windows.iter().map(|window| window.differing as u64).sum(), "keys of complete windows");
-    note(findings.unreachable.len() as u64, "answers");
-    format!("missing: {}", parts.join(", "))
+    let offset = ("offset", "offsets");
+    note(offsets(Stage::NotCommitted), offset, " not committed by the connector");
+    note(offsets(Stage::NotReceived), offset, " committed and not received by the processor");
+    note(offsets(Stage::Lost), offset, " lost");
+    let unbalanced = findings.flows.iter().filter(|flow| !flow.balanced).count();
+    note(unbalanced as u64, ("flow", "flows"), " out of balance");
+    note(findings.tables.iter().map(|table| table.missing).sum(), ("row", "rows"), "");
+    let differing = findings.windows.iter().map(|window| window.differing as u64).sum();
+    note(differing, ("key", "keys"), " of complete windows");
+    let failed = match findings.unreachable.len() {
+        0 => None,
+        1 => Some("incomplete: 1 source could not be read".to_owned()),
+        more => Some(format!("incomplete: {more} sources could not be read")),
+    };
+    let missing = (!parts.is_empty()).then(|| format!("missing: {}", parts.join(", ")));
+    missing.into_iter().chain(failed).collect::<Vec<_>>().join("; ")
 }
 
 fn partition(finding: &PartitionFinding) -> Vec<String> {

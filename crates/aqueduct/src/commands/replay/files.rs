@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     batch::{Batch, Became, Worker},
     neighbours::{FOLLOWING, Neighbours},
-    plan::Place,
+    plan::{Place, Rules},
     session::{At, Session},
 };
 use crate::{
@@ -90,11 +90,15 @@ impl Files {
     }
 
     /// Refuses tags that no file has: what they are to protect would pass.
-    pub(super) fn check_tags(&self, tags: &[Arc<str>]) -> Result<(), WrongUsage> {
+    pub(super) fn check_tags(&self, rules: &mut Rules) -> anyhow::Result<()> {
+        let has_lines = self.files.iter().any(|file| file.input.schema().is_none());
+        if let Some(error) = rules.without_schema.take().filter(|_| has_lines) {
+            return Err(error.into());
+        }
         let schemas: Vec<_> = self.files.iter().filter_map(|file| file.input.schema()).collect();
         let schemas: Vec<&dyn Schema> = schemas.iter().map(|schema| &**schema).collect();
-        match absent_tag(tags, &schemas) {
-            Some(problem) => Err(WrongUsage(format!("anonymise.pseudonymise: {problem}"))),
+        match absent_tag(&rules.tags, &schemas) {
+            Some(problem) => Err(WrongUsage(format!("anonymise.pseudonymise: {problem}")).into()),
             None => Ok(()),
         }
     }

@@ -42,7 +42,7 @@ impl Given<'_> {
                 let places = vec![Place { topic: (*topic).to_owned(), path: (*path).to_owned() }];
                 rules.read_lines_of(&places, config)?;
                 let files = Files::open(places, 1, &neighbours, &shutdown)?;
-                files.check_tags(&rules.tags)?;
+                files.check_tags(&mut rules)?;
                 let rows = sink(&rules.flows)?;
                 let mut session = Session::new(rules, files.partitions(), rows);
                 OpenSource::Files(files).read(&mut session, &shutdown)?;

@@ -52,8 +52,8 @@ use session::Session;
 /// The options of `replay`.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files with one JSON event per line, plain, .gz or .zst; - is standard input. TOPIC=FILE processes the events of
-    /// a file as those of a Kafka topic. Each file is a partition, and all files are merged by event time
+    /// Files of JSON lines or Avro container files, plain, .gz or .zst; - is standard input. TOPIC=FILE processes the events
+    /// of a file as those of a Kafka topic. Each file is a partition, and all files are merged by event time
     #[arg(value_name = "FILE", required_unless_present = "kafka", conflicts_with = "kafka")]
     files: Vec<PathBuf>,
     /// Read the configured Kafka topics instead of files; commits no offsets
@@ -110,13 +110,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn replay(plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> {
+fn replay(mut plan: Plan, shutdown: &CancellationToken) -> anyhow::Result<ExitCode> {
     let rows = RowSink::create(&plan.output, &plan.flows, plan.threads, shutdown)?;
     let output = rows.name().to_owned();
     let neighbours = Neighbours::new(&plan.rules.events, &plan.rules.flows);
     let source = plan.source.open(plan.threads, &neighbours, shutdown)?;
     if let OpenSource::Files(files) = &source {
-        files.check_tags(&plan.rules.tags)?;
+        files.check_tags(&mut plan.rules)?;
     }
     let mut session = Session::new(plan.rules, source.partitions(), rows);
     let read = source.read(&mut session, shutdown);

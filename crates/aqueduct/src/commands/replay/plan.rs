@@ -20,7 +20,6 @@ use super::{Args, tables::PIPELINE};
 use crate::{
     config::{Config, ConfigError, Declared},
     errors::WrongUsage,
-    input::is_container,
 };
 
 /// A replay.
@@ -43,6 +42,8 @@ pub(super) struct Rules {
     pub(super) anonymiser: Option<Anonymiser>,
     /// The tags that the schemas of files must have.
     pub(super) tags: Vec<Arc<str>>,
+    /// The error if there are tags and a file has no schema.
+    pub(super) without_schema: Option<ConfigError>,
     pub(super) only_final: bool,
 }
 
@@ -85,6 +86,11 @@ impl Plan {
     pub(super) fn make(args: &Args, config: &Config) -> anyhow::Result<Self> {
         let mut rules = Rules::make(config, args.kafka, !args.anonymised, args.only_final)?;
         let output = Target::choose(&args.output, config)?;
+        if args.replace && !matches!(output, Target::Database(_)) {
+            let text =
+                "--replace has an effect only with an SQLite file, such as --output rates.db; remove it";
+            return Err(WrongUsage(text.to_owned()).into());
+        }
         let source = if args.kafka {
             let has_keys =
                 rules.anonymiser.as_ref().is_some_and(|anonymiser| anonymiser.key_rule() != KeyRule::Drop);
@@ -111,7 +117,7 @@ impl Plan {
 }
 
 impl Rules {
-    /// The rules of a configuration. With `is_raw`, events are anonymised, if the configuration says so.
+    /// The rules of a configuration. With `is_raw`, events are anonymised if `[anonymise]` is configured.
     pub(super) fn make(
         config: &Config,
         from_kafka: bool,
@@ -128,7 +134,16 @@ impl Rules {
         } else {
             (None, Vec::new())
         };
-        Ok(Self { events, flows, line_decoder: Decoder::default(), anonymiser, tags, only_final })
+        let without_schema = if is_anonymised { config.refuse_tags().err() } else { None };
+        Ok(Self {
+            events,
+            flows,
+            line_decoder: Decoder::default(),
+            anonymiser,
+            tags,
+            without_schema,
+            only_final,
+        })
     }
 
     /// Unwraps the envelopes of these files.
@@ -142,9 +157,6 @@ impl Rules {
 
 /// The decoder of lines of files, only some of which may name their topic.
 fn decoder_of(places: &[Place], config: &Config) -> Result<Decoder, ConfigError> {
-    if places.iter().any(|place| !is_container(&place.path)) {
-        config.refuse_tags()?;
-    }
     if places.iter().all(|place| place.topic.is_empty()) {
         return Ok(Decoder::default());
     }
@@ -260,27 +272,94 @@ impl Span {
 }
 
 impl Target {
-    fn choose(output: &Path, config: &Config) -> Result<Self, ConfigError> {
+    fn choose(output: &Path, config: &Config) -> anyhow::Result<Self> {
         if output == Path::new("bigquery") {
             let writer = config.writer()?;
             return match writer {
                 WriterConfig::BigQuery(_) => Ok(Self::Tables(Box::new(writer))),
-                WriterConfig::Sqlite(_) => Err(config.error_at(
-                    "writer.kind",
-                    "is \"sqlite\", but --output bigquery requires kind = \"bigquery\"; change it, or give --output a file",
-                )),
+                WriterConfig::Sqlite(_) => Err(config
+                    .error_at(
+                        "writer.kind",
+                        "is \"sqlite\", but --output bigquery requires kind = \"bigquery\"; change it, or give --output a file",
+                    )
+                    .into()),
             };
         }
-        Ok(match output.extension().and_then(|extension| extension.to_str()) {
-            Some("db" | "sqlite" | "sqlite3") => Self::Database(output.to_owned()),
-            _ => Self::Lines(output.to_owned()),
-        })
+        match Kind::of(output) {
+            Kind::Database => Ok(Self::Database(output.to_owned())),
+            Kind::Lines => Ok(Self::Lines(output.to_owned())),
+            Kind::Other => Err(WrongUsage(format!(
+                "--output {}: rows cannot be written in this format; choose a file for JSON lines (.ndjson, .jsonl or .json, \
+                 compressed with .gz or .zst), an SQLite file (.db, .sqlite or .sqlite3), or bigquery",
+                output.display()
+            ))
+            .into()),
+        }
+    }
+}
+
+/// The format that the name of a file implies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Lines,
+    Database,
+    /// A format in which rows are not written.
+    Other,
+}
+
+/// Extensions of other formats for rows. With one of them, JSON lines would be a surprise.
+const OTHER_FORMATS: [&str; 14] = [
+    "arrow", "avro", "bz2", "csv", "duckdb", "feather", "orc", "parquet", "tsv", "xls", "xlsx", "xml",
+    "yaml", "zip",
+];
+
+impl Kind {
+    fn of(path: &Path) -> Self {
+        let extension = |path: &Path| path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
+        let is_database = |extension: &str| matches!(extension, "db" | "sqlite" | "sqlite3");
+        let outer = extension(path).unwrap_or_default();
+        let is_compressed = matches!(&*outer, "gz" | "zst");
+        let inner = if is_compressed { path.file_stem().map(Path::new).and_then(extension) } else { None };
+        let inner = inner.unwrap_or(outer);
+        match &*inner {
+            inner if is_database(inner) => {
+                if is_compressed {
+                    Self::Other
+                } else {
+                    Self::Database
+                }
+            }
+            inner if OTHER_FORMATS.contains(&inner) => Self::Other,
+            _ => Self::Lines,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_the_output_chooses_its_format() {
+        for (name, kind) in [
+            ("-", Kind::Lines),
+            ("rows", Kind::Lines),
+            ("rows.ndjson", Kind::Lines),
+            ("rows.json.gz", Kind::Lines),
+            ("rows.gz", Kind::Lines),
+            ("2026.11.zst", Kind::Lines),
+            ("a.parquet/rows", Kind::Lines),
+            ("rows.db", Kind::Database),
+            ("rows.SQLITE", Kind::Database),
+            ("rows.db.gz", Kind::Other),
+            ("rows.parquet", Kind::Other),
+            ("rows.CSV", Kind::Other),
+            ("rows.csv.zst", Kind::Other),
+            ("rows.avro", Kind::Other),
+        ] {
+            assert_eq!(Kind::of(Path::new(name)), kind, "{name}");
+        }
+    }
 
     #[test]
     fn a_topic_prefixes_its_file() {

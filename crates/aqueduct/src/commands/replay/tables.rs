@@ -249,7 +249,7 @@ impl Tables {
                     tracing::warn!(
                         %error, ?wait,
                         action = "none if it recovers; otherwise check that BigQuery is reachable and the quotas are not exhausted",
-                        "append failed; retrying"
+                        "cannot append rows to BigQuery; retrying"
                     );
                     let stopped =
                         async { tokio::time::timeout(wait, self.shutdown.cancelled()).await.is_ok() };

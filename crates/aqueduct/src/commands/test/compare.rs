@@ -104,7 +104,7 @@ impl std::fmt::Display for Wanted {
 impl Row {
     pub(super) fn parse(line: &str) -> serde_json::Result<Self> {
         let columns = serde_json::from_str(line)?;
-        // Without what says when the row was written.
+        // Without the columns that depend on when the row was written.
         let end = line.rfind(",\"pane\":").map_or(line.len(), |end| end);
         Ok(Self { line: format!("{}}}", &line[..end]), columns })
     }

@@ -80,7 +80,7 @@ impl Streams {
         }
     }
 
-    /// Sends an append with this body and returns what the answer says about its rows.
+    /// Sends an append with this body and returns the outcome of its rows.
     pub(super) async fn append(&self, append: &Append, body: Bytes) -> Result<Appended, WriterError> {
         // Taken out: a connection that fails, or whose caller goes away while it waits, is not used again.
         let kept = self.open.lock().await.remove(&append.table);

@@ -32,7 +32,7 @@ pub(super) async fn claim(bigquery: &BigQuery, pipeline: &str, claim: Claim) -> 
         let patched = bigquery.rest.patch(&bigquery.table_path(name), &json!({ "labels": labels })).await;
         match patched.map_err(|error| fault::rest(format!("label table {name}"), error)) {
             Ok(()) => {}
-            // An account that may write rows and not change tables goes on as it did before there were labels.
+            // An account that may write rows but not change tables continues, as it did before there were labels.
             Err(WriterError::Denied { .. }) if claim == Claim::Take => {}
             Err(error) => return Err(error),
         }

@@ -34,7 +34,7 @@ pub(super) struct Definition {
     pub(super) labels: BTreeMap<String, String>,
 }
 
-/// The columns of a table, with all that BigQuery says about them: a change of the schema names every column.
+/// The columns of a table, with all properties that BigQuery returns: a change of the schema names every column.
 #[derive(Debug, Default, Deserialize)]
 struct Schema {
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What the answer to an append says about its rows.
+//! The outcome of the rows of an append, from its answer.
 
 use flow::append::Appended;
 use google::CallError;
@@ -42,7 +42,7 @@ fn of_error(error: &RpcStatus, doing: impl Fn() -> String) -> Result<Appended, W
     judged(error).map_or_else(|| Err(unsaid(error, status(), doing)), Ok)
 }
 
-/// The error of an answer that says nothing about rows.
+/// The error of an answer that leaves the outcome of its rows open.
 fn unsaid(error: &RpcStatus, status: Status, doing: impl Fn() -> String) -> WriterError {
     if own_code(error) == Some(storage_code::SCHEMA_MISMATCH_EXTRA_FIELDS) {
         // `setup` has added the column; the Storage Write API sees it only minutes later.
@@ -58,7 +58,7 @@ fn own_code(error: &RpcStatus) -> Option<i32> {
     own.and_then(|any| StorageError::decode(any.value.as_slice()).ok()).map(|own| own.code)
 }
 
-/// What an error says about rows; `None` if it says nothing. The Storage Write API's own code has priority, because the
+/// The outcome of rows that an error implies; `None` if it implies none. The Storage Write API's own code has priority, because the
 /// general code can also come from something between here and the service.
 fn judged(error: &RpcStatus) -> Option<Appended> {
     match own_code(error) {
@@ -137,12 +137,12 @@ mod tests {
         let type_url = format!("type.googleapis.com/{STORAGE_ERROR}");
         let own = RpcStatus { details: vec![prost_types::Any { type_url, value }], ..RpcStatus::default() };
         let status = Status::with_details(Code::InvalidArgument, "over", own.encode_to_vec().into());
-        assert_eq!(of_end(status, append).expect("it says that the stream is gone"), Appended::StreamGone);
+        assert_eq!(of_end(status, append).expect("the stream is gone"), Appended::StreamGone);
     }
 
     #[test]
     fn temporary_errors_are_retryable() {
-        let sent = |code| of_end(Status::new(code, ""), append).expect_err("it says nothing about rows");
+        let sent = |code| of_end(Status::new(code, ""), append).expect_err("the outcome of the rows is open");
         for code in [Code::Unavailable, Code::Internal, Code::PermissionDenied, Code::InvalidArgument] {
             assert_eq!(sent(code).is_retryable(), status::is_temporary(code), "{code:?}");
         }

@@ -106,7 +106,7 @@ pub(super) struct StorageError {
 /// The end of `Any.type_url` for a [`StorageError`].
 pub(super) const STORAGE_ERROR: &str = "google.cloud.bigquery.storage.v1.StorageError";
 
-/// `StorageError.StorageErrorCode`, as far as it says something about rows.
+/// `StorageError.StorageErrorCode`, as far as it concerns rows.
 pub(super) mod storage_code {
     pub(in super::super) const STREAM_NOT_FOUND: i32 = 3;
     pub(in super::super) const STREAM_FINALIZED: i32 = 6;

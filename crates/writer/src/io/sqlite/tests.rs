@@ -534,7 +534,7 @@ async fn tables_belong_to_the_pipeline_that_claimed_them() {
     look("state file:///one").await.expect("it is unclaimed");
     assert_eq!(crate::pipelines(&file.path()).expect("it reads"), [""; 0]);
     writer.claim("state file:///one", Claim::Take).await.expect("it is free");
-    // Another connection, as that of a stand-by.
+    // Another connection, as that of a standby.
     let second = file.connect(&flow).await;
     second.claim("state file:///one", Claim::Take).await.expect("the same state");
     let refused = second.claim("state file:///two", Claim::Take).await.expect_err("another's");
