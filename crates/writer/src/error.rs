@@ -164,6 +164,27 @@ pub enum WriterError {
         /// The answer.
         source: Source,
     },
+    /// A call to Pub/Sub failed.
+    #[error(transparent)]
+    PubSub(#[from] pubsub::Error),
+    /// Pub/Sub refuses messages that are within its limits.
+    #[error(
+        "Pub/Sub rejected rows for {topic}; remove the schema from the topic, or choose another in writer.topic; rows are kept in the state"
+    )]
+    TopicRefuses {
+        /// The topic.
+        topic: String,
+        /// The answer.
+        source: pubsub::Error,
+    },
+    /// The contents of a topic cannot be queried.
+    #[error(
+        "{topic} contains the rows, and a topic cannot be queried; read its messages with a subscription, where the newest message with kind = \"progress\" has the counts"
+    )]
+    WriteOnly {
+        /// The topic.
+        topic: String,
+    },
     /// A value in a table that this version does not write.
     #[error(
         "table {table}: column {column} contains a value that Aqueduct does not write; check whether another program writes to the table"
@@ -207,7 +228,10 @@ pub enum WriterError {
 impl WriterError {
     /// Whether the same call may succeed later without anyone changing the configuration.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Disk { .. } | Self::Busy { .. } | Self::Unavailable { .. })
+        match self {
+            Self::PubSub(error) => error.is_retryable(),
+            _ => matches!(self, Self::Disk { .. } | Self::Busy { .. } | Self::Unavailable { .. }),
+        }
     }
 }
 

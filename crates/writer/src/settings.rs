@@ -3,6 +3,11 @@
 
 use std::path::PathBuf;
 
+use event::Millis;
+use pubsub::{
+    Endpoint, PubSubSettings,
+    settings::{name_problem, project_problem},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{WriterError, backend::Place};
@@ -15,6 +20,8 @@ pub enum WriterKind {
     Sqlite,
     /// A BigQuery dataset.
     BigQuery,
+    /// A Pub/Sub topic.
+    PubSub,
 }
 
 /// The `[writer]` section.
@@ -32,9 +39,16 @@ pub struct WriterSettings {
     /// Example: `path = "aqueduct.db"`
     #[serde(default)]
     pub path: Option<PathBuf>,
+    /// Name of the Pub/Sub topic to which each row is published. `setup` creates it. See [Results to Pub/Sub](flows.md#results-to-pubsub).
+    ///
+    /// Default: required for `pubsub`
+    ///
+    /// Example: `topic = "ctr"`
+    #[serde(default)]
+    pub topic: Option<String>,
     /// Google Cloud project ID.
     ///
-    /// Default: required for `bigquery`
+    /// Default: required for `bigquery`; for `pubsub` that of `[pubsub]`
     ///
     /// Example: `project = "shop-analytics"`
     #[serde(default)]
@@ -76,6 +90,8 @@ pub enum WriterConfig {
     Sqlite(SqliteConfig),
     /// A BigQuery dataset.
     BigQuery(BigQueryConfig),
+    /// A Pub/Sub topic.
+    PubSub(PubSubConfig),
 }
 
 /// An SQLite file.
@@ -98,6 +114,28 @@ pub struct BigQueryConfig {
     pub emulator: Option<Endpoints>,
 }
 
+/// A Pub/Sub topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PubSubConfig {
+    /// The topic.
+    pub topic: TopicPath,
+    /// Google Cloud or an emulator, as for `[pubsub]`.
+    pub endpoint: Endpoint,
+    /// How long a topic that `setup` creates keeps messages, as for `[pubsub]`.
+    pub retention: Millis,
+    /// Where a topic that `setup` creates may store messages, as for `[pubsub]`; empty for anywhere.
+    pub regions: Vec<String>,
+}
+
+/// The name of a topic and its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPath {
+    /// The Google Cloud project.
+    pub project: String,
+    /// The topic.
+    pub topic: String,
+}
+
 /// Addresses of a BigQuery emulator, as URLs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
@@ -112,23 +150,39 @@ impl WriterConfig {
         match self {
             Self::Sqlite(config) => config,
             Self::BigQuery(config) => config,
+            Self::PubSub(config) => config,
+        }
+    }
+
+    /// Resolves the section. `events` is the `[pubsub]` section with its endpoint, which `kind = "pubsub"` requires.
+    ///
+    /// # Errors
+    /// [`WriterError::Setting`] for the first key that is missing, invalid or without effect.
+    pub fn resolve(
+        settings: WriterSettings,
+        events: Option<(&PubSubSettings, Endpoint)>,
+    ) -> Result<Self, WriterError> {
+        match settings.kind {
+            WriterKind::Sqlite => sqlite(settings),
+            WriterKind::BigQuery => bigquery(settings),
+            WriterKind::PubSub => match events {
+                Some((events, endpoint)) => pubsub(settings, events, endpoint),
+                None => Err(problem("kind", "is \"pubsub\", which requires the section [pubsub]; add it")),
+            },
         }
     }
 }
 
-impl TryFrom<WriterSettings> for WriterConfig {
-    type Error = WriterError;
-
-    fn try_from(settings: WriterSettings) -> Result<Self, WriterError> {
-        match settings.kind {
-            WriterKind::Sqlite => sqlite(settings),
-            WriterKind::BigQuery => bigquery(settings),
-        }
+impl TopicPath {
+    /// `projects/P/topics/T`.
+    pub fn full(&self) -> String {
+        format!("projects/{}/topics/{}", self.project, self.topic)
     }
 }
 
 fn sqlite(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
     for (key, value) in [
+        ("topic", &settings.topic),
         ("project", &settings.project),
         ("dataset", &settings.dataset),
         ("location", &settings.location),
@@ -154,6 +208,9 @@ fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
     if settings.path.is_some() {
         return Err(unused("path", "bigquery"));
     }
+    if settings.topic.is_some() {
+        return Err(unused("topic", "bigquery"));
+    }
     let project = settings.project.ok_or_else(|| missing("project", NEEDS))?;
     let dataset = settings.dataset.ok_or_else(|| missing("dataset", NEEDS))?;
     let location = settings
@@ -177,6 +234,55 @@ fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
         (None, Some(_)) => return Err(missing("rest_endpoint", "an emulator requires both endpoints")),
     };
     Ok(WriterConfig::BigQuery(BigQueryConfig { project, dataset, location, emulator }))
+}
+
+fn pubsub(
+    settings: WriterSettings,
+    events: &PubSubSettings,
+    endpoint: Endpoint,
+) -> Result<WriterConfig, WriterError> {
+    if settings.path.is_some() {
+        return Err(unused("path", "pubsub"));
+    }
+    for (key, value) in [
+        ("dataset", &settings.dataset),
+        ("location", &settings.location),
+        ("rest_endpoint", &settings.rest_endpoint),
+        ("grpc_endpoint", &settings.grpc_endpoint),
+    ] {
+        if value.is_some() {
+            return Err(unused(key, "pubsub"));
+        }
+    }
+    let topic = settings.topic.ok_or_else(|| missing("topic", "kind = \"pubsub\" requires it"))?;
+    if let Some(wrong) = name_problem(&topic) {
+        return Err(problem("topic", &wrong));
+    }
+    let project = settings.project.unwrap_or_else(|| events.project.clone());
+    if let Some(wrong) = project_problem(&project) {
+        return Err(problem("project", &wrong));
+    }
+    let topic = TopicPath { project, topic };
+    refuse_loop(&topic, events)?;
+    let (retention, regions) = (events.retention, events.regions.clone());
+    Ok(WriterConfig::PubSub(PubSubConfig { topic, endpoint, retention, regions }))
+}
+
+/// Rows must not arrive where the processor reads.
+fn refuse_loop(topic: &TopicPath, events: &PubSubSettings) -> Result<(), WriterError> {
+    let full = topic.full();
+    let what = if events.topic_paths().contains(&full) {
+        "events"
+    } else if events.marks_topic_path() == full {
+        "marks"
+    } else {
+        return Ok(());
+    };
+    let text = format!(
+        "is {:?}, the topic for {what} of [pubsub]: the processor would read its own rows; choose another topic",
+        topic.topic
+    );
+    Err(problem("topic", &text))
 }
 
 /// Accepts `host:port` as well as a URL.
@@ -216,8 +322,12 @@ mod tests {
 
     fn resolve(json: &str) -> Result<WriterConfig, WriterError> {
         let settings: WriterSettings = serde_json::from_str(json).expect("the section is well formed");
-        WriterConfig::try_from(settings)
+        let events: PubSubSettings = serde_json::from_str(EVENTS).expect("the section is well formed");
+        let endpoint = Endpoint::emulator("h:1").expect("an address");
+        WriterConfig::resolve(settings, Some((&events, endpoint)))
     }
+
+    const EVENTS: &str = r#"{"project":"shop-analytics","topic":"e-{/c}","topics":["e-PL","old"]}"#;
 
     #[track_caller]
     fn check_key(json: &str, expected: &str) {
@@ -233,6 +343,27 @@ mod tests {
         assert!(matches!(config, WriterConfig::Sqlite(config) if config.path == Path::new("a.db")));
         check_key(r#"{"kind":"sqlite"}"#, "path");
         check_key(r#"{"kind":"sqlite","path":"a.db","dataset":"d"}"#, "dataset");
+    }
+
+    #[test]
+    fn a_result_topic_is_not_a_topic_that_is_read() {
+        let config = resolve(r#"{"kind":"pubsub","topic":"ctr"}"#).expect("a configuration");
+        let WriterConfig::PubSub(config) = config else { panic!("{config:?}") };
+        assert_eq!(config.topic.full(), "projects/shop-analytics/topics/ctr");
+        assert_eq!(config.endpoint.to_string(), "http://h:1");
+        for topic in ["e-PL", "old", "e-marks", "1", "goog"] {
+            check_key(&format!(r#"{{"kind":"pubsub","topic":"{topic}"}}"#), "topic");
+        }
+        let other = resolve(r#"{"kind":"pubsub","topic":"old","project":"shop-other"}"#);
+        assert!(other.is_ok(), "a topic of another project: {other:?}");
+        check_key(r#"{"kind":"pubsub"}"#, "topic");
+        check_key(r#"{"kind":"pubsub","topic":"ctr","project":"P"}"#, "project");
+        check_key(r#"{"kind":"pubsub","topic":"ctr","path":"a.db"}"#, "path");
+        check_key(r#"{"kind":"pubsub","topic":"ctr","dataset":"d"}"#, "dataset");
+        check_key(r#"{"kind":"sqlite","path":"a.db","topic":"ctr"}"#, "topic");
+        let settings = serde_json::from_str(r#"{"kind":"pubsub","topic":"ctr"}"#).expect("well formed");
+        let alone = WriterConfig::resolve(settings, None);
+        assert!(matches!(alone, Err(WriterError::Setting { key: "kind", .. })), "{alone:?}");
     }
 
     #[cfg(not(feature = "cloud"))]

@@ -18,6 +18,7 @@ mod reconciled;
 mod records;
 mod recovery;
 mod restarts;
+mod results;
 mod rows;
 mod secured;
 mod standing;

@@ -25,7 +25,7 @@ use processor::store::StateSettings;
 use pubsub::PubSubSettings;
 use serde::de::DeserializeOwned;
 use service::{ServiceSettings, Settings, SettingsError};
-use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
+use writer::{NameOf, WriterConfig, WriterError, WriterKind, WriterSettings};
 
 use crate::{errors, memory};
 
@@ -239,7 +239,15 @@ impl Config {
         let mut writer: WriterSettings = self.required("writer")?;
         writer.path =
             writer.path.map(|path| if path.as_os_str().is_empty() { path } else { self.resolve(&path) });
-        WriterConfig::try_from(writer).map_err(|error| match error {
+        let pubsub = if writer.kind == WriterKind::PubSub && self.settings.has("pubsub") {
+            let pubsub = self.pubsub()?;
+            let endpoint = self.pubsub_endpoint(&pubsub)?;
+            Some((pubsub, endpoint))
+        } else {
+            None
+        };
+        let events = pubsub.as_ref().map(|(pubsub, endpoint)| (pubsub, endpoint.clone()));
+        WriterConfig::resolve(writer, events).map_err(|error| match error {
             WriterError::Setting { key, problem } => self.error_at(&format!("writer.{key}"), problem),
             other => self.error_at("writer", other),
         })

@@ -63,6 +63,25 @@ fn each_error_has_line_and_key() {
         ("size = \"10m\"", "size = \"10\"", "flows[0].window.size: "),
         ("name = \"box_ctr\"", "", "flows[0].name"),
         ("path = \"aqueduct.db\"", "", "writer.path: "),
+        ("path = \"aqueduct.db\"", "path = \"aqueduct.db\"\ntopic = \"ctr\"", "writer.topic: "),
+        (
+            "kind = \"sqlite\"\npath = \"aqueduct.db\"",
+            "kind = \"pubsub\"\ntopic = \"events\"",
+            "writer.topic: ",
+        ),
+        (
+            "kind = \"sqlite\"\npath = \"aqueduct.db\"",
+            "kind = \"pubsub\"\ntopic = \"events-marks\"",
+            "writer.topic: ",
+        ),
+        ("kind = \"sqlite\"\npath = \"aqueduct.db\"", "kind = \"pubsub\"", "writer.topic: "),
+        ("kind = \"sqlite\"", "kind = \"pubsub\"", "writer.path: "),
+        // Errors of a section that another one needs are printed once.
+        (
+            "kind = \"sqlite\"\npath = \"aqueduct.db\"",
+            "kind = \"pubsub\"\ntopic = \"ctr\"\n[pubsub.filter]",
+            "pubsub.filter: ",
+        ),
         ("kind = \"sqlite\"", "kind = \"sqllite\"", "did you mean sqlite?"),
     ] {
         check(old, new, key);
