@@ -25,7 +25,6 @@ struct Reader {
     newest: BTreeMap<String, (String, u64)>,
     /// The newest pane of each ordering key and window.
     panes: BTreeMap<(String, String), u64>,
-    repetitions: u64,
 }
 
 impl Reader {
@@ -33,16 +32,16 @@ impl Reader {
         let attribute = |name: &str| message["attributes"][name].as_str().context("an attribute");
         let (stream, offset) = (attribute("stream")?, attribute("offset")?.parse::<u64>()?);
         let key = message["orderingKey"].as_str().unwrap_or_default();
-        let bytes = pubsub::data(message)?;
-        ensure!(
-            !String::from_utf8_lossy(&bytes).contains(CANARY) && !key.contains(CANARY),
-            "a message has an ID"
-        );
-        let row: Value = serde_json::from_slice(&bytes)?;
+        let text = String::from_utf8(pubsub::data(message)?)?;
+        ensure!(!text.contains(CANARY) && !key.contains(CANARY), "a message has an ID");
+        let mut row: Value = serde_json::from_str(&text)?;
+        // Kept as text, because serde_json may read another double than the one that was written.
+        if let Some(rest) = text.split("\"ctr\":").nth(1) {
+            row["ctr"] = rest.split(',').next().into();
+        }
         let rows = self.streams.entry(stream.to_owned()).or_default();
         if let Some(before) = rows.get(&offset) {
             ensure!(*before == row, "{stream} {offset} is repeated with another row");
-            self.repetitions += 1;
             return Ok(());
         }
         if !key.is_empty() {
@@ -78,7 +77,7 @@ impl Reader {
                 key: (text(&row["window_start"])?, text(&row["page"]), text(&row["box"])),
                 views: row["views"].as_u64()?,
                 clicks: row["clicks"].as_u64()?,
-                ctr: row["ctr"].as_f64(),
+                ctr: row["ctr"].as_str()?.parse().ok(),
                 pane: text(&row["pane"])?,
                 index: row["pane_index"].as_u64()?,
             })
@@ -178,7 +177,6 @@ fn results_equal_a_recount_under_kills() -> Result<()> {
         ensure!(rows.keys().copied().eq(0..rows.len() as u64), "{stream} has a gap");
     }
     ensure!(reader.panes.values().any(|panes| *panes > 1), "no window fired twice");
-    eprintln!("{} streams, {} repetitions", reader.streams.len(), reader.repetitions);
     Ok(())
 }
 
