@@ -40,6 +40,18 @@ pub enum WriterError {
         /// The column, and what differs.
         difference: String,
     },
+    /// A table with the rows of the other [`WriterMode`](crate::WriterMode).
+    #[error(
+        "table {table} has {found}, but writer.mode requires {wanted}; change writer.mode, give the flow a new name, or choose another file in writer.path"
+    )]
+    OtherMode {
+        /// The table.
+        table: String,
+        /// What it has for a window and key.
+        found: &'static str,
+        /// What it should have.
+        wanted: &'static str,
+    },
     /// A dataset in another location than the configuration says.
     #[error(
         "dataset {dataset} is in {found}, but writer.location is {wanted}; correct writer.location, or choose another dataset"

@@ -51,7 +51,7 @@ pub use io::sqlite::pipelines;
 pub use names::validate_tables;
 pub use ndjson::NdjsonFormat;
 pub use settings::{
-    BigQueryConfig, Endpoints, PubSubConfig, SqliteConfig, TopicPath, WriterConfig, WriterKind,
+    BigQueryConfig, Endpoints, PubSubConfig, SqliteConfig, TopicPath, WriterConfig, WriterKind, WriterMode,
     WriterSettings,
 };
 pub use writer::{Claim, LatestRow, Refusals, State, Step, Writer};

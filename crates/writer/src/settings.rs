@@ -24,6 +24,17 @@ pub enum WriterKind {
     PubSub,
 }
 
+/// What a table has for a window and key that fire several times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WriterMode {
+    /// A row for each pane.
+    #[default]
+    Append,
+    /// One row, which the newest pane replaces.
+    Upsert,
+}
+
 /// The `[writer]` section.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +43,12 @@ pub struct WriterSettings {
     ///
     /// Example: `kind = "bigquery"`
     pub kind: WriterKind,
+    /// Whether the table of a flow has a row for each pane, or one for each window and key, which the newest pane
+    /// replaces. `upsert` is available with `sqlite`. See [Upserts](flows.md#upserts).
+    ///
+    /// Example: `mode = "upsert"`
+    #[serde(default)]
+    pub mode: WriterMode,
     /// The SQLite file.
     ///
     /// Default: required for `sqlite`
@@ -99,6 +116,8 @@ pub enum WriterConfig {
 pub struct SqliteConfig {
     /// The file.
     pub path: PathBuf,
+    /// What the flows' tables contain.
+    pub mode: WriterMode,
 }
 
 /// A BigQuery dataset.
@@ -197,10 +216,11 @@ fn sqlite(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
     if path.as_os_str().is_empty() {
         return Err(problem("path", "is empty; expected a file, for example \"aqueduct.db\""));
     }
-    Ok(WriterConfig::Sqlite(SqliteConfig { path }))
+    Ok(WriterConfig::Sqlite(SqliteConfig { path, mode: settings.mode }))
 }
 
 fn bigquery(settings: WriterSettings) -> Result<WriterConfig, WriterError> {
+    refuse_upserts(&settings)?;
     const NEEDS: &str = "kind = \"bigquery\" requires it";
     if !cfg!(feature = "cloud") {
         return Err(not_built());
@@ -241,6 +261,7 @@ fn pubsub(
     events: &PubSubSettings,
     endpoint: Endpoint,
 ) -> Result<WriterConfig, WriterError> {
+    refuse_upserts(&settings)?;
     if settings.path.is_some() {
         return Err(unused("path", "pubsub"));
     }
@@ -266,6 +287,17 @@ fn pubsub(
     refuse_loop(&topic, events)?;
     let (retention, regions) = (events.retention, events.regions.clone());
     Ok(WriterConfig::PubSub(PubSubConfig { topic, endpoint, retention, regions }))
+}
+
+/// Only SQLite replaces rows.
+fn refuse_upserts(settings: &WriterSettings) -> Result<(), WriterError> {
+    match settings.mode {
+        WriterMode::Append => Ok(()),
+        WriterMode::Upsert => {
+            let text = "is \"upsert\", which requires kind = \"sqlite\"; remove it, and read the newest panes from <flow>_latest";
+            Err(problem("mode", text))
+        }
+    }
 }
 
 /// Rows must not arrive where the processor reads.
@@ -361,6 +393,7 @@ mod tests {
         check_key(r#"{"kind":"pubsub","topic":"ctr","path":"a.db"}"#, "path");
         check_key(r#"{"kind":"pubsub","topic":"ctr","dataset":"d"}"#, "dataset");
         check_key(r#"{"kind":"sqlite","path":"a.db","topic":"ctr"}"#, "topic");
+        check_key(r#"{"kind":"pubsub","topic":"ctr","mode":"upsert"}"#, "mode");
         let settings = serde_json::from_str(r#"{"kind":"pubsub","topic":"ctr"}"#).expect("well formed");
         let alone = WriterConfig::resolve(settings, None);
         assert!(matches!(alone, Err(WriterError::Setting { key: "kind", .. })), "{alone:?}");
@@ -377,6 +410,7 @@ mod tests {
     fn bigquery_sections_resolve_or_name_the_key() {
         const EU: &str = r#""kind":"bigquery","project":"p","dataset":"d","location":"EU""#;
         check_key(r#"{"kind":"bigquery","project":"p"}"#, "dataset");
+        check_key(&format!(r#"{{{EU},"mode":"upsert"}}"#), "mode");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d"}"#, "location");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d-e","location":"EU"}"#, "dataset");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d","location":""}"#, "location");

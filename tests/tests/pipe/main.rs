@@ -23,6 +23,7 @@ mod rows;
 mod secured;
 mod standing;
 mod topics;
+mod upserts;
 mod versions;
 mod watched;
 

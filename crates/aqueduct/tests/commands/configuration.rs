@@ -76,6 +76,7 @@ fn each_error_has_line_and_key() {
         ),
         ("kind = \"sqlite\"\npath = \"aqueduct.db\"", "kind = \"pubsub\"", "writer.topic: "),
         ("kind = \"sqlite\"", "kind = \"pubsub\"", "writer.path: "),
+        ("kind = \"sqlite\"", "kind = \"sqlite\"\nmode = \"merge\"", "writer.mode"),
         // Errors of a section that another one needs are printed once.
         (
             "kind = \"sqlite\"\npath = \"aqueduct.db\"",
