@@ -10,7 +10,7 @@ use crate::{commands, global::Global};
 ///
 /// The connector publishes events from Kafka to Google Cloud Pub/Sub and pseudonymises personal data on the way. The
 /// processor computes metrics over time windows, such as the click-through rate of each page in the last ten minutes,
-/// and writes them to BigQuery or SQLite.
+/// and writes them to BigQuery, SQLite or Pub/Sub.
 #[derive(Debug, Parser)]
 #[command(
     name = "aqueduct",
@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Publish events from Kafka to Pub/Sub, pseudonymised, until stopped
     #[command(after_long_help = commands::connector::EXAMPLE)]
     Connector(commands::connector::Args),
-    /// Compute the flows over the events in Pub/Sub, and write rows to BigQuery or SQLite, until stopped
+    /// Compute the flows over the events in Pub/Sub, and write rows to BigQuery, SQLite or Pub/Sub, until stopped
     #[command(after_long_help = commands::processor::EXAMPLE)]
     Processor(commands::processor::Args),
     /// Compute the flows over files or over a time range of the Kafka topics

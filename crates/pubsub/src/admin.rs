@@ -216,9 +216,17 @@ pub async fn apply(connection: &Connection, steps: Vec<Step>) -> Result<Vec<(Ste
 /// topic.
 pub async fn check_topics(connection: &Connection, settings: &PubSubSettings) -> Result<(), Error> {
     for path in settings.topic_paths().into_iter().chain([settings.marks_topic_path()]) {
-        get_topic(connection, &path).await?;
+        check_topic(connection, &path).await?;
     }
     Ok(())
+}
+
+/// Checks that one topic exists.
+///
+/// # Errors
+/// As [`check_topics`].
+pub async fn check_topic(connection: &Connection, path: &str) -> Result<(), Error> {
+    get_topic(connection, path).await.map(drop)
 }
 
 /// Checks that the subscriptions for events and the marks subscription exist. Succeeds if no subscription is configured.

@@ -284,7 +284,8 @@ fn topics_problem(topic: &str, route: &Route, topics: &[String]) -> Option<Strin
     })
 }
 
-fn project_problem(project: &str) -> Option<String> {
+/// What is wrong with a project ID.
+pub fn project_problem(project: &str) -> Option<String> {
     let known = |c: char| c.is_ascii_alphanumeric() || "-:.".contains(c);
     let good = project.len() >= 6
         && project.starts_with(|c: char| c.is_ascii_lowercase())
@@ -294,7 +295,8 @@ fn project_problem(project: &str) -> Option<String> {
     })
 }
 
-fn name_problem(name: &str) -> Option<String> {
+/// What is wrong with the name of a topic or subscription.
+pub fn name_problem(name: &str) -> Option<String> {
     let known = |c: char| c.is_ascii_alphanumeric() || "-_.~+%".contains(c);
     let good = (3..=255).contains(&wire::marks(name).len())
         && name.len() >= 3

@@ -107,7 +107,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// As [`count`](Self::count); the body was not encoded by this backend.
     async fn contains(&self, append: &Append) -> Result<bool, WriterError>;
 
-    /// The number of rows in a table.
+    /// The number of rows in a table. Where rows replace each other, the number of rows that the table has received.
     ///
     /// # Errors
     /// The table is missing, or the database does not answer or refuses.

@@ -40,6 +40,18 @@ pub enum WriterError {
         /// The column, and what differs.
         difference: String,
     },
+    /// A table with the rows of the other [`WriterMode`](crate::WriterMode).
+    #[error(
+        "table {table} has {found}, but writer.mode requires {wanted}; change writer.mode, give the flow a new name, or choose another file in writer.path"
+    )]
+    OtherMode {
+        /// The table.
+        table: String,
+        /// What it has for a window and key.
+        found: &'static str,
+        /// What it should have.
+        wanted: &'static str,
+    },
     /// A dataset in another location than the configured one.
     #[error(
         "dataset {dataset} is in {found}, but writer.location is {wanted}; correct writer.location, or choose another dataset"
@@ -164,6 +176,27 @@ pub enum WriterError {
         /// The answer.
         source: Source,
     },
+    /// A call to Pub/Sub failed.
+    #[error(transparent)]
+    PubSub(#[from] pubsub::Error),
+    /// Pub/Sub refuses messages that are within its limits.
+    #[error(
+        "Pub/Sub rejected rows for {topic}; remove the schema from the topic, or choose another in writer.topic; rows are kept in the state"
+    )]
+    TopicRefuses {
+        /// The topic.
+        topic: String,
+        /// The answer.
+        source: pubsub::Error,
+    },
+    /// The contents of a topic cannot be queried.
+    #[error(
+        "{topic} contains the rows, and a topic cannot be queried; read its messages with a subscription, where the newest message with kind = \"progress\" has the counts"
+    )]
+    WriteOnly {
+        /// The topic.
+        topic: String,
+    },
     /// A value in a table that this version does not write.
     #[error(
         "table {table}: column {column} contains a value that Aqueduct does not write; check whether another program writes to the table"
@@ -207,7 +240,10 @@ pub enum WriterError {
 impl WriterError {
     /// Whether the same call may succeed later without anyone changing the configuration.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Disk { .. } | Self::Busy { .. } | Self::Unavailable { .. })
+        match self {
+            Self::PubSub(error) => error.is_retryable(),
+            _ => matches!(self, Self::Disk { .. } | Self::Busy { .. } | Self::Unavailable { .. }),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rows into BigQuery (Storage Write API) or an SQLite file, exactly once, behind one interface: [`Backend`].
+//! Rows into BigQuery (Storage Write API), an SQLite file or a Pub/Sub topic, exactly once, behind one interface: [`Backend`].
 //!
 //! | module | contents |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | `backend` | the interface of a database |
 //! | `writer` | the handle of an open database |
 //! | `io::sqlite` | the backend for SQLite |
+//! | `io::pubsub` | the backend for a Pub/Sub topic, whose readers remove repetitions |
 //! | `io::bigquery` | the backend for BigQuery; needs the feature `cloud` |
 //!
 //! The processor decides when rows fire and which stream and offset they get, and makes that durable before the first
@@ -49,5 +50,8 @@ pub use error::{NameOf, WriterError};
 pub use io::sqlite::pipelines;
 pub use names::validate_tables;
 pub use ndjson::NdjsonFormat;
-pub use settings::{BigQueryConfig, Endpoints, SqliteConfig, WriterConfig, WriterKind, WriterSettings};
+pub use settings::{
+    BigQueryConfig, Endpoints, PubSubConfig, SqliteConfig, TopicPath, WriterConfig, WriterKind, WriterMode,
+    WriterSettings,
+};
 pub use writer::{Claim, LatestRow, Refusals, State, Step, Writer};

@@ -134,7 +134,8 @@ fn column<'n>(names: &mut impl Iterator<Item = &'n Box<[u8]>>, cell: Cell<'_>, o
     value(cell, out);
 }
 
-fn value(cell: Cell<'_>, out: &mut Vec<u8>) {
+/// Adds one value as JSON.
+pub(crate) fn value(cell: Cell<'_>, out: &mut Vec<u8>) {
     let written = match cell {
         Cell::Null => {
             out.extend_from_slice(b"null");
@@ -156,7 +157,8 @@ fn value(cell: Cell<'_>, out: &mut Vec<u8>) {
     written.expect("writing to memory does not fail");
 }
 
-fn quoted(text: &str) -> String {
+/// A text as JSON.
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("text is always JSON")
 }
 

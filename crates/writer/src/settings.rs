@@ -3,6 +3,11 @@
 
 use std::path::PathBuf;
 
+use event::Millis;
+use pubsub::{
+    Endpoint, PubSubSettings,
+    settings::{name_problem, project_problem},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{WriterError, backend::Place};
@@ -15,6 +20,19 @@ pub enum WriterKind {
     Sqlite,
     /// A BigQuery dataset.
     BigQuery,
+    /// A Pub/Sub topic.
+    PubSub,
+}
+
+/// What a table has for a window and key that fire several times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WriterMode {
+    /// A row for each pane.
+    #[default]
+    Append,
+    /// One row, which the newest pane replaces.
+    Upsert,
 }
 
 /// The `[writer]` section.
@@ -25,6 +43,12 @@ pub struct WriterSettings {
     ///
     /// Example: `kind = "bigquery"`
     pub kind: WriterKind,
+    /// Whether the table of a flow has a row for each pane, or one for each window and key, which the newest pane
+    /// replaces. `upsert` is available with `sqlite`. See [Upserts](flows.md#upserts).
+    ///
+    /// Example: `mode = "upsert"`
+    #[serde(default)]
+    pub mode: WriterMode,
     /// The SQLite file.
     ///
     /// Default: required for `sqlite`
@@ -32,9 +56,16 @@ pub struct WriterSettings {
     /// Example: `path = "aqueduct.db"`
     #[serde(default)]
     pub path: Option<PathBuf>,
+    /// Name of the Pub/Sub topic to which each row is published. `setup` creates it. See [Results to Pub/Sub](flows.md#results-to-pubsub).
+    ///
+    /// Default: required for `pubsub`
+    ///
+    /// Example: `topic = "ctr"`
+    #[serde(default)]
+    pub topic: Option<String>,
     /// Google Cloud project ID.
     ///
-    /// Default: required for `bigquery`
+    /// Default: required for `bigquery`; for `pubsub` that of `[pubsub]`
     ///
     /// Example: `project = "shop-analytics"`
     #[serde(default)]
@@ -76,6 +107,8 @@ pub enum WriterConfig {
     Sqlite(SqliteConfig),
     /// A BigQuery dataset.
     BigQuery(BigQueryConfig),
+    /// A Pub/Sub topic.
+    PubSub(PubSubConfig),
 }
 
 /// An SQLite file.
@@ -83,6 +116,8 @@ pub enum WriterConfig {
 pub struct SqliteConfig {
     /// The file.
     pub path: PathBuf,
+    /// What the flows' tables contain.
+    pub mode: WriterMode,
 }
 
 /// A BigQuery dataset.
@@ -96,6 +131,28 @@ pub struct BigQueryConfig {
     pub location: String,
     /// An emulator instead of Google Cloud; it is given no credentials.
     pub emulator: Option<Endpoints>,
+}
+
+/// A Pub/Sub topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PubSubConfig {
+    /// The topic.
+    pub topic: TopicPath,
+    /// Google Cloud or an emulator, as for `[pubsub]`.
+    pub endpoint: Endpoint,
+    /// How long a topic that `setup` creates keeps messages, as for `[pubsub]`.
+    pub retention: Millis,
+    /// Where a topic that `setup` creates may store messages, as for `[pubsub]`; empty for anywhere.
+    pub regions: Vec<String>,
+}
+
+/// The name of a topic and its project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPath {
+    /// The Google Cloud project.
+    pub project: String,
+    /// The topic.
+    pub topic: String,
 }
 
 /// Addresses of a BigQuery emulator, as URLs.
@@ -112,31 +169,46 @@ impl WriterConfig {
         match self {
             Self::Sqlite(config) => config,
             Self::BigQuery(config) => config,
+            Self::PubSub(config) => config,
+        }
+    }
+
+    /// Resolves the section. `events` is the `[pubsub]` section with its endpoint, which `kind = "pubsub"` requires.
+    ///
+    /// # Errors
+    /// [`WriterError::Setting`] for every key that is missing, invalid or without effect.
+    pub fn resolve(
+        settings: WriterSettings,
+        events: Option<(&PubSubSettings, Endpoint)>,
+    ) -> Result<Self, Vec<WriterError>> {
+        match settings.kind {
+            WriterKind::Sqlite => sqlite(settings),
+            WriterKind::BigQuery => bigquery(settings),
+            WriterKind::PubSub => match events {
+                Some((events, endpoint)) => pubsub(settings, events, endpoint),
+                None => Err(vec![problem("kind", "is \"pubsub\", which requires the section [pubsub]; add it")]),
+            },
         }
     }
 }
 
-impl TryFrom<WriterSettings> for WriterConfig {
-    /// Every error of the section; never empty.
-    type Error = Vec<WriterError>;
-
-    fn try_from(settings: WriterSettings) -> Result<Self, Vec<WriterError>> {
-        match settings.kind {
-            WriterKind::Sqlite => sqlite(settings),
-            WriterKind::BigQuery => bigquery(settings),
-        }
+impl TopicPath {
+    /// `projects/P/topics/T`.
+    pub fn full(&self) -> String {
+        format!("projects/{}/topics/{}", self.project, self.topic)
     }
 }
 
 fn sqlite(settings: WriterSettings) -> Result<WriterConfig, Vec<WriterError>> {
-    let of_bigquery = [
+    let of_others = [
+        ("topic", &settings.topic),
         ("project", &settings.project),
         ("dataset", &settings.dataset),
         ("location", &settings.location),
         ("rest_endpoint", &settings.rest_endpoint),
         ("grpc_endpoint", &settings.grpc_endpoint),
     ];
-    let set = of_bigquery.into_iter().filter(|(_, value)| value.is_some());
+    let set = of_others.into_iter().filter(|(_, value)| value.is_some());
     let mut errors: Vec<WriterError> = set.map(|(key, _)| unused(key, "sqlite")).collect();
     let path = settings.path.unwrap_or_else(|| {
         errors.push(missing("path", "kind = \"sqlite\" requires it, for example \"aqueduct.db\""));
@@ -145,16 +217,20 @@ fn sqlite(settings: WriterSettings) -> Result<WriterConfig, Vec<WriterError>> {
     if path.as_os_str().is_empty() {
         errors.push(problem("path", "is empty; expected a file, for example \"aqueduct.db\""));
     }
-    if errors.is_empty() { Ok(WriterConfig::Sqlite(SqliteConfig { path })) } else { Err(errors) }
+    let mode = settings.mode;
+    if errors.is_empty() { Ok(WriterConfig::Sqlite(SqliteConfig { path, mode })) } else { Err(errors) }
 }
 
 fn bigquery(settings: WriterSettings) -> Result<WriterConfig, Vec<WriterError>> {
     if !cfg!(feature = "cloud") {
         return Err(vec![not_built()]);
     }
-    let mut errors = Vec::new();
+    let mut errors = Vec::from_iter(refuse_upserts(&settings).err());
     if settings.path.is_some() {
         errors.push(unused("path", "bigquery"));
+    }
+    if settings.topic.is_some() {
+        errors.push(unused("topic", "bigquery"));
     }
     let is_project = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:_".contains(&b))
@@ -215,6 +291,67 @@ fn emulator(rest: Option<String>, grpc: Option<String>, errors: &mut Vec<WriterE
     }
 }
 
+fn pubsub(
+    settings: WriterSettings,
+    events: &PubSubSettings,
+    endpoint: Endpoint,
+) -> Result<WriterConfig, Vec<WriterError>> {
+    let mut errors = Vec::from_iter(refuse_upserts(&settings).err());
+    if settings.path.is_some() {
+        errors.push(unused("path", "pubsub"));
+    }
+    let of_bigquery = [
+        ("dataset", &settings.dataset),
+        ("location", &settings.location),
+        ("rest_endpoint", &settings.rest_endpoint),
+        ("grpc_endpoint", &settings.grpc_endpoint),
+    ];
+    let set = of_bigquery.into_iter().filter(|(_, value)| value.is_some());
+    errors.extend(set.map(|(key, _)| unused(key, "pubsub")));
+    let project = settings.project.unwrap_or_else(|| events.project.clone());
+    errors.extend(project_problem(&project).map(|wrong| problem("project", &wrong)));
+    let Some(topic) = settings.topic else {
+        errors.push(missing("topic", "kind = \"pubsub\" requires it, for example \"ctr\""));
+        return Err(errors);
+    };
+    errors.extend(name_problem(&topic).map(|wrong| problem("topic", &wrong)));
+    let topic = TopicPath { project, topic };
+    errors.extend(refuse_loop(&topic, events).err());
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let (retention, regions) = (events.retention, events.regions.clone());
+    Ok(WriterConfig::PubSub(PubSubConfig { topic, endpoint, retention, regions }))
+}
+
+/// Only SQLite replaces rows.
+fn refuse_upserts(settings: &WriterSettings) -> Result<(), WriterError> {
+    match settings.mode {
+        WriterMode::Append => Ok(()),
+        WriterMode::Upsert => {
+            let text = "is \"upsert\", which requires kind = \"sqlite\"; remove it, and read the newest panes from <flow>_latest";
+            Err(problem("mode", text))
+        }
+    }
+}
+
+/// Rows must not arrive where the processor reads.
+fn refuse_loop(topic: &TopicPath, events: &PubSubSettings) -> Result<(), WriterError> {
+    let full = topic.full();
+    let what = if events.topic_paths().contains(&full) {
+        "events"
+    } else if events.marks_topic_path() == full {
+        "marks"
+    } else {
+        return Ok(());
+    };
+    let text = format!(
+        "is {:?}, the topic for {what} of [pubsub]: the processor would read its own rows; choose another topic",
+        topic.topic
+    );
+    Err(problem("topic", &text))
+}
+
 /// Accepts `host:port` as well as a URL.
 fn url(key: &'static str, text: String) -> Result<String, WriterError> {
     let address = text.split_once("://").map_or(text.as_str(), |(_, address)| address);
@@ -252,8 +389,12 @@ mod tests {
 
     fn resolve(json: &str) -> Result<WriterConfig, Vec<WriterError>> {
         let settings: WriterSettings = serde_json::from_str(json).expect("the section is well formed");
-        WriterConfig::try_from(settings)
+        let events: PubSubSettings = serde_json::from_str(EVENTS).expect("the section is well formed");
+        let endpoint = Endpoint::emulator("h:1").expect("an address");
+        WriterConfig::resolve(settings, Some((&events, endpoint)))
     }
+
+    const EVENTS: &str = r#"{"project":"shop-analytics","topic":"e-{/c}","topics":["e-PL","old"]}"#;
 
     #[track_caller]
     fn check_keys(json: &str, expected: &[&str]) {
@@ -279,6 +420,29 @@ mod tests {
         check_keys(r#"{"kind":"sqlite","project":"p","dataset":"d"}"#, &["project", "dataset", "path"]);
     }
 
+    #[test]
+    fn a_result_topic_is_not_a_topic_that_is_read() {
+        let config = resolve(r#"{"kind":"pubsub","topic":"ctr"}"#).expect("a configuration");
+        let WriterConfig::PubSub(config) = config else { panic!("{config:?}") };
+        assert_eq!(config.topic.full(), "projects/shop-analytics/topics/ctr");
+        assert_eq!(config.endpoint.to_string(), "http://h:1");
+        for topic in ["e-PL", "old", "e-marks", "1", "goog"] {
+            check_key(&format!(r#"{{"kind":"pubsub","topic":"{topic}"}}"#), "topic");
+        }
+        let other = resolve(r#"{"kind":"pubsub","topic":"old","project":"shop-other"}"#);
+        assert!(other.is_ok(), "a topic of another project: {other:?}");
+        check_key(r#"{"kind":"pubsub"}"#, "topic");
+        check_key(r#"{"kind":"pubsub","topic":"ctr","project":"P"}"#, "project");
+        check_key(r#"{"kind":"pubsub","topic":"ctr","path":"a.db"}"#, "path");
+        check_key(r#"{"kind":"pubsub","topic":"ctr","dataset":"d"}"#, "dataset");
+        check_key(r#"{"kind":"sqlite","path":"a.db","topic":"ctr"}"#, "topic");
+        check_key(r#"{"kind":"pubsub","topic":"ctr","mode":"upsert"}"#, "mode");
+        let settings = serde_json::from_str(r#"{"kind":"pubsub","topic":"ctr"}"#).expect("well formed");
+        let alone = WriterConfig::resolve(settings, None);
+        let errors = alone.expect_err("no section [pubsub]");
+        assert!(matches!(errors[..], [WriterError::Setting { key: "kind", .. }]), "{errors:?}");
+    }
+
     #[cfg(not(feature = "cloud"))]
     #[test]
     fn a_build_without_the_cloud_refuses_bigquery() {
@@ -290,6 +454,7 @@ mod tests {
     fn bigquery_sections_resolve_or_name_the_key() {
         const EU: &str = r#""kind":"bigquery","project":"p","dataset":"d","location":"EU""#;
         check_keys(r#"{"kind":"bigquery","project":"p"}"#, &["dataset", "location"]);
+        check_key(&format!(r#"{{{EU},"mode":"upsert"}}"#), "mode");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d"}"#, "location");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d-e","location":"EU"}"#, "dataset");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d","location":""}"#, "location");

@@ -15,6 +15,11 @@ use tests::{
 const OF_A_PANE: [&str; 5] = ["pane", "pane_index", "watermark", "emitted_at", "is_final"];
 
 fn check(example: &str, flow: &str) -> Result<()> {
+    check_rows(example, flow, &format!("{flow}_latest"), "")
+}
+
+/// Compares a table or view with a replay. `writer` is added to `[writer]`.
+fn check_rows(example: &str, flow: &str, shown: &str, writer: &str) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(example);
     let pipe = Pipe::new(example)?;
     let own = fs::read_to_string(pipe.path("aqueduct.toml"))?;
@@ -24,6 +29,7 @@ fn check(example: &str, flow: &str) -> Result<()> {
         Ok(from..text.find("[writer]").context("[writer]")?)
     };
     pipe.write("aqueduct.toml", &own.replace(&own[flows(&own)?], &theirs[flows(&theirs)?]))?;
+    pipe.edit("path = \"rows.db\"\n", &format!("path = \"rows.db\"\n{writer}"))?;
     let events = fs::read_to_string(folder.join("events.ndjson"))?;
     pipe.write("events.ndjson", &events)?;
     pipe.run_well(&["replay", "--final", "--output", "replayed.db", "events.ndjson"])?;
@@ -40,16 +46,15 @@ fn check(example: &str, flow: &str) -> Result<()> {
     let mut connector = pipe.start(&["connector"])?;
     let expected = rows(&pipe.path("replayed.db"), flow)?;
     ensure!(!expected.is_empty(), "the replay has rows");
-    let view = format!("{flow}_latest");
     wait::until_right("the rows of the replay", || {
-        let found = rows(&pipe.path("rows.db"), &view)?;
+        let found = rows(&pipe.path("rows.db"), shown)?;
         Ok((found != expected)
             .then(|| format!("{} of {} rows", found.intersection(&expected).count(), expected.len())))
     })?;
     connector.stop()?;
     pipe.until_reconciled()?;
     processor.stop()?;
-    assert_eq!(rows(&pipe.path("rows.db"), &view)?, expected);
+    assert_eq!(rows(&pipe.path("rows.db"), shown)?, expected);
     Ok(())
 }
 
@@ -74,6 +79,11 @@ fn revenue_by_variant() -> Result<()> {
 #[test]
 fn sessions_of_readers() -> Result<()> {
     check("sessions", "reader_session")
+}
+
+#[test]
+fn upserted_sessions_of_readers() -> Result<()> {
+    check_rows("sessions", "reader_session", "reader_session", "mode = \"upsert\"\n")
 }
 
 #[test]

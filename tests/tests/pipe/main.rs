@@ -18,10 +18,12 @@ mod reconciled;
 mod records;
 mod recovery;
 mod restarts;
+mod results;
 mod rows;
 mod secured;
 mod standing;
 mod topics;
+mod upserts;
 mod versions;
 mod watched;
 

@@ -135,6 +135,7 @@ impl Parts {
         match &self.writer {
             writer::WriterConfig::Sqlite(file) => file.path.display().to_string(),
             writer::WriterConfig::BigQuery(_) => "BigQuery".to_owned(),
+            writer::WriterConfig::PubSub(config) => format!("Pub/Sub topic {}", config.topic.topic),
         }
     }
 

@@ -87,6 +87,11 @@ async fn claim(
     tables: &[FlowTable],
     adopt: bool,
 ) -> anyhow::Result<()> {
+    if let WriterConfig::PubSub(topic) = writer {
+        // Two pipelines may publish to one topic, because their streams differ.
+        let nothing = format_args!("topic {}: has no owner; nothing to take over", topic.topic.full());
+        return if adopt { say(nothing) } else { Ok(()) };
+    }
     let state = config.state()?;
     if !adopt && !state.checkpoints.starts_with("gs://") {
         return Ok(());

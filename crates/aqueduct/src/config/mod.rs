@@ -25,7 +25,7 @@ use processor::store::StateSettings;
 use pubsub::PubSubSettings;
 use serde::de::DeserializeOwned;
 use service::{ServiceSettings, Settings, SettingsError, SettingsErrors};
-use writer::{NameOf, WriterConfig, WriterError, WriterSettings};
+use writer::{NameOf, WriterConfig, WriterError, WriterKind, WriterSettings};
 
 use crate::{errors, memory};
 
@@ -250,13 +250,22 @@ impl Config {
         let mut writer: WriterSettings = self.required("writer")?;
         writer.path =
             writer.path.map(|path| if path.as_os_str().is_empty() { path } else { self.resolve(&path) });
+        let pubsub = if writer.kind == WriterKind::PubSub && self.settings.has("pubsub") {
+            let pubsub = self.pubsub()?;
+            let endpoint = self.pubsub_endpoint(&pubsub)?;
+            Some((pubsub, endpoint))
+        } else {
+            None
+        };
+        let events = pubsub.as_ref().map(|(pubsub, endpoint)| (pubsub, endpoint.clone()));
         let at = |error: WriterError| match error {
             WriterError::Setting { key, problem } => {
                 self.settings.error_at(&format!("writer.{key}"), problem)
             }
             other => self.settings.error_at("writer", other),
         };
-        WriterConfig::try_from(writer).map_err(|errors| ConfigError(errors.into_iter().map(at).collect()))
+        WriterConfig::resolve(writer, events)
+            .map_err(|errors| ConfigError(errors.into_iter().map(at).collect()))
     }
 
     /// `[state]`.

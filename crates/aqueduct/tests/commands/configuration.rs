@@ -73,6 +73,26 @@ fn each_error_has_line_and_key() {
             "[kafka.format]\nvalue = \"avro\"\n[schema_registry]\nurl = \"https://registry\"\nca = \"nowhere.pem\"\n[pubsub]",
             "schema_registry.ca: ",
         ),
+        ("path = \"aqueduct.db\"", "path = \"aqueduct.db\"\ntopic = \"ctr\"", "writer.topic: "),
+        (
+            "kind = \"sqlite\"\npath = \"aqueduct.db\"",
+            "kind = \"pubsub\"\ntopic = \"events\"",
+            "writer.topic: ",
+        ),
+        (
+            "kind = \"sqlite\"\npath = \"aqueduct.db\"",
+            "kind = \"pubsub\"\ntopic = \"events-marks\"",
+            "writer.topic: ",
+        ),
+        ("kind = \"sqlite\"\npath = \"aqueduct.db\"", "kind = \"pubsub\"", "writer.topic: "),
+        ("kind = \"sqlite\"", "kind = \"pubsub\"", "writer.path: "),
+        ("kind = \"sqlite\"", "kind = \"sqlite\"\nmode = \"merge\"", "writer.mode"),
+        // Errors of a section that another one needs are printed once.
+        (
+            "kind = \"sqlite\"\npath = \"aqueduct.db\"",
+            "kind = \"pubsub\"\ntopic = \"ctr\"\n[pubsub.filter]",
+            "pubsub.filter: ",
+        ),
         ("kind = \"sqlite\"", "kind = \"sqllite\"", "did you mean sqlite?"),
     ] {
         check(old, new, key);

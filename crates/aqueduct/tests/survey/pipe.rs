@@ -25,7 +25,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
 };
 use tempfile::TempDir;
-use writer::{SqliteConfig, Writer, WriterConfig};
+use writer::{SqliteConfig, Writer, WriterConfig, WriterMode};
 
 pub(crate) struct Pipe {
     folder: TempDir,
@@ -167,7 +167,8 @@ impl Pipe {
         core.mark(&mark(partition, now), now, now);
         core.tick(now);
         let effects = core.take_effects();
-        let config = WriterConfig::Sqlite(SqliteConfig { path: self.path("rows.db") });
+        let config =
+            WriterConfig::Sqlite(SqliteConfig { path: self.path("rows.db"), mode: WriterMode::Append });
         let writer = Writer::connect(&config, &tables).await.expect("a database");
         let mut outbox = Outbox::default();
         let (flow, progress) = (Table::Flow("f".into()), Table::Progress("f".into()));

@@ -2,6 +2,8 @@
 
 pub(crate) mod sqlite;
 
+mod pubsub;
+
 #[cfg(feature = "cloud")]
 mod bigquery;
 

@@ -302,6 +302,7 @@ fn describe(writer: &WriterConfig) -> String {
     match writer {
         WriterConfig::Sqlite(file) => format!("SQLite file {}", file.path.display()),
         WriterConfig::BigQuery(config) => format!("BigQuery dataset {}.{}", config.project, config.dataset),
+        WriterConfig::PubSub(config) => format!("Pub/Sub topic {} for rows", config.topic.topic),
     }
 }
 

@@ -242,6 +242,15 @@ impl Reader<'_> {
     }
 
     fn keep<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
-        result.map_err(|error| self.errors.extend(error.0)).ok()
+        result.map_err(|error| self.add(error.0)).ok()
+    }
+
+    /// A section that needs another one has its errors, too.
+    fn add(&mut self, errors: Vec<SettingsError>) {
+        for error in errors {
+            if !self.errors.iter().any(|known| known.to_string() == error.to_string()) {
+                self.errors.push(error);
+            }
+        }
     }
 }

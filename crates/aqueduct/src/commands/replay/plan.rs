@@ -277,10 +277,10 @@ impl Target {
             let writer = config.writer()?;
             return match writer {
                 WriterConfig::BigQuery(_) => Ok(Self::Tables(Box::new(writer))),
-                WriterConfig::Sqlite(_) => Err(config
+                WriterConfig::Sqlite(_) | WriterConfig::PubSub(_) => Err(config
                     .error_at(
                         "writer.kind",
-                        "is \"sqlite\", but --output bigquery requires kind = \"bigquery\"; change it, or give --output a file",
+                        "is not \"bigquery\", which --output bigquery requires; change it, or give --output a file",
                     )
                     .into()),
             };

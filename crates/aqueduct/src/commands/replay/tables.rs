@@ -23,7 +23,7 @@ use service::Backoff;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use writer::{Claim, SqliteConfig, Writer, WriterConfig, WriterError};
+use writer::{Claim, SqliteConfig, Writer, WriterConfig, WriterError, WriterMode};
 
 /// Tables that receive rows.
 pub(super) struct Tables {
@@ -78,7 +78,8 @@ impl Tables {
             .prefix(".aqueduct-")
             .tempdir_in(folder)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        let config = WriterConfig::Sqlite(SqliteConfig { path: folder.path().join(FILE) });
+        let config =
+            WriterConfig::Sqlite(SqliteConfig { path: folder.path().join(FILE), mode: WriterMode::Append });
         let name = path.display().to_string();
         Self::open(&config, flows, (Kind::Replace { folder, path }, name), shutdown)
     }

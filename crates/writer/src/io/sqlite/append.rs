@@ -14,8 +14,9 @@ use super::{
     body::{self, Decoded},
     ddl,
     fault::Fault,
+    upsert,
 };
-use crate::{WriterError, names::STREAMS, requests, schema::Target, stamp};
+use crate::{WriterError, WriterMode, names::STREAMS, requests, schema::Target, stamp};
 
 /// Adds an empty stream. Its name is random, so that no stream of a file that was deleted is taken for it.
 pub(crate) fn open_stream(connection: &mut Connection, table: &str) -> Result<String, Fault> {
@@ -26,13 +27,13 @@ pub(crate) fn open_stream(connection: &mut Connection, table: &str) -> Result<St
     Ok(connection.query_row(&sql, [table], |row| row.get(0))?)
 }
 
-/// Adds the rows of an append unless they are there already. `still_there` fails where the file was deleted or replaced:
+/// Adds the rows of an append, or lets them replace others, unless that was done already. `still_there` fails where the file was deleted or replaced:
 /// what would be committed then goes with the file.
 pub(crate) fn append(
     connection: &mut Connection,
     append: &Append,
     target: &Target<'_>,
-    still_there: &dyn Fn() -> Result<(), WriterError>,
+    (mode, still_there): (WriterMode, &dyn Fn() -> Result<(), WriterError>),
 ) -> Result<Appended, Fault> {
     let body = body::current(append, target)?;
     let rows = Decoded::read(append, &body)?;
@@ -56,7 +57,10 @@ pub(crate) fn append(
         let problem = "it overlaps the end of its stream";
         return Err(WriterError::Append { table, offset: append.offset, problem }.into());
     }
-    insert(&transaction, &table, &rows)?;
+    match (mode, target.flow) {
+        (WriterMode::Upsert, Some(flow)) => upsert::put(&transaction, flow, &rows)?,
+        _ => insert(&transaction, &table, &rows)?,
+    }
     transaction
         .prepare_cached(&format!("UPDATE {STREAMS} SET next_offset = ?2 WHERE name = ?1"))?
         .execute(params![append.stream, i64::try_from(next).unwrap_or(i64::MAX)])?;
@@ -99,7 +103,7 @@ fn insert(connection: &Connection, table: &str, rows: &Decoded<'_>) -> Result<()
 
 /// The columns that both rows and table have, and their places in the rows. A measure that was removed while its rows
 /// waited has no column in a table that was created since.
-fn shared<'r>(
+pub(super) fn shared<'r>(
     connection: &Connection,
     table: &str,
     rows: &Decoded<'r>,
@@ -115,7 +119,7 @@ fn shared<'r>(
 /// No column of decimals has an affinity, so SQLite keeps what it is given: an integer for a whole number of 64 bits, a
 /// double where 15 digits are enough to write the number, because such a double prints as the same 15 digits, and text
 /// otherwise. The first two compare and sort as numbers.
-fn value(cell: Cell<'_>) -> ToSqlOutput<'_> {
+pub(super) fn value(cell: Cell<'_>) -> ToSqlOutput<'_> {
     match cell {
         Cell::Null => ToSqlOutput::Borrowed(ValueRef::Null),
         Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),

@@ -10,9 +10,9 @@ use std::path::Path;
 use flow::row::{FlowTable, Kind};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::fault::Fault;
+use super::{fault::Fault, upsert};
 use crate::{
-    WriterError,
+    WriterError, WriterMode,
     backend::Mode,
     names::{self, STREAMS},
     schema::{Tables, Target},
@@ -23,13 +23,13 @@ use crate::{
 pub(crate) fn prepare(
     connection: &Connection,
     path: &Path,
-    tables: &Tables,
+    tables: (&Tables, WriterMode),
     mode: Mode,
 ) -> Result<Vec<Step>, WriterError> {
     run(connection, tables, mode).map_err(|fault| fault.at(path, "create the tables"))
 }
 
-fn run(connection: &Connection, tables: &Tables, mode: Mode) -> Result<Vec<Step>, Fault> {
+fn run(connection: &Connection, tables: (&Tables, WriterMode), mode: Mode) -> Result<Vec<Step>, Fault> {
     let mut steps = Vec::new();
     if mode == Mode::Apply {
         connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -45,7 +45,12 @@ fn run(connection: &Connection, tables: &Tables, mode: Mode) -> Result<Vec<Step>
     result.map(|()| steps)
 }
 
-fn walk(connection: &Connection, tables: &Tables, mode: Mode, steps: &mut Vec<Step>) -> Result<(), Fault> {
+fn walk(
+    connection: &Connection,
+    (tables, rows): (&Tables, WriterMode),
+    mode: Mode,
+    steps: &mut Vec<Step>,
+) -> Result<(), Fault> {
     if mode == Mode::Apply {
         connection.execute_batch(&format!(
             "CREATE TABLE IF NOT EXISTS {STREAMS} \
@@ -55,13 +60,17 @@ fn walk(connection: &Connection, tables: &Tables, mode: Mode, steps: &mut Vec<St
     for table in tables.all() {
         let target = tables.target(&table)?;
         let state = ensure_table(connection, &target, mode)?;
-        if let (Some(flow), State::Created) = (target.flow, state) {
-            connection.execute_batch(&indexes(flow))?;
+        match (target.flow, state) {
+            (Some(flow), State::Created) => connection.execute_batch(&indexes(flow, rows))?,
+            (Some(flow), State::Exists | State::Updated | State::WouldUpdate) => {
+                upsert::expect_mode(connection, flow, rows)?;
+            }
+            _ => {}
         }
         steps.push(Step { what: format!("table {}", table.name()), state });
     }
     for flow in tables.flows() {
-        let state = ensure_view(connection, flow, mode)?;
+        let state = ensure_view(connection, (flow, rows), mode)?;
         steps.push(Step { what: format!("view {}", flow.latest_name()), state });
     }
     Ok(())
@@ -102,9 +111,13 @@ fn ensure_table(connection: &Connection, target: &Target<'_>, mode: Mode) -> Res
     }
 }
 
-fn ensure_view(connection: &Connection, flow: &FlowTable, mode: Mode) -> Result<State, Fault> {
+fn ensure_view(
+    connection: &Connection,
+    (flow, rows): (&FlowTable, WriterMode),
+    mode: Mode,
+) -> Result<State, Fault> {
     let name = flow.latest_name();
-    let wanted = view(flow);
+    let wanted = view(flow, rows);
     let found: Option<String> = connection
         .query_row("SELECT sql FROM sqlite_schema WHERE type = 'view' AND name = ?1", [&name], |row| {
             row.get(0)
@@ -134,11 +147,17 @@ pub(super) fn found_columns(connection: &Connection, table: &str) -> Result<Vec<
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// The first finds the panes of a window and key, the second the sessions of a key.
-fn indexes(flow: &FlowTable) -> String {
+/// The first finds the panes of a window and key, the second the sessions of a key. Where rows replace each other, the first
+/// is the key of the table.
+fn indexes(flow: &FlowTable, rows: WriterMode) -> String {
     let by: String = flow.columns.iter().map(|name| format!("\"{name}\", ")).collect();
     let (name, index) = (&flow.flow, names::index_name(flow));
-    let mut sql = format!("CREATE INDEX \"{index}\" ON \"{name}\" (window_end, {by}pane_index)");
+    let mut sql = match rows {
+        WriterMode::Append => format!("CREATE INDEX \"{index}\" ON \"{name}\" (window_end, {by}pane_index)"),
+        WriterMode::Upsert => {
+            format!("CREATE UNIQUE INDEX \"{index}\" ON \"{name}\" ({})", upsert::key(flow))
+        }
+    };
     if flow.merging {
         let index = names::sessions_index_name(flow);
         sql +=
@@ -148,14 +167,22 @@ fn indexes(flow: &FlowTable) -> String {
 }
 
 /// The view's definition. It also shows whether a view that exists is up to date.
-fn view(flow: &FlowTable) -> String {
-    let newest = if flow.merging { newest_sessions(flow) } else { newest(flow) };
+fn view(flow: &FlowTable, rows: WriterMode) -> String {
+    let newest = match rows {
+        WriterMode::Append if flow.merging => newest_sessions(flow),
+        _ => newest(flow, rows),
+    };
     format!("CREATE VIEW \"{}\" AS {newest}", flow.latest_name())
 }
 
 /// Selects the panes that the view shows, one after the other: for a reader that stops after a few of them. It takes all
 /// panes of a key for each session, which is too much for a key with many.
-pub(super) fn newest(flow: &FlowTable) -> String {
+pub(super) fn newest(flow: &FlowTable, rows: WriterMode) -> String {
+    let (shown, table) = (shown(flow), &flow.flow);
+    if rows == WriterMode::Upsert {
+        // Newer panes have replaced all others.
+        return format!("SELECT {shown} FROM \"{table}\" AS p");
+    }
     let same: String = flow.columns.iter().map(|name| format!("AND n.\"{name}\" IS p.\"{name}\" ")).collect();
     // Sessions that overlap are one session, seen at different times: the later pane counts all that the earlier did.
     let window = if flow.merging {
@@ -163,7 +190,6 @@ pub(super) fn newest(flow: &FlowTable) -> String {
     } else {
         "n.window_end = p.window_end"
     };
-    let (shown, table) = (shown(flow), &flow.flow);
     format!(
         "SELECT {shown} FROM \"{table}\" AS p WHERE NOT EXISTS (SELECT 1 FROM \"{table}\" AS n \
          WHERE {window} {same}AND n.pane_index >= p.pane_index \

@@ -12,6 +12,7 @@ mod identity;
 mod legacy;
 mod owner;
 mod read;
+mod upsert;
 
 use std::{
     fs::{self, File},
@@ -31,7 +32,7 @@ use identity::Identity;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{
-    LatestRow, Refusals, SqliteConfig, WriterError,
+    LatestRow, Refusals, SqliteConfig, WriterError, WriterMode,
     backend::{Backend, Mode, Place},
     schema::Tables,
     writer::{Claim, Step},
@@ -47,6 +48,7 @@ struct Sqlite {
     /// The file that was opened.
     identity: Identity,
     tables: Tables,
+    mode: WriterMode,
     /// Nothing once closed, or where the file was opened to be read.
     writing: Shared,
     reading: Shared,
@@ -57,46 +59,47 @@ type Shared = Arc<Mutex<Option<Connection>>>;
 #[async_trait]
 impl Place for SqliteConfig {
     async fn connect(&self, tables: Tables) -> Result<Arc<dyn Backend>, WriterError> {
-        Ok(Arc::new(Sqlite::connect(&self.path, tables).await?))
+        Ok(Arc::new(Sqlite::connect(&self.path, tables, self.mode).await?))
     }
 
     async fn open(&self, tables: Tables) -> Result<Arc<dyn Backend>, WriterError> {
         let path: Arc<Path> = self.path.as_path().into();
-        let (file, needed) = (path.clone(), tables.clone());
+        let (file, needed, rows) = (path.clone(), tables.clone(), self.mode);
         let (identity, reading) = blocking(move || {
             if !file.exists() {
                 return Err(WriterError::NoFile { path: file.to_path_buf() });
             }
             let reading = open_for_reading(&file)?;
-            ddl::prepare(&reading, &file, &needed, Mode::Check)?;
+            ddl::prepare(&reading, &file, (&needed, rows), Mode::Check)?;
             Ok((Identity::of(&file)?, reading))
         })
         .await?;
         let (writing, reading) = (shared(None), shared(Some(reading)));
-        Ok(Arc::new(Sqlite { path, identity, tables, writing, reading }))
+        Ok(Arc::new(Sqlite { path, identity, tables, mode: self.mode, writing, reading }))
     }
 
     async fn prepare(&self, tables: Tables, mode: Mode) -> Result<Vec<Step>, WriterError> {
-        let path = self.path.clone();
+        let (path, rows) = (self.path.clone(), self.mode);
         blocking(move || {
+            let tables = (&tables, rows);
             let exists = path.exists();
             if mode == Mode::Check {
                 try_writing(&path)?;
             }
             if exists && mode == Mode::Check {
                 // A table or column that is missing is added when the file is first written.
-                return ddl::prepare(&open_for_reading(&path)?, &path, &tables, Mode::DryRun);
+                return ddl::prepare(&open_for_reading(&path)?, &path, tables, Mode::DryRun);
             }
             if exists && mode == Mode::DryRun {
-                return ddl::prepare(&open_for_reading(&path)?, &path, &tables, mode);
+                return ddl::prepare(&open_for_reading(&path)?, &path, tables, mode);
             }
             if mode == Mode::Apply {
-                return ddl::prepare(&open_for_writing(&path)?, &path, &tables, mode);
+                return ddl::prepare(&open_for_writing(&path)?, &path, tables, mode);
             }
             folder_exists(&path)?;
             let empty =
                 Connection::open_in_memory().map_err(|e| fault::error(&path, "open a database", e))?;
-            ddl::prepare(&empty, &path, &tables, Mode::DryRun)
+            ddl::prepare(&empty, &path, tables, Mode::DryRun)
         })
         .await
     }
@@ -142,15 +145,19 @@ impl Backend for Sqlite {
 
     async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
         let (tables, append) = (self.tables.clone(), append.clone());
-        let (identity, path) = (self.identity, self.path.clone());
+        let (identity, path, mode) = (self.identity, self.path.clone(), self.mode);
         self.write("append rows", move |connection| {
             let still_there = || identity.expect_at(&path);
-            append::append(connection, &append, &tables.target(&append.table)?, &still_there)
+            append::append(connection, &append, &tables.target(&append.table)?, (mode, &still_there))
         })
         .await
     }
 
     async fn contains(&self, append: &Append) -> Result<bool, WriterError> {
+        if self.replaces(&append.table) {
+            // A newer pane may have replaced the rows. Writing them again replaces no newer one.
+            return Ok(false);
+        }
         let (tables, append) = (self.tables.clone(), append.clone());
         self.read("look for rows", move |connection| {
             append::contains(connection, &append, &tables.target(&append.table)?)
@@ -160,8 +167,12 @@ impl Backend for Sqlite {
 
     async fn count(&self, table: &Table) -> Result<u64, WriterError> {
         self.tables.target(table)?;
-        let table = table.name();
-        self.read("count rows", move |connection| read::count(connection, &table)).await
+        let (table, replaces) = (table.name(), self.replaces(table));
+        self.read("count rows", move |connection| match replaces {
+            true => read::received(connection, &table),
+            false => read::count(connection, &table),
+        })
+        .await
     }
 
     async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {
@@ -170,8 +181,9 @@ impl Backend for Sqlite {
     }
 
     async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {
-        let table = self.tables.flow(flow)?.clone();
-        self.read("read the newest panes", move |connection| read::latest(connection, &table, limit)).await
+        let (table, mode) = (self.tables.flow(flow)?.clone(), self.mode);
+        self.read("read the newest panes", move |connection| read::latest(connection, (&table, mode), limit))
+            .await
     }
 
     async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
@@ -203,13 +215,18 @@ impl Backend for Sqlite {
 }
 
 impl Sqlite {
-    async fn connect(path: &Path, tables: Tables) -> Result<Self, WriterError> {
+    /// Whether the rows of a table replace each other.
+    fn replaces(&self, table: &Table) -> bool {
+        self.mode == WriterMode::Upsert && matches!(table, Table::Flow(_))
+    }
+
+    async fn connect(path: &Path, tables: Tables, mode: WriterMode) -> Result<Self, WriterError> {
         let path: Arc<Path> = path.into();
         let (file, needed) = (path.clone(), tables.clone());
         let (identity, writing, reading) = blocking(move || {
             let writing = open_for_writing(&file)?;
             let identity = Identity::of(&file)?;
-            ddl::prepare(&writing, &file, &needed, Mode::Apply)?;
+            ddl::prepare(&writing, &file, (&needed, mode), Mode::Apply)?;
             let reading = open_for_reading(&file)?;
             // Both connections have the file that is looked for from here on.
             identity.expect_at(&file)?;
@@ -217,7 +234,7 @@ impl Sqlite {
         })
         .await?;
         let (writing, reading) = (shared(Some(writing)), shared(Some(reading)));
-        Ok(Self { path, identity, tables, writing, reading })
+        Ok(Self { path, identity, tables, mode, writing, reading })
     }
 
     async fn write<T: Send + 'static>(

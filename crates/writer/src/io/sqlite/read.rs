@@ -6,14 +6,22 @@ use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
 use super::{ddl, fault::Fault};
 use crate::{
-    LatestRow, Refusals,
+    LatestRow, Refusals, WriterMode,
     cells::{Value, Values},
+    names::STREAMS,
     schema, stamp,
 };
 
 pub(crate) fn count(connection: &Connection, table: &str) -> Result<u64, Fault> {
     let rows: i64 =
         connection.query_row(&format!("SELECT count(*) FROM \"{table}\""), [], |row| row.get(0))?;
+    Ok(rows.unsigned_abs())
+}
+
+/// The number of rows that streams have brought to a table in which rows replace each other.
+pub(crate) fn received(connection: &Connection, table: &str) -> Result<u64, Fault> {
+    let sql = format!("SELECT coalesce(sum(next_offset), 0) FROM {STREAMS} WHERE table_name = ?1");
+    let rows: i64 = connection.query_row(&sql, [table], |row| row.get(0))?;
     Ok(rows.unsigned_abs())
 }
 
@@ -29,23 +37,24 @@ pub(crate) fn progress(connection: &Connection, flow: &FlowTable) -> Result<Opti
 
 pub(crate) fn latest(
     connection: &mut Connection,
-    flow: &FlowTable,
+    (flow, mode): (&FlowTable, WriterMode),
     limit: usize,
 ) -> Result<Vec<LatestRow>, Fault> {
     // One state of the file for all questions.
     let transaction = connection.transaction()?;
-    let watermark = watermark(&transaction, flow)?;
+    let watermark = watermark(&transaction, (flow, mode))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     if flow.merging {
         // Each session has a window of its own.
-        let ended = panes(&transaction, flow, "window_end <= ?1", "window_end DESC", (&watermark, limit))?;
+        let ended =
+            panes(&transaction, (flow, mode), "window_end <= ?1", "window_end DESC", (&watermark, limit))?;
         return match ended.is_empty() {
             false => Ok(ended),
-            true => panes(&transaction, flow, "window_end > ?1", "window_end", (&watermark, limit)),
+            true => panes(&transaction, (flow, mode), "window_end > ?1", "window_end", (&watermark, limit)),
         };
     }
     match newest_window(&transaction, flow, &watermark)? {
-        Some(end) => panes(&transaction, flow, "window_end = ?1", "window_end", (&end, limit)),
+        Some(end) => panes(&transaction, (flow, mode), "window_end = ?1", "window_end", (&end, limit)),
         None => Ok(Vec::new()),
     }
 }
@@ -53,14 +62,14 @@ pub(crate) fn latest(
 /// The panes of `<flow>_latest` that fulfil a condition, in an order, the busiest first where it leaves a choice.
 fn panes(
     connection: &Connection,
-    flow: &FlowTable,
+    (flow, mode): (&FlowTable, WriterMode),
     condition: &str,
     order: &str,
     (end, limit): (&str, i64),
 ) -> Result<Vec<LatestRow>, Fault> {
     let (columns, view) = (schema::read_back(flow), flow.latest_name());
     // The view would sort all sessions to show the few of them that are asked for.
-    let from = if flow.merging { format!("({})", ddl::newest(flow)) } else { format!("\"{view}\"") };
+    let from = if flow.merging { format!("({})", ddl::newest(flow, mode)) } else { format!("\"{view}\"") };
     let counts: String = schema::counts(flow).map(|name| format!(", \"{name}\" DESC")).collect();
     let by: String = flow.columns.iter().map(|name| format!(", \"{name}\"")).collect();
     let sql = format!(
@@ -109,9 +118,13 @@ pub(crate) fn refusals(connection: &Connection) -> Result<Vec<Refusals>, Fault> 
     Ok(refusals.collect::<Result<_, _>>()?)
 }
 
-/// The watermark of the newest row.
-fn watermark(connection: &Connection, flow: &FlowTable) -> Result<String, Fault> {
-    let sql = format!("SELECT watermark FROM \"{}\" ORDER BY rowid DESC LIMIT 1", flow.flow);
+/// The watermark of the newest row. A row that was replaced keeps its place in the table.
+fn watermark(connection: &Connection, (flow, mode): (&FlowTable, WriterMode)) -> Result<String, Fault> {
+    let order = match mode {
+        WriterMode::Append => "rowid",
+        WriterMode::Upsert => "watermark",
+    };
+    let sql = format!("SELECT watermark FROM \"{}\" ORDER BY {order} DESC LIMIT 1", flow.flow);
     let watermark = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?;
     Ok(watermark.unwrap_or_else(|| stamp::text(EventTime::MIN)))
 }

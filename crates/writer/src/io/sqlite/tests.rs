@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Claim, State, Writer, WriterConfig, fixtures};
+use crate::{Claim, State, Writer, WriterConfig, WriterMode, fixtures};
 
 const MINUTE: i64 = 60_000;
 
@@ -39,11 +39,16 @@ fn pane(page: Option<&str>, end: i64, index: u32, views: u64) -> Row {
 
 struct File {
     folder: TempDir,
+    mode: WriterMode,
 }
 
 impl File {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder can be made") }
+        Self::of(WriterMode::Append)
+    }
+
+    fn of(mode: WriterMode) -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder can be made"), mode }
     }
 
     fn path(&self) -> PathBuf {
@@ -51,7 +56,7 @@ impl File {
     }
 
     fn config(&self) -> WriterConfig {
-        WriterConfig::Sqlite(SqliteConfig { path: self.path() })
+        WriterConfig::Sqlite(SqliteConfig { path: self.path(), mode: self.mode })
     }
 
     async fn connect(&self, flow: &FlowTable) -> Writer {
@@ -59,8 +64,10 @@ impl File {
     }
 
     fn sqlite(&self, flow: &FlowTable) -> impl Future<Output = Sqlite> {
-        let (path, tables) = (self.path(), Tables::try_new(std::slice::from_ref(flow)));
-        async move { Sqlite::connect(&path, tables.expect("the names are good")).await.expect("the file opens") }
+        let (path, tables, mode) = (self.path(), Tables::try_new(std::slice::from_ref(flow)), self.mode);
+        async move {
+            Sqlite::connect(&path, tables.expect("the names are good"), mode).await.expect("the file opens")
+        }
     }
 
     /// All panes in the order in which they were added.
@@ -371,7 +378,7 @@ async fn a_different_table_is_left_unchanged() {
 async fn an_unusable_path_is_named() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let connect = async |path: PathBuf| {
-        Writer::connect(&WriterConfig::Sqlite(SqliteConfig { path }), &[flow()])
+        Writer::connect(&WriterConfig::Sqlite(SqliteConfig { path, mode: WriterMode::Append }), &[flow()])
             .await
             .expect_err("it is no database")
     };
@@ -744,20 +751,23 @@ proptest! {
             }
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is made");
-        let seen = runtime.block_on(async {
-            let (file, flow) = (File::new(), fixtures::sessions());
+        let seen = async |mode, shown: &str| {
+            let (file, flow) = (File::of(mode), fixtures::sessions());
             let writer = file.connect(&flow).await;
             add_to(&writer, &flow, &fire(&events)).await;
             let connection = Connection::open(file.path()).expect("the file opens");
-            let sql = "SELECT user, window_start, window_end, events FROM visits_latest ORDER BY user, window_start";
-            let mut statement = connection.prepare(sql).expect("the view is there");
+            let sql = format!("SELECT user, window_start, window_end, events FROM {shown} ORDER BY user, window_start");
+            let mut statement = connection.prepare(&sql).expect("the view is there");
             let time = |text: String| crate::stamp::parse(&text).expect("a time").0;
             let rows = statement.query_map([], |row| {
                 Ok((row.get(0)?, time(row.get(1)?), time(row.get(2)?), row.get(3)?))
             });
             rows.expect("rows").map(|row| row.expect("a row")).collect::<Vec<(Option<String>, i64, i64, i64)>>()
-        });
-        prop_assert_eq!(seen, expected);
+        };
+        prop_assert_eq!(&runtime.block_on(seen(WriterMode::Append, "visits_latest")), &expected);
+        // With upserts, the table has no session that became part of another.
+        prop_assert_eq!(&runtime.block_on(seen(WriterMode::Upsert, "visits")), &expected);
+        prop_assert_eq!(&runtime.block_on(seen(WriterMode::Upsert, "visits_latest")), &expected);
     }
 }
 
@@ -826,7 +836,7 @@ async fn an_index_finds_the_sessions_of_a_key() {
     let writer = file.connect(&flow).await;
     add_to(&writer, &flow, &[session(None, (0, 10), 0, 1)]).await;
     let connection = Connection::open(file.path()).expect("the file opens");
-    let sql = format!("EXPLAIN QUERY PLAN {}", ddl::newest(&flow));
+    let sql = format!("EXPLAIN QUERY PLAN {}", ddl::newest(&flow, WriterMode::Append));
     let mut statement = connection.prepare(&sql).expect("the table is there");
     let plan: Vec<String> =
         statement.query_map([], |row| row.get(3)).expect("a plan").map(|row| row.expect("a line")).collect();
@@ -852,4 +862,86 @@ async fn the_view_of_sessions_takes_as_many_steps_as_a_sort() {
         steps.push(statement.get_status(rusqlite::StatementStatus::VmStep));
     }
     assert!(steps[1] < 10 * steps[0], "{steps:?} steps for eight times as many sessions");
+}
+
+/// A window and key, the number of the pane, and its views.
+type Fired = (Option<&'static str>, i64, u32, u64);
+
+fn any_fired() -> impl Strategy<Value = Fired> {
+    let page = prop_oneof![Just(None), Just(Some("")), Just(Some("/a"))];
+    (page, 0_i64..3, 0_u32..5, 0_u64..100)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// In any order, with repetitions, and divided into requests in any way.
+    #[test]
+    fn the_newest_pane_replaces_the_others(fired in proptest::collection::vec(any_fired(), 1..40), cut in 0_usize..40) {
+        let rows: Vec<Row> = fired.iter().map(|(page, end, index, views)| pane(*page, end * MINUTE, *index, *views)).collect();
+        let mut expected: Vec<Row> = Vec::new();
+        for row in &rows {
+            match expected.iter_mut().find(|other| other.key == row.key && other.window == row.window) {
+                Some(other) if other.pane_index <= row.pane_index => *other = row.clone(),
+                Some(_) => {}
+                None => expected.push(row.clone()),
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime is made");
+        runtime.block_on(async {
+            let (file, flow) = (File::of(WriterMode::Upsert), flow());
+            let writer = file.connect(&flow).await;
+            let (first, second) = rows.split_at(cut.min(rows.len()));
+            for part in [first, second].into_iter().filter(|part| !part.is_empty()) {
+                add(&writer, part).await;
+            }
+            assert_eq!(file.panes(&flow), expected);
+            let received = writer.count(&panes()).await.expect("the file answers");
+            assert_eq!(received, rows.len() as u64, "rows that were replaced were received, too");
+        });
+    }
+}
+
+#[tokio::test]
+async fn the_newest_window_follows_the_newest_watermark() {
+    let (file, flow) = (File::of(WriterMode::Upsert), flow());
+    let writer = file.connect(&flow).await;
+    let (first, second) = (20 * MINUTE, 21 * MINUTE);
+    add(&writer, &[pane(Some("/a"), first, 0, 1), pane(Some("/a"), second, 0, 2)]).await;
+    // The row that was added first is replaced last.
+    let late = Row { watermark: EventTime(second), ..pane(Some("/a"), first, 1, 3) };
+    add(&writer, std::slice::from_ref(&late)).await;
+    let newest = writer.latest("box_ctr", 10).await.expect("panes are read");
+    assert_eq!(newest.into_iter().map(|latest| latest.row.pane_index).collect::<Vec<_>>(), [0]);
+    assert_eq!(file.panes(&flow)[0], late);
+}
+
+/// The restored backup of a file: its streams are unknown, and rows that it lacks are written again.
+#[tokio::test]
+async fn rows_of_a_lost_stream_replace_nothing_newer() {
+    let (file, flow) = (File::of(WriterMode::Upsert), flow());
+    let writer = file.connect(&flow).await;
+    let newer = pane(Some("/a"), 0, 2, 9);
+    add(&writer, std::slice::from_ref(&newer)).await;
+    let old = append_of(&writer, "box_ctr/unknown", 0, &[pane(Some("/a"), 0, 1, 4), pane(None, 0, 0, 1)]);
+    assert_eq!(writer.append(&old).await.expect("the file answers"), Appended::StreamGone);
+    assert!(!writer.contains(&old).await.expect("the file answers"));
+    add(&writer, &[pane(Some("/a"), 0, 1, 4), pane(None, 0, 0, 1)]).await;
+    assert_eq!(file.panes(&flow), [newer, pane(None, 0, 0, 1)]);
+}
+
+#[tokio::test]
+async fn a_table_of_the_other_mode_is_refused() {
+    for (mut file, flow) in [(File::new(), flow()), (File::of(WriterMode::Upsert), fixtures::sessions())] {
+        file.connect(&flow).await.close().await.expect("the file closes");
+        let flows = std::slice::from_ref(&flow);
+        Writer::check(&file.config(), flows).await.expect("it is of this mode");
+        file.mode = if file.mode == WriterMode::Append { WriterMode::Upsert } else { WriterMode::Append };
+        let is_refused = |error: Option<WriterError>| matches!(error, Some(WriterError::OtherMode { .. }));
+        assert!(is_refused(Writer::setup(&file.config(), flows, true).await.err()));
+        assert!(is_refused(Writer::setup(&file.config(), flows, false).await.err()));
+        assert!(is_refused(Writer::check(&file.config(), flows).await.err()));
+        assert!(is_refused(Writer::connect(&file.config(), flows).await.err()));
+        assert!(is_refused(Writer::open(&file.config(), flows).await.err()));
+    }
 }
