@@ -186,7 +186,9 @@ impl WriterConfig {
             WriterKind::BigQuery => bigquery(settings),
             WriterKind::PubSub => match events {
                 Some((events, endpoint)) => pubsub(settings, events, endpoint),
-                None => Err(vec![problem("kind", "is \"pubsub\", which requires the section [pubsub]; add it")]),
+                None => {
+                    Err(vec![problem("kind", "is \"pubsub\", which requires the section [pubsub]; add it")])
+                }
             },
         }
     }
