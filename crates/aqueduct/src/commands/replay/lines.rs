@@ -158,6 +158,7 @@ mod tests {
     fn unfinished_output_is_removed_when_dropped() {
         let settings: FlowSettings = serde_json::from_value(serde_json::json!({
             "name": "f", "by": { "page": "/p" }, "window": { "size": "10s" },
+            "measures": { "n": { "count": {} } },
         }))
         .expect("the flow");
         let flow = Flow::try_from(settings).expect("the flow is valid");
