@@ -176,12 +176,14 @@ impl TryFrom<FlowSettings> for Flow {
         if !errors.0.is_empty() {
             return Err(errors);
         }
+        if settings.early.is_some_and(|early| early.0 < 1_000) {
+            errors.push("early", "must be at least \"1s\"");
+        }
         let windows = errors.keep(settings.window.resolve());
         let events = errors.keep(settings.events.as_ref().map(|events| matched("where", events)).transpose());
         let ctr = errors.keep(ctr(&settings));
         let has_ctr = settings.views.is_some() || settings.clicks.is_some();
         if let Some(windows) = &windows {
-            check_early(settings.early, windows, &mut errors);
             check_session(windows, settings.allowed_lateness, &mut errors);
         }
         let join = settings.join.map(|join| Join {
@@ -219,6 +221,23 @@ impl TryFrom<FlowSettings> for Flow {
     }
 }
 
+impl Flow {
+    /// Keys that are valid and cannot have the effect that they are for. A configuration with one of them is refused; with
+    /// windows of milliseconds, as in tests, they are harmless.
+    pub fn ineffective(&self) -> Option<FlowError> {
+        // A session has no largest length.
+        let (Some(early), WindowKind::Aligned(windows)) = (self.early, &self.windows) else { return None };
+        let shortest = windows.shortest();
+        (early >= shortest).then(|| {
+            let reason = format!(
+                "\"{early}\" is not shorter than a window (\"{shortest}\"), so a window can close without an early pane; \
+                 shorten it, or remove it"
+            );
+            FlowError::new("early", reason)
+        })
+    }
+}
+
 fn matched(key: &str, settings: &MatchSettings) -> Result<Match, FlowError> {
     settings.resolve().ok_or_else(|| FlowError::new(key, NOTHING))
 }
@@ -252,25 +271,6 @@ fn check_lengths(settings: &FlowSettings, errors: &mut FlowErrors) {
     ];
     for (key, _) in lengths.into_iter().filter(|(_, length)| length.is_some_and(|length| length > LONGEST)) {
         errors.push(key, format!("is too long; the maximum is \"{LONGEST}\" (100 years)"));
-    }
-}
-
-/// Early panes are those of a window that is still open.
-fn check_early(early: Option<Millis>, windows: &WindowKind, errors: &mut FlowErrors) {
-    let Some(early) = early else { return };
-    if early.0 < 1_000 {
-        errors.push("early", format!("\"{early}\" is too short; the minimum is \"1s\""));
-    }
-    // A session has no largest length.
-    if let WindowKind::Aligned(windows) = windows
-        && early >= windows.shortest()
-    {
-        let reason = format!(
-            "\"{early}\" is not shorter than a window (\"{}\"), so no early pane would be published; shorten it, or remove \
-             it",
-            windows.shortest()
-        );
-        errors.push("early", reason);
     }
 }
 

@@ -200,7 +200,12 @@ impl Config {
                         format!("another flow is already named {:?}; choose a different name", flow.name);
                     errors.push(self.settings.error_at(&format!("flows[{n}].name"), text));
                 }
-                Ok(flow) => flows.push(flow),
+                Ok(flow) => match flow.ineffective() {
+                    None => flows.push(flow),
+                    Some(error) => {
+                        errors.push(self.settings.error_at(&format!("flows[{n}].{}", error.key), error));
+                    }
+                },
                 Err(FlowErrors(found)) => errors.extend(
                     found
                         .iter()

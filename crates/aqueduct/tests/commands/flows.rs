@@ -47,7 +47,7 @@ fn invalid_measures_and_windows_name_the_key() {
     for (measures, line, key) in [
         ("views = { count = {} }", 0, ""),
         ("a = { ratio = [\"b\", \"views\"] }\nviews = { count = {} }", 3, "flows[0].measures.a.ratio"),
-        ("page = { count = {} }", 0, "flows[0].by.page"),
+        ("page = { count = {} }", 3, "flows[0].measures.page"),
         ("a = { sum = \"/price\", max = \"/price\" }", 3, "flows[0].measures.a.max"),
         ("a = { cuont = {} }", 3, "flows[0].measures.a.cuont"),
         ("a = { distinct = \"/id\", per = 10 }", 3, "flows[0].measures.a.per"),

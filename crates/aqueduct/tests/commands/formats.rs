@@ -101,6 +101,7 @@ fn tags_need_a_schema() {
 #[test]
 fn a_schema_in_a_file_is_compared_with_every_pointer() {
     let place = place("[kafka.formats.events]\nvalue = \"avro\"\nschema = \"events.avsc\"\n");
+    assert_eq!(place.run("keys new").code, Some(0));
     let run = place.run("check --offline");
     assert_eq!((run.code, run.err.as_str()), (Some(0), ""));
     let warnings: Vec<&str> = run.out.lines().filter(|line| line.starts_with("warning ")).collect();

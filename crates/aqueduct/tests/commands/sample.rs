@@ -31,7 +31,7 @@ fn the_sample_report_has_no_values() {
         found.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).unwrap_or_default()
     };
     for (start, expected) in [
-        ("42 records", "42 records of events.ndjson: 40 accepted, 2 rejected"),
+        ("42 records", "42 records of events.ndjson: 40 passed, 2 rejected"),
         ("  1 rejected: unexpected", "1 rejected: unexpected-shape at /user_id"),
         ("/user_id", "/user_id 40 100 % pseudonymised"),
         ("/ip", "/ip 40 100 % removed"),

@@ -177,7 +177,7 @@ fn check_reports_each_connection() {
     assert_eq!(before.code, Some(1), "{}", before.err);
     for line in [
         "skipped [events], [[flows]], [writer] (not in the file)",
-        "FAILED  keyring: no keyring at keys.toml; create one with `aqueduct keys new`",
+        "FAILED  the keyring keys.toml does not exist; correct its path, or create it with `aqueduct keys new`",
     ] {
         assert!(before.out.lines().any(|found| found == line), "no {line:?} in\n{}", before.out);
     }

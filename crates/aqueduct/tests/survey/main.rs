@@ -64,8 +64,8 @@ fn uncommitted_records_and_deleted_rows_are_missing() {
     pipe.delete_a_row();
     let ran = pipe.run(&["reconcile"]);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    let verdict = "\nmissing: 1 offsets not committed by the connector, \
-                   2 offsets committed and not received by the processor, 1 rows, 1 keys of complete windows\n";
+    let verdict = "\nmissing: one offset not committed by the connector, \
+                   2 offsets committed and not received by the processor, one row, one key of complete windows\n";
     assert!(ran.out.ends_with(verdict), "{}", ran.out);
 }
 
@@ -83,7 +83,7 @@ fn unreachable_services_are_reported() {
     }
     let ran = pipe.run_with(&["reconcile"], &nowhere);
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    assert!(ran.out.ends_with("\nmissing: 2 answers\n"), "{}", ran.out);
+    assert!(ran.out.ends_with("\nincomplete: 2 sources could not be read\n"), "{}", ran.out);
 }
 
 #[test]

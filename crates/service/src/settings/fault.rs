@@ -96,6 +96,16 @@ impl Fault {
         }
     }
 
+    /// Whether a key is only missing because `other` found it under a name with a typing error.
+    pub(crate) fn follows_from(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::MissingKey(missing), Kind::UnknownKey { key, known }) => {
+                self.path == other.path && nearest(key, known) == Some(missing)
+            }
+            _ => false,
+        }
+    }
+
     /// The place, and a message with the full key.
     pub(crate) fn explain(self, section: &str) -> (Origin, String) {
         let mut key = Key(vec![Segment::Key(section.to_owned())]);
@@ -169,13 +179,20 @@ fn blot(message: String, secrets: &[String]) -> String {
     message
 }
 
-/// The most similar known name, or all of them; for the end of an error about an unknown one.
+/// Names that an error lists.
+const LISTED: usize = 20;
+
+/// The most similar known name, or the known names; for the end of an error about an unknown one.
 pub fn hint(name: &str, known: &[&str], what: &str) -> String {
     if let Some(nearest) = nearest(name, known) {
         return format!("did you mean {nearest}?");
     }
     match known {
         [] => format!("no {what} are allowed here"),
+        _ if known.len() > LISTED => {
+            let listed = known[..LISTED].join(", ");
+            format!("known {what}: {listed} and {} more", known.len() - LISTED)
+        }
         _ => format!("known {what}: {}", known.join(", ")),
     }
 }

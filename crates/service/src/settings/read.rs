@@ -32,10 +32,10 @@ pub(crate) fn read<T: DeserializeOwned>(node: &Node, context: &Context) -> Resul
         Err(fault) => fault,
     };
     let mut rest = node.clone();
-    let mut faults = Vec::new();
+    let mut faults: Vec<Fault> = Vec::new();
     loop {
         let rejected = fault.rejected();
-        let is_new = fault.is_independent(&rest);
+        let is_new = fault.is_independent(&rest) && !faults.iter().any(|known| fault.follows_from(known));
         let is_left = rest.omit(&rejected);
         if is_new {
             faults.push(fault);

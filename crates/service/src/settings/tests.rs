@@ -190,6 +190,16 @@ fn unknown_names_suggest_the_nearest() {
 }
 
 #[test]
+fn a_hint_lists_some_names() {
+    let names: Vec<String> = (0..100).map(|n| format!("flow_{n:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    assert!(hint("flwo_42", &names, "flows").contains("flow_42"));
+    let listed = hint("other", &names, "flows");
+    assert!(listed.contains("flow_19") && !listed.contains("flow_20") && listed.contains("80"), "{listed}");
+    assert!(hint("other", &names[..20], "flows").ends_with("flow_19"));
+}
+
+#[test]
 fn missing_keys_are_named_at_their_table() {
     check("\n\n# c\n[kafka]\ntopics = []\n", "aqueduct.toml:2: kafka.bootstrap_servers");
     check(
@@ -240,8 +250,12 @@ fn all_independent_errors_of_a_section_are_found() {
             "3: kafka.topics[3]: ",
             "5: kafka.port: ",
             "6: kafka.eager: ",
-            "1: missing key kafka.bootstrap_servers",
         ],
+    );
+    // The unknown key is the missing one, but not that of another name.
+    check(
+        "[kafka]\nbootstrap = 'x'\ntopics = ['a']\ngroup_id = 'g'\n",
+        &["2: unknown key kafka.bootstrap;", "1: missing key kafka.bootstrap_servers"],
     );
     // A key that was rejected is not missing, and neither is the table that lacks it.
     check(

@@ -146,7 +146,7 @@ fn earlier_incarnations_are_not_expected() {
     let other = Partition { incarnation: "b".into(), ..partition() };
     let log = Log { partition: other, low: 0, high: 0, committed: None };
     remade.logs = Ok(Logs { logs: vec![log], missing: Vec::new(), members: Some(1) });
-    check(&remade, &[(1, 2, Stage::Lost)], "missing: 1 offsets lost");
+    check(&remade, &[(1, 2, Stage::Lost)], "missing: one offset lost");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn sent_rows_must_be_in_the_table() {
 
     // A new stream receives the waiting rows; those of the old one must still be in the table.
     rows.state.outbox.open(&table, "t".to_owned());
-    for (there, verdict) in [(4, "missing: 1 rows"), (5, "nothing is missing")] {
+    for (there, verdict) in [(4, "missing: one row"), (5, "nothing is missing")] {
         rows.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
         check(&rows, &[], verdict);
     }

@@ -1,7 +1,7 @@
 //! A file of flow tests: its keys, and the checks that need no run.
 
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     marker::PhantomData,
     path::{Path, PathBuf},
 };
@@ -76,8 +76,12 @@ pub(super) enum Expectation<'a> {
 impl TestFile {
     /// Reads a file. Variables of the environment do not apply to it.
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => {
+                SettingsError::NotFound { path: path.to_owned(), by: "the command line".to_owned() }
+            }
+            _ => SettingsError::Unreadable { path: path.to_owned(), source },
+        })?;
         let settings = Settings::parse(&text, path, [], SECTIONS)?;
         let tests = settings.required("test", EXAMPLE)?;
         let file = Self { settings, tests };
@@ -175,21 +179,28 @@ fn unknown(expected: &Expected, flows: &[Flow]) -> Option<(String, String)> {
         (Some(Wanted::Text(name)), _) => match flows.iter().find(|flow| *flow.name == **name) {
             Some(flow) => flow,
             None => {
-                return Some((".flow".to_owned(), format!("no such flow; {}", hint(name, &names, "flows"))));
+                return Some((
+                    ".flow".to_owned(),
+                    format!("unknown flow {name:?}; {}", hint(name, &names, "flows")),
+                ));
             }
         },
         (Some(_), _) => return Some((".flow".to_owned(), "is not the name of a flow".to_owned())),
         (None, [only]) => only,
         (None, _) => {
             let known = names.join(", ");
-            return Some((String::new(), format!("the row has no flow; add flow = \"...\", one of {known}")));
+            return Some((
+                String::new(),
+                format!("the row has no flow; add flow = \"...\" with one of {known}"),
+            ));
         }
     };
     let columns = flow.table().all_columns();
     let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let names = expected.0.iter().map(|(name, _)| name.as_str());
     let column = names.into_iter().find(|name| *name != "flow" && !known.contains(name))?;
-    let problem = format!("flow {} has no such column; {}", flow.name, hint(column, &known, "columns"));
+    let problem =
+        format!("unknown column {column:?} of flow {}; {}", flow.name, hint(column, &known, "columns"));
     Some((format!(".{column}"), problem))
 }
 
