@@ -50,7 +50,7 @@ pub(crate) enum Command {
     /// Pseudonymise NDJSON from standard input as the connector does
     #[command(after_long_help = commands::anonymise::EXAMPLE)]
     Anonymise(commands::anonymise::Args),
-    /// Turn messages pulled from Pub/Sub, packs too, into one line for each event
+    /// Convert messages pulled from Pub/Sub, including packs, to one line for each event
     #[command(after_long_help = commands::unpack::EXAMPLE)]
     Unpack(commands::unpack::Args),
     /// Validate the configuration and try every connection

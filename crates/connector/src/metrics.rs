@@ -100,7 +100,7 @@ pub const COMMITS: Described = Described::counter(
     "aqueduct_connector_commits_total",
     "commits",
     &[],
-    "Offset that Kafka confirmed as committed, by partition",
+    "Commits of partitions that Kafka confirmed; a commit of three partitions counts as three",
 );
 /// Partitions that this replica holds.
 pub const PARTITIONS: Described = Described::gauge(

@@ -134,7 +134,7 @@ pub enum Error {
     /// Kafka reported an error for which there is no rule. The consumer ends rather than guess: librdkafka may have
     /// dropped records with it.
     #[error(
-        "unexpected Kafka error {name}; no offset was committed past it; observed up the code in Kafka's list of errors, remove the cause, and restart the connector"
+        "unexpected Kafka error {name}; no offset was committed past it; look up the code in Kafka's list of errors, remove the cause, and restart the connector"
     )]
     Unknown {
         /// The error's name and number, as in `PolicyViolation (44)`.

@@ -306,10 +306,11 @@ impl Restoring {
         self.known = Some(known.collect());
     }
 
-    /// All checkpoints are applied.
+    /// Completes the recovery once all checkpoints have been applied. Returns the core, the outbox, and the flows that were
+    /// added or removed.
     ///
     /// # Errors
-    /// When a flow means something else than it did.
+    /// If the definition of a flow was edited in a way that a running flow does not allow.
     pub fn finish(self) -> Result<(Core, Outbox, Restored), Edited> {
         let Self { mut core, outbox, known } = self;
         let mut restored = Restored::default();

@@ -22,7 +22,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// Reads a name. `None` if it is that of a single topic.
+    /// Parses a topic name with a field in braces. `None` if the name has no braces; an error text if they are malformed.
     pub fn parse(topic: &str) -> Option<Result<Self, String>> {
         topic.contains(['{', '}']).then(|| Self::of(topic))
     }

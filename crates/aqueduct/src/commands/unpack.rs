@@ -27,7 +27,7 @@ pub(crate) const EXAMPLE: &str = "\
 Example: the events of ten messages
   gcloud pubsub subscriptions pull events-look --limit 10 --format json | aqueduct unpack
 
-Reads messages as JSON from standard input: an array, as gcloud prints it, or one object after the other; each is a message with `data` in base64 and `attributes`, or has such a message as `message`. Writes one line for each record: its event as `data`, and the attributes that a message of its own would have. Messages that are no packs pass through. Requires no configuration. For each message that cannot be read, writes its number and the reason to standard error, without any content, and exits with 1.";
+Reads messages as JSON from standard input: an array, as gcloud prints it, or one object after the other; each is a message with `data` in base64 and `attributes`, or has such a message as `message`. Writes one line for each record: its event as `data`, and the attributes that a message of its own would have. Messages that are not packs become one line each. Requires no configuration. For each message that cannot be read, writes its number and the reason to standard error, without any content, and exits with 1.";
 
 const BUFFER: usize = 256 << 10;
 

@@ -48,10 +48,12 @@ pub enum ContainerError {
     #[error("not an Avro object container file")]
     NotAContainer,
     /// The file ends within its header, or within a block that begins at this byte.
-    #[error("the file is cut off: it ends within the header or block that begins at byte {0}")]
+    #[error(
+        "the file is cut off: it ends within the header or block that begins at byte {0}; restore the file, or write it again"
+    )]
     CutOff(u64),
     /// The header or a block is not encoded as it should be.
-    #[error("the header or block that begins at byte {0} is damaged")]
+    #[error("the header or block that begins at byte {0} is damaged; restore the file, or write it again")]
     Damaged(u64),
     /// A block, or a value of the header, is too long to be kept in memory.
     #[error("the header or block that begins at byte {0} is longer than {limit} MiB", limit = MAX_BLOCK >> 20)]

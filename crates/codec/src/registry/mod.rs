@@ -291,8 +291,8 @@ impl Shared {
                         tracing::warn!(
                             url = self.http.url(),
                             problem,
-                            action = "see the network and the registry's log; partitions with schemas that are not known yet wait",
-                            "the schema registry does not answer; trying until it does"
+                            action = "check the network and the registry's log",
+                            "the schema registry does not respond; retrying; partitions that need an unknown schema wait"
                         );
                     }
                     tokio::time::sleep(after.max(backoff.next(random()))).await;

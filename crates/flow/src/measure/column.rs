@@ -166,7 +166,7 @@ impl Columns {
         }
     }
 
-    /// Moves one row of these columns into another.
+    /// Merges row `from` into row `row` of these columns. Nothing may read `from` afterwards.
     pub fn merge_within(&mut self, row: usize, from: usize) {
         for column in &mut self.columns {
             cells!(column, counts => counts.set(row, counts.get(row) + counts.get(from)), cells => {

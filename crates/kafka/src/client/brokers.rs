@@ -30,7 +30,7 @@ use crate::{
 /// A client without a group. It sees records of open transactions too.
 ///
 /// A client with wrong credentials gets no answers; the reason arrives only in an error event. Without reading these
-/// events, a wrong password would observed like a broker that does not respond.
+/// events, a wrong password would look like a broker that does not respond.
 pub struct Brokers {
     client: BaseConsumer<Context>,
     config: KafkaConfig,
@@ -38,15 +38,15 @@ pub struct Brokers {
 
 /// The minimum time for which the client's queue is served.
 pub(crate) const SERVE: Duration = Duration::from_millis(50);
-/// How long to wait for an answer before the first observed at why there is none. Each further wait is twice as long,
-/// so that a distant broker is waited for as well.
+/// How long to wait for an answer before first checking why there is none. Each further wait is twice as long, so that a
+/// distant broker has time to answer.
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// How long to wait for a topic that is being created.
 const NEW_TOPIC: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_millis(100);
 
 impl Brokers {
-    /// A client for questions before anything runs. No question creates the topic that it asks about.
+    /// Opens a client for metadata requests before the pipeline starts. No request creates a topic.
     ///
     /// # Errors
     /// [`Error::Questions`]: librdkafka rejects the configuration.

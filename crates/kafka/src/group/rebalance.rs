@@ -442,13 +442,13 @@ fn announce(slot: &Slot, start: &Start) {
         Some(Notice::NewTopic) => {
             tracing::warn!(
                 %partition, offset,
-                action = "none if the topic was deleted on purpose",
+                action = "none if this was intended; otherwise find out who deleted the topic",
                 "the topic was deleted and recreated; reading from the beginning"
             );
         }
         Some(Notice::Lost { records }) => tracing::error!(
             %partition, offset, records,
-            action = "increase the topic's retention now, and keep downtimes of the connector shorter than the retention",
+            action = "increase the topic's retention now, and do not stop the connector for longer than the retention",
             "records lost: retention deleted them before they were read"
         ),
         Some(Notice::Cut { records }) => tracing::error!(

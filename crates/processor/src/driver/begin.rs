@@ -119,7 +119,7 @@ pub async fn run<S: Sink>(
     for flow in &restored.removed {
         warn!(
             flow,
-            action = "none if it was removed on purpose; its table is unchanged",
+            action = "none if the removal was intended, its table is unchanged; otherwise restore the flow in the configuration, and recompute its past with `aqueduct replay`",
             "this flow is no longer configured; its state is dropped"
         );
     }

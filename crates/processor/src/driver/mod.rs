@@ -367,7 +367,7 @@ impl<S: Sink> Driver<S> {
                 warn!(
                     requests = self.stages.outbox().len(),
                     action = "restart the processor within four days, while the table's stream exists",
-                    "unwritten rows are in the state; the next run writes them"
+                    "shutting down before all rows were written; the others are in the state, and the next start writes them"
                 );
                 Ok(())
             }

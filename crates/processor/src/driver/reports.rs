@@ -101,7 +101,7 @@ pub(super) fn report_hole(hole: &Abandoned) {
     if hole.before_start {
         warn!(
             partition = %hole.partition, from = hole.offsets.start, to = hole.offsets.end,
-            action = "none at the first start; otherwise restore [state] checkpoints, or seek the subscription back and start without a state",
+            action = "none at the first start; otherwise restore [state] checkpoints, or set it to an empty location and seek both subscriptions back",
             "starting without a state: earlier offsets were already acknowledged and are not counted"
         );
     } else {

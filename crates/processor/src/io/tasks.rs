@@ -51,7 +51,7 @@ impl Patience {
             self.waiting = true;
             warn!(
                 error = %chain(error),
-                action = "see the error: checkpoint storage or tables are unreachable or reject requests",
+                action = "check that the place named in the error is reachable and accepts writes",
                 "cannot write a checkpoint or rows; retrying"
             );
         }

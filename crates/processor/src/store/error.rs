@@ -17,7 +17,7 @@ pub enum StoreError {
     },
     /// No state can be stored in this place.
     #[error(
-        "cannot store the state in {place}; correct [state] checkpoints, or remove the file at that path"
+        "cannot store the state in {place}; [state] checkpoints must name a folder or a path in a bucket, not a file"
     )]
     Unusable {
         /// The configured place.
@@ -111,7 +111,7 @@ pub enum StoreError {
     },
     /// A checkpoint is missing or damaged below the newest one.
     #[error(
-        "checkpoint {number} in {place} is {damage}, and checkpoint {needed_by} depends on it; restore it from a backup, or set [state] checkpoints to an empty location and seek the subscription back to before the state began"
+        "checkpoint {number} in {place} is {damage}, and checkpoint {needed_by} depends on it; restore it from a backup, or set [state] checkpoints to an empty location and seek both subscriptions back to before the state began"
     )]
     Broken {
         /// The configured place.
@@ -125,7 +125,7 @@ pub enum StoreError {
     },
     /// There are checkpoints, but all are damaged.
     #[error(
-        "cannot read any of the {count} checkpoints in {place}; restore them from a backup, or set [state] checkpoints to an empty location and seek the subscription back to before the state began"
+        "cannot read any of the {count} checkpoints in {place}; restore them from a backup, or set [state] checkpoints to an empty location and seek both subscriptions back to before the state began"
     )]
     Unreadable {
         /// The configured place.

@@ -134,7 +134,7 @@ impl Store {
         if !torn.is_empty() {
             warn!(
                 place = %self.place, ?torn, newest = number,
-                action = "run `aqueduct reconcile`; if events are missing, seek the subscription back and start without a state",
+                action = "run `aqueduct reconcile`; if events are missing, set [state] checkpoints to an empty location and seek both subscriptions back (docs/guarantees.md, When the state is lost)",
                 "skipping incomplete or corrupt checkpoints; if one of them was complete before, its events are missing"
             );
         }

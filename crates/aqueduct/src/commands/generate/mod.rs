@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Stop when the event times span this duration, such as 30s, 10m or 2h
     #[arg(long, value_name = "TIME")]
     duration: Option<Millis>,
-    /// Number of users; a few cause many events, most of them few
+    /// Number of users; a few of them are very active, most are not
     #[arg(long, value_name = "N", default_value = "100000")]
     users: NonZeroU32,
     /// Number of pages; page n is viewed 1/n times as often as page 1

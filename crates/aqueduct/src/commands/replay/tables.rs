@@ -223,7 +223,7 @@ impl Tables {
                 Appended::Refused(rows) => {
                     let reason = rows.first().map_or("", |(_, reason)| reason);
                     bail!(
-                        "table {} rejected {} rows: {reason}; correct its columns, or give the flow a new name",
+                        "table {} rejected {} rows: {reason}; correct the columns of the table, or give the flow a new name",
                         append.table.name(),
                         rows.len()
                     );
