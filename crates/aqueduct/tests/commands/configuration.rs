@@ -85,7 +85,7 @@ fn each_error_has_line_and_key() {
             "writer.topic: ",
         ),
         ("kind = \"sqlite\"\npath = \"aqueduct.db\"", "kind = \"pubsub\"", "writer.topic: "),
-        ("kind = \"sqlite\"", "kind = \"pubsub\"", "writer.path: "),
+        ("kind = \"sqlite\"", "kind = \"pubsub\"\ntopic = \"ctr\"", "writer.path: "),
         ("kind = \"sqlite\"", "kind = \"sqlite\"\nmode = \"merge\"", "writer.mode"),
         // Errors of a section that another one needs are printed once.
         (
