@@ -17,10 +17,10 @@ fn a_newer_connector_stops_the_processor_and_loses_nothing() -> Result<()> {
     let (data, marks) = (pipe.name().to_owned(), format!("{}-marks", pipe.name()));
     let subscriptions = [format!("{data}-ctr-marks"), format!("{data}-ctr")];
     let newer_mark = br#"{"version":3,"packs":[{"from":7,"to":9}]}"#;
-    let newer_data = json!({"aqueduct.format": "pack-1", "kafka.topic": pipe.name()});
+    let newer_data = json!({"aqueduct.format": "pack-2", "kafka.topic": pipe.name()});
     for ((topic, content, attributes, error), subscription) in [
         (&marks, &newer_mark[..], &json!({}), "received a mark of version 3"),
-        (&data, &b"packed"[..], &newer_data, "received a message with the unknown format \"pack-1\""),
+        (&data, &b"packed"[..], &newer_data, "received a message with the unknown format \"pack-2\""),
     ]
     .into_iter()
     .zip(subscriptions)
