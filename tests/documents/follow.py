@@ -216,6 +216,7 @@ class Follow(unittest.TestCase):
             "AQUEDUCT__KAFKA__GROUP_ID": own,
             "AQUEDUCT__PUBSUB__TOPIC": own,
             "AQUEDUCT__PUBSUB__SUBSCRIPTION": f"{own}-ctr",
+            "AQUEDUCT__FLOWS__0__EARLY": "5s",
         }
         place = Place(self.folder, **SOONER, **names)
         place.write("aqueduct.toml", toml(section))
