@@ -36,7 +36,26 @@ use tests::{
     recount::{Recount, recount},
     rows::{Database, check_balance, wait_for},
     traffic::Traffic,
+    wait,
 };
+
+/// Starts a connector and produces records with every kind of trouble, while three processors write rows and are killed, one
+/// after the other.
+fn processors_killed(pipe: &Pipe) -> Result<(Process, Produced)> {
+    let producer = Producer::new(pipe.name(), &[])?;
+    let (mut traffic, mut produced) = (Traffic::new(8_000, 3).with_trouble(), Produced::default());
+    let connector = pipe.start(&["connector"])?;
+    for _ in 0..3 {
+        producer.produce(traffic.by_ref().take(2_000), &mut produced)?;
+        let mut processor = pipe.start(&["processor"])?;
+        wait::until("rows to be written", || {
+            Ok((processor.metric("aqueduct_processor_rows_total", "")? >= 50).then_some(()))
+        })?;
+        processor.kill()?;
+    }
+    producer.produce(traffic, &mut produced)?;
+    Ok((connector, produced))
+}
 
 /// A complete pipeline with SQLite.
 fn prepared(test: &str, partitions: i32) -> Result<Pipe> {

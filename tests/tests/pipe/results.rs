@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tests::{
-    kafka::{Producer, create_topic},
+    kafka::create_topic,
     pipe::{PROJECT, Pipe},
     process::Process,
-    produced::Produced,
     pubsub::{self, Onlooker},
     recount::recount,
     rows::{DeadLetter, Row, difference, finals},
-    traffic::{CANARY, Traffic},
+    traffic::CANARY,
     wait,
 };
+
+use crate::processors_killed;
 
 /// Reads a result topic, and keeps what an application would keep.
 #[derive(Default)]
@@ -129,12 +130,6 @@ fn into_topic(test: &str) -> Result<(Pipe, String)> {
     Ok((pipe, topic))
 }
 
-fn until_rows(processor: &mut Process, rows: u64) -> Result<()> {
-    wait::until("rows to be published", || {
-        Ok((processor.metric("aqueduct_processor_rows_total", "")? >= rows).then_some(()))
-    })
-}
-
 #[test]
 fn results_equal_a_recount_under_kills() -> Result<()> {
     let (pipe, topic) = into_topic("results")?;
@@ -148,16 +143,7 @@ fn results_equal_a_recount_under_kills() -> Result<()> {
     pipe.run_well(&["check"])?;
     let onlooker = Onlooker::ordered(&topic)?;
 
-    let producer = Producer::new(pipe.name(), &[])?;
-    let (mut traffic, mut produced) = (Traffic::new(8_000, 3).with_trouble(), Produced::default());
-    let mut connector = pipe.start(&["connector"])?;
-    for _ in 0..3 {
-        producer.produce(traffic.by_ref().take(2_000), &mut produced)?;
-        let mut processor = pipe.start(&["processor"])?;
-        until_rows(&mut processor, 50)?;
-        processor.kill()?;
-    }
-    producer.produce(traffic, &mut produced)?;
+    let (mut connector, produced) = processors_killed(&pipe)?;
     let recount = recount(&produced)?;
     let mut processor = pipe.start(&["processor"])?;
     let mut reader = Reader::default();

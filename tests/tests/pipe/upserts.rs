@@ -2,16 +2,12 @@
 
 use anyhow::{Result, ensure};
 use tests::{
-    kafka::Producer,
-    process::Process,
-    produced::Produced,
     recount::{Counts, recount},
     rows::{Database, Rows as _, difference},
-    traffic::Traffic,
     wait,
 };
 
-use crate::prepared;
+use crate::{prepared, processors_killed};
 
 /// The rows of the table by window and key.
 fn rows(database: &Database) -> Result<Counts> {
@@ -21,12 +17,6 @@ fn rows(database: &Database) -> Result<Counts> {
         ensure!(is_new, "{:?} has two rows", row.key);
     }
     Ok(counts)
-}
-
-fn until_rows(processor: &mut Process, rows: u64) -> Result<()> {
-    wait::until("rows to be written", || {
-        Ok((processor.metric("aqueduct_processor_rows_total", "")? >= rows).then_some(()))
-    })
 }
 
 #[test]
@@ -47,16 +37,7 @@ fn upserted_rows_equal_a_recount_under_kills() -> Result<()> {
     // Messages of a killed processor are redelivered when their lease ends; a cold start must not end before.
     pipe.edit("cold_start = \"2s\"", "cold_start = \"20s\"")?;
 
-    let producer = Producer::new(pipe.name(), &[])?;
-    let (mut traffic, mut produced) = (Traffic::new(8_000, 3).with_trouble(), Produced::default());
-    let mut connector = pipe.start(&["connector"])?;
-    for _ in 0..3 {
-        producer.produce(traffic.by_ref().take(2_000), &mut produced)?;
-        let mut processor = pipe.start(&["processor"])?;
-        until_rows(&mut processor, 50)?;
-        processor.kill()?;
-    }
-    producer.produce(traffic, &mut produced)?;
+    let (mut connector, produced) = processors_killed(&pipe)?;
     let recount = recount(&produced)?;
     let mut processor = pipe.start(&["processor"])?;
     let database = Database::open(&pipe.path("rows.db"))?;

@@ -167,7 +167,7 @@ mod tests {
         payload.truncate(payload.len() - 1);
         assert_eq!(apply(&mut stages, &offsets, &payload), 13);
         apply(&mut stages, &offsets, &payload);
-        // The whole pack comes too late: the first outcome stands.
+        // An intact copy that arrives later changes nothing: the first outcome counts.
         let (offsets, payload) = packed(10..26);
         apply(&mut stages, &offsets, &payload);
         let (ledger, letters) = outcome(stages);
