@@ -21,20 +21,23 @@ demo: export CFLAGS := -O0 -g0
 demo: ## the whole pipeline in one process with stand-ins, until Ctrl-C (ARGS="--duration 30s --rate 2000")
 	cargo run --locked --profile demo --package aqueduct --no-default-features --bin aqueduct -- demo $(ARGS)
 
+# Clippy is a compiler: where it builds the workspace, lints and code need one run, and dependencies are built once. As
+# `cargo clippy -- -D warnings` sets it.
+LINTED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
+
 # Everything is built before the services start, so that they wait for nothing but tests, and by one command: another
 # choice of packages has other features, for which most dependencies would be rebuilt.
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
 	@deploy/packages.sh
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo check --locked --package aqueduct --no-default-features
 	$(MAKE) --no-print-directory deny alerts kubernetes-check
 	python3 -m unittest discover --quiet --start-directory deploy/services
-	cargo build --workspace --all-targets --locked
+	$(LINTED) cargo build --workspace --all-targets --locked
 	python3 tests/oracle/oracle.py --cases 300 --finals 200 --joins 200 --seconds 90
 	python3 tests/formats/avro_oracle.py --cases 2000 --seconds 12
 	python3 tests/formats/proto_oracle.py --schemas 200
-	$(SERVICES) run -- sh -ec 'cargo test --workspace --locked; python3 tests/documents/follow.py; target/debug/chaos --first 5 --runs 3'
+	$(SERVICES) run -- sh -ec '$(LINTED) cargo test --workspace --locked; python3 tests/documents/follow.py; target/debug/chaos --first 5 --runs 3'
 	@echo "make test: format, lints and all tests passed"
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")

@@ -2,7 +2,7 @@
 //! publish, mark and commit.
 //!
 //! Pure: no clock, no Kafka, no Pub/Sub, so that the simulation runs the same code as production. Time enters only as
-//! [`Input::Tick`] (once a second) and with the reported facts. Payloads stay outside: a batch is represented by its
+//! [`Input::Mark`] and [`Input::Tick`] and with the reported facts. Payloads stay outside: a batch is represented by its
 //! number.
 
 use std::{
@@ -59,7 +59,9 @@ pub enum Input {
     MarkPublished(MarkId),
     /// The coordinator has the offsets.
     Committed(Vec<Commit>),
-    /// A second has passed.
+    /// A quarter of a second has passed: marks are due.
+    Mark,
+    /// A second has passed: marks and commits are due.
     Tick,
     /// These partitions are about to be given up: drain what was read of them.
     Drain(BTreeSet<Slot>),
@@ -198,6 +200,7 @@ impl Core {
             Input::Published { batch, refused } => self.published(batch, &refused, &mut effects),
             Input::MarkPublished(id) => self.mark_published(id),
             Input::Committed(commits) => self.committed(&commits),
+            Input::Mark => self.marks_due(&mut effects),
             Input::Tick => self.tick(&mut effects),
             Input::Drain(slots) => self.drain(slots, &mut effects),
             Input::Gone(slots) => self.gone(&slots),
@@ -336,10 +339,14 @@ impl Core {
         }
     }
 
-    fn tick(&mut self, effects: &mut Vec<Effect>) {
+    fn marks_due(&mut self, effects: &mut Vec<Effect>) {
         if !self.stopped && self.marks.in_flight() < MARKS_IN_FLIGHT {
             self.write_marks(effects);
         }
+    }
+
+    fn tick(&mut self, effects: &mut Vec<Effect>) {
+        self.marks_due(effects);
         let commits = self.uncommitted(|_| true);
         if !commits.is_empty() {
             effects.push(Effect::Commit(commits));

@@ -38,8 +38,10 @@ use crate::{
 pub(crate) const KAFKA: &str = "kafka";
 /// Maximum number of concurrent publish requests for batches. Each is one task; the other batches wait without one.
 const CONCURRENCY: usize = 12;
-/// Interval of marks and commits.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Interval of marks. The watermark moves with them, and rows wait for it.
+const PERIOD: Duration = Duration::from_millis(250);
+/// Commits and reports come with every fourth mark.
+const MARKS_A_TICK: u32 = 4;
 /// The code of a record that Pub/Sub refuses although it is within the limits.
 const REFUSED: &str = "refused-by-pubsub";
 
@@ -145,6 +147,7 @@ impl<'a, P: Publish> Driver<'a, P> {
     ) -> Result<(), ConnectorError> {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut marks: u32 = 0;
         loop {
             tokio::select! {
                 stimulus = stimuli.recv() => match stimulus {
@@ -153,7 +156,14 @@ impl<'a, P: Publish> Driver<'a, P> {
                     None => return Err(self.failure.unwrap_or(kafka::Error::Defect("kafka").into())),
                 },
                 Some(done) = self.tasks.join_next() => self.on_done(done),
-                _ = ticks.tick() => self.on_tick(),
+                _ = ticks.tick() => {
+                    if marks.is_multiple_of(MARKS_A_TICK) {
+                        self.on_tick();
+                    } else {
+                        self.step(Input::Mark);
+                    }
+                    marks = marks.wrapping_add(1);
+                }
                 () = deadline(self.drain.as_ref().map(|drain| drain.deadline)) => self.on_deadline(),
                 () = shutdown.cancelled(), if !self.orders.is_stopping() => self.orders.stop(),
             }

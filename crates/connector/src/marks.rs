@@ -1,4 +1,4 @@
-//! Writes marks, once a second and at each drain, and remembers what each mark in flight accounts for.
+//! Writes marks, four times a second and at each drain, and remembers what each mark in flight accounts for.
 //!
 //! Pure. See [`crate::core`] for when a mark is due, and [`event::mark`] for its format.
 

@@ -66,15 +66,23 @@ impl Message {
     ) -> Result<Self, &'static str> {
         let [mut place, mut time] = [itoa::Buffer::new(); 2];
         let offset = place.format(offset);
-        let id = [&*origin.id_prefix, offset].concat();
-        let offset = [(wire::OFFSET, offset), (wire::ID, &*id)];
-        let time = timestamp.map(|timestamp| (wire::TIMESTAMP, time.format(timestamp)));
-        let key = anonymised.kafka_key().map(|key| (wire::KEY, key));
-        let key_id = anonymised.key_id().map(|id| (wire::KEY_ID, &**id));
-        let headers = anonymised.headers().iter().map(|(name, value)| (&**name, &**value));
-        let attributes = offset.into_iter().chain(time).chain(key).chain(key_id).chain(headers);
         let (data, lane) = (anonymised.data(), anonymised.lane());
-        match encoder.encode_ordered(data, &origin.attributes, attributes, lane.key()) {
+        let mut message = encoder.begin(data, &origin.attributes);
+        message.attribute(wire::OFFSET, &[offset]);
+        message.attribute(wire::ID, &[&origin.id_prefix, offset]);
+        if let Some(timestamp) = timestamp {
+            message.attribute(wire::TIMESTAMP, &[time.format(timestamp)]);
+        }
+        if let Some(key) = anonymised.kafka_key() {
+            message.attribute(wire::KEY, &[key]);
+        }
+        if let Some(id) = anonymised.key_id() {
+            message.attribute(wire::KEY_ID, &[id]);
+        }
+        for (name, value) in anonymised.headers() {
+            message.attribute(name, &[value]);
+        }
+        match message.finish(lane.key()) {
             Ok(out) => Ok(Self { out, lane: lane.clone() }),
             Err(Violation::TooLarge | Violation::Empty) => Err(RejectCode::TooLarge.as_str()),
             Err(_) => Err(RejectCode::AttributeTooLarge.as_str()),

@@ -10,10 +10,10 @@ use event::{EventTime, Mark, Partition, events::EventsSettings, ledger::Outcome,
 use flow::{Flow, row::DeadLetterRow};
 
 use crate::{
-    digest::Refusal,
-    engine::{Engine, Output, Watermarks},
-    frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Limits},
-    read::Envelope,
+    digest::{Digest, Refusal},
+    engine::{Engine, Output, Verdict, Watermarks},
+    frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Limits, Track},
+    records::{Origin, Record, Records},
 };
 
 /// A data message with the attributes that the core needs.
@@ -89,71 +89,44 @@ impl Core {
         }
     }
 
-    /// Applies a data message.
+    /// Reads and applies a data message with one event. Messages of Pub/Sub are read beforehand, see [`Self::records`].
     pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
-        self.take(data, None, now);
-    }
-
-    /// Applies a data message whose event cannot be read at all, for this reason.
-    pub fn unreadable(&mut self, data: &Data<'_>, reason: &'static str, now: EventTime) {
-        self.take(data, Some(Refusal { reason, pointer: None }), now);
-    }
-
-    fn take(&mut self, data: &Data<'_>, unreadable: Option<Refusal>, now: EventTime) {
-        let arrival =
-            data.position.map_or(Arrival::New, |(partition, offset)| self.frontier.peek(partition, offset));
-        if arrival == Arrival::Seen {
-            self.counters.redelivered += 1;
-            return;
-        }
-        self.counters.events += 1;
-        self.caught_up.first_seen(data.publish_time, now);
-        self.published = self.published.max(data.publish_time);
-        let envelope = Envelope {
-            topic: data.position.map_or("", |(partition, _)| &*partition.topic),
-            kafka_time: data.kafka_time,
-            publish_time: data.publish_time,
-        };
-        let instead_of = match arrival {
-            Arrival::Retaken(Absence::Lost) => Some(Outcome::Lost),
-            Arrival::Retaken(_) => Some(Outcome::Absent),
-            Arrival::New | Arrival::Seen => None,
-        };
-        let verdict = match unreadable {
-            None => self.engine.event(data.payload, &envelope, instead_of),
-            Some(refusal) => self.engine.refuse(refusal, instead_of),
-        };
-        let clocks = if verdict.readable {
-            Clocks::of(verdict.time, data.kafka_time, data.publish_time)
-        } else {
-            Clocks::NONE
-        };
+        let origin = Origin { kafka_time: data.kafka_time, publish_time: data.publish_time };
+        let event = Event::Unread(data.payload);
+        let (mut counting, frontier) = self.split(now);
         match data.position {
             Some((partition, offset)) => {
-                self.frontier.data(partition, offset, clocks);
+                counting.record(frontier.track(partition), (partition, offset), &origin, event);
             }
-            None => {
-                let kafka_time = data.kafka_time.unwrap_or(data.publish_time);
-                let bounded = Clocks::of(verdict.time, Some(kafka_time), data.publish_time);
-                let clocks = if verdict.readable { bounded } else { Clocks::NONE };
-                self.unpositioned = Some(self.unpositioned.unwrap_or(Clocks::NONE).max(clocks));
-            }
+            None => counting.unpositioned(&origin, event),
         }
-        if let Some(refusal) = verdict.refusal {
-            let (topic, partition, offset) = match data.position {
-                Some((partition, offset)) => (partition.topic.clone(), partition.partition, offset),
-                None => (Arc::from(""), -1, data.publish_time.0.unsigned_abs()),
+    }
+
+    /// Applies records that were read.
+    pub fn records(&mut self, records: &Records, now: EventTime) {
+        let (mut counting, frontier) = self.split(now);
+        for run in records.runs() {
+            let event = |record: &Record| match &record.event {
+                Ok(number) => Event::Read(records.digest(*number)),
+                Err(refusal) => Event::Refused((**refusal).clone()),
             };
-            self.dead_letters.push(DeadLetterRow {
-                topic,
-                partition,
-                offset,
-                stage: Arc::from("processor"),
-                reason: refusal.reason.to_owned(),
-                pointer: refusal.pointer,
-                seen_at: now,
-            });
+            match records.partition(&run[0]) {
+                Some(partition) => {
+                    let track = frontier.track(partition);
+                    for record in run {
+                        let position = (partition, record.offset);
+                        counting.record(track, position, &record.origin, event(record));
+                    }
+                }
+                None => run.iter().for_each(|record| counting.unpositioned(&record.origin, event(record))),
+            }
         }
+    }
+
+    /// What counts a record, and what knows which records were counted.
+    fn split(&mut self, now: EventTime) -> (Counting<'_>, &mut Frontier) {
+        let Self { engine, frontier, unpositioned, published, caught_up, dead_letters, counters, .. } = self;
+        (Counting { engine, unpositioned, published, caught_up, dead_letters, counters, now }, frontier)
     }
 
     /// Applies a mark. `published` is the mark's publish time.
@@ -279,6 +252,99 @@ impl Core {
     pub fn bytes(&self) -> u64 {
         let asked = self.engine.bytes() + self.frontier.bytes() + 200 * self.dead_letters.len() as u64;
         asked + asked / ALLOCATOR_SHARE
+    }
+}
+
+/// The parts of the core that a record changes, besides the track of its partition.
+struct Counting<'c> {
+    engine: &'c mut Engine,
+    unpositioned: &'c mut Option<Clocks>,
+    published: &'c mut EventTime,
+    caught_up: &'c mut CaughtUp,
+    dead_letters: &'c mut Vec<DeadLetterRow>,
+    counters: &'c mut Counters,
+    now: EventTime,
+}
+
+/// The event of a record.
+enum Event<'a> {
+    Unread(&'a [u8]),
+    Read(Digest<'a>),
+    /// It cannot be read, for this reason.
+    Refused(Refusal),
+}
+
+impl Counting<'_> {
+    #[inline]
+    fn record(
+        &mut self,
+        track: &mut Track,
+        (partition, offset): (&Partition, u64),
+        origin: &Origin,
+        event: Event<'_>,
+    ) {
+        let instead_of = match track.peek(offset) {
+            Arrival::Seen => {
+                self.counters.redelivered += 1;
+                return;
+            }
+            Arrival::Retaken(Absence::Lost) => Some(Outcome::Lost),
+            Arrival::Retaken(_) => Some(Outcome::Absent),
+            Arrival::New => None,
+        };
+        let verdict = self.event(&partition.topic, origin, event, instead_of);
+        let clocks = if verdict.readable {
+            Clocks::of(verdict.time, origin.kafka_time, origin.publish_time)
+        } else {
+            Clocks::NONE
+        };
+        track.data(offset, clocks);
+        if let Some(refusal) = verdict.refusal {
+            self.refused(partition.topic.clone(), partition.partition, offset, refusal);
+        }
+    }
+
+    fn unpositioned(&mut self, origin: &Origin, event: Event<'_>) {
+        let verdict = self.event("", origin, event, None);
+        let kafka_time = origin.kafka_time.unwrap_or(origin.publish_time);
+        let bounded = Clocks::of(verdict.time, Some(kafka_time), origin.publish_time);
+        let clocks = if verdict.readable { bounded } else { Clocks::NONE };
+        *self.unpositioned = Some(self.unpositioned.unwrap_or(Clocks::NONE).max(clocks));
+        if let Some(refusal) = verdict.refusal {
+            self.refused(Arc::from(""), -1, origin.publish_time.0.unsigned_abs(), refusal);
+        }
+    }
+
+    #[inline]
+    fn event(
+        &mut self,
+        topic: &str,
+        origin: &Origin,
+        event: Event<'_>,
+        instead_of: Option<Outcome>,
+    ) -> Verdict {
+        self.counters.events += 1;
+        self.caught_up.first_seen(origin.publish_time, self.now);
+        *self.published = (*self.published).max(origin.publish_time);
+        let envelope = origin.envelope(topic);
+        match event {
+            Event::Unread(payload) => self.engine.event(payload, &envelope, instead_of),
+            Event::Read(digest) => self.engine.count(digest, &envelope, instead_of),
+            Event::Refused(refusal) => self.engine.refuse(refusal, instead_of),
+        }
+    }
+
+    #[cold]
+    fn refused(&mut self, topic: Arc<str>, partition: i32, offset: u64, refusal: Refusal) {
+        self.dead_letters.push(DeadLetterRow {
+            topic,
+            partition,
+            offset,
+            stage: Arc::from("processor"),
+            reason: refusal.reason.to_owned(),
+            pointer: refusal.pointer,
+            seen_at: self.now,
+        });
     }
 }
 

@@ -97,6 +97,12 @@ impl Digests {
         self.ids.len() as u32 - 1
     }
 
+    /// The number of events.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.heads.len()
+    }
+
     /// The digest of the event at this index.
     #[inline]
     pub fn get(&self, number: usize) -> Option<Digest<'_>> {

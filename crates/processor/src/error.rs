@@ -1,6 +1,6 @@
 //! The errors that stop a processor.
 
-use crate::{inputs::Unread, saved::Edited, sink::SinkError, store::StoreError};
+use crate::{inputs, records, saved::Edited, sink::SinkError, store::StoreError};
 
 /// Why a processor stopped without being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum ProcessorError {
     },
     /// The connector publishes to a topic that is not read.
     #[error(transparent)]
-    Unread(#[from] Unread),
+    Unread(#[from] inputs::Unread),
     /// A newer connector wrote a message.
     #[error(
         "received a message with the unknown format {format:?}; upgrade the processor first, then the connector; no message was acknowledged, so the upgraded processor continues here"
@@ -50,6 +50,9 @@ pub enum ProcessorError {
         /// The value of the message's `aqueduct.format` attribute.
         format: String,
     },
+    /// What is pulled is not a Pub/Sub message.
+    #[error(transparent)]
+    Malformed(pubsub::Malformed),
     /// Pub/Sub rejects requests permanently.
     #[error(transparent)]
     PubSub(#[from] pubsub::Error),
@@ -84,4 +87,13 @@ pub enum ProcessorError {
     /// A task of the processor panicked or was aborted.
     #[error("a task of the processor ended unexpectedly ({0}); restart the processor; no data is lost")]
     Task(&'static str),
+}
+
+impl From<records::Unread> for ProcessorError {
+    fn from(unread: records::Unread) -> Self {
+        match unread {
+            records::Unread::Malformed(malformed) => Self::Malformed(malformed),
+            records::Unread::Newer(format) => Self::NewerMessage { format },
+        }
+    }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`digest`] | the values of one event that the flows need |
 //! | [`read`] | payload to digest, in one pass for all flows |
+//! | [`records`] | messages to records: the position and the digest of each |
 //! | [`frontier`] | the offsets that are accounted for, and the clocks that follow from them |
 //! | [`windows`] | slices, sessions, and the panes that they fire |
 //! | [`joins`] | assigns clicks to views |
@@ -20,7 +21,7 @@
 //! | [`stages`] | which messages may be acknowledged, and which state and rows written, at each moment |
 //! | [`store`] | durable checkpoints, fenced so that only one processor writes them |
 //! | [`sink`] | the interface to the tables |
-//! | [`io`] | the attributes of messages, and the tasks that run beside the driver |
+//! | [`io`] | the tasks that run beside the driver: reading messages, writing checkpoints and rows |
 //! | [`driver`] | the event loop: the only `select!` |
 //! | [`board`] | the rows of the last hour, for the live page |
 //! | [`view`] | the status that page, metrics and `aqueduct status` share |
@@ -35,6 +36,8 @@
 pub mod digest;
 
 pub mod read;
+
+pub mod records;
 
 pub mod frontier;
 

@@ -108,7 +108,7 @@ pub const LAST_MARK: Described = Described::gauge(
     "aqueduct_processor_last_mark_timestamp_seconds",
     "seconds since 1970",
     &[],
-    "Time of the last mark; connectors send one a second. Absent before the first",
+    "Time of the last mark; connectors send four a second. Absent before the first",
 );
 /// How far clocks are ahead of others.
 pub const CLOCK_AHEAD: Described = Described::gauge(

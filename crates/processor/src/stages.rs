@@ -7,8 +7,6 @@
 
 mod gone;
 
-mod packs;
-
 mod rows;
 
 use event::{EventTime, Mark, mark::MarkError};
@@ -17,12 +15,6 @@ use flow::{
     row::Row,
 };
 
-pub use gone::Reopen;
-use gone::Reopening;
-pub use packs::PackMessage;
-
-use pubsub::pack::Unpacker;
-
 use crate::{
     board::Fired,
     core::{Core, Data},
@@ -30,9 +22,12 @@ use crate::{
     frontier::Abandoned,
     inputs::Inputs,
     outbox::Outbox,
+    records::Records,
     saved::{Budget, Round, Saved, save},
     sink::{Sink, SinkError},
 };
+pub use gone::Reopen;
+use gone::Reopening;
 
 /// The limit of request bytes that may wait. Beyond it messages stay in Pub/Sub.
 const OUTBOX_BYTES: u64 = 64 << 20;
@@ -43,8 +38,6 @@ pub struct Stages<A> {
     core: Core,
     /// What the messages come from.
     inputs: Inputs,
-    /// `None` until the first pack arrives.
-    unpacker: Option<Unpacker>,
     outbox: Outbox,
     /// The position of the round: how far the copy of the state in parts has progressed.
     round: Round,
@@ -120,7 +113,6 @@ impl<A> Stages<A> {
         Self {
             core,
             inputs: Inputs::default(),
-            unpacker: None,
             outbox,
             round: Round::default(),
             fired: Fired::default(),
@@ -147,8 +139,12 @@ impl<A> Stages<A> {
         self.has_streams() && self.outbox.bytes() < OUTBOX_BYTES
     }
 
-    /// Applies a message with one event; call [`Self::applied`] after all messages of a response. Messages of another
-    /// format go to [`Self::pack`].
+    /// Applies records that were read; call [`Self::applied`] after those of all messages of a response.
+    pub fn records(&mut self, records: &Records, now: EventTime) {
+        self.core.records(records, now);
+    }
+
+    /// Reads and applies a message with one event; call [`Self::applied`] next.
     pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
         self.core.data(data, now);
     }

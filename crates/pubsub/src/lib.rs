@@ -68,3 +68,4 @@ pub use publisher::Publisher;
 pub use received::{Message, Messages};
 pub use settings::PubSubSettings;
 pub use subscriber::{AckHandle, Inbound, SubscribeOptions, Subscription};
+pub use wire::Malformed;

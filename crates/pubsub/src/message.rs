@@ -27,8 +27,19 @@ pub struct Encoder {
     memory: BytesMut,
 }
 
+/// A message that is being encoded.
+#[derive(Debug)]
+pub struct Encoding<'e> {
+    memory: &'e mut BytesMut,
+    attributes: usize,
+    /// The first limit that an attribute exceeds.
+    violation: Option<Violation>,
+}
+
 /// Size of a block of memory. A block is freed when its last message is.
 const CHUNK: usize = 128 * 1_024;
+/// What the attributes of a message usually take, at most.
+const SPARE: usize = 1_024;
 /// Field numbers: of a message's data and attributes, and of an attribute's name and value.
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
@@ -52,10 +63,15 @@ impl Attributes {
     ///
     /// # Errors
     /// The limit that a message with these attributes would exceed.
-    pub fn new<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Result<Self, Violation> {
-        let (count, length) = measure(attributes.clone())?;
-        let mut encoded = Vec::with_capacity(length);
-        put_attributes(&mut encoded, attributes);
+    pub fn new<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, Violation> {
+        let (mut encoded, mut count) = (Vec::new(), 0);
+        for (name, value) in attributes {
+            check(name, value.len())?;
+            put_head(&mut encoded, SECOND, entry_len(name.len(), value.len()));
+            put(&mut encoded, FIRST, name.as_bytes());
+            put(&mut encoded, SECOND, value.as_bytes());
+            count += 1;
+        }
         Ok(Self { encoded, count })
     }
 }
@@ -69,73 +85,90 @@ impl Encoder {
         &mut self,
         data: &[u8],
         shared: &Attributes,
-        own: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        own: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<OutMessage, Violation> {
-        self.encode_ordered(data, shared, own, "")
+        let mut message = self.begin(data, shared);
+        own.for_each(|(name, value)| message.attribute(name, &[value]));
+        message.finish("")
     }
 
-    /// As [`Self::encode`], with an ordering key; an empty one is none. Pub/Sub accepts only one key in a request.
-    ///
-    /// # Errors
-    /// The limit of Pub/Sub that the message exceeds.
-    pub fn encode_ordered<'a>(
-        &mut self,
-        data: &[u8],
-        shared: &Attributes,
-        own: impl Iterator<Item = (&'a str, &'a str)> + Clone,
-        ordering_key: &str,
-    ) -> Result<OutMessage, Violation> {
-        if ordering_key.len() > MAX_KEY_BYTES {
-            return Err(Violation::OrderingKey);
+    /// Begins a message with shared attributes.
+    pub fn begin(&mut self, data: &[u8], shared: &Attributes) -> Encoding<'_> {
+        if data.len() > MAX_BYTES {
+            let violation = Some(Violation::TooLarge);
+            return Encoding { memory: &mut self.memory, attributes: 0, violation };
         }
-        let (count, entries) = measure(own.clone())?;
-        let length = field_len_unless_empty(data.len())
-            + shared.encoded.len()
-            + entries
-            + field_len_unless_empty(ordering_key.len());
-        if length == 0 {
-            return Err(Violation::Empty);
-        }
-        if field_len(length) > MAX_BYTES {
-            return Err(Violation::TooLarge);
-        }
-        if shared.count + count > MAX_ATTRIBUTES {
-            return Err(Violation::TooManyAttributes);
-        }
+        // More attributes than that are copied with the message into a larger block.
+        let length = data.len() + shared.encoded.len() + SPARE;
         if self.memory.capacity() < length {
             // Not `reserve`, which would wait until the other messages are gone, and copy.
             self.memory = BytesMut::with_capacity(CHUNK.max(length));
         }
         put(&mut self.memory, FIRST, data);
         self.memory.put_slice(&shared.encoded);
-        put_attributes(&mut self.memory, own);
-        put(&mut self.memory, ORDERING_KEY, ordering_key.as_bytes());
-        Ok(OutMessage(self.memory.split().freeze()))
+        Encoding { memory: &mut self.memory, attributes: shared.count, violation: None }
     }
 }
 
-/// The number of attributes, and their encoded size in bytes.
-fn measure<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(usize, usize), Violation> {
-    let (mut count, mut length) = (0, 0);
-    for (name, value) in attributes {
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || name.starts_with("goog") {
-            return Err(Violation::AttributeName);
+impl Encoding<'_> {
+    /// Adds an attribute. Its value is the concatenation of these parts.
+    #[inline]
+    pub fn attribute(&mut self, name: &str, value: &[&str]) {
+        let length = value.iter().map(|part| part.len()).sum();
+        if let Err(violation) = check(name, length) {
+            self.violation.get_or_insert(violation);
+            return;
         }
-        if value.len() > MAX_VALUE_BYTES {
-            return Err(Violation::AttributeValue);
+        self.attributes += 1;
+        put_head(self.memory, SECOND, entry_len(name.len(), length));
+        put(self.memory, FIRST, name.as_bytes());
+        if length > 0 {
+            put_head(self.memory, SECOND, length);
+            value.iter().for_each(|part| self.memory.put_slice(part.as_bytes()));
         }
-        count += 1;
-        length += field_len(entry_len(name, value));
     }
-    Ok((count, length))
+
+    /// Ends the message. With an ordering key, unless that is empty; Pub/Sub accepts only one key in a request.
+    ///
+    /// # Errors
+    /// The limit of Pub/Sub that the message exceeds.
+    pub fn finish(self, ordering_key: &str) -> Result<OutMessage, Violation> {
+        if ordering_key.len() <= MAX_KEY_BYTES {
+            put(self.memory, ORDERING_KEY, ordering_key.as_bytes());
+        }
+        let violation = if ordering_key.len() > MAX_KEY_BYTES {
+            Some(Violation::OrderingKey)
+        } else if self.violation.is_some() {
+            self.violation
+        } else if self.memory.is_empty() {
+            Some(Violation::Empty)
+        } else if field_len(self.memory.len()) > MAX_BYTES {
+            Some(Violation::TooLarge)
+        } else if self.attributes > MAX_ATTRIBUTES {
+            Some(Violation::TooManyAttributes)
+        } else {
+            None
+        };
+        match violation {
+            None => Ok(OutMessage(self.memory.split().freeze())),
+            Some(violation) => Err(violation),
+        }
+    }
 }
 
-fn put_attributes<'a>(into: &mut impl BufMut, attributes: impl Iterator<Item = (&'a str, &'a str)>) {
-    for (name, value) in attributes {
-        put_head(into, SECOND, entry_len(name, value));
-        put(into, FIRST, name.as_bytes());
-        put(into, SECOND, value.as_bytes());
+/// An abandoned message leaves nothing.
+impl Drop for Encoding<'_> {
+    fn drop(&mut self) {
+        self.memory.clear();
     }
+}
+
+/// Whether Pub/Sub accepts the attribute, by its name and the length of its value.
+fn check(name: &str, value: usize) -> Result<(), Violation> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.starts_with("goog") {
+        return Err(Violation::AttributeName);
+    }
+    if value > MAX_VALUE_BYTES { Err(Violation::AttributeValue) } else { Ok(()) }
 }
 
 /// Writes a field; protobuf omits empty ones.
@@ -156,8 +189,8 @@ fn put_head(into: &mut impl BufMut, tag: u32, length: usize) {
     }
 }
 
-fn entry_len(name: &str, value: &str) -> usize {
-    field_len_unless_empty(name.len()) + field_len_unless_empty(value.len())
+fn entry_len(name: usize, value: usize) -> usize {
+    field_len_unless_empty(name) + field_len_unless_empty(value)
 }
 
 fn field_len(payload: usize) -> usize {
@@ -201,8 +234,12 @@ mod tests {
                 let shared = Attributes::new(shared.iter().copied()).expect("within the limits");
                 for ordering_key in ["", "k", &*long] {
                     let own = own.iter().copied();
-                    let message = encoder.encode_ordered(data, &shared, own, ordering_key);
-                    let message = message.expect("within the limits");
+                    let mut encoding = encoder.begin(data, &shared);
+                    own.for_each(|(name, value)| {
+                        let (one, other) = value.split_at(value.len() / 4 * 2);
+                        encoding.attribute(name, &[one, "", other]);
+                    });
+                    let message = encoding.finish(ordering_key).expect("within the limits");
                     let read = Read::decode(message.encoded().clone()).expect("protobuf");
                     let text = |text: &str| text.to_owned();
                     let expected = Read {
@@ -240,8 +277,7 @@ mod tests {
         assert_eq!(refused(1, &[("n", &"v".repeat(1_024))]), None);
         assert_eq!(refused(1, &[("n", "v"); 101]), Some(Violation::TooManyAttributes));
         let none = Attributes::default();
-        let ordered =
-            |key: &str| Encoder::default().encode_ordered(b"x", &none, std::iter::empty(), key).err();
+        let ordered = |key: &str| Encoder::default().begin(b"x", &none).finish(key).err();
         assert_eq!(ordered(&"k".repeat(1_024)), None);
         assert_eq!(ordered(&"k".repeat(1_025)), Some(Violation::OrderingKey));
         let shared = Attributes::new([("n", "v"); 60].into_iter()).expect("within the limits");

@@ -180,7 +180,7 @@ impl Pull {
     /// Records the response: from here on its messages are leased. `None` for a heartbeat.
     fn hold(&self, body: Bytes, waited: Duration) -> Result<Option<Inbound>, Error> {
         let (messages, ids) =
-            Messages::read(body).map_err(|Malformed| Error::unreadable(&self.opening.subscription))?;
+            Messages::locate(body).map_err(|Malformed| Error::unreadable(&self.opening.subscription))?;
         if messages.is_empty() {
             return Ok(None);
         }

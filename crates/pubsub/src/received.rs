@@ -1,8 +1,8 @@
-//! The messages of one streaming-pull response, parsed once and only as far as needed.
+//! The messages of one streaming-pull response, read where they arrived.
 //!
-//! A response stays in the bytes in which it arrived. The positions of each message's fields are located once;
-//! payloads, names and values are borrowed, and the memory is freed as soon as the response has been applied. Only
-//! the ack IDs are copied, so nothing else has to be kept until the checkpoint.
+//! A response stays in the bytes in which it arrived. The stream only finds where each message begins, and copies the
+//! ack IDs, so nothing else has to be kept until the checkpoint. Whoever takes the messages reads their fields, which
+//! may be another thread; payloads, names and values are borrowed.
 //!
 //! The fields are those of `google.pubsub.v1`: `StreamingPullResponse` has messages as 1; `ReceivedMessage` the ack
 //! ID as 1 and the message as 2; `PubsubMessage` data 1, attributes 2, ID 3 and time 4; `Timestamp` seconds 1 and
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Messages {
     body: Bytes,
-    places: Vec<Place>,
+    places: Vec<Range<u32>>,
 }
 
 /// A received message, borrowed from its response.
@@ -35,24 +35,11 @@ pub struct Message<'a> {
     pub message_id: &'a str,
     /// When Pub/Sub received it.
     pub publish_time: EventTime,
-    attributes: &'a [u8],
 }
-
-/// The positions of a message's fields in the response.
-#[derive(Clone, Debug)]
-struct Place {
-    data: Range<u32>,
-    /// From the first attribute to the end of the last.
-    attributes: Range<u32>,
-    message_id: Range<u32>,
-    publish_time: EventTime,
-}
-
-const NOWHERE: Range<u32> = 0..0;
 
 impl Messages {
-    /// Parses a `StreamingPullResponse`. A heartbeat has no messages.
-    pub(crate) fn read(body: Bytes) -> Result<(Self, AckIds), Malformed> {
+    /// Finds the messages of a `StreamingPullResponse`. A heartbeat has none.
+    pub(crate) fn locate(body: Bytes) -> Result<(Self, AckIds), Malformed> {
         u32::try_from(body.len()).map_err(|_| Malformed)?;
         let (mut places, mut ids) = (Vec::new(), Vec::new());
         for field in Fields::of(&body) {
@@ -61,7 +48,7 @@ impl Messages {
             for field in Fields::of(received) {
                 match field? {
                     (1, Value::Bytes(value)) => id = value,
-                    (2, Value::Bytes(message)) => place = Some(Place::of(message, &body)?),
+                    (2, Value::Bytes(message)) => place = Some(within(message, &body)),
                     _ => {}
                 }
             }
@@ -85,65 +72,38 @@ impl Messages {
         self.places.is_empty()
     }
 
-    /// The messages in the order of the response.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Message<'_>> {
-        self.places.iter().map(|place| Message {
-            data: self.at(&place.data),
-            message_id: str::from_utf8(self.at(&place.message_id)).unwrap_or_default(),
-            publish_time: place.publish_time,
-            attributes: self.at(&place.attributes),
-        })
-    }
-
-    fn at(&self, range: &Range<u32>) -> &[u8] {
-        &self.body[range.start as usize..range.end as usize]
+    /// The messages in the order of the response, each as an encoded `PubsubMessage`.
+    pub fn encoded(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.places.iter().map(|place| &self.body[place.start as usize..place.end as usize])
     }
 }
 
 impl<'a> Message<'a> {
-    /// Names and values of the attributes.
-    pub fn attributes(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        // The fields were validated when the response arrived.
-        Fields::of(self.attributes).flatten().filter_map(|field| match field {
-            (2, Value::Bytes(entry)) => pair(entry).ok(),
-            _ => None,
-        })
-    }
-
-    /// The value of an attribute; `None` if it is absent or not UTF-8.
-    pub fn attribute(&self, name: &str) -> Option<&'a str> {
-        let mut named = self.attributes().filter(|(key, _)| *key == name.as_bytes());
-        named.next().and_then(|(_, value)| str::from_utf8(value).ok())
-    }
-}
-
-impl Place {
-    fn of(message: &[u8], body: &[u8]) -> Result<Self, Malformed> {
-        let mut place =
-            Self { data: NOWHERE, attributes: NOWHERE, message_id: NOWHERE, publish_time: EventTime(0) };
-        let mut fields = Fields::of(message);
-        let (mut first, mut last) = (0, 0);
-        loop {
-            let before = message.len() - fields.remaining();
-            let Some(field) = fields.next() else { break };
+    /// Reads an encoded `PubsubMessage`. Calls `attribute` with the name and value of each attribute.
+    ///
+    /// # Errors
+    /// If it is not valid protobuf.
+    #[inline]
+    pub fn read(encoded: &'a [u8], mut attribute: impl FnMut(&'a [u8], &'a [u8])) -> Result<Self, Malformed> {
+        let mut message = Self { data: b"", message_id: "", publish_time: EventTime(0) };
+        for field in Fields::of(encoded) {
             match field? {
-                (1, Value::Bytes(data)) => place.data = within(data, body),
+                (1, Value::Bytes(data)) => message.data = data,
                 (2, Value::Bytes(entry)) => {
-                    pair(entry)?;
-                    first = if last == 0 { before } else { first };
-                    last = message.len() - fields.remaining();
+                    let (name, value) = pair(entry)?;
+                    attribute(name, value);
                 }
-                (3, Value::Bytes(id)) => place.message_id = within(id, body),
-                (4, Value::Bytes(time)) => place.publish_time = event_time(time)?,
+                (3, Value::Bytes(id)) => message.message_id = str::from_utf8(id).unwrap_or_default(),
+                (4, Value::Bytes(time)) => message.publish_time = event_time(time)?,
                 _ => {}
             }
         }
-        place.attributes = within(&message[first..last], body);
-        Ok(place)
+        Ok(message)
     }
 }
 
 /// The name and value of an attribute. They may be in any order, and are omitted if empty.
+#[inline]
 fn pair(entry: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let (mut name, mut value) = (&b""[..], &b""[..]);
     for field in Fields::of(entry) {
@@ -251,42 +211,54 @@ mod tests {
         Received { ack_id: "a".repeat(data.len()), message: Some(message), delivery_attempt: 3 }
     }
 
-    fn read(received: Vec<Received>) -> (Messages, AckIds) {
+    fn located(received: Vec<Received>) -> (Messages, AckIds) {
         let response = Response { received, properties: Some(Properties { exactly_once: true }) };
-        Messages::read(response.encode_to_vec().into()).expect("protobuf")
+        Messages::locate(response.encode_to_vec().into()).expect("protobuf")
+    }
+
+    type Attributes<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+    /// Every message with its attributes.
+    fn read(messages: &Messages) -> Result<Vec<(Message<'_>, Attributes<'_>)>, Malformed> {
+        let read = |encoded| {
+            let mut attributes = Vec::new();
+            let message = Message::read(encoded, |name, value| attributes.push((name, value)))?;
+            Ok((message, attributes))
+        };
+        messages.encoded().map(read).collect()
     }
 
     #[test]
     fn messages_of_a_protobuf_library_are_read() {
         let attributes = [("kafka.topic", "events"), ("ü", ""), ("long", &*"v".repeat(300))];
-        let (messages, ids) = read(vec![
+        let (messages, ids) = located(vec![
             received(&[7; 200], &attributes, Some((1_700_000_000, 123_999_999))),
             received(b"", &[], None),
             received(b"x", &[("", "nameless")], Some((-1, 500_000_000))),
         ]);
-        let all: Vec<Message<'_>> = messages.iter().collect();
+        let all = read(&messages).expect("protobuf");
         assert_eq!((messages.len(), ids.len()), (3, 3));
-        assert_eq!(all[0].data, [7; 200]);
-        let found: HashMap<_, _> = all[0].attributes().collect();
+        let [(first, found), (empty, none), (_, nameless)] = &*all else { panic!("three messages") };
+        assert_eq!((first.data, first.message_id), (&[7; 200][..], "m-7"));
+        let found: HashMap<_, _> = found.iter().copied().collect();
         let wanted = attributes.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
         assert_eq!(found, wanted);
-        assert_eq!(all[0].attribute("kafka.topic"), Some("events"));
-        assert_eq!(all[0].attribute("kafka.partition"), None);
-        assert_eq!(all[0].message_id, "m-7");
-        let times: Vec<i64> = all.iter().map(|message| message.publish_time.0).collect();
+        let times: Vec<i64> = all.iter().map(|(message, _)| message.publish_time.0).collect();
         assert_eq!(times, [1_700_000_000_123, 0, -500]);
-        assert_eq!((all[1].data, all[1].attributes().count()), (&b""[..], 0));
-        assert_eq!(all[2].attribute(""), Some("nameless"));
+        assert_eq!((empty.data, none.len()), (&b""[..], 0));
+        assert_eq!(*nameless, [(&b""[..], &b"nameless"[..])]);
         let lengths: Vec<usize> = ids.iter().map(<[u8]>::len).collect();
         assert_eq!(lengths, [200, 0, 1]);
     }
 
     #[test]
     fn a_heartbeat_has_no_messages() {
-        assert!(Messages::read(Bytes::new()).expect("protobuf").0.is_empty());
-        assert!(read(vec![]).0.is_empty());
-        let (messages, ids) =
-            read(vec![Received { message: None, ..received(b"abc", &[], None) }, received(b"x", &[], None)]);
+        assert!(Messages::locate(Bytes::new()).expect("protobuf").0.is_empty());
+        assert!(located(vec![]).0.is_empty());
+        let (messages, ids) = located(vec![
+            Received { message: None, ..received(b"abc", &[], None) },
+            received(b"x", &[], None),
+        ]);
         assert_eq!((messages.len(), ids.len()), (1, 1));
     }
 
@@ -302,11 +274,10 @@ mod tests {
         let message = message.concat();
         let mut body = vec![0x0a, message.len() as u8 + 2, 0x12, message.len() as u8];
         body.extend(message);
-        let (messages, _) = Messages::read(body.into()).expect("protobuf");
-        let only = messages.iter().next().expect("one");
-        assert_eq!(only.data, b"new");
-        let attributes: Vec<_> = only.attributes().collect();
-        assert_eq!(attributes, [(&b"a"[..], &b"1"[..]), (b"b", b"2")]);
+        let (messages, _) = Messages::locate(body.into()).expect("protobuf");
+        let all = read(&messages).expect("protobuf");
+        assert_eq!(all[0].0.data, b"new");
+        assert_eq!(all[0].1, [(&b"a"[..], &b"1"[..]), (b"b", b"2")]);
     }
 
     #[test]
@@ -317,7 +288,8 @@ mod tests {
             b"\x0a\x06\x12\x04\x12\x02\x0a\x09",
             b"\x0a\x06\x12\x04\x22\x02\x08\xff",
         ] {
-            assert!(Messages::read(Bytes::from_static(body)).is_err(), "{body:?}");
+            let located = Messages::locate(Bytes::from_static(body));
+            assert!(located.and_then(|(messages, _)| read(&messages).map(drop)).is_err(), "{body:?}");
         }
     }
 }

@@ -5,9 +5,10 @@
 
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-/// The bytes are not valid protobuf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+/// A message of Pub/Sub is not valid protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Pub/Sub delivered a message that is not valid protobuf; check which server `pubsub.endpoint` names")]
+pub struct Malformed;
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +33,6 @@ const LENGTH_DELIMITED: u8 = 2;
 impl<'a> Fields<'a> {
     pub(crate) fn of(message: &'a [u8]) -> Self {
         Self { rest: message }
-    }
-
-    /// The number of bytes that have not been read yet.
-    pub(crate) fn remaining(&self) -> usize {
-        self.rest.len()
     }
 
     #[inline]

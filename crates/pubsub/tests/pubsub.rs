@@ -90,9 +90,20 @@ fn message(number: u32) -> OutMessage {
         .expect("within the limits")
 }
 
-fn number(message: &Message<'_>) -> u32 {
-    assert_eq!(message.attribute("number").map(str::as_bytes), Some(message.data));
-    message.attribute("number").and_then(|number| number.parse().ok()).expect("a number")
+/// The messages of a response, with their numbers.
+fn read(inbound: &Inbound) -> Vec<(u32, Message<'_>)> {
+    let number = |encoded| {
+        let mut text = None;
+        let read = Message::read(encoded, |name, value| {
+            if name == b"number" {
+                text = str::from_utf8(value).ok();
+            }
+        });
+        let read = read.expect("protobuf");
+        assert_eq!(text.map(str::as_bytes), Some(read.data));
+        (text.and_then(|number| number.parse().ok()).expect("a number"), read)
+    };
+    inbound.messages.encoded().map(number).collect()
 }
 
 /// Receives responses with at least `count` messages in total.
@@ -108,7 +119,7 @@ async fn receive(subscription: &mut Subscription, count: usize) -> Vec<Inbound> 
 }
 
 fn numbers(batch: &[Inbound]) -> Vec<u32> {
-    batch.iter().flat_map(|inbound| inbound.messages.iter().map(|message| number(&message))).collect()
+    batch.iter().flat_map(read).map(|(number, _)| number).collect()
 }
 
 fn distinct(batch: &[Inbound]) -> usize {
@@ -219,7 +230,10 @@ async fn the_largest_requests_pass() {
         publisher.publish(&topic, vec![large; count].iter()).await.expect("published");
         let received = receive(&mut subscription, count).await;
         for inbound in &received {
-            assert!(inbound.messages.iter().all(|message| message.data.len() == bytes));
+            for encoded in inbound.messages.encoded() {
+                let message = Message::read(encoded, |_, _| {}).expect("protobuf");
+                assert_eq!(message.data.len(), bytes);
+            }
         }
         ack_all(received);
     }
@@ -232,7 +246,7 @@ async fn parallel_streams_deliver_each_message_once() {
     let mut subscription = bench.subscribe(4);
     let batch = receive(&mut subscription, 20_000).await;
     assert_eq!(distinct(&batch), 20_000);
-    let first = batch[0].messages.iter().next().expect("no empty response");
+    let (_, first) = read(&batch[0])[0];
     assert!(first.publish_time > EventTime(1_600_000_000_000) && !first.message_id.is_empty());
     assert!(subscription.links()[0].borrow().is_up());
     ack_all(batch);

@@ -1,10 +1,14 @@
 //! What connectors put on the wire. The present version is the real one; the next one exists only in the simulation, to
 //! see what the present processor does with it.
 
-use std::{borrow::Cow, rc::Rc};
+use std::rc::Rc;
 
-use ::pubsub::pack::{self, PackBuilder};
-use event::Mark;
+use ::pubsub::{
+    Attributes, Encoder,
+    pack::{self, PackBuilder},
+};
+use event::{EventTime, Mark, Partition, wire};
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 use crate::pubsub::{Form, Sent};
 
@@ -24,18 +28,11 @@ pub(crate) struct WireMark {
 }
 
 /// The value of `aqueduct.format` in a message of the next version.
-pub(crate) const FORMAT: &[u8] = b"next";
+pub(crate) const FORMAT: &str = "next";
 
 const NEXT_EVENT: &[u8] = b"next:";
 const BEFORE: &[u8] = br#"{"version":3,"next":"#;
 const AFTER: &[u8] = b"}";
-
-/// A data message: its event, or what a format says.
-#[derive(Debug)]
-pub(crate) enum Written<'a> {
-    Event(Cow<'a, [u8]>),
-    Format { format: &'static [u8], offsets: String, payload: Vec<u8> },
-}
 
 impl Version {
     pub(crate) fn write(self, mark: Mark) -> Rc<WireMark> {
@@ -52,15 +49,21 @@ impl Version {
         next.filter(|_| self == Self::Next).unwrap_or(bytes)
     }
 
-    /// A data message, as this version receives it.
-    pub(crate) fn write_data(self, records: &[Sent], form: Form) -> Written<'_> {
-        let event = &records[0].event.payload;
+    /// A data message as this version receives it: an encoded `PubsubMessage`.
+    pub(crate) fn encode(
+        self,
+        partition: &Partition,
+        records: &[Sent],
+        form: Form,
+        published: EventTime,
+    ) -> Vec<u8> {
+        let Sent { offset, timestamp, event } = &records[0];
+        let position = [(wire::OFFSET, offset.to_string()), (wire::TIMESTAMP, timestamp.to_string())];
         match form {
-            Form::Next if self == Self::Present => Written::Format {
-                format: FORMAT,
-                offsets: String::new(),
-                payload: [NEXT_EVENT, event].concat(),
-            },
+            Form::Next if self == Self::Present => {
+                let own = [(wire::FORMAT, FORMAT.to_owned())];
+                message(&[NEXT_EVENT, &event.payload].concat(), partition, &own, published)
+            }
             Form::Pack => {
                 let mut builder = PackBuilder::default();
                 for Sent { offset, timestamp, event } in records {
@@ -68,9 +71,32 @@ impl Version {
                     builder.push(*offset, Some(*timestamp), (None, None), none, &event.payload);
                 }
                 let (offsets, payload) = builder.finish();
-                Written::Format { format: pack::FORMAT.as_bytes(), offsets: offsets.to_string(), payload }
+                let own = [(wire::FORMAT, pack::FORMAT.to_owned()), (wire::OFFSETS, offsets.to_string())];
+                message(&payload, partition, &own, published)
             }
-            Form::Single | Form::Next => Written::Event(event.as_slice().into()),
+            Form::Single | Form::Next => message(&event.payload, partition, &position, published),
         }
     }
+}
+
+fn message(payload: &[u8], partition: &Partition, own: &[(&str, String)], published: EventTime) -> Vec<u8> {
+    let number = partition.partition.to_string();
+    let shared = [
+        (wire::TOPIC, &*partition.topic),
+        (wire::INCARNATION, &*partition.incarnation.0),
+        (wire::PARTITION, &*number),
+    ];
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    let message = Encoder::default().encode(payload, &Attributes::default(), shared.into_iter().chain(own));
+    let mut encoded = message.expect("within the limits").encoded().to_vec();
+    // Pub/Sub adds the publish time: field 4, whose fields are seconds and nanoseconds.
+    let mut time = Vec::new();
+    encode_key(1, WireType::Varint, &mut time);
+    encode_varint(published.0.div_euclid(1_000).cast_unsigned(), &mut time);
+    encode_key(2, WireType::Varint, &mut time);
+    encode_varint((published.0.rem_euclid(1_000) * 1_000_000).cast_unsigned(), &mut time);
+    encode_key(4, WireType::LengthDelimited, &mut encoded);
+    encode_varint(time.len() as u64, &mut encoded);
+    encoded.extend(time);
+    encoded
 }

@@ -5,7 +5,7 @@ use std::{str, sync::Arc};
 use event::wire;
 
 use super::{KeyRule, Reject, RejectCode, settings::OWN_ATTRIBUTES};
-use crate::keyring::Key;
+use crate::keyring::{Key, PSEUDONYM_LENGTH};
 
 /// Maximum size of the name of an attribute.
 pub(super) const MAX_NAME: usize = 256;
@@ -29,6 +29,7 @@ pub(super) fn kafka_key(
     rule: KeyRule,
     raw: Option<&[u8]>,
     key: Option<&Key>,
+    pseudonym: impl Fn(&[u8], &Key) -> [u8; PSEUDONYM_LENGTH],
 ) -> Result<Option<String>, Reject> {
     let Some(raw) = raw.filter(|raw| !raw.is_empty() && rule != KeyRule::Drop) else {
         return Ok(None);
@@ -39,7 +40,7 @@ pub(super) fn kafka_key(
         KeyRule::Forward => checked(text).map(Some),
         KeyRule::Pseudonymise => {
             let key = key.expect("a rule that pseudonymises requires a keyring");
-            let pseudonym = key.pseudonym(text);
+            let pseudonym = pseudonym(text.as_bytes(), key);
             Ok(Some(str::from_utf8(&pseudonym).expect("base64 is ASCII").to_owned()))
         }
     }

@@ -294,7 +294,11 @@ impl Anonymiser {
         if let Some(key) = key {
             self.scratch.fill(value, &mut data, key);
         }
-        let kafka_key = attributes::kafka_key(self.key, raw.key, key)?;
+        let pseudonym = |id: &[u8], key: &Key| match self.scratch.pseudonym(id, value, &data) {
+            Some(made) => made.try_into().expect("a pseudonym has one length"),
+            None => key.pseudonym(id),
+        };
+        let kafka_key = attributes::kafka_key(self.key, raw.key, key, pseudonym)?;
         let headers = attributes::headers(&self.headers, raw.headers)?;
         let key_id = key.map(|key| Arc::clone(key.id()));
         // From what is published: a value that may not pass can neither be a key nor a topic.

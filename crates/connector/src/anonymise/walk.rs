@@ -76,11 +76,21 @@ impl Scratch {
     /// Fills in the pseudonyms.
     pub(super) fn fill(&self, input: &[u8], data: &mut [u8], key: &Key) {
         for spot in &self.spots {
-            let id = match &spot.id {
-                Id::Written(range) => &input[range.clone()],
-                Id::Decoded(range) => &self.decoded.as_bytes()[range.clone()],
-            };
-            data[spot.at..spot.at + PSEUDONYM_LENGTH].copy_from_slice(&key.pseudonym(id));
+            let pseudonym = key.pseudonym(self.id(spot, input));
+            data[spot.at..spot.at + PSEUDONYM_LENGTH].copy_from_slice(&pseudonym);
+        }
+    }
+
+    /// The pseudonym of an ID that occurs in the event, once pseudonyms are filled in. The Kafka key often is one.
+    pub(super) fn pseudonym<'d>(&self, id: &[u8], input: &[u8], data: &'d [u8]) -> Option<&'d [u8]> {
+        let spot = self.spots.iter().find(|spot| self.id(spot, input) == id)?;
+        Some(&data[spot.at..spot.at + PSEUDONYM_LENGTH])
+    }
+
+    fn id<'i>(&'i self, spot: &Spot, input: &'i [u8]) -> &'i [u8] {
+        match &spot.id {
+            Id::Written(range) => &input[range.clone()],
+            Id::Decoded(range) => &self.decoded.as_bytes()[range.clone()],
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Driver, Received, now};
+use super::{Driver, now};
 use flow::Flow;
 
 use crate::{
@@ -19,11 +19,12 @@ use crate::{
     error::ProcessorError,
     frontier::Limits,
     inputs::Inputs,
-    io::{messages::Partitions, tasks},
+    io::{readers::Readers, tasks},
     metrics::ProcessorMetrics,
     oddities::Oddities,
     pace::Pace,
     readiness::{self, CHECKPOINTS, PUBSUB, STATE, TABLES},
+    records::RecordReader,
     sink::Sink,
     stages::Stages,
     store::{Standing, StateSettings, Store},
@@ -125,6 +126,9 @@ pub async fn run<S: Sink>(
     }
     let appender = Box::new(services.store.appender(&recovered));
     let data = services.connection.subscribe(&config.data);
+    let readers = std::thread::available_parallelism().map_or(1, usize::from);
+    let readers = (0..readers).map(|_| RecordReader::new(core.engine().reader())).collect();
+    let data = Readers::start(data, readers);
     let marks = services.connection.subscribe(&config.marks);
     metrics.begin(core.engine().flows().iter().map(|flow| (flow.name().clone(), flow.ledger)));
     services.readiness.watch(CHECKPOINTS, config.state.period.std() * 6 + Duration::from_secs(30));
@@ -147,8 +151,6 @@ pub async fn run<S: Sink>(
         last_report: Instant::now(),
         oddities,
         pace: Pace::default(),
-        partitions: Partitions::default(),
-        received: Received::default(),
         rows: 0,
         flow_rows: 0,
         checkpoints: 0,

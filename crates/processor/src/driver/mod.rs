@@ -11,14 +11,12 @@ mod rows;
 mod reports;
 
 use std::{
-    collections::VecDeque,
-    future::ready,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use event::EventTime;
-use pubsub::{AckHandle, Inbound, Subscription, link::Link};
+use pubsub::{AckHandle, Inbound, Message, Subscription, link::Link};
 use service::readiness::Readiness;
 use tokio::{
     sync::watch,
@@ -30,19 +28,19 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     board::Board,
-    core::Data,
     error::ProcessorError,
     io::{
-        messages::{Origin, Partitions},
+        readers::{Portion, Readers},
         tasks::{self, Ended},
     },
     metrics::ProcessorMetrics,
     oddities::Oddities,
     pace::Pace,
     readiness::CHECKPOINTS,
+    records::Unread,
     saved::Budget,
     sink::Sink,
-    stages::{PackMessage, Stages},
+    stages::Stages,
     store::{Appender, Hold, StateSettings, Store},
     view::{Ahead, Detail, Own, View},
 };
@@ -51,11 +49,10 @@ pub use begin::{Config, Services, Summary, run};
 use reports::{report_defects, report_hole};
 
 const TICK: Duration = Duration::from_millis(100);
+/// Records that are applied before anything else is done.
 const BATCH: usize = 2_000;
-/// Records of packs that are applied before anything else is done. Each pack may hold thousands.
-const AT_ONCE: u64 = 10_000;
 /// A pane that fires brings the next checkpoint forward, but no closer than this to the last one.
-const SOONEST: Duration = Duration::from_millis(500);
+const SOONEST: Duration = Duration::from_millis(250);
 /// Ticks between two updates of the details for page, metrics and status.
 const DETAIL_TICKS: u32 = 5;
 /// Ticks between two checks that the files of tables and state still exist: writes to a deleted file succeed, and are
@@ -91,8 +88,6 @@ struct Driver<S> {
     last_report: Instant,
     oddities: Oddities,
     pace: Pace,
-    partitions: Partitions,
-    received: Received,
     rows: u64,
     flow_rows: u64,
     checkpoints: u64,
@@ -103,25 +98,15 @@ struct Driver<S> {
     ticks: u32,
 }
 
-/// Responses with messages that have not been applied yet.
-#[derive(Default)]
-struct Received {
-    responses: VecDeque<Inbound>,
-    /// How many messages of the first one are applied.
-    applied: usize,
-}
-
 impl<S: Sink> Driver<S> {
     async fn run(
         mut self,
-        mut data: Subscription,
+        mut data: Readers,
         mut marks: Subscription,
         hold: Hold,
         shutdown: &CancellationToken,
     ) -> Result<Summary, ProcessorError> {
         let ended = self.until_stopped(&mut data, &mut marks, shutdown).await;
-        // A response of which only a part is applied is redelivered: the offsets that were seen count once.
-        self.received = Received::default();
         if matches!(ended, Err(ProcessorError::Memory { .. })) {
             // Everything applied so far is saved, so the next run starts where this one stops.
             self.finish().await?;
@@ -144,13 +129,13 @@ impl<S: Sink> Driver<S> {
 
     async fn until_stopped(
         &mut self,
-        data: &mut Subscription,
+        data: &mut Readers,
         marks: &mut Subscription,
         shutdown: &CancellationToken,
     ) -> Result<(), ProcessorError> {
         let mut ticker = tokio::time::interval(TICK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut batch, mut mark_batch) = (Vec::with_capacity(BATCH), Vec::new());
+        let mut mark_batch = Vec::new();
         loop {
             let room = self.stages.has_room();
             tokio::select! {
@@ -159,12 +144,7 @@ impl<S: Sink> Driver<S> {
                     received?;
                     self.marks(&mut mark_batch)?;
                 }
-                received = data.receive(&mut batch, BATCH), if room && self.received.responses.is_empty() => {
-                    received?;
-                    self.received.responses.extend(batch.drain(..));
-                    self.data()?;
-                }
-                () = ready(()), if room && !self.received.responses.is_empty() => self.data()?,
+                portion = data.next(), if room => self.data(portion?, data)?,
                 _ = ticker.tick() => self.tick()?,
                 Some(ended) = self.tasks.join_next() => {
                     let ended = ended.map_err(|e| ProcessorError::Task(service::telemetry::task_failure(&e)))?;
@@ -174,38 +154,19 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    /// Applies received messages, and stops for other work after a pack with which [`AT_ONCE`] records are reached.
-    fn data(&mut self) -> Result<(), ProcessorError> {
+    /// Applies this portion and those that are already there, up to [`BATCH`] records.
+    fn data(&mut self, first: Portion, data: &mut Readers) -> Result<(), ProcessorError> {
         let now = now();
         self.own.unacknowledged_since.get_or_insert(now);
-        let mut records = 0;
-        while let Some(Inbound { messages, .. }) = self.received.responses.front() {
-            for message in messages.iter().skip(self.received.applied) {
-                self.received.applied += 1;
-                let origin = self.partitions.origin(&message);
-                let publish_time = message.publish_time;
-                if let Some(format) = origin.format {
-                    let Origin { partition, offsets, .. } = origin;
-                    let pack =
-                        PackMessage { format, partition, offsets, publish_time, payload: message.data };
-                    records += self.stages.pack(&pack, now)?;
-                    if records >= AT_ONCE {
-                        return Ok(());
-                    }
-                } else {
-                    let data = Data {
-                        position: origin.position(),
-                        kafka_time: origin.kafka_time,
-                        publish_time,
-                        payload: message.data,
-                    };
-                    self.stages.data(&data, now);
-                }
+        let (mut next, mut applied) = (Some(first), 0);
+        while let Some(Portion { records, ack }) = next {
+            applied += records.len();
+            self.stages.records(&records, now);
+            data.reuse(records);
+            if let Some((ack, messages)) = ack {
+                self.stages.applied(ack, messages);
             }
-            if let Some(Inbound { messages, ack }) = self.received.responses.pop_front() {
-                self.stages.applied(ack, messages.len());
-            }
-            self.received.applied = 0;
+            next = if applied < BATCH { data.try_next()? } else { None };
         }
         Ok(())
     }
@@ -213,7 +174,8 @@ impl<S: Sink> Driver<S> {
     fn marks(&mut self, batch: &mut Vec<Inbound>) -> Result<(), ProcessorError> {
         let now = now();
         for Inbound { messages, ack } in batch.drain(..) {
-            for message in messages.iter() {
+            for encoded in messages.encoded() {
+                let message = Message::read(encoded, |_, _| {}).map_err(Unread::Malformed)?;
                 if let Some(mark) = self.stages.mark(message.data, message.publish_time, now)? {
                     self.own.last_mark = Some(now);
                     self.own.ahead = Some(Ahead::of(&mark, message.publish_time, now));

@@ -161,7 +161,8 @@ impl Frontier {
         self.tracks.get(partition).or_else(|| self.retired.get(partition).map(|retired| &retired.track))
     }
 
-    fn track(&mut self, partition: &Partition) -> &mut Track {
+    /// The track of a partition, which may be new.
+    pub(crate) fn track(&mut self, partition: &Partition) -> &mut Track {
         // Two look-ups: the borrow checker would extend a reference that one branch returns into the other.
         if self.tracks.contains_key(partition) {
             return self.tracks.get_mut(partition).expect("it was just found");
@@ -429,7 +430,7 @@ impl Default for Frontier {
     }
 }
 
-/// A mark whose question is no older than this is recent. One arrives every second, and clocks differ.
+/// A mark whose question is no older than this is recent. One arrives every quarter of a second, and clocks differ.
 const FRESH: Millis = Millis(30_000);
 
 /// The longest message retention of a Pub/Sub subscription.

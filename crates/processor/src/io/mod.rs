@@ -1,4 +1,4 @@
-//! Pub/Sub messages as the core takes them, and the tasks that run beside the driver.
+//! The tasks that run beside the driver.
 
-pub mod messages;
+pub mod readers;
 pub mod tasks;

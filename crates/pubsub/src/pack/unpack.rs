@@ -89,6 +89,11 @@ impl std::fmt::Debug for Unpacker {
 }
 
 impl Pack {
+    /// Offset, timestamp and event of each record, in the order of their offsets.
+    pub fn events(&self) -> impl ExactSizeIterator<Item = (u64, Option<i64>, &[u8])> {
+        self.records.iter().map(|place| (place.offset, place.timestamp, &self.contents[place.event.clone()]))
+    }
+
     /// The records in the order of their offsets.
     pub fn records(&self) -> impl ExactSizeIterator<Item = Packed<'_>> {
         self.records.iter().map(|place| Packed {

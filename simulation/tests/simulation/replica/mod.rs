@@ -141,6 +141,7 @@ pub(crate) type Offsets = Vec<(TopicPartition, u64, String)>;
 #[derive(Debug)]
 pub(crate) enum Happens {
     Poll,
+    Mark,
     Tick,
     AskEnds,
     Ends { asked_at: EventTime, ends: Vec<(Slot, u64)> },
@@ -276,7 +277,9 @@ impl World {
     pub(crate) fn replica_happens(&mut self, number: usize, happens: Happens) {
         match happens {
             Happens::Poll => self.poll(number),
+            Happens::Mark => self.step_core(number, Input::Mark),
             Happens::Tick => {
+                self.for_replica(number, SECOND / 2, Happens::Mark);
                 self.for_replica(number, SECOND, Happens::Tick);
                 self.step_core(number, Input::Tick);
             }

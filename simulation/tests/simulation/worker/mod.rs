@@ -16,10 +16,11 @@ use flow::append::{Append, Appended, Table};
 use futures::FutureExt;
 use processor::{
     ProcessorError,
-    core::{Core, Data},
+    core::Core,
     frontier::Limits,
+    records::{RecordReader, Records},
     saved::{self, Restoring},
-    stages::{PackMessage, Stages},
+    stages::Stages,
     store::{Appender, Part, Recovered, Store, StoreError},
 };
 
@@ -28,14 +29,14 @@ use crate::{
     plan::millis,
     pubsub::{self, Body, Sent},
     store::PREFIX,
-    wire::{Version, Written},
+    wire::Version,
     world::{Event, World},
 };
 
 const PULL: i64 = 150;
 const TICK: i64 = 400;
 const PERIOD: i64 = 2_000;
-const SOONEST: i64 = 500;
+const SOONEST: i64 = 250;
 const LEASE: i64 = 10_000;
 
 pub(crate) struct Worker {
@@ -59,6 +60,7 @@ type Saving = Work<(Box<Appender>, Result<(), StoreError>)>;
 
 pub(crate) struct Running {
     pub(crate) stages: Stages<usize>,
+    reader: RecordReader,
     appender: Option<Box<Appender>>,
     saving: Option<(Saving, Part, Bytes)>,
     last_checkpoint: i64,
@@ -225,6 +227,7 @@ impl World {
             core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
         self.log(|| format!("processor {number} continues after checkpoint {:?}", recovered.newest));
         self.workers[number].phase = Phase::Running(Box::new(Running {
+            reader: RecordReader::new(core.engine().reader()),
             stages: Stages::new(core, outbox),
             appender: Some(Box::new(store.appender(&recovered))),
             saving: None,
@@ -284,27 +287,10 @@ impl World {
         let Phase::Running(running) = &mut self.workers[number].phase else { return Ok(()) };
         match &message.body {
             Body::Data { partition, records, form } => {
-                match version.write_data(records, *form) {
-                    Written::Event(payload) => {
-                        let data = Data {
-                            position: Some((&**partition, records[0].offset)),
-                            kafka_time: Some(EventTime(records[0].timestamp)),
-                            publish_time: published,
-                            payload: &payload,
-                        };
-                        running.stages.data(&data, now);
-                    }
-                    Written::Format { format, offsets, payload } => {
-                        let pack = PackMessage {
-                            format,
-                            partition: Some(&**partition),
-                            offsets: Some(offsets.as_bytes()),
-                            publish_time: published,
-                            payload: &payload,
-                        };
-                        running.stages.pack(&pack, now)?;
-                    }
-                }
+                let encoded = version.encode(partition, records, *form, published);
+                let mut read = Records::default();
+                running.reader.message(&encoded, &mut read)?;
+                running.stages.records(&read, now);
                 let is_older = self.kafka.dead.iter().any(|log| log.partition == *partition);
                 let watermark = running.watermarks.last().map_or(i64::MIN, |watermark| watermark.0);
                 for Sent { offset, timestamp, event } in records {

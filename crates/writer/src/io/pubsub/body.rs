@@ -90,14 +90,16 @@ pub(super) fn lanes(append: &Append) -> Result<Vec<Lane>, WriterError> {
     let (mut places, mut lanes) = (HashMap::new(), Vec::<Lane>::new());
     for (offset, row) in (append.offset..).zip(read(append)?) {
         let offset = offset.to_string();
-        let own = [("offset", offset.as_str())].into_iter();
-        let own = own.chain(row.pane.map(|pane| ("pane", pane.as_str())));
-        let message = encoder.encode_ordered(row.json.as_bytes(), &shared, own, row.ordering_key);
+        let mut message = encoder.begin(row.json.as_bytes(), &shared);
+        message.attribute("offset", &[&offset]);
+        if let Some(pane) = row.pane {
+            message.attribute("pane", &[pane.as_str()]);
+        }
         let place = *places.entry(row.ordering_key).or_insert(lanes.len());
         if place == lanes.len() {
             lanes.push(Vec::new());
         }
-        add(&mut lanes[place], message.map_err(beyond)?);
+        add(&mut lanes[place], message.finish(row.ordering_key).map_err(beyond)?);
     }
     Ok(lanes)
 }
