@@ -11,9 +11,10 @@ use flow::{Flow, row::DeadLetterRow};
 
 use crate::{
     digest::Refusal,
-    engine::{Engine, Output, Watermarks},
+    engine::{Before, Engine, Output, Watermarks},
     frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Limits},
     read::Envelope,
+    rejected::{FlowSet, Refused, Rejected},
 };
 
 /// A data message with the attributes that the core needs.
@@ -34,6 +35,8 @@ pub struct Data<'a> {
 pub struct Core {
     pub(crate) engine: Engine,
     pub(crate) frontier: Frontier,
+    /// The offsets that a redrive may publish again.
+    pub(crate) rejected: Rejected,
     /// The clocks of messages without positions. Such messages have no prefix, so only bounded out-of-orderness
     /// applies.
     pub(crate) unpositioned: Option<Clocks>,
@@ -54,6 +57,8 @@ pub struct Counters {
     pub events: u64,
     /// Data messages that had arrived before.
     pub redelivered: u64,
+    /// Rejected offsets whose record a redrive published again, without the copies of these messages.
+    pub redriven: u64,
     /// Marks that were applied.
     pub marks: u64,
     /// Messages on the marks subscription that are not marks.
@@ -79,6 +84,7 @@ impl Core {
         Self {
             engine: Engine::new(events, flows),
             frontier: Frontier::new(),
+            rejected: Rejected::default(),
             unpositioned: None,
             published: EventTime::MIN,
             caught_up: CaughtUp::new(now),
@@ -91,15 +97,42 @@ impl Core {
 
     /// Applies a data message.
     pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
-        self.take(data, None, now);
+        self.take(data, (None, 0), now);
     }
 
     /// Applies a data message whose event cannot be read at all, for this reason.
     pub fn unreadable(&mut self, data: &Data<'_>, reason: &'static str, now: EventTime) {
-        self.take(data, Some(Refusal { reason, pointer: None }), now);
+        self.take(data, (Some(Refusal { reason, pointer: None }), 0), now);
     }
 
-    fn take(&mut self, data: &Data<'_>, unreadable: Option<Refusal>, now: EventTime) {
+    /// Applies the message of a rejected record that the redrive with this number published again.
+    ///
+    /// The outcome replaces `rejected` in the flows that rejected the record, once: a copy finds the offset gone from
+    /// the rejected ones, or with this number. Nothing but the ledgers and the windows changes, as the frontier already
+    /// covers the offset. Without a state that does, which can only be a lost one, it is a data message as any other.
+    pub fn redriven(&mut self, data: &Data<'_>, number: u64, now: EventTime) {
+        self.rejected.seen(number);
+        let Some((partition, offset)) = data.position else { return self.take(data, (None, number), now) };
+        if self.frontier.peek(partition, offset) != Arrival::Seen {
+            return self.take(data, (None, number), now);
+        }
+        let Some(refused) = self.rejected.get(partition, offset).filter(|refused| refused.redrive < number)
+        else {
+            self.counters.redelivered += 1;
+            return;
+        };
+        self.counters.redriven += 1;
+        self.caught_up.first_seen(data.publish_time, now);
+        let verdict = self.engine.event(data.payload, &Envelope::of(data), Before::Rejected(refused));
+        let is_taken = refused.is_taken || verdict.is_taken;
+        let refused = Refused { flows: verdict.refused, is_taken, redrive: number };
+        self.rejected.set(partition, offset..offset + 1, Some(refused));
+        if let Some(refusal) = verdict.refusal {
+            self.dead_letter(data, refusal, now);
+        }
+    }
+
+    fn take(&mut self, data: &Data<'_>, (unreadable, redrive): (Option<Refusal>, u64), now: EventTime) {
         let arrival =
             data.position.map_or(Arrival::New, |(partition, offset)| self.frontier.peek(partition, offset));
         if arrival == Arrival::Seen {
@@ -109,19 +142,14 @@ impl Core {
         self.counters.events += 1;
         self.caught_up.first_seen(data.publish_time, now);
         self.published = self.published.max(data.publish_time);
-        let envelope = Envelope {
-            topic: data.position.map_or("", |(partition, _)| &*partition.topic),
-            kafka_time: data.kafka_time,
-            publish_time: data.publish_time,
-        };
-        let instead_of = match arrival {
-            Arrival::Retaken(Absence::Lost) => Some(Outcome::Lost),
-            Arrival::Retaken(_) => Some(Outcome::Absent),
-            Arrival::New | Arrival::Seen => None,
+        let before = match arrival {
+            Arrival::Retaken(Absence::Lost) => Before::All(Outcome::Lost),
+            Arrival::Retaken(_) => Before::All(Outcome::Absent),
+            Arrival::New | Arrival::Seen => Before::Nothing,
         };
         let verdict = match unreadable {
-            None => self.engine.event(data.payload, &envelope, instead_of),
-            Some(refusal) => self.engine.refuse(refusal, instead_of),
+            None => self.engine.event(data.payload, &Envelope::of(data), before),
+            Some(refusal) => self.engine.refuse(refusal, before),
         };
         let clocks = if verdict.readable {
             Clocks::of(verdict.time, data.kafka_time, data.publish_time)
@@ -131,6 +159,10 @@ impl Core {
         match data.position {
             Some((partition, offset)) => {
                 self.frontier.data(partition, offset, clocks);
+                if !verdict.refused.is_empty() {
+                    let refused = Refused { flows: verdict.refused, is_taken: verdict.is_taken, redrive };
+                    self.rejected.set(partition, offset..offset + 1, Some(refused));
+                }
             }
             None => {
                 let kafka_time = data.kafka_time.unwrap_or(data.publish_time);
@@ -140,20 +172,24 @@ impl Core {
             }
         }
         if let Some(refusal) = verdict.refusal {
-            let (topic, partition, offset) = match data.position {
-                Some((partition, offset)) => (partition.topic.clone(), partition.partition, offset),
-                None => (Arc::from(""), -1, data.publish_time.0.unsigned_abs()),
-            };
-            self.dead_letters.push(DeadLetterRow {
-                topic,
-                partition,
-                offset,
-                stage: Arc::from("processor"),
-                reason: refusal.reason.to_owned(),
-                pointer: refusal.pointer,
-                seen_at: now,
-            });
+            self.dead_letter(data, refusal, now);
         }
+    }
+
+    fn dead_letter(&mut self, data: &Data<'_>, refusal: Refusal, now: EventTime) {
+        let (topic, partition, offset) = match data.position {
+            Some((partition, offset)) => (partition.topic.clone(), partition.partition, offset),
+            None => (Arc::from(""), -1, data.publish_time.0.unsigned_abs()),
+        };
+        self.dead_letters.push(DeadLetterRow {
+            topic,
+            partition,
+            offset,
+            stage: Arc::from("processor"),
+            reason: refusal.reason.to_owned(),
+            pointer: refusal.pointer,
+            seen_at: now,
+        });
     }
 
     /// Applies a mark. `published` is the mark's publish time.
@@ -169,6 +205,9 @@ impl Core {
             };
             self.engine.account(outcome, covered.offsets.end - covered.offsets.start);
             if let Reason::Rejected(code) = covered.reason {
+                let flows = FlowSet::first(self.engine.flows.len());
+                let refused = Refused { flows, is_taken: false, redrive: 0 };
+                self.rejected.set(&covered.partition, covered.offsets.clone(), Some(refused));
                 for offset in covered.offsets {
                     self.dead_letters.push(DeadLetterRow {
                         topic: covered.partition.topic.clone(),
@@ -193,6 +232,10 @@ impl Core {
     pub fn tick(&mut self, now: EventTime) -> Vec<Abandoned> {
         let caught_up = self.caught_up.is(now);
         let abandoned = self.frontier.tick(now, caught_up, &self.limits);
+        if self.frontier.take_forgotten() {
+            let frontier = &self.frontier;
+            self.rejected.retain(|partition| frontier.knows(partition));
+        }
         for hole in &abandoned {
             let outcome = if hole.before_start { Outcome::Absent } else { Outcome::Lost };
             self.engine.account(outcome, hole.offsets.end - hole.offsets.start);
@@ -255,6 +298,11 @@ impl Core {
         &self.frontier
     }
 
+    /// The offsets that a redrive may publish again.
+    pub fn rejected(&self) -> &Rejected {
+        &self.rejected
+    }
+
     /// Whether any message without a position has arrived, because another producer publishes to the topic.
     pub fn has_unpositioned(&self) -> bool {
         self.unpositioned.is_some()
@@ -277,8 +325,21 @@ impl Core {
 
     /// Approximate bytes in memory, with the allocator's overhead.
     pub fn bytes(&self) -> u64 {
-        let asked = self.engine.bytes() + self.frontier.bytes() + 200 * self.dead_letters.len() as u64;
+        let asked = self.engine.bytes()
+            + self.frontier.bytes()
+            + self.rejected.bytes()
+            + 200 * self.dead_letters.len() as u64;
         asked + asked / ALLOCATOR_SHARE
+    }
+}
+
+impl<'a> Envelope<'a> {
+    fn of(data: &Data<'a>) -> Self {
+        Self {
+            topic: data.position.map_or("", |(partition, _)| &*partition.topic),
+            kafka_time: data.kafka_time,
+            publish_time: data.publish_time,
+        }
     }
 }
 
@@ -322,6 +383,86 @@ mod tests {
             core.take_effects().dead_letters.iter().map(|letter| letter.offset).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (3..11).collect::<Vec<_>>());
+    }
+
+    /// Two flows, of which only one can use the events without `q`.
+    fn redriven_core() -> (Core, Partition) {
+        let limits = Limits { idle_after: Millis(1), hole_limit: Millis(1), cold_start: Millis(1) };
+        let events = serde_json::from_value(serde_json::json!({ "time": "/t", "id": "/id" }));
+        let flow = |name: &str, by: &str| {
+            let flow: flow::FlowSettings = serde_json::from_value(serde_json::json!({
+                "name": name, "by": { "page": by }, "measures": { "n": { "count": {} } }, "window": { "size": "10s" },
+            }))
+            .expect("the flow");
+            Flow::try_from(flow).expect("the flow makes sense")
+        };
+        let flows = vec![flow("f", "/p"), flow("g", "/q")];
+        let core = Core::new(&events.expect("the section"), flows, limits, EventTime(0));
+        (core, Partition { topic: "events".into(), incarnation: "id".into(), partition: 0 })
+    }
+
+    fn outcomes(core: &Core, outcome: Outcome) -> [u64; 2] {
+        [0, 1].map(|flow| core.engine.flows[flow].ledger.get(outcome))
+    }
+
+    #[test]
+    fn a_redriven_record_counts_once_in_the_flows_that_rejected_it() {
+        let (mut core, partition) = redriven_core();
+        let now = EventTime(1_700_000_000_000);
+        let data = |offset: u64, payload: &'static [u8]| Data {
+            position: Some((&partition, offset)),
+            kafka_time: Some(now),
+            publish_time: now,
+            payload,
+        };
+        // The array cannot be a column, so that only the second flow rejects it.
+        core.data(&data(0, br#"{"t":1699999999000,"p":"a","q":[],"id":1}"#), now);
+        core.data(&data(1, br#"{"t":1699999999000,"p":"a","q":"b","id":2}"#), now);
+        core.data(&data(2, b"no JSON"), now);
+        assert_eq!(outcomes(&core, Outcome::Rejected), [1, 2]);
+        let clocks = core.frontier.clone().advance(&core.limits);
+        let good: &[u8] = br#"{"t":1699999999900,"p":"a","q":"b","id":1}"#;
+        // Still rejected, with a line of its own; a copy of the message adds none.
+        for _ in 0..2 {
+            core.redriven(&data(0, br#"{"t":1699999999000,"p":"a","q":{},"id":1}"#), 1, now);
+        }
+        assert_eq!((core.counters.redriven, core.dead_letters.len()), (1, 3));
+        // The first redrive is over: a late copy of it changes nothing, whatever it contains.
+        core.redriven(&data(0, good), 1, now);
+        assert_eq!(outcomes(&core, Outcome::Rejected), [1, 2]);
+        for number in [2, 2, 3] {
+            core.redriven(&data(0, good), number, now);
+        }
+        // Its ID is its own, as the first flow took the record.
+        assert_eq!(outcomes(&core, Outcome::Counted), [2, 2]);
+        assert_eq!(outcomes(&core, Outcome::Rejected), [1, 1]);
+        // The ID of the other is known: the producer wrote a corrected copy.
+        core.redriven(&data(2, good), 3, now);
+        assert_eq!(outcomes(&core, Outcome::Duplicate), [1, 1]);
+        assert_eq!(core.engine.flows[0].ledger.total(), 3);
+        assert_eq!(core.rejected.offsets(), 0);
+        assert_eq!(core.frontier.clone().advance(&core.limits), clocks, "no clock moves");
+    }
+
+    #[test]
+    fn what_was_never_rejected_is_not_counted_again() {
+        let (mut core, partition) = redriven_core();
+        let now = EventTime(1_700_000_000_000);
+        core.mark(&rejects(3..5), now, now);
+        let payload: &[u8] = br#"{"t":1699999999900,"p":"a","q":"b"}"#;
+        let data = |offset| Data {
+            position: Some((&partition, offset)),
+            kafka_time: Some(now),
+            publish_time: now,
+            payload,
+        };
+        core.data(&data(5), now);
+        for offset in [3, 5, 3] {
+            core.redriven(&data(offset), 1, now);
+        }
+        assert_eq!(outcomes(&core, Outcome::Counted), [2, 2]);
+        assert_eq!(outcomes(&core, Outcome::Rejected), [1, 1]);
+        assert_eq!(core.rejected.newest(), 1);
     }
 
     /// Messages that a killed processor had leased are redelivered only when their lease ends, after newer messages.

@@ -153,6 +153,15 @@ impl<A> Stages<A> {
         self.core.data(data, now);
     }
 
+    /// Applies a message of the format [`event::wire::REDRIVEN`]; call [`Self::applied`] after all messages of a
+    /// response. Without the number of its redrive, it is a message as any other.
+    pub fn redriven(&mut self, data: &Data<'_>, number: Option<u64>, now: EventTime) {
+        match number {
+            Some(number) => self.core.redriven(data, number, now),
+            None => self.core.data(data, now),
+        }
+    }
+
     /// Applies a message of the marks subscription; call [`Self::applied`] next. Returns the mark, or `None` if the
     /// message is not a mark.
     ///

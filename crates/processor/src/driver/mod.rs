@@ -17,7 +17,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use event::EventTime;
+use event::{EventTime, wire};
 use pubsub::{AckHandle, Inbound, Subscription, link::Link};
 use service::readiness::Readiness;
 use tokio::{
@@ -184,22 +184,26 @@ impl<S: Sink> Driver<S> {
                 self.received.applied += 1;
                 let origin = self.partitions.origin(&message);
                 let publish_time = message.publish_time;
-                if let Some(format) = origin.format {
-                    let Origin { partition, offsets, .. } = origin;
-                    let pack =
-                        PackMessage { format, partition, offsets, publish_time, payload: message.data };
-                    records += self.stages.pack(&pack, now)?;
-                    if records >= AT_ONCE {
-                        return Ok(());
+                let data = Data {
+                    position: origin.position(),
+                    kafka_time: origin.kafka_time,
+                    publish_time,
+                    payload: message.data,
+                };
+                match origin.format {
+                    None => self.stages.data(&data, now),
+                    Some(format) if format == wire::REDRIVEN.as_bytes() => {
+                        self.stages.redriven(&data, origin.redrive, now);
                     }
-                } else {
-                    let data = Data {
-                        position: origin.position(),
-                        kafka_time: origin.kafka_time,
-                        publish_time,
-                        payload: message.data,
-                    };
-                    self.stages.data(&data, now);
+                    Some(format) => {
+                        let Origin { partition, offsets, .. } = origin;
+                        let pack =
+                            PackMessage { format, partition, offsets, publish_time, payload: message.data };
+                        records += self.stages.pack(&pack, now)?;
+                        if records >= AT_ONCE {
+                            return Ok(());
+                        }
+                    }
                 }
             }
             if let Some(Inbound { messages, ack }) = self.received.responses.pop_front() {

@@ -23,6 +23,8 @@ pub struct Origin<'a> {
     pub kafka_time: Option<EventTime>,
     /// The format of a message that is not one JSON event.
     pub format: Option<&'a [u8]>,
+    /// The number of the redrive that published the message.
+    pub redrive: Option<u64>,
 }
 
 /// The attributes as bytes, in any order.
@@ -35,6 +37,7 @@ struct Named<'a> {
     offsets: Option<&'a [u8]>,
     timestamp: Option<i64>,
     format: Option<&'a [u8]>,
+    redrive: Option<u64>,
 }
 
 impl<'a> Origin<'a> {
@@ -48,9 +51,9 @@ impl Partitions {
     /// The origin of the message's record.
     pub fn origin<'a>(&'a mut self, message: &Message<'a>) -> Origin<'a> {
         let named = Named::of(message);
-        let Named { offset, offsets, format, .. } = named;
+        let Named { offset, offsets, format, redrive, .. } = named;
         let kafka_time = named.timestamp.and_then(kafka_time);
-        Origin { partition: self.partition(&named), offset, offsets, kafka_time, format }
+        Origin { partition: self.partition(&named), offset, offsets, kafka_time, format, redrive }
     }
 
     fn partition(&mut self, named: &Named<'_>) -> Option<&Partition> {
@@ -96,6 +99,8 @@ impl<'a> Named<'a> {
                 named.incarnation = Some(value);
             } else if name == wire::FORMAT.as_bytes() {
                 named.format = Some(value);
+            } else if name == wire::REDRIVE.as_bytes() {
+                named.redrive = number(value);
             }
         }
         named
