@@ -70,7 +70,7 @@ impl Version {
                 let (offsets, payload) = builder.finish();
                 Written::Format { format: pack::FORMAT.as_bytes(), offsets: offsets.to_string(), payload }
             }
-            Form::Single | Form::Next => Written::Event(event.as_slice().into()),
+            Form::Single | Form::Redrive(_) | Form::Next => Written::Event(event.as_slice().into()),
         }
     }
 }

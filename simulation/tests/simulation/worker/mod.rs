@@ -26,7 +26,7 @@ use processor::{
 use crate::{
     check::Outcomes,
     plan::millis,
-    pubsub::{self, Body, Sent},
+    pubsub::{self, Body, Form, Sent},
     store::PREFIX,
     wire::{Version, Written},
     world::{Event, World},
@@ -284,6 +284,10 @@ impl World {
         let Phase::Running(running) = &mut self.workers[number].phase else { return Ok(()) };
         match &message.body {
             Body::Data { partition, records, form } => {
+                let redrive = match form {
+                    Form::Redrive(number) => Some(*number),
+                    Form::Single | Form::Pack | Form::Next => None,
+                };
                 match version.write_data(records, *form) {
                     Written::Event(payload) => {
                         let data = Data {
@@ -292,7 +296,10 @@ impl World {
                             publish_time: published,
                             payload: &payload,
                         };
-                        running.stages.data(&data, now);
+                        match redrive {
+                            Some(number) => running.stages.redriven(&data, Some(number), now),
+                            None => running.stages.data(&data, now),
+                        }
                     }
                     Written::Format { format, offsets, payload } => {
                         let pack = PackMessage {
@@ -311,7 +318,11 @@ impl World {
                     if is_older && event.time < running.watermarks[0].0 {
                         running.outcomes.unheard(partition, *offset);
                     }
-                    running.outcomes.data((&**partition, *offset), (event.number, *timestamp), watermark);
+                    let (place, event) = ((&**partition, *offset), (event.number, *timestamp));
+                    match redrive {
+                        Some(_) => running.outcomes.redriven(place, event, watermark),
+                        None => running.outcomes.data(place, event, watermark),
+                    }
                 }
             }
             Body::Mark(written) => {
