@@ -87,6 +87,22 @@ pub fn delete_topic(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Deletes the records of a partition before an offset, as retention does.
+///
+/// # Errors
+/// Kafka rejects it, or the topic does not exist.
+pub fn delete_before(topic: &str, partition: i32, offset: u64) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let admin: AdminClient<DefaultClientContext> = client()?.create()?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(i64::try_from(offset)?))?;
+    let deleted = runtime.block_on(admin.delete_records(&list, &AdminOptions::new()))?;
+    for element in deleted.elements() {
+        element.error()?;
+    }
+    Ok(())
+}
+
 /// The committed offsets of a group in the first partitions of a topic; 0 if it has none.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use flow::{
     row::{DeadLetterRow, FlowTable, MeasureColumns, Pane, ProgressRow, Row, Shows, Value, Values},
 };
 use serde_json::json;
-use writer::{BigQueryConfig, Endpoints, State, Writer, WriterConfig, WriterError};
+use writer::{BigQueryConfig, Endpoints, Letters, State, Writer, WriterConfig, WriterError};
 
 const MINUTE: i64 = 60_000;
 /// 2026-09-27T10:00:00Z
@@ -390,8 +390,27 @@ async fn dead_letters_are_kept() -> Result<()> {
         pointer: None,
         seen_at: EventTime(TEN),
     };
-    add(&writer, &Table::DeadLetters, Rows::DeadLetters(&[letter.clone(), letter])).await?;
-    assert_eq!(writer.count(&Table::DeadLetters).await?, 2);
+    let newer = DeadLetterRow {
+        stage: "processor".into(),
+        reason: "time".to_owned(),
+        pointer: Some("/it's \\ \"time\"".to_owned()),
+        seen_at: EventTime(TEN + 5),
+        ..letter.clone()
+    };
+    let other = DeadLetterRow { offset: 43, ..letter.clone() };
+    let lines = [letter.clone(), letter, newer.clone(), other.clone()];
+    add(&writer, &Table::DeadLetters, Rows::DeadLetters(&lines)).await?;
+    assert_eq!(writer.count(&Table::DeadLetters).await?, 4);
+    let all = || Letters { limit: 100, ..Letters::default() };
+    assert_eq!(
+        writer.dead_letters(&all()).await?,
+        [newer.clone(), other.clone()],
+        "the newest of each record"
+    );
+    let of_pointer = Letters { topic: Some("events".to_owned()), pointer: newer.pointer.clone(), ..all() };
+    assert_eq!(writer.dead_letters(&of_pointer).await?, [newer]);
+    let after = Letters { after: Some(("events".to_owned(), 3, 42)), to: Some(EventTime(TEN + 1)), ..all() };
+    assert_eq!(writer.dead_letters(&after).await?, [other]);
     Ok(())
 }
 

@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// Create, rotate and list the keys for pseudonyms
     #[command(after_long_help = commands::keys::EXAMPLE)]
     Keys(commands::keys::Args),
+    /// List rejected records, and publish them again after their cause has been removed
+    #[command(after_long_help = commands::dead_letters::EXAMPLE)]
+    DeadLetters(commands::dead_letters::Args),
     /// Generate page views and clicks into Kafka or a file
     #[command(after_long_help = commands::generate::EXAMPLE)]
     Generate(commands::generate::Args),
@@ -100,6 +103,7 @@ impl Command {
             Self::Check(args) => commands::check::run(&args, global),
             Self::Setup(args) => commands::setup::run(&args, global),
             Self::Keys(args) => commands::keys::run(&args, global),
+            Self::DeadLetters(args) => commands::dead_letters::run(&args, global),
             Self::Generate(args) => commands::generate::run(&args, global),
             Self::Status(args) => commands::status::run(&args, global),
             Self::Reconcile(args) => commands::reconcile::run(&args, global),

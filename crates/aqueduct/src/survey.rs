@@ -14,7 +14,7 @@ use kafka::{
 };
 use processor::{
     core::Core,
-    engine::FlowState,
+    engine::{Engine, FlowState},
     frontier::{Limits, Track},
     outbox::Outbox,
     saved::recover,
@@ -215,7 +215,7 @@ impl Places {
         Ok(Survey { at, state, logs, tables })
     }
 
-    async fn logs(&self) -> Result<Logs, String> {
+    pub(crate) async fn logs(&self) -> Result<Logs, String> {
         let Some(kafka) = self.kafka.clone() else {
             return Err("[kafka] is not configured".to_owned());
         };
@@ -225,7 +225,7 @@ impl Places {
         }
     }
 
-    async fn state(&self, at: EventTime) -> anyhow::Result<State> {
+    pub(crate) async fn state(&self, at: EventTime) -> anyhow::Result<State> {
         let limits = Limits {
             idle_after: self.state.idle_after,
             hole_limit: self.state.hole_limit,
@@ -246,11 +246,21 @@ impl Places {
         })
     }
 
-    async fn tables(&self) -> anyhow::Result<Tables> {
+    /// Opens the tables for reading.
+    pub(crate) async fn open_tables(&self) -> anyhow::Result<Writer> {
         let Some(config) = &self.writer else {
             return Err(anyhow!("[writer] is not configured; add it to include the rows"));
         };
-        let writer = Writer::open(config, &self.tables).await?;
+        Ok(Writer::open(config, &self.tables).await?)
+    }
+
+    /// The flows, and how events are read for them.
+    pub(crate) fn engine(&self) -> Engine {
+        Engine::new(&self.events, self.flows.clone())
+    }
+
+    async fn tables(&self) -> anyhow::Result<Tables> {
+        let writer = self.open_tables().await?;
         let mut seen = Tables::default();
         for flow in self.tables.iter().map(|table| table.flow.clone()) {
             for table in [Table::Flow(flow.clone()), Table::Progress(flow.clone())] {

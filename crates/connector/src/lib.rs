@@ -16,6 +16,7 @@
 //! | `intake` | from a record of Kafka to a batch, on the thread that polls |
 //! | `driver`, `deliver`, `outage`, `pace` | the one `select!`; publishing a batch until Pub/Sub has it; whether it makes progress |
 //! | `rates` | how fast the messages of one ordering key are published |
+//! | [`redrive`] | publishing rejected records again |
 //! | `publisher` | the publishing port over Pub/Sub's client |
 //! | [`view`], [`metrics`] | the state once a second, and the metrics |
 //!
@@ -62,6 +63,8 @@ mod rates;
 mod intake;
 
 mod publisher;
+
+pub mod redrive;
 
 pub mod metrics;
 

@@ -113,13 +113,23 @@ impl Message {
 impl Origin {
     /// Encodes the attributes that all messages of a partition share.
     pub fn new(partition: Partition) -> Self {
+        Self::with(partition, &[])
+    }
+
+    /// As [`Self::new`], for rejected records that the redrive with this number publishes again.
+    pub fn redriven(partition: Partition, number: u64) -> Self {
+        let mut text = itoa::Buffer::new();
+        Self::with(partition, &[(wire::FORMAT, wire::REDRIVEN), (wire::REDRIVE, text.format(number))])
+    }
+
+    fn with(partition: Partition, more: &[(&str, &str)]) -> Self {
         let mut number = itoa::Buffer::new();
         let shared = [
             (wire::TOPIC, &*partition.topic),
             (wire::PARTITION, number.format(partition.partition)),
             (wire::INCARNATION, &*partition.incarnation.0),
         ];
-        let attributes = Attributes::new(shared.into_iter());
+        let attributes = Attributes::new(shared.into_iter().chain(more.iter().copied()));
         let attributes = attributes.expect("a topic's name has at most 249 bytes");
         Self { attributes, id_prefix: wire::id_prefix(&partition), partition }
     }

@@ -22,6 +22,11 @@ pub const KEY_ID: &str = "aqueduct.key";
 /// Attribute: the format of a message that holds something other than one JSON event. A reader that does not know the
 /// format must not acknowledge the message.
 pub const FORMAT: &str = "aqueduct.format";
+/// The value of [`FORMAT`] for a record that was rejected and is published again. Its payload is one JSON event. A
+/// processor that does not know it stops; otherwise it would take the message for a copy of the rejected one.
+pub const REDRIVEN: &str = "redrive-1";
+/// Attribute: the number of the redrive that published a message of the format [`REDRIVEN`].
+pub const REDRIVE: &str = "aqueduct.redrive";
 /// Attribute: the offsets of the records in a message that holds several.
 pub const OFFSETS: &str = "aqueduct.offsets";
 

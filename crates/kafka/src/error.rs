@@ -148,6 +148,24 @@ pub enum Error {
         /// librdkafka's message.
         source: KafkaText,
     },
+    /// Another process holds the claim.
+    #[error(
+        "another process is a member of group {group:?}; wait until it has ended, or, if it was killed, until its session ends after ten seconds"
+    )]
+    Claimed {
+        /// The group of the claim.
+        group: String,
+    },
+    /// The claim was lost.
+    #[error(
+        "this process lost its place in group {group:?}, because it was frozen or another one joined; nothing after the last progress that was saved is lost: run the command again"
+    )]
+    ClaimLost {
+        /// The group of the claim.
+        group: String,
+        /// librdkafka's message, if there is one.
+        source: Option<KafkaText>,
+    },
     /// One of the two threads panicked or could not be started.
     #[error("thread {0:?} ended unexpectedly; this is a bug, please report it")]
     Defect(&'static str),

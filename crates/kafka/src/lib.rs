@@ -10,6 +10,8 @@
 //! | `group/` | [`Member`], a member of a consumer group: one thread polls and speaks one closed enum, [`Stimulus`]; the pure rules [`start`], [`plan`], [`fit`] |
 //! | [`survey`] | how far the logs and the group are, without joining it |
 //! | `range` | [`Log`], a range of one topic without a group, for `replay` and samples |
+//! | `pick` | [`Picker`], single records by their offsets, for `dead-letters redrive` |
+//! | `claim` | [`Claim`], what only one process at a time may hold, with its progress |
 //! | `producer` | [`Producer`], for `generate` |
 //! | `record` | [`Record`], what a poll returns |
 //! | [`metrics`] | librdkafka's statistics |
@@ -43,6 +45,10 @@ mod format;
 
 mod group;
 
+mod claim;
+
+mod pick;
+
 mod producer;
 
 mod range;
@@ -57,6 +63,7 @@ pub mod survey;
 
 use std::sync::Arc;
 
+pub use claim::Claim;
 pub use client::{admin::topic_properties, brokers::Brokers};
 pub use error::{Error, KafkaText};
 pub use format::{FormatSettings, KeyFormat, SchemaSource, TopicFormat, Unwrap, ValueFormat};
@@ -70,6 +77,7 @@ pub use group::{
     stimulus::{Stimuli, Stimulus},
 };
 pub use metrics::KafkaMetrics;
+pub use pick::Picker;
 pub use producer::Producer;
 pub use range::{Log, LogRange, Polled};
 pub use record::{OwnedRecord, Record};

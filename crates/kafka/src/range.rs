@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Brokers, KafkaConfig,
-    client::plain_config,
+    client::{faults, plain_config},
     error::{Error, KafkaText},
     record::OwnedRecord,
 };
@@ -230,7 +230,7 @@ impl Log {
             None => return Ok(false),
             Some(Ok(message)) => (message.partition(), Some(message)),
             Some(Err(KafkaError::PartitionEOF(number))) => (number, None),
-            Some(Err(error)) if may_pass(&error) => {
+            Some(Err(error)) if faults::may_pass(&error) => {
                 self.last_error = Some(error);
                 return Ok(false);
             }
@@ -308,21 +308,4 @@ impl Partition {
         self.bytes -= record.size();
         Some(record)
     }
-}
-
-/// Whether librdkafka recovers on its own.
-fn may_pass(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    let passing = [
-        Code::BrokerTransportFailure,
-        Code::AllBrokersDown,
-        Code::Resolve,
-        Code::OperationTimedOut,
-        Code::RequestTimedOut,
-        Code::LeaderNotAvailable,
-        Code::NotLeaderForPartition,
-        Code::NetworkException,
-        Code::BrokerNotAvailable,
-    ];
-    matches!(error, KafkaError::MessageConsumption(code) if passing.contains(code))
 }

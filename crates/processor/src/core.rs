@@ -11,9 +11,10 @@ use flow::{Flow, row::DeadLetterRow};
 
 use crate::{
     digest::{Digest, Refusal},
-    engine::{Engine, Output, Verdict, Watermarks},
+    engine::{Before, Engine, Output, Verdict, Watermarks},
     frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Limits, Track},
     records::{Origin, Record, Records},
+    rejected::{Refused, Rejected},
 };
 
 /// A data message with the attributes that the core needs.
@@ -34,6 +35,8 @@ pub struct Data<'a> {
 pub struct Core {
     pub(crate) engine: Engine,
     pub(crate) frontier: Frontier,
+    /// The offsets that a redrive may publish again.
+    pub(crate) rejected: Rejected,
     /// The clocks of messages without positions. Such messages have no prefix, so only bounded out-of-orderness
     /// applies.
     pub(crate) unpositioned: Option<Clocks>,
@@ -54,6 +57,8 @@ pub struct Counters {
     pub events: u64,
     /// Data messages that had arrived before.
     pub redelivered: u64,
+    /// Rejected offsets whose record a redrive published again, without the copies of these messages.
+    pub redriven: u64,
     /// Marks that were applied.
     pub marks: u64,
     /// Messages on the marks subscription that are not marks.
@@ -79,6 +84,7 @@ impl Core {
         Self {
             engine: Engine::new(events, flows),
             frontier: Frontier::new(),
+            rejected: Rejected::default(),
             unpositioned: None,
             published: EventTime::MIN,
             caught_up: CaughtUp::new(now),
@@ -91,12 +97,21 @@ impl Core {
 
     /// Reads and applies a data message with one event. Messages of Pub/Sub are read beforehand, see [`Self::records`].
     pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
+        self.one(data, None, now);
+    }
+
+    /// Reads and applies the message of a rejected record that the redrive with this number published again.
+    pub fn redriven(&mut self, data: &Data<'_>, number: u64, now: EventTime) {
+        self.one(data, Some(number), now);
+    }
+
+    fn one(&mut self, data: &Data<'_>, redrive: Option<u64>, now: EventTime) {
         let origin = Origin { kafka_time: data.kafka_time, publish_time: data.publish_time };
         let event = Event::Unread(data.payload);
         let (mut counting, frontier) = self.split(now);
         match data.position {
             Some((partition, offset)) => {
-                counting.record(frontier.track(partition), (partition, offset), &origin, event);
+                counting.record(frontier.track(partition), (partition, offset), (&origin, redrive), event);
             }
             None => counting.unpositioned(&origin, event),
         }
@@ -115,7 +130,7 @@ impl Core {
                     let track = frontier.track(partition);
                     for record in run {
                         let position = (partition, record.offset);
-                        counting.record(track, position, &record.origin, event(record));
+                        counting.record(track, position, (&record.origin, record.redrive), event(record));
                     }
                 }
                 None => run.iter().for_each(|record| counting.unpositioned(&record.origin, event(record))),
@@ -125,8 +140,20 @@ impl Core {
 
     /// What counts a record, and what knows which records were counted.
     fn split(&mut self, now: EventTime) -> (Counting<'_>, &mut Frontier) {
-        let Self { engine, frontier, unpositioned, published, caught_up, dead_letters, counters, .. } = self;
-        (Counting { engine, unpositioned, published, caught_up, dead_letters, counters, now }, frontier)
+        let Self {
+            engine,
+            frontier,
+            rejected,
+            unpositioned,
+            published,
+            caught_up,
+            dead_letters,
+            counters,
+            ..
+        } = self;
+        let counting =
+            Counting { engine, rejected, unpositioned, published, caught_up, dead_letters, counters, now };
+        (counting, frontier)
     }
 
     /// Applies a mark. `published` is the mark's publish time.
@@ -142,6 +169,9 @@ impl Core {
             };
             self.engine.account(outcome, covered.offsets.end - covered.offsets.start);
             if let Reason::Rejected(code) = covered.reason {
+                let flows = FlowSet::first(self.engine.flows.len());
+                let refused = Refused { flows, is_taken: false, redrive: 0 };
+                self.rejected.set(&covered.partition, covered.offsets.clone(), Some(refused));
                 for offset in covered.offsets {
                     self.dead_letters.push(DeadLetterRow {
                         topic: covered.partition.topic.clone(),
@@ -166,6 +196,10 @@ impl Core {
     pub fn tick(&mut self, now: EventTime) -> Vec<Abandoned> {
         let caught_up = self.caught_up.is(now);
         let abandoned = self.frontier.tick(now, caught_up, &self.limits);
+        if self.frontier.take_forgotten() {
+            let frontier = &self.frontier;
+            self.rejected.retain(|partition| frontier.knows(partition));
+        }
         for hole in &abandoned {
             let outcome = if hole.before_start { Outcome::Absent } else { Outcome::Lost };
             self.engine.account(outcome, hole.offsets.end - hole.offsets.start);
@@ -228,6 +262,11 @@ impl Core {
         &self.frontier
     }
 
+    /// The offsets that a redrive may publish again.
+    pub fn rejected(&self) -> &Rejected {
+        &self.rejected
+    }
+
     /// Whether any message without a position has arrived, because another producer publishes to the topic.
     pub fn has_unpositioned(&self) -> bool {
         self.unpositioned.is_some()
@@ -250,7 +289,10 @@ impl Core {
 
     /// Approximate bytes in memory, with the allocator's overhead.
     pub fn bytes(&self) -> u64 {
-        let asked = self.engine.bytes() + self.frontier.bytes() + 200 * self.dead_letters.len() as u64;
+        let asked = self.engine.bytes()
+            + self.frontier.bytes()
+            + self.rejected.bytes()
+            + 200 * self.dead_letters.len() as u64;
         asked + asked / ALLOCATOR_SHARE
     }
 }
@@ -258,6 +300,7 @@ impl Core {
 /// The parts of the core that a record changes, besides the track of its partition.
 struct Counting<'c> {
     engine: &'c mut Engine,
+    rejected: &'c mut Rejected,
     unpositioned: &'c mut Option<Clocks>,
     published: &'c mut EventTime,
     caught_up: &'c mut CaughtUp,
@@ -280,32 +323,73 @@ impl Counting<'_> {
         &mut self,
         track: &mut Track,
         (partition, offset): (&Partition, u64),
-        origin: &Origin,
+        (origin, redrive): (&Origin, Option<u64>),
         event: Event<'_>,
     ) {
-        let instead_of = match track.peek(offset) {
-            Arrival::Seen => {
-                self.counters.redelivered += 1;
-                return;
-            }
-            Arrival::Retaken(Absence::Lost) => Some(Outcome::Lost),
-            Arrival::Retaken(_) => Some(Outcome::Absent),
-            Arrival::New => None,
+        if let Some(number) = redrive {
+            self.rejected.seen(number);
+        }
+        let before = match track.peek(offset) {
+            Arrival::Seen => match redrive {
+                Some(number) => return self.redriven((partition, offset), (origin, number), event),
+                None => {
+                    self.counters.redelivered += 1;
+                    return;
+                }
+            },
+            Arrival::Retaken(Absence::Lost) => Before::All(Outcome::Lost),
+            Arrival::Retaken(_) => Before::All(Outcome::Absent),
+            Arrival::New => Before::Nothing,
         };
-        let verdict = self.event(&partition.topic, origin, event, instead_of);
+        self.counters.events += 1;
+        *self.published = (*self.published).max(origin.publish_time);
+        let verdict = self.event(&partition.topic, origin, event, before);
         let clocks = if verdict.readable {
             Clocks::of(verdict.time, origin.kafka_time, origin.publish_time)
         } else {
             Clocks::NONE
         };
         track.data(offset, clocks);
+        if !verdict.refused.is_empty() {
+            let redrive = redrive.unwrap_or(0);
+            let refused = Refused { flows: verdict.refused, is_taken: verdict.is_taken, redrive };
+            self.rejected.set(partition, offset..offset + 1, Some(refused));
+        }
+        if let Some(refusal) = verdict.refusal {
+            self.refused(partition.topic.clone(), partition.partition, offset, refusal);
+        }
+    }
+
+    /// A rejected record that is redriven. The outcome replaces `rejected` in the flows that rejected the record, once: a
+    /// copy finds the offset gone from the rejected ones, or with this number. Nothing but the ledgers and the windows
+    /// changes, as the frontier already covers the offset. Without a state that does, which can only be a lost one, it is
+    /// a record as any other.
+    #[cold]
+    fn redriven(
+        &mut self,
+        (partition, offset): (&Partition, u64),
+        (origin, number): (&Origin, u64),
+        event: Event<'_>,
+    ) {
+        let refused = self.rejected.get(partition, offset).filter(|refused| refused.redrive < number);
+        let Some(refused) = refused.cloned() else {
+            self.counters.redelivered += 1;
+            return;
+        };
+        self.counters.redriven += 1;
+        let verdict = self.event(&partition.topic, origin, event, Before::Rejected(&refused));
+        let is_taken = refused.is_taken || verdict.is_taken;
+        let refused = Refused { flows: verdict.refused, is_taken, redrive: number };
+        self.rejected.set(partition, offset..offset + 1, Some(refused));
         if let Some(refusal) = verdict.refusal {
             self.refused(partition.topic.clone(), partition.partition, offset, refusal);
         }
     }
 
     fn unpositioned(&mut self, origin: &Origin, event: Event<'_>) {
-        let verdict = self.event("", origin, event, None);
+        self.counters.events += 1;
+        *self.published = (*self.published).max(origin.publish_time);
+        let verdict = self.event("", origin, event, Before::Nothing);
         let kafka_time = origin.kafka_time.unwrap_or(origin.publish_time);
         let bounded = Clocks::of(verdict.time, Some(kafka_time), origin.publish_time);
         let clocks = if verdict.readable { bounded } else { Clocks::NONE };
@@ -316,21 +400,13 @@ impl Counting<'_> {
     }
 
     #[inline]
-    fn event(
-        &mut self,
-        topic: &str,
-        origin: &Origin,
-        event: Event<'_>,
-        instead_of: Option<Outcome>,
-    ) -> Verdict {
-        self.counters.events += 1;
+    fn event(&mut self, topic: &str, origin: &Origin, event: Event<'_>, before: Before<'_>) -> Verdict {
         self.caught_up.first_seen(origin.publish_time, self.now);
-        *self.published = (*self.published).max(origin.publish_time);
         let envelope = origin.envelope(topic);
         match event {
-            Event::Unread(payload) => self.engine.event(payload, &envelope, instead_of),
-            Event::Read(digest) => self.engine.count(digest, &envelope, instead_of),
-            Event::Refused(refusal) => self.engine.refuse(refusal, instead_of),
+            Event::Unread(payload) => self.engine.event(payload, &envelope, before),
+            Event::Read(digest) => self.engine.count(digest, &envelope, before),
+            Event::Refused(refusal) => self.engine.refuse(refusal, before),
         }
     }
 
@@ -388,6 +464,86 @@ mod tests {
             core.take_effects().dead_letters.iter().map(|letter| letter.offset).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (3..11).collect::<Vec<_>>());
+    }
+
+    /// Two flows, of which only one can use the events without `q`.
+    fn redriven_core() -> (Core, Partition) {
+        let limits = Limits { idle_after: Millis(1), hole_limit: Millis(1), cold_start: Millis(1) };
+        let events = serde_json::from_value(serde_json::json!({ "time": "/t", "id": "/id" }));
+        let flow = |name: &str, by: &str| {
+            let flow: flow::FlowSettings = serde_json::from_value(serde_json::json!({
+                "name": name, "by": { "page": by }, "measures": { "n": { "count": {} } }, "window": { "size": "10s" },
+            }))
+            .expect("the flow");
+            Flow::try_from(flow).expect("the flow makes sense")
+        };
+        let flows = vec![flow("f", "/p"), flow("g", "/q")];
+        let core = Core::new(&events.expect("the section"), flows, limits, EventTime(0));
+        (core, Partition { topic: "events".into(), incarnation: "id".into(), partition: 0 })
+    }
+
+    fn outcomes(core: &Core, outcome: Outcome) -> [u64; 2] {
+        [0, 1].map(|flow| core.engine.flows[flow].ledger.get(outcome))
+    }
+
+    #[test]
+    fn a_redriven_record_counts_once_in_the_flows_that_rejected_it() {
+        let (mut core, partition) = redriven_core();
+        let now = EventTime(1_700_000_000_000);
+        let data = |offset: u64, payload: &'static [u8]| Data {
+            position: Some((&partition, offset)),
+            kafka_time: Some(now),
+            publish_time: now,
+            payload,
+        };
+        // The array cannot be a column, so that only the second flow rejects it.
+        core.data(&data(0, br#"{"t":1699999999000,"p":"a","q":[],"id":1}"#), now);
+        core.data(&data(1, br#"{"t":1699999999000,"p":"a","q":"b","id":2}"#), now);
+        core.data(&data(2, b"no JSON"), now);
+        assert_eq!(outcomes(&core, Outcome::Rejected), [1, 2]);
+        let clocks = core.frontier.clone().advance(&core.limits);
+        let good: &[u8] = br#"{"t":1699999999900,"p":"a","q":"b","id":1}"#;
+        // Still rejected, with a line of its own; a copy of the message adds none.
+        for _ in 0..2 {
+            core.redriven(&data(0, br#"{"t":1699999999000,"p":"a","q":{},"id":1}"#), 1, now);
+        }
+        assert_eq!((core.counters.redriven, core.dead_letters.len()), (1, 3));
+        // The first redrive is over: a late copy of it changes nothing, whatever it contains.
+        core.redriven(&data(0, good), 1, now);
+        assert_eq!(outcomes(&core, Outcome::Rejected), [1, 2]);
+        for number in [2, 2, 3] {
+            core.redriven(&data(0, good), number, now);
+        }
+        // Its ID is its own, as the first flow took the record.
+        assert_eq!(outcomes(&core, Outcome::Counted), [2, 2]);
+        assert_eq!(outcomes(&core, Outcome::Rejected), [1, 1]);
+        // The ID of the other is known: the producer wrote a corrected copy.
+        core.redriven(&data(2, good), 3, now);
+        assert_eq!(outcomes(&core, Outcome::Duplicate), [1, 1]);
+        assert_eq!(core.engine.flows[0].ledger.total(), 3);
+        assert_eq!(core.rejected.offsets(), 0);
+        assert_eq!(core.frontier.clone().advance(&core.limits), clocks, "no clock moves");
+    }
+
+    #[test]
+    fn what_was_never_rejected_is_not_counted_again() {
+        let (mut core, partition) = redriven_core();
+        let now = EventTime(1_700_000_000_000);
+        core.mark(&rejects(3..5), now, now);
+        let payload: &[u8] = br#"{"t":1699999999900,"p":"a","q":"b"}"#;
+        let data = |offset| Data {
+            position: Some((&partition, offset)),
+            kafka_time: Some(now),
+            publish_time: now,
+            payload,
+        };
+        core.data(&data(5), now);
+        for offset in [3, 5, 3] {
+            core.redriven(&data(offset), 1, now);
+        }
+        assert_eq!(outcomes(&core, Outcome::Counted), [2, 2]);
+        assert_eq!(outcomes(&core, Outcome::Rejected), [1, 1]);
+        assert_eq!(core.rejected.newest(), 1);
     }
 
     /// Messages that a killed processor had leased are redelivered only when their lease ends, after newer messages.

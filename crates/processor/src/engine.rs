@@ -19,6 +19,7 @@ use crate::{
     ids::{Ids, Taken},
     joins::{Clicked, Effects, Joins, More},
     read::{Envelope, Reader},
+    rejected::{FlowSet, Refused},
     windows::{Fate, WindowSet},
 };
 
@@ -82,6 +83,21 @@ pub struct Verdict {
     pub readable: bool,
     /// The first reason for which a flow refused it.
     pub refusal: Option<Refusal>,
+    /// The flows that refused it.
+    pub refused: FlowSet,
+    /// Whether a flow took it, so that its ID is known from now on.
+    pub is_taken: bool,
+}
+
+/// What the ledgers say of an event's offset before the event is counted.
+#[derive(Clone, Copy, Debug)]
+pub enum Before<'a> {
+    /// Nothing: the offset is new.
+    Nothing,
+    /// It has this outcome in all flows.
+    All(Outcome),
+    /// It was rejected, and is redriven. Flows that did not reject it have counted it.
+    Rejected(&'a Refused),
 }
 
 /// The output of the flows, each with the flow's index.
@@ -110,28 +126,23 @@ impl Engine {
         Self { reader, digests: Digests::default(), rows: Vec::new(), flows, ids }
     }
 
-    /// Reads and counts one event. `instead_of` is the outcome that its offset has in the ledger so far, if any.
-    pub fn event(&mut self, payload: &[u8], envelope: &Envelope<'_>, instead_of: Option<Outcome>) -> Verdict {
+    /// Reads and counts one event.
+    pub fn event(&mut self, payload: &[u8], envelope: &Envelope<'_>, before: Before<'_>) -> Verdict {
         let mut digests = std::mem::take(&mut self.digests);
         digests.clear();
         let verdict = match self.reader.read(payload, envelope, &mut digests) {
             Ok(()) => {
                 let digest = digests.get(0).expect("a digest for each event");
-                self.count(digest, envelope, instead_of)
+                self.count(digest, envelope, before)
             }
-            Err(refusal) => self.refuse(refusal, instead_of),
+            Err(refusal) => self.refuse(refusal, before),
         };
         self.digests = digests;
         verdict
     }
 
     /// Counts one event that a [`Reader`] of these flows has read.
-    pub fn count(
-        &mut self,
-        digest: Digest<'_>,
-        envelope: &Envelope<'_>,
-        instead_of: Option<Outcome>,
-    ) -> Verdict {
+    pub fn count(&mut self, digest: Digest<'_>, envelope: &Envelope<'_>, before: Before<'_>) -> Verdict {
         let time = digest.head.time.as_ref().ok().copied();
         let (id, unidentified) = match digest.id() {
             Some(Ok(id)) => (Some(*id), None),
@@ -140,11 +151,15 @@ impl Engine {
         };
         // A duplicate is a duplicate in every flow, whichever flow took the first copy.
         let event = time.or(envelope.kafka_time).unwrap_or(envelope.publish_time);
-        let is_copy = id.is_some_and(|id| self.ids.iter().any(|(_, ids)| ids.holds(id, event)));
+        // If a flow took the record when it first arrived, the ID is its own, and every later copy was a duplicate.
+        let is_its_own = matches!(before, Before::Rejected(refused) if refused.is_taken);
+        let is_copy =
+            !is_its_own && id.is_some_and(|id| self.ids.iter().any(|(_, ids)| ids.holds(id, event)));
         // Only a defect of the event itself is a reason in every flow.
         let mut refusal = unidentified.map(|refusal| (**refusal).clone());
-        let mut is_taken = false;
+        let (mut is_taken, mut refused) = (false, FlowSet::default());
         for (number, flow) in self.flows.iter_mut().enumerate() {
+            let Some(instead_of) = before.of(number) else { continue };
             let outcome = match unidentified {
                 Some(_) => Ok(Outcome::Rejected),
                 None if is_copy => Ok(Outcome::Duplicate),
@@ -153,16 +168,20 @@ impl Engine {
             match outcome {
                 Ok(outcome) => {
                     is_taken |= matches!(outcome, Outcome::Counted | Outcome::Pending);
+                    if outcome == Outcome::Rejected {
+                        refused.insert(number);
+                    }
                     flow.account(outcome, instead_of);
                 }
-                Err(refused) => {
+                Err(why) => {
+                    refused.insert(number);
                     flow.account(Outcome::Rejected, instead_of);
-                    refusal.get_or_insert(refused);
+                    refusal.get_or_insert(why);
                 }
             }
         }
         // The ID of an event that no flow took stays free, so that a corrected copy from the producer counts.
-        if let Some(id) = id.filter(|_| is_taken) {
+        if let Some(id) = id.filter(|_| is_taken && !is_its_own) {
             for (kind, ids) in &mut self.ids {
                 let clock = match kind {
                     TimeKind::Event => time,
@@ -174,15 +193,37 @@ impl Engine {
                 }
             }
         }
-        Verdict { time, readable: true, refusal }
+        Verdict { time, readable: true, refusal, refused, is_taken }
     }
 
     /// Accounts for one event that no flow could read.
-    pub fn refuse(&mut self, refusal: Refusal, instead_of: Option<Outcome>) -> Verdict {
-        for flow in &mut self.flows {
+    pub fn refuse(&mut self, refusal: Refusal, before: Before<'_>) -> Verdict {
+        let mut refused = FlowSet::default();
+        for (number, flow) in self.flows.iter_mut().enumerate() {
+            let Some(instead_of) = before.of(number) else { continue };
+            refused.insert(number);
             flow.account(Outcome::Rejected, instead_of);
         }
-        Verdict { time: None, readable: false, refusal: Some(refusal) }
+        Verdict { time: None, readable: false, refusal: Some(refusal), refused, is_taken: false }
+    }
+
+    /// Why all of these flows would refuse an event; `None` if one of them would not. Counts nothing.
+    pub fn refusal(&mut self, payload: &[u8], envelope: &Envelope<'_>, of: &FlowSet) -> Option<Refusal> {
+        let mut digests = Digests::default();
+        if let Err(refusal) = self.reader.read(payload, envelope, &mut digests) {
+            return Some(refusal);
+        }
+        let digest = digests.get(0).expect("a digest for each event");
+        if let Some(Err(refusal)) = digest.id() {
+            return Some((**refusal).clone());
+        }
+        let mut first = None;
+        for (number, state) in self.flows.iter().enumerate().filter(|(number, _)| of.contains(*number)) {
+            let timed = time_of(state.flow.time, digest, envelope);
+            let refusal = timed.err().or_else(|| digest.part(number).refusal.as_deref().cloned())?;
+            first.get_or_insert(refusal);
+        }
+        first
     }
 
     /// A reader for these flows that may run in another thread.
@@ -282,6 +323,17 @@ impl Engine {
         let joins: u64 = self.flows.iter().filter_map(|f| f.joins.as_ref()).map(Joins::bytes).sum();
         let ids: u64 = self.ids.iter().map(|(_, ids)| ids.bytes()).sum();
         ids + joins + self.flows.iter().map(|f| f.windows.bytes()).sum::<u64>()
+    }
+}
+
+impl Before<'_> {
+    /// Whether a flow counts the event; if so, the outcome that it has in the flow's ledger, if it has one.
+    fn of(self, flow: usize) -> Option<Option<Outcome>> {
+        match self {
+            Self::Nothing => Some(None),
+            Self::All(outcome) => Some(Some(outcome)),
+            Self::Rejected(refused) => refused.flows.contains(flow).then_some(Some(Outcome::Rejected)),
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`windows`] | slices, sessions, and the panes that they fire |
 //! | [`joins`] | assigns clicks to views |
 //! | [`ids`] | recognises events that a producer wrote twice |
+//! | [`rejected`] | the rejected offsets, which a redrive may publish again |
 //! | [`engine`] | all flows over one stream of digests |
 //! | [`core`] | the state machine of frontier and engine: messages and time in, rows out |
 //! | [`replay`] | the engine over bounded sources such as files |
@@ -46,6 +47,8 @@ pub mod windows;
 pub mod joins;
 
 pub mod ids;
+
+pub mod rejected;
 
 pub mod engine;
 

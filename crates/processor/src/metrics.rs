@@ -20,6 +20,13 @@ pub const REDELIVERED: Described = Described::counter(
     &[],
     "Duplicate data messages, redelivered by Pub/Sub or published again by a connector",
 );
+/// Rejected records that arrived again from a redrive.
+pub const REDRIVEN: Described = Described::counter(
+    "aqueduct_processor_redriven_total",
+    "messages",
+    &[],
+    "Rejected records that `dead-letters redrive` published again, without duplicates",
+);
 /// Marks that were applied.
 pub const MARKS: Described =
     Described::counter("aqueduct_processor_marks_total", "marks", &[], "Marks received");
@@ -42,7 +49,7 @@ pub const LEDGER: Described = Described::gauge(
     "aqueduct_processor_ledger_offsets",
     "offsets",
     &["flow", "outcome"],
-    "The flow's ledger, exact and across restarts, including `pending`; offsets that arrive after all leave `lost` and `absent`",
+    "The flow's ledger, exact and across restarts, including `pending`; offsets that arrive after all leave `lost` and `absent`, and those that are redriven leave `rejected`",
 );
 /// The watermark of a flow.
 pub const WATERMARK: Described = Described::gauge(
@@ -223,9 +230,10 @@ pub const REFUSED_ROWS: Described = Described::counter(
 );
 
 /// All metrics of the processor.
-pub const ALL: [Described; 33] = [
+pub const ALL: [Described; 34] = [
     MESSAGES,
     REDELIVERED,
+    REDRIVEN,
     MARKS,
     UNREADABLE_MARKS,
     EVENTS,

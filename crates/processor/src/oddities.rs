@@ -113,7 +113,11 @@ mod tests {
     fn event(engine: &mut Engine, time: i64) {
         let kafka_time = Some(EventTime(NOW));
         let envelope = Envelope { topic: "t", kafka_time, publish_time: EventTime(NOW) };
-        engine.event(json!({ "t": time, "p": "a", "k": "v" }).to_string().as_bytes(), &envelope, None);
+        engine.event(
+            json!({ "t": time, "p": "a", "k": "v" }).to_string().as_bytes(),
+            &envelope,
+            crate::engine::Before::Nothing,
+        );
     }
 
     fn advance(engine: &mut Engine, event: i64, kafka: i64) {

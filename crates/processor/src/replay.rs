@@ -9,7 +9,7 @@ use flow::{Flow, row::Row};
 
 use crate::{
     digest::{Digest, Refusal},
-    engine::{Engine, Verdict, Watermarks},
+    engine::{Before, Engine, Verdict, Watermarks},
     frontier::Clocks,
     read::{Envelope, Reader},
 };
@@ -56,21 +56,21 @@ impl Replay {
     /// Counts one record. Call [`Self::advance`] before the next one.
     pub fn event(&mut self, record: &Record<'_>) -> Verdict {
         let envelope = self.envelope(record.topic, record.kafka_time);
-        let verdict = self.engine.event(record.payload, &envelope, None);
+        let verdict = self.engine.event(record.payload, &envelope, Before::Nothing);
         self.moved(record.partition, record.kafka_time, &verdict);
         verdict
     }
 
     /// Counts one record that a [`Self::reader`] has read, as [`Self::event`] does.
     pub fn count(&mut self, partition: usize, kafka_time: Option<EventTime>, digest: Digest<'_>) -> Verdict {
-        let verdict = self.engine.count(digest, &self.envelope("", kafka_time), None);
+        let verdict = self.engine.count(digest, &self.envelope("", kafka_time), Before::Nothing);
         self.moved(partition, kafka_time, &verdict);
         verdict
     }
 
     /// Accounts for one record that a [`Self::reader`] could not read.
     pub fn refuse(&mut self, refusal: Refusal) -> Verdict {
-        self.engine.refuse(refusal, None)
+        self.engine.refuse(refusal, Before::Nothing)
     }
 
     /// A reader for other threads.

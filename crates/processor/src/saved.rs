@@ -1,11 +1,14 @@
 //! What a checkpoint holds: the frontier and the ledgers whole; of everything large what changed, and a part of a full copy.
 //!
 //! The copy is taken in parts so that neither memory nor the events notice it: see [`round`]. The format's version is
-//! [`FORMAT`]. States of older versions are read and converted, a file for each version.
+//! [`FORMAT`]. States of older versions are read and converted, a file for each version. Version 3, as release 0.2.0 wrote
+//! it, lacks the rejected offsets at the end: what was rejected before the upgrade cannot be redriven.
 
 mod room;
 mod round;
 mod version_2;
+
+use std::collections::BTreeMap;
 
 use event::{EventTime, Ledger, Millis, ledger::Outcome};
 use flow::{Definition, Flow, TimeKind, definition::Edit, measure::Source};
@@ -19,6 +22,7 @@ use crate::{
     ids::SavedIds,
     joins::{Joins, SavedJoins},
     outbox::{Outbox, SavedOutbox},
+    rejected::SavedRejected,
     store::{Checkpoint, FORMAT, Part, Recovered, Store},
     windows::{Since, saved::SavedWindows},
 };
@@ -44,7 +48,13 @@ pub struct Saved {
     pub flows: Vec<SavedFlow>,
     /// Rows on their way.
     pub outbox: SavedOutbox,
+    /// Rejected offsets. They follow everything else in the payload, because version 3 has none.
+    #[serde(skip)]
+    pub rejected: SavedRejected,
 }
+
+/// The version without rejected offsets.
+const WITHOUT_REJECTED: u16 = 3;
 
 /// One flow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -131,6 +141,7 @@ impl Saved {
     pub fn encode(&self) -> Result<Vec<u8>, ProcessorError> {
         // Most of it takes a fraction of what it takes in memory.
         postcard::to_extend(self, Vec::with_capacity(4_096 + self.weight() / 4))
+            .and_then(|payload| postcard::to_extend(&self.rejected, payload))
             .map_err(|source| ProcessorError::Unreadable { number: 0, source: Some(source) })
     }
 
@@ -142,7 +153,16 @@ impl Saved {
         let unreadable = |source| ProcessorError::Unreadable { number: checkpoint.number, source };
         // Bytes of another format may well read as something.
         match checkpoint.version {
-            FORMAT => postcard::from_bytes(&checkpoint.payload).map_err(|source| unreadable(Some(source))),
+            FORMAT => {
+                let read = || {
+                    let (saved, rest) = postcard::take_from_bytes::<Self>(&checkpoint.payload)?;
+                    Ok(Self { rejected: postcard::from_bytes(rest)?, ..saved })
+                };
+                read().map_err(|source| unreadable(Some(source)))
+            }
+            WITHOUT_REJECTED => {
+                postcard::from_bytes(&checkpoint.payload).map_err(|source| unreadable(Some(source)))
+            }
             version_2::FORMAT => {
                 version_2::decode(&checkpoint.payload).map_err(|source| unreadable(Some(source)))
             }
@@ -159,7 +179,7 @@ impl Saved {
             |flow: &SavedFlow| flow.windows.weight() + flow.joins.as_ref().map_or(0, SavedJoins::weight);
         let flows: usize = self.flows.iter().map(flow).sum();
         let ids: usize = self.ids.iter().map(|(_, ids)| ids.weight()).sum();
-        flows + ids + self.outbox.weight()
+        flows + ids + self.outbox.weight() + self.rejected.weight()
     }
 }
 
@@ -205,6 +225,9 @@ pub fn save(core: &mut Core, outbox: &mut Outbox, round: &mut Round, budget: Bud
         published: core.published,
         ids: core.engine.ids.iter_mut().map(|(kind, ids)| (*kind, ids.save())).collect(),
         outbox: outbox.save(),
+        rejected: core
+            .rejected
+            .save(core.engine.flows.iter().map(|state| state.flow.name.to_string()).collect()),
     };
     saved.part = round.walk(core, outbox, budget, &mut saved);
     saved
@@ -283,13 +306,16 @@ impl Restoring {
         }
         self.outbox.restore(saved.outbox);
         let mut flows = saved.flows;
-        for state in &mut core.engine.flows {
+        let mut names = BTreeMap::new();
+        for (number, state) in core.engine.flows.iter_mut().enumerate() {
             let is_state =
                 |flow: &&mut SavedFlow| *flow.name == *state.flow.name && flow.meaning.is_of(state);
             let Some(flow) = flows.iter_mut().find(is_state) else {
                 state.clear();
+                core.rejected.clear_flow(number);
                 continue;
             };
+            names.insert(flow.name.clone(), number);
             state.ledger = flow.ledger;
             state.before = flow.before;
             state.newest = flow.newest;
@@ -302,6 +328,7 @@ impl Restoring {
                 joins.restore(saved, state.windows.watermark());
             }
         }
+        core.rejected.restore(&saved.rejected, |name| names.get(name).copied());
         let known = flows.into_iter().map(|flow| Known { name: flow.name, meaning: flow.meaning });
         self.known = Some(known.collect());
     }

@@ -17,7 +17,7 @@ use flow::{
 
 use crate::{
     board::Fired,
-    core::{Core, Data},
+    core::Core,
     error::ProcessorError,
     frontier::Abandoned,
     inputs::Inputs,
@@ -142,11 +142,6 @@ impl<A> Stages<A> {
     /// Applies records that were read; call [`Self::applied`] after those of all messages of a response.
     pub fn records(&mut self, records: &Records, now: EventTime) {
         self.core.records(records, now);
-    }
-
-    /// Reads and applies a message with one event; call [`Self::applied`] next.
-    pub fn data(&mut self, data: &Data<'_>, now: EventTime) {
-        self.core.data(data, now);
     }
 
     /// Applies a message of the marks subscription; call [`Self::applied`] next. Returns the mark, or `None` if the

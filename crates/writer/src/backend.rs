@@ -8,11 +8,11 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use flow::{
     append::{Append, Appended, Body, Rows, Table},
-    row::ProgressRow,
+    row::{DeadLetterRow, ProgressRow},
 };
 
 use crate::{
-    LatestRow, Refusals, WriterError,
+    LatestRow, Letters, Refusals, WriterError,
     schema::Tables,
     writer::{Claim, Step},
 };
@@ -132,6 +132,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`count`](Self::count).
     async fn refusals(&self) -> Result<Vec<Refusals>, WriterError>;
+
+    /// Lines of `dead_letters`, in the order of topic, partition and offset.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    async fn dead_letters(&self, letters: &Letters) -> Result<Vec<DeadLetterRow>, WriterError>;
 
     /// Closes the database. An SQLite file is complete in itself afterwards. Other clones of the writer return
     /// [`WriterError::Closed`].

@@ -110,6 +110,31 @@ impl Values<'_> {
     }
 
     /// An exact decimal, as an integer, a double or text.
+    /// The dead letter in these values.
+    pub(crate) fn dead_letter(&self) -> Result<DeadLetterRow, WriterError> {
+        let text = |column: &str| match self.get(column) {
+            Some(Value::Text(text)) => Ok(text.clone()),
+            _ => Err(self.wrong(column)),
+        };
+        let partition = match self.get("partition") {
+            Some(Value::Integer(number)) => i32::try_from(*number).ok(),
+            _ => None,
+        };
+        let pointer = match self.get("pointer") {
+            Some(Value::Null) => None,
+            _ => Some(text("pointer")?),
+        };
+        Ok(DeadLetterRow {
+            topic: text("topic")?.into(),
+            partition: partition.ok_or_else(|| self.wrong("partition"))?,
+            offset: self.count("offset")?,
+            stage: text("stage")?.into(),
+            reason: text("reason")?,
+            pointer,
+            seen_at: self.time("seen_at")?,
+        })
+    }
+
     fn number(&self, column: &str) -> Result<Total, WriterError> {
         let number = match self.get(column) {
             Some(Value::Integer(number)) => Total::parse(&number.to_string()),

@@ -34,6 +34,8 @@ mod ndjson;
 
 mod requests;
 
+mod letters;
+
 mod backend;
 
 mod writer;
@@ -48,6 +50,7 @@ mod fixtures;
 pub use backend::Backend;
 pub use error::{NameOf, WriterError};
 pub use io::sqlite::pipelines;
+pub use letters::Letters;
 pub use names::validate_tables;
 pub use ndjson::NdjsonFormat;
 pub use settings::{

@@ -16,7 +16,7 @@ use pubsub::{
 };
 use standin::pubsub::{Options, PubSub};
 use tonic::Code;
-use writer::{PubSubConfig, State, TopicPath, Writer, WriterConfig, WriterError};
+use writer::{Letters, PubSubConfig, State, TopicPath, Writer, WriterConfig, WriterError};
 
 const SUBSCRIPTION: &str = "projects/shop-analytics/subscriptions/reader";
 const KEYS: usize = 100;
@@ -176,6 +176,7 @@ async fn a_topic_cannot_be_queried() {
     assert!(write_only(bench.writer.progress("page_ctr").await.err()));
     assert!(write_only(bench.writer.latest("page_ctr", 1).await.err()));
     assert!(write_only(bench.writer.refusals().await.err()));
+    assert!(write_only(bench.writer.dead_letters(&Letters::default()).await.err()));
     bench.pubsub.stop().await;
 }
 

@@ -137,6 +137,8 @@ pub(crate) enum Step {
     UpgradeReplica(usize),
     /// A processor restarts with the next version.
     UpgradeWorker(usize),
+    /// Rejected records that are good by now are published again.
+    Redrive,
     /// Pub/Sub accepts nothing for this long.
     Outage(i64),
     StreamsGone,

@@ -38,6 +38,8 @@ pub(crate) struct Sent {
 pub(crate) enum Form {
     Single,
     Pack,
+    /// A rejected record that the redrive with this number published again.
+    Redrive(u64),
     /// Only the next version can read it.
     Next,
 }

@@ -294,6 +294,20 @@ fn replicas_that_differ(dice: Dice) -> Plan {
     drawing.plan(Config { replicas: 2, replicas_differ: true, contested: 400, ..Config::simple(dice) })
 }
 
+fn redrives(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 2, 4);
+    drawing.exactly("redrive", 8, |_, _| Step::Redrive);
+    let config = Config { replicas: 2, replicas_differ: true, contested: 500, ..Config::simple(dice) };
+    drawing.plan(Config {
+        redelivered: 200,
+        acks_lost: 100,
+        workers: 2,
+        has_join: dice.chance(500, "join", &[]),
+        ..config
+    })
+}
+
 fn event_ids(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 70);
     accidents(&mut drawing, 1, 2);
@@ -424,6 +438,7 @@ scenarios! {
     runs_retention, retention, 120;
     runs_a_young_group, a_young_group, 60;
     runs_replicas_that_differ, replicas_that_differ, 120;
+    runs_redrives, redrives, 120;
     runs_event_ids, event_ids, 120;
     runs_a_backlog, a_backlog, 60;
     runs_messages_that_never_arrive, messages_that_never_arrive, 100;

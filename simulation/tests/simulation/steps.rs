@@ -8,6 +8,7 @@ use crate::{
     dice::Dice,
     kafka::{Class, Happening, Kind},
     plan::{JOIN_WITHIN, Step},
+    pubsub::{Body, Form, Sent},
     replica,
     store::Gated,
     wire::Version,
@@ -116,6 +117,7 @@ impl World {
                 self.at(200, Event::BootReplica(n));
             }
             Step::UpgradeWorker(n) => self.upgrade_worker(n % self.workers.len()),
+            Step::Redrive => self.redrive(Dice(salt)),
             Step::Outage(long) => self.outage_until = self.now + long,
             Step::StreamsGone => self.sink.tables().forget_streams(),
             Step::LoseState => self.lose_state(),
@@ -252,6 +254,27 @@ impl World {
                     record.kind = Kind::Removed;
                 }
             }
+        }
+    }
+
+    /// Publishes the rejected events that the last checkpoint knows: all, or those before a kill.
+    fn redrive(&mut self, dice: Dice) {
+        // A killed redrive is continued with its number, perhaps from an earlier record.
+        if self.redrives == 0 || dice.chance(600, "another redrive", &[]) {
+            self.redrives += 1;
+        }
+        let number = self.redrives;
+        for (partition, offset) in self.check.rejected() {
+            let log = self.kafka.logs().map(|(_, log)| log).find(|log| *log.partition == partition);
+            let Some(log) = log.filter(|log| (log.low..log.stable()).contains(&offset)) else { continue };
+            let Some(event) = log.is_event(offset).cloned() else { continue };
+            if dice.chance(100, "killed", &[offset]) {
+                return;
+            }
+            let sent = Sent { offset, timestamp: log.records[offset as usize].timestamp, event };
+            let partition = log.partition.clone();
+            self.log(|| format!("redrive {number} publishes {partition}@{offset}"));
+            self.land(Body::Data { partition, records: vec![sent], form: Form::Redrive(number) });
         }
     }
 

@@ -74,6 +74,16 @@ impl Version {
                 let own = [(wire::FORMAT, pack::FORMAT.to_owned()), (wire::OFFSETS, offsets.to_string())];
                 message(&payload, partition, &own, published)
             }
+            Form::Redrive(number) => {
+                let [offset, timestamp] = position;
+                let own = [
+                    (wire::FORMAT, wire::REDRIVEN.to_owned()),
+                    (wire::REDRIVE, number.to_string()),
+                    offset,
+                    timestamp,
+                ];
+                message(&event.payload, partition, &own, published)
+            }
             Form::Single | Form::Next => message(&event.payload, partition, &position, published),
         }
     }

@@ -41,6 +41,8 @@ pub(crate) struct World {
     /// Whether the faults are over.
     pub(crate) is_calm: bool,
     pub(crate) outage_until: i64,
+    /// The number of the last redrive.
+    pub(crate) redrives: u64,
     pub(crate) events: Vec<Rc<Happening>>,
     queue: BinaryHeap<Reverse<Entry>>,
     sequence: u64,
@@ -102,6 +104,7 @@ impl World {
             check: Check::default(),
             is_calm: false,
             outage_until: 0,
+            redrives: 0,
             events: Vec::new(),
             queue: BinaryHeap::new(),
             sequence: 0,

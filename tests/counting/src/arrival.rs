@@ -1,7 +1,7 @@
 //! The order of arrival: random steps, expanded with the redelivery of everything that was not acknowledged.
 
 use crate::{
-    case::{Case, Content, Record, Step},
+    case::{Case, Content, Gap, Record, Redrive, Step},
     dice::Dice,
 };
 
@@ -10,6 +10,8 @@ use crate::{
 pub(crate) enum Action {
     /// The data message of a record at an offset.
     Data(u32, u64),
+    /// The message of a redrive, with the record's offset.
+    Redrive(Redrive, u64),
     /// A mark that covers records at their offsets.
     Mark(Vec<(u32, u64)>),
     /// Watermarks move.
@@ -35,6 +37,8 @@ pub(crate) fn roll(records: &[Record], editions: usize, dice: &mut Dice) -> Vec<
     let crashes = if editions > 1 { 10 } else { dice.pick(&[0, 0, 6, 12]) };
     // From one entry to all of them.
     let budgets = dice.pick(&[[1, 1, 1], [1, 60, 200], [200, 1_000, 1 << 20]]);
+    let redrives = dice.pick(&[0, 8, 30]);
+    let mut number = 0_u64;
     let mut steps = Vec::new();
     if dice.percent(90) {
         steps.push(Step::Mark(Vec::new()));
@@ -52,6 +56,34 @@ pub(crate) fn roll(records: &[Record], editions: usize, dice: &mut Dice) -> Vec<
         let earlier = &records[order[dice.index(at + 1)].1];
         if dice.percent(6) && !matches!(earlier.content, Content::Gap(_)) {
             steps.push(Step::Data(earlier.number));
+        }
+        if dice.percent(redrives) {
+            // Any record that has a message or was rejected by the connector; most of them are not rejected.
+            let is_candidate =
+                |record: &Record| !matches!(record.content, Content::Gap(gap) if gap != Gap::Rejected);
+            let arrived: Vec<&Record> = order[..=at]
+                .iter()
+                .map(|(_, at)| &records[*at])
+                .filter(|record| is_candidate(record))
+                .collect();
+            let refused: Vec<&Record> = arrived
+                .iter()
+                .copied()
+                .filter(|record| !matches!(record.content, Content::Object(_)))
+                .collect();
+            let among = if dice.percent(60) && !refused.is_empty() { &refused } else { &arrived };
+            let events: Vec<&Record> =
+                records.iter().filter(|record| !matches!(record.content, Content::Gap(_))).collect();
+            if !among.is_empty() && !events.is_empty() {
+                let record = among[dice.index(among.len())];
+                let is_event = !matches!(record.content, Content::Gap(_));
+                let other =
+                    if is_event && dice.percent(40) { record } else { events[dice.index(events.len())] };
+                // A killed redrive publishes some records again with its number.
+                number += u64::from(dice.percent(60));
+                let number = number.saturating_sub(dice.pick(&[0, 0, 0, 1])).max(1);
+                steps.push(Step::Redrive(Redrive { record: record.number, event_of: other.number, number }));
+            }
         }
         if dice.percent(ticks) {
             steps.push(Step::Tick);
@@ -77,6 +109,7 @@ pub(crate) fn expand(case: &Case) -> Vec<Action> {
         Step::Mark(numbers) => {
             Some(Action::Mark(numbers.iter().map(|number| (*number, offsets[number])).collect()))
         }
+        Step::Redrive(redrive) => Some(Action::Redrive(*redrive, offsets[&redrive.record])),
         Step::Tick | Step::Save(_) | Step::Crash(_) => None,
     };
     let mut actions = Vec::new();
@@ -92,7 +125,7 @@ pub(crate) fn expand(case: &Case) -> Vec<Action> {
             actions.push(message);
         }
         match step {
-            Step::Data(_) | Step::Mark(_) => {}
+            Step::Data(_) | Step::Mark(_) | Step::Redrive(_) => {}
             Step::Tick => actions.push(Action::Tick),
             Step::Save(budget) => {
                 actions.push(Action::Save(*budget));

@@ -59,6 +59,8 @@ pub(crate) enum Step {
     Data(u32),
     /// A mark arrives. It lists the topics and covers these records: a gap with its reason, an event as lost.
     Mark(Vec<u32>),
+    /// The message of a redrive arrives, perhaps again.
+    Redrive(Redrive),
     /// Time passes: watermarks move.
     Tick,
     /// Changed panes fire, and a checkpoint becomes durable; its part of a full copy has at least this many bytes.
@@ -66,6 +68,16 @@ pub(crate) enum Step {
     /// The processor crashes, and another one restores the state with an edition of the flows. Messages that no
     /// checkpoint covers are redelivered.
     Crash(usize),
+}
+
+/// A rejected record is published again. Under another configuration it would be another event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Redrive {
+    pub(crate) record: u32,
+    /// The record whose event it has by now.
+    pub(crate) event_of: u32,
+    /// The number of the redrive.
+    pub(crate) number: u64,
 }
 
 impl Case {
@@ -106,6 +118,9 @@ impl Case {
             Step::Mark(covered) => {
                 covered.retain(|number| !numbers.contains(number));
                 true
+            }
+            Step::Redrive(Redrive { record, event_of, .. }) => {
+                !numbers.contains(record) && !numbers.contains(event_of)
             }
             Step::Tick | Step::Save(_) | Step::Crash(_) => true,
         });
@@ -153,7 +168,7 @@ mod tests {
     fn cases_have_every_outcome() {
         let mut outcomes = BTreeSet::new();
         let (mut attributed, mut restored, mut edited, mut undecided, mut records) = (0, 0, 0, 0, 0);
-        let (mut hidden, mut merged, mut changed) = (0, 0, 0);
+        let (mut hidden, mut merged, mut changed, mut redriven) = (0, 0, 0, 0);
         for seed in SEEDS {
             let case = Case::generate(seed);
             let actions = arrival::expand(&case);
@@ -179,6 +194,7 @@ mod tests {
             edited += restores.clone().filter(|action| **action != Action::Restore(0)).count();
             restored += restores.count();
             undecided += judged.undecided.len();
+            redriven += judged.redriven;
             records += case.records.len();
         }
         let all = "absent counted duplicate filtered ignored late lost rejected unmatched";
@@ -191,6 +207,7 @@ mod tests {
             edited > 30 && hidden > 30 && merged > 100 && changed > 20,
             "{edited} edits, {hidden} NULLs, {merged} merged sessions, {changed} days with another clock"
         );
+        assert!(redriven > 300, "{redriven} outcomes that a redrive replaced");
         assert!(undecided * 5 < records, "{undecided} of {records} events have no outcome by the rules");
     }
 }

@@ -112,7 +112,7 @@ fn listed(times: &[i64]) -> String {
 fn order_matters(one: (&Ran, &Judged<'_>), other: (&Ran, &Judged<'_>)) -> Vec<String> {
     let is_decided = [one.1, other.1].into_iter().all(|judged| {
         let is_edited = is_edited(judged);
-        !(judged.is_late || is_lossy(judged) || is_edited)
+        !(judged.is_late || is_lossy(judged) || is_edited || judged.redriven > 0)
     });
     let mut differences = Vec::new();
     for number in 0..one.1.flows.len() {

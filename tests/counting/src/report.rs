@@ -80,6 +80,10 @@ fn line(case: &Case, action: &Action) -> String {
             let place = place(number, offset);
             format!("data {place} kafka.timestamp={time} published={} {payload}\n", record.publish_time)
         }
+        Action::Redrive(redrive, offset) => {
+            let payload = case.record(redrive.event_of).payload().unwrap_or_default();
+            format!("redrive {} of {} {payload}\n", redrive.number, place(&redrive.record, offset))
+        }
         Action::Mark(covered) => {
             let covered = covered.iter().map(|(number, offset)| {
                 let reason = match case.record(*number).content {

@@ -17,6 +17,7 @@ mod publishing;
 mod reconciled;
 mod records;
 mod recovery;
+mod redrive;
 mod restarts;
 mod results;
 mod rows;

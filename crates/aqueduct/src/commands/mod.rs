@@ -20,6 +20,8 @@ pub(crate) mod setup;
 
 pub(crate) mod keys;
 
+pub(crate) mod dead_letters;
+
 pub(crate) mod generate;
 
 pub(crate) mod status;

@@ -116,7 +116,7 @@ fn one(
     let mut shared: BTreeMap<&str, String> =
         message.attributes.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     match message.attributes.get(wire::FORMAT).map(String::as_str) {
-        None => write(shared, &data, output)?,
+        None | Some(wire::REDRIVEN) => write(shared, &data, output)?,
         Some(pack::FORMAT) => {
             let offsets = message.attributes.get(wire::OFFSETS).and_then(|text| text.parse::<Offsets>().ok());
             let Some(Ok(pack)) = offsets.map(|offsets| unpacker.unpack(&offsets, &data)) else {

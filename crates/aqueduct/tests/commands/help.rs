@@ -20,6 +20,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("aqueduct test page.test.toml", "needs files; flow_tests.rs"),
     ("aqueduct status", "needs a state; tests/survey"),
     ("aqueduct reconcile", "needs a state; tests/survey"),
+    ("aqueduct dead-letters list", "needs a state; tests/tests/pipe/redrive.rs"),
+    ("aqueduct dead-letters redrive", "needs Kafka; tests/tests/pipe/redrive.rs"),
     ("man aqueduct-replay", "not ours"),
 ];
 

@@ -2,7 +2,7 @@
 
 use crate::support::Place;
 
-pub(crate) const COMMANDS: [&str; 17] = [
+pub(crate) const COMMANDS: [&str; 20] = [
     "demo",
     "connector",
     "processor",
@@ -15,6 +15,9 @@ pub(crate) const COMMANDS: [&str; 17] = [
     "keys new",
     "keys rotate",
     "keys list",
+    "dead-letters",
+    "dead-letters list",
+    "dead-letters redrive",
     "generate",
     "status",
     "reconcile",

@@ -151,6 +151,19 @@ impl Brokers {
         names.iter().map(alone).collect()
     }
 
+    /// The IDs of the configured topics that exist.
+    ///
+    /// # Errors
+    /// [`Error::Unanswered`] if no broker answers.
+    pub fn topic_ids(&self) -> Result<BTreeMap<Arc<str>, String>, Error> {
+        let described = self.describe().map_err(|code| Error::Unanswered {
+            brokers: self.config.bootstrap_servers.clone(),
+            source: KafkaError::MetadataFetch(code).into(),
+        })?;
+        let names = self.topics().iter().cloned();
+        Ok(names.zip(described).filter_map(|(name, topic)| Some((name, topic.ok()?.id))).collect())
+    }
+
     /// The configured topics.
     pub(crate) fn topics(&self) -> &[Arc<str>] {
         &self.config.topics

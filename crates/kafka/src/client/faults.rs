@@ -124,6 +124,22 @@ fn passes(code: Code) -> bool {
     )
 }
 
+/// Whether librdkafka recovers from an error of a fetch on its own.
+pub(crate) fn may_pass(error: &KafkaError) -> bool {
+    let passing = [
+        Code::BrokerTransportFailure,
+        Code::AllBrokersDown,
+        Code::Resolve,
+        Code::OperationTimedOut,
+        Code::RequestTimedOut,
+        Code::LeaderNotAvailable,
+        Code::NotLeaderForPartition,
+        Code::NetworkException,
+        Code::BrokerNotAvailable,
+    ];
+    matches!(error, KafkaError::MessageConsumption(code) if passing.contains(code))
+}
+
 /// librdkafka repeats its lines every second while a broker is unavailable, so they are below the default level. What
 /// matters is logged once, elsewhere.
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -59,6 +59,9 @@ pub struct Frontier {
     /// Since when each older incarnation has waited to be retired while the processor was caught up.
     #[serde(skip)]
     superseded: BTreeMap<Partition, EventTime>,
+    /// Whether a retired incarnation was dropped since this was last asked.
+    #[serde(skip)]
+    has_forgotten: bool,
     /// `None` if names were added or removed since it was computed.
     #[serde(skip)]
     shape: Option<Shape>,
@@ -130,6 +133,7 @@ impl Frontier {
             forgotten: 0,
             watches: BTreeMap::new(),
             superseded: BTreeMap::new(),
+            has_forgotten: false,
             shape: None,
         }
     }
@@ -298,12 +302,23 @@ impl Frontier {
             remaining.push(partition);
         }
         self.shape().older = remaining;
-        let forgotten = &mut self.forgotten;
+        let (forgotten, retired) = (&mut self.forgotten, self.retired.len());
         self.retired.retain(|_, retired| {
             let is_kept = now < retired.at + LONGEST_RETENTION;
             *forgotten += if is_kept { 0 } else { retired.track.accounted() };
             is_kept
         });
+        self.has_forgotten |= self.retired.len() < retired;
+    }
+
+    /// Whether a partition was heard of and not dropped.
+    pub(crate) fn knows(&self, partition: &Partition) -> bool {
+        self.known(partition).is_some()
+    }
+
+    /// Whether a partition was dropped since the last call.
+    pub(crate) fn take_forgotten(&mut self) -> bool {
+        std::mem::take(&mut self.has_forgotten)
     }
 
     /// A topic that is named again becomes current again, and so does the older generation when the newest one is gone.

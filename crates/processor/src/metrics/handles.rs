@@ -26,6 +26,7 @@ const SIZES: Buckets = Buckets(&[1e3, 1e4, 1e5, 1e6, 4e6, 16e6, 64e6, 256e6, 1e9
 pub struct ProcessorMetrics {
     messages: Counter,
     redelivered: Counter,
+    redriven: Counter,
     marks: Counter,
     unreadable_marks: Counter,
     events: Family<OutcomeLabels, Counter>,
@@ -99,6 +100,7 @@ impl ProcessorMetrics {
         Self {
             messages: metrics.counter(&names::MESSAGES),
             redelivered: metrics.counter(&names::REDELIVERED),
+            redriven: metrics.counter(&names::REDRIVEN),
             marks: metrics.counter(&names::MARKS),
             unreadable_marks: metrics.counter(&names::UNREADABLE_MARKS),
             events: metrics.counters(&names::EVENTS),
@@ -155,6 +157,7 @@ impl ProcessorMetrics {
     pub fn observe(&mut self, detail: &Detail, is_caught_up: bool, now: EventTime) {
         raise(&self.messages, detail.counters.events);
         raise(&self.redelivered, detail.counters.redelivered);
+        raise(&self.redriven, detail.counters.redriven);
         raise(&self.marks, detail.counters.marks);
         raise(&self.unreadable_marks, detail.counters.unreadable_marks);
         let own = detail.own;

@@ -15,6 +15,8 @@ pub(super) struct Attributes<'a> {
     pub(super) offsets: Option<&'a [u8]>,
     /// The format of a message that is not one JSON event.
     pub(super) format: Option<&'a [u8]>,
+    /// The number of the redrive that published the message.
+    pub(super) redrive: Option<u64>,
 }
 
 /// The partitions that messages name, so that a message needs no allocation for its own.
@@ -30,6 +32,7 @@ const PARTITION: &[u8] = wire::PARTITION.as_bytes();
 const OFFSET: &[u8] = wire::OFFSET.as_bytes();
 const OFFSETS: &[u8] = wire::OFFSETS.as_bytes();
 const TIMESTAMP: &[u8] = wire::TIMESTAMP.as_bytes();
+const REDRIVE: &[u8] = wire::REDRIVE.as_bytes();
 const FORMAT: &[u8] = wire::FORMAT.as_bytes();
 
 impl<'a> Attributes<'a> {
@@ -44,6 +47,7 @@ impl<'a> Attributes<'a> {
             OFFSETS => self.offsets = Some(value),
             TIMESTAMP => self.timestamp = number(value),
             FORMAT => self.format = Some(value),
+            REDRIVE => self.redrive = number(value),
             _ => {}
         }
     }

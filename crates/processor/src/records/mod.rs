@@ -35,6 +35,8 @@ pub(crate) struct Record {
     /// Its offset in the partition.
     pub(crate) offset: u64,
     pub(crate) origin: Origin,
+    /// The number of the redrive that published it, if one did.
+    pub(crate) redrive: Option<u64>,
     /// The index of its digest, or why its event cannot be read.
     pub(crate) event: Result<u32, Box<Refusal>>,
 }

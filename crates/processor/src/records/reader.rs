@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use event::{EventTime, Partition};
+use event::{EventTime, Partition, wire};
 use pubsub::{
     Malformed, Message,
     pack::{self, Offsets, Unpacker},
@@ -44,6 +44,9 @@ pub enum Unread {
     Newer(String),
 }
 
+const PACK: &[u8] = pack::FORMAT.as_bytes();
+const REDRIVEN: &[u8] = wire::REDRIVEN.as_bytes();
+
 /// The reason of each offset whose record a damaged pack should hold.
 const DAMAGED: &str = "damaged-pack";
 
@@ -63,21 +66,22 @@ impl RecordReader {
         let message = message.map_err(Unread::Malformed)?;
         let partition = self.partition(&attributes, into);
         let publish_time = message.publish_time;
-        match attributes.format {
-            None => {
-                // A position is both.
-                let (partition, offset) = partition.zip(attributes.offset).unwrap_or((NO_PARTITION, 0));
-                let origin = Origin { kafka_time: attributes.kafka_time(), publish_time };
-                self.event((partition, offset), origin, message.data, into);
-                Ok(())
-            }
-            Some(format) if format == pack::FORMAT.as_bytes() => {
+        let redrive = match attributes.format {
+            None => None,
+            // Without a number, it is a record as any other.
+            Some(REDRIVEN) => attributes.redrive,
+            Some(PACK) => {
                 let pack = Pack { offsets: attributes.offsets, payload: message.data };
                 self.pack(partition, &pack, publish_time, into);
-                Ok(())
+                return Ok(());
             }
-            Some(format) => Err(Unread::Newer(String::from_utf8_lossy(format).into_owned())),
-        }
+            Some(format) => return Err(Unread::Newer(String::from_utf8_lossy(format).into_owned())),
+        };
+        // A position is both.
+        let (partition, offset) = partition.zip(attributes.offset).unwrap_or((NO_PARTITION, 0));
+        let origin = Origin { kafka_time: attributes.kafka_time(), publish_time };
+        self.event((partition, offset), (origin, redrive), message.data, into);
+        Ok(())
     }
 
     /// Adds the records of a pack. If it is damaged, each of its offsets is refused; without attributes that name them,
@@ -93,7 +97,7 @@ impl RecordReader {
             Ok(unpacked) => {
                 for (offset, timestamp, event) in unpacked.events() {
                     let origin = Origin { kafka_time: timestamp.and_then(kafka_time), publish_time };
-                    self.event((partition, offset), origin, event, into);
+                    self.event((partition, offset), (origin, None), event, into);
                 }
             }
             Err(pack::Damaged) => {
@@ -104,15 +108,20 @@ impl RecordReader {
     }
 
     #[inline]
-    fn event(&mut self, position: (u32, u64), origin: Origin, payload: &[u8], into: &mut Records) {
-        let topic = into.partitions.get(position.0 as usize).map_or("", |partition| &*partition.topic);
+    fn event(
+        &mut self,
+        (partition, offset): (u32, u64),
+        (origin, redrive): (Origin, Option<u64>),
+        payload: &[u8],
+        into: &mut Records,
+    ) {
+        let topic = into.partitions.get(partition as usize).map_or("", |partition| &*partition.topic);
         let number = into.digests.len() as u32;
         let event = match self.reader.read(payload, &origin.envelope(topic), &mut into.digests) {
             Ok(()) => Ok(number),
             Err(refusal) => Err(Box::new(refusal)),
         };
-        let (partition, offset) = position;
-        into.records.push(Record { partition, offset, origin, event });
+        into.records.push(Record { partition, offset, origin, redrive, event });
     }
 
     /// The index of the partition that the attributes name.
@@ -131,5 +140,5 @@ impl RecordReader {
 
 fn refuse((partition, offset): (u32, u64), origin: Origin, into: &mut Records) {
     let event = Err(Box::new(Refusal { reason: DAMAGED, pointer: None }));
-    into.records.push(Record { partition, offset, origin, event });
+    into.records.push(Record { partition, offset, origin, redrive: None, event });
 }

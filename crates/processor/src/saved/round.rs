@@ -1,13 +1,13 @@
 //! A round: the walk over the state that copies all of it in parts, so that no checkpoint has to contain everything.
 //!
-//! A round visits flows (names of keys, counts, pane indexes, joins), IDs and pending requests once. Each checkpoint
+//! A round visits flows (names of keys, counts, pane indexes, joins), IDs, rejected offsets and pending requests once. Each checkpoint
 //! contains the next part, and everything that changed since the checkpoint before. Recovery reads the checkpoints in
 //! order, from the first one of the last complete round on: what was there when the round began is in one of its parts,
 //! and everything newer is in a delta. A removed entry must not come back; the module of each container states why it
 //! does not.
 
 use super::{Room, Saved};
-use crate::{core::Core, ids, joins, outbox::Outbox, store::Part, windows};
+use crate::{core::Core, ids, joins, outbox::Outbox, rejected, store::Part, windows};
 
 /// How far the walk over the state has progressed. Each process starts a new round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ enum Place {
     Joins(usize, joins::Place),
     /// In the IDs of a kind of time, by its index.
     Ids(usize, ids::Place),
+    /// In the rejected offsets.
+    Rejected(rejected::Place),
     /// At a pending request.
     Requests(u64),
 }
@@ -103,6 +105,10 @@ impl Round {
                         Some(at) => return Some(Place::Ids(kind, at)),
                         None => Place::Ids(kind + 1, ids::Place::START),
                     },
+                    None => Place::Rejected(rejected::Place::START),
+                },
+                Place::Rejected(at) => match core.rejected.walk(at, room, &mut saved.rejected) {
+                    Some(at) => return Some(Place::Rejected(at)),
                     None => Place::Requests(0),
                 },
                 Place::Requests(from) => {

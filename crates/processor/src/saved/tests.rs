@@ -10,6 +10,7 @@ fn an_unknown_format_is_refused_and_not_guessed_at() {
         ids: Vec::new(),
         flows: Vec::new(),
         outbox: SavedOutbox::default(),
+        rejected: SavedRejected::default(),
     };
     let payload = saved.encode().expect("state").into();
     let mut checkpoint = Checkpoint { number: 7, version: FORMAT, payload };
@@ -20,6 +21,30 @@ fn an_unknown_format_is_refused_and_not_guessed_at() {
     checkpoint.version = FORMAT + 1;
     let error = Saved::decode(&checkpoint).expect_err("a version of the future");
     assert!(matches!(error, ProcessorError::NewerState { number: 7, version } if version == FORMAT + 1));
+}
+
+#[test]
+fn a_state_without_rejected_offsets_is_read() {
+    let mut rejected = crate::rejected::Rejected::default();
+    rejected.seen(7);
+    let saved = Saved {
+        part: Part::whole(),
+        frontier: Frontier::new(),
+        unpositioned: None,
+        published: EventTime(5),
+        ids: Vec::new(),
+        flows: Vec::new(),
+        outbox: SavedOutbox::default(),
+        rejected: rejected.save(Vec::new()),
+    };
+    let decoded = |version, payload: Vec<u8>| {
+        Saved::decode(&Checkpoint { number: 1, version, payload: payload.into() }).expect("a state")
+    };
+    let whole = saved.encode().expect("state");
+    assert_eq!(decoded(FORMAT, whole).rejected, saved.rejected);
+    let of_0_2_0 = postcard::to_allocvec(&saved).expect("state");
+    let old = decoded(WITHOUT_REJECTED, of_0_2_0);
+    assert_eq!((old.rejected, old.published), (SavedRejected::default(), EventTime(5)));
 }
 
 /// Successive processors on one chain of checkpoints, which is pruned as the store does it.

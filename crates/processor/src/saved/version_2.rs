@@ -1,4 +1,4 @@
-//! Version 2 of the state, as release 0.1.0 wrote it, and its conversion to version 3.
+//! Version 2 of the state, as release 0.1.0 wrote it, and its conversion.
 //!
 //! Version 2 did not contain retired incarnations. An ID had its newest time only, and all kinds of time shared one set
 //! of IDs. Clocks had no publish time. Joins were saved as whole values and not as arrivals. Counts were always views,
@@ -23,6 +23,7 @@ use crate::{
     ids::{SavedIds, Taken},
     joins::{SavedClick, SavedJoins},
     outbox::SavedOutbox,
+    rejected::SavedRejected,
     store::Part,
     windows::{
         keys::KeyId,
@@ -130,6 +131,7 @@ impl From<Saved2> for Saved {
             ids: old.ids.into(),
             flows: old.flows.into_iter().map(SavedFlow::from).collect(),
             outbox: old.outbox,
+            rejected: SavedRejected::default(),
         }
     }
 }

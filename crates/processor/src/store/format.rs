@@ -24,7 +24,7 @@ use object_store::PutPayload;
 
 /// The version that is written. Increase it when the payload changes: readers receive older payloads with their
 /// version, and refuse newer ones.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 
 const MAGIC: &[u8; 8] = b"AQUEDUCT";
 const HEADER: usize = 76;

@@ -19,7 +19,7 @@ use processor::{
 
 use crate::{
     kafka::{Class, Happening, Kind, Log},
-    pubsub::{Body, Sent},
+    pubsub::{Body, Form, Sent},
     worker::Phase,
     world::World,
 };
@@ -54,6 +54,14 @@ impl Check {
         self.head = None;
         self.head_watermarks.clear();
         self.outcomes.clear();
+    }
+
+    /// The offsets that are rejected according to the newest checkpoint.
+    pub(crate) fn rejected(&self) -> Vec<(Partition, u64)> {
+        let newest = self.outcomes.values().next_back();
+        let all = newest.iter().flat_map(|outcomes| outcomes.iter());
+        let rejected = all.filter(|(_, _, outcome)| *outcome == Outcome::Rejected);
+        rejected.map(|(partition, offset, _)| (partition.clone(), offset)).collect()
     }
 
     /// The expected outcome of each offset at the time of a checkpoint.
@@ -297,8 +305,16 @@ impl World {
         let is_held = match &self.check.head {
             None => false,
             Some(head) => match &self.pubsub.messages[message].body {
-                Body::Data { partition, records, .. } => {
-                    records.iter().all(|sent| head.peek(partition, sent.offset) != Arrival::New)
+                Body::Data { partition, records, form } => {
+                    let newest = self.check.outcomes.values().next_back();
+                    let is_redriven = |offset: u64| {
+                        newest.is_some_and(|o| o.get(partition, offset) != Some(Outcome::Rejected))
+                    };
+                    let must = matches!(form, Form::Redrive(_));
+                    records.iter().all(|sent| {
+                        let is_covered = head.peek(partition, sent.offset) != Arrival::New;
+                        is_covered && (!must || is_redriven(sent.offset))
+                    })
                 }
                 Body::Mark(written) => written.mark.partitions.iter().all(|entry| {
                     entry.ranges.iter().all(|range| {

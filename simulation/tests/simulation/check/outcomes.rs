@@ -33,6 +33,8 @@ pub(crate) struct Outcomes {
     /// Unexpected data: its offset counted as missing, or it is of an older incarnation of its topic, and no mark had
     /// mentioned it.
     pub(super) unawaited: BTreeSet<(Partition, u64)>,
+    /// Rejected offsets that a redrive has published again.
+    pub(super) redriven: BTreeSet<(Partition, u64)>,
     /// Data in order of arrival: the event's number, and the watermark of the flow with a join at that time.
     pub(super) arrivals: Vec<(usize, i64)>,
     /// The ledgers have been compared with it since the last message.
@@ -62,6 +64,24 @@ impl Outcomes {
         }
         entry.insert(offset, Outcome::Data(number, timestamp));
         self.arrivals.push((number, watermark));
+    }
+
+    /// A record that a redrive has published again: the one data that replaces `rejected`.
+    pub(crate) fn redriven(
+        &mut self,
+        (partition, offset): (&Partition, u64),
+        event: (usize, i64),
+        watermark: i64,
+    ) {
+        if self.get(partition, offset) != Some(Outcome::Rejected) {
+            return self.data((partition, offset), event, watermark);
+        }
+        self.is_checked = false;
+        self.unawaited.insert((partition.clone(), offset));
+        self.redriven.insert((partition.clone(), offset));
+        let entry = self.offsets.entry(partition.clone()).or_default();
+        entry.insert(offset, Outcome::Data(event.0, event.1));
+        self.arrivals.push((event.0, watermark));
     }
 
     /// Data of an older incarnation is about to arrive behind the watermark; offsets that marks mentioned are not.

@@ -27,7 +27,7 @@ use processor::{
 use crate::{
     check::Outcomes,
     plan::millis,
-    pubsub::{self, Body, Sent},
+    pubsub::{self, Body, Form, Sent},
     store::PREFIX,
     wire::Version,
     world::{Event, World},
@@ -297,7 +297,11 @@ impl World {
                     if is_older && event.time < running.watermarks[0].0 {
                         running.outcomes.unheard(partition, *offset);
                     }
-                    running.outcomes.data((&**partition, *offset), (event.number, *timestamp), watermark);
+                    let (place, event) = ((&**partition, *offset), (event.number, *timestamp));
+                    match redrive {
+                        Some(_) => running.outcomes.redriven(place, event, watermark),
+                        None => running.outcomes.data(place, event, watermark),
+                    }
                 }
             }
             Body::Mark(written) => {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use crate::{
     arrival::Action,
-    case::{Case, Content, Gap, Record},
+    case::{Case, Content, Gap, Record, Redrive},
     settings::{Flow, Kind, Settings},
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) undecided: Vec<u32>,
     /// Whether any window was closed for an event that belongs to it.
     pub(crate) is_late: bool,
+    /// The number of messages of redrives that had an effect.
+    pub(crate) redriven: usize,
 }
 
 #[derive(Clone)]
@@ -43,8 +45,22 @@ struct Model<'a> {
     /// Whether a mark has listed the topics.
     is_named: bool,
     published: i64,
+    /// Rejected offsets, by partition.
+    rejected: BTreeMap<(usize, u64), Rejected>,
+    redriven: usize,
     undecided: Vec<u32>,
     is_late: bool,
+}
+
+/// What a redrive needs to know of a rejected offset.
+#[derive(Clone)]
+struct Rejected {
+    /// The flows that rejected it, by their index.
+    flows: BTreeSet<usize>,
+    /// Whether another flow accepted it; `None` if the rules leave that open.
+    is_taken: Option<bool>,
+    /// The redrive in which it was rejected last.
+    redrive: u64,
 }
 
 /// An event that was accepted.
@@ -84,15 +100,29 @@ pub(crate) fn judge<'a>(
     let flows = of(0).map(FlowModel::new).collect();
     let logs = vec![Log::default(); settings.partitions().len()];
     let (ids, undecided) = (Vec::new(), Vec::new());
-    let mut model =
-        Model { settings, flows, ids, logs, is_named, published: i64::MIN, undecided, is_late: false };
+    let mut model = Model {
+        settings,
+        flows,
+        ids,
+        logs,
+        is_named,
+        published: i64::MIN,
+        rejected: BTreeMap::new(),
+        redriven: 0,
+        undecided,
+        is_late: false,
+    };
     let mut saved = model.clone();
     let epochs = |model: &Model<'a>| model.flows.iter().map(|flow| flow.epoch.clone()).collect();
     let (mut watermarks, mut all_epochs) = (Vec::new(), vec![epochs(&model)]);
     for (number, action) in actions.iter().enumerate() {
         model.flows.iter_mut().for_each(|flow| flow.action = number);
         match action {
-            Action::Data(number, offset) => model.data(case.record(*number), *offset),
+            Action::Data(number, offset) => {
+                let record = case.record(*number);
+                model.data(record, *offset, &record.payload().unwrap_or_default(), 0);
+            }
+            Action::Redrive(redrive, offset) => model.redriven(case, redrive, *offset),
             Action::Mark(covered) => {
                 model.is_named = true;
                 covered.iter().for_each(|(number, offset)| model.absent(case.record(*number), *offset));
@@ -105,6 +135,7 @@ pub(crate) fn judge<'a>(
             Action::Restore(edition) => {
                 let seen = std::mem::replace(&mut model, saved.clone());
                 model.undecided = seen.undecided;
+                model.redriven = model.redriven.max(seen.redriven);
                 model.is_late |= seen.is_late || seen.flows.iter().any(|flow| flow.is_late);
                 model.flows.iter_mut().zip(of(*edition)).for_each(|(flow, now)| flow.edit(now));
                 all_epochs.push(epochs(&model));
@@ -114,8 +145,8 @@ pub(crate) fn judge<'a>(
         }
     }
     let is_late = model.is_late || model.flows.iter().any(|flow| flow.is_late);
-    let (flows, undecided) = (model.flows, model.undecided);
-    Judged { flows, epochs: all_epochs, watermarks, undecided, is_late }
+    let (flows, undecided, redriven) = (model.flows, model.undecided, model.redriven);
+    Judged { flows, epochs: all_epochs, watermarks, undecided, is_late, redriven }
 }
 
 impl Model<'_> {
@@ -158,20 +189,72 @@ impl Model<'_> {
         if let Entry::Vacant(entry) = offsets.entry(offset) {
             entry.insert(([i64::MIN; 3], Some(outcome)));
             self.flows.iter_mut().for_each(|flow| flow.account(outcome, 1));
+            if outcome == "rejected" {
+                let flows = (0..self.flows.len()).collect();
+                let rejected = Rejected { flows, is_taken: Some(false), redrive: 0 };
+                self.rejected.insert((record.partition, offset), rejected);
+            }
         }
     }
 
-    fn data(&mut self, record: &Record, offset: u64) {
+    /// A rejected record again, perhaps as another event: the flows that rejected it count it instead.
+    fn redriven(&mut self, case: &Case, redrive: &Redrive, offset: u64) {
+        let record = case.record(redrive.record);
+        let payload = case.record(redrive.event_of).payload().unwrap_or_default();
+        let place = (record.partition, offset);
+        if matches!(self.logs[record.partition].offsets.get(&offset), None | Some((_, Some("lost")))) {
+            return self.data(record, offset, &payload, redrive.number);
+        }
+        let Some(rejected) =
+            self.rejected.get(&place).filter(|known| known.redrive < redrive.number).cloned()
+        else {
+            return;
+        };
+        self.redriven += 1;
+        let (outcomes, is_taken) = self.outcomes(record, &payload, &rejected);
+        let mut left = BTreeSet::new();
+        for (flow, outcome) in outcomes {
+            self.flows[flow].account("rejected", -1);
+            if outcome == "rejected" {
+                left.insert(flow);
+            }
+        }
+        self.rejected.remove(&place);
+        if !left.is_empty() {
+            self.rejected.insert(place, Rejected { flows: left, is_taken, redrive: redrive.number });
+        }
+    }
+
+    fn data(&mut self, record: &Record, offset: u64, payload: &str, redrive: u64) {
         let before = match self.logs[record.partition].offsets.get(&offset) {
             Some((_, None)) => return,
             Some((_, before)) => *before,
             None => None,
         };
-        let payload = record.payload().unwrap_or_default();
-        let members: Option<Members<'_>> = serde_json::from_str(&payload).ok();
-        let settings = self.settings;
-        let (topic, _) = settings.partitions()[record.partition];
-        let events = &settings.events;
+        let (times, is_readable) = self.times(record, payload);
+        let kafka = times.kafka.unwrap_or(i64::MIN);
+        let event = times.event.map_or(i64::MIN, |time| time.min(times.kafka.unwrap_or(time)));
+        let clock = if is_readable { [event, kafka, record.publish_time] } else { [i64::MIN; 3] };
+        self.logs[record.partition].offsets.insert(offset, (clock, None));
+        self.published = self.published.max(record.publish_time);
+        if let Some(before) = before {
+            self.flows.iter_mut().for_each(|flow| flow.account(before, -1));
+        }
+        let all = (0..self.flows.len()).collect();
+        let new = Rejected { flows: all, is_taken: Some(false), redrive };
+        let (outcomes, is_taken) = self.outcomes(record, payload, &new);
+        let rejected = outcomes.into_iter().filter(|(_, outcome)| *outcome == "rejected");
+        let flows: BTreeSet<usize> = rejected.map(|(flow, _)| flow).collect();
+        if !flows.is_empty() {
+            self.rejected.insert((record.partition, offset), Rejected { flows, is_taken, redrive });
+        }
+    }
+
+    /// The times of an event, and whether it is a JSON object.
+    fn times(&self, record: &Record, payload: &str) -> (Times, bool) {
+        let members: Option<Members<'_>> = serde_json::from_str(payload).ok();
+        let (topic, _) = self.settings.partitions()[record.partition];
+        let events = &self.settings.events;
         let time = members.as_ref().and_then(|members| millis(&at(members, events.time_of(topic))));
         let newest = record.kafka_time.unwrap_or(record.publish_time) + events.future;
         let times = Times {
@@ -179,47 +262,66 @@ impl Model<'_> {
             kafka: record.kafka_time,
             published: record.publish_time,
         };
-        let kafka = times.kafka.unwrap_or(i64::MIN);
-        let event = times.event.map_or(i64::MIN, |time| time.min(times.kafka.unwrap_or(time)));
-        let clock = if members.is_some() { [event, kafka, record.publish_time] } else { [i64::MIN; 3] };
-        self.logs[record.partition].offsets.insert(offset, (clock, None));
-        self.published = self.published.max(record.publish_time);
-        if let Some(before) = before {
-            self.flows.iter_mut().for_each(|flow| flow.account(before, -1));
-        }
-        let Some(members) = members else { return self.all("rejected") };
+        (times, members.is_some())
+    }
 
-        let id = match events.id_of(topic).map(|(pointer, scope)| (at(&members, pointer), scope)) {
-            Some((Value::Container, _)) => return self.all("rejected"),
+    /// Counts an event in the flows that have not counted it yet. Returns their outcomes, and whether any flow has accepted
+    /// the event by now.
+    fn outcomes(
+        &mut self,
+        record: &Record,
+        payload: &str,
+        rejected: &Rejected,
+    ) -> (Vec<(usize, &'static str)>, Option<bool>) {
+        let (times, _) = self.times(record, payload);
+        let members: Option<Members<'_>> = serde_json::from_str(payload).ok();
+        let Some(members) = members else { return (self.all("rejected", rejected), rejected.is_taken) };
+        let settings = self.settings;
+        let (topic, _) = settings.partitions()[record.partition];
+        let id = match settings.events.id_of(topic).map(|(pointer, scope)| (at(&members, pointer), scope)) {
+            Some((Value::Container, _)) => return (self.all("rejected", rejected), rejected.is_taken),
             Some((value, scope)) => value.scalar().map(|id| (scope.to_owned(), id)),
             None => None,
         };
+        if id.is_some() && rejected.is_taken.is_none() {
+            self.undecided.push(record.number);
+        }
+        // A flow has accepted the record itself, so a known ID is its own.
+        let id = id.filter(|_| rejected.is_taken != Some(true));
         match id.as_ref().and_then(|id| self.known(id, times)) {
-            Some(true) => return self.all("duplicate"),
+            Some(true) => return (self.all("duplicate", rejected), rejected.is_taken),
             Some(false) => {
                 self.undecided.push(record.number);
-                return self.all("duplicate");
+                return (self.all("duplicate", rejected), rejected.is_taken);
             }
             None => {}
         }
-        let mut outcomes = BTreeSet::new();
-        for flow in &mut self.flows {
-            let (outcome, is_open) = flow.event(&members, topic, times);
-            outcomes.insert(outcome);
+        let mut outcomes = Vec::new();
+        for flow in &rejected.flows {
+            let (outcome, is_open) = self.flows[*flow].event(&members, topic, times);
+            outcomes.push((*flow, outcome));
             if is_open {
                 self.undecided.push(record.number);
             }
         }
-        let is_certain = outcomes.contains("counted") || outcomes.contains("pending");
-        if let Some(id) =
-            id.filter(|_| is_certain || outcomes.contains("late") || outcomes.contains("unmatched"))
-        {
+        let has = |wanted: &str| outcomes.iter().any(|(_, outcome)| *outcome == wanted);
+        let is_certain = has("counted") || has("pending");
+        let is_possible = is_certain || has("late") || has("unmatched");
+        if let Some(id) = id.filter(|_| is_possible) {
             self.ids.push(Remembered { id, times, is_certain });
         }
+        let is_taken = match rejected.is_taken {
+            Some(true) => Some(true),
+            _ if is_certain => Some(true),
+            Some(false) if !is_possible => Some(false),
+            _ => None,
+        };
+        (outcomes, is_taken)
     }
 
-    fn all(&mut self, outcome: &'static str) {
-        self.flows.iter_mut().for_each(|flow| flow.account(outcome, 1));
+    fn all(&mut self, outcome: &'static str, of: &Rejected) -> Vec<(usize, &'static str)> {
+        of.flows.iter().for_each(|flow| self.flows[*flow].account(outcome, 1));
+        of.flows.iter().map(|flow| (*flow, outcome)).collect()
     }
 
     /// Whether an event with this ID near this time was accepted. `false` if the rules leave it open: the ID need not

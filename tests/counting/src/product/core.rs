@@ -18,7 +18,7 @@ use processor::{
 
 use crate::{
     arrival::Action,
-    case::{Case, Content, Gap, Record},
+    case::{Case, Content, Gap, Record, Redrive},
     records::{DAY, START},
 };
 
@@ -108,6 +108,7 @@ impl Run<'_> {
         let case = self.case;
         match action {
             Action::Data(number, offset) => self.data(case.record(*number), *offset),
+            Action::Redrive(redrive, offset) => self.redriven(redrive, *offset),
             Action::Mark(covered) => {
                 let entries = covered.iter().map(|(number, offset)| self.covered(*number, *offset)).collect();
                 self.mark(entries, START + 20 * DAY);
@@ -134,6 +135,18 @@ impl Run<'_> {
             payload: payload.as_bytes(),
         };
         self.core.data(&data, EventTime(self.now));
+    }
+
+    fn redriven(&mut self, redrive: &Redrive, offset: u64) {
+        let record = self.case.record(redrive.record);
+        let payload = self.case.record(redrive.event_of).payload().unwrap_or_default();
+        let data = Data {
+            position: Some((&self.partitions[record.partition], offset)),
+            kafka_time: record.kafka_time.map(EventTime),
+            publish_time: EventTime(record.publish_time),
+            payload: payload.as_bytes(),
+        };
+        self.core.redriven(&data, redrive.number, EventTime(self.now));
     }
 
     /// The entry of a mark for one offset.

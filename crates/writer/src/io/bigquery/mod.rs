@@ -21,12 +21,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flow::{
     append::{Append, Appended, Body, Rows, Table},
-    row::ProgressRow,
+    row::{DeadLetterRow, ProgressRow},
 };
 use google::{Caller, Credentials, channel};
 
 use crate::{
-    BigQueryConfig, LatestRow, Refusals, WriterError,
+    BigQueryConfig, LatestRow, Letters, Refusals, WriterError,
     backend::{Backend, Mode, Place},
     schema::{Tables, Target},
     writer::{Claim, Step},
@@ -168,6 +168,10 @@ impl Backend for BigQuery {
 
     async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
         read::refusals(self).await
+    }
+
+    async fn dead_letters(&self, letters: &Letters) -> Result<Vec<DeadLetterRow>, WriterError> {
+        read::dead_letters(self, letters).await
     }
 
     async fn close(&self) -> Result<(), WriterError> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use event::EventTime;
 use flow::{
     append::Table,
-    row::{Column, FlowTable, Kind, ProgressRow},
+    row::{Column, DeadLetterRow, FlowTable, Kind, ProgressRow},
 };
 
 use super::{
@@ -15,8 +15,9 @@ use super::{
     rest::{Answer, Query},
 };
 use crate::{
-    LatestRow, Refusals, WriterError,
+    LatestRow, Letters, Refusals, WriterError,
     cells::{Value, Values},
+    letters::{self, Dialect, Statement},
     schema, stamp,
 };
 
@@ -117,6 +118,26 @@ pub(super) async fn refusals(bigquery: &BigQuery) -> Result<Vec<Refusals>, Write
         });
     }
     Ok(refusals)
+}
+
+const DIALECT: Dialect = Dialect {
+    quote: '`',
+    parameter: |number| format!("@p{number}"),
+    time: letters::bigquery_time,
+    seen_at: "UNIX_MILLIS(t.seen_at)",
+};
+
+pub(super) async fn dead_letters(
+    bigquery: &BigQuery,
+    letters: &Letters,
+) -> Result<Vec<DeadLetterRow>, WriterError> {
+    let (name, columns) = (Table::DeadLetters.name(), schema::dead_letter_columns());
+    let Statement { sql, parameters } = letters.statement(&bigquery.quoted(&name), &DIALECT);
+    let found = run(bigquery, &sql, &parameters, (&format!("read {name}"), &name)).await?;
+    let line = |row: Row<'_>| {
+        Values { table: &name, columns: &columns, values: values(&row, &columns)? }.dead_letter()
+    };
+    found.iter().map(line).collect()
 }
 
 /// Where windows are looked for, by their ends in milliseconds.

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flow::{
     append::{Append, Appended, Body, Rows, Table},
-    row::ProgressRow,
+    row::{DeadLetterRow, ProgressRow},
 };
 use futures::{TryStreamExt as _, stream};
 use pubsub::{Connection, Publisher, admin};
 
 use crate::{
-    Backend, LatestRow, PubSubConfig, Refusals, WriterError,
+    Backend, LatestRow, Letters, PubSubConfig, Refusals, WriterError,
     backend::{Mode, Place},
     schema::Tables,
     settings::TopicPath,
@@ -154,6 +154,10 @@ impl Backend for Topic {
     }
 
     async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
+        Err(write_only(&self.path))
+    }
+
+    async fn dead_letters(&self, _: &Letters) -> Result<Vec<DeadLetterRow>, WriterError> {
         Err(write_only(&self.path))
     }
 

@@ -26,13 +26,13 @@ use async_trait::async_trait;
 use fault::Fault;
 use flow::{
     append::{Append, Appended, Body, Rows, Table},
-    row::ProgressRow,
+    row::{DeadLetterRow, ProgressRow},
 };
 use identity::Identity;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use crate::{
-    LatestRow, Refusals, SqliteConfig, WriterError, WriterMode,
+    LatestRow, Letters, Refusals, SqliteConfig, WriterError, WriterMode,
     backend::{Backend, Mode, Place},
     schema::Tables,
     writer::{Claim, Step},
@@ -188,6 +188,11 @@ impl Backend for Sqlite {
 
     async fn refusals(&self) -> Result<Vec<Refusals>, WriterError> {
         self.read("read the dead letters", |connection| read::refusals(connection)).await
+    }
+
+    async fn dead_letters(&self, letters: &Letters) -> Result<Vec<DeadLetterRow>, WriterError> {
+        let letters = letters.clone();
+        self.read("read the dead letters", move |connection| read::dead_letters(connection, &letters)).await
     }
 
     /// Closes reader before writer: the last connection folds the WAL into the file and takes it away.

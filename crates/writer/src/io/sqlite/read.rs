@@ -1,13 +1,14 @@
 //! What `status`, `reconcile` and the live table ask.
 
 use event::EventTime;
-use flow::row::{Column, FlowTable, ProgressRow};
+use flow::row::{Column, DEAD_LETTERS, DeadLetterRow, FlowTable, ProgressRow};
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 
 use super::{ddl, fault::Fault};
 use crate::{
-    LatestRow, Refusals, WriterMode,
+    LatestRow, Letters, Refusals, WriterMode,
     cells::{Value, Values},
+    letters::{self, Dialect, Statement},
     names::STREAMS,
     schema, stamp,
 };
@@ -116,6 +117,26 @@ pub(crate) fn refusals(connection: &Connection) -> Result<Vec<Refusals>, Fault> 
         })
     })?;
     Ok(refusals.collect::<Result<_, _>>()?)
+}
+
+const DIALECT: Dialect = Dialect {
+    quote: '"',
+    parameter: |number| format!("?{}", number + 1),
+    time: letters::sqlite_time,
+    seen_at: "t.seen_at",
+};
+
+pub(crate) fn dead_letters(connection: &Connection, letters: &Letters) -> Result<Vec<DeadLetterRow>, Fault> {
+    let Statement { sql, parameters } = letters.statement(DEAD_LETTERS, &DIALECT);
+    let columns = schema::dead_letter_columns();
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let values = values(row, columns.len())?;
+        found.push(Values { table: DEAD_LETTERS, columns: &columns, values }.dead_letter()?);
+    }
+    Ok(found)
 }
 
 /// The watermark of the newest row. A row that was replaced keeps its place in the table.

@@ -422,6 +422,61 @@ async fn dead_letters_are_kept() {
     assert_eq!(row.expect("there is a row"), expected);
 }
 
+/// A record that was rejected again is found by its newest line only.
+#[tokio::test]
+async fn dead_letters_are_found_by_their_newest_line() {
+    let (file, flow) = (File::new(), flow());
+    let writer = file.connect(&flow).await;
+    let letter = |(partition, offset): (i32, u64), stage: &str, reason: &str, seen_at| DeadLetterRow {
+        topic: "events".into(),
+        partition,
+        offset,
+        stage: stage.into(),
+        reason: reason.to_owned(),
+        pointer: (stage == "processor").then(|| "/it's".to_owned()),
+        seen_at: EventTime(seen_at),
+    };
+    let lines = [
+        letter((0, 9), "connector", "not-json", 1_000),
+        letter((0, 9), "processor", "time", 5_000),
+        letter((1, 2), "connector", "not-json", 3_000),
+        letter((0, 10), "connector", "tombstone", 2_000),
+        letter((-1, 7), "writer", "a", 1_000),
+        letter((-1, 7), "writer", "b", 2_000),
+    ];
+    let table = Table::DeadLetters;
+    let stream = writer.open_stream(&table).await.expect("a stream opens");
+    let body = writer.encode(&table, Rows::DeadLetters(&lines)).expect("rows encode").remove(0);
+    let append = Append { table, stream, offset: 0, rows: 6, body: body.bytes.into() };
+    assert_eq!(writer.append(&append).await.expect("rows are added"), Appended::Done);
+    let check = async |letters: Letters, expected: &[usize]| {
+        let found = writer.dead_letters(&letters).await.expect("the table can be read");
+        let expected: Vec<DeadLetterRow> = expected.iter().map(|line| lines[*line].clone()).collect();
+        assert_eq!(found, expected, "{letters:?}");
+    };
+    let all = || Letters { limit: 100, ..Letters::default() };
+    let text = |text: &str| Some(text.to_owned());
+    check(Letters { partition: Some(0), ..all() }, &[1, 3]).await;
+    check(Letters { limit: 1, partition: Some(0), ..all() }, &[1]).await;
+    check(Letters { reasons: vec!["not-json".to_owned()], ..all() }, &[2]).await;
+    check(Letters { reasons: vec!["not-json".to_owned(), "tombstone".to_owned()], ..all() }, &[3, 2]).await;
+    check(Letters { pointer: text("/it's"), ..all() }, &[1]).await;
+    check(
+        Letters {
+            stage: text("connector"),
+            from: Some(EventTime(2_000)),
+            to: Some(EventTime(3_000)),
+            ..all()
+        },
+        &[3],
+    )
+    .await;
+    check(Letters { topic: text("other"), ..all() }, &[]).await;
+    check(Letters { after: Some(("events".to_owned(), 0, 9)), ..all() }, &[3, 2]).await;
+    let writers = writer.dead_letters(&Letters { stage: text("writer"), ..all() }).await;
+    assert_eq!(writers.expect("the table can be read").len(), 2);
+}
+
 fn any_pane() -> impl Strategy<Value = Row> {
     let text = || proptest::option::of("[^\0]{0,12}".prop_map(String::into_boxed_str));
     let counts = (0_u64..1000, 0_u64..1000, 0_u64..1000);
