@@ -14,7 +14,7 @@ use crate::{
     engine::{Before, Engine, Output, Verdict, Watermarks},
     frontier::{Abandoned, Absence, Arrival, CaughtUp, Clocks, Frontier, Limits, Track},
     records::{Origin, Record, Records},
-    rejected::{Refused, Rejected},
+    rejected::{FlowSet, Refused, Rejected},
 };
 
 /// A data message with the attributes that the core needs.

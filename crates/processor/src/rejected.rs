@@ -340,7 +340,10 @@ impl Rejected {
     ) -> Option<Place> {
         for (number, log) in self.logs.iter().enumerate().skip(first) {
             let from = if number == first { from } else { 0 };
-            for (start, span) in log.spans.range(from..) {
+            // A span that began here may be part of one that begins before by now.
+            let before = log.spans.range(..from).next_back().filter(|(_, span)| span.end > from);
+            let rest = before.map(|(_, span)| (&from, span));
+            for (start, span) in rest.into_iter().chain(log.spans.range(from..)) {
                 if room.is_full() {
                     return Some(Place(number, *start));
                 }

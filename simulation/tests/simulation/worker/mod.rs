@@ -298,9 +298,11 @@ impl World {
                         running.outcomes.unheard(partition, *offset);
                     }
                     let (place, event) = ((&**partition, *offset), (event.number, *timestamp));
-                    match redrive {
-                        Some(_) => running.outcomes.redriven(place, event, watermark),
-                        None => running.outcomes.data(place, event, watermark),
+                    match form {
+                        Form::Redrive(_) => running.outcomes.redriven(place, event, watermark),
+                        Form::Single | Form::Pack | Form::Next => {
+                            running.outcomes.data(place, event, watermark);
+                        }
                     }
                 }
             }
