@@ -1,5 +1,7 @@
 //! Rejected records are published again after their cause has been removed.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tests::{
@@ -27,12 +29,20 @@ fn misconfigured(test: &str, events: u64) -> Result<(Pipe, Produced)> {
     pipe.edit("\"/items/*/seller_id\"]", "\"/items/*/seller_id\", \"/shop\"]")?;
     pipe.edit("max_rejects = \"50%\"", "max_rejects = \"100%\"")?;
     let mut all: Vec<Outgoing> = Traffic::new(events, PARTITIONS).with_trouble().collect();
+    let mut copies: BTreeMap<String, u32> = BTreeMap::new();
+    for outgoing in all.iter().filter(|outgoing| outgoing.refused.is_none()) {
+        *copies.entry(id(outgoing)?).or_default() += 1;
+    }
     for (n, outgoing) in all.iter_mut().enumerate().filter(|(_, outgoing)| outgoing.refused.is_none()) {
         let refused = match n % 10 {
             0..3 => SHOP,
             3 => ID,
             _ => continue,
         };
+        // The corrected configuration has the ID elsewhere, so it does not recognise a copy of an event that was counted.
+        if copies[&id(outgoing)?] > 1 {
+            continue;
+        }
         let value = outgoing.value.as_deref().context("a valid record has a value")?;
         let mut event: Value = serde_json::from_slice(value)?;
         match refused {
@@ -45,6 +55,12 @@ fn misconfigured(test: &str, events: u64) -> Result<(Pipe, Produced)> {
     let mut produced = Produced::default();
     Producer::new(pipe.name(), &[])?.produce(all, &mut produced)?;
     Ok((pipe, produced))
+}
+
+/// The ID of a valid record.
+fn id(outgoing: &Outgoing) -> Result<String> {
+    let event: Value = serde_json::from_slice(outgoing.value.as_deref().context("a value")?)?;
+    Ok(event["event_id"].to_string())
 }
 
 /// What remains rejected under the corrected configuration, without the records of `gone`.
