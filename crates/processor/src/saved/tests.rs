@@ -11,6 +11,8 @@ fn an_unknown_format_is_refused_and_not_guessed_at() {
         flows: Vec::new(),
         outbox: SavedOutbox::default(),
         rejected: SavedRejected::default(),
+        writers: Vec::new(),
+        others: Vec::new(),
     };
     let payload = saved.encode().expect("state").into();
     let mut checkpoint = Checkpoint { number: 7, version: FORMAT, payload };
@@ -111,7 +113,7 @@ mod rolling {
         /// Writes a checkpoint, and returns its size in bytes.
         fn save(&mut self, bytes: usize) -> usize {
             let budget = Budget { least: bytes, most: bytes };
-            let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
+            let saved = save(&mut self.core, &mut [("w".into(), &mut self.outbox)], &mut self.round, budget);
             let payload = saved.encode().expect("state");
             let length = payload.len();
             let [chain, round] = &mut self.saved;
@@ -130,7 +132,8 @@ mod rolling {
                 let saved = Saved::decode(&Checkpoint { number, version: FORMAT, payload });
                 restoring.apply(saved.expect("state"));
             }
-            let (core, outbox, restored) = restoring.finish()?;
+            let (core, mut outboxes, restored) = restoring.finish()?;
+            let outbox = outboxes.take("w").unwrap_or_default();
             (self.core, self.outbox, self.round) = (core, outbox, Round::default());
             self.saved[1].clear();
             Ok(restored)
@@ -416,7 +419,7 @@ mod version_2 {
         let mut core = restored();
         let (mut outbox, mut round, mut written) = (Outbox::default(), Round::default(), Vec::new());
         loop {
-            let saved = save(&mut core, &mut outbox, &mut round, budget);
+            let saved = save(&mut core, &mut [("w".into(), &mut outbox)], &mut round, budget);
             let is_complete = saved.part.last;
             written.push((FORMAT, saved.encode().expect("state")));
             let chain = if is_complete { Vec::new() } else { of_0_1_0.to_vec() };
