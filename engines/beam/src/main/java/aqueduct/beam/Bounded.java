@@ -21,7 +21,6 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
-import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.coders.CoderRegistry;
 import org.apache.beam.sdk.coders.KvCoder;
@@ -33,11 +32,14 @@ import org.apache.beam.sdk.transforms.Create;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.transforms.Flatten;
 import org.apache.beam.sdk.transforms.GroupByKey;
+import org.apache.beam.sdk.transforms.PTransform;
 import org.apache.beam.sdk.transforms.ParDo;
 import org.apache.beam.sdk.values.KV;
+import org.apache.beam.sdk.values.PBegin;
 import org.apache.beam.sdk.values.PCollection;
 import org.apache.beam.sdk.values.PCollectionList;
 import org.apache.beam.sdk.values.PCollectionTuple;
+import org.apache.beam.sdk.values.PDone;
 import org.apache.beam.sdk.values.TupleTag;
 import org.apache.beam.sdk.values.TupleTagList;
 
@@ -47,21 +49,32 @@ import org.apache.beam.sdk.values.TupleTagList;
  * <p>One reader decides what is late and what is a copy, since both follow from the order of events; it passes on parts of
  * counts. All else is parallel: joins by their value, counts by window and key.
  */
-final class Bounded {
+final class Bounded extends PTransform<PBegin, PDone> {
   static final String METRICS = "aqueduct";
 
+  private static final long serialVersionUID = 1;
   private static final TupleTag<KV<Place, Tally>> COUNTS = new TupleTag<>() {};
   private static final TupleTag<KV<Place, Span>> SESSIONS = new TupleTag<>() {};
   private static final TupleTag<KV<Shared, JoinEvent>> JOINS = new TupleTag<>() {};
 
-  private Bounded() {}
+  private final Config config;
+  private final List<FileRun.Place> places;
+  private final String output;
+  private final long now;
 
-  /** The rows as lines of JSON. */
-  static PCollection<String> rows(Pipeline pipeline, Config config, List<FileRun.Place> places, long now) {
-    List<String> files = places.stream().map(place -> place.topic() + "=" + place.file()).toList();
+  /** {@code now} is the time against which future events are judged, and that of the rows. */
+  Bounded(Config config, List<FileRun.Place> places, String output, long now) {
+    this.config = config;
+    this.places = places;
+    this.output = output;
+    this.now = now;
+  }
+
+  @Override
+  public PDone expand(PBegin begin) {
     KvCoder<Place, Tally> counted = KvCoder.of(new Coders.OfPlace(), new Coders.OfTally(config));
-    PCollectionTuple read = pipeline.apply("Start", Create.of("files").withCoder(StringUtf8Coder.of()))
-        .apply("Read", ParDo.of(new Read(config, files, now))
+    PCollectionTuple read = begin.apply("Start", Create.of("files").withCoder(StringUtf8Coder.of()))
+        .apply("Read", ParDo.of(new Read(config, places, now))
             .withOutputTags(COUNTS, TupleTagList.of(SESSIONS).and(JOINS)));
     PCollection<KV<Place, Span>> sessions = read.get(SESSIONS)
         .setCoder(KvCoder.of(new Coders.OfPlace(), new Coders.OfSpan(config)));
@@ -75,7 +88,8 @@ final class Bounded {
         .apply("Rows", ParDo.of(new WindowRows(config, now)));
     PCollection<String> ofSessions = sessions.apply("Group by session key", GroupByKey.create())
         .apply("Session rows", ParDo.of(new SessionRows(config, now)));
-    return PCollectionList.of(ofWindows).and(ofSessions).apply("All rows", Flatten.pCollections());
+    return PCollectionList.of(ofWindows).and(ofSessions).apply("All rows", Flatten.pCollections())
+        .apply("Write", new RowFile(output));
   }
 
   /** The counter of an outcome in a flow. */
@@ -91,12 +105,12 @@ final class Bounded {
   private static final class Read extends DoFn<String, KV<Place, Tally>> {
     private static final long serialVersionUID = 1;
     private final Config config;
-    private final List<String> files;
+    private final List<FileRun.Place> places;
     private final long now;
 
-    Read(Config config, List<String> files, long now) {
+    Read(Config config, List<FileRun.Place> places, long now) {
       this.config = config;
-      this.files = new ArrayList<>(files);
+      this.places = new ArrayList<>(places);
       this.now = now;
     }
 
@@ -118,11 +132,6 @@ final class Bounded {
         String at = pointer == null ? "" : " at " + pointer;
         Metrics.counter(METRICS, "rejected: " + reason + at).inc();
       });
-      List<FileRun.Place> places = new ArrayList<>();
-      for (String file : files) {
-        int end = file.indexOf('=');
-        places.add(new FileRun.Place(file.substring(0, end), file.substring(end + 1)));
-      }
       run.run(places, () -> {
         if (slices.isFull()) {
           pass(slices, out);

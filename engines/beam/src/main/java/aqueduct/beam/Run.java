@@ -6,6 +6,7 @@ import aqueduct.count.Flow;
 import aqueduct.count.Intake.Outcome;
 import aqueduct.input.FileRun;
 import java.io.IOException;
+import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -25,6 +26,8 @@ import org.apache.beam.sdk.options.PipelineOptionsFactory;
 
 /** The command: reads the configuration, runs the flows on a Beam runner, and prints what became of the events. */
 public final class Run {
+  private static final String FLOWS = "Flows";
+
   private Run() {}
 
   /** The options beside those of Beam and its runner. */
@@ -46,7 +49,7 @@ public final class Run {
   }
 
   /** A command line that cannot be used. */
-  private static final class WrongUsage extends Exception {
+  static final class WrongUsage extends Exception {
     private static final long serialVersionUID = 1;
 
     WrongUsage(String text) {
@@ -70,7 +73,7 @@ public final class Run {
   }
 
   /** Runs to the end of the files; the exit code. */
-  static int run(Options options) throws WrongUsage, Problems.Invalid, IOException {
+  private static int run(Options options) throws WrongUsage, Problems.Invalid, IOException {
     if (options.getConfig() == null) {
       throw new WrongUsage("--config is missing; write --config=aqueduct.toml");
     }
@@ -87,24 +90,28 @@ public final class Run {
     Config config = Config.read(options.getConfig(), System.getenv());
     config.checkBounded();
     long began = System.currentTimeMillis();
-    List<FileRun.Place> places = places(options.getFiles());
-    // Elements are never changed, so Flink need not copy them between steps.
-    FlinkPipelineOptions flink = options.as(FlinkPipelineOptions.class);
-    flink.setFasterCopy(true);
-    flink.setObjectReuse(true);
-    Pipeline pipeline = Pipeline.create(options);
-    Bounded.rows(pipeline, config, places, began)
-        .apply("Write", new RowFile(options.getOutput()));
+    Pipeline pipeline = pipeline(options);
+    pipeline.apply(FLOWS, new Bounded(config, places(options.getFiles()), options.getOutput(), began));
     PipelineResult result = pipeline.run();
     if (result.waitUntilFinish() != PipelineResult.State.DONE) {
       System.err.println("error: the pipeline did not finish; " + options.getOutput() + " is incomplete");
       return 1;
     }
-    report(config, result, System.currentTimeMillis() - began);
+    report(config, result, FLOWS, System.err);
+    System.err.printf("in %.1f s%n", (System.currentTimeMillis() - began) / 1000.0);
     return 0;
   }
 
-  private static List<FileRun.Place> places(List<String> files) throws WrongUsage {
+  /** An empty pipeline with the options that suit all of ours. */
+  static Pipeline pipeline(PipelineOptions options) {
+    // Elements are never changed, so Flink need not copy them between steps.
+    FlinkPipelineOptions flink = options.as(FlinkPipelineOptions.class);
+    flink.setFasterCopy(true);
+    flink.setObjectReuse(true);
+    return Pipeline.create(options);
+  }
+
+  static List<FileRun.Place> places(List<String> files) throws WrongUsage {
     List<FileRun.Place> places = new ArrayList<>();
     for (String file : files) {
       int end = file.indexOf('=');
@@ -118,22 +125,24 @@ public final class Run {
     return places;
   }
 
-  /** Prints the outcomes of all events in each flow, which add up to the number of records. */
-  private static void report(Config config, PipelineResult result, long millis) {
+  /** Prints the outcomes that a step counted: in each flow they add up to the number of records. */
+  static void report(Config config, PipelineResult result, String step, PrintStream out) {
     Map<String, Long> counters = new TreeMap<>();
     MetricsFilter ours = MetricsFilter.builder().addNameFilter(MetricNameFilter.inNamespace(Bounded.METRICS)).build();
     for (MetricResult<Long> counter : result.metrics().queryMetrics(ours).getCounters()) {
-      counters.merge(counter.getName().getName(), counter.getAttempted(), Long::sum);
+      if (counter.getKey().stepName().startsWith(step + "/")) {
+        counters.merge(counter.getName().getName(), counter.getAttempted(), Long::sum);
+      }
     }
     counters.forEach((name, count) -> {
       if (name.startsWith("rejected: ")) {
-        System.err.println("rejected " + count + name.substring("rejected".length()));
+        out.println("rejected " + count + name.substring("rejected".length()));
       }
     });
     for (Flow flow : config.flows()) {
       long overLimit = counters.getOrDefault(flow.name() + ".over_limit", 0L);
       if (overLimit > 0) {
-        System.err.println("warning: flow " + flow.name() + ": " + overLimit + " views and clicks were counted without the "
+        out.println("warning: flow " + flow.name() + ": " + overLimit + " views and clicks were counted without the "
             + "join, because a value of join.on has more live events than join.limit");
       }
       List<String> parts = new ArrayList<>();
@@ -145,8 +154,7 @@ public final class Run {
           parts.add(count + " " + outcome.name().toLowerCase(Locale.ROOT));
         }
       }
-      System.err.println("flow " + flow.name() + ": " + total + " = " + String.join(" + ", parts));
+      out.println("flow " + flow.name() + ": " + total + " = " + String.join(" + ", parts));
     }
-    System.err.printf("in %.1f s%n", millis / 1000.0);
   }
 }

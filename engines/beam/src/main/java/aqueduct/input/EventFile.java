@@ -43,6 +43,9 @@ final class EventFile implements AutoCloseable {
   private final long late;
   private final ArrayDeque<Line> peeked = new ArrayDeque<>();
   private final ByteArrayOutputStream line = new ByteArrayOutputStream();
+  private final byte[] buffer = new byte[BUFFER];
+  private int at;
+  private int end;
   private long highest = Times.MIN;
   private long number;
 
@@ -72,7 +75,7 @@ final class EventFile implements AutoCloseable {
     if (!isGzip && name.endsWith(".gz")) {
       throw new IOException("it is not a gzip file; rename it if it is not compressed");
     }
-    return isGzip ? new BufferedInputStream(new GZIPInputStream(in, BUFFER), BUFFER) : in;
+    return isGzip ? new GZIPInputStream(in, BUFFER) : in;
   }
 
   /** The next line that is not blank; null at the end. */
@@ -143,21 +146,31 @@ final class EventFile implements AutoCloseable {
   /** The bytes of the next line without white space around them; more than an event may have if it is too long. */
   private byte[] bytes() throws IOException {
     line.reset();
-    int next = readByte();
-    if (next < 0) {
+    boolean isThere = false;
+    boolean isWhole = true;
+    for (boolean more = fill(); more; more = fill()) {
+      isThere = true;
+      int start = at;
+      while (at < end && buffer[at] != '\n') {
+        at++;
+      }
+      isWhole &= line.size() + at - start <= MOST_LINE;
+      if (isWhole) {
+        line.write(buffer, start, at - start);
+      }
+      if (at < end) {
+        at++;
+        break;
+      }
+    }
+    if (!isThere) {
       return null;
     }
     number++;
-    long length = 0;
-    for (; next >= 0 && next != '\n'; next = readByte()) {
-      if (length++ < MOST_LINE) {
-        line.write(next);
-      }
-    }
-    byte[] whole = line.toByteArray();
-    if (length > MOST_LINE) {
-      return whole;
-    }
+    return isWhole ? trimmed(line.toByteArray()) : new byte[MOST_EVENT + 1];
+  }
+
+  private static byte[] trimmed(byte[] whole) {
     int start = whole.length > 2 && whole[0] == (byte) 0xef && whole[1] == (byte) 0xbb && whole[2] == (byte) 0xbf ? 3 : 0;
     int end = whole.length;
     while (start < end && isSpace(whole[start])) {
@@ -166,12 +179,18 @@ final class EventFile implements AutoCloseable {
     while (end > start && isSpace(whole[end - 1])) {
       end--;
     }
-    return Arrays.copyOfRange(whole, start, end);
+    return start == 0 && end == whole.length ? whole : Arrays.copyOfRange(whole, start, end);
   }
 
-  private int readByte() throws IOException {
+  /** Whether there is a byte to read. */
+  private boolean fill() throws IOException {
+    if (at < end) {
+      return true;
+    }
     try {
-      return in.read();
+      at = 0;
+      end = in.read(buffer);
+      return end > 0;
     } catch (EOFException | ZipException error) {
       throw new IOException("it is corrupt or truncated; restore it and try again", error);
     }

@@ -8,6 +8,7 @@ import aqueduct.count.Reader;
 import aqueduct.event.Times;
 import aqueduct.input.EventFile.Line;
 import java.io.IOException;
+import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -18,7 +19,7 @@ import java.util.List;
  */
 public final class FileRun {
   /** A file with the topic of its events; empty without one. */
-  public record Place(String topic, String file) {}
+  public record Place(String topic, String file) implements Serializable {}
 
   /** Receives each refused line: its reason and position, never its content. */
   public interface Rejects {
