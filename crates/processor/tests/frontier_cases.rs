@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/frontier_cases.json");
 const LIMITS: Limits =
     Limits { idle_after: Millis(2_000), hole_limit: Millis(20_000), cold_start: Millis(8_000) };
-const CASES: u64 = 40;
+const CASES: u64 = 20;
 const STEPS: u64 = 50;
 /// Two topic IDs, of which the first had an election that cut its log.
 const INCARNATIONS: [&str; 3] =
@@ -44,7 +44,8 @@ struct World {
 }
 
 fn partition(dice: &mut Dice, world: &World) -> Partition {
-    let older = if dice.percent(15) { dice.below(world.incarnation as u64 + 1) as usize } else { world.incarnation };
+    let older =
+        if dice.percent(15) { dice.below(world.incarnation as u64 + 1) as usize } else { world.incarnation };
     Partition {
         topic: if dice.percent(80) { "a".into() } else { "b".into() },
         incarnation: Incarnation(INCARNATIONS[older].into()),
@@ -57,7 +58,8 @@ fn mark(dice: &mut Dice, world: &World) -> Mark {
     let entry = |dice: &mut Dice| {
         let position = world.high + dice.below(4);
         let committed = dice.percent(70).then(|| position.saturating_sub(dice.below(6)));
-        let end = dice.percent(80).then(|| LogEnd { offset: position + dice.below(2) * dice.below(5), asked_at });
+        let end =
+            dice.percent(80).then(|| LogEnd { offset: position + dice.below(2) * dice.below(5), asked_at });
         let from = position.saturating_sub(dice.below(8));
         let reason = match dice.below(5) {
             0 => Reason::Lost,
@@ -79,7 +81,14 @@ fn mark(dice: &mut Dice, world: &World) -> Mark {
         asked_at,
     };
     let topics = named.iter().map(topic).collect();
-    Mark { version: Mark::VERSION, replica: String::new(), sequence: 1, partitions, topics, outputs: Vec::new() }
+    Mark {
+        version: Mark::VERSION,
+        replica: String::new(),
+        sequence: 1,
+        partitions,
+        topics,
+        outputs: Vec::new(),
+    }
 }
 
 fn clocks(clocks: Clocks) -> Value {
@@ -118,7 +127,12 @@ fn step(dice: &mut Dice, world: &mut World, frontier: &mut Frontier) -> Value {
             let mark = mark(dice, world);
             let covered = frontier.mark(&mark, now, now).into_iter().map(|covered| {
                 let reason = String::from(covered.reason);
-                format!("{} {}..{} {reason}", place(&covered.partition), covered.offsets.start, covered.offsets.end)
+                format!(
+                    "{} {}..{} {reason}",
+                    place(&covered.partition),
+                    covered.offsets.start,
+                    covered.offsets.end
+                )
             });
             json!({ "mark": mark, "now": now.0, "covered": covered.collect::<Vec<_>>() })
         }
@@ -136,7 +150,12 @@ fn step(dice: &mut Dice, world: &mut World, frontier: &mut Frontier) -> Value {
 
 fn case(seed: u64) -> Vec<Value> {
     let mut dice = Dice(seed);
-    let mut world = World { now: 1_790_000_000_000, incarnation: 0, partitions: 1 + dice.below(2) as i32, high: dice.below(6) };
+    let mut world = World {
+        now: 1_790_000_000_000,
+        incarnation: 0,
+        partitions: 1 + dice.below(2) as i32,
+        high: dice.below(6),
+    };
     let mut frontier = Frontier::new();
     let steps = (0..STEPS).map(|_| {
         let mut step = step(&mut dice, &mut world, &mut frontier);
@@ -167,7 +186,10 @@ fn cases_are_what_the_frontier_does() {
     }
     for reason in ["lost", "before"] {
         let is_of = |hole: &Value| hole.as_str().is_some_and(|hole| hole.ends_with(reason));
-        assert!(has(&|step| step["abandoned"].as_array().is_some_and(|holes| holes.iter().any(is_of))), "{reason}");
+        assert!(
+            has(&|step| step["abandoned"].as_array().is_some_and(|holes| holes.iter().any(is_of))),
+            "{reason}"
+        );
     }
     assert!(has(&|step| step["clocks"][0].as_i64() > Some(0)), "a clock is known");
     if std::env::var_os("AQUEDUCT_WRITE").is_some() {

@@ -59,8 +59,15 @@ pub fn export(case: &Case, folder: &Path) -> io::Result<bool> {
     if flows.is_empty() {
         return Ok(false);
     }
+    // What final rows do not depend on, and a configuration may not have everywhere: early panes, which need a longer
+    // window, and the distance between copies where no event has an ID.
+    let has_id =
+        case.settings.partitions().iter().any(|(topic, _)| case.settings.events.id_of(topic).is_some());
+    let is_used = |line: &&str| !line.starts_with("early") && (has_id || !line.starts_with("id_within"));
+    let config = case.settings.with_flows(&flows);
+    let config: Vec<&str> = config.lines().filter(is_used).collect();
     fs::create_dir_all(folder)?;
-    fs::write(folder.join("aqueduct.toml"), case.settings.with_flows(&flows))?;
+    fs::write(folder.join("aqueduct.toml"), config.join("\n") + "\n")?;
     for (name, lines) in files(case) {
         fs::write(folder.join(name), lines)?;
     }

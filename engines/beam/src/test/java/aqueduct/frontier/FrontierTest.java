@@ -41,7 +41,7 @@ class FrontierTest {
         assertEquals(step.get("accounted").asLong(), frontier.accounted(), where);
       }
     }
-    assertEquals(40, number);
+    assertEquals(20, number);
   }
 
   private static void check(Frontier frontier, JsonNode step, Frontier.Limits limits, String where)
