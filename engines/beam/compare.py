@@ -130,7 +130,13 @@ def main():
     prepare(options.aqueduct, options.work, options.cases, options.first)
     folders = sorted(options.work.iterdir())
     expected = {folder: replay(options.aqueduct, folder) for folder in folders}
-    environment = dict(os.environ, AQUEDUCT_MAIN="aqueduct.beam.Cases", AQUEDUCT_CLASSES=str(HERE / "target/test-classes"))
+    environment = dict(
+        os.environ,
+        AQUEDUCT_MAIN="aqueduct.beam.Cases",
+        AQUEDUCT_CLASSES=str(HERE / "target/test-classes"),
+        # Optimising the code takes longer than running it on so few events.
+        AQUEDUCT_JAVA_OPTIONS="-XX:TieredStopAtLevel=1",
+    )
     beam = subprocess.run(
         [HERE / "run", options.work, f"--runner={options.runner}", "--parallelism=1"],
         env=environment)

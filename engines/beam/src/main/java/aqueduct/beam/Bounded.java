@@ -1,9 +1,8 @@
 package aqueduct.beam;
 
+import aqueduct.beam.Coders.Part;
 import aqueduct.beam.Coders.Place;
 import aqueduct.beam.Coders.Shared;
-import aqueduct.beam.Coders.Span;
-import aqueduct.beam.Coders.Tally;
 import aqueduct.config.Config;
 import aqueduct.count.Cells;
 import aqueduct.count.Flow;
@@ -14,20 +13,19 @@ import aqueduct.count.JoinValue;
 import aqueduct.count.Rows;
 import aqueduct.count.Slices;
 import aqueduct.count.Windows;
+import aqueduct.count.Windows.Window;
 import aqueduct.event.Times;
 import aqueduct.input.FileRun;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
-import org.apache.beam.sdk.coders.Coder;
-import org.apache.beam.sdk.coders.CoderRegistry;
+import java.util.Map;
 import org.apache.beam.sdk.coders.KvCoder;
-import org.apache.beam.sdk.coders.NullableCoder;
 import org.apache.beam.sdk.coders.StringUtf8Coder;
 import org.apache.beam.sdk.metrics.Metrics;
-import org.apache.beam.sdk.transforms.Combine;
 import org.apache.beam.sdk.transforms.Create;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.transforms.Flatten;
@@ -47,14 +45,13 @@ import org.apache.beam.sdk.values.TupleTagList;
  * The flows over files, as `aqueduct replay --anonymised --final` counts them: the last values of each window and key.
  *
  * <p>One reader decides what is late and what is a copy, since both follow from the order of events; it passes on parts of
- * counts. All else is parallel: joins by their value, counts by window and key.
+ * counts. All else is parallel: joins by their value, counts by key.
  */
 final class Bounded extends PTransform<PBegin, PDone> {
   static final String METRICS = "aqueduct";
 
   private static final long serialVersionUID = 1;
-  private static final TupleTag<KV<Place, Tally>> COUNTS = new TupleTag<>() {};
-  private static final TupleTag<KV<Place, Span>> SESSIONS = new TupleTag<>() {};
+  private static final TupleTag<KV<Place, Part>> PARTS = new TupleTag<>() {};
   private static final TupleTag<KV<Shared, JoinEvent>> JOINS = new TupleTag<>() {};
 
   private final Config config;
@@ -72,23 +69,17 @@ final class Bounded extends PTransform<PBegin, PDone> {
 
   @Override
   public PDone expand(PBegin begin) {
-    KvCoder<Place, Tally> counted = KvCoder.of(new Coders.OfPlace(), new Coders.OfTally(config));
+    KvCoder<Place, Part> parts = KvCoder.of(new Coders.OfPlace(), new Coders.OfPart(config));
     PCollectionTuple read = begin.apply("Start", Create.of("files").withCoder(StringUtf8Coder.of()))
-        .apply("Read", ParDo.of(new Read(config, places, now))
-            .withOutputTags(COUNTS, TupleTagList.of(SESSIONS).and(JOINS)));
-    PCollection<KV<Place, Span>> sessions = read.get(SESSIONS)
-        .setCoder(KvCoder.of(new Coders.OfPlace(), new Coders.OfSpan(config)));
-    PCollection<KV<Place, Tally>> joined = read.get(JOINS)
+        .apply("Read", ParDo.of(new Read(config, places, now)).withOutputTags(PARTS, TupleTagList.of(JOINS)));
+    PCollection<KV<Place, Part>> joined = read.get(JOINS)
         .setCoder(KvCoder.of(new Coders.OfShared(), new Coders.OfJoinEvent()))
         .apply("Group by join", GroupByKey.create())
-        .apply("Join", ParDo.of(new Join(config))).setCoder(counted);
-    PCollection<String> ofWindows = PCollectionList.of(read.get(COUNTS).setCoder(counted)).and(joined)
-        .apply("Counts", Flatten.pCollections())
-        .apply("Merge", Combine.perKey(new Merge(config)))
-        .apply("Rows", ParDo.of(new WindowRows(config, now)));
-    PCollection<String> ofSessions = sessions.apply("Group by session key", GroupByKey.create())
-        .apply("Session rows", ParDo.of(new SessionRows(config, now)));
-    return PCollectionList.of(ofWindows).and(ofSessions).apply("All rows", Flatten.pCollections())
+        .apply("Join", ParDo.of(new Join(config))).setCoder(parts);
+    return PCollectionList.of(read.get(PARTS).setCoder(parts)).and(joined)
+        .apply("All parts", Flatten.pCollections())
+        .apply("Group by key", GroupByKey.create())
+        .apply("Rows", ParDo.of(new KeyRows(config, now)))
         .apply("Write", new RowFile(output));
   }
 
@@ -102,7 +93,7 @@ final class Bounded extends PTransform<PBegin, PDone> {
   }
 
   /** Reads all files. */
-  private static final class Read extends DoFn<String, KV<Place, Tally>> {
+  private static final class Read extends DoFn<String, KV<Place, Part>> {
     private static final long serialVersionUID = 1;
     private final Config config;
     private final List<FileRun.Place> places;
@@ -148,20 +139,14 @@ final class Bounded extends PTransform<PBegin, PDone> {
       }
     }
 
-    private void pass(Slices slices, MultiOutputReceiver out) {
-      slices.drain((flow, key, start, end, cells) -> {
-        Tally tally = new Tally(flow, cells);
-        if (config.flows().get(flow).windows() instanceof Windows.Sessions) {
-          out.get(SESSIONS).output(KV.of(new Place(flow, key, 0, 0), new Span(start, end, tally)));
-        } else {
-          out.get(COUNTS).output(KV.of(new Place(flow, key, start, end), tally));
-        }
-      });
+    private static void pass(Slices slices, MultiOutputReceiver out) {
+      slices.drain((flow, key, start, floor, cells) ->
+          out.get(PARTS).output(KV.of(new Place(flow, key), new Part(flow, start, floor, cells))));
     }
   }
 
   /** Finds the views of clicks that share a value, in the order of their arrival. */
-  private static final class Join extends DoFn<KV<Shared, Iterable<JoinEvent>>, KV<Place, Tally>> {
+  private static final class Join extends DoFn<KV<Shared, Iterable<JoinEvent>>, KV<Place, Part>> {
     private static final long serialVersionUID = 1;
     private final Config config;
 
@@ -170,7 +155,7 @@ final class Bounded extends PTransform<PBegin, PDone> {
     }
 
     @ProcessElement
-    public void process(@Element KV<Shared, Iterable<JoinEvent>> element, OutputReceiver<KV<Place, Tally>> out) {
+    public void process(@Element KV<Shared, Iterable<JoinEvent>> element, OutputReceiver<KV<Place, Part>> out) {
       int number = element.getKey().flow();
       Flow flow = config.flows().get(number);
       List<JoinEvent> events = new ArrayList<>();
@@ -197,7 +182,8 @@ final class Bounded extends PTransform<PBegin, PDone> {
       account(flow, Outcome.COUNTED, value.found);
       account(flow, Outcome.UNMATCHED, value.unmatched);
       Metrics.counter(METRICS, flow.name() + ".over_limit").inc(value.overLimit);
-      slices.drain((of, key, start, end, cells) -> out.output(KV.of(new Place(of, key, start, end), new Tally(of, cells))));
+      slices.drain((of, key, start, floor, cells) ->
+          out.output(KV.of(new Place(of, key), new Part(of, start, floor, cells))));
     }
 
     private static boolean changesOf(Flow flow, int number, Slices slices, JoinEvent event, long feeds) {
@@ -217,112 +203,59 @@ final class Bounded extends PTransform<PBegin, PDone> {
     }
   }
 
-  /** Merges the parts of a window. Only accumulators are changed: elements are shared between steps. */
-  private static final class Merge extends Combine.CombineFn<Tally, Tally, Tally> {
+  /** Merges the parts of a key into its windows, and makes their rows. */
+  private static final class KeyRows extends DoFn<KV<Place, Iterable<Part>>, String> {
     private static final long serialVersionUID = 1;
     private final Config config;
-
-    Merge(Config config) {
-      this.config = config;
-    }
-
-    @Override
-    public Tally createAccumulator() {
-      return null;
-    }
-
-    @Override
-    public Tally addInput(Tally accumulator, Tally part) {
-      Tally sum = accumulator == null ? new Tally(part.flow(), new Cells(config.flows().get(part.flow()))) : accumulator;
-      sum.cells().merge(part.cells());
-      return sum;
-    }
-
-    @Override
-    public Tally mergeAccumulators(Iterable<Tally> accumulators) {
-      Tally sum = null;
-      for (Tally accumulator : accumulators) {
-        sum = accumulator == null ? sum : addInput(sum, accumulator);
-      }
-      return sum;
-    }
-
-    @Override
-    public Tally extractOutput(Tally accumulator) {
-      return accumulator;
-    }
-
-    @Override
-    public Coder<Tally> getAccumulatorCoder(CoderRegistry registry, Coder<Tally> inputs) {
-      return NullableCoder.of(inputs);
-    }
-
-    @Override
-    public Coder<Tally> getDefaultOutputCoder(CoderRegistry registry, Coder<Tally> inputs) {
-      return inputs;
-    }
-  }
-
-  /** Makes rows of one flow after another. */
-  private abstract static class ToRows<T> extends DoFn<T, String> {
-    private static final long serialVersionUID = 1;
-    final Config config;
     private final long now;
 
-    ToRows(Config config, long now) {
+    KeyRows(Config config, long now) {
       this.config = config;
       this.now = now;
     }
 
-    String row(Place place, long start, long end, Cells cells) {
+    @ProcessElement
+    public void process(@Element KV<Place, Iterable<Part>> element, OutputReceiver<String> out) {
+      Place place = element.getKey();
+      Flow flow = config.flows().get(place.flow());
+      Rows rows = new Rows(flow);
       Rows.Firing firing = new Rows.Firing("ON_TIME", 0, Times.MAX, now);
-      return new Rows(config.flows().get(place.flow())).line(place.key(), start, end, cells, firing);
-    }
-  }
-
-  private static final class WindowRows extends ToRows<KV<Place, Tally>> {
-    private static final long serialVersionUID = 1;
-
-    WindowRows(Config config, long now) {
-      super(config, now);
-    }
-
-    @ProcessElement
-    public void process(@Element KV<Place, Tally> element, OutputReceiver<String> out) {
-      Place place = element.getKey();
-      Cells cells = element.getValue().cells();
-      // Clicks that moved to another view: in another order of arrival the key has no row.
-      if (!config.flows().get(place.flow()).takesBack() || !cells.isZero()) {
-        out.output(row(place, place.start(), place.end(), cells));
-      }
-    }
-  }
-
-  private static final class SessionRows extends ToRows<KV<Place, Iterable<Span>>> {
-    private static final long serialVersionUID = 1;
-
-    SessionRows(Config config, long now) {
-      super(config, now);
-    }
-
-    @ProcessElement
-    public void process(@Element KV<Place, Iterable<Span>> element, OutputReceiver<String> out) {
-      List<Span> spans = new ArrayList<>();
-      element.getValue().forEach(spans::add);
-      spans.sort(Comparator.comparingLong(Span::start));
-      Place place = element.getKey();
-      for (int from = 0; from < spans.size(); ) {
-        Span first = spans.get(from);
-        Cells cells = new Cells(config.flows().get(place.flow()));
-        long end = first.end();
-        int to = from;
-        for (; to < spans.size() && spans.get(to).start() < end; to++) {
-          cells.merge(spans.get(to).tally().cells());
-          end = Math.max(end, spans.get(to).end());
+      windows(flow, element.getValue()).forEach((window, cells) -> {
+        // Clicks that moved to another view: in another order of arrival the key has no row.
+        if (!flow.takesBack() || !cells.isZero()) {
+          out.output(rows.line(place.key(), window.start(), window.end(), cells, firing));
         }
-        out.output(row(place, first.start(), end, cells));
-        from = to;
+      });
+    }
+
+    private static Map<Window, Cells> windows(Flow flow, Iterable<Part> parts) {
+      Map<Window, Cells> windows = new HashMap<>();
+      if (flow.windows() instanceof Windows.Sessions sessions) {
+        List<Part> sorted = new ArrayList<>();
+        parts.forEach(sorted::add);
+        sorted.sort(Comparator.comparingLong(Part::start));
+        for (int from = 0; from < sorted.size(); ) {
+          Cells cells = new Cells(flow);
+          long end = sorted.get(from).start() + sessions.gap();
+          int to = from;
+          for (; to < sorted.size() && sorted.get(to).start() < end; to++) {
+            cells.merge(sorted.get(to).cells());
+            end = sorted.get(to).start() + sessions.gap();
+          }
+          windows.put(new Window(sorted.get(from).start(), end), cells);
+          from = to;
+        }
+        return windows;
       }
+      for (Part part : parts) {
+        flow.windows().holding(part.start(), (start, end) -> {
+          if (end >= part.floor()) {
+            // Cells of an element are never changed: elements are shared between steps.
+            windows.computeIfAbsent(new Window(start, end), of -> new Cells(flow)).merge(part.cells());
+          }
+        });
+      }
+      return windows;
     }
   }
 }

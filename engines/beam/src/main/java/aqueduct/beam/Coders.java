@@ -3,7 +3,6 @@ package aqueduct.beam;
 import aqueduct.config.Config;
 import aqueduct.count.Cells;
 import aqueduct.count.Codec;
-import aqueduct.count.Flow;
 import aqueduct.count.Intake.JoinEvent;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
@@ -16,14 +15,11 @@ import org.apache.beam.sdk.coders.CustomCoder;
 final class Coders {
   private Coders() {}
 
-  /** The key of a flow in a window; of a session, without its times. */
-  record Place(int flow, byte[] key, long start, long end) {}
+  /** A key of a flow. */
+  record Place(int flow, byte[] key) {}
 
-  /** A part of what a key has in a window. */
-  record Tally(int flow, Cells cells) {}
-
-  /** A part of a session. */
-  record Span(long start, long end, Tally tally) {}
+  /** A part of what a key has in a slice or, of sessions, at a time. Windows that end before the floor do not take it. */
+  record Part(int flow, long start, long floor, Cells cells) {}
 
   /** The value that the views and clicks of a join share. */
   record Shared(int flow, String on) {}
@@ -57,57 +53,35 @@ final class Coders {
     void write(Place place, DataOutputStream out) throws IOException {
       Codec.writeLong(out, place.flow());
       Codec.writeBytes(out, place.key());
-      Codec.writeLong(out, place.start());
-      Codec.writeLong(out, place.end());
     }
 
     @Override
     Place read(DataInputStream in) throws IOException {
-      return new Place((int) Codec.readLong(in), Codec.readBytes(in), Codec.readLong(in), Codec.readLong(in));
+      return new Place((int) Codec.readLong(in), Codec.readBytes(in));
     }
   }
 
   /** Cells are written without their types, which the flow has. */
-  static final class OfTally extends Fields<Tally> {
+  static final class OfPart extends Fields<Part> {
     private static final long serialVersionUID = 1;
     private final Config config;
 
-    OfTally(Config config) {
+    OfPart(Config config) {
       this.config = config;
     }
 
     @Override
-    void write(Tally tally, DataOutputStream out) throws IOException {
-      Codec.writeLong(out, tally.flow());
-      tally.cells().write(out);
+    void write(Part part, DataOutputStream out) throws IOException {
+      Codec.writeLong(out, part.flow());
+      Codec.writeLong(out, part.start());
+      Codec.writeLong(out, part.floor());
+      part.cells().write(out);
     }
 
     @Override
-    Tally read(DataInputStream in) throws IOException {
+    Part read(DataInputStream in) throws IOException {
       int number = (int) Codec.readLong(in);
-      Flow flow = config.flows().get(number);
-      return new Tally(number, Cells.read(flow, in));
-    }
-  }
-
-  static final class OfSpan extends Fields<Span> {
-    private static final long serialVersionUID = 1;
-    private final OfTally tally;
-
-    OfSpan(Config config) {
-      tally = new OfTally(config);
-    }
-
-    @Override
-    void write(Span span, DataOutputStream out) throws IOException {
-      Codec.writeLong(out, span.start());
-      Codec.writeLong(out, span.end());
-      tally.write(span.tally(), out);
-    }
-
-    @Override
-    Span read(DataInputStream in) throws IOException {
-      return new Span(Codec.readLong(in), Codec.readLong(in), tally.read(in));
+      return new Part(number, Codec.readLong(in), Codec.readLong(in), Cells.read(config.flows().get(number), in));
     }
   }
 

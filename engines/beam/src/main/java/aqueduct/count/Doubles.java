@@ -28,7 +28,7 @@ public final class Doubles {
     String digits = decimal.unscaledValue().abs().toString();
     String point = digits.length() > 1 ? "." : "";
     return (number < 0 ? "-" : "") + digits.charAt(0) + point + digits.substring(1)
-        + String.format("e%s%02d", exponent < 0 ? "-" : "+", Math.abs(exponent));
+        + (exponent < 0 ? "e-" : "e+") + Math.abs(exponent);
   }
 
   /** A rate; null if there is nothing to divide by. */

@@ -10,12 +10,9 @@ import aqueduct.event.Json;
 import aqueduct.event.Pointers;
 import aqueduct.event.Times;
 import aqueduct.event.Value;
-import java.io.ByteArrayOutputStream;
-import java.io.DataOutputStream;
-import java.io.IOException;
 import java.math.BigInteger;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -40,84 +37,79 @@ public final class Reader {
   private static final Part NOTHING = new Part(0, new Object[0], null, null, null, null);
 
   private final Events events;
-  private final List<Flow> flows;
   private final Pointers pointers = new Pointers();
-  private final Map<Flow, Bits> bits = new HashMap<>();
+  private final Plan[] plans;
+  private final Map<String, Own> topics = new HashMap<>();
+  private final Own general;
   private final long first;
   private final long last;
 
-  private record Bits(long views, long clicks) {}
+  /** Where the events of a topic have their time and ID; the slot of the ID is -1 if they have none. */
+  private record Own(int time, int id, String scope) {}
+
+  /** A match with its slots; that of the topic is -1. */
+  private record Slots(List<Term> terms, int[] slots) {}
+
+  /** A stored measure with its slot, -1 for a count. Nothing feeds a measure of a join. */
+  private record Input(Fed fed, Slots where, int slot, boolean isFed) {}
+
+  /** What a flow reads, with the slots of it. */
+  private record Plan(Flow flow, Slots where, Input[] inputs, int[] by, int view, int click, long views, long clicks) {}
 
   public Reader(Events events, List<Flow> flows) {
     this.events = events;
-    this.flows = flows;
-    pointers.slot(events.time());
     long longest = 0;
-    for (Flow flow : flows) {
-      longest = Math.max(longest, flow.windows().longest());
-      bits.put(flow, new Bits(flow.feeds(Flow.Source.VIEWS), flow.feeds(Flow.Source.CLICKS)));
-      declare(flow);
+    plans = new Plan[flows.size()];
+    for (int n = 0; n < plans.length; n++) {
+      longest = Math.max(longest, flows.get(n).windows().longest());
+      plans[n] = plan(flows.get(n));
     }
-    events.topics().keySet().forEach(this::declare);
-    declare("");
+    general = own("");
+    events.topics().keySet().forEach(topic -> topics.put(topic, own(topic)));
     first = Times.FIRST + longest;
     last = Times.LAST - longest;
   }
 
-  private void declare(String topic) {
-    pointers.slot(events.timeOf(topic));
-    if (events.idOf(topic) != null) {
-      pointers.slot(events.idOf(topic));
-    }
+  private Own own(String topic) {
+    int id = events.idOf(topic) == null ? -1 : pointers.slot(events.idOf(topic));
+    return new Own(pointers.slot(events.timeOf(topic)), id, (events.hasOwnId(topic) ? topic : "") + "\n");
   }
 
-  private void declare(Flow flow) {
-    flow.by().forEach(column -> pointers.slot(column.pointer()));
-    declare(flow.where());
-    declare(flow.views());
-    declare(flow.clicks());
-    for (Fed fed : flow.fed()) {
-      declare(fed.where());
-      if (fed.at() != null) {
-        pointers.slot(fed.at());
-      }
-    }
-    if (flow.join() != null) {
-      pointers.slot(flow.join().view());
-      pointers.slot(flow.join().click());
-    }
+  private Plan plan(Flow flow) {
+    Input[] inputs = flow.fed().stream().map(fed -> {
+      Match where = switch (fed.source()) {
+        case EVENTS, JOIN -> fed.where();
+        case VIEWS -> flow.views();
+        case CLICKS -> flow.clicks();
+      };
+      int slot = fed.at() == null ? -1 : pointers.slot(fed.at());
+      return new Input(fed, slots(where), slot, fed.source() != Flow.Source.JOIN);
+    }).toArray(Input[]::new);
+    int[] by = flow.by().stream().mapToInt(column -> pointers.slot(column.pointer())).toArray();
+    Flow.Join join = flow.join();
+    int view = join == null ? -1 : pointers.slot(join.view());
+    int click = join == null ? -1 : pointers.slot(join.click());
+    long views = join == null ? 0 : flow.feeds(Flow.Source.VIEWS);
+    long clicks = join == null ? 0 : flow.feeds(Flow.Source.CLICKS);
+    return new Plan(flow, slots(flow.where()), inputs, by, view, click, views, clicks);
   }
 
-  private void declare(Match match) {
+  private Slots slots(Match match) {
+    return match == null ? null : new Slots(match.terms(),
+        match.terms().stream().mapToInt(term -> term.pointer() == null ? -1 : pointers.slot(term.pointer())).toArray());
+  }
+
+  private static boolean holds(Slots match, Value[] values, String topic) {
     if (match != null) {
-      match.terms().stream().filter(term -> term.pointer() != null).forEach(term -> pointers.slot(term.pointer()));
-    }
-  }
-
-  /** One event in memory while it is read. */
-  private final class Event {
-    final Value[] values;
-    final String topic;
-
-    Event(Value[] values, String topic) {
-      this.values = values;
-      this.topic = topic;
-    }
-
-    Value at(String pointer) {
-      return values[pointers.slot(pointer)];
-    }
-
-    boolean holds(Match match) {
-      if (match != null) {
-        for (Term term : match.terms()) {
-          if (term.pointer() == null ? !term.texts().contains(topic) : !term.holds(at(term.pointer()))) {
-            return false;
-          }
+      for (int n = 0; n < match.slots.length; n++) {
+        Term term = match.terms.get(n);
+        int slot = match.slots[n];
+        if (slot < 0 ? !term.texts().contains(topic) : !term.holds(values[slot])) {
+          return false;
         }
       }
-      return true;
     }
+    return true;
   }
 
   /**
@@ -125,24 +117,21 @@ public final class Reader {
    * for a file.
    */
   public Digest read(byte[] payload, String topic, Long kafkaTime, long publishTime) throws Json.Bad {
-    Event event = new Event(Json.pick(payload, pointers), topic);
-    Long time = Times.of(event.at(events.timeOf(topic)));
+    Value[] values = Json.pick(payload, pointers);
+    Own own = topics.getOrDefault(topic, general);
+    Long time = Times.of(values[own.time]);
     String reason = time == null ? "time" : invalid(time, kafkaTime, publishTime);
     Refusal refusal = reason == null ? null : new Refusal(reason, events.timeOf(topic));
-    Part[] parts = new Part[flows.size()];
+    Part[] parts = new Part[plans.length];
     for (int n = 0; n < parts.length; n++) {
       // A flow refuses an event with an invalid time before it looks at any other value.
-      boolean isTimed = refusal == null || !flows.get(n).time().equals("event");
-      parts[n] = isTimed ? part(event, flows.get(n)) : NOTHING;
+      boolean isTimed = refusal == null || !plans[n].flow.time().equals("event");
+      parts[n] = isTimed ? part(values, topic, plans[n]) : NOTHING;
     }
-    String at = events.idOf(topic);
-    Value id = at == null ? Value.MISSING : event.at(at);
-    if (id.isContainer()) {
-      return new Digest(refusal == null ? time : null, refusal, null, new Refusal("unexpected-shape", at), parts);
-    }
-    String scope = events.hasOwnId(topic) ? topic : "";
-    String scoped = id.scalar() == null ? null : scope + "\n" + id.scalar();
-    return new Digest(refusal == null ? time : null, refusal, scoped, null, parts);
+    Value id = own.id < 0 ? Value.MISSING : values[own.id];
+    Refusal badId = id.isContainer() ? new Refusal("unexpected-shape", events.idOf(topic)) : null;
+    String scoped = id.scalar() == null ? null : own.scope + id.scalar();
+    return new Digest(refusal == null ? time : null, refusal, scoped, badId, parts);
   }
 
   private String invalid(long time, Long kafkaTime, long publishTime) {
@@ -156,56 +145,45 @@ public final class Reader {
     return kafkaTime != null && kafkaTime < FIRST_KAFKA ? "kafka-timestamp" : "future";
   }
 
-  private Part part(Event event, Flow flow) {
-    if (!event.holds(flow.where())) {
+  private static Part part(Value[] values, String topic, Plan plan) {
+    if (!holds(plan.where, values, topic)) {
       return NOTHING;
     }
     long feeds = 0;
     Refusal refusal = null;
-    List<Object> inputs = new ArrayList<>();
-    for (int n = 0; n < flow.fed().size(); n++) {
-      Fed fed = flow.fed().get(n);
-      if (!feeds(event, flow, fed)) {
+    Object[] inputs = NOTHING.inputs;
+    for (int n = 0; n < plan.inputs.length; n++) {
+      Input of = plan.inputs[n];
+      if (!of.isFed || !holds(of.where, values, topic)) {
         continue;
       }
-      if (fed.at() == null) {
-        feeds |= 1L << n;
-        continue;
-      }
-      Object input = input(event.at(fed.at()), fed);
+      Object input = of.slot < 0 ? null : input(values[of.slot], of.fed);
       if (input instanceof Refusal refused) {
         refusal = refusal == null ? refused : refusal;
-      } else if (input != null) {
+      } else if (input != null || of.slot < 0) {
         feeds |= 1L << n;
-        inputs.add(input);
+        if (input != null) {
+          inputs = Arrays.copyOf(inputs, inputs.length + 1);
+          inputs[inputs.length - 1] = input;
+        }
       }
     }
     if (feeds == 0) {
       return refusal == null ? NOTHING : new Part(0, NOTHING.inputs, null, refusal, null, null);
     }
-    Bits of = bits.get(flow);
-    boolean isView = flow.join() != null && (feeds & of.views) != 0;
-    boolean isClick = flow.join() != null && (feeds & of.clicks) != 0;
-    String view = isView ? event.at(flow.join().view()).scalar() : null;
-    String click = isClick ? event.at(flow.join().click()).scalar() : null;
+    boolean isView = (feeds & plan.views) != 0;
+    boolean isClick = (feeds & plan.clicks) != 0;
+    String view = isView ? values[plan.view].scalar() : null;
+    String click = isClick ? values[plan.click].scalar() : null;
     // A click that is not a view counts under the columns of its view. Its own columns are used only if its value has
     // reached the join's limit.
     boolean takesColumns = isClick && !isView;
-    for (Flow.Column column : flow.by()) {
-      if (event.at(column.pointer()).isContainer() && !takesColumns && refusal == null) {
-        refusal = new Refusal("unexpected-shape", column.pointer());
+    for (int n = 0; n < plan.by.length; n++) {
+      if (values[plan.by[n]].isContainer() && !takesColumns && refusal == null) {
+        refusal = new Refusal("unexpected-shape", plan.flow.by().get(n).pointer());
       }
     }
-    return new Part(feeds, inputs.toArray(), key(event, flow), refusal, view, click);
-  }
-
-  private static boolean feeds(Event event, Flow flow, Fed fed) {
-    return switch (fed.source()) {
-      case EVENTS -> event.holds(fed.where());
-      case VIEWS -> event.holds(flow.views());
-      case CLICKS -> event.holds(flow.clicks());
-      case JOIN -> false;
-    };
+    return new Part(feeds, inputs, Keys.of(values, plan.by), refusal, view, click);
   }
 
   /** The input of a measure: a number in billionths, a hash, a refusal, or null without a value, as in SQL. */
@@ -226,22 +204,5 @@ public final class Reader {
   /** The hash of a distinct value, which a sketch takes: XXH3, as in Rust. */
   static long hash(String value) {
     return XXH3.hashBytes(value.getBytes(StandardCharsets.UTF_8));
-  }
-
-  private static byte[] key(Event event, Flow flow) {
-    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-    DataOutputStream out = new DataOutputStream(bytes);
-    try {
-      for (Flow.Column column : flow.by()) {
-        String value = event.at(column.pointer()).scalar();
-        out.writeBoolean(value != null);
-        if (value != null) {
-          Codec.writeText(out, value);
-        }
-      }
-    } catch (IOException error) {
-      throw new IllegalStateException("writing to memory does not fail", error);
-    }
-    return bytes.toByteArray();
   }
 }

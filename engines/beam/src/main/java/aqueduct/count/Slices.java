@@ -1,23 +1,49 @@
 package aqueduct.count;
 
-import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
  * Counts of many events by flow, key and slice, before they enter the engine: what moves between its steps is a part of a
- * count, not an event. Sessions begin as one for each event and merge in {@link #drain}.
+ * count, not an event.
  */
 public final class Slices {
   /** More cells than this are passed on: tens of megabytes for counts. */
   private static final int MOST = 50_000;
 
-  private record Slice(int flow, ByteBuffer key, long start, long floor) {}
+  /** A place of cells; its hash is computed once. */
+  private static final class Slice {
+    final int flow;
+    final byte[] key;
+    final long start;
+    final long floor;
+    final int hash;
 
-  /** Takes a part of a window; of a session, a part of the time from start to end. */
+    Slice(int flow, byte[] key, long start, long floor) {
+      this.flow = flow;
+      this.key = key;
+      this.start = start;
+      this.floor = floor;
+      hash = ((Arrays.hashCode(key) * 31 + Long.hashCode(start)) * 31 + Long.hashCode(floor)) * 31 + flow;
+    }
+
+    @Override
+    public int hashCode() {
+      return hash;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Slice slice && slice.flow == flow && slice.start == start && slice.floor == floor
+          && Arrays.equals(slice.key, key);
+    }
+  }
+
+  /** Takes the cells of a slice. Windows that end before {@code floor} do not take them. */
   public interface Visitor {
-    void part(int flow, byte[] key, long start, long end, Cells cells);
+    void part(int flow, byte[] key, long start, long floor, Cells cells);
   }
 
   private final List<Flow> flows;
@@ -28,24 +54,17 @@ public final class Slices {
   }
 
   public void count(int flow, byte[] key, long slice, long floor, long feeds, Object[] inputs, long times) {
-    Slice place = new Slice(flow, ByteBuffer.wrap(key), slice, floor);
-    cells.computeIfAbsent(place, of -> new Cells(flows.get(flow))).add(feeds, inputs, times);
+    cells.computeIfAbsent(new Slice(flow, key, slice, floor), of -> new Cells(flows.get(flow)))
+        .add(feeds, inputs, times);
   }
 
   public boolean isFull() {
     return cells.size() >= MOST;
   }
 
-  /** Passes on everything, each slice for each of its windows that takes it, and forgets it. */
+  /** Passes on everything and forgets it. */
   public void drain(Visitor visitor) {
-    Map<Slice, Cells> windows = new HashMap<>();
-    cells.forEach((slice, part) -> flows.get(slice.flow).windows().holding(slice.start, (start, end) -> {
-      if (end >= slice.floor) {
-        Slice window = new Slice(slice.flow, slice.key, start, end);
-        windows.computeIfAbsent(window, of -> new Cells(flows.get(slice.flow))).merge(part);
-      }
-    }));
+    cells.forEach((slice, part) -> visitor.part(slice.flow, slice.key, slice.start, slice.floor, part));
     cells.clear();
-    windows.forEach((window, whole) -> visitor.part(window.flow, window.key.array(), window.start, window.floor, whole));
   }
 }

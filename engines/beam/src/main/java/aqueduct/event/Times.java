@@ -30,6 +30,47 @@ public final class Times {
 
   /** A time with its offset, to the millisecond; null if it is none. */
   public static Long parse(String text) {
+    Long plain = plain(text);
+    return plain != null ? plain : general(text);
+  }
+
+  /** The form that most producers write, in UTC with milliseconds or none; null where the text has another form. */
+  private static Long plain(String text) {
+    int length = text.length();
+    if (length != 20 && length != 24 || text.charAt(length - 1) != 'Z' || text.charAt(10) != 'T'
+        || length == 24 && text.charAt(19) != '.') {
+      return null;
+    }
+    int year = digits(text, 0, 4);
+    int month = digits(text, 5, 7);
+    int day = digits(text, 8, 10);
+    int hour = digits(text, 11, 13);
+    int minute = digits(text, 14, 16);
+    int second = digits(text, 17, 19);
+    int millis = length == 24 ? digits(text, 20, 23) : 0;
+    boolean isPlain = (year | month | day | hour | minute | second | millis) >= 0 && text.charAt(4) == '-'
+        && text.charAt(7) == '-' && text.charAt(13) == ':' && text.charAt(16) == ':' && month > 0 && month < 13 && day > 0
+        && day < 29 && hour < 24 && minute < 60 && second < 60;
+    return isPlain ? within((((epochDay(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + millis) : null;
+  }
+
+  private static int digits(String text, int from, int to) {
+    int value = 0;
+    for (int at = from; at < to; at++) {
+      int digit = text.charAt(at) - '0';
+      if (digit < 0 || digit > 9) {
+        return -1;
+      }
+      value = value * 10 + digit;
+    }
+    return value;
+  }
+
+  private static long epochDay(int year, int month, int day) {
+    return LocalDate.of(year, month, day).toEpochDay();
+  }
+
+  private static Long general(String text) {
     Matcher m = FORM.matcher(text);
     if (!m.matches()) {
       return null;
@@ -47,7 +88,7 @@ public final class Times {
       return null;
     }
     long millis = fraction == null ? 0 : Long.parseLong((fraction + "000").substring(0, 3));
-    long seconds = LocalDate.of(year, month, day).toEpochDay() * 86_400 + hour * 3_600L + minute * 60L
+    long seconds = epochDay(year, month, day) * 86_400 + hour * 3_600L + minute * 60L
         // A leap second is the second before it.
         + Math.min(second, 59);
     if (m.group(13) != null) {
@@ -105,7 +146,21 @@ public final class Times {
     long millis = Math.max(FIRST, Math.min(LAST, time));
     var at = java.time.LocalDateTime.ofEpochSecond(
         Math.floorDiv(millis, 1_000), (int) Math.floorMod(millis, 1_000L) * 1_000_000, ZoneOffset.UTC);
-    return String.format("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", at.getYear(), at.getMonthValue(), at.getDayOfMonth(),
-        at.getHour(), at.getMinute(), at.getSecond(), at.getNano() / 1_000_000);
+    char[] out = "0000-00-00T00:00:00.000Z".toCharArray();
+    put(out, 3, at.getYear());
+    put(out, 6, at.getMonthValue());
+    put(out, 9, at.getDayOfMonth());
+    put(out, 12, at.getHour());
+    put(out, 15, at.getMinute());
+    put(out, 18, at.getSecond());
+    put(out, 22, at.getNano() / 1_000_000);
+    return new String(out);
+  }
+
+  /** Writes a number whose last digit is at this place. */
+  private static void put(char[] out, int last, int number) {
+    for (int at = last, rest = number; rest > 0; at--, rest /= 10) {
+      out[at] = (char) ('0' + rest % 10);
+    }
   }
 }
