@@ -66,9 +66,14 @@ public final class Run {
     } catch (WrongUsage | Problems.Invalid | IllegalArgumentException error) {
       error.getMessage().lines().forEach(line -> System.err.println("error: " + line));
       code = 2;
-    } catch (IOException error) {
-      System.err.println("error: " + error.getMessage());
+    } catch (IOException | RuntimeException error) {
+      Throwable cause = error;
+      while (cause.getCause() != null) {
+        cause = cause.getCause();
+      }
+      System.err.println("error: " + (cause.getMessage() == null ? cause.toString() : cause.getMessage()));
     }
+    // Also after an error: the threads of Flink's local cluster do not end by themselves.
     System.exit(code);
   }
 
