@@ -1,8 +1,8 @@
 //! The messages of one streaming-pull response, read where they arrived.
 //!
 //! A response stays in the bytes in which it arrived. The stream only finds where each message begins, and copies the
-//! ack IDs, so nothing else has to be kept until the checkpoint. Whoever takes the messages reads their fields, which
-//! may be another thread; payloads, names and values are borrowed.
+//! ack IDs, so nothing else has to be kept until the checkpoint. The fields of a message are read later, on any thread;
+//! payloads, names and values are borrowed.
 //!
 //! The fields are those of `google.pubsub.v1`: `StreamingPullResponse` has messages as 1; `ReceivedMessage` the ack
 //! ID as 1 and the message as 2; `PubsubMessage` data 1, attributes 2, ID 3 and time 4; `Timestamp` seconds 1 and

@@ -25,8 +25,8 @@ use crate::{
     client::{End, unwrapped::Topic},
 };
 
-/// No watermark passes the time of the last question, and a mark carries the answer once a second. Asking more often
-/// than that makes rows appear in their tables sooner.
+/// No watermark passes the time of the last question, and a mark carries the answer as often. Asking less often would
+/// delay rows.
 const PERIOD: Duration = Duration::from_millis(250);
 /// How often the group is asked for its assignments, if this replica does not read every partition: `SOON` while it is
 /// doubtful whether they fit, `SELDOM` otherwise and after a question without an answer.
