@@ -25,6 +25,8 @@ demo: ## the whole pipeline in one process with stand-ins, until Ctrl-C (ARGS="-
 # `cargo clippy -- -D warnings` sets it.
 LINTED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
 
+CONNECT := target/tools/connect-4.4.0
+
 # Everything is built before the services start, so that they wait for nothing but tests, and by one command: another
 # choice of packages has other features, for which most dependencies would be rebuilt.
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
@@ -33,7 +35,9 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 	cargo check --locked --package aqueduct --no-default-features
 	$(MAKE) --no-print-directory deny alerts kubernetes-check
 	python3 -m unittest discover --quiet --start-directory deploy/services
+	$(MAKE) --no-print-directory $(CONNECT)/connect-is-there
 	$(LINTED) cargo build --workspace --all-targets --locked
+	target/debug/connect-oracle --jars $(CONNECT) --cases 10000
 	python3 tests/oracle/oracle.py --cases 300 --finals 200 --joins 200 --seconds 90
 	python3 tests/formats/avro_oracle.py --cases 2000 --seconds 12
 	python3 tests/formats/proto_oracle.py --schemas 200
@@ -66,7 +70,6 @@ bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-sec
 
 COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
 
-CONNECT := target/tools/connect-4.4.0
 
 # Google's sink brings classes of its own of what Connect has too: it lies apart, as a plugin does.
 $(CONNECT)/connect-is-there: benches/connect/pom.xml benches/connect/avro.xml deploy/services/log4j2.properties

@@ -9,6 +9,7 @@
 //! | `client/` | librdkafka's clients: properties, callbacks, the meaning of its errors, functions that rust-rdkafka does not wrap; [`Brokers`], the client that asks questions; [`topic_properties`] |
 //! | `group/` | [`Member`], a member of a consumer group: one thread polls and speaks one closed enum, [`Stimulus`]; the pure rules [`start`], [`plan`], [`fit`] |
 //! | [`survey`] | how far the logs and the group are, without joining it |
+//! | [`offsets`] | setting and deleting the offsets of a group without members |
 //! | `range` | [`Log`], a range of one topic without a group, for `replay` and samples |
 //! | `pick` | [`Picker`], single records by their offsets, for `dead-letters redrive` |
 //! | `claim` | [`Claim`], what only one process at a time may hold, with its progress |
@@ -58,6 +59,8 @@ mod record;
 mod settings;
 
 pub mod metrics;
+
+pub mod offsets;
 
 pub mod survey;
 
