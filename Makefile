@@ -7,7 +7,7 @@ SERVICES := python3 deploy/services/services.py
 RELEASE := cargo build --release --locked --package aqueduct --package benches --bins
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
+.PHONY: help build demo test oracle connect fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,17 +37,22 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 	python3 -m unittest discover --quiet --start-directory deploy/services
 	$(MAKE) --no-print-directory $(CONNECT)/connect-is-there
 	$(LINTED) cargo build --workspace --all-targets --locked
-	target/debug/connect-oracle --jars $(CONNECT) --cases 10000
+	target/debug/connect-oracle --jars $(CONNECT) --cases 600
 	python3 tests/oracle/oracle.py --cases 300 --finals 200 --joins 200 --seconds 90
 	python3 tests/formats/avro_oracle.py --cases 2000 --seconds 12
 	python3 tests/formats/proto_oracle.py --schemas 200
-	$(SERVICES) run -- sh -ec '$(LINTED) cargo test --workspace --locked; python3 tests/documents/follow.py; target/debug/chaos --first 5 --runs 3'
+	$(SERVICES) run -- sh -ec '$(LINTED) cargo test --workspace --locked; python3 tests/documents/follow.py; for test in run rest clients; do python3 tests/connect/$$test.py; done; target/debug/chaos --first 5 --runs 3'
 	@echo "make test: format, lints and all tests passed"
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
 	cargo build --locked
 	cargo build --locked --package oracle
 	python3 tests/oracle/oracle.py --cases 2500 --finals 1000 --joins 1000 $(ARGS)
+
+connect: $(CONNECT)/connect-is-there ## `aqueduct connect` against a real Connect worker: transforms, REST, migration (ARGS=--record records its answers)
+	cargo build --locked --workspace --all-targets
+	target/debug/connect-oracle --jars $(CONNECT) --cases 10000
+	$(SERVICES) run --only kafka,pubsub -- sh -ec 'python3 tests/connect/rest.py --jars $(CONNECT) $(ARGS); python3 tests/connect/migrate.py --jars $(CONNECT)'
 
 # Not a release build: that one does not check for overflow.
 fuzz-counting: ## random cases through replay, the processor's core and a naive model: an hour (ARGS="--seconds 600 --first 7")
@@ -69,7 +74,6 @@ bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-sec
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-pipe $(ARGS)
 
 COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
-
 
 # Google's sink brings classes of its own of what Connect has too: it lies apart, as a plugin does.
 $(CONNECT)/connect-is-there: benches/connect/pom.xml benches/connect/avro.xml deploy/services/log4j2.properties

@@ -1,202 +1,26 @@
-"""Calls a real Connect worker and ours in the same way, and compares the answers.
+#!/usr/bin/env python3
+"""Calls `aqueduct connect` as clients of Kafka Connect do, and compares its answers with those of a real worker.
 
-    rest.py --jars target/tools/connect-4.4.0
+    rest.py                                              with those in answers.json
+    rest.py --jars target/tools/connect-4.4.0            with those of a real worker, which is started
+    rest.py --jars target/tools/connect-4.4.0 --record   the same, and writes answers.json
 
-Needs KAFKA_BOOTSTRAP, PUBSUB_EMULATOR_HOST. What differs on purpose is marked at its call, with the reason, and listed in
-docs/connect.md.
+Needs KAFKA_BOOTSTRAP, and a built target/debug/aqueduct. What differs on purpose is marked at its call in rest_calls.py, with
+the reason, and listed in docs/connect.md.
 """
 
 import argparse
 import json
 import os
-import re
+import pathlib
 import sys
 import tempfile
 
-from worker_pair import SINK, Worker, until
+import fixtures
+from rest_calls import BETTER, CREDENTIALS, SHAPE, STATUS, TOPIC, calls
+from worker_pair import Worker, until
 
-# How an answer is compared.
-SAME = "same"  # status and body, but for what `normalised` takes out
-SHAPE = "shape"  # status, and the names and types of the body
-STATUS = "status"  # status alone
-
-MASK = "org.apache.kafka.connect.transforms.MaskField$Value"
-
-
-def config(topic, **more):
-    base = {
-        "connector.class": SINK,
-        "tasks.max": "1",
-        "topics": topic,
-        "cps.project": "test-project",
-        "cps.topic": topic,
-        "cps.endpoint": "localhost:1",
-        "value.converter": "org.apache.kafka.connect.json.JsonConverter",
-        "value.converter.schemas.enable": "false",
-        "transforms": "mask",
-        "transforms.mask.type": MASK,
-        "transforms.mask.fields": "user_id",
-    }
-    base.update({key.replace("__", "."): value for key, value in more.items()})
-    return {key: value for key, value in base.items() if value is not None}
-
-
-def calls(topic):
-    """Method, path, body, comparison."""
-    good = config(topic)
-    bad = lambda **more: ("POST", "/connectors", {"name": "bad", "config": config(topic, **more)}, SAME)
-    missing = [
-        ("GET", "/connectors/none", None, SAME),
-        ("GET", "/connectors/none/status", None, SAME),
-        ("GET", "/connectors/none/config", None, SAME),
-        ("GET", "/connectors/none/tasks", None, SAME),
-        ("GET", "/connectors/none/tasks/0/status", None, SAME),
-        ("GET", "/connectors/none/offsets", None, SAME),
-        ("GET", "/connectors/none/topics", None, SAME),
-        ("PUT", "/connectors/none/topics/reset", None, SAME),
-        ("DELETE", "/connectors/none", None, SAME),
-        ("PUT", "/connectors/none/pause", None, STATUS),
-        ("PUT", "/connectors/none/resume", None, STATUS),
-        ("POST", "/connectors/none/restart?includeTasks=true", None, STATUS),
-        ("PATCH", "/connectors/none/config", {"a": "b"}, SAME),
-    ]
-    invalid = [
-        ("POST", "/connectors", {"name": "bad", "config": {}}, SAME),
-        # The list of the classes that there are is another one.
-        ("POST", "/connectors", {"name": "bad", "config": {"connector.class": "nope"}}, STATUS),
-        ("POST", "/connectors", {"name": "bad", "config": {"connector.class": SINK, "aqueduct.forward": "all"}}, SAME),
-        bad(topics=""),
-        bad(topics__regex="a.*"),
-        bad(topics=f"{topic},{topic}"),
-        bad(maxBufferSize="zero", tasks__max="0", maxBufferBytes="99999999", orderingKeySource="no", metadata__publish="maybe", errors__tolerance="some"),
-        bad(transforms__mask__fields=""),
-        bad(value__converter="Nope", value__converter__schemas__enable=None),
-        bad(transforms="mask,nope"),
-        # The message says which transforms there are.
-        ("POST", "/connectors", {"name": "bad", "config": config(topic, transforms__mask__type="Nope", transforms__mask__fields=None)}, STATUS),
-        bad(name="other"),
-        bad(errors__deadletterqueue__topic__name=topic),
-        ("POST", "/connectors", {"name": " ", "config": good}, SAME),
-        ("POST", "/connectors", {"name": "a\nb", "config": good}, SAME),
-        ("POST", "/connectors", {"name": "bad", "config": dict(good, n=None)}, SAME),
-        ("PUT", "/connectors/bad/config", config(topic, tasks__max="x"), SAME),
-        ("GET", "/connectors", None, SAME),
-    ]
-    life = [
-        ("POST", "/connectors", {"name": "one", "config": good, "initial_state": "PAUSED"}, SAME),
-        ("wait", "one", ("PAUSED", None), None),
-        ("POST", "/connectors", {"name": "one", "config": good}, SAME),
-        ("GET", "/connectors", None, SAME),
-        ("GET", "/connectors?expand=info&expand=status", None, SAME),
-        ("GET", "/connectors?expand=nope", None, SAME),
-        ("GET", "/connectors/one", None, SAME),
-        ("GET", "/connectors/one/config", None, SAME),
-        ("GET", "/connectors/one/tasks", None, SAME),
-        ("GET", "/connectors/one/tasks/7/status", None, SAME),
-        ("GET", "/connectors/one/topics", None, SAME),
-        ("GET", "/connectors/one/offsets", None, SAME),
-        ("PUT", "/connectors/one/resume", None, SAME),
-        ("wait", "one", ("RUNNING", 1), None),
-        ("GET", "/connectors/one/status", None, SHAPE),
-        ("GET", "/connectors/one/tasks/0/status", None, SHAPE),
-        ("GET", "/connectors/one", None, SAME),
-        ("GET", "/connectors/one/tasks", None, SHAPE),
-        ("PATCH", "/connectors/one/offsets", {"offsets": [{"partition": {"kafka_topic": topic, "kafka_partition": 0}, "offset": {"kafka_offset": 1}}]}, SAME),
-        ("DELETE", "/connectors/one/offsets", None, SAME),
-        ("PUT", "/connectors/one/pause", None, SAME),
-        ("wait", "one", ("PAUSED", 1), None),
-        ("PATCH", "/connectors/one/config", {"metadata.publish": "true"}, SHAPE),
-        ("GET", "/connectors/one/config", None, SAME),
-        ("PUT", "/connectors/one/config", good, SHAPE),
-        ("PUT", "/connectors/one/config", config(topic, name="zwei"), SAME),
-        ("PUT", "/connectors/two/config", good, SHAPE),
-        ("wait", "two", ("RUNNING", 1), None),
-        ("POST", "/connectors/two/restart", None, SAME),
-        ("POST", "/connectors/two/tasks/9/restart", None, SAME),
-        ("POST", "/connectors/two/tasks/0/restart", None, SAME),
-        ("wait", "two", ("RUNNING", 1), None),
-        ("POST", "/connectors/two/restart?includeTasks=true", None, SHAPE),
-        ("wait", "two", ("RUNNING", 1), None),
-        ("PUT", "/connectors/two/topics/reset", None, SAME),
-        ("PUT", "/connectors/one/stop", None, SAME),
-        ("wait", "one", ("STOPPED", 0), None),
-        ("GET", "/connectors/one/tasks", None, SAME),
-        ("GET", "/connectors/one/status", None, SAME),
-        ("PATCH", "/connectors/one/offsets", {"offsets": [{"partition": {"kafka_topic": topic, "kafka_partition": 0}, "offset": {"kafka_offset": 3}}]}, SAME),
-        ("GET", "/connectors/one/offsets", None, SAME),
-        ("PATCH", "/connectors/one/offsets", {"offsets": [{"partition": {"kafka_topic": topic}, "offset": {"kafka_offset": 3}}]}, SAME),
-        ("PATCH", "/connectors/one/offsets", {"offsets": []}, SAME),
-        ("PATCH", "/connectors/one/offsets", {}, SAME),
-        ("PATCH", "/connectors/one/offsets", {"offsets": [{"partition": {"kafka_topic": topic, "kafka_partition": 0}, "offset": {"kafka_offset": "x"}}]}, SAME),
-        ("DELETE", "/connectors/one/offsets", None, SAME),
-        ("GET", "/connectors/one/offsets", None, SAME),
-        ("POST", "/connectors", {"name": "a/b", "config": good, "initial_state": "STOPPED"}, STATUS),
-        ("GET", "/connectors/a%2Fb", None, SAME),
-        ("DELETE", "/connectors/a%2Fb", None, SAME),
-        ("DELETE", "/connectors/one", None, SAME),
-        ("wait", "one", (404, None), None),
-        ("GET", "/connectors/one/status", None, SAME),
-        ("DELETE", "/connectors/two", None, SAME),
-    ]
-    plugins = [
-        ("GET", "/", None, SHAPE),
-        ("GET", "/health", None, SAME),
-        ("GET", "/connector-plugins/Nope/config", None, SAME),
-        # Our own keys come after those of the sink and of Connect, and the documentation is our own.
-        *[("GET", f"/connector-plugins/{name}/config", None, "keys") for name in [
-            SINK, "CloudPubSubSinkConnector", MASK, "org.apache.kafka.connect.json.JsonConverter",
-            "org.apache.kafka.connect.storage.StringConverter", "org.apache.kafka.connect.converters.ByteArrayConverter",
-            *[f"org.apache.kafka.connect.transforms.{name}" for name in [
-                "InsertField$Value", "ReplaceField$Key", "ExtractField$Value", "RegexRouter", "Filter",
-                "predicates.HasHeaderKey", "predicates.TopicNameMatches", "predicates.RecordIsTombstone"]]]],
-        ("PUT", f"/connector-plugins/{SINK}/config/validate", dict(good, name="x"), "validation"),
-        ("PUT", "/connector-plugins/CloudPubSubSinkConnector/config/validate", {"connector.class": SINK, "maxBufferSize": "x", "aqueduct.forward": "all"}, "validation"),
-        ("PUT", "/connector-plugins/Nope/config/validate", good, SAME),
-        ("GET", "/admin/loggers", None, "loggers"),
-        ("GET", "/admin/loggers/root", None, SAME),
-        ("GET", "/admin/loggers/nope", None, SAME),
-        ("PUT", "/admin/loggers/org.apache.kafka.connect", {"level": "DEBUG"}, SHAPE),
-        ("PUT", "/admin/loggers/org.apache.kafka.connect", {"level": "NOPE"}, SAME),
-        ("PUT", "/admin/loggers/org.apache.kafka.connect", {}, SAME),
-        ("PUT", "/admin/loggers/org.apache.kafka.connect?scope=cluster", {"level": "INFO"}, STATUS),
-        ("GET", "/nope", None, SAME),
-        ("PUT", "/connectors", None, SAME),
-        ("POST", "/connectors/one", None, SAME),
-    ]
-    return missing + invalid + life + plugins
-
-
-# Answers that are better than those of a standalone worker, which are 500.
-BETTER = [
-    ("PUT", "/connectors/none/stop", None),
-    ("POST", "/connectors/none/restart", None),
-    ("POST", "/connectors/none/tasks/0/restart", None),
-    ("POST", "/connectors", {"name": "bad"}),
-    ("POST", "/connectors", {"name": "bad", "config": {"connector.class": SINK}, "initial_state": "NOPE"}),
-    ("POST", "/connectors", {"name": "bad", "config": {"connector.class": SINK}, "more": 1}),
-    ("POST", "/connectors", b"{nope"),
-    ("POST", "/connectors", b""),
-    ("POST", "/connectors", b"[]"),
-    ("PUT", "/connector-plugins/CloudPubSubSinkConnector/config/validate", {}),
-]
-
-
-def normalised(body, worker):
-    """Without what is different by its nature: the port, traces, and time."""
-    text = body.decode().replace(str(worker.port), "PORT")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return without_traces(value)
-
-
-def without_traces(value):
-    if isinstance(value, dict):
-        return {key: without_traces(inner) for key, inner in value.items() if key not in ("trace", "last_modified")}
-    if isinstance(value, list):
-        return [without_traces(inner) for inner in value]
-    return value
+ANSWERS = pathlib.Path(__file__).parent / "answers.json"
 
 
 def shape(value):
@@ -224,25 +48,59 @@ def validation(value):
     """Names with values and errors, and the definitions of Connect's own keys."""
     own = lambda name: is_own(name) or ".predicate" in name or ".negate" in name or "converter." in name
     configs = [entry for entry in value["configs"] if not own(entry["value"]["name"])]
-    values = {entry["value"]["name"]: (entry["value"]["value"], sorted(entry["value"]["errors"])) for entry in configs}
+    values = {entry["value"]["name"]: [entry["value"]["value"], sorted(entry["value"]["errors"])] for entry in configs}
     return {"name": value["name"], "error_count": value["error_count"], "configs": values}
 
 
-def compare(how, real, ours, workers):
-    (real_status, _, real_body), (our_status, _, our_body) = real, ours
-    if real_status != our_status:
-        return f"status {our_status} instead of {real_status}: {our_body.decode()[:300]} | {real_body.decode()[:300]}"
-    if how == STATUS:
-        return None
-    a, b = (normalised(body, worker) for body, worker in zip((real_body, our_body), workers))
-    if how == SHAPE:
-        a, b = shape(a), shape(b)
-    elif how in ("keys", "validation"):
-        function = keys if how == "keys" else validation
-        a, b = function(a), function(b)
-    elif how == "loggers":
-        a, b = shape(a["root"]), shape(b["root"])
-    return None if a == b else difference(a, b)
+# What is compared of a body.
+PARTS = {SHAPE: shape, "keys": keys, "validation": validation, "loggers": lambda value: shape(value["root"])}
+
+
+def without_traces(value):
+    if isinstance(value, dict):
+        return {key: without_traces(inner) for key, inner in value.items() if key not in ("trace", "last_modified")}
+    if isinstance(value, list):
+        return [without_traces(inner) for inner in value]
+    return value
+
+
+class Run:
+    """The calls to one worker, and what is compared of its answers."""
+
+    def __init__(self, worker, topic, credentials):
+        self.worker, self.topic, self.credentials = worker, topic, credentials
+
+    def answer(self, method, path, body, how):
+        """Status and body, without what is different by its nature: the port, names, traces and times."""
+        if isinstance(body, dict):
+            body = json.loads(json.dumps(body).replace(TOPIC, self.topic).replace(CREDENTIALS, self.credentials))
+        status, _, answer = self.worker.call(method, path, body)
+        if how == STATUS:
+            return [status, None]
+        text = answer.decode().replace(str(self.worker.port), "PORT")
+        text = text.replace(self.topic, TOPIC).replace(self.credentials, CREDENTIALS)
+        try:
+            found = without_traces(json.loads(text))
+            return [status, PARTS[how](found) if how in PARTS and status < 300 else found]
+        except ValueError:
+            return [status, text]
+
+    def wait(self, name, state, tasks):
+        def is_there():
+            found = self.worker.state(name)
+            return found[0] == state and (tasks is None or found[1] == tasks)
+
+        until(lambda: f"{name} of {self.worker.kind} is {state} {tasks}: {self.worker.state(name)}", is_there)
+
+    def all(self):
+        """The answers to all calls."""
+        answers = []
+        for method, path, body, how in calls():
+            if method == "wait":
+                self.wait(path, *body)
+            else:
+                answers.append(self.answer(method, path, body, how))
+        return answers
 
 
 def difference(a, b, path=""):
@@ -255,76 +113,49 @@ def difference(a, b, path=""):
     return f"{path}: {json.dumps(b)[:500]} instead of {json.dumps(a)[:500]}"
 
 
+def better(worker):
+    """Answers to bad requests that are better than those of a real worker."""
+    problems = []
+    for method, path, body, expected in BETTER:
+        status, _, text = worker.call(method, path, body)
+        if status != expected or "error_code" not in json.loads(text):
+            problems.append(f"{method} {path}: {status} {text.decode()[:200]}")
+    return problems
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--jars", required=True)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--jars", type=pathlib.Path, help="Connect's jars in libs, and Google's sink in sink")
+    parser.add_argument("--record", action="store_true", help="write the answers of the real worker to answers.json")
     options = parser.parse_args()
-    jars = os.path.abspath(options.jars)
-    failures = 0
+    topic = f"rest-{os.getpid()}"
+    fixtures.create_topic(topic, partitions=2)
+    made = [call for call in calls() if call[0] != "wait"]
     with tempfile.TemporaryDirectory() as folder:
-        pair = Worker("real", folder, jars), Worker("ours", folder, jars)
-        credentials = service_account(folder)
-        topic = f"rest-{os.getpid()}"
-        create_topic(topic)
-        count = 0
-        for method, path, body, how in calls(topic):
-            if isinstance(body, dict):
-                body = json.loads(json.dumps(body).replace('"cps.endpoint"', f'"gcp.credentials.file.path": "{credentials}", "cps.endpoint"'))
-            if method == "wait":
-                wanted, tasks = body
-                for worker in pair:
-                    until(lambda: f"{path} of {worker.kind} is {body}: {worker.state(path)}", lambda: matches(worker.state(path), wanted, tasks))
-                continue
-            answers = [worker.call(method, path, body) for worker in pair]
-            count += 1
-            problem = compare(how, *answers, pair)
-            if problem:
-                failures += 1
-                print(f"{method} {path} {json.dumps(body)[:200] if body else ''}\n    {problem}")
-        for method, path, body in BETTER:
-            status, _, text = pair[1].call(method, path, body)
-            count += 1
-            if status != (404 if "none" in path else 400) or "error_code" not in json.loads(text):
-                failures += 1
-                print(f"{method} {path}: {status} {text.decode()}")
-        status, _, text = pair[1].call("POST", "/connectors", b" " * 10_000_000)
-        if status != 413 or "error_code" not in json.loads(text):
-            failures += 1
-            print(f"10 MB: {status} {text.decode()[:200]}")
-        for worker in pair:
-            worker.stop()
-    print(f"{count} calls compared, {failures} differ")
-    return 1 if failures else 0
-
-
-def matches(found, state, tasks):
-    return found[0] == state and (tasks is None or len(found[1]) == tasks)
-
-
-def service_account(folder):
-    """A key of a made-up account, so that both sinks can start without Google."""
-    import subprocess
-
-    path = os.path.join(folder, "key.pem")
-    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path], check=True, capture_output=True)
-    account = {
-        "type": "service_account", "project_id": "test-project", "private_key_id": "1", "private_key": open(path).read(),
-        "client_email": "test@test-project.iam.gserviceaccount.com", "client_id": "1", "token_uri": "http://127.0.0.1:1/token",
-    }
-    file = os.path.join(folder, "account.json")
-    with open(file, "w") as out:
-        json.dump(account, out)
-    return file
-
-
-def create_topic(name):
-    """By Kafka's own tool."""
-    import subprocess
-
-    libs = os.path.join(os.environ["KAFKA_LIBS"], "*") if "KAFKA_LIBS" in os.environ else None
-    target = os.environ.get("CARGO_TARGET_DIR", "target")
-    libs = libs or os.path.join(target, "services/kafka/libs/*")
-    subprocess.run(["java", "-cp", libs, "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", os.environ["KAFKA_BOOTSTRAP"], "--create", "--topic", name, "--partitions", "2"], check=True, capture_output=True)
+        credentials = fixtures.service_account(folder)
+        if options.jars:
+            with Worker("real", folder, jars=options.jars.resolve()) as worker:
+                real = Run(worker, topic, credentials).all()
+        else:
+            recorded = json.loads(ANSWERS.read_text())
+            # A call that was changed and not recorded again must not be compared with the answer to another one.
+            if [entry["call"] for entry in recorded] != [f"{method} {path}" for method, path, _, _ in made]:
+                sys.exit("rest.py: answers.json has other calls; record it again")
+            real = [entry["answer"] for entry in recorded]
+        if options.record:
+            lines = [json.dumps({"call": f"{method} {path}", "answer": answer}) for (method, path, _, _), answer in zip(made, real)]
+            ANSWERS.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+        with Worker("ours", folder) as worker:
+            ours = json.loads(json.dumps(Run(worker, topic, credentials).all()))
+            problems = better(worker)
+    for (method, path, body, _), a, b in zip(made, json.loads(json.dumps(real)), ours):
+        if a != b:
+            what = difference(a[1], b[1]) if a[0] == b[0] else f"{b} instead of {a}"[:900]
+            problems.append(f"{method} {path} {json.dumps(body)[:200] if body else ''}\n    {what}")
+    for problem in problems:
+        print(problem)
+    print(f"{len(made) + len(BETTER)} calls, {len(problems)} answers differ")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

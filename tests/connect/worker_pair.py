@@ -10,8 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-PACKAGE = "com.google.pubsub.kafka.sink."
-SINK = PACKAGE + "CloudPubSubSinkConnector"
+SINK = "com.google.pubsub.kafka.sink.CloudPubSubSinkConnector"
 
 WORKER = """\
 bootstrap.servers={kafka}
@@ -42,25 +41,40 @@ def until(what, condition, seconds=90):
 
 
 class Worker:
-    """A running worker. `files` are configurations of connectors."""
+    """A running worker: a real one with `jars`, otherwise ours. `files` are configurations of connectors."""
 
-    def __init__(self, kind, folder, jars, files=()):
+    def __init__(self, kind, folder, files=(), jars=None):
         self.kind, self.port = kind, free_port()
         folder = pathlib.Path(folder) / f"{kind}-{self.port}"
         folder.mkdir(parents=True)
-        worker = folder / "worker.properties"
+        properties = folder / "worker.properties"
         kafka = os.environ["KAFKA_BOOTSTRAP"]
-        worker.write_text(WORKER.format(kafka=kafka, folder=folder, port=self.port, plugins=f"{jars}/sink"))
+        plugins = f"{jars}/sink" if jars else "/usr/share/java"
+        properties.write_text(WORKER.format(kafka=kafka, folder=folder, port=self.port, plugins=plugins))
         self.log = folder / "log"
-        if kind == "ours":
-            command = [os.environ.get("AQUEDUCT", "target/debug/aqueduct"), "connect"]
-        else:
+        if jars:
             command = ["java", "-Xmx512M", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={jars}/log4j2.properties"]
             command += os.environ.get("CONNECT_OPTIONS", "").split()
             command += ["-cp", f"{jars}/libs/*", "org.apache.kafka.connect.cli.ConnectStandalone"]
-        log = self.log.open("w")
-        self.process = subprocess.Popen([*command, worker, *files], stdout=log, stderr=log, start_new_session=True)
-        until(f"{kind} answers; see {self.log}", self.answers)
+        else:
+            command = [os.environ.get("AQUEDUCT", "target/debug/aqueduct"), "connect"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen([*command, properties, *files], stdout=log, stderr=log, start_new_session=True)
+        try:
+            until(f"{kind} answers; see {self.log}", self.answers)
+        except BaseException:
+            self.kill()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
+        if failure:
+            print(f"{self.kind} logged at last:\n{self.log.read_text()[-3000:]}")
+            self.kill()
+        elif self.process.poll() is None:
+            self.stop()
 
     def answers(self):
         if self.process.poll() is not None:
@@ -89,10 +103,22 @@ class Worker:
         found = json.loads(body)
         return found["connector"]["state"], [task["state"] for task in found["tasks"]]
 
+    def committed(self, name):
+        """The offsets of the connector's group, by topic and partition."""
+        body = self.call("GET", f"/connectors/{urllib.parse.quote(name, safe='')}/offsets")[2]
+        offsets = json.loads(body)["offsets"]
+        place = lambda one: (one["partition"]["kafka_topic"], one["partition"]["kafka_partition"])
+        return {place(one): one["offset"]["kafka_offset"] for one in offsets}
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
     def stop(self):
+        """Asks the worker to end, and returns its exit code."""
         self.process.terminate()
         try:
             return self.process.wait(60)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            self.kill()
             raise

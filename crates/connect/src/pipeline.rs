@@ -11,12 +11,12 @@ use std::{borrow::Cow, sync::Arc};
 
 use connector::keyring::Keyring;
 use event::EventTime;
-use pubsub::{Encoder, OutMessage, limits::Violation};
+use pubsub::{Attributes, Encoder, OutMessage, limits::Violation};
 
 use crate::{
     connector::{Connector, ConverterConfig, Step},
     converters::{self, Converter},
-    data::{DataError, Datum, Headers, Record, text},
+    data::{DataError, Datum, Headers, Record, Stage, Value, text},
     message::Layout,
     transforms::Verdict,
 };
@@ -76,6 +76,8 @@ pub struct Pipeline {
     policy: KeyPolicy,
     needs_headers: bool,
     encoder: Encoder,
+    /// Messages share none: a connector can have any number of topics and partitions.
+    no_attributes: Attributes,
     json: Vec<u8>,
     /// The last ordering key: most messages share it with the one before.
     last_key: Arc<str>,
@@ -128,6 +130,7 @@ impl Pipeline {
             policy,
             needs_headers,
             encoder: Encoder::default(),
+            no_attributes: Attributes::default(),
             json: Vec::new(),
             last_key: "".into(),
         })
@@ -166,14 +169,9 @@ impl Pipeline {
         };
         let parts = self.layout.parts(&record, key.as_deref(), &mut self.json)?;
         let Some(parts) = parts else { return Ok(Outcome::Empty) };
-        let attributes = parts.attributes.iter().map(|(name, value)| (&**name, &**value));
-        let out = self.encoder.encode_ordered(
-            &parts.data,
-            &pubsub::Attributes::default(),
-            attributes,
-            &parts.ordering_key,
-        );
-        let out = match out {
+        let mut encoding = self.encoder.begin(&parts.data, &self.no_attributes);
+        parts.attributes.iter().for_each(|(name, value)| encoding.attribute(name, &[&**value]));
+        let out = match encoding.finish(&parts.ordering_key) {
             Ok(out) => out,
             Err(Violation::Empty) => return Ok(Outcome::Empty),
             Err(violation) => return Err(over(&violation)),
@@ -198,20 +196,25 @@ impl Pipeline {
     /// As [`Self::take`].
     pub fn transformed<'a>(&mut self, raw: Raw<'a>) -> Result<Option<Record<'a>>, DataError> {
         let key = match &mut self.key {
-            Some(key) => key.convert(raw.key)?,
+            Some(key) => key.convert(raw.key).map_err(|error| error.at(Stage::KeyConverter))?,
             None => Datum::NULL,
         };
+        let value = self.value.convert(raw.value).map_err(|error| error.at(Stage::ValueConverter))?;
         let mut record = Record {
             topic: Cow::Borrowed(raw.topic),
             partition: raw.partition,
             offset: raw.offset,
             timestamp: raw.timestamp,
             key,
-            value: self.value.convert(raw.value)?,
+            value,
             headers: raw.headers,
         };
         for step in &mut self.steps {
-            if step.is_for(&record) && step.transform.apply(&mut record)? == Verdict::Drop {
+            if !step.is_for(&record) {
+                continue;
+            }
+            let verdict = step.transform.apply(&mut record);
+            if verdict.map_err(|error| error.at(Stage::Transformation))? == Verdict::Drop {
                 return Ok(None);
             }
         }
@@ -227,8 +230,8 @@ fn build(converter: &ConverterConfig) -> Result<Box<dyn Converter>, String> {
 /// The text of a key, which becomes an attribute. Bytes are read as text.
 fn key_text<'r>(key: &'r Datum<'_>) -> Cow<'r, str> {
     match &key.value {
-        crate::data::Value::Text(text) => Cow::Borrowed(text),
-        crate::data::Value::Bytes(bytes) => String::from_utf8_lossy(bytes),
+        Value::Text(text) => Cow::Borrowed(text),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes),
         value => Cow::Owned(text(value, key.schema.as_deref())),
     }
 }

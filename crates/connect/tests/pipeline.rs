@@ -94,7 +94,9 @@ fn what_is_wrong_is_named() {
         &["consumer.override.isolation.level"],
     );
     check(&[("aqueduct.forwards", "all")], &["aqueduct.forwards"]);
-    check(&[("errors.deadletterqueue.topic.name", "dead")], &["errors.deadletterqueue.topic.name"]);
+    check(&[("errors.deadletterqueue.topic.name", "dead")], &[]);
+    check(&[("aqueduct.deadletters", "payload")], &["aqueduct.deadletters"]);
+    check(&[("aqueduct.deadletters", "payload"), ("errors.deadletterqueue.topic.name", "dead")], &[]);
     check(&[("errors.deadletterqueue.topic.name", "events")], &["topics"]);
     check(&[("enableCompression", "true")], &["enableCompression"]);
     check(&[("cps.project", "${env:NO_SUCH}")], &["cps.project"]);

@@ -112,6 +112,16 @@ pub enum Error {
         /// librdkafka's message.
         source: KafkaText,
     },
+    /// The brokers do not create a topic.
+    #[error(
+        "cannot create topic {topic}; create it yourself, or correct its replication factor and this user's permissions"
+    )]
+    NotCreated {
+        /// The topic.
+        topic: String,
+        /// librdkafka's message.
+        source: KafkaText,
+    },
     /// The coordinator does not change the offsets of a group.
     #[error(
         "cannot change the offsets of group {group:?}; it must have no members, and the partitions must exist"

@@ -14,6 +14,7 @@
 //! | `pick` | [`Picker`], single records by their offsets, for `dead-letters redrive` |
 //! | `claim` | [`Claim`], what only one process at a time may hold, with its progress |
 //! | `producer` | [`Producer`], for `generate` |
+//! | `append` | [`Appender`], single records that must not be lost, each confirmed |
 //! | `record` | [`Record`], what a poll returns |
 //! | [`metrics`] | librdkafka's statistics |
 //!
@@ -37,6 +38,8 @@
 //! assert!(config.consumer().any(|property| property == ("isolation.level", "read_committed")));
 //! config.check_properties().expect("librdkafka knows every property");
 //! ```
+
+mod append;
 
 mod client;
 
@@ -66,6 +69,7 @@ pub mod survey;
 
 use std::sync::Arc;
 
+pub use append::{Appender, NewRecord};
 pub use claim::Claim;
 pub use client::{admin::topic_properties, brokers::Brokers};
 pub use error::{Error, KafkaText};

@@ -120,20 +120,21 @@ async fn serve(
     let listener: TcpListener =
         admin::bind(&settings, "").await.context("cannot serve the REST interface; correct listeners")?;
     let address = listener.local_addr()?;
-    let (herder, handle) = Herder::new(config, String::new(), TaskMetrics::new(&metrics));
-    let herder = herder.named(handle.config.id(address));
+    let id = config.id(address);
+    let (herder, handle) = Herder::new(config, id, TaskMetrics::new(&metrics));
     tracing::info!(%address, rest = format!("http://{address}/"), version = env!("CARGO_PKG_VERSION"), "Connect worker starting");
     let drained = CancellationToken::new();
     let mut background = JoinSet::new();
     let set = levels.clone();
     let loggers = Loggers::new(move |text| set.set(text).map_err(|error| error.to_string()));
-    let own = admin::router(admin::Admin { metrics, readiness, levels });
+    let own = admin::router(admin::Admin { metrics, readiness: readiness.clone(), levels });
     let router = rest::router(handle.clone(), loggers, own);
     background.spawn(admin::serve(listener, router, drained.clone()));
     let herding = tokio::spawn(herder.run(shutdown.clone()));
     for Definition { name, config, state } in connectors {
-        handle.put(&name, config, state, true).await.with_context(|| format!("connector {name}"))?;
+        handle.create(&name, config, state).await.with_context(|| format!("connector {name}"))?;
     }
+    readiness.set("connectors", Ok(()));
     runtime::joined("the herder", herding.await)?;
     drained.cancel();
     while let Some(ended) = background.join_next().await {

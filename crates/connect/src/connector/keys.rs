@@ -107,7 +107,7 @@ pub(super) fn common() -> Vec<Key> {
         Key::new("errors.deadletterqueue.topic.name", Kind::String)
             .with_default("")
             .group(ERRORS, 6, "MEDIUM", "Dead Letter Queue Topic Name")
-            .doc("Topic for the positions of skipped records."),
+            .doc("Topic for records that errors.tolerance=all skips: their position and the reason, see aqueduct.deadletters."),
         Key::new("errors.deadletterqueue.topic.replication.factor", Kind::Short)
             .with_default("3")
             .group(ERRORS, 7, "MEDIUM", "Dead Letter Queue Topic Replication Factor")
@@ -115,7 +115,7 @@ pub(super) fn common() -> Vec<Key> {
         Key::new("errors.deadletterqueue.context.headers.enable", Kind::Boolean)
             .with_default("false")
             .group(ERRORS, 8, "MEDIUM", "Enable Error Context Headers")
-            .doc("Whether a dead letter has headers with the position and the reason."),
+            .doc("Whether a dead letter with a payload has headers with the position and the reason. Without a payload it always has."),
     ]
 }
 
@@ -209,6 +209,10 @@ pub(super) fn privacy() -> Vec<Key> {
             .importance(Importance::High)
             .group(PRIVACY, 5, "LONG", "Headers")
             .doc("Names of the headers that headers.publish publishes; * for all."),
+        key("aqueduct.deadletters", 6, "Dead letters")
+            .with_default("position")
+            .one_of(&["position", "payload"])
+            .doc("position: a dead letter has the position of the record and the reason. payload: it has the record itself, too."),
     ]
 }
 

@@ -108,8 +108,7 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
         }
     }
     let mut values = Values::of(&keys::common(), &resolved);
-    let mut groups = vec!["Common", "Transforms", "Predicates", "Error Handling"];
-    groups.extend(["Privacy"]);
+    let groups = ["Common", "Transforms", "Predicates", "Error Handling", "Privacy"];
     let mut groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
     chain::add(&mut values, &resolved, &mut groups);
     let key_converter = converter(&mut values, &resolved, "key.converter", &defaults.key_converter);
@@ -228,17 +227,13 @@ fn check_topics(values: &mut Values) {
             "The DLQ topic '{dead}' may not be included in the regex matching the topics ('topics.regex={regex}') consumed by the connector"
         );
         values.note("topics.regex", problem);
-    } else {
-        let problem = "Dead letters are not supported here yet; remove the key, and set errors.log.enable=true to log the position of each skipped record";
-        values.note("errors.deadletterqueue.topic.name", problem);
     }
 }
 
 /// Header values are published as the text that they are.
 fn check_headers(values: &mut Values) {
     let class = values.text("header.converter").unwrap_or_default().to_owned();
-    let known = ["", "SimpleHeaderConverter", "StringConverter"];
-    if !known.contains(&converters::simple(&class)) {
+    if !converters::of_headers(&class) {
         values.note("header.converter", format!(
             "Invalid value {class} for configuration header.converter: headers are published as text; remove the key"
         ));
@@ -266,7 +261,10 @@ fn check_names(values: &mut Values, config: &Config, warnings: &mut Vec<String>)
         let hint = service::settings::hint(name, &names, "keys");
         let is_error = PREFIXES[..2].iter().chain(&OWN).any(|prefix| name.starts_with(prefix));
         if name.starts_with("producer.override.") || name.starts_with("admin.override.") {
-            values.note(name, format!("{name} has no effect here; remove it"));
+            values.note(
+                name,
+                format!("{name} has no effect: dead letters are written with consumer.override.*; remove it"),
+            );
         } else if is_error {
             values.note(name, format!("Unknown configuration {name}; {hint}"));
         } else {

@@ -30,6 +30,18 @@ pub(super) fn check(values: &mut Values, is_sound: bool, warnings: &mut Vec<Stri
             "headers.publish=true would publish all headers unchanged; name those that may pass in aqueduct.headers, or write aqueduct.headers=*",
         );
     }
+    if values.text("aqueduct.deadletters") == Some("payload") {
+        if values.text("errors.deadletterqueue.topic.name").is_none_or(|topic| topic.trim().is_empty()) {
+            values.note(
+                "aqueduct.deadletters",
+                "aqueduct.deadletters=payload needs errors.deadletterqueue.topic.name",
+            );
+        }
+        warnings.push(
+            "aqueduct.deadletters=payload: dead letters have key, value and headers as they are in Kafka"
+                .to_owned(),
+        );
+    }
     if !is_sound {
         return;
     }

@@ -64,6 +64,11 @@ pub(crate) fn instead(class: &str) -> Option<String> {
     Some(format!("Class {class} {instead}"))
 }
 
+/// Whether headers can be published as if they were converted by this class. Their values are published as text.
+pub(crate) fn of_headers(class: &str) -> bool {
+    matches!(simple(class), "" | "SimpleHeaderConverter" | "StringConverter")
+}
+
 /// The part of a class's name behind the last point.
 pub(crate) fn simple(class: &str) -> &str {
     class.rsplit_once('.').map_or(class, |(_, name)| name)

@@ -11,6 +11,6 @@ mod value;
 
 pub use java::text;
 pub use json::write as write_json;
-pub use record::{DataError, Datum, Headers, Record};
+pub use record::{DataError, Datum, Headers, Record, Stage};
 pub use schema::{Field, Schema, Type, logical};
 pub use value::{Decimal, Member, Value};

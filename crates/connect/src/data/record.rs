@@ -35,9 +35,24 @@ pub struct Record<'a> {
     pub headers: Headers<'a>,
 }
 
+/// The part of a pipeline in which a record failed, as the headers of a dead letter name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The converter of keys.
+    KeyConverter,
+    /// The converter of values.
+    ValueConverter,
+    /// A transform.
+    Transformation,
+    /// The sink.
+    TaskPut,
+}
+
 /// A record that cannot be converted, transformed or sent. It never contains any part of the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataError {
+    /// Where it failed. The pipeline sets it; until then it is the sink.
+    pub stage: Stage,
     /// The step that refuses it: a class, or a part of the sink.
     pub step: Cow<'static, str>,
     /// What is wrong. Names of fields come from the configuration.
@@ -62,7 +77,25 @@ impl<'a> Datum<'a> {
 impl DataError {
     /// An error of a step.
     pub fn new(step: impl Into<Cow<'static, str>>, problem: impl Into<Cow<'static, str>>) -> Self {
-        Self { step: step.into(), problem: problem.into() }
+        Self { stage: Stage::TaskPut, step: step.into(), problem: problem.into() }
+    }
+
+    /// The same, at another stage.
+    #[must_use]
+    pub fn at(self, stage: Stage) -> Self {
+        Self { stage, ..self }
+    }
+}
+
+impl Stage {
+    /// Its name in Connect.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KeyConverter => "KEY_CONVERTER",
+            Self::ValueConverter => "VALUE_CONVERTER",
+            Self::Transformation => "TRANSFORMATION",
+            Self::TaskPut => "TASK_PUT",
+        }
     }
 }
 

@@ -1,13 +1,11 @@
 //! The bodies of requests and responses. Pure.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
 use crate::{
     connector::VERSION,
     define::Config,
-    worker::{OffsetChange, Target, View},
+    worker::{OffsetChange, Patch, Target, View},
 };
 
 /// The body of `POST /connectors`.
@@ -54,7 +52,7 @@ pub(super) fn config(body: &Value) -> Result<Config, String> {
 }
 
 /// A change of a configuration: null removes a key.
-pub(super) fn patch(body: &Value) -> Result<BTreeMap<String, Option<String>>, String> {
+pub(super) fn patch(body: &Value) -> Result<Patch, String> {
     let entry = |(key, value): (&String, &Value)| match value {
         Value::Null => Ok((key.clone(), None)),
         Value::String(text) => Ok((key.clone(), Some(text.clone()))),

@@ -9,16 +9,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    extract::{DefaultBodyLimit, Path, Query, Request, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 pub use loggers::Loggers;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 use crate::{
-    connector,
     define::Config,
     worker::{Handle, Target, View, WorkerError},
 };
@@ -56,7 +56,11 @@ impl From<WorkerError> for Failure {
                 StatusCode::NOT_FOUND
             }
             WorkerError::Exists(_) => StatusCode::CONFLICT,
-            WorkerError::Invalid(_) | WorkerError::NotStopped(_) => StatusCode::BAD_REQUEST,
+            WorkerError::NoClass
+            | WorkerError::OtherClass(_)
+            | WorkerError::OtherName(..)
+            | WorkerError::Invalid(_)
+            | WorkerError::NotStopped(_) => StatusCode::BAD_REQUEST,
             WorkerError::Kafka(_) => StatusCode::INTERNAL_SERVER_ERROR,
             WorkerError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -86,7 +90,7 @@ pub fn definition(bytes: &[u8]) -> Result<(Config, Option<Target>), String> {
 /// The routes of a worker, beside `own`, which Connect does not have.
 pub fn router(worker: Handle, loggers: Loggers, own: Router) -> Router {
     let rest = Rest { worker, loggers: Arc::new(loggers), cluster: Arc::default() };
-    Router::new()
+    let routes = Router::new()
         .route("/", get(root))
         .route("/health", get(health))
         .route("/connectors", get(list).post(create))
@@ -114,7 +118,19 @@ pub fn router(worker: Handle, loggers: Loggers, own: Router) -> Router {
         })
         .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(rest)
-        .merge(own)
+        .merge(own);
+    // Before a route is chosen: some clients end a path with a slash, which Connect ignores.
+    Router::new().fallback_service(ServiceExt::<Request>::map_request(routes, without_last_slash))
+}
+
+fn without_last_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else { return request };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(shorter) = Uri::try_from(format!("{path}{query}")) {
+        *request.uri_mut() = shorter;
+    }
+    request
 }
 
 async fn root(State(rest): State<Rest>) -> Answer {
@@ -153,12 +169,7 @@ async fn list(State(rest): State<Rest>, Query(query): Query<Vec<(String, String)
 
 async fn create(State(rest): State<Rest>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Answer {
     let request = bodies::Create::parse(&json_body(body)?).map_err(bad)?;
-    let named = request.config.get("name").filter(|name| **name != request.name);
-    if let Some(other) = named.filter(|_| !request.name.is_empty()) {
-        return Err(mismatch(other, &request.name));
-    }
-    check_class(&request.config)?;
-    let (view, _) = rest.worker.put(&request.name, request.config, request.state, true).await?;
+    let view = rest.worker.create(&request.name, request.config, request.state).await?;
     Ok(created(&headers, &view))
 }
 
@@ -166,24 +177,6 @@ fn created(headers: &HeaderMap, view: &View) -> Response {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let location = format!("http://{host}/connectors/{}", bodies::encoded(&view.name));
     (StatusCode::CREATED, [(header::LOCATION, location)], Json(bodies::info(view))).into_response()
-}
-
-fn mismatch(in_config: &str, in_url: &str) -> Failure {
-    bad(format!(
-        "Connector name configuration ({in_config}) doesn't match connector name in the URL ({in_url})"
-    ))
-}
-
-/// Before anything else, as in Connect.
-fn check_class(config: &Config) -> Result<(), Failure> {
-    match config.get("connector.class").map(|class| class.trim()) {
-        None | Some("") => Err(bad("Connector config contains no connector type")),
-        Some(class) if connector::is_class(class) => Ok(()),
-        Some(class) => Err(bad(format!(
-            "Failed to find any class that implements Connector and which name matches {class}, available connectors are: {}",
-            connector::CLASS
-        ))),
-    }
 }
 
 async fn info(State(rest): State<Rest>, Path(name): Path<String>) -> Answer {
@@ -206,33 +199,17 @@ async fn put_config(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let config = bodies::config(&json_body(body)?).map_err(bad)?;
-    replace(&rest, &name, &headers, config).await
+    let (view, is_new) = rest.worker.replace(&name, config).await?;
+    Ok(if is_new { created(&headers, &view) } else { Json(bodies::info(&view)).into_response() })
 }
 
 async fn patch_config(
     State(rest): State<Rest>,
     Path(name): Path<String>,
-    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let patch = bodies::patch(&json_body(body)?).map_err(bad)?;
-    let mut config = rest.worker.get(&name).await?.config;
-    for (key, value) in patch {
-        match value {
-            Some(value) => drop(config.insert(key, value)),
-            None => drop(config.remove(&key)),
-        }
-    }
-    replace(&rest, &name, &headers, config).await
-}
-
-async fn replace(rest: &Rest, name: &str, headers: &HeaderMap, config: Config) -> Answer {
-    if let Some(other) = config.get("name").filter(|other| *other != name) {
-        return Err(mismatch(other, name));
-    }
-    check_class(&config)?;
-    let (view, is_new) = rest.worker.put(name, config, None, false).await?;
-    Ok(if is_new { created(headers, &view) } else { Json(bodies::info(&view)).into_response() })
+    Ok(Json(bodies::info(&rest.worker.patch(&name, patch).await?)).into_response())
 }
 
 async fn status(State(rest): State<Rest>, Path(name): Path<String>) -> Answer {

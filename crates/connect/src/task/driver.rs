@@ -15,8 +15,15 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use super::{Limits, Task, TaskError, TaskMetrics, chain, core::Core, intake::Batch, publish::Publishing};
+use super::{
+    Limits, Task, TaskError, TaskMetrics, chain,
+    core::Core,
+    dead_letters::DeadLetters,
+    intake::{Batch, Skipped},
+    publish::Publishing,
+};
 use crate::data::DataError;
 
 /// Interval of commits.
@@ -25,8 +32,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// A batch with the permit for its memory; none during a drain.
 type Admitted = (Box<Batch>, Option<OwnedSemaphorePermit>);
 
-/// A request that ended: the places that Pub/Sub refused, or why nothing can be published.
-type Done = (Box<Batch>, Result<Vec<usize>, String>);
+/// A request that ended: the messages that Pub/Sub refused, or why nothing can be published.
+type Done = (Box<Batch>, Result<Vec<Skipped>, String>);
 
 pub(super) struct Driver {
     connector: Arc<str>,
@@ -34,6 +41,8 @@ pub(super) struct Driver {
     logs_errors: bool,
     core: Core,
     publishing: Publishing,
+    /// Where skipped records are written; `None` if they are only counted.
+    dead_letters: Option<Arc<DeadLetters>>,
     limits: Limits,
     orders: Arc<Orders>,
     tasks: JoinSet<Done>,
@@ -53,13 +62,20 @@ struct Drain {
 }
 
 impl Driver {
-    pub(super) fn new(task: &Task, orders: Arc<Orders>, publishing: Publishing, limits: Limits) -> Self {
+    pub(super) fn new(
+        task: &Task,
+        orders: Arc<Orders>,
+        publishing: Publishing,
+        dead_letters: Option<DeadLetters>,
+        limits: Limits,
+    ) -> Self {
         Self {
             connector: task.connector.name.as_str().into(),
             skips_errors: task.connector.skips_errors(),
             logs_errors: task.connector.values.is_true("errors.log.enable"),
             core: Core::default(),
             publishing,
+            dead_letters: dead_letters.map(Arc::new),
             limits,
             orders,
             tasks: JoinSet::new(),
@@ -105,7 +121,7 @@ impl Driver {
             Stimulus::Overtaken(slot, position) => {
                 let lost = self.core.overtaken(&slot, position);
                 tracing::error!(
-                    connector = &*self.connector, partition = %slot, lost,
+                    partition = %slot, lost,
                     action = "give the topic a longer retention, or the connector more processor time",
                     "retention deleted records before they were read"
                 );
@@ -119,7 +135,6 @@ impl Driver {
             Stimulus::Gone(slots) => self.core.gone(&slots),
             Stimulus::Brokers(Err(reason)) => {
                 tracing::warn!(
-                    connector = &*self.connector,
                     reason,
                     action = "check that the brokers are running, or correct bootstrap.servers",
                     "Kafka does not answer; waiting for it"
@@ -137,7 +152,7 @@ impl Driver {
             return;
         }
         let failure = batch.failure.take();
-        self.log_skipped(&std::mem::take(&mut batch.skipped));
+        self.log_skipped(&batch.skipped);
         let counts = batch.counts;
         for (outcome, count) in
             [("dropped", counts.dropped), ("empty", counts.empty), ("failed", counts.failed)]
@@ -146,12 +161,12 @@ impl Driver {
         }
         if counts.empty > 0 {
             tracing::warn!(
-                connector = &*self.connector,
                 records = counts.empty,
                 "records without a value and without attributes are not published"
             );
         }
-        if batch.messages.is_empty() {
+        let has_letters = self.dead_letters.is_some() && !batch.skipped.is_empty();
+        if batch.messages.is_empty() && !has_letters {
             self.core.published(&batch.runs);
         } else {
             self.waiting.push_back((batch, permit));
@@ -171,10 +186,10 @@ impl Driver {
         }
     }
 
-    fn log_skipped(&self, skipped: &[(Slot, u64, DataError)]) {
-        for (slot, offset, error) in skipped.iter().filter(|_| self.logs_errors) {
+    fn log_skipped(&self, skipped: &[Skipped]) {
+        for Skipped { slot, offset, error, .. } in skipped.iter().filter(|_| self.logs_errors) {
             tracing::error!(
-                connector = &*self.connector, topic = &*slot.topic, partition = slot.partition, offset, %error,
+                topic = &*slot.topic, partition = slot.partition, offset, %error,
                 action = "correct the producer, or the converter and the transforms",
                 "a record was skipped"
             );
@@ -188,12 +203,13 @@ impl Driver {
         while self.tasks.len() < requests
             && let Some((batch, permit)) = self.waiting.pop_front()
         {
-            let publishing = self.publishing.clone();
-            self.tasks.spawn(async move {
-                let result = publishing.batch(&batch).await;
+            let (publishing, dead_letters) = (self.publishing.clone(), self.dead_letters.clone());
+            let request = async move {
+                let result = carry(&publishing, dead_letters.as_deref(), &batch).await;
                 drop(permit);
                 (batch, result)
-            });
+            };
+            self.tasks.spawn(request.in_current_span());
         }
     }
 
@@ -212,20 +228,14 @@ impl Driver {
                 let count = (batch.messages.len() - refused.len()) as u64;
                 self.metrics.add(&self.connector, "published", count);
                 self.metrics.add(&self.connector, "failed", refused.len() as u64);
-                let error = || DataError::new("CloudPubSubSink", "Pub/Sub refuses the message");
-                let place = |place: &usize| {
-                    let (run, offset) = batch.places[*place];
-                    (batch.runs[run].0.clone(), offset, error())
-                };
-                let refused: Vec<_> = refused.iter().map(place).collect();
-                match refused.first() {
-                    Some((slot, offset, error)) if !self.skips_errors => {
-                        self.fail(record_error(slot, *offset, error.clone()));
+                if self.skips_errors {
+                    self.log_skipped(&refused);
+                }
+                match refused.into_iter().next() {
+                    Some(first) if !self.skips_errors => {
+                        self.fail(record_error(&first.slot, first.offset, first.error));
                     }
-                    _ => {
-                        self.log_skipped(&refused);
-                        self.core.published(&batch.runs);
-                    }
+                    _ => self.core.published(&batch.runs),
                 }
             }
         }
@@ -242,7 +252,6 @@ impl Driver {
     fn on_deadline(&mut self) {
         if self.failure.is_none() {
             tracing::warn!(
-                connector = &*self.connector,
                 seconds = self.limits.drain.as_secs(),
                 action = "none; subscribers receive the duplicates",
                 "the drain timed out before all records were published; the others will be read and published again"
@@ -279,6 +288,25 @@ impl Driver {
             None => result.map_err(|error| TaskError::Other(chain(&error))),
         }
     }
+}
+
+/// Publishes a batch, and writes dead letters for the records that are skipped. Returns the messages that Pub/Sub refused.
+async fn carry(
+    publishing: &Publishing,
+    letters: Option<&DeadLetters>,
+    batch: &Batch,
+) -> Result<Vec<Skipped>, String> {
+    let skipped = |place: usize| {
+        let (run, offset) = batch.places[place];
+        let error = DataError::new("CloudPubSubSink", "Pub/Sub refuses the message");
+        Skipped { slot: batch.runs[run].0.clone(), offset, error, payload: None }
+    };
+    let refused: Vec<Skipped> = publishing.batch(batch).await?.into_iter().map(skipped).collect();
+    if let Some(letters) = letters {
+        letters.write(&batch.skipped).await?;
+        letters.write(&refused).await?;
+    }
+    Ok(refused)
 }
 
 fn record_error(slot: &Slot, offset: u64, error: DataError) -> TaskError {

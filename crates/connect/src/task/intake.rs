@@ -1,7 +1,7 @@
 //! From a record of Kafka to a batch of messages. Records are transformed on the thread that polls them, so that raw bytes
 //! never leave it.
 
-use std::{ops::Range, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 use event::Partition;
 use kafka::{Admission, Record, Slot};
@@ -19,14 +19,14 @@ pub(super) struct Batch {
     pub(super) messages: Vec<Message>,
     /// The position of each message: an index into `runs`, and the offset.
     pub(super) places: Vec<(usize, u64)>,
-    /// Encoded size of the messages.
+    /// Size of the messages as they are encoded, and of what is kept of skipped records.
     pub(super) bytes: usize,
     /// The offsets that the batch accounts for.
     pub(super) runs: Vec<(Slot, Range<u64>)>,
     /// How many records.
     pub(super) counts: Counts,
-    /// Records that are skipped because of an error, up to a number.
-    pub(super) skipped: Vec<(Slot, u64, DataError)>,
+    /// Records that are skipped because of an error.
+    pub(super) skipped: Vec<Skipped>,
     /// A record that ends the task. The batch does not account for it or for anything behind it.
     pub(super) failure: Option<(Slot, u64, DataError)>,
 }
@@ -39,22 +39,53 @@ pub(super) struct Counts {
     pub(super) failed: u64,
 }
 
-/// How many skipped records of a batch are logged and written as dead letters one by one: all of them, because a batch
-/// has no more.
+/// A record that is skipped.
+#[derive(Debug)]
+pub(super) struct Skipped {
+    pub(super) slot: Slot,
+    pub(super) offset: u64,
+    pub(super) error: DataError,
+    /// The record itself, if dead letters have it.
+    pub(super) payload: Option<Payload>,
+}
+
+/// The content of a skipped record. It has no content in its `Debug`, because it can be personal data.
+#[derive(Default)]
+pub(super) struct Payload {
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(String, Vec<u8>)>,
+}
+
+/// A batch has no more records, so that it ends even if none of them becomes a message.
 const MOST_RECORDS: u64 = 10_000;
+
+/// What a skipped record takes besides its content, so that a topic without one valid record is bounded, too.
+const SKIPPED: usize = 512;
+
+/// What becomes of a record with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tolerance {
+    /// It ends the task.
+    None,
+    /// It is skipped.
+    Skip,
+    /// It is skipped, and its content is kept for a dead letter.
+    Keep,
+}
 
 pub(super) struct Intake {
     pipeline: Pipeline,
     limits: Limits,
-    skips_errors: bool,
+    tolerance: Tolerance,
     batch: Batch,
     /// A record has failed, and nothing after it is read.
     has_failed: bool,
 }
 
 impl Intake {
-    pub(super) fn new(pipeline: Pipeline, limits: Limits, skips_errors: bool) -> Self {
-        Self { pipeline, limits, skips_errors, batch: Batch::default(), has_failed: false }
+    pub(super) fn new(pipeline: Pipeline, limits: Limits, tolerance: Tolerance) -> Self {
+        Self { pipeline, limits, tolerance, batch: Batch::default(), has_failed: false }
     }
 
     fn is_full(&self) -> bool {
@@ -96,8 +127,17 @@ impl kafka::Intake for Intake {
         {
             full = self.close();
         }
-        self.batch.add(slot, record.offset, outcome, self.skips_errors);
-        self.has_failed = self.batch.failure.is_some();
+        match outcome {
+            Err(error) if self.tolerance == Tolerance::None => {
+                self.batch.failure = Some((slot.clone(), record.offset, error));
+                self.has_failed = true;
+            }
+            Err(error) => {
+                let payload = (self.tolerance == Tolerance::Keep).then(|| Payload::of(record));
+                self.batch.skip(Skipped { slot: slot.clone(), offset: record.offset, error, payload });
+            }
+            Ok(outcome) => self.batch.add(slot, record.offset, outcome),
+        }
         let full = full.or_else(|| if self.is_full() { self.close() } else { None });
         Admission::Taken(full)
     }
@@ -120,33 +160,29 @@ impl kafka::Intake for Intake {
 }
 
 impl Batch {
-    fn add(&mut self, slot: &Slot, offset: u64, outcome: Result<Outcome, DataError>, skips_errors: bool) {
-        let outcome = match outcome {
-            Err(error) if !skips_errors => {
-                self.failure = Some((slot.clone(), offset, error));
-                return;
-            }
-            outcome => outcome,
-        };
-        self.counts.records += 1;
+    fn add(&mut self, slot: &Slot, offset: u64, outcome: Outcome) {
         let run = self.run(slot, offset);
         match outcome {
-            Ok(Outcome::Message(message)) => {
+            Outcome::Message(message) => {
                 self.bytes += message.out().wire_len();
                 self.messages.push(message);
                 self.places.push((run, offset));
             }
-            Ok(Outcome::Dropped) => self.counts.dropped += 1,
-            Ok(Outcome::Empty) => self.counts.empty += 1,
-            Err(error) => {
-                self.counts.failed += 1;
-                self.skipped.push((slot.clone(), offset, error));
-            }
+            Outcome::Dropped => self.counts.dropped += 1,
+            Outcome::Empty => self.counts.empty += 1,
         }
     }
 
-    /// The run with this offset. A gap before it had no records.
+    fn skip(&mut self, skipped: Skipped) {
+        self.run(&skipped.slot, skipped.offset);
+        self.counts.failed += 1;
+        self.bytes += SKIPPED + skipped.payload.as_ref().map_or(0, Payload::size);
+        self.skipped.push(skipped);
+    }
+
+    /// Counts a record, and returns the run with its offset. A gap before it had no records.
     fn run(&mut self, slot: &Slot, offset: u64) -> usize {
+        self.counts.records += 1;
         if let Some((last, run)) = self.runs.last_mut()
             && last == slot
         {
@@ -155,5 +191,28 @@ impl Batch {
         }
         self.runs.push((slot.clone(), offset..offset + 1));
         self.runs.len() - 1
+    }
+}
+
+impl Payload {
+    fn of(record: &Record<'_>) -> Self {
+        let header = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
+        Self {
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers().map(header).collect(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        length(&self.key) + length(&self.value) + headers.sum::<usize>()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a payload")
     }
 }

@@ -6,8 +6,10 @@
 //! | `core` | which offsets are accounted for, pure |
 //! | `driver` | the one `select!` |
 //! | `publish` | a batch to Pub/Sub, until Pub/Sub has it |
+//! | `dead_letters` | skipped records to another topic |
 
 mod core;
+mod dead_letters;
 mod driver;
 mod intake;
 mod publish;
@@ -163,11 +165,17 @@ pub async fn run(task: Task, stop: CancellationToken) -> Result<(), TaskError> {
     let limits = Limits::of(&task.connector, task.kafka.session_timeout);
     let permits = Permits::new(limits.in_flight);
     let is_ordered = pipeline.is_ordered();
-    let intake = intake::Intake::new(pipeline, limits, task.connector.skips_errors());
+    let dead_letters = dead_letters::DeadLetters::open(&task).await?;
+    let tolerance = match task.connector.skips_errors() {
+        false => intake::Tolerance::None,
+        true if dead_letters::have_payload(&task.connector) => intake::Tolerance::Keep,
+        true => intake::Tolerance::Skip,
+    };
+    let intake = intake::Intake::new(pipeline, limits, tolerance);
     let (member, stimuli) = Member::join(task.kafka.clone(), intake, permits, KafkaMetrics::default())
         .map_err(|error| other(&error))?;
     let publishing = publish::Publishing::new(&task, limits, is_ordered);
-    let driver = driver::Driver::new(&task, member.orders(), publishing, limits);
+    let driver = driver::Driver::new(&task, member.orders(), publishing, dead_letters, limits);
     let result = driver.run(stimuli, &stop).await;
     let ended = member.end().await.map_err(|error| other(&error));
     result.and(ended)

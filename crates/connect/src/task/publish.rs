@@ -47,6 +47,9 @@ impl Publishing {
     /// If nothing can be published: the topic or a permission is missing.
     pub(super) async fn batch(&self, batch: &Batch) -> Result<Vec<usize>, String> {
         let all: Vec<usize> = (0..batch.messages.len()).collect();
+        if all.is_empty() {
+            return Ok(all);
+        }
         if !self.is_ordered {
             return self.lane(&batch.messages, all).await;
         }
@@ -91,7 +94,7 @@ impl Publishing {
                 Ok(Err(Error::Unavailable { .. } | Error::NoToken { .. })) | Err(_) => {}
                 Ok(answer) => {
                     if is_logged && answer.is_ok() {
-                        tracing::info!(connector = &*self.connector, "publishing to Pub/Sub again");
+                        tracing::info!("publishing to Pub/Sub again");
                     }
                     return answer;
                 }
@@ -100,7 +103,6 @@ impl Publishing {
             if !is_logged && start.elapsed() >= self.limits.total {
                 is_logged = true;
                 tracing::error!(
-                    connector = &*self.connector,
                     topic = &*self.topic,
                     seconds = start.elapsed().as_secs(),
                     action = "check the network, the status of Google Cloud, and that the service account has roles/pubsub.publisher; no record is lost while Kafka retains it",

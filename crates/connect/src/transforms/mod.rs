@@ -176,6 +176,11 @@ pub fn find(class: &str) -> Option<Found> {
     PLUGINS.iter().find(is_it).map(|plugin| Found { plugin, part: part.unwrap_or(Part::Value) })
 }
 
+/// The transform of this simple name, without its part.
+pub(crate) fn named(simple: &str) -> Option<&'static Plugin> {
+    PLUGINS.iter().find(|plugin| plugin.class == simple || crate::converters::simple(plugin.class) == simple)
+}
+
 /// The names of the classes of a kind.
 pub fn classes(plugin: &Plugin) -> Vec<String> {
     match plugin.has_parts {

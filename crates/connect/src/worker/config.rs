@@ -47,7 +47,7 @@ pub struct Mistake {
 const LISTEN: &str = "127.0.0.1:8083";
 
 /// Keys of workers that mean nothing here: what they configure does not exist.
-const WITHOUT_EFFECT: [&str; 18] = [
+const WITHOUT_EFFECT: [&str; 17] = [
     "plugin.path",
     "plugin.discovery",
     "offset.storage.file.filename",
@@ -63,7 +63,6 @@ const WITHOUT_EFFECT: [&str; 18] = [
     "metrics.recording.level",
     "rest.advertised.listener",
     "connector.client.config.override.policy",
-    "header.converter",
     "key.converter.plugin.version",
     "value.converter.plugin.version",
 ];
@@ -109,6 +108,10 @@ impl WorkerConfig {
         }
         let key_converter = converter(&config, "key.converter", &mut note);
         let value_converter = converter(&config, "value.converter", &mut note);
+        let headers = config.get("header.converter").map(String::as_str).unwrap_or_default();
+        if !converters::of_headers(headers) {
+            note("header.converter", "headers are published as text; remove the key".to_owned());
+        }
         let (listen, advertised) = listeners(&config, &mut note);
         if !matches!(
             config.get("connector.client.config.override.policy").map(String::as_str),
@@ -253,7 +256,8 @@ fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> Overrides {
 
 /// Keys that are not known. Connect ignores them with a warning, too.
 fn unknown(config: &Config) -> Vec<String> {
-    const KNOWN: [&str; 8] = [
+    const KNOWN: [&str; 9] = [
+        "header.converter",
         "bootstrap.servers",
         "key.converter",
         "value.converter",
@@ -283,7 +287,11 @@ fn unknown(config: &Config) -> Vec<String> {
     let text = |name: &String| {
         format!("unknown key {name} is ignored, as Connect ignores it; {}", hint(name, &KNOWN, "keys"))
     };
-    config.keys().filter(|name| !is_known(name)).map(text).collect()
+    let unused = |name: &&String| name.starts_with("producer.") || name.starts_with("admin.");
+    let unused = config.keys().filter(unused).map(|name| {
+        format!("{name} has no effect: dead letters are written with the properties of consumer.*")
+    });
+    config.keys().filter(|name| !is_known(name)).map(text).chain(unused).collect()
 }
 
 #[cfg(test)]

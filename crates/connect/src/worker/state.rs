@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::connector::CLASS;
+
 /// What a connector is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -12,9 +14,6 @@ pub enum Target {
     /// Have no task.
     Stopped,
 }
-
-/// As [`Target`], in a request.
-pub type InitialState = Target;
 
 /// The state of a task on this worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +56,18 @@ pub enum WorkerError {
     /// There is one already.
     #[error("Connector {0} already exists")]
     Exists(String),
+    /// The configuration names no class.
+    #[error("Connector config contains no connector type")]
+    NoClass,
+    /// The configuration names another class.
+    #[error(
+        "Failed to find any class that implements Connector and which name matches {0}, available connectors are: {class}",
+        class = CLASS
+    )]
+    OtherClass(String),
+    /// The configuration has another name than the request.
+    #[error("Connector name configuration ({0}) doesn't match connector name in the URL ({1})")]
+    OtherName(String, String),
     /// The configuration has errors.
     #[error("{}", joined(.0))]
     Invalid(Vec<String>),

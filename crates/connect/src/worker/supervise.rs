@@ -32,12 +32,14 @@ pub(super) async fn run(
     let connection = connect(&connector).await.map_err(TaskError::Other)?;
     let mut is_waiting = false;
     while !stop.is_cancelled() {
-        let found = existing(&config, &connector).await?;
+        let Some(found) = existing(&config, &connector).await? else {
+            wait(&stop).await;
+            continue;
+        };
         if found.is_empty() {
             if !is_waiting {
                 is_waiting = true;
                 tracing::warn!(
-                    connector = connector.name,
                     topics = connector.topics().join(","),
                     action = "create the topics, or correct the connector's topics",
                     "none of the topics exists; waiting for them"
@@ -85,7 +87,10 @@ async fn changed(
     while !stop.is_cancelled() {
         wait(stop).await;
         // The task itself reports that brokers do not answer.
-        if existing(config, connector).await.is_ok_and(|now| now != *found && !now.is_empty()) {
+        if let Ok(Some(now)) = existing(config, connector).await
+            && now != *found
+            && !now.is_empty()
+        {
             return;
         }
     }
@@ -99,8 +104,11 @@ async fn wait(stop: &CancellationToken) {
     }
 }
 
-/// The connector's topics that exist.
-async fn existing(config: &WorkerConfig, connector: &Connector) -> Result<BTreeSet<String>, TaskError> {
+/// The connector's topics that exist; `None` if no broker answers.
+async fn existing(
+    config: &WorkerConfig,
+    connector: &Connector,
+) -> Result<Option<BTreeSet<String>>, TaskError> {
     let questions = config.questions().map_err(TaskError::Other)?;
     let asked = spawn_blocking(move || Brokers::open(&questions)?.topic_names(ANSWER)).await;
     let names = match asked {
@@ -108,11 +116,11 @@ async fn existing(config: &WorkerConfig, connector: &Connector) -> Result<BTreeS
         // A broker that is unavailable is waited for: the topics may exist.
         Ok(Err(error @ kafka::Error::Unanswered { .. })) => {
             tracing::warn!(
-                connector = connector.name,
                 error = chain(&error),
+                action = "check that the brokers are running, or correct bootstrap.servers",
                 "Kafka does not answer; waiting for it"
             );
-            Vec::new()
+            return Ok(None);
         }
         Ok(Err(error)) => return Err(TaskError::Other(chain(&error))),
         Err(_) => {
@@ -124,7 +132,7 @@ async fn existing(config: &WorkerConfig, connector: &Connector) -> Result<BTreeS
     let named = connector.topics();
     let wanted =
         |name: &String| if named.is_empty() { connector.selects(name) } else { named.contains(name) };
-    Ok(names.into_iter().filter(wanted).collect())
+    Ok(Some(names.into_iter().filter(wanted).collect()))
 }
 
 /// Opens Pub/Sub as the configuration says.
