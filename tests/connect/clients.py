@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Drives `aqueduct connect` with four clients of Kafka Connect from PyPI: what each of them can do, and what it then sees.
+Four others are represented by their calls (sequences.py).
 
 Needs KAFKA_BOOTSTRAP, and a built target/debug/aqueduct.
 """
@@ -12,6 +13,7 @@ import tempfile
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent))
 import environment  # noqa: E402
+from sequences import SEQUENCES, member  # noqa: E402
 
 
 def main():
@@ -30,7 +32,26 @@ def main():
             for drive in (kafka_connect_py, kafkaconnect, kafka_connect_api, healthcheck):
                 drive(url, good, settled)
                 print(f"ok: {drive.__name__}")
+            for client, sequence in SEQUENCES.items():
+                follow(worker, client, sequence, good)
+                print(f"ok: the calls of {client}")
     return 0
+
+
+def follow(worker, client, sequence, good):
+    """Makes the calls of a client, and checks what it relies on."""
+    offsets = {"offsets": [{"partition": {"kafka_topic": good["topics"], "kafka_partition": 0}, "offset": {"kafka_offset": 0}}]}
+
+    def filled(body):
+        if isinstance(body, dict):
+            return {key: filled(value) for key, value in body.items()}
+        return {"CONFIG": {**good, "name": client}, "OFFSETS": offsets, "NAME": client}.get(body, body)
+
+    for method, path, body, statuses, members in sequence:
+        status, _, answer = worker.call(method, path.replace("NAME", client), filled(body))
+        missing = [name for name in members if not member(json.loads(answer), name.replace("NAME", client))]
+        if status not in statuses or missing:
+            raise SystemExit(f"{client}: {method} {path}: {status}, without {missing}: {answer.decode()[:500]}")
 
 
 def same(found, expected):
