@@ -28,7 +28,7 @@ def create_topic(name, partitions):
 def produce(topic, records):
     """Records as key and value; a tab separates them."""
     lines = "".join(f"{key}\t{value}\n" for key, value in records)
-    kafka("ConsoleProducer", "--topic", topic, "--reader-property", "parse.key=true", text=lines)
+    kafka("ConsoleProducer", "--topic", topic, "--property", "parse.key=true", text=lines)
 
 
 def pubsub(method, path, body=None):

@@ -30,6 +30,8 @@ def config(topic, **more):
         "transforms": "mask",
         "transforms.mask.type": "org.apache.kafka.connect.transforms.MaskField$Value",
         "transforms.mask.fields": "user_id",
+        # The group waits as long for a worker that was killed. A third of it is the time to drain.
+        "consumer.override.session.timeout.ms": "6000",
     }
     base.update({key.replace("__", "."): value for key, value in more.items()})
     return base
@@ -125,7 +127,7 @@ def fails_alone(run, other, worker):
 
 def dead_letters(topic, count):
     """Headers, key and value of each record, separated by tabs."""
-    properties = [part for name in ("key", "headers") for part in ("--formatter-property", f"print.{name}=true")]
+    properties = [part for name in ("key", "headers") for part in ("--property", f"print.{name}=true")]
     return kafka("ConsoleConsumer", "--topic", topic, "--from-beginning", "--max-messages", str(count), *properties)
 
 
@@ -133,8 +135,6 @@ def stalls_alone(other, worker, folder):
     """A connector whose Pub/Sub does not answer takes seconds to stop. Nobody else waits for it."""
     name = f"{other.topic}-stalled"
     stalled = config(other.topic, name=name, cps__useEmulator="false", cps__endpoint="localhost:1", gcp__credentials__file__path=service_account(folder))
-    # A third of it is the time to drain.
-    stalled["consumer.override.session.timeout.ms"] = "6000"
     check("a stalled connector", worker.call("POST", "/connectors", {"name": name, "config": stalled})[0] == 201)
     until("it has read its topic", lambda: other.topic in worker.call("GET", f"/connectors/{name}/topics")[2].decode())
     stopped = threading.Event()

@@ -74,7 +74,9 @@ impl Appender {
                         open.push(delivery);
                         break;
                     }
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) if !open.is_empty() => {
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))
+                        if !open.is_empty() =>
+                    {
                         self.confirmed(&mut open).await?;
                     }
                     Err((error, _)) => return Err(self.rejected(error.into())),

@@ -130,7 +130,9 @@ mod tests {
         let headers = letters.headers(&skipped(payload));
         let found: Vec<_> = headers
             .iter()
-            .map(|(name, value)| (name.trim_start_matches("__connect.errors."), String::from_utf8_lossy(value)))
+            .map(|(name, value)| {
+                (name.trim_start_matches("__connect.errors."), String::from_utf8_lossy(value))
+            })
             .collect();
         let expected: Vec<_> = expected.iter().map(|(name, value)| (*name, (*value).into())).collect();
         assert_eq!(found, expected);

@@ -142,12 +142,13 @@ fn empty<'a>(value: &Value<'a>, schema: Option<&Schema>) -> Result<Value<'a>, Da
 /// A text of the configuration as a value of the type.
 fn replaced<'a>(value: &Value<'a>, schema: Option<&Schema>, text: &str) -> Result<Value<'a>, DataError> {
     let not_a_number = || DataError::new(STEP, "the replacement is not a number of the field's type");
-    let whole = |bounds: std::ops::RangeInclusive<i64>| {
+    // A number that does not fit loses its upper bits, as in Java.
+    let whole = |cut: fn(i128) -> i64| {
         let number = text.trim().parse().ok().or_else(|| {
             let number: f64 = text.trim().parse().ok()?;
-            (number.abs() < 9.2e18).then_some(number.trunc() as i64)
+            number.is_finite().then_some(number.trunc() as i128)
         });
-        number.filter(|number| bounds.contains(number)).map(Value::Int).ok_or_else(not_a_number)
+        number.map(|number| Value::Int(cut(number))).ok_or_else(not_a_number)
     };
     match value {
         Value::Text(_) => Ok(Value::Text(Cow::Owned(text.to_owned()))),
@@ -155,12 +156,12 @@ fn replaced<'a>(value: &Value<'a>, schema: Option<&Schema>, text: &str) -> Resul
             Err(refused(value, " that is a date or a time with a replacement"))
         }
         Value::Int(_) => match schema.map(|schema| schema.kind) {
-            Some(Type::Int8) => whole(-128..=127),
-            Some(Type::Int16) => whole(-32_768..=32_767),
-            Some(Type::Int32) => whole(i64::from(i32::MIN)..=i64::from(i32::MAX)),
-            _ => whole(i64::MIN..=i64::MAX),
+            Some(Type::Int8) => whole(|number| i64::from(number as i8)),
+            Some(Type::Int16) => whole(|number| i64::from(number as i16)),
+            Some(Type::Int32) => whole(|number| i64::from(number as i32)),
+            _ => whole(|number| number as i64),
         },
-        Value::Number(number) if is_whole(number) => whole(i64::MIN..=i64::MAX),
+        Value::Number(number) if is_whole(number) => whole(|number| number as i64),
         Value::Single(_) => text.trim().parse().map(Value::Single).map_err(|_| not_a_number()),
         Value::Double(_) | Value::Number(_) => {
             text.trim().parse().map(Value::Double).map_err(|_| not_a_number())

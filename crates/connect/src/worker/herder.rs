@@ -236,7 +236,9 @@ impl Herder {
     }
 
     fn restart(&mut self, name: &str, task: Option<u32>, only_failed: bool) -> Answer<View> {
-        let Some(held) = self.held.get_mut(name) else { return Err(WorkerError::Unknown(format!(": {name}"))) };
+        let Some(held) = self.held.get_mut(name) else {
+            return Err(WorkerError::Unknown(format!(": {name}")));
+        };
         if let Some(task) = task.filter(|task| *task > 0 || !held.has_task()) {
             return Err(WorkerError::NoTask(name.to_owned(), task));
         }
@@ -312,7 +314,8 @@ impl Herder {
         match result {
             Err(error) if !was_stopped => {
                 tracing::error!(
-                    connector = name, error,
+                    connector = name,
+                    error,
                     action = "remove the cause, and restart the task by REST",
                     "task failed"
                 );
