@@ -113,6 +113,16 @@ def difference(a, b, path=""):
     return f"{path}: {json.dumps(b)[:500]} instead of {json.dumps(a)[:500]}"
 
 
+def compared(made, answers):
+    """What differs between the answers of a real worker and ours."""
+    problems = []
+    for (method, path, body, _), real, ours in zip(made, *answers):
+        if real != ours:
+            what = difference(real[1], ours[1]) if real[0] == ours[0] else f"{ours} instead of {real}"[:900]
+            problems.append(f"{method} {path} {json.dumps(body)[:200] if body else ''}\n    {what}")
+    return problems
+
+
 def better(worker):
     """Answers to bad requests that are better than those of a real worker."""
     problems = []
@@ -146,12 +156,8 @@ def main():
             lines = [json.dumps({"call": f"{method} {path}", "answer": answer}) for (method, path, _, _), answer in zip(made, real)]
             ANSWERS.write_text("[\n" + ",\n".join(lines) + "\n]\n")
         with Worker("ours", folder) as worker:
-            ours = json.loads(json.dumps(Run(worker, topic, credentials).all()))
-            problems = better(worker)
-    for (method, path, body, _), a, b in zip(made, json.loads(json.dumps(real)), ours):
-        if a != b:
-            what = difference(a[1], b[1]) if a[0] == b[0] else f"{b} instead of {a}"[:900]
-            problems.append(f"{method} {path} {json.dumps(body)[:200] if body else ''}\n    {what}")
+            ours = Run(worker, topic, credentials).all()
+            problems = compared(made, json.loads(json.dumps([real, ours]))) + better(worker)
     for problem in problems:
         print(problem)
     print(f"{len(made) + len(BETTER)} calls, {len(problems)} answers differ")

@@ -128,7 +128,7 @@ def fails_alone(run, other, worker):
 def dead_letters(topic, count):
     """Headers, key and value of each record, separated by tabs."""
     properties = [part for name in ("key", "headers") for part in ("--property", f"print.{name}=true")]
-    return kafka("ConsoleConsumer", "--topic", topic, "--from-beginning", "--max-messages", str(count), *properties)
+    return kafka("consumer.ConsoleConsumer", "--topic", topic, "--from-beginning", "--max-messages", str(count), *properties)
 
 
 def stalls_alone(other, worker, folder):
@@ -136,7 +136,7 @@ def stalls_alone(other, worker, folder):
     name = f"{other.topic}-stalled"
     stalled = config(other.topic, name=name, cps__useEmulator="false", cps__endpoint="localhost:1", gcp__credentials__file__path=service_account(folder))
     check("a stalled connector", worker.call("POST", "/connectors", {"name": name, "config": stalled})[0] == 201)
-    until("it has read its topic", lambda: other.topic in worker.call("GET", f"/connectors/{name}/topics")[2].decode())
+    until("it has read its topic", lambda: json.loads(worker.call("GET", f"/connectors/{name}/topics")[2])[name]["topics"] == [other.topic])
     stopped = threading.Event()
     stopping = threading.Thread(target=lambda: (worker.call("PUT", f"/connectors/{name}/stop"), stopped.set()))
     stopping.start()

@@ -12,6 +12,18 @@ import threading
 
 import fixtures
 
+# Of the server and not of an authority: rustls tells them apart.
+CONFIG = """\
+[req]
+prompt = no
+distinguished_name = name
+x509_extensions = extensions
+[name]
+CN = localhost
+[extensions]
+basicConstraints = critical,CA:FALSE
+subjectAltName = DNS:localhost
+"""
 PASSWORD = "for-tests-only"  # of a trust store, which has no secret
 TOKEN = json.dumps({"access_token": "test", "expires_in": 3600, "token_type": "Bearer"})
 
@@ -22,8 +34,9 @@ class Secured:
     def __init__(self, folder):
         folder = pathlib.Path(folder)
         self.certificate, key, self.store = folder / "certificate.pem", folder / "key.pem", folder / "trust.p12"
-        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "7", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", self.certificate)
+        config = folder / "openssl.cnf"
+        config.write_text(CONFIG)
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "7", "-config", config, "-keyout", key, "-out", self.certificate)
         run("keytool", "-importcert", "-noprompt", "-alias", "own", "-storepass", PASSWORD, "-file", self.certificate, "-keystore", self.store)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.certificate, key)

@@ -8,14 +8,13 @@ use std::{
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Path, Query, State, rejection::BytesRejection},
+    extract::{Path, Query, State},
     http::StatusCode,
     response::IntoResponse as _,
 };
 use serde_json::{Value, json};
 
-use super::{Answer, Failure, Rest, bad, json_body};
+use super::{Answer, Failure, Rest, Sent, bad};
 
 /// Sets the levels of the process, in the form of `AQUEDUCT_LOG`.
 type Set = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
@@ -104,9 +103,9 @@ pub(super) async fn set(
     State(rest): State<Rest>,
     Path(logger): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
-    body: Result<Bytes, BytesRejection>,
+    body: Sent,
 ) -> Answer {
-    let body = json_body(body)?;
+    let body = body.json()?;
     let level = body.get("level").and_then(Value::as_str);
     let level =
         level.ok_or_else(|| bad("Desired 'level' parameter was not specified in request."))?.to_uppercase();

@@ -3,18 +3,19 @@
 mod bodies;
 mod loggers;
 mod plugins;
+mod sent;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, Request, State, rejection::BytesRejection},
+    extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 pub use loggers::Loggers;
+use sent::Sent;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -25,8 +26,6 @@ use crate::{
 
 /// The version of Kafka whose interface this is.
 const VERSION: &str = "4.4.0";
-/// The largest body of a request. A configuration has some kilobytes.
-const LARGEST: usize = 1 << 20;
 
 /// What the routes share.
 #[derive(Clone)]
@@ -116,7 +115,6 @@ pub fn router(worker: Handle, loggers: Loggers, own: Router) -> Router {
         .method_not_allowed_fallback(async || {
             Failure(StatusCode::METHOD_NOT_ALLOWED, "HTTP 405 Method Not Allowed".to_owned())
         })
-        .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(rest)
         .merge(own);
     // Before a route is chosen: some clients end a path with a slash, which Connect ignores.
@@ -167,8 +165,8 @@ async fn list(State(rest): State<Rest>, Query(query): Query<Vec<(String, String)
     Ok(Json(json!(views.iter().map(expanded).collect::<BTreeMap<_, _>>())).into_response())
 }
 
-async fn create(State(rest): State<Rest>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Answer {
-    let request = bodies::Create::parse(&json_body(body)?).map_err(bad)?;
+async fn create(State(rest): State<Rest>, headers: HeaderMap, body: Sent) -> Answer {
+    let request = bodies::Create::parse(&body.json()?).map_err(bad)?;
     let view = rest.worker.create(&request.name, request.config, request.state).await?;
     Ok(created(&headers, &view))
 }
@@ -196,19 +194,15 @@ async fn put_config(
     State(rest): State<Rest>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Sent,
 ) -> Answer {
-    let config = bodies::config(&json_body(body)?).map_err(bad)?;
+    let config = bodies::config(&body.json()?).map_err(bad)?;
     let (view, is_new) = rest.worker.replace(&name, config).await?;
     Ok(if is_new { created(&headers, &view) } else { Json(bodies::info(&view)).into_response() })
 }
 
-async fn patch_config(
-    State(rest): State<Rest>,
-    Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Answer {
-    let patch = bodies::patch(&json_body(body)?).map_err(bad)?;
+async fn patch_config(State(rest): State<Rest>, Path(name): Path<String>, body: Sent) -> Answer {
+    let patch = bodies::patch(&body.json()?).map_err(bad)?;
     Ok(Json(bodies::info(&rest.worker.patch(&name, patch).await?)).into_response())
 }
 
@@ -289,12 +283,8 @@ async fn offsets(State(rest): State<Rest>, Path(name): Path<String>) -> Answer {
     Ok(Json(bodies::offsets(&offsets)).into_response())
 }
 
-async fn alter_offsets(
-    State(rest): State<Rest>,
-    Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Answer {
-    let changes = bodies::offset_changes(&json_body(body)?).map_err(bad)?;
+async fn alter_offsets(State(rest): State<Rest>, Path(name): Path<String>, body: Sent) -> Answer {
+    let changes = bodies::offset_changes(&body.json()?).map_err(bad)?;
     rest.worker.alter_offsets(&name, changes).await?;
     let message = "The Connect framework-managed offsets for this connector have been altered successfully. However, if this connector manages offsets externally, they will need to be manually altered in the system that the connector uses.";
     Ok(Json(json!({ "message": message })).into_response())
@@ -304,13 +294,4 @@ async fn reset_offsets(State(rest): State<Rest>, Path(name): Path<String>) -> An
     rest.worker.reset_offsets(&name).await?;
     let message = "The Connect framework-managed offsets for this connector have been reset successfully. However, if this connector manages offsets externally, they will need to be manually reset in the system that the connector uses.";
     Ok(Json(json!({ "message": message })).into_response())
-}
-
-/// The body as JSON. Nothing of it is in the error.
-fn json_body(body: Result<Bytes, BytesRejection>) -> Result<Value, Failure> {
-    let body = body.map_err(|rejection| {
-        Failure(rejection.status(), format!("the body has more than {LARGEST} bytes"))
-    })?;
-    serde_json::from_slice(&body)
-        .map_err(|error| bad(format!("invalid JSON at line {}, column {}", error.line(), error.column())))
 }

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{Path, Query, State, rejection::BytesRejection},
+    extract::{Path, Query, State},
     http::StatusCode,
     response::IntoResponse as _,
 };
 use serde_json::{Value, json};
 
-use super::{Answer, Failure, Rest, bad, bodies, json_body};
+use super::{Answer, Failure, Rest, Sent, bad, bodies};
 use crate::{
     connector, converters,
     define::Key,
@@ -65,12 +64,8 @@ fn keys_of(class: &str) -> Option<Vec<Key>> {
     predicates::find(class).map(|plugin| (plugin.keys)())
 }
 
-pub(super) async fn validate(
-    State(rest): State<Rest>,
-    Path(plugin): Path<String>,
-    body: Result<Bytes, BytesRejection>,
-) -> Answer {
-    let config = bodies::config(&json_body(body)?).map_err(bad)?;
+pub(super) async fn validate(State(rest): State<Rest>, Path(plugin): Path<String>, body: Sent) -> Answer {
+    let config = bodies::config(&body.json()?).map_err(bad)?;
     match config.get("connector.class") {
         None => return Err(bad("Connector config contains no connector type")),
         Some(class) if connector::is_class(class) && connector::is_class(&plugin) => {}

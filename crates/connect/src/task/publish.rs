@@ -90,21 +90,24 @@ impl Publishing {
             let batch = places.iter().map(|place| messages[*place].out());
             let answer =
                 tokio::time::timeout(self.limits.request, self.publisher.publish(&self.topic, batch));
-            match answer.await {
-                Ok(Err(Error::Unavailable { .. } | Error::NoToken { .. })) | Err(_) => {}
+            let reason = match answer.await {
+                Err(_) => "no answer in maxRequestTimeoutMs".to_owned(),
+                Ok(Err(error @ (Error::Unavailable { .. } | Error::NoToken { .. }))) => chain(&error),
                 Ok(answer) => {
                     if is_logged && answer.is_ok() {
                         tracing::info!("publishing to Pub/Sub again");
                     }
                     return answer;
                 }
-            }
+            };
+            tracing::debug!(reason, "a request failed; retrying");
             self.metrics.retried(&self.connector);
             if !is_logged && start.elapsed() >= self.limits.total {
                 is_logged = true;
                 tracing::error!(
                     topic = &*self.topic,
                     seconds = start.elapsed().as_secs(),
+                    reason,
                     action = "check the network, the status of Google Cloud, and that the service account has roles/pubsub.publisher; no record is lost while Kafka retains it",
                     "cannot publish to Pub/Sub; retrying"
                 );
