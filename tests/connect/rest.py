@@ -128,7 +128,7 @@ def better(worker):
     problems = []
     for method, path, body, expected in BETTER:
         status, _, text = worker.call(method, path, body)
-        if status != expected or "error_code" not in json.loads(text):
+        if status != expected or (status >= 400 and "error_code" not in json.loads(text)):
             problems.append(f"{method} {path}: {status} {text.decode()[:200]}")
     return problems
 

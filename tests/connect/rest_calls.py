@@ -123,9 +123,6 @@ def calls():
         ("PATCH", "/connectors/one/offsets", {"offsets": [{"partition": {"kafka_topic": TOPIC, "kafka_partition": 0}, "offset": {"kafka_offset": "x"}}]}, SAME),
         ("DELETE", "/connectors/one/offsets", None, SAME),
         ("GET", "/connectors/one/offsets", None, SAME),
-        ("POST", "/connectors", {"name": "a/b", "config": good, "initial_state": "STOPPED"}, STATUS),
-        ("GET", "/connectors/a%2Fb", None, SAME),
-        ("DELETE", "/connectors/a%2Fb", None, SAME),
         ("POST", "/connectors", {"name": "no file", "config": config(gcp__credentials__file__path="/none.json")}, SAME),
         ("wait", "no file", ("RUNNING", ["FAILED"]), None),
         ("GET", "/connectors/no%20file/status", None, SAME),
@@ -169,8 +166,13 @@ def calls():
     return missing + invalid + life + plugins
 
 
-# Requests to which a standalone worker answers 500, and what is answered here.
+# Requests to which a standalone worker answers 500, and what is answered here. It also takes a name with a slash, and then
+# finds no connector at any path.
 BETTER = [
+    ("POST", "/connectors", {"name": "a/b", "config": config(), "initial_state": "STOPPED"}, 201),
+    ("GET", "/connectors/a%2Fb", None, 200),
+    ("PUT", "/connectors/a%2Fb/resume", None, 202),
+    ("DELETE", "/connectors/a%2Fb", None, 204),
     ("PUT", "/connectors/none/stop", None, 404),
     ("POST", "/connectors/none/restart", None, 404),
     ("POST", "/connectors/none/tasks/0/restart", None, 404),

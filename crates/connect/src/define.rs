@@ -175,6 +175,12 @@ impl Key {
         Self { group, order_in_group: order, width, display_name: title.into(), ..self }
     }
 
+    /// With a title and a width, and no group.
+    #[must_use]
+    pub fn titled(self, width: &'static str, title: impl Into<Cow<'static, str>>) -> Self {
+        Self { width, display_name: title.into(), ..self }
+    }
+
     /// A number of at least this.
     #[must_use]
     pub fn at_least(self, least: i64) -> Self {

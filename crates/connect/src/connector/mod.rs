@@ -70,6 +70,21 @@ pub struct Defaults {
     pub providers: Providers,
 }
 
+/// What Connect uses for headers if nothing is configured.
+const HEADER_CONVERTER: &str = "org.apache.kafka.connect.storage.SimpleHeaderConverter";
+
+impl Defaults {
+    /// The class of the worker's converter, for a connector without one of its own.
+    fn class(&self, key: &str) -> Option<String> {
+        match key {
+            "key.converter" => self.key_converter.get("").cloned(),
+            "value.converter" => self.value_converter.get("").cloned(),
+            "header.converter" => Some(HEADER_CONVERTER.to_owned()),
+            _ => None,
+        }
+    }
+}
+
 /// Names of keys that a connector may have beside those that are defined.
 const PREFIXES: [&str; 6] = [
     "transforms.",
@@ -144,8 +159,9 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
         _ => None,
     };
     for (_, value) in &mut values.all {
-        if let Some(written) = config.get(&value.name) {
-            value.value = Some(written.clone());
+        match config.get(&value.name) {
+            Some(written) => value.value = Some(written.clone()),
+            None => value.value = value.value.take().or_else(|| defaults.class(&value.name)),
         }
     }
     (Validation { values, groups, warnings }, connector)

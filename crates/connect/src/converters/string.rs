@@ -14,6 +14,7 @@ pub(super) const PLUGIN: Plugin = Plugin {
         let encoding = Key::new("converter.encoding", Kind::String)
             .with_default("UTF-8")
             .importance(Importance::High)
+            .titled("MEDIUM", "Encoding")
             .doc("The character set of the bytes: UTF-8, US-ASCII or ISO-8859-1.");
         vec![converter_type(), encoding]
     },
