@@ -271,6 +271,19 @@ fn connector_keyring(path: &std::path::Path) -> ::connector::keyring::Keyring {
 }
 
 #[test]
+fn a_nested_object_has_members_once_it_is_extracted() {
+    let keys = [
+        ("transforms", "out,x"),
+        ("transforms.out.type", "org.apache.kafka.connect.transforms.ExtractField$Value"),
+        ("transforms.out.field", "user"),
+        ("transforms.x.type", "org.apache.kafka.connect.transforms.ReplaceField$Value"),
+        ("transforms.x.exclude", "id"),
+    ];
+    let event = r#"{"user":{"id": 1, "country": "PL"}}"#;
+    assert_eq!(transformed(&keys, Some(event)), Ok(Some(r#"{"country":"PL"}"#.to_owned())));
+}
+
+#[test]
 fn tombstones_are_dropped_or_refused() {
     let handle = |behavior: &'static str, value: Option<&str>| {
         let keys = [("transforms.x.type", "TombstoneHandler"), ("transforms.x.behavior", behavior)];

@@ -67,10 +67,7 @@ impl ExtractField {
             let members = match value {
                 Value::Null => return Ok(Value::Null),
                 Value::Object(members) => Some(members),
-                Value::Json(Cow::Borrowed(text)) => object_of(text),
-                Value::Json(Cow::Owned(text)) => {
-                    object_of(&text).map(|members| members.into_iter().map(Member::into_owned).collect())
-                }
+                Value::Json(text) => opened(text),
                 _ => None,
             };
             let Some(members) = members else {
@@ -79,7 +76,11 @@ impl ExtractField {
             let found = members.into_iter().find(|member| member.name == *step);
             value = found.map_or(Value::Null, |member| member.value);
         }
-        Ok(value)
+        // The transforms that follow see the members of an object.
+        Ok(match value {
+            Value::Json(text) if text.starts_with('{') => opened(text).map_or(Value::Null, Value::Object),
+            other => other,
+        })
     }
 
     /// The field must be in the schema, even if the value is null.
@@ -102,5 +103,15 @@ impl ExtractField {
             datum = Datum::with(field, value);
         }
         Ok(datum)
+    }
+}
+
+/// The members of an object that was not parsed before; `None` if it is something else.
+fn opened(text: Cow<'_, str>) -> Option<Vec<Member<'_>>> {
+    match text {
+        Cow::Borrowed(text) => object_of(text),
+        Cow::Owned(text) => {
+            object_of(&text).map(|members| members.into_iter().map(Member::into_owned).collect())
+        }
     }
 }
