@@ -17,7 +17,7 @@ use flow::{
     row::{DeadLetterRow, FlowTable, MeasureColumns, Pane, ProgressRow, Row, Shows, Value, Values},
 };
 use serde_json::json;
-use writer::{BigQueryConfig, Endpoints, Letters, State, Writer, WriterConfig, WriterError};
+use writer::{BigQueryConfig, Endpoints, Letters, State, Writer, WriterConfig, WriterError, WriterMode};
 
 const MINUTE: i64 = 60_000;
 /// 2026-09-27T10:00:00Z
@@ -38,6 +38,7 @@ fn config(test: &str) -> Result<WriterConfig> {
         project: "aqueduct-test".to_owned(),
         dataset: format!("{test}_{}_{now}", process::id()),
         location: "EU".to_owned(),
+        mode: WriterMode::Append,
         emulator: Some(endpoints()?),
     }))
 }
@@ -65,6 +66,7 @@ fn pane(key: (Option<&str>, Option<&str>), end: i64, index: u32, views: u64) -> 
         pane_index: index,
         watermark: EventTime(end),
         emitted_at: EventTime(end + 250),
+        replaced: flow::row::Replaced::default(),
     }
 }
 

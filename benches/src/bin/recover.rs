@@ -220,7 +220,8 @@ impl Filling {
     async fn checkpoint(&mut self, written: &mut Written) -> Result<()> {
         let (began, on_cpu) = (Instant::now(), cpu_time()?);
         let budget = Budget::of(self.core.bytes(), self.appender.chain());
-        let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
+        let mut outboxes = [("sqlite".into(), &mut self.outbox)];
+        let saved = save(&mut self.core, &mut outboxes, &mut self.round, budget);
         written.held_up.push(began.elapsed());
         written.cpu.push(cpu_time()?.saturating_sub(on_cpu));
         let (part, began) = (saved.part, Instant::now());

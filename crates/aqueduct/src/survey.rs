@@ -5,7 +5,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::anyhow;
 use event::{EventTime, EventsSettings, Millis, Partition};
 use flow::{Flow, append::Table, row::FlowTable};
 use kafka::{
@@ -16,10 +15,10 @@ use processor::{
     core::Core,
     engine::{Engine, FlowState},
     frontier::{Limits, Track},
-    outbox::Outbox,
+    outbox::{Outbox, Outboxes},
     saved::recover,
     store::{StateSettings, Store},
-    view::{Detail, Own, PartitionView},
+    view::{Detail, Own, PartitionView, WriterView},
 };
 use report::{
     Status,
@@ -27,7 +26,10 @@ use report::{
 };
 use writer::{LatestRow, Refusals, Writer, WriterConfig};
 
-use crate::{config::Config, errors};
+use crate::{
+    config::{Config, NamedWriter},
+    errors,
+};
 
 /// The sources.
 pub(crate) struct Places {
@@ -37,7 +39,7 @@ pub(crate) struct Places {
     state: StateSettings,
     store: Store,
     kafka: Option<KafkaConfig>,
-    writer: Option<WriterConfig>,
+    writers: Vec<NamedWriter>,
 }
 
 /// The result, with the reasons for unreachable services.
@@ -47,6 +49,17 @@ pub(crate) struct Survey {
     pub(crate) at: EventTime,
     pub(crate) state: State,
     pub(crate) logs: Result<Logs, String>,
+    /// The writers of the configuration; without one, the first of the state.
+    pub(crate) writers: Vec<WriterSurvey>,
+    /// Rows that wait in the state for writers which are not configured, by the names of these.
+    pub(crate) parked: Vec<(Arc<str>, u64)>,
+}
+
+/// What one writer was sent, and what it has.
+#[derive(Debug)]
+pub(crate) struct WriterSurvey {
+    pub(crate) name: Arc<str>,
+    pub(crate) outbox: Outbox,
     pub(crate) tables: Result<Tables, String>,
 }
 
@@ -58,7 +71,6 @@ pub(crate) struct State {
     pub(crate) checkpoint: Option<u64>,
     pub(crate) written_at: Option<EventTime>,
     pub(crate) core: Core,
-    pub(crate) outbox: Outbox,
     /// Flows that it does not contain yet.
     pub(crate) added: Vec<String>,
     /// A processor without a checkpoint for this long is not running.
@@ -75,6 +87,8 @@ pub(crate) struct Tables {
     pub(crate) newest: BTreeMap<Arc<str>, Result<Vec<LatestRow>, String>>,
     /// The contents of `dead_letters`.
     pub(crate) refusals: Vec<Refusals>,
+    /// A topic instead of tables, which cannot be queried: only what Pub/Sub has acknowledged is known.
+    pub(crate) topic: Option<String>,
 }
 
 /// How long the tables may take to answer.
@@ -88,9 +102,9 @@ impl Survey {
         let state = &self.state;
         let own = Own { memory: state.memory, ..Own::default() };
         let partitions = self.partitions();
-        let detail = Detail { partitions, ..Detail::of(&state.core, &state.outbox, own, self.at) };
+        let writers = self.writers.iter().map(|writer| WriterView::of(&writer.name, &writer.outbox));
+        let detail = Detail { partitions, ..Detail::of(&state.core, writers.collect(), own, self.at) };
         let is_caught_up = detail.partitions.iter().all(|partition| partition.lag.unwrap_or(0) == 0);
-        let tables = self.tables.as_ref().map_err(Clone::clone);
         let survey = status::Survey {
             state: Checkpoint {
                 place: state.place.clone(),
@@ -100,7 +114,7 @@ impl Survey {
                 hole_limit: state.core.limits().hole_limit,
             },
             kafka: self.logs.as_ref().map(brokers).map_err(Clone::clone),
-            tables: tables.and_then(|tables| tables.status(&state.outbox)),
+            tables: self.tables(),
         };
         Status {
             at: self.at,
@@ -142,9 +156,40 @@ impl Survey {
         self.state.added.iter().any(|added| **added == **flow.name())
     }
 
-    /// What was rejected, by partition, stage and reason.
+    /// What was rejected, by partition, stage and reason, as the first writer has it that can be queried.
     pub(crate) fn refusals(&self) -> &[Refusals] {
-        self.tables.as_ref().map_or(&[], |tables| &tables.refusals)
+        let tables = self.writers.iter().filter_map(|writer| writer.tables.as_ref().ok());
+        tables
+            .filter(|tables| tables.topic.is_none())
+            .map(|tables| &*tables.refusals)
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// The name of a writer before a text about it, if there are several.
+    pub(crate) fn of(&self, writer: &WriterSurvey, text: &str) -> String {
+        if self.writers.len() > 1 { format!("{}: {text}", writer.name) } else { text.to_owned() }
+    }
+
+    /// The tables of all writers together, or why one of them could not be queried.
+    fn tables(&self) -> Result<status::Tables, String> {
+        let mut all = status::Tables::default();
+        for writer in &self.writers {
+            let tables = writer.tables.as_ref().map_err(Clone::clone);
+            let tables = tables.and_then(|tables| tables.status(&writer.outbox));
+            let tables = tables.map_err(|reason| self.of(writer, &reason))?;
+            all.rows += tables.rows;
+            all.waiting += tables.waiting;
+            all.missing += tables.missing;
+        }
+        Ok(all)
+    }
+}
+
+impl WriterSurvey {
+    /// Rows that wait in the state for a table.
+    pub(crate) fn waiting(&self, table: &Table) -> u64 {
+        waiting(&self.outbox, table)
     }
 }
 
@@ -157,7 +202,10 @@ impl Tables {
         all.waiting = outbox.pending_from(0).map(|(_, append)| u64::from(append.rows)).sum();
         for (table, sent) in outbox.given() {
             let taken = sent.saturating_sub(waiting(outbox, table));
-            if let Some(Ok(rows)) = self.rows.get(table) {
+            if self.topic.is_some() {
+                // Pub/Sub has acknowledged them.
+                all.rows += taken;
+            } else if let Some(Ok(rows)) = self.rows.get(table) {
                 all.missing += taken.saturating_sub(*rows);
             }
         }
@@ -166,7 +214,7 @@ impl Tables {
 }
 
 /// Rows that wait in the state for their table.
-pub(crate) fn waiting(outbox: &Outbox, table: &Table) -> u64 {
+fn waiting(outbox: &Outbox, table: &Table) -> u64 {
     let of_table = outbox.pending_from(0).filter(|(_, append)| append.table == *table);
     of_table.map(|(_, append)| u64::from(append.rows)).sum()
 }
@@ -194,7 +242,7 @@ impl Places {
             tables: config.tables_of(&flows)?,
             store: Store::open(&state.checkpoints, config.settings().dir())?,
             kafka: if has("kafka") { Some(config.kafka()?) } else { None },
-            writer: if has("writer") { Some(config.writer()?) } else { None },
+            writers: if config.has_writers() { config.writers()? } else { Vec::new() },
             flows,
             state,
         })
@@ -207,12 +255,24 @@ impl Places {
     pub(crate) async fn look(&self) -> anyhow::Result<Survey> {
         let at = processor::driver::now();
         let logs = self.logs().await;
-        let state = self.state(at).await?;
-        let tables = match tokio::time::timeout(PATIENCE, self.tables()).await {
-            Ok(answer) => answer.map_err(|error| errors::one_line(error.as_ref())),
-            Err(_) => Err(format!("no response from the tables within {} seconds", PATIENCE.as_secs())),
-        };
-        Ok(Survey { at, state, logs, tables })
+        let (state, mut outboxes) = self.state(at).await?;
+        let mut writers = Vec::new();
+        for named in &self.writers {
+            let tables = match tokio::time::timeout(PATIENCE, self.tables(&named.config)).await {
+                Ok(answer) => answer.map_err(|error| errors::one_line(error.as_ref())),
+                Err(_) => Err(format!("no response from the tables within {} seconds", PATIENCE.as_secs())),
+            };
+            let outbox = outboxes.take(&named.name).unwrap_or_default();
+            writers.push(WriterSurvey { name: named.name.clone(), outbox, tables });
+        }
+        if writers.is_empty() {
+            let tables = Err("[writer] is not configured; add it to include the rows".to_owned());
+            writers.push(WriterSurvey { name: "".into(), outbox: Outbox::default(), tables });
+        }
+        let rows = |outbox: &Outbox| outbox.pending_from(0).map(|(_, append)| u64::from(append.rows)).sum();
+        let parked = outboxes.iter().filter(|(_, outbox)| !outbox.is_empty());
+        let parked = parked.map(|(name, outbox)| (name.unwrap_or_default().into(), rows(outbox))).collect();
+        Ok(Survey { at, state, logs, writers, parked })
     }
 
     pub(crate) async fn logs(&self) -> Result<Logs, String> {
@@ -225,7 +285,7 @@ impl Places {
         }
     }
 
-    pub(crate) async fn state(&self, at: EventTime) -> anyhow::Result<State> {
+    pub(crate) async fn state(&self, at: EventTime) -> anyhow::Result<(State, Outboxes)> {
         let limits = Limits {
             idle_after: self.state.idle_after,
             hole_limit: self.state.hole_limit,
@@ -233,23 +293,24 @@ impl Places {
         };
         let new_core = || Core::new(&self.events, self.flows.clone(), limits, at);
         let (recovered, restoring) = recover(&self.store, new_core).await?;
-        let (core, outbox, restored) = restoring.finish()?;
-        Ok(State {
+        let (core, outboxes, restored) = restoring.finish()?;
+        let state = State {
             place: self.state.checkpoints.clone(),
             checkpoint: recovered.newest,
             written_at: recovered.written_at,
             core,
-            outbox,
             added: restored.added,
             takeover_after: self.state.takeover_after,
             memory: self.state.memory.0,
-        })
+        };
+        Ok((state, outboxes))
     }
 
-    /// Opens the tables for reading.
+    /// Opens the tables of the first writer that has any, for reading.
     pub(crate) async fn open_tables(&self) -> anyhow::Result<Writer> {
-        let Some(config) = &self.writer else {
-            return Err(anyhow!("[writer] is not configured; add it to include the rows"));
+        let has_tables = |config: &&WriterConfig| !matches!(config, WriterConfig::PubSub(_));
+        let Some(config) = self.writers.iter().map(|named| &named.config).find(has_tables) else {
+            return Err(anyhow::anyhow!("no writer has tables; add one to [writer]"));
         };
         Ok(Writer::open(config, &self.tables).await?)
     }
@@ -259,8 +320,11 @@ impl Places {
         Engine::new(&self.events, self.flows.clone())
     }
 
-    async fn tables(&self) -> anyhow::Result<Tables> {
-        let writer = self.open_tables().await?;
+    async fn tables(&self, config: &WriterConfig) -> anyhow::Result<Tables> {
+        if let WriterConfig::PubSub(topic) = config {
+            return Ok(Tables { topic: Some(topic.topic.full()), ..Tables::default() });
+        }
+        let writer = Writer::open(config, &self.tables).await?;
         let mut seen = Tables::default();
         for flow in self.tables.iter().map(|table| table.flow.clone()) {
             for table in [Table::Flow(flow.clone()), Table::Progress(flow.clone())] {

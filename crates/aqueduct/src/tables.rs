@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flow::append::{Append, Appended, Body, Rows, Table};
+use flow::{
+    append::{Append, Appended, Body, Rows, Table},
+    row::FlowTable,
+};
 use processor::sink::{Sink, SinkError};
-use writer::{Writer, WriterError};
+use tokio::sync::OnceCell;
+use writer::{Claim, Writer, WriterConfig, WriterError};
 
 use crate::errors::one_line;
 
@@ -14,6 +18,17 @@ pub(crate) struct Tables {
     writer: Writer,
     place: String,
     trouble: Trouble,
+    unseen: Option<Arc<Unseen>>,
+}
+
+/// Tables that were not available when the processor started, beside others that were. They are checked before they are first
+/// used.
+#[derive(Debug)]
+pub(crate) struct Unseen {
+    pub(crate) config: WriterConfig,
+    pub(crate) tables: Vec<FlowTable>,
+    pub(crate) pipeline: String,
+    pub(crate) checked: OnceCell<()>,
 }
 
 /// Why rows wait for their table: the error of the last append, until one succeeds.
@@ -33,9 +48,22 @@ impl Trouble {
 }
 
 impl Tables {
-    /// `place` is its name in messages.
-    pub(crate) fn new(writer: Writer, place: String, trouble: Trouble) -> Self {
-        Self { writer, place, trouble }
+    /// `place` is its name in messages. Tables that were not checked yet are `unseen`.
+    pub(crate) fn new(writer: Writer, place: String, trouble: Trouble, unseen: Option<Unseen>) -> Self {
+        Self { writer, place, trouble, unseen: unseen.map(Arc::new) }
+    }
+
+    /// Checks and claims tables that were not available before.
+    async fn ready(&self) -> Result<(), SinkError> {
+        let Some(unseen) = &self.unseen else { return Ok(()) };
+        let check = async || {
+            Writer::check(&unseen.config, &unseen.tables).await?;
+            self.writer.claim(&unseen.pipeline, Claim::Take).await
+        };
+        match unseen.checked.get_or_try_init(check).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.error(error)),
+        }
     }
 
     fn error(&self, source: WriterError) -> SinkError {
@@ -61,18 +89,27 @@ impl Sink for Tables {
     }
 
     async fn open(&self, table: &Table) -> Result<String, SinkError> {
-        let opened = self.writer.open_stream(table).await.map_err(|e| self.error(e));
+        let opened = async {
+            self.ready().await?;
+            self.writer.open_stream(table).await.map_err(|e| self.error(e))
+        };
+        let opened = opened.await;
         self.trouble.note(&opened);
         opened
     }
 
     async fn append(&self, append: &Append) -> Result<Appended, SinkError> {
-        let appended = self.writer.append(append).await.map_err(|e| self.error(e));
+        let appended = async {
+            self.ready().await?;
+            self.writer.append(append).await.map_err(|e| self.error(e))
+        };
+        let appended = appended.await;
         self.trouble.note(&appended);
         appended
     }
 
     async fn contains(&self, append: &Append) -> Result<bool, SinkError> {
+        self.ready().await?;
         self.writer.contains(append).await.map_err(|e| self.error(e))
     }
 }

@@ -91,7 +91,10 @@ fn every_section_has_a_table() {
         Item::Const(constant) if constant.ident == "SECTIONS" => Some(literals(&constant.expr)),
         _ => None,
     });
-    assert_eq!(sections.expect("the sections of a file"), SECTIONS.map(|(section, ..)| section.to_owned()));
+    let mut sections = sections.expect("the sections of a file");
+    // Its keys are those of `[writer]`.
+    sections.retain(|section| section != "writers");
+    assert_eq!(sections, SECTIONS.map(|(section, ..)| section.to_owned()));
 }
 
 /// The files by their path below `crates`.

@@ -59,6 +59,36 @@ pub struct Row {
     pub watermark: EventTime,
     /// When it fired, by the processor's clock.
     pub emitted_at: EventTime,
+    /// The windows of earlier panes that it replaces, beside its own.
+    pub replaced: Replaced,
+}
+
+/// Windows of the same key that became part of a row's window and have fired panes: those of merged sessions. Most rows have
+/// none, so a row holds only a pointer.
+///
+/// ```
+/// use event::EventTime;
+/// use flow::{row::Replaced, window::Window};
+///
+/// let part = Window { start: EventTime(0), end: EventTime(10) };
+/// assert_eq!(Replaced::from(vec![part]).windows(), [part]);
+/// assert_eq!(Replaced::default().windows(), []);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::box_collection, reason = "a row is copied by the million, and most have no such windows")]
+pub struct Replaced(Option<Box<Vec<Window>>>);
+
+impl Replaced {
+    /// The windows; none of them is the row's own.
+    pub fn windows(&self) -> &[Window] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl From<Vec<Window>> for Replaced {
+    fn from(windows: Vec<Window>) -> Self {
+        Self((!windows.is_empty()).then(|| Box::new(windows)))
+    }
 }
 
 /// The table of one flow.

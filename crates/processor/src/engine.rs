@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use event::{EventTime, Key, Ledger, Millis, events::EventsSettings, ledger::Outcome};
+use event::{EventTime, Ledger, Millis, events::EventsSettings, ledger::Outcome};
 use flow::{
     Definition, Flow, TimeKind,
     measure::{Change, Feeds, Source},
@@ -424,7 +424,7 @@ impl FlowState {
             let own = Change { feeds: part.feeds & !self.clicks, inputs, times: 1 };
             ended = outcome(self.windows.count(key, time, &own));
             if let Some(on) = on.view {
-                joins.view(on, time, Key::from_pushed(key.text), &mut effects);
+                joins.view(on, time, key, &mut effects);
             }
         }
         if is_click {

@@ -88,6 +88,6 @@ pub mod error;
 
 pub mod driver;
 
-pub use driver::{Config, Services, Summary, run};
+pub use driver::{Config, Services, Summary, Writer, run};
 pub use error::ProcessorError;
 pub use view::View;

@@ -166,17 +166,17 @@ pub const MEMORY: Described = Described::gauge(
 pub const REQUESTS: Described = Described::gauge(
     "aqueduct_processor_pending_requests",
     "requests",
-    &[],
+    &["writer"],
     "Append requests whose rows are not in their tables yet",
 );
 /// The bytes of these requests.
 pub const REQUEST_BYTES: Described =
-    Described::gauge("aqueduct_processor_in_flight_bytes", "bytes", &[], "Bytes of those requests");
+    Described::gauge("aqueduct_processor_in_flight_bytes", "bytes", &["writer"], "Bytes of those requests");
 /// Since when the oldest of these requests has waited.
 pub const OLDEST_REQUEST: Described = Described::gauge(
     "aqueduct_processor_oldest_request_seconds",
     "seconds",
-    &[],
+    &["writer"],
     "Age of the oldest of those requests; 0 if there is none",
 );
 /// Durable checkpoints.
@@ -218,14 +218,14 @@ pub const RETRIES: Described = Described::counter(
 pub const ROWS: Described = Described::counter(
     "aqueduct_processor_rows_total",
     "rows",
-    &[],
+    &["writer"],
     "Rows added to their tables: panes, progress and dead letters",
 );
 /// Rows that their tables refused.
 pub const REFUSED_ROWS: Described = Described::counter(
     "aqueduct_processor_refused_rows_total",
     "rows",
-    &[],
+    &["writer"],
     "Rows that a table rejected; they are in `dead_letters` with the stage `writer`",
 );
 

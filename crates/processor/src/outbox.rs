@@ -1,9 +1,12 @@
-//! The outbox: rows that have a stream and an offset and are not yet in their tables.
+//! The outbox: rows that have a stream and an offset and are not yet in their tables. Each writer has one.
 //!
 //! A request gets its stream and offset before it is first sent and stays in the state until its table has the rows, so
 //! a repeated request is recognised and no row is added twice.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use flow::append::{Append, Body, Table};
 use serde::{Deserialize, Serialize};
@@ -22,8 +25,60 @@ pub struct Outbox {
     bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The outboxes of a state, by the names of their writers.
+///
+/// ```
+/// use processor::outbox::{Outbox, Outboxes};
+///
+/// let mut outboxes = Outboxes::default();
+/// outboxes.insert(Some("bigquery".into()), Outbox::default());
+/// assert!(outboxes.take("pubsub").is_none());
+/// assert!(outboxes.take("bigquery").is_some());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Outboxes(Vec<(Option<Arc<str>>, Outbox)>);
+
+impl Outboxes {
+    /// Adds the outbox of a writer. A state of a version that had a single writer has no name for it.
+    pub fn insert(&mut self, writer: Option<Arc<str>>, outbox: Outbox) {
+        self.0.push((writer, outbox));
+    }
+
+    /// The outbox of a writer, or else the one without a name. `None` for a writer that is new.
+    pub fn take(&mut self, writer: &str) -> Option<Outbox> {
+        let place = |wanted: Option<&str>| self.0.iter().position(|(name, _)| name.as_deref() == wanted);
+        let place = place(Some(writer)).or_else(|| place(None))?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<&str>, &Outbox)> {
+        self.0.iter().map(|(name, outbox)| (name.as_deref(), outbox))
+    }
+
+    /// Those of which requests are pending, with their names.
+    pub(crate) fn into_pending(self) -> Vec<(Arc<str>, Outbox)> {
+        let pending = self.0.into_iter().filter(|(_, outbox)| !outbox.is_empty());
+        pending.map(|(name, outbox)| (name.unwrap_or_default(), outbox)).collect()
+    }
+
+    /// Applies the outboxes of one checkpoint. A writer that it does not name is not in the state any more.
+    pub(crate) fn restore(&mut self, saved: Vec<(Option<Arc<str>>, SavedOutbox)>) {
+        let mut before = std::mem::take(&mut self.0);
+        for (number, (name, saved)) in saved.into_iter().enumerate() {
+            let place = |name: &Option<Arc<str>>| before.iter().position(|(other, _)| other == name);
+            // The checkpoints before may be of a version that had a single writer.
+            let place = place(&name).or_else(|| place(&None).filter(|_| number == 0));
+            let mut outbox = place.map_or_else(Outbox::default, |place| before.remove(place).1);
+            outbox.restore(saved);
+            self.0.push((name, outbox));
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Stream {
+    /// Empty until the writer has opened it. Requests are not sent before.
     name: String,
     rows: u64,
     /// Rows that were appended to the table's earlier streams and kept.
@@ -56,7 +111,7 @@ fn weight(append: &Append) -> usize {
 impl Outbox {
     /// Whether the table has a stream.
     pub fn has_stream(&self, table: &Table) -> bool {
-        self.streams.contains_key(table)
+        self.streams.get(table).is_some_and(|stream| !stream.name.is_empty())
     }
 
     /// Gives a table a new stream. Its pending requests move to the new stream, from offset 0.
@@ -72,9 +127,10 @@ impl Outbox {
         self.streams.insert(table.clone(), Stream { name, rows, before });
     }
 
-    /// Adds requests with these bodies and fixes their stream and offsets.
+    /// Adds requests with these bodies and fixes their stream and offsets. Without a stream they wait for one, which
+    /// [`open`](Self::open) gives them.
     pub fn push(&mut self, table: &Table, bodies: Vec<Body>) {
-        let Some(stream) = self.streams.get_mut(table) else { return };
+        let stream = self.streams.entry(table.clone()).or_default();
         for body in bodies.into_iter().filter(|body| body.rows > 0) {
             let append = Append {
                 table: table.clone(),

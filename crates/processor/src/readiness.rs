@@ -5,6 +5,8 @@
 use event::EventTime;
 use pubsub::link::Link;
 
+use crate::view::WriterView;
+
 /// The name of the condition that this processor holds the state or is a standby.
 pub(crate) const STATE: &str = "state";
 /// The name of the condition that checkpoints become durable.
@@ -28,15 +30,18 @@ pub(crate) fn pubsub(links: &[Link]) -> Result<(), String> {
     if links.contains(&Link::Unknown) { Err("not connected to Pub/Sub yet".to_owned()) } else { Ok(()) }
 }
 
-/// Whether rows reach their tables. `oldest` is the time since which the oldest request has waited.
-pub(crate) fn tables(oldest: Option<EventTime>, now: EventTime) -> Result<(), String> {
-    let waited = oldest.map_or(0, |since| now.0.saturating_sub(since.0));
+/// Whether rows reach their tables at every writer.
+pub(crate) fn tables(writers: &[WriterView], now: EventTime) -> Result<(), String> {
+    let waited = |writer: &WriterView| writer.oldest_request.map_or(0, |since| now.0.saturating_sub(since.0));
+    let Some(writer) = writers.iter().max_by_key(|writer| waited(writer)) else { return Ok(()) };
+    let waited = waited(writer);
     if waited <= LIMIT_MILLIS {
         return Ok(());
     }
     Err(format!(
-        "stalled: rows have waited {} s for their table; check that the table accepts rows",
-        waited / 1000
+        "stalled: rows have waited {} s for writer {:?}; check that its tables accept rows",
+        waited / 1000,
+        writer.name
     ))
 }
 
@@ -59,8 +64,17 @@ mod tests {
     #[test]
     fn rows_that_wait_too_long_are_a_stall() {
         let now = EventTime(100_000);
-        assert_eq!(tables(None, now), Ok(()));
-        assert_eq!(tables(Some(EventTime(40_000)), now), Ok(()));
-        assert!(tables(Some(EventTime(38_999)), now).is_err_and(|reason| reason.contains("61 s")));
+        let check = |waiting: &[Option<i64>]| {
+            let writer = |(number, since): (usize, &Option<i64>)| WriterView {
+                name: number.to_string().into(),
+                oldest_request: since.map(EventTime),
+                ..WriterView::default()
+            };
+            tables(&waiting.iter().enumerate().map(writer).collect::<Vec<_>>(), now)
+        };
+        assert_eq!(check(&[None]), Ok(()));
+        assert_eq!(check(&[Some(40_000), None]), Ok(()));
+        let stalled = check(&[None, Some(38_999), Some(40_000)]);
+        assert!(stalled.is_err_and(|reason| reason.contains("61 s") && reason.contains("\"1\"")));
     }
 }

@@ -8,7 +8,7 @@ mod room;
 mod round;
 mod version_2;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use event::{EventTime, Ledger, Millis, ledger::Outcome};
 use flow::{Definition, Flow, TimeKind, definition::Edit, measure::Source};
@@ -21,10 +21,13 @@ use crate::{
     frontier::{Clocks, Frontier},
     ids::SavedIds,
     joins::{Joins, SavedJoins},
-    outbox::{Outbox, SavedOutbox},
+    outbox::{Outbox, Outboxes, SavedOutbox},
     rejected::SavedRejected,
     store::{Checkpoint, FORMAT, Part, Recovered, Store},
-    windows::{Since, saved::SavedWindows},
+    windows::{
+        Since,
+        saved::{SavedFired, SavedWindows},
+    },
 };
 
 pub use room::Room;
@@ -46,15 +49,39 @@ pub struct Saved {
     pub ids: Vec<(TimeKind, SavedIds)>,
     /// Every flow.
     pub flows: Vec<SavedFlow>,
-    /// Rows on their way.
+    /// Rows on their way to the first writer.
     pub outbox: SavedOutbox,
-    /// Rejected offsets. They follow everything else in the payload, because version 3 has none.
+    /// Rejected offsets.
     #[serde(skip)]
     pub rejected: SavedRejected,
+    /// The names of all writers. Empty in a checkpoint of a version that had a single writer.
+    #[serde(skip)]
+    pub writers: Vec<Arc<str>>,
+    /// Rows on their way to the other writers.
+    #[serde(skip)]
+    pub others: Vec<SavedOutbox>,
 }
 
-/// The version without rejected offsets.
-const WITHOUT_REJECTED: u16 = 3;
+/// What version 4 adds to version 3. It follows at the end of a checkpoint.
+#[derive(Serialize)]
+struct Added<'a> {
+    rejected: &'a SavedRejected,
+    fired: Vec<&'a [SavedFired]>,
+    writers: &'a [Arc<str>],
+    others: &'a [SavedOutbox],
+}
+
+/// As [`Added`], to be read.
+#[derive(Deserialize)]
+struct ReadAdded {
+    rejected: SavedRejected,
+    fired: Vec<Vec<SavedFired>>,
+    writers: Vec<Arc<str>>,
+    others: Vec<SavedOutbox>,
+}
+
+/// The version without what [`Added`] contains.
+const VERSION_3: u16 = 3;
 
 /// One flow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,10 +166,23 @@ impl Saved {
     /// # Errors
     /// Never in practice: everything in it can be written.
     pub fn encode(&self) -> Result<Vec<u8>, ProcessorError> {
+        let fired = self.flows.iter().map(|flow| &*flow.windows.sessions.fired).collect();
+        let added = Added { rejected: &self.rejected, fired, writers: &self.writers, others: &self.others };
         // Most of it takes a fraction of what it takes in memory.
         postcard::to_extend(self, Vec::with_capacity(4_096 + self.weight() / 4))
-            .and_then(|payload| postcard::to_extend(&self.rejected, payload))
+            .and_then(|bytes| postcard::to_extend(&added, bytes))
             .map_err(|source| ProcessorError::Unreadable { number: 0, source: Some(source) })
+    }
+
+    /// Reads a checkpoint of the current format.
+    fn read(payload: &[u8]) -> Result<Self, postcard::Error> {
+        let (mut saved, rest): (Self, _) = postcard::take_from_bytes(payload)?;
+        let added: ReadAdded = postcard::from_bytes(rest)?;
+        for (flow, fired) in saved.flows.iter_mut().zip(added.fired) {
+            flow.windows.sessions.fired = fired;
+        }
+        (saved.rejected, saved.writers, saved.others) = (added.rejected, added.writers, added.others);
+        Ok(saved)
     }
 
     /// What a checkpoint holds.
@@ -153,16 +193,8 @@ impl Saved {
         let unreadable = |source| ProcessorError::Unreadable { number: checkpoint.number, source };
         // Bytes of another format may well read as something.
         match checkpoint.version {
-            FORMAT => {
-                let read = || {
-                    let (saved, rest) = postcard::take_from_bytes::<Self>(&checkpoint.payload)?;
-                    Ok(Self { rejected: postcard::from_bytes(rest)?, ..saved })
-                };
-                read().map_err(|source| unreadable(Some(source)))
-            }
-            WITHOUT_REJECTED => {
-                postcard::from_bytes(&checkpoint.payload).map_err(|source| unreadable(Some(source)))
-            }
+            FORMAT => Self::read(&checkpoint.payload).map_err(|source| unreadable(Some(source))),
+            VERSION_3 => postcard::from_bytes(&checkpoint.payload).map_err(|source| unreadable(Some(source))),
             version_2::FORMAT => {
                 version_2::decode(&checkpoint.payload).map_err(|source| unreadable(Some(source)))
             }
@@ -179,7 +211,22 @@ impl Saved {
             |flow: &SavedFlow| flow.windows.weight() + flow.joins.as_ref().map_or(0, SavedJoins::weight);
         let flows: usize = self.flows.iter().map(flow).sum();
         let ids: usize = self.ids.iter().map(|(_, ids)| ids.weight()).sum();
-        flows + ids + self.outbox.weight() + self.rejected.weight()
+        let others: usize = self.others.iter().map(SavedOutbox::weight).sum();
+        flows + ids + self.outbox.weight() + others + self.rejected.weight()
+    }
+
+    /// The outbox of a writer, by its number.
+    fn outbox_of(&mut self, writer: usize) -> &mut SavedOutbox {
+        match writer.checked_sub(1) {
+            None => &mut self.outbox,
+            Some(other) => &mut self.others[other],
+        }
+    }
+
+    /// Takes the outboxes, with the names of their writers.
+    fn take_outboxes(&mut self) -> Vec<(Option<Arc<str>>, SavedOutbox)> {
+        let names = self.writers.drain(..).map(Some).chain([None]);
+        names.zip([std::mem::take(&mut self.outbox)].into_iter().chain(self.others.drain(..))).collect()
     }
 }
 
@@ -206,8 +253,16 @@ pub struct Restored {
     pub removed: Vec<String>,
 }
 
-/// Takes what changed since the last call, and the next part of the round.
-pub fn save(core: &mut Core, outbox: &mut Outbox, round: &mut Round, budget: Budget) -> Saved {
+/// Takes what changed since the last call, and the next part of the round. The first outbox is that of the first writer; there is
+/// at least one.
+pub fn save(
+    core: &mut Core,
+    outboxes: &mut [(Arc<str>, &mut Outbox)],
+    round: &mut Round,
+    budget: Budget,
+) -> Saved {
+    let writers = outboxes.iter().map(|(name, _)| name.clone()).collect();
+    let mut changed = outboxes.iter_mut().map(|(_, outbox)| outbox.save());
     let flows = core.engine.flows.iter_mut().map(|state| SavedFlow {
         name: state.flow.name.to_string(),
         meaning: Meaning::Defined(state.saved_definition()),
@@ -224,12 +279,14 @@ pub fn save(core: &mut Core, outbox: &mut Outbox, round: &mut Round, budget: Bud
         unpositioned: core.unpositioned,
         published: core.published,
         ids: core.engine.ids.iter_mut().map(|(kind, ids)| (*kind, ids.save())).collect(),
-        outbox: outbox.save(),
+        outbox: changed.next().unwrap_or_default(),
         rejected: core
             .rejected
             .save(core.engine.flows.iter().map(|state| state.flow.name.to_string()).collect()),
+        writers,
+        others: changed.collect(),
     };
-    saved.part = round.walk(core, outbox, budget, &mut saved);
+    saved.part = round.walk(core, outboxes, budget, &mut saved);
     saved
 }
 
@@ -266,7 +323,7 @@ pub async fn recover(
     store.recover(begin, apply).await
 }
 
-/// A core and an outbox to which checkpoints are applied, in their order: each is decoded and gone before the next, as
+/// A core and outboxes to which checkpoints are applied, in their order: each is decoded and gone before the next, as
 /// all of them together are larger than the state.
 ///
 /// The flows of a chain may change. The state of a removed flow is dropped, so that a flow that is later added with the same name
@@ -274,7 +331,7 @@ pub async fn recover(
 #[derive(Debug)]
 pub struct Restoring {
     core: Core,
-    outbox: Outbox,
+    outboxes: Outboxes,
     /// The flows of the last checkpoint.
     known: Option<Vec<Known>>,
 }
@@ -288,11 +345,12 @@ struct Known {
 impl Restoring {
     /// Begins with a core without state.
     pub fn new(core: Core) -> Self {
-        Self { core, outbox: Outbox::default(), known: None }
+        Self { core, outboxes: Outboxes::default(), known: None }
     }
 
     /// Applies one checkpoint.
-    pub fn apply(&mut self, saved: Saved) {
+    pub fn apply(&mut self, mut saved: Saved) {
+        self.outboxes.restore(saved.take_outboxes());
         let core = &mut self.core;
         core.frontier = saved.frontier;
         core.unpositioned = saved.unpositioned;
@@ -304,7 +362,6 @@ impl Restoring {
                 None => ids.clear(),
             }
         }
-        self.outbox.restore(saved.outbox);
         let mut flows = saved.flows;
         let mut names = BTreeMap::new();
         for (number, state) in core.engine.flows.iter_mut().enumerate() {
@@ -333,15 +390,15 @@ impl Restoring {
         self.known = Some(known.collect());
     }
 
-    /// Completes the recovery once all checkpoints have been applied. Returns the core, the outbox, and the flows that were
+    /// Completes the recovery once all checkpoints have been applied. Returns the core, the outboxes, and the flows that were
     /// added or removed.
     ///
     /// # Errors
     /// If the definition of a flow was edited in a way that a running flow does not allow.
-    pub fn finish(self) -> Result<(Core, Outbox, Restored), Edited> {
-        let Self { mut core, outbox, known } = self;
+    pub fn finish(self) -> Result<(Core, Outboxes, Restored), Edited> {
+        let Self { mut core, outboxes, known } = self;
         let mut restored = Restored::default();
-        let Some(known) = known else { return Ok((core, outbox, restored)) };
+        let Some(known) = known else { return Ok((core, outboxes, restored)) };
         let accounted = core.frontier.accounted();
         for state in &mut core.engine.flows {
             state.windows.restored();
@@ -372,7 +429,7 @@ impl Restoring {
             |known: &Known| core.engine.flows.iter().any(|state| *state.flow.name == *known.name);
         let removed = known.into_iter().filter(|known| !is_configured(known));
         restored.removed = removed.map(|known| known.name).collect();
-        Ok((core, outbox, restored))
+        Ok((core, outboxes, restored))
     }
 }
 

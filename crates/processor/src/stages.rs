@@ -1,13 +1,19 @@
 //! The order that guarantees exactly-once results: applied, then in a checkpoint, then durable, and only then
 //! acknowledged and sent.
 //!
+//! Each writer has a [`Delivery`], so that one which does not answer does not hold up the others.
+//!
 //! Pure: it returns what may be acknowledged, saved and sent, and receives the outcomes, so the simulation runs the
 //! same order as production. `A` is the handle that acknowledges a message. The driver decides when a checkpoint is
 //! due.
 
+mod delivery;
+
 mod gone;
 
 mod rows;
+
+use std::sync::Arc;
 
 use event::{EventTime, Mark, mark::MarkError};
 use flow::{
@@ -16,49 +22,38 @@ use flow::{
 };
 
 use crate::{
-    board::Fired,
     core::Core,
     error::ProcessorError,
     frontier::Abandoned,
     inputs::Inputs,
-    outbox::Outbox,
+    outbox::{Outbox, Outboxes},
     records::Records,
     saved::{Budget, Round, Saved, save},
     sink::{Sink, SinkError},
 };
+pub use delivery::Delivery;
 pub use gone::Reopen;
-use gone::Reopening;
 
-/// The limit of request bytes that may wait. Beyond it messages stay in Pub/Sub.
-const OUTBOX_BYTES: u64 = 64 << 20;
+/// The limit of request bytes that may wait for one writer. Beyond it messages stay in Pub/Sub, and the other writers wait, too.
+pub const OUTBOX_BYTES: u64 = 64 << 20;
 
-/// Core and outbox, with the messages that wait for a checkpoint and the rows that wait for a table.
+/// The core, with the messages that wait for a checkpoint and the rows that wait for each writer.
 #[derive(Debug)]
 pub struct Stages<A> {
     core: Core,
     /// What the messages come from.
     inputs: Inputs,
-    outbox: Outbox,
+    /// One for each writer, in the order of the configuration.
+    deliveries: Vec<Delivery>,
+    /// Rows that wait for writers which are not configured any more.
+    parked: Vec<(Arc<str>, Outbox)>,
     /// The position of the round: how far the copy of the state in parts has progressed.
     round: Round,
-    /// The rows of the flows that wait in the outbox, for the board.
-    fired: Fired,
     /// Messages that were applied since the last checkpoint was taken.
     applied: Unacknowledged<A>,
     /// Messages that the checkpoint in flight contains.
     covered: Unacknowledged<A>,
     is_saving: bool,
-    is_sending: bool,
-    /// The table whose stream is gone. Nothing is sent until it has another stream.
-    reopening: Option<Reopening>,
-    /// Rows that are too large for a request, since they were last taken.
-    left_out: Vec<(Table, usize)>,
-    /// Requests below this number have been handed to the sender.
-    sent: u64,
-    /// Requests below this number are in a durable checkpoint.
-    durable: u64,
-    /// Requests below this number are in the checkpoint in flight.
-    covers: u64,
 }
 
 /// Handles that acknowledge messages, each for one or several.
@@ -106,25 +101,23 @@ pub struct Delivered {
 }
 
 impl<A> Stages<A> {
-    /// Starts from a recovered state. Requests that an earlier run created may be sent at once, because they are
-    /// durable.
-    pub fn new(core: Core, outbox: Outbox) -> Self {
-        let durable = outbox.next();
+    /// Starts from a recovered state, for writers of these names. Requests that an earlier run created may be sent at once,
+    /// because they are durable.
+    ///
+    /// # Panics
+    /// Without a writer.
+    pub fn new(core: Core, mut outboxes: Outboxes, writers: &[Arc<str>]) -> Self {
+        assert!(!writers.is_empty(), "rows have a destination");
+        let delivery = |name: &Arc<str>| Delivery::new(name.clone(), outboxes.take(name).unwrap_or_default());
         Self {
             core,
             inputs: Inputs::default(),
-            outbox,
+            deliveries: writers.iter().map(delivery).collect(),
+            parked: outboxes.into_pending(),
             round: Round::default(),
-            fired: Fired::default(),
             applied: Unacknowledged::default(),
             covered: Unacknowledged::default(),
             is_saving: false,
-            is_sending: false,
-            reopening: None,
-            left_out: Vec::new(),
-            sent: 0,
-            durable,
-            covers: 0,
         }
     }
 
@@ -136,7 +129,7 @@ impl<A> Stages<A> {
 
     /// Whether messages may be applied. A pane that fires needs a stream to be part of the state.
     pub fn has_room(&self) -> bool {
-        self.has_streams() && self.outbox.bytes() < OUTBOX_BYTES
+        self.has_streams() && self.deliveries.iter().all(|delivery| delivery.outbox.bytes() < OUTBOX_BYTES)
     }
 
     /// Applies records that were read; call [`Self::applied`] after those of all messages of a response.
@@ -184,24 +177,20 @@ impl<A> Stages<A> {
         if self.has_streams() { self.core.tick(now) } else { Vec::new() }
     }
 
-    /// The tables that have no stream yet.
-    pub fn missing_streams(&self) -> Vec<Table> {
-        self.tables().filter(|table| !self.outbox.has_stream(table)).collect()
+    /// The tables of a writer that have no stream yet.
+    pub fn missing_streams(&self, writer: usize) -> Vec<Table> {
+        self.tables().filter(|table| !self.deliveries[writer].outbox.has_stream(table)).collect()
     }
 
-    /// Whether every table has a stream.
+    /// Whether a writer has a stream for every table. Rows for one that could not be reached yet wait for their streams.
     pub fn has_streams(&self) -> bool {
-        self.tables().all(|table| self.outbox.has_stream(&table))
+        let has_all = |delivery: &Delivery| self.tables().all(|table| delivery.outbox.has_stream(&table));
+        self.deliveries.iter().any(has_all)
     }
 
-    /// Gives a table this stream.
-    pub fn opened(&mut self, table: &Table, stream: String) {
-        self.outbox.open(table, stream);
-        if self.reopening.take_if(|reopening| reopening.table == *table).is_some() {
-            // The requests have moved. A later checkpoint must contain their new offsets before they are sent; the one
-            // in flight has the old ones.
-            self.hold_back();
-        }
+    /// Gives a table of a writer this stream.
+    pub fn opened(&mut self, writer: usize, table: &Table, stream: String) {
+        self.deliveries[writer].opened(table, stream);
     }
 
     /// Takes a checkpoint: fires the panes that changed, fixes the stream and offset of every row, and returns the
@@ -213,26 +202,30 @@ impl<A> Stages<A> {
         &mut self,
         budget: Budget,
         now: EventTime,
-        sink: &impl Sink,
+        sinks: &[Arc<impl Sink>],
     ) -> Result<Option<Saved>, ProcessorError> {
         if self.is_saving {
             return Ok(None);
         }
         if self.has_streams() {
             self.core.fire_changed(now);
-            self.fill_outbox(now, sink)?;
+            self.fill_outboxes(now, sinks)?;
         }
-        self.covers = self.outbox.next();
+        self.deliveries.iter_mut().for_each(Delivery::covered);
         self.covered = std::mem::take(&mut self.applied);
         self.is_saving = true;
-        Ok(Some(save(&mut self.core, &mut self.outbox, &mut self.round, budget)))
+        let deliveries =
+            self.deliveries.iter_mut().map(|delivery| (delivery.name.clone(), &mut delivery.outbox));
+        let parked = self.parked.iter_mut().map(|(name, outbox)| (name.clone(), outbox));
+        let mut outboxes: Vec<_> = deliveries.chain(parked).collect();
+        Ok(Some(save(&mut self.core, &mut outboxes, &mut self.round, budget)))
     }
 
     /// Records that the checkpoint is durable, and that no other processor had taken over by then. Returns the messages
     /// to acknowledge.
     pub fn durable(&mut self) -> Vec<A> {
         self.is_saving = false;
-        self.durable = self.durable.max(self.covers);
+        self.deliveries.iter_mut().for_each(Delivery::durable);
         std::mem::take(&mut self.covered).handles
     }
 
@@ -241,90 +234,44 @@ impl<A> Stages<A> {
         self.is_saving
     }
 
-    /// Takes the durable requests that were not sent yet, to be sent in order; empty while other requests are being
-    /// sent.
-    pub fn requests(&mut self) -> Vec<(u64, Append)> {
-        if self.is_sending || self.reopening.is_some() || self.sent >= self.durable {
-            return Vec::new();
+    /// Takes the durable requests of a writer that were not sent yet, to be sent in order; empty while other requests are being
+    /// sent, and while a table of the writer has no stream.
+    pub fn requests(&mut self, writer: usize) -> Vec<(u64, Append)> {
+        match self.missing_streams(writer).is_empty() {
+            true => self.deliveries[writer].requests(),
+            false => Vec::new(),
         }
-        let requests: Vec<_> = self
-            .outbox
-            .pending_from(self.sent)
-            .filter(|(number, append)| *number < self.durable && append.rows > 0)
-            .cloned()
-            .collect();
-        self.sent = self.durable;
-        self.is_sending = !requests.is_empty();
-        requests
     }
 
-    /// Whether requests are being sent or could be.
+    /// Whether requests are being sent or could be, to a writer that was reached.
     pub fn is_sending(&self) -> bool {
-        self.is_sending || self.sent < self.durable
+        let can_send = |writer: &usize| self.missing_streams(*writer).is_empty();
+        (0..self.deliveries.len()).filter(can_send).any(|writer| self.deliveries[writer].is_sending())
     }
 
-    /// Handles the result of sending requests.
+    /// Handles the result of sending requests to a writer.
     ///
     /// # Errors
     /// Returns an error if waiting does not help.
     pub fn sent(
         &mut self,
+        writer: usize,
         sent: Sent,
         now: EventTime,
         sink: &impl Sink,
     ) -> Result<Delivered, ProcessorError> {
-        self.is_sending = false;
-        let mut delivered = Delivered::default();
-        if let Some(done) = sent.done {
-            for (_, append) in self.outbox.pending_from(0).take_while(|(number, _)| *number <= done) {
-                delivered.rows += u64::from(append.rows);
-                if matches!(append.table, Table::Flow(_)) {
-                    delivered.flow_rows += u64::from(append.rows);
-                }
-            }
-            self.outbox.done(done);
-            delivered.shown = self.shown();
-        }
-        let Some(stopped) = sent.stopped else { return Ok(delivered) };
-        let below = self.sent;
-        self.hold_back();
-        match stopped {
-            Stopped::Failed(error) => return Err(error.into()),
-            Stopped::Gap(table) => return Err(ProcessorError::Gap { table }),
-            Stopped::StreamGone(table) => {
-                self.reopening = Some(Reopening { table: table.clone(), from: 0, below });
-                delivered.gone = Some(table);
-            }
-            Stopped::Refused(number, rows) => {
-                delivered.refused = self.refused(number, &rows, now, sink)?.map(|table| (table, rows.len()));
-                // Another processor that was frozen may hold the same requests with their old offsets, so the requests
-                // that moved go to a stream that it does not know. Nothing after the refused request was sent.
-                self.reopening = delivered.refused.as_ref().map(|(table, _)| Reopening {
-                    table: table.clone(),
-                    from: below,
-                    below,
-                });
-            }
-        }
-        Ok(delivered)
+        self.deliveries[writer].sent(sent, now, sink)
     }
 
-    /// The panes of the requests that are done.
-    fn shown(&mut self) -> Vec<(usize, Vec<Row>)> {
-        let first = self.first_pending();
-        first.checked_sub(1).map_or_else(Vec::new, |last| self.fired.delivered(last))
+    /// The next step for a table of a writer whose stream is gone; `None` if there is no such table.
+    pub fn reopening(&self, writer: usize) -> Option<Reopen> {
+        self.deliveries[writer].reopening()
     }
 
-    fn first_pending(&self) -> u64 {
-        self.outbox.pending_from(0).next().map_or(self.outbox.next(), |(number, _)| *number)
-    }
-
-    /// Holds changed requests back until a checkpoint contains them.
-    fn hold_back(&mut self) {
-        let first = self.first_pending();
-        self.sent = first;
-        self.durable = first;
-        self.covers = self.covers.min(first);
+    /// Takes the answer to [`Self::reopening`]. Rows that are in the table are never sent again: nothing goes to the
+    /// new stream before a durable checkpoint contains both the stream and this answer.
+    pub fn answered(&mut self, writer: usize, contains: bool) -> Delivered {
+        self.deliveries[writer].answered(contains)
     }
 
     /// Every table that receives rows.
@@ -357,14 +304,30 @@ impl<A> Stages<A> {
         &self.core
     }
 
-    /// The rows of the flows that are not in their tables yet.
-    pub fn fired(&self) -> &Fired {
-        &self.fired
+    /// The rows on their way to each writer, in the order of the configuration.
+    pub fn deliveries(&self) -> &[Delivery] {
+        &self.deliveries
     }
 
-    /// The outbox.
-    pub fn outbox(&self) -> &Outbox {
-        &self.outbox
+    /// The rows that wait for writers which are not configured any more, with the names of these.
+    pub fn parked(&self) -> &[(Arc<str>, Outbox)] {
+        &self.parked
+    }
+
+    /// All outboxes.
+    pub fn outboxes(&self) -> impl Iterator<Item = &Outbox> {
+        self.deliveries.iter().map(Delivery::outbox).chain(self.parked.iter().map(|(_, outbox)| outbox))
+    }
+
+    /// The number of requests that wait.
+    pub fn pending(&self) -> usize {
+        self.outboxes().map(Outbox::len).sum()
+    }
+
+    /// Bytes of everything that waits for writers.
+    pub fn waiting_bytes(&self) -> u64 {
+        let fired = self.deliveries.iter().map(|delivery| delivery.fired().bytes());
+        self.outboxes().map(Outbox::bytes).chain(fired).sum()
     }
 }
 

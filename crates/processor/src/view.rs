@@ -56,6 +56,8 @@ pub struct Detail {
     pub requests: usize,
     /// The bytes of these requests.
     pub request_bytes: u64,
+    /// The writers, in the order of the configuration, and then those for which only the state has rows.
+    pub writers: Vec<WriterView>,
     /// Approximate bytes of the live state.
     pub state_bytes: u64,
     /// The part that only the driver knows.
@@ -161,6 +163,28 @@ pub struct PartitionView {
     pub is_idle: bool,
 }
 
+/// What waits for one writer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WriterView {
+    /// Its name; empty in a state of a version that had a single writer.
+    pub name: Arc<str>,
+    /// Requests that wait for its tables.
+    pub requests: usize,
+    /// The bytes of these requests.
+    pub request_bytes: u64,
+    /// Since when the oldest of them has waited.
+    #[serde(serialize_with = "known_as_text")]
+    pub oldest_request: Option<EventTime>,
+}
+
+impl WriterView {
+    /// What waits in an outbox. Since when is not known here.
+    pub fn of(name: &Arc<str>, outbox: &Outbox) -> Self {
+        let (requests, request_bytes) = (outbox.len(), outbox.bytes());
+        Self { name: name.clone(), requests, request_bytes, oldest_request: None }
+    }
+}
+
 /// The status of one flow.
 #[derive(Clone, Debug, Serialize)]
 pub struct FlowView {
@@ -203,7 +227,7 @@ const HOLES: usize = 3;
 
 impl Detail {
     /// Collects the status at this time.
-    pub fn of(core: &Core, outbox: &Outbox, own: Own, now: EventTime) -> Self {
+    pub fn of(core: &Core, writers: Vec<WriterView>, own: Own, now: EventTime) -> Self {
         let (frontier, limits) = (core.frontier(), core.limits());
         let partition = |(partition, track)| {
             PartitionView::of(partition, track, limits, frontier.watched_since(partition))
@@ -216,8 +240,9 @@ impl Detail {
             accounted: frontier.accounted(),
             flows: core.engine().flows().iter().map(|flow| FlowView::of(flow, now)).collect(),
             counters: core.counters(),
-            requests: outbox.len(),
-            request_bytes: outbox.bytes(),
+            requests: writers.iter().map(|writer| writer.requests).sum(),
+            request_bytes: writers.iter().map(|writer| writer.request_bytes).sum(),
+            writers,
             state_bytes: core.bytes(),
             own,
         }

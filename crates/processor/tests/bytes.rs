@@ -71,11 +71,11 @@ fn check(
             core.fire_changed(time);
             core.take_effects();
             let budget = Budget::of(core.bytes(), 0);
-            save(&mut core, &mut outbox, &mut round, budget);
+            save(&mut core, &mut [("w".into(), &mut outbox)], &mut round, budget);
         }
     }
     let budget = Budget::of(core.bytes(), 0);
-    save(&mut core, &mut outbox, &mut round, budget);
+    save(&mut core, &mut [("w".into(), &mut outbox)], &mut round, budget);
     let (given, reported) = (IN_USE.load(Ordering::Relaxed) - before, core.bytes() as isize);
     let percent = 100 * reported / given;
     // With a tenth for what the allocator takes for itself.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flow::append::{Append, Appended, Body, Rows, Table};
 use processor::{
-    Config, ProcessorError, Services,
+    Config, ProcessorError, Services, Writer,
     sink::{Sink, SinkError},
     store::{StateSettings, Store},
 };
@@ -63,6 +63,9 @@ async fn a_task_that_panics_ends_the_processor_without_its_words() {
         data: SubscribeOptions::new("projects/shop/subscriptions/events".to_owned()),
         marks: SubscribeOptions::new("projects/shop/subscriptions/events-marks".to_owned()),
     };
-    let error = processor::run(config, services, Arc::new(Defective)).await.expect_err("a defect");
+    let error =
+        processor::run(config, services, vec![Writer { name: "w".into(), sink: Arc::new(Defective) }])
+            .await
+            .expect_err("a defect");
     assert!(matches!(error, ProcessorError::Task(_)), "{error:?}");
 }

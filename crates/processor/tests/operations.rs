@@ -103,6 +103,6 @@ fn a_replay_keeps_nothing_for_a_checkpoint() {
     core.fire_changed(EventTime(START));
     core.take_effects();
     let budget = Budget::of(core.bytes(), 0);
-    save(&mut core, &mut Outbox::default(), &mut Round::default(), budget);
+    save(&mut core, &mut [("w".into(), &mut Outbox::default())], &mut Round::default(), budget);
     assert_eq!(replay.engine().bytes(), core.engine().bytes());
 }

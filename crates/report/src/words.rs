@@ -66,7 +66,7 @@ pub fn length(millis: u64) -> String {
 }
 
 /// `312 B`, `4.2 kB`, `1.5 GB`.
-pub(crate) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if size < 999.5 {

@@ -8,7 +8,7 @@ use flow::{
     Window,
     measure::Estimate,
     number::Total,
-    row::{self, Cell, Column, DeadLetterRow, FlowTable, Pane, ProgressRow, Row, Shows},
+    row::{self, Cell, Column, DeadLetterRow, FlowTable, Pane, ProgressRow, Replaced, Row, Shows},
 };
 use smallvec::smallvec;
 
@@ -72,6 +72,7 @@ impl Values<'_> {
             pane_index: u32::try_from(self.count("pane_index")?).map_err(|_| self.wrong("pane_index"))?,
             watermark: self.time("watermark")?,
             emitted_at: self.time("emitted_at")?,
+            replaced: Replaced::default(),
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use crate::WriterMode;
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why rows could not be written or read. No variant carries the content of a row.
@@ -42,7 +44,7 @@ pub enum WriterError {
     },
     /// A table with the rows of the other [`WriterMode`](crate::WriterMode).
     #[error(
-        "table {table} has {found}, but writer.mode requires {wanted}; change writer.mode, give the flow a new name, or choose another file in writer.path"
+        "table {table} has {found}, but writer.mode requires {wanted}; change writer.mode, give the flow a new name, or choose another database: writer.path or writer.dataset"
     )]
     OtherMode {
         /// The table.
@@ -51,6 +53,16 @@ pub enum WriterError {
         found: &'static str,
         /// What it should have.
         wanted: &'static str,
+    },
+    /// A table whose rows replace each other has lost its primary key.
+    #[error(
+        "table {table} has no primary key, without which its rows cannot replace each other; run ALTER TABLE `{table}` ADD PRIMARY KEY ({columns}) NOT ENFORCED"
+    )]
+    NoKey {
+        /// The table.
+        table: String,
+        /// The columns of its key.
+        columns: String,
     },
     /// A dataset in another location than the configured one.
     #[error(
@@ -238,6 +250,15 @@ pub enum WriterError {
 }
 
 impl WriterError {
+    /// A table with the rows of another mode.
+    pub(crate) fn other_mode(table: String, found: WriterMode, wanted: WriterMode) -> Self {
+        let described = |mode| match mode {
+            WriterMode::Append => "a row for each pane (append)",
+            WriterMode::Upsert => "one row for each window and key (upsert)",
+        };
+        Self::OtherMode { table, found: described(found), wanted: described(wanted) }
+    }
+
     /// Whether the same call may succeed later without anyone changing the configuration.
     pub fn is_retryable(&self) -> bool {
         match self {

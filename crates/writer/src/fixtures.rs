@@ -5,7 +5,7 @@ use flow::{
     Flow, FlowSettings, Window,
     measure::Estimate,
     number::Total,
-    row::{FlowTable, Pane, Row, Value, Values},
+    row::{FlowTable, Pane, Replaced, Row, Value, Values},
 };
 use proptest::prelude::*;
 use smallvec::smallvec;
@@ -80,6 +80,7 @@ pub(crate) fn row() -> Row {
         pane_index: 1,
         watermark: EventTime::MAX,
         emitted_at: EventTime(TEN_PAST.0 + 250),
+        replaced: Replaced::default(),
     }
 }
 

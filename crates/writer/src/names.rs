@@ -13,8 +13,11 @@ const MAX_LENGTH: usize = 128;
 pub(crate) const STREAMS: &str = "aqueduct_streams";
 /// The table in which SQLite keeps which pipeline writes a flow.
 pub(crate) const PIPELINES: &str = "aqueduct_pipelines";
+/// The column in which BigQuery has the `by` values of a row as one text, where rows replace each other.
+pub(crate) const ROW_KEY: &str = "aqueduct_key";
 /// Column names that a flow cannot have beside those of every row, and why.
-const RESERVED_COLUMNS: [(&str, &str); 3] = [
+const RESERVED_COLUMNS: [(&str, &str); 4] = [
+    (ROW_KEY, "is the key of a row in BigQuery with writer.mode = \"upsert\""),
     ("flow", "is the field for the flow in JSON rows"),
     ("is_final", "is a column of <flow>_latest"),
     ("rowid", "would hide SQLite's rowid, which <flow>_latest uses"),

@@ -35,7 +35,7 @@ pub enum WriterMode {
     Upsert,
 }
 
-/// The `[writer]` section.
+/// The `[writer]` section, or one of `[[writers]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriterSettings {
@@ -43,8 +43,16 @@ pub struct WriterSettings {
     ///
     /// Example: `kind = "bigquery"`
     pub kind: WriterKind,
+    /// The name of the writer: in metrics and messages, and in the state, which knows by it which rows the writer has. Required
+    /// only where several writers have the same kind. See [Several writers](flows.md#several-writers).
+    ///
+    /// Default: the kind
+    ///
+    /// Example: `name = "europe"`
+    #[serde(default)]
+    pub name: Option<String>,
     /// Whether the table of a flow has a row for each pane, or one for each window and key, which the newest pane
-    /// replaces. `upsert` is available with `sqlite`. See [Upserts](flows.md#upserts).
+    /// replaces. `upsert` is available with `sqlite` and `bigquery`. See [Upserts](flows.md#upserts).
     ///
     /// Example: `mode = "upsert"`
     #[serde(default)]
@@ -129,6 +137,8 @@ pub struct BigQueryConfig {
     pub dataset: String,
     /// Where the dataset is kept.
     pub location: String,
+    /// What the flows' tables contain.
+    pub mode: WriterMode,
     /// An emulator instead of Google Cloud; it is given no credentials.
     pub emulator: Option<Endpoints>,
 }
@@ -194,6 +204,50 @@ impl WriterConfig {
     }
 }
 
+impl WriterKind {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::BigQuery => "bigquery",
+            Self::PubSub => "pubsub",
+        }
+    }
+}
+
+impl WriterSettings {
+    /// The name of the writer.
+    ///
+    /// # Errors
+    /// [`WriterError::Setting`] if it could not be a label.
+    pub fn name(&self) -> Result<&str, WriterError> {
+        const LONGEST: usize = 64;
+        let Some(name) = self.name.as_deref() else { return Ok(self.kind.as_str()) };
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+        if name.is_empty() || name.len() > LONGEST || !name.bytes().all(is_name) {
+            let text = format!(
+                "invalid name {name:?}; expected up to {LONGEST} letters, digits, hyphens and underscores"
+            );
+            return Err(problem("name", &text));
+        }
+        Ok(name)
+    }
+}
+
+impl WriterConfig {
+    /// Whether two writers would write the same tables or topic.
+    pub fn has_place_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(a), Self::Sqlite(b)) => a.path == b.path,
+            (Self::BigQuery(a), Self::BigQuery(b)) => {
+                (&a.project, &a.dataset, &a.emulator) == (&b.project, &b.dataset, &b.emulator)
+            }
+            (Self::PubSub(a), Self::PubSub(b)) => a.topic == b.topic,
+            _ => false,
+        }
+    }
+}
+
 impl TopicPath {
     /// `projects/P/topics/T`.
     pub fn full(&self) -> String {
@@ -227,7 +281,7 @@ fn bigquery(settings: WriterSettings) -> Result<WriterConfig, Vec<WriterError>> 
     if !cfg!(feature = "cloud") {
         return Err(vec![not_built()]);
     }
-    let mut errors = Vec::from_iter(refuse_upserts(&settings).err());
+    let (mode, mut errors) = (settings.mode, Vec::new());
     if settings.path.is_some() {
         errors.push(unused("path", "bigquery"));
     }
@@ -265,7 +319,7 @@ fn bigquery(settings: WriterSettings) -> Result<WriterConfig, Vec<WriterError>> 
     let emulator = emulator(settings.rest_endpoint, settings.grpc_endpoint, &mut errors);
     match (settings.project, settings.dataset, settings.location) {
         (Some(project), Some(dataset), Some(location)) if errors.is_empty() => {
-            Ok(WriterConfig::BigQuery(BigQueryConfig { project, dataset, location, emulator }))
+            Ok(WriterConfig::BigQuery(BigQueryConfig { project, dataset, location, mode, emulator }))
         }
         _ => Err(errors),
     }
@@ -326,12 +380,12 @@ fn pubsub(
     Ok(WriterConfig::PubSub(PubSubConfig { topic, endpoint, retention, regions }))
 }
 
-/// Only SQLite replaces rows.
+/// A topic keeps what was published.
 fn refuse_upserts(settings: &WriterSettings) -> Result<(), WriterError> {
     match settings.mode {
         WriterMode::Append => Ok(()),
         WriterMode::Upsert => {
-            let text = "is \"upsert\", which requires kind = \"sqlite\"; remove it, and read the newest panes from <flow>_latest";
+            let text = "is \"upsert\", which requires kind = \"sqlite\" or \"bigquery\"; remove it: of the messages of a window, the newest has the highest pane_index";
             Err(problem("mode", text))
         }
     }
@@ -456,7 +510,8 @@ mod tests {
     fn bigquery_sections_resolve_or_name_the_key() {
         const EU: &str = r#""kind":"bigquery","project":"p","dataset":"d","location":"EU""#;
         check_keys(r#"{"kind":"bigquery","project":"p"}"#, &["dataset", "location"]);
-        check_key(&format!(r#"{{{EU},"mode":"upsert"}}"#), "mode");
+        let upsert = resolve(&format!(r#"{{{EU},"mode":"upsert"}}"#)).expect("a configuration");
+        assert!(matches!(upsert, WriterConfig::BigQuery(config) if config.mode == WriterMode::Upsert));
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d"}"#, "location");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d-e","location":"EU"}"#, "dataset");
         check_key(r#"{"kind":"bigquery","project":"p","dataset":"d","location":""}"#, "location");

@@ -13,7 +13,7 @@ use flow::{
 };
 use standin::bigquery::{BigQuery, Fault};
 use tonic::Code;
-use writer::{BigQueryConfig, Claim, Endpoints, State, Writer, WriterConfig, WriterError};
+use writer::{BigQueryConfig, Claim, Endpoints, State, Writer, WriterConfig, WriterError, WriterMode};
 
 const MINUTE: i64 = 60_000;
 /// 2026-09-27T10:00:00Z
@@ -43,6 +43,7 @@ impl Bench {
             project: "shop".to_owned(),
             dataset: "rates".to_owned(),
             location: "EU".to_owned(),
+            mode: WriterMode::Append,
             emulator: Some(Endpoints { rest: url.clone(), grpc: url }),
         });
         let flows = std::slice::from_ref(&flow);
@@ -94,6 +95,7 @@ fn pane(page: Option<&str>, end: i64, index: u32) -> Row {
         pane_index: index,
         watermark: EventTime(end),
         emitted_at: EventTime(end + 250),
+        replaced: flow::row::Replaced::default(),
     }
 }
 
@@ -241,6 +243,7 @@ async fn a_dataset_in_another_location_is_rejected() {
             project: "shop".to_owned(),
             dataset: "rates".to_owned(),
             location: location.to_owned(),
+            mode: WriterMode::Append,
             emulator: Some(Endpoints { rest: url.clone(), grpc: url.clone() }),
         })
     };

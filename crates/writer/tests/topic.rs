@@ -54,6 +54,7 @@ fn rows() -> Vec<Row> {
         pane_index: (n / KEYS) as u32,
         watermark: EventTime(0),
         emitted_at: EventTime(0),
+        replaced: flow::row::Replaced::default(),
     };
     (0..KEYS * PANES).map(of).collect()
 }

@@ -88,6 +88,10 @@ pub(crate) struct Config {
     pub(crate) lag: i64,
     /// Adds a third flow, with a join.
     pub(crate) has_join: bool,
+    /// Rows go to this many writers.
+    pub(crate) writers: usize,
+    /// Rows replace each other, and requests arrive several times, in any order.
+    pub(crate) has_upserts: bool,
     /// The key that every table rejects.
     pub(crate) refuses: Option<&'static str>,
     /// Connectors are static members: one that returns within its session receives its old assignment.
@@ -142,6 +146,8 @@ pub(crate) enum Step {
     /// Pub/Sub accepts nothing for this long.
     Outage(i64),
     StreamsGone,
+    /// A writer does not answer for this long.
+    WriterDown(usize, i64),
     LoseState,
 }
 
@@ -211,6 +217,8 @@ impl Config {
             poison_for_ever: false,
             lag: 0,
             has_join: false,
+            writers: 1,
+            has_upserts: false,
             refuses: None,
             is_static: false,
             is_prompt: false,

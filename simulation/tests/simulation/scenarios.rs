@@ -336,6 +336,33 @@ fn streams_gone(dice: Dice) -> Plan {
     drawing.plan(Config { workers, appends_lost: 300, ..Config::simple(dice) })
 }
 
+/// Tables whose rows replace each other. They take requests several times, old ones after newer ones.
+fn upserts(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 0, 3);
+    let workers = 1 + dice.below(2, "workers", &[]) as usize;
+    drawing.plan(Config {
+        has_upserts: true,
+        workers,
+        appends_lost: 300,
+        slowest: 1_500,
+        ..Config::simple(dice)
+    })
+}
+
+/// One writer after another does not answer for a long time, from the beginning or later. Both have all rows in the end, and
+/// neither waits for the other.
+fn several_writers(dice: Dice) -> Plan {
+    let mut drawing = traffic(dice, 60);
+    accidents(&mut drawing, 0, 3);
+    drawing.at("down at first", &[0], |d, _| Step::WriterDown(part(d, 7), long(d, 100, 20_000)));
+    drawing.some("down", 3, |d, _| Step::WriterDown(part(d, 7), long(d, 2_000, 15_000)));
+    drawing.some("gone", 2, |_, _| Step::StreamsGone);
+    let workers = 1 + dice.below(2, "workers", &[]) as usize;
+    let has_upserts = dice.chance(300, "upserts", &[]);
+    drawing.plan(Config { writers: 2, workers, has_upserts, appends_lost: 150, ..Config::simple(dice) })
+}
+
 fn joins(dice: Dice) -> Plan {
     let mut drawing = traffic(dice, 80);
     accidents(&mut drawing, 1, 2);
@@ -445,6 +472,8 @@ scenarios! {
     runs_holes_one_after_another, holes_one_after_another, 40;
     runs_publishing_held_up, publishing_held_up, 40;
     runs_streams_gone, streams_gone, 100;
+    runs_upserts, upserts, 100;
+    runs_several_writers, several_writers, 100;
     runs_joins, joins, 120;
     runs_joins_with_delayed_events, joins_with_delayed_events, 120;
     runs_rows_refused, rows_refused, 100;

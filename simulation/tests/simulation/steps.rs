@@ -119,7 +119,13 @@ impl World {
             Step::UpgradeWorker(n) => self.upgrade_worker(n % self.workers.len()),
             Step::Redrive => self.redrive(Dice(salt)),
             Step::Outage(long) => self.outage_until = self.now + long,
-            Step::StreamsGone => self.sink.tables().forget_streams(),
+            Step::StreamsGone => self.sinks.iter().for_each(|sink| sink.tables().forget_streams()),
+            Step::WriterDown(writer, long) => {
+                let writer = writer % self.sinks.len();
+                self.down_until[writer] = self.now + long;
+                let given = self.given();
+                self.at(long, Event::WriterUp(writer, given));
+            }
             Step::LoseState => self.lose_state(),
         }
     }

@@ -26,10 +26,24 @@ pub(crate) struct Tables {
     pub(crate) wrong: Vec<String>,
     /// Keys that every table rejects.
     pub(crate) refuses: BTreeSet<String>,
+    /// The beginning of the names of streams.
+    pub(crate) prefix: String,
     names: u64,
     seen: BTreeSet<RowName>,
     /// Requests of other tables.
     others: BTreeSet<(Table, Arc<[u8]>)>,
+    /// Rows of the flows replace each other, and requests may arrive again.
+    pub(crate) upserts: Option<Upserts>,
+}
+
+/// The tables of the flows with one row for each window and key.
+#[derive(Debug, Default)]
+pub(crate) struct Upserts {
+    /// The row of each flow, window and key.
+    pub(crate) rows: BTreeMap<(Arc<str>, i64, String), Written>,
+    panes: BTreeMap<RowName, Written>,
+    /// Every request that arrived, in order.
+    requests: Vec<Append>,
 }
 
 /// A row as it is written.
@@ -57,9 +71,9 @@ struct Stream {
     is_gone: bool,
 }
 
-/// Clones share the tables.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SimulatedSink(Arc<Mutex<Tables>>);
+/// The tables of one writer.
+#[derive(Debug, Default)]
+pub(crate) struct SimulatedSink(Mutex<Tables>);
 
 impl SimulatedSink {
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -75,14 +89,30 @@ impl Tables {
         }
     }
 
-    fn open(&mut self) -> String {
+    fn open(&mut self, table: &Table) -> String {
+        if self.upserts.is_some() && matches!(table, Table::Flow(_)) {
+            return format!("{}-default-{}", self.prefix, table.name());
+        }
         self.names += 1;
-        let name = format!("stream-{}", self.names);
+        let name = format!("{}-stream-{}", self.prefix, self.names);
         self.streams.insert(name.clone(), Stream::default());
         name
     }
 
+    /// A request that arrived before, chosen by a random number, arrives again.
+    pub(crate) fn repeat(&mut self, random: u64) {
+        let Some(upserts) = &mut self.upserts else { return };
+        let Some(place) = random.checked_rem(upserts.requests.len() as u64) else { return };
+        let append = upserts.requests[place as usize].clone();
+        self.wrong.extend(upserts.put(&append));
+    }
+
     fn append(&mut self, append: &Append) -> Appended {
+        if let (Some(upserts), Table::Flow(_)) = (&mut self.upserts, &append.table) {
+            self.wrong.extend(upserts.put(append));
+            upserts.requests.push(append.clone());
+            return Appended::Done;
+        }
         let Some(stream) = self.streams.get_mut(&append.stream).filter(|stream| !stream.is_gone) else {
             return Appended::StreamGone;
         };
@@ -145,6 +175,25 @@ impl Tables {
     }
 }
 
+impl Upserts {
+    /// Puts the rows of a request, and returns what is wrong with them.
+    fn put(&mut self, append: &Append) -> Option<String> {
+        let Table::Flow(flow) = &append.table else { return None };
+        for row in decode(&append.body) {
+            let pane = self.panes.entry(name(flow, &row)).or_insert_with(|| row.clone());
+            if *pane != row {
+                return Some(format!("pane {} of {} has two contents", row.pane_index, row.key));
+            }
+            let place = (flow.clone(), row.start, row.key.clone());
+            let newest = self.rows.entry(place).or_insert_with(|| row.clone());
+            if row.pane_index >= newest.pane_index {
+                *newest = row;
+            }
+        }
+        None
+    }
+}
+
 fn written(row: &Row) -> Written {
     Written {
         key: row.key.iter().map(|value| value.unwrap_or("-")).collect::<Vec<_>>().join("|"),
@@ -193,8 +242,8 @@ impl Sink for SimulatedSink {
         Ok(Body { rows: kept.len() as u32, bytes: encode(&kept) })
     }
 
-    async fn open(&self, _: &Table) -> Result<String, SinkError> {
-        Ok(self.tables().open())
+    async fn open(&self, table: &Table) -> Result<String, SinkError> {
+        Ok(self.tables().open(table))
     }
 
     async fn append(&self, append: &Append) -> Result<Appended, SinkError> {

@@ -11,14 +11,14 @@ use std::{
 };
 
 use crate::{
-    check::Check,
+    check::{Check, Given},
     dice::Dice,
     kafka::{Happening, Kafka, Kind},
     plan::Plan,
     pubsub::{Body, PubSub},
     replica::{self, CommitFor, Delivery, Offsets, Replica},
     store::Gated,
-    table::SimulatedSink,
+    table::{SimulatedSink, Upserts},
     wire::Version,
     worker::{self, Worker},
 };
@@ -34,7 +34,10 @@ pub(crate) struct World {
     pub(crate) clock: Instant,
     pub(crate) pubsub: PubSub,
     pub(crate) store: Gated,
-    pub(crate) sink: SimulatedSink,
+    /// The tables of each writer.
+    pub(crate) sinks: Vec<Arc<SimulatedSink>>,
+    /// Until when each writer does not answer.
+    pub(crate) down_until: Vec<i64>,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) check: Check,
@@ -62,11 +65,24 @@ pub(crate) enum Event {
     BootWorker(usize),
     Replica(usize, u32, replica::Happens),
     Worker(usize, u32, worker::Happens),
-    Publish { number: usize, starts: u32, delivery: Delivery, attempt: u64 },
-    Commit { number: usize, starts: u32, epoch: u64, offsets: Offsets, purpose: CommitFor },
+    Publish {
+        number: usize,
+        starts: u32,
+        delivery: Delivery,
+        attempt: u64,
+    },
+    Commit {
+        number: usize,
+        starts: u32,
+        epoch: u64,
+        offsets: Offsets,
+        purpose: CommitFor,
+    },
     Ready(usize),
     Lease(usize, usize, u32),
     Ack(Vec<usize>),
+    /// A writer answers again. What was in the outboxes when it stopped.
+    WriterUp(usize, Given),
     Poison,
 }
 
@@ -98,7 +114,8 @@ impl World {
             clock: Instant::now(),
             pubsub: PubSub::default(),
             store: Gated::new(),
-            sink: SimulatedSink::default(),
+            sinks: (0..config.writers).map(|_| Arc::default()).collect(),
+            down_until: vec![0; config.writers],
             replicas: (0..config.replicas).map(Replica::new).collect(),
             workers: (0..config.workers).map(|_| Worker::new()).collect(),
             check: Check::default(),
@@ -112,7 +129,12 @@ impl World {
             story: is_logged.then(Vec::new),
             plan,
         };
-        world.sink.tables().refuses.extend(config.refuses.map(str::to_owned));
+        for (number, sink) in world.sinks.iter().enumerate() {
+            let mut tables = sink.tables();
+            tables.prefix = format!("w{number}");
+            tables.upserts = config.has_upserts.then(Upserts::default);
+            tables.refuses.extend(config.refuses.map(str::to_owned));
+        }
         for name in world.topics.clone() {
             world.kafka.make(&name, config.partitions, false, config.epoch);
         }
@@ -225,6 +247,7 @@ impl World {
                     self.pubsub.messages[message].is_acked = true;
                 }
             }
+            Event::WriterUp(writer, given) => self.check_others(writer, &given),
             Event::Poison => {
                 self.at(1_000, Event::Poison);
                 self.append(&(topic(0), 0), Kind::Poison, None);

@@ -108,7 +108,8 @@ impl Run {
         self.take_panes(number);
         // Each contains a few entries of a full copy.
         let budget = Budget { least: 100, most: 100 };
-        let saved = save(&mut self.core, &mut Outbox::default(), &mut self.round, budget);
+        let saved =
+            save(&mut self.core, &mut [("w".into(), &mut Outbox::default())], &mut self.round, budget);
         let [chain, round] = &mut self.checkpoints;
         let is_complete = saved.part.last;
         chain.push(saved.clone());

@@ -27,6 +27,7 @@ mod topics;
 mod upserts;
 mod versions;
 mod watched;
+mod writers;
 
 use anyhow::Result;
 use tests::{

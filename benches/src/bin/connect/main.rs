@@ -161,10 +161,11 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn workers(&self) -> Vec<Worker> {
-        let mut workers = vec![Worker::Ours, Worker::Bytes, Worker::Json, Worker::OursAvro, Worker::Avro];
+        let mut workers =
+            vec![Worker::Ours, Worker::Floor, Worker::Bytes, Worker::Json, Worker::OursAvro, Worker::Avro];
         workers.retain(|worker| self.avro.is_some() || !worker.is_avro());
         if self.arguments.jars.is_none() {
-            workers.retain(|worker| matches!(worker, Worker::Ours | Worker::OursAvro));
+            workers.retain(|worker| matches!(worker, Worker::Ours | Worker::OursAvro | Worker::Floor));
         }
         workers
     }
@@ -176,7 +177,7 @@ impl Bench<'_> {
         println!("run  worker                     goes on after s  duplicates");
         for run in 1..=self.arguments.runs {
             for worker in self.workers() {
-                if worker == Worker::Bytes || worker.is_avro() {
+                if matches!(worker, Worker::Floor | Worker::Bytes) || worker.is_avro() {
                     continue;
                 }
                 let killed = self.kill(worker)?;

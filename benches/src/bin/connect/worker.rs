@@ -21,6 +21,8 @@ pub(crate) enum Worker {
     Ours,
     /// The same with events in Avro.
     OursAvro,
+    /// A program that does no more than it must; see `bridge_floor.rs`.
+    Floor,
     /// Google's sink with the bytes of each record.
     Bytes,
     /// Google's sink with a converter for JSON, a transform that masks one id, and positions as attributes.
@@ -105,6 +107,14 @@ impl Worker {
         if matches!(self, Self::Ours | Self::OursAvro) {
             return place.pipe.start(&["connector"]);
         }
+        if self == Self::Floor {
+            let mut floor = Command::new(std::env::current_exe()?.with_file_name("bridge-floor"));
+            floor
+                .args(["--kafka", &services::address(services::KAFKA)?, "--from", place.topic])
+                .args(["--pubsub", &place.sink.host()])
+                .args(["--to", &format!("projects/{PROJECT}/topics/{}", place.pipe.name())]);
+            return Process::start("bridge-floor", &mut floor);
+        }
         let (worker, sink) = self.configure(place)?;
         let jars = place.jars.display();
         let trust = place.secrets.trust_store();
@@ -141,7 +151,7 @@ impl Worker {
                 sink +=
                     &AVRO.replace("{registry}", &registry.replace("/apis/ccompat/v7", "/apis/registry/v2"));
             }
-            Self::Ours | Self::OursAvro | Self::Bytes => {}
+            Self::Ours | Self::OursAvro | Self::Floor | Self::Bytes => {}
         }
         place.pipe.write("worker.properties", &worker)?;
         place.pipe.write("sink.properties", &sink)?;
@@ -153,6 +163,7 @@ impl Display for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ours => "aqueduct connector",
+            Self::Floor => "floor",
             Self::Bytes => "Connect, bytes",
             Self::Json => "Connect, JSON + MaskField",
             Self::OursAvro => "aqueduct connector, Avro",

@@ -7,17 +7,18 @@ use flow::row::FlowTable;
 use processor::{Config as ProcessorConfig, Services, inputs::Inputs, store::Store};
 use pubsub::{Connection, SubscribeOptions};
 use service::{Metrics, Readiness, admin::Admin};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use writer::{Claim, Writer, WriterError};
+use writer::{Claim, Writer, WriterConfig, WriterError};
 
 use crate::{
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, NamedWriter},
     edits,
     global::Global,
     live::{self, Live, ProcessorLabels},
     runtime,
-    tables::{Tables, Trouble},
+    tables::{Tables, Trouble, Unseen},
 };
 
 /// The options of `processor`.
@@ -32,7 +33,7 @@ pub(crate) const EXAMPLE: &str = "\
 Example:
   aqueduct processor --config aqueduct.toml
 
-Requires [pubsub] with a subscription, [events], [[flows]] and [writer]. A second processor with the same [state] is a standby, which takes over when the first one stops. On SIGTERM or Ctrl-C, writes a final checkpoint, which includes open windows, and exits with 0. The live page, metrics and probes are at [service] listen, by default 127.0.0.1:9465.";
+Requires [pubsub] with a subscription, [events], [[flows]], and [writer] or [[writers]]. A second processor with the same [state] is a standby, which takes over when the first one stops. On SIGTERM or Ctrl-C, writes a final checkpoint, which includes open windows, and exits with 0. The live page, metrics and probes are at [service] listen, by default 127.0.0.1:9465.";
 
 /// Where the admin server listens without `[service] listen`: the port after the connector's.
 const LISTEN: &str = "127.0.0.1:9465";
@@ -87,10 +88,10 @@ pub(crate) struct Parts {
     /// The name under which tables record their pipeline. A standby has the same state, and therefore the
     /// same name.
     pub(crate) pipeline: String,
-    pub(crate) writer: writer::WriterConfig,
+    pub(crate) writers: Vec<NamedWriter>,
     pub(crate) tables: Vec<FlowTable>,
     pub(crate) service: service::ServiceSettings,
-    /// Why rows wait, for the page and the status.
+    /// Why rows wait for the first writer.
     pub(crate) trouble: Trouble,
     /// For the page.
     pub(crate) settings: Vec<report::status::Setting>,
@@ -111,7 +112,7 @@ impl Parts {
         let marks = SubscribeOptions { streams: 1, ..SubscribeOptions::new(marks) };
         Ok(Self {
             endpoint: config.pubsub_endpoint(&pubsub)?,
-            writer: config.writer()?,
+            writers: config.writers()?,
             service: config.service()?,
             settings: live::settings(config),
             trouble: Trouble::default(),
@@ -132,11 +133,7 @@ impl Parts {
 
     /// Where the rows go, for messages.
     fn place(&self) -> String {
-        match &self.writer {
-            writer::WriterConfig::Sqlite(file) => file.path.display().to_string(),
-            writer::WriterConfig::BigQuery(_) => "BigQuery".to_owned(),
-            writer::WriterConfig::PubSub(config) => format!("Pub/Sub topic {}", config.topic.topic),
-        }
+        self.writers.iter().map(place).collect::<Vec<_>>().join(", ")
     }
 
     /// The part of the configuration that the live page shows.
@@ -169,43 +166,70 @@ impl Parts {
         shutdown: CancellationToken,
         watch: tokio::sync::watch::Sender<processor::View>,
     ) -> anyhow::Result<processor::Summary> {
-        let place = self.place();
-        self.announce(&place);
+        self.announce(&self.place());
         let connection = Connection::open(self.endpoint.clone()).await?;
-        if let Some(outcome) = shutdown.run_until_cancelled(self.wait_for_services(&connection)).await {
-            outcome?;
-        } else {
+        let waiting = self.wait_for_services(&connection);
+        let Some(available) = shutdown.run_until_cancelled(waiting).await else {
             return Ok(processor::Summary::default());
+        };
+        let mut opened = Vec::new();
+        for (number, (named, is_available)) in self.writers.iter().zip(available?).enumerate() {
+            let place = place(named);
+            let writer = Writer::connect(&named.config, &self.tables)
+                .await
+                .with_context(|| format!("cannot write to {place}"))?;
+            let unseen = if is_available {
+                writer.claim(&self.pipeline, Claim::Take).await?;
+                None
+            } else {
+                Some(Unseen {
+                    config: named.config.clone(),
+                    tables: self.tables.clone(),
+                    pipeline: self.pipeline.clone(),
+                    checked: OnceCell::new(),
+                })
+            };
+            let trouble = if number == 0 { self.trouble.clone() } else { Trouble::default() };
+            let sink = Arc::new(Tables::new(writer.clone(), place, trouble, unseen));
+            opened.push((writer, processor::Writer { name: named.name.clone(), sink }));
         }
-        let writer = Writer::connect(&self.writer, &self.tables)
-            .await
-            .with_context(|| format!("cannot write to {place}"))?;
-        writer.claim(&self.pipeline, Claim::Take).await?;
-        let sink = Arc::new(Tables::new(writer.clone(), place, self.trouble));
+        let (writers, sinks): (Vec<_>, Vec<_>) = opened.into_iter().unzip();
         let services = Services { connection, store: self.store, metrics, readiness, shutdown, watch };
-        let ended = processor::run(self.processor, services, sink).await;
-        let closed = writer.close().await;
+        let ended = processor::run(self.processor, services, sinks).await;
+        let mut closed = Ok(());
+        for writer in writers {
+            closed = closed.and(writer.close().await);
+        }
         let summary = ended?;
         closed?;
         Ok(summary)
     }
 
-    async fn check_tables(&self) -> Result<(), WriterError> {
-        Writer::check(&self.writer, &self.tables).await?;
-        Writer::check_owner(&self.writer, &self.tables, &self.pipeline).await
+    async fn check_tables(&self, writer: &NamedWriter) -> Result<(), WriterError> {
+        Writer::check(&writer.config, &self.tables).await?;
+        Writer::check_owner(&writer.config, &self.tables, &self.pipeline).await
     }
 
-    /// Checks that subscriptions and tables exist. If a service is unavailable, logs it once and waits.
-    async fn wait_for_services(&self, connection: &Connection) -> anyhow::Result<()> {
+    /// Checks that subscriptions and tables exist, and returns for each writer whether it is available. If Pub/Sub or all writers are
+    /// unavailable, logs it once and waits. The others do not wait for a single writer.
+    async fn wait_for_services(&self, connection: &Connection) -> anyhow::Result<Vec<bool>> {
         let mut warned = false;
         loop {
             let trouble = match pubsub::admin::check_subscriptions(connection, &self.pubsub).await {
                 Err(error) if error.is_retryable() => anyhow::Error::from(error),
                 Err(error) => return Err(error.into()),
-                Ok(()) => match self.check_tables().await {
-                    Err(error) if error.is_retryable() => error.into(),
-                    Err(error) => return Err(error.into()),
-                    Ok(()) => return Ok(()),
+                Ok(()) => match self.available().await? {
+                    (available, None) => return Ok(available),
+                    (available, Some(trouble)) if available.contains(&true) => {
+                        tracing::warn!(
+                            error = format!("{trouble:#}"),
+                            action =
+                                "check that the service is running and reachable; test with `aqueduct check`",
+                            "a writer is unavailable; its rows wait in the state, the other writers continue"
+                        );
+                        return Ok(available);
+                    }
+                    (_, Some(trouble)) => trouble.into(),
                 },
             };
             if !std::mem::replace(&mut warned, true) {
@@ -217,6 +241,30 @@ impl Parts {
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// For each writer whether it is available, and why the last one of the others is not.
+    async fn available(&self) -> Result<(Vec<bool>, Option<WriterError>), WriterError> {
+        let (mut available, mut trouble) = (Vec::new(), None);
+        let checks = self.writers.iter().map(|writer| self.check_tables(writer));
+        for checked in futures::future::join_all(checks).await {
+            available.push(checked.is_ok());
+            match checked {
+                Ok(()) => {}
+                Err(error) if error.is_retryable() => trouble = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((available, trouble))
+    }
+}
+
+/// Where the rows of a writer go, for messages.
+fn place(writer: &NamedWriter) -> String {
+    match &writer.config {
+        WriterConfig::Sqlite(file) => file.path.display().to_string(),
+        WriterConfig::BigQuery(_) => "BigQuery".to_owned(),
+        WriterConfig::PubSub(config) => format!("Pub/Sub topic {}", config.topic.topic),
     }
 }
 

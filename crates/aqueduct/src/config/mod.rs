@@ -33,8 +33,18 @@ pub(crate) use across::{Across, Need, filtered, places, published, unread_topics
 pub(crate) use formats::{Declared, Open, absent_tag, envelope_of};
 
 /// The sections that a file may have.
-pub(crate) const SECTIONS: &[&str] =
-    &["kafka", "schema_registry", "pubsub", "anonymise", "events", "flows", "writer", "state", "service"];
+pub(crate) const SECTIONS: &[&str] = &[
+    "kafka",
+    "schema_registry",
+    "pubsub",
+    "anonymise",
+    "events",
+    "flows",
+    "writer",
+    "writers",
+    "state",
+    "service",
+];
 
 /// Those of them that have keys without a default.
 pub(crate) const REQUIRED: &[&str] = &["kafka", "pubsub", "anonymise", "events", "flows", "writer"];
@@ -64,6 +74,14 @@ pub(crate) struct Config {
     settings: Settings,
     /// Takes the place of `[anonymise] keyring`.
     keyring: Option<PathBuf>,
+}
+
+/// A destination of the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedWriter {
+    /// By which the state knows which rows it has.
+    pub(crate) name: Arc<str>,
+    pub(crate) config: WriterConfig,
 }
 
 /// All errors; never empty.
@@ -247,15 +265,60 @@ impl Config {
         }
     }
 
-    /// `[writer]`, with the path made absolute or relative to the current folder.
+    /// Whether `[writer]` or `[[writers]]` is configured.
+    pub(crate) fn has_writers(&self) -> bool {
+        ["writer", "writers"].into_iter().any(|section| self.settings.has(section))
+    }
+
+    /// `[writer]`, or `[[writers]]`, with paths made absolute or relative to the current folder. There is at least one.
     ///
     /// # Errors
-    /// It is missing or invalid.
-    pub(crate) fn writer(&self) -> Result<WriterConfig, ConfigError> {
-        let mut writer: WriterSettings = self.required("writer")?;
-        writer.path =
-            writer.path.map(|path| if path.as_os_str().is_empty() { path } else { self.resolve(&path) });
-        let pubsub = if writer.kind == WriterKind::PubSub && self.settings.has("pubsub") {
+    /// None is configured, both are, one is invalid, or two have the same name or place.
+    pub(crate) fn writers(&self) -> Result<Vec<NamedWriter>, ConfigError> {
+        if !self.settings.has("writers") {
+            return Ok(vec![self.writer("writer", self.required("writer")?)?]);
+        }
+        if self.settings.has("writer") {
+            let text = "cannot be beside [writer]; move the keys of [writer] into another [[writers]]";
+            return Err(self.error_at("writers", text));
+        }
+        let all: Vec<WriterSettings> = self.required("writers")?;
+        let (mut writers, mut errors) = (Vec::<NamedWriter>::new(), Vec::new());
+        for (n, settings) in all.into_iter().enumerate() {
+            let key = format!("writers[{n}]");
+            let writer = match self.writer(&key, settings) {
+                Ok(writer) => writer,
+                Err(ConfigError(found)) => {
+                    errors.extend(found);
+                    continue;
+                }
+            };
+            let text = if writers.iter().any(|other| other.name == writer.name) {
+                let name = &writer.name;
+                ("name", format!("another writer is already named {name:?}; give one of them another name"))
+            } else if let Some(other) = writers.iter().find(|other| other.config.has_place_of(&writer.config))
+            {
+                ("kind", format!("has the same place as writer {:?}; remove one of them", other.name))
+            } else {
+                writers.push(writer);
+                continue;
+            };
+            let key = format!("{key}.{}", text.0);
+            // A name that is not written is at the kind that it follows from.
+            let key = if self.settings.sets(&key) { key } else { format!("writers[{n}].kind") };
+            errors.push(self.settings.error_at(&key, text.1));
+        }
+        if writers.is_empty() && errors.is_empty() {
+            errors.push(self.settings.error_at("writers", "no writer is configured; add [[writers]]"));
+        }
+        ConfigError::unless_empty(errors, writers)
+    }
+
+    /// The writer whose keys begin with `key`.
+    fn writer(&self, key: &str, mut settings: WriterSettings) -> Result<NamedWriter, ConfigError> {
+        settings.path =
+            settings.path.map(|path| if path.as_os_str().is_empty() { path } else { self.resolve(&path) });
+        let pubsub = if settings.kind == WriterKind::PubSub && self.settings.has("pubsub") {
             let pubsub = self.pubsub()?;
             let endpoint = self.pubsub_endpoint(&pubsub)?;
             Some((pubsub, endpoint))
@@ -264,13 +327,15 @@ impl Config {
         };
         let events = pubsub.as_ref().map(|(pubsub, endpoint)| (pubsub, endpoint.clone()));
         let at = |error: WriterError| match error {
-            WriterError::Setting { key, problem } => {
-                self.settings.error_at(&format!("writer.{key}"), problem)
+            WriterError::Setting { key: wrong, problem } => {
+                self.settings.error_at(&format!("{key}.{wrong}"), problem)
             }
-            other => self.settings.error_at("writer", other),
+            other => self.settings.error_at(key, other),
         };
-        WriterConfig::resolve(writer, events)
-            .map_err(|errors| ConfigError(errors.into_iter().map(at).collect()))
+        let name = settings.name().map(Arc::from).map_err(at)?;
+        let config = WriterConfig::resolve(settings, events)
+            .map_err(|errors| ConfigError(errors.into_iter().map(at).collect()))?;
+        Ok(NamedWriter { name, config })
     }
 
     /// `[state]`.

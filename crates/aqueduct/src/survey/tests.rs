@@ -109,12 +109,12 @@ fn deleted_rows_are_missing_in_the_table() {
     let sent = |done: bool, there: u64| {
         let table = table.clone();
         move |survey: &mut Survey| {
-            survey.state.outbox.open(&table, "s".to_owned());
-            survey.state.outbox.push(&table, vec![Body { rows: 3, bytes: vec![1] }]);
+            survey.writers[0].outbox.open(&table, "s".to_owned());
+            survey.writers[0].outbox.push(&table, vec![Body { rows: 3, bytes: vec![1] }]);
             if done {
-                survey.state.outbox.done(0);
+                survey.writers[0].outbox.done(0);
             }
-            survey.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
+            survey.writers[0].tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
         }
     };
     check(sent(false, 0), "tables", Level::Green, "0 rows; 3 rows in flight");
@@ -127,7 +127,7 @@ fn deleted_rows_are_missing_in_the_table() {
 fn an_unreachable_service_is_not_healthy() {
     let mut survey = well();
     survey.logs = Err("Kafka does not answer".to_owned());
-    survey.tables = Err("the tables do not answer".to_owned());
+    survey.writers[0].tables = Err("the tables do not answer".to_owned());
     let levels: Vec<Level> = judged(&survey).iter().map(|station| station.health.level).collect();
     assert_eq!(levels, [Level::Grey, Level::Grey, Level::Green, Level::Green, Level::Grey]);
 }

@@ -14,6 +14,7 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
         &["flow box_ctr: 184 = 177 counted + 7 duplicate"],
     ),
     ("revenue", "events.ndjson", &["flow variant_revenue: 200 = 199 counted + 1 rejected"]),
+    ("results", "events.ndjson", &["flow provider_failures: 8 = 8 counted"]),
     ("sessions", "events.ndjson", &["flow reader_session: 80 = 79 counted + 1 ignored"]),
     ("daily-uniques", "events.ndjson", &["flow section_day: 285 = 285 counted"]),
     ("avro", "events.avro", &["flow box_ctr: 200 = 188 counted + 12 ignored"]),
@@ -65,7 +66,7 @@ fn every_example_is_checked_and_replayed() {
             tested += 1;
         }
     }
-    assert!(tested >= 7, "{tested}");
+    assert!(tested >= 8, "{tested}");
 }
 
 #[cfg(feature = "cloud")]

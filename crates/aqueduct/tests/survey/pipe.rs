@@ -180,7 +180,7 @@ impl Pipe {
         }
         writer.close().await.expect("the file is complete");
         let budget = Budget::of(core.bytes(), 0);
-        let saved = save(&mut core, &mut outbox, &mut Round::default(), budget);
+        let saved = save(&mut core, &mut [("sqlite".into(), &mut outbox)], &mut Round::default(), budget);
         let payload = saved.encode().expect("a state can be written");
         let store = Store::open("file://./state", self.folder.path()).expect("a place");
         let recovered = recover(&store).await;

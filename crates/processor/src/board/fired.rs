@@ -82,7 +82,7 @@ impl Fired {
 mod tests {
 
     use flow::{
-        row::{Pane, Value},
+        row::{Pane, Replaced, Value},
         window::Window,
     };
     use smallvec::smallvec;
@@ -98,6 +98,7 @@ mod tests {
             pane_index: 0,
             watermark: EventTime(1),
             emitted_at: EventTime(1),
+            replaced: Replaced::default(),
         };
         (0..count).map(row).collect()
     }

@@ -65,6 +65,15 @@ pub struct Services {
     pub watch: watch::Sender<View>,
 }
 
+/// A destination of the rows.
+#[derive(Debug)]
+pub struct Writer<S> {
+    /// Its name, by which the state knows which rows it has.
+    pub name: Arc<str>,
+    /// Its tables.
+    pub sink: Arc<S>,
+}
+
 /// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -80,7 +89,8 @@ pub struct Summary {
 const BOARD_SHARE: u64 = 16;
 const BOARD_BYTES: u64 = 32 << 20;
 
-/// Runs until `shutdown` is cancelled. Returns once everything that was applied is durable.
+/// Runs until `shutdown` is cancelled. Returns once everything that was applied is durable. All rows go to each of the writers,
+/// of which there is at least one.
 ///
 /// # Errors
 /// Returns an error if another processor or other flows own the state, or if Pub/Sub or the tables reject a request
@@ -88,9 +98,12 @@ const BOARD_BYTES: u64 = 32 << 20;
 pub async fn run<S: Sink>(
     config: Config,
     services: Services,
-    sink: Arc<S>,
+    writers: Vec<Writer<S>>,
 ) -> Result<Summary, ProcessorError> {
-    let mut metrics = ProcessorMetrics::new(&services.metrics, config.state.memory.0);
+    let mut metrics = {
+        let names = writers.iter().map(|writer| &*writer.name);
+        ProcessorMetrics::new(&services.metrics, config.state.memory.0, names)
+    };
     let takeover_after = config.state.takeover_after.std();
     let report = |standing: Standing<'_>| report_standing(&services.readiness, standing);
     let Some(hold) = services.store.hold(takeover_after, &services.shutdown, report).await? else {
@@ -111,7 +124,7 @@ pub async fn run<S: Sink>(
         return Ok(Summary::default());
     };
     let (recovered, restoring) = recovered?;
-    let (core, outbox, restored) = restoring.finish()?;
+    let (core, outboxes, restored) = restoring.finish()?;
     let millis = started.elapsed().as_millis() as u64;
     info!(checkpoints = recovered.checkpoints, millis, "state recovered");
     for flow in &restored.added {
@@ -124,6 +137,18 @@ pub async fn run<S: Sink>(
             "this flow is no longer configured; its state is dropped"
         );
     }
+    let (names, sinks): (Vec<_>, Vec<_>) =
+        writers.into_iter().map(|writer| (writer.name, writer.sink)).unzip();
+    let stages = Stages::new(core, outboxes, &names).with_inputs(config.inputs);
+    for (writer, outbox) in stages.parked() {
+        warn!(
+            writer = &**writer,
+            requests = outbox.len(),
+            action = "add the writer again under this name to send them",
+            "rows wait in the state for a writer that is no longer configured"
+        );
+    }
+    let core = stages.core();
     let appender = Box::new(services.store.appender(&recovered));
     let data = services.connection.subscribe(&config.data);
     let readers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -141,12 +166,12 @@ pub async fn run<S: Sink>(
         ticks: 0,
         metrics,
         links: data.links().iter().chain(marks.links()).cloned().collect(),
-        stages: Stages::new(core, outbox).with_inputs(config.inputs),
-        sink,
+        streams_asked: vec![false; sinks.len()],
+        stages,
+        sinks,
         store: services.store,
         appender: Some(appender),
         tasks: JoinSet::new(),
-        streams_asked: false,
         last_checkpoint: None,
         last_report: Instant::now(),
         oddities,

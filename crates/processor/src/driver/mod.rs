@@ -35,6 +35,7 @@ use crate::{
     },
     metrics::ProcessorMetrics,
     oddities::Oddities,
+    outbox::Outbox,
     pace::Pace,
     readiness::CHECKPOINTS,
     records::Unread,
@@ -45,7 +46,7 @@ use crate::{
     view::{Ahead, Detail, Own, View},
 };
 
-pub use begin::{Config, Services, Summary, run};
+pub use begin::{Config, Services, Summary, Writer, run};
 use reports::{report_defects, report_hole};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -71,7 +72,8 @@ pub fn now() -> EventTime {
 
 struct Driver<S> {
     stages: Stages<AckHandle>,
-    sink: Arc<S>,
+    /// The writers, in the order of the deliveries.
+    sinks: Vec<Arc<S>>,
     state: StateSettings,
     metrics: ProcessorMetrics,
     /// Whether Pub/Sub answers for the data and marks subscriptions.
@@ -83,7 +85,8 @@ struct Driver<S> {
     /// `None` while a checkpoint is being written.
     appender: Option<Box<Appender>>,
     tasks: JoinSet<Ended>,
-    streams_asked: bool,
+    /// The writers whose streams have been asked for.
+    streams_asked: Vec<bool>,
     last_checkpoint: Option<Instant>,
     last_report: Instant,
     oddities: Oddities,
@@ -123,7 +126,7 @@ impl<S: Sink> Driver<S> {
         Ok(Summary {
             view: self.view(),
             checkpoints: self.checkpoints,
-            pending_requests: self.stages.outbox().len(),
+            pending_requests: self.stages.pending(),
         })
     }
 
@@ -205,7 +208,7 @@ impl<S: Sink> Driver<S> {
         let unacknowledged = self.stages.unacknowledged();
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(PLACE_TICKS) {
-            self.sink.check_place()?;
+            self.sinks.iter().try_for_each(|sink| sink.check_place())?;
             self.store.check_present()?;
         }
         if self.ticks % DETAIL_TICKS == 1 {
@@ -235,13 +238,14 @@ impl<S: Sink> Driver<S> {
     fn start_checkpoint(&mut self, now: EventTime) -> Result<(), ProcessorError> {
         let Some(appender) = &self.appender else { return Ok(()) };
         let began = Instant::now();
-        let live = self.stages.core().bytes() + self.stages.outbox().bytes();
+        let live = self.stages.core().bytes() + self.stages.outboxes().map(Outbox::bytes).sum::<u64>();
         let budget = Budget::of(live, appender.chain());
-        let Some(saved) = self.stages.checkpoint(budget, now, &*self.sink)? else { return Ok(()) };
-        self.metrics.pending(self.stages.outbox().len());
-        for (table, rows) in self.stages.take_left_out() {
+        let Some(saved) = self.stages.checkpoint(budget, now, &self.sinks)? else { return Ok(()) };
+        self.metrics.pending(self.stages.deliveries());
+        for (writer, table, rows) in self.stages.take_left_out() {
             let table = table.name();
             error!(
+                writer = &*writer,
                 table,
                 rows,
                 action = "find the overlong key value in dead_letters (stage writer)",
@@ -278,23 +282,23 @@ impl<S: Sink> Driver<S> {
                 self.send_rows();
                 Ok(())
             }
-            Ended::Streams(streams) => {
+            Ended::Streams(writer, streams) => {
                 for (table, name) in streams? {
-                    self.stages.opened(&table, name);
+                    self.stages.opened(writer, &table, name);
                 }
                 Ok(())
             }
-            Ended::Sent(sent) => self.rows_sent(sent),
-            Ended::Queried(contains) => {
-                let delivered = self.stages.answered(contains?);
+            Ended::Sent(writer, sent) => self.rows_sent(writer, sent),
+            Ended::Queried(writer, contains) => {
+                let delivered = self.stages.answered(writer, contains?);
                 if delivered.rows > 0 {
                     info!(
                         rows = delivered.rows,
                         "these rows are in the table although the response was lost; not sending them again"
                     );
                 }
-                self.count(&delivered);
-                self.reopen();
+                self.count(writer, &delivered);
+                self.reopen(writer);
                 Ok(())
             }
         }
@@ -327,7 +331,7 @@ impl<S: Sink> Driver<S> {
             Ok(result) => result,
             Err(_) => {
                 warn!(
-                    requests = self.stages.outbox().len(),
+                    requests = self.stages.pending(),
                     action = "restart the processor within four days, while the table's stream exists",
                     "shutting down before all rows were written; the others are in the state, and the next start writes them"
                 );

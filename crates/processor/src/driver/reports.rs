@@ -12,7 +12,8 @@ use crate::{
     frontier::Abandoned,
     readiness::{self, PUBSUB, TABLES},
     sink::Sink,
-    view::{Detail, Own, View},
+    stages::Delivery,
+    view::{Detail, Own, View, WriterView},
 };
 
 impl<S: Sink> Driver<S> {
@@ -21,7 +22,7 @@ impl<S: Sink> Driver<S> {
         self.readiness.beat();
         let links: Vec<_> = self.links.iter().map(|link| *link.borrow()).collect();
         self.readiness.set(PUBSUB, readiness::pubsub(&links));
-        self.readiness.set(TABLES, readiness::tables(self.detail.own.oldest_request, now));
+        self.readiness.set(TABLES, readiness::tables(&self.detail.writers, now));
     }
 
     pub(super) fn view(&self) -> View {
@@ -38,14 +39,15 @@ impl<S: Sink> Driver<S> {
     }
 
     pub(super) fn look(&self, unacknowledged: usize, now: EventTime) -> Detail {
-        // The age of a request from an earlier run is unknown, so it counts from the start of this run.
-        let first = self.stages.outbox().pending_from(0).next().map(|(number, _)| *number);
-        let oldest_request = first.and_then(|first| match self.stages.fired().oldest() {
-            Some((number, at)) if number <= first => Some(at),
-            _ => self.own.started,
-        });
+        let writer = |delivery: &Delivery| WriterView {
+            oldest_request: delivery.oldest(self.own.started),
+            ..WriterView::of(delivery.name(), delivery.outbox())
+        };
+        let parked = self.stages.parked().iter().map(|(name, outbox)| WriterView::of(name, outbox));
+        let writers: Vec<WriterView> = self.stages.deliveries().iter().map(writer).chain(parked).collect();
+        let oldest_request = writers.iter().filter_map(|writer| writer.oldest_request).min();
         let own = Own { unacknowledged, oldest_request, checkpoints: self.checkpoints, ..self.own };
-        Detail::of(self.stages.core(), self.stages.outbox(), own, now)
+        Detail::of(self.stages.core(), writers, own, now)
     }
 
     pub(super) fn report(&mut self) {
@@ -83,9 +85,8 @@ impl<S: Sink> Driver<S> {
 
     pub(super) fn check_memory(&self, unacknowledged: usize) -> Result<(), ProcessorError> {
         // An ack ID takes about 200 bytes on Google Cloud.
-        let shown = self.board.bytes() + self.stages.fired().bytes();
-        let bytes =
-            self.stages.core().bytes() + self.stages.outbox().bytes() + shown + 200 * unacknowledged as u64;
+        let waiting = self.stages.waiting_bytes() + 200 * unacknowledged as u64;
+        let bytes = self.stages.core().bytes() + self.board.bytes() + waiting;
         if bytes <= self.state.memory.0 {
             return Ok(());
         }

@@ -13,32 +13,42 @@ use crate::{
 
 impl<S: Sink> Driver<S> {
     pub(super) fn open_streams(&mut self) {
-        if self.streams_asked {
-            return;
-        }
-        let missing = self.stages.missing_streams();
-        self.streams_asked = true;
-        if !missing.is_empty() {
-            let retries = self.metrics.retries("stream");
-            self.tasks.spawn(tasks::open_streams(self.sink.clone(), missing, retries));
+        for writer in 0..self.sinks.len() {
+            if std::mem::replace(&mut self.streams_asked[writer], true) {
+                continue;
+            }
+            let missing = self.stages.missing_streams(writer);
+            if !missing.is_empty() {
+                let retries = self.metrics.retries("stream");
+                self.tasks.spawn(tasks::open_streams(self.to(writer), missing, retries));
+            }
         }
     }
 
     /// Sends the durable requests that have not been sent yet.
     pub(super) fn send_rows(&mut self) {
-        let requests = self.stages.requests();
-        if !requests.is_empty() {
-            self.tasks.spawn(tasks::send(self.sink.clone(), requests, self.metrics.retries("append")));
+        for writer in 0..self.sinks.len() {
+            let requests = self.stages.requests(writer);
+            if !requests.is_empty() {
+                let retries = self.metrics.retries("append");
+                self.tasks.spawn(tasks::send(self.to(writer), requests, retries));
+            }
         }
     }
 
-    pub(super) fn rows_sent(&mut self, sent: Sent) -> Result<(), ProcessorError> {
-        let delivered = self.stages.sent(sent, now(), &*self.sink)?;
-        self.count(&delivered);
+    fn to(&self, writer: usize) -> tasks::To<S> {
+        (writer, self.sinks[writer].clone())
+    }
+
+    pub(super) fn rows_sent(&mut self, writer: usize, sent: Sent) -> Result<(), ProcessorError> {
+        let delivered = self.stages.sent(writer, sent, now(), &*self.sinks[writer])?;
+        self.count(writer, &delivered);
+        let name = self.stages.deliveries()[writer].name().clone();
         if let Some((table, rows)) = delivered.refused {
-            self.metrics.refused_rows.inc_by(rows as u64);
+            self.metrics.refused(&name, rows as u64);
             let table = table.name();
             error!(
+                writer = &*name,
                 table,
                 rows,
                 action = "see the reasons in dead_letters (stage writer); `aqueduct setup --dry-run` shows how the table differs",
@@ -47,34 +57,40 @@ impl<S: Sink> Driver<S> {
         }
         if let Some(table) = delivered.gone {
             warn!(
+                writer = &*name,
                 table = table.name(),
                 action = "none; the table is queried for the rows that it contains before any are sent again",
                 "the table's stream no longer exists; moving unwritten rows to a new stream"
             );
         }
-        self.reopen();
+        self.reopen(writer);
         Ok(())
     }
 
-    pub(super) fn count(&mut self, delivered: &Delivered) {
+    /// Counts rows that are in the tables of a writer. Totals and board are those of the first writer.
+    pub(super) fn count(&mut self, writer: usize, delivered: &Delivered) {
+        self.metrics.written(self.stages.deliveries()[writer].name(), delivered.rows);
+        self.metrics.pending(self.stages.deliveries());
+        if writer > 0 {
+            return;
+        }
         self.rows += delivered.rows;
         self.flow_rows += delivered.flow_rows;
-        self.metrics.rows.inc_by(delivered.rows);
-        self.metrics.pending(self.stages.outbox().len());
         for (flow, rows) in &delivered.shown {
             self.board.add(*flow, rows);
         }
     }
 
     /// Takes the next step towards a new stream for a table whose stream is gone.
-    pub(super) fn reopen(&mut self) {
-        match self.stages.reopening() {
+    pub(super) fn reopen(&mut self, writer: usize) {
+        match self.stages.reopening(writer) {
             Some(Reopen::Ask(append)) => {
-                self.tasks.spawn(tasks::contains(self.sink.clone(), append, self.metrics.retries("stream")));
+                let retries = self.metrics.retries("stream");
+                self.tasks.spawn(tasks::contains(self.to(writer), append, retries));
             }
             Some(Reopen::Open(table)) => {
                 let retries = self.metrics.retries("stream");
-                self.tasks.spawn(tasks::open_streams(self.sink.clone(), vec![table], retries));
+                self.tasks.spawn(tasks::open_streams(self.to(writer), vec![table], retries));
             }
             None => {}
         }

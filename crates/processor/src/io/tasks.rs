@@ -1,5 +1,5 @@
-//! The tasks that run beside the driver, at most one of each kind at a time: writing a checkpoint, opening streams, and
-//! sending rows. Each task waits out transient errors itself and logs them once.
+//! The tasks that run beside the driver: writing a checkpoint, and, at most one of each kind at a time for each writer, opening
+//! streams and sending rows. Each task waits out transient errors itself and logs them once.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -22,12 +22,12 @@ use crate::{
 pub enum Ended {
     /// A checkpoint is durable, with its size in bytes before compression, or it failed permanently.
     Checkpoint(Box<Appender>, Result<u64, ProcessorError>),
-    /// Streams were opened.
-    Streams(Result<Vec<(Table, String)>, SinkError>),
-    /// Requests were sent, in order.
-    Sent(Sent),
-    /// Whether the rows of a request whose stream is gone are in their table.
-    Queried(Result<bool, SinkError>),
+    /// Streams of a writer were opened.
+    Streams(usize, Result<Vec<(Table, String)>, SinkError>),
+    /// Requests were sent to a writer, in order.
+    Sent(usize, Sent),
+    /// Whether the rows of a request to a writer, whose stream is gone, are in their table.
+    Queried(usize, Result<bool, SinkError>),
 }
 
 const MIN_WAIT: Duration = Duration::from_millis(100);
@@ -124,8 +124,11 @@ pub async fn checkpoint(mut appender: Box<Appender>, saved: Saved, retries: Coun
     }
 }
 
+/// A writer, by its number.
+pub type To<S> = (usize, Arc<S>);
+
 /// Opens a stream for each table.
-pub async fn open_streams<S: Sink>(sink: Arc<S>, tables: Vec<Table>, retries: Counter) -> Ended {
+pub async fn open_streams<S: Sink>((writer, sink): To<S>, tables: Vec<Table>, retries: Counter) -> Ended {
     let mut streams = Vec::new();
     let mut patience = Patience::new(retries);
     for table in tables {
@@ -137,15 +140,15 @@ pub async fn open_streams<S: Sink>(sink: Arc<S>, tables: Vec<Table>, retries: Co
                     break;
                 }
                 Err(error) if error.retryable => patience.wait(&error).await,
-                Err(error) => return Ended::Streams(Err(error)),
+                Err(error) => return Ended::Streams(writer, Err(error)),
             }
         }
     }
-    Ended::Streams(Ok(streams))
+    Ended::Streams(writer, Ok(streams))
 }
 
 /// Sends requests in order, each one until its rows are in their table.
-pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>, retries: Counter) -> Ended {
+pub async fn send<S: Sink>((writer, sink): To<S>, requests: Vec<(u64, Append)>, retries: Counter) -> Ended {
     let mut done = None;
     let mut patience = Patience::new(retries);
     for (number, append) in requests {
@@ -160,23 +163,23 @@ pub async fn send<S: Sink>(sink: Arc<S>, requests: Vec<(u64, Append)>, retries: 
             }
         };
         if stopped.is_some() {
-            return Ended::Sent(Sent { done, stopped });
+            return Ended::Sent(writer, Sent { done, stopped });
         }
         patience.over("the writer");
         done = Some(number);
     }
-    Ended::Sent(Sent { done, stopped: None })
+    Ended::Sent(writer, Sent { done, stopped: None })
 }
 
 /// Asks until there is an answer whether the rows of a request are in their table.
-pub async fn contains<S: Sink>(sink: Arc<S>, append: Append, retries: Counter) -> Ended {
+pub async fn contains<S: Sink>((writer, sink): To<S>, append: Append, retries: Counter) -> Ended {
     let mut patience = Patience::new(retries);
     loop {
         match sink.contains(&append).await {
             Err(error) if error.retryable => patience.wait(&error).await,
             answer => {
                 patience.over("the writer");
-                return Ended::Queried(answer);
+                return Ended::Queried(writer, answer);
             }
         }
     }

@@ -20,8 +20,15 @@ use flow::{
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 
-use super::{Click, Effects, Entry, Joins, More};
-use crate::saved::Room;
+use super::{
+    Effects, Joins, More,
+    entry::{Click, Entry},
+};
+use crate::{
+    digest::HashedKey,
+    saved::Room,
+    windows::keys::{Keys, text_bytes},
+};
 
 /// The arrivals since the last checkpoint, and a part of everything that is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,12 +90,12 @@ impl SavedJoins {
             + self.clicks.capacity() * size_of::<SavedClick>()
     }
 
-    fn put(&mut self, on: u128, entry: &Entry, valued: Feeds) {
+    fn put(&mut self, on: u128, entry: &Entry, keys: &Keys, valued: Feeds) {
         self.replaced.push(on);
-        self.views.extend(entry.views.iter().map(|view| (on, view.time, view.key.clone())));
-        self.clicks.extend(entry.clicks.iter().map(|click| SavedClick::new(on, click, valued)));
-        if entry.forgotten > EventTime::MIN {
-            self.forgotten.push((on, entry.forgotten));
+        self.views.extend(entry.views().iter().map(|view| (on, view.time, keys.get(view.key).clone())));
+        self.clicks.extend(entry.clicks().iter().map(|click| SavedClick::new(on, click, valued)));
+        if entry.forgotten() > EventTime::MIN {
+            self.forgotten.push((on, entry.forgotten()));
         }
     }
 }
@@ -148,7 +155,7 @@ impl Joins {
     /// Adds everything from a place on, while there is room. Returns where to go on, if there is more.
     pub fn walk(&self, Place(second, at): Place, room: &mut Room, saved: &mut SavedJoins) -> Option<Place> {
         let (mut whole, mut next) = (FxHashSet::default(), None);
-        'walk: for (&due, values) in self.due.range(second..) {
+        'walk: for (due, values) in self.due.from(second) {
             let from = if due == second { at } else { 0 };
             for (at, &on) in values.iter().enumerate().skip(from) {
                 if room.is_full() {
@@ -159,7 +166,8 @@ impl Joins {
                 // It may be listed more than once, and may be gone.
                 if let Some(entry) = self.entries.get(on).filter(|_| whole.insert(on)) {
                     let item = size_of::<(u128, EventTime, Key)>();
-                    room.take(size_of::<u128>() + item * entry.len() + entry.heap());
+                    let texts: usize = entry.keys().map(|key| text_bytes(self.keys.get(key))).sum();
+                    room.take(size_of::<u128>() + item * entry.len() + texts + entry.bytes());
                 }
             }
         }
@@ -167,7 +175,7 @@ impl Joins {
         saved.clicks.retain(|click| !whole.contains(&click.on));
         for on in whole {
             if let Some(entry) = self.entries.get(on) {
-                saved.put(on, entry, self.bits.valued);
+                saved.put(on, entry, &self.keys, self.bits.valued);
             }
         }
         next
@@ -189,7 +197,7 @@ impl Joins {
         self.watermark = EventTime::MIN;
         let mut counted = Effects::default();
         for (on, time, key) in saved.views {
-            self.view(on, time, key, &mut counted);
+            self.view(on, time, HashedKey::new(key.as_pushed()), &mut counted);
             counted.clear();
         }
         for SavedClick { on, time, pending, more } in saved.clicks {
@@ -198,7 +206,9 @@ impl Joins {
         }
         for (on, time) in saved.forgotten {
             if let Some(entry) = self.entries.get_mut(on) {
-                entry.forgotten = entry.forgotten.max(time);
+                let before = entry.bytes();
+                entry.forget_until(time);
+                self.bytes = self.bytes + entry.bytes() - before;
             }
         }
         (self.limit, self.is_saved) = (limit, is_saved);

@@ -12,7 +12,10 @@ use event::{EventTime, Ledger, ledger::Outcome};
 use service::metrics::{Buckets, Counter, Described, Family, FloatGauge, Gauge, Histogram, Metrics};
 
 use super as names;
-use crate::view::{Detail, PartitionView};
+use crate::{
+    stages::Delivery,
+    view::{Detail, PartitionView},
+};
 
 type Label = [(&'static str, String); 1];
 type OutcomeLabels = [(&'static str, String); 2];
@@ -46,9 +49,9 @@ pub struct ProcessorMetrics {
     oldest_unacknowledged: FloatGauge,
     caught_up: Gauge,
     state: Gauge,
-    requests: Gauge,
-    request_bytes: Gauge,
-    oldest_request: FloatGauge,
+    requests: Family<Label, Gauge>,
+    request_bytes: Family<Label, Gauge>,
+    oldest_request: Family<Label, FloatGauge>,
     retries: Family<Label, Counter>,
     /// 1 once this processor holds the state.
     pub holds_state: Gauge,
@@ -58,10 +61,8 @@ pub struct ProcessorMetrics {
     pub checkpoint_time: Histogram,
     /// The bytes of checkpoints.
     pub checkpoint_size: Histogram,
-    /// Rows that are in their tables.
-    pub rows: Counter,
-    /// Rows that tables refused.
-    pub refused_rows: Counter,
+    rows: Family<Label, Counter>,
+    refused_rows: Family<Label, Counter>,
 }
 
 /// The metrics of partitions.
@@ -89,13 +90,24 @@ struct Together {
 struct Moment(Arc<AtomicI64>);
 
 impl ProcessorMetrics {
-    /// Registers all metrics; call it once for each registry. `memory` is the limit of the state in bytes.
-    pub fn new(metrics: &Metrics, memory: u64) -> Self {
+    /// Registers all metrics; call it once for each registry. `memory` is the limit of the state in bytes, `writers` are the
+    /// names of the writers.
+    pub fn new<'a>(metrics: &Metrics, memory: u64, writers: impl Iterator<Item = &'a str>) -> Self {
         metrics.gauge(&names::MEMORY).set(whole(memory));
         let retries: Family<Label, Counter> = metrics.counters(&names::RETRIES);
         for what in ["recovery", "checkpoint", "stream", "append"] {
             // A counter that starts at 0 shows its first event as an increase.
             drop(retries.get_or_create(&[("what", what.to_owned())]));
+        }
+        let (rows, refused_rows) = (metrics.counters(&names::ROWS), metrics.counters(&names::REFUSED_ROWS));
+        let requests: Family<Label, Gauge> = metrics.gauges(&names::REQUESTS);
+        for writer in writers {
+            let label = writer_label(writer);
+            drop((
+                rows.get_or_create(&label),
+                refused_rows.get_or_create(&label),
+                requests.get_or_create(&label),
+            ));
         }
         Self {
             messages: metrics.counter(&names::MESSAGES),
@@ -125,22 +137,35 @@ impl ProcessorMetrics {
             oldest_unacknowledged: metrics.float_gauge(&names::OLDEST_UNACKNOWLEDGED),
             caught_up: metrics.gauge(&names::CAUGHT_UP),
             state: metrics.gauge(&names::STATE),
-            requests: metrics.gauge(&names::REQUESTS),
-            request_bytes: metrics.gauge(&names::REQUEST_BYTES),
-            oldest_request: metrics.float_gauge(&names::OLDEST_REQUEST),
+            requests,
+            request_bytes: metrics.gauges(&names::REQUEST_BYTES),
+            oldest_request: metrics.float_gauges(&names::OLDEST_REQUEST),
             retries,
             holds_state: metrics.gauge(&names::HOLDS_STATE),
             checkpoints: metrics.counter(&names::CHECKPOINTS),
             checkpoint_time: metrics.histogram(&names::CHECKPOINT_TIME, TIMES),
             checkpoint_size: metrics.histogram(&names::CHECKPOINT_SIZE, SIZES),
-            rows: metrics.counter(&names::ROWS),
-            refused_rows: metrics.counter(&names::REFUSED_ROWS),
+            rows,
+            refused_rows,
         }
     }
 
     /// Sets the number of requests that wait. Called whenever a request is added or done, not only at the next tick.
-    pub fn pending(&self, requests: usize) {
-        self.requests.set(requests as i64);
+    pub fn pending(&self, deliveries: &[Delivery]) {
+        for delivery in deliveries {
+            let requests = delivery.outbox().len() as i64;
+            self.requests.get_or_create(&writer_label(delivery.name())).set(requests);
+        }
+    }
+
+    /// Counts rows that are in the tables of a writer.
+    pub fn written(&self, writer: &str, rows: u64) {
+        self.rows.get_or_create(&writer_label(writer)).inc_by(rows);
+    }
+
+    /// Counts rows that a writer's table refused.
+    pub fn refused(&self, writer: &str, rows: u64) {
+        self.refused_rows.get_or_create(&writer_label(writer)).inc_by(rows);
     }
 
     /// Sets the ledgers of a recovered state, so that only later offsets are counted.
@@ -165,9 +190,12 @@ impl ProcessorMetrics {
         self.oldest_unacknowledged.set(age(own.oldest_unacknowledged(), now));
         self.caught_up.set(i64::from(is_caught_up));
         self.state.set(whole(detail.state_bytes));
-        self.requests.set(detail.requests as i64);
-        self.request_bytes.set(whole(detail.request_bytes));
-        self.oldest_request.set(age(own.oldest_request, now));
+        for writer in &detail.writers {
+            let label = writer_label(&writer.name);
+            self.requests.get_or_create(&label).set(writer.requests as i64);
+            self.request_bytes.get_or_create(&label).set(whole(writer.request_bytes));
+            self.oldest_request.get_or_create(&label).set(age(writer.oldest_request, now));
+        }
         self.last_mark.set(own.last_mark);
         if let Some(ahead) = own.ahead {
             for (clock, millis) in [("connector", ahead.connector), ("pubsub", Some(ahead.pubsub))] {
@@ -257,6 +285,10 @@ fn labels(topic: &str, partition: i32) -> PartitionLabels {
     [("topic", topic.to_owned()), ("partition", partition.to_string())]
 }
 
+fn writer_label(writer: &str) -> Label {
+    [("writer", writer.to_owned())]
+}
+
 fn raise(counter: &Counter, to: u64) {
     counter.inc_by(to.saturating_sub(counter.get()));
 }
@@ -337,7 +369,7 @@ mod tests {
     #[test]
     fn offsets_are_counted_once_and_never_back() {
         let metrics = Metrics::default();
-        let mut shown = ProcessorMetrics::new(&metrics, 9);
+        let mut shown = ProcessorMetrics::new(&metrics, 9, ["sqlite"].into_iter());
         shown.begin([("ctr".into(), ledger(1_000, 5, 7))].into_iter());
         let mut detail = Detail { flows: vec![flow(ledger(1_000, 5, 7), None)], ..Detail::default() };
         shown.observe(&detail, true, NOW);
@@ -360,7 +392,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_ahead_is_told() {
         let metrics = Metrics::default();
-        let mut shown = ProcessorMetrics::new(&metrics, 9);
+        let mut shown = ProcessorMetrics::new(&metrics, 9, ["sqlite"].into_iter());
         // The connector asked at 1,007 by its clock. Pub/Sub published the mark at 999 by its own, and the mark arrived
         // at 1,000.
         let topic = TopicMark {
@@ -394,7 +426,7 @@ mod tests {
     #[test]
     fn the_lives_of_a_partition_stand_together_until_they_go() {
         let metrics = Metrics::default();
-        let mut shown = ProcessorMetrics::new(&metrics, 9);
+        let mut shown = ProcessorMetrics::new(&metrics, 9, ["sqlite"].into_iter());
         let lives =
             vec![partition("a", 3, Some(EventTime(990_000))), partition("b", 4, Some(EventTime(970_000)))];
         shown.observe(&Detail { partitions: lives, ..Detail::default() }, false, NOW);

@@ -6,6 +6,8 @@
 //! and everything newer is in a delta. A removed entry must not come back; the module of each container states why it
 //! does not.
 
+use std::sync::Arc;
+
 use super::{Room, Saved};
 use crate::{core::Core, ids, joins, outbox::Outbox, rejected, store::Part, windows};
 
@@ -23,8 +25,8 @@ enum Place {
     Ids(usize, ids::Place),
     /// In the rejected offsets.
     Rejected(rejected::Place),
-    /// At a pending request.
-    Requests(u64),
+    /// At a pending request of a writer, by the writer's number.
+    Requests(usize, u64),
 }
 
 /// The bytes of a part, measured in memory: as many as changed since the last checkpoint, within limits.
@@ -68,10 +70,16 @@ impl Place {
 
 impl Round {
     /// Adds the next part.
-    pub(super) fn walk(&mut self, core: &Core, outbox: &Outbox, budget: Budget, saved: &mut Saved) -> Part {
+    pub(super) fn walk(
+        &mut self,
+        core: &Core,
+        outboxes: &[(Arc<str>, &mut Outbox)],
+        budget: Budget,
+        saved: &mut Saved,
+    ) -> Part {
         let mut room = Room::new(saved.weight().clamp(budget.least, budget.most.max(budget.least)));
         let first = self.0 == Place::START;
-        let next = Self::walk_from(self.0, core, outbox, &mut room, saved);
+        let next = Self::walk_from(self.0, core, outboxes, &mut room, saved);
         self.0 = next.unwrap_or(Place::START);
         Part { first, last: next.is_none() }
     }
@@ -79,7 +87,7 @@ impl Round {
     fn walk_from(
         mut place: Place,
         core: &Core,
-        outbox: &Outbox,
+        outboxes: &[(Arc<str>, &mut Outbox)],
         room: &mut Room,
         saved: &mut Saved,
     ) -> Option<Place> {
@@ -109,10 +117,14 @@ impl Round {
                 },
                 Place::Rejected(at) => match core.rejected.walk(at, room, &mut saved.rejected) {
                     Some(at) => return Some(Place::Rejected(at)),
-                    None => Place::Requests(0),
+                    None => Place::Requests(0, 0),
                 },
-                Place::Requests(from) => {
-                    return outbox.walk(from, room, &mut saved.outbox).map(Place::Requests);
+                Place::Requests(writer, from) => {
+                    let (_, outbox) = outboxes.get(writer)?;
+                    match outbox.walk(from, room, saved.outbox_of(writer)) {
+                        Some(from) => return Some(Place::Requests(writer, from)),
+                        None => Place::Requests(writer + 1, 0),
+                    }
                 }
             };
         }

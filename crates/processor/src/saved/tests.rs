@@ -11,6 +11,8 @@ fn an_unknown_format_is_refused_and_not_guessed_at() {
         flows: Vec::new(),
         outbox: SavedOutbox::default(),
         rejected: SavedRejected::default(),
+        writers: Vec::new(),
+        others: Vec::new(),
     };
     let payload = saved.encode().expect("state").into();
     let mut checkpoint = Checkpoint { number: 7, version: FORMAT, payload };
@@ -24,7 +26,7 @@ fn an_unknown_format_is_refused_and_not_guessed_at() {
 }
 
 #[test]
-fn a_state_without_rejected_offsets_is_read() {
+fn a_state_of_version_3_is_read() {
     let mut rejected = crate::rejected::Rejected::default();
     rejected.seen(7);
     let saved = Saved {
@@ -36,15 +38,22 @@ fn a_state_without_rejected_offsets_is_read() {
         flows: Vec::new(),
         outbox: SavedOutbox::default(),
         rejected: rejected.save(Vec::new()),
+        writers: vec!["bigquery".into(), "pubsub".into()],
+        others: vec![SavedOutbox::default()],
     };
     let decoded = |version, payload: Vec<u8>| {
         Saved::decode(&Checkpoint { number: 1, version, payload: payload.into() }).expect("a state")
     };
     let whole = saved.encode().expect("state");
-    assert_eq!(decoded(FORMAT, whole).rejected, saved.rejected);
+    let now = decoded(FORMAT, whole);
+    assert_eq!(
+        (now.rejected, now.writers, now.others),
+        (saved.rejected.clone(), saved.writers.clone(), saved.others.clone())
+    );
     let of_0_2_0 = postcard::to_allocvec(&saved).expect("state");
-    let old = decoded(WITHOUT_REJECTED, of_0_2_0);
+    let old = decoded(VERSION_3, of_0_2_0);
     assert_eq!((old.rejected, old.published), (SavedRejected::default(), EventTime(5)));
+    assert!(old.writers.is_empty() && old.others.is_empty());
 }
 
 /// Successive processors on one chain of checkpoints, which is pruned as the store does it.
@@ -111,7 +120,7 @@ mod rolling {
         /// Writes a checkpoint, and returns its size in bytes.
         fn save(&mut self, bytes: usize) -> usize {
             let budget = Budget { least: bytes, most: bytes };
-            let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
+            let saved = save(&mut self.core, &mut [("w".into(), &mut self.outbox)], &mut self.round, budget);
             let payload = saved.encode().expect("state");
             let length = payload.len();
             let [chain, round] = &mut self.saved;
@@ -130,7 +139,8 @@ mod rolling {
                 let saved = Saved::decode(&Checkpoint { number, version: FORMAT, payload });
                 restoring.apply(saved.expect("state"));
             }
-            let (core, outbox, restored) = restoring.finish()?;
+            let (core, mut outboxes, restored) = restoring.finish()?;
+            let outbox = outboxes.take("w").unwrap_or_default();
             (self.core, self.outbox, self.round) = (core, outbox, Round::default());
             self.saved[1].clear();
             Ok(restored)
@@ -416,7 +426,7 @@ mod version_2 {
         let mut core = restored();
         let (mut outbox, mut round, mut written) = (Outbox::default(), Round::default(), Vec::new());
         loop {
-            let saved = save(&mut core, &mut outbox, &mut round, budget);
+            let saved = save(&mut core, &mut [("w".into(), &mut outbox)], &mut round, budget);
             let is_complete = saved.part.last;
             written.push((FORMAT, saved.encode().expect("state")));
             let chain = if is_complete { Vec::new() } else { of_0_1_0.to_vec() };

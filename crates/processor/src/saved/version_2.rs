@@ -132,6 +132,8 @@ impl From<Saved2> for Saved {
             flows: old.flows.into_iter().map(SavedFlow::from).collect(),
             outbox: old.outbox,
             rejected: SavedRejected::default(),
+            writers: Vec::new(),
+            others: Vec::new(),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use flow::append::{Append, Table};
 
-use super::{Delivered, Stages};
+use super::{Delivered, Delivery};
 
 /// A table whose stream is gone, and the range of its requests whose outcome is unknown.
 #[derive(Debug)]
@@ -20,15 +20,15 @@ pub(super) struct Reopening {
 /// The next step for a table whose stream is gone.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reopen {
-    /// Ask whether the rows of this request are in the table; answer with [`Stages::answered`].
+    /// Ask whether the rows of this request are in the table; answer with [`Stages::answered`](super::Stages::answered).
     Ask(Append),
-    /// Open another stream; answer with [`Stages::opened`].
+    /// Open another stream; answer with [`Stages::opened`](super::Stages::opened).
     Open(Table),
 }
 
-impl<A> Stages<A> {
+impl Delivery {
     /// The next step for the table whose stream is gone; `None` if there is no such table.
-    pub fn reopening(&self) -> Option<Reopen> {
+    pub(super) fn reopening(&self) -> Option<Reopen> {
         let reopening = self.reopening.as_ref()?;
         Some(match self.in_doubt(reopening) {
             Some((_, append)) => Reopen::Ask(append.clone()),
@@ -38,7 +38,7 @@ impl<A> Stages<A> {
 
     /// Takes the answer to [`Self::reopening`]. Rows that are in the table are never sent again: nothing goes to the
     /// new stream before a durable checkpoint contains both the stream and this answer.
-    pub fn answered(&mut self, contains: bool) -> Delivered {
+    pub(super) fn answered(&mut self, contains: bool) -> Delivered {
         let mut delivered = Delivered::default();
         let Some(number) = self.reopening.as_ref().and_then(|gone| self.in_doubt(gone)).map(|(n, _)| *n)
         else {

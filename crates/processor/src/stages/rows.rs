@@ -8,10 +8,52 @@ use flow::{
     row::{DeadLetterRow, Row},
 };
 
-use super::Stages;
+use super::{Delivery, Stages};
 use crate::{error::ProcessorError, sink::Sink};
 
 impl<A> Stages<A> {
+    /// Fixes the stream and offset of every row that fired since the last call, for every writer.
+    pub(super) fn fill_outboxes(
+        &mut self,
+        now: EventTime,
+        sinks: &[Arc<impl Sink>],
+    ) -> Result<(), ProcessorError> {
+        let effects = self.core.take_effects();
+        let names: Vec<Arc<str>> =
+            self.core.engine().flows().iter().map(|flow| flow.name().clone()).collect();
+        let (first, others) = self.deliveries.split_first_mut().expect("there is a writer");
+        for (flow, rows) in effects.output.rows {
+            let table = Table::Flow(names[flow].clone());
+            for (delivery, sink) in others.iter_mut().zip(&sinks[1..]) {
+                delivery.push_copies(&table, (flow, &rows), now, &**sink)?;
+            }
+            first.push_panes(&table, (flow, rows), now, &*sinks[0])?;
+        }
+        for (delivery, sink) in self.deliveries.iter_mut().zip(sinks) {
+            for (flow, row) in &effects.output.progress {
+                let table = Table::Progress(names[*flow].clone());
+                let bodies = sink.encode(&table, Rows::Progress(std::slice::from_ref(row)))?;
+                delivery.outbox.push(&table, bodies);
+            }
+            if !effects.dead_letters.is_empty() {
+                delivery.push_dead_letters(&effects.dead_letters, &**sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the number of rows that were too large for a request since the last call, by writer and table.
+    pub fn take_left_out(&mut self) -> Vec<(Arc<str>, Table, usize)> {
+        let mut left_out = Vec::new();
+        for delivery in &mut self.deliveries {
+            let taken = std::mem::take(&mut delivery.left_out).into_iter();
+            left_out.extend(taken.map(|(table, rows)| (delivery.name.clone(), table, rows)));
+        }
+        left_out
+    }
+}
+
+impl Delivery {
     /// Removes refused rows from their request and records them as dead letters. Returns the table of the request; `None`
     /// if there is no such request.
     pub(super) fn refused(
@@ -34,27 +76,39 @@ impl<A> Stages<A> {
         Ok(Some(append.table))
     }
 
-    /// Fixes the stream and offset of every row that fired since the last call.
-    pub(super) fn fill_outbox(&mut self, now: EventTime, sink: &impl Sink) -> Result<(), ProcessorError> {
-        let effects = self.core.take_effects();
-        let names: Vec<Arc<str>> =
-            self.core.engine().flows().iter().map(|flow| flow.name().clone()).collect();
-        for (flow, mut rows) in effects.output.rows {
-            let table = Table::Flow(names[flow].clone());
-            self.leave_out(&table, &mut rows, now, sink)?;
-            let bodies = sink.encode(&table, Rows::Panes(&rows))?;
-            self.fired.push(self.outbox.next(), flow, rows, bodies.iter().map(|body| body.rows), now);
-            self.outbox.push(&table, bodies);
-        }
-        for (flow, row) in &effects.output.progress {
-            let table = Table::Progress(names[*flow].clone());
-            let bodies = sink.encode(&table, Rows::Progress(std::slice::from_ref(row)))?;
-            self.outbox.push(&table, bodies);
-        }
-        if effects.dead_letters.is_empty() {
-            return Ok(());
-        }
-        self.push_dead_letters(&effects.dead_letters, sink)
+    /// Adds the rows of a flow, by the flow's index, and keeps them for the board.
+    fn push_panes(
+        &mut self,
+        table: &Table,
+        (flow, mut rows): (usize, Vec<Row>),
+        now: EventTime,
+        sink: &impl Sink,
+    ) -> Result<(), ProcessorError> {
+        self.leave_out(table, &mut rows, now, sink)?;
+        let bodies = sink.encode(table, Rows::Panes(&rows))?;
+        self.fired.push(self.outbox.next(), flow, rows, bodies.iter().map(|body| body.rows), now);
+        self.outbox.push(table, bodies);
+        Ok(())
+    }
+
+    /// As [`push_panes`](Self::push_panes), for rows that another writer keeps.
+    fn push_copies(
+        &mut self,
+        table: &Table,
+        (flow, rows): (usize, &[Row]),
+        now: EventTime,
+        sink: &impl Sink,
+    ) -> Result<(), ProcessorError> {
+        let bodies = if sink.too_large(Rows::Panes(rows)).is_empty() {
+            sink.encode(table, Rows::Panes(rows))?
+        } else {
+            let mut rows = rows.to_vec();
+            self.leave_out(table, &mut rows, now, sink)?;
+            sink.encode(table, Rows::Panes(&rows))?
+        };
+        self.fired.push(self.outbox.next(), flow, Vec::new(), bodies.iter().map(|body| body.rows), now);
+        self.outbox.push(table, bodies);
+        Ok(())
     }
 
     /// Removes rows that are too large for a request. Their `dead_letters` rows have the offset that the stream had
@@ -82,11 +136,6 @@ impl<A> Stages<A> {
         let bodies = sink.encode(&Table::DeadLetters, Rows::DeadLetters(rows))?;
         self.outbox.push(&Table::DeadLetters, bodies);
         Ok(())
-    }
-
-    /// Takes the number of rows that were too large for a request since the last call, by table.
-    pub fn take_left_out(&mut self) -> Vec<(Table, usize)> {
-        std::mem::take(&mut self.left_out)
     }
 }
 

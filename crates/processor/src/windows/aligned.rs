@@ -10,7 +10,7 @@ use event::{EventTime, Millis};
 use flow::{
     Flow, Window, Windows,
     measure::{Change, Columns},
-    row::{Pane, Row, Values},
+    row::{Pane, Replaced, Row, Values},
 };
 use rustc_hash::FxHashSet;
 
@@ -338,7 +338,16 @@ impl Aligned {
     ) -> Row {
         self.since.hide(window, &mut values);
         let key = self.keys.get(id).clone();
-        Row { key, window, values, pane, pane_index, watermark: self.watermark, emitted_at: now }
+        Row {
+            key,
+            window,
+            values,
+            pane,
+            pane_index,
+            watermark: self.watermark,
+            emitted_at: now,
+            replaced: Replaced::default(),
+        }
     }
 
     /// What a window holds now.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::saved::Room;
 
-pub use super::sessions::{SavedSession, SavedSessions};
+pub use super::sessions::{SavedFired, SavedSession, SavedSessions};
 
 /// Changes, parts, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,11 @@ impl SavedWindows {
             |(_, slice): &(_, SavedSlice)| slice.ids.len() * size_of::<KeyId>() + columns(&slice.columns);
         let slices: usize = self.slices.iter().map(slice).sum();
         let indexes: usize = self.indexes.iter().map(|(_, next)| next.len()).sum();
-        let sessions = size_of_val(self.sessions.sessions.as_slice()) + columns(&self.sessions.columns);
+        let replaced: usize = self.sessions.fired.iter().map(|fired| size_of_val(&*fired.replaced)).sum();
+        let sessions = size_of_val(self.sessions.sessions.as_slice())
+            + size_of_val(self.sessions.fired.as_slice())
+            + replaced
+            + columns(&self.sessions.columns);
         keys + slices + indexes * size_of::<(KeyId, u32)>() + sessions
     }
 
@@ -164,12 +168,12 @@ impl WindowSet {
             Self::Sessions(sessions) => {
                 (sessions.watermark, sessions.closed) = (saved.watermark, saved.closed.max(sessions.closed));
                 // Sessions that are gone are removed first, because the numbers of their keys may be in use again.
-                let SavedSessions { gone, sessions: list, columns } = saved.sessions;
+                let SavedSessions { gone, sessions: list, columns, fired } = saved.sessions;
                 sessions.restore(SavedSessions { gone, ..SavedSessions::default() });
                 for (id, key) in saved.keys {
                     sessions.keys.restore(id, key);
                 }
-                sessions.restore(SavedSessions { gone: Vec::new(), sessions: list, columns });
+                sessions.restore(SavedSessions { gone: Vec::new(), sessions: list, columns, fired });
             }
         }
     }

@@ -18,7 +18,7 @@ use event::{EventTime, Millis};
 use flow::{
     Flow, Window,
     measure::{Change, Columns, SavedColumn},
-    row::{Pane, Row},
+    row::{Pane, Replaced, Row},
 };
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,8 @@ pub struct Sessions {
     late: BTreeSet<Id>,
     /// Open sessions that changed since the last early panes.
     unseen: BTreeSet<Id>,
+    /// For sessions that have not fired with their window, the windows of the panes that their next one replaces.
+    replaced: BTreeMap<Id, Vec<Window>>,
     is_saved: bool,
     /// Sessions that changed or went since the last checkpoint.
     unsaved: BTreeSet<Id>,
@@ -65,6 +67,8 @@ struct Session {
     row: usize,
     /// How many panes it and the sessions that it merged have fired.
     panes: u32,
+    /// Whether a pane has fired with its window as it is.
+    has_fired: bool,
 }
 
 /// Sessions in a checkpoint: what changed, a part of all, or both.
@@ -76,6 +80,18 @@ pub struct SavedSessions {
     pub sessions: Vec<SavedSession>,
     /// Their counts, a row for each.
     pub columns: Vec<SavedColumn>,
+    /// The panes of each, in the same order. It is at the end of a checkpoint, because earlier ones of this format lack it.
+    #[serde(skip)]
+    pub fired: Vec<SavedFired>,
+}
+
+/// Which panes of a session are in its table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedFired {
+    /// Whether one has the session's window.
+    pub has_fired: bool,
+    /// The windows of the others.
+    pub replaced: Vec<Window>,
 }
 
 /// One session.
@@ -106,6 +122,7 @@ impl Sessions {
             since: Since::default(),
             late: BTreeSet::new(),
             unseen: BTreeSet::new(),
+            replaced: BTreeMap::new(),
             is_saved: true,
             unsaved: BTreeSet::new(),
         }
@@ -124,10 +141,12 @@ impl Sessions {
         }
         let key = self.keys.intern(key, self.is_saved);
         let (mut window, mut panes, mut row) = (Window { start: time, end: time + self.gap }, 0, None);
-        let mut is_reopened = false;
+        let (mut is_reopened, mut replaced) = (false, Vec::new());
         for id in self.overlapping(key, window) {
             let has_changed = self.late.contains(&id);
+            replaced.extend(self.replaced.remove(&id).into_iter().flatten());
             let session = self.take(id);
+            replaced.extend(session.has_fired.then_some(Window { start: id.1, end: session.end }));
             is_reopened |= session.panes > 0 && (has_changed || session.end <= self.watermark);
             window.start = window.start.min(id.1);
             window.end = window.end.max(session.end);
@@ -146,7 +165,14 @@ impl Sessions {
         });
         self.columns.add(row, change);
         let id = (key, window.start);
-        self.put(id, Session { end: window.end, row, panes });
+        // The pane of a session whose window stays as it is replaces the one before it anyway.
+        let parts = replaced.len();
+        replaced.retain(|part| *part != window);
+        let has_fired = replaced.len() < parts;
+        if !replaced.is_empty() {
+            self.replaced.insert(id, replaced);
+        }
+        self.put(id, Session { end: window.end, row, panes, has_fired });
         if window.end <= self.watermark || is_reopened {
             self.late.insert(id);
         } else if self.early {
@@ -182,6 +208,7 @@ impl Sessions {
     /// Removes a session; its row stays in use.
     fn take(&mut self, id: Id) -> Session {
         let session = self.sessions.remove(&id).expect("the session was found");
+        self.replaced.remove(&id);
         self.by_end.remove(&(session.end, id));
         self.late.remove(&id);
         self.unseen.remove(&id);
@@ -253,13 +280,15 @@ impl Sessions {
         let session = self.sessions.get_mut(&id).expect("a session that fires is there");
         let (pane_index, window) = (session.panes, Window { start: id.1, end: session.end });
         session.panes += 1;
+        session.has_fired = true;
+        let replaced = Replaced::from(self.replaced.remove(&id).unwrap_or_default());
         let mut values = self.columns.values(session.row);
         if self.is_saved {
             self.unsaved.insert(id);
         }
         self.since.hide(window, &mut values);
         let key = self.keys.get(id.0).clone();
-        Row { key, window, values, pane, pane_index, watermark: self.watermark, emitted_at: now }
+        Row { key, window, values, pane, pane_index, watermark: self.watermark, emitted_at: now, replaced }
     }
 
     /// Drops sessions that no event can change any more.
@@ -295,7 +324,9 @@ impl Sessions {
         /// An entry of a set of changes.
         const CHANGE: usize = 28;
         let changes = CHANGE * (self.unsaved.len() + self.unseen.len() + self.late.len());
-        (SESSION * self.sessions.len() + changes + self.columns.bytes() + self.keys.bytes()) as u64
+        // Each has windows of sessions that have fired, mostly one.
+        let replaced = SESSION * self.replaced.len();
+        (SESSION * self.sessions.len() + changes + replaced + self.columns.bytes() + self.keys.bytes()) as u64
     }
 }
 
@@ -331,7 +362,10 @@ impl Sessions {
     fn put_saved(&self, id: Id, session: &Session, saved: &mut SavedSessions) -> usize {
         let window = Window { start: id.1, end: session.end };
         saved.sessions.push(SavedSession { key: id.0, window, panes: session.panes });
-        size_of::<SavedSession>() + self.columns.save(session.row, &mut saved.columns)
+        let replaced = self.replaced.get(&id).cloned().unwrap_or_default();
+        let windows = replaced.len() * size_of::<Window>();
+        saved.fired.push(SavedFired { has_fired: session.has_fired, replaced });
+        windows + size_of::<(SavedSession, SavedFired)>() + self.columns.save(session.row, &mut saved.columns)
     }
 
     /// Applies what was saved, in the same order.
@@ -344,7 +378,10 @@ impl Sessions {
                 self.keys.restore_release(id.0);
             }
         }
+        let mut fired = saved.fired.into_iter();
         for (number, session) in saved.sessions.iter().enumerate() {
+            // A checkpoint without it was made by a version that replaced no rows by their windows.
+            let SavedFired { has_fired, replaced } = fired.next().unwrap_or_default();
             let id = (session.key, session.window.start);
             let row = match self.sessions.contains_key(&id) {
                 true => self.take(id).row,
@@ -354,7 +391,10 @@ impl Sessions {
                 }
             };
             self.columns.restore(row, &saved.columns, number);
-            self.put(id, Session { end: session.window.end, row, panes: session.panes });
+            if !replaced.is_empty() {
+                self.replaced.insert(id, replaced);
+            }
+            self.put(id, Session { end: session.window.end, row, panes: session.panes, has_fired });
         }
         self.unsaved.clear();
     }

@@ -187,6 +187,41 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+    /// A table that keeps the newest change of each window and key, in whatever order changes arrive, has the sessions.
+    #[test]
+    fn replaced_windows_leave_one_row_for_each_session(steps in proptest::collection::vec(step(), 0..60)) {
+        let flow = sessions();
+        for restarts in [false, true] {
+            let rows = run(&flow, &steps, restarts);
+            let kept = |rows: &mut dyn Iterator<Item = &Row>| {
+                let mut table: BTreeMap<(Key, Window), (u32, Option<Row>)> = BTreeMap::new();
+                for row in rows {
+                    let deletions = row.replaced.windows().iter().map(|window| (*window, None));
+                    for (window, put) in deletions.chain([(row.window, Some(row.clone()))]) {
+                        let newest = table.entry((row.key.clone(), window)).or_default();
+                        if row.pane_index >= newest.0 {
+                            *newest = (row.pane_index, put);
+                        }
+                    }
+                }
+                table.into_values().filter_map(|(_, row)| row).collect::<Vec<Row>>()
+            };
+            let table = kept(&mut rows.iter());
+            prop_assert_eq!(&table, &kept(&mut rows.iter().rev()));
+            let is_last = |row: &&Row| !rows.iter().any(|other: &Row| {
+                other.key == row.key && other.window.overlaps(row.window) && other.pane_index > row.pane_index
+            });
+            let mut finals: Vec<Row> = rows.iter().filter(is_last).cloned().collect();
+            finals.sort_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
+            prop_assert_eq!(&table, &finals);
+            let panes: u32 = table.iter().map(|row| row.pane_index + 1).sum();
+            prop_assert_eq!(panes as usize, rows.len(), "the rows stand for all panes");
+        }
+    }
+}
+
 /// A rare case of the law above: the border that the first late pane asked for outlived that pane.
 #[test]
 fn a_late_pane_leaves_no_border_behind() {

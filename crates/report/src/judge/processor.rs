@@ -1,6 +1,6 @@
 //! The processor and its tables: the watermark's delay, and what waits for a checkpoint or for a table.
 
-use processor::view::FlowView;
+use processor::view::{FlowView, WriterView};
 
 use super::{
     DELAY, Health, Level, MEMORY, REPORT_LIMIT_MS, Station, WAIT, beyond, connector::marks, trouble,
@@ -124,13 +124,19 @@ pub(super) fn tables(status: &Status, processor: &Processor) -> Station {
         (Some(survey), _) => found(status, survey),
         (None, Level::Green) if detail.at.is_none() => Health::grey("no rows yet"),
         (None, Level::Green) => Health::green("rows are written without delay"),
-        (None, level) => Health::new(
-            level,
-            format!(
-                "rows have waited {} for their table and are kept in the state; see the log for the reason",
-                length(oldest)
-            ),
-        ),
+        (None, level) => {
+            let waits = detail.writers.iter().filter(|writer| writer.oldest_request.is_some());
+            let waiting = waits.min_by_key(|writer| writer.oldest_request);
+            let whom = match waiting.filter(|_| detail.writers.len() > 1) {
+                Some(writer) => format!("writer {}", writer.name),
+                None => "their table".to_owned(),
+            };
+            let waited = length(oldest);
+            let text = format!(
+                "rows have waited {waited} for {whom} and are kept in the state; see the log for the reason"
+            );
+            Health::new(level, text)
+        }
     };
     let waits = match detail.requests {
         0 => "nothing".to_owned(),
@@ -138,6 +144,16 @@ pub(super) fn tables(status: &Status, processor: &Processor) -> Station {
             format!("{}, the oldest for {}", counted(count as u64, "request", "requests"), length(oldest))
         }
     };
+    let mut details =
+        vec![("rows since the start", number(processor.rows)), ("in flight", bytes(detail.request_bytes))];
+    if detail.writers.len() > 1 {
+        let writer = |writer: &WriterView| {
+            let waiting = counted(writer.requests as u64, "request", "requests");
+            format!("{}: {waiting}, {}", writer.name, bytes(writer.request_bytes))
+        };
+        let writers: Vec<String> = detail.writers.iter().map(writer).collect();
+        details.push(("waiting by writer", writers.join("; ")));
+    }
     Station {
         id: "tables",
         name: "tables",
@@ -146,10 +162,7 @@ pub(super) fn tables(status: &Status, processor: &Processor) -> Station {
         rate: Some(processor.row_rate.clone()),
         rate_of: "rows added",
         waits,
-        details: vec![
-            ("rows since the start", number(processor.rows)),
-            ("in flight", bytes(detail.request_bytes)),
-        ],
+        details,
     }
 }
 

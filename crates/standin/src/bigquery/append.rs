@@ -24,9 +24,10 @@ use tonic::{Code, Response, Status, Streaming};
 
 use super::{
     batch::Batch,
+    changes,
     faults::Fault,
     server::Shared,
-    streams::Verdict,
+    streams::{Verdict, default_of},
     wire::{
         self, AppendResult, AppendRowsRequest, AppendRowsResponse, FIELDS_ERROR, RowError, RpcStatus,
         StorageCode,
@@ -127,7 +128,10 @@ fn serve(shared: &Shared, memory: &mut Memory, request: AppendRowsRequest) -> Ou
     let offset = request.offset.map(i64::unsigned_abs);
     let table = shared.tables().streams.table(stream).map(str::to_owned);
     let fault = table.as_deref().and_then(|path| shared.faults.take(path.rsplit('/').next().unwrap_or(path)));
-    let done = || append(shared, stream, offset, schema, &rows);
+    let done = || match default_of(stream) {
+        Some(table) => change(shared, (stream, table), offset, schema, &rows),
+        None => append(shared, stream, offset, schema, &rows),
+    };
     let lost = || Status::unavailable("response dropped by an injected fault");
     match fault {
         None => done(),
@@ -197,12 +201,7 @@ fn append(
     };
     let row_errors = row_errors(shared, &batch);
     if !row_errors.is_empty() {
-        let status = RpcStatus {
-            code: Code::InvalidArgument as i32,
-            message: "errors in rows".to_owned(),
-            ..RpcStatus::default()
-        };
-        return error(status, row_errors, stream);
+        return error(errors_in_rows(), row_errors, stream);
     }
     if let Err(status) = tables.add(&table, &batch) {
         return error(wire::plain_status(&status), Vec::new(), stream);
@@ -213,6 +212,57 @@ fn append(
         write_stream: stream.to_owned(),
         ..AppendRowsResponse::default()
     })
+}
+
+/// Takes changes for a table. They are applied later, at the next query.
+fn change(
+    shared: &Shared,
+    (stream, table): (&str, &str),
+    offset: Option<u64>,
+    schema: &DescriptorProto,
+    rows: &[Vec<u8>],
+) -> Outcome {
+    if offset.is_some() {
+        return Outcome::End(Status::invalid_argument("a default stream has no offsets"));
+    }
+    let mut tables = shared.tables();
+    let mut columns = match tables.columns(table) {
+        Ok(columns) => columns,
+        Err(status) => return Outcome::End(status),
+    };
+    columns.extend(changes::pseudocolumns());
+    let batch = match Batch::read(schema, rows, &columns) {
+        Ok(batch) => batch,
+        Err(refusal) => return error(refusal.status(stream), Vec::new(), stream),
+    };
+    let list = match tables.changes(table, &batch) {
+        Ok(list) => list,
+        Err(status) => return error(wire::plain_status(&status), Vec::new(), stream),
+    };
+    let mut row_errors = row_errors(shared, &batch);
+    for index in list.without_key() {
+        let message = "a column of the primary key is NULL".to_owned();
+        row_errors.push(RowError { index, code: FIELDS_ERROR, message });
+    }
+    row_errors.sort_by_key(|row| row.index);
+    row_errors.dedup_by_key(|row| row.index);
+    if !row_errors.is_empty() {
+        return error(errors_in_rows(), row_errors, stream);
+    }
+    tables.take_changes(table, list);
+    Outcome::Answer(AppendRowsResponse {
+        append_result: Some(AppendResult { offset: None }),
+        write_stream: stream.to_owned(),
+        ..AppendRowsResponse::default()
+    })
+}
+
+fn errors_in_rows() -> RpcStatus {
+    RpcStatus {
+        code: Code::InvalidArgument as i32,
+        message: "errors in rows".to_owned(),
+        ..RpcStatus::default()
+    }
 }
 
 fn row_errors(shared: &Shared, batch: &Batch) -> Vec<RowError> {

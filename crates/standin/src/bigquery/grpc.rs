@@ -11,6 +11,7 @@ use tower::service_fn;
 use super::{
     append,
     server::Shared,
+    streams::default_of,
     tables,
     wire::{
         AppendRowsRequest, AppendRowsResponse, COMMITTED, CreateWriteStreamRequest,
@@ -72,7 +73,12 @@ async fn create(
 
 async fn get(shared: Shared, call: Request<NamedRequest>) -> Result<Response<WriteStream>, Status> {
     let name = call.into_inner().name;
-    let is_known = shared.tables().streams.table(&name).is_some();
+    let tables = shared.tables();
+    let is_known = match default_of(&name) {
+        Some(table) => tables.resource(&tables::name_of(table)).is_ok(),
+        None => tables.streams.table(&name).is_some(),
+    };
+    drop(tables);
     is_known
         .then(|| Response::new(WriteStream { name: name.clone(), kind: COMMITTED }))
         .ok_or_else(|| unknown(&name))

@@ -1,4 +1,5 @@
-//! Streams of committed type: the number of rows of each, and how an append at an offset is answered.
+//! Streams of committed type: the number of rows of each, and how an append at an offset is answered. Default streams, of
+//! which each table has one, have neither.
 
 use std::collections::BTreeMap;
 
@@ -47,9 +48,10 @@ impl Streams {
         name
     }
 
-    /// The table of a stream; `None` if the stream does not exist.
-    pub(super) fn table(&self, name: &str) -> Option<&str> {
-        self.known(name).map(|stream| stream.table.as_str())
+    /// The table of a stream; `None` if the stream does not exist. A default stream exists if its table does, which is not known
+    /// here.
+    pub(super) fn table<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        default_of(name).or_else(|| self.known(name).map(|stream| stream.table.as_str()))
     }
 
     /// Checks an append; without an offset the rows are added at the end.
@@ -95,6 +97,11 @@ impl Streams {
     fn known(&self, name: &str) -> Option<&Stream> {
         self.streams.get(name).filter(|stream| stream.state != State::Forgotten)
     }
+}
+
+/// The table of a default stream; `None` for another stream.
+pub(super) fn default_of(name: &str) -> Option<&str> {
+    name.strip_suffix("/streams/_default")
 }
 
 #[cfg(test)]

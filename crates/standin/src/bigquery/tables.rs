@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::{
     batch::{Batch, Column},
+    changes::{Changed, Changes},
     streams::Streams,
 };
 
@@ -22,13 +23,16 @@ pub(super) struct Tables {
     /// Datasets by `project.dataset`, tables and views by `project.dataset.name`.
     resources: BTreeMap<String, Resource>,
     pub(super) streams: Streams,
+    /// By `project.dataset.table`.
+    changed: BTreeMap<String, Changed>,
 }
 
 impl Tables {
     pub(super) fn new() -> rusqlite::Result<Self> {
         let rows = Connection::open_in_memory()?;
         add_functions(&rows)?;
-        Ok(Self { rows, resources: BTreeMap::new(), streams: Streams::default() })
+        let (resources, changed) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { rows, resources, streams: Streams::default(), changed })
     }
 
     pub(super) fn resource(&self, name: &str) -> Result<&Resource, Status> {
@@ -97,6 +101,27 @@ impl Tables {
         transaction.commit().map_err(|error| invalid(&error))
     }
 
+    /// The rows of a request to the default stream of `projects/P/datasets/D/tables/T`.
+    pub(super) fn changes(&self, path: &str, batch: &Batch) -> Result<Changes, Status> {
+        let constraints = self.resource(&name_of(path))?.get("tableConstraints");
+        let key = constraints.and_then(|constraints| constraints["primaryKey"]["columns"].as_array());
+        let key: Vec<&str> = key.into_iter().flatten().filter_map(Value::as_str).collect();
+        Changes::read(batch, &key)
+    }
+
+    /// Keeps changes until the next query.
+    pub(super) fn take_changes(&mut self, path: &str, changes: Changes) {
+        self.changed.entry(name_of(path)).or_default().take(changes);
+    }
+
+    /// Applies the changes of all tables, as BigQuery does before a query reads a table.
+    fn apply_changes(&mut self) -> Result<(), Status> {
+        for (name, changed) in &mut self.changed {
+            changed.apply(&self.rows, name).map_err(|error| invalid(&error))?;
+        }
+        Ok(())
+    }
+
     /// Runs a query with named parameters and returns a response of `jobs.query`.
     pub(super) fn query(&mut self, sql: &str, parameters: &[(String, String)]) -> Result<Value, Status> {
         if let Some(view) = sql.strip_prefix("CREATE OR REPLACE VIEW `") {
@@ -104,6 +129,7 @@ impl Tables {
             self.resources.entry(name).or_default().insert("type".to_owned(), json!("VIEW"));
             return Ok(answer(&[], &[]));
         }
+        self.apply_changes()?;
         let mut statement = self.rows.prepare(sql).map_err(|error| invalid(&error))?;
         for (name, value) in parameters {
             let index = statement.parameter_index(&format!("@{name}")).map_err(|error| invalid(&error))?;

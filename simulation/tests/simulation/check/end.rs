@@ -12,7 +12,12 @@ use super::{
     Outcome, Outcomes,
     recount::{Arrival, Cell, Count, Taken},
 };
-use crate::{kafka::Class, pubsub::Body, table::RowName, world::World};
+use crate::{
+    kafka::Class,
+    pubsub::Body,
+    table::{RowName, SimulatedSink},
+    world::World,
+};
 
 /// Topic, partition and offset.
 type Spot = (Arc<str>, i32, u64);
@@ -59,8 +64,8 @@ impl World {
         if self.pubsub.messages.iter().any(is_open) {
             return Err(format!("{} messages are not acknowledged", self.pubsub.outstanding()));
         }
-        if !running.stages.outbox().is_empty() || core.has_rows() {
-            return Err(format!("{} requests wait", running.stages.outbox().len()));
+        if running.stages.pending() > 0 || core.has_rows() {
+            return Err(format!("{} requests wait", running.stages.pending()));
         }
         Ok(number)
     }
@@ -74,11 +79,13 @@ impl World {
         let wrong = self
             .unpublished()
             .or_else(|| self.unaccounted(&running.outcomes))
-            .or_else(|| self.wrong_letters());
+            .or_else(|| self.sinks.iter().find_map(|sink| self.wrong_letters(sink)));
         let taken = self.taken(&running.outcomes);
         let counted = taken.len();
         let joined = self.plan.config.recount_join(&self.arrivals(&running.outcomes));
-        if let Some(wrong) = wrong.or_else(|| self.wrong_rows(&taken, &joined)) {
+        if let Some(wrong) = wrong
+            .or_else(|| self.sinks.iter().find_map(|sink| self.wrong_rows(&finals(sink), &taken, &joined)))
+        {
             self.fail(wrong);
         }
         counted
@@ -116,8 +123,8 @@ impl World {
     }
 
     /// Every rejected record and row is in the dead letters once.
-    fn wrong_letters(&self) -> Option<String> {
-        let tables = self.sink.tables();
+    fn wrong_letters(&self, sink: &SimulatedSink) -> Option<String> {
+        let tables = sink.tables();
         let rows = tables.letters.iter().filter(|letter| &*letter.stage == "writer").count();
         if rows != tables.refused.len() {
             let refused: &BTreeSet<RowName> = &tables.refused;
@@ -168,8 +175,12 @@ impl World {
     }
 
     /// A cell whose final row differs from the expectation.
-    fn wrong_rows(&self, taken: &[Taken<'_>], joined: &BTreeMap<Cell, Count>) -> Option<String> {
-        let found = self.finals();
+    fn wrong_rows(
+        &self,
+        found: &BTreeMap<Cell, Count>,
+        taken: &[Taken<'_>],
+        joined: &BTreeMap<Cell, Count>,
+    ) -> Option<String> {
         let config = &self.plan.config;
         let sure: Vec<Taken<'_>> = taken.iter().filter(|taken| !taken.is_open).copied().collect();
         let [least, most] = [sure.as_slice(), taken].map(|taken| {
@@ -189,17 +200,25 @@ impl World {
             })
         })
     }
+}
 
-    /// The newest pane of every window and key.
-    fn finals(&self) -> BTreeMap<Cell, Count> {
-        let tables = self.sink.tables();
-        let mut newest: BTreeMap<Cell, (u32, Count)> = BTreeMap::new();
-        for (flow, row) in &tables.rows {
-            let entry = newest.entry((flow.to_string(), row.start, row.key.clone())).or_default();
-            if row.pane_index >= entry.0 {
-                *entry = (row.pane_index, Count::of(&row.counts));
-            }
-        }
-        newest.into_iter().map(|(cell, (_, count))| (cell, count)).collect()
+/// The newest pane of every window and key.
+fn finals(sink: &SimulatedSink) -> BTreeMap<Cell, Count> {
+    let tables = sink.tables();
+    if let Some(upserts) = &tables.upserts {
+        let rows = upserts.rows.iter();
+        return rows
+            .map(|((flow, start, key), row)| {
+                ((flow.to_string(), *start, key.clone()), Count::of(&row.counts))
+            })
+            .collect();
     }
+    let mut newest: BTreeMap<Cell, (u32, Count)> = BTreeMap::new();
+    for (flow, row) in &tables.rows {
+        let entry = newest.entry((flow.to_string(), row.start, row.key.clone())).or_default();
+        if row.pane_index >= entry.0 {
+            *entry = (row.pane_index, Count::of(&row.counts));
+        }
+    }
+    newest.into_iter().map(|(cell, (_, count))| (cell, count)).collect()
 }

@@ -20,7 +20,7 @@ use processor::{
 use crate::{
     kafka::{Class, Happening, Kind, Log},
     pubsub::{Body, Form, Sent},
-    worker::Phase,
+    worker::{Phase, Worker},
     world::World,
 };
 
@@ -69,6 +69,13 @@ impl Check {
         let outcomes = checkpoint.and_then(|number| self.outcomes.get(&number));
         outcomes.map(|outcomes| (**outcomes).clone()).unwrap_or_default()
     }
+}
+
+/// The numbers of the next requests, by processor, its start and writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    at: i64,
+    next: Vec<(usize, u32, Vec<u64>)>,
 }
 
 impl World {
@@ -287,11 +294,13 @@ impl World {
         let checkpoint = Checkpoint { number: 0, version: FORMAT, payload: payload.clone() };
         let saved = Saved::decode(&checkpoint).expect("the simulation wrote it");
         let watermarks: Vec<i64> = saved.flows.iter().map(|flow| flow.windows.watermark.0).collect();
-        let mut outbox = Outbox::default();
-        outbox.restore(saved.outbox);
-        for (_, append) in outbox.pending_from(0) {
-            let place = (append.stream.clone(), append.offset);
-            self.check.fixed.entry(place).or_default().push(append.body.clone());
+        for saved in [saved.outbox].into_iter().chain(saved.others) {
+            let mut outbox = Outbox::default();
+            outbox.restore(saved);
+            for (_, append) in outbox.pending_from(0) {
+                let place = (append.stream.clone(), append.offset);
+                self.check.fixed.entry(place).or_default().push(append.body.clone());
+            }
         }
         self.check.head = Some(saved.frontier);
         let before = std::mem::replace(&mut self.check.head_watermarks, watermarks.clone());
@@ -344,8 +353,40 @@ impl World {
         }
     }
 
+    /// The requests that each running processor has given to each writer.
+    pub(crate) fn given(&self) -> Given {
+        let given = |(number, worker): (usize, &Worker)| {
+            let deliveries = worker.running()?.stages.deliveries();
+            let next = deliveries.iter().map(|delivery| delivery.outbox().next()).collect();
+            Some((number, worker.starts, next))
+        };
+        Given { at: self.now, next: self.workers.iter().enumerate().filter_map(given).collect() }
+    }
+
+    /// A writer that did not answer for a long time has not held up the others: what they had been given is in their tables.
+    pub(crate) fn check_others(&mut self, down: usize, given: &Given) {
+        /// Enough for checkpoints and requests that are repeated several times.
+        const LONG: i64 = 12_000;
+        if self.now - given.at < LONG {
+            return;
+        }
+        for (number, starts, next) in &given.next {
+            let worker = &self.workers[*number];
+            let was_up = worker.starts == *starts && worker.paused_until < given.at;
+            let Some(running) = worker.running().filter(|_| was_up) else { continue };
+            for (writer, delivery) in running.stages.deliveries().iter().enumerate() {
+                let answered = writer != down && self.down_until[writer] < given.at;
+                let first = delivery.outbox().pending_from(0).next().map(|(first, _)| *first);
+                if answered && first.is_some_and(|first| first < next[writer]) {
+                    return self.fail(format!("writer {writer} waits while writer {down} does not answer"));
+                }
+            }
+        }
+    }
+
     pub(crate) fn check_tables(&mut self) {
-        let wrong = std::mem::take(&mut self.sink.tables().wrong);
+        let wrong: Vec<String> =
+            self.sinks.iter().flat_map(|sink| std::mem::take(&mut sink.tables().wrong)).collect();
         // After a lost state, the panes that it wrote are unknown.
         if let Some(wrong) = wrong.into_iter().next()
             && !self.plan.config.is_inexact

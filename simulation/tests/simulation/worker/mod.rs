@@ -7,6 +7,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -65,8 +66,8 @@ pub(crate) struct Running {
     saving: Option<(Saving, Part, Bytes)>,
     last_checkpoint: i64,
     streams_asked: bool,
-    sending: VecDeque<(u64, Append)>,
-    done: Option<u64>,
+    /// For each writer.
+    sending: Vec<Sending>,
     /// Checkpoints that a clean shutdown still has to write.
     last: Option<u32>,
     /// The flows' watermarks at the last check.
@@ -79,17 +80,24 @@ pub(crate) struct Running {
     saving_outcomes: Rc<Outcomes>,
 }
 
-/// An event of one worker.
+/// Requests that are being sent to a writer, and the last one that is done.
+#[derive(Default)]
+struct Sending {
+    requests: VecDeque<(u64, Append)>,
+    done: Option<u64>,
+}
+
+/// An event of one worker. The first numbers are those of writers.
 #[derive(Debug)]
 pub(crate) enum Happens {
     Pull,
     Tick,
     Store,
     SaveAgain,
-    Opened(Vec<Table>),
-    Reopen,
-    Send,
-    Answer(Option<Appended>),
+    Opened(usize, Vec<Table>),
+    Reopen(usize),
+    Send(usize),
+    Answer(usize, Option<Appended>),
 }
 
 impl Worker {
@@ -120,7 +128,7 @@ impl World {
         self.log(|| format!("processor {number} starts"));
         let (starts, version) = (self.workers[number].starts + 1, self.workers[number].version);
         let phase = Phase::StandBy(u64::MAX, self.now);
-        let store = Some(Store::over(std::sync::Arc::new(self.store.clone()), PREFIX));
+        let store = Some(Store::over(Arc::new(self.store.clone()), PREFIX));
         self.workers[number] = Worker { starts, is_up: true, paused_until: 0, version, phase, store };
         self.for_worker(number, 10, Happens::Tick);
     }
@@ -170,12 +178,10 @@ impl World {
             (Phase::Running(_), Happens::Pull) => self.pull(number),
             (Phase::Running(_), Happens::Store) => self.saving(number),
             (Phase::Running(_), Happens::SaveAgain) => self.save_again(number),
-            (Phase::Running(_), Happens::Opened(tables)) => {
-                self.opened(number, &tables);
-            }
-            (Phase::Running(_), Happens::Reopen) => self.reopen(number),
-            (Phase::Running(_), Happens::Send) => self.send(number),
-            (Phase::Running(_), Happens::Answer(answer)) => self.answer(number, answer),
+            (Phase::Running(_), Happens::Opened(writer, tables)) => self.opened(number, writer, &tables),
+            (Phase::Running(_), Happens::Reopen(writer)) => self.reopen(number, writer),
+            (Phase::Running(_), Happens::Send(writer)) => self.send(number, writer),
+            (Phase::Running(_), Happens::Answer(writer, answer)) => self.answer(number, writer, answer),
             _ => {}
         }
     }
@@ -218,23 +224,23 @@ impl World {
             Some(Err(error)) => return self.fail(format!("the state cannot be recovered: {error}")),
         };
         let (recovered, restoring) = recovered;
-        let (core, outbox, _) = match restoring.finish() {
+        let (core, outboxes, _) = match restoring.finish() {
             Ok(restored) => restored,
             Err(error) => return self.fail(format!("the state does not fit: {error}")),
         };
         let store = self.workers[number].store.clone().expect("it was booted");
         let watermarks: Vec<EventTime> =
             core.engine().flows().iter().map(|flow| flow.windows.watermark()).collect();
+        let names: Vec<Arc<str>> = (0..self.sinks.len()).map(|writer| format!("w{writer}").into()).collect();
         self.log(|| format!("processor {number} continues after checkpoint {:?}", recovered.newest));
         self.workers[number].phase = Phase::Running(Box::new(Running {
             reader: RecordReader::new(core.engine().reader()),
-            stages: Stages::new(core, outbox),
+            stages: Stages::new(core, outboxes, &names),
             appender: Some(Box::new(store.appender(&recovered))),
             saving: None,
             last_checkpoint: i64::MIN / 2,
             streams_asked: false,
-            sending: VecDeque::new(),
-            done: None,
+            sending: self.sinks.iter().map(|_| Sending::default()).collect(),
             last: None,
             recovered: (watermarks[0], self.now),
             watermarks,
@@ -342,9 +348,11 @@ impl World {
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
         if !running.streams_asked {
             running.streams_asked = true;
-            let missing = running.stages.missing_streams();
-            if !missing.is_empty() {
-                self.for_worker(number, 200, Happens::Opened(missing));
+            let missing = (0..self.sinks.len()).map(|writer| running.stages.missing_streams(writer));
+            for (writer, missing) in missing.collect::<Vec<_>>().into_iter().enumerate() {
+                if !missing.is_empty() {
+                    self.for_worker(number, 200, Happens::Opened(writer, missing));
+                }
             }
         }
         let Phase::Running(running) = &mut self.workers[number].phase else { return };

@@ -19,13 +19,13 @@ use crate::{
 impl World {
     pub(super) fn checkpoint(&mut self, number: usize) {
         let now = EventTime(self.now);
-        let sink = self.sink.clone();
+        let sinks = self.sinks.clone();
         let Phase::Running(running) = &mut self.workers[number].phase else { return };
         if running.appender.is_none() {
             return;
         }
         let budget = Budget { least: self.plan.config.part, most: self.plan.config.part };
-        let saved = match running.stages.checkpoint(budget, now, &sink) {
+        let saved = match running.stages.checkpoint(budget, now, &sinks) {
             Ok(Some(saved)) => saved,
             Ok(None) => return,
             Err(error) => return self.fail(format!("a checkpoint cannot be taken: {error}")),

@@ -203,6 +203,8 @@ impl Model<'_> {
         let payload = case.record(redrive.event_of).payload().unwrap_or_default();
         let place = (record.partition, offset);
         if matches!(self.logs[record.partition].offsets.get(&offset), None | Some((_, Some("lost")))) {
+            // After a lost state it may come before the record, which is a repetition then.
+            self.redriven += 1;
             return self.data(record, offset, &payload, redrive.number);
         }
         let Some(rejected) =

@@ -206,7 +206,7 @@ impl Run<'_> {
         self.take_rows();
         // The same for any number of changes, so that a round has many checkpoints.
         let budget = Budget { least: bytes, most: bytes };
-        let saved = save(&mut self.core, &mut self.outbox, &mut self.round, budget);
+        let saved = save(&mut self.core, &mut [("w".into(), &mut self.outbox)], &mut self.round, budget);
         self.number += 1;
         if saved.part.first {
             self.first = Some(self.number);
@@ -229,7 +229,8 @@ impl Run<'_> {
         if !self.checkpoints.is_empty() {
             self.restore_redefined()?;
         }
-        (self.core, self.outbox, _) = self.restoring(&self.editions[edition])?.finish()?;
+        let (core, mut outboxes, _) = self.restoring(&self.editions[edition])?.finish()?;
+        (self.core, self.outbox) = (core, outboxes.take("w").unwrap_or_default());
         (self.round, self.first) = (Round::default(), None);
         Ok(())
     }

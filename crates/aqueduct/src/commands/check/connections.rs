@@ -20,7 +20,11 @@ use tokio_util::sync::CancellationToken;
 use writer::{Writer, WriterConfig};
 
 use super::{Sections, clocks, registry, say};
-use crate::{commands::processor::pipeline, config::Config, edits, errors};
+use crate::{
+    commands::processor::pipeline,
+    config::{Config, NamedWriter},
+    edits, errors,
+};
 
 /// Time limit of a connection.
 const LIMIT: Duration = Duration::from_secs(8);
@@ -131,7 +135,7 @@ fn looks<'a>(config: &'a Config, sections: &'a Sections) -> Vec<Look<'a>> {
         };
         add("keyring".to_owned(), Box::pin(async { vec![line] }));
     }
-    if let Some(writer) = &sections.writer {
+    for NamedWriter { config: writer, .. } in &sections.writers {
         let what = describe(writer);
         let answer = async move {
             vec![line(

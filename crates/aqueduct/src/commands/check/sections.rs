@@ -13,11 +13,10 @@ use kafka::KafkaConfig;
 use processor::store::StateSettings;
 use pubsub::{Endpoint, PubSubSettings};
 use service::SettingsError;
-use writer::WriterConfig;
 
 use super::schemas::{self, Wanted};
 use crate::{
-    config::{Across, Config, ConfigError, Declared, REQUIRED, envelope_of, unread_topics},
+    config::{Across, Config, ConfigError, Declared, NamedWriter, REQUIRED, envelope_of, unread_topics},
     errors::one_line,
 };
 
@@ -36,7 +35,7 @@ pub(super) struct Sections {
     pub(super) events: Option<EventsSettings>,
     pub(super) flows: Vec<Flow>,
     pub(super) tables: Vec<FlowTable>,
-    pub(super) writer: Option<WriterConfig>,
+    pub(super) writers: Vec<NamedWriter>,
     pub(super) state: StateSettings,
     pub(super) warnings: Vec<String>,
     absent: Vec<&'static str>,
@@ -59,7 +58,8 @@ impl Sections {
         sections.events = reader.section("events", Config::events);
         sections.flows = reader.section("flows", Config::flows).unwrap_or_default();
         sections.tables = reader.keep(config.tables_of(&sections.flows)).unwrap_or_default();
-        sections.writer = reader.section("writer", Config::writer);
+        let writers = if config.settings().has("writers") { "writers" } else { "writer" };
+        sections.writers = reader.section(writers, Config::writers).unwrap_or_default();
         sections.state = reader.keep(config.state()).unwrap_or_default();
         reader.keep(config.check_memory(&sections.flows, &sections.state));
         reader.keep(config.service());

@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         let limit = args.limit.get();
         let mut lines = writer.dead_letters(&args.filter.letters(limit.saturating_add(1))).await?;
         writer.close().await?;
-        let state = places.state(processor::driver::now()).await?;
+        let (state, _) = places.state(processor::driver::now()).await?;
         let has_more = lines.len() > limit;
         lines.truncate(limit);
         let dead_letters = lines.into_iter().map(|line| Line::of(line, &state.core)).collect();

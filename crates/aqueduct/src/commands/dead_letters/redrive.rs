@@ -144,7 +144,7 @@ impl Plan {
         let handle = Handle::current();
         // The state is read after the claim is taken, so that what the redrive before has achieved is known.
         let logs = handle.block_on(self.places.logs()).map_err(|reason| anyhow!(reason))?;
-        let state = handle.block_on(self.places.state(processor::driver::now()))?;
+        let (state, _) = handle.block_on(self.places.state(processor::driver::now()))?;
         let current: Vec<Partition> = logs.logs.into_iter().map(|log| log.partition).collect();
         let rejected = state.core.rejected();
         let rejects = Rejects::of(rejected, &current, &self.filter);

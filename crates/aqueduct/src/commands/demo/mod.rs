@@ -89,7 +89,7 @@ impl Demo {
         Ok(Self {
             feed: Feed::new(kafka, args.rate, processor::driver::now()),
             plan,
-            writer: parts.writer.clone(),
+            writer: parts.writers[0].config.clone(),
             parts,
             path: args.path.clone(),
             metrics: Metrics::default(),

@@ -323,6 +323,7 @@ mod tests {
             pane_index: 0,
             watermark: EventTime(0),
             emitted_at: EventTime(0),
+            replaced: flow::row::Replaced::default(),
         };
         let text = table(&flow(), &[LatestRow { row, is_final: false }]);
         let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();

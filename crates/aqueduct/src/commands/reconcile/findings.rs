@@ -24,14 +24,16 @@ use serde::Serialize;
 use writer::{LatestRow, Refusals};
 
 use super::counted::counted;
-use crate::survey::{Survey, waiting};
+use crate::survey::{Survey, Tables, WriterSurvey};
 
 /// Everything that was compared.
 #[derive(Debug, Serialize)]
 pub(super) struct Findings {
     pub(super) nothing_missing: bool,
-    /// Services that could not be queried, with the reason.
+    /// Services that could not be queried, with the reason, and rows that wait for a writer which is not configured.
     pub(super) unreachable: Vec<String>,
+    /// Topics with rows, which cannot be queried.
+    pub(super) not_compared: Vec<String>,
     pub(super) partitions: Vec<PartitionFinding>,
     /// Rejected records by partition, stage and reason.
     pub(super) refused: Vec<Refusals>,
@@ -96,21 +98,27 @@ pub(super) struct FlowFinding {
     pub(super) balanced: bool,
 }
 
-/// One table: rows sent compared with rows in it.
+/// One table: rows sent compared with rows in it. Rows in a topic cannot be counted: what Pub/Sub has acknowledged is not
+/// missing.
 #[derive(Debug, Serialize)]
 pub(super) struct TableFinding {
+    /// The name of the writer.
+    pub(super) writer: String,
     pub(super) table: String,
     /// Rows that were sent to its streams.
     pub(super) sent: u64,
     /// Those of them that wait in the state for the next attempt, as far as is known.
     pub(super) waiting: u64,
-    pub(super) rows: u64,
+    /// Absent for a topic.
+    pub(super) rows: Option<u64>,
     pub(super) missing: u64,
 }
 
 /// The newest complete window of the table: its rows compared with the state.
 #[derive(Debug, Serialize)]
 pub(super) struct WindowFinding {
+    /// The name of the writer.
+    pub(super) writer: String,
     pub(super) flow: String,
     pub(super) window_end: String,
     /// Keys that the state has in it.
@@ -123,27 +131,33 @@ impl Findings {
     pub(super) fn of(survey: &Survey) -> Self {
         let mut unreachable = Vec::new();
         unreachable.extend(survey.logs.as_ref().err().cloned());
-        unreachable.extend(survey.tables.as_ref().err().cloned());
         for topic in survey.logs.iter().flat_map(|logs| &logs.missing) {
             unreachable.push(format!("topic {topic} does not exist"));
         }
-        let rows = survey
-            .tables
-            .iter()
-            .flat_map(|tables| tables.rows.values().filter_map(|rows| rows.as_ref().err()));
-        let newest = survey
-            .tables
-            .iter()
-            .flat_map(|tables| tables.newest.values().filter_map(|rows| rows.as_ref().err()));
-        for error in rows.chain(newest) {
-            if !unreachable.contains(error) {
-                unreachable.push(error.clone());
+        for writer in &survey.writers {
+            let mut errors: Vec<&String> = writer.tables.as_ref().err().into_iter().collect();
+            if let Ok(tables) = &writer.tables {
+                errors.extend(tables.rows.values().filter_map(|rows| rows.as_ref().err()));
+                errors.extend(tables.newest.values().filter_map(|rows| rows.as_ref().err()));
+            }
+            for error in errors {
+                let error = survey.of(writer, error);
+                if !unreachable.contains(&error) {
+                    unreachable.push(error);
+                }
             }
         }
+        for (name, rows) in &survey.parked {
+            unreachable.push(format!(
+                "{rows} rows wait in the state for writer {name:?}, which is not configured; add it again to send them"
+            ));
+        }
+        let topics = survey.writers.iter().filter_map(|writer| writer.tables.as_ref().ok()?.topic.clone());
         let status = survey.status();
         let mut findings = Self {
             nothing_missing: false,
             unreachable,
+            not_compared: topics.collect(),
             partitions: partitions(survey),
             flows: flows(survey, &status),
             tables: tables(survey),
@@ -236,40 +250,55 @@ fn flows(survey: &Survey, status: &Status) -> Vec<FlowFinding> {
 }
 
 fn tables(survey: &Survey) -> Vec<TableFinding> {
-    let Ok(tables) = &survey.tables else { return Vec::new() };
-    let outbox = &survey.state.outbox;
-    let finding = |(table, sent): (&Table, u64)| {
-        let rows = *tables.rows.get(table)?.as_ref().ok()?;
-        let waiting = waiting(outbox, table);
-        Some(TableFinding { table: table.name(), sent, waiting, rows, missing: sent.saturating_sub(rows) })
-    };
-    outbox.given().filter_map(finding).collect()
+    let mut found = Vec::new();
+    for writer in &survey.writers {
+        let Ok(tables) = &writer.tables else { continue };
+        let finding = |(table, sent): (&Table, u64)| {
+            let waiting = writer.waiting(table);
+            let (rows, missing) = match tables.topic {
+                Some(_) => (None, waiting),
+                None => {
+                    let rows = *tables.rows.get(table)?.as_ref().ok()?;
+                    (Some(rows), sent.saturating_sub(rows))
+                }
+            };
+            let (writer, table) = (writer.name.to_string(), table.name());
+            Some(TableFinding { writer, table, sent, waiting, rows, missing })
+        };
+        found.extend(writer.outbox.given().filter_map(finding));
+    }
+    found
 }
 
 fn windows(survey: &Survey) -> Vec<WindowFinding> {
-    let Ok(tables) = &survey.tables else { return Vec::new() };
-    let finding = |flow: &FlowState| {
-        let rows = tables.newest.get(flow.name())?.as_ref().ok()?;
-        let window = rows.first()?.row.window;
-        let table = Table::Flow(flow.name().clone());
-        let is_waiting = survey.state.outbox.pending_from(0).any(|(_, append)| append.table == table);
-        if is_waiting || window.end > flow.windows.watermark() {
-            return None;
-        }
-        let counted = counted(flow, window)?;
-        let found: BTreeMap<_, _> =
-            rows.iter().map(|LatestRow { row, .. }| (&row.key, &row.values)).collect();
-        let is_same =
-            |(key, values): &(&Key, &Values)| found.get(key).is_some_and(|found| same(found, values));
-        let differing = counted.iter().filter(|entry| !is_same(entry)).count();
-        Some(WindowFinding {
-            flow: flow.name().to_string(),
-            window_end: window.end.to_string(),
-            expected: counted.len(),
-            differing,
-        })
-    };
-    survey.state.core.engine().flows().iter().filter_map(finding).collect()
+    let mut found = Vec::new();
+    for writer in &survey.writers {
+        let Ok(tables) = &writer.tables else { continue };
+        let flows = survey.state.core.engine().flows().iter();
+        found.extend(flows.filter_map(|flow| window(writer, tables, flow)));
+    }
+    found
+}
+
+fn window(writer: &WriterSurvey, tables: &Tables, flow: &FlowState) -> Option<WindowFinding> {
+    let rows = tables.newest.get(flow.name())?.as_ref().ok()?;
+    let window = rows.first()?.row.window;
+    let table = Table::Flow(flow.name().clone());
+    let is_waiting = writer.outbox.pending_from(0).any(|(_, append)| append.table == table);
+    if is_waiting || window.end > flow.windows.watermark() {
+        return None;
+    }
+    let counted = counted(flow, window)?;
+    let found: BTreeMap<_, _> = rows.iter().map(|LatestRow { row, .. }| (&row.key, &row.values)).collect();
+    let is_same = |(key, values): &(&Key, &Values)| found.get(key).is_some_and(|found| same(found, values));
+    let differing = counted.iter().filter(|entry| !is_same(entry)).count();
+    Some(WindowFinding {
+        writer: writer.name.to_string(),
+        flow: flow.name().to_string(),
+        window_end: window.end.to_string(),
+        expected: counted.len(),
+        differing,
+    })
 }
 
 /// Whether two rows have the same values, without sketches, because their estimates follow from them.

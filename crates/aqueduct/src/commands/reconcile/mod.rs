@@ -31,7 +31,7 @@ pub(crate) const EXAMPLE: &str = "\
 Example: in a script, after the producers have stopped and the pipeline is idle
   aqueduct reconcile || echo 'something is missing'
 
-Compares the offsets in Kafka with the offsets that the state and the ledger of each flow account for, and the rows in the tables with the rows that were sent. Exit code 0: nothing is missing. Exit code 1: something is missing, or a service could not be queried. While the pipeline is running, events in flight are reported as missing.";
+Compares the offsets in Kafka with the offsets that the state and the ledger of each flow account for, and the rows in the tables with the rows that were sent. Exit code 0: nothing is missing. Exit code 1: something is missing, or a service could not be queried. The rows in a Pub/Sub topic cannot be compared; those that Pub/Sub has acknowledged are not missing. While the pipeline is running, events in flight are reported as missing.";
 
 /// Number of retries if the processor advanced meanwhile.
 const ATTEMPTS: usize = 3;

@@ -19,7 +19,7 @@ use super::{
     findings::{Findings, Missing, Stage},
     text,
 };
-use crate::survey::{State, Survey, Tables};
+use crate::survey::{State, Survey, Tables, WriterSurvey};
 
 const NOW: EventTime = EventTime(1_000_000);
 
@@ -82,14 +82,15 @@ pub(crate) fn survey(
         checkpoint: Some(1),
         written_at: Some(NOW),
         core,
-        outbox: Outbox::default(),
         added: Vec::new(),
         takeover_after: Millis(15_000),
         memory: 1 << 30,
     };
     let logs =
         Logs { logs: vec![Log { partition, low, high, committed }], missing: Vec::new(), members: Some(1) };
-    Survey { at: NOW, state, logs: Ok(logs), tables: Ok(Tables::default()) }
+    let outbox = Outbox::default();
+    let writers = vec![WriterSurvey { name: "sqlite".into(), outbox, tables: Ok(Tables::default()) }];
+    Survey { at: NOW, state, logs: Ok(logs), writers, parked: Vec::new() }
 }
 
 #[track_caller]
@@ -153,24 +154,26 @@ fn earlier_incarnations_are_not_expected() {
 fn sent_rows_must_be_in_the_table() {
     let mut rows = survey(&[0], &[], (0, 1, Some(1)));
     let table = Table::Flow("f".into());
-    rows.state.outbox.open(&table, "s".to_owned());
-    rows.state.outbox.push(&table, vec![Body { rows: 3, bytes: vec![1] }, Body { rows: 2, bytes: vec![2] }]);
-    rows.state.outbox.done(0);
+    rows.writers[0].outbox.open(&table, "s".to_owned());
+    rows.writers[0]
+        .outbox
+        .push(&table, vec![Body { rows: 3, bytes: vec![1] }, Body { rows: 2, bytes: vec![2] }]);
+    rows.writers[0].outbox.done(0);
     for (there, verdict) in [
         (2, "missing: 3 rows"),
         // The last request may have arrived without a recorded response.
         (5, "nothing is missing"),
     ] {
-        rows.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
+        rows.writers[0].tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
         check(&rows, &[], verdict);
     }
     let finding = &Findings::of(&rows).tables[0];
     assert_eq!((finding.sent, finding.waiting), (5, 2));
 
     // A new stream receives the waiting rows; those of the old one must still be in the table.
-    rows.state.outbox.open(&table, "t".to_owned());
+    rows.writers[0].outbox.open(&table, "t".to_owned());
     for (there, verdict) in [(4, "missing: one row"), (5, "nothing is missing")] {
-        rows.tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
+        rows.writers[0].tables.as_mut().expect("it answers").rows.insert(table.clone(), Ok(there));
         check(&rows, &[], verdict);
     }
     let finding = &Findings::of(&rows).tables[0];

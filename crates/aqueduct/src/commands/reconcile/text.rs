@@ -13,6 +13,14 @@ pub(super) fn of(findings: &Findings) -> String {
     for reason in &findings.unreachable {
         text.push_str(&format!("not available: {reason}\n"));
     }
+    for topic in &findings.not_compared {
+        text.push_str(&format!(
+            "not compared: {topic} contains rows, and a topic cannot be queried; rows that Pub/Sub has acknowledged are not missing\n"
+        ));
+    }
+    let mut names: Vec<&str> = findings.tables.iter().map(|table| table.writer.as_str()).collect();
+    names.dedup();
+    let several = names.len() > 1;
     let mut section = |title: &str, head: &[&str], rows: Vec<Vec<String>>| {
         if !rows.is_empty() {
             let gap = if text.is_empty() { "" } else { "\n" };
@@ -44,7 +52,7 @@ pub(super) fn of(findings: &Findings) -> String {
     section(
         "Tables",
         &["table", "sent", "rows", "waiting", "missing"],
-        findings.tables.iter().map(table).collect(),
+        findings.tables.iter().map(|finding| table(finding, several)).collect(),
     );
     section(
         "Newest complete window",
@@ -53,7 +61,12 @@ pub(super) fn of(findings: &Findings) -> String {
             .windows
             .iter()
             .map(|w| {
-                vec![w.flow.clone(), w.window_end.clone(), w.expected.to_string(), w.differing.to_string()]
+                vec![
+                    named(&w.writer, &w.flow, several),
+                    w.window_end.clone(),
+                    w.expected.to_string(),
+                    w.differing.to_string(),
+                ]
             })
             .collect(),
     );
@@ -146,11 +159,16 @@ fn flow(finding: &FlowFinding) -> Vec<String> {
     ]
 }
 
-fn table(finding: &TableFinding) -> Vec<String> {
+/// A table or flow, with its writer if there are several.
+fn named(writer: &str, name: &str, several: bool) -> String {
+    if several { format!("{writer}: {name}") } else { name.to_owned() }
+}
+
+fn table(finding: &TableFinding, several: bool) -> Vec<String> {
     vec![
-        finding.table.clone(),
+        named(&finding.writer, &finding.table, several),
         finding.sent.to_string(),
-        finding.rows.to_string(),
+        number(finding.rows),
         finding.waiting.to_string(),
         finding.missing.to_string(),
     ]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use event::{EventTime, Key, Millis};
 use flow::{
     Flow, Window,
-    row::{Pane, Row, Value, Values},
+    row::{Pane, Replaced, Row, Value, Values},
     window::WindowKind,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -222,7 +222,16 @@ impl Panes {
         let window = *window;
         panes.drain(..).map(move |(key, values, number)| {
             let Firing { pane, pane_index, watermark, emitted_at } = firings[number as usize];
-            Row { key, window, values, pane, pane_index, watermark, emitted_at }
+            Row {
+                key,
+                window,
+                values,
+                pane,
+                pane_index,
+                watermark,
+                emitted_at,
+                replaced: Replaced::default(),
+            }
         })
     }
 }
@@ -242,6 +251,7 @@ mod tests {
             pane_index,
             watermark: EventTime(0),
             emitted_at: EventTime(0),
+            replaced: Replaced::default(),
         }
     }
 

@@ -171,6 +171,7 @@ mod tests {
                 pane_index: 0,
                 watermark: EventTime(0),
                 emitted_at: EventTime(0),
+                replaced: flow::row::Replaced::default(),
             };
             AHEAD * ASIDE
         ];

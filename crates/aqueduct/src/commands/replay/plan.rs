@@ -274,16 +274,10 @@ impl Span {
 impl Target {
     fn choose(output: &Path, config: &Config) -> anyhow::Result<Self> {
         if output == Path::new("bigquery") {
-            let writer = config.writer()?;
-            return match writer {
-                WriterConfig::BigQuery(_) => Ok(Self::Tables(Box::new(writer))),
-                WriterConfig::Sqlite(_) | WriterConfig::PubSub(_) => Err(config
-                    .error_at(
-                        "writer.kind",
-                        "is not \"bigquery\", which --output bigquery requires; change it, or give --output a file",
-                    )
-                    .into()),
-            };
+            return Self::bigquery(None, config);
+        }
+        if let Some(name) = output.to_str().and_then(|output| output.strip_prefix("bigquery:")) {
+            return Self::bigquery(Some(name), config);
         }
         match Kind::of(output) {
             Kind::Database => Ok(Self::Database(output.to_owned())),
@@ -294,6 +288,26 @@ impl Target {
                 output.display()
             ))
             .into()),
+        }
+    }
+}
+
+impl Target {
+    /// The tables of the writer with this name, or of the only one for BigQuery.
+    fn bigquery(name: Option<&str>, config: &Config) -> anyhow::Result<Self> {
+        let mut writers = config.writers()?;
+        let key = if config.settings().has("writers") { "writers" } else { "writer.kind" };
+        writers.retain(|writer| matches!(writer.config, WriterConfig::BigQuery(_)));
+        if writers.is_empty() {
+            let text =
+                "is not \"bigquery\", which --output bigquery requires; change it, or give --output a file";
+            return Err(config.error_at(key, text).into());
+        }
+        let names: Vec<String> = writers.iter().map(|writer| format!("bigquery:{}", writer.name)).collect();
+        writers.retain(|writer| name.is_none_or(|name| *writer.name == *name));
+        match (writers.pop(), writers.is_empty()) {
+            (Some(writer), true) => Ok(Self::Tables(Box::new(writer.config))),
+            _ => Err(WrongUsage(format!("--output must name one writer: {}", names.join(" or "))).into()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use flow::append::Table;
 use processor::{
     engine::FlowState,
-    view::{FlowView, PartitionView},
+    view::{FlowView, PartitionView, WriterView},
 };
 use report::{
     Status,
@@ -14,7 +14,7 @@ use report::{
 use serde::Serialize;
 use writer::Refusals;
 
-use crate::survey::{Survey, waiting};
+use crate::survey::Survey;
 
 /// The whole report.
 #[derive(Debug, Serialize)]
@@ -27,6 +27,7 @@ pub(super) struct Report<'a> {
     /// The partition that holds back the watermark, and why.
     pub(super) held_by: &'a str,
     pub(super) waiting_requests: usize,
+    pub(super) writers: &'a [WriterView],
     pub(super) partitions: &'a [PartitionView],
     pub(super) flows: Vec<FlowReport<'a>>,
     /// Rejected records by partition, stage and reason.
@@ -59,6 +60,7 @@ impl<'a> Report<'a> {
             answers: status.survey.as_ref()?,
             held_by: &detail.held_by,
             waiting_requests: detail.requests,
+            writers: &detail.writers,
             partitions: &detail.partitions,
             flows: flows.map(|(state, view)| FlowReport::of(state, view, survey)).collect(),
             refused: survey.refusals(),
@@ -69,7 +71,9 @@ impl<'a> Report<'a> {
 impl<'a> FlowReport<'a> {
     fn of(state: &FlowState, view: &'a FlowView, survey: &Survey) -> Self {
         let table = Table::Flow(view.name.clone());
-        let counted = survey.tables.as_ref().ok().and_then(|tables| tables.rows.get(&table));
+        // Of the first writer that can be queried.
+        let tables = survey.writers.iter().filter_map(|writer| writer.tables.as_ref().ok());
+        let counted = tables.filter_map(|tables| tables.rows.get(&table)).next();
         Self {
             view,
             is_new: survey.is_new(state),
@@ -77,7 +81,7 @@ impl<'a> FlowReport<'a> {
             late_share: late::share(&view.ledger),
             rows: counted.and_then(|rows| rows.as_ref().ok().copied()),
             rows_unreachable: counted.and_then(|rows| rows.as_ref().err().cloned()),
-            waiting_rows: waiting(&survey.state.outbox, &table),
+            waiting_rows: survey.writers.iter().map(|writer| writer.waiting(&table)).sum(),
         }
     }
 }

@@ -7,7 +7,7 @@ use processor::view::PartitionView;
 use report::{
     judge, late,
     status::millis_between,
-    words::{counted, length},
+    words::{bytes, counted, length},
 };
 
 use super::document::{FlowReport, Report};
@@ -34,6 +34,12 @@ pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
     match &report.answers.tables {
         Err(reason) if unreachable.is_empty() => line("tables", reason),
         _ => unreachable.iter().for_each(|reason| line("tables", reason)),
+    }
+    if report.writers.len() > 1 {
+        for writer in report.writers {
+            let waiting = counted(writer.requests as u64, "request", "requests");
+            line("writer", &format!("{}: {waiting} in flight, {}", writer.name, bytes(writer.request_bytes)));
+        }
     }
     line("watermark", &format!("held back by {}", report.held_by));
     line("verdict", &judge::verdict(&report.stations));

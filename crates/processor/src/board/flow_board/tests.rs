@@ -34,6 +34,7 @@ fn row(key: Key, end: i64, counts: (u64, u64), (pane, index): (Pane, u32)) -> Ro
         pane_index: index,
         watermark: end,
         emitted_at: end,
+        replaced: flow::row::Replaced::default(),
     }
 }
 

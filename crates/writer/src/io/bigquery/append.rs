@@ -1,4 +1,4 @@
-//! Streams of committed type, and appends by offset.
+//! Streams of committed type, and appends by offset; and the default stream, which has no offsets.
 //!
 //! One connection (a call of `AppendRows`) per table stays open. The service closes connections that are idle for ten
 //! minutes, and the access token of an old one may have expired. So if a connection that was used before ends instead of
@@ -27,6 +27,8 @@ use super::{
 };
 use crate::WriterError;
 
+/// The end of the name of a table's default stream. It always exists, and stores what it is sent at least once.
+pub(super) const DEFAULT: &str = "/streams/_default";
 /// An append that takes longer is abandoned and sent again. Without a limit it could wait forever.
 const APPEND_DEADLINE: Duration = Duration::from_secs(30);
 /// How long creating, finding or finalizing a stream may take.
@@ -150,7 +152,7 @@ impl Streams {
         let schema = Parts::read(append, body)?.schema;
         let request = |proto_rows| AppendRowsRequest {
             write_stream: append.stream.clone(),
-            offset: Some(offset),
+            offset: (!append.stream.ends_with(DEFAULT)).then_some(offset),
             proto_rows,
         };
         let exchange = async {

@@ -1,7 +1,8 @@
 //! A BigQuery dataset.
 //!
-//! Rows go through the Storage Write API (gRPC) into streams of committed type, as protobuf, at an offset. Datasets,
-//! tables, views and queries go through REST. An emulator is given no credentials.
+//! Rows go through the Storage Write API (gRPC) into streams of committed type, as protobuf, at an offset. Where rows replace
+//! each other, the rows of flows go through the default stream as changes: see [`upsert`]. Datasets, tables, views and queries
+//! go through REST. An emulator is given no credentials.
 
 mod append;
 mod arrow;
@@ -12,6 +13,7 @@ mod read;
 mod rest;
 mod rows;
 mod tables;
+mod upsert;
 mod verdict;
 mod wire;
 
@@ -26,7 +28,7 @@ use flow::{
 use google::{Caller, Credentials, channel};
 
 use crate::{
-    BigQueryConfig, LatestRow, Letters, Refusals, WriterError,
+    BigQueryConfig, LatestRow, Letters, Refusals, WriterError, WriterMode,
     backend::{Backend, Mode, Place},
     schema::{Tables, Target},
     writer::{Claim, Step},
@@ -99,49 +101,105 @@ impl BigQuery {
         format!("/datasets/{}/tables/{name}", self.config.dataset)
     }
 
+    /// The path of a table in the Storage Write API.
+    fn path(&self, table: &Table) -> String {
+        let (project, dataset) = (&self.config.project, &self.config.dataset);
+        format!("projects/{project}/datasets/{dataset}/tables/{}", table.name())
+    }
+
+    /// The stream that every table has.
+    fn default_stream(&self, table: &Table) -> String {
+        format!("{}{}", self.path(table), append::DEFAULT)
+    }
+
+    /// Whether the rows of a table replace each other.
+    fn replaces(&self, table: &Table) -> bool {
+        self.config.mode == WriterMode::Upsert && matches!(table, Table::Flow(_))
+    }
+
     /// The body of an append as its table takes it. Only rows with a column that the configuration lacks are compared with
     /// the table, which has all others: BigQuery would refuse the rows for a column that the table lacks, too, and forever.
     async fn body(&self, append: &Append, target: &Target<'_>) -> Result<Bytes, WriterError> {
-        let body = match rows::current(append, target)? {
+        let mut body = match rows::current(append, target)? {
             Cow::Borrowed(_) => Bytes::from_owner(append.body.clone()),
             Cow::Owned(bytes) => bytes.into(),
         };
+        if self.replaces(&append.table) {
+            body = upsert::changes(append, &body, target)?.map_or(body, Bytes::from);
+        } else if matches!(append.table, Table::Flow(_)) {
+            body = upsert::panes(append, &body)?.map_or(body, Bytes::from);
+        }
         let columns = rows::Parts::read(append, &body)?.columns(append, &target.columns)?;
-        if columns.iter().all(Option::is_some) {
+        let unknown = columns.iter().filter(|column| column.is_none()).count();
+        if unknown == if self.replaces(&append.table) { upsert::COLUMNS } else { 0 } {
             return Ok(body);
         }
         let Some(found) = tables::get(self, &target.name()).await? else { return Ok(body) };
-        Ok(rows::only(append, &body, |column| found.has(column))?.into())
+        Ok(rows::only(append, &body, |column| found.has(column) || upsert::is_pseudocolumn(column))?.into())
     }
 }
 
 #[async_trait]
 impl Backend for BigQuery {
     fn too_large(&self, rows: Rows<'_>) -> Vec<usize> {
-        rows::too_large(rows)
+        match rows {
+            Rows::Panes(panes) if self.config.mode == WriterMode::Upsert => upsert::too_large(panes),
+            rows => rows::too_large(rows),
+        }
     }
 
     fn encode(&self, table: &Table, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
-        rows::encode(&self.tables.target(table)?, rows)
+        let target = self.tables.target(table)?;
+        match rows {
+            Rows::Panes(panes) if self.replaces(table) => upsert::encode(&target, panes),
+            rows => rows::encode(&target, rows),
+        }
     }
 
     fn without(&self, append: &Append, refused: &[u32]) -> Result<Body, WriterError> {
-        rows::without(append, &self.tables.target(&append.table)?, refused)
+        let target = self.tables.target(&append.table)?;
+        if !self.replaces(&append.table) {
+            return rows::without(append, &target, refused);
+        }
+        let body = rows::current(append, &target)?;
+        let changes = upsert::changes(append, &body, &target)?;
+        upsert::without(append, changes.as_deref().unwrap_or(&body), refused)
     }
 
+    /// Where rows replace each other, the stream is the default stream, which needs not be created.
     async fn open_stream(&self, table: &Table) -> Result<String, WriterError> {
         self.tables.target(table)?;
-        let (project, dataset) = (&self.config.project, &self.config.dataset);
-        let path = format!("projects/{project}/datasets/{dataset}/tables/{}", table.name());
-        self.streams.open(&path, table).await
+        if !self.replaces(table) {
+            return self.streams.open(&self.path(table), table).await;
+        }
+        match tables::get(self, &table.name()).await? {
+            Some(_) => Ok(self.default_stream(table)),
+            None => Err(WriterError::Absent { what: format!("table {}", table.name()) }),
+        }
     }
 
     async fn append(&self, append: &Append) -> Result<Appended, WriterError> {
+        let is_default = self.replaces(&append.table);
+        if is_default != append.stream.ends_with(append::DEFAULT)
+            || (is_default && append.stream != self.default_stream(&append.table))
+        {
+            // Rows of a state that was moved, from a table with the rows of the other mode.
+            return Ok(Appended::StreamGone);
+        }
         let body = self.body(append, &self.tables.target(&append.table)?).await?;
-        self.streams.append(append, body).await
+        match self.streams.append(append, body.clone()).await? {
+            Appended::Refused(changes) if is_default => {
+                Ok(Appended::Refused(upsert::rows_of(append, &body, changes)?))
+            }
+            appended => Ok(appended),
+        }
     }
 
     async fn contains(&self, append: &Append) -> Result<bool, WriterError> {
+        if self.replaces(&append.table) || append.stream.ends_with(append::DEFAULT) {
+            // Sending changes again changes nothing, and rows that waited as changes are in no table of the other mode.
+            return Ok(false);
+        }
         let target = self.tables.target(&append.table)?;
         if let Some(rows) = self.streams.finish(append).await? {
             return Ok(append.offset + u64::from(append.rows) <= rows);
@@ -155,7 +213,7 @@ impl Backend for BigQuery {
 
     async fn count(&self, table: &Table) -> Result<u64, WriterError> {
         self.tables.target(table)?;
-        read::count(self, table).await
+        read::count(self, table, self.replaces(table)).await
     }
 
     async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {

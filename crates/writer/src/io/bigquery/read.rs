@@ -24,9 +24,12 @@ use crate::{
 /// How far behind the watermark the newest window is searched for first.
 const WEEK_MILLIS: i64 = 7 * 86_400_000;
 
-pub(super) async fn count(bigquery: &BigQuery, table: &Table) -> Result<u64, WriterError> {
+/// The number of rows in a table. Where rows replace each other, the number of panes that its rows stand for: a row with pane
+/// 2 has replaced two others, and the panes of a session are numbered together with those of its parts.
+pub(super) async fn count(bigquery: &BigQuery, table: &Table, replaces: bool) -> Result<u64, WriterError> {
     let name = table.name();
-    let sql = format!("SELECT COUNT(*) AS n FROM {}", bigquery.quoted(&name));
+    let amount = if replaces { "COALESCE(SUM(pane_index + 1), 0)" } else { "COUNT(*)" };
+    let sql = format!("SELECT {amount} AS n FROM {}", bigquery.quoted(&name));
     let counted: Option<i64> = rows(bigquery, &sql, &name).await?.single("n")?;
     counted
         .and_then(|n| u64::try_from(n).ok())

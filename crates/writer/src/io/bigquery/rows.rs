@@ -35,16 +35,21 @@ const ROW: u32 = 1;
 
 /// The rows that fit into no request.
 pub(crate) fn too_large(rows: Rows<'_>) -> Vec<usize> {
-    let sizes = requests::sizes(rows).into_iter().enumerate();
-    sizes.filter(|(_, size)| *size > ROW_BYTES).map(|(index, _)| index).collect()
+    beyond(&requests::sizes(rows))
+}
+
+/// The indexes of sizes that fit into no request.
+pub(super) fn beyond(sizes: &[usize]) -> Vec<usize> {
+    let sizes = sizes.iter().enumerate();
+    sizes.filter(|(_, size)| **size > ROW_BYTES).map(|(index, _)| index).collect()
 }
 
 /// Rows as bodies of requests.
 pub(crate) fn encode(target: &Target<'_>, rows: Rows<'_>) -> Result<Vec<Body>, WriterError> {
     target.expect(rows)?;
     let sizes = requests::sizes(rows);
-    if let Some(index) = sizes.iter().position(|size| *size > ROW_BYTES) {
-        return Err(WriterError::TooLarge { table: target.name(), index });
+    if let Some(index) = beyond(&sizes).first() {
+        return Err(WriterError::TooLarge { table: target.name(), index: *index });
     }
     let cuts = requests::cuts(&sizes, target.columns.len());
     let mut bodies = Vec::with_capacity(cuts.len());
@@ -97,13 +102,19 @@ impl Encoder {
 
     /// Ends the row. Its cells were one for each column, in their order.
     pub(super) fn end_row(&mut self, columns: &[Column]) {
+        self.end_deletion(columns);
+        self.count += 1;
+    }
+
+    /// As [`end_row`](Self::end_row), for a row that is not counted: one that deletes another.
+    pub(super) fn end_deletion(&mut self, columns: &[Column]) {
         debug_assert_eq!(self.field as usize, columns.len());
         put_bytes(ROW, &self.row, &mut self.rows);
         self.row.clear();
         self.field = 0;
-        self.count += 1;
     }
 
+    /// The rows as a body.
     pub(super) fn body(self, columns: &[Column]) -> Body {
         Body { rows: self.count, bytes: proto_data(&schema(columns), &self.rows) }
     }
@@ -111,22 +122,28 @@ impl Encoder {
 
 /// The schema of a table as field 1 of `ProtoData`.
 fn schema(columns: &[Column]) -> Vec<u8> {
-    let field = |(number, column): (i32, &Column)| FieldDescriptorProto {
-        name: Some(column.name.clone()),
-        number: Some(number),
-        label: Some(Label::Optional.into()),
-        r#type: Some(proto_type(column.kind).into()),
-        ..FieldDescriptorProto::default()
-    };
-    schema_of((1..).zip(columns).map(field).collect())
+    let fields = (1..).zip(columns).map(|(number, column)| field(number, &column.name, column.kind));
+    schema_of(fields.collect())
 }
 
-fn schema_of(field: Vec<FieldDescriptorProto>) -> Vec<u8> {
+/// Fields of these descriptors as field 1 of `ProtoData`.
+pub(super) fn schema_of(field: Vec<FieldDescriptorProto>) -> Vec<u8> {
     let descriptor = DescriptorProto { name: Some("Row".to_owned()), field, ..DescriptorProto::default() };
     let schema = ProtoSchema { proto_descriptor: Some(descriptor) };
     let mut bytes = Vec::new();
     prost::encoding::message::encode(SCHEMA, &schema, &mut bytes);
     bytes
+}
+
+/// An optional field.
+pub(super) fn field(number: i32, name: &str, kind: Kind) -> FieldDescriptorProto {
+    FieldDescriptorProto {
+        name: Some(name.to_owned()),
+        number: Some(number),
+        label: Some(Label::Optional.into()),
+        r#type: Some(proto_type(kind).into()),
+        ..FieldDescriptorProto::default()
+    }
 }
 
 /// The type that BigQuery's documentation prefers for a column. Times are microseconds since 1970; NUMERIC is text, because
@@ -140,14 +157,21 @@ fn proto_type(kind: Kind) -> Type {
     }
 }
 
-fn proto_data(schema: &[u8], rows: &[u8]) -> Vec<u8> {
+/// A `ProtoData` of an encoded schema and encoded rows.
+pub(super) fn proto_data(schema: &[u8], rows: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(schema.len() + rows.len() + 16);
     bytes.extend_from_slice(schema);
     put_bytes(ROWS, rows, &mut bytes);
     bytes
 }
 
-fn put_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+/// Adds a row to the rows of a `ProtoData`.
+pub(super) fn put_row(row: &[u8], rows: &mut Vec<u8>) {
+    put_bytes(ROW, row, rows);
+}
+
+/// Adds a text or bytes as a field.
+pub(super) fn put_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     encode_key(field, WireType::LengthDelimited, out);
     encode_varint(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
@@ -193,7 +217,7 @@ pub(super) fn only(append: &Append, body: &[u8], has: impl Fn(&str) -> bool) -> 
 }
 
 /// The fields of an encoded row that `keep` wants.
-fn fields_of(row: &[u8], keep: impl Fn(u32) -> bool) -> Option<Vec<u8>> {
+pub(super) fn fields_of(row: &[u8], keep: impl Fn(u32) -> bool) -> Option<Vec<u8>> {
     let (mut kept, mut rest) = (Vec::with_capacity(row.len()), row);
     while !rest.is_empty() {
         let from = rest;
@@ -257,7 +281,8 @@ impl<'a> Parts<'a> {
         Ok(self.fields(append)?.into_iter().map(named).collect())
     }
 
-    fn fields(&self, append: &Append) -> Result<Vec<FieldDescriptorProto>, WriterError> {
+    /// The descriptors of the fields.
+    pub(super) fn fields(&self, append: &Append) -> Result<Vec<FieldDescriptorProto>, WriterError> {
         let mut schema = self.schema;
         let schema = take(&mut schema, SCHEMA).and_then(|bytes| ProtoSchema::decode(bytes).ok());
         let descriptor = schema.and_then(|schema| schema.proto_descriptor);
@@ -333,6 +358,7 @@ mod tests {
             pane_index: 2,
             watermark: EventTime::MAX,
             emitted_at: EventTime(5),
+            replaced: flow::row::Replaced::default(),
         }
     }
 

@@ -6,10 +6,11 @@ use flow::row::{Column, FlowTable, Kind};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{BigQuery, fault, read, rest::RestError};
+use super::{BigQuery, fault, read, rest::RestError, upsert::PRIMARY_KEY};
 use crate::{
-    WriterError,
+    WriterError, WriterMode,
     backend::Mode,
+    names::ROW_KEY,
     schema::{self, Target},
     writer::{State, Step},
 };
@@ -32,6 +33,20 @@ pub(super) struct Definition {
     description: Option<String>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
+    #[serde(default, rename = "tableConstraints")]
+    constraints: Constraints,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Constraints {
+    #[serde(rename = "primaryKey")]
+    primary_key: Option<PrimaryKey>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PrimaryKey {
+    #[serde(default)]
+    columns: Vec<String>,
 }
 
 /// The columns of a table, with all properties that BigQuery returns: a change of the schema names every column.
@@ -96,6 +111,9 @@ async fn ensure_dataset(bigquery: &BigQuery, mode: Mode) -> Result<State, Writer
 async fn ensure_table(bigquery: &BigQuery, target: &Target<'_>, mode: Mode) -> Result<State, WriterError> {
     let name = target.name();
     if let Some(found) = get(bigquery, &name).await? {
+        if target.flow.is_some() {
+            expect_mode(bigquery, &name, &found)?;
+        }
         return ensure_columns(bigquery, target, found.schema, mode).await;
     }
     if let Some(state) = unless_applied(mode, &format!("table {}", bigquery.full(&name)))? {
@@ -103,6 +121,26 @@ async fn ensure_table(bigquery: &BigQuery, target: &Target<'_>, mode: Mode) -> R
     }
     let path = format!("{}/tables", bigquery.dataset_path());
     created(bigquery.rest.post(&path, &definition(bigquery, target)).await, format!("create table {name}"))
+}
+
+/// Fails if a flow's table has the rows of the other mode, which its primary key shows, or has lost its key.
+fn expect_mode(bigquery: &BigQuery, name: &str, found: &Definition) -> Result<(), WriterError> {
+    let (table, wanted) = (bigquery.full(name), bigquery.config.mode);
+    let key = found.constraints.primary_key.as_ref().map(|key| key.columns.as_slice());
+    match (key, wanted) {
+        (None, WriterMode::Append) if !found.has(ROW_KEY) => Ok(()),
+        (None, WriterMode::Upsert) if found.has(ROW_KEY) => {
+            Err(WriterError::NoKey { table, columns: PRIMARY_KEY.join(", ") })
+        }
+        (Some(key), WriterMode::Upsert) if key == PRIMARY_KEY => Ok(()),
+        (Some(key), WriterMode::Upsert) => {
+            let difference =
+                format!("the primary key is ({}), expected ({})", key.join(", "), PRIMARY_KEY.join(", "));
+            Err(WriterError::Mismatch { table, difference })
+        }
+        (None, WriterMode::Upsert) => Err(WriterError::other_mode(table, WriterMode::Append, wanted)),
+        (_, WriterMode::Append) => Err(WriterError::other_mode(table, WriterMode::Upsert, wanted)),
+    }
 }
 
 async fn ensure_columns(
@@ -137,7 +175,7 @@ async fn ensure_columns(
 
 async fn ensure_view(bigquery: &BigQuery, flow: &FlowTable, mode: Mode) -> Result<State, WriterError> {
     let name = flow.latest_name();
-    let description = describe(flow);
+    let description = describe(flow, bigquery.config.mode);
     let found = get(bigquery, &name).await?;
     let exists = found.is_some();
     if found.and_then(|view| view.description).is_some_and(|text| text == description) {
@@ -194,8 +232,26 @@ fn definition(bigquery: &BigQuery, target: &Target<'_>) -> Value {
         "schema": { "fields": target.columns.iter().map(field).collect::<Value>() },
         "timePartitioning": { "type": "DAY", "field": schema::partitioned_by(target.table) },
     });
-    if let Some(flow) = target.flow {
-        definition["clustering"] = json!({ "fields": flow.columns[..flow.columns.len().min(CLUSTERED)] });
+    let Some(flow) = target.flow else { return definition };
+    match bigquery.config.mode {
+        WriterMode::Append => {
+            definition["clustering"] = json!({ "fields": flow.columns[..flow.columns.len().min(CLUSTERED)] });
+        }
+        WriterMode::Upsert => {
+            // Queries filter by the first columns, and changes find their rows by the whole key.
+            let by = flow.columns.iter().take(CLUSTERED - 1).map(String::as_str);
+            definition["clustering"] = json!({ "fields": by.chain([ROW_KEY]).collect::<Value>() });
+            definition["tableConstraints"] = json!({ "primaryKey": { "columns": PRIMARY_KEY } });
+            let key = Column { name: ROW_KEY.to_owned(), kind: Kind::Text };
+            let columns = target.columns.iter().chain([&key]).map(|column| {
+                let mut field = field(column);
+                if PRIMARY_KEY.contains(&column.name.as_str()) {
+                    field["mode"] = "REQUIRED".into();
+                }
+                field
+            });
+            definition["schema"] = json!({ "fields": columns.collect::<Value>() });
+        }
     }
     definition
 }
@@ -206,7 +262,7 @@ fn field(column: &Column) -> Value {
 
 /// What the view shows. Also identifies its definition, because BigQuery may reformat a query's text. Raise the number of a
 /// kind of windows when its [`view`] changes.
-fn describe(flow: &FlowTable) -> String {
+fn describe(flow: &FlowTable, mode: WriterMode) -> String {
     let by = flow.columns.join(", ");
     let columns = flow.all_columns();
     // Views of release 0.1.0 are up to date, so their description does not change.
@@ -220,8 +276,9 @@ fn describe(flow: &FlowTable) -> String {
         String::new()
     };
     let (window, version) = if flow.merging { ("session", 2) } else { ("window", 1) };
+    let only = if mode == WriterMode::Upsert { ", the only one in the table" } else { "" };
     format!(
-        "The newest pane of each {window} by {by}{measures}; final {} ms after its end. Made by `aqueduct setup`, version {version}.",
+        "The newest pane of each {window} by {by}{only}{measures}; final {} ms after its end. Made by `aqueduct setup`, version {version}.",
         flow.allowed_lateness.0
     )
 }
@@ -231,6 +288,9 @@ fn describe(flow: &FlowTable) -> String {
 /// Panes of a session overlap, directly or through others, and the newest counts everything that the others do. A session of
 /// which an EARLY pane is the newest is still open, however long ago that fired. No column can be called `rowid`, which is 1
 /// where a session begins, or `flow`, which is the number of the session within its key.
+///
+/// Where rows replace each other, each window of a key has one row. Sessions are still compared, because BigQuery keeps a
+/// deletion that overtook its row for two days only.
 fn view(bigquery: &BigQuery, flow: &FlowTable) -> String {
     let columns: Vec<_> = flow.all_columns().iter().map(|column| format!("`{}`", column.name)).collect();
     let by: String = flow.columns.iter().map(|name| format!(", `{name}`")).collect();
@@ -250,11 +310,16 @@ fn view(bigquery: &BigQuery, flow: &FlowTable) -> String {
     } else {
         (format!("{table} WHERE TRUE"), "window_end", "")
     };
+    let newest = match bigquery.config.mode {
+        WriterMode::Upsert if !flow.merging => String::new(),
+        _ => format!(
+            " QUALIFY ROW_NUMBER() OVER (PARTITION BY {window}{by} ORDER BY pane_index DESC, emitted_at DESC) = 1"
+        ),
+    };
     format!(
         "CREATE OR REPLACE VIEW {} AS SELECT {}, \
          COALESCE({has_ended}TIMESTAMP_DIFF((SELECT p.watermark FROM {progress} AS p ORDER BY p.`at` DESC LIMIT 1), window_end, MILLISECOND) \
-         >= {lateness}, FALSE) AS is_final FROM {panes} \
-         QUALIFY ROW_NUMBER() OVER (PARTITION BY {window}{by} ORDER BY pane_index DESC, emitted_at DESC) = 1",
+         >= {lateness}, FALSE) AS is_final FROM {panes}{newest}",
         bigquery.quoted(&flow.latest_name()),
         columns.join(", ")
     )
@@ -286,11 +351,12 @@ mod tests {
     use super::*;
     use crate::{BigQueryConfig, Endpoints, fixtures, schema::Tables};
 
-    fn bigquery(flow: &FlowTable) -> BigQuery {
+    fn bigquery(flow: &FlowTable, mode: WriterMode) -> BigQuery {
         let config = BigQueryConfig {
             project: "p".to_owned(),
             dataset: "d".to_owned(),
             location: "EU".to_owned(),
+            mode,
             emulator: Some(Endpoints { rest: "http://h:1".to_owned(), grpc: "http://h:1".to_owned() }),
         };
         let tables = Tables::try_new(std::slice::from_ref(flow)).expect("the names are good");
@@ -315,7 +381,7 @@ mod tests {
             ),
         ] {
             let flow = fixtures::ctr(join);
-            assert_eq!(describe(&flow), description);
+            assert_eq!(describe(&flow, WriterMode::Append), description);
             let expected = format!(
                 "CREATE OR REPLACE VIEW `p.d.box_ctr_latest` AS SELECT `page`, `box`, `window_start`, `window_end`, `views`, \
                  `clicks`, `ctr`, `ctr_low`, `ctr_high`, {columns}`pane`, `pane_index`, `watermark`, `emitted_at`, \
@@ -323,7 +389,7 @@ mod tests {
                  window_end, MILLISECOND) >= 120000, FALSE) AS is_final FROM `p.d.box_ctr` WHERE TRUE QUALIFY ROW_NUMBER() \
                  OVER (PARTITION BY window_end, `page`, `box` ORDER BY pane_index DESC, emitted_at DESC) = 1"
             );
-            assert_eq!(view(&bigquery(&flow), &flow), expected);
+            assert_eq!(view(&bigquery(&flow, WriterMode::Append), &flow), expected);
         }
     }
 
@@ -332,7 +398,19 @@ mod tests {
         let flow = fixtures::measures();
         let mut other = flow.clone();
         other.measures = flow.measures[1..].into();
-        assert_ne!(describe(&flow), describe(&other));
-        assert_ne!(view(&bigquery(&flow), &flow), view(&bigquery(&other), &other));
+        for mode in [WriterMode::Append, WriterMode::Upsert] {
+            assert_ne!(describe(&flow, mode), describe(&other, mode));
+            assert_ne!(view(&bigquery(&flow, mode), &flow), view(&bigquery(&other, mode), &other));
+        }
+        let [append, upsert] = [WriterMode::Append, WriterMode::Upsert].map(|mode| describe(&flow, mode));
+        assert_ne!(append, upsert, "setup replaces the view of a table of the other mode");
+    }
+
+    #[tokio::test]
+    async fn sessions_are_compared_in_both_modes() {
+        for (flow, expected) in [(fixtures::sessions(), true), (fixtures::ctr(true), false)] {
+            let view = view(&bigquery(&flow, WriterMode::Upsert), &flow);
+            assert_eq!(view.contains("QUALIFY"), expected, "{view}");
+        }
     }
 }

@@ -142,7 +142,8 @@ impl From<CtrRow> for Row {
     fn from(row: CtrRow) -> Self {
         let CtrRow { key, window, ctr, pane, pane_index, watermark, emitted_at } = row;
         let values = [ctr.views, ctr.clicks, ctr.attributed].map(Value::Count).into_iter().collect();
-        Self { key, window, values, pane, pane_index, watermark, emitted_at }
+        let replaced = row::Replaced::default();
+        Self { key, window, values, pane, pane_index, watermark, emitted_at, replaced }
     }
 }
 

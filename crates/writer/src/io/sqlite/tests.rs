@@ -34,6 +34,7 @@ fn pane(page: Option<&str>, end: i64, index: u32, views: u64) -> Row {
         pane_index: index,
         watermark: EventTime(end),
         emitted_at: EventTime(end + 1),
+        replaced: flow::row::Replaced::default(),
     }
 }
 
@@ -491,6 +492,7 @@ fn any_pane() -> impl Strategy<Value = Row> {
             pane_index,
             watermark: EventTime(watermark),
             emitted_at: EventTime(start),
+            replaced: flow::row::Replaced::default(),
         },
     )
 }
@@ -765,6 +767,7 @@ fn session(user: Option<&str>, (start, end): (i64, i64), index: u32, events: u64
         pane_index: index,
         watermark: EventTime(0),
         emitted_at: EventTime(0),
+        replaced: flow::row::Replaced::default(),
     }
 }
 

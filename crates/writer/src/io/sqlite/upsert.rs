@@ -33,15 +33,7 @@ pub(super) fn expect_mode(
     if found == wanted {
         return Ok(());
     }
-    let (found, wanted) = (described(found), described(wanted));
-    Err(WriterError::OtherMode { table: flow.flow.to_string(), found, wanted }.into())
-}
-
-fn described(mode: WriterMode) -> &'static str {
-    match mode {
-        WriterMode::Append => "a row for each pane (append)",
-        WriterMode::Upsert => "one row for each window and key (upsert)",
-    }
+    Err(WriterError::other_mode(flow.flow.to_string(), found, wanted).into())
 }
 
 /// Writes the rows of a request in their order.
