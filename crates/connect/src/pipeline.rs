@@ -1,7 +1,7 @@
 //! From the bytes of a record to a message: convert, transform, lay out. One for each thread.
 //!
 //! Only a [`Pipeline`] makes a [`Message`], and the worker's publisher takes nothing else. A pipeline exists only for a
-//! configuration that takes personal data out of the value, or says that it need not; see [`crate::connector`].
+//! configuration that removes or replaces personal data in the value, or says that it may pass; see [`crate::connector`].
 //!
 //! ```compile_fail,E0451
 //! let forged = connect::pipeline::Message { out: todo!(), ordering_key: String::new() };
@@ -49,7 +49,7 @@ pub struct Message {
 /// The data of a message, if there is any, and names and values of its attributes.
 pub type DataAndAttributes = (Option<Vec<u8>>, Vec<(String, String)>);
 
-/// What becomes of a record.
+/// The outcome of a record.
 #[derive(Debug)]
 pub enum Outcome {
     /// It is published.
@@ -60,7 +60,7 @@ pub enum Outcome {
     Empty,
 }
 
-/// What becomes of the key.
+/// How the key is published.
 enum KeyPolicy {
     Drop,
     Forward,
@@ -113,7 +113,7 @@ impl Pipeline {
         };
         let mut steps = connector.steps()?;
         let key = match policy {
-            // Nobody would see what they make.
+            // Their results would not be published.
             KeyPolicy::Drop => {
                 steps.retain(|step| !step.is_for_keys);
                 None
@@ -146,7 +146,7 @@ impl Pipeline {
         self.layout.is_ordered()
     }
 
-    /// What becomes of a record.
+    /// The outcome of a record.
     ///
     /// # Errors
     /// If it cannot be published. The error has no content of the record.
@@ -160,7 +160,7 @@ impl Pipeline {
                 KeyPolicy::Pseudonymise(keyring) => {
                     let key = keyring.key_at(EventTime(record.timestamp.unwrap_or_default()));
                     Some(match key_text(&record.key) {
-                        // As `[anonymise]` does: the empty text is nobody's.
+                        // As `[anonymise]` does: the empty text identifies no one.
                         text if text.is_empty() => text,
                         text => Cow::Owned(String::from_utf8_lossy(&key.pseudonym(&*text)).into_owned()),
                     })

@@ -192,11 +192,11 @@ pub(super) fn privacy() -> Vec<Key> {
         key("aqueduct.forward", 1, "Forward")
             .optional()
             .one_of(&["all"])
-            .doc("all: publishes values without any transform that takes personal data out."),
+            .doc("all: publishes values without any transform that removes or replaces personal data."),
         key("aqueduct.key", 2, "Kafka key")
             .with_default("drop")
             .one_of(&["drop", "pseudonymise", "forward"])
-            .doc("What becomes of the Kafka key, which the sink publishes as attribute `key` and as ordering key."),
+            .doc("How the Kafka key is published, which the sink publishes as attribute `key` and as ordering key."),
         key("aqueduct.hash", 3, "Hash")
             .with_default("compatible")
             .one_of(&["compatible", "hmac"])

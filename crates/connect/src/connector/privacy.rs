@@ -7,7 +7,7 @@ use crate::{
     transforms::{self, Part},
 };
 
-/// Adds errors for what would publish personal data without a word about it, and warnings for what may.
+/// Adds errors for what would publish personal data although the configuration does not say so, and warnings for what may.
 ///
 /// `is_sound` is false if the transforms themselves have errors: then nothing can be said about them.
 pub(super) fn check(values: &mut Values, is_sound: bool, warnings: &mut Vec<String>) {

@@ -148,7 +148,7 @@ impl Driver {
     fn on_read(&mut self, mut batch: Box<Batch>, permit: Option<OwnedSemaphorePermit>) {
         self.show_topics(&batch);
         if !self.core.read(&batch.runs) {
-            // The partitions were given up: whoever has them reads the records again.
+            // The partitions were revoked. Their new owner reads the records again.
             return;
         }
         let failure = batch.failure.take();

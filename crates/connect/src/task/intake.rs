@@ -63,7 +63,7 @@ const MOST_RECORDS: u64 = 10_000;
 /// What a skipped record takes besides its content, so that a topic without one valid record is bounded, too.
 const SKIPPED: usize = 512;
 
-/// What becomes of a record with an error.
+/// How a record with an error is handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tolerance {
     /// It ends the task.

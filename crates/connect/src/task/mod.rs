@@ -27,7 +27,7 @@ use crate::{connector::Connector, data::DataError, pipeline::Pipeline};
 /// Labels of a metric: always the connector, and perhaps an outcome.
 pub(crate) type Labels = Vec<(&'static str, String)>;
 
-/// Records by what became of them.
+/// Records by outcome.
 pub const RECORDS: Described = Described::counter(
     "aqueduct_connect_records_total",
     "records",

@@ -20,7 +20,7 @@ pub(super) const PLUGIN: Plugin = Plugin {
                 .with_default("tombstone")
                 .one_of(&["drop", "tombstone", "rewrite", "rewrite-with-tombstone", "delete-to-tombstone"])
                 .importance(Importance::Medium)
-                .doc("What becomes of a delete and of the tombstone that follows it."),
+                .doc("How a delete and the tombstone that follows it are handled."),
             Key::new("drop.tombstones", Kind::Boolean)
                 .optional()
                 .importance(Importance::Low)
@@ -29,7 +29,7 @@ pub(super) const PLUGIN: Plugin = Plugin {
                 .optional()
                 .one_of(&["drop", "rewrite", "none"])
                 .importance(Importance::Low)
-                .doc("Before Debezium 2.5: what becomes of a delete."),
+                .doc("Before Debezium 2.5: how a delete is handled."),
             Key::new("add.fields", Kind::List)
                 .with_default("")
                 .importance(Importance::Low)
@@ -44,7 +44,7 @@ pub(super) const PLUGIN: Plugin = Plugin {
     protects: super::no_protection,
 };
 
-/// What becomes of the records of a delete.
+/// How the records of a delete are handled.
 #[derive(Clone, Copy)]
 struct Handling {
     /// Of the record with the operation.

@@ -1,4 +1,4 @@
-//! Aiven's `Hash`: the digest of a text in hexadecimal. Whoever has a list of possible values finds the one that was
+//! Aiven's `Hash`: the digest of a text in hexadecimal. Anyone with a list of possible values can find the one that was
 //! hashed, so that `aqueduct.hash=hmac` makes the pseudonym of [`connector::keyring`] instead.
 
 use std::{borrow::Cow, fmt::Write as _, sync::Arc};

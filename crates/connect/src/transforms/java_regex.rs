@@ -44,7 +44,7 @@ impl JavaRegex {
         self.0.is_match(text)
     }
 
-    /// What becomes of a text that it matches; `None` if it does not.
+    /// A text that it matches, with the replacement in its place; `None` if it does not match.
     pub(crate) fn replaced(&self, text: &str, with: &Replacement) -> Option<String> {
         let captures = self.0.captures(text)?;
         let piece = |piece: &Piece| match piece {

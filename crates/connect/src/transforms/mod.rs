@@ -36,10 +36,10 @@ pub trait Transform: Send {
     fn apply(&mut self, record: &mut Record<'_>) -> Result<Verdict, DataError>;
 }
 
-/// Whether a record goes on.
+/// Whether a record is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on.
+    /// It is passed on.
     Keep,
     /// It ends here, as configured.
     Drop,
@@ -67,7 +67,7 @@ pub struct Plugin {
     /// # Errors
     /// The key without its prefix, and what is wrong with its value.
     pub build: fn(&Options<'_>) -> Built,
-    /// Whether it takes personal data out of the part that it changes, with these keys.
+    /// Whether it removes or replaces data in the part that it changes, with these keys.
     pub protects: fn(&Options<'_>) -> bool,
 }
 

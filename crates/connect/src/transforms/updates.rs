@@ -7,7 +7,7 @@ use crate::data::Schema;
 /// How many schemas are kept.
 const KEPT: usize = 16;
 
-/// What became of the last schemas, by their address. A kept schema cannot be freed, so no other can have its address.
+/// The results for the last schemas, by their address. A kept schema cannot be freed, so no other can have its address.
 pub(super) struct Updates<T>(Vec<(Arc<Schema>, T)>);
 
 impl<T> Default for Updates<T> {
@@ -17,7 +17,7 @@ impl<T> Default for Updates<T> {
 }
 
 impl<T: Clone> Updates<T> {
-    /// What became of a schema; `make` is asked if it is not known.
+    /// The result for a schema; `make` is called if there is none yet.
     pub(super) fn of<E>(
         &mut self,
         schema: &Arc<Schema>,

@@ -1,8 +1,8 @@
 //! Owns the connectors of a worker, and takes one command at a time, so that no two changes of a connector overlap.
 //!
 //! No command waits here for a task to end, because that may take as long as Pub/Sub does not answer, and the other
-//! connectors would wait with it. A change is made at once, the task is told to stop, and whoever asked for the change gets
-//! the answer when the task has ended and the next one has begun.
+//! connectors would wait with it. A change is made at once, the task is stopped, and the client gets the
+//! answer when the task has ended and the next one has begun.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -33,7 +33,7 @@ pub(super) enum Command {
     Stopped { name: String, reply: oneshot::Sender<Answer<Connector>> },
 }
 
-/// What becomes of a configuration.
+/// A change of a configuration.
 pub(super) enum Change {
     Create(Config, Option<Target>),
     Replace(Config),
