@@ -242,6 +242,15 @@ impl Key {
         self
     }
 
+    /// Whether a text is a value of this type.
+    pub fn parses(&self, text: &str) -> bool {
+        match self.kind {
+            Kind::Boolean => is_boolean(text),
+            Kind::Short | Kind::Int | Kind::Long => self.kind.number(text).is_some(),
+            Kind::String | Kind::List | Kind::Class | Kind::Password => true,
+        }
+    }
+
     /// What is wrong with a value. Messages name the key as `shown`: without the prefix of a transform, as Kafka's do.
     fn errors(&self, given: Option<&str>, shown: &str) -> Vec<String> {
         let Some(text) = given.or(self.default_value.as_deref()) else {

@@ -1,5 +1,6 @@
 //! The transforms and predicates of a connector.
 
+use super::keys;
 use crate::{
     converters::simple,
     data::Record,
@@ -37,8 +38,8 @@ pub(super) fn add(values: &mut Values, config: &Config, groups: &mut Vec<String>
         let prefix = format!("transforms.{alias}.");
         let group = format!("Transforms: {alias}");
         let class = class_key(&prefix, &group, "transformation");
-        values.add(&[class], config, &prefix);
         let given = config.get(&format!("{prefix}type")).cloned();
+        values.add(&[class, keys::plugin_version(&group, given.as_ref())], config, &prefix);
         if let Some(class) = &given {
             match transforms::find(class) {
                 Some(found) => values.add(&in_group((found.plugin.keys)(), &group), config, &prefix),
@@ -66,8 +67,9 @@ pub(super) fn add(values: &mut Values, config: &Config, groups: &mut Vec<String>
         let prefix = format!("predicates.{alias}.");
         let group = format!("Predicates: {alias}");
         let class = class_key(&prefix, &group, "predicate");
-        values.add(&[class], config, &prefix);
-        if let Some(class) = config.get(&format!("{prefix}type")).cloned() {
+        let given = config.get(&format!("{prefix}type")).cloned();
+        values.add(&[class, keys::plugin_version(&group, given.as_ref())], config, &prefix);
+        if let Some(class) = given {
             match predicates::find(&class) {
                 Some(found) => values.add(&in_group((found.keys)(), &group), config, &prefix),
                 None => {

@@ -9,6 +9,8 @@ use crate::{
 pub const CLASS: &str = "com.google.pubsub.kafka.sink.CloudPubSubSinkConnector";
 /// The version of Google's sink whose keys these are.
 pub const VERSION: &str = "1.3.3";
+/// The version of Kafka whose keys and interface these are.
+pub const KAFKA_VERSION: &str = "4.4.0";
 /// What is behind [`CLASS`] if no endpoint is configured.
 pub const ENDPOINT: &str = "pubsub.googleapis.com:443";
 
@@ -239,6 +241,17 @@ fn check_ordering(text: &str) -> Result<(), String> {
     }
 }
 
+/// The version of a transform or predicate of this class.
+pub(super) fn plugin_version(group: &str, class: Option<&String>) -> Key {
+    let key = Key::new("plugin.version", Kind::String).importance(Importance::Medium);
+    let key = key.group(group.to_owned(), 1, "MEDIUM", "Version");
+    let key = key.doc("Version of the class. There is one of each here.");
+    match class.is_some_and(|class| class.starts_with("org.apache.kafka.")) {
+        true => key.with_default(KAFKA_VERSION).one_of(&[KAFKA_VERSION]),
+        false => key.optional().custom(not_supported_version),
+    }
+}
+
 fn not_supported_version(_: &str) -> Result<(), String> {
-    Err("Versions of converters cannot be selected here; remove the key".to_owned())
+    Err("Versions of plugins cannot be selected here; remove the key".to_owned())
 }

@@ -7,7 +7,7 @@ mod privacy;
 use std::collections::BTreeSet;
 
 pub use chain::Step;
-pub use keys::{CLASS, ENDPOINT, VERSION};
+pub use keys::{CLASS, ENDPOINT, KAFKA_VERSION, VERSION};
 
 use crate::{
     client_properties::{self, Overrides},
@@ -158,8 +158,10 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
         }),
         _ => None,
     };
-    for (_, value) in &mut values.all {
+    for (key, value) in &mut values.all {
         match config.get(&value.name) {
+            // As Connect shows it.
+            Some(_) if resolved.get(&value.name).is_some_and(|text| !key.parses(text)) => value.value = None,
             Some(written) => value.value = Some(written.clone()),
             None => value.value = value.value.take().or_else(|| defaults.class(&value.name)),
         }

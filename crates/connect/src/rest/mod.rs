@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The version of Kafka whose interface this is.
-const VERSION: &str = "4.4.0";
+const VERSION: &str = crate::connector::KAFKA_VERSION;
 
 /// What the routes share.
 #[derive(Clone)]
