@@ -162,6 +162,7 @@ impl Driver {
         if counts.empty > 0 {
             tracing::warn!(
                 records = counts.empty,
+                action = "none if this is intended; otherwise drop such records with a transform, for example TombstoneHandler",
                 "records without a value and without attributes are not published"
             );
         }
