@@ -4,7 +4,7 @@
 //! configuration that removes or replaces personal data in the value, or says that it may pass; see [`crate::connector`].
 //!
 //! ```compile_fail,E0451
-//! let forged = connect::pipeline::Message { out: todo!(), ordering_key: String::new() };
+//! let forged = connect::pipeline::Message { out: todo!(), ordering_key: todo!() };
 //! ```
 
 use std::{borrow::Cow, sync::Arc};
