@@ -15,6 +15,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use sha2::Sha256;
 use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 
@@ -45,10 +46,11 @@ const BYTES: usize = 1 << 20;
 const IN_FLIGHT: usize = 16;
 const POLL: Duration = Duration::from_millis(20);
 
-/// The ID that is replaced.
+/// The ID that is replaced: a number or a text, as it is written.
 #[derive(Deserialize)]
 struct Event<'a> {
-    user_id: &'a str,
+    #[serde(borrow)]
+    user_id: &'a RawValue,
 }
 
 fn main() -> Result<()> {
@@ -82,13 +84,13 @@ fn read(arguments: &Arguments, sender: &mpsc::Sender<Bytes>) -> Result<()> {
         };
         let record = record?;
         let event = record.payload().context("a record without a value")?;
-        let id = serde_json::from_slice::<Event<'_>>(event)?.user_id;
+        let id = serde_json::from_slice::<Event<'_>>(event)?.user_id.get();
         let from = id.as_ptr() as usize - event.as_ptr() as usize;
         let mut mac = key.clone();
-        mac.update(id.as_bytes());
+        mac.update(id.trim_matches('"').as_bytes());
         let hash = mac.finalize().into_bytes();
-        let mut pseudonym = [0; 32];
-        for (byte, text) in hash[..16].iter().zip(pseudonym.chunks_exact_mut(2)) {
+        let mut pseudonym = [b'"'; 34];
+        for (byte, text) in hash[..16].iter().zip(pseudonym[1..].chunks_exact_mut(2)) {
             text[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
             text[1] = b"0123456789abcdef"[usize::from(byte & 15)];
         }

@@ -163,7 +163,7 @@ pub enum WriterError {
     #[error("the writer is closed")]
     Closed,
     /// BigQuery is not reached, or asks to come again.
-    #[error("no response from BigQuery ({doing}); retrying; rows are kept in the state")]
+    #[error("no response from BigQuery ({doing})")]
     Unavailable {
         /// What was tried.
         doing: String,

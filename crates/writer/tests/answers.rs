@@ -196,17 +196,11 @@ async fn errors_name_the_call_and_its_cause() {
     let bench = Bench::new().await;
     let stream = bench.writer.open_stream(&flow()).await.expect("a stream");
     let append = bench.append(&flow(), &stream, 0, Rows::Panes(&[pane(None, TEN, 0)]));
-    for (code, retryable, expected) in [
-        (
-            Code::Unavailable,
-            true,
-            "no response from BigQuery (append to box_ctr); retrying; rows are kept in the state",
-        ),
-        (Code::FailedPrecondition, false, "BigQuery cannot append to box_ctr"),
-    ] {
+    for (code, retryable) in [(Code::Unavailable, true), (Code::FailedPrecondition, false)] {
         bench.bigquery.faults().next("box_ctr", Fault::Answer(code));
         let error = bench.writer.append(&append).await.expect_err("an injected fault");
-        assert_eq!((error.to_string().as_str(), error.is_retryable()), (expected, retryable));
+        assert!(error.to_string().contains("append to box_ctr"), "{error}");
+        assert_eq!(error.is_retryable(), retryable);
         assert!(said_by_the_service(&error).contains("injected fault"), "{error:?}");
     }
     let other = Table::Flow("page_ctr".into());
