@@ -1,6 +1,6 @@
-"""Calls of clients that are not on a package index, in the order in which they make them: as read in their sources (Strimzi
-8541da1e33, kafbat ab8c9ceb8, kcctl 4381ff6, Mongey's Terraform provider 05a9d1e). Each has the status codes that the client
-accepts, and the members that it reads from the answer.
+"""Calls of clients that are not on a package index, in the order in which they make them, written from notes on their sources
+(Strimzi 8541da1e33, kafbat ab8c9ceb8, kcctl 4381ff6, Mongey's Terraform provider 05a9d1e) and not recorded. Each has the status
+codes that the client accepts, and the members that it reads from the answer.
 """
 
 SEQUENCES = {
