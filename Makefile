@@ -7,7 +7,7 @@ SERVICES := python3 deploy/services/services.py
 RELEASE := cargo build --release --locked --package aqueduct --package benches --bins
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test oracle fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
+.PHONY: help build demo test oracle connect fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,8 @@ demo: ## the whole pipeline in one process with stand-ins, until Ctrl-C (ARGS="-
 # `cargo clippy -- -D warnings` sets it.
 LINTED := RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__
 
+CONNECT := target/tools/connect-4.4.0
+
 # Everything is built before the services start, so that they wait for nothing but tests, and by one command: another
 # choice of packages has other features, for which most dependencies would be rebuilt.
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
@@ -33,17 +35,24 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 	cargo check --locked --package aqueduct --no-default-features
 	$(MAKE) --no-print-directory deny alerts kubernetes-check
 	python3 -m unittest discover --quiet --start-directory deploy/services
+	$(MAKE) --no-print-directory $(CONNECT)/connect-is-there
 	$(LINTED) cargo build --workspace --all-targets --locked
+	target/debug/connect-oracle --jars $(CONNECT) --cases 600
 	python3 tests/oracle/oracle.py --cases 300 --finals 200 --joins 200 --seconds 90
 	python3 tests/formats/avro_oracle.py --cases 2000 --seconds 12
 	python3 tests/formats/proto_oracle.py --schemas 200
-	$(SERVICES) run -- sh -ec '$(LINTED) cargo test --workspace --locked; python3 tests/documents/follow.py; target/debug/chaos --first 5 --runs 3'
+	$(SERVICES) run -- sh -ec '$(LINTED) cargo test --workspace --locked; python3 tests/documents/follow.py; for test in run rest clients; do python3 tests/connect/$$test.py; done; target/debug/chaos --first 5 --runs 3'
 	@echo "make test: format, lints and all tests passed"
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
 	cargo build --locked
 	cargo build --locked --package oracle
 	python3 tests/oracle/oracle.py --cases 2500 --finals 1000 --joins 1000 $(ARGS)
+
+connect: $(CONNECT)/connect-is-there ## `aqueduct connect` against a real Connect worker: transforms, REST, migration (ARGS=--record records its answers)
+	cargo build --locked --workspace --all-targets
+	target/debug/connect-oracle --jars $(CONNECT) --cases 10000
+	$(SERVICES) run --only kafka,pubsub -- sh -ec 'python3 tests/connect/rest.py --jars $(CONNECT) $(ARGS); python3 tests/connect/migrate.py --jars $(CONNECT)'
 
 # Not a release build: that one does not check for overflow.
 fuzz-counting: ## random cases through replay, the processor's core and a naive model: an hour (ARGS="--seconds 600 --first 7")
@@ -65,8 +74,6 @@ bench-pipe: ## what connector and processor cost on a backlog: events/s, CPU-sec
 	$(SERVICES) run --only kafka,pubsub -- target/release/bench-pipe $(ARGS)
 
 COPY_JARS := mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime
-
-CONNECT := target/tools/connect-4.4.0
 
 # Google's sink brings classes of its own of what Connect has too: it lies apart, as a plugin does.
 $(CONNECT)/connect-is-there: benches/connect/pom.xml benches/connect/avro.xml deploy/services/log4j2.properties

@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Publish events from Kafka to Pub/Sub, pseudonymised, until stopped
     #[command(after_long_help = commands::connector::EXAMPLE)]
     Connector(commands::connector::Args),
+    /// Run Kafka Connect's configurations of Google's Pub/Sub sink, and serve Connect's REST interface, until stopped
+    #[command(after_long_help = commands::connect::EXAMPLE)]
+    Connect(commands::connect::Args),
     /// Compute the flows over the events in Pub/Sub, and write rows to BigQuery, SQLite or Pub/Sub, until stopped
     #[command(after_long_help = commands::processor::EXAMPLE)]
     Processor(commands::processor::Args),
@@ -96,6 +99,7 @@ impl Command {
             Self::Demo(args) => commands::demo::run(&args, global),
             Self::Processor(args) => commands::processor::run(&args, global),
             Self::Connector(args) => commands::connector::run(&args, global),
+            Self::Connect(args) => commands::connect::run(&args, global),
             Self::Replay(args) => commands::replay::run(&args, global),
             Self::Test(args) => commands::test::run(&args, global),
             Self::Anonymise(args) => commands::anonymise::run(&args, global),

@@ -34,8 +34,18 @@ pub(crate) enum LogLines {
 }
 
 /// The crates to which a plain log level such as `debug` applies.
-const OWN_CRATES: &[&str] =
-    &["aqueduct", "connector", "kafka", "processor", "writer", "pubsub", "service", "standin", "event"];
+const OWN_CRATES: &[&str] = &[
+    "aqueduct",
+    "connect",
+    "connector",
+    "kafka",
+    "processor",
+    "writer",
+    "pubsub",
+    "service",
+    "standin",
+    "event",
+];
 
 impl Global {
     /// The configuration that the command line, the environment or the current folder names. Reads no section yet.

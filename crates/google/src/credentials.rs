@@ -63,6 +63,29 @@ impl Credentials {
         Err(TokenError::NotBuilt)
     }
 
+    /// The credentials of a service account, from the JSON of its key. Does not request a token yet.
+    ///
+    /// # Errors
+    /// [`TokenError::Refused`] if the text is not such a key; [`TokenError::NotBuilt`] without the feature `cloud`.
+    #[cfg(feature = "cloud")]
+    pub fn service_account(key: &str, scope: &str) -> Result<Self, TokenError> {
+        use google_cloud_auth::credentials::service_account::{AccessSpecifier, Builder};
+        // The error of the parser may quote the key.
+        let key = serde_json::from_str(key).map_err(|_| TokenError::Refused("the key is not JSON".into()))?;
+        let builder = Builder::new(key).with_access_specifier(AccessSpecifier::from_scopes([scope]));
+        let credentials = builder.build().map_err(|error| TokenError::Refused(error.into()))?;
+        Ok(Self(Kind::Google(credentials)))
+    }
+
+    /// The credentials of a service account, from the JSON of its key. Does not request a token yet.
+    ///
+    /// # Errors
+    /// [`TokenError::NotBuilt`].
+    #[cfg(not(feature = "cloud"))]
+    pub fn service_account(_key: &str, _scope: &str) -> Result<Self, TokenError> {
+        Err(TokenError::NotBuilt)
+    }
+
     /// The authentication headers of a call. Fetches a token if there is none or it expires soon.
     ///
     /// # Errors

@@ -112,6 +112,26 @@ pub enum Error {
         /// librdkafka's message.
         source: KafkaText,
     },
+    /// The brokers do not create a topic.
+    #[error(
+        "cannot create topic {topic}; create it yourself, or correct its replication factor and this user's permissions"
+    )]
+    NotCreated {
+        /// The topic.
+        topic: String,
+        /// librdkafka's message.
+        source: KafkaText,
+    },
+    /// The coordinator does not change the offsets of a group.
+    #[error(
+        "cannot change the offsets of group {group:?}; it must have no members, and the partitions must exist"
+    )]
+    OffsetsRefused {
+        /// The consumer group.
+        group: String,
+        /// librdkafka's message.
+        source: KafkaText,
+    },
     /// Another member took this replica's name in the group, twice within minutes.
     #[error(
         "another connector joined group {group:?} with the instance ID {instance:?}; no record is lost: give each replica its own kafka.group_instance_id, and restart this one"

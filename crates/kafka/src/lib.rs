@@ -9,10 +9,12 @@
 //! | `client/` | librdkafka's clients: properties, callbacks, the meaning of its errors, functions that rust-rdkafka does not wrap; [`Brokers`], the client that asks questions; [`topic_properties`] |
 //! | `group/` | [`Member`], a member of a consumer group: one thread polls and speaks one closed enum, [`Stimulus`]; the pure rules [`start`], [`plan`], [`fit`] |
 //! | [`survey`] | how far the logs and the group are, without joining it |
+//! | [`offsets`] | setting and deleting the offsets of a group without members |
 //! | `range` | [`Log`], a range of one topic without a group, for `replay` and samples |
 //! | `pick` | [`Picker`], single records by their offsets, for `dead-letters redrive` |
 //! | `claim` | [`Claim`], what only one process at a time may hold, with its progress |
 //! | `producer` | [`Producer`], for `generate` |
+//! | `append` | [`Appender`], single records that must not be lost, each confirmed |
 //! | `record` | [`Record`], what a poll returns |
 //! | [`metrics`] | librdkafka's statistics |
 //!
@@ -37,6 +39,8 @@
 //! config.check_properties().expect("librdkafka knows every property");
 //! ```
 
+mod append;
+
 mod client;
 
 mod error;
@@ -59,10 +63,13 @@ mod settings;
 
 pub mod metrics;
 
+pub mod offsets;
+
 pub mod survey;
 
 use std::sync::Arc;
 
+pub use append::{Appender, NewRecord};
 pub use claim::Claim;
 pub use client::{admin::topic_properties, brokers::Brokers};
 pub use error::{Error, KafkaText};

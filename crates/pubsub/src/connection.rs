@@ -18,6 +18,11 @@ use crate::{
 pub enum Endpoint {
     /// Google Cloud, with application default credentials.
     GoogleCloud,
+    /// Another endpoint of Google Cloud, such as that of a region.
+    Regional {
+        /// `https://host:port`.
+        url: String,
+    },
     /// An emulator or stand-in, without credentials.
     Emulator {
         /// `http://host:port`.
@@ -58,12 +63,23 @@ impl Endpoint {
         Ok(Self::Emulator { url: format!("http://{address}") })
     }
 
+    /// An endpoint of Google Cloud at `host:port`.
+    ///
+    /// # Errors
+    /// [`Error::EmulatorHost`] if the address is invalid.
+    pub fn regional(host: &str) -> Result<Self, Error> {
+        match Self::emulator(host)? {
+            Self::Emulator { url } => Ok(Self::Regional { url: url.replacen("http://", "https://", 1) }),
+            other => Ok(other),
+        }
+    }
+
     /// The duration of one lease. Google's emulator 0.8.20 keeps delivering to cancelled streams, and redelivers
     /// those messages only when their lease has expired, so its leases have the shortest duration that Pub/Sub
     /// allows.
     pub fn lease(&self) -> Duration {
         match self {
-            Self::GoogleCloud => ACK_DEADLINE,
+            Self::GoogleCloud | Self::Regional { .. } => ACK_DEADLINE,
             Self::Emulator { .. } => Duration::from_secs(10),
         }
     }
@@ -73,7 +89,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::GoogleCloud => f.write_str("https://pubsub.googleapis.com"),
-            Self::Emulator { url } => f.write_str(url),
+            Self::Regional { url } | Self::Emulator { url } => f.write_str(url),
         }
     }
 }
@@ -86,9 +102,23 @@ impl Connection {
     /// [`Error::Credentials`] if there are no credentials, or they have expired.
     pub async fn open(endpoint: Endpoint) -> Result<Self, Error> {
         let credentials = match &endpoint {
-            Endpoint::GoogleCloud => default_credentials().await?,
+            Endpoint::GoogleCloud | Endpoint::Regional { .. } => default_credentials().await?,
             Endpoint::Emulator { .. } => Credentials::none(),
         };
+        Self::with(endpoint, credentials)
+    }
+
+    /// As [`Self::open`], with the key of a service account, as JSON. Contacts nobody yet.
+    ///
+    /// # Errors
+    /// [`Error::Credentials`] if the text is not such a key.
+    pub fn with_service_account(endpoint: Endpoint, key: &str) -> Result<Self, Error> {
+        let credentials =
+            Credentials::service_account(key, SCOPE).map_err(|error| Error::credentials(&error))?;
+        Self::with(endpoint, credentials)
+    }
+
+    fn with(endpoint: Endpoint, credentials: Credentials) -> Result<Self, Error> {
         let address = channel::address(&endpoint.to_string()).map_err(|error| Error::credentials(&error))?;
         let channel = address.clone().timeout(CALL_DEADLINE).connect_lazy();
         Ok(Self { caller: Caller { channel, credentials }, address, endpoint })

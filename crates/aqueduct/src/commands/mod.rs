@@ -4,6 +4,8 @@ pub(crate) mod demo;
 
 pub(crate) mod connector;
 
+pub(crate) mod connect;
+
 pub(crate) mod processor;
 
 pub(crate) mod replay;

@@ -17,6 +17,7 @@ fn sections() -> Vec<(&'static str, Vec<Described>)> {
         ("Every process", [&process::ALL[..], &[readiness::READY]].concat()),
         ("Connector", connector::metrics::ALL.to_vec()),
         ("Connector: what librdkafka counts", kafka::metrics::ALL.to_vec()),
+        ("Connect worker", connect::task::ALL.to_vec()),
         ("Schema registry", codec::registry::metrics::ALL.to_vec()),
         ("Processor", processor::metrics::ALL.to_vec()),
     ]

@@ -11,6 +11,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("sqlite3 -box demo.db", "after the demo, and not ours"),
     ("aqueduct setup", "needs Pub/Sub; tests/tests/pipe"),
     ("aqueduct connector", "needs Kafka and Pub/Sub; tests/tests/pipe"),
+    ("aqueduct connect connect-standalone.properties pubsub-sink.json", "needs Kafka; tests/connect"),
     ("aqueduct processor --config aqueduct.toml", "needs Pub/Sub; tests/tests/pipe"),
     ("aqueduct check", "needs all services; services.rs"),
     ("aqueduct check --sample 10000", "needs Kafka; tests/survey"),

@@ -31,6 +31,8 @@ mod flows;
 mod formats;
 mod services;
 
+mod connect;
+
 mod refusals;
 
 #[cfg(feature = "cloud")]

@@ -2,9 +2,10 @@
 
 use crate::support::Place;
 
-pub(crate) const COMMANDS: [&str; 20] = [
+pub(crate) const COMMANDS: [&str; 21] = [
     "demo",
     "connector",
+    "connect",
     "processor",
     "replay",
     "test",

@@ -96,6 +96,25 @@ impl Brokers {
         }
     }
 
+    /// The names of all topics that this user may see. Brokers have `patience` to answer. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Unanswered`].
+    pub fn topic_names(&self, patience: Duration) -> Result<Vec<String>, Error> {
+        let metadata = self.client.client().fetch_metadata(None, patience);
+        let metadata = metadata.map_err(|error| Error::Unanswered {
+            brokers: self.config.bootstrap_servers.clone(),
+            source: KafkaText::from(error),
+        })?;
+        let exists = |topic: &&MetadataTopic| topic.error().is_none();
+        Ok(metadata.topics().iter().filter(exists).map(|topic| topic.name().to_owned()).collect())
+    }
+
+    /// The ID of the cluster; `None` if no broker answers within `patience`. Blocks.
+    pub fn cluster_id(&self, patience: Duration) -> Option<String> {
+        self.client.client().fetch_cluster_id(patience)
+    }
+
     fn metadata(&self, topic: &str, patience: Duration) -> Result<Metadata, Error> {
         let start = Instant::now();
         let mut wait = FIRST_WAIT;

@@ -217,9 +217,11 @@ fn spawn<B: Send + 'static>(
     body: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, Error> {
     let alarm = Alarm { name, driver };
+    // A process with several groups names the one that a line is about in a span.
+    let span = tracing::Span::current();
     let body = move || {
         let _alarm = alarm;
-        body();
+        span.in_scope(body);
     };
     thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|_| Error::Defect(name))
 }

@@ -240,6 +240,7 @@ fn ask_kafka(kafka: &KafkaConfig) -> Result<Topics, kafka::Error> {
 fn named(endpoint: &Endpoint) -> String {
     match endpoint {
         Endpoint::GoogleCloud => "Pub/Sub".to_owned(),
+        Endpoint::Regional { url } => format!("Pub/Sub at {url}"),
         Endpoint::Emulator { url } => format!("Pub/Sub emulator at {url}"),
     }
 }

@@ -1,0 +1,145 @@
+//! `aqueduct connect`: a Kafka Connect worker that runs Google's Pub/Sub sink.
+//!
+//! Wires the crates `connect` and `service` together.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use connect::{
+    connector,
+    define::Config,
+    properties,
+    rest::{self, Loggers},
+    task::TaskMetrics,
+    worker::{Herder, Target, WorkerConfig},
+};
+use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{errors::WrongUsage, global::Global, runtime};
+
+/// The files of a worker and of its connectors.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The worker's properties, as Kafka's connect-standalone.properties
+    #[arg(value_name = "WORKER.properties")]
+    worker: PathBuf,
+    /// Configurations of connectors
+    #[arg(value_name = "CONNECTOR.json|.properties")]
+    connectors: Vec<PathBuf>,
+}
+
+/// Shown by `--help`.
+pub(crate) const EXAMPLE: &str = "\
+Example: run the connector that Kafka Connect ran before, from the same files
+  aqueduct connect connect-standalone.properties pubsub-sink.json
+
+Runs connectors of the class com.google.pubsub.kafka.sink.CloudPubSubSinkConnector, and serves Connect's REST interface at `listeners`, by default 127.0.0.1:8083, with /metrics beside it. A configuration that would publish personal data unchanged needs aqueduct.forward=all. On SIGTERM or Ctrl-C, publishes and commits what was read, and exits with 0. docs/connect.md describes the differences from Kafka Connect.";
+
+/// Runs until stopped.
+///
+/// # Errors
+/// A file is invalid, or the REST interface cannot listen.
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let config = worker(&args.worker)?;
+    let connectors =
+        args.connectors.iter().map(|path| definition(path, &config)).collect::<Result<Vec<_>, _>>()?;
+    let levels = global.start_logging()?;
+    runtime::use_small_pages();
+    runtime::run(|shutdown| serve(config, connectors, levels, shutdown))
+}
+
+/// A connector of the command line.
+struct Definition {
+    name: String,
+    config: Config,
+    state: Option<Target>,
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).map_err(|error| WrongUsage(format!("cannot read {}: {error}", path.display())).into())
+}
+
+fn worker(path: &Path) -> anyhow::Result<WorkerConfig> {
+    let wrong = |text: String| WrongUsage(format!("{}: {text}", path.display()));
+    let entries = properties::parse(&read(path)?).map_err(|error| wrong(error.to_string()))?;
+    WorkerConfig::read(&entries).map_err(|mistakes| {
+        let texts: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        wrong(texts.join("\n  ")).into()
+    })
+}
+
+/// Reads and validates a connector's file: properties, a request of REST as JSON, or its configuration alone as JSON.
+fn definition(path: &Path, worker: &WorkerConfig) -> anyhow::Result<Definition> {
+    let wrong = |text: String| anyhow::Error::from(WrongUsage(format!("{}: {text}", path.display())));
+    let bytes = read(path)?;
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let (config, state) = if is_json {
+        rest::definition(&bytes).map_err(&wrong)?
+    } else {
+        let entries = properties::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
+        (properties::map(entries), None)
+    };
+    let name = config.get("name").map(|name| name.trim().to_owned()).unwrap_or_default();
+    if !config.get("connector.class").is_some_and(|class| connector::is_class(class.trim())) {
+        return Err(wrong(format!("connector.class: expected {}", connector::CLASS)));
+    }
+    let (validation, valid) = connector::validate(&config, &worker.defaults);
+    if valid.is_none() {
+        let errors: Vec<String> = validation
+            .values
+            .all
+            .iter()
+            .flat_map(|(_, value)| value.errors.iter().map(|error| format!("{}: {error}", value.name)))
+            .collect();
+        return Err(wrong(errors.join("\n  ")));
+    }
+    Ok(Definition { name, config, state })
+}
+
+async fn serve(
+    config: WorkerConfig,
+    connectors: Vec<Definition>,
+    levels: LogLevels,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let (metrics, readiness) = (Metrics::default(), Readiness::default());
+    service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "connect");
+    for warning in &config.warnings {
+        tracing::warn!(
+            action = "none if this is intended; otherwise correct the worker's properties",
+            "{warning}"
+        );
+    }
+    let settings = ServiceSettings { listen: Some(config.listen.clone()) };
+    let listener: TcpListener =
+        admin::bind(&settings, "").await.context("cannot serve the REST interface; correct listeners")?;
+    let address = listener.local_addr()?;
+    let id = config.id(address);
+    let (herder, handle) = Herder::new(config, id, TaskMetrics::new(&metrics));
+    tracing::info!(%address, rest = format!("http://{address}/"), version = env!("CARGO_PKG_VERSION"), "Connect worker starting");
+    let drained = CancellationToken::new();
+    let mut background = JoinSet::new();
+    let set = levels.clone();
+    let loggers = Loggers::new(move |text| set.set(text).map_err(|error| error.to_string()));
+    let own = admin::router(admin::Admin { metrics, readiness: readiness.clone(), levels });
+    let router = rest::router(handle.clone(), loggers, own);
+    background.spawn(admin::serve(listener, router, drained.clone()));
+    let herding = tokio::spawn(herder.run(shutdown.clone()));
+    for Definition { name, config, state } in connectors {
+        handle.create(&name, config, state).await.with_context(|| format!("connector {name}"))?;
+    }
+    readiness.set("connectors", Ok(()));
+    runtime::joined("the herder", herding.await)?;
+    drained.cancel();
+    while let Some(ended) = background.join_next().await {
+        runtime::joined("the REST interface", ended)?;
+    }
+    tracing::info!("Connect worker ended");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,340 @@
+//! A worker's properties: `connect-standalone.properties`, as Kafka has them.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use kafka::{KafkaConfig, KafkaSettings, Properties, Property};
+use service::settings::hint;
+
+use crate::{
+    client_properties::{self, Overrides},
+    connector::{Connector, Defaults},
+    converters,
+    define::Config,
+    properties::Entry,
+    providers::Providers,
+};
+
+/// The resolved properties. It has no `Debug`: values can be secrets.
+#[derive(Clone)]
+pub struct WorkerConfig {
+    /// The brokers.
+    pub bootstrap: String,
+    /// Where the REST interface listens.
+    pub listen: String,
+    /// The host and port by which others reach it.
+    pub advertised: Option<String>,
+    /// What connectors take from the worker.
+    pub defaults: Defaults,
+    /// Properties of every client, and of consumers.
+    consumer: Overrides,
+    /// Things that are allowed and probably not intended.
+    pub warnings: Vec<String>,
+}
+
+/// A mistake in a file of properties.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {key}: {text}")]
+pub struct Mistake {
+    /// The line; 0 for a key that is missing.
+    pub line: usize,
+    /// The key.
+    pub key: String,
+    /// What is wrong, and how to correct it.
+    pub text: String,
+}
+
+/// Where the REST interface listens if nothing is configured: loopback, because it has no login.
+const LISTEN: &str = "127.0.0.1:8083";
+
+/// Keys of workers that mean nothing here: what they configure does not exist.
+const WITHOUT_EFFECT: [&str; 17] = [
+    "plugin.path",
+    "plugin.discovery",
+    "offset.storage.file.filename",
+    "offset.flush.interval.ms",
+    "offset.flush.timeout.ms",
+    "task.shutdown.graceful.timeout.ms",
+    "topic.creation.enable",
+    "topic.tracking.enable",
+    "topic.tracking.allow.reset",
+    "metric.reporters",
+    "metrics.num.samples",
+    "metrics.sample.window.ms",
+    "metrics.recording.level",
+    "rest.advertised.listener",
+    "connector.client.config.override.policy",
+    "key.converter.plugin.version",
+    "value.converter.plugin.version",
+];
+
+/// Keys of distributed workers.
+const DISTRIBUTED: [&str; 3] = ["config.storage.", "status.storage.", "offset.storage."];
+
+impl WorkerConfig {
+    /// Reads a worker's properties.
+    ///
+    /// # Errors
+    /// Every mistake, with its line.
+    pub fn read(entries: &[Entry]) -> Result<Self, Vec<Mistake>> {
+        let lines: BTreeMap<&str, usize> = entries.iter().map(|entry| (&*entry.key, entry.line)).collect();
+        let mut mistakes = Vec::new();
+        let mut note = |key: &str, text: String| {
+            mistakes.push(Mistake {
+                line: lines.get(key).copied().unwrap_or_default(),
+                key: key.to_owned(),
+                text,
+            });
+        };
+        let written: Config = entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+        let providers = Providers::of(&written).unwrap_or_else(|error| {
+            note("config.providers", error.to_string());
+            Providers::default()
+        });
+        let mut config = Config::new();
+        for (key, value) in &written {
+            match providers.resolve(value) {
+                Ok(value) => drop(config.insert(key.clone(), value.trim().to_owned())),
+                Err(error) => note(key, error.to_string()),
+            }
+        }
+        if config.contains_key("config.storage.topic") || config.contains_key("group.id") {
+            let key =
+                if config.contains_key("config.storage.topic") { "config.storage.topic" } else { "group.id" };
+            note(key, "distributed mode is not supported yet; remove group.id, config.storage.*, status.storage.* and offset.storage.*, and name the connectors' files on the command line".to_owned());
+        }
+        let bootstrap = config.get("bootstrap.servers").cloned().unwrap_or_default();
+        if bootstrap.is_empty() {
+            note("bootstrap.servers", "is missing; expected host:port of the brokers".to_owned());
+        }
+        let key_converter = converter(&config, "key.converter", &mut note);
+        let value_converter = converter(&config, "value.converter", &mut note);
+        let headers = config.get("header.converter").map(String::as_str).unwrap_or_default();
+        if !converters::of_headers(headers) {
+            note("header.converter", "headers are published as text; remove the key".to_owned());
+        }
+        let (listen, advertised) = listeners(&config, &mut note);
+        if !matches!(
+            config.get("connector.client.config.override.policy").map(String::as_str),
+            None | Some("All")
+        ) {
+            note("connector.client.config.override.policy", "only All is supported; remove it".to_owned());
+        }
+        let consumer = clients(&config, &mut note);
+        let warnings = unknown(&config);
+        if !mistakes.is_empty() {
+            mistakes.sort_by_key(|mistake| mistake.line);
+            return Err(mistakes);
+        }
+        let defaults = Defaults { key_converter, value_converter, providers };
+        Ok(Self { bootstrap, listen, advertised, defaults, consumer, warnings })
+    }
+
+    /// The consumer group of a connector, over these topics, which must not be empty.
+    ///
+    /// # Errors
+    /// What is wrong with the properties.
+    pub fn kafka(&self, connector: &Connector, topics: Vec<String>) -> Result<KafkaConfig, String> {
+        let consumer = self.consumer.clone().with(&connector.consumer);
+        let group_id = consumer.group_id.unwrap_or_else(|| format!("connect-{}", connector.name));
+        self.client(topics, group_id, consumer.instance, consumer.start, consumer.properties.0)
+    }
+
+    /// A client for questions.
+    ///
+    /// # Errors
+    /// What is wrong with the properties.
+    pub fn questions(&self) -> Result<KafkaConfig, String> {
+        let consumer = self.consumer.clone();
+        self.client(vec!["none".to_owned()], "none".to_owned(), None, None, consumer.properties.0)
+    }
+
+    fn client(
+        &self,
+        topics: Vec<String>,
+        group_id: String,
+        instance: Option<String>,
+        start: Option<kafka::StartRule>,
+        properties: BTreeMap<String, String>,
+    ) -> Result<KafkaConfig, String> {
+        let settings = KafkaSettings {
+            bootstrap_servers: self.bootstrap.clone(),
+            topics,
+            group_id,
+            // A static member only if the user says so: Connect's tasks are dynamic members.
+            group_instance_id: Some(instance.unwrap_or_default()),
+            start: start.unwrap_or_default(),
+            buffer: event::ByteSize(32 << 20),
+            format: None,
+            formats: BTreeMap::new(),
+            properties: Properties(
+                properties.into_iter().map(|(name, value)| (name, Property(value))).collect(),
+            ),
+        };
+        settings.resolve("").map_err(|problems| {
+            let texts: Vec<String> =
+                problems.iter().map(|problem| format!("{} {}", problem.key, problem.text)).collect();
+            texts.join("; ")
+        })
+    }
+
+    /// The name of this worker in states: where others reach it, or else where it listens.
+    pub fn id(&self, bound: SocketAddr) -> String {
+        self.advertised.clone().unwrap_or_else(|| bound.to_string())
+    }
+}
+
+fn converter(config: &Config, key: &str, note: &mut impl FnMut(&str, String)) -> Config {
+    let class = config.get(key).cloned().unwrap_or_default();
+    if converters::find(&class).is_none() {
+        let text = match (class.is_empty(), converters::instead(&class)) {
+            (true, _) => "is missing; expected the class of a converter".to_owned(),
+            (_, Some(instead)) => instead,
+            (_, None) => {
+                let known: Vec<&str> =
+                    converters::PLUGINS.iter().map(|plugin| converters::simple(plugin.class)).collect();
+                format!("unknown class {class}; {}", hint(converters::simple(&class), &known, "classes"))
+            }
+        };
+        note(key, text);
+    }
+    let prefix = format!("{key}.");
+    let keys = config
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?.to_owned(), value.clone())));
+    keys.filter(|(name, _)| name != "plugin.version").chain([(String::new(), class)]).collect()
+}
+
+fn listeners(config: &Config, note: &mut impl FnMut(&str, String)) -> (String, Option<String>) {
+    let text = config.get("listeners").cloned().unwrap_or_default();
+    let mut listen = LISTEN.to_owned();
+    for listener in text.split(',').map(str::trim).filter(|listener| !listener.is_empty()).take(2) {
+        match listener.to_lowercase().strip_prefix("http://") {
+            Some(address) => {
+                let host = address.trim_end_matches('/');
+                listen = if host.starts_with(':') { format!("0.0.0.0{host}") } else { host.to_owned() };
+            }
+            None => note(
+                "listeners",
+                format!("{listener} is not supported; use http://host:port, behind a proxy for TLS"),
+            ),
+        }
+    }
+    if text.matches("://").count() > 1 {
+        note("listeners", "only one listener is supported".to_owned());
+    }
+    let host = config.get("rest.advertised.host.name");
+    let port = config.get("rest.advertised.port").cloned();
+    let port = port.or_else(|| listen.rsplit_once(':').map(|(_, port)| port.to_owned()));
+    let advertised = host.map(|host| format!("{host}:{}", port.unwrap_or_default()));
+    (listen, advertised)
+}
+
+/// Properties of every client stand alone, those of consumers behind `consumer.`, which win.
+fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> Overrides {
+    let is_security = |name: &str| {
+        name.starts_with("ssl.")
+            || name.starts_with("sasl.")
+            || name == "security.protocol"
+            || name == "client.id"
+    };
+    let common = config
+        .iter()
+        .filter(|(name, _)| is_security(name))
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let (common, problems) = client_properties::of_java(common);
+    for (name, problem) in problems {
+        note(&name, problem);
+    }
+    let own =
+        config.iter().filter_map(|(name, value)| Some((name.strip_prefix("consumer.")?, value.as_str())));
+    let (own, problems) = client_properties::of_java(own);
+    for (name, problem) in problems {
+        note(&format!("consumer.{name}"), problem);
+    }
+    common.with(&own)
+}
+
+/// Keys that are not known. Connect ignores them with a warning, too.
+fn unknown(config: &Config) -> Vec<String> {
+    const KNOWN: [&str; 9] = [
+        "header.converter",
+        "bootstrap.servers",
+        "key.converter",
+        "value.converter",
+        "listeners",
+        "rest.advertised.host.name",
+        "rest.advertised.port",
+        "config.providers",
+        "security.protocol",
+    ];
+    const PREFIXES: [&str; 9] = [
+        "key.converter.",
+        "value.converter.",
+        "header.converter.",
+        "config.providers.",
+        "ssl.",
+        "sasl.",
+        "consumer.",
+        "producer.",
+        "admin.",
+    ];
+    let is_known = |name: &str| {
+        KNOWN.contains(&name)
+            || WITHOUT_EFFECT.contains(&name)
+            || name == "client.id"
+            || PREFIXES.iter().chain(&DISTRIBUTED).any(|prefix| name.starts_with(prefix))
+    };
+    let text = |name: &String| {
+        format!("unknown key {name} is ignored, as Connect ignores it; {}", hint(name, &KNOWN, "keys"))
+    };
+    let unused = |name: &&String| name.starts_with("producer.") || name.starts_with("admin.");
+    let unused = config.keys().filter(unused).map(|name| {
+        format!("{name} has no effect: dead letters are written with the properties of consumer.*")
+    });
+    config.keys().filter(|name| !is_known(name)).map(text).chain(unused).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::properties;
+
+    const MINIMUM: &str = "bootstrap.servers=localhost:9092\nkey.converter=StringConverter\nvalue.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter.schemas.enable=false\n";
+
+    fn read(more: &str) -> Result<WorkerConfig, Vec<(usize, String)>> {
+        let entries = properties::parse(format!("{MINIMUM}{more}").as_bytes()).expect("valid");
+        WorkerConfig::read(&entries)
+            .map_err(|mistakes| mistakes.into_iter().map(|mistake| (mistake.line, mistake.key)).collect())
+    }
+
+    #[test]
+    fn properties_have_defaults() {
+        let config = read("").unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        assert_eq!((&*config.listen, config.advertised), ("127.0.0.1:8083", None));
+        assert_eq!(config.defaults.value_converter["schemas.enable"], "false");
+        let config =
+            read("listeners=HTTP://:18083\nrest.advertised.host.name=w1").unwrap_or_else(|m| panic!("{m:?}"));
+        assert_eq!((&*config.listen, config.advertised.as_deref()), ("0.0.0.0:18083", Some("w1:18083")));
+    }
+
+    #[test]
+    fn mistakes_have_a_line() {
+        let check = |more: &str, expected: (usize, &str)| {
+            let mistakes = read(more).err().unwrap_or_default();
+            assert_eq!(mistakes, [(expected.0, expected.1.to_owned())], "{more}");
+        };
+        check("listeners=https://:1", (5, "listeners"));
+        check("consumer.isolation.level=read_uncommitted", (5, "consumer.isolation.level"));
+        check("config.storage.topic=c", (5, "config.storage.topic"));
+        check("key.converter=Nope", (5, "key.converter"));
+        check("a=${nope:b:c}", (5, "a"));
+        check("\nbootstrap.servers=", (6, "bootstrap.servers"));
+    }
+
+    #[test]
+    fn unknown_keys_are_warnings() {
+        let config = read("listenres=x\nplugin.path=/p\noffset.storage.file.filename=/o")
+            .unwrap_or_else(|m| panic!("{m:?}"));
+        assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    }
+}

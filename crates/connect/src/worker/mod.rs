@@ -1,0 +1,44 @@
+//! A standalone worker: the connectors of one process, and their states.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `config` | the worker's properties |
+//! | `state` | states of connectors and tasks, and why a command is refused |
+//! | `herder` | owns the connectors, and takes commands and the ends of tasks one at a time |
+//! | `handle` | what sends the commands |
+//! | `supervise` | one task, from waiting for its topics to its end |
+
+mod config;
+mod handle;
+mod herder;
+mod state;
+mod supervise;
+
+use std::collections::BTreeMap;
+
+pub use config::{Mistake, WorkerConfig};
+pub use handle::Handle;
+pub use herder::Herder;
+pub use state::{Status, Target, TaskState, WorkerError};
+
+use crate::define::Config;
+
+/// A connector with everything that REST shows of it.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its name.
+    pub name: String,
+    /// Its configuration as it was given, with its name in it.
+    pub config: Config,
+    /// Its state.
+    pub status: Status,
+}
+
+/// What a command returns.
+pub type Answer<T> = Result<T, WorkerError>;
+
+/// An offset of a partition, or none.
+pub type OffsetChange = ((String, i32), Option<u64>);
+
+/// A change of a configuration: `None` removes a key.
+pub type Patch = BTreeMap<String, Option<String>>;

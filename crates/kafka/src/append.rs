@@ -1,0 +1,129 @@
+//! Whole records at the end of a topic, each confirmed: what a program must not lose, such as a dead letter.
+//!
+//! [`crate::Producer`] is for many records of which only the number of failures matters.
+
+use std::time::Duration;
+
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord},
+};
+
+use crate::{
+    Brokers, KafkaConfig,
+    client::plain_config,
+    error::{Error, KafkaText},
+};
+
+/// Appends records to one topic. Dropping it may block for a moment, so it must not be dropped on an async thread.
+pub struct Appender {
+    producer: FutureProducer,
+    topic: String,
+}
+
+/// A record to append. It has no `Debug`, because it can be personal data.
+#[derive(Clone, Copy)]
+pub struct NewRecord<'a> {
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value.
+    pub value: Option<&'a [u8]>,
+    /// Names and values of its headers.
+    pub headers: &'a [(String, Vec<u8>)],
+}
+
+/// How long the brokers may take to answer before the first record.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Bytes of records that Kafka has not confirmed yet.
+const QUEUE_KILOBYTES: &str = "16384";
+
+impl Appender {
+    /// Connects, and creates the topic with one partition if it does not exist. Blocks for at most half a minute.
+    ///
+    /// # Errors
+    /// [`Error::Unanswered`], [`Error::NotCreated`], or [`Error::Producer`] if librdkafka rejects the configuration.
+    pub fn open(config: &KafkaConfig, topic: &str, replicas: i32) -> Result<Self, Error> {
+        if !Brokers::open(config)?.topic_names(ANSWER)?.iter().any(|name| name == topic) {
+            create(config, topic, replicas)?;
+        }
+        let mut properties = plain_config(config.client());
+        properties
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "5")
+            .set("queue.buffering.max.kbytes", QUEUE_KILOBYTES)
+            // While Kafka is unavailable nothing is read either, so a record waits for it.
+            .set("message.timeout.ms", "0");
+        let producer = properties.create().map_err(|error| Error::Producer { source: error.into() })?;
+        Ok(Self { producer, topic: topic.to_owned() })
+    }
+
+    /// Appends records, and returns once Kafka has all of them.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`]: Kafka refuses one of them. Others may have been appended.
+    pub async fn append<'r>(&self, records: impl Iterator<Item = NewRecord<'r>>) -> Result<(), Error> {
+        let mut open = Vec::new();
+        for record in records {
+            loop {
+                match self.producer.send_result(self.record(&record)) {
+                    Ok(delivery) => {
+                        open.push(delivery);
+                        break;
+                    }
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))
+                        if !open.is_empty() =>
+                    {
+                        self.confirmed(&mut open).await?;
+                    }
+                    Err((error, _)) => return Err(self.rejected(error.into())),
+                }
+            }
+        }
+        self.confirmed(&mut open).await
+    }
+
+    fn record<'r>(&'r self, record: &NewRecord<'r>) -> FutureRecord<'r, [u8], [u8]> {
+        let mut new = FutureRecord::to(&self.topic);
+        (new.key, new.payload) = (record.key, record.value);
+        let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key: key.as_str(), value: Some(value) })
+        });
+        new.headers(headers)
+    }
+
+    async fn confirmed(&self, open: &mut Vec<DeliveryFuture>) -> Result<(), Error> {
+        for delivery in open.drain(..) {
+            match delivery.await {
+                Ok(Ok(_)) => {}
+                Ok(Err((error, _))) => return Err(self.rejected(error.into())),
+                Err(_) => return Err(self.rejected(KafkaText("the producer was closed".to_owned()))),
+            }
+        }
+        Ok(())
+    }
+
+    fn rejected(&self, source: KafkaText) -> Error {
+        Error::Rejected { topic: self.topic.clone(), source }
+    }
+}
+
+fn create(config: &KafkaConfig, topic: &str, replicas: i32) -> Result<(), Error> {
+    let refused = |source: KafkaText| Error::NotCreated { topic: topic.to_owned(), source };
+    let admin: AdminClient<DefaultClientContext> =
+        plain_config(config.client()).create().map_err(|error| Error::Questions { source: error.into() })?;
+    let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER));
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replicas));
+    let answers = futures::executor::block_on(admin.create_topics(&[new], &options));
+    for answer in answers.map_err(|error| refused(error.into()))? {
+        match answer {
+            // Another process may have created it meanwhile.
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(refused(KafkaText(code.to_string()))),
+        }
+    }
+    Ok(())
+}
