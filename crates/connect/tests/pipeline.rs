@@ -100,7 +100,30 @@ fn what_is_wrong_is_named() {
     check(&[("errors.deadletterqueue.topic.name", "events")], &["topics"]);
     check(&[("enableCompression", "true")], &["enableCompression"]);
     check(&[("cps.project", "${env:NO_SUCH}")], &["cps.project"]);
+    check(&[("cps.topic", "projects/p/topics/t")], &["cps.topic"]);
+    check(&[("transforms.mask.negate", "true")], &["transforms.mask.negate"]);
     check(&[("label.team", "x")], &[]);
+}
+
+/// A transform that leaves out some records protects nothing.
+#[test]
+fn a_predicate_decides_whether_a_transform_protects() {
+    let with = |class: &'static str, negate: &'static str| {
+        [
+            ("transforms.mask.predicate", "p"),
+            ("transforms.mask.negate", negate),
+            ("predicates", "p"),
+            ("predicates.p.type", class),
+        ]
+    };
+    let tombstones = "org.apache.kafka.connect.transforms.predicates.RecordIsTombstone";
+    check(&with(tombstones, "true"), &[]);
+    check(&with(tombstones, "false"), &["aqueduct.forward"]);
+    let mut named = with("org.apache.kafka.connect.transforms.predicates.TopicNameMatches", "false").to_vec();
+    named.push(("predicates.p.pattern", "events"));
+    check(&named, &["aqueduct.forward"]);
+    named.push(("aqueduct.forward", "all"));
+    check(&named, &[]);
 }
 
 #[test]
@@ -128,6 +151,7 @@ fn personal_data_does_not_pass_without_a_word() {
         &only("org.apache.kafka.connect.transforms.MaskField$Key", "transforms.x.fields", "a"),
         &["aqueduct.forward"],
     );
+    check(&only("aqueduct.Pseudonymise", "transforms.x.forward", "/*"), &["aqueduct.forward"]);
     check(&only("io.aiven.kafka.connect.transforms.Hash$Value", "transforms.x.function", "sha256"), &[]);
     check(&[("orderingKeySource", "key")], &["orderingKeySource"]);
     check(&[("orderingKeySource", "key"), ("aqueduct.key", "forward")], &[]);

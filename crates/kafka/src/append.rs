@@ -10,6 +10,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
+    util::Timeout,
 };
 
 use crate::{
@@ -32,13 +33,15 @@ pub struct NewRecord<'a> {
     /// The value.
     pub value: Option<&'a [u8]>,
     /// Names and values of its headers.
-    pub headers: &'a [(String, Vec<u8>)],
+    pub headers: &'a [(String, Option<Vec<u8>>)],
 }
 
 /// How long the brokers may take to answer before the first record.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Bytes of records that Kafka has not confirmed yet.
 const QUEUE_KILOBYTES: &str = "16384";
+/// Less than the queue holds.
+const LARGEST: &str = "15000000";
 
 impl Appender {
     /// Connects, and creates the topic with one partition if it does not exist. Blocks for at most half a minute.
@@ -55,6 +58,8 @@ impl Appender {
             .set("acks", "all")
             .set("linger.ms", "5")
             .set("queue.buffering.max.kbytes", QUEUE_KILOBYTES)
+            // The broker decides what is too large.
+            .set("message.max.bytes", LARGEST)
             // While Kafka is unavailable nothing is read either, so a record waits for it.
             .set("message.timeout.ms", "0");
         let producer = properties.create().map_err(|error| Error::Producer { source: error.into() })?;
@@ -68,19 +73,15 @@ impl Appender {
     pub async fn append<'r>(&self, records: impl Iterator<Item = NewRecord<'r>>) -> Result<(), Error> {
         let mut open = Vec::new();
         for record in records {
-            loop {
-                match self.producer.send_result(self.record(&record)) {
-                    Ok(delivery) => {
-                        open.push(delivery);
-                        break;
-                    }
-                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _))
-                        if !open.is_empty() =>
-                    {
-                        self.confirmed(&mut open).await?;
-                    }
-                    Err((error, _)) => return Err(self.rejected(error.into())),
+            match self.producer.send_result(self.record(&record)) {
+                Ok(delivery) => open.push(delivery),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    // Other calls may have filled it.
+                    self.confirmed(&mut open).await?;
+                    let sent = self.producer.send(self.record(&record), Timeout::Never).await;
+                    sent.map_err(|(error, _)| self.rejected(error.into()))?;
                 }
+                Err((error, _)) => return Err(self.rejected(error.into())),
             }
         }
         self.confirmed(&mut open).await
@@ -90,7 +91,7 @@ impl Appender {
         let mut new = FutureRecord::to(&self.topic);
         (new.key, new.payload) = (record.key, record.value);
         let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key: key.as_str(), value: Some(value) })
+            headers.insert(Header { key: key.as_str(), value: value.as_ref() })
         });
         new.headers(headers)
     }

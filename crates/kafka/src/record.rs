@@ -51,12 +51,17 @@ impl<'a> Record<'a> {
     /// The headers that have a value, in the order of the record. librdkafka parses the headers at this call, so a caller
     /// that needs none should not ask for them.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.all_headers().filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// As [`Self::headers`], with those that have no value.
+    pub fn all_headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
         let headers: Option<&'a BorrowedHeaders> = match self.message {
             AnyMessage::Borrowed(message) => message.headers(),
             AnyMessage::Owned(message) => message.headers().map(|headers| headers.as_borrowed()),
         };
         let all = headers.into_iter().flat_map(|headers| headers.iter());
-        all.filter_map(|header| Some((header.key, header.value?)))
+        all.map(|header| (header.key, header.value))
     }
 }
 

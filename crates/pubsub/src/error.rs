@@ -92,6 +92,15 @@ impl Error {
         matches!(self, Self::Unavailable { .. } | Self::NoToken { .. })
     }
 
+    /// Whether a publish failed because of its messages. Otherwise no message can be published, whatever it is.
+    pub fn is_about_messages(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } => true,
+            Self::Refused { source, .. } => source.0 == status::name(Code::InvalidArgument),
+            _ => false,
+        }
+    }
+
     /// From a failed call about a topic or a subscription, other than a publish.
     pub(crate) fn of_call(path: &str, error: CallError) -> Self {
         match error {

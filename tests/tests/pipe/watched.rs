@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tests::{
     formats::registry,
+    pipe::{PROJECT, Pipe},
     process::Process,
     prometheus::{Prometheus, encoded, shipped},
     proxy::Proxy,
@@ -87,6 +88,26 @@ fn dashboard() -> Result<Vec<String>> {
     Ok(queries)
 }
 
+/// A Connect worker whose connector waits for its topic.
+fn connect_worker(pipe: &Pipe) -> Result<Process> {
+    let worker = format!(
+        "bootstrap.servers={}\nlisteners=http://127.0.0.1:0\n\
+         key.converter=org.apache.kafka.connect.storage.StringConverter\n\
+         value.converter=org.apache.kafka.connect.converters.ByteArrayConverter\n",
+        services::address(services::KAFKA)?
+    );
+    let sink = format!(
+        "name=sink\nconnector.class=com.google.pubsub.kafka.sink.CloudPubSubSinkConnector\ntopics={}-none\n\
+         cps.project={PROJECT}\ncps.topic={}\ncps.useEmulator=true\ncps.endpoint={}\naqueduct.forward=all\n",
+        pipe.name(),
+        pipe.name(),
+        services::address(services::PUBSUB)?
+    );
+    pipe.write("worker.properties", &worker)?;
+    pipe.write("sink.properties", &sink)?;
+    pipe.start(&["connect", "worker.properties", "sink.properties"])
+}
+
 #[test]
 fn the_dashboard_uses_exposed_metrics() -> Result<()> {
     let pipe = prepared("watched", 2)?;
@@ -99,7 +120,9 @@ fn the_dashboard_uses_exposed_metrics() -> Result<()> {
     let with_registry = formats::pipe("watched-formats", &services::address(services::SCHEMA_REGISTRY)?)?;
     formats::Topics::new(&with_registry, 1, &registry()?)?.produce(&mut formats::traffic(10, 1), 10)?;
     let mut decoding = with_registry.start(&["connector"])?;
-    let targets = [connector.address()?, processor.address()?, standby.address()?, decoding.address()?];
+    let mut connect = connect_worker(&pipe)?;
+    let targets = [&mut connector, &mut processor, &mut standby, &mut decoding, &mut connect];
+    let targets: Vec<String> = targets.into_iter().map(Process::address).collect::<Result<_>>()?;
     let prometheus = Prometheus::start(&targets)?;
 
     let described = Described::all()?;

@@ -123,6 +123,7 @@ async fn serve(
     let id = config.id(address);
     let (herder, handle) = Herder::new(config, id, TaskMetrics::new(&metrics));
     tracing::info!(%address, rest = format!("http://{address}/"), version = env!("CARGO_PKG_VERSION"), "Connect worker starting");
+    tracing::info!(%address, "metrics and probes");
     let drained = CancellationToken::new();
     let mut background = JoinSet::new();
     let set = levels.clone();

@@ -123,6 +123,14 @@ pub(super) fn try_to_build(values: &mut Values) {
     }
 }
 
+/// Whether a transform is for every record with a value: without a predicate, or for all but tombstones.
+pub(super) fn is_for_every_value(values: &Values, alias: &str) -> bool {
+    let name = values.text(&format!("transforms.{alias}.predicate")).unwrap_or_default();
+    let class = values.text(&format!("predicates.{name}.type")).unwrap_or_default();
+    let is_negated = values.is_true(&format!("transforms.{alias}.negate"));
+    name.is_empty() || (simple(class) == "RecordIsTombstone" && is_negated)
+}
+
 /// The options of a transform.
 pub(super) fn options<'v>(values: &'v Values, alias: &str, part: Part) -> Options<'v> {
     Options {
@@ -152,6 +160,10 @@ fn step(values: &Values, alias: String) -> Result<Step, (String, String)> {
         true => None,
         false => Some((predicate(values, name)?, values.is_true(&format!("{prefix}negate")))),
     };
+    if predicate.is_none() && values.is_true(&format!("{prefix}negate")) {
+        let problem = "negate=true needs a predicate; set one, or remove it";
+        return Err((format!("{prefix}negate"), problem.to_owned()));
+    }
     if predicate.is_none() && simple(found.plugin.class) == "Filter" {
         let problem = "Filter without a predicate drops every record; set a predicate";
         return Err((format!("{prefix}predicate"), problem.to_owned()));

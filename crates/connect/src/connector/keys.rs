@@ -131,8 +131,8 @@ pub(super) fn sink() -> Vec<Key> {
     };
     let most = i64::from(i32::MAX);
     vec![
-        Key::new("cps.project", Kind::String).importance(Importance::High).doc("Project of the Pub/Sub topic."),
-        Key::new("cps.topic", Kind::String).importance(Importance::High).doc("Pub/Sub topic to publish to."),
+        Key::new("cps.project", Kind::String).importance(Importance::High).custom(check_id).doc("Project of the Pub/Sub topic."),
+        Key::new("cps.topic", Kind::String).importance(Importance::High).custom(check_id).doc("Pub/Sub topic to publish to."),
         number("maxBufferSize", Kind::Int, "100", "Most messages in a request; 1,000 if it is not set.")
             .at_least(1)
             .at_most(most),
@@ -232,6 +232,15 @@ fn check_name(name: &str) -> Result<(), String> {
     Err(format!(
         "Invalid value {name} for configuration name: String may not contain control sequences but had the following ASCII chars: {controls}"
     ))
+}
+
+/// Pub/Sub refuses every message to a wrong name, and each would be skipped as if the message were wrong.
+fn check_id(text: &str) -> Result<(), String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.~+%:".contains(c);
+    match !text.is_empty() && text.chars().all(is_part) {
+        true => Ok(()),
+        false => Err(format!("Invalid value {text}: expected an ID, without projects/ and topics/")),
+    }
 }
 
 fn check_ordering(text: &str) -> Result<(), String> {

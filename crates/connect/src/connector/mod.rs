@@ -159,6 +159,11 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
         _ => None,
     };
     for (key, value) in &mut values.all {
+        let written = config.get(&value.name).filter(|written| resolved.get(&value.name) != Some(*written));
+        if let Some(written) = written.filter(|_| !value.errors.is_empty()) {
+            // An error may quote what a reference stands for.
+            value.errors = vec![format!("Invalid value {written} for configuration {}", value.name)];
+        }
         match config.get(&value.name) {
             // As Connect shows it.
             Some(_) if resolved.get(&value.name).is_some_and(|text| !key.parses(text)) => value.value = None,
@@ -273,6 +278,11 @@ fn check_names(values: &mut Values, config: &Config, warnings: &mut Vec<String>)
     let known: BTreeSet<String> = values.all.iter().map(|(key, _)| key.name.to_string()).collect();
     for name in config.keys().filter(|name| !known.contains(*name)) {
         if PREFIXES[2..].iter().any(|prefix| name.starts_with(prefix)) {
+            let of = |class: &&str| name.strip_prefix(class).is_some_and(|rest| rest.starts_with('.'));
+            let class = ["key.converter", "value.converter"].into_iter().find(of);
+            if let Some(class) = class.filter(|class| !config.contains_key(*class)) {
+                warnings.push(format!("{name} has no effect without {class}, as in Connect"));
+            }
             continue;
         }
         let names: Vec<&str> = known.iter().map(String::as_str).collect();

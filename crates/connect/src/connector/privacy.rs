@@ -51,7 +51,7 @@ pub(super) fn check(values: &mut Values, is_sound: bool, warnings: &mut Vec<Stri
         let Some(found) = transforms::find(class) else { continue };
         let options = chain::options(values, &alias, found.part);
         let does = (found.plugin.protects)(&options);
-        protects |= does && found.part == Part::Value;
+        protects |= does && found.part == Part::Value && chain::is_for_every_value(values, &alias);
         if simple(found.plugin.class) == "Hash" && !options.is_hmac {
             warnings.push(format!(
                 "transforms.{alias}: a plain digest reveals the text to anyone with a list of possible values; set aqueduct.hash=hmac and aqueduct.keyring"
@@ -61,7 +61,7 @@ pub(super) fn check(values: &mut Values, is_sound: bool, warnings: &mut Vec<Stri
     if !protects && values.text("aqueduct.forward").is_none() {
         values.note(
             "aqueduct.forward",
-            "no transform masks, hashes, drops or pseudonymises anything in the value; add one, for example aqueduct.Pseudonymise, or write aqueduct.forward=all",
+            "no transform masks, hashes, drops or pseudonymises anything in the value of every record; add one without a predicate, for example aqueduct.Pseudonymise, or write aqueduct.forward=all",
         );
     }
 }

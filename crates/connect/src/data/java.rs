@@ -44,15 +44,14 @@ fn write(value: &Value<'_>, schema: Option<&Schema>, out: &mut String) {
             out.push(']');
         }
         Value::Map(entries) => {
-            let of = |schema: Option<&Schema>| schema.cloned();
-            let keys = of(schema.and_then(|schema| schema.keys.as_deref()));
-            let values = of(schema.and_then(|schema| schema.values.as_deref()));
+            let keys = schema.and_then(|schema| schema.keys.as_deref());
+            let values = schema.and_then(|schema| schema.values.as_deref());
             out.push('{');
             for (place, (key, value)) in entries.iter().enumerate() {
                 out.push_str(if place > 0 { ", " } else { "" });
-                write(key, keys.as_ref(), out);
+                write(key, keys, out);
                 out.push('=');
-                write(value, values.as_ref(), out);
+                write(value, values, out);
             }
             out.push('}');
         }

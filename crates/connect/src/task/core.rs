@@ -14,6 +14,8 @@ use kafka::{Commit, Slot, start::Start};
 #[derive(Debug, Default)]
 pub(super) struct Core {
     ledgers: BTreeMap<Slot, Ledger>,
+    /// Whether a record has failed: what follows it is read and discarded.
+    discards: bool,
 }
 
 impl Core {
@@ -52,7 +54,16 @@ impl Core {
         }
     }
 
+    /// A record failed, and nothing behind it is taken. Positions of the reader are behind discarded records from now on, so
+    /// they account for nothing.
+    pub(super) fn discard(&mut self) {
+        self.discards = true;
+    }
+
     pub(super) fn passed(&mut self, slot: &Slot, position: u64) {
+        if self.discards {
+            return;
+        }
         if let Some(ledger) = self.ledgers.get_mut(slot) {
             ledger.pass(position);
             settle(ledger);
@@ -61,6 +72,9 @@ impl Core {
 
     /// Retention took these records before they were read. Returns how many.
     pub(super) fn overtaken(&mut self, slot: &Slot, position: u64) -> u64 {
+        if self.discards {
+            return 0;
+        }
         let Some(ledger) = self.ledgers.get_mut(slot) else { return 0 };
         let lost = ledger.lose(position);
         settle(ledger);
@@ -144,6 +158,20 @@ mod tests {
         core.gone(&BTreeSet::from([slot(1)]));
         assert_eq!(offsets(&core), []);
         assert!(!core.read(&[(slot(1), 6..7)]), "the partition was given up");
+    }
+
+    /// Between the failure and the end of the task, the reader passes records that were discarded.
+    #[test]
+    fn nothing_is_committed_past_a_record_that_failed() {
+        let mut core = core();
+        let read = vec![(slot(0), 5..8)];
+        core.read(&read);
+        core.discard();
+        core.passed(&slot(0), 12);
+        core.passed(&slot(1), 9);
+        assert_eq!(core.overtaken(&slot(1), 9), 0);
+        core.published(&read);
+        assert_eq!(offsets(&core), [(0, 8)]);
     }
 
     #[test]

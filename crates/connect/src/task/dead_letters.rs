@@ -73,7 +73,7 @@ impl DeadLetters {
     }
 
     /// The headers of a letter. Without a payload they are all that it has.
-    fn headers(&self, skipped: &Skipped) -> Vec<(String, Vec<u8>)> {
+    fn headers(&self, skipped: &Skipped) -> Vec<(String, Option<Vec<u8>>)> {
         let mut headers = skipped.payload.as_ref().map(|payload| payload.headers.clone()).unwrap_or_default();
         if skipped.payload.is_some() && !self.has_context {
             return headers;
@@ -90,7 +90,8 @@ impl DeadLetters {
             ("exception.class.name", EXCEPTION.to_owned()),
             ("exception.message", error.to_string()),
         ];
-        let context = context.map(|(name, text)| (format!("__connect.errors.{name}"), text.into_bytes()));
+        let context =
+            context.map(|(name, text)| (format!("__connect.errors.{name}"), Some(text.into_bytes())));
         headers.extend(context);
         headers
     }
@@ -131,7 +132,10 @@ mod tests {
         let found: Vec<_> = headers
             .iter()
             .map(|(name, value)| {
-                (name.trim_start_matches("__connect.errors."), String::from_utf8_lossy(value))
+                (
+                    name.trim_start_matches("__connect.errors."),
+                    String::from_utf8_lossy(value.as_deref().unwrap_or(b"null")),
+                )
             })
             .collect();
         let expected: Vec<_> = expected.iter().map(|(name, value)| (*name, (*value).into())).collect();
@@ -151,9 +155,10 @@ mod tests {
             ("exception.class.name", EXCEPTION),
             ("exception.message", "JsonConverter: invalid JSON at byte 3"),
         ];
-        let payload = || Some(Payload { headers: vec![("own".into(), b"h".to_vec())], ..Payload::default() });
+        let headers = || vec![("own".into(), Some(b"h".to_vec())), ("flag".into(), None)];
+        let payload = || Some(Payload { headers: headers(), ..Payload::default() });
         check(None, false, &context);
-        check(payload(), false, &[("own", "h")]);
-        check(payload(), true, &[&[("own", "h")], &context[..]].concat());
+        check(payload(), false, &[("own", "h"), ("flag", "null")]);
+        check(payload(), true, &[&[("own", "h"), ("flag", "null")], &context[..]].concat());
     }
 }

@@ -120,11 +120,13 @@ impl Driver {
             }
             Stimulus::Overtaken(slot, position) => {
                 let lost = self.core.overtaken(&slot, position);
-                tracing::error!(
-                    partition = %slot, lost,
-                    action = "give the topic a longer retention, or the connector more processor time",
-                    "retention deleted records before they were read"
-                );
+                if lost > 0 {
+                    tracing::error!(
+                        partition = %slot, lost,
+                        action = "give the topic a longer retention, or the connector more processor time",
+                        "retention deleted records before they were read"
+                    );
+                }
             }
             Stimulus::Committed(commits) => self.core.committed(&commits),
             Stimulus::Drain(slots, reply) => {
@@ -174,6 +176,7 @@ impl Driver {
             self.fill_requests();
         }
         if let Some((slot, offset, error)) = failure {
+            self.core.discard();
             self.fail(record_error(&slot, offset, error));
         }
         self.check_drained();

@@ -54,7 +54,7 @@ pub(super) struct Skipped {
 pub(super) struct Payload {
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
-    pub(super) headers: Vec<(String, Vec<u8>)>,
+    pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// A batch has no more records, so that it ends even if none of them becomes a message.
@@ -107,7 +107,7 @@ impl kafka::Intake for Intake {
             return Admission::Taken(None);
         }
         let headers = match self.pipeline.needs_headers() {
-            true => record.headers().map(|(name, value)| (name, Some(value))).collect(),
+            true => record.all_headers().collect(),
             false => Vec::new(),
         };
         let raw = Raw {
@@ -196,17 +196,17 @@ impl Batch {
 
 impl Payload {
     fn of(record: &Record<'_>) -> Self {
-        let header = |(name, value): (&str, &[u8])| (name.to_owned(), value.to_vec());
+        let header = |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(<[u8]>::to_vec));
         Self {
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),
-            headers: record.headers().map(header).collect(),
+            headers: record.all_headers().map(header).collect(),
         }
     }
 
     fn size(&self) -> usize {
         let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
-        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
+        let headers = self.headers.iter().map(|(name, value)| name.len() + length(value));
         length(&self.key) + length(&self.value) + headers.sum::<usize>()
     }
 }

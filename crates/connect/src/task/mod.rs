@@ -57,6 +57,15 @@ impl TaskMetrics {
         Self { records: metrics.counters(&RECORDS), retries: metrics.counters(&RETRIES) }
     }
 
+    /// A connector starts: what it counts is 0 and not absent.
+    pub(crate) fn begin(&self, connector: &str) {
+        for outcome in ["published", "dropped", "empty", "failed"] {
+            let labels = vec![("connector", connector.to_owned()), ("outcome", outcome.to_owned())];
+            drop(self.records.get_or_create(&labels));
+        }
+        drop(self.retries.get_or_create(&vec![("connector", connector.to_owned())]));
+    }
+
     fn add(&self, connector: &str, outcome: &str, count: u64) {
         if count > 0 {
             let labels = vec![("connector", connector.to_owned()), ("outcome", outcome.to_owned())];

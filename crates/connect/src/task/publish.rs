@@ -44,7 +44,7 @@ impl Publishing {
     /// Publishes the messages of a batch, and returns the places of those that Pub/Sub refuses even alone.
     ///
     /// # Errors
-    /// If nothing can be published: the topic or a permission is missing.
+    /// If nothing can be published: the topic or a permission is missing, or the topic refuses every message.
     pub(super) async fn batch(&self, batch: &Batch) -> Result<Vec<usize>, String> {
         let all: Vec<usize> = (0..batch.messages.len()).collect();
         if all.is_empty() {
@@ -71,11 +71,11 @@ impl Publishing {
         while let Some(places) = open.pop() {
             match self.until_answered(messages, &places).await {
                 Ok(()) => {}
-                Err(Error::Refused { .. } | Error::TooLarge { .. }) if places.len() > 1 => {
+                Err(error) if error.is_about_messages() && places.len() > 1 => {
                     let (first, second) = places.split_at(places.len() / 2);
                     open.extend([second.to_vec(), first.to_vec()]);
                 }
-                Err(Error::Refused { .. } | Error::TooLarge { .. }) => refused.extend(places),
+                Err(error) if error.is_about_messages() => refused.extend(places),
                 Err(error) => return Err(chain(&error)),
             }
         }

@@ -1,6 +1,6 @@
 //! `MaskField`: replaces fields with an empty value of their type, or with a text of the configuration.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use rustc_hash::FxHashSet;
 
@@ -93,7 +93,8 @@ impl MaskField {
             }
         }
         if masked < self.names.len() {
-            let present: FxHashSet<&str> = members.iter().map(|member| &*member.name).collect();
+            // Names are of a record, so their hashes need a secret.
+            let present: HashSet<&str> = members.iter().map(|member| &*member.name).collect();
             let missing = self.fields.iter().filter(|field| !present.contains(&***field));
             let mut missing: Vec<&String> = missing.collect();
             missing.sort_unstable();

@@ -45,7 +45,7 @@ pub(super) const PLUGIN: Plugin = Plugin {
     build,
     protects: |options| {
         ["pseudonymise", "remove"].iter().any(|key| !options.list(key).is_empty())
-            || options.list("forward") != ["all"]
+            || options.list("forward").iter().all(|pointer| pointer != "all" && pointer != "/*")
     },
 };
 

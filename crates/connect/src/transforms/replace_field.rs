@@ -1,8 +1,12 @@
 //! `ReplaceField`: drops fields, and gives others new names.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
 use super::{Built, Options, Part, Plugin, Transform, Verdict, replace_null_with_default, updates::Updates};
 use crate::{
@@ -114,7 +118,8 @@ impl ReplaceField {
             }
         }
         // A new name can be that of another field. Kafka keeps either; here it is the last one, once.
-        let mut last: FxHashMap<String, usize> = FxHashMap::default();
+        // Names are of a record, so their hashes need a secret.
+        let mut last: HashMap<String, usize> = HashMap::new();
         for (place, member) in members.iter().enumerate() {
             last.insert(member.name.clone().into_owned(), place);
         }

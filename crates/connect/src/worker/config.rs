@@ -119,6 +119,7 @@ impl WorkerConfig {
         ) {
             note("connector.client.config.override.policy", "only All is supported; remove it".to_owned());
         }
+        protections(&config, &mut note);
         let consumer = clients(&config, &mut note);
         let warnings = unknown(&config);
         if !mistakes.is_empty() {
@@ -229,6 +230,19 @@ fn listeners(config: &Config, note: &mut impl FnMut(&str, String)) -> (String, O
     (listen, advertised)
 }
 
+/// What protects a worker of Connect and is not supported here must not be left out silently.
+fn protections(config: &Config, note: &mut impl FnMut(&str, String)) {
+    let protects = |name: &str| {
+        ["rest.extension.classes", "admin.listeners"].contains(&name)
+            || name.starts_with("listeners.https.")
+            || (name.starts_with("config.providers.") && name.contains(".param."))
+    };
+    for name in config.keys().filter(|name| protects(name)) {
+        let text = "is not supported, and without it the worker would be open to more than before; remove it, and protect the worker in another way";
+        note(name, text.to_owned());
+    }
+}
+
 /// Properties of every client stand alone, those of consumers behind `consumer.`, which win.
 fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> Overrides {
     let is_security = |name: &str| {
@@ -326,6 +340,11 @@ mod tests {
         check("listeners=https://:1", (5, "listeners"));
         check("consumer.isolation.level=read_uncommitted", (5, "consumer.isolation.level"));
         check("config.storage.topic=c", (5, "config.storage.topic"));
+        check("rest.extension.classes=a.B", (5, "rest.extension.classes"));
+        check(
+            "config.providers.file.param.allowed.paths=/x",
+            (5, "config.providers.file.param.allowed.paths"),
+        );
         check("key.converter=Nope", (5, "key.converter"));
         check("a=${nope:b:c}", (5, "a"));
         check("\nbootstrap.servers=", (6, "bootstrap.servers"));

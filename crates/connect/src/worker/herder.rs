@@ -281,6 +281,7 @@ impl Herder {
             return;
         }
         let stop = CancellationToken::new();
+        self.metrics.begin(name);
         held.task = TaskState::Running;
         held.running = Some(stop.clone());
         tracing::info!(connector = name, "connector starting");

@@ -76,6 +76,7 @@ fn build(values: &Values, prefix: &str) -> Result<Box<dyn Converter>, (&'static 
         replaces_nulls: values.is_true(&key("replace.null.with.default")),
         capacity: usize::try_from(values.number(&key("schemas.cache.size"))).unwrap_or_default().max(1),
         schemas: FxHashMap::default(),
+        bytes: 0,
     }))
 }
 
@@ -90,7 +91,12 @@ struct Enveloped {
     capacity: usize,
     /// By their text. `None` is the schema `null`.
     schemas: FxHashMap<Box<[u8]>, Option<Arc<Schema>>>,
+    /// Bytes of these texts.
+    bytes: usize,
 }
+
+/// Bytes of the texts of the schemas that are kept.
+const KEPT: usize = 4 << 20;
 
 impl Converter for Plain {
     fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Datum<'a>, DataError> {
@@ -123,9 +129,11 @@ impl Enveloped {
         }
         let schema =
             schema::parse(text).map_err(|problem| error(format!("the schema is invalid: {problem}")))?;
-        if self.schemas.len() >= self.capacity {
+        if self.schemas.len() >= self.capacity || self.bytes > KEPT {
             self.schemas.clear();
+            self.bytes = 0;
         }
+        self.bytes += text.len();
         self.schemas.insert(text.into(), schema.clone());
         Ok(schema)
     }

@@ -1,9 +1,8 @@
 //! JSON without a schema.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use event::json::{Scanner, Token, without_byte_order_mark};
-use rustc_hash::FxHashMap;
 
 use super::{error, malformed};
 use crate::data::{DataError, Member, Value};
@@ -46,7 +45,8 @@ fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, DataError> {
     let mut scanner = Scanner::object(bytes).map_err(malformed)?;
     let text = std::str::from_utf8(bytes).map_err(|_| error("invalid UTF-8"))?;
     let mut members: Vec<Member<'_>> = Vec::with_capacity(16);
-    let mut places: FxHashMap<Cow<'_, str>, usize> = FxHashMap::default();
+    // Names are of a record, so their hashes need a secret.
+    let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
     while let Some(member) = scanner.next_member().map_err(malformed)? {
         let name = member.name.decode();
         let start = scanner.position();

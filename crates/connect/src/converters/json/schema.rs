@@ -9,7 +9,7 @@ use super::typed;
 use crate::data::{Field, Schema, Type, logical};
 
 /// The largest scale of a decimal, so that no schema can ask for gigabytes of zeros.
-const LARGEST_SCALE: i32 = 10_000;
+const LARGEST_SCALE: i32 = 400;
 /// Each level is read once more for each level above it.
 const DEEPEST: usize = 64;
 
