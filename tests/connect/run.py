@@ -132,7 +132,7 @@ def dead_letters(topic, count):
 
 
 def stalls_alone(other, worker, folder):
-    """A connector whose Pub/Sub does not answer takes seconds to stop. Nobody else waits for it."""
+    """A connector whose Pub/Sub does not answer takes seconds to stop. No other connector waits for it."""
     name = f"{other.topic}-stalled"
     stalled = config(other.topic, name=name, cps__useEmulator="false", cps__endpoint="localhost:1", gcp__credentials__file__path=service_account(folder))
     check("a stalled connector", worker.call("POST", "/connectors", {"name": name, "config": stalled})[0] == 201)

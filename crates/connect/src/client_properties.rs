@@ -199,7 +199,7 @@ fn store(key: &str, instead: &str) -> String {
     format!("a JKS file cannot be read here; {instead}, and set {key}.type to match")
 }
 
-/// The value of `key="..."` in a JAAS configuration, where `\` stands before a quote.
+/// The value of `key="..."` in a JAAS configuration, where `\` escapes a quote.
 fn option(text: &str, key: &str) -> Option<String> {
     let start = text.match_indices(key).find(|(at, _)| {
         let before = text[..*at].chars().next_back();

@@ -4,7 +4,9 @@
 //! configuration that removes or replaces personal data in the value, or says that it may pass; see [`crate::connector`].
 //!
 //! ```compile_fail,E0451
-//! let forged = connect::pipeline::Message { out: todo!(), ordering_key: todo!() };
+//! fn forged(out: pubsub::OutMessage, ordering_key: std::sync::Arc<str>) -> connect::pipeline::Message {
+//!     connect::pipeline::Message { out, ordering_key }
+//! }
 //! ```
 
 use std::{borrow::Cow, sync::Arc};

@@ -1,7 +1,7 @@
 //! Values that are in a file or in the environment: `${file:/run/secrets.properties:password}`, `${env:NAME}` and
 //! `${directory:/run/secrets:password}`, with the names that `config.providers` gives them.
 //!
-//! A reference is kept where it is: the REST interface and the config topic show it, never what it stands for.
+//! A reference is kept where it is: the REST interface and the config topic show it, never its value.
 
 use std::{collections::BTreeMap, env, fs, path::Path};
 

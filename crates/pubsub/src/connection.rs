@@ -108,7 +108,7 @@ impl Connection {
         Self::with(endpoint, credentials)
     }
 
-    /// As [`Self::open`], with the key of a service account, as JSON. Contacts nobody yet.
+    /// As [`Self::open`], with the key of a service account, as JSON. Makes no call yet.
     ///
     /// # Errors
     /// [`Error::Credentials`] if the text is not such a key.

@@ -145,7 +145,7 @@ async fn repeated_and_reordered_changes_leave_the_newest_rows() {
     let user = |user: &str| Some(user.to_owned());
     let expected = [(None, 0, 10, 2), (user(""), 0, 10, 1), (user("a"), 0, 28, 3)];
     assert_eq!(bench.rows().await, expected);
-    assert_eq!(bench.writer.count(&table()).await.expect("a count"), 6, "the rows stand for all panes");
+    assert_eq!(bench.writer.count(&table()).await.expect("a count"), 6, "the rows account for all panes");
     // Applied long ago, and stored once more.
     bench.sent(&appends[0]).await.expect("an answer");
     assert_eq!(bench.rows().await, expected);

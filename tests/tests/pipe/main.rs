@@ -41,6 +41,15 @@ use tests::{
     wait,
 };
 
+/// Waits until every offset is accounted for and every row is in its table.
+fn until_written(processor: &mut Process, recount: &Recount) -> Result<()> {
+    wait::until("every row to be written", || {
+        let pending = processor.metric("aqueduct_processor_pending_requests", "")?;
+        let offsets = processor.metric("aqueduct_processor_ledger_offsets{flow=\"box_ctr\"", "")?;
+        Ok((pending == 0 && offsets == recount.total()).then_some(()))
+    })
+}
+
 /// Starts a connector and produces records with every kind of trouble, while three processors write rows and are killed, one
 /// after the other.
 fn processors_killed(pipe: &Pipe) -> Result<(Process, Produced)> {

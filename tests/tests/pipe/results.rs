@@ -11,7 +11,7 @@ use tests::{
     produced::Produced,
     proxy::Proxy,
     pubsub::{self, Onlooker},
-    recount::recount,
+    recount::{Recount, recount},
     rows::{DeadLetter, Row, difference, finals},
     services,
     traffic::{CANARY, Outgoing, Traffic},
@@ -133,6 +133,19 @@ fn into_topic(test: &str) -> Result<(Pipe, String)> {
     Ok((pipe, topic))
 }
 
+/// Reads until the last progress is that of the recount, and compares everything.
+fn has_all(reader: &mut Reader, onlooker: &Onlooker, recount: &Recount, produced: &Produced) -> Result<()> {
+    wait::until_right("the last messages", || {
+        onlooker.some()?.iter().try_for_each(|message| reader.add(message))?;
+        let ledger = reader.ledger();
+        let differs = (ledger != recount.ledger).then(|| format!("the last progress is {ledger:?}"));
+        Ok(differs.or_else(|| reader.gap()))
+    })?;
+    assert_eq!(difference(&finals(&reader.rows()?)?, &recount.counts), None);
+    assert_eq!(reader.dead_letters()?, produced.dead_letters());
+    Ok(())
+}
+
 #[test]
 fn results_equal_a_recount_under_kills() -> Result<()> {
     let (pipe, topic) = into_topic("results")?;
@@ -166,14 +179,7 @@ fn results_equal_a_recount_under_kills() -> Result<()> {
     pipe.until_reconciled()?;
     processor.stop()?;
     // The last panes may repeat counts that arrived before, so the rows were right without them.
-    wait::until_right("the last messages", || {
-        onlooker.some()?.iter().try_for_each(|message| reader.add(message))?;
-        let ledger = reader.ledger();
-        let differs = (ledger != recount.ledger).then(|| format!("the last progress is {ledger:?}"));
-        Ok(differs.or_else(|| reader.gap()))
-    })?;
-    assert_eq!(difference(&finals(&reader.rows()?)?, &recount.counts), None);
-    assert_eq!(reader.dead_letters()?, produced.dead_letters());
+    has_all(&mut reader, &onlooker, &recount, &produced)?;
     ensure!(reader.panes.values().any(|panes| *panes > 1), "no window fired twice");
     Ok(())
 }
@@ -237,14 +243,7 @@ fn an_outage_of_pubsub_delays_results_and_loses_none() -> Result<()> {
     connector.stop()?;
     pipe.until_reconciled()?;
     processor.stop()?;
-    wait::until_right("the last messages", || {
-        onlooker.some()?.iter().try_for_each(|message| reader.add(message))?;
-        let ledger = reader.ledger();
-        let differs = (ledger != recount.ledger).then(|| format!("the last progress is {ledger:?}"));
-        Ok(differs.or_else(|| reader.gap()))
-    })?;
-    assert_eq!(difference(&finals(&reader.rows()?)?, &recount.counts), None);
-    assert_eq!(reader.dead_letters()?, produced.dead_letters());
+    has_all(&mut reader, &onlooker, &recount, &produced)?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use tests::{
 };
 use tonic::Code;
 
-use crate::{prepared, processors_killed, produced};
+use crate::{prepared, processors_killed, produced, until_written};
 
 /// The rows of the table by window and key.
 fn rows(table: &impl Rows) -> Result<Counts> {
@@ -106,11 +106,7 @@ fn bigquery_upserts_equal_a_recount_under_kills_and_lost_answers() -> Result<()>
     let mut processor = pipe.start(&["processor"])?;
     wait::until_right("the rows", || Ok(difference(&rows(&dataset)?, &recount.counts)))?;
     connector.stop()?;
-    wait::until("every row to be written", || {
-        let pending = processor.metric("aqueduct_processor_pending_requests", "")?;
-        let offsets = processor.metric("aqueduct_processor_ledger_offsets{flow=\"box_ctr\"", "")?;
-        Ok((pending == 0 && offsets == recount.total()).then_some(()))
-    })?;
+    until_written(&mut processor, &recount)?;
     processor.stop()?;
     assert_eq!(difference(&rows(&dataset)?, &recount.counts), None);
     let letters = dataset.table("dead_letters");

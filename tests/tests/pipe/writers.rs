@@ -12,7 +12,7 @@ use tests::{
     wait,
 };
 
-use crate::{processors_killed, results::Reader};
+use crate::{processors_killed, results::Reader, until_written};
 
 /// A pipeline that writes to SQLite, to BigQuery at an address, and to a topic.
 fn with_three_writers(test: &str, bigquery: &str) -> Result<(Pipe, String)> {
@@ -76,11 +76,7 @@ fn a_writer_that_is_down_holds_up_no_other() -> Result<()> {
         Ok(difference(&finals(&rows)?, &recount.counts))
     })?;
     connector.stop()?;
-    wait::until("every row to be written", || {
-        let pending = processor.metric("aqueduct_processor_pending_requests", "")?;
-        let offsets = processor.metric("aqueduct_processor_ledger_offsets{flow=\"box_ctr\"", "")?;
-        Ok((pending == 0 && offsets == recount.total()).then_some(()))
-    })?;
+    until_written(&mut processor, &recount)?;
     processor.stop()?;
     wait::until_right("the last messages", || {
         onlooker.some()?.iter().try_for_each(|message| reader.add(message))?;

@@ -20,7 +20,7 @@ use crate::{
 /// The result of a validation: everything that REST shows.
 #[derive(Clone, Debug)]
 pub struct Validation {
-    /// Keys with values and errors. Values are as they are written, never what a reference stands for.
+    /// Keys with values and errors. Values are as they are written: references are not resolved.
     pub values: Values,
     /// The groups of the keys.
     pub groups: Vec<String>,
@@ -55,7 +55,7 @@ pub struct ConverterConfig {
 }
 
 impl ConverterConfig {
-    /// What stands before the keys in `values`.
+    /// The prefix of the keys in `values`.
     pub const PREFIX: &'static str = "";
 }
 
@@ -161,7 +161,7 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
     for (key, value) in &mut values.all {
         let written = config.get(&value.name).filter(|written| resolved.get(&value.name) != Some(*written));
         if let Some(written) = written.filter(|_| !value.errors.is_empty()) {
-            // An error may quote what a reference stands for.
+            // An error may quote the resolved value, which can be a secret.
             value.errors = vec![format!("Invalid value {written} for configuration {}", value.name)];
         }
         match config.get(&value.name) {

@@ -37,7 +37,7 @@ pub(super) const PLUGIN: Plugin = Plugin {
             Key::new("add.fields.prefix", Kind::String)
                 .with_default("__")
                 .importance(Importance::Low)
-                .doc("What stands before the names of added fields."),
+                .doc("Prefix of the names of added fields."),
         ]
     },
     build,

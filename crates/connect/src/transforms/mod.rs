@@ -104,7 +104,7 @@ const INSTEAD: [(&str, &str); 8] = [
 pub struct Options<'v> {
     /// The values of all keys of the connector.
     pub values: &'v Values,
-    /// What stands before the keys of the transform: `transforms.mask.`.
+    /// The prefix of the transform's keys: `transforms.mask.`.
     pub prefix: String,
     /// What it changes.
     pub part: Part,

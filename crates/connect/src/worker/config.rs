@@ -243,7 +243,7 @@ fn protections(config: &Config, note: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// Properties of every client stand alone, those of consumers behind `consumer.`, which win.
+/// Properties of every client have no prefix. Those of consumers have `consumer.`, and win.
 fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> Overrides {
     let is_security = |name: &str| {
         name.starts_with("ssl.")

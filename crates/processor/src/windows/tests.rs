@@ -217,7 +217,7 @@ proptest! {
             finals.sort_by(|a, b| (&a.key, a.window).cmp(&(&b.key, b.window)));
             prop_assert_eq!(&table, &finals);
             let panes: u32 = table.iter().map(|row| row.pane_index + 1).sum();
-            prop_assert_eq!(panes as usize, rows.len(), "the rows stand for all panes");
+            prop_assert_eq!(panes as usize, rows.len(), "the rows account for all panes");
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 /// How far behind the watermark the newest window is searched for first.
 const WEEK_MILLIS: i64 = 7 * 86_400_000;
 
-/// The number of rows in a table. Where rows replace each other, the number of panes that its rows stand for: a row with pane
+/// The number of rows in a table. Where rows replace each other, the number of panes that it has received: a row with pane
 /// 2 has replaced two others, and the panes of a session are numbered together with those of its parts.
 pub(super) async fn count(bigquery: &BigQuery, table: &Table, replaces: bool) -> Result<u64, WriterError> {
     let name = table.name();
