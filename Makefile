@@ -32,7 +32,7 @@ CONNECT := target/tools/connect-4.4.0
 test: ## format, lints, unit tests, windows against Apache Beam, end-to-end tests and chaos against a real Kafka and emulators
 	@deploy/packages.sh
 	cargo fmt --all --check
-	cargo check --locked --package aqueduct --no-default-features
+	$(LINTED) cargo check --locked --package aqueduct --no-default-features
 	$(MAKE) --no-print-directory deny alerts kubernetes-check
 	python3 -m unittest discover --quiet --start-directory deploy/services
 	$(MAKE) --no-print-directory $(CONNECT)/connect-is-there

@@ -108,8 +108,3 @@ impl Letters {
 pub(crate) fn sqlite_time(time: EventTime) -> String {
     format!("'{}'", stamp::text(time))
 }
-
-/// The literal of a time in BigQuery.
-pub(crate) fn bigquery_time(time: EventTime) -> String {
-    format!("TIMESTAMP_MILLIS({})", stamp::millis(time))
-}

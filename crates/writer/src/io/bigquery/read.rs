@@ -17,7 +17,7 @@ use super::{
 use crate::{
     LatestRow, Letters, Refusals, WriterError,
     cells::{Value, Values},
-    letters::{self, Dialect, Statement},
+    letters::{Dialect, Statement},
     schema, stamp,
 };
 
@@ -126,7 +126,7 @@ pub(super) async fn refusals(bigquery: &BigQuery) -> Result<Vec<Refusals>, Write
 const DIALECT: Dialect = Dialect {
     quote: '`',
     parameter: |number| format!("@p{number}"),
-    time: letters::bigquery_time,
+    time: |time: EventTime| format!("TIMESTAMP_MILLIS({})", stamp::millis(time)),
     seen_at: "UNIX_MILLIS(t.seen_at)",
 };
 
