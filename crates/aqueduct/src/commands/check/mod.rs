@@ -9,15 +9,9 @@ mod sample;
 mod schemas;
 mod sections;
 
-use std::{
-    fmt::Display,
-    io::{self, Write as _},
-    num::NonZeroU64,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{num::NonZeroU64, path::PathBuf, process::ExitCode};
 
-use crate::{config::ConfigError, global::Global, grid::Format, memory, output::mark_closed, runtime};
+use crate::{config::ConfigError, global::Global, grid::Format, memory, output::say, runtime};
 
 use sections::Sections;
 
@@ -86,9 +80,4 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let all_good = runtime::run(async |shutdown| connections::check(&config, &sections, &shutdown).await)?;
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// One line on standard output.
-fn say(line: impl Display) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout(), "{line}").map_err(mark_closed)?)
 }
