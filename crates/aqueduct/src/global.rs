@@ -45,17 +45,20 @@ impl Global {
     /// # Errors
     /// The named file does not exist, cannot be read, is not valid TOML, or has an unknown section.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
-        Ok(Config::of(self.settings()?))
+        Ok(Config::of(Settings::open(&self.source(), SECTIONS)?))
     }
 
-    /// The same as it is in the file.
+    /// As [`Self::config`], with the errors of the file beside what is valid in it.
     ///
     /// # Errors
-    /// As [`Self::config`].
-    pub(crate) fn settings(&self) -> Result<Settings, SettingsError> {
-        let source =
-            Source::choose(self.config.clone(), std::env::var_os(service::settings::CONFIG_VARIABLE));
-        Settings::open(&source, SECTIONS)
+    /// The named file does not exist or cannot be read.
+    pub(crate) fn partial_config(&self) -> Result<(Config, Vec<SettingsError>), ConfigError> {
+        let (settings, errors) = Settings::open_partial(&self.source(), SECTIONS)?;
+        Ok((Config::of(settings), errors))
+    }
+
+    fn source(&self) -> Source {
+        Source::choose(self.config.clone(), std::env::var_os(service::settings::CONFIG_VARIABLE))
     }
 
     /// Starts logging to standard error.

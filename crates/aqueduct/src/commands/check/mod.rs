@@ -52,8 +52,7 @@ Prints every error of the configuration with its file, line and key, and exits w
 /// The configuration is invalid.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     sample::check_usage(args)?;
-    let config = global.config()?;
-    let mut errors = Vec::new();
+    let (config, mut errors) = global.partial_config()?;
     let mut sections = Sections::read(&config, &mut errors);
     if args.offline {
         sections.check_keyring(&config, &mut errors);

@@ -10,7 +10,7 @@ use connector::keyring::Keyring;
 use service::{LogLevels, Settings};
 
 use crate::{
-    config::{Config, SECTIONS},
+    config::{Config, ConfigError, SECTIONS},
     errors::WrongUsage,
     global::Global,
 };
@@ -70,7 +70,8 @@ impl Place {
             text = with_missing_sections(&text);
             variables.push(("AQUEDUCT__SERVICE__LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
         }
-        Ok(Config::of(Settings::parse(&text, &path, variables, SECTIONS)?))
+        let settings = Settings::parse(&text, &path, variables, SECTIONS).map_err(ConfigError::from)?;
+        Ok(Config::of(settings))
     }
 }
 

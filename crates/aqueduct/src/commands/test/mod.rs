@@ -31,7 +31,7 @@ use self::{
 };
 use super::replay::Given;
 use crate::{
-    config::{Config, SECTIONS},
+    config::{Config, ConfigError, SECTIONS},
     global::Global,
 };
 
@@ -113,7 +113,7 @@ impl Outcome {
     }
 }
 
-fn configuration(file: &TestFile, global: &Global) -> anyhow::Result<Config> {
+fn configuration(file: &TestFile, global: &Global) -> Result<Config, ConfigError> {
     let (argument, variable) = (global.config.clone(), std::env::var_os(CONFIG_VARIABLE));
     let named =
         file.config()?.map(|path| Source::Named { path, by: format!("config in {}", file.path().display()) });
