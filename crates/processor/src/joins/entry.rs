@@ -5,7 +5,7 @@ use std::ops::Range;
 use event::{EventTime, Millis};
 use smallvec::SmallVec;
 
-use super::{Added, More, Moves};
+use super::{Added, More, Moves, due::Due};
 use crate::windows::keys::{KeyId, Keys};
 
 /// Everything with one value of `on`. Most values have one view and no click: an entry is as large as these need.
@@ -50,8 +50,21 @@ impl Default for Entry {
 }
 
 impl Entry {
+    /// The entry of a value that so far has one view.
+    pub(super) fn of_view(view: View, due: i64) -> Self {
+        Self { views: SmallVec::from_buf([view]), rest: None, due }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.views.len() + self.clicks().len()
+    }
+
+    /// Something that is due in this second is about to be added.
+    pub(super) fn fall_due(&mut self, on: u128, second: i64, due: &mut Due) {
+        if second < self.due {
+            self.due = second;
+            due.register(second, on);
+        }
     }
 
     /// Bytes that the entry points to.
