@@ -101,13 +101,13 @@ fn list(path: &Path, now: EventTime) -> anyhow::Result<String> {
     let current = keyring.key_at(now).id();
     let row = |key: &Key| {
         let from = key.from().map_or("always".to_owned(), |from| from.to_string());
-        let created = key.created().map_or("unknown".to_owned(), |created| created.to_string());
+        let created = key.created().map_or_else(|| "unknown".to_owned(), |created| created.to_string());
         let state = match key.from() {
             _ if key.id() == current => "in use",
             Some(from) if from > now => "planned",
             _ => "for earlier events",
         };
-        vec![key.id().to_owned(), from, created, state.to_owned()]
+        vec![key.id().to_string(), from, created, state.to_owned()]
     };
     Ok(grid(&["key", "from", "created", "state"], &keyring.keys().iter().map(row).collect::<Vec<_>>()))
 }
