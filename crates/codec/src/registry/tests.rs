@@ -2,7 +2,7 @@
 
 use std::{fs, future::Future, path::Path};
 
-use standin::registry::{Access, Fault, Schema as Registered, SchemaRegistry};
+use doubles::registry::{Access, Fault, Schema as Registered, SchemaRegistry};
 use tokio::task::JoinHandle;
 
 use super::*;
