@@ -143,7 +143,7 @@ pub(super) fn sink() -> Vec<Key> {
             "maxOutstandingRequestBytes",
             Kind::Long,
             "9223372036854775807",
-            "Bytes that may be published and not acknowledged yet; at most 32 MiB here.",
+            "Bytes that may be published and not acknowledged yet; at most 16 MiB here.",
         ),
         number(
             "maxOutstandingMessages",

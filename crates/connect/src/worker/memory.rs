@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a connector takes at most: half of it for records that were read in advance, and half for messages in flight.
-const WANTED: u64 = 64 << 20;
+const WANTED: u64 = 32 << 20;
 /// What it takes at least.
 const LEAST: u64 = 4 << 20;
 
