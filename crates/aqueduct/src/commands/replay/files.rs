@@ -169,7 +169,10 @@ impl OpenFile {
         ahead: usize,
     ) -> anyhow::Result<()> {
         let time = match self.batch.lines[self.lines].became {
-            Some(Became::Event) => self.batch.digests.get(self.events).and_then(|digest| digest.time()),
+            Some(Became::Event) => {
+                session.prepare(&self.batch.digests, self.events);
+                self.batch.digests.get(self.events).and_then(|digest| digest.time())
+            }
             _ => None,
         };
         let is_future = match time.filter(|time| self.neighbours.is_suspicious(*time)) {

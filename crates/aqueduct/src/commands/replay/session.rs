@@ -11,7 +11,7 @@ use connector::{
 use event::{EventTime, EventsSettings, Millis};
 use flow::row::Row;
 use processor::{
-    digest::{Digest, Refusal},
+    digest::{Digest, Digests, Refusal},
     engine::Verdict,
     replay::{Record, Replay},
 };
@@ -116,6 +116,11 @@ impl Session {
         let record = Record { partition, topic: raw.topic, kafka_time: at.kafka_time(), payload };
         let verdict = self.replay.event(&record);
         self.counted(verdict, at)
+    }
+
+    /// See [`Replay::prepare`].
+    pub(super) fn prepare(&self, digests: &Digests, next: usize) {
+        self.replay.prepare(digests, next);
     }
 
     /// Counts a line that was read; returns whether it used the event, which is the next one of its batch.
