@@ -10,7 +10,7 @@ use connect::{
     pipeline::{Outcome, Pipeline, Raw},
     providers::Providers,
 };
-use standin::registry::{Access, Fault, Schema, SchemaRegistry};
+use doubles::registry::{Access, Fault, Schema, SchemaRegistry};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -11,8 +11,8 @@ use connect::{
     pipeline::{Pipeline, Raw},
     properties,
 };
+use doubles::registry::{Schema, SchemaRegistry};
 use serde_json::{Map, Value, json};
-use standin::registry::{Schema, SchemaRegistry};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 

@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -23,7 +22,7 @@ use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{errors::WrongUsage, global::Global, runtime};
+use crate::{errors::WrongUsage, global::Global, output, runtime};
 
 /// The files of a worker and of its connectors.
 #[derive(Clone, Debug, clap::Args)]
@@ -59,8 +58,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.translate {
         let worker = args.worker.as_deref().map(properties_of).transpose()?.unwrap_or_default();
         let (connector, _) = read_connector(path)?;
-        let text = translate(&connector, &worker);
-        io::stdout().write_all(text.as_bytes()).map_err(crate::output::mark_closed)?;
+        output::print(&translate(&connector, &worker))?;
         return Ok(ExitCode::SUCCESS);
     }
     let path =
