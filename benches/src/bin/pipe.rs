@@ -18,10 +18,8 @@ use benches::{
     watch::until,
 };
 use clap::Parser;
-use standin::{
-    pubsub::{Options, PubSub},
-    registry::SchemaRegistry,
-};
+use doubles::registry::SchemaRegistry;
+use standin::pubsub::{Options, PubSub};
 use tests::{
     kafka::create_topic,
     pipe::{PROJECT, Pipe},

@@ -12,6 +12,7 @@ use crate::{
     define::Config,
     properties::Entry,
     providers::Providers,
+    worker::Memory,
 };
 
 /// The resolved properties. It has no `Debug`: values can be secrets.
@@ -25,6 +26,8 @@ pub struct WorkerConfig {
     pub advertised: Option<String>,
     /// What connectors take from the worker.
     pub defaults: Defaults,
+    /// The memory of all connectors.
+    pub memory: Memory,
     /// Properties of every client, and of consumers.
     consumer: Overrides,
     /// Things that are allowed and probably not intended.
@@ -42,6 +45,12 @@ pub struct Mistake {
     /// What is wrong, and how to correct it.
     pub text: String,
 }
+
+/// The key for the memory of all connectors, and its default.
+const MEMORY: &str = "aqueduct.memory";
+const DEFAULT_MEMORY: u64 = 1 << 30;
+/// What a client reads in advance, in bytes.
+const BUFFER: u64 = 32 << 20;
 
 /// Where the REST interface listens if nothing is configured: loopback, because it has no login.
 const LISTEN: &str = "127.0.0.1:8083";
@@ -121,13 +130,14 @@ impl WorkerConfig {
         }
         protections(&config, &mut note);
         let consumer = clients(&config, &mut note);
+        let memory = memory(&config, &mut note);
         let warnings = unknown(&config);
         if !mistakes.is_empty() {
             mistakes.sort_by_key(|mistake| mistake.line);
             return Err(mistakes);
         }
         let defaults = Defaults { key_converter, value_converter, providers };
-        Ok(Self { bootstrap, listen, advertised, defaults, consumer, warnings })
+        Ok(Self { bootstrap, listen, advertised, defaults, memory, consumer, warnings })
     }
 
     /// The consumer group of a connector, over these topics, which must not be empty.
@@ -135,9 +145,23 @@ impl WorkerConfig {
     /// # Errors
     /// What is wrong with the properties.
     pub fn kafka(&self, connector: &Connector, topics: Vec<String>) -> Result<KafkaConfig, String> {
+        self.member(connector, topics, BUFFER)
+    }
+
+    /// A member of that group, which reads this many bytes in advance.
+    ///
+    /// # Errors
+    /// As [`Self::kafka`].
+    pub(crate) fn member(
+        &self,
+        connector: &Connector,
+        topics: Vec<String>,
+        buffer: u64,
+    ) -> Result<KafkaConfig, String> {
         let consumer = self.consumer.clone().with(&connector.consumer);
         let group_id = consumer.group_id.unwrap_or_else(|| format!("connect-{}", connector.name));
-        self.client(topics, group_id, consumer.instance, consumer.start, consumer.properties.0)
+        let properties = consumer.properties.0;
+        self.client((topics, group_id), consumer.instance, consumer.start, properties, buffer)
     }
 
     /// A client for questions.
@@ -146,16 +170,17 @@ impl WorkerConfig {
     /// What is wrong with the properties.
     pub fn questions(&self) -> Result<KafkaConfig, String> {
         let consumer = self.consumer.clone();
-        self.client(vec!["none".to_owned()], "none".to_owned(), None, None, consumer.properties.0)
+        let none = (vec!["none".to_owned()], "none".to_owned());
+        self.client(none, None, None, consumer.properties.0, BUFFER)
     }
 
     fn client(
         &self,
-        topics: Vec<String>,
-        group_id: String,
+        (topics, group_id): (Vec<String>, String),
         instance: Option<String>,
         start: Option<kafka::StartRule>,
         properties: BTreeMap<String, String>,
+        buffer: u64,
     ) -> Result<KafkaConfig, String> {
         let settings = KafkaSettings {
             bootstrap_servers: self.bootstrap.clone(),
@@ -164,7 +189,7 @@ impl WorkerConfig {
             // A static member only if the user says so: Connect's tasks are dynamic members.
             group_instance_id: Some(instance.unwrap_or_default()),
             start: start.unwrap_or_default(),
-            buffer: event::ByteSize(32 << 20),
+            buffer: event::ByteSize(buffer),
             format: None,
             formats: BTreeMap::new(),
             properties: Properties(
@@ -182,6 +207,12 @@ impl WorkerConfig {
     pub fn id(&self, bound: SocketAddr) -> String {
         self.advertised.clone().unwrap_or_else(|| bound.to_string())
     }
+}
+
+fn memory(config: &Config, note: &mut impl FnMut(&str, String)) -> Memory {
+    let Some(text) = config.get(MEMORY) else { return Memory::new(DEFAULT_MEMORY) };
+    let size = text.parse::<event::ByteSize>().map_err(|error| note(MEMORY, error.to_string()));
+    Memory::new(size.map_or(DEFAULT_MEMORY, |size| size.0))
 }
 
 fn converter(config: &Config, key: &str, note: &mut impl FnMut(&str, String)) -> Config {
@@ -233,9 +264,7 @@ fn listeners(config: &Config, note: &mut impl FnMut(&str, String)) -> (String, O
 /// What protects a worker of Connect and is not supported here must not be left out silently.
 fn protections(config: &Config, note: &mut impl FnMut(&str, String)) {
     let protects = |name: &str| {
-        ["rest.extension.classes", "admin.listeners"].contains(&name)
-            || name.starts_with("listeners.https.")
-            || (name.starts_with("config.providers.") && name.contains(".param."))
+        ["rest.extension.classes", "admin.listeners"].contains(&name) || name.starts_with("listeners.https.")
     };
     for name in config.keys().filter(|name| protects(name)) {
         let text = "is not supported, and without it the worker would be open to more than before; remove it, and protect the worker in another way";
@@ -296,6 +325,7 @@ fn unknown(config: &Config) -> Vec<String> {
         KNOWN.contains(&name)
             || WITHOUT_EFFECT.contains(&name)
             || name == "client.id"
+            || name == MEMORY
             || PREFIXES.iter().chain(&DISTRIBUTED).any(|prefix| name.starts_with(prefix))
     };
     let text = |name: &String| {
@@ -341,11 +371,13 @@ mod tests {
         check("consumer.isolation.level=read_uncommitted", (5, "consumer.isolation.level"));
         check("config.storage.topic=c", (5, "config.storage.topic"));
         check("rest.extension.classes=a.B", (5, "rest.extension.classes"));
-        check(
-            "config.providers.file.param.allowed.paths=/x",
-            (5, "config.providers.file.param.allowed.paths"),
-        );
+        let file =
+            "config.providers=f\nconfig.providers.f.class=FileConfigProvider\nconfig.providers.f.param";
+        check(&format!("{file}.allowed.paths=x"), (5, "config.providers"));
+        check(&format!("{file}.other=x"), (5, "config.providers"));
+        check(&format!("{file}.allowed.paths=/x\na=${{f:/etc/hostname:b}}"), (8, "a"));
         check("key.converter=Nope", (5, "key.converter"));
+        check("aqueduct.memory=lots", (5, "aqueduct.memory"));
         check("a=${nope:b:c}", (5, "a"));
         check("\nbootstrap.servers=", (6, "bootstrap.servers"));
     }

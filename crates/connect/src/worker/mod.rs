@@ -6,11 +6,13 @@
 //! | `state` | states of connectors and tasks, and why a command is refused |
 //! | `herder` | owns the connectors, and takes commands and the ends of tasks one at a time |
 //! | `handle` | what sends the commands |
+//! | `memory` | what all connectors of the process may take |
 //! | `supervise` | one task, from waiting for its topics to its end |
 
 mod config;
 mod handle;
 mod herder;
+mod memory;
 mod state;
 mod supervise;
 
@@ -19,6 +21,7 @@ use std::collections::BTreeMap;
 pub use config::{Mistake, WorkerConfig};
 pub use handle::Handle;
 pub use herder::Herder;
+pub use memory::Memory;
 pub use state::{Status, Target, TaskState, WorkerError};
 
 use crate::define::Config;
