@@ -201,6 +201,16 @@ impl Pipe {
         self.run_as(shell, arguments, &[])
     }
 
+    /// As [`start`](Self::start), on the first cores of the machine.
+    ///
+    /// # Errors
+    /// The binary does not exist, or util-linux is not installed.
+    pub fn start_on(&self, cores: u32, arguments: &[&str]) -> Result<Process> {
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &format!("0-{}", cores - 1)]).arg(binary()?);
+        self.run_as(command, arguments, &[])
+    }
+
     fn run_as(
         &self,
         mut command: Command,

@@ -3,7 +3,8 @@
 //! A real Kafka contains the events; the Pub/Sub stand-in runs in this process, so that its cost is measured
 //! separately. First the connector publishes everything, then the processor counts it. Results are printed only if
 //! `reconcile` finds no event missing. With `--format` the same events follow in another format, in the same run, or as JSON
-//! in packs; the stand-in for a schema registry runs in this process, too.
+//! in packs; the stand-in for a schema registry runs in this process, too. With `--cores` the processor follows on that many
+//! cores.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -19,8 +20,10 @@ use benches::{
 };
 use clap::Parser;
 use doubles::registry::SchemaRegistry;
+use serde_json::json;
 use standin::pubsub::{Options, PubSub};
 use tests::{
+    http,
     kafka::create_topic,
     pipe::{PROJECT, Pipe},
     process::Process,
@@ -42,6 +45,9 @@ struct Arguments {
     /// Formats of the values beside JSON, such as avro,protobuf; packs is JSON with `pack = true`.
     #[arg(long, value_enum, value_delimiter = ',')]
     format: Vec<Format>,
+    /// Numbers of cores that the processor runs on, in turn, such as 1,2; without it, on all of them.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    cores: Vec<u32>,
     /// Number of runs.
     #[arg(long, default_value_t = 3)]
     runs: u32,
@@ -76,38 +82,66 @@ struct Cost {
     bytes: u64,
 }
 
+/// What is measured: a component, the format of the values, and on how many cores, if that was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Subject {
+    part: &'static str,
+    format: Format,
+    cores: Option<u32>,
+}
+
+/// Events a second, and CPU-seconds for a million events, of each run.
+type Results = BTreeMap<Subject, Vec<(f64, f64)>>;
+
 #[expect(clippy::print_stdout, reason = "a command for people")]
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     println!("{} events in {} partitions", arguments.events, arguments.partitions);
     println!(
-        "run  part      format     events/s  CPU s/million  stand-in CPU s/million   MB  billed bytes/event"
+        "run  part      format    cores   events/s  CPU s/million  stand-in CPU s/million   MB  billed bytes/event"
     );
     let mut formats = vec![Format::Json];
     formats.extend(arguments.format.iter().filter(|format| **format != Format::Json));
-    let mut all: BTreeMap<(&str, Format), Vec<f64>> = BTreeMap::new();
+    let mut results = Results::new();
     for run in 1..=arguments.runs {
         for format in &formats {
-            for (part, cost) in measure(&arguments, *format)? {
-                let millions = arguments.events as f64 / 1e6;
+            for (subject, cost) in measure(&arguments, *format)? {
+                let (events, millions) = (arguments.events as f64, arguments.events as f64 / 1e6);
+                let Subject { part, cores, .. } = subject;
                 println!(
-                    "{run:>3}  {part:9} {:8} {:>10.0} {:>14.2} {:>23.2} {:>4.0} {:>19.0}",
+                    "{run:>3}  {part:9} {:8} {:>6} {:>10.0} {:>14.2} {:>23.2} {:>4.0} {:>19.0}",
                     format.name(),
-                    arguments.events as f64 / cost.seconds,
+                    cores.map_or_else(|| "all".to_owned(), |cores| cores.to_string()),
+                    events / cost.seconds,
                     cost.cpu / millions,
                     cost.stand_in_cpu / millions,
                     cost.megabytes,
-                    cost.bytes as f64 / arguments.events as f64
+                    cost.bytes as f64 / events
                 );
-                all.entry((part, *format)).or_default().push(cost.cpu / millions);
+                results.entry(subject).or_default().push((events / cost.seconds, cost.cpu / millions));
             }
         }
     }
-    let medians: BTreeMap<_, _> = all.into_iter().map(|(of, cpu)| (of, median(cpu))).collect();
-    for format in &formats[1..] {
-        for part in [CONNECTOR, PROCESSOR] {
-            let times = medians[&(part, *format)] / medians[&(part, Format::Json)];
-            println!("{part}, {}: {times:.2} times the CPU of JSON (medians)", format.name());
+    let compared = |of: fn(&(f64, f64)) -> f64, subject: Subject, with: Subject| {
+        let median = |subject| median(results[&subject].iter().map(of).collect());
+        median(subject) / median(with)
+    };
+    for &subject in results.keys() {
+        let Subject { part, format, cores } = subject;
+        let json = Subject { format: Format::Json, ..subject };
+        let name = format.name();
+        if subject != json {
+            let times = compared(|(_, cpu)| *cpu, subject, json);
+            println!("{part}, {name}: {times:.2} times the CPU of JSON (medians)");
+        }
+        let first = Subject { cores: arguments.cores.first().copied(), ..subject };
+        if let (Some(cores), Some(first_cores)) = (cores, first.cores)
+            && subject != first
+        {
+            let times = compared(|(rate, _)| *rate, subject, first);
+            println!(
+                "{part}, {name}: {times:.2} times the events/s on {cores} cores as on {first_cores} (medians)"
+            );
         }
     }
     Ok(())
@@ -137,10 +171,11 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-fn measure(arguments: &Arguments, format: Format) -> Result<[(&'static str, Cost); 2]> {
+/// The connector, then the processor on each number of cores: each of them counts everything, into a state of its own.
+fn measure(arguments: &Arguments, format: Format) -> Result<Vec<(Subject, Cost)>> {
     let (stand_in, runtime) = start_stand_in(arguments.events)?;
     let registry = runtime.block_on(SchemaRegistry::start())?;
-    let pipe = Pipe::new("bench")?.with("pubsub.emulator_host", &stand_in.host());
+    let mut pipe = Pipe::new("bench")?.with("pubsub.emulator_host", &stand_in.host());
     arguments.rules.apply(&pipe)?;
     if format == Format::Packs {
         pipe.edit("[pubsub]", "[pubsub]\npack = true")?;
@@ -166,16 +201,40 @@ fn measure(arguments: &Arguments, format: Format) -> Result<[(&'static str, Cost
     let carried = cost(arguments.events, &mut connector, |connector| {
         connector.metric("aqueduct_connector_records_total", "published")
     })?;
-    let mut processor = pipe.start(&["processor"])?;
-    let counted = cost(arguments.events, &mut processor, |processor| {
-        processor.metric("aqueduct_processor_messages_total", "")
-    })?;
     let subscription = format!("projects/{PROJECT}/subscriptions/{}-ctr", pipe.name());
     let bytes = stand_in.billed(&subscription).context("`aqueduct setup` made the subscription")?;
+    let subject = Subject { part: CONNECTOR, format, cores: None };
+    let mut costs = vec![(subject, Cost { bytes, ..carried })];
+    let all = arguments.cores.iter().map(|cores| Some(*cores));
+    let all = if arguments.cores.is_empty() { vec![None] } else { all.collect() };
+    for (number, cores) in all.into_iter().enumerate() {
+        if number > 0 {
+            start_over(&mut pipe, &stand_in, number)?;
+        }
+        let mut processor = match cores {
+            Some(cores) => pipe.start_on(cores, &["processor"])?,
+            None => pipe.start(&["processor"])?,
+        };
+        let counted = cost(arguments.events, &mut processor, |processor| {
+            processor.metric("aqueduct_processor_messages_total", "")
+        })?;
+        pipe.until_reconciled()?;
+        processor.stop()?;
+        costs.push((Subject { part: PROCESSOR, format, cores }, Cost { bytes, ..counted }));
+    }
     connector.stop()?;
-    pipe.until_reconciled()?;
-    processor.stop()?;
-    Ok([(CONNECTOR, Cost { bytes, ..carried }), (PROCESSOR, Cost { bytes, ..counted })])
+    Ok(costs)
+}
+
+/// The next processor counts everything again, into a state and a table of its own.
+fn start_over(pipe: &mut Pipe, stand_in: &PubSub, number: usize) -> Result<()> {
+    pipe.set("state.checkpoints", &format!("file://./state-{number}"));
+    pipe.set("writer.path", &format!("rows-{number}.db"));
+    for suffix in ["ctr", "ctr-marks"] {
+        let path = format!("/v1/projects/{PROJECT}/subscriptions/{}-{suffix}:seek", pipe.name());
+        http::request(&stand_in.host(), "POST", &path, Some(&json!({ "time": "1970-01-01T00:00:00Z" })))?;
+    }
+    Ok(())
 }
 
 /// Keeps all messages of a run.

@@ -60,7 +60,16 @@ pub struct Stages<A> {
 #[derive(Debug)]
 struct Unacknowledged<A> {
     handles: Vec<A>,
-    messages: usize,
+    size: Size,
+}
+
+/// How much messages take of what Pub/Sub delivers before it is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// The number of messages.
+    pub messages: usize,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The result of sending requests in order.
@@ -165,11 +174,17 @@ impl<A> Stages<A> {
         }
     }
 
-    /// Records that `messages` messages were applied. `ack` acknowledges them once a checkpoint that contains them is
+    /// Records that messages of this size were applied. `ack` acknowledges them once a checkpoint that contains them is
     /// durable.
-    pub fn applied(&mut self, ack: A, messages: usize) {
+    pub fn applied(&mut self, ack: A, size: Size) {
         self.applied.handles.push(ack);
-        self.applied.messages += messages;
+        self.applied.size.messages += size.messages;
+        self.applied.size.bytes += size.bytes;
+    }
+
+    /// The size of the messages that wait for the next checkpoint.
+    pub fn waiting(&self) -> Size {
+        self.applied.size
     }
 
     /// Advances the time. Returns the holes that were abandoned.
@@ -296,7 +311,7 @@ impl<A> Stages<A> {
 
     /// The number of messages that wait for a durable checkpoint.
     pub fn unacknowledged(&self) -> usize {
-        self.applied.messages + self.covered.messages
+        self.applied.size.messages + self.covered.size.messages
     }
 
     /// The core.
@@ -331,8 +346,28 @@ impl<A> Stages<A> {
     }
 }
 
+impl Size {
+    /// Whether messages of this size leave less than half of a limit for others.
+    pub fn is_most_of(self, limit: Self) -> bool {
+        self.messages > limit.messages / 2 || self.bytes > limit.bytes / 2
+    }
+}
+
 impl<A> Default for Unacknowledged<A> {
     fn default() -> Self {
-        Self { handles: Vec::new(), messages: 0 }
+        Self { handles: Vec::new(), size: Size::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_and_bytes_are_limited() {
+        let limit = Size { messages: 10, bytes: 1_000 };
+        for (messages, bytes, is_most) in [(5, 500, false), (6, 0, true), (0, 501, true)] {
+            assert_eq!(Size { messages, bytes }.is_most_of(limit), is_most, "{messages} {bytes}");
+        }
     }
 }

@@ -72,6 +72,11 @@ impl Messages {
         self.places.is_empty()
     }
 
+    /// Bytes of the response.
+    pub fn bytes(&self) -> u64 {
+        self.body.len() as u64
+    }
+
     /// The messages in the order of the response, each as an encoded `PubsubMessage`.
     pub fn encoded(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         self.places.iter().map(|place| &self.body[place.start as usize..place.end as usize])

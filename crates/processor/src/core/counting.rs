@@ -47,7 +47,8 @@ impl Counting<'_> {
         if let Some(number) = redrive {
             self.rejected.seen(number);
         }
-        let before = match track.peek(offset) {
+        let arrival = track.peek(offset);
+        let before = match arrival {
             Arrival::Seen => match redrive {
                 Some(number) => return self.redriven((partition, offset), (origin, number), event),
                 None => {
@@ -66,7 +67,7 @@ impl Counting<'_> {
         } else {
             Clocks::NONE
         };
-        track.data(offset, clocks);
+        track.take(offset, arrival, clocks);
         if !verdict.refused.is_empty() {
             let redrive = redrive.unwrap_or(0);
             let refused = Refused { flows: verdict.refused, is_taken: verdict.is_taken, redrive };

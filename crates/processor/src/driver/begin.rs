@@ -26,7 +26,7 @@ use crate::{
     readiness::{self, CHECKPOINTS, PUBSUB, STATE, TABLES},
     records::RecordReader,
     sink::Sink,
-    stages::Stages,
+    stages::{Size, Stages},
     store::{Standing, StateSettings, Store},
     view::{Own, View},
 };
@@ -165,6 +165,10 @@ pub async fn run<S: Sink>(
         detail: Arc::default(),
         ticks: 0,
         metrics,
+        outstanding: Size {
+            messages: config.data.outstanding_messages,
+            bytes: config.data.outstanding_bytes,
+        },
         links: data.links().iter().chain(marks.links()).cloned().collect(),
         streams_asked: vec![false; sinks.len()],
         stages,

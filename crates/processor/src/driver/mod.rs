@@ -41,7 +41,7 @@ use crate::{
     records::Unread,
     saved::Budget,
     sink::Sink,
-    stages::Stages,
+    stages::{Size, Stages},
     store::{Appender, Hold, StateSettings, Store},
     view::{Ahead, Detail, Own, View},
 };
@@ -52,7 +52,8 @@ use reports::{report_defects, report_hole};
 const TICK: Duration = Duration::from_millis(100);
 /// Records that are applied before anything else is done.
 const BATCH: usize = 2_000;
-/// A pane that fires brings the next checkpoint forward, but no closer than this to the last one.
+/// A pane that fires, or many unacknowledged messages, bring the next checkpoint forward, but no closer than this to the
+/// last one.
 const SOONEST: Duration = Duration::from_millis(250);
 /// Ticks between two updates of the details for page, metrics and status.
 const DETAIL_TICKS: u32 = 5;
@@ -76,6 +77,8 @@ struct Driver<S> {
     sinks: Vec<Arc<S>>,
     state: StateSettings,
     metrics: ProcessorMetrics,
+    /// What Pub/Sub delivers before it is acknowledged.
+    outstanding: Size,
     /// Whether Pub/Sub answers for the data and marks subscriptions.
     links: Vec<watch::Receiver<Link>>,
     readiness: Readiness,
@@ -166,8 +169,8 @@ impl<S: Sink> Driver<S> {
             applied += records.len();
             self.stages.records(&records, now);
             data.reuse(records);
-            if let Some((ack, messages)) = ack {
-                self.stages.applied(ack, messages);
+            if let Some((ack, size)) = ack {
+                self.stages.applied(ack, size);
             }
             next = if applied < BATCH { data.try_next()? } else { None };
         }
@@ -190,7 +193,7 @@ impl<S: Sink> Driver<S> {
                     );
                 }
             }
-            self.stages.applied(ack, messages.len());
+            self.stages.applied(ack, Size { messages: messages.len(), bytes: messages.bytes() });
         }
         Ok(())
     }
@@ -231,8 +234,10 @@ impl<S: Sink> Driver<S> {
 
     fn checkpoint_is_due(&self) -> bool {
         let Some(since) = self.last_checkpoint.map(|at| at.elapsed()) else { return true };
-        self.appender.is_some()
-            && (since >= self.state.period.std() || (self.stages.core().has_rows() && since >= SOONEST))
+        // Pub/Sub delivers no more before the next checkpoint: with one a period, that would be the rate.
+        let is_full = || self.stages.waiting().is_most_of(self.outstanding);
+        let is_wanted = || self.stages.core().has_rows() || is_full();
+        self.appender.is_some() && (since >= self.state.period.std() || (since >= SOONEST && is_wanted()))
     }
 
     fn start_checkpoint(&mut self, now: EventTime) -> Result<(), ProcessorError> {

@@ -98,6 +98,12 @@ impl Track {
     /// Accounts for a data message.
     pub fn data(&mut self, offset: u64, clocks: Clocks) -> Arrival {
         let arrival = self.peek(offset);
+        self.take(offset, arrival, clocks);
+        arrival
+    }
+
+    /// As [`Self::data`], for a message that [`Self::peek`] has classified.
+    pub(crate) fn take(&mut self, offset: u64, arrival: Arrival, clocks: Clocks) {
         match arrival {
             Arrival::Seen => {}
             Arrival::New => self.cover(offset..offset + 1, clocks, offset + 1),
@@ -107,7 +113,6 @@ impl Track {
                 self.raise(offset, clocks);
             }
         }
-        arrival
     }
 
     /// Accounts for a range without events. Returns the offsets in it that were new.
@@ -213,8 +218,12 @@ impl Track {
     }
 
     fn covers(&self, offset: u64) -> bool {
-        offset < self.prefix
-            || self.islands.range(..=offset).next_back().is_some_and(|(_, island)| offset < island.end)
+        if offset < self.prefix {
+            return true;
+        }
+        // Most offsets lie beyond everything that has arrived, and looking there is cheaper than searching.
+        self.islands.last_key_value().is_some_and(|(_, last)| offset < last.end)
+            && self.islands.range(..=offset).next_back().is_some_and(|(_, island)| offset < island.end)
     }
 
     /// The parts of a range that are not accounted for.
@@ -239,6 +248,16 @@ impl Track {
     /// Covers a range of which nothing is covered yet, and extends the prefix over intervals that now touch it.
     fn cover(&mut self, range: Range<u64>, clocks: Clocks, data_end: u64) {
         self.heard_to = self.heard_to.max(range.end);
+        // As in `covers`: most offsets follow the last interval.
+        if let Some(mut last) = self.islands.last_entry()
+            && last.get().end == range.start
+        {
+            let last = last.get_mut();
+            last.end = range.end;
+            last.clocks = last.clocks.max(clocks);
+            last.data_end = last.data_end.max(data_end);
+            return;
+        }
         let mut island = Island { end: range.end, clocks, data_end };
         let mut start = range.start;
         if let Some(next) = self.islands.remove(&range.end) {

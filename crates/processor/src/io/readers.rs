@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     error::ProcessorError,
     records::{RecordReader, Records},
+    stages::Size,
 };
 
 /// A subscription whose messages are read by several tasks.
@@ -35,8 +36,8 @@ pub(crate) struct Readers {
 pub(crate) struct Portion {
     /// The records.
     pub(crate) records: Records,
-    /// With the last portion of a response: what acknowledges its messages, and how many there are.
-    pub(crate) ack: Option<(AckHandle, usize)>,
+    /// With the last portion of a response: what acknowledges its messages, and their size.
+    pub(crate) ack: Option<(AckHandle, Size)>,
 }
 
 /// Memory for records, for the next portions.
@@ -149,7 +150,7 @@ async fn hand_over(
             }
         }
     }
-    let ack = Some((ack, messages.len()));
+    let ack = Some((ack, Size { messages: messages.len(), bytes: messages.bytes() }));
     outlet.send(Ok(Portion { records, ack })).await.is_ok()
 }
 

@@ -21,7 +21,7 @@ use processor::{
     frontier::Limits,
     records::{RecordReader, Records},
     saved::{self, Restoring},
-    stages::Stages,
+    stages::{Size, Stages},
     store::{Appender, Part, Recovered, Store, StoreError},
 };
 
@@ -317,7 +317,7 @@ impl World {
                 running.outcomes.mark(&written.mark);
             }
         }
-        running.stages.applied(index, 1);
+        running.stages.applied(index, Size { messages: 1, bytes: 0 });
         self.at(LEASE, Event::Lease(index, number, starts));
         let salt = [index as u64, deliveries];
         if !self.is_calm && self.dice.chance(self.plan.config.redelivered, "redelivered", &salt) {
