@@ -41,7 +41,7 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 	python3 tests/oracle/oracle.py --cases 300 --finals 200 --joins 200 --seconds 90
 	python3 tests/formats/avro_oracle.py --cases 2000 --seconds 12
 	python3 tests/formats/proto_oracle.py --schemas 200
-	$(SERVICES) run -- sh -ec '$(LINTED) cargo test --workspace --locked; python3 tests/documents/follow.py; for test in run rest clients; do python3 tests/connect/$$test.py; done; target/debug/chaos --first 5 --runs 3'
+	$(SERVICES) run -- sh -ec '$(LINTED) cargo test --workspace --locked; python3 tests/documents/follow.py; for test in run distributed rest clients; do python3 tests/connect/$$test.py; done; target/debug/chaos --first 5 --runs 3'
 	@echo "make test: format, lints and all tests passed"
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")

@@ -10,6 +10,7 @@
 //! | [`converters`], [`transforms`] | one file each |
 //! | [`message`], [`pipeline`] | the message that the sink makes of a record |
 //! | [`task`] | a member of a consumer group that publishes what it reads |
+//! | [`distributed`] | what several workers share through Kafka |
 //! | [`worker`], [`rest`] | the connectors of a process, and Connect's REST interface |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod connector;
 pub mod converters;
 pub mod data;
 pub mod define;
+pub mod distributed;
 pub mod message;
 pub mod pipeline;
 pub mod properties;

@@ -78,8 +78,34 @@ impl TaskMetrics {
     }
 }
 
+/// Which of a connector's tasks one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub task: u32,
+    /// How many tasks the connector has.
+    pub tasks: u32,
+}
+
+impl Place {
+    /// The task of a connector that has one.
+    pub const ONLY: Self = Self { task: 0, tasks: 1 };
+
+    /// The part of a connector's memory that a task may take, because one worker may run all of them; at least 1 MiB.
+    pub(crate) fn of(self, bytes: u64) -> u64 {
+        (bytes / u64::from(self.tasks.max(1))).max(1 << 20)
+    }
+
+    /// The `group.instance.id` of the task. Members of a group must not share one.
+    pub(crate) fn instance(self, instance: &str) -> String {
+        if self.tasks > 1 { format!("{instance}-{}", self.task) } else { instance.to_owned() }
+    }
+}
+
 /// What a task needs to run.
 pub struct Task {
+    /// Which of the connector's tasks it is.
+    pub place: Place,
     /// The connector's configuration.
     pub connector: Connector,
     /// The group's consumer, with the topics that exist.
@@ -143,11 +169,12 @@ const REQUESTS: usize = 12;
 const LONGEST_DRAIN: Duration = Duration::from_secs(15);
 
 impl Limits {
-    fn of(connector: &Connector, session: Duration) -> Self {
+    fn of(connector: &Connector, place: Place, session: Duration) -> Self {
         let values = &connector.values;
         let millis = |key| Duration::from_millis(values.number(key).unsigned_abs());
         let count = |key| usize::try_from(values.number(key)).unwrap_or(usize::MAX).max(1);
-        let in_flight = values.number("maxOutstandingRequestBytes").max(1).unsigned_abs().min(IN_FLIGHT);
+        let in_flight = values.number("maxOutstandingRequestBytes").max(1).unsigned_abs();
+        let in_flight = in_flight.min(place.of(IN_FLIGHT));
         let messages = if connector.has("maxBufferSize") { count("maxBufferSize") } else { usize::MAX };
         let messages = messages.min(pubsub::limits::MAX_MESSAGES).min(count("maxOutstandingMessages"));
         Self {
@@ -171,7 +198,7 @@ impl Limits {
 pub async fn run(task: Task, stop: CancellationToken) -> Result<(), TaskError> {
     let other = |error: &dyn std::error::Error| TaskError::Other(chain(error));
     let pipeline = Pipeline::new(&task.connector).map_err(TaskError::Other)?;
-    let limits = Limits::of(&task.connector, task.kafka.session_timeout);
+    let limits = Limits::of(&task.connector, task.place, task.kafka.session_timeout);
     let permits = Permits::new(limits.in_flight);
     let is_ordered = pipeline.is_ordered();
     let dead_letters = dead_letters::DeadLetters::open(&task).await?;

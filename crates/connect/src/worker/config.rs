@@ -1,4 +1,4 @@
-//! A worker's properties: `connect-standalone.properties`, as Kafka has them.
+//! A worker's properties: `connect-standalone.properties` or `connect-distributed.properties`, as Kafka has them.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -10,8 +10,10 @@ use crate::{
     connector::{Connector, Defaults},
     converters,
     define::Config,
+    distributed::{self, Distributed},
     properties::Entry,
     providers::Providers,
+    task::Place,
 };
 
 /// The resolved properties. It has no `Debug`: values can be secrets.
@@ -25,6 +27,10 @@ pub struct WorkerConfig {
     pub advertised: Option<String>,
     /// What connectors take from the worker.
     pub defaults: Defaults,
+    /// What a distributed worker shares with others; `None` for a standalone one.
+    pub distributed: Option<Distributed>,
+    /// Properties of every client.
+    common: Overrides,
     /// Properties of every client, and of consumers.
     consumer: Overrides,
     /// Things that are allowed and probably not intended.
@@ -46,6 +52,9 @@ pub struct Mistake {
 /// Where the REST interface listens if nothing is configured: loopback, because it has no login.
 const LISTEN: &str = "127.0.0.1:8083";
 
+/// What a connector reads in advance, in bytes.
+const BUFFER: u64 = 32 << 20;
+
 /// Keys of workers that mean nothing here: what they configure does not exist.
 const WITHOUT_EFFECT: [&str; 17] = [
     "plugin.path",
@@ -66,9 +75,6 @@ const WITHOUT_EFFECT: [&str; 17] = [
     "key.converter.plugin.version",
     "value.converter.plugin.version",
 ];
-
-/// Keys of distributed workers.
-const DISTRIBUTED: [&str; 3] = ["config.storage.", "status.storage.", "offset.storage."];
 
 impl WorkerConfig {
     /// Reads a worker's properties.
@@ -97,11 +103,6 @@ impl WorkerConfig {
                 Err(error) => note(key, error.to_string()),
             }
         }
-        if config.contains_key("config.storage.topic") || config.contains_key("group.id") {
-            let key =
-                if config.contains_key("config.storage.topic") { "config.storage.topic" } else { "group.id" };
-            note(key, "distributed mode is not supported yet; remove group.id, config.storage.*, status.storage.* and offset.storage.*, and name the connectors' files on the command line".to_owned());
-        }
         let bootstrap = config.get("bootstrap.servers").cloned().unwrap_or_default();
         if bootstrap.is_empty() {
             note("bootstrap.servers", "is missing; expected host:port of the brokers".to_owned());
@@ -120,14 +121,15 @@ impl WorkerConfig {
             note("connector.client.config.override.policy", "only All is supported; remove it".to_owned());
         }
         protections(&config, &mut note);
-        let consumer = clients(&config, &mut note);
-        let warnings = unknown(&config);
+        let (common, consumer) = clients(&config, &mut note);
+        let mut warnings = unknown(&config);
+        let distributed = distributed::read(&config, &mut note, &mut warnings);
         if !mistakes.is_empty() {
             mistakes.sort_by_key(|mistake| mistake.line);
             return Err(mistakes);
         }
         let defaults = Defaults { key_converter, value_converter, providers };
-        Ok(Self { bootstrap, listen, advertised, defaults, consumer, warnings })
+        Ok(Self { bootstrap, listen, advertised, defaults, distributed, common, consumer, warnings })
     }
 
     /// The consumer group of a connector, over these topics, which must not be empty.
@@ -135,9 +137,23 @@ impl WorkerConfig {
     /// # Errors
     /// What is wrong with the properties.
     pub fn kafka(&self, connector: &Connector, topics: Vec<String>) -> Result<KafkaConfig, String> {
-        let consumer = self.consumer.clone().with(&connector.consumer);
-        let group_id = consumer.group_id.unwrap_or_else(|| format!("connect-{}", connector.name));
-        self.client(topics, group_id, consumer.instance, consumer.start, consumer.properties.0)
+        self.member(connector, topics, Place::ONLY)
+    }
+
+    /// A member of that group: the consumer of one task.
+    ///
+    /// # Errors
+    /// As [`Self::kafka`].
+    pub(crate) fn member(
+        &self,
+        connector: &Connector,
+        topics: Vec<String>,
+        place: Place,
+    ) -> Result<KafkaConfig, String> {
+        let mut consumer = self.consumer.clone().with(&connector.consumer);
+        consumer.instance = consumer.instance.map(|instance| place.instance(&instance));
+        let group_id = group(connector);
+        self.client(topics, group_id, consumer, place.of(BUFFER))
     }
 
     /// A client for questions.
@@ -145,31 +161,44 @@ impl WorkerConfig {
     /// # Errors
     /// What is wrong with the properties.
     pub fn questions(&self) -> Result<KafkaConfig, String> {
-        let consumer = self.consumer.clone();
-        self.client(vec!["none".to_owned()], "none".to_owned(), None, None, consumer.properties.0)
+        let consumer = Overrides { instance: None, start: None, ..self.consumer.clone() };
+        self.client(vec!["none".to_owned()], "none".to_owned(), consumer, BUFFER)
+    }
+
+    /// A client of the worker itself, in this group, with further properties. Connectors' properties do not count here.
+    ///
+    /// # Errors
+    /// What is wrong with the properties.
+    pub(crate) fn own(
+        &self,
+        group_id: &str,
+        topic: &str,
+        more: impl Iterator<Item = (String, String)>,
+    ) -> Result<KafkaConfig, String> {
+        let mut own = self.common.clone();
+        own.properties.0.extend(more);
+        self.client(vec![topic.to_owned()], group_id.to_owned(), own, BUFFER)
     }
 
     fn client(
         &self,
         topics: Vec<String>,
         group_id: String,
-        instance: Option<String>,
-        start: Option<kafka::StartRule>,
-        properties: BTreeMap<String, String>,
+        consumer: Overrides,
+        buffer: u64,
     ) -> Result<KafkaConfig, String> {
+        let properties = consumer.properties.0.into_iter();
         let settings = KafkaSettings {
             bootstrap_servers: self.bootstrap.clone(),
             topics,
             group_id,
             // A static member only if the user says so: Connect's tasks are dynamic members.
-            group_instance_id: Some(instance.unwrap_or_default()),
-            start: start.unwrap_or_default(),
-            buffer: event::ByteSize(32 << 20),
+            group_instance_id: Some(consumer.instance.unwrap_or_default()),
+            start: consumer.start.unwrap_or_default(),
+            buffer: event::ByteSize(buffer),
             format: None,
             formats: BTreeMap::new(),
-            properties: Properties(
-                properties.into_iter().map(|(name, value)| (name, Property(value))).collect(),
-            ),
+            properties: Properties(properties.map(|(name, value)| (name, Property(value))).collect()),
         };
         settings.resolve("").map_err(|problems| {
             let texts: Vec<String> =
@@ -178,10 +207,22 @@ impl WorkerConfig {
         })
     }
 
-    /// The name of this worker in states: where others reach it, or else where it listens.
-    pub fn id(&self, bound: SocketAddr) -> String {
-        self.advertised.clone().unwrap_or_else(|| bound.to_string())
+    /// The name of this worker in states: where others reach it, or else where it listens. A distributed worker that
+    /// listens at an address which every machine has is named by its `host`, because each worker needs a name of its own.
+    pub fn id(&self, bound: SocketAddr, host: &str) -> String {
+        let is_everywhere = bound.ip().is_loopback() || bound.ip().is_unspecified();
+        let own = match self.distributed.is_some() && is_everywhere && !host.is_empty() {
+            true => format!("{host}:{}", bound.port()),
+            false => bound.to_string(),
+        };
+        self.advertised.clone().unwrap_or(own)
     }
+}
+
+/// The consumer group of a connector.
+pub(crate) fn group(connector: &Connector) -> String {
+    let own = connector.consumer.group_id.clone();
+    own.unwrap_or_else(|| format!("connect-{}", connector.name))
 }
 
 fn converter(config: &Config, key: &str, note: &mut impl FnMut(&str, String)) -> Config {
@@ -243,8 +284,8 @@ fn protections(config: &Config, note: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// Properties of every client have no prefix. Those of consumers have `consumer.`, and win.
-fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> Overrides {
+/// Properties of every client have no prefix. Those of consumers have `consumer.`, and win. Returns both.
+fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> (Overrides, Overrides) {
     let is_security = |name: &str| {
         name.starts_with("ssl.")
             || name.starts_with("sasl.")
@@ -265,7 +306,7 @@ fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> Overrides {
     for (name, problem) in problems {
         note(&format!("consumer.{name}"), problem);
     }
-    common.with(&own)
+    (common.clone(), common.with(&own))
 }
 
 /// Keys that are not known. Connect ignores them with a warning, too.
@@ -296,7 +337,8 @@ fn unknown(config: &Config) -> Vec<String> {
         KNOWN.contains(&name)
             || WITHOUT_EFFECT.contains(&name)
             || name == "client.id"
-            || PREFIXES.iter().chain(&DISTRIBUTED).any(|prefix| name.starts_with(prefix))
+            || distributed::is_key(name)
+            || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
     let text = |name: &String| {
         format!("unknown key {name} is ignored, as Connect ignores it; {}", hint(name, &KNOWN, "keys"))
@@ -339,7 +381,6 @@ mod tests {
         };
         check("listeners=https://:1", (5, "listeners"));
         check("consumer.isolation.level=read_uncommitted", (5, "consumer.isolation.level"));
-        check("config.storage.topic=c", (5, "config.storage.topic"));
         check("rest.extension.classes=a.B", (5, "rest.extension.classes"));
         check(
             "config.providers.file.param.allowed.paths=/x",
@@ -348,6 +389,21 @@ mod tests {
         check("key.converter=Nope", (5, "key.converter"));
         check("a=${nope:b:c}", (5, "a"));
         check("\nbootstrap.servers=", (6, "bootstrap.servers"));
+    }
+
+    #[test]
+    fn workers_of_one_group_have_names_of_their_own() {
+        let shared = "group.id=g\nconfig.storage.topic=c\nstatus.storage.topic=s\n";
+        for (more, bound, expected) in [
+            ("", "127.0.0.1:8083", "127.0.0.1:8083"),
+            (shared, "127.0.0.1:8083", "host:8083"),
+            (shared, "0.0.0.0:1", "host:1"),
+            (shared, "10.0.0.7:8083", "10.0.0.7:8083"),
+            ("rest.advertised.host.name=w1", "127.0.0.1:1", "w1:8083"),
+        ] {
+            let config = read(more).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+            assert_eq!(config.id(bound.parse().expect("an address"), "host"), expected);
+        }
     }
 
     #[test]
