@@ -67,6 +67,8 @@ pub struct Herder {
     announced: BTreeSet<(String, String)>,
     /// Keys whose deletion was written.
     collected: BTreeSet<String>,
+    /// Whether the last write failed, which was logged.
+    is_refused: bool,
     failure: Option<String>,
 }
 
@@ -134,6 +136,7 @@ impl Herder {
             published: BTreeMap::new(),
             announced: BTreeSet::new(),
             collected: BTreeSet::new(),
+            is_refused: false,
             failure: None,
         };
         Ok((herder, Handle::new(sender, config, is_ready)))

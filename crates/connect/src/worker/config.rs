@@ -391,6 +391,18 @@ mod tests {
         check("\nbootstrap.servers=", (6, "bootstrap.servers"));
     }
 
+    /// As Kafka 4.4 has it, without its comments.
+    #[test]
+    fn kafkas_own_distributed_file_is_read() {
+        let text = "bootstrap.servers=localhost:9092\ngroup.id=connect-cluster\nkey.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter=org.apache.kafka.connect.json.JsonConverter\nkey.converter.schemas.enable=true\nvalue.converter.schemas.enable=true\noffset.storage.topic=connect-offsets\noffset.storage.replication.factor=1\nconfig.storage.topic=connect-configs\nconfig.storage.replication.factor=1\nstatus.storage.topic=connect-status\nstatus.storage.replication.factor=1\noffset.flush.interval.ms=10000\n";
+        let entries = properties::parse(text.as_bytes()).expect("valid");
+        let config = WorkerConfig::read(&entries).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        assert_eq!(config.distributed.map(|shared| shared.group).as_deref(), Some("connect-cluster"));
+        assert_eq!(config.warnings, [""; 0]);
+        let mistakes = read("group.id=g\nstatus.storage.topic=s").err().unwrap_or_default();
+        assert_eq!(mistakes, [(0, "config.storage.topic".to_owned())]);
+    }
+
     #[test]
     fn workers_of_one_group_have_names_of_their_own() {
         let shared = "group.id=g\nconfig.storage.topic=c\nstatus.storage.topic=s\n";
