@@ -87,19 +87,24 @@ pub struct JournalWriter {
     producer: FutureProducer,
 }
 
-/// How long the brokers may take to answer.
+/// How long the brokers may take to answer the first question.
+const FIRST: Duration = Duration::from_secs(5);
+/// How long to look for the reason why they do not.
+const REASON: Duration = Duration::from_secs(1);
+/// How long they may take to answer any other question.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Creates the topic if it does not exist, and returns how it is. Blocks for at most half a minute.
+/// Creates the topic if it does not exist, and returns how it is. Blocks for some seconds if no broker answers, and for at
+/// most half a minute otherwise.
 ///
 /// # Errors
 /// [`Error::Unanswered`], [`Error::NotCreated`], or any other reason for which no question will be answered.
 pub fn prepare(config: &KafkaConfig, topic: &JournalTopic) -> Result<Prepared, Error> {
     let brokers = Brokers::open(config)?;
-    let names = match brokers.topic_names(ANSWER) {
+    let names = match brokers.topic_names(FIRST) {
         Ok(names) => names,
         // A question about one topic finds out why there is no answer.
-        Err(error) => return Err(brokers.partitions(&topic.name, ANSWER).err().unwrap_or(error)),
+        Err(error) => return Err(brokers.partitions(&topic.name, REASON).err().unwrap_or(error)),
     };
     if !names.contains(&topic.name) {
         let mut properties = topic.properties.clone();

@@ -361,13 +361,16 @@ impl Herder {
 
     fn on_written(&mut self, written: Result<Written, JoinError>) {
         let Ok((purpose, result)) = written else { return };
+        let was_refused = std::mem::replace(&mut self.is_refused, result.is_err());
         let Err(error) = result else { return };
-        tracing::warn!(
-            error,
-            action =
-                "check that the brokers are running, and that this user may write to the worker's topics",
-            "Kafka did not take a record of this worker"
-        );
+        if !was_refused {
+            tracing::warn!(
+                error,
+                action =
+                    "check that the brokers are running, and that this user may write to the worker's topics",
+                "Kafka did not take a record of this worker"
+            );
+        }
         match purpose {
             Purpose::Command(id) => {
                 if let Some(pending) = self.pending.remove(&id) {

@@ -128,7 +128,8 @@ mod tests {
     fn check(more: &[(&str, &str)]) -> (Option<Distributed>, Vec<String>, usize) {
         let base = [("group.id", "g"), ("config.storage.topic", "c"), ("status.storage.topic", "s")];
         let pairs = base.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        let config: Config = pairs.filter(|(_, value)| value != "-").collect();
+        let mut config: Config = pairs.collect();
+        config.retain(|_, value| value != "-");
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
         let found = read(&config, &mut |key, _| mistakes.push(key.to_owned()), &mut warnings);
         (found, mistakes, warnings.len())
