@@ -52,7 +52,7 @@ oracle: ## thousands of generated cases through the windows and through Apache B
 connect: $(CONNECT)/connect-is-there ## `aqueduct connect` against a real Connect worker: transforms, REST, migration (ARGS=--record records its answers)
 	cargo build --locked --workspace --all-targets
 	target/debug/connect-oracle --jars $(CONNECT) --cases 10000
-	$(SERVICES) run --only kafka,pubsub -- sh -ec 'python3 tests/connect/rest.py --jars $(CONNECT) $(ARGS); python3 tests/connect/migrate.py --jars $(CONNECT)'
+	$(SERVICES) run --only kafka,pubsub -- sh -ec 'python3 tests/connect/rest.py --jars $(CONNECT) $(ARGS); python3 tests/connect/rest.py --jars $(CONNECT) --distributed; python3 tests/connect/migrate.py --jars $(CONNECT)'
 
 # Not a release build: that one does not check for overflow.
 fuzz-counting: ## random cases through replay, the processor's core and a naive model: an hour (ARGS="--seconds 600 --first 7")

@@ -8,6 +8,7 @@ Needs KAFKA_BOOTSTRAP, PUBSUB_EMULATOR_HOST and a built target/debug/aqueduct.
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -104,6 +105,18 @@ def survives_a_kill(cluster, a, b):
     (a,) = cluster.start()
     cluster.are("a worker that joins takes its share", b, "RUNNING", [a, b])
     return a
+
+
+def survives_a_freeze(cluster, a, b):
+    """A worker that is frozen, or cut off from Kafka, counts as gone. When it is back, it takes its share again."""
+    b.process.send_signal(signal.SIGSTOP)
+    try:
+        cluster.are("the tasks of a frozen worker move", a, "RUNNING", [a])
+    finally:
+        b.process.send_signal(signal.SIGCONT)
+    cluster.are("and return to it", a, "RUNNING", [a, b])
+    cluster.produce(100)
+    cluster.all_arrive("nothing is lost when a worker is frozen")
 
 
 def changes(cluster, a, b):
@@ -208,6 +221,7 @@ def main():
         try:
             workers += [survives_a_kill(cluster, a, b)]
             a = workers[-1]
+            survives_a_freeze(cluster, a, b)
             changes(cluster, a, b)
             meets(cluster, a, b)
             workers += [is_never_half_changed(cluster, a, b)]
