@@ -5,6 +5,7 @@ one is killed, paused, asked at the same time, or of another version.
 Needs KAFKA_BOOTSTRAP, PUBSUB_EMULATOR_HOST and a built target/debug/aqueduct.
 """
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -216,6 +217,9 @@ def stops_at_a_newer_version(cluster, worker):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(f"shared-{os.getpid()}", folder)
+        # Other workers, which have nothing to do with these.
+        beside = concurrent.futures.ThreadPoolExecutor()
+        others = [beside.submit(check_start, cluster) for check_start in (refuses_topics, waits_for_kafka)]
         a, b = shares(cluster)
         workers = [a, b]
         try:
@@ -225,8 +229,8 @@ def main():
             changes(cluster, a, b)
             meets(cluster, a, b)
             workers += [is_never_half_changed(cluster, a, b)]
-            refuses_topics(cluster)
-            waits_for_kafka(cluster)
+            for other in others:
+                other.result()
             stops_at_a_newer_version(cluster, workers[-1])
         except BaseException:
             for worker in workers:
