@@ -8,7 +8,8 @@ use std::{
 };
 
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
+    ClientContext, Message as _, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     producer::{FutureProducer, FutureRecord},
@@ -84,8 +85,11 @@ pub struct JournalRecord {
 
 /// Writes records. Dropping it may block for a moment, so it must not be dropped on an async thread.
 pub struct JournalWriter {
-    producer: FutureProducer,
+    producer: FutureProducer<Quiet>,
 }
+
+/// The membership in the group of workers reports that brokers are unavailable.
+struct Quiet;
 
 /// How long the brokers may take to answer the first question.
 const FIRST: Duration = Duration::from_secs(5);
@@ -187,7 +191,9 @@ impl JournalWriter {
             .set("acks", "all")
             .set("linger.ms", "0")
             .set("message.timeout.ms", patience.as_millis().to_string());
-        let producer = properties.create().map_err(|error| Error::Producer { source: error.into() })?;
+        let producer = properties
+            .create_with_context(Quiet)
+            .map_err(|error| Error::Producer { source: error.into() })?;
         Ok(Self { producer })
     }
 
@@ -215,5 +221,15 @@ impl JournalWriter {
                 Err(_) => Err(rejected(&topic, KafkaText("the producer was closed".to_owned()))),
             }
         })
+    }
+}
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        faults::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka client error");
     }
 }
