@@ -149,8 +149,8 @@ def pipe(events, partitions, runs):
     parts = {"connector": [], "processor": []}
     for line in done.stdout.splitlines():
         words = line.split()
-        if len(words) == 6 and words[1] in parts:
-            rate, cpu, megabytes = float(words[2]), float(words[3]), float(words[5])
+        if len(words) == 8 and words[1] in parts:
+            rate, cpu, megabytes = float(words[3]), float(words[4]), float(words[6])
             parts[words[1]].append(Cost(cpu, rate, megabytes))
     return {name: median(costs) for name, costs in parts.items()}
 

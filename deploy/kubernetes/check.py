@@ -1,7 +1,7 @@
 """Renders the manifests as `kubectl kustomize` does, holds them against the schemas of the oldest and the newest Kubernetes
 that they are for, and checks what no schema knows: that the parts fit together.
 
-    check.py             all of it; exit code 1 and one line for each thing that is wrong
+    check.py             all of it; exit code 1 and one line for each error
     check.py --render    prints the example, for those who want to look
 """
 

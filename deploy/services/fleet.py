@@ -23,7 +23,7 @@ TAIL_LINES = 20
 
 
 def check_system(names: list, docker: bool) -> None:
-    """Fails with one line for each thing that the system lacks."""
+    """Fails with one line for each program that the system lacks."""
     if docker:
         lines = containers.missing()
     else:

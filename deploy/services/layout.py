@@ -1,4 +1,4 @@
-"""Where things lie, and the one error that ends a command with a line instead of a trace.
+"""The paths, and the one error that ends a command with a line instead of a trace.
 
 Everything downloaded or written stays under target/services; the data of running services is in a temporary
 folder that `stop` removes. No logic here.

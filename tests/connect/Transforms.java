@@ -1,5 +1,5 @@
-// Applies Kafka's own converters, transforms and predicates, and Google's sink, to records: one JSON object a line in,
-// one a line out. See src/main.rs for the cases, and for what is compared.
+// Applies Kafka's own converters, transforms and predicates, Apicurio's mapping of Avro, and Google's sink, to records: one
+// JSON object a line in, one a line out. See src/main.rs for the cases, and for what is compared.
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -34,12 +34,11 @@ import org.apache.kafka.connect.transforms.predicates.Predicate;
 
 public class Transforms {
     static final ObjectMapper JSON = new ObjectMapper();
-    static ClassLoader sink;
+    static ClassLoader sink, avro;
 
     public static void main(String[] arguments) throws Exception {
-        List<URL> urls = new ArrayList<>();
-        for (File jar : new File(arguments[0]).listFiles()) urls.add(jar.toURI().toURL());
-        sink = new URLClassLoader(urls.toArray(new URL[0]), Transforms.class.getClassLoader());
+        sink = jars(arguments[0]);
+        avro = jars(arguments[1]);
         PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
@@ -50,6 +49,47 @@ public class Transforms {
             out.println(answer);
         }
         out.flush();
+    }
+
+    static ClassLoader jars(String folder) throws Exception {
+        List<URL> urls = new ArrayList<>();
+        for (File jar : new File(folder).listFiles()) urls.add(jar.toURI().toURL());
+        return new URLClassLoader(urls.toArray(new URL[0]), Transforms.class.getClassLoader());
+    }
+
+    /** Avro with the schema in the configuration: a fork of Confluent's mapping, which is not on Maven Central. */
+    static class Avro implements Converter {
+        Object schema, data;
+
+        public void configure(Map<String, ?> config, boolean isKey) {
+            try {
+                Object parser = avro.loadClass("org.apache.avro.Schema$Parser").getConstructor().newInstance();
+                schema = parser.getClass().getMethod("parse", String.class).invoke(parser, config.get("schema"));
+                Class<?> mapping = avro.loadClass("io.apicurio.registry.utils.converter.avro.AvroData");
+                data = mapping.getConstructor(int.class).newInstance(10);
+            } catch (ReflectiveOperationException invalid) {
+                throw new IllegalArgumentException(invalid);
+            }
+        }
+
+        public byte[] fromConnectData(String topic, Schema schema, Object value) {
+            throw new UnsupportedOperationException();
+        }
+
+        public SchemaAndValue toConnectData(String topic, byte[] bytes) {
+            try {
+                Class<?> type = avro.loadClass("org.apache.avro.Schema");
+                Class<?> decoders = avro.loadClass("org.apache.avro.io.DecoderFactory");
+                Class<?> decoder = avro.loadClass("org.apache.avro.io.Decoder");
+                Class<?> binary = avro.loadClass("org.apache.avro.io.BinaryDecoder");
+                Object reader = avro.loadClass("org.apache.avro.generic.GenericDatumReader").getConstructor(type).newInstance(schema);
+                Object input = decoders.getMethod("binaryDecoder", byte[].class, binary).invoke(decoders.getMethod("get").invoke(null), bytes, null);
+                Object value = reader.getClass().getMethod("read", Object.class, decoder).invoke(reader, null, input);
+                return (SchemaAndValue) data.getClass().getMethod("toConnectData", type, Object.class).invoke(data, schema, value);
+            } catch (ReflectiveOperationException refused) {
+                throw new IllegalStateException(refused.getCause());
+            }
+        }
     }
 
     static void properties(JsonNode parsed, ObjectNode answer) throws Exception {
@@ -75,7 +115,8 @@ public class Transforms {
     }
 
     static Converter converter(JsonNode node, boolean isKey) throws Exception {
-        Converter converter = (Converter) Class.forName(node.get("class").asText()).getConstructor().newInstance();
+        String name = node.get("class").asText();
+        Converter converter = name.equals("avro") ? new Avro() : (Converter) Class.forName(name).getConstructor().newInstance();
         converter.configure(map(node.get("config")), isKey);
         return converter;
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drives `aqueduct connect` with four clients of Kafka Connect from PyPI: what each of them can do, and what it then sees.
+"""Drives `aqueduct connect` with five clients of Kafka Connect from PyPI: what each of them can do, and what it then sees.
 Four others are represented by their calls (sequences.py).
 
 Needs KAFKA_BOOTSTRAP, and a built target/debug/aqueduct.
@@ -29,7 +29,7 @@ def main():
             settled = lambda name, state, tasks: until(
                 lambda: f"{name} is {state} {tasks}: {worker.state(name)}", lambda: worker.state(name) == (state, tasks))
             url = f"http://127.0.0.1:{worker.port}"
-            for drive in (kafka_connect_py, kafkaconnect, kafka_connect_api, healthcheck):
+            for drive in (kafka_connect_py, kafkaconnect, kafka_connect_api, healthcheck, watcher):
                 drive(url, good, settled)
                 print(f"ok: {drive.__name__}")
             for client, sequence in SEQUENCES.items():
@@ -146,6 +146,31 @@ def healthcheck(url, good, settled):
     same(result["healthy"], False)
     same([(one["type"], one["connector"], one["id"]) for one in result["failures"]], [("task", "ill", 0)])
     for name in ("well", "ill"):
+        connect.delete_connector(name)
+
+
+def watcher(url, good, settled):
+    """Finds the task that has failed, restarts it, and does not touch the other connector."""
+    from unittest import mock
+
+    from kafka_connect import KafkaConnect
+    from kafka_connect_watcher.cluster import ConnectCluster
+    from kafka_connect_watcher.config import Config
+
+    rule = {"include_regex": [".*"], "auto_correct_actions": [{"action": "restart"}]}
+    config = Config(configuration={"clusters": [{"hostname": "localhost", "url": url, "evaluation_rules": [rule]}]})
+    cluster = ConnectCluster(config.config["clusters"][0], config)
+    connect = KafkaConnect(url=url)
+    connect.create_connector({"name": "calm", "config": good})
+    connect.create_connector({"name": "lost", "config": {**good, "gcp.credentials.file.path": "/none.json"}})
+    settled("lost", "RUNNING", ["FAILED"])
+    settled("calm", "RUNNING", ["RUNNING"])
+    # It waits for seconds after a restart.
+    with mock.patch("kafka_connect_watcher.error_rules.time.sleep"):
+        cluster.handling_rules[0].execute(cluster)
+    same({key: cluster.metrics[key] for key in ("total", "count", "failed")}, {"total": 2, "count": 2, "failed": 1})
+    settled("lost", "RUNNING", ["FAILED"])
+    for name in ("calm", "lost"):
         connect.delete_connector(name)
 
 

@@ -4,6 +4,7 @@
 Needs KAFKA_BOOTSTRAP, PUBSUB_EMULATOR_HOST and a built target/debug/aqueduct.
 """
 
+import http.server
 import json
 import os
 import pathlib
@@ -174,6 +175,52 @@ def waits_for_topics(run, worker):
     check("deleted", worker.call("DELETE", f"/connectors/{late}")[0] == 204 and worker.state(late)[0] == 404)
 
 
+class Registry(http.server.BaseHTTPRequestHandler):
+    """A schema registry with one schema, which is down for its first requests."""
+
+    SCHEMA = {"type": "record", "name": "View", "fields": [{"name": "user_id", "type": "string"}, {"name": "id", "type": "int"}, {"name": "cps_message_body", "type": ["string", "null"]}]}
+    requests = 0
+
+    def do_GET(self):
+        type(self).requests += 1
+        answers = {"/schemas/ids/1": {"schema": json.dumps(self.SCHEMA)}, "/schemas/types": ["AVRO"]}
+        path = self.path.split("?")[0]
+        status = 503 if self.requests <= 3 else 200 if path in answers else 404
+        body = json.dumps(answers.get(path, {"error_code": 40403, "message": "not found"})).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def reads_avro(run, worker):
+    """Records wait for a registry that is down, whatever errors.tolerance is, and one without a schema is skipped."""
+    topic = f"{run.topic}-avro"
+    create_topic(topic, partitions=2)
+    reader = Reader(topic)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    more = {
+        "errors.tolerance": "all",
+        "value.converter": "io.confluent.connect.avro.AvroConverter",
+        "value.converter.schema.registry.url": f"http://127.0.0.1:{server.server_port}",
+    }
+    avro = {key: value for key, value in {**config(topic), **more}.items() if key != "value.converter.schemas.enable"}
+    status, _, body = worker.call("POST", "/connectors", {"name": topic, "config": avro})
+    check("a connector with a schema registry", status == 201, body)
+    framed = lambda schema, number: (f"k{number}", f"\0\0\0\0{chr(schema)}{chr(2 * 9)}{PEOPLE}{number}{chr(2 * number)}\0\x06/ab")
+    produce(topic, [framed(1, number) for number in range(20, 40)] + [framed(9, 40)])
+    until("each record arrives after the registry answers", lambda: {more["id"] for _, more, _ in reader.pull()} == {str(n) for n in range(20, 40)})
+    check("fields are attributes, and one is the data", all((data, more["user_id"]) == ("/ab", "") for data, more, _ in reader.messages), reader.messages[:1])
+    until("the record without a schema is skipped", lambda: sum(worker.committed(topic).values()) == 21)
+    check("its state is healthy", worker.state(topic) == ("RUNNING", ["RUNNING"]))
+    worker.call("DELETE", f"/connectors/{topic}")
+    server.shutdown()
+
+
 def main():
     topic = f"connect-run-{os.getpid()}"
     with tempfile.TemporaryDirectory() as folder:
@@ -184,6 +231,7 @@ def main():
             stalls_alone(other, worker, folder)
             changes_offsets(run, worker)
             waits_for_topics(run, worker)
+            reads_avro(run, worker)
             metrics = worker.call("GET", "/metrics")[2].decode()
             check("metrics carry the connector", f'aqueduct_connect_records_total{{connector="{topic}",outcome="published"}}' in metrics, metrics[:500])
             check("ready", worker.call("GET", "/readyz")[0] == 200)

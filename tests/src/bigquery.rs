@@ -1,8 +1,8 @@
 //! A flow's table in the BigQuery emulator or the stand-in, over REST; and the stand-in, with injected faults.
 
 use anyhow::{Context as _, Result};
+use doubles::bigquery::{BigQuery, Faults};
 use serde_json::{Value, json};
-use standin::bigquery::{BigQuery, Faults};
 use tokio::runtime::Runtime;
 
 use crate::{

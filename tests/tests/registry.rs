@@ -169,7 +169,7 @@ fn confluents_serializers_with_apicurio() -> Result<()> {
 #[test]
 fn confluents_serializers_with_guids_in_headers() -> Result<()> {
     let runtime = Runtime::new()?;
-    let server = runtime.block_on(standin::registry::SchemaRegistry::start())?;
+    let server = runtime.block_on(doubles::registry::SchemaRegistry::start())?;
     let prefix = unique("formats");
     let [avro, protobuf] = ["avro-header", "protobuf-header"].map(|kind| format!("{prefix}-{kind}"));
     for topic in [&avro, &protobuf] {

@@ -18,7 +18,12 @@ use clap::Parser;
 use hdrhistogram::Histogram;
 use jiff::Timestamp;
 use standin::pubsub::{Options, PubSub};
-use tests::{kafka::create_topic, pipe::Pipe, process::Process, rows::Database};
+use tests::{
+    kafka::create_topic,
+    pipe::{PROJECT, Pipe},
+    process::Process,
+    rows::Database,
+};
 use tokio::runtime::Builder;
 
 /// Measures the whole pipeline at a steady rate.
@@ -42,6 +47,9 @@ struct Arguments {
     /// Also remove duplicates of producers: IDs are kept for half an hour.
     #[arg(long)]
     ids: bool,
+    /// Many events in one message: `pack = true`.
+    #[arg(long)]
+    packs: bool,
 }
 
 /// Interval at which the table is read, which is the precision of latencies.
@@ -89,6 +97,9 @@ fn main() -> Result<()> {
     if !arguments.ids {
         pipe.edit("id = \"/event_id\"\n", "")?;
     }
+    if arguments.packs {
+        pipe.edit("[pubsub]", "[pubsub]\npack = true")?;
+    }
     create_topic(pipe.name(), arguments.partitions, &[])?;
     pipe.run_well(&["setup"])?;
     let mut parts = [Part::start("connector", &pipe)?, Part::start("processor", &pipe)?];
@@ -127,6 +138,9 @@ fn main() -> Result<()> {
     let costs: Vec<String> = parts.iter_mut().map(|part| part.cost(arguments.rate)).collect::<Result<_>>()?;
     let events = parts[0].process.metric("aqueduct_connector_records_total", "published")?;
     parts[0].process.stop()?;
+    let subscription = format!("projects/{PROJECT}/subscriptions/{}-ctr", pipe.name());
+    let billed = stand_in.billed(&subscription).context("`aqueduct setup` made the subscription")?;
+    let messages = stand_in.received(&subscription).context("`aqueduct setup` made the subscription")?;
     pipe.until_reconciled()?;
     parts[1].process.stop()?;
 
@@ -139,6 +153,11 @@ fn main() -> Result<()> {
         println!("{} in MB, from the beginning to the end: {}", part.name, part.course());
     }
     println!("\n{seen}\n{checkpoints}");
+    println!(
+        "{:.1} bytes an event that Pub/Sub bills for publishing, {:.1} events a message",
+        billed as f64 / events as f64,
+        events as f64 / messages as f64
+    );
     Ok(())
 }
 

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use event::EventTime;
 use service::{LogFormat, LogLevels, Settings, SettingsError, Source};
 
 use crate::{
     config::{Config, ConfigError, SECTIONS},
     errors::WrongUsage,
+    grid::Format,
     progress::Lines,
 };
 
@@ -21,16 +22,7 @@ pub(crate) struct Global {
     /// Format of log lines on standard error: text or json
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "General")]
     #[arg(hide_possible_values = true)]
-    pub(crate) log_format: LogLines,
-}
-
-/// Format of log lines.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LogLines {
-    /// Text
-    Text,
-    /// One JSON object per line
-    Json,
+    pub(crate) log_format: Format,
 }
 
 /// The crates to which a plain log level such as `debug` applies.
@@ -53,17 +45,20 @@ impl Global {
     /// # Errors
     /// The named file does not exist, cannot be read, is not valid TOML, or has an unknown section.
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
-        Ok(Config::of(self.settings()?))
+        Ok(Config::of(Settings::open(&self.source(), SECTIONS)?))
     }
 
-    /// The same as it is in the file.
+    /// As [`Self::config`], with the errors of the file beside what is valid in it.
     ///
     /// # Errors
-    /// As [`Self::config`].
-    pub(crate) fn settings(&self) -> Result<Settings, SettingsError> {
-        let source =
-            Source::choose(self.config.clone(), std::env::var_os(service::settings::CONFIG_VARIABLE));
-        Settings::open(&source, SECTIONS)
+    /// The named file does not exist or cannot be read.
+    pub(crate) fn partial_config(&self) -> Result<(Config, Vec<SettingsError>), ConfigError> {
+        let (settings, errors) = Settings::open_partial(&self.source(), SECTIONS)?;
+        Ok((Config::of(settings), errors))
+    }
+
+    fn source(&self) -> Source {
+        Source::choose(self.config.clone(), std::env::var_os(service::settings::CONFIG_VARIABLE))
     }
 
     /// Starts logging to standard error.
@@ -72,11 +67,10 @@ impl Global {
     /// `AQUEDUCT_LOG` is not a valid log level.
     pub(crate) fn start_logging(&self) -> anyhow::Result<LogLevels> {
         let format = match self.log_format {
-            LogLines::Text => LogFormat::Text,
-            LogLines::Json => LogFormat::Json,
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
         };
-        let colour = service::telemetry::colour();
-        let init = service::telemetry::init_with_writer(format, OWN_CRATES, colour, || Lines);
+        let init = service::telemetry::init(format, OWN_CRATES, || Lines);
         init.map_err(|error| match error {
             service::ServiceError::Levels { .. } => {
                 WrongUsage(format!("{}: {error}", service::telemetry::LOG_VARIABLE)).into()

@@ -1,5 +1,9 @@
 //! Aligned columns of text. Programs read `--format json` instead.
 
+use serde::Serialize;
+
+use crate::output;
+
 /// Format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
@@ -7,6 +11,23 @@ pub(crate) enum Format {
     Text,
     /// One JSON object
     Json,
+}
+
+impl Format {
+    /// Writes a report to standard output: its text, or itself as JSON.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub(crate) fn print<R: Serialize>(
+        self,
+        report: &R,
+        text: impl FnOnce(&R) -> String,
+    ) -> anyhow::Result<()> {
+        output::print(&match self {
+            Self::Text => text(report),
+            Self::Json => serde_json::to_string_pretty(report)? + "\n",
+        })
+    }
 }
 
 /// Aligns columns under their heads: numbers to the right, everything else to the left.

@@ -21,7 +21,6 @@
 //! | `survey` | what can be seen of a pipeline from outside |
 //! | `edits` | flows that were edited so that their state does not fit |
 //! | `sections` | what `status` and `reconcile` both print |
-//! | `totals` | the totals of the log line of each minute |
 //! | [`traffic`] | generated page views and clicks |
 
 #![forbid(unsafe_code)]
@@ -63,8 +62,6 @@ mod sections;
 mod survey;
 
 mod live;
-
-mod totals;
 
 pub mod traffic;
 

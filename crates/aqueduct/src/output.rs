@@ -5,6 +5,7 @@
 //! file is readable by its owner only; a replaced file keeps its mode.
 
 use std::{
+    fmt::Display,
     fs::{File, Permissions},
     io::{self, BufWriter, Write},
     os::unix::fs::PermissionsExt as _,
@@ -162,8 +163,24 @@ impl Write for Target {
     }
 }
 
+/// Writes text to standard output.
+///
+/// # Errors
+/// Standard output is closed.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    Ok(io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?)
+}
+
+/// Writes one line to standard output.
+///
+/// # Errors
+/// Standard output is closed.
+pub(crate) fn say(line: impl Display) -> anyhow::Result<()> {
+    print(&format!("{line}\n"))
+}
+
 /// Distinguishes a closed standard output from other broken pipes.
-pub(crate) fn mark_closed(error: io::Error) -> io::Error {
+fn mark_closed(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, StdoutClosed),
         _ => error,

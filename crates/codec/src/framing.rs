@@ -23,13 +23,18 @@ const ID: u8 = 0;
 const GUID: u8 = 1;
 
 /// A payload and the schema that it was written with.
-pub(crate) struct Framed<'a> {
-    pub(crate) id: SchemaId,
-    pub(crate) payload: Payload<'a>,
+pub struct Framed<'a> {
+    /// The ID of the schema.
+    pub id: SchemaId,
+    /// The bytes without it.
+    pub payload: Payload<'a>,
 }
 
 /// Confluent's framing of one part of a record.
-pub(crate) fn confluent<'a>(
+///
+/// # Errors
+/// [`RejectCode::NoSchemaId`].
+pub fn confluent<'a>(
     part: Part,
     bytes: &'a [u8],
     headers: &[(&str, &'a [u8])],

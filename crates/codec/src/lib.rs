@@ -12,12 +12,13 @@ pub mod avro;
 mod decimal;
 mod envelope;
 pub mod files;
-mod framing;
+pub mod framing;
 pub mod json_schema;
 pub mod protobuf;
 pub mod registry;
 mod reject;
 mod schema;
+mod subjects;
 mod topic;
 mod write;
 
@@ -26,6 +27,7 @@ pub use reject::{Part, Reject, RejectCode};
 pub use schema::{
     Field, Format, Indexes, Kind, Lookup, Payload, Schema, SchemaError, SchemaId, SchemaText, Schemas,
 };
+pub use subjects::belongs;
 pub use topic::{Source, TopicCodec, TopicFormat};
 
 /// A record's bytes as they are in Kafka. It has no `Debug`, because they can be personal data.

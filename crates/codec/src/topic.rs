@@ -13,6 +13,7 @@ use crate::{
     framing,
     reject::{Reject, RejectCode},
     schema::Indexes,
+    subjects::belongs,
 };
 
 /// A buffer that one large event has grown beyond this is given back before the next event.
@@ -126,7 +127,7 @@ impl PartCodec {
             Some(Source::File(schema)) => (schema, Payload { bytes, indexes: Indexes::None }),
             Some(Source::Registry(schemas)) => {
                 let framed = framing::confluent(self.part, bytes, headers).map_err(Undecoded::Reject)?;
-                let belongs = |schema: &dyn Schema| belongs(self.part, topic, topic, schema);
+                let belongs = |schema: &dyn Schema| belongs_to(self.part, topic, topic, schema);
                 (
                     self.known.find(&**schemas, framed.id, belongs).map_err(|no| no.of(self.part))?,
                     framed.payload,
@@ -135,7 +136,7 @@ impl PartCodec {
             Some(Source::Hermes { schemas, subject }) => {
                 let framed =
                     framing::hermes(self.part, bytes, headers, subject).map_err(Undecoded::Reject)?;
-                let belongs = |schema: &dyn Schema| belongs(self.part, topic, subject, schema);
+                let belongs = |schema: &dyn Schema| belongs_to(self.part, topic, subject, schema);
                 (
                     self.known.find(&**schemas, framed.id, belongs).map_err(|no| no.of(self.part))?,
                     framed.payload,
@@ -219,30 +220,11 @@ impl Missing {
     }
 }
 
-/// Whether one of the schema's subjects is one that serializers use for records of this topic: by default
-/// `<topic>-value`, with other strategies the name of the record, alone or behind the topic, and with Hermes its own
-/// name of the topic. A schema whose subjects are not known belongs to every topic.
-fn belongs(part: Part, topic: &str, other: &str, schema: &dyn Schema) -> bool {
-    let Some(subjects) = schema.subjects() else { return true };
-    let suffix = match part {
-        Part::Key => "-key",
-        Part::Value => "-value",
-    };
-    let is_name = |name: &str| schema.has_name(name);
-    subjects.iter().map(|subject| without_context(subject)).any(|subject| {
-        let of = |topic: &str| {
-            subject.strip_prefix(topic).is_some_and(|rest| {
-                rest.is_empty() || rest == suffix || rest.strip_prefix('-').is_some_and(is_name)
-            })
-        };
-        is_name(subject) || of(topic) || of(other)
-    })
-}
-
-/// A subject without the context that Confluent's registry puts before it: `:.eu:events-value`.
-fn without_context(subject: &str) -> &str {
-    let rest = subject.strip_prefix(":.").and_then(|rest| rest.split_once(':'));
-    rest.map_or(subject, |(_, subject)| subject)
+/// A schema whose subjects are not known belongs to every topic.
+fn belongs_to(part: Part, topic: &str, other: &str, schema: &dyn Schema) -> bool {
+    schema
+        .subjects()
+        .is_none_or(|subjects| belongs(part, [topic, other], subjects, |name| schema.has_name(name)))
 }
 
 fn clear(buffer: &mut Vec<u8>) {

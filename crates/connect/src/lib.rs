@@ -9,6 +9,7 @@
 //! | [`data`] | records, values and schemas |
 //! | [`converters`], [`transforms`] | one file each |
 //! | [`message`], [`pipeline`] | the message that the sink makes of a record |
+//! | [`translate`] | the same as a configuration of `aqueduct connector` |
 //! | [`task`] | a member of a consumer group that publishes what it reads |
 //! | [`distributed`] | what several workers share through Kafka |
 //! | [`worker`], [`rest`] | the connectors of a process, and Connect's REST interface |
@@ -28,4 +29,5 @@ pub mod providers;
 pub mod rest;
 pub mod task;
 pub mod transforms;
+pub mod translate;
 pub mod worker;

@@ -40,8 +40,7 @@ enum Ordering {
     Partition,
 }
 
-/// The parts of a message.
-#[derive(Debug)]
+/// The parts of a message. It has no `Debug`, because it can be personal data.
 pub(crate) struct Parts<'r> {
     pub(crate) data: Cow<'r, [u8]>,
     pub(crate) attributes: Vec<(Cow<'r, str>, Cow<'r, str>)>,
@@ -144,7 +143,7 @@ impl Layout {
         let short = record
             .headers
             .iter()
-            .filter_map(|(name, value)| Some((*name, String::from_utf8_lossy((*value)?))));
+            .filter_map(|(name, value)| Some((&**name, String::from_utf8_lossy((*value)?))));
         let short = short.filter(|(name, value)| name.len() <= HEADER_NAME && value.len() <= HEADER_VALUE);
         for (name, value) in short.filter(|(name, _)| passes(name)).take(HEADERS) {
             put(attributes, Cow::Borrowed(name), value)?;

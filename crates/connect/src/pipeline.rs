@@ -9,15 +9,16 @@
 //! }
 //! ```
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
+use codec::{Part, registry::Fetcher};
 use connector::keyring::Keyring;
 use event::EventTime;
 use pubsub::{Attributes, Encoder, OutMessage, limits::Violation};
 
 use crate::{
     connector::{Connector, ConverterConfig, Step},
-    converters::{self, Converter},
+    converters::{self, Compiled, Converter, Unconverted},
     data::{DataError, Datum, Headers, Record, Stage, Value, text},
     message::Layout,
     transforms::Verdict,
@@ -41,8 +42,8 @@ pub struct Raw<'a> {
     pub headers: Headers<'a>,
 }
 
-/// A message that may be published.
-#[derive(Clone, Debug)]
+/// A message that may be published. Its `Debug` has no content.
+#[derive(Clone)]
 pub struct Message {
     out: OutMessage,
     ordering_key: Arc<str>,
@@ -51,8 +52,7 @@ pub struct Message {
 /// The data of a message, if there is any, and names and values of its attributes.
 pub type DataAndAttributes = (Option<Vec<u8>>, Vec<(String, String)>);
 
-/// The outcome of a record.
-#[derive(Debug)]
+/// The outcome of a record. Its `Debug` has no content.
 pub enum Outcome {
     /// It is published.
     Message(Message),
@@ -60,6 +60,25 @@ pub enum Outcome {
     Dropped,
     /// It has neither a value nor attributes, so there is nothing to publish.
     Empty,
+    /// Its schema was requested, and nothing has changed. Give the record again.
+    Waits,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Message(_) => "Message",
+            Self::Dropped => "Dropped",
+            Self::Empty => "Empty",
+            Self::Waits => "Waits",
+        })
+    }
 }
 
 /// How the key is published.
@@ -120,13 +139,16 @@ impl Pipeline {
                 steps.retain(|step| !step.is_for_keys);
                 None
             }
-            _ => Some(build(&connector.key_converter)?),
+            _ => Some(build(&connector.key_converter, Part::Key)?),
         };
+        let value = build(&connector.value_converter, Part::Value)?;
         let layout = Layout::of(values);
-        let needs_headers = layout.needs_headers() || steps.iter().any(Step::needs_headers);
+        let needs_headers = layout.needs_headers()
+            || steps.iter().any(Step::needs_headers)
+            || key.iter().chain([&value]).any(|converter| converter.needs_headers());
         Ok(Self {
             key,
-            value: build(&connector.value_converter)?,
+            value,
             steps,
             layout,
             policy,
@@ -136,6 +158,13 @@ impl Pipeline {
             json: Vec::new(),
             last_key: "".into(),
         })
+    }
+
+    /// What requests the schemas of its converters, the first time that it is called. A record whose schema is not known
+    /// [waits](Outcome::Waits) until they run.
+    pub fn fetchers(&mut self) -> Vec<Fetcher<Compiled>> {
+        let converters = self.key.iter_mut().chain([&mut self.value]);
+        converters.filter_map(|converter| converter.fetcher()).collect()
     }
 
     /// Whether it reads headers.
@@ -153,7 +182,12 @@ impl Pipeline {
     /// # Errors
     /// If it cannot be published. The error has no content of the record.
     pub fn take(&mut self, raw: Raw<'_>) -> Result<Outcome, DataError> {
-        let Some(record) = self.transformed(raw)? else { return Ok(Outcome::Dropped) };
+        let record = match self.transformed(raw) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(Outcome::Dropped),
+            Err(Unconverted::Waits) => return Ok(Outcome::Waits),
+            Err(Unconverted::Error(error)) => return Err(error),
+        };
         let key = match record.key.value.is_null() {
             true => None,
             false => match &self.policy {
@@ -196,12 +230,19 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn transformed<'a>(&mut self, raw: Raw<'a>) -> Result<Option<Record<'a>>, DataError> {
+    pub fn transformed<'a>(&mut self, raw: Raw<'a>) -> Result<Option<Record<'a>>, Unconverted> {
+        let part = |bytes| converters::Raw { topic: raw.topic, bytes, headers: &raw.headers };
+        let at = |stage| {
+            move |error| match error {
+                Unconverted::Error(error) => Unconverted::Error(error.at(stage)),
+                Unconverted::Waits => Unconverted::Waits,
+            }
+        };
         let key = match &mut self.key {
-            Some(key) => key.convert(raw.key).map_err(|error| error.at(Stage::KeyConverter))?,
+            Some(key) => key.convert(&part(raw.key)).map_err(at(Stage::KeyConverter))?,
             None => Datum::NULL,
         };
-        let value = self.value.convert(raw.value).map_err(|error| error.at(Stage::ValueConverter))?;
+        let value = self.value.convert(&part(raw.value)).map_err(at(Stage::ValueConverter))?;
         let mut record = Record {
             topic: Cow::Borrowed(raw.topic),
             partition: raw.partition,
@@ -224,9 +265,9 @@ impl Pipeline {
     }
 }
 
-fn build(converter: &ConverterConfig) -> Result<Box<dyn Converter>, String> {
+fn build(converter: &ConverterConfig, part: Part) -> Result<Box<dyn Converter>, String> {
     let plugin = converters::find(&converter.class).ok_or("the class of a converter is not known")?;
-    (plugin.build)(&converter.values, ConverterConfig::PREFIX).map_err(|(_, problem)| problem)
+    (plugin.build)(&converter.values, part).map_err(|(_, problem)| problem)
 }
 
 /// The text of a key, which becomes an attribute. Bytes are read as text.

@@ -3,17 +3,30 @@
 //!
 //! A reference is kept where it is: the REST interface and the config topic show it, never its value.
 
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Component, Path, PathBuf},
+};
 
-use crate::properties;
+use crate::{properties, transforms::JavaRegex};
 
 /// What a reference names, by the name of its provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Providers(BTreeMap<String, Provider>);
 
-/// Where values are.
+/// Where values are, and which of them references may name.
+#[derive(Clone, Debug)]
+struct Provider {
+    kind: Kind,
+    /// `allowed.paths`: the folders and files that may be read; `None` for all.
+    allowed: Option<Vec<PathBuf>>,
+    /// `allowlist.pattern`: the variables that may be read; `None` for all.
+    pattern: Option<JavaRegex>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
+enum Kind {
     /// A properties file; the key is one of its keys.
     File,
     /// The environment.
@@ -41,8 +54,20 @@ pub enum ProviderError {
         /// The class.
         class: String,
     },
-    /// The file, directory or variable does not exist, or has no such key.
-    #[error("${{{reference}}} cannot be resolved; check the path, the key and the permissions")]
+    /// A parameter is not known, or has an invalid value.
+    #[error(
+        "config.providers.{name}.param.{parameter}: expected allowed.paths with absolute paths for files and directories, or allowlist.pattern with a regular expression for the environment"
+    )]
+    Parameter {
+        /// The provider.
+        name: String,
+        /// The parameter.
+        parameter: String,
+    },
+    /// The file, directory or variable does not exist, is not allowed, or has no such key.
+    #[error(
+        "${{{reference}}} cannot be resolved; check the path, the key, the permissions and the parameters of the provider"
+    )]
     Missing {
         /// What is between the braces.
         reference: String,
@@ -50,10 +75,10 @@ pub enum ProviderError {
 }
 
 /// The packages of Kafka's three providers.
-const CLASSES: [(&str, Provider); 3] = [
-    ("FileConfigProvider", Provider::File),
-    ("EnvVarConfigProvider", Provider::Env),
-    ("DirectoryConfigProvider", Provider::Directory),
+const CLASSES: [(&str, Kind); 3] = [
+    ("FileConfigProvider", Kind::File),
+    ("EnvVarConfigProvider", Kind::Env),
+    ("DirectoryConfigProvider", Kind::Directory),
 ];
 const PACKAGE: &str = "org.apache.kafka.common.config.provider.";
 
@@ -61,7 +86,7 @@ impl Providers {
     /// The providers of a worker: `config.providers`, and the class of each.
     ///
     /// # Errors
-    /// [`ProviderError::Class`].
+    /// [`ProviderError::Class`], [`ProviderError::Parameter`].
     pub fn of(worker: &BTreeMap<String, String>) -> Result<Self, ProviderError> {
         let names = worker.get("config.providers").map(String::as_str).unwrap_or_default();
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -71,7 +96,16 @@ impl Providers {
             let simple = class.strip_prefix(PACKAGE).unwrap_or(class);
             let found = CLASSES.iter().find(|(known, _)| *known == simple);
             let unknown = || ProviderError::Class { name: name.to_owned(), class: class.to_owned() };
-            found.map(|(_, provider)| (name.to_owned(), *provider)).ok_or_else(unknown)
+            let kind = found.map(|(_, kind)| *kind).ok_or_else(unknown)?;
+            let mut provider = Provider { kind, allowed: None, pattern: None };
+            let prefix = format!("config.providers.{name}.param.");
+            for (key, value) in worker.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+                let parameter = &key[prefix.len()..];
+                let wrong =
+                    || ProviderError::Parameter { name: name.to_owned(), parameter: parameter.to_owned() };
+                provider.limit(parameter, value).ok_or_else(wrong)?;
+            }
+            Ok((name.to_owned(), provider))
         };
         names.map(provider).collect::<Result<_, _>>().map(Self)
     }
@@ -102,16 +136,47 @@ impl Providers {
         let provider = self.0.get(name).ok_or_else(|| ProviderError::Unknown { name: name.to_owned() })?;
         let missing = || ProviderError::Missing { reference: reference.to_owned() };
         let (path, key) = rest.rsplit_once(':').unwrap_or(("", rest));
-        match provider {
-            Provider::Env => env::var(key).map_err(|_| missing()),
-            Provider::File => {
+        if !provider.allows(path, key) {
+            return Err(missing());
+        }
+        match provider.kind {
+            Kind::Env => env::var(key).map_err(|_| missing()),
+            Kind::File => {
                 let entries = properties::parse(&fs::read(path).map_err(|_| missing())?);
                 entries.ok().and_then(|entries| properties::map(entries).remove(key)).ok_or_else(missing)
             }
             // A key that could leave the directory names no file in it.
-            Provider::Directory if key.is_empty() || key.contains('/') || key == ".." => Err(missing()),
-            Provider::Directory => fs::read_to_string(Path::new(path).join(key)).map_err(|_| missing()),
+            Kind::Directory if key.is_empty() || key.contains('/') || key == ".." => Err(missing()),
+            Kind::Directory => fs::read_to_string(Path::new(path).join(key)).map_err(|_| missing()),
         }
+    }
+}
+
+impl Provider {
+    /// Takes a parameter; `None` if it is not one of this provider.
+    fn limit(&mut self, parameter: &str, value: &str) -> Option<()> {
+        match (self.kind, parameter) {
+            (Kind::File | Kind::Directory, "allowed.paths") => {
+                let paths: Vec<PathBuf> = value.split(',').map(|path| PathBuf::from(path.trim())).collect();
+                self.allowed = Some(paths);
+                self.allowed.iter().flatten().all(|path| path.is_absolute()).then_some(())
+            }
+            (Kind::Env, "allowlist.pattern") => {
+                self.pattern = Some(JavaRegex::new(value.trim()).ok()?);
+                Some(())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a reference may name this. A path with `..` could lead out of a folder that is allowed.
+    fn allows(&self, path: &str, key: &str) -> bool {
+        let path = Path::new(path);
+        let is_straight = || path.components().all(|part| part != Component::ParentDir);
+        let is_inside =
+            |allowed: &Vec<PathBuf>| is_straight() && allowed.iter().any(|allowed| path.starts_with(allowed));
+        self.allowed.as_ref().is_none_or(is_inside)
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(key))
     }
 }
 
@@ -145,6 +210,35 @@ mod tests {
             assert!(matches!(resolve(missing), Err(ProviderError::Missing { .. })), "{missing}");
         }
         assert!(matches!(resolve("${vault:a:b}"), Err(ProviderError::Unknown { .. })));
+    }
+
+    #[test]
+    fn parameters_limit_what_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().display();
+        for name in ["a/f.properties", "b/f.properties"] {
+            let file = folder.path().join(name);
+            fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+            fs::write(file, "k=v\n").expect("a file");
+        }
+        let worker = [
+            ("config.providers", "file,env".to_owned()),
+            ("config.providers.file.class", "FileConfigProvider".to_owned()),
+            ("config.providers.file.param.allowed.paths", format!("/none, {path}/a")),
+            ("config.providers.env.class", "EnvVarConfigProvider".to_owned()),
+            ("config.providers.env.param.allowlist.pattern", "PA.*".to_owned()),
+        ];
+        let worker = worker.map(|(key, value)| (key.to_owned(), value)).into();
+        let providers = Providers::of(&worker).expect("known");
+        assert_eq!(providers.resolve(&format!("${{file:{path}/a/f.properties:k}}")), Ok("v".to_owned()));
+        assert!(providers.resolve("${env:PATH}").is_ok());
+        for refused in [
+            format!("${{file:{path}/b/f.properties:k}}"),
+            format!("${{file:{path}/a/../b/f.properties:k}}"),
+            "${env:HOME}".to_owned(),
+        ] {
+            assert!(matches!(providers.resolve(&refused), Err(ProviderError::Missing { .. })), "{refused}");
+        }
     }
 
     #[test]

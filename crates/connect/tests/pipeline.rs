@@ -66,7 +66,7 @@ fn message(more: &[(&str, &str)], key: &str, value: &str) -> String {
         timestamp: Some(1_700_000_000_000),
         key: Some(key.as_bytes()),
         value: Some(value.as_bytes()),
-        headers: vec![("trace", Some(b"1")), ("secret", Some(b"s"))],
+        headers: vec![("trace".into(), Some(b"1")), ("secret".into(), Some(b"s"))],
     };
     match pipeline.take(raw) {
         Ok(Outcome::Message(message)) => String::from_utf8_lossy(message.out().encoded()).into_owned(),
@@ -87,7 +87,11 @@ fn what_is_wrong_is_named() {
     );
     check(&[("transforms.mask.fields", "")], &["transforms.mask.fields"]);
     check(&[("transforms.mask.feilds", "a")], &["transforms.mask.feilds"]);
-    check(&[("value.converter", "io.confluent.connect.avro.AvroConverter")], &["value.converter"]);
+    check(
+        &[("value.converter", "io.confluent.connect.avro.AvroConverter")],
+        &["value.converter.schema.registry.url"],
+    );
+    check(&[("value.converter", "org.apache.kafka.connect.converters.LongConverter")], &["value.converter"]);
     check(&[("value.converter.schemas.enabel", "false")], &["value.converter.schemas.enabel"]);
     check(
         &[("consumer.override.isolation.level", "read_uncommitted")],
@@ -98,7 +102,7 @@ fn what_is_wrong_is_named() {
     check(&[("aqueduct.deadletters", "payload")], &["aqueduct.deadletters"]);
     check(&[("aqueduct.deadletters", "payload"), ("errors.deadletterqueue.topic.name", "dead")], &[]);
     check(&[("errors.deadletterqueue.topic.name", "events")], &["topics"]);
-    check(&[("enableCompression", "true")], &["enableCompression"]);
+    check(&[("enableCompression", "true")], &[]);
     check(&[("cps.project", "${env:NO_SUCH}")], &["cps.project"]);
     check(&[("cps.topic", "projects/p/topics/t")], &["cps.topic"]);
     check(&[("transforms.mask.negate", "true")], &["transforms.mask.negate"]);
@@ -218,7 +222,7 @@ fn transformed(more: &[(&str, &str)], value: Option<&str>) -> Result<Option<Stri
         value: value.map(str::as_bytes),
         headers: Vec::new(),
     };
-    let record = pipeline.transformed(raw).map_err(|error| error.to_string())?;
+    let record = pipeline.transformed(raw).map_err(|error| format!("{error:?}"))?;
     Ok(record.map(|record| {
         let mut json = Vec::new();
         connect::data::write_json(&record.value.value, record.value.schema.as_deref(), &mut json);
@@ -352,4 +356,45 @@ fn a_row_takes_the_place_of_its_envelope() {
     let old = [("transforms.x.drop.tombstones", "false"), ("transforms.x.delete.handling.mode", "none")];
     assert_eq!(unwrap(&old, Some(&delete)), json("null"));
     assert_eq!(unwrap(&old, None), json("null"));
+}
+
+/// A null can be a default of a megabyte, and an empty element all fields of its schema.
+#[test]
+fn a_few_bytes_cannot_take_gigabytes() {
+    let keys = [
+        ("value.converter.schemas.enable", "true"),
+        ("transforms.x.type", "org.apache.kafka.connect.transforms.ExtractField$Value"),
+        ("transforms.x.field", "n"),
+    ];
+    let record = |items: &str, payload: &str| {
+        format!(
+            r#"{{"schema":{{"type":"struct","fields":[{{"field":"n","type":"int32"}},{{"field":"a","type":"array","items":{items}}}]}},"payload":{{"n":1,"a":[{payload}]}}}}"#
+        )
+    };
+    let default = format!(r#"{{"type":"string","optional":true,"default":"{}"}}"#, "x".repeat(1_000_000));
+    assert_eq!(transformed(&keys, Some(&record(&default, "null,null"))), Ok(Some("1".to_owned())));
+    let nulls = vec!["null"; 1_000].join(",");
+    assert!(transformed(&keys, Some(&record(&default, &nulls))).is_err());
+    let fields: Vec<String> = (0..1_000)
+        .map(|number| format!(r#"{{"field":"f{number}","type":"int32","optional":true}}"#))
+        .collect();
+    let wide = format!(r#"{{"type":"struct","fields":[{}]}}"#, fields.join(","));
+    assert!(transformed(&keys, Some(&record(&wide, &vec!["{}"; 10_000].join(",")))).is_err());
+}
+
+#[test]
+fn debug_output_has_no_content() {
+    let (_, connector) = connector::validate(&config(&[]), &defaults());
+    let mut pipeline = Pipeline::new(&connector.expect("valid")).expect("valid");
+    let raw = Raw {
+        topic: "events",
+        partition: 0,
+        offset: 0,
+        timestamp: None,
+        key: None,
+        value: Some(br#"{"user_id":"u1","page":"secret"}"#),
+        headers: Vec::new(),
+    };
+    let outcome = pipeline.take(raw).expect("a message");
+    assert_eq!(format!("{outcome:?}"), "Message");
 }

@@ -15,6 +15,7 @@
 //! | [`json`] | a strict scanner over the bytes of one event |
 //! | [`pick`] | reads several fields of an event in one pass |
 //! | [`matching`] | conditions on the fields of an event |
+//! | [`shape`] | settings with an order, or one of two shapes |
 //! | [`events`] | the `[events]` section: where the time and the ID are |
 //! | [`wire`] | names of the attributes and topics that connector and processor share |
 //! | [`key`] | the values of a row's `by` columns |
@@ -42,6 +43,8 @@ pub mod number;
 pub mod pick;
 
 pub mod matching;
+
+pub mod shape;
 
 pub mod events;
 

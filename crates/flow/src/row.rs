@@ -122,7 +122,7 @@ pub enum Shows {
     Count(usize),
     /// A sum, or a smallest or largest value.
     Number(usize),
-    /// An estimate, and `<name>_sketch` if asked for.
+    /// An estimate, and `<name>_sketch` if configured.
     Distinct {
         /// Which value.
         value: usize,

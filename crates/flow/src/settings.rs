@@ -3,13 +3,12 @@
 mod measures;
 mod window;
 
-use std::fmt;
-
-use event::{Millis, pointer::Pointer};
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor},
+use event::{
+    Millis,
+    pointer::{Pointer, PointerError},
+    shape,
 };
+use serde::{Deserialize, Deserializer, de};
 
 use crate::{
     Ctr, Flow, Join, TimeKind,
@@ -170,7 +169,7 @@ impl TryFrom<FlowSettings> for Flow {
     fn try_from(settings: FlowSettings) -> Result<Self, FlowErrors> {
         let mut errors = FlowErrors(Vec::new());
         if settings.name.is_empty() {
-            errors.push("name", "a flow needs a name; it is also its table");
+            errors.push("name", "is empty; it is also the name of the table");
         }
         check_lengths(&settings, &mut errors);
         if !errors.0.is_empty() {
@@ -290,7 +289,7 @@ fn check_session(windows: &WindowKind, allowed_lateness: Millis, errors: &mut Fl
 fn lone(key: &str, other: &str) -> FlowError {
     FlowError::new(
         key,
-        format!("{key} needs {other} beside it; for one of them alone write a count in [flows.measures]"),
+        format!("needs {other} beside it; to count only one of them, add a count to [flows.measures]"),
     )
 }
 
@@ -331,7 +330,7 @@ fn check_join(
     }
 }
 
-/// No measure may have a column that is there already. `views` and `clicks` are in the file only by their short form, so
+/// No measure may have a column that the table already has. `views` and `clicks` are in the file only by their short form, so
 /// that a `by` column which has their name is reported at the column.
 fn check_columns(
     by: &[(String, Pointer)],
@@ -371,26 +370,11 @@ fn check_columns(
 
 impl<'de> Deserialize<'de> for Columns {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ColumnsVisitor;
-        impl<'de> Visitor<'de> for ColumnsVisitor {
-            type Value = Columns;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of columns such as { page = \"/page\" }")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Columns, A::Error> {
-                let mut columns = Vec::new();
-                while let Some(column) = map.next_entry::<String, Pointer>()? {
-                    columns.push(column);
-                }
-                if columns.is_empty() {
-                    return Err(de::Error::custom("name at least one column, such as { page = \"/page\" }"));
-                }
-                Ok(Columns(columns))
-            }
+        let columns = shape::pairs(deserializer, "a table of columns such as { page = \"/page\" }")?;
+        if columns.is_empty() {
+            return Err(de::Error::custom("name at least one column, such as { page = \"/page\" }"));
         }
-        deserializer.deserialize_map(ColumnsVisitor)
+        Ok(Self(columns))
     }
 }
 
@@ -402,25 +386,15 @@ impl<'de> Deserialize<'de> for JoinOn {
             view: Pointer,
             click: Pointer,
         }
-        struct OnVisitor;
-        impl<'de> Visitor<'de> for OnVisitor {
-            type Value = JoinOn;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a pointer such as \"/view_id\", or { view = \"/id\", click = \"/view_id\" }")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<JoinOn, E> {
-                let pointer: Pointer = text.parse().map_err(de::Error::custom)?;
-                Ok(JoinOn { view: pointer.clone(), click: pointer })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JoinOn, A::Error> {
-                let both = Both::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(JoinOn { view: both.view, click: both.click })
-            }
-        }
-        deserializer.deserialize_any(OnVisitor)
+        shape::text_or(
+            deserializer,
+            "a pointer such as \"/view_id\", or { view = \"/id\", click = \"/view_id\" }",
+            |text| {
+                let pointer: Pointer = text.parse().map_err(|error: PointerError| error.to_string())?;
+                Ok(Self { view: pointer.clone(), click: pointer })
+            },
+            |Both { view, click }| Self { view, click },
+        )
     }
 }
 

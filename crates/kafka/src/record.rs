@@ -1,10 +1,14 @@
 //! A record as other crates see it: borrowed fields, without librdkafka's types.
 
+use std::{borrow::Cow, ffi::CStr};
+
 use event::EventTime;
 use rdkafka::{
     Message, Timestamp,
-    message::{BorrowedHeaders, BorrowedMessage, Headers as _, OwnedMessage},
+    message::{BorrowedHeaders, BorrowedMessage, OwnedMessage},
 };
+
+use crate::client::unwrapped;
 
 /// A record of a topic. It has no `Debug`, because key, value and headers can be personal data.
 #[derive(Clone, Copy)]
@@ -48,20 +52,23 @@ impl<'a> Record<'a> {
         Self { offset, timestamp, key: fields.key(), value: fields.payload(), message }
     }
 
-    /// The headers that have a value, in the order of the record. librdkafka parses the headers at this call, so a caller
-    /// that needs none should not ask for them.
+    /// The headers that have a value and a name that is UTF-8, in the order of the record. librdkafka parses the headers at
+    /// this call, so a caller that needs none should not ask for them.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.all_headers().filter_map(|(name, value)| Some((name, value?)))
+        self.raw_headers().filter_map(|(name, value)| Some((name.to_str().ok()?, value?)))
     }
 
-    /// As [`Self::headers`], with those that have no value.
-    pub fn all_headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
+    /// As [`Self::headers`], with those that have no value, and with replacement characters in names that are not UTF-8.
+    pub fn all_headers(&self) -> impl Iterator<Item = (Cow<'a, str>, Option<&'a [u8]>)> + use<'a> {
+        self.raw_headers().map(|(name, value)| (name.to_string_lossy(), value))
+    }
+
+    fn raw_headers(&self) -> impl Iterator<Item = (&'a CStr, Option<&'a [u8]>)> + use<'a> {
         let headers: Option<&'a BorrowedHeaders> = match self.message {
             AnyMessage::Borrowed(message) => message.headers(),
             AnyMessage::Owned(message) => message.headers().map(|headers| headers.as_borrowed()),
         };
-        let all = headers.into_iter().flat_map(|headers| headers.iter());
-        all.map(|header| (header.key, header.value))
+        headers.into_iter().flat_map(unwrapped::headers)
     }
 }
 

@@ -12,12 +12,15 @@
 //! until the whole minute is removed, and no ID changes its minute, so a walk that remembers its minute and index
 //! misses no ID that was present when it started.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hint::black_box};
 
 use event::{EventTime, Millis};
 use serde::{Deserialize, Serialize};
 
-use crate::{saved::Room, table::Table};
+use crate::{
+    saved::Room,
+    table::{TOGETHER, Table},
+};
 
 /// The IDs that flows of one kind of time have taken.
 #[derive(Debug)]
@@ -104,6 +107,11 @@ impl Ids {
         same(first) || self.more.get(id).is_some_and(|more| more.iter().any(same))
     }
 
+    /// Reads where these IDs are, or would be (see [`Table::touch`]).
+    pub(crate) fn touch(&self, ids: impl Iterator<Item = u128>) -> usize {
+        ids.filter(|id| self.taken.touch(*id)).count()
+    }
+
     /// Records that a flow took an event with this ID.
     pub fn take(&mut self, id: u128, taken: Taken) {
         if self.is_over(&taken) {
@@ -120,12 +128,14 @@ impl Ids {
     }
 
     fn insert(&mut self, id: u128, taken: Taken) {
-        match self.taken.get(id) {
-            None => self.taken.insert(id, taken),
-            Some(_) => {
-                self.more.get_or_insert_with(id, Vec::new).push(taken);
-                self.more_count += 1;
-            }
+        let mut is_first = false;
+        self.taken.get_or_insert_with(id, || {
+            is_first = true;
+            taken
+        });
+        if !is_first {
+            self.more.get_or_insert_with(id, Vec::new).push(taken);
+            self.more_count += 1;
         }
         let ids = self.by_minute.entry(minute(taken.clock)).or_default();
         if ids.len() == ids.capacity() {
@@ -142,9 +152,15 @@ impl Ids {
         }
         self.watermark = self.watermark.max(watermark);
         let floor = minute(self.watermark - self.keep);
+        if self.by_minute.last_key_value().is_some_and(|(last, _)| *last < floor) {
+            // All of them, as at the end of a replay.
+            (self.taken, self.more, self.more_count) = (Table::default(), Table::default(), 0);
+            self.by_minute.clear();
+        }
         while let Some(first) = self.by_minute.first_entry().filter(|first| *first.key() < floor) {
-            for id in first.remove() {
-                self.forget(id);
+            for ids in first.remove().chunks(TOGETHER) {
+                black_box(self.touch(ids.iter().copied()));
+                ids.iter().for_each(|id| self.forget(*id));
             }
         }
     }
@@ -164,7 +180,7 @@ impl Ids {
         more.retain(is_kept);
         if is_first_over {
             match more.pop() {
-                Some(next) => self.taken.insert(id, next),
+                Some(next) => *self.taken.get_or_insert_with(id, || next) = next,
                 None => drop(self.taken.remove(id)),
             }
         }

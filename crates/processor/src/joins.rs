@@ -14,6 +14,8 @@
 //! that, a window of the click or of its view may still take an event that changes it. See [`crate::engine`] for how
 //! the changes are counted.
 
+use std::hint::black_box;
+
 use event::{EventTime, Key, Millis};
 use flow::{
     Flow, Join, Windows,
@@ -26,7 +28,7 @@ use self::{
 };
 use crate::{
     digest::HashedKey,
-    table::Table,
+    table::{TOGETHER, Table},
     windows::keys::{KeyId, Keys},
 };
 
@@ -139,30 +141,53 @@ impl Joins {
         }
     }
 
+    /// Reads where these values are, or would be (see [`Table::touch`]).
+    pub(crate) fn touch(&self, values: impl Iterator<Item = u128>) -> usize {
+        values.filter(|on| self.entries.touch(*on)).count()
+    }
+
     /// A view arrives; its own count is the caller's.
     pub fn view(&mut self, on: u128, time: EventTime, key: HashedKey<'_>, effects: &mut Effects) {
         if self.is_over(time) {
             return;
         }
-        if self.is_full(on) {
-            self.over_limit += 1;
-            return;
-        }
         let id = self.keys.intern(key, false);
         self.keys.hold(id);
-        let entry = at(&mut self.entries, &mut self.due, on, second_after(time + self.keep));
-        let before = entry.bytes();
-        let mut moves =
-            Moves { windows: &self.windows, keys: &self.keys, within: self.within, bits: self.bits, effects };
-        let unused = match entry.add_view(View { time, key: id }, &mut moves) {
-            Added::New => {
-                self.parts += 1;
-                None
-            }
-            Added::Instead(other) => Some(other),
-            Added::Not => Some(id),
+        let (view, due) = (View { time, key: id }, second_after(time + self.keep));
+        let mut is_new = false;
+        let entry = self.entries.get_or_insert_with(on, || {
+            is_new = true;
+            Entry::of_view(view, due)
+        });
+        let unused = if is_new {
+            // Most views are the only one of their value: nothing is read from a place that no cache holds.
+            self.due.register(due, on);
+            self.parts += 1;
+            None
+        } else if entry.len() >= self.limit {
+            self.over_limit += 1;
+            Some(id)
+        } else {
+            entry.fall_due(on, due, &mut self.due);
+            let before = entry.bytes();
+            let mut moves = Moves {
+                windows: &self.windows,
+                keys: &self.keys,
+                within: self.within,
+                bits: self.bits,
+                effects,
+            };
+            let unused = match entry.add_view(view, &mut moves) {
+                Added::New => {
+                    self.parts += 1;
+                    None
+                }
+                Added::Instead(other) => Some(other),
+                Added::Not => Some(id),
+            };
+            self.bytes = self.bytes + entry.bytes() - before;
+            unused
         };
-        self.bytes = self.bytes + entry.bytes() - before;
         if self.is_saved && unused != Some(id) {
             self.unsaved.views.push((on, time, self.keys.get(id).clone()));
         }
@@ -179,11 +204,12 @@ impl Joins {
         more: Option<Box<More>>,
         effects: &mut Effects,
     ) -> Clicked {
-        if self.is_full(on) {
+        let entry = self.entries.get_or_insert_with(on, Entry::default);
+        if entry.len() >= self.limit {
             self.over_limit += 1;
             return Clicked::OverLimit;
         }
-        let entry = at(&mut self.entries, &mut self.due, on, second_after(time + self.keep));
+        entry.fall_due(on, second_after(time + self.keep), &mut self.due);
         let before = entry.bytes();
         let click = Click { time, pending, more };
         if self.is_saved {
@@ -204,13 +230,28 @@ impl Joins {
         // What is forgotten must follow from the watermark alone, and not from which other events share a value: a state
         // that is restored forgets at once what the process before forgot little by little.
         let reached = due::whole_second(watermark);
+        if reached == EventTime::MAX {
+            return self.expire_all();
+        }
         let mut unmatched = 0;
         while let Some((second, values)) = self.due.next(reached) {
-            for on in values {
-                unmatched += self.expire_value(on, second, reached);
+            for values in values.chunks(TOGETHER) {
+                black_box(self.touch(values.iter().copied()));
+                for on in values {
+                    unmatched += self.expire_value(*on, second, reached);
+                }
             }
         }
         unmatched
+    }
+
+    /// At the end of a replay. In the order of memory, without looking any value up.
+    fn expire_all(&mut self) -> u64 {
+        self.due.clear();
+        (self.parts, self.bytes) = (0, 0);
+        let keys = &mut self.keys;
+        let entries = self.entries.drain();
+        entries.map(|mut entry| entry.expire(EventTime::MAX, self.keep, self.within, keys)).sum()
     }
 
     fn expire_value(&mut self, on: u128, second: i64, reached: EventTime) -> u64 {
@@ -266,20 +307,6 @@ impl Joins {
     fn is_over(&self, time: EventTime) -> bool {
         time + self.keep <= self.watermark
     }
-
-    fn is_full(&self, on: u128) -> bool {
-        self.entries.get(on).is_some_and(|entry| entry.len() >= self.limit)
-    }
-}
-
-/// The entry of a value to which something that is due in this second is about to be added.
-fn at<'a>(entries: &'a mut Table<Entry>, due: &mut Due, on: u128, second: i64) -> &'a mut Entry {
-    let entry = entries.get_or_insert_with(on, Entry::default);
-    if second < entry.due {
-        entry.due = second;
-        due.register(second, on);
-    }
-    entry
 }
 
 impl Effects {

@@ -8,10 +8,11 @@ use event::{EventTime, events::EventsSettings, ledger::Outcome};
 use flow::{Flow, row::Row};
 
 use crate::{
-    digest::{Digest, Refusal},
+    digest::{Digest, Digests, Refusal},
     engine::{Before, Engine, Verdict, Watermarks},
     frontier::Clocks,
     read::{Envelope, Reader},
+    table::TOGETHER,
 };
 
 /// A run over bounded partitions.
@@ -66,6 +67,14 @@ impl Replay {
         let verdict = self.engine.count(digest, &self.envelope("", kafka_time), Before::Nothing);
         self.moved(partition, kafka_time, &verdict);
         verdict
+    }
+
+    /// Prepares for counting the events of a batch, of which this is the next. Results do not depend on it.
+    #[inline]
+    pub fn prepare(&self, digests: &Digests, next: usize) {
+        if next.is_multiple_of(TOGETHER) {
+            self.engine.touch(digests, next..next + TOGETHER);
+        }
     }
 
     /// Accounts for one record that a [`Self::reader`] could not read.

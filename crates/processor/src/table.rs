@@ -4,12 +4,15 @@
 //! entries have moved. Each shard doubles alone, which reduces both to a small part. A shard shrinks when most of it is
 //! empty.
 
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table};
 
 /// A power of two, and the largest length for which arrays implement `Default`.
 const SHARDS: usize = 32;
 /// Smaller shards never shrink.
 const SHRINKS: usize = 64;
+
+/// For how many keys look-ups are made together (see [`Table::touch`]): what they read must fit into the cache of a core.
+pub(crate) const TOGETHER: usize = 64;
 
 /// Entries by a 64-bit hash.
 #[derive(Debug)]
@@ -43,6 +46,24 @@ impl<T> Shards<T> {
     pub(crate) fn insert(&mut self, hash: u64, entry: T, hash_of: impl Fn(&T) -> u64) -> &mut T {
         self.len += 1;
         self.shards[shard(hash)].insert_unique(hash, entry, hash_of).into_mut()
+    }
+
+    /// The entry of a hash, which is added if there is none.
+    #[inline]
+    pub(crate) fn find_or_insert(
+        &mut self,
+        hash: u64,
+        is: impl FnMut(&T) -> bool,
+        new: impl FnOnce() -> T,
+        hash_of: impl Fn(&T) -> u64,
+    ) -> &mut T {
+        match self.shards[shard(hash)].entry(hash, is, hash_of) {
+            hash_table::Entry::Occupied(entry) => entry.into_mut(),
+            hash_table::Entry::Vacant(entry) => {
+                self.len += 1;
+                entry.insert(new()).into_mut()
+            }
+        }
     }
 
     pub(crate) fn remove(
@@ -82,25 +103,33 @@ impl<V> Table<V> {
         self.0.find(half(key), |(other, _)| *other == key).map(|(_, value)| value)
     }
 
+    /// Takes all values out, in no order.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = V> {
+        std::mem::take(self).0.shards.into_iter().flatten().map(|(_, value)| value)
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, key: u128) -> Option<&mut V> {
         self.0.find_mut(half(key), |(other, _)| *other == key).map(|(_, value)| value)
     }
 
-    /// Sets the value of a key.
-    pub(crate) fn insert(&mut self, key: u128, value: V) {
-        match self.get_mut(key) {
-            Some(old) => *old = value,
-            None => drop(self.0.insert(half(key), (key, value), |(key, _)| half(*key))),
-        }
+    /// The value of a key, which is created if there is none.
+    #[inline]
+    pub(crate) fn get_or_insert_with(&mut self, key: u128, new: impl FnOnce() -> V) -> &mut V {
+        let entry = self.0.find_or_insert(
+            half(key),
+            |(other, _)| *other == key,
+            || (key, new()),
+            |(key, _)| half(*key),
+        );
+        &mut entry.1
     }
 
-    /// The value of a key, which is created if there is none.
-    pub(crate) fn get_or_insert_with(&mut self, key: u128, new: impl FnOnce() -> V) -> &mut V {
-        if self.get(key).is_none() {
-            self.0.insert(half(key), (key, new()), |(key, _)| half(*key));
-        }
-        self.get_mut(key).expect("it was just inserted")
+    /// Reads where a key is, or would be. The look-ups of several keys wait for memory at the same time, where those
+    /// between which an event is counted wait one after the other.
+    #[inline]
+    pub(crate) fn touch(&self, key: u128) -> bool {
+        self.get(key).is_some()
     }
 
     pub(crate) fn remove(&mut self, key: u128) -> Option<V> {
@@ -159,7 +188,7 @@ mod tests {
                 // All bits of a key differ, as with real hashes.
                 let key = key.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
                 if inserts {
-                    table.insert(key, value);
+                    *table.get_or_insert_with(key, || value) = value;
                     map.insert(key, value);
                 } else {
                     prop_assert_eq!(table.remove(key), map.remove(&key));
@@ -173,7 +202,9 @@ mod tests {
     fn memory_is_given_back() {
         let mut table = Table::default();
         let key = |n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        (0..100_000).for_each(|n| table.insert(key(n), n));
+        for n in 0..100_000 {
+            table.get_or_insert_with(key(n), || n);
+        }
         let full = table.bytes();
         assert!((100..100_000).all(|n| table.remove(key(n)) == Some(n)));
         assert!(table.bytes() < full / 20, "{} of {full}", table.bytes());

@@ -27,7 +27,7 @@ fn canvas(width: f64, height: f64, class: &str) -> Document {
         .set("focusable", "false")
 }
 
-/// A course of rates, from nothing to its highest.
+/// Rates over time, from zero to the highest.
 pub(crate) fn spark(course: &[f64]) -> Svg {
     const SIZE: (f64, f64) = (160.0, 36.0);
     let canvas = canvas(SIZE.0, SIZE.1, "spark");

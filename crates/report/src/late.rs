@@ -2,7 +2,7 @@
 
 use event::{Ledger, ledger::Outcome};
 
-/// Of the events that were counted or late, the part that was late; `None` if there are none of either.
+/// The share of late events among counted and late ones; `None` if there are neither.
 pub fn share(ledger: &Ledger) -> Option<f64> {
     let all = ledger.get(Outcome::Counted) + ledger.get(Outcome::Late);
     (all > 0).then(|| ledger.get(Outcome::Late) as f64 / all as f64)

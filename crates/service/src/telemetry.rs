@@ -41,30 +41,12 @@ pub struct LogLevels {
     handle: reload::Handle<Levels, Registry>,
 }
 
-/// Sets up logging to standard error for the whole process. `own` are the crates to which a plain level applies.
+/// Sets up logging for the whole process. `own` are the crates to which a plain level applies; `writer` writes to standard
+/// error, above a progress bar if there is one.
 ///
 /// # Errors
 /// `AQUEDUCT_LOG` is invalid, or logging was set up before.
-pub fn init(format: LogFormat, own: &'static [&'static str]) -> Result<LogLevels, ServiceError> {
-    init_with_writer(format, own, colour(), std::io::stderr)
-}
-
-/// Whether lines on standard error are coloured: on a terminal, unless `NO_COLOR` is set.
-pub fn colour() -> bool {
-    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !no_color && std::io::stderr().is_terminal()
-}
-
-/// As [`init`], with another writer: for example a progress bar, which has to make room for log lines.
-///
-/// # Errors
-/// As [`init`].
-pub fn init_with_writer<W>(
-    format: LogFormat,
-    own: &'static [&'static str],
-    colour: bool,
-    writer: W,
-) -> Result<LogLevels, ServiceError>
+pub fn init<W>(format: LogFormat, own: &'static [&'static str], writer: W) -> Result<LogLevels, ServiceError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -73,7 +55,7 @@ where
     let (filter, handle) = reload::Layer::new(start.clone());
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(colour).boxed(),
+        LogFormat::Text => lines.with_ansi(has_colour()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
@@ -101,6 +83,12 @@ impl LogLevels {
     pub fn text(&self) -> String {
         self.handle.with_current(ToString::to_string).unwrap_or_default()
     }
+}
+
+/// Whether lines on standard error are coloured: on a terminal, unless `NO_COLOR` is set.
+fn has_colour() -> bool {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !no_color && std::io::stderr().is_terminal()
 }
 
 /// How a task ended that did not return, without the message of its panic (which was logged with its place).

@@ -16,9 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Logging is initialised once per process.
-static LEVELS: LazyLock<LogLevels> = LazyLock::new(|| {
-    telemetry::init_with_writer(LogFormat::Text, &["service"], false, std::io::sink).expect("once")
-});
+static LEVELS: LazyLock<LogLevels> =
+    LazyLock::new(|| telemetry::init(LogFormat::Text, &["service"], std::io::sink).expect("once"));
 
 struct Server {
     address: SocketAddr,

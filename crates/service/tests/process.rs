@@ -45,7 +45,7 @@ fn signal(child: &Child, name: &str) {
 #[test]
 fn a_panic_is_logged_without_its_message() {
     if is_child() {
-        telemetry::init(LogFormat::Json, &["process"]).expect("telemetry");
+        telemetry::init(LogFormat::Json, &["process"], std::io::stderr).expect("telemetry");
         let user = "user-4711";
         let _ = std::thread::Builder::new()
             .name("worker".to_owned())
@@ -78,8 +78,9 @@ fn a_panic_is_logged_without_its_message() {
 #[test]
 fn logging_is_set_up_once() {
     if is_child() {
-        telemetry::init(LogFormat::Json, &["process"]).expect("the first");
-        let second = telemetry::init(LogFormat::Text, &["process"]).expect_err("it is already set up");
+        telemetry::init(LogFormat::Json, &["process"], std::io::stderr).expect("the first");
+        let second = telemetry::init(LogFormat::Text, &["process"], std::io::stderr)
+            .expect_err("it is already set up");
         return say(&second.to_string());
     }
     let output = child("logging_is_set_up_once", &[]).wait_with_output().expect("child");
@@ -90,7 +91,7 @@ fn logging_is_set_up_once() {
 #[test]
 fn the_first_signal_cancels_and_the_second_ends() {
     if is_child() {
-        telemetry::init(LogFormat::Text, &["service"]).expect("telemetry");
+        telemetry::init(LogFormat::Text, &["service"], std::io::stderr).expect("telemetry");
         let runtime = tokio::runtime::Runtime::new().expect("runtime");
         runtime.block_on(async {
             let token = shutdown::token().expect("handlers");

@@ -9,7 +9,7 @@ use axum::serve::{ListenerExt as _, TapIo};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A listener whose connections have `TCP_NODELAY` set.
-pub(crate) fn prompt(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
+pub fn prompt(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
     listener.tap_io(at_once)
 }
 

@@ -15,13 +15,17 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-pub(crate) type HttpRequest = axum::extract::Request;
-pub(crate) type HttpResponse = Response;
+/// A request over HTTP.
+pub type HttpRequest = axum::extract::Request;
+/// Its response.
+pub type HttpResponse = Response;
 
 /// A status in the format of Google's REST APIs.
-pub(crate) struct RestError(Status);
+#[derive(Debug)]
+pub struct RestError(Status);
 
-pub(crate) fn grpc<Answer, Question>() -> Grpc<ProstCodec<Answer, Question>>
+/// Reads and writes the messages of a call.
+pub fn grpc<Answer, Question>() -> Grpc<ProstCodec<Answer, Question>>
 where
     Answer: Message + Send + 'static,
     Question: Message + Default + Send + 'static,
@@ -29,7 +33,8 @@ where
     Grpc::new(ProstCodec::default()).max_decoding_message_size(usize::MAX)
 }
 
-pub(crate) async fn unary<Question, Answer, S>(request: HttpRequest, service: S) -> HttpResponse
+/// Answers a call with one question and one answer.
+pub async fn unary<Question, Answer, S>(request: HttpRequest, service: S) -> HttpResponse
 where
     Question: Message + Default + Send + 'static,
     Answer: Message + Send + 'static,
@@ -38,7 +43,8 @@ where
     grpc::<Answer, Question>().unary(service, request).await.map(Body::new)
 }
 
-pub(crate) fn unimplemented(message: &str) -> HttpResponse {
+/// The answer to a call that the stand-in does not have.
+pub fn unimplemented(message: &str) -> HttpResponse {
     Status::unimplemented(message).into_http::<tonic::body::Body>().map(Body::new)
 }
 

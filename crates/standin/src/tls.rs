@@ -79,13 +79,14 @@ impl Identity {
 }
 
 /// Accepts connections and completes their TLS handshake.
-pub(crate) struct Secured<L> {
+pub struct Secured<L> {
     inner: L,
     acceptor: TlsAcceptor,
 }
 
 impl<L> Secured<L> {
-    pub(crate) fn new(inner: L, identity: &Identity) -> Self {
+    /// TLS in front of another listener.
+    pub fn new(inner: L, identity: &Identity) -> Self {
         Self { inner, acceptor: TlsAcceptor::from(Arc::clone(&identity.0)) }
     }
 }

@@ -2,6 +2,7 @@
 //! once.
 #![cfg(feature = "cloud")]
 
+use doubles::bigquery::{BigQuery, Fault};
 use event::{EventTime, Ledger, ledger::Outcome};
 use flow::{
     Flow, FlowSettings,
@@ -11,7 +12,6 @@ use flow::{
     row::{DeadLetterRow, FlowTable, Pane, ProgressRow, Row, Value, Values},
     window::Window,
 };
-use standin::bigquery::{BigQuery, Fault};
 use tonic::Code;
 use writer::{BigQueryConfig, Claim, Endpoints, State, Writer, WriterConfig, WriterError, WriterMode};
 

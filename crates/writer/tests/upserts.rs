@@ -1,6 +1,7 @@
 //! Upserts in BigQuery: whatever is sent again, in whatever order, each window and key has one row, the newest.
 #![cfg(feature = "cloud")]
 
+use doubles::bigquery::{BigQuery, Fault};
 use event::EventTime;
 use flow::{
     Flow, FlowSettings,
@@ -9,7 +10,6 @@ use flow::{
     window::Window,
 };
 use serde_json::{Value as Json, json};
-use standin::bigquery::{BigQuery, Fault};
 use tonic::Code;
 use writer::{BigQueryConfig, Endpoints, State, Writer, WriterConfig, WriterError, WriterMode};
 

@@ -16,16 +16,16 @@ impl Dice {
     }
 
     /// Below `sides`.
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0.next_u64() % sides
     }
 
     /// One time in `times`.
-    fn one_in(&mut self, times: u64) -> bool {
+    pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.roll(times) == 0
     }
 
-    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, among: &[T]) -> T {
         among[self.roll(among.len() as u64) as usize]
     }
 }
@@ -152,7 +152,11 @@ fn part(dice: &mut Dice) -> (Value, Value) {
     let json_converter =
         |config: Value| json!({ "class": "org.apache.kafka.connect.json.JsonConverter", "config": config });
     let plain = json!({ "schemas.enable": "false" });
-    match dice.roll(10) {
+    match dice.roll(13) {
+        10.. => {
+            let (schema, bytes) = crate::avro::record(dice);
+            (json!({ "class": "avro", "config": { "schema": schema.to_string() } }), encoded(&bytes))
+        }
         0 => {
             let class = json!({ "class": "org.apache.kafka.connect.storage.StringConverter", "config": {} });
             (class, encoded(dice.pick(&[&b"text"[..], b"", b"\xc3\xbc", b"\xff\xfe"])))

@@ -3,6 +3,7 @@
 //! `Transforms.java` runs the originals in one Java process. Both sides get the same configuration and the same bytes;
 //! values, topics, dropped records, refused records, data and attributes must be equal.
 
+mod avro;
 mod cases;
 mod compare;
 mod ours;
@@ -21,7 +22,7 @@ use serde_json::Value;
 
 #[derive(Parser)]
 struct Args {
-    /// The folder with Kafka's jars in `libs` and Google's sink in `sink`.
+    /// The folder with Kafka's jars in `libs`, Google's sink in `sink` and Apicurio's converter in `avro/converter`.
     #[arg(long)]
     jars: PathBuf,
     /// `Transforms.java`.
@@ -67,6 +68,7 @@ fn originals(args: &Args, cases: &[Value]) -> Result<Vec<Value>> {
         .arg(args.jars.join("libs/*"))
         .arg(&args.source)
         .arg(args.jars.join("sink"))
+        .arg(args.jars.join("avro/converter"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -1,16 +1,20 @@
 //! Our side of a case, in the shape of `Transforms.java`.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use connect::{
     connector::{self, Defaults},
-    data::{Datum, write_json},
+    converters::Unconverted,
+    data::{Datum, Headers, write_json},
     define::Config,
     pipeline::{Pipeline, Raw},
     properties,
 };
+use doubles::registry::{Schema, SchemaRegistry};
 use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) fn answer(case: &Value) -> Value {
     match case.get("properties") {
@@ -24,6 +28,30 @@ fn of_properties(bytes: &[u8]) -> Value {
         Err(_) => json!({ "error": "properties" }),
         Ok(entries) => json!({ "properties": properties::map(entries) }),
     }
+}
+
+/// A registry for the schemas of all cases, and what asks it.
+static REGISTRY: OnceLock<(Runtime, SchemaRegistry)> = OnceLock::new();
+
+fn registry() -> &'static (Runtime, SchemaRegistry) {
+    REGISTRY.get_or_init(|| {
+        let runtime = Runtime::new().expect("threads");
+        let server = runtime.block_on(SchemaRegistry::start()).expect("a free port");
+        (runtime, server)
+    })
+}
+
+/// The bytes of a part, in the registry's framing if it is Avro.
+fn bytes(case: &Value, part: &str) -> Option<Vec<u8>> {
+    let bytes = decoded(&case[part])?;
+    let converter = &case[format!("{part}.converter")];
+    if converter["class"] != "avro" {
+        return Some(bytes);
+    }
+    let text = converter["config"]["schema"].as_str().unwrap_or_default();
+    let subject = format!("{}-{part}", case["topic"].as_str().unwrap_or_default());
+    let id = registry().1.register(&subject, Schema::new("AVRO", text));
+    Some([&[0], &id.to_be_bytes()[..], &bytes].concat())
 }
 
 fn of_record(case: &Value) -> Value {
@@ -41,9 +69,11 @@ fn of_record(case: &Value) -> Value {
         Ok(pipeline) => pipeline,
         Err(why) => return json!({ "error": "config", "why": why }),
     };
-    let (key, value) = (decoded(&case["key"]), decoded(&case["value"]));
-    let headers: Vec<(&str, Option<&[u8]>)> =
-        case["headers"].as_array().into_iter().flatten().map(header).collect();
+    let (key, value) = (bytes(case, "key"), bytes(case, "value"));
+    for fetcher in pipeline.fetchers() {
+        registry().0.spawn(fetcher.run(CancellationToken::new()));
+    }
+    let headers: Headers<'_> = case["headers"].as_array().into_iter().flatten().map(header).collect();
     let raw = || Raw {
         topic: case["topic"].as_str().unwrap_or_default(),
         partition: case["partition"].as_i64().unwrap_or_default() as i32,
@@ -53,8 +83,11 @@ fn of_record(case: &Value) -> Value {
         value: value.as_deref(),
         headers: headers.clone(),
     };
+    while let Err(Unconverted::Waits) = pipeline.transformed(raw()) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let record = match pipeline.transformed(raw()) {
-        Err(error) => return json!({ "error": "record", "why": error.to_string() }),
+        Err(error) => return json!({ "error": "record", "why": format!("{error:?}") }),
         Ok(None) => return json!({ "dropped": true }),
         Ok(Some(record)) => record,
     };
@@ -98,6 +131,11 @@ fn config(case: &Value) -> Config {
     .collect();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for part in ["key.converter", "value.converter"] {
+        if case[part]["class"] == "avro" {
+            config.insert(part.to_owned(), "io.confluent.connect.avro.AvroConverter".to_owned());
+            config.insert(format!("{part}.schema.registry.url"), registry().1.url());
+            continue;
+        }
         config.insert(part.to_owned(), text(&case[part]["class"]));
         add(&mut config, part, &case[part]["config"]);
     }
@@ -132,6 +170,6 @@ fn decoded(value: &Value) -> Option<Vec<u8>> {
     value.as_str().and_then(|text| STANDARD.decode(text).ok())
 }
 
-fn header(pair: &Value) -> (&str, Option<&[u8]>) {
-    (pair[0].as_str().unwrap_or_default(), pair[1].as_str().map(str::as_bytes))
+fn header(pair: &Value) -> (Cow<'_, str>, Option<&[u8]>) {
+    (pair[0].as_str().unwrap_or_default().into(), pair[1].as_str().map(str::as_bytes))
 }

@@ -4,8 +4,8 @@
 //! state.
 
 use anyhow::{Context as _, Result};
+use doubles::bigquery::Fault;
 use serde_json::{Value, json};
-use standin::bigquery::Fault;
 use tests::{
     bigquery::{Dataset, StandIn},
     kafka::{Producer, create_topic},

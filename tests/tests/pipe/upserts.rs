@@ -1,7 +1,7 @@
 //! One row for each window and key: the table itself equals the recount.
 
 use anyhow::{Result, ensure};
-use standin::bigquery::Fault;
+use doubles::bigquery::Fault;
 use tests::{
     bigquery::StandIn,
     kafka::{Producer, create_topic},

@@ -161,11 +161,19 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn workers(&self) -> Vec<Worker> {
-        let mut workers =
-            vec![Worker::Ours, Worker::Floor, Worker::Bytes, Worker::Json, Worker::OursAvro, Worker::Avro];
+        let mut workers = vec![
+            Worker::Ours,
+            Worker::Floor,
+            Worker::OurBytes,
+            Worker::Bytes,
+            Worker::OurJson,
+            Worker::Json,
+            Worker::OursAvro,
+            Worker::Avro,
+        ];
         workers.retain(|worker| self.avro.is_some() || !worker.is_avro());
         if self.arguments.jars.is_none() {
-            workers.retain(|worker| matches!(worker, Worker::Ours | Worker::OursAvro | Worker::Floor));
+            workers.retain(|worker| !matches!(worker, Worker::Bytes | Worker::Json | Worker::Avro));
         }
         workers
     }
@@ -177,7 +185,7 @@ impl Bench<'_> {
         println!("run  worker                     goes on after s  duplicates");
         for run in 1..=self.arguments.runs {
             for worker in self.workers() {
-                if matches!(worker, Worker::Floor | Worker::Bytes) || worker.is_avro() {
+                if matches!(worker, Worker::Floor | Worker::Bytes | Worker::OurBytes) || worker.is_avro() {
                     continue;
                 }
                 let killed = self.kill(worker)?;

@@ -29,6 +29,18 @@ pub(crate) struct Secrets {
 
 /// The password of the trust store, which contains no secret.
 pub(crate) const PASSWORD: &str = "for-benches-only";
+/// Of a server and not of an authority: rustls tells them apart.
+const CERTIFICATE: &str = "\
+[req]
+prompt = no
+distinguished_name = name
+x509_extensions = extensions
+[name]
+CN = localhost
+[extensions]
+basicConstraints = critical,CA:FALSE
+subjectAltName = DNS:localhost
+";
 /// The name that the certificate is for.
 pub(crate) const HOST: &str = "localhost";
 
@@ -37,9 +49,11 @@ impl Secrets {
     pub(crate) fn make(project: &str) -> Result<Self> {
         let secrets = Self { folder: TempDir::new()? };
         let (key, certificate) = (secrets.key(), secrets.certificate());
+        let config = secrets.path("openssl.cnf");
+        fs::write(&config, CERTIFICATE)?;
         run(Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "7"])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "7", "-config"])
+            .arg(&config)
             .arg("-keyout")
             .arg(&key)
             .arg("-out")
@@ -75,7 +89,7 @@ impl Secrets {
         self.path("key.pem")
     }
 
-    fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.path("certificate.pem")
     }
 

@@ -1,4 +1,5 @@
-//! The workers: our connector, or a standalone worker of Kafka Connect with Google's sink.
+//! The workers: our connector, or a standalone worker of Kafka Connect with Google's sink, and `aqueduct connect` with the
+//! files of the latter.
 
 use std::{
     fmt::{self, Display},
@@ -25,9 +26,13 @@ pub(crate) enum Worker {
     Floor,
     /// Google's sink with the bytes of each record.
     Bytes,
+    /// `aqueduct connect` with the same files.
+    OurBytes,
     /// Google's sink with a converter for JSON, a transform that masks one id, and positions as attributes.
     Json,
-    /// The same with Apicurio's converter for Avro. The sink takes no nested values, so nested fields are flattened, lists
+    /// `aqueduct connect` with the same files.
+    OurJson,
+    /// As [`Self::Json`], with Apicurio's converter for Avro. The sink takes no nested values, so nested fields are flattened, lists
     /// are dropped, and every field but one becomes an attribute.
     Avro,
 }
@@ -70,6 +75,7 @@ cps.project={project}
 cps.topic={name}
 cps.endpoint={endpoint}
 gcp.credentials.file.path={credentials}
+aqueduct.forward=all
 ";
 
 const JSON: &str = "\
@@ -116,6 +122,13 @@ impl Worker {
             return Process::start("bridge-floor", &mut floor);
         }
         let (worker, sink) = self.configure(place)?;
+        if matches!(self, Self::OurBytes | Self::OurJson) {
+            let files = [worker, sink].map(|file| file.display().to_string());
+            let certificate = place.secrets.certificate().display().to_string();
+            return place
+                .pipe
+                .start_with(&["connect", &files[0], &files[1]], &[("SSL_CERT_FILE", &certificate)]);
+        }
         let jars = place.jars.display();
         let trust = place.secrets.trust_store();
         let mut java = Command::new("java");
@@ -145,13 +158,13 @@ impl Worker {
             .replace("{endpoint}", &place.sink.secured()?)
             .replace("{credentials}", &place.secrets.credentials().display().to_string());
         match self {
-            Self::Json => sink += JSON,
+            Self::Json | Self::OurJson => sink += JSON,
             Self::Avro => {
                 let registry = services::address(services::SCHEMA_REGISTRY)?;
                 sink +=
                     &AVRO.replace("{registry}", &registry.replace("/apis/ccompat/v7", "/apis/registry/v2"));
             }
-            Self::Ours | Self::OursAvro | Self::Floor | Self::Bytes => {}
+            Self::Ours | Self::OursAvro | Self::Floor | Self::Bytes | Self::OurBytes => {}
         }
         place.pipe.write("worker.properties", &worker)?;
         place.pipe.write("sink.properties", &sink)?;
@@ -166,6 +179,8 @@ impl Display for Worker {
             Self::Floor => "floor",
             Self::Bytes => "Connect, bytes",
             Self::Json => "Connect, JSON + MaskField",
+            Self::OurBytes => "aqueduct connect, bytes",
+            Self::OurJson => "aqueduct connect, JSON",
             Self::OursAvro => "aqueduct connector, Avro",
             Self::Avro => "Connect, Avro + MaskField",
         })

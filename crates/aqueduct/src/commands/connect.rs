@@ -17,23 +17,28 @@ use connect::{
     distributed, properties,
     rest::{self, Loggers},
     task::TaskMetrics,
+    translate::translate,
     worker::{Handle, Herder, Target, WorkerConfig},
 };
 use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::host, errors::WrongUsage, global::Global, runtime};
+use crate::{config::host, errors::WrongUsage, global::Global, output, runtime};
 
 /// The files of a worker and of its connectors.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// The worker's properties, as Kafka's connect-standalone.properties or connect-distributed.properties
-    #[arg(value_name = "WORKER.properties")]
-    worker: PathBuf,
+    #[arg(value_name = "WORKER.properties", required_unless_present = "translate")]
+    worker: Option<PathBuf>,
     /// Configurations of connectors, of a standalone worker
     #[arg(value_name = "CONNECTOR.json|.properties")]
     connectors: Vec<PathBuf>,
+    /// Print the configuration of `aqueduct connector` that does the same as this connector, and run nothing. The worker's
+    /// properties, if given, add the brokers and the converters
+    #[arg(long, value_name = "CONNECTOR.json|.properties", conflicts_with = "connectors")]
+    translate: Option<PathBuf>,
 }
 
 /// Shown by `--help`.
@@ -44,6 +49,10 @@ Example: run the connector that Kafka Connect ran before, from the same files
 Example: one of several workers that share connectors, which are created over REST and kept in Kafka
   aqueduct connect connect-distributed.properties
 
+Example: for the processor and its guarantees, the same as a configuration of `aqueduct connector`
+  aqueduct connect --translate pubsub-sink.json connect-standalone.properties > aqueduct.toml
+  aqueduct check --offline
+
 Runs connectors of the class com.google.pubsub.kafka.sink.CloudPubSubSinkConnector, and serves Connect's REST interface at `listeners`, by default 127.0.0.1:8083, with /metrics beside it. A configuration that would publish personal data unchanged needs aqueduct.forward=all. On SIGTERM or Ctrl-C, publishes and commits what was read, and exits with 0. docs/connect.md describes the differences from Kafka Connect.";
 
 /// Runs until stopped.
@@ -51,12 +60,20 @@ Runs connectors of the class com.google.pubsub.kafka.sink.CloudPubSubSinkConnect
 /// # Errors
 /// A file is invalid, or the REST interface cannot listen.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    let config = worker(&args.worker)?;
+    if let Some(path) = &args.translate {
+        let worker = args.worker.as_deref().map(properties_of).transpose()?.unwrap_or_default();
+        let (connector, _) = read_connector(path)?;
+        output::print(&translate(&connector, &worker))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path =
+        args.worker.as_deref().ok_or_else(|| WrongUsage("the worker's properties are missing".to_owned()))?;
+    let config = worker(path)?;
     let connectors =
         args.connectors.iter().map(|path| definition(path, &config)).collect::<Result<Vec<_>, _>>()?;
     if config.distributed.is_some() && !connectors.is_empty() {
         let text = "a distributed worker (group.id, config.storage.topic) takes no files of connectors; create them over REST, or remove these keys";
-        return Err(WrongUsage(format!("{}: {text}", args.worker.display())).into());
+        return Err(WrongUsage(format!("{}: {text}", path.display())).into());
     }
     let levels = global.start_logging()?;
     runtime::use_small_pages();
@@ -83,17 +100,25 @@ fn worker(path: &Path) -> anyhow::Result<WorkerConfig> {
     })
 }
 
-/// Reads and validates a connector's file: properties, a request of REST as JSON, or its configuration alone as JSON.
+/// A file of properties as it is.
+fn properties_of(path: &Path) -> anyhow::Result<Config> {
+    let wrong = |error: properties::BadEscape| WrongUsage(format!("{}: {error}", path.display()));
+    Ok(properties::map(properties::parse(&read(path)?).map_err(wrong)?))
+}
+
+/// A connector's file: properties, a request of REST as JSON, or its configuration alone as JSON.
+fn read_connector(path: &Path) -> anyhow::Result<(Config, Option<Target>)> {
+    if path.extension().is_none_or(|extension| extension != "json") {
+        return Ok((properties_of(path)?, None));
+    }
+    let wrong = |text: String| WrongUsage(format!("{}: {text}", path.display()));
+    Ok(rest::definition(&read(path)?).map_err(wrong)?)
+}
+
+/// Reads and validates a connector's file.
 fn definition(path: &Path, worker: &WorkerConfig) -> anyhow::Result<Definition> {
     let wrong = |text: String| anyhow::Error::from(WrongUsage(format!("{}: {text}", path.display())));
-    let bytes = read(path)?;
-    let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let (config, state) = if is_json {
-        rest::definition(&bytes).map_err(&wrong)?
-    } else {
-        let entries = properties::parse(&bytes).map_err(|error| wrong(error.to_string()))?;
-        (properties::map(entries), None)
-    };
+    let (config, state) = read_connector(path)?;
     let name = config.get("name").map(|name| name.trim().to_owned()).unwrap_or_default();
     if !config.get("connector.class").is_some_and(|class| connector::is_class(class.trim())) {
         return Err(wrong(format!("connector.class: expected {}", connector::CLASS)));

@@ -2,16 +2,18 @@
 //!
 //! Wires the crates `connector`, `pubsub` and `service` together.
 
-mod so_far;
-
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use connector::{
     ConnectorMetrics, PubSubPublisher, Shown, anonymise::Anonymiser, decode::Formats, packing::Packing,
 };
 use pubsub::{Connection, Endpoint, PubSubSettings};
+use report::Source as _;
 use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -160,27 +162,13 @@ pub(crate) fn selected(pubsub: &PubSubSettings) -> Vec<Arc<str>> {
 async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> anyhow::Result<ExitCode> {
     plan.announce();
     let (metrics, readiness) = (Metrics::default(), Readiness::default());
-    service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "connector");
     let listener = admin::bind(&plan.service, LISTEN).await?;
     let mut live = Live::new("connector", readiness.clone(), plan.settings.clone());
     let watch = live.connector(plan.labels());
-    let live = Arc::new(live);
-    let address = listener.local_addr()?;
-    tracing::info!(%address, page = format!("http://{address}/"), "metrics and probes");
-    // Probes are answered until the drain is over.
-    let drained = CancellationToken::new();
-    let mut background = JoinSet::new();
-    let router =
-        admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
-            .merge(report::router(live.clone()));
-    background.spawn(admin::serve(listener, router, drained.clone()));
-    background.spawn(live.sample(drained.clone()));
-    background.spawn(so_far::each_minute(metrics.clone(), drained.clone(), |so_far| so_far.log()));
+    let (live, mut serving) = live.serve(listener, &metrics, levels)?;
+    serving.spawn(|ended| log_totals(live, ended));
     let result = plan.run(&metrics, readiness, shutdown, watch).await;
-    drained.cancel();
-    while let Some(ended) = background.join_next().await {
-        runtime::joined("a background task of the connector", ended)?;
-    }
+    serving.end().await?;
     let summary = result?;
     tracing::info!(
         records = summary.records,
@@ -193,4 +181,22 @@ async fn serve(plan: Plan, levels: LogLevels, shutdown: CancellationToken) -> an
         "connector ended"
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Logs the totals once a minute, the first time after one minute.
+async fn log_totals(live: Arc<Live>, ended: CancellationToken) {
+    const EVERY: Duration = Duration::from_secs(60);
+    let mut minutes = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
+    minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while ended.run_until_cancelled(minutes.tick()).await.is_some() {
+        let Some(connector) = live.status().connector else { continue };
+        tracing::info!(
+            published = connector.published,
+            rejected = connector.refused(),
+            partitions = connector.partitions,
+            lag = connector.lag,
+            in_flight_bytes = connector.in_flight_bytes,
+            "totals since start"
+        );
+    }
 }

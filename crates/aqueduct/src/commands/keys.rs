@@ -1,7 +1,6 @@
 //! `aqueduct keys`: creates, rotates and lists the keyring. Never prints a key or overwrites a keyring.
 
 use std::{
-    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -9,7 +8,11 @@ use std::{
 use connector::keyring::{Key, Keyring};
 use event::EventTime;
 
-use crate::global::{self, Global};
+use crate::{
+    global::{self, Global},
+    grid::grid,
+    output,
+};
 
 /// The options of `keys`.
 #[derive(Clone, Debug, clap::Args)]
@@ -89,25 +92,24 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         }
         Action::List(place) => list(&place.path(global)?, now)?,
     };
-    io::stdout().write_all(text.as_bytes()).map_err(crate::output::mark_closed)?;
+    output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn list(path: &Path, now: EventTime) -> anyhow::Result<String> {
     let keyring = Keyring::load(path)?;
     let current = keyring.key_at(now).id();
-    let line = |key: &Key| {
+    let row = |key: &Key| {
         let from = key.from().map_or("always".to_owned(), |from| from.to_string());
-        let created = key.created().map_or("unknown".to_owned(), |created| created.to_string());
+        let created = key.created().map_or_else(|| "unknown".to_owned(), |created| created.to_string());
         let state = match key.from() {
             _ if key.id() == current => "in use",
             Some(from) if from > now => "planned",
             _ => "for earlier events",
         };
-        format!("{:<20} {from:<26} {created:<26} {state}\n", key.id())
+        vec![key.id().to_string(), from, created, state.to_owned()]
     };
-    let head = format!("{:<20} {:<26} {:<26} STATE\n", "KEY", "FROM", "MADE");
-    Ok(keyring.keys().iter().map(line).fold(head, |text, line| text + &line))
+    Ok(grid(&["key", "from", "created", "state"], &keyring.keys().iter().map(row).collect::<Vec<_>>()))
 }
 
 fn newest(keyring: &Keyring) -> &Key {

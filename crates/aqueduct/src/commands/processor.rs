@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use flow::row::FlowTable;
 use processor::{Config as ProcessorConfig, Services, inputs::Inputs, store::Store};
 use pubsub::{Connection, SubscribeOptions};
-use service::{Metrics, Readiness, admin::Admin};
+use service::{Metrics, Readiness};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -52,21 +52,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         edits::check(&config, &parts.store, &parts.processor.flows).await?;
         let (metrics, readiness) = (Metrics::default(), Readiness::default());
         readiness.expect(&["state"]);
-        service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "processor");
         let listener = service::admin::bind(&parts.service, LISTEN).await?;
         let mut live = Live::new("processor", readiness.clone(), parts.settings.clone());
         let watch = live.processor(parts.labels());
-        let live = Arc::new(live);
-        let address = listener.local_addr()?;
-        info!(%address, page = format!("http://{address}/"), "metrics and probes");
-        let drained = CancellationToken::new();
-        let admin = Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels };
-        let router = service::admin::router(admin).merge(report::router(live.clone()));
-        let served = tokio::spawn(service::admin::serve(listener, router, drained.clone()));
-        let sampled = tokio::spawn(live.sample(drained.clone()));
+        let (_, serving) = live.serve(listener, &metrics, levels)?;
         let ended = parts.run(metrics, readiness, shutdown, watch).await;
-        drained.cancel();
-        let _ = tokio::join!(served, sampled);
+        serving.end().await?;
         let summary = ended?;
         info!(
             events = summary.view.events,

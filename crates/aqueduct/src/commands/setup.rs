@@ -1,17 +1,13 @@
 //! `aqueduct setup`: creates missing topics, subscriptions, tables and views, and changes no existing data.
 
-use std::{
-    fmt::Display,
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use flow::row::FlowTable;
 use processor::store::Store;
 use pubsub::{Connection, PubSubSettings, admin};
 use writer::{Claim, Writer, WriterConfig};
 
-use crate::{commands::processor::pipeline, config::Config, global::Global, output::mark_closed, runtime};
+use crate::{commands::processor::pipeline, config::Config, global::Global, output::say, runtime};
 
 /// The options of `setup`.
 #[derive(Clone, Debug, clap::Args)]
@@ -113,8 +109,4 @@ async fn claim(
     database.claim(&pipeline, if adopt { Claim::Adopt } else { Claim::Take }).await?;
     database.close().await?;
     say(format_args!("{of}tables of all flows, owned by {pipeline}"))
-}
-
-fn say(line: impl Display) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout(), "{line}").map_err(mark_closed)?)
 }

@@ -127,7 +127,7 @@ impl Config {
         Ok(self.registry_settings()?.expect("a required section is there"))
     }
 
-    /// `[schema_registry]`, if it is there.
+    /// `[schema_registry]`, if configured.
     fn registry_settings(&self) -> Result<Option<RegistryConfig>, ConfigError> {
         let Some(settings) = self.settings.section::<RegistrySettings>(SECTION)? else { return Ok(None) };
         let folder = self.settings.path().parent().unwrap_or(Path::new(""));

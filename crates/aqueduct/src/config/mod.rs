@@ -441,13 +441,12 @@ impl Config {
         self.anonymiser()
     }
 
-    /// Rejects flows that read values which `[anonymise]` removes or pseudonymises where they cannot, topics and ordering
-    /// keys from values that may not pass, and event IDs and
-    /// compared values whose pseudonyms change with the key. Errors of that section itself or of the keyring are left to
-    /// the commands that need them: a processor has no keyring.
+    /// Checks sections against `[anonymise]`: no measure may need a number that is removed or pseudonymised, no topic or
+    /// ordering key a value that is not published, and no event ID or compared value a pseudonym that changes with the key.
+    /// Errors of `[anonymise]` itself and of the keyring are left to the commands that need them: a processor has no keyring.
     ///
     /// # Errors
-    /// The keys of flows and events.
+    /// Each key of `[events]`, `[[flows]]` or `[pubsub]` that contradicts it.
     pub(crate) fn check_across(&self, flows: &[Flow]) -> Result<(), ConfigError> {
         let (Ok(Some(_)), Ok(anonymise)) =
             (self.settings.section::<AnonymiseSettings>("anonymise"), self.anonymise())

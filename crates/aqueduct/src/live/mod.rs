@@ -5,6 +5,7 @@ mod connects;
 mod settings;
 
 use std::{
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,9 +21,15 @@ use report::{
     history::History,
     status::{Condition, ConditionState, Processor, Rate, Setting},
 };
-use service::{Readiness, readiness::ConditionReport};
-use tokio::sync::watch;
+use service::{
+    LogLevels, Metrics, Readiness,
+    admin::{self, Admin},
+    readiness::ConditionReport,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+
+use crate::runtime;
 
 pub(crate) use self::{connects::ConnectorLabels, settings::settings};
 
@@ -47,6 +54,12 @@ pub(crate) struct ProcessorLabels {
     pub(crate) flows: Vec<Flow>,
 }
 
+/// The tasks beside the work of a command.
+pub(crate) struct Serving {
+    ended: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
 #[derive(Default)]
 struct Histories {
     read: History,
@@ -56,7 +69,7 @@ struct Histories {
 }
 
 impl Live {
-    /// A page without components yet.
+    /// The status of a command, without components yet.
     pub(crate) fn new(command: &'static str, readiness: Readiness, settings: Vec<Setting>) -> Self {
         Self {
             command,
@@ -83,8 +96,27 @@ impl Live {
         sender
     }
 
+    /// Serves the page, metrics and probes until [`Serving::end`], so that they are answered while the command drains.
+    pub(crate) fn serve(
+        self,
+        listener: TcpListener,
+        metrics: &Metrics,
+        levels: LogLevels,
+    ) -> anyhow::Result<(Arc<Self>, Serving)> {
+        let live = Arc::new(self);
+        service::process::show(metrics, env!("CARGO_PKG_VERSION"), live.command);
+        let address = listener.local_addr()?;
+        tracing::info!(%address, page = format!("http://{address}/"), "metrics and probes");
+        let admin = Admin { metrics: metrics.clone(), readiness: live.readiness.clone(), levels };
+        let router = admin::router(admin).merge(report::router(live.clone()));
+        let mut serving = Serving { ended: CancellationToken::new(), tasks: JoinSet::new() };
+        serving.spawn(|ended| admin::serve(listener, router, ended));
+        serving.spawn(|ended| live.clone().sample(ended));
+        Ok((live, serving))
+    }
+
     /// Samples the totals until the token is cancelled, so that rates are available to every visitor.
-    pub(crate) async fn sample(self: Arc<Self>, ended: CancellationToken) {
+    async fn sample(self: Arc<Self>, ended: CancellationToken) {
         let mut ticks = tokio::time::interval(SAMPLE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while ended.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -120,6 +152,28 @@ impl Live {
         let (_, view) = self.processor.as_ref()?;
         let board = view.borrow().board.clone();
         board.look(flow, look)
+    }
+}
+
+impl Serving {
+    /// Starts another task that runs until the end.
+    pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        task: impl FnOnce(CancellationToken) -> F,
+    ) {
+        self.tasks.spawn(task(self.ended.clone()));
+    }
+
+    /// Ends once the open responses have been sent.
+    ///
+    /// # Errors
+    /// A task panicked.
+    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
+        self.ended.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            runtime::joined("a background task", ended)?;
+        }
+        Ok(())
     }
 }
 

@@ -37,28 +37,28 @@ use render::Renderer;
 use schedule::{Pending, Schedule};
 use world::World;
 
-/// What the traffic is like.
+/// The properties of the traffic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// Number of users.
     pub users: NonZeroU32,
-    /// How many pages; the first ones are seen most.
+    /// Number of pages; the first ones have the most views.
     pub pages: NonZeroU32,
-    /// How many boxes; the first ones are seen most.
+    /// Number of boxes; the first ones have the most views.
     pub boxes: NonZeroU32,
     /// Events a second.
     pub rate: NonZeroU64,
     /// When the first event is written.
     pub start: EventTime,
-    /// How many events are written a second to ten minutes after their time.
+    /// The share of events that are written one second to ten minutes after their time.
     pub late: Share,
-    /// How many events are written twice, at most a minute apart.
+    /// The share of events that are written twice, at most a minute apart.
     pub duplicates: Share,
-    /// How many events are broken, each in one of the ways of [`Defect`].
+    /// The share of events that are broken, each with one [`Defect`].
     pub broken: Share,
 }
 
-/// An endless row of events.
+/// An endless sequence of events.
 #[derive(Debug)]
 pub struct Traffic {
     shape: Shape,
@@ -83,7 +83,7 @@ pub struct Meta {
     pub kind: Kind,
     /// What is wrong with it.
     pub defect: Option<Defect>,
-    /// Whether it was held back on purpose.
+    /// Whether it is one of the late events.
     pub late: bool,
     /// Whether the same bytes were written before.
     pub duplicate: bool,
@@ -123,7 +123,7 @@ const MOST_LATE_AT_ONCE: usize = 16;
 pub const DEFAULT_START: EventTime = EventTime(1_767_225_600_000);
 
 impl Traffic {
-    /// Traffic of that shape; another seed gives other events.
+    /// Traffic with these properties; another seed generates other events.
     pub fn new(shape: Shape, seed: u64) -> Self {
         Self {
             world: World::new(shape.pages, shape.boxes),
@@ -163,11 +163,6 @@ impl Traffic {
     /// When the next event will be written.
     pub fn next_written(&self) -> EventTime {
         self.pace.peek()
-    }
-
-    /// Continues at another rate, from another time: for example first the past quickly, then the present.
-    pub fn pace(&mut self, from: EventTime, rate: NonZeroU64) {
-        self.pace = Pace { start: from, rate, written: 0 };
     }
 
     /// What has waited long enough, or else something new.

@@ -147,18 +147,6 @@ fn broken_events_are_broken_as_labelled() {
     assert_eq!(seen.len(), 9);
 }
 
-#[test]
-fn the_pace_can_change() {
-    let mut traffic = Traffic::new(shape(), 1);
-    let mut bytes = Vec::new();
-    traffic.next(&mut bytes);
-    let present = DEFAULT_START + event::Millis(3_600_000);
-    traffic.pace(present, NonZeroU64::new(2).expect("not 0"));
-    assert_eq!(traffic.next_written(), present);
-    assert_eq!(traffic.next(&mut bytes).written, present);
-    assert_eq!(traffic.next(&mut bytes).written, present + event::Millis(500));
-}
-
 /// Each is complete by itself: the image is built without the examples.
 #[test]
 fn the_example_has_the_schema_of_the_generator() {

@@ -40,19 +40,20 @@ fn silent() -> (TcpListener, String) {
 #[test]
 fn check_names_silent_services_until_interrupted() {
     let ((_kafka, kafka), (_pubsub, pubsub)) = (silent(), silent());
-    let place = Place::with(&format!(
+    let config = format!(
         "[kafka]\nbootstrap_servers = \"{kafka}\"\ntopics = [\"t\"]\ngroup_id = \"g\"\n\
          [pubsub]\nproject = \"project\"\ntopic = \"topic\"\nemulator_host = \"{pubsub}\"\n"
-    ));
-    let running = place.start("check");
+    );
+    let (place, patient) = (Place::with(&config), Place::with(&config));
+    let (interrupted, other) = (place.start("check"), patient.start("check"));
     let said = || String::from_utf8(place.read(".err")).expect("text");
-    until("what it waits for", || said().contains("waiting for ").then_some(()));
-    assert!(said().contains("Kafka") && said().contains("Pub/Sub"), "{}", said());
-    running.signal("INT");
-    let run = running.wait();
+    let is_named = || said().contains("waiting for Kafka") && said().contains("waiting for Pub/Sub");
+    until("what it waits for", || is_named().then_some(()));
+    interrupted.signal("INT");
+    let run = interrupted.wait();
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
     // Without an interrupt both fail, in parallel.
-    let run = place.run("check");
+    let run = other.wait();
     assert_eq!(run.code, Some(1), "{}{}", run.out, run.err);
     let failed = run.out.lines().filter(|line| line.starts_with("FAILED")).count();
     assert_eq!(failed, 2, "{}", run.out);

@@ -114,6 +114,30 @@ fn all_errors_are_reported_at_once() {
 }
 
 #[test]
+fn a_syntax_error_hides_no_other_error() {
+    let config = SHOP
+        .replace("topics = [\"events\"]", "topics = [\"events\"")
+        .replace("group_id =", "gruop_id =")
+        .replace("[pubsub]", "[pubsubs]")
+        .replace("project =", "projekt =")
+        .replace("size = \"10m\",", "size = \"10m\"");
+    let line_of = |start: &str| 1 + config.lines().position(|line| line.starts_with(start)).expect(start);
+    let run = Place::with(&config).run("check --offline");
+    let lines = run.err.lines().filter_map(|line| line.strip_prefix("error: aqueduct.toml:"));
+    let found: Vec<_> = lines.filter_map(|line| line.split(':').next()?.parse::<usize>().ok()).collect();
+    let expected = ["topics", "window", "[pubsubs]", "gruop_id", "projekt"].map(line_of);
+    assert_eq!(
+        (run.code, found.as_slice(), run.err.lines().count()),
+        (Some(2), &expected[..], 5),
+        "{}",
+        run.err
+    );
+    for key in ["kafka.topics", "flows[0].window", "pubsub?", "group_id?", "project?"] {
+        assert!(run.err.contains(key), "{key}: {}", run.err);
+    }
+}
+
+#[test]
 fn all_errors_of_a_table_are_reported_at_once() {
     let config = SHOP
         .replace("group_id =", "buffer = 32\ngroup = \"a\"\ngroup_id =")

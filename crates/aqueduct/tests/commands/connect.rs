@@ -65,3 +65,41 @@ fn files_that_cannot_be_read_are_refused() {
     }
     assert_eq!(place.run("connect none.properties").code, Some(2));
 }
+
+/// The examples of docs/connect.md, and of Google's own sample: what is printed has no mistake in it.
+#[test]
+fn a_translation_passes_the_check() {
+    let sample = SINK
+        .replace("cps.project=p", "cps.project=shop-analytics")
+        .replace("cps.topic=t", "cps.topic=events");
+    let masked = "transforms=m\ntransforms.m.type=org.apache.kafka.connect.transforms.MaskField$Value\ntransforms.m.fields=user_id,ip";
+    let avro = "value.converter=io.confluent.connect.avro.AvroConverter\nvalue.converter.schema.registry.url=http://localhost:8081";
+    let hashed = "transforms=h,t\ntransforms.h.type=io.aiven.kafka.connect.transforms.Hash$Value\ntransforms.h.field.name=user_id\ntransforms.h.function=sha256\ntransforms.t.type=io.aiven.kafka.connect.transforms.TombstoneHandler\ntransforms.t.behavior=drop_silent";
+    let debezium = "value.converter=org.apache.kafka.connect.json.JsonConverter\ntransforms=u\ntransforms.u.type=io.debezium.transforms.ExtractNewRecordState";
+    let clients = "consumer.override.auto.offset.reset=latest\nconsumer.override.group.id=own\nconsumer.override.fetch.max.wait.ms=100\nmaxOutstandingRequestBytes=33554432\naqueduct.key=forward\nheaders.publish=true\naqueduct.headers=trace";
+    for more in [
+        "",
+        masked,
+        avro,
+        hashed,
+        debezium,
+        clients,
+        "topics=\ntopics.regex=shop\\\\..*",
+        "aqueduct.forward=",
+    ] {
+        let place = Place::new();
+        place.write("worker.properties", WORKER);
+        place.write("sink.properties", format!("{sample}{more}"));
+        let run = place.run("connect --translate sink.properties worker.properties");
+        assert_eq!(run.code, Some(0), "{}", run.err);
+        place.write("aqueduct.toml", &run.out);
+        let check = place.run("check --offline");
+        let needs_keys = check.err.contains("keyring") && run.out.contains("pseudonymise");
+        assert!(check.code == Some(0) || needs_keys, "{}\n{}", run.out, check.err);
+    }
+    let place = Place::new();
+    place.write("sink.json", r#"{"name":"sink","config":{"connector.class":"CloudPubSubSinkConnector"}}"#);
+    let run = place.run("connect --translate sink.json");
+    assert!(run.code == Some(0) && run.out.contains("[kafka]"), "{}", run.out);
+    assert_eq!(place.run("connect").code, Some(2));
+}

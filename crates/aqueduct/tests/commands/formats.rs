@@ -65,7 +65,11 @@ fn mistakes_have_line_and_key() {
         ("[kafka.formats.click]\nunwrap = \"hermes\"\n", 5, "did you mean clicks?"),
         ("[kafka.formats.clicks]\nschema = \"events.avsc\"\n", 6, "kafka.formats.clicks.schema"),
         (REGISTRY, 5, "schema_registry"),
-        ("[schema_registyr]\n", 5, "did you mean schema_registry?"),
+        (
+            "[kafka.format]\nvalue = \"avro\"\n[schema_registyr]\nurl = \"http://r:8081\"\n",
+            7,
+            "did you mean schema_registry?",
+        ),
     ] {
         check(formats, line, key);
     }

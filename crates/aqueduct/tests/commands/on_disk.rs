@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Child, Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -202,69 +201,15 @@ fn tables_belong_to_one_pipeline() {
     services.stop();
 }
 
+/// See `commands::demo::place` for the others that are refused.
 #[test]
-fn a_demo_replaces_only_its_own_file() {
-    let services = pipe();
-    assert_eq!(services.place.run("setup").code, Some(0));
-    let connector = second(&services, "connector");
-    let processor = services.place.start("processor");
-    send(&services, "before", 3);
-    until_counted(&services, "before", 3);
-    let refused = services.place.run("demo --duration 1s --path rows.db");
-    assert_eq!(refused.code, Some(2), "{}", refused.err);
-    processor.signal("TERM");
-    assert_eq!(processor.wait().code, Some(0));
-    stop(connector);
-    for (name, content) in [("rows.db", None), ("text.db", Some("not a database")), ("foreign.db", Some(""))]
-    {
-        let path = services.place.path(name);
-        match content {
-            Some("") => foreign(&path),
-            Some(text) => services.place.write(name, text),
-            None => {}
-        }
-        let before = services.place.read(name);
-        let refused = services.place.run(&format!("demo --duration 1s --path {name}"));
-        assert_eq!(refused.code, Some(2), "{name}: {}", refused.err);
-        assert!(refused.err.contains(name) && refused.err.contains("--path"), "{}", refused.err);
-        assert!(services.place.read(name) == before, "{name}");
-    }
-    services.stop();
+fn a_demo_refuses_the_file_of_another_program() {
     let place = Place::new();
-    for _ in 0..2 {
-        let run = place.run("demo --duration 1s --rate 200 --path own.db");
-        assert_eq!(run.code, Some(0), "{}{}", run.out, run.err);
-    }
-    // Not while another program uses it.
-    let open = rusqlite::Connection::open(place.path("own.db")).expect("a file");
-    open.pragma_update(None, "journal_mode", "wal").expect("no other connection is open");
-    open.query_row("SELECT count(*) FROM box_ctr", [], |row| row.get::<_, i64>(0)).expect("the table");
-    let refused = place.run("demo --duration 1s --path own.db");
+    place.write("text.db", "not a database");
+    let refused = place.run("demo --duration 1s --path text.db");
     assert_eq!(refused.code, Some(2), "{}", refused.err);
-    drop(open);
-    // A processor does not add to it either.
-    place.write(
-        "aqueduct.toml",
-        format!("{PUBSUB}{FLOW}{REST}").replace("rows.db", "own.db").replace("by_page", "box_ctr"),
-    );
-    let refused = place.run("check");
-    assert!(
-        refused.out.lines().any(|line| line.starts_with("FAILED") && line.contains("own.db")),
-        "{}{}",
-        refused.out,
-        refused.err
-    );
-}
-
-/// No service is running.
-const PUBSUB: &str = "[pubsub]\nproject = \"project\"\ntopic = \"topic\"\nsubscription = \"subscription\"\nemulator_host = \"127.0.0.1:1\"\n";
-
-/// A database of another program, with a table of the same name.
-fn foreign(path: &Path) {
-    let database = rusqlite::Connection::open(path).expect("a file");
-    database
-        .execute_batch("CREATE TABLE dead_letters (letter TEXT); INSERT INTO dead_letters VALUES ('x')")
-        .expect("room");
+    assert!(refused.err.contains("text.db") && refused.err.contains("--path"), "{}", refused.err);
+    assert_eq!(place.read("text.db"), b"not a database");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use standin::bigquery::{BigQuery, Code, Fault};
+use doubles::bigquery::{BigQuery, Code, Fault};
 
 use crate::{
     refusals::{FLOW, done, refused},

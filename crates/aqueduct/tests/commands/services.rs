@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use doubles::registry::{Access, Schema, SchemaRegistry};
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -9,7 +10,6 @@ use rdkafka::{
 use standin::{
     kafka::Kafka,
     pubsub::{Options, PubSub},
-    registry::{Access, Schema, SchemaRegistry},
 };
 use tokio::runtime::Runtime;
 

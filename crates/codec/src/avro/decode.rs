@@ -30,7 +30,7 @@ struct Decoder<'a> {
 }
 
 /// The input and how far it was read.
-pub(super) struct Input<'a> {
+pub struct Input<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
 }
@@ -225,23 +225,48 @@ impl Decoder<'_> {
 }
 
 impl<'a> Input<'a> {
+    /// Reads these bytes from their beginning.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// How many bytes were read.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     /// A number of bytes of a value that began at `start`.
+    ///
+    /// # Errors
+    /// [`RejectCode::Truncated`], as of every other method.
     #[inline]
-    pub(super) fn take(&mut self, length: usize, start: usize) -> Result<&'a [u8], Reject> {
+    pub fn take(&mut self, length: usize, start: usize) -> Result<&'a [u8], Reject> {
         let rest = &self.bytes[self.at..];
         let Some(bytes) = rest.get(..length) else { return Err(Reject::at(RejectCode::Truncated, start)) };
         self.at += length;
         Ok(bytes)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
+    /// A number of bytes.
+    ///
+    /// # Errors
+    /// [`RejectCode::Truncated`].
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
         let bytes = self.take(N, self.at)?;
         Ok(bytes.try_into().expect("that many bytes were taken"))
     }
 
     /// Bytes after their length.
+    ///
+    /// # Errors
+    /// [`RejectCode::Malformed`] for a negative length.
     #[inline]
-    pub(super) fn counted(&mut self) -> Result<&'a [u8], Reject> {
+    pub fn counted(&mut self) -> Result<&'a [u8], Reject> {
         let start = self.at;
         let length = self.long()?;
         let Ok(length) = usize::try_from(length) else {
@@ -250,8 +275,12 @@ impl<'a> Input<'a> {
         self.take(length, start)
     }
 
+    /// Bytes after their length, which are UTF-8.
+    ///
+    /// # Errors
+    /// [`RejectCode::InvalidUtf8`].
     #[inline]
-    fn text(&mut self) -> Result<&'a [u8], Reject> {
+    pub fn text(&mut self) -> Result<&'a [u8], Reject> {
         let bytes = self.counted()?;
         match write::check_utf8(bytes) {
             Ok(()) => Ok(bytes),
@@ -261,7 +290,10 @@ impl<'a> Input<'a> {
 
     /// The number of elements of the next block of an array or map; `None` at its end. A negative number is followed by
     /// the size of the block in bytes, which no other reader checks either.
-    pub(super) fn block(&mut self) -> Result<Option<u64>, Reject> {
+    ///
+    /// # Errors
+    /// [`RejectCode::Malformed`] for a negative size.
+    pub fn block(&mut self) -> Result<Option<u64>, Reject> {
         let count = self.long()?;
         if count < 0 {
             let at = self.at;
@@ -272,13 +304,21 @@ impl<'a> Input<'a> {
         Ok(Some(count.unsigned_abs()).filter(|&count| count > 0))
     }
 
-    pub(super) fn int(&mut self) -> Result<i32, Reject> {
+    /// A number of 32 bits.
+    ///
+    /// # Errors
+    /// [`RejectCode::Malformed`] for a longer one.
+    pub fn int(&mut self) -> Result<i32, Reject> {
         let start = self.at;
         i32::try_from(self.long()?).map_err(|_| Reject::at(RejectCode::Malformed, start))
     }
 
+    /// A number of 64 bits.
+    ///
+    /// # Errors
+    /// [`RejectCode::Malformed`] for a longer one.
     #[inline]
-    pub(super) fn long(&mut self) -> Result<i64, Reject> {
+    pub fn long(&mut self) -> Result<i64, Reject> {
         match self.bytes.get(self.at) {
             Some(&byte) if byte < 0x80 => {
                 self.at += 1;

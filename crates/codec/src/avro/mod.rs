@@ -25,6 +25,7 @@ mod skip;
 mod tests;
 
 use crate::{Field, Payload, Reject, RejectCode, Schema, SchemaError, SchemaText, write::MAX_OUTPUT};
+pub use decode::Input;
 use plan::Plan;
 
 /// Parses a schema and prepares it for decoding.

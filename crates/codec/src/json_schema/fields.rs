@@ -9,6 +9,7 @@ use std::{
 use event::Pattern;
 use serde_json::{Map, Value};
 
+use super::documents::{Documents, Place};
 use crate::{Field, Kind, SchemaError};
 
 /// The fields of a schema whose parts are used in many places can be many more than its text is long.
@@ -21,28 +22,11 @@ type TagSet = BTreeSet<Arc<str>>;
 /// What is inside a recursive schema is listed where it occurs first. Where it occurs again inside of itself, the field
 /// has the tags of everything in it, because no pattern leads to what is below at any depth. An object or array with a
 /// tag passes it on to what is inside, and has it itself if there can be members that the schema does not list.
-pub(super) fn fields(root: &Value, references: &BTreeMap<String, Value>) -> Result<Vec<Field>, SchemaError> {
-    let mut lister = Lister {
-        documents: Documents { root, references },
-        fields: Vec::new(),
-        places: BTreeMap::new(),
-        open: Vec::new(),
-        visited: 0,
-    };
-    lister.inside(
-        &lister.documents.parts(Place { document: root, schema: root })?,
-        "",
-        false,
-        &TagSet::new(),
-    )?;
+pub(super) fn fields(documents: Documents<'_>) -> Result<Vec<Field>, SchemaError> {
+    let mut lister =
+        Lister { documents, fields: Vec::new(), places: BTreeMap::new(), open: Vec::new(), visited: 0 };
+    lister.inside(&lister.documents.parts(documents.whole())?, "", false, &TagSet::new())?;
     Ok(lister.fields)
-}
-
-/// A schema, and the document that its `$ref`s are relative to.
-#[derive(Clone, Copy)]
-struct Place<'d> {
-    document: &'d Value,
-    schema: &'d Value,
 }
 
 /// One of the schemas that describe a value together.
@@ -51,11 +35,6 @@ struct Part<'d> {
     members: &'d Map<String, Value>,
     /// Whether it is one of several alternatives, so that what only it has can be missing.
     is_alternative: bool,
-}
-
-struct Documents<'d> {
-    root: &'d Value,
-    references: &'d BTreeMap<String, Value>,
 }
 
 struct Lister<'d> {
@@ -106,61 +85,6 @@ impl<'d> Documents<'d> {
             parts.push(Part { place, members, is_alternative });
         }
         Ok(parts)
-    }
-
-    /// The target of a `$ref`: in its document, or in one of the references by name.
-    fn resolve(&self, from: Place<'d>, reference: &Value) -> Result<Place<'d>, SchemaError> {
-        let text = reference.as_str().unwrap_or_default();
-        let (name, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let found = self.document(from, name).and_then(|document| {
-            let schema = match fragment {
-                "" => Some(document),
-                pointer if pointer.starts_with('/') => document.pointer(pointer),
-                anchor => find(document, &|schema| {
-                    let is = |key: &str, text: &str| schema.get(key).and_then(Value::as_str) == Some(text);
-                    is("$anchor", anchor) || is("$dynamicAnchor", anchor) || is("$id", &format!("#{anchor}"))
-                }),
-            };
-            schema.map(|schema| Place { document, schema })
-        });
-        found.ok_or_else(|| {
-            SchemaError(format!("$ref {text:?} leads to nothing in the schema and its references"))
-        })
-    }
-
-    fn document(&self, from: Place<'d>, name: &str) -> Option<&'d Value> {
-        if name.is_empty() {
-            return Some(from.document);
-        }
-        let by_id = |document: &'d Value| {
-            find(document, &|schema| {
-                schema.get("$id").and_then(Value::as_str).is_some_and(|id| is_same(id, name))
-            })
-        };
-        let by_name =
-            self.references.get(name).or_else(|| self.references.get(name.trim_start_matches("./")));
-        by_name
-            .or_else(|| by_id(from.document))
-            .or_else(|| by_id(self.root))
-            .or_else(|| self.references.values().find_map(by_id))
-    }
-}
-
-/// Whether a `$ref` names the schema with this `$id`: as it is written, or as the last part of it.
-fn is_same(id: &str, name: &str) -> bool {
-    let id = id.trim_end_matches('#');
-    id == name || id.strip_suffix(name).is_some_and(|rest| rest.ends_with('/'))
-}
-
-/// The first schema anywhere in a document with a property.
-fn find<'d>(document: &'d Value, is_it: &dyn Fn(&'d Value) -> bool) -> Option<&'d Value> {
-    if is_it(document) {
-        return Some(document);
-    }
-    match document {
-        Value::Object(members) => members.values().find_map(|value| find(value, is_it)),
-        Value::Array(elements) => elements.iter().find_map(|value| find(value, is_it)),
-        _ => None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! JSON with the framing of a registry. The payload is the event as it is; nothing is validated against the schema, which
 //! is used for its fields and tags.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+mod documents;
 mod fields;
 #[cfg(test)]
 mod tests;
 
+pub use documents::{Documents, Place};
 use serde_json::Value;
 
 use crate::{Field, Payload, Reject, RejectCode, Schema, SchemaError, SchemaText, write::MAX_OUTPUT};
@@ -28,6 +30,20 @@ use crate::{Field, Payload, Reject, RejectCode, Schema, SchemaError, SchemaText,
 /// # Ok::<(), codec::SchemaError>(())
 /// ```
 pub fn compile(text: &SchemaText) -> Result<Arc<dyn Schema>, SchemaError> {
+    let (root, references) = parse(text)?;
+    Ok(Arc::new(JsonSchema {
+        fields: fields::fields(Documents::new(&root, &references))?,
+        // Registries name subjects by the title.
+        name: root.get("title").and_then(Value::as_str).map(str::to_owned),
+        subjects: text.subjects.clone(),
+    }))
+}
+
+/// The schema and its references, by their names.
+///
+/// # Errors
+/// If a text is not JSON.
+pub fn parse(text: &SchemaText) -> Result<(Value, BTreeMap<String, Value>), SchemaError> {
     let parse = |name: &str, text: &str| -> Result<Value, SchemaError> {
         serde_json::from_str(text).map_err(|error| SchemaError(format!("{name} is not JSON: {error}")))
     };
@@ -35,12 +51,7 @@ pub fn compile(text: &SchemaText) -> Result<Arc<dyn Schema>, SchemaError> {
     let references = text.references.iter();
     let references =
         references.map(|(name, text)| Ok((name.clone(), parse(name, text)?))).collect::<Result<_, _>>()?;
-    Ok(Arc::new(JsonSchema {
-        fields: fields::fields(&root, &references)?,
-        // Registries name subjects by the title.
-        name: root.get("title").and_then(Value::as_str).map(str::to_owned),
-        subjects: text.subjects.clone(),
-    }))
+    Ok((root, references))
 }
 
 struct JsonSchema {

@@ -59,6 +59,42 @@ pub fn compile(text: &SchemaText, message: Option<&str>) -> Result<Arc<dyn Schem
     Ok(Arc::new(ProtobufSchema::new(&file, named.as_ref(), text.subjects.clone())?))
 }
 
+/// The messages of a schema of a registry, for programs that need more of a record than its JSON.
+pub struct Messages {
+    /// In the order of the plan.
+    all: Vec<MessageDescriptor>,
+    roots: Roots,
+    names: Vec<String>,
+}
+
+impl Messages {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// As [`compile`].
+    pub fn new(text: &SchemaText) -> Result<Self, SchemaError> {
+        let file = sources::compile(text)?;
+        let pool = file.parent_pool();
+        let roots = Roots::new(&file, &Plan::new(pool), None);
+        let names = file.messages().chain(nested(&file)).map(|message| message.full_name().to_owned());
+        Ok(Self { all: pool.all_messages().collect(), roots, names: names.collect() })
+    }
+
+    /// The message that a record is, and where its bytes begin.
+    ///
+    /// # Errors
+    /// If the indexes of the record lead to no message.
+    pub fn find(&self, payload: Payload<'_>) -> Result<(&MessageDescriptor, usize), Reject> {
+        let (root, start) = self.roots.find(payload)?;
+        Ok((&self.all[root], start))
+    }
+
+    /// The full names of the messages that a record can be.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
 /// Reads a schema from a file: text with imports relative to its folder, if its name ends in `.proto`; otherwise a set of
 /// descriptors as `protoc --include_imports --descriptor_set_out` writes it.
 ///

@@ -10,7 +10,7 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-use crate::{Format, Schema, SchemaId};
+use crate::{Format, SchemaId};
 
 /// How long an unknown ID stays unknown without another request.
 pub(crate) const MISS: Duration = Duration::from_secs(30);
@@ -18,10 +18,9 @@ pub(crate) const MISS: Duration = Duration::from_secs(30);
 const MISSES: usize = 10_000;
 
 /// The registry's answer about an ID.
-#[derive(Clone)]
-pub(crate) enum Answer {
+pub(crate) enum Answer<S: ?Sized> {
     /// A schema.
-    Found(Format, Arc<dyn Schema>),
+    Found(Format, Arc<S>),
     /// A schema that does not parse, or of a format that is not known here.
     Unusable,
     /// There is none.
@@ -29,9 +28,9 @@ pub(crate) enum Answer {
 }
 
 /// The state of an ID.
-pub(crate) enum State {
+pub(crate) enum State<S: ?Sized> {
     /// It has an answer.
-    Answered(Answer),
+    Answered(Answer<S>),
     /// It was asked for, and has none yet.
     Pending,
     /// It has to be asked for.
@@ -39,24 +38,29 @@ pub(crate) enum State {
 }
 
 /// The answers so far, and the IDs that wait for one.
-#[derive(Default)]
-pub(crate) struct Cache {
-    entries: FxHashMap<SchemaId, Entry>,
+pub(crate) struct Cache<S: ?Sized> {
+    entries: FxHashMap<SchemaId, Entry<S>>,
     found: usize,
     misses: usize,
     pending: usize,
 }
 
-enum Entry {
-    Found(Format, Arc<dyn Schema>),
+enum Entry<S: ?Sized> {
+    Found(Format, Arc<S>),
     Unusable,
     Unknown { until: Instant },
     Pending,
 }
 
-impl Cache {
+impl<S: ?Sized> Default for Cache<S> {
+    fn default() -> Self {
+        Self { entries: FxHashMap::default(), found: 0, misses: 0, pending: 0 }
+    }
+}
+
+impl<S: ?Sized> Cache<S> {
     /// The state of an ID.
-    pub(crate) fn get(&self, id: &SchemaId, now: Instant) -> State {
+    pub(crate) fn get(&self, id: &SchemaId, now: Instant) -> State<S> {
         match self.entries.get(id) {
             Some(Entry::Found(format, schema)) => State::Answered(Answer::Found(*format, schema.clone())),
             Some(Entry::Unusable) => State::Answered(Answer::Unusable),
@@ -72,7 +76,7 @@ impl Cache {
     }
 
     /// The registry answered.
-    pub(crate) fn answered(&mut self, id: SchemaId, answer: Answer, now: Instant) {
+    pub(crate) fn answered(&mut self, id: SchemaId, answer: Answer<S>, now: Instant) {
         let entry = match answer {
             Answer::Found(format, schema) => Entry::Found(format, schema),
             Answer::Unusable => Entry::Unusable,
@@ -94,14 +98,14 @@ impl Cache {
         self.pending
     }
 
-    fn put(&mut self, id: SchemaId, entry: Entry) {
+    fn put(&mut self, id: SchemaId, entry: Entry<S>) {
         *self.count(&entry) += 1;
         if let Some(before) = self.entries.insert(id, entry) {
             *self.count(&before) -= 1;
         }
     }
 
-    fn count(&mut self, entry: &Entry) -> &mut usize {
+    fn count(&mut self, entry: &Entry<S>) -> &mut usize {
         match entry {
             Entry::Found(..) | Entry::Unusable => &mut self.found,
             Entry::Unknown { .. } => &mut self.misses,
@@ -126,10 +130,11 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Schema;
 
     #[test]
     fn a_miss_expires() {
-        let (mut cache, now) = (Cache::default(), Instant::now());
+        let (mut cache, now) = (Cache::<dyn Schema>::default(), Instant::now());
         let id = SchemaId::Id(1);
         assert!(matches!(cache.get(&id, now), State::Missing));
         cache.asked(id.clone());
@@ -143,7 +148,7 @@ mod tests {
 
     #[test]
     fn an_answer_about_a_schema_stays() {
-        let (mut cache, now) = (Cache::default(), Instant::now());
+        let (mut cache, now) = (Cache::<dyn Schema>::default(), Instant::now());
         cache.answered(SchemaId::Id(1), Answer::Unusable, now);
         assert!(matches!(cache.get(&SchemaId::Id(1), now + MISS * 1_000), State::Answered(Answer::Unusable)));
         assert_eq!(cache.schemas(), 1);
@@ -151,7 +156,7 @@ mod tests {
 
     #[test]
     fn misses_are_bounded() {
-        let (mut cache, mut now) = (Cache::default(), Instant::now());
+        let (mut cache, mut now) = (Cache::<dyn Schema>::default(), Instant::now());
         cache.asked(SchemaId::Guid([0; 16]));
         cache.answered(SchemaId::Guid([1; 16]), Answer::Unusable, now);
         for id in 0..10 * MISSES as u32 {

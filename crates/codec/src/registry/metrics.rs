@@ -85,7 +85,7 @@ impl Counters {
 }
 
 /// Measures what the cache has.
-pub(super) fn measure(metrics: &Metrics, shared: &Arc<Shared>) {
+pub(super) fn measure<S: ?Sized + Send + Sync + 'static>(metrics: &Metrics, shared: &Arc<Shared<S>>) {
     let (of_schemas, of_waiting) = (shared.clone(), shared.clone());
     metrics.measured(&SCHEMAS, move || vec![(Vec::new(), of_schemas.cache().schemas() as f64)]);
     metrics.measured(&WAITING, move || vec![(Vec::new(), of_waiting.cache().waiting() as f64)]);

@@ -55,35 +55,34 @@ const QUEUED: usize = 1_024;
 /// requests has a bound of its own.
 const FETCHED: usize = 256;
 
-/// The cache of a registry. Cheap to clone; clones share the schemas.
-#[derive(Clone)]
-pub struct Registry {
-    shared: Arc<Shared>,
+/// The cache of a registry. Cheap to clone; clones share the schemas. `S` is what schemas are compiled to.
+pub struct Registry<S: ?Sized = dyn Schema> {
+    shared: Arc<Shared<S>>,
 }
 
 /// Asks the registry for the schemas that lookups have asked for.
-pub struct Fetcher {
-    shared: Arc<Shared>,
+pub struct Fetcher<S: ?Sized = dyn Schema> {
+    shared: Arc<Shared<S>>,
     asked: mpsc::Receiver<SchemaId>,
 }
 
-struct Shared {
-    cache: Mutex<Cache>,
+struct Shared<S: ?Sized> {
+    cache: Mutex<Cache<S>>,
     /// IDs on their way to the fetcher.
     queue: mpsc::Sender<SchemaId>,
     http: Http,
-    compile: Compile,
+    compile: Compile<S>,
     outage: Outage,
     /// The bounds of the pause between two attempts.
     pause: (Duration, Duration),
 }
 
 /// Makes a schema of its text.
-type Compile = fn(&SchemaText) -> Result<Arc<dyn Schema>, SchemaError>;
+pub type Compile<S> = Arc<dyn Fn(&SchemaText) -> Result<Arc<S>, SchemaError> + Send + Sync>;
 
 /// What a test replaces.
-struct Parts {
-    compile: Compile,
+struct Parts<S: ?Sized> {
+    compile: Compile<S>,
     timeout: Duration,
     pause: (Duration, Duration),
 }
@@ -145,22 +144,41 @@ pub enum RegistryError {
 }
 
 impl Registry {
-    /// A cache without schemas, and the task that fills it. Reads the files of the settings; sends nothing. A process has
-    /// at most one registry, because its metrics have no label.
+    /// A cache without schemas, and the task that fills it. Reads the files of the settings; sends nothing. A registry of
+    /// metrics has at most one of them, because their metrics have no label.
     ///
     /// # Errors
     /// [`RegistryError::Settings`].
     pub fn new(config: RegistryConfig, metrics: &Metrics) -> Result<(Self, Fetcher), RegistryError> {
+        Self::compiling(config, metrics, Arc::new(|text: &SchemaText| text.compile(None)))
+    }
+}
+
+impl<S: ?Sized> Clone for Registry<S> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<S: ?Sized + Send + Sync + 'static> Registry<S> {
+    /// As [`Registry::new`], for schemas that are more than a way to JSON.
+    ///
+    /// # Errors
+    /// [`RegistryError::Settings`].
+    pub fn compiling(
+        config: RegistryConfig,
+        metrics: &Metrics,
+        compile: Compile<S>,
+    ) -> Result<(Self, Fetcher<S>), RegistryError> {
         let pause = (Duration::from_millis(200), Duration::from_secs(5));
-        let parts = Parts { compile: |text| text.compile(None), timeout: http::TIMEOUT, pause };
-        Self::with(config, metrics, &parts)
+        Self::with(config, metrics, Parts { compile, timeout: http::TIMEOUT, pause })
     }
 
     fn with(
         config: RegistryConfig,
         metrics: &Metrics,
-        parts: &Parts,
-    ) -> Result<(Self, Fetcher), RegistryError> {
+        parts: Parts<S>,
+    ) -> Result<(Self, Fetcher<S>), RegistryError> {
         let (queue, asked) = mpsc::channel(QUEUED);
         let http = Http::new(config, parts.timeout, Counters::new(metrics))?;
         let shared = Arc::new(Shared {
@@ -176,7 +194,7 @@ impl Registry {
     }
 
     /// The registry's schemas of one format. Those of another format are [`Lookup::Unusable`].
-    pub fn schemas(&self, format: Format) -> Arc<dyn Schemas> {
+    pub fn schemas(&self, format: Format) -> Arc<dyn Schemas<S>> {
         Arc::new(OfFormat { shared: self.shared.clone(), format })
     }
 
@@ -233,7 +251,7 @@ impl Registry {
     }
 }
 
-impl Fetcher {
+impl<S: ?Sized + Send + Sync + 'static> Fetcher<S> {
     /// Asks the registry until `shutdown`. An outage is logged when it begins and when it ends, and waited for.
     ///
     /// # Errors
@@ -258,13 +276,13 @@ impl Fetcher {
     }
 }
 
-impl Shared {
-    fn cache(&self) -> MutexGuard<'_, Cache> {
+impl<S: ?Sized + Send + Sync + 'static> Shared<S> {
+    fn cache(&self) -> MutexGuard<'_, Cache<S>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The answer about an ID, or `None` after it was asked for.
-    fn answer(&self, id: &SchemaId) -> Option<Answer> {
+    fn answer(&self, id: &SchemaId) -> Option<Answer<S>> {
         let mut cache = self.cache();
         match cache.get(id, Instant::now()) {
             State::Answered(answer) => return Some(answer),
@@ -320,9 +338,9 @@ impl Shared {
     }
 
     /// The schema of a text. Large ones take long, so this happens where it blocks no other task.
-    async fn compiled(&self, fetched: Fetched) -> Answer {
+    async fn compiled(&self, fetched: Fetched) -> Answer<S> {
         let (text, compile) = match fetched {
-            Fetched::Schema(text) => (text, self.compile),
+            Fetched::Schema(text) => (text, self.compile.clone()),
             Fetched::Unusable(_) => return Answer::Unusable,
             Fetched::Unknown => return Answer::Unknown,
         };
@@ -336,13 +354,13 @@ impl Shared {
 }
 
 /// The schemas of one format.
-struct OfFormat {
-    shared: Arc<Shared>,
+struct OfFormat<S: ?Sized> {
+    shared: Arc<Shared<S>>,
     format: Format,
 }
 
-impl Schemas for OfFormat {
-    fn lookup(&self, id: &SchemaId) -> Lookup {
+impl<S: ?Sized + Send + Sync + 'static> Schemas<S> for OfFormat<S> {
+    fn lookup(&self, id: &SchemaId) -> Lookup<S> {
         match self.shared.answer(id) {
             None => Lookup::Pending,
             Some(Answer::Unknown) => Lookup::Unknown,

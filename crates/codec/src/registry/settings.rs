@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Deserializer, de};
+use event::shape;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 /// The `[schema_registry]` section. `${env:NAME}` and `${file:PATH}` keep secrets out of the file.
@@ -233,29 +234,8 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Urls {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UrlsVisitor)
-    }
-}
-
-struct UrlsVisitor;
-
-impl<'de> de::Visitor<'de> for UrlsVisitor {
-    type Value = Urls;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address or a list of addresses")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Urls, E> {
-        Ok(Urls(vec![text.to_owned()]))
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Urls, A::Error> {
-        let mut urls = Vec::new();
-        while let Some(url) = items.next_element()? {
-            urls.push(url);
-        }
-        Ok(Urls(urls))
+        let expected = "an address or a list of addresses";
+        shape::text_or(deserializer, expected, |url| Ok(Self(vec![url.to_owned()])), Self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, future::Future, path::Path};
 
-use standin::registry::{Access, Fault, Schema as Registered, SchemaRegistry};
+use doubles::registry::{Access, Fault, Schema as Registered, SchemaRegistry};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -67,9 +67,9 @@ impl Client {
         let settings: RegistrySettings = toml::from_str(section).expect("it is a section");
         let config = settings.resolve(Path::new("/")).unwrap_or_else(|problems| panic!("{problems:?}"));
         let pause = (Duration::from_millis(1), Duration::from_millis(20));
-        let parts = Parts { compile, timeout: Duration::from_millis(500), pause };
+        let parts = Parts { compile: Arc::new(compile), timeout: Duration::from_millis(500), pause };
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
-        let (registry, fetcher) = Registry::with(config, &metrics, &parts)?;
+        let (registry, fetcher) = Registry::with(config, &metrics, parts)?;
         let fetcher = tokio::spawn(fetcher.run(stop.clone()));
         Ok(Self { registry, metrics, stop, fetcher })
     }

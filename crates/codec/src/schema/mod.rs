@@ -124,17 +124,16 @@ pub enum Kind {
     Several,
 }
 
-/// Where schemas come from: a file, a registry's cache, a test.
-pub trait Schemas: Send + Sync {
+/// Where schemas come from: a file, a registry's cache, a test. `S` is what they were compiled to.
+pub trait Schemas<S: ?Sized = dyn Schema>: Send + Sync {
     /// The schema with this ID. Never waits: an ID that is not known yet is requested.
-    fn lookup(&self, id: &SchemaId) -> Lookup;
+    fn lookup(&self, id: &SchemaId) -> Lookup<S>;
 }
 
 /// The answer of [`Schemas::lookup`].
-#[derive(Clone)]
-pub enum Lookup {
+pub enum Lookup<S: ?Sized = dyn Schema> {
     /// Here it is; it never changes.
-    Found(Arc<dyn Schema>),
+    Found(Arc<S>),
     /// The registry reports that there is no such schema.
     Unknown,
     /// It exists, but does not parse, or is of another format.
@@ -148,6 +147,17 @@ pub enum Lookup {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SchemaError(pub String);
+
+impl<S: ?Sized> Clone for Lookup<S> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Found(schema) => Self::Found(schema.clone()),
+            Self::Unknown => Self::Unknown,
+            Self::Unusable => Self::Unusable,
+            Self::Pending => Self::Pending,
+        }
+    }
+}
 
 impl SchemaText {
     /// The schema of this text. `message` is the full name of the Protobuf message that values are, where records

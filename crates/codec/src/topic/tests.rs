@@ -150,7 +150,7 @@ fn what_the_registry_has_not_is_rejected_until_it_has() {
 
 #[test]
 fn subjects_of_another_topic_are_foreign() {
-    let belongs = |part, subjects: &[&str]| belongs(part, "events", "events", &*plain(subjects));
+    let belongs = |part, subjects: &[&str]| belongs_to(part, "events", "events", &*plain(subjects));
     for subject in ["events", "events-value", "events-shop.View", "shop.View", ":.eu:events-value"] {
         assert!(belongs(Part::Value, &["other-value", subject]), "{subject}");
     }
@@ -170,7 +170,7 @@ fn subjects_of_another_topic_are_foreign() {
     assert!(!belongs(Part::Key, &["events-value"]));
     assert!(!belongs(Part::Value, &[]));
     let unknown = Plain { name: "a", subjects: None, is_json: false };
-    assert!(super::belongs(Part::Value, "events", "events", &unknown));
+    assert!(belongs_to(Part::Value, "events", "events", &unknown));
 }
 
 #[test]

@@ -143,7 +143,7 @@ pub(super) fn sink() -> Vec<Key> {
             "maxOutstandingRequestBytes",
             Kind::Long,
             "9223372036854775807",
-            "Bytes that may be published and not acknowledged yet; at most 32 MiB here.",
+            "Bytes that may be published and not acknowledged yet; at most 16 MiB here.",
         ),
         number(
             "maxOutstandingMessages",
@@ -174,7 +174,7 @@ pub(super) fn sink() -> Vec<Key> {
             .with_default("none")
             .custom(check_ordering)
             .doc("What the ordering key is: none, key or partition. key needs aqueduct.key."),
-        number("enableCompression", Kind::Boolean, "false", "Compression of requests, which is not supported here yet."),
+        number("enableCompression", Kind::Boolean, "false", "Compression of requests on their way. It has no effect here: messages are the same."),
         number("compressionBytesThreshold", Kind::Long, "240", "See enableCompression."),
         Key::new("cps.endpoint", Kind::String)
             .with_default(ENDPOINT)

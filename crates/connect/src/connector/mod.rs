@@ -6,6 +6,8 @@ mod privacy;
 
 use std::collections::BTreeSet;
 
+use codec::Part;
+
 pub use chain::Step;
 pub use keys::{CLASS, ENDPOINT, KAFKA_VERSION, VERSION};
 
@@ -14,7 +16,7 @@ use crate::{
     converters,
     define::{Config, Key, Values},
     providers::Providers,
-    transforms,
+    transforms::JavaRegex,
 };
 
 /// The result of a validation: everything that REST shows.
@@ -41,6 +43,8 @@ pub struct Connector {
     pub value_converter: ConverterConfig,
     /// `consumer.override.*`.
     pub consumer: Overrides,
+    /// `topics.regex`.
+    selector: Option<JavaRegex>,
     /// Which keys the user has set.
     given: BTreeSet<String>,
 }
@@ -50,13 +54,8 @@ pub struct Connector {
 pub struct ConverterConfig {
     /// Its class.
     pub class: String,
-    /// Its keys, with the prefix [`ConverterConfig::PREFIX`].
+    /// Its keys, without the name of the part.
     pub values: Values,
-}
-
-impl ConverterConfig {
-    /// The prefix of the keys in `values`.
-    pub const PREFIX: &'static str = "";
 }
 
 /// What a connector takes from its worker.
@@ -132,12 +131,11 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
     values.add(&keys::privacy(), &resolved, "");
     check_topics(&mut values);
     check_headers(&mut values);
-    if values.is_true("enableCompression") {
-        values
-            .note("enableCompression", "Compression is not supported here yet; set enableCompression=false");
-    }
     let consumer = overrides(&mut values, &resolved);
     let mut warnings = Vec::new();
+    if values.is_true("enableCompression") {
+        warnings.push("enableCompression has no effect: requests are not compressed".to_owned());
+    }
     check_names(&mut values, &resolved, &mut warnings);
     for (key, error) in unresolved {
         values.note(&key, error);
@@ -149,7 +147,9 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
     privacy::check(&mut values, is_sound, &mut warnings);
     let connector = match (values.is_valid(), key_converter, value_converter) {
         (true, Some(key_converter), Some(value_converter)) => Some(Connector {
-            name: values.text("name").unwrap_or_default().trim().to_owned(),
+            // As it is: a space at its end would make its group that of another connector.
+            name: values.text("name").unwrap_or_default().to_owned(),
+            selector: selector(&values),
             values: values.clone(),
             key_converter,
             value_converter,
@@ -177,6 +177,7 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
 /// Checks a converter, the worker's if the connector has none, and returns it.
 fn converter(values: &mut Values, config: &Config, key: &str, worker: &Config) -> Option<ConverterConfig> {
     let prefix = format!("{key}.");
+    let part = if key == "key.converter" { Part::Key } else { Part::Value };
     let own = config.get(key);
     let class = own.or_else(|| worker.get("")).map(String::as_str).unwrap_or_default();
     let Some(plugin) = converters::find(class) else {
@@ -215,7 +216,7 @@ fn converter(values: &mut Values, config: &Config, key: &str, worker: &Config) -
         }
     }
     if checked.is_valid()
-        && let Err((name, problem)) = (plugin.build)(&checked, ConverterConfig::PREFIX)
+        && let Err((name, problem)) = (plugin.build)(&checked, part)
     {
         values.note(&format!("{prefix}{name}"), problem);
     }
@@ -244,13 +245,17 @@ fn check_topics(values: &mut Values) {
             "The DLQ topic '{dead}' may not be included in the list of topics ('topics=[{list}]') consumed by the connector"
         );
         values.note("topics", problem);
-    } else if !regex.is_empty() && transforms::JavaRegex::new(&regex).is_ok_and(|regex| regex.matches(&dead))
-    {
+    } else if !regex.is_empty() && JavaRegex::new(&regex).is_ok_and(|regex| regex.matches(&dead)) {
         let problem = format!(
             "The DLQ topic '{dead}' may not be included in the regex matching the topics ('topics.regex={regex}') consumed by the connector"
         );
         values.note("topics.regex", problem);
     }
+}
+
+fn selector(values: &Values) -> Option<JavaRegex> {
+    let text = values.text("topics.regex").filter(|text| !text.is_empty())?;
+    JavaRegex::new(text).ok()
 }
 
 /// Header values are published as the text that they are.
@@ -314,8 +319,7 @@ impl Connector {
 
     /// Whether an expression selects this topic.
     pub fn selects(&self, topic: &str) -> bool {
-        let regex = self.values.text("topics.regex").filter(|text| !text.is_empty());
-        regex.and_then(|text| transforms::JavaRegex::new(text).ok()).is_some_and(|regex| regex.matches(topic))
+        self.selector.as_ref().is_some_and(|regex| regex.matches(topic))
     }
 
     /// Whether records that cannot be published are skipped.

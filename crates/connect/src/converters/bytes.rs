@@ -2,8 +2,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Converter, Plugin, converter_type, shared};
-use crate::data::{DataError, Datum, Schema, Type, Value};
+use super::{Converter, Plugin, Raw, Unconverted, converter_type, shared};
+use crate::data::{Datum, Schema, Type, Value};
 
 pub(super) const PLUGIN: Plugin = Plugin {
     class: "org.apache.kafka.connect.converters.ByteArrayConverter",
@@ -16,8 +16,8 @@ struct Bytes {
 }
 
 impl Converter for Bytes {
-    fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Datum<'a>, DataError> {
-        let value = bytes.map_or(Value::Null, |bytes| Value::Bytes(Cow::Borrowed(bytes)));
+    fn convert<'a>(&mut self, raw: &Raw<'_, 'a>) -> Result<Datum<'a>, Unconverted> {
+        let value = raw.bytes.map_or(Value::Null, |bytes| Value::Bytes(Cow::Borrowed(bytes)));
         Ok(Datum::with(self.schema.clone(), value))
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use super::{Converter, Plugin, converter_type, shared};
+use super::{Converter, Plugin, Raw, Unconverted, converter_type, shared};
 use crate::{
-    data::{DataError, Datum, Schema, Type, Value},
+    data::{Datum, Schema, Type, Value},
     define::{Importance, Key, Kind},
 };
 
@@ -18,8 +18,8 @@ pub(super) const PLUGIN: Plugin = Plugin {
             .doc("The character set of the bytes: UTF-8, US-ASCII or ISO-8859-1.");
         vec![converter_type(), encoding]
     },
-    build: |values, prefix| {
-        let encoding = values.text(&format!("{prefix}converter.encoding")).unwrap_or_default().to_uppercase();
+    build: |values, _| {
+        let encoding = values.text("converter.encoding").unwrap_or_default().to_uppercase();
         let is_latin = match &*encoding {
             "UTF-8" | "UTF8" | "US-ASCII" | "ASCII" => false,
             "ISO-8859-1" | "ISO8859_1" | "LATIN1" => true,
@@ -39,12 +39,12 @@ struct Text {
 
 impl Converter for Text {
     /// Bytes that are not text become replacement characters, as in Java.
-    fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Datum<'a>, DataError> {
+    fn convert<'a>(&mut self, raw: &Raw<'_, 'a>) -> Result<Datum<'a>, Unconverted> {
         let text = |bytes: &'a [u8]| match self.is_latin {
             true => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
             false => String::from_utf8_lossy(bytes),
         };
-        let value = bytes.map_or(Value::Null, |bytes| Value::Text(text(bytes)));
+        let value = raw.bytes.map_or(Value::Null, |bytes| Value::Text(text(bytes)));
         Ok(Datum::with(self.schema.clone(), value))
     }
 }

@@ -14,7 +14,9 @@ pub struct Datum<'a> {
 }
 
 /// Names and values of headers, in the order of the record.
-pub type Headers<'a> = Vec<(&'a str, Option<&'a [u8]>)>;
+///
+/// A name that is not UTF-8 has replacement characters.
+pub type Headers<'a> = Vec<(Cow<'a, str>, Option<&'a [u8]>)>;
 
 /// A record. It has no `Debug`, because it can be personal data.
 #[derive(Clone, PartialEq)]

@@ -26,6 +26,9 @@ pub struct Loggers {
 }
 
 const ROOT: &str = "root";
+/// Loggers that are kept, and the bytes of a name: a client must not fill the memory with them.
+const MOST: usize = 1_000;
+const LONGEST: usize = 256;
 /// Names of Connect's loggers, and the modules here that do their work.
 const MODULES: [(&str, &str); 4] = [
     ("org.apache.kafka.connect", "connect"),
@@ -50,10 +53,16 @@ impl Loggers {
         levels.iter().map(shown).collect()
     }
 
-    /// Sets the level of a logger and of those below it, and returns their names.
+    /// Sets the level of a logger and of those below it, and returns their names. A logger that is not known is kept, as in
+    /// Connect, but not any number of them.
     fn change(&self, logger: &str, level: &str) -> Result<Vec<String>, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        if logger.len() > LONGEST || (levels.len() >= MOST && !levels.contains_key(logger)) {
+            return Err(format!(
+                "expected the name of a logger, of at most {LONGEST} bytes and {MOST} of them"
+            ));
+        }
         let mut changed = levels.clone();
         let is_below = |name: &str| {
             name == logger || name.strip_prefix(logger).is_some_and(|rest| rest.starts_with('.'))
@@ -123,6 +132,15 @@ pub(super) async fn set(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loggers_are_bounded() {
+        let loggers = Loggers::new(|_| Ok(()));
+        assert!(loggers.change(&"x".repeat(LONGEST + 1), "INFO").is_err());
+        let accepted = (0..2 * MOST).filter(|number| loggers.change(&format!("l{number}"), "INFO").is_ok());
+        assert!(accepted.count() < MOST);
+        assert!(loggers.change("l0", "DEBUG").is_ok(), "a known one can be changed");
+    }
 
     #[test]
     fn loggers_are_levels_of_modules() {

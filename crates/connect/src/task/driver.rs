@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use codec::registry::{Fetcher, RegistryError};
 use event::Partition;
 use kafka::{Commit, Orders, Slot, Stimuli, Stimulus};
 use tokio::{
@@ -24,7 +25,7 @@ use super::{
     intake::{Batch, Skipped},
     publish::Publishing,
 };
-use crate::data::DataError;
+use crate::{converters::Compiled, data::DataError};
 
 /// Interval of commits.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -46,6 +47,8 @@ pub(super) struct Driver {
     limits: Limits,
     orders: Arc<Orders>,
     tasks: JoinSet<Done>,
+    /// Requests of schemas. They end only if the registry can never be used.
+    fetching: JoinSet<Result<(), RegistryError>>,
     /// Batches that wait for a free request, oldest first. Their permits bound them.
     waiting: VecDeque<Admitted>,
     drain: Option<Drain>,
@@ -79,12 +82,22 @@ impl Driver {
             limits,
             orders,
             tasks: JoinSet::new(),
+            fetching: JoinSet::new(),
             waiting: VecDeque::new(),
             drain: None,
             failure: None,
             metrics: task.metrics.clone(),
             topics: task.topics.clone(),
         }
+    }
+
+    /// The same, which also requests the schemas of its converters.
+    pub(super) fn fetching(mut self, fetchers: Vec<Fetcher<Compiled>>) -> Self {
+        for fetcher in fetchers {
+            // They are aborted with the driver.
+            self.fetching.spawn(fetcher.run(CancellationToken::new()).in_current_span());
+        }
+        self
     }
 
     /// Runs until the consumer has left its group.
@@ -103,6 +116,7 @@ impl Driver {
                     None => return self.closed(Err(kafka::Error::Defect("kafka"))).await,
                 },
                 Some(done) = self.tasks.join_next() => self.on_done(done),
+                Some(ended) = self.fetching.join_next() => self.on_registry(ended),
                 _ = ticks.tick() => self.orders.commit(self.core.commits(|_| true)),
                 () = deadline(self.drain.as_ref().map(|drain| drain.deadline)) => self.on_deadline(),
                 () = stop.cancelled(), if !self.orders.is_stopping() => self.orders.stop(),
@@ -245,6 +259,17 @@ impl Driver {
         }
         self.fill_requests();
         self.check_drained();
+    }
+
+    /// No schema arrives any more, so that records would wait for ever.
+    fn on_registry(&mut self, ended: Result<Result<(), RegistryError>, JoinError>) {
+        let problem = match ended {
+            Ok(Err(error)) => chain(&error),
+            Ok(Ok(())) | Err(_) => {
+                "the client of the registry ended; this is a bug, please report it".to_owned()
+            }
+        };
+        self.fail(TaskError::Other(problem));
     }
 
     fn check_drained(&mut self) {

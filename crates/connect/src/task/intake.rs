@@ -1,7 +1,7 @@
 //! From a record of Kafka to a batch of messages. Records are transformed on the thread that polls them, so that raw bytes
 //! never leave it.
 
-use std::{fmt, ops::Range, time::Duration};
+use std::{borrow::Cow, fmt, ops::Range, time::Duration};
 
 use event::Partition;
 use kafka::{Admission, Record, Slot};
@@ -120,6 +120,9 @@ impl kafka::Intake for Intake {
             headers,
         };
         let outcome = self.pipeline.take(raw);
+        if matches!(outcome, Ok(Outcome::Waits)) {
+            return Admission::Waits;
+        }
         let mut full = None;
         if let Ok(Outcome::Message(message)) = &outcome
             && !self.batch.messages.is_empty()
@@ -170,6 +173,7 @@ impl Batch {
             }
             Outcome::Dropped => self.counts.dropped += 1,
             Outcome::Empty => self.counts.empty += 1,
+            Outcome::Waits => unreachable!("it was not taken"),
         }
     }
 
@@ -196,7 +200,8 @@ impl Batch {
 
 impl Payload {
     fn of(record: &Record<'_>) -> Self {
-        let header = |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(<[u8]>::to_vec));
+        let header =
+            |(name, value): (Cow<'_, str>, Option<&[u8]>)| (name.into_owned(), value.map(<[u8]>::to_vec));
         Self {
             key: record.key.map(<[u8]>::to_vec),
             value: record.value.map(<[u8]>::to_vec),

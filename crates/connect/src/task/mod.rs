@@ -91,11 +91,6 @@ impl Place {
     /// The task of a connector that has one.
     pub const ONLY: Self = Self { task: 0, tasks: 1 };
 
-    /// The part of a connector's memory that a task may take, because one worker may run all of them; at least 1 MiB.
-    pub(crate) fn of(self, bytes: u64) -> u64 {
-        (bytes / u64::from(self.tasks.max(1))).max(1 << 20)
-    }
-
     /// The `group.instance.id` of the task. Members of a group must not share one.
     pub(crate) fn instance(self, instance: &str) -> String {
         if self.tasks > 1 { format!("{instance}-{}", self.task) } else { instance.to_owned() }
@@ -108,6 +103,8 @@ pub struct Task {
     pub place: Place,
     /// The connector's configuration.
     pub connector: Connector,
+    /// The most bytes of messages that Pub/Sub has not acknowledged.
+    pub in_flight: u64,
     /// The group's consumer, with the topics that exist.
     pub kafka: KafkaConfig,
     /// The client of Pub/Sub.
@@ -161,20 +158,18 @@ struct Limits {
     drain: Duration,
 }
 
-/// What is read and not acknowledged yet is at most this many bytes for each connector.
-const IN_FLIGHT: u64 = 32 << 20;
 /// Requests at a time.
 const REQUESTS: usize = 12;
 /// The longest drain, and a third of the session timeout at most, so that the member can still leave the group.
 const LONGEST_DRAIN: Duration = Duration::from_secs(15);
 
 impl Limits {
-    fn of(connector: &Connector, place: Place, session: Duration) -> Self {
+    fn of(task: &Task) -> Self {
+        let (connector, session) = (&task.connector, task.kafka.session_timeout);
         let values = &connector.values;
         let millis = |key| Duration::from_millis(values.number(key).unsigned_abs());
         let count = |key| usize::try_from(values.number(key)).unwrap_or(usize::MAX).max(1);
-        let in_flight = values.number("maxOutstandingRequestBytes").max(1).unsigned_abs();
-        let in_flight = in_flight.min(place.of(IN_FLIGHT));
+        let in_flight = values.number("maxOutstandingRequestBytes").max(1).unsigned_abs().min(task.in_flight);
         let messages = if connector.has("maxBufferSize") { count("maxBufferSize") } else { usize::MAX };
         let messages = messages.min(pubsub::limits::MAX_MESSAGES).min(count("maxOutstandingMessages"));
         Self {
@@ -197,8 +192,9 @@ impl Limits {
 /// Why the task failed. Every committed offset has everything below it in Pub/Sub, or skipped as configured.
 pub async fn run(task: Task, stop: CancellationToken) -> Result<(), TaskError> {
     let other = |error: &dyn std::error::Error| TaskError::Other(chain(error));
-    let pipeline = Pipeline::new(&task.connector).map_err(TaskError::Other)?;
-    let limits = Limits::of(&task.connector, task.place, task.kafka.session_timeout);
+    let mut pipeline = Pipeline::new(&task.connector).map_err(TaskError::Other)?;
+    let fetchers = pipeline.fetchers();
+    let limits = Limits::of(&task);
     let permits = Permits::new(limits.in_flight);
     let is_ordered = pipeline.is_ordered();
     let dead_letters = dead_letters::DeadLetters::open(&task).await?;
@@ -211,7 +207,8 @@ pub async fn run(task: Task, stop: CancellationToken) -> Result<(), TaskError> {
     let (member, stimuli) = Member::join(task.kafka.clone(), intake, permits, KafkaMetrics::default())
         .map_err(|error| other(&error))?;
     let publishing = publish::Publishing::new(&task, limits, is_ordered);
-    let driver = driver::Driver::new(&task, member.orders(), publishing, dead_letters, limits);
+    let driver =
+        driver::Driver::new(&task, member.orders(), publishing, dead_letters, limits).fetching(fetchers);
     let result = driver.run(stimuli, &stop).await;
     let ended = member.end().await.map_err(|error| other(&error));
     result.and(ended)

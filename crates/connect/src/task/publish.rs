@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use pubsub::{Error, Publisher};
 use service::Backoff;
 
@@ -57,10 +58,11 @@ impl Publishing {
         for place in all {
             lanes.entry(batch.messages[place].ordering_key()).or_default().push(place);
         }
-        let mut refused = Vec::new();
-        for (_, places) in lanes {
-            refused.extend(self.lane(&batch.messages, places).await?);
-        }
+        // The messages of a key stay in order, because all of them in a batch are one lane.
+        let lanes: Vec<_> = lanes.into_values().map(|places| self.lane(&batch.messages, places)).collect();
+        let done = stream::iter(lanes).buffer_unordered(self.limits.requests);
+        let mut refused = done.try_concat().await?;
+        refused.sort_unstable();
         Ok(refused)
     }
 

@@ -14,6 +14,7 @@ use crate::{
     properties::Entry,
     providers::Providers,
     task::Place,
+    worker::Memory,
 };
 
 /// The resolved properties. It has no `Debug`: values can be secrets.
@@ -31,6 +32,8 @@ pub struct WorkerConfig {
     pub distributed: Option<Distributed>,
     /// Properties of every client.
     common: Overrides,
+    /// The memory of all connectors.
+    pub memory: Memory,
     /// Properties of every client, and of consumers.
     consumer: Overrides,
     /// Things that are allowed and probably not intended.
@@ -49,11 +52,14 @@ pub struct Mistake {
     pub text: String,
 }
 
+/// The key for the memory of all connectors, and its default.
+const MEMORY: &str = "aqueduct.memory";
+const DEFAULT_MEMORY: u64 = 1 << 30;
+/// What a client reads in advance, in bytes.
+const BUFFER: u64 = 32 << 20;
+
 /// Where the REST interface listens if nothing is configured: loopback, because it has no login.
 const LISTEN: &str = "127.0.0.1:8083";
-
-/// What a connector reads in advance, in bytes.
-const BUFFER: u64 = 32 << 20;
 
 /// Keys of workers that mean nothing here: what they configure does not exist.
 const WITHOUT_EFFECT: [&str; 17] = [
@@ -122,6 +128,7 @@ impl WorkerConfig {
         }
         protections(&config, &mut note);
         let (common, consumer) = clients(&config, &mut note);
+        let memory = memory(&config, &mut note);
         let mut warnings = unknown(&config);
         let distributed = distributed::read(&config, &mut note, &mut warnings);
         if !mistakes.is_empty() {
@@ -129,7 +136,7 @@ impl WorkerConfig {
             return Err(mistakes);
         }
         let defaults = Defaults { key_converter, value_converter, providers };
-        Ok(Self { bootstrap, listen, advertised, defaults, distributed, common, consumer, warnings })
+        Ok(Self { bootstrap, listen, advertised, defaults, distributed, memory, common, consumer, warnings })
     }
 
     /// The consumer group of a connector, over these topics, which must not be empty.
@@ -137,10 +144,10 @@ impl WorkerConfig {
     /// # Errors
     /// What is wrong with the properties.
     pub fn kafka(&self, connector: &Connector, topics: Vec<String>) -> Result<KafkaConfig, String> {
-        self.member(connector, topics, Place::ONLY)
+        self.member(connector, topics, (Place::ONLY, BUFFER))
     }
 
-    /// A member of that group: the consumer of one task.
+    /// A member of that group: the consumer of one task, which reads this many bytes in advance.
     ///
     /// # Errors
     /// As [`Self::kafka`].
@@ -148,12 +155,11 @@ impl WorkerConfig {
         &self,
         connector: &Connector,
         topics: Vec<String>,
-        place: Place,
+        (place, buffer): (Place, u64),
     ) -> Result<KafkaConfig, String> {
         let mut consumer = self.consumer.clone().with(&connector.consumer);
         consumer.instance = consumer.instance.map(|instance| place.instance(&instance));
-        let group_id = group(connector);
-        self.client(topics, group_id, consumer, place.of(BUFFER))
+        self.client(topics, group(connector), consumer, buffer)
     }
 
     /// A client for questions.
@@ -225,6 +231,12 @@ pub(crate) fn group(connector: &Connector) -> String {
     own.unwrap_or_else(|| format!("connect-{}", connector.name))
 }
 
+fn memory(config: &Config, note: &mut impl FnMut(&str, String)) -> Memory {
+    let Some(text) = config.get(MEMORY) else { return Memory::new(DEFAULT_MEMORY) };
+    let size = text.parse::<event::ByteSize>().map_err(|error| note(MEMORY, error.to_string()));
+    Memory::new(size.map_or(DEFAULT_MEMORY, |size| size.0))
+}
+
 fn converter(config: &Config, key: &str, note: &mut impl FnMut(&str, String)) -> Config {
     let class = config.get(key).cloned().unwrap_or_default();
     if converters::find(&class).is_none() {
@@ -274,9 +286,7 @@ fn listeners(config: &Config, note: &mut impl FnMut(&str, String)) -> (String, O
 /// What protects a worker of Connect and is not supported here must not be left out silently.
 fn protections(config: &Config, note: &mut impl FnMut(&str, String)) {
     let protects = |name: &str| {
-        ["rest.extension.classes", "admin.listeners"].contains(&name)
-            || name.starts_with("listeners.https.")
-            || (name.starts_with("config.providers.") && name.contains(".param."))
+        ["rest.extension.classes", "admin.listeners"].contains(&name) || name.starts_with("listeners.https.")
     };
     for name in config.keys().filter(|name| protects(name)) {
         let text = "is not supported, and without it the worker would be open to more than before; remove it, and protect the worker in another way";
@@ -338,6 +348,7 @@ fn unknown(config: &Config) -> Vec<String> {
             || WITHOUT_EFFECT.contains(&name)
             || name == "client.id"
             || distributed::is_key(name)
+            || name == MEMORY
             || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
     let text = |name: &String| {
@@ -382,11 +393,13 @@ mod tests {
         check("listeners=https://:1", (5, "listeners"));
         check("consumer.isolation.level=read_uncommitted", (5, "consumer.isolation.level"));
         check("rest.extension.classes=a.B", (5, "rest.extension.classes"));
-        check(
-            "config.providers.file.param.allowed.paths=/x",
-            (5, "config.providers.file.param.allowed.paths"),
-        );
+        let file =
+            "config.providers=f\nconfig.providers.f.class=FileConfigProvider\nconfig.providers.f.param";
+        check(&format!("{file}.allowed.paths=x"), (5, "config.providers"));
+        check(&format!("{file}.other=x"), (5, "config.providers"));
+        check(&format!("{file}.allowed.paths=/x\na=${{f:/etc/hostname:b}}"), (8, "a"));
         check("key.converter=Nope", (5, "key.converter"));
+        check("aqueduct.memory=lots", (5, "aqueduct.memory"));
         check("a=${nope:b:c}", (5, "a"));
         check("\nbootstrap.servers=", (6, "bootstrap.servers"));
     }

@@ -7,12 +7,14 @@
 //! | `change` | what REST asks, and the configuration that a change leads to |
 //! | `herder` | owns the connectors of a standalone worker, and takes commands and the ends of tasks one at a time |
 //! | `handle` | what sends the commands |
+//! | `memory` | what all connectors of the process may take |
 //! | `supervise` | one task, from waiting for its topics to its end |
 
 pub(crate) mod change;
 pub(crate) mod config;
 mod handle;
 mod herder;
+mod memory;
 mod state;
 pub(crate) mod supervise;
 
@@ -21,6 +23,7 @@ use std::collections::BTreeMap;
 pub use config::{Mistake, WorkerConfig};
 pub use handle::Handle;
 pub use herder::Herder;
+pub use memory::Memory;
 pub use state::{Status, Target, TaskState, TaskStatus, WorkerError};
 
 use crate::define::Config;

@@ -30,6 +30,7 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) -> Result<(), TaskError> {
     let connection = connect(&connector).await.map_err(TaskError::Other)?;
+    let share = config.memory.share();
     let mut is_waiting = false;
     while !stop.is_cancelled() {
         let Some(found) = existing(&config, &connector).await? else {
@@ -49,11 +50,12 @@ pub(crate) async fn run(
             continue;
         }
         is_waiting = false;
-        let kafka = config.member(&connector, found.iter().cloned().collect(), place);
+        let kafka = config.member(&connector, found.iter().cloned().collect(), (place, share.half()));
         let kafka = kafka.map_err(TaskError::Other)?;
         let task = Task {
             place,
             connector: connector.clone(),
+            in_flight: share.half(),
             kafka,
             publisher: connection.publisher(),
             metrics: metrics.clone(),

@@ -138,7 +138,8 @@ impl Aggregation {
 
 /// A value that events change and that merges with others of its kind, in any order with the same result.
 ///
-/// Changes with negative `times` reach only columns for which [`Column::new`] was asked for a type that can forget.
+/// Changes with negative `times` reach only columns that [`Column::new`] created with a type from which events can be taken
+/// back.
 pub(crate) trait Cell: Default + Clone {
     /// Applies a change.
     fn add(&mut self, input: Option<Input>, times: i64);

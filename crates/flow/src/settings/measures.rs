@@ -1,12 +1,7 @@
 //! `[flows.measures]`: one table entry for each measure, in the order of the file.
 
-use std::fmt;
-
-use event::pointer::Pointer;
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, SeqAccess, Visitor},
-};
+use event::{pointer::Pointer, shape};
+use serde::{Deserialize, Deserializer};
 
 use super::{FlowError, NOTHING};
 use crate::{
@@ -77,59 +72,20 @@ pub struct MeasureSettings {
 }
 
 /// The measures that a ratio divides: numerator and denominator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Vec<String>")]
 pub struct Quotient(pub [String; 2]);
 
 /// A number, written with or without a fraction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Factor(pub f64);
 
-impl<'de> Deserialize<'de> for Quotient {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct QuotientVisitor;
-        impl<'de> Visitor<'de> for QuotientVisitor {
-            type Value = Quotient;
+impl TryFrom<Vec<String>> for Quotient {
+    type Error = &'static str;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the names of two measures, such as [\"clicks\", \"views\"]")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Quotient, A::Error> {
-                let mut names = Vec::new();
-                while let Some(name) = list.next_element::<String>()? {
-                    names.push(name);
-                }
-                let count = names.len();
-                names.try_into().map(Quotient).map_err(|_| de::Error::invalid_length(count, &self))
-            }
-        }
-        deserializer.deserialize_any(QuotientVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Factor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FactorVisitor;
-        impl Visitor<'_> for FactorVisitor {
-            type Value = Factor;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number above 0, such as 1000")
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Factor, E> {
-                Ok(Factor(number as f64))
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Factor, E> {
-                Ok(Factor(number as f64))
-            }
-
-            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Factor, E> {
-                Ok(Factor(number))
-            }
-        }
-        deserializer.deserialize_any(FactorVisitor)
+    fn try_from(names: Vec<String>) -> Result<Self, &'static str> {
+        let names = names.try_into();
+        names.map(Self).map_err(|_| "expected the names of two measures, such as [\"clicks\", \"views\"]")
     }
 }
 
@@ -154,7 +110,10 @@ impl MeasuresSettings {
         for (name, settings) in &self.0 {
             let key = format!("measures.{name}");
             if name.is_empty() {
-                return Err(FlowError::new("measures", "a measure needs a name; it is also its column"));
+                return Err(FlowError::new(
+                    "measures",
+                    "a measure has an empty name; the name is also that of its column",
+                ));
             }
             match settings.declared(&key)? {
                 Declared::Fed(aggregation) => {
@@ -267,20 +226,23 @@ impl MeasureSettings {
     fn check_options(&self, key: &str, word: &str) -> Result<(), FlowError> {
         let wrong = |option: &str, reason: &str| Err(FlowError::new(format!("{key}.{option}"), reason));
         if self.sketch.is_some() && word != "distinct" {
-            return wrong("sketch", "only distinct has a sketch; remove it");
+            return wrong("sketch", "has an effect only with distinct; remove it");
         }
         if self.per.is_some() && word != "ratio" {
-            return wrong("per", "only a ratio has a factor; remove it");
+            return wrong("per", "has an effect only with ratio; remove it");
         }
         if self.events.is_some() && word == "ratio" {
-            return wrong("where", "a ratio counts no events; write where in the measures that it divides");
+            return wrong("where", "has no effect on a ratio; move it to the measures that are divided");
         }
         if self.events.is_some() && word == "count" {
-            return wrong("where", "a count states its condition directly: count = { \"/type\" = \"view\" }");
+            return wrong(
+                "where",
+                "has no effect on a count, which has its own condition: count = { \"/type\" = \"view\" }",
+            );
         }
         match self.per {
             Some(Factor(per)) if !(per.is_finite() && per > 0.0) => {
-                wrong("per", "the factor must be a finite number above 0, such as 1000")
+                wrong("per", "must be a finite number above 0, such as 1000")
             }
             _ => Ok(()),
         }
@@ -316,22 +278,7 @@ pub(super) fn columns_of(measure: &Measure, fed: &[Fed]) -> Vec<String> {
 
 impl<'de> Deserialize<'de> for MeasuresSettings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MeasuresVisitor;
-        impl<'de> Visitor<'de> for MeasuresVisitor {
-            type Value = MeasuresSettings;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of measures such as { views = { count = { \"/type\" = \"view\" } } }")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MeasuresSettings, A::Error> {
-                let mut measures = Vec::new();
-                while let Some(measure) = map.next_entry::<String, MeasureSettings>()? {
-                    measures.push(measure);
-                }
-                Ok(MeasuresSettings(measures))
-            }
-        }
-        deserializer.deserialize_map(MeasuresVisitor)
+        let expected = "a table of measures such as { views = { count = { \"/type\" = \"view\" } } }";
+        shape::pairs(deserializer, expected).map(Self)
     }
 }

@@ -1,5 +1,6 @@
 //! Functions that rust-rdkafka does not wrap: the IDs of topics, the assignments of a consumer group, the metadata of
-//! committed offsets as bytes, commits that are answered later or within a time, and adding brokers to a client.
+//! committed offsets as bytes, commits that are answered later or within a time, adding brokers to a client, and headers
+//! with any name.
 //!
 //! This is the only module with unsafe code. Each function takes a safe handle that outlives the call, and copies what
 //! it returns.
@@ -17,6 +18,7 @@ use rdkafka::{
     client::{Client, ClientContext},
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
+    message::BorrowedHeaders,
     types::RDKafkaErrorCode,
 };
 use rdkafka_sys as sys;
@@ -79,6 +81,29 @@ pub(crate) fn topics<C: ClientContext>(
         }
         Ok(described(event.get()))
     }
+}
+
+/// The names and values of headers. rust-rdkafka 0.39 panics at a name that is not UTF-8.
+#[expect(unsafe_code, reason = "reads the names of headers as bytes")]
+pub(crate) fn headers(headers: &BorrowedHeaders) -> impl Iterator<Item = (&CStr, Option<&[u8]>)> {
+    let native = std::ptr::from_ref(headers).cast::<sys::rd_kafka_headers_t>();
+    // SAFETY: rust-rdkafka makes a reference to `BorrowedHeaders` of librdkafka's pointer, and reads it back in the same
+    // way. The headers live as long as the reference, and nothing changes them meanwhile.
+    let count = unsafe { sys::rd_kafka_header_cnt(native) };
+    (0..count).map_while(move |index| {
+        let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
+        // SAFETY: As above; the three results belong to the headers, the name ends with NUL, and a value that is not null
+        // has `size` bytes.
+        unsafe {
+            let code =
+                sys::rd_kafka_header_get_all(native, index, &raw mut name, &raw mut value, &raw mut size);
+            if RDKafkaErrorCode::from(code) != RDKafkaErrorCode::NoError {
+                return None;
+            }
+            let value = (!value.is_null()).then(|| slice::from_raw_parts(value.cast::<u8>(), size));
+            Some((CStr::from_ptr(name), value))
+        }
+    })
 }
 
 /// A broker that answers. By default librdkafka would ask the controller, which not every cluster names.
@@ -342,7 +367,11 @@ impl<T> Drop for Owned<T> {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::{ClientConfig, mocking::MockCluster};
+    use rdkafka::{
+        ClientConfig,
+        message::{Header, OwnedHeaders},
+        mocking::MockCluster,
+    };
 
     use super::*;
 
@@ -363,6 +392,19 @@ mod tests {
         assert_ne!(topic.id, NO_TOPIC_ID);
         let missing = topics(client.client(), &["missing"], TIMEOUT).expect("the mock answers");
         assert_eq!(missing, [Err(RDKafkaErrorCode::UnknownTopicOrPartition)]);
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "the safe interface takes no such name")]
+    fn a_header_can_have_any_name() {
+        let owned = OwnedHeaders::new().insert(Header { key: "a", value: Some("1") });
+        let owned = owned.insert(Header { key: "null", value: None::<&str> });
+        let native = std::ptr::from_ref(owned.as_borrowed()).cast_mut().cast::<sys::rd_kafka_headers_t>();
+        // SAFETY: `native` is the pointer that `owned` holds; librdkafka copies the name and the value.
+        let code = unsafe { sys::rd_kafka_header_add(native, c"\xffb".as_ptr(), 2, c"x".as_ptr().cast(), 1) };
+        assert_eq!(RDKafkaErrorCode::from(code), RDKafkaErrorCode::NoError);
+        let found: Vec<_> = headers(owned.as_borrowed()).collect();
+        assert_eq!(found, [(c"a", Some(&b"1"[..])), (c"null", None), (c"\xffb", Some(&b"x"[..]))]);
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl Due {
         Some((second, values))
     }
 
+    /// Forgets all values.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     /// The lists from a second on.
     pub(super) fn from(&self, second: i64) -> impl Iterator<Item = (i64, &[u128])> {
         self.seconds.range(second..).map(|(second, values)| (*second, values.as_slice()))

@@ -1,21 +1,27 @@
 //! The views and clicks of one value of `on`.
 
-use std::ops::Range;
+use std::{ops::Range, slice};
 
 use event::{EventTime, Millis};
 use smallvec::SmallVec;
 
-use super::{Added, More, Moves};
+use super::{Added, More, Moves, due::Due};
 use crate::windows::keys::{KeyId, Keys};
 
-/// Everything with one value of `on`. Most values have one view and no click: an entry is as large as these need.
+/// Everything with one value of `on`.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// In order of time, at most one at a time.
-    views: SmallVec<[View; 1]>,
-    rest: Option<Box<Rest>>,
+    parts: Parts,
     /// The second under which the value is registered; an older registration is void.
     pub(super) due: i64,
+}
+
+/// Most values have one view and no click: an entry is as large as these need.
+#[derive(Debug)]
+enum Parts {
+    None,
+    View(View),
+    Many(Box<Many>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +31,9 @@ pub(super) struct View {
 }
 
 #[derive(Debug)]
-struct Rest {
+struct Many {
+    /// In order of time, at most one at a time.
+    views: SmallVec<[View; 1]>,
     /// In order of time.
     clicks: Vec<Click>,
     /// Bytes that the clicks point to.
@@ -45,73 +53,102 @@ pub(super) struct Click {
 
 impl Default for Entry {
     fn default() -> Self {
-        Self { views: SmallVec::new(), rest: None, due: i64::MAX }
+        Self { parts: Parts::None, due: i64::MAX }
     }
 }
 
 impl Entry {
+    /// The entry of a value that so far has one view.
+    pub(super) fn of_view(view: View, due: i64) -> Self {
+        Self { parts: Parts::View(view), due }
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.views.len() + self.clicks().len()
+        self.views().len() + self.clicks().len()
+    }
+
+    /// Something that is due in this second is about to be added.
+    pub(super) fn fall_due(&mut self, on: u128, second: i64, due: &mut Due) {
+        if second < self.due {
+            self.due = second;
+            due.register(second, on);
+        }
     }
 
     /// Bytes that the entry points to.
     pub(super) fn bytes(&self) -> usize {
-        let views = if self.views.spilled() { self.views.capacity() * size_of::<View>() } else { 0 };
-        let rest = self
-            .rest
-            .as_ref()
-            .map_or(0, |rest| size_of::<Rest>() + rest.clicks.capacity() * size_of::<Click>() + rest.more);
-        views + rest
+        let Parts::Many(many) = &self.parts else { return 0 };
+        let views = if many.views.spilled() { many.views.capacity() * size_of::<View>() } else { 0 };
+        size_of::<Many>() + views + many.clicks.capacity() * size_of::<Click>() + many.more
     }
 
     pub(super) fn views(&self) -> &[View] {
-        &self.views
+        match &self.parts {
+            Parts::None => &[],
+            Parts::View(view) => slice::from_ref(view),
+            Parts::Many(many) => &many.views,
+        }
     }
 
     pub(super) fn clicks(&self) -> &[Click] {
-        self.rest.as_ref().map_or(&[], |rest| &rest.clicks)
+        if let Parts::Many(many) = &self.parts { &many.clicks } else { &[] }
     }
 
     pub(super) fn forgotten(&self) -> EventTime {
-        self.rest.as_ref().map_or(EventTime::MIN, |rest| rest.forgotten)
+        if let Parts::Many(many) = &self.parts { many.forgotten } else { EventTime::MIN }
     }
 
     /// A view of this time, if not a newer one, was the last that was forgotten.
     pub(super) fn forget_until(&mut self, time: EventTime) {
         if time > self.forgotten() {
-            self.rest().forgotten = time;
+            self.many().forgotten = time;
         }
     }
 
-    fn rest(&mut self) -> &mut Rest {
-        self.rest
-            .get_or_insert_with(|| Box::new(Rest { clicks: Vec::new(), more: 0, forgotten: EventTime::MIN }))
+    fn many(&mut self) -> &mut Many {
+        let mut views = SmallVec::new();
+        if let Parts::View(view) = self.parts {
+            views.push(view);
+        }
+        if !matches!(self.parts, Parts::Many(_)) {
+            let many = Many { views, clicks: Vec::new(), more: 0, forgotten: EventTime::MIN };
+            self.parts = Parts::Many(Box::new(many));
+        }
+        let Parts::Many(many) = &mut self.parts else { unreachable!("it was just set") };
+        many
     }
 
     /// The keys of the views.
     pub(super) fn keys(&self) -> impl Iterator<Item = KeyId> {
-        self.views.iter().map(|view| view.key)
+        self.views().iter().map(|view| view.key)
     }
 
     pub(super) fn oldest(&self) -> Option<EventTime> {
-        let view = self.views.first().map(|view| view.time);
+        let view = self.views().first().map(|view| view.time);
         let click = self.clicks().first().map(|click| click.time);
         view.into_iter().chain(click).min()
     }
 
     /// Adds a view, which takes the clicks between it and the next one.
     pub(super) fn add_view(&mut self, view: View, moves: &mut Moves<'_>) -> Added {
-        let at = self.views.partition_point(|other| other.time < view.time);
-        let Some(same) = self.views.get(at).filter(|other| other.time == view.time).map(|same| same.key)
+        let at = self.views().partition_point(|other| other.time < view.time);
+        let Some(same) = self.views().get(at).filter(|other| other.time == view.time).map(|same| same.key)
         else {
             self.take_over(at, view, moves);
-            self.views.insert(at, view);
+            match self.parts {
+                Parts::None => self.parts = Parts::View(view),
+                _ => self.many().views.insert(at, view),
+            }
             return Added::New;
         };
         if moves.keys.get(same) <= moves.keys.get(view.key) {
             return Added::Not;
         }
-        self.views[at].key = view.key;
+        match &mut self.parts {
+            Parts::None => {}
+            Parts::View(only) => only.key = view.key,
+            Parts::Many(many) => many.views[at].key = view.key,
+        }
         let owned = self.owned(at, moves.within);
         if !owned.is_empty() {
             self.count(owned.clone(), same, -1, moves);
@@ -125,10 +162,10 @@ impl Entry {
     /// Adds a click; returns whether it has a view.
     pub(super) fn add_click(&mut self, click: Click, moves: &mut Moves<'_>) -> bool {
         let time = click.time;
-        let owner = self.newest_view(time).filter(|&view| time <= self.views[view].time + moves.within);
+        let owner = self.newest_view(time).filter(|&view| time <= self.views()[view].time + moves.within);
         let has_view = match owner {
             Some(number) => {
-                let view = self.views[number];
+                let view = self.views()[number];
                 moves.clicks(view.key, std::slice::from_ref(&click), 1);
                 if self.owned(number, moves.within).is_empty() {
                     moves.attribute(view.key, view.time, 1);
@@ -138,7 +175,7 @@ impl Entry {
             // A view that was forgotten: every window that the click could change is over.
             None => self.had_view(time, moves.within),
         };
-        let Rest { clicks, more, .. } = self.rest();
+        let Many { clicks, more, .. } = self.many();
         let at = clicks.partition_point(|click| click.time <= time);
         if clicks.is_empty() {
             clicks.reserve_exact(1);
@@ -150,15 +187,15 @@ impl Entry {
 
     /// The newest view at or before a time; `None` if there is none, or if it is older than one that was forgotten.
     fn newest_view(&self, time: EventTime) -> Option<usize> {
-        let newest = self.views.partition_point(|view| view.time <= time).checked_sub(1)?;
-        let is_newest = self.views[newest].time >= self.forgotten() || time < self.forgotten();
+        let newest = self.views().partition_point(|view| view.time <= time).checked_sub(1)?;
+        let is_newest = self.views()[newest].time >= self.forgotten() || time < self.forgotten();
         is_newest.then_some(newest)
     }
 
     /// The time of the view after one at `time`, where `at` is the place behind it. A view can be older than one that was
     /// forgotten only if the flow keeps views for longer since an edit.
     fn next_view(&self, at: usize, time: EventTime) -> EventTime {
-        let next = self.views.get(at).map_or(EventTime::MAX, |next| next.time);
+        let next = self.views().get(at).map_or(EventTime::MAX, |next| next.time);
         if self.forgotten() > time { next.min(self.forgotten()) } else { next }
     }
 
@@ -176,7 +213,7 @@ impl Entry {
 
     /// The clicks of a view.
     fn owned(&self, view: usize, within: Millis) -> Range<usize> {
-        let from = self.views[view].time;
+        let from = self.views()[view].time;
         let next = self.next_view(view + 1, from);
         self.between(from, next.min(just_past(from + within)))
     }
@@ -190,7 +227,7 @@ impl Entry {
             return;
         }
         let forgotten = self.forgotten();
-        let previous = at.checked_sub(1).map(|at| self.views[at]);
+        let previous = at.checked_sub(1).map(|at| self.views()[at]);
         let previous = previous.filter(|previous| forgotten <= previous.time || view.time < forgotten);
         // The first of them, up to `within` after the view before, have had a view until now.
         let had = previous.map_or(forgotten, |previous| previous.time);
@@ -234,10 +271,10 @@ impl Entry {
         within: Millis,
         keys: &mut Keys,
     ) -> u64 {
-        let views = self.views.partition_point(|view| view.time + keep <= reached);
+        let views = self.views().partition_point(|view| view.time + keep <= reached);
         let clicks = self.clicks().partition_point(|click| click.time + keep <= reached);
         let (mut unmatched, mut forgotten) = (0, self.forgotten());
-        let mut older = self.views[..views].iter().peekable();
+        let mut older = self.views()[..views].iter().peekable();
         // A view is never newer than its click, so it is due no later.
         for click in &self.clicks()[..clicks] {
             while let Some(view) = older.next_if(|view| view.time <= click.time) {
@@ -249,10 +286,16 @@ impl Entry {
         if let Some(newest) = older.last() {
             forgotten = forgotten.max(newest.time);
         }
-        self.views.drain(..views).for_each(|view| keys.release(view.key));
-        if clicks > 0 {
-            let Rest { clicks: list, more, .. } = self.rest();
-            *more -= list.drain(..clicks).map(|click| click.bytes()).sum::<usize>();
+        match &mut self.parts {
+            Parts::View(view) if views > 0 => {
+                keys.release(view.key);
+                self.parts = Parts::None;
+            }
+            Parts::Many(many) => {
+                many.views.drain(..views).for_each(|view| keys.release(view.key));
+                many.more -= many.clicks.drain(..clicks).map(|click| click.bytes()).sum::<usize>();
+            }
+            _ => {}
         }
         if self.len() > 0 {
             self.forget_until(forgotten);

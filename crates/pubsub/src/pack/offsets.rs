@@ -5,8 +5,7 @@ use std::{fmt, ops::Range, str::FromStr};
 use super::{Damaged, MAX_RECORDS};
 use crate::limits::MAX_VALUE_BYTES;
 
-/// Ascending offsets. As text: the first offset, how many follow each other from it, how many are left out, how many
-/// follow each other then, and so on.
+/// Ascending offsets. As text: the first offset, and then in turn the length of a run and of the gap after it.
 ///
 /// ```
 /// use pubsub::pack::Offsets;

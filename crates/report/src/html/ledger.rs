@@ -4,7 +4,7 @@ use event::ledger::Outcome;
 use maud::{Markup, PreEscaped, html};
 use processor::view::{Detail, FlowView, PartitionView};
 
-use super::{badge, number};
+use super::{badge, figure, number};
 use crate::{chart, judge, status::millis_between, words};
 
 /// What each outcome means.
@@ -104,10 +104,10 @@ fn row(detail: &Detail, partition: &PartitionView) -> Markup {
     html! {
         tr role="row" {
             th scope="row" role="rowheader" title={ "incarnation " (partition.partition.incarnation) } { (partition.partition) }
-            (maybe(partition.log_end, "log end"))
-            (maybe(partition.committed, "committed"))
-            (maybe(Some(partition.frontier), "frontier"))
-            (maybe(partition.lag, "lag"))
+            (figure(partition.log_end, "log end"))
+            (figure(partition.committed, "committed"))
+            (figure(Some(partition.frontier), "frontier"))
+            (figure(partition.lag, "lag"))
             td role="cell" data-label="holes" { (holes(detail, partition)) }
             td role="cell" data-label="clock" {
                 @match partition.clock {
@@ -129,8 +129,4 @@ fn holes(detail: &Detail, partition: &PartitionView) -> Markup {
         @if more > 0 { " and " (more) " more" }
         @if let Some((since, at)) = partition.hole_since.zip(detail.at) { span.unit { "for " (words::length(millis_between(since, at))) } }
     }
-}
-
-fn maybe(value: Option<u64>, label: &str) -> Markup {
-    html! { td.figure role="cell" data-label=(label) { @if let Some(value) = value { (number(value)) } @else { "–" } } }
 }

@@ -47,7 +47,7 @@ impl Overview<'_> {
     }
 }
 
-/// A page around its body; `below` is its name where it is not the first one.
+/// A page around its body; `below` is its name, if it is not the first page.
 pub(crate) fn frame(status: &Status, overall: &Health, below: Option<&str>, body: &Markup) -> Markup {
     let has_flows = status.processor.as_ref().is_some_and(|processor| !processor.detail.flows.is_empty());
     html! {
@@ -91,7 +91,7 @@ pub(crate) fn frame(status: &Status, overall: &Health, below: Option<&str>, body
     }
 }
 
-/// What this is; on the first page that is its heading.
+/// The name of the program; on the first page it is the heading.
 fn name(status: &Status, is_first: bool) -> Markup {
     let name = html! {
         a.brand href="/" { (drop()) "Aqueduct" }
@@ -127,6 +127,11 @@ pub(crate) fn badge(level: Level) -> Markup {
 /// A number with its value for machines.
 pub(crate) fn number(value: u64) -> Markup {
     html! { data value=(value) { (words::number(value)) } }
+}
+
+/// A cell of a table with a number; a dash if it is not known.
+pub(crate) fn figure(value: Option<u64>, label: &str) -> Markup {
+    html! { td.figure role="cell" data-label=(label) { @if let Some(value) = value { (number(value)) } @else { "–" } } }
 }
 
 /// A time with its value for machines.

@@ -1,4 +1,4 @@
-//! Pipelineline: its stations in the order in which an event passes them.
+//! The pipeline: its stations in the order in which an event passes them.
 
 use maud::{Markup, PreEscaped, html};
 

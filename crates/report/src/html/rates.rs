@@ -206,7 +206,7 @@ fn between(measure: &MeasureColumns, row: &Busy, scale: Scale) -> Markup {
     }
 }
 
-/// The course as a picture, and in words for who does not see it.
+/// The values over time as a chart, and as text for screen readers.
 fn course(leading: &MeasureColumns, row: &Busy) -> Markup {
     let readings = measures::readings(leading, &row.course);
     let values = || readings.iter().filter_map(|reading| reading.value);

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{badge, number};
+use super::{badge, figure, number};
 use crate::{
     judge,
     status::{Connector, Log},
@@ -75,16 +75,13 @@ fn logs(logs: &[Log]) -> Markup {
 }
 
 fn row(log: &Log) -> Markup {
-    let cell = |value: Option<u64>, label: &str| {
-        html! { td.figure role="cell" data-label=(label) { @if let Some(value) = value { (number(value)) } @else { "–" } } }
-    };
     html! {
         tr role="row" {
             th scope="row" role="rowheader" { (log.topic) "[" (log.partition) "]" }
-            (cell(log.log_end, "log end"))
-            (cell(Some(log.position), "read up to"))
-            (cell(Some(log.accounted), "in Pub/Sub up to"))
-            (cell(log.lag(), "lag"))
+            (figure(log.log_end, "log end"))
+            (figure(Some(log.position), "read up to"))
+            (figure(Some(log.accounted), "in Pub/Sub up to"))
+            (figure(log.lag(), "lag"))
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-/// Every error of one section, in the order in which they were found; never empty.
+/// Every error of one section or of the whole file, in the order in which they were found. Empty for a section that
+/// cannot be used because of errors that [`open_partial`](super::Settings::open_partial) has returned.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct SettingsErrors(pub Vec<SettingsError>);

@@ -197,7 +197,8 @@ pub fn hint(name: &str, known: &[&str], what: &str) -> String {
     }
 }
 
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+/// The known name that is similar enough to be meant.
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = name.to_lowercase().replace('-', "_");
     let allowed = (name.chars().count() / 3).max(1);
     let distances = known.iter().map(|other| (strsim::damerau_levenshtein(&name, other), *other));

@@ -20,6 +20,8 @@ mod key;
 
 mod tree;
 
+mod repair;
+
 pub mod overrides;
 
 pub mod expand;
@@ -45,7 +47,7 @@ pub use source::{CONFIG_VARIABLE, DEFAULT_FILE, Source};
 use expand::Context;
 use fault::Fault;
 use key::{Key, Segment};
-use tree::{Origin, Table};
+use tree::{Entry, Failure, Origin, Table};
 
 /// The configuration of a command, from the file and the environment, read section by section.
 pub struct Settings {
@@ -59,78 +61,95 @@ impl Settings {
     /// Reads the file of `source`, and the environment of the process. Without a default file there are only overrides.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
-    pub fn open(source: &Source, known_sections: &[&str]) -> Result<Self, SettingsError> {
-        match source {
-            Source::Named { path, by } if !path.exists() => {
-                Err(SettingsError::NotFound { path: path.clone(), by: by.clone() })
-            }
-            Source::Default if !Path::new(DEFAULT_FILE).exists() => {
-                Self::empty(Path::new(DEFAULT_FILE), expand::process_variables()?, known_sections)
-            }
-            _ => Self::load(source.path(), known_sections),
-        }
+    /// The file cannot be read; or every syntax error in it, every unknown section, and every variable `AQUEDUCT__...`
+    /// that does not name a key.
+    pub fn open(source: &Source, known_sections: &[&str]) -> Result<Self, SettingsErrors> {
+        strict(Self::open_partial(source, known_sections)?)
     }
 
-    /// Reads a file, and the environment of the process.
+    /// As [`open`](Self::open), but returns what can be read beside the errors, so that those of the sections can be
+    /// reported with them. A section that contains an error has no value.
     ///
     /// # Errors
-    /// The file cannot be read or is not TOML, a section is unknown, or a variable `AQUEDUCT__...` does not name a key.
-    pub fn load(path: &Path, known_sections: &[&str]) -> Result<Self, SettingsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text, path, expand::process_variables()?, known_sections)
+    /// The file cannot be read at all.
+    pub fn open_partial(
+        source: &Source,
+        known_sections: &[&str],
+    ) -> Result<(Self, Vec<SettingsError>), SettingsError> {
+        let path = source.path();
+        let text = match (source, path.exists()) {
+            (Source::Default, false) => None,
+            (Source::Named { by, .. }, false) => {
+                return Err(SettingsError::NotFound { path: path.to_owned(), by: by.clone() });
+            }
+            (_, true) => Some(
+                std::fs::read_to_string(path)
+                    .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?,
+            ),
+        };
+        let (variables, mut errors) = match expand::process_variables() {
+            Ok(variables) => (variables, Vec::new()),
+            Err(error) => (Vec::new(), vec![error]),
+        };
+        let (settings, found) = Self::assemble(text.as_deref(), path, variables, known_sections);
+        errors.extend(found);
+        Ok((settings, errors))
     }
 
-    /// As [`load`](Self::load), with the text and the environment as arguments.
+    /// As [`open`](Self::open), with the text and the environment as arguments. Paths are relative to the folder of `path`.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// As [`open`](Self::open).
     pub fn parse(
         text: &str,
         path: &Path,
         variables: impl IntoIterator<Item = (String, String)>,
         known_sections: &[&str],
-    ) -> Result<Self, SettingsError> {
-        let root = tree::parse(text)
-            .map_err(|(origin, problem)| SettingsError::At { place: place(path, true, &origin), problem })?;
-        Self::assemble(path, true, root, variables, known_sections)
+    ) -> Result<Self, SettingsErrors> {
+        strict(Self::assemble(Some(text), path, variables, known_sections))
     }
 
-    /// Settings without a file; the environment may contain overrides. `path` is where the file would be.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load), for the environment.
-    pub fn empty(
-        path: &Path,
-        variables: impl IntoIterator<Item = (String, String)>,
-        known_sections: &[&str],
-    ) -> Result<Self, SettingsError> {
-        Self::assemble(path, false, Table::default(), variables, known_sections)
-    }
-
+    /// Without a text there are only the overrides among the variables.
     fn assemble(
+        text: Option<&str>,
         path: &Path,
-        is_file: bool,
-        root: Table,
         variables: impl IntoIterator<Item = (String, String)>,
         known_sections: &[&str],
-    ) -> Result<Self, SettingsError> {
+    ) -> (Self, Vec<SettingsError>) {
+        let (root, failures) = text.map(tree::parse).unwrap_or_default();
         let context = Context::new(variables, folder(path));
-        let mut settings = Self { path: path.to_owned(), is_file, root, context };
-        overrides::apply(&mut settings.root, settings.context.variables())
-            .map_err(|(variable, problem)| SettingsError::At { place: variable, problem })?;
-        settings.check_sections(known_sections)?;
-        Ok(settings)
+        let mut settings = Self { path: path.to_owned(), is_file: text.is_some(), root, context };
+        let mut errors: Vec<SettingsError> =
+            failures.into_iter().map(|failure| settings.failed(failure)).collect();
+        let overridden = overrides::apply(&mut settings.root, settings.context.variables());
+        errors.extend(overridden.into_iter().map(|(place, problem)| SettingsError::At { place, problem }));
+        errors.extend(settings.check_sections(known_sections));
+        (settings, errors)
     }
 
-    fn check_sections(&self, known: &[&str]) -> Result<(), SettingsError> {
-        let Some(entry) = self.root.entries.iter().find(|entry| !known.contains(&entry.key.as_str())) else {
-            return Ok(());
-        };
-        let hint = fault::hint(&entry.key, known, "sections");
-        let problem = format!("unknown section {}; {hint}", Segment::Key(entry.key.clone()));
-        Err(self.at(&entry.origin, problem))
+    fn failed(&self, Failure { origin, key, problem }: Failure) -> SettingsError {
+        let key = key.map(|key| format!("{key}: ")).unwrap_or_default();
+        self.at(&origin, key + &problem)
+    }
+
+    /// The unknown sections. One that looks like a misspelled name is read under the right one, so that the section is not
+    /// missing as well, and its errors are found.
+    fn check_sections(&mut self, known: &[&str]) -> Vec<SettingsError> {
+        let mut errors = Vec::new();
+        for index in 0..self.root.entries.len() {
+            let Entry { key, origin, .. } = &self.root.entries[index];
+            if known.contains(&key.as_str()) {
+                continue;
+            }
+            let hint = fault::hint(key, known, "sections");
+            let problem = format!("unknown section {}; {hint}", Segment::Key(key.clone()));
+            errors.push(self.at(origin, problem));
+            let meant = fault::nearest(key, known).filter(|name| self.root.get(name).is_none());
+            if let Some(name) = meant {
+                self.root.entries[index].key = name.to_owned();
+            }
+        }
+        errors
     }
 
     /// Reads a section: a table into a struct, an array of tables into a `Vec`. `None` if neither the file nor the
@@ -143,7 +162,12 @@ impl Settings {
             return Ok(None);
         };
         let located = |faults: Vec<Fault>| faults.into_iter().map(|fault| self.locate(name, fault)).collect();
-        read::read(&entry.node, &self.context).map(Some).map_err(|faults| SettingsErrors(located(faults)))
+        match read::read(&entry.node, &self.context) {
+            // Its errors were reported when the file was read; others may follow from them.
+            Ok(_) if entry.node.has_omitted() => Err(SettingsErrors(Vec::new())),
+            Ok(section) => Ok(Some(section)),
+            Err(faults) => Err(SettingsErrors(located(faults))),
+        }
     }
 
     /// Reads a section that the command requires. `example` is the minimum to add to the file if the section is
@@ -216,6 +240,10 @@ impl Settings {
     fn at(&self, origin: &Origin, problem: String) -> SettingsError {
         SettingsError::At { place: place(&self.path, self.is_file, origin), problem }
     }
+}
+
+fn strict((settings, errors): (Settings, Vec<SettingsError>)) -> Result<Settings, SettingsErrors> {
+    if errors.is_empty() { Ok(settings) } else { Err(SettingsErrors(errors)) }
 }
 
 /// The start of an error.

@@ -21,15 +21,15 @@ pub const PREFIX: &str = "AQUEDUCT__";
 
 const PROPERTIES: &str = "__properties__";
 
-/// Applies the overrides among `variables` to the tree. The error is the variable and its problem.
-pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> Result<(), (String, String)> {
-    let mut overrides = Vec::new();
+/// Applies the overrides among `variables` to the tree. Returns the variables that name no key, with their problems.
+pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let (mut overrides, mut errors) = (Vec::new(), Vec::new());
     for (name, value) in variables {
-        if let Some(rest) = name.strip_prefix(PREFIX) {
-            let path = path(rest).ok_or_else(|| {
-                (name.clone(), format!("the name contains no key; expected {PREFIX}SECTION__KEY"))
-            })?;
-            overrides.push((path, name, value));
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        match path(rest) {
+            Some(path) => overrides.push((path, name, value)),
+            None => errors
+                .push((name.clone(), format!("the name contains no key; expected {PREFIX}SECTION__KEY"))),
         }
     }
     // Lists are filled in the order of their indices, and a whole value before its parts.
@@ -37,9 +37,9 @@ pub(crate) fn apply(root: &mut Table, variables: &BTreeMap<String, String>) -> R
     for (path, name, value) in overrides {
         let origin = Origin::Variable(name.as_str().into());
         let leaf = Node { origin, value: Value::Untyped(value.clone()) };
-        place_in_table(root, &path, leaf).map_err(|problem| (name.clone(), problem))?;
+        errors.extend(place_in_table(root, &path, leaf).err().map(|problem| (name.clone(), problem)));
     }
-    Ok(())
+    errors
 }
 
 /// The path of a name.
@@ -101,6 +101,8 @@ fn place(node: &mut Node, name: &Segment, path: &[String], leaf: Node) -> Result
             }
             place(&mut items[index], &Segment::Index(index), rest, leaf)
         }
+        // Its error was reported.
+        Value::Omitted => Ok(()),
         _ => Err(format!("{name} is not a table; cannot set {first} in it")),
     }
 }

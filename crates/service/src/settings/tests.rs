@@ -99,9 +99,13 @@ struct All {
     writer: Option<Writer>,
 }
 
-fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingsErrors> {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::parse(text, Path::new("conf/aqueduct.toml"), variables, KNOWN)
+}
+
+fn only_overrides(path: &str, variables: impl IntoIterator<Item = (String, String)>) -> Settings {
+    strict(Settings::assemble(None, Path::new(path), variables, KNOWN)).expect("only overrides")
 }
 
 fn all(text: &str, variables: &[(&str, &str)]) -> Result<All, SettingsErrors> {
@@ -277,6 +281,79 @@ fn all_independent_errors_of_a_section_are_found() {
     check("kafka = 3\n", &["1: kafka: "]);
 }
 
+/// Syntax errors, unknown sections and the errors of every section, each by its place and the key that it names.
+#[test]
+fn an_error_hides_no_other() {
+    let check = |text: &str, variables: &[(&str, &str)], expected: &[&str]| {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let (settings, mut errors) =
+            Settings::assemble(Some(text), Path::new("aqueduct.toml"), variables, KNOWN);
+        errors.extend(settings.required::<Kafka>("kafka", "").err().into_iter().flat_map(|errors| errors.0));
+        errors.extend(
+            settings.required::<Vec<Flow>>("flows", "").err().into_iter().flat_map(|errors| errors.0),
+        );
+        let found: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let is_equal = |(found, expected): (&String, &&str)| {
+            let mut parts = expected.split(' ');
+            let place = parts.next().unwrap_or_default();
+            found.trim_start_matches("aqueduct.toml:").starts_with(place)
+                && parts.all(|part| found.contains(part))
+        };
+        assert!(found.len() == expected.len() && found.iter().zip(expected).all(is_equal), "{found:#?}");
+    };
+    let flow = "[[flows]]\nname = 'a'\nwindow.size = '1s'\n";
+    check(
+        &format!("[kafka]\nbootstrap_servers = b\ntopics = ['a' 'b']\ngruop_id = 'g'\n{flow}keys = 'x'\n"),
+        &[],
+        &[
+            "2: kafka.bootstrap_servers TOML",
+            "3: kafka.topics TOML",
+            "4: kafka.gruop_id group_id?",
+            "8: flows[0].keys key?",
+        ],
+    );
+    // What follows an open bracket is read, and a key that is damaged is not missing.
+    check(
+        &format!("[kafka]\ntopics = [\n  'a',\ngroup_id = 1\n{flow}[writter]\nkind = 'sqlite'\n[other]\n"),
+        &[],
+        &[
+            "3: kafka.topics TOML",
+            "8: writter writer?",
+            "10: other",
+            "4: kafka.group_id",
+            "1: kafka.bootstrap_servers",
+        ],
+    );
+    // A section with another name is not missing, and its keys are read.
+    check(
+        &format!("[kafak]\ntopics = 1\n{flow}"),
+        &[],
+        &["1: kafak kafka?", "2: kafka.topics", "1: kafka.bootstrap_servers"],
+    );
+    check(
+        &format!("[kafka\ntopics = 1\n{KAFKA}{flow}"),
+        &[],
+        &["1: TOML", "3: TOML", "2: kafka.topics", "1: bootstrap_servers"],
+    );
+    check(
+        &format!(
+            "{KAFKA}port = 99999999999999999999\n[[flows]]\nname = 'a'\nwindow = {{ size = '1s' period = '2s' }}\n"
+        ),
+        &[
+            ("AQUEDUCT__KAFKA__TOPICS__LAST", "a"),
+            ("AQUEDUCT__", "x"),
+            ("AQUEDUCT__FLOWS__0__WINDOW__SIZE", "1s"),
+        ],
+        &[
+            "8: flows[0].window TOML",
+            "5: kafka.port",
+            "AQUEDUCT__: ",
+            "AQUEDUCT__KAFKA__TOPICS__LAST: topics",
+        ],
+    );
+    check(&format!("kafka 3\n{flow}"), &[], &["1: kafka TOML"]);
+}
+
 #[test]
 fn a_key_is_set_in_the_file_or_the_environment() {
     let settings = parse(
@@ -328,7 +405,7 @@ fn variables_override_keys_of_any_type() {
         })
         .collect();
     variables.push(("AQUEDUCT__FLOWS__2__VIEWS".to_owned(), "{ '/type' = 'view' }".to_owned()));
-    let settings = Settings::empty(Path::new("a.toml"), variables, KNOWN).expect("only overrides");
+    let settings = only_overrides("a.toml", variables);
     let flows: Vec<Flow> = settings.required("flows", "").expect("flows");
     assert_eq!(flows.iter().map(|flow| flow.name.as_str()).collect::<Vec<_>>()[9..], ["f9", "f10"]);
     assert_eq!(flows[2].views["/type"], "view");
@@ -393,7 +470,7 @@ fn errors_of_overrides_name_the_variable() {
 #[test]
 fn a_missing_file_is_reported() {
     let variables = [("AQUEDUCT__KAFKA__TOPICS".to_owned(), "a".to_owned())];
-    let settings = Settings::empty(Path::new("aqueduct.toml"), variables, KNOWN).expect("overrides");
+    let settings = only_overrides("aqueduct.toml", variables);
     let error = settings.required::<Kafka>("kafka", "").expect_err("incomplete").to_string();
     assert!(error.starts_with("aqueduct.toml (") && error.contains("kafka.bootstrap_servers"), "{error}");
     let error = settings
@@ -483,7 +560,7 @@ fn files_are_found_and_paths_resolved() {
     assert_eq!(settings.resolve("keys.toml"), dir.path().join("keys.toml"));
     assert_eq!(settings.resolve("/keys.toml"), Path::new("/keys.toml"));
     std::fs::write(&path, b"\xff").expect("file");
-    let error = Settings::load(&path, KNOWN).expect_err("no text").to_string();
+    let error = Settings::open(&named, KNOWN).expect_err("no text").to_string();
     assert!(error.starts_with(&path.display().to_string()), "{error}");
 
     let by = |variable: &str| Source::choose(None, Some(variable.into()));

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::key::{Key, Segment};
+use super::{
+    key::{Key, Segment},
+    repair::{OMITTED, repair},
+};
 
 /// Where a value is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ pub(crate) enum Value {
     Boolean(bool),
     List(Vec<Node>),
     Table(Table),
-    /// Rejected before: skipped while the values beside it are read.
+    /// Rejected before, or not valid TOML: skipped while the values beside it are read.
     Omitted,
 }
 
@@ -55,58 +58,93 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
-/// Parses a document; the error is the place and the problem.
-pub(crate) fn parse(text: &str) -> Result<Table, (Origin, String)> {
-    let lines = Lines::new(text);
-    let document = DeTable::parse(text).map_err(|error| {
-        let origin = error.span().map_or(Origin::File, |span| lines.origin(span.start));
-        (origin, format!("invalid TOML: {}", error.message()))
-    })?;
-    table(document.into_inner(), &|offset| lines.origin(offset))
+/// An error in a document.
+pub(crate) struct Failure {
+    pub(crate) origin: Origin,
+    /// The key whose value it concerns, if it has one.
+    pub(crate) key: Option<Key>,
+    pub(crate) problem: String,
+}
+
+/// Parses a document. What has an error is omitted.
+pub(crate) fn parse(text: &str) -> (Table, Vec<Failure>) {
+    let (text, errors) = repair(text);
+    let lines = Lines::new(&text);
+    let (document, _) = DeTable::parse_recoverable(&text);
+    let mut reader = Reader { place: &|offset| lines.origin(offset), failures: Vec::new() };
+    let root = reader.table(document.into_inner());
+    let syntax = errors.into_iter().map(|error| Failure {
+        origin: Origin::Line(error.line + 1),
+        key: root.omitted_on(error.statement + 1),
+        problem: format!("invalid TOML: {}", error.problem),
+    });
+    let mut failures: Vec<Failure> = syntax.collect();
+    failures.extend(reader.failures.into_iter().map(|(origin, problem)| {
+        let key = match origin {
+            Origin::Line(line) => root.omitted_on(line),
+            Origin::Variable(_) | Origin::File => None,
+        };
+        Failure { origin, key, problem }
+    }));
+    (root, failures)
 }
 
 /// Parses one value, such as `["a", "b"]`, with `origin` as the origin of all its parts.
 pub(crate) fn parse_value(text: &str, origin: &Origin) -> Result<Node, String> {
     let value = DeValue::parse(text.trim()).map_err(|error| error.message().to_owned())?;
-    node(value, &|_| origin.clone()).map_err(|(_, problem)| problem)
+    let mut reader = Reader { place: &|_| origin.clone(), failures: Vec::new() };
+    let node = reader.node(value);
+    reader.failures.pop().map_or(Ok(node), |(_, problem)| Err(problem))
 }
 
-type Place<'a> = &'a dyn Fn(usize) -> Origin;
-type Failure = (Origin, String);
+/// Converts values, and collects the places and problems of those that cannot be kept.
+struct Reader<'a> {
+    place: &'a dyn Fn(usize) -> Origin,
+    failures: Vec<(Origin, String)>,
+}
 
-fn table(table: DeTable<'_>, place: Place<'_>) -> Result<Table, Failure> {
-    let mut entries = Vec::with_capacity(table.len());
-    for (key, value) in table {
-        let origin = place(key.span().start);
-        entries.push(Entry { key: key.into_inner().into_owned(), origin, node: node(value, place)? });
+impl Reader<'_> {
+    fn table(&mut self, table: DeTable<'_>) -> Table {
+        let entry = |(key, value): (toml::Spanned<_>, _)| {
+            let origin = (self.place)(key.span().start);
+            let key: std::borrow::Cow<'_, str> = key.into_inner();
+            Entry { key: key.into_owned(), origin, node: self.node(value) }
+        };
+        Table { entries: table.into_iter().map(entry).collect() }
     }
-    Ok(Table { entries })
-}
 
-fn node(value: toml::Spanned<DeValue<'_>>, place: Place<'_>) -> Result<Node, Failure> {
-    let origin = place(value.span().start);
-    let value = match value.into_inner() {
-        DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Datetime(time) => Value::Time(time.to_string()),
-        DeValue::Boolean(boolean) => Value::Boolean(boolean),
-        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(number) => Value::Integer(number),
-            Err(_) => return Err((origin, "a number exceeds 64 bits".to_owned())),
-        },
-        DeValue::Float(float) => {
-            let value: f64 = float.as_str().parse().expect("a TOML float parses as a Rust float");
-            if value.is_finite() && digits(float.as_str()) != digits(&format!("{value:e}")) {
-                let problem = "a number has more digits than can be kept; write at most 15, or an integer";
-                return Err((origin, problem.to_owned()));
+    fn node(&mut self, value: toml::Spanned<DeValue<'_>>) -> Node {
+        let origin = (self.place)(value.span().start);
+        let value = match value.into_inner() {
+            DeValue::String(text) if text == OMITTED => Value::Omitted,
+            DeValue::String(text) => Value::Text(text.into_owned()),
+            DeValue::Datetime(time) => Value::Time(time.to_string()),
+            DeValue::Boolean(boolean) => Value::Boolean(boolean),
+            DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                Ok(number) => Value::Integer(number),
+                Err(_) => self.fail(&origin, "a number exceeds 64 bits"),
+            },
+            DeValue::Float(float) => {
+                let value: f64 = float.as_str().parse().expect("a TOML float parses as a Rust float");
+                if value.is_finite() && digits(float.as_str()) != digits(&format!("{value:e}")) {
+                    self.fail(
+                        &origin,
+                        "a number has more digits than can be kept; write at most 15, or an integer",
+                    )
+                } else {
+                    Value::Float(value)
+                }
             }
-            Value::Float(value)
-        }
-        DeValue::Array(list) => {
-            Value::List(list.into_iter().map(|item| node(item, place)).collect::<Result<_, _>>()?)
-        }
-        DeValue::Table(inner) => Value::Table(table(inner, place)?),
-    };
-    Ok(Node { origin, value })
+            DeValue::Array(list) => Value::List(list.into_iter().map(|item| self.node(item)).collect()),
+            DeValue::Table(inner) => Value::Table(self.table(inner)),
+        };
+        Node { origin, value }
+    }
+
+    fn fail(&mut self, origin: &Origin, problem: &str) -> Value {
+        self.failures.push((origin.clone(), problem.to_owned()));
+        Value::Omitted
+    }
 }
 
 /// The significant digits of a number.
@@ -151,6 +189,19 @@ impl Node {
         }
     }
 
+    /// As [`Table::omitted_on`].
+    fn omitted_on(&self, line: usize) -> Option<Key> {
+        match &self.value {
+            Value::Omitted => (self.origin == Origin::Line(line)).then(Key::default),
+            Value::Table(table) => table.omitted_on(line),
+            Value::List(items) => items.iter().enumerate().find_map(|(index, item)| {
+                let Key(rest) = item.omitted_on(line)?;
+                Some(Key(std::iter::once(Segment::Index(index)).chain(rest).collect()))
+            }),
+            _ => None,
+        }
+    }
+
     /// The part at a path.
     pub(crate) fn at(&self, path: &[Segment]) -> Option<&Self> {
         let Some((first, rest)) = path.split_first() else { return Some(self) };
@@ -166,6 +217,14 @@ impl Node {
 impl Table {
     pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// The key whose value on this line is omitted.
+    fn omitted_on(&self, line: usize) -> Option<Key> {
+        let below =
+            |entry: &Entry| entry.node.omitted_on(line).map(|path| (Segment::Key(entry.key.clone()), path));
+        let (first, rest) = self.entries.iter().find_map(below)?;
+        Some(Key(std::iter::once(first).chain(rest.0).collect()))
     }
 
     /// Whether there is a value of this key.

@@ -36,6 +36,10 @@ pub(super) struct Broker {
 
 const DEFAULT_ACK_DEADLINE: u64 = 10;
 const DEFAULT_RETENTION: &str = "604800s";
+/// What Google bills of a message besides its contents: its publish time and its ID.
+const BILLED_OVERHEAD: u64 = 37;
+/// The least that Google bills for a request.
+const BILLED_LEAST: u64 = 1_000;
 
 impl Broker {
     pub(super) fn new(capacity: usize, seed: u64) -> Self {
@@ -127,11 +131,15 @@ impl Broker {
                 "a request must have 1 to 1,000 messages, none of them empty",
             ));
         }
-        if !wire::have_one_key(messages) {
+        let outlines: Option<Vec<_>> = messages.iter().map(|message| wire::outline(message)).collect();
+        let Some(outlines) =
+            outlines.filter(|all| all.iter().all(|other| other.ordering_key == all[0].ordering_key))
+        else {
             return Err(Status::invalid_argument(
                 "all messages of a request must have the same ordering key",
             ));
-        }
+        };
+        let billed = outlines.iter().map(|outline| outline.contents + BILLED_OVERHEAD).sum::<u64>();
         // An ID and a time take about 30 bytes.
         let bytes: usize = messages.iter().map(|message| message.len() + 32).sum();
         if bytes > 10_100_000 {
@@ -152,6 +160,7 @@ impl Broker {
             }
         }
         for (_, subscription) in &mut targets {
+            subscription.billed += billed.max(BILLED_LEAST);
             subscription.advance(now);
         }
         Ok(ids.map(|id| id.to_string()).collect())
@@ -232,6 +241,10 @@ impl Broker {
 
     pub(super) fn received(&self, subscription: &str) -> Option<u64> {
         self.subscriptions.get(subscription).map(|(_, state)| state.received())
+    }
+
+    pub(super) fn billed(&self, subscription: &str) -> Option<u64> {
+        self.subscriptions.get(subscription).map(|(_, state)| state.billed)
     }
 
     pub(super) fn kept(&self, subscription: &str) -> Vec<Bytes> {

@@ -149,6 +149,13 @@ impl PubSub {
         self.shared.broker().received(subscription)
     }
 
+    /// How many bytes Google would bill for publishing the messages of `projects/P/subscriptions/S`; `None` if it does
+    /// not exist. Those are data, attributes and ordering keys, 37 bytes a message for its publish time and ID, and at
+    /// least 1,000 bytes a request.
+    pub fn billed(&self, subscription: &str) -> Option<u64> {
+        self.shared.broker().billed(subscription)
+    }
+
     /// The encoded messages that `projects/P/subscriptions/S` keeps, in the order of publishing; empty if it does not
     /// exist.
     pub fn kept(&self, subscription: &str) -> Vec<Bytes> {

@@ -97,6 +97,8 @@ pub(super) struct Subscription {
     delivered: u64,
     extended: u64,
     opened: u64,
+    /// Bytes that Google would bill for publishing its messages.
+    pub(super) billed: u64,
 }
 
 #[derive(Debug)]
@@ -158,6 +160,7 @@ impl Subscription {
             delivered: 0,
             extended: 0,
             opened: 0,
+            billed: 0,
         }
     }
 

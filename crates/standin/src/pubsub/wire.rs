@@ -4,7 +4,10 @@
 //! everything else.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use prost::Message;
+use prost::{
+    Message,
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
+};
 use prost_types::Timestamp;
 
 /// `PublishRequest`.
@@ -17,20 +20,56 @@ pub(super) struct PublishRequest {
     pub(super) messages: Vec<Bytes>,
 }
 
-/// The ordering key of a `PubsubMessage`.
-#[derive(Clone, PartialEq, Message)]
-struct Ordered {
-    #[prost(string, tag = "5")]
-    ordering_key: String,
+/// The parts of a `PubsubMessage` that matter before it is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outline<'a> {
+    pub(super) ordering_key: &'a [u8],
+    /// Bytes of data, names and values of attributes, and ordering key.
+    pub(super) contents: u64,
 }
 
-/// Whether all messages of a request have the same ordering key, or all have none.
-pub(super) fn have_one_key(messages: &[Bytes]) -> bool {
-    let key = |message: &Bytes| Ordered::decode(&**message).ok().map(|message| message.ordering_key);
-    messages.split_first().is_none_or(|(first, others)| {
-        let first = key(first);
-        first.is_some() && others.iter().all(|message| key(message) == first)
+/// `None` if the message is not valid protobuf.
+pub(super) fn outline(message: &[u8]) -> Option<Outline<'_>> {
+    let mut outline = Outline::default();
+    for field in fields(message) {
+        let (number, bytes) = field?;
+        outline.contents += match number {
+            1 | 5 => bytes.len() as u64,
+            2 => fields(bytes).try_fold(0, |sum, field| Some(sum + field?.1.len() as u64))?,
+            _ => 0,
+        };
+        if number == 5 {
+            outline.ordering_key = bytes;
+        }
+    }
+    Some(outline)
+}
+
+/// The numbers and bytes of a message's fields; `None` at one that is not valid. Only texts and embedded messages have
+/// bytes.
+fn fields(mut message: &[u8]) -> impl Iterator<Item = Option<(u32, &[u8])>> {
+    std::iter::from_fn(move || {
+        if message.is_empty() {
+            return None;
+        }
+        let field = field(&mut message);
+        if field.is_none() {
+            message = &[];
+        }
+        Some(field)
     })
+}
+
+fn field<'a>(message: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
+    let (number, kind) = decode_key(message).ok()?;
+    if kind != WireType::LengthDelimited {
+        skip_field(kind, number, message, DecodeContext::default()).ok()?;
+        return Some((number, &[]));
+    }
+    let length = usize::try_from(decode_varint(message).ok()?).ok()?;
+    let (bytes, rest) = message.split_at_checked(length)?;
+    *message = rest;
+    Some((number, bytes))
 }
 
 /// `PublishResponse`.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use futures::{StreamExt as _, stream::FuturesUnordered};
+use futures::{StreamExt as _, stream};
 use kafka::{Brokers, KafkaConfig};
 use processor::store::{Store, StoreError};
 use pubsub::{Connection, Endpoint, Error as PubSubError, PubSubSettings, admin};
@@ -19,19 +19,20 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use writer::{Writer, WriterConfig};
 
-use super::{Sections, clocks, registry, say};
+use super::{Sections, clocks, registry};
 use crate::{
     commands::processor::pipeline,
     config::{Config, NamedWriter},
     edits, errors,
+    output::say,
 };
 
 /// Time limit of a connection.
 const LIMIT: Duration = Duration::from_secs(8);
+/// Delay before a pending connection is printed.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Kafka gets less time, because its own error is more specific than a timeout.
 const KAFKA_LIMIT: Duration = Duration::from_secs(5);
-/// Delay before the pending connections are printed.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The result of one connection.
 pub(super) enum Line {
@@ -46,62 +47,38 @@ struct Look<'a> {
     answer: Pin<Box<dyn Future<Output = Vec<Line>> + 'a>>,
 }
 
-/// Tries all connections, whatever fails, and returns whether all succeeded. Stops immediately if `shutdown`
-/// is cancelled.
+/// Tries all connections, whatever fails, and returns whether all succeeded. Prints them in pipeline order, whichever
+/// responds first. Stops immediately if `shutdown` is cancelled.
 pub(super) async fn check(
     config: &Config,
     sections: &Sections,
     shutdown: &CancellationToken,
 ) -> Result<bool> {
     let looks = looks(config, sections);
-    let mut waiting: Vec<Option<String>> = looks.iter().map(|look| Some(look.what.clone())).collect();
-    let mut answers: Vec<Option<Vec<Line>>> = looks.iter().map(|_| None).collect();
-    let mut running: FuturesUnordered<_> = looks.into_iter().enumerate().map(limited).collect();
-    let patience = tokio::time::sleep(PATIENCE);
-    tokio::pin!(patience);
-    let (mut all_good, mut shown, mut is_reported) = (true, 0, false);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => {
-                return Err(anyhow!("interrupted before all connections were tested"));
-            }
-            () = &mut patience, if !is_reported => {
-                is_reported = true;
-                report_waiting(&waiting);
-            }
-            answered = running.next() => {
-                let Some((index, lines)) = answered else { return Ok(all_good) };
-                waiting[index] = None;
-                answers[index] = Some(lines);
-                // In pipeline order, whichever responds first.
-                while let Some(lines) = answers.get_mut(shown).and_then(Option::take) {
-                    shown += 1;
-                    for line in lines {
-                        all_good &= print(&line)?;
-                    }
-                }
-            }
+    let together = looks.len().max(1);
+    let mut answers = stream::iter(looks.into_iter().map(limited)).buffered(together);
+    let mut all_good = true;
+    while let Some(answer) = shutdown.run_until_cancelled(answers.next()).await {
+        let Some(lines) = answer else { return Ok(all_good) };
+        for line in lines {
+            all_good &= print(&line)?;
         }
     }
+    Err(anyhow!("interrupted before all connections were tested"))
 }
 
-async fn limited((index, look): (usize, Look<'_>)) -> (usize, Vec<Line>) {
-    let what = look.what;
-    let lines = tokio::time::timeout(LIMIT, look.answer).await.unwrap_or_else(|_| {
-        let text = format!(
+async fn limited(Look { what, mut answer }: Look<'_>) -> Vec<Line> {
+    if let Ok(lines) = tokio::time::timeout(PATIENCE, &mut answer).await {
+        return lines;
+    }
+    // To standard error, so that standard output does not depend on how long the check takes. Lost only if that is closed.
+    let _ = writeln!(io::stderr(), "waiting for {what} (up to {} s)", LIMIT.as_secs());
+    tokio::time::timeout(LIMIT - PATIENCE, answer).await.unwrap_or_else(|_| {
+        vec![Line::Failed(format!(
             "{what}: no response within {} s; start the service, or correct its address",
             LIMIT.as_secs()
-        );
-        vec![Line::Failed(text)]
-    });
-    (index, lines)
-}
-
-/// Written to standard error, so that standard output does not depend on how long the check takes.
-fn report_waiting(waiting: &[Option<String>]) {
-    let names: Vec<&str> = waiting.iter().flatten().map(String::as_str).collect();
-    // Lost only if standard error is closed.
-    let _ = writeln!(io::stderr(), "waiting for {} (up to {} s)", names.join(", "), LIMIT.as_secs());
+        ))]
+    })
 }
 
 /// Whether the connection succeeded.
@@ -136,21 +113,14 @@ fn looks<'a>(config: &'a Config, sections: &'a Sections) -> Vec<Look<'a>> {
         add("keyring".to_owned(), Box::pin(async { vec![line] }));
     }
     for NamedWriter { config: writer, .. } in &sections.writers {
-        let what = describe(writer);
-        let answer = async move {
-            vec![line(
-                &describe(writer),
-                check_writer(config, sections, writer).await.map(|()| "can be used"),
-            )]
-        };
-        add(what, Box::pin(answer));
+        let (what, checked) = (describe(writer), check_writer(config, sections, writer));
+        let name = what.clone();
+        add(what, Box::pin(async move { vec![line(&name, checked.await.map(|()| "can be used"))] }));
     }
     if !sections.flows.is_empty() {
-        let checkpoints = &sections.state.checkpoints;
-        let what = format!("state {checkpoints}");
-        let answer =
-            async move { vec![line(&format!("state {checkpoints}"), check_state(config, sections).await)] };
-        add(what, Box::pin(answer));
+        let what = format!("state {}", sections.state.checkpoints);
+        let name = what.clone();
+        add(what, Box::pin(async move { vec![line(&name, check_state(config, sections).await)] }));
     }
     looks
 }

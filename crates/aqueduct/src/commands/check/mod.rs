@@ -9,15 +9,9 @@ mod sample;
 mod schemas;
 mod sections;
 
-use std::{
-    fmt::Display,
-    io::{self, Write as _},
-    num::NonZeroU64,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{num::NonZeroU64, path::PathBuf, process::ExitCode};
 
-use crate::{config::ConfigError, global::Global, grid::Format, memory, output::mark_closed, runtime};
+use crate::{config::ConfigError, global::Global, grid::Format, memory, output::say, runtime};
 
 use sections::Sections;
 
@@ -58,8 +52,7 @@ Prints every error of the configuration with its file, line and key, and exits w
 /// The configuration is invalid.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     sample::check_usage(args)?;
-    let config = global.config()?;
-    let mut errors = Vec::new();
+    let (config, mut errors) = global.partial_config()?;
     let mut sections = Sections::read(&config, &mut errors);
     if args.offline {
         sections.check_keyring(&config, &mut errors);
@@ -86,9 +79,4 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     let all_good = runtime::run(async |shutdown| connections::check(&config, &sections, &shutdown).await)?;
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// One line on standard output.
-fn say(line: impl Display) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout(), "{line}").map_err(mark_closed)?)
 }

@@ -3,14 +3,7 @@
 //!
 //! See [`crate::sample`] for the report.
 
-use std::{
-    borrow::Cow,
-    io::{self, Write as _},
-    num::NonZeroU64,
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{borrow::Cow, num::NonZeroU64, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::bail;
 use codec::Schema;
@@ -29,7 +22,6 @@ use crate::{
     errors::WrongUsage,
     grid::Format,
     input::Input,
-    output::mark_closed,
     progress, runtime,
     sample::{Known, Report, Sample, Times},
 };
@@ -64,11 +56,7 @@ pub(super) fn run(args: &Args, config: &Config, sections: &Sections) -> anyhow::
         bail!("{source} contains no records; choose another source, or wait until records are written");
     }
     let report = Report::of(sample, times, source, sections.warnings.clone());
-    let text = match args.format {
-        Format::Text => report.to_string(),
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
-    };
-    io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;
+    args.format.print(&report, Report::to_string)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -105,7 +93,7 @@ impl Reading {
         self.sample.records() >= self.wanted
     }
 
-    /// Takes a record of Kafka; returns whether the sample goes on.
+    /// Takes a record of Kafka; returns `false` if the sample was stopped.
     fn record(&mut self, topic: &str, record: &Record<'_>, stop: &CancellationToken) -> anyhow::Result<bool> {
         let headers: Vec<(&str, &[u8])> = record.headers().collect();
         let raw = codec::Raw { key: record.key, value: record.value, headers: &headers };

@@ -143,7 +143,7 @@ fn leads_to(pattern: &Pattern, field: &Pattern) -> bool {
 }
 
 impl Need {
-    /// What is needed and what is there, if they do not fit.
+    /// What is needed and what was found, if they do not fit.
     fn unfit(self, kind: Kind) -> Option<(&'static str, &'static str)> {
         let expected = match self {
             Self::Anything => return None,

@@ -63,7 +63,7 @@ impl Sections {
         sections.state = reader.keep(config.state()).unwrap_or_default();
         reader.keep(config.check_memory(&sections.flows, &sections.state));
         reader.keep(config.service());
-        if sections.absent.len() == REQUIRED.len() {
+        if sections.absent.len() == REQUIRED.len() && errors.is_empty() {
             // Nothing to check: probably the wrong directory.
             errors.extend(config.kafka().err().into_iter().flat_map(|error| error.0));
         }

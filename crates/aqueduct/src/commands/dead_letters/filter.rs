@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use clap::ValueEnum as _;
 use event::EventTime;
 use writer::Letters;
 
@@ -44,16 +45,6 @@ pub(super) enum Stage {
     Writer,
 }
 
-impl Stage {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Connector => "connector",
-            Self::Processor => "processor",
-            Self::Writer => "writer",
-        }
-    }
-}
-
 impl Filter {
     /// Rejects what can match nothing. `topics` are those of `[kafka]`.
     pub(super) fn check(&self, topics: &[Arc<str>]) -> Result<(), WrongUsage> {
@@ -84,7 +75,7 @@ impl Filter {
         Letters {
             topic: self.topic.clone(),
             partition: self.partition,
-            stage: self.stage.map(|stage| stage.as_str().to_owned()),
+            stage: self.stage.and_then(|stage| Some(stage.to_possible_value()?.get_name().to_owned())),
             reasons: self.reasons.clone(),
             pointer: self.pointer.clone(),
             from: self.from,

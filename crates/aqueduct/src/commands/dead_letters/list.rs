@@ -1,10 +1,6 @@
 //! `aqueduct dead-letters list`.
 
-use std::{
-    io::{self, Write as _},
-    num::NonZeroUsize,
-    process::ExitCode,
-};
+use std::{num::NonZeroUsize, process::ExitCode};
 
 use event::ledger::Outcome;
 use flow::row::DeadLetterRow;
@@ -16,7 +12,6 @@ use super::filter::Filter;
 use crate::{
     global::Global,
     grid::{Format, grid},
-    output::mark_closed,
     runtime,
     survey::Places,
 };
@@ -92,11 +87,7 @@ pub(super) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         let dead_letters = lines.into_iter().map(|line| Line::of(line, &state.core)).collect();
         Ok(List { dead_letters, has_more, unknown: unknown(&state.core) })
     })?;
-    let text = match args.format {
-        Format::Text => list.text(),
-        Format::Json => serde_json::to_string_pretty(&list)? + "\n",
-    };
-    io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;
+    args.format.print(&list, List::text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -40,7 +40,7 @@ impl Progress {
         }
     }
 
-    /// Moves behind a record.
+    /// A record is done.
     pub(super) fn moved(&mut self, at: At) {
         self.after = Some(at);
     }

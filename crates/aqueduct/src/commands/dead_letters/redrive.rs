@@ -5,7 +5,6 @@
 //! claim ([`kafka::Claim`]) keeps two redrives from doing the same work, and saves how far this one is.
 
 use std::{
-    io::{self, Write as _},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -32,8 +31,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
-    config::Declared, decoding::Decoding, global::Global, grid::Format, output::mark_closed, progress,
-    runtime, survey::Places,
+    config::Declared, decoding::Decoding, global::Global, grid::Format, progress, runtime, survey::Places,
 };
 
 /// The options of `dead-letters redrive`.
@@ -119,11 +117,7 @@ pub(super) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     };
     global.start_logging()?;
     let tally = runtime::run_blocking(|stop| plan.run(&stop))?;
-    let text = match args.format {
-        Format::Text => tally.text(),
-        Format::Json => serde_json::to_string_pretty(&tally)? + "\n",
-    };
-    io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;
+    args.format.print(&tally, Tally::text)?;
     Ok(ExitCode::SUCCESS)
 }
 

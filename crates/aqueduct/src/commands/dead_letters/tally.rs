@@ -1,4 +1,4 @@
-//! What became of the records of a redrive. Pure.
+//! The outcomes of the records of a redrive. Pure.
 
 use std::collections::BTreeMap;
 

@@ -6,13 +6,13 @@ mod feed;
 mod place;
 mod screen;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use event::{EventTime, Millis, ledger::Outcome};
 use service::{Metrics, Readiness, admin};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use writer::{Writer, WriterConfig};
+use writer::Writer;
 
 use self::{feed::Feed, place::Place, screen::Screen};
 use super::{connector::Plan, processor::Parts};
@@ -54,117 +54,72 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let place = Place::prepare(&args.path, global.config.as_deref())?;
     let levels = place::start_logging(global)?;
     runtime::use_small_pages();
-    runtime::run(|shutdown| async {
-        let demo = Demo::start(args, place, levels).await?;
-        demo.run(shutdown, args.duration).await
-    })
+    // The place owns the temporary directory of keyring and state.
+    runtime::run(|shutdown| demo(args, &place, levels, shutdown))
 }
 
-/// A running demo.
-struct Demo {
-    feed: Feed,
-    plan: Plan,
-    parts: Parts,
-    writer: WriterConfig,
-    path: PathBuf,
-    metrics: Metrics,
-    readiness: Readiness,
-    admin: (tokio::net::TcpListener, service::LogLevels),
-    pubsub: standin::pubsub::PubSub,
-    /// Owns the temporary directory of keyring and state.
-    _place: Place,
-}
+async fn demo(
+    args: &Args,
+    place: &Place,
+    levels: service::LogLevels,
+    shutdown: CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let kafka = standin::kafka::Kafka::start(&[(feed::TOPIC, feed::PARTITIONS)])?;
+    let pubsub = standin::pubsub::PubSub::start(standin::pubsub::Options::default()).await?;
+    let config = place.config(kafka.bootstrap_servers(), &pubsub.host())?;
+    let connection = pubsub::Connection::open(pubsub::Endpoint::emulator(&pubsub.host())?).await?;
+    pubsub::admin::apply(&connection, pubsub::admin::plan(&config.pubsub()?)).await?;
+    let (plan, mut parts) = (Plan::read(&config)?, Parts::read(&config, 4)?);
+    // Its state is in a temporary directory.
+    parts.pipeline = place::PIPELINE.to_owned();
+    let (writer, tables) = (parts.writers[0].config.clone(), parts.tables.clone());
 
-impl Demo {
-    async fn start(args: &Args, place: Place, levels: service::LogLevels) -> anyhow::Result<Self> {
-        let kafka = standin::kafka::Kafka::start(&[(feed::TOPIC, feed::PARTITIONS)])?;
-        let pubsub = standin::pubsub::PubSub::start(standin::pubsub::Options::default()).await?;
-        let config = place.config(kafka.bootstrap_servers(), &pubsub.host())?;
-        let connection = pubsub::Connection::open(pubsub::Endpoint::emulator(&pubsub.host())?).await?;
-        pubsub::admin::apply(&connection, pubsub::admin::plan(&config.pubsub()?)).await?;
-        let (plan, mut parts) = (Plan::read(&config)?, Parts::read(&config, 4)?);
-        // Its state is in a temporary directory.
-        parts.pipeline = place::PIPELINE.to_owned();
-        let listener = admin::bind(&config.service()?, "127.0.0.1:0").await?;
-        Ok(Self {
-            feed: Feed::new(kafka, args.rate, processor::driver::now()),
-            plan,
-            writer: parts.writers[0].config.clone(),
-            parts,
-            path: args.path.clone(),
-            metrics: Metrics::default(),
-            readiness: Readiness::default(),
-            admin: (listener, levels),
-            pubsub,
-            _place: place,
-        })
-    }
+    let (metrics, readiness) = (Metrics::default(), Readiness::default());
+    let listener = admin::bind(&config.service()?, "127.0.0.1:0").await?;
+    let mut screen = Screen::new(&args.path, listener.local_addr()?, args.duration, parts.trouble.clone());
+    let mut live = Live::new("demo", readiness.clone(), parts.settings.clone());
+    let (shown, seen) = (live.connector(plan.labels()), live.processor(parts.labels()));
+    let mut view = seen.subscribe();
+    let (_, serving) = live.serve(listener, &metrics, levels)?;
 
-    async fn run(self, shutdown: CancellationToken, duration: Option<Millis>) -> anyhow::Result<ExitCode> {
-        let Self {
-            mut feed,
-            plan,
-            parts,
-            writer,
-            path,
-            metrics,
-            readiness,
-            admin: (listener, levels),
-            pubsub,
-            _place,
-        } = self;
-        let (tables, trouble) = (parts.tables.clone(), parts.trouble.clone());
-        let address = listener.local_addr()?;
-        service::process::show(&metrics, env!("CARGO_PKG_VERSION"), "demo");
-        let mut live = Live::new("demo", readiness.clone(), parts.settings.clone());
-        let (shown, seen) = (live.connector(plan.labels()), live.processor(parts.labels()));
-        let (live, mut view) = (Arc::new(live), seen.subscribe());
-        let router =
-            admin::router(admin::Admin { metrics: metrics.clone(), readiness: readiness.clone(), levels })
-                .merge(report::router(live.clone()));
-        let ended = CancellationToken::new();
-        let served = tokio::spawn(admin::serve(listener, router, ended.clone()));
-        let sampled = tokio::spawn(live.sample(ended.clone()));
-        let (stop_connector, stop_processor) = (CancellationToken::new(), CancellationToken::new());
-        let mut connector = {
-            let (metrics, readiness, stop) = (metrics.clone(), readiness.clone(), stop_connector.clone());
-            tokio::spawn(async move { plan.run(&metrics, readiness, stop, shown).await })
-        };
-        let mut processor = tokio::spawn(parts.run(metrics, readiness, stop_processor.clone(), seen));
-        let mut screen = Screen::new(&path, address, duration, trouble);
-        let reader = Writer::connect(&writer, &tables).await?;
-        let outcome = tokio::select! {
-            fed = feed.run(&shutdown, duration) => fed,
-            shown = screen.run(&reader, &tables[0], &view) => shown,
-            // Neither ends on its own; without one of them the demo could not continue.
-            ended = &mut connector => return Err(ended_early(runtime::joined("the connector", ended))),
-            ended = &mut processor => return Err(ended_early(runtime::joined("the processor", ended))),
-        };
-        screen.ending();
-        // In pipeline order, so that each component finishes its work.
-        wait_until_counted(&mut view, feed.produced()).await;
-        stop_connector.cancel();
-        let connector = runtime::joined("the connector", connector.await)??;
-        stop_processor.cancel();
-        let processor = runtime::joined("the processor", processor.await)??;
-        ended.cancel();
-        let _ = tokio::join!(served, sampled);
-        pubsub.stop().await;
-        outcome?;
-        let mut rows = 0;
-        for table in &tables {
-            rows += reader.count(&flow::append::Table::Flow(table.flow.clone())).await?;
-        }
-        reader.close().await?;
-        let balanced = screen.summary(&screen::Totals {
-            produced: feed.produced(),
-            connector: &connector,
-            processor: &processor,
-            rows,
-            table: &tables[0],
-        });
-        Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let mut feed = Feed::new(kafka, args.rate, processor::driver::now());
+    let (stop_connector, stop_processor) = (CancellationToken::new(), CancellationToken::new());
+    let mut connector = {
+        let (metrics, readiness, stop) = (metrics.clone(), readiness.clone(), stop_connector.clone());
+        tokio::spawn(async move { plan.run(&metrics, readiness, stop, shown).await })
+    };
+    let mut processor = tokio::spawn(parts.run(metrics, readiness, stop_processor.clone(), seen));
+    let reader = Writer::connect(&writer, &tables).await?;
+    let outcome = tokio::select! {
+        fed = feed.run(&shutdown, args.duration) => fed,
+        shown = screen.run(&reader, &tables[0], &view) => shown,
+        // Neither ends on its own; without one of them the demo could not continue.
+        ended = &mut connector => return Err(ended_early(runtime::joined("the connector", ended))),
+        ended = &mut processor => return Err(ended_early(runtime::joined("the processor", ended))),
+    };
+    screen.ending();
+    // In pipeline order, so that each component finishes its work.
+    wait_until_counted(&mut view, feed.produced()).await;
+    stop_connector.cancel();
+    let connector = runtime::joined("the connector", connector.await)??;
+    stop_processor.cancel();
+    let processor = runtime::joined("the processor", processor.await)??;
+    serving.end().await?;
+    pubsub.stop().await;
+    outcome?;
+    let mut rows = 0;
+    for table in &tables {
+        rows += reader.count(&flow::append::Table::Flow(table.flow.clone())).await?;
     }
+    reader.close().await?;
+    let balanced = screen.summary(&screen::Totals {
+        produced: feed.produced(),
+        connector: &connector,
+        processor: &processor,
+        rows,
+        table: &tables[0],
+    });
+    Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn ended_early<T>(ended: anyhow::Result<anyhow::Result<T>>) -> anyhow::Error {

@@ -10,7 +10,7 @@ use connector::keyring::Keyring;
 use service::{LogLevels, Settings};
 
 use crate::{
-    config::{Config, SECTIONS},
+    config::{Config, ConfigError, SECTIONS},
     errors::WrongUsage,
     global::Global,
 };
@@ -70,7 +70,8 @@ impl Place {
             text = with_missing_sections(&text);
             variables.push(("AQUEDUCT__SERVICE__LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
         }
-        Ok(Config::of(Settings::parse(&text, &path, variables, SECTIONS)?))
+        let settings = Settings::parse(&text, &path, variables, SECTIONS).map_err(ConfigError::from)?;
+        Ok(Config::of(settings))
     }
 }
 
@@ -141,4 +142,65 @@ pub(super) fn start_logging(global: &Global) -> anyhow::Result<LogLevels> {
         levels.set("error,processor::io=warn")?;
     }
     Ok(levels)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use writer::{Claim, SqliteConfig, Writer, WriterConfig, WriterMode};
+
+    use super::*;
+
+    /// A file with the tables of this pipeline.
+    fn of_pipeline(path: &Path, pipeline: &str) {
+        let flow = json!({
+            "name": "f", "by": { "page": "/p" }, "window": { "size": "10s" }, "measures": { "n": { "count": {} } },
+        });
+        let flow: flow::FlowSettings = serde_json::from_value(flow).expect("the flow");
+        let tables = [flow::Flow::try_from(flow).expect("the flow is valid").table()];
+        let config = WriterConfig::Sqlite(SqliteConfig { path: path.to_owned(), mode: WriterMode::Append });
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let writer = Writer::connect(&config, &tables).await.expect("a file");
+            writer.claim(pipeline, Claim::Take).await.expect("it is new");
+            writer.close().await.expect("it closes");
+        });
+    }
+
+    #[test]
+    fn only_the_file_of_a_demo_is_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let check = |name: &str, is_replaced: bool| {
+            let path = folder.path().join(name);
+            let before = fs::read(&path).ok();
+            assert_eq!(replace(&path).is_ok(), is_replaced, "{name}");
+            assert_eq!(fs::read(&path).ok(), before.filter(|_| !is_replaced), "{name}");
+        };
+        let path = |name: &str| folder.path().join(name);
+        check("absent.db", true);
+        fs::write(path("empty.db"), "").expect("room");
+        check("empty.db", true);
+        fs::write(path("text.db"), "not a database").expect("room");
+        check("text.db", false);
+        of_pipeline(&path("rows.db"), "state file:///state");
+        check("rows.db", false);
+        let other = rusqlite::Connection::open(path("other.db")).expect("a file");
+        other.execute_batch("CREATE TABLE dead_letters (letter TEXT)").expect("room");
+        check("other.db", false);
+        of_pipeline(&path("demo.db"), PIPELINE);
+        check("demo.db", true);
+    }
+
+    #[test]
+    fn a_file_in_use_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("demo.db");
+        of_pipeline(&path, PIPELINE);
+        let reader = rusqlite::Connection::open(&path).expect("a file");
+        reader.pragma_update(None, "journal_mode", "wal").expect("no other connection is open");
+        reader.query_row("SELECT count(*) FROM f", [], |row| row.get::<_, i64>(0)).expect("the table");
+        assert!(replace(&path).is_err() && path.exists());
+        drop(reader);
+        replace(&path).expect("it is not in use any more");
+    }
 }

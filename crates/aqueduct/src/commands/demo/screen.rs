@@ -21,7 +21,6 @@ use crate::{progress::Bar, tables::Trouble};
 /// The output of the demo.
 pub(super) struct Screen {
     path: PathBuf,
-    address: SocketAddr,
     started: Instant,
     duration: Option<Millis>,
     bar: Option<Bar>,
@@ -69,7 +68,7 @@ impl Screen {
             Bar::over(bar)
         });
         let now = Instant::now();
-        Self { path: path.to_owned(), address, started: now, duration, bar, last: (now, 0), trouble }
+        Self { path: path.to_owned(), started: now, duration, bar, last: (now, 0), trouble }
     }
 
     /// Shows the progress until it is dropped; returns only on an error.
@@ -191,7 +190,6 @@ impl Screen {
             query(totals.table)
         );
         say(&text);
-        let _ = (self.address, self.duration);
         balanced
     }
 }

@@ -163,7 +163,7 @@ fn to_kafka(args: &Args, global: &Global) -> anyhow::Result<Tally> {
 }
 
 impl Format {
-    /// Registers the schema of the events for a topic, unless it is there.
+    /// Registers the schema of the events for a topic, unless it is registered already.
     async fn register(self, registry: &Registry, topic: &str) -> Result<Encoder, RegistryError> {
         let subject = format!("{topic}-value");
         let register = async |format, text| registry.register(&subject, format, text).await;

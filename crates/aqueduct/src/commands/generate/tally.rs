@@ -7,7 +7,7 @@ use event::EventTime;
 use crate::traffic::{Kind, Meta};
 
 /// The counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     target: String,
     seed: u64,
@@ -24,18 +24,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(target: &str, seed: u64) -> Self {
-        Self {
-            target: target.to_owned(),
-            seed,
-            records: 0,
-            views: 0,
-            clicks: 0,
-            others: 0,
-            late: 0,
-            duplicates: 0,
-            broken: 0,
-            written: None,
-        }
+        Self { target: target.to_owned(), seed, ..Self::default() }
     }
 
     pub(crate) fn count(&mut self, meta: &Meta) {

@@ -9,12 +9,9 @@ mod text;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use crate::{global::Global, grid::Format, output::mark_closed, runtime, survey::Places};
+use crate::{global::Global, grid::Format, runtime, survey::Places};
 
 use findings::Findings;
 
@@ -55,10 +52,6 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         }
         Ok(findings)
     })?;
-    let text = match args.format {
-        Format::Text => text::of(&findings),
-        Format::Json => serde_json::to_string_pretty(&findings)? + "\n",
-    };
-    io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;
+    args.format.print(&findings, text::of)?;
     Ok(if findings.nothing_missing { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -33,12 +33,12 @@ pub(super) struct ReadLine {
     /// Its range in the text, or the reason of its reject.
     place: Result<(u32, u32), &'static str>,
     /// `None` before a worker has read it.
-    pub(super) became: Option<Became>,
+    pub(super) content: Option<Content>,
 }
 
 /// The content of a line.
 #[derive(Debug)]
-pub(super) enum Became {
+pub(super) enum Content {
     /// The next event.
     Event,
     /// A record that no flow can read.
@@ -86,7 +86,7 @@ impl Batch {
             self.text.extend_from_slice(bytes);
             (start, self.text.len() as u32)
         });
-        self.lines.push(ReadLine { number: line.number, place, became: None });
+        self.lines.push(ReadLine { number: line.number, place, content: None });
         self.text.len() < TEXT
     }
 
@@ -101,7 +101,7 @@ impl Worker {
     pub(super) fn read(&mut self, batch: &mut Batch, topic: &str, schema: Option<&Arc<dyn Schema>>) {
         let schema = schema.map(|schema| self.decoder.schema_of_events(topic, schema));
         for line in &mut batch.lines {
-            line.became = Some(match line.place {
+            line.content = Some(match line.place {
                 Ok((start, end)) => self.line(
                     &batch.text[start as usize..end as usize],
                     topic,
@@ -119,7 +119,7 @@ impl Worker {
         topic: &str,
         schema: Option<&Arc<dyn Schema>>,
         digests: &mut Digests,
-    ) -> Became {
+    ) -> Content {
         let envelope = Envelope { topic, kafka_time: None, publish_time: self.now };
         let anonymised;
         let payload = match &mut self.anonymiser {
@@ -135,7 +135,7 @@ impl Worker {
                 };
                 let raw = Raw { topic, value, key: None, headers: &[] };
                 match anonymiser.anonymise_decoded(&raw, schema) {
-                    Ok(None) => return Became::Filtered,
+                    Ok(None) => return Content::Filtered,
                     Ok(Some(event)) => {
                         anonymised = event;
                         anonymised.data()
@@ -145,12 +145,12 @@ impl Worker {
             }
         };
         match self.reader.read(payload, &envelope, digests) {
-            Ok(()) => Became::Event,
-            Err(refusal) => Became::Refused(Box::new(refusal)),
+            Ok(()) => Content::Event,
+            Err(refusal) => Content::Refused(Box::new(refusal)),
         }
     }
 }
 
-fn rejected(reason: &'static str, pointer: Option<Arc<str>>) -> Became {
-    Became::Rejected(Box::new(Rejected { reason, pointer }))
+fn rejected(reason: &'static str, pointer: Option<Arc<str>>) -> Content {
+    Content::Rejected(Box::new(Rejected { reason, pointer }))
 }

@@ -18,7 +18,7 @@ use processor::digest::Digests;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    batch::{Batch, Became, Worker},
+    batch::{Batch, Content, Worker},
     neighbours::{FOLLOWING, Neighbours},
     plan::{Place, Rules},
     session::{At, Session},
@@ -168,8 +168,11 @@ impl OpenFile {
         workers: &mut Workers,
         ahead: usize,
     ) -> anyhow::Result<()> {
-        let time = match self.batch.lines[self.lines].became {
-            Some(Became::Event) => self.batch.digests.get(self.events).and_then(|digest| digest.time()),
+        let time = match self.batch.lines[self.lines].content {
+            Some(Content::Event) => {
+                session.prepare(&self.batch.digests, self.events);
+                self.batch.digests.get(self.events).and_then(|digest| digest.time())
+            }
             _ => None,
         };
         let is_future = match time.filter(|time| self.neighbours.is_suspicious(*time)) {

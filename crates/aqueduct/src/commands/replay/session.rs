@@ -11,14 +11,14 @@ use connector::{
 use event::{EventTime, EventsSettings, Millis};
 use flow::row::Row;
 use processor::{
-    digest::{Digest, Refusal},
+    digest::{Digest, Digests, Refusal},
     engine::Verdict,
     replay::{Record, Replay},
 };
 use pubsub::Encoder;
 
 use super::{
-    batch::{Became, ReadLine, Worker},
+    batch::{Content, ReadLine, Worker},
     finals::Finals,
     plan::Rules,
     rows::RowSink,
@@ -118,6 +118,11 @@ impl Session {
         self.counted(verdict, at)
     }
 
+    /// See [`Replay::prepare`].
+    pub(super) fn prepare(&self, digests: &Digests, next: usize) {
+        self.replay.prepare(digests, next);
+    }
+
     /// Counts a line that was read; returns whether it used the event, which is the next one of its batch.
     pub(super) fn line(
         &mut self,
@@ -126,16 +131,16 @@ impl Session {
         next: Option<Digest<'_>>,
         at: At<'_>,
     ) -> anyhow::Result<bool> {
-        match line.became.as_ref().expect("a batch is read before it is applied") {
-            Became::Event => {
+        match line.content.as_ref().expect("a batch is read before it is applied") {
+            Content::Event => {
                 let digest = next.expect("a worker returns a digest for each event");
                 let verdict = self.replay.count(partition, None, digest);
                 self.counted(verdict, at)?;
                 return Ok(true);
             }
-            Became::Filtered => self.filtered(),
-            Became::Rejected(rejected) => self.reject(rejected.reason, rejected.pointer.as_deref(), at),
-            Became::Refused(refusal) => {
+            Content::Filtered => self.filtered(),
+            Content::Rejected(rejected) => self.reject(rejected.reason, rejected.pointer.as_deref(), at),
+            Content::Refused(refusal) => {
                 let verdict = self.replay.refuse((**refusal).clone());
                 self.counted(verdict, at)?;
             }

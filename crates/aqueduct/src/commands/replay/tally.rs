@@ -1,9 +1,6 @@
 //! What a replay counted, for the summary on standard error: reasons and positions, never a value.
 
-use std::{
-    fmt::{self, Write as _},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use anyhow::bail;
 use connector::message::Origin;
@@ -20,7 +17,7 @@ pub(super) enum At<'a> {
 }
 
 /// Counts of a replay.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tally {
     records: u64,
     partitions: usize,
@@ -53,15 +50,7 @@ const POSITIONS: usize = 5;
 
 impl Tally {
     pub(super) fn new(flows: usize, partitions: usize) -> Self {
-        Self {
-            records: 0,
-            partitions,
-            rejected: 0,
-            rejects: Vec::new(),
-            late: vec![Late::default(); flows],
-            out_of_line: 0,
-            in_january_1970: 0,
-        }
+        Self { partitions, late: vec![Late::default(); flows], ..Self::default() }
     }
 
     /// A record was read.
@@ -135,71 +124,55 @@ impl Tally {
 
     /// The summary; `written` is `None` if the output is not complete.
     pub(super) fn summary(&self, flows: &[FlowState], took: Duration, written: Option<&str>) -> String {
-        let mut text = String::new();
-        for complaint in &self.rejects {
-            let pointer =
-                complaint.pointer.as_ref().map(|pointer| format!(" at {pointer}")).unwrap_or_default();
-            let what = format!("rejected {}: {}{pointer}", complaint.count, complaint.reason);
-            line(&mut text, &what, complaint.count, &complaint.first);
+        let mut lines = Vec::new();
+        for Complaint { reason, pointer, count, first } in &self.rejects {
+            let pointer = pointer.as_ref().map(|pointer| format!(" at {pointer}")).unwrap_or_default();
+            lines.push(format!("rejected {count}: {reason}{pointer} ({})", positions(*count, first)));
         }
-        for (late, flow) in self.late.iter().zip(flows).filter(|(late, _)| late.seen > 0) {
-            line(&mut text, &format!("late {} in flow {}", late.seen, flow.name()), late.seen, &late.first);
+        for (Late { seen, first }, flow) in self.late.iter().zip(flows).filter(|(late, _)| late.seen > 0) {
+            lines.push(format!("late {seen} in flow {} ({})", flow.name(), positions(*seen, first)));
         }
         if self.out_of_line > 0 {
-            push(
-                &mut text,
-                format_args!(
-                    "note: files have no Kafka timestamps; {} events were rejected as future because they are \
-                     far ahead of their neighbours in the file",
-                    self.out_of_line
-                ),
-            );
+            lines.push(format!(
+                "note: files have no Kafka timestamps; {} events were rejected as future because they are far ahead of \
+                 their neighbours in the file",
+                self.out_of_line
+            ));
         }
         if self.in_january_1970 > 0 {
-            push(
-                &mut text,
-                format_args!(
-                    "warning: {} event times are in January 1970: numbers are milliseconds since the epoch, and these look like seconds",
-                    self.in_january_1970
-                ),
-            );
+            lines.push(format!(
+                "warning: {} event times are in January 1970: numbers are milliseconds since the epoch, and these look \
+                 like seconds",
+                self.in_january_1970
+            ));
         }
-        for flow in flows {
-            let over_limit = flow.joins.as_ref().map_or(0, Joins::over_limit);
-            if over_limit > 0 {
-                push(
-                    &mut text,
-                    format_args!(
-                        "warning: flow {}: {over_limit} views and clicks were counted without the join, because a value of join.on has more live events than join.limit; check for a placeholder value, or increase the limit",
-                        flow.name()
-                    ),
-                );
-            }
-            let parts: Vec<String> = flow
-                .ledger
-                .iter()
-                .filter(|(outcome, count)| *count > 0 || *outcome == Outcome::Counted)
-                .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
-                .collect();
-            push(
-                &mut text,
-                format_args!("flow {}: {} = {}", flow.name(), flow.ledger.total(), parts.join(" + ")),
-            );
-        }
+        flows.iter().for_each(|flow| lines.extend(of_flow(flow)));
         let seconds = took.as_secs_f64();
         let rate = self.records as f64 / seconds.max(1e-3);
         let sources = if self.partitions == 1 { "partition" } else { "partitions" };
         let records = if self.records == 1 { "record" } else { "records" };
         let end = written.map_or("; no output was written".to_owned(), |written| format!(": {written}"));
-        push(
-            &mut text,
-            format_args!(
-                "{} {records} of {} {sources}, {} rejected, in {seconds:.1} s ({rate:.0} events/s){end}",
-                self.records, self.partitions, self.rejected
-            ),
-        );
-        text
+        lines.push(format!(
+            "{} {records} of {} {sources}, {} rejected, in {seconds:.1} s ({rate:.0} events/s){end}\n",
+            self.records, self.partitions, self.rejected
+        ));
+        lines.join("\n")
     }
+}
+
+fn of_flow(flow: &FlowState) -> impl Iterator<Item = String> {
+    let over_limit = flow.joins.as_ref().map_or(0, Joins::over_limit);
+    let warning = format!(
+        "warning: flow {}: {over_limit} views and clicks were counted without the join, because a value of join.on has more \
+         live events than join.limit; check for a placeholder value, or increase the limit",
+        flow.name()
+    );
+    let shown = |(outcome, count): &(Outcome, u64)| *count > 0 || *outcome == Outcome::Counted;
+    let parts =
+        flow.ledger.iter().filter(shown).map(|(outcome, count)| format!("{count} {}", outcome.as_str()));
+    let parts: Vec<String> = parts.collect();
+    let ledger = format!("flow {}: {} = {}", flow.name(), flow.ledger.total(), parts.join(" + "));
+    (over_limit > 0).then_some(warning).into_iter().chain([ledger])
 }
 
 /// Seconds since the epoch, read as milliseconds, are in January 1970 until the year 2054.
@@ -214,14 +187,11 @@ fn note(first: &mut Vec<String>, at: At<'_>) {
     }
 }
 
-fn line(text: &mut String, what: &str, count: u64, first: &[String]) {
+/// The first positions, and how many more there are.
+fn positions(count: u64, first: &[String]) -> String {
     let more = count - first.len() as u64;
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    push(text, format_args!("{what} ({}{more})", first.join(", ")));
-}
-
-fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
-    writeln!(text, "{line}").expect("writing to a string does not fail");
+    first.join(", ") + &more
 }
 
 impl At<'_> {

@@ -5,14 +5,11 @@
 mod document;
 mod text;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::{global::Global, grid::Format, output::mark_closed, runtime, survey::Places};
+use crate::{global::Global, grid::Format, runtime, survey::Places};
 
 use document::Report;
 
@@ -44,10 +41,6 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let status = survey.status();
     let report =
         Report::of(&survey, &status).context("internal error: no status; this is a bug, please report it")?;
-    let text = match args.format {
-        Format::Text => text::of(&report, status.at),
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
-    };
-    io::stdout().write_all(text.as_bytes()).map_err(mark_closed)?;
+    args.format.print(&report, |report| text::of(report, status.at))?;
     Ok(ExitCode::SUCCESS)
 }

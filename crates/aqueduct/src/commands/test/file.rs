@@ -2,15 +2,12 @@
 
 use std::{
     fmt, fs, io,
-    marker::PhantomData,
     path::{Path, PathBuf},
 };
 
+use event::shape;
 use flow::Flow;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, Deserializer, de::Visitor};
 use service::{Settings, SettingsError, settings::hint};
 
 use super::compare::{Columns, Expected, Wanted};
@@ -206,27 +203,8 @@ fn unknown(expected: &Expected, flows: &[Flow]) -> Option<(String, String)> {
 
 impl<'de> Deserialize<'de> for Events {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Events;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of events, or the path of a file")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<Events, E> {
-                Ok(Events::File(path.into()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<Events, A::Error> {
-                let mut all = Vec::new();
-                while let Some(event) = events.next_element()? {
-                    all.push(event);
-                }
-                Ok(Events::Inline(all))
-            }
-        }
-        deserializer.deserialize_any(Either)
+        let expected = "a list of events, or the path of a file";
+        shape::text_or(deserializer, expected, |path| Ok(Self::File(path.into())), Self::Inline)
     }
 }
 
@@ -238,48 +216,20 @@ impl<'de> Deserialize<'de> for Event {
             topic: String,
             event: String,
         }
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Event;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "an event: a string of JSON, or a table such as { topic = \"clicks\", event = '{}' }",
-                )
-            }
-
-            fn visit_str<E: serde::de::Error>(self, json: &str) -> Result<Event, E> {
-                Ok(Event { topic: None, json: json.to_owned() })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, event: A) -> Result<Event, A::Error> {
-                let OfTopic { topic, event } = OfTopic::deserialize(MapAccessDeserializer::new(event))?;
-                Ok(Event { topic: Some(topic), json: event })
-            }
-        }
-        deserializer.deserialize_any(Either)
+        let expected = "an event: a string of JSON, or a table such as { topic = \"clicks\", event = '{}' }";
+        let of_topic = |OfTopic { topic, event }| Self { topic: Some(topic), json: event };
+        shape::text_or(
+            deserializer,
+            expected,
+            |json| Ok(Self { topic: None, json: json.to_owned() }),
+            of_topic,
+        )
     }
 }
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Columns<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs<V>(PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
-            type Value = Columns<V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a row: a table of columns and their values")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut columns: A) -> Result<Columns<V>, A::Error> {
-                let mut all = Vec::new();
-                while let Some(column) = columns.next_entry()? {
-                    all.push(column);
-                }
-                Ok(Columns(all))
-            }
-        }
-        deserializer.deserialize_map(Pairs(PhantomData))
+        shape::pairs(deserializer, "a row: a table of columns and their values").map(Self)
     }
 }
 
@@ -308,7 +258,7 @@ impl<'de> Deserialize<'de> for Wanted {
 
             fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Wanted, E> {
                 if number.is_infinite() {
-                    return Err(E::custom("a number that is infinite is in no row"));
+                    return Err(E::custom("no row contains an infinite number"));
                 }
                 Ok(if number.is_nan() { Wanted::Null } else { Wanted::Real(number) })
             }

@@ -31,7 +31,7 @@ use self::{
 };
 use super::replay::Given;
 use crate::{
-    config::{Config, SECTIONS},
+    config::{Config, ConfigError, SECTIONS},
     global::Global,
 };
 
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         let file = file.checked(&config.flows()?)?;
         suites.push((file, config));
     }
-    let mut totals = Totals::default();
+    let (mut passed, mut failed) = (0, 0);
     let mut out = io::stdout().lock();
     for (file, config) in &suites {
         let mut updates = Vec::new();
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
                 updates.push((number, test.expectation().key(), outcome.rows));
                 continue;
             }
-            totals.count(&outcome);
+            *if outcome.problems.is_empty() { &mut passed } else { &mut failed } += 1;
             out.write_all(outcome.text(file.path(), &test.name).as_bytes())?;
         }
         if !updates.is_empty() {
@@ -88,14 +88,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
             writeln!(out, "{}: {} tests updated", file.path().display(), updates.len())?;
         }
     }
-    writeln!(out, "{} passed, {} failed", totals.passed, totals.failed)?;
-    Ok(ExitCode::from(u8::from(totals.failed > 0)))
-}
-
-#[derive(Default)]
-struct Totals {
-    passed: usize,
-    failed: usize,
+    writeln!(out, "{passed} passed, {failed} failed")?;
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 /// What a test gave.
@@ -104,16 +98,6 @@ struct Outcome {
     problems: Vec<String>,
     /// What was read, with rejected and late events.
     summary: String,
-}
-
-impl Totals {
-    fn count(&mut self, outcome: &Outcome) {
-        if outcome.problems.is_empty() {
-            self.passed += 1;
-        } else {
-            self.failed += 1;
-        }
-    }
 }
 
 impl Outcome {
@@ -129,7 +113,7 @@ impl Outcome {
     }
 }
 
-fn configuration(file: &TestFile, global: &Global) -> anyhow::Result<Config> {
+fn configuration(file: &TestFile, global: &Global) -> Result<Config, ConfigError> {
     let (argument, variable) = (global.config.clone(), std::env::var_os(CONFIG_VARIABLE));
     let named =
         file.config()?.map(|path| Source::Named { path, by: format!("config in {}", file.path().display()) });

@@ -9,13 +9,14 @@ mod typed;
 
 use std::sync::Arc;
 
+use codec::Part;
 use event::json::{Error, Scanner};
 use rustc_hash::FxHashMap;
 
 pub(crate) use plain::object_of;
 pub(crate) use typed::decimal_of;
 
-use super::{Converter, Plugin, converter_type};
+use super::{Built, Converter, Plugin, Raw, Unconverted, converter_type};
 use crate::{
     data::{DataError, Datum, Schema},
     define::{Importance, Key, Kind, Values},
@@ -59,12 +60,11 @@ fn keys() -> Vec<Key> {
     ]
 }
 
-fn build(values: &Values, prefix: &str) -> Result<Box<dyn Converter>, (&'static str, String)> {
-    let key = |name: &str| format!("{prefix}{name}");
-    if !values.is_true(&key("schemas.enable")) {
+fn build(values: &Values, _: Part) -> Built {
+    if !values.is_true("schemas.enable") {
         return Ok(Box::new(Plain));
     }
-    let fixed = match values.text(&key("schema.content")).filter(|text| !text.is_empty()) {
+    let fixed = match values.text("schema.content").filter(|text| !text.is_empty()) {
         None => None,
         Some(text) => {
             let schema = schema::parse(text.as_bytes());
@@ -73,8 +73,8 @@ fn build(values: &Values, prefix: &str) -> Result<Box<dyn Converter>, (&'static 
     };
     Ok(Box::new(Enveloped {
         fixed: fixed.flatten(),
-        replaces_nulls: values.is_true(&key("replace.null.with.default")),
-        capacity: usize::try_from(values.number(&key("schemas.cache.size"))).unwrap_or_default().max(1),
+        replaces_nulls: values.is_true("replace.null.with.default"),
+        capacity: usize::try_from(values.number("schemas.cache.size")).unwrap_or_default().max(1),
         schemas: FxHashMap::default(),
         bytes: 0,
     }))
@@ -99,21 +99,22 @@ struct Enveloped {
 const KEPT: usize = 4 << 20;
 
 impl Converter for Plain {
-    fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Datum<'a>, DataError> {
-        bytes.map_or(Ok(Datum::NULL), |bytes| plain::value_of(bytes).map(Datum::schemaless))
+    fn convert<'a>(&mut self, raw: &Raw<'_, 'a>) -> Result<Datum<'a>, Unconverted> {
+        let Some(bytes) = raw.bytes else { return Ok(Datum::NULL) };
+        Ok(plain::value_of(bytes).map(Datum::schemaless)?)
     }
 }
 
 impl Converter for Enveloped {
-    fn convert<'a>(&mut self, bytes: Option<&'a [u8]>) -> Result<Datum<'a>, DataError> {
-        let Some(bytes) = bytes else { return Ok(Datum::NULL) };
+    fn convert<'a>(&mut self, raw: &Raw<'_, 'a>) -> Result<Datum<'a>, Unconverted> {
+        let Some(bytes) = raw.bytes else { return Ok(Datum::NULL) };
         if let Some(schema) = self.fixed.clone() {
             let value = typed::payload(bytes, &schema, self.replaces_nulls)?;
             return Ok(Datum::with(schema, value));
         }
         let spans = envelope(bytes)?;
         match self.schema(&bytes[spans.schema])? {
-            None => plain::value_of(&bytes[spans.payload]).map(Datum::schemaless),
+            None => Ok(plain::value_of(&bytes[spans.payload]).map(Datum::schemaless)?),
             Some(schema) => {
                 let value = typed::payload(&bytes[spans.payload], &schema, self.replaces_nulls)?;
                 Ok(Datum::with(schema, value))

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use event::json::{Scanner, Token};
 
 use super::{error, malformed};
-use crate::data::{DataError, Decimal, Schema, Type, Value, logical};
+use crate::data::{Budget, DataError, Decimal, Schema, Type, Value, logical};
 
 /// The payload as its schema describes it.
 pub(super) fn payload<'a>(
@@ -17,7 +17,8 @@ pub(super) fn payload<'a>(
     let bytes = event::json::without_byte_order_mark(bytes);
     if bytes.trim_ascii_start().first() == Some(&b'{') {
         let mut scanner = Scanner::object(bytes).map_err(|error| malformed(&error))?;
-        let value = Reader { scanner: &mut scanner, replaces_nulls }.read(Token::Object, schema)?;
+        let mut reader = Reader { scanner: &mut scanner, replaces_nulls, budget: Budget::new() };
+        let value = reader.read(Token::Object, schema)?;
         scanner.finish().map_err(|error| malformed(&error))?;
         return Ok(value);
     }
@@ -38,7 +39,8 @@ fn owned_with(bytes: &[u8], schema: &Schema, replaces_nulls: bool) -> Result<Val
     while scanner.next_member().map_err(|error| malformed(&error))?.is_some() {
         members += 1;
         let token = scanner.value().map_err(|error| malformed(&error))?;
-        value = Reader { scanner: &mut scanner, replaces_nulls }.read(token, schema)?;
+        let mut reader = Reader { scanner: &mut scanner, replaces_nulls, budget: Budget::new() };
+        value = reader.read(token, schema)?;
     }
     scanner.finish().map_err(|error| malformed(&error))?;
     if members == 1 { Ok(value.into_owned()) } else { Err(error("invalid JSON")) }
@@ -47,6 +49,7 @@ fn owned_with(bytes: &[u8], schema: &Schema, replaces_nulls: bool) -> Result<Val
 struct Reader<'s, 'a> {
     scanner: &'s mut Scanner<'a>,
     replaces_nulls: bool,
+    budget: Budget,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -84,9 +87,12 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn null(&self, schema: &Schema) -> Result<Value<'a>, DataError> {
+    fn null(&mut self, schema: &Schema) -> Result<Value<'a>, DataError> {
         match &schema.default {
-            Some(default) if self.replaces_nulls => Ok(default.clone()),
+            Some(default) if self.replaces_nulls => {
+                self.budget.copy(default)?;
+                Ok(default.clone())
+            }
             _ if schema.is_optional => Ok(Value::Null),
             _ => Err(error(format!("null or no value for a required {}", name(schema.kind)))),
         }
@@ -107,6 +113,7 @@ impl<'a> Reader<'_, 'a> {
         let inner = schema.values.clone().ok_or_else(|| mismatch(schema))?;
         let mut values = Vec::new();
         while self.scanner.next_element().map_err(|error| malformed(&error))? {
+            self.budget.values(1)?;
             values.push(self.next(&inner)?);
         }
         Ok(Value::List(values))
@@ -121,6 +128,7 @@ impl<'a> Reader<'_, 'a> {
         match token {
             Token::Object if keys.kind == Type::String => {
                 while let Some(member) = self.scanner.next_member().map_err(|error| malformed(&error))? {
+                    self.budget.values(2)?;
                     let name = Value::Text(member.name.decode());
                     entries.push((name, self.next(&values)?));
                 }
@@ -136,6 +144,7 @@ impl<'a> Reader<'_, 'a> {
                     if !element()? {
                         return Err(error(pair));
                     }
+                    self.budget.values(2)?;
                     let key = self.next(&keys)?;
                     if !self.scanner.next_element().map_err(|error| malformed(&error))? {
                         return Err(error(pair));
@@ -153,6 +162,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn fields(&mut self, schema: &Schema) -> Result<Value<'a>, DataError> {
+        self.budget.values(2 * schema.fields.len())?;
         let mut values: Vec<Option<Value<'a>>> = vec![None; schema.fields.len()];
         let mut expected = 0;
         while let Some(member) = self.scanner.next_member().map_err(|error| malformed(&error))? {

@@ -12,7 +12,7 @@
 //! mode. A body of the other mode, which waited in the state, is converted, in both directions.
 //!
 //! See <https://docs.cloud.google.com/bigquery/docs/change-data-capture> for the rules. No emulator has them; the stand-in
-//! in `crates/standin` follows that page.
+//! in `tests/doubles` follows that page.
 
 use flow::{
     append::{Append, Body},

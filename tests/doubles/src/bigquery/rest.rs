@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use super::{server::Shared, tables::Resource};
-use crate::rpc::RestError;
+use standin::rpc::RestError;
 
 type Answer = Result<Json<Value>, RestError>;
 

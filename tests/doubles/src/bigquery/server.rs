@@ -13,7 +13,7 @@ use super::{
     grpc, rest,
     tables::Tables,
 };
-use crate::prompt::prompt;
+use standin::prompt::prompt;
 
 /// A running stand-in for BigQuery. Dropping it stops it.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use super::{
         FinalizeWriteStreamResponse, NamedRequest, WriteStream,
     },
 };
-use crate::rpc;
+use standin::rpc;
 
 pub(super) fn routes(shared: Shared) -> Router {
     Router::new()

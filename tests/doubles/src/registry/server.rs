@@ -17,9 +17,8 @@ use super::{
     routes,
     schemas::{self, Schema, Schemas},
 };
-use crate::prompt::prompt;
-#[cfg(feature = "tls")]
-use crate::tls::{Identity, Secured};
+use standin::prompt::prompt;
+use standin::tls::{Identity, Secured};
 
 /// A running stand-in for a schema registry. Dropping it stops it.
 #[derive(Debug)]
@@ -71,7 +70,6 @@ impl SchemaRegistry {
     ///
     /// # Errors
     /// If there is none.
-    #[cfg(feature = "tls")]
     pub async fn start_secured(identity: &Identity) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
