@@ -55,7 +55,7 @@ comparisons:
 	python3 tests/oracle/oracle.py --cases 300 --finals 200 --joins 200 --seconds 90
 	python3 tests/formats/avro_oracle.py --cases 2000 --seconds 12
 	python3 tests/formats/proto_oracle.py --schemas 200
-	for test in run rest clients; do python3 tests/connect/$$test.py || exit 1; done
+	for test in run distributed rest clients; do python3 tests/connect/$$test.py || exit 1; done
 	target/debug/chaos --first 5 --runs 3
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
@@ -66,7 +66,7 @@ oracle: ## thousands of generated cases through the windows and through Apache B
 connect: $(CONNECT)/connect-is-there ## `aqueduct connect` against a real Connect worker: transforms, REST, migration (ARGS=--record records its answers)
 	cargo build --locked --workspace --all-targets
 	target/debug/connect-oracle --jars $(CONNECT) --cases 10000
-	$(SERVICES) run --only kafka,pubsub -- sh -ec 'python3 tests/connect/rest.py --jars $(CONNECT) $(ARGS); python3 tests/connect/migrate.py --jars $(CONNECT)'
+	$(SERVICES) run --only kafka,pubsub -- sh -ec 'python3 tests/connect/rest.py --jars $(CONNECT) $(ARGS); python3 tests/connect/rest.py --jars $(CONNECT) --distributed; python3 tests/connect/migrate.py --jars $(CONNECT)'
 
 # Not a release build: that one does not check for overflow.
 fuzz-counting: ## random cases through replay, the processor's core and a naive model: an hour (ARGS="--seconds 600 --first 7")

@@ -101,6 +101,25 @@ def moves(move):
     check("no person is in a message", PEOPLE not in str(reader.messages))
 
 
+def takes_over(move):
+    """From a distributed worker of Connect to one of ours with the same properties, and back. The connector is nowhere but in
+    the topic of configurations."""
+    name, group = f"{move.topic}-shared", f"{move.topic}-workers"
+    reader, file = Reader(name), move.file(name, JSON)
+    done = 0
+    for kind in ("real", "ours", "real"):
+        jars = move.jars if kind == "real" else None
+        with Worker(kind, move.folder, jars=jars, group=group) as worker:
+            if not done:
+                status, _, body = worker.call("POST", "/connectors", {"name": name, "config": json.loads(file.read_text())})
+                check("a connector is created with Connect", status == 201, body)
+            until(lambda: f"{kind} runs the connector: {worker.state(name)}", lambda: worker.state(name) == ("RUNNING", ["RUNNING"]))
+            produce(move.topic, map(record, range(1200 + done, 1200 + done + 300)))
+            done += 300
+            until(f"{done} more events with {kind}", lambda: reader.ids() >= set(range(1200 + done)))
+        check(f"{kind}: it continues where the other cluster stopped", len(reader.messages) == 1200 + done, len(reader.messages))
+
+
 def publishes_the_same(move):
     """Two connectors of each worker over the whole topic."""
     for kind, more in (("json", JSON), ("bytes", BYTES)):
@@ -109,7 +128,7 @@ def publishes_the_same(move):
             name = f"{move.topic}-{kind}-{worker_kind}"
             reader = Reader(name)
             with move.worker(worker_kind, move.file(name, more)):
-                until(f"all events of {name}", lambda: len(reader.pull()) >= 1200)
+                until(f"all events of {name}", lambda: len(reader.pull()) >= 2100)
             found.append(sorted((data, sorted(attributes.items()), key) for data, attributes, key in reader.messages))
         differences = [(real, ours) for real, ours in zip(*found) if real != ours]
         check(f"both publish the same messages ({kind})", found[0] == found[1], (len(found[0]), len(found[1]), differences[:1]))
@@ -122,6 +141,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         move = Move(folder, options.jars.resolve())
         moves(move)
+        takes_over(move)
         publishes_the_same(move)
     print("migration: passed")
     return 0

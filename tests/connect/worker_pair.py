@@ -16,7 +16,6 @@ WORKER = """\
 bootstrap.servers={kafka}
 key.converter=org.apache.kafka.connect.storage.StringConverter
 value.converter=org.apache.kafka.connect.converters.ByteArrayConverter
-offset.storage.file.filename={folder}/connect.offsets
 offset.flush.interval.ms=1000
 listeners=http://127.0.0.1:{port}
 plugin.path={plugins}
@@ -40,28 +39,45 @@ def until(what, condition, seconds=90):
     raise SystemExit(f"not within {seconds} s: {what() if callable(what) else what}")
 
 
-class Worker:
-    """A running worker: a real one with `jars`, otherwise ours. `files` are configurations of connectors."""
+STANDALONE = "offset.storage.file.filename={folder}/connect.offsets\n"
 
-    def __init__(self, kind, folder, files=(), jars=None):
+DISTRIBUTED = """\
+group.id={group}
+config.storage.topic={group}-configs
+config.storage.replication.factor=1
+status.storage.topic={group}-states
+status.storage.replication.factor=1
+offset.storage.topic={group}-offsets
+offset.storage.replication.factor=1
+session.timeout.ms=6000
+heartbeat.interval.ms=1000
+"""
+
+
+class Worker:
+    """A running worker: a real one with `jars`, otherwise ours. `files` are configurations of connectors of a standalone
+    worker; a distributed one has a `group`. `more` are further properties, of which the last one of a key counts."""
+
+    def __init__(self, kind, folder, files=(), jars=None, group=None, more="", is_up=None):
         self.kind, self.port = kind, free_port()
         folder = pathlib.Path(folder) / f"{kind}-{self.port}"
         folder.mkdir(parents=True)
         properties = folder / "worker.properties"
         kafka = os.environ["KAFKA_BOOTSTRAP"]
         plugins = f"{jars}/sink" if jars else "/usr/share/java"
-        properties.write_text(WORKER.format(kafka=kafka, folder=folder, port=self.port, plugins=plugins))
+        text = WORKER + (DISTRIBUTED if group else STANDALONE) + more
+        properties.write_text(text.format(kafka=kafka, folder=folder, port=self.port, plugins=plugins, group=group))
         self.log = folder / "log"
         if jars:
             command = ["java", "-Xmx512M", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={jars}/log4j2.properties"]
             command += os.environ.get("CONNECT_OPTIONS", "").split()
-            command += ["-cp", f"{jars}/libs/*", "org.apache.kafka.connect.cli.ConnectStandalone"]
+            command += ["-cp", f"{jars}/libs/*", f"org.apache.kafka.connect.cli.Connect{'Distributed' if group else 'Standalone'}"]
         else:
             command = [os.environ.get("AQUEDUCT", "target/debug/aqueduct"), "connect"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen([*command, properties, *files], stdout=log, stderr=log, start_new_session=True)
         try:
-            until(f"{kind} answers; see {self.log}", self.answers)
+            until(f"{kind} is up; see {self.log}", (lambda: is_up(self)) if is_up else self.answers)
         except BaseException:
             self.kill()
             raise
@@ -76,11 +92,11 @@ class Worker:
         elif self.process.poll() is None:
             self.stop()
 
-    def answers(self):
+    def answers(self, path="/", expected=200):
         if self.process.poll() is not None:
             raise SystemExit(f"{self.kind} has ended with {self.process.returncode}: {self.log.read_text()[-3000:]}")
         try:
-            return self.call("GET", "/")[0] == 200
+            return self.call("GET", path)[0] == expected
         except OSError:
             return False
 

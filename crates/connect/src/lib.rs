@@ -11,6 +11,7 @@
 //! | [`message`], [`pipeline`] | the message that the sink makes of a record |
 //! | [`translate`] | the same as a configuration of `aqueduct connector` |
 //! | [`task`] | a member of a consumer group that publishes what it reads |
+//! | [`distributed`] | what several workers share through Kafka |
 //! | [`worker`], [`rest`] | the connectors of a process, and Connect's REST interface |
 
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ pub mod connector;
 pub mod converters;
 pub mod data;
 pub mod define;
+pub mod distributed;
 pub mod message;
 pub mod pipeline;
 pub mod properties;

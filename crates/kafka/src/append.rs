@@ -2,11 +2,9 @@
 //!
 //! [`crate::Producer`] is for many records of which only the number of failures matters.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
@@ -15,7 +13,10 @@ use rdkafka::{
 
 use crate::{
     Brokers, KafkaConfig,
-    client::plain_config,
+    client::{
+        admin::{NewTopicSpec, create_topic},
+        plain_config,
+    },
     error::{Error, KafkaText},
 };
 
@@ -50,7 +51,8 @@ impl Appender {
     /// [`Error::Unanswered`], [`Error::NotCreated`], or [`Error::Producer`] if librdkafka rejects the configuration.
     pub fn open(config: &KafkaConfig, topic: &str, replicas: i32) -> Result<Self, Error> {
         if !Brokers::open(config)?.topic_names(ANSWER)?.iter().any(|name| name == topic) {
-            create(config, topic, replicas)?;
+            let new = NewTopicSpec { name: topic, partitions: 1, replicas, properties: BTreeMap::new() };
+            create_topic(config, &new)?;
         }
         let mut properties = plain_config(config.client());
         properties
@@ -110,21 +112,4 @@ impl Appender {
     fn rejected(&self, source: KafkaText) -> Error {
         Error::Rejected { topic: self.topic.clone(), source }
     }
-}
-
-fn create(config: &KafkaConfig, topic: &str, replicas: i32) -> Result<(), Error> {
-    let refused = |source: KafkaText| Error::NotCreated { topic: topic.to_owned(), source };
-    let admin: AdminClient<DefaultClientContext> =
-        plain_config(config.client()).create().map_err(|error| Error::Questions { source: error.into() })?;
-    let options = AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER));
-    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replicas));
-    let answers = futures::executor::block_on(admin.create_topics(&[new], &options));
-    for answer in answers.map_err(|error| refused(error.into()))? {
-        match answer {
-            // Another process may have created it meanwhile.
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(refused(KafkaText(code.to_string()))),
-        }
-    }
-    Ok(())
 }

@@ -122,6 +122,14 @@ pub enum Error {
         /// librdkafka's message.
         source: KafkaText,
     },
+    /// A topic that several processes share lost records, or is another one.
+    #[error(
+        "topic {topic} was deleted, created again or cut while it was read; restart every process that uses it"
+    )]
+    JournalCut {
+        /// The topic.
+        topic: String,
+    },
     /// The coordinator does not change the offsets of a group.
     #[error(
         "cannot change the offsets of group {group:?}; it must have no members, and the partitions must exist"

@@ -15,6 +15,8 @@
 //! | `claim` | [`Claim`], what only one process at a time may hold, with its progress |
 //! | `producer` | [`Producer`], for `generate` |
 //! | `append` | [`Appender`], single records that must not be lost, each confirmed |
+//! | [`journal`] | a compacted topic that several processes read and write |
+//! | `roster` | [`Roster`], a membership that only says who is there |
 //! | `record` | [`Record`], what a poll returns |
 //! | [`metrics`] | librdkafka's statistics |
 //!
@@ -59,7 +61,11 @@ mod range;
 
 mod record;
 
+mod roster;
+
 mod settings;
+
+pub mod journal;
 
 pub mod metrics;
 
@@ -88,6 +94,7 @@ pub use pick::Picker;
 pub use producer::Producer;
 pub use range::{Log, LogRange, Polled};
 pub use record::{OwnedRecord, Record};
+pub use roster::{Look, Roster};
 pub use settings::{KafkaConfig, KafkaSettings, Problem, Properties, Property};
 pub use start::StartRule;
 

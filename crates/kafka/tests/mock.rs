@@ -6,13 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use event::Partition;
 use kafka::{
     Admission, Brokers, Error, Intake, KafkaConfig, KafkaMetrics, KafkaSettings, Log, LogRange, Member,
     Permits, Polled, Producer, Record, Slot, Stimulus,
+    journal::{JournalReader, JournalWriter, Journaled},
 };
 use rdkafka::{
     ClientConfig,
@@ -397,4 +398,33 @@ fn properties_are_checked_without_a_broker() {
     let contradiction = check("'receive.message.max.bytes' = 1000");
     contradiction.check_properties().expect("known");
     contradiction.check_combination().expect_err("less than fetch.max.bytes");
+}
+
+#[test]
+fn a_journal_is_read_to_its_end_and_followed() {
+    let (_cluster, config) = cluster(3);
+    let writer = JournalWriter::open(&config, PATIENCE).expect("a producer");
+    let write = |key: &str, value: Option<&[u8]>| {
+        let sent = writer.send("events", key, value).expect("a record");
+        futures::executor::block_on(sent).expect("acknowledged");
+    };
+    write("a", Some(b"1"));
+    write("a", None);
+    let mut reader = JournalReader::open(&config, "events", 3).expect("a consumer");
+    let mut next = || {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(found) = reader.poll(Duration::from_millis(100)).expect("the mock answers") {
+                return found;
+            }
+        }
+        panic!("nothing arrives");
+    };
+    let mut values = Vec::new();
+    while let Journaled::Record(record) = next() {
+        values.push(record.value);
+    }
+    assert_eq!(values, [Some(b"1".to_vec()), None], "what was there before comes first");
+    write("b", Some(b"2"));
+    assert!(matches!(next(), Journaled::Record(record) if record.key.as_deref() == Some(b"b")));
 }

@@ -4,7 +4,9 @@
 
 use std::{
     fs,
+    future::Future,
     path::{Path, PathBuf},
+    pin::Pin,
     process::ExitCode,
 };
 
@@ -12,25 +14,25 @@ use anyhow::Context as _;
 use connect::{
     connector,
     define::Config,
-    properties,
+    distributed, properties,
     rest::{self, Loggers},
     task::TaskMetrics,
     translate::translate,
-    worker::{Herder, Target, WorkerConfig},
+    worker::{Handle, Herder, Target, WorkerConfig},
 };
 use service::{LogLevels, Metrics, Readiness, ServiceSettings, admin};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{errors::WrongUsage, global::Global, output, runtime};
+use crate::{config::host, errors::WrongUsage, global::Global, output, runtime};
 
 /// The files of a worker and of its connectors.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The worker's properties, as Kafka's connect-standalone.properties
+    /// The worker's properties, as Kafka's connect-standalone.properties or connect-distributed.properties
     #[arg(value_name = "WORKER.properties", required_unless_present = "translate")]
     worker: Option<PathBuf>,
-    /// Configurations of connectors
+    /// Configurations of connectors, of a standalone worker
     #[arg(value_name = "CONNECTOR.json|.properties")]
     connectors: Vec<PathBuf>,
     /// Print the configuration of `aqueduct connector` that does the same as this connector, and run nothing. The worker's
@@ -43,6 +45,9 @@ pub(crate) struct Args {
 pub(crate) const EXAMPLE: &str = "\
 Example: run the connector that Kafka Connect ran before, from the same files
   aqueduct connect connect-standalone.properties pubsub-sink.json
+
+Example: one of several workers that share connectors, which are created over REST and kept in Kafka
+  aqueduct connect connect-distributed.properties
 
 Example: for the processor and its guarantees, the same as a configuration of `aqueduct connector`
   aqueduct connect --translate pubsub-sink.json connect-standalone.properties > aqueduct.toml
@@ -66,6 +71,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let config = worker(path)?;
     let connectors =
         args.connectors.iter().map(|path| definition(path, &config)).collect::<Result<Vec<_>, _>>()?;
+    if config.distributed.is_some() && !connectors.is_empty() {
+        let text = "a distributed worker (group.id, config.storage.topic) takes no files of connectors; create them over REST, or remove these keys";
+        return Err(WrongUsage(format!("{}: {text}", path.display())).into());
+    }
     let levels = global.start_logging()?;
     runtime::use_small_pages();
     runtime::run(|shutdown| serve(config, connectors, levels, shutdown))
@@ -141,12 +150,14 @@ async fn serve(
             "{warning}"
         );
     }
+    readiness.expect(&["connectors"]);
     let settings = ServiceSettings { listen: Some(config.listen.clone()) };
     let listener: TcpListener =
         admin::bind(&settings, "").await.context("cannot serve the REST interface; correct listeners")?;
     let address = listener.local_addr()?;
-    let id = config.id(address);
-    let (herder, handle) = Herder::new(config, id, TaskMetrics::new(&metrics));
+    let id = config.id(address, &host());
+    let metrics_of_tasks = TaskMetrics::new(&metrics);
+    let (handle, herding) = herd(config, id, metrics_of_tasks, shutdown)?;
     tracing::info!(%address, rest = format!("http://{address}/"), version = env!("CARGO_PKG_VERSION"), "Connect worker starting");
     tracing::info!(%address, "metrics and probes");
     let drained = CancellationToken::new();
@@ -156,16 +167,42 @@ async fn serve(
     let own = admin::router(admin::Admin { metrics, readiness: readiness.clone(), levels });
     let router = rest::router(handle.clone(), loggers, own);
     background.spawn(admin::serve(listener, router, drained.clone()));
-    let herding = tokio::spawn(herder.run(shutdown.clone()));
+    let herding = tokio::spawn(herding);
     for Definition { name, config, state } in connectors {
         handle.create(&name, config, state).await.with_context(|| format!("connector {name}"))?;
     }
+    handle.until_ready().await;
     readiness.set("connectors", Ok(()));
-    runtime::joined("the herder", herding.await)?;
+    let ended = runtime::joined("the herder", herding.await)?;
     drained.cancel();
     while let Some(ended) = background.join_next().await {
         runtime::joined("the REST interface", ended)?;
     }
+    ended.map_err(anyhow::Error::msg)?;
     tracing::info!("Connect worker ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The end of a worker, and why it ended by itself.
+type Herding = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// The worker that the properties describe.
+fn herd(
+    config: WorkerConfig,
+    id: String,
+    metrics: TaskMetrics,
+    shutdown: CancellationToken,
+) -> anyhow::Result<(Handle, Herding)> {
+    if config.distributed.is_some() {
+        let (herder, handle) = distributed::Herder::new(config, id, metrics)?;
+        return Ok((handle, Box::pin(herder.run(shutdown))));
+    }
+    let (herder, handle) = Herder::new(config, id, metrics);
+    Ok((
+        handle,
+        Box::pin(async move {
+            herder.run(shutdown).await;
+            Ok(())
+        }),
+    ))
 }

@@ -35,7 +35,10 @@ fn a_wrong_worker_file_is_refused() {
     refused(&WORKER.replace("ByteArray", "Avro"), SINK, "value.converter");
     refused(&WORKER.replace("http:", "https:"), SINK, "listeners");
     refused(&format!("{WORKER}consumer.isolation.level=read_uncommitted"), SINK, "isolation.level");
-    refused(&format!("{WORKER}config.storage.topic=configs\ngroup.id=workers"), SINK, "config.storage.topic");
+    let shared = format!("{WORKER}config.storage.topic=configs\ngroup.id=workers\n");
+    refused(&shared, SINK, "status.storage.topic");
+    // A distributed worker takes its connectors from Kafka.
+    refused(&format!("{shared}status.storage.topic=states"), SINK, "group.id");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     connector::VERSION,
     define::Config,
-    worker::{OffsetChange, Patch, Target, View},
+    worker::{OffsetChange, Patch, Target, TaskStatus, View},
 };
 
 /// The body of `POST /connectors`.
@@ -68,8 +68,8 @@ fn invalid(error: &str) -> String {
 
 /// `ConnectorInfo`.
 pub(super) fn info(view: &View) -> Value {
-    let tasks: Vec<Value> =
-        view.status.task.iter().map(|_| json!({ "connector": view.name, "task": 0 })).collect();
+    let task = |task: &TaskStatus| json!({ "connector": view.name, "task": task.id });
+    let tasks: Vec<Value> = view.status.tasks.iter().map(task).collect();
     json!({ "name": view.name, "config": view.config, "tasks": tasks, "type": "sink" })
 }
 
@@ -77,26 +77,27 @@ pub(super) fn info(view: &View) -> Value {
 pub(super) fn status(view: &View) -> Value {
     let connector =
         json!({ "state": view.status.connector, "worker_id": view.status.worker, "version": VERSION });
-    let tasks: Vec<Value> = task(view).into_iter().collect();
+    let tasks: Vec<Value> = view.status.tasks.iter().map(task).collect();
     json!({ "name": view.name, "connector": connector, "tasks": tasks, "type": "sink" })
 }
 
 /// `TaskState`.
-pub(super) fn task(view: &View) -> Option<Value> {
-    let (state, trace) = view.status.task.as_ref()?;
-    let mut task = json!({ "id": 0, "state": state, "worker_id": view.status.worker, "version": VERSION });
+pub(super) fn task(status: &TaskStatus) -> Value {
+    let TaskStatus { id, state, worker, trace } = status;
+    let mut task = json!({ "id": id, "state": state, "worker_id": worker, "version": VERSION });
     if let Some(trace) = trace {
         task["trace"] = Value::from(trace.clone());
     }
-    Some(task)
+    task
 }
 
 /// `/connectors/{name}/tasks`.
 pub(super) fn tasks(view: &View) -> Value {
     let mut config = view.config.clone();
     config.insert("task.class".to_owned(), "com.google.pubsub.kafka.sink.CloudPubSubSinkTask".to_owned());
-    let task = |_| json!({ "id": { "connector": view.name, "task": 0 }, "config": config });
-    view.status.task.iter().map(task).collect()
+    let task =
+        |task: &TaskStatus| json!({ "id": { "connector": view.name, "task": task.id }, "config": config });
+    view.status.tasks.iter().map(task).collect()
 }
 
 /// `/connectors/{name}/offsets`.

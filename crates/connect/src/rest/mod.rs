@@ -51,16 +51,17 @@ impl IntoResponse for Failure {
 impl From<WorkerError> for Failure {
     fn from(error: WorkerError) -> Self {
         let status = match &error {
-            WorkerError::NoConnector(_) | WorkerError::Unknown(_) | WorkerError::NoTask(..) => {
-                StatusCode::NOT_FOUND
-            }
-            WorkerError::Exists(_) => StatusCode::CONFLICT,
+            WorkerError::NoConnector(_)
+            | WorkerError::Unknown(_)
+            | WorkerError::NoTask(..)
+            | WorkerError::UnknownTask(..) => StatusCode::NOT_FOUND,
+            WorkerError::Exists(_) | WorkerError::Conflict => StatusCode::CONFLICT,
             WorkerError::NoClass
             | WorkerError::OtherClass(_)
             | WorkerError::OtherName(..)
             | WorkerError::Invalid(_)
             | WorkerError::NotStopped(_) => StatusCode::BAD_REQUEST,
-            WorkerError::Kafka(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            WorkerError::Kafka(_) | WorkerError::TimedOut => StatusCode::INTERNAL_SERVER_ERROR,
             WorkerError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self(status, error.to_string())
@@ -137,10 +138,12 @@ async fn root(State(rest): State<Rest>) -> Answer {
     Ok(Json(json!({ "version": VERSION, "commit": commit, "kafka_cluster_id": cluster })).into_response())
 }
 
-async fn health() -> Json<Value> {
-    Json(
-        json!({ "status": "healthy", "message": "Worker has completed startup and is ready to handle requests." }),
-    )
+async fn health(State(rest): State<Rest>) -> Response {
+    let (status, state, message) = match rest.worker.is_ready() {
+        true => (StatusCode::OK, "healthy", "Worker has completed startup and is ready to handle requests."),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "starting", "Worker is still starting up."),
+    };
+    (status, Json(json!({ "status": state, "message": message }))).into_response()
 }
 
 async fn list(State(rest): State<Rest>, Query(query): Query<Vec<(String, String)>>) -> Answer {
@@ -223,8 +226,8 @@ async fn tasks(State(rest): State<Rest>, Path(name): Path<String>) -> Answer {
 async fn task_status(State(rest): State<Rest>, Path((name, task)): Path<(String, String)>) -> Answer {
     let missing = || Failure(StatusCode::NOT_FOUND, format!("No status found for task {name}-{task}"));
     let view = rest.worker.get(&name).await.map_err(|_| missing())?;
-    let found = (task == "0").then(|| bodies::task(&view)).flatten();
-    found.map(|task| Json(task).into_response()).ok_or_else(missing)
+    let found = view.status.tasks.iter().find(|found| found.id.to_string() == task);
+    found.map(|task| Json(bodies::task(task)).into_response()).ok_or_else(missing)
 }
 
 async fn restart_task(State(rest): State<Rest>, Path((name, task)): Path<(String, u32)>) -> Answer {

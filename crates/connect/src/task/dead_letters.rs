@@ -21,6 +21,7 @@ pub(super) struct DeadLetters {
     /// `None` only while it is being closed.
     appender: Option<Appender>,
     connector: Arc<str>,
+    task: u32,
     /// Whether letters with a payload have the headers, too.
     has_context: bool,
 }
@@ -56,6 +57,7 @@ impl DeadLetters {
         Ok(Some(Self {
             appender: Some(appender),
             connector: task.connector.name.as_str().into(),
+            task: task.place.task,
             has_context: values.is_true("errors.deadletterqueue.context.headers.enable"),
         }))
     }
@@ -84,7 +86,7 @@ impl DeadLetters {
             ("partition", slot.partition.to_string()),
             ("offset", offset.to_string()),
             ("connector.name", self.connector.to_string()),
-            ("task.id", "0".to_owned()),
+            ("task.id", self.task.to_string()),
             ("stage", error.stage.name().to_owned()),
             ("class.name", class(error)),
             ("exception.class.name", EXCEPTION.to_owned()),
@@ -127,7 +129,7 @@ mod tests {
 
     #[track_caller]
     fn check(payload: Option<Payload>, has_context: bool, expected: &[(&str, &str)]) {
-        let letters = DeadLetters { appender: None, connector: "c".into(), has_context };
+        let letters = DeadLetters { appender: None, connector: "c".into(), task: 0, has_context };
         let headers = letters.headers(&skipped(payload));
         let found: Vec<_> = headers
             .iter()

@@ -78,8 +78,29 @@ impl TaskMetrics {
     }
 }
 
+/// Which of a connector's tasks one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub task: u32,
+    /// How many tasks the connector has.
+    pub tasks: u32,
+}
+
+impl Place {
+    /// The task of a connector that has one.
+    pub const ONLY: Self = Self { task: 0, tasks: 1 };
+
+    /// The `group.instance.id` of the task. Members of a group must not share one.
+    pub(crate) fn instance(self, instance: &str) -> String {
+        if self.tasks > 1 { format!("{instance}-{}", self.task) } else { instance.to_owned() }
+    }
+}
+
 /// What a task needs to run.
 pub struct Task {
+    /// Which of the connector's tasks it is.
+    pub place: Place,
     /// The connector's configuration.
     pub connector: Connector,
     /// The most bytes of messages that Pub/Sub has not acknowledged.

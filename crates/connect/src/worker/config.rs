@@ -1,4 +1,4 @@
-//! A worker's properties: `connect-standalone.properties`, as Kafka has them.
+//! A worker's properties: `connect-standalone.properties` or `connect-distributed.properties`, as Kafka has them.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -10,8 +10,10 @@ use crate::{
     connector::{Connector, Defaults},
     converters,
     define::Config,
+    distributed::{self, Distributed},
     properties::Entry,
     providers::Providers,
+    task::Place,
     worker::Memory,
 };
 
@@ -26,6 +28,10 @@ pub struct WorkerConfig {
     pub advertised: Option<String>,
     /// What connectors take from the worker.
     pub defaults: Defaults,
+    /// What a distributed worker shares with others; `None` for a standalone one.
+    pub distributed: Option<Distributed>,
+    /// Properties of every client.
+    common: Overrides,
     /// The memory of all connectors.
     pub memory: Memory,
     /// Properties of every client, and of consumers.
@@ -76,9 +82,6 @@ const WITHOUT_EFFECT: [&str; 17] = [
     "value.converter.plugin.version",
 ];
 
-/// Keys of distributed workers.
-const DISTRIBUTED: [&str; 3] = ["config.storage.", "status.storage.", "offset.storage."];
-
 impl WorkerConfig {
     /// Reads a worker's properties.
     ///
@@ -106,11 +109,6 @@ impl WorkerConfig {
                 Err(error) => note(key, error.to_string()),
             }
         }
-        if config.contains_key("config.storage.topic") || config.contains_key("group.id") {
-            let key =
-                if config.contains_key("config.storage.topic") { "config.storage.topic" } else { "group.id" };
-            note(key, "distributed mode is not supported yet; remove group.id, config.storage.*, status.storage.* and offset.storage.*, and name the connectors' files on the command line".to_owned());
-        }
         let bootstrap = config.get("bootstrap.servers").cloned().unwrap_or_default();
         if bootstrap.is_empty() {
             note("bootstrap.servers", "is missing; expected host:port of the brokers".to_owned());
@@ -129,15 +127,16 @@ impl WorkerConfig {
             note("connector.client.config.override.policy", "only All is supported; remove it".to_owned());
         }
         protections(&config, &mut note);
-        let consumer = clients(&config, &mut note);
+        let (common, consumer) = clients(&config, &mut note);
         let memory = memory(&config, &mut note);
-        let warnings = unknown(&config);
+        let mut warnings = unknown(&config);
+        let distributed = distributed::read(&config, &mut note, &mut warnings);
         if !mistakes.is_empty() {
             mistakes.sort_by_key(|mistake| mistake.line);
             return Err(mistakes);
         }
         let defaults = Defaults { key_converter, value_converter, providers };
-        Ok(Self { bootstrap, listen, advertised, defaults, memory, consumer, warnings })
+        Ok(Self { bootstrap, listen, advertised, defaults, distributed, memory, common, consumer, warnings })
     }
 
     /// The consumer group of a connector, over these topics, which must not be empty.
@@ -145,10 +144,10 @@ impl WorkerConfig {
     /// # Errors
     /// What is wrong with the properties.
     pub fn kafka(&self, connector: &Connector, topics: Vec<String>) -> Result<KafkaConfig, String> {
-        self.member(connector, topics, BUFFER)
+        self.member(connector, topics, (Place::ONLY, BUFFER))
     }
 
-    /// A member of that group, which reads this many bytes in advance.
+    /// A member of that group: the consumer of one task, which reads this many bytes in advance.
     ///
     /// # Errors
     /// As [`Self::kafka`].
@@ -156,12 +155,11 @@ impl WorkerConfig {
         &self,
         connector: &Connector,
         topics: Vec<String>,
-        buffer: u64,
+        (place, buffer): (Place, u64),
     ) -> Result<KafkaConfig, String> {
-        let consumer = self.consumer.clone().with(&connector.consumer);
-        let group_id = consumer.group_id.unwrap_or_else(|| format!("connect-{}", connector.name));
-        let properties = consumer.properties.0;
-        self.client((topics, group_id), consumer.instance, consumer.start, properties, buffer)
+        let mut consumer = self.consumer.clone().with(&connector.consumer);
+        consumer.instance = consumer.instance.map(|instance| place.instance(&instance));
+        self.client(topics, group(connector), consumer, buffer)
     }
 
     /// A client for questions.
@@ -169,32 +167,44 @@ impl WorkerConfig {
     /// # Errors
     /// What is wrong with the properties.
     pub fn questions(&self) -> Result<KafkaConfig, String> {
-        let consumer = self.consumer.clone();
-        let none = (vec!["none".to_owned()], "none".to_owned());
-        self.client(none, None, None, consumer.properties.0, BUFFER)
+        let consumer = Overrides { instance: None, start: None, ..self.consumer.clone() };
+        self.client(vec!["none".to_owned()], "none".to_owned(), consumer, BUFFER)
+    }
+
+    /// A client of the worker itself, in this group, with further properties. Connectors' properties do not count here.
+    ///
+    /// # Errors
+    /// What is wrong with the properties.
+    pub(crate) fn own(
+        &self,
+        group_id: &str,
+        topic: &str,
+        more: impl Iterator<Item = (String, String)>,
+    ) -> Result<KafkaConfig, String> {
+        let mut own = self.common.clone();
+        own.properties.0.extend(more);
+        self.client(vec![topic.to_owned()], group_id.to_owned(), own, BUFFER)
     }
 
     fn client(
         &self,
-        (topics, group_id): (Vec<String>, String),
-        instance: Option<String>,
-        start: Option<kafka::StartRule>,
-        properties: BTreeMap<String, String>,
+        topics: Vec<String>,
+        group_id: String,
+        consumer: Overrides,
         buffer: u64,
     ) -> Result<KafkaConfig, String> {
+        let properties = consumer.properties.0.into_iter();
         let settings = KafkaSettings {
             bootstrap_servers: self.bootstrap.clone(),
             topics,
             group_id,
             // A static member only if the user says so: Connect's tasks are dynamic members.
-            group_instance_id: Some(instance.unwrap_or_default()),
-            start: start.unwrap_or_default(),
+            group_instance_id: Some(consumer.instance.unwrap_or_default()),
+            start: consumer.start.unwrap_or_default(),
             buffer: event::ByteSize(buffer),
             format: None,
             formats: BTreeMap::new(),
-            properties: Properties(
-                properties.into_iter().map(|(name, value)| (name, Property(value))).collect(),
-            ),
+            properties: Properties(properties.map(|(name, value)| (name, Property(value))).collect()),
         };
         settings.resolve("").map_err(|problems| {
             let texts: Vec<String> =
@@ -203,10 +213,22 @@ impl WorkerConfig {
         })
     }
 
-    /// The name of this worker in states: where others reach it, or else where it listens.
-    pub fn id(&self, bound: SocketAddr) -> String {
-        self.advertised.clone().unwrap_or_else(|| bound.to_string())
+    /// The name of this worker in states: where others reach it, or else where it listens. A distributed worker that
+    /// listens at an address which every machine has is named by its `host`, because each worker needs a name of its own.
+    pub fn id(&self, bound: SocketAddr, host: &str) -> String {
+        let is_everywhere = bound.ip().is_loopback() || bound.ip().is_unspecified();
+        let own = match self.distributed.is_some() && is_everywhere && !host.is_empty() {
+            true => format!("{host}:{}", bound.port()),
+            false => bound.to_string(),
+        };
+        self.advertised.clone().unwrap_or(own)
     }
+}
+
+/// The consumer group of a connector.
+pub(crate) fn group(connector: &Connector) -> String {
+    let own = connector.consumer.group_id.clone();
+    own.unwrap_or_else(|| format!("connect-{}", connector.name))
 }
 
 fn memory(config: &Config, note: &mut impl FnMut(&str, String)) -> Memory {
@@ -272,8 +294,8 @@ fn protections(config: &Config, note: &mut impl FnMut(&str, String)) {
     }
 }
 
-/// Properties of every client have no prefix. Those of consumers have `consumer.`, and win.
-fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> Overrides {
+/// Properties of every client have no prefix. Those of consumers have `consumer.`, and win. Returns both.
+fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> (Overrides, Overrides) {
     let is_security = |name: &str| {
         name.starts_with("ssl.")
             || name.starts_with("sasl.")
@@ -294,7 +316,7 @@ fn clients(config: &Config, note: &mut impl FnMut(&str, String)) -> Overrides {
     for (name, problem) in problems {
         note(&format!("consumer.{name}"), problem);
     }
-    common.with(&own)
+    (common.clone(), common.with(&own))
 }
 
 /// Keys that are not known. Connect ignores them with a warning, too.
@@ -325,8 +347,9 @@ fn unknown(config: &Config) -> Vec<String> {
         KNOWN.contains(&name)
             || WITHOUT_EFFECT.contains(&name)
             || name == "client.id"
+            || distributed::is_key(name)
             || name == MEMORY
-            || PREFIXES.iter().chain(&DISTRIBUTED).any(|prefix| name.starts_with(prefix))
+            || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
     let text = |name: &String| {
         format!("unknown key {name} is ignored, as Connect ignores it; {}", hint(name, &KNOWN, "keys"))
@@ -369,7 +392,6 @@ mod tests {
         };
         check("listeners=https://:1", (5, "listeners"));
         check("consumer.isolation.level=read_uncommitted", (5, "consumer.isolation.level"));
-        check("config.storage.topic=c", (5, "config.storage.topic"));
         check("rest.extension.classes=a.B", (5, "rest.extension.classes"));
         let file =
             "config.providers=f\nconfig.providers.f.class=FileConfigProvider\nconfig.providers.f.param";
@@ -380,6 +402,33 @@ mod tests {
         check("aqueduct.memory=lots", (5, "aqueduct.memory"));
         check("a=${nope:b:c}", (5, "a"));
         check("\nbootstrap.servers=", (6, "bootstrap.servers"));
+    }
+
+    /// As Kafka 4.4 has it, without its comments.
+    #[test]
+    fn kafkas_own_distributed_file_is_read() {
+        let text = "bootstrap.servers=localhost:9092\ngroup.id=connect-cluster\nkey.converter=org.apache.kafka.connect.json.JsonConverter\nvalue.converter=org.apache.kafka.connect.json.JsonConverter\nkey.converter.schemas.enable=true\nvalue.converter.schemas.enable=true\noffset.storage.topic=connect-offsets\noffset.storage.replication.factor=1\nconfig.storage.topic=connect-configs\nconfig.storage.replication.factor=1\nstatus.storage.topic=connect-status\nstatus.storage.replication.factor=1\noffset.flush.interval.ms=10000\n";
+        let entries = properties::parse(text.as_bytes()).expect("valid");
+        let config = WorkerConfig::read(&entries).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        assert_eq!(config.distributed.map(|shared| shared.group).as_deref(), Some("connect-cluster"));
+        assert_eq!(config.warnings, [""; 0]);
+        let mistakes = read("group.id=g\nstatus.storage.topic=s").err().unwrap_or_default();
+        assert_eq!(mistakes, [(0, "config.storage.topic".to_owned())]);
+    }
+
+    #[test]
+    fn workers_of_one_group_have_names_of_their_own() {
+        let shared = "group.id=g\nconfig.storage.topic=c\nstatus.storage.topic=s\n";
+        for (more, bound, expected) in [
+            ("", "127.0.0.1:8083", "127.0.0.1:8083"),
+            (shared, "127.0.0.1:8083", "host:8083"),
+            (shared, "0.0.0.0:1", "host:1"),
+            (shared, "10.0.0.7:8083", "10.0.0.7:8083"),
+            ("rest.advertised.host.name=w1", "127.0.0.1:1", "w1:8083"),
+        ] {
+            let config = read(more).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+            assert_eq!(config.id(bound.parse().expect("an address"), "host"), expected);
+        }
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::spawn_blocking,
 };
 
 use super::{
     Answer, OffsetChange, Patch, Target, View, WorkerConfig, WorkerError,
-    herder::{Change, Command},
+    change::{Change, Command},
 };
 use crate::{
     connector::{self, Connector},
@@ -20,16 +20,40 @@ use crate::{
 /// Sends commands to a [`super::Herder`]. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Command>,
     /// The properties of the worker.
     pub config: Arc<WorkerConfig>,
+    /// Whether commands are taken. A distributed worker first reads what the others have written.
+    ready: watch::Receiver<bool>,
 }
 
 impl Handle {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        config: Arc<WorkerConfig>,
+        ready: watch::Receiver<bool>,
+    ) -> Self {
+        Self { commands, config, ready }
+    }
+
+    /// Whether the worker takes commands; those that are sent before wait.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Returns once the worker takes commands, or has ended.
+    pub async fn until_ready(&self) {
+        // An error means that the herder has ended.
+        drop(self.ready.clone().wait_for(|ready| *ready).await);
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Answer<T> {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| WorkerError::ShuttingDown)?;
-        answer.await.map_err(|_| WorkerError::ShuttingDown)
+        let asked = async {
+            self.commands.send(command(reply)).await.map_err(|_| WorkerError::ShuttingDown)?;
+            answer.await.map_err(|_| WorkerError::ShuttingDown)
+        };
+        tokio::time::timeout(PATIENCE, asked).await.unwrap_or(Err(WorkerError::TimedOut))
     }
 
     /// All connectors, by name.
@@ -201,6 +225,8 @@ impl Handle {
     }
 }
 
+/// How long a command may take, as in Connect.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(90);
 /// How long brokers may take to answer.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
 

@@ -16,32 +16,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{Answer, Handle, Patch, Status, Target, TaskState, View, WorkerConfig, WorkerError, supervise};
+use super::{
+    Answer, Handle, Status, Target, TaskState, View, WorkerConfig, WorkerError,
+    change::{Change, Changed, Command, send},
+    supervise,
+};
 use crate::{
-    connector::{self, Connector},
+    connector::Connector,
     define::Config,
-    task::{TaskError, TaskMetrics},
+    task::{Place, TaskError, TaskMetrics},
 };
 
-pub(super) enum Command {
-    List(oneshot::Sender<Vec<View>>),
-    Change { name: String, change: Change, reply: oneshot::Sender<Answer<(View, bool)>> },
-    Target { name: String, target: Target, reply: oneshot::Sender<Answer<()>> },
-    Restart { name: String, task: Option<u32>, only_failed: bool, reply: oneshot::Sender<Answer<View>> },
-    Delete { name: String, reply: oneshot::Sender<Answer<()>> },
-    ResetTopics { name: String },
-    Stopped { name: String, reply: oneshot::Sender<Answer<Connector>> },
-}
-
-/// A change of a configuration.
-pub(super) enum Change {
-    Create(Config, Option<Target>),
-    Replace(Config),
-    Patch(Patch),
-}
-
 /// How many commands can wait.
-const COMMANDS: usize = 64;
+pub(super) const COMMANDS: usize = 64;
 
 /// Owns the connectors of a worker.
 pub struct Herder {
@@ -87,7 +74,7 @@ impl Herder {
             names: HashMap::new(),
             leaving: BTreeMap::new(),
         };
-        (herder, Handle { commands: sender, config })
+        (herder, Handle::new(sender, config, watch::channel(true).1))
     }
 
     /// Runs until `shutdown`, and returns once every task has ended.
@@ -156,40 +143,8 @@ impl Herder {
     /// Creates a connector, or changes its configuration, and returns whether it is new. Nothing changes unless the
     /// configuration is valid.
     fn change(&mut self, name: &str, change: Change) -> Answer<bool> {
-        let (mut config, state, must_be_new) = match change {
-            Change::Create(config, state) => (config, state, true),
-            Change::Replace(config) => (config, None, false),
-            Change::Patch(patch) => {
-                let held = self.held.get(name).ok_or_else(|| WorkerError::NoConnector(name.to_owned()))?;
-                let mut config = held.config.clone();
-                for (key, value) in patch {
-                    match value {
-                        Some(value) => drop(config.insert(key, value)),
-                        None => drop(config.remove(&key)),
-                    }
-                }
-                (config, None, false)
-            }
-        };
-        if let Some(other) = config.get("name").filter(|other| other.as_str() != name && !name.is_empty()) {
-            return Err(WorkerError::OtherName(other.clone(), name.to_owned()));
-        }
-        check_class(&config)?;
-        config.insert("name".to_owned(), name.to_owned());
-        let (validation, connector) = connector::validate(&config, &self.config.defaults);
-        let Some(connector) = connector else {
-            return Err(WorkerError::Invalid(validation.values.errors().map(str::to_owned).collect()));
-        };
-        if must_be_new && self.held.contains_key(name) {
-            return Err(WorkerError::Exists(name.to_owned()));
-        }
-        for warning in &validation.warnings {
-            tracing::warn!(
-                connector = name,
-                action = "none if this is intended; otherwise correct the configuration",
-                "{warning}"
-            );
-        }
+        let held = self.held.get(name).map(|held| &held.config);
+        let Changed { config, connector, state } = change.apply(name, held, &self.config.defaults)?;
         match self.held.get_mut(name) {
             Some(held) => {
                 (held.config, held.connector) = (config, connector);
@@ -253,8 +208,8 @@ impl Herder {
         } else {
             held.task = TaskState::Paused;
         }
-        if let Some((state, _)) = &mut view.status.task {
-            *state = "RESTARTING";
+        for task in &mut view.status.tasks {
+            task.state = "RESTARTING";
         }
         Ok(view)
     }
@@ -287,7 +242,7 @@ impl Herder {
         tracing::info!(connector = name, "connector starting");
         let running = supervise::run(
             self.config.clone(),
-            held.connector.clone(),
+            (held.connector.clone(), Place::ONLY),
             self.metrics.clone(),
             held.topics.clone(),
             stop,
@@ -383,20 +338,5 @@ fn log_late_failure(name: &str, result: Result<(), String>) {
             action = "none; what was not committed is read again",
             "the task failed while it was stopped"
         );
-    }
-}
-
-/// Before anything else, as in Connect.
-fn check_class(config: &Config) -> Answer<()> {
-    match config.get("connector.class").map(|class| class.trim()) {
-        None | Some("") => Err(WorkerError::NoClass),
-        Some(class) if connector::is_class(class) => Ok(()),
-        Some(class) => Err(WorkerError::OtherClass(class.to_owned())),
-    }
-}
-
-fn send<T>(reply: oneshot::Sender<T>, answer: T) {
-    if reply.send(answer).is_err() {
-        tracing::debug!("the client has closed its connection");
     }
 }

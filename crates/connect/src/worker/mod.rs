@@ -1,20 +1,22 @@
-//! A standalone worker: the connectors of one process, and their states.
+//! A worker: the connectors of one process, and their states. See [`crate::distributed`] for what several workers share.
 //!
 //! | module | contents |
 //! |---|---|
 //! | `config` | the worker's properties |
 //! | `state` | states of connectors and tasks, and why a command is refused |
-//! | `herder` | owns the connectors, and takes commands and the ends of tasks one at a time |
+//! | `change` | what REST asks, and the configuration that a change leads to |
+//! | `herder` | owns the connectors of a standalone worker, and takes commands and the ends of tasks one at a time |
 //! | `handle` | what sends the commands |
 //! | `memory` | what all connectors of the process may take |
 //! | `supervise` | one task, from waiting for its topics to its end |
 
-mod config;
+pub(crate) mod change;
+pub(crate) mod config;
 mod handle;
 mod herder;
 mod memory;
 mod state;
-mod supervise;
+pub(crate) mod supervise;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +24,7 @@ pub use config::{Mistake, WorkerConfig};
 pub use handle::Handle;
 pub use herder::Herder;
 pub use memory::Memory;
-pub use state::{Status, Target, TaskState, WorkerError};
+pub use state::{Status, Target, TaskState, TaskStatus, WorkerError};
 
 use crate::define::Config;
 

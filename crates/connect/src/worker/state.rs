@@ -35,10 +35,23 @@ pub struct Status {
     pub connector: &'static str,
     /// The worker.
     pub worker: String,
-    /// The task's state, and why it has failed.
-    pub task: Option<(&'static str, Option<String>)>,
+    /// The tasks, by number.
+    pub tasks: Vec<TaskStatus>,
     /// Topics from which records arrived.
     pub topics: Vec<String>,
+}
+
+/// What REST shows of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskStatus {
+    /// Its number.
+    pub id: u32,
+    /// Its state.
+    pub state: &'static str,
+    /// The worker that runs it, or is to run it.
+    pub worker: String,
+    /// Why it has failed.
+    pub trace: Option<String>,
 }
 
 /// Why a command is refused.
@@ -53,6 +66,9 @@ pub enum WorkerError {
     /// There is no such task.
     #[error("Task {0}-{1} not found")]
     NoTask(String, u32),
+    /// As [`Self::NoTask`], in the words of a distributed worker.
+    #[error("Unknown task: {0}-{1}")]
+    UnknownTask(String, u32),
     /// There is one already.
     #[error("Connector {0} already exists")]
     Exists(String),
@@ -76,9 +92,17 @@ pub enum WorkerError {
         "Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/{0}/stop' endpoint"
     )]
     NotStopped(String),
+    /// Another change of the connector came first.
+    #[error(
+        "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)"
+    )]
+    Conflict,
     /// Kafka refuses, or does not answer.
     #[error("{0}")]
     Kafka(String),
+    /// A distributed worker has not read its topics yet, or Kafka does not answer.
+    #[error("Request timed out. The worker is waiting for Kafka")]
+    TimedOut,
     /// The worker ends.
     #[error("the worker is shutting down")]
     ShuttingDown,
@@ -109,7 +133,8 @@ impl Target {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
             Self::Paused => "PAUSED",
@@ -124,15 +149,33 @@ impl fmt::Display for Target {
     }
 }
 
+impl TaskState {
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Unassigned => "UNASSIGNED",
+            Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
+            Self::Failed(_) => "FAILED",
+        }
+    }
+
+    /// Why the task has failed.
+    pub(crate) fn trace(&self) -> Option<&str> {
+        if let Self::Failed(trace) = self { Some(trace) } else { None }
+    }
+}
+
 impl Status {
-    /// The status of a connector on a worker.
+    /// The status of a connector with one task on one worker.
     pub(super) fn of(target: Target, task: &TaskState, worker: String, topics: Vec<String>) -> Self {
-        let task = match (target, task) {
-            (Target::Stopped, _) | (_, TaskState::Unassigned) => None,
-            (_, TaskState::Running) => Some(("RUNNING", None)),
-            (_, TaskState::Paused) => Some(("PAUSED", None)),
-            (_, TaskState::Failed(trace)) => Some(("FAILED", Some(trace.clone()))),
-        };
-        Self { connector: target.name(), worker, task, topics }
+        let has_task = target != Target::Stopped && *task != TaskState::Unassigned;
+        let task = has_task.then(|| TaskStatus {
+            id: 0,
+            state: task.name(),
+            worker: worker.clone(),
+            trace: task.trace().map(str::to_owned),
+        });
+        Self { connector: target.name(), worker, tasks: task.into_iter().collect(), topics }
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::WorkerConfig;
 use crate::{
     connector::{Connector, ENDPOINT},
-    task::{self, Task, TaskError, TaskMetrics, chain},
+    task::{self, Place, Task, TaskError, TaskMetrics, chain},
 };
 
 /// How often topics are looked for that do not exist, or that an expression may select.
@@ -22,9 +22,9 @@ const ANSWER: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Why the task failed.
-pub(super) async fn run(
+pub(crate) async fn run(
     config: Arc<WorkerConfig>,
-    connector: Connector,
+    (connector, place): (Connector, Place),
     metrics: TaskMetrics,
     topics: watch::Sender<BTreeSet<Arc<str>>>,
     stop: CancellationToken,
@@ -50,9 +50,10 @@ pub(super) async fn run(
             continue;
         }
         is_waiting = false;
-        let kafka = config.member(&connector, found.iter().cloned().collect(), share.half());
+        let kafka = config.member(&connector, found.iter().cloned().collect(), (place, share.half()));
         let kafka = kafka.map_err(TaskError::Other)?;
         let task = Task {
+            place,
             connector: connector.clone(),
             in_flight: share.half(),
             kafka,

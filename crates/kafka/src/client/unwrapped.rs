@@ -204,6 +204,7 @@ unsafe fn described_group(group: &sys::rd_kafka_group_info) -> Result<Group, RDK
         let count = usize::try_from(group.member_cnt).unwrap_or(0);
         for member in slice::from_raw_parts(group.members, count) {
             found.instances.extend(instance(&copied(member.member_id)));
+            found.clients.push(copied(member.client_id));
             if member.member_assignment.is_null() {
                 continue;
             }

@@ -29,6 +29,8 @@ pub struct Group {
     pub assigned: BTreeSet<TopicPartition>,
     /// The `group.instance.id` of each static member.
     pub instances: BTreeSet<String>,
+    /// The `client.id` of each member.
+    pub clients: Vec<String>,
 }
 
 /// The assignment and the topics at one time.

@@ -333,7 +333,7 @@ impl World {
         let ours = self.kafka.topics.iter().filter(|(name, _)| self.topics.contains(*name));
         let topics = ours.map(|(name, topic)| (name.clone(), topic.logs.len() as i32)).collect();
         let assigned = self.kafka.owners.keys().cloned().collect();
-        let group = Group { is_stable: true, assigned, instances: BTreeSet::new() };
+        let group = Group { is_stable: true, assigned, ..Group::default() };
         let replica = &mut self.replicas[number];
         let held = replica.held.keys().cloned().collect();
         let (strays, assignments) = (&replica.strays, replica.assignments);
