@@ -48,7 +48,7 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 # Most tests wait for windows and restarts more than they compute: several for each core, and the comparisons at the same
 # time. The documents use the default ports, as tests of commands do, so these run one after the other.
 tests:
-	$(LINTED) RUST_TEST_THREADS=$$((4 * $$(nproc))) cargo test --workspace --locked
+	$(LINTED) RUST_TEST_THREADS=$$((4 * $$(nproc))) cargo test --workspace --locked --no-fail-fast
 	python3 tests/documents/follow.py
 
 comparisons:

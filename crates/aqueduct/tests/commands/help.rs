@@ -12,6 +12,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("aqueduct setup", "needs Pub/Sub; tests/tests/pipe"),
     ("aqueduct connector", "needs Kafka and Pub/Sub; tests/tests/pipe"),
     ("aqueduct connect connect-standalone.properties pubsub-sink.json", "needs Kafka; tests/connect"),
+    ("aqueduct connect connect-distributed.properties", "needs Kafka; tests/connect"),
     ("aqueduct connect --translate", "needs files; connect.rs"),
     ("aqueduct processor --config aqueduct.toml", "needs Pub/Sub; tests/tests/pipe"),
     ("aqueduct check", "needs all services; services.rs"),
