@@ -26,7 +26,7 @@ pub struct Validation {
     pub values: Values,
     /// The groups of the keys.
     pub groups: Vec<String>,
-    /// Things that are allowed and probably not intended.
+    /// What is allowed and probably not intended.
     pub warnings: Vec<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-/// A value of a key, a value, a field or an element. With a schema, the schema tells an `int8` from an `int64`.
+/// A value of a key, a value, a field or an element. With a schema, the schema distinguishes an `int8` from an `int64`.
 ///
 /// It has no content in its `Debug`, because it can be personal data.
 #[derive(Clone, PartialEq)]

@@ -405,7 +405,7 @@ fn text(connector: &Config, draft: &Draft) -> String {
         "# Stop the connector before you start this: both use one consumer group, and this one continues at its offsets.\n\
          # `aqueduct setup` creates the topic for marks, <topic>-marks. With marks the processor knows which offsets have\n\
          # no event and why, counts every event once after any restart, and knows when a window is complete. Connect\n\
-         # has nothing like them: a subscriber cannot tell a lost message from one that never existed.\n",
+         # has nothing like them: to a subscriber a lost message looks like one that never existed.\n",
     );
     if !draft.notes.is_empty() {
         out.push_str("#\n# What differs, or is left to do:\n");

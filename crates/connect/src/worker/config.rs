@@ -36,7 +36,7 @@ pub struct WorkerConfig {
     pub memory: Memory,
     /// Properties of every client, and of consumers.
     consumer: Overrides,
-    /// Things that are allowed and probably not intended.
+    /// What is allowed and probably not intended.
     pub warnings: Vec<String>,
 }
 

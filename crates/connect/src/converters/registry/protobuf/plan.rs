@@ -329,7 +329,7 @@ fn optional(node: Node) -> Node {
     Node { schema: Arc::new((*node.schema).clone().optional()), ..node }
 }
 
-/// The `oneof` of a field, unless it only stands for the keyword `optional`.
+/// The `oneof` of a field, unless it only represents the keyword `optional`.
 fn real_oneof(field: &FieldDescriptor) -> Option<OneofDescriptor> {
     field.containing_oneof().filter(|oneof| !oneof.is_synthetic())
 }
