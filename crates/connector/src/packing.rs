@@ -8,7 +8,7 @@ use event::wire;
 use kafka::Slot;
 use pubsub::{
     Attributes, Encoder,
-    pack::{self, Offsets, PackBuilder},
+    pack::{self, Compressor, Offsets, PackBuilder},
 };
 
 use crate::{
@@ -33,6 +33,7 @@ pub(crate) struct Packs {
     bytes: usize,
     /// Packs that are empty, for their memory.
     spare: Vec<PackBuilder>,
+    compressor: Compressor,
 }
 
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Packs {
         let open = &mut self.open[self.last];
         self.bytes -= open.pack.contents();
         let finished = open.pack.is_full().then(|| {
-            let (offsets, message) = open.finish(encoder);
+            let (offsets, message) = open.finish(encoder, &mut self.compressor);
             (open.slot.clone(), offsets, message)
         });
         let headers = event.headers().iter().map(|(name, value)| (name, &**value));
@@ -100,7 +101,7 @@ impl Packs {
         let open = std::mem::take(&mut self.open);
         self.bytes = 0;
         let finish = |mut open: Open| {
-            let (offsets, message) = open.finish(encoder);
+            let (offsets, message) = open.finish(encoder, &mut self.compressor);
             self.spare.push(open.pack);
             (open.slot, offsets, message)
         };
@@ -109,11 +110,11 @@ impl Packs {
 }
 
 impl Open {
-    fn finish(&mut self, encoder: &mut Encoder) -> (Offsets, Message) {
-        let (offsets, data) = self.pack.finish();
+    fn finish(&mut self, encoder: &mut Encoder, compressor: &mut Compressor) -> (Offsets, Message) {
+        let (offsets, data) = self.pack.finish(compressor);
         let text = offsets.to_string();
         let own = [(wire::FORMAT, pack::FORMAT), (wire::OFFSETS, &*text)];
-        let out = encoder.encode(&data, &self.attributes, own.into_iter());
+        let out = encoder.encode(data, &self.attributes, own.into_iter());
         (offsets, Message::of_pack(out.expect("a pack is far below the limits of a message")))
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use ::pubsub::{
     Attributes, Encoder,
-    pack::{self, PackBuilder},
+    pack::{self, Compressor, PackBuilder},
 };
 use event::{EventTime, Mark, Partition, wire};
 use prost::encoding::{WireType, encode_key, encode_varint};
@@ -70,9 +70,10 @@ impl Version {
                     let none = std::iter::empty();
                     builder.push(*offset, Some(*timestamp), (None, None), none, &event.payload);
                 }
-                let (offsets, payload) = builder.finish();
+                let mut compressor = Compressor::default();
+                let (offsets, payload) = builder.finish(&mut compressor);
                 let own = [(wire::FORMAT, pack::FORMAT.to_owned()), (wire::OFFSETS, offsets.to_string())];
-                message(&payload, partition, &own, published)
+                message(payload, partition, &own, published)
             }
             Form::Redrive(number) => {
                 let [offset, timestamp] = position;

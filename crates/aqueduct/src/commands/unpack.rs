@@ -161,7 +161,7 @@ fn write(attributes: BTreeMap<&str, String>, event: &[u8], output: &mut impl Wri
 mod tests {
     use std::sync::Arc;
 
-    use pubsub::pack::PackBuilder;
+    use pubsub::pack::{Compressor, PackBuilder};
     use serde_json::{Value, json};
 
     use super::*;
@@ -179,7 +179,8 @@ mod tests {
         let none = || std::iter::empty();
         builder.push(7, Some(1_700), (Some("key"), Some(&Arc::from("k1"))), none(), b"{\"n\":\r\n1.50}");
         builder.push(9, None, (None, None), [(&name, "t")].into_iter(), br#"{"n":2}"#);
-        let (offsets, data) = builder.finish();
+        let mut compressor = Compressor::default();
+        let (offsets, data) = builder.finish(&mut compressor);
         json!({"data": STANDARD.encode(data), "attributes": {
             "kafka.topic": "events", "kafka.partition": "3", "aqueduct.incarnation": "i",
             "aqueduct.format": "pack-1", "aqueduct.offsets": offsets.to_string(),

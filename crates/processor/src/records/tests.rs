@@ -7,7 +7,7 @@ use flow::{Flow, FlowSettings};
 use proptest::prelude::*;
 use pubsub::{
     Encoder, OutMessage,
-    pack::{self, PackBuilder},
+    pack::{self, Compressor, PackBuilder},
 };
 
 use super::*;
@@ -81,8 +81,9 @@ fn packed(offsets: impl Iterator<Item = u64>) -> (String, Vec<u8>) {
     for offset in offsets {
         builder.push(offset, Some(NOW.0), (None, None), std::iter::empty(), &event(offset));
     }
-    let (offsets, payload) = builder.finish();
-    (offsets.to_string(), payload)
+    let mut compressor = Compressor::default();
+    let (offsets, payload) = builder.finish(&mut compressor);
+    (offsets.to_string(), payload.to_vec())
 }
 
 proptest! {

@@ -27,7 +27,7 @@ mod offsets;
 
 mod unpack;
 
-pub use columns::PackBuilder;
+pub use columns::{Compressor, PackBuilder};
 pub use offsets::Offsets;
 pub use unpack::{Damaged, Pack, Packed, Unpacker};
 

@@ -54,8 +54,9 @@ fn pack(records: &[Made]) -> (Vec<u64>, Offsets, Vec<u8>) {
         let key = (record.key.as_deref(), record.key_id.map(|id| &names[id]));
         builder.push(offset, record.timestamp, key, headers, &record.event);
     }
-    let (packed, data) = builder.finish();
-    (offsets, packed, data)
+    let mut compressor = Compressor::default();
+    let (packed, data) = builder.finish(&mut compressor);
+    (offsets, packed, data.to_vec())
 }
 
 fn expected<'a>(record: &'a Made, offset: u64) -> Packed<'a> {
@@ -171,8 +172,9 @@ fn a_pack_is_full_before_its_limits() {
         offset += 1;
     }
     assert!((2..10).contains(&offset));
-    let (offsets, data) = builder.finish();
+    let mut compressor = Compressor::default();
+    let (offsets, data) = builder.finish(&mut compressor);
     assert!(builder.is_empty() && data.len() <= MAX_CONTENTS);
     let mut unpacker = Unpacker::default();
-    assert_eq!(unpacker.unpack(&offsets, &data).expect("a pack").records().len() as u64, offset);
+    assert_eq!(unpacker.unpack(&offsets, data).expect("a pack").records().len() as u64, offset);
 }
