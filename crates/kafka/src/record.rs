@@ -3,8 +3,10 @@
 use event::EventTime;
 use rdkafka::{
     Message, Timestamp,
-    message::{BorrowedHeaders, BorrowedMessage, Headers as _, OwnedMessage},
+    message::{BorrowedHeaders, Headers as _, OwnedMessage},
 };
+
+use crate::client::taken::Taken;
 
 /// A record of a topic. It has no `Debug`, because key, value and headers can be personal data.
 #[derive(Clone, Copy)]
@@ -25,7 +27,7 @@ pub struct OwnedRecord(OwnedMessage);
 
 #[derive(Clone, Copy)]
 enum AnyMessage<'a> {
-    Borrowed(&'a BorrowedMessage<'a>),
+    Taken(&'a Taken<'a>),
     Owned(&'a OwnedMessage),
 }
 
@@ -33,8 +35,32 @@ enum AnyMessage<'a> {
 const OVERHEAD: usize = 200;
 
 impl<'a> Record<'a> {
-    pub(crate) fn borrowed(message: &'a BorrowedMessage<'a>) -> Self {
-        Self::of(message, AnyMessage::Borrowed(message))
+    pub(crate) fn taken(message: &'a Taken<'a>) -> Self {
+        Self::of(message, AnyMessage::Taken(message))
+    }
+
+    /// The name of its topic.
+    pub(crate) fn topic(&self) -> &'a str {
+        match self.message {
+            AnyMessage::Taken(message) => message.topic(),
+            AnyMessage::Owned(message) => message.topic(),
+        }
+    }
+
+    /// The number of its partition.
+    pub(crate) fn partition(&self) -> i32 {
+        match self.message {
+            AnyMessage::Taken(message) => message.partition(),
+            AnyMessage::Owned(message) => message.partition(),
+        }
+    }
+
+    /// A copy that outlives the consumer.
+    pub(crate) fn detach(&self) -> OwnedRecord {
+        OwnedRecord(match self.message {
+            AnyMessage::Taken(message) => message.detach(),
+            AnyMessage::Owned(message) => message.clone(),
+        })
     }
 
     fn of(fields: &'a impl Message, message: AnyMessage<'a>) -> Self {
@@ -57,7 +83,7 @@ impl<'a> Record<'a> {
     /// As [`Self::headers`], with those that have no value.
     pub fn all_headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
         let headers: Option<&'a BorrowedHeaders> = match self.message {
-            AnyMessage::Borrowed(message) => message.headers(),
+            AnyMessage::Taken(message) => message.headers(),
             AnyMessage::Owned(message) => message.headers().map(|headers| headers.as_borrowed()),
         };
         let all = headers.into_iter().flat_map(|headers| headers.iter());
