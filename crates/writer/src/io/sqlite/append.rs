@@ -1,9 +1,11 @@
 //! Appends by offset: one transaction compares the stream's end, adds the rows and moves the end.
 
+use std::cmp::Ordering;
+
 use flow::{
     append::{Append, Appended},
     number::Total,
-    row::Cell,
+    row::{Cell, FlowTable},
 };
 use rusqlite::{
     Connection, OptionalExtension, TransactionBehavior, params, params_from_iter,
@@ -17,6 +19,11 @@ use super::{
     upsert,
 };
 use crate::{WriterError, WriterMode, names::STREAMS, requests, schema::Target, stamp};
+
+/// Rows of one statement. More of them gain nothing.
+const ROWS: usize = 50;
+/// SQLite's limit for the parameters of a statement.
+const PARAMETERS: usize = 32_766;
 
 /// Adds an empty stream. Its name is random, so that no stream of a file that was deleted is taken for it.
 pub(crate) fn open_stream(connection: &mut Connection, table: &str) -> Result<String, Fault> {
@@ -59,7 +66,7 @@ pub(crate) fn append(
     }
     match (mode, target.flow) {
         (WriterMode::Upsert, Some(flow)) => upsert::put(&transaction, flow, &rows)?,
-        _ => insert(&transaction, &table, &rows)?,
+        (_, flow) => insert(&transaction, (&table, flow), &rows)?,
     }
     transaction
         .prepare_cached(&format!("UPDATE {STREAMS} SET next_offset = ?2 WHERE name = ?1"))?
@@ -89,16 +96,61 @@ pub(crate) fn contains(connection: &Connection, append: &Append, target: &Target
     Ok(false)
 }
 
-fn insert(connection: &Connection, table: &str, rows: &Decoded<'_>) -> Result<(), Fault> {
+fn insert<'r>(
+    connection: &Connection,
+    (table, flow): (&str, Option<&FlowTable>),
+    rows: &Decoded<'r>,
+) -> Result<(), Fault> {
     let (names, places) = shared(connection, table, rows)?;
+    let mut all: Vec<_> = rows.rows().collect();
+    // Where windows merge, the order in which panes of a key arrived counts.
+    if let Some(flow) = flow.filter(|flow| !flow.merging) {
+        sort(&mut all, &rows.columns, flow);
+    }
     let columns: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
-    let values = vec!["?"; columns.len()].join(", ");
-    let sql = format!("INSERT INTO \"{table}\" ({}) VALUES ({values})", columns.join(", "));
-    let mut statement = connection.prepare_cached(&sql)?;
-    for row in rows.rows() {
-        statement.execute(params_from_iter(places.iter().map(|place| value(row[*place]))))?;
+    let values = format!("({})", vec!["?"; columns.len()].join(", "));
+    let sql = |rows: usize| {
+        let values = vec![&*values; rows].join(", ");
+        format!("INSERT INTO \"{table}\" ({}) VALUES {values}", columns.join(", "))
+    };
+    let cells = |row: &[Cell<'r>]| places.iter().map(|place| value(row[*place])).collect::<Vec<_>>();
+    let many = (PARAMETERS / places.len().max(1)).clamp(1, ROWS);
+    let groups = all.chunks_exact(many);
+    let rest = groups.remainder();
+    if groups.len() > 0 {
+        let mut statement = connection.prepare_cached(&sql(many))?;
+        for group in groups {
+            statement.execute(params_from_iter(group.iter().flat_map(|row| cells(row))))?;
+        }
+    }
+    let mut statement = connection.prepare_cached(&sql(1))?;
+    for row in rest {
+        statement.execute(params_from_iter(cells(row)))?;
     }
     Ok(())
+}
+
+/// Sorts rows as the table's index does. Otherwise each row is added at another place of the index, which for many keys is
+/// larger than SQLite's cache.
+fn sort(rows: &mut [&[Cell<'_>]], columns: &[&str], flow: &FlowTable) {
+    let by = flow.columns.iter().map(String::as_str);
+    let place = |name: &str| columns.iter().position(|column| column.eq_ignore_ascii_case(name));
+    let places: Vec<usize> = std::iter::once("window_end").chain(by).filter_map(place).collect();
+    // Stable: of two panes of a window and key, the later one has the higher row number.
+    rows.sort_by(|a, b| {
+        places
+            .iter()
+            .fold(Ordering::Equal, |order, place| order.then_with(|| compare(&a[*place], &b[*place])))
+    });
+}
+
+/// The order of two cells of one column of texts or times.
+fn compare(a: &Cell<'_>, b: &Cell<'_>) -> Ordering {
+    match (a, b) {
+        (Cell::Text(a), Cell::Text(b)) => a.cmp(b),
+        (Cell::Time(a), Cell::Time(b)) => a.cmp(b),
+        (a, b) => matches!(b, Cell::Null).cmp(&matches!(a, Cell::Null)),
+    }
 }
 
 /// The columns that both rows and table have, and their places in the rows. A measure that was removed while its rows

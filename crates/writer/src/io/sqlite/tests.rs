@@ -111,6 +111,21 @@ fn progress(at: i64, watermark: EventTime) -> ProgressRow {
 }
 
 #[tokio::test]
+async fn many_rows_are_added_in_the_order_of_the_index() {
+    let (file, flow) = (File::new(), flow());
+    let writer = file.connect(&flow).await;
+    // More than two statements take, with several panes of each window and key.
+    let row = |n: i64| {
+        let page = format!("/{}", n * 7 % 5);
+        pane(Some(&page).filter(|_| n % 4 > 0).map(String::as_str), n % 3 * MINUTE, (n / 60) as u32, n as u64)
+    };
+    let mut rows: Vec<_> = (0..123).map(row).collect();
+    add(&writer, &rows).await;
+    rows.sort_by(|a, b| (a.window.end, &a.key).cmp(&(b.window.end, &b.key)));
+    assert_eq!(file.panes(&flow), rows);
+}
+
+#[tokio::test]
 async fn an_append_is_added_once_at_its_offset() {
     let (file, flow) = (File::new(), flow());
     let writer = file.connect(&flow).await;
