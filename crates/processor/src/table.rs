@@ -4,6 +4,8 @@
 //! entries have moved. Each shard doubles alone, which reduces both to a small part. A shard shrinks when most of it is
 //! empty.
 
+use std::hint::black_box;
+
 use hashbrown::{HashTable, hash_table};
 
 /// A power of two, and the largest length for which arrays implement `Default`.
@@ -125,11 +127,10 @@ impl<V> Table<V> {
         &mut entry.1
     }
 
-    /// Reads where a key is, or would be. The look-ups of several keys wait for memory at the same time, where those
-    /// between which an event is counted wait one after the other.
-    #[inline]
-    pub(crate) fn touch(&self, key: u128) -> bool {
-        self.get(key).is_some()
+    /// Reads where these keys are, or would be. These look-ups wait for memory at the same time, where those between which
+    /// an event is counted wait one after the other.
+    pub(crate) fn touch(&self, keys: impl Iterator<Item = u128>) {
+        black_box(keys.filter(|key| self.get(*key).is_some()).count());
     }
 
     pub(crate) fn remove(&mut self, key: u128) -> Option<V> {

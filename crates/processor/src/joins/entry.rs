@@ -166,7 +166,7 @@ impl Entry {
         let has_view = match owner {
             Some(number) => {
                 let view = self.views()[number];
-                moves.clicks(view.key, std::slice::from_ref(&click), 1);
+                moves.clicks(view.key, slice::from_ref(&click), 1);
                 if self.owned(number, moves.within).is_empty() {
                     moves.attribute(view.key, view.time, 1);
                 }

@@ -174,3 +174,14 @@ fn rejected(step: &'static str, reject: Reject) -> DataError {
     };
     DataError::new(step, problem)
 }
+
+/// What each format's tests compare: a payload that was converted, as JSON, and its schema.
+#[cfg(test)]
+fn converted(compiled: &Compiled, bytes: &[u8]) -> Result<(String, crate::data::Schema), String> {
+    let payload = codec::Payload { bytes, indexes: codec::Indexes::InPayload };
+    let datum = compiled.conversion.convert(payload).map_err(|error| error.to_string())?;
+    let schema = datum.schema.clone().expect("a schema");
+    let mut json = Vec::new();
+    crate::data::write_json(&datum.value, Some(&schema), &mut json);
+    Ok((String::from_utf8(json).expect("text"), (*schema).clone()))
+}

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    data::{Schema, Type, text, write_json},
+    data::{Schema, Type, text},
     define::Values,
 };
 
@@ -20,12 +20,7 @@ fn compiled(schema: &str, more: &[(&str, &str)]) -> Result<Compiled, SchemaError
 
 fn convert(schema: &str, bytes: &[u8]) -> Result<(String, Schema), String> {
     let compiled = compiled(schema, &[]).map_err(|error| error.to_string())?;
-    let datum = compiled.conversion.convert(Payload { bytes, indexes: Indexes::InPayload });
-    let datum = datum.map_err(|error| error.to_string())?;
-    let schema = datum.schema.clone().expect("a schema");
-    let mut json = Vec::new();
-    write_json(&datum.value, Some(&schema), &mut json);
-    Ok((String::from_utf8(json).expect("text"), (*schema).clone()))
+    super::super::converted(&compiled, bytes)
 }
 
 #[track_caller]

@@ -1,8 +1,8 @@
-use codec::{Format, Indexes, SchemaText};
+use codec::{Format, SchemaText};
 
 use super::*;
 use crate::{
-    data::{Schema, Type, logical, write_json},
+    data::{Schema, Type, logical},
     define::Values,
 };
 
@@ -16,12 +16,7 @@ fn convert(schema: &str, json: &str, more: &[(&str, &str)]) -> Result<(String, S
         subjects: None,
     };
     let compiled = compile(&text, options).map_err(|error| format!("schema: {error}"))?;
-    let datum = compiled.conversion.convert(Payload { bytes: json.as_bytes(), indexes: Indexes::InPayload });
-    let datum = datum.map_err(|error| error.to_string())?;
-    let schema = datum.schema.clone().expect("a schema");
-    let mut out = Vec::new();
-    write_json(&datum.value, Some(&schema), &mut out);
-    Ok((String::from_utf8(out).expect("text"), (*schema).clone()))
+    super::super::converted(&compiled, json.as_bytes())
 }
 
 #[track_caller]

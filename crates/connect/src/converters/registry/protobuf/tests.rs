@@ -1,9 +1,9 @@
-use codec::{Format, Indexes, SchemaText};
+use codec::{Format, SchemaText};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    data::{Schema, Type, logical, write_json},
+    data::{Schema, Type, logical},
     define::Values,
 };
 
@@ -13,13 +13,7 @@ fn convert(schema: &str, bytes: &[u8], more: &[(&str, &str)]) -> Result<(String,
     let text =
         SchemaText { format: Format::Protobuf, text: schema.to_owned(), references: vec![], subjects: None };
     let compiled = compile(&text, options).map_err(|error| error.to_string())?;
-    let payload = [&[0], bytes].concat();
-    let datum = compiled.conversion.convert(Payload { bytes: &payload, indexes: Indexes::InPayload });
-    let datum = datum.map_err(|error| error.to_string())?;
-    let schema = datum.schema.clone().expect("a schema");
-    let mut json = Vec::new();
-    write_json(&datum.value, Some(&schema), &mut json);
-    Ok((String::from_utf8(json).expect("text"), (*schema).clone()))
+    super::super::converted(&compiled, &[&[0], bytes].concat())
 }
 
 #[track_caller]
