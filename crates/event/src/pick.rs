@@ -73,7 +73,7 @@ struct Known {
 
 impl Known {
     fn is_next(&self, scanner: &mut Scanner<'_>) -> bool {
-        !self.text.is_empty() && scanner.next_member_is(&self.text)
+        !self.text.is_empty() && scanner.next_member_is(&self.text).is_some()
     }
 }
 

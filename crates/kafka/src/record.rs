@@ -5,10 +5,10 @@ use std::{borrow::Cow, ffi::CStr};
 use event::EventTime;
 use rdkafka::{
     Message, Timestamp,
-    message::{BorrowedHeaders, BorrowedMessage, OwnedMessage},
+    message::{BorrowedHeaders, OwnedMessage},
 };
 
-use crate::client::unwrapped;
+use crate::client::{taken::Taken, unwrapped};
 
 /// A record of a topic. It has no `Debug`, because key, value and headers can be personal data.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ pub struct OwnedRecord(OwnedMessage);
 
 #[derive(Clone, Copy)]
 enum AnyMessage<'a> {
-    Borrowed(&'a BorrowedMessage<'a>),
+    Taken(&'a Taken<'a>),
     Owned(&'a OwnedMessage),
 }
 
@@ -37,8 +37,32 @@ enum AnyMessage<'a> {
 const OVERHEAD: usize = 200;
 
 impl<'a> Record<'a> {
-    pub(crate) fn borrowed(message: &'a BorrowedMessage<'a>) -> Self {
-        Self::of(message, AnyMessage::Borrowed(message))
+    pub(crate) fn taken(message: &'a Taken<'a>) -> Self {
+        Self::of(message, AnyMessage::Taken(message))
+    }
+
+    /// The name of its topic.
+    pub(crate) fn topic(&self) -> &'a str {
+        match self.message {
+            AnyMessage::Taken(message) => message.topic(),
+            AnyMessage::Owned(message) => message.topic(),
+        }
+    }
+
+    /// The number of its partition.
+    pub(crate) fn partition(&self) -> i32 {
+        match self.message {
+            AnyMessage::Taken(message) => message.partition(),
+            AnyMessage::Owned(message) => message.partition(),
+        }
+    }
+
+    /// A copy that outlives the consumer.
+    pub(crate) fn detach(&self) -> OwnedRecord {
+        OwnedRecord(match self.message {
+            AnyMessage::Taken(message) => message.detach(),
+            AnyMessage::Owned(message) => message.clone(),
+        })
     }
 
     fn of(fields: &'a impl Message, message: AnyMessage<'a>) -> Self {
@@ -65,7 +89,7 @@ impl<'a> Record<'a> {
 
     fn raw_headers(&self) -> impl Iterator<Item = (&'a CStr, Option<&'a [u8]>)> + use<'a> {
         let headers: Option<&'a BorrowedHeaders> = match self.message {
-            AnyMessage::Borrowed(message) => message.headers(),
+            AnyMessage::Taken(message) => message.headers(),
             AnyMessage::Owned(message) => message.headers().map(|headers| headers.as_borrowed()),
         };
         headers.into_iter().flat_map(unwrapped::headers)

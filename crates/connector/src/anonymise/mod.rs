@@ -26,6 +26,7 @@ mod attributes;
 mod duplicates;
 mod number;
 mod observer;
+mod order;
 mod reject;
 mod rules;
 mod settings;
@@ -281,11 +282,13 @@ impl Anonymiser {
             Some(schema) => self.tagged.rules(schema, own),
             None => None,
         };
-        let rules = match tagged {
-            Some(rules) => rules.map_err(Reject::new)?,
-            None => own.map_or(&self.rules, |own| &self.topics[own].1),
+        let rules = match (tagged, own) {
+            (Some(rules), _) => rules.map_err(Reject::new)?,
+            (None, Some(own)) => &mut self.topics[own].1,
+            (None, None) => &mut self.rules,
         };
         let walked = walk::walk(rules, value, &mut self.scratch, observer)?;
+        let rules = &*rules;
         let key = match &self.keyring {
             None => None,
             Some(keyring) => Some(choose(keyring, rules, walked.time)?),

@@ -7,20 +7,22 @@
 //! Precedence: `remove` wins over everything at or below it; then fields that `forward` does not name are dropped; then
 //! pseudonyms and URLs apply. A declaration that never decides an outcome does not check a shape either.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use event::{
     Pattern, Pointer,
     pointer::{Step, array_index},
 };
 
-use super::{AnonymiseSettings, Forward, SettingsError, observer::Step as ObserverStep};
+use super::{AnonymiseSettings, Forward, SettingsError, observer::Step as ObserverStep, order::Orders};
 
 /// The tree. Fields that are not in it have the outcome of the last node above them.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
     nodes: Vec<Node>,
     time: Option<Arc<str>>,
+    /// What the events before looked like.
+    orders: Orders,
 }
 
 /// The rule for a field.
@@ -124,7 +126,8 @@ impl Rules {
             label: Some(label),
             done: 0,
         }));
-        let mut rules = Self { nodes: Vec::new(), time: time.as_ref().map(Pattern::text) };
+        let mut rules =
+            Self { nodes: Vec::new(), time: time.as_ref().map(Pattern::text), orders: Orders::default() };
         let root = rules.add(&live, all)?;
         // Even if nothing is declared to be forwarded, the output is an object.
         if matches!(rules.nodes[root].fate, Fate::Drop) {
@@ -136,6 +139,15 @@ impl Rules {
     /// The position at the start of the event.
     pub(super) fn root(&self) -> Place {
         Place::Node(0)
+    }
+
+    /// Lends the orders of members, which [`Self::put_orders`] returns.
+    pub(super) fn take_orders(&mut self) -> Orders {
+        mem::take(&mut self.orders)
+    }
+
+    pub(super) fn put_orders(&mut self, orders: Orders) {
+        self.orders = orders;
     }
 
     /// The pointer to the event's time, if it is read.

@@ -47,7 +47,7 @@ impl Tagged {
         &mut self,
         schema: &Arc<dyn Schema>,
         topic: Option<usize>,
-    ) -> Option<Result<&Rules, RejectCode>> {
+    ) -> Option<Result<&mut Rules, RejectCode>> {
         let settings = self.settings.as_ref()?;
         let address = Arc::as_ptr(schema).cast::<()>() as usize;
         let known = self.known.entry((address, topic)).or_insert_with(|| {
@@ -56,7 +56,7 @@ impl Tagged {
             let compile = || Rules::with_tagged(settings, time, &tagged).map_err(|_| RejectCode::TagConflict);
             Known { rules: (!tagged.is_empty()).then(compile), _schema: Arc::clone(schema) }
         });
-        known.rules.as_ref().map(|rules| rules.as_ref().map_err(|code| *code))
+        known.rules.as_mut().map(|rules| rules.as_mut().map_err(|code| *code))
     }
 }
 

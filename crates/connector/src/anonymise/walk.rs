@@ -3,12 +3,12 @@
 //! Pseudonyms are filled in afterwards, because the event's time, which selects the key, may follow the IDs. Until then
 //! a placeholder of the same length takes their place.
 
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use event::{
     EventTime,
     events::event_time,
-    json::{Scanner, Text, Token, without_byte_order_mark},
+    json::{Member, Scanner, Text, Token, without_byte_order_mark},
     pick::Value,
 };
 
@@ -17,6 +17,7 @@ use super::{
     duplicates::Names,
     number,
     observer::{Observer, Outcome, Visible},
+    order::{Followed, Orders, Parent},
     rules::{Fate, Node, Place, Rules},
     spans::{Items, Spans},
     url,
@@ -56,9 +57,21 @@ enum Id {
 
 /// Reads an event once.
 pub(super) fn walk<W: Observer>(
-    rules: &Rules,
+    rules: &mut Rules,
     input: &[u8],
     scratch: &mut Scratch,
+    observer: &mut W,
+) -> Result<Walked, Reject> {
+    let mut orders = rules.take_orders();
+    let walked = walk_with(rules, input, (scratch, &mut orders), observer);
+    rules.put_orders(orders);
+    walked
+}
+
+fn walk_with<W: Observer>(
+    rules: &Rules,
+    input: &[u8],
+    (scratch, orders): (&mut Scratch, &mut Orders),
     observer: &mut W,
 ) -> Result<Walked, Reject> {
     scratch.names.clear();
@@ -66,8 +79,8 @@ pub(super) fn walk<W: Observer>(
     scratch.decoded.clear();
     let scanner = Scanner::object(input)?;
     let spans = Spans::new(input, input.len() - without_byte_order_mark(input).len());
-    let mut walk = Walk { rules, input, scanner, spans, scratch, time: None, observer, hidden: None };
-    walk.object(rules.root())?;
+    let mut walk = Walk { rules, input, scanner, spans, scratch, orders, time: None, observer, hidden: None };
+    walk.object(rules.root(), Parent::Event)?;
     walk.scanner.finish()?;
     Ok(Walked { data: walk.spans.finish(), time: walk.time })
 }
@@ -101,6 +114,7 @@ struct Walk<'w, 'a, W> {
     scanner: Scanner<'a>,
     spans: Spans<'a>,
     scratch: &'w mut Scratch,
+    orders: &'w mut Orders,
     time: Option<EventTime>,
     observer: &'w mut W,
     /// The outcome of the enclosing value that is dropped.
@@ -109,11 +123,40 @@ struct Walk<'w, 'a, W> {
 
 impl<'w, W: Observer> Walk<'w, '_, W> {
     /// The members of an object that was opened.
-    fn object(&mut self, place: Place) -> Result<(), Reject> {
+    fn object(&mut self, place: Place, parent: Parent) -> Result<(), Reject> {
         let mut items = Items::opened(self.scanner.position());
+        // An observer is told all names.
+        let mut followed = if W::IS_ENABLED { None } else { self.orders.follow(parent, place) };
+        if let Some(followed) = &mut followed {
+            while let Some((start, inside, parent)) = self.orders.next(followed, &mut self.scanner) {
+                self.item(&mut items, start, (inside, parent))?;
+            }
+        }
+        let has_others = self.other_members(&mut items, place, followed)?;
+        if followed.is_none() && !has_others {
+            self.report_value(Visible::Nothing);
+        }
+        Ok(())
+    }
+
+    /// The members of an object from the first one on that its order does not have; the ones before are in `followed`.
+    /// Returns whether there are any.
+    fn other_members(
+        &mut self,
+        items: &mut Items,
+        place: Place,
+        mut followed: Option<Followed>,
+    ) -> Result<bool, Reject> {
+        let Some(mut member) = self.scanner.next_member()? else { return Ok(false) };
         let mut level = self.scratch.names.open();
-        let mut is_empty = true;
-        while let Some(member) = self.scanner.next_member()? {
+        let mut is_learning = false;
+        if let Some(followed) = followed {
+            for name in self.orders.found(followed) {
+                self.scratch.names.add(&mut level, self.input, Cow::Owned(name.to_owned()), 0);
+            }
+            is_learning = self.orders.is_wrong(followed);
+        }
+        loop {
             // By its decoded text: an escaped name could be a declared name in disguise.
             let name = member.name.decode();
             let inside = self.rules.member(place, &name);
@@ -123,18 +166,25 @@ impl<'w, W: Observer> Walk<'w, '_, W> {
             if !self.scratch.names.add(&mut level, self.input, name, member.start + 1) {
                 return Err(Reject::at(RejectCode::DuplicateMember, member.start));
             }
-            self.item(&mut items, member.start, inside)?;
-            is_empty = false;
+            let mut parent = Parent::Unknown;
+            if is_learning && let Some(followed) = &mut followed {
+                let text = as_predicted(self.input, &member);
+                let learned = text.and_then(|text| self.orders.learn(followed, text, inside));
+                is_learning = learned.is_some();
+                parent = learned.unwrap_or(Parent::Unknown);
+            }
+            self.item(items, member.start, (inside, parent))?;
+            match self.scanner.next_member()? {
+                Some(next) => member = next,
+                None => break,
+            }
         }
         self.scratch.names.close(&level);
-        if is_empty {
-            self.report_value(Visible::Nothing);
-        }
-        Ok(())
+        Ok(true)
     }
 
     /// The elements of an array that was opened.
-    fn array(&mut self, place: Place) -> Result<(), Reject> {
+    fn array(&mut self, place: Place, parent: Parent) -> Result<(), Reject> {
         let mut items = Items::of_array(self.scanner.position());
         let mut index = 0;
         while self.scanner.next_element()? {
@@ -142,7 +192,7 @@ impl<'w, W: Observer> Walk<'w, '_, W> {
             if W::IS_ENABLED {
                 self.observer.enter(self.rules.step_to_element(place, index));
             }
-            self.item(&mut items, start, self.rules.element(place, index))?;
+            self.item(&mut items, start, (self.rules.element(place, index), parent))?;
             index += 1;
         }
         if index == 0 {
@@ -152,7 +202,12 @@ impl<'w, W: Observer> Walk<'w, '_, W> {
     }
 
     /// A member or element that begins at `start`; its value follows.
-    fn item(&mut self, items: &mut Items, start: usize, place: Place) -> Result<(), Reject> {
+    fn item(
+        &mut self,
+        items: &mut Items,
+        start: usize,
+        (place, parent): (Place, Parent),
+    ) -> Result<(), Reject> {
         let at = self.scanner.position();
         let token = self.scanner.value()?;
         let node = self.rules.node(place);
@@ -162,14 +217,14 @@ impl<'w, W: Observer> Walk<'w, '_, W> {
         if passes(place, node, token) {
             self.spans.keep(items, start);
             match node {
-                Some(node) => self.declared(place, node, token, at)?,
-                None => self.inside(place, token)?,
+                Some(node) => self.declared((place, parent), node, token, at)?,
+                None => self.inside((place, parent), token)?,
             }
         } else {
             let before = self.spans.hide(items);
             let outer = self.hidden;
             self.hidden = outer.or(Some(why_hidden(node)));
-            self.inside(place, token)?;
+            self.inside((place, parent), token)?;
             self.hidden = outer;
             self.spans.show(self.scanner.position(), before);
         }
@@ -181,7 +236,13 @@ impl<'w, W: Observer> Walk<'w, '_, W> {
     }
 
     /// A value that is forwarded, at a node.
-    fn declared(&mut self, place: Place, node: &'w Node, token: Token<'_>, at: usize) -> Result<(), Reject> {
+    fn declared(
+        &mut self,
+        place: (Place, Parent),
+        node: &'w Node,
+        token: Token<'_>,
+        at: usize,
+    ) -> Result<(), Reject> {
         let unexpected = |pointer| Err(Reject::declared(RejectCode::UnexpectedShape, pointer, at));
         match (&node.fate, token) {
             (fate, Token::Null) => {
@@ -218,10 +279,10 @@ impl<'w, W: Observer> Walk<'w, '_, W> {
     }
 
     /// The content of a value; nothing for a scalar.
-    fn inside(&mut self, place: Place, token: Token<'_>) -> Result<(), Reject> {
+    fn inside(&mut self, (place, parent): (Place, Parent), token: Token<'_>) -> Result<(), Reject> {
         match token {
-            Token::Object => self.object(place),
-            Token::Array => self.array(place),
+            Token::Object => self.object(place, parent),
+            Token::Array => self.array(place, parent),
             Token::Text(text) if W::IS_ENABLED && self.hidden.is_none() => {
                 self.report_value(Visible::Text(&text.decode()));
                 Ok(())
@@ -283,6 +344,12 @@ impl<'w, W: Observer> Walk<'w, '_, W> {
         self.report(Outcome::QueryStripped, Visible::Text(&clean));
         Ok(())
     }
+}
+
+/// The name in quotes with its colon, if they are written without escapes and spaces.
+fn as_predicted<'a>(input: &'a [u8], member: &Member<'_>) -> Option<&'a [u8]> {
+    let text = &input[member.start..member.start + member.name.raw().len() + 3];
+    (!member.name.is_escaped() && text.ends_with(b":")).then_some(text)
 }
 
 /// Whether anything of a value is forwarded. A `null` on the way to something that is forwarded counts as missing.

@@ -112,22 +112,22 @@ impl<'a> Scanner<'a> {
         Ok(Some(Member { start, name }))
     }
 
-    /// Whether the next member has this name. If so, the name has been read and its value follows. `expected` is the
-    /// name between its quotes as it is written, immediately followed by the colon.
+    /// The position of the next member, if it has this name: then the name has been read and its value follows, as after
+    /// [`Scanner::next_member`]. `expected` is the name between its quotes as it is written, immediately followed by the
+    /// colon.
     #[inline]
-    pub fn next_member_is(&mut self, expected: &[u8]) -> bool {
+    pub fn next_member_is(&mut self, expected: &[u8]) -> Option<usize> {
         let rest = &self.text.as_bytes()[self.at..];
         // After a comma, unless nothing of the object has been read.
-        let Some(rest) = (if self.fresh { Some(rest) } else { rest.strip_prefix(b",") }) else {
-            return false;
-        };
+        let rest = if self.fresh { rest } else { rest.strip_prefix(b",")? };
         if !rest.starts_with(expected) {
-            return false;
+            return None;
         }
-        self.at = self.text.len() - rest.len() + expected.len();
+        let start = self.text.len() - rest.len();
+        self.at = start + expected.len();
         self.fresh = false;
         self.skip_space();
-        true
+        Some(start)
     }
 
     /// Whether the open array has another element. If not, the array has ended.

@@ -12,6 +12,8 @@ pub(crate) mod faults;
 
 pub(crate) mod properties;
 
+pub(crate) mod taken;
+
 pub(crate) mod unwrapped;
 
 use std::{

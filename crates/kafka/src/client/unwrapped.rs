@@ -2,7 +2,7 @@
 //! committed offsets as bytes, commits that are answered later or within a time, adding brokers to a client, and headers
 //! with any name.
 //!
-//! This is the only module with unsafe code. Each function takes a safe handle that outlives the call, and copies what
+//! Only this module and [`super::taken`] have unsafe code. Each function takes a safe handle that outlives the call, and copies what
 //! it returns.
 
 use std::{
@@ -340,17 +340,17 @@ unsafe fn copied(text: *const c_char) -> String {
 }
 
 /// A handle of librdkafka that is destroyed at the end of its scope.
-struct Owned<T> {
+pub(super) struct Owned<T> {
     handle: *mut T,
     destroy: unsafe extern "C" fn(*mut T),
 }
 
 impl<T> Owned<T> {
-    fn new(handle: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Self {
+    pub(super) fn new(handle: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Self {
         Self { handle, destroy }
     }
 
-    fn get(&self) -> *mut T {
+    pub(super) fn get(&self) -> *mut T {
         self.handle
     }
 }

@@ -6,13 +6,12 @@ use std::{
 };
 
 use event::Partition;
-use rdkafka::{Message as _, message::BorrowedMessage};
 
 use super::{
     Admission, Intake,
     assignment::{Assignment, Held},
 };
-use crate::{OwnedRecord, Record, TopicPartition};
+use crate::{Record, TopicPartition};
 
 /// How long the first record of a batch waits for others, unless the intake says otherwise.
 const LINGER: Duration = Duration::from_millis(10);
@@ -38,21 +37,16 @@ impl<I: Intake> Batches<I> {
 
     /// Takes a record; drops it if it was read before, or if its partition is not assigned. Returns whether its partition
     /// has begun to wait for the intake.
-    pub(super) fn take(
-        &mut self,
-        message: &BorrowedMessage<'_>,
-        assignment: &mut Assignment<I::Origin>,
-    ) -> bool {
-        let Some(held) = assignment.get(message.topic(), message.partition()) else { return false };
-        let record = Record::borrowed(message);
+    pub(super) fn take(&mut self, record: &Record<'_>, assignment: &mut Assignment<I::Origin>) -> bool {
+        let Some(held) = assignment.get(record.topic(), record.partition()) else { return false };
         held.is_position_trusted = true;
         // A record that was in flight while the partition was paused arrives twice.
         if record.offset < held.expected() {
             return false;
         }
         let was_waiting = held.is_waiting();
-        if was_waiting || !self.offer(&record, held) {
-            held.waiting.push_back(OwnedRecord::new(message.detach()));
+        if was_waiting || !self.offer(record, held) {
+            held.waiting.push_back(record.detach());
         }
         held.is_waiting() && !was_waiting
     }

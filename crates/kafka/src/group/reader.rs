@@ -14,7 +14,7 @@ use std::{
 };
 
 use rdkafka::{
-    Message as _, TopicPartitionList,
+    TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     types::RDKafkaErrorCode,
@@ -33,11 +33,12 @@ use super::{
     stimulus::Stimulus,
 };
 use crate::{
-    Brokers, Error, KafkaConfig, TopicPartition,
+    Brokers, Error, KafkaConfig, OwnedRecord, Record, TopicPartition,
     client::{
         self,
         context::Context,
         faults::{self, Fault},
+        taken::RecordQueue,
     },
 };
 
@@ -58,6 +59,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The thread's state.
 pub(super) struct Reader<I: Intake> {
+    /// The records of `consumer`, before which it is dropped. `None` while records are taken from it.
+    pub(super) records: Option<RecordQueue>,
     pub(super) consumer: BaseConsumer<Context>,
     /// Answers questions while the consumer is busy with records.
     pub(super) brokers: Brokers,
@@ -114,6 +117,7 @@ impl<I: Intake> Reader<I> {
     ) -> Self {
         let now = Instant::now();
         Self {
+            records: Some(RecordQueue::new(&consumer)),
             consumer,
             brokers,
             assignment: Assignment::new(config.topics.clone()),
@@ -142,7 +146,8 @@ impl<I: Intake> Reader<I> {
             tracing::debug!("not draining: the driver has ended");
             None
         });
-        let Self { consumer, driver, .. } = self;
+        let Self { records, consumer, driver, .. } = self;
+        drop(records);
         let has_left = client::close(consumer);
         warn_incomplete_shutdown(uncommitted.as_ref(), has_left);
         if driver.blocking_send(Stimulus::Closed(result)).is_err() {
@@ -173,27 +178,34 @@ impl<I: Intake> Reader<I> {
 
     /// Takes what has been fetched; waits for the first record only.
     fn poll(&mut self, wait: Duration) -> Result<(), End> {
+        // There are only events, or a batch waits for a permit.
+        let is_idle = self.assignment.is_empty() || self.batches.has_full();
+        self.poll_events(if is_idle { wait } else { Duration::ZERO })?;
+        // A partition whose records are in both queues has the older ones in the other.
+        if !is_idle && self.records.as_ref().is_some_and(RecordQueue::is_first) {
+            self.poll_records(wait)?;
+        }
+        note_renewed(self.consumer.context(), &mut self.topic_ids);
+        if self.topic_ids.any_renewed() {
+            self.replace_client()?;
+        }
+        self.check_client()
+    }
+
+    /// Serves the queue of events. It has records, too, of partitions that were not forwarded in time.
+    fn poll_events(&mut self, wait: Duration) -> Result<(), End> {
         let mut wait = wait;
         for _ in 0..POLLS {
             match self.consumer.poll(wait) {
-                Some(Ok(record)) => {
-                    note_renewed(self.consumer.context(), &mut self.topic_ids);
-                    // Records of a recreated topic are fetched again by the new client.
-                    if !self.topic_ids.is_renewed(record.topic())
-                        && self.batches.take(&record, &mut self.assignment)
-                    {
-                        self.is_any_waiting = true;
-                        if !self.is_paused {
-                            let partition = [(record.topic().into(), record.partition())];
-                            self.consumer.pause(&list(&partition)).map_err(|error| consumer_error(&error))?;
-                        }
+                Some(Ok(message)) => {
+                    let record = OwnedRecord::new(message.detach());
+                    self.take(&record.record())?;
+                }
+                Some(Err(error)) => {
+                    if self.is_out_of_range(&error)? {
+                        return self.reset_positions();
                     }
                 }
-                Some(Err(error)) => match faults::judge(&error, &self.config) {
-                    Fault::Passing(code) => tracing::debug!(%code, "transient Kafka error"),
-                    Fault::OutOfRange => return self.reset_positions(),
-                    Fault::Final(error) => return Err(error.into()),
-                },
                 None => break,
             }
             if self.batches.has_full() {
@@ -201,11 +213,61 @@ impl<I: Intake> Reader<I> {
             }
             wait = Duration::ZERO;
         }
-        note_renewed(self.consumer.context(), &mut self.topic_ids);
-        if self.topic_ids.any_renewed() {
-            self.replace_client()?;
+        Ok(())
+    }
+
+    fn poll_records(&mut self, wait: Duration) -> Result<(), End> {
+        let Some(mut records) = self.records.take() else { return Ok(()) };
+        let is_out_of_range = self.take_from(&mut records, wait);
+        self.records = Some(records);
+        if is_out_of_range? { self.reset_positions() } else { Ok(()) }
+    }
+
+    /// Takes all records of a batch before anything else is done: librdkafka's positions are behind them. Returns whether
+    /// one of the partitions is outside its log.
+    fn take_from(&mut self, records: &mut RecordQueue, wait: Duration) -> Result<bool, End> {
+        let (mut wait, mut polls, mut is_out_of_range) = (wait, 0, false);
+        while polls < POLLS && !is_out_of_range && !self.batches.has_full() {
+            let before = polls;
+            for message in records.take(wait) {
+                polls += 1;
+                match message.error() {
+                    None => self.take(&Record::taken(&message))?,
+                    Some(error) => is_out_of_range |= self.is_out_of_range(&error)?,
+                }
+            }
+            if polls == before {
+                break;
+            }
+            wait = Duration::ZERO;
         }
-        self.check_client()
+        Ok(is_out_of_range)
+    }
+
+    fn take(&mut self, record: &Record<'_>) -> Result<(), End> {
+        note_renewed(self.consumer.context(), &mut self.topic_ids);
+        // Records of a recreated topic are fetched again by the new client.
+        if self.topic_ids.is_renewed(record.topic()) || !self.batches.take(record, &mut self.assignment) {
+            return Ok(());
+        }
+        self.is_any_waiting = true;
+        if self.is_paused {
+            return Ok(());
+        }
+        let partition = [(record.topic().into(), record.partition())];
+        Ok(self.consumer.pause(&list(&partition)).map_err(|error| consumer_error(&error))?)
+    }
+
+    /// Whether the position of a partition is outside its log.
+    fn is_out_of_range(&self, error: &KafkaError) -> Result<bool, Error> {
+        match faults::judge(error, &self.config) {
+            Fault::Passing(code) => {
+                tracing::debug!(%code, "transient Kafka error");
+                Ok(false)
+            }
+            Fault::OutOfRange => Ok(true),
+            Fault::Final(error) => Err(error),
+        }
     }
 
     /// Errors of the whole client, such as a refused login, arrive without a record.
@@ -296,6 +358,14 @@ impl<I: Intake> Reader<I> {
         self.consumer.resume(&list(partitions)).map_err(|error| consumer_error(&error))
     }
 
+    /// Has the records of all partitions in their own queue.
+    pub(super) fn forward_records(&self) {
+        let partitions: Vec<_> = self.assignment.iter().map(Held::topic_partition).collect();
+        if let Some(records) = &self.records {
+            records.forward(&self.consumer, &partitions);
+        }
+    }
+
     /// Commits the offsets that the driver requested, and checks positions and topics at their intervals.
     fn maintain(&mut self) -> Result<(), End> {
         if let Some(mismatch) = self.orders.take_rejoin() {
@@ -314,6 +384,7 @@ impl<I: Intake> Reader<I> {
         }
         if self.positions_checked_at.elapsed() >= POSITIONS {
             self.positions_checked_at = Instant::now();
+            self.forward_records();
             self.check_positions()?;
         }
         if self.topics_checked_at.elapsed() >= TOPICS {

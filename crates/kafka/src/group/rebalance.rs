@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     Error, TopicPartition,
-    client::{self, ANSWER_TIMEOUT, brokers, context::Callback, faults},
+    client::{self, ANSWER_TIMEOUT, brokers, context::Callback, faults, taken::RecordQueue},
 };
 
 /// How long the group may take to report whether it knows this member.
@@ -133,6 +133,7 @@ impl<I: Intake> Reader<I> {
             let opened: BTreeSet<&TopicPartition> = starts.iter().map(|(partition, _)| partition).collect();
             strays.extend(partitions.iter().filter(|partition| !opened.contains(partition)).cloned());
         }
+        self.forward_records();
         // Without starts the assignment is lost or this member is leaving: an empty one answers the group.
         self.consumer.incremental_assign(&list).map_err(|error| consumer_error(&error))?;
         self.orders.assigned(strays);
@@ -341,6 +342,7 @@ impl<I: Intake> Reader<I> {
         let context = self.consumer.context().successor();
         let client = client::create(&client::client_config(self.config.consumer()), context)
             .map_err(|error| Error::Client { source: error.into() })?;
+        drop(self.records.replace(RecordQueue::new(&client)));
         if !client::close(std::mem::replace(&mut self.consumer, client)) {
             tracing::debug!(
                 "the old Kafka client did not close in time; the group will remove it when its session expires"

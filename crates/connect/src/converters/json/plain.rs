@@ -45,6 +45,8 @@ fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, DataError> {
     let mut scanner = Scanner::object(bytes).map_err(malformed)?;
     let text = std::str::from_utf8(bytes).map_err(|_| error("invalid UTF-8"))?;
     let mut members: Vec<Member<'_>> = Vec::with_capacity(16);
+    // Most names differ in their tags, which are compared faster.
+    let mut tags = [0; MANY];
     // Names are of a record, so their hashes need a secret.
     let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
     while let Some(member) = scanner.next_member().map_err(malformed)? {
@@ -65,15 +67,20 @@ fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, DataError> {
         if members.len() == MANY {
             places = members.iter().enumerate().map(|(place, member)| (member.name.clone(), place)).collect();
         }
+        let tag = tag(&name);
         let before = match members.len() < MANY {
-            true => members.iter().position(|member| member.name == name),
+            true => {
+                let mut known = members.iter().zip(&tags);
+                known.position(|(member, known)| *known == tag && member.name == name)
+            }
             false => places.get(&name).copied(),
         };
         match before {
             Some(place) => members[place].value = value,
             None => {
-                if members.len() >= MANY {
-                    places.insert(name.clone(), members.len());
+                match tags.get_mut(members.len()) {
+                    Some(place) => *place = tag,
+                    None => drop(places.insert(name.clone(), members.len())),
                 }
                 members.push(Member { name, value });
             }
@@ -81,6 +88,15 @@ fn members(bytes: &[u8]) -> Result<Vec<Member<'_>>, DataError> {
     }
     scanner.finish().map_err(malformed)?;
     Ok(members)
+}
+
+/// The length of a name and its first bytes.
+fn tag(name: &str) -> u64 {
+    let mut tag = [0; 8];
+    let taken = name.len().min(7);
+    tag[..taken].copy_from_slice(&name.as_bytes()[..taken]);
+    tag[7] = name.len() as u8;
+    u64::from_le_bytes(tag)
 }
 
 #[cfg(test)]

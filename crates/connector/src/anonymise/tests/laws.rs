@@ -211,6 +211,27 @@ fn plant(
     }
 }
 
+/// Objects as text, with duplicate names, escapes in names, and spaces.
+fn text() -> impl Strategy<Value = String> {
+    let name = || proptest::sample::select(vec!["a", "b", "c", "0", "1", "\\u0061", "ü"]);
+    let space = || proptest::sample::select(vec!["", "", "", " "]);
+    let object = move |value: BoxedStrategy<String>| {
+        let member =
+            (name(), space(), value).prop_map(|(name, space, value)| format!("\"{name}\"{space}:{value}"));
+        (space(), proptest::collection::vec(member, 0..6))
+            .prop_map(|(space, members)| format!("{{{space}{}}}", members.join(",")))
+            .boxed()
+    };
+    let leaf =
+        proptest::sample::select(vec!["null", "true", "7", "\"x\"", "{}", "[]"]).prop_map(str::to_owned);
+    let inner = leaf.prop_recursive(3, 20, 4, move |inner| {
+        let array =
+            proptest::collection::vec(inner.clone(), 0..3).prop_map(|all| format!("[{}]", all.join(",")));
+        prop_oneof![array, object(inner.boxed())]
+    });
+    object(inner.boxed())
+}
+
 /// The canary as it may be written in an event: with escapes in lower or upper case.
 fn escapes(capital: bool) -> String {
     let escape = |byte| if capital { format!("\\u{byte:04X}") } else { format!("\\u{byte:04x}") };
@@ -246,6 +267,25 @@ proptest! {
                 prop_assert!(expect.is_err(), "{} {:?} {}", reject, section, payload);
                 prop_assert!(matches!(reject.code, RejectCode::UnexpectedShape | RejectCode::Number | RejectCode::NotAUrl));
             }
+        }
+    }
+
+    /// An anonymiser remembers the order of members.
+    #[test]
+    fn earlier_events_change_nothing(
+        section in section(),
+        texts in proptest::collection::vec(text(), 1..5),
+        turns in proptest::collection::vec(any::<proptest::sample::Index>(), 1..100),
+    ) {
+        let Some(mut used) = rules(&section) else { return Ok(()) };
+        let new = used.clone();
+        let result = |anonymiser: &mut Anonymiser, text: &str| {
+            anonymiser.anonymise(&value(text.as_bytes())).map(|out| out.data().to_vec()).map_err(|reject| format!("{reject:?}"))
+        };
+        let expected: Vec<_> = texts.iter().map(|text| result(&mut new.clone(), text)).collect();
+        for turn in turns {
+            let turn = turn.index(texts.len());
+            prop_assert_eq!(&result(&mut used, &texts[turn]), &expected[turn], "{:?} {}", section, texts[turn]);
         }
     }
 
