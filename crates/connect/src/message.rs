@@ -89,7 +89,8 @@ impl Layout {
         key: Option<&'r str>,
         json: &'r mut Vec<u8>,
     ) -> Result<Option<Parts<'r>>, DataError> {
-        let mut attributes = Vec::new();
+        // There is room for the metadata.
+        let mut attributes = Vec::with_capacity(8);
         let data = self.value(&record.value, &mut attributes, json)?;
         if let Some(key) = key {
             put(&mut attributes, Cow::Borrowed(KEY), Cow::Borrowed(key))?;

@@ -122,7 +122,7 @@ fn default_retention() -> Millis {
 }
 
 fn default_in_flight() -> ByteSize {
-    ByteSize(32 << 20)
+    ByteSize(16 << 20)
 }
 
 impl PubSubSettings {
@@ -348,7 +348,7 @@ mod tests {
         let settings = read("project = 'shop-analytics'\ntopic = 'events'\nsubscription = 'events-ctr'")
             .expect("complete");
         assert_eq!(settings.retention.to_string(), "7d");
-        assert_eq!(settings.in_flight.to_string(), "32MiB");
+        assert_eq!(settings.in_flight.to_string(), "16MiB");
         assert_eq!(settings.marks_topic_path(), "projects/shop-analytics/topics/events-marks");
         assert_eq!(
             settings.marks_subscription_path().as_deref(),

@@ -74,7 +74,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// If there is no value at this position.
-    #[inline]
+    #[inline(always)]
     pub fn value(&mut self) -> Result<Token<'a>, Error> {
         self.skip_space();
         match self.peek() {
@@ -93,7 +93,7 @@ impl<'a> Scanner<'a> {
     ///
     /// # Errors
     /// If neither a member nor the end of the object follows.
-    #[inline]
+    #[inline(always)]
     pub fn next_member(&mut self) -> Result<Option<Member<'a>>, Error> {
         if !self.next_item(b'}')? {
             return Ok(None);

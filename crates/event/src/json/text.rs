@@ -25,10 +25,13 @@ impl<'a> Text<'a> {
     }
 
     /// The decoded string; borrowed if there are no escapes.
+    #[inline]
     pub fn decode(&self) -> Cow<'a, str> {
-        if !self.is_escaped() {
-            return Cow::Borrowed(self.raw);
-        }
+        if self.is_escaped() { Cow::Owned(self.decode_escapes()) } else { Cow::Borrowed(self.raw) }
+    }
+
+    #[cold]
+    fn decode_escapes(&self) -> String {
         let (start, mut rest) = self.raw.split_at(self.plain);
         let mut plain = String::with_capacity(self.raw.len());
         plain.push_str(start);
@@ -39,7 +42,7 @@ impl<'a> Text<'a> {
             rest = &rest[at + length..];
         }
         plain.push_str(rest);
-        Cow::Owned(plain)
+        plain
     }
 }
 
