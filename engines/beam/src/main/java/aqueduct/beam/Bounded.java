@@ -92,6 +92,18 @@ final class Bounded extends PTransform<PBegin, PDone> {
     Metrics.counter(METRICS, counter(flow.name(), outcome)).inc(events);
   }
 
+  /** Counts a change in the windows that are not over; whether there is one. */
+  static boolean count(Flow flow, int number, Slices slices, long watermark, byte[] key, long time, long feeds,
+      Object[] inputs, long times) {
+    long closed = Times.minus(watermark, flow.allowedLateness());
+    Windows windows = flow.windows();
+    if (windows.fate(time, closed) != Windows.Fate.COUNTED) {
+      return false;
+    }
+    slices.count(number, key, windows.slice(time), Intake.floor(windows, time, closed), feeds, inputs, times);
+    return true;
+  }
+
   /** Reads all files. */
   private static final class Read extends DoFn<String, KV<Place, Part>> {
     private static final long serialVersionUID = 1;
@@ -190,17 +202,6 @@ final class Bounded extends PTransform<PBegin, PDone> {
       return count(flow, number, slices, event.watermark(), event.key(), event.time(), feeds, event.inputs(), 1);
     }
 
-    /** Counts a change in the windows that are not over; whether there is one. */
-    private static boolean count(Flow flow, int number, Slices slices, long watermark, byte[] key, long time, long feeds,
-        Object[] inputs, long times) {
-      long closed = Times.minus(watermark, flow.allowedLateness());
-      Windows windows = flow.windows();
-      if (windows.fate(time, closed) != Windows.Fate.COUNTED) {
-        return false;
-      }
-      slices.count(number, key, windows.slice(time), Intake.floor(windows, time, closed), feeds, inputs, times);
-      return true;
-    }
   }
 
   /** Merges the parts of a key into its windows, and makes their rows. */

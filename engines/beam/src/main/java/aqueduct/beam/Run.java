@@ -2,6 +2,7 @@ package aqueduct.beam;
 
 import aqueduct.config.Config;
 import aqueduct.config.Problems;
+import aqueduct.config.Stream;
 import aqueduct.count.Flow;
 import aqueduct.count.Intake.Outcome;
 import aqueduct.input.FileRun;
@@ -15,6 +16,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import org.apache.beam.runners.flink.FlinkPipelineOptions;
+import org.apache.beam.runners.flink.FlinkRunner;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
 import org.apache.beam.sdk.metrics.MetricNameFilter;
@@ -42,7 +44,12 @@ public final class Run {
 
     void setFiles(List<String> files);
 
-    @Description("The file for the rows, as lines of JSON")
+    @Description("Whether a pipeline that has no state may begin on a subscription that was read before")
+    boolean getStartWithoutState();
+
+    void setStartWithoutState(boolean isAllowed);
+
+    @Description("The file or, without --files, the folder for the rows, as lines of JSON")
     String getOutput();
 
     void setOutput(String output);
@@ -82,17 +89,16 @@ public final class Run {
     if (options.getConfig() == null) {
       throw new WrongUsage("--config is missing; write --config=aqueduct.toml");
     }
-    if (options.getFiles() == null || options.getFiles().isEmpty()) {
-      throw new WrongUsage("--files is missing: this engine does not read Pub/Sub yet; write --files=TOPIC=FILE once for "
-          + "each file of anonymised events");
-    }
-    if (options.getOutput() == null) {
-      throw new WrongUsage("--output is missing; write --output=rows.ndjson");
-    }
     if (!Files.isReadable(Path.of(options.getConfig()))) {
       throw new WrongUsage(options.getConfig() + ": cannot read the file");
     }
     Config config = Config.read(options.getConfig(), System.getenv());
+    if (options.getFiles() == null || options.getFiles().isEmpty()) {
+      return stream(config, options);
+    }
+    if (options.getOutput() == null) {
+      throw new WrongUsage("--output is missing; write --output=rows.ndjson");
+    }
     config.checkBounded();
     long began = System.currentTimeMillis();
     Pipeline pipeline = pipeline(options);
@@ -105,6 +111,59 @@ public final class Run {
     report(config, result, FLOWS, System.err);
     System.err.printf("in %.1f s%n", (System.currentTimeMillis() - began) / 1000.0);
     return 0;
+  }
+
+  /** Runs until it is stopped; a cluster goes on by itself. */
+  private static int stream(Config config, Options options) throws WrongUsage, Problems.Invalid, IOException {
+    if (options.getOutput() == null) {
+      throw new WrongUsage("--output is missing; write --output=FOLDER for the rows");
+    }
+    Stream stream = config.stream(System.getenv());
+    String variable = System.getenv("PUBSUB_EMULATOR_HOST");
+    String emulator = stream.emulatorHost() != null ? stream.emulatorHost()
+        : variable == null || variable.isEmpty() ? null : variable;
+    FlinkPipelineOptions flink = options.as(FlinkPipelineOptions.class);
+    if (flink.getRunner() == FlinkRunner.class) {
+      streamOnFlink(flink);
+    }
+    Pipeline pipeline = Pipeline.create(options);
+    PubSubSource source = new PubSubSource(config,
+        new PubSubSource.StreamOptions(stream, emulator, options.getStartWithoutState()));
+    pipeline.apply(FLOWS, new Streaming(config, source)).apply("Rows", new RowFiles(config, options.getOutput()));
+    return pipeline.run().waitUntilFinish() == PipelineResult.State.FAILED ? 1 : 0;
+  }
+
+  /** Without checkpoints nothing would be acknowledged, and no row written. */
+  private static void streamOnFlink(FlinkPipelineOptions flink) throws WrongUsage, IOException {
+    flink.setStreaming(true);
+    // Elements are never changed, so they need no copy between steps. State is, so Flink must copy it for a checkpoint.
+    flink.setObjectReuse(true);
+    flink.setFasterCopy(false);
+    if (flink.getCheckpointingInterval() < 0) {
+      flink.setCheckpointingInterval(10_000L);
+    }
+    if (flink.getAutoWatermarkInterval() == null) {
+      flink.setAutoWatermarkInterval(200L);
+    }
+    if (flink.getStateBackendStoragePath() == null) {
+      throw new WrongUsage("--stateBackendStoragePath is missing: the folder of the checkpoints, such as "
+          + "file:///var/lib/aqueduct or gs://BUCKET/state");
+    }
+    if (flink.getStateBackend() == null) {
+      flink.setStateBackend("filesystem");
+    }
+    flink.setRetainExternalizedCheckpointsOnCancellation(true);
+    if (flink.getFlinkMaster().equals("[local]")) {
+      if (flink.getNumberOfExecutionRetries() < 0) {
+        flink.setNumberOfExecutionRetries(0);
+      }
+      if (flink.getSavepointPath() != null) {
+        // A local cluster takes it from its configuration only.
+        Path folder = Files.createTempDirectory("aqueduct-flink");
+        Files.writeString(folder.resolve("flink-conf.yaml"), "execution.savepoint.path: " + flink.getSavepointPath() + "\n");
+        flink.setFlinkConfDir(folder.toString());
+      }
+    }
   }
 
   /** An empty pipeline with the options that suit all of ours. */

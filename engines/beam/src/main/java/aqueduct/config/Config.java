@@ -142,6 +142,35 @@ public final class Config implements Serializable {
     problems.check();
   }
 
+  /**
+   * What a pipeline takes from [pubsub] and [state]. Refuses flows that one watermark cannot serve, and IDs that several
+   * readers would have to compare.
+   */
+  public Stream stream(Map<String, String> environment) throws Problems.Invalid {
+    Problems problems = new Problems(file);
+    Map<String, String> known = new TreeMap<>(environment);
+    known.putAll(variables);
+    Section.Context context = new Section.Context(Path.of(file).toAbsolutePath().getParent(), known);
+    Section root = new Section(Toml.parse(text), "", 0, problems, context);
+    List<Section> tables = tables(root);
+    String kind = flows().get(0).time();
+    for (int n = 1; n < flows().size(); n++) {
+      if (!flows().get(n).time().equals(kind)) {
+        problems.at(tables.get(n).line("time"), tables.get(n).key("time"), "all flows of a pipeline need the same kind of "
+            + "time, because a source has one watermark; give them configurations of their own");
+      }
+    }
+    Stream stream = Stream.read(root, problems);
+    boolean hasIds = events().id() != null || events().topics().values().stream().anyMatch(own -> own.id() != null);
+    if (stream.shards() > 1 && hasIds) {
+      Section pubsub = root.table("pubsub", "a table");
+      pubsub.error("shards", "cannot be combined with the IDs of [events]: copies of an event may be in different shards; "
+          + "remove one of them");
+    }
+    problems.check();
+    return stream;
+  }
+
   public Events events() {
     return resolved().events;
   }

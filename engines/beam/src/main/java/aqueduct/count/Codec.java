@@ -31,6 +31,18 @@ public final class Codec {
     }
   }
 
+  /** A number that may be missing. */
+  public static void writeOptional(DataOutput out, Long number) throws IOException {
+    out.writeBoolean(number != null);
+    if (number != null) {
+      writeLong(out, number);
+    }
+  }
+
+  public static Long readOptional(DataInput in) throws IOException {
+    return in.readBoolean() ? Long.valueOf(readLong(in)) : null;
+  }
+
   public static void writeBytes(DataOutput out, byte[] bytes) throws IOException {
     writeLong(out, bytes.length);
     out.write(bytes);

@@ -6,6 +6,9 @@ import aqueduct.count.Reader.Part;
 import aqueduct.count.Reader.Refusal;
 import aqueduct.count.Windows.Fate;
 import aqueduct.event.Times;
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
@@ -16,8 +19,11 @@ import java.util.Map;
  * are recognised and counts begin. What it passes on can be merged in any order.
  */
 public final class Intake {
-  /** The outcomes of an event in a flow. A click is PENDING until the join has seen it. */
-  public enum Outcome { COUNTED, DUPLICATE, LATE, REJECTED, IGNORED, UNMATCHED, PENDING }
+  /** The outcomes of an offset in a flow. A click is PENDING until the join has seen it. */
+  public enum Outcome { COUNTED, DUPLICATE, LATE, REJECTED, IGNORED, FILTERED, UNMATCHED, LOST, ABSENT, PENDING }
+
+  /** When the record of an event was written, null if that is not known, and published; a file has the current time. */
+  public record Origin(Long kafkaTime, long publishTime) {}
 
   /** Takes what is counted. */
   public interface Sink {
@@ -66,7 +72,7 @@ public final class Intake {
     ids = new Ids(config.events().idWithin(), open);
   }
 
-  /** Moves the watermark of every flow by a clock of event time. */
+  /** Moves the watermark of every flow by a clock of its kind of time. */
   public void advance(long clock) {
     long slowest = Times.MAX;
     for (int n = 0; n < watermarks.length; n++) {
@@ -76,15 +82,26 @@ public final class Intake {
     ids.advance(slowest);
   }
 
-  /** Accounts for an event that no flow could read. */
-  public void refuse() {
-    ledgers.forEach(ledger -> ledger.merge(Outcome.REJECTED, 1L, Long::sum));
+  /** The watermark of a flow. */
+  public long watermark(int flow) {
+    return watermarks[flow];
   }
 
-  /** Counts one event. {@code publishTime} stands for its time where it has none. */
-  public Verdict count(Digest digest, long publishTime) {
+  /** Accounts for an event that no flow could read. */
+  public void refuse() {
+    account(Outcome.REJECTED, 1);
+  }
+
+  /** Accounts for offsets that have the same outcome in every flow; fewer of them if the number is negative. */
+  public void account(Outcome outcome, long offsets) {
+    ledgers.forEach(ledger -> ledger.merge(outcome, offsets, Long::sum));
+  }
+
+  /** Counts one event. */
+  public Verdict count(Digest digest, Origin origin) {
     number++;
-    long event = digest.time() == null ? publishTime : digest.time();
+    long event = digest.time() != null ? digest.time()
+        : origin.kafkaTime() != null ? origin.kafkaTime() : origin.publishTime();
     boolean isCopy = digest.id() != null && ids.holds(digest.id(), event);
     Refusal refusal = digest.badId();
     boolean isTaken = false;
@@ -95,23 +112,40 @@ public final class Intake {
         outcome = Outcome.REJECTED;
       } else if (isCopy) {
         outcome = Outcome.DUPLICATE;
-      } else if (digest.refusal() != null || part.refusal() != null) {
-        outcome = Outcome.REJECTED;
-        Refusal own = digest.refusal() != null ? digest.refusal() : part.refusal();
-        refusal = refusal == null ? own : refusal;
-      } else if (part.feeds() == 0) {
-        outcome = Outcome.IGNORED;
       } else {
-        outcome = taken(n, digest.time(), part);
+        Refusal own = refusal(n, digest, part, origin);
+        if (own != null) {
+          outcome = Outcome.REJECTED;
+          refusal = refusal == null ? own : refusal;
+        } else {
+          outcome = part.feeds() == 0 ? Outcome.IGNORED : taken(n, time(n, digest, origin), part);
+        }
       }
       isTaken |= outcome == Outcome.COUNTED || outcome == Outcome.PENDING;
       ledgers.get(n).merge(outcome, 1L, Long::sum);
     }
     // The ID of an event that no flow took stays free, so that a corrected copy from the producer counts.
-    if (digest.id() != null && isTaken && digest.time() != null) {
-      ids.take(digest.id(), event);
+    if (digest.id() != null && isTaken) {
+      ids.take(digest.id(), event, time(0, digest, origin));
     }
     return new Verdict(digest.time(), refusal);
+  }
+
+  private Refusal refusal(int n, Digest digest, Part part, Origin origin) {
+    String kind = flows.get(n).time();
+    if (kind.equals("event") && digest.refusal() != null) {
+      return digest.refusal();
+    }
+    return kind.equals("kafka") && origin.kafkaTime() == null ? new Refusal("no-timestamp", null) : part.refusal();
+  }
+
+  /** The time of an event in the kind of time of a flow, which is not later than the event where it is never late. */
+  private long time(int n, Digest digest, Origin origin) {
+    return switch (flows.get(n).time()) {
+      case "event" -> digest.time();
+      case "kafka" -> origin.kafkaTime();
+      default -> Math.max(origin.publishTime(), watermarks[n]);
+    };
   }
 
   private Outcome taken(int n, long time, Part part) {
@@ -182,6 +216,57 @@ public final class Intake {
       }
     });
     return ends[0] == ends[1] ? Times.MIN : ends[1];
+  }
+
+  public void write(DataOutput out) throws IOException {
+    Codec.writeLong(out, watermarks.length);
+    for (int n = 0; n < watermarks.length; n++) {
+      Codec.writeText(out, signature(flows.get(n)));
+      Codec.writeLong(out, watermarks[n]);
+      Codec.writeLong(out, ledgers.get(n).size());
+      for (Map.Entry<Outcome, Long> outcome : ledgers.get(n).entrySet()) {
+        Codec.writeText(out, outcome.getKey().name());
+        Codec.writeLong(out, outcome.getValue());
+      }
+    }
+    Codec.writeLong(out, number);
+    ids.write(out);
+  }
+
+  /**
+   * Restores what was saved. Flows may have been added behind the others, and their lateness changed.
+   *
+   * @throws IOException if what a flow counts has changed
+   */
+  public void read(DataInput in) throws IOException {
+    long saved = Codec.readLong(in);
+    for (int n = 0; n < saved; n++) {
+      String signature = Codec.readText(in);
+      if (n >= flows.size() || !signature.equals(signature(flows.get(n)))) {
+        throw new IOException("the state was saved with the flow " + signature + " in this place, and the configuration has "
+            + (n >= flows.size() ? "fewer flows" : signature(flows.get(n))) + "; what a flow counts cannot change while its "
+            + "state is kept: restore it, and add a flow with another name behind the others");
+      }
+      watermarks[n] = Codec.readLong(in);
+      for (long left = Codec.readLong(in); left > 0; left--) {
+        ledgers.get(n).put(Outcome.valueOf(Codec.readText(in)), Codec.readLong(in));
+      }
+    }
+    number = Codec.readLong(in);
+    ids.read(in);
+    for (int n = (int) saved; n < watermarks.length; n++) {
+      // A new flow begins where the others are: what came before is not in it.
+      watermarks[n] = saved == 0 ? Times.MIN : watermarks[0];
+    }
+  }
+
+  /** What must not change while the state of a flow is kept. */
+  private static String signature(Flow flow) {
+    List<String> fed = new ArrayList<>();
+    flow.fed().forEach(of -> fed.add(of.name() + " " + of.aggregation() + " " + of.at() + " " + of.source()));
+    Flow.Join join = flow.join();
+    String joined = join == null ? "" : " join " + join.view() + " " + join.click() + " " + join.within();
+    return flow.name() + " " + flow.time() + " " + flow.by() + " " + flow.windows() + " " + fed + joined;
   }
 
   /** How many events of each flow have each outcome. */

@@ -2,6 +2,9 @@ package aqueduct.count;
 
 import aqueduct.count.Intake.JoinEvent;
 import aqueduct.event.Times;
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.ToLongFunction;
@@ -30,11 +33,11 @@ public final class JoinValue {
     /** Whether its outcome depends on whether it finds a view. */
     boolean pending;
 
-    Click(JoinEvent event) {
-      time = event.time();
-      feeds = event.feeds();
-      inputs = event.inputs();
-      pending = event.countsAlone();
+    Click(long time, long feeds, Object[] inputs, boolean pending) {
+      this.time = time;
+      this.feeds = feeds;
+      this.inputs = inputs;
+      this.pending = pending;
     }
   }
 
@@ -43,7 +46,7 @@ public final class JoinValue {
   private final long keep;
   private final long clicksBit;
   private final long attributedBit;
-  private final Changes changes;
+  private Changes changes;
   private final List<View> views = new ArrayList<>();
   private final List<Click> clicks = new ArrayList<>();
   /** The time of the newest view that was forgotten while something of this value remained. */
@@ -64,6 +67,48 @@ public final class JoinValue {
     clicksBit = flow.feeds(Flow.Source.CLICKS);
     attributedBit = flow.feeds(Flow.Source.JOIN);
     this.changes = changes;
+  }
+
+  /** Where changes go from now on. */
+  public JoinValue to(Changes receiver) {
+    changes = receiver;
+    return this;
+  }
+
+  /** The watermark at which something is to be forgotten; the end of time if nothing is kept. */
+  public long due() {
+    return due == Times.MAX ? due : due * SECOND;
+  }
+
+  public void write(DataOutput out) throws IOException {
+    Codec.writeLong(out, views.size());
+    for (View view : views) {
+      Codec.writeLong(out, view.time);
+      Codec.writeBytes(out, view.key);
+    }
+    Codec.writeLong(out, clicks.size());
+    for (Click click : clicks) {
+      Codec.writeLong(out, click.time);
+      Codec.writeLong(out, click.feeds);
+      Codec.writeInputs(out, click.inputs);
+      out.writeBoolean(click.pending);
+    }
+    Codec.writeLong(out, forgotten);
+    Codec.writeLong(out, due);
+  }
+
+  /** What was saved of a value of this flow. */
+  public static JoinValue read(Flow flow, DataInput in) throws IOException {
+    JoinValue value = new JoinValue(flow, null);
+    for (long left = Codec.readLong(in); left > 0; left--) {
+      value.views.add(new View(Codec.readLong(in), Codec.readBytes(in)));
+    }
+    for (long left = Codec.readLong(in); left > 0; left--) {
+      value.clicks.add(new Click(Codec.readLong(in), Codec.readLong(in), Codec.readInputs(in), in.readBoolean()));
+    }
+    value.forgotten = Codec.readLong(in);
+    value.due = Codec.readLong(in);
+    return value;
   }
 
   /** A view or a click arrives; a view's own count is the caller's. Whether the join takes it, or it is over the limit. */
@@ -114,7 +159,7 @@ public final class JoinValue {
   }
 
   private void click(JoinEvent event) {
-    Click click = new Click(event);
+    Click click = new Click(event.time(), event.feeds(), event.inputs(), event.countsAlone());
     int newest = newestView(click.time);
     boolean hasView = newest >= 0 && click.time <= Times.plus(views.get(newest).time, join.within());
     // A view that was forgotten: every window that the click could change is over.
@@ -216,7 +261,7 @@ public final class JoinValue {
   }
 
   /** Forgets what no window can see any more, by whole seconds of the watermark. */
-  private void expire(long watermark) {
+  public void expire(long watermark) {
     long reached = watermark == Times.MAX ? watermark : watermark - Math.floorMod(watermark, SECOND);
     if (watermark == Times.MIN || watermark != Times.MAX && due > Math.floorDiv(reached, SECOND)) {
       return;

@@ -1,5 +1,6 @@
 package aqueduct.frontier;
 
+import aqueduct.count.Codec;
 import aqueduct.event.Times;
 import aqueduct.frontier.Mark.Absent;
 import aqueduct.frontier.Mark.OfPartition;
@@ -9,6 +10,9 @@ import aqueduct.frontier.Ranges.Range;
 import aqueduct.frontier.Track.Absence;
 import aqueduct.frontier.Track.Arrival;
 import aqueduct.frontier.Track.LogEnd;
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -27,6 +31,15 @@ public final class Frontier {
 
   /** What the configuration sets, in milliseconds. */
   public record Limits(long idleAfter, long holeLimit, long coldStart) {}
+
+  /** The partitions of one of several readers: those whose number leaves {@code part} when divided by {@code parts}. */
+  public record Share(int part, int parts) {
+    public static final Share ALL = new Share(0, 1);
+
+    public boolean has(int partition) {
+      return Math.floorMod(partition, parts) == part;
+    }
+  }
 
   /** Offsets without an event that are newly accounted for. */
   public record Covered(Partition partition, Range offsets, String reason, String pointer) {}
@@ -48,8 +61,18 @@ public final class Frontier {
   private boolean cold = true;
 
   private long forgotten;
+  private final Share share;
   private Map<Watch, Long> watches = new HashMap<>();
   private final Map<Partition, Long> superseded = new HashMap<>();
+
+  public Frontier() {
+    this(Share.ALL);
+  }
+
+  /** A frontier of some partitions. What a mark reports about others is left to other readers. */
+  public Frontier(Share share) {
+    this.share = share;
+  }
 
   /** Accounts for a data message. */
   public Arrival data(Partition partition, long offset, Clocks of) {
@@ -76,6 +99,9 @@ public final class Frontier {
       }
     }
     for (OfPartition entry : mark.partitions()) {
+      if (!share.has(entry.partition().number())) {
+        continue;
+      }
       Track track = track(entry.partition());
       LogEnd end = entry.end();
       LogEnd capped = end == null ? null : new LogEnd(end.offset(), Math.min(end.askedAt(), published));
@@ -121,8 +147,7 @@ public final class Frontier {
       }
     });
     watches = seen;
-    boolean hasBegun = tracks.values().stream().allMatch(track -> track.prefix > 0 || track.heardTo == 0);
-    cold &= !hasBegun || bound(limits) == null;
+    cold &= !hasBegun(limits);
     return abandoned;
   }
 
@@ -230,7 +255,7 @@ public final class Frontier {
     for (Map.Entry<String, Topic> topic : topics.entrySet()) {
       least = least.min(Clocks.all(topic.getValue().askedAt));
       for (int number = 0; number < topic.getValue().partitions; number++) {
-        if (!newest.containsKey(place(topic.getKey(), number))) {
+        if (share.has(number) && !newest.containsKey(place(topic.getKey(), number))) {
           return null;
         }
       }
@@ -239,6 +264,77 @@ public final class Frontier {
       least = least.min(track.clocks(limits.idleAfter));
     }
     return least;
+  }
+
+  /** Whether it began without a state and does not know yet where some partition begins. */
+  public boolean isCold() {
+    return cold;
+  }
+
+  /** Whether every named partition has been heard of, and its start is known. */
+  public boolean hasBegun(Limits limits) {
+    return bound(limits) != null && tracks.values().stream().allMatch(track -> track.prefix > 0 || track.heardTo == 0);
+  }
+
+  /** Whether any mark has named a topic. */
+  public boolean isMarked() {
+    return !topics.isEmpty();
+  }
+
+  /** Saves everything but the clocks of holes, which begin again. */
+  public void write(DataOutput out) throws IOException {
+    write(out, tracks);
+    Codec.writeLong(out, topics.size());
+    for (Map.Entry<String, Topic> topic : topics.entrySet()) {
+      Codec.writeText(out, topic.getKey());
+      Codec.writeText(out, topic.getValue().incarnation);
+      Codec.writeLong(out, topic.getValue().partitions);
+      Codec.writeLong(out, topic.getValue().askedAt);
+      Codec.writeLong(out, topic.getValue().namedAt);
+    }
+    TreeMap<Partition, Track> old = new TreeMap<>();
+    retired.forEach((partition, of) -> old.put(partition, of.track));
+    write(out, old);
+    for (Retired of : retired.values()) {
+      Codec.writeLong(out, of.at);
+    }
+    clocks.write(out);
+    out.writeBoolean(cold);
+    Codec.writeLong(out, forgotten);
+  }
+
+  private static void write(DataOutput out, TreeMap<Partition, Track> tracks) throws IOException {
+    Codec.writeLong(out, tracks.size());
+    for (Map.Entry<Partition, Track> track : tracks.entrySet()) {
+      Codec.writeText(out, track.getKey().topic());
+      Codec.writeText(out, track.getKey().incarnation());
+      Codec.writeLong(out, track.getKey().number());
+      track.getValue().write(out);
+    }
+  }
+
+  /** Restores what was saved into a new frontier. */
+  public void read(DataInput in) throws IOException {
+    readTracks(in, tracks);
+    for (long left = Codec.readLong(in); left > 0; left--) {
+      topics.put(Codec.readText(in), new Topic(
+          Codec.readText(in), (int) Codec.readLong(in), Codec.readLong(in), Codec.readLong(in)));
+    }
+    TreeMap<Partition, Track> old = new TreeMap<>();
+    readTracks(in, old);
+    for (Map.Entry<Partition, Track> track : old.entrySet()) {
+      retired.put(track.getKey(), new Retired(track.getValue(), Codec.readLong(in)));
+    }
+    clocks = Clocks.read(in);
+    cold = in.readBoolean();
+    forgotten = Codec.readLong(in);
+  }
+
+  private static void readTracks(DataInput in, TreeMap<Partition, Track> tracks) throws IOException {
+    for (long left = Codec.readLong(in); left > 0; left--) {
+      Partition partition = new Partition(Codec.readText(in), Codec.readText(in), (int) Codec.readLong(in));
+      tracks.put(partition, Track.read(in));
+    }
   }
 
   /** How many offsets are accounted for. */

@@ -3,6 +3,7 @@ package aqueduct.frontier;
 import aqueduct.frontier.Ranges.Range;
 import aqueduct.frontier.Track.Absence;
 import aqueduct.frontier.Track.LogEnd;
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
@@ -48,11 +49,20 @@ public record Mark(List<OfPartition> partitions, List<OfTopic> topics, List<Stri
 
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  /** Reads the data of a mark's message. */
+  /** Reads the data of a mark's message; null if it is not a mark, which no connector publishes. */
   public static Mark parse(byte[] data) throws Unreadable, IOException {
-    JsonNode mark = JSON.readTree(data);
-    int version = mark.path("version").asInt(0);
-    if (version < 1 || version > VERSION) {
+    try {
+      JsonNode mark = JSON.readTree(data);
+      return mark.path("version").canConvertToInt() ? of(mark) : null;
+    } catch (JsonProcessingException | NullPointerException error) {
+      return null;
+    }
+  }
+
+  private static Mark of(JsonNode mark) throws Unreadable {
+    // A newer mark need not have the other fields.
+    int version = mark.get("version").asInt();
+    if (version > VERSION) {
       throw new Unreadable("a mark has version " + version + ", and this program reads versions up to " + VERSION
           + "; upgrade it before the connector");
     }

@@ -1,14 +1,18 @@
 package aqueduct.frontier;
 
+import aqueduct.count.Codec;
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
 /** A set of offsets as disjoint half-open ranges, which merge where they touch. */
-final class Ranges {
+public final class Ranges {
   /** Start and end of some offsets. */
-  record Range(long start, long end) {}
+  public record Range(long start, long end) {}
 
   final TreeMap<Long, Long> byStart = new TreeMap<>();
 
@@ -43,6 +47,20 @@ final class Ranges {
   boolean contains(long offset) {
     Map.Entry<Long, Long> known = byStart.floorEntry(offset);
     return known != null && offset < known.getValue();
+  }
+
+  void write(DataOutput out) throws IOException {
+    Codec.writeLong(out, byStart.size());
+    for (Map.Entry<Long, Long> range : byStart.entrySet()) {
+      Codec.writeLong(out, range.getKey());
+      Codec.writeLong(out, range.getValue());
+    }
+  }
+
+  void read(DataInput in) throws IOException {
+    for (long left = Codec.readLong(in); left > 0; left--) {
+      byStart.put(Codec.readLong(in), Codec.readLong(in));
+    }
   }
 
   List<Range> list() {

@@ -1,7 +1,11 @@
 package aqueduct.frontier;
 
+import aqueduct.count.Codec;
 import aqueduct.event.Times;
 import aqueduct.frontier.Ranges.Range;
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -12,9 +16,9 @@ import java.util.TreeMap;
  * interval beyond the prefix keeps one maximum, so memory is proportional to the number of gaps. Intervals merge by maximum,
  * so a clock never runs ahead.
  */
-final class Track {
+public final class Track {
   /** What a data message is: new, seen before, or the data of an offset that counted as absent. */
-  enum Arrival { NEW, SEEN, RETAKEN_LOST, RETAKEN_BEFORE }
+  public enum Arrival { NEW, SEEN, RETAKEN_LOST, RETAKEN_BEFORE }
 
   /** Why offsets have no data: there is no event, retention took it or it was abandoned, or it is before the start. */
   enum Absence { FINAL, LOST, BEFORE }
@@ -128,6 +132,46 @@ final class Track {
       sum += island.getValue().end - island.getKey();
     }
     return sum;
+  }
+
+  void write(DataOutput out) throws IOException {
+    Codec.writeLong(out, prefix);
+    clocks.write(out);
+    Codec.writeLong(out, dataEnd);
+    Codec.writeLong(out, islands.size());
+    for (Map.Entry<Long, Island> island : islands.entrySet()) {
+      Codec.writeLong(out, island.getKey());
+      Codec.writeLong(out, island.getValue().end);
+      island.getValue().clocks.write(out);
+      Codec.writeLong(out, island.getValue().dataEnd);
+    }
+    lost.write(out);
+    before.write(out);
+    Codec.writeLong(out, heardTo);
+    Codec.writeOptional(out, committed);
+    out.writeBoolean(end != null);
+    if (end != null) {
+      Codec.writeLong(out, end.offset);
+      Codec.writeLong(out, end.askedAt);
+    }
+    Codec.writeOptional(out, quietSince);
+  }
+
+  static Track read(DataInput in) throws IOException {
+    Track track = new Track();
+    track.prefix = Codec.readLong(in);
+    track.clocks = Clocks.read(in);
+    track.dataEnd = Codec.readLong(in);
+    for (long left = Codec.readLong(in); left > 0; left--) {
+      track.islands.put(Codec.readLong(in), new Island(Codec.readLong(in), Clocks.read(in), Codec.readLong(in)));
+    }
+    track.lost.read(in);
+    track.before.read(in);
+    track.heardTo = Codec.readLong(in);
+    track.committed = Codec.readOptional(in);
+    track.end = in.readBoolean() ? new LogEnd(Codec.readLong(in), Codec.readLong(in)) : null;
+    track.quietSince = Codec.readOptional(in);
+    return track;
   }
 
   private boolean covers(long offset) {

@@ -100,7 +100,7 @@ public final class FileRun {
       rejects.rejected(line.reason(), pointer, position);
       return;
     }
-    Verdict verdict = intake.count(line.digest(), now);
+    Verdict verdict = intake.count(line.digest(), new Intake.Origin(null, now));
     if (verdict.time() != null) {
       clocks[partition] = Math.max(clocks[partition], verdict.time());
     }

@@ -1,0 +1,272 @@
+"""The rows of `engines/beam` over a stream against those of `aqueduct replay --final` of the same records.
+
+Kafka, the connector and Pub/Sub's emulator are real. Flink and the connector are killed in the middle of the traffic, and
+Flink continues from its last checkpoint. Events have no IDs, so that only their positions tell copies from originals.
+"""
+
+import argparse
+import collections
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CONFIG = """[kafka]
+bootstrap_servers = "{kafka}"
+topics = ["{topic}"]
+group_id = "{topic}"
+[kafka.properties]
+"session.timeout.ms" = 6000
+"heartbeat.interval.ms" = 500
+[pubsub]
+project = "test-project"
+topic = "{topic}"
+subscription = "{topic}-beam"
+emulator_host = "{pubsub}"
+{more}
+[anonymise]
+pseudonymise = ["/user_id"]
+forward = "all"
+keyring = "keys.toml"
+[service]
+listen = "127.0.0.1:0"
+[state]
+idle_after = "3s"
+[writer]
+kind = "sqlite"
+path = "rows.db"
+[events]
+time = "/time"
+[[flows]]
+name = "page_ctr"
+by = {{ page = "/page" }}
+views = {{ "/type" = "view" }}
+clicks = {{ "/type" = "click" }}
+window = {{ size = "10s", period = "5s" }}
+out_of_orderness = "2s"
+allowed_lateness = "20m"
+early = "3s"
+[[flows]]
+name = "joined"
+by = {{ page = "/page", box = "/box" }}
+views = {{ "/type" = "view" }}
+clicks = {{ "/type" = "click" }}
+window = {{ size = "20s" }}
+out_of_orderness = "3s"
+allowed_lateness = "20m"
+join = {{ on = "/view_id", within = "5m" }}
+measures.users = {{ distinct = "/user_id" }}
+[[flows]]
+name = "visits"
+by = {{ user = "/user_id" }}
+window = {{ session = "5s" }}
+out_of_orderness = "2s"
+allowed_lateness = "20m"
+measures.events = {{ count = {{}} }}
+measures.pages = {{ distinct = "/page" }}
+"""
+FLINK = ["--runner=FlinkRunner", "--parallelism=2", "--checkpointingInterval=2000"]
+# The columns that differ in a stream: which pane is the last, and when it fired.
+PANE = ',"pane":'
+
+
+class Pipe:
+    """A connector and a Beam pipeline, which can be killed and started again."""
+
+    def __init__(self, options, folder, more=""):
+        self.aqueduct, self.folder = options.aqueduct, folder
+        folder.mkdir(parents=True)
+        self.topic = f"beam-{uuid.uuid4().hex[:8]}"
+        self.rows, self.state = folder / "rows", folder / "state"
+        self.rows.mkdir()
+        self.log = (folder / "log").open("a")
+        self.processes = {}
+        values = {"kafka": os.environ["KAFKA_BOOTSTRAP"], "pubsub": os.environ["PUBSUB_EMULATOR_HOST"]}
+        (folder / "aqueduct.toml").write_text(CONFIG.format(topic=self.topic, more=more, **values))
+        self.run("keys", "new")
+        self.create_topic(options.partitions)
+        self.run("setup")
+
+    def create_topic(self, partitions):
+        libs = ROOT / "target/services/kafka/libs/*"
+        command = ["java", "-XX:TieredStopAtLevel=1", "-cp", libs, "org.apache.kafka.tools.TopicCommand", "--create"]
+        command += ["--bootstrap-server", os.environ["KAFKA_BOOTSTRAP"], "--topic", self.topic, "--partitions", partitions]
+        subprocess.run([str(part) for part in command], check=True, stdout=self.log, stderr=self.log)
+
+    def command(self, name, *arguments):
+        return [str(part) for part in (self.aqueduct, name, "--config", self.folder / "aqueduct.toml", *arguments)]
+
+    def run(self, name, *arguments):
+        subprocess.run(self.command(name, *arguments), check=True, stdout=self.log, stderr=self.log, timeout=300)
+
+    def spawn(self, name, command):
+        log = (self.folder / f"{name}.log").open("a")
+        # Optimising the code takes longer than running it on so few events.
+        environment = dict(os.environ, AQUEDUCT_JAVA_OPTIONS="-XX:TieredStopAtLevel=1")
+        self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
+
+    def connector(self):
+        self.spawn("connector", self.command("connector"))
+
+    def generator(self, rate, seconds):
+        more = ["--late", "2%", "--duplicates", "1%", "--broken", "1%", "--users", "500", "--pages", "20"]
+        self.spawn("generator", self.command("generate", "--rate", rate, "--events", rate * seconds, *more))
+
+    def pipeline(self, *arguments):
+        """Starts Flink, from the last checkpoint if there is one."""
+        command = [HERE / "run", f"--config={self.folder / 'aqueduct.toml'}", f"--output={self.rows}", *FLINK]
+        command += [f"--stateBackendStoragePath={self.state.as_uri()}", *arguments]
+        checkpoint = self.checkpoint()
+        if checkpoint and "--startWithoutState=false" not in arguments:
+            command.append(f"--savepointPath={checkpoint.as_uri()}")
+        self.spawn("flink", [str(part) for part in command])
+        return checkpoint
+
+    def checkpoint(self):
+        """The newest complete checkpoint; it is complete when its metadata are there."""
+        complete = [path for path in self.state.glob("*/chk-*/_metadata")]
+        return max(complete, key=lambda path: path.stat().st_mtime_ns).parent if complete else None
+
+    def checkpoints(self):
+        checkpoint = self.checkpoint()
+        return int(checkpoint.name.split("-")[1]) if checkpoint else 0
+
+    def kill(self, name):
+        process = self.processes.pop(name, None)
+        if process and process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def alive(self):
+        for name in ("flink", "connector"):
+            if self.processes[name].poll() is not None:
+                raise SystemExit(f"{name} ended with {self.processes[name].returncode}; see {self.folder / name}.log")
+
+    def end(self):
+        for name in list(self.processes):
+            self.kill(name)
+
+    def until(self, seconds, done, what):
+        limit = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > limit:
+                raise SystemExit(f"{what} did not happen within {seconds} s; see the logs in {self.folder}")
+            self.alive()
+            time.sleep(0.2)
+
+
+def panes(folder):
+    """All panes, and the number of lines that repeat one; two different panes with one index are an error."""
+    seen, copies = {}, 0
+    for file in folder.glob("*.ndjson"):
+        for line in file.read_text().splitlines():
+            row = json.loads(line)
+            start = line[: line.index(',"window_start":')]
+            identity = (start, row["window_start"], row["window_end"], row["pane_index"])
+            if identity in seen:
+                copies += 1
+                if seen[identity][1] != line:
+                    raise SystemExit(f"two panes have one index:\n{line}\n{seen[identity][1]}")
+            seen[identity] = (row, line)
+    return [(identity[0], *value) for identity, value in seen.items()], copies
+
+
+def finals(all_panes):
+    """The last pane of each window and key. A session is replaced by a later pane that overlaps it."""
+    last = collections.defaultdict(list)
+    ordered = sorted(all_panes, key=lambda pane: (pane[1]["pane_index"], pane[1]["emitted_at"]))
+    for key, row, line in ordered:
+        start, end = row["window_start"], row["window_end"]
+        if row["flow"] == "visits":
+            last[key] = [old for old in last[key] if not (old[0] < end and start < old[1])] + [(start, end, line)]
+        else:
+            last[key, start, end] = [(start, end, line)]
+    lines = [line for kept in last.values() for _, _, line in kept]
+    return collections.Counter(line[: line.rindex(PANE)] for line in lines if not is_taken_back(json.loads(line)))
+
+
+def is_taken_back(row):
+    """Whether nothing is left of a row, because a click belongs to another view: no final row has this key."""
+    return row["flow"] == "joined" and not any(row[name] for name in ("views", "clicks", "attributed_clicks", "users"))
+
+
+def difference(pipe):
+    expected = pipe.folder / "replay.ndjson"
+    if not expected.exists():
+        pipe.run("replay", "--kafka", "--final", "--output", expected)
+    ours = collections.Counter(line[: line.rindex(PANE)] for line in expected.read_text().splitlines())
+    all_panes, copies = panes(pipe.rows)
+    theirs = finals(all_panes)
+    wrong = [f"  only replay: {row}" for row in sorted((ours - theirs).elements())]
+    wrong += [f"  only Beam:   {row}" for row in sorted((theirs - ours).elements())]
+    return ours.total(), wrong, len(all_panes), copies
+
+
+def kills(pipe, options):
+    """Kills both in the middle of the traffic, several times."""
+    for number in range(options.kills):
+        before = pipe.checkpoints()
+        # A part of what was counted is in a checkpoint, and a part is not.
+        pipe.until(60, lambda: pipe.checkpoints() >= before + 2, "two checkpoints")
+        time.sleep(0.7)
+        pipe.kill("flink")
+        if number % 2 == 0:
+            pipe.kill("connector")
+            pipe.connector()
+        checkpoint = pipe.pipeline()
+        print(f"killed {number + 1}; continues from {checkpoint.name}", flush=True)
+        pipe.until(60, lambda: pipe.checkpoint() != checkpoint, "a checkpoint of the new run")
+
+
+def check(pipe, options, name, began):
+    pipe.until(120, lambda: pipe.processes["generator"].poll() is not None, "the end of the traffic")
+    limit = time.monotonic() + options.wait
+    rows, wrong, fired, copies = difference(pipe)
+    while wrong and time.monotonic() < limit:
+        pipe.alive()
+        time.sleep(1)
+        rows, wrong, fired, copies = difference(pipe)
+    print(f"{name}: {rows} rows of {fired} panes ({copies} written again), {len(wrong)} differ, {time.monotonic() - began:.0f} s",
+          *wrong[:10], sep="\n", flush=True)
+    return not wrong and rows > 0
+
+
+def killed(options, folder, more=""):
+    began = time.monotonic()
+    pipe = Pipe(options, folder, more)
+    try:
+        pipe.pipeline()
+        pipe.connector()
+        pipe.until(120, pipe.checkpoint, "the first checkpoint")
+        pipe.generator(options.rate, options.seconds)
+        kills(pipe, options)
+        return check(pipe, options, f"{folder.name}: Flink killed {options.kills} times", began)
+    finally:
+        pipe.end()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--aqueduct", type=pathlib.Path, default=ROOT / "target/debug/aqueduct")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target/beam/streaming")
+    parser.add_argument("--partitions", type=int, default=3)
+    parser.add_argument("--rate", type=int, default=300)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--kills", type=int, default=1)
+    parser.add_argument("--wait", type=int, default=60, help="how long the last windows may take")
+    options = parser.parse_args()
+    shutil.rmtree(options.work, ignore_errors=True)
+    passed = [killed(options, options.work / "kills")]
+    print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
+    sys.exit(not all(passed))
+
+
+if __name__ == "__main__":
+    main()
