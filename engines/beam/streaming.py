@@ -109,7 +109,7 @@ class Pipe:
     def spawn(self, name, command):
         log = (self.folder / f"{name}.log").open("a")
         # Optimising the code takes longer than running it on so few events.
-        environment = dict(os.environ, AQUEDUCT_JAVA_OPTIONS="-XX:TieredStopAtLevel=1")
+        environment = dict(os.environ, AQUEDUCT_JAVA_OPTIONS="-XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.log.aqueduct=info")
         self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
 
     def connector(self):

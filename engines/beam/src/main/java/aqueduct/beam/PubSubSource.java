@@ -47,6 +47,7 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
   private static final Logger LOG = LoggerFactory.getLogger(PubSubSource.class);
   /** How often what was counted is passed on and the watermark moves. */
   private static final long PERIOD_MILLIS = 250;
+  private static final long REPORT_MILLIS = 10_000;
   /** How long a call may count before it returns, so that a checkpoint need not wait. */
   private static final long CALL_MILLIS = 50;
 
@@ -137,6 +138,7 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
     private Pulls pulls;
     private Counted current;
     private long advancedAt;
+    private long reportedAt;
     /** The clock that holds once everything that is ready has been read, and the one that holds now. */
     private long next = Times.MIN;
 
@@ -188,6 +190,10 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
             // Everything was counted under the clock before, which the watermark has not reached yet.
             core.advance(now).forEach(Reader::report);
             next = core.clock();
+            if (now >= reportedAt + REPORT_MILLIS) {
+              reportedAt = now;
+              LOG.info("{}", core.report());
+            }
           } else if (!isCounted || now >= began + CALL_MILLIS) {
             return false;
           }

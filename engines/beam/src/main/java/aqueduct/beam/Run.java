@@ -25,6 +25,8 @@ import org.apache.beam.sdk.metrics.MetricsFilter;
 import org.apache.beam.sdk.options.Description;
 import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.options.PipelineOptionsFactory;
+import org.apache.flink.streaming.api.environment.LocalStreamEnvironment;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 
 /** The command: reads the configuration, runs the flows on a Beam runner, and prints what became of the events. */
 public final class Run {
@@ -153,6 +155,11 @@ public final class Run {
       flink.setStateBackend("filesystem");
     }
     flink.setRetainExternalizedCheckpointsOnCancellation(true);
+    // Without a master Beam asks Flink, which has an answer when its client runs this program.
+    if (flink.getFlinkMaster().equals("[auto]")
+        && StreamExecutionEnvironment.getExecutionEnvironment() instanceof LocalStreamEnvironment) {
+      flink.setFlinkMaster("[local]");
+    }
     if (flink.getFlinkMaster().equals("[local]")) {
       if (flink.getNumberOfExecutionRetries() < 0) {
         flink.setNumberOfExecutionRetries(0);

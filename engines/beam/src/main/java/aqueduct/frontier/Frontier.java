@@ -337,6 +337,17 @@ public final class Frontier {
     }
   }
 
+  /** How many offsets below committed ones have not arrived. */
+  public long missing() {
+    long sum = 0;
+    for (Track track : tracks.values()) {
+      for (Range hole : track.holes()) {
+        sum += hole.end() - hole.start();
+      }
+    }
+    return sum;
+  }
+
   /** How many offsets are accounted for. */
   public long accounted() {
     long sum = forgotten;

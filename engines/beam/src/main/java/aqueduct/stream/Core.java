@@ -283,6 +283,12 @@ public final class Core {
     return mayBeCold || !frontier.isCold() || frontier.hasBegun(limits);
   }
 
+  /** What an operator looks at, for the log. */
+  public String report() {
+    return "records " + records + ", copies " + redelivered + ", marks " + marks + ", missing " + frontier.missing()
+        + ", clock " + (clock == Times.MIN ? "unknown" : Times.text(clock));
+  }
+
   /** The outcomes of all offsets, for each flow. */
   public List<Map<Outcome, Long>> ledgers() {
     return intake.ledgers();
