@@ -4,6 +4,7 @@ import aqueduct.config.Config;
 import aqueduct.count.Cells;
 import aqueduct.count.Codec;
 import aqueduct.count.Intake.JoinEvent;
+import aqueduct.count.Line;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -44,6 +45,17 @@ final class Coders {
 
     @Override
     public void verifyDeterministic() {}
+
+    /** Flink compares the coders of what it puts together. */
+    @Override
+    public boolean equals(Object other) {
+      return other != null && other.getClass() == getClass();
+    }
+
+    @Override
+    public int hashCode() {
+      return getClass().hashCode();
+    }
   }
 
   static final class OfPlace extends Fields<Place> {
@@ -68,6 +80,16 @@ final class Coders {
 
     OfPart(Config config) {
       this.config = config;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return super.equals(other) && ((OfPart) other).config == config;
+    }
+
+    @Override
+    public int hashCode() {
+      return super.hashCode();
     }
 
     @Override
@@ -97,6 +119,26 @@ final class Coders {
     @Override
     Shared read(DataInputStream in) throws IOException {
       return new Shared((int) Codec.readLong(in), Codec.readText(in));
+    }
+  }
+
+  static final class OfLine extends Fields<Line> {
+    private static final long serialVersionUID = 1;
+
+    @Override
+    void write(Line line, DataOutputStream out) throws IOException {
+      out.writeByte(line.table().ordinal());
+      Codec.writeLong(out, line.flow());
+      Codec.writeBytes(out, line.key());
+      Codec.writeLong(out, line.index());
+      Codec.writeText(out, line.pane());
+      Codec.writeText(out, line.json());
+    }
+
+    @Override
+    Line read(DataInputStream in) throws IOException {
+      return new Line(Line.Table.values()[in.readByte()], (int) Codec.readLong(in), Codec.readBytes(in),
+          Codec.readLong(in), Codec.readText(in), Codec.readText(in));
     }
   }
 
