@@ -135,8 +135,9 @@ $(FLINK)/flink-is-there: benches/replay/flink.xml
 # Without --peers it is DuckDB alone.
 bench-replay: $(if $(findstring none,$(ARGS)),,$(DUCKDB)/bin/duckdb-is-there)
 bench-replay: $(if $(findstring flink,$(ARGS)),$(FLINK)/flink-is-there)
-bench-replay: ## what replay costs compared with a plain loop, DuckDB and Flink, on the same events (ARGS="--peers duckdb,flink")
+bench-replay: ## what replay costs compared with a plain loop, DuckDB, Flink and Beam, on the same events (ARGS="--peers duckdb,flink,beam")
 	$(RELEASE)
+	$(if $(findstring beam,$(ARGS)),$(BEAM_BUILD) test-compile)
 	python3 benches/replay/bench.py $(ARGS)
 
 bench-live: ## the whole pipeline at a steady rate: latency of rows, CPU and memory of each component (ARGS="--rate 50000 --minutes 60")

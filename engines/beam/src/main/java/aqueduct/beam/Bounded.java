@@ -10,6 +10,7 @@ import aqueduct.count.Intake;
 import aqueduct.count.Intake.JoinEvent;
 import aqueduct.count.Intake.Outcome;
 import aqueduct.count.JoinValue;
+import aqueduct.count.Line;
 import aqueduct.count.Rows;
 import aqueduct.count.Slices;
 import aqueduct.count.Windows;
@@ -37,7 +38,6 @@ import org.apache.beam.sdk.values.PBegin;
 import org.apache.beam.sdk.values.PCollection;
 import org.apache.beam.sdk.values.PCollectionList;
 import org.apache.beam.sdk.values.PCollectionTuple;
-import org.apache.beam.sdk.values.PDone;
 import org.apache.beam.sdk.values.TupleTag;
 import org.apache.beam.sdk.values.TupleTagList;
 
@@ -47,40 +47,44 @@ import org.apache.beam.sdk.values.TupleTagList;
  * <p>One reader decides what is late and what is a copy, since both follow from the order of events; it passes on parts of
  * counts. All else is parallel: joins by their value, counts by key.
  */
-final class Bounded extends PTransform<PBegin, PDone> {
+final class Bounded extends PTransform<PBegin, PCollection<Line>> {
   static final String METRICS = "aqueduct";
+  /** The records that were read. */
+  static final String RECORDS = "records";
+  /** Follows the name of a flow: the ends of the windows that have rows. */
+  static final String LAST_END = ".last_end";
 
   private static final long serialVersionUID = 1;
   private static final TupleTag<KV<Place, Part>> PARTS = new TupleTag<>() {};
   private static final TupleTag<KV<Shared, JoinEvent>> JOINS = new TupleTag<>() {};
+  private static final TupleTag<Line> LETTERS = new TupleTag<>() {};
 
   private final Config config;
   private final List<FileRun.Place> places;
-  private final String output;
   private final long now;
 
   /** {@code now} is the time against which future events are judged, and that of the rows. */
-  Bounded(Config config, List<FileRun.Place> places, String output, long now) {
+  Bounded(Config config, List<FileRun.Place> places, long now) {
     this.config = config;
     this.places = places;
-    this.output = output;
     this.now = now;
   }
 
   @Override
-  public PDone expand(PBegin begin) {
+  public PCollection<Line> expand(PBegin begin) {
     KvCoder<Place, Part> parts = KvCoder.of(new Coders.OfPlace(), new Coders.OfPart(config));
     PCollectionTuple read = begin.apply("Start", Create.of("files").withCoder(StringUtf8Coder.of()))
-        .apply("Read", ParDo.of(new Read(config, places, now)).withOutputTags(PARTS, TupleTagList.of(JOINS)));
+        .apply("Read", ParDo.of(new Read(config, places, now)).withOutputTags(PARTS, TupleTagList.of(JOINS).and(LETTERS)));
     PCollection<KV<Place, Part>> joined = read.get(JOINS)
         .setCoder(KvCoder.of(new Coders.OfShared(), new Coders.OfJoinEvent()))
         .apply("Group by join", GroupByKey.create())
         .apply("Join", ParDo.of(new Join(config))).setCoder(parts);
-    return PCollectionList.of(read.get(PARTS).setCoder(parts)).and(joined)
+    PCollection<Line> rows = PCollectionList.of(read.get(PARTS).setCoder(parts)).and(joined)
         .apply("All parts", Flatten.pCollections())
         .apply("Group by key", GroupByKey.create())
-        .apply("Rows", ParDo.of(new KeyRows(config, now)))
-        .apply("Write", new RowFile(output));
+        .apply("Rows", ParDo.of(new KeyRows(config, now))).setCoder(new Coders.OfLine());
+    return PCollectionList.of(rows).and(read.get(LETTERS).setCoder(new Coders.OfLine()))
+        .apply("Rows and dead letters", Flatten.pCollections());
   }
 
   /** The counter of an outcome in a flow. */
@@ -131,16 +135,19 @@ final class Bounded extends PTransform<PBegin, PDone> {
           out.get(JOINS).output(KV.of(new Shared(event.flow(), event.on()), event));
         }
       });
-      FileRun run = new FileRun(config, intake, now, (reason, pointer, position) -> {
-        String at = pointer == null ? "" : " at " + pointer;
-        Metrics.counter(METRICS, "rejected: " + reason + at).inc();
+      FileRun run = new FileRun(config, intake, now, (refusal, partition, line) -> {
+        String at = refusal.pointer() == null ? "" : " at " + refusal.pointer();
+        Metrics.counter(METRICS, "rejected: " + refusal.reason() + at).inc();
+        out.get(LETTERS).output(Rows.deadLetter(places.get(partition).topic(), partition, line,
+            "processor", refusal, now));
       });
-      run.run(places, () -> {
+      long records = run.run(places, () -> {
         if (slices.isFull()) {
           pass(slices, out);
         }
       });
       pass(slices, out);
+      Metrics.counter(METRICS, RECORDS).inc(records);
       for (int n = 0; n < config.flows().size(); n++) {
         Flow flow = config.flows().get(n);
         intake.ledgers().get(n).forEach((outcome, events) -> {
@@ -205,7 +212,7 @@ final class Bounded extends PTransform<PBegin, PDone> {
   }
 
   /** Merges the parts of a key into its windows, and makes their rows. */
-  private static final class KeyRows extends DoFn<KV<Place, Iterable<Part>>, String> {
+  private static final class KeyRows extends DoFn<KV<Place, Iterable<Part>>, Line> {
     private static final long serialVersionUID = 1;
     private final Config config;
     private final long now;
@@ -216,7 +223,7 @@ final class Bounded extends PTransform<PBegin, PDone> {
     }
 
     @ProcessElement
-    public void process(@Element KV<Place, Iterable<Part>> element, OutputReceiver<String> out) {
+    public void process(@Element KV<Place, Iterable<Part>> element, OutputReceiver<Line> out) {
       Place place = element.getKey();
       Flow flow = config.flows().get(place.flow());
       Rows rows = new Rows(flow);
@@ -224,7 +231,8 @@ final class Bounded extends PTransform<PBegin, PDone> {
       windows(flow, element.getValue()).forEach((window, cells) -> {
         // Clicks that moved to another view: in another order of arrival the key has no row.
         if (!flow.takesBack() || !cells.isZero()) {
-          out.output(rows.line(place.key(), window.start(), window.end(), cells, firing));
+          Metrics.distribution(METRICS, flow.name() + LAST_END).update(window.end());
+          out.output(rows.line(place.flow(), place.key(), window, cells, firing));
         }
       });
     }

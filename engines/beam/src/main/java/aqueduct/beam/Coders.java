@@ -4,9 +4,8 @@ import aqueduct.config.Config;
 import aqueduct.count.Cells;
 import aqueduct.count.Codec;
 import aqueduct.count.Intake.JoinEvent;
-import aqueduct.count.Rows;
+import aqueduct.count.Line;
 import aqueduct.event.Times;
-import aqueduct.stream.Core.Letter;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -37,10 +36,7 @@ final class Coders {
   record Shared(int flow, String on) {}
 
   /** What a source passes on: one of the three. */
-  record Counted(KV<Place, Part> part, KV<Shared, JoinEvent> join, Letter letter) {}
-
-  /** A pane that fired. */
-  record Pane(Place place, long start, long end, Cells cells, Rows.Firing firing) {}
+  record Counted(KV<Place, Part> part, KV<Shared, JoinEvent> join, Line line) {}
 
   /** A coder whose type is known and whose bytes are the same for equal values. */
   abstract static class Fields<T> extends CustomCoder<T> {
@@ -62,6 +58,17 @@ final class Coders {
 
     @Override
     public void verifyDeterministic() {}
+
+    /** Flink compares the coders of what it puts together. */
+    @Override
+    public boolean equals(Object other) {
+      return other != null && other.getClass() == getClass();
+    }
+
+    @Override
+    public int hashCode() {
+      return getClass().hashCode();
+    }
   }
 
   static final class OfPlace extends Fields<Place> {
@@ -86,6 +93,16 @@ final class Coders {
 
     OfPart(Config config) {
       this.config = config;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return super.equals(other) && ((OfPart) other).config == config;
+    }
+
+    @Override
+    public int hashCode() {
+      return super.hashCode();
     }
 
     @Override
@@ -129,6 +146,26 @@ final class Coders {
     }
   }
 
+  static final class OfLine extends Fields<Line> {
+    private static final long serialVersionUID = 1;
+
+    @Override
+    void write(Line line, DataOutputStream out) throws IOException {
+      out.writeByte(line.table().ordinal());
+      Codec.writeLong(out, line.flow());
+      Codec.writeBytes(out, line.key());
+      Codec.writeLong(out, line.index());
+      Codec.writeText(out, line.pane());
+      Codec.writeText(out, line.json());
+    }
+
+    @Override
+    Line read(DataInputStream in) throws IOException {
+      return new Line(Line.Table.values()[in.readByte()], (int) Codec.readLong(in), Codec.readBytes(in),
+          Codec.readLong(in), Codec.readText(in), Codec.readText(in));
+    }
+  }
+
   /** Without the flow and the value of a join, which are the key beside it. */
   static final class OfJoinEvent extends Fields<JoinEvent> {
     private static final long serialVersionUID = 1;
@@ -154,38 +191,13 @@ final class Coders {
     }
   }
 
-  static final class OfLetter extends Fields<Letter> {
-    private static final long serialVersionUID = 1;
-
-    @Override
-    void write(Letter letter, DataOutputStream out) throws IOException {
-      Codec.writeText(out, letter.topic());
-      Codec.writeLong(out, letter.partition());
-      Codec.writeLong(out, letter.offset());
-      Codec.writeText(out, letter.stage());
-      Codec.writeText(out, letter.reason());
-      Codec.writeText(out, letter.pointer() == null ? "" : letter.pointer());
-    }
-
-    @Override
-    Letter read(DataInputStream in) throws IOException {
-      String topic = Codec.readText(in);
-      int partition = (int) Codec.readLong(in);
-      long offset = Codec.readLong(in);
-      String stage = Codec.readText(in);
-      String reason = Codec.readText(in);
-      String pointer = Codec.readText(in);
-      return new Letter(topic, partition, offset, stage, reason, pointer.isEmpty() ? null : pointer);
-    }
-  }
-
   static final class OfCounted extends Fields<Counted> {
     private static final long serialVersionUID = 1;
     private final OfPlace places = new OfPlace();
     private final OfPart parts;
     private final OfShared values = new OfShared();
     private final OfJoinEvent events = new OfJoinEvent();
-    private final OfLetter letters = new OfLetter();
+    private final OfLine lines = new OfLine();
 
     OfCounted(Config config) {
       parts = new OfPart(config);
@@ -203,7 +215,7 @@ final class Coders {
         events.write(element.join().getValue(), out);
       } else {
         out.writeByte(2);
-        letters.write(element.letter(), out);
+        lines.write(element.line(), out);
       }
     }
 
@@ -212,37 +224,8 @@ final class Coders {
       return switch (in.readByte()) {
         case 0 -> new Counted(KV.of(places.read(in), parts.read(in)), null, null);
         case 1 -> new Counted(null, KV.of(values.read(in), events.read(in)), null);
-        default -> new Counted(null, null, letters.read(in));
+        default -> new Counted(null, null, lines.read(in));
       };
-    }
-  }
-
-  static final class OfPane extends Fields<Pane> {
-    private static final long serialVersionUID = 1;
-    private final Config config;
-    private final OfPlace places = new OfPlace();
-
-    OfPane(Config config) {
-      this.config = config;
-    }
-
-    @Override
-    void write(Pane pane, DataOutputStream out) throws IOException {
-      places.write(pane.place(), out);
-      Codec.writeLong(out, pane.start());
-      Codec.writeLong(out, pane.end());
-      pane.cells().write(out);
-      Codec.writeText(out, pane.firing().pane());
-      Codec.writeLong(out, pane.firing().index());
-      Codec.writeLong(out, pane.firing().watermark());
-      Codec.writeLong(out, pane.firing().emittedAt());
-    }
-
-    @Override
-    Pane read(DataInputStream in) throws IOException {
-      Place place = places.read(in);
-      return new Pane(place, Codec.readLong(in), Codec.readLong(in), Cells.read(config.flows().get(place.flow()), in),
-          new Rows.Firing(Codec.readText(in), Codec.readLong(in), Codec.readLong(in), Codec.readLong(in)));
     }
   }
 }

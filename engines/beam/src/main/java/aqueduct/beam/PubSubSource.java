@@ -10,10 +10,10 @@ import aqueduct.config.Stream;
 import aqueduct.count.Cells;
 import aqueduct.count.Codec;
 import aqueduct.count.Intake.JoinEvent;
+import aqueduct.count.Line;
 import aqueduct.event.Times;
 import aqueduct.frontier.Frontier.Abandoned;
 import aqueduct.stream.Core;
-import aqueduct.stream.Core.Letter;
 import aqueduct.stream.Unreadable;
 import com.google.auth.Credentials;
 import com.google.protobuf.Timestamp;
@@ -242,8 +242,8 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
     }
 
     @Override
-    public void letter(Letter letter) {
-      ready.add(new Counted(null, null, letter));
+    public void line(Line line) {
+      ready.add(new Counted(null, null, line));
     }
 
     @Override

@@ -1,13 +1,10 @@
 package aqueduct.beam;
 
-import aqueduct.beam.Coders.Pane;
-import aqueduct.config.Config;
-import aqueduct.count.Rows;
+import aqueduct.count.Line;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
 import org.apache.beam.sdk.io.FileSystems;
@@ -19,52 +16,42 @@ import org.apache.beam.sdk.values.PCollection;
 import org.apache.beam.sdk.values.PDone;
 
 /**
- * Writes the panes of a stream to a folder, a file for each bundle. Panes arrive when the checkpoint that holds them is
- * durable, so that after a crash the same panes are written again, and no others in their place: a reader drops copies by
- * flow, window, key and pane_index.
+ * Writes the rows of a stream to a folder, a file for each bundle. After a crash rows may be there twice: a reader drops
+ * copies by flow, window, key and pane_index.
  */
-final class RowFiles extends PTransform<PCollection<Pane>, PDone> {
+final class RowFiles extends PTransform<PCollection<Line>, PDone> {
   private static final long serialVersionUID = 1;
-  private final Config config;
   private final String folder;
 
-  RowFiles(Config config, String folder) {
-    this.config = config;
+  RowFiles(String folder) {
     this.folder = folder;
   }
 
   @Override
-  public PDone expand(PCollection<Pane> panes) {
-    panes.apply("Write files", ParDo.of(new Write(config, folder)));
-    return PDone.in(panes.getPipeline());
+  public PDone expand(PCollection<Line> rows) {
+    rows.apply("Files", ParDo.of(new Write(folder)));
+    return PDone.in(rows.getPipeline());
   }
 
-  private static final class Write extends DoFn<Pane, Void> {
+  private static final class Write extends DoFn<Line, Void> {
     private static final long serialVersionUID = 1;
-    private final Config config;
     private final String folder;
-    private transient List<Rows> rows;
     private transient StringBuilder lines;
 
-    Write(Config config, String folder) {
-      this.config = config;
+    Write(String folder) {
       this.folder = folder;
     }
 
     @StartBundle
     public void start() {
-      if (rows == null) {
-        rows = new ArrayList<>();
-        config.flows().forEach(flow -> rows.add(new Rows(flow)));
-      }
       lines = new StringBuilder();
     }
 
-    @RequiresStableInput
     @ProcessElement
-    public void process(@Element Pane pane) {
-      Rows of = rows.get(pane.place().flow());
-      lines.append(of.line(pane.place().key(), pane.start(), pane.end(), pane.cells(), pane.firing())).append('\n');
+    public void process(@Element Line row) {
+      if (row.table() == Line.Table.ROWS) {
+        lines.append(row.json()).append('\n');
+      }
     }
 
     @FinishBundle

@@ -3,28 +3,24 @@ package aqueduct.beam;
 import aqueduct.config.Config;
 import aqueduct.config.Problems;
 import aqueduct.config.Stream;
-import aqueduct.count.Flow;
-import aqueduct.count.Intake.Outcome;
+import aqueduct.count.Line;
 import aqueduct.input.FileRun;
 import java.io.IOException;
-import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
-import java.util.Map;
-import java.util.TreeMap;
 import org.apache.beam.runners.flink.FlinkPipelineOptions;
 import org.apache.beam.runners.flink.FlinkRunner;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
-import org.apache.beam.sdk.metrics.MetricNameFilter;
-import org.apache.beam.sdk.metrics.MetricResult;
-import org.apache.beam.sdk.metrics.MetricsFilter;
 import org.apache.beam.sdk.options.Description;
 import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.options.PipelineOptionsFactory;
+import org.apache.beam.sdk.transforms.Create;
+import org.apache.beam.sdk.transforms.PTransform;
+import org.apache.beam.sdk.values.PCollection;
+import org.apache.beam.sdk.values.PDone;
 import org.apache.flink.streaming.api.environment.LocalStreamEnvironment;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 
@@ -51,7 +47,8 @@ public final class Run {
 
     void setStartWithoutState(boolean isAllowed);
 
-    @Description("The file or, without --files, the folder for the rows, as lines of JSON")
+    @Description("The file or, without --files, the folder for the rows, as lines of JSON; without it, they go to the "
+        + "writers of the configuration")
     String getOutput();
 
     void setOutput(String output);
@@ -98,40 +95,44 @@ public final class Run {
     if (options.getFiles() == null || options.getFiles().isEmpty()) {
       return stream(config, options);
     }
-    if (options.getOutput() == null) {
-      throw new WrongUsage("--output is missing; write --output=rows.ndjson");
-    }
     config.checkBounded();
     long began = System.currentTimeMillis();
+    PTransform<PCollection<Line>, PDone> sink =
+        options.getOutput() == null ? new Sinks(config) : new RowFile(options.getOutput());
+    Sinks.configure(options, config);
     Pipeline pipeline = pipeline(options);
-    pipeline.apply(FLOWS, new Bounded(config, places(options.getFiles()), options.getOutput(), began));
+    pipeline.apply(FLOWS, new Bounded(config, places(options.getFiles()), began)).apply("Write", sink);
     PipelineResult result = pipeline.run();
     if (result.waitUntilFinish() != PipelineResult.State.DONE) {
-      System.err.println("error: the pipeline did not finish; " + options.getOutput() + " is incomplete");
+      System.err.println("error: the pipeline did not finish; its rows are incomplete");
       return 1;
     }
-    report(config, result, FLOWS, System.err);
+    Report report = new Report(config, result, FLOWS);
+    report.print(System.err);
+    if (options.getOutput() == null) {
+      // After the rows, because it says that they are complete.
+      Pipeline progress = pipeline(options);
+      progress.apply(Create.of(report.progress(began)).withCoder(new Coders.OfLine())).apply("Write", sink);
+      progress.run().waitUntilFinish();
+    }
     System.err.printf("in %.1f s%n", (System.currentTimeMillis() - began) / 1000.0);
-    return 0;
+    return report.isBalanced() ? 0 : 1;
   }
 
   /** Runs until it is stopped; a cluster goes on by itself. */
   private static int stream(Config config, Options options) throws WrongUsage, Problems.Invalid, IOException {
-    if (options.getOutput() == null) {
-      throw new WrongUsage("--output is missing; write --output=FOLDER for the rows");
-    }
-    Stream stream = config.stream(System.getenv());
-    String variable = System.getenv("PUBSUB_EMULATOR_HOST");
-    String emulator = stream.emulatorHost() != null ? stream.emulatorHost()
-        : variable == null || variable.isEmpty() ? null : variable;
+    Stream stream = config.stream();
     FlinkPipelineOptions flink = options.as(FlinkPipelineOptions.class);
     if (flink.getRunner() == FlinkRunner.class) {
       streamOnFlink(flink);
     }
     Pipeline pipeline = Pipeline.create(options);
     PubSubSource source = new PubSubSource(config,
-        new PubSubSource.StreamOptions(stream, emulator, options.getStartWithoutState()));
-    pipeline.apply(FLOWS, new Streaming(config, source)).apply("Rows", new RowFiles(config, options.getOutput()));
+        new PubSubSource.StreamOptions(stream, config.pubsubEmulator(), options.getStartWithoutState()));
+    PTransform<PCollection<Line>, PDone> sink =
+        options.getOutput() == null ? new Sinks(config) : new RowFiles(options.getOutput());
+    Sinks.configure(options, config);
+    pipeline.apply(FLOWS, new Streaming(config, source)).apply("Write", sink);
     return pipeline.run().waitUntilFinish() == PipelineResult.State.FAILED ? 1 : 0;
   }
 
@@ -194,38 +195,5 @@ public final class Run {
       places.add(new FileRun.Place(hasTopic ? file.substring(0, end) : "", path));
     }
     return places;
-  }
-
-  /** Prints the outcomes that a step counted: in each flow they add up to the number of records. */
-  static void report(Config config, PipelineResult result, String step, PrintStream out) {
-    Map<String, Long> counters = new TreeMap<>();
-    MetricsFilter ours = MetricsFilter.builder().addNameFilter(MetricNameFilter.inNamespace(Bounded.METRICS)).build();
-    for (MetricResult<Long> counter : result.metrics().queryMetrics(ours).getCounters()) {
-      if (counter.getKey().stepName().startsWith(step + "/")) {
-        counters.merge(counter.getName().getName(), counter.getAttempted(), Long::sum);
-      }
-    }
-    counters.forEach((name, count) -> {
-      if (name.startsWith("rejected: ")) {
-        out.println("rejected " + count + name.substring("rejected".length()));
-      }
-    });
-    for (Flow flow : config.flows()) {
-      long overLimit = counters.getOrDefault(flow.name() + ".over_limit", 0L);
-      if (overLimit > 0) {
-        out.println("warning: flow " + flow.name() + ": " + overLimit + " views and clicks were counted without the "
-            + "join, because a value of join.on has more live events than join.limit");
-      }
-      List<String> parts = new ArrayList<>();
-      long total = 0;
-      for (Outcome outcome : Outcome.values()) {
-        long count = counters.getOrDefault(Bounded.counter(flow.name(), outcome), 0L);
-        total += count;
-        if (count > 0 || outcome == Outcome.COUNTED) {
-          parts.add(count + " " + outcome.name().toLowerCase(Locale.ROOT));
-        }
-      }
-      out.println("flow " + flow.name() + ": " + total + " = " + String.join(" + ", parts));
-    }
   }
 }

@@ -1,7 +1,6 @@
 package aqueduct.beam;
 
 import aqueduct.beam.Coders.Counted;
-import aqueduct.beam.Coders.Pane;
 import aqueduct.beam.Coders.Part;
 import aqueduct.beam.Coders.Place;
 import aqueduct.beam.Coders.Shared;
@@ -10,12 +9,15 @@ import aqueduct.count.Flow;
 import aqueduct.count.Intake.JoinEvent;
 import aqueduct.count.JoinValue;
 import aqueduct.count.Kept;
+import aqueduct.count.Line;
+import aqueduct.count.Rows;
 import aqueduct.count.Slices;
+import aqueduct.count.Windows.Window;
 import aqueduct.event.Times;
-import aqueduct.stream.Core.Letter;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.util.List;
 import org.apache.beam.sdk.coders.KvCoder;
 import org.apache.beam.sdk.io.Read;
 import org.apache.beam.sdk.state.StateSpec;
@@ -45,11 +47,11 @@ import org.joda.time.Instant;
  * windows by key. Beam's watermark is the clock of the source: a flow's own is its out-of-orderness behind it, so that
  * flows with different ones share a source.
  */
-final class Streaming extends PTransform<PBegin, PCollection<Pane>> {
+final class Streaming extends PTransform<PBegin, PCollection<Line>> {
   private static final long serialVersionUID = 1;
   private static final TupleTag<KV<Place, Part>> PARTS = new TupleTag<>() {};
   private static final TupleTag<KV<Shared, JoinEvent>> JOINS = new TupleTag<>() {};
-  private static final TupleTag<Letter> LETTERS = new TupleTag<>() {};
+  private static final TupleTag<Line> LINES = new TupleTag<>() {};
 
   private final Config config;
   private final PubSubSource source;
@@ -60,11 +62,10 @@ final class Streaming extends PTransform<PBegin, PCollection<Pane>> {
   }
 
   @Override
-  public PCollection<Pane> expand(PBegin begin) {
+  public PCollection<Line> expand(PBegin begin) {
     KvCoder<Place, Part> parts = KvCoder.of(new Coders.OfPlace(), new Coders.OfPart(config));
     PCollectionTuple read = begin.apply("Read", Read.from(source))
-        .apply("Route", ParDo.of(new Route()).withOutputTags(PARTS, TupleTagList.of(JOINS).and(LETTERS)));
-    read.get(LETTERS).setCoder(new Coders.OfLetter());
+        .apply("Route", ParDo.of(new Route()).withOutputTags(PARTS, TupleTagList.of(JOINS).and(LINES)));
     PCollection<KV<Place, Part>> all = read.get(PARTS).setCoder(parts);
     PCollection<KV<Shared, JoinEvent>> events = read.get(JOINS)
         .setCoder(KvCoder.of(new Coders.OfShared(), new Coders.OfJoinEvent()));
@@ -72,7 +73,10 @@ final class Streaming extends PTransform<PBegin, PCollection<Pane>> {
       PCollection<KV<Place, Part>> joined = events.apply("Join", ParDo.of(new Join(config))).setCoder(parts);
       all = PCollectionList.of(all).and(joined).apply("All parts", Flatten.pCollections());
     }
-    return all.apply("Windows", ParDo.of(new KeyWindows(config))).setCoder(new Coders.OfPane(config));
+    PCollection<Line> panes = all.apply("Windows", ParDo.of(new KeyWindows(config))).setCoder(new Coders.OfLine());
+    return PCollectionList.of(panes).and(read.get(LINES).setCoder(new Coders.OfLine()))
+        .apply("All rows", Flatten.pCollections())
+        .apply("Stable", ParDo.of(new Stable())).setCoder(new Coders.OfLine());
   }
 
   private static Instant at(long time) {
@@ -94,7 +98,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Pane>> {
       } else if (element.join() != null) {
         out.get(JOINS).output(element.join());
       } else {
-        out.get(LETTERS).output(element.letter());
+        out.get(LINES).output(element.line());
       }
     }
   }
@@ -188,10 +192,25 @@ final class Streaming extends PTransform<PBegin, PCollection<Pane>> {
     }
   }
 
+  /**
+   * Passes rows on when the checkpoint that holds them is durable, so that after a crash the same rows are written again,
+   * and no others in their place: for a sink they are repetitions.
+   */
+  private static final class Stable extends DoFn<Line, Line> {
+    private static final long serialVersionUID = 1;
+
+    @RequiresStableInput
+    @ProcessElement
+    public void process(@Element Line row, OutputReceiver<Line> out) {
+      out.output(row);
+    }
+  }
+
   /** Keeps the windows of a key, and fires their panes. */
-  private static final class KeyWindows extends DoFn<KV<Place, Part>, Pane> {
+  private static final class KeyWindows extends DoFn<KV<Place, Part>, Line> {
     private static final long serialVersionUID = 1;
     private final Config config;
+    private transient List<Rows> rows;
 
     @StateId("windows")
     private final StateSpec<ValueState<Windowed>> windows;
@@ -225,7 +244,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Pane>> {
 
     @OnTimer("due")
     public void due(@Key Place place, OnTimerContext timed, @StateId("windows") ValueState<Windowed> state,
-        @TimerId("due") Timer timer, OutputReceiver<Pane> out) {
+        @TimerId("due") Timer timer, OutputReceiver<Line> out) {
       Windowed known = state.read();
       if (known == null) {
         return;
@@ -242,7 +261,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Pane>> {
     }
 
     @OnTimer("early")
-    public void early(@Key Place place, @StateId("windows") ValueState<Windowed> state, OutputReceiver<Pane> out) {
+    public void early(@Key Place place, @StateId("windows") ValueState<Windowed> state, OutputReceiver<Line> out) {
       Windowed known = state.read();
       if (known != null) {
         known.kept.early(System.currentTimeMillis(), to(place, out));
@@ -250,8 +269,13 @@ final class Streaming extends PTransform<PBegin, PCollection<Pane>> {
       }
     }
 
-    private static Kept.Panes to(Place place, OutputReceiver<Pane> out) {
-      return (start, end, cells, firing) -> out.output(new Pane(place, start, end, cells, firing));
+    private Kept.Panes to(Place place, OutputReceiver<Line> out) {
+      if (rows == null) {
+        rows = config.flows().stream().map(Rows::new).toList();
+      }
+      Rows of = rows.get(place.flow());
+      return (start, end, cells, firing) ->
+          out.output(of.line(place.flow(), place.key(), new Window(start, end), cells, firing));
     }
 
     private static void set(Timer timer, Flow flow, Kept kept) {

@@ -11,10 +11,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.tomlj.Toml;
-import org.tomlj.TomlArray;
 import org.tomlj.TomlParseError;
 import org.tomlj.TomlParseResult;
-import org.tomlj.TomlTable;
 
 /**
  * The parts of an aqueduct.toml that decide how events are counted: [events] and [[flows]], with the keys, defaults and
@@ -24,8 +22,9 @@ public final class Config implements Serializable {
   private static final long serialVersionUID = 1;
 
   private static final List<String> SECTIONS = List.of(
-      "kafka", "schema_registry", "pubsub", "anonymise", "events", "flows", "writer", "state", "service");
+      "kafka", "schema_registry", "pubsub", "anonymise", "events", "flows", "writer", "writers", "state", "service");
   private static final String OVERRIDE = "AQUEDUCT__";
+  private static final String EMULATOR = "PUBSUB_EMULATOR_HOST";
 
   private final String file;
   private final String text;
@@ -39,7 +38,8 @@ public final class Config implements Serializable {
     this.file = file;
     this.text = text;
     this.variables = new TreeMap<>(variables);
-    this.variables.keySet().removeIf(name -> !name.startsWith(OVERRIDE) && !text.contains("${env:" + name + "}"));
+    this.variables.keySet().removeIf(
+        name -> !name.startsWith(OVERRIDE) && !name.equals(EMULATOR) && !text.contains("${env:" + name + "}"));
   }
 
   /** Reads a file. */
@@ -62,8 +62,7 @@ public final class Config implements Serializable {
       problems.add(error.position().line(), "", "invalid TOML: " + error.getMessage());
     }
     problems.check();
-    Path folder = Path.of(file).toAbsolutePath().getParent();
-    Section root = new Section(toml, "", 0, problems, new Section.Context(folder, variables));
+    Section root = root(toml, problems);
     for (String name : variables.keySet()) {
       if (name.startsWith(OVERRIDE)) {
         problems.add(0, name, name + ": this engine does not read overrides; write the key into the file");
@@ -86,25 +85,13 @@ public final class Config implements Serializable {
     problems.check();
     flows = flows(root, problems);
     problems.check();
-    Names.check(flows, tables(root), problems);
+    Names.check(flows, root.elements("flows"), problems);
     problems.check();
   }
 
-  private static List<Section> tables(Section root) {
-    List<Section> tables = new ArrayList<>();
-    if (root.value("flows") instanceof TomlArray list) {
-      for (int n = 0; n < list.size(); n++) {
-        if (list.get(n) instanceof TomlTable table) {
-          tables.add(root.element("flows", n, table, list.inputPositionOf(n).line()));
-        }
-      }
-    }
-    return tables;
-  }
-
   private static List<Flow> flows(Section root, Problems problems) throws Problems.Invalid {
-    List<Section> tables = tables(root);
-    if (!(root.value("flows") instanceof TomlArray list) || tables.size() != list.size()) {
+    List<Section> tables = root.elements("flows");
+    if (tables == null) {
       root.expected("flows", "a list of tables, each written as [[flows]]");
       return List.of();
     }
@@ -126,11 +113,32 @@ public final class Config implements Serializable {
     return flows;
   }
 
+  private Section root(TomlParseResult toml, Problems problems) {
+    Path folder = Path.of(file).toAbsolutePath().getParent();
+    return new Section(toml, "", 0, problems, new Section.Context(folder, variables));
+  }
+
+  /** Where rows go without an --output; at least one. */
+  public List<Writer> writers() throws Problems.Invalid {
+    Problems problems = new Problems(file);
+    return Writer.read(root(Toml.parse(text), problems), problems);
+  }
+
+  /** The address of a Pub/Sub emulator; null for Google Cloud. */
+  public String pubsubEmulator() throws Problems.Invalid {
+    Problems problems = new Problems(file);
+    Section pubsub = root(Toml.parse(text), problems).table("pubsub", "a table");
+    String host = pubsub == null ? null : pubsub.text("emulator_host", "a string");
+    problems.check();
+    String known = host == null ? variables.get(EMULATOR) : host;
+    return known == null || known.isEmpty() ? null : known;
+  }
+
   /** Refuses flows that cannot be counted over files. */
   public void checkBounded() throws Problems.Invalid {
     Problems problems = new Problems(file);
-    Section root = new Section(Toml.parse(text), "", 0, problems, null);
-    List<Section> tables = tables(root);
+    Section root = root(Toml.parse(text), problems);
+    List<Section> tables = root.elements("flows");
     for (int n = 0; n < flows().size(); n++) {
       if (!flows().get(n).time().equals("event")) {
         Section table = tables.get(n);
@@ -146,13 +154,10 @@ public final class Config implements Serializable {
    * What a pipeline takes from [pubsub] and [state]. Refuses flows that one watermark cannot serve, and IDs that several
    * readers would have to compare.
    */
-  public Stream stream(Map<String, String> environment) throws Problems.Invalid {
+  public Stream stream() throws Problems.Invalid {
     Problems problems = new Problems(file);
-    Map<String, String> known = new TreeMap<>(environment);
-    known.putAll(variables);
-    Section.Context context = new Section.Context(Path.of(file).toAbsolutePath().getParent(), known);
-    Section root = new Section(Toml.parse(text), "", 0, problems, context);
-    List<Section> tables = tables(root);
+    Section root = root(Toml.parse(text), problems);
+    List<Section> tables = root.elements("flows");
     String kind = flows().get(0).time();
     for (int n = 1; n < flows().size(); n++) {
       if (!flows().get(n).time().equals(kind)) {

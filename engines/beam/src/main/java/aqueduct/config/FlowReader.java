@@ -60,11 +60,7 @@ final class FlowReader {
     if (window != null) {
       readWindow();
     }
-    String kind = section.text("time", "a string");
-    List<String> kinds = List.of("event", "kafka", "processing");
-    if (kind != null && !kinds.contains(kind)) {
-      section.error("time", "unknown value \"" + kind + "\"; " + Problems.hint(kind, kinds, "values"));
-    }
+    String kind = section.word("time", List.of("event", "kafka", "processing"));
     time = kind == null ? "event" : kind;
     outOfOrderness = orElse(section.millis("out_of_orderness"), 30_000);
     allowedLateness = orElse(section.millis("allowed_lateness"), 3_600_000);

@@ -219,9 +219,38 @@ final class Section {
     return at == rest.length() && at > 0 ? total : null;
   }
 
-  /** An element of a list of tables. */
-  Section element(String key, int index, TomlTable element, int elementLine) {
-    return new Section(element, key(key) + "[" + index + "]", elementLine, problems, context);
+  /** The elements of a list of tables; null if it is another value. */
+  List<Section> elements(String key) {
+    if (!(value(key) instanceof TomlArray list)) {
+      return null;
+    }
+    List<Section> elements = new ArrayList<>();
+    for (int n = 0; n < list.size(); n++) {
+      if (!(list.get(n) instanceof TomlTable element)) {
+        return null;
+      }
+      elements.add(new Section(element, key(key) + "[" + n + "]", list.inputPositionOf(n).line(), problems, context));
+    }
+    return elements;
+  }
+
+  /** One of a few words; null if there is none. */
+  String word(String key, List<String> words) {
+    String word = text(key, "a string");
+    if (word != null && !words.contains(word)) {
+      error(key, "unknown value \"" + word + "\"; " + Problems.hint(word, words, "values"));
+      return null;
+    }
+    return word;
+  }
+
+  /** Reports keys that have no effect with a value of another key. */
+  void unused(String kind, String... keys) {
+    for (String key : keys) {
+      if (has(key)) {
+        error(key, "has no effect with kind = \"" + kind + "\"; remove it");
+      }
+    }
   }
 
   /** A table; null if there is none. */

@@ -6,7 +6,7 @@ import java.util.List;
 import org.tomlj.TomlArray;
 
 /** What a pipeline that reads Pub/Sub takes from [pubsub] and [state]. Lengths are milliseconds. */
-public record Stream(String project, List<Input> inputs, String subscription, String emulatorHost, int shards,
+public record Stream(String project, List<Input> inputs, String subscription, int shards,
     long idleAfter, long holeLimit, long coldStart) implements Serializable {
   /** A Pub/Sub topic for events. {@code value} is that of the field that selects it; null if no field does. */
   public record Input(String topic, String value) implements Serializable {}
@@ -27,11 +27,10 @@ public record Stream(String project, List<Input> inputs, String subscription, St
     String project = pubsub.text("project", "a string");
     String topic = pubsub.text("topic", "a string");
     String subscription = pubsub.text("subscription", "a string");
-    String host = pubsub.text("emulator_host", "a string");
     List<Input> inputs = inputs(pubsub, topic);
     int shards = shards(pubsub);
     Section state = root.has("state") ? root.table("state", "a table") : null;
-    Stream stream = new Stream(project, inputs, subscription, host, shards, millis(state, "idle_after", 10_000),
+    Stream stream = new Stream(project, inputs, subscription, shards, millis(state, "idle_after", 10_000),
         millis(state, "hole_limit", 600_000), millis(state, "cold_start", 60_000));
     problems.check();
     return stream;

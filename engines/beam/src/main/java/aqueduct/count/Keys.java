@@ -52,6 +52,13 @@ public final class Keys {
     return values;
   }
 
+  /** The values as text; null is NULL. */
+  static List<String> texts(byte[] key) {
+    List<String> texts = new ArrayList<>();
+    values(key).forEach(value -> texts.add(value == null ? null : new String(value, StandardCharsets.UTF_8)));
+    return texts;
+  }
+
   /** In the order of the columns: NULL first, then by the bytes of the text. */
   static int compare(byte[] one, byte[] other) {
     List<byte[]> a = values(one);

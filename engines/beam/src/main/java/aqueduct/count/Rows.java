@@ -4,12 +4,18 @@ import aqueduct.event.Decimal;
 import aqueduct.event.Times;
 import java.math.BigDecimal;
 import java.math.BigInteger;
-import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.List;
+import java.util.Map;
 
 /** Rows as lines of JSON: the columns, their order and their format are those of {@code aqueduct replay}. */
 public final class Rows {
+  /** The columns of a flow's progress. */
+  public static final List<String> OUTCOMES = List.of("counted", "duplicate", "late", "rejected", "ignored", "unmatched",
+      "lost", "absent", "pending", "filtered");
+
+  private static final byte[] NO_KEY = {};
+
   private final Flow flow;
   private final String start;
 
@@ -21,16 +27,15 @@ public final class Rows {
   /** When and why a pane fired. */
   public record Firing(String pane, long index, long watermark, long emittedAt) {}
 
-  public String line(byte[] key, long windowStart, long windowEnd, Cells cells, Firing firing) {
+  /** The row of a pane. {@code number} is that of the flow. */
+  public Line line(int number, byte[] key, Windows.Window window, Cells cells, Firing firing) {
     StringBuilder out = new StringBuilder(start);
-    List<byte[]> values = Keys.values(key);
+    List<String> values = Keys.texts(key);
     for (int n = 0; n < values.size(); n++) {
-      byte[] value = values.get(n);
-      String text = value == null ? "null" : quoted(new String(value, StandardCharsets.UTF_8));
-      column(out, flow.by().get(n).name(), text);
+      column(out, flow.by().get(n).name(), values.get(n) == null ? "null" : quoted(values.get(n)));
     }
-    column(out, "window_start", time(windowStart));
-    column(out, "window_end", time(windowEnd));
+    column(out, "window_start", time(window.start()));
+    column(out, "window_end", time(window.end()));
     for (Flow.Measure measure : flow.measures()) {
       measure(out, measure, cells);
     }
@@ -38,7 +43,29 @@ public final class Rows {
     column(out, "pane_index", Long.toString(firing.index));
     column(out, "watermark", time(firing.watermark));
     column(out, "emitted_at", time(firing.emittedAt));
-    return out.append('}').toString();
+    return new Line(Line.Table.ROWS, number, key, firing.index, firing.pane, out.append('}').toString());
+  }
+
+  /** A row of a flow's progress: how many events had each outcome up to a watermark. */
+  public Line progress(int number, long at, long watermark, Map<String, Long> outcomes) {
+    StringBuilder out = new StringBuilder(start);
+    column(out, "at", time(at));
+    column(out, "watermark", time(watermark));
+    OUTCOMES.forEach(outcome -> column(out, outcome, Long.toString(outcomes.getOrDefault(outcome, 0L))));
+    return new Line(Line.Table.PROGRESS, number, NO_KEY, 0, "", out.append('}').toString());
+  }
+
+  /** The position of a rejected event, and which stage refused it for which reason. */
+  public static Line deadLetter(
+      String topic, long partition, long offset, String stage, Reader.Refusal refusal, long seenAt) {
+    StringBuilder out = new StringBuilder("{\"topic\":").append(quoted(topic));
+    column(out, "partition", Long.toString(partition));
+    column(out, "offset", Long.toString(offset));
+    column(out, "stage", quoted(stage));
+    column(out, "reason", quoted(refusal.reason()));
+    column(out, "pointer", refusal.pointer() == null ? "null" : quoted(refusal.pointer()));
+    column(out, "seen_at", time(seenAt));
+    return new Line(Line.Table.DEAD_LETTERS, -1, NO_KEY, 0, "", out.append('}').toString());
   }
 
   private void measure(StringBuilder out, Flow.Measure measure, Cells cells) {
@@ -86,7 +113,7 @@ public final class Rows {
     return "\"" + Times.text(time) + "\"";
   }
 
-  private static String quoted(String text) {
+  static String quoted(String text) {
     StringBuilder out = new StringBuilder(text.length() + 2).append('"');
     for (int n = 0; n < text.length(); n++) {
       char c = text.charAt(n);

@@ -5,6 +5,7 @@ import aqueduct.count.Flow;
 import aqueduct.count.Intake;
 import aqueduct.count.Intake.Verdict;
 import aqueduct.count.Reader;
+import aqueduct.count.Reader.Refusal;
 import aqueduct.event.Times;
 import aqueduct.input.EventFile.Line;
 import java.io.IOException;
@@ -21,9 +22,9 @@ public final class FileRun {
   /** A file with the topic of its events; empty without one. */
   public record Place(String topic, String file) implements Serializable {}
 
-  /** Receives each refused line: its reason and position, never its content. */
+  /** Receives each refused line: the reason, the number of its file and its number in it, never its content. */
   public interface Rejects {
-    void rejected(String reason, String pointer, String position);
+    void rejected(Refusal refusal, int partition, long line);
   }
 
   private final Config config;
@@ -38,8 +39,8 @@ public final class FileRun {
     this.rejects = rejects;
   }
 
-  /** Reads all files to their ends; {@code counted} runs after each line. */
-  public void run(List<Place> places, Runnable counted) throws IOException {
+  /** Reads all files to their ends; {@code counted} runs after each line. How many records there were. */
+  public long run(List<Place> places, Runnable counted) throws IOException {
     Reader reader = new Reader(config.events(), config.flows());
     List<EventFile> files = new ArrayList<>();
     try {
@@ -48,7 +49,7 @@ public final class FileRun {
         files.add(named(name, () -> new EventFile(
             place.topic(), name, reader, now, config.events().future(), latest(config))));
       }
-      merge(files, counted);
+      return merge(files, counted);
     } finally {
       for (EventFile file : files) {
         file.close();
@@ -65,7 +66,8 @@ public final class FileRun {
     return late;
   }
 
-  private void merge(List<EventFile> files, Runnable counted) throws IOException {
+  private long merge(List<EventFile> files, Runnable counted) throws IOException {
+    long records = 0;
     long[] clocks = new long[files.size()];
     Arrays.fill(clocks, Times.MIN);
     while (true) {
@@ -74,7 +76,7 @@ public final class FileRun {
         next = clocks[n] < clocks[next] ? n : next;
       }
       if (clocks.length == 0 || clocks[next] == Times.MAX) {
-        return;
+        return records;
       }
       EventFile file = files.get(next);
       Line line = named(file.name, file::next);
@@ -82,6 +84,7 @@ public final class FileRun {
         clocks[next] = Times.MAX;
       } else {
         count(file, line, clocks, next);
+        records++;
       }
       long least = Times.MAX;
       for (long clock : clocks) {
@@ -93,11 +96,10 @@ public final class FileRun {
   }
 
   private void count(EventFile file, Line line, long[] clocks, int partition) {
-    String position = file.name + ":" + line.number();
     if (line.digest() == null) {
       intake.refuse();
       String pointer = line.reason().equals("future") ? config.events().timeOf(file.topic) : null;
-      rejects.rejected(line.reason(), pointer, position);
+      rejects.rejected(new Refusal(line.reason(), pointer), partition, line.number());
       return;
     }
     Verdict verdict = intake.count(line.digest(), new Intake.Origin(null, now));
@@ -105,7 +107,7 @@ public final class FileRun {
       clocks[partition] = Math.max(clocks[partition], verdict.time());
     }
     if (verdict.refusal() != null) {
-      rejects.rejected(verdict.refusal().reason(), verdict.refusal().pointer(), position);
+      rejects.rejected(verdict.refusal(), partition, line.number());
     }
   }
 

@@ -9,9 +9,11 @@ import aqueduct.count.Intake;
 import aqueduct.count.Intake.JoinEvent;
 import aqueduct.count.Intake.Origin;
 import aqueduct.count.Intake.Outcome;
-import aqueduct.count.Intake.Verdict;
+import aqueduct.count.Line;
 import aqueduct.count.Reader;
 import aqueduct.count.Reader.Digest;
+import aqueduct.count.Reader.Refusal;
+import aqueduct.count.Rows;
 import aqueduct.count.Slices;
 import aqueduct.count.Windows;
 import aqueduct.event.Json;
@@ -44,12 +46,9 @@ public final class Core {
 
     void join(JoinEvent event);
 
-    /** A rejected record, or one of which nothing but the reason arrived. */
-    void letter(Letter letter);
+    /** A row that is complete: a dead letter. */
+    void line(Line line);
   }
-
-  /** A rejected record: its position and the reason, never its contents. The pointer is null if there is none. */
-  public record Letter(String topic, int partition, long offset, String stage, String reason, String pointer) {}
 
   /** Message counts since the start, for metrics. */
   public long records;
@@ -141,17 +140,16 @@ public final class Core {
     records++;
     published = Math.max(published, origin.publishTime());
     caughtUp.firstSeen(origin.publishTime(), now);
-    String pointer = null;
+    Refusal refusal;
     if (digest == null) {
       intake.refuse();
+      refusal = new Refusal(reason, null);
     } else {
-      Verdict verdict = intake.count(digest, origin);
-      reason = verdict.refusal() == null ? null : verdict.refusal().reason();
-      pointer = verdict.refusal() == null ? null : verdict.refusal().pointer();
+      refusal = intake.count(digest, origin).refusal();
     }
-    if (reason != null) {
-      sink.letter(partition == null ? new Letter("", -1, origin.publishTime(), "processor", reason, pointer)
-          : new Letter(partition.topic(), partition.number(), item.offset(), "processor", reason, pointer));
+    if (refusal != null) {
+      sink.line(partition == null ? Rows.deadLetter("", -1, origin.publishTime(), "processor", refusal, now)
+          : Rows.deadLetter(partition.topic(), partition.number(), item.offset(), "processor", refusal, now));
     }
   }
 
@@ -187,8 +185,8 @@ public final class Core {
       for (long offset = covered.offsets().start(); outcome == Outcome.REJECTED && offset < covered.offsets().end();
           offset++) {
         String code = covered.reason().startsWith("rejected:") ? covered.reason().substring(9) : covered.reason();
-        sink.letter(new Letter(covered.partition().topic(), covered.partition().number(), offset, "connector", code,
-            covered.pointer()));
+        sink.line(Rows.deadLetter(covered.partition().topic(), covered.partition().number(), offset, "connector",
+            new Refusal(code, covered.pointer()), now));
       }
     }
   }

@@ -49,8 +49,9 @@ public final class Cases {
         files.add(file.substring(0, end) + folder.resolve(file.substring(end)));
       }
       String output = folder.resolve("beam.ndjson").toAbsolutePath().toString();
-      pipeline.apply(folder.getFileName().toString(),
-          new Bounded(config, Run.places(files), output, System.currentTimeMillis()));
+      String name = folder.getFileName().toString();
+      pipeline.apply(name, new Bounded(config, Run.places(files), System.currentTimeMillis()))
+          .apply(name + " file", new RowFile(output));
     }
     PipelineResult result = pipeline.run();
     if (result.waitUntilFinish() != PipelineResult.State.DONE) {
@@ -58,7 +59,7 @@ public final class Cases {
     }
     for (Map.Entry<Path, Config> one : configs.entrySet()) {
       try (PrintStream report = new PrintStream(one.getKey().resolve("beam.txt").toFile())) {
-        Run.report(one.getValue(), result, one.getKey().getFileName().toString(), report);
+        new Report(one.getValue(), result, one.getKey().getFileName().toString()).print(report);
       }
     }
   }

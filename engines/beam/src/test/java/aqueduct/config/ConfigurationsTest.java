@@ -41,7 +41,30 @@ class ConfigurationsTest {
       Config.parse("aqueduct.toml", text, Map.of()).checkBounded();
       return List.of();
     } catch (Problems.Invalid error) {
-      return error.problems.stream().map(problem -> problem.line() + " " + problem.key()).toList();
+      return keys(error);
+    }
+  }
+
+  private static List<String> keys(Problems.Invalid error) {
+    return error.problems.stream().map(problem -> problem.line() + " " + problem.key()).toList();
+  }
+
+  /** Those that are wrong for every program, and those to which only this engine does not write. */
+  @Test
+  void writersAreReadOrRefused() throws IOException, Problems.Invalid {
+    JsonNode file = new ObjectMapper().readTree(CASES.toFile());
+    for (JsonNode one : file.get("writers")) {
+      Config config = Config.parse("aqueduct.toml", file.get("base").asText() + one.get("add").asText(), Map.of());
+      List<String> expected = new ArrayList<>();
+      one.get("errors").forEach(error -> expected.add(error.asText()));
+      one.get("refused").forEach(refused -> expected.add(refused.asText()));
+      List<String> found = new ArrayList<>();
+      try {
+        config.writers();
+      } catch (Problems.Invalid error) {
+        found.addAll(keys(error));
+      }
+      assertEquals(expected, found, one.get("add").asText());
     }
   }
 
