@@ -39,6 +39,7 @@ keyring = "keys.toml"
 listen = "127.0.0.1:0"
 [state]
 idle_after = "3s"
+cold_start = "20s"
 [writer]
 kind = "sqlite"
 path = "rows.db"
@@ -119,12 +120,12 @@ class Pipe:
         more = ["--late", "2%", "--duplicates", "1%", "--broken", "1%", "--users", "500", "--pages", "20"]
         self.spawn("generator", self.command("generate", "--rate", rate, "--events", rate * seconds, *more))
 
-    def pipeline(self, *arguments):
-        """Starts Flink, from the last checkpoint if there is one."""
+    def pipeline(self, is_new=False):
+        """Starts Flink, from the last checkpoint if there is one and it is wanted."""
         command = [HERE / "run", f"--config={self.folder / 'aqueduct.toml'}", f"--output={self.rows}", *FLINK]
-        command += [f"--stateBackendStoragePath={self.state.as_uri()}", *arguments]
-        checkpoint = self.checkpoint()
-        if checkpoint and "--startWithoutState=false" not in arguments:
+        command.append(f"--stateBackendStoragePath={self.state.as_uri()}")
+        checkpoint = None if is_new else self.checkpoint()
+        if checkpoint:
             command.append(f"--savepointPath={checkpoint.as_uri()}")
         self.spawn("flink", [str(part) for part in command])
         return checkpoint
@@ -225,6 +226,27 @@ def kills(pipe, options):
         pipe.until(60, lambda: pipe.checkpoint() != checkpoint, "a checkpoint of the new run")
 
 
+def refused(pipe):
+    """A pipeline that is started without the state of the one before stops, and has acknowledged nothing."""
+    checkpoint = pipe.checkpoint()
+    pipe.kill("flink")
+    pipe.pipeline(is_new=True)
+    flink = pipe.processes["flink"]
+    try:
+        code = flink.wait(timeout=120)
+    except subprocess.TimeoutExpired:
+        raise SystemExit("a pipeline without a state was not refused") from None
+    log = (pipe.folder / "flink.log").read_text()
+    if code != 1 or "was read before" not in log.splitlines()[-1]:
+        raise SystemExit(f"expected a refusal, found exit code {code}; see {pipe.folder / 'flink.log'}")
+    # The pipeline that was refused has written checkpoints, too.
+    for folder in pipe.state.iterdir():
+        if folder != checkpoint.parent:
+            shutil.rmtree(folder)
+    print("refused without its state", flush=True)
+    pipe.pipeline()
+
+
 def check(pipe, options, name, began):
     pipe.until(120, lambda: pipe.processes["generator"].poll() is not None, "the end of the traffic")
     limit = time.monotonic() + options.wait
@@ -238,7 +260,7 @@ def check(pipe, options, name, began):
     return not wrong and rows > 0
 
 
-def killed(options, folder, more=""):
+def killed(options, folder, more="", is_refused=False):
     began = time.monotonic()
     pipe = Pipe(options, folder, more)
     try:
@@ -247,6 +269,8 @@ def killed(options, folder, more=""):
         pipe.until(120, pipe.checkpoint, "the first checkpoint")
         pipe.generator(options.rate, options.seconds)
         kills(pipe, options)
+        if is_refused:
+            refused(pipe)
         return check(pipe, options, f"{folder.name}: Flink killed {options.kills} times", began)
     finally:
         pipe.end()
@@ -259,11 +283,15 @@ def main():
     parser.add_argument("--partitions", type=int, default=3)
     parser.add_argument("--rate", type=int, default=300)
     parser.add_argument("--seconds", type=int, default=30)
-    parser.add_argument("--kills", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=1, help="how often Flink is killed; the connector, every second time")
+    parser.add_argument("--quick", action="store_true", help="one kill, and nothing else")
     parser.add_argument("--wait", type=int, default=60, help="how long the last windows may take")
     options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)
-    passed = [killed(options, options.work / "kills")]
+    passed = [killed(options, options.work / "kills", is_refused=not options.quick)]
+    if not options.quick:
+        passed.append(killed(options, options.work / "shards", "shards = 3"))
+        passed.append(killed(options, options.work / "packs", "pack = true"))
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
     sys.exit(not all(passed))
 

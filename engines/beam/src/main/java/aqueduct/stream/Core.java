@@ -74,6 +74,8 @@ public final class Core {
   private Clocks unpositioned;
 
   private long published = Times.MIN;
+  /** Whether it must not go on, because it has another state than its subscription. */
+  private boolean isRefused;
   private long clock = Times.MIN;
 
   /** {@code mayBeCold}: whether it may begin without a state where messages were acknowledged before. */
@@ -216,6 +218,7 @@ public final class Core {
     List<Abandoned> abandoned = frontier.tick(now, caughtUp.is(now), limits);
     for (Abandoned hole : abandoned) {
       if (hole.beforeStart() && !mayBeCold) {
+        isRefused = true;
         throw new Unreadable("the subscription " + stream.subscription() + " was read before: offsets "
             + hole.offsets().start() + " to " + (hole.offsets().end() - 1) + " of " + hole.partition().topic() + "/"
             + hole.partition().number() + " are acknowledged, and this pipeline has no state of them; start it from its "
@@ -278,7 +281,7 @@ public final class Core {
 
   /** Whether messages may be acknowledged: not while the state may be the wrong one. */
   public boolean mayAcknowledge() {
-    return mayBeCold || !frontier.isCold() || frontier.hasBegun(limits);
+    return mayBeCold || !isRefused && (!frontier.isCold() || frontier.hasBegun(limits));
   }
 
   /** What an operator looks at, for the log. */
