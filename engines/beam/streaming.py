@@ -85,8 +85,7 @@ class Pipe:
         self.aqueduct, self.folder = options.aqueduct, folder
         folder.mkdir(parents=True)
         self.topic = f"beam-{uuid.uuid4().hex[:8]}"
-        self.rows, self.state = folder / "rows", folder / "state"
-        self.rows.mkdir()
+        self.output, self.state = folder / "output", folder / "state"
         self.log = (folder / "log").open("a")
         self.processes = {}
         values = {"kafka": os.environ["KAFKA_BOOTSTRAP"], "pubsub": os.environ["PUBSUB_EMULATOR_HOST"]}
@@ -122,7 +121,7 @@ class Pipe:
 
     def pipeline(self, is_new=False):
         """Starts Flink, from the last checkpoint if there is one and it is wanted."""
-        command = [HERE / "run", f"--config={self.folder / 'aqueduct.toml'}", f"--output={self.rows}", *FLINK]
+        command = [HERE / "run", f"--config={self.folder / 'aqueduct.toml'}", f"--output={self.output}", *FLINK]
         command.append(f"--stateBackendStoragePath={self.state.as_uri()}")
         checkpoint = None if is_new else self.checkpoint()
         if checkpoint:
@@ -203,7 +202,7 @@ def difference(pipe):
     if not expected.exists():
         pipe.run("replay", "--kafka", "--final", "--output", expected)
     ours = collections.Counter(line[: line.rindex(PANE)] for line in expected.read_text().splitlines())
-    all_panes, copies = panes(pipe.rows)
+    all_panes, copies = panes(pipe.output / "rows")
     theirs = finals(all_panes)
     wrong = [f"  only replay: {row}" for row in sorted((ours - theirs).elements())]
     wrong += [f"  only Beam:   {row}" for row in sorted((theirs - ours).elements())]
@@ -228,8 +227,12 @@ def kills(pipe, options):
 
 def refused(pipe):
     """A pipeline that is started without the state of the one before stops, and has acknowledged nothing."""
-    checkpoint = pipe.checkpoint()
+    # With a row the watermark is known, and messages are acknowledged.
+    pipe.until(90, lambda: any((pipe.output / "rows").glob("*.ndjson")), "a row")
+    before = pipe.checkpoints()
+    pipe.until(60, lambda: pipe.checkpoints() >= before + 2, "two checkpoints")
     pipe.kill("flink")
+    checkpoint = pipe.checkpoint()
     pipe.pipeline(is_new=True)
     flink = pipe.processes["flink"]
     try:
@@ -247,6 +250,28 @@ def refused(pipe):
     pipe.pipeline()
 
 
+def balance(pipe, records):
+    """The newest row of progress of each flow accounts for every record, and each rejected one has a dead letter."""
+    newest = {}
+    for file in (pipe.output / "progress").glob("*.ndjson"):
+        for row in map(json.loads, file.read_text().splitlines()):
+            if row["at"] > newest.get(row["flow"], {"at": ""})["at"]:
+                newest[row["flow"]] = row
+    letters = set()
+    for file in (pipe.output / "dead_letters").glob("*.ndjson"):
+        for row in map(json.loads, file.read_text().splitlines()):
+            letters.add((row["partition"], row["offset"]))
+    wrong = []
+    for flow, row in sorted(newest.items()):
+        total = sum(number for column, number in row.items() if isinstance(number, int))
+        if total != records:
+            wrong.append(f"  {row}: {total} of {records} records")
+    # What one flow rejects, another may ignore.
+    if max((row["rejected"] for row in newest.values()), default=0) != len(letters):
+        wrong.append(f"  {len(letters)} dead letters")
+    return wrong if len(newest) == 3 else ["  not every flow has a row of progress"]
+
+
 def check(pipe, options, name, began):
     pipe.until(120, lambda: pipe.processes["generator"].poll() is not None, "the end of the traffic")
     limit = time.monotonic() + options.wait
@@ -257,7 +282,15 @@ def check(pipe, options, name, began):
         rows, wrong, fired, copies = difference(pipe)
     print(f"{name}: {rows} rows of {fired} panes ({copies} written again), {len(wrong)} differ, {time.monotonic() - began:.0f} s",
           *wrong[:10], sep="\n", flush=True)
-    return not wrong and rows > 0
+    unbalanced = [] if options.quick else balance(pipe, options.rate * options.seconds)
+    # A row of progress is written once a minute.
+    limit = time.monotonic() + 75
+    while unbalanced and time.monotonic() < limit:
+        pipe.alive()
+        time.sleep(1)
+        unbalanced = balance(pipe, options.rate * options.seconds)
+    print(*unbalanced, sep="\n", end="\n" if unbalanced else "", flush=True)
+    return not wrong and not unbalanced and rows > 0
 
 
 def killed(options, folder, more="", is_refused=False):
@@ -290,8 +323,7 @@ def main():
     shutil.rmtree(options.work, ignore_errors=True)
     passed = [killed(options, options.work / "kills", is_refused=not options.quick)]
     if not options.quick:
-        passed.append(killed(options, options.work / "shards", "shards = 3"))
-        passed.append(killed(options, options.work / "packs", "pack = true"))
+        passed.append(killed(options, options.work / "shards-and-packs", "shards = 3\npack = true"))
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
     sys.exit(not all(passed))
 

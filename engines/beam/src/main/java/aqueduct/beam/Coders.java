@@ -4,6 +4,7 @@ import aqueduct.config.Config;
 import aqueduct.count.Cells;
 import aqueduct.count.Codec;
 import aqueduct.count.Intake.JoinEvent;
+import aqueduct.count.Ledger;
 import aqueduct.count.Line;
 import aqueduct.event.Times;
 import java.io.DataInputStream;
@@ -35,8 +36,8 @@ final class Coders {
   /** The value that the views and clicks of a join share. */
   record Shared(int flow, String on) {}
 
-  /** What a source passes on: one of the three. */
-  record Counted(KV<Place, Part> part, KV<Shared, JoinEvent> join, Line line) {}
+  /** What a source passes on: one of the four. */
+  record Counted(KV<Place, Part> part, KV<Shared, JoinEvent> join, Line line, Ledger ledger) {}
 
   /** A coder whose type is known and whose bytes are the same for equal values. */
   abstract static class Fields<T> extends CustomCoder<T> {
@@ -213,19 +214,37 @@ final class Coders {
         out.writeByte(1);
         values.write(element.join().getKey(), out);
         events.write(element.join().getValue(), out);
-      } else {
+      } else if (element.line() != null) {
         out.writeByte(2);
         lines.write(element.line(), out);
+      } else {
+        out.writeByte(3);
+        element.ledger().write(out);
       }
     }
 
     @Override
     Counted read(DataInputStream in) throws IOException {
       return switch (in.readByte()) {
-        case 0 -> new Counted(KV.of(places.read(in), parts.read(in)), null, null);
-        case 1 -> new Counted(null, KV.of(values.read(in), events.read(in)), null);
-        default -> new Counted(null, null, lines.read(in));
+        case 0 -> new Counted(KV.of(places.read(in), parts.read(in)), null, null, null);
+        case 1 -> new Counted(null, KV.of(values.read(in), events.read(in)), null, null);
+        case 2 -> new Counted(null, null, lines.read(in), null);
+        default -> new Counted(null, null, null, Ledger.read(in));
       };
+    }
+  }
+
+  static final class OfLedger extends Fields<Ledger> {
+    private static final long serialVersionUID = 1;
+
+    @Override
+    void write(Ledger ledger, DataOutputStream out) throws IOException {
+      ledger.write(out);
+    }
+
+    @Override
+    Ledger read(DataInputStream in) throws IOException {
+      return Ledger.read(in);
     }
   }
 }

@@ -48,6 +48,7 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
   /** How often what was counted is passed on and the watermark moves. */
   private static final long PERIOD_MILLIS = 250;
   private static final long REPORT_MILLIS = 10_000;
+  private static final long PROGRESS_MILLIS = 60_000;
   /** How long a call may count before it returns, so that a checkpoint need not wait. */
   private static final long CALL_MILLIS = 50;
 
@@ -67,6 +68,11 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
     this.config = config;
     this.options = options;
     this.shard = shard;
+  }
+
+  /** How many readers there are, whatever the parallelism. */
+  int readers() {
+    return options.stream.shards();
   }
 
   @Override
@@ -139,6 +145,7 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
     private Counted current;
     private long advancedAt;
     private long reportedAt;
+    private long progressAt;
     /** The clock that holds once everything that is ready has been read, and the one that holds now. */
     private long next = Times.MIN;
 
@@ -190,6 +197,10 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
             // Everything was counted under the clock before, which the watermark has not reached yet.
             core.advance(now).forEach(Reader::report);
             next = core.clock();
+            if (next != Times.MIN && now >= progressAt + PROGRESS_MILLIS) {
+              progressAt = now;
+              core.ledgers(now).forEach(ledger -> ready.add(new Counted(null, null, null, ledger)));
+            }
             if (now >= reportedAt + REPORT_MILLIS) {
               reportedAt = now;
               LOG.info("{}", core.report());
@@ -233,17 +244,17 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
 
     @Override
     public void part(int flow, byte[] key, long start, long floor, long passed, Cells cells) {
-      ready.add(new Counted(KV.of(new Place(flow, key), new Part(flow, start, floor, passed, cells)), null, null));
+      ready.add(new Counted(KV.of(new Place(flow, key), new Part(flow, start, floor, passed, cells)), null, null, null));
     }
 
     @Override
     public void join(JoinEvent event) {
-      ready.add(new Counted(null, KV.of(new Shared(event.flow(), event.on()), event), null));
+      ready.add(new Counted(null, KV.of(new Shared(event.flow(), event.on()), event), null, null));
     }
 
     @Override
     public void line(Line line) {
-      ready.add(new Counted(null, null, line));
+      ready.add(new Counted(null, null, line, null));
     }
 
     @Override

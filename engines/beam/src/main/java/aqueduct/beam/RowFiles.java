@@ -5,7 +5,10 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.UUID;
 import org.apache.beam.sdk.io.FileSystems;
 import org.apache.beam.sdk.io.fs.ResourceId;
@@ -16,7 +19,7 @@ import org.apache.beam.sdk.values.PCollection;
 import org.apache.beam.sdk.values.PDone;
 
 /**
- * Writes the rows of a stream to a folder, a file for each bundle. After a crash rows may be there twice: a reader drops
+ * Writes the rows of a stream to the folders rows, progress and dead_letters of a folder, a file for each bundle. After a crash rows may be there twice: a reader drops
  * copies by flow, window, key and pane_index.
  */
 final class RowFiles extends PTransform<PCollection<Line>, PDone> {
@@ -36,7 +39,7 @@ final class RowFiles extends PTransform<PCollection<Line>, PDone> {
   private static final class Write extends DoFn<Line, Void> {
     private static final long serialVersionUID = 1;
     private final String folder;
-    private transient StringBuilder lines;
+    private transient Map<Line.Table, StringBuilder> lines;
 
     Write(String folder) {
       this.folder = folder;
@@ -44,28 +47,26 @@ final class RowFiles extends PTransform<PCollection<Line>, PDone> {
 
     @StartBundle
     public void start() {
-      lines = new StringBuilder();
+      lines = new EnumMap<>(Line.Table.class);
     }
 
     @ProcessElement
     public void process(@Element Line row) {
-      if (row.table() == Line.Table.ROWS) {
-        lines.append(row.json()).append('\n');
-      }
+      lines.computeIfAbsent(row.table(), of -> new StringBuilder()).append(row.json()).append('\n');
     }
 
     @FinishBundle
     public void finish() throws IOException {
-      if (lines.isEmpty()) {
-        return;
+      for (Map.Entry<Line.Table, StringBuilder> table : lines.entrySet()) {
+        String name = folder + "/" + table.getKey().name().toLowerCase(Locale.ROOT) + "/" + System.currentTimeMillis() + "-"
+            + UUID.randomUUID();
+        ResourceId target = FileSystems.matchNewResource(name + ".ndjson", false);
+        ResourceId unfinished = FileSystems.matchNewResource(name + ".unfinished", false);
+        try (OutputStream out = Channels.newOutputStream(FileSystems.create(unfinished, "application/x-ndjson"))) {
+          out.write(table.getValue().toString().getBytes(StandardCharsets.UTF_8));
+        }
+        FileSystems.rename(List.of(unfinished), List.of(target));
       }
-      String name = System.currentTimeMillis() + "-" + UUID.randomUUID();
-      ResourceId target = FileSystems.matchNewResource(folder + "/" + name + ".ndjson", false);
-      ResourceId unfinished = FileSystems.matchNewResource(folder + "/" + name + ".unfinished", false);
-      try (OutputStream out = Channels.newOutputStream(FileSystems.create(unfinished, "application/x-ndjson"))) {
-        out.write(lines.toString().getBytes(StandardCharsets.UTF_8));
-      }
-      FileSystems.rename(List.of(unfinished), List.of(target));
     }
   }
 }

@@ -9,6 +9,7 @@ import aqueduct.count.Flow;
 import aqueduct.count.Intake.JoinEvent;
 import aqueduct.count.JoinValue;
 import aqueduct.count.Kept;
+import aqueduct.count.Ledger;
 import aqueduct.count.Line;
 import aqueduct.count.Rows;
 import aqueduct.count.Slices;
@@ -19,6 +20,7 @@ import java.io.DataOutputStream;
 import java.io.IOException;
 import java.util.List;
 import org.apache.beam.sdk.coders.KvCoder;
+import org.apache.beam.sdk.coders.VarIntCoder;
 import org.apache.beam.sdk.io.Read;
 import org.apache.beam.sdk.state.StateSpec;
 import org.apache.beam.sdk.state.StateSpecs;
@@ -52,6 +54,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
   private static final TupleTag<KV<Place, Part>> PARTS = new TupleTag<>() {};
   private static final TupleTag<KV<Shared, JoinEvent>> JOINS = new TupleTag<>() {};
   private static final TupleTag<Line> LINES = new TupleTag<>() {};
+  private static final TupleTag<KV<Integer, Ledger>> LEDGERS = new TupleTag<>() {};
 
   private final Config config;
   private final PubSubSource source;
@@ -65,16 +68,24 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
   public PCollection<Line> expand(PBegin begin) {
     KvCoder<Place, Part> parts = KvCoder.of(new Coders.OfPlace(), new Coders.OfPart(config));
     PCollectionTuple read = begin.apply("Read", Read.from(source))
-        .apply("Route", ParDo.of(new Route()).withOutputTags(PARTS, TupleTagList.of(JOINS).and(LINES)));
+        .apply("Route", ParDo.of(new Route()).withOutputTags(PARTS, TupleTagList.of(JOINS).and(LINES).and(LEDGERS)));
+    KvCoder<Integer, Ledger> ledgers = KvCoder.of(VarIntCoder.of(), new Coders.OfLedger());
+    PCollection<KV<Integer, Ledger>> outcomes = read.get(LEDGERS).setCoder(ledgers);
     PCollection<KV<Place, Part>> all = read.get(PARTS).setCoder(parts);
     PCollection<KV<Shared, JoinEvent>> events = read.get(JOINS)
         .setCoder(KvCoder.of(new Coders.OfShared(), new Coders.OfJoinEvent()));
     if (config.flows().stream().anyMatch(flow -> flow.join() != null)) {
-      PCollection<KV<Place, Part>> joined = events.apply("Join", ParDo.of(new Join(config))).setCoder(parts);
-      all = PCollectionList.of(all).and(joined).apply("All parts", Flatten.pCollections());
+      PCollectionTuple joined =
+          events.apply("Join", ParDo.of(new Join(config)).withOutputTags(PARTS, TupleTagList.of(LEDGERS)));
+      all = PCollectionList.of(all).and(joined.get(PARTS).setCoder(parts))
+          .apply("All parts", Flatten.pCollections());
+      outcomes = PCollectionList.of(outcomes).and(joined.get(LEDGERS).setCoder(ledgers))
+          .apply("All outcomes", Flatten.pCollections());
     }
     PCollection<Line> panes = all.apply("Windows", ParDo.of(new KeyWindows(config))).setCoder(new Coders.OfLine());
-    return PCollectionList.of(panes).and(read.get(LINES).setCoder(new Coders.OfLine()))
+    PCollection<Line> progress =
+        outcomes.apply("Progress", ParDo.of(new Progress(config, source.readers()))).setCoder(new Coders.OfLine());
+    return PCollectionList.of(panes).and(progress).and(read.get(LINES).setCoder(new Coders.OfLine()))
         .apply("All rows", Flatten.pCollections())
         .apply("Stable", ParDo.of(new Stable())).setCoder(new Coders.OfLine());
   }
@@ -97,8 +108,10 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
         out.get(PARTS).output(element.part());
       } else if (element.join() != null) {
         out.get(JOINS).output(element.join());
-      } else {
+      } else if (element.line() != null) {
         out.get(LINES).output(element.line());
+      } else {
+        out.get(LEDGERS).output(KV.of(element.ledger().flow(), element.ledger()));
       }
     }
   }
@@ -121,7 +134,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
 
     @ProcessElement
     public void process(@Element KV<Shared, JoinEvent> element, @StateId("value") ValueState<Joined> state,
-        @TimerId("forget") Timer timer, OutputReceiver<KV<Place, Part>> out) {
+        @TimerId("forget") Timer timer, MultiOutputReceiver out) {
       int number = element.getKey().flow();
       Flow flow = config.flows().get(number);
       JoinEvent event = element.getValue();
@@ -131,23 +144,35 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
       long watermark = event.watermark();
       value.to((key, time, feeds, inputs, times) ->
           Bounded.count(flow, number, slices, watermark, key, time, feeds, inputs, times));
-      if (!value.arrives(event) && !event.isView()) {
-        Bounded.count(flow, number, slices, watermark, event.key(), event.time(),
-            event.feeds() | flow.feeds(Flow.Source.CLICKS), event.inputs(), 1);
-      }
+      boolean isAlone = !value.arrives(event) && !event.isView();
+      boolean counts = isAlone && Bounded.count(flow, number, slices, watermark, event.key(), event.time(),
+          event.feeds() | flow.feeds(Flow.Source.CLICKS), event.inputs(), 1);
+      account(number, value, isAlone && event.countsAlone() ? (counts ? 1 : -1) : 0, out);
       keep(number, value, state, timer);
-      slices.drain((of, key, start, floor, cells) -> out.output(
+      slices.drain((of, key, start, floor, cells) -> out.get(PARTS).output(
           KV.of(new Place(of, key), new Part(of, start, floor, passed(flow, start, watermark), cells))));
     }
 
     @OnTimer("forget")
     public void forget(@Key Shared key, OnTimerContext timed, @StateId("value") ValueState<Joined> state,
-        @TimerId("forget") Timer timer) {
+        @TimerId("forget") Timer timer, MultiOutputReceiver out) {
       Joined known = state.read();
       if (known != null) {
         Flow flow = config.flows().get(key.flow());
         known.value.expire(Times.minus(timed.fireTimestamp().getMillis(), flow.outOfOrderness()));
+        account(key.flow(), known.value, 0, out);
         keep(key.flow(), known.value, state, timer);
+      }
+    }
+
+    /** Reports the clicks whose outcome has become known; {@code alone} is -1 or 1 for one that was not joined. */
+    private static void account(int number, JoinValue value, int alone, MultiOutputReceiver out) {
+      long counted = value.found + Math.max(0, alone);
+      long unmatched = value.unmatched;
+      value.found = 0;
+      value.unmatched = 0;
+      if (counted != 0 || unmatched != 0 || alone != 0) {
+        out.get(LEDGERS).output(KV.of(number, Ledger.known(number, counted, unmatched, Math.max(0, -alone))));
       }
     }
 

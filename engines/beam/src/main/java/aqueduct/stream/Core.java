@@ -9,6 +9,7 @@ import aqueduct.count.Intake;
 import aqueduct.count.Intake.JoinEvent;
 import aqueduct.count.Intake.Origin;
 import aqueduct.count.Intake.Outcome;
+import aqueduct.count.Ledger;
 import aqueduct.count.Line;
 import aqueduct.count.Reader;
 import aqueduct.count.Reader.Digest;
@@ -31,6 +32,7 @@ import aqueduct.stream.Messages.Item;
 import java.io.DataInput;
 import java.io.DataOutput;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
@@ -291,8 +293,12 @@ public final class Core {
   }
 
   /** The outcomes of all offsets, for each flow. */
-  public List<Map<Outcome, Long>> ledgers() {
-    return intake.ledgers();
+  public List<Ledger> ledgers(long now) {
+    List<Ledger> ledgers = new ArrayList<>();
+    for (int flow = 0; flow < config.flows().size(); flow++) {
+      ledgers.add(Ledger.total(flow, share.part(), now, intake.watermark(flow), intake.ledgers().get(flow)));
+    }
+    return ledgers;
   }
 
   /** Saves everything. What was counted must have been passed on. */

@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import aqueduct.config.Config;
 import aqueduct.count.Cells;
 import aqueduct.count.Intake.JoinEvent;
-import aqueduct.count.Intake.Outcome;
 import aqueduct.count.Line;
 import aqueduct.event.Times;
 import com.github.luben.zstd.Zstd;
@@ -165,7 +164,7 @@ class CoreTest {
     assertEquals(time(3), bench.core.clock());
     assertEquals(List.of("{\"topic\":\"events\",\"partition\":0,\"offset\":1,\"stage\":\"connector\",\"reason\":\"tombstone\","
         + "\"pointer\":null"), bench.letters);
-    assertEquals(1, bench.core.ledgers().get(0).get(Outcome.REJECTED));
+    assertEquals(1, bench.core.ledgers(NOW).get(0).columns().get("rejected"));
     // Nothing was appended for longer than idle_after, so the partition is idle.
     bench.mark(entry(0, "", 4, 4, NOW + 10_000), 1, NOW + 10_000);
     bench.core.advance(NOW + 10_000);
@@ -243,7 +242,7 @@ class CoreTest {
     bench.core.data(pack, new byte[] {1, 2, 3}, NOW, NOW);
     bench.core.pass();
     assertEquals(3, bench.letters.size());
-    assertEquals(3, bench.core.ledgers().get(0).get(Outcome.REJECTED));
+    assertEquals(3, bench.core.ledgers(NOW).get(0).columns().get("rejected"));
     assertTrue(bench.letters.get(2).contains("\"offset\":3,\"stage\":\"processor\",\"reason\":\"damaged-pack\""));
   }
 
