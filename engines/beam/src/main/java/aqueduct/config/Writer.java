@@ -90,13 +90,17 @@ public record Writer(String topic, String project, String dataset) {
       return null;
     }
     String topic = section.requires("topic", KEYS) ? section.text("topic", "a string") : null;
+    if (topic != null && !topic.matches("(?!goog)[A-Za-z][A-Za-z0-9_.~+%-]{2,248}")) {
+      section.error("topic", "invalid name; expected 3 to 249 letters, digits and -_.~+%, beginning with a letter and not with "
+          + "\"goog\"");
+    }
     String project = section.has("project") ? section.text("project", "a string") : pubsub.text("project", "a string");
     return topic == null || project == null ? null : new Writer("projects/" + project + "/topics/" + topic, null, null);
   }
 
   private static Writer bigquery(Section section, String mode) {
     section.unused("bigquery", "path", "topic");
-    if (!"upsert".equals(mode)) {
+    if ("append".equals(mode) || !section.has("mode")) {
       section.error("mode", "this engine writes BigQuery only with mode = \"upsert\", where a "
           + "repeated row changes nothing; add it");
     }
