@@ -58,14 +58,16 @@ comparisons:
 	for test in run distributed rest clients; do python3 tests/connect/$$test.py || exit 1; done
 	$(BEAM_BUILD) test
 	python3 engines/beam/compare.py --cases 8
+	python3 engines/beam/streaming.py --quick --seconds 15
 	target/debug/chaos --first 5 --runs 3
 
 BEAM_BUILD := mvn -B -q -f engines/beam/pom.xml
 
-beam-test: ## the flows on Apache Beam and Flink against replay: all examples and random cases (ARGS="--cases 1000 --first 7")
+beam-test: ## the flows on Apache Beam and Flink against replay: all examples, random cases, and a stream with kills (ARGS="--cases 1000 --first 7")
 	cargo build --workspace --all-targets --locked
 	$(BEAM_BUILD) test
 	python3 engines/beam/compare.py $(ARGS)
+	$(SERVICES) run --only kafka,pubsub -- python3 engines/beam/streaming.py --kills 4 --seconds 60
 
 # The events of an example are invented, so nothing in them needs to be anonymised.
 beam-demo: ## the events of an example on Apache Beam, on a Flink in the same process; needs only Java 17 and Maven

@@ -1,16 +1,20 @@
 """The rows of `engines/beam` over a stream against those of `aqueduct replay --final` of the same records.
 
 Kafka, the connector and Pub/Sub's emulator are real. Flink and the connector are killed in the middle of the traffic, and
-Flink continues from its last checkpoint. Events have no IDs, so that only their positions tell copies from originals.
+Flink continues from its last checkpoint. Events have no IDs, so that only their positions tell copies from originals. Then
+the processor gives way to Beam and Beam to the processor, each killed while the other counts.
 """
 
 import argparse
 import collections
+import contextlib
+import datetime
 import json
 import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -28,7 +32,7 @@ group_id = "{topic}"
 [pubsub]
 project = "test-project"
 topic = "{topic}"
-subscription = "{topic}-beam"
+subscription = "{topic}-{own}"
 emulator_host = "{pubsub}"
 {more}
 [anonymise]
@@ -38,11 +42,12 @@ keyring = "keys.toml"
 [service]
 listen = "127.0.0.1:0"
 [state]
+checkpoints = "file://{own}-state"
 idle_after = "3s"
 cold_start = "20s"
 [writer]
 kind = "sqlite"
-path = "rows.db"
+path = "{own}.db"
 [events]
 time = "/time"
 [[flows]]
@@ -62,7 +67,7 @@ clicks = {{ "/type" = "click" }}
 window = {{ size = "20s" }}
 out_of_orderness = "3s"
 allowed_lateness = "20m"
-join = {{ on = "/view_id", within = "5m" }}
+join = {{ on = "/view_id", within = "10s" }}
 measures.users = {{ distinct = "/user_id" }}
 [[flows]]
 name = "visits"
@@ -74,6 +79,9 @@ measures.events = {{ count = {{}} }}
 measures.pages = {{ distinct = "/page" }}
 """
 FLINK = ["--runner=FlinkRunner", "--parallelism=2", "--checkpointingInterval=2000"]
+FLOWS = ["page_ctr", "joined", "visits"]
+# The number of columns of their keys.
+KEYS = {"page_ctr": 1, "joined": 2, "visits": 1}
 # The columns that differ in a stream: which pane is the last, and when it fired.
 PANE = ',"pane":'
 
@@ -88,11 +96,17 @@ class Pipe:
         self.output, self.state = folder / "output", folder / "state"
         self.log = (folder / "log").open("a")
         self.processes = {}
-        values = {"kafka": os.environ["KAFKA_BOOTSTRAP"], "pubsub": os.environ["PUBSUB_EMULATOR_HOST"]}
-        (folder / "aqueduct.toml").write_text(CONFIG.format(topic=self.topic, more=more, **values))
+        self.more = more
+        self.configure("first")
         self.run("keys", "new")
         self.create_topic(options.partitions)
         self.run("setup")
+
+    def configure(self, own):
+        """Has the subscription, state and rows of an engine of its own from now on."""
+        values = {"kafka": os.environ["KAFKA_BOOTSTRAP"], "pubsub": os.environ["PUBSUB_EMULATOR_HOST"]}
+        self.config = self.folder / f"{own}.toml"
+        self.config.write_text(CONFIG.format(topic=self.topic, more=self.more, own=own, **values))
 
     def create_topic(self, partitions):
         libs = ROOT / "target/services/kafka/libs/*"
@@ -101,7 +115,7 @@ class Pipe:
         subprocess.run([str(part) for part in command], check=True, stdout=self.log, stderr=self.log)
 
     def command(self, name, *arguments):
-        return [str(part) for part in (self.aqueduct, name, "--config", self.folder / "aqueduct.toml", *arguments)]
+        return [str(part) for part in (self.aqueduct, name, "--config", self.config, *arguments)]
 
     def run(self, name, *arguments):
         subprocess.run(self.command(name, *arguments), check=True, stdout=self.log, stderr=self.log, timeout=300)
@@ -115,14 +129,17 @@ class Pipe:
     def connector(self):
         self.spawn("connector", self.command("connector"))
 
-    def generator(self, rate, seconds):
-        more = ["--late", "2%", "--duplicates", "1%", "--broken", "1%", "--users", "500", "--pages", "20"]
+    def processor(self):
+        self.spawn("processor", self.command("processor"))
+
+    def generator(self, rate, seconds, late="2%"):
+        more = ["--late", late, "--duplicates", "1%", "--broken", "1%", "--users", "500", "--pages", "20"]
         self.spawn("generator", self.command("generate", "--rate", rate, "--events", rate * seconds, *more))
 
-    def pipeline(self, is_new=False):
+    def pipeline(self, *arguments, is_new=False):
         """Starts Flink, from the last checkpoint if there is one and it is wanted."""
-        command = [HERE / "run", f"--config={self.folder / 'aqueduct.toml'}", f"--output={self.output}", *FLINK]
-        command.append(f"--stateBackendStoragePath={self.state.as_uri()}")
+        command = [HERE / "run", f"--config={self.config}", f"--output={self.output}", *FLINK]
+        command += [f"--stateBackendStoragePath={self.state.as_uri()}", *arguments]
         checkpoint = None if is_new else self.checkpoint()
         if checkpoint:
             command.append(f"--savepointPath={checkpoint.as_uri()}")
@@ -145,7 +162,7 @@ class Pipe:
             process.wait()
 
     def alive(self):
-        for name in ("flink", "connector"):
+        for name in self.processes.keys() - {"generator"}:
             if self.processes[name].poll() is not None:
                 raise SystemExit(f"{name} ended with {self.processes[name].returncode}; see {self.folder / name}.log")
 
@@ -309,6 +326,92 @@ def killed(options, folder, more="", is_refused=False):
         pipe.end()
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def stamp(time):
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def database_rows(path):
+    """The newest rows of all flows in an SQLite file, as tuples of their columns up to the pane."""
+    rows = set()
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        for flow in FLOWS:
+            cursor = database.execute(f"SELECT * FROM {flow}_latest")
+            names = [column[0] for column in cursor.description]
+            kept = [name for name in names[: names.index("pane")]]
+            for row in cursor:
+                rows.add((flow, *(str(value) for name, value in zip(names, row) if name in kept)))
+    return rows
+
+
+def moved(options, folder):
+    """The processor, then Beam, then the processor again, each with its own subscription. What is whole is equal."""
+    began = time.monotonic()
+    pipe = Pipe(options, folder)
+    try:
+        pipe.connector()
+        pipe.generator(options.rate, 150, late="0%")
+        pipe.processor()
+        pipe.configure("second")
+        pipe.run("setup")
+        first = now()
+        pipe.pipeline("--startWithoutState=true")
+        has_rows = lambda: any((pipe.output / "rows").glob("*.ndjson"))
+        pipe.until(120, has_rows, "a row of Beam")
+        pipe.kill("processor")
+        pipe.kill("flink")
+        pipe.pipeline()
+        before = pipe.checkpoint()
+        pipe.until(60, lambda: pipe.checkpoint() != before, "a checkpoint of the new run")
+        pipe.configure("third")
+        pipe.run("setup")
+        second = now()
+        pipe.processor()
+        time.sleep(30)
+        pipe.kill("flink")
+        killed_at = now()
+        pipe.kill("processor")
+        pipe.processor()
+        pipe.until(200, lambda: pipe.processes["generator"].poll() is not None, "the end of the traffic")
+        time.sleep(30)
+        pipe.kill("processor")
+        return compare_moved(pipe, (first, second, killed_at), began)
+    finally:
+        pipe.end()
+
+
+def compare_moved(pipe, times, began):
+    """Beam has the windows from the first time on that ended 20 s before it was killed; the processor, those after."""
+    first, second, killed_at = times
+    # A view may be `within` older than the window of its click, and a session began at most its gap before.
+    first, second = (stamp(time + datetime.timedelta(seconds=10)) for time in (first, second))
+    end = stamp(killed_at - datetime.timedelta(seconds=20))
+    pipe.run("replay", "--kafka", "--final", "--output", pipe.folder / "replay.ndjson")
+    pipe.run("replay", "--kafka", "--final", "--output", pipe.folder / "replay.db")
+
+    def between(lines):
+        rows = (json.loads(line + "}") for line in lines)
+        return {json.dumps(row) for row in rows if first <= row["window_start"] and row["window_end"] <= end}
+
+    expected = between(line[: line.rindex(PANE)] for line in (pipe.folder / "replay.ndjson").read_text().splitlines())
+    found = between(finals(panes(pipe.output / "rows")[0]).elements())
+    wrong = len(expected ^ found)
+    # In these tables the columns behind the key begin with the window.
+    behind = {row for row in database_rows(pipe.folder / "replay.db") if window_start(row) >= second}
+    taken = {row for row in database_rows(pipe.folder / "third.db") if window_start(row) >= second}
+    late = len(behind ^ taken)
+    print(f"moved: {len(expected)} rows of Beam, {wrong} differ; {len(behind)} rows of the processor after it, {late} differ, "
+          f"{time.monotonic() - began:.0f} s", flush=True)
+    return wrong == 0 and late == 0 and len(expected) > 100 and len(behind) > 100
+
+
+def window_start(row):
+    return row[1 + KEYS[row[0]]]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--aqueduct", type=pathlib.Path, default=ROOT / "target/debug/aqueduct")
@@ -318,12 +421,17 @@ def main():
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--kills", type=int, default=1, help="how often Flink is killed; the connector, every second time")
     parser.add_argument("--quick", action="store_true", help="one kill, and nothing else")
+    parser.add_argument("--only", action="append", choices=["kills", "shards-and-packs", "moved"])
     parser.add_argument("--wait", type=int, default=60, help="how long the last windows may take")
     options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)
-    passed = [killed(options, options.work / "kills", is_refused=not options.quick)]
-    if not options.quick:
-        passed.append(killed(options, options.work / "shards-and-packs", "shards = 3\npack = true"))
+    cases = {
+        "kills": lambda folder: killed(options, folder, is_refused=not options.quick),
+        "shards-and-packs": lambda folder: killed(options, folder, "shards = 3\npack = true"),
+        "moved": lambda folder: moved(options, folder),
+    }
+    names = ["kills"] if options.quick else options.only or list(cases)
+    passed = [cases[name](options.work / name) for name in names]
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
     sys.exit(not all(passed))
 

@@ -3,7 +3,9 @@ package aqueduct.beam;
 import aqueduct.config.Config;
 import aqueduct.config.Problems;
 import aqueduct.config.Stream;
+import aqueduct.count.Flow;
 import aqueduct.count.Line;
+import aqueduct.count.Windows;
 import aqueduct.input.FileRun;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -122,6 +124,15 @@ public final class Run {
   /** Runs until it is stopped; a cluster goes on by itself. */
   private static int stream(Config config, Options options) throws WrongUsage, Problems.Invalid, IOException {
     Stream stream = config.stream();
+    if (options.getOutput() == null && config.writers().stream().anyMatch(writer -> writer.topic() == null)) {
+      for (Flow flow : config.flows()) {
+        if (flow.windows() instanceof Windows.Sessions) {
+          throw new WrongUsage("flow " + flow.name() + ": sessions of a stream cannot go to BigQuery, because this engine "
+              + "does not delete the row of a session that became a part of a longer one; use --output or a writer of "
+              + "kind \"pubsub\"");
+        }
+      }
+    }
     FlinkPipelineOptions flink = options.as(FlinkPipelineOptions.class);
     if (flink.getRunner() == FlinkRunner.class) {
       streamOnFlink(flink);
