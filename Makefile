@@ -7,7 +7,7 @@ SERVICES := python3 deploy/services/services.py
 RELEASE := cargo build --release --locked --package aqueduct --package benches --bins
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tests comparisons oracle connect fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
+.PHONY: help build demo test tests comparisons beam-test beam-demo oracle connect fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +56,25 @@ comparisons:
 	python3 tests/formats/avro_oracle.py --cases 2000 --seconds 12
 	python3 tests/formats/proto_oracle.py --schemas 200
 	for test in run distributed rest clients; do python3 tests/connect/$$test.py || exit 1; done
+	$(BEAM_BUILD) test
+	python3 engines/beam/compare.py --cases 8
+	python3 engines/beam/streaming.py --quick --seconds 15
 	target/debug/chaos --first 5 --runs 3
+
+BEAM_BUILD := mvn -B -q -f engines/beam/pom.xml
+
+beam-test: ## the flows on Apache Beam and Flink against replay: all examples, random cases, and a stream with kills (ARGS="--cases 1000 --first 7")
+	cargo build --workspace --all-targets --locked
+	$(BEAM_BUILD) test
+	python3 engines/beam/compare.py $(ARGS)
+	$(SERVICES) run --only kafka,pubsub -- python3 engines/beam/streaming.py --kills 4 --seconds 60
+
+# The events of an example are invented, so nothing in them needs to be anonymised.
+beam-demo: ## the events of an example on Apache Beam, on a Flink in the same process; needs only Java 17 and Maven
+	engines/beam/run --config=examples/shop/aqueduct.toml --runner=FlinkRunner \
+		--files=events=examples/shop/events.ndjson --output=target/beam-demo.ndjson
+	@sort target/beam-demo.ndjson | head -20
+	@echo "target/beam-demo.ndjson has all rows"
 
 oracle: ## thousands of generated cases through the windows and through Apache Beam (ARGS="--cases 10000 --seed 7")
 	cargo build --locked
@@ -119,8 +137,9 @@ $(FLINK)/flink-is-there: benches/replay/flink.xml
 # Without --peers it is DuckDB alone.
 bench-replay: $(if $(findstring none,$(ARGS)),,$(DUCKDB)/bin/duckdb-is-there)
 bench-replay: $(if $(findstring flink,$(ARGS)),$(FLINK)/flink-is-there)
-bench-replay: ## what replay costs compared with a plain loop, DuckDB and Flink, on the same events (ARGS="--peers duckdb,flink")
+bench-replay: ## what replay costs compared with a plain loop, DuckDB, Flink and Beam, on the same events (ARGS="--peers duckdb,flink,beam")
 	$(RELEASE)
+	$(if $(findstring beam,$(ARGS)),$(BEAM_BUILD) test-compile)
 	python3 benches/replay/bench.py $(ARGS)
 
 bench-live: ## the whole pipeline at a steady rate: latency of rows, CPU and memory of each component (ARGS="--rate 50000 --minutes 60")

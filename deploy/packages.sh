@@ -10,7 +10,7 @@ need() { # COMMAND-THAT-SUCCEEDS-WHEN-INSTALLED PACKAGE
 need 'command -v cc && command -v c++ && command -v make' build-essential
 need 'command -v pkg-config' pkg-config
 need 'test -e /usr/include/openssl/ssl.h' libssl-dev
-need 'command -v java' default-jre-headless
+need 'command -v javac' default-jdk-headless
 need 'command -v mvn' maven
 need 'command -v node && command -v npm' npm
 need 'command -v prometheus && command -v promtool' prometheus

@@ -1,4 +1,4 @@
-"""What `aqueduct replay` costs beside the floor, DuckDB and Flink, on the same events, in one run.
+"""What `aqueduct replay` costs beside the floor, DuckDB, Flink and Apache Beam, on the same events, in one run.
 
 Each program runs in turn, several times, and is charged what the operating system accounts to its processes. A time
 counts only after the program's rows were found to be those of the others. Needs what `make bench-replay` builds.
@@ -30,10 +30,10 @@ BINARY = TARGET / "release" / "aqueduct"
 WORK = TARGET / "bench-replay"
 VENV = TARGET / "tools" / "duckdb-2.0.1"
 
-PEERS = ("duckdb", "flink")
+PEERS = ("duckdb", "flink", "beam")
 DUCKDB = "DuckDB 2.0.1, 1 thread"
 JOINED = "with a join (last panes)"
-# What Flink is given.
+# What Flink and Beam are given.
 ALL, FEW = "all", "few"
 
 # Pages and boxes of the generator that give about this many keys with this many events.
@@ -113,15 +113,15 @@ def programs(events, peers):
         found[DUCKDB] = Program([python, HERE / "duckdb_windows.py", events, rows], [rows])
     if "flink" in peers:
         found |= flinks(events)
+    if "beam" in peers:
+        found |= beams(events)
     return found
 
 
 def flinks(events):
     """Flink with all events, and with a few to measure its start; with one task also twice in one process, to
     measure the second run."""
-    few = WORK / "few.ndjson"
-    with open(events, "rb") as source:
-        few.write_bytes(b"".join(itertools.islice(source, 10)))
+    few = few_of(events)
     libs = TARGET / "tools" / f"flink-{flink.VERSION}" / "libs"
     found = {}
     for tasks, times in ((1, (1, 2)), (2, (1,))):
@@ -131,7 +131,31 @@ def flinks(events):
         for often, (what, path) in itertools.product(times, inputs.items()):
             folder = WORK / f"flink-{tasks}-{often}-{what}"
             command, rows = flink.command(folder, libs, tasks, [path] * often)
-            found[tasks, often, what] = Program(command, rows if what == ALL else [])
+            name = f"Flink SQL {flink.VERSION}, parallelism {tasks}"
+            found[name, often, what] = Program(command, rows if what == ALL else [])
+    return found
+
+
+def few_of(events):
+    """The first events, to measure what a start takes."""
+    few = WORK / "few.ndjson"
+    with open(events, "rb") as source:
+        few.write_bytes(b"".join(itertools.islice(source, 10)))
+    return few
+
+
+def beams(events):
+    """`engines/beam` on a Flink in its own process, and the same flow as plain Beam would count it."""
+    engine = ROOT / "engines" / "beam"
+    plain = ["env", "AQUEDUCT_MAIN=aqueduct.beam.Plain", f"AQUEDUCT_CLASSES={engine / 'target' / 'test-classes'}"]
+    found = {}
+    for name, before in (("engines/beam", []), ("plain Beam", plain)):
+        for tasks, (what, path) in itertools.product((1, 2), {ALL: events, FEW: few_of(events)}.items()):
+            rows = WORK / f"beam-{what}.ndjson"
+            options = ["--runner=FlinkRunner", f"--parallelism={tasks}", f"--files={path}", f"--output={rows}"]
+            command = [*before, engine / "run", f"--config={WORK / 'plain.toml'}", *options]
+            program = Program(command, [rows] if what == ALL else [])
+            found[f"{name} on Flink 1.19, parallelism {tasks}", 1, what] = program
     return found
 
 
@@ -183,16 +207,15 @@ def remove(path):
 
 
 def shown(results):
-    """The lines of the table: most programs as they ran, Flink also less what its start costs."""
+    """The lines of the table: most programs as they ran, Flink and Beam also less what their starts cost."""
     table = {name: taken for name, taken in results.items() if isinstance(name, str)}
-    for tasks in sorted({name[0] for name in results if not isinstance(name, str)}):
-        name = f"Flink SQL {flink.VERSION}, parallelism {tasks}"
-        once, start = results[tasks, 1, ALL], results[tasks, 1, FEW]
+    for name in dict.fromkeys(name[0] for name in results if not isinstance(name, str)):
+        once, start = results[name, 1, ALL], results[name, 1, FEW]
         table[name] = once
         seconds, cpu = (statistics.median(result[place] for result in start) for place in (0, 1))
         table[f"{name}, less its start of {seconds:.1f} s and {cpu:.1f} CPU-seconds"] = less(once, start)
-        if (tasks, 2, ALL) in results:
-            again, second_start = (less(results[tasks, 2, what], results[tasks, 1, what]) for what in (ALL, FEW))
+        if (name, 2, ALL) in results:
+            again, second_start = (less(results[name, 2, what], results[name, 1, what]) for what in (ALL, FEW))
             table[f"{name}, once warm: the second job of a process, less its start"] = less(again, second_start)
     return table
 
@@ -216,7 +239,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--peers", type=names, default=["duckdb"], help="any of duckdb,flink, or none (duckdb)")
+    parser.add_argument("--peers", type=names, default=["duckdb"], help="any of duckdb,flink,beam, or none (duckdb)")
     parser.add_argument("--shapes", choices=["few", "many", "both"], default="both", help="few keys, many, or both")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)

@@ -39,6 +39,7 @@ def main() -> int:
         for resource in resources:
             problems += [f"{folder}: {problem}" for problem in of_schema(resource)]
         problems += [f"{folder}: {problem}" for problem in of_whole(resources)]
+    problems += of_flink(yaml.safe_load((HERE.parent / "flink" / "job.yaml").read_text()))
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
@@ -151,6 +152,24 @@ def of_whole(resources: list[dict]) -> list[str]:
     limit = quantity(container["resources"]["limits"]["memory"])
     expect(limit >= 1.25 * (memory + PROCESSOR_BESIDE), "processor: [state] memory does not fit its limit")
     return problems
+
+
+def of_flink(job: dict) -> list[str]:
+    """The job of Flink's operator, whose schema is in no package: what refers to files of this repository and to itself."""
+    engine = HERE.parent.parent / "engines" / "beam"
+    program, spec = job["spec"]["job"], job["spec"]["podTemplate"]["spec"]
+    (mount,) = spec["containers"][0]["volumeMounts"]
+    opens = re.findall(r"--add-opens=\S+", (engine / "run").read_text())
+    image = (HERE.parent / "flink" / "Dockerfile").read_text()
+    checks = {
+        "the class of the job": (engine / "src/main/java" / (program["entryClass"].replace(".", "/") + ".java")).exists(),
+        "the jar": program["jarURI"].removeprefix("local://") in image,
+        "Flink's version": f"FROM flink:{job['spec']['flinkVersion'].removeprefix('v').replace('_', '.')}-" in image,
+        "the configuration": f"--config={mount['mountPath']}/aqueduct.toml" in program["args"],
+        "the options of Java": opens == job["spec"]["flinkConfiguration"]["env.java.opts.all"].split(),
+        "upgrades, which keep the state": program["upgradeMode"] == "savepoint",
+    }
+    return [f"flink/job.yaml: {what} does not fit" for what, fits in checks.items() if not fits]
 
 
 def quantity(text: str) -> int:

@@ -28,6 +28,8 @@ pub(crate) struct Intake {
     /// Of batches with packs, before they are compressed.
     batch_limit: usize,
     new_fields: Family<Label, Counter>,
+    /// Among how many shards readers divide the partitions.
+    shards: u32,
 }
 
 impl Intake {
@@ -43,7 +45,22 @@ impl Intake {
         // The last event that fits may be as large as a pack takes.
         let batch_limit = batch_limit.min(limits::MAX_BYTES / 2);
         let packs = packing.map(|packing| (packing, Packs::default()));
-        Self { decoder, anonymiser, encoder: Encoder::default(), builder, packs, batch_limit, new_fields }
+        Self {
+            decoder,
+            anonymiser,
+            encoder: Encoder::default(),
+            builder,
+            packs,
+            batch_limit,
+            new_fields,
+            shards: 1,
+        }
+    }
+
+    /// Names the shard of its partition in each message, if there is more than one.
+    pub(crate) fn sharded(mut self, shards: u32) -> Self {
+        self.shards = shards;
+        self
     }
 
     /// Adds an event that may be published; an error has the code of the reject.
@@ -114,7 +131,7 @@ impl kafka::Intake for Intake {
     type Batch = Batch;
 
     fn origin(&self, partition: Partition) -> Origin {
-        Origin::new(partition)
+        Origin::of_shards(partition, self.shards)
     }
 
     fn take(&mut self, record: &Record<'_>, slot: &Slot, origin: &Origin) -> Admission<Batch> {

@@ -113,23 +113,30 @@ impl Message {
 impl Origin {
     /// Encodes the attributes that all messages of a partition share.
     pub fn new(partition: Partition) -> Self {
-        Self::with(partition, &[])
+        Self::of_shards(partition, 1)
     }
 
-    /// As [`Self::new`], for rejected records that the redrive with this number publishes again.
-    pub fn redriven(partition: Partition, number: u64) -> Self {
+    /// As [`Self::new`], where subscriptions select one of so many shards by an attribute; with one shard there is none.
+    pub fn of_shards(partition: Partition, shards: u32) -> Self {
+        Self::with(partition, shards, &[])
+    }
+
+    /// As [`Self::of_shards`], for rejected records that the redrive with this number publishes again.
+    pub fn redriven(partition: Partition, shards: u32, number: u64) -> Self {
         let mut text = itoa::Buffer::new();
-        Self::with(partition, &[(wire::FORMAT, wire::REDRIVEN), (wire::REDRIVE, text.format(number))])
+        Self::with(partition, shards, &[(wire::FORMAT, wire::REDRIVEN), (wire::REDRIVE, text.format(number))])
     }
 
-    fn with(partition: Partition, more: &[(&str, &str)]) -> Self {
-        let mut number = itoa::Buffer::new();
+    fn with(partition: Partition, shards: u32, more: &[(&str, &str)]) -> Self {
+        let [mut number, mut shard] = [itoa::Buffer::new(); 2];
         let shared = [
             (wire::TOPIC, &*partition.topic),
             (wire::PARTITION, number.format(partition.partition)),
             (wire::INCARNATION, &*partition.incarnation.0),
         ];
-        let attributes = Attributes::new(shared.into_iter().chain(more.iter().copied()));
+        let shard = (wire::SHARD, shard.format(wire::shard(partition.partition, shards)));
+        let shard = (shards > 1).then_some(shard);
+        let attributes = Attributes::new(shared.into_iter().chain(shard).chain(more.iter().copied()));
         let attributes = attributes.expect("a topic's name has at most 249 bytes");
         Self { attributes, id_prefix: wire::id_prefix(&partition), partition }
     }

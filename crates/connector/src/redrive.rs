@@ -153,7 +153,7 @@ mod tests {
         let settings: AnonymiseSettings = toml::from_str("forward = \"all\"").expect("settings");
         let mut anonymiser = Anonymiser::new(&settings, None, None).expect("rules");
         let partition = Partition { topic: "t".into(), incarnation: Incarnation::from("i"), partition: 0 };
-        let origin = Origin::redriven(partition, 3);
+        let origin = Origin::redriven(partition, 1, 3);
         let message = |number: usize| {
             let value = format!("{{\"a\":\"{}\"}}", "x".repeat(number));
             let raw = Raw { topic: "t", value: Some(value.as_bytes()), key: None, headers: &[] };

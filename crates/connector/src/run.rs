@@ -37,6 +37,8 @@ pub struct Config {
     pub outputs: Vec<Arc<str>>,
     /// `[pubsub] pack`; `None` if each record has its own message.
     pub packing: Option<Packing>,
+    /// `[pubsub] shards`: among how many subscriptions a pipeline divides the partitions; 1 if all are in one.
+    pub shards: u32,
     /// `[pubsub] in_flight`: bytes published and not yet acknowledged.
     pub in_flight: ByteSize,
     /// How many rejects within 10,000 records are allowed.
@@ -110,7 +112,8 @@ async fn membership<P: Publish>(
     let decoder = Decoder::new(&config.formats, anonymiser.key_rule() != KeyRule::Drop);
     let is_ordered = anonymiser.is_ordered();
     let new_fields = shown.metrics.new_fields.clone();
-    let intake = Intake::new(decoder, anonymiser, permits.total() / 4, config.packing, new_fields);
+    let intake = Intake::new(decoder, anonymiser, permits.total() / 4, config.packing, new_fields)
+        .sharded(config.shards);
     let (member, stimuli) = Member::join(config.kafka, intake, permits.clone(), shown.metrics.kafka.clone())?;
     let setup = Setup {
         core: Core::new(config.replica, config.max_rejects).with_outputs(config.outputs),

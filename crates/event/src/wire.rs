@@ -29,6 +29,17 @@ pub const REDRIVEN: &str = "redrive-1";
 pub const REDRIVE: &str = "aqueduct.redrive";
 /// Attribute: the offsets of the records in a message that holds several.
 pub const OFFSETS: &str = "aqueduct.offsets";
+/// Attribute: the shard of the record's partition, see [`shard`]. Subscriptions of several readers filter by it.
+pub const SHARD: &str = "aqueduct.shard";
+
+/// The shard that a partition belongs to: a number below `shards`.
+///
+/// ```
+/// assert_eq!(event::wire::shard(11, 8), 3);
+/// ```
+pub fn shard(partition: i32, shards: u32) -> u32 {
+    partition.unsigned_abs() % shards.max(1)
+}
 
 /// The topic for the marks of a data topic. The subscription for marks has the same suffix.
 pub fn marks(name: &str) -> String {

@@ -53,6 +53,8 @@ pub struct SubscriptionPlan {
     pub topic: String,
     /// Retention of messages, including acknowledged ones.
     pub retention: Millis,
+    /// Which messages it receives, as Pub/Sub writes it; empty for all.
+    pub filter: String,
 }
 
 /// The result of a step.
@@ -184,12 +186,20 @@ pub fn plan(settings: &PubSubSettings) -> Vec<Step> {
     let topic = |path| {
         Step::Topic(TopicPlan { path, retention: settings.retention, regions: settings.regions.clone() })
     };
-    let subscription =
-        |(path, topic)| Step::Subscription(SubscriptionPlan { path, topic, retention: settings.retention });
+    let filtered = |path, topic, filter| {
+        Step::Subscription(SubscriptionPlan { path, topic, retention: settings.retention, filter })
+    };
+    let subscription = |(path, topic)| filtered(path, topic, String::new());
     let (topics, marks) = (settings.topic_paths(), settings.marks_topic_path());
     let mut steps: Vec<Step> = topics.iter().cloned().chain([marks.clone()]).map(topic).collect();
-    steps.extend(settings.subscription_paths().unwrap_or_default().into_iter().zip(topics).map(subscription));
-    steps.extend(settings.marks_subscription_path().map(|path| subscription((path, marks))));
+    let events = settings.subscription_paths().unwrap_or_default();
+    steps.extend(events.into_iter().zip(topics.iter().cloned()).map(subscription));
+    steps.extend(settings.marks_subscription_path().map(|path| subscription((path, marks.clone()))));
+    for shard in settings.shard_subscriptions() {
+        let events = shard.events.into_iter().zip(topics.iter().cloned());
+        steps.extend(events.map(|(path, topic)| filtered(path, topic, shard.filter.clone())));
+        steps.push(subscription((shard.marks, marks.clone())));
+    }
     steps
 }
 
@@ -236,7 +246,9 @@ pub async fn check_topic(connection: &Connection, path: &str) -> Result<(), Erro
 /// subscription.
 pub async fn check_subscriptions(connection: &Connection, settings: &PubSubSettings) -> Result<(), Error> {
     let events = settings.subscription_paths().unwrap_or_default();
-    for path in events.into_iter().chain(settings.marks_subscription_path()) {
+    let shards = settings.shard_subscriptions();
+    let shards = shards.into_iter().flat_map(|shard| shard.events.into_iter().chain([shard.marks]));
+    for path in events.into_iter().chain(settings.marks_subscription_path()).chain(shards) {
         get_subscription(connection, &path).await?;
     }
     Ok(())
@@ -250,7 +262,9 @@ pub async fn other_subscriptions(
     connection: &Connection,
     settings: &PubSubSettings,
 ) -> Result<Vec<String>, Error> {
-    let own = settings.subscription_paths().unwrap_or_default();
+    let shards = settings.shard_subscriptions().into_iter().flat_map(|shard| shard.events);
+    let own: Vec<String> =
+        settings.subscription_paths().unwrap_or_default().into_iter().chain(shards).collect();
     let mut others = Vec::new();
     for topic in settings.topic_paths() {
         let mut request = ListRequest { topic: topic.clone(), page_token: String::new() };
@@ -309,7 +323,11 @@ impl fmt::Display for Step {
                     "subscription {} to topic {} (message retention {}",
                     plan.path, plan.topic, plan.retention
                 )?;
-                f.write_str(", including acknowledged messages; never expires)")
+                f.write_str(", including acknowledged messages; never expires")?;
+                if !plan.filter.is_empty() {
+                    write!(f, "; only {}", plan.filter)?;
+                }
+                f.write_str(")")
             }
         }
     }
@@ -353,6 +371,7 @@ async fn apply_subscription(connection: &Connection, plan: &SubscriptionPlan) ->
         retain_acked_messages: plan.retention > KEEPS_NOTHING,
         message_retention_duration: kept(plan.retention),
         expiration_policy: Some(ExpirationPolicy { ttl: None }),
+        filter: plan.filter.clone(),
         ..PubsubSubscription::default()
     };
     let routing = ("name", plan.path.as_str());
@@ -440,7 +459,20 @@ fn subscription_differences(plan: &SubscriptionPlan, found: &PubsubSubscription)
         "has exactly-once delivery, which is slow and not needed".to_owned(),
     );
     note(found.enable_message_ordering, "has message ordering, which is slow and not needed".to_owned());
-    note(!found.filter.is_empty(), "has a filter: filtered messages would be missing permanently".to_owned());
+    if plan.filter.is_empty() {
+        note(
+            !found.filter.is_empty(),
+            "has a filter: filtered messages would be missing permanently".to_owned(),
+        );
+    } else {
+        note(
+            found.filter != plan.filter,
+            format!(
+                "has another filter than {}, which cannot be changed; delete it and run setup again",
+                plan.filter
+            ),
+        );
+    }
     note(found.push_config.as_ref().is_some_and(|push| !push.push_endpoint.is_empty()), "pushes".to_owned());
     note(found.detached, "is detached from its topic".to_owned());
     differences

@@ -64,6 +64,14 @@ pub struct PubSubSettings {
     /// Example: `pack_linger = "200ms"`
     #[serde(default)]
     pub pack_linger: Option<Millis>,
+    /// Number of readers among which a pipeline of `engines/beam` divides the Kafka partitions, 2 to 64. `aqueduct setup`
+    /// creates a pair of subscriptions for each, `<subscription>-shard-0` and `<subscription>-shard-0-marks` and so on, and
+    /// the connector names the shard of each message. The processor needs none of them. Restart the connector and run
+    /// `setup` before you start the pipeline; the number cannot change while the pipeline's state is kept.
+    ///
+    /// Example: `shards = 8`
+    #[serde(default)]
+    pub shards: Option<u32>,
     /// Google Cloud regions in which messages may be stored. Empty: as the organisation's policy allows.
     ///
     /// Example: `regions = ["europe-west1"]`
@@ -107,6 +115,20 @@ pub struct Problem {
     /// The problem, and what would be valid.
     pub text: String,
 }
+
+/// A shard of a pipeline's input: its subscriptions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// `projects/P/subscriptions/S` of each topic for events, in their order.
+    pub events: Vec<String>,
+    /// `projects/P/subscriptions/S` for marks.
+    pub marks: String,
+    /// Which messages of the topics for events it receives, as Pub/Sub writes it.
+    pub filter: String,
+}
+
+/// More subscriptions than this cost more than they divide.
+const MOST_SHARDS: u32 = 64;
 
 /// In the place of the value in the name of the topic for marks.
 const MARKS: &str = "marks";
@@ -156,6 +178,25 @@ impl PubSubSettings {
     /// The name of the topic for marks.
     pub fn marks_topic(&self) -> String {
         self.route().map_or_else(|| wire::marks(&self.topic), |route| route.name(MARKS))
+    }
+
+    /// Among how many shards the partitions are divided; 1 if they are not.
+    pub fn shards(&self) -> u32 {
+        self.shards.unwrap_or(1)
+    }
+
+    /// The subscriptions of each shard; none if the partitions are not divided, or no subscription is configured.
+    pub fn shard_subscriptions(&self) -> Vec<Shard> {
+        let (Some(names), Some(name)) = (self.subscriptions(), &self.subscription) else { return Vec::new() };
+        let numbers = 0..self.shards.unwrap_or(0);
+        let path = |name: String| format!("projects/{}/subscriptions/{name}", self.project);
+        numbers
+            .map(|number| Shard {
+                events: names.iter().map(|name| path(format!("{name}-shard-{number}"))).collect(),
+                marks: wire::marks(&path(format!("{name}-shard-{number}"))),
+                filter: format!("attributes.\"{}\" = \"{number}\"", wire::SHARD),
+            })
+            .collect()
     }
 
     /// The names of the subscriptions to the topics for events, in their order; `None` if no subscription is configured.
@@ -234,6 +275,7 @@ impl PubSubSettings {
         );
         note("pack", self.pack_problem());
         note("pack_linger", self.linger_problem());
+        note("shards", self.shards_problem());
         note("regions", regions_problem(&self.regions));
         note("retention", retention_problem(self.retention));
         let host = self.emulator_host.as_deref().map(Endpoint::emulator);
@@ -250,6 +292,15 @@ impl PubSubSettings {
         self.pack.then(|| {
             format!("cannot be combined with {other}: a pack holds records of a partition for Aqueduct alone; remove one of them")
         })
+    }
+
+    fn shards_problem(&self) -> Option<String> {
+        let shards = self.shards?;
+        if !(2..=MOST_SHARDS).contains(&shards) {
+            return Some(format!("{shards} is out of range; expected 2 to {MOST_SHARDS}, or remove the key"));
+        }
+        let longest = self.subscriptions().unwrap_or_default().into_iter().max_by_key(String::len)?;
+        name_problem(&format!("{longest}-shard-{shards}"))
     }
 
     fn linger_problem(&self) -> Option<String> {
@@ -415,6 +466,21 @@ mod tests {
             let text = format!("project = 'shop-analytics'\ntopic = '{topic}'\ntopics = {topics}");
             let problems = read(&text).expect("complete").problems();
             assert_eq!(problems.first().map(|problem| problem.key), Some(key), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_shard_has_its_subscriptions() {
+        let text = "project = 'shop-analytics'\ntopic = 'events'\nsubscription = 'ctr'\nshards = ";
+        let settings = read(&format!("{text}2")).expect("complete");
+        assert_eq!(settings.problems(), []);
+        let second = &settings.shard_subscriptions()[1];
+        assert_eq!(second.events, ["projects/shop-analytics/subscriptions/ctr-shard-1"]);
+        assert_eq!(second.marks, "projects/shop-analytics/subscriptions/ctr-shard-1-marks");
+        assert_eq!(second.filter, "attributes.\"aqueduct.shard\" = \"1\"");
+        for wrong in [0, 1, 65] {
+            let problems = read(&format!("{text}{wrong}")).expect("complete").problems();
+            assert_eq!(problems.iter().map(|problem| problem.key).collect::<Vec<_>>(), ["shards"], "{wrong}");
         }
     }
 

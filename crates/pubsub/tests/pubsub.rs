@@ -78,6 +78,7 @@ fn settings(host: &str) -> PubSubSettings {
         in_flight: ByteSize(1 << 20),
         pack: false,
         pack_linger: None,
+        shards: None,
         emulator_host: Some(host.to_owned()),
     }
 }
@@ -139,6 +140,13 @@ async fn setup_is_idempotent() {
     assert!(done.iter().all(|(_, outcome)| *outcome == Outcome::Exists), "{done:?}");
     admin::check_topics(&bench.connection, &bench.settings).await.expect("they exist");
     admin::check_subscriptions(&bench.connection, &bench.settings).await.expect("they exist");
+
+    let sharded = PubSubSettings { shards: Some(2), ..bench.settings.clone() };
+    for expected in [Outcome::Created, Outcome::Exists] {
+        let done = admin::apply(&bench.connection, admin::plan(&sharded)).await.expect("set up");
+        assert!(done[..4].iter().all(|(_, outcome)| *outcome == Outcome::Exists), "{done:?}");
+        assert!(done[4..].iter().all(|(_, outcome)| *outcome == expected) && done.len() == 8, "{done:?}");
+    }
 
     let longer =
         PubSubSettings { retention: Millis(2 * 86_400_000), regions: vec![], ..bench.settings.clone() };

@@ -90,7 +90,12 @@ impl Bench {
         }
         Writer::check(&config, &flows).await.expect("a topic");
         let connection = Connection::open(endpoint).await.expect("no credentials are needed");
-        let reader = SubscriptionPlan { path: SUBSCRIPTION.to_owned(), topic: topic.full(), retention };
+        let reader = SubscriptionPlan {
+            path: SUBSCRIPTION.to_owned(),
+            topic: topic.full(),
+            retention,
+            filter: String::new(),
+        };
         admin::apply(&connection, vec![Step::Subscription(reader)]).await.expect("a subscription");
         let writer = Writer::connect(&config, &flows).await.expect("a writer");
         Self { pubsub, config, flows, writer }

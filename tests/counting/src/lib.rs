@@ -35,5 +35,5 @@ pub use case::Case;
 pub use check::{Finding, check};
 pub use hunt::{Hunt, hunt};
 pub use product::{configured, ledger_of};
-pub use report::{report, save};
+pub use report::{export, report, save};
 pub use shrink::shrink;

@@ -6,7 +6,7 @@ use crate::{
     arrival::{self, Action},
     case::{Case, Content},
     check::Finding,
-    settings::Flow,
+    settings::{Flow, Kind},
 };
 
 /// The finding as text, with everything to reproduce it.
@@ -46,6 +46,32 @@ pub fn save(finding: &Finding, folder: &Path) -> io::Result<()> {
         fs::write(folder.join(name), lines)?;
     }
     fs::write(folder.join("report.txt"), report(finding))
+}
+
+/// Writes the configuration and the events to a directory, with the flows that files can feed: those of event time.
+/// Returns whether there is such a flow.
+///
+/// # Errors
+/// The directory cannot be written.
+pub fn export(case: &Case, folder: &Path) -> io::Result<bool> {
+    let flows = case.settings.flows().iter().filter(|flow| flow.time == Kind::Event).cloned();
+    let flows: Vec<Flow> = flows.collect();
+    if flows.is_empty() {
+        return Ok(false);
+    }
+    // What final rows do not depend on, and a configuration may not have everywhere: early panes, which need a longer
+    // window, and the distance between copies where no event has an ID.
+    let has_id =
+        case.settings.partitions().iter().any(|(topic, _)| case.settings.events.id_of(topic).is_some());
+    let is_used = |line: &&str| !line.starts_with("early") && (has_id || !line.starts_with("id_within"));
+    let config = case.settings.with_flows(&flows);
+    let config: Vec<&str> = config.lines().filter(is_used).collect();
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join("aqueduct.toml"), config.join("\n") + "\n")?;
+    for (name, lines) in files(case) {
+        fs::write(folder.join(name), lines)?;
+    }
+    Ok(true)
 }
 
 /// The files that `replay` reads, in the order of the partitions.

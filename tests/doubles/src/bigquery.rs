@@ -9,7 +9,7 @@
 //! about an append, [`changes`] applies changes, and [`faults`] about what goes wrong with it; [`grpc`] and [`append`] implement the Storage Write
 //! API, [`rest`] the REST API, and [`server`] runs them.
 //!
-//! Not implemented: other types of streams, rows other than changes in default streams, rows in Arrow format, evaluating views (only their description is kept), jobs,
+//! Not implemented: other types of streams, rows in Arrow format, evaluating views (only their description is kept), jobs,
 //! costs, permissions.
 
 mod tables;

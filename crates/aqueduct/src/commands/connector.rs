@@ -79,6 +79,7 @@ impl Plan {
             formats: Formats::default(),
             outputs: selected(&pubsub),
             packing: pubsub.packs_after().map(|linger| Packing { linger: linger.std() }),
+            shards: pubsub.shards(),
             in_flight: pubsub.in_flight,
             max_rejects,
             replica,

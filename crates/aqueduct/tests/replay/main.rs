@@ -1,5 +1,7 @@
 //! The built `aqueduct replay` over generated and hand-written files, against an independent recount.
 
+mod configurations;
+
 mod place;
 
 mod recount;

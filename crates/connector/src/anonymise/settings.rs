@@ -380,7 +380,7 @@ pub(super) fn covers(outer: &Pattern, inner: &Pattern) -> bool {
 }
 
 /// The attributes that every message has in addition to its headers.
-pub(super) const OWN_ATTRIBUTES: [&str; 8] = [
+pub(super) const OWN_ATTRIBUTES: [&str; 9] = [
     wire::TOPIC,
     wire::PARTITION,
     wire::OFFSET,
@@ -389,6 +389,7 @@ pub(super) const OWN_ATTRIBUTES: [&str; 8] = [
     wire::INCARNATION,
     wire::ID,
     wire::KEY_ID,
+    wire::SHARD,
 ];
 
 #[cfg(test)]

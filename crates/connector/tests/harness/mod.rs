@@ -165,6 +165,7 @@ impl Kafka {
             kafka: settings.resolve("test").expect("valid settings"),
             outputs: Vec::new(),
             packing: None,
+            shards: 1,
             in_flight,
             max_rejects: 100,
             replica: settings.group_instance_id.clone().unwrap_or_default(),

@@ -214,7 +214,8 @@ fn append(
     })
 }
 
-/// Takes changes for a table. They are applied later, at the next query.
+/// Takes rows of a default stream: changes, which are applied later, at the next query, or plain rows, for a table without a
+/// primary key.
 fn change(
     shared: &Shared,
     (stream, table): (&str, &str),
@@ -235,6 +236,12 @@ fn change(
         Ok(batch) => batch,
         Err(refusal) => return error(refusal.status(stream), Vec::new(), stream),
     };
+    if !changes::are_changes(&batch) && !tables.has_primary_key(table) {
+        return match tables.add(table, &batch) {
+            Ok(()) => taken(stream),
+            Err(status) => error(wire::plain_status(&status), Vec::new(), stream),
+        };
+    }
     let list = match tables.changes(table, &batch) {
         Ok(list) => list,
         Err(status) => return error(wire::plain_status(&status), Vec::new(), stream),
@@ -250,6 +257,11 @@ fn change(
         return error(errors_in_rows(), row_errors, stream);
     }
     tables.take_changes(table, list);
+    taken(stream)
+}
+
+/// The answer of a default stream.
+fn taken(stream: &str) -> Outcome {
     Outcome::Answer(AppendRowsResponse {
         append_result: Some(AppendResult { offset: None }),
         write_stream: stream.to_owned(),

@@ -147,6 +147,9 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
                 let (bytes, rest) = row.split_at_checked(length).ok_or_else(cut)?;
                 row = rest;
                 match str::from_utf8(bytes) {
+                    _ if field.kind == Type::Bytes && field.bounds == Bounds::Numeric => {
+                        Value::Text(numeric(bytes).ok_or_else(|| malformed("invalid NUMERIC"))?)
+                    }
                     _ if field.kind == Type::Bytes => Value::Blob(bytes.to_owned()),
                     Ok(text) => {
                         is_bad |= field.bounds == Bounds::Numeric && !is_numeric(text);
@@ -159,6 +162,18 @@ fn decode(mut row: &[u8], fields: &[Field]) -> Result<(Vec<Value>, bool), Decode
         };
     }
     Ok((values, is_bad))
+}
+
+/// A NUMERIC that is encoded as Google's clients do: billionths as a little-endian number in two's complement.
+fn numeric(bytes: &[u8]) -> Option<String> {
+    let sign = if *bytes.last()? < 0x80 { 0 } else { u8::MAX };
+    let mut wide = [sign; size_of::<i128>()];
+    wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    let billionths = i128::from_le_bytes(wide);
+    let (whole, rest) =
+        (billionths.unsigned_abs() / 1_000_000_000, billionths.unsigned_abs() % 1_000_000_000);
+    let sign = if billionths < 0 { "-" } else { "" };
+    Some(format!("{sign}{whole}.{rest:09}"))
 }
 
 /// Whether a NUMERIC can hold a number that is written without an exponent: 29 digits before the point and nine after it.
@@ -210,6 +225,19 @@ mod tests {
         ]
         .map(|(name, kind)| Column { name: name.to_owned(), kind: kind.to_owned() })
         .into()
+    }
+
+    #[test]
+    fn numbers_of_googles_clients_are_read() {
+        for (bytes, text) in [
+            (&[0x00, 0xf9, 0x02, 0x95, 0x00][..], "2.500000000"),
+            (&[0xff], "-0.000000001"),
+            (&[0x00], "0.000000000"),
+        ] {
+            assert_eq!(numeric(bytes).as_deref(), Some(text));
+        }
+        assert_eq!(numeric(&[]), None);
+        assert_eq!(numeric(&[0; 17]), None);
     }
 
     fn row(put: impl FnOnce(&mut Vec<u8>)) -> Vec<Vec<u8>> {

@@ -38,6 +38,11 @@ pub(super) fn pseudocolumns() -> [Column; 2] {
     [CHANGE_TYPE, SEQUENCE].map(|name| Column { name: name.to_owned(), kind: "STRING".to_owned() })
 }
 
+/// Whether rows change others. Otherwise they are added.
+pub(super) fn are_changes(batch: &Batch) -> bool {
+    batch.columns.iter().any(|column| column.eq_ignore_ascii_case(CHANGE_TYPE))
+}
+
 /// The rows of one request.
 #[derive(Debug)]
 pub(super) struct Changes {

@@ -1,10 +1,12 @@
 //! The running stand-in: its port and its tasks.
 
 use std::{
+    fmt::Debug,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use axum::{Router, serve::Listener};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -13,7 +15,10 @@ use super::{
     grpc, rest,
     tables::Tables,
 };
-use standin::prompt::prompt;
+use standin::{
+    prompt::prompt,
+    tls::{Identity, Secured},
+};
 
 /// A running stand-in for BigQuery. Dropping it stops it.
 #[derive(Debug)]
@@ -21,8 +26,9 @@ pub struct BigQuery {
     address: SocketAddr,
     faults: Faults,
     stop: CancellationToken,
-    /// Owns the task of the server.
-    _server: JoinSet<()>,
+    service: Router,
+    /// Owns the tasks of the servers.
+    servers: JoinSet<()>,
 }
 
 /// Why the stand-in cannot start.
@@ -59,13 +65,22 @@ impl BigQuery {
         let shared =
             Shared { tables, faults: faults.clone(), stop: stop.clone(), connections: TaskTracker::new() };
         let service = grpc::routes(shared.clone()).merge(rest::routes(shared));
-        let stopped = stop.clone().cancelled_owned();
-        let mut server = JoinSet::new();
-        server.spawn(async move {
-            // Ends without an error, on the shutdown signal.
-            let _ = axum::serve(prompt(listener), service).with_graceful_shutdown(stopped).await;
-        });
-        Ok(Self { address, faults, stop, _server: server })
+        let mut servers = JoinSet::new();
+        servers.spawn(serve(prompt(listener), service.clone(), stop.clone()));
+        Ok(Self { address, faults, stop, service, servers })
+    }
+
+    /// Serves the same tables over TLS as well, on another free port: clients of Google Cloud accept nothing else. Returns
+    /// `host:port`.
+    ///
+    /// # Errors
+    /// If no port is available.
+    pub async fn secure(&mut self, identity: &Identity) -> Result<String, StartError> {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let port = listener.local_addr()?.port();
+        let listener = Secured::new(prompt(listener), identity);
+        self.servers.spawn(serve(listener, self.service.clone(), self.stop.clone()));
+        Ok(format!("localhost:{port}"))
     }
 
     /// `host:port` of both APIs.
@@ -77,6 +92,11 @@ impl BigQuery {
     pub fn faults(&self) -> Faults {
         self.faults.clone()
     }
+}
+
+async fn serve<L: Listener<Addr: Debug>>(listener: L, service: Router, stop: CancellationToken) {
+    // Ends without an error, on the shutdown signal.
+    let _ = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
 }
 
 impl Drop for BigQuery {

@@ -103,10 +103,12 @@ impl Tables {
 
     /// The rows of a request to the default stream of `projects/P/datasets/D/tables/T`.
     pub(super) fn changes(&self, path: &str, batch: &Batch) -> Result<Changes, Status> {
-        let constraints = self.resource(&name_of(path))?.get("tableConstraints");
-        let key = constraints.and_then(|constraints| constraints["primaryKey"]["columns"].as_array());
-        let key: Vec<&str> = key.into_iter().flatten().filter_map(Value::as_str).collect();
-        Changes::read(batch, &key)
+        Changes::read(batch, &primary_key(self.resource(&name_of(path))?))
+    }
+
+    /// Whether `projects/P/datasets/D/tables/T` exists and takes changes only.
+    pub(super) fn has_primary_key(&self, path: &str) -> bool {
+        self.resource(&name_of(path)).is_ok_and(|table| !primary_key(table).is_empty())
     }
 
     /// Keeps changes until the next query.
@@ -209,6 +211,12 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_scalar_function("UNIX_MILLIS", 1, flags, |call| {
         Ok(call.get::<Option<i64>>(0)?.map(|micros| micros.div_euclid(1_000)))
     })
+}
+
+fn primary_key(table: &Resource) -> Vec<&str> {
+    let constraints = table.get("tableConstraints");
+    let key = constraints.and_then(|constraints| constraints["primaryKey"]["columns"].as_array());
+    key.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 fn not_found(name: &str) -> Status {

@@ -2,6 +2,7 @@
 //!
 //! The rules for a section are in the crate that reads it.
 
+mod beam;
 mod clocks;
 mod connections;
 mod registry;
@@ -21,6 +22,9 @@ pub(crate) struct Args {
     /// Validate the configuration without connecting to any service
     #[arg(long)]
     offline: bool,
+    /// Also report what another engine does not do with the configuration: engines/beam, on Flink or Dataflow
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<Engine>,
     /// Read the newest N records of the Kafka topics and report, for every field, how often it occurs, what [anonymise]
     /// does to it, and whether a forwarded field looks like personal data. Values are not shown
     #[arg(long, value_name = "N")]
@@ -32,6 +36,12 @@ pub(crate) struct Args {
     /// Format of the report of --sample and --sample-file
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
+}
+
+/// Another program that computes the same flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    Beam,
 }
 
 /// Shown by `--help`.
@@ -70,6 +80,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     }
     for warning in &sections.warnings {
         say(format_args!("warning {warning}"))?;
+    }
+    if args.engine == Some(Engine::Beam) {
+        for (key, text) in beam::refused(&sections, config.settings().has("writers")) {
+            say(format_args!("beam    {}", config.settings().error_at(&key, text)))?;
+        }
     }
     for estimate in memory::estimates(&sections.flows, sections.state.memory) {
         say(format_args!("memory  {estimate}"))?;

@@ -69,6 +69,7 @@ struct Plan {
     rate: u32,
     kafka: KafkaConfig,
     places: Places,
+    shards: u32,
     formats: Declared,
     has_keys: bool,
     anonymiser: Anonymiser,
@@ -86,6 +87,8 @@ struct Redriver<'a> {
     brokers: Brokers,
     publisher: Option<PubSubPublisher>,
     rejects: Rejects,
+    /// `[pubsub] shards`.
+    shards: u32,
     number: u64,
     tally: Tally,
     stop: &'a CancellationToken,
@@ -106,6 +109,7 @@ pub(super) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         filter: args.filter.clone(),
         rate: args.rate,
         places: Places::read(&config)?,
+        shards: pubsub.shards(),
         formats: config.formats(&kafka)?,
         has_keys: config.anonymise()?.key != KeyRule::Drop,
         anonymiser: config.checked_anonymiser()?,
@@ -172,6 +176,7 @@ impl Plan {
             brokers: Brokers::open(&self.kafka)?,
             publisher,
             rejects,
+            shards: self.shards,
             number: progress.as_ref().map_or(u64::MAX, |progress| progress.number),
             tally,
             stop,
@@ -235,7 +240,7 @@ impl Redriver<'_> {
     /// Deals with the records of a chunk; returns whether it was not stopped before the end.
     fn chunk(&mut self, picker: &mut Picker, chunk: &Chunk) -> anyhow::Result<bool> {
         let Partition { topic, partition, .. } = &chunk.partition;
-        let origin = Origin::redriven(chunk.partition.clone(), self.number);
+        let origin = Origin::redriven(chunk.partition.clone(), self.shards, self.number);
         let is_whole = picker.pick((topic, *partition), &chunk.offsets, self.stop, |offset, record| {
             self.tally.records += 1;
             match record {
