@@ -41,6 +41,8 @@ struct OpenFile {
     name: String,
     input: Input,
     is_at_end: bool,
+    /// Why it cannot be read further: returned once everything before is counted.
+    failure: Option<anyhow::Error>,
     /// Batches in flight, in order, and the bytes of each.
     ahead: VecDeque<(Receiver<Batch>, usize)>,
     bytes_ahead: usize,
@@ -84,6 +86,7 @@ impl Files {
                 name,
                 input,
                 is_at_end: false,
+                failure: None,
                 ahead: VecDeque::new(),
                 bytes_ahead: 0,
                 before: 0,
@@ -246,15 +249,21 @@ impl OpenFile {
         // A batch of one very long line stands for many.
         while self.ahead.len() < ahead && self.bytes_ahead < ahead * BLOCK && !self.is_at_end {
             let mut batch = workers.spare.pop().unwrap_or_default();
-            if !self.input.next_block(&mut batch.block)? {
-                self.is_at_end = true;
-                break;
+            match self.input.next_block(&mut batch.block) {
+                Ok(true) => {}
+                end => {
+                    self.is_at_end = true;
+                    self.failure = end.err();
+                    break;
+                }
             }
             let bytes = batch.block.len();
             self.bytes_ahead += bytes;
             self.ahead.push_back((workers.start(batch, &self.topic, self.input.schema()), bytes));
         }
-        let Some((next, bytes)) = self.ahead.pop_front() else { return Ok(None) };
+        let Some((next, bytes)) = self.ahead.pop_front() else {
+            return self.failure.take().map_or(Ok(None), Err);
+        };
         self.bytes_ahead -= bytes;
         Ok(Some(finished(&next)))
     }
