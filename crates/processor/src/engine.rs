@@ -205,6 +205,9 @@ impl Engine {
             ids.touch(of_events);
         }
         for (number, flow) in self.flows.iter().enumerate() {
+            let parts = digests().map(|digest| (digest, digest.part(number)));
+            flow.windows
+                .touch(parts.filter(|(_, part)| part.feeds != 0).map(|(digest, part)| digest.key(part)));
             let Some(joins) = &flow.joins else { continue };
             let values = digests().map(|digest| digest.join(digest.part(number)));
             joins.touch(values.flat_map(|on| [on.view, on.click]).flatten());

@@ -1,25 +1,31 @@
 //! The IDs of events that some flow took, to recognise events that a producer wrote twice.
 //!
 //! An ID is stored as a 128-bit hash (see [`crate::digest`]). Two events are the same if they have the same ID and
-//! their event times are at most `within` apart. An ID keeps every time at which it was taken: with only the newest
-//! time, copies of two distant events that alternate would each count again.
+//! their event times are at most `within` apart. An ID has an entry for every time at which it was taken: with only the
+//! newest time, copies of two distant events that alternate would each count again.
+//!
+//! The entries are in lists, minute by minute, so that a new one is written behind the last one. A hash table holds only
+//! their places: nearly all IDs are new, so nearly all look-ups end without reading an entry.
 //!
 //! The flows' clock determines how long an ID is kept, so there is one [`Ids`] for each kind of time that a flow uses.
 //!
 //! A checkpoint contains the IDs that were taken since the one before, and a part of all IDs, minute by minute. Only
 //! the watermark removes an ID, and each checkpoint contains the watermark, so a part never restores a removed ID for
-//! good. An ID that is read twice, once as a change and once in a part, counts once. The list of a minute only grows
-//! until the whole minute is removed, and no ID changes its minute, so a walk that remembers its minute and index
-//! misses no ID that was present when it started.
+//! good. An ID that is read twice, once as a change and once in a part, counts once. The entries of a minute only become
+//! more until the whole minute is removed, so a walk that remembers its minute and index misses no ID that was present
+//! when it started.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hint::black_box,
+};
 
 use event::{EventTime, Millis};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     saved::Room,
-    table::{TOGETHER, Table},
+    table::{Shards, TOGETHER},
 };
 
 /// The IDs that flows of one kind of time have taken.
@@ -27,14 +33,13 @@ use crate::{
 pub struct Ids {
     within: Millis,
     keep: Millis,
-    /// The first time at which each ID was taken.
-    taken: Table<Taken>,
-    /// Further times, each more than `within` from the first. Few IDs have any.
-    more: Table<Vec<Taken>>,
-    /// The number of further times.
-    more_count: usize,
-    /// IDs by the minute of their time in the flows' clock.
-    by_minute: BTreeMap<i64, Vec<u128>>,
+    /// The place of one entry of each ID, by [`hash`].
+    places: Shards<u32>,
+    /// The other entries of IDs that have several, with their event times. Few IDs do.
+    more: BTreeSet<(u128, EventTime, u32)>,
+    entries: Lists,
+    /// The lists of each minute of the flows' clock. All but the last one are full.
+    by_minute: BTreeMap<i64, Vec<u32>>,
     /// Whether changes are recorded for checkpoints.
     is_saved: bool,
     unsaved: Vec<(u128, Taken)>,
@@ -50,6 +55,17 @@ pub struct Taken {
     /// Its time in the flows' clock: event, Kafka or processing time.
     pub clock: EventTime,
 }
+
+/// Lists of at most [`LIST`] entries. One long list would move each time that it grows.
+#[derive(Debug, Default)]
+struct Lists {
+    lists: Vec<Vec<Entry>>,
+    /// The numbers of empty lists, for use again.
+    free: Vec<u32>,
+}
+
+/// An ID and a time at which it was taken.
+type Entry = (u128, Taken);
 
 /// The part of a checkpoint that contains the IDs of one kind of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +93,7 @@ impl SavedIds {
 }
 
 const MINUTE: i64 = 60_000;
+const LIST: usize = 1_024;
 
 impl Ids {
     /// IDs are kept until the watermark is `within` + `open` past them, because a window may take a copy until then.
@@ -85,9 +102,9 @@ impl Ids {
         Self {
             within,
             keep: Millis(within.0.saturating_add(open.0)),
-            taken: Table::default(),
-            more: Table::default(),
-            more_count: 0,
+            places: Shards::default(),
+            more: BTreeSet::new(),
+            entries: Lists::default(),
             by_minute: BTreeMap::new(),
             is_saved: true,
             unsaved: Vec::new(),
@@ -98,18 +115,32 @@ impl Ids {
     /// Whether an event with this ID was taken before at most `within` from this event time.
     #[inline]
     pub fn holds(&self, id: u128, event: EventTime) -> bool {
-        let Some(first) = self.taken.get(id) else { return false };
         // The comparison is exact, although IDs are removed by the minute: the result must not depend on when that
         // happens.
         let same = |taken: &Taken| {
             (taken.event.0.saturating_sub(event.0)).saturating_abs() <= self.within.0 && !self.is_over(taken)
         };
-        same(first) || self.more.get(id).is_some_and(|more| more.iter().any(same))
+        let Some(one) = self.one(id) else { return false };
+        same(one) || self.others(id, event - self.within, event + self.within).any(same)
     }
 
-    /// Reads where these IDs are, or would be (see [`Table::touch`]).
+    /// One of the times at which an ID was taken.
+    #[inline]
+    fn one(&self, id: u128) -> Option<&Taken> {
+        let place = self.places.find(hash(id), |place| self.entries.get(*place).0 == id)?;
+        Some(&self.entries.get(*place).1)
+    }
+
+    /// The others, between these event times.
+    fn others(&self, id: u128, from: EventTime, to: EventTime) -> impl Iterator<Item = &Taken> {
+        let places = if self.more.is_empty() { None } else { Some((id, from, 0)..=(id, to, u32::MAX)) };
+        let places = places.into_iter().flat_map(|places| self.more.range(places));
+        places.map(|(_, _, place)| &self.entries.get(*place).1)
+    }
+
+    /// Reads where these IDs are, or would be (see [`Table::touch`](crate::table::Table::touch)).
     pub(crate) fn touch(&self, ids: impl Iterator<Item = u128>) {
-        self.taken.touch(ids);
+        black_box(ids.filter(|id| self.one(*id).is_some()).count());
     }
 
     /// Records that a flow took an event with this ID.
@@ -128,21 +159,29 @@ impl Ids {
     }
 
     fn insert(&mut self, id: u128, taken: Taken) {
-        let mut is_first = false;
-        self.taken.get_or_insert_with(id, || {
-            is_first = true;
-            taken
-        });
-        if !is_first {
-            self.more.get_or_insert_with(id, Vec::new).push(taken);
-            self.more_count += 1;
+        let lists = self.by_minute.entry(minute(taken.clock)).or_default();
+        let list = match lists.last() {
+            Some(&last) if self.entries.has_room(last) => last,
+            _ => {
+                lists.push(self.entries.add_list());
+                lists[lists.len() - 1]
+            }
+        };
+        let place = self.entries.push(list, (id, taken));
+        let entries = &self.entries;
+        let mut is_other = true;
+        self.places.find_or_insert(
+            hash(id),
+            |place| entries.get(*place).0 == id,
+            || {
+                is_other = false;
+                place
+            },
+            |place| hash(entries.get(*place).0),
+        );
+        if is_other {
+            self.more.insert((id, taken.event, place));
         }
-        let ids = self.by_minute.entry(minute(taken.clock)).or_default();
-        if ids.len() == ids.capacity() {
-            // Grows by a quarter, because the list of a busy minute is large.
-            ids.reserve_exact((ids.len() / 4).max(4));
-        }
-        ids.push(id);
     }
 
     /// Advances the watermark and removes IDs of which no window can take a copy any more.
@@ -154,40 +193,36 @@ impl Ids {
         let floor = minute(self.watermark - self.keep);
         if self.by_minute.last_key_value().is_some_and(|(last, _)| *last < floor) {
             // All of them, as at the end of a replay.
-            (self.taken, self.more, self.more_count) = (Table::default(), Table::default(), 0);
+            (self.places, self.entries) = (Shards::default(), Lists::default());
+            self.more.clear();
             self.by_minute.clear();
         }
         while let Some(first) = self.by_minute.first_entry().filter(|first| *first.key() < floor) {
-            for ids in first.remove().chunks(TOGETHER) {
-                self.taken.touch(ids.iter().copied());
-                ids.iter().for_each(|id| self.forget(*id));
-            }
+            first.remove().into_iter().for_each(|list| self.forget(list));
         }
     }
 
-    /// Removes the expired times of an ID.
-    fn forget(&mut self, id: u128) {
-        let (watermark, keep) = (self.watermark, self.keep);
-        let is_kept = |taken: &Taken| taken.clock + keep > watermark;
-        let is_first_over = self.taken.get(id).is_some_and(|first| !is_kept(first));
-        let Some(more) = self.more.get_mut(id) else {
-            if is_first_over {
-                self.taken.remove(id);
-            }
-            return;
-        };
-        let before = more.len();
-        more.retain(is_kept);
-        if is_first_over {
-            match more.pop() {
-                Some(next) => *self.taken.get_or_insert_with(id, || next) = next,
-                None => drop(self.taken.remove(id)),
+    /// Removes the entries of a list.
+    fn forget(&mut self, list: u32) {
+        let mut next = Lists::first_place(list);
+        for some in self.entries.list(list).chunks(TOGETHER) {
+            self.touch(some.iter().map(|(id, _)| *id));
+            for (id, taken) in some {
+                let hash_of = |place: &u32| hash(self.entries.get(*place).0);
+                let was_one = self.places.remove(hash(*id), |place| *place == next, hash_of).is_some();
+                if !was_one {
+                    self.more.remove(&(*id, taken.event, next));
+                } else if !self.more.is_empty()
+                    && let Some(other) = self.more.range((*id, EventTime::MIN, 0)..).next().copied()
+                    && other.0 == *id
+                {
+                    self.more.remove(&other);
+                    self.places.insert(hash(*id), other.2, hash_of);
+                }
+                next += 1;
             }
         }
-        self.more_count -= before - more.len();
-        if more.is_empty() {
-            self.more.remove(id);
-        }
+        self.entries.remove_list(list);
     }
 
     /// The IDs that were taken since the last call.
@@ -197,20 +232,16 @@ impl Ids {
 
     /// Adds IDs from a place on while there is room. Returns where to continue, or `None` at the end.
     pub fn walk(&self, Place(minute, at): Place, room: &mut Room, saved: &mut SavedIds) -> Option<Place> {
-        for (&next, ids) in self.by_minute.range(minute..) {
+        for (&next, lists) in self.by_minute.range(minute..) {
             let from = if next == minute { at } else { 0 };
-            for (at, &id) in ids.iter().enumerate().skip(from) {
+            let entries = lists.iter().flat_map(|list| self.entries.list(*list));
+            for (at, entry) in entries.enumerate().skip(from) {
                 if room.is_full() {
                     return Some(Place(next, at));
                 }
                 room.pass();
-                let more = self.more.get(id).into_iter().flatten();
-                for taken in self.taken.get(id).into_iter().chain(more) {
-                    if self::minute(taken.clock) == next {
-                        room.take(size_of::<(u128, Taken)>());
-                        saved.new.push((id, *taken));
-                    }
-                }
+                room.take(size_of::<Entry>());
+                saved.new.push(*entry);
             }
         }
         None
@@ -219,8 +250,9 @@ impl Ids {
     /// Applies one checkpoint. Checkpoints must be applied in the order in which they were written.
     pub fn restore(&mut self, saved: SavedIds) {
         for (id, taken) in saved.new {
-            let mut more = self.more.get(id).into_iter().flatten();
-            if self.taken.get(id) != Some(&taken) && !more.any(|other| *other == taken) {
+            let is_known = self.one(id) == Some(&taken)
+                || self.others(id, taken.event, taken.event).any(|other| *other == taken);
+            if !is_known {
                 self.insert(id, taken);
             }
         }
@@ -239,15 +271,60 @@ impl Ids {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
-        let more = MORE_BYTES * self.more.len() + size_of::<Taken>() * self.more_count;
-        let minutes: usize = self.by_minute.values().map(Vec::capacity).sum();
-        let unsaved = self.unsaved.capacity() * size_of::<(u128, Taken)>();
-        (self.taken.bytes() + self.more.bytes() + more + minutes * size_of::<u128>() + unsaved) as u64
+        let entries = self.entries.room() + self.unsaved.capacity();
+        (self.places.bytes() + entries * size_of::<Entry>() + self.more.len() * MORE_BYTES) as u64
     }
 }
 
-/// Bytes by which a list of further times exceeds its one time: it has room for four.
-const MORE_BYTES: usize = 3 * size_of::<Taken>();
+/// Bytes of another entry in a tree whose nodes are little more than half full.
+const MORE_BYTES: usize = 60;
+
+impl Lists {
+    #[inline]
+    fn get(&self, place: u32) -> &Entry {
+        &self.lists[place as usize / LIST][place as usize % LIST]
+    }
+
+    fn list(&self, list: u32) -> &[Entry] {
+        &self.lists[list as usize]
+    }
+
+    fn has_room(&self, list: u32) -> bool {
+        self.list(list).len() < LIST
+    }
+
+    fn add_list(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.lists.push(Vec::new());
+            (self.lists.len() - 1) as u32
+        })
+    }
+
+    fn remove_list(&mut self, list: u32) {
+        self.lists[list as usize] = Vec::new();
+        self.free.push(list);
+    }
+
+    /// Adds an entry to a list that has room; returns its place.
+    fn push(&mut self, list: u32, entry: Entry) -> u32 {
+        let entries = &mut self.lists[list as usize];
+        entries.push(entry);
+        Self::first_place(list) + (entries.len() - 1) as u32
+    }
+
+    fn first_place(list: u32) -> u32 {
+        list * LIST as u32
+    }
+
+    /// How many entries their memory has room for.
+    fn room(&self) -> usize {
+        self.lists.iter().map(Vec::capacity).sum()
+    }
+}
+
+fn hash(id: u128) -> u64 {
+    id as u64
+}
 
 fn minute(time: EventTime) -> i64 {
     time.0.div_euclid(MINUTE)
@@ -318,8 +395,8 @@ mod tests {
                 }
             }
             ids.advance(EventTime(i64::MAX / 2));
-            prop_assert!(ids.taken.is_empty() && ids.more.is_empty() && ids.by_minute.is_empty());
-            prop_assert_eq!(ids.more_count, 0);
+            prop_assert_eq!((ids.places.len(), ids.more.len()), (0, 0));
+            prop_assert_eq!((ids.entries.room(), ids.by_minute.len()), (0, 0));
         }
     }
 }

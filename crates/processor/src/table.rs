@@ -138,6 +138,7 @@ impl<V> Table<V> {
         removed.map(|(_, value)| value)
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -11,7 +11,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 const CHUNK: usize = 256 << 10;
-/// Maximum number of buffered chunks.
+/// Maximum number of chunks that wait.
 const CHUNKS: usize = 4;
 /// Interval at which the token is checked while nothing arrives.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -21,28 +21,39 @@ const PATIENCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Ahead {
     /// An empty chunk is the end.
-    chunks: Receiver<io::Result<Vec<u8>>>,
-    chunk: Vec<u8>,
+    chunks: Receiver<io::Result<Chunk>>,
+    /// Memory for further chunks.
+    spare: SyncSender<Vec<u8>>,
+    chunk: Chunk,
     at: usize,
     is_at_end: bool,
     stop: CancellationToken,
+}
+
+/// Bytes that were read. Their memory is longer, so that it is initialised once.
+#[derive(Debug, Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    end: usize,
 }
 
 impl Ahead {
     /// Starts the thread.
     pub(super) fn new(source: impl Read + Send + 'static, stop: CancellationToken) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(CHUNKS);
-        thread::Builder::new().name("aqueduct-input".to_owned()).spawn(move || run(source, &sender))?;
-        Ok(Self { chunks, chunk: Vec::new(), at: 0, is_at_end: false, stop })
+        let (spare, spares) = sync_channel(CHUNKS);
+        let run = move || run(source, &sender, &spares);
+        thread::Builder::new().name("aqueduct-input".to_owned()).spawn(run)?;
+        Ok(Self { chunks, spare, chunk: Chunk::default(), at: 0, is_at_end: false, stop })
     }
 
-    fn receive(&mut self) -> io::Result<Vec<u8>> {
+    fn receive(&mut self) -> io::Result<Chunk> {
         loop {
             match self.chunks.recv_timeout(PATIENCE) {
                 Ok(chunk) => return chunk,
                 Err(RecvTimeoutError::Timeout) if !self.stop.is_cancelled() => {}
                 // Stopped; the reader checks the token before it reads on.
-                Err(RecvTimeoutError::Timeout) => return Ok(Vec::new()),
+                Err(RecvTimeoutError::Timeout) => return Ok(Chunk::default()),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(io::Error::other("the thread that reads it panicked"));
                 }
@@ -53,30 +64,31 @@ impl Ahead {
 
 impl Read for Ahead {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.chunk.len() && !self.is_at_end {
-            self.chunk = self.receive()?;
+        if self.at == self.chunk.end && !self.is_at_end {
+            let read = std::mem::take(&mut self.chunk);
+            // Dropped if the thread has ended, or has enough.
+            let _ = self.spare.try_send(read.bytes);
             self.at = 0;
-            self.is_at_end = self.chunk.is_empty();
+            self.chunk = self.receive()?;
+            self.is_at_end = self.chunk.end == 0;
         }
-        let length = out.len().min(self.chunk.len() - self.at);
-        out[..length].copy_from_slice(&self.chunk[self.at..self.at + length]);
+        let length = out.len().min(self.chunk.end - self.at);
+        out[..length].copy_from_slice(&self.chunk.bytes[self.at..self.at + length]);
         self.at += length;
         Ok(length)
     }
 }
 
-fn run(mut source: impl Read, chunks: &SyncSender<io::Result<Vec<u8>>>) {
+fn run(mut source: impl Read, chunks: &SyncSender<io::Result<Chunk>>, spares: &Receiver<Vec<u8>>) {
     loop {
-        let mut chunk = vec![0; CHUNK];
-        let chunk = match source.read(&mut chunk) {
-            Ok(length) => {
-                chunk.truncate(length);
-                Ok(chunk)
-            }
+        let mut bytes = spares.try_recv().unwrap_or_default();
+        bytes.resize(CHUNK, 0);
+        let chunk = match source.read(&mut bytes) {
+            Ok(end) => Ok(Chunk { bytes, end }),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => Err(error),
         };
-        let is_last = chunk.as_ref().map_or(true, Vec::is_empty);
+        let is_last = chunk.as_ref().map_or(true, |chunk| chunk.end == 0);
         if chunks.send(chunk).is_err() || is_last {
             return;
         }

@@ -1,155 +1,170 @@
-//! Lines of a byte stream, in place: no line is copied, and none takes more memory than the maximum size of an event.
+//! Whole lines of a byte stream. They are read in blocks by one thread, and found in them by another.
 
-use std::{
-    io::{self, Read},
-    ops::Range,
-};
+use std::io::{self, Read};
 
 use connector::anonymise::RejectCode;
 
 /// The maximum length of a line: the anonymiser accepts no larger record.
 pub(crate) const MAX_LINE: usize = connector::anonymise::MAX_RECORD_BYTES;
 
-/// Fits the cache of a core.
-const BUFFER: usize = 256 << 10;
+/// Bytes that are read together: large enough to make the hand-over of a block cheap, small enough for the cache of a
+/// core.
+pub(crate) const BLOCK: usize = 128 << 10;
 
-/// Lines with their numbers.
+/// Reads blocks of whole lines.
 #[derive(Debug)]
-pub(crate) struct Lines<R> {
+pub(super) struct Blocks<R> {
     source: R,
-    buffer: Vec<u8>,
-    /// Start of the current line.
-    start: usize,
-    /// There is no line end before it.
-    searched: usize,
-    /// End of the bytes that were read.
-    end: usize,
+    /// The beginning of a line whose end was not read yet.
+    rest: Vec<u8>,
     is_at_end: bool,
-    /// Whether the current line was too long to keep.
-    is_skipping: bool,
+}
+
+/// Lines, or events of an Avro file, that were read together.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    /// Longer than its content, so that memory is initialised once.
+    bytes: Vec<u8>,
+    end: usize,
+    /// The first line was too long to keep: only its end is here.
+    is_cut: bool,
+    /// Where each event is, or why there is none; empty for lines.
+    events: Vec<Result<(u32, u32), &'static str>>,
+}
+
+/// The lines of a [`Block`] that are not blank.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines<'a> {
+    block: &'a Block,
+    rest: &'a [u8],
+    is_cut: bool,
     number: u64,
 }
 
 /// A line that is not blank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
-    /// Line number from 1, counting blank lines.
+    /// Line number in its block from 1, counting blank lines.
     pub number: u64,
     /// Without surrounding white space; the reason of a reject if it is longer than [`MAX_LINE`], or a value without JSON.
     pub bytes: Result<&'a [u8], &'static str>,
 }
 
-impl<R: Read> Lines<R> {
-    /// Lines of these bytes.
-    pub(crate) fn new(source: R) -> Self {
-        Self {
-            source,
-            buffer: vec![0; BUFFER],
-            start: 0,
-            searched: 0,
-            end: 0,
-            is_at_end: false,
-            is_skipping: false,
-            number: 0,
-        }
+impl<R: Read> Blocks<R> {
+    pub(super) fn new(source: R) -> Self {
+        Self { source, rest: Vec::new(), is_at_end: false }
     }
 
-    /// The next line that is not blank; `None` at the end. The last line needs no line feed.
+    /// Reads the lines that are available without waiting, at least one; `false` at the end. The last line needs no line
+    /// feed.
     ///
     /// # Errors
     /// The bytes cannot be read. Complete lines before the error were returned.
-    pub(crate) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
-        while let Some(found) = self.find()? {
-            let Some(range) = found else {
-                return Ok(Some(Line { number: self.number, bytes: Err(RejectCode::TooLarge.as_str()) }));
-            };
-            let range = self.trim(range);
-            if !range.is_empty() {
-                return Ok(Some(Line { number: self.number, bytes: Ok(&self.buffer[range]) }));
+    pub(super) fn next_block(&mut self, block: &mut Block) -> io::Result<bool> {
+        block.clear();
+        block.append(&self.rest);
+        self.rest.clear();
+        while !self.is_at_end {
+            let searched = block.end;
+            self.is_at_end = block.fill(&mut self.source)? == 0;
+            if let Some(last) = memchr::memrchr(b'\n', &block.bytes[searched..block.end]) {
+                let end = searched + last + 1;
+                self.rest.extend_from_slice(&block.bytes[end..block.end]);
+                block.end = end;
+                return Ok(true);
+            }
+            if block.is_cut || block.end > MAX_LINE {
+                (block.is_cut, block.end) = (true, 0);
             }
         }
-        Ok(None)
+        Ok(block.is_cut || block.end > 0)
+    }
+}
+
+impl Block {
+    pub(super) fn clear(&mut self) {
+        (self.end, self.is_cut) = (0, false);
+        self.events.clear();
     }
 
-    /// The next line that is not blank, if it is in memory already.
-    pub(crate) fn next_held(&mut self) -> Option<Line<'_>> {
-        while let Some(found) = self.find_held() {
-            let Some(range) = found else {
-                return Some(Line { number: self.number, bytes: Err(RejectCode::TooLarge.as_str()) });
-            };
-            let range = self.trim(range);
-            if !range.is_empty() {
-                return Some(Line { number: self.number, bytes: Ok(&self.buffer[range]) });
-            }
-        }
-        None
+    /// Adds an event of an Avro file; returns whether another one fits.
+    pub(super) fn add(&mut self, event: Result<&[u8], &'static str>) -> bool {
+        let place = event.map(|json| {
+            let start = self.end as u32;
+            self.append(json);
+            (start, self.end as u32)
+        });
+        self.events.push(place);
+        self.end < BLOCK
     }
 
-    fn find_held(&mut self) -> Option<Option<Range<usize>>> {
-        let Some(length) = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]) else {
-            self.searched = self.end;
-            return None;
-        };
-        let line = self.start..self.searched + length;
-        self.start = line.end + 1;
-        self.searched = self.start;
-        Some(self.complete(line))
+    /// Bytes of its content.
+    pub(crate) fn len(&self) -> usize {
+        self.end
     }
 
-    /// The position of the next line; an inner `None` if it is too long.
-    fn find(&mut self) -> io::Result<Option<Option<Range<usize>>>> {
-        loop {
-            if let Some(found) = self.find_held() {
-                return Ok(Some(found));
-            }
-            if self.is_at_end {
-                let line = self.start..self.end;
-                self.start = self.end;
-                return Ok((self.is_skipping || !line.is_empty()).then(|| self.complete(line)));
-            }
-            if self.end - self.start > MAX_LINE {
-                self.is_skipping = true;
-            }
-            if self.is_skipping {
-                (self.start, self.searched, self.end) = (0, 0, 0);
-            }
-            self.fill()?;
-        }
+    /// The lines that are not blank.
+    pub(crate) fn lines(&self) -> Lines<'_> {
+        Lines { block: self, rest: &self.bytes[..self.end], is_cut: self.is_cut, number: 0 }
     }
 
-    fn complete(&mut self, line: Range<usize>) -> Option<Range<usize>> {
-        self.number += 1;
-        let is_whole = !std::mem::take(&mut self.is_skipping) && line.len() <= MAX_LINE;
-        is_whole.then_some(line)
+    fn append(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
     }
 
-    fn trim(&self, line: Range<usize>) -> Range<usize> {
-        let bytes = event::json::without_byte_order_mark(&self.buffer[line.clone()]);
-        let left = bytes.trim_ascii_start();
-        let start = line.end - left.len();
-        start..start + left.trim_ascii_end().len()
-    }
-
-    /// Appends more bytes after the existing ones, after making room.
-    fn fill(&mut self) -> io::Result<()> {
-        if self.end == self.buffer.len() && self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.searched -= self.start;
-            self.start = 0;
-        }
-        if self.end == self.buffer.len() {
-            self.buffer.resize(2 * self.buffer.len(), 0);
-        }
+    /// Reads once, and returns how many bytes.
+    fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+        self.make_room(BLOCK);
         let read = loop {
-            match self.source.read(&mut self.buffer[self.end..]) {
+            match source.read(&mut self.bytes[self.end..self.end + BLOCK]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other?,
             }
         };
         self.end += read;
-        self.is_at_end = read == 0;
-        Ok(())
+        Ok(read)
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if self.bytes.len() < self.end + bytes {
+            self.bytes.resize(self.end + bytes, 0);
+        }
+    }
+}
+
+impl Lines<'_> {
+    /// How many lines there were until now, with the blank ones.
+    pub(crate) fn passed(&self) -> u64 {
+        self.number
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        if !self.block.events.is_empty() {
+            let place = self.block.events.get(self.number as usize)?;
+            self.number += 1;
+            let bytes = place.map(|(start, end)| &self.block.bytes[start as usize..end as usize]);
+            return Some(Line { number: self.number, bytes });
+        }
+        while self.is_cut || !self.rest.is_empty() {
+            let length = memchr::memchr(b'\n', self.rest);
+            let line = &self.rest[..length.unwrap_or(self.rest.len())];
+            self.rest = length.map_or(&[], |length| &self.rest[length + 1..]);
+            self.number += 1;
+            if std::mem::take(&mut self.is_cut) || line.len() > MAX_LINE {
+                return Some(Line { number: self.number, bytes: Err(RejectCode::TooLarge.as_str()) });
+            }
+            let line = event::json::without_byte_order_mark(line).trim_ascii();
+            if !line.is_empty() {
+                return Some(Line { number: self.number, bytes: Ok(line) });
+            }
+        }
+        None
     }
 }
 
@@ -172,10 +187,14 @@ mod tests {
     }
 
     fn all(text: &[u8], drip: usize) -> Vec<(u64, Option<Vec<u8>>)> {
-        let mut lines = Lines::new(Drip(text, drip));
-        let mut found = Vec::new();
-        while let Some(line) = lines.next_line().expect("memory") {
-            found.push((line.number, line.bytes.ok().map(<[u8]>::to_vec)));
+        let mut blocks = Blocks::new(Drip(text, drip));
+        let (mut block, mut before, mut found) = (Block::default(), 0, Vec::new());
+        while blocks.next_block(&mut block).expect("memory") {
+            let mut lines = block.lines();
+            for line in lines.by_ref() {
+                found.push((before + line.number, line.bytes.ok().map(<[u8]>::to_vec)));
+            }
+            before += lines.passed();
         }
         found
     }
@@ -198,12 +217,12 @@ mod tests {
                 all(&text, drip).into_iter().map(|(n, line)| (n, line.map(|l| l.len()))).collect();
             assert_eq!(found, [(1, Some(1)), (2, None), (3, Some(1)), (4, Some(MAX_LINE)), (5, None)]);
         }
-        let mut lines = Lines::new(io::repeat(b'x').take(200 << 20));
-        assert_eq!(
-            lines.next_line().expect("memory"),
-            Some(Line { number: 1, bytes: Err(RejectCode::TooLarge.as_str()) })
-        );
-        assert!(lines.buffer.len() < 4 * MAX_LINE);
+        let (mut blocks, mut block) = (Blocks::new(io::repeat(b'x').take(200 << 20)), Block::default());
+        assert!(blocks.next_block(&mut block).expect("memory"));
+        let line = Line { number: 1, bytes: Err(RejectCode::TooLarge.as_str()) };
+        assert_eq!(block.lines().collect::<Vec<_>>(), [line]);
+        assert!(block.bytes.len() < 4 * MAX_LINE);
+        assert!(!blocks.next_block(&mut block).expect("memory"));
     }
 
     proptest! {

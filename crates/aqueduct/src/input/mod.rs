@@ -8,5 +8,5 @@ mod open;
 
 mod lines;
 
-pub(crate) use lines::Line;
+pub(crate) use lines::{BLOCK, Block};
 pub(crate) use open::Input;

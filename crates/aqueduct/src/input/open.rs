@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ahead::Ahead,
     events::Events,
-    lines::{Line, Lines},
+    lines::{Block, Blocks},
 };
 
 /// One source of lines.
@@ -31,7 +31,7 @@ pub(crate) struct Input {
 
 /// What is in a file.
 enum Content {
-    Lines(Lines<Box<dyn Read + Send>>),
+    Lines(Blocks<Box<dyn Read + Send>>),
     Events(Events<Box<dyn Read + Send>>),
 }
 
@@ -89,7 +89,7 @@ impl Input {
         let content = if is_container {
             Content::Events(Events::open(decoded).with_context(failed)?)
         } else {
-            Content::Lines(Lines::new(decoded))
+            Content::Lines(Blocks::new(decoded))
         };
         Ok(Self { name, size, read, content })
     }
@@ -117,25 +117,17 @@ impl Input {
         }
     }
 
-    /// The next line that is not blank, or event of an Avro file; nothing at the end.
+    /// Reads lines, or events of an Avro file: those that are available without waiting, at least one; `false` at the end.
     ///
     /// # Errors
     /// The file cannot be read to its end, or its compressed content is damaged or cut short.
-    pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<Line<'_>>> {
+    pub(crate) fn next_block(&mut self, block: &mut Block) -> anyhow::Result<bool> {
         let name = &self.name;
         let next = match &mut self.content {
-            Content::Lines(lines) => lines.next_line().map_err(anyhow::Error::from),
-            Content::Events(events) => events.next_event().map_err(anyhow::Error::from),
+            Content::Lines(lines) => lines.next_block(block).map_err(anyhow::Error::from),
+            Content::Events(events) => events.next_block(block).map_err(anyhow::Error::from),
         };
         next.with_context(|| corrupt(name))
-    }
-
-    /// The next line that is not blank, if it is in memory already.
-    pub(crate) fn next_held(&mut self) -> Option<Line<'_>> {
-        match &mut self.content {
-            Content::Lines(lines) => lines.next_held(),
-            Content::Events(events) => events.next_held(),
-        }
     }
 }
 
@@ -244,8 +236,11 @@ mod tests {
         std::fs::write(&path, bytes).expect("room");
         let mut input = Input::open(&path, &CancellationToken::new())?;
         let mut lines = Vec::new();
-        while let Some(line) = input.next_line()? {
-            lines.push(String::from_utf8_lossy(line.bytes.expect("short")).into_owned());
+        let mut block = Block::default();
+        while input.next_block(&mut block)? {
+            let texts =
+                block.lines().map(|line| String::from_utf8_lossy(line.bytes.expect("short")).into_owned());
+            lines.extend(texts);
         }
         assert_eq!((input.size(), input.bytes_read()), (Some(bytes.len() as u64), bytes.len() as u64));
         Ok(lines)

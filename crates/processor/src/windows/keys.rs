@@ -2,9 +2,14 @@
 //!
 //! A key lives as long as a cell does that names it; then its number is used again.
 
+use std::hint::black_box;
+
 use event::Key;
 
 use crate::{digest::HashedKey, saved::Room, table::Shards};
+
+/// So many keys with their texts are larger than the cache of a core.
+const MANY: usize = 8_192;
 
 /// Number of a key in one flow.
 pub type KeyId = u32;
@@ -43,6 +48,14 @@ impl Keys {
         match self.find(key.hash, key.text) {
             Some(id) => id,
             None => self.add(Key::from_pushed(key.text), key.hash, saved),
+        }
+    }
+
+    /// Reads where these keys are, or would be (see `Table::touch`), if there are so many that they
+    /// are in no cache.
+    pub(crate) fn touch<'k>(&self, keys: impl Iterator<Item = HashedKey<'k>>) {
+        if self.count() >= MANY {
+            black_box(keys.filter(|key| self.find(key.hash, key.text).is_some()).count());
         }
     }
 

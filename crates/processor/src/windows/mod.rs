@@ -81,6 +81,11 @@ impl WindowSet {
         each!(self, windows => windows.count(key, time, change))
     }
 
+    /// Reads where these keys are (see [`Keys::touch`](keys::Keys::touch)).
+    pub(crate) fn touch<'k>(&self, keys: impl Iterator<Item = HashedKey<'k>>) {
+        each!(self, windows => windows.keys.touch(keys));
+    }
+
     /// Fires LATE panes of everything that late events changed since the last call.
     pub fn fire_late(&mut self, now: EventTime, rows: &mut Vec<Row>) {
         each!(self, windows => windows.fire_late(now, rows));

@@ -21,7 +21,7 @@ use crate::{
     decoding::Decoding,
     errors::WrongUsage,
     grid::Format,
-    input::Input,
+    input::{Block, Input},
     progress, runtime,
     sample::{Known, Report, Sample, Times},
 };
@@ -148,14 +148,19 @@ fn of_file(
         Some(decoding) => decoding.schema_of_events(topic, &schema),
         None => schema,
     });
-    while !reading.is_complete() && !stop.is_cancelled() {
-        let Some(line) = input.next_line()? else { break };
-        match line.bytes {
-            Ok(value) => {
-                let raw = codec::Raw { key: None, value: Some(value), headers: &[] };
-                reading.take(topic, &raw, (None, schema.as_ref()), stop)?;
+    let mut block = Block::default();
+    while !reading.is_complete() && !stop.is_cancelled() && input.next_block(&mut block)? {
+        for line in block.lines() {
+            if reading.is_complete() || stop.is_cancelled() {
+                break;
             }
-            Err(reason) => reading.sample.reject(reason, None),
+            match line.bytes {
+                Ok(value) => {
+                    let raw = codec::Raw { key: None, value: Some(value), headers: &[] };
+                    reading.take(topic, &raw, (None, schema.as_ref()), stop)?;
+                }
+                Err(reason) => reading.sample.reject(reason, None),
+            }
         }
     }
     Ok((source, reading.sample, reading.times))

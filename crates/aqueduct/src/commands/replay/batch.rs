@@ -15,12 +15,15 @@ use processor::{
     read::{Envelope, Reader},
 };
 
-use crate::input::Line;
+use crate::input::Block;
 
 /// Lines that are read together, passed from the counting thread to a reading thread and back.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    text: Vec<u8>,
+    pub(super) block: Block,
+    /// How many lines it has, with the blank ones.
+    pub(super) passed: u64,
+    /// The lines that are not blank.
     pub(super) lines: Vec<ReadLine>,
     /// The events among the lines.
     pub(super) digests: Digests,
@@ -29,11 +32,9 @@ pub(super) struct Batch {
 /// One line. Small, because it moves between the caches of threads.
 #[derive(Debug)]
 pub(super) struct ReadLine {
+    /// In its batch, from 1.
     pub(super) number: u64,
-    /// Its range in the text, or the reason of its reject.
-    place: Result<(u32, u32), &'static str>,
-    /// `None` before a worker has read it.
-    pub(super) content: Option<Content>,
+    pub(super) content: Content,
 }
 
 /// The content of a line.
@@ -68,49 +69,22 @@ pub(super) struct Worker {
     pub(super) now: EventTime,
 }
 
-/// Large enough to make the hand-over cheap, small enough for the cache of a core.
-const TEXT: usize = 128 << 10;
-
-impl Batch {
-    /// Clears the batch and keeps its memory.
-    pub(super) fn clear(&mut self) {
-        self.text.clear();
-        self.lines.clear();
-        self.digests.clear();
-    }
-
-    /// Adds a line; returns whether another one fits.
-    pub(super) fn add(&mut self, line: Line<'_>) -> bool {
-        let place = line.bytes.map(|bytes| {
-            let start = self.text.len() as u32;
-            self.text.extend_from_slice(bytes);
-            (start, self.text.len() as u32)
-        });
-        self.lines.push(ReadLine { number: line.number, place, content: None });
-        self.text.len() < TEXT
-    }
-
-    /// Whether it has no lines.
-    pub(super) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-}
-
 impl Worker {
     /// Reads all lines of a batch.
     pub(super) fn read(&mut self, batch: &mut Batch, topic: &str, schema: Option<&Arc<dyn Schema>>) {
         let schema = schema.map(|schema| self.decoder.schema_of_events(topic, schema));
-        for line in &mut batch.lines {
-            line.content = Some(match line.place {
-                Ok((start, end)) => self.line(
-                    &batch.text[start as usize..end as usize],
-                    topic,
-                    schema.as_ref(),
-                    &mut batch.digests,
-                ),
+        let Batch { block, passed, lines: read, digests } = batch;
+        read.clear();
+        digests.clear();
+        let mut lines = block.lines();
+        for line in lines.by_ref() {
+            let content = match line.bytes {
+                Ok(bytes) => self.line(bytes, topic, schema.as_ref(), digests),
                 Err(reason) => rejected(reason, None),
-            });
+            };
+            read.push(ReadLine { number: line.number, content });
         }
+        *passed = lines.passed();
     }
 
     fn line(

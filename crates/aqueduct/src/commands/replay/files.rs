@@ -26,7 +26,7 @@ use super::{
 use crate::{
     config::absent_tag,
     errors::WrongUsage,
-    input::Input,
+    input::{BLOCK, Input},
     progress::{self, Bar},
 };
 
@@ -41,8 +41,13 @@ struct OpenFile {
     name: String,
     input: Input,
     is_at_end: bool,
-    /// Batches in flight, in order.
-    ahead: VecDeque<Receiver<Batch>>,
+    /// Why it cannot be read further: returned once everything before is counted.
+    failure: Option<anyhow::Error>,
+    /// Batches in flight, in order, and the bytes of each.
+    ahead: VecDeque<(Receiver<Batch>, usize)>,
+    bytes_ahead: usize,
+    /// How many lines come before the current batch.
+    before: u64,
     /// The current batch, and how many of its lines and events were counted.
     batch: Batch,
     lines: usize,
@@ -60,8 +65,11 @@ struct Workers {
     spare: Vec<Batch>,
 }
 
-/// Maximum number of batches in flight per file and thread.
-const AHEAD: usize = 4;
+/// Maximum number of batches in flight for all files: enough to keep the other threads busy while the rows of a large
+/// window fire.
+const AHEAD: usize = 64;
+/// The number for one file and thread where there are many.
+const LEAST_AHEAD: usize = 4;
 
 impl Files {
     pub(super) fn open(
@@ -78,7 +86,10 @@ impl Files {
                 name,
                 input,
                 is_at_end: false,
+                failure: None,
                 ahead: VecDeque::new(),
+                bytes_ahead: 0,
+                before: 0,
                 batch: Batch::default(),
                 lines: 0,
                 events: 0,
@@ -121,7 +132,10 @@ impl Files {
     fn count(mut self, session: &mut Session, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let bar = self.bar();
         let mut workers = Workers { first: session.worker(), idle: Arc::default(), spare: Vec::new() };
-        let ahead = if self.threads == 1 { 1 } else { AHEAD * self.threads };
+        let ahead = match self.threads {
+            1 => 1,
+            threads => (AHEAD / self.files.len()).max(LEAST_AHEAD * threads),
+        };
         while let Some(partition) = session.next_partition() {
             let file = &mut self.files[partition];
             if file.is_counted() && !file.next_batch(&mut workers, ahead)? {
@@ -169,7 +183,7 @@ impl OpenFile {
         ahead: usize,
     ) -> anyhow::Result<()> {
         let time = match self.batch.lines[self.lines].content {
-            Some(Content::Event) => {
+            Content::Event => {
                 session.prepare(&self.batch.digests, self.events);
                 self.batch.digests.get(self.events).and_then(|digest| digest.time())
             }
@@ -184,7 +198,7 @@ impl OpenFile {
         };
         let line = &self.batch.lines[self.lines];
         self.lines += 1;
-        let at = At::Line(&self.name, line.number);
+        let at = At::Line(&self.name, self.before + line.number);
         if is_future {
             self.events += 1;
             return session.future(&self.topic, at);
@@ -214,43 +228,44 @@ impl OpenFile {
         Ok(times)
     }
 
-    /// Takes the next batch; `false` at the end of the file.
+    /// Takes the next batch with lines; `false` at the end of the file.
     fn next_batch(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<bool> {
-        workers.spare.push(std::mem::take(&mut self.batch));
-        (self.lines, self.events) = (0, 0);
-        let next = match self.peeked.pop_front() {
-            Some(peeked) => Some(peeked),
-            None => self.read_batch(workers, ahead)?,
-        };
-        let Some(next) = next else { return Ok(false) };
-        self.batch = next;
+        while self.is_counted() {
+            self.before += self.batch.passed;
+            (self.lines, self.events) = (0, 0);
+            workers.spare.push(std::mem::take(&mut self.batch));
+            let next = match self.peeked.pop_front() {
+                Some(peeked) => Some(peeked),
+                None => self.read_batch(workers, ahead)?,
+            };
+            let Some(next) = next else { return Ok(false) };
+            self.batch = next;
+        }
         Ok(true)
     }
 
     /// The next batch from the threads; `None` at the end of the file. Keeps further batches in flight.
     fn read_batch(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<Option<Batch>> {
-        while self.ahead.len() < ahead && !self.is_at_end {
-            let batch = self.lines_together(workers.spare.pop().unwrap_or_default())?;
-            if !batch.is_empty() {
-                self.ahead.push_back(workers.start(batch, &self.topic, self.input.schema()));
-            }
-        }
-        Ok(self.ahead.pop_front().map(|next| finished(&next)))
-    }
-
-    /// As many lines as are available without waiting, at least one; none at the end.
-    fn lines_together(&mut self, mut batch: Batch) -> anyhow::Result<Batch> {
-        batch.clear();
-        match self.input.next_line()? {
-            None => self.is_at_end = true,
-            Some(line) => {
-                let mut has_room = batch.add(line);
-                while has_room && let Some(line) = self.input.next_held() {
-                    has_room = batch.add(line);
+        // A batch of one very long line stands for many.
+        while self.ahead.len() < ahead && self.bytes_ahead < ahead * BLOCK && !self.is_at_end {
+            let mut batch = workers.spare.pop().unwrap_or_default();
+            match self.input.next_block(&mut batch.block) {
+                Ok(true) => {}
+                end => {
+                    self.is_at_end = true;
+                    self.failure = end.err();
+                    break;
                 }
             }
+            let bytes = batch.block.len();
+            self.bytes_ahead += bytes;
+            self.ahead.push_back((workers.start(batch, &self.topic, self.input.schema()), bytes));
         }
-        Ok(batch)
+        let Some((next, bytes)) = self.ahead.pop_front() else {
+            return self.failure.take().map_or(Ok(None), Err);
+        };
+        self.bytes_ahead -= bytes;
+        Ok(Some(finished(&next)))
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Aside {
     name: String,
     /// `None` once the thread has failed or ended.
     writing: Option<(SyncSender<Rows>, JoinHandle<anyhow::Result<Pen>>)>,
+    /// Memory for rows, which would be new for each message otherwise.
+    spares: Receiver<Vec<Row>>,
 }
 
 /// Writes lines.
@@ -43,9 +45,10 @@ type Rows = (usize, Vec<Row>);
 
 /// Number of lines that are written together.
 const TOGETHER: usize = 256;
-/// Number of rows per message to the thread, and number of messages before counting waits: a few megabytes.
+/// Number of rows per message to the thread, and number of messages before counting waits: a few megabytes, so that
+/// counting goes on while the thread writes the rows of a large window.
 const ASIDE: usize = 4_096;
-const AHEAD: usize = 4;
+const AHEAD: usize = 16;
 
 impl Lines {
     /// Opens the output. With more than one thread, writing has a separate one.
@@ -57,11 +60,12 @@ impl Lines {
         }
         let name = pen.output.name().to_owned();
         let (sender, rows) = sync_channel(AHEAD);
+        let (spare, spares) = sync_channel(AHEAD);
         let thread = std::thread::Builder::new()
             .name("aqueduct-rows".to_owned())
-            .spawn(move || pen.write_all(&rows))
+            .spawn(move || pen.write_all(&rows, &spare))
             .context("cannot start the threads of the replay; reduce --threads")?;
-        Ok(Self::Aside(Aside { name, writing: Some((sender, thread)) }))
+        Ok(Self::Aside(Aside { name, writing: Some((sender, thread)), spares }))
     }
 
     /// The file, or `standard output`.
@@ -93,18 +97,30 @@ impl Lines {
 
 impl Aside {
     fn write(&mut self, flow: usize, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-        let mut rows = rows.drain(..);
-        loop {
-            let some: Vec<_> = rows.by_ref().take(ASIDE).collect();
-            if some.is_empty() {
-                return Ok(());
-            }
-            let sent = self.writing.as_ref().is_some_and(|(sender, _)| sender.send((flow, some)).is_ok());
-            if !sent {
-                // The thread stops receiving only after an error, which it returns when it is joined.
-                return self.end().map(drop);
-            }
+        if rows.is_empty() {
+            return Ok(());
         }
+        if rows.len() <= ASIDE {
+            let spare = self.spare();
+            return self.send(flow, std::mem::replace(rows, spare));
+        }
+        let mut rows = rows.drain(..);
+        while rows.len() > 0 {
+            let mut some = self.spare();
+            some.extend(rows.by_ref().take(ASIDE));
+            self.send(flow, some)?;
+        }
+        Ok(())
+    }
+
+    fn spare(&self) -> Vec<Row> {
+        self.spares.try_recv().unwrap_or_default()
+    }
+
+    fn send(&mut self, flow: usize, rows: Vec<Row>) -> anyhow::Result<()> {
+        let sent = self.writing.as_ref().is_some_and(|(sender, _)| sender.send((flow, rows)).is_ok());
+        // The thread stops receiving only after an error, which it returns when it is joined.
+        if sent { Ok(()) } else { self.end().map(drop) }
     }
 
     /// Waits until everything is written.
@@ -127,9 +143,12 @@ impl Drop for Aside {
 }
 
 impl Pen {
-    fn write_all(mut self, rows: &Receiver<Rows>) -> anyhow::Result<Self> {
-        while let Ok((flow, rows)) = rows.recv() {
+    fn write_all(mut self, rows: &Receiver<Rows>, spare: &SyncSender<Vec<Row>>) -> anyhow::Result<Self> {
+        while let Ok((flow, mut rows)) = rows.recv() {
             self.write(flow, &rows)?;
+            rows.clear();
+            // Dropped if counting has enough of them.
+            let _ = spare.try_send(rows);
         }
         Ok(self)
     }

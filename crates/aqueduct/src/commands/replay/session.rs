@@ -131,7 +131,7 @@ impl Session {
         next: Option<Digest<'_>>,
         at: At<'_>,
     ) -> anyhow::Result<bool> {
-        match line.content.as_ref().expect("a batch is read before it is applied") {
+        match &line.content {
             Content::Event => {
                 let digest = next.expect("a worker returns a digest for each event");
                 let verdict = self.replay.count(partition, None, digest);
