@@ -59,7 +59,7 @@ comparisons:
 	$(BEAM_BUILD) test
 	python3 engines/beam/compare.py --cases 8
 	python3 engines/beam/sinks.py
-	python3 engines/beam/streaming.py --quick --seconds 15
+	python3 engines/beam/streaming.py --quick --seconds 15 --wait 150
 	target/debug/chaos --first 5 --runs 3
 
 BEAM_BUILD := mvn -B -q -f engines/beam/pom.xml
