@@ -58,7 +58,8 @@ comparisons:
 	for test in run distributed rest clients; do python3 tests/connect/$$test.py || exit 1; done
 	$(BEAM_BUILD) test
 	python3 engines/beam/compare.py --cases 8
-	python3 engines/beam/streaming.py --quick --seconds 15
+	python3 engines/beam/sinks.py
+	python3 engines/beam/streaming.py --quick --seconds 15 --wait 150
 	target/debug/chaos --first 5 --runs 3
 
 BEAM_BUILD := mvn -B -q -f engines/beam/pom.xml
@@ -67,6 +68,7 @@ beam-test: ## the flows on Apache Beam and Flink against replay: all examples, r
 	cargo build --workspace --all-targets --locked
 	$(BEAM_BUILD) test
 	python3 engines/beam/compare.py $(ARGS)
+	$(SERVICES) run --only pubsub -- python3 engines/beam/sinks.py
 	$(SERVICES) run --only kafka,pubsub -- python3 engines/beam/streaming.py --kills 4 --seconds 60
 
 # The events of an example are invented, so nothing in them needs to be anonymised.

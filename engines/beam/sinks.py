@@ -140,6 +140,10 @@ def comparable(row):
     return json.dumps(values, sort_keys=True)
 
 
+def by_of(flow, row):
+    return [row[column] for column in (("page", "country") if flow == "pages" else ("user",))]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--aqueduct", type=pathlib.Path, default=ROOT / "target/debug/aqueduct")
@@ -169,7 +173,10 @@ def main():
                    f"--bigQueryEndpoint=http://localhost:{bigquery.port}", env=environment)
     print(done.stderr)
     for flow, rows in expected.items():
-        found = [comparable(row) for row in bigquery.rows(flow)]
+        found = bigquery.rows(flow)
+        for row in found:
+            check_quietly("the column of the key", json.loads(row["aqueduct_key"]) == by_of(flow, row), str(row))
+        found = [comparable(row) for row in found]
         check(f"BigQuery has the {len(rows)} rows of {flow} once", sorted(found) == sorted(rows), f"{sorted(found)[:2]} {sorted(rows)[:2]}")
         progress = bigquery.rows(f"{flow}_progress")[-1]
         outcomes = ("counted", "duplicate", "late", "rejected", "ignored", "unmatched", "pending")
@@ -188,8 +195,7 @@ def main():
         if attributes["kind"] == "row":
             row = json.loads(data)
             published[attributes["flow"]].add(comparable(row))
-            by = [row[column] for column in (("page", "country") if row["flow"] == "pages" else ("user",))]
-            check_quietly("the ordering key", json.loads(key) == [row["flow"], *by], key)
+            check_quietly("the ordering key", json.loads(key) == [row["flow"], *by_of(row["flow"], row)], key)
             check_quietly("the pane", attributes["pane"] == "ON_TIME", str(attributes))
     check("the topic has the same rows", all(published[flow] == set(rows) for flow, rows in expected.items()))
     bigquery.process.stdin.close()

@@ -35,12 +35,13 @@ const ELSEWHERE: [&str; 6] = [
 ];
 
 /// Types that are a single value in the file, and their names in the document.
-const VALUES: [(&str, &str); 22] = [
+const VALUES: [(&str, &str); 23] = [
     ("String", "string"),
     ("Secret", "string"),
     ("Urls", "string or list of strings"),
     ("bool", "boolean"),
     ("usize", "number"),
+    ("u32", "number"),
     ("Factor", "number"),
     ("Quotient", "list of two strings"),
     ("PathBuf", "path"),

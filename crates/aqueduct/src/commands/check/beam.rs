@@ -2,18 +2,30 @@
 //!
 //! Pure.
 
-use flow::TimeKind;
+use flow::{TimeKind, window::WindowKind};
 use writer::{WriterConfig, WriterMode};
 
 use super::sections::Sections;
+use crate::config::NamedWriter;
 
 /// The keys that it refuses, with the reason.
 pub(super) fn refused(sections: &Sections, has_several_writers: bool) -> Vec<(String, String)> {
     let mut refused = Vec::new();
+    let is_bigquery = |writer: &NamedWriter| matches!(writer.config, WriterConfig::BigQuery(_));
+    let has_bigquery = sections.writers.iter().any(is_bigquery);
     for (number, flow) in sections.flows.iter().enumerate() {
+        let mut refuse =
+            |key: &str, text: &str| refused.push((format!("flows[{number}].{key}"), text.to_owned()));
         if flow.time != TimeKind::Event {
-            let text = "requires times that files do not have: not available with --files";
-            refused.push((format!("flows[{number}].time"), text.to_owned()));
+            refuse("time", "not available with --files, which have no such times");
+        }
+        if sections.flows.iter().any(|other| other.time != flow.time) {
+            refuse("time", "not available over a stream together with flows of another kind of time");
+        }
+        if has_bigquery && matches!(flow.windows, WindowKind::Sessions { .. }) {
+            let text =
+                "sessions of a stream do not go to BigQuery, as rows of merged sessions are not deleted";
+            refuse("window", text);
         }
     }
     for (number, writer) in sections.writers.iter().enumerate() {

@@ -178,8 +178,11 @@ public final class Run {
       }
       if (flink.getSavepointPath() != null) {
         // A local cluster takes it from its configuration only.
+        String own = flink.getFlinkConfDir();
+        String known = own == null ? "" : Files.readString(Path.of(own, "flink-conf.yaml"));
         Path folder = Files.createTempDirectory("aqueduct-flink");
-        Files.writeString(folder.resolve("flink-conf.yaml"), "execution.savepoint.path: " + flink.getSavepointPath() + "\n");
+        Files.writeString(folder.resolve("flink-conf.yaml"),
+            known + "\nexecution.savepoint.path: " + flink.getSavepointPath() + "\n");
         flink.setFlinkConfDir(folder.toString());
       }
     }

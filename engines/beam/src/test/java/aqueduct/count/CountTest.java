@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import aqueduct.event.Times;
+import aqueduct.event.Value;
 import java.time.ZoneId;
 import java.util.ArrayList;
 import java.util.List;
@@ -76,5 +77,21 @@ class CountTest {
   @CsvSource({"'', 2d06800538d394c2", "a, e6c632b61e964e1f", "abc, 78af5f94892f3950"})
   void valuesAreHashedAsInRust(String value, String hash) {
     assertEquals(hash, String.format("%016x", Reader.hash(value)));
+  }
+
+  /** As in the writers of the processor, so that both name a row alike. */
+  @Test
+  void longKeysAreHashed() {
+    Line line = line("x".repeat(1_100));
+    assertEquals("sha256:83794f225d3eccd44fe332a5031b917d692666dd455512f0bb62a4f74a301f6e", line.rowKey());
+    assertEquals("[\"f\",\"sha256:47de41df652074df36f7ee8e0b9d786a75280a366b97f7a70fe074fbe1172f95\"]",
+        line.orderingKey("f"));
+    assertEquals("[null]", line((String) null).rowKey());
+    assertEquals("[\"f\",\"a\\\"b\"]", line("a\"b").orderingKey("f"));
+  }
+
+  private static Line line(String by) {
+    Value value = by == null ? Value.NULL : new Value(Value.Kind.TEXT, by);
+    return new Line(Line.Table.ROWS, 0, Keys.of(new Value[] {value}, new int[] {0}), 0, "ON_TIME", "{}");
   }
 }

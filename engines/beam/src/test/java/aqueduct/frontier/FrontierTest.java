@@ -1,5 +1,6 @@
 package aqueduct.frontier;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
@@ -7,6 +8,10 @@ import aqueduct.frontier.Mark.Partition;
 import aqueduct.frontier.Ranges.Range;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -39,9 +44,19 @@ class FrontierTest {
         step.get("clocks").forEach(clock -> expected.add(clock.asLong()));
         assertEquals(expected, List.of(clocks.event(), clocks.kafka(), clocks.published()), where);
         assertEquals(step.get("accounted").asLong(), frontier.accounted(), where);
+        Frontier restored = new Frontier();
+        restored.read(new DataInputStream(new ByteArrayInputStream(saved(frontier))));
+        assertArrayEquals(saved(frontier), saved(restored), where);
+        assertEquals(clocks, restored.advance(limits), where);
       }
     }
     assertEquals(20, number);
+  }
+
+  private static byte[] saved(Frontier frontier) throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    frontier.write(new DataOutputStream(bytes));
+    return bytes.toByteArray();
   }
 
   private static void check(Frontier frontier, JsonNode step, Frontier.Limits limits, String where)
