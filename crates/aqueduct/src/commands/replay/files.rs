@@ -67,7 +67,7 @@ struct Workers {
 
 /// Maximum number of batches in flight for all files: enough to keep the other threads busy while the rows of a large
 /// window fire.
-const AHEAD: usize = 64;
+const AHEAD: usize = 32;
 /// The number for one file and thread where there are many.
 const LEAST_AHEAD: usize = 4;
 
