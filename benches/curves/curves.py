@@ -87,8 +87,8 @@ CURVES = {
     "files": ("files read side by side", [1, 2, 5, 10, 20, 50, 100, 200], lambda x: Shape(files=x)),
 }
 PIPE = {
-    "partitions": ("partitions of the Kafka topic", [1, 6, 24, 100, 200], lambda x: (300_000, x)),
-    "backlog": ("events of the backlog", [300_000, 1_000_000, 3_000_000], lambda x: (x, 6)),
+    "partitions": ("partitions of the Kafka topic", [1, 6, 24, 100, 200], lambda x: (1_000_000, x)),
+    "backlog": ("events of the backlog", [1_000_000, 2_000_000, 4_000_000], lambda x: (x, 6)),
 }
 
 

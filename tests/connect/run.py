@@ -26,6 +26,7 @@ def config(topic, **more):
         "cps.project": PROJECT,
         "cps.topic": topic,
         "cps.useEmulator": "true",
+        "enableCompression": "true",
         "value.converter": "org.apache.kafka.connect.json.JsonConverter",
         "value.converter.schemas.enable": "false",
         "transforms": "mask",

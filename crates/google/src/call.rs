@@ -5,7 +5,7 @@ use prost::Message;
 use tonic::{
     Request, Status,
     client::Grpc,
-    codec::Codec,
+    codec::{Codec, CompressionEncoding},
     metadata::{AsciiMetadataValue, MetadataMap},
     transport::Channel,
 };
@@ -23,6 +23,15 @@ pub struct Caller {
     pub channel: Channel,
     /// The credentials of all calls.
     pub credentials: Credentials,
+}
+
+/// How a question is compressed on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// With gzip.
+    Gzip,
 }
 
 /// Why a call failed. The service may have executed it nevertheless.
@@ -66,10 +75,11 @@ impl Caller {
         Q: Message + 'static,
         A: Message + Default + 'static,
     {
-        self.unary_with(method, (field, resource), question, ProstCodec::<Q, A>::default()).await
+        let codec = ProstCodec::<Q, A>::default();
+        self.unary_with(method, (field, resource), question, (codec, Compression::None)).await
     }
 
-    /// As [`unary`](Self::unary), with messages in another encoding.
+    /// As [`unary`](Self::unary), with messages in another encoding, and the question compressed.
     ///
     /// # Errors
     /// If there is no token, or the call failed.
@@ -78,7 +88,7 @@ impl Caller {
         method: &'static str,
         (field, resource): (&str, &str),
         question: C::Encode,
-        codec: C,
+        (codec, compression): (C, Compression),
     ) -> Result<C::Decode, CallError>
     where
         C: Codec,
@@ -88,6 +98,9 @@ impl Caller {
         let mut request = Request::new(question);
         *request.metadata_mut() = self.credentials.metadata(field, resource).await?;
         let mut grpc = Grpc::new(self.channel.clone());
+        if compression == Compression::Gzip {
+            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
+        }
         grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
         Ok(grpc.unary(request, PathAndQuery::from_static(method), codec).await?.into_inner())
     }

@@ -20,6 +20,6 @@ pub mod call;
 
 pub mod status;
 
-pub use call::{CallError, Caller};
+pub use call::{CallError, Caller, Compression};
 pub use channel::ChannelError;
 pub use credentials::{Credentials, TokenError};

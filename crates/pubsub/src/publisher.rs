@@ -6,7 +6,7 @@
 //! the batch. See [`crate::limits`] for filling batches.
 
 use bytes::Bytes;
-use google::{CallError, Caller};
+use google::{CallError, Caller, Compression};
 use prost::Message as _;
 use tonic::{
     Status,
@@ -19,6 +19,8 @@ use crate::{call::Raw, connection::Connection, error::Error, limits, message::Ou
 #[derive(Clone, Debug)]
 pub struct Publisher {
     caller: Caller,
+    /// From how many bytes on a request is compressed on its way; `None` for none.
+    compressed_from: Option<usize>,
 }
 
 /// `google.pubsub.v1.PublishRequest`. In protobuf, an embedded message and a byte string have the same encoding.
@@ -39,11 +41,17 @@ const METHOD: &str = "/google.pubsub.v1.Publisher/Publish";
 impl Connection {
     /// A publisher on this connection.
     pub fn publisher(&self) -> Publisher {
-        Publisher { caller: self.caller.clone() }
+        Publisher { caller: self.caller.clone(), compressed_from: None }
     }
 }
 
 impl Publisher {
+    /// Compresses requests of at least so many bytes on their way. The messages, and what they cost, are the same.
+    #[must_use]
+    pub fn compressed_from(self, bytes: usize) -> Self {
+        Self { compressed_from: Some(bytes), ..self }
+    }
+
     /// Publishes a batch to a topic (`projects/P/topics/T`) in one request, and returns when Pub/Sub has acknowledged
     /// it.
     ///
@@ -66,8 +74,11 @@ impl Publisher {
         if messages.len() > limits::MAX_MESSAGES || bytes > limits::MAX_BYTES {
             return Err(Error::TooLarge { messages: messages.len(), bytes });
         }
+        let is_compressed = self.compressed_from.is_some_and(|least| bytes >= least);
+        let compression = if is_compressed { Compression::Gzip } else { Compression::None };
         let request = PublishRequest { topic: topic.to_owned(), messages };
-        let answer = self.caller.unary_with(METHOD, ("topic", topic), request, WholeRequest).await;
+        let answer =
+            self.caller.unary_with(METHOD, ("topic", topic), request, (WholeRequest, compression)).await;
         answer.map(drop).map_err(|error| match error {
             CallError::Status(status) => Error::of_publish(topic, &status),
             CallError::Token(error) => Error::of_token(&error),

@@ -248,6 +248,20 @@ async fn the_largest_requests_pass() {
 }
 
 #[tokio::test]
+async fn large_requests_are_compressed() {
+    let bench = Bench::new().await;
+    let publisher = bench.connection.publisher().compressed_from(1_000);
+    for (count, compressed) in [(1, 0), (1_000, 1)] {
+        let batch: Vec<_> = (0..count).map(message).collect();
+        publisher.publish(&bench.settings.topic_path(), batch.iter()).await.expect("published");
+        assert_eq!(bench.server.compressed(), compressed);
+    }
+    let batch = receive(&mut bench.subscribe(1), 1_001).await;
+    assert_eq!(distinct(&batch), 1_000);
+    ack_all(batch);
+}
+
+#[tokio::test]
 async fn parallel_streams_deliver_each_message_once() {
     let bench = Bench::new().await;
     bench.publish(0..20_000).await.expect("published");

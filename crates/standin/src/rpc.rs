@@ -11,6 +11,7 @@ use prost::Message;
 use serde_json::json;
 use tonic::{
     Code, Status,
+    codec::CompressionEncoding,
     server::{Grpc, UnaryService},
 };
 use tonic_prost::ProstCodec;
@@ -30,7 +31,9 @@ where
     Answer: Message + Send + 'static,
     Question: Message + Default + Send + 'static,
 {
-    Grpc::new(ProstCodec::default()).max_decoding_message_size(usize::MAX)
+    Grpc::new(ProstCodec::default())
+        .max_decoding_message_size(usize::MAX)
+        .accept_compressed(CompressionEncoding::Gzip)
 }
 
 /// Answers a call with one question and one answer.

@@ -174,8 +174,8 @@ pub(super) fn sink() -> Vec<Key> {
             .with_default("none")
             .custom(check_ordering)
             .doc("What the ordering key is: none, key or partition. key needs aqueduct.key."),
-        number("enableCompression", Kind::Boolean, "false", "Compression of requests on their way. It has no effect here: messages are the same."),
-        number("compressionBytesThreshold", Kind::Long, "240", "See enableCompression."),
+        number("enableCompression", Kind::Boolean, "false", "Whether requests are compressed with gzip on their way. The messages are the same."),
+        number("compressionBytesThreshold", Kind::Long, "240", "From how many bytes on a request is compressed, with enableCompression."),
         Key::new("cps.endpoint", Kind::String)
             .with_default(ENDPOINT)
             .importance(Importance::Low)

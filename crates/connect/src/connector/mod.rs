@@ -133,9 +133,6 @@ pub fn validate(config: &Config, defaults: &Defaults) -> (Validation, Option<Con
     check_headers(&mut values);
     let consumer = overrides(&mut values, &resolved);
     let mut warnings = Vec::new();
-    if values.is_true("enableCompression") {
-        warnings.push("enableCompression has no effect: requests are not compressed".to_owned());
-    }
     check_names(&mut values, &resolved, &mut warnings);
     for (key, error) in unresolved {
         values.note(&key, error);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, env, fs, sync::Arc, time::Duration};
 
 use kafka::Brokers;
-use pubsub::{Connection, Endpoint};
+use pubsub::{Connection, Endpoint, Publisher};
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +57,7 @@ pub(crate) async fn run(
             connector: connector.clone(),
             in_flight: share.half(),
             kafka,
-            publisher: connection.publisher(),
+            publisher: publisher(&connection, &connector),
             metrics: metrics.clone(),
             topics: topics.clone(),
         };
@@ -75,6 +75,15 @@ pub(crate) async fn run(
         }
     }
     Ok(())
+}
+
+fn publisher(connection: &Connection, connector: &Connector) -> Publisher {
+    let (publisher, values) = (connection.publisher(), &connector.values);
+    if !values.is_true("enableCompression") {
+        return publisher;
+    }
+    // A negative threshold is below every size.
+    publisher.compressed_from(usize::try_from(values.number("compressionBytesThreshold")).unwrap_or_default())
 }
 
 /// Returns when other topics exist than `found`; never if all that are named exist.

@@ -26,6 +26,8 @@ use super::{
 use crate::rpc::{self, HttpRequest, HttpResponse};
 
 const SERVED: &str = "not implemented; available are Publish, Pull, StreamingPull, Acknowledge, ModifyAckDeadline, Seek, and creating and getting topics and subscriptions";
+/// The header of a call whose messages are compressed.
+const ENCODING: &str = "grpc-encoding";
 /// How long a pull waits for messages before it returns an empty response.
 const PULL_PATIENCE: Duration = Duration::from_secs(1);
 /// The stream number of unary pulls, which have no window.
@@ -44,7 +46,12 @@ async fn publisher(
     request: HttpRequest,
 ) -> HttpResponse {
     match method.as_str() {
-        "Publish" => rpc::unary(request, service_fn(move |call| publish(shared.clone(), call))).await,
+        "Publish" => {
+            if request.headers().contains_key(ENCODING) {
+                shared.note_compressed();
+            }
+            rpc::unary(request, service_fn(move |call| publish(shared.clone(), call))).await
+        }
         "CreateTopic" => {
             rpc::unary(request, service_fn(move |call| admin::create_topic(shared.clone(), call))).await
         }

@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -70,6 +73,8 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     pub(super) streams: TaskTracker,
     clock: Clock,
+    /// How many publish requests were compressed on their way.
+    compressed: Arc<AtomicU64>,
 }
 
 /// Wall-clock time derived from tokio's clock, so that tests can pause it.
@@ -156,6 +161,11 @@ impl PubSub {
         self.shared.broker().billed(subscription)
     }
 
+    /// How many publish requests were compressed on their way.
+    pub fn compressed(&self) -> u64 {
+        self.shared.compressed.load(Ordering::Relaxed)
+    }
+
     /// The encoded messages that `projects/P/subscriptions/S` keeps, in the order of publishing; empty if it does not
     /// exist.
     pub fn kept(&self, subscription: &str) -> Vec<Bytes> {
@@ -216,7 +226,12 @@ impl Shared {
             stop: CancellationToken::new(),
             streams: TaskTracker::new(),
             clock: Clock { started: Instant::now(), started_millis: since_epoch.as_millis() as Millis },
+            compressed: Arc::default(),
         }
+    }
+
+    pub(super) fn note_compressed(&self) {
+        self.compressed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn broker(&self) -> MutexGuard<'_, Broker> {
