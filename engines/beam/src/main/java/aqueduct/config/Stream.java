@@ -40,10 +40,10 @@ public record Stream(String project, List<Input> inputs, String subscription, in
     if (!pubsub.has("shards")) {
       return 1;
     }
-    if (pubsub.value("shards") instanceof Long number && number >= 1 && number <= MOST_SHARDS) {
+    if (pubsub.value("shards") instanceof Long number && number >= 2 && number <= MOST_SHARDS) {
       return number.intValue();
     }
-    pubsub.error("shards", "expected a number from 1 to " + MOST_SHARDS);
+    pubsub.error("shards", "expected a number from 2 to " + MOST_SHARDS + "; without the key there is one reader");
     return 1;
   }
 

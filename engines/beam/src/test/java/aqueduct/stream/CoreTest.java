@@ -33,7 +33,7 @@ class CoreTest {
       project = "project"
       topic = "events"
       subscription = "ctr"
-      shards = %d
+      %s
       [state]
       idle_after = "10s"
       cold_start = "30s"
@@ -56,7 +56,11 @@ class CoreTest {
     Core core;
 
     Bench(int shards, int shard, boolean mayBeCold) throws Exception {
-      config = Config.parse("aqueduct.toml", CONFIG.formatted(shards), Map.of());
+      this(CONFIG.formatted(shards > 1 ? "shards = " + shards : ""), shard, mayBeCold);
+    }
+
+    Bench(String text, int shard, boolean mayBeCold) throws Exception {
+      config = Config.parse("aqueduct.toml", text, Map.of());
       this.mayBeCold = mayBeCold;
       this.shard = shard;
       core = core();
@@ -79,7 +83,7 @@ class CoreTest {
     }
 
     void data(int partition, long offset) throws Exception {
-      String event = "{\"t\":" + time(offset) + ",\"p\":\"a\"}";
+      String event = "{\"t\":" + time(offset) + ",\"p\":\"a\",\"id\":" + offset % 5 + "}";
       core.data(attributes(partition, Map.of("kafka.offset", "" + offset, "kafka.timestamp", "" + time(offset))),
           event.getBytes(StandardCharsets.UTF_8), NOW, NOW);
     }
@@ -147,6 +151,18 @@ class CoreTest {
       assertEquals(100, bench.counts.values().stream().mapToLong(count -> count).sum());
       assertEquals(time(49), bench.core.clock());
     }
+  }
+
+  @Test
+  void copiesByTheirIdAreFoundAfterRestarts() throws Exception {
+    String text = CONFIG.formatted("").replace("time = \"/t\"", "time = \"/t\"\nid = \"/id\"");
+    Bench bench = new Bench(text, 0, true);
+    for (long offset = 0; offset < 20; offset++) {
+      bench.data(0, offset);
+      bench.restart();
+    }
+    assertEquals(5, bench.counts.values().stream().mapToLong(count -> count).sum());
+    assertEquals(15, bench.core.ledgers(NOW).get(0).columns().get("duplicate"));
   }
 
   @Test
