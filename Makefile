@@ -7,7 +7,7 @@ SERVICES := python3 deploy/services/services.py
 RELEASE := cargo build --release --locked --package aqueduct --package benches --bins
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tests comparisons beam-test beam-demo oracle connect fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
+.PHONY: help build demo test tests comparisons workspace engine engine-comparisons beam-test beam-demo oracle connect fuzz-counting chaos bench bench-quick bench-live bench-curves bench-pipe bench-connect bench-replay deny services services-stop compose-test outage bench-recover alerts kubernetes-check bench-anonymise bench-formats fuzz mutants screenshots
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,10 +40,17 @@ test: ## format, lints, unit tests, windows against Apache Beam, end-to-end test
 	$(MAKE) --no-print-directory deny alerts kubernetes-check
 	python3 -m unittest discover --quiet --start-directory deploy/services
 	$(MAKE) --no-print-directory $(CONNECT)/connect-is-there
-	$(LINTED) cargo build --workspace --all-targets --locked
+	$(MAKE) --no-print-directory --jobs 2 workspace engine
 	target/debug/connect-oracle --jars $(CONNECT) --cases 600
-	$(SERVICES) run -- $(MAKE) --no-print-directory --jobs 2 tests comparisons
+	$(SERVICES) run -- $(MAKE) --no-print-directory --jobs 3 tests comparisons engine-comparisons
 	@echo "make test: format, lints and all tests passed"
+
+workspace:
+	$(LINTED) cargo build --workspace --all-targets --locked
+
+# Its packages are downloaded while the workspace is compiled.
+engine:
+	$(BEAM_BUILD) test-compile
 
 # Most tests wait for windows and restarts more than they compute: several for each core, and the comparisons at the same
 # time. The documents use the default ports, as tests of commands do, so these run one after the other.
@@ -56,11 +63,13 @@ comparisons:
 	python3 tests/formats/avro_oracle.py --cases 2000 --seconds 12
 	python3 tests/formats/proto_oracle.py --schemas 200
 	for test in run distributed rest clients; do python3 tests/connect/$$test.py || exit 1; done
+	target/debug/chaos --first 5 --runs 3
+
+engine-comparisons:
 	$(BEAM_BUILD) test
 	python3 engines/beam/compare.py --cases 8
 	python3 engines/beam/sinks.py
 	python3 engines/beam/streaming.py --quick --seconds 15 --wait 150
-	target/debug/chaos --first 5 --runs 3
 
 BEAM_BUILD := mvn -B -q -f engines/beam/pom.xml
 

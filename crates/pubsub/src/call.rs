@@ -1,7 +1,7 @@
 //! Encoded protobuf messages on tonic, which are passed through as bytes, and calls about leases.
 
 use bytes::{Buf, BufMut, Bytes};
-use google::Caller;
+use google::{Caller, Compression};
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -23,7 +23,8 @@ pub(crate) async fn about_subscription(
     subscription: &str,
     body: Bytes,
 ) -> Result<(), Error> {
-    let answer = caller.unary_with(method, ("subscription", subscription), body, Raw).await;
+    let answer =
+        caller.unary_with(method, ("subscription", subscription), body, (Raw, Compression::None)).await;
     answer.map(drop).map_err(|error| Error::of_call(subscription, error))
 }
 
