@@ -81,8 +81,15 @@ public final class Run {
       }
       System.err.println("error: " + (cause.getMessage() == null ? cause.toString() : cause.getMessage()));
     }
-    // Also after an error: the threads of Flink's local cluster do not end by themselves.
-    System.exit(code);
+    // The threads of Flink's local cluster do not end by themselves. Where Flink runs this program, the process is Flink's,
+    // and the job goes on when the program has submitted it.
+    if (code != 0 || isStartedByUser()) {
+      System.exit(code);
+    }
+  }
+
+  private static boolean isStartedByUser() {
+    return StreamExecutionEnvironment.getExecutionEnvironment() instanceof LocalStreamEnvironment;
   }
 
   /** Runs to the end of the files; the exit code. */
@@ -168,8 +175,7 @@ public final class Run {
     }
     flink.setRetainExternalizedCheckpointsOnCancellation(true);
     // Without a master Beam asks Flink, which has an answer when its client runs this program.
-    if (flink.getFlinkMaster().equals("[auto]")
-        && StreamExecutionEnvironment.getExecutionEnvironment() instanceof LocalStreamEnvironment) {
+    if (flink.getFlinkMaster().equals("[auto]") && isStartedByUser()) {
       flink.setFlinkMaster("[local]");
     }
     if (flink.getFlinkMaster().equals("[local]")) {
