@@ -1,7 +1,7 @@
 """The rows of `engines/beam` over a stream against those of `aqueduct replay --final` of the same records.
 
 Kafka, the connector and Pub/Sub's emulator are real. Flink and the connector are killed in the middle of the traffic, and
-Flink continues from its last checkpoint. Events have no IDs, so that only their positions tell copies from originals. Then
+Flink continues from its last checkpoint. Events have no IDs, so that only their positions distinguish copies from originals. Then
 the processor gives way to Beam and Beam to the processor, each killed while the other counts.
 """
 

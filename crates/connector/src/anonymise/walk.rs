@@ -125,7 +125,7 @@ impl<'w, W: Observer> Walk<'w, '_, W> {
     /// The members of an object that was opened.
     fn object(&mut self, place: Place, parent: Parent) -> Result<(), Reject> {
         let mut items = Items::opened(self.scanner.position());
-        // An observer is told all names.
+        // An observer receives all names.
         let mut followed = if W::IS_ENABLED { None } else { self.orders.follow(parent, place) };
         if let Some(followed) = &mut followed {
             while let Some((start, inside, parent)) = self.orders.next(followed, &mut self.scanner) {

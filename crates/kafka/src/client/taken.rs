@@ -63,7 +63,7 @@ impl RecordQueue {
     }
 
     /// Forwards the records of partitions to this queue, those too that were fetched already and not taken. librdkafka ends
-    /// this when it stops fetching a partition, at some time after it was told to, so it is to be repeated.
+    /// this when it stops fetching a partition, at some time after the call that stops it, so it is to be repeated.
     #[expect(unsafe_code, reason = "rust-rdkafka 0.39 does not forward a partition to another queue")]
     pub(crate) fn forward<'p, C: ConsumerContext>(
         &self,
@@ -137,7 +137,7 @@ impl Drop for Batch<'_> {
 }
 
 impl Taken<'_> {
-    /// The error that stands in the place of a record.
+    /// The error that is in the place of a record.
     pub(crate) fn error(&self) -> Option<KafkaError> {
         let code = RDKafkaErrorCode::from(self.fields().err);
         (code != RDKafkaErrorCode::NoError).then_some(KafkaError::MessageConsumption(code))

@@ -2,8 +2,8 @@
 //! committed offsets as bytes, commits that are answered later or within a time, adding brokers to a client, and headers
 //! with any name.
 //!
-//! Only this module and [`super::taken`] have unsafe code. Each function takes a safe handle that outlives the call, and copies what
-//! it returns.
+//! Only this module and [`super::taken`] have unsafe code. Each function takes a safe handle that outlives the call, and
+//! copies what it returns.
 
 use std::{
     ffi::{CStr, CString, c_char},

@@ -246,7 +246,7 @@ impl OpenFile {
 
     /// The next batch from the threads; `None` at the end of the file. Keeps further batches in flight.
     fn read_batch(&mut self, workers: &mut Workers, ahead: usize) -> anyhow::Result<Option<Batch>> {
-        // A batch of one very long line stands for many.
+        // A batch of one very long line counts as many.
         while self.ahead.len() < ahead && self.bytes_ahead < ahead * BLOCK && !self.is_at_end {
             let mut batch = workers.spare.pop().unwrap_or_default();
             match self.input.next_block(&mut batch.block) {
