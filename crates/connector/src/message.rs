@@ -116,7 +116,7 @@ impl Origin {
         Self::of_shards(partition, 1)
     }
 
-    /// As [`Self::new`], where subscriptions select one of so many shards by an attribute; with one shard there is none.
+    /// As [`Self::new`], with an attribute for the shard of the partition, if there is more than one shard.
     pub fn of_shards(partition: Partition, shards: u32) -> Self {
         Self::with(partition, shards, &[])
     }

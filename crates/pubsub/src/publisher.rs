@@ -46,7 +46,7 @@ impl Connection {
 }
 
 impl Publisher {
-    /// Compresses requests of at least so many bytes on their way. The messages, and what they cost, are the same.
+    /// Compresses requests from this size on, while they are on their way. The messages and their price stay the same.
     #[must_use]
     pub fn compressed_from(self, bytes: usize) -> Self {
         Self { compressed_from: Some(bytes), ..self }

@@ -104,7 +104,7 @@ impl RecordQueue {
         Batch { rest: &self.taken[..count] }
     }
 
-    /// Takes up to `most` records into the array from a place on. Waits until there are so many.
+    /// Takes up to `most` records into the array, from index `from` on. Waits until it has all of them, or for `wait`.
     #[expect(unsafe_code, reason = "rust-rdkafka 0.39 takes records one by one")]
     fn consume(&mut self, from: usize, most: usize, wait: Duration) -> usize {
         let room = &mut self.taken[from..from + most];
@@ -234,6 +234,6 @@ impl Message for Taken<'_> {
 
 #[expect(unsafe_code, reason = "reads bytes of librdkafka")]
 unsafe fn bytes<'a>(start: *const u8, length: usize) -> Option<&'a [u8]> {
-    // SAFETY: the caller passes null, or the start of so many bytes that live long enough.
+    // SAFETY: the caller passes null, or the start of `length` bytes that live long enough.
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start, length) })
 }

@@ -8,7 +8,7 @@ use event::Key;
 
 use crate::{digest::HashedKey, saved::Room, table::Shards};
 
-/// So many keys with their texts are larger than the cache of a core.
+/// From this number on, keys and their texts do not fit into the cache of a core.
 const MANY: usize = 8_192;
 
 /// Number of a key in one flow.
@@ -51,8 +51,7 @@ impl Keys {
         }
     }
 
-    /// Reads where these keys are, or would be (see `Table::touch`), if there are so many that they
-    /// are in no cache.
+    /// Reads where these keys are, or would be (see `Table::touch`), unless all keys fit into a cache.
     pub(crate) fn touch<'k>(&self, keys: impl Iterator<Item = HashedKey<'k>>) {
         if self.count() >= MANY {
             black_box(keys.filter(|key| self.find(key.hash, key.text).is_some()).count());
