@@ -220,11 +220,7 @@ async fn added_partitions_are_read_from_the_beginning() {
     let more = format!("start = 'latest'\n{QUICK}");
     let running = connect(&kafka, &topic, &sink, &more);
     wait_committed(&sink, &topic, 0, 10).await;
-    let added = admin(&kafka)
-        .create_partitions(&[NewPartitions::new(&topic, 3)], &AdminOptions::new())
-        .await
-        .expect("Kafka answers");
-    added.into_iter().for_each(|one| drop(one.expect("added")));
+    grow(&kafka, &topic, 3).await;
     let other = Kafka::real(&[]);
     other.produce(&topic, 3, 0..30);
     sink.wait_for(&topic, 30).await;

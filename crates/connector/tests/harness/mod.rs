@@ -21,9 +21,10 @@ use event::{ByteSize, Mark, Ranges, mark::Reason, wire};
 use kafka::KafkaSettings;
 use prost::Message as _;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, ClientContext,
+    message::Message as _,
     mocking::MockCluster,
-    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Producer, ProducerContext},
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 use tokio::task::JoinHandle;
@@ -35,8 +36,27 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(40);
 /// The mock cluster with a producer.
 pub(crate) struct Kafka {
     cluster: Option<MockCluster<'static, DefaultProducerContext>>,
-    pub(crate) producer: BaseProducer,
+    pub(crate) producer: BaseProducer<Deliveries>,
     pub(crate) servers: String,
+}
+
+/// Fails a test whose records do not arrive, which would otherwise wait for them.
+#[derive(Clone, Default)]
+pub(crate) struct Deliveries {
+    failed: Arc<Mutex<Option<String>>>,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, record)) = result {
+            let failed = format!("a record of {}-{}: {error}", record.topic(), record.partition());
+            self.failed.lock().expect("no panic").get_or_insert(failed);
+        }
+    }
 }
 
 /// Where messages and marks end up instead of Pub/Sub.
@@ -80,7 +100,7 @@ impl Kafka {
             cluster.create_topic(topic, *partitions, 1).expect("a topic");
         }
         let servers = cluster.bootstrap_servers();
-        let producer = ClientConfig::new().set("bootstrap.servers", &servers).create().expect("a producer");
+        let producer = producer(ClientConfig::new().set("bootstrap.servers", &servers));
         Self { cluster: Some(cluster), producer, servers }
     }
 
@@ -97,7 +117,7 @@ impl Kafka {
         for (name, value) in properties {
             config.set(*name, *value);
         }
-        Self { cluster: None, producer: config.create().expect("a producer"), servers }
+        Self { cluster: None, producer: producer(&config), servers }
     }
 
     /// Produces `{"n": ...}` for each number, round robin over the partitions.
@@ -128,7 +148,9 @@ impl Kafka {
     }
 
     pub(crate) fn flush(&self) {
-        self.producer.flush(Duration::from_secs(30)).expect("the mock cluster takes records");
+        self.producer.flush(Duration::from_secs(30)).expect("the cluster takes records");
+        let failed = self.producer.context().failed.lock().expect("no panic").take();
+        assert_eq!(failed, None, "records that were not delivered");
     }
 
     pub(crate) fn settings(&self, more: &str) -> KafkaSettings {
@@ -179,6 +201,10 @@ impl Kafka {
         let task = tokio::spawn(connector::run(config, anonymiser, sink.clone(), shown, shutdown.clone()));
         Running { shutdown, task }
     }
+}
+
+fn producer(config: &ClientConfig) -> BaseProducer<Deliveries> {
+    config.create_with_context(Deliveries::default()).expect("a producer")
 }
 
 impl Running {
