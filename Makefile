@@ -53,9 +53,10 @@ engine:
 	$(BEAM_BUILD) test-compile
 
 # Most tests wait for windows and restarts more than they compute: several for each core, and the comparisons at the same
-# time. The documents use the default ports, as tests of commands do, so these run one after the other.
+# time. The documents use the default ports, as tests of commands do, so these run one after the other. rustdoc would look
+# for the jobs of a `make` that does not share them.
 tests:
-	$(LINTED) RUST_TEST_THREADS=$$((4 * $$(nproc))) cargo test --workspace --locked --no-fail-fast
+	MAKEFLAGS= $(LINTED) RUST_TEST_THREADS=$$((4 * $$(nproc))) cargo test --workspace --locked --no-fail-fast
 	python3 tests/documents/follow.py
 
 comparisons:
