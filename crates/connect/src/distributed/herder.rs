@@ -5,17 +5,19 @@
 //! so a worker that is killed between the two has nothing to repair; the others, and it itself after a restart, read the
 //! record. See [`super::log`] for changes that meet.
 
+mod commands;
+mod writes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    future::Future,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use kafka::journal::{JournalRecord, JournalWriter};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::{JoinError, JoinSet},
+    sync::{mpsc, watch},
+    task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -26,20 +28,17 @@ use super::{
     local::{Local, TaskId},
     log::ConfigLog,
     record::{
-        ConfigEntry, ConnectorRecord, RestartRecord, StatusEntry, Stored, Unusable, VERSION, bytes,
-        connector_key, restart_key, status_key, topic_bytes, topic_key,
+        ConfigEntry, StatusEntry, Stored, Unusable, VERSION, connector_key, restart_key, status_key,
+        topic_key,
     },
     status::{Live, Statuses, tasks},
 };
 use crate::{
-    connector::{self, Connector},
-    task::{TaskMetrics, chain},
-    worker::{
-        Answer, Handle, Target, View, WorkerConfig, WorkerError,
-        change::{Change, Changed, Command, send},
-        config::group,
-    },
+    task::TaskMetrics,
+    worker::{Handle, Target, WorkerConfig, WorkerError, change::Command},
 };
+use commands::Pending;
+use writes::Written;
 
 /// Owns what a distributed worker knows and runs.
 pub struct Herder {
@@ -72,37 +71,10 @@ pub struct Herder {
     failure: Option<String>,
 }
 
-/// A command whose record was written.
-struct Pending {
-    name: String,
-    reply: Reply,
-}
-
-enum Reply {
-    Changed(oneshot::Sender<Answer<(View, bool)>>, bool),
-    Done(oneshot::Sender<Answer<()>>),
-    Restarted(oneshot::Sender<Answer<View>>, Box<View>),
-}
-
-/// What a write was, and whether Kafka has it.
-type Written = (Purpose, Result<(), String>);
-
-#[derive(Debug)]
-enum Purpose {
-    Command(String),
-    Status(String),
-    Topic(String, String),
-    Collect(String),
-    Reset,
-}
-
 /// How many commands can wait.
 const COMMANDS: usize = 64;
 /// How often states are compared with what was written.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How many deletions are written at a time.
-const COLLECTIONS: usize = 100;
-
 impl Herder {
     /// A worker of the group that its properties name. `worker` is its name in states.
     ///
@@ -293,34 +265,6 @@ impl Herder {
         }
     }
 
-    /// Writes the states that have changed, and topics that are new.
-    fn publish(&mut self, writer: &JournalWriter) {
-        let records = self.local.records();
-        let gone = self.published.keys().filter(|name| !records.contains_key(*name));
-        for name in gone.cloned().collect::<Vec<_>>() {
-            self.published.remove(&name);
-            let key = status_key(&self.member, &name);
-            self.write(writer, Purpose::Status(name), (Topic::Statuses, &key), None);
-        }
-        for (name, record) in records {
-            let value = bytes(&record);
-            if self.published.get(&name) != Some(&value) {
-                let key = status_key(&self.member, &name);
-                self.write(writer, Purpose::Status(name.clone()), (Topic::Statuses, &key), Some(&value));
-                self.published.insert(name, value);
-            }
-        }
-        for (name, topic) in self.local.topics() {
-            let place = (name, topic.to_string());
-            if !self.statuses.has_topic(&place.0, &place.1) && self.announced.insert(place.clone()) {
-                let (name, topic) = place;
-                let key = topic_key(&topic, &name);
-                let value = topic_bytes();
-                self.write(writer, Purpose::Topic(name, topic), (Topic::Statuses, &key), Some(&value));
-            }
-        }
-    }
-
     fn on_tick(&mut self, writer: &JournalWriter) {
         // A client that does not wait any more frees its connector for another change.
         self.pending.retain(|_, pending| !pending.reply.is_closed());
@@ -333,236 +277,4 @@ impl Herder {
             self.collect(writer);
         }
     }
-
-    fn collect(&mut self, writer: &JournalWriter) {
-        let now = now();
-        let of_configs = self.log.garbage(now).into_iter().map(|key| (Topic::Configs, key));
-        let exists = |name: &str| self.log.get(name).is_some();
-        let of_statuses = self.statuses.garbage(&self.live, exists, now);
-        let of_statuses = of_statuses.into_iter().map(|key| (Topic::Statuses, key));
-        let open = of_configs.chain(of_statuses).filter(|(_, key)| !self.collected.contains(key));
-        for (topic, key) in open.take(COLLECTIONS).collect::<Vec<_>>() {
-            self.collected.insert(key.clone());
-            self.write(writer, Purpose::Collect(key.clone()), (topic, &key), None);
-        }
-    }
-
-    fn write(
-        &mut self,
-        writer: &JournalWriter,
-        purpose: Purpose,
-        (topic, key): (Topic, &str),
-        value: Option<&[u8]>,
-    ) {
-        let topic = if topic == Topic::Configs { &self.topics.0 } else { &self.topics.1 };
-        let sent = writer.send(topic, key, value);
-        self.writes.spawn(confirmed(purpose, sent));
-    }
-
-    fn on_written(&mut self, written: Result<Written, JoinError>) {
-        let Ok((purpose, result)) = written else { return };
-        let was_refused = std::mem::replace(&mut self.is_refused, result.is_err());
-        let Err(error) = result else { return };
-        if !was_refused {
-            tracing::warn!(
-                error,
-                action =
-                    "check that the brokers are running, and that this user may write to the worker's topics",
-                "Kafka did not take a record of this worker"
-            );
-        }
-        match purpose {
-            Purpose::Command(id) => {
-                if let Some(pending) = self.pending.remove(&id) {
-                    self.answer(pending, Err(WorkerError::Kafka(error)));
-                }
-            }
-            Purpose::Status(name) => drop(self.published.remove(&name)),
-            Purpose::Topic(name, topic) => drop(self.announced.remove(&(name, topic))),
-            Purpose::Collect(key) => drop(self.collected.remove(&key)),
-            Purpose::Reset => {}
-        }
-    }
-
-    fn on_command(&mut self, command: Command, writer: &JournalWriter) {
-        match command {
-            Command::List(reply) => {
-                let views = self.log.iter().map(|(name, stored)| self.view_of(name, stored));
-                send(reply, views.collect());
-            }
-            Command::Change { name, change, reply } => match self.changed(&name, change) {
-                Ok((stored, is_new)) => {
-                    self.propose(writer, name, Some(stored), Reply::Changed(reply, is_new));
-                }
-                Err(error) => send(reply, Err(error)),
-            },
-            Command::Target { name, target, reply } => match self.log.get(&name) {
-                None => send(reply, Err(WorkerError::Unknown(name))),
-                Some(stored) if stored.target == target => send(reply, Ok(())),
-                Some(stored) => {
-                    let stored = Stored { target, ..stored.clone() };
-                    self.propose(writer, name, Some(stored), Reply::Done(reply));
-                }
-            },
-            Command::Delete { name, reply } => match self.log.get(&name) {
-                None => send(reply, Err(WorkerError::NoConnector(name))),
-                Some(_) => self.propose(writer, name, None, Reply::Done(reply)),
-            },
-            Command::Restart { name, task, only_failed, reply } => {
-                self.restart(writer, name, (task, only_failed), reply);
-            }
-            Command::ResetTopics { name } => {
-                let topics: Vec<String> = self.statuses.topics(&name).cloned().collect();
-                for topic in topics {
-                    let key = topic_key(&topic, &name);
-                    self.write(writer, Purpose::Reset, (Topic::Statuses, &key), None);
-                }
-            }
-            Command::Stopped { name, reply } => send(reply, self.stopped(name)),
-        }
-    }
-
-    fn view_of(&self, name: &str, stored: &Stored) -> View {
-        self.statuses.view(name, stored, &self.live, &self.worker)
-    }
-
-    /// What a change makes of a connector, and whether it is new.
-    fn changed(&self, name: &str, change: Change) -> Answer<(Stored, bool)> {
-        let held = self.log.get(name);
-        let of = |stored: &Stored| stored.config.clone();
-        let Changed { config, connector, state } =
-            change.apply(name, held.map(of).as_ref(), &self.config.defaults)?;
-        let group = group(&connector);
-        if self.config.distributed.as_ref().is_some_and(|shared| shared.group == group) {
-            let whose = match connector.consumer.group_id {
-                Some(own) => format!("Consumer group {own}"),
-                None => format!("Consumer group for sink connector named {name}"),
-            };
-            return Err(WorkerError::Invalid(vec![format!(
-                "{whose} conflicts with Connect worker group {group}"
-            )]));
-        }
-        let target = held.map(|held| held.target).or(state).unwrap_or(Target::Running);
-        Ok((Stored { revision: random()?, target, config }, held.is_none()))
-    }
-
-    /// Writes a change. A connector has one change at a time.
-    fn propose(&mut self, writer: &JournalWriter, name: String, connector: Option<Stored>, reply: Reply) {
-        if self.pending.values().any(|pending| pending.name == name && pending.reply.is_change()) {
-            return reply.refuse(WorkerError::Conflict);
-        }
-        let id = match random() {
-            Ok(id) => id,
-            Err(error) => return reply.refuse(error),
-        };
-        let record = ConnectorRecord { version: VERSION, seen: self.log.position(), connector };
-        let key = connector_key(&id, &name);
-        self.pending.insert(id.clone(), Pending { name, reply });
-        self.write(writer, Purpose::Command(id), (Topic::Configs, &key), Some(&bytes(&record)));
-    }
-
-    fn restart(
-        &mut self,
-        writer: &JournalWriter,
-        name: String,
-        (task, only_failed): (Option<u32>, bool),
-        reply: oneshot::Sender<Answer<View>>,
-    ) {
-        let Some(stored) = self.log.get(&name) else {
-            return send(reply, Err(WorkerError::Unknown(format!(": {name}"))));
-        };
-        let mut view = self.view_of(&name, stored);
-        let has = |task: &u32| view.status.tasks.iter().any(|found| found.id == *task);
-        if let Some(task) = task.filter(|task| !has(task)) {
-            return send(reply, Err(WorkerError::UnknownTask(name, task)));
-        }
-        let concerned = view.status.tasks.iter_mut().filter(|found| {
-            task.is_none_or(|task| task == found.id) && (!only_failed || found.state == "FAILED")
-        });
-        let concerned = concerned.map(|found| found.state = "RESTARTING").count();
-        if concerned == 0 {
-            return send(reply, Ok(view));
-        }
-        if task.is_none() && !only_failed {
-            view.status.connector = "RESTARTING";
-        }
-        let id = match random() {
-            Ok(id) => id,
-            Err(error) => return send(reply, Err(error)),
-        };
-        let record = RestartRecord { version: VERSION, id: id.clone(), task, only_failed };
-        let key = restart_key(&name);
-        let reply = Reply::Restarted(reply, Box::new(view));
-        self.pending.insert(id.clone(), Pending { name, reply });
-        self.write(writer, Purpose::Command(id), (Topic::Configs, &key), Some(&bytes(&record)));
-    }
-
-    fn stopped(&self, name: String) -> Answer<Connector> {
-        let stored = self.log.get(&name).ok_or_else(|| WorkerError::NoConnector(name.clone()))?;
-        if stored.target != Target::Stopped {
-            return Err(WorkerError::NotStopped(name));
-        }
-        let (validation, connector) = connector::validate(&stored.config, &self.config.defaults);
-        let errors = || validation.values.errors().map(str::to_owned).collect();
-        connector.ok_or_else(|| WorkerError::Invalid(errors()))
-    }
-
-    fn answer(&self, pending: Pending, result: Answer<()>) {
-        let Pending { name, reply } = pending;
-        match (reply, result) {
-            (reply, Err(error)) => reply.refuse(error),
-            (Reply::Done(reply), Ok(())) => send(reply, Ok(())),
-            (Reply::Restarted(reply, view), Ok(())) => send(reply, Ok(*view)),
-            (Reply::Changed(reply, is_new), Ok(())) => {
-                let view = self.log.get(&name).map(|stored| self.view_of(&name, stored));
-                send(reply, view.map(|view| (view, is_new)).ok_or(WorkerError::NoConnector(name)));
-            }
-        }
-    }
-}
-
-impl Reply {
-    /// Whether it waits for a change of a connector.
-    fn is_change(&self) -> bool {
-        !matches!(self, Self::Restarted(..))
-    }
-
-    fn is_closed(&self) -> bool {
-        match self {
-            Self::Changed(reply, _) => reply.is_closed(),
-            Self::Done(reply) => reply.is_closed(),
-            Self::Restarted(reply, _) => reply.is_closed(),
-        }
-    }
-
-    fn refuse(self, error: WorkerError) {
-        match self {
-            Self::Changed(reply, _) => send(reply, Err(error)),
-            Self::Done(reply) => send(reply, Err(error)),
-            Self::Restarted(reply, _) => send(reply, Err(error)),
-        }
-    }
-}
-
-/// Waits until Kafka has a record.
-async fn confirmed(
-    purpose: Purpose,
-    sent: Result<impl Future<Output = Result<(), kafka::Error>>, kafka::Error>,
-) -> Written {
-    let result = match sent {
-        Ok(delivery) => delivery.await,
-        Err(error) => Err(error),
-    };
-    (purpose, result.map_err(|error| chain(&error)))
-}
-
-/// An ID that no other change has.
-fn random() -> Answer<String> {
-    let number = getrandom::u64();
-    number.map(|number| format!("{number:016x}")).map_err(|error| WorkerError::Kafka(error.to_string()))
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or_default()
 }
