@@ -18,8 +18,9 @@ from layout import HERE, TARGET, Fail
 from process import Command
 
 NAME = "kafka"
-# No server listens on `front`: clients of `behind` are redirected there, so that a test can add a proxy.
-PORTS = ("broker", "controller", "behind", "front", "secured")
+# No server listens on `front`: clients of `behind` are redirected there, so that a test can add a proxy. Chaos runs beside
+# such tests, and has a pair of its own.
+PORTS = ("broker", "controller", "behind", "front", "chaos_behind", "chaos_front", "secured")
 IMAGE = "apache/kafka:4.1.0"
 FOLDER = TARGET / "kafka"
 LIBS = FOLDER / "libs"
@@ -56,7 +57,7 @@ def fetch() -> None:
         (SECRETS / "user").write_text(USER)
         (SECRETS / "password").write_text(PASSWORD)
         settings = FOLDER / "blank.properties"
-        _write_properties(settings, properties(dict(zip(PORTS, range(9092, 9097))), BLANK))
+        _write_properties(settings, properties(dict(zip(PORTS, range(9092, 9092 + len(PORTS)))), BLANK))
         format_it = ["java", "-cp", f"{LIBS}/*", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", settings]
         user = [word for name in SCRAM for word in ("--add-scram", f"{name}=[name={USER},password={PASSWORD}]")]
         fetched.run([*format_it, *user], "Kafka's log folder could not be formatted")
@@ -94,14 +95,20 @@ def container(ports: dict) -> tuple:
 
 def properties(ports: dict, logs, host: str = "127.0.0.1") -> dict:
     """The broker's settings. The advertised address is always 127.0.0.1."""
-    broker, controller, behind, front, _secured = (ports[name] for name in PORTS)
+    clients = {
+        "PLAINTEXT": ("broker", "broker"),
+        "BEHIND": ("behind", "front"),
+        "CHAOS": ("chaos_behind", "chaos_front"),
+    }
+    listeners = [f"{name}://{host}:{ports[own]}" for name, (own, _) in clients.items()]
+    advertised = [f"{name}://127.0.0.1:{ports[front]}" for name, (_, front) in clients.items()]
     return {
         "process.roles": "broker,controller",
         "node.id": 1,
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"PLAINTEXT://{host}:{broker},BEHIND://{host}:{behind},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker},BEHIND://127.0.0.1:{front}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,BEHIND:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.quorum.voters": f"1@127.0.0.1:{ports['controller']}",
+        "listeners": ",".join([*listeners, f"CONTROLLER://127.0.0.1:{ports['controller']}"]),
+        "advertised.listeners": ",".join(advertised),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in [*clients, "CONTROLLER"]),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": logs,
@@ -165,6 +172,8 @@ def environment(ports: dict) -> dict:
         "KAFKA_BOOTSTRAP": f"127.0.0.1:{ports['broker']}",
         "KAFKA_BEHIND": f"127.0.0.1:{ports['behind']}",
         "KAFKA_FRONT": f"127.0.0.1:{ports['front']}",
+        "KAFKA_CHAOS_BEHIND": f"127.0.0.1:{ports['chaos_behind']}",
+        "KAFKA_CHAOS_FRONT": f"127.0.0.1:{ports['chaos_front']}",
         # For who wants it to be restarted.
         "KAFKA_SERVICES": str(HERE / "services.py"),
         "KAFKA_SECURED": f"127.0.0.1:{ports['secured']}",

@@ -10,6 +10,10 @@ pub const KAFKA: &str = "KAFKA_BOOTSTRAP";
 pub const KAFKA_BEHIND: &str = "KAFKA_BEHIND";
 /// Address of a proxy in front of [`KAFKA_BEHIND`], `host:port`.
 pub const KAFKA_FRONT: &str = "KAFKA_FRONT";
+/// As [`KAFKA_BEHIND`], for chaos, which runs beside the tests.
+pub const KAFKA_CHAOS_BEHIND: &str = "KAFKA_CHAOS_BEHIND";
+/// As [`KAFKA_FRONT`], for chaos.
+pub const KAFKA_CHAOS_FRONT: &str = "KAFKA_CHAOS_FRONT";
 /// The script that runs and restarts the brokers.
 pub const KAFKA_SERVICES: &str = "KAFKA_SERVICES";
 /// The listener of the same broker with TLS and a password, `host:port`.

@@ -221,8 +221,8 @@ impl Run {
 impl Stage {
     fn new(plan: &Plan) -> Result<Self> {
         let kafka = Proxy::at(
-            &services::address(services::KAFKA_FRONT)?,
-            &services::address(services::KAFKA_BEHIND)?,
+            &services::address(services::KAFKA_CHAOS_FRONT)?,
+            &services::address(services::KAFKA_CHAOS_BEHIND)?,
         );
         let stand_in = plan.stand_in.then(|| start_stand_in(plan.seed)).transpose()?;
         let behind = match &stand_in {
