@@ -11,6 +11,13 @@ public record Stream(String project, List<Input> inputs, String subscription, in
   /** A Pub/Sub topic for events. {@code value} is that of the field that selects it; null if no field does. */
   public record Input(String topic, String value) implements Serializable {}
 
+  /** All keys of the two sections, with those that only the Rust programs use. */
+  static final String[] PUBSUB_KEYS = {"project", "topic", "topics", "subscription", "filter", "ordering_key", "pack",
+      "pack_linger", "shards", "regions", "retention", "in_flight", "emulator_host"};
+
+  static final String[] STATE_KEYS =
+      {"checkpoints", "period", "takeover_after", "cold_start", "memory", "idle_after", "hole_limit"};
+
   /** The most shards, and so subscriptions, of a pipeline. */
   public static final int MOST_SHARDS = 64;
 
@@ -20,8 +27,13 @@ public record Stream(String project, List<Input> inputs, String subscription, in
       problems.add(0, "pubsub", "missing section pubsub, which names the subscription to read; to count files, add --files");
       problems.check();
     }
+    pubsub.known(PUBSUB_KEYS);
     for (String key : List.of("project", "topic", "subscription")) {
-      pubsub.requires(key, key);
+      pubsub.requires(key, PUBSUB_KEYS);
+    }
+    Section state = root.has("state") ? root.table("state", "a table") : null;
+    if (state != null) {
+      state.known(STATE_KEYS);
     }
     problems.check();
     String project = pubsub.text("project", "a string");
@@ -29,7 +41,6 @@ public record Stream(String project, List<Input> inputs, String subscription, in
     String subscription = pubsub.text("subscription", "a string");
     List<Input> inputs = inputs(pubsub, topic);
     int shards = shards(pubsub);
-    Section state = root.has("state") ? root.table("state", "a table") : null;
     Stream stream = new Stream(project, inputs, subscription, shards, millis(state, "idle_after", 10_000),
         millis(state, "hole_limit", 600_000), millis(state, "cold_start", 60_000));
     problems.check();

@@ -1,6 +1,7 @@
 package aqueduct.config;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -77,5 +78,27 @@ class ConfigurationsTest {
     Config config = Config.parse(folder.resolve("aqueduct.toml").toString(), text, Map.of("NAME", "b"));
     assertEquals("a_b", config.flows().get(0).name());
     assertTrue(config.flows().get(0).fed().get(0).where().terms().get(0).texts().contains("${a"));
+  }
+
+  /** A key that the Rust programs know is no error here. */
+  @Test
+  void sectionsOfAStreamHaveTheKeysOfTheDocuments() throws IOException {
+    String text = Files.readString(Path.of("../../docs/configuration.md"));
+    for (Map.Entry<String, String[]> section : Map.of("pubsub", Stream.PUBSUB_KEYS, "state", Stream.STATE_KEYS).entrySet()) {
+      int start = text.indexOf("\n## [" + section.getKey() + "]\n");
+      List<String> documented = text.substring(start, text.indexOf("<!-- end of the keys -->", start)).lines()
+          .filter(line -> line.startsWith("| `")).map(line -> line.split("`")[1]).toList();
+      assertEquals(documented, List.of(section.getValue()));
+    }
+  }
+
+  @Test
+  void misspeltKeysOfAStreamAreReported() throws Problems.Invalid {
+    String text = "[pubsub]\nproject = \"p\"\ntopik = \"t\"\nsubscription = \"s\"\n[state]\nhole_limt = \"1m\"\n"
+        + "[events]\ntime = \"/time\"\n[[flows]]\nname = \"a\"\nby = { page = \"/page\" }\n"
+        + "measures.n = { count = {} }\nwindow = { size = \"1h\" }\n";
+    Config config = Config.parse("aqueduct.toml", text, Map.of());
+    Problems.Invalid error = assertThrows(Problems.Invalid.class, config::stream);
+    assertEquals(List.of("3 pubsub.topik", "6 state.hole_limt"), keys(error));
   }
 }
