@@ -10,6 +10,7 @@ import java.io.DataInput;
 import java.io.DataOutput;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -42,8 +43,13 @@ public final class Intake {
   public record JoinEvent(int flow, String on, long number, long watermark, boolean isView, long time, byte[] key,
       long feeds, Object[] inputs, boolean countsAlone) {}
 
-  /** The effect of an event: its time, which moves the clocks, and the first reason for which a flow refused it. */
-  public record Verdict(Long time, Refusal refusal) {}
+  /**
+   * The effect of an event: its time, which moves the clocks; the first reason for which a flow refused it; which flows did;
+   * and whether one took it.
+   */
+  public record Verdict(Long time, Refusal refusal, BitSet refused, boolean isTaken) {}
+
+  private static final BitSet NO_FLOWS = new BitSet();
 
   private final List<Flow> flows;
   private final Ids ids;
@@ -87,9 +93,12 @@ public final class Intake {
     return watermarks[flow];
   }
 
-  /** Accounts for an event that no flow could read. */
-  public void refuse() {
-    account(Outcome.REJECTED, 1);
+  /** Accounts for an event that no flow could read. {@code before} is null unless it was rejected and is redriven. */
+  public Verdict refuse(Refusal refusal, Refused before) {
+    if (before == null) {
+      account(Outcome.REJECTED, 1);
+    }
+    return new Verdict(null, refusal, before == null ? Refused.byAll(flows.size()).flows() : before.flows(), false);
   }
 
   /** Accounts for offsets that have the same outcome in every flow; fewer of them if the number is negative. */
@@ -97,15 +106,21 @@ public final class Intake {
     ledgers.forEach(ledger -> ledger.merge(outcome, offsets, Long::sum));
   }
 
-  /** Counts one event. */
-  public Verdict count(Digest digest, Origin origin) {
+  /** Counts one event. If it was rejected and is redriven, it concerns the flows that rejected it. */
+  public Verdict count(Digest digest, Origin origin, Refused before) {
     number++;
     long event = digest.time() != null ? digest.time()
         : origin.kafkaTime() != null ? origin.kafkaTime() : origin.publishTime();
-    boolean isCopy = digest.id() != null && ids.holds(digest.id(), event);
+    // If a flow took the record when it first arrived, the ID is its own, and every later copy was a duplicate.
+    boolean isItsOwn = before != null && before.isTaken();
+    boolean isCopy = !isItsOwn && digest.id() != null && ids.holds(digest.id(), event);
     Refusal refusal = digest.badId();
+    BitSet refused = NO_FLOWS;
     boolean isTaken = false;
     for (int n = 0; n < watermarks.length; n++) {
+      if (before != null && !before.flows().get(n)) {
+        continue;
+      }
       Part part = digest.parts()[n];
       Outcome outcome;
       if (digest.badId() != null) {
@@ -122,13 +137,20 @@ public final class Intake {
         }
       }
       isTaken |= outcome == Outcome.COUNTED || outcome == Outcome.PENDING;
+      if (outcome == Outcome.REJECTED) {
+        refused = refused.isEmpty() ? new BitSet() : refused;
+        refused.set(n);
+      }
       ledgers.get(n).merge(outcome, 1L, Long::sum);
+      if (before != null) {
+        ledgers.get(n).merge(Outcome.REJECTED, -1L, Long::sum);
+      }
     }
     // The ID of an event that no flow took stays free, so that a corrected copy from the producer counts.
-    if (digest.id() != null && isTaken) {
+    if (digest.id() != null && isTaken && !isItsOwn) {
       ids.take(digest.id(), event, time(0, digest, origin));
     }
-    return new Verdict(digest.time(), refusal);
+    return new Verdict(digest.time(), refusal, refused, isTaken);
   }
 
   private Refusal refusal(int n, Digest digest, Part part, Origin origin) {

@@ -276,6 +276,11 @@ public final class Frontier {
     return bound(limits) != null && tracks.values().stream().allMatch(track -> track.prefix > 0 || track.heardTo == 0);
   }
 
+  /** Whether it has not forgotten a partition, of which it then knows no offset. */
+  public boolean knows(Partition partition) {
+    return tracks.containsKey(partition) || retired.containsKey(partition);
+  }
+
   /** Whether any mark has named a topic. */
   public boolean isMarked() {
     return !topics.isEmpty();

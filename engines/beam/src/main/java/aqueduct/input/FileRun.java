@@ -97,12 +97,13 @@ public final class FileRun {
 
   private void count(EventFile file, Line line, long[] clocks, int partition) {
     if (line.digest() == null) {
-      intake.refuse();
       String pointer = line.reason().equals("future") ? config.events().timeOf(file.topic) : null;
-      rejects.rejected(new Refusal(line.reason(), pointer), partition, line.number());
+      Refusal refusal = new Refusal(line.reason(), pointer);
+      intake.refuse(refusal, null);
+      rejects.rejected(refusal, partition, line.number());
       return;
     }
-    Verdict verdict = intake.count(line.digest(), new Intake.Origin(null, now));
+    Verdict verdict = intake.count(line.digest(), new Intake.Origin(null, now), null);
     if (verdict.time() != null) {
       clocks[partition] = Math.max(clocks[partition], verdict.time());
     }

@@ -9,11 +9,13 @@ import aqueduct.count.Intake;
 import aqueduct.count.Intake.JoinEvent;
 import aqueduct.count.Intake.Origin;
 import aqueduct.count.Intake.Outcome;
+import aqueduct.count.Intake.Verdict;
 import aqueduct.count.Ledger;
 import aqueduct.count.Line;
 import aqueduct.count.Reader;
 import aqueduct.count.Reader.Digest;
 import aqueduct.count.Reader.Refusal;
+import aqueduct.count.Refused;
 import aqueduct.count.Rows;
 import aqueduct.count.Slices;
 import aqueduct.count.Windows;
@@ -27,6 +29,7 @@ import aqueduct.frontier.Frontier.Covered;
 import aqueduct.frontier.Frontier.Share;
 import aqueduct.frontier.Mark;
 import aqueduct.frontier.Mark.Partition;
+import aqueduct.frontier.Ranges.Range;
 import aqueduct.frontier.Track.Arrival;
 import aqueduct.stream.Messages.Item;
 import java.io.DataInput;
@@ -58,7 +61,8 @@ public final class Core {
   public long redelivered;
   public long marks;
 
-  private static final int VERSION = 1;
+  /** Version 1 has no rejected offsets. */
+  private static final int VERSION = 2;
 
   private final Config config;
   private final Stream stream;
@@ -70,6 +74,7 @@ public final class Core {
   private final Intake intake;
   private final Slices slices;
   private final Frontier frontier;
+  private final Rejected rejected = new Rejected(Rejected.REMEMBERED);
   private final CaughtUp caughtUp;
   private final String kind;
   /** The clocks of messages without positions, null if none has arrived, and the highest publish time. */
@@ -128,32 +133,36 @@ public final class Core {
         reason = bad.getMessage();
       }
     }
+    Refused before = null;
     if (partition == null) {
       takeUnpositioned(digest, origin);
     } else {
       Clocks of = digest == null ? Clocks.NONE : Clocks.of(digest.time(), origin.kafkaTime(), origin.publishTime());
       Arrival arrival = frontier.data(partition, item.offset(), of);
       if (arrival == Arrival.SEEN) {
-        redelivered++;
-        return;
-      }
-      if (arrival != Arrival.NEW) {
+        before = rejected.get(partition, item.offset());
+        if (before == null || before.redrive() >= item.redrive()) {
+          redelivered++;
+          return;
+        }
+      } else if (arrival != Arrival.NEW) {
         intake.account(arrival == Arrival.RETAKEN_LOST ? Outcome.LOST : Outcome.ABSENT, -1);
       }
     }
-    records++;
-    published = Math.max(published, origin.publishTime());
-    caughtUp.firstSeen(origin.publishTime(), now);
-    Refusal refusal;
-    if (digest == null) {
-      intake.refuse();
-      refusal = new Refusal(reason, null);
-    } else {
-      refusal = intake.count(digest, origin).refusal();
+    if (before == null) {
+      records++;
+      published = Math.max(published, origin.publishTime());
     }
-    if (refusal != null) {
-      sink.line(partition == null ? Rows.deadLetter("", -1, origin.publishTime(), "processor", refusal, now)
-          : Rows.deadLetter(partition.topic(), partition.number(), item.offset(), "processor", refusal, now));
+    caughtUp.firstSeen(origin.publishTime(), now);
+    Verdict verdict = digest == null ? intake.refuse(new Refusal(reason, null), before) : intake.count(digest, origin, before);
+    if (partition != null && (before != null || !verdict.refused().isEmpty())) {
+      boolean isTaken = verdict.isTaken() || before != null && before.isTaken();
+      rejected.set(partition, new Range(item.offset(), item.offset() + 1),
+          new Refused(verdict.refused(), isTaken, item.redrive()));
+    }
+    if (verdict.refusal() != null) {
+      sink.line(partition == null ? Rows.deadLetter("", -1, origin.publishTime(), "processor", verdict.refusal(), now)
+          : Rows.deadLetter(partition.topic(), partition.number(), item.offset(), "processor", verdict.refusal(), now));
     }
   }
 
@@ -186,6 +195,9 @@ public final class Core {
       long offsets = covered.offsets().end() - covered.offsets().start();
       Outcome outcome = outcome(covered.reason());
       intake.account(outcome, offsets);
+      if (outcome == Outcome.REJECTED) {
+        rejected.set(covered.partition(), covered.offsets(), Refused.byAll(config.flows().size()));
+      }
       for (long offset = covered.offsets().start(); outcome == Outcome.REJECTED && offset < covered.offsets().end();
           offset++) {
         String code = covered.reason().startsWith("rejected:") ? covered.reason().substring(9) : covered.reason();
@@ -218,6 +230,7 @@ public final class Core {
   public List<Abandoned> advance(long now) throws Unreadable {
     pass();
     List<Abandoned> abandoned = frontier.tick(now, caughtUp.is(now), limits);
+    rejected.retain(frontier::knows);
     for (Abandoned hole : abandoned) {
       if (hole.beforeStart() && !mayBeCold) {
         isRefused = true;
@@ -313,13 +326,14 @@ public final class Core {
     }
     Codec.writeLong(out, published);
     Codec.writeLong(out, clock);
+    rejected.write(out);
   }
 
   /** Restores what was saved into a new core. */
   public void read(DataInput in) throws IOException {
     int version = in.readByte();
-    if (version != VERSION) {
-      throw new IOException("the state has version " + version + ", and this program reads version " + VERSION
+    if (version < 1 || version > VERSION) {
+      throw new IOException("the state has version " + version + ", and this program reads versions up to " + VERSION
           + "; start the program that wrote it");
     }
     long shards = Codec.readLong(in);
@@ -331,5 +345,8 @@ public final class Core {
     unpositioned = in.readBoolean() ? Clocks.read(in) : null;
     published = Codec.readLong(in);
     clock = Codec.readLong(in);
+    if (version > 1) {
+      rejected.read(in);
+    }
   }
 }

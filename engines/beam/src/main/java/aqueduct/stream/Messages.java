@@ -9,9 +9,9 @@ import java.util.Map;
 final class Messages {
   /**
    * A record: {@code partition} is null if another producer published the message, and the event is null if a damaged
-   * pack should hold it.
+   * pack should hold it. {@code redrive} is the number of the redrive that published it, 0 if none did.
    */
-  record Item(Partition partition, long offset, Long kafkaTime, byte[] event) {}
+  record Item(Partition partition, long offset, Long kafkaTime, byte[] event, long redrive) {}
 
   private static final String REDRIVEN = "redrive-1";
   private static final String PACK = "pack-1";
@@ -25,18 +25,16 @@ final class Messages {
     if (PACK.equals(format)) {
       return pack(partition, attributes.get("aqueduct.offsets"), data);
     }
-    if (REDRIVEN.equals(format)) {
-      throw new Unreadable("a message holds a redriven record, which this engine does not count; count it with the "
-          + "processor, or seek this subscription past it");
-    }
-    if (format != null) {
+    if (format != null && !format.equals(REDRIVEN)) {
       throw new Unreadable("a message has the format " + format + ", which this program does not know; upgrade it before "
           + "the connector");
     }
+    // Without a number, it is a record as any other.
+    Long redrive = format == null ? null : number(attributes.get("aqueduct.redrive"));
     Long offset = number(attributes.get("kafka.offset"));
     boolean isPositioned = partition != null && offset != null && offset >= 0;
     return List.of(new Item(isPositioned ? partition : null, isPositioned ? offset : 0,
-        kafkaTime(number(attributes.get("kafka.timestamp"))), data));
+        kafkaTime(number(attributes.get("kafka.timestamp"))), data, redrive == null ? 0 : redrive));
   }
 
   private static List<Item> pack(Partition partition, String named, byte[] data) {
@@ -48,15 +46,15 @@ final class Messages {
       offsets = new long[0];
     }
     if (offsets.length == 0) {
-      return List.of(new Item(null, 0, null, null));
+      return List.of(new Item(null, 0, null, null, 0));
     }
     try {
       for (Pack.Packed one : Pack.records(offsets, data)) {
-        items.add(new Item(partition, one.offset(), kafkaTime(one.timestamp()), one.event()));
+        items.add(new Item(partition, one.offset(), kafkaTime(one.timestamp()), one.event(), 0));
       }
     } catch (Pack.Damaged damaged) {
       for (long offset : offsets) {
-        items.add(new Item(partition, offset, null, null));
+        items.add(new Item(partition, offset, null, null, 0));
       }
     }
     return items;

@@ -88,6 +88,20 @@ class CoreTest {
           event.getBytes(StandardCharsets.UTF_8), NOW, NOW);
     }
 
+    /** A record of partition 0 or, with a number, its message of a redrive. */
+    void send(long offset, String event, long redrive) throws Exception {
+      Map<String, String> own = new HashMap<>(Map.of("kafka.offset", "" + offset, "kafka.timestamp", "" + NOW));
+      if (redrive > 0) {
+        own.putAll(Map.of("aqueduct.format", "redrive-1", "aqueduct.redrive", "" + redrive));
+      }
+      core.data(attributes(0, own), event.getBytes(StandardCharsets.UTF_8), NOW, NOW);
+    }
+
+    /** How many offsets of each flow have an outcome. */
+    List<Long> outcomes(String outcome) {
+      return core.ledgers(NOW).stream().map(ledger -> ledger.columns().get(outcome)).toList();
+    }
+
     void mark(String partitions, int count, long now) throws Exception {
       String mark = "{\"version\":1,\"replica\":\"a\",\"sequence\":1,\"partitions\":[" + partitions + "],\"topics\":[{\"topic\":"
           + "\"events\",\"incarnation\":\"" + TOPIC + "\",\"partitions\":" + count + ",\"asked_at\":" + now + "}]}";
@@ -277,5 +291,61 @@ class CoreTest {
     // The timestamp of the first, 7 ms after the epoch, is so far behind its event that this is in the future.
     assertEquals(Map.of(NOW - 60_000, 1L), bench.counts);
     assertEquals(1, bench.letters.size());
+  }
+
+  /** Two flows, of which only the first can use events without {@code q}. */
+  private static Bench redriven() throws Exception {
+    String second = "[[flows]]\nname = \"g\"\nby = { page = \"/q\" }\nwindow = { size = \"10s\" }\nmeasures.n = { count = {} }\n";
+    return new Bench(CONFIG.formatted("").replace("time = \"/t\"", "time = \"/t\"\nid = \"/id\"") + second, 0, true);
+  }
+
+  private static String event(String more) {
+    return "{\"t\":" + (NOW - 1_000) + ",\"p\":\"a\"," + more + "}";
+  }
+
+  @Test
+  void redrivenRecordCountsOnceInTheFlowsThatRejectedIt() throws Exception {
+    Bench bench = redriven();
+    // The array cannot be a column, so that only the second flow rejects it.
+    bench.send(0, event("\"q\":[],\"id\":1"), 0);
+    bench.send(1, event("\"q\":\"b\",\"id\":2"), 0);
+    bench.send(2, "no JSON", 0);
+    assertEquals(List.of(1L, 2L), bench.outcomes("rejected"));
+    bench.restart();
+    String good = event("\"q\":\"b\",\"id\":1");
+    // Still rejected, with a dead letter of its own; a copy of the message adds none.
+    for (int copy = 0; copy < 2; copy++) {
+      bench.send(0, event("\"q\":{},\"id\":1"), 1);
+    }
+    assertEquals(3, bench.letters.size());
+    // The first redrive is over: a late copy of it changes nothing, whatever it contains.
+    bench.send(0, good, 1);
+    assertEquals(List.of(1L, 2L), bench.outcomes("rejected"));
+    for (long redrive : new long[] {2, 2, 3}) {
+      bench.send(0, good, redrive);
+      bench.restart();
+    }
+    // Its ID is its own, as the first flow took the record.
+    assertEquals(List.of(2L, 2L), bench.outcomes("counted"));
+    assertEquals(List.of(1L, 1L), bench.outcomes("rejected"));
+    // The ID of the other is known: the producer wrote a corrected copy.
+    bench.send(2, good, 3);
+    assertEquals(List.of(1L, 1L), bench.outcomes("duplicate"));
+    assertEquals(List.of(0L, 0L), bench.outcomes("rejected"));
+    bench.mark(entry(0, "", 3, 3, NOW), 1, NOW);
+    bench.core.advance(NOW);
+    assertEquals(NOW - 1_000, bench.core.clock());
+  }
+
+  @Test
+  void whatWasNeverRejectedIsNotCountedAgain() throws Exception {
+    Bench bench = redriven();
+    bench.mark(entry(0, "{\"from\":3,\"to\":5,\"reason\":\"rejected:tombstone\"}", 5, 5, NOW), 1, NOW);
+    bench.send(5, event("\"q\":\"b\""), 0);
+    for (long offset : new long[] {3, 5, 3}) {
+      bench.send(offset, event("\"q\":\"b\""), 1);
+    }
+    assertEquals(List.of(2L, 2L), bench.outcomes("counted"));
+    assertEquals(List.of(1L, 1L), bench.outcomes("rejected"));
   }
 }
