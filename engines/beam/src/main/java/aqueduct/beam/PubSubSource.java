@@ -150,6 +150,8 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
     private long next = Times.MIN;
 
     private long watermark = Times.MIN;
+    /** Whether it is known that it may go on: until then nothing is passed on, as a pipeline that is refused writes no row. */
+    private boolean mayPass;
 
     Reader(PubSubSource source, Credentials credentials, Saved saved) throws IOException {
       this.source = source;
@@ -177,6 +179,7 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
     public boolean start() throws IOException {
       Stream stream = source.options.stream;
       int shard = Math.max(0, source.shard);
+      mayPass = core.mayAcknowledge();
       pulls = new Pulls(source.options.emulator, credentials, stream.subscriptions(shard), stream.marks(shard));
       return advance();
     }
@@ -185,17 +188,20 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
     public boolean advance() throws IOException {
       long began = System.currentTimeMillis();
       for (long now = began; ; now = System.currentTimeMillis()) {
-        current = ready.poll();
-        if (current != null) {
-          return true;
+        if (mayPass) {
+          current = ready.poll();
+          if (current != null) {
+            return true;
+          }
+          watermark = next;
         }
-        watermark = next;
         try {
           boolean isCounted = count(now);
           if (core.isFull() || now >= advancedAt + PERIOD_MILLIS) {
             advancedAt = now;
             // Everything was counted under the clock before, which the watermark has not reached yet.
             core.advance(now).forEach(Reader::report);
+            mayPass |= core.mayAcknowledge();
             next = core.clock();
             if (next != Times.MIN && now >= progressAt + PROGRESS_MILLIS) {
               progressAt = now;

@@ -29,6 +29,9 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 /** The command: reads the configuration, runs the flows on a Beam runner, and prints what became of the events. */
 public final class Run {
   private static final String FLOWS = "Flows";
+  /** More than are ever incomplete at the same time. */
+  private static final int BUFFERED_CHECKPOINTS = 10;
+
 
   private Run() {}
 
@@ -163,6 +166,9 @@ public final class Run {
     if (flink.getCheckpointingInterval() < 0) {
       flink.setCheckpointingInterval(10_000L);
     }
+    // Beam keeps rows that wait for a checkpoint in as many buffers, and one more. With two, the rows that follow the first
+    // checkpoint after a restart share the buffer of the restored ones, and are written before they are in a checkpoint.
+    flink.setNumConcurrentCheckpoints(Math.max(BUFFERED_CHECKPOINTS, flink.getNumConcurrentCheckpoints()));
     if (flink.getAutoWatermarkInterval() == null) {
       flink.setAutoWatermarkInterval(200L);
     }
