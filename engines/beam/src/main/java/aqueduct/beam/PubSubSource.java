@@ -215,7 +215,8 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
             return false;
           }
         } catch (Unreadable error) {
-          throw new IOException(error.getMessage(), error);
+          // Without its cause, which would be reported in its place.
+          throw new IOException(error.getMessage());
         }
       }
     }

@@ -23,12 +23,15 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** The streaming pulls of a reader: several for each subscription for events, and one for marks. */
 final class Pulls implements AutoCloseable {
   /** One response. */
   record Response(boolean isMarks, List<ReceivedMessage> messages, Leases.Batch batch) {}
 
+  private static final Logger LOG = LoggerFactory.getLogger(Pulls.class);
   private static final int STREAMS = 4;
   /** What is delivered before it is acknowledged: as much as arrives between two checkpoints. */
   private static final long MOST_MESSAGES = 200_000;
@@ -117,11 +120,18 @@ final class Pulls implements AutoCloseable {
 
   /** One streaming pull, which is opened again whenever it ends. */
   private final class Pull implements StreamObserver<StreamingPullResponse> {
+    /** The length of a stream that was no use, and how many of them in a row are an outage. */
+    private static final long SHORT_MILLIS = 1_000;
+
+    private static final int OUTAGE = 5;
+
     private final String subscription;
     private final boolean isMarks;
     private final StreamingPullRequest opening;
     private StreamObserver<StreamingPullRequest> requests;
     private long wait = 100;
+    private long openedAt;
+    private int failures;
 
     Pull(String subscription, boolean isMarks, long share) {
       this.subscription = subscription;
@@ -136,6 +146,7 @@ final class Pulls implements AutoCloseable {
         if (isClosed) {
           return;
         }
+        openedAt = System.currentTimeMillis();
         requests = stub.streamingPull(this);
         streams.add(requests);
       }
@@ -144,7 +155,11 @@ final class Pulls implements AutoCloseable {
 
     @Override
     public void onNext(StreamingPullResponse response) {
+      if (isMarks && failures >= OUTAGE) {
+        LOG.warn("{} answers again", subscription);
+      }
       wait = 100;
+      failures = 0;
       List<ReceivedMessage> messages = response.getReceivedMessagesList();
       List<String> ids = new ArrayList<>(messages.size());
       messages.forEach(message -> ids.add(message.getAckId()));
@@ -167,11 +182,22 @@ final class Pulls implements AutoCloseable {
     @Override
     public void onError(Throwable error) {
       if (PERMANENT.contains(Status.fromThrowable(error).getCode())) {
-        failure = new IOException("cannot pull from " + subscription + ": " + Status.fromThrowable(error)
-            + "; `aqueduct check` finds the cause", error);
+        // Without its cause, which would be reported in its place.
+        failure = new IOException(
+            "cannot pull from " + subscription + ": " + text(error) + "; `aqueduct check` finds the cause");
         return;
       }
+      // Pub/Sub ends streams now and then, so only several short ones are an outage.
+      failures = System.currentTimeMillis() < openedAt + SHORT_MILLIS ? failures + 1 : 0;
+      if (isMarks && failures == OUTAGE) {
+        LOG.warn("cannot pull from {}: {}; trying again until it answers", subscription, text(error));
+      }
       again();
+    }
+
+    private static String text(Throwable error) {
+      Status status = Status.fromThrowable(error);
+      return status.getCode() + (status.getDescription() == null ? "" : ": " + status.getDescription());
     }
 
     @Override

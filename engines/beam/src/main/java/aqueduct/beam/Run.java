@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 import org.apache.beam.runners.flink.FlinkPipelineOptions;
 import org.apache.beam.runners.flink.FlinkRunner;
 import org.apache.beam.sdk.Pipeline;
@@ -32,6 +33,8 @@ public final class Run {
   /** More than are ever incomplete at the same time. */
   private static final int BUFFERED_CHECKPOINTS = 10;
 
+  /** The classes that Flink puts before the message of an error that it sends between its processes. */
+  private static final Pattern NAMES = Pattern.compile("^(?:[a-z]\\w*(?:\\.\\w+)+: )+");
 
   private Run() {}
 
@@ -82,7 +85,8 @@ public final class Run {
       while (cause.getCause() != null) {
         cause = cause.getCause();
       }
-      System.err.println("error: " + (cause.getMessage() == null ? cause.toString() : cause.getMessage()));
+      String text = cause.getMessage();
+      System.err.println("error: " + (text == null ? cause.toString() : NAMES.matcher(text).replaceFirst("")));
     }
     // The threads of Flink's local cluster do not end by themselves. Where Flink runs this program, the process is Flink's,
     // and the job goes on when the program has submitted it.
@@ -154,6 +158,18 @@ public final class Run {
         options.getOutput() == null ? new Sinks(config) : new RowFiles(options.getOutput());
     Sinks.configure(options, config);
     pipeline.apply(FLOWS, new Streaming(config, source)).apply("Write", sink);
+    if (!flink.getFlinkMaster().equals("[local]")) {
+      return toTheEnd(pipeline);
+    }
+    Interruption interruption = new Interruption(flink.getStateBackendStoragePath());
+    try {
+      return toTheEnd(pipeline);
+    } finally {
+      interruption.close();
+    }
+  }
+
+  private static int toTheEnd(Pipeline pipeline) {
     return pipeline.run().waitUntilFinish() == PipelineResult.State.FAILED ? 1 : 0;
   }
 
