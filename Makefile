@@ -70,7 +70,7 @@ engine-comparisons:
 	$(BEAM_BUILD) test
 	python3 engines/beam/compare.py --cases 8
 	python3 engines/beam/sinks.py
-	python3 engines/beam/streaming.py --quick --seconds 15 --wait 150
+	python3 engines/beam/streaming --quick --seconds 15 --wait 150
 
 BEAM_BUILD := mvn -B -q -f engines/beam/pom.xml
 
@@ -79,7 +79,7 @@ beam-test: ## the flows on Apache Beam and Flink against replay: all examples, r
 	$(BEAM_BUILD) test
 	python3 engines/beam/compare.py $(ARGS)
 	$(SERVICES) run --only pubsub -- python3 engines/beam/sinks.py
-	$(SERVICES) run --only kafka,pubsub -- python3 engines/beam/streaming.py --kills 4 --seconds 60
+	$(SERVICES) run --only kafka,pubsub -- python3 engines/beam/streaming --jobs 2 --kills 2 --seconds 60 --wait 120
 
 # The events of an example are invented, so nothing in them needs to be anonymised.
 beam-demo: ## the events of an example on Apache Beam, on a Flink in the same process; needs only Java 17 and Maven

@@ -6,28 +6,22 @@ Needs PUBSUB_EMULATOR_HOST, openssl, and what `cargo build --workspace` and Mave
 """
 
 import argparse
-import asyncio
 import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
-import threading
-import urllib.request
-from datetime import datetime
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "connect"))
 
+from bigquery import BigQuery, comparable, run  # noqa: E402
 from fixtures import PROJECT, Reader, check  # noqa: E402
-from secured import pump  # noqa: E402
 
 TOPIC = "beam-rows"
 DATASET = "beam"
-TLS_HANDSHAKE = b"\x16"
-PASSWORD = "for-tests-only"  # of a trust store, which has no secret
+TEXTS = ("page", "country", "user", "users_sketch")
 
 FLOWS = """
 [events]
@@ -67,13 +61,6 @@ topic = "{topic}"
 """
 
 
-def run(*command, **options):
-    done = subprocess.run([str(part) for part in command], text=True, capture_output=True, **options)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done
-
-
 def events(path):
     lines = []
     for n in range(600):
@@ -85,59 +72,6 @@ def events(path):
             event["page"] = ["/a"]
         lines.append(json.dumps(event) if n % 100 != 99 else "no JSON")
     path.write_text("\n".join(lines) + "\n")
-
-
-class BigQuery:
-    """The stand-in, with a certificate that Java trusts."""
-
-    def __init__(self, folder, program):
-        certificate, key, store = folder / "certificate.pem", folder / "key.pem", folder / "trust.p12"
-        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "7", "-subj", "/CN=localhost",
-            "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate)
-        run("keytool", "-importcert", "-noprompt", "-alias", "own", "-storepass", PASSWORD, "-file", certificate, "-keystore", store)
-        self.process = subprocess.Popen([program, certificate, key], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.plain, self.secured = self.process.stdout.readline().split()
-        started = threading.Event()
-        threading.Thread(target=lambda: asyncio.run(self._serve(started)), daemon=True).start()
-        started.wait()
-        self.java = f"-Djavax.net.ssl.trustStore={store} -Djavax.net.ssl.trustStorePassword={PASSWORD}"
-
-    async def _serve(self, started):
-        front = await asyncio.start_server(self._forward, "127.0.0.1", 0)
-        self.port = front.sockets[0].getsockname()[1]
-        started.set()
-        await asyncio.Event().wait()
-
-    async def _forward(self, reader, writer):
-        """Beam has one option for both APIs. Its client of the REST API trusts Google's authorities only, so that API is plain
-        here; the Storage Write API is always behind TLS."""
-        first = await reader.read(1 << 16)
-        host, port = (self.secured if first[:1] == TLS_HANDSHAKE else self.plain).rsplit(":", 1)
-        back_reader, back_writer = await asyncio.open_connection(host.replace("localhost", "127.0.0.1"), port)
-        back_writer.write(first)
-        await asyncio.gather(pump(reader, back_writer), pump(back_reader, writer), return_exceptions=True)
-
-    def rows(self, table):
-        body = json.dumps({"query": f"SELECT * FROM `{PROJECT}.{DATASET}.{table}`"}).encode()
-        url = f"http://{self.plain}/bigquery/v2/projects/{PROJECT}/queries"
-        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            answer = json.load(answer)
-        names = [field["name"] for field in answer["schema"]["fields"]]
-        return [dict(zip(names, (cell["v"] for cell in row["f"]))) for row in answer.get("rows", [])]
-
-
-def comparable(row):
-    """A row of JSON or of BigQuery by its key, without the columns that say when and why it fired."""
-    late = ("pane", "pane_index", "watermark", "emitted_at", "aqueduct_key", "flow")
-    values = {name: value for name, value in row.items() if name not in late}
-    for name, value in values.items():
-        if value is not None and name in ("window_start", "window_end"):
-            # A time in JSON; in BigQuery its microseconds.
-            values[name] = datetime.fromisoformat(value).timestamp() if "T" in value else int(value) / 1e6
-        elif value is not None and name not in ("page", "country", "user", "users_sketch"):
-            values[name] = float(value)
-    return json.dumps(values, sort_keys=True)
 
 
 def by_of(flow, row):
@@ -152,7 +86,7 @@ def main():
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
     work, aqueduct = options.work, options.aqueduct
-    bigquery = BigQuery(work, aqueduct.parent / "bigquery-double")
+    bigquery = BigQuery(work, aqueduct.parent / "bigquery-double", PROJECT, DATASET)
     reader = Reader(TOPIC)
     emulator = f'rest_endpoint = "http://{bigquery.plain}"\ngrpc_endpoint = "http://{bigquery.plain}"'
     names = {"project": PROJECT, "dataset": DATASET, "topic": TOPIC}
@@ -165,7 +99,7 @@ def main():
         f"events={work / 'events.ndjson'}")
     expected = {"pages": [], "sessions": []}
     for line in (work / "replay.ndjson").read_text().splitlines():
-        expected[json.loads(line)["flow"]].append(comparable(json.loads(line)))
+        expected[json.loads(line)["flow"]].append(comparable(json.loads(line), TEXTS))
     environment = dict(os.environ, AQUEDUCT_JAVA_OPTIONS=f"-XX:TieredStopAtLevel=1 {bigquery.java}")
     for _ in range(2):
         done = run(HERE / "run", f"--config={work / 'aqueduct.toml'}", "--runner=FlinkRunner", "--parallelism=1",
@@ -176,7 +110,7 @@ def main():
         found = bigquery.rows(flow)
         for row in found:
             check_quietly("the column of the key", json.loads(row["aqueduct_key"]) == by_of(flow, row), str(row))
-        found = [comparable(row) for row in found]
+        found = [comparable(row, TEXTS) for row in found]
         check(f"BigQuery has the {len(rows)} rows of {flow} once", sorted(found) == sorted(rows), f"{sorted(found)[:2]} {sorted(rows)[:2]}")
         progress = bigquery.rows(f"{flow}_progress")[-1]
         outcomes = ("counted", "duplicate", "late", "rejected", "ignored", "unmatched", "pending")
@@ -194,12 +128,11 @@ def main():
     for data, attributes, key in messages:
         if attributes["kind"] == "row":
             row = json.loads(data)
-            published[attributes["flow"]].add(comparable(row))
+            published[attributes["flow"]].add(comparable(row, TEXTS))
             check_quietly("the ordering key", json.loads(key) == [row["flow"], *by_of(row["flow"], row)], key)
             check_quietly("the pane", attributes["pane"] == "ON_TIME", str(attributes))
     check("the topic has the same rows", all(published[flow] == set(rows) for flow, rows in expected.items()))
-    bigquery.process.stdin.close()
-    bigquery.process.wait()
+    bigquery.end()
 
 
 def check_quietly(what, is_true, more):
