@@ -37,7 +37,23 @@ final class Coders {
   record Shared(int flow, String on) {}
 
   /** What a source passes on: one of the four. */
-  record Counted(KV<Place, Part> part, KV<Shared, JoinEvent> join, Line line, Ledger ledger) {}
+  record Counted(KV<Place, Part> part, KV<Shared, JoinEvent> join, Line line, Ledger ledger) {
+    static Counted of(byte[] key, Part part) {
+      return new Counted(KV.of(new Place(part.flow(), key), part), null, null, null);
+    }
+
+    static Counted of(JoinEvent event) {
+      return new Counted(null, KV.of(new Shared(event.flow(), event.on()), event), null, null);
+    }
+
+    static Counted of(Line line) {
+      return new Counted(null, null, line, null);
+    }
+
+    static Counted of(Ledger ledger) {
+      return new Counted(null, null, null, ledger);
+    }
+  }
 
   /** A coder whose type is known and whose bytes are the same for equal values. */
   abstract static class Fields<T> extends CustomCoder<T> {
@@ -228,8 +244,8 @@ final class Coders {
       return switch (in.readByte()) {
         case 0 -> new Counted(KV.of(places.read(in), parts.read(in)), null, null, null);
         case 1 -> new Counted(null, KV.of(values.read(in), events.read(in)), null, null);
-        case 2 -> new Counted(null, null, lines.read(in), null);
-        default -> new Counted(null, null, null, Ledger.read(in));
+        case 2 -> Counted.of(lines.read(in));
+        default -> Counted.of(Ledger.read(in));
       };
     }
   }

@@ -3,8 +3,6 @@ package aqueduct.beam;
 import aqueduct.beam.Coders.Counted;
 import aqueduct.beam.Coders.OfCounted;
 import aqueduct.beam.Coders.Part;
-import aqueduct.beam.Coders.Place;
-import aqueduct.beam.Coders.Shared;
 import aqueduct.config.Config;
 import aqueduct.config.Stream;
 import aqueduct.count.Cells;
@@ -33,7 +31,6 @@ import org.apache.beam.sdk.extensions.gcp.options.GcpOptions;
 import org.apache.beam.sdk.io.UnboundedSource;
 import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.transforms.windowing.BoundedWindow;
-import org.apache.beam.sdk.values.KV;
 import org.joda.time.Instant;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -205,7 +202,7 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
             next = core.clock();
             if (next != Times.MIN && now >= progressAt + PROGRESS_MILLIS) {
               progressAt = now;
-              core.ledgers(now).forEach(ledger -> ready.add(new Counted(null, null, null, ledger)));
+              core.ledgers(now).forEach(ledger -> ready.add(Counted.of(ledger)));
             }
             if (now >= reportedAt + REPORT_MILLIS) {
               reportedAt = now;
@@ -251,17 +248,17 @@ final class PubSubSource extends UnboundedSource<Counted, PubSubSource.Saved> {
 
     @Override
     public void part(int flow, byte[] key, long start, long floor, long passed, Cells cells) {
-      ready.add(new Counted(KV.of(new Place(flow, key), new Part(flow, start, floor, passed, cells)), null, null, null));
+      ready.add(Counted.of(key, new Part(flow, start, floor, passed, cells)));
     }
 
     @Override
     public void join(JoinEvent event) {
-      ready.add(new Counted(null, KV.of(new Shared(event.flow(), event.on()), event), null, null));
+      ready.add(Counted.of(event));
     }
 
     @Override
     public void line(Line line) {
-      ready.add(new Counted(null, null, line, null));
+      ready.add(Counted.of(line));
     }
 
     @Override

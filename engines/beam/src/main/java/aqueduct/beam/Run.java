@@ -17,11 +17,13 @@ import org.apache.beam.runners.flink.FlinkPipelineOptions;
 import org.apache.beam.runners.flink.FlinkRunner;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
+import org.apache.beam.sdk.io.Read;
 import org.apache.beam.sdk.options.Description;
 import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.options.PipelineOptionsFactory;
 import org.apache.beam.sdk.transforms.Create;
 import org.apache.beam.sdk.transforms.PTransform;
+import org.apache.beam.sdk.transforms.ParDo;
 import org.apache.beam.sdk.values.PCollection;
 import org.apache.beam.sdk.values.PDone;
 import org.apache.flink.streaming.api.environment.LocalStreamEnvironment;
@@ -157,7 +159,9 @@ public final class Run {
     PTransform<PCollection<Line>, PDone> sink =
         options.getOutput() == null ? new Sinks(config) : new RowFiles(options.getOutput());
     Sinks.configure(options, config);
-    pipeline.apply(FLOWS, new Streaming(config, source)).apply("Write", sink);
+    pipeline.apply(FLOWS, new Streaming(config, Read.from(source), source.readers()))
+        .apply("Stable", ParDo.of(new Streaming.Stable())).setCoder(new Coders.OfLine())
+        .apply("Write", sink);
     if (!flink.getFlinkMaster().equals("[local]")) {
       return toTheEnd(pipeline);
     }

@@ -21,7 +21,6 @@ import java.io.IOException;
 import java.util.List;
 import org.apache.beam.sdk.coders.KvCoder;
 import org.apache.beam.sdk.coders.VarIntCoder;
-import org.apache.beam.sdk.io.Read;
 import org.apache.beam.sdk.state.StateSpec;
 import org.apache.beam.sdk.state.StateSpecs;
 import org.apache.beam.sdk.state.TimeDomain;
@@ -34,6 +33,7 @@ import org.apache.beam.sdk.transforms.Flatten;
 import org.apache.beam.sdk.transforms.PTransform;
 import org.apache.beam.sdk.transforms.ParDo;
 import org.apache.beam.sdk.transforms.windowing.BoundedWindow;
+import org.apache.beam.sdk.transforms.windowing.GlobalWindow;
 import org.apache.beam.sdk.values.KV;
 import org.apache.beam.sdk.values.PBegin;
 import org.apache.beam.sdk.values.PCollection;
@@ -57,17 +57,20 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
   private static final TupleTag<KV<Integer, Ledger>> LEDGERS = new TupleTag<>() {};
 
   private final Config config;
-  private final PubSubSource source;
+  private final PTransform<PBegin, PCollection<Counted>> source;
+  private final int readers;
 
-  Streaming(Config config, PubSubSource source) {
+  /** {@code readers} is the number of readers that the source has. */
+  Streaming(Config config, PTransform<PBegin, PCollection<Counted>> source, int readers) {
     this.config = config;
     this.source = source;
+    this.readers = readers;
   }
 
   @Override
   public PCollection<Line> expand(PBegin begin) {
     KvCoder<Place, Part> parts = KvCoder.of(new Coders.OfPlace(), new Coders.OfPart(config));
-    PCollectionTuple read = begin.apply("Read", Read.from(source))
+    PCollectionTuple read = begin.apply("Read", source)
         .apply("Route", ParDo.of(new Route()).withOutputTags(PARTS, TupleTagList.of(JOINS).and(LINES).and(LEDGERS)));
     KvCoder<Integer, Ledger> ledgers = KvCoder.of(VarIntCoder.of(), new Coders.OfLedger());
     PCollection<KV<Integer, Ledger>> outcomes = read.get(LEDGERS).setCoder(ledgers);
@@ -84,20 +87,24 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
     }
     PCollection<Line> panes = all.apply("Windows", ParDo.of(new KeyWindows(config))).setCoder(new Coders.OfLine());
     PCollection<Line> progress =
-        outcomes.apply("Progress", ParDo.of(new Progress(config, source.readers()))).setCoder(new Coders.OfLine());
+        outcomes.apply("Progress", ParDo.of(new Progress(config, readers))).setCoder(new Coders.OfLine());
     return PCollectionList.of(panes).and(progress).and(read.get(LINES).setCoder(new Coders.OfLine()))
-        .apply("All rows", Flatten.pCollections())
-        .apply("Stable", ParDo.of(new Stable())).setCoder(new Coders.OfLine());
+        .apply("All rows", Flatten.pCollections());
   }
 
-  private static Instant at(long time) {
+  /** Where to set a timer that fires when the clock reaches a time: Beam's fire when it has passed theirs. */
+  private static Instant before(long time) {
     long least = BoundedWindow.TIMESTAMP_MIN_VALUE.getMillis();
-    return new Instant(Math.max(least, Math.min(time, LAST)));
+    return new Instant(Math.max(least, Math.min(Times.plus(time, -1), LAST)));
+  }
+
+  /** The time that the clock has reached when such a timer fires. */
+  private static long reached(DoFn<?, ?>.OnTimerContext timed) {
+    return timed.fireTimestamp().getMillis() + 1;
   }
 
   /** The last time for which a timer can be set; the windows of a table end before. */
-  private static final long LAST =
-      org.apache.beam.sdk.transforms.windowing.GlobalWindow.INSTANCE.maxTimestamp().getMillis();
+  static final long LAST = GlobalWindow.INSTANCE.maxTimestamp().getMillis();
 
   private static final class Route extends DoFn<Counted, KV<Place, Part>> {
     private static final long serialVersionUID = 1;
@@ -150,7 +157,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
       account(number, value, isAlone && event.countsAlone() ? (counts ? 1 : -1) : 0, out);
       keep(number, value, state, timer);
       slices.drain((of, key, start, floor, cells) -> out.get(PARTS).output(
-          KV.of(new Place(of, key), new Part(of, start, floor, passed(flow, start, watermark), cells))));
+          KV.of(new Place(of, key), new Part(of, start, floor, flow.passed(start, watermark), cells))));
     }
 
     @OnTimer("forget")
@@ -159,7 +166,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
       Joined known = state.read();
       if (known != null) {
         Flow flow = config.flows().get(key.flow());
-        known.value.expire(Times.minus(timed.fireTimestamp().getMillis(), flow.outOfOrderness()));
+        known.value.expire(Times.minus(reached(timed), flow.outOfOrderness()));
         account(key.flow(), known.value, 0, out);
         keep(key.flow(), known.value, state, timer);
       }
@@ -183,14 +190,8 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
       }
       value.to(null);
       state.write(new Joined(number, value));
-      timer.set(at(Times.plus(value.due(), config.flows().get(number).outOfOrderness())));
+      timer.set(before(Times.plus(value.due(), config.flows().get(number).outOfOrderness())));
     }
-  }
-
-  private static long passed(Flow flow, long start, long watermark) {
-    boolean[] isPassed = {false};
-    flow.windows().holding(start, (from, end) -> isPassed[0] |= end <= watermark);
-    return isPassed[0] ? watermark : Times.MIN;
   }
 
   /** The views and clicks of a value of a flow. */
@@ -221,7 +222,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
    * Passes rows on when the checkpoint that holds them is durable, so that after a crash the same rows are written again,
    * and no others in their place: for a sink they are repetitions.
    */
-  private static final class Stable extends DoFn<Line, Line> {
+  static final class Stable extends DoFn<Line, Line> {
     private static final long serialVersionUID = 1;
 
     @RequiresStableInput
@@ -276,7 +277,8 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
       }
       Flow flow = config.flows().get(place.flow());
       Kept kept = known.kept;
-      kept.advance(Times.minus(timed.fireTimestamp().getMillis(), flow.outOfOrderness()), System.currentTimeMillis(), to(place, out));
+      long due = Times.minus(reached(timed), flow.outOfOrderness());
+      kept.advance(Math.max(due, watermark(flow, timer)), System.currentTimeMillis(), to(place, out));
       if (kept.isEmpty()) {
         state.clear();
       } else {
@@ -286,10 +288,11 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
     }
 
     @OnTimer("early")
-    public void early(@Key Place place, @StateId("windows") ValueState<Windowed> state, OutputReceiver<Line> out) {
+    public void early(@Key Place place, @StateId("windows") ValueState<Windowed> state, @TimerId("due") Timer timer,
+        OutputReceiver<Line> out) {
       Windowed known = state.read();
       if (known != null) {
-        known.kept.early(System.currentTimeMillis(), to(place, out));
+        known.kept.early(watermark(config.flows().get(place.flow()), timer), System.currentTimeMillis(), to(place, out));
         state.write(new Windowed(known.flow, known.kept, false));
       }
     }
@@ -303,8 +306,14 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
           out.output(of.line(place.flow(), place.key(), new Window(start, end), cells, firing));
     }
 
+    /** The watermark of a flow. It may have passed the time of a timer: then many windows fire at once. */
+    private static long watermark(Flow flow, Timer timer) {
+      long clock = timer.getCurrentRelativeTime().getMillis();
+      return clock < LAST ? Times.minus(clock, flow.outOfOrderness()) : Times.MAX;
+    }
+
     private static void set(Timer timer, Flow flow, Kept kept) {
-      timer.set(at(Times.plus(kept.due(), flow.outOfOrderness())));
+      timer.set(before(Times.plus(kept.due(), flow.outOfOrderness())));
     }
   }
 

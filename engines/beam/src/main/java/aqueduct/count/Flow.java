@@ -1,6 +1,7 @@
 package aqueduct.count;
 
 import aqueduct.event.Decimal;
+import aqueduct.event.Times;
 import aqueduct.event.Value;
 import java.util.List;
 import java.util.Set;
@@ -56,6 +57,18 @@ public record Flow(String name, List<Column> by, Match where, Match views, Match
   /** Whether events may be taken back from where they were counted: a click moves when a nearer view arrives. */
   public boolean takesBack() {
     return join != null;
+  }
+
+  /** What a part of a slice must know of the watermark under which it was counted: it, if a window may have ended. */
+  public long passed(long start, long watermark) {
+    if (windows instanceof Windows.Sessions) {
+      return watermark;
+    }
+    boolean[] isPassed = {false};
+    if (watermark > start) {
+      windows.holding(start, (from, end) -> isPassed[0] |= end <= watermark);
+    }
+    return isPassed[0] ? watermark : Times.MIN;
   }
 
   /** The bit of a source; 0 if nothing has it. */

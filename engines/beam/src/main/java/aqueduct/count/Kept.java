@@ -7,7 +7,7 @@ import java.io.IOException;
 /**
  * The windows of one key in a stream: what was counted, and which panes have fired. They accumulate. A pane fires ON_TIME
  * when the watermark reaches the end of its window, LATE when a part that was late on arrival changes it afterwards, and
- * EARLY when asked.
+ * EARLY when asked. A LATE pane waits until the watermark moves, so that it has all that was counted under the one before.
  *
  * <p>The watermark of the reader at which a part was counted decides whether it is late; that of the step which keeps the
  * windows follows it, and decides when panes fire.
@@ -37,8 +37,8 @@ public abstract class Kept {
   /** Fires what is due at a watermark, and forgets windows that are over. */
   public abstract void advance(long watermark, long now, Panes panes);
 
-  /** Fires EARLY panes of the windows that changed and are not at their end. */
-  public abstract void early(long now, Panes panes);
+  /** Fires EARLY panes of the windows that changed and are not at their end. {@code at}: the watermark. */
+  public abstract void early(long at, long now, Panes panes);
 
   public abstract boolean isEmpty();
 

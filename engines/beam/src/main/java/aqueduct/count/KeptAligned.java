@@ -27,8 +27,15 @@ final class KeptAligned extends Kept {
     Window(long start) {
       this.start = start;
     }
+
+    /** Whether its next pane is the one at its end. */
+    boolean isOnTime() {
+      return !isOver && wasOnTime;
+    }
   }
 
+  /** The highest watermark that a part or a call has mentioned. */
+  private long watermark = Times.MIN;
   private final TreeMap<Long, List<Slot>> slices = new TreeMap<>();
   /** By their ends. */
   private final TreeMap<Long, Window> windows = new TreeMap<>();
@@ -39,6 +46,7 @@ final class KeptAligned extends Kept {
 
   @Override
   public void add(long slice, long floor, long passed, Cells cells) {
+    watermark = Math.max(watermark, passed);
     flow.windows().holding(slice, (start, end) -> {
       if (end >= floor) {
         Window window = windows.computeIfAbsent(end, of -> new Window(start));
@@ -61,35 +69,38 @@ final class KeptAligned extends Kept {
   @Override
   public long due() {
     long due = Times.MAX;
-    for (Map.Entry<Long, Window> window : windows.entrySet()) {
-      boolean waits = window.getValue().isOver && !window.getValue().hasChanged;
-      due = Math.min(due, waits ? Times.plus(window.getKey(), flow.allowedLateness()) : window.getKey());
+    for (Map.Entry<Long, Window> entry : windows.entrySet()) {
+      Window window = entry.getValue();
+      long end = entry.getKey();
+      long after = window.hasChanged ? Times.plus(watermark, 1) : Times.plus(end, flow.allowedLateness());
+      due = Math.min(due, window.isOnTime() ? end : after);
     }
     return due;
   }
 
   @Override
-  public void advance(long watermark, long now, Panes panes) {
-    for (Map.Entry<Long, Window> entry : windows.headMap(watermark, true).entrySet()) {
+  public void advance(long to, long now, Panes panes) {
+    for (Map.Entry<Long, Window> entry : windows.headMap(to, true).entrySet()) {
       Window window = entry.getValue();
-      if (window.isOver && !window.hasChanged) {
-        continue;
-      }
-      boolean isOnTime = !window.isOver && window.wasOnTime;
+      boolean isOnTime = window.isOnTime();
       window.isOver = true;
-      fire(window, entry.getKey(), isOnTime ? "ON_TIME" : "LATE", watermark, now, panes);
+      if (isOnTime || window.hasChanged) {
+        // What was late has changed under the watermark before.
+        fire(window, entry.getKey(), isOnTime ? "ON_TIME" : "LATE", isOnTime ? to : watermark, now, panes);
+      }
     }
-    windows.headMap(Times.minus(watermark, flow.allowedLateness()), true).clear();
+    watermark = Math.max(watermark, to);
+    windows.headMap(Times.minus(to, flow.allowedLateness()), true).clear();
     // Windows end in the order of their starts, so a slice before the first one is in none.
     long first = windows.isEmpty() ? Times.MAX : windows.firstEntry().getValue().start;
     slices.headMap(first, false).clear();
   }
 
   @Override
-  public void early(long now, Panes panes) {
+  public void early(long at, long now, Panes panes) {
     windows.forEach((end, window) -> {
-      if (!window.isOver && window.hasChanged) {
-        fire(window, end, "EARLY", Times.MIN, now, panes);
+      if (window.isOnTime() && window.hasChanged) {
+        fire(window, end, "EARLY", at, now, panes);
       }
     });
   }
@@ -116,6 +127,7 @@ final class KeptAligned extends Kept {
 
   @Override
   public void write(DataOutput out) throws IOException {
+    Codec.writeLong(out, watermark);
     Codec.writeLong(out, slices.size());
     for (Map.Entry<Long, List<Slot>> slice : slices.entrySet()) {
       Codec.writeLong(out, slice.getKey());
@@ -137,6 +149,7 @@ final class KeptAligned extends Kept {
 
   @Override
   void readFrom(DataInput in) throws IOException {
+    watermark = Codec.readLong(in);
     for (long left = Codec.readLong(in); left > 0; left--) {
       long start = Codec.readLong(in);
       List<Slot> slots = new ArrayList<>(1);

@@ -55,7 +55,7 @@ final class KeptSessions extends Kept {
         merged.end = Math.max(merged.end, other.end);
         merged.cells.merge(other.cells);
         merged.panes += other.panes;
-        merged.wasOnTime |= other.wasOnTime;
+        merged.wasOnTime |= other.wasOnTime && !other.isOver;
         merged.isOver |= other.isOver && other.end == merged.end;
       }
     }
@@ -69,24 +69,35 @@ final class KeptSessions extends Kept {
   public long due() {
     long due = Times.MAX;
     for (Session session : sessions) {
-      long next = session.isStale ? Math.min(session.end, watermark)
-          : session.isOver ? Times.plus(session.end, Times.plus(gap, flow.allowedLateness())) : session.end;
-      due = Math.min(due, next);
+      if (session.isStale) {
+        due = Math.min(due, Times.plus(watermark, 1));
+      }
+      if (session.isOver) {
+        due = Math.min(due, Times.plus(session.end, Times.plus(gap, flow.allowedLateness())));
+      } else if (session.wasOnTime) {
+        due = Math.min(due, session.end);
+      }
     }
     return due;
   }
 
   @Override
   public void advance(long to, long now, Panes panes) {
-    watermark = Math.max(watermark, to);
     List<Session> byEnd = new ArrayList<>(sessions);
     byEnd.sort(Comparator.comparingLong(session -> session.end));
+    // What was late has changed under the watermark before.
     for (Session session : byEnd) {
-      boolean isAtEnd = !session.isOver && session.end <= to;
-      if (isAtEnd || session.isStale) {
-        String late = session.end > watermark ? "EARLY" : "LATE";
-        session.isOver |= session.end <= watermark;
-        fire(session, isAtEnd && session.wasOnTime ? "ON_TIME" : late, now, panes);
+      boolean isOpen = session.end > watermark;
+      if (session.isStale && (isOpen || session.isOver || !session.wasOnTime)) {
+        session.isOver = !isOpen;
+        fire(session, isOpen ? "EARLY" : "LATE", watermark, now, panes);
+      }
+    }
+    watermark = Math.max(watermark, to);
+    for (Session session : byEnd) {
+      if (!session.isOver && session.end <= to) {
+        session.isOver = true;
+        fire(session, "ON_TIME", to, now, panes);
       }
     }
     sessions.removeIf(session -> session.isOver
@@ -94,20 +105,20 @@ final class KeptSessions extends Kept {
   }
 
   @Override
-  public void early(long now, Panes panes) {
+  public void early(long at, long now, Panes panes) {
     for (Session session : sessions) {
-      if (!session.isOver && session.hasChanged) {
-        fire(session, "EARLY", now, panes);
+      if (!session.isOver && !session.isStale && session.hasChanged) {
+        fire(session, "EARLY", at, now, panes);
       }
     }
   }
 
-  private void fire(Session session, String pane, long now, Panes panes) {
+  private void fire(Session session, String pane, long at, long now, Panes panes) {
     session.hasChanged = false;
     session.isStale = false;
     Cells cells = new Cells(flow);
     cells.merge(session.cells);
-    panes.fire(session.start, session.end, cells, new Rows.Firing(pane, session.panes++, watermark, now));
+    panes.fire(session.start, session.end, cells, new Rows.Firing(pane, session.panes++, at, now));
   }
 
   @Override

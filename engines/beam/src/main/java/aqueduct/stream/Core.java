@@ -4,7 +4,6 @@ import aqueduct.config.Config;
 import aqueduct.config.Stream;
 import aqueduct.count.Cells;
 import aqueduct.count.Codec;
-import aqueduct.count.Flow;
 import aqueduct.count.Intake;
 import aqueduct.count.Intake.JoinEvent;
 import aqueduct.count.Intake.Origin;
@@ -18,7 +17,6 @@ import aqueduct.count.Reader.Refusal;
 import aqueduct.count.Refused;
 import aqueduct.count.Rows;
 import aqueduct.count.Slices;
-import aqueduct.count.Windows;
 import aqueduct.event.Json;
 import aqueduct.event.Times;
 import aqueduct.frontier.CaughtUp;
@@ -253,20 +251,7 @@ public final class Core {
   /** Passes on everything that was counted. */
   public void pass() {
     slices.drain((flow, key, start, floor, cells) ->
-        sink.part(flow, key, start, floor, passed(flow, start), cells));
-  }
-
-  private long passed(int number, long start) {
-    Flow flow = config.flows().get(number);
-    long watermark = intake.watermark(number);
-    if (flow.windows() instanceof Windows.Sessions) {
-      return watermark;
-    }
-    boolean[] isPassed = {false};
-    if (watermark > start) {
-      flow.windows().holding(start, (from, end) -> isPassed[0] |= end <= watermark);
-    }
-    return isPassed[0] ? watermark : Times.MIN;
+        sink.part(flow, key, start, floor, config.flows().get(flow).passed(start, intake.watermark(flow)), cells));
   }
 
   private Clocks clocks(long now) {

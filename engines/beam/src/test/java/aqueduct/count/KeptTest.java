@@ -60,7 +60,7 @@ class KeptTest {
 
     List<String> early() throws IOException {
       panes.clear();
-      kept.early(0, this::fired);
+      kept.early(0, 0, this::fired);
       restart();
       return List.copyOf(panes);
     }
@@ -74,7 +74,7 @@ class KeptTest {
     assertEquals(List.of("EARLY 0 5000..15000 1"), bench.early());
     assertEquals(List.of(), bench.early());
     bench.add(5_000, NEVER, 10_000);
-    assertEquals(List.of("LATE 1 0..10000 2"), bench.due(10_000));
+    assertEquals(List.of("LATE 1 0..10000 2"), bench.due(10_001));
     assertEquals(List.of("ON_TIME 1 5000..15000 2"), bench.due(15_000));
     assertEquals(List.of(), bench.due(30_000));
     assertEquals(List.of(), bench.due(35_000));
@@ -85,7 +85,7 @@ class KeptTest {
   void partIsNotInWindowsThatWereOver() throws Exception {
     Bench bench = new Bench("{ size = \"10s\", period = \"5s\" }");
     bench.add(5_000, 15_000, 30_000);
-    assertEquals(List.of("LATE 0 5000..15000 1"), bench.due(15_000));
+    assertEquals(List.of("LATE 0 5000..15000 1"), bench.due(30_001));
   }
 
   @Test
@@ -94,12 +94,38 @@ class KeptTest {
     bench.add(1_000, NEVER, NEVER);
     assertEquals(List.of("ON_TIME 0 1000..6000 1"), bench.due(6_000));
     bench.add(5_000, NEVER, 6_000);
-    assertEquals(List.of("EARLY 1 1000..10000 2"), bench.due(6_000));
+    assertEquals(List.of("EARLY 1 1000..10000 2"), bench.due(6_001));
     assertEquals(List.of("ON_TIME 2 1000..10000 2"), bench.due(10_000));
     bench.add(2_000, NEVER, 10_000);
-    assertEquals(List.of("LATE 3 1000..10000 3"), bench.due(10_000));
+    assertEquals(List.of("LATE 3 1000..10000 3"), bench.due(10_001));
     assertEquals(List.of(), bench.due(35_000));
     assertTrue(bench.kept.isEmpty());
+  }
+
+  @Test
+  void sessionThatStaysOverIsLate() throws Exception {
+    Bench bench = new Bench("{ session = \"5s\" }");
+    bench.add(1_000, NEVER, NEVER);
+    assertEquals(List.of("ON_TIME 0 1000..6000 1"), bench.due(6_000));
+    bench.add(2_000, NEVER, 9_000);
+    assertEquals(List.of("LATE 1 1000..7000 2"), bench.due(9_001));
+  }
+
+  @Test
+  void windowWaitsForTheSlowestReader() throws Exception {
+    Bench bench = new Bench("{ session = \"5s\" }");
+    bench.add(1_000, NEVER, NEVER);
+    bench.add(2_000, NEVER, 9_000);
+    bench.add(20_000, NEVER, 9_000);
+    assertEquals(List.of("ON_TIME 0 1000..7000 2"), bench.due(7_000));
+  }
+
+  @Test
+  void latePaneHasAllThatWasCountedUnderItsWatermark() throws Exception {
+    Bench bench = new Bench("{ size = \"10s\" }");
+    bench.add(0, NEVER, 12_000);
+    bench.add(0, NEVER, 12_000);
+    assertEquals(List.of("LATE 0 0..10000 2"), bench.due(12_001));
   }
 
   @Test
