@@ -68,7 +68,7 @@ comparisons:
 
 engine-comparisons:
 	$(BEAM_BUILD) test
-	python3 engines/beam/compare.py --cases 8
+	python3 engines/beam/compare.py --cases 8 --panes 4
 	python3 engines/beam/sinks.py
 	python3 engines/beam/streaming --quick --seconds 15 --wait 150
 

@@ -141,8 +141,22 @@ def ledgers_of_progress(folder):
 
 def difference(ours, theirs):
     wrong = [f"  only replay: {row}" for row in sorted((ours - theirs).elements())]
-    wrong += [f"  only Beam:   {row}" for row in sorted((theirs - ours).elements())]
-    return ours.total(), wrong
+    return wrong + [f"  only Beam:   {row}" for row in sorted((theirs - ours).elements())]
+
+
+def differences(folder, expected):
+    """How many final rows and panes `replay` has, and what differs."""
+    ours, fired = rows(folder / "replay.ndjson"), collections.Counter()
+    wrong = difference(ours, rows(folder / "beam.ndjson"))
+    ledgers = [ledgers_of((folder / "beam.txt").read_text())]
+    if (folder / "panes.ndjson").exists():
+        fired = panes(folder, "panes.ndjson")
+        wrong += difference(fired, panes(folder, "beam-rows.ndjson"))
+        ledgers.append(list(ledgers_of_progress(folder)))
+    for found in ledgers:
+        if sorted(found) != sorted(expected):
+            wrong += [f"  replay: {line}" for line in expected] + [f"  Beam:   {line}" for line in found]
+    return ours.total(), fired.total(), wrong
 
 
 def main():
@@ -151,7 +165,8 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target/beam/compare")
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--panes", type=int, default=60, help="of how many random cases all panes are compared, on Flink")
+    parser.add_argument("--panes", type=int, default=60,
+        help="of how many of the random cases, and of all examples, panes are compared; 0 for none")
     parser.add_argument("--runner", default="FlinkRunner")
     options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)
@@ -160,9 +175,9 @@ def main():
     folders = sorted(options.work.iterdir())
     expected = {folder: replay(options.aqueduct, folder, "replay.ndjson", "--final") for folder in folders}
     seeds = [folder for folder in folders if folder.name.startswith("seed-")]
-    streams = [folder for folder in folders if folder not in seeds[options.panes :]]
-    for folder in streams if options.panes else []:
-        replay(options.aqueduct, folder, "panes.ndjson")
+    for folder in folders if options.panes else []:
+        if folder not in seeds[options.panes :]:
+            replay(options.aqueduct, folder, "panes.ndjson")
     environment = dict(
         os.environ,
         AQUEDUCT_MAIN="aqueduct.beam.Cases",
@@ -175,25 +190,15 @@ def main():
         env=environment)
     if beam.returncode != 0:
         sys.exit(beam.returncode)
-    passed, failed, total, all_panes = 0, 0, 0, 0
+    failed, totals = 0, collections.Counter()
     for folder in folders:
-        count, wrong = difference(rows(folder / "replay.ndjson"), rows(folder / "beam.ndjson"))
-        total += count
-        if (folder / "panes.ndjson").exists():
-            fired = panes(folder, "panes.ndjson"), panes(folder, "beam-rows.ndjson")
-            count, more = difference(*fired)
-            wrong += more
-            all_panes += count
-            ledgers = sorted(ledgers_of_progress(folder))
-            if ledgers != sorted(expected[folder]):
-                wrong += [f"  replay: {line}" for line in expected[folder]] + [f"  stream: {line}" for line in ledgers]
-        ledgers = ledgers_of((folder / "beam.txt").read_text())
-        if ledgers != expected[folder]:
-            wrong += [f"  replay: {line}" for line in expected[folder]] + [f"  Beam:   {line}" for line in ledgers]
-        passed, failed = passed + (not wrong), failed + bool(wrong)
+        final, fired, wrong = differences(folder, expected[folder])
+        totals.update(rows=final, panes=fired, streams=fired > 0)
+        failed += bool(wrong)
         if wrong:
             print(f"{folder.name}:", *wrong[:20], sep="\n")
-    print(f"{total} rows of {len(folders)} cases, {all_panes} panes of streams, on {options.runner}\n{passed} passed, {failed} failed")
+    print(f"{totals['rows']} rows of {len(folders)} cases, {totals['panes']} panes of {totals['streams']} streams, "
+        f"on {options.runner}\n{len(folders) - failed} passed, {failed} failed")
     sys.exit(failed > 0)
 
 
