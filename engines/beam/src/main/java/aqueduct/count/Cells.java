@@ -175,6 +175,12 @@ public final class Cells {
     return bytes;
   }
 
+  /** Whether nothing is in it where events may be taken back: a value of 0 is something. */
+  public boolean isEmpty() {
+    boolean isCounted = Arrays.stream(counts).anyMatch(count -> count != 0);
+    return !isCounted && Arrays.stream(values).noneMatch(value -> value instanceof Map<?, ?> bag && !bag.isEmpty());
+  }
+
   /** Whether every measure is 0 or NULL. */
   public boolean isZero() {
     for (int n = 0; n < counts.length; n++) {

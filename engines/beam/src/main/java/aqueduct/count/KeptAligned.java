@@ -114,7 +114,7 @@ final class KeptAligned extends Kept {
       }
     }));
     // Everything was taken back before anyone saw it.
-    if (flow.takesBack() && cells.isZero() && window.panes == 0) {
+    if (pane.equals("ON_TIME") && flow.takesBack() && cells.isEmpty() && window.panes == 0) {
       return;
     }
     panes.fire(window.start, end, cells, new Rows.Firing(pane, window.panes++, watermark, now));

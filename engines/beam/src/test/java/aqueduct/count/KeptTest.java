@@ -10,6 +10,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -26,8 +27,12 @@ class KeptTest {
     Kept kept;
 
     Bench(String window) throws Exception {
+      this(window, "measures.n = { count = {} }");
+    }
+
+    Bench(String window, String counted) throws Exception {
       String text = "[events]\ntime = \"/t\"\n[[flows]]\nname = \"f\"\nby = { page = \"/p\" }\nwindow = " + window
-          + "\nallowed_lateness = \"20s\"\nmeasures.n = { count = {} }\n";
+          + "\nallowed_lateness = \"20s\"\n" + counted + "\n";
       flow = Config.parse("aqueduct.toml", text, Map.of()).flows().get(0);
       kept = Kept.of(flow);
     }
@@ -36,6 +41,14 @@ class KeptTest {
       Cells cells = new Cells(flow);
       cells.add(1, new Object[0], 1);
       kept.add(slice, floor, passed, cells);
+      restart();
+    }
+
+    /** Changes the last measure, a sum, by an event whose value is 0. */
+    void addZero(long times) throws IOException {
+      Cells cells = new Cells(flow);
+      cells.add(1L << flow.fed().size() - 1, new Object[] {BigInteger.ZERO}, times);
+      kept.add(0, NEVER, NEVER, cells);
       restart();
     }
 
@@ -100,6 +113,19 @@ class KeptTest {
     assertEquals(List.of("LATE 3 1000..10000 3"), bench.due(10_001));
     assertEquals(List.of(), bench.due(35_000));
     assertTrue(bench.kept.isEmpty());
+  }
+
+  @Test
+  void keyHasNoRowOnceAllIsTakenBack() throws Exception {
+    String joined = "views = { \"/k\" = 0 }\nclicks = { \"/k\" = 1 }\njoin = { on = \"/u\", within = \"10s\" }\n"
+        + "measures.sum = { sum = \"/n\" }";
+    Bench bench = new Bench("{ size = \"10s\" }", joined);
+    bench.addZero(1);
+    assertEquals(List.of("ON_TIME 0 0..10000 0"), bench.due(10_000));
+    Bench other = new Bench("{ size = \"10s\" }", joined);
+    other.addZero(1);
+    other.addZero(-1);
+    assertEquals(List.of(), other.due(10_000));
   }
 
   @Test
