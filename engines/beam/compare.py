@@ -176,7 +176,8 @@ def main():
     expected = {folder: replay(options.aqueduct, folder, "replay.ndjson", "--final") for folder in folders}
     seeds = [folder for folder in folders if folder.name.startswith("seed-")]
     for folder in folders if options.panes else []:
-        if folder not in seeds[options.panes :]:
+        # Step by step, the events of `distinct` take longer than all others.
+        if folder not in seeds[options.panes :] and folder.name != "distinct":
             replay(options.aqueduct, folder, "panes.ndjson")
     environment = dict(
         os.environ,

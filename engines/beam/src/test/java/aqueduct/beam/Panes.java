@@ -99,10 +99,11 @@ final class Panes {
     return folder.getFileName().toString();
   }
 
-  /** Each step waits for the one before, so no step may wait for more elements. */
+  /** Each step waits for the one before, so no step may wait for more elements. A busy machine is not a lost worker. */
   private static Pipeline pipeline(Path settings, String[] options) throws IOException {
     FlinkPipelineOptions flink = PipelineOptionsFactory.fromArgs(options).as(FlinkPipelineOptions.class);
-    Files.writeString(settings.resolve("flink-conf.yaml"), "execution.buffer-timeout.interval: 0 ms\n");
+    Files.writeString(settings.resolve("flink-conf.yaml"),
+        "execution.buffer-timeout.interval: 0 ms\nheartbeat.timeout: 600000\n");
     flink.setFlinkConfDir(settings.toString());
     flink.setFlinkMaster("[local]");
     flink.setStreaming(true);
