@@ -3,6 +3,8 @@
 //!
 //! See [`crate::commands::status`] and [`crate::commands::reconcile`] for its interpretation.
 
+pub(crate) mod beam;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use event::{EventTime, EventsSettings, Millis, Partition};
@@ -276,13 +278,7 @@ impl Places {
     }
 
     pub(crate) async fn logs(&self) -> Result<Logs, String> {
-        let Some(kafka) = self.kafka.clone() else {
-            return Err("[kafka] is not configured".to_owned());
-        };
-        match tokio::task::spawn_blocking(move || survey(&kafka)).await {
-            Ok(answer) => answer.map_err(|error| errors::one_line(&error)),
-            Err(error) => Err(errors::one_line(&error)),
-        }
+        logs(self.kafka.clone()).await
     }
 
     pub(crate) async fn state(&self, at: EventTime) -> anyhow::Result<(State, Outboxes)> {
@@ -343,6 +339,16 @@ impl Places {
         seen.rows.insert(Table::DeadLetters, letters);
         writer.close().await?;
         Ok(seen)
+    }
+}
+
+async fn logs(kafka: Option<KafkaConfig>) -> Result<Logs, String> {
+    let Some(kafka) = kafka else {
+        return Err("[kafka] is not configured".to_owned());
+    };
+    match tokio::task::spawn_blocking(move || survey(&kafka)).await {
+        Ok(answer) => answer.map_err(|error| errors::one_line(&error)),
+        Err(error) => Err(errors::one_line(&error)),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use event::EventTime;
 use flow::{
     append::{Append, Appended, Body, Rows, Table},
     row::{DeadLetterRow, ProgressRow},
@@ -119,6 +120,14 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// As [`count`](Self::count).
     async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError>;
 
+    /// What `engines/beam` adds to a row of `<flow>_progress` in its column `detail`; `None` if another program wrote the row.
+    ///
+    /// # Errors
+    /// As [`count`](Self::count).
+    async fn progress_detail(&self, _flow: &str, _at: EventTime) -> Result<Option<String>, WriterError> {
+        Ok(None)
+    }
+
     /// The busiest keys of the newest window that the watermark has passed (before that, of the oldest open one): their
     /// newest panes, by the flow's counts in their order, the largest first. Of a flow with sessions: those that ended last
     /// before the watermark (before that, those that end first). Sketches are not read back.
@@ -127,7 +136,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// As [`count`](Self::count).
     async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError>;
 
-    /// The contents of `dead_letters`, by partition, stage and reason.
+    /// The contents of `dead_letters`, by partition, stage and reason. A record that was rejected again counts
+    /// once, by its newest line.
     ///
     /// # Errors
     /// As [`count`](Self::count).

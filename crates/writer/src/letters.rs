@@ -40,6 +40,19 @@ pub(crate) struct Dialect {
     pub(crate) seen_at: &'static str,
 }
 
+/// The statement that counts records by partition, stage and reason, each by its newest line. Lines of the writer are about
+/// rows of tables, each of which is refused once.
+pub(crate) fn refusals(table: &str, quote: char) -> String {
+    let quoted = |name: &str| format!("t.{quote}{name}{quote}");
+    let [partition, offset] = ["partition", "offset"].map(quoted);
+    format!(
+        "SELECT t.topic AS topic, {partition} AS {quote}partition{quote}, t.stage AS stage, t.reason AS reason, COUNT(*) AS n \
+         FROM (SELECT t.topic, {partition}, t.stage, t.reason, ROW_NUMBER() OVER (PARTITION BY t.topic, {partition}, {offset} \
+         ORDER BY t.seen_at DESC) AS newest FROM {table} AS t) AS t WHERE t.newest = 1 OR {partition} < 0 \
+         GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+    )
+}
+
 /// A statement and its text parameters. Its columns are those of the table, in their order.
 pub(crate) struct Statement {
     pub(crate) sql: String,

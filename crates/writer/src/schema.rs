@@ -10,6 +10,8 @@ use flow::{
 
 use crate::{WriterError, cells};
 
+const DETAIL: &str = "detail";
+
 /// The tables of a pipeline, by flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables(Arc<[FlowTable]>);
@@ -64,6 +66,12 @@ impl Tables {
     }
 }
 
+/// What `engines/beam` adds to its rows of `<flow>_progress`, where it writes tables: in BigQuery, where rows replace each
+/// other.
+pub(crate) fn detail_column() -> Column {
+    column(DETAIL, Kind::Text)
+}
+
 /// The time by which a table is partitioned.
 pub(crate) fn partitioned_by(table: &Table) -> &'static str {
     match table {
@@ -112,7 +120,7 @@ impl Target<'_> {
                 let mut measures = flow.measures.iter().flat_map(MeasureColumns::columns);
                 measures.any(|measure| measure.name == column)
             }
-            None => Outcome::ALL.iter().any(|outcome| outcome.as_str() == column),
+            None => column == DETAIL || Outcome::ALL.iter().any(|outcome| outcome.as_str() == column),
         }
     }
 

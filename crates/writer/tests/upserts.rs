@@ -2,11 +2,11 @@
 #![cfg(feature = "cloud")]
 
 use doubles::bigquery::{BigQuery, Fault};
-use event::EventTime;
+use event::{EventTime, Ledger};
 use flow::{
     Flow, FlowSettings,
     append::{Append, Appended, Rows, Table},
-    row::{FlowTable, Pane, Replaced, Row, Value},
+    row::{DeadLetterRow, FlowTable, Pane, ProgressRow, Replaced, Row, Value},
     window::Window,
 };
 use serde_json::{Value as Json, json};
@@ -278,4 +278,53 @@ async fn a_key_of_any_length_is_taken() {
     assert_eq!(bench.rows().await, [(Some(first), 0, 10, 7), (Some(second), 0, 10, 1)]);
     let lengths = bench.query("SELECT LENGTH(aqueduct_key) AS n FROM `shop.rates.visits`").await;
     assert_eq!(lengths, [[Some("71".to_owned())], [Some("71".to_owned())]]);
+}
+
+#[tokio::test]
+async fn what_beam_adds_to_progress_is_read_back() {
+    let bench = Bench::new().await;
+    let at = |seconds: i64| EventTime(TEN + seconds * 1_000);
+    let row = |seconds| ProgressRow { at: at(seconds), watermark: at(0), ledger: Ledger::default() };
+    let progress = Table::Progress("visits".into());
+    let body = bench.writer.encode(&progress, Rows::Progress(&[row(1), row(2)])).expect("rows").remove(0);
+    let stream = bench.writer.open_stream(&progress).await.expect("a stream");
+    let append = Append { table: progress, stream, offset: 0, rows: 2, body: body.bytes.into() };
+    assert_eq!(bench.sent(&append).await.expect("an answer"), Appended::Done);
+    let detail =
+        async |seconds| bench.writer.progress_detail("visits", at(seconds)).await.expect("an answer");
+    assert_eq!(detail(2).await, None, "the processor adds nothing");
+    let sql = "UPDATE `shop.rates.visits_progress` SET detail = 'd' WHERE UNIX_MILLIS(`at`)";
+    bench.call("POST", "queries", &json!({ "query": format!("{sql} = {}", at(2).0) })).await;
+    assert_eq!((detail(1).await, detail(2).await), (None, Some("d".to_owned())));
+    assert_eq!(bench.writer.progress("visits").await.expect("an answer"), Some(row(2)));
+}
+
+#[tokio::test]
+async fn a_repeated_dead_letter_is_one_refusal() {
+    let bench = Bench::new().await;
+    let letter = |partition, offset, reason: &str, seconds: i64| DeadLetterRow {
+        topic: "events".into(),
+        partition,
+        offset,
+        stage: "processor".into(),
+        reason: reason.to_owned(),
+        pointer: None,
+        seen_at: EventTime(TEN + seconds * 1_000),
+    };
+    let letters = [
+        letter(0, 3, "a", 1),
+        letter(0, 3, "b", 2),
+        letter(0, 3, "b", 2),
+        letter(0, 4, "b", 1),
+        letter(-1, 7, "a", 1),
+        letter(-1, 7, "a", 1),
+    ];
+    let table = Table::DeadLetters;
+    let body = bench.writer.encode(&table, Rows::DeadLetters(&letters)).expect("rows").remove(0);
+    let stream = bench.writer.open_stream(&table).await.expect("a stream");
+    let append = Append { table, stream, offset: 0, rows: 6, body: body.bytes.into() };
+    assert_eq!(bench.sent(&append).await.expect("an answer"), Appended::Done);
+    let refusals = bench.writer.refusals().await.expect("an answer");
+    let found: Vec<_> = refusals.iter().map(|of| (of.partition, &*of.reason, of.rows)).collect();
+    assert_eq!(found, [(-1, "a", 2), (0, "b", 2)]);
 }

@@ -11,6 +11,7 @@ import urllib.request
 from compare import check, replay, sums
 from configurations import CLICKS, FLOWS, TWO_TOPICS_EVENTS, TWO_TOPICS_FLOWS, Shape, with_time
 from pipe import Failed, Pipe
+from reconciled import reconciled
 
 # The last hour of two days in Warsaw, of which the second has 25 hours and ends a week.
 MIDNIGHTS = ("2026-10-24T21:50:00Z", "2026-10-25T22:50:00Z")
@@ -80,7 +81,7 @@ def killed(options, folder, shape=None, is_refused=False):
         kills(pipe, options)
         if is_refused and not options.quick:
             refused(pipe)
-        return check(pipe, options, began)
+        return check(pipe, options, began) and reconciled(pipe)
 
 
 def topics(options, folder):

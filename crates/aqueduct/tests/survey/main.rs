@@ -1,5 +1,6 @@
 //! The built `aqueduct status` and `aqueduct reconcile` over a state, a table and a mock Kafka that this test fills.
 
+mod beam;
 mod pipe;
 
 use pipe::{Pipe, Ran};

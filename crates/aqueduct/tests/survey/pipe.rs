@@ -39,7 +39,7 @@ pub(crate) struct Ran {
 }
 
 const START: i64 = 1_760_000_000_000;
-const RECORDS: u64 = 10;
+pub(crate) const RECORDS: u64 = 10;
 
 impl Pipe {
     /// Nothing has run yet.
@@ -130,7 +130,7 @@ impl Pipe {
         client
     }
 
-    fn partition(&self) -> Partition {
+    pub(crate) fn partition(&self) -> Partition {
         let settings: KafkaSettings = serde_json::from_value(serde_json::json!({
             "bootstrap_servers": self.cluster.bootstrap_servers(), "topics": ["events"], "group_id": "g",
         }))

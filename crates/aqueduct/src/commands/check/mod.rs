@@ -40,7 +40,7 @@ pub(crate) struct Args {
 
 /// Another program that computes the same flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Engine {
+pub(crate) enum Engine {
     Beam,
 }
 

@@ -9,7 +9,7 @@ use flow::{
     append::Table,
     row::{Value, Values},
 };
-use kafka::survey::Log;
+use kafka::survey::{Log, Survey as Logs};
 use processor::{
     engine::FlowState,
     frontier::Track,
@@ -32,7 +32,7 @@ pub(super) struct Findings {
     pub(super) nothing_missing: bool,
     /// Services that could not be queried, with the reason, and rows that wait for a writer which is not configured.
     pub(super) unreachable: Vec<String>,
-    /// Topics with rows, which cannot be queried.
+    /// What cannot be compared, with the reason.
     pub(super) not_compared: Vec<String>,
     pub(super) partitions: Vec<PartitionFinding>,
     /// Rejected records by partition, stage and reason.
@@ -40,7 +40,7 @@ pub(super) struct Findings {
     pub(super) flows: Vec<FlowFinding>,
     pub(super) tables: Vec<TableFinding>,
     pub(super) windows: Vec<WindowFinding>,
-    /// Every component, and whether it is stalled.
+    /// Every component, and whether it is stalled; empty for another engine.
     pub(super) stations: Vec<Station>,
 }
 
@@ -129,11 +129,7 @@ pub(super) struct WindowFinding {
 
 impl Findings {
     pub(super) fn of(survey: &Survey) -> Self {
-        let mut unreachable = Vec::new();
-        unreachable.extend(survey.logs.as_ref().err().cloned());
-        for topic in survey.logs.iter().flat_map(|logs| &logs.missing) {
-            unreachable.push(format!("topic {topic} does not exist"));
-        }
+        let mut unreachable = unread(&survey.logs);
         for writer in &survey.writers {
             let mut errors: Vec<&String> = writer.tables.as_ref().err().into_iter().collect();
             if let Ok(tables) = &writer.tables {
@@ -154,10 +150,10 @@ impl Findings {
         }
         let topics = survey.writers.iter().filter_map(|writer| writer.tables.as_ref().ok()?.topic.clone());
         let status = survey.status();
-        let mut findings = Self {
+        let findings = Self {
             nothing_missing: false,
             unreachable,
-            not_compared: topics.collect(),
+            not_compared: topics.map(|topic| not_compared(&topic)).collect(),
             partitions: partitions(survey),
             flows: flows(survey, &status),
             tables: tables(survey),
@@ -165,34 +161,66 @@ impl Findings {
             refused: survey.refusals().to_vec(),
             stations: judge::stations(&status),
         };
-        findings.nothing_missing = findings.unreachable.is_empty()
-            && findings.partitions.iter().all(|partition| partition.missing.is_empty())
-            && findings.flows.iter().all(|flow| flow.balanced)
-            && findings.tables.iter().all(|table| table.missing == 0)
-            && findings.windows.iter().all(|window| window.differing == 0);
-        findings
+        findings.judged()
+    }
+
+    /// The same, with the verdict that follows from it.
+    pub(super) fn judged(self) -> Self {
+        let nothing_missing = self.unreachable.is_empty()
+            && self.partitions.iter().all(|partition| partition.missing.is_empty())
+            && self.flows.iter().all(|flow| flow.balanced)
+            && self.tables.iter().all(|table| table.missing == 0)
+            && self.windows.iter().all(|window| window.differing == 0);
+        Self { nothing_missing, ..self }
     }
 }
 
+/// Why Kafka's offsets, or some of them, are not known.
+pub(super) fn unread(logs: &Result<Logs, String>) -> Vec<String> {
+    match logs {
+        Ok(logs) => logs.missing.iter().map(|topic| format!("topic {topic} does not exist")).collect(),
+        Err(reason) => vec![reason.clone()],
+    }
+}
+
+/// Why the rows in a topic are not compared.
+pub(super) fn not_compared(topic: &str) -> String {
+    format!(
+        "{topic} contains rows, and a topic cannot be queried; rows that Pub/Sub has acknowledged are not missing"
+    )
+}
+
 fn partitions(survey: &Survey) -> Vec<PartitionFinding> {
-    let finding = |(partition, (track, log)): (&Partition, (Track, Option<&Log>))| PartitionFinding {
-        topic: partition.topic.to_string(),
-        partition: partition.partition,
-        incarnation: partition.incarnation.to_string(),
-        log_start: log.map(|log| log.low),
-        log_end: log.map(|log| log.high),
-        committed: log.map_or(track.committed(), |log| log.committed),
-        accounted: track.accounted(),
-        refused: refused(partition, survey),
-        lost: track.lost().iter().map(|range| range.end - range.start).sum(),
-        missing: missing(&track, log, survey.logs.is_ok()),
-    };
+    let (refusals, is_available) = (survey.refusals(), survey.logs.is_ok());
+    let finding = |(of, (track, log))| PartitionFinding::of(of, (&track, log), refusals, is_available);
     survey.tracks().into_iter().map(finding).collect()
 }
 
-fn refused(partition: &Partition, survey: &Survey) -> u64 {
-    let of_partition = survey
-        .refusals()
+impl PartitionFinding {
+    /// `is_available`: whether Kafka has answered.
+    pub(super) fn of(
+        partition: &Partition,
+        (track, log): (&Track, Option<&Log>),
+        refusals: &[Refusals],
+        is_available: bool,
+    ) -> Self {
+        Self {
+            topic: partition.topic.to_string(),
+            partition: partition.partition,
+            incarnation: partition.incarnation.to_string(),
+            log_start: log.map(|log| log.low),
+            log_end: log.map(|log| log.high),
+            committed: log.map_or(track.committed(), |log| log.committed),
+            accounted: track.accounted(),
+            refused: refused(partition, refusals),
+            lost: track.lost().iter().map(|range| range.end - range.start).sum(),
+            missing: missing(track, log, is_available),
+        }
+    }
+}
+
+fn refused(partition: &Partition, refusals: &[Refusals]) -> u64 {
+    let of_partition = refusals
         .iter()
         .filter(|r| r.topic == *partition.topic && r.partition == i64::from(partition.partition));
     of_partition.map(|refusals| refusals.rows).sum()

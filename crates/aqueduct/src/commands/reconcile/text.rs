@@ -13,10 +13,8 @@ pub(super) fn of(findings: &Findings) -> String {
     for reason in &findings.unreachable {
         text.push_str(&format!("not available: {reason}\n"));
     }
-    for topic in &findings.not_compared {
-        text.push_str(&format!(
-            "not compared: {topic} contains rows, and a topic cannot be queried; rows that Pub/Sub has acknowledged are not missing\n"
-        ));
+    for reason in &findings.not_compared {
+        text.push_str(&format!("not compared: {reason}\n"));
     }
     let mut names: Vec<&str> = findings.tables.iter().map(|table| table.writer.as_str()).collect();
     names.dedup();
@@ -76,8 +74,10 @@ pub(super) fn of(findings: &Findings) -> String {
     if let Some(rejected) = sections::rejected(&findings.refused) {
         text.push_str(&format!("\nRejected records\n{rejected}"));
     }
-    text.push_str(&format!("\nComponents\n{}", sections::components(&findings.stations)));
-    text.push_str(&format!("{}\n", judge::verdict(&findings.stations)));
+    if !findings.stations.is_empty() {
+        text.push_str(&format!("\nComponents\n{}", sections::components(&findings.stations)));
+        text.push_str(&format!("{}\n", judge::verdict(&findings.stations)));
+    }
     text.push_str(&format!("\n{}\n", verdict(findings)));
     text
 }
@@ -98,7 +98,8 @@ fn verdict(findings: &Findings) -> String {
     };
     let offset = ("offset", "offsets");
     note(offsets(Stage::NotCommitted), offset, " not committed by the connector");
-    note(offsets(Stage::NotReceived), offset, " committed and not received by the processor");
+    let counter = if findings.stations.is_empty() { "pipeline" } else { "processor" };
+    note(offsets(Stage::NotReceived), offset, &format!(" committed and not received by the {counter}"));
     note(offsets(Stage::Lost), offset, " lost");
     let unbalanced = findings.flows.iter().filter(|flow| !flow.balanced).count();
     note(unbalanced as u64, ("flow", "flows"), " out of balance");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use event::EventTime;
+use event::{EventTime, Ledger};
 use processor::view::PartitionView;
 use report::{
     judge, late,
@@ -49,13 +49,7 @@ pub(super) fn of(report: &Report<'_>, at: EventTime) -> String {
         }
     }
     text.push_str(&format!("\n{}", sections::components(&report.stations)));
-    if !report.partitions.is_empty() {
-        let head = ["topic", "partition", "log end", "committed", "frontier", "lag", "holes", "clock"];
-        let topics = topics(report.partitions);
-        let rows: Vec<Vec<String>> =
-            report.partitions.iter().zip(topics).map(|(one, topic)| partition(one, topic)).collect();
-        text.push_str(&format!("\n{}", grid(&head, &rows)));
-    }
+    text.push_str(&partitions(report.partitions));
     let head = ["flow", "watermark", "watermark delay", "keys", "rows", "waiting", "offsets"];
     let rows: Vec<Vec<String>> = report.flows.iter().map(flow).collect();
     text.push_str(&format!("\n{}", grid(&head, &rows)));
@@ -78,6 +72,26 @@ fn state(report: &Report<'_>, at: EventTime) -> String {
         }
         _ => format!("{}: no checkpoint yet; no processor has used it", state.place),
     }
+}
+
+/// The table of all partitions; empty if there are none.
+pub(super) fn partitions(partitions: &[PartitionView]) -> String {
+    if partitions.is_empty() {
+        return String::new();
+    }
+    let head = ["topic", "partition", "log end", "committed", "frontier", "lag", "holes", "clock"];
+    let topics = topics(partitions);
+    let rows: Vec<Vec<String>> =
+        partitions.iter().zip(topics).map(|(one, topic)| partition(one, topic)).collect();
+    format!("\n{}", grid(&head, &rows))
+}
+
+/// The sum of a ledger with its parts.
+pub(super) fn offsets(total: u64, ledger: &Ledger) -> String {
+    let outcomes = ledger.iter().filter(|(_, count)| *count > 0);
+    let outcomes: Vec<String> =
+        outcomes.map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
+    if outcomes.is_empty() { "-".to_owned() } else { format!("{total} = {}", outcomes.join(" + ")) }
 }
 
 /// The topic of each partition, with its incarnation where there are several: a topic that was deleted and recreated,
@@ -114,13 +128,9 @@ fn partition(view: &PartitionView, topic: String) -> Vec<String> {
 
 fn flow(report: &FlowReport<'_>) -> Vec<String> {
     let view = report.view;
-    let outcomes = view.ledger.iter().filter(|(_, count)| *count > 0);
-    let outcomes: Vec<String> =
-        outcomes.map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
-    let offsets = match (report.is_new, outcomes.is_empty()) {
-        (true, _) => "new: starts when the processor is restarted".to_owned(),
-        (false, true) => "-".to_owned(),
-        (false, false) => format!("{} = {}", report.total, outcomes.join(" + ")),
+    let offsets = match report.is_new {
+        true => "new: starts when the processor is restarted".to_owned(),
+        false => offsets(report.total, &view.ledger),
     };
     vec![
         view.name.to_string(),

@@ -21,6 +21,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use event::EventTime;
 use flow::{
     append::{Append, Appended, Body, Rows, Table},
     row::{DeadLetterRow, ProgressRow},
@@ -218,6 +219,10 @@ impl Backend for BigQuery {
 
     async fn progress(&self, flow: &str) -> Result<Option<ProgressRow>, WriterError> {
         read::progress(self, self.tables.flow(flow)?).await
+    }
+
+    async fn progress_detail(&self, flow: &str, at: EventTime) -> Result<Option<String>, WriterError> {
+        read::progress_detail(self, self.tables.flow(flow)?, at).await
     }
 
     async fn latest(&self, flow: &str, limit: usize) -> Result<Vec<LatestRow>, WriterError> {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     LatestRow, Letters, Refusals, WriterError,
     cells::{Value, Values},
-    letters::{Dialect, Statement},
+    letters::{self, Dialect, Statement},
     schema, stamp,
 };
 
@@ -50,6 +50,20 @@ pub(super) async fn progress(
     let found = rows(bigquery, &sql, &name).await?;
     let Some(row) = found.iter().next() else { return Ok(None) };
     Values { table: &name, columns: &columns, values: values(&row, &columns)? }.progress().map(Some)
+}
+
+pub(super) async fn progress_detail(
+    bigquery: &BigQuery,
+    flow: &FlowTable,
+    at: EventTime,
+) -> Result<Option<String>, WriterError> {
+    let name = flow.progress_name();
+    let at = stamp::millis(at);
+    let sql = format!(
+        "SELECT t.detail AS detail FROM {} AS t WHERE t.`at` = TIMESTAMP_MILLIS({at}) LIMIT 1",
+        bigquery.quoted(&name)
+    );
+    rows(bigquery, &sql, &name).await?.single("detail")
 }
 
 pub(super) async fn latest(
@@ -103,11 +117,7 @@ async fn panes(
 
 pub(super) async fn refusals(bigquery: &BigQuery) -> Result<Vec<Refusals>, WriterError> {
     let name = Table::DeadLetters.name();
-    let sql = format!(
-        "SELECT t.topic AS topic, t.`partition` AS `partition`, t.stage AS stage, t.reason AS reason, COUNT(*) AS n \
-         FROM {} AS t GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
-        bigquery.quoted(&name)
-    );
+    let sql = letters::refusals(&bigquery.quoted(&name), '`');
     let mut refusals = Vec::new();
     for row in rows(bigquery, &sql, &name).await?.iter() {
         let text = |column: &str| row.cell::<String>(column).map(Option::unwrap_or_default);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use flow::row::{Column, FlowTable, Kind};
+use flow::{
+    append::Table,
+    row::{Column, FlowTable, Kind},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -72,7 +75,10 @@ pub(super) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>
     // Without a dataset nothing else exists, and asking for it would be an error.
     let all_missing = dataset == State::WouldCreate;
     for table in bigquery.tables.all() {
-        let target = bigquery.tables.target(&table)?;
+        let mut target = bigquery.tables.target(&table)?;
+        if bigquery.config.mode == WriterMode::Upsert && matches!(table, Table::Progress(_)) {
+            target.columns.push(schema::detail_column());
+        }
         let state = if all_missing { dataset } else { ensure_table(bigquery, &target, mode).await? };
         steps.push(Step { what: format!("table {}", table.name()), state });
     }

@@ -104,9 +104,7 @@ pub(crate) fn all(connection: &Connection, flow: &FlowTable) -> Result<Vec<flow:
 }
 
 pub(crate) fn refusals(connection: &Connection) -> Result<Vec<Refusals>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT topic, partition, stage, reason, count(*) FROM dead_letters GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
-    )?;
+    let mut statement = connection.prepare_cached(&letters::refusals(DEAD_LETTERS, '"'))?;
     let refusals = statement.query_map([], |row| {
         Ok(Refusals {
             topic: row.get(0)?,

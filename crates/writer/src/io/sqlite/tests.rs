@@ -493,6 +493,37 @@ async fn dead_letters_are_found_by_their_newest_line() {
     assert_eq!(writers.expect("the table can be read").len(), 2);
 }
 
+#[tokio::test]
+async fn a_repeated_dead_letter_is_one_refusal() {
+    let (file, flow) = (File::new(), flow());
+    let writer = file.connect(&flow).await;
+    let letter = |partition, offset, reason: &str, seconds: i64| DeadLetterRow {
+        topic: "events".into(),
+        partition,
+        offset,
+        stage: "processor".into(),
+        reason: reason.to_owned(),
+        pointer: None,
+        seen_at: EventTime(seconds * 1_000),
+    };
+    let lines = [
+        letter(0, 3, "a", 1),
+        letter(0, 3, "b", 2),
+        letter(0, 3, "b", 2),
+        letter(0, 4, "b", 1),
+        letter(-1, 7, "a", 1),
+        letter(-1, 7, "a", 1),
+    ];
+    let table = Table::DeadLetters;
+    let stream = writer.open_stream(&table).await.expect("a stream opens");
+    let body = writer.encode(&table, Rows::DeadLetters(&lines)).expect("rows encode").remove(0);
+    let append = Append { table, stream, offset: 0, rows: 6, body: body.bytes.into() };
+    assert_eq!(writer.append(&append).await.expect("rows are added"), Appended::Done);
+    let refusals = writer.refusals().await.expect("the table can be read");
+    let found: Vec<_> = refusals.iter().map(|of| (of.partition, &*of.reason, of.rows)).collect();
+    assert_eq!(found, [(-1, "a", 2), (0, "b", 2)]);
+}
+
 fn any_pane() -> impl Strategy<Value = Row> {
     let text = || proptest::option::of("[^\0]{0,12}".prop_map(String::into_boxed_str));
     let counts = (0_u64..1000, 0_u64..1000, 0_u64..1000);

@@ -16,7 +16,7 @@ import org.apache.beam.sdk.state.ValueState;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.values.KV;
 
-/** A flow's rows of progress: the ledgers of all readers, with what its join has found out since. */
+/** A flow's rows of progress: the ledgers of all readers, with what its join has found out since and the panes that fired. */
 final class Progress extends DoFn<KV<Integer, Ledger>, Line> {
   private static final long serialVersionUID = 1;
   private final Config config;
@@ -46,7 +46,8 @@ final class Progress extends DoFn<KV<Integer, Ledger>, Line> {
         sum = join.isTotal() ? sum : sum.plus(join);
       }
       int flow = element.getKey();
-      out.output(new Rows(config.flows().get(flow)).progress(flow, sum.at(), sum.watermark(), sum.columns()));
+      Rows rows = new Rows(config.flows().get(flow));
+      out.output(rows.progress(flow, sum.at(), sum.watermark(), sum.columns(), sum.detail()));
     }
   }
 

@@ -94,7 +94,7 @@ final class Report {
         outcomes.put(outcome.name().toLowerCase(Locale.ROOT), count(flow, outcome));
       }
       long lastEnd = lastEnds.getOrDefault(flow.name() + Bounded.LAST_END, Times.MIN);
-      lines.add(new Rows(flow).progress(n, now, Times.plus(lastEnd, flow.allowedLateness()), outcomes));
+      lines.add(new Rows(flow).progress(n, now, Times.plus(lastEnd, flow.allowedLateness()), outcomes, null));
     }
     return lines;
   }

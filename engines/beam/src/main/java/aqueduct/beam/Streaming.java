@@ -19,6 +19,7 @@ import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
 import java.util.List;
+import java.util.function.Consumer;
 import org.apache.beam.sdk.coders.KvCoder;
 import org.apache.beam.sdk.coders.VarIntCoder;
 import org.apache.beam.sdk.state.StateSpec;
@@ -85,7 +86,11 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
       outcomes = PCollectionList.of(outcomes).and(joined.get(LEDGERS).setCoder(ledgers))
           .apply("All outcomes", Flatten.pCollections());
     }
-    PCollection<Line> panes = all.apply("Windows", ParDo.of(new KeyWindows(config))).setCoder(new Coders.OfLine());
+    PCollectionTuple fired =
+        all.apply("Windows", ParDo.of(new KeyWindows(config)).withOutputTags(LINES, TupleTagList.of(LEDGERS)));
+    PCollection<Line> panes = fired.get(LINES).setCoder(new Coders.OfLine());
+    outcomes = PCollectionList.of(outcomes).and(fired.get(LEDGERS).setCoder(ledgers))
+        .apply("All numbers", Flatten.pCollections());
     PCollection<Line> progress =
         outcomes.apply("Progress", ParDo.of(new Progress(config, readers))).setCoder(new Coders.OfLine());
     return PCollectionList.of(panes).and(progress).and(read.get(LINES).setCoder(new Coders.OfLine()))
@@ -270,7 +275,7 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
 
     @OnTimer("due")
     public void due(@Key Place place, OnTimerContext timed, @StateId("windows") ValueState<Windowed> state,
-        @TimerId("due") Timer timer, OutputReceiver<Line> out) {
+        @TimerId("due") Timer timer, MultiOutputReceiver out) {
       Windowed known = state.read();
       if (known == null) {
         return;
@@ -278,7 +283,8 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
       Flow flow = config.flows().get(place.flow());
       Kept kept = known.kept;
       long due = Times.minus(reached(timed), flow.outOfOrderness());
-      kept.advance(Math.max(due, watermark(flow, timer)), System.currentTimeMillis(), to(place, out));
+      fire(place, out,
+          panes -> kept.advance(Math.max(due, watermark(flow, timer)), System.currentTimeMillis(), panes));
       if (kept.isEmpty()) {
         state.clear();
       } else {
@@ -289,21 +295,28 @@ final class Streaming extends PTransform<PBegin, PCollection<Line>> {
 
     @OnTimer("early")
     public void early(@Key Place place, @StateId("windows") ValueState<Windowed> state, @TimerId("due") Timer timer,
-        OutputReceiver<Line> out) {
+        MultiOutputReceiver out) {
       Windowed known = state.read();
       if (known != null) {
-        known.kept.early(watermark(config.flows().get(place.flow()), timer), System.currentTimeMillis(), to(place, out));
+        long watermark = watermark(config.flows().get(place.flow()), timer);
+        fire(place, out, panes -> known.kept.early(watermark, System.currentTimeMillis(), panes));
         state.write(new Windowed(known.flow, known.kept, false));
       }
     }
 
-    private Kept.Panes to(Place place, OutputReceiver<Line> out) {
+    private void fire(Place place, MultiOutputReceiver out, Consumer<Kept.Panes> kept) {
       if (rows == null) {
         rows = config.flows().stream().map(Rows::new).toList();
       }
       Rows of = rows.get(place.flow());
-      return (start, end, cells, firing) ->
-          out.output(of.line(place.flow(), place.key(), new Window(start, end), cells, firing));
+      long[] panes = {0};
+      kept.accept((start, end, cells, firing) -> {
+        panes[0]++;
+        out.get(LINES).output(of.line(place.flow(), place.key(), new Window(start, end), cells, firing));
+      });
+      if (panes[0] > 0) {
+        out.get(LEDGERS).output(KV.of(place.flow(), Ledger.fired(place.flow(), panes[0])));
+      }
     }
 
     /** The watermark of a flow. It may have passed the time of a timer: then many windows fire at once. */

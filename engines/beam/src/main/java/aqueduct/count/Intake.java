@@ -279,6 +279,10 @@ public final class Intake {
     for (int n = (int) saved; n < watermarks.length; n++) {
       // A new flow begins where the others are: what came before is not in it.
       watermarks[n] = saved == 0 ? Times.MIN : watermarks[0];
+      if (saved > 0) {
+        // So that its outcomes add up to the number of offsets, as those of the others do.
+        ledgers.get(n).put(Outcome.ABSENT, ledgers.get(0).values().stream().mapToLong(Long::longValue).sum());
+      }
     }
   }
 

@@ -46,12 +46,15 @@ public final class Rows {
     return new Line(Line.Table.ROWS, number, key, firing.index, firing.pane, out.append('}').toString());
   }
 
-  /** A row of a flow's progress: how many events had each outcome up to a watermark. */
-  public Line progress(int number, long at, long watermark, Map<String, Long> outcomes) {
+  /** A row of a flow's progress: how many events had each outcome up to a watermark. {@code detail} may be null. */
+  public Line progress(int number, long at, long watermark, Map<String, Long> outcomes, String detail) {
     StringBuilder out = new StringBuilder(start);
     column(out, "at", time(at));
     column(out, "watermark", time(watermark));
     OUTCOMES.forEach(outcome -> column(out, outcome, Long.toString(outcomes.getOrDefault(outcome, 0L))));
+    if (detail != null) {
+      column(out, "detail", quoted(detail));
+    }
     return new Line(Line.Table.PROGRESS, number, NO_KEY, 0, "", out.append('}').toString());
   }
 
@@ -113,7 +116,8 @@ public final class Rows {
     return "\"" + Times.text(time) + "\"";
   }
 
-  static String quoted(String text) {
+  /** A JSON string. */
+  public static String quoted(String text) {
     StringBuilder out = new StringBuilder(text.length() + 2).append('"');
     for (int n = 0; n < text.length(); n++) {
       char c = text.charAt(n);

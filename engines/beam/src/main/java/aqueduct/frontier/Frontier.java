@@ -1,6 +1,7 @@
 package aqueduct.frontier;
 
 import aqueduct.count.Codec;
+import aqueduct.count.Rows;
 import aqueduct.event.Times;
 import aqueduct.frontier.Mark.Absent;
 import aqueduct.frontier.Mark.OfPartition;
@@ -351,6 +352,14 @@ public final class Frontier {
       }
     }
     return sum;
+  }
+
+  /** The partitions that are not retired, as JSON objects with commas between them. */
+  public String partitions() {
+    List<String> all = new ArrayList<>();
+    tracks.forEach((partition, track) -> all.add("{\"topic\":" + Rows.quoted(partition.topic()) + ",\"incarnation\":"
+        + Rows.quoted(partition.incarnation()) + ",\"partition\":" + partition.number() + "," + track.json() + "}"));
+    return String.join(",", all);
   }
 
   /** How many offsets are accounted for. */

@@ -10,6 +10,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * One partition of one incarnation: which offsets are accounted for, the prefix without a gap, and its clocks. Each covered
@@ -31,6 +33,8 @@ public final class Track {
       return new Island(furthest, clocks.max(other.clocks), Math.max(dataEnd, other.dataEnd));
     }
   }
+
+  private static final int MOST_RANGES = 20;
 
   /** Every offset below it is accounted for. */
   long prefix;
@@ -124,6 +128,21 @@ public final class Track {
     }
     long lowest = islands.isEmpty() ? committed : Math.min(islands.firstKey(), committed);
     return lowest > 0 ? new Range(0, lowest) : null;
+  }
+
+  /** What is accounted for and what of it is lost, as JSON: the first ranges, because there may be any number. */
+  String json() {
+    List<Range> covered = new ArrayList<>();
+    if (prefix > 0) {
+      covered.add(new Range(0, prefix));
+    }
+    islands.entrySet().stream().limit(MOST_RANGES).forEach(
+        island -> covered.add(new Range(island.getKey(), island.getValue().end)));
+    return "\"accounted\":" + json(covered.stream()) + ",\"lost\":" + json(lost.list().stream().limit(MOST_RANGES));
+  }
+
+  private static String json(Stream<Range> ranges) {
+    return ranges.map(range -> "[" + range.start() + "," + range.end() + "]").collect(Collectors.joining(",", "[", "]"));
   }
 
   long accounted() {

@@ -59,8 +59,7 @@ public final class Core {
   public long redelivered;
   public long marks;
 
-  /** Version 1 has no rejected offsets. */
-  private static final int VERSION = 2;
+  private static final int VERSION = 3;
 
   private final Config config;
   private final Stream stream;
@@ -79,6 +78,10 @@ public final class Core {
   private Clocks unpositioned;
 
   private long published = Times.MIN;
+  /** How many messages without positions were counted, and how many dead letters have a position. */
+  private long unpositionedCount;
+
+  private long deadLetters;
   /** Whether it must not go on, because it has another state than its subscription. */
   private boolean isRefused;
   private long clock = Times.MIN;
@@ -159,6 +162,8 @@ public final class Core {
           new Refused(verdict.refused(), isTaken, item.redrive()));
     }
     if (verdict.refusal() != null) {
+      // A redriven record that is rejected again has the position of the line before.
+      deadLetters += partition == null || before != null ? 0 : 1;
       sink.line(partition == null ? Rows.deadLetter("", -1, origin.publishTime(), "processor", verdict.refusal(), now)
           : Rows.deadLetter(partition.topic(), partition.number(), item.offset(), "processor", verdict.refusal(), now));
     }
@@ -166,6 +171,7 @@ public final class Core {
 
   /** Without a position, only bounded disorder applies. */
   private void takeUnpositioned(Digest digest, Origin origin) {
+    unpositionedCount++;
     Long kafkaTime = origin.kafkaTime() == null ? Long.valueOf(origin.publishTime()) : origin.kafkaTime();
     Clocks of = digest == null ? Clocks.NONE : Clocks.of(digest.time(), kafkaTime, origin.publishTime());
     unpositioned = unpositioned == null ? of : unpositioned.max(of);
@@ -198,6 +204,7 @@ public final class Core {
       }
       for (long offset = covered.offsets().start(); outcome == Outcome.REJECTED && offset < covered.offsets().end();
           offset++) {
+        deadLetters++;
         String code = covered.reason().startsWith("rejected:") ? covered.reason().substring(9) : covered.reason();
         sink.line(Rows.deadLetter(covered.partition().topic(), covered.partition().number(), offset, "connector",
             new Refusal(code, covered.pointer()), now));
@@ -293,8 +300,11 @@ public final class Core {
   /** The outcomes of all offsets, for each flow. */
   public List<Ledger> ledgers(long now) {
     List<Ledger> ledgers = new ArrayList<>();
+    Ledger.Accounted accounted =
+        new Ledger.Accounted(frontier.accounted() + unpositionedCount, deadLetters, frontier.partitions());
     for (int flow = 0; flow < config.flows().size(); flow++) {
-      ledgers.add(Ledger.total(flow, share.part(), now, intake.watermark(flow), intake.ledgers().get(flow)));
+      ledgers.add(
+          Ledger.total(flow, share.part(), now, intake.watermark(flow), intake.ledgers().get(flow), accounted));
     }
     return ledgers;
   }
@@ -309,6 +319,8 @@ public final class Core {
     if (unpositioned != null) {
       unpositioned.write(out);
     }
+    Codec.writeLong(out, unpositionedCount);
+    Codec.writeLong(out, deadLetters);
     Codec.writeLong(out, published);
     Codec.writeLong(out, clock);
     rejected.write(out);
@@ -317,8 +329,8 @@ public final class Core {
   /** Restores what was saved into a new core. */
   public void read(DataInput in) throws IOException {
     int version = in.readByte();
-    if (version < 1 || version > VERSION) {
-      throw new IOException("the state has version " + version + ", and this program reads versions up to " + VERSION
+    if (version != VERSION) {
+      throw new IOException("the state has version " + version + ", and this program reads version " + VERSION
           + "; start the program that wrote it");
     }
     long shards = Codec.readLong(in);
@@ -328,10 +340,10 @@ public final class Core {
     frontier.read(in);
     intake.read(in);
     unpositioned = in.readBoolean() ? Clocks.read(in) : null;
+    unpositionedCount = Codec.readLong(in);
+    deadLetters = Codec.readLong(in);
     published = Codec.readLong(in);
     clock = Codec.readLong(in);
-    if (version > 1) {
-      rejected.read(in);
-    }
+    rejected.read(in);
   }
 }

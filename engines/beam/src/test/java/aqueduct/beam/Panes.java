@@ -174,7 +174,8 @@ final class Panes {
 
     /** All events, and then the outcomes, of which a row of progress is made. */
     TestStream<Counted> end(long now) {
-      ready.add(Counted.of(Ledger.total(number, 0, now, watermark, intake.ledgers().get(number))));
+      Ledger.Accounted nothing = new Ledger.Accounted(0, 0, "");
+      ready.add(Counted.of(Ledger.total(number, 0, now, watermark, intake.ledgers().get(number), nothing)));
       pass();
       return stream.advanceWatermarkToInfinity();
     }

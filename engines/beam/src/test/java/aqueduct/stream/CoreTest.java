@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import aqueduct.config.Config;
 import aqueduct.count.Cells;
 import aqueduct.count.Intake.JoinEvent;
+import aqueduct.count.Ledger;
 import aqueduct.count.Line;
 import aqueduct.event.Times;
 import com.github.luben.zstd.Zstd;
@@ -250,6 +251,46 @@ class CoreTest {
     bench.data(0, 0);
     bench.mark(entry(0, "", 1, 1, NOW), 1, NOW);
     assertTrue(bench.core.mayAcknowledge());
+  }
+
+  @Test
+  void detailHasWhatIsReconciled() throws Exception {
+    Bench bench = new Bench(1, 0, true);
+    bench.data(0, 0);
+    bench.data(0, 3);
+    bench.data(0, 3);
+    bench.mark(entry(0, "{\"from\":1,\"to\":3,\"reason\":\"rejected:tombstone\"},{\"from\":6,\"to\":7,\"reason\":\"lost\"}",
+        7, 7, NOW), 1, NOW);
+    bench.core.data(Map.of(), "no JSON".getBytes(StandardCharsets.UTF_8), NOW, NOW);
+    bench.restart();
+    String expected = "{\"panes\":0,\"dead_letters\":2,\"accounted\":6,\"partitions\":[{\"topic\":\"events\",\"incarnation\":\""
+        + TOPIC + "\",\"partition\":0,\"accounted\":[[0,4],[6,7]],\"lost\":[[6,7]]}]}";
+    Ledger ledger = bench.core.ledgers(NOW).get(0);
+    assertEquals(expected, ledger.detail());
+    Ledger sum = ledger.plus(Ledger.fired(0, 2)).plus(Ledger.known(0, 1, 0, 0));
+    assertEquals(expected.replace("\"panes\":0", "\"panes\":2"), sum.detail());
+    String both = ledger.plus(ledger).detail();
+    assertTrue(both.startsWith("{\"panes\":0,\"dead_letters\":4,\"accounted\":12,"), both);
+    assertTrue(both.contains("[[6,7]]},{\"topic\""), both);
+  }
+
+  @Test
+  void outcomesOfAnAddedFlowAddUpToTheOffsetsOfTheOthers() throws Exception {
+    Bench bench = new Bench(1, 0, true);
+    for (long offset = 0; offset < 4; offset++) {
+      bench.data(0, offset);
+    }
+    bench.core.pass();
+    ByteArrayOutputStream saved = new ByteArrayOutputStream();
+    bench.core.write(new DataOutputStream(saved));
+    String flow = CONFIG.substring(CONFIG.indexOf("[[flows]]"));
+    Bench more = new Bench(CONFIG.formatted("") + flow.replace("\"f\"", "\"g\""), 0, true);
+    more.core.read(new DataInputStream(new ByteArrayInputStream(saved.toByteArray())));
+    more.data(0, 4);
+    List<Ledger> ledgers = more.core.ledgers(NOW);
+    assertEquals(5, ledgers.get(0).columns().get("counted"));
+    assertEquals(1, ledgers.get(1).columns().get("counted"));
+    assertEquals(4, ledgers.get(1).columns().get("absent"));
   }
 
   @Test
