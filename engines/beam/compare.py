@@ -134,7 +134,7 @@ def ledgers_of_progress(folder):
     """The last outcomes of each flow, as the reports have them."""
     for line in (folder / "beam-progress.ndjson").read_text().splitlines():
         row = json.loads(line)
-        counts = {name: row[name] for name in list(row)[3:] if row[name] or name == "counted"}
+        counts = {name: row[name] for name in list(row)[3:] if name != "detail" and row[name] or name == "counted"}
         parts = " + ".join(f"{count} {name}" for name, count in counts.items())
         yield f"flow {row['flow']}: {sum(counts.values())} = {parts}"
 

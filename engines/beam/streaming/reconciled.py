@@ -18,9 +18,9 @@ def reconciled(pipe):
     return not missing and not unnoticed
 
 
-def report(pipe, output):
-    """The lines of the report, none if nothing is missing."""
-    command = pipe.command("reconcile", "--engine", "beam", "--rows", output)
+def report(pipe, output=None):
+    """The lines of the report, none if nothing is missing. Without a folder, rows are where the writers have them."""
+    command = pipe.command("reconcile", "--engine", "beam", *(["--rows", output] if output else []))
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=pipe.log, text=True, timeout=300)
     if done.returncode not in (0, 1):
         raise Failed(f"reconcile ended with {done.returncode}; see {pipe.folder / 'log'}")

@@ -5,10 +5,11 @@ import sys
 import time
 
 from cases import kills
-from compare import check, is_taken_back, replay
+from compare import check, is_taken_back, replay, wait
 from configurations import JOINED, PAGE_CTR, Shape
 from outputs import Topic
 from pipe import HERE, PROJECT, Pipe
+from reconciled import report
 
 sys.path.append(str(HERE))
 
@@ -48,6 +49,9 @@ def writers(options, folder):
         kills(pipe, options)
         is_right = check(pipe, options, began)
         wrong = pipe.rows.wrong_keys(pipe.flows) + tables(pipe, bigquery)
+        pipe.config = folder / "setup.toml"
+        missing, _ = wait(pipe, 150, lambda: (report(pipe), None))
+        wrong += missing
         print(*wrong[:10], sep="\n", end="\n" if wrong else "", flush=True)
         return is_right and not wrong
     finally:
