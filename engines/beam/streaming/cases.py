@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.request
 
-from compare import check, replay, sums
+from compare import check, outcomes_at_other_times, replay, sums
 from configurations import CLICKS, FLOWS, TWO_TOPICS_EVENTS, TWO_TOPICS_FLOWS, Shape, with_time
 from pipe import Failed, Pipe
 from reconciled import reconciled
@@ -122,7 +122,7 @@ def processing_time(options, folder):
         pipe.until(120, pipe.has_ended, "the end of the traffic")
         config, pipe.config = pipe.config, pipe.folder / "kafka.toml"
         pipe.config.write_text(config.read_text().replace('time = "processing"', 'time = "kafka"'))
-        return check(pipe, options, began, sums)
+        return check(pipe, options, began, sums, outcomes_at_other_times)
 
 
 def request(url, body=None):
