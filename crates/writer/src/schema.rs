@@ -10,7 +10,8 @@ use flow::{
 
 use crate::{WriterError, cells};
 
-const DETAIL: &str = "detail";
+/// What `engines/beam` adds to its rows of `<flow>_progress`.
+pub(crate) const DETAIL: &str = "detail";
 
 /// The tables of a pipeline, by flow.
 #[derive(Clone, Debug)]
@@ -64,12 +65,6 @@ impl Tables {
         };
         Ok(Target { table, columns, flow })
     }
-}
-
-/// What `engines/beam` adds to its rows of `<flow>_progress`, where it writes tables: in BigQuery, where rows replace each
-/// other.
-pub(crate) fn detail_column() -> Column {
-    column(DETAIL, Kind::Text)
 }
 
 /// The time by which a table is partitioned.

@@ -14,7 +14,7 @@ use crate::{
     WriterError, WriterMode,
     backend::Mode,
     names::ROW_KEY,
-    schema::{self, Target},
+    schema::{self, DETAIL, Target},
     writer::{State, Step},
 };
 
@@ -77,7 +77,8 @@ pub(super) async fn prepare(bigquery: &BigQuery, mode: Mode) -> Result<Vec<Step>
     for table in bigquery.tables.all() {
         let mut target = bigquery.tables.target(&table)?;
         if bigquery.config.mode == WriterMode::Upsert && matches!(table, Table::Progress(_)) {
-            target.columns.push(schema::detail_column());
+            // Only here does `engines/beam` write tables: where rows replace each other.
+            target.columns.push(Column { name: DETAIL.into(), kind: Kind::Text });
         }
         let state = if all_missing { dataset } else { ensure_table(bigquery, &target, mode).await? };
         steps.push(Step { what: format!("table {}", table.name()), state });
