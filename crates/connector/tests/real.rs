@@ -46,15 +46,20 @@ async fn create(kafka: &Kafka, topic: &str, partitions: i32, config: &[(&str, &s
 /// Waits until the broker knows a topic with this many partitions: the controller, which made them, may be ahead of it,
 /// and a connector ends where a topic does not exist.
 async fn known(kafka: &Kafka, topic: &str, partitions: i32) {
+    let partitions = usize::try_from(partitions).expect("some partitions");
+    until_led(kafka, topic, |led| led >= partitions).await;
+}
+
+/// Waits until the number of a topic's partitions that have a leader, as the broker knows them, is the right one.
+async fn until_led(kafka: &Kafka, topic: &str, is_right: impl Fn(usize) -> bool) {
     let (admin, asked) = (admin(kafka), Instant::now());
-    let are_known = || {
+    let led = || {
         let metadata = admin.inner().fetch_metadata(Some(topic), WAIT).expect("Kafka answers");
         let of_topic = metadata.topics().iter().find(|found| found.name() == topic);
-        let led = of_topic.map_or(0, |found| found.partitions().iter().filter(|p| p.leader() >= 0).count());
-        led >= usize::try_from(partitions).expect("some partitions")
+        of_topic.map_or(0, |found| found.partitions().iter().filter(|p| p.leader() >= 0).count())
     };
-    while !are_known() {
-        assert!(asked.elapsed() < WAIT, "the broker does not know {topic}");
+    while !is_right(led()) {
+        assert!(asked.elapsed() < WAIT, "the broker knows {} partitions of {topic}", led());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -380,6 +385,7 @@ async fn read(kafka: &Kafka, sink: &Sink, topic: &str, partitions: i32) {
 async fn delete(kafka: &Kafka, topic: &str) {
     let gone = admin(kafka).delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
     gone.into_iter().for_each(|one| drop(one.expect("deleted")));
+    until_led(kafka, topic, |led| led == 0).await;
 }
 
 /// Creates a topic under a name that was just deleted.
@@ -392,6 +398,7 @@ async fn recreate(kafka: &Kafka, topic: &str, partitions: i32) {
     while !again().await {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    known(kafka, topic, partitions).await;
 }
 
 async fn grow(kafka: &Kafka, topic: &str, partitions: i32) {

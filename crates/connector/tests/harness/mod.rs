@@ -18,6 +18,7 @@ use connector::{
     message::{Message, Publish, PublishError},
 };
 use event::{ByteSize, Mark, Ranges, mark::Reason, wire};
+use futures::TryFutureExt as _;
 use kafka::KafkaSettings;
 use prost::Message as _;
 use rdkafka::{
@@ -198,7 +199,9 @@ impl Kafka {
             watch: tokio::sync::watch::Sender::default(),
         };
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(connector::run(config, anonymiser, sink.clone(), shown, shutdown.clone()));
+        let run = connector::run(config, anonymiser, sink.clone(), shown, shutdown.clone());
+        // A test that waits for its records shows why none arrive.
+        let task = tokio::spawn(run.inspect_err(|error| tracing::error!(%error, "the connector ended")));
         Running { shutdown, task }
     }
 }
