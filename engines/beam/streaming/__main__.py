@@ -19,6 +19,7 @@ from configurations import Shape
 from faults import faults
 from moved import moved
 from pipe import HERE, ROOT, Failed
+from pubsubio import pubsubio
 from redriven import redriven
 from writers import writers
 
@@ -34,13 +35,15 @@ CASES = {
     "upgraded": cases.upgraded,
     "moved": moved,
 }
+# Not a test, as it passes whatever PubsubIO counts.
+COMPARISONS = {"pubsubio": pubsubio}
 
 
 def run(options, name):
     """Whether a case passes. Another one goes on if it fails."""
     began = time.monotonic()
     try:
-        return CASES[name](options, options.work / name)
+        return (CASES | COMPARISONS)[name](options, options.work / name)
     except Failed as failure:
         print(f"{name} failed after {time.monotonic() - began:.0f} s: {failure}", flush=True)
     except Exception:
@@ -57,7 +60,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--kills", type=int, default=1, help="how often Flink is killed; the connector, every second time")
     parser.add_argument("--quick", action="store_true", help="one kill, and nothing else")
-    parser.add_argument("--only", action="append", choices=list(CASES))
+    parser.add_argument("--only", action="append", choices=list(CASES | COMPARISONS))
     parser.add_argument("--wait", type=int, default=60, help="how long the last windows may take")
     parser.add_argument("--jobs", type=int, default=1, help="how many cases run at the same time")
     options = parser.parse_args()

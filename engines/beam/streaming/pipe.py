@@ -69,11 +69,11 @@ class Pipe:
             raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
         return done.stderr
 
-    def spawn(self, name, command):
+    def spawn(self, name, command, **more):
         log = (self.folder / f"{name}.log").open("a")
         # Optimising the code takes longer than running it on so few events.
         java = f"-XX:TieredStopAtLevel=1 -Dorg.slf4j.simpleLogger.log.aqueduct=info {self.java}"
-        environment = dict(os.environ, AQUEDUCT_JAVA_OPTIONS=java)
+        environment = dict(os.environ, AQUEDUCT_JAVA_OPTIONS=java, **more)
         self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
 
     def connector(self):
