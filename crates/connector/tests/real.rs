@@ -155,16 +155,8 @@ async fn a_recreated_topic_is_another_incarnation() {
     let sink = Sink::default();
     let running = connect(&kafka, &topic, &sink, QUICK);
     wait_committed(&sink, &topic, 0, 100).await;
-    let gone = admin(&kafka).delete_topics(&[&topic], &AdminOptions::new()).await.expect("Kafka answers");
-    gone.into_iter().for_each(|one| drop(one.expect("deleted")));
-    let again = || async {
-        let wanted = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
-        let made = admin(&kafka).create_topics(&[wanted], &AdminOptions::new()).await.expect("Kafka answers");
-        made.into_iter().all(|one| one.is_ok())
-    };
-    while !again().await {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    delete(&kafka, &topic).await;
+    recreate(&kafka, &topic, 1).await;
     let other = Kafka::real(&[]);
     other.produce(&topic, 1, 0..150);
     sink.until("the new topic", |state| {
